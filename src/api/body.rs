@@ -1,0 +1,137 @@
+//! A JSON object laid over a value of its type: how bodies are read, and every problem in them found at once.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+/// Fields that the server keeps: a body may repeat them, as a client does that sends back what it read.
+const KEPT_BY_SERVER: [&str; 3] = ["id", "created_at", "updated_at"];
+
+/// The object in a body; an empty body and `[]` are an empty object.
+pub fn parse(body: &[u8]) -> Result<Map<String, Value>, super::Error> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(Value::Array(items)) if items.is_empty() => Ok(Map::new()),
+        Ok(_) => Err(super::Error::invalid("The body must be an object.")),
+        Err(error) => Err(super::Error::MalformedJson(error.to_string())),
+    }
+}
+
+/// `base` with the fields of `over` in the place of its own, if that is a `T`; else every field that is not, with the
+/// sentence that says why. A blank `base` makes a field required whose blank is no accepted value.
+pub fn lay_over<T: Serialize + DeserializeOwned>(
+    base: &T,
+    over: &Map<String, Value>,
+) -> Result<T, Vec<(String, String)>> {
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(base) else {
+        unreachable!("inputs are structs");
+    };
+    for (name, value) in over {
+        if !KEPT_BY_SERVER.contains(&name.as_str()) {
+            fields.insert(name.clone(), value.clone());
+        }
+    }
+    fit(Value::Object(fields))
+}
+
+/// Reads a `T`; a field that does not fit is noted, left out, and the rest read again.
+fn fit<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<(String, String)>> {
+    let mut problems = Vec::new();
+    loop {
+        let error = match serde_path_to_error::deserialize(&value) {
+            Ok(good) if problems.is_empty() => return Ok(good),
+            Ok(_) => return Err(problems),
+            Err(error) => error,
+        };
+        let path = error.path().to_string();
+        let field = path.split(['.', '[']).next().unwrap_or_default().to_owned();
+        let said = sentence(&path, &error.inner().to_string());
+        problems.push((field.clone(), said));
+        if value.as_object_mut().and_then(|fields| fields.remove(&field)).is_none() {
+            return Err(problems);
+        }
+    }
+}
+
+/// serde's words in those of the API: "invalid type: integer `1`, expected a string" becomes "The name must be a
+/// string." What our own types say begins after "The {field} ".
+fn sentence(path: &str, error: &str) -> String {
+    let field = path.replace(['_', '[', '.'], " ").replace(']', "");
+    if error.starts_with("invalid type: null") {
+        return format!("The {field} field is required.");
+    }
+    let Some((_, expected)) = error.split_once("expected ") else {
+        return format!("The {field} {error}");
+    };
+    let expected = match expected {
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        number if number.starts_with(['i', 'u']) && number[1..].parse::<u8>().is_ok() => "an integer",
+        other => other,
+    };
+    if error.starts_with("invalid type") || expected == "an integer" {
+        format!("The {field} must be {expected}.")
+    } else {
+        format!("The selected {field} is invalid.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::values::{Email, Name, Text};
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Form {
+        name: Name<5>,
+        email: Email,
+        note: Option<Text<3>>,
+        active: bool,
+        ids: Vec<i64>,
+    }
+
+    fn problems(body: Value) -> Vec<String> {
+        let problems = lay_over(&Form::default(), body.as_object().unwrap()).unwrap_err();
+        problems.into_iter().map(|(_, sentence)| sentence).collect()
+    }
+
+    #[test]
+    fn every_problem_at_once() {
+        let body = json!({"name": 1, "note": "long", "active": "perhaps", "ids": [1, "x"]});
+        let mut said = problems(body);
+        said.sort();
+        assert_eq!(
+            said,
+            [
+                "The active must be true or false.",
+                "The email field is required.",
+                "The ids 1 must be an integer.",
+                "The name must be a string.",
+                "The note may not be greater than 3 characters.",
+            ]
+        );
+    }
+
+    #[test]
+    fn blank_and_null_are_missing_where_a_value_is_required() {
+        assert_eq!(problems(json!({"name": null, "email": "a@b.c"})), ["The name field is required."]);
+        assert_eq!(problems(json!({"name": " ", "email": "a@b.c"})), ["The name field is required."]);
+    }
+
+    #[test]
+    fn a_change_keeps_what_it_does_not_name_and_null_clears() {
+        let base =
+            Form { name: Name::parse("Ada".into()).unwrap(), note: Text::parse("x".into()).ok(), ..Form::default() };
+        let over = json!({"email": "a@b.c", "note": null, "id": "ignored", "unknown": 1});
+        let changed = lay_over(&base, over.as_object().unwrap()).unwrap();
+        assert_eq!((&*changed.name, changed.note), ("Ada", None));
+    }
+}

@@ -1,0 +1,205 @@
+//! What may go wrong, as a client is told it: one variant for each thing a client can do about it.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::auth::TokenFault;
+use crate::storage::Fault;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, Clone)]
+pub enum Error {
+    /// The body is not JSON.
+    MalformedJson(String),
+    /// The request itself is not as HTTP wants it.
+    BadRequest(&'static str),
+    /// Parameters that break their rules: a sentence each.
+    Invalid(Vec<String>),
+    /// There is no token, or not one that is good here.
+    Token(TokenFault),
+    InvalidCredentials,
+    /// Known, and not permitted.
+    Forbidden {
+        code: &'static str,
+        message: String,
+    },
+    MissingPermission(&'static str),
+    NotFound {
+        code: &'static str,
+        message: String,
+    },
+    /// The path exists, the method does not; those that do.
+    MethodNotAllowed(String),
+    BodyTimeout,
+    /// The body is larger than so many bytes.
+    TooLarge(usize),
+    UnsupportedMediaType,
+    /// Well-formed, but the state forbids it; the sentence blames a field where one is to blame.
+    Refused {
+        code: Cow<'static, str>,
+        message: String,
+        hint: Vec<String>,
+    },
+    Overloaded,
+    ShuttingDown,
+    /// Not the client's doing. The text is for the log alone.
+    Internal(String),
+}
+
+impl Error {
+    pub fn invalid(sentence: impl Into<String>) -> Self {
+        Self::Invalid(vec![sentence.into()])
+    }
+
+    pub fn not_found() -> Self {
+        Self::NotFound { code: "not_found", message: "There is no such resource.".into() }
+    }
+
+    pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Refused { code: code.into(), message: message.into(), hint: Vec::new() }
+    }
+
+    pub fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Forbidden { code, message: message.into() }
+    }
+
+    /// A value that somebody else has: 422 `{field}_taken`.
+    pub fn taken(field: &str) -> Self {
+        let sentence = format!("The {} has already been taken.", field.replace('_', " "));
+        Self::Refused { code: format!("{field}_taken").into(), message: sentence.clone(), hint: vec![sentence] }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status_and_code().0
+    }
+
+    fn status_and_code(&self) -> (StatusCode, &str) {
+        match self {
+            Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
+            Self::Token(fault) => (StatusCode::UNAUTHORIZED, fault.code()),
+            Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
+            Self::Forbidden { code, .. } => (StatusCode::FORBIDDEN, code),
+            Self::MissingPermission(_) => (StatusCode::FORBIDDEN, "missing_permission"),
+            Self::NotFound { code, .. } => (StatusCode::NOT_FOUND, code),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::Refused { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        }
+    }
+
+    fn message(&self) -> Cow<'_, str> {
+        match self {
+            Self::MalformedJson(detail) => format!("The body is not valid JSON: {detail}.").into(),
+            Self::BadRequest(message) => (*message).into(),
+            Self::Invalid(_) => "bad request: please check body parameters.".into(),
+            Self::Token(fault) => fault.message().into(),
+            Self::InvalidCredentials => "The email or the password is wrong.".into(),
+            Self::MissingPermission(name) => format!("This needs the permission {name}.").into(),
+            Self::Forbidden { message, .. } | Self::NotFound { message, .. } | Self::Refused { message, .. } => {
+                message.as_str().into()
+            }
+            Self::MethodNotAllowed(allowed) => format!("This path answers to {allowed} only.").into(),
+            Self::BodyTimeout => "The body did not arrive in time.".into(),
+            Self::TooLarge(limit) => format!("The body may not be larger than {limit} bytes.").into(),
+            Self::UnsupportedMediaType => "The body must be JSON: send it as application/json.".into(),
+            Self::Overloaded => "Too much is going on here just now; nothing was changed. Try again shortly.".into(),
+            Self::ShuttingDown => "The server is shutting down; nothing was changed. Try again shortly.".into(),
+            Self::Internal(_) => "Something went wrong on our side. The log has it under this request's id.".into(),
+        }
+    }
+
+    fn body(&self) -> Value {
+        match self {
+            Self::Invalid(hint) => json!({"response": self.message(), "hint": hint}),
+            Self::Refused { hint, .. } if !hint.is_empty() => {
+                json!({"message": self.message(), "error": self.status_and_code().1, "hint": hint})
+            }
+            _ => json!({"message": self.message(), "error": self.status_and_code().1}),
+        }
+    }
+
+    pub fn into_response(self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(self.body().to_string()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match self {
+            Self::Token(_) | Self::InvalidCredentials => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::MethodNotAllowed(allowed) => {
+                headers.extend(HeaderValue::try_from(allowed).map(|allowed| (header::ALLOW, allowed)));
+            }
+            Self::Overloaded | Self::ShuttingDown => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// The one place where SQLite's errors get their meaning: a broken `UNIQUE` is the client's to mend, and names its
+/// column; a statement past its time or a file somebody else holds is to be tried again; the rest is ours.
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        if let rusqlite::Error::SqliteFailure(failure, message) = &error {
+            match failure.code {
+                ErrorCode::OperationInterrupted | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+                    return Self::Overloaded;
+                }
+                ErrorCode::ConstraintViolation => {
+                    let column = message
+                        .as_deref()
+                        .and_then(|message| message.strip_prefix("UNIQUE constraint failed: "))
+                        .and_then(|columns| columns.rsplit('.').next());
+                    if let Some(column) = column {
+                        return Self::taken(column);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Full | Fault::Uncommitted(_) => Self::Overloaded,
+            Fault::Panicked(_) | Fault::Unopened(_) => Self::Internal(fault.to_string()),
+        }
+    }
+}
+
+/// What a tool below reports and no client can mend.
+impl From<anyhow::Error> for Error {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Internal(format!("{error:#}"))
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Invalid(hint) => f.write_str(&hint.join(" ")),
+            Self::Internal(detail) => f.write_str(detail),
+            _ => f.write_str(&self.message()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,126 @@
+//! Inputs: where each value of a handler comes from.
+
+use percent_encoding::percent_decode_str;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::body;
+use super::call::Call;
+use super::error::{Error, Result};
+use super::openapi::{Operation, Place};
+
+/// A value that a handler is handed, read from the call.
+pub trait Input: Sized {
+    /// Whether it is read from the body.
+    const BODY: bool = false;
+
+    fn read(call: &Call) -> Result<Self>;
+    fn describe(operation: &mut Operation<'_>);
+}
+
+/// The id in the path; one that is no integer names no resource.
+#[derive(Debug, Clone, Copy)]
+pub struct Id(pub i64);
+
+impl Input for Id {
+    fn read(call: &Call) -> Result<Self> {
+        let id = call.path_values.first().and_then(|value| value.parse().ok());
+        id.map(Self).ok_or_else(Error::not_found)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.path_value("id", serde_json::json!({"type": "integer", "format": "int64", "minimum": 1}));
+    }
+}
+
+/// The UUID in the path.
+#[derive(Debug, Clone, Copy)]
+pub struct Uuid(pub uuid::Uuid);
+
+impl Input for Uuid {
+    fn read(call: &Call) -> Result<Self> {
+        let id = call.path_values.first().and_then(|value| value.parse().ok());
+        id.map(Self).ok_or_else(Error::not_found)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.path_value("id", serde_json::json!({"type": "string", "format": "uuid"}));
+    }
+}
+
+/// The body as a whole value: what it does not say is blank.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Json<T> {
+    const BODY: bool = true;
+
+    fn read(call: &Call) -> Result<Self> {
+        let fields = body::parse(&call.body)?;
+        body::lay_over(&T::default(), &fields).map(Self).map_err(invalid)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        let required = body::lay_over(&T::default(), &Map::new()).err().unwrap_or_default();
+        operation.body::<T>(required.into_iter().map(|(field, _)| field).collect());
+    }
+}
+
+/// The body as a change to a value that is there: what it does not say stays.
+#[derive(Debug)]
+pub struct Changes<T> {
+    fields: Map<String, Value>,
+    to: std::marker::PhantomData<T>,
+}
+
+impl<T: Serialize + DeserializeOwned> Changes<T> {
+    /// The value with the change made.
+    pub fn apply(&self, to: &T) -> Result<T> {
+        body::lay_over(to, &self.fields).map_err(invalid)
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + JsonSchema> Input for Changes<T> {
+    const BODY: bool = true;
+
+    fn read(call: &Call) -> Result<Self> {
+        Ok(Self { fields: body::parse(&call.body)?, to: std::marker::PhantomData })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.body::<T>(Vec::new());
+    }
+}
+
+/// The query, a text a field; what it does not name is blank.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Query<T> {
+    fn read(call: &Call) -> Result<Self> {
+        let fields = pairs(&call.query).map(|(name, value)| (name, Value::String(value))).collect();
+        body::lay_over(&T::default(), &fields).map(Self).map_err(invalid)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        let required = body::lay_over(&T::default(), &Map::new()).err().unwrap_or_default();
+        let required = required.into_iter().map(|(field, _)| field).collect();
+        operation.parameters::<T>(Place::Query, required);
+    }
+}
+
+/// The names and values of a query, decoded, in order.
+pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
+    form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()))
+}
+
+/// A value of a path without its percent signs (RFC 3986, 2.1).
+pub fn decode(value: &str) -> String {
+    percent_decode_str(value).decode_utf8_lossy().into_owned()
+}
+
+fn invalid(problems: Vec<(String, String)>) -> Error {
+    Error::Invalid(problems.into_iter().map(|(_, sentence)| sentence).collect())
+}

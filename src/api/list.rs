@@ -1,0 +1,412 @@
+//! Lists: pages, filters and sorting, the same for every resource that says what it may be filtered and sorted by.
+
+use jiff::civil::Date;
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, Row, params_from_iter};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+
+use super::call::Call;
+use super::error::{Error, Result};
+use super::handler::Ctx;
+use super::input::{Input, pairs};
+use super::openapi::Operation;
+use super::reply::{Reply, json as json_response};
+use crate::tenancy::phones;
+use crate::values::Timestamp;
+use crate::values::fold::fold;
+
+/// Rows on a page where the caller does not say.
+const PER_PAGE: i64 = 20;
+const MOST_PER_PAGE: i64 = 500;
+
+/// A resource that can be listed.
+pub trait Listed: Serialize + JsonSchema {
+    const LISTING: Listing;
+
+    /// From a row of `LISTING.columns`.
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self>
+    where
+        Self: Sized;
+}
+
+/// What a list is of, and by what it may be asked for. Every text in here becomes SQL as it stands.
+pub struct Listing {
+    pub table: &'static str,
+    pub columns: &'static str,
+    pub filters: &'static [Filter],
+    pub sorts: &'static [Sort],
+    /// The order where the caller does not say: by `id`, or by `id` from the last.
+    pub newest_first: bool,
+    /// Rows when nothing is filtered: kept by triggers, or counted.
+    pub counted_by_triggers: bool,
+}
+
+/// `filter[name]=…`
+pub struct Filter {
+    pub name: &'static str,
+    pub by: By,
+}
+
+/// How a filter compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The column contains the text, whatever its case and accents.
+    Text(&'static str),
+    /// The column is the integer.
+    Integer(&'static str),
+    /// The column is 0 or 1.
+    Flag(&'static str),
+    /// The column is the moment, or within the day; or, by `[gte]` and `[lte]`, in a range.
+    Moment(&'static str),
+    /// One of the resource's numbers is the number, in any format; or ends with its digits, where those are too few.
+    Phone(&'static str),
+    /// Every word begins a word of the full-text index.
+    Term(&'static str),
+}
+
+/// `sort=name`, `sort=-name`
+pub struct Sort {
+    pub name: &'static str,
+    pub column: &'static str,
+}
+
+/// What a caller asks of a list: the query, read and found good.
+pub struct List<T> {
+    page: i64,
+    per_page: i64,
+    wanted: Vec<(By, Wanted)>,
+    sorts: Vec<(&'static Sort, Direction)>,
+    of: std::marker::PhantomData<T>,
+}
+
+enum Wanted {
+    Text(String),
+    Integer(i64),
+    Between(i64, i64),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Up,
+    Down,
+}
+
+/// One page of a list, and the way to its neighbours.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
+pub struct Page<T> {
+    pub data: Vec<T>,
+    /// From 1.
+    pub current_page: i64,
+    /// At least 1.
+    pub last_page: i64,
+    pub per_page: i64,
+    /// Rows on all pages.
+    pub total: i64,
+    /// Number of the first row on this page, from 1; null on an empty page.
+    pub from: Option<i64>,
+    /// Number of the last row on this page; null on an empty page.
+    pub to: Option<i64>,
+    /// The URL of the list without its query.
+    pub path: String,
+    pub first_page_url: String,
+    pub last_page_url: String,
+    /// Null on the last page; keeps the query of the request.
+    pub next_page_url: Option<String>,
+    /// Null on the first page.
+    pub prev_page_url: Option<String>,
+}
+
+impl<T: Serialize + JsonSchema> Reply for Page<T> {
+    fn into_response(self, _: &Call) -> Result<http::Response<bytes::Bytes>> {
+        json_response(http::StatusCode::OK, &self)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<Self>(http::StatusCode::OK);
+    }
+}
+
+impl<T: Listed> Input for List<T> {
+    fn read(call: &Call) -> Result<Self> {
+        let mut list =
+            Self { page: 1, per_page: PER_PAGE, wanted: Vec::new(), sorts: Vec::new(), of: std::marker::PhantomData };
+        let mut problems = Vec::new();
+        for (name, value) in pairs(&call.query) {
+            if let Err(problem) = list.take(&name, value.trim()) {
+                problems.push(problem);
+            }
+        }
+        if problems.is_empty() { Ok(list) } else { Err(Error::Invalid(problems)) }
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        let listing = T::LISTING;
+        operation.query("page", "Which page, from 1.", json!({"type": "integer", "minimum": 1, "default": 1}));
+        operation.query(
+            "per_page",
+            "Rows on a page.",
+            json!({"type": "integer", "minimum": 1, "maximum": MOST_PER_PAGE, "default": PER_PAGE}),
+        );
+        let sorts: Vec<&str> = listing.sorts.iter().map(|sort| sort.name).collect();
+        let name = format!("-?({})", sorts.join("|"));
+        operation.query(
+            "sort",
+            &format!("One or several of {}, with commas; a minus turns the order around.", sorts.join(", ")),
+            json!({"type": "string", "pattern": format!("^{name}(,{name})*$")}),
+        );
+        for filter in listing.filters {
+            let (text, schema) = filter.by.described();
+            operation.query(&format!("filter[{}]", filter.name), text, schema);
+            if let By::Moment(_) = filter.by {
+                let moment = || json!({"type": "string", "format": "date-time"});
+                operation.query(&format!("filter[{}][gte]", filter.name), "Not before this moment.", moment());
+                operation.query(&format!("filter[{}][lte]", filter.name), "Not after this moment.", moment());
+            }
+        }
+    }
+}
+
+impl By {
+    fn described(self) -> (&'static str, serde_json::Value) {
+        match self {
+            Self::Text(_) => ("Contains this text, whatever its case and accents.", json!({"type": "string"})),
+            Self::Integer(_) => ("Is this number.", json!({"type": "integer", "format": "int64"})),
+            Self::Flag(_) => ("1 or 0.", json!({"enum": ["0", "1", "true", "false"]})),
+            Self::Moment(_) => ("At this moment.", json!({"type": "string", "format": "date-time"})),
+            Self::Phone(_) => ("Has this number, in any format.", json!({"type": "string"})),
+            Self::Term(_) => ("Full-text search: every word begins a word of the resource.", json!({"type": "string"})),
+        }
+    }
+
+    fn read(self, name: &str, operator: Option<&str>, value: &str) -> Result<Wanted, String> {
+        match (self, operator) {
+            (Self::Moment(_), operator) => moments(name, operator, value),
+            (_, Some(_)) => Err(format!("The filter {name} takes one value, without an operator.")),
+            (Self::Text(_) | Self::Phone(_) | Self::Term(_), None) => Ok(Wanted::Text(value.to_owned())),
+            (Self::Integer(_), None) => {
+                value.parse().map(Wanted::Integer).map_err(|_| format!("The {name} must be an integer."))
+            }
+            (Self::Flag(_), None) => match value {
+                "1" | "true" => Ok(Wanted::Integer(1)),
+                "0" | "false" => Ok(Wanted::Integer(0)),
+                _ => Err(format!("The {name} must be true or false.")),
+            },
+        }
+    }
+
+    /// The condition in SQL, and the values bound in it.
+    fn condition(self, wanted: &Wanted, db: &Connection) -> Result<(String, Vec<Sql>)> {
+        Ok(match (self, wanted) {
+            (Self::Text(column), Wanted::Text(text)) => {
+                (format!("instr(fold({column}), ?) > 0"), vec![fold(text).into()])
+            }
+            (Self::Phone(resource), Wanted::Text(text)) => phones::condition(resource, text, db)?,
+            (Self::Term(index), Wanted::Text(text)) => match words(text) {
+                Some(words) => (format!("id IN (SELECT rowid FROM {index} WHERE {index} MATCH ?)"), vec![words.into()]),
+                None => ("0".into(), Vec::new()),
+            },
+            (Self::Integer(column) | Self::Flag(column), Wanted::Integer(value)) => {
+                (format!("{column} = ?"), vec![(*value).into()])
+            }
+            (Self::Moment(column), Wanted::Between(from, to)) => {
+                (format!("{column} BETWEEN ? AND ?"), vec![(*from).into(), (*to).into()])
+            }
+            _ => return Err(Error::Internal("a filter was read as one kind and used as another".into())),
+        })
+    }
+}
+
+/// A moment, or a day, as the range of seconds that it stands for.
+fn moments(name: &str, operator: Option<&str>, value: &str) -> Result<Wanted, String> {
+    let (first, last) = match value.parse::<Date>() {
+        Ok(day) if !value.contains(['T', 't', ' ']) => {
+            let midnight = day.in_tz("UTC").map_err(|_| format!("The {name} must be a valid date."))?;
+            let first = midnight.timestamp().as_second();
+            (first, first + 86_399)
+        }
+        _ => {
+            let moment: Timestamp = value.parse().map_err(|said| format!("The {name} {said}"))?;
+            (moment.seconds(), moment.seconds())
+        }
+    };
+    match operator {
+        None => Ok(Wanted::Between(first, last)),
+        Some("gte") => Ok(Wanted::Between(first, i64::MAX)),
+        Some("lte") => Ok(Wanted::Between(i64::MIN, last)),
+        Some(other) => Err(format!("The filter {name} has no operator {other}; it has gte and lte.")),
+    }
+}
+
+/// A text as an FTS5 query: each word a quoted prefix, all of them wanted. Nothing in it is left to be an operator.
+fn words(text: &str) -> Option<String> {
+    let words: Vec<String> = text
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(|word| format!("\"{word}\"*"))
+        .collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+impl<T: Listed> List<T> {
+    /// Takes one name and value of the query; a name that no list knows is left alone.
+    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "page" => {
+                self.page = value.parse().ok().filter(|page| *page >= 1).ok_or("The page must be at least 1.")?;
+            }
+            "per_page" => {
+                let bounds = format!("The per page must be between 1 and {MOST_PER_PAGE}.");
+                self.per_page = value.parse().ok().filter(|n| (1..=MOST_PER_PAGE).contains(n)).ok_or(bounds)?;
+            }
+            "sort" => {
+                for key in value.split(',').filter(|key| !key.is_empty()) {
+                    self.sorts.push(Self::sort(key)?);
+                }
+            }
+            _ => {
+                if let Some(inside) = name.strip_prefix("filter[").and_then(|rest| rest.strip_suffix(']')) {
+                    self.filter(inside, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sort(key: &str) -> Result<(&'static Sort, Direction), String> {
+        let (name, direction) = match key.strip_prefix('-') {
+            Some(name) => (name, Direction::Down),
+            None => (key, Direction::Up),
+        };
+        let sorts = const { T::LISTING }.sorts;
+        sorts.iter().find(|sort| sort.name == name).map(|sort| (sort, direction)).ok_or_else(|| {
+            let allowed: Vec<&str> = sorts.iter().map(|sort| sort.name).collect();
+            format!("The selected sort {name} is invalid; it may be {}.", allowed.join(", "))
+        })
+    }
+
+    fn filter(&mut self, inside: &str, value: &str) -> Result<(), String> {
+        let (name, operator) = match inside.split_once("][") {
+            Some((name, operator)) => (name, Some(operator)),
+            None => (inside, None),
+        };
+        let filters = const { T::LISTING }.filters;
+        let filter = filters.iter().find(|filter| filter.name == name).ok_or_else(|| {
+            let allowed: Vec<&str> = filters.iter().map(|filter| filter.name).collect();
+            format!("The selected filter {name} is invalid; it may be {}.", allowed.join(", "))
+        })?;
+        if !value.is_empty() {
+            self.wanted.push((filter.by, filter.by.read(name, operator, value)?));
+        }
+        Ok(())
+    }
+
+    /// Only rows whose column is this number: a list inside another resource.
+    #[must_use]
+    pub fn only(mut self, column: &'static str, value: i64) -> Self {
+        self.wanted.push((By::Integer(column), Wanted::Integer(value)));
+        self
+    }
+
+    /// Reads the page.
+    pub fn page(&self, ctx: &Ctx<'_>) -> Result<Page<T>> {
+        let Listing { table, columns, counted_by_triggers, .. } = T::LISTING;
+        let mut conditions = Vec::new();
+        let mut bound = Vec::new();
+        for (by, wanted) in &self.wanted {
+            let (condition, values) = by.condition(wanted, ctx.db)?;
+            conditions.push(condition);
+            bound.extend(values);
+        }
+        let filtered =
+            if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+
+        let count = if filtered.is_empty() && counted_by_triggers {
+            format!("SELECT rows FROM row_counts WHERE name = '{table}'")
+        } else {
+            format!("SELECT count(*) FROM {table}{filtered}")
+        };
+        let total: i64 = ctx.db.prepare_cached(&count)?.query_row(params_from_iter(&bound), |row| row.get(0))?;
+
+        let offset = (self.page - 1).saturating_mul(self.per_page);
+        let many = self.per_page.min(total.saturating_sub(offset)).max(0);
+        // A page in the second half is read from the end: to skip rows costs as much as to read them.
+        let from_the_end = offset > total / 2;
+        let skip = if from_the_end { total - offset - many } else { offset };
+        let order = self.order(from_the_end);
+        let mut data = Vec::new();
+        if many > 0 {
+            let sql = format!("SELECT {columns} FROM {table}{filtered} ORDER BY {order} LIMIT ? OFFSET ?");
+            bound.extend([many.into(), skip.into()]);
+            let mut statement = ctx.db.prepare_cached(&sql)?;
+            data = statement.query_map(params_from_iter(&bound), T::from_row)?.collect::<rusqlite::Result<_>>()?;
+            if from_the_end {
+                data.reverse();
+            }
+        }
+        Ok(self.with_neighbours(data, total, offset, ctx.call))
+    }
+
+    /// The order, always total: ties are broken by `id`.
+    fn order(&self, turned: bool) -> String {
+        let mut keys = Vec::new();
+        for (sort, direction) in &self.sorts {
+            let down = (*direction == Direction::Down) != turned;
+            keys.push(format!("{}{}", sort.column, if down { " DESC" } else { "" }));
+        }
+        if !self.sorts.iter().any(|(sort, _)| sort.column == "id") {
+            let down = (self.sorts.is_empty() && T::LISTING.newest_first) != turned;
+            keys.push(if down { "id DESC".into() } else { "id".into() });
+        }
+        keys.join(", ")
+    }
+
+    fn with_neighbours(&self, data: Vec<T>, total: i64, offset: i64, call: &Call) -> Page<T> {
+        let last_page = ((total + self.per_page - 1) / self.per_page).max(1);
+        let rows = i64::try_from(data.len()).unwrap_or(i64::MAX);
+        let path = call.address.url();
+        let url = |page: i64| page_url(&path, &call.query, page);
+        Page {
+            current_page: self.page,
+            last_page,
+            per_page: self.per_page,
+            total,
+            from: (rows > 0).then(|| offset + 1),
+            to: (rows > 0).then(|| offset + rows),
+            first_page_url: url(1),
+            last_page_url: url(last_page),
+            next_page_url: (self.page < last_page).then(|| url(self.page + 1)),
+            prev_page_url: (self.page > 1).then(|| url((self.page - 1).min(last_page))),
+            data,
+            path,
+        }
+    }
+}
+
+fn page_url(path: &str, query: &str, page: i64) -> String {
+    let start = format!("{path}?");
+    let length = start.len();
+    let mut url = form_urlencoded::Serializer::for_suffix(start, length);
+    url.extend_pairs(pairs(query).filter(|(name, _)| name != "page"));
+    url.append_pair("page", &page.to_string());
+    url.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_keep_the_query() {
+        let url = page_url("http://acme.localhost/api/customers", "page=2&filter[name]=a%20b&per_page=5", 3);
+        assert_eq!(url, "http://acme.localhost/api/customers?filter%5Bname%5D=a+b&per_page=5&page=3");
+    }
+
+    #[test]
+    fn nothing_in_a_term_is_an_operator() {
+        assert_eq!(words("Zoé OR (x* \"y\")").as_deref(), Some("\"Zoé\"* \"OR\"* \"x\"* \"y\"*"));
+        assert_eq!(words(" *-\" "), None);
+    }
+}

@@ -1,0 +1,24 @@
+//! The language that endpoints are written in: routes as rows of a table, handlers as plain functions, inputs that say
+//! where a value comes from, replies that say which status it gives, one error. It knows no resource.
+
+mod body;
+mod call;
+mod error;
+mod handler;
+mod ids;
+mod input;
+pub mod list;
+pub mod openapi;
+mod reply;
+mod route;
+mod router;
+
+pub use call::{Address, Call};
+pub use error::{Error, Result};
+pub use handler::{Ctx, Handler, Place, Steps, hashing, here, run, steps};
+pub use ids::Ids;
+pub use input::{Changes, Id, Input, Json, Query, Uuid, decode};
+pub use list::{List, Page};
+pub use reply::{Created, Deleted, Done, Html, Json200, Ok200, Redirect, Reply, json};
+pub use route::{Layer, Needs, Route, delete, get, post, put};
+pub use router::Router;

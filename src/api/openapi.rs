@@ -1,0 +1,240 @@
+//! OpenAPI 3.1 from the table of routes: what each row's inputs and replies say of themselves.
+
+use http::StatusCode;
+use schemars::JsonSchema;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use super::error::Error;
+use super::handler::Place as HandlerPlace;
+use super::route::{Layer, Needs, Route};
+use super::router::Router;
+
+/// Where a parameter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Path,
+    Query,
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+        }
+    }
+}
+
+/// One operation while it is being described.
+pub struct Operation<'g> {
+    /// Shapes that are sent by clients, written out where they stand.
+    inputs: &'g mut SchemaGenerator,
+    /// Shapes that are answered, named and collected.
+    answers: &'g mut SchemaGenerator,
+    parameters: Vec<Value>,
+    body: Option<Value>,
+    replies: Map<String, Value>,
+}
+
+impl Operation<'_> {
+    pub fn path_value(&mut self, name: &str, schema: Value) {
+        self.parameters.push(json!({"name": name, "in": Place::Path.name(), "required": true, "schema": schema}));
+    }
+
+    pub fn query(&mut self, name: &str, description: &str, schema: Value) {
+        self.parameters.push(
+            json!({"name": name, "in": Place::Query.name(), "required": false, "description": description, "schema": schema}),
+        );
+    }
+
+    /// Each field of `T` as a parameter.
+    pub fn parameters<T: JsonSchema>(&mut self, place: Place, required: Vec<String>) {
+        let schema = self.input::<T>();
+        for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+            self.parameters.push(json!({
+                "name": name, "in": place.name(), "required": required.contains(name), "schema": schema,
+                "description": schema["description"],
+            }));
+        }
+    }
+
+    /// The body is a `T` with these fields required.
+    pub fn body<T: JsonSchema>(&mut self, required: Vec<String>) {
+        let mut schema = self.input::<T>();
+        let empty_will_do = required.is_empty();
+        schema["required"] = json!(required);
+        if empty_will_do {
+            schema.as_object_mut().map(|schema| schema.remove("required"));
+        }
+        self.body = Some(json!({
+            "required": !empty_will_do, "content": {"application/json": {"schema": schema}}
+        }));
+    }
+
+    /// The answer with this status is a `T`.
+    pub fn answer<T: JsonSchema>(&mut self, status: StatusCode) {
+        let schema = self.answers.subschema_for::<T>().to_value();
+        self.replies.insert(
+            status.as_str().into(),
+            json!({"description": status.canonical_reason(), "content": {"application/json": {"schema": schema}}}),
+        );
+    }
+
+    /// The answer with this status is some JSON object.
+    pub fn any(&mut self, status: StatusCode) {
+        self.replies.insert(
+            status.as_str().into(),
+            json!({"description": status.canonical_reason(), "content": {"application/json": {"schema": {"type": "object"}}}}),
+        );
+    }
+
+    /// The answer is a page for people.
+    pub fn page(&mut self) {
+        self.replies.insert("200".into(), json!({"description": "A page for people.", "content": {"text/html": {}}}));
+    }
+
+    /// What clients may send of a `T`: without the fields that the server keeps.
+    fn input<T: JsonSchema>(&mut self) -> Value {
+        let mut schema = self.inputs.subschema_for::<T>().to_value();
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.retain(|_, schema| schema.get("readOnly") != Some(&Value::Bool(true)));
+        }
+        schema
+    }
+}
+
+/// The description of one layer.
+pub fn document(router: &Router, layer: Layer) -> Value {
+    let mut inputs = SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .with(|settings| {
+            settings.inline_subschemas = true;
+            settings.meta_schema = None;
+        })
+        .into_generator();
+    let mut answers = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        })
+        .into_generator();
+
+    let mut paths = Map::new();
+    for route in router.routes(layer) {
+        let operation = describe(route, layer, &mut inputs, &mut answers);
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method.as_str().to_ascii_lowercase()] = operation;
+    }
+    let mut schemas = answers.take_definitions(true);
+    schemas.insert("Error".into(), error_schema());
+    schemas.insert("Invalid".into(), invalid_schema());
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": format!("cx-engine, {} API", layer.name()),
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/api"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "PASETO v4.local"}},
+        },
+    })
+}
+
+fn describe(route: &Route, layer: Layer, inputs: &mut SchemaGenerator, answers: &mut SchemaGenerator) -> Value {
+    let mut operation = Operation { inputs, answers, parameters: Vec::new(), body: None, replies: Map::new() };
+    route.handler.describe(&mut operation);
+    let Operation { parameters, body, mut replies, .. } = operation;
+    for status in refusals(route, layer, body.is_some()) {
+        replies.insert(status.as_str().into(), refusal(status));
+    }
+    let segments: Vec<&str> = route.path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let name: Vec<&str> = segments.iter().map(|segment| segment.trim_matches(['{', '}'])).collect();
+    let mut described = json!({
+        "operationId": format!("{}-{}", route.method.as_str().to_ascii_lowercase(), name.join("-")),
+        "summary": route.summary,
+        "tags": [segments.first().copied().unwrap_or("server")],
+        "parameters": parameters,
+        "responses": replies,
+    });
+    if let Some(body) = body {
+        described["requestBody"] = body;
+    }
+    match route.needs {
+        Needs::Anyone => {}
+        Needs::SignedIn | Needs::AnyToken => described["security"] = json!([{"bearer": []}]),
+        Needs::Permission(name) => {
+            described["security"] = json!([{"bearer": []}]);
+            described["description"] = json!(format!("Needs the permission `{name}`."));
+        }
+    }
+    described
+}
+
+/// The errors that a row may answer besides what its handler says.
+fn refusals(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
+    // 404: an unknown host or workspace, besides a resource that is not there. 400: a request that is no good HTTP.
+    let mut statuses = vec![
+        StatusCode::BAD_REQUEST,
+        StatusCode::NOT_FOUND,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    if route.needs != Needs::Anyone || route.handler.place() == HandlerPlace::Hashing {
+        statuses.push(StatusCode::UNAUTHORIZED);
+    }
+    if route.needs != Needs::Anyone || layer == Layer::Workspace || route.handler.place() == HandlerPlace::Hashing {
+        statuses.push(StatusCode::FORBIDDEN);
+    }
+    if route.method != http::Method::GET {
+        statuses.push(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    if has_body {
+        statuses.extend([
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ]);
+    }
+    statuses.sort();
+    statuses
+}
+
+fn refusal(status: StatusCode) -> Value {
+    let error = json!({"$ref": "#/components/schemas/Error"});
+    let schema = if status == StatusCode::BAD_REQUEST {
+        json!({"anyOf": [{"$ref": "#/components/schemas/Invalid"}, error]})
+    } else {
+        error
+    };
+    json!({"description": status.canonical_reason(), "content": {"application/json": {"schema": schema}}})
+}
+
+fn error_schema() -> Value {
+    json!({
+        "type": "object", "required": ["message", "error"],
+        "description": "What went wrong.",
+        "properties": {
+            "message": {"type": "string", "description": "For people.", "examples": [Error::not_found().to_string()]},
+            "error": {"type": "string", "description": "For programs.", "examples": ["not_found"]},
+            "hint": {"type": "array", "items": {"type": "string"}, "description": "Where a field is to blame."},
+        },
+    })
+}
+
+fn invalid_schema() -> Value {
+    json!({
+        "type": "object", "required": ["response", "hint"],
+        "description": "Parameters that break their rules.",
+        "properties": {
+            "response": {"type": "string"},
+            "hint": {"type": "array", "items": {"type": "string"}, "description": "One sentence a problem.",
+                     "examples": [["The name field is required."]]},
+        },
+    })
+}

@@ -1,0 +1,144 @@
+//! Replies: which status and shape an answer has, said by its type.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::call::Call;
+use super::error::{Error, Result};
+use super::openapi::Operation;
+
+/// What a handler may answer.
+pub trait Reply {
+    fn into_response(self, call: &Call) -> Result<Response<Bytes>>;
+    fn describe(operation: &mut Operation<'_>);
+}
+
+/// 200 with the value as JSON.
+pub struct Ok200<T>(pub T);
+
+/// 201 with the value as JSON: made, or changed.
+pub struct Created<T>(pub T);
+
+/// 200 `{"response":"ok"}`.
+pub struct Done;
+
+/// 200 `{"response":"ok","deleted":n}`.
+pub struct Deleted(pub usize);
+
+/// 200 with JSON whose shape is described elsewhere.
+pub struct Json200(pub serde_json::Value);
+
+/// 200 with a page for people.
+pub struct Html(pub String);
+
+/// 302 to a path of this host.
+pub struct Redirect(pub &'static str);
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Done")]
+struct DoneBody {
+    /// Always `ok`.
+    response: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Deleted")]
+struct DeletedBody {
+    /// Always `ok`.
+    response: &'static str,
+    /// How many were deleted.
+    deleted: usize,
+}
+
+pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Response<Bytes>> {
+    let body = serde_json::to_vec(value).map_err(|error| Error::Internal(error.to_string()))?;
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+impl<T: Serialize + JsonSchema> Reply for Ok200<T> {
+    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+        json(StatusCode::OK, &self.0)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(StatusCode::OK);
+    }
+}
+
+impl<T: Serialize + JsonSchema> Reply for Created<T> {
+    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+        json(StatusCode::CREATED, &self.0)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(StatusCode::CREATED);
+    }
+}
+
+impl Reply for Done {
+    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+        json(StatusCode::OK, &DoneBody { response: "ok" })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<DoneBody>(StatusCode::OK);
+    }
+}
+
+impl Reply for Deleted {
+    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+        json(StatusCode::OK, &DeletedBody { response: "ok", deleted: self.0 })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<DeletedBody>(StatusCode::OK);
+    }
+}
+
+impl Reply for Json200 {
+    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+        json(StatusCode::OK, &self.0)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.any(StatusCode::OK);
+    }
+}
+
+impl Reply for Html {
+    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+        let mut response = Response::new(Bytes::from(self.0));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        // The page carries its own style and nothing else: no script, no frame, no foreign address.
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(
+                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+            ),
+        );
+        Ok(response)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.page();
+    }
+}
+
+impl Reply for Redirect {
+    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::FOUND;
+        response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(self.0));
+        Ok(response)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.page();
+    }
+}

@@ -1,0 +1,81 @@
+//! From a path to the routes behind it, a table for each layer.
+
+use http::Method;
+
+use super::error::{Error, Result};
+use super::route::{Layer, Route};
+
+/// The routes of both layers, ready to be matched. Literal segments win over `{id}`.
+pub struct Router {
+    central: Table,
+    workspace: Table,
+}
+
+struct Table {
+    paths: matchit::Router<Vec<&'static Route>>,
+    routes: Vec<&'static Route>,
+}
+
+/// The routes of one path, and the values in it.
+pub struct Matched<'r, 'p> {
+    routes: &'r [&'static Route],
+    pub values: Vec<&'p str>,
+}
+
+impl Router {
+    /// Refuses a table in which two rows would answer the same request.
+    pub fn new(central: &[&'static [Route]], workspace: &[&'static [Route]]) -> anyhow::Result<Self> {
+        Ok(Self { central: Table::new(central)?, workspace: Table::new(workspace)? })
+    }
+
+    pub fn routes(&self, layer: Layer) -> &[&'static Route] {
+        &self.table(layer).routes
+    }
+
+    pub fn find<'p>(&self, layer: Layer, path: &'p str) -> Option<Matched<'_, 'p>> {
+        let found = self.table(layer).paths.at(path).ok()?;
+        Some(Matched { routes: found.value, values: found.params.iter().map(|(_, value)| value).collect() })
+    }
+
+    fn table(&self, layer: Layer) -> &Table {
+        match layer {
+            Layer::Central => &self.central,
+            Layer::Workspace => &self.workspace,
+        }
+    }
+}
+
+impl Table {
+    fn new(resources: &[&'static [Route]]) -> anyhow::Result<Self> {
+        let routes: Vec<&'static Route> = resources.iter().copied().flatten().collect();
+        let mut paths = matchit::Router::new();
+        for route in &routes {
+            let beside: Vec<_> = routes.iter().copied().filter(|other| other.path == route.path).collect();
+            if beside.iter().filter(|other| other.method == route.method).count() > 1 {
+                anyhow::bail!("{} {} is in the table twice", route.method, route.path);
+            }
+            if std::ptr::eq(beside[0], *route) {
+                paths.insert(route.path, beside)?;
+            }
+        }
+        Ok(Self { paths, routes })
+    }
+}
+
+impl Matched<'_, '_> {
+    /// The row for a method; `HEAD` is `GET` whose body is not sent.
+    pub fn route(&self, method: &Method) -> Result<&'static Route> {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        let route = self.routes.iter().find(|route| route.method == method);
+        route.copied().ok_or_else(|| Error::MethodNotAllowed(self.methods()))
+    }
+
+    /// The methods that the path answers to, for `Allow`.
+    pub fn methods(&self) -> String {
+        let mut methods: Vec<&str> = self.routes.iter().map(|route| route.method.as_str()).collect();
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        methods.join(", ")
+    }
+}

@@ -1,0 +1,12 @@
+//! Who is asking: passwords, tokens and the keys that seal them, permissions.
+
+mod keys;
+mod passwords;
+pub mod permissions;
+pub mod seal;
+mod token;
+
+pub use keys::Keys;
+pub use passwords::{PasswordCost, Passwords, Verified};
+pub use permissions::{Member, Who};
+pub use token::{TokenFault, TokenInUse};

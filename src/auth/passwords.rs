@@ -1,0 +1,117 @@
+//! Passwords as they are kept: argon2id in PHC strings (RFC 9106), hashed in memory that is allocated once.
+
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, anyhow};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
+
+/// What one hash costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PasswordCost {
+    pub memory_kib: u32,
+    pub passes: u32,
+    pub lanes: u32,
+}
+
+pub struct Passwords {
+    params: Params,
+    /// What an unknown account's password is compared with, so that it takes the time of a known one.
+    nobody: String,
+    /// Blocks that no hash is using: as many as ever were at once.
+    idle: Mutex<Vec<Vec<Block>>>,
+}
+
+/// Whether a password is the one that was kept.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verified {
+    Yes,
+    /// Yes, and the kept form is of another cost than today's: keep this one instead.
+    Rehash(String),
+    No,
+}
+
+impl Passwords {
+    pub fn new(cost: PasswordCost) -> anyhow::Result<Self> {
+        let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None)
+            .map_err(|error| anyhow!("the cost of a password hash is not possible: {error}"))?;
+        let nobody = PasswordHash {
+            algorithm: ARGON2ID_IDENT,
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&params).map_err(|error| anyhow!("{error}"))?,
+            salt: Some(Salt::generate()),
+            hash: Some(Output::new(&[0; Params::DEFAULT_OUTPUT_LEN]).map_err(|error| anyhow!("{error}"))?),
+        };
+        Ok(Self { params, nobody: nobody.to_string(), idle: Mutex::default() })
+    }
+
+    /// The form in which a password is kept.
+    pub fn hash(&self, password: &str) -> anyhow::Result<String> {
+        let salt = Salt::generate();
+        let output = self.compute(password, salt.as_ref(), &self.params, Params::DEFAULT_OUTPUT_LEN)?;
+        let kept = PasswordHash {
+            algorithm: ARGON2ID_IDENT,
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(&self.params).map_err(|error| anyhow!("{error}"))?,
+            salt: Some(salt),
+            hash: Some(output),
+        };
+        Ok(kept.to_string())
+    }
+
+    /// Compares with what was kept; with nothing kept it takes as long and says no.
+    pub fn verify(&self, password: &str, kept: Option<&str>) -> anyhow::Result<Verified> {
+        let known = kept.is_some();
+        let kept = PasswordHash::new(kept.unwrap_or(&self.nobody)).map_err(|error| anyhow!("{error}"))?;
+        let params = Params::try_from(&kept).map_err(|error| anyhow!("{error}"))?;
+        let (salt, expected) = kept.salt.zip(kept.hash).context("a kept password has no salt or no hash")?;
+        let output = self.compute(password, salt.as_ref(), &params, expected.len())?;
+        // `Output` is compared in constant time.
+        if output != expected || !known {
+            return Ok(Verified::No);
+        }
+        let same_cost = (params.m_cost(), params.t_cost(), params.p_cost())
+            == (self.params.m_cost(), self.params.t_cost(), self.params.p_cost());
+        if same_cost { Ok(Verified::Yes) } else { self.hash(password).map(Verified::Rehash) }
+    }
+
+    fn compute(&self, password: &str, salt: &[u8], params: &Params, length: usize) -> anyhow::Result<Output> {
+        let mut blocks = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        // 19 MiB a hash, given back to the allocator each time, made the heap of a busy server grow to hundreds.
+        blocks.resize(params.block_count(), Block::default());
+        let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        let mut output = vec![0; length];
+        let result = argon.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, &mut blocks[..]);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(blocks);
+        result.map_err(|error| anyhow!("a password could not be hashed: {error}"))?;
+        Output::new(&output).map_err(|error| anyhow!("{error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: PasswordCost = PasswordCost { memory_kib: 64, passes: 1, lanes: 1 };
+
+    #[test]
+    fn only_the_right_password_is_verified() {
+        let passwords = Passwords::new(CHEAP).unwrap();
+        let kept = passwords.hash("correct horse").unwrap();
+        assert!(kept.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{kept}");
+        assert_eq!(passwords.verify("correct horse", Some(&kept)).unwrap(), Verified::Yes);
+        assert_eq!(passwords.verify("wrong horse", Some(&kept)).unwrap(), Verified::No);
+        assert_eq!(passwords.verify("correct horse", None).unwrap(), Verified::No);
+    }
+
+    #[test]
+    fn a_new_cost_gives_a_new_form_at_the_next_login() {
+        let kept = Passwords::new(CHEAP).unwrap().hash("correct horse").unwrap();
+        let dearer = Passwords::new(PasswordCost { passes: 2, ..CHEAP }).unwrap();
+        let Verified::Rehash(new) = dearer.verify("correct horse", Some(&kept)).unwrap() else {
+            panic!("the same cost")
+        };
+        assert!(new.contains("t=2"));
+        assert_eq!(dearer.verify("correct horse", Some(&new)).unwrap(), Verified::Yes);
+    }
+}

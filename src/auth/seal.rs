@@ -1,0 +1,71 @@
+//! Tokens as text: PASETO v4.local, opaque to whoever carries one.
+//!
+//! The payload names the token's row, its account, scope and end; the footer names the key (`kid`), so that keys rotate.
+
+use pasetors::Local;
+use pasetors::token::UntrustedToken;
+use pasetors::version4::{LocalToken, V4};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{Keys, TokenFault};
+use crate::tenancy::Scope;
+use crate::values::Timestamp;
+
+/// What a token says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claims {
+    pub token_id: i64,
+    pub account_id: i64,
+    pub scope: Scope,
+    pub expires_at: Timestamp,
+}
+
+/// The registered claims (PASETO, registered claims) and a scope of our own.
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    jti: i64,
+    sub: i64,
+    exp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<Uuid>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Footer {
+    kid: String,
+}
+
+/// The token as text, sealed with the newest key.
+pub fn seal(claims: Claims, keys: &Keys) -> anyhow::Result<String> {
+    let payload = Payload {
+        jti: claims.token_id,
+        sub: claims.account_id,
+        exp: claims.expires_at,
+        workspace: claims.scope.workspace(),
+    };
+    let (kid, key) = keys.newest()?;
+    let footer = serde_json::to_vec(&Footer { kid })?;
+    Ok(LocalToken::encrypt(&key, &serde_json::to_vec(&payload)?, Some(&footer), None)?)
+}
+
+/// What a token says, if one of our keys sealed it.
+pub fn open(text: &str, keys: &Keys) -> Result<Claims, TokenFault> {
+    let token = UntrustedToken::<Local, V4>::try_from(text).map_err(|_| TokenFault::Invalid)?;
+    let footer: Footer = serde_json::from_slice(token.untrusted_footer()).map_err(|_| TokenFault::Invalid)?;
+    let key = keys.named(&footer.kid).ok_or(TokenFault::Invalid)?;
+    let opened = LocalToken::decrypt(&key, &token, None, None).map_err(|_| TokenFault::Invalid)?;
+    let payload: Payload = serde_json::from_str(opened.payload()).map_err(|_| TokenFault::Invalid)?;
+    Ok(Claims {
+        token_id: payload.jti,
+        account_id: payload.sub,
+        scope: Scope::from(payload.workspace),
+        expires_at: payload.exp,
+    })
+}
+
+/// What a token is remembered by: never the text itself.
+pub fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text).into()
+}

@@ -1,0 +1,53 @@
+//! A token that is in use, and what may be wrong with one.
+
+use std::sync::atomic::AtomicI64;
+
+use crate::tenancy::Scope;
+use crate::values::Timestamp;
+
+/// A token that was found good, as the central file has it.
+#[derive(Debug)]
+pub struct TokenInUse {
+    pub id: i64,
+    pub account_id: i64,
+    pub scope: Scope,
+    pub label: String,
+    pub expires_at: Timestamp,
+    /// Whether the account may see the whole instance.
+    pub operator: bool,
+    /// When it was last used, in seconds, to the minute.
+    pub(crate) last_used: AtomicI64,
+}
+
+/// Why a request's token opens nothing. Always 401 with `WWW-Authenticate: Bearer` (RFC 6750, 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFault {
+    Missing,
+    /// Malformed, or sealed with a key that is not ours.
+    Invalid,
+    Expired,
+    Revoked,
+    WrongScope,
+}
+
+impl TokenFault {
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "token_missing",
+            Self::Invalid => "token_invalid",
+            Self::Expired => "token_expired",
+            Self::Revoked => "token_revoked",
+            Self::WrongScope => "wrong_token_scope",
+        }
+    }
+
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Missing => "This needs a token: send it as Authorization: Bearer {token}.",
+            Self::Invalid => "The token is not valid here.",
+            Self::Expired => "The token has expired: log in again.",
+            Self::Revoked => "The token has been revoked: log in again.",
+            Self::WrongScope => "The token is for another part of the server: switch to this one first.",
+        }
+    }
+}

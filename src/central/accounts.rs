@@ -1,0 +1,277 @@
+//! Accounts: people, wherever they work. One account may be a member of many workspaces.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::tokens::{self, Issued};
+use super::workspaces::{self, NewWorkspace, Workspace};
+use crate::api::{Changes, Created, Done, Error, Json, Needs, Result, Route, Steps, delete, hashing, post, put};
+use crate::auth::Verified;
+use crate::config::Registration;
+use crate::engine::Engine;
+use crate::tenancy::Scope;
+use crate::tenancy::life::Owner;
+use crate::values::{Email, Name, Password, Subdomain, Text, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    post("/register", &hashing(register), Needs::Anyone, "Register an account, and with it a first workspace"),
+    put("/account", &hashing(update), Needs::SignedIn, "Change your name, email or password"),
+    delete("/account", &hashing(remove), Needs::SignedIn, "Delete your account"),
+];
+
+/// An account as the API shows it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "User")]
+pub struct Account {
+    pub id: i64,
+    pub name: String,
+    pub email: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    #[serde(skip)]
+    pub operator: bool,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Registering {
+    name: Name<255>,
+    email: Email,
+    password: Password,
+    /// Where it is given, it must be the password again.
+    password_confirmation: Option<Text<200>>,
+    /// Makes a first workspace too.
+    workspace_name: Option<Name<255>>,
+    /// Of the first workspace; made from its name where it is absent.
+    subdomain: Option<Subdomain>,
+    /// The code of an invitation, where registration is by invitation only.
+    #[schemars(extend("x-since" = "an instance with invitations"))]
+    invite: Option<Text<200>>,
+}
+
+/// Who was registered, signed in.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Registered {
+    user: Account,
+    #[serde(flatten)]
+    issued: Issued,
+    /// The first workspace, where one was asked for.
+    workspace: Option<Workspace>,
+}
+
+/// What may change. Email and password need the current password.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AccountChanges {
+    name: Name<255>,
+    email: Email,
+    /// Revokes every other token of the account.
+    password: Option<Password>,
+    current_password: Option<Text<1000>>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Farewell {
+    current_password: Name<1000>,
+}
+
+fn register(steps: &Steps<'_>, Json(new): Json<Registering>) -> Result<Created<Registered>> {
+    match steps.engine.config.registration {
+        Registration::Open => {}
+        Registration::Invite => {
+            return Err(Error::forbidden("registration_closed", "Registration here is by invitation only."));
+        }
+        Registration::Closed => {
+            return Err(Error::forbidden("registration_closed", "Registration is closed here."));
+        }
+    }
+    if new.password_confirmation.as_ref().is_some_and(|again| **again != *new.password.reveal()) {
+        return Err(Error::invalid("The password confirmation does not match."));
+    }
+    let (account, issued, listed) = create_signed_in(steps.engine, new, steps.now)?;
+    let url = |workspace: &mut Workspace| workspace.set_url(&steps.call.address, steps.engine);
+    let workspace = listed.map(|mut workspace| {
+        url(&mut workspace);
+        workspace
+    });
+    Ok(Created(Registered { user: account, issued, workspace }))
+}
+
+fn update(steps: &Steps<'_>, changes: Changes<AccountChanges>) -> Result<Created<Account>> {
+    let id = steps.token()?.account_id;
+    let (account, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
+    let blank = AccountChanges {
+        name: Name::parse(account.name.clone()).map_err(Error::invalid)?,
+        email: account.email.parse().map_err(Error::Internal)?,
+        ..AccountChanges::default()
+    };
+    let wanted = changes.apply(&blank)?;
+    if wanted.password.is_some() || *wanted.email != *account.email {
+        check_password(steps.engine, wanted.current_password.as_deref(), &kept)?;
+    }
+    let hash = wanted.password.as_ref().map(|new| steps.engine.passwords.hash(new.reveal())).transpose()?;
+    let (keep, now) = (steps.token()?.id, steps.now);
+    let account = steps.engine.central.write(move |db| {
+        db.execute(
+            "UPDATE accounts SET name = ?2, email = ?3, updated_at = ?4 WHERE id = ?1",
+            (id, &wanted.name, &wanted.email, now),
+        )?;
+        if let Some(hash) = &hash {
+            set_password_hash(db, id, hash, now)?;
+            tokens::revoke_all(db, id, Some(keep), now)?;
+        }
+        find(db, id)
+    })?;
+    Ok(Created(account))
+}
+
+fn remove(steps: &Steps<'_>, Json(farewell): Json<Farewell>) -> Result<Done> {
+    let id = steps.token()?.account_id;
+    let (_, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
+    check_password(steps.engine, Some(&farewell.current_password), &kept)?;
+    steps.engine.central.write(move |db| delete_account(db, id))?;
+    Ok(Done)
+}
+
+fn check_password(engine: &Engine, given: Option<&str>, kept: &str) -> Result<()> {
+    let given = given.ok_or_else(|| Error::invalid("The current password field is required."))?;
+    match engine.passwords.verify(given, Some(kept))? {
+        Verified::No => Err(Error::InvalidCredentials),
+        Verified::Yes | Verified::Rehash(_) => Ok(()),
+    }
+}
+
+/// The account, its token, and its first workspace where it asks for one: all of them, or none.
+fn create_signed_in(
+    engine: &Arc<Engine>,
+    new: Registering,
+    now: Timestamp,
+) -> Result<(Account, Issued, Option<Workspace>)> {
+    let email = new.email.clone();
+    // Asked before the password is hashed, which costs more than all the rest; the index has the last word.
+    if engine.central.read(move |db| Ok::<_, Error>(find_by_email(db, &email)?.is_some()))? {
+        return Err(Error::taken("email"));
+    }
+    let hash = engine.passwords.hash(new.password.reveal())?;
+    let first = match (new.workspace_name, new.subdomain) {
+        (None, None) => None,
+        (name, subdomain) => {
+            let name =
+                name.map_or_else(|| subdomain.as_deref().unwrap_or_default().to_owned(), |name| name.to_string());
+            Some(NewWorkspace { name: Name::parse(name).map_err(Error::invalid)?, subdomain })
+        }
+    };
+    let inside = Arc::clone(engine);
+    let (account, issued, workspace) = engine.central.write(move |db| {
+        let operator = !any(db)?;
+        let id = insert(db, &new.name, &new.email, &hash, operator, now)?;
+        let issued = tokens::issue(db, &inside, id, Scope::Central, "login", inside.config.token_ttl, now)?;
+        let workspace = first.as_ref().map(|first| workspaces::reserve(db, first, id, now)).transpose()?;
+        Ok::<_, Error>((find(db, id)?, issued, workspace))
+    })?;
+    let Some(workspace) = workspace else {
+        return Ok((account, issued, None));
+    };
+    let owner = Owner { account_id: account.id, name: account.name.clone(), email: account.email.clone() };
+    match workspaces::open_for_business(engine, workspace, owner, now) {
+        Ok(workspace) => Ok((account, issued, Some(workspace))),
+        Err(error) => {
+            let id = account.id;
+            engine.central.write(move |db| delete_account(db, id))?;
+            Err(error)
+        }
+    }
+}
+
+/// An account without a token: what the command line makes.
+pub fn create(
+    engine: &Engine,
+    name: Name<255>,
+    email: Email,
+    password: &Password,
+    operator: bool,
+    now: Timestamp,
+) -> Result<Account> {
+    let hash = engine.passwords.hash(password.reveal())?;
+    engine.central.write(move |db| {
+        let operator = operator || !any(db)?;
+        let id = insert(db, &name, &email, &hash, operator, now)?;
+        find(db, id)
+    })
+}
+
+/// Whether there is any account; the first becomes an operator.
+pub fn any(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("SELECT EXISTS (SELECT 1 FROM accounts)", [], |row| row.get(0))
+}
+
+pub fn all(db: &Connection) -> rusqlite::Result<Vec<Account>> {
+    let mut statement =
+        db.prepare("SELECT id, name, email, created_at, updated_at, operator FROM accounts ORDER BY id")?;
+    statement.query_map([], from_row)?.collect()
+}
+
+pub fn find(db: &Connection, id: i64) -> Result<Account> {
+    Ok(find_with_password(db, id)?.0)
+}
+
+/// The account and the form in which its password is kept.
+pub fn find_with_password(db: &Connection, id: i64) -> Result<(Account, String)> {
+    let sql = "SELECT id, name, email, created_at, updated_at, operator, password_hash FROM accounts WHERE id = ?1";
+    let found = db.prepare_cached(sql)?.query_row([id], |row| Ok((from_row(row)?, row.get(6)?))).optional()?;
+    found.ok_or_else(Error::not_found)
+}
+
+/// The account with this address, in any case, and the form in which its password is kept.
+pub fn find_by_email(db: &Connection, email: &str) -> rusqlite::Result<Option<(Account, String)>> {
+    let sql = "SELECT id, name, email, created_at, updated_at, operator, password_hash FROM accounts WHERE email = ?1";
+    db.prepare_cached(sql)?.query_row([email], |row| Ok((from_row(row)?, row.get(6)?))).optional()
+}
+
+pub fn set_password_hash(db: &Connection, id: i64, hash: &str, now: Timestamp) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE accounts SET password_hash = ?2, updated_at = ?3 WHERE id = ?1")?
+        .execute((id, hash, now))?;
+    Ok(())
+}
+
+fn insert(
+    db: &Connection,
+    name: &str,
+    email: &str,
+    hash: &str,
+    operator: bool,
+    now: Timestamp,
+) -> rusqlite::Result<i64> {
+    db.prepare_cached(
+        "INSERT INTO accounts (name, email, password_hash, operator, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+    )?
+    .insert((name, email, hash, operator, now))
+}
+
+/// Refused while the account owns a workspace, one in the trash included: that could be restored to nobody.
+fn delete_account(db: &Connection, id: i64) -> Result<()> {
+    db.execute("DELETE FROM workspaces WHERE owner_id = ?1 AND status = 'creating'", [id])?;
+    let owns: bool =
+        db.query_row("SELECT EXISTS (SELECT 1 FROM workspaces WHERE owner_id = ?1)", [id], |row| row.get(0))?;
+    if owns {
+        return Err(Error::refused("owns_workspaces", "You own a workspace: transfer or delete it first."));
+    }
+    db.execute("DELETE FROM accounts WHERE id = ?1", [id])?;
+    Ok(())
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Account> {
+    Ok(Account {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        email: row.get(2)?,
+        created_at: row.get(3)?,
+        updated_at: row.get(4)?,
+        operator: row.get(5)?,
+    })
+}

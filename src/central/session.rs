@@ -1,0 +1,164 @@
+//! Signing in and out, and moving between the central API and workspaces.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::accounts::{self, Account};
+use super::tokens::{self, Issued};
+use super::workspaces::{self, Workspace};
+use crate::api::{Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, get, hashing, post, run, steps};
+use crate::auth::Verified;
+use crate::tenancy::{Scope, Status};
+use crate::values::{Email, Name, Timestamp};
+use crate::workspace::users;
+
+pub const ROUTES: &[Route] = &[
+    post("/login", &hashing(login), Needs::Anyone, "Log in"),
+    post("/logout", &run(logout), Needs::SignedIn, "Log out: revoke the token of this call"),
+    get("/whoami", &run(whoami), Needs::SignedIn, "Who you are, and where you may go"),
+    post("/switch-to", &steps(switch_to), Needs::AnyToken, "Get a token for a workspace, or for the central API"),
+];
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Credentials {
+    pub email: Email,
+    pub password: Name<1000>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LoggedIn {
+    #[serde(flatten)]
+    issued: Issued,
+    user: Account,
+    /// Those that the account is a member of.
+    workspaces: Vec<Workspace>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Whoami {
+    user: Account,
+    /// Always `central`.
+    scope: &'static str,
+    /// Always null.
+    workspace: Option<Workspace>,
+    workspaces: Vec<Workspace>,
+    token: TokenShown,
+}
+
+/// The token of a call.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TokenShown {
+    pub id: i64,
+    pub label: String,
+    pub expires_at: Timestamp,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Destination {
+    /// Null or absent for the central API.
+    workspace_id: Option<Uuid>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Switched {
+    #[serde(flatten)]
+    issued: Issued,
+    /// `central` or `workspace`.
+    scope: &'static str,
+    workspace: Option<Workspace>,
+}
+
+fn login(steps: &Steps<'_>, Json(given): Json<Credentials>) -> Result<Ok200<LoggedIn>> {
+    let user = verify(steps, &given)?;
+    let (inside, id, now) = (Arc::clone(steps.engine), user.id, steps.now);
+    let (issued, mut workspaces) = steps.engine.central.write(move |db| {
+        let issued = tokens::issue(db, &inside, id, Scope::Central, "login", inside.config.token_ttl, now)?;
+        Ok::<_, Error>((issued, workspaces::of_account(db, id)?))
+    })?;
+    workspaces.iter_mut().for_each(|workspace| workspace.set_url(&steps.call.address, steps.engine));
+    Ok(Ok200(LoggedIn { issued, user, workspaces }))
+}
+
+pub fn logout(ctx: &mut Ctx<'_>) -> Result<Done> {
+    tokens::revoke_one(ctx.db, ctx.call.token()?.id, ctx.now)?;
+    Ok(Done)
+}
+
+fn whoami(ctx: &mut Ctx<'_>) -> Result<Ok200<Whoami>> {
+    let token = ctx.call.token()?;
+    let mut workspaces = workspaces::of_account(ctx.db, token.account_id)?;
+    workspaces.iter_mut().for_each(|workspace| workspace.set_url(&ctx.call.address, &ctx.call.engine));
+    Ok(Ok200(Whoami {
+        user: accounts::find(ctx.db, token.account_id)?,
+        scope: "central",
+        workspace: None,
+        workspaces,
+        token: TokenShown::of(token),
+    }))
+}
+
+pub fn switch_to(steps: &Steps<'_>, Json(to): Json<Destination>) -> Result<Ok200<Switched>> {
+    let workspace = to.workspace_id.map(|id| enter(steps, id)).transpose()?;
+    let scope = Scope::from(to.workspace_id);
+    let (inside, account_id, now) = (Arc::clone(steps.engine), steps.token()?.account_id, steps.now);
+    let issued = steps
+        .engine
+        .central
+        .write(move |db| tokens::issue(db, &inside, account_id, scope, "switch", inside.config.token_ttl, now))?;
+    let scope = if workspace.is_some() { "workspace" } else { "central" };
+    Ok(Ok200(Switched { issued, scope, workspace }))
+}
+
+/// The account behind an address and a password. An address that nobody has costs as much time as a wrong password.
+pub fn verify(steps: &Steps<'_>, given: &Credentials) -> Result<Account> {
+    let email = given.email.clone();
+    let found = steps.engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?))?;
+    let (account, kept) = found.unzip();
+    let verified = steps.engine.passwords.verify(&given.password, kept.as_deref())?;
+    let account = account.filter(|_| verified != Verified::No).ok_or(Error::InvalidCredentials)?;
+    if let Verified::Rehash(hash) = verified {
+        let (id, now) = (account.id, steps.now);
+        steps.engine.central.write(move |db| Ok::<_, Error>(accounts::set_password_hash(db, id, &hash, now)?))?;
+    }
+    Ok(account)
+}
+
+/// The workspace that the caller goes to, if it may; what its file knows of the account is made current.
+pub fn enter(steps: &Steps<'_>, id: Uuid) -> Result<Workspace> {
+    let listed = steps.engine.directory.identified(id, &steps.engine.keys)?;
+    let listed = listed.ok_or_else(workspaces::not_found)?;
+    let account_id = steps.token()?.account_id;
+    let (account, workspace) = steps
+        .engine
+        .central
+        .read(move |db| Ok::<_, Error>((accounts::find(db, account_id)?, workspaces::find_for(db, account_id, id)?)))?;
+    let mut workspace = workspace.ok_or_else(not_a_member)?;
+    if listed.status == Status::Suspended {
+        return Err(workspaces::suspended());
+    }
+    workspace.set_url(&steps.call.address, steps.engine);
+    let now = steps.now;
+    steps
+        .engine
+        .registry
+        .lease(id)
+        .file()
+        .write(move |db| users::refresh(db, &account, now))?
+        .ok_or_else(not_a_member)?;
+    Ok(workspace)
+}
+
+pub fn not_a_member() -> Error {
+    Error::forbidden("not_a_member", "You are not a member of this workspace.")
+}
+
+impl TokenShown {
+    pub fn of(token: &crate::auth::TokenInUse) -> Self {
+        Self { id: token.id, label: token.label.clone(), expires_at: token.expires_at }
+    }
+}

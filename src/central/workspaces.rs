@@ -1,0 +1,372 @@
+//! Workspaces as the central API has them: who owns one, what it is called, whether it is in service.
+//!
+//! A workspace is a row here and a file of its own. The row is written first: it decides who gets a subdomain, and
+//! says `creating` until the file is there.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::tokens;
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::{
+    self, Address, Changes, Created, Ctx, Done, Error, Json, Needs, Ok200, Page, Query, Result, Route, Steps, delete,
+    get, post, put, run, steps,
+};
+use crate::engine::Engine;
+use crate::tenancy::life::{self, Beginning, OWNERS_ROLE, Owner};
+use crate::values::{Name, Subdomain, Text, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get("/workspaces", &run(list), Needs::SignedIn, "List your workspaces; an operator may list all"),
+    post("/workspaces", &steps(create), Needs::SignedIn, "Make a workspace"),
+    get("/workspaces/{id}", &run(show), Needs::SignedIn, "Show a workspace"),
+    put("/workspaces/{id}", &run(update), Needs::SignedIn, "Rename a workspace, or move it to another subdomain"),
+    delete("/workspaces/{id}", &steps(remove), Needs::SignedIn, "Put a workspace into the trash"),
+];
+
+/// A workspace, as one of its members sees it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Workspace {
+    pub id: Uuid,
+    pub name: String,
+    pub subdomain: String,
+    /// Where its API is, without `/api`.
+    pub url: String,
+    /// The caller's; null where an operator lists all.
+    pub role: Option<String>,
+    /// Whether the caller owns it.
+    pub owner: bool,
+    /// `active` or `suspended`.
+    pub status: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NewWorkspace {
+    pub name: Name<255>,
+    /// Made from the name where it is absent.
+    pub subdomain: Option<Subdomain>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct WorkspaceChanges {
+    name: Name<255>,
+    /// The old one answers 404 at once.
+    subdomain: Subdomain,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Confirmation {
+    /// The workspace's, as a confirmation.
+    subdomain: Name<63>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Which {
+    /// `all` lists every workspace of the instance, for operators.
+    scope: Option<Text<20>>,
+}
+
+fn list(ctx: &mut Ctx<'_>, list: List<Workspace>, Query(which): Query<Which>) -> Result<Page<Workspace>> {
+    let token = ctx.call.token()?;
+    let member = match which.scope.as_deref() {
+        None | Some("own") => token.account_id,
+        Some("all") if token.operator => EVERYBODY,
+        Some("all") => return Err(Error::forbidden("forbidden", "Only an operator may list all workspaces.")),
+        Some(_) => return Err(Error::invalid("The selected scope is invalid.")),
+    };
+    let mut page = list.only("account_id", member).page(ctx)?;
+    page.data.iter_mut().for_each(|workspace| workspace.set_url(&ctx.call.address, &ctx.call.engine));
+    Ok(page)
+}
+
+fn create(steps: &Steps<'_>, Json(new): Json<NewWorkspace>) -> Result<Created<Workspace>> {
+    let account_id = steps.token()?.account_id;
+    let mut workspace = make(steps.engine, new, account_id, steps.now)?;
+    workspace.set_url(&steps.call.address, steps.engine);
+    Ok(Created(workspace))
+}
+
+fn show(ctx: &mut Ctx<'_>, api::Uuid(id): api::Uuid) -> Result<Ok200<Workspace>> {
+    let found = find_for(ctx.db, ctx.call.token()?.account_id, id)?;
+    let mut workspace = found.ok_or_else(not_found)?;
+    workspace.set_url(&ctx.call.address, &ctx.call.engine);
+    Ok(Ok200(workspace))
+}
+
+fn update(
+    ctx: &mut Ctx<'_>,
+    api::Uuid(id): api::Uuid,
+    changes: Changes<WorkspaceChanges>,
+) -> Result<Created<Workspace>> {
+    let account_id = ctx.call.token()?.account_id;
+    let workspace = owned(ctx.db, account_id, id)?;
+    let wanted = changes.apply(&WorkspaceChanges {
+        name: Name::parse(workspace.name).map_err(Error::Internal)?,
+        subdomain: workspace.subdomain.parse().map_err(Error::Internal)?,
+    })?;
+    rename(ctx.db, id, &wanted.name, &wanted.subdomain, ctx.now)?;
+    let mut workspace = find_for(ctx.db, account_id, id)?.ok_or_else(not_found)?;
+    workspace.set_url(&ctx.call.address, &ctx.call.engine);
+    Ok(Created(workspace))
+}
+
+fn remove(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(confirmed): Json<Confirmation>) -> Result<Done> {
+    let (account_id, now) = (steps.token()?.account_id, steps.now);
+    steps.engine.central.write(move |db| {
+        let workspace = owned(db, account_id, id)?;
+        if *workspace.subdomain != *confirmed.subdomain {
+            return Err(Error::invalid("The subdomain must be that of the workspace, as a confirmation."));
+        }
+        trash(db, id, now)
+    })?;
+    move_to_trash(steps.engine, id)?;
+    Ok(Done)
+}
+
+pub fn not_found() -> Error {
+    Error::NotFound { code: "workspace_not_found", message: "There is no such workspace.".into() }
+}
+
+pub fn suspended() -> Error {
+    Error::forbidden("workspace_suspended", "This workspace is suspended.")
+}
+
+impl Workspace {
+    pub fn set_url(&mut self, address: &Address, engine: &Engine) {
+        self.url = address.workspace_url(&self.subdomain, &engine.config.central_domain);
+    }
+}
+
+/// Makes a workspace, its row and its file, for an account.
+pub fn make(engine: &Arc<Engine>, new: NewWorkspace, account_id: i64, now: Timestamp) -> Result<Workspace> {
+    let (owner, workspace) = engine.central.write(move |db| {
+        let account = super::accounts::find(db, account_id)?;
+        let workspace = reserve(db, &new, account_id, now)?;
+        Ok::<_, Error>((Owner { account_id, name: account.name, email: account.email }, workspace))
+    })?;
+    open_for_business(engine, workspace, owner, now)
+}
+
+/// Writes the row of a workspace whose file is not there yet, and its owner's membership.
+pub fn reserve(db: &Connection, new: &NewWorkspace, owner_id: i64, now: Timestamp) -> Result<Workspace> {
+    let subdomain = match &new.subdomain {
+        Some(subdomain) => subdomain.clone(),
+        None => free_subdomain(db, &new.name)?,
+    };
+    let id = Uuid::now_v7();
+    db.execute(
+        "INSERT INTO workspaces (id, name, subdomain, status, owner_id, created_at, updated_at)
+         VALUES (?1, ?2, ?3, 'creating', ?4, ?5, ?5)",
+        (id.to_string(), &new.name, &subdomain, owner_id, now),
+    )?;
+    db.execute(
+        "INSERT INTO memberships (account_id, workspace_id, role, created_at) VALUES (?1, ?2, ?3, ?4)",
+        (owner_id, id.to_string(), OWNERS_ROLE, now),
+    )?;
+    Ok(Workspace {
+        id,
+        name: new.name.to_string(),
+        subdomain: subdomain.to_string(),
+        url: String::new(),
+        role: Some(OWNERS_ROLE.into()),
+        owner: true,
+        status: "active".into(),
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// Makes the file of a reserved workspace and lets requests in; where that fails, the row goes again.
+pub fn open_for_business(
+    engine: &Arc<Engine>,
+    workspace: Workspace,
+    owner: Owner,
+    now: Timestamp,
+) -> Result<Workspace> {
+    let id = workspace.id;
+    let beginning = Beginning {
+        id,
+        owner,
+        default_country: engine.config.default_country.clone(),
+        timezone: engine.config.timezone.clone(),
+        now,
+    };
+    let made = engine.template.make(&engine.registry.path(id), &beginning);
+    let sql = match made {
+        Ok(()) => "UPDATE workspaces SET status = 'active' WHERE id = ?1",
+        Err(_) => "DELETE FROM workspaces WHERE id = ?1",
+    };
+    engine.central.write(move |db| Ok::<_, Error>(db.execute(sql, [id.to_string()])?))?;
+    made?;
+    Ok(workspace)
+}
+
+/// The first of `name`, `name-2`, `name-3`, … that nobody has.
+fn free_subdomain(db: &Connection, name: &str) -> Result<Subdomain> {
+    let first = Subdomain::from_name(name);
+    let mut taken = db.prepare_cached("SELECT 1 FROM workspaces WHERE subdomain = ?1 AND status <> 'trashed'")?;
+    let mut candidate = first.clone();
+    for n in 2.. {
+        if !taken.exists([&candidate])? {
+            break;
+        }
+        candidate = first.numbered(n);
+    }
+    Ok(candidate)
+}
+
+pub fn rename(db: &Connection, id: Uuid, name: &str, subdomain: &str, now: Timestamp) -> Result<()> {
+    db.execute(
+        "UPDATE workspaces SET name = ?2, subdomain = ?3, updated_at = ?4 WHERE id = ?1",
+        (id.to_string(), name, subdomain, now),
+    )?;
+    Ok(())
+}
+
+/// `active` or `suspended`; answers whether the workspace was there to be told.
+pub fn set_status(db: &Connection, id: Uuid, status: &str, now: Timestamp) -> rusqlite::Result<bool> {
+    let changed = db.execute(
+        "UPDATE workspaces SET status = ?2, updated_at = ?3 WHERE id = ?1 AND status IN ('active', 'suspended')",
+        (id.to_string(), status, now),
+    )?;
+    Ok(changed > 0)
+}
+
+/// The row's half of a deletion: nobody gets in from here on. The file follows by [`move_to_trash`].
+pub fn trash(db: &Connection, id: Uuid, now: Timestamp) -> Result<()> {
+    tokens::revoke_workspace(db, id, now)?;
+    db.execute(
+        "UPDATE workspaces SET status = 'trashed', trashed_at = ?2, updated_at = ?2 WHERE id = ?1",
+        (id.to_string(), now),
+    )?;
+    Ok(())
+}
+
+/// The file's half of a deletion, once the last request has left it. Done again, it does nothing.
+///
+/// The file is moved inside a write to the central file, so that no restore, in whatever process, is halfway.
+pub fn move_to_trash(engine: &Arc<Engine>, id: Uuid) -> Result<()> {
+    engine.registry.close(id, engine.config.statement_timeout)?;
+    let inside = Arc::clone(engine);
+    engine.central.write(move |db| {
+        let trashed: bool = db.query_row(
+            "SELECT EXISTS (SELECT 1 FROM workspaces WHERE id = ?1 AND status = 'trashed')",
+            [id.to_string()],
+            |row| row.get(0),
+        )?;
+        if trashed {
+            life::move_file(&inside.registry.path(id), &inside.trash_path(id))?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes a workspace out of the trash, under its old subdomain or another.
+pub fn restore(engine: &Arc<Engine>, id: Uuid, subdomain: Option<Subdomain>, now: Timestamp) -> Result<()> {
+    let inside = Arc::clone(engine);
+    engine.central.write(move |db| {
+        let old: Option<String> = db
+            .query_row(
+                "SELECT subdomain FROM workspaces WHERE id = ?1 AND status = 'trashed'",
+                [id.to_string()],
+                |row| row.get(0),
+            )
+            .optional()?;
+        let old = old.ok_or_else(not_found)?;
+        db.execute(
+            "UPDATE workspaces SET status = 'active', trashed_at = NULL, subdomain = ?2, updated_at = ?3 WHERE id = ?1",
+            (id.to_string(), subdomain.as_deref().unwrap_or(&old), now),
+        )?;
+        life::move_file(&inside.trash_path(id), &inside.registry.path(id))?;
+        Ok(())
+    })
+}
+
+/// Every workspace but those in the making, with its owner's address: what the command line lists.
+pub fn all(db: &Connection) -> rusqlite::Result<Vec<(Workspace, String)>> {
+    let mut statement = db.prepare(
+        "SELECT w.id, w.name, w.subdomain, NULL, 0, w.status, w.created_at, w.updated_at, a.email
+         FROM workspaces w JOIN accounts a ON a.id = w.owner_id WHERE w.status <> 'creating' ORDER BY w.created_at, w.id",
+    )?;
+    statement.query_map([], |row| Ok((Workspace::from_row(row)?, row.get(8)?)))?.collect()
+}
+
+/// Those that an account is a member of.
+pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Vec<Workspace>> {
+    let Listing { table, columns, .. } = Workspace::LISTING;
+    db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE account_id = ?1 ORDER BY id"))?
+        .query_map([account_id], Workspace::from_row)?
+        .collect()
+}
+
+/// The workspace, if the account is a member of it.
+pub fn find_for(db: &Connection, account_id: i64, id: Uuid) -> rusqlite::Result<Option<Workspace>> {
+    let Listing { table, columns, .. } = Workspace::LISTING;
+    db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE account_id = ?1 AND id = ?2"))?
+        .query_row((account_id, id.to_string()), Workspace::from_row)
+        .optional()
+}
+
+fn owned(db: &Connection, account_id: i64, id: Uuid) -> Result<Workspace> {
+    let workspace = find_for(db, account_id, id)?.ok_or_else(not_found)?;
+    if workspace.owner {
+        Ok(workspace)
+    } else {
+        Err(Error::forbidden("forbidden", "Only the owner of a workspace may do this."))
+    }
+}
+
+/// The account under which every workspace is listed, for operators; ids of accounts begin at 1.
+const EVERYBODY: i64 = 0;
+
+impl Listed for Workspace {
+    const LISTING: Listing = Listing {
+        table: "(SELECT w.id, w.name, w.subdomain, m.role, w.owner_id = m.account_id AS owner, w.status, w.created_at,
+                        w.updated_at, m.account_id
+                 FROM workspaces w JOIN memberships m ON m.workspace_id = w.id
+                 WHERE w.status IN ('active', 'suspended')
+                 UNION ALL
+                 SELECT id, name, subdomain, NULL, 0, status, created_at, updated_at, 0 FROM workspaces
+                 WHERE status IN ('active', 'suspended'))",
+        columns: "id, name, subdomain, role, owner, status, created_at, updated_at",
+        filters: &[
+            Filter { name: "name", by: By::Text("name") },
+            Filter { name: "subdomain", by: By::Text("subdomain") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+        ],
+        sorts: &[
+            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "subdomain", column: "subdomain" },
+            Sort { name: "created_at", column: "created_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let id = row.get_ref(0)?.as_str()?.parse().map_err(|error: uuid::Error| {
+            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
+        })?;
+        Ok(Self {
+            id,
+            name: row.get(1)?,
+            subdomain: row.get(2)?,
+            url: String::new(),
+            role: row.get(3)?,
+            owner: row.get(4)?,
+            status: row.get(5)?,
+            created_at: row.get(6)?,
+            updated_at: row.get(7)?,
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! `cx-engine demo`: an account, a workspace full of data, and three lines to begin with.
+
+mod data;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use super::serve;
+use crate::api::Error;
+use crate::central::accounts;
+use crate::central::workspaces::{self, NewWorkspace};
+use crate::config::{Config, Typed};
+use crate::engine::Engine;
+use crate::server;
+use crate::values::{Email, Name, Password, Timestamp};
+use crate::workspace::{contacts, customers};
+
+const EMAIL: &str = "demo@example.com";
+/// No secret: it is in the source, and printed at every start.
+const PASSWORD: &str = "demo-needs-no-secret";
+const SUBDOMAIN: &str = "acme";
+
+pub fn run(typed: Typed, now: Timestamp) -> anyhow::Result<()> {
+    let config = Config::new(&typed)?;
+    server::start_log(&config);
+    let engine = Engine::open(config, now)?;
+    let made = prepare(&engine, now)?;
+    let domain = engine.config.central_domain.clone();
+    server::run(engine, crate::router()?, move |address| {
+        greet(address, &domain, made);
+        serve::announce(address)
+    })
+}
+
+/// Makes what is not there yet; answers whether that was anything.
+fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
+    let account = engine.central.read(|db| Ok::<_, Error>(accounts::find_by_email(db, EMAIL)?))?;
+    let account = match account {
+        Some((account, _)) => account,
+        None => {
+            let name = Name::parse("Ada Demo".into()).map_err(|said| anyhow!(said))?;
+            let email: Email = EMAIL.parse().map_err(|said: String| anyhow!(said))?;
+            let password = Password::parse(PASSWORD.into()).map_err(|said| anyhow!(said))?;
+            accounts::create(engine, name, email, &password, false, now)?
+        }
+    };
+    let id = account.id;
+    if !engine.central.read(move |db| Ok::<_, Error>(workspaces::of_account(db, id)?))?.is_empty() {
+        return Ok(false);
+    }
+    let new = NewWorkspace {
+        name: Name::parse("Acme Télécom".into()).map_err(|said| anyhow!(said))?,
+        subdomain: SUBDOMAIN.parse().ok(),
+    };
+    let workspace = workspaces::make(engine, new, id, now)?;
+    engine.registry.lease(workspace.id).file().write(move |db| {
+        let (customers, contacts) = data::make(now);
+        for customer in customers {
+            customers::add(db, customer)?;
+        }
+        for contact in contacts {
+            contacts::add(db, contact)?;
+        }
+        Ok::<_, Error>(())
+    })?;
+    Ok(true)
+}
+
+fn greet(address: SocketAddr, domain: &str, made: bool) {
+    let url = format!("http://{SUBDOMAIN}.{domain}:{}", address.port());
+    let what = if made { "made: 200 customers, 1,000 contacts" } else { "as you left it" };
+    println!(
+        r#"The demo is ready ({what}).
+
+  URL       {url}/api      (to read: {url}/docs)
+  Email     {EMAIL}
+  Password  {PASSWORD}
+
+Try, in another terminal:
+
+  TOKEN=$(curl -s {url}/api/login -H 'Content-Type: application/json' -d '{{"email":"{EMAIL}","password":"{PASSWORD}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
+  curl -g -s '{url}/api/customers?filter[city]=lyon&sort=-name&per_page=3' -H "Authorization: Bearer $TOKEN"
+  curl -g -s '{url}/api/contacts?filter[term]=marie&per_page=3' -H "Authorization: Bearer $TOKEN"
+"#
+    );
+}

@@ -1,0 +1,192 @@
+//! `cx-engine doctor`: damage in files, and what a crash left between two of them.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rusqlite::Connection;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::api::Error;
+use crate::central::workspaces;
+use crate::engine::Engine;
+use crate::storage;
+use crate::tenancy::life;
+
+/// What the exit code says when something was found.
+const FOUND: u8 = 3;
+
+/// One thing that is not as it should be.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// `central`, a workspace's id, or a path.
+    what: String,
+    problem: String,
+    /// Whether it was mended just now.
+    fixed: bool,
+}
+
+/// A workspace's row.
+struct Row {
+    id: Uuid,
+    status: String,
+}
+
+pub fn run(engine: &Arc<Engine>, fix: bool, as_json: bool) -> anyhow::Result<ExitCode> {
+    let mut findings = Vec::new();
+    check_file(&engine.config.data_dir.join("central.sqlite"), "central", &mut findings);
+    let rows = rows(engine)?;
+    let bar = ProgressBar::new(rows.len() as u64)
+        .with_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} workspaces")?);
+    for row in &rows {
+        check_workspace(engine, row, fix, &mut findings)?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    check_orphans(engine, &rows, fix, &mut findings)?;
+
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else if findings.is_empty() {
+        println!("{} workspaces and the central file are sound", rows.len());
+    } else {
+        for finding in &findings {
+            let fixed = if finding.fixed { " (mended)" } else { "" };
+            println!("{}: {}{fixed}", finding.what, finding.problem);
+        }
+    }
+    let sound = findings.iter().all(|finding| finding.fixed);
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+}
+
+fn rows(engine: &Engine) -> anyhow::Result<Vec<Row>> {
+    let rows = engine.central.read(|db| {
+        let mut statement = db.prepare("SELECT id, status FROM workspaces ORDER BY id")?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+        Ok::<_, Error>(rows.collect::<rusqlite::Result<Vec<(String, String)>>>()?)
+    })?;
+    Ok(rows.into_iter().filter_map(|(id, status)| Some(Row { id: id.parse().ok()?, status })).collect())
+}
+
+fn check_workspace(engine: &Arc<Engine>, row: &Row, fix: bool, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+    let id = row.id;
+    let (live, trashed) = (engine.registry.path(id), engine.trash_path(id));
+    let what = id.to_string();
+    // A server that runs is at these itself; what is found may be a moment of its work.
+    let fix = fix && !engine.is_served();
+    match row.status.as_str() {
+        "creating" => {
+            if fix {
+                life::delete_file(&live)?;
+                life::delete_file(&live.with_extension("new"))?;
+                engine.central.write(move |db| {
+                    Ok::<_, Error>(
+                        db.execute("DELETE FROM workspaces WHERE id = ?1 AND status = 'creating'", [id.to_string()])?,
+                    )
+                })?;
+            }
+            findings.push(Finding { what, problem: "its creation was not finished".into(), fixed: fix });
+        }
+        "trashed" if live.exists() => {
+            if fix {
+                workspaces::move_to_trash(engine, id)?;
+            }
+            findings.push(Finding {
+                what,
+                problem: "it was deleted, and its file is not in the trash".into(),
+                fixed: fix,
+            });
+        }
+        "trashed" => check_contents(&trashed, id, &what, findings),
+        _ => check_contents(&live, id, &what, findings),
+    }
+    Ok(())
+}
+
+/// Files that no row knows: a copy somebody made, or what is left of a creation that failed. They are not deleted.
+fn check_orphans(engine: &Engine, rows: &[Row], fix: bool, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+    let known: HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
+    let fix = fix && !engine.is_served();
+    for folder in std::fs::read_dir(engine.config.data_dir.join("workspaces"))? {
+        let folder = folder?.path();
+        if !folder.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(folder)? {
+            let path = file?.path();
+            let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<Uuid>().ok());
+            let is_file = path.extension().is_some_and(|extension| extension == "sqlite");
+            if let Some(id) = id.filter(|id| is_file && !known.contains(id)) {
+                if fix {
+                    life::move_file(&path, &engine.trash_path(id))?;
+                }
+                let problem = "a file of no workspace".into();
+                findings.push(Finding { what: path.display().to_string(), problem, fixed: fix });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_contents(path: &Path, id: Uuid, what: &str, findings: &mut Vec<Finding>) {
+    let Some(db) = check_file(path, what, findings) else { return };
+    let is = |sql: &str| db.query_row(sql, [], |row| row.get::<_, bool>(0));
+    let checks = [
+        ("SELECT count(*) = 1 FROM workspace", "it does not say which workspace it is"),
+        (
+            "SELECT rows = (SELECT count(*) FROM customers) FROM row_counts WHERE name = 'customers'",
+            "its count of customers is wrong",
+        ),
+        (
+            "SELECT rows = (SELECT count(*) FROM contacts) FROM row_counts WHERE name = 'contacts'",
+            "its count of contacts is wrong",
+        ),
+        ("SELECT EXISTS (SELECT 1 FROM users)", "it has no user"),
+    ];
+    let mut problems: Vec<String> = Vec::new();
+    for (sql, problem) in checks {
+        match is(sql) {
+            Ok(true) => {}
+            Ok(false) => problems.push(problem.into()),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    let named: Result<String, _> = db.query_row("SELECT id FROM workspace", [], |row| row.get(0));
+    if named.is_ok_and(|named| named != id.to_string()) {
+        problems.push("it is the file of another workspace".into());
+    }
+    findings.extend(problems.into_iter().map(|problem| Finding { what: what.into(), problem, fixed: false }));
+}
+
+/// What SQLite itself finds; the connection, where there is one to go on with.
+fn check_file(path: &Path, what: &str, findings: &mut Vec<Finding>) -> Option<Connection> {
+    let mut found = |problem: String| findings.push(Finding { what: what.into(), problem, fixed: false });
+    if !path.exists() {
+        found("its file is missing".into());
+        return None;
+    }
+    let db = match storage::open_reader(path) {
+        Ok(db) => db,
+        Err(error) => {
+            found(format!("its file cannot be opened: {error}"));
+            return None;
+        }
+    };
+    match db.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0)) {
+        Ok(said) if said == "ok" => {}
+        Ok(said) => found(said),
+        Err(error) => {
+            found(format!("its file is damaged: {error}"));
+            return None;
+        }
+    }
+    match db.prepare("PRAGMA foreign_key_check").and_then(|mut statement| statement.exists([])) {
+        Ok(false) => {}
+        Ok(true) => found("a row refers to one that is not there".into()),
+        Err(error) => found(error.to_string()),
+    }
+    Some(db)
+}

@@ -1,0 +1,168 @@
+//! The command line: one file a command. Every command but `serve` and `demo` works beside a running server.
+
+mod account;
+mod demo;
+mod doctor;
+mod openapi;
+mod routes;
+mod serve;
+mod settings;
+mod table;
+mod token;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
+use rusqlite::Connection;
+
+use crate::api::{Error, Result};
+use crate::central::accounts::{self, Account};
+use crate::config::{Config, Setting, Typed};
+use crate::engine::Engine;
+use crate::values::Timestamp;
+use settings::Settings;
+
+/// A customer-experience platform's API in one program: accounts and workspaces on a central host, each workspace on a
+/// subdomain and in a SQLite file of its own.
+#[derive(Parser)]
+#[command(name = "cx-engine", version, max_term_width = 110, after_help = EXIT_CODES)]
+struct Cli {
+    /// A TOML file of settings [default: cx-engine.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The folder that holds everything [default: data] [env: CX_DATA_DIR]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    data_dir: Option<String>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong use, 3 doctor found something.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API until told to stop by SIGTERM or SIGINT
+    Serve {
+        /// Print the settings in force, as a cx-engine.toml, and where each comes from; serve nothing
+        #[arg(long)]
+        print_config: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Make a demo account and a workspace full of data, once, and serve
+    Demo {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Accounts: people, wherever they work
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Workspaces: each a subdomain and a file
+    #[command(subcommand)]
+    Workspace(workspace::Command),
+    /// Tokens, and the keys that seal them
+    #[command(subcommand)]
+    Token(token::Command),
+    /// List every route of the API with what it needs
+    Routes {
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the description of the API as OpenAPI 3.1
+    Openapi {
+        /// Which half of the API
+        layer: openapi::Which,
+    },
+    /// Look for damage and for what a crash left half done
+    Doctor {
+        /// Finish or undo what was left half done; damage is only reported
+        #[arg(long)]
+        fix: bool,
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print completions for a shell: cx-engine completions bash > /etc/bash_completion.d/cx-engine
+    Completions { shell: clap_complete::Shell },
+}
+
+/// Runs what was typed.
+pub fn run() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    let now = Timestamp::now();
+    let open = |typed| -> anyhow::Result<Arc<Engine>> {
+        let config = Config::new(&typed)?;
+        let engine = Engine::open(config.clone(), now)
+            .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))?;
+        Ok(engine)
+    };
+    match &cli.command {
+        Command::Serve { print_config, settings } if *print_config => {
+            let typed = cli.typed(settings)?;
+            Config::new(&typed)?;
+            print!("{}", crate::config::print(&typed));
+        }
+        Command::Serve { settings, .. } => serve::run(cli.typed(settings)?, now)?,
+        Command::Demo { settings } => demo::run(cli.typed(settings)?, now)?,
+        Command::Account(command) => account::run(command, &open(cli.typed(&Settings::default())?)?, now)?,
+        Command::Workspace(command) => workspace::run(command, &open(cli.typed(&Settings::default())?)?, now)?,
+        Command::Token(command) => token::run(command, &open(cli.typed(&Settings::default())?)?, now)?,
+        Command::Routes { json } => routes::run(*json)?,
+        Command::Openapi { layer } => openapi::run(*layer)?,
+        Command::Doctor { fix, json } => {
+            return doctor::run(&open(cli.typed(&Settings::default())?)?, *fix, *json);
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "cx-engine", &mut std::io::stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Cli {
+    /// Every setting that was typed anywhere: flags over the environment over the file.
+    fn typed(&self, flags: &Settings) -> anyhow::Result<Typed> {
+        let mut typed = Typed::default();
+        match &self.config {
+            Some(path) => typed.add_file(path)?,
+            None => {
+                let path = PathBuf::from("cx-engine.toml");
+                if path.exists() {
+                    typed.add_file(&path)?;
+                }
+            }
+        }
+        typed.add_environment();
+        typed.override_with(flags.0.clone());
+        if let (Some(folder), Some(setting)) = (&self.data_dir, Setting::named("data_dir")) {
+            typed.insert(setting, folder.clone(), "the flag --data-dir".into());
+        }
+        Ok(typed)
+    }
+}
+
+/// The account with this address.
+fn account_by_email(db: &Connection, email: &str) -> Result<Account> {
+    let found = accounts::find_by_email(db, email)?;
+    let missing = || Error::NotFound { code: "not_found", message: format!("There is no account {email}.") };
+    found.map(|(account, _)| account).ok_or_else(missing)
+}
+
+/// A password from the terminal, unseen, or the first line of what is piped in.
+fn ask_password(prompt: &str) -> anyhow::Result<String> {
+    use std::io::IsTerminal;
+    if std::io::stdin().is_terminal() {
+        return Ok(rpassword::prompt_password(prompt)?);
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("cannot read the password from stdin")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,18 @@
+//! `cx-engine openapi`
+
+use crate::api::{Layer, openapi};
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Which {
+    Central,
+    Workspace,
+}
+
+pub fn run(which: Which) -> anyhow::Result<()> {
+    let layer = match which {
+        Which::Central => Layer::Central,
+        Which::Workspace => Layer::Workspace,
+    };
+    println!("{}", serde_json::to_string_pretty(&openapi::document(&crate::router()?, layer))?);
+    Ok(())
+}

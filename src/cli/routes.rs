@@ -1,0 +1,46 @@
+//! `cx-engine routes`
+
+use serde_json::{Value, json};
+
+use super::table::aligned;
+use crate::api::{Layer, Needs, Route};
+
+pub fn run(as_json: bool) -> anyhow::Result<()> {
+    let router = crate::router()?;
+    let layers = [Layer::Central, Layer::Workspace];
+    let rows = layers.iter().flat_map(|layer| router.routes(*layer).iter().map(move |route| (*layer, *route)));
+    if as_json {
+        let rows: Vec<Value> = rows.map(|(layer, route)| shown(layer, route)).collect();
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = rows
+        .map(|(layer, route)| {
+            vec![
+                layer.name().into(),
+                route.method.to_string(),
+                route.path.into(),
+                needs(route).into(),
+                route.summary.into(),
+            ]
+        })
+        .collect();
+    print!("{}", aligned(&["LAYER", "METHOD", "PATH", "NEEDS", "SUMMARY"], &rows));
+    Ok(())
+}
+
+fn shown(layer: Layer, route: &Route) -> Value {
+    json!({
+        "layer": layer.name(), "method": route.method.as_str(), "path": route.path,
+        "needs": needs(route), "summary": route.summary,
+    })
+}
+
+fn needs(route: &Route) -> &'static str {
+    match route.needs {
+        Needs::Anyone => "-",
+        Needs::SignedIn => "a token",
+        Needs::AnyToken => "any token",
+        Needs::Permission(name) => name,
+    }
+}

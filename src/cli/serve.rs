@@ -1,0 +1,23 @@
+//! `cx-engine serve`
+
+use std::io::Write;
+use std::net::SocketAddr;
+
+use crate::config::{Config, Typed};
+use crate::engine::Engine;
+use crate::server;
+use crate::values::Timestamp;
+
+pub fn run(typed: Typed, now: Timestamp) -> anyhow::Result<()> {
+    let config = Config::new(&typed)?;
+    server::start_log(&config);
+    server::run(Engine::open(config, now)?, crate::router()?, announce)
+}
+
+/// The one line that whoever started the server waits for.
+pub fn announce(address: SocketAddr) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "listening on http://{address}")?;
+    stdout.flush()?;
+    Ok(())
+}

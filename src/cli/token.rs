@@ -1,0 +1,92 @@
+//! `cx-engine token`
+
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use super::account_by_email;
+use super::table::aligned;
+use crate::api::Error;
+use crate::central::tokens;
+use crate::engine::Engine;
+use crate::values::Timestamp;
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// List the tokens of an account
+    List {
+        /// Of the account
+        email: String,
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token, or all of an account: refused from the next request on, also by a running server
+    Revoke {
+        /// The token's id, as `token list` has it
+        #[arg(required_unless_present = "account")]
+        id: Option<i64>,
+        /// All of this account's
+        #[arg(long, value_name = "EMAIL", conflicts_with = "id")]
+        account: Option<String>,
+    },
+    /// Make a new key that seals tokens from now on; those sealed before stay good
+    RotateKeys {
+        /// Delete the older keys too: whatever they sealed is good no more, and everybody logs in again
+        #[arg(long)]
+        retire: bool,
+    },
+}
+
+pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
+    match command {
+        Command::List { email, json } => list(engine, email, *json)?,
+        Command::Revoke { id: Some(id), .. } => {
+            let id = *id;
+            if !engine.central.write(move |db| Ok::<_, Error>(tokens::revoke_one(db, id, now)?))? {
+                bail!("there is no token {id} that could be revoked");
+            }
+            println!("token {id} revoked");
+        }
+        Command::Revoke { account, .. } => {
+            let email = account.clone().unwrap_or_default();
+            let revoked = engine.central.write(move |db| {
+                let account = account_by_email(db, &email)?;
+                Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)
+            })?;
+            println!("{revoked} tokens revoked");
+        }
+        Command::RotateKeys { retire } => {
+            let name = engine.keys.make(now)?;
+            let retired = if *retire { engine.keys.retire()? } else { 0 };
+            // A running server reads its keys again when it sees this.
+            engine.central.write(|db| {
+                Ok::<_, Error>(db.execute("UPDATE revisions SET revision = revision + 1 WHERE name = 'keys'", [])?)
+            })?;
+            println!("new key {name}; {retired} older keys deleted");
+        }
+    }
+    Ok(())
+}
+
+fn list(engine: &Engine, email: &str, as_json: bool) -> anyhow::Result<()> {
+    let email = email.to_owned();
+    let tokens = engine.central.read(move |db| {
+        let account = account_by_email(db, &email)?;
+        Ok::<_, Error>(tokens::all(db, account.id)?)
+    })?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&tokens)?);
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = tokens
+        .iter()
+        .map(|token| {
+            let workspace = token.workspace.as_ref().map_or("central", |workspace| &workspace.subdomain);
+            let used = token.last_used_at.map_or_else(|| "never".into(), |at| at.to_string());
+            vec![token.id.to_string(), workspace.into(), token.label.clone(), used, token.expires_at.to_string()]
+        })
+        .collect();
+    print!("{}", aligned(&["ID", "FOR", "LABEL", "LAST USED", "EXPIRES"], &rows));
+    Ok(())
+}

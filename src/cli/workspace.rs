@@ -1,0 +1,162 @@
+//! `cx-engine workspace`
+
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::account_by_email;
+use super::table::aligned;
+use crate::api::Error;
+use crate::central::workspaces::{self, NewWorkspace, Workspace};
+use crate::engine::Engine;
+use crate::values::{Name, Subdomain, Timestamp};
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Make a workspace for an account
+    Create {
+        #[arg(long)]
+        name: String,
+        /// Made from the name where it is left out
+        #[arg(long)]
+        subdomain: Option<String>,
+        /// The account that owns it
+        #[arg(long, value_name = "EMAIL")]
+        owner: String,
+    },
+    /// List workspaces, those in the trash included
+    List {
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Rename a workspace, or move it to another subdomain; the old one answers 404 at once
+    Rename {
+        /// Its subdomain or id
+        workspace: String,
+        #[arg(long, required_unless_present = "subdomain")]
+        name: Option<String>,
+        #[arg(long)]
+        subdomain: Option<String>,
+    },
+    /// Answer 403 to everybody until it is resumed
+    Suspend {
+        /// Its subdomain or id
+        workspace: String,
+    },
+    /// Let requests in again
+    Resume {
+        /// Its subdomain or id
+        workspace: String,
+    },
+    /// Put a workspace into the trash, from where `restore` brings it back
+    Delete {
+        /// Its subdomain or id
+        workspace: String,
+        /// Its subdomain again, as a confirmation
+        #[arg(long, value_name = "SUBDOMAIN")]
+        confirm: String,
+    },
+    /// Take a workspace out of the trash
+    Restore {
+        /// Its subdomain or id
+        workspace: String,
+        /// Another subdomain, where somebody has the old one now
+        #[arg(long)]
+        subdomain: Option<String>,
+    },
+}
+
+pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
+    match command {
+        Command::Create { name, subdomain, owner } => {
+            let new = NewWorkspace { name: parse_name(name)?, subdomain: parse_subdomain(subdomain.as_ref())? };
+            let owner = owner.clone();
+            let account = engine.central.read(move |db| account_by_email(db, &owner))?;
+            let workspace = workspaces::make(engine, new, account.id, now)?;
+            println!("workspace {} made as {}", workspace.id, workspace.subdomain);
+        }
+        Command::List { json } => list(engine, *json)?,
+        Command::Rename { workspace, name, subdomain } => {
+            let old = find(engine, workspace, |status| status != "trashed")?;
+            let name = parse_name(name.as_ref().unwrap_or(&old.name))?;
+            let subdomain = parse_subdomain(Some(subdomain.as_ref().unwrap_or(&old.subdomain)))?.unwrap_or_default();
+            let shown = format!("{} is {name} at {subdomain}", old.subdomain);
+            engine.central.write(move |db| workspaces::rename(db, old.id, &name, &subdomain, now))?;
+            println!("{shown}");
+        }
+        Command::Suspend { workspace } => set_status(engine, workspace, "suspended", now)?,
+        Command::Resume { workspace } => set_status(engine, workspace, "active", now)?,
+        Command::Delete { workspace, confirm } => {
+            let found = find(engine, workspace, |status| status != "trashed")?;
+            if *confirm != found.subdomain {
+                bail!("--confirm must be {}", found.subdomain);
+            }
+            engine.central.write(move |db| workspaces::trash(db, found.id, now))?;
+            // A running server has the file open, and moves it itself.
+            if !engine.is_served() {
+                workspaces::move_to_trash(engine, found.id)?;
+            }
+            println!("{} is in the trash for {} days", found.subdomain, engine.config.trash_days);
+        }
+        Command::Restore { workspace, subdomain } => {
+            let found = find(engine, workspace, |status| status == "trashed")?;
+            let subdomain = parse_subdomain(subdomain.as_ref())?;
+            let shown = subdomain.as_deref().unwrap_or(&found.subdomain).to_owned();
+            workspaces::restore(engine, found.id, subdomain, now)?;
+            println!("{shown} is back");
+        }
+    }
+    Ok(())
+}
+
+fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
+    let all = engine.central.read(|db| Ok::<_, Error>(workspaces::all(db)?))?;
+    if as_json {
+        let rows: Vec<Value> = all
+            .iter()
+            .map(|(w, owner)| {
+                json!({"id": w.id, "name": w.name, "subdomain": w.subdomain, "status": w.status, "owner": owner,
+                       "created_at": w.created_at})
+            })
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = all
+        .into_iter()
+        .map(|(w, owner)| vec![w.subdomain, w.status, owner, w.name, w.created_at.to_string(), w.id.to_string()])
+        .collect();
+    print!("{}", aligned(&["SUBDOMAIN", "STATUS", "OWNER", "NAME", "MADE", "ID"], &rows));
+    Ok(())
+}
+
+fn set_status(engine: &Engine, which: &str, status: &'static str, now: Timestamp) -> anyhow::Result<()> {
+    let found = find(engine, which, |status| status != "trashed")?;
+    engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, found.id, status, now)?))?;
+    println!("{} is {status}", found.subdomain);
+    Ok(())
+}
+
+/// The workspace with this subdomain or id, among those with a status. In the trash a subdomain may stand twice; the
+/// one that was deleted last is meant.
+fn find(engine: &Engine, which: &str, status: fn(&str) -> bool) -> anyhow::Result<Workspace> {
+    let all = engine.central.read(|db| Ok::<_, Error>(workspaces::all(db)?))?;
+    let id = which.parse::<Uuid>().ok();
+    all.into_iter()
+        .map(|(workspace, _)| workspace)
+        .filter(|workspace| status(&workspace.status))
+        .filter(|workspace| Some(workspace.id) == id || workspace.subdomain == which)
+        .max_by_key(|workspace| workspace.updated_at)
+        .with_context(|| format!("there is no such workspace: {which}"))
+}
+
+fn parse_name(name: &str) -> anyhow::Result<Name<255>> {
+    Name::parse(name.to_owned()).map_err(|said| anyhow!("The name {said}"))
+}
+
+fn parse_subdomain(subdomain: Option<&String>) -> anyhow::Result<Option<Subdomain>> {
+    subdomain.map(|text| text.parse()).transpose().map_err(|said| anyhow!("The subdomain {said}"))
+}

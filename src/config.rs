@@ -1,0 +1,494 @@
+//! Configuration: what was typed (flags, then `CX_…` in the environment, then `cx-engine.toml`, then defaults) becomes
+//! what it means. The one table below is the flags, the environment, the file, `--print-config` and README's table.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::auth::PasswordCost;
+use crate::values::phone;
+
+/// What the server was told, every value found good.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub central_domain: String,
+    pub registration: Registration,
+    pub max_open_workspaces: usize,
+    pub database_threads: usize,
+    pub read_turns: usize,
+    pub max_waiting: usize,
+    pub turn_timeout: Duration,
+    pub statement_timeout: Duration,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    pub shutdown_timeout: Duration,
+    pub token_ttl: i64,
+    pub password_cost: PasswordCost,
+    pub hashing_threads: usize,
+    pub default_country: String,
+    pub timezone: String,
+    pub trash_days: i64,
+    pub trusted_proxies: Vec<IpAddr>,
+    pub cors_origins: Vec<String>,
+    pub log: String,
+    pub log_format: LogFormat,
+}
+
+/// Who may register.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    Open,
+    /// Only with an invitation.
+    Invite,
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    Text,
+    Json,
+}
+
+/// One thing that can be configured: `max_waiting` in the file, `--max-waiting`, `CX_MAX_WAITING`.
+pub struct Setting {
+    pub name: &'static str,
+    pub default: &'static str,
+    pub about: &'static str,
+    pub allowed: &'static str,
+    /// Takes the text, or says nothing more than that it is not allowed.
+    set: fn(&mut Config, &str) -> Option<()>,
+}
+
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "listen",
+        default: "127.0.0.1:8080",
+        about: "Where to accept connections; port 0 picks a free one",
+        allowed: "an address and a port, like 127.0.0.1:8080 or [::1]:8080",
+        set: |config, text| text.parse().ok().map(|listen| config.listen = listen),
+    },
+    Setting {
+        name: "data_dir",
+        default: "data",
+        about: "The folder that holds everything",
+        allowed: "a path",
+        set: |config, text| (!text.is_empty()).then(|| config.data_dir = text.into()),
+    },
+    Setting {
+        name: "central_domain",
+        default: "localhost",
+        about: "The host of the central API; workspaces are one label below it",
+        allowed: "a domain name, like cx.example.com",
+        set: |config, text| domain(text).map(|domain| config.central_domain = domain),
+    },
+    Setting {
+        name: "registration",
+        default: "open",
+        about: "Who may register an account",
+        allowed: "open, invite or closed",
+        set: |config, text| text.parse().ok().map(|registration| config.registration = registration),
+    },
+    Setting {
+        name: "max_open_workspaces",
+        default: "256",
+        about: "Workspaces whose files stay open while nobody works in them",
+        allowed: "a number from 1 to 100000",
+        set: |config, text| within(text, 1, 100_000).map(|n| config.max_open_workspaces = n),
+    },
+    Setting {
+        name: "database_threads",
+        default: "4",
+        about: "Threads that work on the files",
+        allowed: "a number from 2 to 256",
+        set: |config, text| within(text, 2, 256).map(|n| config.database_threads = n),
+    },
+    Setting {
+        name: "read_turns",
+        default: "3",
+        about: "Reads of one workspace that run at once; fewer than database_threads, so that no workspace takes all",
+        allowed: "a number from 1 to 255",
+        set: |config, text| within(text, 1, 255).map(|n| config.read_turns = n),
+    },
+    Setting {
+        name: "max_waiting",
+        default: "1024",
+        about: "Requests that may wait for one lane of one workspace; one more is answered 503",
+        allowed: "a number from 1 to 1000000",
+        set: |config, text| within(text, 1, 1_000_000).map(|n| config.max_waiting = n),
+    },
+    Setting {
+        name: "turn_timeout",
+        default: "5",
+        about: "Seconds that a request may wait for its turn; then it is answered 503 and has changed nothing",
+        allowed: "seconds from 0.1 to 3600",
+        set: |config, text| seconds(text).map(|time| config.turn_timeout = time),
+    },
+    Setting {
+        name: "statement_timeout",
+        default: "10",
+        about: "Seconds that a request may work on a file",
+        allowed: "seconds from 0.1 to 3600",
+        set: |config, text| seconds(text).map(|time| config.statement_timeout = time),
+    },
+    Setting {
+        name: "header_timeout",
+        default: "15",
+        about: "Seconds that the head of a request may take to arrive",
+        allowed: "seconds from 0.1 to 3600",
+        set: |config, text| seconds(text).map(|time| config.header_timeout = time),
+    },
+    Setting {
+        name: "body_timeout",
+        default: "30",
+        about: "Seconds that a body may take to arrive",
+        allowed: "seconds from 0.1 to 3600",
+        set: |config, text| seconds(text).map(|time| config.body_timeout = time),
+    },
+    Setting {
+        name: "shutdown_timeout",
+        default: "30",
+        about: "Seconds that running requests have to end when the server is told to stop",
+        allowed: "seconds from 0.1 to 3600",
+        set: |config, text| seconds(text).map(|time| config.shutdown_timeout = time),
+    },
+    Setting {
+        name: "token_ttl",
+        default: "2592000",
+        about: "Seconds for which a token from a login is good",
+        allowed: "a number from 60 to 315360000",
+        set: |config, text| within(text, 60, 315_360_000).map(|n| config.token_ttl = n),
+    },
+    Setting {
+        name: "password_memory_kib",
+        default: "19456",
+        about: "Memory of one password hash (argon2id m), in KiB",
+        allowed: "a number from 64 to 1048576",
+        set: |config, text| within(text, 64, 1_048_576).map(|n| config.password_cost.memory_kib = n),
+    },
+    Setting {
+        name: "password_passes",
+        default: "2",
+        about: "Passes of one password hash (argon2id t)",
+        allowed: "a number from 1 to 100",
+        set: |config, text| within(text, 1, 100).map(|n| config.password_cost.passes = n),
+    },
+    Setting {
+        name: "password_lanes",
+        default: "1",
+        about: "Lanes of one password hash (argon2id p)",
+        allowed: "a number from 1 to 8",
+        set: |config, text| within(text, 1, 8).map(|n| config.password_cost.lanes = n),
+    },
+    Setting {
+        name: "hashing_threads",
+        default: "2",
+        about: "Password hashes at once",
+        allowed: "a number from 1 to 64",
+        set: |config, text| within(text, 1, 64).map(|n| config.hashing_threads = n),
+    },
+    Setting {
+        name: "default_country",
+        default: "FR",
+        about: "Country of phone numbers without a prefix, in new workspaces",
+        allowed: "an ISO 3166 code of two letters, like FR",
+        set: |config, text| phone::country(text).map(|_| config.default_country = text.to_ascii_uppercase()),
+    },
+    Setting {
+        name: "timezone",
+        default: "Europe/Paris",
+        about: "Time zone of new workspaces",
+        allowed: "an IANA name, like Europe/Paris",
+        set: |config, text| jiff::tz::TimeZone::get(text).ok().map(|_| config.timezone = text.into()),
+    },
+    Setting {
+        name: "trash_days",
+        default: "30",
+        about: "Days after which a deleted workspace is gone for good",
+        allowed: "a number from 0 to 36500",
+        set: |config, text| within(text, 0, 36_500).map(|n| config.trash_days = n),
+    },
+    Setting {
+        name: "trusted_proxies",
+        default: "",
+        about: "Peers whose X-Forwarded-Host, -Proto and -For count",
+        allowed: "IP addresses with commas between",
+        set: |config, text| {
+            let addresses: Option<_> = items(text).map(|item| item.parse().ok()).collect();
+            addresses.map(|addresses| config.trusted_proxies = addresses)
+        },
+    },
+    Setting {
+        name: "cors_origins",
+        default: "",
+        about: "Origins whose pages may call the API from a browser",
+        allowed: "origins like https://app.example.com, with commas between",
+        set: |config, text| {
+            let origin = |item: &str| item.starts_with("http://") || item.starts_with("https://");
+            items(text).all(origin).then(|| config.cors_origins = items(text).map(str::to_owned).collect())
+        },
+    },
+    Setting {
+        name: "log",
+        default: "info",
+        about: "What to log",
+        allowed: "off, error, warn, info, debug or trace, or filters like info,cx_engine=debug",
+        set: |config, text| {
+            tracing_subscriber::EnvFilter::from_str(text)
+                .ok()
+                .filter(|_| !text.is_empty())
+                .map(|_| config.log = text.into())
+        },
+    },
+    Setting {
+        name: "log_format",
+        default: "auto",
+        about: "Text for people, JSON for programs; auto is text on a terminal",
+        allowed: "auto, text or json",
+        set: |config, text| text.parse().ok().map(|format| config.log_format = format),
+    },
+];
+
+/// Values as they were typed, by name, with where.
+#[derive(Debug, Clone, Default)]
+pub struct Typed(BTreeMap<&'static str, (String, String)>);
+
+impl Setting {
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    pub fn variable(&self) -> String {
+        format!("CX_{}", self.name.to_ascii_uppercase())
+    }
+
+    pub fn named(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+}
+
+impl Typed {
+    pub fn insert(&mut self, setting: &'static Setting, value: String, origin: String) {
+        self.0.insert(setting.name, (value, origin));
+    }
+
+    /// Takes each value that stands in the environment.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+    pub fn add_environment(&mut self) {
+        for setting in SETTINGS {
+            if let Ok(value) = std::env::var(setting.variable()) {
+                self.insert(setting, value, format!("the environment variable {}", setting.variable()));
+            }
+        }
+    }
+
+    /// Takes each value of a TOML file.
+    pub fn add_file(&mut self, path: &Path) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let table: toml::Table = text.parse().with_context(|| format!("{} is not a TOML file", path.display()))?;
+        for (name, value) in table {
+            let Some(setting) = Setting::named(&name) else {
+                let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+                bail!("{} sets {name}, which is not known; known are {}", path.display(), known.join(", "));
+            };
+            self.insert(setting, plain(&value), path.display().to_string());
+        }
+        Ok(())
+    }
+
+    /// What stands in `other` in the place of what stands here.
+    pub fn override_with(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+}
+
+impl Config {
+    /// What was typed, over the defaults. The first value that is not allowed is refused by name.
+    pub fn new(typed: &Typed) -> anyhow::Result<Self> {
+        let mut config = Self::blank();
+        for setting in SETTINGS {
+            let typed = typed.0.get(setting.name);
+            let value = typed.map_or(setting.default, |(value, _)| value.as_str());
+            if (setting.set)(&mut config, value.trim()).is_none() {
+                let origin = typed.map_or("the default", |(_, origin)| origin.as_str());
+                bail!("{} = {value:?} (from {origin}) is not allowed: it must be {}", setting.name, setting.allowed);
+            }
+        }
+        if config.read_turns >= config.database_threads {
+            bail!(
+                "read_turns = {} is not allowed: it must be less than database_threads = {}",
+                config.read_turns,
+                config.database_threads
+            );
+        }
+        Ok(config)
+    }
+
+    /// Before any setting is applied; every field is overwritten by its default at the least.
+    fn blank() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data_dir: PathBuf::new(),
+            central_domain: String::new(),
+            registration: Registration::Closed,
+            max_open_workspaces: 0,
+            database_threads: 0,
+            read_turns: 0,
+            max_waiting: 0,
+            turn_timeout: Duration::ZERO,
+            statement_timeout: Duration::ZERO,
+            header_timeout: Duration::ZERO,
+            body_timeout: Duration::ZERO,
+            shutdown_timeout: Duration::ZERO,
+            token_ttl: 0,
+            password_cost: PasswordCost { memory_kib: 0, passes: 0, lanes: 0 },
+            hashing_threads: 0,
+            default_country: String::new(),
+            timezone: String::new(),
+            trash_days: 0,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
+            log: String::new(),
+            log_format: LogFormat::Auto,
+        }
+    }
+}
+
+/// The settings in force as a `cx-engine.toml`, each with where it comes from.
+pub fn print(typed: &Typed) -> String {
+    let mut text = String::new();
+    for setting in SETTINGS {
+        let (value, origin) = match typed.0.get(setting.name) {
+            Some((value, origin)) => (value.as_str(), origin.as_str()),
+            None => (setting.default, "the default"),
+        };
+        text += &format!("# {}: {}. From {origin}.\n", setting.about, setting.allowed);
+        text += &format!("{} = {}\n", setting.name, toml::Value::from(value));
+    }
+    text
+}
+
+impl FromStr for Registration {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "open" => Ok(Self::Open),
+            "invite" => Ok(Self::Invite),
+            "closed" => Ok(Self::Closed),
+            _ => Err(()),
+        }
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A TOML value as it would be typed.
+fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn within<N: TryFrom<i64>>(text: &str, least: i64, most: i64) -> Option<N> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number))?;
+    N::try_from(number).ok()
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds)).map(Duration::from_secs_f64)
+}
+
+fn domain(text: &str) -> Option<String> {
+    let name = text.trim_end_matches('.').to_ascii_lowercase();
+    let label = |label: &str| {
+        !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    (name.len() <= 190 && name.split('.').all(label)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(name: &str, value: &str) -> Typed {
+        let mut typed = Typed::default();
+        typed.insert(Setting::named(name).unwrap(), value.into(), "a test".into());
+        typed
+    }
+
+    #[test]
+    fn the_defaults_are_allowed() {
+        let config = Config::new(&Typed::default()).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.registration, Registration::Open);
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_key_the_value_and_what_is_allowed() {
+        for (name, value) in [
+            ("listen", "8080"),
+            ("registration", "maybe"),
+            ("central_domain", "a..b"),
+            ("max_open_workspaces", "0"),
+            ("turn_timeout", "-1"),
+            ("default_country", "Narnia"),
+            ("timezone", "Mars/Olympus"),
+            ("trusted_proxies", "10.0.0.0/8"),
+            ("cors_origins", "example.com"),
+            ("log", "info,=="),
+        ] {
+            let said = Config::new(&typed(name, value)).unwrap_err().to_string();
+            let allowed = Setting::named(name).unwrap().allowed;
+            assert!(said.contains(name) && said.contains(value) && said.contains(allowed), "{said}");
+        }
+    }
+
+    #[test]
+    fn reads_of_one_workspace_leave_a_thread_to_others() {
+        assert!(Config::new(&typed("read_turns", "4")).unwrap_err().to_string().contains("database_threads"));
+    }
+
+    #[test]
+    fn what_is_printed_can_be_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cx-engine.toml");
+        std::fs::write(&path, print(&typed("central_domain", "cx.example.com"))).unwrap();
+        let mut read = Typed::default();
+        read.add_file(&path).unwrap();
+        assert_eq!(Config::new(&read).unwrap().central_domain, "cx.example.com");
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cx-engine.toml");
+        std::fs::write(&path, "lisen = \"x\"").unwrap();
+        let said = Typed::default().add_file(&path).unwrap_err().to_string();
+        assert!(said.contains("lisen") && said.contains("listen"), "{said}");
+    }
+}

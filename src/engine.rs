@@ -1,0 +1,97 @@
+//! One instance: what a data directory holds, opened, with all that works on it. The server and every command of the
+//! command line have one; only the server also listens.
+
+use std::fs::{self, File as Handle, TryLockError};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use uuid::Uuid;
+
+use crate::auth::{Keys, Passwords};
+use crate::config::Config;
+use crate::storage::{File, Kind, Limits, Storage, Threads};
+use crate::tenancy::life::Template;
+use crate::tenancy::{Directory, Registry};
+use crate::values::Timestamp;
+
+/// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.
+const STEP_THREADS: usize = 4;
+
+pub struct Engine {
+    pub config: Config,
+    pub central: Arc<File>,
+    pub directory: Directory,
+    pub registry: Registry,
+    pub template: Template,
+    pub keys: Keys,
+    pub passwords: Passwords,
+    pub steps: Threads,
+    /// As few as there are processors: each hash keeps one busy, and its memory.
+    pub hashing: Threads,
+    pub started_at: Timestamp,
+}
+
+impl Engine {
+    /// Opens a data directory, and makes in it what is not there yet.
+    pub fn open(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
+        let data = &config.data_dir;
+        for folder in [data.clone(), data.join("workspaces"), data.join("trash")] {
+            fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        let keys = Keys::open(&data.join("keys"), now)?;
+        let storage = Storage::start(
+            config.database_threads,
+            Limits {
+                read_turns: config.read_turns,
+                longest_lane: config.max_waiting,
+                statement: config.statement_timeout,
+            },
+        )?;
+        let path = data.join("central.sqlite");
+        if !path.exists() {
+            crate::storage::create(&path, Kind::Central)?;
+        }
+        let central = File::new(&storage, path.clone(), Kind::Central);
+        central.open()?;
+        Ok(Arc::new(Self {
+            directory: Directory::open(&path).with_context(|| format!("cannot read {}", path.display()))?,
+            registry: Registry::new(data.join("workspaces"), storage, config.max_open_workspaces),
+            template: Template::new(data.join("workspaces")),
+            passwords: Passwords::new(config.password_cost)?,
+            steps: Threads::start("steps", STEP_THREADS)?,
+            hashing: Threads::start("hashing", config.hashing_threads)?,
+            started_at: now,
+            central,
+            keys,
+            config,
+        }))
+    }
+
+    /// Claims the data directory for a server; another one is refused for as long as the answer is held.
+    pub fn claim(&self) -> anyhow::Result<Handle> {
+        let path = self.claim_path();
+        let handle = Handle::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        match handle.try_lock() {
+            Ok(()) => Ok(handle),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another server is running on {}", self.config.data_dir.display())
+            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        }
+    }
+
+    /// Whether a server runs on the data directory: it then does what needs its open files closed.
+    pub fn is_served(&self) -> bool {
+        Handle::open(self.claim_path()).is_ok_and(|handle| matches!(handle.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Where a workspace's file lies while the workspace is in the trash.
+    pub fn trash_path(&self, id: Uuid) -> PathBuf {
+        self.config.data_dir.join("trash").join(format!("{id}.sqlite"))
+    }
+
+    fn claim_path(&self) -> PathBuf {
+        self.config.data_dir.join("server.lock")
+    }
+}

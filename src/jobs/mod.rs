@@ -1,0 +1,118 @@
+//! What runs without a request, a round a second: the times of tokens' last uses are written, deleted workspaces moved
+//! to the trash and in the end out of it, old tokens deleted, logs brought into their files.
+//!
+//! A round takes the time as a value and may be run again at any moment: what it did, it does not do twice.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::api::{Error, Result};
+use crate::central::{tokens, workspaces};
+use crate::engine::Engine;
+use crate::tenancy::life;
+use crate::values::Timestamp;
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Rounds between two of the work that looks at whole tables.
+const SELDOM: u64 = 60;
+
+/// How long a token that has expired is kept, so that its bearer is told so.
+const EXPIRED_TOKENS_ARE_KEPT: i64 = 30 * 86_400;
+
+/// The thread of the jobs.
+pub struct Jobs {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Jobs {
+    pub fn start(engine: Arc<Engine>) -> std::io::Result<Self> {
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new().name("jobs".into()).spawn(move || {
+            for n in 0.. {
+                if let Err(error) = round(&engine, Timestamp::now(), n % SELDOM == 0) {
+                    tracing::error!(%error, "a round of jobs failed; it is tried again");
+                }
+                if stopped.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Lets the round that runs end.
+    pub fn stop(self) {
+        drop(self.stop);
+        let _ = self.thread.join();
+    }
+}
+
+/// One round; `whole` adds what is done seldom.
+pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
+    write_uses(engine)?;
+    finish_deletions(engine)?;
+    if whole {
+        empty_trash(engine, now)?;
+        forget_tokens(engine, now)?;
+        for file in engine.registry.files() {
+            file.checkpoint()?;
+        }
+        engine.central.checkpoint()?;
+    }
+    Ok(())
+}
+
+pub fn write_uses(engine: &Engine) -> Result<()> {
+    let uses = engine.directory.take_uses();
+    if uses.is_empty() {
+        return Ok(());
+    }
+    engine.central.write(move |db| Ok(tokens::write_uses(db, &uses)?))
+}
+
+/// Moves the files of workspaces that were deleted by another process, or by one that did not live to do it.
+fn finish_deletions(engine: &Arc<Engine>) -> Result<()> {
+    for id in trashed_before(engine, i64::MAX)? {
+        if engine.registry.path(id).exists() {
+            workspaces::move_to_trash(engine, id)?;
+        }
+    }
+    Ok(())
+}
+
+fn empty_trash(engine: &Arc<Engine>, now: Timestamp) -> Result<()> {
+    for id in trashed_before(engine, now.plus(-engine.config.trash_days * 86_400).seconds())? {
+        let inside = Arc::clone(engine);
+        engine.central.write(move |db| {
+            let gone = db.execute("DELETE FROM workspaces WHERE id = ?1 AND status = 'trashed'", [id.to_string()])?;
+            if gone > 0 {
+                life::delete_file(&inside.trash_path(id))?;
+            }
+            Ok::<_, Error>(())
+        })?;
+    }
+    Ok(())
+}
+
+fn trashed_before(engine: &Engine, moment: i64) -> Result<Vec<Uuid>> {
+    engine.central.read(move |db| {
+        let mut statement =
+            db.prepare_cached("SELECT id FROM workspaces WHERE status = 'trashed' AND trashed_at <= ?1")?;
+        let ids = statement.query_map([moment], |row| row.get::<_, String>(0))?;
+        Ok(ids.collect::<rusqlite::Result<Vec<_>>>()?.iter().filter_map(|id| id.parse().ok()).collect())
+    })
+}
+
+fn forget_tokens(engine: &Engine, now: Timestamp) -> Result<()> {
+    let last = now.plus(-EXPIRED_TOKENS_ARE_KEPT);
+    engine.central.write(move |db| {
+        db.prepare_cached("DELETE FROM tokens WHERE expires_at < ?1 OR revoked_at < ?1")?.execute([last])?;
+        Ok(())
+    })
+}

@@ -1,0 +1,52 @@
+//! cx-engine: a customer-experience platform's API as one program. The rooms, in the order to read them:
+
+/// Small types with rules: e-mail addresses, phone numbers, subdomains, moments.
+pub mod values;
+
+/// One SQLite file: lanes, batched writes, migrations. The only room that opens a connection.
+pub mod storage;
+
+/// Workspaces as tenants: hosts, the directory of names and tokens, the registry of open files, a file's life.
+pub mod tenancy;
+
+/// Who is asking: passwords, tokens and their keys, permissions.
+pub mod auth;
+
+/// What was typed, and what it means.
+pub mod config;
+
+/// One instance: a data directory, opened.
+pub mod engine;
+
+/// The language that endpoints are written in: routes, inputs, replies, errors, lists, OpenAPI.
+pub mod api;
+
+/// The central API, one file a resource.
+pub mod central;
+
+/// The workspace API, one file a resource.
+pub mod workspace;
+
+/// What a visitor sees first: the description of the API, for programs and for people.
+pub mod pages;
+
+/// What runs without a request.
+pub mod jobs;
+
+/// The async front: the only room that knows hyper and tokio.
+pub mod server;
+
+/// The command line, one file a command.
+pub mod cli;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod walk;
+
+/// The table of every route, both layers.
+pub fn router() -> anyhow::Result<api::Router> {
+    let central: Vec<&[api::Route]> = [central::ROUTES, &[pages::ROUTES]].concat();
+    let workspace: Vec<&[api::Route]> = [workspace::ROUTES, &[pages::ROUTES]].concat();
+    api::Router::new(&central, &workspace)
+}

@@ -1,0 +1,160 @@
+//! The description of a layer as one page, readable without a network: its style is in it, and nothing else.
+
+use askama::Template;
+use serde_json::Value;
+
+use crate::api::{Error, Layer, Result};
+
+#[derive(Template)]
+#[template(path = "docs.html")]
+struct Docs<'a> {
+    title: &'a str,
+    version: &'a str,
+    layer: &'static str,
+    groups: Vec<Group<'a>>,
+}
+
+/// The operations of one resource.
+struct Group<'a> {
+    name: &'a str,
+    operations: Vec<Operation<'a>>,
+}
+
+struct Operation<'a> {
+    id: &'a str,
+    method: String,
+    path: &'a str,
+    summary: &'a str,
+    /// The permission it needs, or what else stands for it.
+    needs: &'a str,
+    parameters: Vec<Field<'a>>,
+    body: Vec<Field<'a>>,
+    replies: Vec<Answer<'a>>,
+}
+
+struct Field<'a> {
+    name: &'a str,
+    shape: String,
+    required: bool,
+    about: &'a str,
+}
+
+struct Answer<'a> {
+    status: &'a str,
+    about: &'a str,
+    fields: Vec<Field<'a>>,
+}
+
+pub fn page(document: &Value, layer: Layer) -> Result<String> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (path, operations) in document["paths"].as_object().into_iter().flatten() {
+        for (method, operation) in operations.as_object().into_iter().flatten() {
+            let name = text(&operation["tags"][0]);
+            let described = describe(document, path, method, operation);
+            match groups.iter_mut().find(|group| group.name == name) {
+                Some(group) => group.operations.push(described),
+                None => groups.push(Group { name, operations: vec![described] }),
+            }
+        }
+    }
+    let docs = Docs {
+        title: text(&document["info"]["title"]),
+        version: text(&document["info"]["version"]),
+        layer: layer.name(),
+        groups,
+    };
+    docs.render().map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn describe<'a>(document: &'a Value, path: &'a str, method: &str, operation: &'a Value) -> Operation<'a> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let replies = operation["responses"].as_object().into_iter().flatten();
+    let needs = match (operation.get("description"), operation.get("security")) {
+        (Some(permission), _) => text(permission),
+        (None, Some(_)) => "Needs a token.",
+        (None, None) => "Needs no token.",
+    };
+    Operation {
+        id: text(&operation["operationId"]),
+        method: method.to_ascii_uppercase(),
+        path,
+        summary: text(&operation["summary"]),
+        needs,
+        parameters: parameters
+            .map(|parameter| Field {
+                name: text(&parameter["name"]),
+                shape: shape(&parameter["schema"]),
+                required: parameter["required"] == true,
+                about: text(&parameter["description"]),
+            })
+            .collect(),
+        body: fields(document, &operation["requestBody"]["content"]["application/json"]["schema"]),
+        replies: replies
+            .map(|(status, reply)| Answer {
+                status,
+                about: text(&reply["description"]),
+                fields: match status.starts_with('2') {
+                    true => fields(document, &reply["content"]["application/json"]["schema"]),
+                    false => Vec::new(),
+                },
+            })
+            .collect(),
+    }
+}
+
+fn fields<'a>(document: &'a Value, schema: &'a Value) -> Vec<Field<'a>> {
+    let schema = resolve(document, schema);
+    let required = schema["required"].as_array().into_iter().flatten();
+    let required: Vec<&str> = required.map(text).collect();
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    properties
+        .map(|(name, schema)| Field {
+            name,
+            shape: shape(schema),
+            required: required.contains(&name.as_str()),
+            about: text(&schema["description"]),
+        })
+        .collect()
+}
+
+fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str().and_then(|path| path.strip_prefix('#')) {
+        Some(path) => document.pointer(path).unwrap_or(schema),
+        None => schema,
+    }
+}
+
+/// A schema in a few words: `string, at most 255`, `list of Customer`, `integer or null`.
+fn shape(schema: &Value) -> String {
+    if let Some(name) = schema["$ref"].as_str() {
+        return name.rsplit('/').next().unwrap_or_default().to_owned();
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        return values
+            .iter()
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .collect::<Vec<_>>()
+            .join(" | ");
+    }
+    if let Some(choices) = schema["anyOf"].as_array() {
+        return choices.iter().map(shape).collect::<Vec<_>>().join(" or ");
+    }
+    let mut words = match &schema["type"] {
+        Value::Array(types) => types.iter().map(text).collect::<Vec<_>>().join(" or "),
+        Value::String(name) if name == "array" => format!("list of {}", shape(&schema["items"])),
+        name => text(name).to_owned(),
+    };
+    if let Some(format) =
+        schema["format"].as_str().filter(|format| !format.starts_with("int") && !format.starts_with("uint"))
+    {
+        words += &format!(" ({format})");
+    }
+    if let Some(most) = schema["maxLength"].as_u64() {
+        words += &format!(", at most {most} characters");
+    }
+    words
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

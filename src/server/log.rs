@@ -1,0 +1,111 @@
+//! The log: one structured line a request, text on a terminal, JSON otherwise, to stderr. No secret and no personal
+//! datum gets into it: not the query, not a body, not a token.
+
+use std::io::IsTerminal;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Response};
+use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
+
+use crate::api::{Error, Layer, Route};
+use crate::auth::TokenInUse;
+use crate::config::{Config, LogFormat};
+use crate::tenancy::Lease;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Starts the log of this process.
+pub fn start(config: &Config) {
+    let text = match config.log_format {
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+    };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&config.log))
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    // A second log in one process is a test's: the first stays.
+    let _ = if text { log.try_init() } else { log.json().flatten_event(true).try_init() };
+}
+
+/// What is to be said of one request.
+pub struct Line {
+    id: Uuid,
+    began: Instant,
+    method: http::Method,
+    peer: IpAddr,
+    route: &'static str,
+    layer: &'static str,
+    workspace: Option<Uuid>,
+    account: Option<i64>,
+    waited: Duration,
+    worked: Duration,
+    /// What the log is told and the client is not.
+    fault: Option<String>,
+}
+
+impl Line {
+    pub fn new(head: &Parts, peer: IpAddr) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            began: Instant::now(),
+            method: head.method.clone(),
+            peer,
+            route: "",
+            layer: "",
+            workspace: None,
+            account: None,
+            waited: Duration::ZERO,
+            worked: Duration::ZERO,
+            fault: None,
+        }
+    }
+
+    pub fn addressed(&mut self, layer: Layer, route: &Route, workspace: Option<&Lease>, token: Option<&TokenInUse>) {
+        self.layer = layer.name();
+        self.route = route.path;
+        self.workspace = workspace.map(|workspace| workspace.id());
+        self.account = token.map(|token| token.account_id);
+    }
+
+    pub fn timed(&mut self, waited: Duration, worked: Duration) {
+        (self.waited, self.worked) = (waited, worked);
+    }
+
+    pub fn error(&mut self, error: &Error) {
+        if let Error::Internal(detail) = error {
+            self.fault = Some(detail.clone());
+        }
+    }
+
+    /// Puts the request's id on the answer, and writes the line.
+    pub fn finish(self, response: &mut Response<Bytes>) {
+        let id = self.id.simple().to_string();
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        if let Some(fault) = &self.fault {
+            tracing::error!(request_id = id, route = self.route, fault, "a request failed");
+        }
+        tracing::info!(
+            request_id = id,
+            method = self.method.as_str(),
+            route = self.route,
+            layer = self.layer,
+            workspace = self.workspace.map(tracing::field::display),
+            account = self.account,
+            peer = %self.peer,
+            status = response.status().as_u16(),
+            bytes = response.body().len(),
+            waited_us = self.waited.as_micros() as u64,
+            worked_us = self.worked.as_micros() as u64,
+            took_us = self.began.elapsed().as_micros() as u64,
+            "request"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! The async front: accepts connections, reads requests, waits for turns, shuts down. The only room that knows hyper
+//! and tokio; what a request means is said elsewhere.
+
+mod connection;
+mod log;
+mod service;
+mod turn;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::api::Router;
+use crate::config::Registration;
+use crate::engine::Engine;
+use crate::jobs::{self, Jobs};
+pub use log::start as start_log;
+pub use service::Service;
+
+/// Serves until it is told to stop; what was begun is then ended, and all that is open closed.
+/// `ready` is told the address once connections are accepted.
+pub fn run(
+    engine: Arc<Engine>,
+    router: Router,
+    ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let _claim = engine.claim()?;
+    let jobs = Jobs::start(Arc::clone(&engine))?;
+    let timeout = engine.config.shutdown_timeout;
+    let service = Arc::new(Service::new(Arc::clone(&engine), Arc::new(router)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let told_to_stop = runtime.block_on(listen(service, ready))?;
+    // Whoever has not ended by now has had the time there was.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    close(&engine, jobs, timeout.saturating_sub(told_to_stop.elapsed()))
+}
+
+/// Accepts connections until a signal, then sees the open ones out. Answers when the signal came.
+async fn listen(
+    service: Arc<Service>,
+    ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
+) -> anyhow::Result<Instant> {
+    let config = &service.engine().config;
+    let listener =
+        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() && config.registration == Registration::Open {
+        tracing::warn!(%address, "registration is open to everybody who can reach this address; see --registration");
+    }
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    ready(address)?;
+
+    // Each connection holds a sender; when the last has gone, so has the last connection.
+    let (open, mut all_gone) = mpsc::channel::<()>(1);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => connection::serve(accepted, &service, Some(open.clone())),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    let told_to_stop = Instant::now();
+    tracing::info!("told to stop: running requests end, new ones are refused");
+    service.stop();
+    drop(open);
+    let last = tokio::time::sleep(config.shutdown_timeout);
+    tokio::pin!(last);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => connection::serve(accepted, &service, None),
+            _ = all_gone.recv() => break,
+            () = &mut last => {
+                tracing::warn!("some requests did not end in time");
+                break;
+            }
+        }
+    }
+    Ok(told_to_stop)
+}
+
+fn close(engine: &Engine, jobs: Jobs, left: Duration) -> anyhow::Result<()> {
+    jobs.stop();
+    if let Err(error) = jobs::write_uses(engine) {
+        tracing::warn!(%error, "the last uses of tokens were not written");
+    }
+    if let Err(error) = engine.registry.close_all(left) {
+        tracing::warn!(%error, "a workspace was left open; its log is read at the next start");
+    }
+    engine.central.checkpoint()?;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,315 @@
+//! The life of a request, step by step: head, tenant, route, token, workspace, body, turn, answer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Body;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::log::Line;
+use super::turn::{self, Answered};
+use crate::api::{self, Address, Call, Error, Layer, Needs, Result, Route, Router};
+use crate::auth::{TokenFault, TokenInUse};
+use crate::central::workspaces;
+use crate::engine::Engine;
+use crate::pages;
+use crate::tenancy::{Host, Lease, Scope, Status, host};
+use crate::values::Timestamp;
+
+/// A body, at most.
+const LARGEST_BODY: usize = 1024 * 1024;
+
+/// Answers requests, from whatever connection they come.
+pub struct Service {
+    engine: Arc<Engine>,
+    router: Arc<Router>,
+    stopping: watch::Sender<bool>,
+}
+
+/// What a request turned out to be about.
+struct Addressed {
+    layer: Layer,
+    route: &'static Route,
+    path_values: Vec<String>,
+    token: Option<Arc<TokenInUse>>,
+    workspace: Option<Lease>,
+}
+
+impl Service {
+    pub fn new(engine: Arc<Engine>, router: Arc<Router>) -> Self {
+        Self { engine, router, stopping: watch::Sender::new(false) }
+    }
+
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Refuses every request from now on, and lets connections know.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let mut line = Line::new(&head, peer);
+        let result = match self.answer_parts(&head, body, peer, &mut line).await {
+            Ok(response) => response,
+            Err(error) => {
+                line.error(&error);
+                error.into_response()
+            }
+        };
+        let mut response = result;
+        self.allow_origin(&head.headers, response.headers_mut());
+        line.finish(&mut response);
+        response.map(Full::new)
+    }
+
+    async fn answer_parts<B>(&self, head: &Parts, body: B, peer: IpAddr, line: &mut Line) -> Result<Response<Bytes>>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if *self.stopping.borrow() {
+            return Err(Error::ShuttingDown);
+        }
+        match head.uri.path() {
+            "/healthz" => return Ok(Response::new(Bytes::from_static(b"ok\n"))),
+            "/readyz" => {
+                self.engine.directory.check()?;
+                return Ok(Response::new(Bytes::from_static(b"ok\n")));
+            }
+            _ => {}
+        }
+        let address = self.address(head, peer)?;
+        let now = Timestamp::now();
+        let Addressed { layer, route, path_values, token, workspace } = match self.find(head, &address, now)? {
+            Some(addressed) => addressed,
+            None => return Ok(preflight(head)),
+        };
+        line.addressed(layer, route, workspace.as_ref(), token.as_deref());
+        let body = if route.handler.takes_body() { self.read_body(head, body).await? } else { Bytes::new() };
+        let call = Call {
+            engine: Arc::clone(&self.engine),
+            router: Arc::clone(&self.router),
+            route,
+            layer,
+            path_values,
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            body,
+            token,
+            workspace,
+            address,
+            now,
+        };
+        let Answered { result, waited, worked } = turn::run(call).await;
+        line.timed(waited, worked);
+        result
+    }
+
+    /// Host, route, token and workspace. Nothing where a browser only asks whether it may.
+    fn find(&self, head: &Parts, address: &Address, now: Timestamp) -> Result<Option<Addressed>> {
+        let (directory, keys) = (&self.engine.directory, &self.engine.keys);
+        let tenant = host(&address.authority, &self.engine.config.central_domain).ok_or_else(|| self.unknown_host())?;
+        let named = match &tenant {
+            Host::Central => None,
+            Host::Workspace(label) => Some(directory.named(label, keys)?.ok_or_else(workspaces::not_found)?),
+        };
+        if named.as_ref().is_some_and(|listed| listed.status == Status::Suspended) {
+            return Err(workspaces::suspended());
+        }
+        let layer = if named.is_some() { Layer::Workspace } else { Layer::Central };
+
+        let (path, is_api) = api_path(head.uri.path());
+        if path == "/" && !is_api {
+            return Ok(Some(Addressed::open(layer, &pages::FRONT_DOOR)));
+        }
+        let (layer, matched) = match self.router.find(layer, path) {
+            Some(matched) => (layer, matched),
+            // A workspace's token reaches from the central host what only a workspace has.
+            None => (Layer::Workspace, self.router.find(Layer::Workspace, path).ok_or_else(route_not_found)?),
+        };
+        if self.is_preflight(head) {
+            return Ok(None);
+        }
+        let route = matched.route(&head.method)?;
+        let path_values = matched.values.iter().map(|value| api::decode(value)).collect();
+        let from_central = layer == Layer::Workspace && named.is_none();
+        if from_central && route.needs == Needs::Anyone {
+            return Err(route_not_found());
+        }
+
+        let token = match route.needs {
+            Needs::Anyone => None,
+            _ => Some(directory.bearer(bearer(&head.headers)?, keys, now)?.map_err(Error::Token)?),
+        };
+        let workspace = match (named, &token) {
+            (Some(listed), _) => Some(listed.id),
+            (None, Some(token)) if from_central => match token.scope {
+                Scope::Workspace(id) => Some(self.in_service(id)?),
+                Scope::Central => return Err(Error::Token(TokenFault::WrongScope)),
+            },
+            (None, _) => None,
+        };
+        if let Some(token) = &token {
+            route.admits(layer, token.scope, workspace).map_err(Error::Token)?;
+        }
+        let workspace = workspace.map(|id| self.engine.registry.lease(id));
+        Ok(Some(Addressed { layer, route, path_values, token, workspace }))
+    }
+
+    fn in_service(&self, id: Uuid) -> Result<Uuid> {
+        let listed = self.engine.directory.identified(id, &self.engine.keys)?.ok_or_else(workspaces::not_found)?;
+        match listed.status {
+            Status::Active => Ok(id),
+            Status::Suspended => Err(workspaces::suspended()),
+        }
+    }
+
+    /// Host, scheme and path as the caller has them; a trusted proxy may say what it was called by.
+    fn address(&self, head: &Parts, peer: IpAddr) -> Result<Address> {
+        let mut hosts = head.headers.get_all(header::HOST).iter();
+        let first = hosts.next().map(|value| value.to_str());
+        if hosts.next().is_some() {
+            return Err(Error::BadRequest("A request has one Host header."));
+        }
+        let authority = match (head.uri.authority(), first) {
+            (Some(authority), _) => authority.as_str(),
+            (None, Some(Ok(host))) => host,
+            _ => return Err(Error::BadRequest("A request needs a Host header.")),
+        };
+        let forwarded = |name: &str| {
+            let trusted = self.engine.config.trusted_proxies.contains(&peer);
+            head.headers.get(name).filter(|_| trusted)?.to_str().ok().map(str::trim)
+        };
+        Ok(Address {
+            scheme: if forwarded("x-forwarded-proto") == Some("https") { "https" } else { "http" },
+            authority: forwarded("x-forwarded-host").unwrap_or(authority).to_owned(),
+            path: head.uri.path().to_owned(),
+        })
+    }
+
+    async fn read_body<B>(&self, head: &Parts, body: B) -> Result<Bytes>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let announced = body.size_hint().lower();
+        if announced > LARGEST_BODY as u64 {
+            return Err(Error::TooLarge(LARGEST_BODY));
+        }
+        if announced > 0 && !is_json(&head.headers) {
+            return Err(Error::UnsupportedMediaType);
+        }
+        let body = Limited::new(body, LARGEST_BODY).collect();
+        let body = match tokio::time::timeout(self.engine.config.body_timeout, body).await {
+            Err(_) => return Err(Error::BodyTimeout),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Error::TooLarge(LARGEST_BODY)),
+            Ok(Err(_)) => return Err(Error::BadRequest("The body could not be read.")),
+            Ok(Ok(body)) => body.to_bytes(),
+        };
+        if !body.is_empty() && !is_json(&head.headers) {
+            return Err(Error::UnsupportedMediaType);
+        }
+        Ok(body)
+    }
+
+    fn unknown_host(&self) -> Error {
+        let domain = &self.engine.config.central_domain;
+        Error::NotFound {
+            code: "unknown_host",
+            message: format!("This server answers for {domain} and for workspaces one label below it."),
+        }
+    }
+
+    fn is_preflight(&self, head: &Parts) -> bool {
+        head.method == Method::OPTIONS
+            && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+            && self.allowed_origin(&head.headers).is_some()
+    }
+
+    fn allowed_origin<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
+        let origin = headers.get(header::ORIGIN)?;
+        self.engine.config.cors_origins.iter().any(|allowed| origin == allowed.as_str()).then_some(origin)
+    }
+
+    /// Lets a page of a configured origin read the answer (Fetch, CORS protocol).
+    fn allow_origin(&self, asked: &HeaderMap, answered: &mut HeaderMap) {
+        if self.engine.config.cors_origins.is_empty() {
+            return;
+        }
+        answered.insert(header::VARY, HeaderValue::from_static("Origin"));
+        if let Some(origin) = self.allowed_origin(asked) {
+            answered.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            answered
+                .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("X-Request-Id, Retry-After"));
+        }
+    }
+}
+
+impl Addressed {
+    /// A route that asks for nothing.
+    fn open(layer: Layer, route: &'static Route) -> Self {
+        Self { layer, route, path_values: Vec::new(), token: None, workspace: None }
+    }
+}
+
+fn preflight(head: &Parts) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    if let Some(asked) = head.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+    }
+    response
+}
+
+fn route_not_found() -> Error {
+    Error::NotFound {
+        code: "route_not_found",
+        message: "There is no such path here; /docs lists those there are.".into(),
+    }
+}
+
+/// The path as the table has it, and whether `/api` was before it. One slash at the end does not matter.
+fn api_path(path: &str) -> (&str, bool) {
+    let (path, is_api) = match path.strip_prefix("/api") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => (rest, true),
+        _ => (path, false),
+    };
+    match path.strip_suffix('/').unwrap_or(path) {
+        "" => ("/", is_api),
+        path => (path, is_api),
+    }
+}
+
+/// The token of an `Authorization: Bearer` header (RFC 6750, 2.1).
+fn bearer(headers: &HeaderMap) -> Result<&str> {
+    let value = headers.get(header::AUTHORIZATION).ok_or(Error::Token(TokenFault::Missing))?;
+    let text = value.to_str().map_err(|_| Error::Token(TokenFault::Invalid))?;
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(Error::Token(TokenFault::Invalid)),
+    }
+}
+
+/// `application/json`, with parameters or without; JSON has no other encoding than UTF-8 (RFC 8259, 8.1).
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}

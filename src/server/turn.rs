@@ -1,0 +1,145 @@
+//! From async to a thread: the one hop. A call becomes a job of its file's lane, or a task beside the lanes, and its
+//! answer is awaited for as long as it may wait.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, Response};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::api::{Call, Error, Layer, Place, Result};
+use crate::storage::{Fault, Job, Threads, Verdict};
+
+/// What came of a call, and how long it took.
+pub struct Answered {
+    pub result: Result<Response<Bytes>>,
+    pub waited: Duration,
+    pub worked: Duration,
+}
+
+/// Whether a call still waits: decided once, by whoever is first, the thread that has come to it or the one that will
+/// wait no longer. So what was answered 503 is never done after all.
+#[derive(Default)]
+struct Ticket(AtomicU8);
+
+const WAITING: u8 = 0;
+const BEGUN: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+impl Ticket {
+    fn settle(&self, state: u8) -> bool {
+        self.0.compare_exchange(WAITING, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// A call on its way to a thread.
+struct Errand {
+    call: Arc<Call>,
+    ticket: Arc<Ticket>,
+    told: oneshot::Sender<Answered>,
+    joined: Instant,
+    begun: Instant,
+    worked: Duration,
+    result: Option<Result<Response<Bytes>>>,
+}
+
+/// Runs the call where its handler belongs, and waits for the answer.
+pub async fn run(call: Call) -> Answered {
+    let call = Arc::new(call);
+    let (told, mut answer) = oneshot::channel();
+    let ticket = Arc::new(Ticket::default());
+    let joined = Instant::now();
+    let errand = Errand {
+        call: Arc::clone(&call),
+        ticket: Arc::clone(&ticket),
+        told,
+        joined,
+        begun: joined,
+        worked: Duration::ZERO,
+        result: None,
+    };
+    match call.route.handler.place() {
+        Place::Here => errand.run_beside(),
+        Place::Steps => errand.send(&call.engine.steps),
+        Place::Hashing => errand.send(&call.engine.hashing),
+        Place::Turn => errand.join_lane(),
+    }
+    let answered = match tokio::time::timeout(call.engine.config.turn_timeout, &mut answer).await {
+        Ok(answered) => answered,
+        Err(_) if ticket.settle(GIVEN_UP) => return refused(joined),
+        Err(_) => answer.await,
+    };
+    answered.unwrap_or_else(|_| refused(joined))
+}
+
+fn refused(joined: Instant) -> Answered {
+    Answered { result: Err(Error::Overloaded), waited: joined.elapsed(), worked: Duration::ZERO }
+}
+
+impl Errand {
+    fn join_lane(self) {
+        let call = Arc::clone(&self.call);
+        let file = match (call.layer, &call.workspace) {
+            (Layer::Workspace, Some(workspace)) => workspace.file(),
+            _ => &call.engine.central,
+        };
+        if call.route.method == Method::GET {
+            file.submit_read(Box::new(self));
+        } else {
+            file.submit_write(Box::new(self));
+        }
+    }
+
+    fn send(self, threads: &Threads) {
+        if threads.waiting() < self.call.engine.config.max_waiting {
+            threads.run(move || self.run_beside());
+        }
+    }
+
+    /// Where there is no lane: the work, caught, and the answer at once.
+    fn run_beside(mut self) {
+        if !self.begin() {
+            return;
+        }
+        let call = Arc::clone(&self.call);
+        let result = catch_unwind(AssertUnwindSafe(|| call.route.handler.answer(&call, None)));
+        self.worked = self.begun.elapsed();
+        self.result = Some(result.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into())));
+        Box::new(self).answer(Ok(()));
+    }
+}
+
+impl Job for Errand {
+    fn begin(&mut self) -> bool {
+        // A client that has gone away no longer wants to read; what it asked to be written, it may count on.
+        if self.told.is_closed() && self.call.route.method == Method::GET {
+            return false;
+        }
+        self.begun = Instant::now();
+        self.ticket.settle(BEGUN)
+    }
+
+    fn work(&mut self, db: &Connection) -> Verdict {
+        let began = Instant::now();
+        let result =
+            self.call.identify(db).and_then(|who| self.call.route.handler.answer(&self.call, Some((db, &who))));
+        let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
+        self.worked = began.elapsed();
+        self.result = Some(result);
+        verdict
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
+        let result = match (outcome, self.result) {
+            (Err(fault), _) => Err(fault.into()),
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(Error::Internal("a job was answered before it had worked".into())),
+        };
+        let waited = self.begun.duration_since(self.joined);
+        let _ = self.told.send(Answered { result, waited, worked: self.worked });
+    }
+}

@@ -1,0 +1,159 @@
+//! Jobs, and the running of many writes in one transaction.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+/// One piece of work on one file, which leaves its result in itself until it may be told.
+pub trait Job: Send {
+    /// Asked once, just before the work: is it still wanted?
+    fn begin(&mut self) -> bool;
+
+    /// The work, inside a transaction. A write may be asked to work again: only where all it did before was undone.
+    fn work(&mut self, db: &Connection) -> Verdict;
+
+    /// Told once, after the commit (or when there will be none): the moment to answer.
+    fn answer(self: Box<Self>, outcome: Result<(), Fault>);
+}
+
+/// What becomes of what a job did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Keep,
+    Undo,
+}
+
+/// Why a job's work could not be done, or not be kept. In each case nothing of it is in the file.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Fault {
+    #[error("too many requests wait for this file")]
+    Full,
+    #[error("the work panicked: {0}")]
+    Panicked(String),
+    #[error("the file cannot be opened: {0}")]
+    Unopened(String),
+    #[error("the work was not committed: {0}")]
+    Uncommitted(String),
+}
+
+impl Fault {
+    /// What a caught panic said.
+    pub fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::Panicked(text.unwrap_or_else(|| "no message".into()))
+    }
+}
+
+/// A job in a batch, with what came of it so far.
+struct Entry {
+    job: Box<dyn Job>,
+    panicked: Option<Fault>,
+}
+
+/// Why a batch as a whole is not in the file.
+enum Broken {
+    /// SQLite refused to begin or to commit.
+    Refused(rusqlite::Error),
+    /// A statement of one job took the whole transaction with it (SQLite does so when a write is interrupted, or the
+    /// disk is full).
+    TakenAlong,
+}
+
+/// One job in a read transaction.
+pub fn read(db: &Connection, mut job: Box<dyn Job>, limit: Duration) {
+    if !job.begin() {
+        return;
+    }
+    let outcome = match execute(db, "BEGIN") {
+        Ok(()) => work(db, &mut *job, limit).map(|_| ()),
+        Err(error) => Err(Fault::Uncommitted(error.to_string())),
+    };
+    if !db.is_autocommit() {
+        let _ = execute(db, "ROLLBACK");
+    }
+    job.answer(outcome);
+}
+
+/// Writes, in one transaction, each undone by itself where it asks so; answered after the commit.
+pub fn write(db: &Connection, jobs: Vec<Box<dyn Job>>, limit: Duration) {
+    let mut batch: Vec<Entry> = Vec::with_capacity(jobs.len());
+    for mut job in jobs {
+        if job.begin() {
+            batch.push(Entry { job, panicked: None });
+        }
+    }
+    if !batch.is_empty() {
+        write_all(db, batch, limit);
+    }
+}
+
+fn write_all(db: &Connection, mut batch: Vec<Entry>, limit: Duration) {
+    let result = commit_together(db, &mut batch, limit);
+    if !db.is_autocommit() {
+        let _ = execute(db, "ROLLBACK");
+    }
+    match result {
+        Ok(()) => batch.into_iter().for_each(|entry| entry.job.answer(entry.panicked.map_or(Ok(()), Err))),
+        // The innocent are tried again, each by itself, so that only the one to blame fails.
+        Err(Broken::TakenAlong) if batch.len() > 1 => {
+            batch.into_iter().for_each(|entry| write_all(db, vec![Entry { panicked: None, ..entry }], limit));
+        }
+        Err(Broken::Refused(error)) => answer_all(batch, &Fault::Uncommitted(error.to_string())),
+        Err(Broken::TakenAlong) => answer_all(batch, &Fault::Uncommitted("a statement ended the transaction".into())),
+    }
+}
+
+fn answer_all(batch: Vec<Entry>, fault: &Fault) {
+    for entry in batch {
+        entry.job.answer(Err(entry.panicked.unwrap_or_else(|| fault.clone())));
+    }
+}
+
+fn commit_together(db: &Connection, batch: &mut [Entry], limit: Duration) -> Result<(), Broken> {
+    execute(db, "BEGIN IMMEDIATE").map_err(Broken::Refused)?;
+    let alone = batch.len() == 1;
+    let mut kept = false;
+    for entry in batch {
+        if !alone {
+            execute(db, "SAVEPOINT job").map_err(|_| Broken::TakenAlong)?;
+        }
+        let verdict = work(db, &mut *entry.job, limit).unwrap_or_else(|fault| {
+            entry.panicked = Some(fault);
+            Verdict::Undo
+        });
+        if db.is_autocommit() {
+            return Err(Broken::TakenAlong);
+        }
+        match (verdict, alone) {
+            (Verdict::Keep, true) => kept = true,
+            (Verdict::Undo, true) => {}
+            (Verdict::Keep, false) => {
+                kept = true;
+                execute(db, "RELEASE job").map_err(|_| Broken::TakenAlong)?;
+            }
+            (Verdict::Undo, false) => {
+                execute(db, "ROLLBACK TO job").map_err(|_| Broken::TakenAlong)?;
+                execute(db, "RELEASE job").map_err(|_| Broken::TakenAlong)?;
+            }
+        }
+    }
+    let end = if kept { "COMMIT" } else { "ROLLBACK" };
+    execute(db, end).map_err(Broken::Refused)
+}
+
+/// The work under its time limit; a panic becomes a fault.
+fn work(db: &Connection, job: &mut dyn Job, limit: Duration) -> Result<Verdict, Fault> {
+    let deadline = Instant::now() + limit;
+    // About a millisecond of virtual machine steps between two looks at the clock.
+    let _ = db.progress_handler(20_000, Some(move || Instant::now() > deadline));
+    let verdict = catch_unwind(AssertUnwindSafe(|| job.work(db)));
+    let _ = db.progress_handler(0, None::<fn() -> bool>);
+    verdict.map_err(|panic| Fault::panicked(&*panic))
+}
+
+fn execute(db: &Connection, sql: &'static str) -> rusqlite::Result<()> {
+    db.prepare_cached(sql)?.execute([]).map(|_| ())
+}

@@ -1,0 +1,271 @@
+//! A file in service: its lanes, its connections, its migrations, its checkpoints.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::Connection;
+use scheduled_thread_pool::ScheduledThreadPool;
+
+use super::batch::{self, Fault, Job, Verdict};
+use super::connection::{self, Readers};
+use super::lane::{Joined, Lane};
+use super::migrate::{self, Kind};
+use super::threads::Threads;
+
+/// Writes that go into one transaction at the most: past that a batch no longer gets cheaper, only longer.
+const LARGEST_BATCH: usize = 256;
+
+/// Pages in the write-ahead log after which it is brought into the file, between two batches.
+const CHECKPOINT_PAGES: i64 = 2_000;
+
+/// What one file may take of the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Reads of one file that run at once; fewer than there are threads, so that no workspace takes them all.
+    pub read_turns: usize,
+    /// Jobs that may wait in one lane of one file.
+    pub longest_lane: usize,
+    /// How long one request's statements may run.
+    pub statement: Duration,
+}
+
+/// What all files share: the threads, and the limits of each.
+pub struct Storage {
+    threads: Threads,
+    openers: Arc<ScheduledThreadPool>,
+    limits: Limits,
+}
+
+impl Storage {
+    pub fn start(threads: usize, limits: Limits) -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            threads: Threads::start("database", threads)?,
+            openers: Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("opener").build()),
+            limits,
+        }))
+    }
+
+    /// Closes a file on a database thread, since that may flush what its log still holds; then drops `after`.
+    pub fn close(&self, file: Arc<File>, after: impl Send + 'static) {
+        self.threads.run(move || {
+            drop(file);
+            drop(after);
+        });
+    }
+}
+
+/// One SQLite file. It is opened and migrated by the first job that reaches it, once.
+pub struct File {
+    path: PathBuf,
+    kind: Kind,
+    reads: Lane,
+    writes: Lane,
+    // Closed in this order: the last connection to close is the one that can write, and brings the log into the file.
+    readers: Readers,
+    writer: Mutex<Option<Connection>>,
+    /// Set once the file has been opened and migrated: from then on a read need not wait for the writer.
+    ready: OnceLock<()>,
+    storage: Arc<Storage>,
+}
+
+impl File {
+    pub fn new(storage: &Arc<Storage>, path: PathBuf, kind: Kind) -> Arc<Self> {
+        let limits = storage.limits;
+        let most = u32::try_from(limits.read_turns).unwrap_or(u32::MAX);
+        Arc::new(Self {
+            reads: Lane::new(limits.read_turns, limits.longest_lane),
+            writes: Lane::new(1, limits.longest_lane),
+            readers: connection::readers(&path, most, Arc::clone(&storage.openers)),
+            writer: Mutex::new(None),
+            ready: OnceLock::new(),
+            storage: Arc::clone(storage),
+            path,
+            kind,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lets a job read in a turn of its own, beside other reads and the writer.
+    pub fn submit_read(self: &Arc<Self>, job: Box<dyn Job>) {
+        match self.reads.join(job) {
+            Joined::SendThread => self.send_reader(),
+            Joined::Waits => {}
+            Joined::Full(job) => job.answer(Err(Fault::Full)),
+        }
+    }
+
+    /// Lets a job write, in one transaction with all that wait beside it.
+    pub fn submit_write(self: &Arc<Self>, job: Box<dyn Job>) {
+        match self.writes.join(job) {
+            Joined::SendThread => self.send_writer(),
+            Joined::Waits => {}
+            Joined::Full(job) => job.answer(Err(Fault::Full)),
+        }
+    }
+
+    /// Reads on a database thread and waits for it. Not to be called from one.
+    pub fn read<T, E>(self: &Arc<Self>, work: impl FnMut(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
+        let (told, result) = sync_channel(1);
+        self.submit_read(Box::new(Call { work, result: None, told }));
+        result.recv().unwrap_or_else(|_| Err(Fault::Uncommitted("the file was closed".into()).into()))
+    }
+
+    /// Writes on a database thread and waits until it is on disk. Not to be called from one.
+    pub fn write<T, E>(self: &Arc<Self>, work: impl FnMut(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
+        let (told, result) = sync_channel(1);
+        self.submit_write(Box::new(Call { work, result: None, told }));
+        result.recv().unwrap_or_else(|_| Err(Fault::Uncommitted("the file was closed".into()).into()))
+    }
+
+    /// Opens and migrates now, where a command or the start of the server wants to hear of a bad file at once.
+    pub fn open(&self) -> anyhow::Result<()> {
+        self.opened().map(|_| ())
+    }
+
+    /// Brings the log into the file, so that the file alone is the whole of it.
+    pub fn checkpoint(&self) -> anyhow::Result<()> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(db) = writer.as_ref() {
+            db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    fn send_reader(self: &Arc<Self>) {
+        let file = Arc::clone(self);
+        self.storage.threads.run(move || file.serve_reads());
+    }
+
+    fn send_writer(self: &Arc<Self>) {
+        let file = Arc::clone(self);
+        self.storage.threads.run(move || file.serve_writes());
+    }
+
+    /// A thread's turn in the read lane: it stays while nobody else wants the thread, and goes to the back of the
+    /// queue otherwise, so that busy files take turns with quiet ones.
+    fn serve_reads(self: &Arc<Self>) {
+        loop {
+            let jobs = self.reads.next(1);
+            if jobs.is_empty() {
+                return;
+            }
+            for job in jobs {
+                self.read_one(job);
+            }
+            if self.storage.threads.waiting() > 0 {
+                return self.send_reader();
+            }
+        }
+    }
+
+    fn read_one(&self, job: Box<dyn Job>) {
+        match self.reader() {
+            Ok(db) => batch::read(&db, job, self.storage.limits.statement),
+            Err(error) => job.answer(Err(Fault::Unopened(format!("{error:#}")))),
+        }
+    }
+
+    fn reader(&self) -> anyhow::Result<r2d2::PooledConnection<SqliteConnectionManager>> {
+        if self.ready.get().is_none() {
+            self.open()?;
+        }
+        Ok(self.readers.get()?)
+    }
+
+    /// The thread's turn in the write lane; there is only one.
+    fn serve_writes(self: &Arc<Self>) {
+        loop {
+            let jobs = self.writes.next(LARGEST_BATCH);
+            if jobs.is_empty() {
+                return;
+            }
+            match self.opened() {
+                Ok(writer) => {
+                    let db = writer.as_ref().expect("just opened");
+                    batch::write(db, jobs, self.storage.limits.statement);
+                    checkpoint_when_long(db);
+                }
+                Err(error) => {
+                    let fault = Fault::Unopened(format!("{error:#}"));
+                    jobs.into_iter().for_each(|job| job.answer(Err(fault.clone())));
+                }
+            }
+            if self.storage.threads.waiting() > 0 {
+                return self.send_writer();
+            }
+        }
+    }
+
+    /// The connection that writes: opened, and the file migrated, by whoever comes first; the others wait here.
+    fn opened(&self) -> anyhow::Result<MutexGuard<'_, Option<Connection>>> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.is_none() {
+            let mut db =
+                connection::open_writer(&self.path).with_context(|| format!("cannot open {}", self.path.display()))?;
+            migrate::migrate(&mut db, self.kind).with_context(|| format!("cannot use {}", self.path.display()))?;
+            *writer = Some(db);
+            let _ = self.ready.set(());
+        }
+        Ok(writer)
+    }
+}
+
+/// A log that grows without end makes every read slower and the next start long. The batch has been answered by now:
+/// nobody waits for this but the batch that comes next.
+fn checkpoint_when_long(db: &Connection) {
+    let pages = db
+        .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
+        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(1)));
+    if pages.is_ok_and(|pages| pages > CHECKPOINT_PAGES) {
+        // A reader in the middle of the log only makes this one shorter; the next batch tries again.
+        let _ = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    }
+}
+
+/// A closure as a job, for callers that wait on a thread of their own.
+struct Call<W, T, E> {
+    work: W,
+    result: Option<Result<T, E>>,
+    told: SyncSender<Result<T, E>>,
+}
+
+impl<W, T, E> Job for Call<W, T, E>
+where
+    W: FnMut(&Connection) -> Result<T, E> + Send,
+    T: Send,
+    E: From<Fault> + Send,
+{
+    fn begin(&mut self) -> bool {
+        true
+    }
+
+    fn work(&mut self, db: &Connection) -> Verdict {
+        let result = (self.work)(db);
+        let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
+        self.result = Some(result);
+        verdict
+    }
+
+    fn answer(mut self: Box<Self>, outcome: Result<(), Fault>) {
+        let result = match outcome {
+            Ok(()) => self.result.take().expect("a job that was not faulty has worked"),
+            Err(fault) => Err(fault.into()),
+        };
+        let _ = self.told.send(result);
+    }
+}

@@ -1,0 +1,21 @@
+//! One SQLite file: how it is opened, read, written in batches, migrated and closed. The only room that opens a
+//! connection or begins a transaction.
+//!
+//! A [`File`] is handed [`Job`]s and runs them on the database threads: reads side by side, up to a bound for each file;
+//! writes one after the other, all that wait at a time in one transaction with one flush to disk. It knows nothing of
+//! requests: whoever brings a job decides how its answer is awaited.
+
+mod batch;
+mod connection;
+mod file;
+mod lane;
+mod migrate;
+mod record;
+mod threads;
+
+pub use batch::{Fault, Job, Verdict};
+pub use connection::{Readers, open_reader, open_writer, transaction};
+pub use file::{File, Limits, Storage};
+pub use migrate::{Kind, NewerVersion, create};
+pub(crate) use record::record;
+pub use threads::Threads;

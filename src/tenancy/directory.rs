@@ -1,0 +1,254 @@
+//! What the server remembers of the central file: which name means which workspace, and which tokens are good.
+//!
+//! What is remembered is exact. A kept connection tells in about a microsecond whether anybody, in this process or
+//! another, has committed to the central file since (`PRAGMA data_version`); if so, the file's own count of revisions
+//! tells what to forget.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use quick_cache::unsync::Cache;
+use rusqlite::{Connection, OptionalExtension, Row};
+use uuid::Uuid;
+
+use super::Scope;
+use crate::auth::{Keys, TokenFault, TokenInUse, seal};
+use crate::storage;
+use crate::values::Timestamp;
+
+/// Names and tokens that are remembered; one more, and the one that was used longest ago is forgotten.
+const REMEMBERED: usize = 20_000;
+
+/// How often the time of a token's last use is worth a write.
+const USE_IS_WRITTEN_EVERY: i64 = 60;
+
+/// A workspace as the central file lists it.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    pub id: Uuid,
+    pub subdomain: String,
+    pub status: Status,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Active,
+    Suspended,
+}
+
+pub struct Directory {
+    state: Mutex<State>,
+}
+
+struct State {
+    db: Connection,
+    data_version: i64,
+    revisions: Revisions,
+    by_name: Cache<String, Listed>,
+    by_id: Cache<Uuid, Listed>,
+    tokens: Cache<[u8; 32], Arc<TokenInUse>>,
+    /// Tokens used since this was last written, and when.
+    used: Vec<(i64, Timestamp)>,
+}
+
+#[derive(Default, PartialEq, Eq)]
+struct Revisions {
+    tokens: i64,
+    workspaces: i64,
+    keys: i64,
+}
+
+impl Directory {
+    /// On a central file that has been migrated.
+    pub fn open(central: &std::path::Path) -> rusqlite::Result<Self> {
+        let db = storage::open_reader(central)?;
+        let revisions = read_revisions(&db)?;
+        let data_version = read_data_version(&db)?;
+        Ok(Self {
+            state: Mutex::new(State {
+                db,
+                data_version,
+                revisions,
+                by_name: Cache::new(REMEMBERED),
+                by_id: Cache::new(REMEMBERED),
+                tokens: Cache::new(REMEMBERED),
+                used: Vec::new(),
+            }),
+        })
+    }
+
+    /// The workspace of this name that is active or suspended.
+    pub fn named(&self, subdomain: &str, keys: &Keys) -> rusqlite::Result<Option<Listed>> {
+        let mut state = self.current(keys)?;
+        if let Some(known) = state.by_name.get(subdomain) {
+            return Ok(Some(known.clone()));
+        }
+        let found = listed(&state.db, "subdomain", subdomain)?;
+        if let Some(found) = &found {
+            state.by_name.insert(subdomain.to_owned(), found.clone());
+        }
+        Ok(found)
+    }
+
+    /// The workspace with this id that is active or suspended.
+    pub fn identified(&self, id: Uuid, keys: &Keys) -> rusqlite::Result<Option<Listed>> {
+        let mut state = self.current(keys)?;
+        if let Some(known) = state.by_id.get(&id) {
+            return Ok(Some(known.clone()));
+        }
+        let found = listed(&state.db, "id", &id.to_string())?;
+        if let Some(found) = &found {
+            state.by_id.insert(id, found.clone());
+        }
+        Ok(found)
+    }
+
+    /// The token behind a Bearer text, if it is good at this moment.
+    pub fn bearer(
+        &self,
+        text: &str,
+        keys: &Keys,
+        now: Timestamp,
+    ) -> rusqlite::Result<Result<Arc<TokenInUse>, TokenFault>> {
+        let digest = seal::digest(text);
+        let mut state = self.current(keys)?;
+        let known = state.tokens.get(&digest).cloned();
+        let token = match known {
+            Some(token) => token,
+            None => {
+                drop(state);
+                // The costly part, and none of it needs the file.
+                let claims = match seal::open(text, keys) {
+                    Ok(claims) => claims,
+                    Err(fault) => return Ok(Err(fault)),
+                };
+                state = self.current(keys)?;
+                match find_token(&state.db, claims.token_id)? {
+                    Ok(token) if token.account_id == claims.account_id && token.scope == claims.scope => {
+                        let token = Arc::new(token);
+                        state.tokens.insert(digest, Arc::clone(&token));
+                        token
+                    }
+                    Ok(_) => return Ok(Err(TokenFault::Invalid)),
+                    Err(fault) => return Ok(Err(fault)),
+                }
+            }
+        };
+        if token.expires_at <= now {
+            return Ok(Err(TokenFault::Expired));
+        }
+        let last = token.last_used.load(Ordering::Relaxed);
+        if now.seconds() - last >= USE_IS_WRITTEN_EVERY {
+            token.last_used.store(now.seconds(), Ordering::Relaxed);
+            state.used.push((token.id, now));
+        }
+        Ok(Ok(token))
+    }
+
+    /// The uses of tokens that have not been written yet; whoever takes them writes them.
+    pub fn take_uses(&self) -> Vec<(i64, Timestamp)> {
+        std::mem::take(&mut self.lock().used)
+    }
+
+    /// Whether the central file can be read: what `/readyz` asks.
+    pub fn check(&self) -> rusqlite::Result<()> {
+        self.lock().db.query_row("SELECT 1 FROM revisions LIMIT 1", [], |_| Ok(()))
+    }
+
+    /// What is remembered, after all that others changed has been forgotten. The file is read under the same lock, so
+    /// that nothing old is remembered after it was to be forgotten.
+    fn current(&self, keys: &Keys) -> rusqlite::Result<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        let data_version = read_data_version(&state.db)?;
+        if data_version != state.data_version {
+            let revisions = read_revisions(&state.db)?;
+            if revisions.tokens != state.revisions.tokens {
+                state.tokens.clear();
+            }
+            if revisions.workspaces != state.revisions.workspaces {
+                state.by_name.clear();
+                state.by_id.clear();
+            }
+            if revisions.keys != state.revisions.keys {
+                state.tokens.clear();
+                keys.forget();
+            }
+            state.revisions = revisions;
+            state.data_version = data_version;
+        }
+        Ok(state)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_data_version(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
+fn read_revisions(db: &Connection) -> rusqlite::Result<Revisions> {
+    let mut revisions = Revisions::default();
+    let mut statement = db.prepare_cached("SELECT name, revision FROM revisions")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let revision = row.get(1)?;
+        match row.get_ref(0)?.as_str()? {
+            "tokens" => revisions.tokens = revision,
+            "workspaces" => revisions.workspaces = revision,
+            "keys" => revisions.keys = revision,
+            _ => {}
+        }
+    }
+    Ok(revisions)
+}
+
+fn listed(db: &Connection, column: &'static str, value: &str) -> rusqlite::Result<Option<Listed>> {
+    let sql = format!(
+        "SELECT id, subdomain, status FROM workspaces WHERE {column} = ?1 AND status IN ('active', 'suspended')"
+    );
+    db.prepare_cached(&sql)?
+        .query_row([value], |row| {
+            let active = row.get_ref(2)?.as_str()? == "active";
+            let status = if active { Status::Active } else { Status::Suspended };
+            Ok(Listed { id: uuid_column(row, 0)?, subdomain: row.get(1)?, status })
+        })
+        .optional()
+}
+
+fn find_token(db: &Connection, id: i64) -> rusqlite::Result<Result<TokenInUse, TokenFault>> {
+    let found = db
+        .prepare_cached(
+            "SELECT t.id, t.account_id, t.workspace_id, t.label, t.expires_at, t.last_used_at, a.operator, t.revoked_at
+             FROM tokens t JOIN accounts a ON a.id = t.account_id WHERE t.id = ?1",
+        )?
+        .query_row([id], |row| {
+            let revoked: Option<i64> = row.get(7)?;
+            let scope = row.get::<_, Option<String>>(2)?.map(|_| uuid_column(row, 2)).transpose()?;
+            let token = TokenInUse {
+                id: row.get(0)?,
+                account_id: row.get(1)?,
+                scope: Scope::from(scope),
+                label: row.get(3)?,
+                expires_at: row.get(4)?,
+                last_used: AtomicI64::new(row.get::<_, Option<i64>>(5)?.unwrap_or(0)),
+                operator: row.get(6)?,
+            };
+            Ok((token, revoked.is_some()))
+        })
+        .optional()?;
+    Ok(match found {
+        Some((token, false)) => Ok(token),
+        // A row is deleted with its account, or long after it expired: either way it was good once.
+        Some((_, true)) | None => Err(TokenFault::Revoked),
+    })
+}
+
+/// A UUID that is kept as text, for people who look into the file.
+fn uuid_column(row: &Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
+    let text = row.get_ref(column)?.as_str()?;
+    text.parse().map_err(|error: uuid::Error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    })
+}

@@ -1,0 +1,146 @@
+//! The workspaces that are open: each at most once, the least recently used closed when there are too many.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use crate::storage::{File, Kind, Storage};
+
+/// An open workspace.
+pub struct Workspace {
+    id: Uuid,
+    file: Option<Arc<File>>,
+    storage: Arc<Storage>,
+    /// Dropped with the last lease, which tells whoever waits for that.
+    gone: Option<Sender<()>>,
+}
+
+/// A workspace that stays open as long as this is held.
+#[derive(Clone)]
+pub struct Lease(Arc<Workspace>);
+
+pub struct Registry {
+    folder: PathBuf,
+    storage: Arc<Storage>,
+    most: usize,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    workspaces: HashMap<Uuid, Entry>,
+    /// Counts leases, so that entries know which was taken last.
+    clock: u64,
+}
+
+struct Entry {
+    workspace: Lease,
+    last_lease: u64,
+    gone: Receiver<()>,
+}
+
+impl Registry {
+    /// Of the workspaces in a folder, of which `most` stay open where nobody works in them.
+    pub fn new(folder: PathBuf, storage: Arc<Storage>, most: usize) -> Self {
+        Self { folder, storage, most: most.max(1), open: Mutex::default() }
+    }
+
+    /// The workspace, opened if it is not; the file itself is opened by the first job on it.
+    ///
+    /// Past the bound the least recently used that nobody works in is closed. Where somebody works in each of them,
+    /// there is one more: a request is never refused for the cache's sake.
+    pub fn lease(&self, id: Uuid) -> Lease {
+        let mut open = self.lock();
+        open.clock += 1;
+        let now = open.clock;
+        if let Some(entry) = open.workspaces.get_mut(&id) {
+            entry.last_lease = now;
+            return entry.workspace.clone();
+        }
+        while open.workspaces.len() >= self.most {
+            let idle = open.workspaces.iter().filter(|(_, entry)| Arc::strong_count(&entry.workspace.0) == 1);
+            let Some(oldest) = idle.min_by_key(|(_, entry)| entry.last_lease).map(|(id, _)| *id) else { break };
+            open.workspaces.remove(&oldest);
+        }
+        let (alive, gone) = channel();
+        let workspace = Lease(Arc::new(Workspace {
+            id,
+            file: Some(File::new(&self.storage, self.path(id), Kind::Workspace)),
+            storage: Arc::clone(&self.storage),
+            gone: Some(alive),
+        }));
+        open.workspaces.insert(id, Entry { workspace: workspace.clone(), last_lease: now, gone });
+        workspace
+    }
+
+    /// Closes a workspace, and waits until the last request has left it, so long at the most.
+    pub fn close(&self, id: Uuid, wait: Duration) -> anyhow::Result<()> {
+        let Some(Entry { workspace, gone, .. }) = self.lock().workspaces.remove(&id) else {
+            return Ok(());
+        };
+        drop(workspace);
+        match gone.recv_timeout(wait) {
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => anyhow::bail!("workspace {id} is still in use"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes all of them within a time; for the end of the server.
+    pub fn close_all(&self, wait: Duration) -> anyhow::Result<()> {
+        let last = Instant::now() + wait;
+        let open: Vec<Uuid> = self.lock().workspaces.keys().copied().collect();
+        open.into_iter().try_for_each(|id| self.close(id, last.saturating_duration_since(Instant::now())))
+    }
+
+    /// The files of the workspaces that are open.
+    pub fn files(&self) -> Vec<Arc<File>> {
+        self.lock().workspaces.values().map(|entry| Arc::clone(entry.workspace.file())).collect()
+    }
+
+    pub fn count(&self) -> usize {
+        self.lock().workspaces.len()
+    }
+
+    /// Where a workspace's file is: a folder for every 256th of them, since thousands in one folder are slow to list.
+    pub fn path(&self, id: Uuid) -> PathBuf {
+        let name = id.to_string();
+        // The last digits: the first of a UUID v7 are the time, which all workspaces of a year share.
+        self.folder.join(&name[name.len() - 2..]).join(format!("{name}.sqlite"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Workspace {
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    pub fn file(&self) -> &Arc<File> {
+        self.file.as_ref().expect("there until the workspace is dropped")
+    }
+}
+
+impl Deref for Lease {
+    type Target = Workspace;
+
+    fn deref(&self) -> &Workspace {
+        &self.0
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        // The last request may end on a thread that must not wait for a disk.
+        if let (Some(file), Some(gone)) = (self.file.take(), self.gone.take()) {
+            self.storage.close(file, gone);
+        }
+    }
+}

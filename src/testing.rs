@@ -1,0 +1,273 @@
+//! The bench: a server in a temporary directory, without a socket, and requests of one line.
+//!
+//! `bench.admin().post("/customers", json!({"name": "Ada"})).created()`. It has two workspaces, `acme` and `other`, and
+//! people of several kinds in the first.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::api::{Error, Router};
+use crate::auth::Member;
+use crate::central::workspaces::{self, NewWorkspace, Workspace};
+use crate::central::{accounts, tokens};
+use crate::config::{Config, Setting, Typed};
+use crate::engine::Engine;
+use crate::server::Service;
+use crate::tenancy::Scope;
+use crate::values::{Name, Password, Timestamp};
+
+pub struct Bench {
+    pub engine: Arc<Engine>,
+    pub acme: Workspace,
+    pub other: Workspace,
+    service: Service,
+    runtime: Runtime,
+    _folder: TempDir,
+}
+
+/// Somebody who asks: a host and a token.
+pub struct Client<'b> {
+    bench: &'b Bench,
+    host: String,
+    token: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+pub const PASSWORD: &str = "a-password-for-tests";
+
+impl Bench {
+    pub fn new() -> Self {
+        Self::with_router(crate::router().unwrap())
+    }
+
+    /// With routes that only a test has.
+    pub fn with_router(router: Router) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(config(folder.path()), now()).unwrap();
+        let owner = account(&engine, "owner@example.com");
+        let acme = workspace(&engine, "acme", owner);
+        let other = workspace(&engine, "other", owner);
+        Self {
+            service: Service::new(Arc::clone(&engine), Arc::new(router)),
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            _folder: folder,
+            engine,
+            acme,
+            other,
+        }
+    }
+
+    /// Without a token, on the central host.
+    pub fn nobody(&self) -> Client<'_> {
+        Client { bench: self, host: "localhost".into(), token: None }
+    }
+
+    /// The owner of both workspaces and first account, on the central host.
+    pub fn central(&self) -> Client<'_> {
+        Client { token: Some(self.token("owner@example.com", Scope::Central)), ..self.nobody() }
+    }
+
+    /// The owner in `acme`.
+    pub fn admin(&self) -> Client<'_> {
+        self.in_acme("owner@example.com")
+    }
+
+    /// The owner in the other workspace.
+    pub fn admin_of_other(&self) -> Client<'_> {
+        let token = self.token("owner@example.com", Scope::Workspace(self.other.id));
+        Client { bench: self, host: "other.localhost".into(), token: Some(token) }
+    }
+
+    /// A user of `acme` with this role, made when first asked for.
+    pub fn with_role(&self, role: &str) -> Client<'_> {
+        let email = format!("{role}@example.com");
+        let asked = email.clone();
+        let known = self.engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &asked)?)).unwrap();
+        if known.is_none() {
+            self.join_acme(account(&self.engine, &email), role);
+        }
+        self.in_acme(&email)
+    }
+
+    /// Whether a role of `acme` has a permission, as its file says.
+    pub fn may(&self, role: &str, permission: &str) -> bool {
+        let role = role.to_owned();
+        let file = self.engine.registry.lease(self.acme.id);
+        let granted = file.file().read(move |db| {
+            let sql = "SELECT permissions FROM roles WHERE name = ?1";
+            Ok::<_, Error>(db.query_row(sql, [&role], |row| row.get::<_, String>(0))?)
+        });
+        let permissions = serde_json::from_str(&granted.unwrap()).unwrap();
+        Member { user_id: 0, role: String::new(), permissions }.may(permission)
+    }
+
+    fn in_acme(&self, email: &str) -> Client<'_> {
+        let token = self.token(email, Scope::Workspace(self.acme.id));
+        Client { bench: self, host: "acme.localhost".into(), token: Some(token) }
+    }
+
+    fn join_acme(&self, account_id: i64, role: &str) {
+        let (acme, of_row, in_file) = (self.acme.id, role.to_owned(), role.to_owned());
+        self.engine
+            .central
+            .write(move |db| {
+                let row = (account_id, acme.to_string(), &of_row);
+                db.execute(
+                    "INSERT INTO memberships (account_id, workspace_id, role, created_at) VALUES (?1, ?2, ?3, 0)",
+                    row,
+                )?;
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+        self.in_file(move |db| {
+            db.execute(
+                "INSERT INTO users (account_id, name, email, role_id, created_at, updated_at)
+                 SELECT ?1, 'Somebody', 'somebody@example.com', id, 0, 0 FROM roles WHERE name = ?2",
+                (account_id, &in_file),
+            )?;
+            Ok(())
+        });
+    }
+
+    /// Writes to `acme`'s file, beside the API.
+    pub fn in_file(&self, work: impl FnMut(&rusqlite::Connection) -> Result<(), Error> + Send + 'static) {
+        self.engine.registry.lease(self.acme.id).file().write(work).unwrap();
+    }
+
+    pub fn token(&self, email: &str, scope: Scope) -> String {
+        let (engine, email) = (Arc::clone(&self.engine), email.to_owned());
+        let issued = self.engine.central.write(move |db| {
+            let (account, _) = accounts::find_by_email(db, &email)?.ok_or_else(Error::not_found)?;
+            tokens::issue(db, &engine, account.id, scope, "test", 3600, Timestamp::now())
+        });
+        issued.unwrap().token
+    }
+
+    pub fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        self.runtime.block_on(async {
+            let (head, body) = self.service.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            Answer { status: head.status, headers: head.headers, text: String::from_utf8(body.to_vec()).unwrap() }
+        })
+    }
+}
+
+impl Client<'_> {
+    pub fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None)
+    }
+
+    pub fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body))
+    }
+
+    pub fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, path, Some(body))
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None)
+    }
+
+    pub fn delete_with(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::DELETE, path, Some(body))
+    }
+
+    pub fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/api{path}"))
+            .header(header::HOST, &self.host)
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        self.bench.send(request.body(Full::from(body)).unwrap())
+    }
+
+    /// The same somebody on another host.
+    pub fn at(self, host: &str) -> Self {
+        Self { host: host.into(), ..self }
+    }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        self.json()
+    }
+
+    #[track_caller]
+    pub fn created(&self) -> Value {
+        assert_eq!(self.status, StatusCode::CREATED, "{}", self.text);
+        self.json()
+    }
+
+    /// A refusal of the shape `{message, error}`.
+    #[track_caller]
+    pub fn refused(&self, status: u16, error: &str) {
+        assert_eq!((self.status.as_u16(), &self.json()["error"]), (status, &json!(error)), "{}", self.text);
+    }
+
+    /// A 400 with these sentences, in any order.
+    #[track_caller]
+    pub fn invalid(&self, sentences: &[&str]) {
+        assert_eq!(self.status, StatusCode::BAD_REQUEST, "{}", self.text);
+        let body = self.json();
+        let mut hint: Vec<&str> = body["hint"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let mut expected = sentences.to_vec();
+        hint.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(hint, expected);
+    }
+}
+
+fn config(folder: &Path) -> Config {
+    let mut typed = Typed::default();
+    let folder = folder.display().to_string();
+    for (name, value) in [
+        ("data_dir", folder.as_str()),
+        ("password_memory_kib", "64"),
+        ("password_passes", "1"),
+        ("statement_timeout", "2"),
+    ] {
+        typed.insert(Setting::named(name).unwrap(), value.into(), "the bench".into());
+    }
+    Config::new(&typed).unwrap()
+}
+
+fn account(engine: &Engine, email: &str) -> i64 {
+    let password = Password::parse(PASSWORD.into()).unwrap();
+    let name = Name::parse("Somebody".into()).unwrap();
+    accounts::create(engine, name, email.parse().unwrap(), &password, false, now()).unwrap().id
+}
+
+fn workspace(engine: &Arc<Engine>, subdomain: &str, owner: i64) -> Workspace {
+    let new = NewWorkspace { name: Name::parse(subdomain.into()).unwrap(), subdomain: subdomain.parse().ok() };
+    workspaces::make(engine, new, owner, now()).unwrap()
+}
+
+/// 2024-01-20T12:00:00Z
+fn now() -> Timestamp {
+    Timestamp::from_seconds(1_705_752_000)
+}

@@ -1,0 +1,55 @@
+//! Small types with rules. A value that exists has passed them, so nothing inside the house checks it again.
+//!
+//! Each type reads itself from JSON (the sentence it refuses with begins after "The {field} "), writes itself back as
+//! it was written, describes itself to OpenAPI, and goes into and out of SQLite. `Default` is the blank that a request
+//! body is laid over: it is never an accepted value of a required field.
+
+mod custom_fields;
+mod email;
+mod flag;
+pub mod fold;
+mod password;
+pub mod phone;
+mod subdomain;
+mod text;
+mod timestamp;
+
+pub use custom_fields::CustomFields;
+pub use email::Email;
+pub use flag::Flag;
+pub use password::Password;
+pub use subdomain::Subdomain;
+pub use text::{Name, Text};
+pub use timestamp::Timestamp;
+
+/// Lets a newtype over `String` be bound to and read from a SQLite column.
+macro_rules! stored_as_text {
+    ($type:ident $(<const $max:ident: usize>)?) => {
+        impl$(<const $max: usize>)? rusqlite::ToSql for $type$(<$max>)? {
+            fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+                self.0.to_sql()
+            }
+        }
+
+        impl$(<const $max: usize>)? rusqlite::types::FromSql for $type$(<$max>)? {
+            fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+                String::column_result(value).map(Self)
+            }
+        }
+
+        impl$(<const $max: usize>)? std::ops::Deref for $type$(<$max>)? {
+            type Target = str;
+
+            fn deref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl$(<const $max: usize>)? std::fmt::Display for $type$(<$max>)? {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+use stored_as_text;

@@ -1,0 +1,103 @@
+//! Text with a greatest length, counted in characters.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// Text of at most `MAX` characters, kept as it was written. May be empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Text<const MAX: usize>(pub(super) String);
+
+/// Text of 1 to `MAX` characters that is not blank: what a required name is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Name<const MAX: usize>(pub(super) String);
+
+super::stored_as_text!(Text<const MAX: usize>);
+super::stored_as_text!(Name<const MAX: usize>);
+
+impl<const MAX: usize> Text<MAX> {
+    /// The text, or the sentence that says why not.
+    pub fn parse(text: String) -> Result<Self, String> {
+        within(MAX, text).map(Self)
+    }
+}
+
+impl<const MAX: usize> Name<MAX> {
+    /// The name, or the sentence that says why not.
+    pub fn parse(text: String) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err("field is required.".into());
+        }
+        within(MAX, text).map(Self)
+    }
+}
+
+/// SQLite ends a text at its first NUL, so one with a NUL would not come back as it was written.
+fn within(max: usize, text: String) -> Result<String, String> {
+    if text.contains('\0') {
+        return Err("may not contain a null character.".into());
+    }
+    // Bytes are at least as many as characters: the count is needed only past the bound.
+    if text.len() > max && text.chars().count() > max {
+        return Err(format!("may not be greater than {max} characters."));
+    }
+    Ok(text)
+}
+
+impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        Self::parse(String::deserialize(input)?).map_err(de::Error::custom)
+    }
+}
+
+impl<'de, const MAX: usize> Deserialize<'de> for Name<MAX> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        Self::parse(String::deserialize(input)?).map_err(de::Error::custom)
+    }
+}
+
+impl<const MAX: usize> JsonSchema for Text<MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Text{MAX}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "maxLength": MAX})
+    }
+}
+
+impl<const MAX: usize> JsonSchema for Name<MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Name{MAX}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "minLength": 1, "maxLength": MAX, "pattern": "\\S"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_is_counted_in_characters() {
+        assert!(Text::<3>::parse("éàü".into()).is_ok());
+        assert_eq!(Text::<3>::parse("éàüo".into()), Err("may not be greater than 3 characters.".into()));
+    }
+
+    #[test]
+    fn a_name_is_not_blank_and_a_text_may_be() {
+        assert_eq!(Name::<9>::parse(" \t".into()), Err("field is required.".into()));
+        assert!(Text::<9>::parse(String::new()).is_ok());
+    }
+}

@@ -1,0 +1,100 @@
+//! A moment in UTC, to the second, written `2024-01-20T12:00:00Z` (RFC 3339).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Seconds since 1970-01-01T00:00:00Z; a column holds this integer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The present moment. Only the server's edge and the command line ask for it; everything inside is handed `now`.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the clock is read")]
+    pub fn now() -> Self {
+        Self(jiff::Timestamp::now().as_second())
+    }
+
+    pub fn from_seconds(seconds: i64) -> Self {
+        Self(seconds)
+    }
+
+    pub fn seconds(self) -> i64 {
+        self.0
+    }
+
+    pub fn plus(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = jiff::Timestamp::from_second(self.0).map_err(|_| fmt::Error)?;
+        write!(f, "{moment}")
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<jiff::Timestamp>()
+            .map(|moment| Self(moment.as_second()))
+            .map_err(|_| "must be a valid date and time, like 2024-01-20T12:00:00Z.".into())
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
+        output.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        String::deserialize(input)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl ToSql for Timestamp {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
+impl FromSql for Timestamp {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        i64::column_result(value).map(Self)
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "format": "date-time", "examples": ["2024-01-20T12:00:00Z"]})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_in_utc_to_the_second() {
+        let moment: Timestamp = "2024-01-20T13:00:00.7+01:00".parse().unwrap();
+        assert_eq!(moment.to_string(), "2024-01-20T12:00:00Z");
+        assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+}
