@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -43,7 +43,6 @@ pub struct Client<'b> {
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
-    pub headers: HeaderMap,
     pub text: String,
 }
 
@@ -161,7 +160,7 @@ impl Bench {
         self.runtime.block_on(async {
             let (head, body) = self.service.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            Answer { status: head.status, headers: head.headers, text: String::from_utf8(body.to_vec()).unwrap() }
+            Answer { status: head.status, text: String::from_utf8(body.to_vec()).unwrap() }
         })
     }
 }

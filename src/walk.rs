@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::api::{Error, Id, Layer, Needs, Ok200, Place, Result, Route, Router, Steps, get, here, openapi};
+use crate::config::SETTINGS;
 use crate::testing::{Bench, Client};
 
 /// A request for a row, such that the row does what it is for. Rows are added here with their routes.
@@ -221,4 +222,34 @@ fn what_needs_a_permission_is_run_in_a_turn() {
             assert_eq!(route.handler.place(), Place::Turn, "{}", route.path);
         }
     });
+}
+
+/// README's tables of routes and settings are the ones in the code, row by row.
+#[test]
+fn the_readme_lists_every_route_and_every_setting() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let router = crate::router().unwrap();
+    let mut rows = Vec::new();
+    for layer in [Layer::Central, Layer::Workspace] {
+        for route in router.routes(layer) {
+            let needs = match route.needs {
+                Needs::Anyone => "",
+                Needs::SignedIn => "a token",
+                Needs::AnyToken => "any token",
+                Needs::Permission(name) => name,
+            };
+            rows.push(format!(
+                "| {} | {} `{}` | {needs} | {} |",
+                layer.name(),
+                route.method,
+                route.path,
+                route.summary
+            ));
+        }
+    }
+    for setting in SETTINGS {
+        rows.push(format!("| `{}` | `{}` | {}: {} |", setting.name, setting.default, setting.about, setting.allowed));
+    }
+    let missing: Vec<&String> = rows.iter().filter(|row| !readme.contains(row.as_str())).collect();
+    assert!(missing.is_empty(), "README lacks:\n{}", missing.iter().map(|row| format!("{row}\n")).collect::<String>());
 }

@@ -116,12 +116,12 @@ INSERT INTO row_counts (name, rows) VALUES ('customers', 0), ('contacts', 0);
 
 CREATE VIRTUAL TABLE customers_fts USING fts5 (
     name, customer_account, email_address, main_contact_first_name, main_contact_last_name, main_address_city, comment,
-    content = 'customers', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+    content = 'customers', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2', columnsize = 0
 );
 
 CREATE VIRTUAL TABLE contacts_fts USING fts5 (
     first_name, last_name, email, company, role, service, comment,
-    content = 'contacts', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3'
+    content = 'contacts', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2', columnsize = 0
 );
 
 CREATE TRIGGER customers_inserted AFTER INSERT ON customers BEGIN

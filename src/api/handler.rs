@@ -1,5 +1,6 @@
 //! Handlers: plain synchronous functions, and where each is run.
 
+use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -21,8 +22,11 @@ pub trait Handler: Sync {
     /// Where it is run.
     fn place(&self) -> Place;
 
-    /// Runs it. The connection is there where the place is a turn.
-    fn answer(&self, call: &Call, turn: Option<(&Connection, &Who)>) -> Result<Response<Bytes>>;
+    /// Reads its inputs: before the turn, so that no other request of the file waits for it.
+    fn read(&self, call: &Call) -> Inputs;
+
+    /// Runs it with the inputs it has read. The connection is there where the place is a turn.
+    fn answer(&self, call: &Call, inputs: Inputs, turn: Option<(&Connection, &Who)>) -> Result<Response<Bytes>>;
 
     /// Whether it reads the body; where it does not, the body is not read.
     fn takes_body(&self) -> bool;
@@ -30,6 +34,9 @@ pub trait Handler: Sync {
     /// Adds its inputs and replies to the description of the API.
     fn describe(&self, operation: &mut Operation<'_>);
 }
+
+/// What a handler has read of a call, or why it cannot: known to that handler alone.
+pub type Inputs = Result<Box<dyn Any + Send>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -98,32 +105,57 @@ pub const fn here<F, I>(function: F) -> Beside<F, I> {
     Beside { function, place: Place::Here, inputs: PhantomData }
 }
 
-/// Handlers of none to three inputs.
+/// What the two kinds of handler have in common.
+macro_rules! handler {
+    ($inputs:ty, $reply:ty, $place:expr) => {
+        fn place(&self) -> Place {
+            let place: fn(&Self) -> Place = $place;
+            place(self)
+        }
+
+        fn takes_body(&self) -> bool {
+            <$inputs>::BODY
+        }
+
+        fn read(&self, call: &Call) -> Inputs {
+            Ok(Box::new(<$inputs>::read(call)?))
+        }
+
+        fn describe(&self, operation: &mut Operation<'_>) {
+            <$inputs>::describe(operation);
+            <$reply>::describe(operation);
+        }
+    };
+}
+
+/// Handlers of none to three inputs, which together are one input: a tuple.
 macro_rules! handlers {
-    ($($input:ident),*) => {
+    ($($input:ident $value:ident),*) => {
+        impl<$($input: Input),*> Input for ($($input,)*) {
+            const BODY: bool = false $(|| $input::BODY)*;
+
+            fn read(_call: &Call) -> Result<Self> {
+                Ok(($($input::read(_call)?,)*))
+            }
+
+            fn describe(_operation: &mut Operation<'_>) {
+                $($input::describe(_operation);)*
+            }
+        }
+
         impl<F, R, $($input),*> Handler for InTurn<F, ($($input,)*)>
         where
             F: Fn(&mut Ctx<'_>, $($input),*) -> Result<R> + Sync,
             R: Reply,
-            $($input: Input,)*
+            $($input: Input + Send + 'static,)*
         {
-            fn place(&self) -> Place {
-                Place::Turn
-            }
+            handler!(($($input,)*), R, |_| Place::Turn);
 
-            fn answer(&self, call: &Call, turn: Option<(&Connection, &Who)>) -> Result<Response<Bytes>> {
+            fn answer(&self, call: &Call, inputs: Inputs, turn: Option<(&Connection, &Who)>) -> Result<Response<Bytes>> {
                 let (db, who) = turn.expect("a handler in a turn is handed one");
+                let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("what this handler has read");
                 let mut ctx = Ctx { db, who, now: call.now, call };
-                (self.function)(&mut ctx, $($input::read(call)?),*)?.into_response(call)
-            }
-
-            fn takes_body(&self) -> bool {
-                false $(|| $input::BODY)*
-            }
-
-            fn describe(&self, operation: &mut Operation<'_>) {
-                $($input::describe(operation);)*
-                R::describe(operation);
+                (self.function)(&mut ctx, $($value),*)?.into_response(call)
             }
         }
 
@@ -131,29 +163,19 @@ macro_rules! handlers {
         where
             F: Fn(&Steps<'_>, $($input),*) -> Result<R> + Sync,
             R: Reply,
-            $($input: Input,)*
+            $($input: Input + Send + 'static,)*
         {
-            fn place(&self) -> Place {
-                self.place
-            }
+            handler!(($($input,)*), R, |beside: &Self| beside.place);
 
-            fn answer(&self, call: &Call, _: Option<(&Connection, &Who)>) -> Result<Response<Bytes>> {
+            fn answer(&self, call: &Call, inputs: Inputs, _: Option<(&Connection, &Who)>) -> Result<Response<Bytes>> {
+                let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("what this handler has read");
                 let steps = Steps { engine: &call.engine, now: call.now, call };
-                (self.function)(&steps, $($input::read(call)?),*)?.into_response(call)
-            }
-
-            fn takes_body(&self) -> bool {
-                false $(|| $input::BODY)*
-            }
-
-            fn describe(&self, operation: &mut Operation<'_>) {
-                $($input::describe(operation);)*
-                R::describe(operation);
+                (self.function)(&steps, $($value),*)?.into_response(call)
             }
         }
     };
 }
 handlers!();
-handlers!(A);
-handlers!(A, B);
-handlers!(A, B, C);
+handlers!(A a);
+handlers!(A a, B b);
+handlers!(A a, B b, C c);

@@ -15,7 +15,7 @@ mod router;
 
 pub use call::{Address, Call};
 pub use error::{Error, Result};
-pub use handler::{Ctx, Handler, Place, Steps, hashing, here, run, steps};
+pub use handler::{Ctx, Handler, Inputs, Place, Steps, hashing, here, run, steps};
 pub use ids::Ids;
 pub use input::{Changes, Id, Input, Json, Query, Uuid, decode};
 pub use list::{List, Page};

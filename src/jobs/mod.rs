@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::api::{Error, Result};
 use crate::central::{tokens, workspaces};
 use crate::engine::Engine;
+use crate::storage::STACK;
 use crate::tenancy::life;
 use crate::values::Timestamp;
 
@@ -33,7 +34,7 @@ pub struct Jobs {
 impl Jobs {
     pub fn start(engine: Arc<Engine>) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new().name("jobs".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name("jobs".into()).stack_size(STACK).spawn(move || {
             for n in 0.. {
                 if let Err(error) = round(&engine, Timestamp::now(), n % SELDOM == 0) {
                     tracing::error!(%error, "a round of jobs failed; it is tried again");

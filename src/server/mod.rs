@@ -19,6 +19,7 @@ use crate::api::Router;
 use crate::config::Registration;
 use crate::engine::Engine;
 use crate::jobs::{self, Jobs};
+use crate::storage::STACK;
 pub use log::start as start_log;
 pub use service::Service;
 
@@ -33,7 +34,7 @@ pub fn run(
     let jobs = Jobs::start(Arc::clone(&engine))?;
     let timeout = engine.config.shutdown_timeout;
     let service = Arc::new(Service::new(Arc::clone(&engine), Arc::new(router)));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()?;
     let told_to_stop = runtime.block_on(listen(service, ready))?;
     // Whoever has not ended by now has had the time there was.
     runtime.shutdown_timeout(Duration::from_millis(100));

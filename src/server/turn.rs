@@ -11,7 +11,7 @@ use http::{Method, Response};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::api::{Call, Error, Layer, Place, Result};
+use crate::api::{Call, Error, Inputs, Layer, Place, Result};
 use crate::storage::{Fault, Job, Threads, Verdict};
 
 /// What came of a call, and how long it took.
@@ -44,6 +44,8 @@ struct Errand {
     joined: Instant,
     begun: Instant,
     worked: Duration,
+    /// Taken by the work; read again where it must work again.
+    inputs: Option<Inputs>,
     result: Option<Result<Response<Bytes>>>,
 }
 
@@ -60,6 +62,7 @@ pub async fn run(call: Call) -> Answered {
         joined,
         begun: joined,
         worked: Duration::ZERO,
+        inputs: Some(call.route.handler.read(&call)),
         result: None,
     };
     match call.route.handler.place() {
@@ -100,13 +103,18 @@ impl Errand {
         }
     }
 
+    fn inputs(&mut self) -> Inputs {
+        self.inputs.take().unwrap_or_else(|| self.call.route.handler.read(&self.call))
+    }
+
     /// Where there is no lane: the work, caught, and the answer at once.
     fn run_beside(mut self) {
         if !self.begin() {
             return;
         }
         let call = Arc::clone(&self.call);
-        let result = catch_unwind(AssertUnwindSafe(|| call.route.handler.answer(&call, None)));
+        let inputs = self.inputs();
+        let result = catch_unwind(AssertUnwindSafe(|| call.route.handler.answer(&call, inputs, None)));
         self.worked = self.begun.elapsed();
         self.result = Some(result.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into())));
         Box::new(self).answer(Ok(()));
@@ -125,8 +133,9 @@ impl Job for Errand {
 
     fn work(&mut self, db: &Connection) -> Verdict {
         let began = Instant::now();
-        let result =
-            self.call.identify(db).and_then(|who| self.call.route.handler.answer(&self.call, Some((db, &who))));
+        let inputs = self.inputs();
+        let handler = self.call.route.handler;
+        let result = self.call.identify(db).and_then(|who| handler.answer(&self.call, inputs, Some((db, &who))));
         let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
         self.worked = began.elapsed();
         self.result = Some(result);

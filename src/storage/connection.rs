@@ -48,6 +48,8 @@ pub(super) fn readers(path: &Path, most: u32, openers: Arc<ScheduledThreadPool>)
 pub fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let mut db = Connection::open_with_flags(path, FLAGS)?;
     set_up(&mut db)?;
+    // What writes touches the upper pages of every index again and again.
+    db.pragma_update(None, "cache_size", -4096)?;
     Ok(db)
 }
 

@@ -20,7 +20,7 @@ use super::threads::Threads;
 const LARGEST_BATCH: usize = 256;
 
 /// Pages in the write-ahead log after which it is brought into the file, between two batches.
-const CHECKPOINT_PAGES: i64 = 2_000;
+const CHECKPOINT_PAGES: i64 = 4_000;
 
 /// What one file may take of the machine.
 #[derive(Debug, Clone, Copy)]

@@ -18,4 +18,7 @@ pub use connection::{Readers, open_reader, open_writer, transaction};
 pub use file::{File, Limits, Storage};
 pub use migrate::{Kind, NewerVersion, create};
 pub(crate) use record::record;
-pub use threads::Threads;
+pub use threads::{STACK, Threads};
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,9 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+/// Enough for SQLite and a handler, and less than a huge page: a thread that is given one holds all of it.
+pub const STACK: usize = 1024 * 1024;
+
 type Task = Box<dyn FnOnce() + Send>;
 
 /// Threads that blocking work runs on. They end when the value is dropped and what was handed over is done.
@@ -16,7 +19,10 @@ impl Threads {
         let (queue, tasks) = unbounded::<Task>();
         for n in 0..count {
             let tasks: Receiver<Task> = tasks.clone();
-            thread::Builder::new().name(format!("{name}-{n}")).spawn(move || tasks.iter().for_each(|task| task()))?;
+            thread::Builder::new()
+                .name(format!("{name}-{n}"))
+                .stack_size(STACK)
+                .spawn(move || tasks.iter().for_each(|task| task()))?;
         }
         Ok(Self { queue })
     }

@@ -174,3 +174,100 @@ impl Listed for Contact {
         Self::from_row(row)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_contact_is_answered_whole_and_kept_as_it_was_sent() {
+        let bench = Bench::new();
+        let customer = bench.admin().post("/customers", json!({"name": "Ada"})).created()["id"].clone();
+        let sent = json!({
+            "customer_id": customer, "civility": "Mme", "first_name": "Zoé", "last_name": "Lefèvre",
+            "email": "Zoe@Example.com", "company": "Acme", "website": "https://example.com",
+            "phone_business_1": "01 42 00 00 00", "phone_business_2": "+32 2 555 12 12", "phone_mobile_1": "0612345678",
+            "phone_mobile_2": "+33 7 00 00 00 00", "phone_home_1": "0450000000", "fax": "0142000001",
+            "role": "Directrice", "service": "Achats", "comment": "c", "custom_fields": {"a": null},
+        });
+        let made = bench.admin().post("/contacts", sent.clone()).created();
+        for (field, value) in sent.as_object().unwrap() {
+            assert_eq!(&made[field], value, "{field}");
+        }
+        assert_eq!(bench.admin().get(&format!("/contacts/{}", made["id"])).ok(), made);
+    }
+
+    #[test]
+    fn any_of_its_numbers_finds_a_contact_in_any_format_and_an_old_one_no_longer() {
+        let bench = Bench::new();
+        let numbers = json!({"last_name": "B", "phone_business_1": "01 42 00 00 00", "phone_home_1": "+49 30 123456"});
+        bench.admin().post("/contacts", numbers).created();
+        let found =
+            |number: &str| bench.admin().get(&format!("/contacts?filter[phone]={number}")).ok()["total"].clone();
+        for number in ["%2B33142000000", "0142000000", "0033142000000", "01.42.00.00.00", "004930123456", "3456"] {
+            assert_eq!(found(number), 1, "{number}");
+        }
+        bench.admin().put("/contacts/1", json!({"phone_business_1": "01 43 00 00 00"})).created();
+        assert_eq!((found("0142000000"), found("0143000000")), (json!(0), json!(1)));
+        bench.admin().delete("/contacts/1").ok();
+        assert_eq!(found("0143000000"), 0);
+    }
+
+    #[test]
+    fn numbers_without_a_prefix_are_of_the_workspaces_country() {
+        let bench = Bench::new();
+        bench.in_file(|db| {
+            db.execute("UPDATE settings SET value = 'DE' WHERE name = 'default_country'", [])?;
+            Ok(())
+        });
+        bench.admin().post("/contacts", json!({"last_name": "B", "phone_business_1": "030 123456"})).created();
+        assert_eq!(bench.admin().get("/contacts?filter[phone]=%2B4930123456").ok()["total"], 1);
+    }
+
+    #[test]
+    fn its_customer_must_be_there() {
+        let bench = Bench::new();
+        let answer = bench.admin().post("/contacts", json!({"last_name": "B", "customer_id": 7}));
+        answer.invalid(&["The selected customer id is invalid."]);
+        bench.admin().post("/contacts", json!({"last_name": "B"})).created();
+        bench.admin().put("/contacts/1", json!({"customer_id": 7})).invalid(&["The selected customer id is invalid."]);
+        assert_eq!(bench.admin().get("/contacts/1").ok()["customer_id"], Value::Null);
+    }
+
+    #[test]
+    fn words_find_it_by_their_beginnings_whatever_was_changed_since() {
+        let bench = Bench::new();
+        bench
+            .admin()
+            .post("/contacts", json!({"first_name": "Zoé", "last_name": "Lefèvre", "company": "Acme"}))
+            .created();
+        let found = |term: &str| bench.admin().get(&format!("/contacts?filter[term]={term}")).ok()["total"].clone();
+        assert_eq!((found("zoe%20lef"), found("acme"), found("martin")), (json!(1), json!(1), json!(0)));
+        bench.admin().put("/contacts/1", json!({"last_name": "Martin"})).created();
+        assert_eq!((found("lefevre"), found("martin")), (json!(0), json!(1)));
+    }
+
+    #[test]
+    fn an_agent_creates_and_changes_and_does_not_delete() {
+        let bench = Bench::new();
+        let agent = bench.with_role("agent");
+        agent.post("/contacts", json!({"last_name": "B"})).created();
+        agent.put("/contacts/1", json!({"last_name": "C"})).created();
+        agent.delete("/contacts/1").refused(403, "missing_permission");
+        agent.post("/customers", json!({"name": ""})).refused(403, "missing_permission");
+    }
+
+    #[test]
+    fn many_are_deleted_all_or_none() {
+        let bench = Bench::new();
+        for name in ["A", "B"] {
+            bench.admin().post("/contacts", json!({"last_name": name})).created();
+        }
+        bench.admin().delete_with("/contacts/bulk", json!({"ids": [2, 9]})).refused(422, "unknown_ids");
+        assert_eq!(bench.admin().get("/contacts").ok()["total"], 2);
+        assert_eq!(bench.admin().delete_with("/contacts/bulk", json!({"ids": [1, 2]})).ok()["deleted"], 2);
+        assert_eq!(bench.admin().get("/contacts").ok()["total"], 0);
+    }
+}

@@ -265,3 +265,235 @@ impl Listed for Customer {
         Self::from_row(row)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::{Answer, Bench};
+
+    fn ids(answer: &Answer) -> Vec<i64> {
+        answer.ok()["data"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_customer_is_answered_whole_and_kept_as_it_was_sent() {
+        let bench = Bench::new();
+        let sent = json!({
+            "customer_account": "A-1", "name": "Zoé & Cie", "type": "SARL", "registration_number": "123 456 789",
+            "tax_registration_number": "FR40123456789", "activity_code": "62.01Z", "email_address": "zoe@example.com",
+            "phone": "01 42 00 00 00", "mobile_phone": "+33 6 12 34 56 78", "fax": "0142000001",
+            "website": "https://example.com", "main_contact_first_name": "Zoé", "main_contact_last_name": "Martin",
+            "main_address_line1": "1 rue de la Paix", "main_address_line2": "Bât. B", "main_address_postal_code": "75002",
+            "main_address_city": "Paris", "main_address_country": "France", "comment": "ligne 1\nligne 2",
+            "active": false, "vip": true, "custom_fields": {"tier": "gold", "seats": [1, 2]},
+        });
+        let made = bench.admin().post("/customers", sent.clone()).created();
+        for (field, value) in sent.as_object().unwrap() {
+            assert_eq!(&made[field], value, "{field}");
+        }
+        assert_eq!(bench.admin().get(&format!("/customers/{}", made["id"])).ok(), made);
+    }
+
+    #[test]
+    fn only_a_name_is_needed_and_an_account_is_made() {
+        let bench = Bench::new();
+        let made = bench.admin().post("/customers", json!({"name": "Ada"})).created();
+        assert_eq!(
+            (&made["customer_account"], &made["active"], &made["vip"]),
+            (&json!("CL000001"), &json!(true), &json!(false))
+        );
+        bench.admin().post("/customers", json!({"name": "By hand", "customer_account": "CL000003"})).created();
+        let next = bench.admin().post("/customers", json!({"name": "Bob", "customer_account": null})).created();
+        assert_eq!(next["customer_account"], "CL000004");
+    }
+
+    #[test]
+    fn every_problem_of_a_body_is_said_at_once_and_nothing_is_kept() {
+        let bench = Bench::new();
+        let body = json!({"name": " ", "email_address": "zoe", "phone": 33, "vip": "perhaps", "custom_fields": "x",
+                          "customer_account": "x".repeat(65)});
+        bench.admin().post("/customers", body).invalid(&[
+            "The name field is required.",
+            "The email address must be a valid email address.",
+            "The phone must be a string.",
+            "The vip must be true or false.",
+            "The custom fields must be an object.",
+            "The customer account may not be greater than 64 characters.",
+        ]);
+        assert_eq!(bench.admin().get("/customers").ok()["total"], 0);
+    }
+
+    #[test]
+    fn an_account_belongs_to_one_customer() {
+        let bench = Bench::new();
+        bench.admin().post("/customers", json!({"name": "One", "customer_account": "A"})).created();
+        let two = bench.admin().post("/customers", json!({"name": "Two"})).created();
+        let taken = bench.admin().post("/customers", json!({"name": "Three", "customer_account": "A"}));
+        taken.refused(422, "customer_account_taken");
+        assert_eq!(taken.json()["hint"], json!(["The customer account has already been taken."]));
+        let path = format!("/customers/{}", two["id"]);
+        bench.admin().put(&path, json!({"customer_account": "A"})).refused(422, "customer_account_taken");
+        assert_eq!(bench.admin().get(&path).ok(), two);
+    }
+
+    #[test]
+    fn a_change_touches_only_what_it_names() {
+        let bench = Bench::new();
+        let made =
+            bench.admin().post("/customers", json!({"name": "Ada", "phone": "0142000000", "vip": true})).created();
+        let path = format!("/customers/{}", made["id"]);
+        let changed =
+            bench.admin().put(&path, json!({"phone": null, "id": 99, "created_at": "x", "unknown": 1})).created();
+        assert_eq!((&changed["id"], &changed["name"], &changed["phone"]), (&made["id"], &json!("Ada"), &Value::Null));
+        assert_eq!((&changed["vip"], &changed["created_at"]), (&json!(true), &made["created_at"]));
+        bench.admin().put(&path, json!({"name": null})).invalid(&["The name field is required."]);
+    }
+
+    #[test]
+    fn an_account_leads_to_an_id() {
+        let bench = Bench::new();
+        let made = bench.admin().post("/customers", json!({"name": "Ada", "customer_account": "A-7"})).created();
+        let found = bench.admin().get("/customers/resolve?customer_account=A-7").ok();
+        assert_eq!(found, json!({"id": made["id"], "customer_account": "A-7"}));
+        bench.admin().get("/customers/resolve?customer_account=B").refused(404, "customer_not_found");
+        bench.admin().get("/customers/resolve").invalid(&["The customer account field is required."]);
+    }
+
+    #[test]
+    fn filters_find_what_they_say() {
+        let bench = Bench::new();
+        let cases = [
+            json!({"name": "Électricité Lefèvre", "phone": "+33 1 42 00 00 00", "main_address_city": "Orléans"}),
+            json!({"name": "Garage Petit", "mobile_phone": "06 12 34 56 78", "vip": true, "email_address": "g@petit.example"}),
+            json!({"name": "Boulangerie Martin", "active": false, "main_address_country": "Belgique", "comment": "pains spéciaux"}),
+        ];
+        for case in cases {
+            bench.admin().post("/customers", case).created();
+        }
+        for (query, expected) in [
+            ("filter[name]=ELECTRIC", vec![1]),
+            ("filter[name]=i%20l", vec![]),
+            ("filter[city]=orleans", vec![1]),
+            ("filter[country]=belg", vec![3]),
+            ("filter[email_address]=PETIT", vec![2]),
+            ("filter[customer_account]=cl00000", vec![1, 2, 3]),
+            ("filter[active]=0", vec![3]),
+            ("filter[active]=true&filter[vip]=1", vec![2]),
+            ("filter[phone]=0142000000", vec![1]),
+            ("filter[phone]=0033%201%2042%2000%2000%2000", vec![1]),
+            ("filter[phone]=%2B33612345678", vec![2]),
+            ("filter[phone]=5678", vec![2]),
+            ("filter[phone]=none", vec![]),
+            ("filter[term]=lefev", vec![1]),
+            ("filter[term]=pains%20boul", vec![3]),
+            ("filter[term]=%22*", vec![]),
+            ("filter[name]=", vec![1, 2, 3]),
+            ("filter[created_at][gte]=2020-01-01&filter[created_at][lte]=2999-12-31", vec![1, 2, 3]),
+            ("filter[created_at]=2020-01-01", vec![]),
+            ("sort=-name", vec![1, 2, 3].into_iter().rev().collect::<Vec<_>>()),
+        ] {
+            let answer = bench.admin().get(&format!("/customers?{query}"));
+            let mut found = ids(&answer);
+            if query.starts_with("sort") {
+                let names =
+                    answer.ok()["data"].as_array().unwrap().iter().map(|row| row["name"].clone()).collect::<Vec<_>>();
+                assert_eq!(names, ["Électricité Lefèvre", "Garage Petit", "Boulangerie Martin"], "{query}");
+                found.sort_unstable();
+                assert_eq!(found, [1, 2, 3]);
+            } else {
+                assert_eq!(found, expected, "{query}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_filter_or_sort_that_is_not_there_is_refused_with_those_that_are() {
+        let bench = Bench::new();
+        for (query, says) in [
+            ("filter[nope]=1", "name, email_address, phone"),
+            ("sort=zip", "id, name, customer_account"),
+            ("per_page=501", "between 1 and 500"),
+            ("per_page=0", "between 1 and 500"),
+            ("page=0", "at least 1"),
+            ("page=x", "at least 1"),
+            ("filter[vip]=maybe", "true or false"),
+            ("filter[created_at]=soon", "valid date"),
+            ("filter[created_at][like]=2020-01-01", "gte and lte"),
+            ("filter[name][gte]=a", "without an operator"),
+        ] {
+            let answer = bench.admin().get(&format!("/customers?{query}"));
+            assert_eq!(answer.status, 400, "{query}");
+            assert!(answer.json()["hint"][0].as_str().unwrap().contains(says), "{query}: {}", answer.text);
+        }
+    }
+
+    #[test]
+    fn pages_follow_each_other_and_none_is_lost() {
+        let bench = Bench::new();
+        for n in 0..23 {
+            bench.admin().post("/customers", json!({"name": format!("N{}", n % 4)})).created();
+        }
+        let mut seen = Vec::new();
+        let mut path = "/customers?sort=name&per_page=5&filter[active]=1".to_owned();
+        loop {
+            let page = bench.admin().get(&path).ok();
+            assert_eq!((&page["total"], &page["last_page"], &page["per_page"]), (&json!(23), &json!(5), &json!(5)));
+            let rows = page["data"].as_array().unwrap();
+            assert_eq!(page["from"], seen.len() + 1);
+            assert_eq!(page["to"], seen.len() + rows.len());
+            seen.extend(rows.iter().map(|row| (row["name"].to_string(), row["id"].as_i64().unwrap())));
+            let Some(next) = page["next_page_url"].as_str() else { break };
+            path = next.strip_prefix("http://acme.localhost/api").unwrap().to_owned();
+        }
+        let mut sorted = seen.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!((seen.len(), &seen), (23, &sorted));
+
+        let beyond = bench.admin().get("/customers?page=99").ok();
+        assert_eq!(
+            (&beyond["data"], &beyond["from"], &beyond["next_page_url"]),
+            (&json!([]), &Value::Null, &Value::Null)
+        );
+        let far = bench.admin().get("/customers?page=9223372036854775807&per_page=500").ok();
+        assert_eq!(far["data"], json!([]));
+    }
+
+    #[test]
+    fn who_has_contacts_is_deleted_only_with_them() {
+        let bench = Bench::new();
+        let customer = bench.admin().post("/customers", json!({"name": "Ada"})).created();
+        let path = format!("/customers/{}", customer["id"]);
+        bench.admin().post("/contacts", json!({"last_name": "B", "customer_id": customer["id"]})).created();
+        bench.admin().delete(&path).refused(422, "customer_has_contacts");
+        assert_eq!(ids(&bench.admin().get(&format!("{path}/contacts"))), [1]);
+        bench.admin().delete(&format!("{path}?cascade=maybe")).invalid(&["The cascade must be true or false."]);
+        assert_eq!(bench.admin().delete(&format!("{path}?cascade=1")).ok(), json!({"response": "ok"}));
+        bench.admin().get(&path).refused(404, "not_found");
+        assert_eq!(bench.admin().get("/contacts").ok()["total"], 0);
+    }
+
+    #[test]
+    fn many_are_deleted_all_or_none() {
+        let bench = Bench::new();
+        for name in ["A", "B", "C"] {
+            bench.admin().post("/customers", json!({"name": name})).created();
+        }
+        bench.admin().delete_with("/customers/bulk", json!({"ids": [1, 2, 99]})).refused(422, "unknown_ids");
+        bench.admin().delete_with("/customers/bulk", json!({})).invalid(&["The ids field is required."]);
+        bench.admin().delete_with("/customers/bulk", json!({"ids": "1"})).invalid(&["The ids must be a list."]);
+        assert_eq!(bench.admin().get("/customers").ok()["total"], 3);
+        let deleted = bench.admin().delete_with("/customers/bulk", json!({"ids": [1, 2, 2]})).ok();
+        assert_eq!(deleted, json!({"response": "ok", "deleted": 2}));
+        assert_eq!(ids(&bench.admin().get("/customers")), [3]);
+    }
+
+    #[test]
+    fn an_id_is_not_given_twice() {
+        let bench = Bench::new();
+        bench.admin().post("/customers", json!({"name": "A"})).created();
+        bench.admin().delete("/customers/1").ok();
+        assert_eq!(bench.admin().post("/customers", json!({"name": "B"})).created()["id"], 2);
+    }
+}

@@ -1,0 +1,230 @@
+//! The load client: keep-alive HTTP/1.1 over plain sockets. It shares the cores with the server it measures, so it does
+//! no more than it must: requests are written straight into a buffer, and of an answer only status and length are read.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Past this a request counts as never answered, and the run ends instead of hanging.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a scenario runs.
+#[derive(Clone, Copy)]
+pub struct Times {
+    pub warmup: Duration,
+    pub measured: Duration,
+}
+
+/// The part of a scenario that counts.
+#[derive(Clone, Copy)]
+pub struct Window {
+    opens: Instant,
+    closes: Instant,
+}
+
+impl Window {
+    pub fn starting_now(times: Times) -> Self {
+        let opens = Instant::now() + times.warmup;
+        Self { opens, closes: opens + times.measured }
+    }
+
+    pub fn is_over(&self) -> bool {
+        Instant::now() >= self.closes
+    }
+}
+
+/// What was seen during a window.
+#[derive(Default)]
+pub struct Tally {
+    /// Good answers inside the window.
+    pub answered: usize,
+    /// Microseconds of every good answer, also of those still awaited when the window closed: to leave these out
+    /// would hide the slowest.
+    pub latencies: Vec<u32>,
+    /// Answers that were not 2xx, and connections that broke; during the warm-up too.
+    pub errors: usize,
+    pub first_error: Option<String>,
+}
+
+impl Tally {
+    pub fn record(&mut self, window: &Window, asked: Instant) {
+        let answered = Instant::now();
+        if answered < window.opens {
+            return;
+        }
+        if answered <= window.closes {
+            self.answered += 1;
+        }
+        let micros = (answered - asked).as_micros();
+        self.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
+    }
+
+    fn fail(&mut self, what: String) {
+        self.errors += 1;
+        self.first_error.get_or_insert(what);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.answered += other.answered;
+        self.latencies.extend(other.latencies);
+        self.errors += other.errors;
+        self.first_error = self.first_error.take().or(other.first_error);
+    }
+}
+
+/// Asks in a closed loop: every connection sends its next request when it has the answer to its last.
+///
+/// `requests` is called once a connection, with its number, and gives the function that writes that connection's next
+/// request into an empty buffer.
+pub async fn load<Next>(
+    address: SocketAddr,
+    connections: usize,
+    times: Times,
+    requests: impl Fn(u64) -> Next,
+) -> Result<Tally>
+where
+    Next: FnMut(&mut Vec<u8>) + Send + 'static,
+{
+    // All are open before the clock starts: connecting is not what is measured.
+    let mut opened = Vec::with_capacity(connections);
+    for number in 0..connections as u64 {
+        opened.push((Connection::open(address).await?, requests(number)));
+    }
+    let window = Window::starting_now(times);
+    let mut tasks = JoinSet::new();
+    for (connection, next_request) in opened {
+        tasks.spawn(ask_until_over(connection, next_request, window));
+    }
+    // One limit for all together: a timer for each request would cost the client more than reading the answer.
+    let tallies = timeout(times.warmup + times.measured + ANSWER_LIMIT, tasks.join_all())
+        .await
+        .context("a request was not answered within 30 s")?;
+    let mut total = Tally::default();
+    for tally in tallies {
+        total.merge(tally);
+    }
+    Ok(total)
+}
+
+async fn ask_until_over(
+    mut connection: Connection,
+    mut next_request: impl FnMut(&mut Vec<u8>),
+    window: Window,
+) -> Tally {
+    let mut tally = Tally::default();
+    let mut request = Vec::new();
+    while !window.is_over() {
+        request.clear();
+        next_request(&mut request);
+        let asked = Instant::now();
+        match connection.exchange(&request).await {
+            Ok(answer) if answer.is_good() => tally.record(&window, asked),
+            Ok(answer) => tally.fail(answer.to_string()),
+            Err(error) => {
+                tally.fail(format!("{error:#}"));
+                break;
+            }
+        }
+    }
+    tally
+}
+
+/// One kept-alive connection.
+pub struct Connection {
+    stream: TcpStream,
+    received: BytesMut,
+}
+
+impl Connection {
+    pub async fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        stream.set_nodelay(true).context("switching Nagle's algorithm off")?;
+        Ok(Self { stream, received: BytesMut::with_capacity(16 * 1024) })
+    }
+
+    /// Sends one whole request and reads the whole answer to it.
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>> {
+        self.stream.write_all(request).await.context("sending a request")?;
+        self.received.clear();
+        let head = loop {
+            self.receive().await?;
+            if let Some(head) = Head::read(&self.received)? {
+                break head;
+            }
+        };
+        let end = head.length + head.content_length;
+        self.received.reserve(end.saturating_sub(self.received.len()));
+        while self.received.len() < end {
+            self.receive().await?;
+        }
+        ensure!(self.received.len() == end, "the server sent more than one answer to a request");
+        Ok(Answer { status: head.status, body: &self.received[head.length..] })
+    }
+
+    async fn receive(&mut self) -> Result<()> {
+        let count = self.stream.read_buf(&mut self.received).await.context("reading an answer")?;
+        ensure!(count > 0, "the server closed the connection");
+        Ok(())
+    }
+}
+
+pub struct Answer<'a> {
+    pub status: u16,
+    pub body: &'a [u8],
+}
+
+impl Answer<'_> {
+    pub fn is_good(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// For messages about answers that were not good: the status and the beginning of the body.
+impl std::fmt::Display for Answer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = &self.body[..self.body.len().min(200)];
+        write!(f, "{} {}", self.status, String::from_utf8_lossy(shown))
+    }
+}
+
+struct Head {
+    status: u16,
+    /// Bytes up to and with the empty line.
+    length: usize,
+    content_length: usize,
+}
+
+impl Head {
+    /// `None` as long as the empty line has not come in.
+    fn read(received: &[u8]) -> Result<Option<Self>> {
+        let Some(end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
+            return Ok(None);
+        };
+        let mut lines = received[..end].split(|&byte| byte == b'\n');
+        let status = lines
+            .next()
+            .and_then(|line| line.strip_prefix(b"HTTP/1.1 "))
+            .and_then(|rest| number(rest.get(..3)?))
+            .context("the answer is not HTTP/1.1")?;
+        let content_length = lines
+            .find_map(content_length)
+            .context("the answer has no content-length, and this client reads no other")?;
+        Ok(Some(Self { status, length: end + 4, content_length }))
+    }
+}
+
+fn content_length(line: &[u8]) -> Option<usize> {
+    const NAME: &[u8] = b"content-length:";
+    let (name, value) = line.split_at_checked(NAME.len())?;
+    if name.eq_ignore_ascii_case(NAME) { number(value) } else { None }
+}
+
+fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,369 @@
+//! How fast the real server is, as a ratio to bare hyper on the same machine in the same run: `cargo bench --bench load`.
+//!
+//! The figures of two machines cannot be compared, the ratios can. `-- --help` lists the options.
+
+mod client;
+mod report;
+mod server;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, ValueEnum};
+use fastrand::Rng;
+use rusqlite::{Transaction, TransactionBehavior, params};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use client::{ANSWER_LIMIT, Connection, Tally, Times, Window, load};
+use report::{Conditions, Measurement, Name, Report};
+use server::{Engine, Process, Workspace};
+
+/// Few, since the client shares the cores with the server.
+const CLIENT_WORKERS: usize = 2;
+const STARTS: usize = 5;
+
+/// Measures the server under load and prints every figure beside bare hyper's.
+#[derive(Parser)]
+#[command(name = "load")]
+struct Options {
+    /// Seconds measured per scenario
+    #[arg(long, default_value = "5", value_parser = positive_seconds)]
+    seconds: Duration,
+
+    /// Seconds of load before the measurement of each scenario
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    warmup: Duration,
+
+    /// Half a second per scenario: shows that all of it works, the form for CI
+    #[arg(long, conflicts_with_all = ["seconds", "warmup"])]
+    short: bool,
+
+    /// Connections that ask at the same time; creating is measured at 1, 16 and this many
+    #[arg(long, default_value = "64")]
+    connections: NonZeroUsize,
+
+    /// Customers in the workspace before the measurements
+    #[arg(long, default_value = "10000")]
+    rows: NonZeroUsize,
+
+    /// Measures this scenario only, and bare hyper; may be given several times
+    #[arg(long, value_name = "NAME")]
+    only: Vec<Scenario>,
+
+    /// Prints JSON instead of the table
+    #[arg(long)]
+    json: bool,
+
+    /// Be the bare server, with answers of this many bytes: how this program starts itself
+    #[arg(long, hide = true, value_name = "BYTES")]
+    bare_hyper: Option<usize>,
+
+    /// Given by cargo to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// Time and memory of a fresh server
+    Start,
+    /// One customer by its id
+    Get,
+    /// The first page of customers, with the total
+    List,
+    /// A new customer, durable when answered
+    Create,
+    /// For comparison: rows written straight into SQLite, each in its own transaction
+    Transactions,
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    let duration = Duration::try_from_secs_f64(text.parse().context("not a number")?)?;
+    ensure!(duration <= Duration::from_secs(3600), "more than an hour");
+    Ok(duration)
+}
+
+fn positive_seconds(text: &str) -> Result<Duration> {
+    let duration = seconds(text)?;
+    ensure!(!duration.is_zero(), "nothing can be measured in no time");
+    Ok(duration)
+}
+
+impl Options {
+    fn times(&self) -> Times {
+        if self.short {
+            Times { warmup: Duration::from_millis(100), measured: Duration::from_millis(500) }
+        } else {
+            Times { warmup: self.warmup, measured: self.seconds }
+        }
+    }
+
+    fn wants(&self, scenario: Scenario) -> bool {
+        self.only.is_empty() || self.only.contains(&scenario)
+    }
+
+    fn wants_load(&self) -> bool {
+        self.only.is_empty() || self.only.iter().any(|&scenario| scenario != Scenario::Start)
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    if let Some(answer_bytes) = options.bare_hyper {
+        server::serve_bare_hyper(answer_bytes)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CLIENT_WORKERS)
+        .enable_all()
+        .build()
+        .context("starting tokio")?;
+    let report = runtime.block_on(async {
+        // Both branches end here and not in the middle, so that what was started is stopped.
+        tokio::select! {
+            report = measure(&options) => report,
+            interrupted = interruption() => interrupted,
+        }
+    })?;
+    if options.json {
+        println!("{:#}", report.to_json());
+    } else {
+        print!("{report}");
+    }
+    Ok(if report.errors() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn interruption<T>() -> Result<T> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    bail!("interrupted")
+}
+
+async fn measure(options: &Options) -> Result<Report> {
+    let mut report = Report::new(Conditions { times: options.times(), rows: options.rows.get() });
+    if options.wants(Scenario::Start) {
+        report.starts = measure_starts().await?;
+    }
+    if options.wants_load() {
+        measure_load(options, &mut report).await?;
+    }
+    Ok(report)
+}
+
+async fn measure_starts() -> Result<Vec<server::Start>> {
+    eprintln!("starting {STARTS} times …");
+    let mut starts = Vec::with_capacity(STARTS);
+    for _ in 0..STARTS {
+        starts.push(server::measure_start().await?);
+    }
+    Ok(starts)
+}
+
+async fn measure_load(options: &Options, report: &mut Report) -> Result<()> {
+    let many = options.connections.get();
+    let engine = Engine::start()?;
+    let workspace = Workspace::create(engine.address()).await?;
+    eprintln!("creating {} customers …", options.rows);
+    let ids = fill(&workspace, options.rows.get(), many).await?;
+    let bench = Bench { times: options.times(), engine, workspace, ids };
+
+    report.measurements.push(bench.bare_hyper(many).await?);
+    if options.wants(Scenario::Get) {
+        report.measurements.push(bench.get(many).await?);
+    }
+    if options.wants(Scenario::List) {
+        report.measurements.push(bench.list(many).await?);
+    }
+    if options.wants(Scenario::Create) {
+        let mut steps = vec![1, 16, many];
+        steps.sort_unstable();
+        steps.dedup();
+        for connections in steps {
+            report.measurements.push(bench.create(connections).await?);
+        }
+    }
+    if options.wants(Scenario::Transactions) {
+        report.measurements.push(measure_transactions(bench.times)?);
+    }
+    report.measurements.push(bench.bare_hyper(many).await?);
+    Ok(())
+}
+
+const BARE_HYPER: Name = Name { key: report::BASE, label: "bare hyper, same requests as GET" };
+const GET: Name = Name { key: "get", label: "GET customer by id" };
+const LIST: Name = Name { key: "list", label: "list of 20 customers, with total" };
+const CREATE: Name = Name { key: "create", label: "create customer, durable" };
+const TRANSACTIONS: Name = Name { key: "transactions", label: "rows into SQLite, one transaction each" };
+
+/// A server with a filled workspace, and one method a scenario.
+struct Bench {
+    times: Times,
+    engine: Engine,
+    workspace: Workspace,
+    ids: Arc<[u64]>,
+}
+
+impl Bench {
+    /// The very requests of [`Bench::get`], answered with as many bytes by a server that does nothing.
+    async fn bare_hyper(&self, connections: usize) -> Result<Measurement> {
+        announce(&BARE_HYPER, connections);
+        let server = Process::start_bare_hyper(self.answer_bytes().await?)?;
+        let tally = self.ask_for_customers(server.address, connections).await?;
+        Ok(Measurement::new(BARE_HYPER, connections, self.times, tally, server.resident_mib()))
+    }
+
+    async fn get(&self, connections: usize) -> Result<Measurement> {
+        announce(&GET, connections);
+        let tally = self.ask_for_customers(self.engine.address(), connections).await?;
+        Ok(self.measured(GET, connections, tally))
+    }
+
+    async fn list(&self, connections: usize) -> Result<Measurement> {
+        announce(&LIST, connections);
+        let tally = load(self.engine.address(), connections, self.times, |_| {
+            let workspace = self.workspace.clone();
+            move |request: &mut Vec<u8>| workspace.write_get(request, format_args!("/api/customers"))
+        })
+        .await?;
+        Ok(self.measured(LIST, connections, tally))
+    }
+
+    async fn create(&self, connections: usize) -> Result<Measurement> {
+        announce(&CREATE, connections);
+        let tally = load(self.engine.address(), connections, self.times, |seed| {
+            let workspace = self.workspace.clone();
+            let mut random = Rng::with_seed(seed);
+            move |request: &mut Vec<u8>| {
+                let customer = customer(random.usize(0..1_000_000));
+                workspace.write_post(request, "/api/customers", &customer);
+            }
+        })
+        .await?;
+        Ok(self.measured(CREATE, connections, tally))
+    }
+
+    async fn ask_for_customers(&self, server: SocketAddr, connections: usize) -> Result<Tally> {
+        load(server, connections, self.times, |seed| {
+            let (workspace, ids) = (self.workspace.clone(), Arc::clone(&self.ids));
+            let mut random = Rng::with_seed(seed);
+            move |request: &mut Vec<u8>| {
+                let id = ids[random.usize(0..ids.len())];
+                workspace.write_get(request, format_args!("/api/customers/{id}"));
+            }
+        })
+        .await
+    }
+
+    async fn answer_bytes(&self) -> Result<usize> {
+        let mut request = Vec::new();
+        self.workspace.write_get(&mut request, format_args!("/api/customers/{}", self.ids[0]));
+        let mut connection = Connection::open(self.engine.address()).await?;
+        let answer = connection.exchange(&request).await?;
+        ensure!(answer.is_good(), "GET of the first customer: {answer}");
+        Ok(answer.body.len())
+    }
+
+    fn measured(&self, name: Name, connections: usize, tally: Tally) -> Measurement {
+        Measurement::new(name, connections, self.times, tally, self.engine.resident_mib())
+    }
+}
+
+fn announce(name: &Name, connections: usize) {
+    eprintln!("{}, connections: {connections} …", name.label);
+}
+
+/// Creates the customers that the scenarios read, and gives their ids.
+async fn fill(workspace: &Workspace, rows: usize, connections: usize) -> Result<Arc<[u64]>> {
+    let mut tasks = JoinSet::new();
+    for first in 0..connections {
+        tasks.spawn(create_each(workspace.clone(), (first..rows).step_by(connections)));
+    }
+    let mut ids = Vec::with_capacity(rows);
+    while let Some(created) = tasks.join_next().await {
+        ids.extend(created.context("creating customers")??);
+    }
+    Ok(ids.into())
+}
+
+async fn create_each(workspace: Workspace, numbers: impl Iterator<Item = usize>) -> Result<Vec<u64>> {
+    let mut connection = Connection::open(workspace.address).await?;
+    let mut request = Vec::new();
+    let mut ids = Vec::new();
+    for number in numbers {
+        request.clear();
+        workspace.write_post(&mut request, "/api/customers", &customer(number));
+        let answer =
+            timeout(ANSWER_LIMIT, connection.exchange(&request)).await.context("creating a customer took 30 s")??;
+        ensure!(answer.is_good(), "creating a customer: {answer}");
+        let created: serde_json::Value = serde_json::from_slice(answer.body).context("reading a created customer")?;
+        ids.push(created["id"].as_u64().with_context(|| format!("no id in {created}"))?);
+    }
+    Ok(ids)
+}
+
+const FIRST_NAMES: [&str; 8] = ["Ada", "Bérénice", "Camille", "Driss", "Élodie", "Fatou", "Guillaume", "Hélène"];
+const LAST_NAMES: [&str; 7] = ["Martin", "Lefèvre", "Moreau", "Nguyen", "Benali", "Dubois", "Rousseau"];
+const CITIES: [&str; 5] = ["Paris", "Lyon", "Saint-Étienne", "Marseille", "Clermont-Ferrand"];
+
+/// The body of a create request; numbers below a million differ in name, email and phone.
+fn customer(number: usize) -> String {
+    let first_name = FIRST_NAMES[number % FIRST_NAMES.len()];
+    let last_name = LAST_NAMES[number % LAST_NAMES.len()];
+    let city = CITIES[number % CITIES.len()];
+    let (pair_1, pair_2, pair_3) = (number / 10_000 % 100, number / 100 % 100, number % 100);
+    // By hand and not with serde_json, which would take the server's processor time.
+    let mut body = String::with_capacity(256);
+    body += &format!(r#"{{"name":"Atelier {last_name} {number}","email_address":"contact{number}@example.com","#);
+    body += &format!(r#""phone":"+33 1 42 {pair_1:02} {pair_2:02} {pair_3:02}","main_address_city":"{city}","#);
+    body += &format!(r#""main_contact_first_name":"{first_name}","main_contact_last_name":"{last_name}"}}"#);
+    body
+}
+
+/// What a server could do that commits every row by itself and has nothing else to do: SQLite from one thread, no HTTP.
+#[allow(clippy::disallowed_methods, reason = "a scratch file of the benchmark, not one of the server's")]
+fn measure_transactions(times: Times) -> Result<Measurement> {
+    announce(&TRANSACTIONS, 1);
+    let directory = server::scratch_directory()?;
+    let mut db =
+        rusqlite::Connection::open(directory.path().join("scratch.sqlite")).context("opening a scratch file")?;
+    db.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         CREATE TABLE customers (
+             id INTEGER PRIMARY KEY, customer_account TEXT NOT NULL UNIQUE, body TEXT NOT NULL,
+             created_at TEXT NOT NULL, updated_at TEXT NOT NULL
+         );",
+    )
+    .context("preparing the scratch file")?;
+    let window = Window::starting_now(times);
+    let mut tally = Tally::default();
+    let mut number = 0;
+    while !window.is_over() {
+        number += 1;
+        let asked = Instant::now();
+        insert_alone(&mut db, number).context("writing a row")?;
+        tally.record(&window, asked);
+    }
+    Ok(Measurement::new(TRANSACTIONS, 1, times, tally, None))
+}
+
+fn insert_alone(db: &mut rusqlite::Connection, number: usize) -> rusqlite::Result<()> {
+    let transaction = Transaction::new(db, TransactionBehavior::Immediate)?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO customers (customer_account, body, created_at, updated_at)
+             VALUES (?1, ?2, '2024-01-20T12:00:00Z', '2024-01-20T12:00:00Z')",
+        )?
+        .execute(params![format!("CL{number:06}"), customer(number)])?;
+    transaction.commit()
+}

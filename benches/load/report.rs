@@ -1,0 +1,260 @@
+//! What was measured, as a table for people or as JSON; every rate beside the base, the mean of the runs of bare hyper.
+
+use std::fmt;
+use std::thread::available_parallelism;
+
+use serde_json::{Value, json};
+
+use crate::client::{Tally, Times};
+use crate::server::{DATA_DIRECTORY, LOG_LEVEL, Start};
+
+/// The key of the measurements that the others are compared to.
+pub const BASE: &str = "bare-hyper";
+
+pub struct Report {
+    pub conditions: Conditions,
+    pub starts: Vec<Start>,
+    pub measurements: Vec<Measurement>,
+}
+
+/// What the figures depend on, beside the machine.
+pub struct Conditions {
+    pub times: Times,
+    /// Customers in the workspace before the first scenario.
+    pub rows: usize,
+}
+
+pub struct Name {
+    /// In JSON.
+    pub key: &'static str,
+    /// In the table.
+    pub label: &'static str,
+}
+
+pub struct Measurement {
+    name: Name,
+    connections: usize,
+    per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    resident_mib: Option<f64>,
+    errors: usize,
+    first_error: Option<String>,
+}
+
+impl Measurement {
+    pub fn new(name: Name, connections: usize, times: Times, mut tally: Tally, resident_mib: Option<f64>) -> Self {
+        tally.latencies.sort_unstable();
+        Self {
+            name,
+            connections,
+            per_second: tally.answered as f64 / times.measured.as_secs_f64(),
+            p50_ms: percentile_ms(&tally.latencies, 0.50),
+            p99_ms: percentile_ms(&tally.latencies, 0.99),
+            resident_mib,
+            errors: tally.errors,
+            first_error: tally.first_error,
+        }
+    }
+}
+
+/// Not a number where nothing was answered.
+fn percentile_ms(sorted_micros: &[u32], share: f64) -> f64 {
+    let rank = (sorted_micros.len() as f64 * share).ceil() as usize;
+    sorted_micros.get(rank.saturating_sub(1)).map_or(f64::NAN, |&micros| f64::from(micros) / 1000.0)
+}
+
+impl Report {
+    pub fn new(conditions: Conditions) -> Self {
+        Self { conditions, starts: Vec::new(), measurements: Vec::new() }
+    }
+
+    pub fn errors(&self) -> usize {
+        self.measurements.iter().map(|measurement| measurement.errors).sum()
+    }
+
+    /// Rates of bare hyper, in the order they were measured.
+    fn base_rates(&self) -> Vec<f64> {
+        let base = self.measurements.iter().filter(|measurement| measurement.name.key == BASE);
+        base.map(|measurement| measurement.per_second).collect()
+    }
+
+    fn ratio(&self, measurement: &Measurement) -> f64 {
+        measurement.per_second / mean(&self.base_rates())
+    }
+
+    fn start_ms(&self) -> Option<f64> {
+        median(self.starts.iter().map(|start| start.milliseconds).collect())
+    }
+
+    fn start_resident_mib(&self) -> Option<f64> {
+        median(self.starts.iter().filter_map(|start| start.resident_mib).collect())
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+fn cores() -> usize {
+    available_parallelism().map_or(0, usize::from)
+}
+
+fn build() -> &'static str {
+    if cfg!(debug_assertions) { "debug" } else { "release" }
+}
+
+impl Report {
+    pub fn to_json(&self) -> Value {
+        let Conditions { times, rows } = &self.conditions;
+        json!({
+            "conditions": {
+                "version": env!("CARGO_PKG_VERSION"),
+                "build": build(),
+                "cores": cores(),
+                "seconds": times.measured.as_secs_f64(),
+                "warmup_seconds": times.warmup.as_secs_f64(),
+                "rows": rows,
+                "log_level": LOG_LEVEL,
+                "synchronous": "FULL",
+                "data_directory": DATA_DIRECTORY,
+            },
+            "start": {
+                "starts": self.starts.len(),
+                "median_ms": self.start_ms(),
+                "median_resident_mib": self.start_resident_mib(),
+            },
+            "base_per_second": mean(&self.base_rates()),
+            "measurements": self.measurements.iter().map(|measurement| self.row_to_json(measurement)).collect::<Vec<_>>(),
+            "errors": self.errors(),
+        })
+    }
+
+    fn row_to_json(&self, measurement: &Measurement) -> Value {
+        json!({
+            "scenario": measurement.name.key,
+            "connections": measurement.connections,
+            "per_second": measurement.per_second,
+            "ratio": self.ratio(measurement),
+            "p50_ms": measurement.p50_ms,
+            "p99_ms": measurement.p99_ms,
+            "resident_mib": measurement.resident_mib,
+            "errors": measurement.errors,
+            "first_error": measurement.first_error,
+        })
+    }
+}
+
+/// The table: conditions, starts, a line for each measurement, and what to doubt about them.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_conditions(f)?;
+        self.write_starts(f)?;
+        if !self.measurements.is_empty() {
+            self.write_measurements(f)?;
+            self.write_drift(f)?;
+            self.write_errors(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Report {
+    fn write_conditions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Conditions { times, rows } = &self.conditions;
+        writeln!(f, "cx-engine {} under load, {} build", env!("CARGO_PKG_VERSION"), build())?;
+        writeln!(
+            f,
+            "{} cores shared with the client; {} s a scenario after {} s of warm-up; keep-alive HTTP/1.1 on loopback",
+            cores(),
+            times.measured.as_secs_f64(),
+            times.warmup.as_secs_f64(),
+        )?;
+        writeln!(f, "{} customers at the beginning; --log {LOG_LEVEL}", grouped(*rows as f64))?;
+        writeln!(f, "SQLite in WAL mode with synchronous=FULL; data in {DATA_DIRECTORY}")
+    }
+
+    fn write_starts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(milliseconds) = self.start_ms() else {
+            return Ok(());
+        };
+        writeln!(
+            f,
+            "\nstart to first answer {milliseconds:.1} ms, then {} MiB in memory (median of {}, data directory empty)",
+            or_dash(self.start_resident_mib(), 1),
+            self.starts.len(),
+        )
+    }
+
+    fn write_measurements(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.measurements.iter().map(|row| row.name.label.len()).max().unwrap_or(0);
+        writeln!(
+            f,
+            "\n{:width$} {:>11} {:>10} {:>8} {:>8} {:>8} {:>8}",
+            "", "connections", "per second", "of base", "p50 ms", "p99 ms", "RSS MiB",
+        )?;
+        for row in &self.measurements {
+            writeln!(
+                f,
+                "{:width$} {:>11} {:>10} {:>8.3} {:>8} {:>8} {:>8}",
+                row.name.label,
+                row.connections,
+                grouped(row.per_second),
+                self.ratio(row),
+                or_dash(Some(row.p50_ms), 2),
+                or_dash(Some(row.p99_ms), 2),
+                or_dash(row.resident_mib, 1),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// How far the runs of bare hyper are apart: how much of any difference may be the machine's.
+    fn write_drift(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rates = self.base_rates();
+        let lowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = rates.iter().copied().fold(0.0, f64::max);
+        let base = mean(&rates);
+        let drift = (highest - lowest) / base * 100.0;
+        writeln!(f, "\nbase: {} per second, the mean of bare hyper, whose runs differ by {drift:.1} %", grouped(base))
+    }
+
+    fn write_errors(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in self.measurements.iter().filter(|row| row.errors > 0) {
+            let first = row.first_error.as_deref().unwrap_or_default();
+            writeln!(
+                f,
+                "FAILED: {}, connections: {}, errors: {}, the first: {first}",
+                row.name.label,
+                row.connections,
+                grouped(row.errors as f64),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn or_dash(value: Option<f64>, digits: usize) -> String {
+    match value {
+        Some(value) if !value.is_nan() => format!("{value:.digits$}"),
+        _ => "–".to_owned(),
+    }
+}
+
+/// Whole, in groups of three digits: 81,234.
+fn grouped(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

@@ -1,0 +1,257 @@
+//! The processes that are measured, each stopped when its value is dropped, and a workspace to measure in.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::client::{ANSWER_LIMIT, Connection};
+
+/// What a server says on stdout once it answers; its address follows.
+const READY: &str = "listening on http://";
+const READY_LIMIT: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where the databases lie: beside the build and not in /tmp, which is often in memory, where a flush costs nothing.
+pub const DATA_DIRECTORY: &str = env!("CARGO_TARGET_TMPDIR");
+
+pub const LOG_LEVEL: &str = "warn";
+
+/// The server under measurement, on a data directory of its own.
+pub struct Engine {
+    // Before the directory: fields are dropped in this order, and the process writes into it until it is stopped.
+    process: Process,
+    _data: TempDir,
+}
+
+impl Engine {
+    pub fn start() -> Result<Self> {
+        let data = scratch_directory()?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cx-engine"));
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", LOG_LEVEL, "--data-dir"])
+            .arg(data.path())
+            // A CX_… setting of whoever runs this would change what is measured.
+            .env_clear();
+        Ok(Self { process: Process::start(&mut command)?, _data: data })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.process.address
+    }
+
+    pub fn resident_mib(&self) -> Option<f64> {
+        self.process.resident_mib()
+    }
+}
+
+pub fn scratch_directory() -> Result<TempDir> {
+    tempfile::tempdir_in(DATA_DIRECTORY).with_context(|| format!("making a directory in {DATA_DIRECTORY}"))
+}
+
+/// How a server is that has answered its first request.
+pub struct Start {
+    pub milliseconds: f64,
+    pub resident_mib: Option<f64>,
+}
+
+/// Starts a server on an empty data directory, from the spawn to the first answer.
+pub async fn measure_start() -> Result<Start> {
+    let begun = Instant::now();
+    let engine = Engine::start()?;
+    let mut connection = Connection::open(engine.address()).await?;
+    let answer = connection.exchange(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+    let milliseconds = begun.elapsed().as_secs_f64() * 1000.0;
+    ensure!(answer.status == 200, "GET /healthz: {answer}");
+    Ok(Start { milliseconds, resident_mib: engine.resident_mib() })
+}
+
+/// A running server that says [`READY`] when it is.
+pub struct Process {
+    child: Stopped,
+    pub address: SocketAddr,
+}
+
+impl Process {
+    /// This program once more, as [`serve_bare_hyper`].
+    pub fn start_bare_hyper(answer_bytes: usize) -> Result<Self> {
+        let this_program = std::env::current_exe().context("finding the path of this program")?;
+        Self::start(Command::new(this_program).args(["--bare-hyper", &answer_bytes.to_string()]))
+    }
+
+    fn start(command: &mut Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = Stopped(command.spawn().with_context(|| format!("starting {command:?}"))?);
+        let stdout = child.0.stdout.take().context("the server has no stdout")?;
+        let address = wait_until_ready(stdout)
+            .with_context(|| format!("{command:?} did not start to listen; run it by hand to see why"))?;
+        Ok(Self { child, address })
+    }
+
+    /// The memory that is in RAM now; `None` where there is no /proc.
+    pub fn resident_mib(&self) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib: f64 = line.trim_end_matches("kB").trim().parse().ok()?;
+        Some(kib / 1024.0)
+    }
+}
+
+fn wait_until_ready(stdout: ChildStdout) -> Result<SocketAddr> {
+    let (found, address) = mpsc::channel();
+    // The thread reads on after the address is found: a server whose stdout is closed might fail at its next line.
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(address) = line.strip_prefix(READY) {
+                // Nobody waits any more once the first is found, or when the limit has passed.
+                let _ = found.send(address.trim().to_owned());
+            }
+        }
+    });
+    let address = address.recv_timeout(READY_LIMIT).context("no address on its stdout")?;
+    address.parse().with_context(|| format!("{address} is not an address"))
+}
+
+/// Stops its process when dropped: asks with SIGTERM, and kills it when that does not help.
+struct Stopped(Child);
+
+impl Stopped {
+    fn ask_to_stop(&mut self) -> Result<()> {
+        let sent = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().context("running kill")?;
+        ensure!(sent.success(), "kill: {sent}");
+        let asked = Instant::now();
+        while asked.elapsed() < STOP_LIMIT {
+            if self.0.try_wait().context("waiting for the server's end")?.is_some() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        bail!("still running {} s after SIGTERM", STOP_LIMIT.as_secs())
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        if let Err(error) = self.ask_to_stop() {
+            eprintln!("killing process {}: {error:#}", self.0.id());
+            // It can only fail when the process has ended by itself meanwhile.
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// The base of all ratios: hyper with nothing behind it, answering JSON of this many bytes to every request.
+pub fn serve_bare_hyper(answer_bytes: usize) -> Result<()> {
+    let frame = r#"{"text":""}"#;
+    let text = "x".repeat(answer_bytes.saturating_sub(frame.len()));
+    let answer = Bytes::from(format!(r#"{{"text":"{text}"}}"#));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening on 127.0.0.1")?;
+        println!("{READY}{}", listener.local_addr().context("reading the port")?);
+        loop {
+            let (stream, _) = listener.accept().await.context("accepting a connection")?;
+            tokio::spawn(serve_connection(stream, answer.clone()));
+        }
+    })
+}
+
+async fn serve_connection(stream: TcpStream, answer: Bytes) {
+    let service = service_fn(move |_: Request<Incoming>| {
+        let mut response = Response::new(Full::new(answer.clone()));
+        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        async { Ok::<_, Infallible>(response) }
+    });
+    // Neither is an error here: a client that hangs up is how every scenario ends.
+    let _ = stream.set_nodelay(true);
+    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// A workspace and its administrator, made through the API as any client would make them.
+#[derive(Clone)]
+pub struct Workspace {
+    pub address: SocketAddr,
+    /// `Host` and `Authorization`, the same in every request.
+    headers: Arc<str>,
+}
+
+impl Workspace {
+    pub async fn create(address: SocketAddr) -> Result<Self> {
+        let account = json!({
+            "name": "Bench Mark", "email": "bench@example.com", "password": "a passphrase for the bench 7431",
+        });
+        let workspace = json!({ "name": "Bench", "subdomain": "bench" });
+
+        let mut central = Setup { connection: Connection::open(address).await?, token: None };
+        central.token = Some(text(&central.post("/api/register", &account).await?, "token")?);
+        let workspace_id = text(&central.post("/api/workspaces", &workspace).await?, "id")?;
+        let switched = central.post("/api/switch-to", &json!({ "workspace_id": workspace_id })).await?;
+        let token = text(&switched, "token")?;
+        Ok(Self { address, headers: format!("Host: bench.localhost\r\nAuthorization: Bearer {token}\r\n").into() })
+    }
+
+    pub fn write_get(&self, request: &mut Vec<u8>, path: std::fmt::Arguments<'_>) {
+        let headers = &self.headers;
+        append(request, format_args!("GET {path} HTTP/1.1\r\n{headers}\r\n"));
+    }
+
+    pub fn write_post(&self, request: &mut Vec<u8>, path: &str, body: &str) {
+        append(request, format_args!("POST {path} HTTP/1.1\r\n{}{}{body}", self.headers, json_headers(body)));
+    }
+}
+
+/// A client of the central API while the workspace is made.
+struct Setup {
+    connection: Connection,
+    token: Option<String>,
+}
+
+impl Setup {
+    async fn post(&mut self, path: &str, body: &Value) -> Result<Value> {
+        let body = body.to_string();
+        let mut request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n");
+        if let Some(token) = &self.token {
+            write!(request, "Authorization: Bearer {token}\r\n")?;
+        }
+        request += &json_headers(&body);
+        request += &body;
+        let answer = tokio::time::timeout(ANSWER_LIMIT, self.connection.exchange(request.as_bytes()))
+            .await
+            .with_context(|| format!("POST {path} was not answered"))??;
+        ensure!(answer.is_good(), "POST {path}: {answer}");
+        serde_json::from_slice(answer.body).with_context(|| format!("reading the answer of POST {path}"))
+    }
+}
+
+fn json_headers(body: &str) -> String {
+    format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len())
+}
+
+fn text(answer: &Value, field: &str) -> Result<String> {
+    let value = answer[field].as_str().with_context(|| format!("no `{field}` in {answer}"))?;
+    Ok(value.to_owned())
+}
+
+fn append(request: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    std::io::Write::write_fmt(request, text).expect("a write to memory does not fail");
+}

@@ -1,0 +1,207 @@
+//! What must hold of batches, lanes and files, whoever brings the jobs.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::api::Error;
+
+struct Bench {
+    file: Arc<File>,
+    storage: Arc<Storage>,
+    _folder: TempDir,
+}
+
+impl Bench {
+    fn new(longest_lane: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.sqlite");
+        create(&path, Kind::Workspace).unwrap();
+        let limits = Limits { read_turns: 2, longest_lane, statement: Duration::from_millis(300) };
+        let storage = Storage::start(3, limits).unwrap();
+        Self { file: File::new(&storage, path, Kind::Workspace), storage, _folder: folder }
+    }
+
+    fn settings(&self) -> Vec<String> {
+        let names = self.file.read(|db| {
+            let mut statement = db.prepare("SELECT name FROM settings ORDER BY name")?;
+            let names = statement.query_map([], |row| row.get(0))?;
+            Ok::<_, Error>(names.collect::<rusqlite::Result<_>>()?)
+        });
+        names.unwrap()
+    }
+
+    /// Holds the write lane until the sender is used or dropped, so that what is submitted meanwhile is one batch.
+    fn hold_writer(&self) -> Sender<()> {
+        let (release, held) = channel::<()>();
+        let (began, begun) = channel();
+        self.submit("a-hold", move |_| {
+            let _ = began.send(());
+            let _ = held.recv();
+            Verdict::Undo
+        });
+        begun.recv().unwrap();
+        release
+    }
+
+    fn submit(&self, name: &'static str, work: impl FnMut(&Connection) -> Verdict + Send + 'static) -> Answers {
+        let (told, answers) = channel();
+        self.file.submit_write(Box::new(Scripted { name, work, told }));
+        answers
+    }
+}
+
+type Answers = Receiver<(&'static str, Option<Fault>)>;
+
+/// A job that does what a test says.
+struct Scripted<W> {
+    name: &'static str,
+    work: W,
+    told: Sender<(&'static str, Option<Fault>)>,
+}
+
+impl<W: FnMut(&Connection) -> Verdict + Send> Job for Scripted<W> {
+    fn begin(&mut self) -> bool {
+        true
+    }
+
+    fn work(&mut self, db: &Connection) -> Verdict {
+        (self.work)(db)
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
+        let _ = self.told.send((self.name, outcome.err()));
+    }
+}
+
+fn add(db: &Connection, name: &str) {
+    db.execute("INSERT INTO settings (name, value) VALUES (?1, '')", [name]).unwrap();
+}
+
+/// Counts without end, or until it is interrupted.
+fn spin(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(
+        "INSERT INTO settings SELECT 'spin' || n, '' FROM
+         (WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c WHERE n < 0)",
+    )
+}
+
+#[test]
+fn who_fails_in_a_batch_is_undone_alone() {
+    let bench = Bench::new(100);
+    let release = bench.hold_writer();
+    let good = bench.submit("good", |db| {
+        add(db, "good");
+        Verdict::Keep
+    });
+    let refused = bench.submit("refused", |db| {
+        add(db, "refused");
+        Verdict::Undo
+    });
+    let panicked = bench.submit("panicked", |db| {
+        add(db, "panicked");
+        panic!("on purpose");
+    });
+    let last = bench.submit("last", |db| {
+        add(db, "last");
+        Verdict::Keep
+    });
+    drop(release);
+
+    assert!(good.recv().unwrap().1.is_none());
+    assert!(refused.recv().unwrap().1.is_none());
+    assert!(matches!(panicked.recv().unwrap().1, Some(Fault::Panicked(said)) if said == "on purpose"));
+    assert!(last.recv().unwrap().1.is_none());
+    assert_eq!(bench.settings(), ["good", "last"]);
+}
+
+#[test]
+fn a_write_past_its_time_takes_nobody_with_it() {
+    let bench = Bench::new(100);
+    let release = bench.hold_writer();
+    let before = bench.submit("before", |db| {
+        add(db, "before");
+        Verdict::Keep
+    });
+    // SQLite ends the whole transaction when it interrupts a write.
+    let endless = bench.submit("endless", |db| match spin(db) {
+        Ok(()) => Verdict::Keep,
+        Err(_) => Verdict::Undo,
+    });
+    let after = bench.submit("after", |db| {
+        add(db, "after");
+        Verdict::Keep
+    });
+    drop(release);
+
+    assert!(before.recv().unwrap().1.is_none());
+    assert!(endless.recv().unwrap().1.is_some());
+    assert!(after.recv().unwrap().1.is_none());
+    assert_eq!(bench.settings(), ["after", "before"]);
+}
+
+#[test]
+fn a_lane_that_is_full_refuses_at_once() {
+    let bench = Bench::new(1);
+    let release = bench.hold_writer();
+    let waits = bench.submit("waits", |db| {
+        add(db, "waits");
+        Verdict::Keep
+    });
+    let refused = bench.submit("refused", |db| {
+        add(db, "refused");
+        Verdict::Keep
+    });
+    assert!(matches!(refused.recv().unwrap().1, Some(Fault::Full)));
+    drop(release);
+    assert!(waits.recv().unwrap().1.is_none());
+    assert_eq!(bench.settings(), ["waits"]);
+}
+
+#[test]
+fn a_reader_cannot_write_and_does_not_wait_for_the_writer() {
+    let bench = Bench::new(100);
+    assert!(bench.settings().is_empty());
+    let release = bench.hold_writer();
+    assert!(bench.settings().is_empty());
+    drop(release);
+    let written = bench.file.read(|db| Ok::<_, Error>(db.execute("INSERT INTO settings VALUES ('a', '')", [])?));
+    assert!(written.is_err());
+}
+
+#[test]
+fn a_file_from_a_newer_version_is_refused_by_name() {
+    let bench = Bench::new(100);
+    open_writer(bench.file.path()).unwrap().pragma_update(None, "user_version", 9_999).unwrap();
+    let error = bench.file.read(|_| Ok::<_, Error>(())).unwrap_err().to_string();
+    assert!(error.contains("version 9999") && error.contains("file.sqlite"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_missing_is_not_made_by_opening_it() {
+    let bench = Bench::new(100);
+    let path = bench.file.path().with_file_name("missing.sqlite");
+    let file = File::new(&bench.storage, path.clone(), Kind::Workspace);
+    assert!(file.read(|_| Ok::<_, Error>(())).is_err());
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_closed_file_is_one_file() {
+    let Bench { file, storage, _folder } = Bench::new(100);
+    file.write(|db| {
+        add(db, "kept");
+        Ok::<_, Error>(())
+    })
+    .unwrap();
+    let log = file.path().with_file_name("file.sqlite-wal");
+    assert!(log.exists());
+    let (gone, told) = channel::<()>();
+    storage.close(file, gone);
+    assert!(told.recv().is_err(), "the sender is dropped after the file");
+    assert!(!log.exists());
+}
