@@ -156,6 +156,16 @@ impl Bench {
         issued.unwrap().token
     }
 
+    /// A token for the central API that is good until a moment.
+    pub fn token_until(&self, email: &str, moment: Timestamp) -> String {
+        let (engine, email) = (Arc::clone(&self.engine), email.to_owned());
+        let issued = self.engine.central.write(move |db| {
+            let (account, _) = accounts::find_by_email(db, &email)?.ok_or_else(Error::not_found)?;
+            tokens::issue(db, &engine, account.id, Scope::Central, "test", 0, moment)
+        });
+        issued.unwrap().token
+    }
+
     pub fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         self.runtime.block_on(async {
             let (head, body) = self.service.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await.into_parts();
@@ -197,6 +207,16 @@ impl Client<'_> {
         }
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         self.bench.send(request.body(Full::from(body)).unwrap())
+    }
+
+    /// With the token of an answer.
+    pub fn signed_in(self, answer: &Value) -> Self {
+        let token = answer["token"].as_str().expect("a token").to_owned();
+        self.with_token(token)
+    }
+
+    pub fn with_token(self, token: String) -> Self {
+        Self { token: Some(token), ..self }
     }
 
     /// The same somebody on another host.

@@ -64,7 +64,9 @@ fn sentence(path: &str, error: &str) -> String {
         return format!("The {field} field is required.");
     }
     let Some((_, expected)) = error.split_once("expected ") else {
-        return format!("The {field} {error}");
+        // Ours are sentences; a library's are not.
+        let ours = error.ends_with('.');
+        return if ours { format!("The {field} {error}") } else { format!("The selected {field} is invalid.") };
     };
     let expected = match expected {
         "a boolean" => "true or false",

@@ -1,37 +1,70 @@
 //! The ids of a bulk request.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
+use super::body;
+use super::call::Call;
 use super::error::{Error, Result};
+use super::input::{Input, pairs};
+use super::openapi::Operation;
 
 const MOST: usize = 10_000;
 
-/// `{"ids":[1,2,3]}`
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Ids {
-    /// At least one, at most 10,000; one that is named twice counts once.
-    #[schemars(length(min = 1, max = 10_000))]
-    ids: Vec<i64>,
-}
+/// `{"ids":[1,2,3]}` in the body; or, for clients whose DELETE has none, in the query: `ids=1,2`, `ids[]=1&ids[]=2` or
+/// `ids[0]=1&ids[1]=2`. At least one, at most 10,000; one that is named twice counts once.
+#[derive(Debug)]
+pub struct Ids(pub Vec<i64>);
 
 impl Ids {
-    pub fn distinct(mut self) -> Result<Vec<i64>> {
-        if self.ids.is_empty() {
-            return Err(Error::invalid("The ids field is required."));
-        }
-        if self.ids.len() > MOST {
-            return Err(Error::invalid(format!("The ids may not be more than {MOST}.")));
-        }
-        self.ids.sort_unstable();
-        self.ids.dedup();
-        Ok(self.ids)
-    }
-
     /// An id that names nothing: then nothing is done to the others either.
     pub fn unknown() -> Error {
         let sentence = "The selected ids is invalid.";
         Error::Refused { code: "unknown_ids".into(), message: sentence.into(), hint: vec![sentence.into()] }
     }
+}
+
+impl Input for Ids {
+    const BODY: bool = true;
+
+    fn read(call: &Call) -> Result<Self> {
+        let mut fields = body::parse(&call.body)?;
+        if !fields.contains_key("ids") {
+            fields = in_query(&call.query);
+        }
+        let ids = match fields.get("ids") {
+            None | Some(Value::Null) => return Err(Error::invalid("The ids field is required.")),
+            Some(Value::Array(ids)) if ids.is_empty() => return Err(Error::invalid("The ids field is required.")),
+            Some(Value::Array(ids)) if ids.len() > MOST => {
+                return Err(Error::invalid(format!("The ids may not be more than {MOST}.")));
+            }
+            Some(Value::Array(ids)) => ids.iter().map(Value::as_i64).collect::<Option<Vec<i64>>>(),
+            Some(_) => return Err(Error::invalid("The ids must be a list.")),
+        };
+        let mut ids = ids.ok_or_else(|| Error::invalid("The ids must be a list of integers."))?;
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(Self(ids))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        let id = json!({"type": "integer", "format": "int64"});
+        operation.body_of(json!({
+            "type": "object", "required": ["ids"],
+            "properties": {"ids": {
+                "type": "array", "items": id, "minItems": 1, "maxItems": MOST,
+                "description": "One that is named twice counts once. May stand in the query instead: ids=1,2",
+            }},
+        }));
+    }
+}
+
+fn in_query(query: &str) -> Map<String, Value> {
+    let mut ids = Vec::new();
+    for (name, values) in pairs(query) {
+        if name == "ids" || (name.starts_with("ids[") && name.ends_with(']')) {
+            let numbers = values.split(',').map(str::trim).filter(|value| !value.is_empty());
+            ids.extend(numbers.map(|value| value.parse::<i64>().map_or_else(|_| json!(value), |id| json!(id))));
+        }
+    }
+    if ids.is_empty() { Map::new() } else { Map::from_iter([("ids".into(), Value::Array(ids))]) }
 }

@@ -62,14 +62,16 @@ impl Operation<'_> {
     /// The body is a `T` with these fields required.
     pub fn body<T: JsonSchema>(&mut self, required: Vec<String>) {
         let mut schema = self.input::<T>();
-        let empty_will_do = required.is_empty();
-        schema["required"] = json!(required);
-        if empty_will_do {
-            schema.as_object_mut().map(|schema| schema.remove("required"));
+        if !required.is_empty() {
+            schema["required"] = json!(required);
         }
-        self.body = Some(json!({
-            "required": !empty_will_do, "content": {"application/json": {"schema": schema}}
-        }));
+        self.body_of(schema);
+    }
+
+    /// The body has this shape; where nothing in it is required, there need be none.
+    pub fn body_of(&mut self, schema: Value) {
+        let required = schema.get("required").is_some();
+        self.body = Some(json!({"required": required, "content": {"application/json": {"schema": schema}}}));
     }
 
     /// The answer with this status is a `T`.

@@ -47,8 +47,7 @@ pub struct Registering {
     workspace_name: Option<Name<255>>,
     /// Of the first workspace; made from its name where it is absent.
     subdomain: Option<Subdomain>,
-    /// The code of an invitation, where registration is by invitation only.
-    #[schemars(extend("x-since" = "an instance with invitations"))]
+    /// The code of an invitation.
     invite: Option<Text<200>>,
 }
 
@@ -89,15 +88,16 @@ fn register(steps: &Steps<'_>, Json(new): Json<Registering>) -> Result<Created<R
             return Err(Error::forbidden("registration_closed", "Registration is closed here."));
         }
     }
+    if new.invite.is_some() {
+        return Err(Error::invalid("The selected invite is invalid."));
+    }
     if new.password_confirmation.as_ref().is_some_and(|again| **again != *new.password.reveal()) {
         return Err(Error::invalid("The password confirmation does not match."));
     }
-    let (account, issued, listed) = create_signed_in(steps.engine, new, steps.now)?;
-    let url = |workspace: &mut Workspace| workspace.set_url(&steps.call.address, steps.engine);
-    let workspace = listed.map(|mut workspace| {
-        url(&mut workspace);
-        workspace
-    });
+    let (account, issued, mut workspace) = create_signed_in(steps.engine, new, steps.now)?;
+    if let Some(workspace) = &mut workspace {
+        workspace.set_url(&steps.call.address, steps.engine);
+    }
     Ok(Created(Registered { user: account, issued, workspace }))
 }
 
@@ -274,4 +274,90 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Account> {
         updated_at: row.get(4)?,
         operator: row.get(5)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::{Bench, PASSWORD};
+
+    fn registering(email: &str) -> Value {
+        json!({"name": "Zoé", "email": email, "password": "quite-a-long-one"})
+    }
+
+    #[test]
+    fn who_registers_is_signed_in() {
+        let bench = Bench::new();
+        let made = bench.nobody().post("/register", registering("zoe@example.com")).created();
+        assert_eq!((&made["token_type"], &made["workspace"]), (&json!("Bearer"), &Value::Null));
+        assert_eq!((&made["user"]["email"], &made["user"]["password"]), (&json!("zoe@example.com"), &Value::Null));
+        let me = bench.nobody().signed_in(&made).get("/whoami").ok();
+        assert_eq!((&me["user"], &me["scope"], &me["workspaces"]), (&made["user"], &json!("central"), &json!([])));
+    }
+
+    #[test]
+    fn a_first_workspace_may_be_made_at_once() {
+        let bench = Bench::new();
+        let mut body = registering("zoe@example.com");
+        body["workspace_name"] = json!("Zoé & Cie");
+        let made = bench.nobody().post("/register", body).created();
+        assert_eq!((&made["workspace"]["subdomain"], &made["workspace"]["owner"]), (&json!("zoe-cie"), &json!(true)));
+        let switched =
+            bench.nobody().signed_in(&made).post("/switch-to", json!({"workspace_id": made["workspace"]["id"]})).ok();
+        let inside = bench.nobody().signed_in(&switched).at("zoe-cie.localhost");
+        assert_eq!(inside.get("/whoami").ok()["role"], "admin");
+    }
+
+    #[test]
+    fn a_registration_that_is_refused_leaves_nothing() {
+        let bench = Bench::new();
+        let refused = |changed: Value| {
+            let mut body = registering("zoe@example.com");
+            body.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
+            bench.nobody().post("/register", body)
+        };
+        refused(json!({"email": "OWNER@example.com"})).refused(422, "email_taken");
+        refused(json!({"subdomain": "acme"})).refused(422, "subdomain_taken");
+        refused(json!({"subdomain": "www"})).invalid(&["The subdomain is reserved."]);
+        refused(json!({"password": "short"})).invalid(&["The password must be at least 8 characters."]);
+        refused(json!({"password": "password1"}))
+            .invalid(&["The password is too common: choose one that is harder to guess."]);
+        refused(json!({"password_confirmation": "x"})).invalid(&["The password confirmation does not match."]);
+        refused(json!({"invite": "x"})).invalid(&["The selected invite is invalid."]);
+        refused(json!({"name": null, "email": "zoe"}))
+            .invalid(&["The name field is required.", "The email must be a valid email address."]);
+        bench.nobody().post("/register", registering("zoe@example.com")).created();
+    }
+
+    #[test]
+    fn email_and_password_change_only_with_the_current_password() {
+        let bench = Bench::new();
+        let me = bench.central();
+        assert_eq!(me.put("/account", json!({"name": "New"})).created()["name"], "New");
+        me.put("/account", json!({"email": "new@example.com"})).invalid(&["The current password field is required."]);
+        let wrong = json!({"password": "another-long-one", "current_password": "wrong-password"});
+        me.put("/account", wrong).refused(401, "invalid_credentials");
+
+        let other = bench.central();
+        let right = json!({"email": "new@example.com", "password": "another-long-one", "current_password": PASSWORD});
+        assert_eq!(me.put("/account", right).created()["email"], "new@example.com");
+        assert_eq!(me.get("/whoami").ok()["user"]["name"], "New");
+        other.get("/whoami").refused(401, "token_revoked");
+        let login =
+            |email: &str, password: &str| bench.nobody().post("/login", json!({"email": email, "password": password}));
+        login("owner@example.com", PASSWORD).refused(401, "invalid_credentials");
+        login("new@example.com", "another-long-one").ok();
+    }
+
+    #[test]
+    fn an_owner_stays_and_anybody_else_may_go() {
+        let bench = Bench::new();
+        bench.central().delete_with("/account", json!({"current_password": PASSWORD})).refused(422, "owns_workspaces");
+        let made = bench.nobody().post("/register", registering("zoe@example.com")).created();
+        let zoe = bench.nobody().signed_in(&made);
+        zoe.delete_with("/account", json!({"current_password": "wrong"})).refused(401, "invalid_credentials");
+        zoe.delete_with("/account", json!({"current_password": "quite-a-long-one"})).ok();
+        zoe.get("/whoami").refused(401, "token_revoked");
+    }
 }

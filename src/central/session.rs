@@ -162,3 +162,87 @@ impl TokenShown {
         Self { id: token.id, label: token.label.clone(), expires_at: token.expires_at }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::{Bench, PASSWORD};
+
+    #[test]
+    fn a_login_answers_a_token_and_where_it_leads() {
+        let bench = Bench::new();
+        let said = bench.nobody().post("/login", json!({"email": "Owner@Example.com", "password": PASSWORD})).ok();
+        assert_eq!((&said["token_type"], &said["expires_in"]), (&json!("Bearer"), &json!(2_592_000)));
+        let acme = &said["workspaces"][0];
+        assert_eq!(
+            (&acme["subdomain"], &acme["role"], &acme["url"]),
+            (&json!("acme"), &json!("admin"), &json!("http://acme.localhost"))
+        );
+        assert_eq!(bench.nobody().signed_in(&said).get("/whoami").ok()["user"], said["user"]);
+    }
+
+    #[test]
+    fn wrong_and_unknown_are_refused_alike() {
+        let bench = Bench::new();
+        for email in ["owner@example.com", "nobody@example.com"] {
+            let answer = bench.nobody().post("/login", json!({"email": email, "password": "wrong-password"}));
+            answer.refused(401, "invalid_credentials");
+        }
+        let answer = bench.nobody().post("/login", json!({}));
+        answer.invalid(&["The email field is required.", "The password field is required."]);
+    }
+
+    #[test]
+    fn a_login_on_a_workspaces_host_leads_into_it() {
+        let bench = Bench::new();
+        let acme = || bench.nobody().at("acme.localhost");
+        let said = acme().post("/login", json!({"email": "owner@example.com", "password": PASSWORD})).ok();
+        assert_eq!((&said["user"]["id"], &said["user"]["role"]["name"]), (&json!(1), &json!("admin")));
+        let me = acme().signed_in(&said).get("/whoami").ok();
+        assert_eq!(
+            (&me["scope"], &me["permissions"], &me["workspace"]),
+            (&json!("workspace"), &json!(["*"]), &said["workspace"])
+        );
+        acme().signed_in(&said).post("/logout", json!({})).ok();
+        acme().signed_in(&said).get("/whoami").refused(401, "token_revoked");
+
+        let stranger = json!({"name": "Zoé", "email": "zoe@example.com", "password": "quite-a-long-one"});
+        bench.nobody().post("/register", stranger).created();
+        let answer = acme().post("/login", json!({"email": "zoe@example.com", "password": "quite-a-long-one"}));
+        answer.refused(403, "not_a_member");
+    }
+
+    #[test]
+    fn one_moves_both_ways_and_the_old_token_stays_good() {
+        let bench = Bench::new();
+        let into = bench.central().post("/switch-to", json!({"workspace_id": bench.acme.id})).ok();
+        assert_eq!((&into["scope"], &into["workspace"]["subdomain"]), (&json!("workspace"), &json!("acme")));
+        let inside = bench.nobody().signed_in(&into).at("acme.localhost");
+        let across = inside.post("/switch-to", json!({"workspace_id": bench.other.id})).ok();
+        bench.nobody().signed_in(&across).at("other.localhost").get("/customers").ok();
+        let back = inside.post("/switch-to", json!({})).ok();
+        assert_eq!((&back["scope"], &back["workspace"]), (&json!("central"), &Value::Null));
+        bench.nobody().signed_in(&back).get("/whoami").ok();
+        inside.get("/whoami").ok();
+    }
+
+    #[test]
+    fn nobody_goes_where_nothing_is_or_where_they_do_not_belong() {
+        let bench = Bench::new();
+        let to = |id: Value| bench.central().post("/switch-to", json!({"workspace_id": id}));
+        to(json!("01a20b2c-00a2-73dc-a1d6-997badde1f7c")).refused(404, "workspace_not_found");
+        to(json!("acme")).invalid(&["The selected workspace id is invalid."]);
+        let agent = bench.with_role("agent");
+        agent.post("/switch-to", json!({"workspace_id": bench.other.id})).refused(403, "not_a_member");
+    }
+
+    #[test]
+    fn what_the_file_knows_of_a_user_is_made_current() {
+        let bench = Bench::new();
+        bench.central().put("/account", json!({"name": "Renamed"})).created();
+        assert_eq!(bench.admin().get("/whoami").ok()["user"]["name"], "Somebody");
+        bench.central().post("/switch-to", json!({"workspace_id": bench.acme.id})).ok();
+        assert_eq!(bench.admin().get("/whoami").ok()["user"]["name"], "Renamed");
+    }
+}

@@ -206,3 +206,72 @@ impl Listed for Token {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::jobs;
+    use crate::testing::Bench;
+    use crate::values::Timestamp;
+
+    #[test]
+    fn a_token_for_a_program_is_shown_once_listed_and_revoked() {
+        let bench = Bench::new();
+        let me = bench.central();
+        let made =
+            me.post("/tokens", json!({"label": "nightly", "workspace_id": bench.acme.id, "expires_in": 60})).created();
+        assert_eq!(
+            (&made["scope"], &made["workspace"]["subdomain"], &made["expires_in"]),
+            (&json!("workspace"), &json!("acme"), &json!(60))
+        );
+        let program = bench.nobody().signed_in(&made).at("acme.localhost");
+        program.get("/customers").ok();
+
+        let listed = me.get("/tokens").ok();
+        assert_eq!((&listed["data"][0]["id"], &listed["data"][0]["token"]), (&made["id"], &Value::Null));
+        let current: Vec<&Value> =
+            listed["data"].as_array().unwrap().iter().filter(|row| row["current"] == true).collect();
+        assert_eq!(current.len(), 1);
+        me.delete(&format!("/tokens/{}", made["id"])).ok();
+        program.get("/customers").refused(401, "token_revoked");
+        me.delete(&format!("/tokens/{}", made["id"])).refused(404, "not_found");
+    }
+
+    #[test]
+    fn bounds_of_a_token() {
+        let bench = Bench::new();
+        let me = bench.central();
+        me.post("/tokens", json!({})).invalid(&["The label field is required."]);
+        let too_short = me.post("/tokens", json!({"label": "a", "expires_in": 59}));
+        too_short.invalid(&["The expires in must be between 60 and 315360000."]);
+        let nowhere = json!({"label": "a", "workspace_id": "01a20b2c-00a2-73dc-a1d6-997badde1f7c"});
+        me.post("/tokens", nowhere).refused(404, "workspace_not_found");
+    }
+
+    #[test]
+    fn somebody_elses_token_is_not_there() {
+        let bench = Bench::new();
+        let theirs = bench.with_role("agent").get("/whoami").ok()["token"]["id"].clone();
+        bench.central().delete(&format!("/tokens/{theirs}")).refused(404, "not_found");
+    }
+
+    #[test]
+    fn an_expired_token_is_told_so_and_later_forgotten() {
+        let bench = Bench::new();
+        let old = bench.token_until("owner@example.com", Timestamp::from_seconds(1));
+        let client = bench.nobody().with_token(old);
+        client.get("/whoami").refused(401, "token_expired");
+        jobs::round(&bench.engine, Timestamp::now(), true).unwrap();
+        client.get("/whoami").refused(401, "token_revoked");
+    }
+
+    #[test]
+    fn the_last_use_is_written_by_the_jobs() {
+        let bench = Bench::new();
+        let me = bench.central();
+        assert_eq!(me.get("/tokens").ok()["data"][0]["last_used_at"], Value::Null);
+        jobs::round(&bench.engine, Timestamp::now(), false).unwrap();
+        assert!(me.get("/tokens").ok()["data"][0]["last_used_at"].is_string());
+    }
+}

@@ -370,3 +370,102 @@ impl Listed for Workspace {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::jobs;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_subdomain_is_made_from_the_name_and_numbered_when_taken() {
+        let bench = Bench::new();
+        let made =
+            |name: &str| bench.central().post("/workspaces", json!({"name": name})).created()["subdomain"].clone();
+        assert_eq!(
+            (made("Zoé & Cie"), made("Zoé & Cie"), made("acme")),
+            (json!("zoe-cie"), json!("zoe-cie-2"), json!("acme-2"))
+        );
+    }
+
+    #[test]
+    fn a_subdomain_that_is_asked_for_must_be_free_and_fit() {
+        let bench = Bench::new();
+        let made = |subdomain: &str| bench.central().post("/workspaces", json!({"name": "N", "subdomain": subdomain}));
+        made("acme").refused(422, "subdomain_taken");
+        made("ACME").refused(422, "subdomain_taken");
+        made("admin").invalid(&["The subdomain is reserved."]);
+        made("a").invalid(&["The subdomain must be at least 3 characters."]);
+        made("-abc").invalid(&["The subdomain may only contain letters, digits and single hyphens between them."]);
+        assert_eq!(bench.central().get("/workspaces").ok()["total"], 2);
+    }
+
+    #[test]
+    fn a_renamed_workspace_answers_under_its_new_name_alone() {
+        let bench = Bench::new();
+        let (path, admin) = (format!("/workspaces/{}", bench.acme.id), bench.admin());
+        admin.get("/customers").ok();
+        let changed = bench.central().put(&path, json!({"subdomain": "renamed"})).created();
+        assert_eq!((&changed["subdomain"], &changed["name"]), (&json!("renamed"), &json!("acme")));
+        admin.get("/customers").refused(404, "workspace_not_found");
+        admin.at("renamed.localhost").get("/customers").ok();
+        bench.central().put(&path, json!({"subdomain": "other"})).refused(422, "subdomain_taken");
+    }
+
+    #[test]
+    fn only_its_owner_renames_or_deletes_a_workspace_and_strangers_do_not_see_it() {
+        let bench = Bench::new();
+        let agent = bench.with_role("agent");
+        let agent = bench.nobody().signed_in(&agent.post("/switch-to", json!({})).ok());
+        let (acme, other) = (format!("/workspaces/{}", bench.acme.id), format!("/workspaces/{}", bench.other.id));
+        assert_eq!(agent.get(&acme).ok()["role"], "agent");
+        agent.put(&acme, json!({"name": "Mine"})).refused(403, "forbidden");
+        agent.delete_with(&acme, json!({"subdomain": "acme"})).refused(403, "forbidden");
+        agent.get(&other).refused(404, "workspace_not_found");
+        assert_eq!(agent.get("/workspaces").ok()["total"], 1);
+        agent.get("/workspaces?scope=all").refused(403, "forbidden");
+        agent.get("/instance").refused(403, "forbidden");
+        assert_eq!(bench.central().get("/workspaces?scope=all&sort=-name").ok()["data"][0]["role"], Value::Null);
+        assert_eq!(bench.central().get("/instance").ok()["workspaces"], 2);
+    }
+
+    #[test]
+    fn a_deleted_workspace_comes_back_whole_and_is_gone_in_the_end() {
+        let bench = Bench::new();
+        let (engine, id) = (&bench.engine, bench.acme.id);
+        bench.admin().post("/customers", json!({"name": "Kept"})).created();
+        let path = format!("/workspaces/{id}");
+        let wrong = bench.central().delete_with(&path, json!({"subdomain": "other"}));
+        wrong.invalid(&["The subdomain must be that of the workspace, as a confirmation."]);
+        let admin = bench.admin();
+        bench.central().delete_with(&path, json!({"subdomain": "acme"})).ok();
+        admin.get("/customers").refused(404, "workspace_not_found");
+        assert!(engine.trash_path(id).exists() && !engine.registry.path(id).exists());
+
+        restore(engine, id, None, Timestamp::now()).unwrap();
+        admin.get("/customers").refused(401, "token_revoked");
+        assert_eq!(bench.admin().get("/customers").ok()["data"][0]["name"], "Kept");
+
+        bench.central().delete_with(&path, json!({"subdomain": "acme"})).ok();
+        bench.central().post("/workspaces", json!({"name": "New", "subdomain": "acme"})).created();
+        assert_eq!(restore(engine, id, None, Timestamp::now()).unwrap_err().status(), 422);
+        assert!(engine.trash_path(id).exists());
+
+        jobs::round(engine, Timestamp::now().plus(29 * 86_400), true).unwrap();
+        assert!(engine.trash_path(id).exists());
+        jobs::round(engine, Timestamp::now().plus(31 * 86_400), true).unwrap();
+        assert!(!engine.trash_path(id).exists());
+    }
+
+    #[test]
+    fn what_another_process_deleted_is_moved_by_the_jobs() {
+        let bench = Bench::new();
+        let (engine, id) = (&bench.engine, bench.acme.id);
+        bench.admin().get("/customers").ok();
+        engine.central.write(move |db| trash(db, id, Timestamp::now())).unwrap();
+        jobs::round(engine, Timestamp::now(), false).unwrap();
+        assert!(engine.trash_path(id).exists() && !engine.registry.path(id).exists());
+    }
+}

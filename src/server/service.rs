@@ -64,7 +64,7 @@ impl Service {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
-        let mut line = Line::new(&head, peer);
+        let mut line = Line::new(&head, self.client(&head.headers, peer));
         let result = match self.answer_parts(&head, body, peer, &mut line).await {
             Ok(response) => response,
             Err(error) => {
@@ -191,15 +191,26 @@ impl Service {
             (None, Some(Ok(host))) => host,
             _ => return Err(Error::BadRequest("A request needs a Host header.")),
         };
-        let forwarded = |name: &str| {
-            let trusted = self.engine.config.trusted_proxies.contains(&peer);
-            head.headers.get(name).filter(|_| trusted)?.to_str().ok().map(str::trim)
-        };
+        let forwarded = |name: &str| self.forwarded(&head.headers, peer, name);
         Ok(Address {
             scheme: if forwarded("x-forwarded-proto") == Some("https") { "https" } else { "http" },
             authority: forwarded("x-forwarded-host").unwrap_or(authority).to_owned(),
             path: head.uri.path().to_owned(),
         })
+    }
+
+    /// What a trusted proxy says of the request that it was sent.
+    fn forwarded<'h>(&self, headers: &'h HeaderMap, peer: IpAddr, name: &str) -> Option<&'h str> {
+        let trusted = self.engine.config.trusted_proxies.contains(&peer);
+        headers.get(name).filter(|_| trusted)?.to_str().ok().map(str::trim)
+    }
+
+    /// Whom the request comes from: the peer, or, where that is a trusted proxy, the last address that is not.
+    fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        let trusted = &self.engine.config.trusted_proxies;
+        let said = self.forwarded(headers, peer, "x-forwarded-for").unwrap_or_default();
+        let mut addresses = said.rsplit(',').map_while(|address| address.trim().parse().ok());
+        addresses.find(|address| !trusted.contains(address)).unwrap_or(peer)
     }
 
     async fn read_body<B>(&self, head: &Parts, body: B) -> Result<Bytes>

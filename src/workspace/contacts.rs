@@ -80,8 +80,7 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     if delete_one(ctx.db, id)? { Ok(Done) } else { Err(Error::not_found()) }
 }
 
-fn remove_many(ctx: &mut Ctx<'_>, Json(ids): Json<Ids>) -> Result<Deleted> {
-    let ids = ids.distinct()?;
+fn remove_many(ctx: &mut Ctx<'_>, Ids(ids): Ids) -> Result<Deleted> {
     for id in &ids {
         if !delete_one(ctx.db, *id)? {
             return Err(Ids::unknown());

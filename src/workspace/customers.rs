@@ -133,8 +133,7 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id, Query(removal): Query<Removal>) -> Resu
     Ok(Done)
 }
 
-fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<Removal>, Json(ids): Json<Ids>) -> Result<Deleted> {
-    let ids = ids.distinct()?;
+fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<Removal>, Ids(ids): Ids) -> Result<Deleted> {
     for id in &ids {
         Customer::find(ctx.db, *id)?.ok_or_else(Ids::unknown)?;
         delete_one(ctx.db, *id, removal.cascade.0)?;
@@ -487,6 +486,8 @@ mod tests {
         let deleted = bench.admin().delete_with("/customers/bulk", json!({"ids": [1, 2, 2]})).ok();
         assert_eq!(deleted, json!({"response": "ok", "deleted": 2}));
         assert_eq!(ids(&bench.admin().get("/customers")), [3]);
+        bench.admin().delete("/customers/bulk?ids[0]=3&ids[1]=x").invalid(&["The ids must be a list of integers."]);
+        assert_eq!(bench.admin().delete("/customers/bulk?ids[]=3").ok()["deleted"], 1);
     }
 
     #[test]
