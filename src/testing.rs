@@ -16,12 +16,12 @@ use tokio::runtime::Runtime;
 
 use crate::api::{Error, Router};
 use crate::auth::Member;
+use crate::auth::Scope;
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
 use crate::central::{accounts, tokens};
 use crate::config::{Config, Setting, Typed};
 use crate::engine::Engine;
 use crate::server::Service;
-use crate::tenancy::Scope;
 use crate::values::{Name, Password, Timestamp};
 
 pub struct Bench {

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::api::{Error, Id, Layer, Needs, Ok200, Place, Result, Route, Router, Steps, get, here, openapi};
+use crate::api::{Error, Id, Layer, Needs, Ok200, Place, Resource, Result, Route, Router, Steps, get, here, openapi};
 use crate::config::SETTINGS;
 use crate::testing::{Bench, Client};
 
@@ -207,9 +207,10 @@ fn a_table_in_which_two_rows_answer_the_same_request_is_refused() {
         &[get("/a/{id}", &here(by_id), Needs::Anyone, "one"), get("/a/{name}", &here(by_id), Needs::Anyone, "two")];
     const LITERAL_WINS: &[Route] =
         &[get("/a/{id}", &here(by_id), Needs::Anyone, "one"), get("/a/b", &here(nothing), Needs::Anyone, "two")];
-    assert!(Router::new(&[TWICE], &[]).is_err());
-    assert!(Router::new(&[AMBIGUOUS], &[]).is_err());
-    let router = Router::new(&[LITERAL_WINS], &[]).unwrap();
+    let router = |routes| Router::new(&[Resource { name: "a", routes }], &[]);
+    assert!(router(TWICE).is_err());
+    assert!(router(AMBIGUOUS).is_err());
+    let router = router(LITERAL_WINS).unwrap();
     let found = router.find(Layer::Central, "/a/b").unwrap().route(&Method::GET).unwrap();
     assert_eq!(found.summary, "two");
 }

@@ -20,5 +20,5 @@ pub use ids::Ids;
 pub use input::{Changes, Id, Input, Json, Query, Uuid, decode};
 pub use list::{List, Page};
 pub use reply::{Created, Deleted, Done, Html, Json200, Ok200, Redirect, Reply, json};
-pub use route::{Layer, Needs, Route, delete, get, post, put};
+pub use route::{Layer, Needs, Resource, Route, delete, get, post, put};
 pub use router::Router;

@@ -124,10 +124,13 @@ pub fn document(router: &Router, layer: Layer) -> Value {
         .into_generator();
 
     let mut paths = Map::new();
-    for route in router.routes(layer) {
-        let operation = describe(route, layer, &mut inputs, &mut answers);
-        let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[route.method.as_str().to_ascii_lowercase()] = operation;
+    for resource in router.resources(layer) {
+        for route in resource.routes {
+            let mut operation = describe(route, layer, &mut inputs, &mut answers);
+            operation["tags"] = json!([resource.name]);
+            let path = paths.entry(route.path).or_insert_with(|| json!({}));
+            path[route.method.as_str().to_ascii_lowercase()] = operation;
+        }
     }
     let mut schemas = answers.take_definitions(true);
     schemas.insert("Error".into(), error_schema());
@@ -155,12 +158,11 @@ fn describe(route: &Route, layer: Layer, inputs: &mut SchemaGenerator, answers: 
     for status in refusals(route, layer, body.is_some()) {
         replies.insert(status.as_str().into(), refusal(status));
     }
-    let segments: Vec<&str> = route.path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let name: Vec<&str> = segments.iter().map(|segment| segment.trim_matches(['{', '}'])).collect();
+    let segments = route.path.split('/').filter(|segment| !segment.is_empty());
+    let name: Vec<&str> = segments.map(|segment| segment.trim_matches(['{', '}'])).collect();
     let mut described = json!({
         "operationId": format!("{}-{}", route.method.as_str().to_ascii_lowercase(), name.join("-")),
         "summary": route.summary,
-        "tags": [segments.first().copied().unwrap_or("server")],
         "parameters": parameters,
         "responses": replies,
     });

@@ -5,8 +5,8 @@ use http::Method;
 use uuid::Uuid;
 
 use super::handler::Handler;
+use crate::auth::Scope;
 use crate::auth::TokenFault;
-use crate::tenancy::Scope;
 
 /// One thing that the server does.
 pub struct Route {
@@ -28,6 +28,13 @@ impl Route {
         };
         if admitted { Ok(()) } else { Err(TokenFault::WrongScope) }
     }
+}
+
+/// The routes of one resource, under the name that people read.
+#[derive(Clone, Copy)]
+pub struct Resource {
+    pub name: &'static str,
+    pub routes: &'static [Route],
 }
 
 /// What a caller must be for a route to be run.

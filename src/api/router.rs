@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::error::{Error, Result};
-use super::route::{Layer, Route};
+use super::route::{Layer, Resource, Route};
 
 /// The routes of both layers, ready to be matched. Literal segments win over `{id}`.
 pub struct Router {
@@ -13,7 +13,7 @@ pub struct Router {
 
 struct Table {
     paths: matchit::Router<Vec<&'static Route>>,
-    routes: Vec<&'static Route>,
+    resources: Vec<Resource>,
 }
 
 /// The routes of one path, and the values in it.
@@ -24,12 +24,16 @@ pub struct Matched<'r, 'p> {
 
 impl Router {
     /// Refuses a table in which two rows would answer the same request.
-    pub fn new(central: &[&'static [Route]], workspace: &[&'static [Route]]) -> anyhow::Result<Self> {
+    pub fn new(central: &[Resource], workspace: &[Resource]) -> anyhow::Result<Self> {
         Ok(Self { central: Table::new(central)?, workspace: Table::new(workspace)? })
     }
 
-    pub fn routes(&self, layer: Layer) -> &[&'static Route] {
-        &self.table(layer).routes
+    pub fn resources(&self, layer: Layer) -> &[Resource] {
+        &self.table(layer).resources
+    }
+
+    pub fn routes(&self, layer: Layer) -> impl Iterator<Item = &'static Route> {
+        self.resources(layer).iter().flat_map(|resource| resource.routes)
     }
 
     pub fn find<'p>(&self, layer: Layer, path: &'p str) -> Option<Matched<'_, 'p>> {
@@ -46,8 +50,8 @@ impl Router {
 }
 
 impl Table {
-    fn new(resources: &[&'static [Route]]) -> anyhow::Result<Self> {
-        let routes: Vec<&'static Route> = resources.iter().copied().flatten().collect();
+    fn new(resources: &[Resource]) -> anyhow::Result<Self> {
+        let routes: Vec<&'static Route> = resources.iter().flat_map(|resource| resource.routes).collect();
         let mut paths = matchit::Router::new();
         for route in &routes {
             let beside: Vec<_> = routes.iter().copied().filter(|other| other.path == route.path).collect();
@@ -58,7 +62,7 @@ impl Table {
                 paths.insert(route.path, beside)?;
             }
         }
-        Ok(Self { paths, routes })
+        Ok(Self { paths, resources: resources.to_vec() })
     }
 }
 

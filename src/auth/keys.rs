@@ -127,9 +127,9 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::auth::Scope;
     use crate::auth::TokenFault;
     use crate::auth::seal::{Claims, open, seal};
-    use crate::tenancy::Scope;
 
     fn claims() -> Claims {
         Claims { token_id: 7, account_id: 3, scope: Scope::Central, expires_at: Timestamp::from_seconds(1_700_000_000) }

@@ -9,4 +9,4 @@ mod token;
 pub use keys::Keys;
 pub use passwords::{PasswordCost, Passwords, Verified};
 pub use permissions::{Member, Who};
-pub use token::{TokenFault, TokenInUse};
+pub use token::{Scope, TokenFault, TokenInUse};

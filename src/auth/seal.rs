@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Keys, TokenFault};
-use crate::tenancy::Scope;
+use super::{Keys, Scope, TokenFault};
 use crate::values::Timestamp;
 
 /// What a token says of itself.

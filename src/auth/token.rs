@@ -1,8 +1,9 @@
-//! A token that is in use, and what may be wrong with one.
+//! A token that is in use, what it is good for, and what may be wrong with one.
 
 use std::sync::atomic::AtomicI64;
 
-use crate::tenancy::Scope;
+use uuid::Uuid;
+
 use crate::values::Timestamp;
 
 /// A token that was found good, as the central file has it.
@@ -17,6 +18,29 @@ pub struct TokenInUse {
     pub operator: bool,
     /// When it was last used, in seconds, to the minute.
     pub(crate) last_used: AtomicI64,
+}
+
+/// What a token is good for: one half of the API, and in the workspace half one workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    Central,
+    Workspace(Uuid),
+}
+
+impl Scope {
+    /// As a column has it: a workspace's id, or null.
+    pub fn workspace(self) -> Option<Uuid> {
+        match self {
+            Self::Central => None,
+            Self::Workspace(id) => Some(id),
+        }
+    }
+}
+
+impl From<Option<Uuid>> for Scope {
+    fn from(workspace: Option<Uuid>) -> Self {
+        workspace.map_or(Self::Central, Self::Workspace)
+    }
 }
 
 /// Why a request's token opens nothing. Always 401 with `WWW-Authenticate: Bearer` (RFC 6750, 3).

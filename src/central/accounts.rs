@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::tokens::{self, Issued};
 use super::workspaces::{self, NewWorkspace, Workspace};
 use crate::api::{Changes, Created, Done, Error, Json, Needs, Result, Route, Steps, delete, hashing, post, put};
+use crate::auth::Scope;
 use crate::auth::Verified;
 use crate::config::Registration;
 use crate::engine::Engine;
-use crate::tenancy::Scope;
 use crate::tenancy::life::Owner;
 use crate::values::{Email, Name, Password, Subdomain, Text, Timestamp};
 

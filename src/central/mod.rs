@@ -6,8 +6,13 @@ pub mod session;
 pub mod tokens;
 pub mod workspaces;
 
-use crate::api::Route;
+use crate::api::Resource;
 
 /// Every table of the layer.
-pub const ROUTES: &[&[Route]] =
-    &[accounts::ROUTES, session::ROUTES, tokens::ROUTES, workspaces::ROUTES, instance::ROUTES];
+pub const RESOURCES: &[Resource] = &[
+    Resource { name: "Session", routes: session::ROUTES },
+    Resource { name: "Account", routes: accounts::ROUTES },
+    Resource { name: "Tokens", routes: tokens::ROUTES },
+    Resource { name: "Workspaces", routes: workspaces::ROUTES },
+    Resource { name: "Instance", routes: instance::ROUTES },
+];

@@ -10,10 +10,10 @@ use super::accounts::{self, Account};
 use super::tokens::{self, Issued};
 use super::workspaces::{self, Workspace};
 use crate::api::{Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, get, hashing, post, run, steps};
+use crate::auth::Scope;
 use crate::auth::Verified;
-use crate::tenancy::{Scope, Status};
+use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp};
-use crate::workspace::users;
 
 pub const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in"),
@@ -143,14 +143,11 @@ pub fn enter(steps: &Steps<'_>, id: Uuid) -> Result<Workspace> {
     }
     workspace.set_url(&steps.call.address, steps.engine);
     let now = steps.now;
-    steps
-        .engine
-        .registry
-        .lease(id)
+    let file = steps.engine.registry.lease(id);
+    let is_member = file
         .file()
-        .write(move |db| users::refresh(db, &account, now))?
-        .ok_or_else(not_a_member)?;
-    Ok(workspace)
+        .write(move |db| Ok::<_, Error>(members::refresh(db, account_id, &account.name, &account.email, now)?))?;
+    if is_member { Ok(workspace) } else { Err(not_a_member()) }
 }
 
 pub fn not_a_member() -> Error {

@@ -12,9 +12,9 @@ use crate::api::list::{List, Listed, Listing, Sort};
 use crate::api::{
     Created, Ctx, Done, Error, Id, Json, Needs, Page, Result, Route, Steps, delete, get, post, run, steps,
 };
+use crate::auth::Scope;
 use crate::auth::seal::{self, Claims};
 use crate::engine::Engine;
-use crate::tenancy::Scope;
 use crate::values::{Name, Timestamp};
 
 pub const ROUTES: &[Route] = &[

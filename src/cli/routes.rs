@@ -8,7 +8,7 @@ use crate::api::{Layer, Needs, Route};
 pub fn run(as_json: bool) -> anyhow::Result<()> {
     let router = crate::router()?;
     let layers = [Layer::Central, Layer::Workspace];
-    let rows = layers.iter().flat_map(|layer| router.routes(*layer).iter().map(move |route| (*layer, *route)));
+    let rows = layers.iter().flat_map(|layer| router.routes(*layer).map(move |route| (*layer, route)));
     if as_json {
         let rows: Vec<Value> = rows.map(|(layer, route)| shown(layer, route)).collect();
         println!("{}", serde_json::to_string_pretty(&rows)?);

@@ -26,7 +26,7 @@ struct Operation<'a> {
     path: &'a str,
     summary: &'a str,
     /// The permission it needs, or what else stands for it.
-    needs: &'a str,
+    needs: Prose<'a>,
     parameters: Vec<Field<'a>>,
     body: Vec<Field<'a>>,
     replies: Vec<Answer<'a>>,
@@ -36,8 +36,11 @@ struct Field<'a> {
     name: &'a str,
     shape: String,
     required: bool,
-    about: &'a str,
+    about: Prose<'a>,
 }
+
+/// Words, every other piece of which stood between backticks and is code.
+type Prose<'a> = Vec<&'a str>;
 
 struct Answer<'a> {
     status: &'a str,
@@ -70,9 +73,9 @@ fn describe<'a>(document: &'a Value, path: &'a str, method: &str, operation: &'a
     let parameters = operation["parameters"].as_array().into_iter().flatten();
     let replies = operation["responses"].as_object().into_iter().flatten();
     let needs = match (operation.get("description"), operation.get("security")) {
-        (Some(permission), _) => text(permission),
-        (None, Some(_)) => "Needs a token.",
-        (None, None) => "Needs no token.",
+        (Some(permission), _) => prose(permission),
+        (None, Some(_)) => vec!["Needs a token."],
+        (None, None) => vec!["Needs no token."],
     };
     Operation {
         id: text(&operation["operationId"]),
@@ -85,7 +88,7 @@ fn describe<'a>(document: &'a Value, path: &'a str, method: &str, operation: &'a
                 name: text(&parameter["name"]),
                 shape: shape(&parameter["schema"]),
                 required: parameter["required"] == true,
-                about: text(&parameter["description"]),
+                about: prose(&parameter["description"]),
             })
             .collect(),
         body: fields(document, &operation["requestBody"]["content"]["application/json"]["schema"]),
@@ -112,7 +115,7 @@ fn fields<'a>(document: &'a Value, schema: &'a Value) -> Vec<Field<'a>> {
             name,
             shape: shape(schema),
             required: required.contains(&name.as_str()),
-            about: text(&schema["description"]),
+            about: prose(&schema["description"]),
         })
         .collect()
 }
@@ -153,6 +156,10 @@ fn shape(schema: &Value) -> String {
         words += &format!(", at most {most} characters");
     }
     words
+}
+
+fn prose(value: &Value) -> Prose<'_> {
+    text(value).split('`').collect()
 }
 
 fn text(value: &Value) -> &str {

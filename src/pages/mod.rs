@@ -5,10 +5,14 @@ mod docs;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::api::{Html, Json200, Layer, Needs, Ok200, Redirect, Result, Route, Steps, get, here, openapi, steps};
+use crate::api::{
+    Html, Json200, Layer, Needs, Ok200, Redirect, Resource, Result, Route, Steps, get, here, openapi, steps,
+};
 
 /// The same on both layers.
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource { name: "Server", routes: ROUTES };
+
+const ROUTES: &[Route] = &[
     get("/", &here(about), Needs::Anyone, "What this server is"),
     get("/openapi.json", &steps(description), Needs::Anyone, "This description, as OpenAPI 3.1"),
     get("/docs", &steps(documentation), Needs::Anyone, "This description, as a page"),

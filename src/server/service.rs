@@ -14,11 +14,12 @@ use uuid::Uuid;
 use super::log::Line;
 use super::turn::{self, Answered};
 use crate::api::{self, Address, Call, Error, Layer, Needs, Result, Route, Router};
+use crate::auth::Scope;
 use crate::auth::{TokenFault, TokenInUse};
 use crate::central::workspaces;
 use crate::engine::Engine;
 use crate::pages;
-use crate::tenancy::{Host, Lease, Scope, Status, host};
+use crate::tenancy::{Host, Lease, Status, host};
 use crate::values::Timestamp;
 
 /// A body, at most.

@@ -1,7 +1,7 @@
 //! A file in service: its lanes, its connections, its migrations, its checkpoints.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -49,12 +49,9 @@ impl Storage {
         }))
     }
 
-    /// Closes a file on a database thread, since that may flush what its log still holds; then drops `after`.
-    pub fn close(&self, file: Arc<File>, after: impl Send + 'static) {
-        self.threads.run(move || {
-            drop(file);
-            drop(after);
-        });
+    /// Lets a file go on a database thread: whoever is the last to hold it closes it, which may flush its log.
+    pub fn close(&self, file: Arc<File>) {
+        self.threads.run(move || drop(file));
     }
 }
 
@@ -70,6 +67,8 @@ pub struct File {
     /// Set once the file has been opened and migrated: from then on a read need not wait for the writer.
     ready: OnceLock<()>,
     storage: Arc<Storage>,
+    /// Those who wait for the file to be closed: told by being dropped, after the connections.
+    waiting_for_end: Mutex<Vec<Sender<()>>>,
 }
 
 impl File {
@@ -82,6 +81,7 @@ impl File {
             readers: connection::readers(&path, most, Arc::clone(&storage.openers)),
             writer: Mutex::new(None),
             ready: OnceLock::new(),
+            waiting_for_end: Mutex::default(),
             storage: Arc::clone(storage),
             path,
             kind,
@@ -90,6 +90,13 @@ impl File {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What disconnects when the last who holds the file has let it go and it is closed.
+    pub fn end(&self) -> Receiver<()> {
+        let (sender, end) = channel();
+        self.waiting_for_end.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        end
     }
 
     /// Lets a job read in a turn of its own, beside other reads and the writer.

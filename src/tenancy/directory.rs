@@ -11,8 +11,7 @@ use quick_cache::unsync::Cache;
 use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
-use super::Scope;
-use crate::auth::{Keys, TokenFault, TokenInUse, seal};
+use crate::auth::{Keys, Scope, TokenFault, TokenInUse, seal};
 use crate::storage;
 use crate::values::Timestamp;
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,6 @@ pub struct Workspace {
     id: Uuid,
     file: Option<Arc<File>>,
     storage: Arc<Storage>,
-    /// Dropped with the last lease, which tells whoever waits for that.
-    gone: Option<Sender<()>>,
 }
 
 /// A workspace that stays open as long as this is held.
@@ -41,7 +39,6 @@ struct Open {
 struct Entry {
     workspace: Lease,
     last_lease: u64,
-    gone: Receiver<()>,
 }
 
 impl Registry {
@@ -67,25 +64,24 @@ impl Registry {
             let Some(oldest) = idle.min_by_key(|(_, entry)| entry.last_lease).map(|(id, _)| *id) else { break };
             open.workspaces.remove(&oldest);
         }
-        let (alive, gone) = channel();
         let workspace = Lease(Arc::new(Workspace {
             id,
             file: Some(File::new(&self.storage, self.path(id), Kind::Workspace)),
             storage: Arc::clone(&self.storage),
-            gone: Some(alive),
         }));
-        open.workspaces.insert(id, Entry { workspace: workspace.clone(), last_lease: now, gone });
+        open.workspaces.insert(id, Entry { workspace: workspace.clone(), last_lease: now });
         workspace
     }
 
     /// Closes a workspace, and waits until the last request has left it, so long at the most.
     pub fn close(&self, id: Uuid, wait: Duration) -> anyhow::Result<()> {
-        let Some(Entry { workspace, gone, .. }) = self.lock().workspaces.remove(&id) else {
+        let Some(Entry { workspace, .. }) = self.lock().workspaces.remove(&id) else {
             return Ok(());
         };
+        let end = workspace.file().end();
         drop(workspace);
-        match gone.recv_timeout(wait) {
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => anyhow::bail!("workspace {id} is still in use"),
+        match end.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => anyhow::bail!("workspace {id} is still in use"),
             _ => Ok(()),
         }
     }
@@ -139,8 +135,8 @@ impl Deref for Lease {
 impl Drop for Workspace {
     fn drop(&mut self) {
         // The last request may end on a thread that must not wait for a disk.
-        if let (Some(file), Some(gone)) = (self.file.take(), self.gone.take()) {
-            self.storage.close(file, gone);
+        if let Some(file) = self.file.take() {
+            self.storage.close(file);
         }
     }
 }

@@ -5,7 +5,11 @@ pub mod customers;
 pub mod session;
 pub mod users;
 
-use crate::api::Route;
+use crate::api::Resource;
 
 /// Every table of the layer.
-pub const ROUTES: &[&[Route]] = &[session::ROUTES, customers::ROUTES, contacts::ROUTES];
+pub const RESOURCES: &[Resource] = &[
+    Resource { name: "Session", routes: session::ROUTES },
+    Resource { name: "Customers", routes: customers::ROUTES },
+    Resource { name: "Contacts", routes: contacts::ROUTES },
+];

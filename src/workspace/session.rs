@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use super::users::{self, User};
 use crate::api::{Done, Error, Json, Needs, Ok200, Result, Route, Steps, get, hashing, post, steps};
+use crate::auth::Scope;
 use crate::auth::permissions;
 use crate::central::session::{Credentials, TokenShown, not_a_member, switch_to, verify};
 use crate::central::tokens::{self, Issued};
 use crate::central::workspaces::{self, Workspace};
-use crate::tenancy::Scope;
+use crate::tenancy::members;
 
 pub const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in to this workspace"),
@@ -51,7 +52,11 @@ fn login(steps: &Steps<'_>, Json(given): Json<Credentials>) -> Result<Ok200<Logg
     let workspace = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
     let mut workspace = workspace.ok_or_else(not_a_member)?;
     workspace.set_url(&steps.call.address, steps.engine);
-    let user = lease.file().write(move |db| users::refresh(db, &account, now))?.ok_or_else(not_a_member)?;
+    let user = lease.file().write(move |db| {
+        members::refresh(db, account_id, &account.name, &account.email, now)?;
+        Ok::<_, Error>(users::of_account(db, account_id)?)
+    })?;
+    let user = user.ok_or_else(not_a_member)?;
     let inside = Arc::clone(steps.engine);
     let issued = steps.engine.central.write(move |db| {
         tokens::issue(db, &inside, account_id, Scope::Workspace(id), "login", inside.config.token_ttl, now)

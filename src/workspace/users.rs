@@ -4,8 +4,6 @@ use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::api::Result;
-use crate::central::accounts::Account;
 use crate::values::Timestamp;
 
 /// A user of a workspace; its id is this workspace's own.
@@ -28,15 +26,7 @@ pub struct UserRole {
     pub name: String,
 }
 
-/// Brings the copies of an account's name and address up to date; nothing where the account is no user here.
-pub fn refresh(db: &Connection, account: &Account, now: Timestamp) -> Result<Option<User>> {
-    db.prepare_cached(
-        "UPDATE users SET name = ?2, email = ?3, updated_at = ?4 WHERE account_id = ?1 AND (name, email) IS NOT (?2, ?3)",
-    )?
-    .execute((account.id, &account.name, &account.email, now))?;
-    Ok(of_account(db, account.id)?)
-}
-
+/// The user that an account is in this workspace.
 pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Option<User>> {
     db.prepare_cached(
         "SELECT u.id, u.name, u.email, u.phone, u.mobile_phone, r.id, r.name, u.created_at, u.updated_at
