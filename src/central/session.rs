@@ -130,7 +130,7 @@ pub fn verify(steps: &Steps<'_>, given: &Credentials) -> Result<Account> {
 
 /// The workspace that the caller goes to, if it may; what its file knows of the account is made current.
 pub fn enter(steps: &Steps<'_>, id: Uuid) -> Result<Workspace> {
-    let listed = steps.engine.directory.identified(id, &steps.engine.keys)?;
+    let listed = steps.engine.directory.current(&steps.engine.keys)?.identified(id)?;
     let listed = listed.ok_or_else(workspaces::not_found)?;
     let account_id = steps.token()?.account_id;
     let (account, workspace) = steps

@@ -19,7 +19,7 @@ use crate::auth::{TokenFault, TokenInUse};
 use crate::central::workspaces;
 use crate::engine::Engine;
 use crate::pages;
-use crate::tenancy::{Host, Lease, Status, host};
+use crate::tenancy::{Host, Lease, Listed, Status, host};
 use crate::values::Timestamp;
 
 /// A body, at most.
@@ -123,15 +123,12 @@ impl Service {
 
     /// Host, route, token and workspace. Nothing where a browser only asks whether it may.
     fn find(&self, head: &Parts, address: &Address, now: Timestamp) -> Result<Option<Addressed>> {
-        let (directory, keys) = (&self.engine.directory, &self.engine.keys);
         let tenant = host(&address.authority, &self.engine.config.central_domain).ok_or_else(|| self.unknown_host())?;
+        let mut directory = self.engine.directory.current(&self.engine.keys)?;
         let named = match &tenant {
             Host::Central => None,
-            Host::Workspace(label) => Some(directory.named(label, keys)?.ok_or_else(workspaces::not_found)?),
+            Host::Workspace(label) => Some(in_service(directory.named(label)?)?),
         };
-        if named.as_ref().is_some_and(|listed| listed.status == Status::Suspended) {
-            return Err(workspaces::suspended());
-        }
         let layer = if named.is_some() { Layer::Workspace } else { Layer::Central };
 
         let (path, is_api) = api_path(head.uri.path());
@@ -155,12 +152,12 @@ impl Service {
 
         let token = match route.needs {
             Needs::Anyone => None,
-            _ => Some(directory.bearer(bearer(&head.headers)?, keys, now)?.map_err(Error::Token)?),
+            _ => Some(directory.bearer(bearer(&head.headers)?, now)?.map_err(Error::Token)?),
         };
         let workspace = match (named, &token) {
-            (Some(listed), _) => Some(listed.id),
+            (Some(id), _) => Some(id),
             (None, Some(token)) if from_central => match token.scope {
-                Scope::Workspace(id) => Some(self.in_service(id)?),
+                Scope::Workspace(id) => Some(in_service(directory.identified(id)?)?),
                 Scope::Central => return Err(Error::Token(TokenFault::WrongScope)),
             },
             (None, _) => None,
@@ -170,14 +167,6 @@ impl Service {
         }
         let workspace = workspace.map(|id| self.engine.registry.lease(id));
         Ok(Some(Addressed { layer, route, path_values, token, workspace }))
-    }
-
-    fn in_service(&self, id: Uuid) -> Result<Uuid> {
-        let listed = self.engine.directory.identified(id, &self.engine.keys)?.ok_or_else(workspaces::not_found)?;
-        match listed.status {
-            Status::Active => Ok(id),
-            Status::Suspended => Err(workspaces::suspended()),
-        }
     }
 
     /// Host, scheme and path as the caller has them; a trusted proxy may say what it was called by.
@@ -276,6 +265,15 @@ impl Addressed {
     /// A route that asks for nothing.
     fn open(layer: Layer, route: &'static Route) -> Self {
         Self { layer, route, path_values: Vec::new(), token: None, workspace: None }
+    }
+}
+
+/// The id of a workspace that was found, and may be entered.
+fn in_service(found: Option<Listed>) -> Result<Uuid> {
+    let listed = found.ok_or_else(workspaces::not_found)?;
+    match listed.status {
+        Status::Active => Ok(listed.id),
+        Status::Suspended => Err(workspaces::suspended()),
     }
 }
 

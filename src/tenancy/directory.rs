@@ -39,6 +39,12 @@ pub struct Directory {
     state: Mutex<State>,
 }
 
+/// The directory at one moment.
+pub struct Current<'d> {
+    state: MutexGuard<'d, State>,
+    keys: &'d Keys,
+}
+
 struct State {
     db: Connection,
     data_version: i64,
@@ -76,74 +82,6 @@ impl Directory {
         })
     }
 
-    /// The workspace of this name that is active or suspended.
-    pub fn named(&self, subdomain: &str, keys: &Keys) -> rusqlite::Result<Option<Listed>> {
-        let mut state = self.current(keys)?;
-        if let Some(known) = state.by_name.get(subdomain) {
-            return Ok(Some(known.clone()));
-        }
-        let found = listed(&state.db, "subdomain", subdomain)?;
-        if let Some(found) = &found {
-            state.by_name.insert(subdomain.to_owned(), found.clone());
-        }
-        Ok(found)
-    }
-
-    /// The workspace with this id that is active or suspended.
-    pub fn identified(&self, id: Uuid, keys: &Keys) -> rusqlite::Result<Option<Listed>> {
-        let mut state = self.current(keys)?;
-        if let Some(known) = state.by_id.get(&id) {
-            return Ok(Some(known.clone()));
-        }
-        let found = listed(&state.db, "id", &id.to_string())?;
-        if let Some(found) = &found {
-            state.by_id.insert(id, found.clone());
-        }
-        Ok(found)
-    }
-
-    /// The token behind a Bearer text, if it is good at this moment.
-    pub fn bearer(
-        &self,
-        text: &str,
-        keys: &Keys,
-        now: Timestamp,
-    ) -> rusqlite::Result<Result<Arc<TokenInUse>, TokenFault>> {
-        let digest = seal::digest(text);
-        let mut state = self.current(keys)?;
-        let known = state.tokens.get(&digest).cloned();
-        let token = match known {
-            Some(token) => token,
-            None => {
-                drop(state);
-                // The costly part, and none of it needs the file.
-                let claims = match seal::open(text, keys) {
-                    Ok(claims) => claims,
-                    Err(fault) => return Ok(Err(fault)),
-                };
-                state = self.current(keys)?;
-                match find_token(&state.db, claims.token_id)? {
-                    Ok(token) if token.account_id == claims.account_id && token.scope == claims.scope => {
-                        let token = Arc::new(token);
-                        state.tokens.insert(digest, Arc::clone(&token));
-                        token
-                    }
-                    Ok(_) => return Ok(Err(TokenFault::Invalid)),
-                    Err(fault) => return Ok(Err(fault)),
-                }
-            }
-        };
-        if token.expires_at <= now {
-            return Ok(Err(TokenFault::Expired));
-        }
-        let last = token.last_used.load(Ordering::Relaxed);
-        if now.seconds() - last >= USE_IS_WRITTEN_EVERY {
-            token.last_used.store(now.seconds(), Ordering::Relaxed);
-            state.used.push((token.id, now));
-        }
-        Ok(Ok(token))
-    }
-
     /// The uses of tokens that have not been written yet; whoever takes them writes them.
     pub fn take_uses(&self) -> Vec<(i64, Timestamp)> {
         std::mem::take(&mut self.lock().used)
@@ -154,9 +92,11 @@ impl Directory {
         self.lock().db.query_row("SELECT 1 FROM revisions LIMIT 1", [], |_| Ok(()))
     }
 
-    /// What is remembered, after all that others changed has been forgotten. The file is read under the same lock, so
-    /// that nothing old is remembered after it was to be forgotten.
-    fn current(&self, keys: &Keys) -> rusqlite::Result<MutexGuard<'_, State>> {
+    /// What is remembered, after all that others changed has been forgotten.
+    ///
+    /// The answer holds the lock: the file is read under it, so that nothing old is remembered after it was to be
+    /// forgotten. It is for one request's look-ups, and for no longer.
+    pub fn current<'d>(&'d self, keys: &'d Keys) -> rusqlite::Result<Current<'d>> {
         let mut state = self.lock();
         let data_version = read_data_version(&state.db)?;
         if data_version != state.data_version {
@@ -175,11 +115,65 @@ impl Directory {
             state.revisions = revisions;
             state.data_version = data_version;
         }
-        Ok(state)
+        Ok(Current { state, keys })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Current<'_> {
+    /// The workspace of this name that is active or suspended.
+    pub fn named(&mut self, subdomain: &str) -> rusqlite::Result<Option<Listed>> {
+        let state = &mut *self.state;
+        if let Some(known) = state.by_name.get(subdomain) {
+            return Ok(Some(known.clone()));
+        }
+        let found = listed(&state.db, "subdomain", subdomain)?;
+        if let Some(found) = &found {
+            state.by_name.insert(subdomain.to_owned(), found.clone());
+        }
+        Ok(found)
+    }
+
+    /// The workspace with this id that is active or suspended.
+    pub fn identified(&mut self, id: Uuid) -> rusqlite::Result<Option<Listed>> {
+        let state = &mut *self.state;
+        if let Some(known) = state.by_id.get(&id) {
+            return Ok(Some(known.clone()));
+        }
+        let found = listed(&state.db, "id", &id.to_string())?;
+        if let Some(found) = &found {
+            state.by_id.insert(id, found.clone());
+        }
+        Ok(found)
+    }
+
+    /// The token behind a Bearer text, if it is good at this moment.
+    pub fn bearer(&mut self, text: &str, now: Timestamp) -> rusqlite::Result<Result<Arc<TokenInUse>, TokenFault>> {
+        let state = &mut *self.state;
+        let digest = seal::digest(text);
+        let token = match state.tokens.get(&digest).cloned() {
+            Some(token) => token,
+            None => match find_token(&state.db, text, self.keys)? {
+                Ok(token) => {
+                    let token = Arc::new(token);
+                    state.tokens.insert(digest, Arc::clone(&token));
+                    token
+                }
+                Err(fault) => return Ok(Err(fault)),
+            },
+        };
+        if token.expires_at <= now {
+            return Ok(Err(TokenFault::Expired));
+        }
+        let last = token.last_used.load(Ordering::Relaxed);
+        if now.seconds() - last >= USE_IS_WRITTEN_EVERY {
+            token.last_used.store(now.seconds(), Ordering::Relaxed);
+            state.used.push((token.id, now));
+        }
+        Ok(Ok(token))
     }
 }
 
@@ -216,13 +210,17 @@ fn listed(db: &Connection, column: &'static str, value: &str) -> rusqlite::Resul
         .optional()
 }
 
-fn find_token(db: &Connection, id: i64) -> rusqlite::Result<Result<TokenInUse, TokenFault>> {
+fn find_token(db: &Connection, text: &str, keys: &Keys) -> rusqlite::Result<Result<TokenInUse, TokenFault>> {
+    let claims = match seal::open(text, keys) {
+        Ok(claims) => claims,
+        Err(fault) => return Ok(Err(fault)),
+    };
     let found = db
         .prepare_cached(
             "SELECT t.id, t.account_id, t.workspace_id, t.label, t.expires_at, t.last_used_at, a.operator, t.revoked_at
              FROM tokens t JOIN accounts a ON a.id = t.account_id WHERE t.id = ?1",
         )?
-        .query_row([id], |row| {
+        .query_row([claims.token_id], |row| {
             let revoked: Option<i64> = row.get(7)?;
             let scope = row.get::<_, Option<String>>(2)?.map(|_| uuid_column(row, 2)).transpose()?;
             let token = TokenInUse {
@@ -238,7 +236,8 @@ fn find_token(db: &Connection, id: i64) -> rusqlite::Result<Result<TokenInUse, T
         })
         .optional()?;
     Ok(match found {
-        Some((token, false)) => Ok(token),
+        Some((token, false)) if token.account_id == claims.account_id && token.scope == claims.scope => Ok(token),
+        Some((_, false)) => Err(TokenFault::Invalid),
         // A row is deleted with its account, or long after it expired: either way it was good once.
         Some((_, true)) | None => Err(TokenFault::Revoked),
     })
