@@ -93,17 +93,16 @@ CREATE TABLE contacts (
 CREATE INDEX contacts_customer ON contacts (customer_id);
 CREATE INDEX contacts_last_name ON contacts (last_name COLLATE NOCASE);
 
--- Every number of a resource in the forms it is found by: E.164 where it has one, and its digits back to front.
+-- Every number of a resource in the form it is found by: the digits of its E.164 form, or of the text where it has none,
+-- back to front. So one index answers both "this number" and "ends with these digits".
 CREATE TABLE phone_numbers (
     resource TEXT NOT NULL,
     resource_id INTEGER NOT NULL,
     field TEXT NOT NULL,
-    e164 TEXT,
     reversed TEXT NOT NULL,
     PRIMARY KEY (resource, resource_id, field)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX phone_numbers_e164 ON phone_numbers (resource, e164);
 CREATE INDEX phone_numbers_reversed ON phone_numbers (resource, reversed);
 
 -- Rows of each large table, so that a list need not count them.

@@ -32,15 +32,20 @@ pub fn insert(db: &Connection, resource: &str, id: i64, fields: &[(&str, &Typed)
     }
     let country = default_country(db)?;
     for (field, typed) in typed() {
-        let reversed = phone::reversed_digits(typed);
+        let reversed = reversed(typed, country);
         if !reversed.is_empty() {
             db.prepare_cached(
-                "INSERT INTO phone_numbers (resource, resource_id, field, e164, reversed) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO phone_numbers (resource, resource_id, field, reversed) VALUES (?1, ?2, ?3, ?4)",
             )?
-            .execute((resource, id, field, phone::e164(typed, country), reversed))?;
+            .execute((resource, id, field, reversed))?;
         }
     }
     Ok(())
+}
+
+/// The digits that a number is found by: of its E.164 form, or of the text where it has none; from the last to the first.
+fn reversed(text: &str, country: Id) -> String {
+    phone::reversed_digits(phone::e164(text, country).as_deref().unwrap_or(text))
 }
 
 /// The condition in SQL that a row of `resource` has a number, and the values bound in it: the same number in E.164,
@@ -48,12 +53,13 @@ pub fn insert(db: &Connection, resource: &str, id: i64, fields: &[(&str, &Typed)
 pub fn condition(resource: &'static str, text: &str, db: &Connection) -> rusqlite::Result<(String, Vec<Value>)> {
     let found =
         |by: &str| format!("id IN (SELECT resource_id FROM phone_numbers WHERE resource = '{resource}' AND {by})");
-    if let Some(number) = phone::e164(text, default_country(db)?) {
-        return Ok((found("e164 = ?"), vec![number.into()]));
-    }
-    let digits = phone::reversed_digits(text);
+    let country = default_country(db)?;
+    let digits = reversed(text, country);
     if digits.is_empty() {
         return Ok(("0".into(), Vec::new()));
+    }
+    if phone::e164(text, country).is_some() {
+        return Ok((found("reversed = ?"), vec![digits.into()]));
     }
     // Texts that begin with the digits lie between them and them followed by the character after `9`.
     let end = format!("{digits}:");

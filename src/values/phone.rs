@@ -19,7 +19,9 @@ pub fn e164(text: &str, country: Id) -> Option<String> {
     // `00` is the way out of a country nearly everywhere; the library reads only `+` without knowing the country's.
     let text = text.trim();
     let text = text.strip_prefix("00").map_or_else(|| text.into(), |rest| format!("+{rest}"));
-    let number = phonenumber::parse(Some(country), &text).ok()?;
+    // A number with a country's code is read by that country's rules, not by those of ours.
+    let country = (!text.starts_with('+')).then_some(country);
+    let number = phonenumber::parse(country, &text).ok()?;
     // An internal extension ("204") is typed as it is dialled: as an international number it would be somebody else's.
     let national = number.national().to_string();
     (national.len() >= 5).then(|| format!("+{}{national}", number.country().code()))
@@ -52,6 +54,7 @@ mod tests {
             assert_eq!(e164(typed, Id::FR).as_deref(), Some("+33142000000"), "{typed}");
         }
         assert_eq!(e164("+49 30 123456", Id::FR).as_deref(), Some("+4930123456"));
+        assert_eq!(e164("+39 02 1234567", Id::FR).as_deref(), Some("+39021234567"));
         assert_eq!(e164("030 123456", Id::DE).as_deref(), Some("+4930123456"));
     }
 
