@@ -123,6 +123,10 @@ CREATE VIRTUAL TABLE contacts_fts USING fts5 (
     content = 'contacts', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2', columnsize = 0
 );
 
+-- Fewer, larger merges of the indexes' segments: a create that meets one waits less, and a search reads a few more.
+INSERT INTO customers_fts (customers_fts, rank) VALUES ('automerge', 8);
+INSERT INTO contacts_fts (contacts_fts, rank) VALUES ('automerge', 8);
+
 CREATE TRIGGER customers_inserted AFTER INSERT ON customers BEGIN
     UPDATE row_counts SET rows = rows + 1 WHERE name = 'customers';
     INSERT INTO customers_fts (rowid, name, customer_account, email_address, main_contact_first_name, main_contact_last_name, main_address_city, comment)

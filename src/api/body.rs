@@ -13,10 +13,29 @@ pub fn parse(body: &[u8]) -> Result<Map<String, Value>, super::Error> {
         return Ok(Map::new());
     }
     match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(Value::Object(mut fields)) => {
+            fields.values_mut().for_each(whole_numbers);
+            Ok(fields)
+        }
         Ok(Value::Array(items)) if items.is_empty() => Ok(Map::new()),
         Ok(_) => Err(super::Error::invalid("The body must be an object.")),
         Err(error) => Err(super::Error::MalformedJson(error.to_string())),
+    }
+}
+
+/// `1.0` is an integer (JSON Schema 2020-12, 4.2.3): for a field, and for the items of a list. What is inside an object
+/// stays as it was sent.
+fn whole_numbers(value: &mut Value) {
+    /// Up to here every integer is a float.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Array(items) => items.iter_mut().filter(|item| item.is_f64()).for_each(whole_numbers),
+        Value::Number(number) if number.is_f64() => {
+            if let Some(whole) = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT) {
+                *value = Value::from(whole as i64);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -120,6 +139,13 @@ mod tests {
                 "The note may not be greater than 3 characters.",
             ]
         );
+    }
+
+    #[test]
+    fn a_number_without_a_fraction_is_an_integer() {
+        let fields = parse(br#"{"ids": [1.0, 2e0], "name": {"kept": 1.0}}"#).unwrap();
+        assert_eq!(serde_json::to_string(&fields).unwrap(), r#"{"ids":[1,2],"name":{"kept":1.0}}"#);
+        assert_eq!(parse(br#"{"id": 1.5}"#).unwrap()["id"], json!(1.5));
     }
 
     #[test]

@@ -144,7 +144,11 @@ impl<T: Listed> Input for List<T> {
 
     fn describe(operation: &mut Operation<'_>) {
         let listing = T::LISTING;
-        operation.query("page", "Which page, from 1.", json!({"type": "integer", "minimum": 1, "default": 1}));
+        operation.query(
+            "page",
+            "Which page, from 1.",
+            json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX, "default": 1}),
+        );
         operation.query(
             "per_page",
             "Rows on a page.",
@@ -155,13 +159,12 @@ impl<T: Listed> Input for List<T> {
         operation.query(
             "sort",
             &format!("One or several of {}, with commas; a minus turns the order around.", sorts.join(", ")),
-            json!({"type": "string", "pattern": format!("^{name}(,{name})*$")}),
+            json!({"type": "string", "pattern": format!("^({name}(,{name})*)?$")}),
         );
         for filter in listing.filters {
             let (text, schema) = filter.by.described();
             operation.query(&format!("filter[{}]", filter.name), text, schema);
             if let By::Moment(_) = filter.by {
-                let moment = || json!({"type": "string", "format": "date-time"});
                 operation.query(&format!("filter[{}][gte]", filter.name), "Not before this moment.", moment());
                 operation.query(&format!("filter[{}][lte]", filter.name), "Not after this moment.", moment());
             }
@@ -173,9 +176,11 @@ impl By {
     fn described(self) -> (&'static str, serde_json::Value) {
         match self {
             Self::Text(_) => ("Contains this text, whatever its case and accents.", json!({"type": "string"})),
-            Self::Integer(_) => ("Is this number.", json!({"type": "integer", "format": "int64"})),
-            Self::Flag(_) => ("1 or 0.", json!({"enum": ["0", "1", "true", "false"]})),
-            Self::Moment(_) => ("At this moment.", json!({"type": "string", "format": "date-time"})),
+            Self::Integer(_) => {
+                ("Is this number.", json!({"anyOf": [{"type": "integer", "format": "int64"}, blank()]}))
+            }
+            Self::Flag(_) => ("1 or 0.", json!({"enum": ["0", "1", "true", "false", ""]})),
+            Self::Moment(_) => ("At this moment, or on this day.", moment()),
             Self::Phone(_) => ("Has this number, in any format.", json!({"type": "string"})),
             Self::Term(_) => ("Full-text search: every word begins a word of the resource.", json!({"type": "string"})),
         }
@@ -219,6 +224,15 @@ impl By {
     }
 }
 
+/// A filter that is left blank is none.
+fn blank() -> serde_json::Value {
+    json!({"type": "string", "maxLength": 0})
+}
+
+fn moment() -> serde_json::Value {
+    json!({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}, blank()]})
+}
+
 /// A moment, or a day, as the range of seconds that it stands for.
 fn moments(name: &str, operator: Option<&str>, value: &str) -> Result<Wanted, String> {
     let (first, last) = match value.parse::<Date>() {
@@ -255,14 +269,15 @@ impl<T: Listed> List<T> {
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "page" => {
-                self.page = value.parse().ok().filter(|page| *page >= 1).ok_or("The page must be at least 1.")?;
+                self.page =
+                    value.parse().ok().filter(|page| *page >= 1).ok_or("The page must be an integer of at least 1.")?;
             }
             "per_page" => {
                 let bounds = format!("The per page must be between 1 and {MOST_PER_PAGE}.");
                 self.per_page = value.parse().ok().filter(|n| (1..=MOST_PER_PAGE).contains(n)).ok_or(bounds)?;
             }
             "sort" => {
-                for key in value.split(',').filter(|key| !key.is_empty()) {
+                for key in value.split(',').filter(|_| !value.is_empty()) {
                     self.sorts.push(Self::sort(key)?);
                 }
             }

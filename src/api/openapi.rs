@@ -68,9 +68,12 @@ impl Operation<'_> {
         self.body_of(schema);
     }
 
-    /// The body has this shape; where nothing in it is required, there need be none.
-    pub fn body_of(&mut self, schema: Value) {
+    /// The body has this shape; where nothing in it is required, there need be none, and `[]` stands for none too.
+    pub fn body_of(&mut self, mut schema: Value) {
         let required = schema.get("required").is_some();
+        if !required {
+            schema = json!({"anyOf": [schema, {"type": "array", "maxItems": 0, "description": "As an empty object."}]});
+        }
         self.body = Some(json!({"required": required, "content": {"application/json": {"schema": schema}}}));
     }
 

@@ -18,7 +18,7 @@ use crate::api::{
 };
 use crate::engine::Engine;
 use crate::tenancy::life::{self, Beginning, OWNERS_ROLE, Owner};
-use crate::values::{Name, Subdomain, Text, Timestamp};
+use crate::values::{Name, Subdomain, Timestamp};
 
 pub const ROUTES: &[Route] = &[
     get("/workspaces", &run(list), Needs::SignedIn, "List your workspaces; an operator may list all"),
@@ -69,20 +69,29 @@ pub struct Confirmation {
     subdomain: Name<63>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WhichScope {
+    Own,
+    All,
+}
+
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Which {
     /// `all` lists every workspace of the instance, for operators.
-    scope: Option<Text<20>>,
+    #[schemars(with = "WhichScope")]
+    scope: Option<WhichScope>,
 }
 
 fn list(ctx: &mut Ctx<'_>, list: List<Workspace>, Query(which): Query<Which>) -> Result<Page<Workspace>> {
     let token = ctx.call.token()?;
-    let member = match which.scope.as_deref() {
-        None | Some("own") => token.account_id,
-        Some("all") if token.operator => EVERYBODY,
-        Some("all") => return Err(Error::forbidden("forbidden", "Only an operator may list all workspaces.")),
-        Some(_) => return Err(Error::invalid("The selected scope is invalid.")),
+    let member = match which.scope {
+        None | Some(WhichScope::Own) => token.account_id,
+        Some(WhichScope::All) if token.operator => EVERYBODY,
+        Some(WhichScope::All) => {
+            return Err(Error::forbidden("forbidden", "Only an operator may list all workspaces."));
+        }
     };
     let mut page = list.only("account_id", member).page(ctx)?;
     page.data.iter_mut().for_each(|workspace| workspace.set_url(&ctx.call.address, &ctx.call.engine));

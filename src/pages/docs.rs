@@ -120,7 +120,9 @@ fn fields<'a>(document: &'a Value, schema: &'a Value) -> Vec<Field<'a>> {
         .collect()
 }
 
+/// The shape behind a reference, or the first of several.
 fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    let schema = schema.get("anyOf").and_then(|choices| choices.get(0)).unwrap_or(schema);
     match schema["$ref"].as_str().and_then(|path| path.strip_prefix('#')) {
         Some(path) => document.pointer(path).unwrap_or(schema),
         None => schema,

@@ -77,39 +77,50 @@ pub fn read(db: &Connection, mut job: Box<dyn Job>, limit: Duration) {
     job.answer(outcome);
 }
 
-/// Writes, in one transaction, each undone by itself where it asks so; answered after the commit.
-pub fn write(db: &Connection, jobs: Vec<Box<dyn Job>>, limit: Duration) {
+/// A job that has worked, and what it is to be told.
+pub struct Worked {
+    job: Box<dyn Job>,
+    outcome: Result<(), Fault>,
+}
+
+impl Worked {
+    pub fn answer(self) {
+        self.job.answer(self.outcome);
+    }
+}
+
+/// Writes, in one transaction, each undone by itself where it asks so. They may be answered: what is kept is on disk.
+pub fn write(db: &Connection, jobs: Vec<Box<dyn Job>>, limit: Duration) -> Vec<Worked> {
     let mut batch: Vec<Entry> = Vec::with_capacity(jobs.len());
     for mut job in jobs {
         if job.begin() {
             batch.push(Entry { job, panicked: None });
         }
     }
-    if !batch.is_empty() {
-        write_all(db, batch, limit);
-    }
+    if batch.is_empty() { Vec::new() } else { write_all(db, batch, limit) }
 }
 
-fn write_all(db: &Connection, mut batch: Vec<Entry>, limit: Duration) {
+fn write_all(db: &Connection, mut batch: Vec<Entry>, limit: Duration) -> Vec<Worked> {
     let result = commit_together(db, &mut batch, limit);
     if !db.is_autocommit() {
         let _ = execute(db, "ROLLBACK");
     }
     match result {
-        Ok(()) => batch.into_iter().for_each(|entry| entry.job.answer(entry.panicked.map_or(Ok(()), Err))),
+        Ok(()) => told(batch, None),
         // The innocent are tried again, each by itself, so that only the one to blame fails.
         Err(Broken::TakenAlong) if batch.len() > 1 => {
-            batch.into_iter().for_each(|entry| write_all(db, vec![Entry { panicked: None, ..entry }], limit));
+            let alone = batch.into_iter().map(|entry| vec![Entry { panicked: None, ..entry }]);
+            alone.flat_map(|entry| write_all(db, entry, limit)).collect()
         }
-        Err(Broken::Refused(error)) => answer_all(batch, &Fault::Uncommitted(error.to_string())),
-        Err(Broken::TakenAlong) => answer_all(batch, &Fault::Uncommitted("a statement ended the transaction".into())),
+        Err(Broken::Refused(error)) => told(batch, Some(Fault::Uncommitted(error.to_string()))),
+        Err(Broken::TakenAlong) => told(batch, Some(Fault::Uncommitted("a statement ended the transaction".into()))),
     }
 }
 
-fn answer_all(batch: Vec<Entry>, fault: &Fault) {
-    for entry in batch {
-        entry.job.answer(Err(entry.panicked.unwrap_or_else(|| fault.clone())));
-    }
+/// Each with the fault of the whole batch, where there is one, or with its own.
+fn told(batch: Vec<Entry>, fault: Option<Fault>) -> Vec<Worked> {
+    let outcome = |own: Option<Fault>| own.or_else(|| fault.clone()).map_or(Ok(()), Err);
+    batch.into_iter().map(|Entry { job, panicked }| Worked { job, outcome: outcome(panicked) }).collect()
 }
 
 fn commit_together(db: &Connection, batch: &mut [Entry], limit: Duration) -> Result<(), Broken> {

@@ -10,7 +10,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 use scheduled_thread_pool::ScheduledThreadPool;
 
-use super::batch::{self, Fault, Job, Verdict};
+use super::batch::{self, Fault, Job, Verdict, Worked};
 use super::connection::{self, Readers};
 use super::lane::{Joined, Lane};
 use super::migrate::{self, Kind};
@@ -19,8 +19,11 @@ use super::threads::Threads;
 /// Writes that go into one transaction at the most: past that a batch no longer gets cheaper, only longer.
 const LARGEST_BATCH: usize = 256;
 
+/// Answers that are worth a thread of their own.
+const MANY_ANSWERS: usize = 4;
+
 /// Pages in the write-ahead log after which it is brought into the file, between two batches.
-const CHECKPOINT_PAGES: i64 = 4_000;
+const CHECKPOINT_PAGES: i64 = 2_000;
 
 /// What one file may take of the machine.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +50,16 @@ impl Storage {
             openers: Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("opener").build()),
             limits,
         }))
+    }
+
+    /// Answers a batch. To wake many who wait takes as long as to write a few rows: then another thread does it, and
+    /// the next batch need not wait for that.
+    fn answer(&self, worked: Vec<Worked>) {
+        if worked.len() < MANY_ANSWERS {
+            worked.into_iter().for_each(Worked::answer);
+        } else {
+            self.threads.run(move || worked.into_iter().for_each(Worked::answer));
+        }
     }
 
     /// Lets a file go on a database thread: whoever is the last to hold it closes it, which may flush its log.
@@ -204,7 +217,8 @@ impl File {
             match self.opened() {
                 Ok(writer) => {
                     let db = writer.as_ref().expect("just opened");
-                    batch::write(db, jobs, self.storage.limits.statement);
+                    let worked = batch::write(db, jobs, self.storage.limits.statement);
+                    self.storage.answer(worked);
                     checkpoint_when_long(db);
                 }
                 Err(error) => {

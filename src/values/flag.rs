@@ -35,6 +35,6 @@ impl JsonSchema for Flag {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"enum": ["0", "1", "true", "false"]})
+        json_schema!({"enum": ["0", "1", "true", "false", ""]})
     }
 }

@@ -1,7 +1,7 @@
 //! Customers: the companies and people that the workspace serves.
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::contacts::Contact;
@@ -32,7 +32,7 @@ pub struct Customer {
     pub id: i64,
     /// Unique in the workspace; made as `CL000123` where a new customer has none.
     #[serde(deserialize_with = "account")]
-    #[schemars(with = "Text<64>")]
+    #[schemars(schema_with = "account_schema")]
     pub customer_account: Text<64>,
     pub name: Name<255>,
     #[serde(rename = "type")]
@@ -191,6 +191,14 @@ fn delete_one(db: &Connection, id: i64, cascade: bool) -> Result<()> {
 /// An account may be left out, or null: one is made, or the old one stays.
 fn account<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Text<64>, D::Error> {
     Option::deserialize(input).map(Option::unwrap_or_default)
+}
+
+fn account_schema(generator: &mut SchemaGenerator) -> Schema {
+    if generator.contract().is_deserialize() {
+        generator.subschema_for::<Option<Text<64>>>()
+    } else {
+        generator.subschema_for::<Text<64>>()
+    }
 }
 
 impl Customer {
