@@ -45,6 +45,8 @@ pub enum Error {
         hint: Vec<String>,
     },
     Overloaded,
+    /// The workspace's file cannot be opened. The text is for the log alone.
+    Damaged(String),
     ShuttingDown,
     /// Not the client's doing. The text is for the log alone.
     Internal(String),
@@ -93,6 +95,7 @@ impl Error {
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::Refused { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Damaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "workspace_damaged"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
@@ -114,6 +117,7 @@ impl Error {
             Self::TooLarge(limit) => format!("The body may not be larger than {limit} bytes.").into(),
             Self::UnsupportedMediaType => "The body must be JSON: send it as application/json.".into(),
             Self::Overloaded => "Too much is going on here just now; nothing was changed. Try again shortly.".into(),
+            Self::Damaged(_) => "This workspace cannot be opened; the log says why.".into(),
             Self::ShuttingDown => "The server is shutting down; nothing was changed. Try again shortly.".into(),
             Self::Internal(_) => "Something went wrong on our side. The log has it under this request's id.".into(),
         }
@@ -141,7 +145,7 @@ impl Error {
             Self::MethodNotAllowed(allowed) => {
                 headers.extend(HeaderValue::try_from(allowed).map(|allowed| (header::ALLOW, allowed)));
             }
-            Self::Overloaded | Self::ShuttingDown => {
+            Self::Overloaded | Self::Damaged(_) | Self::ShuttingDown => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
@@ -180,7 +184,8 @@ impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Full | Fault::Uncommitted(_) => Self::Overloaded,
-            Fault::Panicked(_) | Fault::Unopened(_) => Self::Internal(fault.to_string()),
+            Fault::Unopened(_) => Self::Damaged(fault.to_string()),
+            Fault::Panicked(_) => Self::Internal(fault.to_string()),
         }
     }
 }
@@ -196,7 +201,7 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Invalid(hint) => f.write_str(&hint.join(" ")),
-            Self::Internal(detail) => f.write_str(detail),
+            Self::Internal(detail) | Self::Damaged(detail) => f.write_str(detail),
             _ => f.write_str(&self.message()),
         }
     }

@@ -80,7 +80,7 @@ pub fn write_uses(engine: &Engine) -> Result<()> {
 /// Moves the files of workspaces that were deleted by another process, or by one that did not live to do it.
 fn finish_deletions(engine: &Arc<Engine>) -> Result<()> {
     for id in trashed_before(engine, i64::MAX)? {
-        if engine.registry.path(id).exists() {
+        if engine.registry.path(id).exists() || engine.registry.is_open(id) {
             workspaces::move_to_trash(engine, id)?;
         }
     }

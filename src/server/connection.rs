@@ -53,7 +53,6 @@ async fn converse(
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(LONGEST_HEAD)
-        .pipeline_flush(true)
         .half_close(false);
     http.http2()
         .timer(TokioTimer::new())

@@ -78,7 +78,7 @@ impl Line {
     }
 
     pub fn error(&mut self, error: &Error) {
-        if let Error::Internal(detail) = error {
+        if let Error::Internal(detail) | Error::Damaged(detail) = error {
             self.fault = Some(detail.clone());
         }
     }

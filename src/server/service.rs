@@ -102,6 +102,7 @@ impl Service {
             None => return Ok(preflight(head)),
         };
         line.addressed(layer, route, workspace.as_ref(), token.as_deref());
+        let id = workspace.as_ref().map(|workspace| workspace.id());
         let body = if route.handler.takes_body() { self.read_body(head, body).await? } else { Bytes::new() };
         let call = Call {
             engine: Arc::clone(&self.engine),
@@ -118,7 +119,14 @@ impl Service {
         };
         let Answered { result, waited, worked } = turn::run(call).await;
         line.timed(waited, worked);
-        result
+        match (result, id) {
+            // Deleted between its look-up and its turn, most likely: then it is not damaged, but gone.
+            (Err(Error::Damaged(detail)), Some(id)) => {
+                in_service(self.engine.directory.current(&self.engine.keys)?.identified(id)?)?;
+                Err(Error::Damaged(detail))
+            }
+            (result, _) => result,
+        }
     }
 
     /// Host, route, token and workspace. Nothing where a browser only asks whether it may.

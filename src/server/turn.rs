@@ -112,9 +112,9 @@ impl Errand {
         if !self.begin() {
             return;
         }
-        let call = Arc::clone(&self.call);
         let inputs = self.inputs();
-        let result = catch_unwind(AssertUnwindSafe(|| call.route.handler.answer(&call, inputs, None)));
+        let call = &self.call;
+        let result = catch_unwind(AssertUnwindSafe(|| call.route.handler.answer(call, inputs, None)));
         self.worked = self.begun.elapsed();
         self.result = Some(result.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into())));
         Box::new(self).answer(Ok(()));
@@ -143,12 +143,14 @@ impl Job for Errand {
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
-        let result = match (outcome, self.result) {
+        let Self { call, told, joined, begun, worked, result, .. } = *self;
+        // With the call goes its lease: whoever has the answer may count on the workspace being idle.
+        drop(call);
+        let result = match (outcome, result) {
             (Err(fault), _) => Err(fault.into()),
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(Error::Internal("a job was answered before it had worked".into())),
         };
-        let waited = self.begun.duration_since(self.joined);
-        let _ = self.told.send(Answered { result, waited, worked: self.worked });
+        let _ = told.send(Answered { result, waited: begun.duration_since(joined), worked });
     }
 }

@@ -98,6 +98,10 @@ impl Registry {
         self.lock().workspaces.values().map(|entry| Arc::clone(entry.workspace.file())).collect()
     }
 
+    pub fn is_open(&self, id: Uuid) -> bool {
+        self.lock().workspaces.contains_key(&id)
+    }
+
     pub fn count(&self) -> usize {
         self.lock().workspaces.len()
     }

@@ -1,0 +1,296 @@
+//! The bench: a server of one's own on a data directory of one's own, and requests and commands of one line.
+//!
+//! `let bench = Bench::new(); let acme = bench.team("acme"); bench.post(&acme.inside, "/customers", json!({…})).created()`
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection as Sqlite;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{Answer, Connection, PATIENCE, Request};
+use crate::process::{LOG, Server, Typed, program, run};
+
+pub const PASSWORD: &str = "a long enough one";
+
+pub struct Bench {
+    // Dropped in this order: the server is gone before its folder is.
+    server: Server,
+    flags: Vec<String>,
+    folder: TempDir,
+}
+
+/// Somebody who asks: a host, and perhaps a token.
+#[derive(Debug, Clone)]
+pub struct Who {
+    pub host: String,
+    pub token: Option<String>,
+}
+
+/// An account and the workspace that it owns.
+pub struct Team {
+    /// The account on the central host.
+    pub owner: Who,
+    /// The account in the workspace.
+    pub inside: Who,
+    pub workspace: String,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With flags for `serve`.
+    pub fn with(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let server = serve(folder.path(), &flags);
+        Self { server, flags, folder }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Tells the server to stop; it may take its time.
+    pub fn terminate(&self) {
+        self.server.signal("TERM");
+    }
+
+    /// Waits until the server has ended; one that does not is killed, and says so by its status.
+    pub fn ended(&mut self) -> ExitStatus {
+        self.server.ended()
+    }
+
+    pub fn stop(&mut self) -> ExitStatus {
+        self.server.stop()
+    }
+
+    /// Kills the server, which gets no chance to do anything about it.
+    pub fn kill(&self) {
+        self.server.signal("KILL");
+    }
+
+    /// Serves the same data directory again, with the same flags, on another port, once the last server has ended.
+    pub fn start(&mut self) {
+        self.ended();
+        self.server = serve(self.folder.path(), &self.flags);
+    }
+
+    pub fn restart(&mut self) {
+        assert!(self.stop().success(), "{}", self.log());
+        self.start();
+    }
+
+    /// Runs a command on the same data directory.
+    pub fn cli(&self, arguments: &[&str]) -> Typed {
+        self.cli_with(arguments, "")
+    }
+
+    /// As [`Bench::cli`], with something to read on stdin.
+    pub fn cli_with(&self, arguments: &[&str], input: &str) -> Typed {
+        run(program(self.folder.path()).args(arguments), input)
+    }
+
+    /// What all servers on this bench wrote to stderr.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join(LOG)).unwrap()
+    }
+
+    /// Files that the server has open, of those whose name ends so.
+    pub fn open_files(&self, ending: &str) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.server.id())).unwrap();
+        let paths = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+        paths.filter(|path| path.to_string_lossy().ends_with(ending)).count()
+    }
+
+    pub fn get(&self, who: &Who, path: &str) -> Answer {
+        self.send(who, "GET", path, None)
+    }
+
+    pub fn post(&self, who: &Who, path: &str, body: Value) -> Answer {
+        self.send(who, "POST", path, Some(body))
+    }
+
+    pub fn put(&self, who: &Who, path: &str, body: Value) -> Answer {
+        self.send(who, "PUT", path, Some(body))
+    }
+
+    pub fn delete(&self, who: &Who, path: &str) -> Answer {
+        self.send(who, "DELETE", path, None)
+    }
+
+    /// One request on a connection of its own.
+    pub fn send(&self, who: &Who, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let host = format!("{}:{}", who.host, self.address().port());
+        let body = body.map(|body| body.to_string());
+        let path = format!("/api{path}");
+        self.ask(&Request {
+            method,
+            path: &path,
+            host: &host,
+            token: who.token.as_deref(),
+            body: body.as_deref(),
+            ..Request::default()
+        })
+    }
+
+    /// A request as it stands, on a connection of its own.
+    pub fn ask(&self, request: &Request<'_>) -> Answer {
+        self.connect().ask(request).unwrap_or_else(|error| panic!("{error}: {request:?}"))
+    }
+
+    /// A request for a new customer of which the server has the head, and waits for the body: it has said so by
+    /// `100 Continue`.
+    pub fn begin(&self, who: &Who, body: &str) -> Connection {
+        let length = body.len().to_string();
+        let request = Request {
+            method: "POST",
+            path: "/api/customers",
+            host: &who.host,
+            token: who.token.as_deref(),
+            headers: &[("Content-Type", "application/json"), ("Content-Length", &length), ("Expect", "100-continue")],
+            body: None,
+        };
+        let mut connection = self.connect();
+        connection.send(request.text()).unwrap();
+        assert_eq!(connection.receive_head().unwrap().unwrap().status, 100);
+        connection
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.address()).unwrap()
+    }
+
+    /// `{name}@example.com`, registered, on the central host. The first is an operator.
+    pub fn register(&self, name: &str) -> Who {
+        let body = json!({"name": name, "email": email(name), "password": PASSWORD});
+        let answer = self.post(&central(), "/register", body).created();
+        central().with(&answer["token"])
+    }
+
+    /// `{name}@example.com` with another token.
+    pub fn log_in(&self, name: &str) -> Who {
+        let answer = self.post(&central(), "/login", json!({"email": email(name), "password": PASSWORD})).ok();
+        central().with(&answer["token"])
+    }
+
+    /// Makes a workspace; answers its id.
+    pub fn workspace(&self, owner: &Who, subdomain: &str) -> String {
+        let body = json!({"name": subdomain, "subdomain": subdomain});
+        text(&self.post(owner, "/workspaces", body).created()["id"])
+    }
+
+    /// The same account in a workspace, on that workspace's host.
+    pub fn enter(&self, who: &Who, workspace: &str) -> Who {
+        let answer = self.post(who, "/switch-to", json!({"workspace_id": workspace})).ok();
+        at(&text(&answer["workspace"]["subdomain"])).with(&answer["token"])
+    }
+
+    /// An account of this name, and the workspace of this name that it made.
+    pub fn team(&self, name: &str) -> Team {
+        let owner = self.register(name);
+        let workspace = self.workspace(&owner, name);
+        Team { inside: self.enter(&owner, &workspace), owner, workspace }
+    }
+
+    /// Makes a customer; answers its id.
+    pub fn customer(&self, who: &Who, name: &str) -> i64 {
+        self.post(who, "/customers", json!({"name": name})).created()["id"].as_i64().unwrap()
+    }
+
+    /// The names of all customers, by id.
+    pub fn customers(&self, who: &Who) -> Vec<String> {
+        let mut names = Vec::new();
+        for page in 1.. {
+            let list = self.get(who, &format!("/customers?per_page=500&page={page}")).ok();
+            names.extend(list["data"].as_array().unwrap().iter().map(|customer| text(&customer["name"])));
+            if list["next_page_url"].is_null() {
+                break;
+            }
+        }
+        names
+    }
+
+    /// What an operator is told.
+    pub fn instance(&self, operator: &Who) -> Value {
+        self.get(operator, "/instance").ok()
+    }
+
+    /// Where a workspace's file lies.
+    pub fn file(&self, workspace: &str) -> PathBuf {
+        let folder = &workspace[workspace.len() - 2..];
+        self.data().join("workspaces").join(folder).join(format!("{workspace}.sqlite"))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log());
+        }
+    }
+}
+
+impl Who {
+    /// The same with a token as an answer has it.
+    pub fn with(self, token: &Value) -> Self {
+        Self { token: Some(text(token)), ..self }
+    }
+
+    /// The same on another host.
+    pub fn on(&self, host: &str) -> Self {
+        Self { host: host.to_owned(), ..self.clone() }
+    }
+}
+
+/// Nobody, on the central host.
+pub fn central() -> Who {
+    Who { host: "localhost".into(), token: None }
+}
+
+/// Nobody, on the host of a workspace.
+pub fn at(subdomain: &str) -> Who {
+    Who { host: format!("{subdomain}.localhost"), token: None }
+}
+
+pub fn email(name: &str) -> String {
+    format!("{name}@example.com")
+}
+
+#[track_caller]
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
+}
+
+/// Opens a file of the data directory as another program would.
+#[expect(clippy::disallowed_methods, reason = "another program does not go through storage/")]
+pub fn sqlite(path: &Path) -> Sqlite {
+    Sqlite::open(path).unwrap()
+}
+
+/// For what nothing announces: asks until it is so, or fails.
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let last = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < last, "still not so: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn serve(folder: &Path, flags: &[String]) -> Server {
+    let mut command = program(folder);
+    command.args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
+    Server::start(command, folder)
+}

@@ -1,0 +1,112 @@
+//! What is configured: flags over the environment over the file over the defaults, and nothing wrong let through.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::bench::{Bench, PASSWORD, central, email};
+use crate::process::{Typed, program, run};
+
+#[test]
+fn a_wrong_value_is_refused_by_its_name_the_value_and_what_is_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    for (flag, value, allowed) in [
+        ("max-waiting", "0", "a number from 1 to 1000000"),
+        ("listen", "8080", "an address and a port"),
+        ("registration", "maybe", "open, invite or closed"),
+        ("body-timeout", "-1", "seconds from 0.1 to 3600"),
+        ("cors-origins", "example.com", "origins like https://app.example.com"),
+        ("central-domain", "a..b", "a domain name"),
+    ] {
+        let said = serve(folder.path(), &[&format!("--{flag}={value}")]).failed();
+        for part in [&flag.replace('-', "_"), value, allowed, &format!("--{flag}")] {
+            assert!(said.contains(part), "{part} is not in {said}");
+        }
+    }
+    assert!(!folder.path().join("data").exists(), "nothing is made before all is found good");
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_where_it_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = run(program(folder.path()).arg("serve").env("CX_MAX_WAITING", "many"), "").failed();
+    assert!(said.contains("CX_MAX_WAITING") && said.contains("many"), "{said}");
+
+    let file = folder.path().join("cx-engine.toml");
+    fs::write(&file, "token_ttl = 1\n").unwrap();
+    let said = serve(folder.path(), &[]).failed();
+    assert!(said.contains("token_ttl") && said.contains("cx-engine.toml"), "{said}");
+    fs::write(&file, "token_tll = 3600\n").unwrap();
+    let said = serve(folder.path(), &[]).failed();
+    assert!(said.contains("token_tll") && said.contains("token_ttl"), "{said}");
+    fs::write(&file, "token_ttl = \n").unwrap();
+    assert!(serve(folder.path(), &[]).failed().contains("TOML"));
+    let said = serve(folder.path(), &["--config", "nowhere.toml"]).failed();
+    assert!(said.contains("nowhere.toml"), "{said}");
+}
+
+#[test]
+fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = "max_waiting = 11\nread_turns = 1\nbody_timeout = 12.5\ncors_origins = [\"https://a.example.com\"]\n";
+    fs::write(folder.path().join("cx-engine.toml"), file).unwrap();
+    let mut command = program(folder.path());
+    command.args(["serve", "--print-config", "--max-waiting", "33"]);
+    command.envs([("CX_MAX_WAITING", "22"), ("CX_READ_TURNS", "2")]);
+    let printed = run(&mut command, "").ok();
+
+    for (setting, origin) in [
+        ("max_waiting = \"33\"", "the flag --max-waiting"),
+        ("read_turns = \"2\"", "the environment variable CX_READ_TURNS"),
+        ("body_timeout = \"12.5\"", "cx-engine.toml"),
+        ("cors_origins = \"https://a.example.com\"", "cx-engine.toml"),
+        ("database_threads = \"4\"", "the default"),
+    ] {
+        let lines: Vec<&str> = printed.lines().collect();
+        let at = lines.iter().position(|line| *line == setting).unwrap_or_else(|| panic!("no {setting} in {printed}"));
+        assert!(lines[at - 1].contains(origin), "{setting}: {}", lines[at - 1]);
+    }
+    assert!(!folder.path().join("data").exists(), "it serves nothing");
+}
+
+#[test]
+fn what_is_printed_is_a_file_that_says_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        |text: &str| -> Vec<String> { text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect() };
+    let printed = serve(folder.path(), &["--print-config", "--timezone", "Asia/Tokyo"]).ok();
+    fs::write(folder.path().join("other.toml"), &printed).unwrap();
+    let again = serve(folder.path(), &["--print-config", "--config", "other.toml"]).ok();
+    assert_eq!(settings(&again), settings(&printed));
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let bench = Bench::new();
+    let acme = bench.team("acme").inside;
+    let said = bench.cli(&["serve", "--listen", "127.0.0.1:0"]).failed();
+    assert!(said.contains("another server is running"), "{said}");
+    bench.customer(&acme, "Renault");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let bench = Bench::new();
+    let taken = bench.address().to_string();
+    let said = bench.cli(&["serve", "--data-dir", "other", "--listen", &taken]).failed();
+    assert!(said.contains(&taken), "{said}");
+}
+
+#[test]
+fn registration_is_closed_where_it_is_configured_so() {
+    for (how, code) in [("closed", "registration_closed"), ("invite", "registration_closed")] {
+        let bench = Bench::with(&["--registration", how]);
+        let body = json!({"name": "Ada", "email": email("ada"), "password": PASSWORD});
+        bench.post(&central(), "/register", body).refused(403, code);
+    }
+}
+
+fn serve(folder: &Path, flags: &[&str]) -> Typed {
+    run(program(folder).arg("serve").args(flags), "")
+}

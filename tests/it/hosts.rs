@@ -1,0 +1,101 @@
+//! From the host of a request to the half of the API that answers it.
+
+use serde_json::json;
+
+use crate::bench::{Bench, text};
+use crate::client::{Answer, Request};
+
+fn whoami(bench: &Bench, host: &str) -> Answer {
+    bench.ask(&Request { method: "GET", path: "/api/whoami", host, ..Request::default() })
+}
+
+#[test]
+fn case_port_and_a_final_dot_do_not_matter() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    let layer = |host: &str| {
+        let answer = bench.ask(&Request { method: "GET", path: "/api", host, ..Request::default() });
+        text(&answer.ok()["layer"])
+    };
+    for host in ["localhost", "LocalHost", "localhost:80", "localhost.", "LOCALHOST.:65535"] {
+        assert_eq!(layer(host), "central", "{host}");
+    }
+    for host in ["acme.localhost", "ACME.localhost", "acme.localhost:80", "acme.localhost.", "Acme.LocalHost.:1"] {
+        assert_eq!(layer(host), "workspace", "{host}");
+        bench.get(&acme.inside.on(host.split(':').next().unwrap()), "/customers").ok();
+    }
+}
+
+#[test]
+fn api_before_the_path_may_be_left_out() {
+    let bench = Bench::new();
+    let acme = bench.team("acme").inside;
+    bench.customer(&acme, "Renault");
+    for path in ["/api/customers/1", "/customers/1"] {
+        let request =
+            Request { method: "GET", path, host: &acme.host, token: acme.token.as_deref(), ..Request::default() };
+        assert_eq!(bench.ask(&request).ok()["name"], "Renault", "{path}");
+    }
+    for path in ["/apis/customers", "/api/api/customers", "/API/customers", "/customers/1/2/3", "//customers"] {
+        let request =
+            Request { method: "GET", path, host: &acme.host, token: acme.token.as_deref(), ..Request::default() };
+        bench.ask(&request).refused(404, "route_not_found");
+    }
+}
+
+#[test]
+fn a_host_that_is_not_ours_is_unknown_and_a_workspace_that_is_not_there_is_not_found() {
+    let bench = Bench::new();
+    for host in ["example.com", "127.0.0.1", "[::1]:8080", "a.b.localhost", "xlocalhost", ".localhost", "localhost.com"]
+    {
+        whoami(&bench, host).refused(404, "unknown_host");
+    }
+    for host in ["acme.localhost", "www.localhost", "xn--caf-dma.localhost", "a_b.localhost", "%20.localhost"] {
+        whoami(&bench, host).refused(404, "workspace_not_found");
+    }
+}
+
+#[test]
+fn a_request_has_one_host() {
+    let bench = Bench::new();
+    whoami(&bench, "").refused(400, "bad_request");
+    let two = [("Host", "localhost"), ("Host", "localhost")];
+    let request = Request { method: "GET", path: "/api", headers: &two, ..Request::default() };
+    bench.ask(&request).refused(400, "bad_request");
+
+    let mut old = bench.connect();
+    old.send("GET /api HTTP/1.0\r\n\r\n").unwrap();
+    old.receive().unwrap().unwrap().refused(400, "bad_request");
+    let mut whole = bench.connect();
+    whole.send("GET http://localhost/api HTTP/1.1\r\nHost: example.com\r\n\r\n").unwrap();
+    assert_eq!(whole.receive().unwrap().unwrap().ok()["layer"], "central", "RFC 9112, 3.2.2: the target has the word");
+}
+
+#[test]
+fn another_central_domain_is_configured_and_the_old_one_is_unknown() {
+    let bench = Bench::with(&["--central-domain", "CX.example.com"]);
+    whoami(&bench, "localhost").refused(404, "unknown_host");
+    whoami(&bench, "example.com").refused(404, "unknown_host");
+    let body =
+        json!({"name": "Ada", "email": "ada@example.com", "password": "a long enough one", "workspace_name": "Acme"});
+    let body = body.to_string();
+    let host = "cx.example.com:8443";
+    let request = Request { method: "POST", path: "/register", host, body: Some(&body), ..Request::default() };
+    let answer = bench.ask(&request).created();
+    assert_eq!(answer["workspace"]["url"], "http://acme.cx.example.com:8443");
+    whoami(&bench, "acme.cx.example.com").refused(401, "token_missing");
+}
+
+#[test]
+fn what_a_proxy_forwards_counts_from_those_that_are_trusted_alone() {
+    let forwarded = [("X-Forwarded-Host", "acme.localhost"), ("X-Forwarded-Proto", "https")];
+    let front = Request { method: "GET", path: "/api", host: "localhost", headers: &forwarded, ..Request::default() };
+    for (trusted, layer) in [("10.0.0.1", "central"), ("10.0.0.1, 127.0.0.1", "workspace")] {
+        let bench = Bench::with(&["--trusted-proxies", trusted]);
+        let acme = bench.team("acme").inside;
+        assert_eq!(bench.ask(&front).ok()["layer"], layer, "{trusted}");
+        let customers = Request { path: "/api/customers", host: &acme.host, token: acme.token.as_deref(), ..front };
+        let scheme = if layer == "workspace" { "https" } else { "http" };
+        assert_eq!(bench.ask(&customers).ok()["path"], format!("{scheme}://acme.localhost/api/customers"));
+    }
+}

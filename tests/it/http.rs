@@ -1,0 +1,197 @@
+//! HTTP itself: connections that are kept, requests in a row, HTTP/2, HEAD, sizes, and what every answer carries.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, central};
+use crate::client::{Connection, Request};
+use crate::process::run;
+
+/// A body, at most.
+const MIB: usize = 1024 * 1024;
+
+const WHOAMI: Request<'_> =
+    Request { method: "GET", path: "/api/whoami", host: "localhost", token: None, headers: &[], body: None };
+
+#[test]
+fn a_connection_serves_one_request_after_another() {
+    let bench = Bench::new();
+    let ada = bench.register("ada");
+    let mut connection = bench.connect();
+    for _ in 0..3 {
+        connection.ask(&WHOAMI).unwrap().refused(401, "token_missing");
+        connection.ask(&Request { token: ada.token.as_deref(), ..WHOAMI }).unwrap().ok();
+        connection
+            .ask(&Request { method: "PUT", body: Some("{}"), ..WHOAMI })
+            .unwrap()
+            .refused(405, "method_not_allowed");
+    }
+    let last = connection.ask(&Request { headers: &[("Connection", "close")], ..WHOAMI }).unwrap();
+    last.refused(401, "token_missing");
+    assert!(connection.receive().unwrap().is_none());
+}
+
+#[test]
+fn requests_in_one_write_are_answered_in_order() {
+    let bench = Bench::new();
+    let acme = bench.team("acme").inside;
+    let mut all = String::new();
+    for n in 0..20 {
+        let body = json!({"name": format!("customer {n}")}).to_string();
+        let request = Request {
+            method: "POST",
+            path: "/api/customers",
+            host: &acme.host,
+            token: acme.token.as_deref(),
+            body: Some(&body),
+            ..WHOAMI
+        };
+        all += &request.text();
+        all += &Request { path: "/api/nowhere", ..WHOAMI }.text();
+    }
+    let mut connection = bench.connect();
+    connection.send(all).unwrap();
+    for n in 0..20 {
+        let created = connection.receive().unwrap().unwrap().created();
+        assert_eq!(created["name"], format!("customer {n}"));
+        connection.receive().unwrap().unwrap().refused(404, "route_not_found");
+    }
+}
+
+#[test]
+fn http_2_is_spoken_to_whoever_begins_with_it() {
+    let bench = Bench::new();
+    let acme = bench.team("acme").inside;
+    let url = format!("http://acme.localhost:{}/api/customers", bench.address().port());
+    let token = format!("Authorization: Bearer {}", acme.token.unwrap());
+    let (json, body) = ("Content-Type: application/json", r#"{"name":"Renault"}"#);
+    let curl = |arguments: &[&str]| {
+        let common = ["-s", "--noproxy", "*", "--http2-prior-knowledge", "-w", "\n%{http_version} %{http_code}\n"];
+        run(Command::new("curl").args(common).args(["-H", &token]).args(arguments), "").ok()
+    };
+
+    let made = curl(&[&url, "-H", json, "-d", body]);
+    assert!(made.ends_with("\n2 201\n") && made.contains("Renault"), "{made}");
+    let listed = curl(&[&url]);
+    assert!(listed.ends_with("\n2 200\n") && listed.contains("Renault"), "{listed}");
+    let two_hosts = curl(&[&url, "-H", "Host: zeta.localhost"]);
+    assert!(two_hosts.ends_with("\n2 404\n") && two_hosts.contains("workspace_not_found"), "{two_hosts}");
+}
+
+#[test]
+fn head_is_answered_like_get_without_the_body() {
+    let bench = Bench::new();
+    let ada = bench.register("ada");
+    let mut connection = bench.connect();
+    for (token, path) in [(ada.token.as_deref(), "/api/whoami"), (None, "/api/whoami"), (None, "/api/nowhere")] {
+        let got = connection.ask(&Request { token, path, ..WHOAMI }).unwrap();
+        let head = connection.ask(&Request { method: "HEAD", token, path, ..WHOAMI }).unwrap();
+        assert_eq!(head.status, got.status);
+        for name in ["content-type", "content-length"] {
+            assert_eq!(head.header(name), got.header(name), "{name} of {path}");
+        }
+        assert_eq!(got.header("content-length"), Some(got.text.len().to_string().as_str()));
+    }
+}
+
+#[test]
+fn every_answer_carries_an_id_of_its_own() {
+    let bench = Bench::new();
+    let asked = [
+        Request { path: "/api", ..WHOAMI },
+        WHOAMI,
+        Request { path: "/api/nowhere", ..WHOAMI },
+        Request { host: "example.com", ..WHOAMI },
+        Request { host: "", ..WHOAMI },
+        Request { method: "DELETE", ..WHOAMI },
+        Request { path: "/healthz", ..WHOAMI },
+        Request { path: "/", ..WHOAMI },
+        Request { method: "POST", path: "/login", body: Some("{"), ..WHOAMI },
+    ];
+    let mut ids: Vec<String> = asked
+        .iter()
+        .map(|request| {
+            let answer = bench.ask(request);
+            answer.header("x-request-id").unwrap_or_else(|| panic!("{request:?}: {answer:?}")).to_owned()
+        })
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), asked.len());
+}
+
+#[test]
+fn a_body_may_be_a_mebibyte_and_no_byte_more() {
+    let bench = Bench::new();
+    let acme = bench.team("acme").inside;
+    let empty = json!({"name": "Renault", "unknown": ""}).to_string();
+    let body = json!({"name": "Renault", "unknown": "x".repeat(MIB - empty.len())});
+    assert_eq!(body.to_string().len(), MIB);
+    bench.post(&acme, "/customers", body).created();
+
+    let announced = [("Content-Type", "application/json"), ("Content-Length", "1048577")];
+    let request = Request {
+        method: "POST",
+        path: "/api/customers",
+        host: &acme.host,
+        token: acme.token.as_deref(),
+        headers: &announced,
+        body: None,
+    };
+    bench.ask(&request).refused(413, "payload_too_large");
+
+    let chunked = [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")];
+    let mut connection = bench.connect();
+    connection.send(Request { headers: &chunked, ..request }.text()).unwrap();
+    // So long that all but the last byte is read before the last byte is.
+    send_chunk(&mut connection, &"x".repeat(MIB));
+    send_chunk(&mut connection, "x");
+    connection.receive().unwrap().unwrap().refused(413, "payload_too_large");
+    assert_eq!(bench.customers(&acme), ["Renault"]);
+}
+
+fn send_chunk(connection: &mut Connection, chunk: &str) {
+    connection.send(format!("{:x}\r\n{chunk}\r\n", chunk.len())).unwrap();
+}
+
+#[test]
+fn a_body_in_chunks_is_read_like_any_other() {
+    let bench = Bench::new();
+    let acme = bench.team("acme").inside;
+    let request = Request {
+        method: "POST",
+        path: "/api/customers",
+        host: &acme.host,
+        token: acme.token.as_deref(),
+        headers: &[("Content-Type", "application/json; charset=utf-8"), ("Transfer-Encoding", "chunked")],
+        body: None,
+    };
+    let mut connection = bench.connect();
+    connection.send(request.text()).unwrap();
+    for chunk in [r#"{"na"#, r#"me":"Ren"#, r#"ault"}"#] {
+        send_chunk(&mut connection, chunk);
+    }
+    connection.send("0\r\n\r\n").unwrap();
+    assert_eq!(connection.receive().unwrap().unwrap().created()["name"], "Renault");
+}
+
+#[test]
+fn the_server_says_what_it_is_and_whether_it_is_well() {
+    let bench = Bench::new();
+    let acme = bench.team("acme").inside;
+    for (host, layer) in [("localhost", "central"), (acme.host.as_str(), "workspace")] {
+        let front = bench.ask(&Request { path: "/api", host, ..WHOAMI }).ok();
+        assert_eq!((&front["name"], &front["layer"]), (&json!("cx-engine"), &json!(layer)));
+        assert_eq!(front["version"], env!("CARGO_PKG_VERSION"));
+    }
+    for host in ["localhost", "acme.localhost", "nobody.localhost", "10.0.0.1:8080"] {
+        for path in ["/healthz", "/readyz"] {
+            assert_eq!(bench.ask(&Request { path, host, ..WHOAMI }).status, 200, "{path} at {host}");
+        }
+    }
+    let root = bench.ask(&Request { path: "/", ..WHOAMI });
+    assert!((300..400).contains(&root.status) && root.header("location").is_some(), "{root:?}");
+    let described: Value = bench.get(&central(), "/openapi.json").ok();
+    assert!(described["paths"]["/register"].is_object());
+}

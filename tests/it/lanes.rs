@@ -1,0 +1,139 @@
+//! A workspace whose file is held up by another program: requests wait in its lane as many and as long as they may;
+//! the rest is refused at once, and whatever is refused has changed nothing.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::{self, Scope};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::bench::{Bench, Team, sqlite};
+use crate::client::Answer;
+
+/// Longer than a `turn_timeout` of 0.3 by far, and far below the five seconds for which a begun write waits.
+const A_WHILE: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_full_lane_refuses_at_once_and_what_it_refused_is_not_written() {
+    let bench = &Bench::with(&["--max-waiting", "2"]);
+    let (acme, zeta) = (&bench.team("acme"), &bench.team("zeta"));
+    let lock = Lock::on(bench, acme);
+    let answers: Vec<(String, Answer)> = thread::scope(|scope| {
+        let (told, heard) = channel();
+        for n in 0..8 {
+            let told = told.clone();
+            scope.spawn(move || told.send(create(bench, acme, format!("customer {n}"))).unwrap());
+        }
+        drop(told);
+        // Two wait at the most, and as many may have been taken by the thread that works.
+        let mut answers: Vec<(String, Answer)> = heard.iter().take(4).collect();
+        assert!(answers.iter().all(|(_, answer)| answer.status == 503), "the lock is still held: {answers:?}");
+        bench.get(&acme.inside, "/customers").ok();
+        bench.customer(&zeta.inside, "a neighbour's");
+        lock.release();
+        answers.extend(heard);
+        answers
+    });
+
+    let mut written = Vec::new();
+    for (name, answer) in answers {
+        if answer.status == 201 {
+            written.push(name);
+        } else {
+            answer.refused(503, "overloaded");
+            assert!(answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok()));
+        }
+    }
+    assert!((2..=4).contains(&written.len()), "{written:?}");
+    let mut there = bench.customers(&acme.inside);
+    written.sort();
+    there.sort();
+    assert_eq!(there, written);
+}
+
+#[test]
+fn a_write_that_waited_too_long_is_refused_and_never_done_after_all() {
+    let bench = &Bench::with(&["--turn-timeout", "0.3"]);
+    let acme = &bench.team("acme");
+    let lock = Lock::on(bench, acme);
+    thread::scope(|scope| {
+        let begun = send(scope, bench, acme, "begun");
+        assert!(matches!(begun.recv_timeout(A_WHILE), Err(RecvTimeoutError::Timeout)), "its turn has come: it waits");
+        for name in ["waiting", "waiting too"] {
+            let (_, answer) = send(scope, bench, acme, name).recv().unwrap();
+            answer.refused(503, "overloaded");
+            assert!(answer.header("retry-after").is_some());
+        }
+        lock.release();
+        begun.recv().unwrap().1.created();
+    });
+    // The lane is first come, first served: when this one is done, so is all that came before it.
+    bench.customer(&acme.inside, "the next");
+    assert_eq!(bench.customers(&acme.inside), ["begun", "the next"]);
+}
+
+#[test]
+fn a_write_that_found_the_file_locked_for_too_long_is_refused_and_not_written() {
+    let bench = &Bench::new();
+    let acme = &bench.team("acme");
+    let lock = Lock::on(bench, acme);
+    let (_, answer) = create(bench, acme, "too long".into());
+    answer.refused(503, "overloaded");
+    lock.release();
+    bench.customer(&acme.inside, "the next");
+    assert_eq!(bench.customers(&acme.inside), ["the next"]);
+}
+
+#[test]
+fn writes_that_wait_together_are_each_answered_for_themselves() {
+    let bench = &Bench::new();
+    let acme = &bench.team("acme");
+    let lock = Lock::on(bench, acme);
+    let answers: Vec<(String, Answer)> = thread::scope(|scope| {
+        // The first is in its turn; the others become one batch after it.
+        let first = send(scope, bench, acme, "customer 0");
+        assert!(first.recv_timeout(A_WHILE / 4).is_err());
+        let waiting: Vec<_> = (0..20).map(|n| send(scope, bench, acme, ["", "good"][n % 2])).collect();
+        lock.release();
+        [first].iter().chain(&waiting).map(|answer| answer.recv().unwrap()).collect()
+    });
+    for (name, answer) in answers {
+        match name.as_str() {
+            "" => answer.invalid(&["The name field is required."]),
+            _ => assert_eq!(answer.created()["name"], name),
+        }
+    }
+    assert_eq!(bench.customers(&acme.inside).len(), 11);
+}
+
+/// The right to write to a workspace's file, taken from outside.
+struct Lock(rusqlite::Connection);
+
+impl Lock {
+    fn on(bench: &Bench, team: &Team) -> Self {
+        let file = sqlite(&bench.file(&team.workspace));
+        file.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Self(file)
+    }
+
+    fn release(self) {
+        self.0.execute_batch("ROLLBACK").unwrap();
+    }
+}
+
+fn create(bench: &Bench, team: &Team, name: String) -> (String, Answer) {
+    let answer = bench.post(&team.inside, "/customers", json!({"name": name}));
+    (name, answer)
+}
+
+/// A write on a thread of its own, and what will be its answer.
+fn send<'s>(
+    scope: &'s Scope<'s, '_>,
+    bench: &'s Bench,
+    team: &'s Team,
+    name: &'static str,
+) -> Receiver<(String, Answer)> {
+    let (told, heard) = channel();
+    scope.spawn(move || told.send(create(bench, team, name.into())).unwrap());
+    heard
+}

@@ -1,0 +1,95 @@
+//! The log: a line of JSON a request, with what one wants to know of it, and nothing that nobody should.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, PASSWORD, Who, at, central, email};
+
+#[test]
+fn each_request_gives_one_line_that_says_what_it_was_and_what_it_took() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    let account = bench.get(&acme.owner, "/whoami").ok()["user"]["id"].clone();
+    let answers = [
+        ("/customers", bench.post(&acme.inside, "/customers", json!({"name": "Renault"})), true, true),
+        ("/customers/{id}", bench.get(&acme.inside, "/customers/1"), true, true),
+        ("/customers/{id}", bench.get(&acme.inside, "/customers/99"), true, true),
+        ("/whoami", bench.get(&acme.owner, "/whoami"), false, true),
+        ("/login", bench.post(&central(), "/login", json!({})), false, false),
+    ];
+    let lines = request_lines(&bench);
+    for (route, answer, in_workspace, signed_in) in answers {
+        let line = &lines[answer.header("x-request-id").unwrap()];
+        assert_eq!(line["route"], route);
+        assert_eq!((&line["status"], &line["bytes"]), (&json!(answer.status), &json!(answer.text.len())), "{line}");
+        assert_eq!(line.get("workspace"), in_workspace.then(|| json!(acme.workspace)).as_ref(), "{line}");
+        assert_eq!(line.get("account"), signed_in.then_some(&account), "{line}");
+        assert!(line["waited_us"].is_u64() && line["worked_us"].is_u64(), "{line}");
+        assert_eq!(line["level"], "INFO");
+    }
+    let written = lines.values().find(|line| line["route"] == "/customers").unwrap();
+    assert!(written["worked_us"].as_u64() > Some(0), "{written}");
+}
+
+#[test]
+fn requests_that_lead_nowhere_are_logged_too() {
+    let bench = Bench::new();
+    let nowhere = [
+        bench.get(&at("nobody"), "/customers"),
+        bench.get(&central(), "/nothing"),
+        bench.get(&Who { host: "example.com".into(), token: None }, "/whoami"),
+    ];
+    let lines = request_lines(&bench);
+    assert_eq!(lines.len(), nowhere.len());
+    for answer in nowhere {
+        assert_eq!(lines[answer.header("x-request-id").unwrap()]["status"], 404);
+    }
+}
+
+#[test]
+fn no_secret_and_no_personal_datum_is_ever_logged() {
+    let bench = Bench::with(&["--log", "trace"]);
+    let secrets = do_everything_with_secrets(&bench);
+    let log = bench.log();
+    assert!(log.lines().count() > 10, "{log}");
+    for secret in secrets {
+        assert!(!log.contains(&secret), "{secret} is in the log");
+    }
+}
+
+/// Requests good and bad, with secrets wherever a request has room for one; answers the secrets.
+fn do_everything_with_secrets(bench: &Bench) -> Vec<String> {
+    let acme = bench.team("acme");
+    bench.post(&central(), "/login", json!({"email": email("acme"), "password": "a-wrong-password"}));
+    bench.post(&central(), "/register", json!({"name": "x", "email": email("acme"), "password": PASSWORD}));
+    bench.post(&central(), "/register", json!({"name": "x", "email": "no-address", "password": "shrt-pw"}));
+    bench.send(&central(), "POST", "/login", Some(json!([PASSWORD, "in-a-list"])));
+    bench.get(&central().with(&json!("v4.local.garbage-token")), "/whoami");
+    bench.post(&acme.inside, "/customers", json!({"name": "Mrs Private", "email_address": "private@example.org"}));
+    bench.post(&acme.inside, "/customers", json!({"name": "Mrs Private", "vip": "private-wrong-value"}));
+    bench.get(&acme.inside, "/customers?filter[email_address]=private@example.org&token=in-the-query");
+    bench.get(&acme.inside, "/nowhere/private-in-the-path");
+    bench.post(&acme.inside, "/contacts", json!({"last_name": "Private", "customer_id": 999}));
+    let mut body = bench.begin(&acme.inside, r#"{"name":"half-a-body"}   "#);
+    body.send(r#"{"name":"half-a-body"}"#).unwrap();
+    drop(body);
+    bench.cli(&["token", "revoke", "--account", &email("acme")]).ok();
+    bench.get(&acme.inside, "/customers").refused(401, "token_revoked");
+
+    let tokens = [acme.owner.token, acme.inside.token].into_iter().flatten();
+    let bodies = ["half-a-body", "private", "Private", "in-the-query", "in-a-list", "no-address", "shrt-pw"];
+    let known = [PASSWORD, "a-wrong-password", "garbage-token", "@example"];
+    tokens.chain(bodies.into_iter().chain(known).map(str::to_owned)).collect()
+}
+
+/// The lines about requests, by their id. Every line of the log is JSON, this one or another.
+fn request_lines(bench: &Bench) -> BTreeMap<String, Value> {
+    let log = bench.log();
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")));
+    let requests: Vec<Value> = lines.filter(|line: &Value| line["message"] == "request").collect();
+    let by_id: BTreeMap<String, Value> =
+        requests.iter().map(|line| (line["request_id"].as_str().unwrap().to_owned(), line.clone())).collect();
+    assert_eq!(by_id.len(), requests.len(), "one line a request");
+    by_id
+}

@@ -1,0 +1,31 @@
+//! The program as its users meet it: each test starts the real binary on a data directory of its own, speaks HTTP to it,
+//! types commands beside it, stops it, kills it. `bench.rs` makes that a few lines; `process.rs` and `client.rs` are its
+//! hands.
+
+mod bench;
+mod client;
+mod process;
+
+mod browsers;
+mod bursts;
+mod cli_accounts;
+mod cli_settings;
+mod cli_workspaces;
+mod crash;
+mod errors;
+mod first_day;
+mod hosts;
+mod house;
+mod http;
+mod isolation;
+mod lanes;
+mod logs;
+mod malformed;
+mod readme;
+mod revoking;
+mod shutdown;
+mod slow_clients;
+mod token_scopes;
+mod trash;
+mod workspace_names;
+mod writers;

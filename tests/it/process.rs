@@ -1,0 +1,140 @@
+//! The program as a process: started and waited for until it listens, told to stop, killed; or run to its end as a
+//! command.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+
+use crate::client::PATIENCE;
+
+/// As cheap as is allowed: a test logs in more often than anybody does.
+const CHEAP_PASSWORDS: [(&str, &str); 2] = [("CX_PASSWORD_MEMORY_KIB", "64"), ("CX_PASSWORD_PASSES", "1")];
+
+/// Where the program's stderr goes, in the folder it is run in.
+pub const LOG: &str = "log";
+
+/// A process that serves; killed when it is dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    /// What it printed before it listened.
+    pub greeting: String,
+    process: Process,
+    /// Kept open, so that whatever else it prints goes somewhere.
+    _stdout: BufReader<ChildStdout>,
+}
+
+/// A process that does not outlive this.
+struct Process(Child);
+
+/// What came of a command.
+#[derive(Debug)]
+pub struct Typed {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Server {
+    /// Starts a command that serves, and waits until it listens.
+    pub fn start(mut command: Command, folder: &Path) -> Self {
+        let log = fs::File::options().create(true).append(true).open(folder.join(LOG)).unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        let mut process = Process(command.spawn().unwrap());
+        let mut stdout = BufReader::new(process.0.stdout.take().unwrap());
+        let mut greeting = String::new();
+        loop {
+            let mut line = String::new();
+            if stdout.read_line(&mut line).unwrap() == 0 {
+                panic!("it does not serve: {}", fs::read_to_string(folder.join(LOG)).unwrap());
+            }
+            if let Some(address) = line.trim_end().strip_prefix("listening on http://") {
+                return Self { address: address.parse().unwrap(), greeting, process, _stdout: stdout };
+            }
+            greeting += &line;
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// Sends `TERM`, `KILL`, …; does not wait for what comes of it.
+    pub fn signal(&self, name: &str) {
+        signal(self.id(), name);
+    }
+
+    /// Waits until the process has ended; one that does not is killed, and says so by its status.
+    pub fn ended(&mut self) -> ExitStatus {
+        within_patience(self.id(), || self.process.0.wait().unwrap())
+    }
+
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.ended()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended already is no failure.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Typed {
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.out
+    }
+
+    /// Failed with exit code 1; answers what was said.
+    #[track_caller]
+    pub fn failed(self) -> String {
+        assert_eq!(self.code, Some(1), "{self:?}");
+        self.err
+    }
+}
+
+/// The program in a folder, without what this process's environment would configure.
+pub fn program(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cx-engine"));
+    command.current_dir(folder).env_clear().envs(CHEAP_PASSWORDS);
+    command
+}
+
+/// Runs a command to its end; one that has none, such as a server that should have been refused, is killed.
+pub fn run(command: &mut Command, input: &str) -> Typed {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command that does not ask closes the pipe, which is no failure.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = within_patience(child.id(), || child.wait_with_output().unwrap());
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Typed { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Waits for a process, which is killed where that takes too long.
+fn within_patience<T>(process: u32, wait: impl FnOnce() -> T) -> T {
+    let (ended, waits) = channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            signal(process, "KILL");
+        }
+    });
+    let came = wait();
+    drop(ended);
+    watchdog.join().unwrap();
+    came
+}
+
+/// By the shell's `kill`: the standard library sends no signal but `KILL`.
+fn signal(process: u32, name: &str) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status().unwrap();
+    assert!(sent.success(), "SIG{name} to {process}");
+}

@@ -1,0 +1,81 @@
+//! The first run, by the README's own commands and the lines that they print.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::bench::text;
+use crate::process::{Server, program, run};
+
+/// Lines of the README within which a newcomer must have been told how to begin.
+const PATIENCE_OF_A_NEWCOMER: usize = 20;
+
+#[test]
+fn the_demo_runs_as_the_readme_says_and_its_own_lines_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let commands = first_commands();
+    assert!(commands.contains(&"cargo test".to_owned()), "{commands:?}");
+
+    let mut first = start_demo(&commands, folder.path());
+    assert!(first.greeting.contains("made: 200 customers, 1,000 contacts"), "{}", first.greeting);
+    let (email, password) = (printed(&first, "Email"), printed(&first, "Password"));
+    assert!(email.contains('@') && password.len() >= 8, "{}", first.greeting);
+    let url = printed(&first, "URL");
+    assert!(url.starts_with("http://acme.localhost:") && url.ends_with("/api"), "{url}");
+    let made = try_its_lines(&first);
+    assert!(first.stop().success());
+
+    let second = start_demo(&commands, folder.path());
+    assert!(second.greeting.contains("as you left it"), "{}", second.greeting);
+    assert_eq!((printed(&second, "Email"), printed(&second, "Password")), (email, password));
+    assert_eq!(rows(&try_its_lines(&second)), rows(&made));
+}
+
+/// The commands of the README's first block for a shell.
+fn first_commands() -> Vec<String> {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let mut lines = readme.lines();
+    let before = lines.by_ref().take_while(|line| *line != "```sh").count();
+    let commands: Vec<&str> = lines.take_while(|line| *line != "```").collect();
+    let last = before + 1 + commands.len();
+    assert!(!commands.is_empty() && last <= PATIENCE_OF_A_NEWCOMER, "the block ends at line {last}");
+    let without_comments = commands.iter().map(|line| line.split('#').next().unwrap_or_default().trim());
+    without_comments.filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Runs the first command with the program that is built already, on a port that is free.
+fn start_demo(commands: &[String], folder: &Path) -> Server {
+    let arguments = commands[0].strip_prefix("cargo run --release -- ").unwrap_or_else(|| panic!("{commands:?}"));
+    let mut command = program(folder);
+    command.args(arguments.split_whitespace()).args(["--listen", "127.0.0.1:0"]);
+    Server::start(command, folder)
+}
+
+/// What stands after a word in the greeting.
+fn printed(demo: &Server, what: &str) -> String {
+    let line = demo.greeting.lines().find_map(|line| line.trim().strip_prefix(what));
+    let value = line.and_then(|rest| rest.split_whitespace().next());
+    value.unwrap_or_else(|| panic!("no {what} in {}", demo.greeting)).to_owned()
+}
+
+/// Runs the lines that were printed to be tried, as they stand; answers what the API said to them.
+fn try_its_lines(demo: &Server) -> Vec<Value> {
+    let lines: Vec<&str> = demo.greeting.lines().filter(|line| line.contains("curl ")).map(str::trim).collect();
+    assert_eq!(lines.len(), 3, "{}", demo.greeting);
+    assert!(lines[0].starts_with("TOKEN="), "{}", lines[0]);
+    let said = run(&mut Command::new("sh"), &lines.join("\n")).ok();
+    let answers: Vec<Value> = serde_json::Deserializer::from_str(&said).into_iter().map(Result::unwrap).collect();
+    assert_eq!(answers.len(), 2, "{said}");
+    for answer in &answers {
+        assert_eq!(answer["data"].as_array().map(Vec::len), Some(3), "{said}");
+    }
+    let cities = answers[0]["data"].as_array().unwrap().iter().map(|customer| text(&customer["main_address_city"]));
+    assert!(cities.into_iter().all(|city| city == "Lyon"), "{said}");
+    answers
+}
+
+fn rows(answers: &[Value]) -> Vec<&Value> {
+    answers.iter().map(|answer| &answer["data"]).collect()
+}

@@ -1,0 +1,47 @@
+//! Clients that write on one connection for as long as there is a server: for what must hold when it goes away.
+
+use std::io::{self, ErrorKind};
+use std::sync::mpsc::Sender;
+
+use serde_json::json;
+
+use crate::bench::{Bench, Who};
+use crate::client::{Answer, Connection, Request};
+
+/// What a client saw of the end.
+#[derive(Debug)]
+pub enum End {
+    /// The connection was closed; whether the last request was done, nobody knows.
+    Closed,
+    /// The request for the customer of this name was refused.
+    Refused(String, Answer),
+    /// The connection was closed in the middle of an answer.
+    HalfAnswered(io::Error),
+}
+
+/// Makes customers named by `label` until the server is gone, and tells of each that was answered.
+pub fn write_until_gone(bench: &Bench, who: &Who, label: &str, told: &Sender<String>) -> End {
+    let mut connection = bench.connect();
+    for n in 0.. {
+        let name = format!("{label}, customer {n}");
+        match create(&mut connection, who, &name) {
+            Ok(answer) if answer.status == 201 => told.send(name).unwrap(),
+            Ok(answer) => return End::Refused(name, answer),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return End::HalfAnswered(error),
+            Err(_) => break,
+        }
+    }
+    End::Closed
+}
+
+fn create(connection: &mut Connection, who: &Who, name: &str) -> io::Result<Answer> {
+    let body = json!({"name": name}).to_string();
+    connection.ask(&Request {
+        method: "POST",
+        path: "/api/customers",
+        host: &who.host,
+        token: who.token.as_deref(),
+        body: Some(&body),
+        ..Request::default()
+    })
+}
