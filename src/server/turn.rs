@@ -154,3 +154,60 @@ impl Job for Errand {
         let _ = told.send(Answered { result, waited: begun.duration_since(joined), worked });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::api::{Ctx, Done, Needs, Ok200, Resource, Result, Route, Router, Steps, get, here, post, run, steps};
+    use crate::testing::Bench;
+
+    fn panics_in_its_turn(ctx: &mut Ctx<'_>) -> Result<Done> {
+        ctx.db.execute("INSERT INTO settings (name, value) VALUES ('half', 'done')", [])?;
+        panic!("on purpose");
+    }
+
+    fn panics_beside(_: &Steps<'_>) -> Result<Done> {
+        panic!("on purpose");
+    }
+
+    fn never_ends(ctx: &mut Ctx<'_>) -> Result<Ok200<i64>> {
+        let endless = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c";
+        Ok(Ok200(ctx.db.query_row(endless, [], |row| row.get(0))?))
+    }
+
+    fn halves(ctx: &mut Ctx<'_>) -> Result<Ok200<i64>> {
+        let sql = "SELECT count(*) FROM settings WHERE name = 'half'";
+        Ok(Ok200(ctx.db.query_row(sql, [], |row| row.get(0))?))
+    }
+
+    const ROUTES: &[Route] = &[
+        post("/turn", &run(panics_in_its_turn), Needs::SignedIn, "panics"),
+        post("/steps", &steps(panics_beside), Needs::SignedIn, "panics"),
+        post("/here", &here(panics_beside), Needs::SignedIn, "panics"),
+        get("/endless", &run(never_ends), Needs::SignedIn, "never ends"),
+        get("/halves", &run(halves), Needs::SignedIn, "counts"),
+    ];
+
+    fn bench() -> Bench {
+        Bench::with_router(Router::new(&[], &[Resource { name: "Tests", routes: ROUTES }]).unwrap())
+    }
+
+    #[test]
+    fn a_panic_is_a_500_that_leaves_nothing_and_the_next_request_works() {
+        let bench = bench();
+        for path in ["/turn", "/steps", "/here", "/turn"] {
+            let answer = bench.admin().post(path, json!({}));
+            answer.refused(500, "internal_error");
+            assert!(!answer.text.contains("on purpose"), "{}", answer.text);
+        }
+        assert_eq!(bench.admin().get("/halves").ok(), 0);
+    }
+
+    #[test]
+    fn a_statement_past_its_time_is_a_503_and_the_next_request_works() {
+        let bench = bench();
+        bench.admin().get("/endless").refused(503, "overloaded");
+        assert_eq!(bench.admin().get("/halves").ok(), 0);
+    }
+}

@@ -22,8 +22,9 @@ const LARGEST_BATCH: usize = 256;
 /// Answers that are worth a thread of their own.
 const MANY_ANSWERS: usize = 4;
 
-/// Pages in the write-ahead log after which it is brought into the file, between two batches.
-const CHECKPOINT_PAGES: i64 = 2_000;
+/// Pages in the write-ahead log (32 MiB) after which it is brought into the file, between two batches. The more of them,
+/// the more often a page that many rows share is written once instead of each time.
+const CHECKPOINT_PAGES: i64 = 8_000;
 
 /// What one file may take of the machine.
 #[derive(Debug, Clone, Copy)]
