@@ -1,6 +1,7 @@
 //! A file in service: its lanes, its connections, its migrations, its checkpoints.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -22,9 +23,13 @@ const LARGEST_BATCH: usize = 256;
 /// Answers that are worth a thread of their own.
 const MANY_ANSWERS: usize = 4;
 
-/// Pages in the write-ahead log (32 MiB) after which it is brought into the file, between two batches. The more of them,
-/// the more often a page that many rows share is written once instead of each time.
-const CHECKPOINT_PAGES: i64 = 8_000;
+/// Pages in the write-ahead log (16 MiB) after which it is brought into the file.
+const LONG_LOG: i64 = 4_000;
+
+/// How far the log is on its way into the file.
+const LOG_GROWS: u8 = 0;
+const LOG_BEING_COPIED: u8 = 1;
+const LOG_COPIED: u8 = 2;
 
 /// What one file may take of the machine.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +83,7 @@ pub struct File {
     // Closed in this order: the last connection to close is the one that can write, and brings the log into the file.
     readers: Readers,
     writer: Mutex<Option<Connection>>,
+    log: AtomicU8,
     /// Set once the file has been opened and migrated: from then on a read need not wait for the writer.
     ready: OnceLock<()>,
     storage: Arc<Storage>,
@@ -94,6 +100,7 @@ impl File {
             writes: Lane::new(1, limits.longest_lane),
             readers: connection::readers(&path, most, Arc::clone(&storage.openers)),
             writer: Mutex::new(None),
+            log: AtomicU8::new(LOG_GROWS),
             ready: OnceLock::new(),
             waiting_for_end: Mutex::default(),
             storage: Arc::clone(storage),
@@ -220,7 +227,7 @@ impl File {
                     let db = writer.as_ref().expect("just opened");
                     let worked = batch::write(db, jobs, self.storage.limits.statement);
                     self.storage.answer(worked);
-                    checkpoint_when_long(db);
+                    self.tend_log(db);
                 }
                 Err(error) => {
                     let fault = Fault::Unopened(format!("{error:#}"));
@@ -230,6 +237,30 @@ impl File {
             if self.storage.threads.waiting() > 0 {
                 return self.send_writer();
             }
+        }
+    }
+
+    /// Keeps the log from growing without end, which makes every read slower and the next start long.
+    ///
+    /// Another thread copies it into the file while writes go on; they add to it meanwhile. When that is done, what
+    /// was added is copied between two batches, and the next one begins the log anew. The batch before has been
+    /// answered: nobody waits for this but the batch that comes next, and for little.
+    fn tend_log(self: &Arc<Self>, db: &Connection) {
+        match self.log.load(Ordering::Acquire) {
+            LOG_GROWS if pages_in_log(db) > LONG_LOG => {
+                self.log.store(LOG_BEING_COPIED, Ordering::Release);
+                let file = Arc::clone(self);
+                self.storage.threads.run(move || {
+                    // What cannot be copied now is copied next time.
+                    let _ = connection::open_writer(&file.path).and_then(|db| copy_log(&db));
+                    file.log.store(LOG_COPIED, Ordering::Release);
+                });
+            }
+            LOG_COPIED => {
+                let _ = copy_log(db);
+                self.log.store(LOG_GROWS, Ordering::Release);
+            }
+            _ => {}
         }
     }
 
@@ -247,16 +278,16 @@ impl File {
     }
 }
 
-/// A log that grows without end makes every read slower and the next start long. The batch has been answered by now:
-/// nobody waits for this but the batch that comes next.
-fn checkpoint_when_long(db: &Connection) {
+fn pages_in_log(db: &Connection) -> i64 {
     let pages = db
         .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
-        .and_then(|mut statement| statement.query_row([], |row| row.get::<_, i64>(1)));
-    if pages.is_ok_and(|pages| pages > CHECKPOINT_PAGES) {
-        // A reader in the middle of the log only makes this one shorter; the next batch tries again.
-        let _ = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-    }
+        .and_then(|mut statement| statement.query_row([], |row| row.get(1)));
+    pages.unwrap_or(0)
+}
+
+/// As much of the log as no reader still needs.
+fn copy_log(db: &Connection) -> rusqlite::Result<()> {
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 /// A closure as a job, for callers that wait on a thread of their own.
