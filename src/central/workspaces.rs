@@ -138,7 +138,10 @@ fn remove(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(confirmed): Json<Con
         }
         trash(db, id, now)
     })?;
-    move_to_trash(steps.engine, id)?;
+    // It is deleted by now, whatever becomes of its file: what cannot be moved yet, the jobs move later.
+    if let Err(error) = move_to_trash(steps.engine, id) {
+        tracing::warn!(workspace = %id, %error, "a deleted workspace's file is not in the trash yet");
+    }
     Ok(Done)
 }
 

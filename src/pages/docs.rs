@@ -12,6 +12,14 @@ struct Docs<'a> {
     version: &'a str,
     layer: &'static str,
     groups: Vec<Group<'a>>,
+    shapes: Vec<Shape<'a>>,
+}
+
+/// A shape that answers refer to by its name.
+struct Shape<'a> {
+    name: &'a str,
+    about: Prose<'a>,
+    fields: Vec<Field<'a>>,
 }
 
 /// The operations of one resource.
@@ -35,6 +43,8 @@ struct Operation<'a> {
 struct Field<'a> {
     name: &'a str,
     shape: String,
+    /// The named shape that its own is made of.
+    named: Option<&'a str>,
     required: bool,
     about: Prose<'a>,
 }
@@ -65,8 +75,18 @@ pub fn page(document: &Value, layer: Layer) -> Result<String> {
         version: text(&document["info"]["version"]),
         layer: layer.name(),
         groups,
+        shapes: shapes(document),
     };
     docs.render().map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn shapes(document: &Value) -> Vec<Shape<'_>> {
+    let schemas = document["components"]["schemas"].as_object().into_iter().flatten();
+    let mut shapes: Vec<Shape<'_>> = schemas
+        .map(|(name, schema)| Shape { name, about: prose(&schema["description"]), fields: fields(document, schema) })
+        .collect();
+    shapes.sort_by_key(|shape| shape.name);
+    shapes
 }
 
 fn describe<'a>(document: &'a Value, path: &'a str, method: &str, operation: &'a Value) -> Operation<'a> {
@@ -87,6 +107,7 @@ fn describe<'a>(document: &'a Value, path: &'a str, method: &str, operation: &'a
             .map(|parameter| Field {
                 name: text(&parameter["name"]),
                 shape: shape(&parameter["schema"]),
+                named: named(&parameter["schema"]),
                 required: parameter["required"] == true,
                 about: prose(&parameter["description"]),
             })
@@ -114,6 +135,7 @@ fn fields<'a>(document: &'a Value, schema: &'a Value) -> Vec<Field<'a>> {
         .map(|(name, schema)| Field {
             name,
             shape: shape(schema),
+            named: named(schema),
             required: required.contains(&name.as_str()),
             about: prose(&schema["description"]),
         })
@@ -129,6 +151,18 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
     }
 }
 
+/// The named shape that a schema is, lists, or may be.
+fn named(schema: &Value) -> Option<&str> {
+    let choices = schema["anyOf"].as_array().into_iter().flatten();
+    let mut inside = [schema, &schema["items"]].into_iter().chain(choices);
+    inside.find_map(|schema| schema["$ref"].as_str()).and_then(|path| path.rsplit('/').next())
+}
+
+/// Text of no length: what is left blank.
+fn is_blank(schema: &&Value) -> bool {
+    schema["maxLength"] == 0
+}
+
 /// A schema in a few words: `string, at most 255`, `list of Customer`, `integer or null`.
 fn shape(schema: &Value) -> String {
     if let Some(name) = schema["$ref"].as_str() {
@@ -138,11 +172,12 @@ fn shape(schema: &Value) -> String {
         return values
             .iter()
             .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .filter(|value| !value.is_empty())
             .collect::<Vec<_>>()
             .join(" | ");
     }
     if let Some(choices) = schema["anyOf"].as_array() {
-        return choices.iter().map(shape).collect::<Vec<_>>().join(" or ");
+        return choices.iter().filter(|choice| !is_blank(choice)).map(shape).collect::<Vec<_>>().join(" or ");
     }
     let mut words = match &schema["type"] {
         Value::Array(types) => types.iter().map(text).collect::<Vec<_>>().join(" or "),
