@@ -14,7 +14,6 @@ use uuid::Uuid;
 use crate::api::{Error, Layer, Route};
 use crate::auth::TokenInUse;
 use crate::config::{Config, LogFormat};
-use crate::tenancy::Lease;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -66,11 +65,17 @@ impl Line {
         }
     }
 
-    pub fn addressed(&mut self, layer: Layer, route: &Route, workspace: Option<&Lease>, token: Option<&TokenInUse>) {
+    pub fn routed(&mut self, layer: Layer, route: &Route) {
         self.layer = layer.name();
         self.route = route.path;
-        self.workspace = workspace.map(|workspace| workspace.id());
-        self.account = token.map(|token| token.account_id);
+    }
+
+    pub fn in_workspace(&mut self, id: Uuid) {
+        self.workspace = Some(id);
+    }
+
+    pub fn asked_by(&mut self, token: &TokenInUse) {
+        self.account = Some(token.account_id);
     }
 
     pub fn timed(&mut self, waited: Duration, worked: Duration) {

@@ -97,11 +97,10 @@ impl Service {
         }
         let address = self.address(head, peer)?;
         let now = Timestamp::now();
-        let Addressed { layer, route, path_values, token, workspace } = match self.find(head, &address, now)? {
+        let Addressed { layer, route, path_values, token, workspace } = match self.find(head, &address, now, line)? {
             Some(addressed) => addressed,
             None => return Ok(preflight(head)),
         };
-        line.addressed(layer, route, workspace.as_ref(), token.as_deref());
         let id = workspace.as_ref().map(|workspace| workspace.id());
         let body = if route.handler.takes_body() { self.read_body(head, body).await? } else { Bytes::new() };
         let call = Call {
@@ -130,13 +129,16 @@ impl Service {
     }
 
     /// Host, route, token and workspace. Nothing where a browser only asks whether it may.
-    fn find(&self, head: &Parts, address: &Address, now: Timestamp) -> Result<Option<Addressed>> {
+    fn find(&self, head: &Parts, address: &Address, now: Timestamp, line: &mut Line) -> Result<Option<Addressed>> {
         let tenant = host(&address.authority, &self.engine.config.central_domain).ok_or_else(|| self.unknown_host())?;
         let mut directory = self.engine.directory.current(&self.engine.keys)?;
         let named = match &tenant {
             Host::Central => None,
             Host::Workspace(label) => Some(in_service(directory.named(label)?)?),
         };
+        if let Some(id) = named {
+            line.in_workspace(id);
+        }
         let layer = if named.is_some() { Layer::Workspace } else { Layer::Central };
 
         let (path, is_api) = api_path(head.uri.path());
@@ -152,6 +154,7 @@ impl Service {
             return Ok(None);
         }
         let route = matched.route(&head.method)?;
+        line.routed(layer, route);
         let path_values = matched.values.iter().map(|value| api::decode(value)).collect();
         let from_central = layer == Layer::Workspace && named.is_none();
         if from_central && route.needs == Needs::Anyone {
@@ -165,12 +168,16 @@ impl Service {
         let workspace = match (named, &token) {
             (Some(id), _) => Some(id),
             (None, Some(token)) if from_central => match token.scope {
-                Scope::Workspace(id) => Some(in_service(directory.identified(id)?)?),
+                Scope::Workspace(id) => {
+                    line.in_workspace(id);
+                    Some(in_service(directory.identified(id)?)?)
+                }
                 Scope::Central => return Err(Error::Token(TokenFault::WrongScope)),
             },
             (None, _) => None,
         };
         if let Some(token) = &token {
+            line.asked_by(token);
             route.admits(layer, token.scope, workspace).map_err(Error::Token)?;
         }
         let workspace = workspace.map(|id| self.engine.registry.lease(id));

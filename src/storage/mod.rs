@@ -1,7 +1,7 @@
 //! One SQLite file: how it is opened, read, written in batches, migrated and closed. The only room that opens a
 //! connection or begins a transaction.
 //!
-//! A [`File`] is handed [`Job`]s and runs them on the database threads: reads side by side, up to a bound for each file;
+//! A `File` is handed `Job`s and runs them on the database threads: reads side by side, up to a bound for each file;
 //! writes one after the other, all that wait at a time in one transaction with one flush to disk. It knows nothing of
 //! requests: whoever brings a job decides how its answer is awaited.
 

@@ -16,6 +16,7 @@ fn each_request_gives_one_line_that_says_what_it_was_and_what_it_took() {
         ("/customers/{id}", bench.get(&acme.inside, "/customers/1"), true, true),
         ("/customers/{id}", bench.get(&acme.inside, "/customers/99"), true, true),
         ("/whoami", bench.get(&acme.owner, "/whoami"), false, true),
+        ("/customers", bench.get(&at("acme"), "/customers"), true, false),
         ("/login", bench.post(&central(), "/login", json!({})), false, false),
     ];
     let lines = request_lines(&bench);
