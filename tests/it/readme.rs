@@ -33,6 +33,19 @@ fn the_demo_runs_as_the_readme_says_and_its_own_lines_work() {
     assert_eq!(rows(&try_its_lines(&second)), rows(&made));
 }
 
+/// A first run that was killed halfway left an account and an empty workspace.
+#[test]
+fn a_demo_that_was_half_made_is_finished_by_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let account = ["account", "create", "--name", "Ada Demo", "--email", "demo@example.com"];
+    run(program(folder.path()).args(account), "demo-needs-no-secret\n").ok();
+    let workspace = ["workspace", "create", "--name", "Acme", "--subdomain", "acme", "--owner", "demo@example.com"];
+    run(program(folder.path()).args(workspace), "").ok();
+    let demo = start_demo(&first_commands(), folder.path());
+    assert!(demo.greeting.contains("made: 200 customers"), "{}", demo.greeting);
+    try_its_lines(&demo);
+}
+
 /// The commands of the README's first block for a shell.
 fn first_commands() -> Vec<String> {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();

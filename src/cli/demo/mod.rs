@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::anyhow;
+use rusqlite::Connection;
 
 use super::serve;
 use crate::api::Error;
@@ -47,24 +48,32 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
         }
     };
     let id = account.id;
-    if !engine.central.read(move |db| Ok::<_, Error>(workspaces::of_account(db, id)?))?.is_empty() {
+    let mut workspaces = engine.central.read(move |db| Ok::<_, Error>(workspaces::of_account(db, id)?))?;
+    let workspace = match workspaces.pop() {
+        Some(workspace) => workspace,
+        None => {
+            let new = NewWorkspace {
+                name: Name::parse("Acme Télécom".into()).map_err(|said| anyhow!(said))?,
+                subdomain: SUBDOMAIN.parse().ok(),
+            };
+            workspaces::make(engine, new, id, now)?
+        }
+    };
+    engine.registry.lease(workspace.id).file().write(move |db| fill(db, now)).map_err(Into::into)
+}
+
+/// Writes the data, all of it or none, where there has never been a customer; answers whether it was written.
+fn fill(db: &Connection, now: Timestamp) -> Result<bool, Error> {
+    if db.prepare("SELECT 1 FROM sqlite_sequence WHERE name = 'customers'")?.exists([])? {
         return Ok(false);
     }
-    let new = NewWorkspace {
-        name: Name::parse("Acme Télécom".into()).map_err(|said| anyhow!(said))?,
-        subdomain: SUBDOMAIN.parse().ok(),
-    };
-    let workspace = workspaces::make(engine, new, id, now)?;
-    engine.registry.lease(workspace.id).file().write(move |db| {
-        let (customers, contacts) = data::make(now);
-        for customer in customers {
-            customers::add(db, customer)?;
-        }
-        for contact in contacts {
-            contacts::add(db, contact)?;
-        }
-        Ok::<_, Error>(())
-    })?;
+    let (customers, contacts) = data::make(now);
+    for customer in customers {
+        customers::add(db, customer)?;
+    }
+    for contact in contacts {
+        contacts::add(db, contact)?;
+    }
     Ok(true)
 }
 
