@@ -70,8 +70,7 @@ impl Call {
         if self.layer == Layer::Central || self.route.needs == Needs::Anyone {
             return Ok(Who::Outsider);
         }
-        let member = permissions::member(db, self.token()?.account_id)?
-            .ok_or_else(|| Error::forbidden("not_a_member", "You are not a member of this workspace."))?;
+        let member = permissions::member(db, self.token()?.account_id)?.ok_or_else(Error::not_a_member)?;
         match self.route.needs {
             Needs::Permission(name) if !member.may(name) => Err(Error::MissingPermission(name)),
             _ => Ok(Who::Member(member)),

@@ -69,6 +69,10 @@ impl Error {
         Self::Forbidden { code, message: message.into() }
     }
 
+    pub fn not_a_member() -> Self {
+        Self::forbidden("not_a_member", "You are not a member of this workspace.")
+    }
+
     /// A value that somebody else has: 422 `{field}_taken`.
     pub fn taken(field: &str) -> Self {
         let sentence = format!("The {} has already been taken.", field.replace('_', " "));

@@ -133,25 +133,25 @@ pub fn enter(steps: &Steps<'_>, id: Uuid) -> Result<Workspace> {
     let listed = steps.engine.directory.current(&steps.engine.keys)?.identified(id)?;
     let listed = listed.ok_or_else(workspaces::not_found)?;
     let account_id = steps.token()?.account_id;
-    let (account, workspace) = steps
-        .engine
-        .central
-        .read(move |db| Ok::<_, Error>((accounts::find(db, account_id)?, workspaces::find_for(db, account_id, id)?)))?;
-    let mut workspace = workspace.ok_or_else(not_a_member)?;
+    let account = steps.engine.central.read(move |db| accounts::find(db, account_id))?;
+    let workspace = as_member(steps, account_id, id)?;
     if listed.status == Status::Suspended {
         return Err(workspaces::suspended());
     }
-    workspace.set_url(&steps.call.address, steps.engine);
     let now = steps.now;
     let file = steps.engine.registry.lease(id);
     let is_member = file
         .file()
         .write(move |db| Ok::<_, Error>(members::refresh(db, account_id, &account.name, &account.email, now)?))?;
-    if is_member { Ok(workspace) } else { Err(not_a_member()) }
+    if is_member { Ok(workspace) } else { Err(Error::not_a_member()) }
 }
 
-pub fn not_a_member() -> Error {
-    Error::forbidden("not_a_member", "You are not a member of this workspace.")
+/// The workspace as this account sees it, if it is a member.
+pub fn as_member(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
+    let found = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
+    let mut workspace = found.ok_or_else(Error::not_a_member)?;
+    workspace.set_url(&steps.call.address, steps.engine);
+    Ok(workspace)
 }
 
 impl TokenShown {

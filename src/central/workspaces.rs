@@ -17,6 +17,7 @@ use crate::api::{
     get, post, put, run, steps,
 };
 use crate::engine::Engine;
+use crate::storage::uuid_column;
 use crate::tenancy::life::{self, Beginning, OWNERS_ROLE, Owner};
 use crate::values::{Name, Subdomain, Timestamp};
 
@@ -366,11 +367,8 @@ impl Listed for Workspace {
     };
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let id = row.get_ref(0)?.as_str()?.parse().map_err(|error: uuid::Error| {
-            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
-        })?;
         Ok(Self {
-            id,
+            id: uuid_column(row, 0)?,
             name: row.get(1)?,
             subdomain: row.get(2)?,
             url: String::new(),

@@ -104,6 +104,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))?;
         Ok(engine)
     };
+    let engine = || open(cli.typed(&Settings::default())?);
     match &cli.command {
         Command::Serve { print_config, settings } if *print_config => {
             let typed = cli.typed(settings)?;
@@ -112,13 +113,13 @@ pub fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Serve { settings, .. } => serve::run(cli.typed(settings)?, now)?,
         Command::Demo { settings } => demo::run(cli.typed(settings)?, now)?,
-        Command::Account(command) => account::run(command, &open(cli.typed(&Settings::default())?)?, now)?,
-        Command::Workspace(command) => workspace::run(command, &open(cli.typed(&Settings::default())?)?, now)?,
-        Command::Token(command) => token::run(command, &open(cli.typed(&Settings::default())?)?, now)?,
+        Command::Account(command) => account::run(command, &engine()?, now)?,
+        Command::Workspace(command) => workspace::run(command, &engine()?, now)?,
+        Command::Token(command) => token::run(command, &engine()?, now)?,
         Command::Routes { json } => routes::run(*json)?,
         Command::Openapi { layer } => openapi::run(*layer)?,
         Command::Doctor { fix, json } => {
-            return doctor::run(&open(cli.typed(&Settings::default())?)?, *fix, *json);
+            return doctor::run(&engine()?, *fix, *json);
         }
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "cx-engine", &mut std::io::stdout());

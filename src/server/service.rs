@@ -66,14 +66,13 @@ impl Service {
     {
         let (head, body) = request.into_parts();
         let mut line = Line::new(&head, self.client(&head.headers, peer));
-        let result = match self.answer_parts(&head, body, peer, &mut line).await {
+        let mut response = match self.answer_parts(&head, body, peer, &mut line).await {
             Ok(response) => response,
             Err(error) => {
                 line.error(&error);
                 error.into_response()
             }
         };
-        let mut response = result;
         self.allow_origin(&head.headers, response.headers_mut());
         line.finish(&mut response);
         response.map(Full::new)

@@ -144,9 +144,7 @@ impl File {
         T: Send + 'static,
         E: From<Fault> + Send + 'static,
     {
-        let (told, result) = sync_channel(1);
-        self.submit_read(Box::new(Call { work, result: None, told }));
-        result.recv().unwrap_or_else(|_| Err(Fault::Uncommitted("the file was closed".into()).into()))
+        wait(work, |job| self.submit_read(job))
     }
 
     /// Writes on a database thread and waits until it is on disk. Not to be called from one.
@@ -155,9 +153,7 @@ impl File {
         T: Send + 'static,
         E: From<Fault> + Send + 'static,
     {
-        let (told, result) = sync_channel(1);
-        self.submit_write(Box::new(Call { work, result: None, told }));
-        result.recv().unwrap_or_else(|_| Err(Fault::Uncommitted("the file was closed".into()).into()))
+        wait(work, |job| self.submit_write(job))
     }
 
     /// Opens and migrates now, where a command or the start of the server wants to hear of a bad file at once.
@@ -288,6 +284,20 @@ fn pages_in_log(db: &Connection) -> i64 {
 /// As much of the log as no reader still needs.
 fn copy_log(db: &Connection) -> rusqlite::Result<()> {
     db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+/// Lets a closure be submitted as a job, and waits for what came of it.
+fn wait<T, E>(
+    work: impl FnMut(&Connection) -> Result<T, E> + Send + 'static,
+    submit: impl FnOnce(Box<dyn Job>),
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Fault> + Send + 'static,
+{
+    let (told, result) = sync_channel(1);
+    submit(Box::new(Call { work, result: None, told }));
+    result.recv().unwrap_or_else(|_| Err(Fault::Uncommitted("the file was closed".into()).into()))
 }
 
 /// A closure as a job, for callers that wait on a thread of their own.

@@ -14,10 +14,11 @@ mod record;
 mod threads;
 
 pub use batch::{Fault, Job, Verdict};
-pub use connection::{Readers, open_reader, open_writer, transaction};
+pub use connection::{open_reader, open_writer, transaction};
 pub use file::{File, Limits, Storage};
 pub use migrate::{Kind, NewerVersion, create};
 pub(crate) use record::record;
+pub use record::uuid_column;
 pub use threads::{STACK, Threads};
 
 #[cfg(test)]

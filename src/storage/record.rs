@@ -43,3 +43,11 @@ macro_rules! record {
     };
 }
 pub(crate) use record;
+
+/// A UUID that is kept as text, for people who look into the file.
+pub fn uuid_column(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<uuid::Uuid> {
+    let text = row.get_ref(column)?.as_str()?;
+    text.parse().map_err(|error: uuid::Error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    })
+}

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quick_cache::unsync::Cache;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use crate::auth::{Keys, Scope, TokenFault, TokenInUse, seal};
-use crate::storage;
+use crate::storage::{self, uuid_column};
 use crate::values::Timestamp;
 
 /// Names and tokens that are remembered; one more, and the one that was used longest ago is forgotten.
@@ -240,13 +240,5 @@ fn find_token(db: &Connection, text: &str, keys: &Keys) -> rusqlite::Result<Resu
         Some((_, false)) => Err(TokenFault::Invalid),
         // A row is deleted with its account, or long after it expired: either way it was good once.
         Some((_, true)) | None => Err(TokenFault::Revoked),
-    })
-}
-
-/// A UUID that is kept as text, for people who look into the file.
-fn uuid_column(row: &Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
-    let text = row.get_ref(column)?.as_str()?;
-    text.parse().map_err(|error: uuid::Error| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
     })
 }

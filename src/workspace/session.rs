@@ -9,9 +9,9 @@ use super::users::{self, User};
 use crate::api::{Done, Error, Json, Needs, Ok200, Result, Route, Steps, get, hashing, post, steps};
 use crate::auth::Scope;
 use crate::auth::permissions;
-use crate::central::session::{Credentials, TokenShown, not_a_member, switch_to, verify};
+use crate::central::session::{Credentials, TokenShown, as_member, switch_to, verify};
 use crate::central::tokens::{self, Issued};
-use crate::central::workspaces::{self, Workspace};
+use crate::central::workspaces::Workspace;
 use crate::tenancy::members;
 
 pub const ROUTES: &[Route] = &[
@@ -49,14 +49,12 @@ fn login(steps: &Steps<'_>, Json(given): Json<Credentials>) -> Result<Ok200<Logg
     let (account_id, now) = (account.id, steps.now);
     let lease = steps.call.workspace()?;
     let id = lease.id();
-    let workspace = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
-    let mut workspace = workspace.ok_or_else(not_a_member)?;
-    workspace.set_url(&steps.call.address, steps.engine);
+    let workspace = as_member(steps, account_id, id)?;
     let user = lease.file().write(move |db| {
         members::refresh(db, account_id, &account.name, &account.email, now)?;
         Ok::<_, Error>(users::of_account(db, account_id)?)
     })?;
-    let user = user.ok_or_else(not_a_member)?;
+    let user = user.ok_or_else(Error::not_a_member)?;
     let inside = Arc::clone(steps.engine);
     let issued = steps.engine.central.write(move |db| {
         tokens::issue(db, &inside, account_id, Scope::Workspace(id), "login", inside.config.token_ttl, now)
@@ -75,14 +73,12 @@ fn whoami(steps: &Steps<'_>) -> Result<Ok200<Whoami>> {
     let account_id = token.account_id;
     let lease = steps.call.workspace()?;
     let id = lease.id();
-    let workspace = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
-    let mut workspace = workspace.ok_or_else(not_a_member)?;
-    workspace.set_url(&steps.call.address, steps.engine);
+    let workspace = as_member(steps, account_id, id)?;
     let found = lease.file().read(move |db| {
         let member = permissions::member(db, account_id)?;
         Ok::<_, Error>(member.zip(users::of_account(db, account_id)?))
     })?;
-    let (member, user) = found.ok_or_else(not_a_member)?;
+    let (member, user) = found.ok_or_else(Error::not_a_member)?;
     Ok(Ok200(Whoami {
         user,
         scope: "workspace",
