@@ -4,6 +4,7 @@ mod keys;
 mod passwords;
 pub mod permissions;
 pub mod seal;
+pub mod secret;
 mod token;
 
 pub use keys::Keys;

@@ -6,7 +6,6 @@ use pasetors::Local;
 use pasetors::token::UntrustedToken;
 use pasetors::version4::{LocalToken, V4};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{Keys, Scope, TokenFault};
@@ -62,9 +61,4 @@ pub fn open(text: &str, keys: &Keys) -> Result<Claims, TokenFault> {
         scope: Scope::from(payload.workspace),
         expires_at: payload.exp,
     })
-}
-
-/// What a token is remembered by: never the text itself.
-pub fn digest(text: &str) -> [u8; 32] {
-    Sha256::digest(text).into()
 }

@@ -11,7 +11,7 @@ use quick_cache::unsync::Cache;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use crate::auth::{Keys, Scope, TokenFault, TokenInUse, seal};
+use crate::auth::{Keys, Scope, TokenFault, TokenInUse, seal, secret};
 use crate::storage::{self, uuid_column};
 use crate::values::Timestamp;
 
@@ -153,7 +153,7 @@ impl Current<'_> {
     /// The token behind a Bearer text, if it is good at this moment.
     pub fn bearer(&mut self, text: &str, now: Timestamp) -> rusqlite::Result<Result<Arc<TokenInUse>, TokenFault>> {
         let state = &mut *self.state;
-        let digest = seal::digest(text);
+        let digest = secret::digest(text);
         let token = match state.tokens.get(&digest).cloned() {
             Some(token) => token,
             None => match find_token(&state.db, text, self.keys)? {
