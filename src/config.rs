@@ -8,6 +8,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use lettre::message::Mailbox;
+use lettre::transport::smtp::SmtpTransportBuilder;
+use lettre::transport::smtp::extension::ClientId;
+use lettre::{Address, SmtpTransport};
 
 use crate::auth::PasswordCost;
 use crate::values::phone;
@@ -34,6 +38,9 @@ pub struct Config {
     pub default_country: String,
     pub timezone: String,
     pub trash_days: i64,
+    /// The server that takes mail, where there is one.
+    pub smtp: Option<SmtpTransportBuilder>,
+    pub mail_from: Mailbox,
     pub trusted_proxies: Vec<IpAddr>,
     pub cors_origins: Vec<String>,
     pub log: String,
@@ -63,7 +70,7 @@ pub struct Setting {
     pub default: &'static str,
     pub about: &'static str,
     pub allowed: &'static str,
-    /// Takes the text, or says nothing more than that it is not allowed.
+    /// Takes the text, or says nothing more than that it is not allowed. The settings above it are set already.
     set: fn(&mut Config, &str) -> Option<()>,
 }
 
@@ -216,6 +223,20 @@ pub const SETTINGS: &[Setting] = &[
         set: |config, text| within(text, 0, 36_500).map(|n| config.trash_days = n),
     },
     Setting {
+        name: "smtp_url",
+        default: "",
+        about: "The server that takes mail; without one, mails become files in data/outbox",
+        allowed: "smtp://HOST or smtps://HOST, with USER:PASSWORD@ before HOST and :PORT behind, ?tls=required for STARTTLS",
+        set: |config, text| smtp(text, &config.central_domain).map(|smtp| config.smtp = smtp),
+    },
+    Setting {
+        name: "mail_from",
+        default: "",
+        about: "Whom mails come from; cx-engine <no-reply@CENTRAL_DOMAIN> where this is empty",
+        allowed: "an address, like Acme <no-reply@example.com>",
+        set: |config, text| sender(text, &config.central_domain).map(|from| config.mail_from = from),
+    },
+    Setting {
         name: "trusted_proxies",
         default: "",
         about: "Peers whose X-Forwarded-Host, -Proto and -For count",
@@ -269,6 +290,11 @@ impl Setting {
         format!("CX_{}", self.name.to_ascii_uppercase())
     }
 
+    /// Whether its value may hold a password.
+    fn is_secret(&self) -> bool {
+        self.name == "smtp_url"
+    }
+
     pub fn named(name: &str) -> Option<&'static Self> {
         SETTINGS.iter().find(|setting| setting.name == name)
     }
@@ -318,7 +344,9 @@ impl Config {
             let value = typed.map_or(setting.default, |(value, _)| value.as_str());
             if (setting.set)(&mut config, value.trim()).is_none() {
                 let origin = typed.map_or("the default", |(_, origin)| origin.as_str());
-                bail!("{} = {value:?} (from {origin}) is not allowed: it must be {}", setting.name, setting.allowed);
+                // A wrong URL cannot be told apart from its password.
+                let shown = if setting.is_secret() { "…".into() } else { format!("{value:?}") };
+                bail!("{} = {shown} (from {origin}) is not allowed: it must be {}", setting.name, setting.allowed);
             }
         }
         if config.read_turns >= config.database_threads {
@@ -353,6 +381,8 @@ impl Config {
             default_country: String::new(),
             timezone: String::new(),
             trash_days: 0,
+            smtp: None,
+            mail_from: Mailbox::new(None, Address::new_dangerous("", "")),
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             log: String::new(),
@@ -361,7 +391,8 @@ impl Config {
     }
 }
 
-/// The settings in force as a `cx-engine.toml`, each with where it comes from.
+/// The settings in force as a `cx-engine.toml`, each with where it comes from; one with a password as a comment, and
+/// without the password.
 pub fn print(typed: &Typed) -> String {
     let mut text = String::new();
     for setting in SETTINGS {
@@ -370,7 +401,12 @@ pub fn print(typed: &Typed) -> String {
             None => (setting.default, "the default"),
         };
         text += &format!("# {}: {}. From {origin}.\n", setting.about, setting.allowed);
-        text += &format!("{} = {}\n", setting.name, toml::Value::from(value));
+        match without_password(value).filter(|_| setting.is_secret()) {
+            Some(shown) => {
+                text += &format!("# {} = {} (its password is not shown)\n", setting.name, toml::Value::from(shown))
+            }
+            None => text += &format!("{} = {}\n", setting.name, toml::Value::from(value)),
+        }
     }
     text
 }
@@ -423,6 +459,39 @@ fn seconds(text: &str) -> Option<Duration> {
     text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds)).map(Duration::from_secs_f64)
 }
 
+/// The server at a URL as lettre has them; no server where there is no URL. It is greeted by the URL's path, or by the
+/// central domain: some turn away who has no name.
+fn smtp(text: &str, central_domain: &str) -> Option<Option<SmtpTransportBuilder>> {
+    /// What a server may take for one answer. Some let a stranger wait on purpose.
+    const PATIENCE: Duration = Duration::from_secs(30);
+    if text.is_empty() {
+        return Some(None);
+    }
+    let server = SmtpTransport::from_url(text).ok()?.timeout(Some(PATIENCE));
+    Some(Some(if has_path(text) { server } else { server.hello_name(ClientId::Domain(central_domain.to_owned())) }))
+}
+
+/// Whether a URL has a path, which is the name that we give to the server.
+fn has_path(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split(['?', '#']).next().is_some_and(|rest| rest.trim_end_matches('/').contains('/'))
+}
+
+/// A URL with a password, without it; nothing where there is none.
+fn without_password(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (login, host) = rest.rsplit_once('@')?;
+    let (user, _) = login.split_once(':')?;
+    Some(format!("{scheme}://{user}:…@{host}"))
+}
+
+fn sender(text: &str, central_domain: &str) -> Option<Mailbox> {
+    if text.is_empty() {
+        return Some(Mailbox::new(Some("cx-engine".into()), Address::new("no-reply", central_domain).ok()?));
+    }
+    text.parse().ok()
+}
+
 fn domain(text: &str) -> Option<String> {
     let name = text.trim_end_matches('.').to_ascii_lowercase();
     let label = |label: &str| {
@@ -458,6 +527,7 @@ mod tests {
             ("turn_timeout", "-1"),
             ("default_country", "Narnia"),
             ("timezone", "Mars/Olympus"),
+            ("mail_from", "nobody"),
             ("trusted_proxies", "10.0.0.0/8"),
             ("cors_origins", "example.com"),
             ("log", "info,=="),
@@ -481,6 +551,49 @@ mod tests {
         let mut read = Typed::default();
         read.add_file(&path).unwrap();
         assert_eq!(Config::new(&read).unwrap().central_domain, "cx.example.com");
+    }
+
+    #[test]
+    fn mail_comes_from_the_central_domain_where_nothing_else_is_said() {
+        assert_eq!(
+            Config::new(&typed("central_domain", "cx.example.com")).unwrap().mail_from.to_string(),
+            "cx-engine <no-reply@cx.example.com>"
+        );
+        let config = Config::new(&typed("mail_from", "Acme <acme@example.com>")).unwrap();
+        assert_eq!(config.mail_from.to_string(), "Acme <acme@example.com>");
+    }
+
+    #[test]
+    fn a_mail_servers_password_is_never_shown() {
+        for good in [
+            "smtp://127.0.0.1:2525",
+            "smtp://ada:sec%2Fret@mail.example.com:587/cx.example.com?tls=required",
+            "smtps://ada:sec%2Fret@mail.example.com",
+        ] {
+            let config = Config::new(&typed("smtp_url", good)).unwrap();
+            assert!(config.smtp.is_some() && !format!("{config:?}").contains("sec"), "{config:?}");
+        }
+        let printed = print(&typed("smtp_url", "smtps://ada:sec%2Fret@mail.example.com"));
+        assert!(
+            printed.contains("# smtp_url = \"smtps://ada:…@mail.example.com\"") && !printed.contains("sec%"),
+            "{printed}"
+        );
+        let printed = print(&typed("smtp_url", "smtp://127.0.0.1"));
+        assert!(printed.contains("\nsmtp_url = \"smtp://127.0.0.1\""), "{printed}");
+        for bad in ["mail.example.com", "http://ada:secret@example.com", "smtp://ada:secret@mail.example.com?tls=maybe"]
+        {
+            let said = Config::new(&typed("smtp_url", bad)).unwrap_err().to_string();
+            assert!(said.contains("smtp_url") && said.contains("a test") && !said.contains("secret"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_urls_path_is_the_name_that_we_greet_a_mail_server_by() {
+        for (url, named) in
+            [("smtp://a", false), ("smtp://a:25/", false), ("smtp://a/b", true), ("smtp://a?x=/", false)]
+        {
+            assert_eq!(has_path(url), named, "{url}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub mod central;
 /// The workspace API, one file a resource.
 pub mod workspace;
 
-/// What a visitor sees first: the description of the API, for programs and for people.
+/// What people read: the description of the API, also for programs, and mails.
 pub mod pages;
 
 /// What runs without a request.

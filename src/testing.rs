@@ -50,13 +50,22 @@ pub const PASSWORD: &str = "a-password-for-tests";
 
 impl Bench {
     pub fn new() -> Self {
-        Self::with_router(crate::router().unwrap())
+        Self::with(&[])
+    }
+
+    /// With settings that are not the bench's.
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        Self::make(crate::router().unwrap(), settings)
     }
 
     /// With routes that only a test has.
     pub fn with_router(router: Router) -> Self {
+        Self::make(router, &[])
+    }
+
+    fn make(router: Router, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let engine = Engine::open(config(folder.path()), now()).unwrap();
+        let engine = Engine::open(config(folder.path(), settings), now()).unwrap();
         let owner = account(&engine, "owner@example.com");
         let acme = workspace(&engine, "acme", owner);
         let other = workspace(&engine, "other", owner);
@@ -261,15 +270,16 @@ impl Answer {
     }
 }
 
-fn config(folder: &Path) -> Config {
+fn config(folder: &Path, settings: &[(&str, &str)]) -> Config {
     let mut typed = Typed::default();
     let folder = folder.display().to_string();
-    for (name, value) in [
+    let bench = [
         ("data_dir", folder.as_str()),
         ("password_memory_kib", "64"),
         ("password_passes", "1"),
         ("statement_timeout", "2"),
-    ] {
+    ];
+    for (name, value) in bench.iter().chain(settings).copied() {
         typed.insert(Setting::named(name).unwrap(), value.into(), "the bench".into());
     }
     Config::new(&typed).unwrap()

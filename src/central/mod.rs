@@ -1,7 +1,8 @@
-//! The central API: accounts, sessions, tokens, workspaces, the instance itself. One file a resource.
+//! The central API: accounts, sessions, tokens, workspaces, the outbox, the instance itself. One file a resource.
 
 pub mod accounts;
 pub mod instance;
+pub mod outbox;
 pub mod session;
 pub mod tokens;
 pub mod workspaces;

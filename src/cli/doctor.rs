@@ -1,4 +1,4 @@
-//! `cx-engine doctor`: damage in files, and what a crash left between two of them.
+//! `cx-engine doctor`: damage in files, what a crash left between two of them, and mail that could not be sent.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,10 +11,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::api::Error;
-use crate::central::workspaces;
+use crate::central::{outbox, workspaces};
 use crate::engine::Engine;
 use crate::storage;
 use crate::tenancy::life;
+use crate::values::Timestamp;
 
 /// What the exit code says when something was found.
 const FOUND: u8 = 3;
@@ -22,7 +23,7 @@ const FOUND: u8 = 3;
 /// One thing that is not as it should be.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `central`, a workspace's id, or a path.
+    /// `central`, a workspace's id, a path, or a mail.
     what: String,
     problem: String,
     /// Whether it was mended just now.
@@ -35,7 +36,7 @@ struct Row {
     status: String,
 }
 
-pub fn run(engine: &Arc<Engine>, fix: bool, as_json: bool) -> anyhow::Result<ExitCode> {
+pub fn run(engine: &Arc<Engine>, fix: bool, as_json: bool, now: Timestamp) -> anyhow::Result<ExitCode> {
     let mut findings = Vec::new();
     check_file(&engine.config.data_dir.join("central.sqlite"), "central", &mut findings);
     let rows = rows(engine)?;
@@ -47,6 +48,7 @@ pub fn run(engine: &Arc<Engine>, fix: bool, as_json: bool) -> anyhow::Result<Exi
     }
     bar.finish_and_clear();
     check_orphans(engine, &rows, fix, &mut findings)?;
+    check_mail(engine, fix, now, &mut findings)?;
 
     if as_json {
         println!("{}", serde_json::to_string_pretty(&findings)?);
@@ -127,6 +129,22 @@ fn check_orphans(engine: &Engine, rows: &[Row], fix: bool, findings: &mut Vec<Fi
                 findings.push(Finding { what: path.display().to_string(), problem, fixed: fix });
             }
         }
+    }
+    Ok(())
+}
+
+/// Mail that was given up; it is queued once more, also beside a server that runs.
+fn check_mail(engine: &Engine, fix: bool, now: Timestamp, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+    let letters = engine.central.read(|db| Ok::<_, Error>(outbox::dead_letters(db)?))?;
+    for letter in letters {
+        if fix {
+            engine.central.write(move |db| Ok::<_, Error>(outbox::queue_again(db, letter.id, now)?))?;
+        }
+        let problem = format!(
+            "{:?} to {} could not be sent in {} tries; at {}: {}",
+            letter.subject, letter.recipient, letter.tries, letter.last_tried_at, letter.last_error
+        );
+        findings.push(Finding { what: format!("mail {}", letter.id), problem, fixed: fix });
     }
     Ok(())
 }

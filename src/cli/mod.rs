@@ -81,9 +81,9 @@ enum Command {
         /// Which half of the API
         layer: openapi::Which,
     },
-    /// Look for damage and for what a crash left half done
+    /// Look for damage, for what a crash left half done, and for mail that could not be sent
     Doctor {
-        /// Finish or undo what was left half done; damage is only reported
+        /// Finish or undo what was left half done, send dead letters again; damage is only reported
         #[arg(long)]
         fix: bool,
         /// As JSON, for programs
@@ -119,7 +119,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Routes { json } => routes::run(*json)?,
         Command::Openapi { layer } => openapi::run(*layer)?,
         Command::Doctor { fix, json } => {
-            return doctor::run(&engine()?, *fix, *json);
+            return doctor::run(&engine()?, *fix, *json, now);
         }
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "cx-engine", &mut std::io::stdout());

@@ -1,11 +1,13 @@
 //! What runs without a request, a round a second: the times of tokens' last uses are written, deleted workspaces moved
-//! to the trash and in the end out of it, old tokens deleted, logs brought into their files.
+//! to the trash and in the end out of it, old tokens deleted, logs brought into their files; beside that, on a thread of
+//! its own since mail servers are slow, mail is sent.
 //!
 //! A round takes the time as a value and may be run again at any moment: what it did, it does not do twice.
 
+pub mod mail;
+
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -25,32 +27,61 @@ const SELDOM: u64 = 60;
 /// How long a token that has expired is kept, so that its bearer is told so.
 const EXPIRED_TOKENS_ARE_KEPT: i64 = 30 * 86_400;
 
-/// The thread of the jobs.
+/// How long a mail on its way is waited for at the end. One that is then not yet taken is sent at the next start.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// The threads of the jobs.
 pub struct Jobs {
+    house: Rounds,
+    mail: Rounds,
+}
+
+/// A thread that does the same every second.
+struct Rounds {
     stop: Sender<()>,
-    thread: JoinHandle<()>,
+    /// Disconnects with the end of the thread.
+    end: Receiver<()>,
 }
 
 impl Jobs {
     pub fn start(engine: Arc<Engine>) -> std::io::Result<Self> {
+        let beside = Arc::clone(&engine);
+        Ok(Self {
+            house: Rounds::start("jobs", move |n| round(&engine, Timestamp::now(), n % SELDOM == 0))?,
+            mail: Rounds::start("mail", move |_| mail::round(&beside, Timestamp::now()))?,
+        })
+    }
+
+    /// Lets the rounds that run end, the one of mail within [`FAREWELL`].
+    pub fn stop(self) {
+        let (house, mail) = (self.house.told_to_stop(), self.mail.told_to_stop());
+        let _ = house.recv();
+        let _ = mail.recv_timeout(FAREWELL);
+    }
+}
+
+impl Rounds {
+    fn start(name: &'static str, mut round: impl FnMut(u64) -> Result<()> + Send + 'static) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let thread = std::thread::Builder::new().name("jobs".into()).stack_size(STACK).spawn(move || {
+        let (ended, end) = channel();
+        std::thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
+            let _ended: Sender<()> = ended;
             for n in 0.. {
-                if let Err(error) = round(&engine, Timestamp::now(), n % SELDOM == 0) {
-                    tracing::error!(%error, "a round of jobs failed; it is tried again");
+                if let Err(error) = round(n) {
+                    tracing::error!(%error, "a round of {name} failed; it is tried again");
                 }
                 if stopped.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
             }
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { stop, end })
     }
 
-    /// Lets the round that runs end.
-    pub fn stop(self) {
+    /// What disconnects when the round that runs has ended.
+    fn told_to_stop(self) -> Receiver<()> {
         drop(self.stop);
-        let _ = self.thread.join();
+        self.end
     }
 }
 

@@ -1,6 +1,7 @@
-//! What a visitor sees first: what this server is, the description of its API, and that description as a page.
+//! What people read: what this server is, the description of its API, that description as a page, and mails.
 
 mod docs;
+pub mod mails;
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -19,7 +19,7 @@ impl Timestamp {
         Self(jiff::Timestamp::now().as_second())
     }
 
-    pub fn from_seconds(seconds: i64) -> Self {
+    pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds)
     }
 

@@ -1,0 +1,115 @@
+//! The outbox: mail that waits to be sent, written in the transaction of what causes it. `jobs/mail.rs` sends it.
+
+use rusqlite::{Connection, Row};
+use uuid::Uuid;
+
+use crate::values::{Email, Timestamp};
+
+/// Seconds before the second try, the third, and so on; who has failed once more is a dead letter.
+const WAITS: [i64; 4] = [2, 60, 15 * 60, 2 * 3600];
+
+/// What a server says may be long; that much of it is kept.
+const LONGEST_ERROR: usize = 500;
+
+/// A mail to one person, in both forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    pub to: Email,
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}
+
+/// A mail whose time to be sent has come.
+#[derive(Debug)]
+pub struct Queued {
+    pub id: i64,
+    /// The same at every try.
+    pub message_id: String,
+    pub mail: Mail,
+    pub created_at: Timestamp,
+    /// Those that failed.
+    pub tries: u32,
+}
+
+/// A mail that is not tried again by itself.
+#[derive(Debug)]
+pub struct DeadLetter {
+    pub id: i64,
+    pub recipient: String,
+    pub subject: String,
+    pub tries: u32,
+    pub last_error: String,
+    pub last_tried_at: Timestamp,
+}
+
+/// Puts a mail into the outbox, to be sent at once.
+pub fn put(db: &Connection, mail: &Mail, now: Timestamp) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO outbox (message_id, recipient, subject, text, html, created_at, due_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+    )?
+    .execute((Uuid::now_v7().to_string(), &mail.to, &mail.subject, &mail.text, &mail.html, now))?;
+    Ok(())
+}
+
+/// The mails that are due, at most so many, those that have waited longest first.
+pub fn due(db: &Connection, now: Timestamp, most: u32) -> rusqlite::Result<Vec<Queued>> {
+    db.prepare_cached(
+        "SELECT id, message_id, recipient, subject, text, html, created_at, tries FROM outbox
+         WHERE due_at <= ?1 ORDER BY due_at, id LIMIT ?2",
+    )?
+    .query_map((now, most), from_row)?
+    .collect()
+}
+
+/// Forgets a mail that was sent.
+pub fn sent(db: &Connection, id: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+/// Notes that a try failed; answers when it is tried again, if it is.
+pub fn failed(db: &Connection, queued: &Queued, error: &str, now: Timestamp) -> rusqlite::Result<Option<Timestamp>> {
+    let due_at = WAITS.get(queued.tries as usize).map(|wait| now.plus(*wait));
+    let error: String = error.chars().take(LONGEST_ERROR).collect();
+    db.prepare_cached(
+        "UPDATE outbox SET tries = tries + 1, due_at = ?2, last_error = ?3, last_tried_at = ?4 WHERE id = ?1",
+    )?
+    .execute((queued.id, due_at, error, now))?;
+    Ok(due_at)
+}
+
+/// The mails that were given up, oldest first.
+pub fn dead_letters(db: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
+    let mut statement = db.prepare(
+        "SELECT id, recipient, subject, tries, last_error, last_tried_at FROM outbox WHERE due_at IS NULL ORDER BY id",
+    )?;
+    let letters = statement.query_map([], |row| {
+        Ok(DeadLetter {
+            id: row.get(0)?,
+            recipient: row.get(1)?,
+            subject: row.get(2)?,
+            tries: row.get(3)?,
+            last_error: row.get(4)?,
+            last_tried_at: row.get(5)?,
+        })
+    })?;
+    letters.collect()
+}
+
+/// Puts a dead letter back into the queue, with all its tries before it.
+pub fn queue_again(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
+    db.execute("UPDATE outbox SET due_at = ?2, tries = 0 WHERE id = ?1 AND due_at IS NULL", (id, now))?;
+    Ok(())
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Queued> {
+    Ok(Queued {
+        id: row.get(0)?,
+        message_id: row.get(1)?,
+        mail: Mail { to: row.get(2)?, subject: row.get(3)?, text: row.get(4)?, html: row.get(5)? },
+        created_at: row.get(6)?,
+        tries: row.get(7)?,
+    })
+}

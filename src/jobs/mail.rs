@@ -1,0 +1,264 @@
+//! Mail: what waits in the outbox is sent by SMTP, or written into `data/outbox/` where no server is configured.
+//!
+//! At least once: a mail leaves the outbox after the server has taken it. Where a crash comes between, it is sent
+//! again, and its Message-ID tells the receiver that it is the same.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::Context;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
+use lettre::{Message, Transport};
+
+use crate::api::{Error, Result};
+use crate::central::outbox::{self, Queued};
+use crate::engine::Engine;
+use crate::values::Timestamp;
+
+/// Mails of one round at the most.
+const MOST: u32 = 50;
+
+/// Why a mail was not sent.
+struct Failure {
+    /// All of it, which may name the receiver.
+    said: String,
+    /// What may be logged.
+    logged: String,
+    /// Whether the next mail would only fail for the same reason.
+    of_server: bool,
+}
+
+/// One round: sends what is due.
+pub fn round(engine: &Engine, now: Timestamp) -> Result<()> {
+    for queued in engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, now, MOST)?))? {
+        let id = queued.id;
+        match send(engine, &queued) {
+            Ok(()) => engine.central.write(move |db| Ok::<_, Error>(outbox::sent(db, id)?))?,
+            Err(failure) => {
+                let (said, tries) = (failure.said, queued.tries + 1);
+                let again = engine.central.write(move |db| Ok::<_, Error>(outbox::failed(db, &queued, &said, now)?))?;
+                match again {
+                    Some(at) => tracing::warn!(mail = id, tries, error = failure.logged, %at, "a mail is sent later"),
+                    None => tracing::error!(mail = id, tries, error = failure.logged, "a mail is given up: see doctor"),
+                }
+                if failure.of_server {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn send(engine: &Engine, queued: &Queued) -> std::result::Result<(), Failure> {
+    let message = message(engine, queued)?;
+    match &engine.config.smtp {
+        Some(smtp) => {
+            smtp.clone().build().send(&message)?;
+        }
+        None => {
+            let path = keep(engine, queued, &message.formatted())?;
+            tracing::info!(file = %path.display(), "a mail is in a file, for there is no smtp_url");
+        }
+    }
+    Ok(())
+}
+
+fn message(engine: &Engine, queued: &Queued) -> anyhow::Result<Message> {
+    let Queued { mail, message_id, created_at, .. } = queued;
+    let from = engine.config.mail_from.clone();
+    let written_at = UNIX_EPOCH + Duration::from_secs(u64::try_from(created_at.seconds())?);
+    let message = Message::builder()
+        .message_id(Some(format!("<{message_id}@{}>", from.email.domain())))
+        .date(written_at)
+        .from(from)
+        .to(Mailbox::new(None, mail.to.parse().context("the address is not one that mail can be sent to")?))
+        .subject(&mail.subject)
+        // Nobody's absence is to be reported to a program (RFC 3834, 5).
+        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into()))
+        .multipart(MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()))?;
+    Ok(message)
+}
+
+/// Writes a mail into a file that is there whole or not at all. Mails hold codes: the folder is its owner's alone.
+fn keep(engine: &Engine, queued: &Queued, text: &[u8]) -> anyhow::Result<PathBuf> {
+    let folder = engine.config.data_dir.join("outbox");
+    if !folder.exists() {
+        DirBuilder::new().mode(0o700).recursive(true).create(&folder)?;
+    }
+    let path = folder.join(format!("{}.eml", queued.message_id));
+    let unfinished = path.with_extension("new");
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.write_all(text)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, &path)?;
+        File::open(&folder)?.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// An answer of the server may repeat the address, so the log has no more than its code.
+impl From<lettre::transport::smtp::Error> for Failure {
+    fn from(error: lettre::transport::smtp::Error) -> Self {
+        let said = error.to_string();
+        let logged = match error.status() {
+            Some(code) => format!("the server answered {code}"),
+            None if error.is_response() => "the server's answer could not be read".into(),
+            None => said.clone(),
+        };
+        Self { of_server: error.status().is_none() && !error.is_client(), said, logged }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        let said = format!("{error:#}");
+        Self { logged: said.clone(), said, of_server: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+    use std::os::unix::fs::PermissionsExt;
+    use std::thread;
+
+    use super::*;
+    use crate::central::outbox::Mail;
+    use crate::testing::Bench;
+
+    /// 2024-01-20T12:00:00Z
+    const NOW: Timestamp = Timestamp::from_seconds(1_705_752_000);
+
+    fn queue(bench: &Bench, to: &str) {
+        let mail = Mail {
+            to: to.parse().unwrap(),
+            subject: "Été".into(),
+            text: "Text à lire".into(),
+            html: "<p>HTML</p>".into(),
+        };
+        bench.engine.central.write(move |db| Ok::<_, Error>(outbox::put(db, &mail, NOW)?)).unwrap();
+    }
+
+    fn due(bench: &Bench, at: Timestamp) -> Vec<Queued> {
+        bench.engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, at, 99)?)).unwrap()
+    }
+
+    fn files(bench: &Bench) -> Vec<PathBuf> {
+        let folder = bench.engine.config.data_dir.join("outbox");
+        let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    }
+
+    /// A server that greets with this line and hangs up; answers its URL.
+    fn server_that_says(line: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("smtp://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.write_all(format!("{line}\r\n").as_bytes());
+                let _ = BufReader::new(stream).lines().take(1).count();
+            }
+        });
+        url
+    }
+
+    #[test]
+    fn without_a_server_a_mail_becomes_a_file_that_is_its_owners_alone() {
+        let bench = Bench::new();
+        queue(&bench, "ada@example.com");
+        round(&bench.engine, NOW).unwrap();
+        round(&bench.engine, NOW.plus(60)).unwrap();
+        let paths = files(&bench);
+        assert_eq!(paths.len(), 1, "{paths:?}");
+        assert_eq!(paths[0].extension().unwrap(), "eml");
+        let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&paths[0]), mode(paths[0].parent().unwrap())), (0o600, 0o700));
+
+        let text = fs::read(&paths[0]).unwrap();
+        let mail = mailparse::parse_mail(&text).unwrap();
+        let header = |name: &str| {
+            let found = mail.headers.iter().find(|header| header.get_key_ref() == name);
+            found.unwrap_or_else(|| panic!("no {name}")).get_value()
+        };
+        let id = paths[0].file_stem().unwrap().to_str().unwrap();
+        for (name, value) in [
+            ("From", "cx-engine <no-reply@localhost>"),
+            ("To", "ada@example.com"),
+            ("Subject", "Été"),
+            ("Date", "Sat, 20 Jan 2024 12:00:00 +0000"),
+            ("Message-ID", &format!("<{id}@localhost>")),
+            ("Auto-Submitted", "auto-generated"),
+        ] {
+            assert_eq!(header(name), value);
+        }
+        assert_eq!(mail.ctype.mimetype, "multipart/alternative");
+        let parts: Vec<_> =
+            mail.subparts.iter().map(|part| (part.ctype.mimetype.as_str(), part.get_body().unwrap())).collect();
+        assert_eq!(parts[0].0, "text/plain");
+        assert_eq!(parts[0].1.trim_end(), "Text à lire");
+        assert_eq!((parts[1].0, parts[1].1.trim_end()), ("text/html", "<p>HTML</p>"));
+    }
+
+    #[test]
+    fn what_fails_five_times_is_a_dead_letter_until_it_is_queued_again() {
+        let bench = Bench::with(&[("smtp_url", &server_that_says("554 5.7.1 we do not know ada@example.com"))]);
+        queue(&bench, "ada@example.com");
+        let mut at = NOW;
+        let mut waited = Vec::new();
+        while let Some(queued) = due(&bench, at.plus(86_400)).pop() {
+            round(&bench.engine, at).unwrap();
+            assert_eq!(due(&bench, at).len(), 0, "it is not tried twice at once");
+            let Some(next) = due(&bench, at.plus(86_400)).pop() else { break };
+            assert_eq!(next.message_id, queued.message_id);
+            let wait = (0..).find(|wait| !due(&bench, at.plus(*wait)).is_empty()).unwrap();
+            waited.push(wait);
+            at = at.plus(wait);
+        }
+        assert_eq!(waited, [2, 60, 900, 7200]);
+
+        let dead = || bench.engine.central.read(|db| Ok::<_, Error>(outbox::dead_letters(db)?)).unwrap();
+        let letter = dead().pop().unwrap();
+        assert_eq!((letter.recipient.as_str(), letter.tries, letter.last_tried_at), ("ada@example.com", 5, at));
+        assert!(letter.last_error.contains("554"), "{letter:?}");
+        round(&bench.engine, at.plus(86_400)).unwrap();
+        assert_eq!(dead().len(), 1, "it is left alone");
+        bench.engine.central.write(move |db| Ok::<_, Error>(outbox::queue_again(db, letter.id, at)?)).unwrap();
+        assert_eq!((due(&bench, at).len(), dead().len()), (1, 0));
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_tried_for_one_mail_of_a_round() {
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let bench = Bench::with(&[("smtp_url", &format!("smtp://{gone}"))]);
+        queue(&bench, "ada@example.com");
+        queue(&bench, "grace@example.com");
+        round(&bench.engine, NOW).unwrap();
+        let tries = |at| due(&bench, at).iter().map(|queued| (queued.id, queued.tries)).collect::<Vec<_>>();
+        assert_eq!(tries(NOW), [(2, 0)]);
+        round(&bench.engine, NOW).unwrap();
+        assert_eq!(tries(NOW), []);
+        assert_eq!(tries(NOW.plus(2)), [(1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn a_mail_that_cannot_be_written_holds_up_no_other() {
+        let bench = Bench::new();
+        queue(&bench, "ada@example.com");
+        let blocked = due(&bench, NOW).pop().unwrap().message_id;
+        fs::create_dir_all(bench.engine.config.data_dir.join(format!("outbox/{blocked}.eml"))).unwrap();
+        queue(&bench, "grace@example.com");
+        round(&bench.engine, NOW).unwrap();
+        let left = due(&bench, NOW.plus(2));
+        assert_eq!(left.iter().map(|queued| queued.mail.to.to_string()).collect::<Vec<_>>(), ["ada@example.com"]);
+    }
+}
