@@ -17,8 +17,9 @@ use tokio::runtime::Runtime;
 use crate::api::{Error, Router};
 use crate::auth::Member;
 use crate::auth::Scope;
+use crate::central::outbox::{self, Mail};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
-use crate::central::{accounts, tokens};
+use crate::central::{accounts, password, tokens};
 use crate::config::{Config, Setting, Typed};
 use crate::engine::Engine;
 use crate::server::Service;
@@ -163,6 +164,14 @@ impl Bench {
             tokens::issue(db, &engine, account.id, scope, "test", 3600, Timestamp::now())
         });
         issued.unwrap().token
+    }
+
+    /// The mails that wait to be sent, oldest first; whoever forgot a password is answered before.
+    pub fn mails(&self) -> Vec<Mail> {
+        let now = Timestamp::now();
+        password::answer_requests(&self.engine, now).unwrap();
+        let queued = self.engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, now, 1000)?)).unwrap();
+        queued.into_iter().map(|queued| queued.mail).collect()
     }
 
     /// A token for the central API that is good until a moment.

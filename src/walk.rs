@@ -49,6 +49,14 @@ fn sample(bench: &Bench, layer: Layer, route: &Route) -> Sample {
         (_, "POST", "/register") => plain(
             json!({"name": "New", "email": "new@example.com", "password": "quite-a-long-one", "subdomain": "newly"}),
         ),
+        (_, "POST", "/password/forgot") => plain(json!({"email": "owner@example.com"})),
+        (_, "POST", "/password/reset") => {
+            bench.nobody().post("/password/forgot", json!({"email": "owner@example.com"})).ok();
+            let mail = bench.mails().pop().unwrap();
+            let (_, code) = mail.text.split_once("&code=").unwrap();
+            let code = code.split_whitespace().next().unwrap();
+            plain(json!({"email": "owner@example.com", "code": code, "password": "quite-a-long-one"}))
+        }
         (_, "PUT", "/account") => plain(json!({"name": "Renamed"})),
         (_, "POST", "/tokens") => plain(json!({"label": "program"})),
         (_, "DELETE", "/tokens/{id}") => Sample { path: with_id(&token()), body: None },

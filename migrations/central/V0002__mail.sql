@@ -1,4 +1,4 @@
--- Mail that waits to be sent.
+-- Mail that waits to be sent, and what somebody who forgot a password is mailed.
 
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -17,3 +17,27 @@ CREATE TABLE outbox (
 ) STRICT;
 
 CREATE INDEX outbox_due ON outbox (due_at);
+
+-- Those who say that they forgot their password, known here or not: the next round of mail finds out.
+CREATE TABLE password_requests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    email TEXT NOT NULL,
+    -- The central URL as the caller knows it.
+    url TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE password_codes (
+    digest BLOB PRIMARY KEY,
+    account_id INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX password_codes_account ON password_codes (account_id);
+CREATE INDEX password_codes_expiry ON password_codes (expires_at);
+
+-- A code opens the account that it was made for: with another password, or another address, it is that no more.
+CREATE TRIGGER password_codes_outdated AFTER UPDATE OF email, password_hash ON accounts
+WHEN old.email <> new.email OR old.password_hash <> new.password_hash BEGIN
+    DELETE FROM password_codes WHERE account_id = new.id;
+END;

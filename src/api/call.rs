@@ -48,9 +48,18 @@ impl Address {
 
     /// The URL of a workspace, on the port by which the caller came.
     pub fn workspace_url(&self, subdomain: &str, central_domain: &str) -> String {
+        format!("{}://{subdomain}.{central_domain}{}", self.scheme, self.port())
+    }
+
+    /// The URL of the central host, on the port by which the caller came.
+    pub fn central_url(&self, central_domain: &str) -> String {
+        format!("{}://{central_domain}{}", self.scheme, self.port())
+    }
+
+    /// With its colon; empty where the caller named none.
+    fn port(&self) -> String {
         let port = self.authority.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
-        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{}://{subdomain}.{central_domain}{port}", self.scheme)
+        port.map(|port| format!(":{port}")).unwrap_or_default()
     }
 }
 

@@ -1,8 +1,9 @@
-//! The central API: accounts, sessions, tokens, workspaces, the outbox, the instance itself. One file a resource.
+//! The central API: accounts, sessions, forgotten passwords, tokens, workspaces, the outbox, the instance itself. One file a resource.
 
 pub mod accounts;
 pub mod instance;
 pub mod outbox;
+pub mod password;
 pub mod session;
 pub mod tokens;
 pub mod workspaces;
@@ -13,6 +14,7 @@ use crate::api::Resource;
 pub const RESOURCES: &[Resource] = &[
     Resource { name: "Session", routes: session::ROUTES },
     Resource { name: "Account", routes: accounts::ROUTES },
+    Resource { name: "Password", routes: password::ROUTES },
     Resource { name: "Tokens", routes: tokens::ROUTES },
     Resource { name: "Workspaces", routes: workspaces::ROUTES },
     Resource { name: "Instance", routes: instance::ROUTES },

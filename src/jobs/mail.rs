@@ -16,6 +16,7 @@ use lettre::{Message, Transport};
 
 use crate::api::{Error, Result};
 use crate::central::outbox::{self, Queued};
+use crate::central::password;
 use crate::engine::Engine;
 use crate::values::Timestamp;
 
@@ -32,8 +33,9 @@ struct Failure {
     of_server: bool,
 }
 
-/// One round: sends what is due.
+/// One round: answers those who forgot their password, and sends what is due.
 pub fn round(engine: &Engine, now: Timestamp) -> Result<()> {
+    password::answer_requests(engine, now)?;
     for queued in engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, now, MOST)?))? {
         let id = queued.id;
         match send(engine, &queued) {

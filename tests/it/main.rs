@@ -1,10 +1,11 @@
 //! The program as its users meet it: each test starts the real binary on a data directory of its own, speaks HTTP to it,
-//! types commands beside it, stops it, kills it. `bench.rs` makes that a few lines; `process.rs` and `client.rs` are its
-//! hands.
+//! types commands beside it, stops it, kills it. `bench.rs` makes that a few lines; `process.rs`, `client.rs` and
+//! `smtp.rs` are its hands.
 
 mod bench;
 mod client;
 mod process;
+mod smtp;
 
 mod browsers;
 mod bursts;
@@ -20,6 +21,7 @@ mod http;
 mod isolation;
 mod lanes;
 mod logs;
+mod mail;
 mod malformed;
 mod readme;
 mod revoking;

@@ -1,0 +1,259 @@
+//! A forgotten password: who asks is mailed a code, and the code lets another password be chosen, once.
+//!
+//! Whether an address is known here is said to nobody: the request is only noted, and looked at by the next round of
+//! mail. So the answer is the same, and takes the same time.
+
+use rusqlite::{Connection, OptionalExtension};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{accounts, outbox, tokens};
+use crate::api::{Done, Error, Json, Needs, Result, Route, Steps, hashing, post, steps};
+use crate::auth::secret;
+use crate::engine::Engine;
+use crate::pages::mails::PasswordReset;
+use crate::values::{Email, Name, Password, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    post("/password/forgot", &steps(forgot), Needs::Anyone, "Be mailed a code for a new password"),
+    post("/password/reset", &hashing(reset), Needs::Anyone, "Choose a new password by a code that was mailed"),
+];
+
+/// How long a code is good.
+const CODE_TTL: i64 = 3600;
+
+/// Requests of one round at the most.
+const MOST: u32 = 100;
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Forgotten {
+    email: Email,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Resetting {
+    email: Email,
+    /// As it was mailed; good for an hour.
+    code: Name<200>,
+    /// Revokes every token of the account.
+    password: Password,
+}
+
+/// Somebody who forgot a password, perhaps of an account here.
+struct Request {
+    id: i64,
+    email: Email,
+    /// The central URL as the caller knows it.
+    url: String,
+}
+
+fn forgot(steps: &Steps<'_>, Json(forgotten): Json<Forgotten>) -> Result<Done> {
+    let url = steps.call.address.central_url(&steps.engine.config.central_domain);
+    let now = steps.now;
+    steps.engine.central.write(move |db| {
+        db.prepare_cached("INSERT INTO password_requests (email, url, created_at) VALUES (?1, ?2, ?3)")?.execute((
+            &forgotten.email,
+            &url,
+            now,
+        ))?;
+        Ok::<_, Error>(())
+    })?;
+    Ok(Done)
+}
+
+fn reset(steps: &Steps<'_>, Json(resetting): Json<Resetting>) -> Result<Done> {
+    let (email, digest, now) = (resetting.email, secret::digest(&resetting.code), steps.now);
+    let asked = email.clone();
+    // Asked before the password is hashed, which costs more than all the rest; the write has the last word.
+    let account_id = steps.engine.central.read(move |db| Ok::<_, Error>(opens(db, &digest, &asked, now)?))?;
+    if account_id.is_none() {
+        return Err(wrong_code());
+    }
+    let hash = steps.engine.passwords.hash(resetting.password.reveal())?;
+    steps.engine.central.write(move |db| {
+        let account_id = opens(db, &digest, &email, now)?.ok_or_else(wrong_code)?;
+        // The new hash ends every code of the account, by a trigger: this one too.
+        accounts::set_password_hash(db, account_id, &hash, now)?;
+        tokens::revoke_all(db, account_id, None, now)?;
+        Ok::<_, Error>(())
+    })?;
+    Ok(Done)
+}
+
+/// Mails a code to each who asked and has an account; the others are forgotten.
+pub fn answer_requests(engine: &Engine, now: Timestamp) -> Result<()> {
+    let requests = engine.central.read(|db| Ok::<_, Error>(requests(db)?))?;
+    if requests.is_empty() {
+        return Ok(());
+    }
+    engine.central.write(move |db| {
+        db.prepare_cached("DELETE FROM password_codes WHERE expires_at <= ?1")?.execute([now])?;
+        for request in &requests {
+            if let Some((account, _)) = accounts::find_by_email(db, &request.email)? {
+                let code = make_code(db, account.id, now)?;
+                let reset =
+                    PasswordReset { name: account.name, url: link(request, &code), expires_at: now.plus(CODE_TTL) };
+                // To the address of the account, which may differ in case from the one that was typed.
+                outbox::put(db, &reset.mail(account.email.parse().map_err(Error::Internal)?)?, now)?;
+            }
+            db.prepare_cached("DELETE FROM password_requests WHERE id = ?1")?.execute([request.id])?;
+        }
+        Ok(())
+    })
+}
+
+/// Makes a code for an account, and keeps what it is known by.
+fn make_code(db: &Connection, account_id: i64, now: Timestamp) -> Result<String> {
+    let code = secret::make()?;
+    db.prepare_cached("INSERT INTO password_codes (digest, account_id, expires_at) VALUES (?1, ?2, ?3)")?.execute((
+        secret::digest(&code),
+        account_id,
+        now.plus(CODE_TTL),
+    ))?;
+    Ok(code)
+}
+
+/// The account that a code opens at this moment, if it is that of this address.
+fn opens(db: &Connection, digest: &[u8; 32], email: &str, now: Timestamp) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached(
+        "SELECT a.id FROM password_codes c JOIN accounts a ON a.id = c.account_id
+         WHERE c.digest = ?1 AND a.email = ?2 AND c.expires_at > ?3",
+    )?
+    .query_row((digest, email, now), |row| row.get(0))
+    .optional()
+}
+
+fn requests(db: &Connection) -> rusqlite::Result<Vec<Request>> {
+    db.prepare_cached("SELECT id, email, url FROM password_requests ORDER BY id LIMIT ?1")?
+        .query_map([MOST], |row| Ok(Request { id: row.get(0)?, email: row.get(1)?, url: row.get(2)? }))?
+        .collect()
+}
+
+/// The page where a new password is chosen.
+fn link(request: &Request, code: &str) -> String {
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("email", &request.email)
+        .append_pair("code", code)
+        .finish();
+    format!("{}/ui/password-reset?{query}", request.url)
+}
+
+/// The same for an unknown address, a code that never was, was used, or is too old.
+fn wrong_code() -> Error {
+    Error::invalid("The selected code is invalid.")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::answer_requests;
+    use crate::jobs::mail;
+    use crate::testing::{Answer, Bench, PASSWORD};
+    use crate::values::Timestamp;
+
+    const NEW: &str = "quite-another-one";
+
+    /// The codes that were mailed, oldest first.
+    fn mailed(bench: &Bench) -> Vec<String> {
+        let code = |text: &str| {
+            text.split_once("&code=").and_then(|(_, code)| code.split_whitespace().next()).map(str::to_owned)
+        };
+        bench.mails().iter().filter_map(|mail| code(&mail.text)).collect()
+    }
+
+    fn forgot(bench: &Bench, email: &str) -> Value {
+        bench.nobody().post("/password/forgot", json!({"email": email})).ok()
+    }
+
+    fn reset(bench: &Bench, email: &str, code: &str) -> Answer {
+        bench.nobody().post("/password/reset", json!({"email": email, "code": code, "password": NEW}))
+    }
+
+    fn login(bench: &Bench, password: &str) -> Answer {
+        bench.nobody().post("/login", json!({"email": "owner@example.com", "password": password}))
+    }
+
+    #[test]
+    fn a_code_that_was_mailed_sets_a_new_password_once_and_ends_every_token() {
+        let bench = Bench::new();
+        let old = bench.central();
+        forgot(&bench, "OWNER@example.com");
+        let code = mailed(&bench).pop().unwrap();
+        reset(&bench, "owner@example.com", &code).ok();
+        old.get("/whoami").refused(401, "token_revoked");
+        login(&bench, PASSWORD).refused(401, "invalid_credentials");
+        login(&bench, NEW).ok();
+        reset(&bench, "owner@example.com", &code).invalid(&["The selected code is invalid."]);
+    }
+
+    #[test]
+    fn the_link_leads_to_the_central_host_by_the_port_that_was_asked() {
+        let bench = Bench::new();
+        bench.nobody().at("localhost:8080").post("/password/forgot", json!({"email": "owner@example.com"})).ok();
+        let text = &bench.mails()[0].text;
+        assert!(text.contains("http://localhost:8080/ui/password-reset?email=owner%40example.com&code="), "{text}");
+    }
+
+    #[test]
+    fn who_is_unknown_is_answered_alike_and_mailed_nothing() {
+        let bench = Bench::new();
+        assert_eq!(forgot(&bench, "nobody@example.com"), forgot(&bench, "owner@example.com"));
+        assert_eq!(mailed(&bench).len(), 1);
+        mail::round(&bench.engine, Timestamp::now()).unwrap();
+        assert_eq!(mailed(&bench).len(), 0, "what was answered is not answered again");
+    }
+
+    #[test]
+    fn whatever_is_wrong_with_a_code_is_said_alike() {
+        let bench = Bench::new();
+        bench.with_role("agent");
+        forgot(&bench, "owner@example.com");
+        let code = mailed(&bench).pop().unwrap();
+        for (email, code) in [
+            ("nobody@example.com", code.as_str()),
+            ("agent@example.com", &code),
+            ("owner@example.com", "wrong"),
+            ("owner@example.com", &code.to_lowercase()),
+        ] {
+            reset(&bench, email, code).invalid(&["The selected code is invalid."]);
+        }
+        let weak = json!({"email": "owner@example.com", "code": code, "password": "password1"});
+        let answer = bench.nobody().post("/password/reset", weak);
+        answer.invalid(&["The password is too common: choose one that is harder to guess."]);
+        reset(&bench, "owner@example.com", &code).ok();
+    }
+
+    #[test]
+    fn a_code_is_good_for_an_hour() {
+        let bench = Bench::new();
+        let made_at = |moment: Timestamp| {
+            forgot(&bench, "owner@example.com");
+            answer_requests(&bench.engine, moment).unwrap();
+            mailed(&bench).pop().unwrap()
+        };
+        let now = Timestamp::now();
+        let old = made_at(now.plus(-3601));
+        reset(&bench, "owner@example.com", &old).invalid(&["The selected code is invalid."]);
+        let young = made_at(now.plus(-3500));
+        reset(&bench, "owner@example.com", &young).ok();
+    }
+
+    #[test]
+    fn another_password_or_address_ends_the_codes_of_before() {
+        let bench = Bench::new();
+        forgot(&bench, "owner@example.com");
+        forgot(&bench, "owner@example.com");
+        let codes = mailed(&bench);
+        reset(&bench, "owner@example.com", &codes[0]).ok();
+        reset(&bench, "owner@example.com", &codes[1]).invalid(&["The selected code is invalid."]);
+
+        forgot(&bench, "owner@example.com");
+        let code = mailed(&bench).pop().unwrap();
+        let moved = json!({"email": "new@example.com", "current_password": NEW});
+        bench.central().put("/account", moved).created();
+        reset(&bench, "new@example.com", &code).invalid(&["The selected code is invalid."]);
+    }
+}

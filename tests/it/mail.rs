@@ -1,0 +1,182 @@
+//! Mail: what the program sends reaches a mail server, survives one that is away, and is read by whom it is for.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::bench::{Bench, PASSWORD, central, email, eventually, sqlite};
+use crate::smtp::{LOGIN, Letter, Smtp};
+
+const NEW: &str = "another long one";
+
+#[test]
+fn a_forgotten_password_is_mailed_read_and_reset_once() {
+    let smtp = Smtp::start();
+    let bench = Bench::with(&["--smtp-url", &smtp.url(), "--mail-from", "Acme Télécom <no-reply@acme.test>"]);
+    let ada = bench.register("ada");
+    forgot(&bench, "ada");
+    forgot(&bench, "nobody");
+
+    let mail = smtp.next();
+    assert_eq!((mail.from.as_str(), mail.to.clone()), ("no-reply@acme.test", vec![email("ada")]));
+    assert_eq!(mail.hello, "localhost");
+    let letter = mail.letter();
+    assert_eq!(letter.from, "Acme Télécom <no-reply@acme.test>");
+    assert_eq!((letter.to, letter.subject.as_str()), (email("ada"), "Choose a new password"));
+    assert!(letter.text.starts_with("Hello ada,"), "{}", letter.text);
+
+    let code = code(&bench, &mail.letter());
+    reset(&bench, "ada", &code).ok();
+    bench.get(&ada, "/whoami").refused(401, "token_revoked");
+    bench.post(&central(), "/login", json!({"email": email("ada"), "password": NEW})).ok();
+    let old = json!({"email": email("ada"), "password": PASSWORD});
+    bench.post(&central(), "/login", old).refused(401, "invalid_credentials");
+    reset(&bench, "ada", &code).invalid(&["The selected code is invalid."]);
+
+    // A second mail has been through the outbox after whatever there was for nobody.
+    forgot(&bench, "ada");
+    assert_eq!(smtp.next().to, [email("ada")]);
+    assert!(smtp.others().is_empty());
+    for secret in [code.as_str(), "@example.com"] {
+        assert!(!bench.log().contains(secret), "{secret} is in the log");
+    }
+}
+
+#[test]
+fn a_server_that_wants_a_password_is_given_the_one_of_the_url() {
+    let smtp = Smtp::for_members();
+    let (user, _) = LOGIN;
+    let url = format!("smtp://{user}:p%40ss%2Fword@{}/cx.example.com", smtp.address);
+    let bench = Bench::with(&["--smtp-url", &url]);
+    bench.register("ada");
+    forgot(&bench, "ada");
+    let mail = smtp.next();
+    assert_eq!((mail.user.as_deref(), mail.hello.as_str()), (Some(user), "cx.example.com"));
+    let printed = bench.cli(&["serve", "--print-config", "--smtp-url", &url]).ok();
+    assert!(printed.contains(user) && !printed.contains("p%40ss"), "{printed}");
+}
+
+#[test]
+fn what_cannot_be_sent_at_first_arrives_once_the_server_is_back() {
+    // Taken, so that nobody else has it, and closed, so that nobody answers.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    drop(taken);
+    let bench = Bench::with(&["--smtp-url", &format!("smtp://{address}")]);
+    bench.register("ada");
+    forgot(&bench, "ada");
+    eventually("the first try has failed", || bench.log().contains("a mail is sent later"));
+
+    let smtp = Smtp::on(TcpListener::bind(address).unwrap());
+    let code = code(&bench, &smtp.next().letter());
+    reset(&bench, "ada", &code).ok();
+    eventually("it has left the outbox", || waiting(&bench) == 0);
+}
+
+#[test]
+fn a_mail_that_is_sent_twice_is_known_by_its_message_id() {
+    let smtp = Smtp::start();
+    smtp.stumble();
+    let bench = Bench::with(&["--smtp-url", &smtp.url()]);
+    bench.register("ada");
+    forgot(&bench, "ada");
+    let (first, second) = (smtp.next().letter(), smtp.next().letter());
+    assert_eq!(first.message_id, second.message_id);
+    assert!(first.message_id.ends_with("@localhost>"), "{}", first.message_id);
+    assert_eq!(first.link(), second.link());
+}
+
+/// The back-off is brought forward by hand: each try is made due at once.
+#[test]
+fn what_is_refused_five_times_is_shown_by_the_doctor_and_sent_when_it_says_so() {
+    let smtp = Smtp::for_members();
+    let wrong = format!("smtp://postmaster:wrong@{}", smtp.address);
+    let mut bench = Bench::with(&["--smtp-url", &wrong]);
+    bench.register("ada");
+    forgot(&bench, "ada");
+    let file = sqlite(&bench.data().join("central.sqlite"));
+    file.busy_timeout(Duration::from_secs(10)).unwrap();
+    eventually("it is a dead letter", || {
+        file.execute("UPDATE outbox SET due_at = 0 WHERE due_at IS NOT NULL AND tries > 0", []).unwrap();
+        bench.log().contains("a mail is given up")
+    });
+    let found = bench.cli(&["doctor"]);
+    assert_eq!(found.code, Some(3), "{found:?}");
+    assert!(
+        found.out.contains("ada@example.com could not be sent in 5 tries") && found.out.contains("535"),
+        "{found:?}"
+    );
+    assert!(!bench.log().contains("@example.com"), "{}", bench.log());
+
+    // It stays given up until somebody says otherwise, also through a restart.
+    bench.restart();
+    assert_eq!(bench.cli(&["doctor", "--fix"]).code, Some(0));
+    eventually("it has been tried again", || tries(&bench) > 0);
+    assert!(smtp.others().is_empty());
+}
+
+#[test]
+fn without_a_server_a_mail_is_a_file_and_the_log_names_it() {
+    let bench = Bench::new();
+    bench.register("ada");
+    forgot(&bench, "ada");
+    eventually("there is a file", || bench.log().contains(".eml"));
+    let files: Vec<_> = fs::read_dir(bench.data().join("outbox")).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let log = bench.log();
+    assert!(log.contains(files[0].file_name().unwrap().to_str().unwrap()), "{log}");
+
+    let letter = Letter::read(&fs::read(&files[0]).unwrap());
+    assert_eq!((letter.from.as_str(), letter.to.clone()), ("cx-engine <no-reply@localhost>", email("ada")));
+    let code = code(&bench, &letter);
+    assert!(!log.contains(&code) && !log.contains("@example.com"), "{log}");
+    reset(&bench, "ada", &code).ok();
+    eventually("it has left the outbox", || waiting(&bench) == 0);
+}
+
+/// The server accepts the connection and never says a word.
+#[test]
+fn a_mail_server_that_does_not_answer_holds_up_neither_requests_nor_the_end() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("smtp://{}", silent.local_addr().unwrap());
+    let mut bench = Bench::with(&["--smtp-url", &url]);
+    let ada = bench.register("ada");
+    forgot(&bench, "ada");
+    let _stream = silent.accept().unwrap();
+    bench.get(&ada, "/whoami").ok();
+    let told = Instant::now();
+    assert!(bench.stop().success(), "{}", bench.log());
+    assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
+    drop(silent);
+
+    // It was not lost: the next server sends it.
+    assert_eq!(waiting(&bench), 1);
+}
+
+fn forgot(bench: &Bench, name: &str) {
+    let answer = bench.post(&central(), "/password/forgot", json!({"email": email(name)})).ok();
+    assert_eq!(answer, json!({"response": "ok"}));
+}
+
+fn reset(bench: &Bench, name: &str, code: &str) -> crate::client::Answer {
+    bench.post(&central(), "/password/reset", json!({"email": email(name), "code": code, "password": NEW}))
+}
+
+/// The code in the link, which leads to the server that mailed it.
+fn code(bench: &Bench, letter: &Letter) -> String {
+    let link = letter.link();
+    let page = format!("http://localhost:{}/ui/password-reset?email=ada%40example.com&code=", bench.address().port());
+    link.strip_prefix(&page).unwrap_or_else(|| panic!("{link} does not begin with {page}")).to_owned()
+}
+
+fn waiting(bench: &Bench) -> i64 {
+    let file = sqlite(&bench.data().join("central.sqlite"));
+    file.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0)).unwrap()
+}
+
+fn tries(bench: &Bench) -> i64 {
+    let file = sqlite(&bench.data().join("central.sqlite"));
+    file.query_row("SELECT tries FROM outbox", [], |row| row.get(0)).unwrap()
+}

@@ -1,0 +1,215 @@
+//! A mail server of the test's own: a real one as far as the program can tell, which keeps what it is sent.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use mailin::response::{AUTH_OK, INVALID_CREDENTIALS, NO_SERVICE, OK, Response};
+use mailin::{Action, AuthMechanism, Handler, Session, SessionBuilder};
+use mailparse::{MailHeaderMap, ParsedMail};
+
+use crate::client::PATIENCE;
+
+/// Whom it lets in, where it is asked to.
+pub const LOGIN: (&str, &str) = ("postmaster", "p@ss/word");
+
+/// Serves until it is dropped.
+pub struct Smtp {
+    pub address: SocketAddr,
+    mails: Mutex<Receiver<Delivered>>,
+    /// Mails that are kept and yet refused: what a crash between the two looks like.
+    faults: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A mail that was taken.
+#[derive(Debug, Default, Clone)]
+pub struct Delivered {
+    /// What the program called itself.
+    pub hello: String,
+    pub user: Option<String>,
+    pub from: String,
+    pub to: Vec<String>,
+    pub text: Vec<u8>,
+}
+
+/// A mail as its reader sees it.
+#[derive(Debug)]
+pub struct Letter {
+    pub from: String,
+    pub to: String,
+    pub subject: String,
+    pub message_id: String,
+    pub text: String,
+    pub html: String,
+}
+
+struct Taker {
+    delivered: Delivered,
+    taken: Sender<Delivered>,
+    faults: Arc<AtomicUsize>,
+}
+
+impl Smtp {
+    /// On a port that is free.
+    pub fn start() -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    pub fn on(listener: TcpListener) -> Self {
+        Self::serve(listener, &SessionBuilder::new("mail.example.com"))
+    }
+
+    /// Takes mail only from whom it knows: [`LOGIN`].
+    pub fn for_members() -> Self {
+        let mut sessions = SessionBuilder::new("mail.example.com");
+        sessions.enable_auth(AuthMechanism::Plain).insecure_enable_plaintext_auth();
+        Self::serve(TcpListener::bind("127.0.0.1:0").unwrap(), &sessions)
+    }
+
+    fn serve(listener: TcpListener, sessions: &SessionBuilder) -> Self {
+        let address = listener.local_addr().unwrap();
+        let (taken, mails) = channel();
+        let (stop, faults) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (stopped, faulty, sessions) = (Arc::clone(&stop), Arc::clone(&faults), sessions.clone());
+        let thread = thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stopped.load(Ordering::Acquire) {
+                    return;
+                }
+                let taker =
+                    Taker { delivered: Delivered::default(), taken: taken.clone(), faults: Arc::clone(&faulty) };
+                // A client that hangs up has said enough.
+                let _ = stream.and_then(|stream| converse(stream, sessions.build(address.ip(), taker)));
+            }
+        });
+        Self { address, mails: Mutex::new(mails), faults, stop, thread: Some(thread) }
+    }
+
+    pub fn url(&self) -> String {
+        format!("smtp://{}", self.address)
+    }
+
+    /// Keeps the next mail, and yet says that it could not.
+    pub fn stumble(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The next mail that it took, or fails.
+    #[track_caller]
+    pub fn next(&self) -> Delivered {
+        self.mails.lock().unwrap().recv_timeout(PATIENCE).expect("a mail")
+    }
+
+    /// Mails that it took and nobody has asked for.
+    pub fn others(&self) -> Vec<Delivered> {
+        self.mails.lock().unwrap().try_iter().collect()
+    }
+}
+
+impl Drop for Smtp {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        // Wakes the thread from its waiting for a client.
+        let _ = TcpStream::connect(self.address);
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+impl Delivered {
+    pub fn letter(&self) -> Letter {
+        Letter::read(&self.text)
+    }
+}
+
+impl Letter {
+    pub fn read(bytes: &[u8]) -> Self {
+        let mail = mailparse::parse_mail(bytes).unwrap();
+        assert_eq!(mail.ctype.mimetype, "multipart/alternative");
+        let header = |name: &str| mail.headers.get_first_value(name).unwrap_or_else(|| panic!("no {name}"));
+        Self {
+            from: header("From"),
+            to: header("To"),
+            subject: header("Subject"),
+            message_id: header("Message-ID"),
+            text: part(&mail, 0, "text/plain"),
+            html: part(&mail, 1, "text/html"),
+        }
+    }
+
+    /// The address that the mail is there to lead to: the same in both parts.
+    pub fn link(&self) -> String {
+        let link = self.text.split_whitespace().find(|word| word.starts_with("http")).expect("a link").to_owned();
+        let html = self.html.replace("&#38;", "&");
+        assert!(html.contains(&format!("href=\"{link}\"")), "{link} is not in {html}");
+        link
+    }
+}
+
+impl Handler for Taker {
+    fn helo(&mut self, _: IpAddr, domain: &str) -> Response {
+        domain.clone_into(&mut self.delivered.hello);
+        OK
+    }
+
+    fn auth_plain(&mut self, _: &str, user: &str, password: &str) -> Response {
+        if (user, password) != LOGIN {
+            return INVALID_CREDENTIALS;
+        }
+        self.delivered.user = Some(user.to_owned());
+        AUTH_OK
+    }
+
+    fn data_start(&mut self, _: &str, from: &str, _: bool, to: &[String]) -> Response {
+        from.clone_into(&mut self.delivered.from);
+        self.delivered.to = to.to_vec();
+        OK
+    }
+
+    fn data(&mut self, line: &[u8]) -> io::Result<()> {
+        self.delivered.text.extend_from_slice(line);
+        Ok(())
+    }
+
+    fn data_end(&mut self) -> Response {
+        // Nobody may be listening any more.
+        let _ = self.taken.send(self.delivered.clone());
+        match self.faults.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |faults| faults.checked_sub(1)) {
+            Ok(_) => NO_SERVICE,
+            Err(_) => OK,
+        }
+    }
+}
+
+/// One conversation, from the greeting to the end.
+fn converse(stream: TcpStream, mut session: Session<Taker>) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut lines = BufReader::new(stream.try_clone()?);
+    let mut answers = stream;
+    session.greeting().write_to(&mut answers)?;
+    loop {
+        let mut line = Vec::new();
+        if lines.read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        let answer = session.process(&line);
+        if answer.action != Action::NoReply {
+            let mut bytes = Vec::new();
+            answer.write_to(&mut bytes)?;
+            answers.write_all(&bytes)?;
+        }
+        if answer.action == Action::Close {
+            return Ok(());
+        }
+    }
+}
+
+fn part(mail: &ParsedMail<'_>, n: usize, kind: &str) -> String {
+    let part = &mail.subparts[n];
+    assert_eq!(part.ctype.mimetype, kind);
+    part.get_body().unwrap()
+}
