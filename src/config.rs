@@ -35,6 +35,8 @@ pub struct Config {
     pub token_ttl: i64,
     pub password_cost: PasswordCost,
     pub hashing_threads: usize,
+    pub throttle_attempts: usize,
+    pub throttle_window: i64,
     pub default_country: String,
     pub timezone: String,
     pub trash_days: i64,
@@ -200,6 +202,20 @@ pub const SETTINGS: &[Setting] = &[
         about: "Password hashes at once",
         allowed: "a number from 1 to 64",
         set: |config, text| within(text, 1, 64).map(|n| config.hashing_threads = n),
+    },
+    Setting {
+        name: "throttle_attempts",
+        default: "10",
+        about: "Failed logins and the like, of one email or from one address, after which more are answered 429; 0 switches it off",
+        allowed: "a number from 0 to 1000",
+        set: |config, text| within(text, 0, 1000).map(|n| config.throttle_attempts = n),
+    },
+    Setting {
+        name: "throttle_window",
+        default: "900",
+        about: "Seconds for which a failed login counts",
+        allowed: "a number from 1 to 86400",
+        set: |config, text| within(text, 1, 86_400).map(|n| config.throttle_window = n),
     },
     Setting {
         name: "default_country",
@@ -378,6 +394,8 @@ impl Config {
             token_ttl: 0,
             password_cost: PasswordCost { memory_kib: 0, passes: 0, lanes: 0 },
             hashing_threads: 0,
+            throttle_attempts: 0,
+            throttle_window: 0,
             default_country: String::new(),
             timezone: String::new(),
             trash_days: 0,
@@ -515,6 +533,7 @@ mod tests {
         let config = Config::new(&Typed::default()).unwrap();
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(config.registration, Registration::Open);
+        assert_eq!((config.throttle_attempts, config.throttle_window), (10, 900));
     }
 
     #[test]

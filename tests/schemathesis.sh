@@ -35,8 +35,8 @@ trap finish EXIT
 trap 'exit 1' INT TERM
 rm -rf "$out" && mkdir -p "$out" && cd "$out"
 
-# Cheap hashes: there is a login before every request.
-CX_LOG=off CX_PASSWORD_MEMORY_KIB=64 CX_PASSWORD_PASSES=1 \
+# Cheap hashes, and no throttle: there is a login before every request.
+CX_LOG=off CX_PASSWORD_MEMORY_KIB=64 CX_PASSWORD_PASSES=1 CX_THROTTLE_ATTEMPTS=0 \
     "$CX_ENGINE" --data-dir "$data" serve --listen 127.0.0.1:0 >listening &
 server=$!
 for _ in $(seq 100); do
@@ -127,6 +127,7 @@ BEYOND_SCHEMA = {
     "The subdomain must be that of the workspace, as a confirmation.",
     "The selected customer id is invalid.",
     "The selected invite is invalid.",
+    "The selected code is invalid.",
 }
 
 # positive_data_acceptance, which does not know such rules, nor that 422 is about the state and not the request.

@@ -1,5 +1,6 @@
 //! A call: one request, with all that is known of it before its handler runs.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,6 +27,8 @@ pub struct Call {
     /// The workspace that the call is about, kept open by this.
     pub workspace: Option<Lease>,
     pub address: Address,
+    /// Whom the request comes from, as far as proxies are trusted to say.
+    pub client: IpAddr,
     pub now: Timestamp,
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use crate::auth::TokenFault;
+use crate::auth::{Throttled, TokenFault};
 use crate::storage::Fault;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -44,6 +44,8 @@ pub enum Error {
         message: String,
         hint: Vec<String>,
     },
+    /// Too many have failed lately; seconds until one is let through.
+    TooManyRequests(i64),
     Overloaded,
     /// The workspace's file cannot be opened. The text is for the log alone.
     Damaged(String),
@@ -98,6 +100,7 @@ impl Error {
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::Refused { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
+            Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Damaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "workspace_damaged"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
@@ -120,6 +123,7 @@ impl Error {
             Self::BodyTimeout => "The body did not arrive in time.".into(),
             Self::TooLarge(limit) => format!("The body may not be larger than {limit} bytes.").into(),
             Self::UnsupportedMediaType => "The body must be JSON: send it as application/json.".into(),
+            Self::TooManyRequests(wait) => format!("Too many attempts: try again in {wait} seconds.").into(),
             Self::Overloaded => "Too much is going on here just now; nothing was changed. Try again shortly.".into(),
             Self::Damaged(_) => "This workspace cannot be opened; the log says why.".into(),
             Self::ShuttingDown => "The server is shutting down; nothing was changed. Try again shortly.".into(),
@@ -148,6 +152,9 @@ impl Error {
             }
             Self::MethodNotAllowed(allowed) => {
                 headers.extend(HeaderValue::try_from(allowed).map(|allowed| (header::ALLOW, allowed)));
+            }
+            Self::TooManyRequests(wait) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
             }
             Self::Overloaded | Self::Damaged(_) | Self::ShuttingDown => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -191,6 +198,12 @@ impl From<Fault> for Error {
             Fault::Unopened(_) => Self::Damaged(fault.to_string()),
             Fault::Panicked(_) => Self::Internal(fault.to_string()),
         }
+    }
+}
+
+impl From<Throttled> for Error {
+    fn from(Throttled(wait): Throttled) -> Self {
+        Self::TooManyRequests(wait)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod openapi;
 mod reply;
 mod route;
 mod router;
+mod tries;
 
 pub use call::{Address, Call};
 pub use error::{Error, Result};
@@ -22,3 +23,4 @@ pub use list::{List, Page};
 pub use reply::{Created, Deleted, Done, Html, Json200, Ok200, Redirect, Reply, json};
 pub use route::{Layer, Needs, Resource, Route, delete, get, post, put};
 pub use router::Router;
+pub use tries::Tries;

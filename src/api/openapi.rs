@@ -35,6 +35,8 @@ pub struct Operation<'g> {
     parameters: Vec<Value>,
     body: Option<Value>,
     replies: Map<String, Value>,
+    /// Errors that it may answer besides those of its row.
+    refusals: Vec<StatusCode>,
 }
 
 impl Operation<'_> {
@@ -99,6 +101,11 @@ impl Operation<'_> {
         self.replies.insert("200".into(), json!({"description": "A page for people.", "content": {"text/html": {}}}));
     }
 
+    /// The answer may be an error with this status.
+    pub fn refusal(&mut self, status: StatusCode) {
+        self.refusals.push(status);
+    }
+
     /// What clients may send of a `T`: without the fields that the server keeps.
     fn input<T: JsonSchema>(&mut self) -> Value {
         let mut schema = self.inputs.subschema_for::<T>().to_value();
@@ -155,10 +162,13 @@ pub fn document(router: &Router, layer: Layer) -> Value {
 }
 
 fn describe(route: &Route, layer: Layer, inputs: &mut SchemaGenerator, answers: &mut SchemaGenerator) -> Value {
-    let mut operation = Operation { inputs, answers, parameters: Vec::new(), body: None, replies: Map::new() };
+    let mut operation =
+        Operation { inputs, answers, parameters: Vec::new(), body: None, replies: Map::new(), refusals: Vec::new() };
     route.handler.describe(&mut operation);
-    let Operation { parameters, body, mut replies, .. } = operation;
-    for status in refusals(route, layer, body.is_some()) {
+    let Operation { parameters, body, mut replies, refusals: mut statuses, .. } = operation;
+    statuses.extend(refusals(route, layer, body.is_some()));
+    statuses.sort();
+    for status in statuses {
         replies.insert(status.as_str().into(), refusal(status));
     }
     let segments = route.path.split('/').filter(|segment| !segment.is_empty());
@@ -208,7 +218,6 @@ fn refusals(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
         ]);
     }
-    statuses.sort();
     statuses
 }
 

@@ -6,11 +6,11 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::session;
 use super::tokens::{self, Issued};
 use super::workspaces::{self, NewWorkspace, Workspace};
-use crate::api::{Changes, Created, Done, Error, Json, Needs, Result, Route, Steps, delete, hashing, post, put};
+use crate::api::{Changes, Created, Done, Error, Json, Needs, Result, Route, Steps, Tries, delete, hashing, post, put};
 use crate::auth::Scope;
-use crate::auth::Verified;
 use crate::config::Registration;
 use crate::engine::Engine;
 use crate::tenancy::life::Owner;
@@ -78,7 +78,7 @@ pub struct Farewell {
     current_password: Name<1000>,
 }
 
-fn register(steps: &Steps<'_>, Json(new): Json<Registering>) -> Result<Created<Registered>> {
+fn register(steps: &Steps<'_>, tries: Tries, Json(new): Json<Registering>) -> Result<Created<Registered>> {
     match steps.engine.config.registration {
         Registration::Open => {}
         Registration::Invite => {
@@ -94,14 +94,14 @@ fn register(steps: &Steps<'_>, Json(new): Json<Registering>) -> Result<Created<R
     if new.password_confirmation.as_ref().is_some_and(|again| **again != *new.password.reveal()) {
         return Err(Error::invalid("The password confirmation does not match."));
     }
-    let (account, issued, mut workspace) = create_signed_in(steps.engine, new, steps.now)?;
+    let (account, issued, mut workspace) = create_signed_in(steps.engine, &tries, new, steps.now)?;
     if let Some(workspace) = &mut workspace {
         workspace.set_url(&steps.call.address, steps.engine);
     }
     Ok(Created(Registered { user: account, issued, workspace }))
 }
 
-fn update(steps: &Steps<'_>, changes: Changes<AccountChanges>) -> Result<Created<Account>> {
+fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> Result<Created<Account>> {
     let id = steps.token()?.account_id;
     let (account, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
     let blank = AccountChanges {
@@ -111,7 +111,9 @@ fn update(steps: &Steps<'_>, changes: Changes<AccountChanges>) -> Result<Created
     };
     let wanted = changes.apply(&blank)?;
     if wanted.password.is_some() || *wanted.email != *account.email {
-        check_password(steps.engine, wanted.current_password.as_deref(), &kept)?;
+        let given = wanted.current_password.as_deref();
+        let given = given.ok_or_else(|| Error::invalid("The current password field is required."))?;
+        session::compare(steps.engine, &tries.of(&account.email), given, Some(&kept))?;
     }
     let hash = wanted.password.as_ref().map(|new| steps.engine.passwords.hash(new.reveal())).transpose()?;
     let (keep, now) = (steps.token()?.id, steps.now);
@@ -129,25 +131,18 @@ fn update(steps: &Steps<'_>, changes: Changes<AccountChanges>) -> Result<Created
     Ok(Created(account))
 }
 
-fn remove(steps: &Steps<'_>, Json(farewell): Json<Farewell>) -> Result<Done> {
+fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Result<Done> {
     let id = steps.token()?.account_id;
-    let (_, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
-    check_password(steps.engine, Some(&farewell.current_password), &kept)?;
+    let (account, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
+    session::compare(steps.engine, &tries.of(&account.email), &farewell.current_password, Some(&kept))?;
     steps.engine.central.write(move |db| delete_account(db, id))?;
     Ok(Done)
-}
-
-fn check_password(engine: &Engine, given: Option<&str>, kept: &str) -> Result<()> {
-    let given = given.ok_or_else(|| Error::invalid("The current password field is required."))?;
-    match engine.passwords.verify(given, Some(kept))? {
-        Verified::No => Err(Error::InvalidCredentials),
-        Verified::Yes | Verified::Rehash(_) => Ok(()),
-    }
 }
 
 /// The account, its token, and its first workspace where it asks for one: all of them, or none.
 fn create_signed_in(
     engine: &Arc<Engine>,
+    tries: &Tries,
     new: Registering,
     now: Timestamp,
 ) -> Result<(Account, Issued, Option<Workspace>)> {
@@ -156,6 +151,9 @@ fn create_signed_in(
     if engine.central.read(move |db| Ok::<_, Error>(find_by_email(db, &email)?.is_some()))? {
         return Err(Error::taken("email"));
     }
+    // Each costs a hash, whatever comes of it.
+    tries.check()?;
+    tries.count();
     let hash = engine.passwords.hash(new.password.reveal())?;
     let first = match (new.workspace_name, new.subdomain) {
         (None, None) => None,
@@ -348,6 +346,28 @@ mod tests {
             |email: &str, password: &str| bench.nobody().post("/login", json!({"email": email, "password": password}));
         login("owner@example.com", PASSWORD).refused(401, "invalid_credentials");
         login("new@example.com", "another-long-one").ok();
+    }
+
+    #[test]
+    fn guesses_at_the_current_password_are_throttled() {
+        let bench = Bench::with(&[("throttle_attempts", "2")]);
+        let me = bench.central();
+        let change = |password: &str| json!({"email": "new@example.com", "current_password": password});
+        me.put("/account", change("wrong-password")).refused(401, "invalid_credentials");
+        me.delete_with("/account", json!({"current_password": "wrong"})).refused(401, "invalid_credentials");
+        me.put("/account", change(PASSWORD)).refused(429, "too_many_requests");
+        me.delete_with("/account", json!({"current_password": PASSWORD})).refused(429, "too_many_requests");
+        me.put("/account", json!({"name": "New"})).created();
+    }
+
+    #[test]
+    fn an_address_registers_so_many_accounts_and_then_waits() {
+        let bench = Bench::with(&[("throttle_attempts", "2")]);
+        let register = |email: &str| bench.nobody().post("/register", registering(email));
+        register("zoe@example.com").created();
+        register("zoe@example.com").refused(422, "email_taken");
+        register("ada@example.com").created();
+        register("grace@example.com").refused(429, "too_many_requests");
     }
 
     #[test]

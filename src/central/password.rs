@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{accounts, outbox, tokens};
-use crate::api::{Done, Error, Json, Needs, Result, Route, Steps, hashing, post, steps};
+use crate::api::{Done, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post, steps};
 use crate::auth::secret;
 use crate::engine::Engine;
 use crate::pages::mails::PasswordReset;
@@ -49,7 +49,11 @@ struct Request {
     url: String,
 }
 
-fn forgot(steps: &Steps<'_>, Json(forgotten): Json<Forgotten>) -> Result<Done> {
+fn forgot(steps: &Steps<'_>, tries: Tries, Json(forgotten): Json<Forgotten>) -> Result<Done> {
+    let tries = tries.of(&forgotten.email);
+    tries.check()?;
+    // Each may send a mail to somebody who did not ask for it.
+    tries.count();
     let url = steps.call.address.central_url(&steps.engine.config.central_domain);
     let now = steps.now;
     steps.engine.central.write(move |db| {
@@ -63,12 +67,14 @@ fn forgot(steps: &Steps<'_>, Json(forgotten): Json<Forgotten>) -> Result<Done> {
     Ok(Done)
 }
 
-fn reset(steps: &Steps<'_>, Json(resetting): Json<Resetting>) -> Result<Done> {
+fn reset(steps: &Steps<'_>, tries: Tries, Json(resetting): Json<Resetting>) -> Result<Done> {
     let (email, digest, now) = (resetting.email, secret::digest(&resetting.code), steps.now);
-    let asked = email.clone();
+    let (asked, tries) = (email.clone(), tries.of(&email));
+    tries.check()?;
     // Asked before the password is hashed, which costs more than all the rest; the write has the last word.
     let account_id = steps.engine.central.read(move |db| Ok::<_, Error>(opens(db, &digest, &asked, now)?))?;
     if account_id.is_none() {
+        tries.count();
         return Err(wrong_code());
     }
     let hash = steps.engine.passwords.hash(resetting.password.reveal())?;
@@ -79,6 +85,7 @@ fn reset(steps: &Steps<'_>, Json(resetting): Json<Resetting>) -> Result<Done> {
         tokens::revoke_all(db, account_id, None, now)?;
         Ok::<_, Error>(())
     })?;
+    tries.forgive();
     Ok(Done)
 }
 
@@ -239,6 +246,27 @@ mod tests {
         reset(&bench, "owner@example.com", &old).invalid(&["The selected code is invalid."]);
         let young = made_at(now.plus(-3500));
         reset(&bench, "owner@example.com", &young).ok();
+    }
+
+    #[test]
+    fn guesses_at_a_code_are_throttled() {
+        let bench = Bench::with(&[("throttle_attempts", "3")]);
+        forgot(&bench, "owner@example.com");
+        let code = mailed(&bench).pop().unwrap();
+        for wrong in ["one", "two"] {
+            reset(&bench, "owner@example.com", wrong).invalid(&["The selected code is invalid."]);
+        }
+        reset(&bench, "owner@example.com", &code).refused(429, "too_many_requests");
+    }
+
+    #[test]
+    fn nobody_is_mailed_without_end() {
+        let bench = Bench::with(&[("throttle_attempts", "2")]);
+        let ask = |email: &str| bench.nobody().post("/password/forgot", json!({"email": email}));
+        ask("owner@example.com").ok();
+        ask("nobody@example.com").ok();
+        ask("owner@example.com").refused(429, "too_many_requests");
+        assert_eq!(mailed(&bench).len(), 1);
     }
 
     #[test]

@@ -9,9 +9,10 @@ use uuid::Uuid;
 use super::accounts::{self, Account};
 use super::tokens::{self, Issued};
 use super::workspaces::{self, Workspace};
-use crate::api::{Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, get, hashing, post, run, steps};
+use crate::api::{Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps};
 use crate::auth::Scope;
 use crate::auth::Verified;
+use crate::engine::Engine;
 use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp};
 
@@ -73,8 +74,8 @@ pub struct Switched {
     workspace: Option<Workspace>,
 }
 
-fn login(steps: &Steps<'_>, Json(given): Json<Credentials>) -> Result<Ok200<LoggedIn>> {
-    let user = verify(steps, &given)?;
+fn login(steps: &Steps<'_>, tries: Tries, Json(given): Json<Credentials>) -> Result<Ok200<LoggedIn>> {
+    let user = verify(steps, tries, &given)?;
     let (inside, id, now) = (Arc::clone(steps.engine), user.id, steps.now);
     let (issued, mut workspaces) = steps.engine.central.write(move |db| {
         let issued = tokens::issue(db, &inside, id, Scope::Central, "login", inside.config.token_ttl, now)?;
@@ -115,17 +116,33 @@ pub fn switch_to(steps: &Steps<'_>, Json(to): Json<Destination>) -> Result<Ok200
 }
 
 /// The account behind an address and a password. An address that nobody has costs as much time as a wrong password.
-pub fn verify(steps: &Steps<'_>, given: &Credentials) -> Result<Account> {
+pub fn verify(steps: &Steps<'_>, tries: Tries, given: &Credentials) -> Result<Account> {
     let email = given.email.clone();
     let found = steps.engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?))?;
     let (account, kept) = found.unzip();
-    let verified = steps.engine.passwords.verify(&given.password, kept.as_deref())?;
-    let account = account.filter(|_| verified != Verified::No).ok_or(Error::InvalidCredentials)?;
+    let verified = compare(steps.engine, &tries.of(&given.email), &given.password, kept.as_deref())?;
+    let account = account.ok_or(Error::InvalidCredentials)?;
     if let Verified::Rehash(hash) = verified {
         let (id, now) = (account.id, steps.now);
         steps.engine.central.write(move |db| Ok::<_, Error>(accounts::set_password_hash(db, id, &hash, now)?))?;
     }
     Ok(account)
+}
+
+/// Compares a password with the one that is kept, unless too many were wrong lately: then also the right one is refused,
+/// and nothing is hashed.
+pub fn compare(engine: &Engine, tries: &Tries, given: &str, kept: Option<&str>) -> Result<Verified> {
+    tries.check()?;
+    match engine.passwords.verify(given, kept)? {
+        Verified::No => {
+            tries.count();
+            Err(Error::InvalidCredentials)
+        }
+        verified => {
+            tries.forgive();
+            Ok(verified)
+        }
+    }
 }
 
 /// The workspace that the caller goes to, if it may; what its file knows of the account is made current.
@@ -164,6 +181,7 @@ impl TokenShown {
 mod tests {
     use serde_json::{Value, json};
 
+    use crate::api::Error;
     use crate::testing::{Bench, PASSWORD};
 
     #[test]
@@ -188,6 +206,21 @@ mod tests {
         }
         let answer = bench.nobody().post("/login", json!({}));
         answer.invalid(&["The email field is required.", "The password field is required."]);
+    }
+
+    /// A hash that is damaged fails whoever looks at it.
+    #[test]
+    fn who_is_throttled_is_refused_before_anything_is_hashed() {
+        for (attempts, status, error) in [("0", 500, "internal_error"), ("1", 429, "too_many_requests")] {
+            let bench = Bench::with(&[("throttle_attempts", attempts)]);
+            let login = |password: &str| {
+                bench.nobody().post("/login", json!({"email": "owner@example.com", "password": password}))
+            };
+            login("wrong-password").refused(401, "invalid_credentials");
+            let damage = "UPDATE accounts SET password_hash = 'damaged'";
+            bench.engine.central.write(move |db| Ok::<_, Error>(db.execute(damage, [])?)).unwrap();
+            login(PASSWORD).refused(status, error);
+        }
     }
 
     #[test]

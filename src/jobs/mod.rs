@@ -52,7 +52,7 @@ impl Jobs {
         })
     }
 
-    /// Lets the rounds that run end, the one of mail within [`FAREWELL`].
+    /// Lets the rounds that run end; a mail that is on its way is waited for a few seconds.
     pub fn stop(self) {
         let (house, mail) = (self.house.told_to_stop(), self.mail.told_to_stop());
         let _ = house.recv();

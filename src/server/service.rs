@@ -65,8 +65,9 @@ impl Service {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
-        let mut line = Line::new(&head, self.client(&head.headers, peer));
-        let mut response = match self.answer_parts(&head, body, peer, &mut line).await {
+        let client = self.client(&head.headers, peer);
+        let mut line = Line::new(&head, client);
+        let mut response = match self.answer_parts(&head, body, peer, client, &mut line).await {
             Ok(response) => response,
             Err(error) => {
                 line.error(&error);
@@ -78,7 +79,14 @@ impl Service {
         response.map(Full::new)
     }
 
-    async fn answer_parts<B>(&self, head: &Parts, body: B, peer: IpAddr, line: &mut Line) -> Result<Response<Bytes>>
+    async fn answer_parts<B>(
+        &self,
+        head: &Parts,
+        body: B,
+        peer: IpAddr,
+        client: IpAddr,
+        line: &mut Line,
+    ) -> Result<Response<Bytes>>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -113,6 +121,7 @@ impl Service {
             token,
             workspace,
             address,
+            client,
             now,
         };
         let Answered { result, waited, worked } = turn::run(call).await;

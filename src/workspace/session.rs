@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::users::{self, User};
-use crate::api::{Done, Error, Json, Needs, Ok200, Result, Route, Steps, get, hashing, post, steps};
+use crate::api::{Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, steps};
 use crate::auth::Scope;
 use crate::auth::permissions;
 use crate::central::session::{Credentials, TokenShown, as_member, switch_to, verify};
@@ -44,8 +44,8 @@ pub struct Whoami {
     token: TokenShown,
 }
 
-fn login(steps: &Steps<'_>, Json(given): Json<Credentials>) -> Result<Ok200<LoggedIn>> {
-    let account = verify(steps, &given)?;
+fn login(steps: &Steps<'_>, tries: Tries, Json(given): Json<Credentials>) -> Result<Ok200<LoggedIn>> {
+    let account = verify(steps, tries, &given)?;
     let (account_id, now) = (account.id, steps.now);
     let lease = steps.call.workspace()?;
     let id = lease.id();

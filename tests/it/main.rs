@@ -27,6 +27,7 @@ mod readme;
 mod revoking;
 mod shutdown;
 mod slow_clients;
+mod throttle;
 mod token_scopes;
 mod trash;
 mod workspace_names;

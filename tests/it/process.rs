@@ -11,8 +11,9 @@ use std::thread;
 
 use crate::client::PATIENCE;
 
-/// As cheap as is allowed: a test logs in more often than anybody does.
-const CHEAP_PASSWORDS: [(&str, &str); 2] = [("CX_PASSWORD_MEMORY_KIB", "64"), ("CX_PASSWORD_PASSES", "1")];
+/// Hashes as cheap as is allowed, and as many as one likes: a test logs in more often than anybody does.
+const CHEAP_PASSWORDS: [(&str, &str); 3] =
+    [("CX_PASSWORD_MEMORY_KIB", "64"), ("CX_PASSWORD_PASSES", "1"), ("CX_THROTTLE_ATTEMPTS", "0")];
 
 /// Where the program's stderr goes, in the folder it is run in.
 pub const LOG: &str = "log";

@@ -1,0 +1,56 @@
+//! Tries that are counted: an input of the handlers that somebody could use to guess a secret, or to have work done.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::call::Call;
+use super::error::Result;
+use super::input::Input;
+use super::openapi::Operation;
+use crate::auth::{Key, Throttled};
+use crate::engine::Engine;
+use crate::values::Timestamp;
+
+/// Those of a caller's address, and of an email once it is known. There is no other way to the throttle: so a handler
+/// that may answer 429 has this among its inputs, and its description says so.
+pub struct Tries {
+    engine: Arc<Engine>,
+    keys: Vec<Key>,
+    now: Timestamp,
+}
+
+impl Tries {
+    /// Counted together with those of an email, whether or not anybody has it.
+    pub fn of(mut self, email: &str) -> Self {
+        self.keys.push(Key::email(email));
+        self
+    }
+
+    /// Refuses where too many have failed lately: to be asked before a password is hashed.
+    pub fn check(&self) -> Result<(), Throttled> {
+        self.engine.throttle.check(&self.keys, self.now)
+    }
+
+    /// Counts this one as failed.
+    pub fn count(&self) {
+        self.engine.throttle.count(&self.keys, self.now);
+    }
+
+    /// Forgets those of the email. Those of the address stay: one good password of one's own would else clear the way
+    /// to guess at others.
+    pub fn forgive(&self) {
+        let emails = self.keys.iter().filter(|key| matches!(key, Key::Email(_)));
+        emails.for_each(|key| self.engine.throttle.forgive(key));
+    }
+}
+
+impl Input for Tries {
+    fn read(call: &Call) -> Result<Self> {
+        Ok(Self { engine: Arc::clone(&call.engine), keys: vec![Key::address(call.client)], now: call.now })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.refusal(StatusCode::TOO_MANY_REQUESTS);
+    }
+}

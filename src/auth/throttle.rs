@@ -1,0 +1,170 @@
+//! The throttle: so many failed guesses of one email's secret, or from one address, and no more are looked at for a while.
+//!
+//! The window slides: each failure counts until it is so old. `governor` would do for requests, but not for this: its
+//! GCRA takes from the quota at every check and cannot look without taking, and here failures alone are to count.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use quick_cache::unsync::Cache;
+
+use crate::values::Timestamp;
+
+/// Keys whose failures are remembered; one more, and one that is seldom seen is forgotten.
+const REMEMBERED: usize = 20_000;
+
+pub struct Throttle {
+    /// Failures that are let be; none are counted where it is zero.
+    attempts: usize,
+    /// Seconds for which a failure counts.
+    window: i64,
+    /// The times of the last failures of each key, as many as are let be.
+    failures: Mutex<Cache<Key, VecDeque<Timestamp>>>,
+}
+
+/// Whose failures are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// Folded; of an account or of nobody.
+    Email(String),
+    /// An IPv4 address, or the first 64 bits of an IPv6 address: the rest is anybody's own to choose.
+    Address(IpAddr),
+}
+
+/// There have been too many failures; the next guess is looked at in so many seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttled(pub i64);
+
+impl Key {
+    pub fn email(email: &str) -> Self {
+        Self::Email(email.to_lowercase())
+    }
+
+    pub fn address(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => Self::Address(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
+            address => Self::Address(address),
+        }
+    }
+}
+
+impl Throttle {
+    pub fn new(attempts: usize, window: i64) -> Self {
+        Self { attempts, window, failures: Mutex::new(Cache::new(REMEMBERED)) }
+    }
+
+    /// Whether a guess may be looked at. Costs next to nothing, and is to be asked before anything that does.
+    ///
+    /// Guesses that arrive together are all let through until the first of them has failed: as many more as there are
+    /// threads that hash.
+    pub fn check(&self, keys: &[Key], now: Timestamp) -> Result<(), Throttled> {
+        let failures = self.lock();
+        let opens = keys.iter().filter_map(|key| {
+            let times = failures.get(key).filter(|times| times.len() >= self.attempts)?;
+            Some(times.front()?.plus(self.window).seconds() - now.seconds())
+        });
+        match opens.filter(|wait| *wait > 0).max() {
+            Some(wait) => Err(Throttled(wait)),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a failure against each key.
+    pub fn count(&self, keys: &[Key], now: Timestamp) {
+        if self.attempts == 0 {
+            return;
+        }
+        let mut failures = self.lock();
+        for key in keys {
+            let mut times = failures.remove(key).map(|(_, times)| times).unwrap_or_default();
+            times.push_back(now);
+            if times.len() > self.attempts {
+                times.pop_front();
+            }
+            failures.insert(key.clone(), times);
+        }
+    }
+
+    /// Forgets the failures of a key.
+    pub fn forgive(&self, key: &Key) {
+        self.lock().remove(key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cache<Key, VecDeque<Timestamp>>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_seconds(1_000_000 + second)
+    }
+
+    fn ada() -> [Key; 1] {
+        [Key::email("ada@example.com")]
+    }
+
+    #[test]
+    fn the_window_slides_over_each_failure() {
+        let throttle = Throttle::new(3, 900);
+        for second in [0, 100, 200] {
+            assert_eq!(throttle.check(&ada(), at(second)), Ok(()));
+            throttle.count(&ada(), at(second));
+        }
+        assert_eq!(throttle.check(&ada(), at(200)), Err(Throttled(700)));
+        assert_eq!(throttle.check(&ada(), at(899)), Err(Throttled(1)));
+        assert_eq!(throttle.check(&ada(), at(900)), Ok(()));
+        throttle.count(&ada(), at(900));
+        assert_eq!(throttle.check(&ada(), at(900)), Err(Throttled(100)), "the failure of second 100 still counts");
+        assert_eq!(throttle.check(&ada(), at(1000)), Ok(()));
+    }
+
+    #[test]
+    fn whichever_key_waits_longest_is_waited_for() {
+        let throttle = Throttle::new(1, 900);
+        let both = [Key::address("192.0.2.1".parse().unwrap()), Key::email("ada@example.com")];
+        throttle.count(&both[..1], at(0));
+        throttle.count(&both[1..], at(50));
+        assert_eq!(throttle.check(&both[..1], at(60)), Err(Throttled(840)));
+        assert_eq!(throttle.check(&both, at(60)), Err(Throttled(890)));
+        throttle.forgive(&both[1]);
+        assert_eq!(throttle.check(&both, at(60)), Err(Throttled(840)));
+        assert_eq!(throttle.check(&[Key::email("grace@example.com")], at(60)), Ok(()));
+    }
+
+    #[test]
+    fn none_are_counted_where_it_is_off() {
+        let throttle = Throttle::new(0, 900);
+        for _ in 0..100 {
+            throttle.count(&ada(), at(0));
+        }
+        assert_eq!(throttle.check(&ada(), at(0)), Ok(()));
+    }
+
+    #[test]
+    fn emails_are_one_in_any_case_and_addresses_in_one_network() {
+        assert_eq!(Key::email("Ada@Example.COM"), Key::email("ada@example.com"));
+        let address = |text: &str| Key::address(text.parse().unwrap());
+        for (one, other, same) in [
+            ("192.0.2.1", "192.0.2.2", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", true),
+            ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+        ] {
+            assert_eq!(address(one) == address(other), same, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_has_a_bound() {
+        let throttle = Throttle::new(3, 900);
+        for n in 0..3 * REMEMBERED {
+            throttle.count(&[Key::email(&format!("{n}@example.com"))], at(0));
+        }
+        assert!(throttle.lock().len() <= REMEMBERED, "{}", throttle.lock().len());
+    }
+}

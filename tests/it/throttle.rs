@@ -1,0 +1,92 @@
+//! The throttle: who guesses passwords is stopped, and nobody else is.
+
+use serde_json::json;
+
+use crate::bench::{Bench, PASSWORD, email, eventually};
+use crate::client::{Answer, Request};
+
+/// As a proxy on this machine, which is trusted, hands requests on.
+fn bench() -> Bench {
+    Bench::with(&["--throttle-attempts", "10", "--trusted-proxies", "127.0.0.1"])
+}
+
+fn login(bench: &Bench, address: &str, host: &str, name: &str, password: &str) -> Answer {
+    let body = json!({"email": email(name), "password": password}).to_string();
+    bench.ask(&Request {
+        method: "POST",
+        path: "/api/login",
+        host,
+        headers: &[("X-Forwarded-For", address)],
+        body: Some(&body),
+        ..Request::default()
+    })
+}
+
+#[test]
+fn ten_wrong_passwords_and_then_not_even_the_right_one() {
+    let bench = bench();
+    bench.team("ada");
+    bench.register("grace");
+    for n in 0..10 {
+        // Of both layers, and from everywhere.
+        let host = if n % 2 == 0 { "localhost" } else { "ada.localhost" };
+        let answer = login(&bench, &format!("192.0.2.{n}"), host, "ada", "a wrong one");
+        answer.refused(401, "invalid_credentials");
+    }
+    for (host, password) in [("localhost", "a wrong one"), ("localhost", PASSWORD), ("ada.localhost", PASSWORD)] {
+        let answer = login(&bench, "192.0.2.77", host, "ADA", password);
+        answer.refused(429, "too_many_requests");
+        let wait: u32 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((800..=900).contains(&wait), "{wait}");
+    }
+    login(&bench, "192.0.2.77", "localhost", "grace", PASSWORD).ok();
+}
+
+#[test]
+fn an_address_that_fails_ten_times_is_stopped_and_others_get_in() {
+    let bench = bench();
+    bench.register("ada");
+    for n in 0..10 {
+        // Nobody has these: that is not told, and counted all the same.
+        let answer = login(&bench, &format!("2001:db8::{n}"), "localhost", &format!("nobody{n}"), PASSWORD);
+        answer.refused(401, "invalid_credentials");
+    }
+    login(&bench, "2001:db8::ffff", "localhost", "ada", PASSWORD).refused(429, "too_many_requests");
+    login(&bench, "2001:db8:0:1::1", "localhost", "ada", PASSWORD).ok();
+    login(&bench, "192.0.2.1", "localhost", "ada", PASSWORD).ok();
+}
+
+#[test]
+fn a_good_login_clears_the_email_and_not_the_address() {
+    let bench = bench();
+    bench.register("ada");
+    for round in 0..2 {
+        for n in 0..9 {
+            login(&bench, &format!("192.0.2.{n}"), "localhost", "ada", "a wrong one")
+                .refused(401, "invalid_credentials");
+        }
+        login(&bench, &format!("198.51.100.{round}"), "localhost", "ada", PASSWORD).ok();
+    }
+    for n in 0..10 {
+        login(&bench, "203.0.113.1", "localhost", &format!("nobody{n}"), "x").refused(401, "invalid_credentials");
+        login(&bench, "192.0.2.200", "localhost", "ada", PASSWORD).ok();
+    }
+    login(&bench, "203.0.113.1", "localhost", "ada", PASSWORD).refused(429, "too_many_requests");
+}
+
+#[test]
+fn an_address_that_nobody_trusted_vouches_for_counts_for_nothing() {
+    let bench = Bench::with(&["--throttle-attempts", "10"]);
+    for n in 0..10 {
+        login(&bench, &format!("192.0.2.{n}"), "localhost", &format!("nobody{n}"), "x")
+            .refused(401, "invalid_credentials");
+    }
+    login(&bench, "192.0.2.77", "localhost", "ada", PASSWORD).refused(429, "too_many_requests");
+}
+
+#[test]
+fn it_opens_again_when_the_window_has_passed() {
+    let bench = Bench::with(&["--throttle-attempts", "1", "--throttle-window", "1"]);
+    login(&bench, "", "localhost", "ada", "x").refused(401, "invalid_credentials");
+    eventually("it is open again", || login(&bench, "", "localhost", "ada", "x").status == 401);
+}
