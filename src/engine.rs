@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use uuid::Uuid;
 
-use crate::auth::{Keys, Passwords, Throttle};
+use crate::auth::{KeyUses, Keys, Passwords, Throttle};
 use crate::config::Config;
 use crate::storage::{File, Kind, Limits, Storage, Threads};
 use crate::tenancy::life::Template;
@@ -27,6 +27,7 @@ pub struct Engine {
     pub keys: Keys,
     pub passwords: Passwords,
     pub throttle: Throttle,
+    pub key_uses: KeyUses,
     pub steps: Threads,
     /// As few as there are processors: each hash keeps one busy, and its memory.
     pub hashing: Threads,
@@ -61,6 +62,7 @@ impl Engine {
             template: Template::new(data.join("workspaces")),
             passwords: Passwords::new(config.password_cost)?,
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
+            key_uses: KeyUses::default(),
             steps: Threads::start("steps", STEP_THREADS)?,
             hashing: Threads::start("hashing", config.hashing_threads)?,
             started_at: now,

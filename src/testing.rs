@@ -13,17 +13,20 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 use crate::api::{Error, Router};
-use crate::auth::Member;
-use crate::auth::Scope;
+use crate::auth::{Permissions, Scope};
+use crate::central::invitations::{self, Guest, InviteRole, Inviter};
 use crate::central::outbox::{self, Mail};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
-use crate::central::{accounts, password, tokens};
+use crate::central::{accounts, memberships, password, tokens};
 use crate::config::{Config, Setting, Typed};
 use crate::engine::Engine;
 use crate::server::Service;
+use crate::tenancy::members;
 use crate::values::{Name, Password, Timestamp};
+use crate::workspace::users;
 
 pub struct Bench {
     pub engine: Arc<Engine>,
@@ -104,12 +107,33 @@ impl Bench {
     /// A user of `acme` with this role, made when first asked for.
     pub fn with_role(&self, role: &str) -> Client<'_> {
         let email = format!("{role}@example.com");
-        let asked = email.clone();
-        let known = self.engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &asked)?)).unwrap();
-        if known.is_none() {
-            self.join_acme(account(&self.engine, &email), role);
+        if self.account(&email).is_none() {
+            self.join_acme(&email, role);
         }
         self.in_acme(&email)
+    }
+
+    /// A user of `acme` with a role of its own that has these permissions.
+    pub fn with_only(&self, permissions: &[&str]) -> Client<'_> {
+        let name = Uuid::now_v7().simple().to_string();
+        self.admin().post("/roles", json!({"name": name, "permissions": permissions})).created();
+        self.with_role(&name)
+    }
+
+    /// An integration key of `acme` with these permissions, which may see one customer only.
+    pub fn key(&self, permissions: &[&str], customer_id: Option<i64>) -> Client<'_> {
+        let body = json!({"name": "a program", "permissions": permissions, "customer_id": customer_id});
+        let made = self.admin().post("/integration-keys", body).created();
+        self.nobody().at("acme.localhost").with_token(made["key"].as_str().unwrap().to_owned())
+    }
+
+    /// The account of somebody who is in no workspace, on the central host.
+    pub fn stranger(&self) -> Client<'_> {
+        let email = "stranger@example.com";
+        if self.account(email).is_none() {
+            account(&self.engine, email);
+        }
+        Client { token: Some(self.token(email, Scope::Central)), ..self.nobody() }
     }
 
     /// Whether a role of `acme` has a permission, as its file says.
@@ -118,10 +142,45 @@ impl Bench {
         let file = self.engine.registry.lease(self.acme.id);
         let granted = file.file().read(move |db| {
             let sql = "SELECT permissions FROM roles WHERE name = ?1";
-            Ok::<_, Error>(db.query_row(sql, [&role], |row| row.get::<_, String>(0))?)
+            Ok::<_, Error>(db.query_row(sql, [&role], |row| row.get::<_, Permissions>(0))?)
         });
-        let permissions = serde_json::from_str(&granted.unwrap()).unwrap();
-        Member { user_id: 0, role: String::new(), permissions }.may(permission)
+        granted.unwrap().cover(permission)
+    }
+
+    /// Makes an account a user of `acme`; answers the user's id.
+    pub fn join_acme(&self, email: &str, role: &str) -> i64 {
+        let (acme, role, in_file) = (self.acme.id, role.to_owned(), role.to_owned());
+        let account_id = self.account(email).unwrap_or_else(|| account(&self.engine, email));
+        self.engine.central.write(move |db| memberships::save(db, account_id, acme, &role, now())).unwrap();
+        let email = email.to_owned();
+        self.in_file(move |db| {
+            let role = members::role_named(db, &in_file)?.expect("a role that is there");
+            members::add(db, account_id, "Somebody", &email, role, now())?;
+            Ok(users::of_account(db, account_id)?.expect("just added").id)
+        })
+    }
+
+    /// An invitation for an address into a workspace that is neither `acme` nor `other`: its id and its code.
+    pub fn invited(&self, email: &str) -> (i64, String) {
+        let host = format!("host-{}@example.com", Uuid::now_v7().simple());
+        let subdomain = format!("hosts-{}", Uuid::now_v7().simple());
+        let theirs = workspace(&self.engine, &subdomain, account(&self.engine, &host));
+        let guest = Guest {
+            workspace: theirs.id,
+            email: email.parse().unwrap(),
+            name: None,
+            role: InviteRole { id: 3, name: "agent".into() },
+            inviter: Inviter { id: Some(1), name: "Somebody".into() },
+        };
+        let made = self.engine.central.write(move |db| invitations::create(db, &guest, Timestamp::now()));
+        let (invite, code) = made.unwrap();
+        (invite.id, code)
+    }
+
+    fn account(&self, email: &str) -> Option<i64> {
+        let email = email.to_owned();
+        let found = self.engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?));
+        found.unwrap().map(|(account, _)| account.id)
     }
 
     fn in_acme(&self, email: &str) -> Client<'_> {
@@ -129,32 +188,12 @@ impl Bench {
         Client { bench: self, host: "acme.localhost".into(), token: Some(token) }
     }
 
-    fn join_acme(&self, account_id: i64, role: &str) {
-        let (acme, of_row, in_file) = (self.acme.id, role.to_owned(), role.to_owned());
-        self.engine
-            .central
-            .write(move |db| {
-                let row = (account_id, acme.to_string(), &of_row);
-                db.execute(
-                    "INSERT INTO memberships (account_id, workspace_id, role, created_at) VALUES (?1, ?2, ?3, 0)",
-                    row,
-                )?;
-                Ok::<_, Error>(())
-            })
-            .unwrap();
-        self.in_file(move |db| {
-            db.execute(
-                "INSERT INTO users (account_id, name, email, role_id, created_at, updated_at)
-                 SELECT ?1, 'Somebody', 'somebody@example.com', id, 0, 0 FROM roles WHERE name = ?2",
-                (account_id, &in_file),
-            )?;
-            Ok(())
-        });
-    }
-
-    /// Writes to `acme`'s file, beside the API.
-    pub fn in_file(&self, work: impl FnMut(&rusqlite::Connection) -> Result<(), Error> + Send + 'static) {
-        self.engine.registry.lease(self.acme.id).file().write(work).unwrap();
+    /// Works on `acme`'s file, beside the API.
+    pub fn in_file<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&rusqlite::Connection) -> Result<T, Error> + Send + 'static,
+    ) -> T {
+        self.engine.registry.lease(self.acme.id).file().write(work).unwrap()
     }
 
     pub fn token(&self, email: &str, scope: Scope) -> String {

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rusqlite::Connection;
 
 use super::error::{Error, Result};
 use super::route::{Layer, Needs, Route};
 use super::router::Router;
-use crate::auth::{TokenFault, TokenInUse, Who, permissions};
+use crate::auth::{Actor, Credential, Insider, TokenFault, TokenInUse, Who, permissions};
 use crate::engine::Engine;
 use crate::tenancy::Lease;
 use crate::values::Timestamp;
@@ -23,7 +24,7 @@ pub struct Call {
     /// Without its question mark.
     pub query: String,
     pub body: Bytes,
-    pub token: Option<Arc<TokenInUse>>,
+    pub credential: Credential,
     /// The workspace that the call is about, kept open by this.
     pub workspace: Option<Lease>,
     pub address: Address,
@@ -67,9 +68,13 @@ impl Address {
 }
 
 impl Call {
-    /// The token that the call came with; there is one wherever the route needs one.
+    /// The person's token that the call came with; there is one wherever the route needs one.
     pub fn token(&self) -> Result<&TokenInUse> {
-        self.token.as_deref().ok_or(Error::Token(TokenFault::Missing))
+        match &self.credential {
+            Credential::Token(token) => Ok(token),
+            Credential::Key(_) => Err(Error::forbidden("forbidden", "This needs a person's token, not a key.")),
+            Credential::None => Err(Error::Token(TokenFault::Missing)),
+        }
     }
 
     /// The open workspace; there is one wherever the route is of the workspace layer.
@@ -77,15 +82,69 @@ impl Call {
         self.workspace.as_ref().ok_or_else(|| Error::Internal("a call of the workspace layer has no workspace".into()))
     }
 
-    /// Who the caller is in the workspace, read in the same transaction as all the rest.
-    pub fn identify(&self, db: &rusqlite::Connection) -> Result<Who> {
-        if self.layer == Layer::Central || self.route.needs == Needs::Anyone {
-            return Ok(Who::Outsider);
+    /// Who the caller is, and whether that is enough for the route: read from the layer's file, in the same transaction
+    /// as all the rest where the handler has one.
+    pub fn identify(&self, db: &Connection) -> Result<Who> {
+        match (self.layer, self.route.needs) {
+            (_, Needs::Anyone) => Ok(Who::Outsider),
+            (Layer::Central, needs) => self.check_account(db, needs).map(|()| Who::Outsider),
+            (Layer::Workspace, needs) => {
+                let insider = self.insider(db)?;
+                self.check_insider(&insider, needs)?;
+                Ok(Who::Insider(insider))
+            }
         }
-        let member = permissions::member(db, self.token()?.account_id)?.ok_or_else(Error::not_a_member)?;
-        match self.route.needs {
-            Needs::Permission(name) if !member.may(name) => Err(Error::MissingPermission(name)),
-            _ => Ok(Who::Member(member)),
+    }
+
+    fn check_account(&self, db: &Connection, needs: Needs) -> Result<()> {
+        let token = self.token()?;
+        match needs {
+            Needs::Operator if !token.operator => {
+                Err(Error::forbidden("forbidden", "Only an operator of this server may do this."))
+            }
+            Needs::Member | Needs::Owner => {
+                let id = self.path_values.first().and_then(|id| id.parse().ok()).ok_or_else(Error::not_found)?;
+                match permissions::owns(db, token.account_id, id)? {
+                    None => Err(Error::workspace_not_found()),
+                    Some(false) if needs == Needs::Owner => {
+                        Err(Error::forbidden("forbidden", "Only the owner of a workspace may do this."))
+                    }
+                    Some(_) => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn insider(&self, db: &Connection) -> Result<Insider> {
+        match &self.credential {
+            Credential::Token(token) => permissions::user(db, token.account_id)?.ok_or_else(Error::not_a_member),
+            Credential::Key(digest) => {
+                let insider = permissions::key(db, digest, self.now)?.map_err(Error::Token)?;
+                if let Actor::Key { id, last_used_at } = insider.actor {
+                    self.engine.key_uses.note(self.workspace()?.id(), id, last_used_at, self.now);
+                }
+                Ok(insider)
+            }
+            Credential::None => Err(Error::Token(TokenFault::Missing)),
+        }
+    }
+
+    fn check_insider(&self, insider: &Insider, needs: Needs) -> Result<()> {
+        match needs {
+            Needs::SignedIn | Needs::AnyToken => return self.token().map(|_| ()),
+            Needs::Oneself(_) => {
+                let in_path = self.path_values.first().and_then(|id| id.parse().ok());
+                if in_path.is_some() && in_path == insider.user_id() {
+                    return Ok(());
+                }
+            }
+            _ => {}
+        }
+        match needs.permission() {
+            Some(name) if !insider.may(name) => Err(Error::MissingPermission(name.into())),
+            Some(_) if insider.customer_id.is_some() && !matches!(needs, Needs::Scoped(_)) => Err(Error::bound()),
+            _ => Ok(()),
         }
     }
 }

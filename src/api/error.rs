@@ -27,7 +27,7 @@ pub enum Error {
         code: &'static str,
         message: String,
     },
-    MissingPermission(&'static str),
+    MissingPermission(Cow<'static, str>),
     NotFound {
         code: &'static str,
         message: String,
@@ -73,6 +73,19 @@ impl Error {
 
     pub fn not_a_member() -> Self {
         Self::forbidden("not_a_member", "You are not a member of this workspace.")
+    }
+
+    /// A caller that sees one customer only reached for more.
+    pub fn bound() -> Self {
+        Self::forbidden("forbidden", "This token or key is bound to one customer, and this goes beyond it.")
+    }
+
+    pub fn workspace_not_found() -> Self {
+        Self::NotFound { code: "workspace_not_found", message: "There is no such workspace.".into() }
+    }
+
+    pub fn workspace_suspended() -> Self {
+        Self::forbidden("workspace_suspended", "This workspace is suspended.")
     }
 
     /// A value that somebody else has: 422 `{field}_taken`.

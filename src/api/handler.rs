@@ -9,11 +9,11 @@ use http::Response;
 use rusqlite::Connection;
 
 use super::call::Call;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::input::Input;
 use super::openapi::Operation;
 use super::reply::Reply;
-use crate::auth::{TokenInUse, Who};
+use crate::auth::{Insider, TokenInUse, Who};
 use crate::engine::Engine;
 use crate::values::Timestamp;
 
@@ -25,8 +25,9 @@ pub trait Handler: Sync {
     /// Reads its inputs: before the turn, so that no other request of the file waits for it.
     fn read(&self, call: &Call) -> Inputs;
 
-    /// Runs it with the inputs it has read. The connection is there where the place is a turn.
-    fn answer(&self, call: &Call, inputs: Inputs, turn: Option<(&Connection, &Who)>) -> Result<Response<Bytes>>;
+    /// Runs it with the inputs it has read, for a caller of whom the route's needs were found met. The connection is
+    /// there where the place is a turn.
+    fn answer(&self, call: &Arc<Call>, inputs: Inputs, who: &Who, db: Option<&Connection>) -> Result<Response<Bytes>>;
 
     /// Whether it reads the body; where it does not, the body is not read.
     fn takes_body(&self) -> bool;
@@ -46,7 +47,7 @@ pub enum Place {
     Steps,
     /// As `Steps`, on the few threads that hash passwords, which are slow and hungry.
     Hashing,
-    /// At once, on the connection's own thread: it needs neither a file nor time.
+    /// At once, on the connection's own thread: it needs neither a file nor time, nor anything of its caller.
     Here,
 }
 
@@ -55,20 +56,77 @@ pub struct Ctx<'a> {
     pub db: &'a Connection,
     pub who: &'a Who,
     pub now: Timestamp,
-    pub call: &'a Call,
+    pub call: &'a Arc<Call>,
 }
 
 /// What a handler beside the lanes sees: the whole instance, who asks, and the time.
 pub struct Steps<'a> {
     pub engine: &'a Arc<Engine>,
+    pub who: &'a Who,
     pub now: Timestamp,
-    pub call: &'a Call,
+    pub call: &'a Arc<Call>,
+}
+
+/// A row that belongs to a customer, and is seen by callers who are bound to that one.
+pub trait OfCustomer {
+    fn customer_id(&self) -> Option<i64>;
+}
+
+impl Ctx<'_> {
+    /// The caller, wherever the route is of the workspace layer and needs somebody.
+    pub fn insider(&self) -> Result<&Insider> {
+        insider(self.who)
+    }
+
+    /// The only customer that the caller sees, if it is bound to one.
+    pub fn bound_to(&self) -> Option<i64> {
+        match self.who {
+            Who::Insider(insider) => insider.customer_id,
+            Who::Outsider => None,
+        }
+    }
+
+    /// A row that was looked for: it must be there, and be one that the caller sees.
+    pub fn seen<T: OfCustomer>(&self, found: Option<T>) -> Result<T> {
+        let bound_to = self.bound_to();
+        found.filter(|row| bound_to.is_none() || row.customer_id() == bound_to).ok_or_else(Error::not_found)
+    }
+
+    /// The customer that a row is to belong to: the one that is named, which must be the caller's own where it has one;
+    /// or that one, where none is named.
+    pub fn placed(&self, named: Option<i64>) -> Result<Option<i64>> {
+        match (named, self.bound_to()) {
+            (Some(named), Some(own)) if named != own => Err(Error::bound()),
+            (named, own) => Ok(own.or(named)),
+        }
+    }
 }
 
 impl Steps<'_> {
-    /// The token that the call came with.
+    /// The person's token that the call came with.
     pub fn token(&self) -> Result<&TokenInUse> {
         self.call.token()
+    }
+
+    /// The caller, wherever the route is of the workspace layer and needs somebody.
+    pub fn insider(&self) -> Result<&Insider> {
+        insider(self.who)
+    }
+
+    /// Reads in a turn of the central file, as the same caller.
+    pub fn read_central<T: Send + 'static>(
+        &self,
+        mut work: impl FnMut(&mut Ctx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (call, who) = (Arc::clone(self.call), self.who.clone());
+        self.engine.central.read(move |db| work(&mut Ctx { db, who: &who, now: call.now, call: &call }))
+    }
+}
+
+fn insider(who: &Who) -> Result<&Insider> {
+    match who {
+        Who::Insider(insider) => Ok(insider),
+        Who::Outsider => Err(Error::Internal("a route that asks for nobody asked who it was".into())),
     }
 }
 
@@ -151,8 +209,14 @@ macro_rules! handlers {
         {
             handler!(($($input,)*), R, |_| Place::Turn);
 
-            fn answer(&self, call: &Call, inputs: Inputs, turn: Option<(&Connection, &Who)>) -> Result<Response<Bytes>> {
-                let (db, who) = turn.expect("a handler in a turn is handed one");
+            fn answer(
+                &self,
+                call: &Arc<Call>,
+                inputs: Inputs,
+                who: &Who,
+                db: Option<&Connection>,
+            ) -> Result<Response<Bytes>> {
+                let db = db.expect("a handler in a turn is handed its file");
                 let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("what this handler has read");
                 let mut ctx = Ctx { db, who, now: call.now, call };
                 (self.function)(&mut ctx, $($value),*)?.into_response(call)
@@ -167,9 +231,15 @@ macro_rules! handlers {
         {
             handler!(($($input,)*), R, |beside: &Self| beside.place);
 
-            fn answer(&self, call: &Call, inputs: Inputs, _: Option<(&Connection, &Who)>) -> Result<Response<Bytes>> {
+            fn answer(
+                &self,
+                call: &Arc<Call>,
+                inputs: Inputs,
+                who: &Who,
+                _: Option<&Connection>,
+            ) -> Result<Response<Bytes>> {
                 let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("what this handler has read");
-                let steps = Steps { engine: &call.engine, now: call.now, call };
+                let steps = Steps { engine: &call.engine, who, now: call.now, call };
                 (self.function)(&steps, $($value),*)?.into_response(call)
             }
         }

@@ -50,6 +50,20 @@ impl Input for Uuid {
     }
 }
 
+/// The code in the path, as it was handed out.
+#[derive(Debug, Clone)]
+pub struct Code(pub String);
+
+impl Input for Code {
+    fn read(call: &Call) -> Result<Self> {
+        call.path_values.first().cloned().map(Self).ok_or_else(Error::not_found)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.path_value("code", serde_json::json!({"type": "string"}));
+    }
+}
+
 /// The body as a whole value: what it does not say is blank.
 #[derive(Debug)]
 pub struct Json<T>(pub T);

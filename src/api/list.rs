@@ -41,6 +41,8 @@ pub struct Listing {
     pub newest_first: bool,
     /// Rows when nothing is filtered: kept by triggers, or counted.
     pub counted_by_triggers: bool,
+    /// The column that says whose a row is, where callers who are bound to a customer see the list.
+    pub customer: Option<&'static str>,
 }
 
 /// `filter[name]=…`
@@ -58,6 +60,8 @@ pub enum By {
     Integer(&'static str),
     /// The column is 0 or 1.
     Flag(&'static str),
+    /// The column is one of these texts.
+    Choice(&'static str, &'static [&'static str]),
     /// The column is the moment, or within the day; or, by `[gte]` and `[lte]`, in a range.
     Moment(&'static str),
     /// One of the resource's numbers is the number, in any format; or ends with its digits, where those are too few.
@@ -77,6 +81,8 @@ pub struct List<T> {
     page: i64,
     per_page: i64,
     wanted: Vec<(By, Wanted)>,
+    /// What a column must be, whatever the caller asks.
+    fixed: Vec<(&'static str, Sql)>,
     sorts: Vec<(&'static Sort, Direction)>,
     of: std::marker::PhantomData<T>,
 }
@@ -131,8 +137,14 @@ impl<T: Serialize + JsonSchema> Reply for Page<T> {
 
 impl<T: Listed> Input for List<T> {
     fn read(call: &Call) -> Result<Self> {
-        let mut list =
-            Self { page: 1, per_page: PER_PAGE, wanted: Vec::new(), sorts: Vec::new(), of: std::marker::PhantomData };
+        let mut list = Self {
+            page: 1,
+            per_page: PER_PAGE,
+            wanted: Vec::new(),
+            fixed: Vec::new(),
+            sorts: Vec::new(),
+            of: std::marker::PhantomData,
+        };
         let mut problems = Vec::new();
         for (name, value) in pairs(&call.query) {
             if let Err(problem) = list.take(&name, value.trim()) {
@@ -180,6 +192,7 @@ impl By {
                 ("Is this number.", json!({"anyOf": [{"type": "integer", "format": "int64"}, blank()]}))
             }
             Self::Flag(_) => ("1 or 0.", json!({"enum": ["0", "1", "true", "false", ""]})),
+            Self::Choice(_, choices) => ("Is this.", json!({"anyOf": [{"enum": choices}, blank()]})),
             Self::Moment(_) => ("At this moment, or on this day.", moment()),
             Self::Phone(_) => ("Has this number, in any format.", json!({"type": "string"})),
             Self::Term(_) => ("Full-text search: every word begins a word of the resource.", json!({"type": "string"})),
@@ -199,6 +212,10 @@ impl By {
                 "0" | "false" => Ok(Wanted::Integer(0)),
                 _ => Err(format!("The {name} must be true or false.")),
             },
+            (Self::Choice(_, choices), None) if choices.contains(&value) => Ok(Wanted::Text(value.to_owned())),
+            (Self::Choice(_, choices), None) => {
+                Err(format!("The selected {name} is invalid; it may be {}.", choices.join(", ")))
+            }
         }
     }
 
@@ -208,6 +225,7 @@ impl By {
             (Self::Text(column), Wanted::Text(text)) => {
                 (format!("instr(fold({column}), ?) > 0"), vec![fold(text).into()])
             }
+            (Self::Choice(column, _), Wanted::Text(text)) => (format!("{column} = ?"), vec![text.clone().into()]),
             (Self::Phone(resource), Wanted::Text(text)) => phones::condition(resource, text, db)?,
             (Self::Term(index), Wanted::Text(text)) => match words(text) {
                 Some(words) => (format!("id IN (SELECT rowid FROM {index} WHERE {index} MATCH ?)"), vec![words.into()]),
@@ -318,10 +336,10 @@ impl<T: Listed> List<T> {
         Ok(())
     }
 
-    /// Only rows whose column is this number: a list inside another resource.
+    /// Only rows whose column is this: a list inside another resource.
     #[must_use]
-    pub fn only(mut self, column: &'static str, value: i64) -> Self {
-        self.wanted.push((By::Integer(column), Wanted::Integer(value)));
+    pub fn only(mut self, column: &'static str, value: impl Into<Sql>) -> Self {
+        self.fixed.push((column, value.into()));
         self
     }
 
@@ -330,6 +348,14 @@ impl<T: Listed> List<T> {
         let Listing { table, columns, counted_by_triggers, .. } = T::LISTING;
         let mut conditions = Vec::new();
         let mut bound = Vec::new();
+        if let Some(own) = ctx.bound_to() {
+            conditions.push(format!("{} = ?", T::LISTING.customer.ok_or_else(Error::bound)?));
+            bound.push(own.into());
+        }
+        for (column, value) in &self.fixed {
+            conditions.push(format!("{column} = ?"));
+            bound.push(value.clone());
+        }
         for (by, wanted) in &self.wanted {
             let (condition, values) = by.condition(wanted, ctx.db)?;
             conditions.push(condition);

@@ -16,9 +16,9 @@ mod tries;
 
 pub use call::{Address, Call};
 pub use error::{Error, Result};
-pub use handler::{Ctx, Handler, Inputs, Place, Steps, hashing, here, run, steps};
+pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, hashing, here, run, steps};
 pub use ids::Ids;
-pub use input::{Changes, Id, Input, Json, Query, Uuid, decode};
+pub use input::{Changes, Code, Id, Input, Json, Query, Uuid, decode};
 pub use list::{List, Page};
 pub use reply::{Created, Deleted, Done, Html, Json200, Ok200, Redirect, Reply, json};
 pub use route::{Layer, Needs, Resource, Route, delete, get, post, put};

@@ -182,13 +182,21 @@ fn describe(route: &Route, layer: Layer, inputs: &mut SchemaGenerator, answers: 
     if let Some(body) = body {
         described["requestBody"] = body;
     }
-    match route.needs {
-        Needs::Anyone => {}
-        Needs::SignedIn | Needs::AnyToken => described["security"] = json!([{"bearer": []}]),
-        Needs::Permission(name) => {
-            described["security"] = json!([{"bearer": []}]);
-            described["description"] = json!(format!("Needs the permission `{name}`."));
+    if route.needs != Needs::Anyone {
+        described["security"] = json!([{"bearer": []}]);
+    }
+    let needs = match route.needs {
+        Needs::Permission(name) => Some(format!("Needs the permission `{name}`.")),
+        Needs::Oneself(name) => Some(format!("Needs the permission `{name}`, or is about the caller themselves.")),
+        Needs::Scoped(name) => {
+            Some(format!("Needs the permission `{name}`. Who is bound to a customer reaches that customer's rows."))
         }
+        Needs::Operator | Needs::Member | Needs::Owner => Some(format!("For {} only.", route.needs)),
+        Needs::Insider => Some("For users and integration keys of the workspace.".to_owned()),
+        Needs::Anyone | Needs::SignedIn | Needs::AnyToken => None,
+    };
+    if let Some(needs) = needs {
+        described["description"] = json!(needs);
     }
     described
 }

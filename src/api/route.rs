@@ -5,8 +5,7 @@ use http::Method;
 use uuid::Uuid;
 
 use super::handler::Handler;
-use crate::auth::Scope;
-use crate::auth::TokenFault;
+use crate::auth::{Credential, Scope, TokenFault};
 
 /// One thing that the server does.
 pub struct Route {
@@ -20,11 +19,16 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether a token of this scope may be used for the route at all, on a host of this layer and workspace.
-    pub fn admits(&self, layer: Layer, scope: Scope, workspace: Option<Uuid>) -> Result<(), TokenFault> {
-        let admitted = match layer {
-            Layer::Central => scope == Scope::Central || self.needs == Needs::AnyToken,
-            Layer::Workspace => scope.workspace().is_some() && scope.workspace() == workspace,
+    /// Whether a credential may be used for the route at all, on a host of this layer and workspace.
+    pub fn admits(&self, layer: Layer, credential: &Credential, workspace: Option<Uuid>) -> Result<(), TokenFault> {
+        let admitted = match (credential, layer) {
+            (Credential::None, _) => self.needs == Needs::Anyone,
+            (Credential::Token(token), Layer::Central) => {
+                token.scope == Scope::Central || self.needs == Needs::AnyToken
+            }
+            (Credential::Token(token), Layer::Workspace) => workspace.is_some() && token.scope.workspace() == workspace,
+            // Whose it is only the file knows, and the host says which file.
+            (Credential::Key(_), _) => workspace.is_some(),
         };
         if admitted { Ok(()) } else { Err(TokenFault::WrongScope) }
     }
@@ -37,17 +41,56 @@ pub struct Resource {
     pub routes: &'static [Route],
 }
 
-/// What a caller must be for a route to be run.
+/// What a caller must be for a route to be run. Looked up before its handler is, in the same turn where it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     /// No token.
     Anyone,
-    /// A token of this layer.
+    /// A person's token of this layer.
     SignedIn,
-    /// A token of either layer, also of another workspace than the host's, on the central host.
+    /// A person's token of either layer, also of another workspace than the host's, on the central host.
     AnyToken,
-    /// A user of the workspace whose role has the permission.
+    /// Central: an account that may see the whole instance.
+    Operator,
+    /// Central: a member of the workspace in the path.
+    Member,
+    /// Central: the owner of the workspace in the path.
+    Owner,
+    /// Workspace: any user or integration key of it.
+    Insider,
+    /// Workspace: a user or a key with the permission; not one that sees only a customer.
     Permission(&'static str),
+    /// The same, or the user in the path themselves.
+    Oneself(&'static str),
+    /// Workspace: a user or a key with the permission; one that is bound to a customer reaches that customer's rows.
+    Scoped(&'static str),
+}
+
+impl Needs {
+    /// The permission that is to be had, where it is one.
+    pub fn permission(self) -> Option<&'static str> {
+        match self {
+            Self::Permission(name) | Self::Oneself(name) | Self::Scoped(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// For people, as in the table of routes.
+impl std::fmt::Display for Needs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Anyone => f.write_str(""),
+            Self::SignedIn => f.write_str("a token"),
+            Self::AnyToken => f.write_str("any token"),
+            Self::Operator => f.write_str("an operator"),
+            Self::Member => f.write_str("a member"),
+            Self::Owner => f.write_str("the owner"),
+            Self::Insider => f.write_str("a token or key"),
+            Self::Permission(name) | Self::Scoped(name) => f.write_str(name),
+            Self::Oneself(name) => write!(f, "{name}, or oneself"),
+        }
+    }
 }
 
 /// Which half of the API a host answers with.

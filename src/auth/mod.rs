@@ -1,5 +1,8 @@
-//! Who is asking: passwords, tokens and the keys that seal them, permissions, and the throttle of who guesses.
+//! Who is asking: passwords, tokens and the keys that seal them, integration keys, permissions, and the throttle of who
+//! guesses.
 
+pub mod catalogue;
+mod key_uses;
 mod keys;
 mod passwords;
 pub mod permissions;
@@ -8,8 +11,9 @@ pub mod secret;
 mod throttle;
 mod token;
 
+pub use key_uses::KeyUses;
 pub use keys::Keys;
 pub use passwords::{PasswordCost, Passwords, Verified};
-pub use permissions::{Member, Who};
+pub use permissions::{Actor, Insider, Permissions, Who};
 pub use throttle::{Key, Throttle, Throttled};
-pub use token::{Scope, TokenFault, TokenInUse};
+pub use token::{Credential, KEY_PREFIX, Scope, TokenFault, TokenInUse};

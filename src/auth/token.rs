@@ -1,10 +1,25 @@
-//! A token that is in use, what it is good for, and what may be wrong with one.
+//! What a call comes with: a token, what it is good for and what may be wrong with it; or an integration key.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use uuid::Uuid;
 
 use crate::values::Timestamp;
+
+/// How integration keys begin, which tells them from tokens.
+pub const KEY_PREFIX: &str = "cxk_";
+
+/// What a call was sent with, as `Authorization: Bearer …`.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// Nothing, where nothing is needed.
+    None,
+    /// A person's token, found good.
+    Token(Arc<TokenInUse>),
+    /// An integration key, by its digest: only the workspace's file knows whether it is good.
+    Key([u8; 32]),
+}
 
 /// A token that was found good, as the central file has it.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::invitations::{self, UserInvite};
 use super::session;
 use super::tokens::{self, Issued};
 use super::workspaces::{self, NewWorkspace, Workspace};
@@ -14,6 +15,7 @@ use crate::auth::Scope;
 use crate::config::Registration;
 use crate::engine::Engine;
 use crate::tenancy::life::Owner;
+use crate::tenancy::members;
 use crate::values::{Email, Name, Password, Subdomain, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
@@ -47,7 +49,7 @@ pub struct Registering {
     workspace_name: Option<Name<255>>,
     /// Of the first workspace; made from its name where it is absent.
     subdomain: Option<Subdomain>,
-    /// The code of an invitation.
+    /// The code of an invitation to this address, which is accepted.
     invite: Option<Text<200>>,
 }
 
@@ -57,7 +59,7 @@ pub struct Registered {
     user: Account,
     #[serde(flatten)]
     issued: Issued,
-    /// The first workspace, where one was asked for.
+    /// The first workspace, where one was asked for; or the one that the invitation leads into.
     workspace: Option<Workspace>,
 }
 
@@ -80,25 +82,48 @@ pub struct Farewell {
 
 fn register(steps: &Steps<'_>, tries: Tries, Json(new): Json<Registering>) -> Result<Created<Registered>> {
     match steps.engine.config.registration {
-        Registration::Open => {}
-        Registration::Invite => {
+        Registration::Invite if new.invite.is_none() => {
             return Err(Error::forbidden("registration_closed", "Registration here is by invitation only."));
         }
         Registration::Closed => {
             return Err(Error::forbidden("registration_closed", "Registration is closed here."));
         }
-    }
-    if new.invite.is_some() {
-        return Err(Error::invalid("The selected invite is invalid."));
+        Registration::Open | Registration::Invite => {}
     }
     if new.password_confirmation.as_ref().is_some_and(|again| **again != *new.password.reveal()) {
         return Err(Error::invalid("The password confirmation does not match."));
     }
+    let invite = new.invite.as_ref().map(|code| invite(steps, code, &new.email)).transpose()?;
     let (account, issued, mut workspace) = create_signed_in(steps.engine, &tries, new, steps.now)?;
+    if let Some(invite) = invite {
+        match join(steps, &account, &invite) {
+            Ok(joined) => _ = workspace.get_or_insert(joined),
+            Err(error) => tracing::info!(%error, "a new account was not let into the workspace it was invited to"),
+        }
+    }
     if let Some(workspace) = &mut workspace {
         workspace.set_url(&steps.call.address, steps.engine);
     }
     Ok(Created(Registered { user: account, issued, workspace }))
+}
+
+/// The invitation that a code is for, if it was sent to this address and can be accepted.
+fn invite(steps: &Steps<'_>, code: &str, email: &Email) -> Result<UserInvite> {
+    let (code, now) = (code.to_owned(), steps.now);
+    let found = steps.engine.central.read(move |db| Ok::<_, Error>(invitations::with_code(db, &code)?))?;
+    let invite = found.filter(|invite| invite.email.eq_ignore_ascii_case(email));
+    let invite = invite.ok_or_else(|| Error::invalid("The selected invite is invalid."))?;
+    invite.check_open(now)?;
+    invitations::check_workspace(steps.engine, invite.workspace.id)?;
+    Ok(invite)
+}
+
+/// Takes a new account into the workspace that it was invited into.
+fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<Workspace> {
+    invitations::join(steps.engine, account, invite, steps.now)?;
+    let (account_id, id) = (account.id, invite.workspace.id);
+    let found = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
+    found.ok_or_else(Error::workspace_not_found)
 }
 
 fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> Result<Created<Account>> {
@@ -135,7 +160,18 @@ fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Re
     let id = steps.token()?.account_id;
     let (account, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
     session::compare(steps.engine, &tries.of(&account.email), &farewell.current_password, Some(&kept))?;
-    steps.engine.central.write(move |db| delete_account(db, id))?;
+    let left = steps.engine.central.write(move |db| {
+        let left = workspaces::of_account(db, id)?;
+        delete_account(db, id)?;
+        Ok::<_, Error>(left)
+    })?;
+    for workspace in left {
+        let lease = steps.engine.registry.lease(workspace.id);
+        // The account is gone by now, and nobody gets in with it; `doctor` finds a user that stayed behind.
+        if let Err(error) = lease.file().write(move |db| Ok::<_, Error>(members::remove(db, id)?)) {
+            tracing::warn!(workspace = %workspace.id, %error, "the user of a deleted account stayed behind");
+        }
+    }
     Ok(Done)
 }
 

@@ -10,7 +10,7 @@ use crate::storage::Kind;
 use crate::values::Timestamp;
 
 pub const ROUTES: &[Route] =
-    &[get("/instance", &steps(show), Needs::SignedIn, "Counts, versions and disk use, for operators")];
+    &[get("/instance", &steps(show), Needs::Operator, "Counts, versions and disk use, for operators")];
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Instance {
@@ -31,9 +31,6 @@ pub struct Instance {
 }
 
 fn show(steps: &Steps<'_>) -> Result<Ok200<Instance>> {
-    if !steps.token()?.operator {
-        return Err(Error::forbidden("forbidden", "Only an operator may see the instance."));
-    }
     let engine = steps.engine;
     let (accounts, workspaces, workspaces_in_trash) = engine.central.read(|db| {
         let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0));

@@ -1,7 +1,10 @@
-//! The central API: accounts, sessions, forgotten passwords, tokens, workspaces, the outbox, the instance itself. One file a resource.
+//! The central API: accounts, sessions, forgotten passwords, tokens, workspaces, invitations, the instance itself. One
+//! file a resource.
 
 pub mod accounts;
 pub mod instance;
+pub mod invitations;
+pub mod memberships;
 pub mod outbox;
 pub mod password;
 pub mod session;
@@ -17,5 +20,6 @@ pub const RESOURCES: &[Resource] = &[
     Resource { name: "Password", routes: password::ROUTES },
     Resource { name: "Tokens", routes: tokens::ROUTES },
     Resource { name: "Workspaces", routes: workspaces::ROUTES },
+    Resource { name: "Invitations", routes: invitations::ROUTES },
     Resource { name: "Instance", routes: instance::ROUTES },
 ];

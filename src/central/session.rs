@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::{self, Account};
+use super::memberships;
 use super::tokens::{self, Issued};
 use super::workspaces::{self, Workspace};
 use crate::api::{Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps};
@@ -50,12 +51,13 @@ pub struct Whoami {
     token: TokenShown,
 }
 
-/// The token of a call.
+/// The token of a call, or the key.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TokenShown {
     pub id: i64,
     pub label: String,
-    pub expires_at: Timestamp,
+    /// Null for a key without an end.
+    pub expires_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -104,9 +106,10 @@ fn whoami(ctx: &mut Ctx<'_>) -> Result<Ok200<Whoami>> {
 }
 
 pub fn switch_to(steps: &Steps<'_>, Json(to): Json<Destination>) -> Result<Ok200<Switched>> {
-    let workspace = to.workspace_id.map(|id| enter(steps, id)).transpose()?;
+    let account_id = steps.token()?.account_id;
+    let workspace = to.workspace_id.map(|id| enter(steps, account_id, id)).transpose()?;
     let scope = Scope::from(to.workspace_id);
-    let (inside, account_id, now) = (Arc::clone(steps.engine), steps.token()?.account_id, steps.now);
+    let (inside, now) = (Arc::clone(steps.engine), steps.now);
     let issued = steps
         .engine
         .central
@@ -145,22 +148,27 @@ pub fn compare(engine: &Engine, tries: &Tries, given: &str, kept: Option<&str>) 
     }
 }
 
-/// The workspace that the caller goes to, if it may; what its file knows of the account is made current.
-pub fn enter(steps: &Steps<'_>, id: Uuid) -> Result<Workspace> {
+/// The workspace that an account goes to, if it may; what its file knows of the account is made current.
+pub fn enter(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
     let listed = steps.engine.directory.current(&steps.engine.keys)?.identified(id)?;
-    let listed = listed.ok_or_else(workspaces::not_found)?;
-    let account_id = steps.token()?.account_id;
+    let listed = listed.ok_or_else(Error::workspace_not_found)?;
     let account = steps.engine.central.read(move |db| accounts::find(db, account_id))?;
-    let workspace = as_member(steps, account_id, id)?;
+    let mut workspace = as_member(steps, account_id, id)?;
     if listed.status == Status::Suspended {
-        return Err(workspaces::suspended());
+        return Err(Error::workspace_suspended());
     }
     let now = steps.now;
     let file = steps.engine.registry.lease(id);
-    let is_member = file
+    let role = file
         .file()
         .write(move |db| Ok::<_, Error>(members::refresh(db, account_id, &account.name, &account.email, now)?))?;
-    if is_member { Ok(workspace) } else { Err(Error::not_a_member()) }
+    let role = role.ok_or_else(Error::not_a_member)?;
+    if workspace.role.as_deref() != Some(&role) {
+        workspace.role = Some(role.clone());
+        // What is kept here is a copy: a crash between the two files left it as it was.
+        steps.engine.central.write(move |db| memberships::save(db, account_id, id, &role, now))?;
+    }
+    Ok(workspace)
 }
 
 /// The workspace as this account sees it, if it is a member.
@@ -173,7 +181,7 @@ pub fn as_member(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspa
 
 impl TokenShown {
     pub fn of(token: &crate::auth::TokenInUse) -> Self {
-        Self { id: token.id, label: token.label.clone(), expires_at: token.expires_at }
+        Self { id: token.id, label: token.label.clone(), expires_at: Some(token.expires_at) }
     }
 }
 

@@ -96,7 +96,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewToken>) -> Result<Created<NewTok
     }
     let scope = Scope::from(new.workspace_id);
     if let Some(id) = new.workspace_id {
-        session::enter(steps, id)?;
+        session::enter(steps, steps.token()?.account_id, id)?;
     }
     let (inside, account_id, now) = (Arc::clone(steps.engine), steps.token()?.account_id, steps.now);
     let shown = steps.engine.central.write(move |db| {
@@ -151,6 +151,15 @@ pub fn revoke_all(db: &Connection, account_id: i64, except: Option<i64>, now: Ti
     .execute((account_id, except, now))
 }
 
+/// Revokes the tokens of an account for a workspace.
+pub fn revoke_member(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE tokens SET revoked_at = ?3 WHERE account_id = ?1 AND workspace_id = ?2 AND revoked_at IS NULL",
+    )?
+    .execute((account_id, workspace.to_string(), now))?;
+    Ok(())
+}
+
 /// Revokes every token for a workspace.
 pub fn revoke_workspace(db: &Connection, workspace: Uuid, now: Timestamp) -> rusqlite::Result<usize> {
     db.prepare_cached("UPDATE tokens SET revoked_at = ?2 WHERE workspace_id = ?1 AND revoked_at IS NULL")?
@@ -186,6 +195,7 @@ impl Listed for Token {
         sorts: &[Sort { name: "id", column: "id" }, Sort { name: "created_at", column: "created_at" }],
         newest_first: true,
         counted_by_triggers: false,
+        customer: None,
     };
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::tokens;
+use super::{memberships, tokens};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
     self, Address, Changes, Created, Ctx, Done, Error, Json, Needs, Ok200, Page, Query, Result, Route, Steps, delete,
@@ -19,14 +19,16 @@ use crate::api::{
 use crate::engine::Engine;
 use crate::storage::uuid_column;
 use crate::tenancy::life::{self, Beginning, OWNERS_ROLE, Owner};
-use crate::values::{Name, Subdomain, Timestamp};
+use crate::tenancy::members;
+use crate::values::{Name, RowId, Subdomain, Timestamp};
 
 pub const ROUTES: &[Route] = &[
     get("/workspaces", &run(list), Needs::SignedIn, "List your workspaces; an operator may list all"),
     post("/workspaces", &steps(create), Needs::SignedIn, "Make a workspace"),
-    get("/workspaces/{id}", &run(show), Needs::SignedIn, "Show a workspace"),
-    put("/workspaces/{id}", &run(update), Needs::SignedIn, "Rename a workspace, or move it to another subdomain"),
-    delete("/workspaces/{id}", &steps(remove), Needs::SignedIn, "Put a workspace into the trash"),
+    get("/workspaces/{id}", &run(show), Needs::Member, "Show a workspace"),
+    put("/workspaces/{id}", &run(update), Needs::Owner, "Rename a workspace, or move it to another subdomain"),
+    delete("/workspaces/{id}", &steps(remove), Needs::Owner, "Put a workspace into the trash"),
+    post("/workspaces/{id}/transfer", &steps(transfer), Needs::Owner, "Make another member the owner"),
 ];
 
 /// A workspace, as one of its members sees it.
@@ -70,6 +72,13 @@ pub struct Confirmation {
     subdomain: Name<63>,
 }
 
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Heir {
+    /// The user's id in the workspace; the user becomes its owner and an `admin`.
+    user_id: RowId,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WhichScope {
@@ -108,7 +117,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewWorkspace>) -> Result<Created<Wo
 
 fn show(ctx: &mut Ctx<'_>, api::Uuid(id): api::Uuid) -> Result<Ok200<Workspace>> {
     let found = find_for(ctx.db, ctx.call.token()?.account_id, id)?;
-    let mut workspace = found.ok_or_else(not_found)?;
+    let mut workspace = found.ok_or_else(Error::workspace_not_found)?;
     workspace.set_url(&ctx.call.address, &ctx.call.engine);
     Ok(Ok200(workspace))
 }
@@ -119,13 +128,13 @@ fn update(
     changes: Changes<WorkspaceChanges>,
 ) -> Result<Created<Workspace>> {
     let account_id = ctx.call.token()?.account_id;
-    let workspace = owned(ctx.db, account_id, id)?;
+    let workspace = find_for(ctx.db, account_id, id)?.ok_or_else(Error::workspace_not_found)?;
     let wanted = changes.apply(&WorkspaceChanges {
         name: Name::parse(workspace.name).map_err(Error::Internal)?,
         subdomain: workspace.subdomain.parse().map_err(Error::Internal)?,
     })?;
     rename(ctx.db, id, &wanted.name, &wanted.subdomain, ctx.now)?;
-    let mut workspace = find_for(ctx.db, account_id, id)?.ok_or_else(not_found)?;
+    let mut workspace = find_for(ctx.db, account_id, id)?.ok_or_else(Error::workspace_not_found)?;
     workspace.set_url(&ctx.call.address, &ctx.call.engine);
     Ok(Created(workspace))
 }
@@ -133,7 +142,7 @@ fn update(
 fn remove(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(confirmed): Json<Confirmation>) -> Result<Done> {
     let (account_id, now) = (steps.token()?.account_id, steps.now);
     steps.engine.central.write(move |db| {
-        let workspace = owned(db, account_id, id)?;
+        let workspace = find_for(db, account_id, id)?.ok_or_else(Error::workspace_not_found)?;
         if *workspace.subdomain != *confirmed.subdomain {
             return Err(Error::invalid("The subdomain must be that of the workspace, as a confirmation."));
         }
@@ -146,12 +155,24 @@ fn remove(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(confirmed): Json<Con
     Ok(Done)
 }
 
-pub fn not_found() -> Error {
-    Error::NotFound { code: "workspace_not_found", message: "There is no such workspace.".into() }
-}
-
-pub fn suspended() -> Error {
-    Error::forbidden("workspace_suspended", "This workspace is suspended.")
+/// The workspace's file first: an admin who is not the owner yet is no harm, and a repeat goes on from there.
+fn transfer(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Heir>) -> Result<Created<Workspace>> {
+    let (account_id, now) = (steps.token()?.account_id, steps.now);
+    let lease = steps.engine.registry.lease(id);
+    let heir = lease.file().write(move |db| {
+        let heir = members::promote(db, heir.user_id.get(), OWNERS_ROLE, now)?;
+        heir.ok_or_else(|| Error::invalid("The selected user id is invalid."))
+    })?;
+    let mut workspace = steps.engine.central.write(move |db| {
+        if find_for(db, heir, id)?.is_none() {
+            return Err(Error::refused("not_a_member", "This user is leaving the workspace."));
+        }
+        memberships::save(db, heir, id, OWNERS_ROLE, now)?;
+        db.execute("UPDATE workspaces SET owner_id = ?2, updated_at = ?3 WHERE id = ?1", (id.to_string(), heir, now))?;
+        find_for(db, account_id, id)?.ok_or_else(Error::workspace_not_found)
+    })?;
+    workspace.set_url(&steps.call.address, steps.engine);
+    Ok(Created(workspace))
 }
 
 impl Workspace {
@@ -182,10 +203,7 @@ pub fn reserve(db: &Connection, new: &NewWorkspace, owner_id: i64, now: Timestam
          VALUES (?1, ?2, ?3, 'creating', ?4, ?5, ?5)",
         (id.to_string(), &new.name, &subdomain, owner_id, now),
     )?;
-    db.execute(
-        "INSERT INTO memberships (account_id, workspace_id, role, created_at) VALUES (?1, ?2, ?3, ?4)",
-        (owner_id, id.to_string(), OWNERS_ROLE, now),
-    )?;
+    memberships::save(db, owner_id, id, OWNERS_ROLE, now)?;
     Ok(Workspace {
         id,
         name: new.name.to_string(),
@@ -295,7 +313,7 @@ pub fn restore(engine: &Arc<Engine>, id: Uuid, subdomain: Option<Subdomain>, now
                 |row| row.get(0),
             )
             .optional()?;
-        let old = old.ok_or_else(not_found)?;
+        let old = old.ok_or_else(Error::workspace_not_found)?;
         db.execute(
             "UPDATE workspaces SET status = 'active', trashed_at = NULL, subdomain = ?2, updated_at = ?3 WHERE id = ?1",
             (id.to_string(), subdomain.as_deref().unwrap_or(&old), now),
@@ -330,17 +348,8 @@ pub fn find_for(db: &Connection, account_id: i64, id: Uuid) -> rusqlite::Result<
         .optional()
 }
 
-fn owned(db: &Connection, account_id: i64, id: Uuid) -> Result<Workspace> {
-    let workspace = find_for(db, account_id, id)?.ok_or_else(not_found)?;
-    if workspace.owner {
-        Ok(workspace)
-    } else {
-        Err(Error::forbidden("forbidden", "Only the owner of a workspace may do this."))
-    }
-}
-
 /// The account under which every workspace is listed, for operators; ids of accounts begin at 1.
-const EVERYBODY: i64 = 0;
+pub const EVERYBODY: i64 = 0;
 
 impl Listed for Workspace {
     const LISTING: Listing = Listing {
@@ -364,6 +373,7 @@ impl Listed for Workspace {
         ],
         newest_first: false,
         counted_by_triggers: false,
+        customer: None,
     };
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::table::aligned;
-use crate::api::{Layer, Needs, Route};
+use crate::api::{Layer, Route};
 
 pub fn run(as_json: bool) -> anyhow::Result<()> {
     let router = crate::router()?;
@@ -20,7 +20,7 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
                 layer.name().into(),
                 route.method.to_string(),
                 route.path.into(),
-                needs(route).into(),
+                route.needs.to_string(),
                 route.summary.into(),
             ]
         })
@@ -32,15 +32,6 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
 fn shown(layer: Layer, route: &Route) -> Value {
     json!({
         "layer": layer.name(), "method": route.method.as_str(), "path": route.path,
-        "needs": needs(route), "summary": route.summary,
+        "needs": route.needs.to_string(), "summary": route.summary,
     })
-}
-
-fn needs(route: &Route) -> &'static str {
-    match route.needs {
-        Needs::Anyone => "-",
-        Needs::SignedIn => "a token",
-        Needs::AnyToken => "any token",
-        Needs::Permission(name) => name,
-    }
 }

@@ -1,6 +1,6 @@
-//! What runs without a request, a round a second: the times of tokens' last uses are written, deleted workspaces moved
-//! to the trash and in the end out of it, old tokens deleted, logs brought into their files; beside that, on a thread of
-//! its own since mail servers are slow, mail is sent.
+//! What runs without a request, a round a second: the times of tokens' and keys' last uses are written, deleted
+//! workspaces moved to the trash and in the end out of it, invitations closed, old tokens deleted, logs brought into their
+//! files; beside that, on a thread of its own since mail servers are slow, mail is sent.
 //!
 //! A round takes the time as a value and may be run again at any moment: what it did, it does not do twice.
 
@@ -13,11 +13,12 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::api::{Error, Result};
-use crate::central::{tokens, workspaces};
+use crate::central::{invitations, tokens, workspaces};
 use crate::engine::Engine;
 use crate::storage::STACK;
 use crate::tenancy::life;
 use crate::values::Timestamp;
+use crate::workspace::integration_keys;
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -87,9 +88,11 @@ impl Rounds {
 
 /// One round; `whole` adds what is done seldom.
 pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
-    write_uses(engine)?;
+    write_token_uses(engine)?;
     finish_deletions(engine)?;
+    expire_invitations(engine, now)?;
     if whole {
+        write_key_uses(engine)?;
         empty_trash(engine, now)?;
         forget_tokens(engine, now)?;
         for file in engine.registry.files() {
@@ -100,12 +103,32 @@ pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
     Ok(())
 }
 
+/// What is known of uses and not written yet.
 pub fn write_uses(engine: &Engine) -> Result<()> {
+    write_token_uses(engine)?;
+    write_key_uses(engine)
+}
+
+fn write_token_uses(engine: &Engine) -> Result<()> {
     let uses = engine.directory.take_uses();
     if uses.is_empty() {
         return Ok(());
     }
     engine.central.write(move |db| Ok(tokens::write_uses(db, &uses)?))
+}
+
+/// A workspace that cannot be written does not keep the others' keys from having a last use.
+fn write_key_uses(engine: &Engine) -> Result<()> {
+    let mut result = Ok(());
+    for (workspace, uses) in engine.key_uses.take() {
+        let listed = engine.directory.current(&engine.keys)?.identified(workspace)?;
+        if listed.is_some() {
+            let lease = engine.registry.lease(workspace);
+            let written = lease.file().write(move |db| Ok::<_, Error>(integration_keys::write_uses(db, &uses)?));
+            result = result.and(written);
+        }
+    }
+    result
 }
 
 /// Moves the files of workspaces that were deleted by another process, or by one that did not live to do it.
@@ -114,6 +137,14 @@ fn finish_deletions(engine: &Arc<Engine>) -> Result<()> {
         if engine.registry.path(id).exists() || engine.registry.is_open(id) {
             workspaces::move_to_trash(engine, id)?;
         }
+    }
+    Ok(())
+}
+
+/// A round that finds nothing to close does not write.
+fn expire_invitations(engine: &Engine, now: Timestamp) -> Result<()> {
+    if engine.central.read(move |db| Ok::<_, Error>(invitations::some_are_over(db, now)?))? {
+        engine.central.write(move |db| Ok::<_, Error>(invitations::expire(db, now)?))?;
     }
     Ok(())
 }

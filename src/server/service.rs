@@ -14,12 +14,10 @@ use uuid::Uuid;
 use super::log::Line;
 use super::turn::{self, Answered};
 use crate::api::{self, Address, Call, Error, Layer, Needs, Result, Route, Router};
-use crate::auth::Scope;
-use crate::auth::{TokenFault, TokenInUse};
-use crate::central::workspaces;
+use crate::auth::{Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
-use crate::tenancy::{Host, Lease, Listed, Status, host};
+use crate::tenancy::{Current, Host, Lease, Listed, Status, host};
 use crate::values::Timestamp;
 
 /// A body, at most.
@@ -37,7 +35,7 @@ struct Addressed {
     layer: Layer,
     route: &'static Route,
     path_values: Vec<String>,
-    token: Option<Arc<TokenInUse>>,
+    credential: Credential,
     workspace: Option<Lease>,
 }
 
@@ -104,10 +102,11 @@ impl Service {
         }
         let address = self.address(head, peer)?;
         let now = Timestamp::now();
-        let Addressed { layer, route, path_values, token, workspace } = match self.find(head, &address, now, line)? {
-            Some(addressed) => addressed,
-            None => return Ok(preflight(head)),
-        };
+        let Addressed { layer, route, path_values, credential, workspace } =
+            match self.find(head, &address, now, line)? {
+                Some(addressed) => addressed,
+                None => return Ok(preflight(head)),
+            };
         let id = workspace.as_ref().map(|workspace| workspace.id());
         let body = if route.handler.takes_body() { self.read_body(head, body).await? } else { Bytes::new() };
         let call = Call {
@@ -118,7 +117,7 @@ impl Service {
             path_values,
             query: head.uri.query().unwrap_or_default().to_owned(),
             body,
-            token,
+            credential,
             workspace,
             address,
             client,
@@ -169,27 +168,38 @@ impl Service {
             return Err(route_not_found());
         }
 
-        let token = match route.needs {
-            Needs::Anyone => None,
-            _ => Some(directory.bearer(bearer(&head.headers)?, now)?.map_err(Error::Token)?),
+        let credential = match route.needs {
+            Needs::Anyone => Credential::None,
+            _ => self.credential(bearer(&head.headers)?, &mut directory, now, line)?,
         };
-        let workspace = match (named, &token) {
+        let workspace = match (named, &credential) {
             (Some(id), _) => Some(id),
-            (None, Some(token)) if from_central => match token.scope {
-                Scope::Workspace(id) => {
-                    line.in_workspace(id);
-                    Some(in_service(directory.identified(id)?)?)
-                }
-                Scope::Central => return Err(Error::Token(TokenFault::WrongScope)),
-            },
+            (None, Credential::Token(token)) if from_central => token.scope.workspace(),
             (None, _) => None,
         };
-        if let Some(token) = &token {
-            line.asked_by(token);
-            route.admits(layer, token.scope, workspace).map_err(Error::Token)?;
+        route.admits(layer, &credential, workspace).map_err(Error::Token)?;
+        if let (None, Some(id)) = (named, workspace) {
+            line.in_workspace(id);
+            in_service(directory.identified(id)?)?;
         }
         let workspace = workspace.map(|id| self.engine.registry.lease(id));
-        Ok(Some(Addressed { layer, route, path_values, token, workspace }))
+        Ok(Some(Addressed { layer, route, path_values, credential, workspace }))
+    }
+
+    /// What a Bearer text is: a token that is good, or a key, of which more is known once its file is read.
+    fn credential(
+        &self,
+        text: &str,
+        directory: &mut Current<'_>,
+        now: Timestamp,
+        line: &mut Line,
+    ) -> Result<Credential> {
+        if text.starts_with(KEY_PREFIX) {
+            return Ok(Credential::Key(secret::digest(text)));
+        }
+        let token = directory.bearer(text, now)?.map_err(Error::Token)?;
+        line.asked_by(&token);
+        Ok(Credential::Token(token))
     }
 
     /// Host, scheme and path as the caller has them; a trusted proxy may say what it was called by.
@@ -287,16 +297,16 @@ impl Service {
 impl Addressed {
     /// A route that asks for nothing.
     fn open(layer: Layer, route: &'static Route) -> Self {
-        Self { layer, route, path_values: Vec::new(), token: None, workspace: None }
+        Self { layer, route, path_values: Vec::new(), credential: Credential::None, workspace: None }
     }
 }
 
 /// The id of a workspace that was found, and may be entered.
 fn in_service(found: Option<Listed>) -> Result<Uuid> {
-    let listed = found.ok_or_else(workspaces::not_found)?;
+    let listed = found.ok_or_else(Error::workspace_not_found)?;
     match listed.status {
         Status::Active => Ok(listed.id),
-        Status::Suspended => Err(workspaces::suspended()),
+        Status::Suspended => Err(Error::workspace_suspended()),
     }
 }
 

@@ -11,8 +11,9 @@ use http::{Method, Response};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::api::{Call, Error, Inputs, Layer, Place, Result};
-use crate::storage::{Fault, Job, Threads, Verdict};
+use crate::api::{Call, Error, Inputs, Layer, Needs, Place, Result};
+use crate::auth::Who;
+use crate::storage::{Fault, File, Job, Threads, Verdict};
 
 /// What came of a call, and how long it took.
 pub struct Answered {
@@ -83,13 +84,27 @@ fn refused(joined: Instant) -> Answered {
     Answered { result: Err(Error::Overloaded), waited: joined.elapsed(), worked: Duration::ZERO }
 }
 
+/// The file of the call's layer.
+fn file(call: &Call) -> &Arc<File> {
+    match (call.layer, &call.workspace) {
+        (Layer::Workspace, Some(workspace)) => workspace.file(),
+        _ => &call.engine.central,
+    }
+}
+
+/// Who calls, for a handler that has no turn of its own: read in one before it.
+fn identify_beside(call: &Arc<Call>) -> Result<Who> {
+    if call.route.needs == Needs::Anyone {
+        return Ok(Who::Outsider);
+    }
+    let inside = Arc::clone(call);
+    file(call).read(move |db| inside.identify(db))
+}
+
 impl Errand {
     fn join_lane(self) {
         let call = Arc::clone(&self.call);
-        let file = match (call.layer, &call.workspace) {
-            (Layer::Workspace, Some(workspace)) => workspace.file(),
-            _ => &call.engine.central,
-        };
+        let file = file(&call);
         if call.route.method == Method::GET {
             file.submit_read(Box::new(self));
         } else {
@@ -114,7 +129,10 @@ impl Errand {
         }
         let inputs = self.inputs();
         let call = &self.call;
-        let result = catch_unwind(AssertUnwindSafe(|| call.route.handler.answer(call, inputs, None)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let who = identify_beside(call)?;
+            call.route.handler.answer(call, inputs, &who, None)
+        }));
         self.worked = self.begun.elapsed();
         self.result = Some(result.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into())));
         Box::new(self).answer(Ok(()));
@@ -135,7 +153,7 @@ impl Job for Errand {
         let began = Instant::now();
         let inputs = self.inputs();
         let handler = self.call.route.handler;
-        let result = self.call.identify(db).and_then(|who| handler.answer(&self.call, inputs, Some((db, &who))));
+        let result = self.call.identify(db).and_then(|who| handler.answer(&self.call, inputs, &who, Some(db)));
         let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
         self.worked = began.elapsed();
         self.result = Some(result);
@@ -184,7 +202,7 @@ mod tests {
     const ROUTES: &[Route] = &[
         post("/turn", &run(panics_in_its_turn), Needs::SignedIn, "panics"),
         post("/steps", &steps(panics_beside), Needs::SignedIn, "panics"),
-        post("/here", &here(panics_beside), Needs::SignedIn, "panics"),
+        post("/here", &here(panics_beside), Needs::Anyone, "panics"),
         get("/endless", &run(never_ends), Needs::SignedIn, "never ends"),
         get("/halves", &run(halves), Needs::SignedIn, "counts"),
     ];

@@ -324,11 +324,14 @@ where
         verdict
     }
 
-    fn answer(mut self: Box<Self>, outcome: Result<(), Fault>) {
+    fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
+        let Self { work, result, told } = *self;
+        // With the work goes what it holds: whoever has the answer may count on that.
+        drop(work);
         let result = match outcome {
-            Ok(()) => self.result.take().expect("a job that was not faulty has worked"),
+            Ok(()) => result.expect("a job that was not faulty has worked"),
             Err(fault) => Err(fault.into()),
         };
-        let _ = self.told.send(result);
+        let _ = told.send(result);
     }
 }

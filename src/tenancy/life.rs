@@ -86,8 +86,8 @@ fn begin(db: &rusqlite::Connection, new: &Beginning) -> rusqlite::Result<()> {
         db.execute("INSERT INTO settings (name, value) VALUES (?1, ?2)", (name, value))?;
     }
     db.execute(
-        "INSERT INTO users (account_id, name, email, role_id, created_at, updated_at)
-         SELECT ?1, ?2, ?3, id, ?5, ?5 FROM roles WHERE name = ?4",
+        "INSERT INTO users (account_id, name, account_name, email, role_id, created_at, updated_at)
+         SELECT ?1, ?2, ?2, ?3, id, ?5, ?5 FROM roles WHERE name = ?4",
         (new.owner.account_id, &new.owner.name, &new.owner.email, OWNERS_ROLE, new.now),
     )?;
     Ok(())

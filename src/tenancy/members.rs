@@ -1,15 +1,67 @@
-//! What a workspace's file knows of accounts: each user has copies of its account's name and address.
+//! What a workspace's file knows of accounts: each of its users is one, with copies of the account's name and address.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::values::Timestamp;
 
-/// Brings the copies of an account's name and address up to date; answers whether the account is a user here at all.
-pub fn refresh(db: &Connection, account_id: i64, name: &str, email: &str, now: Timestamp) -> rusqlite::Result<bool> {
+/// Brings the copies of an account's name and address up to date; answers the name of the user's role, where the account
+/// is a user here at all. A name that the workspace gave its user stays until the account has another than it had.
+pub fn refresh(
+    db: &Connection,
+    account_id: i64,
+    name: &str,
+    email: &str,
+    now: Timestamp,
+) -> rusqlite::Result<Option<String>> {
     db.prepare_cached(
-        "UPDATE users SET name = ?2, email = ?3, updated_at = ?4
-         WHERE account_id = ?1 AND (name, email) IS NOT (?2, ?3)",
+        "UPDATE users SET name = iif(account_name = ?2, name, ?2), account_name = ?2, email = ?3, updated_at = ?4
+         WHERE account_id = ?1 AND (account_name, email) IS NOT (?2, ?3)",
     )?
     .execute((account_id, name, email, now))?;
-    db.prepare_cached("SELECT 1 FROM users WHERE account_id = ?1")?.exists([account_id])
+    db.prepare_cached("SELECT r.name FROM users u JOIN roles r ON r.id = u.role_id WHERE u.account_id = ?1")?
+        .query_row([account_id], |row| row.get(0))
+        .optional()
+}
+
+/// The name of a role, if there is one with this id.
+pub fn role(db: &Connection, id: i64) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT name FROM roles WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
+}
+
+/// The id of a role, if there is one with this name.
+pub fn role_named(db: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT id FROM roles WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
+}
+
+/// Makes an account a user; answers whether it was none before. One that is a user already keeps its role.
+pub fn add(
+    db: &Connection,
+    account_id: i64,
+    name: &str,
+    email: &str,
+    role_id: i64,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let added = db
+        .prepare_cached(
+            "INSERT INTO users (account_id, name, account_name, email, role_id, created_at, updated_at)
+             VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (account_id) DO NOTHING",
+        )?
+        .execute((account_id, name, email, role_id, now))?;
+    Ok(added > 0)
+}
+
+/// Gives a user this role; answers the user's account, if there is such a user.
+pub fn promote(db: &Connection, user_id: i64, role: &str, now: Timestamp) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached(
+        "UPDATE users SET role_id = (SELECT id FROM roles WHERE name = ?2), updated_at = ?3 WHERE id = ?1
+         RETURNING account_id",
+    )?
+    .query_row((user_id, role, now), |row| row.get(0))
+    .optional()
+}
+
+/// Takes an account out of the users; answers whether it was one.
+pub fn remove(db: &Connection, account_id: i64) -> rusqlite::Result<bool> {
+    Ok(db.prepare_cached("DELETE FROM users WHERE account_id = ?1")?.execute([account_id])? > 0)
 }

@@ -7,6 +7,6 @@ pub mod members;
 pub mod phones;
 mod registry;
 
-pub use directory::{Directory, Listed, Status};
+pub use directory::{Current, Directory, Listed, Status};
 pub use hosts::{Host, host};
 pub use registry::{Lease, Registry};

@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
-    Changes, Created, Ctx, Deleted, Done, Error, Id, Ids, Json, Needs, Ok200, Page, Result, Route, delete, get, post,
-    put, run,
+    Changes, Created, Ctx, Deleted, Done, Error, Id, Ids, Json, Needs, OfCustomer, Ok200, Page, Result, Route, delete,
+    get, post, put, run,
 };
 use crate::storage::record;
 use crate::tenancy::phones::{self, Typed};
 use crate::values::{CustomFields, Email, Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    get("/contacts", &run(list), Needs::Permission("contact.view"), "List contacts"),
-    get("/contacts/{id}", &run(show), Needs::Permission("contact.view"), "Show a contact"),
-    post("/contacts", &run(create), Needs::Permission("contact.create"), "Create a contact"),
-    put("/contacts/{id}", &run(update), Needs::Permission("contact.update"), "Change a contact"),
-    delete("/contacts/bulk", &run(remove_many), Needs::Permission("contact.delete"), "Delete contacts, all or none"),
-    delete("/contacts/{id}", &run(remove), Needs::Permission("contact.delete"), "Delete a contact"),
+    get("/contacts", &run(list), Needs::Scoped("contact.view"), "List contacts"),
+    get("/contacts/{id}", &run(show), Needs::Scoped("contact.view"), "Show a contact"),
+    post("/contacts", &run(create), Needs::Scoped("contact.create"), "Create a contact"),
+    put("/contacts/{id}", &run(update), Needs::Scoped("contact.update"), "Change a contact"),
+    delete("/contacts/bulk", &run(remove_many), Needs::Scoped("contact.delete"), "Delete contacts, all or none"),
+    delete("/contacts/{id}", &run(remove), Needs::Scoped("contact.delete"), "Delete a contact"),
 ];
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -56,18 +56,20 @@ fn list(ctx: &mut Ctx<'_>, list: List<Contact>) -> Result<Page<Contact>> {
 }
 
 fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Contact>> {
-    Contact::find(ctx.db, id)?.map(Ok200).ok_or_else(Error::not_found)
+    ctx.seen(Contact::find(ctx.db, id)?).map(Ok200)
 }
 
 fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<Contact>) -> Result<Created<Contact>> {
     (new.created_at, new.updated_at) = (ctx.now, ctx.now);
+    new.customer_id = ctx.placed(new.customer_id)?;
     add(ctx.db, new).map(Created)
 }
 
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Contact>) -> Result<Created<Contact>> {
-    let old = Contact::find(ctx.db, id)?.ok_or_else(Error::not_found)?;
+    let old = ctx.seen(Contact::find(ctx.db, id)?)?;
     let mut contact = changes.apply(&old)?;
     contact.updated_at = ctx.now;
+    contact.customer_id = ctx.placed(contact.customer_id)?;
     contact.check_customer(ctx.db)?;
     contact.save(ctx.db)?;
     if contact.numbers() != old.numbers() {
@@ -77,14 +79,15 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Contact>) -> Result<Cr
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
-    if delete_one(ctx.db, id)? { Ok(Done) } else { Err(Error::not_found()) }
+    ctx.seen(Contact::find(ctx.db, id)?)?;
+    delete_one(ctx.db, id)?;
+    Ok(Done)
 }
 
 fn remove_many(ctx: &mut Ctx<'_>, Ids(ids): Ids) -> Result<Deleted> {
     for id in &ids {
-        if !delete_one(ctx.db, *id)? {
-            return Err(Ids::unknown());
-        }
+        ctx.seen(Contact::find(ctx.db, *id)?).map_err(|_| Ids::unknown())?;
+        delete_one(ctx.db, *id)?;
     }
     Ok(Deleted(ids.len()))
 }
@@ -104,8 +107,15 @@ pub fn add(db: &Connection, mut new: Contact) -> Result<Contact> {
     Ok(new)
 }
 
-fn delete_one(db: &Connection, id: i64) -> rusqlite::Result<bool> {
-    Ok(db.prepare_cached("DELETE FROM contacts WHERE id = ?1")?.execute([id])? > 0)
+fn delete_one(db: &Connection, id: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM contacts WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+impl OfCustomer for Contact {
+    fn customer_id(&self) -> Option<i64> {
+        self.customer_id
+    }
 }
 
 impl Contact {
@@ -167,6 +177,7 @@ impl Listed for Contact {
         ],
         newest_first: false,
         counted_by_triggers: true,
+        customer: Some("customer_id"),
     };
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {

@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 use super::contacts::Contact;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
-    Changes, Created, Ctx, Deleted, Done, Error, Id, Ids, Json, Needs, Ok200, Page, Query, Result, Route, delete, get,
-    post, put, run,
+    Changes, Created, Ctx, Deleted, Done, Error, Id, Ids, Json, Needs, OfCustomer, Ok200, Page, Query, Result, Route,
+    delete, get, post, put, run,
 };
 use crate::storage::record;
 use crate::tenancy::phones::{self, Typed};
 use crate::values::{CustomFields, Email, Flag, Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    get("/customers", &run(list), Needs::Permission("customer.view"), "List customers"),
-    get("/customers/resolve", &run(resolve), Needs::Permission("customer.view"), "Find a customer's id by its account"),
-    get("/customers/{id}", &run(show), Needs::Permission("customer.view"), "Show a customer"),
-    get("/customers/{id}/contacts", &run(contacts), Needs::Permission("contact.view"), "List a customer's contacts"),
+    get("/customers", &run(list), Needs::Scoped("customer.view"), "List customers"),
+    get("/customers/resolve", &run(resolve), Needs::Scoped("customer.view"), "Find a customer's id by its account"),
+    get("/customers/{id}", &run(show), Needs::Scoped("customer.view"), "Show a customer"),
+    get("/customers/{id}/contacts", &run(contacts), Needs::Scoped("contact.view"), "List a customer's contacts"),
     post("/customers", &run(create), Needs::Permission("customer.create"), "Create a customer"),
-    put("/customers/{id}", &run(update), Needs::Permission("customer.update"), "Change a customer"),
-    delete("/customers/bulk", &run(remove_many), Needs::Permission("customer.delete"), "Delete customers, all or none"),
-    delete("/customers/{id}", &run(remove), Needs::Permission("customer.delete"), "Delete a customer"),
+    put("/customers/{id}", &run(update), Needs::Scoped("customer.update"), "Change a customer"),
+    delete("/customers/bulk", &run(remove_many), Needs::Scoped("customer.delete"), "Delete customers, all or none"),
+    delete("/customers/{id}", &run(remove), Needs::Scoped("customer.delete"), "Delete a customer"),
 ];
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -92,7 +92,8 @@ fn resolve(ctx: &mut Ctx<'_>, Query(by): Query<ByAccount>) -> Result<Ok200<Resol
         .prepare_cached("SELECT id FROM customers WHERE customer_account = ?1")?
         .query_row([&by.customer_account], |row| row.get(0))
         .optional()?;
-    let id = id.ok_or_else(|| Error::NotFound {
+    let seen = |id: &i64| ctx.bound_to().is_none_or(|own| own == *id);
+    let id = id.filter(seen).ok_or_else(|| Error::NotFound {
         code: "customer_not_found",
         message: "There is no customer with this account.".into(),
     })?;
@@ -100,11 +101,11 @@ fn resolve(ctx: &mut Ctx<'_>, Query(by): Query<ByAccount>) -> Result<Ok200<Resol
 }
 
 fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Customer>> {
-    Customer::find(ctx.db, id)?.map(Ok200).ok_or_else(Error::not_found)
+    ctx.seen(Customer::find(ctx.db, id)?).map(Ok200)
 }
 
 fn contacts(ctx: &mut Ctx<'_>, Id(id): Id, list: List<Contact>) -> Result<Page<Contact>> {
-    Customer::find(ctx.db, id)?.ok_or_else(Error::not_found)?;
+    ctx.seen(Customer::find(ctx.db, id)?)?;
     list.only("customer_id", id).page(ctx)
 }
 
@@ -114,7 +115,7 @@ fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<Customer>) -> Result<Created<Cu
 }
 
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Customer>) -> Result<Created<Customer>> {
-    let old = Customer::find(ctx.db, id)?.ok_or_else(Error::not_found)?;
+    let old = ctx.seen(Customer::find(ctx.db, id)?)?;
     let mut customer = changes.apply(&old)?;
     if customer.customer_account.trim().is_empty() {
         customer.customer_account = old.customer_account.clone();
@@ -128,14 +129,14 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Customer>) -> Result<C
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id, Query(removal): Query<Removal>) -> Result<Done> {
-    Customer::find(ctx.db, id)?.ok_or_else(Error::not_found)?;
+    ctx.seen(Customer::find(ctx.db, id)?)?;
     delete_one(ctx.db, id, removal.cascade.0)?;
     Ok(Done)
 }
 
 fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<Removal>, Ids(ids): Ids) -> Result<Deleted> {
     for id in &ids {
-        Customer::find(ctx.db, *id)?.ok_or_else(Ids::unknown)?;
+        ctx.seen(Customer::find(ctx.db, *id)?).map_err(|_| Ids::unknown())?;
         delete_one(ctx.db, *id, removal.cascade.0)?;
     }
     Ok(Deleted(ids.len()))
@@ -198,6 +199,12 @@ fn account_schema(generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<Option<Text<64>>>()
     } else {
         generator.subschema_for::<Text<64>>()
+    }
+}
+
+impl OfCustomer for Customer {
+    fn customer_id(&self) -> Option<i64> {
+        Some(self.id)
     }
 }
 
@@ -266,6 +273,7 @@ impl Listed for Customer {
         ],
         newest_first: false,
         counted_by_triggers: true,
+        customer: Some("id"),
     };
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {

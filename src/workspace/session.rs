@@ -5,19 +5,18 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::integration_keys;
 use super::users::{self, User};
 use crate::api::{Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, steps};
-use crate::auth::Scope;
-use crate::auth::permissions;
-use crate::central::session::{Credentials, TokenShown, as_member, switch_to, verify};
+use crate::auth::{Actor, Permissions, Scope};
+use crate::central::session::{Credentials, TokenShown, as_member, enter, switch_to, verify};
 use crate::central::tokens::{self, Issued};
-use crate::central::workspaces::Workspace;
-use crate::tenancy::members;
+use crate::central::workspaces::{EVERYBODY, Workspace};
 
 pub const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in to this workspace"),
     post("/logout", &steps(logout), Needs::SignedIn, "Log out: revoke the token of this call"),
-    get("/whoami", &steps(whoami), Needs::SignedIn, "Who you are here, and what you may do"),
+    get("/whoami", &steps(whoami), Needs::Insider, "Who you are here, and what you may do"),
     post("/switch-to", &steps(switch_to), Needs::SignedIn, "Get a token for a workspace, or for the central API"),
 ];
 
@@ -33,27 +32,26 @@ pub struct LoggedIn {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WhoamiInWorkspace")]
 pub struct Whoami {
-    user: User,
+    /// Null where a key asks.
+    user: Option<User>,
     /// Always `workspace`.
     scope: &'static str,
     workspace: Workspace,
-    /// The role's name.
-    role: String,
-    /// As the role has them: `customer.view`, `customer.*`, `*`.
-    permissions: Vec<String>,
+    /// The role's name; null where a key asks.
+    role: Option<String>,
+    /// As the role or the key has them: `customer.view`, `customer.*`, `*`.
+    permissions: Permissions,
+    /// The only customer that the caller sees, if it is bound to one.
+    customer_id: Option<i64>,
     token: TokenShown,
 }
 
 fn login(steps: &Steps<'_>, tries: Tries, Json(given): Json<Credentials>) -> Result<Ok200<LoggedIn>> {
-    let account = verify(steps, tries, &given)?;
-    let (account_id, now) = (account.id, steps.now);
+    let account_id = verify(steps, tries, &given)?.id;
     let lease = steps.call.workspace()?;
-    let id = lease.id();
-    let workspace = as_member(steps, account_id, id)?;
-    let user = lease.file().write(move |db| {
-        members::refresh(db, account_id, &account.name, &account.email, now)?;
-        Ok::<_, Error>(users::of_account(db, account_id)?)
-    })?;
+    let (id, now) = (lease.id(), steps.now);
+    let workspace = enter(steps, account_id, id)?;
+    let user = lease.file().read(move |db| Ok::<_, Error>(users::of_account(db, account_id)?))?;
     let user = user.ok_or_else(Error::not_a_member)?;
     let inside = Arc::clone(steps.engine);
     let issued = steps.engine.central.write(move |db| {
@@ -69,22 +67,26 @@ fn logout(steps: &Steps<'_>) -> Result<Done> {
 }
 
 fn whoami(steps: &Steps<'_>) -> Result<Ok200<Whoami>> {
-    let token = steps.token()?;
-    let account_id = token.account_id;
+    let insider = steps.insider()?;
     let lease = steps.call.workspace()?;
-    let id = lease.id();
-    let workspace = as_member(steps, account_id, id)?;
-    let found = lease.file().read(move |db| {
-        let member = permissions::member(db, account_id)?;
-        Ok::<_, Error>(member.zip(users::of_account(db, account_id)?))
-    })?;
-    let (member, user) = found.ok_or_else(Error::not_a_member)?;
+    let (user, role, token, account_id) = match insider.actor.clone() {
+        Actor::User { id, role } => {
+            let token = steps.token()?;
+            let user = lease.file().read(move |db| users::find(db, id))?;
+            (Some(user), Some(role), TokenShown::of(token), token.account_id)
+        }
+        Actor::Key { id, .. } => {
+            let key = lease.file().read(move |db| integration_keys::find(db, id))?;
+            (None, None, key.into(), EVERYBODY)
+        }
+    };
     Ok(Ok200(Whoami {
         user,
         scope: "workspace",
-        workspace,
-        role: member.role,
-        permissions: member.permissions,
-        token: TokenShown::of(token),
+        workspace: as_member(steps, account_id, lease.id())?,
+        role,
+        permissions: insider.permissions.clone(),
+        customer_id: insider.customer_id,
+        token,
     }))
 }

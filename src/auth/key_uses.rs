@@ -1,0 +1,33 @@
+//! When integration keys were last used, until the jobs write it: a request that reads must not write for that.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use crate::values::Timestamp;
+
+/// How often a use is worth a write, in seconds.
+const WRITTEN_EVERY: i64 = 60;
+
+/// The last use of each key that is not written yet, by workspace.
+#[derive(Default)]
+pub struct KeyUses(Mutex<HashMap<Uuid, HashMap<i64, Timestamp>>>);
+
+impl KeyUses {
+    /// Notes a use, unless the one that is written is of the last minute.
+    pub fn note(&self, workspace: Uuid, key: i64, written: Option<Timestamp>, now: Timestamp) {
+        if written.is_none_or(|written| written.plus(WRITTEN_EVERY) <= now) {
+            self.lock().entry(workspace).or_default().insert(key, now);
+        }
+    }
+
+    /// All of them; whoever takes them writes them.
+    pub fn take(&self) -> HashMap<Uuid, HashMap<i64, Timestamp>> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, HashMap<i64, Timestamp>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

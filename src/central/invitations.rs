@@ -1,0 +1,331 @@
+//! Invitations into workspaces, as those who are invited see them. Who invites does so in the workspace API.
+//!
+//! Whoever has the code that was mailed has read the mail: with it an account is made even where registration is by
+//! invitation only. Whoever has an account with the address needs no code.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::accounts::{self, Account};
+use super::memberships;
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::{Code, Created, Ctx, Error, Id, Needs, Ok200, Page, Result, Route, Steps, get, post, run, steps};
+use crate::auth::secret;
+use crate::engine::Engine;
+use crate::storage::uuid_column;
+use crate::tenancy::{Status, members};
+use crate::values::{Email, Name, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get("/user-invites", &run(list), Needs::SignedIn, "List the open invitations that are addressed to you"),
+    post("/user-invites/{id}/accept", &steps(accept), Needs::SignedIn, "Accept an invitation"),
+    post("/user-invites/{id}/decline", &run(decline), Needs::SignedIn, "Decline an invitation"),
+    get("/user-invites/code/{code}", &run(by_code), Needs::Anyone, "Show the invitation that a mailed code is for"),
+];
+
+/// Seven days, in seconds.
+const GOOD_FOR: i64 = 7 * 86_400;
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct UserInvite {
+    pub id: i64,
+    pub email: Email,
+    /// Of the one who is invited, as far as the inviter knows.
+    pub name: Option<Name<255>>,
+    /// The role that the new user will have.
+    pub role: InviteRole,
+    pub workspace: InviteWorkspace,
+    pub invited_by: Inviter,
+    /// `pending`, `accepted`, `declined`, `cancelled` or `expired`.
+    pub status: String,
+    /// Seven days after it was sent last.
+    pub expires_at: Timestamp,
+    pub created_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct InviteRole {
+    pub id: i64,
+    pub name: String,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct InviteWorkspace {
+    pub id: Uuid,
+    pub name: String,
+    pub subdomain: String,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Inviter {
+    /// The user's in the workspace; null where a key invited.
+    pub id: Option<i64>,
+    pub name: String,
+}
+
+/// What a page needs on which somebody accepts.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct InviteByCode {
+    #[serde(flatten)]
+    invite: UserInvite,
+    /// Whether the address has an account: it then logs in to accept, and registers otherwise.
+    account_exists: bool,
+}
+
+/// Somebody who is to be invited.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    pub workspace: Uuid,
+    pub email: Email,
+    pub name: Option<Name<255>>,
+    pub role: InviteRole,
+    pub inviter: Inviter,
+}
+
+fn list(ctx: &mut Ctx<'_>, list: List<UserInvite>) -> Result<Page<UserInvite>> {
+    list.only("account_id", ctx.call.token()?.account_id).only("status", "pending".to_owned()).page(ctx)
+}
+
+fn accept(steps: &Steps<'_>, Id(id): Id) -> Result<Created<UserInvite>> {
+    let (account_id, now) = (steps.token()?.account_id, steps.now);
+    let (account, invite) = steps.engine.central.read(move |db| {
+        let account = accounts::find(db, account_id)?;
+        let invite = addressed_to(db, &account, id)?;
+        invite.check_open(now)?;
+        Ok::<_, Error>((account, invite))
+    })?;
+    join(steps.engine, &account, &invite, now).map(Created)
+}
+
+fn decline(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<UserInvite>> {
+    let account = accounts::find(ctx.db, ctx.call.token()?.account_id)?;
+    addressed_to(ctx.db, &account, id)?.check_open(ctx.now)?;
+    settle(ctx.db, id, "declined", ctx.now)?;
+    find(ctx.db, id).map(Created)
+}
+
+fn by_code(ctx: &mut Ctx<'_>, Code(code): Code) -> Result<Ok200<InviteByCode>> {
+    let invite = with_code(ctx.db, &code)?.ok_or_else(Error::not_found)?;
+    let account_exists = accounts::find_by_email(ctx.db, &invite.email)?.is_some();
+    Ok(Ok200(InviteByCode { invite, account_exists }))
+}
+
+impl UserInvite {
+    /// Whether it can still be accepted or declined.
+    pub fn check_open(&self, now: Timestamp) -> Result<()> {
+        self.check_unanswered()?;
+        if self.status == "expired" || self.expires_at <= now {
+            return Err(Error::refused("invite_expired", "The invitation has expired: ask for another."));
+        }
+        Ok(())
+    }
+
+    fn check_unanswered(&self) -> Result<()> {
+        let (code, message) = match self.status.as_str() {
+            "cancelled" => ("invite_cancelled", "The invitation was withdrawn."),
+            "accepted" => ("invite_accepted", "The invitation has been accepted already."),
+            "declined" => ("invite_declined", "The invitation has been declined."),
+            _ => return Ok(()),
+        };
+        Err(Error::refused(code, message))
+    }
+}
+
+/// Makes an account a user of the workspace that it is invited into.
+///
+/// The workspace's file first: what a crash leaves of this lets nobody in, and a repeat goes on from there.
+pub fn join(engine: &Arc<Engine>, account: &Account, invite: &UserInvite, now: Timestamp) -> Result<UserInvite> {
+    let (id, workspace, role_id, account_id) = (invite.id, invite.workspace.id, invite.role.id, account.id);
+    check_workspace(engine, workspace)?;
+    let lease = engine.registry.lease(workspace);
+    let (name, email) = (account.name.clone(), account.email.clone());
+    let (role, added) = lease.file().write(move |db| {
+        let role = members::role(db, role_id)?;
+        let gone = || Error::refused("invite_cancelled", "The role of the invitation is no more: ask for another.");
+        Ok::<_, Error>((role.ok_or_else(gone)?, members::add(db, account_id, &name, &email, role_id, now)?))
+    })?;
+    let joined = engine.central.write(move |db| {
+        find(db, id)?.check_open(now)?;
+        memberships::save(db, account_id, workspace, &role, now)?;
+        settle(db, id, "accepted", now)?;
+        find(db, id)
+    });
+    if joined.is_err() && added {
+        // It was withdrawn meanwhile.
+        lease.file().write(move |db| Ok::<_, Error>(members::remove(db, account_id)?))?;
+    }
+    joined
+}
+
+/// The workspace must be in service for somebody to join it.
+pub fn check_workspace(engine: &Engine, id: Uuid) -> Result<()> {
+    match engine.directory.current(&engine.keys)?.identified(id)? {
+        Some(listed) if listed.status == Status::Active => Ok(()),
+        Some(_) => Err(Error::workspace_suspended()),
+        None => Err(Error::workspace_not_found()),
+    }
+}
+
+/// Invites somebody; answers the invitation and the code that is to be mailed.
+pub fn create(db: &Connection, guest: &Guest, now: Timestamp) -> Result<(UserInvite, String)> {
+    let workspace = guest.workspace.to_string();
+    let is_member = db
+        .prepare_cached(
+            "SELECT 1 FROM memberships m JOIN accounts a ON a.id = m.account_id
+             WHERE m.workspace_id = ?1 AND a.email = ?2",
+        )?
+        .exists((&workspace, &guest.email))?;
+    if is_member {
+        return Err(already_member());
+    }
+    // One whose time is over is in the way no longer, whether or not the jobs have said so already.
+    expire(db, now)?;
+    let is_invited = db
+        .prepare_cached("SELECT 1 FROM user_invites WHERE workspace_id = ?1 AND email = ?2 AND status = 'pending'")?
+        .exists((&workspace, &guest.email))?;
+    if is_invited {
+        return Err(Error::refused("already_invited", "This address is invited already: send the invitation again."));
+    }
+    let code = secret::make()?;
+    let id = db
+        .prepare_cached(
+            "INSERT INTO user_invites (workspace_id, email, name, role_id, role, inviter_id, inviter, code_digest,
+                                       status, expires_at, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'pending', ?9, ?10, ?10)",
+        )?
+        .insert(params![
+            workspace,
+            guest.email,
+            guest.name,
+            guest.role.id,
+            guest.role.name,
+            guest.inviter.id,
+            guest.inviter.name,
+            secret::digest(&code),
+            now.plus(GOOD_FOR),
+            now
+        ])?;
+    Ok((find(db, id)?, code))
+}
+
+pub fn already_member() -> Error {
+    Error::refused("already_member", "Somebody with this address is a user of the workspace already.")
+}
+
+/// Gives an invitation another code and seven days more; the old code dies. One that has expired is open again.
+pub fn renew(db: &Connection, workspace: Uuid, id: i64, now: Timestamp) -> Result<(UserInvite, String)> {
+    of_workspace(db, workspace, id)?.check_unanswered()?;
+    let code = secret::make()?;
+    db.prepare_cached(
+        "UPDATE user_invites SET code_digest = ?2, status = 'pending', expires_at = ?3, updated_at = ?4 WHERE id = ?1",
+    )?
+    .execute((id, secret::digest(&code), now.plus(GOOD_FOR), now))?;
+    Ok((find(db, id)?, code))
+}
+
+/// Withdraws an invitation that nobody has answered.
+pub fn cancel(db: &Connection, workspace: Uuid, id: i64, now: Timestamp) -> Result<()> {
+    of_workspace(db, workspace, id)?.check_unanswered()?;
+    settle(db, id, "cancelled", now)
+}
+
+/// The invitation that a code was mailed for, whatever has become of it.
+pub fn with_code(db: &Connection, code: &str) -> rusqlite::Result<Option<UserInvite>> {
+    one(db, "code_digest = ?1", [secret::digest(code)])
+}
+
+/// Whether an invitation that is open names a role.
+pub fn name_role(db: &Connection, workspace: Uuid, role_id: i64, now: Timestamp) -> Result<bool> {
+    let sql = "SELECT 1 FROM user_invites
+               WHERE workspace_id = ?1 AND role_id = ?2 AND status = 'pending' AND expires_at > ?3";
+    Ok(db.prepare_cached(sql)?.exists((workspace.to_string(), role_id, now))?)
+}
+
+/// Closes the invitations whose time is over; answers how many those were.
+pub fn expire(db: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "UPDATE user_invites SET status = 'expired', updated_at = ?1 WHERE status = 'pending' AND expires_at <= ?1",
+    )?
+    .execute([now])
+}
+
+/// Whether there are any that [`expire`] would close.
+pub fn some_are_over(db: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM user_invites WHERE status = 'pending' AND expires_at <= ?1")?.exists([now])
+}
+
+fn settle(db: &Connection, id: i64, status: &str, now: Timestamp) -> Result<()> {
+    db.prepare_cached("UPDATE user_invites SET status = ?2, updated_at = ?3 WHERE id = ?1")?
+        .execute((id, status, now))?;
+    Ok(())
+}
+
+fn addressed_to(db: &Connection, account: &Account, id: i64) -> Result<UserInvite> {
+    one(db, "id = ?1 AND account_id = ?2", (id, account.id))?.ok_or_else(Error::not_found)
+}
+
+fn of_workspace(db: &Connection, workspace: Uuid, id: i64) -> Result<UserInvite> {
+    one(db, "id = ?1 AND workspace_id = ?2", (id, workspace.to_string()))?.ok_or_else(Error::not_found)
+}
+
+fn find(db: &Connection, id: i64) -> Result<UserInvite> {
+    one(db, "id = ?1", [id])?.ok_or_else(Error::not_found)
+}
+
+fn one(
+    db: &Connection,
+    condition: &'static str,
+    values: impl rusqlite::Params,
+) -> rusqlite::Result<Option<UserInvite>> {
+    let Listing { table, columns, .. } = UserInvite::LISTING;
+    db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE {condition}"))?
+        .query_row(values, UserInvite::from_row)
+        .optional()
+}
+
+impl Listed for UserInvite {
+    const LISTING: Listing = Listing {
+        // The account is the one that has the address today.
+        table: "(SELECT i.*, w.name AS workspace_name, w.subdomain, a.id AS account_id
+                 FROM user_invites i JOIN workspaces w ON w.id = i.workspace_id
+                 LEFT JOIN accounts a ON a.email = i.email WHERE w.status IN ('active', 'suspended'))",
+        columns: "id, email, name, role_id, role, workspace_id, workspace_name, subdomain, inviter_id, inviter, status,
+                  expires_at, created_at",
+        filters: &[
+            Filter { name: "email", by: By::Text("email") },
+            Filter { name: "name", by: By::Text("name") },
+            Filter {
+                name: "status",
+                by: By::Choice("status", &["pending", "accepted", "declined", "cancelled", "expired"]),
+            },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+        ],
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "email", column: "email" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "expires_at", column: "expires_at" },
+        ],
+        newest_first: true,
+        counted_by_triggers: false,
+        customer: None,
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            email: row.get(1)?,
+            name: row.get(2)?,
+            role: InviteRole { id: row.get(3)?, name: row.get(4)? },
+            workspace: InviteWorkspace { id: uuid_column(row, 5)?, name: row.get(6)?, subdomain: row.get(7)? },
+            invited_by: Inviter { id: row.get(8)?, name: row.get(9)? },
+            status: row.get(10)?,
+            expires_at: row.get(11)?,
+            created_at: row.get(12)?,
+        })
+    }
+}

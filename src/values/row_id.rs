@@ -1,0 +1,53 @@
+//! The id of a row that a request must name.
+
+use std::borrow::Cow;
+
+use rusqlite::types::{ToSql, ToSqlOutput};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// An integer from 1, as SQLite numbers rows. Whether there is such a row is another question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct RowId(i64);
+
+impl RowId {
+    pub fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl From<i64> for RowId {
+    fn from(id: i64) -> Self {
+        Self(id)
+    }
+}
+
+impl ToSql for RowId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
+impl<'de> Deserialize<'de> for RowId {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        match i64::deserialize(input)? {
+            0 => Err(de::Error::custom("field is required.")),
+            id if id < 0 => Err(de::Error::custom("no row has a negative id")),
+            id => Ok(Self(id)),
+        }
+    }
+}
+
+impl JsonSchema for RowId {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "RowId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "format": "int64", "minimum": 1})
+    }
+}

@@ -1,0 +1,259 @@
+//! Integration keys: for a program that works in this workspace without a person.
+//!
+//! A key is `cxk_` and 256 random bits, shown once and kept as a digest. It may do what it was given, which is never
+//! more than its maker may; bound to a customer, it sees that customer alone.
+
+use rusqlite::{Connection, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::roles::may_give;
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::{
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Page, Result, Route, delete, get, post, put, run,
+};
+use crate::auth::{KEY_PREFIX, Permissions, secret};
+use crate::central::session::TokenShown;
+use crate::storage::record;
+use crate::values::{Name, Text, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get("/integration-keys", &run(list), Needs::Permission("integration-key.view"), "List integration keys"),
+    post(
+        "/integration-keys",
+        &run(create),
+        Needs::Permission("integration-key.create"),
+        "Create an integration key; it is shown this once",
+    ),
+    put(
+        "/integration-keys/{id}",
+        &run(update),
+        Needs::Permission("integration-key.update"),
+        "Change what an integration key may do, or switch it off",
+    ),
+    post(
+        "/integration-keys/{id}/rotate",
+        &run(rotate),
+        Needs::Permission("integration-key.update"),
+        "Give an integration key a new secret, and the old one some time",
+    ),
+    delete(
+        "/integration-keys/{id}",
+        &run(remove),
+        Needs::Permission("integration-key.delete"),
+        "Delete an integration key",
+    ),
+];
+
+/// How long the old secret works beside a new one, in seconds, where nobody says.
+const GRACE: i64 = 86_400;
+const LONGEST_GRACE: i64 = 30 * 86_400;
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct IntegrationKey {
+    pub id: i64,
+    pub name: Name<255>,
+    /// As it was given them: `customer.view`, `customer.*`, `*`.
+    pub permissions: Permissions,
+    /// The only customer that it sees; with the customer goes the key.
+    pub customer_id: Option<i64>,
+    /// Whether it is let in.
+    pub active: bool,
+    pub expires_at: Option<Timestamp>,
+    /// How the newest secret begins.
+    pub prefix: Text<16>,
+    /// How the newest secret ends.
+    pub last_four: Text<4>,
+    /// To the minute.
+    pub last_used_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A key with its secret, which is not kept.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct IntegrationKeyShown {
+    #[serde(flatten)]
+    known: IntegrationKey,
+    /// To be sent as `Authorization: Bearer {key}`; shown this once.
+    key: String,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NewIntegrationKey {
+    /// What it is for.
+    name: Name<255>,
+    /// At least one, and no more than the caller has.
+    permissions: Permissions,
+    /// Lets the key see this customer only; it stays so.
+    customer_id: Option<i64>,
+    /// Without an end where it is absent.
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct IntegrationKeyChanges {
+    name: Name<255>,
+    /// At least one, and no more than the caller has.
+    permissions: Permissions,
+    /// A key that is not active is answered 401 `token_revoked`.
+    active: bool,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Rotation {
+    /// Seconds for which the old secret works on: 86400, a day, where it is absent; 0 ends it at once.
+    #[schemars(range(min = 0, max = 2_592_000))]
+    grace: Option<i64>,
+}
+
+fn list(ctx: &mut Ctx<'_>, list: List<IntegrationKey>) -> Result<Page<IntegrationKey>> {
+    list.page(ctx)
+}
+
+fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Created<IntegrationKeyShown>> {
+    check_permissions(ctx, &new.permissions)?;
+    if let Some(id) = new.customer_id
+        && !ctx.db.prepare_cached("SELECT 1 FROM customers WHERE id = ?1")?.exists([id])?
+    {
+        return Err(Error::invalid("The selected customer id is invalid."));
+    }
+    let mut key = IntegrationKey {
+        id: 0,
+        name: new.name,
+        permissions: new.permissions,
+        customer_id: new.customer_id,
+        active: true,
+        expires_at: new.expires_at,
+        prefix: Text::default(),
+        last_four: Text::default(),
+        last_used_at: None,
+        created_at: ctx.now,
+        updated_at: ctx.now,
+    };
+    let secret = key.take_new_secret()?;
+    key.id = key.insert(ctx.db)?;
+    keep_secret(ctx.db, key.id, &secret)?;
+    Ok(Created(IntegrationKeyShown { known: key, key: secret }))
+}
+
+fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>) -> Result<Created<IntegrationKey>> {
+    let mut key = find(ctx.db, id)?;
+    let new = changes.apply(&IntegrationKeyChanges {
+        name: key.name.clone(),
+        permissions: key.permissions.clone(),
+        active: key.active,
+        expires_at: key.expires_at,
+    })?;
+    if new.permissions != key.permissions {
+        check_permissions(ctx, &new.permissions)?;
+    }
+    (key.name, key.permissions, key.active, key.expires_at) = (new.name, new.permissions, new.active, new.expires_at);
+    key.updated_at = ctx.now;
+    key.save(ctx.db)?;
+    Ok(Created(key))
+}
+
+/// Whoever is shown a secret may do all that the key may, and must have had the right to before.
+fn rotate(ctx: &mut Ctx<'_>, Id(id): Id, Json(rotation): Json<Rotation>) -> Result<Created<IntegrationKeyShown>> {
+    let grace = rotation.grace.unwrap_or(GRACE);
+    if !(0..=LONGEST_GRACE).contains(&grace) {
+        return Err(Error::invalid(format!("The grace must be between 0 and {LONGEST_GRACE}.")));
+    }
+    let mut key = find(ctx.db, id)?;
+    may_give(ctx.insider()?, &key.permissions)?;
+    let secret = key.take_new_secret()?;
+    key.updated_at = ctx.now;
+    key.save(ctx.db)?;
+    ctx.db
+        .prepare_cached("UPDATE integration_key_secrets SET expires_at = ?2 WHERE key_id = ?1 AND expires_at IS NULL")?
+        .execute((id, ctx.now.plus(grace)))?;
+    ctx.db
+        .prepare_cached("DELETE FROM integration_key_secrets WHERE key_id = ?1 AND expires_at <= ?2")?
+        .execute((id, ctx.now))?;
+    keep_secret(ctx.db, id, &secret)?;
+    Ok(Created(IntegrationKeyShown { known: key, key: secret }))
+}
+
+fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
+    let gone = ctx.db.prepare_cached("DELETE FROM integration_keys WHERE id = ?1")?.execute([id])?;
+    if gone > 0 { Ok(Done) } else { Err(Error::not_found()) }
+}
+
+fn check_permissions(ctx: &Ctx<'_>, permissions: &Permissions) -> Result<()> {
+    if permissions.is_empty() {
+        return Err(Error::invalid("The permissions field is required."));
+    }
+    may_give(ctx.insider()?, permissions)
+}
+
+record!(IntegrationKey in "integration_keys" {
+    id, name, permissions, customer_id, active, expires_at, prefix, last_four, last_used_at, created_at, updated_at,
+});
+
+impl IntegrationKey {
+    /// A secret that is this key's from now on, once it is kept.
+    fn take_new_secret(&mut self) -> Result<String> {
+        let secret = format!("{KEY_PREFIX}{}", secret::make()?);
+        self.prefix = Text::parse(secret[..KEY_PREFIX.len() + 4].to_owned()).map_err(Error::Internal)?;
+        self.last_four = Text::parse(secret[secret.len() - 4..].to_owned()).map_err(Error::Internal)?;
+        Ok(secret)
+    }
+}
+
+pub fn find(db: &Connection, id: i64) -> Result<IntegrationKey> {
+    IntegrationKey::find(db, id)?.ok_or_else(Error::not_found)
+}
+
+fn keep_secret(db: &Connection, id: i64, secret: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT INTO integration_key_secrets (digest, key_id) VALUES (?1, ?2)")?
+        .execute((secret::digest(secret), id))?;
+    Ok(())
+}
+
+/// Brings the times of last use to the rows that show them.
+pub fn write_uses<'u>(
+    db: &Connection,
+    uses: impl IntoIterator<Item = (&'u i64, &'u Timestamp)>,
+) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("UPDATE integration_keys SET last_used_at = ?2 WHERE id = ?1")?;
+    uses.into_iter().try_for_each(|used| statement.execute(used).map(|_| ()))
+}
+
+impl From<IntegrationKey> for TokenShown {
+    fn from(key: IntegrationKey) -> Self {
+        Self { id: key.id, label: key.name.to_string(), expires_at: key.expires_at }
+    }
+}
+
+impl Listed for IntegrationKey {
+    const LISTING: Listing = Listing {
+        table: "integration_keys",
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "name", by: By::Text("name") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
+            Filter { name: "active", by: By::Flag("active") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "last_used_at", by: By::Moment("last_used_at") },
+            Filter { name: "expires_at", by: By::Moment("expires_at") },
+        ],
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "last_used_at", column: "last_used_at" },
+        ],
+        newest_first: true,
+        counted_by_triggers: false,
+        customer: None,
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}

@@ -1,0 +1,178 @@
+//! Roles: what the users of the workspace may do. Three are built in; a workspace adds its own.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::users;
+use crate::api::{
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Steps, delete, get, post, put, run,
+    steps,
+};
+use crate::auth::{Insider, Permissions, catalogue};
+use crate::central::{invitations, memberships};
+use crate::values::Name;
+
+pub const ROUTES: &[Route] = &[
+    get("/roles", &run(list), Needs::Insider, "List roles"),
+    get("/roles/{id}", &run(show), Needs::Insider, "Show a role with its permissions"),
+    post("/roles", &run(create), Needs::Permission("role.manage"), "Create a role"),
+    put(
+        "/roles/{id}",
+        &steps(update),
+        Needs::Permission("role.manage"),
+        "Change a role; it holds from the next request on",
+    ),
+    delete("/roles/{id}", &steps(remove), Needs::Permission("role.manage"), "Delete a role that nobody has"),
+    get("/permissions", &run(permissions), Needs::Insider, "List every permission there is"),
+];
+
+/// A role, as lists have it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RoleListed")]
+pub struct Listed {
+    id: i64,
+    name: Name<64>,
+    /// How many permissions of the catalogue it grants, wildcards counted out.
+    permissions_count: usize,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Role {
+    pub id: i64,
+    pub name: Name<64>,
+    /// How many permissions of the catalogue it grants, wildcards counted out.
+    permissions_count: usize,
+    /// As the role was given them: `customer.view`, `customer.*`, `*`.
+    pub permissions: Permissions,
+    /// Whether it came with the workspace; then it does not change.
+    built_in: bool,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NewRole {
+    /// Unique in the workspace, whatever its case.
+    name: Name<64>,
+    /// No more than the caller has. `customer.*` is every permission of a resource, `*` every one.
+    permissions: Permissions,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Permission {
+    /// `{resource}.{action}`
+    name: String,
+    description: String,
+    resource: &'static str,
+    action: &'static str,
+}
+
+fn list(ctx: &mut Ctx<'_>) -> Result<Ok200<Vec<Listed>>> {
+    let mut statement = ctx.db.prepare_cached("SELECT id, name, permissions, built_in FROM roles ORDER BY id")?;
+    let roles = statement.query_map([], from_row)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let listed = |role: Role| Listed { id: role.id, name: role.name, permissions_count: role.permissions_count };
+    Ok(Ok200(roles.into_iter().map(listed).collect()))
+}
+
+fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Role>> {
+    find(ctx.db, id)?.map(Ok200).ok_or_else(Error::not_found)
+}
+
+fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewRole>) -> Result<Created<Role>> {
+    may_give(ctx.insider()?, &new.permissions)?;
+    let id = ctx
+        .db
+        .prepare_cached("INSERT INTO roles (name, permissions) VALUES (?1, ?2)")?
+        .insert((&new.name, &new.permissions))?;
+    find(ctx.db, id)?.map(Created).ok_or_else(Error::not_found)
+}
+
+fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Created<Role>> {
+    let (insider, lease) = (steps.insider()?.clone(), steps.call.workspace()?);
+    let (old, role) = lease.file().write(move |db| {
+        let old = changeable(db, id)?;
+        let new = changes.apply(&NewRole { name: old.name.clone(), permissions: old.permissions.clone() })?;
+        if new.permissions != old.permissions {
+            may_give(&insider, &new.permissions)?;
+        }
+        db.execute("UPDATE roles SET name = ?2, permissions = ?3 WHERE id = ?1", (id, &new.name, &new.permissions))?;
+        users::keep_an_admin(db)?;
+        Ok::<_, Error>((old, find(db, id)?.ok_or_else(Error::not_found)?))
+    })?;
+    if old.name != role.name {
+        let (workspace, name) = (lease.id(), role.name.clone());
+        steps.engine.central.write(move |db| memberships::rename_role(db, workspace, &old.name, &name))?;
+    }
+    Ok(Created(role))
+}
+
+fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
+    let lease = steps.call.workspace()?;
+    let (workspace, now) = (lease.id(), steps.now);
+    let file = Arc::clone(lease.file());
+    let role = file.read(move |db| changeable(db, id))?;
+    // Asked first: whoever accepts an invitation gets the role that it names.
+    if steps.engine.central.read(move |db| invitations::name_role(db, workspace, role.id, now))? {
+        return Err(Error::refused("role_in_use", "An invitation that is still open names this role."));
+    }
+    file.write(move |db| {
+        changeable(db, id)?;
+        if db.prepare_cached("SELECT 1 FROM users WHERE role_id = ?1")?.exists([id])? {
+            return Err(Error::refused("role_in_use", "Users have this role: give them another first."));
+        }
+        db.execute("DELETE FROM roles WHERE id = ?1", [id])?;
+        Ok(())
+    })?;
+    Ok(Done)
+}
+
+fn permissions(_: &mut Ctx<'_>) -> Result<Ok200<Vec<Permission>>> {
+    let mut all = Vec::new();
+    for group in catalogue::CATALOGUE {
+        for (action, can) in group.actions {
+            let (name, description) = (format!("{}.{action}", group.resource), format!("Can {can}."));
+            all.push(Permission { name, description, resource: group.resource, action });
+        }
+    }
+    Ok(Ok200(all))
+}
+
+/// Nobody gives away what they do not have themselves.
+pub fn may_give(giver: &Insider, permissions: &Permissions) -> Result<()> {
+    match giver.permissions.lacks(permissions) {
+        Some(missing) => Err(Error::MissingPermission(missing.to_owned().into())),
+        None => Ok(()),
+    }
+}
+
+fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Role>> {
+    db.prepare_cached("SELECT id, name, permissions, built_in FROM roles WHERE id = ?1")?
+        .query_row([id], from_row)
+        .optional()
+}
+
+/// The role that is named in a request, which must be there.
+pub fn named(db: &Connection, id: i64) -> Result<Role> {
+    find(db, id)?.ok_or_else(|| Error::invalid("The selected role id is invalid."))
+}
+
+fn changeable(db: &Connection, id: i64) -> Result<Role> {
+    let role = find(db, id)?.ok_or_else(Error::not_found)?;
+    if role.built_in {
+        return Err(Error::refused("role_is_built_in", "A role that came with the workspace does not change."));
+    }
+    Ok(role)
+}
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Role> {
+    let permissions: Permissions = row.get(2)?;
+    Ok(Role {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        permissions_count: permissions.count(),
+        permissions,
+        built_in: row.get(3)?,
+    })
+}
