@@ -257,3 +257,158 @@ impl Listed for IntegrationKey {
         Self::from_row(row)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::jobs;
+    use crate::testing::{Bench, Client};
+
+    fn made(by: &Client<'_>, body: Value) -> (String, Value) {
+        let mut made = by.post("/integration-keys", body).created();
+        let key = made.as_object_mut().unwrap().remove("key").unwrap();
+        (key.as_str().unwrap().to_owned(), made)
+    }
+
+    fn program<'b>(bench: &'b Bench, key: &str) -> Client<'b> {
+        bench.nobody().at("acme.localhost").with_token(key.into())
+    }
+
+    #[test]
+    fn a_key_is_shown_once_and_does_what_it_was_given() {
+        let bench = Bench::new();
+        let (key, made) =
+            made(&bench.admin(), json!({"name": "importer", "permissions": ["customer.*", "contact.view"]}));
+        assert!(key.starts_with("cxk_") && key.len() == 47, "{key}");
+        assert_eq!((made["prefix"].as_str(), made["last_four"].as_str()), (Some(&key[..8]), Some(&key[43..])));
+        let listed = bench.admin().get("/integration-keys").ok();
+        assert_eq!(listed["data"], json!([made]));
+        assert!(!listed.to_string().contains(&key));
+
+        let program = program(&bench, &key);
+        program.post("/customers", json!({"name": "A"})).created();
+        program.post("/contacts", json!({"last_name": "B"})).refused(403, "missing_permission");
+        let me = program.get("/whoami").ok();
+        assert_eq!((&me["user"], &me["role"], &me["token"]["label"]), (&Value::Null, &Value::Null, &json!("importer")));
+        assert_eq!((&me["permissions"], &me["workspace"]["subdomain"]), (&made["permissions"], &json!("acme")));
+        program.post("/logout", json!({})).refused(403, "forbidden");
+    }
+
+    #[test]
+    fn the_file_holds_a_digest_and_never_the_key() {
+        let bench = Bench::new();
+        let (key, _) = made(&bench.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
+        let dump = bench.in_file(|db| {
+            let rows = "SELECT group_concat(hex(digest) || quote(k.name) || quote(permissions) || prefix || last_four)
+                        FROM integration_key_secrets s JOIN integration_keys k ON k.id = s.key_id";
+            Ok(db.query_row(rows, [], |row| row.get::<_, String>(0))?)
+        });
+        let digest: String = secret::digest(&key).iter().map(|byte| format!("{byte:02X}")).collect();
+        assert!(dump.contains(&digest) && !dump.contains(&key[8..43]), "{dump}");
+    }
+
+    #[test]
+    fn nobody_makes_or_is_shown_a_key_that_may_do_more_than_they() {
+        let bench = Bench::new();
+        let manager = bench.with_role("manager");
+        let refused = |permissions: Value| {
+            manager.post("/integration-keys", json!({"name": "a", "permissions": permissions}))
+        };
+        refused(json!(["role.manage"])).refused(403, "missing_permission");
+        refused(json!(["*"])).refused(403, "missing_permission");
+        refused(json!([])).invalid(&["The permissions field is required."]);
+        let (_, key) = made(&bench.admin(), json!({"name": "a", "permissions": ["*"]}));
+        let path = format!("/integration-keys/{}", key["id"]);
+        manager.post(&format!("{path}/rotate"), json!({})).refused(403, "missing_permission");
+        manager.put(&path, json!({"permissions": ["*", "customer.view"]})).refused(403, "missing_permission");
+        assert_eq!(manager.put(&path, json!({"name": "b"})).created()["permissions"], json!(["*"]));
+    }
+
+    #[test]
+    fn a_rotated_key_works_beside_the_new_one_for_its_grace() {
+        let bench = Bench::new();
+        let (old, made) = made(&bench.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
+        let rotate = |body: Value| {
+            let path = format!("/integration-keys/{}/rotate", made["id"]);
+            bench.admin().post(&path, body).created()["key"].as_str().unwrap().to_owned()
+        };
+        let new = rotate(json!({}));
+        program(&bench, &old).get("/customers").ok();
+        program(&bench, &new).get("/customers").ok();
+        let ends = bench.in_file(|db| {
+            let sql = "SELECT max(expires_at) FROM integration_key_secrets";
+            Ok(db.query_row(sql, [], |row| row.get::<_, Timestamp>(0))?)
+        });
+        assert!((86_300..=86_400).contains(&(ends.seconds() - Timestamp::now().seconds())), "{ends}");
+
+        let newest = rotate(json!({"grace": 0}));
+        program(&bench, &new).get("/customers").refused(401, "token_invalid");
+        program(&bench, &old).get("/customers").ok();
+        program(&bench, &newest).get("/customers").ok();
+        bench.in_file(|db| Ok(db.execute("UPDATE integration_key_secrets SET expires_at = 1 WHERE expires_at > 1", [])?));
+        program(&bench, &old).get("/customers").refused(401, "token_expired");
+        let path = format!("/integration-keys/{}/rotate", made["id"]);
+        bench.admin().post(&path, json!({"grace": -1})).invalid(&["The grace must be between 0 and 2592000."]);
+    }
+
+    #[test]
+    fn a_key_that_is_off_over_or_gone_is_told_so() {
+        let bench = Bench::new();
+        let (key, made) = made(&bench.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
+        let path = format!("/integration-keys/{}", made["id"]);
+        let said = |code: &str| program(&bench, &key).get("/customers").refused(401, code);
+        bench.admin().put(&path, json!({"active": false})).created();
+        said("token_revoked");
+        bench.admin().put(&path, json!({"active": true, "expires_at": "2024-01-20T12:00:00Z"})).created();
+        said("token_expired");
+        bench.admin().put(&path, json!({"expires_at": null})).created();
+        program(&bench, &key).get("/customers").ok();
+        bench.admin().delete(&path).ok();
+        said("token_invalid");
+        bench.admin().delete(&path).refused(404, "not_found");
+        bench.admin().get("/integration-keys?filter[name]=a").ok();
+    }
+
+    #[test]
+    fn a_customers_key_writes_into_that_customer_and_goes_with_it() {
+        let bench = Bench::new();
+        let customer = |name: &str| bench.admin().post("/customers", json!({"name": name})).created()["id"].clone();
+        let (own, other) = (customer("Own"), customer("Other"));
+        let theirs = bench.admin().post("/contacts", json!({"last_name": "B", "customer_id": other})).created();
+        let program = bench.key(&["*"], own.as_i64());
+        assert_eq!(program.get("/whoami").ok()["customer_id"], own);
+        assert_eq!(program.post("/contacts", json!({"last_name": "A"})).created()["customer_id"], own);
+        program.post("/contacts", json!({"last_name": "A", "customer_id": other})).refused(403, "forbidden");
+        program.put("/contacts/2", json!({"customer_id": other})).refused(403, "forbidden");
+        program.put("/contacts/2", json!({"customer_id": null, "role": "r"})).created();
+        assert_eq!(bench.admin().get("/contacts/2").ok()["customer_id"], own);
+        assert_eq!(program.get("/contacts").ok()["total"], 1);
+        assert_eq!(program.get(&format!("/contacts?filter[customer_id]={other}")).ok()["total"], 0);
+        program.get(&format!("/contacts/{}", theirs["id"])).refused(404, "not_found");
+        program.get(&format!("/customers/{other}/contacts")).refused(404, "not_found");
+        program.post("/customers", json!({"name": "Third"})).refused(403, "forbidden");
+
+        let unknown = json!({"name": "a", "permissions": ["*"], "customer_id": 99});
+        bench.admin().post("/integration-keys", unknown).invalid(&["The selected customer id is invalid."]);
+        bench.admin().delete(&format!("/customers/{own}?cascade=1")).ok();
+        program.get("/contacts").refused(401, "token_invalid");
+    }
+
+    #[test]
+    fn the_last_use_is_written_at_most_once_a_minute() {
+        let bench = Bench::new();
+        let (key, made) = made(&bench.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
+        let used = || bench.admin().get("/integration-keys").ok()["data"][0]["last_used_at"].clone();
+        assert_eq!(made["last_used_at"], Value::Null);
+        program(&bench, &key).get("/customers").ok();
+        jobs::round(&bench.engine, Timestamp::now(), true).unwrap();
+        assert!(used().is_string(), "{}", used());
+        program(&bench, &key).get("/customers").ok();
+        assert!(bench.engine.key_uses.take().is_empty());
+        bench.in_file(|db| Ok(db.execute("UPDATE integration_keys SET last_used_at = last_used_at - 61", [])?));
+        program(&bench, &key).get("/customers").ok();
+        assert_eq!(bench.engine.key_uses.take().len(), 1);
+    }
+}

@@ -176,3 +176,97 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Role> {
         built_in: row.get(3)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::Bench;
+
+    #[test]
+    fn the_built_in_roles_are_there_and_do_not_change() {
+        let bench = Bench::new();
+        let roles = bench.admin().get("/roles").ok();
+        let names: Vec<&str> = roles.as_array().unwrap().iter().map(|role| role["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["admin", "manager", "agent"]);
+        let all = bench.admin().get("/permissions").ok().as_array().unwrap().len();
+        assert_eq!(roles[0], json!({"id": 1, "name": "admin", "permissions_count": all}));
+        assert_eq!(bench.admin().get("/roles/1").ok()["permissions"], json!(["*"]));
+        bench.admin().put("/roles/2", json!({"name": "boss"})).refused(422, "role_is_built_in");
+        bench.admin().delete("/roles/3").refused(422, "role_is_built_in");
+    }
+
+    #[test]
+    fn a_role_holds_wildcards_and_counts_what_they_stand_for() {
+        let bench = Bench::new();
+        let new = json!({"name": "Desk", "permissions": ["contact.*", "customer.view", "customer.view"]});
+        let made = bench.admin().post("/roles", new).created();
+        assert_eq!(made["permissions"], json!(["contact.*", "customer.view"]));
+        assert_eq!((&made["permissions_count"], &made["built_in"]), (&json!(5), &json!(false)));
+        assert_eq!(bench.admin().get(&format!("/roles/{}", made["id"])).ok(), made);
+    }
+
+    #[test]
+    fn a_name_or_a_permission_that_cannot_be_is_refused() {
+        let bench = Bench::new();
+        let made = |name: &str, permissions: Value| {
+            bench.admin().post("/roles", json!({"name": name, "permissions": permissions}))
+        };
+        made("Desk", json!(["customer.fly"])).invalid(&["The selected permissions 0 is invalid."]);
+        made("", json!("*")).invalid(&["The name field is required.", "The permissions must be a list."]);
+        made("ADMIN", json!([])).refused(422, "name_taken");
+    }
+
+    #[test]
+    fn what_a_role_may_do_changes_with_the_next_request() {
+        let bench = Bench::new();
+        let role = bench.admin().post("/roles", json!({"name": "Desk", "permissions": ["customer.view"]})).created();
+        let path = format!("/roles/{}", role["id"]);
+        let caller = bench.with_role("Desk");
+        caller.get("/customers").ok();
+        caller.post("/customers", json!({"name": "A"})).refused(403, "missing_permission");
+        bench.admin().put(&path, json!({"permissions": ["customer.create"]})).created();
+        caller.get("/customers").refused(403, "missing_permission");
+        caller.post("/customers", json!({"name": "A"})).created();
+        assert_eq!(caller.get("/whoami").ok()["permissions"], json!(["customer.create"]));
+    }
+
+    #[test]
+    fn nobody_gives_away_what_they_do_not_have() {
+        let bench = Bench::new();
+        let keeper = bench.with_only(&["role.manage", "customer.*"]);
+        keeper.post("/roles", json!({"name": "A", "permissions": ["*"]})).refused(403, "missing_permission");
+        let made = keeper.post("/roles", json!({"name": "A", "permissions": ["customer.view"]})).created();
+        let path = format!("/roles/{}", made["id"]);
+        keeper.put(&path, json!({"permissions": ["contact.view"]})).refused(403, "missing_permission");
+        keeper.put(&path, json!({"name": "B", "permissions": ["customer.*"]})).created();
+        assert_eq!(bench.admin().get(&path).ok()["permissions"], json!(["customer.*"]));
+    }
+
+    #[test]
+    fn a_role_that_somebody_has_or_is_offered_stays() {
+        let bench = Bench::new();
+        let role = |name: &str| bench.admin().post("/roles", json!({"name": name})).created()["id"].clone();
+        let (held, offered, free) = (role("Held"), role("Offered"), role("Free"));
+        bench.with_role("Held");
+        let guest = json!({"email": "guest@example.com", "role_id": offered});
+        let invite = bench.admin().post("/user-invites", guest).created();
+        for taken in [&held, &offered] {
+            bench.admin().delete(&format!("/roles/{taken}")).refused(422, "role_in_use");
+        }
+        bench.admin().delete(&format!("/roles/{free}")).ok();
+        bench.admin().delete(&format!("/user-invites/{}", invite["id"])).ok();
+        bench.admin().delete(&format!("/roles/{offered}")).ok();
+        bench.admin().get(&format!("/roles/{offered}")).refused(404, "not_found");
+    }
+
+    #[test]
+    fn a_renamed_role_is_called_so_on_the_central_host_too() {
+        let bench = Bench::new();
+        let role = bench.admin().post("/roles", json!({"name": "Desk"})).created()["id"].clone();
+        let member = bench.with_role("Desk");
+        bench.admin().put(&format!("/roles/{role}"), json!({"name": "Front desk"})).created();
+        let central = bench.nobody().signed_in(&member.post("/switch-to", json!({})).ok());
+        assert_eq!(central.get("/workspaces").ok()["data"][0]["role"], "Front desk");
+    }
+}

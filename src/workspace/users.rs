@@ -197,3 +197,141 @@ impl Listed for User {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::{Bench, Client};
+
+    fn id(client: &Client<'_>) -> Value {
+        client.get("/whoami").ok()["user"]["id"].clone()
+    }
+
+    fn at(client: &Client<'_>) -> String {
+        format!("/users/{}", id(client))
+    }
+
+    #[test]
+    fn users_are_found_by_name_email_words_and_phone_in_any_format() {
+        let bench = Bench::new();
+        let user = bench.join_acme("zoe.lefevre@example.com", "agent");
+        let changes = json!({"name": "Zoé Lefèvre", "phone": "01 42 00 00 00", "mobile_phone": "+33 6 12 34 56 78"});
+        let changed = bench.admin().put(&format!("/users/{user}"), changes).created();
+        assert_eq!(changed["role"], json!({"id": 3, "name": "agent"}));
+        let found = |query: &str| bench.admin().get(&format!("/users?{query}")).ok()["data"].clone();
+        for query in [
+            "filter[name]=lefevre",
+            "filter[email]=ZOE.",
+            "filter[term]=zoe%20lef",
+            "filter[phone]=%2B33142000000",
+            "filter[phone]=0612345678",
+        ] {
+            assert_eq!(found(query), json!([changed]), "{query}");
+        }
+        assert_eq!(found("sort=-id")[0]["id"], user);
+        let answer = bench.admin().get("/users?sort=phone");
+        answer.invalid(&["The selected sort phone is invalid; it may be id, name, email, created_at, updated_at."]);
+    }
+
+    #[test]
+    fn only_an_admin_sees_a_user_whole_and_everybody_themselves() {
+        let bench = Bench::new();
+        let (manager, agent) = (bench.with_role("manager"), bench.with_role("agent"));
+        bench.admin().get(&at(&agent)).ok();
+        manager.get(&at(&agent)).refused(403, "missing_permission");
+        assert_eq!(agent.get(&at(&agent)).ok()["email"], "agent@example.com");
+        agent.get(&at(&manager)).refused(403, "missing_permission");
+        bench.admin().get("/users/99").refused(404, "not_found");
+    }
+
+    #[test]
+    fn everybody_changes_their_own_name_and_phones_and_not_their_role() {
+        let bench = Bench::new();
+        let agent = bench.with_role("agent");
+        assert_eq!(agent.put(&at(&agent), json!({"name": "Zoé", "phone": "204"})).created()["name"], "Zoé");
+        assert_eq!(agent.put(&at(&agent), json!({"phone": null})).created()["phone"], Value::Null);
+        agent.put(&at(&agent), json!({"role_id": 1})).refused(403, "missing_permission");
+        agent.put("/users/1", json!({"name": "Mine"})).refused(403, "missing_permission");
+        agent.put(&at(&agent), json!({"name": ""})).invalid(&["The name field is required."]);
+        bench.admin().put(&at(&agent), json!({"role_id": 99})).invalid(&["The selected role id is invalid."]);
+        bench.admin().put(&at(&agent), json!({"role_id": null})).invalid(&["The role id field is required."]);
+        assert_eq!(agent.get("/whoami").ok()["role"], "agent");
+    }
+
+    #[test]
+    fn a_name_given_here_stays_until_the_account_takes_another() {
+        let bench = Bench::new();
+        bench.admin().put("/users/1", json!({"name": "Front desk"})).created();
+        let enter = || bench.central().post("/switch-to", json!({"workspace_id": bench.acme.id})).ok();
+        enter();
+        assert_eq!(bench.admin().get("/users/1").ok()["name"], "Front desk");
+        bench.central().put("/account", json!({"name": "Ada"})).created();
+        enter();
+        assert_eq!(bench.admin().get("/users/1").ok()["name"], "Ada");
+    }
+
+    #[test]
+    fn a_role_is_given_and_taken_by_those_who_have_as_much() {
+        let bench = Bench::new();
+        let (manager, agent) = (bench.with_role("manager"), bench.with_role("agent"));
+        manager.put(&at(&agent), json!({"role_id": 1})).refused(403, "missing_permission");
+        manager.put("/users/1", json!({"role_id": 3})).refused(403, "missing_permission");
+        manager.put(&at(&manager), json!({"role_id": 1})).refused(403, "missing_permission");
+        bench.admin().put(&at(&agent), json!({"role_id": 2})).created();
+        assert_eq!(agent.get("/whoami").ok()["role"], "manager");
+        let central = bench.nobody().signed_in(&agent.post("/switch-to", json!({})).ok());
+        assert_eq!(central.get("/workspaces").ok()["data"][0]["role"], "manager");
+    }
+
+    #[test]
+    fn the_workspace_keeps_an_admin() {
+        let bench = Bench::new();
+        bench.admin().put("/users/1", json!({"role_id": 3})).refused(422, "last_admin");
+        let second = bench.join_acme("second@example.com", "admin");
+        bench.admin().put("/users/1", json!({"role_id": 3})).created();
+        let keeper = bench.with_role("admin");
+        keeper.delete(&format!("/users/{second}")).ok();
+        let last = at(&keeper);
+        keeper.delete(&last).refused(422, "last_admin");
+        keeper.put(&last, json!({"role_id": 2})).refused(422, "last_admin");
+        keeper.get(&last).ok();
+    }
+
+    #[test]
+    fn who_is_removed_is_out_at_once_and_may_be_invited_again() {
+        let bench = Bench::new();
+        let agent = bench.with_role("agent");
+        let central = bench.nobody().signed_in(&agent.post("/switch-to", json!({})).ok());
+        let path = at(&agent);
+        bench.admin().put(&path, json!({"phone": "01 42 00 00 00"})).created();
+        bench.with_role("manager").delete(&path).refused(403, "missing_permission");
+        bench.admin().delete(&path).ok();
+        agent.get("/customers").refused(401, "token_revoked");
+        central.get("/whoami").ok();
+        assert_eq!(central.get("/workspaces").ok()["total"], 0);
+        central.post("/switch-to", json!({"workspace_id": bench.acme.id})).refused(403, "not_a_member");
+        assert_eq!(bench.admin().get("/users?filter[phone]=0142000000").ok()["total"], 0);
+        bench.admin().delete(&path).refused(404, "not_found");
+        bench.admin().post("/user-invites", json!({"email": "agent@example.com", "role_id": 3})).created();
+    }
+
+    #[test]
+    fn the_owner_stays_until_the_workspace_is_transferred() {
+        let bench = Bench::new();
+        let heir = bench.with_role("manager");
+        let path = format!("/workspaces/{}/transfer", bench.acme.id);
+        bench.with_role("admin").delete("/users/1").refused(422, "is_owner");
+        bench.central().post(&path, json!({"user_id": 99})).invalid(&["The selected user id is invalid."]);
+        bench.central().post(&path, json!({})).invalid(&["The user id field is required."]);
+
+        let given = bench.central().post(&path, json!({"user_id": id(&heir)})).created();
+        assert_eq!((&given["owner"], &given["role"]), (&json!(false), &json!("admin")));
+        assert_eq!(heir.get("/whoami").ok()["role"], "admin");
+        let owner = bench.nobody().signed_in(&heir.post("/switch-to", json!({})).ok());
+        assert_eq!(owner.get("/workspaces").ok()["data"][0]["owner"], true);
+        bench.central().post(&path, json!({"user_id": 1})).refused(403, "forbidden");
+        heir.delete("/users/1").ok();
+        heir.delete(&at(&heir)).refused(422, "is_owner");
+    }
+}
