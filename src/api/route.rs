@@ -80,7 +80,7 @@ impl Needs {
 impl std::fmt::Display for Needs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Anyone => f.write_str(""),
+            Self::Anyone => f.write_str("-"),
             Self::SignedIn => f.write_str("a token"),
             Self::AnyToken => f.write_str("any token"),
             Self::Operator => f.write_str("an operator"),

@@ -414,7 +414,11 @@ mod tests {
         bench.nobody().post("/register", registering("stranger@example.com", &code)).refused(422, "invite_cancelled");
 
         let (over, _) = invited(&bench, "stranger@example.com");
-        bench.engine.central.write(|db| Ok::<_, Error>(db.execute("UPDATE user_invites SET expires_at = 1", [])?)).unwrap();
+        bench
+            .engine
+            .central
+            .write(|db| Ok::<_, Error>(db.execute("UPDATE user_invites SET expires_at = 1", [])?))
+            .unwrap();
         guest.post(&format!("{over}/accept"), json!({})).refused(422, "invite_expired");
         guest.post(&format!("{over}/decline"), json!({})).refused(422, "invite_expired");
         assert_eq!(bench.admin().get("/users").ok()["total"], 1);
@@ -440,7 +444,8 @@ mod tests {
         let (path, _) = invited(&bench, "stranger@example.com");
         let (id, now) = (bench.acme.id, Timestamp::now());
         let write = |status: &'static str| {
-            let done = bench.engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, id, status, now)?));
+            let done =
+                bench.engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, id, status, now)?));
             assert!(done.unwrap());
         };
         write("suspended");

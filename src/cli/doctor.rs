@@ -1,20 +1,20 @@
 //! `cx-engine doctor`: damage in files, what a crash left between two of them, and mail that could not be sent.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rusqlite::Connection;
+use rusqlite::{Connection, ToSql};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::api::Error;
-use crate::central::{outbox, workspaces};
+use crate::central::{memberships, outbox, workspaces};
 use crate::engine::Engine;
 use crate::storage;
-use crate::tenancy::life;
+use crate::tenancy::{life, members};
 use crate::values::Timestamp;
 
 /// What the exit code says when something was found.
@@ -43,7 +43,7 @@ pub fn run(engine: &Arc<Engine>, fix: bool, as_json: bool, now: Timestamp) -> an
     let bar = ProgressBar::new(rows.len() as u64)
         .with_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} workspaces")?);
     for row in &rows {
-        check_workspace(engine, row, fix, &mut findings)?;
+        check_workspace(engine, row, fix, now, &mut findings)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -73,7 +73,13 @@ fn rows(engine: &Engine) -> anyhow::Result<Vec<Row>> {
     Ok(rows.into_iter().filter_map(|(id, status)| Some(Row { id: id.parse().ok()?, status })).collect())
 }
 
-fn check_workspace(engine: &Arc<Engine>, row: &Row, fix: bool, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+fn check_workspace(
+    engine: &Arc<Engine>,
+    row: &Row,
+    fix: bool,
+    now: Timestamp,
+    findings: &mut Vec<Finding>,
+) -> anyhow::Result<()> {
     let id = row.id;
     let (live, trashed) = (engine.registry.path(id), engine.trash_path(id));
     let what = id.to_string();
@@ -102,10 +108,51 @@ fn check_workspace(engine: &Arc<Engine>, row: &Row, fix: bool, findings: &mut Ve
                 fixed: fix,
             });
         }
-        "trashed" => check_contents(&trashed, id, &what, findings),
-        _ => check_contents(&live, id, &what, findings),
+        "trashed" => _ = check_contents(&trashed, id, &what, findings),
+        _ => {
+            if let Some(db) = check_contents(&live, id, &what, findings) {
+                check_members(engine, &db, id, fix, now, findings)?;
+            }
+        }
     }
     Ok(())
+}
+
+/// Users whose account is no member, and members who are no users: between the two files a crash leaves these.
+///
+/// A user without a membership gets in nowhere: the removal is finished, or the acceptance, which can be repeated, undone.
+fn check_members(
+    engine: &Engine,
+    db: &Connection,
+    id: Uuid,
+    fix: bool,
+    now: Timestamp,
+    findings: &mut Vec<Finding>,
+) -> anyhow::Result<()> {
+    // A file that cannot be read has been reported already.
+    let Ok(users) = accounts(db, "SELECT account_id FROM users", &[]) else { return Ok(()) };
+    let members = engine.central.read(move |db| {
+        accounts(db, "SELECT account_id FROM memberships WHERE workspace_id = ?1", &[&id.to_string()])
+    })?;
+    let mut found = |problem: String| findings.push(Finding { what: id.to_string(), problem, fixed: fix });
+    for account_id in users.difference(&members).copied() {
+        if fix {
+            engine.registry.lease(id).file().write(move |db| Ok::<_, Error>(members::remove(db, account_id)?))?;
+        }
+        found(format!("account {account_id} is a user and no member"));
+    }
+    for account_id in members.difference(&users).copied() {
+        if fix {
+            engine.central.write(move |db| memberships::end(db, account_id, id, now))?;
+        }
+        found(format!("account {account_id} is a member and no user"));
+    }
+    Ok(())
+}
+
+fn accounts(db: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<BTreeSet<i64>, Error> {
+    let mut statement = db.prepare(sql)?;
+    Ok(statement.query_map(values, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Files that no row knows: a copy somebody made, or what is left of a creation that failed. They are not deleted.
@@ -149,8 +196,8 @@ fn check_mail(engine: &Engine, fix: bool, now: Timestamp, findings: &mut Vec<Fin
     Ok(())
 }
 
-fn check_contents(path: &Path, id: Uuid, what: &str, findings: &mut Vec<Finding>) {
-    let Some(db) = check_file(path, what, findings) else { return };
+fn check_contents(path: &Path, id: Uuid, what: &str, findings: &mut Vec<Finding>) -> Option<Connection> {
+    let db = check_file(path, what, findings)?;
     let is = |sql: &str| db.query_row(sql, [], |row| row.get::<_, bool>(0));
     let checks = [
         ("SELECT count(*) = 1 FROM workspace", "it does not say which workspace it is"),
@@ -177,6 +224,7 @@ fn check_contents(path: &Path, id: Uuid, what: &str, findings: &mut Vec<Finding>
         problems.push("it is the file of another workspace".into());
     }
     findings.extend(problems.into_iter().map(|problem| Finding { what: what.into(), problem, fixed: false }));
+    Some(db)
 }
 
 /// What SQLite itself finds; the connection, where there is one to go on with.

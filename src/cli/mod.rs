@@ -9,6 +9,7 @@ mod serve;
 mod settings;
 mod table;
 mod token;
+mod user;
 mod workspace;
 
 use std::path::PathBuf;
@@ -67,6 +68,9 @@ enum Command {
     /// Workspaces: each a subdomain and a file
     #[command(subcommand)]
     Workspace(workspace::Command),
+    /// Users: the accounts that are members of a workspace
+    #[command(subcommand)]
+    User(user::Command),
     /// Tokens, and the keys that seal them
     #[command(subcommand)]
     Token(token::Command),
@@ -115,6 +119,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Demo { settings } => demo::run(cli.typed(settings)?, now)?,
         Command::Account(command) => account::run(command, &engine()?, now)?,
         Command::Workspace(command) => workspace::run(command, &engine()?, now)?,
+        Command::User(command) => user::run(command, &engine()?, now)?,
         Command::Token(command) => token::run(command, &engine()?, now)?,
         Command::Routes { json } => routes::run(*json)?,
         Command::Openapi { layer } => openapi::run(*layer)?,

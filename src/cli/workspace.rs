@@ -142,7 +142,7 @@ fn set_status(engine: &Engine, which: &str, status: &'static str, now: Timestamp
 
 /// The workspace with this subdomain or id, among those with a status. In the trash a subdomain may stand twice; the
 /// one that was deleted last is meant.
-fn find(engine: &Engine, which: &str, status: fn(&str) -> bool) -> anyhow::Result<Workspace> {
+pub fn find(engine: &Engine, which: &str, status: fn(&str) -> bool) -> anyhow::Result<Workspace> {
     let all = engine.central.read(|db| Ok::<_, Error>(workspaces::all(db)?))?;
     let id = which.parse::<Uuid>().ok();
     all.into_iter()

@@ -313,9 +313,8 @@ mod tests {
     fn nobody_makes_or_is_shown_a_key_that_may_do_more_than_they() {
         let bench = Bench::new();
         let manager = bench.with_role("manager");
-        let refused = |permissions: Value| {
-            manager.post("/integration-keys", json!({"name": "a", "permissions": permissions}))
-        };
+        let refused =
+            |permissions: Value| manager.post("/integration-keys", json!({"name": "a", "permissions": permissions}));
         refused(json!(["role.manage"])).refused(403, "missing_permission");
         refused(json!(["*"])).refused(403, "missing_permission");
         refused(json!([])).invalid(&["The permissions field is required."]);
@@ -347,7 +346,9 @@ mod tests {
         program(&bench, &new).get("/customers").refused(401, "token_invalid");
         program(&bench, &old).get("/customers").ok();
         program(&bench, &newest).get("/customers").ok();
-        bench.in_file(|db| Ok(db.execute("UPDATE integration_key_secrets SET expires_at = 1 WHERE expires_at > 1", [])?));
+        bench.in_file(|db| {
+            Ok(db.execute("UPDATE integration_key_secrets SET expires_at = 1 WHERE expires_at > 1", [])?)
+        });
         program(&bench, &old).get("/customers").refused(401, "token_expired");
         let path = format!("/integration-keys/{}/rotate", made["id"]);
         bench.admin().post(&path, json!({"grace": -1})).invalid(&["The grace must be between 0 and 2592000."]);

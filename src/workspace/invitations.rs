@@ -137,9 +137,7 @@ mod tests {
         assert!(!listed.to_string().contains(&code));
         assert_eq!(bench.admin().get("/user-invites?filter[status]=declined").ok()["total"], 0);
         let wrong = bench.admin().get("/user-invites?filter[status]=lost");
-        wrong.invalid(&[
-            "The selected status is invalid; it may be pending, accepted, declined, cancelled, expired.",
-        ]);
+        wrong.invalid(&["The selected status is invalid; it may be pending, accepted, declined, cancelled, expired."]);
         assert_eq!(bench.admin_of_other().get("/user-invites").ok()["total"], 0);
     }
 
@@ -150,12 +148,16 @@ mod tests {
         invite("OWNER@example.com").refused(422, "already_member");
         invite("grace@example.com").created();
         invite("Grace@Example.com").refused(422, "already_invited");
-        bench.admin().post("/user-invites", json!({"email": "grace", "role_id": 99})).invalid(&[
-            "The email must be a valid email address.",
-        ]);
+        bench
+            .admin()
+            .post("/user-invites", json!({"email": "grace", "role_id": 99}))
+            .invalid(&["The email must be a valid email address."]);
         let unknown = json!({"email": "a@example.com", "role_id": 99});
         bench.admin().post("/user-invites", unknown).invalid(&["The selected role id is invalid."]);
-        bench.admin().post("/user-invites", json!({"email": "a@example.com"})).invalid(&["The role id field is required."]);
+        bench
+            .admin()
+            .post("/user-invites", json!({"email": "a@example.com"}))
+            .invalid(&["The role id field is required."]);
         assert_eq!(bench.mails().len(), 1);
 
         let week = Timestamp::now().plus(8 * 86_400);
@@ -176,7 +178,8 @@ mod tests {
     #[test]
     fn a_resent_invitation_has_a_new_code_and_the_old_one_is_dead() {
         let bench = Bench::new();
-        let path = format!("/user-invites/{}", bench.admin().post("/user-invites", guest("g@example.com")).created()["id"]);
+        let path =
+            format!("/user-invites/{}", bench.admin().post("/user-invites", guest("g@example.com")).created()["id"]);
         let (old, _) = mailed(&bench);
         bench.admin_of_other().post(&format!("{path}/resend"), json!({})).refused(404, "not_found");
         jobs::round(&bench.engine, Timestamp::now().plus(8 * 86_400), false).unwrap();

@@ -1,7 +1,5 @@
 //! Users: the accounts that are members of this workspace, each with a role, a name and phones of its own here.
 
-use std::sync::Arc;
-
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +10,8 @@ use crate::api::{
     Changes, Created, Ctx, Done, Error, Id, Needs, Ok200, Page, Result, Route, Steps, delete, get, put, run, steps,
 };
 use crate::central::memberships;
+use crate::engine::Engine;
+use crate::tenancy::Lease;
 use crate::tenancy::phones::{self, Typed};
 use crate::values::{Name, RowId, Timestamp};
 
@@ -98,13 +98,18 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
     Ok(Created(user))
 }
 
-/// The central file first: from then on the account gets in no more, and what a crash leaves here, a repeat removes.
 fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
-    let (now, lease) = (steps.now, steps.call.workspace()?);
-    let (workspace, file) = (lease.id(), Arc::clone(lease.file()));
+    expel(steps.engine, steps.call.workspace()?, id, steps.now).map(|()| Done)
+}
+
+/// Ends a user's membership, and with it the account's tokens for the workspace.
+///
+/// The central file first: from then on the account gets in no more, and what a crash leaves here, a repeat removes.
+pub fn expel(engine: &Engine, workspace: &Lease, id: i64, now: Timestamp) -> Result<()> {
+    let file = workspace.file();
     let (user, others_administer) = file.read(move |db| Ok::<_, Error>((find(db, id)?, has_admin(db, Some(id))?)))?;
-    let account_id = user.account_id;
-    steps.engine.central.write(move |db| {
+    let (account_id, workspace) = (user.account_id, workspace.id());
+    engine.central.write(move |db| {
         memberships::end(db, account_id, workspace, now)?;
         if others_administer { Ok(()) } else { Err(last_admin()) }
     })?;
@@ -115,9 +120,9 @@ fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
     if removed.is_err() {
         // The other admin has gone meanwhile.
         let role = user.role.name;
-        steps.engine.central.write(move |db| memberships::save(db, account_id, workspace, &role, now))?;
+        engine.central.write(move |db| memberships::save(db, account_id, workspace, &role, now))?;
     }
-    removed.map(|()| Done)
+    removed
 }
 
 const TABLE: &str = "users";
@@ -142,6 +147,13 @@ fn has_admin(db: &Connection, without: Option<i64>) -> rusqlite::Result<bool> {
 
 pub fn find(db: &Connection, id: i64) -> Result<User> {
     one(db, "id", id)?.ok_or_else(Error::not_found)
+}
+
+/// All of them, by id: what the command line lists.
+pub fn all(db: &Connection) -> rusqlite::Result<Vec<User>> {
+    let Listing { table, columns, .. } = User::LISTING;
+    let mut statement = db.prepare(&format!("SELECT {columns} FROM {table} ORDER BY id"))?;
+    statement.query_map([], User::from_row)?.collect()
 }
 
 /// The user that an account is in this workspace.

@@ -11,6 +11,7 @@ mod browsers;
 mod bursts;
 mod cli_accounts;
 mod cli_settings;
+mod cli_users;
 mod cli_workspaces;
 mod crash;
 mod errors;

@@ -1,0 +1,108 @@
+//! `cx-engine user`
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::table::aligned;
+use super::{account_by_email, workspace};
+use crate::api::Error;
+use crate::central::memberships;
+use crate::engine::Engine;
+use crate::tenancy::{Lease, members};
+use crate::values::Timestamp;
+use crate::workspace::users;
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Make an account a user of a workspace, without an invitation
+    Add {
+        /// Of the account; `account create` makes one
+        email: String,
+        /// The workspace's subdomain or id
+        #[arg(long)]
+        workspace: String,
+        /// The name of a role of the workspace
+        #[arg(long, default_value = "agent")]
+        role: String,
+    },
+    /// List the users of a workspace
+    List {
+        /// The workspace's subdomain or id
+        #[arg(long)]
+        workspace: String,
+        /// As JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a user out of a workspace: refused from the next request on; the account stays
+    Remove {
+        /// Of the account
+        email: String,
+        /// The workspace's subdomain or id
+        #[arg(long)]
+        workspace: String,
+    },
+}
+
+pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
+    match command {
+        Command::Add { email, workspace, role } => add(engine, email, workspace, role, now)?,
+        Command::List { workspace, json } => list(&open(engine, workspace)?, *json)?,
+        Command::Remove { email, workspace } => {
+            let lease = open(engine, workspace)?;
+            let (asked, account_id) = (email.clone(), account_id(engine, email)?);
+            let user = lease.file().read(move |db| Ok::<_, Error>(users::of_account(db, account_id)?))?;
+            let user = user.with_context(|| format!("{asked} is no user of {workspace}"))?;
+            users::expel(engine, &lease, user.id, now)?;
+            println!("{email} is no user of {workspace} any more");
+        }
+    }
+    Ok(())
+}
+
+/// The workspace's file first, as where an invitation is accepted: what a crash leaves, a repeat goes on from.
+fn add(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp) -> anyhow::Result<()> {
+    let (lease, asked) = (open(engine, workspace)?, email.to_owned());
+    let account = engine.central.read(move |db| account_by_email(db, &asked))?;
+    let (account_id, id, wanted) = (account.id, lease.id(), role.to_owned());
+    let role_id = lease.file().read(move |db| Ok::<_, Error>(members::role_named(db, &wanted)?))?;
+    let role_id = role_id.with_context(|| format!("{workspace} has no role {role}"))?;
+    let added = lease.file().write(move |db| {
+        let added = members::add(db, account_id, &account.name, &account.email, role_id, now)?;
+        Ok::<_, Error>((added, members::refresh(db, account_id, &account.name, &account.email, now)?))
+    })?;
+    let (is_new, has) = added;
+    let has = has.context("the user that was just added is gone")?;
+    let shown = has.clone();
+    engine.central.write(move |db| memberships::save(db, account_id, id, &has, now))?;
+    let was = if is_new { "is now" } else { "was already" };
+    println!("{email} {was} a user of {workspace}, as {shown}");
+    Ok(())
+}
+
+fn list(lease: &Lease, as_json: bool) -> anyhow::Result<()> {
+    let users = lease.file().read(|db| Ok::<_, Error>(users::all(db)?))?;
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&users)?);
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = users
+        .iter()
+        .map(|u| {
+            vec![u.id.to_string(), u.email.clone(), u.name.to_string(), u.role.name.clone(), u.created_at.to_string()]
+        })
+        .collect();
+    print!("{}", aligned(&["ID", "EMAIL", "NAME", "ROLE", "SINCE"], &rows));
+    Ok(())
+}
+
+fn open(engine: &Engine, which: &str) -> anyhow::Result<Lease> {
+    let found = workspace::find(engine, which, |status| status != "trashed")?;
+    Ok(engine.registry.lease(found.id))
+}
+
+fn account_id(engine: &Engine, email: &str) -> anyhow::Result<i64> {
+    let email = email.to_owned();
+    Ok(engine.central.read(move |db| account_by_email(db, &email))?.id)
+}
