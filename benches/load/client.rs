@@ -2,6 +2,7 @@
 //! no more than it must: requests are written straight into a buffer, and of an answer only status and length are read.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -9,7 +10,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// Past this a request counts as never answered, and the run ends instead of hanging.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -133,6 +134,52 @@ async fn ask_until_over(
         }
     }
     tally
+}
+
+/// Asks in an open loop: a request is sent at its time, however many are still to be answered, on a connection that has
+/// nothing else to do or on a new one; answers how many those came to be. A server that falls behind is not asked less.
+pub async fn load_at_rate(
+    address: SocketAddr,
+    per_second: u32,
+    times: Times,
+    request: Vec<u8>,
+) -> Result<(Tally, usize)> {
+    let window = Window::starting_now(times);
+    let mut ticks = interval(Duration::from_secs(1) / per_second);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (request, idle) = (Arc::new(request), Arc::new(Mutex::new(Vec::new())));
+    let mut tasks = JoinSet::new();
+    while !window.is_over() {
+        let asked = ticks.tick().await.into_std();
+        let (request, idle) = (Arc::clone(&request), Arc::clone(&idle));
+        tasks.spawn(async move {
+            let mut tally = Tally::default();
+            match ask_once(address, &request, &idle).await {
+                Ok(()) => tally.record(&window, asked),
+                Err(error) => tally.fail(format!("{error:#}")),
+            }
+            tally
+        });
+    }
+    let tallies = timeout(ANSWER_LIMIT, tasks.join_all()).await.context("a request was not answered within 30 s")?;
+    let mut total = Tally::default();
+    for tally in tallies {
+        total.merge(tally);
+    }
+    let connections = idle.lock().expect("nothing panics with the lock").len();
+    Ok((total, connections))
+}
+
+async fn ask_once(address: SocketAddr, request: &[u8], idle: &Mutex<Vec<Connection>>) -> Result<()> {
+    let waiting = idle.lock().expect("nothing panics with the lock").pop();
+    let mut connection = match waiting {
+        Some(connection) => connection,
+        None => Connection::open(address).await?,
+    };
+    let answer = connection.exchange(request).await?;
+    ensure!(answer.is_good(), "{answer}");
+    idle.lock().expect("nothing panics with the lock").push(connection);
+    Ok(())
 }
 
 /// One kept-alive connection.

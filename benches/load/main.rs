@@ -20,13 +20,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use client::{ANSWER_LIMIT, Connection, Tally, Times, Window, load};
+use client::{ANSWER_LIMIT, Connection, Tally, Times, Window, load, load_at_rate};
 use report::{Conditions, Measurement, Name, Report};
 use server::{Engine, Process, Workspace};
 
 /// Few, since the client shares the cores with the server.
 const CLIENT_WORKERS: usize = 2;
 const STARTS: usize = 5;
+const LOGINS_PER_SECOND: u32 = 50;
 
 /// Measures the server under load and prints every figure beside bare hyper's.
 #[derive(Parser)]
@@ -79,6 +80,8 @@ enum Scenario {
     List,
     /// A new customer, durable when answered
     Create,
+    /// One customer by its id while logins arrive at a steady rate
+    Logins,
     /// For comparison: rows written straight into SQLite, each in its own transaction
     Transactions,
 }
@@ -181,6 +184,9 @@ async fn measure_load(options: &Options, report: &mut Report) -> Result<()> {
     if options.wants(Scenario::Get) {
         report.measurements.push(bench.get(many).await?);
     }
+    if options.wants(Scenario::Logins) {
+        report.measurements.extend(bench.get_during_logins(many).await?);
+    }
     if options.wants(Scenario::List) {
         report.measurements.push(bench.list(many).await?);
     }
@@ -201,6 +207,8 @@ async fn measure_load(options: &Options, report: &mut Report) -> Result<()> {
 
 const BARE_HYPER: Name = Name { key: report::BASE, label: "bare hyper, same requests as GET" };
 const GET: Name = Name { key: "get", label: "GET customer by id" };
+const GET_DURING_LOGINS: Name = Name { key: "get-during-logins", label: "the same while 50 logins a second arrive" };
+const LOGINS: Name = Name { key: "logins", label: "logins meanwhile, argon2id 19 MiB" };
 const LIST: Name = Name { key: "list", label: "list of 20 customers, with total" };
 const CREATE: Name = Name { key: "create", label: "create customer, durable" };
 const TRANSACTIONS: Name = Name { key: "transactions", label: "rows into SQLite, one transaction each" };
@@ -226,6 +234,17 @@ impl Bench {
         announce(&GET, connections);
         let tally = self.ask_for_customers(self.engine.address(), connections).await?;
         Ok(self.measured(GET, connections, tally))
+    }
+
+    /// The same as [`Bench::get`], and the logins that arrive beside it.
+    async fn get_during_logins(&self, connections: usize) -> Result<[Measurement; 2]> {
+        announce(&GET_DURING_LOGINS, connections);
+        let address = self.engine.address();
+        let logins = load_at_rate(address, LOGINS_PER_SECOND, self.times, self.workspace.login());
+        let (asked, logins) = tokio::join!(self.ask_for_customers(address, connections), logins);
+        let (logins, login_connections) = logins?;
+        let meanwhile = self.measured(LOGINS, login_connections, logins);
+        Ok([self.measured(GET_DURING_LOGINS, connections, asked?), meanwhile])
     }
 
     async fn list(&self, connections: usize) -> Result<Measurement> {

@@ -187,6 +187,9 @@ async fn serve_connection(stream: TcpStream, answer: Bytes) {
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
 }
 
+const EMAIL: &str = "bench@example.com";
+const PASSWORD: &str = "a passphrase for the bench 7431";
+
 /// A workspace and its administrator, made through the API as any client would make them.
 #[derive(Clone)]
 pub struct Workspace {
@@ -197,9 +200,7 @@ pub struct Workspace {
 
 impl Workspace {
     pub async fn create(address: SocketAddr) -> Result<Self> {
-        let account = json!({
-            "name": "Bench Mark", "email": "bench@example.com", "password": "a passphrase for the bench 7431",
-        });
+        let account = json!({"name": "Bench Mark", "email": EMAIL, "password": PASSWORD});
         let workspace = json!({ "name": "Bench", "subdomain": "bench" });
 
         let mut central = Setup { connection: Connection::open(address).await?, token: None };
@@ -208,6 +209,12 @@ impl Workspace {
         let switched = central.post("/api/switch-to", &json!({ "workspace_id": workspace_id })).await?;
         let token = text(&switched, "token")?;
         Ok(Self { address, headers: format!("Host: bench.localhost\r\nAuthorization: Bearer {token}\r\n").into() })
+    }
+
+    /// A login of the administrator on the workspace's host.
+    pub fn login(&self) -> Vec<u8> {
+        let body = json!({"email": EMAIL, "password": PASSWORD}).to_string();
+        format!("POST /api/login HTTP/1.1\r\nHost: bench.localhost\r\n{}{body}", json_headers(&body)).into()
     }
 
     pub fn write_get(&self, request: &mut Vec<u8>, path: std::fmt::Arguments<'_>) {
