@@ -253,16 +253,25 @@ impl Client<'_> {
         self.send(Method::DELETE, path, Some(body))
     }
 
+    /// What a page's form sends.
+    pub fn submit(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        self.ask(Method::POST, path, "application/x-www-form-urlencoded", body)
+    }
+
     pub fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        self.ask(method, path, "application/json", body.map(|body| body.to_string()).unwrap_or_default())
+    }
+
+    fn ask(&self, method: Method, path: &str, kind: &str, body: String) -> Answer {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("/api{path}"))
             .header(header::HOST, &self.host)
-            .header(header::CONTENT_TYPE, "application/json");
+            .header(header::CONTENT_TYPE, kind);
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let body = body.map(|body| body.to_string()).unwrap_or_default();
         self.bench.send(request.body(Full::from(body)).unwrap())
     }
 

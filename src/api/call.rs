@@ -24,6 +24,8 @@ pub struct Call {
     /// Without its question mark.
     pub query: String,
     pub body: Bytes,
+    /// Whether the body is what a page's form sends, and not JSON.
+    pub is_form: bool,
     pub credential: Credential,
     /// The workspace that the call is about, kept open by this.
     pub workspace: Option<Lease>,

@@ -144,6 +144,14 @@ impl Error {
         }
     }
 
+    /// What a client is told, a sentence each.
+    pub fn sentences(&self) -> Vec<String> {
+        match self {
+            Self::Invalid(hint) => hint.clone(),
+            _ => vec![self.message().into_owned()],
+        }
+    }
+
     fn body(&self) -> Value {
         match self {
             Self::Invalid(hint) => json!({"response": self.message(), "hint": hint}),

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::call::Call;
 use super::error::{Error, Result};
-use super::input::Input;
+use super::input::{Body, Input};
 use super::openapi::Operation;
 use super::reply::Reply;
 use crate::auth::{Insider, TokenInUse, Who};
@@ -29,8 +29,8 @@ pub trait Handler: Sync {
     /// there where the place is a turn.
     fn answer(&self, call: &Arc<Call>, inputs: Inputs, who: &Who, db: Option<&Connection>) -> Result<Response<Bytes>>;
 
-    /// Whether it reads the body; where it does not, the body is not read.
-    fn takes_body(&self) -> bool;
+    /// What it takes for a body.
+    fn body(&self) -> Body;
 
     /// Adds its inputs and replies to the description of the API.
     fn describe(&self, operation: &mut Operation<'_>);
@@ -171,7 +171,7 @@ macro_rules! handler {
             place(self)
         }
 
-        fn takes_body(&self) -> bool {
+        fn body(&self) -> Body {
             <$inputs>::BODY
         }
 
@@ -190,7 +190,7 @@ macro_rules! handler {
 macro_rules! handlers {
     ($($input:ident $value:ident),*) => {
         impl<$($input: Input),*> Input for ($($input,)*) {
-            const BODY: bool = false $(|| $input::BODY)*;
+            const BODY: Body = Body::None$(.or($input::BODY))*;
 
             fn read(_call: &Call) -> Result<Self> {
                 Ok(($($input::read(_call)?,)*))

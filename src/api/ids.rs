@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::body;
 use super::call::Call;
 use super::error::{Error, Result};
-use super::input::{Input, pairs};
+use super::input::{Body, Input, pairs};
 use super::openapi::Operation;
 
 const MOST: usize = 10_000;
@@ -24,7 +24,7 @@ impl Ids {
 }
 
 impl Input for Ids {
-    const BODY: bool = true;
+    const BODY: Body = Body::Json;
 
     fn read(call: &Call) -> Result<Self> {
         let mut fields = body::parse(&call.body)?;

@@ -11,10 +11,30 @@ use super::call::Call;
 use super::error::{Error, Result};
 use super::openapi::{Operation, Place};
 
+/// What a request may have for a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// Whatever there is, is not read.
+    None,
+    Json,
+    /// `application/x-www-form-urlencoded`, as pages send it, or JSON.
+    FormOrJson,
+}
+
+impl Body {
+    /// What a handler takes that takes both.
+    pub const fn or(self, other: Self) -> Self {
+        match self {
+            Self::None => other,
+            some => some,
+        }
+    }
+}
+
 /// A value that a handler is handed, read from the call.
 pub trait Input: Sized {
-    /// Whether it is read from the body.
-    const BODY: bool = false;
+    /// What it is read from, where that is the body.
+    const BODY: Body = Body::None;
 
     fn read(call: &Call) -> Result<Self>;
     fn describe(operation: &mut Operation<'_>);
@@ -69,7 +89,7 @@ impl Input for Code {
 pub struct Json<T>(pub T);
 
 impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Json<T> {
-    const BODY: bool = true;
+    const BODY: Body = Body::Json;
 
     fn read(call: &Call) -> Result<Self> {
         let fields = body::parse(&call.body)?;
@@ -97,7 +117,7 @@ impl<T: Serialize + DeserializeOwned> Changes<T> {
 }
 
 impl<T: Serialize + DeserializeOwned + JsonSchema> Input for Changes<T> {
-    const BODY: bool = true;
+    const BODY: Body = Body::Json;
 
     fn read(call: &Call) -> Result<Self> {
         Ok(Self { fields: body::parse(&call.body)?, to: std::marker::PhantomData })
@@ -105,6 +125,28 @@ impl<T: Serialize + DeserializeOwned + JsonSchema> Input for Changes<T> {
 
     fn describe(operation: &mut Operation<'_>) {
         operation.body::<T>(Vec::new());
+    }
+}
+
+/// What somebody filled in on a page, or why it is not a `T`: the page is shown again with that.
+#[derive(Debug)]
+pub struct Form<T>(pub Result<T>);
+
+impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
+    const BODY: Body = Body::FormOrJson;
+
+    fn read(call: &Call) -> Result<Self> {
+        let fields = if call.is_form {
+            let text = std::str::from_utf8(&call.body).map_err(|_| Error::BadRequest("The form is not UTF-8."))?;
+            Ok(pairs(text).map(|(name, value)| (name, Value::String(value))).collect())
+        } else {
+            body::parse(&call.body)
+        };
+        Ok(Self(fields.and_then(|fields| body::lay_over(&T::default(), &fields).map_err(invalid))))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        Json::<T>::describe(operation);
     }
 }
 

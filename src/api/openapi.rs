@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::Error;
 use super::handler::Place as HandlerPlace;
-use super::route::{Layer, Needs, Route};
+use super::route::{Audience, Layer, Needs, Route};
 use super::router::Router;
 
 /// Where a parameter stands.
@@ -134,7 +134,7 @@ pub fn document(router: &Router, layer: Layer) -> Value {
         .into_generator();
 
     let mut paths = Map::new();
-    for resource in router.resources(layer) {
+    for resource in router.resources(layer).iter().filter(|resource| resource.audience == Audience::Programs) {
         for route in resource.routes {
             let mut operation = describe(route, layer, &mut inputs, &mut answers);
             operation["tags"] = json!([resource.name]);

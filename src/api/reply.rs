@@ -30,8 +30,8 @@ pub struct Deleted(pub usize);
 /// 200 with JSON whose shape is described elsewhere.
 pub struct Json200(pub serde_json::Value);
 
-/// 200 with a page for people.
-pub struct Html(pub String);
+/// A page for people.
+pub struct Html(pub StatusCode, pub String);
 
 /// 302 to a path of this host.
 pub struct Redirect(pub &'static str);
@@ -110,18 +110,28 @@ impl Reply for Json200 {
     }
 }
 
+impl Html {
+    pub fn ok(text: String) -> Self {
+        Self(StatusCode::OK, text)
+    }
+}
+
 impl Reply for Html {
     fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
-        let mut response = Response::new(Bytes::from(self.0));
+        let mut response = Response::new(Bytes::from(self.1));
+        *response.status_mut() = self.0;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         // The page carries its own style and nothing else: no script, no frame, no foreign address.
         headers.insert(
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(
-                "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+                "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
             ),
         );
+        // The address of a page may hold a code.
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
 

@@ -39,6 +39,26 @@ impl Route {
 pub struct Resource {
     pub name: &'static str,
     pub routes: &'static [Route],
+    pub audience: Audience,
+}
+
+impl Resource {
+    /// A part of the API.
+    pub const fn new(name: &'static str, routes: &'static [Route]) -> Self {
+        Self { name, routes, audience: Audience::Programs }
+    }
+
+    /// Pages, to which people are led by links.
+    pub const fn pages(name: &'static str, routes: &'static [Route]) -> Self {
+        Self { name, routes, audience: Audience::People }
+    }
+}
+
+/// Whom routes are for: what is for programs is in the description of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    Programs,
+    People,
 }
 
 /// What a caller must be for a route to be run. Looked up before its handler is, in the same turn where it has one.

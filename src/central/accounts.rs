@@ -12,7 +12,7 @@ use super::tokens::{self, Issued};
 use super::workspaces::{self, NewWorkspace, Workspace};
 use crate::api::{Changes, Created, Done, Error, Json, Needs, Result, Route, Steps, Tries, delete, hashing, post, put};
 use crate::auth::Scope;
-use crate::config::Registration;
+use crate::config::{Config, Registration};
 use crate::engine::Engine;
 use crate::tenancy::life::Owner;
 use crate::tenancy::members;
@@ -81,15 +81,7 @@ pub struct Farewell {
 }
 
 fn register(steps: &Steps<'_>, tries: Tries, Json(new): Json<Registering>) -> Result<Created<Registered>> {
-    match steps.engine.config.registration {
-        Registration::Invite if new.invite.is_none() => {
-            return Err(Error::forbidden("registration_closed", "Registration here is by invitation only."));
-        }
-        Registration::Closed => {
-            return Err(Error::forbidden("registration_closed", "Registration is closed here."));
-        }
-        Registration::Open | Registration::Invite => {}
-    }
+    check_registration(&steps.engine.config, new.invite.is_some())?;
     if new.password_confirmation.as_ref().is_some_and(|again| **again != *new.password.reveal()) {
         return Err(Error::invalid("The password confirmation does not match."));
     }
@@ -105,6 +97,16 @@ fn register(steps: &Steps<'_>, tries: Tries, Json(new): Json<Registering>) -> Re
         workspace.set_url(&steps.call.address, steps.engine);
     }
     Ok(Created(Registered { user: account, issued, workspace }))
+}
+
+/// Whether somebody may make an account, invited or not.
+pub fn check_registration(config: &Config, invited: bool) -> Result<()> {
+    let message = match config.registration {
+        Registration::Closed => "Registration is closed here.",
+        Registration::Invite if !invited => "Registration here is by invitation only.",
+        Registration::Open | Registration::Invite => return Ok(()),
+    };
+    Err(Error::forbidden("registration_closed", message))
 }
 
 /// The invitation that a code is for, if it was sent to this address and can be accepted.

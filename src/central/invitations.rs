@@ -71,9 +71,9 @@ pub struct Inviter {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct InviteByCode {
     #[serde(flatten)]
-    invite: UserInvite,
+    pub invite: UserInvite,
     /// Whether the address has an account: it then logs in to accept, and registers otherwise.
-    account_exists: bool,
+    pub account_exists: bool,
 }
 
 /// Somebody who is to be invited.
@@ -109,9 +109,7 @@ fn decline(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<UserInvite>> {
 }
 
 fn by_code(ctx: &mut Ctx<'_>, Code(code): Code) -> Result<Ok200<InviteByCode>> {
-    let invite = with_code(ctx.db, &code)?.ok_or_else(Error::not_found)?;
-    let account_exists = accounts::find_by_email(ctx.db, &invite.email)?.is_some();
-    Ok(Ok200(InviteByCode { invite, account_exists }))
+    shown_by_code(ctx.db, &code)?.map(Ok200).ok_or_else(Error::not_found)
 }
 
 impl UserInvite {
@@ -236,6 +234,13 @@ pub fn cancel(db: &Connection, workspace: Uuid, id: i64, now: Timestamp) -> Resu
 /// The invitation that a code was mailed for, whatever has become of it.
 pub fn with_code(db: &Connection, code: &str) -> rusqlite::Result<Option<UserInvite>> {
     one(db, "code_digest = ?1", [secret::digest(code)])
+}
+
+/// The same, with what a page needs beside it.
+pub fn shown_by_code(db: &Connection, code: &str) -> Result<Option<InviteByCode>> {
+    let Some(invite) = with_code(db, code)? else { return Ok(None) };
+    let account_exists = accounts::find_by_email(db, &invite.email)?.is_some();
+    Ok(Some(InviteByCode { invite, account_exists }))
 }
 
 /// Whether an invitation that is open names a role.

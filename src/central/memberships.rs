@@ -8,13 +8,23 @@ use super::tokens;
 use crate::api::{Error, Result};
 use crate::values::Timestamp;
 
-/// Makes an account a member, or gives a member's role its present name.
+/// Makes an account a member; one that is a member already has this role from now on.
 pub fn save(db: &Connection, account_id: i64, workspace: Uuid, role: &str, now: Timestamp) -> Result<()> {
     db.prepare_cached(
         "INSERT INTO memberships (account_id, workspace_id, role, created_at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT DO UPDATE SET role = excluded.role WHERE role <> excluded.role",
     )?
     .execute((account_id, workspace.to_string(), role, now))?;
+    Ok(())
+}
+
+/// Gives a member's role its present name. Who is no member any more does not become one by it.
+pub fn set_role(db: &Connection, account_id: i64, workspace: Uuid, role: &str) -> Result<()> {
+    db.prepare_cached("UPDATE memberships SET role = ?3 WHERE account_id = ?1 AND workspace_id = ?2")?.execute((
+        account_id,
+        workspace.to_string(),
+        role,
+    ))?;
     Ok(())
 }
 

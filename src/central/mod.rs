@@ -15,11 +15,11 @@ use crate::api::Resource;
 
 /// Every table of the layer.
 pub const RESOURCES: &[Resource] = &[
-    Resource { name: "Session", routes: session::ROUTES },
-    Resource { name: "Account", routes: accounts::ROUTES },
-    Resource { name: "Password", routes: password::ROUTES },
-    Resource { name: "Tokens", routes: tokens::ROUTES },
-    Resource { name: "Workspaces", routes: workspaces::ROUTES },
-    Resource { name: "Invitations", routes: invitations::ROUTES },
-    Resource { name: "Instance", routes: instance::ROUTES },
+    Resource::new("Session", session::ROUTES),
+    Resource::new("Account", accounts::ROUTES),
+    Resource::new("Password", password::ROUTES),
+    Resource::new("Tokens", tokens::ROUTES),
+    Resource::new("Workspaces", workspaces::ROUTES),
+    Resource::new("Invitations", invitations::ROUTES),
+    Resource::new("Instance", instance::ROUTES),
 ];

@@ -68,6 +68,11 @@ fn forgot(steps: &Steps<'_>, tries: Tries, Json(forgotten): Json<Forgotten>) -> 
 }
 
 fn reset(steps: &Steps<'_>, tries: Tries, Json(resetting): Json<Resetting>) -> Result<Done> {
+    choose(steps, tries, resetting).map(|()| Done)
+}
+
+/// Gives the account behind a code another password.
+pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<()> {
     let (email, digest, now) = (resetting.email, secret::digest(&resetting.code), steps.now);
     let (asked, tries) = (email.clone(), tries.of(&email));
     tries.check()?;
@@ -86,7 +91,7 @@ fn reset(steps: &Steps<'_>, tries: Tries, Json(resetting): Json<Resetting>) -> R
         Ok::<_, Error>(())
     })?;
     tries.forgive();
-    Ok(Done)
+    Ok(())
 }
 
 /// Mails a code to each who asked and has an account; the others are forgotten.

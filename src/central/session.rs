@@ -166,7 +166,7 @@ pub fn enter(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> 
     if workspace.role.as_deref() != Some(&role) {
         workspace.role = Some(role.clone());
         // What is kept here is a copy: a crash between the two files left it as it was.
-        steps.engine.central.write(move |db| memberships::save(db, account_id, id, &role, now))?;
+        steps.engine.central.write(move |db| memberships::set_role(db, account_id, id, &role))?;
     }
     Ok(workspace)
 }

@@ -3,6 +3,7 @@
 
 use askama::Template;
 
+use super::written;
 use crate::api::{Error, Result};
 use crate::central::outbox::Mail;
 use crate::values::{Email, Timestamp};
@@ -89,10 +90,6 @@ impl PasswordReset {
         let html = written(&PasswordResetHtml { subject: &subject, is, until })?;
         Ok(Mail { to, subject, text, html })
     }
-}
-
-fn written(mail: &impl Template) -> Result<String> {
-    mail.render().map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// People choose names freely: one must not look like a paragraph of ours, or like a header.

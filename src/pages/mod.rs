@@ -1,17 +1,25 @@
-//! What people read: what this server is, the description of its API, that description as a page, and mails.
+//! What people read: what this server is, the description of its API as a page, mails, and the pages that these lead to.
 
 mod docs;
+mod invitation;
 pub mod mails;
+mod password_reset;
 
+use askama::Template;
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::{
-    Html, Json200, Layer, Needs, Ok200, Redirect, Resource, Result, Route, Steps, get, here, openapi, steps,
+    Error, Html, Json200, Layer, Needs, Ok200, Redirect, Resource, Result, Route, Steps, get, here, openapi, steps,
 };
 
 /// The same on both layers.
-pub const RESOURCE: Resource = Resource { name: "Server", routes: ROUTES };
+pub const RESOURCE: Resource = Resource::new("Server", ROUTES);
+
+/// Where links in mails lead, on the central host.
+pub const MAILED: &[Resource] =
+    &[Resource::pages("Invitation page", invitation::ROUTES), Resource::pages("Password page", password_reset::ROUTES)];
 
 const ROUTES: &[Route] = &[
     get("/", &here(about), Needs::Anyone, "What this server is"),
@@ -40,9 +48,42 @@ fn description(steps: &Steps<'_>) -> Result<Json200> {
 
 fn documentation(steps: &Steps<'_>) -> Result<Html> {
     let layer: Layer = steps.call.layer;
-    docs::page(&openapi::document(&steps.call.router, layer), layer).map(Html)
+    docs::page(&openapi::document(&steps.call.router, layer), layer).map(Html::ok)
 }
 
 fn front_door(_: &Steps<'_>) -> Result<Redirect> {
     Ok(Redirect("/docs"))
+}
+
+/// A page that says one thing.
+#[derive(Template)]
+#[template(path = "page_message.html")]
+struct Message<'a> {
+    title: &'a str,
+    text: &'a str,
+    /// A URL, and what it is called.
+    link: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> Message<'a> {
+    fn about(title: &'a str, text: &'a str) -> Self {
+        Self { title, text, link: None }
+    }
+
+    fn page(&self, status: StatusCode) -> Result<Html> {
+        written(self).map(|text| Html(status, text))
+    }
+}
+
+/// A form's page again, with what was wrong; what is not the visitor's to mend is answered as the API does.
+fn shown(error: Error, page: impl FnOnce(&[String]) -> Result<String>) -> Result<Html> {
+    let status = error.status();
+    if status.is_server_error() {
+        return Err(error);
+    }
+    page(&error.sentences()).map(|text| Html(status, text))
+}
+
+fn written(page: &impl Template) -> Result<String> {
+    page.render().map_err(|error| Error::Internal(error.to_string()))
 }

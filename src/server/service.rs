@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::log::Line;
 use super::turn::{self, Answered};
-use crate::api::{self, Address, Call, Error, Layer, Needs, Result, Route, Router};
+use crate::api::{self, Address, Body as BodyKind, Call, Error, Layer, Needs, Result, Route, Router};
 use crate::auth::{Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
@@ -108,7 +108,10 @@ impl Service {
                 None => return Ok(preflight(head)),
             };
         let id = workspace.as_ref().map(|workspace| workspace.id());
-        let body = if route.handler.takes_body() { self.read_body(head, body).await? } else { Bytes::new() };
+        let body = match route.handler.body() {
+            BodyKind::None => Bytes::new(),
+            kind => self.read_body(head, body, kind).await?,
+        };
         let call = Call {
             engine: Arc::clone(&self.engine),
             router: Arc::clone(&self.router),
@@ -117,6 +120,7 @@ impl Service {
             path_values,
             query: head.uri.query().unwrap_or_default().to_owned(),
             body,
+            is_form: has_type(&head.headers, FORM),
             credential,
             workspace,
             address,
@@ -236,7 +240,7 @@ impl Service {
         addresses.find(|address| !trusted.contains(address)).unwrap_or(peer)
     }
 
-    async fn read_body<B>(&self, head: &Parts, body: B) -> Result<Bytes>
+    async fn read_body<B>(&self, head: &Parts, body: B, kind: BodyKind) -> Result<Bytes>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -245,7 +249,8 @@ impl Service {
         if announced > LARGEST_BODY as u64 {
             return Err(Error::TooLarge(LARGEST_BODY));
         }
-        if announced > 0 && !is_json(&head.headers) {
+        let is_good = has_type(&head.headers, JSON) || (kind == BodyKind::FormOrJson && has_type(&head.headers, FORM));
+        if announced > 0 && !is_good {
             return Err(Error::UnsupportedMediaType);
         }
         let body = Limited::new(body, LARGEST_BODY).collect();
@@ -255,7 +260,7 @@ impl Service {
             Ok(Err(_)) => return Err(Error::BadRequest("The body could not be read.")),
             Ok(Ok(body)) => body.to_bytes(),
         };
-        if !body.is_empty() && !is_json(&head.headers) {
+        if !body.is_empty() && !is_good {
             return Err(Error::UnsupportedMediaType);
         }
         Ok(body)
@@ -351,8 +356,12 @@ fn bearer(headers: &HeaderMap) -> Result<&str> {
     }
 }
 
-/// `application/json`, with parameters or without; JSON has no other encoding than UTF-8 (RFC 8259, 8.1).
-fn is_json(headers: &HeaderMap) -> bool {
+/// JSON has no other encoding than UTF-8 (RFC 8259, 8.1), whatever parameters say.
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Whether the body is of this type, with parameters or without.
+fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
 }

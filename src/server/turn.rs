@@ -208,7 +208,7 @@ mod tests {
     ];
 
     fn bench() -> Bench {
-        Bench::with_router(Router::new(&[], &[Resource { name: "Tests", routes: ROUTES }]).unwrap())
+        Bench::with_router(Router::new(&[], &[Resource::new("Tests", ROUTES)]).unwrap())
     }
 
     #[test]

@@ -12,11 +12,11 @@ use crate::api::Resource;
 
 /// Every table of the layer.
 pub const RESOURCES: &[Resource] = &[
-    Resource { name: "Session", routes: session::ROUTES },
-    Resource { name: "Users", routes: users::ROUTES },
-    Resource { name: "Invitations", routes: invitations::ROUTES },
-    Resource { name: "Roles and permissions", routes: roles::ROUTES },
-    Resource { name: "Integration keys", routes: integration_keys::ROUTES },
-    Resource { name: "Customers", routes: customers::ROUTES },
-    Resource { name: "Contacts", routes: contacts::ROUTES },
+    Resource::new("Session", session::ROUTES),
+    Resource::new("Users", users::ROUTES),
+    Resource::new("Invitations", invitations::ROUTES),
+    Resource::new("Roles and permissions", roles::ROUTES),
+    Resource::new("Integration keys", integration_keys::ROUTES),
+    Resource::new("Customers", customers::ROUTES),
+    Resource::new("Contacts", contacts::ROUTES),
 ];

@@ -93,7 +93,7 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
     })?;
     if user.role.id != old.role.id {
         let (workspace, account_id, role) = (lease.id(), user.account_id, user.role.name.clone());
-        steps.engine.central.write(move |db| memberships::save(db, account_id, workspace, &role, now))?;
+        steps.engine.central.write(move |db| memberships::set_role(db, account_id, workspace, &role))?;
     }
     Ok(Created(user))
 }

@@ -1,0 +1,79 @@
+//! The page that the mail for a forgotten password leads to.
+
+use askama::Template;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Message, shown, written};
+use crate::api::{Form, Html, Needs, Query, Result, Route, Steps, Tries, get, hashing, here, post};
+use crate::central::password::{self, Resetting};
+use crate::values::Text;
+
+pub const ROUTES: &[Route] = &[
+    get("/ui/password-reset", &here(show), Needs::Anyone, "The page for a new password"),
+    post("/ui/password-reset", &hashing(reset), Needs::Anyone, "Choose a new password on its page"),
+];
+
+/// What the link in the mail says.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Mailed {
+    email: Text<254>,
+    code: Text<200>,
+}
+
+#[derive(Template)]
+#[template(path = "page_password_reset.html")]
+struct Page<'a> {
+    email: &'a str,
+    code: &'a str,
+    problems: &'a [String],
+}
+
+fn show(_: &Steps<'_>, Query(mailed): Query<Mailed>) -> Result<Html> {
+    page(&mailed, &[]).map(Html::ok)
+}
+
+fn reset(steps: &Steps<'_>, tries: Tries, Query(mailed): Query<Mailed>, Form(filled): Form<Resetting>) -> Result<Html> {
+    match filled.and_then(|resetting| password::choose(steps, tries, resetting)) {
+        Ok(()) => Message::about("The password is set", "Log in with it from now on.").page(http::StatusCode::OK),
+        Err(error) => shown(error, |problems| page(&mailed, problems)),
+    }
+}
+
+fn page(mailed: &Mailed, problems: &[String]) -> Result<String> {
+    written(&Page { email: &mailed.email, code: &mailed.code, problems })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::json;
+
+    use crate::testing::Bench;
+
+    const NEW: &str = "quite-another-one";
+
+    #[test]
+    fn the_link_in_the_mail_leads_to_a_page_that_sets_the_password_once() {
+        let bench = Bench::new();
+        bench.nobody().post("/password/forgot", json!({"email": "owner@example.com"})).ok();
+        let text = bench.mails().pop().unwrap().text;
+        let (_, rest) = text.split_once("http://localhost/ui/").unwrap();
+        let path = format!("/ui/{}", rest.split_whitespace().next().unwrap());
+        let code = path.split_once("code=").unwrap().1;
+        let page = bench.nobody().send(Method::GET, &path, None);
+        assert!(page.status == 200 && page.text.contains(&format!("value=\"{code}\"")), "{page:?}");
+
+        let submit = |password: &str| {
+            let form = [("email", "owner@example.com"), ("code", code), ("password", password)];
+            bench.nobody().submit(&path, &form)
+        };
+        let short = submit("short");
+        assert!(short.status == 400 && short.text.contains("at least 8 characters"), "{short:?}");
+        assert!(short.text.contains(&format!("value=\"{code}\"")), "{short:?}");
+        assert!(submit(NEW).text.contains("The password is set"));
+        assert!(submit(NEW).text.contains("The selected code is invalid."));
+        bench.nobody().post("/login", json!({"email": "owner@example.com", "password": NEW})).ok();
+    }
+}
