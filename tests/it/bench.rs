@@ -22,6 +22,7 @@ pub struct Bench {
     // Dropped in this order: the server is gone before its folder is.
     server: Server,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
     folder: TempDir,
 }
 
@@ -48,10 +49,17 @@ impl Bench {
 
     /// With flags for `serve`.
     pub fn with(flags: &[&str]) -> Self {
+        Self::within(&[], flags)
+    }
+
+    /// With an environment, and flags for `serve`.
+    pub fn within(environment: &[(&str, &str)], flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let server = serve(folder.path(), &flags);
-        Self { server, flags, folder }
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let server = serve(folder.path(), &environment, &flags);
+        Self { server, flags, environment, folder }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -84,7 +92,7 @@ impl Bench {
     /// Serves the same data directory again, with the same flags, on another port, once the last server has ended.
     pub fn start(&mut self) {
         self.ended();
-        self.server = serve(self.folder.path(), &self.flags);
+        self.server = serve(self.folder.path(), &self.environment, &self.flags);
     }
 
     pub fn restart(&mut self) {
@@ -289,8 +297,8 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn serve(folder: &Path, flags: &[String]) -> Server {
+fn serve(folder: &Path, environment: &[(String, String)], flags: &[String]) -> Server {
     let mut command = program(folder);
-    command.args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
+    command.envs(environment.iter().cloned()).args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
     Server::start(command, folder)
 }

@@ -58,6 +58,30 @@ fn a_server_that_wants_a_password_is_given_the_one_of_the_url() {
     assert!(printed.contains(user) && !printed.contains("p%40ss"), "{printed}");
 }
 
+/// The roots are the system's, which `SSL_CERT_FILE` stands for here.
+#[test]
+fn an_encrypted_server_is_sent_mail_and_one_that_nobody_vouches_for_is_not() {
+    for at_once in [true, false] {
+        let smtp = Smtp::encrypted(at_once);
+        let port = smtp.address.port();
+        let url =
+            if at_once { format!("smtps://localhost:{port}") } else { format!("smtp://localhost:{port}?tls=required") };
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root.pem");
+        fs::write(&root, smtp.certificate.as_ref().unwrap()).unwrap();
+        let trusting = Bench::within(&[("CX_SMTP_URL", &url), ("SSL_CERT_FILE", root.to_str().unwrap())], &[]);
+        trusting.register("ada");
+        forgot(&trusting, "ada");
+        assert_eq!(smtp.next().to, [email("ada")]);
+
+        let wary = Bench::within(&[("CX_SMTP_URL", &url)], &[]);
+        wary.register("ada");
+        forgot(&wary, "ada");
+        eventually("the certificate is refused", || wary.log().contains("invalid peer certificate"));
+        assert!(smtp.others().is_empty());
+    }
+}
+
 #[test]
 fn what_cannot_be_sent_at_first_arrives_once_the_server_is_back() {
     // Taken, so that nobody else has it, and closed, so that nobody answers.

@@ -1,15 +1,17 @@
 //! A mail server of the test's own: a real one as far as the program can tell, which keeps what it is sent.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use mailin::response::{AUTH_OK, INVALID_CREDENTIALS, NO_SERVICE, OK, Response};
+use mailin::response::{AUTH_OK, NO_SERVICE, OK, Response};
 use mailin::{Action, AuthMechanism, Handler, Session, SessionBuilder};
 use mailparse::{MailHeaderMap, ParsedMail};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::client::PATIENCE;
 
@@ -19,6 +21,8 @@ pub const LOGIN: (&str, &str) = ("postmaster", "p@ss/word");
 /// Serves until it is dropped.
 pub struct Smtp {
     pub address: SocketAddr,
+    /// What a client must trust, where the server speaks TLS.
+    pub certificate: Option<String>,
     mails: Mutex<Receiver<Delivered>>,
     /// Mails that are kept and yet refused: what a crash between the two looks like.
     faults: Arc<AtomicUsize>,
@@ -48,6 +52,14 @@ pub struct Letter {
     pub html: String,
 }
 
+/// How a server speaks TLS.
+#[derive(Clone)]
+struct Tls {
+    config: Arc<ServerConfig>,
+    /// From the first byte, or once `STARTTLS` is said.
+    at_once: bool,
+}
+
 struct Taker {
     delivered: Delivered,
     taken: Sender<Delivered>,
@@ -61,17 +73,31 @@ impl Smtp {
     }
 
     pub fn on(listener: TcpListener) -> Self {
-        Self::serve(listener, &SessionBuilder::new("mail.example.com"))
+        Self::serve(listener, &SessionBuilder::new("mail.example.com"), None, None)
     }
 
     /// Takes mail only from whom it knows: [`LOGIN`].
     pub fn for_members() -> Self {
         let mut sessions = SessionBuilder::new("mail.example.com");
         sessions.enable_auth(AuthMechanism::Plain).insecure_enable_plaintext_auth();
-        Self::serve(TcpListener::bind("127.0.0.1:0").unwrap(), &sessions)
+        Self::serve(TcpListener::bind("127.0.0.1:0").unwrap(), &sessions, None, None)
     }
 
-    fn serve(listener: TcpListener, sessions: &SessionBuilder) -> Self {
+    /// Speaks TLS at once, or after `STARTTLS`, as `localhost` by a certificate that nobody has signed.
+    pub fn encrypted(at_once: bool) -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder().with_no_client_auth();
+        let config = Arc::new(config.with_single_cert(vec![made.cert.der().clone()], key).unwrap());
+        let mut sessions = SessionBuilder::new("mail.example.com");
+        if !at_once {
+            sessions.enable_start_tls();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::serve(listener, &sessions, Some(Tls { config, at_once }), Some(made.cert.pem()))
+    }
+
+    fn serve(listener: TcpListener, sessions: &SessionBuilder, tls: Option<Tls>, certificate: Option<String>) -> Self {
         let address = listener.local_addr().unwrap();
         let (taken, mails) = channel();
         let (stop, faults) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -83,11 +109,12 @@ impl Smtp {
                 }
                 let taker =
                     Taker { delivered: Delivered::default(), taken: taken.clone(), faults: Arc::clone(&faulty) };
+                let session = sessions.build(address.ip(), taker);
                 // A client that hangs up has said enough.
-                let _ = stream.and_then(|stream| converse(stream, sessions.build(address.ip(), taker)));
+                let _ = stream.and_then(|stream| converse(stream, session, tls.as_ref()));
             }
         });
-        Self { address, mails: Mutex::new(mails), faults, stop, thread: Some(thread) }
+        Self { address, certificate, mails: Mutex::new(mails), faults, stop, thread: Some(thread) }
     }
 
     pub fn url(&self) -> String {
@@ -158,7 +185,8 @@ impl Handler for Taker {
 
     fn auth_plain(&mut self, _: &str, user: &str, password: &str) -> Response {
         if (user, password) != LOGIN {
-            return INVALID_CREDENTIALS;
+            // A server says what it likes, also whom the mail is for.
+            return Response::custom(535, "5.7.8 no mail for ada@example.com from you".into());
         }
         self.delivered.user = Some(user.to_owned());
         AUTH_OK
@@ -186,24 +214,50 @@ impl Handler for Taker {
 }
 
 /// One conversation, from the greeting to the end.
-fn converse(stream: TcpStream, mut session: Session<Taker>) -> io::Result<()> {
+fn converse(stream: TcpStream, mut session: Session<Taker>, tls: Option<&Tls>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut lines = BufReader::new(stream.try_clone()?);
-    let mut answers = stream;
-    session.greeting().write_to(&mut answers)?;
+    let encrypted = |stream, tls: &Tls| {
+        let connection = ServerConnection::new(Arc::clone(&tls.config)).map_err(io::Error::other)?;
+        Ok::<_, io::Error>(BufReader::new(StreamOwned::new(connection, stream)))
+    };
+    let greeting = session.greeting();
+    let mut plain = BufReader::new(stream);
+    match tls {
+        Some(tls) if tls.at_once => talk(&mut encrypted(plain.into_inner(), tls)?, &mut session, Some(&greeting))?,
+        _ => {
+            let end = talk(&mut plain, &mut session, Some(&greeting))?;
+            let Some(tls) = tls.filter(|_| end == Action::UpgradeTls) else { return Ok(()) };
+            session.tls_active();
+            talk(&mut encrypted(plain.into_inner(), tls)?, &mut session, None)?
+        }
+    };
+    Ok(())
+}
+
+/// Answers line by line until the client is gone, is told to go, or wants TLS; tells which.
+fn talk<S: Read + Write>(
+    stream: &mut BufReader<S>,
+    session: &mut Session<Taker>,
+    greeting: Option<&Response>,
+) -> io::Result<Action> {
+    let say = |stream: &mut BufReader<S>, answer: &Response| {
+        stream.get_mut().write_all(&answer.buffer()?)?;
+        stream.get_mut().flush()
+    };
+    if let Some(greeting) = greeting {
+        say(stream, greeting)?;
+    }
     loop {
         let mut line = Vec::new();
-        if lines.read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
+        if stream.read_until(b'\n', &mut line)? == 0 {
+            return Ok(Action::Close);
         }
         let answer = session.process(&line);
         if answer.action != Action::NoReply {
-            let mut bytes = Vec::new();
-            answer.write_to(&mut bytes)?;
-            answers.write_all(&bytes)?;
+            say(stream, &answer)?;
         }
-        if answer.action == Action::Close {
-            return Ok(());
+        if matches!(answer.action, Action::Close | Action::UpgradeTls) {
+            return Ok(answer.action);
         }
     }
 }

@@ -68,8 +68,8 @@ fn a_good_login_clears_the_email_and_not_the_address() {
         login(&bench, &format!("198.51.100.{round}"), "localhost", "ada", PASSWORD).ok();
     }
     for n in 0..10 {
+        login(&bench, "203.0.113.1", "localhost", "ada", PASSWORD).ok();
         login(&bench, "203.0.113.1", "localhost", &format!("nobody{n}"), "x").refused(401, "invalid_credentials");
-        login(&bench, "192.0.2.200", "localhost", "ada", PASSWORD).ok();
     }
     login(&bench, "203.0.113.1", "localhost", "ada", PASSWORD).refused(429, "too_many_requests");
 }
