@@ -62,11 +62,13 @@ impl Jobs {
 }
 
 impl Rounds {
-    fn start(name: &'static str, mut round: impl FnMut(u64) -> Result<()> + Send + 'static) -> std::io::Result<Self> {
+    fn start(name: &'static str, round: impl FnMut(u64) -> Result<()> + Send + 'static) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let (ended, end) = channel();
         std::thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
+            // Dropped in the reverse order: at the end, what the round holds has been let go.
             let _ended: Sender<()> = ended;
+            let mut round = round;
             for n in 0.. {
                 if let Err(error) = round(n) {
                     tracing::error!(%error, "a round of {name} failed; it is tried again");
