@@ -206,14 +206,14 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "throttle_attempts",
         default: "10",
-        about: "Failed logins and the like, of one email or from one address, after which more are answered 429; 0 switches it off",
+        about: "Wrong passwords of one email or from one address after which more are answered 429, and likewise wrong codes, mails asked for and accounts made; 0 switches it off",
         allowed: "a number from 0 to 1000",
         set: |config, text| within(text, 0, 1000).map(|n| config.throttle_attempts = n),
     },
     Setting {
         name: "throttle_window",
         default: "900",
-        about: "Seconds for which a failed login counts",
+        about: "Seconds for which each of these counts",
         allowed: "a number from 1 to 86400",
         set: |config, text| within(text, 1, 86_400).map(|n| config.throttle_window = n),
     },

@@ -23,4 +23,4 @@ pub use list::{List, Page};
 pub use reply::{Created, Deleted, Done, Html, Json200, Ok200, Redirect, Reply, json};
 pub use route::{Audience, Layer, Needs, Resource, Route, delete, get, post, put};
 pub use router::Router;
-pub use tries::Tries;
+pub use tries::{Counted, Tries};

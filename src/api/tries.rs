@@ -1,5 +1,6 @@
 //! Tries that are counted: an input of the handlers that somebody could use to guess a secret, or to have work done.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -8,7 +9,7 @@ use super::call::Call;
 use super::error::Result;
 use super::input::Input;
 use super::openapi::Operation;
-use crate::auth::{Key, Throttled};
+use crate::auth::{Key, Purpose, Throttled};
 use crate::engine::Engine;
 use crate::values::Timestamp;
 
@@ -16,17 +17,31 @@ use crate::values::Timestamp;
 /// that may answer 429 has this among its inputs, and its description says so.
 pub struct Tries {
     engine: Arc<Engine>,
+    client: IpAddr,
+    now: Timestamp,
+}
+
+/// Tries of one kind, by the keys that they count for.
+pub struct Counted {
+    engine: Arc<Engine>,
     keys: Vec<Key>,
     now: Timestamp,
 }
 
 impl Tries {
-    /// Counted together with those of an email, whether or not anybody has it.
-    pub fn of(mut self, email: &str) -> Self {
-        self.keys.push(Key::email(email));
-        self
+    pub fn at(self, purpose: Purpose) -> Counted {
+        Counted { keys: vec![Key::address(purpose, self.client)], engine: self.engine, now: self.now }
     }
 
+    /// Counted together with those of an email, whether or not anybody has it.
+    pub fn of(self, purpose: Purpose, email: &str) -> Counted {
+        let mut counted = self.at(purpose);
+        counted.keys.push(Key::email(purpose, email));
+        counted
+    }
+}
+
+impl Counted {
     /// Refuses where too many have failed lately: to be asked before a password is hashed.
     pub fn check(&self) -> Result<(), Throttled> {
         self.engine.throttle.check(&self.keys, self.now)
@@ -40,14 +55,14 @@ impl Tries {
     /// Forgets those of the email. Those of the address stay: one good password of one's own would else clear the way
     /// to guess at others.
     pub fn forgive(&self) {
-        let emails = self.keys.iter().filter(|key| matches!(key, Key::Email(_)));
+        let emails = self.keys.iter().filter(|key| matches!(key, Key::Email(..)));
         emails.for_each(|key| self.engine.throttle.forgive(key));
     }
 }
 
 impl Input for Tries {
     fn read(call: &Call) -> Result<Self> {
-        Ok(Self { engine: Arc::clone(&call.engine), keys: vec![Key::address(call.client)], now: call.now })
+        Ok(Self { engine: Arc::clone(&call.engine), client: call.client, now: call.now })
     }
 
     fn describe(operation: &mut Operation<'_>) {

@@ -15,5 +15,5 @@ pub use key_uses::KeyUses;
 pub use keys::Keys;
 pub use passwords::{PasswordCost, Passwords, Verified};
 pub use permissions::{Actor, Insider, Permissions, Who};
-pub use throttle::{Key, Throttle, Throttled};
+pub use throttle::{Key, Purpose, Throttle, Throttled};
 pub use token::{Credential, KEY_PREFIX, Scope, TokenFault, TokenInUse};

@@ -23,13 +23,26 @@ pub struct Throttle {
     failures: Mutex<Cache<Key, VecDeque<Timestamp>>>,
 }
 
+/// What failures are of. Each is counted by itself: whoever has forgotten a password may still ask for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// A password was wrong.
+    Password,
+    /// A mailed code was wrong.
+    Code,
+    /// A mail was asked for.
+    Mail,
+    /// An account was made, or could not be.
+    Account,
+}
+
 /// Whose failures are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Key {
     /// Folded; of an account or of nobody.
-    Email(String),
+    Email(Purpose, String),
     /// An IPv4 address, or the first 64 bits of an IPv6 address: the rest is anybody's own to choose.
-    Address(IpAddr),
+    Address(Purpose, IpAddr),
 }
 
 /// There have been too many failures; the next guess is looked at in so many seconds.
@@ -37,15 +50,16 @@ pub enum Key {
 pub struct Throttled(pub i64);
 
 impl Key {
-    pub fn email(email: &str) -> Self {
-        Self::Email(email.to_lowercase())
+    pub fn email(purpose: Purpose, email: &str) -> Self {
+        Self::Email(purpose, email.to_lowercase())
     }
 
-    pub fn address(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V6(address) => Self::Address(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into()),
-            address => Self::Address(address),
-        }
+    pub fn address(purpose: Purpose, address: IpAddr) -> Self {
+        let address = match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            address => address,
+        };
+        Self::Address(purpose, address)
     }
 }
 
@@ -105,7 +119,7 @@ mod tests {
     }
 
     fn ada() -> [Key; 1] {
-        [Key::email("ada@example.com")]
+        [Key::email(Purpose::Password, "ada@example.com")]
     }
 
     #[test]
@@ -126,14 +140,25 @@ mod tests {
     #[test]
     fn whichever_key_waits_longest_is_waited_for() {
         let throttle = Throttle::new(1, 900);
-        let both = [Key::address("192.0.2.1".parse().unwrap()), Key::email("ada@example.com")];
+        let both = [
+            Key::address(Purpose::Password, "192.0.2.1".parse().unwrap()),
+            Key::email(Purpose::Password, "ada@example.com"),
+        ];
         throttle.count(&both[..1], at(0));
         throttle.count(&both[1..], at(50));
         assert_eq!(throttle.check(&both[..1], at(60)), Err(Throttled(840)));
         assert_eq!(throttle.check(&both, at(60)), Err(Throttled(890)));
         throttle.forgive(&both[1]);
         assert_eq!(throttle.check(&both, at(60)), Err(Throttled(840)));
-        assert_eq!(throttle.check(&[Key::email("grace@example.com")], at(60)), Ok(()));
+        assert_eq!(throttle.check(&[Key::email(Purpose::Password, "grace@example.com")], at(60)), Ok(()));
+    }
+
+    #[test]
+    fn what_fails_of_one_kind_does_not_count_for_another() {
+        let throttle = Throttle::new(1, 900);
+        throttle.count(&ada(), at(0));
+        assert_eq!(throttle.check(&[Key::email(Purpose::Mail, "ada@example.com")], at(0)), Ok(()));
+        assert_eq!(throttle.check(&ada(), at(0)), Err(Throttled(900)));
     }
 
     #[test]
@@ -147,8 +172,8 @@ mod tests {
 
     #[test]
     fn emails_are_one_in_any_case_and_addresses_in_one_network() {
-        assert_eq!(Key::email("Ada@Example.COM"), Key::email("ada@example.com"));
-        let address = |text: &str| Key::address(text.parse().unwrap());
+        assert_eq!(Key::email(Purpose::Password, "Ada@Example.COM"), Key::email(Purpose::Password, "ada@example.com"));
+        let address = |text: &str| Key::address(Purpose::Password, text.parse().unwrap());
         for (one, other, same) in [
             ("192.0.2.1", "192.0.2.2", false),
             ("192.0.2.1", "::ffff:192.0.2.1", true),
@@ -163,7 +188,7 @@ mod tests {
     fn what_is_remembered_has_a_bound() {
         let throttle = Throttle::new(3, 900);
         for n in 0..3 * REMEMBERED {
-            throttle.count(&[Key::email(&format!("{n}@example.com"))], at(0));
+            throttle.count(&[Key::email(Purpose::Password, &format!("{n}@example.com"))], at(0));
         }
         assert!(throttle.lock().len() <= REMEMBERED, "{}", throttle.lock().len());
     }

@@ -10,8 +10,10 @@ use super::invitations::{self, UserInvite};
 use super::session;
 use super::tokens::{self, Issued};
 use super::workspaces::{self, NewWorkspace, Workspace};
-use crate::api::{Changes, Created, Done, Error, Json, Needs, Result, Route, Steps, Tries, delete, hashing, post, put};
-use crate::auth::Scope;
+use crate::api::{
+    Changes, Counted, Created, Done, Error, Json, Needs, Result, Route, Steps, Tries, delete, hashing, post, put,
+};
+use crate::auth::{Purpose, Scope};
 use crate::config::{Config, Registration};
 use crate::engine::Engine;
 use crate::tenancy::life::Owner;
@@ -86,7 +88,7 @@ fn register(steps: &Steps<'_>, tries: Tries, Json(new): Json<Registering>) -> Re
         return Err(Error::invalid("The password confirmation does not match."));
     }
     let invite = new.invite.as_ref().map(|code| invite(steps, code, &new.email)).transpose()?;
-    let (account, issued, mut workspace) = create_signed_in(steps.engine, &tries, new, steps.now)?;
+    let (account, issued, mut workspace) = create_signed_in(steps.engine, &tries.at(Purpose::Account), new, steps.now)?;
     if let Some(invite) = invite {
         match join(steps, &account, &invite) {
             Ok(joined) => _ = workspace.get_or_insert(joined),
@@ -140,7 +142,7 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
     if wanted.password.is_some() || *wanted.email != *account.email {
         let given = wanted.current_password.as_deref();
         let given = given.ok_or_else(|| Error::invalid("The current password field is required."))?;
-        session::compare(steps.engine, &tries.of(&account.email), given, Some(&kept))?;
+        session::compare(steps.engine, &tries.of(Purpose::Password, &account.email), given, Some(&kept))?;
     }
     let hash = wanted.password.as_ref().map(|new| steps.engine.passwords.hash(new.reveal())).transpose()?;
     let (keep, now) = (steps.token()?.id, steps.now);
@@ -161,7 +163,12 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
 fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Result<Done> {
     let id = steps.token()?.account_id;
     let (account, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
-    session::compare(steps.engine, &tries.of(&account.email), &farewell.current_password, Some(&kept))?;
+    session::compare(
+        steps.engine,
+        &tries.of(Purpose::Password, &account.email),
+        &farewell.current_password,
+        Some(&kept),
+    )?;
     let left = steps.engine.central.write(move |db| {
         let left = workspaces::of_account(db, id)?;
         delete_account(db, id)?;
@@ -180,7 +187,7 @@ fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Re
 /// The account, its token, and its first workspace where it asks for one: all of them, or none.
 fn create_signed_in(
     engine: &Arc<Engine>,
-    tries: &Tries,
+    tries: &Counted,
     new: Registering,
     now: Timestamp,
 ) -> Result<(Account, Issued, Option<Workspace>)> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{accounts, outbox, tokens};
 use crate::api::{Done, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post, steps};
-use crate::auth::secret;
+use crate::auth::{Purpose, secret};
 use crate::engine::Engine;
 use crate::pages::mails::PasswordReset;
 use crate::values::{Email, Name, Password, Timestamp};
@@ -50,7 +50,7 @@ struct Request {
 }
 
 fn forgot(steps: &Steps<'_>, tries: Tries, Json(forgotten): Json<Forgotten>) -> Result<Done> {
-    let tries = tries.of(&forgotten.email);
+    let tries = tries.of(Purpose::Mail, &forgotten.email);
     tries.check()?;
     // Each may send a mail to somebody who did not ask for it.
     tries.count();
@@ -74,7 +74,7 @@ fn reset(steps: &Steps<'_>, tries: Tries, Json(resetting): Json<Resetting>) -> R
 /// Gives the account behind a code another password.
 pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<()> {
     let (email, digest, now) = (resetting.email, secret::digest(&resetting.code), steps.now);
-    let (asked, tries) = (email.clone(), tries.of(&email));
+    let (asked, tries) = (email.clone(), tries.of(Purpose::Code, &email));
     tries.check()?;
     // Asked before the password is hashed, which costs more than all the rest; the write has the last word.
     let account_id = steps.engine.central.read(move |db| Ok::<_, Error>(opens(db, &digest, &asked, now)?))?;
@@ -258,7 +258,7 @@ mod tests {
         let bench = Bench::with(&[("throttle_attempts", "3")]);
         forgot(&bench, "owner@example.com");
         let code = mailed(&bench).pop().unwrap();
-        for wrong in ["one", "two"] {
+        for wrong in ["one", "two", "three"] {
             reset(&bench, "owner@example.com", wrong).invalid(&["The selected code is invalid."]);
         }
         reset(&bench, "owner@example.com", &code).refused(429, "too_many_requests");

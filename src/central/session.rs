@@ -10,9 +10,10 @@ use super::accounts::{self, Account};
 use super::memberships;
 use super::tokens::{self, Issued};
 use super::workspaces::{self, Workspace};
-use crate::api::{Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps};
-use crate::auth::Scope;
-use crate::auth::Verified;
+use crate::api::{
+    Counted, Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps,
+};
+use crate::auth::{Purpose, Scope, Verified};
 use crate::engine::Engine;
 use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp};
@@ -123,7 +124,7 @@ pub fn verify(steps: &Steps<'_>, tries: Tries, given: &Credentials) -> Result<Ac
     let email = given.email.clone();
     let found = steps.engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?))?;
     let (account, kept) = found.unzip();
-    let verified = compare(steps.engine, &tries.of(&given.email), &given.password, kept.as_deref())?;
+    let verified = compare(steps.engine, &tries.of(Purpose::Password, &given.email), &given.password, kept.as_deref())?;
     let account = account.ok_or(Error::InvalidCredentials)?;
     if let Verified::Rehash(hash) = verified {
         let (id, now) = (account.id, steps.now);
@@ -134,7 +135,7 @@ pub fn verify(steps: &Steps<'_>, tries: Tries, given: &Credentials) -> Result<Ac
 
 /// Compares a password with the one that is kept, unless too many were wrong lately: then also the right one is refused,
 /// and nothing is hashed.
-pub fn compare(engine: &Engine, tries: &Tries, given: &str, kept: Option<&str>) -> Result<Verified> {
+pub fn compare(engine: &Engine, tries: &Counted, given: &str, kept: Option<&str>) -> Result<Verified> {
     tries.check()?;
     match engine.passwords.verify(given, kept)? {
         Verified::No => {
