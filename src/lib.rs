@@ -27,7 +27,7 @@ pub mod central;
 /// The workspace API, one file a resource.
 pub mod workspace;
 
-/// What people read: the description of the API, also for programs, and mails.
+/// What people see: the description of the API, also for programs, and the pages that mails lead to.
 pub mod pages;
 
 /// What runs without a request.

@@ -20,7 +20,7 @@ pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, hashing, here,
 pub use ids::Ids;
 pub use input::{Body, Changes, Code, Form, Id, Input, Json, Query, Uuid, decode};
 pub use list::{List, Page};
-pub use reply::{Created, Deleted, Done, Html, Json200, Ok200, Redirect, Reply, json};
+pub use reply::{Created, Deleted, Done, Html, Json200, Ok200, Redirect, Reply, json, rendered};
 pub use route::{Audience, Layer, Needs, Resource, Route, delete, get, post, put};
 pub use router::Router;
 pub use tries::{Counted, Tries};

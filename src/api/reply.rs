@@ -52,6 +52,11 @@ struct DeletedBody {
     deleted: usize,
 }
 
+/// What a template makes of its values.
+pub fn rendered(template: &impl askama::Template) -> Result<String> {
+    template.render().map_err(|error| Error::Internal(error.to_string()))
+}
+
 pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Response<Bytes>> {
     let body = serde_json::to_vec(value).map_err(|error| Error::Internal(error.to_string()))?;
     let mut response = Response::new(Bytes::from(body));

@@ -4,9 +4,11 @@
 pub mod accounts;
 pub mod instance;
 pub mod invitations;
+pub mod mails;
 pub mod memberships;
 pub mod outbox;
 pub mod password;
+pub mod registration;
 pub mod session;
 pub mod tokens;
 pub mod workspaces;
@@ -16,6 +18,7 @@ use crate::api::Resource;
 /// Every table of the layer.
 pub const RESOURCES: &[Resource] = &[
     Resource::new("Session", session::ROUTES),
+    Resource::new("Registration", registration::ROUTES),
     Resource::new("Account", accounts::ROUTES),
     Resource::new("Password", password::ROUTES),
     Resource::new("Tokens", tokens::ROUTES),

@@ -7,11 +7,12 @@ use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::mails::PasswordReset;
 use super::{accounts, outbox, tokens};
 use crate::api::{Done, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post, steps};
 use crate::auth::{Purpose, secret};
 use crate::engine::Engine;
-use crate::pages::mails::PasswordReset;
+
 use crate::values::{Email, Name, Password, Timestamp};
 
 pub const ROUTES: &[Route] = &[

@@ -3,7 +3,7 @@
 use askama::Template;
 use serde_json::Value;
 
-use crate::api::{Error, Layer, Result};
+use crate::api::{Layer, Result, rendered};
 
 #[derive(Template)]
 #[template(path = "docs.html")]
@@ -77,7 +77,7 @@ pub fn page(document: &Value, layer: Layer) -> Result<String> {
         groups,
         shapes: shapes(document),
     };
-    docs.render().map_err(|error| Error::Internal(error.to_string()))
+    rendered(&docs)
 }
 
 fn shapes(document: &Value) -> Vec<Shape<'_>> {

@@ -4,11 +4,11 @@ use askama::Template;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Message, shown, written};
-use crate::api::{Code, Error, Form, Html, Needs, Result, Route, Steps, Tries, get, hashing, post, steps};
-use crate::central::accounts;
+use super::{Message, shown};
+use crate::api::{Code, Error, Form, Html, Needs, Result, Route, Steps, Tries, get, hashing, post, rendered, steps};
 use crate::central::invitations::{self, InviteByCode};
 use crate::central::session::{self, Credentials};
+use crate::central::{accounts, registration};
 use crate::values::{Name, Password};
 
 pub const ROUTES: &[Route] = &[
@@ -71,7 +71,7 @@ fn join(steps: &Steps<'_>, tries: Tries, found: &InviteByCode, filled: Accepting
     let account = if found.account_exists {
         session::verify(steps, tries, &Credentials { email, password: filled.password })?
     } else {
-        accounts::check_registration(&engine.config, true)?;
+        registration::check(&engine.config, true)?;
         let name = filled.name.ok_or_else(|| Error::invalid("The name field is required."))?;
         let password = Password::parse(filled.password.to_string());
         let password = password.map_err(|said| Error::invalid(format!("The password {said}")))?;
@@ -95,7 +95,7 @@ fn page(found: &InviteByCode, name: Option<&str>, problems: &[String]) -> Result
         name: name.or(invite.name.as_deref()).unwrap_or_default(),
         account_exists: found.account_exists,
     };
-    written(&Page { is, problems })
+    rendered(&Page { is, problems })
 }
 
 fn no_invitation() -> Result<Html> {

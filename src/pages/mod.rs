@@ -1,8 +1,7 @@
-//! What people read: what this server is, the description of its API as a page, mails, and the pages that these lead to.
+//! What people see: what this server is, the description of its API as a page, and the pages that mails lead to.
 
 mod docs;
 mod invitation;
-pub mod mails;
 mod password_reset;
 
 use askama::Template;
@@ -11,7 +10,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::{
-    Error, Html, Json200, Layer, Needs, Ok200, Redirect, Resource, Result, Route, Steps, get, here, openapi, steps,
+    Error, Html, Json200, Layer, Needs, Ok200, Redirect, Resource, Result, Route, Steps, get, here, openapi, rendered,
+    steps,
 };
 
 /// The same on both layers.
@@ -71,7 +71,7 @@ impl<'a> Message<'a> {
     }
 
     fn page(&self, status: StatusCode) -> Result<Html> {
-        written(self).map(|text| Html(status, text))
+        rendered(self).map(|text| Html(status, text))
     }
 }
 
@@ -82,8 +82,4 @@ fn shown(error: Error, page: impl FnOnce(&[String]) -> Result<String>) -> Result
         return Err(error);
     }
     page(&error.sentences()).map(|text| Html(status, text))
-}
-
-fn written(page: &impl Template) -> Result<String> {
-    page.render().map_err(|error| Error::Internal(error.to_string()))
 }

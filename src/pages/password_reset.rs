@@ -4,8 +4,8 @@ use askama::Template;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Message, shown, written};
-use crate::api::{Form, Html, Needs, Query, Result, Route, Steps, Tries, get, hashing, here, post};
+use super::{Message, shown};
+use crate::api::{Form, Html, Needs, Query, Result, Route, Steps, Tries, get, hashing, here, post, rendered};
 use crate::central::password::{self, Resetting};
 use crate::values::Text;
 
@@ -42,7 +42,7 @@ fn reset(steps: &Steps<'_>, tries: Tries, Query(mailed): Query<Mailed>, Form(fil
 }
 
 fn page(mailed: &Mailed, problems: &[String]) -> Result<String> {
-    written(&Page { email: &mailed.email, code: &mailed.code, problems })
+    rendered(&Page { email: &mailed.email, code: &mailed.code, problems })
 }
 
 #[cfg(test)]

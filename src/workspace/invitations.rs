@@ -9,8 +9,7 @@ use crate::api::list::List;
 use crate::api::{Created, Done, Error, Id, Json, Needs, Page, Result, Route, Steps, delete, get, post, steps};
 use crate::auth::Actor;
 use crate::central::invitations::{self, Guest, InviteRole, Inviter, UserInvite};
-use crate::central::outbox;
-use crate::pages::mails;
+use crate::central::{mails, outbox};
 use crate::values::{Email, Name, RowId};
 
 pub const ROUTES: &[Route] = &[

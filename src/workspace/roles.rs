@@ -6,7 +6,6 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::users;
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Steps, delete, get, post, put, run,
     steps,
@@ -98,7 +97,7 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Cr
             may_give(&insider, &new.permissions)?;
         }
         db.execute("UPDATE roles SET name = ?2, permissions = ?3 WHERE id = ?1", (id, &new.name, &new.permissions))?;
-        users::keep_an_admin(db)?;
+        keep_an_admin(db)?;
         Ok::<_, Error>((old, find(db, id)?.ok_or_else(Error::not_found)?))
     })?;
     if old.name != role.name {
@@ -145,6 +144,24 @@ pub fn may_give(giver: &Insider, permissions: &Permissions) -> Result<()> {
         Some(missing) => Err(Error::MissingPermission(missing.to_owned().into())),
         None => Ok(()),
     }
+}
+
+/// Refuses a change after which nobody could do everything.
+pub fn keep_an_admin(db: &Connection) -> Result<()> {
+    if has_admin(db, None)? { Ok(()) } else { Err(last_admin()) }
+}
+
+pub fn last_admin() -> Error {
+    Error::refused("last_admin", "The workspace needs an admin, and this would leave none.")
+}
+
+/// Whether a user, another than this one, has a role with every permission.
+pub fn has_admin(db: &Connection, without: Option<i64>) -> rusqlite::Result<bool> {
+    db.prepare_cached(
+        "SELECT 1 FROM users u JOIN roles r ON r.id = u.role_id
+         WHERE u.id IS NOT ?1 AND EXISTS (SELECT 1 FROM json_each(r.permissions) WHERE value = '*')",
+    )?
+    .exists([without])
 }
 
 fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Role>> {

@@ -88,7 +88,7 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
         )?
         .execute((id, &new.name, &new.phone, &new.mobile_phone, new.role_id, now))?;
         phones::save(db, TABLE, id, &[("phone", &new.phone), ("mobile_phone", &new.mobile_phone)])?;
-        keep_an_admin(db)?;
+        roles::keep_an_admin(db)?;
         Ok((old, find(db, id)?))
     })?;
     if user.role.id != old.role.id {
@@ -107,15 +107,16 @@ fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
 /// The central file first: from then on the account gets in no more, and what a crash leaves here, a repeat removes.
 pub fn expel(engine: &Engine, workspace: &Lease, id: i64, now: Timestamp) -> Result<()> {
     let file = workspace.file();
-    let (user, others_administer) = file.read(move |db| Ok::<_, Error>((find(db, id)?, has_admin(db, Some(id))?)))?;
+    let (user, others_administer) =
+        file.read(move |db| Ok::<_, Error>((find(db, id)?, roles::has_admin(db, Some(id))?)))?;
     let (account_id, workspace) = (user.account_id, workspace.id());
     engine.central.write(move |db| {
         memberships::end(db, account_id, workspace, now)?;
-        if others_administer { Ok(()) } else { Err(last_admin()) }
+        if others_administer { Ok(()) } else { Err(roles::last_admin()) }
     })?;
     let removed = file.write(move |db| {
         db.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([id])?;
-        keep_an_admin(db)
+        roles::keep_an_admin(db)
     });
     if removed.is_err() {
         // The other admin has gone meanwhile.
@@ -126,24 +127,6 @@ pub fn expel(engine: &Engine, workspace: &Lease, id: i64, now: Timestamp) -> Res
 }
 
 const TABLE: &str = "users";
-
-/// Refuses a change after which nobody could do everything.
-pub fn keep_an_admin(db: &Connection) -> Result<()> {
-    if has_admin(db, None)? { Ok(()) } else { Err(last_admin()) }
-}
-
-fn last_admin() -> Error {
-    Error::refused("last_admin", "The workspace needs an admin, and this would leave none.")
-}
-
-/// Whether a user, another than this one, has a role with every permission.
-fn has_admin(db: &Connection, without: Option<i64>) -> rusqlite::Result<bool> {
-    db.prepare_cached(
-        "SELECT 1 FROM users u JOIN roles r ON r.id = u.role_id
-         WHERE u.id IS NOT ?1 AND EXISTS (SELECT 1 FROM json_each(r.permissions) WHERE value = '*')",
-    )?
-    .exists([without])
-}
 
 pub fn find(db: &Connection, id: i64) -> Result<User> {
     one(db, "id", id)?.ok_or_else(Error::not_found)

@@ -3,9 +3,8 @@
 
 use askama::Template;
 
-use super::written;
-use crate::api::{Error, Result};
-use crate::central::outbox::Mail;
+use super::outbox::Mail;
+use crate::api::{Error, Result, rendered};
 use crate::values::{Email, Timestamp};
 
 /// Asks somebody into a workspace.
@@ -75,8 +74,8 @@ impl Invitation {
         };
         let subject = format!("{} invites you to {}", is.inviter, is.workspace);
         let until = &moment(is.expires_at)?;
-        let text = written(&InvitationText { is, until })?;
-        let html = written(&InvitationHtml { subject: &subject, is, until })?;
+        let text = rendered(&InvitationText { is, until })?;
+        let html = rendered(&InvitationHtml { subject: &subject, is, until })?;
         Ok(Mail { to, subject, text, html })
     }
 }
@@ -86,8 +85,8 @@ impl PasswordReset {
         let is = &Self { name: on_one_line(&self.name), ..self };
         let subject = "Choose a new password".to_owned();
         let until = &moment(is.expires_at)?;
-        let text = written(&PasswordResetText { is, until })?;
-        let html = written(&PasswordResetHtml { subject: &subject, is, until })?;
+        let text = rendered(&PasswordResetText { is, until })?;
+        let html = rendered(&PasswordResetHtml { subject: &subject, is, until })?;
         Ok(Mail { to, subject, text, html })
     }
 }

@@ -1,0 +1,205 @@
+//! Registration: how somebody gets an account, and with it a first workspace, or a place in one they were invited into.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::accounts::{self, Account};
+use super::invitations::{self, UserInvite};
+use super::tokens::{self, Issued};
+use super::workspaces::{self, NewWorkspace, Workspace};
+use crate::api::{Counted, Created, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post};
+use crate::auth::{Purpose, Scope};
+use crate::config::{Config, Registration};
+use crate::engine::Engine;
+use crate::tenancy::life::Owner;
+use crate::values::{Email, Name, Password, Subdomain, Text, Timestamp};
+
+pub const ROUTES: &[Route] =
+    &[post("/register", &hashing(register), Needs::Anyone, "Register an account, and with it a first workspace")];
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Registering {
+    name: Name<255>,
+    email: Email,
+    password: Password,
+    /// Where it is given, it must be the password again.
+    password_confirmation: Option<Text<200>>,
+    /// Makes a first workspace too.
+    workspace_name: Option<Name<255>>,
+    /// Of the first workspace; made from its name where it is absent.
+    subdomain: Option<Subdomain>,
+    /// The code of an invitation to this address, which is accepted.
+    invite: Option<Text<200>>,
+}
+
+/// Who was registered, signed in.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Registered {
+    user: Account,
+    #[serde(flatten)]
+    issued: Issued,
+    /// The first workspace, where one was asked for; or the one that the invitation leads into.
+    workspace: Option<Workspace>,
+}
+
+fn register(steps: &Steps<'_>, tries: Tries, Json(new): Json<Registering>) -> Result<Created<Registered>> {
+    check(&steps.engine.config, new.invite.is_some())?;
+    if new.password_confirmation.as_ref().is_some_and(|again| **again != *new.password.reveal()) {
+        return Err(Error::invalid("The password confirmation does not match."));
+    }
+    let invite = new.invite.as_ref().map(|code| invite(steps, code, &new.email)).transpose()?;
+    let (account, issued, mut workspace) = create_signed_in(steps.engine, &tries.at(Purpose::Account), new, steps.now)?;
+    if let Some(invite) = invite {
+        match join(steps, &account, &invite) {
+            Ok(joined) => _ = workspace.get_or_insert(joined),
+            Err(error) => tracing::info!(%error, "a new account was not let into the workspace it was invited to"),
+        }
+    }
+    if let Some(workspace) = &mut workspace {
+        workspace.set_url(&steps.call.address, steps.engine);
+    }
+    Ok(Created(Registered { user: account, issued, workspace }))
+}
+
+/// Whether somebody may make an account, invited or not.
+pub fn check(config: &Config, invited: bool) -> Result<()> {
+    let message = match config.registration {
+        Registration::Closed => "Registration is closed here.",
+        Registration::Invite if !invited => "Registration here is by invitation only.",
+        Registration::Open | Registration::Invite => return Ok(()),
+    };
+    Err(Error::forbidden("registration_closed", message))
+}
+
+/// The invitation that a code is for, if it was sent to this address and can be accepted.
+fn invite(steps: &Steps<'_>, code: &str, email: &Email) -> Result<UserInvite> {
+    let (code, now) = (code.to_owned(), steps.now);
+    let found = steps.engine.central.read(move |db| Ok::<_, Error>(invitations::with_code(db, &code)?))?;
+    let invite = found.filter(|invite| invite.email.eq_ignore_ascii_case(email));
+    let invite = invite.ok_or_else(|| Error::invalid("The selected invite is invalid."))?;
+    invite.check_open(now)?;
+    invitations::check_workspace(steps.engine, invite.workspace.id)?;
+    Ok(invite)
+}
+
+/// Takes a new account into the workspace that it was invited into.
+fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<Workspace> {
+    invitations::join(steps.engine, account, invite, steps.now)?;
+    let (account_id, id) = (account.id, invite.workspace.id);
+    let found = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
+    found.ok_or_else(Error::workspace_not_found)
+}
+
+/// The account, its token, and its first workspace where it asks for one: all of them, or none.
+fn create_signed_in(
+    engine: &Arc<Engine>,
+    tries: &Counted,
+    new: Registering,
+    now: Timestamp,
+) -> Result<(Account, Issued, Option<Workspace>)> {
+    // Each costs a hash or tells whether an address is known, whatever comes of it.
+    tries.check()?;
+    tries.count();
+    let email = new.email.clone();
+    // Asked before the password is hashed, which costs more than all the rest; the index has the last word.
+    if engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?.is_some()))? {
+        return Err(Error::taken("email"));
+    }
+    let hash = engine.passwords.hash(new.password.reveal())?;
+    let first = match (new.workspace_name, new.subdomain) {
+        (None, None) => None,
+        (name, subdomain) => {
+            let name =
+                name.map_or_else(|| subdomain.as_deref().unwrap_or_default().to_owned(), |name| name.to_string());
+            Some(NewWorkspace { name: Name::parse(name).map_err(Error::invalid)?, subdomain })
+        }
+    };
+    let inside = Arc::clone(engine);
+    let (account, issued, workspace) = engine.central.write(move |db| {
+        let operator = !accounts::any(db)?;
+        let id = accounts::insert(db, &new.name, &new.email, &hash, operator, now)?;
+        let issued = tokens::issue(db, &inside, id, Scope::Central, "login", inside.config.token_ttl, now)?;
+        let workspace = first.as_ref().map(|first| workspaces::reserve(db, first, id, now)).transpose()?;
+        Ok::<_, Error>((accounts::find(db, id)?, issued, workspace))
+    })?;
+    let Some(workspace) = workspace else {
+        return Ok((account, issued, None));
+    };
+    let owner = Owner { account_id: account.id, name: account.name.clone(), email: account.email.clone() };
+    match workspaces::open_for_business(engine, workspace, owner, now) {
+        Ok(workspace) => Ok((account, issued, Some(workspace))),
+        Err(error) => {
+            let id = account.id;
+            engine.central.write(move |db| accounts::delete_account(db, id))?;
+            Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::Bench;
+
+    fn registering(email: &str) -> Value {
+        json!({"name": "Zoé", "email": email, "password": "quite-a-long-one"})
+    }
+
+    #[test]
+    fn who_registers_is_signed_in() {
+        let bench = Bench::new();
+        let made = bench.nobody().post("/register", registering("zoe@example.com")).created();
+        assert_eq!((&made["token_type"], &made["workspace"]), (&json!("Bearer"), &Value::Null));
+        assert_eq!((&made["user"]["email"], &made["user"]["password"]), (&json!("zoe@example.com"), &Value::Null));
+        let me = bench.nobody().signed_in(&made).get("/whoami").ok();
+        assert_eq!((&me["user"], &me["scope"], &me["workspaces"]), (&made["user"], &json!("central"), &json!([])));
+    }
+
+    #[test]
+    fn a_first_workspace_may_be_made_at_once() {
+        let bench = Bench::new();
+        let mut body = registering("zoe@example.com");
+        body["workspace_name"] = json!("Zoé & Cie");
+        let made = bench.nobody().post("/register", body).created();
+        assert_eq!((&made["workspace"]["subdomain"], &made["workspace"]["owner"]), (&json!("zoe-cie"), &json!(true)));
+        let switched =
+            bench.nobody().signed_in(&made).post("/switch-to", json!({"workspace_id": made["workspace"]["id"]})).ok();
+        let inside = bench.nobody().signed_in(&switched).at("zoe-cie.localhost");
+        assert_eq!(inside.get("/whoami").ok()["role"], "admin");
+    }
+
+    #[test]
+    fn a_registration_that_is_refused_leaves_nothing() {
+        let bench = Bench::new();
+        let refused = |changed: Value| {
+            let mut body = registering("zoe@example.com");
+            body.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
+            bench.nobody().post("/register", body)
+        };
+        refused(json!({"email": "OWNER@example.com"})).refused(422, "email_taken");
+        refused(json!({"subdomain": "acme"})).refused(422, "subdomain_taken");
+        refused(json!({"subdomain": "www"})).invalid(&["The subdomain is reserved."]);
+        refused(json!({"password": "short"})).invalid(&["The password must be at least 8 characters."]);
+        refused(json!({"password": "password1"}))
+            .invalid(&["The password is too common: choose one that is harder to guess."]);
+        refused(json!({"password_confirmation": "x"})).invalid(&["The password confirmation does not match."]);
+        refused(json!({"invite": "x"})).invalid(&["The selected invite is invalid."]);
+        refused(json!({"name": null, "email": "zoe"}))
+            .invalid(&["The name field is required.", "The email must be a valid email address."]);
+        bench.nobody().post("/register", registering("zoe@example.com")).created();
+    }
+
+    #[test]
+    fn an_address_registers_so_many_accounts_and_then_waits() {
+        let bench = Bench::with(&[("throttle_attempts", "3")]);
+        let register = |email: &str| bench.nobody().post("/register", registering(email));
+        register("zoe@example.com").created();
+        register("zoe@example.com").refused(422, "email_taken");
+        register("ada@example.com").created();
+        register("grace@example.com").refused(429, "too_many_requests");
+    }
+}
