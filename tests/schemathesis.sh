@@ -79,6 +79,7 @@ with-security-parameters = false
 email.values = ["central@cx.test", "acme@cx.test"]
 password.values = ["$password"]
 id.values = [$(seq -s, 1 99)]
+role.values = [1, 2, 3]
 
 [[operations]]
 include-name = "POST /login"
@@ -87,6 +88,10 @@ parameters = {"body.email" = {dictionary = "email", probability = 0.7}}
 [[operations]]
 include-name = "DELETE /account"
 parameters = {"body.current_password" = {dictionary = "password", probability = 0.5}}
+
+[[operations]]
+include-path-regex = "^/(user-invites|users/.id.)$"
+parameters = {"body.role_id" = {dictionary = "role", probability = 0.8}}
 
 [[operations]]
 include-path-regex = "/bulk$"
@@ -127,6 +132,8 @@ BEYOND_SCHEMA = {
     "The subdomain must be that of the workspace, as a confirmation.",
     "The selected customer id is invalid.",
     "The selected invite is invalid.",
+    "The selected role id is invalid.",
+    "The selected user id is invalid.",
     "The selected code is invalid.",
 }
 

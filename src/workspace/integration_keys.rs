@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::roles::may_give;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
@@ -85,6 +85,8 @@ pub struct NewIntegrationKey {
     /// What it is for.
     name: Name<255>,
     /// At least one, and no more than the caller has.
+    #[serde(deserialize_with = "at_least_one")]
+    #[schemars(extend("minItems" = 1))]
     permissions: Permissions,
     /// Lets the key see this customer only; it stays so.
     customer_id: Option<i64>,
@@ -97,6 +99,8 @@ pub struct NewIntegrationKey {
 pub struct IntegrationKeyChanges {
     name: Name<255>,
     /// At least one, and no more than the caller has.
+    #[serde(deserialize_with = "at_least_one")]
+    #[schemars(extend("minItems" = 1))]
     permissions: Permissions,
     /// A key that is not active is answered 401 `token_revoked`.
     active: bool,
@@ -116,7 +120,7 @@ fn list(ctx: &mut Ctx<'_>, list: List<IntegrationKey>) -> Result<Page<Integratio
 }
 
 fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Created<IntegrationKeyShown>> {
-    check_permissions(ctx, &new.permissions)?;
+    may_give(ctx.insider()?, &new.permissions)?;
     if let Some(id) = new.customer_id
         && !ctx.db.prepare_cached("SELECT 1 FROM customers WHERE id = ?1")?.exists([id])?
     {
@@ -150,7 +154,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>
         expires_at: key.expires_at,
     })?;
     if new.permissions != key.permissions {
-        check_permissions(ctx, &new.permissions)?;
+        may_give(ctx.insider()?, &new.permissions)?;
     }
     (key.name, key.permissions, key.active, key.expires_at) = (new.name, new.permissions, new.active, new.expires_at);
     key.updated_at = ctx.now;
@@ -184,11 +188,10 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     if gone > 0 { Ok(Done) } else { Err(Error::not_found()) }
 }
 
-fn check_permissions(ctx: &Ctx<'_>, permissions: &Permissions) -> Result<()> {
-    if permissions.is_empty() {
-        return Err(Error::invalid("The permissions field is required."));
-    }
-    may_give(ctx.insider()?, permissions)
+/// A key that may do nothing is a mistake.
+fn at_least_one<'de, D: Deserializer<'de>>(input: D) -> Result<Permissions, D::Error> {
+    let permissions = Permissions::deserialize(input)?;
+    if permissions.is_empty() { Err(de::Error::custom("field is required.")) } else { Ok(permissions) }
 }
 
 record!(IntegrationKey in "integration_keys" {
