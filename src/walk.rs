@@ -55,6 +55,10 @@ impl Samples<'_> {
         self.made("/integration-keys", json!({"name": "walked", "permissions": permissions}))
     }
 
+    fn organisation(&self) -> String {
+        self.made("/organisations", json!({"name": "Walked"}))
+    }
+
     fn token(&self) -> String {
         self.bench.central().post("/tokens", json!({"label": "walked"})).created()["id"].to_string()
     }
@@ -87,6 +91,10 @@ impl Samples<'_> {
             (_, "POST", "/contacts") => plain(json!({"last_name": "Lovelace"})),
             (_, "DELETE", "/customers/bulk") => plain(ids(self.customer())),
             (_, "DELETE", "/contacts/bulk") => plain(ids(self.contact())),
+
+            (_, "GET" | "DELETE", "/organisations/{id}") => at(self.organisation()),
+            (_, "POST", "/organisations") => plain(json!({"name": "Acme SA"})),
+            (_, "PUT", "/organisations/{id}") => change(self.organisation(), json!({"capital": "10 000 EUR"})),
 
             (_, "GET" | "DELETE", "/users/{id}") => at(self.bench.join_acme(&address(), "agent").to_string()),
             (_, "PUT", "/users/{id}") => {

@@ -227,6 +227,7 @@ pub fn open_for_business(
     let id = workspace.id;
     let beginning = Beginning {
         id,
+        name: workspace.name.clone(),
         owner,
         default_country: engine.config.default_country.clone(),
         timezone: engine.config.timezone.clone(),

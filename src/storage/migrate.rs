@@ -65,3 +65,12 @@ pub fn create(path: &Path, kind: Kind) -> anyhow::Result<()> {
     std::fs::File::open(path)?.sync_all()?;
     Ok(())
 }
+
+/// Makes a file as an earlier version of the program made it.
+#[cfg(test)]
+pub fn create_of_version(path: &Path, kind: Kind, version: i32) -> anyhow::Result<()> {
+    let mut db = super::connection::create(path)?;
+    kind.runner().set_target(refinery::Target::Version(version)).run(&mut db)?;
+    db.pragma_update(None, "user_version", version)?;
+    db.close().map_err(|(_, error)| error.into())
+}

@@ -17,6 +17,8 @@ pub use batch::{Fault, Job, Verdict};
 pub use connection::{open_reader, open_writer, transaction};
 pub use file::{File, Limits, Storage};
 pub use migrate::{Kind, NewerVersion, create};
+#[cfg(test)]
+pub use migrate::{create_of_version, migrate};
 pub(crate) use record::record;
 pub use record::uuid_column;
 pub use threads::{STACK, Threads};

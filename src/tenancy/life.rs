@@ -25,6 +25,8 @@ pub struct Template {
 #[derive(Debug, Clone)]
 pub struct Beginning {
     pub id: Uuid,
+    /// What the workspace is called, and with it its first organisation.
+    pub name: String,
     pub owner: Owner,
     pub default_country: String,
     pub timezone: String,
@@ -82,9 +84,14 @@ impl Template {
 
 fn begin(db: &rusqlite::Connection, new: &Beginning) -> rusqlite::Result<()> {
     db.execute("INSERT INTO workspace (id, created_at) VALUES (?1, ?2)", (new.id.to_string(), new.now))?;
-    for (name, value) in [("default_country", &new.default_country), ("timezone", &new.timezone)] {
+    for (name, value) in [
+        ("default_country", &new.default_country),
+        ("phones_indexed_for", &new.default_country),
+        ("timezone", &new.timezone),
+    ] {
         db.execute("INSERT INTO settings (name, value) VALUES (?1, ?2)", (name, value))?;
     }
+    db.execute("INSERT INTO organisations (name, created_at, updated_at) VALUES (?1, ?2, ?2)", (&new.name, new.now))?;
     db.execute(
         "INSERT INTO users (account_id, name, account_name, email, role_id, created_at, updated_at)
          SELECT ?1, ?2, ?2, ?3, id, ?5, ?5 FROM roles WHERE name = ?4",

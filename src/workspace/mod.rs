@@ -4,6 +4,7 @@ pub mod contacts;
 pub mod customers;
 pub mod integration_keys;
 pub mod invitations;
+pub mod organisations;
 pub mod roles;
 pub mod session;
 pub mod users;
@@ -13,6 +14,7 @@ use crate::api::Resource;
 /// Every table of the layer.
 pub const RESOURCES: &[Resource] = &[
     Resource::new("Session", session::ROUTES),
+    Resource::new("Organisations", organisations::ROUTES),
     Resource::new("Users", users::ROUTES),
     Resource::new("Invitations", invitations::ROUTES),
     Resource::new("Roles and permissions", roles::ROUTES),

@@ -1,0 +1,206 @@
+//! Organisations: the legal entities of the workspace itself, of which there is always one.
+
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::{
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, delete, get, post, put, run,
+};
+use crate::storage::record;
+use crate::tenancy::phones::Typed;
+use crate::values::{Email, Name, Text, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get("/organisations", &run(list), Needs::Permission("organisation.view"), "List the workspace's organisations"),
+    get("/organisations/{id}", &run(show), Needs::Permission("organisation.view"), "Show an organisation"),
+    post("/organisations", &run(create), Needs::Permission("organisation.create"), "Create an organisation"),
+    put("/organisations/{id}", &run(update), Needs::Permission("organisation.update"), "Change an organisation"),
+    delete(
+        "/organisations/{id}",
+        &run(remove),
+        Needs::Permission("organisation.delete"),
+        "Delete an organisation, unless it is the last",
+    ),
+];
+
+/// A legal entity of the workspace itself. One is made with the workspace, and named as it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Organisation {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    pub name: Name<255>,
+    pub registration_number: Option<Text<64>>,
+    pub tax_registration_number: Option<Text<64>>,
+    pub slogan: Option<Text<255>>,
+    /// The legal form, as it is written: `SARL`, `GmbH`.
+    pub organisation_type: Option<Text<64>>,
+    /// As it is written on letters: `10 000 EUR`.
+    pub capital: Option<Text<64>>,
+    pub activity_code: Option<Text<64>>,
+    pub main_contact_first_name: Option<Text<255>>,
+    pub main_contact_last_name: Option<Text<255>>,
+    pub main_address_line1: Option<Text<255>>,
+    pub main_address_line2: Option<Text<255>>,
+    pub main_address_postal_code: Option<Text<32>>,
+    pub main_address_city: Option<Text<255>>,
+    pub main_address_country: Option<Text<64>>,
+    pub email_address: Option<Email>,
+    pub website: Option<Text<255>>,
+    /// As typed.
+    pub phone: Typed,
+    pub mobile_phone: Typed,
+    pub fax: Typed,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+fn list(ctx: &mut Ctx<'_>) -> Result<Ok200<Vec<Organisation>>> {
+    let sql = format!("SELECT {} FROM organisations ORDER BY id", Organisation::COLUMNS);
+    let mut statement = ctx.db.prepare_cached(&sql)?;
+    let organisations = statement.query_map([], Organisation::from_row)?.collect::<rusqlite::Result<_>>()?;
+    Ok(Ok200(organisations))
+}
+
+fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Organisation>> {
+    find(ctx.db, id).map(Ok200)
+}
+
+fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<Organisation>) -> Result<Created<Organisation>> {
+    (new.created_at, new.updated_at) = (ctx.now, ctx.now);
+    new.id = new.insert(ctx.db)?;
+    Ok(Created(new))
+}
+
+fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Organisation>) -> Result<Created<Organisation>> {
+    let mut organisation = changes.apply(&find(ctx.db, id)?)?;
+    organisation.updated_at = ctx.now;
+    organisation.save(ctx.db)?;
+    Ok(Created(organisation))
+}
+
+fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
+    find(ctx.db, id)?;
+    if !ctx.db.prepare_cached("SELECT 1 FROM organisations WHERE id <> ?1")?.exists([id])? {
+        return Err(Error::refused("last_organisation", "The workspace needs an organisation, and this is its last."));
+    }
+    ctx.db.prepare_cached("DELETE FROM organisations WHERE id = ?1")?.execute([id])?;
+    Ok(Done)
+}
+
+record!(Organisation in "organisations" {
+    id, name, registration_number, tax_registration_number, slogan, organisation_type, capital, activity_code,
+    main_contact_first_name, main_contact_last_name, main_address_line1, main_address_line2,
+    main_address_postal_code, main_address_city, main_address_country, email_address, website, phone, mobile_phone,
+    fax, created_at, updated_at,
+});
+
+fn find(db: &Connection, id: i64) -> Result<Organisation> {
+    Organisation::find(db, id)?.ok_or_else(Error::not_found)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::storage;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_workspace_begins_with_one_that_is_named_as_it() {
+        let bench = Bench::new();
+        let listed = bench.admin().get("/organisations").ok();
+        assert_eq!(listed.as_array().map(Vec::len), Some(1));
+        assert_eq!((&listed[0]["id"], &listed[0]["name"]), (&json!(1), &json!(bench.acme.name)));
+        assert_eq!(bench.admin().get("/organisations/1").ok(), listed[0]);
+    }
+
+    #[test]
+    fn an_organisation_is_answered_whole_and_kept_as_it_was_sent() {
+        let bench = Bench::new();
+        let sent = json!({
+            "name": "Acme Télécom", "registration_number": "123 456 789", "tax_registration_number": "FR40123456789",
+            "slogan": "On vous rappelle", "organisation_type": "SARL", "capital": "10 000 EUR",
+            "activity_code": "61.10Z", "main_contact_first_name": "Zoé", "main_contact_last_name": "Lefèvre",
+            "main_address_line1": "1 rue de la Paix", "main_address_line2": "Bât. B",
+            "main_address_postal_code": "75002", "main_address_city": "Paris", "main_address_country": "France",
+            "email_address": "Bonjour@Example.com", "website": "https://example.com", "phone": "01 42 00 00 00",
+            "mobile_phone": "+33 6 12 34 56 78", "fax": "0142000001",
+        });
+        let made = bench.admin().post("/organisations", sent.clone()).created();
+        for (field, value) in sent.as_object().unwrap() {
+            assert_eq!(&made[field], value, "{field}");
+        }
+        // All of them, and those that the server keeps.
+        assert_eq!(made.as_object().unwrap().len(), sent.as_object().unwrap().len() + 3);
+        assert_eq!(bench.admin().get("/organisations/2").ok(), made);
+        assert_eq!(bench.admin().get("/organisations").ok()[1], made);
+
+        let changed = bench.admin().put("/organisations/2", json!({"slogan": null, "name": "Acme SA"})).created();
+        assert_eq!((&changed["slogan"], &changed["name"]), (&Value::Null, &json!("Acme SA")));
+        assert_eq!(changed["capital"], "10 000 EUR");
+        assert_eq!(bench.admin().get("/organisations/2").ok(), changed);
+    }
+
+    #[test]
+    fn what_is_not_as_it_should_be_is_refused() {
+        let bench = Bench::new();
+        bench.admin().post("/organisations", json!({})).invalid(&["The name field is required."]);
+        bench.admin().put("/organisations/1", json!({"name": " "})).invalid(&["The name field is required."]);
+        bench
+            .admin()
+            .put("/organisations/1", json!({"capital": 10000, "email_address": "zoe"}))
+            .invalid(&["The capital must be a string.", "The email address must be a valid email address."]);
+        bench.admin().get("/organisations/2").refused(404, "not_found");
+        bench.admin().put("/organisations/2", json!({})).refused(404, "not_found");
+        bench.admin().delete("/organisations/2").refused(404, "not_found");
+    }
+
+    #[test]
+    fn the_last_one_stays() {
+        let bench = Bench::new();
+        bench.admin().delete("/organisations/1").refused(422, "last_organisation");
+        bench.admin().post("/organisations", json!({"name": "Acme SA"})).created();
+        assert_eq!(bench.admin().delete("/organisations/1").ok(), json!({"response": "ok"}));
+        bench.admin().delete("/organisations/2").refused(422, "last_organisation");
+    }
+
+    #[test]
+    fn an_agent_sees_them_and_does_not_change_them() {
+        let bench = Bench::new();
+        let agent = bench.with_role("agent");
+        agent.get("/organisations").ok();
+        agent.post("/organisations", json!({"name": "Mine"})).refused(403, "missing_permission");
+        agent.put("/organisations/1", json!({"name": "Mine"})).refused(403, "missing_permission");
+        agent.delete("/organisations/1").refused(403, "missing_permission");
+        bench.with_role("manager").put("/organisations/1", json!({"name": "Ours"})).created();
+    }
+
+    /// A file of the version before, as it lies on disk: the program opens it and brings it up to date.
+    #[test]
+    fn a_workspace_that_was_made_before_gets_one_and_the_template_none() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, expected) in [("workspace", 1), ("template", 0)] {
+            let path = folder.path().join(name);
+            storage::create_of_version(&path, storage::Kind::Workspace, 2).unwrap();
+            let mut db = storage::open_writer(&path).unwrap();
+            if name == "workspace" {
+                db.execute_batch(
+                    "INSERT INTO workspace (id, created_at) VALUES ('it', 7);
+                     INSERT INTO settings (name, value) VALUES ('default_country', 'DE');",
+                )
+                .unwrap();
+            }
+            storage::migrate(&mut db, storage::Kind::Workspace).unwrap();
+            let one = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            assert_eq!(one("SELECT count(*) FROM organisations WHERE created_at = 7"), expected);
+            assert_eq!(
+                one("SELECT count(*) FROM settings WHERE name = 'phones_indexed_for' AND value = 'DE'"),
+                expected
+            );
+        }
+    }
+}
