@@ -14,7 +14,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, SmtpTransport};
 
 use crate::auth::PasswordCost;
-use crate::values::phone;
+use crate::values::{TimeZone, phone};
 
 /// What the server was told, every value found good.
 #[derive(Debug, Clone)]
@@ -229,7 +229,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "Europe/Paris",
         about: "Time zone of new workspaces",
         allowed: "an IANA name, like Europe/Paris",
-        set: |config, text| jiff::tz::TimeZone::get(text).ok().map(|_| config.timezone = text.into()),
+        set: |config, text| text.parse().ok().map(|zone: TimeZone| config.timezone = zone.to_string()),
     },
     Setting {
         name: "trash_days",

@@ -92,6 +92,7 @@ impl Samples<'_> {
             (_, "DELETE", "/customers/bulk") => plain(ids(self.customer())),
             (_, "DELETE", "/contacts/bulk") => plain(ids(self.contact())),
 
+            (_, "PUT", "/settings") => plain(json!({"locale": "de-CH"})),
             (_, "GET" | "DELETE", "/organisations/{id}") => at(self.organisation()),
             (_, "POST", "/organisations") => plain(json!({"name": "Acme SA"})),
             (_, "PUT", "/organisations/{id}") => change(self.organisation(), json!({"capital": "10 000 EUR"})),

@@ -20,6 +20,9 @@ use crate::values::Timestamp;
 /// What the exit code says when something was found.
 const FOUND: u8 = 3;
 
+/// The tables whose rows triggers count.
+const COUNTED: [&str; 3] = ["customers", "contacts", "phone_calls"];
+
 /// One thing that is not as it should be.
 #[derive(Debug, Serialize)]
 struct Finding {
@@ -201,21 +204,23 @@ fn check_contents(path: &Path, id: Uuid, what: &str, findings: &mut Vec<Finding>
     let is = |sql: &str| db.query_row(sql, [], |row| row.get::<_, bool>(0));
     let checks = [
         ("SELECT count(*) = 1 FROM workspace", "it does not say which workspace it is"),
-        (
-            "SELECT rows = (SELECT count(*) FROM customers) FROM row_counts WHERE name = 'customers'",
-            "its count of customers is wrong",
-        ),
-        (
-            "SELECT rows = (SELECT count(*) FROM contacts) FROM row_counts WHERE name = 'contacts'",
-            "its count of contacts is wrong",
-        ),
         ("SELECT EXISTS (SELECT 1 FROM users)", "it has no user"),
+        // A file of an earlier version does not say: its country has never changed.
+        (
+            "SELECT coalesce((SELECT value FROM settings WHERE name = 'phones_indexed_for')
+                 = (SELECT value FROM settings WHERE name = 'default_country'), true)",
+            "its phone numbers are not all read by its default country: PUT /settings, of any setting, finishes that",
+        ),
     ];
+    let mut found: Vec<_> = checks.into_iter().map(|(sql, problem)| (is(sql), problem.to_owned())).collect();
+    for table in COUNTED {
+        found.push((is_counted(&db, table), format!("its count of {} is wrong", table.replace('_', " "))));
+    }
     let mut problems: Vec<String> = Vec::new();
-    for (sql, problem) in checks {
-        match is(sql) {
+    for (sound, problem) in found {
+        match sound {
             Ok(true) => {}
-            Ok(false) => problems.push(problem.into()),
+            Ok(false) => problems.push(problem),
             Err(error) => problems.push(error.to_string()),
         }
     }
@@ -225,6 +230,14 @@ fn check_contents(path: &Path, id: Uuid, what: &str, findings: &mut Vec<Finding>
     }
     findings.extend(problems.into_iter().map(|problem| Finding { what: what.into(), problem, fixed: false }));
     Some(db)
+}
+
+/// Whether the count that triggers keep of a table is right. A file that no server has opened since the table came into
+/// being has neither.
+fn is_counted(db: &Connection, table: &str) -> rusqlite::Result<bool> {
+    let is_there = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")?.exists([table])?;
+    let sql = format!("SELECT rows = (SELECT count(*) FROM {table}) FROM row_counts WHERE name = ?1");
+    if is_there { db.query_row(&sql, [table], |row| row.get(0)) } else { Ok(true) }
 }
 
 /// What SQLite itself finds; the connection, where there is one to go on with.

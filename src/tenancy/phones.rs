@@ -1,20 +1,28 @@
 //! The index of phone numbers in a workspace's file: found in any format they may be typed in.
+//!
+//! Numbers without a prefix are read as those of the workspace's default country. When that changes, so does the index: in
+//! a pass of many short turns, so that others read and write between them. While it runs, and after a crash, the setting
+//! `phones_indexed_for` names the pass in the place of the country.
 
 use phonenumber::country::Id;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
+use uuid::Uuid;
 
 use crate::values::{Text, phone};
 
 /// A number as it is typed, in a field of a resource.
 pub type Typed = Option<Text<40>>;
 
+/// A table whose numbers are in the index, with the columns that they stand in.
+pub struct Numbered {
+    pub table: &'static str,
+    pub columns: &'static [&'static str],
+}
+
 /// The country whose numbers need no prefix in this workspace.
 pub fn default_country(db: &Connection) -> rusqlite::Result<Id> {
-    let code: Option<String> = db
-        .prepare_cached("SELECT value FROM settings WHERE name = 'default_country'")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
+    let code = setting(db, "default_country")?;
     Ok(code.and_then(|code| phone::country(&code)).unwrap_or(Id::FR))
 }
 
@@ -64,4 +72,73 @@ pub fn condition(resource: &'static str, text: &str, db: &Connection) -> rusqlit
     // Texts that begin with the digits lie between them and them followed by the character after `9`.
     let end = format!("{digits}:");
     Ok((found("reversed >= ? AND reversed < ?"), vec![digits.into(), end.into()]))
+}
+
+/// A pass over all numbers, to find them by the default country as it is now.
+#[derive(Debug, Clone)]
+pub struct Pass(String);
+
+impl Pass {
+    /// Begins one where the index is of another country than the workspace, or where a pass was not finished. A pass that
+    /// still runs is overtaken: it does no more.
+    pub fn begin(db: &Connection) -> rusqlite::Result<Option<Self>> {
+        if setting(db, "phones_indexed_for")? == setting(db, "default_country")? {
+            return Ok(None);
+        }
+        let pass = Self(format!("pass {}", Uuid::now_v7()));
+        db.prepare_cached("INSERT OR REPLACE INTO settings (name, value) VALUES ('phones_indexed_for', ?1)")?
+            .execute([&pass.0])?;
+        Ok(Some(pass))
+    }
+
+    /// Indexes the next `many` rows of a table anew; answers the last of their ids, or nothing where none were left.
+    pub fn index(
+        &self,
+        db: &Connection,
+        numbered: &Numbered,
+        after: i64,
+        many: usize,
+    ) -> rusqlite::Result<Option<i64>> {
+        if setting(db, "phones_indexed_for")?.as_ref() != Some(&self.0) {
+            return Ok(None);
+        }
+        let Numbered { table, columns } = numbered;
+        let country = default_country(db)?;
+        let sql = format!("SELECT id, {} FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2", columns.join(", "));
+        let mut statement = db.prepare_cached(&sql)?;
+        let mut rows = statement.query((after, i64::try_from(many).unwrap_or(i64::MAX)))?;
+        // What is found by the same digits as before is not written again.
+        let mut write = db.prepare_cached(
+            "INSERT INTO phone_numbers (resource, resource_id, field, reversed) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (resource, resource_id, field) DO UPDATE SET reversed = excluded.reversed
+             WHERE reversed <> excluded.reversed",
+        )?;
+        let mut last = None;
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            for (place, field) in columns.iter().enumerate() {
+                let typed: Typed = row.get(place + 1)?;
+                let reversed = typed.map(|typed| reversed(&typed, country)).unwrap_or_default();
+                if !reversed.is_empty() {
+                    write.execute((table, id, field, reversed))?;
+                }
+            }
+            last = Some(id);
+        }
+        Ok(last)
+    }
+
+    /// Says that the index is of the country now, unless another pass has taken over.
+    pub fn end(&self, db: &Connection) -> rusqlite::Result<()> {
+        db.prepare_cached(
+            "UPDATE settings SET value = (SELECT value FROM settings WHERE name = 'default_country')
+             WHERE name = 'phones_indexed_for' AND value = ?1",
+        )?
+        .execute([&self.0])?;
+        Ok(())
+    }
+}
+
+fn setting(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT value FROM settings WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
 }

@@ -4,25 +4,33 @@
 //! it was written, describes itself to OpenAPI, and goes into and out of SQLite. `Default` is the blank that a request
 //! body is laid over: it is never an accepted value of a required field.
 
+mod country;
 mod custom_fields;
 mod email;
 mod flag;
 pub mod fold;
+mod locale;
 mod password;
 pub mod phone;
 mod row_id;
 mod subdomain;
 mod text;
+mod time_zone;
 mod timestamp;
+mod web_url;
 
+pub use country::Country;
 pub use custom_fields::CustomFields;
 pub use email::Email;
 pub use flag::Flag;
+pub use locale::Locale;
 pub use password::Password;
 pub use row_id::RowId;
 pub use subdomain::Subdomain;
 pub use text::{Name, Text};
+pub use time_zone::TimeZone;
 pub use timestamp::Timestamp;
+pub use web_url::{UrlTemplate, WebUrl};
 
 /// Lets a newtype over `String` be bound to and read from a SQLite column.
 macro_rules! stored_as_text {

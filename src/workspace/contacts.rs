@@ -10,7 +10,7 @@ use crate::api::{
     get, post, put, run,
 };
 use crate::storage::record;
-use crate::tenancy::phones::{self, Typed};
+use crate::tenancy::phones::{self, Numbered, Typed};
 use crate::values::{CustomFields, Email, Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
@@ -93,6 +93,12 @@ fn remove_many(ctx: &mut Ctx<'_>, Ids(ids): Ids) -> Result<Deleted> {
 }
 
 const TABLE: &str = "contacts";
+
+/// The columns whose numbers are indexed.
+pub const NUMBERED: Numbered = Numbered {
+    table: TABLE,
+    columns: &["phone_business_1", "phone_business_2", "phone_mobile_1", "phone_mobile_2", "phone_home_1", "fax"],
+};
 
 record!(Contact in "contacts" {
     id, customer_id, civility, first_name, last_name, email, company, website, phone_business_1, phone_business_2,

@@ -11,7 +11,7 @@ use crate::api::{
     delete, get, post, put, run,
 };
 use crate::storage::record;
-use crate::tenancy::phones::{self, Typed};
+use crate::tenancy::phones::{self, Numbered, Typed};
 use crate::values::{CustomFields, Email, Flag, Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
@@ -143,6 +143,9 @@ fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<Removal>, Ids(ids): Ids)
 }
 
 const TABLE: &str = "customers";
+
+/// The columns whose numbers are indexed.
+pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone", "fax"] };
 
 record!(Customer in "customers" {
     id, customer_account, name, kind, registration_number, tax_registration_number, activity_code, email_address,

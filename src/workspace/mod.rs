@@ -7,6 +7,7 @@ pub mod invitations;
 pub mod organisations;
 pub mod roles;
 pub mod session;
+pub mod settings;
 pub mod users;
 
 use crate::api::Resource;
@@ -14,6 +15,7 @@ use crate::api::Resource;
 /// Every table of the layer.
 pub const RESOURCES: &[Resource] = &[
     Resource::new("Session", session::ROUTES),
+    Resource::new("Settings", settings::ROUTES),
     Resource::new("Organisations", organisations::ROUTES),
     Resource::new("Users", users::ROUTES),
     Resource::new("Invitations", invitations::ROUTES),

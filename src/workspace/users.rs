@@ -12,7 +12,7 @@ use crate::api::{
 use crate::central::memberships;
 use crate::engine::Engine;
 use crate::tenancy::Lease;
-use crate::tenancy::phones::{self, Typed};
+use crate::tenancy::phones::{self, Numbered, Typed};
 use crate::values::{Name, RowId, Timestamp};
 
 pub const ROUTES: &[Route] = &[
@@ -127,6 +127,9 @@ pub fn expel(engine: &Engine, workspace: &Lease, id: i64, now: Timestamp) -> Res
 }
 
 const TABLE: &str = "users";
+
+/// The columns whose numbers are indexed.
+pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone"] };
 
 pub fn find(db: &Connection, id: i64) -> Result<User> {
     one(db, "id", id)?.ok_or_else(Error::not_found)

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, email, sqlite, text};
 
@@ -111,6 +111,21 @@ fn doctor_finds_what_is_damaged_inside_a_file() {
     for found in [&acme.workspace, "count of customers", &zeta.workspace] {
         assert!(typed.out.contains(found), "no {found} in {}", typed.out);
     }
+}
+
+#[test]
+fn doctor_finds_numbers_that_are_not_yet_read_by_a_new_country_and_a_change_mends_them() {
+    let mut bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.stop();
+    let half_done = "UPDATE settings SET value = 'DE' WHERE name = 'default_country'";
+    sqlite(&bench.file(&acme.workspace)).execute_batch(half_done).unwrap();
+    let typed = bench.cli(&["doctor"]);
+    assert_eq!(typed.code, Some(3), "{typed:?}");
+    assert!(typed.out.contains(&acme.workspace) && typed.out.contains("phone numbers"), "{}", typed.out);
+    bench.start();
+    bench.put(&acme.inside, "/settings", json!({"default_country": "DE"})).created();
+    assert!(bench.cli(&["doctor"]).ok().contains("sound"));
 }
 
 fn listed(bench: &Bench) -> Value {

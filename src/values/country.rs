@@ -1,0 +1,60 @@
+//! A country, by its ISO 3166 code of two letters.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::phone;
+
+/// A country whose numbering plan is known, written in capitals: `FR`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Country(String);
+
+super::stored_as_text!(Country);
+
+impl FromStr for Country {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let capitals = text.len() == 2 && text.bytes().all(|letter| letter.is_ascii_uppercase());
+        let known = capitals && phone::country(text).is_some();
+        known.then(|| Self(text.into())).ok_or_else(|| "must be an ISO 3166 code of two letters, like FR.".into())
+    }
+}
+
+impl<'de> Deserialize<'de> for Country {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        String::deserialize(input)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Country {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Country".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[A-Z]{2}$", "examples": ["FR"]})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_codes_of_countries_are_taken() {
+        for good in ["FR", "DE", "GB", "US", "RE"] {
+            assert!(good.parse::<Country>().is_ok(), "{good}");
+        }
+        for bad in ["", "F", "fr", "FRA", "ZZ", "UK", "33", "FR ", "É"] {
+            assert!(bad.parse::<Country>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The language that people read, and where: `fr`, `fr-FR`.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// A language of ISO 639 in two or three small letters, and perhaps a country of ISO 3166 in two capitals.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Locale(String);
+
+super::stored_as_text!(Locale);
+
+impl FromStr for Locale {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (language, country) = text.split_once('-').map_or((text, None), |(first, rest)| (first, Some(rest)));
+        let spoken = (2..=3).contains(&language.len()) && language.bytes().all(|letter| letter.is_ascii_lowercase());
+        let placed = country
+            .is_none_or(|country| country.len() == 2 && country.bytes().all(|letter| letter.is_ascii_uppercase()));
+        (spoken && placed).then(|| Self(text.into())).ok_or_else(|| "must be a locale, like fr or fr-FR.".into())
+    }
+}
+
+impl<'de> Deserialize<'de> for Locale {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        String::deserialize(input)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Locale {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Locale".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[a-z]{2,3}(-[A-Z]{2})?$", "examples": ["fr-FR", "en"]})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_language_and_perhaps_a_country() {
+        for good in ["fr", "fr-FR", "en-GB", "gsw-CH"] {
+            assert!(good.parse::<Locale>().is_ok(), "{good}");
+        }
+        for bad in ["", "f", "FR", "fr_FR", "fr-fr", "fr-", "-FR", "fr-FR-x", "french", "fr-FRA", "é"] {
+            assert!(bad.parse::<Locale>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Addresses in the web: one as it is, and one with places in it that are filled in later.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+const LONGEST: usize = 2000;
+/// What may stand between braces in a template.
+const PLACEHOLDERS: [&str; 4] = ["id", "phone", "email", "display_name"];
+const NO_URL: &str = "must be an absolute http or https URL.";
+
+/// An absolute `http` or `https` URL of at most 2000 characters, kept as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct WebUrl(String);
+
+/// A [`WebUrl`] with placeholders behind its host: `{id}`, `{phone}`, `{email}`, `{display_name}`. Whatever they are
+/// filled with, it leads to the same host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct UrlTemplate(String);
+
+super::stored_as_text!(WebUrl);
+super::stored_as_text!(UrlTemplate);
+
+impl FromStr for WebUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        within_length(text)?;
+        if is_absolute(text) { Ok(Self(text.into())) } else { Err(NO_URL.into()) }
+    }
+}
+
+impl FromStr for UrlTemplate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        within_length(text)?;
+        let filled = filled(text)?;
+        // The URL up to its path, query or fragment: a caller's name must not choose where an agent is sent.
+        let host_end = text.find("://").and_then(|at| text[at + 3..].find(['/', '?', '#']).map(|end| at + 3 + end));
+        if text.find('{').is_some_and(|brace| host_end.is_none_or(|end| brace < end)) {
+            return Err("may have placeholders only after its host.".into());
+        }
+        if is_absolute(&filled) { Ok(Self(text.into())) } else { Err(NO_URL.into()) }
+    }
+}
+
+/// The template with a letter in the place of each placeholder.
+fn filled(template: &str) -> Result<String, String> {
+    let mut filled = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some(at) = rest.find(['{', '}']) {
+        let inside = rest[at..].strip_prefix('{').and_then(|inside| inside.split_once('}'));
+        let Some((name, after)) = inside.filter(|(name, _)| !name.contains('{')) else {
+            return Err("has a brace without its partner.".into());
+        };
+        if !PLACEHOLDERS.contains(&name) {
+            let known = PLACEHOLDERS.map(|name| format!("{{{name}}}")).join(", ");
+            return Err(format!("may have no other placeholders than {known}."));
+        }
+        filled.push_str(&rest[..at]);
+        filled.push('x');
+        rest = after;
+    }
+    Ok(filled + rest)
+}
+
+fn within_length(text: &str) -> Result<(), String> {
+    if text.chars().count() > LONGEST {
+        return Err(format!("may not be greater than {LONGEST} characters."));
+    }
+    Ok(())
+}
+
+/// The parser of browsers, less what it forgives: it drops white space, takes `\` for `/`, and finds a host behind any
+/// number of slashes.
+fn is_absolute(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| !host.starts_with(['/', '?', '#']))
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\')
+        && url::Url::parse(text).is_ok_and(|url| url.has_host())
+}
+
+impl<'de> Deserialize<'de> for WebUrl {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        String::deserialize(input)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for UrlTemplate {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        String::deserialize(input)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for WebUrl {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "WebUrl".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "maxLength": LONGEST, "pattern": "^https?://[^/?#\\s\\\\]+[^\\s\\\\]*$",
+            "examples": ["https://pbx.example.com/recordings/7.wav"]
+        })
+    }
+}
+
+impl JsonSchema for UrlTemplate {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "UrlTemplate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let placeholder = format!("\\{{({})\\}}", PLACEHOLDERS.join("|"));
+        let pattern = format!("^https?://[^/?#{{}}\\s\\\\]+([/?#]([^{{}}\\s\\\\]|{placeholder})*)?$");
+        json_schema!({
+            "type": "string", "maxLength": LONGEST, "pattern": pattern,
+            "examples": ["https://crm.example.com/search?phone={phone}"]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_absolute_addresses_in_the_web_are_taken() {
+        for good in [
+            "https://example.com",
+            "http://localhost:8080/a?b=c#d",
+            "https://[::1]/",
+            "https://münchen.example/é",
+            "https://u:p@example.com/{x}",
+        ] {
+            assert_eq!(good.parse::<WebUrl>().map(|url| url.to_string()).as_deref(), Ok(good));
+        }
+        for bad in [
+            "",
+            "example.com",
+            "/a",
+            "//example.com/a",
+            "ftp://example.com",
+            "javascript:alert(1)",
+            "https:/example.com",
+            "https://",
+            "https:///example.com",
+            "https://?a",
+            "https://a b.example",
+            " https://example.com",
+            "https://example.com/\n",
+            "https:\\\\example.com",
+            "https://example.com:99999",
+            "https://exa\0mple.com",
+        ] {
+            assert!(bad.parse::<WebUrl>().is_err(), "{bad:?}");
+        }
+        let long = format!("https://example.com/{}", "x".repeat(LONGEST));
+        assert_eq!(long.parse::<WebUrl>(), Err("may not be greater than 2000 characters.".into()));
+        assert!(long[..LONGEST].parse::<WebUrl>().is_ok());
+    }
+
+    #[test]
+    fn a_template_has_known_placeholders_behind_its_host() {
+        let said = |text: &str| text.parse::<UrlTemplate>().map(|template| template.to_string());
+        for good in [
+            "https://crm.example.com",
+            "https://crm.example.com/search?phone={phone}",
+            "http://crm.example.com:8080/{id}{email}#{display_name}",
+        ] {
+            assert_eq!(said(good).as_deref(), Ok(good));
+        }
+        for bad in ["{phone}", "https://{id}.example.com/", "https://crm.example.com:{id}/", "https://a{id}"] {
+            assert_eq!(said(bad), Err("may have placeholders only after its host.".into()), "{bad}");
+        }
+        for bad in ["https://a/{name}", "https://a/{}", "https://a/{ id }", "https://a/{ID}"] {
+            assert!(said(bad).unwrap_err().starts_with("may have no other placeholders than {id}"), "{bad}");
+        }
+        for bad in
+            ["https://a/{id", "https://a/id}", "https://a/{{id}}", "https://a/{{id}", "https://a/}{", "https://a/{"]
+        {
+            assert_eq!(said(bad), Err("has a brace without its partner.".into()), "{bad}");
+        }
+        for bad in ["", "crm.example.com/{id}", "ftp://a/{id}", "https://a/{id} {phone}", "https:///{id}"] {
+            assert!(said(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        /// The rule as it reads: cut at the placeholders, what is left has no brace and is a URL.
+        #[test]
+        fn a_template_is_a_url_between_its_placeholders(
+            pieces in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "{id}", "{phone}", "{email}", "{display_name}", "{name}", "{", "}", "a", "/", "?x=", "#", " ", "é", "%20",
+                ]),
+                0..8,
+            ),
+        ) {
+            let text = format!("https://crm.example.com/{}", pieces.concat());
+            let mut without = text.clone();
+            for name in PLACEHOLDERS {
+                without = without.replace(&format!("{{{name}}}"), "x");
+            }
+            let good = !without.contains(['{', '}']) && without.parse::<WebUrl>().is_ok();
+            // A name in doubled braces is cut out like any other, and leaves braces behind.
+            proptest::prop_assert_eq!(text.parse::<UrlTemplate>().is_ok(), good, "{}", text);
+        }
+
+        #[test]
+        fn what_a_template_is_filled_with_changes_no_host(template in "https://crm[a-z{}./?#@:\\\\]{0,12}") {
+            if template.parse::<UrlTemplate>().is_ok() {
+                let host = |filling: &str| {
+                    let filled = PLACEHOLDERS.iter().fold(template.clone(), |text, name| text.replace(&format!("{{{name}}}"), filling));
+                    url::Url::parse(&filled).unwrap().host_str().map(str::to_owned)
+                };
+                proptest::prop_assert_eq!(host("x"), host("@evil.example"));
+            }
+        }
+
+        #[test]
+        fn the_pattern_is_no_narrower_than_the_rule(text in "https?://[a-z{}/?#@: \\\\]{0,12}(\\{id\\})?[}a]{0,2}") {
+            let mut generator = SchemaGenerator::default();
+            for (schema, taken) in [
+                (UrlTemplate::json_schema(&mut generator), text.parse::<UrlTemplate>().is_ok()),
+                (WebUrl::json_schema(&mut generator), text.parse::<WebUrl>().is_ok()),
+            ] {
+                let fits = jsonschema::is_valid(schema.as_value(), &serde_json::json!(text));
+                proptest::prop_assert!(fits || !taken, "{}", text);
+            }
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Settings: what holds for the whole workspace.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{contacts, customers, users};
+use crate::api::{Changes, Created, Ctx, Error, Needs, Ok200, Result, Route, Steps, get, put, run, steps};
+use crate::storage::File;
+use crate::tenancy::phones::{Numbered, Pass};
+use crate::values::{Country, Locale, TimeZone, UrlTemplate};
+
+pub const ROUTES: &[Route] = &[
+    get("/settings", &run(show), Needs::Permission("workspace.manage"), "Show the workspace's settings"),
+    put("/settings", &steps(update), Needs::Permission("workspace.manage"), "Change the workspace's settings"),
+];
+
+/// Every table whose numbers are found by the default country.
+const NUMBERED: &[Numbered] = &[customers::NUMBERED, contacts::NUMBERED, users::NUMBERED];
+
+/// Rows that are indexed anew in one turn: some milliseconds, for which others wait.
+const ROWS_IN_A_TURN: usize = 200;
+
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Settings {
+    /// The country of phone numbers that are typed without a prefix.
+    default_country: Country,
+    timezone: TimeZone,
+    locale: Locale,
+    /// Where a look-up leads to, with `{id}`, `{phone}`, `{email}` and `{display_name}` of the contact that was found.
+    contact_url_template: Option<UrlTemplate>,
+    features: Features,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct Features {
+    /// Whether callers are looked up.
+    contact_lookup: bool,
+    /// Whether calls are journalled.
+    call_logging: bool,
+}
+
+/// What may change: all of it.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SettingsChanges {
+    /// The country of phone numbers that are typed without a prefix. Numbers that are there already are read anew, which
+    /// takes about a second for 50,000; the answer comes when all of them are found as numbers of this country.
+    default_country: Country,
+    timezone: TimeZone,
+    /// The language of people, and perhaps their country.
+    locale: Locale,
+    /// Where a look-up leads to, with `{id}`, `{phone}`, `{email}` and `{display_name}` of the contact that was found:
+    /// an absolute URL, with placeholders only after its host.
+    contact_url_template: Option<UrlTemplate>,
+    features: FeatureChanges,
+}
+
+/// Those that are named change, the others stay.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, try_from = "Map<String, Value>")]
+#[schemars(!try_from)]
+pub struct FeatureChanges {
+    /// Whether callers are looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    contact_lookup: Option<bool>,
+    /// Whether calls are journalled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "bool")]
+    call_logging: Option<bool>,
+}
+
+fn show(ctx: &mut Ctx<'_>) -> Result<Ok200<Settings>> {
+    Ok(Ok200(find(ctx.db)?))
+}
+
+/// The settings first: from then on numbers are written and asked for by the new country, so that what a crash leaves
+/// half done is half found, and the next change of any setting finishes it.
+fn update(steps: &Steps<'_>, changes: Changes<SettingsChanges>) -> Result<Created<Settings>> {
+    let file = Arc::clone(steps.call.workspace()?.file());
+    let (settings, pass) = file.write(move |db| {
+        let settings = find(db)?.changed(&changes)?;
+        settings.save(db)?;
+        Ok::<_, Error>((settings, Pass::begin(db)?))
+    })?;
+    if let Some(pass) = pass {
+        index_numbers(&file, &pass)?;
+    }
+    Ok(Created(settings))
+}
+
+fn index_numbers(file: &Arc<File>, pass: &Pass) -> Result<()> {
+    for numbered in NUMBERED {
+        let mut next = Some(0);
+        while let Some(after) = next {
+            let pass = pass.clone();
+            next = file.write(move |db| Ok::<_, Error>(pass.index(db, numbered, after, ROWS_IN_A_TURN)?))?;
+        }
+    }
+    let pass = pass.clone();
+    file.write(move |db| Ok(pass.end(db)?))
+}
+
+impl Settings {
+    fn changed(&self, changes: &Changes<SettingsChanges>) -> Result<Self> {
+        let new = changes.apply(&SettingsChanges {
+            default_country: self.default_country.clone(),
+            timezone: self.timezone.clone(),
+            locale: self.locale.clone(),
+            contact_url_template: self.contact_url_template.clone(),
+            features: FeatureChanges::default(),
+        })?;
+        let old = self.features;
+        Ok(Self {
+            default_country: new.default_country,
+            timezone: new.timezone,
+            locale: new.locale,
+            contact_url_template: new.contact_url_template,
+            features: Features {
+                contact_lookup: new.features.contact_lookup.unwrap_or(old.contact_lookup),
+                call_logging: new.features.call_logging.unwrap_or(old.call_logging),
+            },
+        })
+    }
+
+    fn save(&self, db: &Connection) -> rusqlite::Result<()> {
+        let flag = |on: bool| Some(if on { "1" } else { "0" });
+        for (name, value) in [
+            ("default_country", Some(&*self.default_country)),
+            ("timezone", Some(&*self.timezone)),
+            ("locale", Some(&*self.locale)),
+            ("contact_url_template", self.contact_url_template.as_deref()),
+            ("contact_lookup", flag(self.features.contact_lookup)),
+            ("call_logging", flag(self.features.call_logging)),
+        ] {
+            match value {
+                Some(_) => db
+                    .prepare_cached("INSERT OR REPLACE INTO settings (name, value) VALUES (?1, ?2)")?
+                    .execute((name, value))?,
+                None => db.prepare_cached("DELETE FROM settings WHERE name = ?1")?.execute([name])?,
+            };
+        }
+        Ok(())
+    }
+}
+
+/// The settings, with what was never set as a workspace begins.
+fn find(db: &Connection) -> Result<Settings> {
+    let mut statement = db.prepare_cached("SELECT name, value FROM settings")?;
+    let kept = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let kept: HashMap<String, String> = kept.collect::<rusqlite::Result<_>>()?;
+    let on = |name: &str| kept.get(name).is_none_or(|value| value == "1");
+    Ok(Settings {
+        default_country: value(&kept, "default_country", "FR")?,
+        timezone: value(&kept, "timezone", "Europe/Paris")?,
+        locale: value(&kept, "locale", "fr-FR")?,
+        contact_url_template: kept.get("contact_url_template").and_then(|template| template.parse().ok()),
+        features: Features { contact_lookup: on("contact_lookup"), call_logging: on("call_logging") },
+    })
+}
+
+/// A value that somebody wrote into the file by hand, and that is none, counts as never set.
+fn value<T: FromStr<Err = String>>(kept: &HashMap<String, String>, name: &str, default: &str) -> Result<T> {
+    let kept = kept.get(name).and_then(|value| value.parse().ok());
+    kept.map_or_else(|| default.parse().map_err(Error::Internal), Ok)
+}
+
+/// By hand, for serde would take a list of values for an object, and `null` for what is not named.
+impl TryFrom<Map<String, Value>> for FeatureChanges {
+    type Error = String;
+
+    fn try_from(named: Map<String, Value>) -> Result<Self, String> {
+        let flag = |name: &str| match named.get(name) {
+            None => Ok(None),
+            Some(Value::Bool(on)) => Ok(Some(*on)),
+            Some(_) => Err(format!("{} must be true or false.", name.replace('_', " "))),
+        };
+        Ok(Self { contact_lookup: flag("contact_lookup")?, call_logging: flag("call_logging")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Bench, Client};
+    use crate::values::Text;
+    use crate::workspace::contacts::Contact;
+
+    fn indexed_for(bench: &Bench) -> String {
+        bench.in_file(|db| {
+            Ok(db.query_row("SELECT value FROM settings WHERE name = 'phones_indexed_for'", [], |row| row.get(0))?)
+        })
+    }
+
+    fn found(client: &Client<'_>, number: &str) -> Vec<bool> {
+        let any = |path: &str| client.get(&format!("/{path}?filter[phone]={number}")).ok()["total"] != 0;
+        NUMBERED.iter().map(|numbered| any(&numbered.table.replace('_', "-"))).collect()
+    }
+
+    #[test]
+    fn a_workspace_begins_with_settings() {
+        let bench = Bench::new();
+        let begins = json!({
+            "default_country": "FR", "timezone": "Europe/Paris", "locale": "fr-FR", "contact_url_template": null,
+            "features": {"contact_lookup": true, "call_logging": true},
+        });
+        assert_eq!(bench.admin().get("/settings").ok(), begins);
+        assert_eq!(bench.admin().put("/settings", json!({})).created(), begins);
+        assert_eq!(indexed_for(&bench), "FR");
+    }
+
+    #[test]
+    fn settings_are_answered_whole_and_kept_as_they_were_sent() {
+        let bench = Bench::new();
+        let sent = json!({
+            "default_country": "DE", "timezone": "America/New_York", "locale": "en",
+            "contact_url_template": "https://crm.example.com/search?phone={phone}&name={display_name}",
+            "features": {"contact_lookup": false, "call_logging": false},
+        });
+        assert_eq!(bench.admin().put("/settings", sent.clone()).created(), sent);
+        assert_eq!(bench.admin().get("/settings").ok(), sent);
+        // The other workspace has its own.
+        assert_eq!(bench.admin_of_other().get("/settings").ok()["locale"], "fr-FR");
+
+        let changed = bench.admin().put("/settings", json!({"contact_url_template": null})).created();
+        assert_eq!((&changed["contact_url_template"], &changed["locale"]), (&Value::Null, &json!("en")));
+        assert_eq!(bench.admin().get("/settings").ok(), changed);
+    }
+
+    #[test]
+    fn a_feature_that_is_not_named_stays() {
+        let bench = Bench::new();
+        let features =
+            |body: Value| bench.admin().put("/settings", json!({"features": body})).created()["features"].clone();
+        assert_eq!(features(json!({"contact_lookup": false})), json!({"contact_lookup": false, "call_logging": true}));
+        assert_eq!(features(json!({"call_logging": false})), json!({"contact_lookup": false, "call_logging": false}));
+        assert_eq!(features(json!({"other": 1})), json!({"contact_lookup": false, "call_logging": false}));
+        assert_eq!(features(json!({"contact_lookup": true})), json!({"contact_lookup": true, "call_logging": false}));
+    }
+
+    #[test]
+    fn what_is_no_setting_is_refused_and_changes_nothing() {
+        let bench = Bench::new();
+        let before = bench.admin().get("/settings").ok();
+        for (body, says) in [
+            (json!({"default_country": "UK"}), "The default country must be an ISO 3166 code of two letters, like FR."),
+            (json!({"default_country": null}), "The default country field is required."),
+            (
+                json!({"timezone": "Europe/Nowhere"}),
+                "The timezone must be a time zone of the IANA database, like Europe/Paris.",
+            ),
+            (json!({"locale": "french"}), "The locale must be a locale, like fr or fr-FR."),
+            (
+                json!({"contact_url_template": "/search?phone={phone}"}),
+                "The contact url template may have placeholders only after its host.",
+            ),
+            (
+                json!({"contact_url_template": "https://crm.example.com/{fax}"}),
+                "The contact url template may have no other placeholders than {id}, {phone}, {email}, {display_name}.",
+            ),
+            (
+                json!({"contact_url_template": "https://crm.example.com/{id"}),
+                "The contact url template has a brace without its partner.",
+            ),
+            (
+                json!({"contact_url_template": "ftp://crm.example.com/{id}"}),
+                "The contact url template must be an absolute http or https URL.",
+            ),
+            (json!({"features": [true, false]}), "The features must be an object."),
+            (json!({"features": null}), "The features field is required."),
+            (json!({"features": {"call_logging": null}}), "The features call logging must be true or false."),
+            (json!({"features": {"contact_lookup": "1"}}), "The features contact lookup must be true or false."),
+        ] {
+            let mut sent = json!({"locale": "en"});
+            sent.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+            bench.admin().put("/settings", sent).invalid(&[says]);
+        }
+        assert_eq!(bench.admin().get("/settings").ok(), before);
+    }
+
+    #[test]
+    fn only_who_manages_the_workspace_sees_and_changes_them() {
+        let bench = Bench::new();
+        for role in ["manager", "agent"] {
+            bench.with_role(role).get("/settings").refused(403, "missing_permission");
+            bench.with_role(role).put("/settings", json!({})).refused(403, "missing_permission");
+        }
+        bench.with_only(&["workspace.manage"]).put("/settings", json!({"locale": "en"})).created();
+        bench.key(&["workspace.manage"], None).get("/settings").ok();
+        let customer = bench.admin().post("/customers", json!({"name": "Ada"})).created()["id"].as_i64();
+        bench.key(&["*"], customer).get("/settings").refused(403, "forbidden");
+    }
+
+    /// Fills every field of every resource that has numbers.
+    fn everybody_has(bench: &Bench, number: &str) {
+        let body = |fields: &[&str], mut body: Value| {
+            fields.iter().for_each(|field| body[field] = json!(number));
+            body
+        };
+        let admin = bench.admin();
+        admin.post("/customers", body(customers::NUMBERED.columns, json!({"name": "Ada"}))).created();
+        admin.post("/contacts", body(contacts::NUMBERED.columns, json!({"last_name": "B"}))).created();
+        admin.put("/users/1", body(users::NUMBERED.columns, json!({}))).created();
+    }
+
+    #[test]
+    fn another_country_reads_the_numbers_that_are_there_anew() {
+        let bench = Bench::new();
+        everybody_has(&bench, "030 123456");
+        let (german, french) = ("%2B4930123456", "%2B3330123456");
+        let (all, none) = (vec![true; NUMBERED.len()], vec![false; NUMBERED.len()]);
+        assert_eq!(found(&bench.admin(), german), none);
+        bench.admin().put("/settings", json!({"default_country": "DE"})).created();
+        assert_eq!((found(&bench.admin(), german), found(&bench.admin(), french)), (all.clone(), none.clone()));
+        assert_eq!((found(&bench.admin(), "030%20123456"), indexed_for(&bench).as_str()), (all, "DE"));
+
+        // As if each had been written anew: nothing is forgotten, nothing is left over.
+        let index = |db: &Connection| {
+            let sql = "SELECT resource || field || reversed FROM phone_numbers ORDER BY resource, field";
+            Ok(db.prepare(sql)?.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
+        };
+        let indexed = bench.in_file(index);
+        assert_eq!(indexed.len(), NUMBERED.iter().map(|numbered| numbered.columns.len()).sum::<usize>());
+        assert!(indexed.iter().all(|row| row.ends_with("6543210394")), "{indexed:?}");
+    }
+
+    #[test]
+    fn a_pass_takes_many_turns_and_leaves_no_row_out() {
+        let bench = Bench::new();
+        let rows = i64::try_from(2 * ROWS_IN_A_TURN + 1).unwrap();
+        bench.in_file(move |db| {
+            for n in 0..rows {
+                let number = Text::parse(format!("030 {n:06}")).ok();
+                contacts::add(db, Contact { phone_home_1: number, ..Contact::default() })?;
+            }
+            Ok(())
+        });
+        bench.admin().put("/settings", json!({"default_country": "DE"})).created();
+        let german = "SELECT count(*) FROM phone_numbers WHERE reversed LIKE '%0394'";
+        let indexed: i64 = bench.in_file(move |db| Ok(db.query_row(german, [], |row| row.get(0))?));
+        assert_eq!(indexed, rows);
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_pass_any_change_finishes() {
+        let bench = Bench::new();
+        everybody_has(&bench, "030 123456");
+        bench.in_file(|db| {
+            db.execute("UPDATE settings SET value = 'DE' WHERE name = 'default_country'", [])?;
+            assert!(Pass::begin(db)?.is_some());
+            Ok(())
+        });
+        assert!(indexed_for(&bench).starts_with("pass "));
+        bench.admin().put("/settings", json!({"default_country": "DE"})).created();
+        assert_eq!(indexed_for(&bench), "DE");
+        assert_eq!(found(&bench.admin(), "%2B4930123456"), vec![true; NUMBERED.len()]);
+    }
+
+    #[test]
+    fn of_two_passes_the_later_one_says_when_all_is_done() {
+        let bench = Bench::new();
+        everybody_has(&bench, "030 123456");
+        bench.in_file(|db| {
+            let begin = |country: &str| {
+                db.execute("UPDATE settings SET value = ?1 WHERE name = 'default_country'", [country])?;
+                Pass::begin(db)
+            };
+            let (Some(first), Some(second)) = (begin("DE")?, begin("BE")?) else { panic!("both have work to do") };
+            assert_eq!(first.index(db, &contacts::NUMBERED, 0, 10)?, None);
+            first.end(db)?;
+            assert_eq!(second.index(db, &contacts::NUMBERED, 0, 10)?, Some(1));
+            assert_eq!(second.index(db, &contacts::NUMBERED, 1, 10)?, None);
+            Ok(())
+        });
+        assert!(indexed_for(&bench).starts_with("pass "));
+    }
+}
