@@ -36,6 +36,11 @@ impl Samples<'_> {
         self.made("/contacts", json!({"last_name": "Walked", "customer_id": self.customer}))
     }
 
+    fn phone_call(&self) -> String {
+        let call = json!({"direction": "inbound", "subject": "Walked", "customer_id": self.customer});
+        self.made("/phone-calls", call)
+    }
+
     /// A role that anybody may give away: it has nothing.
     fn role(&self) -> String {
         self.made("/roles", json!({"name": format!("walked {}", Uuid::now_v7())}))
@@ -91,6 +96,10 @@ impl Samples<'_> {
             (_, "POST", "/contacts") => plain(json!({"last_name": "Lovelace"})),
             (_, "DELETE", "/customers/bulk") => plain(ids(self.customer())),
             (_, "DELETE", "/contacts/bulk") => plain(ids(self.contact())),
+
+            (_, "GET" | "DELETE", "/phone-calls/{id}") => at(self.phone_call()),
+            (_, "POST", "/phone-calls") => plain(json!({"direction": "outbound"})),
+            (_, "PUT", "/phone-calls/{id}") => change(self.phone_call(), json!({"status": "missed"})),
 
             (_, "PUT", "/settings") => plain(json!({"locale": "de-CH"})),
             (_, "GET" | "DELETE", "/organisations/{id}") => at(self.organisation()),

@@ -135,6 +135,13 @@ BEYOND_SCHEMA = {
     "The selected role id is invalid.",
     "The selected user id is invalid.",
     "The selected code is invalid.",
+    "The selected contact id is invalid.",
+    "The ended at may not be before the started at.",
+    "The duration s may not be greater than 2147483647.",
+    "The recording url must be an absolute http or https URL.",
+    "The contact url template must be an absolute http or https URL.",
+    "The default country must be an ISO 3166 code of two letters, like FR.",
+    "The timezone must be a time zone of the IANA database, like Europe/Paris.",
 }
 
 # positive_data_acceptance, which does not know such rules, nor that 422 is about the state and not the request.

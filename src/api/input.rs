@@ -114,6 +114,11 @@ impl<T: Serialize + DeserializeOwned> Changes<T> {
     pub fn apply(&self, to: &T) -> Result<T> {
         body::lay_over(to, &self.fields).map_err(invalid)
     }
+
+    /// Whether the change says something of a field, be it that it stays.
+    pub fn name(&self, field: &str) -> bool {
+        self.fields.contains_key(field)
+    }
 }
 
 impl<T: Serialize + DeserializeOwned + JsonSchema> Input for Changes<T> {

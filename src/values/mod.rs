@@ -4,6 +4,7 @@
 //! it was written, describes itself to OpenAPI, and goes into and out of SQLite. `Default` is the blank that a request
 //! body is laid over: it is never an accepted value of a required field.
 
+mod choice;
 mod country;
 mod custom_fields;
 mod email;
@@ -13,12 +14,14 @@ mod locale;
 mod password;
 pub mod phone;
 mod row_id;
+mod seconds;
 mod subdomain;
 mod text;
 mod time_zone;
 mod timestamp;
 mod web_url;
 
+pub(crate) use choice::choice;
 pub use country::Country;
 pub use custom_fields::CustomFields;
 pub use email::Email;
@@ -26,6 +29,7 @@ pub use flag::Flag;
 pub use locale::Locale;
 pub use password::Password;
 pub use row_id::RowId;
+pub use seconds::Seconds;
 pub use subdomain::Subdomain;
 pub use text::{Name, Text};
 pub use time_zone::TimeZone;

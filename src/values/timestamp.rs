@@ -27,8 +27,10 @@ impl Timestamp {
         self.0
     }
 
+    /// So many seconds later, or the end of the calendar: the years from -9999 to 9999, which can be written.
     pub fn plus(self, seconds: i64) -> Self {
-        Self(self.0.saturating_add(seconds))
+        let ends = (jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());
+        Self(self.0.saturating_add(seconds).clamp(ends.0, ends.1))
     }
 }
 
@@ -96,5 +98,12 @@ mod tests {
         let moment: Timestamp = "2024-01-20T13:00:00.7+01:00".parse().unwrap();
         assert_eq!(moment.to_string(), "2024-01-20T12:00:00Z");
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn a_sum_is_a_moment_that_can_be_written() {
+        for seconds in [i64::MIN, i64::MAX] {
+            assert!(Timestamp::default().plus(seconds).to_string().contains("9999-"));
+        }
     }
 }

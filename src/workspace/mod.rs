@@ -5,6 +5,7 @@ pub mod customers;
 pub mod integration_keys;
 pub mod invitations;
 pub mod organisations;
+pub mod phone_calls;
 pub mod roles;
 pub mod session;
 pub mod settings;
@@ -23,4 +24,5 @@ pub const RESOURCES: &[Resource] = &[
     Resource::new("Integration keys", integration_keys::ROUTES),
     Resource::new("Customers", customers::ROUTES),
     Resource::new("Contacts", contacts::ROUTES),
+    Resource::new("Phone calls", phone_calls::ROUTES),
 ];

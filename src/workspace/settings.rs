@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{contacts, customers, users};
+use super::{contacts, customers, phone_calls, users};
 use crate::api::{Changes, Created, Ctx, Error, Needs, Ok200, Result, Route, Steps, get, put, run, steps};
 use crate::storage::File;
 use crate::tenancy::phones::{Numbered, Pass};
@@ -21,7 +21,7 @@ pub const ROUTES: &[Route] = &[
 ];
 
 /// Every table whose numbers are found by the default country.
-const NUMBERED: &[Numbered] = &[customers::NUMBERED, contacts::NUMBERED, users::NUMBERED];
+const NUMBERED: &[Numbered] = &[customers::NUMBERED, contacts::NUMBERED, phone_calls::NUMBERED, users::NUMBERED];
 
 /// Rows that are indexed anew in one turn: some milliseconds, for which others wait.
 const ROWS_IN_A_TURN: usize = 200;
@@ -308,6 +308,7 @@ mod tests {
         let admin = bench.admin();
         admin.post("/customers", body(customers::NUMBERED.columns, json!({"name": "Ada"}))).created();
         admin.post("/contacts", body(contacts::NUMBERED.columns, json!({"last_name": "B"}))).created();
+        admin.post("/phone-calls", body(phone_calls::NUMBERED.columns, json!({"direction": "inbound"}))).created();
         admin.put("/users/1", body(users::NUMBERED.columns, json!({}))).created();
     }
 

@@ -19,7 +19,7 @@ fn the_demo_runs_as_the_readme_says_and_its_own_lines_work() {
     assert!(commands.contains(&"cargo test".to_owned()), "{commands:?}");
 
     let mut first = start_demo(&commands, folder.path());
-    assert!(first.greeting.contains("made: 200 customers, 1,000 contacts"), "{}", first.greeting);
+    assert!(first.greeting.contains("made: 200 customers, 1,000 contacts, 300 phone calls"), "{}", first.greeting);
     let (email, password) = (printed(&first, "Email"), printed(&first, "Password"));
     assert!(email.contains('@') && password.len() >= 8, "{}", first.greeting);
     let url = printed(&first, "URL");

@@ -2,13 +2,17 @@
 
 use fastrand::Rng;
 
-use crate::values::{Email, Name, Text, Timestamp, fold::fold};
+use crate::values::{Email, Name, Seconds, Text, Timestamp, fold::fold};
 use crate::workspace::contacts::Contact;
 use crate::workspace::customers::Customer;
+use crate::workspace::phone_calls::{Direction, PhoneCall, Status};
 
 const SEED: u64 = 20_240_120;
 const CUSTOMERS: usize = 200;
 const CONTACTS: usize = 1_000;
+const PHONE_CALLS: usize = 300;
+/// Days before now over which the calls are spread.
+const DAYS_OF_CALLS: i64 = 42;
 const DAY: i64 = 86_400;
 
 const FIRST_NAMES: &[&str] = &[
@@ -131,12 +135,40 @@ const CITIES: &[(&str, &str, &str)] = &[
     ("29200", "Brest", "2"),
 ];
 
-/// Customers, and contacts of theirs; the customers' ids are those that an empty workspace gives them.
-pub fn make(now: Timestamp) -> (Vec<Customer>, Vec<Contact>) {
+/// Agents and their extensions.
+const AGENTS: &[(&str, &str)] =
+    &[("Ada Demo", "201"), ("Hugo Bernard", "202"), ("Inès Moreau", "203"), ("Paul Girard", "204")];
+const QUEUES: &[&str] = &["Accueil", "Support", "Ventes"];
+const OUR_NUMBER: &str = "+33 1 42 00 00 00";
+/// What calls are about, and what came of it.
+const SUBJECTS: &[(&str, &str)] = &[
+    ("Demande de devis", "Envoyer un devis avant la fin de la semaine."),
+    ("Question sur une facture", "Facture expliquée, rien à corriger."),
+    ("Panne de ligne", "Ticket ouvert, un technicien rappelle."),
+    ("Prise de rendez-vous", "Rendez-vous fixé, confirmation par e-mail."),
+    ("Suivi de commande", "Commande expédiée, numéro de suivi donné."),
+    ("Changement d'adresse", "Adresse mise à jour."),
+    ("Réclamation", "Geste commercial accordé."),
+    ("Renouvellement de contrat", "Contrat reconduit pour un an."),
+];
+
+/// What an empty workspace is filled with. Whoever refers to another does so by the id that an empty workspace gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Data {
+    pub customers: Vec<Customer>,
+    /// Of the customers.
+    pub contacts: Vec<Contact>,
+    /// With the contacts, the oldest first.
+    pub phone_calls: Vec<PhoneCall>,
+}
+
+pub fn make(now: Timestamp) -> Data {
     let mut rng = Rng::with_seed(SEED);
     let customers: Vec<Customer> = (0..CUSTOMERS).map(|_| customer(&mut rng, now)).collect();
-    let contacts = (0..CONTACTS).map(|_| contact(&mut rng, &customers, now)).collect();
-    (customers, contacts)
+    let contacts: Vec<Contact> = (0..CONTACTS).map(|_| contact(&mut rng, &customers, now)).collect();
+    let mut phone_calls: Vec<PhoneCall> = (0..PHONE_CALLS).map(|_| phone_call(&mut rng, &contacts, now)).collect();
+    phone_calls.sort_by_key(|call| call.started_at);
+    Data { customers, contacts, phone_calls }
 }
 
 fn customer(rng: &mut Rng, now: Timestamp) -> Customer {
@@ -191,6 +223,44 @@ fn contact(rng: &mut Rng, customers: &[Customer], now: Timestamp) -> Contact {
     }
 }
 
+fn phone_call(rng: &mut Rng, contacts: &[Contact], now: Timestamp) -> PhoneCall {
+    let caller = rng.usize(0..contacts.len());
+    let contact = &contacts[caller];
+    let theirs = pick(rng, &[&contact.phone_business_1, &contact.phone_mobile_1]).clone();
+    let inbound = rng.u8(0..10) < 7;
+    let status = match (rng.u8(0..10), inbound) {
+        (0..7, _) => Status::COMPLETED,
+        (7, _) => Status::VOICEMAIL,
+        (_, true) => Status::MISSED,
+        (8, false) => Status::NO_ANSWER,
+        (_, false) => Status::BUSY,
+    };
+    let talked = status == Status::COMPLETED;
+    let seconds = if talked { rng.i64(20..900) } else { rng.i64(5..40) };
+    let started = now.plus(-rng.i64(3_600..DAYS_OF_CALLS * DAY));
+    let (agent, extension) = pick(rng, AGENTS);
+    let (subject, summary) = pick(rng, SUBJECTS);
+    PhoneCall {
+        direction: if inbound { Direction::INBOUND } else { Direction::OUTBOUND },
+        status,
+        number_from: if inbound { theirs.clone() } else { text(OUR_NUMBER) },
+        number_to: if inbound { text(OUR_NUMBER) } else { theirs },
+        agent_extension: text(extension).filter(|_| talked || !inbound),
+        agent_name: text(agent).filter(|_| talked || !inbound),
+        queue: text(pick(rng, QUEUES)).filter(|_| inbound),
+        contact_id: i64::try_from(caller + 1).ok(),
+        customer_id: contact.customer_id,
+        subject: text(subject).filter(|_| talked),
+        summary: text(summary).filter(|_| talked),
+        started_at: Some(started),
+        ended_at: Some(started.plus(seconds)),
+        duration_s: Seconds::new(seconds).ok(),
+        created_at: started.plus(seconds),
+        updated_at: started.plus(seconds),
+        ..PhoneCall::default()
+    }
+}
+
 /// A French number as people type it: in one of three ways.
 fn landline(rng: &mut Rng, zone: &str) -> String {
     let pairs = pairs(rng);
@@ -229,10 +299,24 @@ mod tests {
 
     #[test]
     fn every_run_makes_the_same_and_all_of_it_is_good() {
-        let (customers, contacts) = make(Timestamp::default());
-        assert_eq!((customers.len(), contacts.len()), (200, 1_000));
-        assert_eq!(make(Timestamp::default()), (customers.clone(), contacts.clone()));
+        let made = make(Timestamp::default());
+        let Data { customers, contacts, phone_calls } = &made;
+        assert_eq!((customers.len(), contacts.len(), phone_calls.len()), (200, 1_000, 300));
+        assert_eq!(make(Timestamp::default()), made);
         assert!(customers.iter().all(|customer| !customer.name.is_empty() && customer.email_address.is_some()));
         assert!(contacts.iter().all(|contact| !contact.last_name.is_empty() && contact.email.is_some()));
+        let whole = |call: &PhoneCall| {
+            let numbers = call.number_from.is_some() && call.number_to.is_some();
+            let past = call.ended_at.is_some_and(|ended| ended < Timestamp::default());
+            numbers && past && call.customer_id.is_some() && call.contact_id.is_some() && call.duration_s.is_some()
+        };
+        assert!(phone_calls.iter().all(whole));
+        assert!(
+            Status::WORDS
+                .iter()
+                .filter(|word| phone_calls.iter().any(|call| call.status.to_string() == **word))
+                .count()
+                >= 5
+        );
     }
 }

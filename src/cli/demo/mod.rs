@@ -16,7 +16,7 @@ use crate::config::{Config, Typed};
 use crate::engine::Engine;
 use crate::server;
 use crate::values::{Email, Name, Password, Timestamp};
-use crate::workspace::{contacts, customers};
+use crate::workspace::{contacts, customers, phone_calls};
 
 const EMAIL: &str = "demo@example.com";
 /// No secret: it is in the source, and printed at every start.
@@ -67,19 +67,22 @@ fn fill(db: &Connection, now: Timestamp) -> Result<bool, Error> {
     if db.prepare("SELECT 1 FROM sqlite_sequence WHERE name = 'customers'")?.exists([])? {
         return Ok(false);
     }
-    let (customers, contacts) = data::make(now);
+    let data::Data { customers, contacts, phone_calls } = data::make(now);
     for customer in customers {
         customers::add(db, customer)?;
     }
     for contact in contacts {
         contacts::add(db, contact)?;
     }
+    for call in phone_calls {
+        phone_calls::add(db, call)?;
+    }
     Ok(true)
 }
 
 fn greet(address: SocketAddr, domain: &str, made: bool) {
     let url = format!("http://{SUBDOMAIN}.{domain}:{}", address.port());
-    let what = if made { "made: 200 customers, 1,000 contacts" } else { "as you left it" };
+    let what = if made { "made: 200 customers, 1,000 contacts, 300 phone calls" } else { "as you left it" };
     println!(
         r#"The demo is ready ({what}).
 

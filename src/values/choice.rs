@@ -1,0 +1,83 @@
+//! One word of a closed list.
+
+/// Makes a type of its own for a closed list of words. Its `Default` is the caller's to say: a word, or, derived, the
+/// blank, which is none of them and makes a field of the type required.
+macro_rules! choice {
+    ($(#[$about:meta])* $type:ident { $($constant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+        pub struct $type(&'static str);
+
+        #[allow(dead_code, reason = "every word has a name, whether the house speaks of it or not")]
+        impl $type {
+            $(pub const $constant: Self = Self($word);)+
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                if text.is_empty() {
+                    return Err("field is required.".into());
+                }
+                let word = Self::WORDS.iter().find(|word| **word == text);
+                word.map(|word| Self(word)).ok_or_else(|| "not one of the words".into())
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+                String::deserialize(input)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl rusqlite::ToSql for $type {
+            fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+                self.0.to_sql()
+            }
+        }
+
+        impl rusqlite::types::FromSql for $type {
+            fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+                value.as_str()?.parse().map_err(|said: String| rusqlite::types::FromSqlError::Other(said.into()))
+            }
+        }
+
+        impl schemars::JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "enum": Self::WORDS})
+            }
+        }
+    };
+}
+pub(crate) use choice;
+
+#[cfg(test)]
+mod tests {
+    choice!(Colour { RED = "red", DARK_BLUE = "dark_blue" });
+
+    #[test]
+    fn only_a_word_of_the_list_is_taken() {
+        assert_eq!("dark_blue".parse(), Ok(Colour::DARK_BLUE));
+        assert_eq!(serde_json::to_string(&Colour::RED).unwrap(), "\"red\"");
+        assert_eq!("".parse::<Colour>(), Err("field is required.".into()));
+        for bad in ["\"Red\"", "\"green\"", "1", "null", "{\"red\":null}"] {
+            assert!(serde_json::from_str::<Colour>(bad).is_err(), "{bad}");
+        }
+    }
+}

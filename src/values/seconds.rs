@@ -1,0 +1,73 @@
+//! How long something took, in whole seconds.
+
+use std::borrow::Cow;
+
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// The longest there is, 68 years: sums of many stay far from the end of the integers.
+const LONGEST: i64 = i32::MAX as i64;
+
+/// 0 or more seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Seconds(i64);
+
+impl Seconds {
+    /// The seconds, or the sentence that says why not.
+    pub fn new(seconds: i64) -> Result<Self, String> {
+        match seconds {
+            ..0 => Err("must be at least 0.".into()),
+            0..=LONGEST => Ok(Self(seconds)),
+            _ => Err(format!("may not be greater than {LONGEST}.")),
+        }
+    }
+
+    pub fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        Self::new(i64::deserialize(input)?).map_err(de::Error::custom)
+    }
+}
+
+impl ToSql for Seconds {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
+impl FromSql for Seconds {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        i64::column_result(value).map(Self)
+    }
+}
+
+impl JsonSchema for Seconds {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Seconds".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "format": "int64", "minimum": 0, "maximum": LONGEST, "examples": [95]})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_negative_and_not_without_end() {
+        assert!(Seconds::new(0).is_ok() && Seconds::new(LONGEST).is_ok());
+        assert_eq!(Seconds::new(-1), Err("must be at least 0.".into()));
+        assert!(Seconds::new(LONGEST + 1).is_err());
+    }
+}

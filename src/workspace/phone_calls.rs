@@ -1,0 +1,639 @@
+//! Phone calls: the journal of who called whom, written by telephone systems and by people.
+//!
+//! A call is of the customer whose contact took part in it at the time. It outlives all that it refers to, and a contact
+//! that moves to another customer leaves its calls behind.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::{
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, OfCustomer, Ok200, Page, Result, Route, delete, get, post,
+    put, run,
+};
+use crate::storage::record;
+use crate::tenancy::phones::{self, Numbered, Typed};
+use crate::values::{Seconds, Text, Timestamp, WebUrl, choice};
+
+pub const ROUTES: &[Route] = &[
+    get("/phone-calls", &run(list), Needs::Scoped("phone-call.view"), "List phone calls, newest first"),
+    get("/phone-calls/{id}", &run(show), Needs::Scoped("phone-call.view"), "Show a phone call"),
+    post("/phone-calls", &run(create), Needs::Scoped("phone-call.create"), "Record a phone call"),
+    put("/phone-calls/{id}", &run(update), Needs::Scoped("phone-call.update"), "Change a phone call"),
+    delete("/phone-calls/{id}", &run(remove), Needs::Scoped("phone-call.delete"), "Delete a phone call"),
+];
+
+choice! {
+    /// Which way a call went.
+    #[derive(Default)]
+    Direction { INBOUND = "inbound", OUTBOUND = "outbound" }
+}
+
+choice! {
+    /// How a call ended.
+    Status {
+        COMPLETED = "completed", MISSED = "missed", NO_ANSWER = "no_answer", BUSY = "busy", REJECTED = "rejected",
+        VOICEMAIL = "voicemail", FAILED = "failed",
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PhoneCall {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    pub direction: Direction,
+    /// `completed`: people talked; `missed`: nobody here took it; `no_answer`: nobody there took it; `busy`, `rejected`;
+    /// `voicemail`: a message was left; `failed`: it never came about.
+    pub status: Status,
+    /// Whether somebody took it. Where that is not said, and for as long as it is not: whether it was `completed`.
+    #[schemars(schema_with = "answered_schema")]
+    pub answered: Option<bool>,
+    /// Who called, as typed; found in any format.
+    pub number_from: Typed,
+    /// Who was called.
+    pub number_to: Typed,
+    pub agent_extension: Option<Text<32>>,
+    pub agent_name: Option<Text<255>>,
+    pub queue: Option<Text<255>>,
+    /// Null too once the contact is deleted.
+    pub contact_id: Option<i64>,
+    /// That of the contact, where there is one, whatever is sent; it stays when the contact moves to another. Without a
+    /// contact it may be named.
+    pub customer_id: Option<i64>,
+    /// The user of this workspace who took or made it.
+    pub user_id: Option<i64>,
+    pub subject: Option<Text<255>>,
+    pub body: Option<Text<10000>>,
+    /// Where it is not said: so long before the end as the call took, or the moment at which it is recorded.
+    #[schemars(schema_with = "started_schema")]
+    pub started_at: Option<Timestamp>,
+    /// Not before `started_at`.
+    pub ended_at: Option<Timestamp>,
+    /// Where it is not said, and for as long as it is not: from `started_at` to `ended_at`.
+    pub duration_s: Option<Seconds>,
+    pub recording_url: Option<WebUrl>,
+    pub transcription: Option<Text<100000>>,
+    pub summary: Option<Text<10000>>,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+fn list(ctx: &mut Ctx<'_>, list: List<PhoneCall>) -> Result<Page<PhoneCall>> {
+    list.page(ctx)
+}
+
+fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<PhoneCall>> {
+    ctx.seen(PhoneCall::find(ctx.db, id)?).map(Ok200)
+}
+
+fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<PhoneCall>) -> Result<Created<PhoneCall>> {
+    (new.created_at, new.updated_at) = (ctx.now, ctx.now);
+    new.customer_id = match new.contact_id {
+        Some(contact) => customer_of(ctx, contact)?,
+        None => ctx.placed(new.customer_id)?,
+    };
+    add(ctx.db, new).map(Created)
+}
+
+fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<PhoneCall>) -> Result<Created<PhoneCall>> {
+    let old = ctx.seen(PhoneCall::find(ctx.db, id)?)?;
+    let mut call = changes.apply(&old)?;
+    call.updated_at = ctx.now;
+    call.customer_id = match call.contact_id {
+        Some(_) if call.contact_id == old.contact_id => old.customer_id,
+        Some(contact) => customer_of(ctx, contact)?,
+        None => ctx.placed(call.customer_id)?,
+    };
+    call.started_at = call.started_at.or(old.started_at);
+    // What was told from the rest follows it; what was said stays.
+    if !changes.name("answered") && old.answered == Some(old.was_completed()) {
+        call.answered = None;
+    }
+    if !changes.name("duration_s") && old.duration_s == old.measured()? {
+        call.duration_s = None;
+    }
+    let call = call.told()?;
+    call.check_references(ctx.db)?;
+    call.save(ctx.db)?;
+    if call.numbers() != old.numbers() {
+        phones::save(ctx.db, TABLE, id, &call.numbers())?;
+    }
+    Ok(Created(call))
+}
+
+fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
+    ctx.seen(PhoneCall::find(ctx.db, id)?)?;
+    ctx.db.prepare_cached("DELETE FROM phone_calls WHERE id = ?1")?.execute([id])?;
+    Ok(Done)
+}
+
+const TABLE: &str = "phone_calls";
+
+/// The columns whose numbers are indexed.
+pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["number_from", "number_to"] };
+
+record!(PhoneCall in "phone_calls" {
+    id, direction, status, answered, number_from, number_to, agent_extension, agent_name, queue, contact_id, customer_id,
+    user_id, subject, body, started_at, ended_at, duration_s, recording_url, transcription, summary, created_at,
+    updated_at,
+});
+
+/// Adds a call; answers it as it is kept.
+pub fn add(db: &Connection, new: PhoneCall) -> Result<PhoneCall> {
+    let mut new = new.told()?;
+    new.check_references(db)?;
+    new.id = new.insert(db)?;
+    phones::insert(db, TABLE, new.id, &new.numbers())?;
+    Ok(new)
+}
+
+/// Whose a call with this contact is. The contact must be one that the caller sees.
+fn customer_of(ctx: &Ctx<'_>, contact_id: i64) -> Result<Option<i64>> {
+    let customer: Option<Option<i64>> = ctx
+        .db
+        .prepare_cached("SELECT customer_id FROM contacts WHERE id = ?1")?
+        .query_row([contact_id], |row| row.get(0))
+        .optional()?;
+    let seen = |customer: &Option<i64>| ctx.bound_to().is_none() || *customer == ctx.bound_to();
+    customer.filter(seen).ok_or_else(|| Error::invalid("The selected contact id is invalid."))
+}
+
+impl OfCustomer for PhoneCall {
+    fn customer_id(&self) -> Option<i64> {
+        self.customer_id
+    }
+}
+
+impl PhoneCall {
+    fn numbers(&self) -> [(&'static str, &Typed); 2] {
+        [("number_from", &self.number_from), ("number_to", &self.number_to)]
+    }
+
+    fn was_completed(&self) -> bool {
+        self.status == Status::COMPLETED
+    }
+
+    /// The time from its start to its end, where both are known.
+    fn measured(&self) -> Result<Option<Seconds>> {
+        let (Some(started), Some(ended)) = (self.started_at, self.ended_at) else { return Ok(None) };
+        if ended < started {
+            return Err(Error::invalid("The ended at may not be before the started at."));
+        }
+        let seconds = Seconds::new(ended.seconds() - started.seconds());
+        seconds.map(Some).map_err(|said| Error::invalid(format!("The duration s {said}")))
+    }
+
+    /// The call with all that can be told from the rest of it, where it was not said.
+    fn told(mut self) -> Result<Self> {
+        let recorded = self.created_at;
+        let before_its_end = |ended: Timestamp| ended.plus(-self.duration_s.map_or(0, Seconds::get));
+        let ended = self.ended_at.filter(|ended| *ended < recorded);
+        self.started_at = self.started_at.or(Some(ended.map_or(recorded, before_its_end)));
+        self.answered = self.answered.or(Some(self.was_completed()));
+        let measured = self.measured()?;
+        self.duration_s = self.duration_s.or(measured);
+        Ok(self)
+    }
+
+    fn check_references(&self, db: &Connection) -> Result<()> {
+        let mut unknown = Vec::new();
+        for (id, sql, sentence) in [
+            (self.customer_id, "SELECT 1 FROM customers WHERE id = ?1", "The selected customer id is invalid."),
+            (self.user_id, "SELECT 1 FROM users WHERE id = ?1", "The selected user id is invalid."),
+        ] {
+            if id.is_some() && !db.prepare_cached(sql)?.exists([id])? {
+                unknown.push(sentence.to_owned());
+            }
+        }
+        if unknown.is_empty() { Ok(()) } else { Err(Error::Invalid(unknown)) }
+    }
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self::COMPLETED
+    }
+}
+
+fn answered_schema(generator: &mut SchemaGenerator) -> Schema {
+    told_schema::<bool>(generator)
+}
+
+fn started_schema(generator: &mut SchemaGenerator) -> Schema {
+    told_schema::<Timestamp>(generator)
+}
+
+/// What may be left out, or null, and is always answered.
+fn told_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    if generator.contract().is_deserialize() {
+        generator.subschema_for::<Option<T>>()
+    } else {
+        generator.subschema_for::<T>()
+    }
+}
+
+impl Listed for PhoneCall {
+    const LISTING: Listing = Listing {
+        table: TABLE,
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "direction", by: By::Choice("direction", Direction::WORDS) },
+            Filter { name: "status", by: By::Choice("status", Status::WORDS) },
+            Filter { name: "answered", by: By::Flag("answered") },
+            Filter { name: "phone", by: By::Phone(TABLE) },
+            Filter { name: "number_from", by: By::Text("number_from") },
+            Filter { name: "number_to", by: By::Text("number_to") },
+            Filter { name: "agent_extension", by: By::Text("agent_extension") },
+            Filter { name: "agent_name", by: By::Text("agent_name") },
+            Filter { name: "queue", by: By::Text("queue") },
+            Filter { name: "contact_id", by: By::Integer("contact_id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
+            Filter { name: "user_id", by: By::Integer("user_id") },
+            Filter { name: "subject", by: By::Text("subject") },
+            Filter { name: "body", by: By::Text("body") },
+            Filter { name: "started_at", by: By::Moment("started_at") },
+            Filter { name: "ended_at", by: By::Moment("ended_at") },
+            Filter { name: "duration_s", by: By::Integer("duration_s") },
+            Filter { name: "recording_url", by: By::Text("recording_url") },
+            Filter { name: "transcription", by: By::Text("transcription") },
+            Filter { name: "summary", by: By::Text("summary") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "term", by: By::Term("phone_calls_fts") },
+        ],
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "started_at", column: "started_at" },
+            Sort { name: "ended_at", column: "ended_at" },
+            Sort { name: "duration_s", column: "duration_s" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: true,
+        counted_by_triggers: true,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::{Answer, Bench, Client};
+
+    /// A customer, and a contact of it.
+    fn customer_and_contact(bench: &Bench) -> (i64, i64) {
+        let customer = bench.admin().post("/customers", json!({"name": "Ada"})).created()["id"].as_i64().unwrap();
+        let contact = json!({"last_name": "B", "customer_id": customer});
+        (customer, bench.admin().post("/contacts", contact).created()["id"].as_i64().unwrap())
+    }
+
+    fn record(client: &Client<'_>, body: Value) -> Answer {
+        let mut call = json!({"direction": "inbound"});
+        call.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        client.post("/phone-calls", call)
+    }
+
+    fn ids(answer: &Answer) -> Vec<i64> {
+        answer.ok()["data"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_call_is_answered_whole_and_kept_as_it_was_sent() {
+        let bench = Bench::new();
+        let (customer, contact) = customer_and_contact(&bench);
+        let sent = json!({
+            "direction": "outbound", "status": "voicemail", "answered": true, "number_from": "01 42 00 00 00",
+            "number_to": "+49 30 123456", "agent_extension": "204", "agent_name": "Zoé Lefèvre", "queue": "Support",
+            "contact_id": contact, "customer_id": customer, "user_id": 1, "subject": "Devis", "body": "Rappeler",
+            "started_at": "2024-01-19T09:00:00Z", "ended_at": "2024-01-19T09:02:00Z", "duration_s": 95,
+            "recording_url": "https://pbx.example.com/7.wav", "transcription": "Bonjour", "summary": "Un devis",
+        });
+        let made = bench.admin().post("/phone-calls", sent.clone()).created();
+        for (field, value) in sent.as_object().unwrap() {
+            assert_eq!(&made[field], value, "{field}");
+        }
+        // All of them, and those that the server keeps.
+        assert_eq!(made.as_object().unwrap().len(), sent.as_object().unwrap().len() + 3);
+        assert_eq!(bench.admin().get("/phone-calls/1").ok(), made);
+        assert_eq!(bench.admin().get("/phone-calls").ok()["data"][0], made);
+
+        let changed = bench.admin().put("/phone-calls/1", json!({"subject": "Facture", "queue": null})).created();
+        assert_eq!((&changed["subject"], &changed["queue"]), (&json!("Facture"), &Value::Null));
+        assert_eq!((&changed["duration_s"], &changed["answered"]), (&json!(95), &json!(true)));
+        assert_eq!(bench.admin().get("/phone-calls/1").ok(), changed);
+        assert_eq!(bench.admin().delete("/phone-calls/1").ok(), json!({"response": "ok"}));
+        bench.admin().get("/phone-calls/1").refused(404, "not_found");
+    }
+
+    #[test]
+    fn only_the_direction_must_be_said() {
+        let bench = Bench::new();
+        bench.admin().post("/phone-calls", json!({})).invalid(&["The direction field is required."]);
+        let made = record(&bench.admin(), json!({})).created();
+        assert_eq!((&made["status"], &made["answered"]), (&json!("completed"), &json!(true)));
+        assert_eq!(made["started_at"], made["created_at"]);
+        for (field, value) in made.as_object().unwrap() {
+            let said = ["id", "direction", "status", "answered", "started_at", "created_at", "updated_at"];
+            assert!(said.contains(&field.as_str()) || value.is_null(), "{field}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_as_it_should_be_is_refused() {
+        let bench = Bench::new();
+        let too_long = i64::from(i32::MAX) + 1;
+        for (body, says) in [
+            (json!({"direction": "sideways"}), "The selected direction is invalid."),
+            (json!({"direction": null}), "The direction field is required."),
+            (json!({"direction": ""}), "The direction field is required."),
+            (json!({"status": "ringing"}), "The selected status is invalid."),
+            (json!({"status": 1}), "The status must be a string."),
+            (json!({"answered": "yes"}), "The answered must be true or false."),
+            (json!({"number_from": 33142000000_i64}), "The number from must be a string."),
+            (json!({"contact_id": 7}), "The selected contact id is invalid."),
+            (json!({"customer_id": 7}), "The selected customer id is invalid."),
+            (json!({"user_id": 7}), "The selected user id is invalid."),
+            (json!({"user_id": "me"}), "The user id must be an integer."),
+            (json!({"started_at": "soon"}), "The started at must be a valid date and time, like 2024-01-20T12:00:00Z."),
+            (
+                json!({"started_at": "2024-01-19T09:00:00Z", "ended_at": "2024-01-19T08:59:59Z"}),
+                "The ended at may not be before the started at.",
+            ),
+            (
+                json!({"started_at": "1900-01-01T00:00:00Z", "ended_at": "2024-01-01T00:00:00Z"}),
+                "The duration s may not be greater than 2147483647.",
+            ),
+            (json!({"duration_s": -1}), "The duration s must be at least 0."),
+            (json!({"duration_s": too_long}), "The duration s may not be greater than 2147483647."),
+            (json!({"duration_s": 1.5}), "The duration s must be an integer."),
+            (json!({"recording_url": "ftp://pbx/7.wav"}), "The recording url must be an absolute http or https URL."),
+            (
+                json!({"recording_url": "javascript:alert(1)"}),
+                "The recording url must be an absolute http or https URL.",
+            ),
+        ] {
+            record(&bench.admin(), body.clone()).invalid(&[says]);
+            record(&bench.admin(), json!({})).created();
+            let made = bench.admin().get("/phone-calls").ok()["data"][0].clone();
+            bench.admin().put(&format!("/phone-calls/{}", made["id"]), body).invalid(&[says]);
+            assert_eq!(bench.admin().get(&format!("/phone-calls/{}", made["id"])).ok(), made);
+        }
+        record(&bench.admin(), json!({"customer_id": 7, "user_id": 7}))
+            .invalid(&["The selected customer id is invalid.", "The selected user id is invalid."]);
+    }
+
+    #[test]
+    fn what_a_call_says_of_its_times_tells_the_rest() {
+        let bench = Bench::new();
+        let times = |call: &Value| [call["started_at"].clone(), call["ended_at"].clone(), call["duration_s"].clone()];
+        let (nine, two_past) = ("2024-01-19T09:00:00Z", "2024-01-19T09:02:00Z");
+        let made = record(&bench.admin(), json!({"started_at": nine, "ended_at": two_past})).created();
+        assert_eq!(times(&made), [json!(nine), json!(two_past), json!(120)]);
+        let made = record(&bench.admin(), json!({"ended_at": two_past, "duration_s": 120})).created();
+        assert_eq!(times(&made), [json!(nine), json!(two_past), json!(120)]);
+        let made = record(&bench.admin(), json!({"ended_at": two_past})).created();
+        assert_eq!(times(&made), [json!(two_past), json!(two_past), json!(0)]);
+        let made = record(&bench.admin(), json!({"started_at": nine, "duration_s": 5})).created();
+        assert_eq!(times(&made), [json!(nine), Value::Null, json!(5)]);
+        // At the ends of the calendar there is an answer too.
+        record(&bench.admin(), json!({"ended_at": "-009999-01-03T00:00:00Z", "duration_s": 2_000_000_000})).created();
+    }
+
+    #[test]
+    fn what_was_told_from_the_rest_follows_it_and_what_was_said_stays() {
+        let bench = Bench::new();
+        let change = |body: Value| bench.admin().put("/phone-calls/1", body).created();
+        let begun = record(&bench.admin(), json!({"started_at": "2024-01-19T09:00:00Z"})).created();
+        assert_eq!(begun["duration_s"], Value::Null);
+        assert_eq!(change(json!({"ended_at": "2024-01-19T09:01:00Z"}))["duration_s"], 60);
+        assert_eq!(change(json!({"started_at": "2024-01-19T09:00:30Z"}))["duration_s"], 30);
+        assert_eq!(change(json!({"started_at": null}))["started_at"], "2024-01-19T09:00:30Z");
+        assert_eq!(change(json!({"duration_s": 25}))["duration_s"], 25);
+        assert_eq!(change(json!({"ended_at": "2024-01-19T09:02:00Z"}))["duration_s"], 25);
+        assert_eq!(change(json!({"duration_s": null}))["duration_s"], 90);
+        assert_eq!(change(json!({"ended_at": null}))["duration_s"], Value::Null);
+
+        assert_eq!(change(json!({"status": "missed"}))["answered"], false);
+        assert_eq!(change(json!({"status": "completed"}))["answered"], true);
+        assert_eq!(change(json!({"status": "voicemail", "answered": true}))["answered"], true);
+        assert_eq!(change(json!({"status": "busy"}))["answered"], true);
+        assert_eq!(change(json!({"answered": null}))["answered"], false);
+    }
+
+    #[test]
+    fn a_call_is_of_the_customer_its_contact_had_then() {
+        let bench = Bench::new();
+        let (first, contact) = customer_and_contact(&bench);
+        let (second, other) = customer_and_contact(&bench);
+        let made = record(&bench.admin(), json!({"contact_id": contact, "customer_id": second})).created();
+        assert_eq!(made["customer_id"], first, "the contact's, whatever is sent");
+        let change = |body: Value| bench.admin().put("/phone-calls/1", body).created()["customer_id"].clone();
+        assert_eq!(change(json!({"customer_id": second})), first);
+
+        bench.admin().put(&format!("/contacts/{contact}"), json!({"customer_id": second})).created();
+        assert_eq!(bench.admin().get("/phone-calls/1").ok()["customer_id"], first);
+        assert_eq!(change(json!({"subject": "s", "contact_id": contact})), first);
+        assert_eq!(record(&bench.admin(), json!({"contact_id": contact})).created()["customer_id"], second);
+
+        assert_eq!(change(json!({"contact_id": other})), second);
+        assert_eq!(change(json!({"contact_id": null})), second);
+        assert_eq!(change(json!({"customer_id": first})), first);
+        assert_eq!(change(json!({"customer_id": null})), Value::Null);
+        let nobodys = bench.admin().post("/contacts", json!({"last_name": "N"})).created()["id"].clone();
+        let made = record(&bench.admin(), json!({"contact_id": nobodys, "customer_id": first})).created();
+        assert_eq!(made["customer_id"], Value::Null);
+    }
+
+    #[test]
+    fn the_journal_outlives_whom_it_is_about() {
+        let bench = Bench::new();
+        let (customer, contact) = customer_and_contact(&bench);
+        let (kept, second) = customer_and_contact(&bench);
+        let user = bench.join_acme("leaver@example.com", "agent");
+        record(&bench.admin(), json!({"contact_id": contact, "user_id": user})).created();
+        record(&bench.admin(), json!({"contact_id": second})).created();
+        let of = |id: i64| {
+            let call = bench.admin().get(&format!("/phone-calls/{id}")).ok();
+            [call["contact_id"].as_i64(), call["customer_id"].as_i64(), call["user_id"].as_i64()]
+        };
+        bench.admin().delete(&format!("/users/{user}")).ok();
+        assert_eq!(of(1), [Some(contact), Some(customer), None]);
+        bench.admin().delete(&format!("/contacts/{second}")).ok();
+        assert_eq!(of(2), [None, Some(kept), None]);
+
+        bench.admin().delete(&format!("/customers/{customer}")).refused(422, "customer_has_contacts");
+        let bound = bench.key(&["*"], Some(kept));
+        bench.admin().delete(&format!("/customers/{customer}?cascade=1")).ok();
+        assert_eq!(of(1), [None, None, None]);
+        assert_eq!(ids(&bound.get("/phone-calls")), [2], "what has become nobody's is no other customer's");
+        bound.get("/phone-calls/1").refused(404, "not_found");
+        // Calls alone do not keep a customer from being deleted.
+        bench.admin().delete(&format!("/customers/{kept}")).ok();
+        assert_eq!((of(2), ids(&bench.admin().get("/phone-calls"))), ([None, None, None], vec![2, 1]));
+    }
+
+    #[test]
+    fn a_customers_key_sees_and_changes_that_customers_calls_alone() {
+        let bench = Bench::new();
+        let (own, contact) = customer_and_contact(&bench);
+        let (others, foreign) = customer_and_contact(&bench);
+        let nobodys = bench.admin().post("/contacts", json!({"last_name": "N"})).created()["id"].clone();
+        record(&bench.admin(), json!({"contact_id": foreign})).created();
+        record(&bench.admin(), json!({})).created();
+        let key = bench.key(&["phone-call.*"], Some(own));
+        assert_eq!(record(&key, json!({})).created()["customer_id"], own);
+        assert_eq!(record(&key, json!({"contact_id": contact})).created()["customer_id"], own);
+        record(&key, json!({"customer_id": others})).refused(403, "forbidden");
+        for contact in [json!(foreign), nobodys, json!(99)] {
+            record(&key, json!({"contact_id": contact})).invalid(&["The selected contact id is invalid."]);
+            key.put("/phone-calls/3", json!({"contact_id": contact})).invalid(&["The selected contact id is invalid."]);
+        }
+        key.put("/phone-calls/3", json!({"customer_id": others})).refused(403, "forbidden");
+        assert_eq!(key.put("/phone-calls/3", json!({"customer_id": null})).created()["customer_id"], own);
+        assert_eq!(key.put("/phone-calls/4", json!({"contact_id": null})).created()["customer_id"], own);
+        for id in [1, 2] {
+            key.get(&format!("/phone-calls/{id}")).refused(404, "not_found");
+            key.put(&format!("/phone-calls/{id}"), json!({"subject": "mine"})).refused(404, "not_found");
+            key.delete(&format!("/phone-calls/{id}")).refused(404, "not_found");
+        }
+        assert_eq!(ids(&key.get("/phone-calls")), [4, 3]);
+        assert_eq!(ids(&key.get(&format!("/phone-calls?filter[customer_id]={others}"))), [0_i64; 0]);
+        key.delete("/phone-calls/3").ok();
+        assert_eq!(
+            (key.get("/phone-calls").ok()["total"].clone(), ids(&bench.admin().get("/phone-calls"))),
+            (json!(1), vec![4, 2, 1])
+        );
+    }
+
+    #[test]
+    fn an_agent_records_and_changes_and_does_not_delete() {
+        let bench = Bench::new();
+        let agent = bench.with_role("agent");
+        record(&agent, json!({})).created();
+        agent.put("/phone-calls/1", json!({"subject": "s"})).created();
+        agent.delete("/phone-calls/1").refused(403, "missing_permission");
+        bench.with_role("manager").delete("/phone-calls/1").ok();
+    }
+
+    #[test]
+    fn every_filter_selects_and_every_order_orders() {
+        let bench = Bench::new();
+        let (customer, contact) = customer_and_contact(&bench);
+        let admin = bench.admin();
+        record(&admin, json!({
+            "number_from": "01 42 00 00 00", "number_to": "204", "contact_id": contact, "user_id": 1, "agent_extension": "204",
+            "agent_name": "Zoé Lefèvre", "queue": "Ventes", "subject": "Devis", "body": "Rappeler demain",
+            "started_at": "2024-01-18T09:00:00Z", "ended_at": "2024-01-18T09:10:00Z", "summary": "Prix",
+            "recording_url": "https://pbx.example.com/1.wav", "transcription": "Bonjour",
+        }))
+        .created();
+        record(
+            &admin,
+            json!({
+                "direction": "outbound", "status": "no_answer", "number_to": "+49 30 123456",
+                "started_at": "2024-01-16T09:00:00Z", "ended_at": "2024-01-19T09:00:00Z", "duration_s": 7,
+            }),
+        )
+        .created();
+        record(&admin, json!({"number_to": "+33142000000", "started_at": "2024-01-17T23:59:59Z"})).created();
+        for (query, expected) in [
+            ("", vec![3, 2, 1]),
+            ("filter[direction]=outbound", vec![2]),
+            ("filter[status]=completed", vec![3, 1]),
+            ("filter[answered]=0", vec![2]),
+            ("filter[answered]=true", vec![3, 1]),
+            ("filter[phone]=0033142000000", vec![3, 1]),
+            ("filter[phone]=01.42.00.00.00", vec![3, 1]),
+            ("filter[phone]=030123456", vec![]),
+            ("filter[phone]=004930123456", vec![2]),
+            ("filter[phone]=204", vec![1]),
+            ("filter[number_from]=42", vec![1]),
+            ("filter[number_to]=%2B", vec![3, 2]),
+            ("filter[agent_extension]=204", vec![1]),
+            ("filter[agent_name]=lefevre", vec![1]),
+            ("filter[queue]=VENTE", vec![1]),
+            (&format!("filter[contact_id]={contact}"), vec![1]),
+            (&format!("filter[customer_id]={customer}"), vec![1]),
+            ("filter[user_id]=1", vec![1]),
+            ("filter[subject]=devis", vec![1]),
+            ("filter[body]=demain", vec![1]),
+            ("filter[started_at]=2024-01-17", vec![3]),
+            ("filter[started_at][gte]=2024-01-17&filter[started_at][lte]=2024-01-18", vec![3, 1]),
+            ("filter[ended_at][gte]=2024-01-18T09:10:01Z", vec![2]),
+            ("filter[duration_s]=600", vec![1]),
+            ("filter[recording_url]=1.wav", vec![1]),
+            ("filter[transcription]=bonjour", vec![1]),
+            ("filter[summary]=prix", vec![1]),
+            ("filter[created_at]=2001-01-01", vec![]),
+            ("filter[updated_at][gte]=2024-01-20", vec![3, 2, 1]),
+            ("filter[term]=zoe%20dev", vec![1]),
+            ("filter[term]=bonj%20prix%20rappeler%20ventes", vec![1]),
+            ("filter[term]=martin", vec![]),
+            ("filter[direction]=inbound&filter[answered]=1&filter[phone]=0142000000", vec![3, 1]),
+            ("sort=started_at", vec![2, 3, 1]),
+            ("sort=-started_at", vec![1, 3, 2]),
+            ("sort=-duration_s", vec![1, 2, 3]),
+            ("sort=ended_at", vec![3, 1, 2]),
+            ("sort=id", vec![1, 2, 3]),
+            ("sort=created_at", vec![1, 2, 3]),
+            ("sort=-updated_at,-id", vec![3, 2, 1]),
+        ] {
+            assert_eq!(ids(&admin.get(&format!("/phone-calls?{query}"))), expected, "{query}");
+        }
+        for query in ["filter[direction]=up", "filter[status]=ringing", "filter[contact_id]=x", "sort=subject"] {
+            assert_eq!(admin.get(&format!("/phone-calls?{query}")).status, 400, "{query}");
+        }
+    }
+
+    #[test]
+    fn the_indexes_follow_what_is_changed_and_deleted() {
+        let bench = Bench::new();
+        let admin = bench.admin();
+        record(&admin, json!({"number_from": "0142000000", "subject": "Devis"})).created();
+        let found = |query: &str| admin.get(&format!("/phone-calls?{query}")).ok()["total"].clone();
+        admin.put("/phone-calls/1", json!({"number_from": "0143000000", "subject": "Facture"})).created();
+        for (query, many) in [
+            ("filter[phone]=0142000000", 0),
+            ("filter[phone]=0143000000", 1),
+            ("filter[term]=devis", 0),
+            ("filter[term]=fact", 1),
+            ("", 1),
+        ] {
+            assert_eq!(found(query), many, "{query}");
+        }
+        admin.delete("/phone-calls/1").ok();
+        for query in ["filter[phone]=0143000000", "filter[term]=fact", ""] {
+            assert_eq!(found(query), 0, "{query}");
+        }
+    }
+
+    /// With a million calls, the newest page and the calls of a moment, a contact, a customer or a user are no scan.
+    #[test]
+    fn what_people_look_for_is_found_by_an_index() {
+        let bench = Bench::new();
+        for (tail, index) in [
+            ("ORDER BY id DESC LIMIT 20", "SCAN phone_calls"),
+            ("ORDER BY started_at DESC, id DESC LIMIT 20", "phone_calls_started"),
+            ("WHERE customer_id = 1 ORDER BY id DESC LIMIT 20", "phone_calls_customer"),
+            ("WHERE contact_id = 1 ORDER BY id DESC LIMIT 20", "phone_calls_contact"),
+            ("WHERE user_id = 1 ORDER BY id DESC LIMIT 20", "phone_calls_user"),
+        ] {
+            let plan = bench.in_file(move |db| {
+                let sql = format!("EXPLAIN QUERY PLAN SELECT * FROM phone_calls {tail}");
+                let steps =
+                    db.prepare(&sql)?.query_map([], |row| row.get::<_, String>(3))?.collect::<Result<Vec<_>, _>>()?;
+                Ok(steps.join("; "))
+            });
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{tail}: {plan}");
+        }
+    }
+}
