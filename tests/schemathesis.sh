@@ -79,7 +79,8 @@ with-security-parameters = false
 email.values = ["central@cx.test", "acme@cx.test"]
 password.values = ["$password"]
 id.values = [$(seq -s, 1 99)]
-role.values = [1, 2, 3]
+seeded.values = [1, 2, 3]
+first.values = [1]
 
 [[operations]]
 include-name = "POST /login"
@@ -91,7 +92,11 @@ parameters = {"body.current_password" = {dictionary = "password", probability = 
 
 [[operations]]
 include-path-regex = "^/(user-invites|users/.id.)$"
-parameters = {"body.role_id" = {dictionary = "role", probability = 0.8}}
+parameters = {"body.role_id" = {dictionary = "seeded", probability = 0.8}}
+
+[[operations]]
+include-path-regex = "^/phone-calls"
+parameters = {"body.contact_id" = {dictionary = "seeded", probability = 0.8}, "body.customer_id" = {dictionary = "seeded", probability = 0.8}, "body.user_id" = {dictionary = "first", probability = 0.8}}
 
 [[operations]]
 include-path-regex = "/bulk$"
