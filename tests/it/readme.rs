@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::bench::text;
+use crate::bench::{Bench, text};
 use crate::process::{Server, program, run};
 
 /// Lines of the README within which a newcomer must have been told how to begin.
@@ -44,6 +44,25 @@ fn a_demo_that_was_half_made_is_finished_by_the_next_run() {
     let demo = start_demo(&first_commands(), folder.path());
     assert!(demo.greeting.contains("made: 200 customers"), "{}", demo.greeting);
     try_its_lines(&demo);
+}
+
+/// The blocks that call the API, as one who reads down the page types them.
+#[test]
+fn the_lines_that_call_the_api_work_as_they_stand() {
+    let bench = Bench::new();
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block));
+    let typed: Vec<&str> = blocks.filter(|block| block.contains("api http")).collect();
+    assert!(typed.len() >= 2, "{typed:?}");
+    let script = typed.concat().replace("localhost:8080", &format!("localhost:{}", bench.address().port()));
+    let said = run(Command::new("sh").args(["-c", &script]), "").ok();
+    let answers: Vec<Value> = serde_json::Deserializer::from_str(&said).into_iter().map(Result::unwrap).collect();
+    assert!(answers.len() >= 6, "{said}");
+    for answer in &answers {
+        assert!(answer.get("error").is_none() && answer.get("hint").is_none(), "{answer}");
+    }
+    // The last is what the key sees: the one contact of its customer.
+    assert_eq!(answers.last().unwrap()["data"][0]["last_name"], "Martin");
 }
 
 /// The commands of the README's first block for a shell.
