@@ -1,10 +1,9 @@
 //! A country, by its ISO 3166 code of two letters.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use schemars::json_schema;
+use serde::{Deserialize, Serialize};
 
 use super::phone;
 
@@ -24,25 +23,8 @@ impl FromStr for Country {
     }
 }
 
-impl<'de> Deserialize<'de> for Country {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?.parse().map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for Country {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Country".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^[A-Z]{2}$", "examples": ["FR"]})
-    }
-}
+super::read_from_text!(Country);
+super::described!(Country, json_schema!({"type": "string", "pattern": "^[A-Z]{2}$", "examples": ["FR"]}));
 
 #[cfg(test)]
 mod tests {

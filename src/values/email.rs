@@ -1,10 +1,9 @@
 //! An e-mail address (RFC 5321, 5322), of at most 254 characters.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 
 use email_address::{EmailAddress, Options};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// An address as it was written. Two that differ only in case are one: columns that are unique by it collate so.
@@ -37,19 +36,10 @@ impl<'de> Deserialize<'de> for Email {
     }
 }
 
-impl JsonSchema for Email {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Email".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": "email", "maxLength": 254, "examples": ["ada@example.com"]})
-    }
-}
+super::described!(
+    Email,
+    json_schema!({"type": "string", "format": "email", "maxLength": 254, "examples": ["ada@example.com"]})
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,6 @@
 //! True or false in a query, where everything is text.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// `1`, `true`, `0` or `false`; blank is false.
@@ -25,16 +23,4 @@ impl<'de> Deserialize<'de> for Flag {
     }
 }
 
-impl JsonSchema for Flag {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Flag".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"enum": ["0", "1", "true", "false", ""]})
-    }
-}
+super::described!(Flag, json_schema!({"enum": ["0", "1", "true", "false", ""]}));

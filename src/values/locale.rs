@@ -1,10 +1,9 @@
 //! The language that people read, and where: `fr`, `fr-FR`.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use schemars::json_schema;
+use serde::{Deserialize, Serialize};
 
 /// A language of ISO 639 in two or three small letters, and perhaps a country of ISO 3166 in two capitals.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -24,25 +23,12 @@ impl FromStr for Locale {
     }
 }
 
-impl<'de> Deserialize<'de> for Locale {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?.parse().map_err(de::Error::custom)
-    }
-}
+super::read_from_text!(Locale);
 
-impl JsonSchema for Locale {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Locale".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": "^[a-z]{2,3}(-[A-Z]{2})?$", "examples": ["fr-FR", "en"]})
-    }
-}
+super::described!(
+    Locale,
+    json_schema!({"type": "string", "pattern": "^[a-z]{2,3}(-[A-Z]{2})?$", "examples": ["fr-FR", "en"]})
+);
 
 #[cfg(test)]
 mod tests {

@@ -67,3 +67,35 @@ macro_rules! stored_as_text {
     };
 }
 use stored_as_text;
+
+/// Lets a type be read from JSON by its `FromStr`, whose error is the sentence that refuses it.
+macro_rules! read_from_text {
+    ($type:ident) => {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+                String::deserialize(input)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+use read_from_text;
+
+/// Describes a type to OpenAPI, wherever it stands, by this schema.
+macro_rules! described {
+    ($type:ident, $schema:expr) => {
+        impl schemars::JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                $schema
+            }
+        }
+    };
+}
+use described;

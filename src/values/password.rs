@@ -1,9 +1,8 @@
 //! A password that somebody chooses: 8 to 200 characters, and not among the 10,000 that are guessed first.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 const SHORTEST: usize = 8;
@@ -56,22 +55,13 @@ impl<'de> Deserialize<'de> for Password {
     }
 }
 
-impl JsonSchema for Password {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Password".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string", "format": "password", "minLength": SHORTEST, "maxLength": LONGEST,
-            "description": "Not one of the 10,000 passwords that are guessed first."
-        })
-    }
-}
+super::described!(
+    Password,
+    json_schema!({
+        "type": "string", "format": "password", "minLength": SHORTEST, "maxLength": LONGEST,
+        "description": "Not one of the 10,000 passwords that are guessed first."
+    })
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,7 @@
 //! The id of a row that a request must name.
 
-use std::borrow::Cow;
-
 use rusqlite::types::{ToSql, ToSqlOutput};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// An integer from 1, as SQLite numbers rows. Whether there is such a row is another question.
@@ -38,16 +36,4 @@ impl<'de> Deserialize<'de> for RowId {
     }
 }
 
-impl JsonSchema for RowId {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "RowId".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "integer", "format": "int64", "minimum": 1})
-    }
-}
+super::described!(RowId, json_schema!({"type": "integer", "format": "int64", "minimum": 1}));

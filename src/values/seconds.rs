@@ -1,9 +1,7 @@
 //! How long something took, in whole seconds.
 
-use std::borrow::Cow;
-
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// The longest there is, 68 years: sums of many stay far from the end of the integers.
@@ -46,19 +44,10 @@ impl FromSql for Seconds {
     }
 }
 
-impl JsonSchema for Seconds {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Seconds".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "integer", "format": "int64", "minimum": 0, "maximum": LONGEST, "examples": [95]})
-    }
-}
+super::described!(
+    Seconds,
+    json_schema!({"type": "integer", "format": "int64", "minimum": 0, "maximum": LONGEST, "examples": [95]})
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,9 @@
 //! The name a workspace has in the domain name system, in front of the central domain (RFC 1123 label, 3 to 63 long).
 
-use std::borrow::Cow;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use schemars::json_schema;
+use serde::{Deserialize, Serialize};
 
 /// Names that visitors or browsers expect to mean something else.
 const RESERVED: &[&str] = &[
@@ -146,28 +145,15 @@ impl FromStr for Subdomain {
     }
 }
 
-impl<'de> Deserialize<'de> for Subdomain {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?.parse().map_err(de::Error::custom)
-    }
-}
+super::read_from_text!(Subdomain);
 
-impl JsonSchema for Subdomain {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Subdomain".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string", "minLength": 3, "maxLength": 63, "pattern": "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$",
-            "examples": ["acme"]
-        })
-    }
-}
+super::described!(
+    Subdomain,
+    json_schema!({
+        "type": "string", "minLength": 3, "maxLength": 63, "pattern": "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$",
+        "examples": ["acme"]
+    })
+);
 
 #[cfg(test)]
 mod tests {

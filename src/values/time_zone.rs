@@ -1,11 +1,10 @@
 //! A time zone, by its name in the IANA database.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 
 use jiff::tz::TimeZoneDatabase;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use schemars::json_schema;
+use serde::{Deserialize, Serialize};
 
 /// A zone that this program knows, whatever machine it runs on: `Europe/Paris`. Any case is taken, and put right.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -23,28 +22,15 @@ impl FromStr for TimeZone {
     }
 }
 
-impl<'de> Deserialize<'de> for TimeZone {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?.parse().map_err(de::Error::custom)
-    }
-}
+super::read_from_text!(TimeZone);
 
-impl JsonSchema for TimeZone {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "TimeZone".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string", "pattern": "^[A-Za-z0-9_+/-]{1,64}$", "examples": ["Europe/Paris"],
-            "description": "A name of the IANA time zone database."
-        })
-    }
-}
+super::described!(
+    TimeZone,
+    json_schema!({
+        "type": "string", "pattern": "^[A-Za-z0-9_+/-]{1,64}$", "examples": ["Europe/Paris"],
+        "description": "A name of the IANA time zone database."
+    })
+);
 
 #[cfg(test)]
 mod tests {

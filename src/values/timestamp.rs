@@ -1,12 +1,11 @@
 //! A moment in UTC, to the second, written `2024-01-20T12:00:00Z` (RFC 3339).
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::json_schema;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Seconds since 1970-01-01T00:00:00Z; a column holds this integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -57,11 +56,7 @@ impl Serialize for Timestamp {
     }
 }
 
-impl<'de> Deserialize<'de> for Timestamp {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?.parse().map_err(de::Error::custom)
-    }
-}
+super::read_from_text!(Timestamp);
 
 impl ToSql for Timestamp {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -75,19 +70,10 @@ impl FromSql for Timestamp {
     }
 }
 
-impl JsonSchema for Timestamp {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Timestamp".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": "date-time", "examples": ["2024-01-20T12:00:00Z"]})
-    }
-}
+super::described!(
+    Timestamp,
+    json_schema!({"type": "string", "format": "date-time", "examples": ["2024-01-20T12:00:00Z"]})
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,9 @@
 //! Addresses in the web: one as it is, and one with places in it that are filled in later.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use schemars::json_schema;
+use serde::{Deserialize, Serialize};
 
 const LONGEST: usize = 2000;
 /// What may stand between braces in a template.
@@ -83,56 +82,31 @@ fn is_absolute(text: &str) -> bool {
         && url::Url::parse(text).is_ok_and(|url| url.has_host())
 }
 
-impl<'de> Deserialize<'de> for WebUrl {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?.parse().map_err(de::Error::custom)
-    }
-}
+super::read_from_text!(WebUrl);
 
-impl<'de> Deserialize<'de> for UrlTemplate {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        String::deserialize(input)?.parse().map_err(de::Error::custom)
-    }
-}
+super::read_from_text!(UrlTemplate);
 
-impl JsonSchema for WebUrl {
-    fn inline_schema() -> bool {
-        true
-    }
+super::described!(
+    WebUrl,
+    json_schema!({
+        "type": "string", "maxLength": LONGEST, "pattern": "^https?://[^/?#\\s\\\\]+[^\\s\\\\]*$",
+        "examples": ["https://pbx.example.com/recordings/7.wav"]
+    })
+);
 
-    fn schema_name() -> Cow<'static, str> {
-        "WebUrl".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "type": "string", "maxLength": LONGEST, "pattern": "^https?://[^/?#\\s\\\\]+[^\\s\\\\]*$",
-            "examples": ["https://pbx.example.com/recordings/7.wav"]
-        })
-    }
-}
-
-impl JsonSchema for UrlTemplate {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "UrlTemplate".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let placeholder = format!("\\{{({})\\}}", PLACEHOLDERS.join("|"));
-        let pattern = format!("^https?://[^/?#{{}}\\s\\\\]+([/?#]([^{{}}\\s\\\\]|{placeholder})*)?$");
-        json_schema!({
-            "type": "string", "maxLength": LONGEST, "pattern": pattern,
-            "examples": ["https://crm.example.com/search?phone={phone}"]
-        })
-    }
-}
+super::described!(UrlTemplate, {
+    let placeholder = format!("\\{{({})\\}}", PLACEHOLDERS.join("|"));
+    let pattern = format!("^https?://[^/?#{{}}\\s\\\\]+([/?#]([^{{}}\\s\\\\]|{placeholder})*)?$");
+    json_schema!({
+        "type": "string", "maxLength": LONGEST, "pattern": pattern,
+        "examples": ["https://crm.example.com/search?phone={phone}"]
+    })
+});
 
 #[cfg(test)]
 mod tests {
+    use schemars::{JsonSchema, SchemaGenerator};
+
     use super::*;
 
     #[test]
