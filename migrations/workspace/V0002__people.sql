@@ -24,6 +24,9 @@ CREATE TRIGGER users_updated AFTER UPDATE ON users WHEN (new.name, new.email) IS
     INSERT INTO users_fts (rowid, name, email) VALUES (new.id, new.name, new.email);
 END;
 
+-- Who manages sees what agents see, and so may invite them: nobody gives away what they do not have.
+UPDATE roles SET permissions = json_insert(permissions, '$[#]', 'oauth-client.view') WHERE name = 'manager' AND built_in;
+
 CREATE TABLE integration_keys (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL,

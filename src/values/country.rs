@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use schemars::json_schema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::phone;
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use schemars::json_schema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// A language of ISO 639 in two or three small letters, and perhaps a country of ISO 3166 in two capitals.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]

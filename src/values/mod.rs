@@ -73,7 +73,7 @@ macro_rules! read_from_text {
     ($type:ident) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-                String::deserialize(input)?.parse().map_err(serde::de::Error::custom)
+                <String as serde::Deserialize>::deserialize(input)?.parse().map_err(serde::de::Error::custom)
             }
         }
     };

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use jiff::tz::TimeZoneDatabase;
 use schemars::json_schema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// A zone that this program knows, whatever machine it runs on: `Europe/Paris`. Any case is taken, and put right.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use schemars::json_schema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 const LONGEST: usize = 2000;
 /// What may stand between braces in a template.

@@ -198,6 +198,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Role> {
 mod tests {
     use serde_json::{Value, json};
 
+    use crate::auth::catalogue;
     use crate::testing::Bench;
 
     #[test]
@@ -211,6 +212,22 @@ mod tests {
         assert_eq!(bench.admin().get("/roles/1").ok()["permissions"], json!(["*"]));
         bench.admin().put("/roles/2", json!({"name": "boss"})).refused(422, "role_is_built_in");
         bench.admin().delete("/roles/3").refused(422, "role_is_built_in");
+    }
+
+    /// So that who may invite may invite those below.
+    #[test]
+    fn each_built_in_role_may_all_that_the_next_may() {
+        let bench = Bench::new();
+        for (upper, lower) in [("admin", "manager"), ("manager", "agent")] {
+            for permission in catalogue::names().filter(|name| bench.may(lower, name)) {
+                assert!(bench.may(upper, &permission), "{upper} lacks {permission}");
+            }
+        }
+        for kept_from in ["role.manage", "user.delete", "workspace.manage", "oauth-client.create"] {
+            assert!(!bench.may("manager", kept_from), "{kept_from}");
+        }
+        let guest = json!({"email": "guest@example.com", "role_id": 3});
+        bench.with_role("manager").post("/user-invites", guest).created();
     }
 
     #[test]

@@ -200,7 +200,8 @@ impl Listed for User {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::{Bench, Client};
+    use crate::auth::Scope;
+    use crate::testing::{Bench, Client, PASSWORD};
 
     fn id(client: &Client<'_>) -> Value {
         client.get("/whoami").ok()["user"]["id"].clone()
@@ -264,9 +265,16 @@ mod tests {
         let enter = || bench.central().post("/switch-to", json!({"workspace_id": bench.acme.id})).ok();
         enter();
         assert_eq!(bench.admin().get("/users/1").ok()["name"], "Front desk");
-        bench.central().put("/account", json!({"name": "Ada"})).created();
+        let moved = json!({"email": "moved@example.com", "current_password": PASSWORD});
+        bench.central().put("/account", moved).created();
+        let central = bench.nobody().with_token(bench.token("moved@example.com", Scope::Central));
+        let enter = || central.post("/switch-to", json!({"workspace_id": bench.acme.id})).ok();
+        let inside = bench.nobody().signed_in(&enter()).at("acme.localhost");
+        let me = inside.get("/users/1").ok();
+        assert_eq!((&me["name"], &me["email"]), (&json!("Front desk"), &json!("moved@example.com")));
+        central.put("/account", json!({"name": "Ada"})).created();
         enter();
-        assert_eq!(bench.admin().get("/users/1").ok()["name"], "Ada");
+        assert_eq!(inside.get("/users/1").ok()["name"], "Ada");
     }
 
     #[test]
@@ -274,7 +282,10 @@ mod tests {
         let bench = Bench::new();
         let (manager, agent) = (bench.with_role("manager"), bench.with_role("agent"));
         manager.put(&at(&agent), json!({"role_id": 1})).refused(403, "missing_permission");
+        bench.join_acme("second@example.com", "admin");
         manager.put("/users/1", json!({"role_id": 3})).refused(403, "missing_permission");
+        manager.put(&at(&agent), json!({"role_id": 2})).created();
+        manager.put(&at(&agent), json!({"role_id": 3})).created();
         manager.put(&at(&manager), json!({"role_id": 1})).refused(403, "missing_permission");
         bench.admin().put(&at(&agent), json!({"role_id": 2})).created();
         assert_eq!(agent.get("/whoami").ok()["role"], "manager");
