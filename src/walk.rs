@@ -118,7 +118,7 @@ impl Samples<'_> {
             }
             (_, "PUT", "/integration-keys/{id}") => change(self.key(route), json!({"active": false})),
             (_, "POST", "/integration-keys/{id}/rotate") => change(self.key(route), json!({"grace": 0})),
-            (_, "DELETE", "/integration-keys/{id}") => at(self.key(route)),
+            (_, "GET" | "DELETE", "/integration-keys/{id}") => at(self.key(route)),
             (Layer::Workspace, "POST", "/user-invites") => plain(self.guest()),
             (Layer::Workspace, "POST" | "DELETE", path) if path.starts_with("/user-invites/{id}") => at(self.invite()),
 

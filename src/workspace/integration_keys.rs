@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::roles::may_give;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Page, Result, Route, delete, get, post, put, run,
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, delete, get, post, put, run,
 };
 use crate::auth::{KEY_PREFIX, Permissions, secret};
 use crate::central::session::TokenShown;
@@ -19,6 +19,7 @@ use crate::values::{Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
     get("/integration-keys", &run(list), Needs::Permission("integration-key.view"), "List integration keys"),
+    get("/integration-keys/{id}", &run(show), Needs::Permission("integration-key.view"), "Show an integration key"),
     post(
         "/integration-keys",
         &run(create),
@@ -117,6 +118,10 @@ pub struct Rotation {
 
 fn list(ctx: &mut Ctx<'_>, list: List<IntegrationKey>) -> Result<Page<IntegrationKey>> {
     list.page(ctx)
+}
+
+fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<IntegrationKey>> {
+    find(ctx.db, id).map(Ok200)
 }
 
 fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Created<IntegrationKeyShown>> {
@@ -288,6 +293,7 @@ mod tests {
         assert_eq!((made["prefix"].as_str(), made["last_four"].as_str()), (Some(&key[..8]), Some(&key[43..])));
         let listed = bench.admin().get("/integration-keys").ok();
         assert_eq!(listed["data"], json!([made]));
+        assert_eq!(bench.admin().get(&format!("/integration-keys/{}", made["id"])).ok(), made);
         assert!(!listed.to_string().contains(&key));
 
         let program = program(&bench, &key);
