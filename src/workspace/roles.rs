@@ -97,7 +97,9 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Cr
             may_give(&insider, &new.permissions)?;
         }
         db.execute("UPDATE roles SET name = ?2, permissions = ?3 WHERE id = ?1", (id, &new.name, &new.permissions))?;
-        keep_an_admin(db)?;
+        if new.permissions != old.permissions {
+            keep_an_admin(db)?;
+        }
         Ok::<_, Error>((old, find(db, id)?.ok_or_else(Error::not_found)?))
     })?;
     if old.name != role.name {

@@ -76,7 +76,8 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
             mobile_phone: old.mobile_phone.clone(),
             role_id: old.role.id.into(),
         })?;
-        if new.role_id.get() != old.role.id {
+        let other_role = new.role_id.get() != old.role.id;
+        if other_role {
             if !insider.may("user.update") {
                 return Err(Error::MissingPermission("user.update".into()));
             }
@@ -88,7 +89,9 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
         )?
         .execute((id, &new.name, &new.phone, &new.mobile_phone, new.role_id, now))?;
         phones::save(db, TABLE, id, &[("phone", &new.phone), ("mobile_phone", &new.mobile_phone)])?;
-        roles::keep_an_admin(db)?;
+        if other_role {
+            roles::keep_an_admin(db)?;
+        }
         Ok((old, find(db, id)?))
     })?;
     if user.role.id != old.role.id {
@@ -305,6 +308,18 @@ mod tests {
         keeper.delete(&last).refused(422, "last_admin");
         keeper.put(&last, json!({"role_id": 2})).refused(422, "last_admin");
         keeper.get(&last).ok();
+    }
+
+    /// Whose only admin has deleted their account, say: that is nobody else's fault.
+    #[test]
+    fn a_workspace_without_an_admin_goes_on() {
+        let bench = Bench::new();
+        let agent = bench.with_role("agent");
+        bench.in_file(|db| Ok(db.execute("UPDATE users SET role_id = 2 WHERE id = 1", [])?));
+        agent.put(&at(&agent), json!({"name": "Zoé"})).created();
+        let own = json!({"user_id": 1});
+        bench.central().post(&format!("/workspaces/{}/transfer", bench.acme.id), own).created();
+        assert_eq!(bench.admin().get("/whoami").ok()["role"], "admin");
     }
 
     #[test]
