@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -22,6 +23,10 @@ pub const ROUTES: &[Route] = &[
 
 /// Every table whose numbers are found by the default country.
 const NUMBERED: &[Numbered] = &[customers::NUMBERED, contacts::NUMBERED, phone_calls::NUMBERED, users::NUMBERED];
+
+/// How often, and after how long, a step is tried again that the file had no time for.
+const TRIES: usize = 300;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Rows that are indexed anew in one turn: some milliseconds, for which others wait.
 const ROWS_IN_A_TURN: usize = 200;
@@ -50,7 +55,7 @@ pub struct Features {
 #[serde(default)]
 pub struct SettingsChanges {
     /// The country of phone numbers that are typed without a prefix. Numbers that are there already are read anew, which
-    /// takes about a second for 50,000; the answer comes when all of them are found as numbers of this country.
+    /// takes some seconds for 100,000; the answer comes when all of them are found as numbers of this country.
     default_country: Country,
     timezone: TimeZone,
     /// The language of people, and perhaps their country.
@@ -99,12 +104,27 @@ fn index_numbers(file: &Arc<File>, pass: &Pass) -> Result<()> {
     for numbered in NUMBERED {
         let mut next = Some(0);
         while let Some(after) = next {
-            let pass = pass.clone();
-            next = file.write(move |db| Ok::<_, Error>(pass.index(db, numbered, after, ROWS_IN_A_TURN)?))?;
+            next = patiently(file, pass, move |pass, db| pass.index(db, numbered, after, ROWS_IN_A_TURN))?;
         }
     }
-    let pass = pass.clone();
-    file.write(move |db| Ok(pass.end(db)?))
+    patiently(file, pass, Pass::end)
+}
+
+/// One step of a pass. The setting is saved by now, so a file that has too much to do is waited for: 503 would say that
+/// nothing was changed.
+fn patiently<T: Send + 'static>(
+    file: &Arc<File>,
+    pass: &Pass,
+    step: impl Fn(&Pass, &Connection) -> rusqlite::Result<T> + Copy + Send + 'static,
+) -> Result<T> {
+    for _ in 0..TRIES {
+        let pass = pass.clone();
+        match file.write(move |db| Ok(step(&pass, db)?)) {
+            Err(Error::Overloaded) => std::thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    Err(Error::Internal("not all numbers are read anew; the next change of any setting goes on".into()))
 }
 
 impl Settings {
