@@ -26,6 +26,8 @@ pub struct Call {
     pub body: Bytes,
     /// Whether the body is what a page's form sends, and not JSON.
     pub is_form: bool,
+    /// Whether the caller would rather have CSV where there is a choice.
+    pub accepts_csv: bool,
     pub credential: Credential,
     /// The workspace that the call is about, kept open by this.
     pub workspace: Option<Lease>,

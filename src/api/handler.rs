@@ -4,15 +4,13 @@ use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::Response;
 use rusqlite::Connection;
 
 use super::call::Call;
 use super::error::{Error, Result};
 use super::input::{Body, Input};
 use super::openapi::Operation;
-use super::reply::Reply;
+use super::reply::{Answer, Reply};
 use crate::auth::{Insider, TokenInUse, Who};
 use crate::engine::Engine;
 use crate::values::Timestamp;
@@ -27,7 +25,7 @@ pub trait Handler: Sync {
 
     /// Runs it with the inputs it has read, for a caller of whom the route's needs were found met. The connection is
     /// there where the place is a turn.
-    fn answer(&self, call: &Arc<Call>, inputs: Inputs, who: &Who, db: Option<&Connection>) -> Result<Response<Bytes>>;
+    fn answer(&self, call: &Arc<Call>, inputs: Inputs, who: &Who, db: Option<&Connection>) -> Result<Answer>;
 
     /// What it takes for a body.
     fn body(&self) -> Body;
@@ -215,7 +213,7 @@ macro_rules! handlers {
                 inputs: Inputs,
                 who: &Who,
                 db: Option<&Connection>,
-            ) -> Result<Response<Bytes>> {
+            ) -> Result<Answer> {
                 let db = db.expect("a handler in a turn is handed its file");
                 let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("what this handler has read");
                 let mut ctx = Ctx { db, who, now: call.now, call };
@@ -237,7 +235,7 @@ macro_rules! handlers {
                 inputs: Inputs,
                 who: &Who,
                 _: Option<&Connection>,
-            ) -> Result<Response<Bytes>> {
+            ) -> Result<Answer> {
                 let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("what this handler has read");
                 let steps = Steps { engine: &call.engine, who, now: call.now, call };
                 (self.function)(&steps, $($value),*)?.into_response(call)

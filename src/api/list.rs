@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::handler::Ctx;
 use super::input::{Input, pairs};
 use super::openapi::Operation;
-use super::reply::{Reply, json as json_response};
+use super::reply::{Answer, Reply, json as json_response};
 use crate::tenancy::phones;
 use crate::values::Timestamp;
 use crate::values::fold::fold;
@@ -126,7 +126,7 @@ pub struct Page<T> {
 }
 
 impl<T: Serialize + JsonSchema> Reply for Page<T> {
-    fn into_response(self, _: &Call) -> Result<http::Response<bytes::Bytes>> {
+    fn into_response(self, _: &Call) -> Result<Answer> {
         json_response(http::StatusCode::OK, &self)
     }
 
@@ -346,21 +346,7 @@ impl<T: Listed> List<T> {
     /// Reads the page.
     pub fn page(&self, ctx: &Ctx<'_>) -> Result<Page<T>> {
         let Listing { table, columns, counted_by_triggers, .. } = T::LISTING;
-        let mut conditions = Vec::new();
-        let mut bound = Vec::new();
-        if let Some(own) = ctx.bound_to() {
-            conditions.push(format!("{} = ?", T::LISTING.customer.ok_or_else(Error::bound)?));
-            bound.push(own.into());
-        }
-        for (column, value) in &self.fixed {
-            conditions.push(format!("{column} = ?"));
-            bound.push(value.clone());
-        }
-        for (by, wanted) in &self.wanted {
-            let (condition, values) = by.condition(wanted, ctx.db)?;
-            conditions.push(condition);
-            bound.extend(values);
-        }
+        let (conditions, mut bound) = self.conditions(ctx)?;
         let filtered =
             if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
 
@@ -388,6 +374,26 @@ impl<T: Listed> List<T> {
             }
         }
         Ok(self.with_neighbours(data, total, offset, ctx.call))
+    }
+
+    /// What rows must be, each in SQL, and the values bound in all of it: what the caller asks, and what it may see.
+    pub(super) fn conditions(&self, ctx: &Ctx<'_>) -> Result<(Vec<String>, Vec<Sql>)> {
+        let mut conditions = Vec::new();
+        let mut bound = Vec::new();
+        if let Some(own) = ctx.bound_to() {
+            conditions.push(format!("{} = ?", T::LISTING.customer.ok_or_else(Error::bound)?));
+            bound.push(own.into());
+        }
+        for (column, value) in &self.fixed {
+            conditions.push(format!("{column} = ?"));
+            bound.push(value.clone());
+        }
+        for (by, wanted) in &self.wanted {
+            let (condition, values) = by.condition(wanted, ctx.db)?;
+            conditions.push(condition);
+            bound.extend(values);
+        }
+        Ok((conditions, bound))
     }
 
     /// The order, always total: ties are broken by `id`.

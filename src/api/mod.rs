@@ -4,6 +4,7 @@
 mod body;
 mod call;
 mod error;
+mod export;
 mod handler;
 mod ids;
 mod input;
@@ -16,11 +17,14 @@ mod tries;
 
 pub use call::{Address, Call};
 pub use error::{Error, Result};
+pub use export::{Export, Format};
 pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, hashing, here, run, steps};
 pub use ids::Ids;
 pub use input::{Body, Changes, Code, Form, Id, Input, Json, Query, Uuid, decode};
 pub use list::{List, Page};
-pub use reply::{Created, Deleted, Done, Html, Json200, Ok200, Redirect, Reply, json, rendered};
+pub use reply::{
+    Answer, Content, Created, Deleted, Done, Html, Json200, Ok200, Pieces, Redirect, Reply, json, rendered,
+};
 pub use route::{Audience, Layer, Needs, Resource, Route, delete, get, post, put};
 pub use router::Router;
 pub use tries::{Counted, Tries};

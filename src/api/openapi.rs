@@ -88,6 +88,12 @@ impl Operation<'_> {
         );
     }
 
+    /// The answer with this status is many rows: a `T` in JSON, or CSV.
+    pub fn export<T: JsonSchema>(&mut self, status: StatusCode) {
+        self.answer::<T>(status);
+        self.replies[status.as_str()]["content"]["text/csv"] = json!({"schema": {"type": "string"}});
+    }
+
     /// The answer with this status is some JSON object.
     pub fn any(&mut self, status: StatusCode) {
         self.replies.insert(

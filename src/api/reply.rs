@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -9,9 +10,25 @@ use super::call::Call;
 use super::error::{Error, Result};
 use super::openapi::Operation;
 
+/// An answer, as the server is handed it.
+pub type Answer = Response<Content>;
+
+/// What an answer has for a body.
+pub enum Content {
+    Whole(Bytes),
+    /// The beginning, and where the rest comes from.
+    Pieces(Bytes, Box<dyn Pieces>),
+}
+
+/// The rest of a long body, a piece a read turn: whoever reads slowly holds no turn, no thread and no transaction.
+pub trait Pieces: Send {
+    /// The next piece; nothing where there is no more.
+    fn next(&mut self, db: &Connection) -> Result<Option<Bytes>>;
+}
+
 /// What a handler may answer.
 pub trait Reply {
-    fn into_response(self, call: &Call) -> Result<Response<Bytes>>;
+    fn into_response(self, call: &Call) -> Result<Answer>;
     fn describe(operation: &mut Operation<'_>);
 }
 
@@ -57,16 +74,16 @@ pub fn rendered(template: &impl askama::Template) -> Result<String> {
     template.render().map_err(|error| Error::Internal(error.to_string()))
 }
 
-pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Response<Bytes>> {
+pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Answer> {
     let body = serde_json::to_vec(value).map_err(|error| Error::Internal(error.to_string()))?;
-    let mut response = Response::new(Bytes::from(body));
+    let mut response = Response::new(Content::Whole(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 
 impl<T: Serialize + JsonSchema> Reply for Ok200<T> {
-    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+    fn into_response(self, _: &Call) -> Result<Answer> {
         json(StatusCode::OK, &self.0)
     }
 
@@ -76,7 +93,7 @@ impl<T: Serialize + JsonSchema> Reply for Ok200<T> {
 }
 
 impl<T: Serialize + JsonSchema> Reply for Created<T> {
-    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+    fn into_response(self, _: &Call) -> Result<Answer> {
         json(StatusCode::CREATED, &self.0)
     }
 
@@ -86,7 +103,7 @@ impl<T: Serialize + JsonSchema> Reply for Created<T> {
 }
 
 impl Reply for Done {
-    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+    fn into_response(self, _: &Call) -> Result<Answer> {
         json(StatusCode::OK, &DoneBody { response: "ok" })
     }
 
@@ -96,7 +113,7 @@ impl Reply for Done {
 }
 
 impl Reply for Deleted {
-    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+    fn into_response(self, _: &Call) -> Result<Answer> {
         json(StatusCode::OK, &DeletedBody { response: "ok", deleted: self.0 })
     }
 
@@ -106,7 +123,7 @@ impl Reply for Deleted {
 }
 
 impl Reply for Json200 {
-    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
+    fn into_response(self, _: &Call) -> Result<Answer> {
         json(StatusCode::OK, &self.0)
     }
 
@@ -122,8 +139,8 @@ impl Html {
 }
 
 impl Reply for Html {
-    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
-        let mut response = Response::new(Bytes::from(self.1));
+    fn into_response(self, _: &Call) -> Result<Answer> {
+        let mut response = Response::new(Content::Whole(self.1.into()));
         *response.status_mut() = self.0;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -146,8 +163,8 @@ impl Reply for Html {
 }
 
 impl Reply for Redirect {
-    fn into_response(self, _: &Call) -> Result<Response<Bytes>> {
-        let mut response = Response::new(Bytes::new());
+    fn into_response(self, _: &Call) -> Result<Answer> {
+        let mut response = Response::new(Content::Whole(Bytes::new()));
         *response.status_mut() = StatusCode::FOUND;
         response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(self.0));
         Ok(response)

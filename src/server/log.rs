@@ -5,12 +5,13 @@ use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response};
+use hyper::body::Body;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
+use super::body::Outgoing;
 use crate::api::{Error, Layer, Route};
 use crate::auth::TokenInUse;
 use crate::config::{Config, LogFormat};
@@ -89,7 +90,7 @@ impl Line {
     }
 
     /// Puts the request's id on the answer, and writes the line.
-    pub fn finish(self, response: &mut Response<Bytes>) {
+    pub fn finish(self, response: &mut Response<Outgoing>) {
         let id = self.id.simple().to_string();
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
@@ -106,7 +107,7 @@ impl Line {
             account = self.account,
             peer = %self.peer,
             status = response.status().as_u16(),
-            bytes = response.body().len(),
+            bytes = response.body().size_hint().lower(),
             waited_us = self.waited.as_micros() as u64,
             worked_us = self.worked.as_micros() as u64,
             took_us = self.began.elapsed().as_micros() as u64,

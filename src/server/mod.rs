@@ -1,6 +1,7 @@
 //! The async front: accepts connections, reads requests, waits for turns, shuts down. The only room that knows hyper
 //! and tokio; what a request means is said elsewhere.
 
+mod body;
 mod connection;
 mod log;
 mod service;

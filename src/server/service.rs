@@ -6,14 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::body::{self, Outgoing};
 use super::log::Line;
 use super::turn::{self, Answered};
-use crate::api::{self, Address, Body as BodyKind, Call, Error, Layer, Needs, Result, Route, Router};
+use crate::api::{self, Address, Body as BodyKind, Call, Content, Error, Layer, Needs, Result, Route, Router};
 use crate::auth::{Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
@@ -57,7 +58,7 @@ impl Service {
         self.stopping.subscribe()
     }
 
-    pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Full<Bytes>>
+    pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Outgoing>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -69,12 +70,12 @@ impl Service {
             Ok(response) => response,
             Err(error) => {
                 line.error(&error);
-                error.into_response()
+                refusal(error)
             }
         };
         self.allow_origin(&head.headers, response.headers_mut());
         line.finish(&mut response);
-        response.map(Full::new)
+        response
     }
 
     async fn answer_parts<B>(
@@ -84,7 +85,7 @@ impl Service {
         peer: IpAddr,
         client: IpAddr,
         line: &mut Line,
-    ) -> Result<Response<Bytes>>
+    ) -> Result<Response<Outgoing>>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -93,10 +94,10 @@ impl Service {
             return Err(Error::ShuttingDown);
         }
         match head.uri.path() {
-            "/healthz" => return Ok(Response::new(Bytes::from_static(b"ok\n"))),
+            "/healthz" => return Ok(Response::new(body::whole(Bytes::from_static(b"ok\n")))),
             "/readyz" => {
                 self.engine.directory.check()?;
-                return Ok(Response::new(Bytes::from_static(b"ok\n")));
+                return Ok(Response::new(body::whole(Bytes::from_static(b"ok\n"))));
             }
             _ => {}
         }
@@ -120,6 +121,7 @@ impl Service {
             path_values,
             query: head.uri.query().unwrap_or_default().to_owned(),
             body,
+            accepts_csv: accepts_csv(&head.headers),
             is_form: has_type(&head.headers, FORM),
             credential,
             workspace,
@@ -315,8 +317,8 @@ fn in_service(found: Option<Listed>) -> Result<Uuid> {
     }
 }
 
-fn preflight(head: &Parts) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
+fn preflight(head: &Parts) -> Response<Outgoing> {
+    let mut response = Response::new(body::whole(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));
@@ -344,6 +346,21 @@ fn api_path(path: &str) -> (&str, bool) {
         "" => ("/", is_api),
         path => (path, is_api),
     }
+}
+
+/// An error as an answer: always whole.
+fn refusal(error: Error) -> Response<Outgoing> {
+    error.into_response().map(|content| match content {
+        Content::Whole(bytes) | Content::Pieces(bytes, _) => body::whole(bytes),
+    })
+}
+
+/// Whether CSV is asked for and JSON is not.
+fn accepts_csv(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let names =
+        |wanted: &str| accepted.split(',').any(|kind| kind.split(';').next().is_some_and(|k| k.trim() == wanted));
+    names("text/csv") && !names(JSON)
 }
 
 /// The token of an `Authorization: Bearer` header (RFC 6750, 2.1).

@@ -6,20 +6,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::{Method, Response};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::api::{Call, Error, Inputs, Layer, Needs, Place, Result};
+use super::body::{self, Outgoing};
+use crate::api::{Answer, Call, Error, Inputs, Layer, Needs, Place, Result};
 use crate::auth::Who;
 use crate::storage::{Fault, File, Job, Threads, Verdict};
 
 /// What came of a call, and how long it took.
 pub struct Answered {
-    pub result: Result<Response<Bytes>>,
+    pub result: Result<Response<Outgoing>>,
     pub waited: Duration,
     pub worked: Duration,
+}
+
+/// The same, as the thread tells it.
+struct Told {
+    result: Result<Answer>,
+    waited: Duration,
+    worked: Duration,
 }
 
 /// Whether a call still waits: decided once, by whoever is first, the thread that has come to it or the one that will
@@ -41,13 +48,13 @@ impl Ticket {
 struct Errand {
     call: Arc<Call>,
     ticket: Arc<Ticket>,
-    told: oneshot::Sender<Answered>,
+    told: oneshot::Sender<Told>,
     joined: Instant,
     begun: Instant,
     worked: Duration,
     /// Taken by the work; read again where it must work again.
     inputs: Option<Inputs>,
-    result: Option<Result<Response<Bytes>>>,
+    result: Option<Result<Answer>>,
 }
 
 /// Runs the call where its handler belongs, and waits for the answer.
@@ -77,7 +84,9 @@ pub async fn run(call: Call) -> Answered {
         Err(_) if ticket.settle(GIVEN_UP) => return refused(joined),
         Err(_) => answer.await,
     };
-    answered.unwrap_or_else(|_| refused(joined))
+    let Ok(Told { result, waited, worked }) = answered else { return refused(joined) };
+    let result = result.map(|answer| answer.map(|content| body::outgoing(content, &call)));
+    Answered { result, waited, worked }
 }
 
 fn refused(joined: Instant) -> Answered {
@@ -169,7 +178,7 @@ impl Job for Errand {
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(Error::Internal("a job was answered before it had worked".into())),
         };
-        let _ = told.send(Answered { result, waited: begun.duration_since(joined), worked });
+        let _ = told.send(Told { result, waited: begun.duration_since(joined), worked });
     }
 }
 

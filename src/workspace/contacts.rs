@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
-    Changes, Created, Ctx, Deleted, Done, Error, Id, Ids, Json, Needs, OfCustomer, Ok200, Page, Result, Route, delete,
-    get, post, put, run,
+    Changes, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Json, Needs, OfCustomer, Ok200, Page, Result,
+    Route, delete, get, post, put, run,
 };
 use crate::storage::record;
 use crate::tenancy::phones::{self, Numbered, Typed};
@@ -15,6 +15,7 @@ use crate::values::{CustomFields, Email, Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
     get("/contacts", &run(list), Needs::Scoped("contact.view"), "List contacts"),
+    get("/contacts/export", &run(export), Needs::Scoped("contact.view"), "Export contacts as JSON or CSV"),
     get("/contacts/{id}", &run(show), Needs::Scoped("contact.view"), "Show a contact"),
     post("/contacts", &run(create), Needs::Scoped("contact.create"), "Create a contact"),
     put("/contacts/{id}", &run(update), Needs::Scoped("contact.update"), "Change a contact"),
@@ -53,6 +54,10 @@ pub struct Contact {
 
 fn list(ctx: &mut Ctx<'_>, list: List<Contact>) -> Result<Page<Contact>> {
     list.page(ctx)
+}
+
+fn export(ctx: &mut Ctx<'_>, list: List<Contact>, format: Format) -> Result<Export<Contact>> {
+    list.export(ctx, format)
 }
 
 fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Contact>> {

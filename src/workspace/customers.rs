@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::contacts::Contact;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
-    Changes, Created, Ctx, Deleted, Done, Error, Id, Ids, Json, Needs, OfCustomer, Ok200, Page, Query, Result, Route,
-    delete, get, post, put, run,
+    Changes, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Json, Needs, OfCustomer, Ok200, Page, Query,
+    Result, Route, delete, get, post, put, run,
 };
 use crate::storage::record;
 use crate::tenancy::phones::{self, Numbered, Typed};
@@ -17,6 +17,7 @@ use crate::values::{CustomFields, Email, Flag, Name, Text, Timestamp};
 pub const ROUTES: &[Route] = &[
     get("/customers", &run(list), Needs::Scoped("customer.view"), "List customers"),
     get("/customers/resolve", &run(resolve), Needs::Scoped("customer.view"), "Find a customer's id by its account"),
+    get("/customers/export", &run(export), Needs::Scoped("customer.view"), "Export customers as JSON or CSV"),
     get("/customers/{id}", &run(show), Needs::Scoped("customer.view"), "Show a customer"),
     get("/customers/{id}/contacts", &run(contacts), Needs::Scoped("contact.view"), "List a customer's contacts"),
     post("/customers", &run(create), Needs::Permission("customer.create"), "Create a customer"),
@@ -84,6 +85,10 @@ pub struct Removal {
 
 fn list(ctx: &mut Ctx<'_>, list: List<Customer>) -> Result<Page<Customer>> {
     list.page(ctx)
+}
+
+fn export(ctx: &mut Ctx<'_>, list: List<Customer>, format: Format) -> Result<Export<Customer>> {
+    list.export(ctx, format)
 }
 
 fn resolve(ctx: &mut Ctx<'_>, Query(by): Query<ByAccount>) -> Result<Ok200<Resolved>> {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, OfCustomer, Ok200, Page, Result, Route, delete, get, post,
-    put, run,
+    Changes, Created, Ctx, Done, Error, Export, Format, Id, Json, Needs, OfCustomer, Ok200, Page, Result, Route,
+    delete, get, post, put, run,
 };
 use crate::storage::record;
 use crate::tenancy::phones::{self, Numbered, Typed};
@@ -18,6 +18,7 @@ use crate::values::{Seconds, Text, Timestamp, WebUrl, choice};
 
 pub const ROUTES: &[Route] = &[
     get("/phone-calls", &run(list), Needs::Scoped("phone-call.view"), "List phone calls, newest first"),
+    get("/phone-calls/export", &run(export), Needs::Scoped("phone-call.view"), "Export phone calls as JSON or CSV"),
     get("/phone-calls/{id}", &run(show), Needs::Scoped("phone-call.view"), "Show a phone call"),
     post("/phone-calls", &run(create), Needs::Scoped("phone-call.create"), "Record a phone call"),
     put("/phone-calls/{id}", &run(update), Needs::Scoped("phone-call.update"), "Change a phone call"),
@@ -84,6 +85,10 @@ pub struct PhoneCall {
 
 fn list(ctx: &mut Ctx<'_>, list: List<PhoneCall>) -> Result<Page<PhoneCall>> {
     list.page(ctx)
+}
+
+fn export(ctx: &mut Ctx<'_>, list: List<PhoneCall>, format: Format) -> Result<Export<PhoneCall>> {
+    list.export(ctx, format)
 }
 
 fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<PhoneCall>> {
@@ -614,6 +619,8 @@ mod tests {
         for query in ["filter[phone]=0143000000", "filter[term]=fact", ""] {
             assert_eq!(found(query), 0, "{query}");
         }
+        let left = "SELECT count(*) FROM phone_numbers";
+        assert_eq!(bench.in_file(move |db| Ok(db.query_row(left, [], |row| row.get::<_, i64>(0))?)), 0);
     }
 
     /// With a million calls, the newest page and the calls of a moment, a contact, a customer or a user are no scan.

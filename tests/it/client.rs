@@ -88,6 +88,22 @@ impl Connection {
         Ok(Some(answer))
     }
 
+    /// The rest of an answer whose head was received, and whose length nobody knows before its end (RFC 9112, 7.1).
+    pub fn receive_chunks(&mut self) -> io::Result<String> {
+        let mut body = Vec::new();
+        loop {
+            let mut size = String::new();
+            self.0.read_line(&mut size)?;
+            let size = usize::from_str_radix(size.trim(), 16).map_err(|_| half_answered(io::Error::other(size)))?;
+            let mut chunk = vec![0; size + 2];
+            self.0.read_exact(&mut chunk)?;
+            body.extend_from_slice(&chunk[..size]);
+            if size == 0 {
+                return Ok(String::from_utf8(body).expect("answers are UTF-8"));
+            }
+        }
+    }
+
     /// The next answer of which only the head is sent: to `HEAD`, or `100 Continue`.
     pub fn receive_head(&mut self) -> io::Result<Option<Answer>> {
         let mut first = String::new();

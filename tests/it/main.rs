@@ -15,6 +15,7 @@ mod cli_users;
 mod cli_workspaces;
 mod crash;
 mod errors;
+mod exports;
 mod first_day;
 mod hosts;
 mod house;

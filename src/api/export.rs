@@ -1,0 +1,325 @@
+//! Exports: every row that the filters of a list select, as a JSON array or as CSV, however many there are.
+//!
+//! Rows are read by key, some hundreds a turn, each in a transaction of its own: a row that is added or deleted meanwhile
+//! may be in it or not, and every other row is in it once.
+
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, params_from_iter};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::error::{Error, Result};
+use super::handler::Ctx;
+use super::input::{Input, pairs};
+use super::list::{List, Listed, Listing};
+use super::openapi::Operation;
+use super::reply::{Answer, Content, Pieces, Reply};
+
+/// Rows that are read in one turn: some milliseconds, for which others of the workspace wait at the most.
+const ROWS_IN_A_TURN: i64 = 500;
+
+/// What an export is written as: `?format=csv`, or `Accept: text/csv`; JSON where neither is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Csv,
+}
+
+impl Input for Format {
+    fn read(call: &Call) -> Result<Self> {
+        match pairs(&call.query).find(|(name, _)| name == "format").map(|(_, value)| value).as_deref() {
+            Some("json") => Ok(Self::Json),
+            Some("csv") => Ok(Self::Csv),
+            None | Some("") => Ok(if call.accepts_csv { Self::Csv } else { Self::Json }),
+            Some(_) => Err(Error::invalid("The selected format is invalid; it may be json, csv.")),
+        }
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.query("format", "Instead of the Accept header.", json!({"enum": ["json", "csv", ""]}));
+    }
+}
+
+/// 200 with all rows.
+pub struct Export<T> {
+    format: Format,
+    first: Bytes,
+    rest: Rows<T>,
+}
+
+/// The rows that are still to be read.
+struct Rows<T> {
+    format: Format,
+    /// With `id > ?` as its last condition, and a bound on the number of rows.
+    sql: String,
+    bound: Vec<Sql>,
+    /// The id of the last row that was read.
+    after: i64,
+    /// How many were read.
+    count: usize,
+    is_over: bool,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Listed + Default + 'static> List<T> {
+    /// Every row that the list's filters select, by id. The first of them are read now.
+    pub fn export(&self, ctx: &Ctx<'_>, format: Format) -> Result<Export<T>> {
+        let Listing { table, columns, .. } = T::LISTING;
+        let (conditions, bound) = self.conditions(ctx)?;
+        let conditions: String = conditions.iter().map(|condition| format!("{condition} AND ")).collect();
+        let sql = format!("SELECT {columns} FROM {table} WHERE {conditions}id > ? ORDER BY id LIMIT {ROWS_IN_A_TURN}");
+        let mut rest = Rows { format, sql, bound, after: i64::MIN, count: 0, is_over: false, of: PhantomData };
+        let first = rest.next(ctx.db)?.unwrap_or_default();
+        Ok(Export { format, first, rest })
+    }
+}
+
+impl<T: Listed + Default> Pieces for Rows<T> {
+    fn next(&mut self, db: &Connection) -> Result<Option<Bytes>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let is_first = self.after == i64::MIN;
+        let mut statement = db.prepare_cached(&self.sql)?;
+        let bound = self.bound.iter().cloned().chain([Sql::from(self.after)]);
+        let mut rows = statement.query(params_from_iter(bound))?;
+        let mut piece = Piece::begin(self.format);
+        if is_first {
+            piece.head::<T>()?;
+        }
+        let mut read = 0;
+        while let Some(row) = rows.next()? {
+            self.after = row.get(0)?;
+            piece.row(&T::from_row(row)?, self.count == 0)?;
+            self.count += 1;
+            read += 1;
+        }
+        if is_first && read == 0 {
+            self.after = 0;
+        }
+        self.is_over = read < ROWS_IN_A_TURN;
+        piece.end(self.is_over).map(Some)
+    }
+}
+
+/// A part of an export while it is being written.
+enum Piece {
+    Json(Vec<u8>),
+    Csv(Box<csv::Writer<Vec<u8>>>),
+}
+
+impl Piece {
+    fn begin(format: Format) -> Self {
+        match format {
+            Format::Json => Self::Json(Vec::new()),
+            Format::Csv => {
+                Self::Csv(Box::new(csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new())))
+            }
+        }
+    }
+
+    fn head<T: Serialize + Default>(&mut self) -> Result<()> {
+        match self {
+            Self::Json(text) => text.push(b'['),
+            Self::Csv(writer) => {
+                writer.write_record(fields(&T::default())?.iter().map(|(name, _)| name)).map_err(ours)?
+            }
+        }
+        Ok(())
+    }
+
+    fn row<T: Serialize>(&mut self, row: &T, is_first: bool) -> Result<()> {
+        match self {
+            Self::Json(text) => {
+                if !is_first {
+                    text.extend_from_slice(b",\n");
+                }
+                serde_json::to_writer(text, row).map_err(ours)
+            }
+            Self::Csv(writer) => {
+                writer.write_record(fields(row)?.into_iter().map(|(_, value)| cell(value))).map_err(ours)
+            }
+        }
+    }
+
+    fn end(self, is_last: bool) -> Result<Bytes> {
+        match self {
+            Self::Json(mut text) => {
+                if is_last {
+                    text.extend_from_slice(b"]\n");
+                }
+                Ok(text.into())
+            }
+            Self::Csv(writer) => Ok(writer.into_inner().map_err(ours)?.into()),
+        }
+    }
+}
+
+fn fields(row: &impl Serialize) -> Result<serde_json::Map<String, Value>> {
+    match serde_json::to_value(row).map_err(ours)? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Error::Internal("a row of a list is an object".into())),
+    }
+}
+
+/// A value as a cell: nothing for null, JSON for what has parts.
+fn cell(value: Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => defused(text),
+        other => other.to_string(),
+    }
+}
+
+/// Text that a spreadsheet would run as a formula, with a `'` before it, by which spreadsheets know text. Where there are
+/// such marks already there is one more: so taking one away always gives the text back.
+pub fn defused(text: String) -> String {
+    let runs = text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if runs { format!("'{text}") } else { text }
+}
+
+fn ours(error: impl std::fmt::Display) -> Error {
+    Error::Internal(error.to_string())
+}
+
+impl<T: Listed + Default + 'static> Reply for Export<T> {
+    fn into_response(self, _: &Call) -> Result<Answer> {
+        let content = match self.rest.is_over {
+            true => Content::Whole(self.first),
+            false => Content::Pieces(self.first, Box::new(self.rest)),
+        };
+        let mut answer = Answer::new(content);
+        let (kind, ending) = match self.format {
+            Format::Json => ("application/json", "json"),
+            Format::Csv => ("text/csv; charset=utf-8; header=present", "csv"),
+        };
+        let name = format!("attachment; filename=\"{}.{ending}\"", T::LISTING.table.replace('_', "-"));
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        answer.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::try_from(name).map_err(ours)?);
+        Ok(answer)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.export::<AllRows<T>>(StatusCode::OK);
+    }
+}
+
+/// What an export is in JSON.
+#[derive(JsonSchema)]
+#[schemars(transparent, inline)]
+struct AllRows<T>(#[allow(dead_code, reason = "a description, never a value")] Vec<T>);
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    /// Enough for three turns, the last of them not full.
+    const MANY: i64 = 2 * ROWS_IN_A_TURN + 3;
+
+    fn fill(bench: &Bench, many: i64) {
+        bench.in_file(move |db| {
+            db.execute(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+                 INSERT INTO contacts (last_name, company, custom_fields, created_at, updated_at)
+                 SELECT 'Name ' || i, iif(i % 2, 'Odd', 'Even'), '{}', 0, 0 FROM n",
+                [many],
+            )?;
+            Ok(())
+        });
+    }
+
+    fn csv(text: &str) -> Vec<Vec<String>> {
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+        reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+    }
+
+    #[test]
+    fn every_row_is_in_it_once_however_many_turns_it_takes() {
+        let bench = Bench::new();
+        fill(&bench, MANY);
+        let rows = bench.admin().get("/contacts/export").ok();
+        let ids: Vec<i64> = rows.as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect();
+        assert_eq!(ids, (1..=MANY).collect::<Vec<_>>());
+        assert_eq!(rows[0], bench.admin().get("/contacts/1").ok());
+
+        let lines = csv(&bench.admin().get("/contacts/export?format=csv").text);
+        assert_eq!(lines.len() as i64, MANY + 1);
+        assert_eq!((lines[0][0].as_str(), lines[1][0].as_str()), ("id", "1"));
+        for full in [ROWS_IN_A_TURN, 2 * ROWS_IN_A_TURN] {
+            bench.in_file(move |db| Ok(db.execute("DELETE FROM contacts WHERE id > ?1", [full])?));
+            assert_eq!(
+                bench.admin().get("/contacts/export").ok().as_array().unwrap().len() as i64,
+                full.min(ROWS_IN_A_TURN)
+            );
+        }
+    }
+
+    #[test]
+    fn it_has_the_rows_that_the_list_has() {
+        let bench = Bench::new();
+        fill(&bench, MANY);
+        let of = |query: &str| bench.admin().get(&format!("/contacts/export?{query}")).ok().as_array().unwrap().len();
+        assert_eq!(of("filter[company]=even"), usize::try_from(MANY / 2).unwrap());
+        assert_eq!((of("filter[term]=name%2017"), of("filter[last_name]=nobody")), (11, 0));
+        assert_eq!(bench.admin().get("/contacts/export?filter[password]=x").status, 400);
+        let unknown = bench.admin().get("/contacts/export?format=xml");
+        unknown.invalid(&["The selected format is invalid; it may be json, csv."]);
+        bench.with_only(&["customer.view"]).get("/contacts/export").refused(403, "missing_permission");
+    }
+
+    #[test]
+    fn nothing_is_an_empty_list_and_a_line_of_names() {
+        let bench = Bench::new();
+        assert_eq!(bench.admin().get("/customers/export").ok(), json!([]));
+        let lines = csv(&bench.admin().get("/customers/export?format=csv").text);
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0][..4], ["id", "customer_account", "name", "type"]);
+    }
+
+    #[test]
+    fn a_cell_holds_what_the_field_held() {
+        let bench = Bench::new();
+        let sent = json!({
+            "name": "=HYPERLINK(\"x\")", "phone": "+33 1 42 00 00 00", "comment": "a \"quote\", a comma\r\nand a line",
+            "vip": true, "custom_fields": {"tier": "gold"},
+        });
+        bench.admin().post("/customers", sent).created();
+        let answer = bench.admin().send(Method::GET, "/customers/export?format=csv", None);
+        assert!(answer.text.contains("\r\n"), "{}", answer.text);
+        let lines = csv(&answer.text);
+        let cell = |name: &str| lines[1][lines[0].iter().position(|known| known == name).unwrap()].clone();
+        assert_eq!(cell("name"), "'=HYPERLINK(\"x\")");
+        assert_eq!(cell("phone"), "'+33 1 42 00 00 00");
+        assert_eq!(cell("comment"), "a \"quote\", a comma\r\nand a line");
+        assert_eq!(
+            (cell("vip"), cell("fax"), cell("custom_fields")),
+            ("true".into(), String::new(), "{\"tier\":\"gold\"}".into())
+        );
+    }
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_text_and_comes_back_as_it_was() {
+        for (text, cell) in [
+            ("=1+1", "'=1+1"),
+            ("+33 1 42", "'+33 1 42"),
+            ("-5", "'-5"),
+            ("@x", "'@x"),
+            ("'=1", "''=1"),
+            ("\t=1", "'\t=1"),
+            ("'quoted'", "'quoted'"),
+            ("plain - text", "plain - text"),
+            ("", ""),
+        ] {
+            assert_eq!(defused(text.into()), cell, "{text}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The bodies of answers: whole, or a piece after the other as somebody reads them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::channel::{Channel, Sender};
+use http_body_util::{Either, Full};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::api::{Call, Content, Error, Pieces, Result};
+use crate::engine::Engine;
+use crate::storage::{Fault, File, Job, Verdict};
+use crate::tenancy::Status;
+
+/// What hyper is handed.
+pub type Outgoing = Either<Full<Bytes>, Channel<Bytes, Broken>>;
+
+/// The rest of a body could not be read: the client is to notice, and sees a connection that ends too early.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer could not be finished")]
+pub struct Broken;
+
+/// How often, and after how long, a piece is asked for again whose file has too much to do.
+const PATIENCE: usize = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub fn whole(bytes: Bytes) -> Outgoing {
+    Either::Left(Full::new(bytes))
+}
+
+/// The body of an answer to a call.
+pub fn outgoing(content: Content, call: &Call) -> Outgoing {
+    match content {
+        Content::Whole(bytes) => whole(bytes),
+        Content::Pieces(first, rest) => {
+            let (sender, channel) = Channel::new(1);
+            let workspace = call.workspace.as_ref().map(|lease| lease.id());
+            let source = Source { engine: Arc::clone(&call.engine), workspace };
+            tokio::spawn(send(sender, first, rest, source));
+            Either::Right(channel)
+        }
+    }
+}
+
+/// Where pieces are read. It keeps no workspace open: whoever reads slowly may do so while one is closed or deleted.
+struct Source {
+    engine: Arc<Engine>,
+    workspace: Option<Uuid>,
+}
+
+impl Source {
+    async fn next(&self, pieces: Box<dyn Pieces>) -> Option<ReadPiece> {
+        let Some(id) = self.workspace else { return next_piece(&self.engine.central, pieces).await };
+        let listed = self.engine.directory.current(&self.engine.keys).ok()?.identified(id).ok()??;
+        if listed.status != Status::Active {
+            return None;
+        }
+        let lease = self.engine.registry.lease(id);
+        next_piece(lease.file(), pieces).await
+    }
+}
+
+/// Reads a piece when the one before it is taken, and no sooner.
+async fn send(mut sender: Sender<Bytes, Broken>, first: Bytes, mut rest: Box<dyn Pieces>, source: Source) {
+    let mut piece = first;
+    let mut refused = 0;
+    while sender.send_data(piece).await.is_ok() {
+        piece = loop {
+            let Some((back, next)) = source.next(rest).await else { return sender.abort(Broken) };
+            rest = back;
+            match next {
+                Ok(Some(piece)) => break piece,
+                Ok(None) => return,
+                Err(Error::Overloaded) if refused < PATIENCE => {
+                    refused += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a long answer could not be finished");
+                    return sender.abort(Broken);
+                }
+            }
+        };
+    }
+}
+
+/// What reads pieces, given back, and what it has read.
+type ReadPiece = (Box<dyn Pieces>, Result<Option<Bytes>>);
+
+/// Reads the next piece of a long answer, in a turn of its own, and gives back what reads them. Nothing where the file
+/// was closed.
+async fn next_piece(file: &Arc<File>, pieces: Box<dyn Pieces>) -> Option<ReadPiece> {
+    let (told, answer) = oneshot::channel();
+    file.submit_read(Box::new(PieceJob { pieces, read: Ok(None), told }));
+    answer.await.ok()
+}
+
+/// One piece on its way to a thread.
+struct PieceJob {
+    pieces: Box<dyn Pieces>,
+    read: Result<Option<Bytes>>,
+    told: oneshot::Sender<ReadPiece>,
+}
+
+impl Job for PieceJob {
+    fn begin(&mut self) -> bool {
+        !self.told.is_closed()
+    }
+
+    fn work(&mut self, db: &Connection) -> Verdict {
+        self.read = self.pieces.next(db);
+        Verdict::Undo
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
+        let Self { pieces, read, told } = *self;
+        let _ = told.send((pieces, outcome.map_err(Error::from).and(read)));
+    }
+}

@@ -1,0 +1,83 @@
+//! Exports of the real program, read by clients that take their time.
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Who, eventually, sqlite};
+use crate::client::Request;
+
+/// So many that they fit into no buffer between the program and its client.
+const MANY: i64 = 40_000;
+
+fn bench_with_contacts() -> (Bench, crate::bench::Team) {
+    let mut bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.stop();
+    let file = sqlite(&bench.file(&acme.workspace));
+    file.execute(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+         INSERT INTO contacts (last_name, comment, custom_fields, created_at, updated_at)
+         SELECT 'Name ' || i, hex(zeroblob(200)), '{}', 0, 0 FROM n",
+        [MANY],
+    )
+    .unwrap();
+    drop(file);
+    bench.start();
+    (bench, acme)
+}
+
+/// Asks for the export, and reads no more than its head.
+fn begun(bench: &Bench, who: &Who, headers: &[(&str, &str)]) -> (crate::client::Connection, crate::client::Answer) {
+    let request = Request {
+        method: "GET",
+        path: "/api/contacts/export",
+        host: &who.host,
+        token: who.token.as_deref(),
+        headers,
+        body: None,
+    };
+    let mut connection = bench.connect();
+    connection.send(request.text()).unwrap();
+    let head = connection.receive_head().unwrap().unwrap();
+    assert_eq!(head.status, 200);
+    (connection, head)
+}
+
+#[test]
+fn who_reads_slowly_holds_up_nobody_and_gets_all_of_it() {
+    let (bench, acme) = bench_with_contacts();
+    let mut stalled: Vec<_> = (0..8).map(|_| begun(&bench, &acme.inside, &[]).0).collect();
+    // More of them than there are threads: and all goes on.
+    bench.customer(&acme.inside, "Renault");
+    assert_eq!(bench.customers(&acme.inside), ["Renault"]);
+    bench.delete(&acme.inside, "/contacts/39999").ok();
+
+    let text = stalled.pop().unwrap().receive_chunks().unwrap();
+    let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let ids: Vec<i64> = rows.iter().map(|row| row["id"].as_i64().unwrap()).collect();
+    // Deleted while it was read: whoever reads by key does not see it any more, and sees all others once.
+    assert_eq!(ids, (1..=MANY).filter(|id| *id != 39_999).collect::<Vec<_>>());
+}
+
+#[test]
+fn csv_is_for_who_accepts_it() {
+    let (bench, acme) = bench_with_contacts();
+    let (mut connection, head) = begun(&bench, &acme.inside, &[("Accept", "text/csv")]);
+    assert_eq!(head.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
+    assert_eq!(head.header("content-disposition"), Some("attachment; filename=\"contacts.csv\""));
+    let text = connection.receive_chunks().unwrap();
+    assert_eq!(text.lines().count() as i64, MANY + 1);
+    assert!(text.starts_with("id,customer_id,civility,"), "{}", &text[..80]);
+}
+
+/// A reader that is in no hurry keeps no file from the trash, and is told by an end that comes too early.
+#[test]
+fn a_workspace_that_is_deleted_ends_its_exports() {
+    let (bench, acme) = bench_with_contacts();
+    let (mut connection, _) = begun(&bench, &acme.inside, &[]);
+    let confirmed = Some(json!({"subdomain": "acme"}));
+    bench.send(&acme.owner, "DELETE", &format!("/workspaces/{}", acme.workspace), confirmed).ok();
+    let trash = bench.data().join("trash").join(format!("{}.sqlite", acme.workspace));
+    eventually("its file is in the trash", || trash.exists());
+    eventually("it is closed", || bench.open_files(".sqlite") == bench.open_files("central.sqlite"));
+    connection.receive_chunks().unwrap_err();
+}
