@@ -91,6 +91,10 @@ impl Samples<'_> {
             (_, "GET" | "DELETE", path) if path.starts_with("/customers/{id}") => at(self.customer()),
             (_, "GET" | "DELETE", "/contacts/{id}") => at(self.contact()),
             (_, "PUT", "/customers/{id}") => change(self.customer(), json!({"vip": true})),
+            (_, "POST", "/customers/{id}/merge") => {
+                let into = self.made("/customers", json!({"name": "Kept"})).parse::<i64>().unwrap();
+                change(self.customer(), json!({"into": into}))
+            }
             (_, "PUT", "/contacts/{id}") => change(self.contact(), json!({"first_name": "Zoé"})),
             (_, "POST", "/customers") => plain(json!({"name": "Ada"})),
             (_, "POST", "/contacts") => plain(json!({"last_name": "Lovelace"})),

@@ -140,6 +140,7 @@ BEYOND_SCHEMA = {
     "The selected role id is invalid.",
     "The selected user id is invalid.",
     "The selected code is invalid.",
+    "The selected into is invalid.",
     "The selected contact id is invalid.",
     "The ended at may not be before the started at.",
     "The duration s may not be greater than 2147483647.",

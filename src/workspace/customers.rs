@@ -12,7 +12,7 @@ use crate::api::{
 };
 use crate::storage::record;
 use crate::tenancy::phones::{self, Numbered, Typed};
-use crate::values::{CustomFields, Email, Flag, Name, Text, Timestamp};
+use crate::values::{CustomFields, Email, Flag, Name, RowId, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
     get("/customers", &run(list), Needs::Scoped("customer.view"), "List customers"),
@@ -22,6 +22,7 @@ pub const ROUTES: &[Route] = &[
     get("/customers/{id}/contacts", &run(contacts), Needs::Scoped("contact.view"), "List a customer's contacts"),
     post("/customers", &run(create), Needs::Permission("customer.create"), "Create a customer"),
     put("/customers/{id}", &run(update), Needs::Scoped("customer.update"), "Change a customer"),
+    post("/customers/{id}/merge", &run(merge), Needs::Permission("customer.update"), "Merge a customer into another"),
     delete("/customers/bulk", &run(remove_many), Needs::Scoped("customer.delete"), "Delete customers, all or none"),
     delete("/customers/{id}", &run(remove), Needs::Scoped("customer.delete"), "Delete a customer"),
 ];
@@ -83,6 +84,13 @@ pub struct Removal {
     cascade: Flag,
 }
 
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Merging {
+    /// The customer that stays, as it is: what was the other's becomes its own.
+    into: RowId,
+}
+
 fn list(ctx: &mut Ctx<'_>, list: List<Customer>) -> Result<Page<Customer>> {
     list.page(ctx)
 }
@@ -131,6 +139,22 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Customer>) -> Result<C
         phones::save(ctx.db, TABLE, id, &customer.numbers())?;
     }
     Ok(Created(customer))
+}
+
+/// What was bound to the customer that goes, goes with it: a key was never given the other customer's rows.
+fn merge(ctx: &mut Ctx<'_>, Id(id): Id, Json(merging): Json<Merging>) -> Result<Created<Customer>> {
+    ctx.seen(Customer::find(ctx.db, id)?)?;
+    let into = merging.into.get();
+    let stays = Customer::find(ctx.db, into)?.filter(|customer| customer.id != id);
+    let stays = stays.ok_or_else(|| Error::invalid("The selected into is invalid."))?;
+    for sql in [
+        "UPDATE contacts SET customer_id = ?2, updated_at = ?3 WHERE customer_id = ?1",
+        "UPDATE phone_calls SET customer_id = ?2, updated_at = ?3 WHERE customer_id = ?1",
+    ] {
+        ctx.db.prepare_cached(sql)?.execute((id, into, ctx.now))?;
+    }
+    delete_one(ctx.db, id, false)?;
+    Ok(Created(stays))
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id, Query(removal): Query<Removal>) -> Result<Done> {
@@ -520,5 +544,35 @@ mod tests {
         bench.admin().post("/customers", json!({"name": "A"})).created();
         bench.admin().delete("/customers/1").ok();
         assert_eq!(bench.admin().post("/customers", json!({"name": "B"})).created()["id"], 2);
+    }
+
+    #[test]
+    fn a_merged_customer_leaves_all_it_had_to_the_other() {
+        let bench = Bench::new();
+        let customer = |name: &str| bench.admin().post("/customers", json!({"name": name})).created()["id"].clone();
+        let (goes, stays, apart) = (customer("Doubled"), customer("Kept"), customer("Apart"));
+        let contact =
+            |of: &Value| bench.admin().post("/contacts", json!({"last_name": "B", "customer_id": of})).created();
+        let (moved, left) = (contact(&goes), contact(&apart));
+        let call = json!({"direction": "inbound", "contact_id": moved["id"], "number_from": "01 42 00 00 00"});
+        bench.admin().post("/phone-calls", call).created();
+        let (key, other) = (bench.key(&["*"], goes.as_i64()), bench.key(&["*"], stays.as_i64()));
+        let path = format!("/customers/{goes}/merge");
+        for (into, says) in [
+            (json!(99), "The selected into is invalid."),
+            (goes.clone(), "The selected into is invalid."),
+            (Value::Null, "The into field is required."),
+        ] {
+            bench.admin().post(&path, json!({"into": into})).invalid(&[says]);
+        }
+        let merged = bench.admin().post(&path, json!({"into": stays})).created();
+        assert_eq!((&merged["id"], &merged["name"]), (&stays, &json!("Kept")));
+        bench.admin().get(&format!("/customers/{goes}")).refused(404, "not_found");
+        bench.admin().post(&path, json!({"into": stays})).refused(404, "not_found");
+        assert_eq!(bench.admin().get(&format!("/contacts/{}", moved["id"])).ok()["customer_id"], stays);
+        assert_eq!(bench.admin().get("/phone-calls?filter[phone]=0142000000").ok()["data"][0]["customer_id"], stays);
+        assert_eq!(bench.admin().get(&format!("/contacts/{}", left["id"])).ok(), left);
+        key.get("/contacts").refused(401, "token_invalid");
+        assert_eq!(other.get("/contacts").ok()["total"], 1);
     }
 }
