@@ -68,6 +68,9 @@ pub enum By {
     Phone(&'static str),
     /// Every word begins a word of the full-text index.
     Term(&'static str),
+    /// The column is a JSON object, and one of its fields, which the caller names, is the text, whatever its case and
+    /// accents: `filter[custom_fields.tier]=gold`.
+    Field(&'static str),
 }
 
 /// `sort=name`, `sort=-name`
@@ -89,6 +92,7 @@ pub struct List<T> {
 
 enum Wanted {
     Text(String),
+    Field(String, String),
     Integer(i64),
     Between(i64, i64),
 }
@@ -175,7 +179,8 @@ impl<T: Listed> Input for List<T> {
         );
         for filter in listing.filters {
             let (text, schema) = filter.by.described();
-            operation.query(&format!("filter[{}]", filter.name), text, schema);
+            let name = if let By::Field(_) = filter.by { ".tier" } else { "" };
+            operation.query(&format!("filter[{}{name}]", filter.name), text, schema);
             if let By::Moment(_) = filter.by {
                 operation.query(&format!("filter[{}][gte]", filter.name), "Not before this moment.", moment());
                 operation.query(&format!("filter[{}][lte]", filter.name), "Not after this moment.", moment());
@@ -195,6 +200,10 @@ impl By {
             Self::Choice(_, choices) => ("Is this.", json!({"anyOf": [{"enum": choices}, blank()]})),
             Self::Moment(_) => ("At this moment, or on this day.", moment()),
             Self::Phone(_) => ("Has this number, in any format.", json!({"type": "string"})),
+            Self::Field(_) => (
+                "Any field by its name, as here tier: is this text, whatever its case and accents.",
+                json!({"type": "string"}),
+            ),
             Self::Term(_) => ("Full-text search: every word begins a word of the resource.", json!({"type": "string"})),
         }
     }
@@ -204,6 +213,10 @@ impl By {
             (Self::Moment(_), operator) => moments(name, operator, value),
             (_, Some(_)) => Err(format!("The filter {name} takes one value, without an operator.")),
             (Self::Text(_) | Self::Phone(_) | Self::Term(_), None) => Ok(Wanted::Text(value.to_owned())),
+            (Self::Field(_), None) => match name.split_once('.') {
+                Some((_, field)) if !field.is_empty() => Ok(Wanted::Field(field.to_owned(), fold(value))),
+                _ => Err(format!("The filter {name} takes the name of a field behind a point, like {name}.tier.")),
+            },
             (Self::Integer(_), None) => {
                 value.parse().map(Wanted::Integer).map_err(|_| format!("The {name} must be an integer."))
             }
@@ -225,6 +238,13 @@ impl By {
             (Self::Text(column), Wanted::Text(text)) => {
                 (format!("instr(fold({column}), ?) > 0"), vec![fold(text).into()])
             }
+            (Self::Field(column), Wanted::Field(field, text)) => (
+                format!(
+                    "EXISTS (SELECT 1 FROM json_each({column}) AS field WHERE field.key = ? AND
+                     fold(iif(field.type IN ('true', 'false'), field.type, CAST(field.value AS TEXT))) = ?)"
+                ),
+                vec![field.clone().into(), text.clone().into()],
+            ),
             (Self::Choice(column, _), Wanted::Text(text)) => (format!("{column} = ?"), vec![text.clone().into()]),
             (Self::Phone(resource), Wanted::Text(text)) => phones::condition(resource, text, db)?,
             (Self::Term(index), Wanted::Text(text)) => match words(text) {
@@ -326,7 +346,12 @@ impl<T: Listed> List<T> {
             None => (inside, None),
         };
         let filters = const { T::LISTING }.filters;
-        let filter = filters.iter().find(|filter| filter.name == name).ok_or_else(|| {
+        let object = name.split_once('.').map(|(object, _)| object);
+        let is_named = |filter: &&Filter| match filter.by {
+            By::Field(_) => filter.name == object.unwrap_or(name),
+            _ => filter.name == name,
+        };
+        let filter = filters.iter().find(is_named).ok_or_else(|| {
             let allowed: Vec<&str> = filters.iter().map(|filter| filter.name).collect();
             format!("The selected filter {name} is invalid; it may be {}.", allowed.join(", "))
         })?;

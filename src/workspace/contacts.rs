@@ -175,6 +175,7 @@ impl Listed for Contact {
             Filter { name: "comment", by: By::Text("comment") },
             Filter { name: "created_at", by: By::Moment("created_at") },
             Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "custom_fields", by: By::Field("custom_fields") },
             Filter { name: "term", by: By::Term("contacts_fts") },
         ],
         sorts: &[

@@ -294,6 +294,7 @@ impl Listed for Customer {
             Filter { name: "vip", by: By::Flag("vip") },
             Filter { name: "created_at", by: By::Moment("created_at") },
             Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "custom_fields", by: By::Field("custom_fields") },
             Filter { name: "term", by: By::Term("customers_fts") },
         ],
         sorts: &[
@@ -574,5 +575,36 @@ mod tests {
         assert_eq!(bench.admin().get(&format!("/contacts/{}", left["id"])).ok(), left);
         key.get("/contacts").refused(401, "token_invalid");
         assert_eq!(other.get("/contacts").ok()["total"], 1);
+    }
+
+    #[test]
+    fn a_field_that_the_workspace_made_up_is_found_by_its_name() {
+        let bench = Bench::new();
+        for (name, fields) in [
+            ("A", json!({"tier": "Gold", "seats": 12, "paid": true, "a.b": "x", "o'clock\"]": "now"})),
+            ("B", json!({"tier": "golden", "seats": 1, "paid": false})),
+            ("C", json!({"tier": null, "nested": {"tier": "gold"}})),
+        ] {
+            bench.admin().post("/customers", json!({"name": name, "custom_fields": fields})).created();
+        }
+        let found = |query: &str| ids(&bench.admin().get(&format!("/customers?{query}")));
+        for (query, expected) in [
+            ("filter[custom_fields.tier]=g%C3%B3ld", vec![1]),
+            ("filter[custom_fields.tier]=gold&filter[name]=b", vec![]),
+            ("filter[custom_fields.seats]=1", vec![2]),
+            ("filter[custom_fields.paid]=true", vec![1]),
+            ("filter[custom_fields.paid]=false", vec![2]),
+            ("filter[custom_fields.a.b]=x", vec![1]),
+            ("filter%5Bcustom_fields.o'clock%22%5D%5D=now", vec![1]),
+            ("filter[custom_fields.none]=x", vec![]),
+            ("filter[custom_fields.tier]=", vec![1, 2, 3]),
+        ] {
+            assert_eq!(found(query), expected, "{query}");
+        }
+        let nameless = bench.admin().get("/customers?filter[custom_fields]=x");
+        nameless
+            .invalid(&["The filter custom_fields takes the name of a field behind a point, like custom_fields.tier."]);
+        let operator = bench.admin().get("/customers?filter[custom_fields.tier][gte]=x");
+        operator.invalid(&["The filter custom_fields.tier takes one value, without an operator."]);
     }
 }
