@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::reply::{Answer, Content};
 use crate::auth::{Throttled, TokenFault};
 use crate::storage::Fault;
 
@@ -162,8 +162,8 @@ impl Error {
         }
     }
 
-    pub fn into_response(self) -> Answer {
-        let mut response = Response::new(Content::Whole(self.body().to_string().into()));
+    pub fn into_response(self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(self.body().to_string()));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::body::{self, Outgoing};
 use super::log::Line;
 use super::turn::{self, Answered};
-use crate::api::{self, Address, Body as BodyKind, Call, Content, Error, Layer, Needs, Result, Route, Router};
+use crate::api::{self, Address, Body as BodyKind, Call, Error, Layer, Needs, Result, Route, Router};
 use crate::auth::{Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
@@ -70,7 +70,7 @@ impl Service {
             Ok(response) => response,
             Err(error) => {
                 line.error(&error);
-                refusal(error)
+                error.into_response().map(body::whole)
             }
         };
         self.allow_origin(&head.headers, response.headers_mut());
@@ -346,13 +346,6 @@ fn api_path(path: &str) -> (&str, bool) {
         "" => ("/", is_api),
         path => (path, is_api),
     }
-}
-
-/// An error as an answer: always whole.
-fn refusal(error: Error) -> Response<Outgoing> {
-    error.into_response().map(|content| match content {
-        Content::Whole(bytes) | Content::Pieces(bytes, _) => body::whole(bytes),
-    })
 }
 
 /// Whether CSV is asked for and JSON is not.
