@@ -129,6 +129,26 @@ pub struct Page<T> {
     pub prev_page_url: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// The same page of something else, made of its rows one by one.
+    pub fn map<U>(self, mut make: impl FnMut(T) -> Result<U>) -> Result<Page<U>> {
+        Ok(Page {
+            data: self.data.into_iter().map(&mut make).collect::<Result<_>>()?,
+            current_page: self.current_page,
+            last_page: self.last_page,
+            per_page: self.per_page,
+            total: self.total,
+            from: self.from,
+            to: self.to,
+            path: self.path,
+            first_page_url: self.first_page_url,
+            last_page_url: self.last_page_url,
+            next_page_url: self.next_page_url,
+            prev_page_url: self.prev_page_url,
+        })
+    }
+}
+
 impl<T: Serialize + JsonSchema> Reply for Page<T> {
     fn into_response(self, _: &Call) -> Result<Answer> {
         json_response(http::StatusCode::OK, &self)

@@ -12,7 +12,7 @@ use crate::api::{
 };
 use crate::storage::record;
 use crate::tenancy::phones::{self, Numbered, Typed};
-use crate::values::{CustomFields, Email, Flag, Name, RowId, Text, Timestamp};
+use crate::values::{CustomFields, Email, Flag, Name, RowId, Text, Timestamp, choice};
 
 pub const ROUTES: &[Route] = &[
     get("/customers", &run(list), Needs::Scoped("customer.view"), "List customers"),
@@ -91,8 +91,46 @@ pub struct Merging {
     into: RowId,
 }
 
-fn list(ctx: &mut Ctx<'_>, list: List<Customer>) -> Result<Page<Customer>> {
-    list.page(ctx)
+choice! {
+    /// What a list may have beside its rows' own fields.
+    Extra { CONTACTS_COUNT = "contacts_count" }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct With {
+    /// Answers each customer with the number of its contacts.
+    #[serde(deserialize_with = "extra")]
+    #[schemars(schema_with = "extra_schema")]
+    with: Option<Extra>,
+}
+
+/// A page of customers, with what was asked for beside.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Customers {
+    Plain(Page<Customer>),
+    Counted(Page<CustomerCounted>),
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CustomerCounted {
+    #[serde(flatten)]
+    customer: Customer,
+    /// How many contacts it has.
+    contacts_count: i64,
+}
+
+fn list(ctx: &mut Ctx<'_>, list: List<Customer>, Query(with): Query<With>) -> Result<Ok200<Customers>> {
+    let page = list.page(ctx)?;
+    if with.with.is_none() {
+        return Ok(Ok200(Customers::Plain(page)));
+    }
+    let mut count = ctx.db.prepare_cached("SELECT count(*) FROM contacts WHERE customer_id = ?1")?;
+    let counted = page.map(|customer| {
+        Ok(CustomerCounted { contacts_count: count.query_row([customer.id], |row| row.get(0))?, customer })
+    })?;
+    Ok(Ok200(Customers::Counted(counted)))
 }
 
 fn export(ctx: &mut Ctx<'_>, list: List<Customer>, format: Format) -> Result<Export<Customer>> {
@@ -224,6 +262,16 @@ fn delete_one(db: &Connection, id: i64, cascade: bool) -> Result<()> {
 /// An account may be left out, or null: one is made, or the old one stays.
 fn account<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Text<64>, D::Error> {
     Option::deserialize(input).map(Option::unwrap_or_default)
+}
+
+/// One that is left blank is none.
+fn extra<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Extra>, D::Error> {
+    let word = Option::<String>::deserialize(input)?.filter(|word| !word.is_empty());
+    word.map(|word| word.parse().map_err(serde::de::Error::custom)).transpose()
+}
+
+fn extra_schema(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({"enum": ["contacts_count", ""]})
 }
 
 fn account_schema(generator: &mut SchemaGenerator) -> Schema {
@@ -606,5 +654,25 @@ mod tests {
             .invalid(&["The filter custom_fields takes the name of a field behind a point, like custom_fields.tier."]);
         let operator = bench.admin().get("/customers?filter[custom_fields.tier][gte]=x");
         operator.invalid(&["The filter custom_fields.tier takes one value, without an operator."]);
+    }
+
+    #[test]
+    fn a_list_counts_contacts_where_it_is_asked_to() {
+        let bench = Bench::new();
+        for name in ["A", "B"] {
+            bench.admin().post("/customers", json!({"name": name})).created();
+        }
+        for _ in 0..2 {
+            bench.admin().post("/contacts", json!({"last_name": "C", "customer_id": 2})).created();
+        }
+        let counts = |query: &str| {
+            let page = bench.admin().get(&format!("/customers?{query}")).ok();
+            page["data"].as_array().unwrap().iter().map(|row| row["contacts_count"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(counts("with=contacts_count"), [json!(0), json!(2)]);
+        assert_eq!(counts("with=contacts_count&per_page=1&sort=-id"), [json!(2)]);
+        assert_eq!((counts(""), counts("with=")), (vec![Value::Null; 2], vec![Value::Null; 2]));
+        assert!(bench.admin().get("/customers").ok()["data"][0].get("contacts_count").is_none());
+        bench.admin().get("/customers?with=secrets").invalid(&["The selected with is invalid."]);
     }
 }
