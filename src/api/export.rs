@@ -61,8 +61,6 @@ struct Rows<T> {
     bound: Vec<Sql>,
     /// The id of the last row that was read.
     after: i64,
-    /// How many were read.
-    count: usize,
     is_over: bool,
     of: PhantomData<fn() -> T>,
 }
@@ -74,7 +72,7 @@ impl<T: Listed + Default + 'static> List<T> {
         let (conditions, bound) = self.conditions(ctx)?;
         let conditions: String = conditions.iter().map(|condition| format!("{condition} AND ")).collect();
         let sql = format!("SELECT {columns} FROM {table} WHERE {conditions}id > ? ORDER BY id LIMIT {ROWS_IN_A_TURN}");
-        let mut rest = Rows { format, sql, bound, after: i64::MIN, count: 0, is_over: false, of: PhantomData };
+        let mut rest = Rows { format, sql, bound, after: i64::MIN, is_over: false, of: PhantomData };
         let first = rest.next(ctx.db)?.unwrap_or_default();
         Ok(Export { format, first, rest })
     }
@@ -96,12 +94,8 @@ impl<T: Listed + Default> Pieces for Rows<T> {
         let mut read = 0;
         while let Some(row) = rows.next()? {
             self.after = row.get(0)?;
-            piece.row(&T::from_row(row)?, self.count == 0)?;
-            self.count += 1;
+            piece.row(&T::from_row(row)?, is_first && read == 0)?;
             read += 1;
-        }
-        if is_first && read == 0 {
-            self.after = 0;
         }
         self.is_over = read < ROWS_IN_A_TURN;
         piece.end(self.is_over).map(Some)

@@ -32,11 +32,8 @@ macro_rules! choice {
             }
         }
 
-        impl<'de> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-                <String as serde::Deserialize>::deserialize(input)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
+        $crate::values::read_from_text!($type);
+        $crate::values::described!($type, schemars::json_schema!({"type": "string", "enum": Self::WORDS}));
 
         impl rusqlite::ToSql for $type {
             fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
@@ -47,20 +44,6 @@ macro_rules! choice {
         impl rusqlite::types::FromSql for $type {
             fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
                 value.as_str()?.parse().map_err(|said: String| rusqlite::types::FromSqlError::Other(said.into()))
-            }
-        }
-
-        impl schemars::JsonSchema for $type {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($type).into()
-            }
-
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({"type": "string", "enum": Self::WORDS})
             }
         }
     };

@@ -78,7 +78,7 @@ macro_rules! read_from_text {
         }
     };
 }
-use read_from_text;
+pub(crate) use read_from_text;
 
 /// Describes a type to OpenAPI, wherever it stands, by this schema.
 macro_rules! described {
@@ -98,4 +98,22 @@ macro_rules! described {
         }
     };
 }
-use described;
+pub(crate) use described;
+
+/// Lets a newtype over `i64` be bound to and read from a SQLite column.
+macro_rules! stored_as_integer {
+    ($type:ident) => {
+        impl rusqlite::ToSql for $type {
+            fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+                self.0.to_sql()
+            }
+        }
+
+        impl rusqlite::types::FromSql for $type {
+            fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+                i64::column_result(value).map(Self)
+            }
+        }
+    };
+}
+use stored_as_integer;

@@ -1,6 +1,5 @@
 //! The id of a row that a request must name.
 
-use rusqlite::types::{ToSql, ToSqlOutput};
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -20,11 +19,7 @@ impl From<i64> for RowId {
     }
 }
 
-impl ToSql for RowId {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        self.0.to_sql()
-    }
-}
+super::stored_as_integer!(RowId);
 
 impl<'de> Deserialize<'de> for RowId {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {

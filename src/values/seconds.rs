@@ -1,6 +1,5 @@
 //! How long something took, in whole seconds.
 
-use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -32,17 +31,7 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
-impl ToSql for Seconds {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        self.0.to_sql()
-    }
-}
-
-impl FromSql for Seconds {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        i64::column_result(value).map(Self)
-    }
-}
+super::stored_as_integer!(Seconds);
 
 super::described!(
     Seconds,

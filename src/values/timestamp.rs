@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use schemars::json_schema;
 use serde::{Serialize, Serializer};
 
@@ -58,17 +57,7 @@ impl Serialize for Timestamp {
 
 super::read_from_text!(Timestamp);
 
-impl ToSql for Timestamp {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        self.0.to_sql()
-    }
-}
-
-impl FromSql for Timestamp {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        i64::column_result(value).map(Self)
-    }
-}
+super::stored_as_integer!(Timestamp);
 
 super::described!(
     Timestamp,
