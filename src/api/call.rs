@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::error::{Error, Result};
 use super::route::{Layer, Needs, Route};
 use super::router::Router;
 use crate::auth::{Actor, Credential, Insider, TokenFault, TokenInUse, Who, permissions};
 use crate::engine::Engine;
-use crate::tenancy::Lease;
+use crate::tenancy::{Lease, Listed, Status};
 use crate::values::Timestamp;
 
 pub struct Call {
@@ -68,6 +69,15 @@ impl Address {
     fn port(&self) -> String {
         let port = self.authority.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
         port.map(|port| format!(":{port}")).unwrap_or_default()
+    }
+}
+
+/// The id of a workspace that was found, and may be entered.
+pub fn in_service(found: Option<Listed>) -> Result<Uuid> {
+    let listed = found.ok_or_else(Error::workspace_not_found)?;
+    match listed.status {
+        Status::Active => Ok(listed.id),
+        Status::Suspended => Err(Error::workspace_suspended()),
     }
 }
 

@@ -15,7 +15,7 @@ mod route;
 mod router;
 mod tries;
 
-pub use call::{Address, Call};
+pub use call::{Address, Call, in_service};
 pub use error::{Error, Result};
 pub use export::{Export, Format};
 pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, hashing, here, run, steps};

@@ -13,11 +13,13 @@ use uuid::Uuid;
 use super::accounts::{self, Account};
 use super::memberships;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
-use crate::api::{Code, Created, Ctx, Error, Id, Needs, Ok200, Page, Result, Route, Steps, get, post, run, steps};
+use crate::api::{
+    Code, Created, Ctx, Error, Id, Needs, Ok200, Page, Result, Route, Steps, get, in_service, post, run, steps,
+};
 use crate::auth::secret;
 use crate::engine::Engine;
 use crate::storage::uuid_column;
-use crate::tenancy::{Status, members};
+use crate::tenancy::members;
 use crate::values::{Email, Name, Timestamp};
 
 pub const ROUTES: &[Route] = &[
@@ -161,11 +163,7 @@ pub fn join(engine: &Arc<Engine>, account: &Account, invite: &UserInvite, now: T
 
 /// The workspace must be in service for somebody to join it.
 pub fn check_workspace(engine: &Engine, id: Uuid) -> Result<()> {
-    match engine.directory.current(&engine.keys)?.identified(id)? {
-        Some(listed) if listed.status == Status::Active => Ok(()),
-        Some(_) => Err(Error::workspace_suspended()),
-        None => Err(Error::workspace_not_found()),
-    }
+    in_service(engine.directory.current(&engine.keys)?.identified(id)?).map(|_| ())
 }
 
 /// Invites somebody; answers the invitation and the code that is to be mailed.

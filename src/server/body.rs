@@ -10,10 +10,9 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::api::{Call, Content, Error, Pieces, Result};
+use crate::api::{Call, Content, Error, Pieces, Result, in_service};
 use crate::engine::Engine;
 use crate::storage::{Fault, File, Job, Verdict};
-use crate::tenancy::Status;
 
 /// What hyper is handed.
 pub type Outgoing = Either<Full<Bytes>, Channel<Bytes, Broken>>;
@@ -54,10 +53,7 @@ struct Source {
 impl Source {
     async fn next(&self, pieces: Box<dyn Pieces>) -> Option<ReadPiece> {
         let Some(id) = self.workspace else { return next_piece(&self.engine.central, pieces).await };
-        let listed = self.engine.directory.current(&self.engine.keys).ok()?.identified(id).ok()??;
-        if listed.status != Status::Active {
-            return None;
-        }
+        in_service(self.engine.directory.current(&self.engine.keys).ok()?.identified(id).ok()?).ok()?;
         let lease = self.engine.registry.lease(id);
         next_piece(lease.file(), pieces).await
     }

@@ -9,16 +9,15 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::body::{self, Outgoing};
 use super::log::Line;
 use super::turn::{self, Answered};
-use crate::api::{self, Address, Body as BodyKind, Call, Error, Layer, Needs, Result, Route, Router};
+use crate::api::{self, Address, Body as BodyKind, Call, Error, Layer, Needs, Result, Route, Router, in_service};
 use crate::auth::{Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
-use crate::tenancy::{Current, Host, Lease, Listed, Status, host};
+use crate::tenancy::{Current, Host, Lease, host};
 use crate::values::Timestamp;
 
 /// A body, at most.
@@ -305,15 +304,6 @@ impl Addressed {
     /// A route that asks for nothing.
     fn open(layer: Layer, route: &'static Route) -> Self {
         Self { layer, route, path_values: Vec::new(), credential: Credential::None, workspace: None }
-    }
-}
-
-/// The id of a workspace that was found, and may be entered.
-fn in_service(found: Option<Listed>) -> Result<Uuid> {
-    let listed = found.ok_or_else(Error::workspace_not_found)?;
-    match listed.status {
-        Status::Active => Ok(listed.id),
-        Status::Suspended => Err(Error::workspace_suspended()),
     }
 }
 
