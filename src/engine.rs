@@ -12,7 +12,7 @@ use crate::auth::{KeyUses, Keys, Passwords, Throttle};
 use crate::config::Config;
 use crate::storage::{File, Kind, Limits, Storage, Threads};
 use crate::tenancy::life::Template;
-use crate::tenancy::{Directory, Registry};
+use crate::tenancy::{Author, Directory, News, Registry, journal};
 use crate::values::Timestamp;
 
 /// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.
@@ -28,6 +28,7 @@ pub struct Engine {
     pub passwords: Passwords,
     pub throttle: Throttle,
     pub key_uses: KeyUses,
+    pub news: Arc<News>,
     pub steps: Threads,
     /// As few as there are processors: each hash keeps one busy, and its memory.
     pub hashing: Threads,
@@ -63,6 +64,7 @@ impl Engine {
             passwords: Passwords::new(config.password_cost)?,
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
             key_uses: KeyUses::default(),
+            news: Arc::default(),
             steps: Threads::start("steps", STEP_THREADS)?,
             hashing: Threads::start("hashing", config.hashing_threads)?,
             started_at: now,
@@ -70,6 +72,12 @@ impl Engine {
             keys,
             config,
         }))
+    }
+
+    /// Who changes something in a workspace without a request of its own: a command, or the server itself.
+    pub fn system(&self, workspace: Uuid, now: Timestamp) -> Author {
+        let news = Arc::clone(&self.news);
+        Author { workspace, actor: journal::Actor::System, address: None, at: now, news }
     }
 
     /// Claims the data directory for a server; another one is refused for as long as the answer is held.

@@ -24,7 +24,7 @@ use crate::central::{accounts, memberships, password, tokens};
 use crate::config::{Config, Setting, Typed};
 use crate::engine::Engine;
 use crate::server::Service;
-use crate::tenancy::members;
+use crate::tenancy::{Author, members};
 use crate::values::{Name, Password, Timestamp};
 use crate::workspace::users;
 
@@ -152,10 +152,10 @@ impl Bench {
         let (acme, role, in_file) = (self.acme.id, role.to_owned(), role.to_owned());
         let account_id = self.account(email).unwrap_or_else(|| account(&self.engine, email));
         self.engine.central.write(move |db| memberships::save(db, account_id, acme, &role, now())).unwrap();
-        let email = email.to_owned();
+        let (email, author) = (email.to_owned(), self.author());
         self.in_file(move |db| {
             let role = members::role_named(db, &in_file)?.expect("a role that is there");
-            members::add(db, account_id, "Somebody", &email, role, now())?;
+            members::add(db, &author, account_id, "Somebody", &email, role)?;
             Ok(users::of_account(db, account_id)?.expect("just added").id)
         })
     }
@@ -186,6 +186,11 @@ impl Bench {
     fn in_acme(&self, email: &str) -> Client<'_> {
         let token = self.token(email, Scope::Workspace(self.acme.id));
         Client { bench: self, host: "acme.localhost".into(), token: Some(token) }
+    }
+
+    /// Who changes something in `acme` beside the API.
+    pub fn author(&self) -> Author {
+        self.engine.system(self.acme.id, now())
     }
 
     /// Works on `acme`'s file, beside the API.

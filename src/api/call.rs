@@ -12,7 +12,7 @@ use super::route::{Layer, Needs, Route};
 use super::router::Router;
 use crate::auth::{Actor, Credential, Insider, TokenFault, TokenInUse, Who, permissions};
 use crate::engine::Engine;
-use crate::tenancy::{Lease, Listed, Status};
+use crate::tenancy::{Author, Lease, Listed, Status, journal};
 use crate::values::Timestamp;
 
 pub struct Call {
@@ -96,6 +96,23 @@ impl Call {
         self.workspace.as_ref().ok_or_else(|| Error::Internal("a call of the workspace layer has no workspace".into()))
     }
 
+    /// The caller, as the author of a change in the open workspace.
+    pub fn author(&self, who: &Who) -> Result<Author> {
+        let Who::Insider(insider) = who else { return Err(nobody()) };
+        let name = insider.name.clone();
+        let actor = match insider.actor {
+            Actor::User { id, .. } => journal::Actor::User { id, name },
+            Actor::Key { id, .. } => journal::Actor::Key { id, name },
+        };
+        Ok(self.author_in(self.workspace()?.id(), actor))
+    }
+
+    /// Somebody who changes something in a workspace by this call.
+    pub fn author_in(&self, workspace: Uuid, actor: journal::Actor) -> Author {
+        let news = Arc::clone(&self.engine.news);
+        Author { workspace, actor, address: Some(self.client), at: self.now, news }
+    }
+
     /// Who the caller is, and whether that is enough for the route: read from the layer's file, in the same transaction
     /// as all the rest where the handler has one.
     pub fn identify(&self, db: &Connection) -> Result<Who> {
@@ -161,4 +178,9 @@ impl Call {
             _ => Ok(()),
         }
     }
+}
+
+/// A handler of a route that asks for nobody asked who it was.
+pub(super) fn nobody() -> Error {
+    Error::Internal("a route that asks for nobody asked who it was".into())
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::call::Call;
+use super::call::{Call, nobody};
 use super::error::{Error, Result};
 use super::input::{Body, Input};
 use super::openapi::Operation;
 use super::reply::{Answer, Reply};
 use crate::auth::{Insider, TokenInUse, Who};
 use crate::engine::Engine;
+use crate::tenancy::Author;
 use crate::values::Timestamp;
 
 /// A handler with its inputs read and its reply written.
@@ -76,6 +77,11 @@ impl Ctx<'_> {
         insider(self.who)
     }
 
+    /// The caller, as the author of what it changes.
+    pub fn author(&self) -> Result<Author> {
+        self.call.author(self.who)
+    }
+
     /// The only customer that the caller sees, if it is bound to one.
     pub fn bound_to(&self) -> Option<i64> {
         match self.who {
@@ -111,6 +117,11 @@ impl Steps<'_> {
         insider(self.who)
     }
 
+    /// The caller, as the author of what it changes in the workspace.
+    pub fn author(&self) -> Result<Author> {
+        self.call.author(self.who)
+    }
+
     /// Reads in a turn of the central file, as the same caller.
     pub fn read_central<T: Send + 'static>(
         &self,
@@ -124,7 +135,7 @@ impl Steps<'_> {
 fn insider(who: &Who) -> Result<&Insider> {
     match who {
         Who::Insider(insider) => Ok(insider),
-        Who::Outsider => Err(Error::Internal("a route that asks for nobody asked who it was".into())),
+        Who::Outsider => Err(nobody()),
     }
 }
 

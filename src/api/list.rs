@@ -477,6 +477,29 @@ impl<T: Listed> List<T> {
     }
 }
 
+/// Rows that are in memory at once where all of them are changed.
+const ROWS_AT_ONCE: i64 = 500;
+
+/// Does something with every row whose column is this, one after the other; the row may be changed or deleted by it.
+pub fn each_of<T: Listed>(
+    db: &Connection,
+    column: &'static str,
+    value: i64,
+    mut work: impl FnMut(T) -> Result<()>,
+) -> Result<()> {
+    let Listing { table, columns, .. } = T::LISTING;
+    let sql = format!("SELECT {columns} FROM {table} WHERE {column} = ?1 AND id > ?2 ORDER BY id LIMIT {ROWS_AT_ONCE}");
+    let mut after = i64::MIN;
+    loop {
+        let mut statement = db.prepare_cached(&sql)?;
+        let rows = statement.query_map((value, after), |row| Ok((row.get(0)?, T::from_row(row)?)))?;
+        let rows: Vec<(i64, T)> = rows.collect::<rusqlite::Result<_>>()?;
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        after = *last;
+        rows.into_iter().try_for_each(|(_, row)| work(row))?;
+    }
+}
+
 fn page_url(path: &str, query: &str, page: i64) -> String {
     let start = format!("{path}?");
     let length = start.len();

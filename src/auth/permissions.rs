@@ -24,6 +24,8 @@ pub enum Who {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Insider {
     pub actor: Actor,
+    /// The user's, or the key's.
+    pub name: String,
     pub permissions: Permissions,
     /// The only customer whose rows it sees; all of them where there is none.
     pub customer_id: Option<i64>,
@@ -142,11 +144,12 @@ impl FromSql for Permissions {
 /// The user that an account is in this workspace, if any.
 pub fn user(db: &Connection, account_id: i64) -> rusqlite::Result<Option<Insider>> {
     db.prepare_cached(
-        "SELECT u.id, r.name, r.permissions FROM users u JOIN roles r ON r.id = u.role_id WHERE u.account_id = ?1",
+        "SELECT u.id, r.name, r.permissions, u.name FROM users u JOIN roles r ON r.id = u.role_id WHERE u.account_id = ?1",
     )?
     .query_row([account_id], |row| {
         Ok(Insider {
             actor: Actor::User { id: row.get(0)?, role: row.get(1)? },
+            name: row.get(3)?,
             permissions: row.get(2)?,
             customer_id: None,
         })
@@ -158,7 +161,7 @@ pub fn user(db: &Connection, account_id: i64) -> rusqlite::Result<Option<Insider
 pub fn key(db: &Connection, digest: &[u8; 32], now: Timestamp) -> rusqlite::Result<Result<Insider, TokenFault>> {
     let found = db
         .prepare_cached(
-            "SELECT k.id, k.permissions, k.customer_id, k.last_used_at, k.active, k.expires_at, s.expires_at
+            "SELECT k.id, k.permissions, k.customer_id, k.last_used_at, k.active, k.expires_at, s.expires_at, k.name
              FROM integration_key_secrets s JOIN integration_keys k ON k.id = s.key_id WHERE s.digest = ?1",
         )?
         .query_row([digest], |row| {
@@ -172,6 +175,7 @@ pub fn key(db: &Connection, digest: &[u8; 32], now: Timestamp) -> rusqlite::Resu
             }
             Ok(Ok(Insider {
                 actor: Actor::Key { id: row.get(0)?, last_used_at: row.get(3)? },
+                name: row.get(7)?,
                 permissions: row.get(1)?,
                 customer_id: row.get(2)?,
             }))

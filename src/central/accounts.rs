@@ -10,6 +10,7 @@ use super::workspaces;
 use crate::api::{Changes, Created, Done, Error, Json, Needs, Result, Route, Steps, Tries, delete, hashing, put};
 use crate::auth::Purpose;
 use crate::engine::Engine;
+use crate::tenancy::journal::Actor;
 use crate::tenancy::members;
 use crate::values::{Email, Name, Password, Text, Timestamp};
 
@@ -95,7 +96,8 @@ fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Re
     for workspace in left {
         let lease = steps.engine.registry.lease(workspace.id);
         // The account is gone by now, and nobody gets in with it; `doctor` finds a user that stayed behind.
-        if let Err(error) = lease.file().write(move |db| Ok::<_, Error>(members::remove(db, id)?)) {
+        let author = steps.call.author_in(workspace.id, Actor::Oneself);
+        if let Err(error) = lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &author, id)?)) {
             tracing::warn!(workspace = %workspace.id, %error, "the user of a deleted account stayed behind");
         }
     }

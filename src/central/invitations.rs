@@ -3,8 +3,6 @@
 //! Whoever has the code that was mailed has read the mail: with it an account is made even where registration is by
 //! invitation only. Whoever has an account with the address needs no code.
 
-use std::sync::Arc;
-
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,6 +17,7 @@ use crate::api::{
 use crate::auth::secret;
 use crate::engine::Engine;
 use crate::storage::uuid_column;
+use crate::tenancy::journal::Actor;
 use crate::tenancy::members;
 use crate::values::{Email, Name, Timestamp};
 
@@ -100,7 +99,7 @@ fn accept(steps: &Steps<'_>, Id(id): Id) -> Result<Created<UserInvite>> {
         invite.check_open(now)?;
         Ok::<_, Error>((account, invite))
     })?;
-    join(steps.engine, &account, &invite, now).map(Created)
+    join(steps, &account, &invite).map(Created)
 }
 
 fn decline(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<UserInvite>> {
@@ -138,15 +137,18 @@ impl UserInvite {
 /// Makes an account a user of the workspace that it is invited into.
 ///
 /// The workspace's file first: what a crash leaves of this lets nobody in, and a repeat goes on from there.
-pub fn join(engine: &Arc<Engine>, account: &Account, invite: &UserInvite, now: Timestamp) -> Result<UserInvite> {
+pub fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<UserInvite> {
+    let (engine, now) = (steps.engine, steps.now);
     let (id, workspace, role_id, account_id) = (invite.id, invite.workspace.id, invite.role.id, account.id);
     check_workspace(engine, workspace)?;
     let lease = engine.registry.lease(workspace);
     let (name, email) = (account.name.clone(), account.email.clone());
+    let author = steps.call.author_in(workspace, Actor::Oneself);
+    let again = author.clone();
     let (role, added) = lease.file().write(move |db| {
         let role = members::role(db, role_id)?;
         let gone = || Error::refused("invite_cancelled", "The role of the invitation is no more: ask for another.");
-        Ok::<_, Error>((role.ok_or_else(gone)?, members::add(db, account_id, &name, &email, role_id, now)?))
+        Ok::<_, Error>((role.ok_or_else(gone)?, members::add(db, &author, account_id, &name, &email, role_id)?))
     })?;
     let joined = engine.central.write(move |db| {
         find(db, id)?.check_open(now)?;
@@ -156,7 +158,7 @@ pub fn join(engine: &Arc<Engine>, account: &Account, invite: &UserInvite, now: T
     });
     if joined.is_err() && added {
         // It was withdrawn meanwhile.
-        lease.file().write(move |db| Ok::<_, Error>(members::remove(db, account_id)?))?;
+        lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &again, account_id)?))?;
     }
     joined
 }
@@ -434,7 +436,8 @@ mod tests {
         let guest = bench.stranger();
         let (path, _) = invited(&bench, "stranger@example.com");
         let account_id = guest.get("/whoami").ok()["user"]["id"].as_i64().unwrap();
-        bench.in_file(move |db| Ok(members::add(db, account_id, "S", "stranger@example.com", 3, Timestamp::now())?));
+        let author = bench.author();
+        bench.in_file(move |db| Ok(members::add(db, &author, account_id, "S", "stranger@example.com", 3)?));
         guest.post("/switch-to", json!({"workspace_id": bench.acme.id})).refused(403, "not_a_member");
         guest.post(&format!("{path}/accept"), json!({})).created();
         enter(&bench, &guest).get("/customers").ok();

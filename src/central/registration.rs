@@ -87,7 +87,7 @@ fn invite(steps: &Steps<'_>, code: &str, email: &Email) -> Result<UserInvite> {
 
 /// Takes a new account into the workspace that it was invited into.
 fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<Workspace> {
-    invitations::join(steps.engine, account, invite, steps.now)?;
+    invitations::join(steps, account, invite)?;
     let (account_id, id) = (account.id, invite.workspace.id);
     let found = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
     found.ok_or_else(Error::workspace_not_found)

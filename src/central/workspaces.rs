@@ -18,6 +18,7 @@ use crate::api::{
 };
 use crate::engine::Engine;
 use crate::storage::uuid_column;
+use crate::tenancy::journal::Actor;
 use crate::tenancy::life::{self, Beginning, OWNERS_ROLE, Owner};
 use crate::tenancy::members;
 use crate::values::{Name, RowId, Subdomain, Timestamp};
@@ -159,8 +160,12 @@ fn remove(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(confirmed): Json<Con
 fn transfer(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Heir>) -> Result<Created<Workspace>> {
     let (account_id, now) = (steps.token()?.account_id, steps.now);
     let lease = steps.engine.registry.lease(id);
+    let mut author = steps.call.author_in(id, Actor::System);
     let heir = lease.file().write(move |db| {
-        let heir = members::promote(db, heir.user_id.get(), OWNERS_ROLE, now)?;
+        if let Some(owner) = members::of_account(db, account_id)? {
+            author.actor = owner.actor();
+        }
+        let heir = members::promote(db, &author, heir.user_id.get(), OWNERS_ROLE)?;
         heir.ok_or_else(|| Error::invalid("The selected user id is invalid."))
     })?;
     let mut workspace = steps.engine.central.write(move |db| {

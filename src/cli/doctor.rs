@@ -140,7 +140,8 @@ fn check_members(
     let mut found = |problem: String| findings.push(Finding { what: id.to_string(), problem, fixed: fix });
     for account_id in users.difference(&members).copied() {
         if fix {
-            engine.registry.lease(id).file().write(move |db| Ok::<_, Error>(members::remove(db, account_id)?))?;
+            let (lease, author) = (engine.registry.lease(id), engine.system(id, now));
+            lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &author, account_id)?))?;
         }
         found(format!("account {account_id} is a user and no member"));
     }

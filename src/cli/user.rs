@@ -54,7 +54,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let (asked, account_id) = (email.clone(), account_id(engine, email)?);
             let user = lease.file().read(move |db| Ok::<_, Error>(users::of_account(db, account_id)?))?;
             let user = user.with_context(|| format!("{asked} is no user of {workspace}"))?;
-            users::expel(engine, &lease, user.id, now)?;
+            users::expel(engine, &lease, user.id, &engine.system(lease.id(), now))?;
             println!("{email} is no user of {workspace} any more");
         }
     }
@@ -68,8 +68,9 @@ fn add(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp
     let (account_id, id, wanted) = (account.id, lease.id(), role.to_owned());
     let role_id = lease.file().read(move |db| Ok::<_, Error>(members::role_named(db, &wanted)?))?;
     let role_id = role_id.with_context(|| format!("{workspace} has no role {role}"))?;
+    let author = engine.system(id, now);
     let added = lease.file().write(move |db| {
-        let added = members::add(db, account_id, &account.name, &account.email, role_id, now)?;
+        let added = members::add(db, &author, account_id, &account.name, &account.email, role_id)?;
         Ok::<_, Error>((added, members::refresh(db, account_id, &account.name, &account.email, now)?))
     })?;
     let (is_new, has) = added;

@@ -78,7 +78,7 @@ fn join(steps: &Steps<'_>, tries: Tries, found: &InviteByCode, filled: Accepting
         invitations::check_workspace(engine, found.invite.workspace.id)?;
         accounts::create(engine, name, email, &password, false, now)?
     };
-    invitations::join(engine, &account, &found.invite, now).map(|_| ())
+    invitations::join(steps, &account, &found.invite).map(|_| ())
 }
 
 fn find(steps: &Steps<'_>, code: String) -> Result<Option<InviteByCode>> {

@@ -1,8 +1,65 @@
 //! What a workspace's file knows of accounts: each of its users is one, with copies of the account's name and address.
 
 use rusqlite::{Connection, OptionalExtension};
+use serde::Serialize;
 
+use super::journal::{Actor, Author};
 use crate::values::Timestamp;
+
+/// A user, as the journal shows one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    pub id: i64,
+    pub name: String,
+    pub email: String,
+    pub phone: Option<String>,
+    pub mobile_phone: Option<String>,
+    pub role: MemberRole,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MemberRole {
+    pub id: i64,
+    pub name: String,
+}
+
+pub const RESOURCE: &str = "user";
+
+/// The user with this id.
+pub fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Member>> {
+    one(db, "id", id)
+}
+
+/// The user that an account is here.
+pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Option<Member>> {
+    one(db, "account_id", account_id)
+}
+
+fn one(db: &Connection, column: &'static str, value: i64) -> rusqlite::Result<Option<Member>> {
+    let sql = format!(
+        "SELECT u.id, u.name, u.email, u.phone, u.mobile_phone, r.id, r.name
+         FROM users u JOIN roles r ON r.id = u.role_id WHERE u.{column} = ?1"
+    );
+    db.prepare_cached(&sql)?
+        .query_row([value], |row| {
+            Ok(Member {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                email: row.get(2)?,
+                phone: row.get(3)?,
+                mobile_phone: row.get(4)?,
+                role: MemberRole { id: row.get(5)?, name: row.get(6)? },
+            })
+        })
+        .optional()
+}
+
+impl Member {
+    /// As the author of a change.
+    pub fn actor(self) -> Actor {
+        Actor::User { id: self.id, name: self.name }
+    }
+}
 
 /// Brings the copies of an account's name and address up to date; answers the name of the user's role, where the account
 /// is a user here at all. A name that the workspace gave its user stays until the account has another than it had.
@@ -36,32 +93,46 @@ pub fn role_named(db: &Connection, name: &str) -> rusqlite::Result<Option<i64>> 
 /// Makes an account a user; answers whether it was none before. One that is a user already keeps its role.
 pub fn add(
     db: &Connection,
+    author: &Author,
     account_id: i64,
     name: &str,
     email: &str,
     role_id: i64,
-    now: Timestamp,
 ) -> rusqlite::Result<bool> {
     let added = db
         .prepare_cached(
             "INSERT INTO users (account_id, name, account_name, email, role_id, created_at, updated_at)
              VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (account_id) DO NOTHING",
         )?
-        .execute((account_id, name, email, role_id, now))?;
-    Ok(added > 0)
+        .execute((account_id, name, email, role_id, author.at))?;
+    if added == 0 {
+        return Ok(false);
+    }
+    if let Some(member) = of_account(db, account_id)? {
+        author.created(db, RESOURCE, &member)?;
+    }
+    Ok(true)
 }
 
 /// Gives a user this role; answers the user's account, if there is such a user.
-pub fn promote(db: &Connection, user_id: i64, role: &str, now: Timestamp) -> rusqlite::Result<Option<i64>> {
-    db.prepare_cached(
-        "UPDATE users SET role_id = (SELECT id FROM roles WHERE name = ?2), updated_at = ?3 WHERE id = ?1
-         RETURNING account_id",
-    )?
-    .query_row((user_id, role, now), |row| row.get(0))
-    .optional()
+pub fn promote(db: &Connection, author: &Author, user_id: i64, role: &str) -> rusqlite::Result<Option<i64>> {
+    let Some(old) = find(db, user_id)? else { return Ok(None) };
+    let account_id = db
+        .prepare_cached(
+            "UPDATE users SET role_id = (SELECT id FROM roles WHERE name = ?2), updated_at = ?3 WHERE id = ?1
+             RETURNING account_id",
+        )?
+        .query_row((user_id, role, author.at), |row| row.get(0))?;
+    if let Some(new) = find(db, user_id)? {
+        author.updated(db, RESOURCE, &old, &new)?;
+    }
+    Ok(Some(account_id))
 }
 
 /// Takes an account out of the users; answers whether it was one.
-pub fn remove(db: &Connection, account_id: i64) -> rusqlite::Result<bool> {
-    Ok(db.prepare_cached("DELETE FROM users WHERE account_id = ?1")?.execute([account_id])? > 0)
+pub fn remove(db: &Connection, author: &Author, account_id: i64) -> rusqlite::Result<bool> {
+    let Some(member) = of_account(db, account_id)? else { return Ok(false) };
+    db.prepare_cached("DELETE FROM users WHERE account_id = ?1")?.execute([account_id])?;
+    author.deleted(db, RESOURCE, &member)?;
+    Ok(true)
 }

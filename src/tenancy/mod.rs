@@ -2,6 +2,7 @@
 
 mod directory;
 mod hosts;
+pub mod journal;
 pub mod life;
 pub mod members;
 pub mod phones;
@@ -9,4 +10,5 @@ mod registry;
 
 pub use directory::{Current, Directory, Listed, Status};
 pub use hosts::{Host, host};
+pub use journal::{Author, News};
 pub use registry::{Lease, Registry};

@@ -7,6 +7,7 @@
 mod choice;
 mod country;
 mod custom_fields;
+mod days;
 mod email;
 mod flag;
 pub mod fold;
@@ -24,6 +25,7 @@ mod web_url;
 pub(crate) use choice::choice;
 pub use country::Country;
 pub use custom_fields::CustomFields;
+pub use days::Days;
 pub use email::Email;
 pub use flag::Flag;
 pub use locale::Locale;

@@ -4,12 +4,13 @@ use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
 use crate::api::{
     Changes, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Json, Needs, OfCustomer, Ok200, Page, Result,
     Route, delete, get, post, put, run,
 };
 use crate::storage::record;
+use crate::tenancy::Author;
 use crate::tenancy::phones::{self, Numbered, Typed};
 use crate::values::{CustomFields, Email, Name, Text, Timestamp};
 
@@ -67,37 +68,34 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Contact>> {
 fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<Contact>) -> Result<Created<Contact>> {
     (new.created_at, new.updated_at) = (ctx.now, ctx.now);
     new.customer_id = ctx.placed(new.customer_id)?;
-    add(ctx.db, new).map(Created)
+    add(ctx.db, &ctx.author()?, new).map(Created)
 }
 
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Contact>) -> Result<Created<Contact>> {
     let old = ctx.seen(Contact::find(ctx.db, id)?)?;
-    let mut contact = changes.apply(&old)?;
-    contact.updated_at = ctx.now;
-    contact.customer_id = ctx.placed(contact.customer_id)?;
-    contact.check_customer(ctx.db)?;
-    contact.save(ctx.db)?;
-    if contact.numbers() != old.numbers() {
-        phones::save(ctx.db, TABLE, id, &contact.numbers())?;
-    }
-    Ok(Created(contact))
+    let mut new = changes.apply(&old)?;
+    new.updated_at = ctx.now;
+    new.customer_id = ctx.placed(new.customer_id)?;
+    change(ctx.db, &ctx.author()?, &old, new).map(Created)
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
-    ctx.seen(Contact::find(ctx.db, id)?)?;
-    delete_one(ctx.db, id)?;
+    let contact = ctx.seen(Contact::find(ctx.db, id)?)?;
+    delete_one(ctx.db, &ctx.author()?, &contact)?;
     Ok(Done)
 }
 
 fn remove_many(ctx: &mut Ctx<'_>, Ids(ids): Ids) -> Result<Deleted> {
+    let author = ctx.author()?;
     for id in &ids {
-        ctx.seen(Contact::find(ctx.db, *id)?).map_err(|_| Ids::unknown())?;
-        delete_one(ctx.db, *id)?;
+        let contact = ctx.seen(Contact::find(ctx.db, *id)?).map_err(|_| Ids::unknown())?;
+        delete_one(ctx.db, &author, &contact)?;
     }
     Ok(Deleted(ids.len()))
 }
 
 const TABLE: &str = "contacts";
+const RESOURCE: &str = "contact";
 
 /// The columns whose numbers are indexed.
 pub const NUMBERED: Numbered = Numbered {
@@ -111,16 +109,40 @@ record!(Contact in "contacts" {
 });
 
 /// Adds a contact; answers it as it is kept.
-pub fn add(db: &Connection, mut new: Contact) -> Result<Contact> {
+pub fn add(db: &Connection, author: &Author, mut new: Contact) -> Result<Contact> {
     new.check_customer(db)?;
     new.id = new.insert(db)?;
     phones::insert(db, TABLE, new.id, &new.numbers())?;
+    author.created(db, RESOURCE, &new)?;
     Ok(new)
 }
 
-fn delete_one(db: &Connection, id: i64) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM contacts WHERE id = ?1")?.execute([id])?;
-    Ok(())
+/// Makes of a contact that is there what it is to be; answers it as it is kept.
+pub fn change(db: &Connection, author: &Author, old: &Contact, new: Contact) -> Result<Contact> {
+    new.check_customer(db)?;
+    new.save(db)?;
+    if new.numbers() != old.numbers() {
+        phones::save(db, TABLE, new.id, &new.numbers())?;
+    }
+    author.updated(db, RESOURCE, old, &new)?;
+    Ok(new)
+}
+
+/// Lets every contact of a customer be another's.
+pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
+    each_of(db, "customer_id", from, |old: Contact| {
+        change(db, author, &old, Contact { customer_id: Some(to), updated_at: author.at, ..old.clone() }).map(|_| ())
+    })
+}
+
+/// Deletes every contact of a customer.
+pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
+    each_of(db, "customer_id", customer, |contact| Ok(delete_one(db, author, &contact)?))
+}
+
+fn delete_one(db: &Connection, author: &Author, contact: &Contact) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM contacts WHERE id = ?1")?.execute([contact.id])?;
+    author.deleted(db, RESOURCE, contact)
 }
 
 impl OfCustomer for Contact {

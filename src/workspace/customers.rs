@@ -4,13 +4,15 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::contacts::Contact;
+use super::contacts::{self, Contact};
+use super::{integration_keys, phone_calls};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
     Changes, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Json, Needs, OfCustomer, Ok200, Page, Query,
     Result, Route, delete, get, post, put, run,
 };
 use crate::storage::record;
+use crate::tenancy::Author;
 use crate::tenancy::phones::{self, Numbered, Typed};
 use crate::values::{CustomFields, Email, Flag, Name, RowId, Text, Timestamp, choice};
 
@@ -162,54 +164,46 @@ fn contacts(ctx: &mut Ctx<'_>, Id(id): Id, list: List<Contact>) -> Result<Page<C
 
 fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<Customer>) -> Result<Created<Customer>> {
     (new.created_at, new.updated_at) = (ctx.now, ctx.now);
-    add(ctx.db, new).map(Created)
+    add(ctx.db, &ctx.author()?, new).map(Created)
 }
 
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Customer>) -> Result<Created<Customer>> {
     let old = ctx.seen(Customer::find(ctx.db, id)?)?;
-    let mut customer = changes.apply(&old)?;
-    if customer.customer_account.trim().is_empty() {
-        customer.customer_account = old.customer_account.clone();
-    }
-    customer.updated_at = ctx.now;
-    customer.save(ctx.db)?;
-    if customer.numbers() != old.numbers() {
-        phones::save(ctx.db, TABLE, id, &customer.numbers())?;
-    }
-    Ok(Created(customer))
+    let mut new = changes.apply(&old)?;
+    new.updated_at = ctx.now;
+    change(ctx.db, &ctx.author()?, &old, new).map(Created)
 }
 
 /// What was bound to the customer that goes, goes with it: a key was never given the other customer's rows.
 fn merge(ctx: &mut Ctx<'_>, Id(id): Id, Json(merging): Json<Merging>) -> Result<Created<Customer>> {
-    ctx.seen(Customer::find(ctx.db, id)?)?;
+    let goes = ctx.seen(Customer::find(ctx.db, id)?)?;
+    let author = ctx.author()?;
     let into = merging.into.get();
     let stays = Customer::find(ctx.db, into)?.filter(|customer| customer.id != id);
     let stays = stays.ok_or_else(|| Error::invalid("The selected into is invalid."))?;
-    for sql in [
-        "UPDATE contacts SET customer_id = ?2, updated_at = ?3 WHERE customer_id = ?1",
-        "UPDATE phone_calls SET customer_id = ?2, updated_at = ?3 WHERE customer_id = ?1",
-    ] {
-        ctx.db.prepare_cached(sql)?.execute((id, into, ctx.now))?;
-    }
-    delete_one(ctx.db, id, false)?;
+    contacts::move_all(ctx.db, &author, id, into)?;
+    phone_calls::move_all(ctx.db, &author, id, into)?;
+    delete_one(ctx.db, &author, &goes, false)?;
     Ok(Created(stays))
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id, Query(removal): Query<Removal>) -> Result<Done> {
-    ctx.seen(Customer::find(ctx.db, id)?)?;
-    delete_one(ctx.db, id, removal.cascade.0)?;
+    let customer = ctx.seen(Customer::find(ctx.db, id)?)?;
+    delete_one(ctx.db, &ctx.author()?, &customer, removal.cascade.0)?;
     Ok(Done)
 }
 
 fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<Removal>, Ids(ids): Ids) -> Result<Deleted> {
+    let author = ctx.author()?;
     for id in &ids {
-        ctx.seen(Customer::find(ctx.db, *id)?).map_err(|_| Ids::unknown())?;
-        delete_one(ctx.db, *id, removal.cascade.0)?;
+        let customer = ctx.seen(Customer::find(ctx.db, *id)?).map_err(|_| Ids::unknown())?;
+        delete_one(ctx.db, &author, &customer, removal.cascade.0)?;
     }
     Ok(Deleted(ids.len()))
 }
 
 const TABLE: &str = "customers";
+const RESOURCE: &str = "customer";
 
 /// The columns whose numbers are indexed.
 pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone", "fax"] };
@@ -222,12 +216,26 @@ record!(Customer in "customers" {
 });
 
 /// Adds a customer, with an account made for it where it has none; answers it as it is kept.
-pub fn add(db: &Connection, mut new: Customer) -> Result<Customer> {
+pub fn add(db: &Connection, author: &Author, mut new: Customer) -> Result<Customer> {
     if new.customer_account.trim().is_empty() {
         new.customer_account = next_account(db)?;
     }
     new.id = new.insert(db)?;
     phones::insert(db, TABLE, new.id, &new.numbers())?;
+    author.created(db, RESOURCE, &new)?;
+    Ok(new)
+}
+
+/// Makes of a customer that is there what it is to be; answers it as it is kept. Without an account it keeps its own.
+pub fn change(db: &Connection, author: &Author, old: &Customer, mut new: Customer) -> Result<Customer> {
+    if new.customer_account.trim().is_empty() {
+        new.customer_account = old.customer_account.clone();
+    }
+    new.save(db)?;
+    if new.numbers() != old.numbers() {
+        phones::save(db, TABLE, new.id, &new.numbers())?;
+    }
+    author.updated(db, RESOURCE, old, &new)?;
     Ok(new)
 }
 
@@ -246,16 +254,19 @@ fn next_account(db: &Connection) -> Result<Text<64>> {
     unreachable!("numbers have no end")
 }
 
-fn delete_one(db: &Connection, id: i64, cascade: bool) -> Result<()> {
+fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bool) -> Result<()> {
+    let id = customer.id;
     if cascade {
-        db.prepare_cached("DELETE FROM contacts WHERE customer_id = ?1")?.execute([id])?;
+        contacts::delete_all(db, author, id)?;
     } else if db.prepare_cached("SELECT 1 FROM contacts WHERE customer_id = ?1")?.exists([id])? {
         return Err(Error::refused(
             "customer_has_contacts",
             "The customer has contacts: delete them first, or with it by ?cascade=1.",
         ));
     }
+    integration_keys::delete_all(db, author, id)?;
     db.prepare_cached("DELETE FROM customers WHERE id = ?1")?.execute([id])?;
+    author.deleted(db, RESOURCE, customer)?;
     Ok(())
 }
 

@@ -8,13 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::roles::may_give;
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, delete, get, post, put, run,
 };
 use crate::auth::{KEY_PREFIX, Permissions, secret};
 use crate::central::session::TokenShown;
 use crate::storage::record;
+use crate::tenancy::Author;
 use crate::values::{Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
@@ -147,11 +148,13 @@ fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Creat
     let secret = key.take_new_secret()?;
     key.id = key.insert(ctx.db)?;
     keep_secret(ctx.db, key.id, &secret)?;
+    ctx.author()?.created(ctx.db, RESOURCE, &key)?;
     Ok(Created(IntegrationKeyShown { known: key, key: secret }))
 }
 
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>) -> Result<Created<IntegrationKey>> {
-    let mut key = find(ctx.db, id)?;
+    let old = find(ctx.db, id)?;
+    let mut key = old.clone();
     let new = changes.apply(&IntegrationKeyChanges {
         name: key.name.clone(),
         permissions: key.permissions.clone(),
@@ -164,6 +167,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>
     (key.name, key.permissions, key.active, key.expires_at) = (new.name, new.permissions, new.active, new.expires_at);
     key.updated_at = ctx.now;
     key.save(ctx.db)?;
+    ctx.author()?.updated(ctx.db, RESOURCE, &old, &key)?;
     Ok(Created(key))
 }
 
@@ -173,7 +177,8 @@ fn rotate(ctx: &mut Ctx<'_>, Id(id): Id, Json(rotation): Json<Rotation>) -> Resu
     if !(0..=LONGEST_GRACE).contains(&grace) {
         return Err(Error::invalid(format!("The grace must be between 0 and {LONGEST_GRACE}.")));
     }
-    let mut key = find(ctx.db, id)?;
+    let old = find(ctx.db, id)?;
+    let mut key = old.clone();
     may_give(ctx.insider()?, &key.permissions)?;
     let secret = key.take_new_secret()?;
     key.updated_at = ctx.now;
@@ -185,12 +190,26 @@ fn rotate(ctx: &mut Ctx<'_>, Id(id): Id, Json(rotation): Json<Rotation>) -> Resu
         .prepare_cached("DELETE FROM integration_key_secrets WHERE key_id = ?1 AND expires_at <= ?2")?
         .execute((id, ctx.now))?;
     keep_secret(ctx.db, id, &secret)?;
+    ctx.author()?.updated(ctx.db, RESOURCE, &old, &key)?;
     Ok(Created(IntegrationKeyShown { known: key, key: secret }))
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
-    let gone = ctx.db.prepare_cached("DELETE FROM integration_keys WHERE id = ?1")?.execute([id])?;
-    if gone > 0 { Ok(Done) } else { Err(Error::not_found()) }
+    let key = find(ctx.db, id)?;
+    delete_one(ctx.db, &ctx.author()?, &key)?;
+    Ok(Done)
+}
+
+const RESOURCE: &str = "integration-key";
+
+/// Deletes the keys that see only this customer.
+pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
+    each_of(db, "customer_id", customer, |key| Ok(delete_one(db, author, &key)?))
+}
+
+fn delete_one(db: &Connection, author: &Author, key: &IntegrationKey) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM integration_keys WHERE id = ?1")?.execute([key.id])?;
+    author.deleted(db, RESOURCE, key)
 }
 
 /// A key that may do nothing is a mistake.

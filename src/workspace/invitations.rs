@@ -4,10 +4,10 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{integration_keys, roles, users};
+use super::{roles, users};
 use crate::api::list::List;
 use crate::api::{Created, Done, Error, Id, Json, Needs, Page, Result, Route, Steps, delete, get, post, steps};
-use crate::auth::Actor;
+use crate::auth::Insider;
 use crate::central::invitations::{self, Guest, InviteRole, Inviter, UserInvite};
 use crate::central::{mails, outbox};
 use crate::values::{Email, Name, RowId};
@@ -54,7 +54,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewUserInvite>) -> Result<Created<U
             email: new.email.clone(),
             name: new.name.clone(),
             role: InviteRole { id: role.id, name: role.name.to_string() },
-            inviter: inviter(db, &insider.actor)?,
+            inviter: inviter(&insider),
         })
     })?;
     mailed(steps, move |db| invitations::create(db, &guest, now))
@@ -71,11 +71,8 @@ fn cancel(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
     Ok(Done)
 }
 
-fn inviter(db: &Connection, actor: &Actor) -> Result<Inviter> {
-    Ok(match actor {
-        Actor::User { id, .. } => Inviter { id: Some(*id), name: users::find(db, *id)?.name.to_string() },
-        Actor::Key { id, .. } => Inviter { id: None, name: integration_keys::find(db, *id)?.name.to_string() },
-    })
+fn inviter(insider: &Insider) -> Inviter {
+    Inviter { id: insider.user_id(), name: insider.name.clone() }
 }
 
 /// Writes an invitation and, in the same transaction, the mail that brings its code.

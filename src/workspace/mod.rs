@@ -1,5 +1,6 @@
 //! The workspace API: sessions on a workspace's host, who may do what in it, and its data. One file a resource.
 
+pub mod audit_log;
 pub mod contacts;
 pub mod customers;
 pub mod integration_keys;
@@ -25,4 +26,5 @@ pub const RESOURCES: &[Resource] = &[
     Resource::new("Customers", customers::ROUTES),
     Resource::new("Contacts", contacts::ROUTES),
     Resource::new("Phone calls", phone_calls::ROUTES),
+    Resource::new("Audit log", audit_log::ROUTES),
 ];

@@ -72,24 +72,30 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Organisation>> {
 fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<Organisation>) -> Result<Created<Organisation>> {
     (new.created_at, new.updated_at) = (ctx.now, ctx.now);
     new.id = new.insert(ctx.db)?;
+    ctx.author()?.created(ctx.db, RESOURCE, &new)?;
     Ok(Created(new))
 }
 
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Organisation>) -> Result<Created<Organisation>> {
-    let mut organisation = changes.apply(&find(ctx.db, id)?)?;
-    organisation.updated_at = ctx.now;
-    organisation.save(ctx.db)?;
-    Ok(Created(organisation))
+    let old = find(ctx.db, id)?;
+    let mut new = changes.apply(&old)?;
+    new.updated_at = ctx.now;
+    new.save(ctx.db)?;
+    ctx.author()?.updated(ctx.db, RESOURCE, &old, &new)?;
+    Ok(Created(new))
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
-    find(ctx.db, id)?;
+    let organisation = find(ctx.db, id)?;
     if !ctx.db.prepare_cached("SELECT 1 FROM organisations WHERE id <> ?1")?.exists([id])? {
         return Err(Error::refused("last_organisation", "The workspace needs an organisation, and this is its last."));
     }
     ctx.db.prepare_cached("DELETE FROM organisations WHERE id = ?1")?.execute([id])?;
+    ctx.author()?.deleted(ctx.db, RESOURCE, &organisation)?;
     Ok(Done)
 }
+
+const RESOURCE: &str = "organisation";
 
 record!(Organisation in "organisations" {
     id, name, registration_number, tax_registration_number, slogan, organisation_type, capital, activity_code,

@@ -7,12 +7,13 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Export, Format, Id, Json, Needs, OfCustomer, Ok200, Page, Result, Route,
     delete, get, post, put, run,
 };
 use crate::storage::record;
+use crate::tenancy::Author;
 use crate::tenancy::phones::{self, Numbered, Typed};
 use crate::values::{Seconds, Text, Timestamp, WebUrl, choice};
 
@@ -101,7 +102,7 @@ fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<PhoneCall>) -> Result<Created<P
         Some(contact) => customer_of(ctx, contact)?,
         None => ctx.placed(new.customer_id)?,
     };
-    add(ctx.db, new).map(Created)
+    add(ctx.db, &ctx.author()?, new).map(Created)
 }
 
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<PhoneCall>) -> Result<Created<PhoneCall>> {
@@ -121,22 +122,18 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<PhoneCall>) -> Result<
     if !changes.name("duration_s") && old.duration_s == old.measured()? {
         call.duration_s = None;
     }
-    let call = call.told()?;
-    call.check_references(ctx.db)?;
-    call.save(ctx.db)?;
-    if call.numbers() != old.numbers() {
-        phones::save(ctx.db, TABLE, id, &call.numbers())?;
-    }
-    Ok(Created(call))
+    change(ctx.db, &ctx.author()?, &old, call).map(Created)
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
-    ctx.seen(PhoneCall::find(ctx.db, id)?)?;
+    let call = ctx.seen(PhoneCall::find(ctx.db, id)?)?;
     ctx.db.prepare_cached("DELETE FROM phone_calls WHERE id = ?1")?.execute([id])?;
+    ctx.author()?.deleted(ctx.db, RESOURCE, &call)?;
     Ok(Done)
 }
 
 const TABLE: &str = "phone_calls";
+const RESOURCE: &str = "phone-call";
 
 /// The columns whose numbers are indexed.
 pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["number_from", "number_to"] };
@@ -148,12 +145,32 @@ record!(PhoneCall in "phone_calls" {
 });
 
 /// Adds a call; answers it as it is kept.
-pub fn add(db: &Connection, new: PhoneCall) -> Result<PhoneCall> {
+pub fn add(db: &Connection, author: &Author, new: PhoneCall) -> Result<PhoneCall> {
     let mut new = new.told()?;
     new.check_references(db)?;
     new.id = new.insert(db)?;
     phones::insert(db, TABLE, new.id, &new.numbers())?;
+    author.created(db, RESOURCE, &new)?;
     Ok(new)
+}
+
+/// Makes of a call that is there what it is to be; answers it as it is kept.
+pub fn change(db: &Connection, author: &Author, old: &PhoneCall, new: PhoneCall) -> Result<PhoneCall> {
+    let new = new.told()?;
+    new.check_references(db)?;
+    new.save(db)?;
+    if new.numbers() != old.numbers() {
+        phones::save(db, TABLE, new.id, &new.numbers())?;
+    }
+    author.updated(db, RESOURCE, old, &new)?;
+    Ok(new)
+}
+
+/// Lets every call of a customer be another's.
+pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
+    each_of(db, "customer_id", from, |old: PhoneCall| {
+        change(db, author, &old, PhoneCall { customer_id: Some(to), updated_at: author.at, ..old.clone() }).map(|_| ())
+    })
 }
 
 /// Whose a call with this contact is. The contact must be one that the caller sees.

@@ -85,11 +85,13 @@ fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewRole>) -> Result<Created<Role>> 
         .db
         .prepare_cached("INSERT INTO roles (name, permissions) VALUES (?1, ?2)")?
         .insert((&new.name, &new.permissions))?;
-    find(ctx.db, id)?.map(Created).ok_or_else(Error::not_found)
+    let role = find(ctx.db, id)?.ok_or_else(Error::not_found)?;
+    ctx.author()?.created(ctx.db, RESOURCE, &role)?;
+    Ok(Created(role))
 }
 
 fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Created<Role>> {
-    let (insider, lease) = (steps.insider()?.clone(), steps.call.workspace()?);
+    let (insider, author, lease) = (steps.insider()?.clone(), steps.author()?, steps.call.workspace()?);
     let (old, role) = lease.file().write(move |db| {
         let old = changeable(db, id)?;
         let new = changes.apply(&NewRole { name: old.name.clone(), permissions: old.permissions.clone() })?;
@@ -100,7 +102,9 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Cr
         if new.permissions != old.permissions {
             keep_an_admin(db)?;
         }
-        Ok::<_, Error>((old, find(db, id)?.ok_or_else(Error::not_found)?))
+        let new = find(db, id)?.ok_or_else(Error::not_found)?;
+        author.updated(db, RESOURCE, &old, &new)?;
+        Ok::<_, Error>((old, new))
     })?;
     if old.name != role.name {
         let (workspace, name) = (lease.id(), role.name.clone());
@@ -111,7 +115,7 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Cr
 
 fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
     let lease = steps.call.workspace()?;
-    let (workspace, now) = (lease.id(), steps.now);
+    let (workspace, author, now) = (lease.id(), steps.author()?, steps.now);
     let file = Arc::clone(lease.file());
     let role = file.read(move |db| changeable(db, id))?;
     // Asked first: whoever accepts an invitation gets the role that it names.
@@ -119,15 +123,18 @@ fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
         return Err(Error::refused("role_in_use", "An invitation that is still open names this role."));
     }
     file.write(move |db| {
-        changeable(db, id)?;
+        let role = changeable(db, id)?;
         if db.prepare_cached("SELECT 1 FROM users WHERE role_id = ?1")?.exists([id])? {
             return Err(Error::refused("role_in_use", "Users have this role: give them another first."));
         }
         db.execute("DELETE FROM roles WHERE id = ?1", [id])?;
+        author.deleted(db, RESOURCE, &role)?;
         Ok(())
     })?;
     Ok(Done)
 }
+
+const RESOURCE: &str = "role";
 
 fn permissions(_: &mut Ctx<'_>) -> Result<Ok200<Vec<Permission>>> {
     let mut all = Vec::new();

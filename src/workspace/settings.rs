@@ -14,7 +14,7 @@ use super::{contacts, customers, phone_calls, users};
 use crate::api::{Changes, Created, Ctx, Error, Needs, Ok200, Result, Route, Steps, get, put, run, steps};
 use crate::storage::File;
 use crate::tenancy::phones::{Numbered, Pass};
-use crate::values::{Country, Locale, TimeZone, UrlTemplate};
+use crate::values::{Country, Days, Locale, TimeZone, UrlTemplate};
 
 pub const ROUTES: &[Route] = &[
     get("/settings", &run(show), Needs::Permission("workspace.manage"), "Show the workspace's settings"),
@@ -31,6 +31,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Rows that are indexed anew in one turn: some milliseconds, for which others wait.
 const ROWS_IN_A_TURN: usize = 200;
 
+/// How a retention without end is kept.
+const FOR_EVER: &str = "forever";
+
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Settings {
     /// The country of phone numbers that are typed without a prefix.
@@ -40,6 +43,8 @@ pub struct Settings {
     /// Where a look-up leads to, with `{id}`, `{phone}`, `{email}` and `{display_name}` of the contact that was found.
     contact_url_template: Option<UrlTemplate>,
     features: Features,
+    /// How long the audit log is kept; for ever where it is null.
+    audit_retention_days: Option<Days>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
@@ -64,6 +69,8 @@ pub struct SettingsChanges {
     /// an absolute URL, with placeholders only after its host.
     contact_url_template: Option<UrlTemplate>,
     features: FeatureChanges,
+    /// How long the audit log is kept; for ever where it is null.
+    audit_retention_days: Option<Days>,
 }
 
 /// Those that are named change, the others stay.
@@ -88,11 +95,13 @@ fn show(ctx: &mut Ctx<'_>) -> Result<Ok200<Settings>> {
 /// The settings first: from then on numbers are written and asked for by the new country, so that what a crash leaves
 /// half done is half found, and the next change of any setting finishes it.
 fn update(steps: &Steps<'_>, changes: Changes<SettingsChanges>) -> Result<Created<Settings>> {
-    let file = Arc::clone(steps.call.workspace()?.file());
+    let (author, file) = (steps.author()?, Arc::clone(steps.call.workspace()?.file()));
     let (settings, pass) = file.write(move |db| {
-        let settings = find(db)?.changed(&changes)?;
-        settings.save(db)?;
-        Ok::<_, Error>((settings, Pass::begin(db)?))
+        let old = find(db)?;
+        let new = old.changed(&changes)?;
+        new.save(db)?;
+        author.updated(db, "settings", &old, &new)?;
+        Ok::<_, Error>((new, Pass::begin(db)?))
     })?;
     if let Some(pass) = pass {
         index_numbers(&file, &pass)?;
@@ -135,6 +144,7 @@ impl Settings {
             locale: self.locale.clone(),
             contact_url_template: self.contact_url_template.clone(),
             features: FeatureChanges::default(),
+            audit_retention_days: self.audit_retention_days,
         })?;
         let old = self.features;
         Ok(Self {
@@ -146,11 +156,13 @@ impl Settings {
                 contact_lookup: new.features.contact_lookup.unwrap_or(old.contact_lookup),
                 call_logging: new.features.call_logging.unwrap_or(old.call_logging),
             },
+            audit_retention_days: new.audit_retention_days,
         })
     }
 
     fn save(&self, db: &Connection) -> rusqlite::Result<()> {
         let flag = |on: bool| Some(if on { "1" } else { "0" });
+        let retention = self.audit_retention_days.map_or_else(|| FOR_EVER.to_owned(), |days| days.to_string());
         for (name, value) in [
             ("default_country", Some(&*self.default_country)),
             ("timezone", Some(&*self.timezone)),
@@ -158,6 +170,7 @@ impl Settings {
             ("contact_url_template", self.contact_url_template.as_deref()),
             ("contact_lookup", flag(self.features.contact_lookup)),
             ("call_logging", flag(self.features.call_logging)),
+            ("audit_retention_days", Some(&retention)),
         ] {
             match value {
                 Some(_) => db
@@ -168,6 +181,11 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// How long the audit log is kept, where it is not for ever.
+pub fn audit_retention(db: &Connection) -> Result<Option<Days>> {
+    Ok(find(db)?.audit_retention_days)
 }
 
 /// The settings, with what was never set as a workspace begins.
@@ -182,6 +200,10 @@ fn find(db: &Connection) -> Result<Settings> {
         locale: value(&kept, "locale", "fr-FR")?,
         contact_url_template: kept.get("contact_url_template").and_then(|template| template.parse().ok()),
         features: Features { contact_lookup: on("contact_lookup"), call_logging: on("call_logging") },
+        audit_retention_days: match kept.get("audit_retention_days").map(String::as_str) {
+            Some(FOR_EVER) => None,
+            _ => Some(value(&kept, "audit_retention_days", "365")?),
+        },
     })
 }
 
@@ -230,7 +252,7 @@ mod tests {
         let bench = Bench::new();
         let begins = json!({
             "default_country": "FR", "timezone": "Europe/Paris", "locale": "fr-FR", "contact_url_template": null,
-            "features": {"contact_lookup": true, "call_logging": true},
+            "features": {"contact_lookup": true, "call_logging": true}, "audit_retention_days": 365,
         });
         assert_eq!(bench.admin().get("/settings").ok(), begins);
         assert_eq!(bench.admin().put("/settings", json!({})).created(), begins);
@@ -243,7 +265,7 @@ mod tests {
         let sent = json!({
             "default_country": "DE", "timezone": "America/New_York", "locale": "en",
             "contact_url_template": "https://crm.example.com/search?phone={phone}&name={display_name}",
-            "features": {"contact_lookup": false, "call_logging": false},
+            "features": {"contact_lookup": false, "call_logging": false}, "audit_retention_days": null,
         });
         assert_eq!(bench.admin().put("/settings", sent.clone()).created(), sent);
         assert_eq!(bench.admin().get("/settings").ok(), sent);
@@ -357,10 +379,11 @@ mod tests {
     fn a_pass_takes_many_turns_and_leaves_no_row_out() {
         let bench = Bench::new();
         let rows = i64::try_from(2 * ROWS_IN_A_TURN + 1).unwrap();
+        let author = bench.author();
         bench.in_file(move |db| {
             for n in 0..rows {
                 let number = Text::parse(format!("030 {n:06}")).ok();
-                contacts::add(db, Contact { phone_home_1: number, ..Contact::default() })?;
+                contacts::add(db, &author, Contact { phone_home_1: number, ..Contact::default() })?;
             }
             Ok(())
         });

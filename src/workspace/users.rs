@@ -13,6 +13,7 @@ use crate::central::memberships;
 use crate::engine::Engine;
 use crate::tenancy::Lease;
 use crate::tenancy::phones::{self, Numbered, Typed};
+use crate::tenancy::{Author, members};
 use crate::values::{Name, RowId, Timestamp};
 
 pub const ROUTES: &[Route] = &[
@@ -67,9 +68,9 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<User>> {
 }
 
 fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Result<Created<User>> {
-    let (insider, now, lease) = (steps.insider()?.clone(), steps.now, steps.call.workspace()?);
+    let (insider, author, lease) = (steps.insider()?.clone(), steps.author()?, steps.call.workspace()?);
     let (old, user) = lease.file().write(move |db| {
-        let old = find(db, id)?;
+        let (old, before) = (find(db, id)?, members::find(db, id)?);
         let new = changes.apply(&UserChanges {
             name: old.name.clone(),
             phone: old.phone.clone(),
@@ -87,11 +88,12 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
         db.prepare_cached(
             "UPDATE users SET name = ?2, phone = ?3, mobile_phone = ?4, role_id = ?5, updated_at = ?6 WHERE id = ?1",
         )?
-        .execute((id, &new.name, &new.phone, &new.mobile_phone, new.role_id, now))?;
+        .execute((id, &new.name, &new.phone, &new.mobile_phone, new.role_id, author.at))?;
         phones::save(db, TABLE, id, &[("phone", &new.phone), ("mobile_phone", &new.mobile_phone)])?;
         if other_role {
             roles::keep_an_admin(db)?;
         }
+        author.updated(db, members::RESOURCE, &before, &members::find(db, id)?)?;
         Ok((old, find(db, id)?))
     })?;
     if user.role.id != old.role.id {
@@ -102,23 +104,24 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
 }
 
 fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
-    expel(steps.engine, steps.call.workspace()?, id, steps.now).map(|()| Done)
+    expel(steps.engine, steps.call.workspace()?, id, &steps.author()?).map(|()| Done)
 }
 
 /// Ends a user's membership, and with it the account's tokens for the workspace.
 ///
 /// The central file first: from then on the account gets in no more, and what a crash leaves here, a repeat removes.
-pub fn expel(engine: &Engine, workspace: &Lease, id: i64, now: Timestamp) -> Result<()> {
+pub fn expel(engine: &Engine, workspace: &Lease, id: i64, author: &Author) -> Result<()> {
     let file = workspace.file();
     let (user, others_administer) =
         file.read(move |db| Ok::<_, Error>((find(db, id)?, roles::has_admin(db, Some(id))?)))?;
-    let (account_id, workspace) = (user.account_id, workspace.id());
+    let (account_id, workspace, now) = (user.account_id, workspace.id(), author.at);
+    let author = author.clone();
     engine.central.write(move |db| {
         memberships::end(db, account_id, workspace, now)?;
         if others_administer { Ok(()) } else { Err(roles::last_admin()) }
     })?;
     let removed = file.write(move |db| {
-        db.prepare_cached("DELETE FROM users WHERE id = ?1")?.execute([id])?;
+        members::remove(db, &author, account_id)?;
         roles::keep_an_admin(db)
     });
     if removed.is_err() {

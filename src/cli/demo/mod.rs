@@ -15,6 +15,7 @@ use crate::central::workspaces::{self, NewWorkspace};
 use crate::config::{Config, Typed};
 use crate::engine::Engine;
 use crate::server;
+use crate::tenancy::Author;
 use crate::values::{Email, Name, Password, Timestamp};
 use crate::workspace::{contacts, customers, phone_calls};
 
@@ -59,23 +60,24 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
             workspaces::make(engine, new, id, now)?
         }
     };
-    engine.registry.lease(workspace.id).file().write(move |db| fill(db, now)).map_err(Into::into)
+    let author = engine.system(workspace.id, now);
+    engine.registry.lease(workspace.id).file().write(move |db| fill(db, &author)).map_err(Into::into)
 }
 
 /// Writes the data, all of it or none, where there has never been a customer; answers whether it was written.
-fn fill(db: &Connection, now: Timestamp) -> Result<bool, Error> {
+fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     if db.prepare("SELECT 1 FROM sqlite_sequence WHERE name = 'customers'")?.exists([])? {
         return Ok(false);
     }
-    let data::Data { customers, contacts, phone_calls } = data::make(now);
+    let data::Data { customers, contacts, phone_calls } = data::make(author.at);
     for customer in customers {
-        customers::add(db, customer)?;
+        customers::add(db, author, customer)?;
     }
     for contact in contacts {
-        contacts::add(db, contact)?;
+        contacts::add(db, author, contact)?;
     }
     for call in phone_calls {
-        phone_calls::add(db, call)?;
+        phone_calls::add(db, author, call)?;
     }
     Ok(true)
 }

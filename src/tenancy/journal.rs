@@ -1,0 +1,244 @@
+//! The journal of a workspace: every change is accounted for in the transaction that makes it.
+//!
+//! A row of the audit log says who changed what, when, and from which address. Whoever asked by a webhook to be told of
+//! such changes has a delivery beside it: what was not committed is never announced, and what was is never forgotten.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::values::{Timestamp, choice};
+
+choice! {
+    /// What somebody is who changes something.
+    ActorType { USER = "user", KEY = "integration-key", SYSTEM = "system" }
+}
+
+/// Every resource whose changes are in the audit log.
+pub const RESOURCES: &[&str] =
+    &["customer", "contact", "phone-call", "user", "role", "organisation", "integration-key", "settings"];
+
+/// What becomes of a resource, as the second half of an action's name.
+pub const VERBS: &[&str] = &["created", "updated", "deleted"];
+
+/// The resources whose changes are told to webhooks, each with the permission to see it.
+pub const ANNOUNCED: &[(&str, &str)] = &[
+    ("customer", "customer.view"),
+    ("contact", "contact.view"),
+    ("phone-call", "phone-call.view"),
+    ("user", "user.view"),
+    ("organisation", "organisation.view"),
+];
+
+/// Fields that every change touches, or none.
+const NOT_CHANGES: [&str; 3] = ["id", "created_at", "updated_at"];
+
+/// Who changes something in a workspace, from where, and when.
+#[derive(Debug, Clone)]
+pub struct Author {
+    pub workspace: Uuid,
+    pub actor: Actor,
+    pub address: Option<IpAddr>,
+    pub at: Timestamp,
+    pub news: Arc<News>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    User {
+        id: i64,
+        name: String,
+    },
+    Key {
+        id: i64,
+        name: String,
+    },
+    /// The user whom the change is about: an account that joins or leaves.
+    Oneself,
+    /// A command, or the server itself.
+    System,
+}
+
+/// The workspaces in which a delivery may wait, as far as this process has made one.
+///
+/// A workspace is noted before its transaction is committed. Whoever takes it looks for deliveries in a write turn of
+/// the file: that comes after the commit, or sees what is about to be committed with it.
+#[derive(Debug, Default)]
+pub struct News(Mutex<HashSet<Uuid>>);
+
+impl News {
+    pub fn note(&self, workspace: Uuid) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(workspace);
+    }
+
+    /// Those that were noted since this was last asked.
+    pub fn take(&self) -> HashSet<Uuid> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Author {
+    /// A resource was made, as it is shown.
+    pub fn created(&self, db: &Connection, resource: &'static str, new: &impl Serialize) -> rusqlite::Result<()> {
+        let new = fields(new)?;
+        let changes = new.iter().filter(|(name, value)| is_change(name) && !value.is_null());
+        let changes = changes.map(|(name, value)| (name.clone(), json!([null, value]))).collect();
+        self.note(db, resource, "created", changes, new)
+    }
+
+    /// A resource was changed, as it was shown and is shown now. Where the two are the same there was no change.
+    pub fn updated<T: Serialize>(
+        &self,
+        db: &Connection,
+        resource: &'static str,
+        old: &T,
+        new: &T,
+    ) -> rusqlite::Result<()> {
+        let (old, new) = (fields(old)?, fields(new)?);
+        let changes = new.iter().filter(|(name, value)| is_change(name) && old.get(*name) != Some(*value));
+        let changes: Map<_, _> = changes.map(|(name, value)| (name.clone(), json!([old.get(name), value]))).collect();
+        if changes.is_empty() { Ok(()) } else { self.note(db, resource, "updated", changes, new) }
+    }
+
+    /// A resource was deleted, as it was shown.
+    pub fn deleted(&self, db: &Connection, resource: &'static str, old: &impl Serialize) -> rusqlite::Result<()> {
+        let old = fields(old)?;
+        let changes = old.iter().filter(|(name, value)| is_change(name) && !value.is_null());
+        let changes = changes.map(|(name, value)| (name.clone(), json!([value, null]))).collect();
+        self.note(db, resource, "deleted", changes, old)
+    }
+
+    fn note(
+        &self,
+        db: &Connection,
+        resource: &'static str,
+        verb: &'static str,
+        changes: Map<String, Value>,
+        shown: Map<String, Value>,
+    ) -> rusqlite::Result<()> {
+        let action = format!("{resource}.{verb}");
+        let resource_id = shown.get("id").and_then(Value::as_i64);
+        let (kind, id, name) = match &self.actor {
+            Actor::User { id, name } => (ActorType::USER, Some(*id), name.as_str()),
+            Actor::Key { id, name } => (ActorType::KEY, Some(*id), name.as_str()),
+            Actor::Oneself => (ActorType::USER, resource_id, shown["name"].as_str().unwrap_or_default()),
+            Actor::System => (ActorType::SYSTEM, None, "cx-engine"),
+        };
+        db.prepare_cached(
+            "INSERT INTO audit_log
+                 (at, actor_type, actor_id, actor_name, action, resource, resource_id, address, changes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute((
+            self.at,
+            kind,
+            id,
+            name,
+            &action,
+            resource,
+            resource_id,
+            self.address.map(|address| address.to_string()),
+            text(&changes)?,
+        ))?;
+        self.announce(db, &action, changes, shown)
+    }
+
+    /// Puts a delivery into the outbox of each webhook that wants to know of this.
+    fn announce(
+        &self,
+        db: &Connection,
+        action: &str,
+        changes: Map<String, Value>,
+        shown: Map<String, Value>,
+    ) -> rusqlite::Result<()> {
+        let mut webhooks = db.prepare_cached("SELECT id, events FROM webhooks WHERE active")?;
+        let mut webhooks = webhooks.query([])?;
+        let mut told = Told::Of { changes, shown };
+        while let Some(webhook) = webhooks.next()? {
+            let events: Vec<String> = serde_json::from_str(webhook.get_ref(1)?.as_str()?).map_err(unwritable)?;
+            if events.iter().any(|wanted| matches(wanted, action)) {
+                self.deliver(db, webhook.get(0)?, action, told.body(self, action)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a webhook be told something, at once; answers the delivery's id.
+    pub fn deliver(&self, db: &Connection, webhook_id: i64, event: &str, body: &str) -> rusqlite::Result<i64> {
+        self.news.note(self.workspace);
+        db.prepare_cached(
+            "INSERT INTO webhook_deliveries (webhook_id, message_id, event, body, due_at, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+        )?
+        .insert((webhook_id, format!("msg_{}", Uuid::now_v7().simple()), event, body, self.at))
+    }
+
+    /// What a webhook is sent (Standard Webhooks, "Payload structure").
+    pub fn message(&self, event: &str, data: &Value) -> rusqlite::Result<String> {
+        text(&json!({"type": event, "timestamp": self.at, "workspace_id": self.workspace, "data": data}))
+    }
+}
+
+/// What is announced: written once, and only where somebody wants it.
+enum Told {
+    Of { changes: Map<String, Value>, shown: Map<String, Value> },
+    Written(String),
+}
+
+impl Told {
+    fn body(&mut self, author: &Author, action: &str) -> rusqlite::Result<&str> {
+        if let Self::Of { changes, shown } = self {
+            let mut data = std::mem::take(shown);
+            if action.ends_with(".updated") {
+                data.insert("changes".into(), Value::Object(std::mem::take(changes)));
+            }
+            *self = Self::Written(author.message(action, &Value::Object(data))?);
+        }
+        match self {
+            Self::Written(body) => Ok(body),
+            Self::Of { .. } => unreachable!("just written"),
+        }
+    }
+}
+
+/// Whether a webhook's `*`, `contact.*` or `contact.created` means this action.
+pub fn matches(wanted: &str, action: &str) -> bool {
+    let Some((resource, _)) = action.split_once('.') else { return false };
+    match wanted.strip_suffix('*') {
+        Some("") => ANNOUNCED.iter().any(|(announced, _)| *announced == resource),
+        Some(prefix) => prefix.strip_suffix('.') == Some(resource),
+        None => wanted == action,
+    }
+}
+
+/// Deletes rows of the audit log that are older than they are kept, at most so many; answers how many they were.
+pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    )?
+    .execute((before, i64::try_from(most).unwrap_or(i64::MAX)))
+}
+
+fn is_change(field: &str) -> bool {
+    !NOT_CHANGES.contains(&field)
+}
+
+fn fields(shown: &impl Serialize) -> rusqlite::Result<Map<String, Value>> {
+    match serde_json::to_value(shown).map_err(unwritable)? {
+        Value::Object(fields) => Ok(fields),
+        other => Ok(Map::from_iter([("value".to_owned(), other)])),
+    }
+}
+
+fn text(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(error.into())
+}

@@ -1,0 +1,253 @@
+//! The audit log: who changed what in the workspace, when, and from where. `tenancy/journal.rs` writes it.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Row;
+use rusqlite::types::Type;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::{Ctx, Needs, Page, Result, Route, get, run};
+use crate::tenancy::journal::{ActorType, RESOURCES};
+use crate::values::Timestamp;
+
+pub const ROUTES: &[Route] =
+    &[get("/audit-log", &run(list), Needs::Permission("audit.view"), "List who changed what, newest first")];
+
+/// One change.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Entry {
+    id: i64,
+    at: Timestamp,
+    actor: Actor,
+    /// `customer.updated`: the resource, and what became of it.
+    action: String,
+    #[schemars(extend("enum" = RESOURCES))]
+    resource: String,
+    /// Null where there is only one, as of settings.
+    resource_id: Option<i64>,
+    /// Where the request came from; null where it was a command's.
+    address: Option<String>,
+    /// Each field that changed, before and after.
+    changes: BTreeMap<String, (Value, Value)>,
+}
+
+/// Who made a change, under the name of that day.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditActor")]
+pub struct Actor {
+    #[serde(rename = "type")]
+    kind: ActorType,
+    /// Of the user or the key; null for the system, which is a command or the server itself.
+    id: Option<i64>,
+    name: String,
+}
+
+fn list(ctx: &mut Ctx<'_>, list: List<Entry>) -> Result<Page<Entry>> {
+    list.page(ctx)
+}
+
+impl Listed for Entry {
+    const LISTING: Listing = Listing {
+        table: "audit_log",
+        columns: "id, at, actor_type, actor_id, actor_name, action, resource, resource_id, address, changes",
+        filters: &[
+            Filter { name: "at", by: By::Moment("at") },
+            Filter { name: "actor_type", by: By::Choice("actor_type", ActorType::WORDS) },
+            Filter { name: "actor_id", by: By::Integer("actor_id") },
+            Filter { name: "actor_name", by: By::Text("actor_name") },
+            Filter { name: "action", by: By::Text("action") },
+            Filter { name: "resource", by: By::Choice("resource", RESOURCES) },
+            Filter { name: "resource_id", by: By::Integer("resource_id") },
+            Filter { name: "address", by: By::Text("address") },
+        ],
+        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "at", column: "at" }],
+        newest_first: true,
+        counted_by_triggers: true,
+        customer: None,
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let changes = serde_json::from_str(row.get_ref(9)?.as_str()?)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(9, Type::Text, error.into()))?;
+        Ok(Self {
+            id: row.get(0)?,
+            at: row.get(1)?,
+            actor: Actor { kind: row.get(2)?, id: row.get(3)?, name: row.get(4)? },
+            action: row.get(5)?,
+            resource: row.get(6)?,
+            resource_id: row.get(7)?,
+            address: row.get(8)?,
+            changes,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::tenancy::journal::{RESOURCES, VERBS};
+    use crate::testing::{Bench, Client};
+
+    /// Newest last.
+    fn entries(client: &Client<'_>, query: &str) -> Vec<Value> {
+        let listed = client.get(&format!("/audit-log?per_page=500&sort=id&{query}")).ok();
+        listed["data"].as_array().unwrap().clone()
+    }
+
+    fn actions(bench: &Bench) -> Vec<String> {
+        let all = entries(&bench.admin(), "").into_iter();
+        all.map(|entry| format!("{} {}", entry["action"].as_str().unwrap(), entry["resource_id"])).collect()
+    }
+
+    #[test]
+    fn an_entry_says_who_did_what_when_and_from_where() {
+        let bench = Bench::new();
+        let made = bench.admin().post("/customers", json!({"name": "Ada", "vip": true})).created();
+        bench.admin().put("/customers/1", json!({"name": "Zoé", "vip": true, "phone": "01 42 00 00 00"})).created();
+        bench.admin().delete("/customers/1").ok();
+
+        let told = entries(&bench.admin(), "");
+        assert_eq!(told.len(), 3);
+        let owner = json!({"type": "user", "id": 1, "name": "Somebody"});
+        for (entry, action) in told.iter().zip(["customer.created", "customer.updated", "customer.deleted"]) {
+            assert_eq!(entry["action"], action);
+            assert_eq!((&entry["resource"], &entry["resource_id"]), (&json!("customer"), &json!(1)));
+            assert_eq!((&entry["actor"], &entry["address"]), (&owner, &json!("127.0.0.1")));
+            assert!(entry["at"].as_str() >= made["created_at"].as_str(), "{entry}");
+        }
+        let begins = json!({
+            "customer_account": [null, "CL000001"], "name": [null, "Ada"], "active": [null, true], "vip": [null, true],
+            "custom_fields": [null, {}],
+        });
+        assert_eq!(told[0]["changes"], begins);
+        assert_eq!(told[1]["changes"], json!({"name": ["Ada", "Zoé"], "phone": [null, "01 42 00 00 00"]}));
+        assert_eq!(told[2]["changes"]["name"], json!(["Zoé", null]));
+    }
+
+    #[test]
+    fn what_changes_nothing_or_is_refused_leaves_no_entry() {
+        let bench = Bench::new();
+        bench.admin().post("/customers", json!({"name": "Ada"})).created();
+        bench.admin().put("/customers/1", json!({"name": "Ada"})).created();
+        bench.admin().put("/customers/1", json!({"name": ""})).invalid(&["The name field is required."]);
+        bench.admin().post("/contacts", json!({"last_name": "B", "customer_id": 9})).status.is_client_error();
+        bench.admin().delete_with("/customers/bulk", json!({"ids": [1, 9]})).refused(422, "unknown_ids");
+        assert_eq!(actions(&bench), ["customer.created 1"]);
+    }
+
+    #[test]
+    fn what_goes_or_moves_with_a_customer_is_accounted_for_one_by_one() {
+        let bench = Bench::new();
+        let admin = bench.admin();
+        for name in ["A", "B"] {
+            admin.post("/customers", json!({"name": name})).created();
+        }
+        for _ in 0..2 {
+            admin.post("/contacts", json!({"last_name": "C", "customer_id": 1})).created();
+        }
+        admin.post("/phone-calls", json!({"direction": "inbound", "customer_id": 1})).created();
+        bench.key(&["contact.view"], Some(1));
+        let before = actions(&bench).len();
+        admin.post("/customers/1/merge", json!({"into": 2})).created();
+        let told = actions(&bench);
+        let merged = [
+            "contact.updated 1",
+            "contact.updated 2",
+            "phone-call.updated 1",
+            "integration-key.deleted 1",
+            "customer.deleted 1",
+        ];
+        assert_eq!(told[before..], merged);
+        assert_eq!(
+            entries(&admin, "filter[resource]=contact&filter[resource_id]=1")[1]["changes"],
+            json!({"customer_id": [1, 2]})
+        );
+
+        admin.delete("/customers/2?cascade=1").ok();
+        assert_eq!(actions(&bench)[told.len()..], ["contact.deleted 1", "contact.deleted 2", "customer.deleted 2"]);
+    }
+
+    #[test]
+    fn every_resource_is_accounted_for_and_no_secret_is_told() {
+        let bench = Bench::new();
+        let admin = bench.admin();
+        let made = |path: &str, body: Value| admin.post(path, body).created()["id"].to_string();
+        let at = |path: &str, id: &str| format!("{path}/{id}");
+        let key = admin.post("/integration-keys", json!({"name": "K", "permissions": ["customer.view"]})).created();
+        for (path, new, change) in [
+            ("/customers", json!({"name": "A"}), json!({"name": "B"})),
+            ("/contacts", json!({"last_name": "A"}), json!({"last_name": "B"})),
+            ("/phone-calls", json!({"direction": "inbound"}), json!({"subject": "B"})),
+            ("/roles", json!({"name": "A"}), json!({"name": "B"})),
+            ("/organisations", json!({"name": "A"}), json!({"name": "B"})),
+        ] {
+            let id = made(path, new);
+            admin.put(&at(path, &id), change).created();
+            admin.delete(&at(path, &id)).ok();
+        }
+        let key_id = key["id"].to_string();
+        let rotated = admin.post(&format!("/integration-keys/{key_id}/rotate"), json!({})).created();
+        admin.delete(&at("/integration-keys", &key_id)).ok();
+        let user = bench.join_acme("zoe@example.com", "agent").to_string();
+        admin.put(&at("/users", &user), json!({"name": "Zoé"})).created();
+        admin.delete(&at("/users", &user)).ok();
+        admin.put("/settings", json!({"locale": "en"})).created();
+
+        let told = entries(&admin, "");
+        for resource in RESOURCES {
+            for verb in VERBS {
+                let action = format!("{resource}.{verb}");
+                let known = told.iter().any(|entry| entry["action"] == action);
+                assert_eq!(known, *resource != "settings" || *verb == "updated", "{action}");
+            }
+        }
+        let all = serde_json::to_string(&told).unwrap();
+        for secret in [&key["key"], &rotated["key"]] {
+            assert!(!all.contains(secret.as_str().unwrap()), "{secret}");
+        }
+    }
+
+    #[test]
+    fn entries_are_found_by_each_of_their_fields() {
+        let bench = Bench::new();
+        bench.admin().post("/customers", json!({"name": "A"})).created();
+        let key = bench.key(&["contact.create"], None);
+        key.post("/contacts", json!({"last_name": "B"})).created();
+        let found = |query: &str| -> Vec<Value> {
+            entries(&bench.admin(), query).into_iter().map(|entry| entry["action"].clone()).collect()
+        };
+        assert_eq!(found("filter[actor_type]=integration-key"), ["contact.created"]);
+        assert_eq!(found("filter[actor_name]=program&filter[actor_id]=1"), ["contact.created"]);
+        assert_eq!(found("filter[action]=customer"), ["customer.created"]);
+        assert_eq!(found("filter[resource]=customer&filter[resource_id]=1"), ["customer.created"]);
+        assert_eq!(found("filter[resource_id]=2"), [json!(null); 0]);
+        assert_eq!(found("filter[address]=127.0").len(), 3);
+        assert_eq!(found("filter[at][lte]=2024-01-01"), [json!(null); 0]);
+        assert_eq!(found("filter[at][gte]=2024-01-01").len(), 3);
+        bench.with_only(&["audit.view"]).get("/audit-log").ok();
+        bench.with_only(&["customer.*"]).get("/audit-log").refused(403, "missing_permission");
+        // What is another workspace's is not here.
+        assert_eq!(bench.admin_of_other().get("/audit-log").ok()["total"], 0);
+    }
+
+    #[test]
+    fn who_joins_and_who_leaves_is_their_own_author() {
+        let bench = Bench::new();
+        let role = bench.admin().get("/roles").ok()[2]["id"].clone();
+        let invite = json!({"email": "stranger@example.com", "role_id": role});
+        let invite = bench.admin().post("/user-invites", invite).created();
+        bench.stranger().post(&format!("/user-invites/{}/accept", invite["id"]), json!({})).created();
+        let joined = &entries(&bench.admin(), "filter[resource]=user")[0];
+        assert_eq!((&joined["action"], &joined["actor"]["id"]), (&json!("user.created"), &joined["resource_id"]));
+        assert_eq!(joined["changes"]["role"], json!([null, {"id": role, "name": "agent"}]));
+
+        let farewell = json!({"current_password": crate::testing::PASSWORD});
+        bench.stranger().delete_with("/account", farewell).ok();
+        let left = &entries(&bench.admin(), "filter[resource]=user")[1];
+        assert_eq!((&left["action"], &left["actor"]), (&json!("user.deleted"), &joined["actor"]));
+    }
+}
