@@ -51,8 +51,27 @@ impl Input for Id {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.path_value("id", serde_json::json!({"type": "integer", "format": "int64", "minimum": 1}));
+        operation.path_value(0, id_schema());
     }
+}
+
+/// The second id in the path, of something inside the first.
+#[derive(Debug, Clone, Copy)]
+pub struct Inner(pub i64);
+
+impl Input for Inner {
+    fn read(call: &Call) -> Result<Self> {
+        let id = call.path_values.get(1).and_then(|value| value.parse().ok());
+        id.map(Self).ok_or_else(Error::not_found)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.path_value(1, id_schema());
+    }
+}
+
+fn id_schema() -> Value {
+    serde_json::json!({"type": "integer", "format": "int64", "minimum": 1})
 }
 
 /// The UUID in the path.
@@ -66,7 +85,7 @@ impl Input for Uuid {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.path_value("id", serde_json::json!({"type": "string", "format": "uuid"}));
+        operation.path_value(0, serde_json::json!({"type": "string", "format": "uuid"}));
     }
 }
 
@@ -80,7 +99,7 @@ impl Input for Code {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.path_value("code", serde_json::json!({"type": "string"}));
+        operation.path_value(0, serde_json::json!({"type": "string"}));
     }
 }
 

@@ -20,7 +20,7 @@ pub use error::{Error, Result};
 pub use export::{Export, Format};
 pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, hashing, here, run, steps};
 pub use ids::Ids;
-pub use input::{Body, Changes, Code, Form, Id, Input, Json, Query, Uuid, decode};
+pub use input::{Body, Changes, Code, Form, Id, Inner, Input, Json, Query, Uuid, decode};
 pub use list::{List, Page};
 pub use reply::{
     Answer, Content, Created, Deleted, Done, Html, Json200, Ok200, Pieces, Redirect, Reply, json, rendered,

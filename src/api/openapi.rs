@@ -32,6 +32,8 @@ pub struct Operation<'g> {
     inputs: &'g mut SchemaGenerator,
     /// Shapes that are answered, named and collected.
     answers: &'g mut SchemaGenerator,
+    /// The names of the values in the path.
+    path_values: Vec<&'static str>,
     parameters: Vec<Value>,
     body: Option<Value>,
     replies: Map<String, Value>,
@@ -40,7 +42,9 @@ pub struct Operation<'g> {
 }
 
 impl Operation<'_> {
-    pub fn path_value(&mut self, name: &str, schema: Value) {
+    /// The value in the path that comes after so many others.
+    pub fn path_value(&mut self, place: usize, schema: Value) {
+        let name = self.path_values[place];
         self.parameters.push(json!({"name": name, "in": Place::Path.name(), "required": true, "schema": schema}));
     }
 
@@ -168,8 +172,17 @@ pub fn document(router: &Router, layer: Layer) -> Value {
 }
 
 fn describe(route: &Route, layer: Layer, inputs: &mut SchemaGenerator, answers: &mut SchemaGenerator) -> Value {
-    let mut operation =
-        Operation { inputs, answers, parameters: Vec::new(), body: None, replies: Map::new(), refusals: Vec::new() };
+    let segments = || route.path.split('/').filter(|segment| !segment.is_empty());
+    let path_values = segments().filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}')).collect();
+    let mut operation = Operation {
+        inputs,
+        answers,
+        path_values,
+        parameters: Vec::new(),
+        body: None,
+        replies: Map::new(),
+        refusals: Vec::new(),
+    };
     route.handler.describe(&mut operation);
     let Operation { parameters, body, mut replies, refusals: mut statuses, .. } = operation;
     statuses.extend(refusals(route, layer, body.is_some()));
@@ -177,8 +190,7 @@ fn describe(route: &Route, layer: Layer, inputs: &mut SchemaGenerator, answers: 
     for status in statuses {
         replies.insert(status.as_str().into(), refusal(status));
     }
-    let segments = route.path.split('/').filter(|segment| !segment.is_empty());
-    let name: Vec<&str> = segments.map(|segment| segment.trim_matches(['{', '}'])).collect();
+    let name: Vec<&str> = segments().map(|segment| segment.trim_matches(['{', '}'])).collect();
     let mut described = json!({
         "operationId": format!("{}-{}", route.method.as_str().to_ascii_lowercase(), name.join("-")),
         "summary": route.summary,
