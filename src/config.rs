@@ -43,6 +43,8 @@ pub struct Config {
     /// The server that takes mail, where there is one.
     pub smtp: Option<SmtpTransportBuilder>,
     pub mail_from: Mailbox,
+    /// Whether webhooks may lead to loopback, private and link-local addresses.
+    pub private_webhooks: bool,
     pub trusted_proxies: Vec<IpAddr>,
     pub cors_origins: Vec<String>,
     pub log: String,
@@ -253,6 +255,13 @@ pub const SETTINGS: &[Setting] = &[
         set: |config, text| sender(text, &config.central_domain).map(|from| config.mail_from = from),
     },
     Setting {
+        name: "private_webhooks",
+        default: "false",
+        about: "Whether webhooks may lead to loopback, private and link-local addresses",
+        allowed: "true or false",
+        set: |config, text| text.parse().ok().map(|allowed| config.private_webhooks = allowed),
+    },
+    Setting {
         name: "trusted_proxies",
         default: "",
         about: "Peers whose X-Forwarded-Host, -Proto and -For count",
@@ -401,6 +410,7 @@ impl Config {
             trash_days: 0,
             smtp: None,
             mail_from: Mailbox::new(None, Address::new_dangerous("", "")),
+            private_webhooks: false,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             log: String::new(),

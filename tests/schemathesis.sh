@@ -81,6 +81,7 @@ password.values = ["$password"]
 id.values = [$(seq -s, 1 99)]
 seeded.values = [1, 2, 3]
 first.values = [1]
+nowhere.values = ["https://cx.invalid/hook"]
 
 [[operations]]
 include-name = "POST /login"
@@ -97,6 +98,10 @@ parameters = {"body.role_id" = {dictionary = "seeded", probability = 0.8}}
 [[operations]]
 include-path-regex = "^/phone-calls"
 parameters = {"body.contact_id" = {dictionary = "seeded", probability = 0.8}, "body.customer_id" = {dictionary = "seeded", probability = 0.8}, "body.user_id" = {dictionary = "first", probability = 0.8}}
+
+[[operations]]
+include-path-regex = "^/webhooks"
+parameters = {"body.url" = {dictionary = "nowhere", probability = 1.0}}
 
 [[operations]]
 include-path-regex = "/bulk$"
@@ -147,6 +152,10 @@ BEYOND_SCHEMA = {
     "The recording url must be an absolute http or https URL.",
     "The contact url template must be an absolute http or https URL.",
     "The default country must be an ISO 3166 code of two letters, like FR.",
+    "The url may not hold a user or a password.",
+    "The url may not lead to a private address.",
+    "The url must be an absolute http or https URL.",
+    "The secret must be whsec_ and 24 to 64 bytes in base64.",
     "The timezone must be a time zone of the IANA database, like Europe/Paris.",
 }
 

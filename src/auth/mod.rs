@@ -8,6 +8,7 @@ mod passwords;
 pub mod permissions;
 pub mod seal;
 pub mod secret;
+mod signing;
 mod throttle;
 mod token;
 
@@ -15,5 +16,6 @@ pub use key_uses::KeyUses;
 pub use keys::Keys;
 pub use passwords::{PasswordCost, Passwords, Verified};
 pub use permissions::{Actor, Insider, Permissions, Who};
+pub use signing::SigningSecret;
 pub use throttle::{Key, Purpose, Throttle, Throttled};
 pub use token::{Credential, KEY_PREFIX, Scope, TokenFault, TokenInUse};

@@ -11,6 +11,7 @@ pub mod password;
 pub mod registration;
 pub mod session;
 pub mod tokens;
+pub mod webhook_workspaces;
 pub mod workspaces;
 
 use crate::api::Resource;

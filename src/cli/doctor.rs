@@ -21,7 +21,7 @@ use crate::values::Timestamp;
 const FOUND: u8 = 3;
 
 /// The tables whose rows triggers count.
-const COUNTED: [&str; 3] = ["customers", "contacts", "phone_calls"];
+const COUNTED: [&str; 4] = ["customers", "contacts", "phone_calls", "audit_log"];
 
 /// One thing that is not as it should be.
 #[derive(Debug, Serialize)]

@@ -22,6 +22,7 @@ use rusqlite::Connection;
 
 use crate::api::{Error, Result};
 use crate::central::accounts::{self, Account};
+use crate::central::webhook_workspaces;
 use crate::config::{Config, Setting, Typed};
 use crate::engine::Engine;
 use crate::values::Timestamp;
@@ -117,20 +118,29 @@ pub fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Serve { settings, .. } => serve::run(cli.typed(settings)?, now)?,
         Command::Demo { settings } => demo::run(cli.typed(settings)?, now)?,
-        Command::Account(command) => account::run(command, &engine()?, now)?,
-        Command::Workspace(command) => workspace::run(command, &engine()?, now)?,
-        Command::User(command) => user::run(command, &engine()?, now)?,
-        Command::Token(command) => token::run(command, &engine()?, now)?,
+        Command::Account(command) => beside_server(&engine()?, |engine| account::run(command, engine, now))?,
+        Command::Workspace(command) => beside_server(&engine()?, |engine| workspace::run(command, engine, now))?,
+        Command::User(command) => beside_server(&engine()?, |engine| user::run(command, engine, now))?,
+        Command::Token(command) => beside_server(&engine()?, |engine| token::run(command, engine, now))?,
         Command::Routes { json } => routes::run(*json)?,
         Command::Openapi { layer } => openapi::run(*layer)?,
         Command::Doctor { fix, json } => {
-            return doctor::run(&engine()?, *fix, *json, now);
+            return beside_server(&engine()?, |engine| doctor::run(engine, *fix, *json, now));
         }
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "cx-engine", &mut std::io::stdout());
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command, and lets a server that runs on the same data know what webhooks are to be told of it.
+fn beside_server<T>(engine: &Arc<Engine>, work: impl FnOnce(&Arc<Engine>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let done = work(engine);
+    for workspace in engine.news.take() {
+        engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::announce(db, workspace)?))?;
+    }
+    done
 }
 
 impl Cli {

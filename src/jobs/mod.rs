@@ -1,26 +1,34 @@
 //! What runs without a request, a round a second: the times of tokens' and keys' last uses are written, deleted
 //! workspaces moved to the trash and in the end out of it, invitations closed, old tokens deleted, logs brought into their
-//! files; beside that, on a thread of its own since mail servers are slow, mail is sent.
+//! files, old entries of journals deleted; beside that, on threads of their own since others' servers are slow, mail is sent and webhooks
+//! are told.
 //!
 //! A round takes the time as a value and may be run again at any moment: what it did, it does not do twice.
 
 pub mod mail;
+pub mod webhooks;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use crate::api::{Error, Result};
 use crate::central::{invitations, tokens, workspaces};
 use crate::engine::Engine;
-use crate::storage::STACK;
+use crate::storage::{File, STACK, uuid_column};
+use crate::tenancy::journal;
 use crate::tenancy::life;
 use crate::values::Timestamp;
-use crate::workspace::integration_keys;
+use crate::workspace::{integration_keys, settings, webhook_deliveries};
+use webhooks::Courier;
 
 const EVERY: Duration = Duration::from_secs(1);
+
+/// How often webhooks are looked for: their first message is to be on its way within a second of the change.
+const OFTEN: Duration = Duration::from_millis(200);
 
 /// Rounds between two of the work that looks at whole tables.
 const SELDOM: u64 = 60;
@@ -35,9 +43,10 @@ const FAREWELL: Duration = Duration::from_secs(3);
 pub struct Jobs {
     house: Rounds,
     mail: Rounds,
+    webhooks: Rounds,
 }
 
-/// A thread that does the same every second.
+/// A thread that does the same again and again.
 struct Rounds {
     stop: Sender<()>,
     /// Disconnects with the end of the thread.
@@ -47,22 +56,29 @@ struct Rounds {
 impl Jobs {
     pub fn start(engine: Arc<Engine>) -> std::io::Result<Self> {
         let beside = Arc::clone(&engine);
+        let courier = Courier::start(Arc::clone(&engine), Timestamp::now)?;
         Ok(Self {
-            house: Rounds::start("jobs", move |n| round(&engine, Timestamp::now(), n % SELDOM == 0))?,
-            mail: Rounds::start("mail", move |_| mail::round(&beside, Timestamp::now()))?,
+            house: Rounds::start("jobs", EVERY, move |n| round(&engine, Timestamp::now(), n % SELDOM == 0))?,
+            mail: Rounds::start("mail", EVERY, move |_| mail::round(&beside, Timestamp::now()))?,
+            webhooks: Rounds::start("webhooks", OFTEN, move |_| courier.round(Timestamp::now()))?,
         })
     }
 
     /// Lets the rounds that run end; a mail that is on its way is waited for a few seconds.
     pub fn stop(self) {
         let (house, mail) = (self.house.told_to_stop(), self.mail.told_to_stop());
-        let _ = house.recv();
+        let webhooks = self.webhooks.told_to_stop();
+        let _ = (house.recv(), webhooks.recv());
         let _ = mail.recv_timeout(FAREWELL);
     }
 }
 
 impl Rounds {
-    fn start(name: &'static str, round: impl FnMut(u64) -> Result<()> + Send + 'static) -> std::io::Result<Self> {
+    fn start(
+        name: &'static str,
+        every: Duration,
+        round: impl FnMut(u64) -> Result<()> + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let (ended, end) = channel();
         std::thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
@@ -73,7 +89,7 @@ impl Rounds {
                 if let Err(error) = round(n) {
                     tracing::error!(%error, "a round of {name} failed; it is tried again");
                 }
-                if stopped.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
+                if stopped.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
             }
@@ -97,9 +113,14 @@ pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
         write_key_uses(engine)?;
         empty_trash(engine, now)?;
         forget_tokens(engine, now)?;
+        let sleeper = next_sleeper(engine, now)?.map(|id| engine.registry.lease(id));
         for file in engine.registry.files() {
-            file.checkpoint()?;
+            // One that cannot be read or written does not keep the others waiting.
+            if let Err(error) = tend(&file, now) {
+                tracing::error!(file = %file.path().display(), %error, "a workspace's file could not be tended");
+            }
         }
+        drop(sleeper);
         engine.central.checkpoint()?;
     }
     Ok(())
@@ -165,6 +186,31 @@ fn empty_trash(engine: &Arc<Engine>, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
+/// Rows of a journal that are deleted in one turn.
+const ROWS_IN_A_TURN: usize = 500;
+
+/// A workspace that is tended although nobody works in it: another one each minute, so that all have their turn.
+fn next_sleeper(engine: &Engine, now: Timestamp) -> Result<Option<Uuid>> {
+    let minute = now.seconds() / 60;
+    engine.central.read(move |db| {
+        let sql = "SELECT id FROM workspaces WHERE status = 'active' ORDER BY id
+                   LIMIT 1 OFFSET ?1 % max(1, (SELECT count(*) FROM workspaces WHERE status = 'active'))";
+        Ok(db.prepare_cached(sql)?.query_row([minute], |row| uuid_column(row, 0)).optional()?)
+    })
+}
+
+/// Deletes what a workspace's journal keeps no longer, in turns of some milliseconds, and brings its log into its file.
+fn tend(file: &Arc<File>, now: Timestamp) -> Result<()> {
+    let retention = file.read(settings::audit_retention)?;
+    let first_kept = retention.map(|days| now.plus(-days.seconds()));
+    let forget = move |db: &Connection| -> Result<usize> {
+        let entries = first_kept.map_or(Ok(0), |moment| journal::forget(db, moment, ROWS_IN_A_TURN))?;
+        Ok(entries + webhook_deliveries::forget(db, now.plus(-webhook_deliveries::KEPT), ROWS_IN_A_TURN)?)
+    };
+    while file.write(forget)? >= ROWS_IN_A_TURN {}
+    Ok(file.checkpoint()?)
+}
+
 fn trashed_before(engine: &Engine, moment: i64) -> Result<Vec<Uuid>> {
     engine.central.read(move |db| {
         let mut statement =
@@ -180,4 +226,44 @@ fn forget_tokens(engine: &Engine, now: Timestamp) -> Result<()> {
         db.prepare_cached("DELETE FROM tokens WHERE expires_at < ?1 OR revoked_at < ?1")?.execute([last])?;
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    fn entries(bench: &Bench) -> i64 {
+        bench.admin().get("/audit-log").ok()["total"].as_i64().unwrap()
+    }
+
+    #[test]
+    fn a_journal_is_kept_as_long_as_the_workspace_says() {
+        let bench = Bench::new();
+        bench.admin().post("/customers", json!({"name": "Ada"})).created();
+        bench.admin().put("/settings", json!({"audit_retention_days": null})).created();
+        let later = |days: i64| Timestamp::now().plus(days * 86_400);
+        round(&bench.engine, later(3650), true).unwrap();
+        assert_eq!(entries(&bench), 2);
+        bench.admin().put("/settings", json!({"audit_retention_days": 30})).created();
+        round(&bench.engine, later(29), true).unwrap();
+        assert_eq!(entries(&bench), 3);
+        round(&bench.engine, later(31), true).unwrap();
+        assert_eq!(entries(&bench), 0);
+    }
+
+    #[test]
+    fn a_workspace_in_which_nobody_works_has_its_turn() {
+        let bench = Bench::new();
+        bench.admin().post("/customers", json!({"name": "Ada"})).created();
+        let after_a_year = Timestamp::now().plus(366 * 86_400);
+        // Two workspaces: one minute for each.
+        for minute in 0..2 {
+            bench.engine.registry.close_all(Duration::from_secs(5)).unwrap();
+            round(&bench.engine, after_a_year.plus(minute * 60), true).unwrap();
+        }
+        assert_eq!(entries(&bench), 0);
+    }
 }

@@ -21,7 +21,7 @@ choice! {
 
 /// Every resource whose changes are in the audit log.
 pub const RESOURCES: &[&str] =
-    &["customer", "contact", "phone-call", "user", "role", "organisation", "integration-key", "settings"];
+    &["customer", "contact", "phone-call", "user", "role", "organisation", "integration-key", "settings", "webhook"];
 
 /// What becomes of a resource, as the second half of an action's name.
 pub const VERBS: &[&str] = &["created", "updated", "deleted"];

@@ -178,6 +178,8 @@ mod tests {
         let made = |path: &str, body: Value| admin.post(path, body).created()["id"].to_string();
         let at = |path: &str, id: &str| format!("{path}/{id}");
         let key = admin.post("/integration-keys", json!({"name": "K", "permissions": ["customer.view"]})).created();
+        let webhook = json!({"url": "https://example.com/", "events": ["*"]});
+        let webhook = admin.post("/webhooks", webhook).created();
         for (path, new, change) in [
             ("/customers", json!({"name": "A"}), json!({"name": "B"})),
             ("/contacts", json!({"last_name": "A"}), json!({"last_name": "B"})),
@@ -189,9 +191,11 @@ mod tests {
             admin.put(&at(path, &id), change).created();
             admin.delete(&at(path, &id)).ok();
         }
-        let key_id = key["id"].to_string();
+        let (key_id, webhook_id) = (key["id"].to_string(), webhook["id"].to_string());
         let rotated = admin.post(&format!("/integration-keys/{key_id}/rotate"), json!({})).created();
         admin.delete(&at("/integration-keys", &key_id)).ok();
+        admin.put(&at("/webhooks", &webhook_id), json!({"active": false})).created();
+        admin.delete(&at("/webhooks", &webhook_id)).ok();
         let user = bench.join_acme("zoe@example.com", "agent").to_string();
         admin.put(&at("/users", &user), json!({"name": "Zoé"})).created();
         admin.delete(&at("/users", &user)).ok();
@@ -206,7 +210,7 @@ mod tests {
             }
         }
         let all = serde_json::to_string(&told).unwrap();
-        for secret in [&key["key"], &rotated["key"]] {
+        for secret in [&key["key"], &rotated["key"], &webhook["secret"]] {
             assert!(!all.contains(secret.as_str().unwrap()), "{secret}");
         }
     }

@@ -11,6 +11,8 @@ pub mod roles;
 pub mod session;
 pub mod settings;
 pub mod users;
+pub mod webhook_deliveries;
+pub mod webhooks;
 
 use crate::api::Resource;
 
@@ -27,4 +29,6 @@ pub const RESOURCES: &[Resource] = &[
     Resource::new("Contacts", contacts::ROUTES),
     Resource::new("Phone calls", phone_calls::ROUTES),
     Resource::new("Audit log", audit_log::ROUTES),
+    Resource::new("Webhooks", webhooks::ROUTES),
+    Resource::new("Webhook deliveries", webhook_deliveries::ROUTES),
 ];

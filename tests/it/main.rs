@@ -1,10 +1,11 @@
 //! The program as its users meet it: each test starts the real binary on a data directory of its own, speaks HTTP to it,
 //! types commands beside it, stops it, kills it. `bench.rs` makes that a few lines; `process.rs`, `client.rs` and
-//! `smtp.rs` are its hands.
+//! `smtp.rs`, `receiver.rs` are its hands.
 
 mod bench;
 mod client;
 mod process;
+mod receiver;
 mod smtp;
 
 mod browsers;
@@ -34,5 +35,6 @@ mod slow_clients;
 mod throttle;
 mod token_scopes;
 mod trash;
+mod webhooks;
 mod workspace_names;
 mod writers;

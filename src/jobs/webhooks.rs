@@ -1,0 +1,266 @@
+//! Webhooks: what waits in the workspaces' outboxes is posted to whoever asked to be told (Standard Webhooks 1.0).
+//!
+//! At least once: a message is done with when the receiver has answered 2xx and that is written down. Where a crash comes
+//! between, it is posted again, and its `webhook-id` tells the receiver that it is the same. The messages of one webhook
+//! are posted one after the other, those of several beside each other.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ureq::config::Config;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, http};
+use uuid::Uuid;
+
+use crate::api::{Error, Result, in_service};
+use crate::central::webhook_workspaces;
+use crate::engine::Engine;
+use crate::storage::Threads;
+use crate::values::{Timestamp, is_public};
+use crate::workspace::webhook_deliveries::{self, Due, Outcome};
+use crate::workspace::webhooks;
+
+/// Messages on their way at once.
+const THREADS: usize = 16;
+/// Of those, messages of one workspace: one whose receivers are slow leaves room to others.
+const OF_ONE_WORKSPACE: usize = 4;
+
+/// How long a receiver may take, all in all.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a webhook is left alone whose receiver could not be reached.
+const PAUSE: i64 = 15;
+
+/// How much is kept of what a receiver answers.
+const KEPT_OF_ANSWER: usize = 500;
+
+/// The receiver wants no more of this (Standard Webhooks 1.0, "Operational considerations").
+const GONE: u16 = 410;
+
+/// What the thread of webhooks knows between two rounds.
+pub struct Courier {
+    engine: Arc<Engine>,
+    /// Messages are signed with the time at which they are posted, whenever their turn comes.
+    clock: fn() -> Timestamp,
+    threads: Threads,
+    agent: OnceLock<Agent>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    has_begun: bool,
+    /// When to look into a workspace, at the latest.
+    due: BTreeMap<Uuid, Timestamp>,
+    /// Webhooks whose messages are being posted.
+    busy: HashSet<(Uuid, i64)>,
+    /// Webhooks that are left alone, and until when.
+    resting: HashMap<(Uuid, i64), Timestamp>,
+}
+
+impl Courier {
+    pub fn start(engine: Arc<Engine>, clock: fn() -> Timestamp) -> io::Result<Arc<Self>> {
+        let threads = Threads::start("webhooks", THREADS)?;
+        Ok(Arc::new(Self { engine, clock, threads, agent: OnceLock::new(), state: Mutex::default() }))
+    }
+
+    /// One round: looks where something is due, and hands it to the threads.
+    pub fn round(self: &Arc<Self>, now: Timestamp) -> Result<()> {
+        for workspace in self.to_visit(now)? {
+            if let Err(error) = self.visit(workspace, now) {
+                self.look_again(workspace, now.plus(PAUSE));
+                tracing::warn!(%workspace, %error, "a workspace's webhooks are looked for later");
+            }
+        }
+        Ok(())
+    }
+
+    /// The workspaces that may have something due: at the start, each that has webhooks.
+    fn to_visit(&self, now: Timestamp) -> Result<HashSet<Uuid>> {
+        let mut visit = self.engine.news.take();
+        let has_begun = std::mem::replace(&mut self.state().has_begun, true);
+        let announced = self.engine.central.read(move |db| {
+            Ok::<_, Error>(if has_begun { webhook_workspaces::announced(db)? } else { webhook_workspaces::all(db)? })
+        });
+        let announced = match announced {
+            Ok(announced) => announced,
+            Err(error) => {
+                self.state().has_begun = has_begun;
+                visit.iter().for_each(|workspace| self.engine.news.note(*workspace));
+                return Err(error);
+            }
+        };
+        visit.extend(&announced);
+        let mut state = self.state();
+        visit.extend(state.due.iter().filter(|(_, at)| **at <= now).map(|(workspace, _)| *workspace));
+        state.due.retain(|workspace, _| !visit.contains(workspace));
+        state.resting.retain(|_, until| *until > now);
+        drop(state);
+        if !announced.is_empty() {
+            self.engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::taken(db, &announced)?))?;
+        }
+        Ok(visit)
+    }
+
+    /// Looks into a workspace, in a write turn: see `News`. Nothing is written, so nothing goes to disk.
+    fn visit(self: &Arc<Self>, workspace: Uuid, now: Timestamp) -> Result<()> {
+        if in_service(self.engine.directory.current(&self.engine.keys)?.identified(workspace)?).is_err() {
+            return Ok(());
+        }
+        let lease = self.engine.registry.lease(workspace);
+        let (webhooks, next) = lease.file().write(move |db| Ok::<_, Error>(webhook_deliveries::waiting(db, now)?))?;
+        drop(lease);
+        if let Some(next) = next {
+            self.look_again(workspace, next);
+        }
+        for webhook in webhooks {
+            self.send_out(workspace, webhook, now);
+        }
+        Ok(())
+    }
+
+    fn send_out(self: &Arc<Self>, workspace: Uuid, webhook: i64, now: Timestamp) {
+        let mut state = self.state();
+        if let Some(until) = state.resting.get(&(workspace, webhook)).copied() {
+            drop(state);
+            return self.look_again(workspace, until);
+        }
+        let of_workspace = state.busy.iter().filter(|(busy, _)| *busy == workspace).count();
+        // One that is busy is looked at again when it no longer is, and so is one for which there is no room.
+        if of_workspace >= OF_ONE_WORKSPACE || !state.busy.insert((workspace, webhook)) {
+            return;
+        }
+        drop(state);
+        let inside = Arc::clone(self);
+        self.threads.run(move || {
+            let done =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inside.deliver(workspace, webhook, now)));
+            let failed = !matches!(done, Ok(Ok(true)));
+            if let Ok(Err(error)) = &done {
+                tracing::warn!(%workspace, webhook, %error, "a webhook's messages are posted later");
+            }
+            let mut state = inside.state();
+            state.busy.remove(&(workspace, webhook));
+            if failed {
+                state.resting.insert((workspace, webhook), (inside.clock)().plus(PAUSE));
+            }
+            drop(state);
+            inside.engine.news.note(workspace);
+        });
+    }
+
+    /// Posts what a webhook is due, oldest first; answers whether its receiver could be reached.
+    fn deliver(&self, workspace: Uuid, webhook: i64, now: Timestamp) -> Result<bool> {
+        loop {
+            let lease = self.engine.registry.lease(workspace);
+            let due = lease.file().read(move |db| Ok::<_, Error>(webhook_deliveries::next_due(db, webhook, now)?))?;
+            drop(lease);
+            let Some(due) = due else { return Ok(true) };
+            let at = (self.clock)();
+            let outcome = self.post(&due, at);
+            tracing::debug!(%workspace, webhook, delivery = due.id, status = outcome.status, "a webhook was told");
+            let reached = outcome.status.is_some();
+            let author = self.engine.system(workspace, at);
+            let lease = self.engine.registry.lease(workspace);
+            lease.file().write(move |db| {
+                webhook_deliveries::settle(db, due.id, &outcome, at)?;
+                if outcome.status == Some(GONE) {
+                    webhooks::switch_off(db, &author, webhook)?;
+                }
+                Ok::<_, Error>(())
+            })?;
+            if !reached {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn post(&self, due: &Due, at: Timestamp) -> Outcome {
+        match self.try_post(due, at) {
+            Ok((status, body)) => {
+                let error = (!(200..300).contains(&status)).then(|| format!("the receiver answered {status}"));
+                Outcome { status: Some(status), body: Some(body), error }
+            }
+            Err(error) => Outcome { error: Some(format!("{error:#}")), ..Outcome::default() },
+        }
+    }
+
+    fn try_post(&self, due: &Due, at: Timestamp) -> anyhow::Result<(u16, String)> {
+        let seconds = at.seconds();
+        let request = self
+            .agent()
+            .post(&due.url)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .header("webhook-id", &due.message_id)
+            .header("webhook-timestamp", seconds.to_string())
+            .header("webhook-signature", due.secret.sign(&due.message_id, seconds, &due.body)?);
+        let mut answer = request.send(&due.body)?;
+        let mut begins = Vec::new();
+        let read = io::Read::take(answer.body_mut().as_reader(), KEPT_OF_ANSWER as u64);
+        // What can be read of it is enough: the status has come, and says whether the message was taken.
+        let _ = io::Read::read_to_end(&mut { read }, &mut begins);
+        Ok((answer.status().as_u16(), String::from_utf8_lossy(&begins).replace('\0', "")))
+    }
+
+    /// Made by the first message: a server without webhooks need not read the system's certificates.
+    fn agent(&self) -> &Agent {
+        self.agent.get_or_init(|| {
+            let found = rustls_native_certs::load_native_certs().certs;
+            let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+            let config = Agent::config_builder()
+                .http_status_as_error(false)
+                // A receiver that has moved is to say so to the webhook's owner.
+                .max_redirects(0)
+                .timeout_global(Some(PATIENCE))
+                // A proxy of the environment would go where we may not.
+                .proxy(None)
+                .user_agent(concat!("cx-engine/", env!("CARGO_PKG_VERSION")))
+                .tls_config(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build())
+                .build();
+            let resolver = Guard { private: self.engine.config.private_webhooks, names: DefaultResolver::default() };
+            Agent::with_parts(config, DefaultConnector::default(), resolver)
+        })
+    }
+
+    fn look_again(&self, workspace: Uuid, at: Timestamp) {
+        let mut state = self.state();
+        state.due.entry(workspace).and_modify(|due| *due = (*due).min(at)).or_insert(at);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Finds the addresses of a name, less those of the server's own network: asked at each connection, so a name cannot
+/// mean something else by the time that it is used.
+#[derive(Debug)]
+struct Guard {
+    private: bool,
+    names: DefaultResolver,
+}
+
+impl Resolver for Guard {
+    fn resolve(
+        &self,
+        uri: &http::Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
+        let found = self.names.resolve(uri, config, timeout)?;
+        let mut allowed = self.empty();
+        found
+            .iter()
+            .filter(|address| self.private || is_public(address.ip()))
+            .for_each(|address| allowed.push(*address));
+        if allowed.is_empty() {
+            let why = "the name leads to a private address, which the setting private_webhooks does not allow";
+            return Err(ureq::Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, why)));
+        }
+        Ok(allowed)
+    }
+}

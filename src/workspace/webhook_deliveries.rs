@@ -1,0 +1,315 @@
+//! Deliveries of webhooks: what each was to be told, and what came of it. `jobs/webhooks.rs` sends them.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::webhooks;
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::{Created, Ctx, Error, Id, Inner, Needs, Ok200, Page, Result, Route, get, post, run};
+use crate::auth::SigningSecret;
+use crate::tenancy::journal::ANNOUNCED;
+use crate::values::{Timestamp, choice};
+
+pub const ROUTES: &[Route] = &[
+    get(
+        "/webhooks/{id}/deliveries",
+        &run(list),
+        Needs::Permission("webhook.view"),
+        "List what a webhook was told, newest first",
+    ),
+    get(
+        "/webhooks/{id}/deliveries/{delivery_id}",
+        &run(show),
+        Needs::Permission("webhook.view"),
+        "Show a delivery with its message",
+    ),
+    post(
+        "/webhooks/{id}/deliveries/{delivery_id}/replay",
+        &run(replay),
+        Needs::Permission("webhook.update"),
+        "Deliver a message again, under the same id",
+    ),
+];
+
+/// Seconds before the second try, the third, and so on: 24 hours in all. Who has failed once more is given up.
+const WAITS: [i64; 7] = [5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 8 * 3600 + 25 * 60 - 5];
+
+/// How long a delivery is kept that is not pending.
+pub const KEPT: i64 = 30 * 86_400;
+
+choice! {
+    /// Where a delivery is.
+    Status { PENDING = "pending", DELIVERED = "delivered", FAILED = "failed" }
+}
+
+/// One message to one webhook.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookDelivery")]
+pub struct Delivery {
+    id: i64,
+    webhook_id: i64,
+    /// The header `webhook-id`: the same at every try.
+    message_id: String,
+    /// `customer.created`, or `webhook.test`.
+    event: String,
+    status: Status,
+    /// Those that failed, since it was last asked for.
+    tries: u32,
+    /// Null where there will be none.
+    next_try_at: Option<Timestamp>,
+    last_tried_at: Option<Timestamp>,
+    /// What the receiver answered last.
+    response_status: Option<u16>,
+    /// How the receiver's answer begins.
+    response_body: Option<String>,
+    /// Why the last try failed.
+    error: Option<String>,
+    created_at: Timestamp,
+}
+
+/// A delivery with what is sent.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookDeliveryShown")]
+pub struct Shown {
+    #[serde(flatten)]
+    delivery: Delivery,
+    /// The message; its bytes are signed as they were written, which may space them otherwise than here.
+    body: Value,
+}
+
+fn list(ctx: &mut Ctx<'_>, Id(id): Id, list: List<Delivery>) -> Result<Page<Delivery>> {
+    webhooks::find(ctx.db, id)?;
+    list.only("webhook_id", id).page(ctx)
+}
+
+/// A message holds a resource: whoever may not see that, may not see it here.
+fn show(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Ok200<Shown>> {
+    let delivery = find(ctx.db, id, delivery)?;
+    let resource = delivery.event.split('.').next().unwrap_or_default();
+    let needed = ANNOUNCED.iter().find(|(announced, _)| *announced == resource).map(|(_, permission)| *permission);
+    let insider = ctx.insider()?;
+    if let Some(missing) = needed.filter(|permission| !insider.may(permission)) {
+        return Err(Error::MissingPermission(missing.into()));
+    }
+    let body: String = ctx
+        .db
+        .prepare_cached("SELECT body FROM webhook_deliveries WHERE id = ?1")?
+        .query_row([delivery.id], |row| row.get(0))?;
+    let body = serde_json::from_str(&body).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(Ok200(Shown { delivery, body }))
+}
+
+fn replay(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Created<Delivery>> {
+    let webhook = webhooks::find(ctx.db, id)?;
+    let Delivery { id, .. } = find(ctx.db, id, delivery)?;
+    webhook.check_active()?;
+    ctx.db
+        .prepare_cached("UPDATE webhook_deliveries SET status = 'pending', tries = 0, due_at = ?2 WHERE id = ?1")?
+        .execute((id, ctx.now))?;
+    let author = ctx.author()?;
+    author.news.note(author.workspace);
+    find(ctx.db, webhook.id, id).map(Created)
+}
+
+const COLUMNS: &str = "id, webhook_id, message_id, event, status, tries, due_at, last_tried_at, response_status,
+    response_body, error, created_at";
+
+pub fn find(db: &Connection, webhook_id: i64, id: i64) -> Result<Delivery> {
+    let found = db
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM webhook_deliveries WHERE id = ?1 AND webhook_id = ?2"))?
+        .query_row((id, webhook_id), Delivery::from_row)
+        .optional()?;
+    found.ok_or_else(Error::not_found)
+}
+
+/// A message whose time to be sent has come.
+#[derive(Debug)]
+pub struct Due {
+    pub id: i64,
+    pub message_id: String,
+    pub url: String,
+    pub secret: SigningSecret,
+    pub body: String,
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was answered, where anything was.
+    pub status: Option<u16>,
+    pub body: Option<String>,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+}
+
+/// The webhooks that have a message due, and when, after these, the next one will be.
+pub fn waiting(db: &Connection, now: Timestamp) -> rusqlite::Result<(Vec<i64>, Option<Timestamp>)> {
+    let mut due = Vec::new();
+    let mut next: Option<Timestamp> = None;
+    let mut statement = db.prepare_cached(
+        "SELECT w.id, (SELECT min(d.due_at) FROM webhook_deliveries d WHERE d.webhook_id = w.id AND d.due_at IS NOT NULL)
+         FROM webhooks w WHERE w.active",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        match row.get::<_, Option<Timestamp>>(1)? {
+            Some(at) if at <= now => due.push(row.get(0)?),
+            Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
+            None => {}
+        }
+    }
+    Ok((due, next))
+}
+
+/// The message that a webhook is to be sent next: of those that are due, the oldest.
+pub fn next_due(db: &Connection, webhook_id: i64, now: Timestamp) -> rusqlite::Result<Option<Due>> {
+    db.prepare_cached(
+        "SELECT d.id, d.message_id, w.url, w.secret, d.body FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
+         WHERE d.webhook_id = ?1 AND w.active AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT 1",
+    )?
+    .query_row((webhook_id, now), |row| {
+        Ok(Due {
+            id: row.get(0)?,
+            message_id: row.get(1)?,
+            url: row.get(2)?,
+            secret: row.get(3)?,
+            body: row.get(4)?,
+        })
+    })
+    .optional()
+}
+
+/// Notes what came of a try, and when there is another.
+pub fn settle(db: &Connection, id: i64, outcome: &Outcome, now: Timestamp) -> rusqlite::Result<()> {
+    let tries: Option<u32> = db
+        .prepare_cached("SELECT tries FROM webhook_deliveries WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    let Some(tries) = tries else { return Ok(()) };
+    let due_at = WAITS.get(tries as usize).filter(|_| outcome.error.is_some()).map(|wait| now.plus(*wait));
+    let status = match (&outcome.error, due_at) {
+        (None, _) => Status::DELIVERED,
+        (Some(_), Some(_)) => Status::PENDING,
+        (Some(_), None) => Status::FAILED,
+    };
+    db.prepare_cached(
+        "UPDATE webhook_deliveries SET status = ?2, tries = tries + ?3, due_at = ?4, last_tried_at = ?5,
+             response_status = ?6, response_body = ?7, error = ?8 WHERE id = ?1",
+    )?
+    .execute((id, status, outcome.error.is_some(), due_at, now, outcome.status, &outcome.body, &outcome.error))?;
+    Ok(())
+}
+
+/// Gives up what a webhook was still to be told.
+pub fn give_up(db: &Connection, webhook_id: i64, why: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE webhook_deliveries SET status = 'failed', due_at = NULL, error = ?2
+         WHERE webhook_id = ?1 AND due_at IS NOT NULL",
+    )?
+    .execute((webhook_id, why))?;
+    Ok(())
+}
+
+/// Deletes deliveries of long ago, at most so many; answers how many they were.
+pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "DELETE FROM webhook_deliveries WHERE id IN (
+             SELECT id FROM webhook_deliveries WHERE created_at < ?1 AND due_at IS NULL ORDER BY created_at LIMIT ?2)",
+    )?
+    .execute((before, i64::try_from(most).unwrap_or(i64::MAX)))
+}
+
+impl Listed for Delivery {
+    const LISTING: Listing = Listing {
+        table: "webhook_deliveries",
+        columns: COLUMNS,
+        filters: &[
+            Filter { name: "event", by: By::Text("event") },
+            Filter { name: "status", by: By::Choice("status", Status::WORDS) },
+            Filter { name: "message_id", by: By::Text("message_id") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+        ],
+        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "created_at", column: "created_at" }],
+        newest_first: true,
+        counted_by_triggers: false,
+        customer: None,
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            webhook_id: row.get(1)?,
+            message_id: row.get(2)?,
+            event: row.get(3)?,
+            status: row.get(4)?,
+            tries: row.get(5)?,
+            next_try_at: row.get(6)?,
+            last_tried_at: row.get(7)?,
+            response_status: row.get(8)?,
+            response_body: row.get(9)?,
+            error: row.get(10)?,
+            created_at: row.get(11)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    const START: Timestamp = Timestamp::from_seconds(1_705_752_000);
+
+    #[test]
+    fn tries_go_on_for_a_day_and_then_no_more() {
+        let bench = Bench::new();
+        bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+        let author = bench.author();
+        bench.in_file(move |db| Ok(author.deliver(db, 1, "customer.created", "{}")?));
+        let mut tries = Vec::new();
+        let mut now = START;
+        loop {
+            let (due, next) = bench.in_file(move |db| Ok(waiting(db, now)?));
+            if due.is_empty() {
+                match next {
+                    Some(next) => now = next,
+                    None => break,
+                }
+                continue;
+            }
+            tries.push(now.seconds() - START.seconds());
+            bench.in_file(move |db| {
+                let due = next_due(db, 1, now)?.expect("what was said to be due");
+                let error = Some("the receiver answered 500".to_owned());
+                Ok(settle(db, due.id, &Outcome { status: Some(500), body: None, error }, now)?)
+            });
+        }
+        assert_eq!(tries, [0, 5, 305, 2105, 9305, 27305, 56105, 86400]);
+        let given_up = bench.admin().get("/webhooks/1/deliveries").ok()["data"][0].clone();
+        assert_eq!((&given_up["status"], &given_up["tries"]), (&json!("failed"), &json!(8)));
+        let again = bench.admin().post("/webhooks/1/deliveries/1/replay", json!({})).created();
+        assert_eq!((&again["status"], &again["tries"]), (&json!("pending"), &json!(0)));
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_and_what_is_not_is_kept() {
+        let bench = Bench::new();
+        bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+        let author = bench.author();
+        let left = bench.in_file(move |db| {
+            for _ in 0..3 {
+                author.deliver(db, 1, "customer.created", "{}")?;
+            }
+            settle(db, 1, &Outcome { status: Some(204), ..Outcome::default() }, START)?;
+            give_up(db, 1, "no more")?;
+            author.deliver(db, 1, "customer.created", "{}")?;
+            assert_eq!((forget(db, author.at, 9)?, forget(db, author.at.plus(1), 2)?), (0, 2));
+            Ok(db.query_row("SELECT group_concat(id) FROM webhook_deliveries", [], |row| row.get::<_, String>(0))?)
+        });
+        assert_eq!(left, "3,4");
+    }
+}

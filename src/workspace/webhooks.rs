@@ -1,0 +1,440 @@
+//! Webhooks: URLs that are told of changes, by messages that are signed (Standard Webhooks, 1.0).
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Row};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::json;
+
+use super::webhook_deliveries::{self, Delivery};
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::{
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, delete, get, post, put,
+    run, steps,
+};
+use crate::auth::{Insider, SigningSecret};
+use crate::central::webhook_workspaces;
+use crate::storage::record;
+use crate::tenancy::journal::{self, ANNOUNCED, VERBS};
+use crate::values::{Timestamp, WebUrl, is_public};
+
+pub const ROUTES: &[Route] = &[
+    get("/webhooks", &run(list), Needs::Permission("webhook.view"), "List webhooks"),
+    get("/webhooks/{id}", &run(show), Needs::Permission("webhook.view"), "Show a webhook"),
+    post(
+        "/webhooks",
+        &steps(create),
+        Needs::Permission("webhook.create"),
+        "Create a webhook; its secret is shown this once",
+    ),
+    put("/webhooks/{id}", &run(update), Needs::Permission("webhook.update"), "Change a webhook, or switch it off"),
+    delete(
+        "/webhooks/{id}",
+        &run(remove),
+        Needs::Permission("webhook.delete"),
+        "Delete a webhook, with its deliveries",
+    ),
+    post("/webhooks/{id}/test", &run(test), Needs::Permission("webhook.update"), "Send a webhook a message to try it"),
+];
+
+/// What the test button sends.
+pub const TEST_EVENT: &str = "webhook.test";
+
+/// A workspace with more of them has made a mistake; each change is told to each.
+const MOST: i64 = 100;
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Webhook {
+    pub id: i64,
+    /// Where messages are posted.
+    pub url: WebUrl,
+    pub events: Events,
+    /// Whether it is told of anything. One whose receiver answers 410 is switched off.
+    pub active: bool,
+    /// How the secret ends, by which people tell them apart.
+    #[serde(rename = "secret_last_four", serialize_with = "last_four")]
+    #[schemars(with = "String")]
+    secret: SigningSecret,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A webhook with what its messages are signed with.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct WebhookShown {
+    #[serde(flatten)]
+    known: Webhook,
+    /// By which the receiver knows that a message is ours; shown this once.
+    secret: SigningSecret,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NewWebhook {
+    /// Where messages are posted: an `http` or `https` URL that does not lead into the server's own network.
+    url: WebUrl,
+    events: Events,
+    /// What messages are signed with; made where it is absent, and kept where a change does not name it.
+    secret: Option<SigningSecret>,
+    active: bool,
+}
+
+/// What a webhook is told of: at least one of `customer.created`, `contact.*`, `*`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Events(Vec<String>);
+
+fn list(ctx: &mut Ctx<'_>, list: List<Webhook>) -> Result<Page<Webhook>> {
+    list.page(ctx)
+}
+
+fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Webhook>> {
+    find(ctx.db, id).map(Ok200)
+}
+
+/// The central file first: a workspace that is looked into in vain does no harm, one that is forgotten would.
+fn create(steps: &Steps<'_>, Json(new): Json<NewWebhook>) -> Result<Created<WebhookShown>> {
+    new.check(steps.insider()?, steps.engine.config.private_webhooks)?;
+    let (author, lease) = (steps.author()?, steps.call.workspace()?);
+    let workspace = lease.id();
+    steps.engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::add(db, workspace)?))?;
+    let file = Arc::clone(lease.file());
+    file.write(move |db| {
+        if db.query_row("SELECT count(*) FROM webhooks", [], |row| row.get::<_, i64>(0))? >= MOST {
+            return Err(Error::refused("too_many_webhooks", format!("A workspace may have {MOST} webhooks.")));
+        }
+        let secret = new.secret.clone().map_or_else(SigningSecret::make, Ok)?;
+        let mut webhook = Webhook {
+            id: 0,
+            url: new.url.clone(),
+            events: new.events.clone(),
+            active: new.active,
+            secret: secret.clone(),
+            created_at: author.at,
+            updated_at: author.at,
+        };
+        webhook.id = webhook.insert(db)?;
+        author.created(db, RESOURCE, &webhook)?;
+        Ok(Created(WebhookShown { known: webhook, secret }))
+    })
+}
+
+/// Whoever says where messages go, and which, could read them: so they must have had the right to before.
+fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewWebhook>) -> Result<Created<Webhook>> {
+    let old = find(ctx.db, id)?;
+    let new = changes.apply(&NewWebhook {
+        url: old.url.clone(),
+        events: old.events.clone(),
+        secret: None,
+        active: old.active,
+    })?;
+    new.check(ctx.insider()?, ctx.call.engine.config.private_webhooks)?;
+    let webhook = Webhook {
+        id,
+        url: new.url,
+        events: new.events,
+        active: new.active,
+        secret: new.secret.unwrap_or_else(|| old.secret.clone()),
+        created_at: old.created_at,
+        updated_at: ctx.now,
+    };
+    webhook.save(ctx.db)?;
+    let author = ctx.author()?;
+    if webhook.active && !old.active {
+        author.news.note(author.workspace);
+    }
+    author.updated(ctx.db, RESOURCE, &old, &webhook)?;
+    Ok(Created(webhook))
+}
+
+fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
+    let webhook = find(ctx.db, id)?;
+    ctx.db.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
+    ctx.author()?.deleted(ctx.db, RESOURCE, &webhook)?;
+    Ok(Done)
+}
+
+fn test(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<Delivery>> {
+    find(ctx.db, id)?.check_active()?;
+    let author = ctx.author()?;
+    let message = author.message(TEST_EVENT, &json!({"webhook_id": id}))?;
+    let delivery = author.deliver(ctx.db, id, TEST_EVENT, &message)?;
+    webhook_deliveries::find(ctx.db, id, delivery).map(Created)
+}
+
+const RESOURCE: &str = "webhook";
+
+record!(Webhook in "webhooks" { id, url, events, active, secret, created_at, updated_at });
+
+impl Webhook {
+    /// One that is switched off is told nothing, and so cannot be asked to.
+    pub fn check_active(&self) -> Result<()> {
+        if self.active {
+            return Ok(());
+        }
+        Err(Error::refused("webhook_inactive", "The webhook is switched off: switch it on first."))
+    }
+}
+
+pub fn find(db: &Connection, id: i64) -> Result<Webhook> {
+    Webhook::find(db, id)?.ok_or_else(Error::not_found)
+}
+
+/// Switches a webhook off whose receiver wants no more: what waited for it is given up.
+pub fn switch_off(db: &Connection, author: &journal::Author, id: i64) -> Result<()> {
+    let Some(old) = Webhook::find(db, id)?.filter(|webhook| webhook.active) else { return Ok(()) };
+    let webhook = Webhook { active: false, updated_at: author.at, ..old.clone() };
+    webhook.save(db)?;
+    webhook_deliveries::give_up(db, id, "the webhook was switched off")?;
+    Ok(author.updated(db, RESOURCE, &old, &webhook)?)
+}
+
+fn last_four<S: Serializer>(secret: &SigningSecret, output: S) -> Result<S::Ok, S::Error> {
+    output.serialize_str(secret.last_four())
+}
+
+impl NewWebhook {
+    fn check(&self, insider: &Insider, private: bool) -> Result<()> {
+        let url = url::Url::parse(&self.url).map_err(|error| Error::Internal(error.to_string()))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Error::invalid("The url may not hold a user or a password."));
+        }
+        let address = match url.host() {
+            Some(url::Host::Ipv4(address)) => Some(address.into()),
+            Some(url::Host::Ipv6(address)) => Some(address.into()),
+            _ => None,
+        };
+        if address.is_some_and(|address| !private && !is_public(address)) {
+            return Err(Error::invalid("The url may not lead to a private address."));
+        }
+        match self.events.permissions().find(|permission| !insider.may(permission)) {
+            Some(missing) => Err(Error::MissingPermission(missing.into())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for NewWebhook {
+    fn default() -> Self {
+        Self { url: WebUrl::default(), events: Events::default(), secret: None, active: true }
+    }
+}
+
+impl Events {
+    /// Everything that a webhook may ask for.
+    fn all() -> impl Iterator<Item = String> {
+        let of = |(resource, _): &(&'static str, _)| {
+            let resource = *resource;
+            VERBS.iter().chain(&["*"]).map(move |verb| format!("{resource}.{verb}"))
+        };
+        std::iter::once("*".to_owned()).chain(ANNOUNCED.iter().flat_map(of))
+    }
+
+    /// What somebody must be allowed to see who wants to be told of these.
+    fn permissions(&self) -> impl Iterator<Item = &'static str> {
+        ANNOUNCED.iter().filter_map(|(resource, permission)| {
+            let told =
+                |wanted: &String| VERBS.iter().any(|verb| journal::matches(wanted, &format!("{resource}.{verb}")));
+            self.0.iter().any(told).then_some(*permission)
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Events {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let mut events = Vec::new();
+        for Event(event) in Vec::deserialize(input)? {
+            if !events.contains(&event) {
+                events.push(event);
+            }
+        }
+        if events.is_empty() { Err(de::Error::custom("field is required.")) } else { Ok(Self(events)) }
+    }
+}
+
+/// One of them, so that one that is unknown is told by its place in the list.
+struct Event(String);
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let event = String::deserialize(input)?;
+        if Events::all().any(|known| known == event) {
+            Ok(Self(event))
+        } else {
+            Err(de::Error::custom("unknown event"))
+        }
+    }
+}
+
+impl JsonSchema for Events {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Events".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let all: Vec<String> = Self::all().collect();
+        json_schema!({
+            "type": "array", "minItems": 1, "items": {"type": "string", "enum": all},
+            "description": "What it is told of.", "examples": [["customer.created", "contact.*"]]
+        })
+    }
+}
+
+impl rusqlite::ToSql for Events {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        let text = serde_json::to_string(&self.0).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+        Ok(rusqlite::types::ToSqlOutput::from(text))
+    }
+}
+
+impl rusqlite::types::FromSql for Events {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?).map(Self).map_err(|e| rusqlite::types::FromSqlError::Other(e.into()))
+    }
+}
+
+impl Listed for Webhook {
+    const LISTING: Listing = Listing {
+        table: "webhooks",
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "url", by: By::Text("url") },
+            Filter { name: "active", by: By::Flag("active") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+        ],
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "url", column: "url COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: None,
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Bench, Client};
+
+    fn made(client: &Client<'_>, events: &[&str]) -> Value {
+        client.post("/webhooks", json!({"url": "https://example.com/hook", "events": events})).created()
+    }
+
+    #[test]
+    fn a_webhook_is_answered_whole_and_its_secret_is_shown_once() {
+        let bench = Bench::new();
+        let mut made = made(&bench.admin(), &["customer.created", "contact.*", "contact.*"]);
+        let secret = made.as_object_mut().unwrap().remove("secret").unwrap();
+        assert!(secret.as_str().unwrap().parse::<SigningSecret>().is_ok());
+        assert_eq!((&made["events"], &made["active"]), (&json!(["customer.created", "contact.*"]), &json!(true)));
+        assert_eq!(bench.admin().get("/webhooks/1").ok(), made);
+        assert_eq!(bench.admin().get("/webhooks").ok()["data"], json!([made]));
+        let changed = bench.admin().put("/webhooks/1", json!({"active": false, "events": ["*"]})).created();
+        assert_eq!(
+            (&changed["active"], &changed["events"], &changed["url"]),
+            (&json!(false), &json!(["*"]), &made["url"])
+        );
+        assert_eq!(changed.get("secret"), None);
+        bench.admin().delete("/webhooks/1").ok();
+        bench.admin().get("/webhooks/1").refused(404, "not_found");
+        bench.admin().get("/webhooks/1/deliveries").refused(404, "not_found");
+    }
+
+    #[test]
+    fn a_secret_may_be_brought_and_changed() {
+        let bench = Bench::new();
+        let own = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let body = json!({"url": "https://example.com/", "events": ["*"], "secret": own});
+        assert_eq!(bench.admin().post("/webhooks", body).created()["secret"], own);
+        let kept = |bench: &Bench| {
+            bench.in_file(|db| Ok(db.query_row("SELECT secret FROM webhooks", [], |row| row.get::<_, String>(0))?))
+        };
+        bench.admin().put("/webhooks/1", json!({"url": "https://example.com/other"})).created();
+        assert_eq!(kept(&bench), own);
+        let other = own.replace("LaSw", "LbSw");
+        let changed = bench.admin().put("/webhooks/1", json!({"secret": other})).created();
+        assert_eq!((kept(&bench), &changed["secret_last_four"]), (other, &json!("LbSw")));
+    }
+
+    #[test]
+    fn what_is_not_as_it_should_be_is_refused() {
+        let bench = Bench::new();
+        let good = json!({"url": "https://example.com/", "events": ["*"]});
+        bench.admin().post("/webhooks", good.clone()).created();
+        for (change, says) in [
+            (json!({"url": null}), "The url field is required."),
+            (json!({"url": "ftp://example.com/"}), "The url must be an absolute http or https URL."),
+            (json!({"url": "https://ada:secret@example.com/"}), "The url may not hold a user or a password."),
+            (json!({"url": "http://127.0.0.1:8080/"}), "The url may not lead to a private address."),
+            (json!({"events": []}), "The events field is required."),
+            (json!({"events": ["customer.created", "customer.painted"]}), "The selected events 1 is invalid."),
+            (json!({"events": ["role.created"]}), "The selected events 0 is invalid."),
+            (json!({"events": "*"}), "The events must be a list."),
+            (json!({"secret": "short"}), "The secret must be whsec_ and 24 to 64 bytes in base64."),
+            (json!({"active": 1}), "The active must be true or false."),
+        ] {
+            let mut body = good.clone();
+            body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            bench.admin().post("/webhooks", body).invalid(&[says]);
+            bench.admin().put("/webhooks/1", change).invalid(&[says]);
+        }
+        assert_eq!(bench.admin().get("/webhooks").ok()["total"], 1);
+    }
+
+    #[test]
+    fn nobody_is_told_what_they_may_not_see() {
+        let bench = Bench::new();
+        let limited = bench.with_only(&["webhook.*", "customer.view"]);
+        made(&limited, &["customer.*"]);
+        for events in [json!(["contact.created"]), json!(["customer.created", "*"])] {
+            let body = json!({"url": "https://example.com/", "events": events});
+            limited.post("/webhooks", body.clone()).refused(403, "missing_permission");
+            limited.put("/webhooks/1", body).refused(403, "missing_permission");
+        }
+        // Nor does anybody let what another asked for come to them instead.
+        made(&bench.admin(), &["contact.*"]);
+        limited.put("/webhooks/2", json!({"url": "https://evil.example.com/"})).refused(403, "missing_permission");
+        bench.admin().post("/contacts", json!({"last_name": "B"})).created();
+        limited.get("/webhooks/2/deliveries").ok();
+        limited.get("/webhooks/2/deliveries/1").refused(403, "missing_permission");
+        assert_eq!(bench.admin().get("/webhooks/2/deliveries/1").ok()["body"]["data"]["last_name"], "B");
+        bench.admin().get("/webhooks/1/deliveries/1").refused(404, "not_found");
+    }
+
+    #[test]
+    fn what_happens_while_a_webhook_is_off_is_not_told_later() {
+        let bench = Bench::new();
+        made(&bench.admin(), &["*"]);
+        bench.admin().put("/webhooks/1", json!({"active": false})).created();
+        bench.admin().post("/customers", json!({"name": "A"})).created();
+        bench.admin().put("/webhooks/1", json!({"active": true})).created();
+        bench.admin().post("/customers", json!({"name": "B"})).created();
+        let told = bench.admin().get("/webhooks/1/deliveries").ok();
+        assert_eq!((&told["total"], &told["data"][0]["status"]), (&json!(1), &json!("pending")));
+    }
+
+    #[test]
+    fn there_are_not_more_than_can_be_told_at_each_change() {
+        let bench = Bench::new();
+        bench.in_file(|db| {
+            let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+                        INSERT INTO webhooks (url, events, secret, active, created_at, updated_at)
+                        SELECT 'https://example.com/', '[\"*\"]', '', 0, 0, 0 FROM n";
+            Ok(db.execute(many, [])?)
+        });
+        let body = json!({"url": "https://example.com/", "events": ["*"]});
+        bench.admin().post("/webhooks", body).refused(422, "too_many_webhooks");
+    }
+}
