@@ -162,7 +162,8 @@ fn a_receiver_that_is_gone_switches_its_webhook_off_and_one_that_has_moved_is_no
     let (off, _) = webhook(&bench, &acme, &gone.url(), &["*"]);
     let (kept, _) = webhook(&bench, &acme, &moved.url(), &["*"]);
     bench.customer(&acme.inside, "Ada");
-    (gone.next(), moved.next());
+    gone.next();
+    moved.next();
     settled(&bench, &acme, &off, &["failed"]);
     assert_eq!(bench.get(&acme.inside, &off).ok()["active"], false);
     bench.post(&acme.inside, &format!("{off}/test"), json!({})).refused(422, "webhook_inactive");
