@@ -3,7 +3,7 @@
 
 use std::fs::{self, File as Handle, TryLockError};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail};
 use uuid::Uuid;
@@ -32,6 +32,8 @@ pub struct Engine {
     pub steps: Threads,
     /// As few as there are processors: each hash keeps one busy, and its memory.
     pub hashing: Threads,
+    /// Held while a workspace is copied to be exported.
+    pub exporting: Mutex<()>,
     pub started_at: Timestamp,
 }
 
@@ -39,7 +41,7 @@ impl Engine {
     /// Opens a data directory, and makes in it what is not there yet.
     pub fn open(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
         let data = &config.data_dir;
-        for folder in [data.clone(), data.join("workspaces"), data.join("trash")] {
+        for folder in [data.clone(), data.join("workspaces"), data.join("trash"), data.join("copies")] {
             fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
         let keys = Keys::open(&data.join("keys"), now)?;
@@ -67,6 +69,7 @@ impl Engine {
             news: Arc::default(),
             steps: Threads::start("steps", STEP_THREADS)?,
             hashing: Threads::start("hashing", config.hashing_threads)?,
+            exporting: Mutex::default(),
             started_at: now,
             central,
             keys,
@@ -101,6 +104,25 @@ impl Engine {
     /// Where a workspace's file lies while the workspace is in the trash.
     pub fn trash_path(&self, id: Uuid) -> PathBuf {
         self.config.data_dir.join("trash").join(format!("{id}.sqlite"))
+    }
+
+    /// A place for a file that is being copied: nobody else has it.
+    pub fn snapshot_path(&self) -> PathBuf {
+        self.copies().join(format!("{}.sqlite", Uuid::now_v7()))
+    }
+
+    /// Deletes copies that a crash left behind; for the start of a server.
+    pub fn clear_copies(&self) -> anyhow::Result<()> {
+        let folder = self.copies();
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+            let path = entry?.path();
+            fs::remove_file(&path).with_context(|| format!("cannot delete {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn copies(&self) -> PathBuf {
+        self.config.data_dir.join("copies")
     }
 
     fn claim_path(&self) -> PathBuf {

@@ -180,7 +180,7 @@ impl Samples<'_> {
             (_, "POST", "/tokens") => plain(json!({"label": "program"})),
             (_, "DELETE", "/tokens/{id}") => at(self.token()),
             (_, "POST", "/workspaces") => plain(json!({"name": "Another"})),
-            (_, "GET", "/workspaces/{id}") => at(self.workspace().0),
+            (_, "GET", "/workspaces/{id}" | "/workspaces/{id}/export") => at(self.workspace().0),
             (_, "PUT", "/workspaces/{id}") => change(self.workspace().0, json!({"name": "N"})),
             (_, "POST", "/workspaces/{id}/transfer") => change(self.workspace().0, json!({"user_id": 1})),
             (_, "DELETE", "/workspaces/{id}") => {

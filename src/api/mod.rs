@@ -23,7 +23,7 @@ pub use ids::Ids;
 pub use input::{Body, Changes, Code, Form, Id, Inner, Input, Json, Query, Uuid, decode};
 pub use list::{List, Page};
 pub use reply::{
-    Answer, Content, Created, Deleted, Done, Html, Json200, Ok200, Pieces, Redirect, Reply, json, rendered,
+    Answer, Content, Created, Deleted, Done, FileReply, Html, Json200, Ok200, Pieces, Redirect, Reply, json, rendered,
 };
 pub use route::{Audience, Layer, Needs, Resource, Route, delete, get, post, put};
 pub use router::Router;

@@ -106,6 +106,12 @@ impl Operation<'_> {
         );
     }
 
+    /// The answer with this status is a file.
+    pub fn file(&mut self, status: StatusCode) {
+        let content = json!({"application/octet-stream": {}});
+        self.replies.insert(status.as_str().into(), json!({"description": "A file.", "content": content}));
+    }
+
     /// The answer is a page for people.
     pub fn page(&mut self) {
         self.replies.insert("200".into(), json!({"description": "A page for people.", "content": {"text/html": {}}}));

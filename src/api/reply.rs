@@ -1,5 +1,7 @@
 //! Replies: which status and shape an answer has, said by its type.
 
+use std::fs::File;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use rusqlite::Connection;
@@ -18,6 +20,8 @@ pub enum Content {
     Whole(Bytes),
     /// The beginning, and where the rest comes from.
     Pieces(Bytes, Box<dyn Pieces>),
+    /// All that is in a file.
+    File(File),
 }
 
 /// The rest of a long body, a piece a read turn: whoever reads slowly holds no turn, no thread and no transaction.
@@ -46,6 +50,14 @@ pub struct Deleted(pub usize);
 
 /// 200 with JSON whose shape is described elsewhere.
 pub struct Json200(pub serde_json::Value);
+
+/// 200 with a file, to be saved under a name.
+pub struct FileReply {
+    pub file: File,
+    /// Its media type.
+    pub kind: &'static str,
+    pub name: String,
+}
 
 /// A page for people.
 pub struct Html(pub StatusCode, pub String);
@@ -129,6 +141,25 @@ impl Reply for Json200 {
 
     fn describe(operation: &mut Operation<'_>) {
         operation.any(StatusCode::OK);
+    }
+}
+
+impl Reply for FileReply {
+    fn into_response(self, _: &Call) -> Result<Answer> {
+        let unreadable = |error: std::io::Error| Error::Internal(error.to_string());
+        let length = self.file.metadata().map_err(unreadable)?.len();
+        let mut answer = Response::new(Content::File(self.file));
+        let name = format!("attachment; filename=\"{}\"", self.name);
+        let name = HeaderValue::try_from(name).map_err(|error| Error::Internal(error.to_string()))?;
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.kind));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(header::CONTENT_DISPOSITION, name);
+        Ok(answer)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.file(StatusCode::OK);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod registration;
 pub mod session;
 pub mod tokens;
 pub mod webhook_workspaces;
+pub mod workspace_files;
 pub mod workspaces;
 
 use crate::api::Resource;
@@ -24,6 +25,7 @@ pub const RESOURCES: &[Resource] = &[
     Resource::new("Password", password::ROUTES),
     Resource::new("Tokens", tokens::ROUTES),
     Resource::new("Workspaces", workspaces::ROUTES),
+    Resource::new("Workspace files", workspace_files::ROUTES),
     Resource::new("Invitations", invitations::ROUTES),
     Resource::new("Instance", instance::ROUTES),
 ];

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::accounts::{self, Account};
 use super::invitations::{self, UserInvite};
@@ -122,7 +123,8 @@ fn create_signed_in(
         let operator = !accounts::any(db)?;
         let id = accounts::insert(db, &new.name, &new.email, &hash, operator, now)?;
         let issued = tokens::issue(db, &inside, id, Scope::Central, "login", inside.config.token_ttl, now)?;
-        let workspace = first.as_ref().map(|first| workspaces::reserve(db, first, id, now)).transpose()?;
+        let workspace =
+            first.as_ref().map(|first| workspaces::reserve(db, Uuid::now_v7(), first, id, now)).transpose()?;
         Ok::<_, Error>((accounts::find(db, id)?, issued, workspace))
     })?;
     let Some(workspace) = workspace else {

@@ -190,19 +190,18 @@ impl Workspace {
 pub fn make(engine: &Arc<Engine>, new: NewWorkspace, account_id: i64, now: Timestamp) -> Result<Workspace> {
     let (owner, workspace) = engine.central.write(move |db| {
         let account = super::accounts::find(db, account_id)?;
-        let workspace = reserve(db, &new, account_id, now)?;
+        let workspace = reserve(db, Uuid::now_v7(), &new, account_id, now)?;
         Ok::<_, Error>((Owner { account_id, name: account.name, email: account.email }, workspace))
     })?;
     open_for_business(engine, workspace, owner, now)
 }
 
 /// Writes the row of a workspace whose file is not there yet, and its owner's membership.
-pub fn reserve(db: &Connection, new: &NewWorkspace, owner_id: i64, now: Timestamp) -> Result<Workspace> {
+pub fn reserve(db: &Connection, id: Uuid, new: &NewWorkspace, owner_id: i64, now: Timestamp) -> Result<Workspace> {
     let subdomain = match &new.subdomain {
         Some(subdomain) => subdomain.clone(),
         None => free_subdomain(db, &new.name)?,
     };
-    let id = Uuid::now_v7();
     db.execute(
         "INSERT INTO workspaces (id, name, subdomain, status, owner_id, created_at, updated_at)
          VALUES (?1, ?2, ?3, 'creating', ?4, ?5, ?5)",
@@ -238,14 +237,26 @@ pub fn open_for_business(
         timezone: engine.config.timezone.clone(),
         now,
     };
-    let made = engine.template.make(&engine.registry.path(id), &beginning);
-    let sql = match made {
-        Ok(()) => "UPDATE workspaces SET status = 'active' WHERE id = ?1",
-        Err(_) => "DELETE FROM workspaces WHERE id = ?1",
-    };
-    engine.central.write(move |db| Ok::<_, Error>(db.execute(sql, [id.to_string()])?))?;
-    made?;
+    if let Err(error) = engine.template.make(&engine.registry.path(id), &beginning) {
+        give_up(engine, id)?;
+        return Err(error.into());
+    }
+    engine.central.write(move |db| Ok::<_, Error>(activate(db, id)?))?;
     Ok(workspace)
+}
+
+/// Lets requests into a reserved workspace, whose file is there now.
+pub fn activate(db: &Connection, id: Uuid) -> rusqlite::Result<()> {
+    db.execute("UPDATE workspaces SET status = 'active' WHERE id = ?1 AND status = 'creating'", [id.to_string()])?;
+    Ok(())
+}
+
+/// Takes back a reservation.
+pub fn give_up(engine: &Engine, id: Uuid) -> Result<()> {
+    engine.central.write(move |db| {
+        db.execute("DELETE FROM workspaces WHERE id = ?1 AND status = 'creating'", [id.to_string()])?;
+        Ok(())
+    })
 }
 
 /// The first of `name`, `name-2`, `name-3`, … that nobody has.

@@ -255,18 +255,12 @@ fn check_file(path: &Path, what: &str, findings: &mut Vec<Finding>) -> Option<Co
             return None;
         }
     };
-    match db.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0)) {
-        Ok(said) if said == "ok" => {}
-        Ok(said) => found(said),
+    match storage::problems(&db) {
+        Ok(problems) => problems.into_iter().for_each(found),
         Err(error) => {
             found(format!("its file is damaged: {error}"));
             return None;
         }
-    }
-    match db.prepare("PRAGMA foreign_key_check").and_then(|mut statement| statement.exists([])) {
-        Ok(false) => {}
-        Ok(true) => found("a row refers to one that is not there".into()),
-        Err(error) => found(error.to_string()),
     }
     Some(db)
 }

@@ -1,5 +1,6 @@
 //! `cx-engine workspace`
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
@@ -9,6 +10,7 @@ use uuid::Uuid;
 use super::account_by_email;
 use super::table::aligned;
 use crate::api::Error;
+use crate::central::workspace_files::{self, BroughtIn, Wish};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
 use crate::engine::Engine;
 use crate::values::{Name, Subdomain, Timestamp};
@@ -59,6 +61,26 @@ pub enum Command {
         #[arg(long, value_name = "SUBDOMAIN")]
         confirm: String,
     },
+    /// Write a workspace, whole and as it is at this moment, into a file for another server
+    ExportFile {
+        /// Its subdomain or id
+        workspace: String,
+        /// Where to; a file that is there already is refused
+        file: PathBuf,
+    },
+    /// Bring in a workspace by a file that `export-file` or the API has written; users without an account here are invited
+    ImportFile {
+        file: PathBuf,
+        /// The account that owns it from now on
+        #[arg(long, value_name = "EMAIL")]
+        owner: String,
+        /// Its first organisation's where it is left out
+        #[arg(long)]
+        name: Option<String>,
+        /// Made from the name where it is left out
+        #[arg(long)]
+        subdomain: Option<String>,
+    },
     /// Take a workspace out of the trash
     Restore {
         /// Its subdomain or id
@@ -101,6 +123,19 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             }
             println!("{} is in the trash for {} days", found.subdomain, engine.config.trash_days);
         }
+        Command::ExportFile { workspace, file } => {
+            let found = find(engine, workspace, |status| status != "trashed")?;
+            export_file(engine, found.id, file)?;
+            println!("{} is in {}", found.subdomain, file.display());
+        }
+        Command::ImportFile { file, owner, name, subdomain } => {
+            let wish = Wish {
+                name: name.as_deref().map(parse_name).transpose()?,
+                subdomain: parse_subdomain(subdomain.as_ref())?,
+                owner: owner.parse().map_err(|said| anyhow!("the owner {said}"))?,
+            };
+            tell(&workspace_files::bring_in(engine, file, wish, now)?);
+        }
         Command::Restore { workspace, subdomain } => {
             let found = find(engine, workspace, |status| status == "trashed")?;
             let subdomain = parse_subdomain(subdomain.as_ref())?;
@@ -110,6 +145,31 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
         }
     }
     Ok(())
+}
+
+/// A file that is there whole, or not at all.
+fn export_file(engine: &Engine, id: Uuid, file: &Path) -> anyhow::Result<()> {
+    if file.exists() {
+        bail!("{} is there already", file.display());
+    }
+    let unfinished = file.with_extension("new");
+    workspace_files::snapshot(engine, id, &unfinished)?;
+    std::fs::rename(&unfinished, file).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn tell(done: &BroughtIn) {
+    let BroughtIn { workspace, adopted, is_copy } = done;
+    println!("workspace {} brought in as {}", workspace.id, workspace.subdomain);
+    if *is_copy {
+        println!("  the workspace of the file is here already: this is a copy of it, with an id of its own");
+    }
+    println!("  users with an account here: {}", adopted.members.len());
+    for guest in &adopted.guests {
+        println!("  invited, as {}: {}", guest.role.name, guest.email);
+    }
+    if adopted.webhooks > 0 {
+        println!("  webhooks switched off, since the other server may still tell them: {}", adopted.webhooks);
+    }
 }
 
 fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {

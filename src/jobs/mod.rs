@@ -58,7 +58,11 @@ impl Jobs {
         let beside = Arc::clone(&engine);
         let courier = Courier::start(Arc::clone(&engine), Timestamp::now)?;
         Ok(Self {
-            house: Rounds::start("jobs", EVERY, move |n| round(&engine, Timestamp::now(), n % SELDOM == 0))?,
+            house: Rounds::start("jobs", EVERY, move |n| {
+                let now = Timestamp::now();
+                round(&engine, now, n % SELDOM == 0)?;
+                if n % SELDOM == SELDOM / 2 { tend_sleeper(&engine, now) } else { Ok(()) }
+            })?,
             mail: Rounds::start("mail", EVERY, move |_| mail::round(&beside, Timestamp::now()))?,
             webhooks: Rounds::start("webhooks", OFTEN, move |_| courier.round(Timestamp::now()))?,
         })
@@ -113,14 +117,12 @@ pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
         write_key_uses(engine)?;
         empty_trash(engine, now)?;
         forget_tokens(engine, now)?;
-        let sleeper = next_sleeper(engine, now)?.map(|id| engine.registry.lease(id));
         for file in engine.registry.files() {
             // One that cannot be read or written does not keep the others waiting.
             if let Err(error) = tend(&file, now) {
                 tracing::error!(file = %file.path().display(), %error, "a workspace's file could not be tended");
             }
         }
-        drop(sleeper);
         engine.central.checkpoint()?;
     }
     Ok(())
@@ -189,14 +191,15 @@ fn empty_trash(engine: &Arc<Engine>, now: Timestamp) -> Result<()> {
 /// Rows of a journal that are deleted in one turn.
 const ROWS_IN_A_TURN: usize = 500;
 
-/// A workspace that is tended although nobody works in it: another one each minute, so that all have their turn.
-fn next_sleeper(engine: &Engine, now: Timestamp) -> Result<Option<Uuid>> {
+/// Tends a workspace in which perhaps nobody works: another one each minute, so that all have their turn.
+fn tend_sleeper(engine: &Engine, now: Timestamp) -> Result<()> {
     let minute = now.seconds() / 60;
-    engine.central.read(move |db| {
+    let sleeper = engine.central.read(move |db| {
         let sql = "SELECT id FROM workspaces WHERE status = 'active' ORDER BY id
                    LIMIT 1 OFFSET ?1 % max(1, (SELECT count(*) FROM workspaces WHERE status = 'active'))";
-        Ok(db.prepare_cached(sql)?.query_row([minute], |row| uuid_column(row, 0)).optional()?)
-    })
+        Ok::<_, Error>(db.prepare_cached(sql)?.query_row([minute], |row| uuid_column(row, 0)).optional()?)
+    })?;
+    sleeper.map_or(Ok(()), |id| tend(engine.registry.lease(id).file(), now))
 }
 
 /// Deletes what a workspace's journal keeps no longer, in turns of some milliseconds, and brings its log into its file.
@@ -262,7 +265,7 @@ mod tests {
         // Two workspaces: one minute for each.
         for minute in 0..2 {
             bench.engine.registry.close_all(Duration::from_secs(5)).unwrap();
-            round(&bench.engine, after_a_year.plus(minute * 60), true).unwrap();
+            tend_sleeper(&bench.engine, after_a_year.plus(minute * 60)).unwrap();
         }
         assert_eq!(entries(&bench), 0);
     }

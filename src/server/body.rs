@@ -1,5 +1,6 @@
 //! The bodies of answers: whole, or a piece after the other as somebody reads them.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,11 @@ pub fn whole(bytes: Bytes) -> Outgoing {
 pub fn outgoing(content: Content, call: &Call) -> Outgoing {
     match content {
         Content::Whole(bytes) => whole(bytes),
+        Content::File(file) => {
+            let (sender, channel) = Channel::new(1);
+            tokio::spawn(send_file(sender, file, Arc::clone(&call.engine)));
+            Either::Right(channel)
+        }
         Content::Pieces(first, rest) => {
             let (sender, channel) = Channel::new(1);
             let workspace = call.workspace.as_ref().map(|lease| lease.id());
@@ -80,6 +86,36 @@ async fn send(mut sender: Sender<Bytes, Broken>, first: Bytes, mut rest: Box<dyn
                 }
             }
         };
+    }
+}
+
+/// Bytes of a file that are read at once.
+const PIECE_OF_FILE: usize = 256 * 1024;
+
+/// Reads a piece of a file when the one before it is taken, on a thread that may wait for a disk.
+async fn send_file(mut sender: Sender<Bytes, Broken>, file: std::fs::File, engine: Arc<Engine>) {
+    let file = Arc::new(file);
+    loop {
+        let (told, read) = oneshot::channel();
+        let inside = Arc::clone(&file);
+        engine.steps.run(move || {
+            let mut piece = Vec::with_capacity(PIECE_OF_FILE);
+            let done = (&*inside).take(PIECE_OF_FILE as u64).read_to_end(&mut piece);
+            let _ = told.send(done.map(|_| Bytes::from(piece)));
+        });
+        match read.await {
+            Ok(Ok(piece)) if piece.is_empty() => return,
+            Ok(Ok(piece)) => {
+                if sender.send_data(piece).await.is_err() {
+                    return;
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a file could not be sent whole");
+                return sender.abort(Broken);
+            }
+            Err(_) => return sender.abort(Broken),
+        }
     }
 }
 

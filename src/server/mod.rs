@@ -32,6 +32,7 @@ pub fn run(
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let _claim = engine.claim()?;
+    engine.clear_copies()?;
     let jobs = Jobs::start(Arc::clone(&engine))?;
     let timeout = engine.config.shutdown_timeout;
     let service = Arc::new(Service::new(Arc::clone(&engine), Arc::new(router)));

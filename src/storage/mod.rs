@@ -12,16 +12,18 @@ mod lane;
 mod migrate;
 mod record;
 mod threads;
+mod whole;
 
 pub use batch::{Fault, Job, Verdict};
 pub use connection::{open_reader, open_writer, transaction};
 pub use file::{File, Limits, Storage};
-pub use migrate::{Kind, NewerVersion, create};
 #[cfg(test)]
-pub use migrate::{create_of_version, migrate};
+pub use migrate::create_of_version;
+pub use migrate::{Kind, NewerVersion, create, migrate};
 pub(crate) use record::record;
 pub use record::uuid_column;
 pub use threads::{STACK, Threads};
+pub use whole::{problems, schema, snapshot};
 
 #[cfg(test)]
 mod tests;

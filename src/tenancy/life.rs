@@ -52,33 +52,30 @@ impl Template {
 
     /// Makes a workspace's file at `path`: all of it is there and on disk when this returns, or nothing.
     pub fn make(&self, path: &Path, beginning: &Beginning) -> anyhow::Result<()> {
-        self.prepare()?;
+        let template = self.ready()?;
         let folder = path.parent().context("a workspace's file lies in a folder")?;
         fs::create_dir_all(folder)?;
         let unfinished = path.with_extension("new");
-        fs::copy(&self.path, &unfinished).with_context(|| format!("cannot write {}", unfinished.display()))?;
+        fs::copy(template, &unfinished).with_context(|| format!("cannot write {}", unfinished.display()))?;
         let mut db = storage::open_writer(&unfinished)?;
         storage::transaction(&mut db, |db| begin(db, beginning))?;
         db.close().map_err(|(_, error)| error)?;
-        fs::File::open(&unfinished)?.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        fs::File::open(folder)?.sync_all()?;
-        Ok(())
+        settle_file(&unfinished, path)
     }
 
-    fn prepare(&self) -> anyhow::Result<()> {
+    /// Where it lies, made if it is not there yet.
+    pub fn ready(&self) -> anyhow::Result<&Path> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.path.exists() {
-            return Ok(());
+        if !self.path.exists() {
+            // Another process may be at it too: each makes its own, and the last to finish wins.
+            let unfinished = self.path.with_extension(format!("{}.new", std::process::id()));
+            if unfinished.exists() {
+                fs::remove_file(&unfinished)?;
+            }
+            storage::create(&unfinished, Kind::Workspace)?;
+            fs::rename(&unfinished, &self.path)?;
         }
-        // Another process may be at it too: each makes its own, and the last to finish wins.
-        let unfinished = self.path.with_extension(format!("{}.new", std::process::id()));
-        if unfinished.exists() {
-            fs::remove_file(&unfinished)?;
-        }
-        storage::create(&unfinished, Kind::Workspace)?;
-        fs::rename(&unfinished, &self.path)?;
-        Ok(())
+        Ok(&self.path)
     }
 }
 
@@ -97,6 +94,16 @@ fn begin(db: &rusqlite::Connection, new: &Beginning) -> rusqlite::Result<()> {
          SELECT ?1, ?2, ?2, ?3, id, ?5, ?5 FROM roles WHERE name = ?4",
         (new.owner.account_id, &new.owner.name, &new.owner.email, OWNERS_ROLE, new.now),
     )?;
+    Ok(())
+}
+
+/// Moves a file that is whole to where a workspace's file lies: it is there and on disk when this returns.
+pub fn settle_file(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let folder = to.parent().context("a workspace's file lies in a folder")?;
+    fs::create_dir_all(folder)?;
+    fs::File::open(from)?.sync_all()?;
+    fs::rename(from, to)?;
+    fs::File::open(folder)?.sync_all()?;
     Ok(())
 }
 
@@ -130,7 +137,8 @@ pub fn delete_file(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The file that SQLite keeps beside another.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()

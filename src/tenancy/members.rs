@@ -1,6 +1,6 @@
 //! What a workspace's file knows of accounts: each of its users is one, with copies of the account's name and address.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
 use super::journal::{Actor, Author};
@@ -35,23 +35,27 @@ pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Option<M
     one(db, "account_id", account_id)
 }
 
+/// All of them, by id.
+pub fn all(db: &Connection) -> rusqlite::Result<Vec<Member>> {
+    db.prepare(&format!("{SELECT} ORDER BY u.id"))?.query_map([], from_row)?.collect()
+}
+
 fn one(db: &Connection, column: &'static str, value: i64) -> rusqlite::Result<Option<Member>> {
-    let sql = format!(
-        "SELECT u.id, u.name, u.email, u.phone, u.mobile_phone, r.id, r.name
-         FROM users u JOIN roles r ON r.id = u.role_id WHERE u.{column} = ?1"
-    );
-    db.prepare_cached(&sql)?
-        .query_row([value], |row| {
-            Ok(Member {
-                id: row.get(0)?,
-                name: row.get(1)?,
-                email: row.get(2)?,
-                phone: row.get(3)?,
-                mobile_phone: row.get(4)?,
-                role: MemberRole { id: row.get(5)?, name: row.get(6)? },
-            })
-        })
-        .optional()
+    db.prepare_cached(&format!("{SELECT} WHERE u.{column} = ?1"))?.query_row([value], from_row).optional()
+}
+
+const SELECT: &str = "SELECT u.id, u.name, u.email, u.phone, u.mobile_phone, r.id, r.name
+                      FROM users u JOIN roles r ON r.id = u.role_id";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Member> {
+    Ok(Member {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        email: row.get(2)?,
+        phone: row.get(3)?,
+        mobile_phone: row.get(4)?,
+        role: MemberRole { id: row.get(5)?, name: row.get(6)? },
+    })
 }
 
 impl Member {

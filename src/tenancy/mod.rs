@@ -1,5 +1,6 @@
 //! Workspaces as tenants: which host means which, which are open, and the life of one from template to trash.
 
+pub mod adoption;
 mod directory;
 mod hosts;
 pub mod journal;

@@ -81,11 +81,16 @@ impl Connection {
     /// closed in the middle of one.
     pub fn receive(&mut self) -> io::Result<Option<Answer>> {
         let Some(mut answer) = self.receive_head()? else { return Ok(None) };
-        let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a number"));
+        answer.text = String::from_utf8(self.receive_body(&answer)?).expect("answers are UTF-8");
+        Ok(Some(answer))
+    }
+
+    /// The rest of an answer whose head was received.
+    pub fn receive_body(&mut self, head: &Answer) -> io::Result<Vec<u8>> {
+        let length = head.header("content-length").map_or(0, |length| length.parse().expect("a number"));
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).map_err(half_answered)?;
-        answer.text = String::from_utf8(body).expect("answers are UTF-8");
-        Ok(Some(answer))
+        Ok(body)
     }
 
     /// The rest of an answer whose head was received, and whose length nobody knows before its end (RFC 9112, 7.1).

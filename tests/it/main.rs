@@ -10,6 +10,7 @@ mod smtp;
 
 mod browsers;
 mod bursts;
+mod carrying;
 mod cli_accounts;
 mod cli_settings;
 mod cli_users;

@@ -1,0 +1,206 @@
+//! A workspace carried from one server to another: exported whole while others write, brought in with its users.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Team, Who, email, sqlite};
+use crate::client::Request;
+
+/// The workspace as the API exports it, in a file of the bench's.
+fn exported(bench: &Bench, team: &Team, name: &str) -> PathBuf {
+    let file = bench.data().with_file_name(name);
+    fs::write(&file, whole(bench, team)).unwrap();
+    file
+}
+
+fn whole(bench: &Bench, team: &Team) -> Vec<u8> {
+    let path = format!("/api/workspaces/{}/export", team.workspace);
+    let token = team.owner.token.clone();
+    let request =
+        Request { method: "GET", path: &path, host: "localhost", token: token.as_deref(), ..Request::default() };
+    let mut connection = bench.connect();
+    connection.send(request.text()).unwrap();
+    let head = connection.receive_head().unwrap().unwrap();
+    assert_eq!(head.status, 200);
+    assert_eq!(head.header("content-disposition"), Some("attachment; filename=\"acme.sqlite\""));
+    connection.receive_body(&head).unwrap()
+}
+
+fn inside(bench: &Bench, who: &Who, workspace: &Value) -> Who {
+    bench.enter(who, workspace.as_str().unwrap())
+}
+
+#[test]
+fn a_workspace_goes_to_another_server_with_all_that_is_in_it() {
+    let (here, there) = (Bench::new(), Bench::new());
+    let acme = here.team("acme");
+    here.register("zoe");
+    here.register("max");
+    for (name, role) in [("zoe", "manager"), ("max", "agent")] {
+        here.cli(&["user", "add", &email(name), "--workspace", "acme", "--role", role]).ok();
+    }
+    let customer = here.customer(&acme.inside, "Renault");
+    let contact = json!({"last_name": "Lefèvre", "customer_id": customer, "phone_mobile_1": "06 12 34 56 78"});
+    here.post(&acme.inside, "/contacts", contact).created();
+    let key = json!({"name": "program", "permissions": ["contact.view"]});
+    let key = here.post(&acme.inside, "/integration-keys", key).created();
+    here.post(&acme.inside, "/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+    here.customer(&acme.inside, "Peugeot");
+    let file = exported(&here, &acme, "acme.sqlite");
+
+    // On the other server Zoé has an account, and another number than here; Max has none. The owner is somebody else.
+    let (ada, zoe) = (there.register("ada"), there.register("zoe"));
+    let file = file.to_str().unwrap();
+    let said = there.cli(&["workspace", "import-file", file, "--owner", &email("ada"), "--subdomain", "moved"]).ok();
+    assert!(said.contains(&acme.workspace) && said.contains("moved"), "{said}");
+    assert!(said.contains(&format!("invited, as agent: {}", email("max"))), "{said}");
+    assert!(said.contains("webhooks switched off") && !said.contains("copy"), "{said}");
+
+    let workspaces = there.get(&zoe, "/workspaces").ok()["data"].clone();
+    assert_eq!((&workspaces[0]["id"], &workspaces[0]["role"]), (&json!(acme.workspace), &json!("manager")));
+    assert_eq!(workspaces[0]["owner"], false);
+    let zoe = inside(&there, &zoe, &workspaces[0]["id"]);
+    assert_eq!(there.customers(&zoe), ["Renault", "Peugeot"]);
+    let found = there.get(&zoe, "/contacts?filter[phone]=%2B33612345678").ok();
+    assert_eq!(found["data"][0]["customer_id"], customer);
+    let ada = inside(&there, &ada, &workspaces[0]["id"]);
+    assert_eq!(there.get(&ada, "/whoami").ok()["role"], "admin");
+    assert_eq!(there.get(&ada, "/webhooks").ok()["data"][0]["active"], false);
+    let waiting = there.get(&ada, "/webhooks/1/deliveries").ok();
+    assert_eq!((&waiting["data"][0]["status"], &waiting["total"]), (&json!("failed"), &json!(1)));
+    // A program goes on under the same key.
+    let program = Who { token: key["key"].as_str().map(str::to_owned), host: zoe.host.clone() };
+    assert_eq!(there.get(&program, "/contacts").ok()["total"], 1);
+    // Who had no account makes one, and finds the invitation.
+    let max = there.register("max");
+    let invite = there.get(&max, "/user-invites").ok()["data"][0]["id"].clone();
+    there.post(&max, &format!("/user-invites/{invite}/accept"), json!({})).created();
+    assert_eq!(there.get(&inside(&there, &max, &workspaces[0]["id"]), "/whoami").ok()["role"], "agent");
+    // The owner there was a user of here's who has no account there: their place is taken by the new one.
+    let emails: Vec<Value> = there.get(&ada, "/users?sort=email").ok()["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|u| u["email"].clone())
+        .collect();
+    assert_eq!(emails, [json!(email("ada")), json!(email("max")), json!(email("zoe"))]);
+    assert_eq!(there.cli(&["doctor"]).code, Some(0));
+    assert_eq!(here.cli(&["doctor"]).code, Some(0));
+}
+
+#[test]
+fn an_export_is_of_one_moment_however_much_is_written_meanwhile() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    let stop = AtomicBool::new(false);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut n = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let id = bench.customer(&acme.inside, &format!("Customer {n}"));
+                bench.post(&acme.inside, "/contacts", json!({"last_name": "B", "customer_id": id})).created();
+                n += 1;
+            }
+        });
+        for round in 0..5 {
+            let db = sqlite(&exported(&bench, &acme, &format!("round-{round}.sqlite")));
+            let one = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            assert_eq!(db.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)).unwrap(), "ok");
+            let (customers, contacts) = (one("SELECT count(*) FROM customers"), one("SELECT count(*) FROM contacts"));
+            assert!((0..=1).contains(&(customers - contacts)), "{customers} customers, {contacts} contacts");
+            assert_eq!(one("SELECT rows FROM row_counts WHERE name = 'contacts'"), contacts);
+            assert_eq!(one("SELECT count(*) FROM audit_log"), customers + contacts);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(fs::read_dir(bench.data().join("copies")).unwrap().count(), 0);
+}
+
+#[test]
+fn only_the_owner_takes_a_workspace_away() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    let zoe = bench.register("zoe");
+    let path = format!("/workspaces/{}/export", acme.workspace);
+    bench.get(&zoe, &path).refused(404, "workspace_not_found");
+    bench.cli(&["user", "add", &email("zoe"), "--workspace", "acme", "--role", "admin"]).ok();
+    bench.get(&zoe, &path).refused(403, "forbidden");
+    bench.get(&acme.inside.on("localhost"), &path).refused(401, "wrong_token_scope");
+    bench.cli(&["workspace", "suspend", "acme"]).ok();
+    bench.get(&acme.owner, &path).refused(403, "workspace_suspended");
+}
+
+#[test]
+fn a_file_is_brought_in_beside_the_workspace_it_came_from_as_another_one() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.customer(&acme.inside, "Renault");
+    let file = bench.data().with_file_name("acme.sqlite");
+    let file = file.to_str().unwrap();
+    bench.cli(&["workspace", "export-file", "acme", file]).ok();
+    let said = bench.cli(&["workspace", "export-file", "acme", file]).failed();
+    assert!(said.contains("is there already"), "{said}");
+    let said = bench.cli(&["workspace", "import-file", file, "--owner", &email("acme"), "--name", "Acme, a copy"]).ok();
+    assert!(said.contains("acme-a-copy") && said.contains("copy of it"), "{said}");
+    let listed = bench.get(&acme.owner, "/workspaces?sort=name").ok()["data"].clone();
+    assert_eq!(listed[1]["name"], "Acme, a copy");
+    let copy = inside(&bench, &acme.owner, &listed[1]["id"]);
+    bench.customer(&copy, "Peugeot");
+    assert_eq!(bench.customers(&copy), ["Renault", "Peugeot"]);
+    assert_eq!(bench.customers(&acme.inside), ["Renault"]);
+    assert_eq!(bench.cli(&["doctor"]).code, Some(0));
+}
+
+#[test]
+fn what_is_no_workspace_is_refused_and_leaves_nothing_behind() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    let good = exported(&bench, &acme, "good.sqlite");
+    let folder = bench.data().with_file_name("files");
+    fs::create_dir(&folder).unwrap();
+    let file = |name: &str| folder.join(name);
+    fs::write(file("text"), "not a database, however long it may be, and it is not").unwrap();
+    fs::write(file("empty"), "").unwrap();
+    fs::copy(bench.data().join("central.sqlite"), file("central")).unwrap();
+    let bytes = fs::read(&good).unwrap();
+    fs::write(file("short"), &bytes[..bytes.len() / 2]).unwrap();
+    for (name, sql) in [
+        ("trigger", "CREATE TRIGGER evil AFTER INSERT ON customers BEGIN DELETE FROM users; END"),
+        ("view", "CREATE VIEW evil AS SELECT 1"),
+        ("table", "DROP TABLE contacts"),
+        ("newer", "PRAGMA user_version = 999"),
+        ("empty-id", "DELETE FROM workspace"),
+        (
+            "orphan",
+            "PRAGMA foreign_keys = OFF; INSERT INTO users (account_id, name, email, role_id, created_at, updated_at)
+                    VALUES (99, 'N', 'n@example.com', 99, 0, 0)",
+        ),
+    ] {
+        fs::copy(&good, file(name)).unwrap();
+        let db = sqlite(&file(name));
+        db.execute_batch(sql).unwrap();
+        db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    }
+    let before = bench.get(&acme.owner, "/instance").ok()["workspaces"].clone();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_str().unwrap().ends_with("-wal") || path.to_str().unwrap().ends_with("-shm") {
+            continue;
+        }
+        let said = bench.cli(&["workspace", "import-file", path.to_str().unwrap(), "--owner", &email("acme")]).failed();
+        assert!(said.contains("workspace") || said.contains("damaged") || said.contains("version"), "{path:?}: {said}");
+    }
+    let good = good.to_str().unwrap();
+    let said = bench.cli(&["workspace", "import-file", good, "--owner", "nobody@example.com"]).failed();
+    assert!(said.contains("There is no account nobody@example.com."), "{said}");
+    let said =
+        bench.cli(&["workspace", "import-file", good, "--owner", &email("acme"), "--subdomain", "acme"]).failed();
+    assert!(said.contains("taken"), "{said}");
+    assert_eq!(bench.get(&acme.owner, "/instance").ok()["workspaces"], before);
+    assert_eq!(fs::read_dir(bench.data().join("copies")).unwrap().count(), 0);
+    assert_eq!(bench.cli(&["doctor"]).code, Some(0));
+}
