@@ -170,6 +170,7 @@ impl Courier {
                 webhook_deliveries::settle(db, due.id, &outcome, at)?;
                 if outcome.status == Some(GONE) {
                     webhooks::switch_off(db, &author, webhook)?;
+                    webhook_deliveries::give_up(db, webhook, "the webhook was switched off")?;
                 }
                 Ok::<_, Error>(())
             })?;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::webhooks;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
@@ -13,6 +13,7 @@ use crate::tenancy::journal::ANNOUNCED;
 use crate::values::{Timestamp, choice};
 
 pub const ROUTES: &[Route] = &[
+    post("/webhooks/{id}/test", &run(test), Needs::Permission("webhook.update"), "Send a webhook a message to try it"),
     get(
         "/webhooks/{id}/deliveries",
         &run(list),
@@ -32,6 +33,9 @@ pub const ROUTES: &[Route] = &[
         "Deliver a message again, under the same id",
     ),
 ];
+
+/// What the test button sends.
+const TEST_EVENT: &str = "webhook.test";
 
 /// Seconds before the second try, the third, and so on: 24 hours in all. Who has failed once more is given up.
 const WAITS: [i64; 7] = [5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 8 * 3600 + 25 * 60 - 5];
@@ -77,6 +81,14 @@ pub struct Shown {
     delivery: Delivery,
     /// The message; its bytes are signed as they were written, which may space them otherwise than here.
     body: Value,
+}
+
+fn test(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<Delivery>> {
+    webhooks::find(ctx.db, id)?.check_active()?;
+    let author = ctx.author()?;
+    let message = author.message(TEST_EVENT, &json!({"webhook_id": id}))?;
+    let delivery = author.deliver(ctx.db, id, TEST_EVENT, &message)?;
+    find(ctx.db, id, delivery).map(Created)
 }
 
 fn list(ctx: &mut Ctx<'_>, Id(id): Id, list: List<Delivery>) -> Result<Page<Delivery>> {

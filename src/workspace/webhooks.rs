@@ -5,9 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use serde_json::json;
 
-use super::webhook_deliveries::{self, Delivery};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, delete, get, post, put,
@@ -35,11 +33,7 @@ pub const ROUTES: &[Route] = &[
         Needs::Permission("webhook.delete"),
         "Delete a webhook, with its deliveries",
     ),
-    post("/webhooks/{id}/test", &run(test), Needs::Permission("webhook.update"), "Send a webhook a message to try it"),
 ];
-
-/// What the test button sends.
-pub const TEST_EVENT: &str = "webhook.test";
 
 /// A workspace with more of them has made a mistake; each change is told to each.
 const MOST: i64 = 100;
@@ -154,14 +148,6 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     Ok(Done)
 }
 
-fn test(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<Delivery>> {
-    find(ctx.db, id)?.check_active()?;
-    let author = ctx.author()?;
-    let message = author.message(TEST_EVENT, &json!({"webhook_id": id}))?;
-    let delivery = author.deliver(ctx.db, id, TEST_EVENT, &message)?;
-    webhook_deliveries::find(ctx.db, id, delivery).map(Created)
-}
-
 const RESOURCE: &str = "webhook";
 
 record!(Webhook in "webhooks" { id, url, events, active, secret, created_at, updated_at });
@@ -180,12 +166,11 @@ pub fn find(db: &Connection, id: i64) -> Result<Webhook> {
     Webhook::find(db, id)?.ok_or_else(Error::not_found)
 }
 
-/// Switches a webhook off whose receiver wants no more: what waited for it is given up.
+/// Switches a webhook off whose receiver wants no more.
 pub fn switch_off(db: &Connection, author: &journal::Author, id: i64) -> Result<()> {
     let Some(old) = Webhook::find(db, id)?.filter(|webhook| webhook.active) else { return Ok(()) };
     let webhook = Webhook { active: false, updated_at: author.at, ..old.clone() };
     webhook.save(db)?;
-    webhook_deliveries::give_up(db, id, "the webhook was switched off")?;
     Ok(author.updated(db, RESOURCE, &old, &webhook)?)
 }
 
