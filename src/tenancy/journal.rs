@@ -242,3 +242,23 @@ fn text(value: &impl Serialize) -> rusqlite::Result<String> {
 fn unwritable(error: serde_json::Error) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(error.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_means_what_it_says_and_nothing_that_begins_like_it() {
+        for (wanted, action, is_meant) in [
+            ("*", "contact.created", true),
+            ("*", "webhook.created", false),
+            ("contact.*", "contact.deleted", true),
+            ("contact.*", "contact-list.created", false),
+            ("contact.created", "contact.created", true),
+            ("contact.created", "contact.updated", false),
+            ("contact", "contact.created", false),
+        ] {
+            assert_eq!(matches(wanted, action), is_meant, "{wanted} {action}");
+        }
+    }
+}

@@ -68,7 +68,9 @@ fn a_workspace_goes_to_another_server_with_all_that_is_in_it() {
     let found = there.get(&zoe, "/contacts?filter[phone]=%2B33612345678").ok();
     assert_eq!(found["data"][0]["customer_id"], customer);
     let ada = inside(&there, &ada, &workspaces[0]["id"]);
-    assert_eq!(there.get(&ada, "/whoami").ok()["role"], "admin");
+    // Not the user who had this account's number over there.
+    let whoami = there.get(&ada, "/whoami").ok();
+    assert_eq!((&whoami["role"], &whoami["user"]["id"]), (&json!("admin"), &json!(4)));
     assert_eq!(there.get(&ada, "/webhooks").ok()["data"][0]["active"], false);
     let waiting = there.get(&ada, "/webhooks/1/deliveries").ok();
     assert_eq!((&waiting["data"][0]["status"], &waiting["total"]), (&json!("failed"), &json!(1)));
@@ -118,6 +120,23 @@ fn an_export_is_of_one_moment_however_much_is_written_meanwhile() {
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(fs::read_dir(bench.data().join("copies")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_cannot_be_put_in_its_place_leaves_nothing_behind_and_may_be_tried_again() {
+    let (here, there) = (Bench::new(), Bench::new());
+    let acme = here.team("acme");
+    let file = exported(&here, &acme, "acme.sqlite");
+    let ada = there.register("ada");
+    let in_the_way = there.data().join("workspaces").join(&acme.workspace[acme.workspace.len() - 2..]);
+    fs::write(&in_the_way, "a file where a folder should be").unwrap();
+    let arguments = ["workspace", "import-file", file.to_str().unwrap(), "--owner", &email("ada")];
+    there.cli(&arguments).failed();
+    assert_eq!(there.get(&ada, "/workspaces").ok()["total"], 0);
+    assert_eq!(there.cli(&["doctor"]).code, Some(0));
+    fs::remove_file(&in_the_way).unwrap();
+    assert!(there.cli(&arguments).ok().contains(&acme.workspace));
+    assert_eq!(there.get(&ada, "/workspaces").ok()["total"], 1);
 }
 
 #[test]
