@@ -147,6 +147,7 @@ BEYOND_SCHEMA = {
     "The selected code is invalid.",
     "The selected into is invalid.",
     "The selected contact id is invalid.",
+    "The cursor is not one of this list.",
     "The ended at may not be before the started at.",
     "The duration s may not be greater than 2147483647.",
     "The recording url must be an absolute http or https URL.",

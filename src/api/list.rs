@@ -1,4 +1,5 @@
-//! Lists: pages, filters and sorting, the same for every resource that says what it may be filtered and sorted by.
+//! Lists: filters, sorting and pages by number, the same for every resource that says what it may be filtered and sorted
+//! by. Pages by cursor are in `cursor.rs`.
 
 use jiff::civil::Date;
 use rusqlite::types::Value as Sql;
@@ -8,11 +9,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::call::Call;
+use super::cursor::{Cursor, Key, order_by};
 use super::error::{Error, Result};
 use super::handler::Ctx;
 use super::input::{Input, pairs};
 use super::openapi::Operation;
-use super::reply::{Answer, Reply, json as json_response};
+use super::page::{self, NumberedPage, Page};
 use crate::tenancy::phones;
 use crate::values::Timestamp;
 use crate::values::fold::fold;
@@ -82,7 +84,9 @@ pub struct Sort {
 /// What a caller asks of a list: the query, read and found good.
 pub struct List<T> {
     page: i64,
-    per_page: i64,
+    pub(super) per_page: i64,
+    /// Where on its way through the list the caller is, where it asks by cursor: at its beginning, or here.
+    walk: Option<Option<Cursor>>,
     wanted: Vec<(By, Wanted)>,
     /// What a column must be, whatever the caller asks.
     fixed: Vec<(&'static str, Sql)>,
@@ -103,79 +107,9 @@ enum Direction {
     Down,
 }
 
-/// One page of a list, and the way to its neighbours.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "{T}Page")]
-pub struct Page<T> {
-    pub data: Vec<T>,
-    /// From 1.
-    pub current_page: i64,
-    /// At least 1.
-    pub last_page: i64,
-    pub per_page: i64,
-    /// Rows on all pages.
-    pub total: i64,
-    /// Number of the first row on this page, from 1; null on an empty page.
-    pub from: Option<i64>,
-    /// Number of the last row on this page; null on an empty page.
-    pub to: Option<i64>,
-    /// The URL of the list without its query.
-    pub path: String,
-    pub first_page_url: String,
-    pub last_page_url: String,
-    /// Null on the last page; keeps the query of the request.
-    pub next_page_url: Option<String>,
-    /// Null on the first page.
-    pub prev_page_url: Option<String>,
-}
-
-impl<T> Page<T> {
-    /// The same page of something else, made of its rows one by one.
-    pub fn map<U>(self, mut make: impl FnMut(T) -> Result<U>) -> Result<Page<U>> {
-        Ok(Page {
-            data: self.data.into_iter().map(&mut make).collect::<Result<_>>()?,
-            current_page: self.current_page,
-            last_page: self.last_page,
-            per_page: self.per_page,
-            total: self.total,
-            from: self.from,
-            to: self.to,
-            path: self.path,
-            first_page_url: self.first_page_url,
-            last_page_url: self.last_page_url,
-            next_page_url: self.next_page_url,
-            prev_page_url: self.prev_page_url,
-        })
-    }
-}
-
-impl<T: Serialize + JsonSchema> Reply for Page<T> {
-    fn into_response(self, _: &Call) -> Result<Answer> {
-        json_response(http::StatusCode::OK, &self)
-    }
-
-    fn describe(operation: &mut Operation<'_>) {
-        operation.answer::<Self>(http::StatusCode::OK);
-    }
-}
-
 impl<T: Listed> Input for List<T> {
     fn read(call: &Call) -> Result<Self> {
-        let mut list = Self {
-            page: 1,
-            per_page: PER_PAGE,
-            wanted: Vec::new(),
-            fixed: Vec::new(),
-            sorts: Vec::new(),
-            of: std::marker::PhantomData,
-        };
-        let mut problems = Vec::new();
-        for (name, value) in pairs(&call.query) {
-            if let Err(problem) = list.take(&name, value.trim()) {
-                problems.push(problem);
-            }
-        }
-        if problems.is_empty() { Ok(list) } else { Err(Error::Invalid(problems)) }
+        Self::asked(&call.query).map_err(Error::Invalid)
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -184,6 +118,12 @@ impl<T: Listed> Input for List<T> {
             "page",
             "Which page, from 1.",
             json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX, "default": 1}),
+        );
+        operation.query(
+            "cursor",
+            "Walks by key instead of by number, for large lists: empty for the first page, then what the page before \
+             says. Then page is ignored, and nothing is counted.",
+            json!({"type": "string"}),
         );
         operation.query(
             "per_page",
@@ -323,6 +263,44 @@ fn words(text: &str) -> Option<String> {
 }
 
 impl<T: Listed> List<T> {
+    /// What a query asks of the list, or every sentence that says why it cannot.
+    pub(super) fn asked(query: &str) -> Result<Self, Vec<String>> {
+        let mut list = Self {
+            page: 1,
+            per_page: PER_PAGE,
+            walk: None,
+            wanted: Vec::new(),
+            fixed: Vec::new(),
+            sorts: Vec::new(),
+            of: std::marker::PhantomData,
+        };
+        let mut problems = Vec::new();
+        let mut cursor = None;
+        for (name, value) in pairs(query) {
+            if name == "cursor" {
+                cursor = Some(value);
+            } else if let Err(problem) = list.take(&name, value.trim()) {
+                problems.push(problem);
+            }
+        }
+        // Last, since the sort that it belongs to may stand behind it.
+        if let (Some(text), []) = (cursor, problems.as_slice()) {
+            match list.place(&text) {
+                Ok(place) => list.walk = Some(place),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(list) } else { Err(problems) }
+    }
+
+    fn place(&self, text: &str) -> Result<Option<Cursor>, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let cursor = Cursor::read(text, &self.sort(), self.order(false).len());
+        cursor.map(Some).ok_or_else(|| "The cursor is not one of this list.".into())
+    }
+
     /// Takes one name and value of the query; a name that no list knows is left alone.
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
@@ -336,7 +314,11 @@ impl<T: Listed> List<T> {
             }
             "sort" => {
                 for key in value.split(',').filter(|_| !value.is_empty()) {
-                    self.sorts.push(Self::sort(key)?);
+                    let (sort, direction) = Self::sorted(key)?;
+                    // What rows differ in is in order already where it is named again.
+                    if !self.sorts.iter().any(|(known, _)| known.name == sort.name) {
+                        self.sorts.push((sort, direction));
+                    }
                 }
             }
             _ => {
@@ -348,7 +330,7 @@ impl<T: Listed> List<T> {
         Ok(())
     }
 
-    fn sort(key: &str) -> Result<(&'static Sort, Direction), String> {
+    fn sorted(key: &str) -> Result<(&'static Sort, Direction), String> {
         let (name, direction) = match key.strip_prefix('-') {
             Some(name) => (name, Direction::Down),
             None => (key, Direction::Up),
@@ -390,6 +372,13 @@ impl<T: Listed> List<T> {
 
     /// Reads the page.
     pub fn page(&self, ctx: &Ctx<'_>) -> Result<Page<T>> {
+        match &self.walk {
+            Some(place) => self.walk(ctx, place.as_ref()).map(Page::Cursor),
+            None => self.numbered(ctx).map(Page::Numbered),
+        }
+    }
+
+    fn numbered(&self, ctx: &Ctx<'_>) -> Result<NumberedPage<T>> {
         let Listing { table, columns, counted_by_triggers, .. } = T::LISTING;
         let (conditions, mut bound) = self.conditions(ctx)?;
         let filtered =
@@ -407,7 +396,7 @@ impl<T: Listed> List<T> {
         // A page in the second half is read from the end: to skip rows costs as much as to read them.
         let from_the_end = offset > total / 2;
         let skip = if from_the_end { total - offset - many } else { offset };
-        let order = self.order(from_the_end);
+        let order = order_by(&self.order(from_the_end));
         let mut data = Vec::new();
         if many > 0 {
             let sql = format!("SELECT {columns} FROM {table}{filtered} ORDER BY {order} LIMIT ? OFFSET ?");
@@ -441,26 +430,34 @@ impl<T: Listed> List<T> {
         Ok((conditions, bound))
     }
 
-    /// The order, always total: ties are broken by `id`.
-    fn order(&self, turned: bool) -> String {
-        let mut keys = Vec::new();
-        for (sort, direction) in &self.sorts {
-            let down = (*direction == Direction::Down) != turned;
-            keys.push(format!("{}{}", sort.column, if down { " DESC" } else { "" }));
-        }
-        if !self.sorts.iter().any(|(sort, _)| sort.column == "id") {
-            let down = (self.sorts.is_empty() && T::LISTING.newest_first) != turned;
-            keys.push(if down { "id DESC".into() } else { "id".into() });
-        }
-        keys.join(", ")
+    /// The sort as a query says it.
+    pub(super) fn sort(&self) -> String {
+        let sorts = self.sorts.iter();
+        let names = sorts.map(|(sort, way)| format!("{}{}", if *way == Direction::Down { "-" } else { "" }, sort.name));
+        names.collect::<Vec<_>>().join(",")
     }
 
-    fn with_neighbours(&self, data: Vec<T>, total: i64, offset: i64, call: &Call) -> Page<T> {
+    /// The order, always total: ties are broken by `id`, in the direction of the key before it, as an index has it.
+    pub(super) fn order(&self, turned: bool) -> Vec<Key> {
+        let mut down = T::LISTING.newest_first;
+        let mut order = Vec::new();
+        for (sort, direction) in &self.sorts {
+            down = *direction == Direction::Down;
+            order.push(Key { column: sort.column, down: down != turned });
+            if sort.column == "id" {
+                return order;
+            }
+        }
+        order.push(Key { column: "id", down: down != turned });
+        order
+    }
+
+    fn with_neighbours(&self, data: Vec<T>, total: i64, offset: i64, call: &Call) -> NumberedPage<T> {
         let last_page = ((total + self.per_page - 1) / self.per_page).max(1);
         let rows = i64::try_from(data.len()).unwrap_or(i64::MAX);
         let path = call.address.url();
-        let url = |page: i64| page_url(&path, &call.query, page);
-        Page {
+        let url = |page: i64| page::url(&path, &call.query, "page", &page.to_string());
+        NumberedPage {
             current_page: self.page,
             last_page,
             per_page: self.per_page,
@@ -500,24 +497,9 @@ pub fn each_of<T: Listed>(
     }
 }
 
-fn page_url(path: &str, query: &str, page: i64) -> String {
-    let start = format!("{path}?");
-    let length = start.len();
-    let mut url = form_urlencoded::Serializer::for_suffix(start, length);
-    url.extend_pairs(pairs(query).filter(|(name, _)| name != "page"));
-    url.append_pair("page", &page.to_string());
-    url.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn neighbours_keep_the_query() {
-        let url = page_url("http://acme.localhost/api/customers", "page=2&filter[name]=a%20b&per_page=5", 3);
-        assert_eq!(url, "http://acme.localhost/api/customers?filter%5Bname%5D=a+b&per_page=5&page=3");
-    }
 
     #[test]
     fn nothing_in_a_term_is_an_operator() {

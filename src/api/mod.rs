@@ -3,6 +3,7 @@
 
 mod body;
 mod call;
+mod cursor;
 mod error;
 mod export;
 mod handler;
@@ -10,6 +11,7 @@ mod ids;
 mod input;
 pub mod list;
 pub mod openapi;
+mod page;
 mod reply;
 mod route;
 mod router;
@@ -21,7 +23,8 @@ pub use export::{Export, Format};
 pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, hashing, here, run, steps};
 pub use ids::Ids;
 pub use input::{Body, Changes, Code, Form, Id, Inner, Input, Json, Query, Uuid, decode};
-pub use list::{List, Page};
+pub use list::List;
+pub use page::Page;
 pub use reply::{
     Answer, Content, Created, Deleted, Done, FileReply, Html, Json200, Ok200, Pieces, Redirect, Reply, json, rendered,
 };

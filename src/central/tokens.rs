@@ -83,7 +83,7 @@ pub struct NewTokenShown {
 fn list(ctx: &mut Ctx<'_>, list: List<Token>) -> Result<Page<Token>> {
     let token = ctx.call.token()?;
     let mut page = list.only("account_id", token.account_id).page(ctx)?;
-    for listed in &mut page.data {
+    for listed in page.rows_mut() {
         listed.current = listed.id == token.id;
     }
     Ok(page)

@@ -105,7 +105,7 @@ fn list(ctx: &mut Ctx<'_>, list: List<Workspace>, Query(which): Query<Which>) ->
         }
     };
     let mut page = list.only("account_id", member).page(ctx)?;
-    page.data.iter_mut().for_each(|workspace| workspace.set_url(&ctx.call.address, &ctx.call.engine));
+    page.rows_mut().iter_mut().for_each(|workspace| workspace.set_url(&ctx.call.address, &ctx.call.engine));
     Ok(page)
 }
 

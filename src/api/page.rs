@@ -1,0 +1,127 @@
+//! Pages: what a list answers, by number or by cursor.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::call::Call;
+use super::error::Result;
+use super::input::pairs;
+use super::openapi::Operation;
+use super::reply::{Answer, Reply, json};
+
+/// One page of a list: by number; or, where the caller asks by `?cursor=`, by the place in the list.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
+#[serde(untagged)]
+pub enum Page<T> {
+    Numbered(NumberedPage<T>),
+    Cursor(CursorPage<T>),
+}
+
+/// A page, and the way to every other.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}NumberedPage")]
+pub struct NumberedPage<T> {
+    pub data: Vec<T>,
+    /// From 1.
+    pub current_page: i64,
+    /// At least 1.
+    pub last_page: i64,
+    pub per_page: i64,
+    /// Rows on all pages.
+    pub total: i64,
+    /// Number of the first row on this page, from 1; null on an empty page.
+    pub from: Option<i64>,
+    /// Number of the last row on this page; null on an empty page.
+    pub to: Option<i64>,
+    /// The URL of the list without its query.
+    pub path: String,
+    pub first_page_url: String,
+    pub last_page_url: String,
+    /// Null on the last page; keeps the query of the request.
+    pub next_page_url: Option<String>,
+    /// Null on the first page.
+    pub prev_page_url: Option<String>,
+}
+
+/// A page, and the way to its neighbours: the same few look-ups however far down the list it is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}CursorPage")]
+pub struct CursorPage<T> {
+    pub data: Vec<T>,
+    pub per_page: i64,
+    /// What to send as `cursor` for the rows behind these, with the same sort; null on the last page.
+    pub next_cursor: Option<String>,
+    /// The same for the rows before these; null on the first page.
+    pub prev_cursor: Option<String>,
+    /// Null on the last page; keeps the query of the request.
+    pub next_page_url: Option<String>,
+}
+
+impl<T> Page<T> {
+    pub fn rows_mut(&mut self) -> &mut [T] {
+        match self {
+            Self::Numbered(page) => &mut page.data,
+            Self::Cursor(page) => &mut page.data,
+        }
+    }
+
+    /// The same page of something else, made of its rows one by one.
+    pub fn map<U>(self, make: impl FnMut(T) -> Result<U>) -> Result<Page<U>> {
+        Ok(match self {
+            Self::Numbered(page) => Page::Numbered(NumberedPage {
+                data: page.data.into_iter().map(make).collect::<Result<_>>()?,
+                current_page: page.current_page,
+                last_page: page.last_page,
+                per_page: page.per_page,
+                total: page.total,
+                from: page.from,
+                to: page.to,
+                path: page.path,
+                first_page_url: page.first_page_url,
+                last_page_url: page.last_page_url,
+                next_page_url: page.next_page_url,
+                prev_page_url: page.prev_page_url,
+            }),
+            Self::Cursor(page) => Page::Cursor(CursorPage {
+                data: page.data.into_iter().map(make).collect::<Result<_>>()?,
+                per_page: page.per_page,
+                next_cursor: page.next_cursor,
+                prev_cursor: page.prev_cursor,
+                next_page_url: page.next_page_url,
+            }),
+        })
+    }
+}
+
+impl<T: Serialize + JsonSchema> Reply for Page<T> {
+    fn into_response(self, _: &Call) -> Result<Answer> {
+        json(http::StatusCode::OK, &self)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<Self>(http::StatusCode::OK);
+    }
+}
+
+/// The URL of another page: the query as it was, with this in the place of what said which page.
+pub fn url(path: &str, query: &str, name: &str, value: &str) -> String {
+    let start = format!("{path}?");
+    let length = start.len();
+    let mut url = form_urlencoded::Serializer::for_suffix(start, length);
+    url.extend_pairs(pairs(query).filter(|(name, _)| !["page", "cursor"].contains(&name.as_str())));
+    url.append_pair(name, value);
+    url.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_keep_the_query() {
+        let query = "page=2&filter[name]=a%20b&cursor=x&per_page=5";
+        let other = url("http://acme.localhost/api/customers", query, "page", "3");
+        assert_eq!(other, "http://acme.localhost/api/customers?filter%5Bname%5D=a+b&per_page=5&page=3");
+    }
+}
