@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -37,16 +37,19 @@ pub struct Bench {
     _folder: TempDir,
 }
 
-/// Somebody who asks: a host and a token.
+/// Somebody who asks: a host and a token, and perhaps more headers.
+#[derive(Clone)]
 pub struct Client<'b> {
     bench: &'b Bench,
     host: String,
     token: Option<String>,
+    headers: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
+    pub headers: HeaderMap,
     pub text: String,
 }
 
@@ -85,7 +88,7 @@ impl Bench {
 
     /// Without a token, on the central host.
     pub fn nobody(&self) -> Client<'_> {
-        Client { bench: self, host: "localhost".into(), token: None }
+        Client { bench: self, host: "localhost".into(), token: None, headers: Vec::new() }
     }
 
     /// The owner of both workspaces and first account, on the central host.
@@ -101,7 +104,7 @@ impl Bench {
     /// The owner in the other workspace.
     pub fn admin_of_other(&self) -> Client<'_> {
         let token = self.token("owner@example.com", Scope::Workspace(self.other.id));
-        Client { bench: self, host: "other.localhost".into(), token: Some(token) }
+        self.nobody().at("other.localhost").with_token(token)
     }
 
     /// A user of `acme` with this role, made when first asked for.
@@ -185,7 +188,7 @@ impl Bench {
 
     fn in_acme(&self, email: &str) -> Client<'_> {
         let token = self.token(email, Scope::Workspace(self.acme.id));
-        Client { bench: self, host: "acme.localhost".into(), token: Some(token) }
+        self.nobody().at("acme.localhost").with_token(token)
     }
 
     /// Who changes something in `acme` beside the API.
@@ -232,7 +235,7 @@ impl Bench {
         self.runtime.block_on(async {
             let (head, body) = self.service.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            Answer { status: head.status, text: String::from_utf8_lossy(&body).into_owned() }
+            Answer { status: head.status, headers: head.headers, text: String::from_utf8_lossy(&body).into_owned() }
         })
     }
 }
@@ -277,6 +280,9 @@ impl Client<'_> {
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
         self.bench.send(request.body(Full::from(body)).unwrap())
     }
 
@@ -288,6 +294,13 @@ impl Client<'_> {
 
     pub fn with_token(self, token: String) -> Self {
         Self { token: Some(token), ..self }
+    }
+
+    /// The same somebody, who sends a header besides.
+    pub fn with_header(&self, name: &'static str, value: &str) -> Self {
+        let mut other = self.clone();
+        other.headers.push((name, value.to_owned()));
+        other
     }
 
     /// The same somebody on another host.

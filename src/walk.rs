@@ -1,6 +1,7 @@
 //! The walk over the table of routes: what must hold for every row, whatever it does.
 
 use http::Method;
+use http::header::ETAG;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -444,6 +445,34 @@ fn every_answer_has_the_shape_that_the_description_gives_it() {
             assert!(problems.is_empty(), "{} {path}: {problems:?} in {}", route.method, answer.text);
         }
     });
+}
+
+/// What a change answers is known by the same tag as what is read then; and what was read before is stale.
+#[test]
+fn a_change_has_the_tag_of_what_it_made() {
+    let router = crate::router().unwrap();
+    let mut tagged = 0;
+    walk(|bench, layer, route| {
+        let Some(shows) = router.shows(layer, route).filter(|_| [Method::PUT, Method::DELETE].contains(&route.method))
+        else {
+            return;
+        };
+        let Sample { path, body } = sample(bench, layer, route);
+        let caller = owner(bench, layer);
+        let tag = |answer: &Answer| answer.headers.get(ETAG).map(|tag| tag.to_str().unwrap().to_owned());
+        let before = tag(&caller.get(&path)).unwrap();
+        let send = |tag: &str| caller.with_header("If-Match", tag).send(route.method.clone(), &path, body.clone());
+        send("\"another\"").refused(412, "stale_write");
+        let changed = send(&before);
+        done(route, &changed);
+        if route.method == Method::PUT {
+            assert_eq!(route.handler.resource(), shows.handler.resource(), "{path} answers another shape");
+            assert_eq!(tag(&changed), tag(&caller.get(&path)), "{path}");
+            assert_ne!(tag(&changed).unwrap(), before, "{path}");
+        }
+        tagged += 1;
+    });
+    assert!(tagged > 10, "{tagged}");
 }
 
 #[test]

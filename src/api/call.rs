@@ -7,11 +7,13 @@ use bytes::Bytes;
 use rusqlite::Connection;
 use uuid::Uuid;
 
+use super::conditions::Conditions;
 use super::error::{Error, Result};
 use super::route::{Layer, Needs, Route};
 use super::router::Router;
 use crate::auth::{Actor, Credential, Insider, TokenFault, TokenInUse, Who, permissions};
 use crate::engine::Engine;
+use crate::storage::File;
 use crate::tenancy::{Author, Lease, Listed, Status, journal};
 use crate::values::Timestamp;
 
@@ -30,6 +32,7 @@ pub struct Call {
     /// Whether the caller would rather have CSV where there is a choice.
     pub accepts_csv: bool,
     pub credential: Credential,
+    pub conditions: Conditions,
     /// The workspace that the call is about, kept open by this.
     pub workspace: Option<Lease>,
     pub address: Address,
@@ -111,6 +114,14 @@ impl Call {
     pub fn author_in(&self, workspace: Uuid, actor: journal::Actor) -> Author {
         let news = Arc::clone(&self.engine.news);
         Author { workspace, actor, address: Some(self.client), at: self.now, news }
+    }
+
+    /// The file of the call's layer.
+    pub fn file(&self) -> &Arc<File> {
+        match (self.layer, &self.workspace) {
+            (Layer::Workspace, Some(workspace)) => workspace.file(),
+            _ => &self.engine.central,
+        }
     }
 
     /// Who the caller is, and whether that is enough for the route: read from the layer's file, in the same transaction

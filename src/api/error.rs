@@ -46,6 +46,8 @@ pub enum Error {
     },
     /// Too many have failed lately; seconds until one is let through.
     TooManyRequests(i64),
+    /// The resource is no longer in the state that the caller counts on.
+    Stale,
     Overloaded,
     /// The workspace's file cannot be opened. The text is for the log alone.
     Damaged(String),
@@ -114,6 +116,7 @@ impl Error {
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::Refused { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+            Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale_write"),
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Damaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "workspace_damaged"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
@@ -137,6 +140,7 @@ impl Error {
             Self::TooLarge(limit) => format!("The body may not be larger than {limit} bytes.").into(),
             Self::UnsupportedMediaType => "The body must be JSON: send it as application/json.".into(),
             Self::TooManyRequests(wait) => format!("Too many attempts: try again in {wait} seconds.").into(),
+            Self::Stale => "This was changed meanwhile, and your change was not made: read it again.".into(),
             Self::Overloaded => "Too much is going on here just now; nothing was changed. Try again shortly.".into(),
             Self::Damaged(_) => "This workspace cannot be opened; the log says why.".into(),
             Self::ShuttingDown => "The server is shutting down; nothing was changed. Try again shortly.".into(),

@@ -1,6 +1,6 @@
 //! Handlers: plain synchronous functions, and where each is run.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -27,6 +27,9 @@ pub trait Handler: Sync {
     /// Runs it with the inputs it has read, for a caller of whom the route's needs were found met. The connection is
     /// there where the place is a turn.
     fn answer(&self, call: &Arc<Call>, inputs: Inputs, who: &Who, db: Option<&Connection>) -> Result<Answer>;
+
+    /// The type of the resource that it answers, where that is one.
+    fn resource(&self) -> Option<TypeId>;
 
     /// What it takes for a body.
     fn body(&self) -> Body;
@@ -182,6 +185,10 @@ macro_rules! handler {
 
         fn body(&self) -> Body {
             <$inputs>::BODY
+        }
+
+        fn resource(&self) -> Option<TypeId> {
+            <$reply>::resource()
         }
 
         fn read(&self, call: &Call) -> Inputs {

@@ -3,6 +3,7 @@
 
 mod body;
 mod call;
+mod conditions;
 mod cursor;
 mod error;
 mod export;
@@ -12,12 +13,14 @@ mod input;
 pub mod list;
 pub mod openapi;
 mod page;
+pub mod perform;
 mod reply;
 mod route;
 mod router;
 mod tries;
 
 pub use call::{Address, Call, in_service};
+pub use conditions::Conditions;
 pub use error::{Error, Result};
 pub use export::{Export, Format};
 pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, hashing, here, run, steps};

@@ -1,10 +1,11 @@
 //! OpenAPI 3.1 from the table of routes: what each row's inputs and replies say of themselves.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::conditions;
 use super::error::Error;
 use super::handler::Place as HandlerPlace;
 use super::route::{Audience, Layer, Needs, Route};
@@ -15,6 +16,7 @@ use super::router::Router;
 pub enum Place {
     Path,
     Query,
+    Header,
 }
 
 impl Place {
@@ -22,6 +24,7 @@ impl Place {
         match self {
             Self::Path => "path",
             Self::Query => "query",
+            Self::Header => "header",
         }
     }
 }
@@ -122,6 +125,37 @@ impl Operation<'_> {
         self.refusals.push(status);
     }
 
+    /// What a row obeys that shows a resource, or that changes or deletes one which another row shows.
+    fn conditions(&mut self, route: &Route, shows: Option<&Route>) {
+        let tags = json!({"type": "string", "anyOf": [{"const": "*"}, {"pattern": conditions::TAGS}]});
+        let resource = route.handler.resource();
+        if route.method == Method::GET && resource.is_some() {
+            self.header("If-None-Match", "The ETag of an answer that you have: if it would be the same, 304.", tags);
+            let known = json!({"description": StatusCode::NOT_MODIFIED.canonical_reason()});
+            self.replies.insert(StatusCode::NOT_MODIFIED.as_str().into(), known);
+            self.tagged(StatusCode::OK);
+            self.tagged(StatusCode::NOT_MODIFIED);
+        } else if let (Method::PUT | Method::DELETE, Some(shows)) = (route.method.clone(), shows) {
+            let about = "The ETag that GET of this path answered: if it has changed since, 412, and nothing is done.";
+            self.header("If-Match", about, tags);
+            self.refusal(StatusCode::PRECONDITION_FAILED);
+            if route.method == Method::PUT && resource == shows.handler.resource() {
+                self.tagged(StatusCode::CREATED);
+            }
+        }
+    }
+
+    fn header(&mut self, name: &str, description: &str, schema: Value) {
+        self.parameters.push(json!({
+            "name": name, "in": Place::Header.name(), "required": false, "description": description, "schema": schema,
+        }));
+    }
+
+    fn tagged(&mut self, status: StatusCode) {
+        self.replies[status.as_str()]["headers"]["ETag"] =
+            json!({"description": "Of this state of the resource.", "schema": {"type": "string"}});
+    }
+
     /// What clients may send of a `T`: without the fields that the server keeps.
     fn input<T: JsonSchema>(&mut self) -> Value {
         let mut schema = self.inputs.subschema_for::<T>().to_value();
@@ -152,7 +186,7 @@ pub fn document(router: &Router, layer: Layer) -> Value {
     let mut paths = Map::new();
     for resource in router.resources(layer).iter().filter(|resource| resource.audience == Audience::Programs) {
         for route in resource.routes {
-            let mut operation = describe(route, layer, &mut inputs, &mut answers);
+            let mut operation = describe(router, layer, route, &mut inputs, &mut answers);
             operation["tags"] = json!([resource.name]);
             let path = paths.entry(route.path).or_insert_with(|| json!({}));
             path[route.method.as_str().to_ascii_lowercase()] = operation;
@@ -177,7 +211,13 @@ pub fn document(router: &Router, layer: Layer) -> Value {
     })
 }
 
-fn describe(route: &Route, layer: Layer, inputs: &mut SchemaGenerator, answers: &mut SchemaGenerator) -> Value {
+fn describe(
+    router: &Router,
+    layer: Layer,
+    route: &Route,
+    inputs: &mut SchemaGenerator,
+    answers: &mut SchemaGenerator,
+) -> Value {
     let segments = || route.path.split('/').filter(|segment| !segment.is_empty());
     let path_values = segments().filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}')).collect();
     let mut operation = Operation {
@@ -190,6 +230,7 @@ fn describe(route: &Route, layer: Layer, inputs: &mut SchemaGenerator, answers: 
         refusals: Vec::new(),
     };
     route.handler.describe(&mut operation);
+    operation.conditions(route, router.shows(layer, route));
     let Operation { parameters, body, mut replies, refusals: mut statuses, .. } = operation;
     statuses.extend(refusals(route, layer, body.is_some()));
     statuses.sort();
@@ -240,7 +281,7 @@ fn refusals(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
     if route.needs != Needs::Anyone || layer == Layer::Workspace || route.handler.place() == HandlerPlace::Hashing {
         statuses.push(StatusCode::FORBIDDEN);
     }
-    if route.method != http::Method::GET {
+    if route.method != Method::GET {
         statuses.push(StatusCode::UNPROCESSABLE_ENTITY);
     }
     if has_body {

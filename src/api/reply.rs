@@ -1,5 +1,6 @@
 //! Replies: which status and shape an answer has, said by its type.
 
+use std::any::TypeId;
 use std::fs::File;
 
 use bytes::Bytes;
@@ -32,6 +33,11 @@ pub trait Pieces: Send {
 
 /// What a handler may answer.
 pub trait Reply {
+    /// The type of the resource that it is, where it is one as a whole.
+    fn resource() -> Option<TypeId> {
+        None
+    }
+
     fn into_response(self, call: &Call) -> Result<Answer>;
     fn describe(operation: &mut Operation<'_>);
 }
@@ -94,7 +100,11 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Answer> {
     Ok(response)
 }
 
-impl<T: Serialize + JsonSchema> Reply for Ok200<T> {
+impl<T: Serialize + JsonSchema + 'static> Reply for Ok200<T> {
+    fn resource() -> Option<TypeId> {
+        Some(TypeId::of::<T>())
+    }
+
     fn into_response(self, _: &Call) -> Result<Answer> {
         json(StatusCode::OK, &self.0)
     }
@@ -104,7 +114,11 @@ impl<T: Serialize + JsonSchema> Reply for Ok200<T> {
     }
 }
 
-impl<T: Serialize + JsonSchema> Reply for Created<T> {
+impl<T: Serialize + JsonSchema + 'static> Reply for Created<T> {
+    fn resource() -> Option<TypeId> {
+        Some(TypeId::of::<T>())
+    }
+
     fn into_response(self, _: &Call) -> Result<Answer> {
         json(StatusCode::CREATED, &self.0)
     }

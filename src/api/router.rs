@@ -3,6 +3,7 @@
 use http::Method;
 
 use super::error::{Error, Result};
+use super::handler::Place;
 use super::route::{Layer, Resource, Route};
 
 /// The routes of both layers, ready to be matched. Literal segments win over `{id}`.
@@ -39,6 +40,17 @@ impl Router {
     pub fn find<'p>(&self, layer: Layer, path: &'p str) -> Option<Matched<'_, 'p>> {
         let found = self.table(layer).paths.at(path).ok()?;
         Some(Matched { routes: found.value, values: found.params.iter().map(|(_, value)| value).collect() })
+    }
+
+    /// The row that shows the resource which a row changes or deletes: `GET` of the same path, in a turn of the same file.
+    pub fn shows(&self, layer: Layer, route: &Route) -> Option<&'static Route> {
+        self.routes(layer).find(|other| {
+            let handler = other.handler;
+            other.method == Method::GET
+                && other.path == route.path
+                && handler.place() == Place::Turn
+                && handler.resource().is_some()
+        })
     }
 
     fn table(&self, layer: Layer) -> &Table {

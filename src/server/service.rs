@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use super::body::{self, Outgoing};
 use super::log::Line;
 use super::turn::{self, Answered};
-use crate::api::{self, Address, Body as BodyKind, Call, Error, Layer, Needs, Result, Route, Router, in_service};
+use crate::api::{
+    self, Address, Body as BodyKind, Call, Conditions, Error, Layer, Needs, Result, Route, Router, in_service,
+};
 use crate::auth::{Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
@@ -123,6 +125,7 @@ impl Service {
             accepts_csv: accepts_csv(&head.headers),
             is_form: has_type(&head.headers, FORM),
             credential,
+            conditions: Conditions::new(&head.headers),
             workspace,
             address,
             client,
@@ -294,8 +297,10 @@ impl Service {
         answered.insert(header::VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = self.allowed_origin(asked) {
             answered.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            answered
-                .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("X-Request-Id, Retry-After"));
+            answered.insert(
+                header::ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static("ETag, X-Request-Id, Retry-After"),
+            );
         }
     }
 }

@@ -11,9 +11,8 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::body::{self, Outgoing};
-use crate::api::{Answer, Call, Error, Inputs, Layer, Needs, Place, Result};
-use crate::auth::Who;
-use crate::storage::{Fault, File, Job, Threads, Verdict};
+use crate::api::{Answer, Call, Error, Inputs, Place, Result, perform};
+use crate::storage::{Fault, Job, Threads, Verdict};
 
 /// What came of a call, and how long it took.
 pub struct Answered {
@@ -93,27 +92,10 @@ fn refused(joined: Instant) -> Answered {
     Answered { result: Err(Error::Overloaded), waited: joined.elapsed(), worked: Duration::ZERO }
 }
 
-/// The file of the call's layer.
-fn file(call: &Call) -> &Arc<File> {
-    match (call.layer, &call.workspace) {
-        (Layer::Workspace, Some(workspace)) => workspace.file(),
-        _ => &call.engine.central,
-    }
-}
-
-/// Who calls, for a handler that has no turn of its own: read in one before it.
-fn identify_beside(call: &Arc<Call>) -> Result<Who> {
-    if call.route.needs == Needs::Anyone {
-        return Ok(Who::Outsider);
-    }
-    let inside = Arc::clone(call);
-    file(call).read(move |db| inside.identify(db))
-}
-
 impl Errand {
     fn join_lane(self) {
         let call = Arc::clone(&self.call);
-        let file = file(&call);
+        let file = call.file();
         if call.route.method == Method::GET {
             file.submit_read(Box::new(self));
         } else {
@@ -137,11 +119,7 @@ impl Errand {
             return;
         }
         let inputs = self.inputs();
-        let call = &self.call;
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            let who = identify_beside(call)?;
-            call.route.handler.answer(call, inputs, &who, None)
-        }));
+        let result = catch_unwind(AssertUnwindSafe(|| perform::beside(&self.call, inputs)));
         self.worked = self.begun.elapsed();
         self.result = Some(result.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into())));
         Box::new(self).answer(Ok(()));
@@ -161,8 +139,7 @@ impl Job for Errand {
     fn work(&mut self, db: &Connection) -> Verdict {
         let began = Instant::now();
         let inputs = self.inputs();
-        let handler = self.call.route.handler;
-        let result = self.call.identify(db).and_then(|who| handler.answer(&self.call, inputs, &who, Some(db)));
+        let result = perform::in_turn(&self.call, inputs, db);
         let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
         self.worked = began.elapsed();
         self.result = Some(result);

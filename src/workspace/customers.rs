@@ -1,5 +1,6 @@
 //! Customers: the companies and people that the workspace serves.
 
+use http::StatusCode;
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -7,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::contacts::{self, Contact};
 use super::{integration_keys, phone_calls};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::openapi::Operation;
 use crate::api::{
-    Changes, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Json, Needs, OfCustomer, Ok200, Page, Query,
-    Result, Route, delete, get, post, put, run,
+    Answer, Call, Changes, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Json, Needs, OfCustomer, Ok200,
+    Page, Query, Reply, Result, Route, delete, get, post, put, run,
 };
 use crate::storage::record;
 use crate::tenancy::Author;
@@ -123,16 +125,16 @@ pub struct CustomerCounted {
     contacts_count: i64,
 }
 
-fn list(ctx: &mut Ctx<'_>, list: List<Customer>, Query(with): Query<With>) -> Result<Ok200<Customers>> {
+fn list(ctx: &mut Ctx<'_>, list: List<Customer>, Query(with): Query<With>) -> Result<Customers> {
     let page = list.page(ctx)?;
     if with.with.is_none() {
-        return Ok(Ok200(Customers::Plain(page)));
+        return Ok(Customers::Plain(page));
     }
     let mut count = ctx.db.prepare_cached("SELECT count(*) FROM contacts WHERE customer_id = ?1")?;
     let counted = page.map(|customer| {
         Ok(CustomerCounted { contacts_count: count.query_row([customer.id], |row| row.get(0))?, customer })
     })?;
-    Ok(Ok200(Customers::Counted(counted)))
+    Ok(Customers::Counted(counted))
 }
 
 fn export(ctx: &mut Ctx<'_>, list: List<Customer>, format: Format) -> Result<Export<Customer>> {
@@ -273,6 +275,19 @@ fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bo
 /// An account may be left out, or null: one is made, or the old one stays.
 fn account<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Text<64>, D::Error> {
     Option::deserialize(input).map(Option::unwrap_or_default)
+}
+
+impl Reply for Customers {
+    fn into_response(self, call: &Call) -> Result<Answer> {
+        match self {
+            Self::Plain(page) => page.into_response(call),
+            Self::Counted(page) => page.into_response(call),
+        }
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<Self>(StatusCode::OK);
+    }
 }
 
 /// One that is left blank is none.

@@ -96,6 +96,22 @@ fn head_is_answered_like_get_without_the_body() {
 }
 
 #[test]
+fn what_a_client_has_already_is_not_sent_and_the_connection_goes_on() {
+    let bench = Bench::new();
+    let ada = bench.register("ada");
+    let ask = Request { token: ada.token.as_deref(), ..WHOAMI };
+    let mut connection = bench.connect();
+    let first = connection.ask(&ask).unwrap();
+    let headers = [("If-None-Match", first.header("etag").unwrap())];
+    for method in ["GET", "HEAD"] {
+        let known = connection.ask(&Request { method, headers: &headers, ..ask }).unwrap();
+        assert_eq!((known.status, known.text.as_str()), (304, ""));
+        assert_eq!(known.header("etag"), first.header("etag"));
+    }
+    assert_eq!(connection.ask(&ask).unwrap().text, first.text);
+}
+
+#[test]
 fn every_answer_carries_an_id_of_its_own() {
     let bench = Bench::new();
     let asked = [

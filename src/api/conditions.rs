@@ -1,0 +1,206 @@
+//! Conditions that a request is made under (RFC 9110, 13): the tag of a resource's state, and the headers that name some.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use sha2::{Digest, Sha256};
+
+use super::error::{Error, Result};
+
+/// What the value of such a header looks like that is not `*`: tags with commas.
+pub const TAGS: &str = r#"^(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*$"#;
+
+/// One state of a resource: a digest of its body. Other bytes, another tag; so it is a strong one.
+#[derive(Debug)]
+pub struct Tag(String);
+
+/// The headers that say under which condition a request is to be answered. They are read where they count.
+#[derive(Debug, Default)]
+pub struct Conditions {
+    if_match: Vec<HeaderValue>,
+    if_none_match: Vec<HeaderValue>,
+}
+
+impl Tag {
+    pub fn of(body: &[u8]) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..16]))
+    }
+
+    pub fn header(&self) -> Result<HeaderValue> {
+        HeaderValue::try_from(format!("\"{}\"", self.0)).map_err(|error| Error::Internal(error.to_string()))
+    }
+}
+
+impl Conditions {
+    pub fn new(headers: &HeaderMap) -> Self {
+        let all = |name: HeaderName| headers.get_all(name).iter().cloned().collect();
+        Self { if_match: all(header::IF_MATCH), if_none_match: all(header::IF_NONE_MATCH) }
+    }
+
+    pub fn need_match(&self) -> bool {
+        !self.if_match.is_empty()
+    }
+
+    /// Whether the caller counts on this state; a weak tag is none to count on (RFC 9110, 13.1.1).
+    pub fn match_for(&self, tag: &Tag) -> Result<bool> {
+        let malformed = Error::BadRequest("The If-Match header must be * or entity tags, like \"abc\", \"def\".");
+        is_among(tag, &self.if_match, |is_weak| !is_weak).ok_or(malformed)
+    }
+
+    /// Whether the caller has this state already (RFC 9110, 13.1.2).
+    pub fn know(&self, tag: &Tag) -> Result<bool> {
+        if self.if_none_match.is_empty() {
+            return Ok(false);
+        }
+        let malformed = Error::BadRequest("The If-None-Match header must be * or entity tags, like \"abc\", \"def\".");
+        is_among(tag, &self.if_none_match, |_| true).ok_or(malformed)
+    }
+}
+
+/// Whether a tag is one of those that a header names, of such as count; nothing where the header is malformed.
+fn is_among(tag: &Tag, values: &[HeaderValue], counts: impl Fn(bool) -> bool) -> Option<bool> {
+    if let [value] = values
+        && value == "*"
+    {
+        return Some(true);
+    }
+    let named = tags(values)?;
+    let mut those = named.iter().filter(|(is_weak, _)| counts(*is_weak));
+    (!named.is_empty()).then(|| those.any(|(_, text)| *text == tag.0.as_bytes()))
+}
+
+/// The tags in the values of a header, each with whether it is weak (RFC 9110, 8.8.3). Empty items of a list are none.
+fn tags(values: &[HeaderValue]) -> Option<Vec<(bool, &[u8])>> {
+    let mut tags = Vec::new();
+    for value in values {
+        let mut rest = value.as_bytes().trim_ascii_start();
+        while let Some(first) = rest.first() {
+            if *first != b',' {
+                let (is_weak, quoted) = rest.strip_prefix(b"W/").map_or((false, rest), |quoted| (true, quoted));
+                let text = quoted.strip_prefix(b"\"")?;
+                let end = text.iter().position(|byte| *byte == b'"')?;
+                if !text[..end].iter().all(|byte| matches!(byte, 0x21..=0x7e | 0x80..=0xff)) {
+                    return None;
+                }
+                tags.push((is_weak, &text[..end]));
+                rest = text[end + 1..].trim_ascii_start();
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            rest = rest.strip_prefix(b",")?.trim_ascii_start();
+        }
+    }
+    Some(tags)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Answer, Bench, Client};
+
+    fn tag_of(answer: &Answer) -> String {
+        answer.headers[header::ETAG].to_str().unwrap().to_owned()
+    }
+
+    /// Somebody who has made a customer, and what it is tagged by.
+    fn with_customer(bench: &Bench) -> (Client<'_>, String) {
+        let me = bench.admin();
+        me.post("/customers", json!({"name": "Ada"})).created();
+        let tag = tag_of(&me.get("/customers/1"));
+        (me, tag)
+    }
+
+    #[test]
+    fn who_has_a_resource_already_is_not_sent_it_again() {
+        let bench = Bench::new();
+        let (me, tag) = with_customer(&bench);
+        for known in
+            [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), format!(",\"a,b\" ,W/{tag},"), "*".into()]
+        {
+            for method in [http::Method::GET, http::Method::HEAD] {
+                let answer = me.with_header("If-None-Match", &known).send(method, "/customers/1", None);
+                assert_eq!((answer.status.as_u16(), answer.text.as_str()), (304, ""), "{known}");
+                assert_eq!(tag_of(&answer), tag);
+                assert_eq!(answer.headers.get(header::CONTENT_TYPE), None);
+            }
+        }
+        me.with_header("If-None-Match", "\"another\"").get("/customers/1").ok();
+        me.put("/customers/1", json!({"vip": true})).created();
+        me.with_header("If-None-Match", &tag).get("/customers/1").ok();
+        me.with_header("If-None-Match", "*").get("/customers/2").refused(404, "not_found");
+    }
+
+    #[test]
+    fn who_changes_what_another_has_changed_is_told_so_and_changes_nothing() {
+        let bench = Bench::new();
+        let (me, old) = with_customer(&bench);
+        let changed = me.with_header("If-Match", &old).put("/customers/1", json!({"name": "Bob"}));
+        let new = tag_of(&changed);
+        assert_eq!((changed.created()["name"].clone(), new == old), (json!("Bob"), false));
+        assert_eq!(tag_of(&me.get("/customers/1")), new);
+
+        for stale in [&old, &format!("W/{new}"), &format!("{old}, W/{new}")] {
+            let stale = me.with_header("If-Match", stale);
+            stale.put("/customers/1", json!({"name": "Eve"})).refused(412, "stale_write");
+            stale.put("/customers/1", json!({"name": 1})).refused(412, "stale_write");
+            stale.delete("/customers/1").refused(412, "stale_write");
+        }
+        assert_eq!(me.get("/customers/1").ok()["name"], "Bob");
+        me.with_header("If-Match", "*").put("/customers/1", json!({"vip": true})).created();
+        let newest = tag_of(&me.get("/customers/1"));
+        me.with_header("If-Match", &format!("{old}, {newest}")).delete("/customers/1").ok();
+        for method in [http::Method::PUT, http::Method::DELETE] {
+            me.with_header("If-Match", "*").send(method, "/customers/1", None).refused(404, "not_found");
+        }
+    }
+
+    #[test]
+    fn a_condition_is_looked_at_after_the_permission_and_the_row() {
+        let bench = Bench::new();
+        let (_, tag) = with_customer(&bench);
+        let change = json!({"name": "Eve"});
+        let stranger = bench.nobody().at("acme.localhost").with_header("If-Match", "\"x\"");
+        stranger.put("/customers/1", change.clone()).refused(401, "token_missing");
+        let reader = bench.with_only(&["customer.view"]).with_header("If-Match", "\"x\"");
+        reader.put("/customers/1", change.clone()).refused(403, "missing_permission");
+        // Nor does it tell of rows that the caller does not see.
+        bench.admin().post("/customers", json!({"name": "Own"})).created();
+        let bound = bench.key(&["*"], Some(2)).with_header("If-Match", &tag);
+        bound.put("/customers/1", change).refused(404, "not_found");
+    }
+
+    #[test]
+    fn beside_the_lanes_it_holds_too() {
+        let bench = Bench::new();
+        let me = bench.admin();
+        let old = tag_of(&me.get("/settings"));
+        let changed = me.with_header("If-Match", &old).put("/settings", json!({"locale": "de-CH"}));
+        changed.created();
+        assert_eq!(tag_of(&changed), tag_of(&me.get("/settings")));
+        me.with_header("If-Match", &old).put("/settings", json!({"locale": "fr"})).refused(412, "stale_write");
+        assert_eq!(me.get("/settings").ok()["locale"], "de-CH");
+    }
+
+    #[test]
+    fn what_is_shown_nowhere_has_no_state_to_be_stale() {
+        let bench = Bench::new();
+        let (me, _) = with_customer(&bench);
+        me.with_header("If-Match", "nonsense").delete_with("/customers/bulk", json!({"ids": [1]})).ok();
+    }
+
+    #[test]
+    fn a_header_that_is_no_list_of_tags_is_refused() {
+        let bench = Bench::new();
+        let (me, tag) = with_customer(&bench);
+        for bad in ["", ",", "x", "\"x", "x\"", "w/\"x\"", "\"x\" \"y\"", "\"x\", *", "*, *", "\"a b\"", &tag[1..]] {
+            let (read, write) = (me.with_header("If-None-Match", bad), me.with_header("If-Match", bad));
+            read.get("/customers/1").refused(400, "bad_request");
+            write.put("/customers/1", json!({"name": "Eve"})).refused(400, "bad_request");
+            write.delete("/customers/1").refused(400, "bad_request");
+        }
+        assert_eq!(me.get("/customers/1").ok()["name"], "Ada");
+    }
+}

@@ -1,0 +1,79 @@
+//! A call performed on a thread: who calls, whether what the caller has seen is still so, the handler, and the tag by
+//! which its answer is known.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode, header};
+use rusqlite::Connection;
+
+use super::call::Call;
+use super::conditions::Tag;
+use super::error::{Error, Result};
+use super::handler::Inputs;
+use super::reply::{Answer, Content};
+use super::route::Needs;
+use crate::auth::Who;
+
+/// In a turn of the layer's file: all of it in one transaction.
+pub fn in_turn(call: &Arc<Call>, inputs: Inputs, db: &Connection) -> Result<Answer> {
+    let who = call.identify(db)?;
+    check_unchanged(call, &who, db)?;
+    let answer = call.route.handler.answer(call, inputs, &who, Some(db))?;
+    tagged(call, answer)
+}
+
+/// Beside the lanes. Who calls is read in a turn before the handler takes its own, and so is whether the resource is as
+/// the caller has seen it: what somebody else changes between the two is not noticed.
+pub fn beside(call: &Arc<Call>, inputs: Inputs) -> Result<Answer> {
+    let who = match call.route.needs {
+        Needs::Anyone => Who::Outsider,
+        _ => {
+            let inside = Arc::clone(call);
+            call.file().read(move |db| {
+                let who = inside.identify(db)?;
+                check_unchanged(&inside, &who, db)?;
+                Ok::<_, Error>(who)
+            })?
+        }
+    };
+    let answer = call.route.handler.answer(call, inputs, &who, None)?;
+    tagged(call, answer)
+}
+
+/// Whether the resource is in a state that the caller counts on: the tag of what the row beside it would show.
+fn check_unchanged(call: &Arc<Call>, who: &Who, db: &Connection) -> Result<()> {
+    if !call.conditions.need_match() || ![Method::PUT, Method::DELETE].contains(&call.route.method) {
+        return Ok(());
+    }
+    let Some(shows) = call.router.shows(call.layer, call.route) else { return Ok(()) };
+    let shown = shows.handler.answer(call, shows.handler.read(call), who, Some(db))?;
+    match shown.body() {
+        Content::Whole(body) if !call.conditions.match_for(&Tag::of(body))? => Err(Error::Stale),
+        _ => Ok(()),
+    }
+}
+
+/// The answer with its tag, where it is what `GET` of the path answers now; and nothing of it, where the caller knows it.
+fn tagged(call: &Call, mut answer: Answer) -> Result<Answer> {
+    let resource = call.route.handler.resource();
+    let is_shown = match call.route.method {
+        Method::GET => resource.is_some(),
+        Method::PUT => {
+            let shows = call.router.shows(call.layer, call.route);
+            resource.is_some() && shows.is_some_and(|shows| shows.handler.resource() == resource)
+        }
+        _ => false,
+    };
+    let tag = match answer.body() {
+        Content::Whole(body) if is_shown => Tag::of(body),
+        _ => return Ok(answer),
+    };
+    answer.headers_mut().insert(header::ETAG, tag.header()?);
+    if call.route.method == Method::GET && call.conditions.know(&tag)? {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        answer.headers_mut().remove(header::CONTENT_TYPE);
+        *answer.body_mut() = Content::Whole(Bytes::new());
+    }
+    Ok(answer)
+}
