@@ -81,7 +81,7 @@ impl<const MAX: usize> JsonSchema for Name<MAX> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "minLength": 1, "maxLength": MAX, "pattern": "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"})
+        json_schema!({"type": "string", "minLength": 1, "maxLength": MAX, "pattern": "^[^\\u0000]*[^\\s\\u0085\\u0000][^\\u0000]*$"})
     }
 }
 
