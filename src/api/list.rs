@@ -23,6 +23,9 @@ use crate::values::fold::fold;
 const PER_PAGE: i64 = 20;
 const MOST_PER_PAGE: i64 = 500;
 
+/// Filters of one request; SQLite takes ten times as many before it gives up.
+const MOST_FILTERS: usize = 100;
+
 /// A resource that can be listed.
 pub trait Listed: Serialize + JsonSchema {
     const LISTING: Listing;
@@ -279,7 +282,9 @@ impl<T: Listed> List<T> {
         for (name, value) in pairs(query) {
             if name == "cursor" {
                 cursor = Some(value);
-            } else if let Err(problem) = list.take(&name, value.trim()) {
+            } else if let Err(problem) = list.take(&name, value.trim())
+                && problems.last() != Some(&problem)
+            {
                 problems.push(problem);
             }
         }
@@ -358,6 +363,9 @@ impl<T: Listed> List<T> {
             format!("The selected filter {name} is invalid; it may be {}.", allowed.join(", "))
         })?;
         if !value.is_empty() {
+            if self.wanted.len() == MOST_FILTERS {
+                return Err(format!("There may not be more than {MOST_FILTERS} filters."));
+            }
             self.wanted.push((filter.by, filter.by.read(name, operator, value)?));
         }
         Ok(())
@@ -500,6 +508,18 @@ pub fn each_of<T: Listed>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_sort_counts_once_and_filters_have_an_end() {
+        let bench = Bench::new();
+        let sorted = format!("/customers?sort={}", vec!["name,-id"; 3000].join(","));
+        bench.admin().get(&sorted).ok();
+        let filtered = |many| format!("/customers?{}", vec!["filter[phone]=1"; many].join("&"));
+        bench.admin().get(&filtered(MOST_FILTERS)).ok();
+        let too_many = bench.admin().get(&filtered(MOST_FILTERS + 1000));
+        too_many.invalid(&["There may not be more than 100 filters."]);
+    }
 
     #[test]
     fn nothing_in_a_term_is_an_operator() {
