@@ -1,6 +1,7 @@
 //! One instance: what a data directory holds, opened, with all that works on it. The server and every command of the
 //! command line have one; only the server also listens.
 
+use std::collections::HashSet;
 use std::fs::{self, File as Handle, TryLockError};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -29,6 +30,8 @@ pub struct Engine {
     pub throttle: Throttle,
     pub key_uses: KeyUses,
     pub news: Arc<News>,
+    /// Digests of the idempotency keys whose requests are worked on beside the lanes.
+    pub running_keys: Mutex<HashSet<[u8; 32]>>,
     pub steps: Threads,
     /// As few as there are processors: each hash keeps one busy, and its memory.
     pub hashing: Threads,
@@ -67,6 +70,7 @@ impl Engine {
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
             key_uses: KeyUses::default(),
             news: Arc::default(),
+            running_keys: Mutex::default(),
             steps: Threads::start("steps", STEP_THREADS)?,
             hashing: Threads::start("hashing", config.hashing_threads)?,
             exporting: Mutex::default(),

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -33,6 +34,8 @@ pub struct Call {
     pub accepts_csv: bool,
     pub credential: Credential,
     pub conditions: Conditions,
+    /// The values of the header by which a request may be sent again.
+    pub idempotency_key: Vec<HeaderValue>,
     /// The workspace that the call is about, kept open by this.
     pub workspace: Option<Lease>,
     pub address: Address,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::conditions;
 use super::error::Error;
 use super::handler::Place as HandlerPlace;
+use super::idempotency;
 use super::route::{Audience, Layer, Needs, Route};
 use super::router::Router;
 
@@ -145,6 +146,22 @@ impl Operation<'_> {
         }
     }
 
+    /// What a row obeys that does something which is not to be done twice.
+    fn idempotency(&mut self, route: &Route) {
+        if !idempotency::counts_for(route) {
+            return;
+        }
+        let about = "A text of your choice, new for each thing that you want done. Sent again within 24 hours by the same \
+                     token or key, with the same path, query and body, it does nothing and gets the first answer. What was \
+                     refused may be sent again with the same.";
+        let key = json!({"type": "string", "minLength": 1, "maxLength": idempotency::LONGEST, "pattern": "^[!-~]+$"});
+        self.header("Idempotency-Key", about, key);
+        for (_, reply) in &mut self.replies {
+            reply["headers"]["Idempotency-Replayed"] =
+                json!({"description": "Where it is the answer to an earlier request.", "schema": {"const": "true"}});
+        }
+    }
+
     fn header(&mut self, name: &str, description: &str, schema: Value) {
         self.parameters.push(json!({
             "name": name, "in": Place::Header.name(), "required": false, "description": description, "schema": schema,
@@ -231,6 +248,7 @@ fn describe(
     };
     route.handler.describe(&mut operation);
     operation.conditions(route, router.shows(layer, route));
+    operation.idempotency(route);
     let Operation { parameters, body, mut replies, refusals: mut statuses, .. } = operation;
     statuses.extend(refusals(route, layer, body.is_some()));
     statuses.sort();

@@ -1,5 +1,5 @@
-//! A call performed on a thread: who calls, whether what the caller has seen is still so, the handler, and the tag by
-//! which its answer is known.
+//! A call performed on a thread: who calls, whether what the caller has seen is still so, whether the same was done
+//! before, the handler, and the tag by which its answer is known.
 
 use std::sync::Arc;
 
@@ -11,15 +11,27 @@ use super::call::Call;
 use super::conditions::Tag;
 use super::error::{Error, Result};
 use super::handler::Inputs;
+use super::idempotency::Attempt;
 use super::reply::{Answer, Content};
 use super::route::Needs;
 use crate::auth::Who;
 
-/// In a turn of the layer's file: all of it in one transaction.
+/// In a turn of the layer's file: all of it in one transaction, so an answer is kept if what it tells of is, and only then.
 pub fn in_turn(call: &Arc<Call>, inputs: Inputs, db: &Connection) -> Result<Answer> {
     let who = call.identify(db)?;
     check_unchanged(call, &who, db)?;
+    let attempt = Attempt::of(call, &who)?;
+    if let Some(attempt) = attempt
+        && let Some(first) = attempt.replay(call, db)?
+    {
+        return Ok(first);
+    }
     let answer = call.route.handler.answer(call, inputs, &who, Some(db))?;
+    if let Some(attempt) = attempt
+        && let Some(kept) = attempt.kept(&answer)
+    {
+        attempt.keep(call, &kept, db)?;
+    }
     tagged(call, answer)
 }
 
@@ -37,8 +49,30 @@ pub fn beside(call: &Arc<Call>, inputs: Inputs) -> Result<Answer> {
             })?
         }
     };
-    let answer = call.route.handler.answer(call, inputs, &who, None)?;
+    let answer = match Attempt::of(call, &who)? {
+        Some(attempt) => once(call, inputs, &who, attempt)?,
+        None => call.route.handler.answer(call, inputs, &who, None)?,
+    };
     tagged(call, answer)
+}
+
+/// Beside the lanes, unless it was done before. An answer is kept in a turn of its own, once the work is done; since no
+/// other attempt is worked on meanwhile, none can come between the look for an answer and the work.
+fn once(call: &Arc<Call>, inputs: Inputs, who: &Who, attempt: Attempt) -> Result<Answer> {
+    let _running = attempt.begin(&call.engine)?;
+    let inside = Arc::clone(call);
+    if let Some(first) = call.file().read(move |db| attempt.replay(&inside, db))? {
+        return Ok(first);
+    }
+    let answer = call.route.handler.answer(call, inputs, who, None)?;
+    if let Some(kept) = attempt.kept(&answer) {
+        let inside = Arc::clone(call);
+        // What is done is answered as done, be it that it could not be kept.
+        if let Err(error) = call.file().write(move |db| attempt.keep(&inside, &kept, db)) {
+            tracing::warn!(%error, "an answer was not kept: the same request is done again if it is sent again");
+        }
+    }
+    Ok(answer)
 }
 
 /// Whether the resource is in a state that the caller counts on: the tag of what the row beside it would show.

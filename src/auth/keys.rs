@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::auth::Scope;
     use crate::auth::TokenFault;
-    use crate::auth::seal::{Claims, open, seal};
+    use crate::auth::seal::{Claims, open, open_text, seal, seal_text};
 
     fn claims() -> Claims {
         Claims { token_id: 7, account_id: 3, scope: Scope::Central, expires_at: Timestamp::from_seconds(1_700_000_000) }
@@ -158,6 +158,18 @@ mod tests {
         assert_eq!(keys.retire().unwrap(), 1);
         assert_eq!(open(&old, &keys), Err(TokenFault::Invalid));
         assert_eq!(open(&new, &keys), Ok(claims()));
+    }
+
+    #[test]
+    fn what_is_sealed_for_one_place_opens_in_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys::open(folder.path(), Timestamp::default()).unwrap();
+        let token = seal(claims(), &keys).unwrap();
+        let text = open_text(&token, b"", &keys).unwrap();
+        let sealed = seal_text(&text, b"a", &keys).unwrap();
+        assert_eq!(open_text(&sealed, b"a", &keys), Some(text));
+        assert_eq!((open_text(&sealed, b"b", &keys), open(&sealed, &keys)), (None, Err(TokenFault::Invalid)));
+        assert!(!sealed.contains("jti"), "{sealed}");
     }
 
     #[test]

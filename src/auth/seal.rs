@@ -1,6 +1,7 @@
-//! Tokens as text: PASETO v4.local, opaque to whoever carries one.
+//! What is sealed with the server's keys: tokens, as PASETO v4.local, opaque to whoever carries one; and, the same way,
+//! what must not lie in a file in the clear.
 //!
-//! The payload names the token's row, its account, scope and end; the footer names the key (`kid`), so that keys rotate.
+//! A token's payload names the token's row, its account, scope and end; the footer names the key (`kid`), so that keys rotate.
 
 use pasetors::Local;
 use pasetors::token::UntrustedToken;
@@ -43,22 +44,33 @@ pub fn seal(claims: Claims, keys: &Keys) -> anyhow::Result<String> {
         exp: claims.expires_at,
         workspace: claims.scope.workspace(),
     };
-    let (kid, key) = keys.newest()?;
-    let footer = serde_json::to_vec(&Footer { kid })?;
-    Ok(LocalToken::encrypt(&key, &serde_json::to_vec(&payload)?, Some(&footer), None)?)
+    seal_text(&serde_json::to_string(&payload)?, &[], keys)
 }
 
 /// What a token says, if one of our keys sealed it.
 pub fn open(text: &str, keys: &Keys) -> Result<Claims, TokenFault> {
-    let token = UntrustedToken::<Local, V4>::try_from(text).map_err(|_| TokenFault::Invalid)?;
-    let footer: Footer = serde_json::from_slice(token.untrusted_footer()).map_err(|_| TokenFault::Invalid)?;
-    let key = keys.named(&footer.kid).ok_or(TokenFault::Invalid)?;
-    let opened = LocalToken::decrypt(&key, &token, None, None).map_err(|_| TokenFault::Invalid)?;
-    let payload: Payload = serde_json::from_str(opened.payload()).map_err(|_| TokenFault::Invalid)?;
+    let opened = open_text(text, &[], keys).ok_or(TokenFault::Invalid)?;
+    let payload: Payload = serde_json::from_str(&opened).map_err(|_| TokenFault::Invalid)?;
     Ok(Claims {
         token_id: payload.jti,
         account_id: payload.sub,
         scope: Scope::from(payload.workspace),
         expires_at: payload.exp,
     })
+}
+
+/// A text that is opened again with the same `context` alone: so what is sealed for one place says nothing in another.
+pub fn seal_text(text: &str, context: &[u8], keys: &Keys) -> anyhow::Result<String> {
+    let (kid, key) = keys.newest()?;
+    let footer = serde_json::to_vec(&Footer { kid })?;
+    Ok(LocalToken::encrypt(&key, text.as_bytes(), Some(&footer), Some(context))?)
+}
+
+/// The text, if one of our keys sealed it for this context.
+pub fn open_text(sealed: &str, context: &[u8], keys: &Keys) -> Option<String> {
+    let sealed = UntrustedToken::<Local, V4>::try_from(sealed).ok()?;
+    let footer: Footer = serde_json::from_slice(sealed.untrusted_footer()).ok()?;
+    let key = keys.named(&footer.kid)?;
+    let opened = LocalToken::decrypt(&key, &sealed, None, Some(context)).ok()?;
+    Some(opened.payload().to_owned())
 }

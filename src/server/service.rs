@@ -14,7 +14,8 @@ use super::body::{self, Outgoing};
 use super::log::Line;
 use super::turn::{self, Answered};
 use crate::api::{
-    self, Address, Body as BodyKind, Call, Conditions, Error, Layer, Needs, Result, Route, Router, in_service,
+    self, Address, Body as BodyKind, Call, Conditions, Error, IDEMPOTENCY_KEY, Layer, Needs, Result, Route, Router,
+    in_service,
 };
 use crate::auth::{Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
@@ -126,6 +127,7 @@ impl Service {
             is_form: has_type(&head.headers, FORM),
             credential,
             conditions: Conditions::new(&head.headers),
+            idempotency_key: head.headers.get_all(IDEMPOTENCY_KEY).iter().cloned().collect(),
             workspace,
             address,
             client,
@@ -299,7 +301,7 @@ impl Service {
             answered.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             answered.insert(
                 header::ACCESS_CONTROL_EXPOSE_HEADERS,
-                HeaderValue::from_static("ETag, X-Request-Id, Retry-After"),
+                HeaderValue::from_static("ETag, Idempotency-Replayed, X-Request-Id, Retry-After"),
             );
         }
     }

@@ -62,7 +62,10 @@ fn a_page_of_a_configured_origin_may_read_answers_and_errors() {
     for answer in [read, refused] {
         assert_eq!(answer.header("access-control-allow-origin"), Some(OURS));
         let exposed = answer.header("access-control-expose-headers").unwrap();
-        assert!(["X-Request-Id", "ETag"].iter().all(|name| exposed.contains(name)), "{exposed}");
+        assert!(
+            ["X-Request-Id", "ETag", "Idempotency-Replayed"].iter().all(|name| exposed.contains(name)),
+            "{exposed}"
+        );
     }
     let other = from("https://evil.example.com", acme.token.as_deref());
     assert_eq!(other.header("access-control-allow-origin"), None);

@@ -22,6 +22,7 @@ mod first_day;
 mod hosts;
 mod house;
 mod http;
+mod idempotency;
 mod invitations;
 mod isolation;
 mod keys;

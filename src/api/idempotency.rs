@@ -1,0 +1,404 @@
+//! Requests with an `Idempotency-Key`: one that is sent again is not done again, and gets the first answer.
+//!
+//! The answer is kept in the file of the call's layer: in the transaction of what was done, where there is one. What was
+//! refused has changed nothing and is not kept.
+
+use std::collections::HashSet;
+use std::sync::{MutexGuard, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use rusqlite::{Connection, OptionalExtension};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::call::Call;
+use super::error::{Error, Result};
+use super::reply::{Answer, Content};
+use super::route::{Needs, Route};
+use crate::auth::{Actor, Credential, Insider, Who, seal};
+use crate::engine::Engine;
+
+/// What a key is sent in.
+pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What tells an answer that is given again.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The longest key.
+pub const LONGEST: usize = 255;
+
+/// How long an answer is given again, in seconds.
+const KEPT_FOR: i64 = 86_400;
+
+/// Answers past their time that go with each new one: more than one, so that there come to be no more of them.
+const FORGOTTEN_AT_ONCE: i64 = 4;
+
+/// A request with a key, which may have been sent before.
+#[derive(Clone, Copy)]
+pub struct Attempt {
+    /// Who sent which key where.
+    digest: [u8; 32],
+    /// What was sent with it.
+    request: [u8; 32],
+}
+
+/// An attempt that is being worked on beside the lanes, for as long as this is held.
+pub struct Running<'e> {
+    engine: &'e Engine,
+    digest: [u8; 32],
+}
+
+/// What is kept of an answer.
+#[derive(Serialize, Deserialize)]
+pub struct Kept {
+    /// Of the request that it answers. In the seal, since a digest of few words gives them away.
+    request: String,
+    status: u16,
+    kind: String,
+    body: String,
+}
+
+/// Whether a key counts for a route: something is done, by somebody.
+pub fn counts_for(route: &Route) -> bool {
+    route.method == Method::POST && route.needs != Needs::Anyone
+}
+
+impl Attempt {
+    /// The call as an attempt, where it has a key that counts.
+    pub fn of(call: &Call, who: &Who) -> Result<Option<Self>> {
+        if call.idempotency_key.is_empty() || !counts_for(call.route) {
+            return Ok(None);
+        }
+        let key = match call.idempotency_key.as_slice() {
+            [key] if (1..=LONGEST).contains(&key.len()) => key.as_bytes(),
+            _ => &[],
+        };
+        if key.is_empty() || !key.iter().all(u8::is_ascii_graphic) {
+            return Err(Error::BadRequest("The Idempotency-Key header must be 1 to 255 visible ASCII characters."));
+        }
+        let sender = match (&call.credential, who) {
+            (Credential::Token(token), _) => ("token", token.id),
+            (Credential::Key(_), Who::Insider(Insider { actor: Actor::Key { id, .. }, .. })) => ("key", *id),
+            _ => return Ok(None),
+        };
+        let workspace = call.workspace.as_ref().map(|lease| lease.id());
+        let parts = serde_json::to_vec(&(workspace, sender, call.route.path, &call.path_values, key));
+        let digest = Sha256::digest(parts.map_err(|error| Error::Internal(error.to_string()))?).into();
+        let length = (call.query.len() as u64).to_le_bytes();
+        let request = [&length, call.query.as_bytes(), &call.body].iter().fold(Sha256::new(), Sha256::chain_update);
+        Ok(Some(Self { digest, request: request.finalize().into() }))
+    }
+
+    /// Refuses while another with the same key is worked on: nothing is known yet of what that will answer.
+    pub fn begin<'e>(&self, engine: &'e Engine) -> Result<Running<'e>> {
+        if running(engine).insert(self.digest) {
+            Ok(Running { engine, digest: self.digest })
+        } else {
+            let message = "A request with this Idempotency-Key is still being worked on: ask again shortly.";
+            Err(Error::refused("idempotency_key_in_use", message))
+        }
+    }
+
+    /// The answer that was given before, if one was, and to the same request.
+    pub fn replay(&self, call: &Call, db: &Connection) -> Result<Option<Answer>> {
+        let sealed: Option<String> = db
+            .prepare_cached("SELECT answer FROM idempotency_keys WHERE digest = ?1 AND created_at > ?2")?
+            .query_row((self.digest, call.now.plus(-KEPT_FOR)), |row| row.get(0))
+            .optional()?;
+        // What another server has sealed, or a key that was retired since, says nothing to this one.
+        let opened = sealed.and_then(|sealed| seal::open_text(&sealed, &self.digest, &call.engine.keys));
+        let Some(kept) = opened.and_then(|text| serde_json::from_str::<Kept>(&text).ok()) else { return Ok(None) };
+        if kept.request != URL_SAFE_NO_PAD.encode(self.request) {
+            let message = "This Idempotency-Key was sent before, with another request: take a new one.";
+            return Err(Error::refused("idempotency_key_reused", message));
+        }
+        kept.answer().map(Some)
+    }
+
+    /// Keeps it for the next attempt.
+    pub fn keep(&self, call: &Call, kept: &Kept, db: &Connection) -> Result<()> {
+        let text = serde_json::to_string(kept).map_err(|error| Error::Internal(error.to_string()))?;
+        let sealed = seal::seal_text(&text, &self.digest, &call.engine.keys)?;
+        db.prepare_cached(
+            "DELETE FROM idempotency_keys WHERE rowid IN
+             (SELECT rowid FROM idempotency_keys WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2)",
+        )?
+        .execute((call.now.plus(-KEPT_FOR), FORGOTTEN_AT_ONCE))?;
+        db.prepare_cached("INSERT OR REPLACE INTO idempotency_keys (digest, answer, created_at) VALUES (?1, ?2, ?3)")?
+            .execute((self.digest, sealed, call.now))?;
+        Ok(())
+    }
+
+    /// What is to be kept of an answer, where something was done.
+    pub fn kept(&self, answer: &Answer) -> Option<Kept> {
+        let Content::Whole(body) = answer.body() else { return None };
+        let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        answer.status().is_success().then_some(Kept {
+            request: URL_SAFE_NO_PAD.encode(self.request),
+            status: answer.status().as_u16(),
+            kind: kind.unwrap_or_default().to_owned(),
+            body: String::from_utf8(body.to_vec()).ok()?,
+        })
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        running(self.engine).remove(&self.digest);
+    }
+}
+
+fn running(engine: &Engine) -> MutexGuard<'_, HashSet<[u8; 32]>> {
+    engine.running_keys.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Kept {
+    fn answer(self) -> Result<Answer> {
+        let ours = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
+        let mut answer = Answer::new(Content::Whole(Bytes::from(self.body)));
+        *answer.status_mut() = StatusCode::from_u16(self.status).map_err(|error| ours(&error))?;
+        let kind = HeaderValue::try_from(self.kind).map_err(|error| ours(&error))?;
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::thread;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::{Created, Resource, Router, Steps, post, steps};
+    use crate::testing::{Answer, Bench, Client};
+    use crate::values::Timestamp;
+
+    fn with_key<'b>(who: &Client<'b>, key: &str) -> Client<'b> {
+        who.with_header("Idempotency-Key", key)
+    }
+
+    /// That an answer is the first one, again.
+    #[track_caller]
+    fn replays(first: &Answer, again: &Answer) {
+        let seen = |answer: &Answer| (answer.status, answer.text.clone(), answer.headers[header::CONTENT_TYPE].clone());
+        assert_eq!(seen(first), seen(again));
+        assert_eq!((first.headers.get(REPLAYED), &again.headers[REPLAYED]), (None, &HeaderValue::from_static("true")));
+    }
+
+    fn total(who: &Client<'_>, list: &str) -> Value {
+        who.get(list).ok()["total"].clone()
+    }
+
+    #[test]
+    fn what_is_sent_again_is_done_once_and_answered_alike() {
+        let bench = Bench::new();
+        let (me, ada) = (bench.admin(), json!({"name": "Ada"}));
+        let keyed = with_key(&me, "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"");
+        let first = keyed.post("/customers", ada.clone());
+        first.created();
+        me.put("/customers/1", json!({"name": "Changed since"})).created();
+        replays(&first, &keyed.post("/customers", ada.clone()));
+        assert_eq!(total(&me, "/customers"), 1);
+        with_key(&me, "another").post("/customers", ada.clone()).created();
+        me.post("/customers", ada).created();
+        assert_eq!(total(&me, "/customers"), 3);
+    }
+
+    #[test]
+    fn a_key_is_not_taken_for_another_request() {
+        let bench = Bench::new();
+        let keyed = with_key(&bench.admin(), "k");
+        keyed.post("/customers", json!({"name": "Ada"})).created();
+        for (path, body) in [
+            ("/customers", json!({"name": "Bob"})),
+            ("/customers", json!({"name": 1})),
+            ("/customers", json!({})),
+            ("/customers?a=1", json!({"name": "Ada"})),
+        ] {
+            keyed.post(path, body).refused(422, "idempotency_key_reused");
+        }
+        assert_eq!(total(&keyed, "/customers"), 1);
+    }
+
+    #[test]
+    fn each_token_and_key_and_path_has_keys_of_its_own() {
+        let bench = Bench::new();
+        let (ada, contact) = (json!({"name": "Ada"}), json!({"last_name": "Ada"}));
+        for who in
+            [bench.admin(), bench.admin(), bench.with_role("manager"), bench.key(&["*"], None), bench.key(&["*"], None)]
+        {
+            let answer = with_key(&who, "k").post("/customers", ada.clone());
+            assert_eq!((answer.created()["name"].clone(), answer.headers.get(REPLAYED)), (json!("Ada"), None));
+        }
+        bench.admin_of_other().with_header("Idempotency-Key", "k").post("/customers", ada).created();
+        let keyed = with_key(&bench.admin(), "k");
+        keyed.post("/contacts", contact).created();
+        for merged in [1, 2] {
+            let answer = keyed.post(&format!("/customers/{merged}/merge"), json!({"into": 5}));
+            assert_eq!((answer.status.as_u16(), answer.headers.get(REPLAYED)), (201, None), "{answer:?}");
+        }
+        assert_eq!(total(&keyed, "/customers"), 3);
+    }
+
+    #[test]
+    fn what_was_refused_may_be_sent_again() {
+        let bench = Bench::new();
+        let (me, taken) = (bench.admin(), json!({"name": "Ada", "customer_account": "A-1"}));
+        me.post("/customers", taken.clone()).created();
+        let keyed = with_key(&me, "k");
+        keyed.post("/customers", json!({"name": ""})).invalid(&["The name field is required."]);
+        keyed.post("/customers", taken.clone()).refused(422, "customer_account_taken");
+        me.delete("/customers/1").ok();
+        let first = keyed.post("/customers", taken.clone());
+        assert_eq!(first.created()["id"], 2);
+        replays(&first, &keyed.post("/customers", taken));
+    }
+
+    #[test]
+    fn after_a_day_a_key_is_new_and_old_ones_are_deleted() {
+        let bench = Bench::new();
+        let (me, ada) = (bench.admin(), json!({"name": "Ada"}));
+        let first = with_key(&me, "k").post("/customers", ada.clone());
+        let older_by = |seconds: i64| {
+            let sql = "UPDATE idempotency_keys SET created_at = created_at - ?1";
+            bench.in_file(move |db| Ok(db.execute(sql, [seconds])?));
+        };
+        let kept = || {
+            bench.in_file(|db| {
+                Ok(db.query_row("SELECT count(*) FROM idempotency_keys", [], |row| row.get::<_, i64>(0))?)
+            })
+        };
+        older_by(KEPT_FOR - 60);
+        replays(&first, &with_key(&me, "k").post("/customers", ada.clone()));
+        older_by(60);
+        assert_eq!(with_key(&me, "k").post("/customers", ada.clone()).created()["id"], 2);
+        for n in 0..FORGOTTEN_AT_ONCE {
+            with_key(&me, &format!("k{n}")).post("/customers", ada.clone()).created();
+        }
+        assert_eq!(kept(), FORGOTTEN_AT_ONCE + 1);
+        older_by(KEPT_FOR);
+        with_key(&me, "new").post("/customers", ada.clone()).created();
+        assert_eq!(kept(), 2);
+        with_key(&me, "newer").post("/customers", ada).created();
+        assert_eq!(kept(), 2);
+    }
+
+    #[test]
+    fn who_may_no_longer_do_it_is_not_told_what_came_of_it() {
+        let bench = Bench::new();
+        let me = with_key(&bench.with_role("manager"), "k");
+        me.post("/customers", json!({"name": "Ada"})).created();
+        bench.in_file(|db| {
+            Ok(db.execute("UPDATE users SET role_id = (SELECT id FROM roles WHERE name = 'agent') WHERE id > 1", [])?)
+        });
+        me.post("/customers", json!({"name": "Ada"})).refused(403, "missing_permission");
+
+        let token = with_key(&bench.central(), "k");
+        token.post("/logout", json!({})).ok();
+        token.post("/logout", json!({})).refused(401, "token_revoked");
+    }
+
+    #[test]
+    fn a_secret_that_is_shown_once_is_shown_again_and_lies_in_no_file() {
+        let bench = Bench::new();
+        let me = with_key(&bench.admin(), "k");
+        let new = json!({"name": "importer", "permissions": ["contact.view"]});
+        let first = me.post("/integration-keys", new.clone());
+        replays(&first, &me.post("/integration-keys", new));
+        let secret = first.created()["key"].as_str().unwrap().to_owned();
+        bench.nobody().at("acme.localhost").with_token(secret.clone()).get("/contacts").ok();
+        let central = with_key(&bench.central(), "k");
+        let first = central.post("/tokens", json!({"label": "nightly"}));
+        replays(&first, &central.post("/tokens", json!({"label": "nightly"})));
+        let token = first.created()["token"].as_str().unwrap().to_owned();
+        for path in [bench.engine.registry.path(bench.acme.id), bench.engine.central.path().to_owned()] {
+            for path in [path.with_extension("sqlite-wal"), path] {
+                let bytes = std::fs::read(&path).unwrap();
+                for text in [&secret, &token] {
+                    assert!(!bytes.windows(text.len()).any(|window| window == text.as_bytes()), "{}", path.display());
+                }
+            }
+        }
+    }
+
+    /// As after a file went to another server: what cannot be opened is as good as not there.
+    #[test]
+    fn what_other_keys_have_sealed_is_not_replayed() {
+        let bench = Bench::new();
+        let (program, ada) = (with_key(&bench.key(&["*"], None), "k"), json!({"name": "Ada"}));
+        let first = program.post("/customers", ada.clone());
+        bench.engine.keys.make(Timestamp::now()).unwrap();
+        replays(&first, &program.post("/customers", ada.clone()));
+        bench.engine.keys.retire().unwrap();
+        let again = program.post("/customers", ada.clone());
+        assert_eq!(again.created()["id"], 2);
+        replays(&again, &program.post("/customers", ada));
+    }
+
+    #[test]
+    fn a_key_is_visible_ascii_and_one_at_a_time() {
+        let bench = Bench::new();
+        let me = bench.admin();
+        let ada = json!({"name": "Ada"});
+        let bad = ["".to_owned(), "a b".into(), "\u{e9}".into(), "x".repeat(LONGEST + 1)];
+        for keyed in bad.iter().map(|key| with_key(&me, key)).chain([with_key(&with_key(&me, "a"), "b")]) {
+            keyed.post("/customers", ada.clone()).refused(400, "bad_request");
+        }
+        with_key(&me, &"x".repeat(LONGEST)).post("/customers", ada.clone()).created();
+        // Where nobody is asked for there is nobody whose key it is, and where nothing is made there is nothing to repeat.
+        let login = json!({"email": "owner@example.com", "password": crate::testing::PASSWORD});
+        with_key(&bench.nobody(), "a b").post("/login", login).ok();
+        with_key(&me, "a b").put("/customers/1", ada).created();
+        with_key(&me, "a b").get("/customers/1").ok();
+    }
+
+    #[test]
+    fn beside_the_lanes_too_it_is_done_once() {
+        let bench = Bench::new();
+        let me = with_key(&bench.central(), "k");
+        let first = me.post("/workspaces", json!({"name": "New"}));
+        first.created();
+        replays(&first, &me.post("/workspaces", json!({"name": "New"})));
+        me.post("/workspaces", json!({"name": "Newer"})).refused(422, "idempotency_key_reused");
+        assert_eq!(total(&me, "/workspaces"), 3);
+        with_key(&bench.central(), "k").post("/workspaces", json!({"name": "New"})).created();
+    }
+
+    /// Both sides of [`slowly`]: it has begun, and it may end.
+    static MEETING: Barrier = Barrier::new(2);
+    static TIMES: AtomicI64 = AtomicI64::new(0);
+
+    /// Answers how often it was called; the first call takes as long as the test wants.
+    fn slowly(_: &Steps<'_>) -> Result<Created<i64>> {
+        let times = TIMES.fetch_add(1, Ordering::SeqCst) + 1;
+        if times == 1 {
+            MEETING.wait();
+            MEETING.wait();
+        }
+        Ok(Created(times))
+    }
+
+    #[test]
+    fn while_it_is_being_done_the_same_is_refused() {
+        const ROUTES: &[Route] = &[post("/slowly", &steps(slowly), Needs::SignedIn, "waits")];
+        let bench = &Bench::with_router(Router::new(&[], &[Resource::new("Tests", ROUTES)]).unwrap());
+        let me = &with_key(&bench.admin(), "k");
+        let first = thread::scope(|scope| {
+            let first = scope.spawn(|| me.post("/slowly", json!({})));
+            MEETING.wait();
+            me.post("/slowly", json!({})).refused(422, "idempotency_key_in_use");
+            assert_eq!(with_key(&bench.admin(), "k").post("/slowly", json!({})).created(), 2);
+            MEETING.wait();
+            first.join().unwrap()
+        });
+        assert_eq!(first.created(), 1);
+        replays(&first, &me.post("/slowly", json!({})));
+    }
+}
