@@ -90,12 +90,14 @@ impl<T: Listed> List<T> {
             rows.reverse();
         }
 
+        // Where there is no row to go on from, back from where this page was asked for.
         let at = |row: Option<&(T, Vec<Value>)>, back: bool| {
             let row = row.map(|(_, keys)| Cursor { sort: self.sort(), keys: keys.clone(), back, including: false });
             row.or_else(|| from.map(Cursor::turned)).map(|cursor| cursor.text()).transpose()
         };
-        let before = if if back { more } else { from.is_some() } { at(rows.first(), true)? } else { None };
-        let behind = if back || more { at(rows.last(), false)? } else { None };
+        let (is_first, is_last) = if back { (!more, false) } else { (from.is_none(), !more) };
+        let before = if is_first { None } else { at(rows.first(), true)? };
+        let behind = if is_last { None } else { at(rows.last(), false)? };
         let (path, query) = (ctx.call.address.url(), &ctx.call.query);
         Ok(CursorPage {
             next_page_url: behind.as_ref().map(|cursor| page::url(&path, query, "cursor", cursor)),

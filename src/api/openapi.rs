@@ -128,7 +128,7 @@ impl Operation<'_> {
 
     /// What a row obeys that shows a resource, or that changes or deletes one which another row shows.
     fn conditions(&mut self, route: &Route, shows: Option<&Route>) {
-        let tags = json!({"type": "string", "anyOf": [{"const": "*"}, {"pattern": conditions::TAGS}]});
+        let tags = json!({"anyOf": [{"const": "*"}, {"type": "string", "pattern": conditions::TAGS}]});
         let resource = route.handler.resource();
         if route.method == Method::GET && resource.is_some() {
             self.header("If-None-Match", "The ETag of an answer that you have: if it would be the same, 304.", tags);

@@ -142,13 +142,11 @@ fn fields<'a>(document: &'a Value, schema: &'a Value) -> Vec<Field<'a>> {
         .collect()
 }
 
-/// The shape behind a reference, or the first of several.
+/// The shape behind references, and the first of several.
 fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
-    let schema = schema.get("anyOf").and_then(|choices| choices.get(0)).unwrap_or(schema);
-    match schema["$ref"].as_str().and_then(|path| path.strip_prefix('#')) {
-        Some(path) => document.pointer(path).unwrap_or(schema),
-        None => schema,
-    }
+    let path = schema["$ref"].as_str().and_then(|path| path.strip_prefix('#'));
+    let inside = schema.get("anyOf").and_then(|choices| choices.get(0)).or_else(|| document.pointer(path?));
+    inside.map_or(schema, |inside| resolve(document, inside))
 }
 
 /// The named shape that a schema is, lists, or may be.
@@ -176,6 +174,9 @@ fn shape(schema: &Value) -> String {
             .collect::<Vec<_>>()
             .join(" | ");
     }
+    if let Some(value) = schema["const"].as_str() {
+        return value.to_owned();
+    }
     if let Some(choices) = schema["anyOf"].as_array() {
         return choices.iter().filter(|choice| !is_blank(choice)).map(shape).collect::<Vec<_>>().join(" or ");
     }
@@ -201,4 +202,24 @@ fn prose(value: &Value) -> Prose<'_> {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+
+    #[test]
+    fn what_an_operation_takes_and_answers_is_shown_through_all_its_names() {
+        let bench = Bench::new();
+        let page = bench.nobody().at("acme.localhost").get("/docs").text;
+        let shown = |id: &str| {
+            let (_, operation) = page.split_once(&format!("<details id=\"{id}\"")).unwrap();
+            operation.split_once("</details>").unwrap().0
+        };
+        assert!(shown("get-contacts").contains("<code>last_page</code>"), "{}", shown("get-contacts"));
+        assert!(shown("get-customers").contains("<code>last_page</code>"), "{}", shown("get-customers"));
+        let change = shown("put-contacts-id");
+        assert!(change.contains("<code>If-Match</code></td><td>* or string</td>"), "{change}");
+        assert!(change.contains("<code>last_name</code>"), "{change}");
+    }
 }
