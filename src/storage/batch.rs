@@ -11,6 +11,12 @@ pub trait Job: Send {
     /// Asked once, just before the work: is it still wanted?
     fn begin(&mut self) -> bool;
 
+    /// How long its statements may run, where that is longer than is usual. It is then in a transaction of its own, after
+    /// those that waited beside it.
+    fn limit(&self) -> Option<Duration> {
+        None
+    }
+
     /// The work, inside a transaction. A write may be asked to work again: only where all it did before was undone.
     fn work(&mut self, db: &Connection) -> Verdict;
 
@@ -155,9 +161,9 @@ fn commit_together(db: &Connection, batch: &mut [Entry], limit: Duration) -> Res
     execute(db, end).map_err(Broken::Refused)
 }
 
-/// The work under its time limit; a panic becomes a fault.
+/// The work under its time limit, or the usual one; a panic becomes a fault.
 fn work(db: &Connection, job: &mut dyn Job, limit: Duration) -> Result<Verdict, Fault> {
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + job.limit().unwrap_or(limit);
     // About a millisecond of virtual machine steps between two looks at the clock.
     let _ = db.progress_handler(20_000, Some(move || Instant::now() > deadline));
     let verdict = catch_unwind(AssertUnwindSafe(|| job.work(db)));

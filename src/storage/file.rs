@@ -144,7 +144,7 @@ impl File {
         T: Send + 'static,
         E: From<Fault> + Send + 'static,
     {
-        wait(work, |job| self.submit_read(job))
+        wait(work, None, |job| self.submit_read(job))
     }
 
     /// Writes on a database thread and waits until it is on disk. Not to be called from one.
@@ -153,7 +153,20 @@ impl File {
         T: Send + 'static,
         E: From<Fault> + Send + 'static,
     {
-        wait(work, |job| self.submit_write(job))
+        wait(work, None, |job| self.submit_write(job))
+    }
+
+    /// The same where it may take longer than is usual: others of the file that wait to write do so all that time.
+    pub fn write_within<T, E>(
+        self: &Arc<Self>,
+        limit: Duration,
+        work: impl FnMut(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Fault> + Send + 'static,
+    {
+        wait(work, Some(limit), |job| self.submit_write(job))
     }
 
     /// Opens and migrates now, where a command or the start of the server wants to hear of a bad file at once.
@@ -221,9 +234,11 @@ impl File {
             match self.opened() {
                 Ok(writer) => {
                     let db = writer.as_ref().expect("just opened");
-                    let worked = batch::write(db, jobs, self.storage.limits.statement);
-                    self.storage.answer(worked);
-                    self.tend_log(db);
+                    for batch in batches(jobs) {
+                        let worked = batch::write(db, batch, self.storage.limits.statement);
+                        self.storage.answer(worked);
+                        self.tend_log(db);
+                    }
                 }
                 Err(error) => {
                     let fault = Fault::Unopened(format!("{error:#}"));
@@ -274,6 +289,14 @@ impl File {
     }
 }
 
+/// What waits together is written together. Nobody is to wait for a long job who came with it: such come last, each by
+/// itself.
+fn batches(jobs: Vec<Box<dyn Job>>) -> impl Iterator<Item = Vec<Box<dyn Job>>> {
+    let (long, short): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.limit().is_some());
+    let short = (!short.is_empty()).then_some(short);
+    short.into_iter().chain(long.into_iter().map(|job| vec![job]))
+}
+
 fn pages_in_log(db: &Connection) -> i64 {
     let pages = db
         .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
@@ -289,6 +312,7 @@ fn copy_log(db: &Connection) -> rusqlite::Result<()> {
 /// Lets a closure be submitted as a job, and waits for what came of it.
 fn wait<T, E>(
     work: impl FnMut(&Connection) -> Result<T, E> + Send + 'static,
+    limit: Option<Duration>,
     submit: impl FnOnce(Box<dyn Job>),
 ) -> Result<T, E>
 where
@@ -296,13 +320,14 @@ where
     E: From<Fault> + Send + 'static,
 {
     let (told, result) = sync_channel(1);
-    submit(Box::new(Call { work, result: None, told }));
+    submit(Box::new(Call { work, limit, result: None, told }));
     result.recv().unwrap_or_else(|_| Err(Fault::Uncommitted("the file was closed".into()).into()))
 }
 
 /// A closure as a job, for callers that wait on a thread of their own.
 struct Call<W, T, E> {
     work: W,
+    limit: Option<Duration>,
     result: Option<Result<T, E>>,
     told: SyncSender<Result<T, E>>,
 }
@@ -317,6 +342,10 @@ where
         true
     }
 
+    fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
     fn work(&mut self, db: &Connection) -> Verdict {
         let result = (self.work)(db);
         let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
@@ -325,7 +354,7 @@ where
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
-        let Self { work, result, told } = *self;
+        let Self { work, result, told, .. } = *self;
         // With the work goes what it holds: whoever has the answer may count on that.
         drop(work);
         let result = match outcome {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -49,8 +49,17 @@ impl Bench {
     }
 
     fn submit(&self, name: &'static str, work: impl FnMut(&Connection) -> Verdict + Send + 'static) -> Answers {
+        self.submit_within(None, name, work)
+    }
+
+    fn submit_within(
+        &self,
+        limit: Option<Duration>,
+        name: &'static str,
+        work: impl FnMut(&Connection) -> Verdict + Send + 'static,
+    ) -> Answers {
         let (told, answers) = channel();
-        self.file.submit_write(Box::new(Scripted { name, work, told }));
+        self.file.submit_write(Box::new(Scripted { name, limit, work, told }));
         answers
     }
 }
@@ -60,6 +69,7 @@ type Answers = Receiver<(&'static str, Option<Fault>)>;
 /// A job that does what a test says.
 struct Scripted<W> {
     name: &'static str,
+    limit: Option<Duration>,
     work: W,
     told: Sender<(&'static str, Option<Fault>)>,
 }
@@ -67,6 +77,10 @@ struct Scripted<W> {
 impl<W: FnMut(&Connection) -> Verdict + Send> Job for Scripted<W> {
     fn begin(&mut self) -> bool {
         true
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        self.limit
     }
 
     fn work(&mut self, db: &Connection) -> Verdict {
@@ -88,6 +102,17 @@ fn spin(db: &Connection) -> rusqlite::Result<()> {
         "INSERT INTO settings SELECT 'spin' || n, '' FROM
          (WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c WHERE n < 0)",
     )
+}
+
+/// Works in statements of a moment each, for longer than the bench lets a job.
+fn outstay(db: &Connection) -> rusqlite::Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(400) {
+        let count =
+            "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 20000) SELECT count(*) FROM c";
+        db.query_row(count, [], |_| Ok(()))?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -204,4 +229,28 @@ fn a_closed_file_is_one_file() {
     storage.close(file);
     assert!(end.recv().is_err(), "nothing is sent: the end is the news");
     assert!(!log.exists());
+}
+
+#[test]
+fn a_long_write_has_the_time_that_it_asks_for_and_holds_up_nobody_who_came_with_it() {
+    let bench = Bench::new(100);
+    let release = bench.hold_writer();
+    let (told, order) = channel();
+    let (first, second) = (told.clone(), told);
+    let long = bench.submit_within(Some(Duration::from_secs(60)), "long", move |db| {
+        let _ = first.send("long");
+        add(db, "long");
+        outstay(db).unwrap();
+        Verdict::Keep
+    });
+    let short = bench.submit("short", move |db| {
+        let _ = second.send("short");
+        outstay(db).unwrap_err();
+        Verdict::Undo
+    });
+    drop(release);
+    assert!(short.recv().unwrap().1.is_none());
+    assert!(long.recv().unwrap().1.is_none());
+    assert_eq!(order.iter().collect::<Vec<_>>(), ["short", "long"]);
+    assert_eq!(bench.settings(), ["long"]);
 }
