@@ -35,6 +35,8 @@ pub struct Engine {
     pub steps: Threads,
     /// As few as there are processors: each hash keeps one busy, and its memory.
     pub hashing: Threads,
+    /// For what keeps a database thread busy for seconds: half as many as those, so that the others are everybody's.
+    pub bulk: Threads,
     /// Held while a workspace is copied to be exported.
     pub exporting: Mutex<()>,
     pub started_at: Timestamp,
@@ -73,6 +75,7 @@ impl Engine {
             running_keys: Mutex::default(),
             steps: Threads::start("steps", STEP_THREADS)?,
             hashing: Threads::start("hashing", config.hashing_threads)?,
+            bulk: Threads::start("bulk", config.database_threads / 2)?,
             exporting: Mutex::default(),
             started_at: now,
             central,

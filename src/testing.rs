@@ -249,6 +249,11 @@ impl Client<'_> {
         self.send(Method::POST, path, Some(body))
     }
 
+    /// A file of rows.
+    pub fn post_csv(&self, path: &str, text: impl Into<Vec<u8>>) -> Answer {
+        self.ask(Method::POST, path, "text/csv", text)
+    }
+
     pub fn put(&self, path: &str, body: Value) -> Answer {
         self.send(Method::PUT, path, Some(body))
     }
@@ -271,7 +276,7 @@ impl Client<'_> {
         self.ask(method, path, "application/json", body.map(|body| body.to_string()).unwrap_or_default())
     }
 
-    fn ask(&self, method: Method, path: &str, kind: &str, body: String) -> Answer {
+    fn ask(&self, method: Method, path: &str, kind: &str, body: impl Into<Vec<u8>>) -> Answer {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("/api{path}"))
@@ -283,7 +288,7 @@ impl Client<'_> {
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
-        self.bench.send(request.body(Full::from(body)).unwrap())
+        self.bench.send(request.body(Full::from(body.into())).unwrap())
     }
 
     /// With the token of an answer.

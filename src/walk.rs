@@ -113,6 +113,9 @@ impl Samples<'_> {
             (_, "PUT", "/contacts/{id}") => change(self.contact(), json!({"first_name": "Zoé"})),
             (_, "POST", "/customers") => plain(json!({"name": "Ada"})),
             (_, "POST", "/contacts") => plain(json!({"last_name": "Lovelace"})),
+            (_, "POST", "/customers/import") => plain(json!([{"name": "Ada"}])),
+            (_, "POST", "/contacts/import") => plain(json!([{"last_name": "Lovelace"}])),
+            (_, "POST", "/phone-calls/import") => plain(json!([{"direction": "outbound"}])),
             (_, "DELETE", "/customers/bulk") => plain(ids(self.customer())),
             (_, "DELETE", "/contacts/bulk") => plain(ids(self.contact())),
 

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Fields that the server keeps: a body may repeat them, as a client does that sends back what it read.
-const KEPT_BY_SERVER: [&str; 3] = ["id", "created_at", "updated_at"];
+pub const KEPT_BY_SERVER: [&str; 3] = ["id", "created_at", "updated_at"];
 
 /// The object in a body; an empty body and `[]` are an empty object.
 pub fn parse(body: &[u8]) -> Result<Map<String, Value>, super::Error> {
@@ -25,7 +25,7 @@ pub fn parse(body: &[u8]) -> Result<Map<String, Value>, super::Error> {
 
 /// `1.0` is an integer (JSON Schema 2020-12, 4.2.3): for a field, and for the items of a list. What is inside an object
 /// stays as it was sent.
-fn whole_numbers(value: &mut Value) {
+pub fn whole_numbers(value: &mut Value) {
     /// Up to here every integer is a float.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {
@@ -45,15 +45,20 @@ pub fn lay_over<T: Serialize + DeserializeOwned>(
     base: &T,
     over: &Map<String, Value>,
 ) -> Result<T, Vec<(String, String)>> {
+    fit(laid(base, over.iter().filter(|(name, _)| !KEPT_BY_SERVER.contains(&name.as_str()))))
+}
+
+/// The same with what the server keeps: a row that is imported has its id and its times from where it was before.
+pub fn lay_whole_over<T: Serialize + DeserializeOwned>(base: &T, over: &Map<String, Value>) -> Result<T, super::Error> {
+    fit(laid(base, over.iter())).map_err(super::Error::problems)
+}
+
+fn laid<'v>(base: &impl Serialize, over: impl Iterator<Item = (&'v String, &'v Value)>) -> Value {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(base) else {
         unreachable!("inputs are structs");
     };
-    for (name, value) in over {
-        if !KEPT_BY_SERVER.contains(&name.as_str()) {
-            fields.insert(name.clone(), value.clone());
-        }
-    }
-    fit(Value::Object(fields))
+    fields.extend(over.map(|(name, value)| (name.clone(), value.clone())));
+    Value::Object(fields)
 }
 
 /// Reads a `T`; a field that does not fit is noted, left out, and the rest read again.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::conditions::Conditions;
 use super::error::{Error, Result};
+use super::input::MediaType;
 use super::route::{Layer, Needs, Route};
 use super::router::Router;
 use crate::auth::{Actor, Credential, Insider, TokenFault, TokenInUse, Who, permissions};
@@ -28,8 +29,7 @@ pub struct Call {
     /// Without its question mark.
     pub query: String,
     pub body: Bytes,
-    /// Whether the body is what a page's form sends, and not JSON.
-    pub is_form: bool,
+    pub sent_as: MediaType,
     /// Whether the caller would rather have CSV where there is a choice.
     pub accepts_csv: bool,
     pub credential: Credential,

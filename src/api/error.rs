@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::input::Body;
 use crate::auth::{Throttled, TokenFault};
 use crate::storage::Fault;
 
@@ -19,6 +20,11 @@ pub enum Error {
     BadRequest(&'static str),
     /// Parameters that break their rules: a sentence each.
     Invalid(Vec<String>),
+    /// Rows of a file that break their rules: what is wrong with the first of them, a row each, and how many they are.
+    BadRows {
+        hint: Vec<String>,
+        count: usize,
+    },
     /// There is no token, or not one that is good here.
     Token(TokenFault),
     InvalidCredentials,
@@ -37,7 +43,8 @@ pub enum Error {
     BodyTimeout,
     /// The body is larger than so many bytes.
     TooLarge(usize),
-    UnsupportedMediaType,
+    /// The body is not sent as what is taken.
+    UnsupportedMediaType(Body),
     /// Well-formed, but the state forbids it; the sentence blames a field where one is to blame.
     Refused {
         code: Cow<'static, str>,
@@ -59,6 +66,11 @@ pub enum Error {
 impl Error {
     pub fn invalid(sentence: impl Into<String>) -> Self {
         Self::Invalid(vec![sentence.into()])
+    }
+
+    /// What is wrong with the fields of a value: each with its sentence.
+    pub fn problems(problems: Vec<(String, String)>) -> Self {
+        Self::Invalid(problems.into_iter().map(|(_, sentence)| sentence).collect())
     }
 
     pub fn not_found() -> Self {
@@ -104,7 +116,7 @@ impl Error {
         match self {
             Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
-            Self::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
+            Self::Invalid(_) | Self::BadRows { .. } => (StatusCode::BAD_REQUEST, "invalid"),
             Self::Token(fault) => (StatusCode::UNAUTHORIZED, fault.code()),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
             Self::Forbidden { code, .. } => (StatusCode::FORBIDDEN, code),
@@ -113,7 +125,7 @@ impl Error {
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
-            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::Refused { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale_write"),
@@ -128,7 +140,7 @@ impl Error {
         match self {
             Self::MalformedJson(detail) => format!("The body is not valid JSON: {detail}.").into(),
             Self::BadRequest(message) => (*message).into(),
-            Self::Invalid(_) => "bad request: please check body parameters.".into(),
+            Self::Invalid(_) | Self::BadRows { .. } => "bad request: please check body parameters.".into(),
             Self::Token(fault) => fault.message().into(),
             Self::InvalidCredentials => "The email or the password is wrong.".into(),
             Self::MissingPermission(name) => format!("This needs the permission {name}.").into(),
@@ -138,7 +150,10 @@ impl Error {
             Self::MethodNotAllowed(allowed) => format!("This path answers to {allowed} only.").into(),
             Self::BodyTimeout => "The body did not arrive in time.".into(),
             Self::TooLarge(limit) => format!("The body may not be larger than {limit} bytes.").into(),
-            Self::UnsupportedMediaType => "The body must be JSON: send it as application/json.".into(),
+            Self::UnsupportedMediaType(Body::Rows) => {
+                "The body must be JSON or CSV: send it as application/json or text/csv.".into()
+            }
+            Self::UnsupportedMediaType(_) => "The body must be JSON: send it as application/json.".into(),
             Self::TooManyRequests(wait) => format!("Too many attempts: try again in {wait} seconds.").into(),
             Self::Stale => "This was changed meanwhile, and your change was not made: read it again.".into(),
             Self::Overloaded => "Too much is going on here just now; nothing was changed. Try again shortly.".into(),
@@ -151,7 +166,7 @@ impl Error {
     /// What a client is told, a sentence each.
     pub fn sentences(&self) -> Vec<String> {
         match self {
-            Self::Invalid(hint) => hint.clone(),
+            Self::Invalid(hint) | Self::BadRows { hint, .. } => hint.clone(),
             _ => vec![self.message().into_owned()],
         }
     }
@@ -159,6 +174,7 @@ impl Error {
     fn body(&self) -> Value {
         match self {
             Self::Invalid(hint) => json!({"response": self.message(), "hint": hint}),
+            Self::BadRows { hint, count } => json!({"response": self.message(), "hint": hint, "count": count}),
             Self::Refused { hint, .. } if !hint.is_empty() => {
                 json!({"message": self.message(), "error": self.status_and_code().1, "hint": hint})
             }
@@ -243,6 +259,7 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Invalid(hint) => f.write_str(&hint.join(" ")),
+            Self::BadRows { hint, count } => write!(f, "{count} bad rows\n{}", hint.join("\n")),
             Self::Internal(detail) | Self::Damaged(detail) => f.write_str(detail),
             _ => f.write_str(&self.message()),
         }

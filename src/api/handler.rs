@@ -49,6 +49,8 @@ pub enum Place {
     Steps,
     /// As `Steps`, on the few threads that hash passwords, which are slow and hungry.
     Hashing,
+    /// As `Steps`, on the few threads for what takes seconds, and a file's write lane all that time.
+    Bulk,
     /// At once, on the connection's own thread: it needs neither a file nor time, nor anything of its caller.
     Here,
 }
@@ -102,10 +104,15 @@ impl Ctx<'_> {
     /// The customer that a row is to belong to: the one that is named, which must be the caller's own where it has one;
     /// or that one, where none is named.
     pub fn placed(&self, named: Option<i64>) -> Result<Option<i64>> {
-        match (named, self.bound_to()) {
-            (Some(named), Some(own)) if named != own => Err(Error::bound()),
-            (named, own) => Ok(own.or(named)),
-        }
+        placed(named, self.bound_to())
+    }
+}
+
+/// The customer that a row is to belong to, made by a caller who is bound to one, or to none.
+pub fn placed(named: Option<i64>, bound_to: Option<i64>) -> Result<Option<i64>> {
+    match (named, bound_to) {
+        (Some(named), Some(own)) if named != own => Err(Error::bound()),
+        (named, own) => Ok(own.or(named)),
     }
 }
 
@@ -148,7 +155,7 @@ pub struct InTurn<F, I> {
     inputs: PhantomData<fn(I)>,
 }
 
-/// A function beside the lanes. Made by [`steps`], [`hashing`] and [`here`].
+/// A function beside the lanes. Made by [`steps`], [`hashing`], [`bulk`] and [`here`].
 pub struct Beside<F, I> {
     function: F,
     place: Place,
@@ -168,6 +175,11 @@ pub const fn steps<F, I>(function: F) -> Beside<F, I> {
 /// `fn(&Steps, inputs…) -> Result<reply>`, run where passwords are hashed.
 pub const fn hashing<F, I>(function: F) -> Beside<F, I> {
     Beside { function, place: Place::Hashing, inputs: PhantomData }
+}
+
+/// `fn(&Steps, inputs…) -> Result<reply>`, run where what takes long is.
+pub const fn bulk<F, I>(function: F) -> Beside<F, I> {
+    Beside { function, place: Place::Bulk, inputs: PhantomData }
 }
 
 /// `fn(&Steps, inputs…) -> Result<reply>`, run at once.

@@ -19,9 +19,46 @@ pub enum Body {
     Json,
     /// `application/x-www-form-urlencoded`, as pages send it, or JSON.
     FormOrJson,
+    /// Rows of a resource, in JSON or in CSV.
+    Rows,
+}
+
+/// What a body may be sent as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaType {
+    Json,
+    Form,
+    Csv,
+}
+
+impl MediaType {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Form => "application/x-www-form-urlencoded",
+            Self::Csv => "text/csv",
+        }
+    }
 }
 
 impl Body {
+    /// What it may be sent as; first what it is where nothing is said.
+    pub fn types(self) -> &'static [MediaType] {
+        match self {
+            Self::None | Self::Json => &[MediaType::Json],
+            Self::FormOrJson => &[MediaType::Json, MediaType::Form],
+            Self::Rows => &[MediaType::Json, MediaType::Csv],
+        }
+    }
+
+    /// Bytes that it may have.
+    pub fn largest(self) -> usize {
+        match self {
+            Self::None | Self::Json | Self::FormOrJson => 1024 * 1024,
+            Self::Rows => 32 * 1024 * 1024,
+        }
+    }
+
     /// What a handler takes that takes both.
     pub const fn or(self, other: Self) -> Self {
         match self {
@@ -112,7 +149,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Json<T> {
 
     fn read(call: &Call) -> Result<Self> {
         let fields = body::parse(&call.body)?;
-        body::lay_over(&T::default(), &fields).map(Self).map_err(invalid)
+        body::lay_over(&T::default(), &fields).map(Self).map_err(Error::problems)
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -131,7 +168,7 @@ pub struct Changes<T> {
 impl<T: Serialize + DeserializeOwned> Changes<T> {
     /// The value with the change made.
     pub fn apply(&self, to: &T) -> Result<T> {
-        body::lay_over(to, &self.fields).map_err(invalid)
+        body::lay_over(to, &self.fields).map_err(Error::problems)
     }
 
     /// Whether the change says something of a field, be it that it stays.
@@ -160,13 +197,13 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
     const BODY: Body = Body::FormOrJson;
 
     fn read(call: &Call) -> Result<Self> {
-        let fields = if call.is_form {
+        let fields = if call.sent_as == MediaType::Form {
             let text = std::str::from_utf8(&call.body).map_err(|_| Error::BadRequest("The form is not UTF-8."))?;
             Ok(pairs(text).map(|(name, value)| (name, Value::String(value))).collect())
         } else {
             body::parse(&call.body)
         };
-        Ok(Self(fields.and_then(|fields| body::lay_over(&T::default(), &fields).map_err(invalid))))
+        Ok(Self(fields.and_then(|fields| body::lay_over(&T::default(), &fields).map_err(Error::problems))))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -181,7 +218,7 @@ pub struct Query<T>(pub T);
 impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Query<T> {
     fn read(call: &Call) -> Result<Self> {
         let fields = pairs(&call.query).map(|(name, value)| (name, Value::String(value))).collect();
-        body::lay_over(&T::default(), &fields).map(Self).map_err(invalid)
+        body::lay_over(&T::default(), &fields).map(Self).map_err(Error::problems)
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -199,8 +236,4 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
 /// A value of a path without its percent signs (RFC 3986, 2.1).
 pub fn decode(value: &str) -> String {
     percent_decode_str(value).decode_utf8_lossy().into_owned()
-}
-
-fn invalid(problems: Vec<(String, String)>) -> Error {
-    Error::Invalid(problems.into_iter().map(|(_, sentence)| sentence).collect())
 }

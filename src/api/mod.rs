@@ -3,6 +3,7 @@
 
 mod body;
 mod call;
+mod cell;
 mod conditions;
 mod cursor;
 mod error;
@@ -10,6 +11,7 @@ mod export;
 mod handler;
 mod idempotency;
 mod ids;
+mod import;
 mod input;
 pub mod list;
 pub mod openapi;
@@ -18,16 +20,18 @@ pub mod perform;
 mod reply;
 mod route;
 mod router;
+mod rows;
 mod tries;
 
 pub use call::{Address, Call, in_service};
 pub use conditions::Conditions;
 pub use error::{Error, Result};
 pub use export::{Export, Format};
-pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, hashing, here, run, steps};
+pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, bulk, hashing, here, placed, run, steps};
 pub use idempotency::KEY as IDEMPOTENCY_KEY;
 pub use ids::Ids;
-pub use input::{Body, Changes, Code, Form, Id, Inner, Input, Json, Query, Uuid, decode};
+pub use import::{Counts, Importer, Imports, Key, Mode, Sheet};
+pub use input::{Body, Changes, Code, Form, Id, Inner, Input, Json, MediaType, Query, Uuid, decode};
 pub use list::List;
 pub use page::Page;
 pub use reply::{
@@ -35,4 +39,5 @@ pub use reply::{
 };
 pub use route::{Audience, Layer, Needs, Resource, Route, delete, get, post, put};
 pub use router::Router;
+pub use rows::Rows;
 pub use tries::{Counted, Tries};

@@ -9,6 +9,7 @@ use super::conditions;
 use super::error::Error;
 use super::handler::Place as HandlerPlace;
 use super::idempotency;
+use super::input::MediaType;
 use super::route::{Audience, Layer, Needs, Route};
 use super::router::Router;
 
@@ -85,6 +86,24 @@ impl Operation<'_> {
             schema = json!({"anyOf": [schema, {"type": "array", "maxItems": 0, "description": "As an empty object."}]});
         }
         self.body = Some(json!({"required": required, "content": {"application/json": {"schema": schema}}}));
+    }
+
+    /// The body is many rows, in JSON or in CSV: each as [`Operation::body`] would have it, and with what the server keeps.
+    pub fn rows<T: JsonSchema>(&mut self, required: Vec<String>, name: &str, kept: &Map<String, Value>) {
+        let mut row = self.input::<T>();
+        row["required"] = json!(required);
+        if let Some(properties) = row.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.extend(kept.clone());
+        }
+        let list = json!({"type": "array", "items": row});
+        let described = format!("The same under `data`, or under `{name}`.");
+        let inside = json!({
+            "type": "object", "required": ["data"], "properties": {"data": list}, "description": described,
+        });
+        self.body = Some(json!({"required": true, "content": {
+            MediaType::Json.name(): {"schema": {"anyOf": [list, inside]}},
+            MediaType::Csv.name(): {"schema": {"type": "string"}},
+        }}));
     }
 
     /// The answer with this status is a `T`.
@@ -342,6 +361,7 @@ fn invalid_schema() -> Value {
             "response": {"type": "string"},
             "hint": {"type": "array", "items": {"type": "string"}, "description": "One sentence a problem.",
                      "examples": [["The name field is required."]]},
+            "count": {"type": "integer", "description": "In an import: how many rows are bad. The first 100 have a hint."},
         },
     })
 }

@@ -14,17 +14,14 @@ use super::body::{self, Outgoing};
 use super::log::Line;
 use super::turn::{self, Answered};
 use crate::api::{
-    self, Address, Body as BodyKind, Call, Conditions, Error, IDEMPOTENCY_KEY, Layer, Needs, Result, Route, Router,
-    in_service,
+    self, Address, Body as BodyKind, Call, Conditions, Error, IDEMPOTENCY_KEY, Layer, MediaType, Needs, Result, Route,
+    Router, in_service,
 };
 use crate::auth::{Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
 use crate::tenancy::{Current, Host, Lease, host};
 use crate::values::Timestamp;
-
-/// A body, at most.
-const LARGEST_BODY: usize = 1024 * 1024;
 
 /// Answers requests, from whatever connection they come.
 pub struct Service {
@@ -111,10 +108,13 @@ impl Service {
                 None => return Ok(preflight(head)),
             };
         let id = workspace.as_ref().map(|workspace| workspace.id());
-        let body = match route.handler.body() {
+        let kind = route.handler.body();
+        let sent_as = kind.types().iter().copied().find(|known| has_type(&head.headers, known.name()));
+        let body = match kind {
             BodyKind::None => Bytes::new(),
-            kind => self.read_body(head, body, kind).await?,
+            kind => self.read_body(body, kind, sent_as).await?,
         };
+        let sent_as = sent_as.unwrap_or(kind.types()[0]);
         let call = Call {
             engine: Arc::clone(&self.engine),
             router: Arc::clone(&self.router),
@@ -124,7 +124,7 @@ impl Service {
             query: head.uri.query().unwrap_or_default().to_owned(),
             body,
             accepts_csv: accepts_csv(&head.headers),
-            is_form: has_type(&head.headers, FORM),
+            sent_as,
             credential,
             conditions: Conditions::new(&head.headers),
             idempotency_key: head.headers.get_all(IDEMPOTENCY_KEY).iter().cloned().collect(),
@@ -246,28 +246,27 @@ impl Service {
         addresses.find(|address| !trusted.contains(address)).unwrap_or(peer)
     }
 
-    async fn read_body<B>(&self, head: &Parts, body: B, kind: BodyKind) -> Result<Bytes>
+    async fn read_body<B>(&self, body: B, kind: BodyKind, sent_as: Option<MediaType>) -> Result<Bytes>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let announced = body.size_hint().lower();
-        if announced > LARGEST_BODY as u64 {
-            return Err(Error::TooLarge(LARGEST_BODY));
+        let (announced, largest) = (body.size_hint().lower(), kind.largest());
+        if announced > largest as u64 {
+            return Err(Error::TooLarge(largest));
         }
-        let is_good = has_type(&head.headers, JSON) || (kind == BodyKind::FormOrJson && has_type(&head.headers, FORM));
-        if announced > 0 && !is_good {
-            return Err(Error::UnsupportedMediaType);
+        if announced > 0 && sent_as.is_none() {
+            return Err(Error::UnsupportedMediaType(kind));
         }
-        let body = Limited::new(body, LARGEST_BODY).collect();
+        let body = Limited::new(body, largest).collect();
         let body = match tokio::time::timeout(self.engine.config.body_timeout, body).await {
             Err(_) => return Err(Error::BodyTimeout),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Error::TooLarge(LARGEST_BODY)),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Error::TooLarge(largest)),
             Ok(Err(_)) => return Err(Error::BadRequest("The body could not be read.")),
             Ok(Ok(body)) => body.to_bytes(),
         };
-        if !body.is_empty() && !is_good {
-            return Err(Error::UnsupportedMediaType);
+        if !body.is_empty() && sent_as.is_none() {
+            return Err(Error::UnsupportedMediaType(kind));
         }
         Ok(body)
     }
@@ -350,7 +349,7 @@ fn accepts_csv(headers: &HeaderMap) -> bool {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let names =
         |wanted: &str| accepted.split(',').any(|kind| kind.split(';').next().is_some_and(|k| k.trim() == wanted));
-    names("text/csv") && !names(JSON)
+    names(MediaType::Csv.name()) && !names(MediaType::Json.name())
 }
 
 /// The token of an `Authorization: Bearer` header (RFC 6750, 2.1).
@@ -363,11 +362,8 @@ fn bearer(headers: &HeaderMap) -> Result<&str> {
     }
 }
 
-/// JSON has no other encoding than UTF-8 (RFC 8259, 8.1), whatever parameters say.
-const JSON: &str = "application/json";
-const FORM: &str = "application/x-www-form-urlencoded";
-
-/// Whether the body is of this type, with parameters or without.
+/// Whether the body is of this type, with parameters or without. JSON has no other encoding than UTF-8 (RFC 8259, 8.1),
+/// whatever they say.
 fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))

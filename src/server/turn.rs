@@ -76,6 +76,7 @@ pub async fn run(call: Call) -> Answered {
         Place::Here => errand.run_beside(),
         Place::Steps => errand.send(&call.engine.steps),
         Place::Hashing => errand.send(&call.engine.hashing),
+        Place::Bulk => errand.send(&call.engine.bulk),
         Place::Turn => errand.join_lane(),
     }
     let answered = match tokio::time::timeout(call.engine.config.turn_timeout, &mut answer).await {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
 use crate::api::{
-    Changes, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Json, Needs, OfCustomer, Ok200, Page, Result,
-    Route, delete, get, post, put, run,
+    Changes, Counts, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Imports, Json, Key, Needs,
+    OfCustomer, Ok200, Page, Result, Route, Sheet, Steps, bulk, delete, get, placed, post, put, run,
 };
 use crate::storage::record;
 use crate::tenancy::Author;
@@ -19,6 +19,7 @@ pub const ROUTES: &[Route] = &[
     get("/contacts/export", &run(export), Needs::Scoped("contact.view"), "Export contacts as JSON or CSV"),
     get("/contacts/{id}", &run(show), Needs::Scoped("contact.view"), "Show a contact"),
     post("/contacts", &run(create), Needs::Scoped("contact.create"), "Create a contact"),
+    post("/contacts/import", &bulk(import), Needs::Scoped("contact.create"), "Import contacts from JSON or CSV"),
     put("/contacts/{id}", &run(update), Needs::Scoped("contact.update"), "Change a contact"),
     delete("/contacts/bulk", &run(remove_many), Needs::Scoped("contact.delete"), "Delete contacts, all or none"),
     delete("/contacts/{id}", &run(remove), Needs::Scoped("contact.delete"), "Delete a contact"),
@@ -59,6 +60,10 @@ fn list(ctx: &mut Ctx<'_>, list: List<Contact>) -> Result<Page<Contact>> {
 
 fn export(ctx: &mut Ctx<'_>, list: List<Contact>, format: Format) -> Result<Export<Contact>> {
     list.export(ctx, format)
+}
+
+fn import(steps: &Steps<'_>, sheet: Sheet<Contact>) -> Result<Counts> {
+    sheet.import(steps)
 }
 
 fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Contact>> {
@@ -148,6 +153,34 @@ fn delete_one(db: &Connection, author: &Author, contact: &Contact) -> rusqlite::
 impl OfCustomer for Contact {
     fn customer_id(&self) -> Option<i64> {
         self.customer_id
+    }
+}
+
+impl Imports for Contact {
+    const UPDATE: &'static str = "contact.update";
+    const KEY: Option<Key> = Some(Key { field: "email", column: "email COLLATE NOCASE" });
+
+    fn times(&mut self) -> (&mut Timestamp, &mut Timestamp) {
+        (&mut self.created_at, &mut self.updated_at)
+    }
+
+    fn settled(
+        mut self,
+        _: &Connection,
+        _: Option<&Self>,
+        bound_to: Option<i64>,
+        _: &dyn Fn(&str) -> bool,
+    ) -> Result<Self> {
+        self.customer_id = placed(self.customer_id, bound_to)?;
+        Ok(self)
+    }
+
+    fn add(db: &Connection, author: &Author, new: Self) -> Result<Self> {
+        add(db, author, new)
+    }
+
+    fn change(db: &Connection, author: &Author, old: &Self, new: Self) -> Result<Self> {
+        change(db, author, old, new)
     }
 }
 

@@ -10,8 +10,8 @@ use super::{integration_keys, phone_calls};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::openapi::Operation;
 use crate::api::{
-    Answer, Call, Changes, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Json, Needs, OfCustomer, Ok200,
-    Page, Query, Reply, Result, Route, delete, get, post, put, run,
+    Answer, Call, Changes, Counts, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Imports, Json, Key,
+    Needs, OfCustomer, Ok200, Page, Query, Reply, Result, Route, Sheet, Steps, bulk, delete, get, post, put, run,
 };
 use crate::storage::record;
 use crate::tenancy::Author;
@@ -25,6 +25,7 @@ pub const ROUTES: &[Route] = &[
     get("/customers/{id}", &run(show), Needs::Scoped("customer.view"), "Show a customer"),
     get("/customers/{id}/contacts", &run(contacts), Needs::Scoped("contact.view"), "List a customer's contacts"),
     post("/customers", &run(create), Needs::Permission("customer.create"), "Create a customer"),
+    post("/customers/import", &bulk(import), Needs::Permission("customer.create"), "Import customers from JSON or CSV"),
     put("/customers/{id}", &run(update), Needs::Scoped("customer.update"), "Change a customer"),
     post("/customers/{id}/merge", &run(merge), Needs::Permission("customer.update"), "Merge a customer into another"),
     delete("/customers/bulk", &run(remove_many), Needs::Scoped("customer.delete"), "Delete customers, all or none"),
@@ -139,6 +140,10 @@ fn list(ctx: &mut Ctx<'_>, list: List<Customer>, Query(with): Query<With>) -> Re
 
 fn export(ctx: &mut Ctx<'_>, list: List<Customer>, format: Format) -> Result<Export<Customer>> {
     list.export(ctx, format)
+}
+
+fn import(steps: &Steps<'_>, sheet: Sheet<Customer>) -> Result<Counts> {
+    sheet.import(steps)
 }
 
 fn resolve(ctx: &mut Ctx<'_>, Query(by): Query<ByAccount>) -> Result<Ok200<Resolved>> {
@@ -311,6 +316,23 @@ fn account_schema(generator: &mut SchemaGenerator) -> Schema {
 impl OfCustomer for Customer {
     fn customer_id(&self) -> Option<i64> {
         Some(self.id)
+    }
+}
+
+impl Imports for Customer {
+    const UPDATE: &'static str = "customer.update";
+    const KEY: Option<Key> = Some(Key { field: "customer_account", column: "customer_account" });
+
+    fn times(&mut self) -> (&mut Timestamp, &mut Timestamp) {
+        (&mut self.created_at, &mut self.updated_at)
+    }
+
+    fn add(db: &Connection, author: &Author, new: Self) -> Result<Self> {
+        add(db, author, new)
+    }
+
+    fn change(db: &Connection, author: &Author, old: &Self, new: Self) -> Result<Self> {
+        change(db, author, old, new)
     }
 }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Export, Format, Id, Json, Needs, OfCustomer, Ok200, Page, Result, Route,
-    delete, get, post, put, run,
+    Changes, Counts, Created, Ctx, Done, Error, Export, Format, Id, Imports, Json, Key, Needs, OfCustomer, Ok200, Page,
+    Result, Route, Sheet, Steps, bulk, delete, get, placed, post, put, run,
 };
 use crate::storage::record;
 use crate::tenancy::Author;
@@ -22,6 +22,12 @@ pub const ROUTES: &[Route] = &[
     get("/phone-calls/export", &run(export), Needs::Scoped("phone-call.view"), "Export phone calls as JSON or CSV"),
     get("/phone-calls/{id}", &run(show), Needs::Scoped("phone-call.view"), "Show a phone call"),
     post("/phone-calls", &run(create), Needs::Scoped("phone-call.create"), "Record a phone call"),
+    post(
+        "/phone-calls/import",
+        &bulk(import),
+        Needs::Scoped("phone-call.create"),
+        "Import phone calls from JSON or CSV",
+    ),
     put("/phone-calls/{id}", &run(update), Needs::Scoped("phone-call.update"), "Change a phone call"),
     delete("/phone-calls/{id}", &run(remove), Needs::Scoped("phone-call.delete"), "Delete a phone call"),
 ];
@@ -92,6 +98,10 @@ fn export(ctx: &mut Ctx<'_>, list: List<PhoneCall>, format: Format) -> Result<Ex
     list.export(ctx, format)
 }
 
+fn import(steps: &Steps<'_>, sheet: Sheet<PhoneCall>) -> Result<Counts> {
+    sheet.import(steps)
+}
+
 fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<PhoneCall>> {
     ctx.seen(PhoneCall::find(ctx.db, id)?).map(Ok200)
 }
@@ -99,7 +109,7 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<PhoneCall>> {
 fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<PhoneCall>) -> Result<Created<PhoneCall>> {
     (new.created_at, new.updated_at) = (ctx.now, ctx.now);
     new.customer_id = match new.contact_id {
-        Some(contact) => customer_of(ctx, contact)?,
+        Some(contact) => customer_of(ctx.db, contact, ctx.bound_to())?,
         None => ctx.placed(new.customer_id)?,
     };
     add(ctx.db, &ctx.author()?, new).map(Created)
@@ -111,17 +121,10 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<PhoneCall>) -> Result<
     call.updated_at = ctx.now;
     call.customer_id = match call.contact_id {
         Some(_) if call.contact_id == old.contact_id => old.customer_id,
-        Some(contact) => customer_of(ctx, contact)?,
+        Some(contact) => customer_of(ctx.db, contact, ctx.bound_to())?,
         None => ctx.placed(call.customer_id)?,
     };
-    call.started_at = call.started_at.or(old.started_at);
-    // What was told from the rest follows it; what was said stays.
-    if !changes.name("answered") && old.answered == Some(old.was_completed()) {
-        call.answered = None;
-    }
-    if !changes.name("duration_s") && old.duration_s == old.measured()? {
-        call.duration_s = None;
-    }
+    let call = call.following(&old, |field| changes.name(field))?;
     change(ctx.db, &ctx.author()?, &old, call).map(Created)
 }
 
@@ -173,20 +176,56 @@ pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<
     })
 }
 
-/// Whose a call with this contact is. The contact must be one that the caller sees.
-fn customer_of(ctx: &Ctx<'_>, contact_id: i64) -> Result<Option<i64>> {
-    let customer: Option<Option<i64>> = ctx
-        .db
+/// Whose a call with this contact is. The contact must be one that a caller sees who is bound to a customer, or to none.
+fn customer_of(db: &Connection, contact_id: i64, bound_to: Option<i64>) -> Result<Option<i64>> {
+    let customer: Option<Option<i64>> = db
         .prepare_cached("SELECT customer_id FROM contacts WHERE id = ?1")?
         .query_row([contact_id], |row| row.get(0))
         .optional()?;
-    let seen = |customer: &Option<i64>| ctx.bound_to().is_none() || *customer == ctx.bound_to();
+    let seen = |customer: &Option<i64>| bound_to.is_none() || *customer == bound_to;
     customer.filter(seen).ok_or_else(|| Error::invalid("The selected contact id is invalid."))
 }
 
 impl OfCustomer for PhoneCall {
     fn customer_id(&self) -> Option<i64> {
         self.customer_id
+    }
+}
+
+impl Imports for PhoneCall {
+    const UPDATE: &'static str = "phone-call.update";
+    const KEY: Option<Key> = None;
+
+    fn times(&mut self) -> (&mut Timestamp, &mut Timestamp) {
+        (&mut self.created_at, &mut self.updated_at)
+    }
+
+    /// A file that says whose the call was may know better than the contact, who has moved since.
+    fn settled(
+        mut self,
+        db: &Connection,
+        old: Option<&Self>,
+        bound_to: Option<i64>,
+        names: &dyn Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let contact = self.contact_id.filter(|contact| old.and_then(|old| old.contact_id) != Some(*contact));
+        let of_contact = contact.map(|contact| customer_of(db, contact, bound_to)).transpose()?;
+        self.customer_id = match of_contact.filter(|_| !names("customer_id")) {
+            Some(customer) => customer,
+            None => placed(self.customer_id, bound_to)?,
+        };
+        match old {
+            Some(old) => self.following(old, names)?.told(),
+            None => self.told(),
+        }
+    }
+
+    fn add(db: &Connection, author: &Author, new: Self) -> Result<Self> {
+        add(db, author, new)
+    }
+
+    fn change(db: &Connection, author: &Author, old: &Self, new: Self) -> Result<Self> {
+        change(db, author, old, new)
     }
 }
 
@@ -207,6 +246,19 @@ impl PhoneCall {
         }
         let seconds = Seconds::new(ended.seconds() - started.seconds());
         seconds.map(Some).map_err(|said| Error::invalid(format!("The duration s {said}")))
+    }
+
+    /// The call in the place of an old one, by a change that names some fields: what was told from the rest follows it,
+    /// what was said stays.
+    fn following(mut self, old: &Self, names: impl Fn(&str) -> bool) -> Result<Self> {
+        self.started_at = self.started_at.or(old.started_at);
+        if !names("answered") && old.answered == Some(old.was_completed()) {
+            self.answered = None;
+        }
+        if !names("duration_s") && old.duration_s == old.measured()? {
+            self.duration_s = None;
+        }
+        Ok(self)
     }
 
     /// The call with all that can be told from the rest of it, where it was not said.
