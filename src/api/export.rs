@@ -65,6 +65,11 @@ pub struct Export<T> {
     rest: Rows<T>,
 }
 
+/// Every row there is, for whoever reads them without a request.
+pub fn export_all<T: Listed + Default + 'static>(format: Format) -> Box<dyn Pieces> {
+    Box::new(Rows::<T>::of(format, "", Vec::new()))
+}
+
 /// The rows that are still to be read.
 struct Rows<T> {
     format: Format,
@@ -80,13 +85,20 @@ struct Rows<T> {
 impl<T: Listed + Default + 'static> List<T> {
     /// Every row that the list's filters select, by id. The first of them are read now.
     pub fn export(&self, ctx: &Ctx<'_>, format: Format) -> Result<Export<T>> {
-        let Listing { table, columns, .. } = T::LISTING;
         let (conditions, bound) = self.conditions(ctx)?;
         let conditions: String = conditions.iter().map(|condition| format!("{condition} AND ")).collect();
-        let sql = format!("SELECT {columns} FROM {table} WHERE {conditions}id > ? ORDER BY id LIMIT {ROWS_IN_A_TURN}");
-        let mut rest = Rows { format, sql, bound, after: i64::MIN, is_over: false, of: PhantomData };
+        let mut rest = Rows::of(format, &conditions, bound);
         let first = rest.next(ctx.db)?.unwrap_or_default();
         Ok(Export { format, first, rest })
+    }
+}
+
+impl<T: Listed> Rows<T> {
+    /// Those that meet the conditions, each followed by `AND`.
+    fn of(format: Format, conditions: &str, bound: Vec<Sql>) -> Self {
+        let Listing { table, columns, .. } = T::LISTING;
+        let sql = format!("SELECT {columns} FROM {table} WHERE {conditions}id > ? ORDER BY id LIMIT {ROWS_IN_A_TURN}");
+        Self { format, sql, bound, after: i64::MIN, is_over: false, of: PhantomData }
     }
 }
 

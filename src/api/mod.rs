@@ -26,7 +26,7 @@ mod tries;
 pub use call::{Address, Call, in_service};
 pub use conditions::Conditions;
 pub use error::{Error, Result};
-pub use export::{Export, Format};
+pub use export::{Export, Format, export_all};
 pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, bulk, hashing, here, placed, run, steps};
 pub use idempotency::KEY as IDEMPOTENCY_KEY;
 pub use ids::Ids;

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Every command but `serve` and `demo` works beside a running server.
 
 mod account;
+mod bulk;
 mod demo;
 mod doctor;
 mod openapi;

@@ -7,8 +7,8 @@ use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::account_by_email;
 use super::table::aligned;
+use super::{account_by_email, bulk};
 use crate::api::Error;
 use crate::central::workspace_files::{self, BroughtIn, Wish};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
@@ -61,6 +61,10 @@ pub enum Command {
         #[arg(long, value_name = "SUBDOMAIN")]
         confirm: String,
     },
+    /// Read rows from a file into a workspace, all or none
+    Import(bulk::Import),
+    /// Write all rows of a workspace to stdout or to a file
+    Export(bulk::Export),
     /// Write a workspace, whole and as it is at this moment, into a file for another server
     ExportFile {
         /// Its subdomain or id
@@ -123,6 +127,8 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             }
             println!("{} is in the trash for {} days", found.subdomain, engine.config.trash_days);
         }
+        Command::Import(import) => import.run(engine, now)?,
+        Command::Export(export) => export.run(engine)?,
         Command::ExportFile { workspace, file } => {
             let found = find(engine, workspace, |status| status != "trashed")?;
             export_file(engine, found.id, file)?;

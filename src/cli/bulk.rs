@@ -1,0 +1,175 @@
+//! `cx-engine workspace import` and `export`: what the API imports and exports, without its bounds.
+
+use std::ffi::OsStr;
+use std::fs::{self, File as Handle};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::workspace::find;
+use crate::api::list::Listed;
+use crate::api::{Error, Format, Importer, Imports, Mode, Pieces, Rows, export_all};
+use crate::engine::Engine;
+use crate::storage::File;
+use crate::values::Timestamp;
+use crate::workspace::contacts::Contact;
+use crate::workspace::customers::Customer;
+use crate::workspace::phone_calls::PhoneCall;
+
+/// An import may take as long as whoever has typed it is ready to wait.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(clap::Args)]
+pub struct Import {
+    /// Its subdomain or id
+    workspace: String,
+    resource: Resource,
+    /// The rows; - reads them from stdin
+    file: PathBuf,
+    /// create: every row is new; upsert: one that is there, by its id, account or email, is changed
+    #[arg(long, default_value = "create")]
+    mode: Mode,
+    /// Check all rows, say what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// json or csv [default: by the file's ending]
+    #[arg(long)]
+    format: Option<Format>,
+    /// As JSON, for programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Export {
+    /// Its subdomain or id
+    workspace: String,
+    resource: Resource,
+    /// json or csv [default: by the file's ending, or json]
+    #[arg(long)]
+    format: Option<Format>,
+    /// The file, which is there only once it is whole
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Resource {
+    Customers,
+    Contacts,
+    PhoneCalls,
+}
+
+impl Import {
+    pub fn run(&self, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
+        let found = find(engine, &self.workspace, |status| status != "trashed")?;
+        match self.resource {
+            Resource::Customers => self.rows_of::<Customer>(engine, found.id, now),
+            Resource::Contacts => self.rows_of::<Contact>(engine, found.id, now),
+            Resource::PhoneCalls => self.rows_of::<PhoneCall>(engine, found.id, now),
+        }
+    }
+
+    fn rows_of<T: Imports>(&self, engine: &Engine, workspace: Uuid, now: Timestamp) -> anyhow::Result<()> {
+        let Some(format) = self.format.or_else(|| by_ending(&self.file)) else {
+            bail!("{} does not say what it is: add --format json or --format csv", self.file.display());
+        };
+        let text = self.read().with_context(|| format!("cannot read {}", self.file.display()))?;
+        let rows = Rows::find::<T>(text.into(), format, T::LISTING.table)?;
+        let importer = Importer {
+            author: engine.system(workspace, now),
+            mode: self.mode,
+            dry_run: self.dry_run,
+            bound_to: None,
+            may_change: true,
+        };
+        let bar = ProgressBar::new(rows.count() as u64)
+            .with_style(ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} rows")?);
+        let shown = bar.clone();
+        let lease = engine.registry.lease(workspace);
+        let progress = move |number| shown.set_position(number as u64);
+        let done = importer.import::<T>(lease.file(), rows, LONGEST, progress);
+        bar.finish_and_clear();
+        let counts = done.context("nothing was imported")?;
+        let (created, updated) = (counts.created, counts.updated);
+        match (self.json, self.dry_run) {
+            (true, _) => println!("{}", json!({"response": "ok", "created": created, "updated": updated})),
+            (false, false) => println!("{created} created, {updated} updated"),
+            (false, true) => println!("{created} would be created, {updated} updated; nothing was changed"),
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> std::io::Result<Vec<u8>> {
+        if self.file.as_os_str() != "-" {
+            return fs::read(&self.file);
+        }
+        let mut text = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut text)?;
+        Ok(text)
+    }
+}
+
+impl Export {
+    pub fn run(&self, engine: &Arc<Engine>) -> anyhow::Result<()> {
+        let found = find(engine, &self.workspace, |status| status != "trashed")?;
+        let format = self.format.or_else(|| by_ending(self.output.as_deref()?)).unwrap_or(Format::Json);
+        let lease = engine.registry.lease(found.id);
+        match self.resource {
+            Resource::Customers => self.rows_of::<Customer>(lease.file(), format),
+            Resource::Contacts => self.rows_of::<Contact>(lease.file(), format),
+            Resource::PhoneCalls => self.rows_of::<PhoneCall>(lease.file(), format),
+        }
+    }
+
+    fn rows_of<T: Listed + Default + 'static>(&self, file: &Arc<File>, format: Format) -> anyhow::Result<()> {
+        let rows = export_all::<T>(format);
+        let Some(path) = &self.output else {
+            return write(file, rows, std::io::stdout().lock());
+        };
+        let mut beside = path.clone().into_os_string();
+        beside.push(".part");
+        let beside = PathBuf::from(beside);
+        let written = write_file(file, rows, &beside).and_then(|()| Ok(fs::rename(&beside, path)?));
+        if written.is_err() {
+            // What is left of it is of no use, if there is anything.
+            let _ = fs::remove_file(&beside);
+        }
+        written.with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+fn write_file(file: &Arc<File>, rows: Box<dyn Pieces>, path: &Path) -> anyhow::Result<()> {
+    let handle = Handle::create(path)?;
+    write(file, rows, &handle)?;
+    Ok(handle.sync_all()?)
+}
+
+/// Writes a piece after the other, each read in a turn of its own: a server that runs beside is not held up.
+fn write(file: &Arc<File>, rows: Box<dyn Pieces>, mut output: impl Write) -> anyhow::Result<()> {
+    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {bytes}")?);
+    let mut rest = Some(rows);
+    loop {
+        let (rows, piece) = file.read(move |db| {
+            let mut rows = rest.take().ok_or_else(|| Error::Internal("a piece was asked for twice".into()))?;
+            let piece = rows.next(db)?;
+            Ok::<_, Error>((rows, piece))
+        })?;
+        let Some(piece) = piece else { break };
+        output.write_all(&piece)?;
+        bar.inc(piece.len() as u64);
+        rest = Some(rows);
+    }
+    bar.finish_and_clear();
+    Ok(output.flush()?)
+}
+
+fn by_ending(path: &Path) -> Option<Format> {
+    path.extension().and_then(OsStr::to_str)?.to_ascii_lowercase().parse().ok()
+}
