@@ -119,7 +119,7 @@ parameters = {"body.ids[*]" = {dictionary = "id", probability = 0.8}}
 TOML
 
 cat >hooks.py <<'PYTHON'
-import os, requests, schemathesis
+import os, re, requests, schemathesis
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 URL, HOST = os.environ["CX_URL"], os.environ["CX_HOST"]
@@ -150,6 +150,10 @@ BEYOND_SCHEMA = {
     "The password confirmation does not match.",
     "The current password field is required.",
     "The subdomain must be that of the workspace, as a confirmation.",
+    "The first line must name columns.",
+    "The id has already been taken.",
+    "The customer account has already been taken.",
+    "The email is that of several contacts: name one by its id.",
     "The selected customer id is invalid.",
     "The selected invite is invalid.",
     "The selected role id is invalid.",
@@ -170,12 +174,17 @@ BEYOND_SCHEMA = {
     "The timezone must be a time zone of the IANA database, like Europe/Paris.",
 }
 
+# Of a row of a file all sentences are in one hint: "row 3: One. Another." Which columns there are is left out.
+def said(hint):
+    texts = (re.sub(r"^row \d+: |; they may be [a-z0-9_, ]*", "", text) for text in hint)
+    return {sentence for text in texts for sentence in text.replace(". ", ".\n").split("\n")}
+
 # positive_data_acceptance, which does not know such rules, nor that 412 and 422 are about the state and not the request.
 @schemathesis.check
 def valid_data_is_accepted(ctx, response, case):
     if response.status_code in (412, 422):
         return
-    if response.status_code == 400 and set(response.json().get("hint", [None])) <= BEYOND_SCHEMA:
+    if response.status_code == 400 and said(response.json().get("hint", [""])) <= BEYOND_SCHEMA:
         return
     positive_data_acceptance(ctx, response, case)
 PYTHON

@@ -335,11 +335,13 @@ impl<T: Imports> Input for Sheet<T> {
 
     fn describe(operation: &mut Operation<'_>) {
         let required = body::lay_over(&T::default(), &Map::new()).err().unwrap_or_default();
-        let moment =
-            json!({"type": ["string", "null"], "format": "date-time", "description": "Now, where it is not said."});
+        let moment = json!({
+            "type": ["string", "null"], "format": "date-time", "default": null, "examples": ["2024-01-20T12:00:00Z"],
+            "description": "Now, where it is not said.",
+        });
         let kept = json!({
             "id": {
-                "type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": LARGEST_ID,
+                "type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": LARGEST_ID, "default": null,
                 "description": "Made where it is not said.",
             },
             "created_at": moment, "updated_at": moment,
