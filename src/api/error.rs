@@ -259,7 +259,7 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Invalid(hint) => f.write_str(&hint.join(" ")),
-            Self::BadRows { hint, count } => write!(f, "{count} bad rows\n{}", hint.join("\n")),
+            Self::BadRows { hint, count } => write!(f, "bad rows: {count}\n{}", hint.join("\n")),
             Self::Internal(detail) | Self::Damaged(detail) => f.write_str(detail),
             _ => f.write_str(&self.message()),
         }

@@ -23,6 +23,7 @@ mod hosts;
 mod house;
 mod http;
 mod idempotency;
+mod imports;
 mod invitations;
 mod isolation;
 mod keys;

@@ -1,0 +1,182 @@
+//! Imports into the real program: by the API beside others who work there, and by the command line beside the server.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Who, eventually};
+use crate::client::{Answer, Connection, Request};
+use crate::process::run;
+
+const MANY: usize = 20_000;
+
+/// So many contacts, in CSV.
+fn contacts(many: usize) -> String {
+    let rows = (1..=many)
+        .map(|n| format!("Name {n},n{n}@example.com,01 42 {:02} {:02} {:02}\n", n / 10_000, n / 100 % 100, n % 100));
+    "last_name,email,phone_business_1\n".to_owned() + &rows.collect::<String>()
+}
+
+fn request<'r>(who: &'r Who, headers: &'r [(&'r str, &'r str)], body: Option<&'r str>) -> Request<'r> {
+    let token = who.token.as_deref();
+    Request { method: "POST", path: "/api/contacts/import", host: &who.host, token, headers, body }
+}
+
+fn import(bench: &Bench, who: &Who, csv: &str) -> Answer {
+    bench.ask(&request(who, &[("Content-Type", "text/csv")], Some(csv)))
+}
+
+/// Announces a body and sends a part of it.
+fn begun(bench: &Bench, who: &Who, length: usize, part: &str) -> Connection {
+    let length = length.to_string();
+    let headers = [("Content-Type", "text/csv"), ("Content-Length", length.as_str())];
+    let mut connection = bench.connect();
+    connection.send(request(who, &headers, None).text()).unwrap();
+    // The server may have seen enough of it already.
+    let _ = connection.send(part);
+    connection
+}
+
+fn total(bench: &Bench, who: &Who) -> i64 {
+    bench.get(who, "/contacts?per_page=1").ok()["total"].as_i64().unwrap()
+}
+
+#[test]
+fn a_large_file_is_taken_while_others_go_on_and_nobody_sees_a_part_of_it() {
+    let bench = Bench::new();
+    let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
+    let (csv, is_done) = (contacts(MANY), AtomicBool::new(false));
+    let (mut reads, mut writes) = (0, 0);
+    thread::scope(|scope| {
+        let importing = scope.spawn(|| {
+            let answer = import(&bench, &acme.inside, &csv);
+            is_done.store(true, Ordering::Release);
+            answer.created()
+        });
+        while !is_done.load(Ordering::Acquire) {
+            let seen = total(&bench, &acme.inside);
+            assert!(seen == 0 || seen == MANY as i64, "{seen}");
+            reads += 1;
+            bench.customer(&zeta.inside, "Renault");
+            writes += 1;
+        }
+        assert_eq!(importing.join().unwrap(), json!({"response": "ok", "created": MANY, "updated": 0}));
+    });
+    assert!(reads > 5 && writes > 5, "{reads} reads, {writes} writes");
+    assert_eq!(total(&bench, &acme.inside), MANY as i64);
+    assert_eq!(bench.get(&acme.inside, "/contacts?filter[phone]=%2B33142010203").ok()["total"], 1);
+    assert!(bench.cli(&["doctor"]).ok().contains("sound"));
+}
+
+#[test]
+fn a_file_with_a_bad_row_changes_nothing() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    let answer = import(&bench, &acme.inside, &(contacts(3_000) + "Last,nobody,\n"));
+    answer.invalid(&["row 3001: The email must be a valid email address."]);
+    assert_eq!((total(&bench, &acme.inside), &answer.json()["count"]), (0, &json!(1)));
+    bench.post(&acme.inside, "/contacts", json!({"last_name": "Ada"})).created();
+}
+
+#[test]
+fn a_file_may_be_larger_than_other_bodies_and_not_larger_than_32_mib() {
+    const LARGEST: usize = 32 * 1024 * 1024;
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    let large = format!("last_name,unknown\nAda,{}\n", "x".repeat(LARGEST - 23));
+    assert_eq!(large.len(), LARGEST);
+    assert_eq!(import(&bench, &acme.inside, &large).created()["created"], 1);
+    begun(&bench, &acme.inside, LARGEST + 1, "last_name\n")
+        .receive()
+        .unwrap()
+        .unwrap()
+        .refused(413, "payload_too_large");
+    let json = [("Content-Type", "application/json"), ("Content-Length", "1048577")];
+    let mut connection = bench.connect();
+    connection.send(Request { path: "/api/contacts", ..request(&acme.inside, &json, None) }.text()).unwrap();
+    connection.receive().unwrap().unwrap().refused(413, "payload_too_large");
+    assert_eq!(total(&bench, &acme.inside), 1);
+}
+
+#[test]
+fn of_a_file_whose_client_goes_away_nothing_is_kept() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    let csv = contacts(1_000);
+    drop(begun(&bench, &acme.inside, csv.len(), &csv[..csv.len() / 2]));
+    eventually("the server has noticed", || bench.log().contains("\"status\":400"));
+    assert_eq!(total(&bench, &acme.inside), 0);
+    assert_eq!(import(&bench, &acme.inside, &csv).created()["created"], 1_000);
+}
+
+#[test]
+fn the_command_line_imports_and_exports_beside_a_server() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.team("zeta");
+    let folder = bench.data().parent().unwrap().to_owned();
+    fs::write(folder.join("new.csv"), contacts(2_000)).unwrap();
+    let import = |rest: &[&str]| bench.cli(&[&["workspace", "import"], rest].concat());
+    let dry = import(&["acme", "contacts", "new.csv", "--dry-run"]).ok();
+    assert_eq!(dry.trim(), "2000 would be created, 0 updated; nothing was changed");
+    assert_eq!(total(&bench, &acme.inside), 0);
+    let done = import(&["acme", "contacts", "new.csv", "--json"]).ok();
+    assert_eq!(serde_json::from_str::<Value>(&done).unwrap(), json!({"response": "ok", "created": 2000, "updated": 0}));
+    assert_eq!(total(&bench, &acme.inside), 2_000);
+    let last = bench.get(&acme.inside, "/audit-log?per_page=1").ok()["data"][0].clone();
+    assert_eq!((&last["action"], &last["actor"]["type"]), (&json!("contact.created"), &json!("system")));
+
+    let export = |rest: &[&str]| bench.cli(&[&["workspace", "export"], rest].concat());
+    assert_eq!(export(&["acme", "contacts", "--output", "out.csv"]).ok(), "");
+    assert!(fs::read_to_string(folder.join("out.csv")).unwrap().starts_with("id,customer_id,"));
+    assert!(!folder.join("out.csv.part").exists());
+    assert_eq!(import(&["zeta", "contacts", "out.csv"]).ok().trim(), "2000 created, 0 updated");
+    let json = export(&["zeta", "contacts"]).ok();
+    assert_eq!(json, export(&["acme", "contacts", "--format", "json"]).ok());
+    let piped = ["workspace", "import", "zeta", "contacts", "-", "--format", "json", "--mode", "upsert"];
+    assert_eq!(bench.cli_with(&piped, &json).ok().trim(), "0 created, 2000 updated");
+}
+
+#[test]
+fn a_command_that_cannot_be_done_says_why_and_leaves_nothing() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    let folder = bench.data().parent().unwrap().to_owned();
+    fs::write(folder.join("bad.csv"), "last_name,email\nAda,\n,x\n").unwrap();
+    fs::write(folder.join("calls.txt"), "direction\ninbound\n").unwrap();
+    let import = |rest: &[&str]| bench.cli(&[&["workspace", "import"], rest].concat());
+    let said = import(&["acme", "contacts", "bad.csv"]).failed();
+    let row = "row 2: The last name field is required. The email must be a valid email address.";
+    assert!(said.contains("nothing was imported") && said.contains(row), "{said}");
+    assert!(import(&["acme", "contacts", "missing.csv"]).failed().contains("missing.csv"));
+    assert!(import(&["nowhere", "contacts", "bad.csv"]).failed().contains("nowhere"));
+    assert!(import(&["acme", "phone-calls", "calls.txt"]).failed().contains("--format"));
+    assert_eq!(import(&["acme", "users", "bad.csv"]).code, Some(2));
+    assert_eq!(import(&["acme", "contacts", "bad.csv", "--mode", "replace"]).code, Some(2));
+    let elsewhere = ["workspace", "export", "acme", "contacts", "--output", "missing/out.csv"];
+    assert!(bench.cli(&elsewhere).failed().contains("missing/out.csv"));
+    assert_eq!(total(&bench, &acme.inside), 0);
+}
+
+/// README's block on imports, as it stands.
+#[test]
+fn the_lines_of_the_readme_import_and_export() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.post(&acme.inside, "/contacts", json!({"last_name": "Martin"})).created();
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, section) = readme.split_once("## Import and export").unwrap();
+    let block = section.split_once("```sh\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let script = block
+        .replace("localhost:8080", &format!("localhost:{}", bench.address().port()))
+        .replace("cx-engine ", concat!(env!("CARGO_BIN_EXE_cx-engine"), " "));
+    let mut shell = Command::new("sh");
+    shell.current_dir(bench.data().parent().unwrap()).env("TOKEN", acme.inside.token.as_deref().unwrap());
+    let said = run(shell.args(["-ec", &script]), "").ok();
+    let expected = "{\"response\":\"ok\",\"created\":0,\"updated\":1}0 created, 1 updated\n";
+    assert_eq!(said, expected);
+}
