@@ -663,7 +663,7 @@ mod tests {
     const RESOURCES: [&str; 3] = ["/customers", "/contacts", "/phone-calls"];
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
         #[test]
         fn what_an_export_writes_the_import_reads_back_to_the_same_rows(all in prop::collection::vec(rows(), 1..4)) {

@@ -42,6 +42,9 @@ impl MediaType {
 }
 
 impl Body {
+    /// Bytes that a body has at most, where there is no reason for more.
+    pub const USUAL: usize = 1024 * 1024;
+
     /// What it may be sent as; first what it is where nothing is said.
     pub fn types(self) -> &'static [MediaType] {
         match self {
@@ -54,8 +57,8 @@ impl Body {
     /// Bytes that it may have.
     pub fn largest(self) -> usize {
         match self {
-            Self::None | Self::Json | Self::FormOrJson => 1024 * 1024,
-            Self::Rows => 32 * 1024 * 1024,
+            Self::None | Self::Json | Self::FormOrJson => Self::USUAL,
+            Self::Rows => 32 * Self::USUAL,
         }
     }
 

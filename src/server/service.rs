@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::body::{self, Outgoing};
 use super::log::Line;
@@ -23,10 +23,15 @@ use crate::pages;
 use crate::tenancy::{Current, Host, Lease, host};
 use crate::values::Timestamp;
 
+/// Bodies larger than the usual that are in memory at once, while they arrive and until they are answered: as many as a
+/// small machine has room for.
+const LARGE_BODIES: usize = 8;
+
 /// Answers requests, from whatever connection they come.
 pub struct Service {
     engine: Arc<Engine>,
     router: Arc<Router>,
+    large_bodies: Semaphore,
     stopping: watch::Sender<bool>,
 }
 
@@ -41,7 +46,7 @@ struct Addressed {
 
 impl Service {
     pub fn new(engine: Arc<Engine>, router: Arc<Router>) -> Self {
-        Self { engine, router, stopping: watch::Sender::new(false) }
+        Self { engine, router, large_bodies: Semaphore::new(LARGE_BODIES), stopping: watch::Sender::new(false) }
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
@@ -110,6 +115,11 @@ impl Service {
         let id = workspace.as_ref().map(|workspace| workspace.id());
         let kind = route.handler.body();
         let sent_as = kind.types().iter().copied().find(|known| has_type(&head.headers, known.name()));
+        let may_be_large = body.size_hint().upper().is_none_or(|most| most > BodyKind::USUAL as u64);
+        let _room = match kind.largest() > BodyKind::USUAL && may_be_large {
+            true => Some(self.large_bodies.try_acquire().map_err(|_| Error::Overloaded)?),
+            false => None,
+        };
         let body = match kind {
             BodyKind::None => Bytes::new(),
             kind => self.read_body(body, kind, sent_as).await?,

@@ -723,4 +723,26 @@ mod tests {
         assert!(bench.admin().get("/customers").ok()["data"][0].get("contacts_count").is_none());
         bench.admin().get("/customers?with=secrets").invalid(&["The selected with is invalid."]);
     }
+    #[test]
+    fn an_import_knows_a_customer_by_its_account() {
+        let bench = Bench::new();
+        bench
+            .admin()
+            .post("/customers", json!({"name": "Ada", "customer_account": "A-1", "phone": "0142000000"}))
+            .created();
+        let csv = "customer_account;name;vip\nA-1;Ada SARL;1\nA-2;Bo;\n;Cy;false\n";
+        let taken = bench.admin().post_csv("/customers/import", csv);
+        taken.invalid(&["row 1: The customer account has already been taken."]);
+        let done = bench.admin().post_csv("/customers/import?mode=upsert", csv).created();
+        assert_eq!((&done["created"], &done["updated"]), (&json!(2), &json!(1)));
+        let rows = bench.admin().get("/customers/export").ok();
+        let row = |n: usize| (rows[n]["customer_account"].clone(), rows[n]["name"].clone(), rows[n]["vip"].clone());
+        assert_eq!(row(0), (json!("A-1"), json!("Ada SARL"), json!(true)));
+        assert_eq!(row(1), (json!("A-2"), json!("Bo"), json!(false)));
+        assert_eq!(row(2), (json!("CL000003"), json!("Cy"), json!(false)));
+        assert_eq!(rows[0]["phone"], "0142000000");
+        let swap = json!([{"id": 1, "customer_account": "A-2"}]);
+        let answer = bench.admin().post("/customers/import?mode=upsert", swap);
+        answer.invalid(&["row 1: The customer account has already been taken."]);
+    }
 }

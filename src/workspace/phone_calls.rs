@@ -712,4 +712,44 @@ mod tests {
             assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{tail}: {plan}");
         }
     }
+    #[test]
+    fn an_imported_call_is_of_whom_the_file_says_else_of_its_contact() {
+        let bench = Bench::new();
+        let (own, contact) = customer_and_contact(&bench);
+        let (other, _) = customer_and_contact(&bench);
+        let call = |fields: Value| {
+            let mut call = json!({"direction": "inbound", "contact_id": contact});
+            call.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            call
+        };
+        let rows = json!([call(json!({})), call(json!({"customer_id": other})), call(json!({"customer_id": null}))]);
+        bench.admin().post("/phone-calls/import", rows).created();
+        let customers = || {
+            let rows = bench.admin().get("/phone-calls/export").ok();
+            rows.as_array().unwrap().iter().map(|row| row["customer_id"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(customers(), [json!(own), json!(other), Value::Null]);
+        let bad = json!([call(json!({"customer_id": 9, "user_id": 9})), call(json!({"contact_id": 9}))]);
+        bench.admin().post("/phone-calls/import", bad).invalid(&[
+            "row 1: The selected customer id is invalid. The selected user id is invalid.",
+            "row 2: The selected contact id is invalid.",
+        ]);
+        // What is not said stays, with the contact that was not said.
+        let upsert = json!([{"id": 2, "subject": "Devis"}, {"id": 3, "contact_id": contact}]);
+        bench.admin().post("/phone-calls/import?mode=upsert", upsert).created();
+        assert_eq!(customers(), [json!(own), json!(other), Value::Null]);
+    }
+
+    #[test]
+    fn what_was_told_from_the_rest_follows_an_imported_change_too() {
+        let bench = Bench::new();
+        let (nine, two_past) = ("2024-01-19T09:00:00Z", "2024-01-19T09:02:00Z");
+        record(&bench.admin(), json!({"started_at": nine, "ended_at": two_past})).created();
+        let upsert = |row: Value| bench.admin().post("/phone-calls/import?mode=upsert", json!([row]));
+        upsert(json!({"id": 1, "status": "missed", "ended_at": nine})).created();
+        let changed = bench.admin().get("/phone-calls/1").ok();
+        assert_eq!((&changed["answered"], &changed["duration_s"]), (&json!(false), &json!(0)));
+        let backwards = upsert(json!({"id": 1, "started_at": two_past}));
+        backwards.invalid(&["row 1: The ended at may not be before the started at."]);
+    }
 }

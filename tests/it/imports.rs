@@ -102,6 +102,28 @@ fn a_file_may_be_larger_than_other_bodies_and_not_larger_than_32_mib() {
     assert_eq!(total(&bench, &acme.inside), 1);
 }
 
+/// What arrives slowly is in memory for long: there is room for some, and always for what is small.
+#[test]
+fn only_so_many_large_files_arrive_at_once() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    let large = 2 * 1024 * 1024;
+    let expect = [("Content-Type", "text/csv"), ("Content-Length", "2097152"), ("Expect", "100-continue")];
+    let waiting: Vec<Connection> = (0..8)
+        .map(|_| {
+            let mut connection = bench.connect();
+            connection.send(request(&acme.inside, &expect, None).text()).unwrap();
+            assert_eq!(connection.receive_head().unwrap().unwrap().status, 100);
+            connection
+        })
+        .collect();
+    begun(&bench, &acme.inside, large, "last_name\n").receive().unwrap().unwrap().refused(503, "overloaded");
+    assert_eq!(import(&bench, &acme.inside, "last_name\nAda\n").created()["created"], 1);
+    drop(waiting);
+    let csv = format!("last_name,unknown\nBo,{}\n", "x".repeat(large));
+    eventually("there is room again", || import(&bench, &acme.inside, &csv).status == 201);
+}
+
 #[test]
 fn of_a_file_whose_client_goes_away_nothing_is_kept() {
     let bench = Bench::new();
