@@ -37,8 +37,6 @@ pub struct Engine {
     pub hashing: Threads,
     /// For what keeps a database thread busy for seconds: half as many as those, so that the others are everybody's.
     pub bulk: Threads,
-    /// Held while a workspace is copied to be exported.
-    pub exporting: Mutex<()>,
     pub started_at: Timestamp,
 }
 
@@ -76,7 +74,6 @@ impl Engine {
             steps: Threads::start("steps", STEP_THREADS)?,
             hashing: Threads::start("hashing", config.hashing_threads)?,
             bulk: Threads::start("bulk", config.database_threads / 2)?,
-            exporting: Mutex::default(),
             started_at: now,
             central,
             keys,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::Path;
-use std::sync::{Arc, TryLockError};
+use std::sync::Arc;
 
 use anyhow::Context;
 use rusqlite::OptionalExtension;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::invitations::{self, Guest, InviteRole, Inviter};
 use super::workspaces::{self, NewWorkspace, Workspace};
 use super::{accounts, memberships, webhook_workspaces};
-use crate::api::{self, Error, FileReply, Needs, Result, Route, Steps, get, in_service, steps};
+use crate::api::{self, Error, FileReply, Needs, Result, Route, Steps, bulk, get, in_service};
 use crate::engine::Engine;
 use crate::storage;
 use crate::tenancy::adoption::{Adopted, Candidate};
@@ -20,18 +20,14 @@ use crate::tenancy::life::{self, Owner};
 use crate::values::{Email, Name, Subdomain, Timestamp};
 
 pub const ROUTES: &[Route] =
-    &[get("/workspaces/{id}/export", &steps(export), Needs::Owner, "Export a workspace as its SQLite file")];
+    &[get("/workspaces/{id}/export", &bulk(export), Needs::Owner, "Export a workspace as its SQLite file")];
 
-/// A copy is made first: whoever reads slowly then keeps nothing from going on. One at a time, since it takes as much of
-/// the disk as the workspace does.
+/// A copy is made first: whoever reads slowly then keeps nothing from going on. Few at a time, as of all that is done in
+/// bulk, since it takes as much of the disk as the workspace does.
 fn export(steps: &Steps<'_>, api::Uuid(id): api::Uuid) -> Result<FileReply> {
     let listed = steps.engine.directory.current(&steps.engine.keys)?.identified(id)?;
     let subdomain = listed.as_ref().map(|listed| listed.subdomain.clone()).unwrap_or_default();
     in_service(listed)?;
-    let _alone = match steps.engine.exporting.try_lock() {
-        Err(TryLockError::WouldBlock) => return Err(Error::Overloaded),
-        alone => alone,
-    };
     let path = steps.engine.snapshot_path();
     snapshot(steps.engine, id, &path)?;
     let copy = File::open(&path).context("cannot read the copy")?;
