@@ -507,6 +507,8 @@ pub fn each_of<T: Listed>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::testing::Bench;
 
@@ -519,6 +521,67 @@ mod tests {
         bench.admin().get(&filtered(MOST_FILTERS)).ok();
         let too_many = bench.admin().get(&filtered(MOST_FILTERS + 1000));
         too_many.invalid(&["There may not be more than 100 filters."]);
+    }
+
+    /// Contacts whose texts, numbers and moments meet often.
+    fn contacts() -> impl Strategy<Value = Vec<(String, Option<String>, bool, i64)>> {
+        let text = || prop::sample::select(vec!["Zoé", "zoe", "ZOË L", "Łuk", "o'Neil", "50 %", "a_b", "É", "x", "-"]);
+        let one = (text(), prop::option::of(text()), any::<bool>(), 0..4_i64);
+        let owned = |(name, company, is_own, day): (&str, Option<&str>, bool, i64)| {
+            (name.to_owned(), company.map(str::to_owned), is_own, day)
+        };
+        prop::collection::vec(one.prop_map(owned), 0..12)
+    }
+
+    /// Without case and without accents, told letter by letter: not by the function that filters use.
+    fn plain(text: &str) -> String {
+        let letter = |letter: char| match letter {
+            'é' | 'ë' | 'É' | 'Ë' => 'e',
+            other => other.to_lowercase().next().unwrap_or(other),
+        };
+        text.chars().map(letter).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// What filters select together is what each of them would by itself, row by row.
+        #[test]
+        fn filters_select_the_rows_that_fit_all_of_them(
+            contacts in contacts(), name in "[zoée'_%-]{0,2}", company in "[éx ]{0,1}", own in any::<bool>(), from in 0..4_i64, to in 0..4_i64,
+        ) {
+            const DAY: i64 = 86_400;
+            let bench = Bench::new();
+            bench.admin().post("/customers", serde_json::json!({"name": "Own"})).created();
+            let rows = contacts.clone();
+            bench.in_file(move |db| {
+                let sql = "INSERT INTO contacts (last_name, company, customer_id, created_at, custom_fields, updated_at)
+                           VALUES (?1, ?2, ?3, ?4, '{}', 0)";
+                for (name, company, is_own, day) in &rows {
+                    db.execute(sql, (name, company, is_own.then_some(1), day * DAY))?;
+                }
+                Ok(())
+            });
+            let at = |day: i64| crate::values::Timestamp::from_seconds(day * DAY).to_string();
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.append_pair("filter[last_name]", &name).append_pair("filter[company]", &company);
+            query.append_pair("filter[created_at][gte]", &at(from)).append_pair("filter[created_at][lte]", &at(to));
+            if own {
+                query.append_pair("filter[customer_id]", "1");
+            }
+            let listed = bench.admin().get(&format!("/contacts?sort=id&{}", query.finish())).ok();
+            let found: Vec<i64> =
+                listed["data"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect();
+            let has = |text: &str, part: &str| plain(text).contains(&plain(part.trim()));
+            let fits = |(last_name, of, is_own, day): &(String, Option<String>, bool, i64)| {
+                has(last_name, &name)
+                    && (company.trim().is_empty() || of.as_deref().is_some_and(|of| has(of, &company)))
+                    && (!own || *is_own)
+                    && (from..=to).contains(day)
+            };
+            let expected: Vec<i64> = (1..).zip(&contacts).filter(|(_, contact)| fits(contact)).map(|(id, _)| id).collect();
+            prop_assert_eq!(found, expected);
+        }
     }
 
     #[test]
