@@ -47,6 +47,6 @@ mod walk;
 /// The table of every route, both layers.
 pub fn router() -> anyhow::Result<api::Router> {
     let central = [central::RESOURCES, &[pages::RESOURCE], pages::MAILED].concat();
-    let workspace = [workspace::RESOURCES, &[pages::RESOURCE]].concat();
+    let workspace = [workspace::RESOURCES, &[pages::RESOURCE], pages::APPROVAL].concat();
     api::Router::new(&central, &workspace)
 }

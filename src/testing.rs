@@ -130,6 +130,20 @@ impl Bench {
         self.nobody().at("acme.localhost").with_token(made["key"].as_str().unwrap().to_owned())
     }
 
+    /// A program with a token of an OAuth client of `acme`, which has these scopes and may see one customer only.
+    pub fn oauth(&self, scopes: &[&str], customer_id: Option<i64>) -> Client<'_> {
+        let body = json!({
+            "name": "a program", "grants": ["client_credentials"], "scopes": scopes, "customer_id": customer_id,
+        });
+        let made = self.admin().post("/oauth-clients", body).created();
+        let wish = json!({
+            "grant_type": "client_credentials", "client_id": made["client_id"], "client_secret": made["client_secret"],
+        });
+        let program = self.nobody().at("acme.localhost");
+        let token = program.post("/oauth/token", wish).ok()["access_token"].as_str().unwrap().to_owned();
+        program.with_token(token)
+    }
+
     /// The account of somebody who is in no workspace, on the central host.
     pub fn stranger(&self) -> Client<'_> {
         let email = "stranger@example.com";
@@ -276,7 +290,7 @@ impl Client<'_> {
         self.ask(method, path, "application/json", body.map(|body| body.to_string()).unwrap_or_default())
     }
 
-    fn ask(&self, method: Method, path: &str, kind: &str, body: impl Into<Vec<u8>>) -> Answer {
+    pub fn ask(&self, method: Method, path: &str, kind: &str, body: impl Into<Vec<u8>>) -> Answer {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("/api{path}"))

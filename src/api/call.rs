@@ -4,11 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName};
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::conditions::Conditions;
 use super::error::{Error, Result};
 use super::input::MediaType;
 use super::route::{Layer, Needs, Route};
@@ -30,12 +29,10 @@ pub struct Call {
     pub query: String,
     pub body: Bytes,
     pub sent_as: MediaType,
+    pub headers: HeaderMap,
     /// Whether the caller would rather have CSV where there is a choice.
     pub accepts_csv: bool,
     pub credential: Credential,
-    pub conditions: Conditions,
-    /// The values of the header by which a request may be sent again.
-    pub idempotency_key: Vec<HeaderValue>,
     /// The workspace that the call is about, kept open by this.
     pub workspace: Option<Lease>,
     pub address: Address,
@@ -56,6 +53,11 @@ pub struct Address {
 }
 
 impl Address {
+    /// The scheme, host and port, as the caller wrote them.
+    pub fn origin(&self) -> String {
+        format!("{}://{}", self.scheme, self.authority)
+    }
+
     /// The URL of this request without its query.
     pub fn url(&self) -> String {
         format!("{}://{}{}", self.scheme, self.authority, self.path)
@@ -93,8 +95,14 @@ impl Call {
         match &self.credential {
             Credential::Token(token) => Ok(token),
             Credential::Key(_) => Err(Error::forbidden("forbidden", "This needs a person's token, not a key.")),
+            Credential::Client(_) => Err(Error::forbidden("forbidden", "This needs a person's own token.")),
             Credential::None => Err(Error::Token(TokenFault::Missing)),
         }
+    }
+
+    /// A header's text, where it has one.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
     /// The open workspace; there is one wherever the route is of the workspace layer.
@@ -109,6 +117,7 @@ impl Call {
         let actor = match insider.actor {
             Actor::User { id, .. } => journal::Actor::User { id, name },
             Actor::Key { id, .. } => journal::Actor::Key { id, name },
+            Actor::Client { id, .. } => journal::Actor::Client { id, name },
         };
         Ok(self.author_in(self.workspace()?.id(), actor))
     }
@@ -171,6 +180,7 @@ impl Call {
                 }
                 Ok(insider)
             }
+            Credential::Client(token) => permissions::client(db, token, self.now)?.map_err(Error::Token),
             Credential::None => Err(Error::Token(TokenFault::Missing)),
         }
     }

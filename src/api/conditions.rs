@@ -14,13 +14,6 @@ pub const TAGS: &str = r#"^(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*$"#;
 #[derive(Debug)]
 pub struct Tag(String);
 
-/// The headers that say under which condition a request is to be answered. They are read where they count.
-#[derive(Debug, Default)]
-pub struct Conditions {
-    if_match: Vec<HeaderValue>,
-    if_none_match: Vec<HeaderValue>,
-}
-
 impl Tag {
     pub fn of(body: &[u8]) -> Self {
         Self(URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..16]))
@@ -31,46 +24,41 @@ impl Tag {
     }
 }
 
-impl Conditions {
-    pub fn new(headers: &HeaderMap) -> Self {
-        let all = |name: HeaderName| headers.get_all(name).iter().cloned().collect();
-        Self { if_match: all(header::IF_MATCH), if_none_match: all(header::IF_NONE_MATCH) }
-    }
+/// Whether the caller counts on a state at all.
+pub fn need_match(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_MATCH)
+}
 
-    pub fn need_match(&self) -> bool {
-        !self.if_match.is_empty()
-    }
+/// Whether the caller counts on this state; a weak tag is none to count on (RFC 9110, 13.1.1).
+pub fn match_for(headers: &HeaderMap, tag: &Tag) -> Result<bool> {
+    let malformed = Error::BadRequest("The If-Match header must be * or entity tags, like \"abc\", \"def\".");
+    is_among(tag, headers, header::IF_MATCH, |is_weak| !is_weak).ok_or(malformed)
+}
 
-    /// Whether the caller counts on this state; a weak tag is none to count on (RFC 9110, 13.1.1).
-    pub fn match_for(&self, tag: &Tag) -> Result<bool> {
-        let malformed = Error::BadRequest("The If-Match header must be * or entity tags, like \"abc\", \"def\".");
-        is_among(tag, &self.if_match, |is_weak| !is_weak).ok_or(malformed)
+/// Whether the caller has this state already (RFC 9110, 13.1.2).
+pub fn know(headers: &HeaderMap, tag: &Tag) -> Result<bool> {
+    if !headers.contains_key(header::IF_NONE_MATCH) {
+        return Ok(false);
     }
-
-    /// Whether the caller has this state already (RFC 9110, 13.1.2).
-    pub fn know(&self, tag: &Tag) -> Result<bool> {
-        if self.if_none_match.is_empty() {
-            return Ok(false);
-        }
-        let malformed = Error::BadRequest("The If-None-Match header must be * or entity tags, like \"abc\", \"def\".");
-        is_among(tag, &self.if_none_match, |_| true).ok_or(malformed)
-    }
+    let malformed = Error::BadRequest("The If-None-Match header must be * or entity tags, like \"abc\", \"def\".");
+    is_among(tag, headers, header::IF_NONE_MATCH, |_| true).ok_or(malformed)
 }
 
 /// Whether a tag is one of those that a header names, of such as count; nothing where the header is malformed.
-fn is_among(tag: &Tag, values: &[HeaderValue], counts: impl Fn(bool) -> bool) -> Option<bool> {
-    if let [value] = values
+fn is_among(tag: &Tag, headers: &HeaderMap, name: HeaderName, counts: impl Fn(bool) -> bool) -> Option<bool> {
+    let values: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
+    if let [value] = values[..]
         && value == "*"
     {
         return Some(true);
     }
-    let named = tags(values)?;
+    let named = tags(&values)?;
     let mut those = named.iter().filter(|(is_weak, _)| counts(*is_weak));
     (!named.is_empty()).then(|| those.any(|(_, text)| *text == tag.0.as_bytes()))
 }
 
 /// The tags in the values of a header, each with whether it is weak (RFC 9110, 8.8.3). Empty items of a list are none.
-fn tags(values: &[HeaderValue]) -> Option<Vec<(bool, &[u8])>> {
+fn tags<'v>(values: &[&'v HeaderValue]) -> Option<Vec<(bool, &'v [u8])>> {
     let mut tags = Vec::new();
     for value in values {
         let mut rest = value.as_bytes().trim_ascii_start();

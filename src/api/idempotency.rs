@@ -69,10 +69,11 @@ pub fn counts_for(route: &Route) -> bool {
 impl Attempt {
     /// The call as an attempt, where it has a key that counts.
     pub fn of(call: &Call, who: &Who) -> Result<Option<Self>> {
-        if call.idempotency_key.is_empty() || !counts_for(call.route) {
+        let keys: Vec<&HeaderValue> = call.headers.get_all(KEY).iter().collect();
+        if keys.is_empty() || !counts_for(call.route) {
             return Ok(None);
         }
-        let key = match call.idempotency_key.as_slice() {
+        let key = match keys[..] {
             [key] if (1..=LONGEST).contains(&key.len()) => key.as_bytes(),
             _ => &[],
         };
@@ -81,6 +82,7 @@ impl Attempt {
         }
         let sender = match (&call.credential, who) {
             (Credential::Token(token), _) => ("token", token.id),
+            (Credential::Client(token), _) => ("grant", token.grant_id),
             (Credential::Key(_), Who::Insider(Insider { actor: Actor::Key { id, .. }, .. })) => ("key", *id),
             _ => return Ok(None),
         };

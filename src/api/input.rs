@@ -202,7 +202,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
     fn read(call: &Call) -> Result<Self> {
         let fields = if call.sent_as == MediaType::Form {
             let text = std::str::from_utf8(&call.body).map_err(|_| Error::BadRequest("The form is not UTF-8."))?;
-            Ok(pairs(text).map(|(name, value)| (name, Value::String(value))).collect())
+            fields_of(text)
         } else {
             body::parse(&call.body)
         };
@@ -212,6 +212,33 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
     fn describe(operation: &mut Operation<'_>) {
         Json::<T>::describe(operation);
     }
+}
+
+/// What the query of a link to a page says, or why it is not a `T`: the page tells.
+#[derive(Debug)]
+pub struct Link<T>(pub Result<T>);
+
+impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Link<T> {
+    fn read(call: &Call) -> Result<Self> {
+        let fields = fields_of(&call.query);
+        Ok(Self(fields.and_then(|fields| body::lay_over(&T::default(), &fields).map_err(Error::problems))))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        Query::<T>::describe(operation);
+    }
+}
+
+/// The fields of a form. One that is there twice could be read as either (RFC 6749, 3.1: it must not be).
+fn fields_of(form: &str) -> Result<Map<String, Value>> {
+    let mut fields = Map::new();
+    for (name, value) in pairs(form) {
+        if let Some((name, _)) = fields.get_key_value(&name) {
+            return Err(Error::invalid(format!("The {} field is there twice.", name.replace('_', " "))));
+        }
+        fields.insert(name, Value::String(value));
+    }
+    Ok(fields)
 }
 
 /// The query, a text a field; what it does not name is blank.

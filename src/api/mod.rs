@@ -24,18 +24,18 @@ mod rows;
 mod tries;
 
 pub use call::{Address, Call, in_service};
-pub use conditions::Conditions;
 pub use error::{Error, Result};
 pub use export::{Export, Format, export_all};
 pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, bulk, hashing, here, placed, run, steps};
-pub use idempotency::KEY as IDEMPOTENCY_KEY;
 pub use ids::Ids;
 pub use import::{Counts, Importer, Imports, Key, Mode, Sheet};
-pub use input::{Body, Changes, Code, Form, Id, Inner, Input, Json, MediaType, Query, Uuid, decode};
+pub use input::{Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, Query, Uuid, decode};
 pub use list::List;
+pub use openapi::Operation;
 pub use page::Page;
 pub use reply::{
-    Answer, Content, Created, Deleted, Done, FileReply, Html, Json200, Ok200, Pieces, Redirect, Reply, json, rendered,
+    Answer, Content, Created, Deleted, Done, FileReply, Html, Json200, Ok200, Pieces, Redirect, Reply, Visited, json,
+    rendered,
 };
 pub use route::{Audience, Layer, Needs, Resource, Route, delete, get, post, put};
 pub use router::Router;

@@ -8,7 +8,7 @@ use http::{Method, StatusCode, header};
 use rusqlite::Connection;
 
 use super::call::Call;
-use super::conditions::Tag;
+use super::conditions::{self, Tag};
 use super::error::{Error, Result};
 use super::handler::Inputs;
 use super::idempotency::Attempt;
@@ -77,13 +77,13 @@ fn once(call: &Arc<Call>, inputs: Inputs, who: &Who, attempt: Attempt) -> Result
 
 /// Whether the resource is in a state that the caller counts on: the tag of what the row beside it would show.
 fn check_unchanged(call: &Arc<Call>, who: &Who, db: &Connection) -> Result<()> {
-    if !call.conditions.need_match() || ![Method::PUT, Method::DELETE].contains(&call.route.method) {
+    if !conditions::need_match(&call.headers) || ![Method::PUT, Method::DELETE].contains(&call.route.method) {
         return Ok(());
     }
     let Some(shows) = call.router.shows(call.layer, call.route) else { return Ok(()) };
     let shown = shows.handler.answer(call, shows.handler.read(call), who, Some(db))?;
     match shown.body() {
-        Content::Whole(body) if !call.conditions.match_for(&Tag::of(body))? => Err(Error::Stale),
+        Content::Whole(body) if !conditions::match_for(&call.headers, &Tag::of(body))? => Err(Error::Stale),
         _ => Ok(()),
     }
 }
@@ -104,7 +104,7 @@ fn tagged(call: &Call, mut answer: Answer) -> Result<Answer> {
         _ => return Ok(answer),
     };
     answer.headers_mut().insert(header::ETAG, tag.header()?);
-    if call.route.method == Method::GET && call.conditions.know(&tag)? {
+    if call.route.method == Method::GET && conditions::know(&call.headers, &tag)? {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         answer.headers_mut().remove(header::CONTENT_TYPE);
         *answer.body_mut() = Content::Whole(Bytes::new());

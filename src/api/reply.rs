@@ -66,10 +66,25 @@ pub struct FileReply {
 }
 
 /// A page for people.
-pub struct Html(pub StatusCode, pub String);
+pub struct Html {
+    status: StatusCode,
+    text: String,
+    cookie: Option<String>,
+    /// Where its form may lead besides this host.
+    leads_to: Option<String>,
+}
 
-/// 302 to a path of this host.
-pub struct Redirect(pub &'static str);
+/// 302 to another page.
+pub struct Redirect {
+    to: String,
+    cookie: Option<String>,
+}
+
+/// What a form of a page is answered: a page, or the way to another.
+pub enum Visited {
+    Page(Html),
+    Onward(Redirect),
+}
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Done")]
@@ -179,23 +194,63 @@ impl Reply for FileReply {
 
 impl Html {
     pub fn ok(text: String) -> Self {
-        Self(StatusCode::OK, text)
+        Self::new(StatusCode::OK, text)
     }
+
+    pub fn new(status: StatusCode, text: String) -> Self {
+        Self { status, text, cookie: None, leads_to: None }
+    }
+
+    /// Sets a cookie, as `Set-Cookie` has it.
+    #[must_use]
+    pub fn with_cookie(self, cookie: Option<impl ToString>) -> Self {
+        Self { cookie: cookie.map(|cookie| cookie.to_string()), ..self }
+    }
+
+    /// Lets what its form is answered lead to another origin: browsers stop it otherwise.
+    #[must_use]
+    pub fn leading_to(self, origin: String) -> Self {
+        Self { leads_to: Some(origin), ..self }
+    }
+}
+
+impl Redirect {
+    pub fn to(to: impl Into<String>) -> Self {
+        Self { to: to.into(), cookie: None }
+    }
+
+    /// Sets a cookie, as `Set-Cookie` has it.
+    #[must_use]
+    pub fn with_cookie(self, cookie: impl ToString) -> Self {
+        Self { cookie: Some(cookie.to_string()), ..self }
+    }
+}
+
+fn header_value(text: String) -> Result<HeaderValue> {
+    HeaderValue::try_from(text).map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn set_cookie(answer: &mut Answer, cookie: Option<String>) -> Result<()> {
+    if let Some(cookie) = cookie {
+        answer.headers_mut().append(header::SET_COOKIE, header_value(cookie)?);
+    }
+    Ok(())
 }
 
 impl Reply for Html {
     fn into_response(self, _: &Call) -> Result<Answer> {
-        let mut response = Response::new(Content::Whole(self.1.into()));
-        *response.status_mut() = self.0;
+        let mut response = Response::new(Content::Whole(self.text.into()));
+        *response.status_mut() = self.status;
+        set_cookie(&mut response, self.cookie)?;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         // The page carries its own style and nothing else: no script, no frame, no foreign address.
-        headers.insert(
-            header::CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(
-                "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-            ),
+        let policy = format!(
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
+            self.leads_to.map(|origin| format!(" {origin}")).unwrap_or_default()
         );
+        headers.insert(header::CONTENT_SECURITY_POLICY, header_value(policy)?);
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         // The address of a page may hold a code.
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -211,8 +266,25 @@ impl Reply for Redirect {
     fn into_response(self, _: &Call) -> Result<Answer> {
         let mut response = Response::new(Content::Whole(Bytes::new()));
         *response.status_mut() = StatusCode::FOUND;
-        response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(self.0));
+        set_cookie(&mut response, self.cookie)?;
+        response.headers_mut().insert(header::LOCATION, header_value(self.to)?);
+        // It may hold a code, and is one visitor's.
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         Ok(response)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.page();
+    }
+}
+
+impl Reply for Visited {
+    fn into_response(self, call: &Call) -> Result<Answer> {
+        match self {
+            Self::Page(page) => page.into_response(call),
+            Self::Onward(redirect) => redirect.into_response(call),
+        }
     }
 
     fn describe(operation: &mut Operation<'_>) {

@@ -27,6 +27,8 @@ impl Route {
                 token.scope == Scope::Central || self.needs == Needs::AnyToken
             }
             (Credential::Token(token), Layer::Workspace) => workspace.is_some() && token.scope.workspace() == workspace,
+            (Credential::Client(token), Layer::Workspace) => workspace == Some(token.workspace),
+            (Credential::Client(_), Layer::Central) => false,
             // Whose it is only the file knows, and the host says which file.
             (Credential::Key(_), _) => workspace.is_some(),
         };

@@ -1,5 +1,7 @@
 //! The catalogue of permissions: every right there is in a workspace, by resource and action.
 
+use super::permissions::Permissions;
+
 /// A resource, what is done to it, and how people say so.
 pub struct Group {
     pub resource: &'static str,
@@ -102,6 +104,14 @@ pub fn names() -> impl Iterator<Item = String> {
     let group =
         |group: &'static Group| group.actions.iter().map(move |(action, _)| format!("{}.{action}", group.resource));
     CATALOGUE.iter().flat_map(group)
+}
+
+/// What these permissions let somebody do, for people.
+pub fn in_words(permissions: &Permissions) -> Vec<String> {
+    let all = CATALOGUE.iter().flat_map(|group| {
+        group.actions.iter().map(move |(action, can)| (format!("{}.{action}", group.resource), *can))
+    });
+    all.filter(|(name, _)| permissions.cover(name)).map(|(_, can)| can.to_owned()).collect()
 }
 
 /// Whether a role may name this: a permission of the catalogue, all of a resource, or all.

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::auth::Scope;
     use crate::auth::TokenFault;
-    use crate::auth::seal::{Claims, open, open_text, seal, seal_text};
+    use crate::auth::seal::{Claims, Opened, open, open_text, seal, seal_text};
 
     fn claims() -> Claims {
         Claims { token_id: 7, account_id: 3, scope: Scope::Central, expires_at: Timestamp::from_seconds(1_700_000_000) }
@@ -143,7 +143,7 @@ mod tests {
 
         let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap();
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(open(&token, &Keys::open(&folder, Timestamp::default()).unwrap()), Ok(claims()));
+        assert_eq!(open(&token, &Keys::open(&folder, Timestamp::default()).unwrap()), Ok(Opened::Person(claims())));
     }
 
     #[test]
@@ -154,10 +154,10 @@ mod tests {
         keys.make(Timestamp::default()).unwrap();
         let new = seal(claims(), &keys).unwrap();
 
-        assert_eq!(open(&old, &keys), Ok(claims()));
+        assert_eq!(open(&old, &keys), Ok(Opened::Person(claims())));
         assert_eq!(keys.retire().unwrap(), 1);
         assert_eq!(open(&old, &keys), Err(TokenFault::Invalid));
-        assert_eq!(open(&new, &keys), Ok(claims()));
+        assert_eq!(open(&new, &keys), Ok(Opened::Person(claims())));
     }
 
     #[test]

@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
 
 use super::catalogue;
-use super::token::TokenFault;
-use crate::values::Timestamp;
+use super::scopes::Scopes;
+use super::token::{AccessToken, TokenFault};
+use crate::values::{Timestamp, stored_as_json};
 
 /// Who a call is made by, as far as the workspace's file knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum Actor {
     },
     /// An integration key: a program without a person.
     Key { id: i64, last_used_at: Option<Timestamp> },
+    /// An OAuth client, for the user who approved it, or for itself.
+    Client { id: i64, user_id: Option<i64>, token: AccessToken },
 }
 
 impl Insider {
@@ -51,7 +53,7 @@ impl Insider {
     pub fn user_id(&self) -> Option<i64> {
         match self.actor {
             Actor::User { id, .. } => Some(id),
-            Actor::Key { .. } => None,
+            Actor::Key { .. } | Actor::Client { .. } => None,
         }
     }
 }
@@ -61,6 +63,16 @@ impl Insider {
 pub struct Permissions(Vec<String>);
 
 impl Permissions {
+    pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        Self(names.into_iter().map(str::to_owned).collect())
+    }
+
+    /// Those of them that the others cover too.
+    #[must_use]
+    pub fn within(self, others: &Self) -> Self {
+        Self(self.0.into_iter().filter(|permission| others.cover(permission)).collect())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -127,19 +139,7 @@ impl JsonSchema for Permissions {
     }
 }
 
-impl ToSql for Permissions {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let text = serde_json::to_string(&self.0).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-        Ok(ToSqlOutput::from(text))
-    }
-}
-
-/// As they were written, without a look at the catalogue: a version that knew more may have written them.
-impl FromSql for Permissions {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        serde_json::from_str(value.as_str()?).map(Self).map_err(|e| FromSqlError::Other(e.into()))
-    }
-}
+stored_as_json!(Permissions);
 
 /// The user that an account is in this workspace, if any.
 pub fn user(db: &Connection, account_id: i64) -> rusqlite::Result<Option<Insider>> {
@@ -192,6 +192,39 @@ pub fn owns(db: &Connection, account_id: i64, workspace: Uuid) -> rusqlite::Resu
     )?
     .query_row((account_id, workspace.to_string()), |row| row.get(0))
     .optional()
+}
+
+/// The client that an OAuth access token was given to, if the token is good at this moment: what it was granted, and where
+/// somebody approved it, no more than they may themselves.
+pub fn client(db: &Connection, token: &AccessToken, now: Timestamp) -> rusqlite::Result<Result<Insider, TokenFault>> {
+    let found = db
+        .prepare_cached(
+            "SELECT c.id, c.name, c.customer_id, g.user_id, g.access_scopes, r.permissions,
+                    c.active AND g.revoked_at IS NULL AND g.serial = ?2
+             FROM oauth_grants g JOIN oauth_clients c ON c.id = g.client_id
+             LEFT JOIN users u ON u.id = g.user_id LEFT JOIN roles r ON r.id = u.role_id WHERE g.id = ?1",
+        )?
+        .query_row((token.grant_id, token.serial), |row| {
+            if !row.get::<_, bool>(6)? {
+                return Ok(Err(TokenFault::Revoked));
+            }
+            if token.expires_at <= now {
+                return Ok(Err(TokenFault::Expired));
+            }
+            let granted = row.get::<_, Scopes>(4)?.permissions();
+            let persons: Option<Permissions> = row.get(5)?;
+            Ok(Ok(Insider {
+                actor: Actor::Client { id: row.get(0)?, user_id: row.get(3)?, token: *token },
+                name: row.get(1)?,
+                permissions: match persons {
+                    Some(persons) => granted.within(&persons),
+                    None => granted,
+                },
+                customer_id: row.get(2)?,
+            }))
+        })
+        .optional()?;
+    Ok(found.unwrap_or(Err(TokenFault::Revoked)))
 }
 
 #[cfg(test)]

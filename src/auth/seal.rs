@@ -9,7 +9,7 @@ use pasetors::version4::{LocalToken, V4};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Keys, Scope, TokenFault};
+use super::{AccessToken, Keys, Scope, TokenFault};
 use crate::values::Timestamp;
 
 /// What a token says of itself.
@@ -21,14 +21,27 @@ pub struct Claims {
     pub expires_at: Timestamp,
 }
 
-/// The registered claims (PASETO, registered claims) and a scope of our own.
+/// What a text was that one of our keys sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// A person's token.
+    Person(Claims),
+    /// An OAuth client's.
+    Client(AccessToken),
+}
+
+/// The registered claims (PASETO, registered claims) and some of our own.
 #[derive(Serialize, Deserialize)]
 struct Payload {
+    /// The token's row; or the grant's, where there is a serial.
     jti: i64,
-    sub: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<i64>,
     exp: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     workspace: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -36,27 +49,44 @@ struct Footer {
     kid: String,
 }
 
-/// The token as text, sealed with the newest key.
+/// A person's token as text.
 pub fn seal(claims: Claims, keys: &Keys) -> anyhow::Result<String> {
     let payload = Payload {
         jti: claims.token_id,
-        sub: claims.account_id,
+        sub: Some(claims.account_id),
         exp: claims.expires_at,
         workspace: claims.scope.workspace(),
+        serial: None,
+    };
+    seal_text(&serde_json::to_string(&payload)?, &[], keys)
+}
+
+/// An OAuth client's access token as text.
+pub fn seal_access(token: AccessToken, keys: &Keys) -> anyhow::Result<String> {
+    let payload = Payload {
+        jti: token.grant_id,
+        sub: None,
+        exp: token.expires_at,
+        workspace: Some(token.workspace),
+        serial: Some(token.serial),
     };
     seal_text(&serde_json::to_string(&payload)?, &[], keys)
 }
 
 /// What a token says, if one of our keys sealed it.
-pub fn open(text: &str, keys: &Keys) -> Result<Claims, TokenFault> {
+pub fn open(text: &str, keys: &Keys) -> Result<Opened, TokenFault> {
     let opened = open_text(text, &[], keys).ok_or(TokenFault::Invalid)?;
     let payload: Payload = serde_json::from_str(&opened).map_err(|_| TokenFault::Invalid)?;
-    Ok(Claims {
-        token_id: payload.jti,
-        account_id: payload.sub,
-        scope: Scope::from(payload.workspace),
-        expires_at: payload.exp,
-    })
+    let Payload { jti, sub, exp: expires_at, workspace, serial } = payload;
+    match (sub, workspace, serial) {
+        (Some(account_id), _, None) => {
+            Ok(Opened::Person(Claims { token_id: jti, account_id, scope: Scope::from(workspace), expires_at }))
+        }
+        (None, Some(workspace), Some(serial)) => {
+            Ok(Opened::Client(AccessToken { grant_id: jti, serial, workspace, expires_at }))
+        }
+        _ => Err(TokenFault::Invalid),
+    }
 }
 
 /// A text that is opened again with the same `context` alone: so what is sealed for one place says nothing in another.

@@ -19,6 +19,17 @@ pub enum Credential {
     Token(Arc<TokenInUse>),
     /// An integration key, by its digest: only the workspace's file knows whether it is good.
     Key([u8; 32]),
+    /// An OAuth client's access token: ours, and for this workspace. Whether it is still good its file knows.
+    Client(Arc<AccessToken>),
+}
+
+/// What an OAuth access token says: which grant it came of, and the how-manieth of that grant it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessToken {
+    pub grant_id: i64,
+    pub serial: i64,
+    pub workspace: Uuid,
+    pub expires_at: Timestamp,
 }
 
 /// A token that was found good, as the central file has it.

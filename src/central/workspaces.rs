@@ -245,6 +245,11 @@ pub fn open_for_business(
     Ok(workspace)
 }
 
+/// What a workspace is called.
+pub fn name(db: &Connection, id: Uuid) -> rusqlite::Result<String> {
+    db.prepare_cached("SELECT name FROM workspaces WHERE id = ?1")?.query_row([id.to_string()], |row| row.get(0))
+}
+
 /// Lets requests into a reserved workspace, whose file is there now.
 pub fn activate(db: &Connection, id: Uuid) -> rusqlite::Result<()> {
     db.execute("UPDATE workspaces SET status = 'active' WHERE id = ?1 AND status = 'creating'", [id.to_string()])?;

@@ -22,6 +22,7 @@ use crate::storage::{File, STACK, uuid_column};
 use crate::tenancy::journal;
 use crate::tenancy::life;
 use crate::values::Timestamp;
+use crate::workspace::oauth::grants;
 use crate::workspace::{integration_keys, settings, webhook_deliveries};
 use webhooks::Courier;
 
@@ -202,13 +203,14 @@ fn tend_sleeper(engine: &Engine, now: Timestamp) -> Result<()> {
     sleeper.map_or(Ok(()), |id| tend(engine.registry.lease(id).file(), now))
 }
 
-/// Deletes what a workspace's journal keeps no longer, in turns of some milliseconds, and brings its log into its file.
+/// Deletes what a workspace keeps no longer of its journal and of what OAuth clients were granted, in turns of some milliseconds, and brings its log into its file.
 fn tend(file: &Arc<File>, now: Timestamp) -> Result<()> {
     let retention = file.read(settings::audit_retention)?;
     let first_kept = retention.map(|days| now.plus(-days.seconds()));
     let forget = move |db: &Connection| -> Result<usize> {
         let entries = first_kept.map_or(Ok(0), |moment| journal::forget(db, moment, ROWS_IN_A_TURN))?;
-        Ok(entries + webhook_deliveries::forget(db, now.plus(-webhook_deliveries::KEPT), ROWS_IN_A_TURN)?)
+        let deliveries = webhook_deliveries::forget(db, now.plus(-webhook_deliveries::KEPT), ROWS_IN_A_TURN)?;
+        Ok(entries + deliveries + grants::forget(db, now, ROWS_IN_A_TURN)?)
     };
     while file.write(forget)? >= ROWS_IN_A_TURN {}
     Ok(file.checkpoint()?)

@@ -1,8 +1,11 @@
 //! What people see: what this server is, the description of its API as a page, and the pages that mails lead to.
 
+mod authorize;
 mod docs;
 mod invitation;
 mod password_reset;
+mod sign_in;
+mod visitor;
 
 use askama::Template;
 use http::StatusCode;
@@ -20,6 +23,10 @@ pub const RESOURCE: Resource = Resource::new("Server", ROUTES);
 /// Where links in mails lead, on the central host.
 pub const MAILED: &[Resource] =
     &[Resource::pages("Invitation page", invitation::ROUTES), Resource::pages("Password page", password_reset::ROUTES)];
+
+/// Where people sign in to a workspace, and approve that a program acts for them.
+pub const APPROVAL: &[Resource] =
+    &[Resource::pages("Sign-in page", sign_in::ROUTES), Resource::pages("Approval page", authorize::ROUTES)];
 
 const ROUTES: &[Route] = &[
     get("/", &here(about), Needs::Anyone, "What this server is"),
@@ -52,7 +59,7 @@ fn documentation(steps: &Steps<'_>) -> Result<Html> {
 }
 
 fn front_door(_: &Steps<'_>) -> Result<Redirect> {
-    Ok(Redirect("/docs"))
+    Ok(Redirect::to("/docs"))
 }
 
 /// A page that says one thing.
@@ -71,7 +78,7 @@ impl<'a> Message<'a> {
     }
 
     fn page(&self, status: StatusCode) -> Result<Html> {
-        rendered(self).map(|text| Html(status, text))
+        rendered(self).map(|text| Html::new(status, text))
     }
 }
 
@@ -81,5 +88,5 @@ fn shown(error: Error, page: impl FnOnce(&[String]) -> Result<String>) -> Result
     if status.is_server_error() {
         return Err(error);
     }
-    page(&error.sentences()).map(|text| Html(status, text))
+    page(&error.sentences()).map(|text| Html::new(status, text))
 }

@@ -14,13 +14,12 @@ use super::body::{self, Outgoing};
 use super::log::Line;
 use super::turn::{self, Answered};
 use crate::api::{
-    self, Address, Body as BodyKind, Call, Conditions, Error, IDEMPOTENCY_KEY, Layer, MediaType, Needs, Result, Route,
-    Router, in_service,
+    self, Address, Body as BodyKind, Call, Error, Layer, MediaType, Needs, Result, Route, Router, in_service,
 };
 use crate::auth::{Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
-use crate::tenancy::{Current, Host, Lease, host};
+use crate::tenancy::{Bearer, Current, Host, Lease, host};
 use crate::values::Timestamp;
 
 /// Bodies larger than the usual that are in memory at once, while they arrive and until they are answered: as many as a
@@ -69,22 +68,23 @@ impl Service {
     {
         let (head, body) = request.into_parts();
         let client = self.client(&head.headers, peer);
+        let origin = self.allowed_origin(&head.headers).cloned();
         let mut line = Line::new(&head, client);
-        let mut response = match self.answer_parts(&head, body, peer, client, &mut line).await {
+        let mut response = match self.answer_parts(head, body, peer, client, &mut line).await {
             Ok(response) => response,
             Err(error) => {
                 line.error(&error);
                 error.into_response().map(body::whole)
             }
         };
-        self.allow_origin(&head.headers, response.headers_mut());
+        self.allow_origin(origin, response.headers_mut());
         line.finish(&mut response);
         response
     }
 
     async fn answer_parts<B>(
         &self,
-        head: &Parts,
+        head: Parts,
         body: B,
         peer: IpAddr,
         client: IpAddr,
@@ -105,12 +105,12 @@ impl Service {
             }
             _ => {}
         }
-        let address = self.address(head, peer)?;
+        let address = self.address(&head, peer)?;
         let now = Timestamp::now();
         let Addressed { layer, route, path_values, credential, workspace } =
-            match self.find(head, &address, now, line)? {
+            match self.find(&head, &address, now, line)? {
                 Some(addressed) => addressed,
-                None => return Ok(preflight(head)),
+                None => return Ok(preflight(&head)),
             };
         let id = workspace.as_ref().map(|workspace| workspace.id());
         let kind = route.handler.body();
@@ -135,9 +135,8 @@ impl Service {
             body,
             accepts_csv: accepts_csv(&head.headers),
             sent_as,
+            headers: head.headers,
             credential,
-            conditions: Conditions::new(&head.headers),
-            idempotency_key: head.headers.get_all(IDEMPOTENCY_KEY).iter().cloned().collect(),
             workspace,
             address,
             client,
@@ -195,6 +194,7 @@ impl Service {
         let workspace = match (named, &credential) {
             (Some(id), _) => Some(id),
             (None, Credential::Token(token)) if from_central => token.scope.workspace(),
+            (None, Credential::Client(token)) if from_central => Some(token.workspace),
             (None, _) => None,
         };
         route.admits(layer, &credential, workspace).map_err(Error::Token)?;
@@ -217,9 +217,13 @@ impl Service {
         if text.starts_with(KEY_PREFIX) {
             return Ok(Credential::Key(secret::digest(text)));
         }
-        let token = directory.bearer(text, now)?.map_err(Error::Token)?;
-        line.asked_by(&token);
-        Ok(Credential::Token(token))
+        match directory.bearer(text, now)?.map_err(Error::Token)? {
+            Bearer::Person(token) => {
+                line.asked_by(&token);
+                Ok(Credential::Token(token))
+            }
+            Bearer::Client(token) => Ok(Credential::Client(token)),
+        }
     }
 
     /// Host, scheme and path as the caller has them; a trusted proxy may say what it was called by.
@@ -301,13 +305,13 @@ impl Service {
     }
 
     /// Lets a page of a configured origin read the answer (Fetch, CORS protocol).
-    fn allow_origin(&self, asked: &HeaderMap, answered: &mut HeaderMap) {
+    fn allow_origin(&self, origin: Option<HeaderValue>, answered: &mut HeaderMap) {
         if self.engine.config.cors_origins.is_empty() {
             return;
         }
         answered.insert(header::VARY, HeaderValue::from_static("Origin"));
-        if let Some(origin) = self.allowed_origin(asked) {
-            answered.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        if let Some(origin) = origin {
+            answered.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             answered.insert(
                 header::ACCESS_CONTROL_EXPOSE_HEADERS,
                 HeaderValue::from_static("ETag, Idempotency-Replayed, X-Request-Id, Retry-After"),

@@ -11,7 +11,8 @@ use quick_cache::unsync::Cache;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use crate::auth::{Keys, Scope, TokenFault, TokenInUse, seal, secret};
+use crate::auth::seal::{self, Claims, Opened};
+use crate::auth::{AccessToken, Keys, Scope, TokenFault, TokenInUse, secret};
 use crate::storage::{self, uuid_column};
 use crate::values::Timestamp;
 
@@ -45,13 +46,20 @@ pub struct Current<'d> {
     keys: &'d Keys,
 }
 
+/// Who a Bearer text is: as far as the central file knows, and the text itself.
+#[derive(Debug, Clone)]
+pub enum Bearer {
+    Person(Arc<TokenInUse>),
+    Client(Arc<AccessToken>),
+}
+
 struct State {
     db: Connection,
     data_version: i64,
     revisions: Revisions,
     by_name: Cache<String, Listed>,
     by_id: Cache<Uuid, Listed>,
-    tokens: Cache<[u8; 32], Arc<TokenInUse>>,
+    tokens: Cache<[u8; 32], Bearer>,
     /// Tokens used since this was last written, and when.
     used: Vec<(i64, Timestamp)>,
 }
@@ -151,20 +159,20 @@ impl Current<'_> {
     }
 
     /// The token behind a Bearer text, if it is good at this moment.
-    pub fn bearer(&mut self, text: &str, now: Timestamp) -> rusqlite::Result<Result<Arc<TokenInUse>, TokenFault>> {
+    pub fn bearer(&mut self, text: &str, now: Timestamp) -> rusqlite::Result<Result<Bearer, TokenFault>> {
         let state = &mut *self.state;
         let digest = secret::digest(text);
-        let token = match state.tokens.get(&digest).cloned() {
-            Some(token) => token,
-            None => match find_token(&state.db, text, self.keys)? {
-                Ok(token) => {
-                    let token = Arc::new(token);
-                    state.tokens.insert(digest, Arc::clone(&token));
-                    token
+        let bearer = match state.tokens.get(&digest).cloned() {
+            Some(bearer) => bearer,
+            None => match find_bearer(&state.db, text, self.keys)? {
+                Ok(bearer) => {
+                    state.tokens.insert(digest, bearer.clone());
+                    bearer
                 }
                 Err(fault) => return Ok(Err(fault)),
             },
         };
+        let Bearer::Person(token) = &bearer else { return Ok(Ok(bearer)) };
         if token.expires_at <= now {
             return Ok(Err(TokenFault::Expired));
         }
@@ -173,7 +181,7 @@ impl Current<'_> {
             token.last_used.store(now.seconds(), Ordering::Relaxed);
             state.used.push((token.id, now));
         }
-        Ok(Ok(token))
+        Ok(Ok(bearer))
     }
 }
 
@@ -210,11 +218,15 @@ fn listed(db: &Connection, column: &'static str, value: &str) -> rusqlite::Resul
         .optional()
 }
 
-fn find_token(db: &Connection, text: &str, keys: &Keys) -> rusqlite::Result<Result<TokenInUse, TokenFault>> {
-    let claims = match seal::open(text, keys) {
-        Ok(claims) => claims,
-        Err(fault) => return Ok(Err(fault)),
-    };
+fn find_bearer(db: &Connection, text: &str, keys: &Keys) -> rusqlite::Result<Result<Bearer, TokenFault>> {
+    match seal::open(text, keys) {
+        Ok(Opened::Person(claims)) => Ok(find_token(db, claims)?.map(|token| Bearer::Person(Arc::new(token)))),
+        Ok(Opened::Client(token)) => Ok(Ok(Bearer::Client(Arc::new(token)))),
+        Err(fault) => Ok(Err(fault)),
+    }
+}
+
+fn find_token(db: &Connection, claims: Claims) -> rusqlite::Result<Result<TokenInUse, TokenFault>> {
     let found = db
         .prepare_cached(
             "SELECT t.id, t.account_id, t.workspace_id, t.label, t.expires_at, t.last_used_at, a.operator, t.revoked_at

@@ -16,12 +16,22 @@ use crate::values::{Timestamp, choice};
 
 choice! {
     /// What somebody is who changes something.
-    ActorType { USER = "user", KEY = "integration-key", SYSTEM = "system" }
+    ActorType { USER = "user", KEY = "integration-key", CLIENT = "oauth-client", SYSTEM = "system" }
 }
 
 /// Every resource whose changes are in the audit log.
-pub const RESOURCES: &[&str] =
-    &["customer", "contact", "phone-call", "user", "role", "organisation", "integration-key", "settings", "webhook"];
+pub const RESOURCES: &[&str] = &[
+    "customer",
+    "contact",
+    "phone-call",
+    "user",
+    "role",
+    "organisation",
+    "integration-key",
+    "settings",
+    "webhook",
+    "oauth-client",
+];
 
 /// What becomes of a resource, as the second half of an action's name.
 pub const VERBS: &[&str] = &["created", "updated", "deleted"];
@@ -55,6 +65,10 @@ pub enum Actor {
         name: String,
     },
     Key {
+        id: i64,
+        name: String,
+    },
+    Client {
         id: i64,
         name: String,
     },
@@ -126,6 +140,7 @@ impl Author {
         let (kind, id, name) = match &self.actor {
             Actor::User { id, name } => (ActorType::USER, Some(*id), name.as_str()),
             Actor::Key { id, name } => (ActorType::KEY, Some(*id), name.as_str()),
+            Actor::Client { id, name } => (ActorType::CLIENT, Some(*id), name.as_str()),
             Actor::Oneself => (ActorType::USER, resource_id, shown["name"].as_str().unwrap_or_default()),
             Actor::System => (ActorType::SYSTEM, None, "cx-engine"),
         };

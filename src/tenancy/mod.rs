@@ -9,7 +9,7 @@ pub mod members;
 pub mod phones;
 mod registry;
 
-pub use directory::{Current, Directory, Listed, Status};
+pub use directory::{Bearer, Current, Directory, Listed, Status};
 pub use hosts::{Host, host};
 pub use journal::{Author, News};
 pub use registry::{Lease, Registry};

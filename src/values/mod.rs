@@ -104,6 +104,27 @@ macro_rules! described {
 }
 pub(crate) use described;
 
+/// Lets a newtype be bound to and read from a SQLite column that holds it as JSON. It is read as it was written, without
+/// its rules: a version that knew more may have written it.
+macro_rules! stored_as_json {
+    ($type:ident) => {
+        impl rusqlite::ToSql for $type {
+            fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+                let text = serde_json::to_string(&self.0);
+                text.map(Into::into).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+            }
+        }
+
+        impl rusqlite::types::FromSql for $type {
+            fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+                let read = serde_json::from_str(value.as_str()?);
+                read.map(Self).map_err(|error| rusqlite::types::FromSqlError::Other(error.into()))
+            }
+        }
+    };
+}
+pub(crate) use stored_as_json;
+
 /// Lets a newtype over `i64` be bound to and read from a SQLite column.
 macro_rules! stored_as_integer {
     ($type:ident) => {

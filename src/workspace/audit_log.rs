@@ -180,6 +180,8 @@ mod tests {
         let key = admin.post("/integration-keys", json!({"name": "K", "permissions": ["customer.view"]})).created();
         let webhook = json!({"url": "https://example.com/", "events": ["*"]});
         let webhook = admin.post("/webhooks", webhook).created();
+        let client = json!({"name": "P", "grants": ["client_credentials"], "scopes": ["crm"]});
+        let client = admin.post("/oauth-clients", client).created();
         for (path, new, change) in [
             ("/customers", json!({"name": "A"}), json!({"name": "B"})),
             ("/contacts", json!({"last_name": "A"}), json!({"last_name": "B"})),
@@ -194,6 +196,9 @@ mod tests {
         let (key_id, webhook_id) = (key["id"].to_string(), webhook["id"].to_string());
         let rotated = admin.post(&format!("/integration-keys/{key_id}/rotate"), json!({})).created();
         admin.delete(&at("/integration-keys", &key_id)).ok();
+        let client_at = at("/oauth-clients", &client["id"].to_string());
+        admin.put(&client_at, json!({"active": false})).created();
+        admin.delete(&client_at).ok();
         admin.put(&at("/webhooks", &webhook_id), json!({"active": false})).created();
         admin.delete(&at("/webhooks", &webhook_id)).ok();
         let user = bench.join_acme("zoe@example.com", "agent").to_string();
@@ -210,7 +215,7 @@ mod tests {
             }
         }
         let all = serde_json::to_string(&told).unwrap();
-        for secret in [&key["key"], &rotated["key"], &webhook["secret"]] {
+        for secret in [&key["key"], &rotated["key"], &webhook["secret"], &client["client_secret"]] {
             assert!(!all.contains(secret.as_str().unwrap()), "{secret}");
         }
     }

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::contacts::{self, Contact};
+use super::oauth::clients;
 use super::{integration_keys, phone_calls};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::openapi::Operation;
@@ -272,6 +273,7 @@ fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bo
         ));
     }
     integration_keys::delete_all(db, author, id)?;
+    clients::delete_all(db, author, id)?;
     db.prepare_cached("DELETE FROM customers WHERE id = ?1")?.execute([id])?;
     author.deleted(db, RESOURCE, customer)?;
     Ok(())

@@ -5,6 +5,7 @@ pub mod contacts;
 pub mod customers;
 pub mod integration_keys;
 pub mod invitations;
+pub mod oauth;
 pub mod organisations;
 pub mod phone_calls;
 pub mod roles;
@@ -25,6 +26,8 @@ pub const RESOURCES: &[Resource] = &[
     Resource::new("Invitations", invitations::ROUTES),
     Resource::new("Roles and permissions", roles::ROUTES),
     Resource::new("Integration keys", integration_keys::ROUTES),
+    Resource::new("OAuth clients", oauth::clients::ROUTES),
+    Resource::new("OAuth", oauth::token::ROUTES),
     Resource::new("Customers", customers::ROUTES),
     Resource::new("Contacts", contacts::ROUTES),
     Resource::new("Phone calls", phone_calls::ROUTES),

@@ -75,6 +75,16 @@ fn whoami(steps: &Steps<'_>) -> Result<Ok200<Whoami>> {
             let user = lease.file().read(move |db| users::find(db, id))?;
             (Some(user), Some(role), TokenShown::of(token), token.account_id)
         }
+        Actor::Client { user_id, token, .. } => {
+            let user = match user_id {
+                Some(id) => Some(lease.file().read(move |db| users::find(db, id))?),
+                None => None,
+            };
+            let account_id = user.as_ref().map_or(EVERYBODY, |user| user.account_id);
+            let shown =
+                TokenShown { id: token.grant_id, label: insider.name.clone(), expires_at: Some(token.expires_at) };
+            (user, None, shown, account_id)
+        }
         Actor::Key { id, .. } => {
             let key = lease.file().read(move |db| integration_keys::find(db, id))?;
             (None, None, key.into(), EVERYBODY)

@@ -15,7 +15,7 @@ use crate::auth::{Insider, SigningSecret};
 use crate::central::webhook_workspaces;
 use crate::storage::record;
 use crate::tenancy::journal::{self, ANNOUNCED, VERBS};
-use crate::values::{Timestamp, WebUrl, is_public};
+use crate::values::{Timestamp, WebUrl, is_public, stored_as_json};
 
 pub const ROUTES: &[Route] = &[
     get("/webhooks", &run(list), Needs::Permission("webhook.view"), "List webhooks"),
@@ -269,18 +269,7 @@ impl JsonSchema for Events {
     }
 }
 
-impl rusqlite::ToSql for Events {
-    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
-        let text = serde_json::to_string(&self.0).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
-        Ok(rusqlite::types::ToSqlOutput::from(text))
-    }
-}
-
-impl rusqlite::types::FromSql for Events {
-    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
-        serde_json::from_str(value.as_str()?).map(Self).map_err(|e| rusqlite::types::FromSqlError::Other(e.into()))
-    }
-}
+stored_as_json!(Events);
 
 impl Listed for Webhook {
     const LISTING: Listing = Listing {

@@ -1,0 +1,154 @@
+//! Scopes of OAuth tokens (RFC 6749, 3.3): the names of permissions, and two that the CRM look-up has of old.
+
+use std::fmt;
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::catalogue;
+use super::permissions::Permissions;
+
+/// Both together are the permission to look up who calls.
+const LOOK_UP: [&str; 2] = ["client", "crm"];
+const LOOK_UP_PERMISSION: &str = "crm.lookup";
+
+/// Scopes in the order in which they were asked for, none twice.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Scopes(Vec<String>);
+
+impl Scopes {
+    /// Every scope there is.
+    pub fn all() -> impl Iterator<Item = String> {
+        LOOK_UP.iter().map(|scope| (*scope).to_owned()).chain(catalogue::names())
+    }
+
+    /// From a text with spaces between them; nothing where one of them is unknown.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut scopes = Self::default();
+        for scope in text.split(' ').filter(|scope| !scope.is_empty()) {
+            if !is_known(scope) {
+                return None;
+            }
+            scopes.add(scope);
+        }
+        Some(scopes)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    pub fn contains(&self, scope: &str) -> bool {
+        self.iter().any(|own| own == scope)
+    }
+
+    /// Whether all of these are among the others.
+    pub fn are_within(&self, others: &Self) -> bool {
+        self.iter().all(|scope| others.contains(scope))
+    }
+
+    /// What somebody may do who has them.
+    pub fn permissions(&self) -> Permissions {
+        let looks_up = LOOK_UP.iter().all(|scope| self.contains(scope)).then_some(LOOK_UP_PERMISSION);
+        Permissions::of(self.iter().filter(|scope| !LOOK_UP.contains(scope)).chain(looks_up))
+    }
+
+    fn add(&mut self, scope: &str) {
+        if !self.contains(scope) {
+            self.0.push(scope.to_owned());
+        }
+    }
+}
+
+fn is_known(scope: &str) -> bool {
+    LOOK_UP.contains(&scope) || (!scope.contains('*') && catalogue::knows(scope))
+}
+
+/// With spaces between, as tokens have them.
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" "))
+    }
+}
+
+impl<'de> Deserialize<'de> for Scopes {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let mut scopes = Self::default();
+        for Scope(scope) in Vec::deserialize(input)? {
+            scopes.add(&scope);
+        }
+        Ok(scopes)
+    }
+}
+
+/// One of them, so that one that is unknown is told by its place in the list.
+struct Scope(String);
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let scope = String::deserialize(input)?;
+        if is_known(&scope) { Ok(Self(scope)) } else { Err(de::Error::custom("unknown scope")) }
+    }
+}
+
+impl JsonSchema for Scopes {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Scopes".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let all: Vec<String> = Self::all().collect();
+        json_schema!({"type": "array", "items": {"type": "string", "enum": all}, "examples": [["client", "crm"]]})
+    }
+}
+
+impl ToSql for Scopes {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.to_string()))
+    }
+}
+
+/// As they were written, without a look at the catalogue: a version that knew more may have written them.
+impl FromSql for Scopes {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let text = value.as_str().map_err(|_| FromSqlError::InvalidType)?;
+        Ok(Self(text.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scopes(text: &str) -> Scopes {
+        Scopes::parse(text).unwrap()
+    }
+
+    #[test]
+    fn client_and_crm_look_up_together_and_neither_alone() {
+        assert!(scopes("client crm").permissions().cover("crm.lookup"));
+        assert!(!scopes("client").permissions().cover("crm.lookup"));
+        assert!(!scopes("crm customer.view").permissions().cover("crm.lookup"));
+        assert!(scopes("crm customer.view").permissions().cover("customer.view"));
+    }
+
+    #[test]
+    fn only_what_there_is_can_be_asked_for() {
+        assert_eq!(scopes("crm  client crm").to_string(), "crm client");
+        assert_eq!(scopes(""), Scopes::default());
+        for unknown in ["*", "customer.*", "customer", "customer.paint", "crm\tclient", "CRM"] {
+            assert_eq!(Scopes::parse(unknown), None, "{unknown}");
+        }
+        assert!(scopes("crm").are_within(&scopes("client crm")));
+        assert!(!scopes("client crm").are_within(&scopes("crm")));
+    }
+}

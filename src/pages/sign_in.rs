@@ -1,0 +1,145 @@
+//! The page on which people sign in to a workspace, on their way to another page of it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::visitor::{SESSION_LASTS, Visitor};
+use crate::api::{
+    Error, Form, Html, Needs, Query, Redirect, Result, Route, Steps, Tries, Visited, get, hashing, post, rendered,
+    steps,
+};
+use crate::auth::Scope;
+use crate::central::session::{self, Credentials};
+use crate::central::{tokens, workspaces};
+use crate::values::{Email, Name, Text};
+
+pub const ROUTES: &[Route] = &[
+    get("/ui/sign-in", &steps(show), Needs::Anyone, "The page to sign in on"),
+    post("/ui/sign-in", &hashing(sign_in), Needs::Anyone, "Sign in on its page"),
+    post("/ui/sign-out", &steps(sign_out), Needs::Anyone, "Sign out, and go on"),
+];
+
+/// What the token of a session is called where a person's tokens are listed.
+const LABEL: &str = "browser";
+
+/// Where the visitor is on the way to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Way {
+    to: Text<8000>,
+}
+
+/// What is filled in; whether it can be right is judged together, so that the page says no more than that it is not.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SigningIn {
+    email: Text<254>,
+    password: Text<1000>,
+    to: Text<8000>,
+    form_key: Text<100>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SigningOut {
+    to: Text<8000>,
+    form_key: Text<100>,
+}
+
+#[derive(Template)]
+#[template(path = "page_sign_in.html")]
+struct Page<'a> {
+    workspace: &'a str,
+    email: &'a str,
+    to: &'a str,
+    form_key: &'a str,
+    problems: &'a [String],
+}
+
+/// The page to sign in on, from where it goes on to a path of this host.
+pub fn path(to: &str) -> String {
+    let start = "/ui/sign-in?";
+    form_urlencoded::Serializer::for_suffix(start.to_owned(), start.len()).append_pair("to", to).finish()
+}
+
+fn show(steps: &Steps<'_>, visitor: Visitor, Query(way): Query<Way>) -> Result<Html> {
+    let filled = SigningIn { to: way.to, ..SigningIn::default() };
+    page(steps, &visitor, StatusCode::OK, &filled, &[])
+}
+
+fn sign_in(steps: &Steps<'_>, visitor: Visitor, tries: Tries, Form(filled): Form<SigningIn>) -> Result<Visited> {
+    let filled = filled?;
+    match begin_session(steps, &visitor, tries, &filled) {
+        Ok(token) => Ok(Visited::Onward(Redirect::to(on_this_host(&filled.to)).with_cookie(visitor.signed_in(token)))),
+        Err(error) if error.status().is_server_error() => Err(error),
+        Err(error) => page(steps, &visitor, error.status(), &filled, &error.sentences()).map(Visited::Page),
+    }
+}
+
+fn begin_session(steps: &Steps<'_>, visitor: &Visitor, tries: Tries, filled: &SigningIn) -> Result<String> {
+    visitor.check(&filled.form_key)?;
+    let email = filled.email.trim().parse::<Email>().map_err(|_| Error::InvalidCredentials)?;
+    let password = Name::parse(filled.password.to_string()).map_err(|_| Error::InvalidCredentials)?;
+    let account_id = session::verify(steps, tries, &Credentials { email, password })?.id;
+    let workspace = steps.call.workspace()?.id();
+    session::enter(steps, account_id, workspace)?;
+    let (inside, now) = (Arc::clone(steps.engine), steps.now);
+    let issued = steps.engine.central.write(move |db| {
+        tokens::issue(db, &inside, account_id, Scope::Workspace(workspace), LABEL, SESSION_LASTS, now)
+    })?;
+    Ok(issued.token)
+}
+
+fn sign_out(steps: &Steps<'_>, visitor: Visitor, Form(filled): Form<SigningOut>) -> Result<Visited> {
+    let filled = filled?;
+    visitor.check(&filled.form_key)?;
+    if let Some(session) = &visitor.session {
+        let (id, now) = (session.id, steps.now);
+        steps.engine.central.write(move |db| Ok::<_, Error>(tokens::revoke_one(db, id, now)?))?;
+    }
+    Ok(Visited::Onward(Redirect::to(path(&filled.to)).with_cookie(visitor.signed_out())))
+}
+
+/// A path of this host, or the front page of the documentation where it is not surely one: a browser takes `//` and `/\`
+/// for the beginning of another host's address.
+fn on_this_host(to: &str) -> &str {
+    let is_path = to.starts_with('/') && !to[1..].starts_with(['/', '\\']);
+    if is_path && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "/docs" }
+}
+
+fn page(
+    steps: &Steps<'_>,
+    visitor: &Visitor,
+    status: StatusCode,
+    filled: &SigningIn,
+    problems: &[String],
+) -> Result<Html> {
+    let id = steps.call.workspace()?.id();
+    let workspace = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::name(db, id)?))?;
+    let (form_key, cookie) = visitor.form_key()?;
+    let text =
+        rendered(&Page { workspace: &workspace, email: &filled.email, to: &filled.to, form_key: &form_key, problems })?;
+    Ok(Html::new(status, text).with_cookie(cookie))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_path_of_this_host_is_gone_on_to() {
+        for good in ["/", "/docs", "/oauth/authorize?client_id=a&redirect_uri=https%3A%2F%2Fb"] {
+            assert_eq!(on_this_host(good), good);
+        }
+        for bad in
+            ["", "docs", "//evil.example", "/\\evil.example", "https://evil.example", "/a\nb", "/a b", "/é", "\\/x"]
+        {
+            assert_eq!(on_this_host(bad), "/docs", "{bad}");
+        }
+        assert_eq!(path("/a?b=c&d"), "/ui/sign-in?to=%2Fa%3Fb%3Dc%26d");
+    }
+}

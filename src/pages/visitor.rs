@@ -1,0 +1,120 @@
+//! Whoever looks at a page of a workspace: known by the session in a cookie, or not yet.
+//!
+//! A session is a token of the person's for the workspace, so that it ends with them: it is listed and revoked like any
+//! other. It is sent by the browser alone, to this host alone, and no script can read it (RFC 6265; `__Host-` under
+//! https). A form carries what only a page of ours can know: a digest of the cookie. A sibling workspace is another site
+//! of the same owner to a browser, so `SameSite` alone would let its pages post.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cookie::{Cookie, SameSite};
+use http::{HeaderName, header};
+use sha2::{Digest, Sha256};
+
+use crate::api::{Call, Error, Input, Operation, Result};
+use crate::auth::{TokenInUse, secret};
+use crate::tenancy::Bearer;
+
+/// How long a session lasts, in seconds: a working day.
+pub const SESSION_LASTS: i64 = 12 * 3600;
+
+/// What browsers say of where a request comes from (Fetch Metadata).
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+const SESSION: &str = "cx_session";
+const VISIT: &str = "cx_visit";
+
+/// What is known of a visitor.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// Their token, where they are signed in.
+    pub session: Option<Arc<TokenInUse>>,
+    /// What their forms are known by: the session's text, or that of a visit before there is one.
+    secret: Option<String>,
+    is_secure: bool,
+    is_from_elsewhere: bool,
+}
+
+impl Visitor {
+    /// What a form of this visitor carries, and the cookie that goes with it where there is none yet.
+    pub fn form_key(&self) -> Result<(String, Option<Cookie<'static>>)> {
+        match &self.secret {
+            Some(secret) => Ok((digest(secret), None)),
+            None => {
+                let visit = secret::make()?;
+                Ok((digest(&visit), Some(self.cookie(VISIT, visit))))
+            }
+        }
+    }
+
+    /// Refuses a form that another site sends in the visitor's name.
+    pub fn check(&self, form_key: &str) -> Result<()> {
+        let is_ours = self.secret.as_deref().is_some_and(|secret| digest(secret) == form_key);
+        if is_ours && !self.is_from_elsewhere {
+            return Ok(());
+        }
+        Err(Error::forbidden("forbidden", "This form is not from here, or too old: go back, load the page again."))
+    }
+
+    /// The cookie of a session that begins.
+    pub fn signed_in(&self, token: String) -> Cookie<'static> {
+        let mut cookie = self.cookie(SESSION, token);
+        cookie.set_max_age(cookie::time::Duration::seconds(SESSION_LASTS));
+        cookie
+    }
+
+    /// The cookie of one that ends.
+    pub fn signed_out(&self) -> Cookie<'static> {
+        let mut cookie = self.cookie(SESSION, String::new());
+        cookie.make_removal();
+        cookie
+    }
+
+    fn cookie(&self, name: &'static str, value: String) -> Cookie<'static> {
+        Cookie::build((named(name, self.is_secure), value))
+            .path("/")
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.is_secure)
+            .build()
+    }
+}
+
+/// Under https no other host can set a cookie of this name (RFC 6265bis, 4.1.3.2).
+fn named(name: &'static str, is_secure: bool) -> String {
+    if is_secure { format!("__Host-{name}") } else { name.to_owned() }
+}
+
+fn digest(secret: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(format!("form {secret}")))
+}
+
+impl Input for Visitor {
+    fn read(call: &Call) -> Result<Self> {
+        let is_secure = call.address.scheme == "https";
+        let sent = |name: &'static str| {
+            let wanted = named(name, is_secure);
+            let headers = call.headers.get_all(header::COOKIE).iter().filter_map(|header| header.to_str().ok());
+            let mut cookies = headers.flat_map(Cookie::split_parse).flatten();
+            cookies.find(|cookie| cookie.name() == wanted).map(|cookie| cookie.value().to_owned())
+        };
+        let workspace = call.workspace()?.id();
+        let text = sent(SESSION);
+        let bearer = match &text {
+            Some(text) => call.engine.directory.current(&call.engine.keys)?.bearer(text, call.now)?.ok(),
+            None => None,
+        };
+        let session = match bearer {
+            Some(Bearer::Person(token)) if token.scope.workspace() == Some(workspace) => Some(token),
+            _ => None,
+        };
+        let secret = if session.is_some() { text } else { sent(VISIT) };
+        let site = call.header(&FETCH_SITE);
+        let is_from_elsewhere = site.is_some_and(|site| site != "same-origin" && site != "none");
+        Ok(Self { session, secret, is_secure, is_from_elsewhere })
+    }
+
+    fn describe(_: &mut Operation<'_>) {}
+}

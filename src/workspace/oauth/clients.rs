@@ -1,0 +1,530 @@
+//! OAuth clients: the programs that may ask for tokens of this workspace (RFC 6749, 2).
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::super::roles::may_give;
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
+use crate::api::{
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, delete, get, post, put, run,
+};
+use crate::auth::{Scopes, secret};
+use crate::storage::record;
+use crate::tenancy::Author;
+use crate::values::{Name, Text, Timestamp, choice, stored_as_json};
+
+pub const ROUTES: &[Route] = &[
+    get("/oauth-clients", &run(list), Needs::Permission("oauth-client.view"), "List OAuth clients"),
+    get("/oauth-clients/{id}", &run(show), Needs::Permission("oauth-client.view"), "Show an OAuth client"),
+    post(
+        "/oauth-clients",
+        &run(create),
+        Needs::Permission("oauth-client.create"),
+        "Register an OAuth client; its secret is shown this once",
+    ),
+    put(
+        "/oauth-clients/{id}",
+        &run(update),
+        Needs::Permission("oauth-client.update"),
+        "Change an OAuth client, or switch it off",
+    ),
+    post(
+        "/oauth-clients/{id}/rotate-secret",
+        &run(rotate_secret),
+        Needs::Permission("oauth-client.update"),
+        "Give an OAuth client a new secret; the old one is dead",
+    ),
+    delete(
+        "/oauth-clients/{id}",
+        &run(remove),
+        Needs::Permission("oauth-client.delete"),
+        "Delete an OAuth client, and with it every token that it was given",
+    ),
+];
+
+/// How client ids and secrets begin, so that people know them for what they are.
+const ID_PREFIX: &str = "cxc_";
+const SECRET_PREFIX: &str = "cxs_";
+
+choice! {
+    /// A way to get a token.
+    GrantType { AUTHORIZATION_CODE = "authorization_code", CLIENT_CREDENTIALS = "client_credentials" }
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "OAuthClient")]
+pub struct Client {
+    pub id: i64,
+    /// What people who approve are shown.
+    pub name: Name<255>,
+    /// By which the program names itself; it is no secret.
+    pub client_id: Text<64>,
+    pub redirect_uris: RedirectUris,
+    pub grants: Grants,
+    pub scopes: Scopes,
+    /// The only customer that its tokens see; with the customer goes the client.
+    pub customer_id: Option<i64>,
+    /// Whether it can keep a secret. One that cannot has none, and must use PKCE.
+    pub confidential: bool,
+    /// Whether it is let in, and its tokens are.
+    pub active: bool,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// How the secret ends, by which people tell them apart; null of a public client.
+    pub secret_last_four: Option<Text<4>>,
+    #[serde(skip)]
+    pub secret_digest: Option<Vec<u8>>,
+}
+
+/// A client with its secret, which is not kept.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "OAuthClientShown")]
+pub struct ClientShown {
+    #[serde(flatten)]
+    client: Client,
+    /// Shown this once; null where the client is public.
+    client_secret: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "NewOAuthClient")]
+pub struct NewClient {
+    name: Name<255>,
+    /// Where people are sent back to: absolute, `https` (or `http` on the loopback address), without a fragment. Needed
+    /// for `authorization_code`.
+    redirect_uris: RedirectUris,
+    grants: Grants,
+    /// What its tokens may do at the most; no more than the caller may.
+    scopes: Scopes,
+    /// Lets its tokens see this customer only; it stays so.
+    customer_id: Option<i64>,
+    /// Whether it can keep a secret; it stays so.
+    confidential: bool,
+    active: bool,
+}
+
+/// Where people may be sent back to: exactly these.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct RedirectUris(Vec<String>);
+
+/// The ways in which a client may get tokens: at least one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Grants(Vec<GrantType>);
+
+fn list(ctx: &mut Ctx<'_>, list: List<Client>) -> Result<Page<Client>> {
+    list.page(ctx)
+}
+
+fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Client>> {
+    find(ctx.db, id).map(Ok200)
+}
+
+fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewClient>) -> Result<Created<ClientShown>> {
+    new.check(ctx)?;
+    if let Some(id) = new.customer_id
+        && !ctx.db.prepare_cached("SELECT 1 FROM customers WHERE id = ?1")?.exists([id])?
+    {
+        return Err(Error::invalid("The selected customer id is invalid."));
+    }
+    let mut client = Client {
+        id: 0,
+        name: new.name,
+        client_id: Text::parse(format!("{ID_PREFIX}{}", &secret::make()?[..24])).map_err(Error::Internal)?,
+        redirect_uris: new.redirect_uris,
+        grants: new.grants,
+        scopes: new.scopes,
+        customer_id: new.customer_id,
+        confidential: new.confidential,
+        active: new.active,
+        created_at: ctx.now,
+        updated_at: ctx.now,
+        secret_last_four: None,
+        secret_digest: None,
+    };
+    let client_secret = client.take_new_secret()?;
+    client.id = client.insert(ctx.db)?;
+    ctx.author()?.created(ctx.db, RESOURCE, &client)?;
+    Ok(Created(ClientShown { client, client_secret }))
+}
+
+fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewClient>) -> Result<Created<Client>> {
+    let old = find(ctx.db, id)?;
+    let new = changes.apply(&NewClient {
+        name: old.name.clone(),
+        redirect_uris: old.redirect_uris.clone(),
+        grants: old.grants.clone(),
+        scopes: old.scopes.clone(),
+        customer_id: old.customer_id,
+        confidential: old.confidential,
+        active: old.active,
+    })?;
+    let mut problems = Vec::new();
+    for (stays, field) in
+        [(new.customer_id == old.customer_id, "customer id"), (new.confidential == old.confidential, "confidential")]
+    {
+        if !stays {
+            problems.push(format!("The {field} does not change: register another client."));
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Error::Invalid(problems));
+    }
+    new.check(ctx)?;
+    let client = Client {
+        name: new.name,
+        redirect_uris: new.redirect_uris,
+        grants: new.grants,
+        scopes: new.scopes,
+        active: new.active,
+        updated_at: ctx.now,
+        ..old.clone()
+    };
+    client.save(ctx.db)?;
+    ctx.author()?.updated(ctx.db, RESOURCE, &old, &client)?;
+    Ok(Created(client))
+}
+
+/// Whoever is shown a secret may do all that the client may, and must have had the right to before.
+fn rotate_secret(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<ClientShown>> {
+    let old = find(ctx.db, id)?;
+    may_give(ctx.insider()?, &old.scopes.permissions())?;
+    if !old.confidential {
+        return Err(Error::refused("client_is_public", "A public client has no secret."));
+    }
+    let mut client = Client { updated_at: ctx.now, ..old.clone() };
+    let client_secret = client.take_new_secret()?;
+    client.save(ctx.db)?;
+    ctx.author()?.updated(ctx.db, RESOURCE, &old, &client)?;
+    Ok(Created(ClientShown { client, client_secret }))
+}
+
+fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
+    let client = find(ctx.db, id)?;
+    delete_one(ctx.db, &ctx.author()?, &client)?;
+    Ok(Done)
+}
+
+const RESOURCE: &str = "oauth-client";
+
+record!(Client in "oauth_clients" {
+    id, name, client_id, redirect_uris, grants, scopes, customer_id, confidential, active, created_at, updated_at,
+    secret_last_four, secret_digest,
+});
+
+fn find(db: &Connection, id: i64) -> Result<Client> {
+    Client::find(db, id)?.ok_or_else(Error::not_found)
+}
+
+/// The client that names itself so, if it is let in.
+pub fn named(db: &Connection, client_id: &str) -> rusqlite::Result<Option<Client>> {
+    db.prepare_cached(&format!("SELECT {} FROM oauth_clients WHERE client_id = ?1 AND active", Client::COLUMNS))?
+        .query_row([client_id], Client::from_row)
+        .optional()
+}
+
+/// Deletes the clients whose tokens see only this customer.
+pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
+    each_of(db, "customer_id", customer, |client| Ok(delete_one(db, author, &client)?))
+}
+
+fn delete_one(db: &Connection, author: &Author, client: &Client) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM oauth_clients WHERE id = ?1")?.execute([client.id])?;
+    author.deleted(db, RESOURCE, client)
+}
+
+impl Client {
+    /// A secret that is this client's from now on, where it may have one.
+    fn take_new_secret(&mut self) -> Result<Option<String>> {
+        if !self.confidential {
+            return Ok(None);
+        }
+        let secret = format!("{SECRET_PREFIX}{}", secret::make()?);
+        self.secret_last_four =
+            Text::parse(secret[secret.len() - 4..].to_owned()).map(Some).map_err(Error::Internal)?;
+        self.secret_digest = Some(secret::digest(&secret).to_vec());
+        Ok(Some(secret))
+    }
+
+    pub fn may_use(&self, grant: GrantType) -> bool {
+        self.grants.0.contains(&grant)
+    }
+
+    /// Whether people may be sent back to this, compared to the letter (RFC 9700, 2.1).
+    pub fn redirects_to(&self, uri: &str) -> bool {
+        self.redirect_uris.0.iter().any(|registered| registered == uri)
+    }
+}
+
+impl NewClient {
+    /// What is to be true of the fields together, and of the caller.
+    fn check(&self, ctx: &Ctx<'_>) -> Result<()> {
+        let asks_people = self.grants.0.contains(&GrantType::AUTHORIZATION_CODE);
+        if asks_people && self.redirect_uris.0.is_empty() {
+            return Err(Error::invalid("The redirect uris field is required."));
+        }
+        if !self.confidential && self.grants.0.contains(&GrantType::CLIENT_CREDENTIALS) {
+            return Err(Error::invalid("The grants may not have client_credentials where the client is public."));
+        }
+        may_give(ctx.insider()?, &self.scopes.permissions())
+    }
+}
+
+impl Default for NewClient {
+    fn default() -> Self {
+        Self {
+            name: Name::default(),
+            redirect_uris: RedirectUris::default(),
+            grants: Grants::default(),
+            scopes: Scopes::default(),
+            customer_id: None,
+            confidential: true,
+            active: true,
+        }
+    }
+}
+
+/// More than these nobody needs, and each is compared at each approval.
+const MOST_URIS: usize = 20;
+const LONGEST_URI: usize = 2000;
+
+/// Whether people may be sent there (RFC 8252, 7.3; RFC 9700, 2.1 and 4.1.1): to another machine only under TLS, and to
+/// nothing that a browser would read in another way than we do.
+fn is_redirect_uri(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    let is_loopback = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    let scheme = url.scheme();
+    text.len() <= LONGEST_URI
+        && text.is_ascii()
+        && text.starts_with(&format!("{scheme}://"))
+        && !text.contains(|c: char| c.is_ascii_whitespace() || c.is_ascii_control() || "\\*<>\"".contains(c))
+        && (scheme == "https" || (scheme == "http" && is_loopback))
+        && url.has_host()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+}
+
+stored_as_json!(RedirectUris);
+stored_as_json!(Grants);
+
+impl<'de> Deserialize<'de> for RedirectUris {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let mut uris: Vec<String> = Vec::new();
+        for RedirectUri(uri) in Vec::deserialize(input)? {
+            if !uris.contains(&uri) {
+                uris.push(uri);
+            }
+        }
+        if uris.len() > MOST_URIS {
+            return Err(de::Error::custom(format!("may not be more than {MOST_URIS}.")));
+        }
+        Ok(Self(uris))
+    }
+}
+
+/// One of them, so that a bad one is told by its place in the list.
+struct RedirectUri(String);
+
+impl<'de> Deserialize<'de> for RedirectUri {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let uri = String::deserialize(input)?;
+        let rule = "must be an absolute https URL (or http on the loopback address) without a fragment or a wildcard.";
+        if is_redirect_uri(&uri) { Ok(Self(uri)) } else { Err(de::Error::custom(rule)) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Grants {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let mut grants = Vec::new();
+        for grant in Vec::deserialize(input)? {
+            if !grants.contains(&grant) {
+                grants.push(grant);
+            }
+        }
+        if grants.is_empty() { Err(de::Error::custom("field is required.")) } else { Ok(Self(grants)) }
+    }
+}
+
+impl JsonSchema for RedirectUris {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "RedirectUris".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array", "maxItems": MOST_URIS, "items": {"type": "string", "maxLength": LONGEST_URI},
+            "examples": [["https://pbx.example.com/oauth/callback"]]
+        })
+    }
+}
+
+impl JsonSchema for Grants {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Grants".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": GrantType::WORDS}})
+    }
+}
+
+impl Listed for Client {
+    const LISTING: Listing = Listing {
+        table: "oauth_clients",
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "name", by: By::Text("name") },
+            Filter { name: "client_id", by: By::Text("client_id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
+            Filter { name: "active", by: By::Flag("active") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+        ],
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: None,
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::Bench;
+
+    fn good() -> Value {
+        json!({
+            "name": "3CX", "redirect_uris": ["https://pbx.example.com/cb", "http://127.0.0.1:5000/cb"],
+            "grants": ["authorization_code"], "scopes": ["client", "crm"],
+        })
+    }
+
+    fn with(change: &Value) -> Value {
+        let mut body = good();
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        body
+    }
+
+    #[test]
+    fn a_client_is_answered_whole_and_its_secret_is_shown_once() {
+        let bench = Bench::new();
+        let mut made = bench.admin().post("/oauth-clients", good()).created();
+        let secret = made.as_object_mut().unwrap().remove("client_secret").unwrap();
+        let secret = secret.as_str().unwrap();
+        assert!(secret.starts_with("cxs_") && secret.len() == 47, "{secret}");
+        assert!(made["client_id"].as_str().unwrap().starts_with("cxc_"));
+        assert_eq!(made["secret_last_four"], &secret[43..]);
+        for (field, value) in good().as_object().unwrap() {
+            assert_eq!(&made[field], value, "{field}");
+        }
+        assert_eq!((&made["confidential"], &made["active"]), (&json!(true), &json!(true)));
+        assert_eq!(bench.admin().get("/oauth-clients/1").ok(), made);
+        assert_eq!(bench.admin().get("/oauth-clients").ok()["data"], json!([made]));
+        let changed = bench.admin().put("/oauth-clients/1", json!({"name": "PBX", "scopes": ["crm"]})).created();
+        assert_eq!((&changed["name"], &changed["client_id"]), (&json!("PBX"), &made["client_id"]));
+        let rotated = bench.admin().post("/oauth-clients/1/rotate-secret", json!({})).created();
+        assert_ne!(rotated["client_secret"], secret);
+        assert_eq!(bench.admin().get("/audit-log?filter[action]=oauth-client.updated").ok()["total"], 2);
+        bench.admin().delete("/oauth-clients/1").ok();
+        bench.admin().get("/oauth-clients/1").refused(404, "not_found");
+    }
+
+    #[test]
+    fn a_public_client_has_no_secret() {
+        let bench = Bench::new();
+        let made = bench.admin().post("/oauth-clients", with(&json!({"confidential": false}))).created();
+        assert_eq!((&made["client_secret"], &made["secret_last_four"]), (&Value::Null, &Value::Null));
+        bench.admin().post("/oauth-clients/1/rotate-secret", json!({})).refused(422, "client_is_public");
+    }
+
+    #[test]
+    fn what_is_not_as_it_should_be_is_refused() {
+        let bench = Bench::new();
+        bench.admin().post("/oauth-clients", good()).created();
+        let uri = "The redirect uris 0 must be an absolute https URL (or http on the loopback address) without a fragment or a wildcard.";
+        for (change, says) in [
+            (json!({"name": ""}), "The name field is required."),
+            (json!({"grants": []}), "The grants field is required."),
+            (json!({"grants": ["password"]}), "The selected grants 0 is invalid."),
+            (json!({"scopes": ["contact.*"]}), "The selected scopes 0 is invalid."),
+            (json!({"redirect_uris": []}), "The redirect uris field is required."),
+            (json!({"redirect_uris": ["http://pbx.example.com/"]}), uri),
+            (json!({"redirect_uris": ["https://pbx.example.com/#f"]}), uri),
+            (json!({"redirect_uris": ["https://*.example.com/"]}), uri),
+            (json!({"redirect_uris": ["/callback"]}), uri),
+            (json!({"redirect_uris": ["javascript:alert(1)"]}), uri),
+            (json!({"redirect_uris": ["com.example.app:/cb"]}), uri),
+            (json!({"redirect_uris": ["https://ada:b@pbx.example.com/"]}), uri),
+            (json!({"redirect_uris": ["https://pbx.example.com/a b"]}), uri),
+            (json!({"redirect_uris": ["https:/pbx.example.com/"]}), uri),
+            (json!({"customer_id": 9}), "The selected customer id is invalid."),
+        ] {
+            bench.admin().post("/oauth-clients", with(&change)).invalid(&[says]);
+            if change.get("customer_id").is_none() {
+                bench.admin().put("/oauth-clients/1", change).invalid(&[says]);
+            }
+        }
+        let public = json!({"confidential": false, "grants": ["client_credentials"]});
+        let says = "The grants may not have client_credentials where the client is public.";
+        bench.admin().post("/oauth-clients", with(&public)).invalid(&[says]);
+        bench
+            .admin()
+            .put("/oauth-clients/1", json!({"confidential": false}))
+            .invalid(&["The confidential does not change: register another client."]);
+        bench.admin().post("/customers", json!({"name": "A"})).created();
+        bench
+            .admin()
+            .put("/oauth-clients/1", json!({"customer_id": 1}))
+            .invalid(&["The customer id does not change: register another client."]);
+        assert_eq!(bench.admin().get("/oauth-clients").ok()["total"], 1);
+    }
+
+    #[test]
+    fn nobody_gives_a_client_more_than_they_have() {
+        let bench = Bench::new();
+        let limited = bench.with_only(&["oauth-client.*", "contact.view"]);
+        limited.post("/oauth-clients", with(&json!({"scopes": ["contact.view"]}))).created();
+        for scopes in [json!(["contact.view", "contact.delete"]), json!(["client", "crm"])] {
+            limited.post("/oauth-clients", with(&json!({"scopes": scopes}))).refused(403, "missing_permission");
+            limited.put("/oauth-clients/1", json!({"scopes": scopes})).refused(403, "missing_permission");
+        }
+        bench.admin().post("/oauth-clients", good()).created();
+        limited.post("/oauth-clients/2/rotate-secret", json!({})).refused(403, "missing_permission");
+        limited
+            .put("/oauth-clients/2", json!({"redirect_uris": ["https://evil.example/"]}))
+            .refused(403, "missing_permission");
+    }
+
+    #[test]
+    fn a_client_goes_with_its_customer() {
+        let bench = Bench::new();
+        bench.admin().post("/customers", json!({"name": "A"})).created();
+        bench.admin().post("/oauth-clients", with(&json!({"customer_id": 1}))).created();
+        bench.admin().delete("/customers/1").ok();
+        bench.admin().get("/oauth-clients/1").refused(404, "not_found");
+        assert_eq!(bench.admin().get("/audit-log?filter[action]=oauth-client.deleted").ok()["total"], 1);
+    }
+}

@@ -1,0 +1,844 @@
+//! Where programs get, renew, give back and look into tokens, and learn where all of that is.
+//!
+//! Every refusal is one of RFC 6749, 5.2, whatever is wrong.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::{HeaderValue, StatusCode, header};
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::clients::{self, Client, GrantType};
+use super::grants::{self, ACCESS_GOOD_FOR, Grant, Pair};
+use crate::api::{
+    Answer, Call, Ctx, Error, Form, Input, Needs, Ok200, Operation, Reply, Result, Route, Steps, get, here, json, post,
+    run,
+};
+use crate::auth::seal::{self, Opened};
+use crate::auth::{Scopes, secret};
+use crate::tenancy::members;
+use crate::values::Text;
+
+pub const ROUTES: &[Route] = &[
+    post("/oauth/token", &run(token), Needs::Anyone, "Get an access token, by a code, a refresh token or for oneself"),
+    post("/oauth/revoke", &run(revoke), Needs::Anyone, "Give a token back: its whole grant is over"),
+    post("/oauth/introspect", &run(introspect), Needs::Anyone, "What a token of one's own is good for"),
+    get("/.well-known/oauth-authorization-server", &here(metadata), Needs::Anyone, "Where what of OAuth is"),
+];
+
+/// Why a request of a client is refused (RFC 6749, 5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    pub code: &'static str,
+    pub why: &'static str,
+}
+
+type Judged<T> = Result<T, Refusal>;
+
+const fn refuse(code: &'static str, why: &'static str) -> Refusal {
+    Refusal { code, why }
+}
+
+const BAD_CLIENT: Refusal = refuse("invalid_client", "The client is unknown, or its secret is wrong.");
+const BAD_CODE: Refusal = refuse("invalid_grant", "The code is not valid, or no longer.");
+const BAD_REFRESH_TOKEN: Refusal = refuse("invalid_grant", "The refresh token is not valid, or no longer.");
+pub const BAD_SCOPE: Refusal = refuse("invalid_scope", "The scope is unknown, or more than the client may have.");
+
+/// What is sent to get a token: which of it is needed depends on the grant.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TokenRequest {
+    /// `authorization_code`, `client_credentials` or `refresh_token`.
+    grant_type: Option<Text<100>>,
+    code: Option<Text<500>>,
+    /// The one that the code was asked for with.
+    redirect_uri: Option<Text<2000>>,
+    /// PKCE (RFC 7636): what the challenge was made of.
+    code_verifier: Option<Text<128>>,
+    refresh_token: Option<Text<500>>,
+    /// Scopes with spaces between; the client's own where there are none.
+    scope: Option<Text<5000>>,
+    /// Where the client does not name itself by HTTP Basic.
+    client_id: Option<Text<200>>,
+    client_secret: Option<Text<200>>,
+}
+
+/// A token that is given back, or looked into.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TokenNamed {
+    token: Option<Text<2000>>,
+    /// Not needed: tokens tell by themselves what they are.
+    token_type_hint: Option<Text<100>>,
+    /// Where the client does not name itself by HTTP Basic.
+    client_id: Option<Text<200>>,
+    client_secret: Option<Text<200>>,
+}
+
+/// HTTP Basic, as OAuth has it: name and secret are form-encoded inside (RFC 6749, 2.3.1).
+#[derive(Debug, Clone)]
+pub enum Basic {
+    None,
+    Named { client_id: String, client_secret: String },
+    Malformed,
+}
+
+/// What a client is answered.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Token {
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: &'static str,
+    /// Seconds.
+    expires_in: i64,
+    /// Where a person approved: good once, for the next pair.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    refresh_token: Option<String>,
+    /// With spaces between.
+    scope: String,
+}
+
+/// What is known of a token (RFC 7662, 2.2); of one that is not good, or another's, nothing but that.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct Introspection {
+    active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    /// The email of the person who approved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+    /// Seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<i64>,
+    /// The person, or the client where it asked for itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<String>,
+}
+
+/// Where what is (RFC 8414, 2).
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Metadata {
+    issuer: String,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    revocation_endpoint: String,
+    introspection_endpoint: String,
+    scopes_supported: Vec<String>,
+    response_types_supported: [&'static str; 1],
+    response_modes_supported: [&'static str; 1],
+    grant_types_supported: [&'static str; 3],
+    token_endpoint_auth_methods_supported: [&'static str; 3],
+    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    code_challenge_methods_supported: [&'static str; 1],
+    authorization_response_iss_parameter_supported: bool,
+    service_documentation: String,
+    ui_locales_supported: [&'static str; 2],
+}
+
+/// 200 with a `T`, or one of OAuth's refusals. A refusal is no error of the handler's: what it revoked is kept.
+pub struct ToClient<T>(Judged<T>, Basic);
+
+fn token(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenRequest>) -> Result<ToClient<Token>> {
+    answer(basic, asked, |basic, asked| {
+        let client = match authenticate(ctx.db, basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
+            Ok(client) => client,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let given = match asked.grant_type.as_deref() {
+            Some("authorization_code") => by_code(ctx, &client, asked)?,
+            Some("refresh_token") => by_refresh_token(ctx, &client, asked)?,
+            Some("client_credentials") => for_itself(ctx, &client, asked)?,
+            None | Some("") => Err(refuse("invalid_request", "The grant_type is missing.")),
+            Some(_) => Err(refuse("unsupported_grant_type", "There is no such grant_type here.")),
+        };
+        Ok(given.map(|pair| Token {
+            access_token: pair.access_token,
+            token_type: "Bearer",
+            expires_in: ACCESS_GOOD_FOR,
+            refresh_token: pair.refresh_token,
+            scope: pair.scopes.to_string(),
+        }))
+    })
+}
+
+/// Whatever is revoked ends its whole grant, which RFC 7009, 2.1 allows for an access token and wants for the other. A
+/// token that is none is revoked already.
+fn revoke(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenNamed>) -> Result<ToClient<NoBody>> {
+    answer(basic, asked, |basic, asked| {
+        let client = match authenticate(ctx.db, basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
+            Ok(client) => client,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Some(token) = asked.token.as_deref().filter(|token| !token.is_empty()) else {
+            return Ok(Err(refuse("invalid_request", "The token is missing.")));
+        };
+        match grant_of(ctx, token)? {
+            Some((grant, _)) if grant.client_id != client.id => {
+                Ok(Err(refuse("invalid_grant", "The token is another client's.")))
+            }
+            Some((grant, _)) => {
+                grants::revoke(ctx.db, grant.id, ctx.now)?;
+                Ok(Ok(NoBody {}))
+            }
+            None => Ok(Ok(NoBody {})),
+        }
+    })
+}
+
+fn introspect(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenNamed>) -> Result<ToClient<Introspection>> {
+    answer(basic, asked, |basic, asked| {
+        let client = match authenticate(ctx.db, basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
+            // Who cannot prove who they are could try out what they found (RFC 7662, 2.1).
+            Ok(client) if client.confidential => client,
+            Ok(_) | Err(_) => return Ok(Err(BAD_CLIENT)),
+        };
+        let Some(token) = asked.token.as_deref().filter(|token| !token.is_empty()) else {
+            return Ok(Err(refuse("invalid_request", "The token is missing.")));
+        };
+        let found = grant_of(ctx, token)?.filter(|(grant, _)| grant.client_id == client.id && !grant.is_revoked);
+        let Some((grant, seen)) = found.filter(|(_, seen)| seen.is_newest && seen.expires_at > ctx.now) else {
+            return Ok(Ok(Introspection::default()));
+        };
+        let person = grant.user_id.map(|id| members::find(ctx.db, id)).transpose()?.flatten();
+        Ok(Ok(Introspection {
+            active: true,
+            scope: Some(if seen.is_access { grant.access_scopes } else { grant.scopes }.to_string()),
+            sub: Some(person.as_ref().map_or_else(|| client.client_id.to_string(), |person| person.id.to_string())),
+            username: person.map(|person| person.email),
+            client_id: Some(client.client_id.to_string()),
+            token_type: seen.is_access.then_some("Bearer"),
+            exp: Some(seen.expires_at.seconds()),
+            iat: Some(grant.created_at.seconds()),
+            iss: Some(ctx.call.address.origin()),
+        }))
+    })
+}
+
+fn metadata(steps: &Steps<'_>) -> Result<Ok200<Metadata>> {
+    let issuer = steps.call.address.origin();
+    let at = |path: &str| format!("{issuer}{path}");
+    Ok(Ok200(Metadata {
+        authorization_endpoint: at("/oauth/authorize"),
+        token_endpoint: at("/oauth/token"),
+        revocation_endpoint: at("/oauth/revoke"),
+        introspection_endpoint: at("/oauth/introspect"),
+        scopes_supported: Scopes::all().collect(),
+        response_types_supported: ["code"],
+        response_modes_supported: ["query"],
+        grant_types_supported: ["authorization_code", "client_credentials", "refresh_token"],
+        token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
+        revocation_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
+        introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+        code_challenge_methods_supported: ["S256"],
+        authorization_response_iss_parameter_supported: true,
+        service_documentation: at("/docs"),
+        ui_locales_supported: ["en", "fr"],
+        issuer,
+    }))
+}
+
+fn by_code(ctx: &Ctx<'_>, client: &Client, asked: &TokenRequest) -> Result<Judged<Pair>> {
+    if !client.may_use(GrantType::AUTHORIZATION_CODE) {
+        return Ok(Err(refuse("unauthorized_client", "The client may not use codes.")));
+    }
+    let (Some(code), Some(redirect_uri)) = (asked.code.as_deref(), asked.redirect_uri.as_deref()) else {
+        return Ok(Err(refuse("invalid_request", "The code or the redirect_uri is missing.")));
+    };
+    let Some(code) = grants::code(ctx.db, code)?.filter(|code| code.approval.client_id == client.id) else {
+        return Ok(Err(BAD_CODE));
+    };
+    if let Some(grant) = code.used_for {
+        grants::revoke(ctx.db, grant, ctx.now)?;
+        return Ok(Err(BAD_CODE));
+    }
+    if code.expires_at <= ctx.now || code.approval.redirect_uri != redirect_uri {
+        return Ok(Err(BAD_CODE));
+    }
+    match (&code.approval.challenge, asked.code_verifier.as_deref()) {
+        (None, None) => {}
+        (Some(challenge), Some(verifier)) if challenge_of(verifier) == *challenge => {}
+        // Also a verifier where there was no challenge: somebody took the challenge out (RFC 9700, 2.1.1).
+        _ => return Ok(Err(refuse("invalid_grant", "The code_verifier does not fit the code_challenge."))),
+    }
+    let (keys, workspace) = (&ctx.call.engine.keys, ctx.call.workspace()?.id());
+    grants::exchange(ctx.db, keys, workspace, &code, ctx.now).map(Ok)
+}
+
+fn by_refresh_token(ctx: &Ctx<'_>, client: &Client, asked: &TokenRequest) -> Result<Judged<Pair>> {
+    let Some(token) = asked.refresh_token.as_deref() else {
+        return Ok(Err(refuse("invalid_request", "The refresh_token is missing.")));
+    };
+    let found = grants::of_refresh_token(ctx.db, token)?.filter(|(grant, _)| grant.client_id == client.id);
+    let Some((grant, is_newest)) = found else { return Ok(Err(BAD_REFRESH_TOKEN)) };
+    if !is_newest {
+        grants::revoke(ctx.db, grant.id, ctx.now)?;
+        return Ok(Err(BAD_REFRESH_TOKEN));
+    }
+    if grant.is_revoked || grant.expires_at <= ctx.now || !client.may_use(GrantType::AUTHORIZATION_CODE) {
+        return Ok(Err(BAD_REFRESH_TOKEN));
+    }
+    let scopes = match wanted(asked.scope.as_deref(), &grant.scopes) {
+        Ok(scopes) => scopes,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let (keys, workspace) = (&ctx.call.engine.keys, ctx.call.workspace()?.id());
+    grants::renew(ctx.db, keys, workspace, grant, scopes, ctx.now).map(Ok)
+}
+
+fn for_itself(ctx: &Ctx<'_>, client: &Client, asked: &TokenRequest) -> Result<Judged<Pair>> {
+    if !client.confidential || !client.may_use(GrantType::CLIENT_CREDENTIALS) {
+        return Ok(Err(refuse("unauthorized_client", "The client may not ask for itself.")));
+    }
+    let scopes = match wanted(asked.scope.as_deref(), &client.scopes) {
+        Ok(scopes) => scopes,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let (keys, workspace) = (&ctx.call.engine.keys, ctx.call.workspace()?.id());
+    grants::for_itself(ctx.db, keys, workspace, client.id, &scopes, ctx.now).map(Ok)
+}
+
+/// The scopes that are asked for, which must be among those that may be had; all of these where none are named.
+pub fn wanted(asked: Option<&str>, may_have: &Scopes) -> Judged<Scopes> {
+    let scopes = Scopes::parse(asked.unwrap_or_default()).ok_or(BAD_SCOPE)?;
+    match scopes.is_empty() {
+        true => Ok(may_have.clone()),
+        false if scopes.are_within(may_have) => Ok(scopes),
+        false => Err(BAD_SCOPE),
+    }
+}
+
+/// The challenge of a verifier by `S256` (RFC 7636, 4.2).
+fn challenge_of(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
+}
+
+/// How a token stands to its grant.
+struct Seen {
+    is_access: bool,
+    is_newest: bool,
+    expires_at: crate::values::Timestamp,
+}
+
+/// The grant that a token of either kind came of.
+fn grant_of(ctx: &Ctx<'_>, token: &str) -> Result<Option<(Grant, Seen)>> {
+    if let Some((grant, is_newest)) = grants::of_refresh_token(ctx.db, token)? {
+        let expires_at = grant.expires_at;
+        return Ok(Some((grant, Seen { is_access: false, is_newest, expires_at })));
+    }
+    let workspace = ctx.call.workspace()?.id();
+    match seal::open(token, &ctx.call.engine.keys) {
+        Ok(Opened::Client(access)) if access.workspace == workspace => {
+            let grant = grants::find(ctx.db, access.grant_id)?;
+            Ok(grant.map(|grant| {
+                let is_newest = grant.serial == access.serial;
+                (grant, Seen { is_access: true, is_newest, expires_at: access.expires_at })
+            }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The client that a request says it comes from, if it proves that.
+fn authenticate(
+    db: &Connection,
+    basic: &Basic,
+    client_id: Option<&str>,
+    client_secret: Option<&str>,
+) -> Result<Judged<Client>> {
+    let (id, secret) = match basic {
+        Basic::Malformed => return Ok(Err(BAD_CLIENT)),
+        Basic::Named { client_id: named, client_secret: secret } => {
+            if client_secret.is_some() || client_id.is_some_and(|id| id != named) {
+                return Ok(Err(refuse("invalid_request", "The client names itself in two ways.")));
+            }
+            (named.as_str(), Some(secret.as_str()))
+        }
+        Basic::None => match client_id {
+            Some(id) => (id, client_secret.filter(|secret| !secret.is_empty())),
+            None => return Ok(Err(BAD_CLIENT)),
+        },
+    };
+    let proves_it = |client: &Client| match (&client.secret_digest, secret) {
+        (Some(kept), Some(secret)) => kept[..] == secret::digest(secret)[..],
+        (None, None) => !client.confidential,
+        _ => false,
+    };
+    Ok(clients::named(db, id)?.filter(proves_it).ok_or(BAD_CLIENT))
+}
+
+/// Reads what is asked, and answers it; a body that cannot be read is OAuth's `invalid_request` too.
+fn answer<A, T>(
+    basic: Basic,
+    asked: Result<A>,
+    work: impl FnOnce(&Basic, &A) -> Result<Judged<T>>,
+) -> Result<ToClient<T>> {
+    let judged = match asked {
+        Ok(asked) => work(&basic, &asked)?,
+        Err(Error::Invalid(_) | Error::MalformedJson(_) | Error::BadRequest(_)) => {
+            Err(refuse("invalid_request", "The body is malformed, or a field is given twice or is too long."))
+        }
+        Err(other) => return Err(other),
+    };
+    Ok(ToClient(judged, basic))
+}
+
+impl Input for Basic {
+    fn read(call: &Call) -> Result<Self> {
+        let Some((scheme, encoded)) = call.header(&header::AUTHORIZATION).and_then(|value| value.split_once(' '))
+        else {
+            return Ok(Self::None);
+        };
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return Ok(Self::None);
+        }
+        let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let unform = |text: &str| form_urlencoded::parse(text.as_bytes()).next().map(|(text, _)| text.into_owned());
+        Ok(match decoded.as_deref().and_then(|pair| pair.split_once(':')) {
+            Some((id, secret)) => Self::Named {
+                client_id: unform(id).unwrap_or_default(),
+                client_secret: unform(secret).unwrap_or_default(),
+            },
+            None => Self::Malformed,
+        })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.refusal(StatusCode::UNAUTHORIZED);
+    }
+}
+
+/// Nothing but that it was done.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct NoBody {}
+
+impl<T: Serialize + JsonSchema> Reply for ToClient<T> {
+    fn into_response(self, _: &Call) -> Result<Answer> {
+        let Self(judged, basic) = self;
+        let mut answer = match &judged {
+            Ok(given) => json(StatusCode::OK, given)?,
+            Err(Refusal { code, why }) => {
+                let is_unknown = *code == BAD_CLIENT.code;
+                let status = if is_unknown { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+                let body = serde_json::json!({"error": code, "error_description": why, "message": why});
+                let mut answer = json(status, &body)?;
+                if is_unknown && !matches!(basic, Basic::None) {
+                    let challenge = HeaderValue::from_static("Basic realm=\"oauth\"");
+                    answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                }
+                answer
+            }
+        };
+        // RFC 6749, 5.1.
+        answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        answer.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        Ok(answer)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(StatusCode::OK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Bench, Client as Caller};
+    use crate::values::Timestamp;
+    use crate::workspace::oauth::grants::Approval;
+
+    const URI: &str = "https://pbx.example.com/callback";
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    /// Of that verifier (RFC 7636, appendix B).
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    /// A client of `acme`, as it was made: its id, its client_id, its secret.
+    fn client(bench: &Bench, more: Value) -> Value {
+        let mut body = json!({
+            "name": "3CX", "redirect_uris": [URI], "grants": ["authorization_code", "client_credentials"],
+            "scopes": ["client", "crm", "contact.view", "contact.create"],
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        bench.admin().post("/oauth-clients", body).created()
+    }
+
+    fn public(bench: &Bench) -> Value {
+        client(bench, json!({"confidential": false, "grants": ["authorization_code"]}))
+    }
+
+    /// What a person's approval gives: user 1 is the owner, an admin.
+    fn code(bench: &Bench, client: &Value, challenge: Option<&str>) -> String {
+        code_at(bench, client, challenge, 1, Timestamp::now())
+    }
+
+    fn code_at(bench: &Bench, client: &Value, challenge: Option<&str>, user_id: i64, now: Timestamp) -> String {
+        let approval = Approval {
+            client_id: client["id"].as_i64().unwrap(),
+            user_id,
+            redirect_uri: URI.into(),
+            scopes: Scopes::parse("contact.view crm client").unwrap(),
+            challenge: challenge.map(str::to_owned),
+        };
+        bench.in_file(move |db| grants::approve(db, &approval, now))
+    }
+
+    fn anyone(bench: &Bench) -> Caller<'_> {
+        bench.nobody().at("acme.localhost")
+    }
+
+    fn ask(bench: &Bench, client: &Value, path: &str, body: Value) -> crate::testing::Answer {
+        let mut all = json!({"client_id": client["client_id"]});
+        if let Some(secret) = client["client_secret"].as_str() {
+            all["client_secret"] = json!(secret);
+        }
+        all.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        anyone(bench).post(path, all)
+    }
+
+    fn exchange(bench: &Bench, client: &Value, code: &str) -> crate::testing::Answer {
+        let body = json!({"grant_type": "authorization_code", "redirect_uri": URI, "code": code});
+        ask(bench, client, "/oauth/token", body)
+    }
+
+    fn refresh(bench: &Bench, client: &Value, token: &Value) -> crate::testing::Answer {
+        ask(bench, client, "/oauth/token", json!({"grant_type": "refresh_token", "refresh_token": token}))
+    }
+
+    fn with<'b>(bench: &'b Bench, pair: &Value) -> Caller<'b> {
+        anyone(bench).with_token(pair["access_token"].as_str().unwrap().to_owned())
+    }
+
+    #[track_caller]
+    fn refused(answer: &crate::testing::Answer, status: u16, code: &str) {
+        answer.refused(status, code);
+        assert!(answer.json()["error_description"].is_string() && answer.json()["message"].is_string());
+        assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
+    }
+
+    #[test]
+    fn a_code_is_exchanged_once_and_its_second_use_ends_what_it_gave() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let code = code(&bench, &client, None);
+        let answer = exchange(&bench, &client, &code);
+        let pair = answer.ok();
+        assert_eq!((&pair["token_type"], &pair["expires_in"]), (&json!("Bearer"), &json!(31_536_000)));
+        assert_eq!(pair["scope"], "contact.view crm client");
+        assert_eq!(
+            (&answer.headers[header::CACHE_CONTROL], &answer.headers[header::PRAGMA]),
+            (&HeaderValue::from_static("no-store"), &HeaderValue::from_static("no-cache"))
+        );
+        with(&bench, &pair).get("/contacts").ok();
+        with(&bench, &pair).post("/contacts", json!({"last_name": "B"})).refused(403, "missing_permission");
+
+        refused(&exchange(&bench, &client, &code), 400, "invalid_grant");
+        with(&bench, &pair).get("/contacts").refused(401, "token_revoked");
+        refused(&refresh(&bench, &client, &pair["refresh_token"]), 400, "invalid_grant");
+    }
+
+    #[test]
+    fn a_code_is_for_its_client_its_uri_and_a_minute() {
+        let bench = Bench::new();
+        let (client, other) = (client(&bench, json!({})), client(&bench, json!({"name": "Other"})));
+        let good = code(&bench, &client, None);
+        refused(&exchange(&bench, &other, &good), 400, "invalid_grant");
+        let elsewhere = json!({"grant_type": "authorization_code", "redirect_uri": format!("{URI}/"), "code": good});
+        refused(&ask(&bench, &client, "/oauth/token", elsewhere), 400, "invalid_grant");
+        let unsaid = json!({"grant_type": "authorization_code", "code": good});
+        refused(&ask(&bench, &client, "/oauth/token", unsaid), 400, "invalid_request");
+        let old = code_at(&bench, &client, None, 1, Timestamp::now().plus(-61));
+        refused(&exchange(&bench, &client, &old), 400, "invalid_grant");
+        refused(&exchange(&bench, &client, "made-up"), 400, "invalid_grant");
+        // None of that used it up.
+        exchange(&bench, &client, &good).ok();
+    }
+
+    #[test]
+    fn a_challenge_wants_its_verifier_and_a_verifier_its_challenge() {
+        let bench = Bench::new();
+        let client = public(&bench);
+        let try_with = |code: &str, verifier: Option<&str>| {
+            let body = json!({"grant_type": "authorization_code", "redirect_uri": URI, "code": code, "code_verifier": verifier});
+            ask(&bench, &client, "/oauth/token", body)
+        };
+        let challenged = code(&bench, &client, Some(CHALLENGE));
+        refused(&try_with(&challenged, None), 400, "invalid_grant");
+        refused(&try_with(&challenged, Some(CHALLENGE)), 400, "invalid_grant");
+        try_with(&challenged, Some(VERIFIER)).ok();
+        let plain = code(&bench, &client, None);
+        refused(&try_with(&plain, Some(VERIFIER)), 400, "invalid_grant");
+    }
+
+    #[test]
+    fn a_refresh_token_gives_the_next_pair_once_and_its_reuse_ends_the_family() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let first = exchange(&bench, &client, &code(&bench, &client, None)).ok();
+        let second = refresh(&bench, &client, &first["refresh_token"]).ok();
+        assert_eq!(second["scope"], first["scope"]);
+        with(&bench, &first).get("/contacts").refused(401, "token_revoked");
+        with(&bench, &second).get("/contacts").ok();
+
+        let other = self::client(&bench, json!({"name": "Other"}));
+        refused(&refresh(&bench, &other, &second["refresh_token"]), 400, "invalid_grant");
+        let narrower = json!({"grant_type": "refresh_token", "refresh_token": second["refresh_token"], "scope": "crm"});
+        let third = ask(&bench, &client, "/oauth/token", narrower).ok();
+        assert_eq!(third["scope"], "crm");
+        with(&bench, &third).get("/contacts").refused(403, "missing_permission");
+        let wider =
+            json!({"grant_type": "refresh_token", "refresh_token": third["refresh_token"], "scope": "customer.view"});
+        refused(&ask(&bench, &client, "/oauth/token", wider), 400, "invalid_scope");
+        // The grant itself has not become narrower (RFC 6749, 6).
+        let fourth = refresh(&bench, &client, &third["refresh_token"]).ok();
+        assert_eq!(fourth["scope"], first["scope"]);
+
+        refused(&refresh(&bench, &client, &second["refresh_token"]), 400, "invalid_grant");
+        with(&bench, &fourth).get("/contacts").refused(401, "token_revoked");
+        refused(&refresh(&bench, &client, &fourth["refresh_token"]), 400, "invalid_grant");
+    }
+
+    #[test]
+    fn a_client_asks_for_itself_within_its_scopes() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let body = |scope: &str| json!({"grant_type": "client_credentials", "scope": scope});
+        let all = ask(&bench, &client, "/oauth/token", body("")).ok();
+        assert_eq!((&all["scope"], all.get("refresh_token")), (&json!("client crm contact.view contact.create"), None));
+        with(&bench, &all).post("/contacts", json!({"last_name": "B"})).created();
+        let few = ask(&bench, &client, "/oauth/token", body("contact.view")).ok();
+        with(&bench, &few).post("/contacts", json!({"last_name": "B"})).refused(403, "missing_permission");
+        for scope in ["customer.view", "contact.*", "*", "nonsense"] {
+            refused(&ask(&bench, &client, "/oauth/token", body(scope)), 400, "invalid_scope");
+        }
+        let public = public(&bench);
+        refused(&ask(&bench, &public, "/oauth/token", body("")), 400, "unauthorized_client");
+        let told = bench.admin().get("/audit-log?filter[resource]=contact").ok();
+        assert_eq!(told["data"][0]["actor"], json!({"type": "oauth-client", "id": client["id"], "name": "3CX"}));
+    }
+
+    #[test]
+    fn a_token_does_no_more_than_the_person_may_and_ends_with_them() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let user = bench.join_acme("zoe@example.com", "agent");
+        let pair = exchange(&bench, &client, &code_at(&bench, &client, None, user, Timestamp::now())).ok();
+        with(&bench, &pair).get("/contacts").ok();
+        let whoami = with(&bench, &pair).get("/whoami").ok();
+        assert_eq!((&whoami["user"]["id"], &whoami["role"]), (&json!(user), &Value::Null));
+        assert_eq!(whoami["permissions"], json!(["contact.view", "crm.lookup"]));
+        let nothing =
+            bench.admin().post("/roles", json!({"name": "Nothing", "permissions": []})).created()["id"].clone();
+        bench.admin().put(&format!("/users/{user}"), json!({"role_id": nothing})).created();
+        with(&bench, &pair).get("/contacts").refused(403, "missing_permission");
+        bench.admin().delete(&format!("/users/{user}")).ok();
+        with(&bench, &pair).get("/contacts").refused(401, "token_revoked");
+    }
+
+    #[test]
+    fn a_client_that_is_off_or_gone_takes_its_tokens_with_it() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let token = ask(&bench, &client, "/oauth/token", json!({"grant_type": "client_credentials"})).ok();
+        let path = format!("/oauth-clients/{}", client["id"]);
+        bench.admin().put(&path, json!({"active": false})).created();
+        with(&bench, &token).get("/contacts").refused(401, "token_revoked");
+        refused(
+            &ask(&bench, &client, "/oauth/token", json!({"grant_type": "client_credentials"})),
+            401,
+            "invalid_client",
+        );
+        bench.admin().put(&path, json!({"active": true})).created();
+        with(&bench, &token).get("/contacts").ok();
+        bench.admin().delete(&path).ok();
+        with(&bench, &token).get("/contacts").refused(401, "token_revoked");
+    }
+
+    #[test]
+    fn an_access_token_is_a_workspaces_alone_and_no_persons() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({"scopes": ["customer.view"]}));
+        let token = ask(&bench, &client, "/oauth/token", json!({"grant_type": "client_credentials"})).ok();
+        let text = token["access_token"].as_str().unwrap().to_owned();
+        let token = with(&bench, &token);
+        token.get("/customers").ok();
+        // From the central host it reaches what only a workspace has.
+        bench.nobody().with_token(text.clone()).get("/customers").ok();
+        bench.nobody().with_token(text.clone()).get("/workspaces").refused(401, "wrong_token_scope");
+        bench
+            .nobody()
+            .at("other.localhost")
+            .with_token(text.clone())
+            .get("/customers")
+            .refused(401, "wrong_token_scope");
+        token.post("/switch-to", json!({})).refused(403, "forbidden");
+        token.post("/logout", json!({})).refused(403, "forbidden");
+    }
+
+    #[test]
+    fn a_client_proves_who_it_is_by_basic_or_in_the_body_and_not_by_both() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let (id, secret) = (client["client_id"].as_str().unwrap(), client["client_secret"].as_str().unwrap());
+        let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
+        let try_with = |authorization: &str, body: Value| {
+            anyone(&bench).with_header("authorization", authorization).post("/oauth/token", body)
+        };
+        let wish = json!({"grant_type": "client_credentials"});
+        try_with(&basic(&format!("{id}:{secret}")), wish.clone()).ok();
+        // Form-encoded inside, as RFC 6749, 2.3.1 has it.
+        try_with(&basic(&format!("{}:{secret}", id.replace('_', "%5F"))), wish.clone()).ok();
+        let unknown = try_with(&basic(&format!("{id}:wrong")), wish.clone());
+        refused(&unknown, 401, "invalid_client");
+        assert_eq!(unknown.headers[header::WWW_AUTHENTICATE], "Basic realm=\"oauth\"");
+        for malformed in ["Basic ????", "Basic bm9jb2xvbg=="] {
+            refused(&try_with(malformed, wish.clone()), 401, "invalid_client");
+        }
+        let twice = json!({"grant_type": "client_credentials", "client_secret": secret});
+        refused(&try_with(&basic(&format!("{id}:{secret}")), twice), 400, "invalid_request");
+        for (named, with_secret) in [
+            (json!(id), json!("wrong")),
+            (json!(id), Value::Null),
+            (json!("nobody"), json!(secret)),
+            (Value::Null, Value::Null),
+        ] {
+            let body = json!({"grant_type": "client_credentials", "client_id": named, "client_secret": with_secret});
+            let answer = anyone(&bench).post("/oauth/token", body);
+            refused(&answer, 401, "invalid_client");
+            assert_eq!(answer.headers.get(header::WWW_AUTHENTICATE), None);
+        }
+        let new = bench.admin().post(&format!("/oauth-clients/{}/rotate-secret", client["id"]), json!({})).created();
+        refused(&try_with(&basic(&format!("{id}:{secret}")), wish.clone()), 401, "invalid_client");
+        ask(&bench, &new, "/oauth/token", wish).ok();
+    }
+
+    #[test]
+    fn what_is_no_request_for_a_token_is_refused_in_the_words_of_oauth() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        refused(&ask(&bench, &client, "/oauth/token", json!({})), 400, "invalid_request");
+        refused(
+            &ask(&bench, &client, "/oauth/token", json!({"grant_type": "password"})),
+            400,
+            "unsupported_grant_type",
+        );
+        refused(&ask(&bench, &client, "/oauth/token", json!({"grant_type": 1})), 400, "invalid_request");
+        refused(&ask(&bench, &client, "/oauth/token", json!({"grant_type": "refresh_token"})), 400, "invalid_request");
+        refused(&anyone(&bench).ask(Method::POST, "/oauth/token", "application/json", "{"), 400, "invalid_request");
+        let twice = [("grant_type", "client_credentials"), ("grant_type", "client_credentials")];
+        refused(&anyone(&bench).submit("/oauth/token", &twice), 400, "invalid_request");
+        let limited = self::client(&bench, json!({"grants": ["client_credentials"], "redirect_uris": []}));
+        refused(&exchange(&bench, &limited, "x"), 400, "unauthorized_client");
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", client["client_id"].as_str().unwrap()),
+            ("client_secret", client["client_secret"].as_str().unwrap()),
+        ];
+        anyone(&bench).submit("/oauth/token", &form).ok();
+    }
+
+    #[test]
+    fn either_token_is_given_back_and_ends_its_grant() {
+        let bench = Bench::new();
+        let (client, other) = (client(&bench, json!({})), client(&bench, json!({"name": "Other"})));
+        for which in ["access_token", "refresh_token"] {
+            let pair = exchange(&bench, &client, &code(&bench, &client, None)).ok();
+            let give_back = |client: &Value| ask(&bench, client, "/oauth/revoke", json!({"token": pair[which]}));
+            refused(&give_back(&other), 400, "invalid_grant");
+            with(&bench, &pair).get("/contacts").ok();
+            give_back(&client).ok();
+            with(&bench, &pair).get("/contacts").refused(401, "token_revoked");
+            refused(&refresh(&bench, &client, &pair["refresh_token"]), 400, "invalid_grant");
+            give_back(&client).ok();
+        }
+        ask(&bench, &client, "/oauth/revoke", json!({"token": "made up"})).ok();
+        refused(&ask(&bench, &client, "/oauth/revoke", json!({})), 400, "invalid_request");
+        refused(&anyone(&bench).post("/oauth/revoke", json!({"token": "x"})), 401, "invalid_client");
+    }
+
+    #[test]
+    fn a_client_looks_into_its_own_tokens_alone() {
+        let bench = Bench::new();
+        let (client, other) = (client(&bench, json!({})), client(&bench, json!({"name": "Other"})));
+        let pair = exchange(&bench, &client, &code(&bench, &client, None)).ok();
+        let look = |client: &Value, token: &Value| ask(&bench, client, "/oauth/introspect", json!({"token": token}));
+        let seen = look(&client, &pair["access_token"]).ok();
+        assert_eq!(
+            (&seen["active"], &seen["scope"], &seen["client_id"]),
+            (&json!(true), &pair["scope"], &client["client_id"])
+        );
+        assert_eq!((&seen["username"], &seen["sub"]), (&json!("owner@example.com"), &json!("1")));
+        assert_eq!((&seen["token_type"], &seen["iss"]), (&json!("Bearer"), &json!("http://acme.localhost")));
+        assert_eq!(look(&client, &pair["refresh_token"]).ok()["active"], true);
+        let inactive = json!({"active": false});
+        assert_eq!(look(&other, &pair["access_token"]).ok(), inactive);
+        assert_eq!(look(&client, &json!("made up")).ok(), inactive);
+        refused(&look(&public(&bench), &pair["access_token"]), 401, "invalid_client");
+        let next = refresh(&bench, &client, &pair["refresh_token"]).ok();
+        assert_eq!(look(&client, &pair["access_token"]).ok(), inactive);
+        assert_eq!(look(&client, &next["access_token"]).ok()["active"], true);
+        ask(&bench, &client, "/oauth/revoke", json!({"token": next["access_token"]})).ok();
+        assert_eq!(look(&client, &next["access_token"]).ok(), inactive);
+    }
+
+    #[test]
+    fn no_secret_and_no_token_is_kept_as_it_is() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let code = code(&bench, &client, None);
+        let pair = exchange(&bench, &client, &code).ok();
+        let kept = bench.in_file(|db| {
+            let mut all = String::new();
+            for table in ["oauth_clients", "oauth_grants", "oauth_codes", "oauth_refresh_tokens", "audit_log"] {
+                let mut statement = db.prepare(&format!("SELECT * FROM {table}"))?;
+                let columns = statement.column_count();
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    (0..columns).for_each(|column| all.push_str(&format!("{:?}", row.get_ref(column))));
+                }
+            }
+            Ok(all)
+        });
+        for secret in [&client["client_secret"], &pair["access_token"], &pair["refresh_token"], &json!(code)] {
+            let bytes = format!("{:?}", secret.as_str().unwrap().as_bytes());
+            assert!(!kept.contains(secret.as_str().unwrap()) && !kept.contains(&bytes), "{secret}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_got_for_itself_does_not_pile_up() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let first = ask(&bench, &client, "/oauth/token", json!({"grant_type": "client_credentials"})).ok();
+        for _ in 0..100 {
+            ask(&bench, &client, "/oauth/token", json!({"grant_type": "client_credentials"})).ok();
+        }
+        with(&bench, &first).get("/contacts").refused(401, "token_revoked");
+        let grants =
+            bench.in_file(|db| Ok(db.query_row("SELECT count(*) FROM oauth_grants", [], |row| row.get::<_, i64>(0))?));
+        assert_eq!(grants, 100);
+    }
+
+    #[test]
+    fn programs_find_out_where_everything_is() {
+        let bench = Bench::new();
+        let told = anyone(&bench).get("/.well-known/oauth-authorization-server").ok();
+        assert_eq!(told["issuer"], "http://acme.localhost");
+        assert_eq!(told["token_endpoint"], "http://acme.localhost/oauth/token");
+        assert_eq!(told["code_challenge_methods_supported"], json!(["S256"]));
+        assert!(told["scopes_supported"].as_array().unwrap().contains(&json!("crm")));
+    }
+}
