@@ -110,6 +110,10 @@ include-path-regex = "^/phone-calls"
 parameters = {"body.contact_id" = {dictionary = "seeded", probability = 0.8}, "body.customer_id" = {dictionary = "seeded", probability = 0.8}, "body.user_id" = {dictionary = "first", probability = 0.8}}
 
 [[operations]]
+include-path-regex = "^/oauth-clients"
+parameters = {"body.redirect_uris[*]" = {dictionary = "nowhere", probability = 1.0}, "body.customer_id" = {dictionary = "seeded", probability = 0.8}}
+
+[[operations]]
 include-path-regex = "^/webhooks"
 parameters = {"body.url" = {dictionary = "nowhere", probability = 1.0}}
 
@@ -168,6 +172,9 @@ BEYOND_SCHEMA = {
     "The contact url template must be an absolute http or https URL.",
     "The default country must be an ISO 3166 code of two letters, like FR.",
     "The url may not hold a user or a password.",
+    "The redirect uris field is required.",
+    "The redirect uris 0 must be an absolute https URL (or http on the loopback address) without a fragment or a wildcard.",
+    "The grants may not have client_credentials where the client is public.",
     "The url may not lead to a private address.",
     "The url must be an absolute http or https URL.",
     "The secret must be whsec_ and 24 to 64 bytes in base64.",

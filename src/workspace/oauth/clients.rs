@@ -105,6 +105,20 @@ pub struct NewClient {
     active: bool,
 }
 
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "OAuthClientChanges")]
+pub struct ClientChanges {
+    name: Name<255>,
+    /// As of a new one.
+    redirect_uris: RedirectUris,
+    grants: Grants,
+    /// No more than the caller may.
+    scopes: Scopes,
+    /// A client that is not active gets no tokens, and those that it has are answered 401 `token_revoked`.
+    active: bool,
+}
+
 /// Where people may be sent back to: exactly these.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct RedirectUris(Vec<String>);
@@ -122,7 +136,6 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Client>> {
 }
 
 fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewClient>) -> Result<Created<ClientShown>> {
-    new.check(ctx)?;
     if let Some(id) = new.customer_id
         && !ctx.db.prepare_cached("SELECT 1 FROM customers WHERE id = ?1")?.exists([id])?
     {
@@ -143,35 +156,22 @@ fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewClient>) -> Result<Created<Clien
         secret_last_four: None,
         secret_digest: None,
     };
+    client.check(ctx)?;
     let client_secret = client.take_new_secret()?;
     client.id = client.insert(ctx.db)?;
     ctx.author()?.created(ctx.db, RESOURCE, &client)?;
     Ok(Created(ClientShown { client, client_secret }))
 }
 
-fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewClient>) -> Result<Created<Client>> {
+fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ClientChanges>) -> Result<Created<Client>> {
     let old = find(ctx.db, id)?;
-    let new = changes.apply(&NewClient {
+    let new = changes.apply(&ClientChanges {
         name: old.name.clone(),
         redirect_uris: old.redirect_uris.clone(),
         grants: old.grants.clone(),
         scopes: old.scopes.clone(),
-        customer_id: old.customer_id,
-        confidential: old.confidential,
         active: old.active,
     })?;
-    let mut problems = Vec::new();
-    for (stays, field) in
-        [(new.customer_id == old.customer_id, "customer id"), (new.confidential == old.confidential, "confidential")]
-    {
-        if !stays {
-            problems.push(format!("The {field} does not change: register another client."));
-        }
-    }
-    if !problems.is_empty() {
-        return Err(Error::Invalid(problems));
-    }
-    new.check(ctx)?;
     let client = Client {
         name: new.name,
         redirect_uris: new.redirect_uris,
@@ -181,6 +181,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewClient>) -> Result<
         updated_at: ctx.now,
         ..old.clone()
     };
+    client.check(ctx)?;
     client.save(ctx.db)?;
     ctx.author()?.updated(ctx.db, RESOURCE, &old, &client)?;
     Ok(Created(client))
@@ -247,6 +248,17 @@ impl Client {
         Ok(Some(secret))
     }
 
+    /// What is to be true of the fields together, and of the caller.
+    fn check(&self, ctx: &Ctx<'_>) -> Result<()> {
+        if self.may_use(GrantType::AUTHORIZATION_CODE) && self.redirect_uris.0.is_empty() {
+            return Err(Error::invalid("The redirect uris field is required."));
+        }
+        if !self.confidential && self.may_use(GrantType::CLIENT_CREDENTIALS) {
+            return Err(Error::invalid("The grants may not have client_credentials where the client is public."));
+        }
+        may_give(ctx.insider()?, &self.scopes.permissions())
+    }
+
     pub fn may_use(&self, grant: GrantType) -> bool {
         self.grants.0.contains(&grant)
     }
@@ -254,20 +266,6 @@ impl Client {
     /// Whether people may be sent back to this, compared to the letter (RFC 9700, 2.1).
     pub fn redirects_to(&self, uri: &str) -> bool {
         self.redirect_uris.0.iter().any(|registered| registered == uri)
-    }
-}
-
-impl NewClient {
-    /// What is to be true of the fields together, and of the caller.
-    fn check(&self, ctx: &Ctx<'_>) -> Result<()> {
-        let asks_people = self.grants.0.contains(&GrantType::AUTHORIZATION_CODE);
-        if asks_people && self.redirect_uris.0.is_empty() {
-            return Err(Error::invalid("The redirect uris field is required."));
-        }
-        if !self.confidential && self.grants.0.contains(&GrantType::CLIENT_CREDENTIALS) {
-            return Err(Error::invalid("The grants may not have client_credentials where the client is public."));
-        }
-        may_give(ctx.insider()?, &self.scopes.permissions())
     }
 }
 
@@ -288,6 +286,9 @@ impl Default for NewClient {
 /// More than these nobody needs, and each is compared at each approval.
 const MOST_URIS: usize = 20;
 const LONGEST_URI: usize = 2000;
+
+/// What such a URI looks like, for whoever reads the description.
+const REDIRECT_URI: &str = r##"^(https://|http://(localhost|127\.0\.0\.1|\[::1\])([:/]|$))[^\s\\*<>"#@]+$"##;
 
 /// Whether people may be sent there (RFC 8252, 7.3; RFC 9700, 2.1 and 4.1.1): to another machine only under TLS, and to
 /// nothing that a browser would read in another way than we do.
@@ -363,7 +364,7 @@ impl JsonSchema for RedirectUris {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "type": "array", "maxItems": MOST_URIS, "items": {"type": "string", "maxLength": LONGEST_URI},
+            "type": "array", "maxItems": MOST_URIS, "items": {"type": "string", "maxLength": LONGEST_URI, "pattern": REDIRECT_URI},
             "examples": [["https://pbx.example.com/oauth/callback"]]
         })
     }
@@ -458,6 +459,8 @@ mod tests {
         let made = bench.admin().post("/oauth-clients", with(&json!({"confidential": false}))).created();
         assert_eq!((&made["client_secret"], &made["secret_last_four"]), (&Value::Null, &Value::Null));
         bench.admin().post("/oauth-clients/1/rotate-secret", json!({})).refused(422, "client_is_public");
+        let says = "The grants may not have client_credentials where the client is public.";
+        bench.admin().put("/oauth-clients/1", json!({"grants": ["client_credentials"]})).invalid(&[says]);
     }
 
     #[test]
@@ -490,15 +493,9 @@ mod tests {
         let public = json!({"confidential": false, "grants": ["client_credentials"]});
         let says = "The grants may not have client_credentials where the client is public.";
         bench.admin().post("/oauth-clients", with(&public)).invalid(&[says]);
-        bench
-            .admin()
-            .put("/oauth-clients/1", json!({"confidential": false}))
-            .invalid(&["The confidential does not change: register another client."]);
         bench.admin().post("/customers", json!({"name": "A"})).created();
-        bench
-            .admin()
-            .put("/oauth-clients/1", json!({"customer_id": 1}))
-            .invalid(&["The customer id does not change: register another client."]);
+        let kept = bench.admin().put("/oauth-clients/1", json!({"confidential": false, "customer_id": 1})).created();
+        assert_eq!((&kept["confidential"], &kept["customer_id"]), (&json!(true), &Value::Null));
         assert_eq!(bench.admin().get("/oauth-clients").ok()["total"], 1);
     }
 
