@@ -124,6 +124,12 @@ impl Samples<'_> {
                 let account = made["customer_account"].as_str().unwrap().to_owned();
                 Sample { path: format!("{path}?customer_account={account}"), body: None }
             }
+            (_, "GET", "/crm/lookup/contacts/search") => {
+                let contact =
+                    json!({"last_name": "Walked", "phone_home_1": "01 42 00 00 00", "customer_id": self.customer});
+                self.made("/contacts", contact);
+                Sample { path: format!("{path}?phone=%2B33142000000"), body: None }
+            }
             (_, "GET", path) if !path.contains('{') => Sample { path: path.into(), body: None },
             (_, "GET" | "DELETE", path) if path.starts_with("/customers/{id}") => at(self.customer()),
             (_, "GET" | "DELETE", "/contacts/{id}") => at(self.contact()),
@@ -159,6 +165,14 @@ impl Samples<'_> {
             (_, "GET" | "DELETE", "/phone-calls/{id}") => at(self.phone_call()),
             (_, "POST", "/phone-calls") => plain(json!({"direction": "outbound"})),
             (_, "PUT", "/phone-calls/{id}") => change(self.phone_call(), json!({"status": "missed"})),
+
+            (_, "POST", "/crm/lookup/contacts") => plain(json!({"last_name": "Lovelace", "phone": "01 42 00 00 00"})),
+            (_, "POST", "/crm/lookup/phone-calls") => {
+                self.contact();
+                plain(json!({"call_type": "Missed", "number": "01 42 00 00 00", "external_id": "7"}))
+            }
+            (_, "PUT", "/crm/lookup/phone-calls/{id}") => change(self.phone_call(), json!({"body": "Called back"})),
+            (_, "POST", "/crm/lookup/chats") => plain(json!({"number": "01 42 00 00 00", "body": "Bonjour"})),
 
             (_, "PUT", "/settings") => plain(json!({"locale": "de-CH"})),
             (_, "GET" | "DELETE", "/organisations/{id}") => at(self.organisation()),

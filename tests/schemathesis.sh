@@ -87,6 +87,7 @@ seeded.values = [1, 2, 3]
 first.values = [1]
 nowhere.values = ["https://cx.invalid/hook"]
 start.values = [""]
+account.values = ["", "A-1", "A-2"]
 
 # Most of what fits the pattern of a cursor is none.
 [[operations]]
@@ -112,6 +113,10 @@ parameters = {"body.contact_id" = {dictionary = "seeded", probability = 0.8}, "b
 [[operations]]
 include-path-regex = "^/oauth-clients"
 parameters = {"body.redirect_uris[*]" = {dictionary = "nowhere", probability = 1.0}, "body.customer_id" = {dictionary = "seeded", probability = 0.8}}
+
+[[operations]]
+include-path-regex = "^/crm/lookup/"
+parameters = {"query.customer_account" = {dictionary = "account", probability = 0.9}, "body.contact_id" = {dictionary = "seeded", probability = 0.8}}
 
 [[operations]]
 include-path-regex = "^/webhooks"
@@ -165,6 +170,9 @@ BEYOND_SCHEMA = {
     "The selected code is invalid.",
     "The selected into is invalid.",
     "The selected contact id is invalid.",
+    "The phone field is required when email is not present.",
+    "The direction field is required when call type is not present.",
+    "The call type and the direction contradict each other.",
     "The cursor is not one of this list.",
     "The ended at may not be before the started at.",
     "The duration s may not be greater than 2147483647.",

@@ -33,7 +33,7 @@ macro_rules! record {
                 Ok(())
             }
 
-            fn find(db: &rusqlite::Connection, id: i64) -> rusqlite::Result<Option<Self>> {
+            pub fn find(db: &rusqlite::Connection, id: i64) -> rusqlite::Result<Option<Self>> {
                 use rusqlite::OptionalExtension;
                 const SQL: &str =
                     concat!("SELECT id", $(", ", stringify!($field)),+, " FROM ", $table, " WHERE id = ?1");

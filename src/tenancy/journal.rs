@@ -24,6 +24,7 @@ pub const RESOURCES: &[&str] = &[
     "customer",
     "contact",
     "phone-call",
+    "chat",
     "user",
     "role",
     "organisation",

@@ -52,7 +52,7 @@ pub fn insert(db: &Connection, resource: &str, id: i64, fields: &[(&str, &Typed)
 }
 
 /// The digits that a number is found by: of its E.164 form, or of the text where it has none; from the last to the first.
-fn reversed(text: &str, country: Id) -> String {
+pub fn reversed(text: &str, country: Id) -> String {
     phone::reversed_digits(phone::e164(text, country).as_deref().unwrap_or(text))
 }
 

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::contacts::{self, Contact};
+use super::crm::chats;
 use super::oauth::clients;
 use super::{integration_keys, phone_calls};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
@@ -148,16 +149,7 @@ fn import(steps: &Steps<'_>, sheet: Sheet<Customer>) -> Result<Counts> {
 }
 
 fn resolve(ctx: &mut Ctx<'_>, Query(by): Query<ByAccount>) -> Result<Ok200<Resolved>> {
-    let id = ctx
-        .db
-        .prepare_cached("SELECT id FROM customers WHERE customer_account = ?1")?
-        .query_row([&by.customer_account], |row| row.get(0))
-        .optional()?;
-    let seen = |id: &i64| ctx.bound_to().is_none_or(|own| own == *id);
-    let id = id.filter(seen).ok_or_else(|| Error::NotFound {
-        code: "customer_not_found",
-        message: "There is no customer with this account.".into(),
-    })?;
+    let id = with_account(ctx, &by.customer_account)?;
     Ok(Ok200(Resolved { id, customer_account: by.customer_account.to_string() }))
 }
 
@@ -191,6 +183,7 @@ fn merge(ctx: &mut Ctx<'_>, Id(id): Id, Json(merging): Json<Merging>) -> Result<
     let stays = stays.ok_or_else(|| Error::invalid("The selected into is invalid."))?;
     contacts::move_all(ctx.db, &author, id, into)?;
     phone_calls::move_all(ctx.db, &author, id, into)?;
+    chats::move_all(ctx.db, &author, id, into)?;
     delete_one(ctx.db, &author, &goes, false)?;
     Ok(Created(stays))
 }
@@ -208,6 +201,20 @@ fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<Removal>, Ids(ids): Ids)
         delete_one(ctx.db, &author, &customer, removal.cascade.0)?;
     }
     Ok(Deleted(ids.len()))
+}
+
+/// The id of the customer that has an account. It must be one that the caller sees.
+pub fn with_account(ctx: &Ctx<'_>, account: &str) -> Result<i64> {
+    let id = ctx
+        .db
+        .prepare_cached("SELECT id FROM customers WHERE customer_account = ?1")?
+        .query_row([account], |row| row.get(0))
+        .optional()?;
+    let seen = |id: &i64| ctx.bound_to().is_none_or(|own| own == *id);
+    id.filter(seen).ok_or_else(|| Error::NotFound {
+        code: "customer_not_found",
+        message: "There is no customer with this account.".into(),
+    })
 }
 
 const TABLE: &str = "customers";

@@ -2,6 +2,7 @@
 
 pub mod audit_log;
 pub mod contacts;
+pub mod crm;
 pub mod customers;
 pub mod integration_keys;
 pub mod invitations;
@@ -31,6 +32,7 @@ pub const RESOURCES: &[Resource] = &[
     Resource::new("Customers", customers::ROUTES),
     Resource::new("Contacts", contacts::ROUTES),
     Resource::new("Phone calls", phone_calls::ROUTES),
+    Resource::new("CRM look-up", crm::ROUTES),
     Resource::new("Audit log", audit_log::ROUTES),
     Resource::new("Webhooks", webhooks::ROUTES),
     Resource::new("Webhook deliveries", webhook_deliveries::ROUTES),

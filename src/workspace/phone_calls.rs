@@ -115,7 +115,7 @@ fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<PhoneCall>) -> Result<Created<P
     add(ctx.db, &ctx.author()?, new).map(Created)
 }
 
-fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<PhoneCall>) -> Result<Created<PhoneCall>> {
+pub fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<PhoneCall>) -> Result<Created<PhoneCall>> {
     let old = ctx.seen(PhoneCall::find(ctx.db, id)?)?;
     let mut call = changes.apply(&old)?;
     call.updated_at = ctx.now;

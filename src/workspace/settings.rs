@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use phonenumber::country::Id;
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use super::{contacts, customers, phone_calls, users};
 use crate::api::{Changes, Created, Ctx, Error, Needs, Ok200, Result, Route, Steps, get, put, run, steps};
 use crate::storage::File;
 use crate::tenancy::phones::{Numbered, Pass};
-use crate::values::{Country, Days, Locale, TimeZone, UrlTemplate};
+use crate::values::{Country, Days, Locale, TimeZone, UrlTemplate, phone};
 
 pub const ROUTES: &[Route] = &[
     get("/settings", &run(show), Needs::Permission("workspace.manage"), "Show the workspace's settings"),
@@ -180,6 +181,34 @@ impl Settings {
             };
         }
         Ok(())
+    }
+}
+
+/// What the request of a PBX hangs on: read in one go, since a phone rings meanwhile.
+pub struct ForPbx {
+    /// Whose numbers need no prefix.
+    pub country: Id,
+    pub contact_url_template: Option<UrlTemplate>,
+    pub contact_lookup: bool,
+    pub call_logging: bool,
+}
+
+impl ForPbx {
+    pub fn find(db: &Connection) -> rusqlite::Result<Self> {
+        let mut found = Self { country: Id::FR, contact_url_template: None, contact_lookup: true, call_logging: true };
+        let mut statement = db.prepare_cached("SELECT name, value FROM settings")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let value = row.get_ref(1)?.as_str()?;
+            match row.get_ref(0)?.as_str()? {
+                "default_country" => found.country = phone::country(value).unwrap_or(found.country),
+                "contact_url_template" => found.contact_url_template = value.parse().ok(),
+                "contact_lookup" => found.contact_lookup = value == "1",
+                "call_logging" => found.call_logging = value == "1",
+                _ => {}
+            }
+        }
+        Ok(found)
     }
 }
 

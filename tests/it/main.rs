@@ -26,6 +26,7 @@ mod idempotency;
 mod imports;
 mod invitations;
 mod isolation;
+mod journals;
 mod keys;
 mod lanes;
 mod logs;

@@ -1,0 +1,206 @@
+//! What a PBX writes: it sends every field of its form, blank where it has nothing to say, and much of it as text.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+
+use crate::values::{Seconds, Timestamp, described, read_from_text};
+
+/// A value; or nothing, which may be left out, null, or blank.
+#[derive(Debug, Clone, Serialize)]
+pub struct OrBlank<T>(Option<T>);
+
+/// The id of a row, as a number or as the text that a look-up answered; 0 is nobody's.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Named(i64);
+
+/// A moment: RFC 3339, or without a zone, which is then UTC; also as .NET writes one where nobody says how.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Moment(Timestamp);
+
+/// How long something took: seconds, or `hours:minutes:seconds`.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Took(Seconds);
+
+/// Moments without a zone.
+const WITHOUT_ZONE: [&str; 3] = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M:%S"];
+
+impl<T> OrBlank<T> {
+    pub fn said(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+
+    /// What is said, else what was there.
+    pub fn or(self, before: Option<T>) -> Option<T> {
+        self.0.or(before)
+    }
+}
+
+impl Named {
+    pub fn id(self) -> Option<i64> {
+        (self.0 != 0).then_some(self.0)
+    }
+}
+
+impl Moment {
+    pub fn timestamp(self) -> Timestamp {
+        self.0
+    }
+}
+
+impl Took {
+    pub fn seconds(self) -> Seconds {
+        self.0
+    }
+}
+
+impl<T> Default for OrBlank<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for OrBlank<T> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        match Value::deserialize(input)? {
+            Value::Null => Ok(Self(None)),
+            Value::String(text) if text.trim().is_empty() => Ok(Self(None)),
+            value => T::deserialize(value).map(|said| Self(Some(said))).map_err(de::Error::custom),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let id = match Value::deserialize(input)? {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        id.filter(|id| *id >= 0).map(Self).ok_or_else(|| de::Error::custom("must be an integer."))
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let civil = WITHOUT_ZONE.iter().find_map(|format| DateTime::strptime(format, text).ok());
+        match civil.and_then(|civil| TimeZone::UTC.to_timestamp(civil).ok()) {
+            Some(moment) => Ok(Self(Timestamp::from_seconds(moment.as_second()))),
+            None => text.parse().map(Self),
+        }
+    }
+}
+
+read_from_text!(Moment);
+
+impl<'de> Deserialize<'de> for Took {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let seconds = match Value::deserialize(input)? {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => seconds(text.trim()),
+            _ => None,
+        };
+        let seconds = seconds.ok_or("must be seconds, or hours, minutes and seconds, like 00:01:35.".to_owned());
+        seconds.and_then(Seconds::new).map(Self).map_err(de::Error::custom)
+    }
+}
+
+/// `95`, `1:35`, `00:01:35`
+fn seconds(text: &str) -> Option<i64> {
+    if text.matches(':').count() > 2 {
+        return None;
+    }
+    text.split(':').try_fold(0_i64, |sum, part| {
+        let part = u32::from_str(part).ok()?;
+        sum.checked_mul(60)?.checked_add(part.into())
+    })
+}
+
+impl<T: JsonSchema> JsonSchema for OrBlank<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("OrBlank{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let said = generator.subschema_for::<T>();
+        json_schema!({"anyOf": [said, {"type": "string", "pattern": "^\\s*$"}, {"type": "null"}]})
+    }
+}
+
+described!(
+    Named,
+    json_schema!({"anyOf": [
+        {"type": "integer", "format": "int64", "minimum": 0},
+        {"type": "string", "pattern": "^[0-9]{1,18}$"}
+    ], "examples": [7, "7"]})
+);
+
+described!(Moment, json_schema!({"type": "string", "format": "date-time", "examples": ["2024-01-20T12:00:00Z"]}));
+
+described!(
+    Took,
+    json_schema!({"anyOf": [
+        Seconds::json_schema(&mut SchemaGenerator::default()),
+        {"type": "string", "pattern": "^[0-9]{1,9}$|^[0-9]{1,5}:[0-5][0-9]:[0-5][0-9]$"}
+    ], "examples": [95, "00:01:35"]})
+);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::values::Email;
+
+    #[test]
+    fn blank_is_nothing_and_all_else_is_read() {
+        let read = |value: Value| serde_json::from_value::<OrBlank<Email>>(value).map(|said| said.0);
+        for blank in [json!(null), json!(""), json!(" \t")] {
+            assert_eq!(read(blank).unwrap(), None);
+        }
+        assert_eq!(&*read(json!("a@example.com")).unwrap().unwrap(), "a@example.com");
+        assert_eq!(read(json!("a")).unwrap_err().to_string(), "must be a valid email address.");
+    }
+
+    #[test]
+    fn a_moment_is_read_as_a_pbx_writes_it() {
+        for text in [
+            "2024-01-20T12:00:00Z",
+            "2024-01-20T13:00:00+01:00",
+            "2024-01-20T12:00:00",
+            "2024-01-20 12:00:00",
+            "01/20/2024 12:00:00",
+        ] {
+            assert_eq!(text.parse::<Moment>().unwrap().0.to_string(), "2024-01-20T12:00:00Z", "{text}");
+        }
+        for bad in ["", "soon", "20/01/2024 12:00:00", "2024-01-20"] {
+            assert!(bad.parse::<Moment>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_seconds_or_a_clock() {
+        let read = |value: Value| serde_json::from_value::<Took>(value).map(|took| took.0.get()).ok();
+        for value in [json!(95), json!("95"), json!("1:35"), json!("00:01:35")] {
+            assert_eq!(read(value.clone()), Some(95), "{value}");
+        }
+        for bad in
+            [json!(-1), json!("-1"), json!(1.5), json!("1:-5"), json!("0:0:0:1"), json!("a"), json!("99999999:00:00")]
+        {
+            assert_eq!(read(bad.clone()), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Chats: the journal of who wrote to whom, as a PBX keeps it.
+//!
+//! As a phone call, a chat is of the customer whose contact took part in it at the time, and outlives all that it refers
+//! to.
+
+use rusqlite::{Connection, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::blank::{Moment, Named, OrBlank, Took};
+use super::{Whose, check_logging, contact_of, external_ids, lookup, user_of};
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
+use crate::api::{Created, Ctx, Error, Json, Page, Query, Result};
+use crate::storage::record;
+use crate::tenancy::{Author, phones};
+use crate::values::{Text, Timestamp};
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Chat {
+    pub id: i64,
+    /// The number at the other end, as it was sent.
+    pub number: Option<Text<255>>,
+    pub email: Option<Text<255>>,
+    /// What the PBX shows for who writes.
+    pub name: Option<Text<255>>,
+    pub agent_extension: Option<Text<32>>,
+    pub agent_name: Option<Text<255>>,
+    pub queue: Option<Text<255>>,
+    /// Null too once the contact is deleted.
+    pub contact_id: Option<i64>,
+    /// That of the contact, where there is one; it stays when the contact moves to another.
+    pub customer_id: Option<i64>,
+    /// The user of this workspace who answered it.
+    pub user_id: Option<i64>,
+    pub subject: Option<Text<255>>,
+    /// What was written.
+    pub body: Option<Text<100000>>,
+    pub started_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A chat as a PBX tells of it. Every field may be blank; what a repeat leaves blank stays as it was.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct JournalledChat {
+    /// The number at the other end.
+    number: OrBlank<Text<255>>,
+    email: OrBlank<Text<255>>,
+    /// What the PBX shows for who writes.
+    name: OrBlank<Text<255>>,
+    agent_extension: OrBlank<Text<32>>,
+    agent_name: OrBlank<Text<255>>,
+    /// The user with this address answered the chat.
+    agent_email: OrBlank<Text<255>>,
+    queue: OrBlank<Text<255>>,
+    /// The contact, which must be there; 0 is nobody.
+    contact_id: OrBlank<Named>,
+    /// The contact, as the look-up answered it. Where neither is of a contact, the best match for the number or the
+    /// address is taken.
+    entity_id: OrBlank<Text<255>>,
+    subject: OrBlank<Text<255>>,
+    /// What was written.
+    body: OrBlank<Text<100000>>,
+    /// UTC, where no zone is said; where it is not said at all, the moment at which the chat is journalled.
+    started_at: OrBlank<Moment>,
+    ended_at: OrBlank<Moment>,
+    /// Seconds, or a clock: tells the end where that is not said.
+    duration_s: OrBlank<Took>,
+    /// What the PBX calls the chat: sent again, it updates.
+    external_id: OrBlank<Text<255>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct KeptChat {
+    /// Always `ok`.
+    response: &'static str,
+    chat: Chat,
+}
+
+pub fn list(ctx: &mut Ctx<'_>, list: List<Chat>, Query(whose): Query<Whose>) -> Result<Page<Chat>> {
+    match whose.customer(ctx)? {
+        Some(customer) => list.only("customer_id", customer).page(ctx),
+        None => list.page(ctx),
+    }
+}
+
+pub fn journal(
+    ctx: &mut Ctx<'_>,
+    Json(said): Json<JournalledChat>,
+    Query(whose): Query<Whose>,
+) -> Result<Created<KeptChat>> {
+    check_logging(ctx.db)?;
+    let customer = whose.customer(ctx)?;
+    let external_id = said.external_id.said().cloned();
+    let old = find(ctx.db, customer, external_id.as_deref())?;
+    let blank = Chat { customer_id: customer, started_at: ctx.now, created_at: ctx.now, ..Chat::default() };
+    let mut chat = said.told_over(ctx, customer, old.clone().unwrap_or(blank))?;
+    match old {
+        Some(old) => {
+            chat.save(ctx.db)?;
+            ctx.author()?.updated(ctx.db, RESOURCE, &old, &chat)?;
+        }
+        None => {
+            chat.id = chat.insert(ctx.db)?;
+            ctx.author()?.created(ctx.db, RESOURCE, &chat)?;
+        }
+    }
+    external_ids::save(ctx.db, TABLE, customer, external_id.as_deref(), chat.id)?;
+    Ok(Created(KeptChat { response: "ok", chat }))
+}
+
+const TABLE: &str = "chats";
+const RESOURCE: &str = "chat";
+
+record!(Chat in "chats" {
+    id, number, email, name, agent_extension, agent_name, queue, contact_id, customer_id, user_id, subject, body,
+    started_at, ended_at, created_at, updated_at,
+});
+
+/// The chat that was journalled under this name, while it is still of the customer whose PBX it is.
+fn find(db: &Connection, customer: Option<i64>, external_id: Option<&str>) -> Result<Option<Chat>> {
+    let Some(id) = external_ids::find(db, TABLE, customer, external_id)? else { return Ok(None) };
+    let seen = |chat: &Chat| customer.is_none() || chat.customer_id == customer;
+    Ok(Chat::find(db, id)?.filter(seen))
+}
+
+/// Lets every chat of a customer be another's.
+pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
+    each_of(db, "customer_id", from, |old: Chat| {
+        let new = Chat { customer_id: Some(to), updated_at: author.at, ..old.clone() };
+        new.save(db)?;
+        Ok(author.updated(db, RESOURCE, &old, &new)?)
+    })
+}
+
+impl JournalledChat {
+    /// The chat with all that is said in the place of what was there.
+    fn told_over(self, ctx: &Ctx<'_>, customer: Option<i64>, old: Chat) -> Result<Chat> {
+        let contact_id = self.contact(ctx.db, customer, &old)?;
+        let customer_id = match contact_id {
+            Some(contact) if contact_id != old.contact_id => super::customer_of(ctx.db, contact)?,
+            _ => old.customer_id,
+        };
+        let said = |moment: &OrBlank<Moment>| moment.said().map(|moment| moment.timestamp());
+        let started_at = said(&self.started_at).unwrap_or(old.started_at);
+        let took = self.duration_s.said().map(|took| started_at.plus(took.seconds().get()));
+        let ended_at = said(&self.ended_at).or(took).or(old.ended_at);
+        if ended_at.is_some_and(|ended| ended < started_at) {
+            return Err(Error::invalid("The ended at may not be before the started at."));
+        }
+        Ok(Chat {
+            user_id: user_of(ctx.db, self.agent_email.said().map(|email| &**email))?.or(old.user_id),
+            number: self.number.or(old.number),
+            email: self.email.or(old.email),
+            name: self.name.or(old.name),
+            agent_extension: self.agent_extension.or(old.agent_extension),
+            agent_name: self.agent_name.or(old.agent_name),
+            queue: self.queue.or(old.queue),
+            contact_id,
+            customer_id,
+            subject: self.subject.or(old.subject),
+            body: self.body.or(old.body),
+            started_at,
+            ended_at,
+            updated_at: ctx.now,
+            ..old
+        })
+    }
+
+    fn contact(&self, db: &Connection, customer: Option<i64>, old: &Chat) -> Result<Option<i64>> {
+        let named = self.contact_id.said().and_then(|named| named.id());
+        let entity = self.entity_id.said().map(|entity| &**entity);
+        // A repeat does not look again: somebody may have put it right meanwhile.
+        let said =
+            |text: &OrBlank<Text<255>>| text.said().filter(|_| old.contact_id.is_none()).map(ToString::to_string);
+        let (phone, email) = (said(&self.number), said(&self.email));
+        let by = lookup::By { phone: phone.as_deref(), email: email.as_deref(), country: phones::default_country(db)? };
+        Ok(contact_of(db, customer, named, entity, &by)?.or(old.contact_id))
+    }
+}
+
+impl Listed for Chat {
+    const LISTING: Listing = Listing {
+        table: TABLE,
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "number", by: By::Text("number") },
+            Filter { name: "email", by: By::Text("email") },
+            Filter { name: "name", by: By::Text("name") },
+            Filter { name: "agent_extension", by: By::Text("agent_extension") },
+            Filter { name: "agent_name", by: By::Text("agent_name") },
+            Filter { name: "queue", by: By::Text("queue") },
+            Filter { name: "contact_id", by: By::Integer("contact_id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
+            Filter { name: "user_id", by: By::Integer("user_id") },
+            Filter { name: "subject", by: By::Text("subject") },
+            Filter { name: "body", by: By::Text("body") },
+            Filter { name: "started_at", by: By::Moment("started_at") },
+        ],
+        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "started_at", column: "started_at" }],
+        newest_first: true,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing::{Bench, Client};
+
+    fn made(client: &Client<'_>, said: Value) -> Value {
+        let answer = client.post("/crm/lookup/chats", said).created();
+        assert_eq!(answer["response"], "ok");
+        answer["chat"].clone()
+    }
+
+    #[test]
+    fn a_chat_is_kept_with_all_that_is_said_and_read_again() {
+        let bench = Bench::new();
+        let customer =
+            bench.admin().post("/customers", json!({"name": "A", "customer_account": "A"})).created()["id"].clone();
+        let contact = json!({"last_name": "B", "customer_id": customer, "email": "zoe@example.com"});
+        let contact = bench.admin().post("/contacts", contact).created()["id"].clone();
+        let said = json!({
+            "number": "sip:zoe@example.com", "email": "ZOE@example.com", "name": "Zoé", "agent_extension": "204",
+            "agent_name": "Ada L", "agent_email": "owner@example.com", "queue": "800", "subject": "Devis",
+            "body": "Bonjour 👋\nOui", "started_at": "2024-01-19T09:00:00Z", "duration_s": "00:01:35",
+        });
+        let chat = made(&bench.key(&["crm.lookup"], None), said.clone());
+        for field in
+            ["number", "email", "name", "agent_extension", "agent_name", "queue", "subject", "body", "started_at"]
+        {
+            assert_eq!(chat[field], said[field], "{field}");
+        }
+        assert_eq!((&chat["contact_id"], &chat["customer_id"], &chat["user_id"]), (&contact, &customer, &json!(1)));
+        assert_eq!(chat["ended_at"], "2024-01-19T09:01:35Z");
+        let listed =
+            |client: &Client<'_>, query: &str| client.get(&format!("/crm/lookup/chats?{query}")).ok()["data"].clone();
+        let bound = bench.key(&["crm.lookup"], customer.as_i64());
+        for query in ["", "filter[email]=zoe", "customer_account=A", "filter[started_at]=2024-01-19"] {
+            assert_eq!(listed(&bound, query), json!([chat]), "{query}");
+        }
+        let other = bench.admin().post("/customers", json!({"name": "B"})).created()["id"].as_i64();
+        assert_eq!(listed(&bench.key(&["crm.lookup"], other), ""), json!([]));
+        assert_eq!(bench.admin().get("/audit-log?filter[action]=chat.created").ok()["total"], 1);
+    }
+
+    #[test]
+    fn a_repeat_updates_and_never_doubles() {
+        let bench = Bench::new();
+        let pbx = bench.key(&["crm.lookup"], None);
+        let first = made(&pbx, json!({"external_id": "7", "name": "Zoé", "body": "Bonjour"}));
+        let again = made(&pbx, json!({"external_id": "7", "body": "Bonjour\nMerci"}));
+        assert_eq!(
+            (&again["id"], &again["name"], &again["body"]),
+            (&first["id"], &json!("Zoé"), &json!("Bonjour\nMerci"))
+        );
+        assert_ne!(made(&pbx, json!({"body": "Bonjour"}))["id"], first["id"]);
+        assert_eq!(pbx.get("/crm/lookup/chats").ok()["total"], 2);
+        // A call may have the same name.
+        let call = pbx.post("/crm/lookup/phone-calls", json!({"call_type": "Missed", "external_id": "7"})).created();
+        assert_eq!(call["phone_call"]["id"], 1);
+    }
+
+    #[test]
+    fn a_chat_does_not_end_before_it_begins() {
+        let bench = Bench::new();
+        let backwards = json!({"started_at": "2024-01-19T09:00:00Z", "ended_at": "2024-01-19T08:00:00Z"});
+        let answer = bench.key(&["crm.lookup"], None).post("/crm/lookup/chats", backwards);
+        answer.invalid(&["The ended at may not be before the started at."]);
+    }
+
+    #[test]
+    fn a_merged_customers_chats_are_the_others() {
+        let bench = Bench::new();
+        let customer = |name: &str| bench.admin().post("/customers", json!({"name": name})).created()["id"].as_i64();
+        let (goes, stays) = (customer("Doubled"), customer("Kept"));
+        made(&bench.key(&["crm.lookup"], goes), json!({"body": "Bonjour"}));
+        bench.admin().post(&format!("/customers/{}/merge", goes.unwrap()), json!({"into": stays})).created();
+        let chats = bench.key(&["crm.lookup"], stays).get("/crm/lookup/chats").ok();
+        assert_eq!((&chats["total"], chats["data"][0]["customer_id"].as_i64()), (&json!(1), stays));
+    }
+}

@@ -1,0 +1,670 @@
+//! Who calls: the look-up on which a ringing phone waits, and the contact that is made of a caller whom nobody knew.
+
+use phonenumber::country::Id;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::blank::OrBlank;
+use super::{Whose, origin};
+use crate::api::{Call, Created, Ctx, Error, Json, Ok200, Query, Result};
+use crate::tenancy::phones::{self, Typed};
+use crate::values::fold::fold;
+use crate::values::{CustomFields, Email, Name, Text, Timestamp, UrlTemplate};
+use crate::workspace::contacts::{self, Contact};
+use crate::workspace::phone_calls::Direction;
+use crate::workspace::settings::ForPbx;
+
+/// Contacts in an answer. Nobody at a ringing phone looks at more.
+const MOST: usize = 50;
+
+/// Digits at the end of a number that say whose it is, whatever country it is thought to be of.
+const TELLING_DIGITS: usize = 9;
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Asked {
+    /// Who calls, in any format. This or `email` is needed.
+    phone: OrBlank<Text<255>>,
+    /// Who writes.
+    email: OrBlank<Text<255>>,
+    /// What the PBX calls them, should nobody be found.
+    display_name: OrBlank<Text<255>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Found {
+    /// Best first: the number as it was typed, then the same number, then one that ends with the same nine digits, then
+    /// the address. At most 50; where nobody is found, or nobody is to be looked up, one that stands for the caller.
+    contacts: Vec<Caller>,
+}
+
+/// A contact as a PBX shows it: all of it text, empty where there is none.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Caller {
+    /// `0` stands for somebody whom nobody knows.
+    #[schemars(example = "7")]
+    id: String,
+    first_name: String,
+    last_name: String,
+    email: String,
+    phone_business_1: String,
+    phone_mobile_1: String,
+    company: String,
+    /// What the PBX opens: the workspace's `contact_url_template` filled in, else the contact's page.
+    entity_url: String,
+}
+
+/// Somebody who called, and is to be known from now on.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct NewCaller {
+    last_name: Name<255>,
+    first_name: OrBlank<Text<255>>,
+    civility: OrBlank<Text<32>>,
+    email: OrBlank<Email>,
+    /// Kept in the first number that is free.
+    phone: OrBlank<Text<40>>,
+    phone_business: OrBlank<Text<40>>,
+    phone_mobile: OrBlank<Text<40>>,
+    /// Kept in `custom_fields` as `custom_value`.
+    custom_value: OrBlank<Text<1000>>,
+    /// Not kept: which way they called is a matter of the call.
+    call_direction: OrBlank<Direction>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Known {
+    /// Always `ok`.
+    response: &'static str,
+    contact: KnownCaller,
+}
+
+/// A contact as a PBX shows it, and all the rest of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct KnownCaller {
+    #[serde(flatten)]
+    shown: Caller,
+    customer_id: Option<i64>,
+    civility: Option<Text<32>>,
+    website: Option<Text<255>>,
+    phone_business_2: Typed,
+    phone_mobile_2: Typed,
+    phone_home_1: Typed,
+    fax: Typed,
+    role: Option<Text<255>>,
+    service: Option<Text<255>>,
+    comment: Option<Text<10000>>,
+    custom_fields: CustomFields,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// What somebody is looked for by.
+#[derive(Debug, Clone, Copy)]
+pub struct By<'a> {
+    pub phone: Option<&'a str>,
+    pub email: Option<&'a str>,
+    /// Whose numbers need no prefix.
+    pub country: Id,
+}
+
+pub fn search(ctx: &mut Ctx<'_>, Query(asked): Query<Asked>, Query(whose): Query<Whose>) -> Result<Ok200<Found>> {
+    let phone = asked.phone.said().map(|phone| unspaced(phone));
+    let email = asked.email.said().map(|email| email.trim());
+    if phone.is_none() && email.is_none() {
+        return Err(Error::invalid("The phone field is required when email is not present."));
+    }
+    let customer = whose.customer(ctx)?;
+    let settings = ForPbx::find(ctx.db)?;
+    let by = By { phone: phone.as_deref(), email, country: settings.country };
+    let links = Links::of(ctx.call, settings.contact_url_template)?;
+    let mut contacts = if settings.contact_lookup { callers(ctx.db, customer, &by)? } else { Vec::new() };
+    if contacts.is_empty() {
+        contacts.push(Caller::unknown(&by, asked.display_name.said().map(|name| &**name)));
+    }
+    contacts.iter_mut().for_each(|contact| links.put(contact, &by));
+    Ok(Ok200(Found { contacts }))
+}
+
+pub fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewCaller>, Query(whose): Query<Whose>) -> Result<Created<Known>> {
+    let customer = whose.customer(ctx)?;
+    let settings = ForPbx::find(ctx.db)?;
+    let new = new.contact(customer, settings.country)?;
+    let contact = match known(ctx.db, customer, &new, settings.country)? {
+        Some(contact) => contact,
+        None => contacts::add(ctx.db, &ctx.author()?, Contact { created_at: ctx.now, updated_at: ctx.now, ..new })?,
+    };
+    let mut shown = Caller::of(&contact);
+    let links = Links::of(ctx.call, settings.contact_url_template)?;
+    links.put(&mut shown, &By { phone: None, email: None, country: settings.country });
+    Ok(Created(Known { response: "ok", contact: KnownCaller::of(contact, shown) }))
+}
+
+/// A plus that was not encoded arrives as a space: PBXs put a number into a URL as it is.
+fn unspaced(phone: &str) -> String {
+    match phone.strip_prefix(' ') {
+        Some(number) if number.starts_with(|first: char| first.is_ascii_digit()) => format!("+{number}"),
+        _ => phone.trim().to_owned(),
+    }
+}
+
+/// Where contacts are to be opened.
+enum Links {
+    /// As the workspace says.
+    Elsewhere(UrlTemplate),
+    /// On its own pages, which are at this address.
+    Here(String),
+}
+
+impl Links {
+    fn of(call: &Call, template: Option<UrlTemplate>) -> Result<Self> {
+        Ok(match template {
+            Some(template) => Self::Elsewhere(template),
+            None => Self::Here(origin(call)?),
+        })
+    }
+
+    /// The number in a link is the one that rings: by that, another CRM finds them too.
+    fn put(&self, contact: &mut Caller, by: &By<'_>) {
+        let template = match self {
+            Self::Elsewhere(template) => template,
+            Self::Here(origin) => {
+                contact.entity_url = format!("{origin}/ui/contacts/{}", contact.id);
+                return;
+            }
+        };
+        let own = [&contact.phone_business_1, &contact.phone_mobile_1].into_iter().find(|number| !number.is_empty());
+        let phone = by.phone.or(own.map(String::as_str)).unwrap_or_default();
+        let email = if contact.email.is_empty() { by.email.unwrap_or_default() } else { &contact.email };
+        let name = format!("{} {}", contact.first_name, contact.last_name);
+        contact.entity_url = template.fill(|placeholder| match placeholder {
+            "id" => &contact.id,
+            "phone" => phone,
+            "email" => email,
+            _ => name.trim(),
+        });
+    }
+}
+
+const COLUMNS: &str = "c.id, c.first_name, c.last_name, c.email, c.phone_business_1, c.phone_mobile_1, c.company";
+
+/// Everybody who is meant, of one customer or of all, best first and each once.
+fn callers(db: &Connection, customer: Option<i64>, by: &By<'_>) -> Result<Vec<Caller>> {
+    let mut found: Vec<Caller> = Vec::new();
+    let mut take = |caller: Caller| {
+        if found.len() < MOST && !found.iter().any(|known| known.id == caller.id) {
+            found.push(caller);
+        }
+    };
+    if let Some(range) = by.phone.and_then(|phone| Range::of(phone, by.country)) {
+        let mut statement = db.prepare_cached(&with_number())?;
+        let bound = params![range.from, range.end, customer, by.phone, range.digits];
+        statement.query_map(bound, Caller::from_row)?.try_for_each(|row| row.map(&mut take))?;
+    }
+    if let Some(email) = by.email {
+        let mut statement = db.prepare_cached(&with_email())?;
+        statement.query_map(params![email, customer], Caller::from_row)?.try_for_each(|row| row.map(&mut take))?;
+    }
+    Ok(found)
+}
+
+/// Numbers in the index that may be meant: those with the same last digits; with few digits, only the same.
+struct Range {
+    digits: String,
+    from: String,
+    end: String,
+}
+
+impl Range {
+    /// Nothing where a text has no digits: `anonymous`.
+    fn of(phone: &str, country: Id) -> Option<Self> {
+        let digits = phones::reversed(phone, country);
+        if digits.is_empty() {
+            return None;
+        }
+        let from = digits.get(..TELLING_DIGITS).unwrap_or(&digits).to_owned();
+        // `:` is the character behind `9`; behind a text comes the same with the least of all characters.
+        let end = if digits.len() < TELLING_DIGITS { format!("{from}\u{1}") } else { format!("{from}:") };
+        Some(Self { digits, from, end })
+    }
+}
+
+/// A range of the index and the rows that it leads to, which are few: only they are sorted. A contact is in it with each
+/// of its numbers, of which it has six.
+fn with_number() -> String {
+    let rows = MOST * 6;
+    format!(
+        "SELECT {COLUMNS} FROM phone_numbers n CROSS JOIN contacts c ON c.id = n.resource_id
+         WHERE n.resource = 'contacts' AND n.reversed >= ?1 AND n.reversed < ?2 AND (?3 IS NULL OR c.customer_id = ?3)
+         ORDER BY (?4 IN (c.phone_business_1, c.phone_business_2, c.phone_mobile_1, c.phone_mobile_2, c.phone_home_1, c.fax))
+             IS TRUE DESC, n.reversed = ?5 DESC, c.id LIMIT {rows}"
+    )
+}
+
+/// The order of the index is that of ids.
+fn with_email() -> String {
+    format!(
+        "SELECT {COLUMNS} FROM contacts c INDEXED BY contacts_email
+         WHERE c.email = ?1 COLLATE NOCASE AND (?2 IS NULL OR c.customer_id = ?2) ORDER BY c.id LIMIT {MOST}"
+    )
+}
+
+/// The contact that is most likely meant.
+pub fn best(db: &Connection, customer: Option<i64>, by: &By<'_>) -> Result<Option<i64>> {
+    let first = callers(db, customer, by)?.into_iter().next();
+    Ok(first.and_then(|caller| caller.id.parse().ok()))
+}
+
+/// The contact that is there already: with one of the numbers, and the last name, of a customer or of any.
+fn known(db: &Connection, customer: Option<i64>, new: &Contact, country: Id) -> Result<Option<Contact>> {
+    let numbers = [&new.phone_business_1, &new.phone_mobile_1, &new.phone_business_2];
+    for number in numbers.into_iter().flatten() {
+        let id = db
+            .prepare_cached(
+                "SELECT c.id FROM phone_numbers n CROSS JOIN contacts c ON c.id = n.resource_id
+                 WHERE n.resource = 'contacts' AND n.reversed = ?1 AND (?2 IS NULL OR c.customer_id = ?2)
+                     AND fold(c.last_name) = ?3 ORDER BY c.id LIMIT 1",
+            )?
+            .query_row((phones::reversed(number, country), customer, fold(&new.last_name)), |row| row.get(0))
+            .optional()?;
+        if let Some(id) = id {
+            return Ok(Contact::find(db, id)?);
+        }
+    }
+    Ok(None)
+}
+
+impl NewCaller {
+    fn contact(self, customer_id: Option<i64>, country: Id) -> Result<Contact> {
+        let mut contact = Contact {
+            customer_id,
+            last_name: self.last_name,
+            first_name: self.first_name.or(None),
+            civility: self.civility.or(None),
+            email: self.email.or(None),
+            phone_business_1: self.phone_business.or(None),
+            phone_mobile_1: self.phone_mobile.or(None),
+            ..Contact::default()
+        };
+        if let Some(phone) = self.phone.or(None) {
+            let digits = |number: &str| phones::reversed(number, country);
+            let said = [&contact.phone_business_1, &contact.phone_mobile_1];
+            if !said.into_iter().flatten().any(|number| digits(number) == digits(&phone)) {
+                let free = [&mut contact.phone_business_1, &mut contact.phone_mobile_1, &mut contact.phone_business_2];
+                *free.into_iter().find(|number| number.is_none()).expect("one more than were said") = Some(phone);
+            }
+        }
+        if let Some(value) = self.custom_value.or(None) {
+            let fields = serde_json::from_value(json!({"custom_value": value}));
+            contact.custom_fields = fields.map_err(|error| Error::Internal(error.to_string()))?;
+        }
+        Ok(contact)
+    }
+}
+
+impl Caller {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let text = |column: usize| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
+        Ok(Self {
+            id: row.get::<_, i64>(0)?.to_string(),
+            first_name: text(1)?,
+            last_name: text(2)?,
+            email: text(3)?,
+            phone_business_1: text(4)?,
+            phone_mobile_1: text(5)?,
+            company: text(6)?,
+            entity_url: String::new(),
+        })
+    }
+
+    fn of(contact: &Contact) -> Self {
+        fn text<T: ToString>(value: Option<&T>) -> String {
+            value.map(T::to_string).unwrap_or_default()
+        }
+        Self {
+            id: contact.id.to_string(),
+            first_name: text(contact.first_name.as_ref()),
+            last_name: contact.last_name.to_string(),
+            email: text(contact.email.as_ref()),
+            phone_business_1: text(contact.phone_business_1.as_ref()),
+            phone_mobile_1: text(contact.phone_mobile_1.as_ref()),
+            company: text(contact.company.as_ref()),
+            entity_url: String::new(),
+        }
+    }
+
+    /// Somebody whom nobody knows: with this in hand, the PBX journals the call all the same.
+    fn unknown(by: &By<'_>, display_name: Option<&str>) -> Self {
+        let (phone, email) = (by.phone.unwrap_or_default(), by.email.unwrap_or_default());
+        let address = if phone.is_empty() { email } else { phone };
+        Self {
+            id: "0".into(),
+            first_name: String::new(),
+            last_name: display_name.unwrap_or(address).into(),
+            email: email.into(),
+            phone_business_1: phone.into(),
+            phone_mobile_1: String::new(),
+            company: String::new(),
+            entity_url: String::new(),
+        }
+    }
+}
+
+impl KnownCaller {
+    fn of(contact: Contact, shown: Caller) -> Self {
+        Self {
+            shown,
+            customer_id: contact.customer_id,
+            civility: contact.civility,
+            website: contact.website,
+            phone_business_2: contact.phone_business_2,
+            phone_mobile_2: contact.phone_mobile_2,
+            phone_home_1: contact.phone_home_1,
+            fax: contact.fax,
+            role: contact.role,
+            service: contact.service,
+            comment: contact.comment,
+            custom_fields: contact.custom_fields,
+            created_at: contact.created_at,
+            updated_at: contact.updated_at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Bench, Client};
+
+    /// A PBX of the whole workspace.
+    fn pbx(bench: &Bench) -> Client<'_> {
+        bench.key(&["crm.lookup"], None)
+    }
+
+    fn contact(bench: &Bench, fields: Value) -> String {
+        let mut contact = json!({"last_name": "B"});
+        contact.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        bench.admin().post("/contacts", contact).created()["id"].to_string()
+    }
+
+    fn search(client: &Client<'_>, query: &str) -> Vec<Value> {
+        let found = client.get(&format!("/crm/lookup/contacts/search?{query}")).ok();
+        found["contacts"].as_array().unwrap().clone()
+    }
+
+    fn ids(client: &Client<'_>, query: &str) -> Vec<String> {
+        search(client, query).iter().map(|contact| contact["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_caller_is_shown_in_texts_alone() {
+        let bench = Bench::new();
+        contact(
+            &bench,
+            json!({"first_name": "Zoé", "last_name": "Lefèvre", "email": "zoe@example.com", "company": "Acme",
+                               "phone_business_1": "01 42 00 00 00", "phone_mobile_1": "06 12 34 56 78"}),
+        );
+        contact(&bench, json!({"phone_home_1": "01 43 00 00 00"}));
+        assert_eq!(
+            search(&pbx(&bench), "phone=0142000000"),
+            [json!({"id": "1", "first_name": "Zoé", "last_name": "Lefèvre", "email": "zoe@example.com",
+                    "phone_business_1": "01 42 00 00 00", "phone_mobile_1": "06 12 34 56 78", "company": "Acme",
+                    "entity_url": "http://acme.localhost/ui/contacts/1"})]
+        );
+        assert_eq!(
+            search(&pbx(&bench), "phone=0143000000"),
+            [json!({"id": "2", "first_name": "", "last_name": "B", "email": "", "phone_business_1": "",
+                    "phone_mobile_1": "", "company": "", "entity_url": "http://acme.localhost/ui/contacts/2"})]
+        );
+    }
+
+    #[test]
+    fn the_best_match_comes_first_and_each_once() {
+        let bench = Bench::new();
+        let by_end = contact(&bench, json!({"fax": "+49 142000000"}));
+        let same = contact(&bench, json!({"phone_home_1": "0142000000", "phone_mobile_2": "+33 1 42 00 00 00"}));
+        let exact = contact(&bench, json!({"phone_business_2": "+33142000000", "email": "a@example.com"}));
+        let by_email = contact(&bench, json!({"email": "A@example.com"}));
+        contact(&bench, json!({"phone_business_1": "0142000001", "email": "aa@example.com"}));
+        let pbx = pbx(&bench);
+        let best_first = [&exact, &same, &by_end, &by_email];
+        assert_eq!(ids(&pbx, "phone=%2B33142000000&email=a@EXAMPLE.com"), best_first.map(String::as_str));
+        assert_eq!(ids(&pbx, "phone=0142000000"), [&same, &exact, &by_end].map(String::as_str));
+        assert_eq!(ids(&pbx, "email=a@example.com"), [&exact, &by_email].map(String::as_str));
+    }
+
+    #[test]
+    fn a_number_is_read_in_any_format_and_few_digits_as_they_are() {
+        let bench = Bench::new();
+        contact(&bench, json!({"phone_mobile_1": "06 12 34 56 78"}));
+        contact(&bench, json!({"phone_business_1": "204"}));
+        contact(&bench, json!({"phone_business_1": "1204"}));
+        let pbx = pbx(&bench);
+        for format in [
+            "0612345678",
+            "+33612345678",
+            "%2B33612345678",
+            "0033%206%2012%2034%2056%2078",
+            "06.12.34.56.78",
+            "612345678",
+        ] {
+            assert_eq!(ids(&pbx, &format!("phone={format}")), ["1"], "{format}");
+        }
+        assert_eq!(ids(&pbx, "phone=204"), ["2"]);
+        assert_eq!(ids(&pbx, "phone=12345678"), ["0"]);
+    }
+
+    #[test]
+    fn somebody_whom_nobody_knows_has_a_stand_in() {
+        let bench = Bench::new();
+        let pbx = pbx(&bench);
+        let stand_in = |query: &str| search(&pbx, query).remove(0);
+        assert_eq!(
+            stand_in("phone=0142000000&email=a@example.com&display_name=Ada"),
+            json!({"id": "0", "first_name": "", "last_name": "Ada", "email": "a@example.com",
+                   "phone_business_1": "0142000000", "phone_mobile_1": "", "company": "",
+                   "entity_url": "http://acme.localhost/ui/contacts/0"})
+        );
+        for (query, name) in
+            [("phone=anonymous", "anonymous"), ("email=a", "a"), ("phone=+33142000000", "+33142000000")]
+        {
+            assert_eq!(stand_in(query)["last_name"], name);
+        }
+        bench
+            .admin()
+            .put("/settings", json!({"contact_url_template": "https://crm.example.com/?n={display_name}&p={phone}"}))
+            .created();
+        assert_eq!(
+            stand_in("phone=%2B33142000000&display_name=Ada%20%26%20Co")["entity_url"],
+            "https://crm.example.com/?n=Ada%20%26%20Co&p=%2B33142000000"
+        );
+    }
+
+    #[test]
+    fn a_link_is_made_of_the_workspaces_template() {
+        let bench = Bench::new();
+        contact(&bench, json!({"first_name": "Zoé", "email": "z@example.com", "phone_mobile_1": "06 12 34 56 78"}));
+        let template = "https://crm.example.com/{id}?p={phone}&e={email}&n={display_name}";
+        bench.admin().put("/settings", json!({"contact_url_template": template})).created();
+        let link = |query: &str| search(&pbx(&bench), query)[0]["entity_url"].clone();
+        assert_eq!(link("phone=0612345678"), "https://crm.example.com/1?p=0612345678&e=z%40example.com&n=Zo%C3%A9%20B");
+        let by_email = "https://crm.example.com/1?p=06%2012%2034%2056%2078&e=z%40example.com&n=Zo%C3%A9%20B";
+        assert_eq!(link("email=z@example.com"), by_email);
+    }
+
+    #[test]
+    fn a_workspace_that_looks_nobody_up_knows_nobody() {
+        let bench = Bench::new();
+        contact(&bench, json!({"phone_business_1": "0142000000"}));
+        bench.admin().put("/settings", json!({"features": {"contact_lookup": false}})).created();
+        assert_eq!(ids(&pbx(&bench), "phone=0142000000"), ["0"]);
+    }
+
+    #[test]
+    fn something_to_look_for_is_needed() {
+        let bench = Bench::new();
+        for query in ["", "phone=&email=", "phone=%20&display_name=Ada"] {
+            let answer = pbx(&bench).get(&format!("/crm/lookup/contacts/search?{query}"));
+            answer.invalid(&["The phone field is required when email is not present."]);
+        }
+    }
+
+    #[test]
+    fn a_pbx_knows_its_customers_contacts_alone() {
+        let bench = Bench::new();
+        let customer = |account: &str| {
+            let body = json!({"name": "N", "customer_account": account});
+            bench.admin().post("/customers", body).created()["id"].as_i64()
+        };
+        let (own, other) = (customer("OWN"), customer("OTHER"));
+        let same = |customer: Option<i64>| {
+            contact(
+                &bench,
+                json!({"customer_id": customer, "phone_business_1": "0142000000", "email": "a@example.com"}),
+            )
+        };
+        let (theirs, ours, _nobodys) = (same(other), same(own), same(None));
+        let bound = bench.key(&["crm.lookup"], own);
+        for query in ["phone=0142000000", "email=a@example.com", "phone=0142000000&customer_account=OWN"] {
+            assert_eq!(ids(&bound, query), [ours.as_str()], "{query}");
+        }
+        let foreign = bound.get("/crm/lookup/contacts/search?phone=0142000000&customer_account=OTHER");
+        foreign.refused(404, "customer_not_found");
+        assert_eq!(ids(&pbx(&bench), "phone=0142000000").len(), 3);
+        assert_eq!(ids(&pbx(&bench), "phone=0142000000&customer_account=OTHER"), [theirs.as_str()]);
+        assert_eq!(ids(&pbx(&bench), "phone=0142000000&customer_account=").len(), 3);
+        let unknown = pbx(&bench).get("/crm/lookup/contacts/search?phone=0142000000&customer_account=NONE");
+        unknown.refused(404, "customer_not_found");
+    }
+
+    #[test]
+    fn no_more_are_shown_than_somebody_reads() {
+        let bench = Bench::new();
+        for _ in 0..MOST + 5 {
+            contact(&bench, json!({"phone_business_1": "0142000000", "phone_home_1": "+33142000000"}));
+        }
+        let found = ids(&pbx(&bench), "phone=0142000000");
+        assert_eq!((found.len(), found.last().map(String::as_str)), (MOST, Some("50")));
+    }
+
+    /// Among many, one contact takes few steps of SQLite's machine; no table is read from its beginning.
+    #[test]
+    fn a_look_up_reads_what_it_finds_and_no_more() {
+        let bench = Bench::new();
+        bench.in_file(|db| {
+            db.execute_batch(
+                "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000)
+                 INSERT INTO contacts (id, last_name, email, phone_business_1, custom_fields, created_at, updated_at)
+                 SELECT n, 'C', 'c' || n || '@example.com', format('014200%04d', n), '{}', 0, 0 FROM n;
+                 INSERT INTO phone_numbers (resource, resource_id, field, reversed)
+                 SELECT 'contacts', id, 'phone_business_1',
+                     format('%d%d%d%d0024133', id % 10, id / 10 % 10, id / 100 % 10, id / 1000) FROM contacts;",
+            )?;
+            let range = Range::of("0142001234", Id::FR).unwrap();
+            let by_number = params![range.from, range.end, None::<i64>, "0142001234", range.digits];
+            let by_email = params!["C1234@example.com", None::<i64>];
+            for (sql, bound) in [(with_number(), by_number), (with_email(), by_email)] {
+                let mut statement = db.prepare(&sql)?;
+                let found: Vec<Caller> =
+                    statement.query_map(bound, Caller::from_row)?.collect::<rusqlite::Result<_>>()?;
+                assert_eq!(found.iter().map(|caller| &*caller.id).collect::<Vec<_>>(), ["1234"]);
+                assert_eq!(statement.get_status(StatementStatus::FullscanStep), 0, "{sql}");
+                let steps = statement.get_status(StatementStatus::VmStep);
+                assert!(steps < 120, "{steps}: {sql}");
+            }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_new_caller_is_kept_with_all_that_is_said() {
+        let bench = Bench::new();
+        let pbx = pbx(&bench);
+        let said = json!({"civility": "Mme", "first_name": "Zoé", "last_name": "Lefèvre", "email": "zoe@example.com",
+                          "phone": "01 42 00 00 00", "phone_business": "01 43 00 00 00", "phone_mobile": "06 12 34 56 78",
+                          "custom_value": "gold", "call_direction": "inbound"});
+        let made = pbx.post("/crm/lookup/contacts", said).created();
+        assert_eq!(made["response"], "ok");
+        let kept = bench.admin().get("/contacts/1").ok();
+        let fields = json!({"id": "1", "entity_url": "http://acme.localhost/ui/contacts/1", "company": "", "civility": "Mme",
+                            "phone_business_1": "01 43 00 00 00", "phone_mobile_1": "06 12 34 56 78",
+                            "phone_business_2": "01 42 00 00 00", "custom_fields": {"custom_value": "gold"}});
+        for (field, value) in fields.as_object().unwrap() {
+            assert_eq!(&made["contact"][field], value, "{field}");
+        }
+        // Whatever the API shows of a contact is there.
+        for (field, value) in kept.as_object().unwrap() {
+            let told = &made["contact"][field];
+            let as_text = value.as_str().map_or_else(String::new, str::to_owned);
+            assert!(told == value || *told == json!(as_text) || field == "id", "{field}: {told}");
+        }
+        assert_eq!(search(&pbx, "phone=0142000000")[0]["id"], "1");
+    }
+
+    #[test]
+    fn a_number_goes_where_there_is_room_and_once() {
+        let bench = Bench::new();
+        let numbers = |said: Value| {
+            let made = pbx(&bench).post("/crm/lookup/contacts", said).created();
+            ["phone_business_1", "phone_mobile_1", "phone_business_2"].map(|field| made["contact"][field].clone())
+        };
+        let (first, second) = ("01 42 00 00 00", "06 12 34 56 78");
+        assert_eq!(numbers(json!({"last_name": "A", "phone": first})), [json!(first), json!(""), Value::Null]);
+        assert_eq!(
+            numbers(json!({"last_name": "B", "phone_business": first, "phone": second})),
+            [json!(first), json!(second), Value::Null]
+        );
+        assert_eq!(
+            numbers(json!({"last_name": "C", "phone_business": first, "phone": "+33142000000"})),
+            [json!(first), json!(""), Value::Null]
+        );
+        let blank = json!({"last_name": "D", "email": "", "phone": "", "first_name": "", "call_direction": "", "phone_mobile": null});
+        assert_eq!(numbers(blank), [json!(""), json!(""), Value::Null]);
+    }
+
+    #[test]
+    fn a_caller_who_is_known_is_not_added_again() {
+        let bench = Bench::new();
+        let customer =
+            bench.admin().post("/customers", json!({"name": "N", "customer_account": "N"})).created()["id"].as_i64();
+        let bound = bench.key(&["crm.lookup"], customer);
+        let id = |client: &Client<'_>, name: &str, phone: &str| {
+            let made = client.post("/crm/lookup/contacts", json!({"last_name": name, "phone": phone})).created();
+            made["contact"]["id"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(id(&bound, "Lefèvre", "01 42 00 00 00"), "1");
+        assert_eq!(id(&bound, "LEFEVRE", "+33142000000"), "1");
+        assert_eq!(id(&bound, "Martin", "+33142000000"), "2");
+        assert_eq!(id(&bound, "Lefèvre", "+33142000001"), "3");
+        // A PBX of the whole workspace knows every contact; one of another customer none of these.
+        assert_eq!(id(&pbx(&bench), "lefevre", "0142000000"), "1");
+        let other = bench.admin().post("/customers", json!({"name": "O"})).created()["id"].as_i64();
+        assert_eq!(id(&bench.key(&["crm.lookup"], other), "Lefèvre", "0142000000"), "4");
+        assert_eq!(bench.admin().get("/contacts/1").ok()["customer_id"].as_i64(), customer);
+        let path = "/crm/lookup/contacts?customer_account=N";
+        let made = pbx(&bench).post(path, json!({"last_name": "New", "phone": "0143000000"})).created();
+        assert_eq!(made["contact"]["customer_id"].as_i64(), customer);
+        assert_eq!(bench.admin().get("/audit-log?filter[action]=contact.created").ok()["total"], 5);
+    }
+
+    #[test]
+    fn what_is_no_caller_is_refused_and_adds_nobody() {
+        let bench = Bench::new();
+        let answer =
+            pbx(&bench).post("/crm/lookup/contacts", json!({"email": "x", "phone": 1, "call_direction": "up"}));
+        answer.invalid(&[
+            "The last name field is required.",
+            "The email must be a valid email address.",
+            "The phone must be a string.",
+            "The selected call direction is invalid.",
+        ]);
+        let unknown = pbx(&bench).post("/crm/lookup/contacts?customer_account=X", json!({"last_name": "B"}));
+        unknown.refused(404, "customer_not_found");
+        assert_eq!(bench.admin().get("/contacts").ok()["total"], 0);
+    }
+}

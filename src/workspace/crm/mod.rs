@@ -1,0 +1,111 @@
+//! What a PBX asks while a phone rings, and what it journals once the call is over.
+//!
+//! A PBX has the one permission `crm.lookup`: with it go looking up and adding callers, and keeping the journals of calls
+//! and chats, but nothing else of contacts or phone calls. Mostly its key is bound to a customer; one that is not may
+//! keep to a customer by `customer_account`.
+
+mod blank;
+mod calls;
+pub mod chats;
+mod external_ids;
+mod lookup;
+
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::customers;
+use super::settings::ForPbx;
+use crate::api::{Call, Ctx, Error, Needs, Result, Route, get, post, put, run};
+use crate::values::Text;
+use blank::OrBlank;
+
+const NEEDS: Needs = Needs::Scoped("crm.lookup");
+
+pub const ROUTES: &[Route] = &[
+    get("/crm/lookup/contacts/search", &run(lookup::search), NEEDS, "Look up who calls or writes, best match first"),
+    post("/crm/lookup/contacts", &run(lookup::create), NEEDS, "Create the contact of somebody who calls"),
+    get("/crm/lookup/phone-calls", &run(calls::list), NEEDS, "List journalled phone calls, newest first"),
+    post("/crm/lookup/phone-calls", &run(calls::journal), NEEDS, "Journal a phone call; a repeat updates it"),
+    put("/crm/lookup/phone-calls/{id}", &run(calls::update), NEEDS, "Change a phone call"),
+    get("/crm/lookup/chats", &run(chats::list), NEEDS, "List journalled chats, newest first"),
+    post("/crm/lookup/chats", &run(chats::journal), NEEDS, "Journal a chat; a repeat updates it"),
+];
+
+/// Whose rows are meant.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Whose {
+    /// The account of the only customer that is meant, where the caller is not bound to one anyway.
+    customer_account: OrBlank<Text<64>>,
+}
+
+impl Whose {
+    /// The only customer whose rows the caller sees, here.
+    fn customer(&self, ctx: &Ctx<'_>) -> Result<Option<i64>> {
+        match self.customer_account.said() {
+            Some(account) => customers::with_account(ctx, account).map(Some),
+            None => Ok(ctx.bound_to()),
+        }
+    }
+}
+
+/// Journals are kept, unless the workspace wants none. It is an error and no empty answer: what is answered is kept.
+fn check_logging(db: &Connection) -> Result<()> {
+    if ForPbx::find(db)?.call_logging {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "call_logging_off",
+        "This workspace journals no calls: its setting features.call_logging is off.",
+    ))
+}
+
+/// The contact that a PBX means: the one that it names, else the one that it was told of, if that is there still, else
+/// the best match for the number or the address.
+fn contact_of(
+    db: &Connection,
+    customer: Option<i64>,
+    named: Option<i64>,
+    entity: Option<&str>,
+    by: &lookup::By<'_>,
+) -> Result<Option<i64>> {
+    if let Some(id) = named {
+        let seen = is_seen(db, customer, id)?;
+        return if seen { Ok(Some(id)) } else { Err(Error::invalid("The selected contact id is invalid.")) };
+    }
+    if let Some(id) = entity.and_then(|id| id.parse().ok())
+        && is_seen(db, customer, id)?
+    {
+        return Ok(Some(id));
+    }
+    lookup::best(db, customer, by)
+}
+
+fn is_seen(db: &Connection, customer: Option<i64>, contact: i64) -> Result<bool> {
+    let sql = "SELECT 1 FROM contacts WHERE id = ?1 AND (?2 IS NULL OR customer_id = ?2)";
+    Ok(db.prepare_cached(sql)?.exists((contact, customer))?)
+}
+
+/// Whose a contact is that is there.
+fn customer_of(db: &Connection, contact: i64) -> Result<Option<i64>> {
+    let mut statement = db.prepare_cached("SELECT customer_id FROM contacts WHERE id = ?1")?;
+    Ok(statement.query_row([contact], |row| row.get(0))?)
+}
+
+/// The user whom a PBX knows by an e-mail address, if any.
+fn user_of(db: &Connection, email: Option<&str>) -> Result<Option<i64>> {
+    let sql = "SELECT id FROM users WHERE email = ?1 ORDER BY id LIMIT 1";
+    let Some(email) = email else { return Ok(None) };
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query([email])?;
+    Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+}
+
+/// Where the workspace is found, without a slash at the end.
+fn origin(call: &Call) -> Result<String> {
+    let engine = &call.engine;
+    let listed = engine.directory.current(&engine.keys)?.identified(call.workspace()?.id())?;
+    let subdomain = listed.ok_or_else(Error::workspace_not_found)?.subdomain;
+    Ok(call.address.workspace_url(&subdomain, &engine.config.central_domain))
+}
