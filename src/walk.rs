@@ -130,6 +130,7 @@ impl Samples<'_> {
                 self.made("/contacts", contact);
                 Sample { path: format!("{path}?phone=%2B33142000000"), body: None }
             }
+            (_, "GET", "/crm/template") => Sample { path: format!("{path}?pbx=3cx"), body: None },
             (_, "GET", path) if !path.contains('{') => Sample { path: path.into(), body: None },
             (_, "GET" | "DELETE", path) if path.starts_with("/customers/{id}") => at(self.customer()),
             (_, "GET" | "DELETE", "/contacts/{id}") => at(self.contact()),

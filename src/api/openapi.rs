@@ -135,6 +135,12 @@ impl Operation<'_> {
         self.replies.insert(status.as_str().into(), json!({"description": "A file.", "content": content}));
     }
 
+    /// The answer with this status is an XML document.
+    pub fn xml(&mut self, status: StatusCode) {
+        let content = json!({"application/xml": {"schema": {"type": "string"}}});
+        self.replies.insert(status.as_str().into(), json!({"description": "An XML document.", "content": content}));
+    }
+
     /// The answer is a page for people.
     pub fn page(&mut self) {
         self.replies.insert("200".into(), json!({"description": "A page for people.", "content": {"text/html": {}}}));

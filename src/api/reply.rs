@@ -65,6 +65,12 @@ pub struct FileReply {
     pub name: String,
 }
 
+/// 200 with an XML document, to be saved under a name.
+pub struct Xml {
+    pub name: &'static str,
+    pub text: String,
+}
+
 /// A page for people.
 pub struct Html {
     status: StatusCode,
@@ -178,8 +184,7 @@ impl Reply for FileReply {
         let unreadable = |error: std::io::Error| Error::Internal(error.to_string());
         let length = self.file.metadata().map_err(unreadable)?.len();
         let mut answer = Response::new(Content::File(self.file));
-        let name = format!("attachment; filename=\"{}\"", self.name);
-        let name = HeaderValue::try_from(name).map_err(|error| Error::Internal(error.to_string()))?;
+        let name = attachment(&self.name)?;
         let headers = answer.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.kind));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -190,6 +195,26 @@ impl Reply for FileReply {
     fn describe(operation: &mut Operation<'_>) {
         operation.file(StatusCode::OK);
     }
+}
+
+impl Reply for Xml {
+    fn into_response(self, _: &Call) -> Result<Answer> {
+        let mut answer = Response::new(Content::Whole(self.text.into()));
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        headers.insert(header::CONTENT_DISPOSITION, attachment(self.name)?);
+        Ok(answer)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.xml(StatusCode::OK);
+    }
+}
+
+/// Says under which name an answer is to be saved.
+fn attachment(name: &str) -> Result<HeaderValue> {
+    let name = format!("attachment; filename=\"{name}\"");
+    HeaderValue::try_from(name).map_err(|error| Error::Internal(error.to_string()))
 }
 
 impl Html {

@@ -61,8 +61,11 @@ fn the_lines_that_call_the_api_work_as_they_stand() {
     for answer in &answers {
         assert!(answer.get("error").is_none() && answer.get("hint").is_none(), "{answer}");
     }
-    // The last is what the key sees: the one contact of its customer.
-    assert_eq!(answers.last().unwrap()["data"][0]["last_name"], "Martin");
+    // What keys of a customer see: its one contact, and then a new one, who calls.
+    let [.., seen, made, found, call] = answers.as_slice() else { unreachable!("there are six at least") };
+    assert_eq!(seen["data"][0]["last_name"], "Martin");
+    assert_eq!(found["contacts"][0]["id"], made["contact"]["id"]);
+    assert_eq!(call["phone_call"]["contact_id"].to_string(), text(&made["contact"]["id"]));
 }
 
 /// The commands of the README's first block for a shell.

@@ -9,6 +9,7 @@ mod calls;
 pub mod chats;
 mod external_ids;
 mod lookup;
+mod template;
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -30,6 +31,12 @@ pub const ROUTES: &[Route] = &[
     put("/crm/lookup/phone-calls/{id}", &run(calls::update), NEEDS, "Change a phone call"),
     get("/crm/lookup/chats", &run(chats::list), NEEDS, "List journalled chats, newest first"),
     post("/crm/lookup/chats", &run(chats::journal), NEEDS, "Journal a chat; a repeat updates it"),
+    get(
+        "/crm/template",
+        &run(template::download),
+        Needs::Permission("workspace.manage"),
+        "Download the CRM template of a PBX",
+    ),
 ];
 
 /// Whose rows are meant.

@@ -1,0 +1,324 @@
+//! The CRM template of a PBX: uploaded there, it says what is asked here, when, and by which token.
+//!
+//! In 3CX's format ("CRM template XML description") it authorises by a parameter of the type `OAuth`: who presses its
+//! button approves here, and 3CX keeps what the response scenario makes of the code. That is the access token, which is
+//! good for a year, and not the refresh token: 3CX cannot keep the new one that each use of that gives.
+
+use std::str::FromStr;
+
+use askama::Template;
+use schemars::{JsonSchema, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::origin;
+use crate::api::{Ctx, Query, Result, Xml, rendered};
+use crate::values::{described, read_from_text};
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Asked {
+    pbx: Pbx,
+}
+
+/// A PBX that there is a template for. The blank one is none.
+#[derive(Debug, Default, Serialize)]
+pub struct Pbx(&'static str);
+
+const THREE_CX: &str = "3cx";
+
+impl FromStr for Pbx {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == THREE_CX {
+            Ok(Self(THREE_CX))
+        } else {
+            Err(format!("must be one there is a template for: {THREE_CX}."))
+        }
+    }
+}
+
+read_from_text!(Pbx);
+described!(Pbx, json_schema!({"type": "string", "enum": [THREE_CX]}));
+
+#[derive(Template)]
+#[template(path = "crm_3cx.xml")]
+struct ThreeCx<'a> {
+    /// The workspace's address, without a slash at the end.
+    origin: &'a str,
+}
+
+pub fn download(ctx: &mut Ctx<'_>, Query(_): Query<Asked>) -> Result<Xml> {
+    let origin = origin(ctx.call)?;
+    Ok(Xml { name: "CXEngine.xml", text: rendered(&ThreeCx { origin: &origin })? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use http::Method;
+    use roxmltree::{Document, Node};
+    use serde_json::{Map, Value, json};
+
+    use crate::testing::{Bench, Client};
+
+    /// A PBX that has a template, and what its administrator has entered.
+    struct Pbx<'b> {
+        bench: &'b Bench,
+        template: String,
+        entered: HashMap<&'static str, String>,
+    }
+
+    /// What a scenario gave the PBX: the outputs of each contact.
+    type Outputs = Vec<HashMap<String, String>>;
+
+    impl<'b> Pbx<'b> {
+        /// Approved with this access token, which stands in for the one that the approval ends with.
+        fn approved(bench: &'b Bench, access_token: String, account: &str) -> Self {
+            let template = bench.admin().get("/crm/template?pbx=3cx").text;
+            let mut entered = HashMap::new();
+            for parameter in
+                Document::parse(&template).unwrap().descendants().filter(|node| node.has_tag_name("Parameter"))
+            {
+                let name = parameter.attribute("Name").unwrap();
+                let known = [
+                    "AccessToken",
+                    "AccountID",
+                    "ClientID",
+                    "ClientSecret",
+                    "CreateContactEnabled",
+                    "ReportCallEnabled",
+                    "ReportChatEnabled",
+                    "Subject",
+                    "ChatSubject",
+                ];
+                let name = *known.iter().find(|known| **known == name).expect("a parameter that the test knows");
+                entered.insert(name, parameter.attribute("Default").unwrap_or_default().to_owned());
+            }
+            entered.extend([("AccessToken", access_token), ("AccountID", account.to_owned())]);
+            Self { bench, template, entered }
+        }
+
+        /// Runs a scenario with what the PBX knows at the time.
+        fn play(&self, id: &str, knows: &[(&'static str, &str)]) -> Outputs {
+            let mut variables = self.entered.clone();
+            variables.extend(knows.iter().map(|(name, value)| (*name, (*value).to_owned())));
+            let document = Document::parse(&self.template).unwrap();
+            let is_wanted = |node: &Node<'_, '_>| node.has_tag_name("Scenario") && node.attribute("Id") == Some(id);
+            let scenario = document.descendants().find(is_wanted).unwrap();
+            let request = child(scenario, "Request").unwrap();
+            if let Some((flag, "True")) = request.attribute("SkipIf").unwrap().split_once("!=")
+                && fill(flag, &variables) != "True"
+            {
+                return Outputs::new();
+            }
+            let answer = self.send(request, &variables);
+            let Some(rule) = child(scenario, "Rules").and_then(|rules| child(rules, "Rule")) else {
+                return Outputs::new();
+            };
+            let (records, _) = rule.text().unwrap().split_once('.').unwrap();
+            let records = match &answer[records] {
+                Value::Array(records) => records.clone(),
+                record => vec![record.clone()],
+            };
+            records.iter().map(|record| outputs(scenario, record, &variables)).collect()
+        }
+
+        fn send(&self, request: Node<'_, '_>, variables: &HashMap<&'static str, String>) -> Value {
+            let url = fill(request.attribute("Url").unwrap(), variables).replace(' ', "%20");
+            let path = url.strip_prefix("http://acme.localhost/api").expect("a URL of the workspace").to_owned();
+            let headers = child(request, "Headers").and_then(|headers| child(headers, "Value")).unwrap();
+            assert_eq!(headers.attribute("Key"), Some("Authorization"));
+            let authorization = fill(headers.text().unwrap(), variables);
+            let token = authorization.strip_prefix("Bearer ").unwrap().to_owned();
+            let client = self.bench.nobody().at("acme.localhost").with_token(token);
+            let (method, body) = match request.attribute("RequestType").unwrap() {
+                "Get" => (Method::GET, None),
+                "Post" => (Method::POST, Some(posted(request, variables))),
+                other => panic!("{other}"),
+            };
+            let answer = client.send(method, &path, body);
+            assert!(answer.status.is_success(), "{path}: {answer:?}");
+            answer.json()
+        }
+    }
+
+    fn child<'a, 'd>(node: Node<'a, 'd>, name: &str) -> Option<Node<'a, 'd>> {
+        node.children().find(|child| child.has_tag_name(name))
+    }
+
+    fn posted(request: Node<'_, '_>, variables: &HashMap<&'static str, String>) -> Value {
+        let values = child(request, "PostValues").unwrap().children().filter(|value| value.has_tag_name("Value"));
+        let named = |value: Node<'_, '_>| {
+            (value.attribute("Key").unwrap().to_owned(), json!(fill(value.text().unwrap(), variables)))
+        };
+        Value::Object(values.map(named).collect::<Map<_, _>>())
+    }
+
+    fn outputs(
+        scenario: Node<'_, '_>,
+        record: &Value,
+        variables: &HashMap<&'static str, String>,
+    ) -> HashMap<String, String> {
+        let mut variables = variables.clone();
+        for variable in child(scenario, "Variables").unwrap().children().filter(|child| child.has_tag_name("Variable"))
+        {
+            let (_, field) = variable.attribute("Path").unwrap().split_once('.').unwrap();
+            let value = record[field].as_str().unwrap_or_else(|| panic!("{field} is no text in {record}"));
+            variables.insert(variable.attribute("Name").unwrap().to_owned().leak(), value.to_owned());
+        }
+        let outputs = child(scenario, "Outputs").unwrap().children().filter(|child| child.has_tag_name("Output"));
+        let named = |output: Node<'_, '_>| {
+            (output.attribute("Type").unwrap().to_owned(), fill(output.attribute("Value").unwrap(), &variables))
+        };
+        outputs.map(named).collect()
+    }
+
+    /// A text with the values of what is in brackets, or in brackets with a format behind.
+    fn fill(text: &str, variables: &HashMap<&'static str, String>) -> String {
+        let mut text = text.to_owned();
+        for (name, value) in variables {
+            text = text.replace(&format!("[[{name}].ToString(\"yyyy-MM-ddTHH:mm:ssZ\")]"), value);
+            text = text.replace(&format!("[{name}]"), value);
+        }
+        assert!(!text.contains(['[', ']']), "{text} names what the PBX does not know");
+        text
+    }
+
+    const CALL: &[(&str, &str)] = &[
+        ("Number", "+33142000000"),
+        ("Name", "Zoé \"Z\" <Lefèvre>"),
+        ("EntityId", "2"),
+        ("Agent", "204"),
+        ("AgentFirstName", "Ada"),
+        ("AgentLastName", "L"),
+        ("AgentEmail", "owner@example.com"),
+        ("QueueExtension", ""),
+        ("CallStartTimeUTC", "2024-01-19T09:00:00Z"),
+        ("CallEndTimeUTC", "2024-01-19T09:02:00Z"),
+    ];
+
+    fn token(bench: &Bench, customer: Option<i64>) -> String {
+        let key = json!({"name": "PBX", "permissions": ["crm.lookup"], "customer_id": customer});
+        bench.admin().post("/integration-keys", key).created()["key"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_pbx_looks_up_creates_and_journals_as_its_template_says() {
+        let bench = Bench::new();
+        let customer =
+            bench.admin().post("/customers", json!({"name": "A", "customer_account": "A 1"})).created()["id"].clone();
+        let pbx = Pbx::approved(&bench, token(&bench, None), "A 1");
+        // Of whom only another customer's PBX knows.
+        let theirs = bench.admin().post("/customers", json!({"name": "B"})).created()["id"].clone();
+        let theirs = json!({"last_name": "B", "fax": "0142000000", "email": "zoe@example.com", "customer_id": theirs});
+        bench.admin().post("/contacts", theirs).created();
+
+        let stranger = &pbx.play("", &[("Number", "+33142000000")])[0];
+        assert_eq!(
+            (&*stranger["EntityId"], &*stranger["LastName"], &*stranger["PhoneBusiness"]),
+            ("0", "+33142000000", "+33142000000")
+        );
+        let new =
+            [("FirstName", "Zoé"), ("LastName", "Lefèvre"), ("Email", "zoe@example.com"), ("Number", "+33142000000")];
+        let created = &pbx.play("CreateContactRecordFromClient", &new)[0];
+        assert_eq!((&*created["EntityId"], &*created["ContactUrl"]), ("2", "http://acme.localhost/ui/contacts/2"));
+        assert_eq!(bench.admin().get("/contacts/2").ok()["customer_id"], customer);
+        for known in
+            [pbx.play("", &[("Number", "0142000000")]), pbx.play("LookupByEmail", &[("Email", "zoe@example.com")])]
+        {
+            let shown = ["EntityId", "EntityType", "FirstName", "LastName", "CompanyName", "Email", "PhoneBusiness"];
+            let shown = shown.map(|output| known[0][output].as_str());
+            assert_eq!(shown, ["2", "Contacts", "Zoé", "Lefèvre", "", "zoe@example.com", "+33142000000"]);
+        }
+        // 3CX drops a contact that has the number nowhere: it is told the one that it asked for.
+        assert_eq!(pbx.play("", &[("Number", "0142000000")])[0]["PhoneOther"], "0142000000");
+
+        for call_type in ["Inbound", "Inbound", "Missed"] {
+            let missed = [("CallType", call_type), ("Agent", if call_type == "Missed" { "205" } else { "204" })];
+            pbx.play("ReportCall", &[CALL, &missed].concat());
+        }
+        let calls = bench.admin().get("/phone-calls").ok();
+        assert_eq!(calls["total"], 2, "a call that is reported twice is one");
+        let call = &calls["data"][1];
+        let kept = json!({
+            "direction": "inbound", "status": "completed", "number_from": "+33142000000", "contact_id": 2, "customer_id": customer,
+            "agent_extension": "204", "agent_name": "Ada L", "user_id": 1, "queue": null, "duration_s": 120,
+            "started_at": "2024-01-19T09:00:00Z", "subject": "Zoé \"Z\" <Lefèvre>",
+        });
+        for (field, value) in kept.as_object().unwrap() {
+            assert_eq!(&call[field], value, "{field}");
+        }
+
+        pbx.play("ReportChat", &[CALL, &[("ChatMessages", "Bonjour 👋\nOui")]].concat());
+        let chat = &bench.admin().get("/crm/lookup/chats").ok()["data"][0];
+        assert_eq!(
+            (&chat["body"], &chat["contact_id"], &chat["customer_id"]),
+            (&json!("Bonjour 👋\nOui"), &json!(2), &customer)
+        );
+
+        // Whoever it is, it is the customer's PBX that tells of them.
+        let nobody =
+            [CALL, &[("CallType", "Inbound"), ("Number", "0149000000"), ("EntityId", "0"), ("ChatMessages", "")]]
+                .concat();
+        pbx.play("ReportCall", &nobody);
+        pbx.play("ReportChat", &nobody);
+        for path in ["/phone-calls", "/crm/lookup/chats"] {
+            let newest = &bench.admin().get(path).ok()["data"][0];
+            assert_eq!((&newest["contact_id"], &newest["customer_id"]), (&Value::Null, &customer), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_bound_pbx_needs_no_account_and_reports_what_it_is_told_to() {
+        let bench = Bench::new();
+        let customer = bench.admin().post("/customers", json!({"name": "A"})).created()["id"].as_i64();
+        let mut pbx = Pbx::approved(&bench, token(&bench, customer), "");
+        let call = [CALL, &[("CallType", "Notanswered"), ("EntityId", "0")]].concat();
+        pbx.play("ReportCall", &call);
+        assert_eq!(bench.admin().get("/phone-calls").ok()["data"][0]["customer_id"].as_i64(), customer);
+        pbx.entered.insert("ReportCallEnabled", "False".into());
+        pbx.play("ReportCall", &[&*call, &[("Agent", "206")]].concat());
+        assert_eq!(bench.admin().get("/phone-calls").ok()["total"], 1);
+    }
+
+    #[test]
+    fn the_template_is_of_the_workspace_whatever_host_it_is_asked_of() {
+        let bench = Bench::new();
+        let download = |client: Client<'_>| client.get("/crm/template?pbx=3cx");
+        let answer = download(bench.admin());
+        assert_eq!(answer.headers["content-type"], "application/xml");
+        assert_eq!(answer.headers["content-disposition"], "attachment; filename=\"CXEngine.xml\"");
+        let document = Document::parse(&answer.text).unwrap();
+        let crm = document.root_element();
+        let children: Vec<&str> = crm.children().filter(Node::is_element).map(|node| node.tag_name().name()).collect();
+        assert_eq!(
+            (crm.tag_name().name(), &*children),
+            ("Crm", &["Number", "Connection", "Parameters", "Authentication", "Scenarios"][..])
+        );
+        let oauth = document.descendants().find(|node| node.attribute("Type") == Some("OAuth")).unwrap();
+        assert_eq!(oauth.attribute("RequestUrl"), Some("http://acme.localhost/oauth/authorize"));
+        let scenario = oauth.attribute("ResponseScenario");
+        let response = document
+            .descendants()
+            .find(|node| node.has_tag_name("Scenario") && node.attribute("Id") == scenario)
+            .unwrap();
+        assert_eq!(child(response, "Request").unwrap().attribute("Url"), Some("http://acme.localhost/oauth/token"));
+
+        assert_eq!(download(bench.admin().at("localhost")).text, answer.text);
+        let with_port = download(bench.admin().at("ACME.localhost:8080")).text;
+        assert!(with_port.contains("\"http://acme.localhost:8080/oauth/token\""), "{with_port}");
+        let other = download(bench.admin_of_other()).text;
+        assert!(!other.contains("acme") && other.contains("http://other.localhost/api/crm/lookup"), "{other}");
+    }
+
+    #[test]
+    fn a_pbx_must_be_one_that_there_is_a_template_for() {
+        let bench = Bench::new();
+        for query in ["", "?pbx=", "?pbx=3CX9000"] {
+            let answer = bench.admin().get(&format!("/crm/template{query}"));
+            answer.invalid(&["The pbx must be one there is a template for: 3cx."]);
+        }
+    }
+}
