@@ -49,7 +49,7 @@ struct Options {
     #[arg(long, default_value = "64")]
     connections: NonZeroUsize,
 
-    /// Customers in the workspace before the measurements
+    /// Customers in the workspace before the measurements, and contacts where callers are looked up
     #[arg(long, default_value = "10000")]
     rows: NonZeroUsize,
 
@@ -76,6 +76,8 @@ enum Scenario {
     Start,
     /// One customer by its id
     Get,
+    /// Who calls: a contact by its number, in some format
+    Lookup,
     /// The first page of customers, with the total
     List,
     /// A new customer, durable when answered
@@ -177,12 +179,18 @@ async fn measure_load(options: &Options, report: &mut Report) -> Result<()> {
     let engine = Engine::start()?;
     let workspace = Workspace::create(engine.address()).await?;
     eprintln!("creating {} customers …", options.rows);
-    let ids = fill(&workspace, options.rows.get(), many).await?;
+    let rows = options.rows.get();
+    let ids = fill(&workspace, "/api/customers", customer, rows, many).await?;
     let bench = Bench { times: options.times(), engine, workspace, ids };
 
     report.measurements.push(bench.bare_hyper(many).await?);
     if options.wants(Scenario::Get) {
         report.measurements.push(bench.get(many).await?);
+    }
+    if options.wants(Scenario::Lookup) {
+        eprintln!("creating {rows} contacts …");
+        fill(&bench.workspace, "/api/contacts", contact, rows, many).await?;
+        report.measurements.push(bench.lookup(rows, many).await?);
     }
     if options.wants(Scenario::Logins) {
         report.measurements.extend(bench.get_during_logins(many).await?);
@@ -207,6 +215,7 @@ async fn measure_load(options: &Options, report: &mut Report) -> Result<()> {
 
 const BARE_HYPER: Name = Name { key: report::BASE, label: "bare hyper, same requests as GET" };
 const GET: Name = Name { key: "get", label: "GET customer by id" };
+const LOOKUP: Name = Name { key: "lookup", label: "look up a caller by number" };
 const GET_DURING_LOGINS: Name = Name { key: "get-during-logins", label: "the same while 50 logins a second arrive" };
 const LOGINS: Name = Name { key: "logins", label: "logins meanwhile, argon2id 19 MiB" };
 const LIST: Name = Name { key: "list", label: "list of 20 customers, with total" };
@@ -234,6 +243,26 @@ impl Bench {
         announce(&GET, connections);
         let tally = self.ask_for_customers(self.engine.address(), connections).await?;
         Ok(self.measured(GET, connections, tally))
+    }
+
+    async fn lookup(&self, contacts: usize, connections: usize) -> Result<Measurement> {
+        announce(&LOOKUP, connections);
+        let tally = load(self.engine.address(), connections, self.times, |seed| {
+            let workspace = self.workspace.clone();
+            let mut random = Rng::with_seed(seed);
+            move |request: &mut Vec<u8>| {
+                let number = national_number(random.usize(0..contacts));
+                let path = "/api/crm/lookup/contacts/search?phone=";
+                match random.u8(0..4) {
+                    0 => workspace.write_get(request, format_args!("{path}0{number}")),
+                    1 => workspace.write_get(request, format_args!("{path}%2B33{number}")),
+                    2 => workspace.write_get(request, format_args!("{path}0033{number}")),
+                    _ => workspace.write_get(request, format_args!("{path}{number}")),
+                }
+            }
+        })
+        .await?;
+        Ok(self.measured(LOOKUP, connections, tally))
     }
 
     /// The same as [`Bench::get`], and the logins that arrive beside it.
@@ -301,30 +330,41 @@ fn announce(name: &Name, connections: usize) {
     eprintln!("{}, connections: {connections} …", name.label);
 }
 
-/// Creates the customers that the scenarios read, and gives their ids.
-async fn fill(workspace: &Workspace, rows: usize, connections: usize) -> Result<Arc<[u64]>> {
+/// Creates the rows that the scenarios read, and gives their ids.
+async fn fill(
+    workspace: &Workspace,
+    path: &'static str,
+    body: fn(usize) -> String,
+    rows: usize,
+    connections: usize,
+) -> Result<Arc<[u64]>> {
     let mut tasks = JoinSet::new();
     for first in 0..connections {
-        tasks.spawn(create_each(workspace.clone(), (first..rows).step_by(connections)));
+        tasks.spawn(create_each(workspace.clone(), path, body, (first..rows).step_by(connections)));
     }
     let mut ids = Vec::with_capacity(rows);
     while let Some(created) = tasks.join_next().await {
-        ids.extend(created.context("creating customers")??);
+        ids.extend(created.context("creating rows")??);
     }
     Ok(ids.into())
 }
 
-async fn create_each(workspace: Workspace, numbers: impl Iterator<Item = usize>) -> Result<Vec<u64>> {
+async fn create_each(
+    workspace: Workspace,
+    path: &'static str,
+    body: fn(usize) -> String,
+    numbers: impl Iterator<Item = usize>,
+) -> Result<Vec<u64>> {
     let mut connection = Connection::open(workspace.address).await?;
     let mut request = Vec::new();
     let mut ids = Vec::new();
     for number in numbers {
         request.clear();
-        workspace.write_post(&mut request, "/api/customers", &customer(number));
+        workspace.write_post(&mut request, path, &body(number));
         let answer =
-            timeout(ANSWER_LIMIT, connection.exchange(&request)).await.context("creating a customer took 30 s")??;
-        ensure!(answer.is_good(), "creating a customer: {answer}");
-        let created: serde_json::Value = serde_json::from_slice(answer.body).context("reading a created customer")?;
+            timeout(ANSWER_LIMIT, connection.exchange(&request)).await.context("creating a row took 30 s")??;
+        ensure!(answer.is_good(), "POST {path}: {answer}");
+        let created: serde_json::Value = serde_json::from_slice(answer.body).context("reading a created row")?;
         ids.push(created["id"].as_u64().with_context(|| format!("no id in {created}"))?);
     }
     Ok(ids)
@@ -346,6 +386,19 @@ fn customer(number: usize) -> String {
     body += &format!(r#""phone":"+33 1 42 {pair_1:02} {pair_2:02} {pair_3:02}","main_address_city":"{city}","#);
     body += &format!(r#""main_contact_first_name":"{first_name}","main_contact_last_name":"{last_name}"}}"#);
     body
+}
+
+/// The body of a request for a contact; numbers below ten million differ in phone.
+fn contact(number: usize) -> String {
+    let first_name = FIRST_NAMES[number % FIRST_NAMES.len()];
+    let last_name = LAST_NAMES[number % LAST_NAMES.len()];
+    let phone = national_number(number);
+    format!(r#"{{"first_name":"{first_name}","last_name":"{last_name} {number}","phone_mobile_1":"+33{phone}"}}"#)
+}
+
+/// A French number without what it is dialled with.
+fn national_number(number: usize) -> String {
+    format!("61{number:07}")
 }
 
 /// What a server could do that commits every row by itself and has nothing else to do: SQLite from one thread, no HTTP.
