@@ -188,8 +188,6 @@ impl Links {
     }
 }
 
-const COLUMNS: &str = "c.id, c.first_name, c.last_name, c.email, c.phone_business_1, c.phone_mobile_1, c.company";
-
 /// Everybody who is meant, of one customer or of all, best first and each once.
 fn callers(db: &Connection, customer: Option<i64>, by: &By<'_>) -> Result<Vec<Caller>> {
     let mut found: Vec<Caller> = Vec::new();
@@ -199,12 +197,12 @@ fn callers(db: &Connection, customer: Option<i64>, by: &By<'_>) -> Result<Vec<Ca
         }
     };
     if let Some(range) = by.phone.and_then(|phone| Range::of(phone, by.country)) {
-        let mut statement = db.prepare_cached(&with_number())?;
+        let mut statement = db.prepare_cached(WITH_NUMBER)?;
         let bound = params![range.from, range.end, customer, by.phone, range.digits];
         statement.query_map(bound, Caller::from_row)?.try_for_each(|row| row.map(&mut take))?;
     }
     if let Some(email) = by.email {
-        let mut statement = db.prepare_cached(&with_email())?;
+        let mut statement = db.prepare_cached(WITH_EMAIL)?;
         statement.query_map(params![email, customer], Caller::from_row)?.try_for_each(|row| row.map(&mut take))?;
     }
     Ok(found)
@@ -233,23 +231,20 @@ impl Range {
 
 /// A range of the index and the rows that it leads to, which are few: only they are sorted. A contact is in it with each
 /// of its numbers, of which it has six.
-fn with_number() -> String {
-    let rows = MOST * 6;
-    format!(
-        "SELECT {COLUMNS} FROM phone_numbers n CROSS JOIN contacts c ON c.id = n.resource_id
-         WHERE n.resource = 'contacts' AND n.reversed >= ?1 AND n.reversed < ?2 AND (?3 IS NULL OR c.customer_id = ?3)
-         ORDER BY (?4 IN (c.phone_business_1, c.phone_business_2, c.phone_mobile_1, c.phone_mobile_2, c.phone_home_1, c.fax))
-             IS TRUE DESC, n.reversed = ?5 DESC, c.id LIMIT {rows}"
-    )
-}
+const WITH_NUMBER: &str = "
+    SELECT c.id, c.first_name, c.last_name, c.email, c.phone_business_1, c.phone_mobile_1, c.company
+    FROM phone_numbers n CROSS JOIN contacts c ON c.id = n.resource_id
+    WHERE n.resource = 'contacts' AND n.reversed >= ?1 AND n.reversed < ?2 AND (?3 IS NULL OR c.customer_id = ?3)
+    ORDER BY (?4 IN (c.phone_business_1, c.phone_business_2, c.phone_mobile_1, c.phone_mobile_2, c.phone_home_1, c.fax))
+        IS TRUE DESC, n.reversed = ?5 DESC, c.id
+    LIMIT 300";
 
 /// The order of the index is that of ids.
-fn with_email() -> String {
-    format!(
-        "SELECT {COLUMNS} FROM contacts c INDEXED BY contacts_email
-         WHERE c.email = ?1 COLLATE NOCASE AND (?2 IS NULL OR c.customer_id = ?2) ORDER BY c.id LIMIT {MOST}"
-    )
-}
+const WITH_EMAIL: &str = "
+    SELECT c.id, c.first_name, c.last_name, c.email, c.phone_business_1, c.phone_mobile_1, c.company
+    FROM contacts c INDEXED BY contacts_email
+    WHERE c.email = ?1 COLLATE NOCASE AND (?2 IS NULL OR c.customer_id = ?2) ORDER BY c.id
+    LIMIT 50";
 
 /// The contact that is most likely meant.
 pub fn best(db: &Connection, customer: Option<i64>, by: &By<'_>) -> Result<Option<i64>> {
@@ -568,8 +563,8 @@ mod tests {
             let range = Range::of("0142001234", Id::FR).unwrap();
             let by_number = params![range.from, range.end, None::<i64>, "0142001234", range.digits];
             let by_email = params!["C1234@example.com", None::<i64>];
-            for (sql, bound) in [(with_number(), by_number), (with_email(), by_email)] {
-                let mut statement = db.prepare(&sql)?;
+            for (sql, bound) in [(WITH_NUMBER, by_number), (WITH_EMAIL, by_email)] {
+                let mut statement = db.prepare(sql)?;
                 let found: Vec<Caller> =
                     statement.query_map(bound, Caller::from_row)?.collect::<rusqlite::Result<_>>()?;
                 assert_eq!(found.iter().map(|caller| &*caller.id).collect::<Vec<_>>(), ["1234"]);

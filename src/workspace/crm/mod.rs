@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::customers;
 use super::settings::ForPbx;
 use crate::api::{Call, Ctx, Error, Needs, Result, Route, get, post, put, run};
+use crate::tenancy::{Host, host};
 use crate::values::Text;
 use blank::OrBlank;
 
@@ -109,10 +110,13 @@ fn user_of(db: &Connection, email: Option<&str>) -> Result<Option<i64>> {
     Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
 }
 
-/// Where the workspace is found, without a slash at the end.
+/// Where the workspace is found, without a slash at the end. The directory need be asked only by who came in by the central
+/// host.
 fn origin(call: &Call) -> Result<String> {
-    let engine = &call.engine;
+    let (engine, domain) = (&call.engine, &call.engine.config.central_domain);
+    if let Some(Host::Workspace(label)) = host(&call.address.authority, domain) {
+        return Ok(call.address.workspace_url(&label, domain));
+    }
     let listed = engine.directory.current(&engine.keys)?.identified(call.workspace()?.id())?;
-    let subdomain = listed.ok_or_else(Error::workspace_not_found)?.subdomain;
-    Ok(call.address.workspace_url(&subdomain, &engine.config.central_domain))
+    Ok(call.address.workspace_url(&listed.ok_or_else(Error::workspace_not_found)?.subdomain, domain))
 }
