@@ -144,6 +144,39 @@ impl Bench {
         program.with_token(token)
     }
 
+    /// Signs a user of `acme` in on the page that a program sends them to, and approves there: the code that the program
+    /// is told.
+    pub fn approve(&self, email: &str, path: &str) -> String {
+        let browser = self.nobody().at("acme.localhost");
+        let cookie = |answer: &Answer| {
+            let set = answer.headers[header::SET_COOKIE].to_str().unwrap();
+            set.split(';').next().unwrap().to_owned()
+        };
+        let hidden = |page: &Answer| -> Vec<(String, String)> {
+            let fields = page.text.split("<form").nth(1).unwrap().split("<input type=\"hidden\" name=\"").skip(1);
+            let field = |text: &str| {
+                let (name, rest) = text.split_once("\" value=\"").unwrap();
+                (name.to_owned(), rest.split('"').next().unwrap().replace("&#38;", "&"))
+            };
+            fields.map(field).collect()
+        };
+        let submit = |browser: &Client<'_>, path: &str, page: &Answer, filled: &[(&str, &str)]| {
+            let hidden = hidden(page);
+            let hidden = hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let answer = browser.submit(path, &hidden.chain(filled.iter().copied()).collect::<Vec<_>>());
+            (answer.headers[header::LOCATION].to_str().unwrap().to_owned(), answer)
+        };
+        let asked = browser.get(path);
+        let page = browser.get(asked.headers[header::LOCATION].to_str().unwrap());
+        let visiting = browser.with_header("cookie", &cookie(&page));
+        let (back, done) = submit(&visiting, "/ui/sign-in", &page, &[("email", email), ("password", PASSWORD)]);
+        let browser = browser.with_header("cookie", &cookie(&done));
+        let page = browser.get(&back);
+        let (told, _) = submit(&browser, "/oauth/authorize", &page, &[("decision", "approve")]);
+        let told = url::Url::parse(&told).unwrap();
+        told.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
+    }
+
     /// The account of somebody who is in no workspace, on the central host.
     pub fn stranger(&self) -> Client<'_> {
         let email = "stranger@example.com";

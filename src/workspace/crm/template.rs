@@ -63,6 +63,9 @@ mod tests {
 
     use crate::testing::{Bench, Client};
 
+    /// Where 3CX has people sent back to.
+    const CALLBACK: &str = "https://pbx.example.com/webclient/callback";
+
     /// A PBX that has a template, and what its administrator has entered.
     struct Pbx<'b> {
         bench: &'b Bench,
@@ -74,8 +77,8 @@ mod tests {
     type Outputs = Vec<HashMap<String, String>>;
 
     impl<'b> Pbx<'b> {
-        /// Approved with this access token, which stands in for the one that the approval ends with.
-        fn approved(bench: &'b Bench, access_token: String, account: &str) -> Self {
+        /// With what the template has by itself.
+        fn new(bench: &'b Bench, account: &str) -> Self {
             let template = bench.admin().get("/crm/template?pbx=3cx").text;
             let mut entered = HashMap::new();
             for parameter in
@@ -96,8 +99,43 @@ mod tests {
                 let name = *known.iter().find(|known| **known == name).expect("a parameter that the test knows");
                 entered.insert(name, parameter.attribute("Default").unwrap_or_default().to_owned());
             }
-            entered.extend([("AccessToken", access_token), ("AccountID", account.to_owned())]);
+            entered.insert("AccountID", account.to_owned());
             Self { bench, template, entered }
+        }
+
+        /// Authorised as an administrator does it: they enter the client of the workspace, press the button, sign in on the
+        /// page that opens, and approve; the PBX makes its token of the code.
+        fn authorised(bench: &'b Bench, customer: Option<i64>, account: &str) -> Self {
+            let mut pbx = Self::new(bench, account);
+            let client = json!({
+                "name": "3CX", "redirect_uris": [CALLBACK], "grants": ["authorization_code"],
+                "scopes": ["client", "crm"], "customer_id": customer,
+            });
+            let client = bench.admin().post("/oauth-clients", client).created();
+            let text = |field: &str| client[field].as_str().unwrap().to_owned();
+            pbx.entered.extend([("ClientID", text("client_id")), ("ClientSecret", text("client_secret"))]);
+
+            let document = Document::parse(&pbx.template).unwrap();
+            let button = document.descendants().find(|node| node.attribute("Type") == Some("OAuth")).unwrap();
+            let mut knows = pbx.entered.clone();
+            knows.extend([("RedirectUri", CALLBACK.to_owned()), ("State", "s 1".to_owned())]);
+            let asked = fill(button.attribute("RequestUrlParameters").unwrap(), &knows);
+            let path = button.attribute("RequestUrl").unwrap().strip_prefix("http://acme.localhost").unwrap();
+            let code = bench.approve("owner@example.com", &format!("{path}?{}", asked.replace(' ', "%20")));
+
+            let scenario = scenario(&document, button.attribute("ResponseScenario").unwrap());
+            let request = child(scenario, "Request").unwrap();
+            knows.insert("code", code);
+            let Value::Object(values) = posted(request, &knows) else { panic!("values have names") };
+            let form: Vec<(&str, &str)> =
+                values.iter().map(|(name, value)| (&**name, value.as_str().unwrap())).collect();
+            assert_eq!(request.attribute("RequestEncoding"), Some("UrlEncoded"));
+            let path = request.attribute("Url").unwrap().strip_prefix("http://acme.localhost").unwrap();
+            let answer = bench.nobody().at("acme.localhost").submit(path, &form).ok();
+            let token = child(scenario, "Variables").and_then(|variables| child(variables, "Variable")).unwrap();
+            let token = answer[token.attribute("Path").unwrap()].as_str().unwrap().to_owned();
+            pbx.entered.insert("AccessToken", token);
+            pbx
         }
 
         /// Runs a scenario with what the PBX knows at the time.
@@ -105,8 +143,7 @@ mod tests {
             let mut variables = self.entered.clone();
             variables.extend(knows.iter().map(|(name, value)| (*name, (*value).to_owned())));
             let document = Document::parse(&self.template).unwrap();
-            let is_wanted = |node: &Node<'_, '_>| node.has_tag_name("Scenario") && node.attribute("Id") == Some(id);
-            let scenario = document.descendants().find(is_wanted).unwrap();
+            let scenario = scenario(&document, id);
             let request = child(scenario, "Request").unwrap();
             if let Some((flag, "True")) = request.attribute("SkipIf").unwrap().split_once("!=")
                 && fill(flag, &variables) != "True"
@@ -142,6 +179,11 @@ mod tests {
             assert!(answer.status.is_success(), "{path}: {answer:?}");
             answer.json()
         }
+    }
+
+    fn scenario<'a, 'd>(document: &'a Document<'d>, id: &str) -> Node<'a, 'd> {
+        let is_wanted = |node: &Node<'_, '_>| node.has_tag_name("Scenario") && node.attribute("Id") == Some(id);
+        document.descendants().find(is_wanted).unwrap()
     }
 
     fn child<'a, 'd>(node: Node<'a, 'd>, name: &str) -> Option<Node<'a, 'd>> {
@@ -199,17 +241,12 @@ mod tests {
         ("CallEndTimeUTC", "2024-01-19T09:02:00Z"),
     ];
 
-    fn token(bench: &Bench, customer: Option<i64>) -> String {
-        let key = json!({"name": "PBX", "permissions": ["crm.lookup"], "customer_id": customer});
-        bench.admin().post("/integration-keys", key).created()["key"].as_str().unwrap().to_owned()
-    }
-
     #[test]
     fn a_pbx_looks_up_creates_and_journals_as_its_template_says() {
         let bench = Bench::new();
         let customer =
             bench.admin().post("/customers", json!({"name": "A", "customer_account": "A 1"})).created()["id"].clone();
-        let pbx = Pbx::approved(&bench, token(&bench, None), "A 1");
+        let pbx = Pbx::authorised(&bench, None, "A 1");
         // Of whom only another customer's PBX knows.
         let theirs = bench.admin().post("/customers", json!({"name": "B"})).created()["id"].clone();
         let theirs = json!({"last_name": "B", "fax": "0142000000", "email": "zoe@example.com", "customer_id": theirs});
@@ -274,7 +311,7 @@ mod tests {
     fn a_bound_pbx_needs_no_account_and_reports_what_it_is_told_to() {
         let bench = Bench::new();
         let customer = bench.admin().post("/customers", json!({"name": "A"})).created()["id"].as_i64();
-        let mut pbx = Pbx::approved(&bench, token(&bench, customer), "");
+        let mut pbx = Pbx::authorised(&bench, customer, "");
         let call = [CALL, &[("CallType", "Notanswered"), ("EntityId", "0")]].concat();
         pbx.play("ReportCall", &call);
         assert_eq!(bench.admin().get("/phone-calls").ok()["data"][0]["customer_id"].as_i64(), customer);
