@@ -46,7 +46,7 @@ mod walk;
 
 /// The table of every route, both layers.
 pub fn router() -> anyhow::Result<api::Router> {
-    let central = [central::RESOURCES, &[pages::RESOURCE], pages::MAILED].concat();
-    let workspace = [workspace::RESOURCES, &[pages::RESOURCE], pages::APPROVAL].concat();
+    let central = [central::RESOURCES, &[pages::RESOURCE, pages::STYLE], pages::MAILED].concat();
+    let workspace = [workspace::RESOURCES, &[pages::RESOURCE, pages::STYLE], pages::APPROVAL].concat();
     api::Router::new(&central, &workspace)
 }

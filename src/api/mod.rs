@@ -34,8 +34,8 @@ pub use list::List;
 pub use openapi::Operation;
 pub use page::Page;
 pub use reply::{
-    Answer, Content, Created, Deleted, Done, FileReply, Html, Json200, Ok200, Pieces, Redirect, Reply, Visited, Xml,
-    json, rendered,
+    Answer, Content, Created, Deleted, Done, FileReply, Html, Json200, Ok200, Pieces, Redirect, Reply, Stylesheet,
+    Visited, Xml, json, rendered,
 };
 pub use route::{Audience, Layer, Needs, Resource, Route, delete, get, post, put};
 pub use router::Router;

@@ -78,6 +78,14 @@ pub struct Html {
     cookie: Option<String>,
     /// Where its form may lead besides this host.
     leads_to: Option<String>,
+    has_own_style: bool,
+}
+
+/// 200 with the style of pages.
+pub struct Stylesheet {
+    pub text: &'static str,
+    /// Whether its address has never another text.
+    pub is_for_ever: bool,
 }
 
 /// 302 to another page.
@@ -223,7 +231,13 @@ impl Html {
     }
 
     pub fn new(status: StatusCode, text: String) -> Self {
-        Self { status, text, cookie: None, leads_to: None }
+        Self { status, text, cookie: None, leads_to: None, has_own_style: false }
+    }
+
+    /// Lets the page have a style in itself.
+    #[must_use]
+    pub fn with_own_style(self) -> Self {
+        Self { has_own_style: true, ..self }
     }
 
     /// Sets a cookie, as `Set-Cookie` has it.
@@ -269,9 +283,10 @@ impl Reply for Html {
         set_cookie(&mut response, self.cookie)?;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        // The page carries its own style and nothing else: no script, no frame, no foreign address.
+        // The page has a style and nothing else: no script, no frame, no foreign address.
         let policy = format!(
-            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src {}; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
+            if self.has_own_style { "'unsafe-inline'" } else { "'self'" },
             self.leads_to.map(|origin| format!(" {origin}")).unwrap_or_default()
         );
         headers.insert(header::CONTENT_SECURITY_POLICY, header_value(policy)?);
@@ -279,6 +294,21 @@ impl Reply for Html {
         // The address of a page may hold a code.
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.page();
+    }
+}
+
+impl Reply for Stylesheet {
+    fn into_response(self, _: &Call) -> Result<Answer> {
+        let mut response = Response::new(Content::Whole(Bytes::from_static(self.text.as_bytes())));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
+        let kept = if self.is_for_ever { "public, max-age=31536000, immutable" } else { "no-cache" };
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));
         Ok(response)
     }
 

@@ -5,6 +5,7 @@ mod docs;
 mod invitation;
 mod password_reset;
 mod sign_in;
+mod style;
 mod visitor;
 
 use askama::Template;
@@ -19,6 +20,9 @@ use crate::api::{
 
 /// The same on both layers.
 pub const RESOURCE: Resource = Resource::new("Server", ROUTES);
+
+/// What pages are made of besides themselves, the same on both layers.
+pub const STYLE: Resource = Resource::pages("Style", style::ROUTES);
 
 /// Where links in mails lead, on the central host.
 pub const MAILED: &[Resource] =
@@ -55,7 +59,7 @@ fn description(steps: &Steps<'_>) -> Result<Json200> {
 
 fn documentation(steps: &Steps<'_>) -> Result<Html> {
     let layer: Layer = steps.call.layer;
-    docs::page(&openapi::document(&steps.call.router, layer), layer).map(Html::ok)
+    docs::page(&openapi::document(&steps.call.router, layer), layer).map(|text| Html::ok(text).with_own_style())
 }
 
 fn front_door(_: &Steps<'_>) -> Result<Redirect> {
