@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -16,7 +16,7 @@ use crate::auth::{Actor, Credential, Insider, TokenFault, TokenInUse, Who, permi
 use crate::engine::Engine;
 use crate::storage::File;
 use crate::tenancy::{Author, Lease, Listed, Status, journal};
-use crate::values::Timestamp;
+use crate::values::{Language, Timestamp};
 
 pub struct Call {
     pub engine: Arc<Engine>,
@@ -103,6 +103,12 @@ impl Call {
     /// A header's text, where it has one.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The language that the caller would rather read.
+    pub fn language(&self) -> Language {
+        let values = self.headers.get_all(header::ACCEPT_LANGUAGE).iter();
+        Language::wanted(values.filter_map(|value| value.to_str().ok()))
     }
 
     /// The open workspace; there is one wherever the route is of the workspace layer.

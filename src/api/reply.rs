@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::call::Call;
 use super::error::{Error, Result};
 use super::openapi::Operation;
+use crate::values::Language;
 
 /// An answer, as the server is handed it.
 pub type Answer = Response<Content>;
@@ -74,6 +75,7 @@ pub struct Xml {
 /// A page for people.
 pub struct Html {
     status: StatusCode,
+    language: Language,
     text: String,
     cookie: Option<String>,
     /// Where its form may lead besides this host.
@@ -226,12 +228,12 @@ fn attachment(name: &str) -> Result<HeaderValue> {
 }
 
 impl Html {
-    pub fn ok(text: String) -> Self {
-        Self::new(StatusCode::OK, text)
+    pub fn ok(language: Language, text: String) -> Self {
+        Self::new(StatusCode::OK, language, text)
     }
 
-    pub fn new(status: StatusCode, text: String) -> Self {
-        Self { status, text, cookie: None, leads_to: None, has_own_style: false }
+    pub fn new(status: StatusCode, language: Language, text: String) -> Self {
+        Self { status, language, text, cookie: None, leads_to: None, has_own_style: false }
     }
 
     /// Lets the page have a style in itself.
@@ -294,6 +296,8 @@ impl Reply for Html {
         // The address of a page may hold a code.
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.language.tag()));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Language"));
         Ok(response)
     }
 

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::visitor::Visitor;
+use super::words::Words;
 use super::{Message, sign_in};
 use crate::api::{Error, Form, Html, Link, Needs, Redirect, Result, Route, Steps, Visited, get, post, rendered, steps};
 use crate::auth::{Scopes, catalogue, permissions};
@@ -43,7 +44,7 @@ pub struct Asked {
 /// What a request turns out to be.
 enum Verdict {
     /// Not to be trusted with an answer: what the person is told.
-    Page(&'static str),
+    Page(String),
     /// The program is told what is wrong with it.
     Back(Refusal),
     Good(Box<Request>),
@@ -63,6 +64,7 @@ struct Request {
 #[derive(Template)]
 #[template(path = "page_authorize.html")]
 struct Page<'a> {
+    words: Words,
     client: &'a str,
     workspace: &'a str,
     email: &'a str,
@@ -75,12 +77,13 @@ struct Page<'a> {
 }
 
 fn show(steps: &Steps<'_>, visitor: Visitor, Link(asked): Link<Asked>) -> Result<Visited> {
+    let words = Words::of(steps);
     let asked = match asked {
         Ok(asked) => asked,
-        Err(error) => return told(&error.sentences().join(" ")),
+        Err(error) => return told(words, &words.problems(&error).join(" ")),
     };
     match judge(steps, &visitor, &asked)? {
-        Verdict::Page(why) => told(why),
+        Verdict::Page(why) => told(words, &why),
         Verdict::Back(refusal) => Ok(back(steps, &asked, &refusal_pairs(refusal))),
         Verdict::Good(request) => match request {
             _ if visitor.session.is_none() => Ok(Visited::Onward(Redirect::to(sign_in::path(&asked.here())))),
@@ -90,15 +93,16 @@ fn show(steps: &Steps<'_>, visitor: Visitor, Link(asked): Link<Asked>) -> Result
 }
 
 fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Result<Visited> {
+    let words = Words::of(steps);
     let asked = match asked {
         Ok(asked) => asked,
-        Err(error) => return told(&error.sentences().join(" ")),
+        Err(error) => return told(words, &words.problems(&error).join(" ")),
     };
     if let Err(error) = visitor.check(&asked.form_key) {
-        return told(&error.sentences().join(" "));
+        return told(words, &words.problems(&error).join(" "));
     }
     let request = match judge(steps, &visitor, &asked)? {
-        Verdict::Page(why) => return told(why),
+        Verdict::Page(why) => return told(words, &why),
         Verdict::Back(refusal) => return Ok(back(steps, &asked, &refusal_pairs(refusal))),
         Verdict::Good(_) if visitor.session.is_none() => {
             return Ok(Visited::Onward(Redirect::to(sign_in::path(&asked.here()))));
@@ -121,23 +125,23 @@ fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Resu
         "deny" => {
             Ok(back(steps, &asked, &[("error", "access_denied"), ("error_description", "The person denied it.")]))
         }
-        _ => told("The form says neither approve nor deny."),
+        _ => told(words, &words.not_decided()),
     }
 }
 
 fn judge(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked) -> Result<Verdict> {
     let account_id = visitor.session.as_ref().map(|session| session.account_id);
-    let asked = asked.clone();
-    steps.call.workspace()?.file().read(move |db| asked.judge(db, account_id))
+    let (asked, words) = (asked.clone(), Words::of(steps));
+    steps.call.workspace()?.file().read(move |db| asked.judge(db, words, account_id))
 }
 
 impl Asked {
-    fn judge(&self, db: &Connection, account_id: Option<i64>) -> Result<Verdict> {
+    fn judge(&self, db: &Connection, words: Words, account_id: Option<i64>) -> Result<Verdict> {
         let Some(client) = clients::named(db, &self.client_id)? else {
-            return Ok(Verdict::Page("The program that sent you is not known here, or is switched off."));
+            return Ok(Verdict::Page(words.unknown_program()));
         };
         if !client.redirects_to(&self.redirect_uri) {
-            return Ok(Verdict::Page("The program wants you sent to an address that it has not registered."));
+            return Ok(Verdict::Page(words.unknown_destination()));
         }
         let refusal = |code, why| Ok(Verdict::Back(Refusal { code, why }));
         if !client.may_use(GrantType::AUTHORIZATION_CODE) {
@@ -170,7 +174,7 @@ impl Asked {
         let email =
             db.prepare_cached("SELECT email FROM users WHERE id = ?1")?.query_row([user_id], |row| row.get(0))?;
         Ok(Verdict::Good(Box::new(Request {
-            rights: catalogue::in_words(&granted),
+            rights: catalogue::in_words(&granted, words.0),
             customer: customer.transpose()?,
             user_id,
             email,
@@ -217,7 +221,9 @@ fn page(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked, request: &Request) 
     let workspace = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::name(db, id)?))?;
     let (form_key, cookie) = visitor.form_key()?;
     let origin = origin_of(&asked.redirect_uri);
+    let words = Words::of(steps);
     let text = rendered(&Page {
+        words,
         client: &request.client.name,
         workspace: &workspace,
         email: &request.email,
@@ -228,7 +234,7 @@ fn page(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked, request: &Request) 
         here: &asked.here(),
         form_key: &form_key,
     })?;
-    Ok(Html::ok(text).with_cookie(cookie).leading_to(origin.clone()))
+    Ok(Html::ok(words.0, text).with_cookie(cookie).leading_to(origin.clone()))
 }
 
 /// The scheme, host and port of a URI that was registered.
@@ -237,8 +243,8 @@ fn origin_of(uri: &str) -> String {
 }
 
 /// The person is told, and sent nowhere.
-fn told(why: &str) -> Result<Visited> {
-    Message::about("This cannot be approved", why).page(StatusCode::BAD_REQUEST).map(Visited::Page)
+fn told(words: Words, why: &str) -> Result<Visited> {
+    Message::about(words, &words.not_to_be_approved(), why).page(StatusCode::BAD_REQUEST).map(Visited::Page)
 }
 
 fn refusal_pairs(refusal: Refusal) -> [(&'static str, &'static str); 2] {
@@ -498,6 +504,15 @@ mod tests {
         assert!(agents.text.contains("Renault"), "{}", agents.text);
         let admins = signed_in(&bench, "owner@example.com").get(&path);
         assert!(admins.text.contains("delete customers"), "{}", admins.text);
+        let french = signed_in(&bench, "zoe@example.com").with_header("accept-language", "fr").get(&path);
+        for said in ["demande un accès à acme", "<li>voir les contacts</li>", "pour le client Renault", ">Refuser<"] {
+            assert!(french.text.contains(said), "{said} is not in {}", french.text);
+        }
+        // Of what is asked nothing is theirs to give.
+        bench.admin().post("/roles", json!({"name": "auditor", "permissions": ["audit.view"]})).created();
+        bench.join_acme("eve@example.com", "auditor");
+        let nothing = signed_in(&bench, "eve@example.com").get(&path);
+        assert!(nothing.text.contains("may do nothing") && !nothing.text.contains("<li>"), "{}", nothing.text);
     }
 
     #[test]

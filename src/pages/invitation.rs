@@ -4,6 +4,7 @@ use askama::Template;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::words::Words;
 use super::{Message, shown};
 use crate::api::{Code, Error, Form, Html, Needs, Result, Route, Steps, Tries, get, hashing, post, rendered, steps};
 use crate::central::invitations::{self, InviteByCode};
@@ -29,6 +30,7 @@ pub struct Accepting {
 #[derive(Template)]
 #[template(path = "page_invitation.html")]
 struct Page<'a> {
+    words: Words,
     is: Asked<'a>,
     problems: &'a [String],
 }
@@ -44,24 +46,30 @@ struct Asked<'a> {
 }
 
 fn show(steps: &Steps<'_>, Code(code): Code) -> Result<Html> {
-    let Some(found) = find(steps, code)? else { return no_invitation() };
+    let words = Words::of(steps);
+    let Some(found) = find(steps, code)? else { return no_invitation(words) };
     match found.invite.check_open(steps.now) {
-        Ok(()) => page(&found, None, &[]).map(Html::ok),
-        Err(closed) => Message::about("This invitation is closed", &closed.sentences().join(" ")).page(closed.status()),
+        Ok(()) => page(words, &found, None, &[]).map(|text| Html::ok(words.0, text)),
+        Err(closed) => {
+            let why = words.problems(&closed).join(" ");
+            Message::about(words, &words.invitation_closed(), &why).page(closed.status())
+        }
     }
 }
 
 fn accept(steps: &Steps<'_>, Code(code): Code, tries: Tries, Form(filled): Form<Accepting>) -> Result<Html> {
-    let Some(found) = find(steps, code)? else { return no_invitation() };
+    let words = Words::of(steps);
+    let Some(found) = find(steps, code)? else { return no_invitation(words) };
     let typed = filled.as_ref().ok().and_then(|filled| filled.name.clone());
     match filled.and_then(|filled| join(steps, tries, &found, filled)) {
         Ok(()) => {
             let workspace = &found.invite.workspace;
             let url = steps.call.address.workspace_url(&workspace.subdomain, &steps.engine.config.central_domain);
-            let text = format!("You are a member of {}, and log in as {}.", workspace.name, found.invite.email);
-            Message { link: Some((&url, &url)), ..Message::about("Welcome", &text) }.page(http::StatusCode::OK)
+            let text = words.you_are_a_member(&workspace.name, &found.invite.email);
+            Message { link: Some((&url, &url)), ..Message::about(words, &words.welcome(), &text) }
+                .page(http::StatusCode::OK)
         }
-        Err(error) => shown(error, |problems| page(&found, typed.as_deref(), problems)),
+        Err(error) => shown(words, error, |problems| page(words, &found, typed.as_deref(), problems)),
     }
 }
 
@@ -85,7 +93,7 @@ fn find(steps: &Steps<'_>, code: String) -> Result<Option<InviteByCode>> {
     steps.engine.central.read(move |db| invitations::shown_by_code(db, &code))
 }
 
-fn page(found: &InviteByCode, name: Option<&str>, problems: &[String]) -> Result<String> {
+fn page(words: Words, found: &InviteByCode, name: Option<&str>, problems: &[String]) -> Result<String> {
     let invite = &found.invite;
     let is = Asked {
         workspace: &invite.workspace.name,
@@ -95,13 +103,11 @@ fn page(found: &InviteByCode, name: Option<&str>, problems: &[String]) -> Result
         name: name.or(invite.name.as_deref()).unwrap_or_default(),
         account_exists: found.account_exists,
     };
-    rendered(&Page { is, problems })
+    rendered(&Page { words, is, problems })
 }
 
-fn no_invitation() -> Result<Html> {
-    let text =
-        "The link is not whole, or the invitation was sent again since: the newest mail has the link that works.";
-    Message::about("There is no such invitation", text).page(http::StatusCode::NOT_FOUND)
+fn no_invitation(words: Words) -> Result<Html> {
+    Message::about(words, &words.no_such_invitation(), &words.which_link_works()).page(http::StatusCode::NOT_FOUND)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod password_reset;
 mod sign_in;
 mod style;
 mod visitor;
+mod words;
 
 use askama::Template;
 use http::StatusCode;
@@ -17,6 +18,8 @@ use crate::api::{
     Error, Html, Json200, Layer, Needs, Ok200, Redirect, Resource, Result, Route, Steps, get, here, openapi, rendered,
     steps,
 };
+use crate::values::Language;
+use words::Words;
 
 /// The same on both layers.
 pub const RESOURCE: Resource = Resource::new("Server", ROUTES);
@@ -59,7 +62,8 @@ fn description(steps: &Steps<'_>) -> Result<Json200> {
 
 fn documentation(steps: &Steps<'_>) -> Result<Html> {
     let layer: Layer = steps.call.layer;
-    docs::page(&openapi::document(&steps.call.router, layer), layer).map(|text| Html::ok(text).with_own_style())
+    docs::page(&openapi::document(&steps.call.router, layer), layer)
+        .map(|text| Html::ok(Language::English, text).with_own_style())
 }
 
 fn front_door(_: &Steps<'_>) -> Result<Redirect> {
@@ -70,6 +74,7 @@ fn front_door(_: &Steps<'_>) -> Result<Redirect> {
 #[derive(Template)]
 #[template(path = "page_message.html")]
 struct Message<'a> {
+    words: Words,
     title: &'a str,
     text: &'a str,
     /// A URL, and what it is called.
@@ -77,20 +82,20 @@ struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn about(title: &'a str, text: &'a str) -> Self {
-        Self { title, text, link: None }
+    fn about(words: Words, title: &'a str, text: &'a str) -> Self {
+        Self { words, title, text, link: None }
     }
 
     fn page(&self, status: StatusCode) -> Result<Html> {
-        rendered(self).map(|text| Html::new(status, text))
+        rendered(self).map(|text| Html::new(status, self.words.0, text))
     }
 }
 
 /// A form's page again, with what was wrong; what is not the visitor's to mend is answered as the API does.
-fn shown(error: Error, page: impl FnOnce(&[String]) -> Result<String>) -> Result<Html> {
+fn shown(words: Words, error: Error, page: impl FnOnce(&[String]) -> Result<String>) -> Result<Html> {
     let status = error.status();
     if status.is_server_error() {
         return Err(error);
     }
-    page(&error.sentences()).map(|text| Html::new(status, text))
+    page(&words.problems(&error)).map(|text| Html::new(status, words.0, text))
 }

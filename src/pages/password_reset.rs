@@ -4,6 +4,7 @@ use askama::Template;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::words::Words;
 use super::{Message, shown};
 use crate::api::{Form, Html, Needs, Query, Result, Route, Steps, Tries, get, hashing, here, post, rendered};
 use crate::central::password::{self, Resetting};
@@ -25,24 +26,27 @@ pub struct Mailed {
 #[derive(Template)]
 #[template(path = "page_password_reset.html")]
 struct Page<'a> {
+    words: Words,
     email: &'a str,
     code: &'a str,
     problems: &'a [String],
 }
 
-fn show(_: &Steps<'_>, Query(mailed): Query<Mailed>) -> Result<Html> {
-    page(&mailed, &[]).map(Html::ok)
+fn show(steps: &Steps<'_>, Query(mailed): Query<Mailed>) -> Result<Html> {
+    let words = Words::of(steps);
+    page(words, &mailed, &[]).map(|text| Html::ok(words.0, text))
 }
 
 fn reset(steps: &Steps<'_>, tries: Tries, Query(mailed): Query<Mailed>, Form(filled): Form<Resetting>) -> Result<Html> {
+    let words = Words::of(steps);
     match filled.and_then(|resetting| password::choose(steps, tries, resetting)) {
-        Ok(()) => Message::about("The password is set", "Log in with it from now on.").page(http::StatusCode::OK),
-        Err(error) => shown(error, |problems| page(&mailed, problems)),
+        Ok(()) => Message::about(words, &words.password_is_set(), &words.log_in_with_it()).page(http::StatusCode::OK),
+        Err(error) => shown(words, error, |problems| page(words, &mailed, problems)),
     }
 }
 
-fn page(mailed: &Mailed, problems: &[String]) -> Result<String> {
-    rendered(&Page { email: &mailed.email, code: &mailed.code, problems })
+fn page(words: Words, mailed: &Mailed, problems: &[String]) -> Result<String> {
+    rendered(&Page { words, email: &mailed.email, code: &mailed.code, problems })
 }
 
 #[cfg(test)]

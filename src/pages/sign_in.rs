@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::visitor::{SESSION_LASTS, Visitor};
+use super::words::Words;
 use crate::api::{
     Error, Form, Html, Needs, Query, Redirect, Result, Route, Steps, Tries, Visited, get, hashing, post, rendered,
     steps,
@@ -53,6 +54,7 @@ pub struct SigningOut {
 #[derive(Template)]
 #[template(path = "page_sign_in.html")]
 struct Page<'a> {
+    words: Words,
     workspace: &'a str,
     email: &'a str,
     to: &'a str,
@@ -72,12 +74,23 @@ fn show(steps: &Steps<'_>, visitor: Visitor, Query(way): Query<Way>) -> Result<H
 }
 
 fn sign_in(steps: &Steps<'_>, visitor: Visitor, tries: Tries, Form(filled): Form<SigningIn>) -> Result<Visited> {
-    let filled = filled?;
+    let filled = match filled {
+        Ok(filled) => filled,
+        Err(error) => return refused(steps, &visitor, error, &SigningIn::default()),
+    };
     match begin_session(steps, &visitor, tries, &filled) {
         Ok(token) => Ok(Visited::Onward(Redirect::to(on_this_host(&filled.to)).with_cookie(visitor.signed_in(token)))),
-        Err(error) if error.status().is_server_error() => Err(error),
-        Err(error) => page(steps, &visitor, error.status(), &filled, &error.sentences()).map(Visited::Page),
+        Err(error) => refused(steps, &visitor, error, &filled),
     }
+}
+
+/// The page again, with what was wrong; what is not the visitor's to mend is answered as the API does.
+fn refused(steps: &Steps<'_>, visitor: &Visitor, error: Error, filled: &SigningIn) -> Result<Visited> {
+    if error.status().is_server_error() {
+        return Err(error);
+    }
+    let problems = Words::of(steps).problems(&error);
+    page(steps, visitor, error.status(), filled, &problems).map(Visited::Page)
 }
 
 fn begin_session(steps: &Steps<'_>, visitor: &Visitor, tries: Tries, filled: &SigningIn) -> Result<String> {
@@ -121,9 +134,16 @@ fn page(
     let id = steps.call.workspace()?.id();
     let workspace = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::name(db, id)?))?;
     let (form_key, cookie) = visitor.form_key()?;
-    let text =
-        rendered(&Page { workspace: &workspace, email: &filled.email, to: &filled.to, form_key: &form_key, problems })?;
-    Ok(Html::new(status, text).with_cookie(cookie))
+    let words = Words::of(steps);
+    let text = rendered(&Page {
+        words,
+        workspace: &workspace,
+        email: &filled.email,
+        to: &filled.to,
+        form_key: &form_key,
+        problems,
+    })?;
+    Ok(Html::new(status, words.0, text).with_cookie(cookie))
 }
 
 #[cfg(test)]

@@ -309,7 +309,7 @@ impl Service {
         if self.engine.config.cors_origins.is_empty() {
             return;
         }
-        answered.insert(header::VARY, HeaderValue::from_static("Origin"));
+        answered.append(header::VARY, HeaderValue::from_static("Origin"));
         if let Some(origin) = origin {
             answered.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             answered.insert(

@@ -139,7 +139,7 @@ const RESOURCE: &str = "role";
 fn permissions(_: &mut Ctx<'_>) -> Result<Ok200<Vec<Permission>>> {
     let mut all = Vec::new();
     for group in catalogue::CATALOGUE {
-        for (action, can) in group.actions {
+        for (action, can, _) in group.actions {
             let (name, description) = (format!("{}.{action}", group.resource), format!("Can {can}."));
             all.push(Permission { name, description, resource: group.resource, action });
         }

@@ -1,0 +1,290 @@
+//! What pages say, in each language there is. One row a text, so that none can be there in one language alone: the
+//! compiler wants each arm, and each value that stands in it.
+
+use std::borrow::Cow;
+
+use crate::api::{Error, Steps};
+use crate::values::Language;
+
+/// The words of one page.
+#[derive(Debug, Clone, Copy)]
+pub struct Words(pub Language);
+
+/// `name(values): "in English", "in French";`
+macro_rules! words {
+    ($($(#[$about:meta])* $name:ident($($value:ident),*): $english:literal, $french:literal;)*) => {
+        impl Words {
+            $($(#[$about])* pub fn $name(self, $($value: &str),*) -> String {
+                match self.0 {
+                    Language::English => format!($english),
+                    Language::French => format!($french),
+                }
+            })*
+        }
+    };
+}
+
+words! {
+    email(): "Email", "Adresse e-mail";
+    password(): "Password", "Mot de passe";
+    password_rule():
+        "At least 8 characters, and not one that is easy to guess.",
+        "Au moins 8 caractères, et pas facile à deviner.";
+
+    sign_in_to(workspace): "Sign in to {workspace}", "Se connecter à {workspace}";
+    sign_in(): "Sign in", "Se connecter";
+
+    asks_for_access(client): "{client} asks for access", "{client} demande un accès";
+    asks_for_access_to(client, workspace):
+        "{client} asks for access to {workspace}",
+        "{client} demande un accès à {workspace}";
+    what_approving_means(email, client):
+        "You are signed in as {email}. If you approve, {client} may, in your name:",
+        "Vous êtes connecté en tant que {email}. Si vous acceptez, {client} pourra, en votre nom :";
+    /// Where nothing of what is asked is the person's to give.
+    approving_means_nothing(email, client):
+        "You are signed in as {email}, and may do nothing of what {client} asks for: it would know that you approve, no more.",
+        "Vous êtes connecté en tant que {email}, et n’avez aucun des droits que {client} demande : l’application saurait que vous acceptez, rien de plus.";
+    for_one_customer(customer): "This is for the customer {customer} alone.", "Cela ne vaut que pour le client {customer}.";
+    sent_to(destination): "You are then sent to {destination}.", "Vous serez ensuite envoyé vers {destination}.";
+    approve(): "Approve", "Accepter";
+    deny(): "Deny", "Refuser";
+    sign_in_as_somebody_else(): "Sign in as somebody else", "Se connecter avec un autre compte";
+    not_to_be_approved(): "This cannot be approved", "Impossible d’accepter cette demande";
+    unknown_program():
+        "The program that sent you is not known here, or is switched off.",
+        "L’application qui vous envoie est inconnue ici, ou désactivée.";
+    unknown_destination():
+        "The program wants you sent to an address that it has not registered.",
+        "L’application veut vous envoyer vers une adresse qu’elle n’a pas enregistrée.";
+    not_decided():
+        "The form says neither approve nor deny.",
+        "Le formulaire ne dit ni accepter ni refuser.";
+
+    join(workspace): "Join {workspace}", "Rejoindre {workspace}";
+    invites_you(inviter, workspace, role):
+        "{inviter} invites you to work in {workspace} as {role}.",
+        "{inviter} vous invite à travailler dans {workspace} avec le rôle {role}.";
+    your_password(): "Your password", "Votre mot de passe";
+    log_in_and_join(): "Log in and join", "Se connecter et rejoindre";
+    your_name(): "Your name", "Votre nom";
+    choose_a_password(): "Choose a password", "Choisissez un mot de passe";
+    create_and_join(): "Create an account and join", "Créer un compte et rejoindre";
+    invitation_closed(): "This invitation is closed", "Cette invitation est close";
+    no_such_invitation(): "There is no such invitation", "Cette invitation n’existe pas";
+    which_link_works():
+        "The link is not whole, or the invitation was sent again since: the newest mail has the link that works.",
+        "Le lien est incomplet, ou l’invitation a été renvoyée depuis : le lien du dernier message est le bon.";
+    welcome(): "Welcome", "Bienvenue";
+    you_are_a_member(workspace, email):
+        "You are a member of {workspace}, and log in as {email}.",
+        "Vous êtes membre de {workspace}, et vous connectez en tant que {email}.";
+
+    choose_a_new_password(): "Choose a new password", "Choisissez un nouveau mot de passe";
+    new_password(): "New password", "Nouveau mot de passe";
+    logged_out_everywhere(): "You will be logged out everywhere.", "Vous serez déconnecté partout.";
+    set_the_password(): "Set the password", "Enregistrer le mot de passe";
+    password_is_set(): "The password is set", "Le mot de passe est enregistré";
+    log_in_with_it(): "Log in with it from now on.", "Utilisez-le désormais pour vous connecter.";
+}
+
+impl Words {
+    /// In the language that the caller of a page would rather read.
+    pub fn of(steps: &Steps<'_>) -> Self {
+        Self(steps.call.language())
+    }
+
+    pub fn tag(self) -> &'static str {
+        self.0.tag()
+    }
+
+    /// What is wrong, a sentence each, of that which is a visitor's to mend.
+    pub fn problems(self, error: &Error) -> Vec<String> {
+        match self.0 {
+            Language::English => error.sentences(),
+            Language::French => problems_in_french(error),
+        }
+    }
+}
+
+/// The API speaks English, and pages say what it says. What they never come across is told in general words.
+fn problems_in_french(error: &Error) -> Vec<String> {
+    let sentence: Cow<'static, str> = match error {
+        Error::Invalid(sentences) => return sentences.iter().map(|sentence| rule_in_french(sentence)).collect(),
+        Error::InvalidCredentials => "L’adresse e-mail ou le mot de passe est incorrect.".into(),
+        Error::TooManyRequests(wait) => format!("Trop de tentatives : réessayez dans {wait} secondes.").into(),
+        Error::Forbidden { code, .. } | Error::NotFound { code, .. } => state_in_french(code).into(),
+        Error::Refused { code, .. } => state_in_french(code).into(),
+        Error::MalformedJson(_)
+        | Error::BadRequest(_)
+        | Error::BadRows { .. }
+        | Error::Token(_)
+        | Error::MissingPermission(_)
+        | Error::MethodNotAllowed(_)
+        | Error::BodyTimeout
+        | Error::TooLarge(_)
+        | Error::UnsupportedMediaType(_)
+        | Error::Stale => "La demande n’a pas pu être lue : revenez en arrière et rechargez la page.".into(),
+        Error::Overloaded | Error::Damaged(_) | Error::ShuttingDown | Error::Internal(_) => {
+            "Le serveur n’a pas pu répondre : réessayez dans un instant.".into()
+        }
+    };
+    vec![sentence.into_owned()]
+}
+
+/// What stands in the way, by its code.
+fn state_in_french(code: &str) -> &'static str {
+    match code {
+        "forbidden" => {
+            "Ce formulaire ne vient pas d’ici, ou est trop ancien : revenez en arrière et rechargez la page."
+        }
+        "not_a_member" => "Vous n’êtes pas membre de cet espace de travail.",
+        "registration_closed" => "La création de comptes est fermée ici.",
+        "workspace_suspended" => "Cet espace de travail est suspendu.",
+        "workspace_not_found" => "Cet espace de travail n’existe pas.",
+        "email_taken" => "Cette adresse e-mail a déjà un compte : rechargez la page.",
+        "invite_expired" => "L’invitation a expiré : demandez-en une autre.",
+        "invite_cancelled" => "L’invitation a été retirée.",
+        "invite_accepted" => "L’invitation a déjà été acceptée.",
+        "invite_declined" => "L’invitation a été refusée.",
+        "already_member" => "Cette adresse e-mail est déjà celle d’un membre de l’espace de travail.",
+        _ => "Ce n’est pas possible dans l’état actuel.",
+    }
+}
+
+/// A sentence of a rule that a field breaks: "The {field} …".
+fn rule_in_french(sentence: &str) -> String {
+    let fields = [
+        ("The name ", "Le nom"),
+        ("The email ", "L’adresse e-mail"),
+        ("The password ", "Le mot de passe"),
+        ("The code ", "Le code"),
+        ("The selected code ", "Le code"),
+    ];
+    let named = fields.iter().find_map(|(start, field)| Some((*field, sentence.strip_prefix(start)?)));
+    let (field, rule) = named.unwrap_or(("La demande", sentence));
+    let bound = || rule.split(' ').find(|word| word.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or_default();
+    match rule {
+        "field is required." => format!("{field} est obligatoire."),
+        "must be a valid email address." => format!("{field} n’est pas une adresse e-mail."),
+        rule if rule.starts_with("is too common") => {
+            format!("{field} est trop courant : choisissez-en un plus difficile.")
+        }
+        rule if rule.starts_with("must be at least ") => format!("{field} doit avoir au moins {} caractères.", bound()),
+        rule if rule.starts_with("may not be greater than ") => {
+            format!("{field} ne peut pas dépasser {} caractères.", bound())
+        }
+        _ => format!("{field} n’est pas valable."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+
+    use crate::testing::{Answer, Bench, Client, PASSWORD};
+
+    fn invitation(bench: &Bench, email: &str) -> String {
+        format!("/ui/invitations/{}", bench.invited(email).1)
+    }
+
+    fn in_french<'b>(client: Client<'b>) -> Client<'b> {
+        client.with_header("accept-language", "de, fr-CH;q=0.8, en;q=0.5")
+    }
+
+    /// A page that is French through and through.
+    #[track_caller]
+    fn is_french(page: &Answer, said: &str) {
+        assert!(page.text.contains("<html lang=\"fr\">") && page.text.contains(said), "{page:?}");
+        assert_eq!(page.headers[header::CONTENT_LANGUAGE], "fr");
+        assert_eq!(page.headers[header::VARY], "Accept-Language");
+        for english in ["The ", " the ", " is ", "assword<", "Choose", "Sign", "Log in"] {
+            assert!(!page.text.contains(english), "{english:?} in {}", page.text);
+        }
+    }
+
+    #[test]
+    fn each_page_is_in_the_language_that_its_visitor_likes_best() {
+        let bench = Bench::new();
+        bench.stranger();
+        for (host, path, english, french) in [
+            ("acme.localhost", "/ui/sign-in".to_owned(), "Sign in to acme", "Se connecter à acme"),
+            ("localhost", "/ui/password-reset".into(), "Set the password", "Enregistrer le mot de passe"),
+            ("localhost", invitation(&bench, "grace@example.com"), "Create an account", "Créer un compte et rejoindre"),
+            ("localhost", invitation(&bench, "stranger@example.com"), "Log in and join", "Se connecter et rejoindre"),
+            ("localhost", "/ui/invitations/none".into(), "no such invitation", "Cette invitation n’existe pas"),
+            ("acme.localhost", "/oauth/authorize".into(), "not known here", "est inconnue ici"),
+        ] {
+            let visitor = bench.nobody().at(host);
+            let page = visitor.get(&path);
+            assert!(page.text.contains("<html lang=\"en\">") && page.text.contains(english), "{page:?}");
+            assert_eq!(page.headers[header::CONTENT_LANGUAGE], "en");
+            assert_eq!(page.headers[header::VARY], "Accept-Language");
+            is_french(&in_french(visitor).get(&path), french);
+        }
+    }
+
+    #[test]
+    fn whatever_a_visitor_does_wrong_is_said_in_their_language() {
+        let bench = Bench::new();
+        bench.stranger();
+        let long = "x".repeat(300);
+        let (new, known) = (invitation(&bench, "grace@example.com"), invitation(&bench, "stranger@example.com"));
+        let reset = "/ui/password-reset";
+        for (path, form, english, french) in [
+            (&*new, vec![("password", PASSWORD)], "The name field is required.", "Le nom est obligatoire."),
+            (
+                &new,
+                vec![("name", "G"), ("password", "short")],
+                "at least 8 characters",
+                "doit avoir au moins 8 caractères.",
+            ),
+            (&new, vec![("name", "G"), ("password", "password")], "is too common", "Le mot de passe est trop courant"),
+            (
+                &new,
+                vec![("name", &long), ("password", "x")],
+                "greater than 255",
+                "ne peut pas dépasser 255 caractères.",
+            ),
+            (&new, vec![("name", "\0"), ("password", "x")], "null character", "Le nom n’est pas valable."),
+            (&new, vec![("name", "G"), ("name", "H")], "is there twice", "Le nom n’est pas valable."),
+            (&known, vec![("password", "wrong")], "or the password is wrong", "le mot de passe est incorrect."),
+            (reset, vec![("email", "nobody"), ("code", "x")], "valid email", "n’est pas une adresse e-mail."),
+            (
+                reset,
+                vec![("email", "a@b.c"), ("code", "x"), ("password", PASSWORD)],
+                "selected code",
+                "Le code n’est pas",
+            ),
+        ] {
+            let visitor = bench.nobody();
+            let said = visitor.submit(path, &form);
+            assert!(said.status.is_client_error() && said.text.contains(english), "{said:?}");
+            is_french(&in_french(visitor).submit(path, &form), french);
+        }
+        let stale = bench.nobody().at("acme.localhost");
+        is_french(&in_french(stale).submit("/ui/sign-in", &[("email", "a@b.c")]), "Ce formulaire ne vient pas");
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_said_in_their_language() {
+        let bench = Bench::with(&[("throttle_attempts", "1"), ("registration", "closed")]);
+        bench.stranger();
+        let path = invitation(&bench, "stranger@example.com");
+        let visitor = in_french(bench.nobody());
+        let closed = visitor.submit(&invitation(&bench, "new@example.com"), &[("name", "N"), ("password", PASSWORD)]);
+        is_french(&closed, "La création de comptes est fermée ici.");
+        assert_eq!(visitor.submit(&path, &[("password", "wrong")]).status, 401);
+        is_french(&visitor.submit(&path, &[("password", "wrong")]), "Trop de tentatives");
+        for (status, said) in [
+            ("cancelled", "a été retirée"),
+            ("accepted", "déjà été acceptée"),
+            ("declined", "a été refusée"),
+            ("expired", "a expiré"),
+        ] {
+            let sql = format!("UPDATE user_invites SET status = '{status}'");
+            bench.engine.central.write(move |db| Ok::<_, crate::api::Error>(db.execute(&sql, [])?)).unwrap();
+            is_french(&visitor.get(&path), said);
+        }
+    }
+}

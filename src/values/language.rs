@@ -1,0 +1,71 @@
+//! The languages that pages for people are in.
+
+use std::cmp::Reverse;
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Language {
+    #[default]
+    English,
+    French,
+}
+
+impl Language {
+    const ALL: [Self; 2] = [Self::English, Self::French];
+
+    /// Its name in a document (RFC 5646).
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::French => "fr",
+        }
+    }
+
+    /// The one that somebody likes best by the values of their `Accept-Language` (RFC 9110, 12.5.4), or English: of
+    /// `fr-CA;q=0.8, de` that is French. The crate `accept-language` compares whole tags, and takes `q=0` for a wish.
+    pub fn wanted<'v>(accepted: impl Iterator<Item = &'v str>) -> Self {
+        let mut ranges: Vec<(u16, Self)> = accepted.flat_map(|value| value.split(',')).filter_map(range).collect();
+        ranges.sort_by_key(|(weight, _)| Reverse(*weight));
+        ranges.first().map(|(_, language)| *language).unwrap_or_default()
+    }
+}
+
+/// A range of the header that one of the languages is in, and its weight in thousandths, where that is not zero.
+fn range(text: &str) -> Option<(u16, Language)> {
+    let (tag, weight) = text.split_once(';').unwrap_or((text, "q=1"));
+    let (_, weight) = weight.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"))?;
+    let weight = weight.trim().parse::<f32>().ok().filter(|weight| (0.0..=1.0).contains(weight))?;
+    let primary = tag.trim().split('-').next()?;
+    let language = Language::ALL.into_iter().find(|known| primary.eq_ignore_ascii_case(known.tag()))?;
+    let weight = (weight * 1000.0).round() as u16;
+    (weight > 0).then_some((weight, language))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_language_that_is_liked_best_of_those_there_are() {
+        for (accepted, wanted) in [
+            ("", Language::English),
+            ("fr", Language::French),
+            ("FR-ca", Language::French),
+            ("de, fr-CH;q=0.5, en ; q=0.4", Language::French),
+            ("fr;q=0.2,en-GB;q=0.9", Language::English),
+            ("en;q=0.7, fr;q=0.7", Language::English),
+            ("fr;q=0.7, en;q=0.7", Language::French),
+            ("en;q=0, fr;q=0.1", Language::French),
+            ("fr;q=0", Language::English),
+            ("*", Language::English),
+            ("frr, de", Language::English),
+            ("fr;q=NaN", Language::English),
+            ("fr;q=2, en", Language::English),
+            ("fr;level=1", Language::English),
+            (",;=,fr", Language::French),
+        ] {
+            assert_eq!(Language::wanted([accepted].into_iter()), wanted, "{accepted:?}");
+        }
+        assert_eq!(Language::wanted(["de", "fr;q=0.1"].into_iter()), Language::French);
+    }
+}
