@@ -40,11 +40,11 @@ words! {
         "{client} demande un accès à {workspace}";
     what_approving_means(email, client):
         "You are signed in as {email}. If you approve, {client} may, in your name:",
-        "Vous êtes connecté en tant que {email}. Si vous acceptez, {client} pourra, en votre nom :";
+        "Vous êtes connecté en tant que {email}. Si vous acceptez, {client} pourra, en votre nom\u{a0}:";
     /// Where nothing of what is asked is the person's to give.
     approving_means_nothing(email, client):
         "You are signed in as {email}, and may do nothing of what {client} asks for: it would know that you approve, no more.",
-        "Vous êtes connecté en tant que {email}, et n’avez aucun des droits que {client} demande : l’application saurait que vous acceptez, rien de plus.";
+        "Vous êtes connecté en tant que {email}, et n’avez aucun des droits que {client} demande\u{a0}: l’application saurait que vous acceptez, rien de plus.";
     for_one_customer(customer): "This is for the customer {customer} alone.", "Cela ne vaut que pour le client {customer}.";
     sent_to(destination): "You are then sent to {destination}.", "Vous serez ensuite envoyé vers {destination}.";
     approve(): "Approve", "Accepter";
@@ -74,7 +74,7 @@ words! {
     no_such_invitation(): "There is no such invitation", "Cette invitation n’existe pas";
     which_link_works():
         "The link is not whole, or the invitation was sent again since: the newest mail has the link that works.",
-        "Le lien est incomplet, ou l’invitation a été renvoyée depuis : le lien du dernier message est le bon.";
+        "Le lien est incomplet, ou l’invitation a été renvoyée depuis\u{a0}: le lien du dernier message est le bon.";
     welcome(): "Welcome", "Bienvenue";
     you_are_a_member(workspace, email):
         "You are a member of {workspace}, and log in as {email}.",
@@ -112,7 +112,7 @@ fn problems_in_french(error: &Error) -> Vec<String> {
     let sentence: Cow<'static, str> = match error {
         Error::Invalid(sentences) => return sentences.iter().map(|sentence| rule_in_french(sentence)).collect(),
         Error::InvalidCredentials => "L’adresse e-mail ou le mot de passe est incorrect.".into(),
-        Error::TooManyRequests(wait) => format!("Trop de tentatives : réessayez dans {wait} secondes.").into(),
+        Error::TooManyRequests(wait) => format!("Trop de tentatives\u{a0}: réessayez dans {wait} secondes.").into(),
         Error::Forbidden { code, .. } | Error::NotFound { code, .. } => state_in_french(code).into(),
         Error::Refused { code, .. } => state_in_french(code).into(),
         Error::MalformedJson(_)
@@ -124,9 +124,9 @@ fn problems_in_french(error: &Error) -> Vec<String> {
         | Error::BodyTimeout
         | Error::TooLarge(_)
         | Error::UnsupportedMediaType(_)
-        | Error::Stale => "La demande n’a pas pu être lue : revenez en arrière et rechargez la page.".into(),
+        | Error::Stale => "La demande n’a pas pu être lue\u{a0}: revenez en arrière et rechargez la page.".into(),
         Error::Overloaded | Error::Damaged(_) | Error::ShuttingDown | Error::Internal(_) => {
-            "Le serveur n’a pas pu répondre : réessayez dans un instant.".into()
+            "Le serveur n’a pas pu répondre\u{a0}: réessayez dans un instant.".into()
         }
     };
     vec![sentence.into_owned()]
@@ -136,14 +136,14 @@ fn problems_in_french(error: &Error) -> Vec<String> {
 fn state_in_french(code: &str) -> &'static str {
     match code {
         "forbidden" => {
-            "Ce formulaire ne vient pas d’ici, ou est trop ancien : revenez en arrière et rechargez la page."
+            "Ce formulaire ne vient pas d’ici, ou est trop ancien\u{a0}: revenez en arrière et rechargez la page."
         }
         "not_a_member" => "Vous n’êtes pas membre de cet espace de travail.",
         "registration_closed" => "La création de comptes est fermée ici.",
         "workspace_suspended" => "Cet espace de travail est suspendu.",
         "workspace_not_found" => "Cet espace de travail n’existe pas.",
-        "email_taken" => "Cette adresse e-mail a déjà un compte : rechargez la page.",
-        "invite_expired" => "L’invitation a expiré : demandez-en une autre.",
+        "email_taken" => "Cette adresse e-mail a déjà un compte\u{a0}: rechargez la page.",
+        "invite_expired" => "L’invitation a expiré\u{a0}: demandez-en une autre.",
         "invite_cancelled" => "L’invitation a été retirée.",
         "invite_accepted" => "L’invitation a déjà été acceptée.",
         "invite_declined" => "L’invitation a été refusée.",
@@ -168,7 +168,7 @@ fn rule_in_french(sentence: &str) -> String {
         "field is required." => format!("{field} est obligatoire."),
         "must be a valid email address." => format!("{field} n’est pas une adresse e-mail."),
         rule if rule.starts_with("is too common") => {
-            format!("{field} est trop courant : choisissez-en un plus difficile.")
+            format!("{field} est trop courant\u{a0}: choisissez-en un plus difficile.")
         }
         rule if rule.starts_with("must be at least ") => format!("{field} doit avoir au moins {} caractères.", bound()),
         rule if rule.starts_with("may not be greater than ") => {

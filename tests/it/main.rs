@@ -1,13 +1,15 @@
 //! The program as its users meet it: each test starts the real binary on a data directory of its own, speaks HTTP to it,
-//! types commands beside it, stops it, kills it. `bench.rs` makes that a few lines; `process.rs`, `client.rs` and
+//! types commands beside it, stops it, kills it. `bench.rs` makes that a few lines; `process.rs`, `client.rs`, `chromium.rs`,
 //! `smtp.rs`, `receiver.rs` are its hands.
 
 mod bench;
+mod chromium;
 mod client;
 mod process;
 mod receiver;
 mod smtp;
 
+mod approving;
 mod browsers;
 mod bursts;
 mod carrying;

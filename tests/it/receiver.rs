@@ -49,7 +49,16 @@ impl Receiver {
 
     /// From now on, with these further lines in the head.
     pub fn answers(&self, status: &str, head: &str) {
-        let answer = format!("HTTP/1.1 {status}\r\n{head}Content-Length: 4\r\n\r\nread");
+        self.say(status, head, "read");
+    }
+
+    /// From now on it is a page.
+    pub fn shows(&self, page: &str) {
+        self.say("200 OK", "Content-Type: text/html\r\n", page);
+    }
+
+    fn say(&self, status: &str, head: &str, body: &str) {
+        let answer = format!("HTTP/1.1 {status}\r\n{head}Content-Length: {}\r\n\r\n{body}", body.len());
         *self.answer.lock().unwrap() = answer;
     }
 

@@ -1,0 +1,255 @@
+//! A person at a real browser: Chromium without a window, driven through a pipe by the DevTools protocol. What it is told
+//! to do it does as a person would: by clicks, by keys, by following links; nothing is done to a page by script.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::PATIENCE;
+
+pub struct Chromium {
+    process: Child,
+    commands: ChildStdin,
+    messages: Receiver<Value>,
+    /// What has happened and was not waited for yet.
+    events: VecDeque<Value>,
+    sent: u64,
+    /// The tab, once there is one.
+    session: Option<String>,
+    _profile: TempDir,
+}
+
+/// Whether a page is shown to be read by day or by night.
+#[derive(Debug, Clone, Copy)]
+pub enum Scheme {
+    Light,
+    Dark,
+}
+
+impl Chromium {
+    /// A fresh profile of somebody who reads a language. Nothing where there is no Chromium: then the test says so and is
+    /// skipped, but for CI, where it fails.
+    pub fn start(language: &str) -> Option<Self> {
+        let Some(program) = installed() else {
+            assert!(!is_ci(), "there is no chromium here: apt-get install chromium");
+            eprintln!("skipped: there is no chromium here");
+            return None;
+        };
+        let profile = tempfile::tempdir().unwrap();
+        // It takes commands on descriptor 3 and answers on 4; a shell puts our pipes there.
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$@\" 3<&0 4>&1 >/dev/null", "sh"]).arg(program).args([
+            "--headless",
+            "--remote-debugging-pipe",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--no-proxy-server",
+            // Frames of other origins are then in the tab's own process, where they can be looked at.
+            "--disable-site-isolation-trials",
+        ]);
+        command.arg(format!("--user-data-dir={}", profile.path().display())).arg(format!("--accept-lang={language}"));
+        if fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+            // Chromium's sandbox wants a user that is not root.
+            command.arg("--no-sandbox");
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().unwrap();
+        let commands = process.stdin.take().unwrap();
+        let mut answers = BufReader::new(process.stdout.take().unwrap());
+        let (told, messages) = channel();
+        thread::spawn(move || {
+            let mut message = Vec::new();
+            while answers.read_until(0, &mut message).is_ok_and(|length| length > 0) {
+                let text = message.strip_suffix(&[0]).unwrap_or(&message);
+                let Ok(value) = serde_json::from_slice(text) else { return };
+                if told.send(value).is_err() {
+                    return;
+                }
+                message.clear();
+            }
+        });
+        let events = VecDeque::new();
+        let mut chromium = Self { process, commands, messages, events, sent: 0, session: None, _profile: profile };
+        let tab = chromium.tell("Target.createTarget", json!({"url": "about:blank"}));
+        let tab = json!({"targetId": tab["targetId"], "flatten": true});
+        let attached = chromium.tell("Target.attachToTarget", tab);
+        chromium.session = Some(attached["sessionId"].as_str().unwrap().to_owned());
+        chromium.tell("Page.enable", json!({}));
+        Some(chromium)
+    }
+
+    /// Types an address, and waits for the page.
+    pub fn go(&mut self, url: &str) {
+        self.led(|it| _ = it.tell("Page.navigate", json!({"url": url})));
+    }
+
+    /// Clicks what a selector finds, and waits for the page that this leads to.
+    pub fn click(&mut self, selector: &str) {
+        self.led(|it| it.press_mouse(selector, 1));
+    }
+
+    /// As [`Chromium::click`], by somebody impatient.
+    pub fn double_click(&mut self, selector: &str) {
+        self.led(|it| it.press_mouse(selector, 2));
+    }
+
+    /// Clicks a field and types into it, over what it has.
+    pub fn fill(&mut self, selector: &str, text: &str) {
+        self.press_mouse(selector, 3);
+        self.type_text(text);
+    }
+
+    /// Types into whatever has the focus.
+    pub fn type_text(&mut self, text: &str) {
+        self.tell("Input.insertText", json!({"text": text}));
+    }
+
+    pub fn tab(&mut self) {
+        self.press_key(json!({"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}));
+    }
+
+    /// Presses Enter, and waits for the page that this leads to.
+    pub fn enter(&mut self) {
+        let enter = json!({"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"});
+        self.led(|it| it.press_key(enter));
+    }
+
+    /// What can be read on the page.
+    pub fn text(&mut self) -> String {
+        self.look("document.body.innerText").as_str().unwrap().to_owned()
+    }
+
+    pub fn url(&mut self) -> String {
+        self.look("location.href").as_str().unwrap().to_owned()
+    }
+
+    /// What the element in focus is called, or says.
+    pub fn focused(&mut self) -> String {
+        let focused = self.look("document.activeElement.id || document.activeElement.innerText");
+        focused.as_str().unwrap().to_owned()
+    }
+
+    /// What an expression makes of the page.
+    #[track_caller]
+    pub fn look(&mut self, expression: &str) -> Value {
+        let answer = self.tell("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
+        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+        answer["result"]["value"].clone()
+    }
+
+    /// The addresses of the frames in the page, as far as they were let in.
+    pub fn frames(&mut self) -> Vec<String> {
+        let tree = self.tell("Page.getFrameTree", json!({}));
+        let frames = tree["frameTree"]["childFrames"].as_array().into_iter().flatten();
+        frames.map(|frame| frame["frame"]["url"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Shows pages on a screen of this width, by day or by night.
+    pub fn show(&mut self, width: u32, scheme: Scheme) {
+        let screen = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
+        self.tell("Emulation.setDeviceMetricsOverride", screen);
+        let value = match scheme {
+            Scheme::Light => "light",
+            Scheme::Dark => "dark",
+        };
+        let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": value}]});
+        self.tell("Emulation.setEmulatedMedia", scheme);
+    }
+
+    /// Keeps what is seen in `target/screenshots/`, for people to look at.
+    pub fn photograph(&mut self, name: &str) {
+        let picture = self.tell("Page.captureScreenshot", json!({"format": "png"}));
+        let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{name}.png")), bytes).unwrap();
+    }
+
+    fn press_mouse(&mut self, selector: &str, times: u32) {
+        let place = self.look(&format!(
+            "(() => {{ const found = document.querySelector({selector:?}); found.scrollIntoView({{block: 'center'}});
+                const box = found.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
+        ));
+        for count in 1..=times {
+            for kind in ["mousePressed", "mouseReleased"] {
+                let event = json!({"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": count});
+                self.tell("Input.dispatchMouseEvent", event);
+            }
+        }
+    }
+
+    fn press_key(&mut self, key: Value) {
+        for kind in ["keyDown", "keyUp"] {
+            let mut event = key.clone();
+            event["type"] = json!(kind);
+            self.tell("Input.dispatchKeyEvent", event);
+        }
+    }
+
+    /// Does what leads to another page, and waits until that is there.
+    fn led(&mut self, act: impl FnOnce(&mut Self)) {
+        self.events.clear();
+        act(self);
+        while !self.events.drain(..).any(|event| event["method"] == "Page.loadEventFired") {
+            let message = self.next_message("another page");
+            self.events.push_back(message);
+        }
+    }
+
+    /// Gives a command, and waits for its answer.
+    #[track_caller]
+    fn tell(&mut self, method: &str, params: Value) -> Value {
+        self.sent += 1;
+        let mut command = json!({"id": self.sent, "method": method, "params": params});
+        if let Some(session) = &self.session {
+            command["sessionId"] = json!(session);
+        }
+        self.commands.write_all(command.to_string().as_bytes()).unwrap();
+        self.commands.write_all(&[0]).unwrap();
+        loop {
+            let message = self.next_message(method);
+            if message["id"] == self.sent {
+                assert!(message.get("error").is_none(), "{method}: {message}");
+                return message["result"].clone();
+            }
+            self.events.push_back(message);
+        }
+    }
+
+    #[track_caller]
+    fn next_message(&self, awaited: &str) -> Value {
+        self.messages.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("chromium, {awaited}: {error}"))
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        // One that has ended already is no failure.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn installed() -> Option<PathBuf> {
+    let folders = ["/usr/bin", "/usr/local/bin", "/snap/bin"];
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    folders.iter().flat_map(|folder| names.map(|name| Path::new(folder).join(name))).find(|path| path.exists())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's own environment, and not the program's")]
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
