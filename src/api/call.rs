@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 use super::input::MediaType;
 use super::route::{Layer, Needs, Route};
 use super::router::Router;
-use crate::auth::{Actor, Credential, Insider, TokenFault, TokenInUse, Who, permissions};
+use crate::auth::{Actor, Credential, Insider, TokenFault, TokenInUse, Who, callers};
 use crate::engine::Engine;
 use crate::storage::File;
 use crate::tenancy::{Author, Lease, Listed, Status, journal};
@@ -164,7 +164,7 @@ impl Call {
             }
             Needs::Member | Needs::Owner => {
                 let id = self.path_values.first().and_then(|id| id.parse().ok()).ok_or_else(Error::not_found)?;
-                match permissions::owns(db, token.account_id, id)? {
+                match callers::owns(db, token.account_id, id)? {
                     None => Err(Error::workspace_not_found()),
                     Some(false) if needs == Needs::Owner => {
                         Err(Error::forbidden("forbidden", "Only the owner of a workspace may do this."))
@@ -178,15 +178,15 @@ impl Call {
 
     fn insider(&self, db: &Connection) -> Result<Insider> {
         match &self.credential {
-            Credential::Token(token) => permissions::user(db, token.account_id)?.ok_or_else(Error::not_a_member),
+            Credential::Token(token) => callers::user(db, token.account_id)?.ok_or_else(Error::not_a_member),
             Credential::Key(digest) => {
-                let insider = permissions::key(db, digest, self.now)?.map_err(Error::Token)?;
+                let insider = callers::key(db, digest, self.now)?.map_err(Error::Token)?;
                 if let Actor::Key { id, last_used_at } = insider.actor {
                     self.engine.key_uses.note(self.workspace()?.id(), id, last_used_at, self.now);
                 }
                 Ok(insider)
             }
-            Credential::Client(token) => permissions::client(db, token, self.now)?.map_err(Error::Token),
+            Credential::Client(token) => callers::client(db, token, self.now)?.map_err(Error::Token),
             Credential::None => Err(Error::Token(TokenFault::Missing)),
         }
     }

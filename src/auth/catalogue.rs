@@ -1,6 +1,5 @@
 //! The catalogue of permissions: every right there is in a workspace, by resource and action.
 
-use super::permissions::Permissions;
 use crate::values::Language;
 
 /// A resource, what is done to it, and how people say so.
@@ -124,9 +123,9 @@ pub fn names() -> impl Iterator<Item = String> {
     CATALOGUE.iter().flat_map(group)
 }
 
-/// What these permissions let somebody do, for people.
-pub fn in_words(permissions: &Permissions, language: Language) -> Vec<String> {
-    let all = CATALOGUE.iter().flat_map(|group| {
+/// Every name, and what it lets somebody do, in a language.
+pub fn in_words(language: Language) -> impl Iterator<Item = (String, &'static str)> {
+    CATALOGUE.iter().flat_map(move |group| {
         group.actions.iter().map(move |(action, english, french)| {
             let can = match language {
                 Language::English => *english,
@@ -134,8 +133,7 @@ pub fn in_words(permissions: &Permissions, language: Language) -> Vec<String> {
             };
             (format!("{}.{action}", group.resource), can)
         })
-    });
-    all.filter(|(name, _)| permissions.cover(name)).map(|(_, can)| can.to_owned()).collect()
+    })
 }
 
 /// Whether a role may name this: a permission of the catalogue, all of a resource, or all.

@@ -1,6 +1,7 @@
 //! Who is asking: passwords, tokens and the keys that seal them, integration keys, permissions, and the throttle of who
 //! guesses.
 
+pub mod callers;
 pub mod catalogue;
 mod key_uses;
 mod keys;
@@ -13,10 +14,11 @@ mod signing;
 mod throttle;
 mod token;
 
+pub use callers::{Actor, Insider, Who};
 pub use key_uses::KeyUses;
 pub use keys::Keys;
 pub use passwords::{PasswordCost, Passwords, Verified};
-pub use permissions::{Actor, Insider, Permissions, Who};
+pub use permissions::Permissions;
 pub use scopes::Scopes;
 pub use signing::SigningSecret;
 pub use throttle::{Key, Purpose, Throttle, Throttled};

@@ -13,7 +13,7 @@ use super::visitor::Visitor;
 use super::words::Words;
 use super::{Message, sign_in};
 use crate::api::{Error, Form, Html, Link, Needs, Redirect, Result, Route, Steps, Visited, get, post, rendered, steps};
-use crate::auth::{Scopes, catalogue, permissions};
+use crate::auth::{Scopes, callers};
 use crate::central::workspaces;
 use crate::values::Text;
 use crate::workspace::oauth::clients::{self, Client, GrantType};
@@ -160,7 +160,7 @@ impl Asked {
             (_, "S256") => return refusal("invalid_request", "The code_challenge is malformed."),
             _ => return refusal("invalid_request", "The code_challenge_method must be S256."),
         }
-        let person = account_id.map(|id| permissions::user(db, id)).transpose()?.flatten();
+        let person = account_id.map(|id| callers::user(db, id)).transpose()?.flatten();
         let Some(person) = person else {
             // The person signs in first; until then nothing is said of what they may.
             return Ok(Verdict::Good(Box::new(Request::unsigned(client, scopes))));
@@ -174,7 +174,7 @@ impl Asked {
         let email =
             db.prepare_cached("SELECT email FROM users WHERE id = ?1")?.query_row([user_id], |row| row.get(0))?;
         Ok(Verdict::Good(Box::new(Request {
-            rights: catalogue::in_words(&granted, words.0),
+            rights: granted.in_words(words.0),
             customer: customer.transpose()?,
             user_id,
             email,
