@@ -34,6 +34,7 @@ mod lanes;
 mod logs;
 mod mail;
 mod malformed;
+mod oauth_clients;
 mod readme;
 mod revoking;
 mod shutdown;
