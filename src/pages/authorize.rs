@@ -98,7 +98,10 @@ fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Resu
         Ok(asked) => asked,
         Err(error) => return told(words, &words.problems(&error).join(" ")),
     };
-    if let Err(error) = visitor.check(&asked.form_key) {
+    // Whose session is over signs in, and is then asked again.
+    if visitor.session.is_some()
+        && let Err(error) = visitor.check(&asked.form_key)
+    {
         return told(words, &words.problems(&error).join(" "));
     }
     let request = match judge(steps, &visitor, &asked)? {
@@ -269,8 +272,10 @@ mod tests {
     use http::header;
     use serde_json::{Value, json};
 
+    use crate::auth::Scope;
     use crate::testing::{Answer, Bench, Client, PASSWORD};
 
+    const SCRIPT_IN_URL: &str = "%22%3E%3Cscript%3Ealert(1)%3C/script%3E";
     const URI: &str = "https://pbx.example.com/callback?a=b";
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
@@ -471,7 +476,8 @@ mod tests {
             let answer = decide(browser, &page, &client, "approve");
             assert!(answer.status == 400 && answer.headers.get(header::LOCATION).is_none(), "{answer:?}");
         };
-        cross(&anyone(&bench));
+        let nobody = location(&decide(&anyone(&bench), &page, &client, "approve"));
+        assert!(nobody.starts_with("/ui/sign-in?to="), "{nobody}");
         for site in ["cross-site", "same-site"] {
             cross(&browser.with_header("sec-fetch-site", site));
         }
@@ -528,11 +534,128 @@ mod tests {
         let out = browser.submit("/ui/sign-out", &form);
         assert_eq!(location(&out), "/ui/sign-in?to=%2Fdocs");
         assert!(location(&browser.get(&path)).starts_with("/ui/sign-in"));
+        // Once more, from the page that the browser still has.
+        assert_eq!(location(&browser.submit("/ui/sign-out", &form)), "/ui/sign-in?to=%2Fdocs");
 
         let browser = signed_in(&bench, "zoe@example.com");
         assert_eq!(browser.get(&path).status, 200);
         bench.admin().delete(&format!("/users/{user}")).ok();
         assert!(location(&browser.get(&path)).starts_with("/ui/sign-in"));
+    }
+
+    /// Somebody who makes the victim's browser sign in as themselves would be sent what the victim does next.
+    #[test]
+    fn nobody_is_signed_in_by_a_form_that_they_did_not_load() {
+        let bench = Bench::new();
+        bench.join_acme("mallory@example.com", "agent");
+        let mallorys = anyone(&bench).get("/ui/sign-in");
+        let form_key = hidden(&mallorys, "form_key");
+        let form = [("email", "mallory@example.com"), ("password", PASSWORD), ("form_key", &form_key)];
+        let victims_own = cookie(&anyone(&bench).get("/ui/sign-in"));
+        for victim in [
+            anyone(&bench),
+            anyone(&bench).with_header("cookie", &victims_own),
+            // Were the cookie planted, browsers still say where the form was.
+            anyone(&bench).with_header("cookie", &cookie(&mallorys)).with_header("sec-fetch-site", "cross-site"),
+            anyone(&bench).with_header("cookie", &cookie(&mallorys)).with_header("sec-fetch-site", "same-site"),
+        ] {
+            let answer = victim.submit("/ui/sign-in", &form);
+            assert_eq!(answer.status, 403, "{answer:?}");
+            let set = answer.headers.get(header::SET_COOKIE).map_or("", |set| set.to_str().unwrap());
+            assert!(!set.contains("cx_session"), "{set}");
+        }
+        let hers = anyone(&bench).with_header("cookie", &cookie(&mallorys)).submit("/ui/sign-in", &form);
+        assert_eq!(location(&hers), "/docs");
+    }
+
+    #[test]
+    fn only_a_persons_token_for_this_workspace_is_a_session() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({"grants": ["authorization_code", "client_credentials"]}));
+        let path = format!("/oauth/authorize?{}", query(&client, &[]));
+        let wish = json!({
+            "grant_type": "client_credentials", "client_id": client["client_id"],
+            "client_secret": client["client_secret"],
+        });
+        let access = anyone(&bench).post("/oauth/token", wish).ok()["access_token"].as_str().unwrap().to_owned();
+        let key = bench.admin().post("/integration-keys", json!({"name": "k", "permissions": ["*"]})).created();
+        let key = key["key"].as_str().unwrap().to_owned();
+        let owner = "owner@example.com";
+        for (token, is_session) in [
+            (bench.token(owner, Scope::Workspace(bench.acme.id)), true),
+            (bench.token(owner, Scope::Workspace(bench.other.id)), false),
+            (bench.token(owner, Scope::Central), false),
+            (access, false),
+            (key, false),
+            ("made-up".into(), false),
+            (String::new(), false),
+        ] {
+            let answer = anyone(&bench).with_header("cookie", &format!("cx_session={token}")).get(&path);
+            assert_eq!(answer.status == 200, is_session, "{token}: {answer:?}");
+            assert!(is_session || location(&answer).starts_with("/ui/sign-in?"), "{token}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_shown_is_text_and_whatever_is_sent_back_one_line() {
+        const SCRIPT: &str = "\"'><script>alert(1)</script>";
+        let bench = Bench::new();
+        let customer = bench.admin().post("/customers", json!({"name": SCRIPT})).created()["id"].clone();
+        let client = client(&bench, json!({"name": SCRIPT, "customer_id": customer}));
+        bench.central().put(&format!("/workspaces/{}", bench.acme.id), json!({"name": SCRIPT})).created();
+        let state = format!("{SCRIPT}\r\nSet-Cookie: a=b");
+        let path = format!("/oauth/authorize?{}", query(&client, &[("state", &state)]));
+        let browser = signed_in(&bench, "owner@example.com");
+        let page = browser.get(&path);
+        assert!(page.status == 200 && page.text.matches("&#60;script&#62;").count() >= 4, "{}", page.text);
+        let visiting = anyone(&bench).get(&format!("/ui/sign-in?{}", query(&client, &[("to", SCRIPT)])));
+        let tried = [("email", SCRIPT), ("to", SCRIPT), ("form_key", SCRIPT)];
+        let refused = anyone(&bench).submit("/ui/sign-in", &tried);
+        for page in [&page, &visiting, &refused, &browser.get(&format!("/oauth/authorize?client_id={SCRIPT_IN_URL}"))] {
+            assert!(page.text.contains("<h1>") && !page.text.contains("<script"), "{}", page.text);
+        }
+
+        let form_key = hidden(&page, "form_key");
+        let form = [
+            ("form_key", form_key.as_str()),
+            ("decision", "deny"),
+            ("client_id", client["client_id"].as_str().unwrap()),
+            ("redirect_uri", URI),
+            ("response_type", "code"),
+            ("state", &state),
+        ];
+        let denied = browser.submit("/oauth/authorize", &form);
+        assert_eq!(told(&location(&denied))["state"], state);
+        assert!(denied.headers.get(header::SET_COOKIE).is_none(), "{denied:?}");
+        let form = [("form_key", form_key.as_str()), ("to", "/docs\r\nSet-Cookie: a=b")];
+        let out = browser.submit("/ui/sign-out", &form);
+        assert_eq!(location(&out), "/ui/sign-in?to=%2Fdocs%0D%0ASet-Cookie%3A+a%3Db");
+        let split = query(&client, &[("redirect_uri", &format!("{URI}\r\nSet-Cookie: a=b"))]);
+        assert_eq!(browser.get(&format!("/oauth/authorize?{split}")).status, 400);
+    }
+
+    #[test]
+    fn what_a_person_may_no_more_they_cannot_give() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let user = bench.join_acme("zoe@example.com", "admin");
+        let reader = json!({"name": "reader", "permissions": ["contact.view"]});
+        let reader = bench.admin().post("/roles", reader).created()["id"].clone();
+        let browser = signed_in(&bench, "zoe@example.com");
+        let page = browser.get(&format!("/oauth/authorize?{}", query(&client, &[])));
+        assert!(page.text.contains("delete customers"), "{}", page.text);
+        // Between the page and the button.
+        bench.admin().put(&format!("/users/{user}"), json!({"role_id": reader})).created();
+        let told = told(&location(&decide(&browser, &page, &client, "approve")));
+        let exchange = json!({
+            "grant_type": "authorization_code", "code": told["code"], "redirect_uri": URI,
+            "client_id": client["client_id"], "client_secret": client["client_secret"],
+        });
+        let token = anyone(&bench).post("/oauth/token", exchange).ok()["access_token"].as_str().unwrap().to_owned();
+        let program = anyone(&bench).with_token(token);
+        program.get("/contacts").ok();
+        program.delete("/customers/1").refused(403, "missing_permission");
+        assert_eq!(program.get("/whoami").ok()["permissions"], json!(["contact.view"]));
     }
 
     #[test]

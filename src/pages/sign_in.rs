@@ -108,9 +108,14 @@ fn begin_session(steps: &Steps<'_>, visitor: &Visitor, tries: Tries, filled: &Si
 }
 
 fn sign_out(steps: &Steps<'_>, visitor: Visitor, Form(filled): Form<SigningOut>) -> Result<Visited> {
-    let filled = filled?;
-    visitor.check(&filled.form_key)?;
+    let filled = match filled {
+        Ok(filled) => filled,
+        Err(error) => return refused(steps, &visitor, error, &SigningIn::default()),
+    };
     if let Some(session) = &visitor.session {
+        if let Err(error) = visitor.check(&filled.form_key) {
+            return refused(steps, &visitor, error, &SigningIn { to: filled.to, ..SigningIn::default() });
+        }
         let (id, now) = (session.id, steps.now);
         steps.engine.central.write(move |db| Ok::<_, Error>(tokens::revoke_one(db, id, now)?))?;
     }

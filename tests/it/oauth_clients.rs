@@ -1,6 +1,8 @@
 //! OAuth as a program meets it that knows nothing of us: the `oauth2` crate, behind a proxy that speaks https for us.
 
 use std::collections::HashMap;
+use std::sync::Barrier;
+use std::thread;
 
 use http::{Response, StatusCode};
 use oauth2::basic::{BasicClient, BasicRequestTokenError, BasicTokenType};
@@ -176,6 +178,34 @@ fn a_client_of_others_asks_for_itself_and_understands_a_refusal() {
     assert_eq!(error_of(refused), "invalid_scope");
     let code = AuthorizationCode::new("made-up".into());
     assert_eq!(error_of(client.exchange_code(code).request(&http)), "invalid_grant");
+}
+
+/// Whoever comes second with a code has stolen it, or was stolen from: what the first one got is over (RFC 9700, 4.13).
+#[test]
+fn of_many_who_exchange_one_code_at_once_one_gets_a_pair_and_loses_it() {
+    let scene = Scene::new();
+    let client = scene.client(&scene.register(json!({})));
+    let other = scene.client(&scene.register(json!({"name": "Another client"})));
+    let told = scene.approve(&client.authorize_url(CsrfToken::new_random).url().0);
+    let exchange = |client: &Ours| {
+        let code = AuthorizationCode::new(told["code"].clone());
+        client.exchange_code(code).request(&scene.http())
+    };
+    // Another client cannot use it, and ends nothing: codes are no more secret than the addresses that they are in.
+    assert_eq!(error_of(exchange(&other)), "invalid_grant");
+    let start = Barrier::new(4);
+    let results: Vec<_> = thread::scope(|scope| {
+        let race = |client| {
+            start.wait();
+            exchange(client)
+        };
+        let racers = [&client, &client, &other, &other].map(|client| scope.spawn(move || race(client)));
+        racers.into_iter().map(|racer| racer.join().unwrap()).collect()
+    });
+    let (got, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    assert_eq!((got.len(), refused.len()), (1, 3));
+    assert!(refused.into_iter().all(|result| error_of(result) == "invalid_grant"));
+    assert_eq!(scene.contacts(got[0].as_ref().unwrap()), 401);
 }
 
 /// How the crate names a refusal; it must be one of RFC 6749's.

@@ -6,7 +6,8 @@
 //! An access token names its grant in this file and is looked up there at each request, as integration keys are: so a
 //! code is used up, and what it gives is written, in one transaction of one file, and what is revoked is dead at once.
 //!
-//! What must be, and the test that holds it (in `clients`, `token`, `authorize`, `sign_in`, `visitor`, or `walk`):
+//! What must be, and the test that holds it (in `clients`, `token`, `authorize`, `sign_in`, `visitor`, or `walk`; clients
+//! that others have written are tried in `tests/it/oauth_clients.rs` and `tests/oauth_clients.sh`):
 //!
 //! | must | test |
 //! |---|---|
@@ -15,15 +16,16 @@
 //! | 3.1.2: redirection URIs absolute, without a fragment | `clients::what_is_not_as_it_should_be_is_refused` |
 //! | 3.1.2.4, 4.1.2.1: no redirect to what is not registered, or for who is not known | `nobody_is_sent_where_the_program_has_not_registered` |
 //! | 3.3, 5.1: the scope that was granted is told | `a_code_is_exchanged_once…`, `a_client_asks_for_itself_within_its_scopes` |
-//! | 4.1.2: a code is short-lived, bound to client and URI, used once; a second use revokes | `a_code_is_for_its_client…`, `a_code_is_exchanged_once…` |
+//! | 4.1.2: a code is short-lived, bound to client and URI, used once; a second use revokes | `a_code_is_for_its_client…`, `a_code_is_exchanged_once…`, at once `of_many_who_exchange_one_code…` |
 //! | 4.1.2.1: errors and `state` go back to the program | `the_program_is_told_what_is_wrong_with_what_it_asks`, `a_person_denies` |
 //! | 4.4: client credentials for confidential clients alone, without a refresh token | `a_client_asks_for_itself_within_its_scopes` |
 //! | 5.1: `Cache-Control: no-store` | `refused()` in each test of `token`, `a_code_is_exchanged_once…` |
 //! | 5.2: the error codes, 401 with `WWW-Authenticate` where Basic was tried | `what_is_no_request_for_a_token…`, `a_client_proves…` |
 //! | 6: a refresh token is bound to its client; its scope grows never | `a_refresh_token_gives_the_next_pair_once…` |
 //! | 10.3, 10.4: tokens cannot be guessed, and are not kept | `no_secret_and_no_token_is_kept_as_it_is` |
-//! | 10.12: forms of other sites approve nothing | `a_form_of_another_site_or_of_nobody_approves_nothing` |
-//! | 10.13: no page of ours in a frame | `a_person_signs_in_approves…` |
+//! | 10.12: forms of other sites approve nothing, and sign nobody in | `a_form_of_another_site_or_of_nobody_approves_nothing`, `nobody_is_signed_in_by_a_form…` |
+//! | 10.13: no page of ours in a frame | `a_person_signs_in_approves…`, in a browser `no_page_of_another_origin_has_ours_in_a_frame` |
+//! | 10.14: what others write is shown as text | `whatever_is_shown_is_text_and_whatever_is_sent_back_one_line` |
 //! | RFC 7009, 2: one's own tokens alone; unknown ones are 200 | `either_token_is_given_back_and_ends_its_grant` |
 //! | RFC 7636, 4.4, 4.6: the verifier fits the challenge; `S256` alone (RFC 9700, 2.1.1) | `a_challenge_wants_its_verifier…`, `the_program_is_told…` |
 //! | RFC 7662, 2.1, 2.2: for who proves who they are; `active: false` says nothing else | `a_client_looks_into_its_own_tokens_alone` |
