@@ -112,14 +112,15 @@ fn sign_out(steps: &Steps<'_>, visitor: Visitor, Form(filled): Form<SigningOut>)
         Ok(filled) => filled,
         Err(error) => return refused(steps, &visitor, error, &SigningIn::default()),
     };
-    if let Some(session) = &visitor.session {
-        if let Err(error) = visitor.check(&filled.form_key) {
-            return refused(steps, &visitor, error, &SigningIn { to: filled.to, ..SigningIn::default() });
-        }
-        let (id, now) = (session.id, steps.now);
-        steps.engine.central.write(move |db| Ok::<_, Error>(tokens::revoke_one(db, id, now)?))?;
+    let onward = Redirect::to(path(&filled.to));
+    // A form of another site comes without the session, and is not to end it: so no cookie is taken away here.
+    let Some(session) = &visitor.session else { return Ok(Visited::Onward(onward)) };
+    if let Err(error) = visitor.check(&filled.form_key) {
+        return refused(steps, &visitor, error, &SigningIn { to: filled.to, ..SigningIn::default() });
     }
-    Ok(Visited::Onward(Redirect::to(path(&filled.to)).with_cookie(visitor.signed_out())))
+    let (id, now) = (session.id, steps.now);
+    steps.engine.central.write(move |db| Ok::<_, Error>(tokens::revoke_one(db, id, now)?))?;
+    Ok(Visited::Onward(onward.with_cookie(visitor.signed_out())))
 }
 
 /// A path of this host, or the front page of the documentation where it is not surely one: a browser takes `//` and `/\`
