@@ -47,6 +47,6 @@ mod walk;
 /// The table of every route, both layers.
 pub fn router() -> anyhow::Result<api::Router> {
     let central = [central::RESOURCES, &[pages::RESOURCE, pages::STYLE], pages::MAILED].concat();
-    let workspace = [workspace::RESOURCES, &[pages::RESOURCE, pages::STYLE], pages::APPROVAL].concat();
+    let workspace = [workspace::RESOURCES, &[pages::RESOURCE, pages::STYLE], pages::SIGNED_IN].concat();
     api::Router::new(&central, &workspace)
 }

@@ -144,6 +144,12 @@ impl Bench {
         program.with_token(token)
     }
 
+    /// A browser in which a user of `acme` is signed in.
+    pub fn browser(&self, email: &str) -> Client<'_> {
+        let token = self.token(email, Scope::Workspace(self.acme.id));
+        self.nobody().at("acme.localhost").with_header("cookie", &format!("cx_session={token}"))
+    }
+
     /// Signs a user of `acme` in on the page that a program sends them to, and approves there: the code that the program
     /// is told.
     pub fn approve(&self, email: &str, path: &str) -> String {

@@ -265,7 +265,7 @@ fn walk(mut check: impl FnMut(&Bench, Layer, &'static Route)) {
 
 /// The pages of signing in and approving want a browser with a session; their own tests are one.
 fn is_a_browsers(route: &Route) -> bool {
-    route.path == "/oauth/authorize" || route.path.starts_with("/ui/sign-")
+    ["/oauth/authorize", "/ui/contacts/{id}"].contains(&route.path) || route.path.starts_with("/ui/sign-")
 }
 
 /// As [`walk`], over the rows of a workspace.

@@ -1,6 +1,8 @@
-//! What people see: what this server is, the description of its API as a page, and the pages that mails lead to.
+//! What people see: what this server is, the description of its API as a page, and the pages that mails, programs and
+//! look-ups lead to.
 
 mod authorize;
+mod contact;
 mod docs;
 mod invitation;
 mod password_reset;
@@ -31,9 +33,12 @@ pub const STYLE: Resource = Resource::pages("Style", style::ROUTES);
 pub const MAILED: &[Resource] =
     &[Resource::pages("Invitation page", invitation::ROUTES), Resource::pages("Password page", password_reset::ROUTES)];
 
-/// Where people sign in to a workspace, and approve that a program acts for them.
-pub const APPROVAL: &[Resource] =
-    &[Resource::pages("Sign-in page", sign_in::ROUTES), Resource::pages("Approval page", authorize::ROUTES)];
+/// Where people sign in to a workspace, approve that a program acts for them, and see who calls.
+pub const SIGNED_IN: &[Resource] = &[
+    Resource::pages("Sign-in page", sign_in::ROUTES),
+    Resource::pages("Approval page", authorize::ROUTES),
+    Resource::pages("Contact page", contact::ROUTES),
+];
 
 const ROUTES: &[Route] = &[
     get("/", &here(about), Needs::Anyone, "What this server is"),

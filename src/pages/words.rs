@@ -61,6 +61,11 @@ words! {
         "The form says neither approve nor deny.",
         "Le formulaire ne dit ni accepter ni refuser.";
 
+    no_such_contact(): "There is no such contact", "Contact introuvable";
+    gone_or_hidden():
+        "It was deleted, or it is not one that you may see.",
+        "Il a été supprimé, ou vous n’avez pas le droit de le voir.";
+
     join(workspace): "Join {workspace}", "Rejoindre {workspace}";
     invites_you(inviter, workspace, role):
         "{inviter} invites you to work in {workspace} as {role}.",

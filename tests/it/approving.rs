@@ -168,6 +168,12 @@ fn pages_are_fit_to_be_read_by_day_by_night_and_on_a_phone_in_both_languages() {
     let invited = json!({"email": email("grace"), "role_id": 3, "name": "Grace"});
     scene.bench.post(&scene.acme.inside, "/user-invites", invited).created();
     let invitation = link_in_the_only_mail(&scene.bench);
+    let caller = json!({
+        "civility": "Mme", "first_name": "Zoé", "last_name": "Lefèvre", "role": "Achats", "company": "Acme Télécom",
+        "phone_mobile_1": "06 12 34 56 78", "phone_business_1": "01 42 00 00 00", "email": "zoe.lefevre@example.com",
+        "comment": "Rappeler le matin.\nParle anglais.",
+    });
+    scene.bench.post(&scene.acme.inside, "/contacts", caller).created();
     for (language, title) in [("en", "asks for access to"), ("fr", "demande un accès à")] {
         let Some(mut browser) = Chromium::start(language) else { return };
         browser.go(&scene.link());
@@ -178,6 +184,9 @@ fn pages_are_fit_to_be_read_by_day_by_night_and_on_a_phone_in_both_languages() {
         look_at(&mut browser, language, "approve");
         browser.go(&scene.url("/oauth/authorize?client_id=nobody"));
         look_at(&mut browser, language, "message");
+        browser.go(&scene.url("/ui/contacts/1"));
+        assert!(browser.text().contains("Mme Zoé Lefèvre"), "{}", browser.text());
+        look_at(&mut browser, language, "contact");
         browser.go(&invitation);
         look_at(&mut browser, language, "invitation");
         let reset = invitation.split("/invitations").next().unwrap().to_owned();

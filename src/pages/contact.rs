@@ -1,0 +1,124 @@
+//! The page of a contact: where a look-up leads whom a phone rings for, unless the workspace has a page elsewhere.
+
+use askama::Template;
+use http::StatusCode;
+
+use super::visitor::Visitor;
+use super::words::Words;
+use super::{Message, sign_in};
+use crate::api::{Error, Html, Id, Needs, Redirect, Result, Route, Steps, Visited, get, rendered, steps};
+use crate::auth::callers;
+use crate::workspace::contacts::Contact;
+
+pub const ROUTES: &[Route] = &[get("/ui/contacts/{id}", &steps(show), Needs::Anyone, "The page of a contact")];
+
+/// What there is to see, in the order in which somebody at a phone wants it.
+#[derive(Template)]
+#[template(path = "page_contact.html")]
+struct Page<'a> {
+    words: Words,
+    name: &'a str,
+    /// What the contact is, and where: role, service, company.
+    place: &'a str,
+    /// As typed.
+    numbers: &'a [String],
+    email: Option<&'a str>,
+    comment: Option<&'a str>,
+}
+
+fn show(steps: &Steps<'_>, visitor: Visitor, Id(id): Id) -> Result<Visited> {
+    let words = Words::of(steps);
+    let Some(session) = &visitor.session else {
+        return Ok(Visited::Onward(Redirect::to(sign_in::path(&steps.call.address.path))));
+    };
+    let account_id = session.account_id;
+    let found = steps.call.workspace()?.file().read(move |db| {
+        let may_see = callers::user(db, account_id)?.is_some_and(|person| person.may("contact.view"));
+        Ok::<_, Error>(if may_see { Contact::find(db, id)? } else { None })
+    })?;
+    let page = match found {
+        Some(contact) => page(words, &contact)?,
+        // Whoever may not see contacts is not told which there are.
+        None => Message::about(words, &words.no_such_contact(), &words.gone_or_hidden()).page(StatusCode::NOT_FOUND)?,
+    };
+    Ok(Visited::Page(page))
+}
+
+/// A number as a link dials it (RFC 3966): without what people put between digits.
+pub fn dialled(number: &str) -> String {
+    number.chars().filter(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#')).collect()
+}
+
+fn page(words: Words, contact: &Contact) -> Result<Html> {
+    let joined = |texts: &[Option<&str>], between: &str| -> String {
+        let said: Vec<&str> = texts.iter().flatten().copied().filter(|text| !text.trim().is_empty()).collect();
+        said.join(between)
+    };
+    let first = contact.first_name.as_deref();
+    let name = joined(&[contact.civility.as_deref(), first, Some(&contact.last_name)], " ");
+    let place = [contact.role.as_deref(), contact.service.as_deref(), contact.company.as_deref()];
+    let numbers = [
+        &contact.phone_mobile_1,
+        &contact.phone_mobile_2,
+        &contact.phone_business_1,
+        &contact.phone_business_2,
+        &contact.phone_home_1,
+    ];
+    let numbers: Vec<String> = numbers.into_iter().flatten().map(ToString::to_string).collect();
+    let text = rendered(&Page {
+        words,
+        name: &name,
+        place: &joined(&place, ", "),
+        numbers: &numbers,
+        email: contact.email.as_deref(),
+        comment: contact.comment.as_deref(),
+    })?;
+    Ok(Html::ok(words.0, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+    use serde_json::json;
+
+    use crate::testing::Bench;
+
+    #[test]
+    fn whoever_signs_in_sees_who_calls() {
+        let bench = Bench::new();
+        let contact = json!({
+            "civility": "Mme", "first_name": "Zoé", "last_name": "<Lefèvre>", "company": "Acme", "role": "Achats",
+            "phone_mobile_1": "06 12 34 56 78", "phone_home_1": "01 42 00 00 00", "email": "zoe@example.com",
+            "comment": "rappeler\nle matin",
+        });
+        bench.admin().post("/contacts", contact).created();
+        let looked_up = bench.admin().get("/crm/lookup/contacts/search?phone=0612345678").ok();
+        let url = looked_up["contacts"][0]["entity_url"].as_str().unwrap().to_owned();
+        let path = url.strip_prefix("http://acme.localhost").unwrap();
+        let nobody = bench.nobody().at("acme.localhost").get(path);
+        // The page that is gone on to is named as it was asked for, with the bench's `/api` before it.
+        assert_eq!(nobody.headers[header::LOCATION], "/ui/sign-in?to=%2Fapi%2Fui%2Fcontacts%2F1");
+
+        let page = bench.browser("owner@example.com").get(path);
+        assert_eq!(page.status, 200);
+        for shown in
+            ["Mme Zoé &#60;Lefèvre&#62;", "Achats, Acme", "tel:0612345678", "06 12 34 56 78", "mailto:zoe@example.com"]
+        {
+            assert!(page.text.contains(shown), "{shown}: {}", page.text);
+        }
+        let french = bench.browser("owner@example.com").with_header("accept-language", "fr").get("/ui/contacts/9");
+        assert!(french.status == 404 && french.text.contains("introuvable"), "{french:?}");
+    }
+
+    #[test]
+    fn whoever_may_not_see_contacts_is_not_told_which_there_are() {
+        let bench = Bench::new();
+        bench.admin().post("/contacts", json!({"last_name": "Lefèvre"})).created();
+        bench.admin().post("/roles", json!({"name": "nobody", "permissions": ["customer.view"]})).created();
+        bench.join_acme("zoe@example.com", "nobody");
+        let browser = bench.browser("zoe@example.com");
+        let (there, not_there) = (browser.get("/ui/contacts/1"), browser.get("/ui/contacts/2"));
+        assert_eq!((there.status.as_u16(), there.text), (404, not_there.text));
+        assert_eq!(bench.browser("owner@example.com").at("other.localhost").get("/ui/contacts/1").status, 302);
+    }
+}
