@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::catalogue;
-use crate::values::{Language, stored_as_json};
+use crate::values::{Language, distinct, stored_as_json};
 
 /// Permissions as a role or a key has them, wildcards and all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -59,17 +59,13 @@ fn covers(granted: &str, permission: &str) -> bool {
 
 impl<'de> Deserialize<'de> for Permissions {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let mut permissions = Vec::new();
-        for Permission(name) in Vec::<Permission>::deserialize(input)? {
-            if !permissions.contains(&name) {
-                permissions.push(name);
-            }
-        }
-        Ok(Self(permissions))
+        let permissions: Vec<Permission> = distinct(input)?;
+        Ok(Self(permissions.into_iter().map(|Permission(name)| name).collect()))
     }
 }
 
 /// One of them, so that a name that is unknown is told by its place in the list.
+#[derive(PartialEq)]
 struct Permission(String);
 
 impl<'de> Deserialize<'de> for Permission {

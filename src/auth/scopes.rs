@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::catalogue;
 use super::permissions::Permissions;
+use crate::values::distinct;
 
 /// Both together are the permission to look up who calls.
 const LOOK_UP: [&str; 2] = ["client", "crm"];
@@ -30,7 +31,9 @@ impl Scopes {
             if !is_known(scope) {
                 return None;
             }
-            scopes.add(scope);
+            if !scopes.contains(scope) {
+                scopes.0.push(scope.to_owned());
+            }
         }
         Some(scopes)
     }
@@ -57,12 +60,6 @@ impl Scopes {
         let looks_up = LOOK_UP.iter().all(|scope| self.contains(scope)).then_some(LOOK_UP_PERMISSION);
         Permissions::of(self.iter().filter(|scope| !LOOK_UP.contains(scope)).chain(looks_up))
     }
-
-    fn add(&mut self, scope: &str) {
-        if !self.contains(scope) {
-            self.0.push(scope.to_owned());
-        }
-    }
 }
 
 fn is_known(scope: &str) -> bool {
@@ -78,15 +75,13 @@ impl fmt::Display for Scopes {
 
 impl<'de> Deserialize<'de> for Scopes {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let mut scopes = Self::default();
-        for Scope(scope) in Vec::deserialize(input)? {
-            scopes.add(&scope);
-        }
-        Ok(scopes)
+        let scopes: Vec<Scope> = distinct(input)?;
+        Ok(Self(scopes.into_iter().map(|Scope(scope)| scope).collect()))
     }
 }
 
 /// One of them, so that one that is unknown is told by its place in the list.
+#[derive(PartialEq)]
 struct Scope(String);
 
 impl<'de> Deserialize<'de> for Scope {

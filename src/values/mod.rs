@@ -106,6 +106,21 @@ macro_rules! described {
 }
 pub(crate) use described;
 
+/// The items of a list in the order in which they were sent, each once. One that is bad is told by its place.
+pub fn distinct<'de, D, T>(input: D) -> Result<Vec<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de> + PartialEq,
+{
+    let mut items = Vec::new();
+    for item in <Vec<T> as serde::Deserialize>::deserialize(input)? {
+        if !items.contains(&item) {
+            items.push(item);
+        }
+    }
+    Ok(items)
+}
+
 /// Lets a newtype be bound to and read from a SQLite column that holds it as JSON. It is read as it was written, without
 /// its rules: a version that knew more may have written it.
 macro_rules! stored_as_json {

@@ -15,7 +15,7 @@ use crate::auth::{Insider, SigningSecret};
 use crate::central::webhook_workspaces;
 use crate::storage::record;
 use crate::tenancy::journal::{self, ANNOUNCED, VERBS};
-use crate::values::{Timestamp, WebUrl, is_public, stored_as_json};
+use crate::values::{Timestamp, WebUrl, distinct, is_public, stored_as_json};
 
 pub const ROUTES: &[Route] = &[
     get("/webhooks", &run(list), Needs::Permission("webhook.view"), "List webhooks"),
@@ -227,17 +227,16 @@ impl Events {
 
 impl<'de> Deserialize<'de> for Events {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let mut events = Vec::new();
-        for Event(event) in Vec::deserialize(input)? {
-            if !events.contains(&event) {
-                events.push(event);
-            }
+        let events: Vec<Event> = distinct(input)?;
+        if events.is_empty() {
+            return Err(de::Error::custom("field is required."));
         }
-        if events.is_empty() { Err(de::Error::custom("field is required.")) } else { Ok(Self(events)) }
+        Ok(Self(events.into_iter().map(|Event(event)| event).collect()))
     }
 }
 
 /// One of them, so that one that is unknown is told by its place in the list.
+#[derive(PartialEq)]
 struct Event(String);
 
 impl<'de> Deserialize<'de> for Event {

@@ -12,7 +12,7 @@ use crate::api::{
 use crate::auth::{Scopes, secret};
 use crate::storage::record;
 use crate::tenancy::Author;
-use crate::values::{Name, Text, Timestamp, choice, stored_as_json};
+use crate::values::{Name, Text, Timestamp, choice, distinct, stored_as_json};
 
 pub const ROUTES: &[Route] = &[
     get("/oauth-clients", &run(list), Needs::Permission("oauth-client.view"), "List OAuth clients"),
@@ -317,20 +317,16 @@ stored_as_json!(Grants);
 
 impl<'de> Deserialize<'de> for RedirectUris {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let mut uris: Vec<String> = Vec::new();
-        for RedirectUri(uri) in Vec::deserialize(input)? {
-            if !uris.contains(&uri) {
-                uris.push(uri);
-            }
-        }
+        let uris: Vec<RedirectUri> = distinct(input)?;
         if uris.len() > MOST_URIS {
             return Err(de::Error::custom(format!("may not be more than {MOST_URIS}.")));
         }
-        Ok(Self(uris))
+        Ok(Self(uris.into_iter().map(|RedirectUri(uri)| uri).collect()))
     }
 }
 
 /// One of them, so that a bad one is told by its place in the list.
+#[derive(PartialEq)]
 struct RedirectUri(String);
 
 impl<'de> Deserialize<'de> for RedirectUri {
@@ -343,12 +339,7 @@ impl<'de> Deserialize<'de> for RedirectUri {
 
 impl<'de> Deserialize<'de> for Grants {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let mut grants = Vec::new();
-        for grant in Vec::deserialize(input)? {
-            if !grants.contains(&grant) {
-                grants.push(grant);
-            }
-        }
+        let grants: Vec<GrantType> = distinct(input)?;
         if grants.is_empty() { Err(de::Error::custom("field is required.")) } else { Ok(Self(grants)) }
     }
 }
