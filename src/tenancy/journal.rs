@@ -101,9 +101,7 @@ impl Author {
     /// A resource was made, as it is shown.
     pub fn created(&self, db: &Connection, resource: &'static str, new: &impl Serialize) -> rusqlite::Result<()> {
         let new = fields(new)?;
-        let changes = new.iter().filter(|(name, value)| is_change(name) && !value.is_null());
-        let changes = changes.map(|(name, value)| (name.clone(), json!([null, value]))).collect();
-        self.note(db, resource, "created", changes, new)
+        self.note(db, resource, "created", changes(&Map::new(), &new), new)
     }
 
     /// A resource was changed, as it was shown and is shown now. Where the two are the same there was no change.
@@ -114,18 +112,15 @@ impl Author {
         old: &T,
         new: &T,
     ) -> rusqlite::Result<()> {
-        let (old, new) = (fields(old)?, fields(new)?);
-        let changes = new.iter().filter(|(name, value)| is_change(name) && old.get(*name) != Some(*value));
-        let changes: Map<_, _> = changes.map(|(name, value)| (name.clone(), json!([old.get(name), value]))).collect();
+        let new = fields(new)?;
+        let changes = changes(&fields(old)?, &new);
         if changes.is_empty() { Ok(()) } else { self.note(db, resource, "updated", changes, new) }
     }
 
     /// A resource was deleted, as it was shown.
     pub fn deleted(&self, db: &Connection, resource: &'static str, old: &impl Serialize) -> rusqlite::Result<()> {
         let old = fields(old)?;
-        let changes = old.iter().filter(|(name, value)| is_change(name) && !value.is_null());
-        let changes = changes.map(|(name, value)| (name.clone(), json!([value, null]))).collect();
-        self.note(db, resource, "deleted", changes, old)
+        self.note(db, resource, "deleted", changes(&old, &Map::new()), old)
     }
 
     fn note(
@@ -240,8 +235,12 @@ pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Resu
     .execute((before, i64::try_from(most).unwrap_or(i64::MAX)))
 }
 
-fn is_change(field: &str) -> bool {
-    !NOT_CHANGES.contains(&field)
+/// Each field that is not as it was, before and after. What is not there, before it was made or once it was deleted, was
+/// or is null.
+fn changes(old: &Map<String, Value>, new: &Map<String, Value>) -> Map<String, Value> {
+    let names = if new.is_empty() { old } else { new }.keys().filter(|name| !NOT_CHANGES.contains(&name.as_str()));
+    let both = names.map(|name| (name, old.get(name).unwrap_or(&Value::Null), new.get(name).unwrap_or(&Value::Null)));
+    both.filter(|(_, old, new)| old != new).map(|(name, old, new)| (name.clone(), json!([old, new]))).collect()
 }
 
 fn fields(shown: &impl Serialize) -> rusqlite::Result<Map<String, Value>> {
