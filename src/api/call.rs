@@ -30,8 +30,6 @@ pub struct Call {
     pub body: Bytes,
     pub sent_as: MediaType,
     pub headers: HeaderMap,
-    /// Whether the caller would rather have CSV where there is a choice.
-    pub accepts_csv: bool,
     pub credential: Credential,
     /// The workspace that the call is about, kept open by this.
     pub workspace: Option<Lease>,

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
 use schemars::JsonSchema;
@@ -18,7 +18,7 @@ use super::call::Call;
 use super::cell;
 use super::error::{Error, Result};
 use super::handler::Ctx;
-use super::input::{Input, pairs};
+use super::input::{Input, MediaType, pairs};
 use super::list::{List, Listed, Listing};
 use super::openapi::Operation;
 use super::reply::{Answer, Content, Pieces, Reply};
@@ -48,7 +48,7 @@ impl FromStr for Format {
 impl Input for Format {
     fn read(call: &Call) -> Result<Self> {
         match pairs(&call.query).find(|(name, _)| name == "format").map(|(_, value)| value).as_deref() {
-            None | Some("") => Ok(if call.accepts_csv { Self::Csv } else { Self::Json }),
+            None | Some("") => Ok(if accepts_csv(&call.headers) { Self::Csv } else { Self::Json }),
             Some(format) => format.parse().map_err(|said: String| Error::invalid(said)),
         }
     }
@@ -56,6 +56,14 @@ impl Input for Format {
     fn describe(operation: &mut Operation<'_>) {
         operation.query("format", "Instead of the Accept header.", json!({"enum": ["json", "csv", ""]}));
     }
+}
+
+/// Whether CSV is asked for and JSON is not.
+fn accepts_csv(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let names =
+        |wanted: &str| accepted.split(',').any(|kind| kind.split(';').next().is_some_and(|k| k.trim() == wanted));
+    names(MediaType::Csv.name()) && !names(MediaType::Json.name())
 }
 
 /// 200 with all rows.

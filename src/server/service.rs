@@ -133,7 +133,6 @@ impl Service {
             path_values,
             query: head.uri.query().unwrap_or_default().to_owned(),
             body,
-            accepts_csv: accepts_csv(&head.headers),
             sent_as,
             headers: head.headers,
             credential,
@@ -356,14 +355,6 @@ fn api_path(path: &str) -> (&str, bool) {
         "" => ("/", is_api),
         path => (path, is_api),
     }
-}
-
-/// Whether CSV is asked for and JSON is not.
-fn accepts_csv(headers: &HeaderMap) -> bool {
-    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let names =
-        |wanted: &str| accepted.split(',').any(|kind| kind.split(';').next().is_some_and(|k| k.trim() == wanted));
-    names(MediaType::Csv.name()) && !names(MediaType::Json.name())
 }
 
 /// The token of an `Authorization: Bearer` header (RFC 6750, 2.1).
