@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blank::{Moment, Named, OrBlank, Took};
 use super::{Whose, check_logging, contact_of, external_ids, lookup, user_of};
-use crate::api::{Changes, Created, Ctx, Error, Id, Json, List, Page, Query, Result};
+use crate::api::{Changes, Created, Ctx, Error, Id, Json, Query, Result};
 use crate::tenancy::phones;
 use crate::values::{Seconds, Text, Timestamp, WebUrl, choice};
 use crate::workspace::phone_calls::{self, Direction, PhoneCall, Status};
@@ -56,13 +56,6 @@ pub struct KeptCall {
     /// Always `ok`.
     response: &'static str,
     phone_call: PhoneCall,
-}
-
-pub fn list(ctx: &mut Ctx<'_>, list: List<PhoneCall>, Query(whose): Query<Whose>) -> Result<Page<PhoneCall>> {
-    match whose.customer(ctx)? {
-        Some(customer) => list.only("customer_id", customer).page(ctx),
-        None => list.page(ctx),
-    }
 }
 
 pub fn journal(

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::blank::{Moment, Named, OrBlank, Took};
 use super::{Whose, check_logging, contact_of, external_ids, lookup, user_of};
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
-use crate::api::{Created, Ctx, Error, Json, Page, Query, Result};
+use crate::api::list::{By, Filter, Listed, Listing, Sort, each_of};
+use crate::api::{Created, Ctx, Error, Json, Query, Result};
 use crate::storage::record;
 use crate::tenancy::{Author, phones};
 use crate::values::{Text, Timestamp};
@@ -77,13 +77,6 @@ pub struct KeptChat {
     /// Always `ok`.
     response: &'static str,
     chat: Chat,
-}
-
-pub fn list(ctx: &mut Ctx<'_>, list: List<Chat>, Query(whose): Query<Whose>) -> Result<Page<Chat>> {
-    match whose.customer(ctx)? {
-        Some(customer) => list.only("customer_id", customer).page(ctx),
-        None => list.page(ctx),
-    }
 }
 
 pub fn journal(

@@ -16,21 +16,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::customers;
+use super::phone_calls::PhoneCall;
 use super::settings::ForPbx;
-use crate::api::{Call, Ctx, Error, Needs, Result, Route, get, post, put, run};
+use crate::api::list::{List, Listed};
+use crate::api::{Call, Ctx, Error, Needs, Page, Query, Result, Route, get, post, put, run};
 use crate::tenancy::{Host, host};
 use crate::values::Text;
 use blank::OrBlank;
+use chats::Chat;
 
 const NEEDS: Needs = Needs::Scoped("crm.lookup");
 
 pub const ROUTES: &[Route] = &[
     get("/crm/lookup/contacts/search", &run(lookup::search), NEEDS, "Look up who calls or writes, best match first"),
     post("/crm/lookup/contacts", &run(lookup::create), NEEDS, "Create the contact of somebody who calls"),
-    get("/crm/lookup/phone-calls", &run(calls::list), NEEDS, "List journalled phone calls, newest first"),
+    get("/crm/lookup/phone-calls", &run(list::<PhoneCall>), NEEDS, "List journalled phone calls, newest first"),
     post("/crm/lookup/phone-calls", &run(calls::journal), NEEDS, "Journal a phone call; a repeat updates it"),
     put("/crm/lookup/phone-calls/{id}", &run(calls::update), NEEDS, "Change a phone call"),
-    get("/crm/lookup/chats", &run(chats::list), NEEDS, "List journalled chats, newest first"),
+    get("/crm/lookup/chats", &run(list::<Chat>), NEEDS, "List journalled chats, newest first"),
     post("/crm/lookup/chats", &run(chats::journal), NEEDS, "Journal a chat; a repeat updates it"),
     get(
         "/crm/template",
@@ -55,6 +58,14 @@ impl Whose {
             Some(account) => customers::with_account(ctx, account).map(Some),
             None => Ok(ctx.bound_to()),
         }
+    }
+}
+
+/// What is journalled of one kind, as far as the caller sees it here.
+fn list<T: Listed>(ctx: &mut Ctx<'_>, list: List<T>, Query(whose): Query<Whose>) -> Result<Page<T>> {
+    match whose.customer(ctx)? {
+        Some(customer) => list.only("customer_id", customer).page(ctx),
+        None => list.page(ctx),
     }
 }
 
