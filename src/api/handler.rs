@@ -74,6 +74,11 @@ pub struct Steps<'a> {
 /// A row that belongs to a customer, and is seen by callers who are bound to that one.
 pub trait OfCustomer {
     fn customer_id(&self) -> Option<i64>;
+
+    /// Whether somebody who is bound to this customer sees the row; who is bound to none sees all.
+    fn is_seen_by(&self, customer: Option<i64>) -> bool {
+        customer.is_none() || self.customer_id() == customer
+    }
 }
 
 impl Ctx<'_> {
@@ -98,7 +103,7 @@ impl Ctx<'_> {
     /// A row that was looked for: it must be there, and be one that the caller sees.
     pub fn seen<T: OfCustomer>(&self, found: Option<T>) -> Result<T> {
         let bound_to = self.bound_to();
-        found.filter(|row| bound_to.is_none() || row.customer_id() == bound_to).ok_or_else(Error::not_found)
+        found.filter(|row| row.is_seen_by(bound_to)).ok_or_else(Error::not_found)
     }
 
     /// The customer that a row is to belong to: the one that is named, which must be the caller's own where it has one;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blank::{Moment, Named, OrBlank, Took};
 use super::{Whose, check_logging, contact_of, external_ids, lookup, user_of};
-use crate::api::{Changes, Created, Ctx, Error, Id, Json, Query, Result};
+use crate::api::{Changes, Created, Ctx, Error, Id, Json, OfCustomer, Query, Result};
 use crate::tenancy::phones;
 use crate::values::{Seconds, Text, Timestamp, WebUrl, choice};
 use crate::workspace::phone_calls::{self, Direction, PhoneCall, Status};
@@ -84,8 +84,7 @@ pub fn update(
     Query(whose): Query<Whose>,
 ) -> Result<Created<KeptCall>> {
     let customer = whose.customer(ctx)?;
-    let seen = |call: &PhoneCall| customer.is_none() || call.customer_id == customer;
-    PhoneCall::find(ctx.db, id)?.filter(seen).ok_or_else(Error::not_found)?;
+    PhoneCall::find(ctx.db, id)?.filter(|call| call.is_seen_by(customer)).ok_or_else(Error::not_found)?;
     let Created(phone_call) = phone_calls::update(ctx, Id(id), changes)?;
     Ok(Created(KeptCall { response: "ok", phone_call }))
 }
@@ -95,8 +94,7 @@ const TABLE: &str = "phone_calls";
 /// The call that was journalled under this name, while it is still of the customer whose PBX it is.
 fn find(db: &Connection, customer: Option<i64>, external_id: Option<&str>) -> Result<Option<PhoneCall>> {
     let Some(id) = external_ids::find(db, TABLE, customer, external_id)? else { return Ok(None) };
-    let seen = |call: &PhoneCall| customer.is_none() || call.customer_id == customer;
-    Ok(PhoneCall::find(db, id)?.filter(seen))
+    Ok(PhoneCall::find(db, id)?.filter(|call| call.is_seen_by(customer)))
 }
 
 impl JournalledCall {

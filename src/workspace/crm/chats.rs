@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::blank::{Moment, Named, OrBlank, Took};
 use super::{Whose, check_logging, contact_of, external_ids, lookup, user_of};
 use crate::api::list::{By, Filter, Listed, Listing, Sort, each_of};
-use crate::api::{Created, Ctx, Error, Json, Query, Result};
+use crate::api::{Created, Ctx, Error, Json, OfCustomer, Query, Result};
 use crate::storage::record;
 use crate::tenancy::{Author, phones};
 use crate::values::{Text, Timestamp};
@@ -112,11 +112,16 @@ record!(Chat in "chats" {
     started_at, ended_at, created_at, updated_at,
 });
 
+impl OfCustomer for Chat {
+    fn customer_id(&self) -> Option<i64> {
+        self.customer_id
+    }
+}
+
 /// The chat that was journalled under this name, while it is still of the customer whose PBX it is.
 fn find(db: &Connection, customer: Option<i64>, external_id: Option<&str>) -> Result<Option<Chat>> {
     let Some(id) = external_ids::find(db, TABLE, customer, external_id)? else { return Ok(None) };
-    let seen = |chat: &Chat| customer.is_none() || chat.customer_id == customer;
-    Ok(Chat::find(db, id)?.filter(seen))
+    Ok(Chat::find(db, id)?.filter(|chat| chat.is_seen_by(customer)))
 }
 
 /// Lets every chat of a customer be another's.
