@@ -94,6 +94,10 @@ impl Error {
         Self::forbidden("forbidden", "This token or key is bound to one customer, and this goes beyond it.")
     }
 
+    pub fn customer_not_found() -> Self {
+        Self::NotFound { code: "customer_not_found", message: "There is no customer with this account.".into() }
+    }
+
     pub fn workspace_not_found() -> Self {
         Self::NotFound { code: "workspace_not_found", message: "There is no such workspace.".into() }
     }

@@ -22,11 +22,12 @@ mod route;
 mod router;
 mod rows;
 mod tries;
+mod whose;
 
 pub use call::{Address, Call, in_service};
 pub use error::{Error, Result};
 pub use export::{Export, Format, export_all};
-pub use handler::{Ctx, Handler, Inputs, OfCustomer, Place, Steps, bulk, hashing, here, placed, run, steps};
+pub use handler::{Ctx, Handler, Inputs, Place, Steps, bulk, hashing, here, run, steps};
 pub use ids::Ids;
 pub use import::{Counts, Importer, Imports, Key, Mode, Sheet};
 pub use input::{Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, Query, Uuid, decode};
@@ -41,3 +42,4 @@ pub use route::{Audience, Layer, Needs, Resource, Route, delete, get, post, put}
 pub use router::Router;
 pub use rows::Rows;
 pub use tries::{Counted, Tries};
+pub use whose::{OfCustomer, check_customer, placed};

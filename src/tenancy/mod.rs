@@ -1,6 +1,7 @@
 //! Workspaces as tenants: which host means which, which are open, and the life of one from template to trash.
 
 pub mod adoption;
+pub mod customers;
 mod directory;
 mod hosts;
 pub mod journal;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
 use crate::api::{
-    Changes, Counts, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Imports, Json, Key, Needs,
-    OfCustomer, Ok200, Page, Result, Route, Sheet, Steps, bulk, delete, get, placed, post, put, run,
+    Changes, Counts, Created, Ctx, Deleted, Done, Export, Format, Id, Ids, Imports, Json, Key, Needs, OfCustomer,
+    Ok200, Page, Result, Route, Sheet, Steps, bulk, check_customer, delete, get, placed, post, put, run,
 };
 use crate::storage::record;
 use crate::tenancy::Author;
@@ -115,7 +115,7 @@ record!(Contact in "contacts" {
 
 /// Adds a contact; answers it as it is kept.
 pub fn add(db: &Connection, author: &Author, mut new: Contact) -> Result<Contact> {
-    new.check_customer(db)?;
+    check_customer(db, new.customer_id)?;
     new.id = new.insert(db)?;
     phones::insert(db, TABLE, new.id, &new.numbers())?;
     author.created(db, RESOURCE, &new)?;
@@ -124,7 +124,7 @@ pub fn add(db: &Connection, author: &Author, mut new: Contact) -> Result<Contact
 
 /// Makes of a contact that is there what it is to be; answers it as it is kept.
 pub fn change(db: &Connection, author: &Author, old: &Contact, new: Contact) -> Result<Contact> {
-    new.check_customer(db)?;
+    check_customer(db, new.customer_id)?;
     new.save(db)?;
     if new.numbers() != old.numbers() {
         phones::save(db, TABLE, new.id, &new.numbers())?;
@@ -194,15 +194,6 @@ impl Contact {
             ("phone_home_1", &self.phone_home_1),
             ("fax", &self.fax),
         ]
-    }
-
-    fn check_customer(&self, db: &Connection) -> Result<()> {
-        let Some(id) = self.customer_id else { return Ok(()) };
-        if db.prepare_cached("SELECT 1 FROM customers WHERE id = ?1")?.exists([id])? {
-            Ok(())
-        } else {
-            Err(Error::invalid("The selected customer id is invalid."))
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Customers: the companies and people that the workspace serves.
 
 use http::StatusCode;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,8 @@ use crate::api::{
     Needs, OfCustomer, Ok200, Page, Query, Reply, Result, Route, Sheet, Steps, bulk, delete, get, post, put, run,
 };
 use crate::storage::record;
-use crate::tenancy::Author;
 use crate::tenancy::phones::{self, Numbered, Typed};
+use crate::tenancy::{self, Author};
 use crate::values::{CustomFields, Email, Flag, Name, RowId, Text, Timestamp, choice};
 
 pub const ROUTES: &[Route] = &[
@@ -149,7 +149,7 @@ fn import(steps: &Steps<'_>, sheet: Sheet<Customer>) -> Result<Counts> {
 }
 
 fn resolve(ctx: &mut Ctx<'_>, Query(by): Query<ByAccount>) -> Result<Ok200<Resolved>> {
-    let id = with_account(ctx, &by.customer_account)?;
+    let id = ctx.customer_with(&by.customer_account)?;
     Ok(Ok200(Resolved { id, customer_account: by.customer_account.to_string() }))
 }
 
@@ -203,20 +203,6 @@ fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<Removal>, Ids(ids): Ids)
     Ok(Deleted(ids.len()))
 }
 
-/// The id of the customer that has an account. It must be one that the caller sees.
-pub fn with_account(ctx: &Ctx<'_>, account: &str) -> Result<i64> {
-    let id = ctx
-        .db
-        .prepare_cached("SELECT id FROM customers WHERE customer_account = ?1")?
-        .query_row([account], |row| row.get(0))
-        .optional()?;
-    let seen = |id: &i64| ctx.bound_to().is_none_or(|own| own == *id);
-    id.filter(seen).ok_or_else(|| Error::NotFound {
-        code: "customer_not_found",
-        message: "There is no customer with this account.".into(),
-    })
-}
-
 const TABLE: &str = "customers";
 const RESOURCE: &str = "customer";
 
@@ -259,10 +245,9 @@ fn next_account(db: &Connection) -> Result<Text<64>> {
     let next: i64 = db
         .prepare_cached("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'customers'), 0) + 1")?
         .query_row([], |row| row.get(0))?;
-    let mut taken = db.prepare_cached("SELECT 1 FROM customers WHERE customer_account = ?1")?;
     for number in next.. {
         let account = format!("CL{number:06}");
-        if !taken.exists([&account])? {
+        if tenancy::customers::with_account(db, &account)?.is_none() {
             return Text::parse(account).map_err(Error::Internal);
         }
     }

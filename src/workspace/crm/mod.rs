@@ -15,7 +15,6 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::customers;
 use super::phone_calls::PhoneCall;
 use super::settings::ForPbx;
 use crate::api::list::{List, Listed};
@@ -55,7 +54,7 @@ impl Whose {
     /// The only customer whose rows the caller sees, here.
     fn customer(&self, ctx: &Ctx<'_>) -> Result<Option<i64>> {
         match self.customer_account.said() {
-            Some(account) => customers::with_account(ctx, account).map(Some),
+            Some(account) => ctx.customer_with(account).map(Some),
             None => Ok(ctx.bound_to()),
         }
     }

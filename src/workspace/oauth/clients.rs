@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::super::roles::may_give;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, delete, get, post, put, run,
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, check_customer, delete, get, post,
+    put, run,
 };
 use crate::auth::{Scopes, secret};
 use crate::storage::record;
@@ -136,11 +137,7 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Client>> {
 }
 
 fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewClient>) -> Result<Created<ClientShown>> {
-    if let Some(id) = new.customer_id
-        && !ctx.db.prepare_cached("SELECT 1 FROM customers WHERE id = ?1")?.exists([id])?
-    {
-        return Err(Error::invalid("The selected customer id is invalid."));
-    }
+    check_customer(ctx.db, new.customer_id)?;
     let mut client = Client {
         id: 0,
         name: new.name,
