@@ -202,7 +202,9 @@ impl Call {
         }
         match needs.permission() {
             Some(name) if !insider.may(name) => Err(Error::MissingPermission(name.into())),
-            Some(_) if insider.customer_id.is_some() && !matches!(needs, Needs::Scoped(_)) => Err(Error::bound()),
+            Some(_) if insider.customer_id.is_some() && !matches!(needs, Needs::Scoped(_) | Needs::LookUp(_)) => {
+                Err(Error::bound())
+            }
             _ => Ok(()),
         }
     }

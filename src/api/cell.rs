@@ -44,8 +44,10 @@ enum Kind {
     Text,
     Integer,
     Boolean,
-    /// An object or a list, as JSON.
+    /// An object, as JSON.
     Parts,
+    /// A list, as JSON; or its items as they are, with commas or semicolons between.
+    List,
 }
 
 impl Field {
@@ -62,6 +64,7 @@ impl Field {
         let types: Vec<&str> = alternatives.iter().flat_map(|schema| words(&schema["type"])).collect();
         let kind = match () {
             () if types.contains(&"object") => Kind::Parts,
+            () if types.contains(&"array") => Kind::List,
             () if types.contains(&"boolean") => Kind::Boolean,
             () if types.contains(&"integer") => Kind::Integer,
             () => Kind::Text,
@@ -85,6 +88,11 @@ impl Field {
                 _ => None,
             },
             Kind::Parts => serde_json::from_str(written).ok(),
+            Kind::List if written.starts_with('[') => serde_json::from_str(written).ok(),
+            Kind::List => {
+                let items = unmarked(written).split([',', ';']).map(str::trim).filter(|item| !item.is_empty());
+                Some(items.map(Value::from).collect())
+            }
         };
         Some(read.unwrap_or_else(|| Value::String(unmarked(cell).to_owned())))
     }

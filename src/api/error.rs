@@ -98,6 +98,11 @@ impl Error {
         Self::NotFound { code: "customer_not_found", message: "There is no customer with this account.".into() }
     }
 
+    /// Whatever a call flow asks for has no place to go to.
+    pub fn no_route() -> Self {
+        Self::NotFound { code: "no_route", message: "Nothing says where this is to go.".into() }
+    }
+
     pub fn workspace_not_found() -> Self {
         Self::NotFound { code: "workspace_not_found", message: "There is no such workspace.".into() }
     }

@@ -181,7 +181,7 @@ macro_rules! handler {
     };
 }
 
-/// Handlers of none to three inputs, which together are one input: a tuple.
+/// Handlers of none to four inputs, which together are one input: a tuple.
 macro_rules! handlers {
     ($($input:ident $value:ident),*) => {
         impl<$($input: Input),*> Input for ($($input,)*) {
@@ -244,3 +244,4 @@ handlers!();
 handlers!(A a);
 handlers!(A a, B b);
 handlers!(A a, B b, C c);
+handlers!(A a, B b, C c, D d);

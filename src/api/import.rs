@@ -46,6 +46,8 @@ const LARGEST_ID: i64 = 1 << 52;
 
 /// A resource that can be imported: what differs from one to another.
 pub trait Imports: Listed + Default + PartialEq + DeserializeOwned + Send + 'static {
+    /// What several are called: in JSON, rows may be under this name.
+    const NAME: &'static str;
     /// The permission to change one.
     const UPDATE: &'static str;
     /// By what one is known besides its id.
@@ -110,7 +112,13 @@ pub struct Sheet<T> {
 impl<T: Imports> Sheet<T> {
     /// Writes the rows, for whoever sent them.
     pub fn import(self, steps: &Steps<'_>) -> Result<Counts> {
-        let rows = Rows::find::<T>(self.text, self.format, T::LISTING.table)?;
+        let bound_to = steps.insider()?.customer_id;
+        self.import_within(steps, bound_to)
+    }
+
+    /// The same, of one customer alone, where there is one.
+    pub fn import_within(self, steps: &Steps<'_>, customer: Option<i64>) -> Result<Counts> {
+        let rows = Rows::find::<T>(self.text, self.format, T::NAME)?;
         if rows.count() > MOST_ROWS {
             return Err(Error::invalid(format!("The file may not have more than {MOST_ROWS} rows: send it in parts.")));
         }
@@ -119,7 +127,7 @@ impl<T: Imports> Sheet<T> {
             author: steps.author()?,
             mode: self.mode,
             dry_run: self.dry_run,
-            bound_to: insider.customer_id,
+            bound_to: customer,
             may_change: insider.may(T::UPDATE),
         };
         importer.import::<T>(steps.call.workspace()?.file(), rows, LONGEST, |_| {})
@@ -301,7 +309,7 @@ impl There {
         };
         let mut found = self.rows(db, sql, named.to_owned().into())?;
         if found.len() > 1 {
-            let (field, table) = (key.field.replace('_', " "), T::LISTING.table.replace('_', " "));
+            let (field, table) = (key.field.replace('_', " "), T::NAME.replace('_', " "));
             return Err(Error::invalid(format!("The {field} is that of several {table}: name one by its id.")));
         }
         Ok(found.pop())
@@ -347,7 +355,7 @@ impl<T: Imports> Input for Sheet<T> {
             "created_at": moment, "updated_at": moment,
         });
         let required = required.into_iter().map(|(field, _)| field).collect();
-        operation.rows::<T>(required, T::LISTING.table, kept.as_object().expect("an object"));
+        operation.rows::<T>(required, T::NAME, kept.as_object().expect("an object"));
         let known = T::KEY.map(|key| format!(" or {}", key.field)).unwrap_or_default();
         let text = format!("`create`: every row is new. `upsert`: one that is there, by its id{known}, is changed.");
         operation.query("mode", &text, json!({"enum": ["create", "upsert", ""]}));

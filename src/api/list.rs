@@ -26,6 +26,9 @@ const MOST_PER_PAGE: i64 = 500;
 /// Filters of one request; SQLite takes ten times as many before it gives up.
 const MOST_FILTERS: usize = 100;
 
+/// Words that are looked for one by one: each is a condition of its own.
+const MOST_WORDS: usize = 20;
+
 /// A resource that can be listed.
 pub trait Listed: Serialize + JsonSchema {
     const LISTING: Listing;
@@ -41,6 +44,8 @@ pub struct Listing {
     pub table: &'static str,
     pub columns: &'static str,
     pub filters: &'static [Filter],
+    /// Whether a filter is also known by its name alone: `name=…`
+    pub plain_filters: bool,
     pub sorts: &'static [Sort],
     /// The order where the caller does not say: by `id`, or by `id` from the last.
     pub newest_first: bool,
@@ -73,6 +78,8 @@ pub enum By {
     Phone(&'static str),
     /// Every word begins a word of the full-text index.
     Term(&'static str),
+    /// Every word is in one of the columns, whatever its case and accents: for tables that are too small for an index.
+    Words(&'static [&'static str]),
     /// The column is a JSON object, and one of its fields, which the caller names, is the text, whatever its case and
     /// accents: `filter[custom_fields.tier]=gold`.
     Field(&'static str),
@@ -143,6 +150,9 @@ impl<T: Listed> Input for List<T> {
         for filter in listing.filters {
             let (text, schema) = filter.by.described();
             let name = if let By::Field(_) = filter.by { ".tier" } else { "" };
+            if listing.plain_filters {
+                operation.query(filter.name, text, schema.clone());
+            }
             operation.query(&format!("filter[{}{name}]", filter.name), text, schema);
             if let By::Moment(_) = filter.by {
                 operation.query(&format!("filter[{}][gte]", filter.name), "Not before this moment.", moment());
@@ -168,6 +178,10 @@ impl By {
                 json!({"type": "string"}),
             ),
             Self::Term(_) => ("Full-text search: every word begins a word of the resource.", json!({"type": "string"})),
+            Self::Words(_) => (
+                "Full-text search: every word is in one of the resource's texts, whatever its case and accents.",
+                json!({"type": "string"}),
+            ),
         }
     }
 
@@ -175,7 +189,12 @@ impl By {
         match (self, operator) {
             (Self::Moment(_), operator) => moments(name, operator, value),
             (_, Some(_)) => Err(format!("The filter {name} takes one value, without an operator.")),
-            (Self::Text(_) | Self::Phone(_) | Self::Term(_), None) => Ok(Wanted::Text(value.to_owned())),
+            (Self::Words(_), None) if value.split_whitespace().count() > MOST_WORDS => {
+                Err(format!("The {name} may not have more than {MOST_WORDS} words."))
+            }
+            (Self::Text(_) | Self::Phone(_) | Self::Term(_) | Self::Words(_), None) => {
+                Ok(Wanted::Text(value.to_owned()))
+            }
             (Self::Field(_), None) => match name.split_once('.') {
                 Some((_, field)) if !field.is_empty() => Ok(Wanted::Field(field.to_owned(), fold(value))),
                 _ => Err(format!("The filter {name} takes the name of a field behind a point, like {name}.tier.")),
@@ -214,6 +233,13 @@ impl By {
                 Some(words) => (format!("id IN (SELECT rowid FROM {index} WHERE {index} MATCH ?)"), vec![words.into()]),
                 None => ("0".into(), Vec::new()),
             },
+            (Self::Words(columns), Wanted::Text(text)) => {
+                let words: Vec<String> = text.split_whitespace().map(fold).collect();
+                let has_one = columns.iter().map(|column| format!("instr(fold({column}), ?) > 0"));
+                let has_one = format!("({})", has_one.collect::<Vec<_>>().join(" OR "));
+                let bound = words.iter().flat_map(|word| columns.iter().map(|_| word.clone().into()));
+                (vec![has_one; words.len()].join(" AND "), bound.collect())
+            }
             (Self::Integer(column) | Self::Flag(column), Wanted::Integer(value)) => {
                 (format!("{column} = ?"), vec![(*value).into()])
             }
@@ -329,10 +355,20 @@ impl<T: Listed> List<T> {
             _ => {
                 if let Some(inside) = name.strip_prefix("filter[").and_then(|rest| rest.strip_suffix(']')) {
                     self.filter(inside, value)?;
+                } else if let Some(inside) = Self::plain(name) {
+                    self.filter(&inside, value)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// What `name` or `name[gte]` would be inside `filter[…]`, where filters are known by their names alone.
+    fn plain(name: &str) -> Option<String> {
+        let Listing { filters, plain_filters, .. } = const { T::LISTING };
+        let field = name.split('[').next().unwrap_or(name);
+        let is_one = plain_filters && filters.iter().any(|filter| filter.name == field);
+        is_one.then(|| name.strip_suffix(']').unwrap_or(name).replacen('[', "][", 1))
     }
 
     fn sorted(key: &str) -> Result<(&'static Sort, Direction), String> {

@@ -299,6 +299,10 @@ fn describe(
         Needs::Scoped(name) => {
             Some(format!("Needs the permission `{name}`. Who is bound to a customer reaches that customer's rows."))
         }
+        Needs::LookUp(name) => Some(format!(
+            "Needs the permission `{name}`, or the token of a call flow. Who is bound to a customer reaches that \
+             customer's rows."
+        )),
         Needs::Operator | Needs::Member | Needs::Owner => Some(format!("For {} only.", route.needs)),
         Needs::Insider => Some("For users and integration keys of the workspace.".to_owned()),
         Needs::Anyone | Needs::SignedIn | Needs::AnyToken => None,

@@ -86,13 +86,15 @@ pub enum Needs {
     Oneself(&'static str),
     /// Workspace: a user or a key with the permission; one that is bound to a customer reaches that customer's rows.
     Scoped(&'static str),
+    /// As `Scoped`; or the token of a call flow, whose one right this is.
+    LookUp(&'static str),
 }
 
 impl Needs {
     /// The permission that is to be had, where it is one.
     pub fn permission(self) -> Option<&'static str> {
         match self {
-            Self::Permission(name) | Self::Oneself(name) | Self::Scoped(name) => Some(name),
+            Self::Permission(name) | Self::Oneself(name) | Self::Scoped(name) | Self::LookUp(name) => Some(name),
             _ => None,
         }
     }
@@ -110,6 +112,7 @@ impl std::fmt::Display for Needs {
             Self::Owner => f.write_str("the owner"),
             Self::Insider => f.write_str("a token or key"),
             Self::Permission(name) | Self::Scoped(name) => f.write_str(name),
+            Self::LookUp(name) => write!(f, "{name}, or a call flow"),
             Self::Oneself(name) => write!(f, "{name}, or oneself"),
         }
     }

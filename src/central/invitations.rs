@@ -309,6 +309,7 @@ impl Listed for UserInvite {
             },
             Filter { name: "created_at", by: By::Moment("created_at") },
         ],
+        plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "email", column: "email" },

@@ -192,6 +192,7 @@ impl Listed for Token {
                  LEFT JOIN workspaces w ON w.id = t.workspace_id WHERE t.revoked_at IS NULL)",
         columns: "id, label, workspace_id, workspace_name, subdomain, created_at, last_used_at, expires_at",
         filters: &[],
+        plain_filters: false,
         sorts: &[Sort { name: "id", column: "id" }, Sort { name: "created_at", column: "created_at" }],
         newest_first: true,
         counted_by_triggers: false,

@@ -388,6 +388,7 @@ impl Listed for Workspace {
             Filter { name: "subdomain", by: By::Text("subdomain") },
             Filter { name: "created_at", by: By::Moment("created_at") },
         ],
+        plain_filters: false,
         sorts: &[
             Sort { name: "name", column: "name COLLATE NOCASE" },
             Sort { name: "subdomain", column: "subdomain" },

@@ -9,6 +9,7 @@ pub mod life;
 pub mod members;
 pub mod phones;
 mod registry;
+pub mod settings;
 
 pub use directory::{Bearer, Current, Directory, Listed, Status};
 pub use hosts::{Host, host};

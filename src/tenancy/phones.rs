@@ -5,19 +5,24 @@
 //! `phones_indexed_for` names the pass in the place of the country.
 
 use phonenumber::country::Id;
+use rusqlite::Connection;
+use rusqlite::types::FromSqlError;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
+use super::settings::setting;
 use crate::values::{Text, phone};
 
 /// A number as it is typed, in a field of a resource.
 pub type Typed = Option<Text<40>>;
 
-/// A table whose numbers are in the index, with the columns that they stand in.
+/// A table whose numbers are in the index.
 pub struct Numbered {
     pub table: &'static str,
+    /// The columns that a number stands in.
     pub columns: &'static [&'static str],
+    /// The columns that a JSON list of numbers stands in; each is indexed as the field `column[0]`, `column[1]`…
+    pub lists: &'static [&'static str],
 }
 
 /// The country whose numbers need no prefix in this workspace.
@@ -26,15 +31,20 @@ pub fn default_country(db: &Connection) -> rusqlite::Result<Id> {
     Ok(code.and_then(|code| phone::country(&code)).unwrap_or(Id::FR))
 }
 
+/// The field of a number in a list, as the index has it.
+pub fn list_field(column: &str, place: usize) -> String {
+    format!("{column}[{place}]")
+}
+
 /// Writes the numbers of a resource in the place of those it had.
-pub fn save(db: &Connection, resource: &str, id: i64, fields: &[(&str, &Typed)]) -> rusqlite::Result<()> {
+pub fn save(db: &Connection, resource: &str, id: i64, fields: &[(impl AsRef<str>, &Typed)]) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM phone_numbers WHERE resource = ?1 AND resource_id = ?2")?.execute((resource, id))?;
     insert(db, resource, id, fields)
 }
 
 /// Writes the numbers of a resource that had none.
-pub fn insert(db: &Connection, resource: &str, id: i64, fields: &[(&str, &Typed)]) -> rusqlite::Result<()> {
-    let typed = || fields.iter().filter_map(|(field, typed)| typed.as_ref().map(|typed| (field, typed)));
+pub fn insert(db: &Connection, resource: &str, id: i64, fields: &[(impl AsRef<str>, &Typed)]) -> rusqlite::Result<()> {
+    let typed = || fields.iter().filter_map(|(field, typed)| typed.as_ref().map(|typed| (field.as_ref(), typed)));
     if typed().next().is_none() {
         return Ok(());
     }
@@ -102,9 +112,10 @@ impl Pass {
         if setting(db, "phones_indexed_for")?.as_ref() != Some(&self.0) {
             return Ok(None);
         }
-        let Numbered { table, columns } = numbered;
+        let Numbered { table, columns, lists } = numbered;
         let country = default_country(db)?;
-        let sql = format!("SELECT id, {} FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2", columns.join(", "));
+        let read = [*columns, *lists].concat().join(", ");
+        let sql = format!("SELECT id, {read} FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2");
         let mut statement = db.prepare_cached(&sql)?;
         let mut rows = statement.query((after, i64::try_from(many).unwrap_or(i64::MAX)))?;
         // What is found by the same digits as before is not written again.
@@ -116,11 +127,19 @@ impl Pass {
         let mut last = None;
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
+            let mut write = |field: &str, typed: &str| {
+                let reversed = reversed(typed, country);
+                if reversed.is_empty() { Ok(0) } else { write.execute((table, id, field, reversed)) }
+            };
             for (place, field) in columns.iter().enumerate() {
                 let typed: Typed = row.get(place + 1)?;
-                let reversed = typed.map(|typed| reversed(&typed, country)).unwrap_or_default();
-                if !reversed.is_empty() {
-                    write.execute((table, id, field, reversed))?;
+                typed.map(|typed| write(field, &typed)).transpose()?;
+            }
+            for (place, field) in lists.iter().enumerate() {
+                let list = row.get_ref(columns.len() + place + 1)?.as_str()?;
+                let list: Vec<String> = serde_json::from_str(list).map_err(|e| FromSqlError::Other(e.into()))?;
+                for (place, typed) in list.iter().enumerate() {
+                    write(&list_field(field, place), typed)?;
                 }
             }
             last = Some(id);
@@ -137,8 +156,4 @@ impl Pass {
         .execute([&self.0])?;
         Ok(())
     }
-}
-
-fn setting(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
-    db.prepare_cached("SELECT value FROM settings WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
 }

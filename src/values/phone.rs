@@ -37,6 +37,14 @@ pub fn reversed_digits(text: &str) -> String {
     digits(text).chars().rev().collect()
 }
 
+/// A plus that was not encoded arrives as a space: PBXs put a number into a URL as it is.
+pub fn unspaced(phone: &str) -> String {
+    match phone.strip_prefix(' ') {
+        Some(number) if number.starts_with(|first: char| first.is_ascii_digit()) => format!("+{number}"),
+        _ => phone.trim().to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

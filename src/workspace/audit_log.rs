@@ -63,6 +63,7 @@ impl Listed for Entry {
             Filter { name: "resource_id", by: By::Integer("resource_id") },
             Filter { name: "address", by: By::Text("address") },
         ],
+        plain_filters: false,
         sorts: &[Sort { name: "id", column: "id" }, Sort { name: "at", column: "at" }],
         newest_first: true,
         counted_by_triggers: true,

@@ -106,6 +106,7 @@ const RESOURCE: &str = "contact";
 pub const NUMBERED: Numbered = Numbered {
     table: TABLE,
     columns: &["phone_business_1", "phone_business_2", "phone_mobile_1", "phone_mobile_2", "phone_home_1", "fax"],
+    lists: &[],
 };
 
 record!(Contact in "contacts" {
@@ -157,6 +158,7 @@ impl OfCustomer for Contact {
 }
 
 impl Imports for Contact {
+    const NAME: &'static str = TABLE;
     const UPDATE: &'static str = "contact.update";
     const KEY: Option<Key> = Some(Key { field: "email", column: "email COLLATE NOCASE" });
 
@@ -224,6 +226,7 @@ impl Listed for Contact {
             Filter { name: "custom_fields", by: By::Field("custom_fields") },
             Filter { name: "term", by: By::Term("contacts_fts") },
         ],
+        plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "first_name", column: "first_name COLLATE NOCASE" },

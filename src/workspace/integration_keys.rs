@@ -266,6 +266,7 @@ impl Listed for IntegrationKey {
             Filter { name: "last_used_at", by: By::Moment("last_used_at") },
             Filter { name: "expires_at", by: By::Moment("expires_at") },
         ],
+        plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "name", column: "name COLLATE NOCASE" },

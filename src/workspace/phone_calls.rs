@@ -139,7 +139,7 @@ const TABLE: &str = "phone_calls";
 const RESOURCE: &str = "phone-call";
 
 /// The columns whose numbers are indexed.
-pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["number_from", "number_to"] };
+pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["number_from", "number_to"], lists: &[] };
 
 record!(PhoneCall in "phone_calls" {
     id, direction, status, answered, number_from, number_to, agent_extension, agent_name, queue, contact_id, customer_id,
@@ -193,6 +193,7 @@ impl OfCustomer for PhoneCall {
 }
 
 impl Imports for PhoneCall {
+    const NAME: &'static str = TABLE;
     const UPDATE: &'static str = "phone-call.update";
     const KEY: Option<Key> = None;
 
@@ -339,6 +340,7 @@ impl Listed for PhoneCall {
             Filter { name: "updated_at", by: By::Moment("updated_at") },
             Filter { name: "term", by: By::Term("phone_calls_fts") },
         ],
+        plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "started_at", column: "started_at" },

@@ -135,7 +135,7 @@ pub fn expel(engine: &Engine, workspace: &Lease, id: i64, author: &Author) -> Re
 const TABLE: &str = "users";
 
 /// The columns whose numbers are indexed.
-pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone"] };
+pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone"], lists: &[] };
 
 pub fn find(db: &Connection, id: i64) -> Result<User> {
     one(db, "id", id)?.ok_or_else(Error::not_found)
@@ -175,6 +175,7 @@ impl Listed for User {
             Filter { name: "phone", by: By::Phone(TABLE) },
             Filter { name: "term", by: By::Term("users_fts") },
         ],
+        plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "name", column: "name COLLATE NOCASE" },

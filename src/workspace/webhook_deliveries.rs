@@ -243,6 +243,7 @@ impl Listed for Delivery {
             Filter { name: "message_id", by: By::Text("message_id") },
             Filter { name: "created_at", by: By::Moment("created_at") },
         ],
+        plain_filters: false,
         sorts: &[Sort { name: "id", column: "id" }, Sort { name: "created_at", column: "created_at" }],
         newest_first: true,
         counted_by_triggers: false,

@@ -279,6 +279,7 @@ impl Listed for Webhook {
             Filter { name: "active", by: By::Flag("active") },
             Filter { name: "created_at", by: By::Moment("created_at") },
         ],
+        plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "url", column: "url COLLATE NOCASE" },

@@ -197,6 +197,7 @@ impl Listed for Chat {
             Filter { name: "body", by: By::Text("body") },
             Filter { name: "started_at", by: By::Moment("started_at") },
         ],
+        plain_filters: false,
         sorts: &[Sort { name: "id", column: "id" }, Sort { name: "started_at", column: "started_at" }],
         newest_first: true,
         counted_by_triggers: false,

@@ -11,7 +11,7 @@ use super::{Whose, origin};
 use crate::api::{Call, Created, Ctx, Error, Json, Ok200, Query, Result};
 use crate::tenancy::phones::{self, Typed};
 use crate::values::fold::fold;
-use crate::values::{CustomFields, Email, Name, Text, Timestamp, UrlTemplate};
+use crate::values::{CustomFields, Email, Name, Text, Timestamp, UrlTemplate, phone};
 use crate::workspace::contacts::{self, Contact};
 use crate::workspace::phone_calls::Direction;
 use crate::workspace::settings::ForPbx;
@@ -111,7 +111,7 @@ pub struct By<'a> {
 }
 
 pub fn search(ctx: &mut Ctx<'_>, Query(asked): Query<Asked>, Query(whose): Query<Whose>) -> Result<Ok200<Found>> {
-    let phone = asked.phone.said().map(|phone| unspaced(phone));
+    let phone = asked.phone.said().map(|number| phone::unspaced(number));
     let email = asked.email.said().map(|email| email.trim());
     if phone.is_none() && email.is_none() {
         return Err(Error::invalid("The phone field is required when email is not present."));
@@ -140,14 +140,6 @@ pub fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewCaller>, Query(whose): Query
     let links = Links::of(ctx.call, settings.contact_url_template)?;
     links.put(&mut shown, &By { phone: None, email: None, country: settings.country });
     Ok(Created(Known { response: "ok", contact: KnownCaller::of(contact, shown) }))
-}
-
-/// A plus that was not encoded arrives as a space: PBXs put a number into a URL as it is.
-fn unspaced(phone: &str) -> String {
-    match phone.strip_prefix(' ') {
-        Some(number) if number.starts_with(|first: char| first.is_ascii_digit()) => format!("+{number}"),
-        _ => phone.trim().to_owned(),
-    }
 }
 
 /// Where contacts are to be opened.

@@ -383,6 +383,7 @@ impl Listed for Client {
             Filter { name: "active", by: By::Flag("active") },
             Filter { name: "created_at", by: By::Moment("created_at") },
         ],
+        plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "name", column: "name COLLATE NOCASE" },
