@@ -27,6 +27,9 @@ pub mod central;
 /// The workspace API, one file a resource.
 pub mod workspace;
 
+/// The smart-routing API, one file a resource.
+pub mod routing;
+
 /// What people see: the description of the API, also for programs, and the pages that mails lead to.
 pub mod pages;
 
@@ -47,6 +50,7 @@ mod walk;
 /// The table of every route, both layers.
 pub fn router() -> anyhow::Result<api::Router> {
     let central = [central::RESOURCES, &[pages::RESOURCE, pages::STYLE], pages::MAILED].concat();
-    let workspace = [workspace::RESOURCES, &[pages::RESOURCE, pages::STYLE], pages::SIGNED_IN].concat();
+    let workspace =
+        [workspace::RESOURCES, routing::RESOURCES, &[pages::RESOURCE, pages::STYLE], pages::SIGNED_IN].concat();
     api::Router::new(&central, &workspace)
 }

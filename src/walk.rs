@@ -8,6 +8,8 @@ use uuid::Uuid;
 use crate::api::{Error, Id, Layer, Needs, Ok200, Place, Resource, Result, Route, Router, Steps, get, here, openapi};
 use crate::auth::catalogue;
 use crate::config::SETTINGS;
+use crate::routing::endpoints::{self, World};
+use crate::routing::testing::Desk;
 use crate::testing::{Answer, Bench, Client, PASSWORD};
 
 /// A request for a row, such that the row does what it is for.
@@ -119,6 +121,14 @@ impl Samples<'_> {
         let plain = |body: Value| Sample { path: path.into(), body: Some(body) };
         let ids = |id: String| json!({"ids": [id.parse::<i64>().unwrap()]});
         match (layer, route.method.as_str(), path) {
+            (_, method, path) if path.starts_with("/smart-routings/") => {
+                let desk = Desk::of(self.bench, &self.customer());
+                let rows = endpoints::all();
+                let row = rows.iter().find(|row| row.method == method && path.ends_with(row.path));
+                let row = row.expect("a row of its own for every endpoint");
+                let world = World::make(&desk);
+                Sample { path: desk.path(&row.path(&world)), body: row.body(&world) }
+            }
             (_, "GET", "/customers/resolve") => {
                 let made = self.bench.admin().get(&format!("/customers/{}", self.customer())).ok();
                 let account = made["customer_account"].as_str().unwrap().to_owned();
@@ -461,12 +471,14 @@ fn customers_programs_reach_their_rows_alone(program: impl for<'b> Fn(&'b Bench,
         match route.needs {
             Needs::Permission("*") | Needs::Oneself("*") => return assert_eq!(theirs.status, 403),
             Needs::Permission(_) | Needs::Oneself(_) => return theirs.refused(403, "forbidden"),
+            // The request names its customer.
+            _ if route.path.starts_with("/smart-routings/") => theirs.refused(403, "forbidden"),
             Needs::Scoped(_) if route.path.contains("{id}") => theirs.refused(404, "not_found"),
             Needs::Scoped(_) if route.path.ends_with("/bulk") => theirs.refused(422, "unknown_ids"),
             Needs::Scoped(_) if route.path.ends_with("/resolve") => theirs.refused(404, "customer_not_found"),
             _ => done(route, &theirs),
         }
-        if let Needs::Scoped(_) = route.needs {
+        if let Needs::Scoped(_) | Needs::LookUp(_) = route.needs {
             let rows = Samples { bench, customer: own }.of(Layer::Workspace, route);
             let answer = program(bench, own).send(route.method.clone(), &rows.path, rows.body);
             done(route, &answer);

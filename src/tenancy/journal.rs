@@ -32,6 +32,9 @@ pub const RESOURCES: &[&str] = &[
     "settings",
     "webhook",
     "oauth-client",
+    "routing-field",
+    "routing-option",
+    "routing-contact",
 ];
 
 /// What becomes of a resource, as the second half of an action's name.
@@ -44,6 +47,9 @@ pub const ANNOUNCED: &[(&str, &str)] = &[
     ("phone-call", "phone-call.view"),
     ("user", "user.view"),
     ("organisation", "organisation.view"),
+    ("routing-field", "routing.view"),
+    ("routing-option", "routing.view"),
+    ("routing-contact", "routing.view"),
 ];
 
 /// Fields that every change touches, or none.

@@ -15,6 +15,7 @@ use crate::api::{
     Answer, Call, Changes, Counts, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Imports, Json, Key,
     Needs, OfCustomer, Ok200, Page, Query, Reply, Result, Route, Sheet, Steps, bulk, delete, get, post, put, run,
 };
+use crate::routing;
 use crate::storage::record;
 use crate::tenancy::phones::{self, Numbered, Typed};
 use crate::tenancy::{self, Author};
@@ -87,7 +88,7 @@ pub struct Resolved {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Removal {
-    /// Deletes the customer's contacts too.
+    /// Deletes the customer's contacts and call routing too.
     cascade: Flag,
 }
 
@@ -184,6 +185,7 @@ fn merge(ctx: &mut Ctx<'_>, Id(id): Id, Json(merging): Json<Merging>) -> Result<
     contacts::move_all(ctx.db, &author, id, into)?;
     phone_calls::move_all(ctx.db, &author, id, into)?;
     chats::move_all(ctx.db, &author, id, into)?;
+    routing::move_all(ctx.db, &author, id, into)?;
     delete_one(ctx.db, &author, &goes, false)?;
     Ok(Created(stays))
 }
@@ -207,7 +209,7 @@ const TABLE: &str = "customers";
 const RESOURCE: &str = "customer";
 
 /// The columns whose numbers are indexed.
-pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone", "fax"] };
+pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone", "fax"], lists: &[] };
 
 record!(Customer in "customers" {
     id, customer_account, name, kind, registration_number, tax_registration_number, activity_code, email_address,
@@ -258,10 +260,16 @@ fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bo
     let id = customer.id;
     if cascade {
         contacts::delete_all(db, author, id)?;
+        routing::delete_all(db, author, id)?;
     } else if db.prepare_cached("SELECT 1 FROM contacts WHERE customer_id = ?1")?.exists([id])? {
         return Err(Error::refused(
             "customer_has_contacts",
             "The customer has contacts: delete them first, or with it by ?cascade=1.",
+        ));
+    } else if routing::is_used_by(db, id)? {
+        return Err(Error::refused(
+            "customer_has_routing",
+            "The customer has call routing: delete it first, or with it by ?cascade=1.",
         ));
     }
     integration_keys::delete_all(db, author, id)?;
@@ -314,6 +322,7 @@ impl OfCustomer for Customer {
 }
 
 impl Imports for Customer {
+    const NAME: &'static str = TABLE;
     const UPDATE: &'static str = "customer.update";
     const KEY: Option<Key> = Some(Key { field: "customer_account", column: "customer_account" });
 
@@ -387,6 +396,7 @@ impl Listed for Customer {
             Filter { name: "custom_fields", by: By::Field("custom_fields") },
             Filter { name: "term", by: By::Term("customers_fts") },
         ],
+        plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "name", column: "name COLLATE NOCASE" },
@@ -408,6 +418,8 @@ impl Listed for Customer {
 mod tests {
     use serde_json::{Value, json};
 
+    use crate::routing::endpoints::{self, World};
+    use crate::routing::testing::Desk;
     use crate::testing::{Answer, Bench};
 
     fn ids(answer: &Answer) -> Vec<i64> {
@@ -610,6 +622,54 @@ mod tests {
         assert_eq!(bench.admin().delete(&format!("{path}?cascade=1")).ok(), json!({"response": "ok"}));
         bench.admin().get(&path).refused(404, "not_found");
         assert_eq!(bench.admin().get("/contacts").ok()["total"], 0);
+    }
+
+    #[test]
+    fn who_has_call_routing_is_deleted_only_with_it() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        World::make(&desk);
+        let path = format!("/customers/{}", desk.customer);
+        bench.admin().delete(&path).refused(422, "customer_has_routing");
+        bench.admin().delete(&format!("{path}?cascade=1")).ok();
+        let left = bench.in_file(|db| {
+            let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE '%customer_id INTEGER NOT NULL REFERENCES%'";
+            let mut tables = db.prepare(tables)?;
+            let tables = tables.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let count = |table: &String| db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get::<_, i64>(0));
+            assert!(tables.len() > 2);
+            Ok(tables.iter().map(count).sum::<rusqlite::Result<i64>>()?)
+        });
+        assert_eq!(left, 0);
+        let numbers: i64 =
+            bench.in_file(|db| Ok(db.query_row("SELECT count(*) FROM phone_numbers", [], |row| row.get(0))?));
+        assert_eq!(numbers, 0);
+    }
+
+    #[test]
+    fn call_routing_moves_with_its_customer_unless_a_code_is_the_others_too() {
+        let bench = Bench::new();
+        let (goes, stays) = (Desk::new(&bench), Desk::new(&bench));
+        World::make(&goes);
+        let theirs = stays.made("/contacts", json!({"id_code": "W1"}));
+        let merge = format!("/customers/{}/merge", goes.customer);
+        bench.admin().post(&merge, json!({"into": stays.customer})).refused(422, "id_code_taken");
+        let rows = endpoints::all();
+        let shown = |desk: &Desk<'_>| -> Vec<Value> {
+            let lists = rows.iter().filter(|row| row.method == "GET" && !row.path.contains('{'));
+            lists.map(|row| desk.get(row.path).json()["data"].clone()).filter(|data| data.is_array()).collect()
+        };
+        let before = shown(&goes);
+        assert!(before.iter().all(|data| data != &json!([])), "{before:?}");
+        stays.delete(&format!("/contacts/{theirs}")).ok();
+        bench.admin().post(&merge, json!({"into": stays.customer})).created();
+        for (was, is) in before.iter().zip(shown(&stays)) {
+            let (was, is) = (was.as_array().unwrap(), is.as_array().unwrap().clone());
+            let ids = |rows: &[Value]| rows.iter().map(|row| row["id"].clone()).collect::<Vec<_>>();
+            assert_eq!(ids(was), ids(&is));
+            assert!(is.iter().all(|row| row.get("customer_id").is_none_or(|id| *id == stays.customer)));
+        }
+        assert_eq!(stays.get("/contacts/lookup?telecom=0142000000").ok()["destination"], "801");
     }
 
     #[test]

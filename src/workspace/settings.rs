@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{contacts, customers, phone_calls, users};
 use crate::api::{Changes, Created, Ctx, Error, Needs, Ok200, Result, Route, Steps, get, put, run, steps};
+use crate::routing;
 use crate::storage::File;
 use crate::tenancy::phones::{Numbered, Pass};
 use crate::values::{Country, Days, Locale, TimeZone, UrlTemplate, phone};
@@ -23,7 +24,8 @@ pub const ROUTES: &[Route] = &[
 ];
 
 /// Every table whose numbers are found by the default country.
-const NUMBERED: &[Numbered] = &[customers::NUMBERED, contacts::NUMBERED, phone_calls::NUMBERED, users::NUMBERED];
+const NUMBERED: &[Numbered] =
+    &[customers::NUMBERED, contacts::NUMBERED, phone_calls::NUMBERED, users::NUMBERED, routing::contacts::NUMBERED];
 
 /// How often, and after how long, a step is tried again that the file had no time for.
 const TRIES: usize = 300;
@@ -272,8 +274,14 @@ mod tests {
     }
 
     fn found(client: &Client<'_>, number: &str) -> Vec<bool> {
-        let any = |path: &str| client.get(&format!("/{path}?filter[phone]={number}")).ok()["total"] != 0;
-        NUMBERED.iter().map(|numbered| any(&numbered.table.replace('_', "-"))).collect()
+        let any = |table: &str| {
+            let path = match table {
+                "routing_contacts" => format!("/smart-routings/contacts?customer_account=CL000001&telecoms={number}"),
+                table => format!("/{}?filter[phone]={number}", table.replace('_', "-")),
+            };
+            client.get(&path).ok()["total"] != 0
+        };
+        NUMBERED.iter().map(|numbered| any(numbered.table)).collect()
     }
 
     #[test]
@@ -381,6 +389,8 @@ mod tests {
         admin.post("/contacts", body(contacts::NUMBERED.columns, json!({"last_name": "B"}))).created();
         admin.post("/phone-calls", body(phone_calls::NUMBERED.columns, json!({"direction": "inbound"}))).created();
         admin.put("/users/1", body(users::NUMBERED.columns, json!({}))).created();
+        let routed = json!({"telecoms": [number, "nobody"]});
+        admin.post("/smart-routings/contacts?customer_account=CL000001", routed).created();
     }
 
     #[test]
@@ -400,7 +410,10 @@ mod tests {
             Ok(db.prepare(sql)?.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
         };
         let indexed = bench.in_file(index);
-        assert_eq!(indexed.len(), NUMBERED.iter().map(|numbered| numbered.columns.len()).sum::<usize>());
+        assert_eq!(
+            indexed.len(),
+            NUMBERED.iter().map(|numbered| numbered.columns.len() + numbered.lists.len()).sum::<usize>()
+        );
         assert!(indexed.iter().all(|row| row.ends_with("6543210394")), "{indexed:?}");
     }
 

@@ -1,0 +1,456 @@
+//! Routing contacts: people whose calls and mails are to go to a place of their own.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::fields::{self, Chosen};
+use super::rows::{self, Routed, create, export, import, imported, list, remove, remove_many, routed, show, update};
+use super::whose::Whose;
+use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::{Ctx, Error, Imports, Key, Needs, Ok200, Query, Result, Route, bulk, delete, get, post, put, run};
+use crate::tenancy::Author;
+use crate::tenancy::phones::{self, Numbered, Typed, list_field};
+use crate::values::{Email, Name, Several, Text, Timestamp, phone};
+
+pub const ROUTES: &[Route] = &[
+    get("/smart-routings/contacts", &run(list::<Contact>), Needs::Scoped("routing.view"), "List routing contacts"),
+    get(
+        "/smart-routings/contacts/export",
+        &run(export::<Contact>),
+        Needs::Scoped("routing.view"),
+        "Export routing contacts as JSON or CSV",
+    ),
+    get(
+        "/smart-routings/contacts/lookup",
+        &run(lookup),
+        Needs::LookUp("routing.view"),
+        "Look up where somebody's calls or mails go",
+    ),
+    get(
+        "/smart-routings/contacts/{id}",
+        &run(show::<Contact>),
+        Needs::Scoped("routing.view"),
+        "Show a routing contact",
+    ),
+    post(
+        "/smart-routings/contacts",
+        &run(create::<Contact>),
+        Needs::Scoped("routing.create"),
+        "Create a routing contact",
+    ),
+    post(
+        "/smart-routings/contacts/import",
+        &bulk(import::<Contact>),
+        Needs::Scoped("routing.create"),
+        "Import routing contacts from JSON or CSV",
+    ),
+    put(
+        "/smart-routings/contacts/{id}",
+        &run(update::<Contact>),
+        Needs::Scoped("routing.update"),
+        "Change a routing contact",
+    ),
+    delete(
+        "/smart-routings/contacts/bulk",
+        &run(remove_many::<Contact>),
+        Needs::Scoped("routing.delete"),
+        "Delete routing contacts, all or none",
+    ),
+    delete(
+        "/smart-routings/contacts/{id}",
+        &run(remove::<Contact>),
+        Needs::Scoped("routing.delete"),
+        "Delete a routing contact",
+    ),
+];
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "RoutingContact")]
+pub struct Contact {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    #[schemars(extend("readOnly" = true))]
+    pub customer_id: i64,
+    /// The customer's own name for it: no other contact of the customer has the same.
+    pub id_code: Option<Text<64>>,
+    pub language_code: Option<Text<16>>,
+    pub company: Option<Text<255>>,
+    pub first_name: Option<Text<255>>,
+    pub last_name: Option<Text<255>>,
+    pub emails: Several<Email>,
+    /// Numbers as they were typed; found in any format.
+    pub telecoms: Several<Name<40>>,
+    /// Where mails of theirs go.
+    pub email_destination: Option<Text<255>>,
+    /// Where calls of theirs go.
+    pub telecom_destination: Option<Text<255>>,
+    /// One of the options of the customer's first field, where that has any.
+    pub field_select_1: Option<Text<255>>,
+    pub field_select_2: Option<Text<255>>,
+    pub field_select_3: Option<Text<255>>,
+    pub field_select_4: Option<Text<255>>,
+    pub field_boolean_1: bool,
+    pub field_boolean_2: bool,
+    pub field_boolean_3: bool,
+    pub field_boolean_4: bool,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+/// By what somebody is looked up: the first of these that is known.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Asked {
+    id_code: Text<64>,
+    /// A number in any format.
+    telecom: Text<255>,
+    email: Text<255>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Found {
+    contact: Contact,
+    /// Where it goes: `email_destination` for who was looked up by an address, else `telecom_destination`.
+    destination: Option<Text<255>>,
+    /// The customer's fields, in order, with what was selected.
+    fields: Vec<Chosen>,
+}
+
+fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result<Ok200<Found>> {
+    let customer = whose.customer(ctx)?;
+    let said = |text: &Text<_>| !text.trim().is_empty();
+    if !said(&asked.id_code) && asked.telecom.trim().is_empty() && asked.email.trim().is_empty() {
+        return Err(Error::invalid("The telecom field is required when email and id code are not present."));
+    }
+    let (db, number) = (ctx.db, phone::unspaced(&asked.telecom));
+    let by_code = || one(db, BY_CODE, customer, asked.id_code.trim());
+    let by_number = || one(db, BY_NUMBER, customer, &phones::reversed(&number, phones::default_country(db)?));
+    let by_email = || one(db, BY_EMAIL, customer, asked.email.trim());
+    let (contact, is_mail) = match by_code()?.map_or_else(by_number, |known| Ok(Some(known)))? {
+        Some(contact) => (contact, false),
+        None => (by_email()?.ok_or_else(Error::no_route)?, true),
+    };
+    let destination = if is_mail { &contact.email_destination } else { &contact.telecom_destination }.clone();
+    let fields = fields::chosen(db, customer, &contact.selections().map(|(_, selected)| selected))?;
+    Ok(Ok200(Found { contact, destination, fields }))
+}
+
+/// The first contact that is found so, if any; nothing is found by nothing.
+fn one(db: &Connection, found: &str, customer: i64, by: &str) -> Result<Option<Contact>> {
+    if by.is_empty() {
+        return Ok(None);
+    }
+    let sql = format!("SELECT {} FROM routing_contacts WHERE id = ({found})", Contact::COLUMNS);
+    Ok(db.prepare_cached(&sql)?.query_row(params![customer, by], Contact::from_row).optional()?)
+}
+
+const BY_CODE: &str = "SELECT id FROM routing_contacts WHERE customer_id = ?1 AND id_code = ?2";
+
+const BY_NUMBER: &str = "SELECT c.id FROM phone_numbers n CROSS JOIN routing_contacts c ON c.id = n.resource_id
+    WHERE n.resource = 'routing_contacts' AND n.reversed = ?2 AND c.customer_id = ?1 ORDER BY c.id LIMIT 1";
+
+const BY_EMAIL: &str =
+    "SELECT contact_id FROM routing_contact_emails WHERE customer_id = ?1 AND email = ?2 ORDER BY contact_id LIMIT 1";
+
+const TABLE: &str = "routing_contacts";
+
+/// The columns whose numbers are indexed.
+pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &[], lists: &["telecoms"] };
+
+routed!(Contact in "routing_contacts", told of as "routing-contact" {
+    id_code, language_code, company, first_name, last_name, emails, telecoms, email_destination, telecom_destination,
+    field_select_1, field_select_2, field_select_3, field_select_4, field_boolean_1, field_boolean_2, field_boolean_3,
+    field_boolean_4,
+});
+
+impl Routed for Contact {
+    /// A selection that was good when it was made stays, whatever options have come and gone since.
+    fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
+        let mut wrong = Vec::new();
+        let before = old.map(Self::selections);
+        for (place, (name, selected)) in (0..).zip(self.selections()) {
+            let stays = before.is_some_and(|before| before.contains(&(name, selected)));
+            if let Some(value) = selected.filter(|_| !stays)
+                && !fields::allow(db, self.customer_id, place, value)?
+            {
+                wrong.push(format!("The selected {name} is invalid."));
+            }
+        }
+        if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
+    }
+
+    fn index(&self, db: &Connection, old: Option<&Self>) -> Result<()> {
+        if old.is_some_and(|old| old.telecoms == self.telecoms) {
+            return Ok(());
+        }
+        let typed = |number: &Name<40>| -> Typed { Text::parse(number.to_string()).ok() };
+        let numbers: Vec<Typed> = self.telecoms.iter().map(typed).collect();
+        let numbers: Vec<_> =
+            numbers.iter().enumerate().map(|(n, number)| (list_field("telecoms", n), number)).collect();
+        match old {
+            None => phones::insert(db, TABLE, self.id, &numbers)?,
+            Some(_) => phones::save(db, TABLE, self.id, &numbers)?,
+        }
+        Ok(())
+    }
+}
+
+impl Contact {
+    /// What was selected, with the names that people read.
+    fn selections(&self) -> [(&'static str, Option<&str>); 4] {
+        [
+            ("field select 1", self.field_select_1.as_deref()),
+            ("field select 2", self.field_select_2.as_deref()),
+            ("field select 3", self.field_select_3.as_deref()),
+            ("field select 4", self.field_select_4.as_deref()),
+        ]
+    }
+}
+
+impl Imports for Contact {
+    const NAME: &'static str = "contacts";
+    const UPDATE: &'static str = "routing.update";
+    const KEY: Option<Key> = Some(Key { field: "id_code", column: "id_code" });
+
+    fn times(&mut self) -> (&mut Timestamp, &mut Timestamp) {
+        (&mut self.created_at, &mut self.updated_at)
+    }
+
+    fn settled(
+        self,
+        db: &Connection,
+        _: Option<&Self>,
+        bound_to: Option<i64>,
+        _: &dyn Fn(&str) -> bool,
+    ) -> Result<Self> {
+        imported(db, self, bound_to)
+    }
+
+    fn add(db: &Connection, author: &Author, new: Self) -> Result<Self> {
+        rows::add(db, author, new)
+    }
+
+    fn change(db: &Connection, author: &Author, old: &Self, new: Self) -> Result<Self> {
+        rows::rewrite(db, author, old, new)
+    }
+}
+
+impl Listed for Contact {
+    const LISTING: Listing = Listing {
+        table: TABLE,
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "id_code", by: By::Text("id_code") },
+            Filter { name: "language_code", by: By::Text("language_code") },
+            Filter { name: "company", by: By::Text("company") },
+            Filter { name: "first_name", by: By::Text("first_name") },
+            Filter { name: "last_name", by: By::Text("last_name") },
+            Filter { name: "emails", by: By::Text("emails") },
+            Filter { name: "telecoms", by: By::Phone(TABLE) },
+            Filter { name: "email_destination", by: By::Text("email_destination") },
+            Filter { name: "telecom_destination", by: By::Text("telecom_destination") },
+            Filter { name: "field_select_1", by: By::Text("field_select_1") },
+            Filter { name: "field_select_2", by: By::Text("field_select_2") },
+            Filter { name: "field_select_3", by: By::Text("field_select_3") },
+            Filter { name: "field_select_4", by: By::Text("field_select_4") },
+            Filter { name: "field_boolean_1", by: By::Flag("field_boolean_1") },
+            Filter { name: "field_boolean_2", by: By::Flag("field_boolean_2") },
+            Filter { name: "field_boolean_3", by: By::Flag("field_boolean_3") },
+            Filter { name: "field_boolean_4", by: By::Flag("field_boolean_4") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "term", by: By::Term("routing_contacts_fts") },
+        ],
+        plain_filters: true,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "id_code", column: "id_code" },
+            Sort { name: "company", column: "company COLLATE NOCASE" },
+            Sort { name: "first_name", column: "first_name COLLATE NOCASE" },
+            Sort { name: "last_name", column: "last_name COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_contact_is_found_by_its_code_its_numbers_and_its_addresses_in_this_order() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let other = Desk::new(&bench);
+        let numbered = json!({"id_code": "A1", "telecoms": ["01 42 00 00 00", "204"], "telecom_destination": "801"});
+        let first = desk.post("/contacts", numbered.clone()).created();
+        other.post("/contacts", numbered).created();
+        let addressed =
+            json!({"emails": ["Zoe@example.com"], "email_destination": "802", "telecom_destination": "803"});
+        let second = desk.post("/contacts", addressed).created();
+        for (asked, contact, destination) in [
+            ("id_code=A1", &first, "801"),
+            ("telecom=%2B33142000000", &first, "801"),
+            ("telecom=+33142000000", &first, "801"),
+            ("telecom=0033142000000", &first, "801"),
+            ("telecom=204", &first, "801"),
+            ("email=zoe@EXAMPLE.com", &second, "802"),
+            ("telecom=0199999999&email=zoe@example.com", &second, "802"),
+            ("id_code=A1&email=zoe@example.com", &first, "801"),
+        ] {
+            let found = desk.get(&format!("/contacts/lookup?{asked}")).ok();
+            assert_eq!((&found["contact"], &found["destination"]), (contact, &json!(destination)), "{asked}");
+        }
+        for asked in ["id_code=a1", "telecom=0142000001", "telecom=anonymous", "email=zoe"] {
+            desk.get(&format!("/contacts/lookup?{asked}")).refused(404, "no_route");
+        }
+        let needed = "The telecom field is required when email and id code are not present.";
+        desk.get("/contacts/lookup?telecom=%20").invalid(&[needed]);
+        // What it was found by before finds it no longer.
+        desk.put("/contacts/1", json!({"telecoms": ["0143000000"]})).created();
+        desk.put(&format!("/contacts/{}", second["id"]), json!({"emails": []})).created();
+        desk.get("/contacts/lookup?telecom=0142000000").refused(404, "no_route");
+        desk.get("/contacts/lookup?email=zoe@example.com").refused(404, "no_route");
+        assert_eq!(desk.get("/contacts/lookup?telecom=0143000000").ok()["contact"]["id"], first["id"]);
+        desk.delete("/contacts/1").ok();
+        desk.get("/contacts/lookup?telecom=0143000000").refused(404, "no_route");
+    }
+
+    #[test]
+    fn a_call_flow_is_told_what_was_selected_or_counts_instead() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let language = desk.made("/fields", json!({"name": "Language"}));
+        let tier = desk.made("/fields", json!({"name": "Tier", "default_value": "silver"}));
+        let french = json!({"name": "Français", "value": "fr"});
+        let french = desk.made(&format!("/fields/{language}/options"), french);
+        desk.put(&format!("/fields/{language}"), json!({"default_option_id": french})).created();
+        let options = format!("/fields/{tier}/options");
+        desk.made(&options, json!({"name": "gold"}));
+        desk.made("/contacts", json!({"id_code": "plain"}));
+        desk.made("/contacts", json!({"id_code": "chosen", "field_select_2": "gold"}));
+        let fields = |code: &str| desk.get(&format!("/contacts/lookup?id_code={code}")).ok()["fields"].clone();
+        let french = json!({"name": "Language", "value": "fr", "label": "Français"});
+        assert_eq!(fields("plain"), json!([french, {"name": "Tier", "value": "silver", "label": null}]));
+        assert_eq!(fields("chosen"), json!([french, {"name": "Tier", "value": "gold", "label": "gold"}]));
+    }
+
+    #[test]
+    fn a_selection_is_one_of_the_options_where_there_are_any() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        Desk::new(&bench).made("/fields", json!({"name": "Somebody else's"}));
+        desk.made("/fields", json!({"name": "First"}));
+        let second = desk.made("/fields", json!({"name": "Second"}));
+        desk.made("/contacts", json!({"field_select_2": "anything"}));
+        let option = desk.made(&format!("/fields/{second}/options"), json!({"name": "Gold", "value": "g"}));
+        for bad in ["Gold", "G", ""] {
+            desk.post("/contacts", json!({"field_select_2": bad}))
+                .invalid(&["The selected field select 2 is invalid."]);
+        }
+        let good = json!({"field_select_1": "free", "field_select_2": "g", "field_select_3": "free"});
+        let made = desk.made("/contacts", good);
+        // What was good once stays, and is not good for others.
+        desk.put("/contacts/1", json!({"company": "Acme"})).created();
+        desk.put(&format!("/contacts/{made}"), json!({"field_select_2": "x"}))
+            .invalid(&["The selected field select 2 is invalid."]);
+        let bad_row = json!([{"field_select_2": "g"}, {"field_select_2": "x"}]);
+        desk.post("/contacts/import", bad_row).invalid(&["row 2: The selected field select 2 is invalid."]);
+        // Without options, anything goes again; and the first field of a customer is about the first selection.
+        desk.delete(&format!("/fields/{second}/options/{option}")).ok();
+        desk.made("/contacts", json!({"field_select_2": "x"}));
+    }
+
+    #[test]
+    fn a_code_is_one_contacts_of_a_customer() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        desk.made("/contacts", json!({"id_code": "A1"}));
+        other.made("/contacts", json!({"id_code": "A1"}));
+        desk.post("/contacts", json!({"id_code": "A1"})).refused(422, "id_code_taken");
+        desk.made("/contacts", json!({}));
+        desk.made("/contacts", json!({}));
+    }
+
+    #[test]
+    fn an_export_is_read_back_to_the_same_rows_and_is_the_customers_alone() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        let rows = json!({"contacts": [
+            {"id_code": "A1", "emails": ["a@example.com", "b@example.com"], "telecoms": ["+33 1 42 00 00 00"]},
+            {"id_code": "B2", "field_boolean_2": true, "company": "=Acme"},
+        ]});
+        let counts = json!({"response": "ok", "created": 2, "updated": 0});
+        assert_eq!(desk.post("/contacts/import", rows.clone()).created(), counts);
+        assert_eq!(other.post("/contacts/import", rows).created(), counts);
+        let exported = desk.get("/contacts/export").ok();
+        assert_eq!(exported.as_array().unwrap().len(), 2);
+        for format in ["json", "csv"] {
+            let text = desk.get(&format!("/contacts/export?format={format}")).text;
+            desk.delete("/contacts/1").ok();
+            desk.put("/contacts/2", json!({"company": "Other"})).created();
+            let path = desk.path("/contacts/import?mode=upsert");
+            let kind = if format == "csv" { "text/csv" } else { "application/json" };
+            let counts = desk.client.ask(http::Method::POST, &path, kind, text).created();
+            assert_eq!((&counts["created"], &counts["updated"]), (&json!(1), &json!(1)), "{format}");
+            assert_eq!(desk.get("/contacts/export").ok(), exported, "{format}");
+        }
+        // A file of one customer's is no file for another.
+        let prohibited: Vec<String> =
+            (1..=2).map(|n| format!("row {n}: The customer id field is prohibited.")).collect();
+        let prohibited: Vec<&str> = prohibited.iter().map(String::as_str).collect();
+        other.post("/contacts/import?mode=upsert", exported).invalid(&prohibited);
+        let listed = desk.client.post_csv(&desk.path("/contacts/import"), "id_code,telecoms\nC3,0142000009; 204\n");
+        assert_eq!(listed.created()["created"], 1);
+        assert_eq!(desk.get("/contacts?id_code=C3").ok()["data"][0]["telecoms"], json!(["0142000009", "204"]));
+    }
+
+    #[test]
+    fn contacts_are_listed_by_each_of_their_fields() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let all = json!({
+            "id_code": "A1", "language_code": "fr", "company": "Acme", "first_name": "Zoé", "last_name": "Lefèvre",
+            "emails": ["zoe@example.com"], "telecoms": ["01 42 00 00 00"], "email_destination": "e", "telecom_destination": "t",
+            "field_select_1": "s1", "field_select_2": "s2", "field_select_3": "s3", "field_select_4": "s4",
+            "field_boolean_1": true, "field_boolean_2": true, "field_boolean_3": true, "field_boolean_4": true,
+        });
+        let made = desk.post("/contacts", all.clone()).created();
+        for (field, value) in all.as_object().unwrap() {
+            assert_eq!(&made[field], value, "{field}");
+        }
+        desk.made("/contacts", json!({}));
+        let text = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            Value::Array(items) => items[0].as_str().unwrap().to_owned(),
+            other => other.to_string(),
+        };
+        let by = all.as_object().unwrap().iter().map(|(field, value)| (field.clone(), text(value)));
+        let more = [("term", "zoe lef"), ("telecoms", "0033142000000"), ("field_boolean_1", "1")];
+        for (field, value) in by.chain(more.map(|(field, value)| (field.to_owned(), value.to_owned()))) {
+            let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+            for query in [format!("{field}={value}"), format!("filter[{field}]={value}")] {
+                assert_eq!(desk.ids(&format!("/contacts?{query}")), [1], "{query}");
+            }
+        }
+        assert_eq!(desk.ids("/contacts?field_boolean_1=0"), [2]);
+        assert_eq!(desk.ids("/contacts?sort=-id"), [2, 1]);
+        desk.get("/contacts?field_boolean_1=x").invalid(&["The field_boolean_1 must be true or false."]);
+    }
+}

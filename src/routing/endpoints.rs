@@ -1,0 +1,197 @@
+//! The table of endpoints: for each one request that does what it is for, and what is read back of its answer. A program
+//! written for the published API drives every one of them so.
+
+use serde_json::{Map, Value, json};
+
+use super::testing::Desk;
+
+/// One endpoint.
+pub struct Endpoint {
+    pub method: &'static str,
+    /// Behind `/smart-routings`, as in the table of routes.
+    pub path: &'static str,
+    /// What the ids in the path are of, by their names in the [`World`], in order.
+    ids: &'static [&'static str],
+    /// Besides the customer; `{name}` stands for an id of the world, here and in the body.
+    query: &'static str,
+    body: Option<Value>,
+    pub status: u16,
+    /// What the answer has, among other things.
+    pub reads: Value,
+}
+
+/// What there is before: one of each, made through the API.
+const WORLD: &[(&str, &str, &str)] = &[
+    ("field", "/fields", r#"{"name": "Walked", "default_value": "silver"}"#),
+    ("option", "/fields/{field}/options", r#"{"name": "Walked", "value": "gold"}"#),
+    (
+        "contact",
+        "/contacts",
+        r#"{"id_code": "W1", "last_name": "Walked", "telecoms": ["01 42 00 00 00"], "telecom_destination": "801",
+            "field_select_1": "gold"}"#,
+    ),
+];
+
+/// Ids by what they are of.
+pub struct World(Map<String, Value>);
+
+impl World {
+    pub fn make(desk: &Desk<'_>) -> Self {
+        let mut world = Self(Map::new());
+        for (name, path, body) in WORLD {
+            let id = desk.made(&world.filled(path), world.value(&serde_json::from_str(body).unwrap()));
+            world.0.insert((*name).to_owned(), json!(id));
+        }
+        world
+    }
+
+    /// A text with ids in the place of their names.
+    fn filled(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (name, id)| text.replace(&format!("{{{name}}}"), &id.to_string()))
+    }
+
+    /// The same for each text of a value; one that is a name and nothing else becomes the number.
+    fn value(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => {
+                let named = text.strip_prefix('{').and_then(|name| self.0.get(name.strip_suffix('}')?));
+                named.cloned().unwrap_or_else(|| self.filled(text).into())
+            }
+            Value::Array(items) => items.iter().map(|item| self.value(item)).collect(),
+            Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), self.value(value))).collect(),
+            other => other.clone(),
+        }
+    }
+}
+
+impl Endpoint {
+    /// The path, with ids and query, but for the customer.
+    pub fn path(&self, world: &World) -> String {
+        let mut ids = self.ids.iter();
+        let segments = self.path.split('/').map(|segment| match segment.starts_with('{') {
+            true => world.0[*ids.next().expect("an id for each")].to_string(),
+            false => segment.to_owned(),
+        });
+        let path = segments.collect::<Vec<_>>().join("/");
+        if self.query.is_empty() { path } else { format!("{path}?{}", world.filled(self.query)) }
+    }
+
+    pub fn body(&self, world: &World) -> Option<Value> {
+        self.body.as_ref().map(|body| world.value(body))
+    }
+}
+
+/// Every endpoint there is.
+pub fn all() -> Vec<Endpoint> {
+    let on = |method, path, ids, query, status, reads| Endpoint { method, path, ids, query, body: None, status, reads };
+    let get = |path, ids, query, reads| on("GET", path, ids, query, 200, reads);
+    let delete = |path, ids| on("DELETE", path, ids, "", 200, json!({"response": "ok"}));
+    let with = |endpoint: Endpoint, body: Value| Endpoint { body: Some(body), ..endpoint };
+    let bulk = |path, named: &str| {
+        let answer = json!({"response": "ok", "deleted": 1});
+        with(on("DELETE", path, &[], "", 200, answer), json!({"ids": [named]}))
+    };
+    let post = |path, ids, query, body, reads| with(on("POST", path, ids, query, 201, reads), body);
+    let put = |path, ids, body: Value| with(on("PUT", path, ids, "", 201, body.clone()), body);
+    let page = |named: Value| json!({"data": [named], "current_page": 1, "total": 1, "next_page_url": null});
+    vec![
+        // Contacts
+        get("/contacts", &[], "company=&last_name=walk&field_boolean_1=0", page(json!({"id_code": "W1"}))),
+        get("/contacts/{id}", &["contact"], "", json!({"id": "{contact}", "telecoms": ["01 42 00 00 00"]})),
+        post("/contacts", &[], "", contact(), contact()),
+        put("/contacts/{id}", &["contact"], json!({"first_name": "Zoé", "emails": ["zoe@example.com"]})),
+        delete("/contacts/{id}", &["contact"]),
+        bulk("/contacts/bulk", "{contact}"),
+        post(
+            "/contacts/import",
+            &[],
+            "",
+            json!({"contacts": [contact()]}),
+            json!({"response": "ok", "created": 1, "updated": 0}),
+        ),
+        get("/contacts/export", &[], "id_code=W1", json!([{"id": "{contact}", "last_name": "Walked"}])),
+        get(
+            "/contacts/lookup",
+            &[],
+            "telecom=%2B33142000000",
+            json!({"contact": {"id": "{contact}"}, "destination": "801"}),
+        ),
+        // Fields and their options
+        get("/fields", &[], "name=Walked", page(json!({"id": "{field}"}))),
+        get("/fields/{id}", &["field"], "", json!({"id": "{field}", "name": "Walked", "default_value": "silver"})),
+        post("/fields", &[], "", json!({"name": "Tier", "default_value": "x"}), json!({"default_option_id": null})),
+        put("/fields/{id}", &["field"], json!({"name": "Tier", "default_option_id": "{option}"})),
+        delete("/fields/{id}", &["field"]),
+        get("/fields/{id}/options", &["field"], "value=gold", page(json!({"id": "{option}"}))),
+        get("/fields/{id}/options/{option_id}", &["field", "option"], "", json!({"routing_field_id": "{field}"})),
+        post(
+            "/fields/{id}/options",
+            &["field"],
+            "",
+            json!({"name": "Silver", "value": "s", "routing_field_id": "{field}"}),
+            json!({"name": "Silver", "value": "s", "routing_field_id": "{field}"}),
+        ),
+        put("/fields/{id}/options/{option_id}", &["field", "option"], json!({"name": "Golden", "value": "g"})),
+        delete("/fields/{id}/options/{option_id}", &["field", "option"]),
+    ]
+}
+
+fn contact() -> Value {
+    json!({
+        "id_code": "A1", "language_code": "fr", "company": "Acme", "first_name": "Ada", "last_name": "Lovelace",
+        "emails": ["ada@example.com"], "telecoms": ["+33 1 43 00 00 00"], "email_destination": "ada",
+        "telecom_destination": "802", "field_select_1": "gold", "field_select_2": "b", "field_select_3": "c",
+        "field_select_4": "d", "field_boolean_1": true, "field_boolean_2": false, "field_boolean_3": true,
+        "field_boolean_4": false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    /// Whether the answer has all that is read of it.
+    fn has(answer: &Value, reads: &Value) -> bool {
+        match (answer, reads) {
+            (Value::Object(answer), Value::Object(reads)) => {
+                reads.iter().all(|(name, value)| answer.get(name).is_some_and(|answered| has(answered, value)))
+            }
+            (Value::Array(answer), Value::Array(reads)) => {
+                answer.len() == reads.len() && answer.iter().zip(reads).all(|(answer, read)| has(answer, read))
+            }
+            (answer, read) => answer == read,
+        }
+    }
+
+    #[test]
+    fn every_endpoint_answers_as_programs_expect() {
+        for endpoint in all() {
+            let bench = Bench::new();
+            let desk = Desk::new(&bench);
+            let world = World::make(&desk);
+            let path = endpoint.path(&world);
+            let answer = desk.client.send(endpoint.method.parse().unwrap(), &desk.path(&path), endpoint.body(&world));
+            let reads = world.value(&endpoint.reads);
+            assert_eq!(answer.status, endpoint.status, "{} {path}: {answer:?}", endpoint.method);
+            assert!(has(&answer.json(), &reads), "{} {path} lacks {reads} in {}", endpoint.method, answer.text);
+            if answer.json().get("id").is_some() {
+                assert!(answer.json()["id"].is_i64() && answer.json()["customer_id"] == desk.customer, "{answer:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_has_every_route_once() {
+        let routes = super::super::RESOURCES.iter().flat_map(|resource| resource.routes);
+        let routes: HashSet<(String, String)> =
+            routes.map(|route| (route.method.to_string(), route.path.to_owned())).collect();
+        let rows = all();
+        let in_table: HashSet<(String, String)> =
+            rows.iter().map(|row| (row.method.to_owned(), format!("/smart-routings{}", row.path))).collect();
+        assert_eq!(routes, in_table);
+        assert_eq!(rows.len(), in_table.len());
+    }
+}

@@ -1,0 +1,134 @@
+//! Fields: what a customer calls the selections of its routing contacts, and what they may be.
+//!
+//! The first field of a customer, by id, is about `field_select_1`, the second about `field_select_2`, up to the fourth.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::options::{self, FieldOption};
+use super::rows::{self, Routed, create, list, remove, routed, show, update};
+use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
+use crate::tenancy::Author;
+use crate::values::{Name, Text, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get("/smart-routings/fields", &run(list::<Field>), Needs::Scoped("routing.view"), "List routing fields"),
+    get("/smart-routings/fields/{id}", &run(show::<Field>), Needs::Scoped("routing.view"), "Show a routing field"),
+    post("/smart-routings/fields", &run(create::<Field>), Needs::Scoped("routing.create"), "Create a routing field"),
+    put(
+        "/smart-routings/fields/{id}",
+        &run(update::<Field>),
+        Needs::Scoped("routing.update"),
+        "Change a routing field",
+    ),
+    delete(
+        "/smart-routings/fields/{id}",
+        &run(remove::<Field>),
+        Needs::Scoped("routing.delete"),
+        "Delete a routing field and its options",
+    ),
+];
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "RoutingField")]
+pub struct Field {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    #[schemars(extend("readOnly" = true))]
+    pub customer_id: i64,
+    pub name: Name<255>,
+    /// What counts for a contact that says nothing.
+    pub default_value: Option<Text<255>>,
+    /// The same, as one of the field's own options; before `default_value`.
+    pub default_option_id: Option<i64>,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+routed!(Field in "routing_fields", told of as "routing-field" { name, default_value, default_option_id });
+
+impl Routed for Field {
+    fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
+        let Some(option) = self.default_option_id else { return Ok(()) };
+        let own = FieldOption::find(db, option)?.filter(|option| self.id != 0 && option.routing_field_id == self.id);
+        own.map(|_| ()).ok_or_else(|| Error::invalid("The selected default option id is invalid."))
+    }
+
+    fn empty(&self, db: &Connection, author: &Author) -> Result<()> {
+        rows::delete_each::<FieldOption>(db, author, options::FIELD, self.id)
+    }
+}
+
+/// Whether a customer's field of this place, from 0, allows a value: one of its options, where it has any.
+pub fn allow(db: &Connection, customer: i64, place: i64, value: &str) -> Result<bool> {
+    let sql = "SELECT count(*) = 0 OR max(coalesce(value, name) = ?3) FROM routing_options
+               WHERE routing_field_id = (SELECT id FROM routing_fields WHERE customer_id = ?1 ORDER BY id LIMIT 1 OFFSET ?2)";
+    Ok(db.prepare_cached(sql)?.query_row((customer, place, value), |row| row.get(0))?)
+}
+
+/// A field with what it is for somebody.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Chosen {
+    /// What the customer calls it.
+    name: String,
+    /// What was chosen, or what counts where nothing was.
+    value: Option<String>,
+    /// The option's name, where the value is that of an option.
+    label: Option<String>,
+}
+
+/// The fields of a customer that are about selections, each with the one that was made or its default.
+pub fn chosen(db: &Connection, customer: i64, selections: &[Option<&str>; 4]) -> Result<Vec<Chosen>> {
+    let sql = "SELECT f.id, f.name, coalesce((SELECT coalesce(o.value, o.name) FROM routing_options o
+                   WHERE o.id = f.default_option_id), f.default_value)
+               FROM routing_fields f WHERE f.customer_id = ?1 ORDER BY f.id LIMIT 4";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query([customer])?;
+    let mut label = db.prepare_cached(
+        "SELECT name FROM routing_options WHERE routing_field_id = ?1 AND coalesce(value, name) = ?2 ORDER BY id LIMIT 1",
+    )?;
+    let mut chosen = Vec::new();
+    while let Some(row) = rows.next()? {
+        let field: i64 = row.get(0)?;
+        let selected = selections[chosen.len()].map(str::to_owned);
+        let value = selected.map_or_else(|| row.get::<_, Option<String>>(2), |value| Ok(Some(value)))?;
+        let label = value.as_ref().map(|value| label.query_row((field, value), |row| row.get(0)).optional());
+        chosen.push(Chosen { name: row.get(1)?, label: label.transpose()?.flatten(), value });
+    }
+    Ok(chosen)
+}
+
+impl Listed for Field {
+    const LISTING: Listing = Listing {
+        table: "routing_fields",
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "name", by: By::Text("name") },
+            Filter { name: "default_value", by: By::Text("default_value") },
+            Filter { name: "default_option_id", by: By::Integer("default_option_id") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "term", by: By::Words(&["name", "default_value"]) },
+        ],
+        plain_filters: true,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}

@@ -1,0 +1,82 @@
+//! Whose data a request is about: every one names its customer, in its query.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::api::{Body, Call, Ctx, Error, Input, OfCustomer, Operation, Query, Result, Steps};
+use crate::tenancy::customers;
+use crate::values::Text;
+
+/// The customer in the query of a request. One in the body is refused, since it could only say the same or be wrong.
+#[derive(Debug, Clone)]
+pub struct Whose {
+    customer_account: Text<64>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Named {
+    /// The account of the customer whose data is meant. Callers that are bound to a customer may leave it out.
+    customer_account: Text<64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct InBody {
+    #[serde(deserialize_with = "anything")]
+    customer_id: bool,
+}
+
+/// Also `null`.
+fn anything<'de, D: Deserializer<'de>>(input: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(input).map(|_| true)
+}
+
+impl Input for Whose {
+    fn read(call: &Call) -> Result<Self> {
+        let Query(Named { customer_account }) = Query::read(call)?;
+        let is_json = call.route.handler.body() == Body::Json;
+        if is_json && serde_json::from_slice(&call.body).is_ok_and(|InBody { customer_id }| customer_id) {
+            return Err(Self::prohibited());
+        }
+        Ok(Self { customer_account })
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        Query::<Named>::describe(operation);
+    }
+}
+
+impl Whose {
+    /// The customer. A caller that is bound to one may name no other, be there such a one or not.
+    pub fn customer(&self, ctx: &Ctx<'_>) -> Result<i64> {
+        let account = self.customer_account.trim();
+        if account.is_empty() {
+            return ctx.bound_to().ok_or_else(|| Error::invalid("The customer account field is required."));
+        }
+        match (customers::with_account(ctx.db, account)?, ctx.bound_to()) {
+            (named, Some(own)) if named != Some(own) => Err(Error::bound()),
+            (named, _) => named.ok_or_else(Error::customer_not_found),
+        }
+    }
+
+    /// The same, beside the lanes.
+    pub fn customer_beside(self, steps: &Steps<'_>) -> Result<i64> {
+        let (call, who) = (Arc::clone(steps.call), steps.who.clone());
+        steps.call.file().read(move |db| self.customer(&Ctx { db, who: &who, now: call.now, call: &call }))
+    }
+
+    /// A row that was looked for: it must be there, and the customer's.
+    pub fn its<T: OfCustomer>(&self, ctx: &Ctx<'_>, found: Option<T>) -> Result<T> {
+        let customer = self.customer(ctx)?;
+        found.filter(|row| row.customer_id() == Some(customer)).ok_or_else(Error::not_found)
+    }
+
+    /// What is said of a body, or a row of a file, that names a customer.
+    pub fn prohibited() -> Error {
+        Error::invalid("The customer id field is prohibited.")
+    }
+}
