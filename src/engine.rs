@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, bail};
 use uuid::Uuid;
 
-use crate::auth::{KeyUses, Keys, Passwords, Throttle};
+use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
 use crate::config::Config;
 use crate::storage::{File, Kind, Limits, Storage, Threads};
 use crate::tenancy::life::Template;
@@ -29,6 +29,7 @@ pub struct Engine {
     pub passwords: Passwords,
     pub throttle: Throttle,
     pub key_uses: KeyUses,
+    pub host_names: HostNames,
     pub news: Arc<News>,
     /// Digests of the idempotency keys whose requests are worked on beside the lanes.
     pub running_keys: Mutex<HashSet<[u8; 32]>>,
@@ -69,6 +70,7 @@ impl Engine {
             passwords: Passwords::new(config.password_cost)?,
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
             key_uses: KeyUses::default(),
+            host_names: HostNames::default(),
             news: Arc::default(),
             running_keys: Mutex::default(),
             steps: Threads::start("steps", STEP_THREADS)?,

@@ -30,7 +30,11 @@ fn webhook_of(event: &str) -> Value {
 
 /// A permission, and what the request of a row asks for besides: who is told of customers must be one who sees them.
 fn asks<'p>(route: &Route, permission: &'p str) -> Vec<&'p str> {
-    let besides = (route.path.starts_with("/webhooks") && permission != "audit.view").then_some("customer.view");
+    let besides = match route.path {
+        path if path.starts_with("/webhooks") && permission != "audit.view" => Some("customer.view"),
+        "/smart-routings/cfd-tokens" if permission == "routing.create" => Some("routing.view"),
+        _ => None,
+    };
     [permission].into_iter().chain(besides).collect()
 }
 
@@ -485,6 +489,30 @@ fn customers_programs_reach_their_rows_alone(program: impl for<'b> Fn(&'b Bench,
             if answer.json().get("customer_id").is_some() {
                 assert_eq!(answer.json()["customer_id"].as_i64(), own, "{} {}", route.method, route.path);
             }
+        }
+    });
+}
+
+#[test]
+fn a_call_flow_looks_up_and_does_nothing_else() {
+    walk_workspace(|bench, route| {
+        if route.needs == Needs::Anyone {
+            return;
+        }
+        let Sample { path, body } = sample(bench, Layer::Workspace, route);
+        let account = path.split("customer_account=").nth(1).filter(|_| path.starts_with("/smart-routings/"));
+        let desk = match account {
+            Some(account) => {
+                bench.admin().get(&format!("/customers/resolve?customer_account={account}")).ok()["id"].to_string()
+            }
+            None => bench.admin().post("/customers", json!({"name": "Own"})).created()["id"].to_string(),
+        };
+        let token = Desk::of(bench, &desk).post("/cfd-tokens", json!({"name": "Night"})).created();
+        let flow = bench.nobody().at("acme.localhost").signed_in(&token);
+        let answer = flow.send(route.method.clone(), &path, body);
+        match route.needs {
+            Needs::LookUp(_) => done(route, &answer),
+            _ => answer.refused(403, "forbidden"),
         }
     });
 }

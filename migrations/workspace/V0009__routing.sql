@@ -227,7 +227,8 @@ CREATE TABLE ctis (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     customer_id INTEGER NOT NULL REFERENCES customers (id),
     name TEXT NOT NULL,
-    -- What it is known by that came with the token of the CTI; the token itself is not kept.
+    -- Of its token: how it ends, and what it is known by. The token itself is not kept.
+    last_four TEXT,
     digest BLOB UNIQUE,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
@@ -240,12 +241,13 @@ CREATE TABLE cti_destinations (
     customer_id INTEGER NOT NULL REFERENCES customers (id),
     cti_id INTEGER NOT NULL REFERENCES ctis (id),
     origin TEXT NOT NULL,
-    -- The origin without what only people read in it.
+    -- The origin without what only people read in it, and without its star.
     dialled TEXT NOT NULL,
+    is_prefix INTEGER NOT NULL,
     destination TEXT,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
-    UNIQUE (cti_id, dialled)
+    UNIQUE (cti_id, is_prefix, dialled)
 ) STRICT;
 
 CREATE INDEX cti_destinations_customer ON cti_destinations (customer_id);
@@ -254,11 +256,13 @@ CREATE TABLE cfd_tokens (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     customer_id INTEGER NOT NULL REFERENCES customers (id),
     name TEXT NOT NULL,
-    user_id INTEGER NOT NULL REFERENCES users (id),
+    -- Whose rights it has; without them, when they have left, it opens nothing.
+    user_id INTEGER REFERENCES users (id) ON DELETE SET NULL,
     -- A JSON list of addresses and names.
     hosts TEXT NOT NULL,
     expires_at INTEGER,
-    digest BLOB NOT NULL UNIQUE,
+    last_four TEXT,
+    digest BLOB UNIQUE,
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL
 ) STRICT;

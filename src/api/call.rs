@@ -16,7 +16,7 @@ use crate::auth::{Actor, Credential, Insider, TokenFault, TokenInUse, Who, calle
 use crate::engine::Engine;
 use crate::storage::File;
 use crate::tenancy::{Author, Lease, Listed, Status, journal};
-use crate::values::{Language, Timestamp};
+use crate::values::{AllowedHost, Language, Timestamp};
 
 pub struct Call {
     pub engine: Arc<Engine>,
@@ -92,7 +92,9 @@ impl Call {
     pub fn token(&self) -> Result<&TokenInUse> {
         match &self.credential {
             Credential::Token(token) => Ok(token),
-            Credential::Key(_) => Err(Error::forbidden("forbidden", "This needs a person's token, not a key.")),
+            Credential::Key(_) | Credential::CallFlow(_) => {
+                Err(Error::forbidden("forbidden", "This needs a person's token, not a key."))
+            }
             Credential::Client(_) => Err(Error::forbidden("forbidden", "This needs a person's own token.")),
             Credential::None => Err(Error::Token(TokenFault::Missing)),
         }
@@ -122,6 +124,7 @@ impl Call {
             Actor::User { id, .. } => journal::Actor::User { id, name },
             Actor::Key { id, .. } => journal::Actor::Key { id, name },
             Actor::Client { id, .. } => journal::Actor::Client { id, name },
+            Actor::CallFlow { .. } => return Err(Error::only_looks_up()),
         };
         Ok(self.author_in(self.workspace()?.id(), actor))
     }
@@ -185,11 +188,39 @@ impl Call {
                 Ok(insider)
             }
             Credential::Client(token) => callers::client(db, token, self.now)?.map_err(Error::Token),
+            Credential::CallFlow(digest) => {
+                let (insider, hosts) = callers::call_flow(db, digest, self.now)?.map_err(Error::Token)?;
+                self.check_host(&hosts)?;
+                Ok(insider)
+            }
             Credential::None => Err(Error::Token(TokenFault::Missing)),
         }
     }
 
+    /// Whether the caller calls from one of these hosts; or, where there are none, from anywhere.
+    fn check_host(&self, hosts: &[AllowedHost]) -> Result<()> {
+        if hosts.is_empty() || hosts.iter().any(|host| host.has(self.client)) {
+            return Ok(());
+        }
+        let mut unknown = Vec::new();
+        for name in hosts.iter().filter_map(AllowedHost::name) {
+            match self.engine.host_names.addresses(name, self.now) {
+                Some(addresses) if addresses.contains(&self.client.to_canonical()) => return Ok(()),
+                Some(_) => {}
+                None => unknown.push(name.to_owned()),
+            }
+        }
+        if unknown.is_empty() {
+            Err(Error::forbidden("host_not_allowed", "This token may not be used from where you are."))
+        } else {
+            Err(Error::UnknownHosts(unknown))
+        }
+    }
+
     fn check_insider(&self, insider: &Insider, needs: Needs) -> Result<()> {
+        if matches!(insider.actor, Actor::CallFlow { .. }) && !matches!(needs, Needs::LookUp(_)) {
+            return Err(Error::only_looks_up());
+        }
         match needs {
             Needs::SignedIn | Needs::AnyToken => return self.token().map(|_| ()),
             Needs::Oneself(_) => {

@@ -56,6 +56,9 @@ pub enum Error {
     /// The resource is no longer in the state that the caller counts on.
     Stale,
     Overloaded,
+    /// Whether the caller may call from where it does hangs on these names of hosts, of which the network must be asked
+    /// first.
+    UnknownHosts(Vec<String>),
     /// The workspace's file cannot be opened. The text is for the log alone.
     Damaged(String),
     ShuttingDown,
@@ -87,6 +90,11 @@ impl Error {
 
     pub fn not_a_member() -> Self {
         Self::forbidden("not_a_member", "You are not a member of this workspace.")
+    }
+
+    /// A call flow asked for something else than where a call goes.
+    pub fn only_looks_up() -> Self {
+        Self::forbidden("forbidden", "The token of a call flow looks up where calls go, and does nothing else.")
     }
 
     /// A caller that sees one customer only reached for more.
@@ -138,7 +146,7 @@ impl Error {
             Self::Refused { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale_write"),
-            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Overloaded | Self::UnknownHosts(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::Damaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "workspace_damaged"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -165,7 +173,9 @@ impl Error {
             Self::UnsupportedMediaType(_) => "The body must be JSON: send it as application/json.".into(),
             Self::TooManyRequests(wait) => format!("Too many attempts: try again in {wait} seconds.").into(),
             Self::Stale => "This was changed meanwhile, and your change was not made: read it again.".into(),
-            Self::Overloaded => "Too much is going on here just now; nothing was changed. Try again shortly.".into(),
+            Self::Overloaded | Self::UnknownHosts(_) => {
+                "Too much is going on here just now; nothing was changed. Try again shortly.".into()
+            }
             Self::Damaged(_) => "This workspace cannot be opened; the log says why.".into(),
             Self::ShuttingDown => "The server is shutting down; nothing was changed. Try again shortly.".into(),
             Self::Internal(_) => "Something went wrong on our side. The log has it under this request's id.".into(),
@@ -206,7 +216,7 @@ impl Error {
             Self::TooManyRequests(wait) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
             }
-            Self::Overloaded | Self::Damaged(_) | Self::ShuttingDown => {
+            Self::Overloaded | Self::UnknownHosts(_) | Self::Damaged(_) | Self::ShuttingDown => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

@@ -1,7 +1,6 @@
 //! Lists: filters, sorting and pages by number, the same for every resource that says what it may be filtered and sorted
 //! by. Pages by cursor are in `cursor.rs`.
 
-use jiff::civil::Date;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, params_from_iter};
 use schemars::JsonSchema;
@@ -260,19 +259,10 @@ fn moment() -> serde_json::Value {
     json!({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}, blank()]})
 }
 
-/// A moment, or a day, as the range of seconds that it stands for.
+/// What a moment, or a day, and an operator ask for.
 fn moments(name: &str, operator: Option<&str>, value: &str) -> Result<Wanted, String> {
-    let (first, last) = match value.parse::<Date>() {
-        Ok(day) if !value.contains(['T', 't', ' ']) => {
-            let midnight = day.in_tz("UTC").map_err(|_| format!("The {name} must be a valid date."))?;
-            let first = midnight.timestamp().as_second();
-            (first, first + 86_399)
-        }
-        _ => {
-            let moment: Timestamp = value.parse().map_err(|said| format!("The {name} {said}"))?;
-            (moment.seconds(), moment.seconds())
-        }
-    };
+    let (first, last) = Timestamp::first_and_last(value).map_err(|said| format!("The {name} {said}"))?;
+    let (first, last) = (first.seconds(), last.seconds());
     match operator {
         None => Ok(Wanted::Between(first, last)),
         Some("gte") => Ok(Wanted::Between(first, i64::MAX)),

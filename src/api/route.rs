@@ -30,7 +30,7 @@ impl Route {
             (Credential::Client(token), Layer::Workspace) => workspace == Some(token.workspace),
             (Credential::Client(_), Layer::Central) => false,
             // Whose it is only the file knows, and the host says which file.
-            (Credential::Key(_), _) => workspace.is_some(),
+            (Credential::Key(_) | Credential::CallFlow(_), _) => workspace.is_some(),
         };
         if admitted { Ok(()) } else { Err(TokenFault::WrongScope) }
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::permissions::Permissions;
 use super::scopes::Scopes;
 use super::token::{AccessToken, TokenFault};
-use crate::values::Timestamp;
+use crate::values::{AllowedHost, Several, Timestamp};
 
 /// Who a call is made by, as far as the workspace's file knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,12 @@ pub enum Actor {
     Key { id: i64, last_used_at: Option<Timestamp> },
     /// An OAuth client, for the user who approved it, or for itself.
     Client { id: i64, user_id: Option<i64>, token: AccessToken },
+    /// A call flow, which asks where a call goes.
+    CallFlow { id: i64 },
 }
+
+/// The right to look up where calls go: all that a call flow's token may have.
+pub const LOOK_UP: &str = "routing.view";
 
 impl Insider {
     pub fn may(&self, permission: &str) -> bool {
@@ -49,7 +54,7 @@ impl Insider {
     pub fn user_id(&self) -> Option<i64> {
         match self.actor {
             Actor::User { id, .. } => Some(id),
-            Actor::Key { .. } | Actor::Client { .. } => None,
+            Actor::Key { .. } | Actor::Client { .. } | Actor::CallFlow { .. } => None,
         }
     }
 }
@@ -128,6 +133,36 @@ pub fn client(db: &Connection, token: &AccessToken, now: Timestamp) -> rusqlite:
         })
         .optional()?;
     Ok(found.unwrap_or(Err(TokenFault::Revoked)))
+}
+
+/// The call flow with the token of this digest, if the token is good at this moment, and from where it may be used. It may
+/// look up, as far as the user whom it is of may.
+pub fn call_flow(
+    db: &Connection,
+    digest: &[u8; 32],
+    now: Timestamp,
+) -> rusqlite::Result<Result<(Insider, Several<AllowedHost>), TokenFault>> {
+    let found = db
+        .prepare_cached(
+            "SELECT t.id, t.name, t.customer_id, t.hosts, t.expires_at, r.permissions
+             FROM cfd_tokens t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN roles r ON r.id = u.role_id
+             WHERE t.digest = ?1",
+        )?
+        .query_row([digest], |row| {
+            let Some(persons) = row.get::<_, Option<Permissions>>(5)? else { return Ok(Err(TokenFault::Revoked)) };
+            if row.get::<_, Option<Timestamp>>(4)?.is_some_and(|end| end <= now) {
+                return Ok(Err(TokenFault::Expired));
+            }
+            let insider = Insider {
+                actor: Actor::CallFlow { id: row.get(0)? },
+                name: row.get(1)?,
+                permissions: Permissions::of([LOOK_UP]).within(&persons),
+                customer_id: row.get(2)?,
+            };
+            Ok(Ok((insider, row.get(3)?)))
+        })
+        .optional()?;
+    Ok(found.unwrap_or(Err(TokenFault::Invalid)))
 }
 
 /// Whether an account owns a workspace that is in service; nothing where it is no member of it. In the central file.

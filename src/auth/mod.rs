@@ -3,6 +3,7 @@
 
 pub mod callers;
 pub mod catalogue;
+mod host_names;
 mod key_uses;
 mod keys;
 mod passwords;
@@ -14,7 +15,8 @@ mod signing;
 mod throttle;
 mod token;
 
-pub use callers::{Actor, Insider, Who};
+pub use callers::{Actor, Insider, LOOK_UP, Who};
+pub use host_names::HostNames;
 pub use key_uses::KeyUses;
 pub use keys::Keys;
 pub use passwords::{PasswordCost, Passwords, Verified};
@@ -22,4 +24,4 @@ pub use permissions::Permissions;
 pub use scopes::Scopes;
 pub use signing::SigningSecret;
 pub use throttle::{Key, Purpose, Throttle, Throttled};
-pub use token::{AccessToken, Credential, KEY_PREFIX, Scope, TokenFault, TokenInUse};
+pub use token::{AccessToken, CALL_FLOW_PREFIX, Credential, KEY_PREFIX, Scope, TokenFault, TokenInUse};

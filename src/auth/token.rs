@@ -10,6 +10,9 @@ use crate::values::Timestamp;
 /// How integration keys begin, which tells them from tokens.
 pub const KEY_PREFIX: &str = "cxk_";
 
+/// How the tokens of call flows begin.
+pub const CALL_FLOW_PREFIX: &str = "cxf_";
+
 /// What a call was sent with, as `Authorization: Bearer …`.
 #[derive(Debug, Clone)]
 pub enum Credential {
@@ -21,6 +24,8 @@ pub enum Credential {
     Key([u8; 32]),
     /// An OAuth client's access token: ours, and for this workspace. Whether it is still good its file knows.
     Client(Arc<AccessToken>),
+    /// A call flow's token, by its digest: of this, too, only the file knows.
+    CallFlow([u8; 32]),
 }
 
 /// What an OAuth access token says: which grant it came of, and the how-manieth of that grant it is.

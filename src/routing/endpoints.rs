@@ -30,6 +30,15 @@ const WORLD: &[(&str, &str, &str)] = &[
         r#"{"id_code": "W1", "last_name": "Walked", "telecoms": ["01 42 00 00 00"], "telecom_destination": "801",
             "field_select_1": "gold"}"#,
     ),
+    ("cti", "/ctis", r#"{"name": "Walked"}"#),
+    ("origin", "/ctis/{cti}/destinations", r#"{"origin": "+33 1*", "destination": "Walked"}"#),
+    ("cfd", "/cfd-tokens", r#"{"name": "Walked", "user_id": 1, "hosts": ["192.0.2.1"]}"#),
+    ("survey", "/surveys", r#"{"name": "Walked"}"#),
+    (
+        "record",
+        "/survey-records",
+        r#"{"survey_id": "{survey}", "caller": "Walked", "score_1": 5, "datetime": "2024-01-20T12:00:00Z"}"#,
+    ),
 ];
 
 /// Ids by what they are of.
@@ -133,6 +142,62 @@ pub fn all() -> Vec<Endpoint> {
         ),
         put("/fields/{id}/options/{option_id}", &["field", "option"], json!({"name": "Golden", "value": "g"})),
         delete("/fields/{id}/options/{option_id}", &["field", "option"]),
+        // CTIs and their destinations
+        get("/ctis", &[], "name=walk", page(json!({"id": "{cti}"}))),
+        get("/ctis/{id}", &["cti"], "", json!({"id": "{cti}", "name": "Walked"})),
+        post("/ctis", &[], "", json!({"name": "PBX"}), json!({"name": "PBX"})),
+        put("/ctis/{id}", &["cti"], json!({"name": "PBX"})),
+        delete("/ctis/{id}", &["cti"]),
+        bulk("/ctis/bulk", "{cti}"),
+        post("/ctis/import", &[], "", json!([{"name": "PBX"}]), json!({"response": "ok", "created": 1, "updated": 0})),
+        get("/ctis/export", &[], "", json!([{"id": "{cti}", "name": "Walked"}])),
+        post("/ctis/{id}/regenerate-token", &["cti"], "", json!([]), json!({"id": "{cti}", "name": "Walked"})),
+        get("/ctis/{id}/destinations", &["cti"], "origin=33", page(json!({"id": "{origin}"}))),
+        get(
+            "/ctis/{id}/destinations/{destination_id}",
+            &["cti", "origin"],
+            "",
+            json!({"id": "{origin}", "cti_id": "{cti}", "origin": "+33 1*", "destination": "Walked"}),
+        ),
+        post(
+            "/ctis/{id}/destinations",
+            &["cti"],
+            "",
+            json!({"origin": "204", "destination": "801", "cti_id": "{cti}"}),
+            json!({"origin": "204", "destination": "801", "cti_id": "{cti}"}),
+        ),
+        put("/ctis/{id}/destinations/{destination_id}", &["cti", "origin"], json!({"destination": "802"})),
+        delete("/ctis/{id}/destinations/{destination_id}", &["cti", "origin"]),
+        get(
+            "/ctis/lookup",
+            &[],
+            "cti_id={cti}&origin=0142000000",
+            json!({"cti": {"id": "{cti}"}, "origin": "+33 1*", "destination": "Walked"}),
+        ),
+        // Tokens of call flows
+        get("/cfd-tokens", &[], "user_id=1", page(json!({"id": "{cfd}", "hosts": ["192.0.2.1"]}))),
+        get("/cfd-tokens/{id}", &["cfd"], "", json!({"id": "{cfd}", "name": "Walked", "user_id": 1})),
+        post("/cfd-tokens", &[], "", cfd_token(), cfd_token()),
+        put("/cfd-tokens/{id}", &["cfd"], json!({"hosts": ["pbx.example.com", "10.0.0.0/8"]})),
+        delete("/cfd-tokens/{id}", &["cfd"]),
+        // Surveys and their records
+        get("/surveys", &[], "term=walk", page(json!({"id": "{survey}"}))),
+        get("/surveys/{id}", &["survey"], "", json!({"id": "{survey}", "name": "Walked"})),
+        post("/surveys", &[], "", json!({"name": "After the call"}), json!({"name": "After the call"})),
+        put("/surveys/{id}", &["survey"], json!({"name": "After the call"})),
+        delete("/surveys/{id}", &["survey"]),
+        get(
+            "/surveys/{id}/summary",
+            &["survey"],
+            "from=2024-01-01&to=2024-12-31",
+            json!({"survey": {"id": "{survey}"}, "count": 1, "score_1": {"mean": 5.0, "distribution": {"5": 1}}}),
+        ),
+        get("/survey-records", &[], "survey_id={survey}&datetime[gte]=2024-01-20", page(json!({"id": "{record}"}))),
+        get("/survey-records/{id}", &["record"], "", json!({"survey_id": "{survey}", "score_1": "5"})),
+        post("/survey-records", &[], "", survey_record(), survey_record()),
+        put("/survey-records/{id}", &["record"], json!({"score_2": "3"})),
+        delete("/survey-records/{id}", &["record"]),
+        get("/survey-records/export", &[], "", json!([{"id": "{record}", "caller": "Walked"}])),
     ]
 }
 
@@ -143,6 +208,17 @@ fn contact() -> Value {
         "telecom_destination": "802", "field_select_1": "gold", "field_select_2": "b", "field_select_3": "c",
         "field_select_4": "d", "field_boolean_1": true, "field_boolean_2": false, "field_boolean_3": true,
         "field_boolean_4": false,
+    })
+}
+
+fn cfd_token() -> Value {
+    json!({"name": "Night", "user_id": 1, "hosts": ["pbx.example.com"], "expires_at": "2034-01-20T12:00:00Z"})
+}
+
+fn survey_record() -> Value {
+    json!({
+        "survey_id": "{survey}", "caller": "+33 1 42 00 00 00", "score_1": "5", "score_2": "4", "score_3": "n/a",
+        "agent_extension": "204", "agent_name": "Ada", "datetime": "2024-01-20T12:00:00Z",
     })
 }
 

@@ -1,33 +1,47 @@
 //! Smart routing: where calls of a workspace's customers go. Its data, and the answers that a call flow asks for, one file
 //! a resource.
 
+pub mod cfd_tokens;
 pub mod contacts;
+pub mod ctis;
 #[cfg(test)]
 pub mod endpoints;
 pub mod fields;
 pub mod options;
 mod rows;
+pub mod survey_records;
+pub mod surveys;
 #[cfg(test)]
 pub mod testing;
+mod tokens;
 mod whose;
 
 use rusqlite::Connection;
 
 use crate::api::{Resource, Result};
 use crate::tenancy::Author;
+use cfd_tokens::CfdToken;
 use contacts::Contact;
+use ctis::Cti;
 use fields::Field;
 use options::FieldOption;
+use survey_records::SurveyRecord;
+use surveys::Survey;
 
 /// Every table of the room.
 pub const RESOURCES: &[Resource] = &[
     Resource::new("Routing contacts", contacts::ROUTES),
     Resource::new("Routing fields", fields::ROUTES),
     Resource::new("Routing options", options::ROUTES),
+    Resource::new("CTIs", ctis::ROUTES),
+    Resource::new("CTI destinations", ctis::destinations::ROUTES),
+    Resource::new("CFD tokens", cfd_tokens::ROUTES),
+    Resource::new("Surveys", surveys::ROUTES),
+    Resource::new("Survey records", survey_records::ROUTES),
 ];
 
 /// Tables whose rows are a customer's own; what is inside them is not named.
-const TABLES: &[&str] = &["routing_contacts", "routing_fields"];
+const TABLES: &[&str] = &["routing_contacts", "routing_fields", "ctis", "surveys"];
 
 /// Whether a customer has anything of this.
 pub fn is_used_by(db: &Connection, customer: i64) -> rusqlite::Result<bool> {
@@ -39,12 +53,23 @@ pub fn is_used_by(db: &Connection, customer: i64) -> rusqlite::Result<bool> {
 /// Deletes all of a customer's; what is inside a row goes with it.
 pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
     rows::delete_each::<Contact>(db, author, "customer_id", customer)?;
-    rows::delete_each::<Field>(db, author, "customer_id", customer)
+    rows::delete_each::<Field>(db, author, "customer_id", customer)?;
+    rows::delete_each::<Cti>(db, author, "customer_id", customer)?;
+    rows::delete_each::<Survey>(db, author, "customer_id", customer)
+}
+
+/// Deletes what lets somebody see a customer: it goes with the customer, also where the rest moves to another.
+pub fn delete_tokens(db: &Connection, author: &Author, customer: i64) -> Result<()> {
+    rows::delete_each::<CfdToken>(db, author, "customer_id", customer)
 }
 
 /// Lets all of a customer's be another's, who must have nothing of the same code.
 pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
     rows::move_each::<Contact>(db, author, from, to)?;
     rows::move_each::<Field>(db, author, from, to)?;
-    rows::move_each::<FieldOption>(db, author, from, to)
+    rows::move_each::<FieldOption>(db, author, from, to)?;
+    rows::move_each::<Cti>(db, author, from, to)?;
+    rows::move_each::<ctis::destinations::Destination>(db, author, from, to)?;
+    rows::move_each::<Survey>(db, author, from, to)?;
+    rows::move_each::<SurveyRecord>(db, author, from, to)
 }

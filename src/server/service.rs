@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::{Duration, Instant};
 
 use super::body::{self, Outgoing};
 use super::log::Line;
@@ -16,7 +17,7 @@ use super::turn::{self, Answered};
 use crate::api::{
     self, Address, Body as BodyKind, Call, Error, Layer, MediaType, Needs, Result, Route, Router, in_service,
 };
-use crate::auth::{Credential, KEY_PREFIX, TokenFault, secret};
+use crate::auth::{CALL_FLOW_PREFIX, Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
 use crate::tenancy::{Bearer, Current, Host, Lease, host};
@@ -25,6 +26,9 @@ use crate::values::Timestamp;
 /// Bodies larger than the usual that are in memory at once, while they arrive and until they are answered: as many as a
 /// small machine has room for.
 const LARGE_BODIES: usize = 8;
+
+/// How long the network may take to say where the names of a token's hosts lead.
+const LONGEST_LOOK_UP: Duration = Duration::from_secs(3);
 
 /// Answers requests, from whatever connection they come.
 pub struct Service {
@@ -125,7 +129,7 @@ impl Service {
             kind => self.read_body(body, kind, sent_as).await?,
         };
         let sent_as = sent_as.unwrap_or(kind.types()[0]);
-        let call = Call {
+        let call = Arc::new(Call {
             engine: Arc::clone(&self.engine),
             router: Arc::clone(&self.router),
             route,
@@ -140,8 +144,13 @@ impl Service {
             address,
             client,
             now,
-        };
-        let Answered { result, waited, worked } = turn::run(call).await;
+        });
+        let mut answered = turn::run(Arc::clone(&call)).await;
+        if let Err(Error::UnknownHosts(names)) = &answered.result {
+            self.learn_addresses(names, now).await;
+            answered = turn::run(call).await;
+        }
+        let Answered { result, waited, worked } = answered;
         line.timed(waited, worked);
         match (result, id) {
             // Deleted between its look-up and its turn, most likely: then it is not damaged, but gone.
@@ -150,6 +159,18 @@ impl Service {
                 Err(Error::Damaged(detail))
             }
             (result, _) => result,
+        }
+    }
+
+    /// Asks the network where names lead to, in a task: whoever works on a file never waits for it. One that is not known
+    /// in time leads nowhere.
+    async fn learn_addresses(&self, names: &[String], now: Timestamp) {
+        let until = Instant::now() + LONGEST_LOOK_UP;
+        for name in names {
+            let found = tokio::time::timeout_at(until, tokio::net::lookup_host((name.as_str(), 0))).await;
+            let addresses = found.ok().and_then(Result::ok).into_iter().flatten();
+            let addresses = addresses.map(|address| address.ip().to_canonical()).collect();
+            self.engine.host_names.learn(name.clone(), addresses, now);
         }
     }
 
@@ -215,6 +236,9 @@ impl Service {
     ) -> Result<Credential> {
         if text.starts_with(KEY_PREFIX) {
             return Ok(Credential::Key(secret::digest(text)));
+        }
+        if text.starts_with(CALL_FLOW_PREFIX) {
+            return Ok(Credential::CallFlow(secret::digest(text)));
         }
         match directory.bearer(text, now)?.map_err(Error::Token)? {
             Bearer::Person(token) => {

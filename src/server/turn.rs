@@ -57,8 +57,7 @@ struct Errand {
 }
 
 /// Runs the call where its handler belongs, and waits for the answer.
-pub async fn run(call: Call) -> Answered {
-    let call = Arc::new(call);
+pub async fn run(call: Arc<Call>) -> Answered {
     let (told, mut answer) = oneshot::channel();
     let ticket = Arc::new(Ticket::default());
     let joined = Instant::now();

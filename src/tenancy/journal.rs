@@ -35,6 +35,11 @@ pub const RESOURCES: &[&str] = &[
     "routing-field",
     "routing-option",
     "routing-contact",
+    "cti",
+    "cti-destination",
+    "cfd-token",
+    "survey",
+    "survey-record",
 ];
 
 /// What becomes of a resource, as the second half of an action's name.
@@ -50,6 +55,10 @@ pub const ANNOUNCED: &[(&str, &str)] = &[
     ("routing-field", "routing.view"),
     ("routing-option", "routing.view"),
     ("routing-contact", "routing.view"),
+    ("cti", "routing.view"),
+    ("cti-destination", "routing.view"),
+    ("survey", "routing.view"),
+    ("survey-record", "routing.view"),
 ];
 
 /// Fields that every change touches, or none.

@@ -4,6 +4,7 @@
 //! it was written, describes itself to OpenAPI, and goes into and out of SQLite. `Default` is the blank that a request
 //! body is laid over: it is never an accepted value of a required field.
 
+mod allowed_host;
 mod choice;
 mod country;
 mod custom_fields;
@@ -25,6 +26,7 @@ mod time_zone;
 mod timestamp;
 mod web_url;
 
+pub use allowed_host::AllowedHost;
 pub(crate) use choice::choice;
 pub use country::Country;
 pub use custom_fields::CustomFields;

@@ -27,6 +27,15 @@ pub fn e164(text: &str, country: Id) -> Option<String> {
     (national.len() >= 5).then(|| format!("+{}{national}", number.country().code()))
 }
 
+/// How a number that was dialled in `country` may be dialled besides: in E.164, and, where it is the country's own, as it
+/// is dialled there (`+33142000000`, `0142000000`). Nothing where it is no number.
+pub fn spellings(text: &str, country: Id) -> Vec<String> {
+    let Some(e164) = e164(text, country) else { return Vec::new() };
+    let own = phonenumber::parse(None, &e164).ok().filter(|number| number.country().id() == Some(country));
+    let national = own.map(|number| digits(&number.format().mode(phonenumber::Mode::National).to_string()));
+    [e164].into_iter().chain(national).collect()
+}
+
 /// The digits of a text, in order.
 pub fn digits(text: &str) -> String {
     text.chars().filter_map(|c| c.to_digit(10)).filter_map(|d| char::from_digit(d, 10)).collect()

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::civil::Date;
 use schemars::json_schema;
 use serde::{Serialize, Serializer};
 
@@ -19,6 +20,18 @@ impl Timestamp {
 
     pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds)
+    }
+
+    /// The first and the last second that a text means: a moment is one, a day (`2024-01-20`, in UTC) has 86,400.
+    pub fn first_and_last(text: &str) -> Result<(Self, Self), String> {
+        match text.parse::<Date>() {
+            Ok(day) if !text.contains(['T', 't', ' ']) => {
+                let midnight = day.in_tz("UTC").map_err(|_| "must be a valid date.")?;
+                let first = Self(midnight.timestamp().as_second());
+                Ok((first, Self(first.0 + 86_399)))
+            }
+            _ => text.parse().map(|moment| (moment, moment)),
+        }
     }
 
     pub fn seconds(self) -> i64 {

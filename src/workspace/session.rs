@@ -89,6 +89,7 @@ fn whoami(steps: &Steps<'_>) -> Result<Ok200<Whoami>> {
             let key = lease.file().read(move |db| integration_keys::find(db, id))?;
             (None, None, key.into(), EVERYBODY)
         }
+        Actor::CallFlow { .. } => return Err(Error::only_looks_up()),
     };
     Ok(Ok200(Whoami {
         user,

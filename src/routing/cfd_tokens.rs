@@ -1,0 +1,287 @@
+//! Tokens of call flows: what a call flow of a PBX (3CX CFD) asks with where a call goes, and nothing else.
+//!
+//! A token is of one customer, and has no more rights than the user whom it is of; it may be bound to the hosts that it
+//! is used from. It is shown once and kept as a digest.
+
+use rusqlite::{Connection, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::rows::{self, Routed, list, of, remove, routed, show, update};
+use super::tokens::{self, LastFour};
+use super::whose::Whose;
+use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::{Created, Ctx, Error, Json, Needs, Result, Route, delete, get, post, put, run};
+use crate::auth::{Actor, CALL_FLOW_PREFIX, LOOK_UP};
+use crate::values::{AllowedHost, Name, Several, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get(
+        "/smart-routings/cfd-tokens",
+        &run(list::<CfdToken>),
+        Needs::Scoped("routing.view"),
+        "List tokens of call flows",
+    ),
+    get(
+        "/smart-routings/cfd-tokens/{id}",
+        &run(show::<CfdToken>),
+        Needs::Scoped("routing.view"),
+        "Show what is known of a call flow's token",
+    ),
+    post(
+        "/smart-routings/cfd-tokens",
+        &run(create),
+        Needs::Scoped("routing.create"),
+        "Create a token for a call flow; it is shown this once",
+    ),
+    put(
+        "/smart-routings/cfd-tokens/{id}",
+        &run(update::<CfdToken>),
+        Needs::Scoped("routing.update"),
+        "Change whose a call flow's token is, its hosts, or its end",
+    ),
+    delete(
+        "/smart-routings/cfd-tokens/{id}",
+        &run(remove::<CfdToken>),
+        Needs::Scoped("routing.delete"),
+        "Delete a call flow's token: it is dead at once",
+    ),
+];
+
+const MOST_HOSTS: usize = 50;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CfdToken {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    #[schemars(extend("readOnly" = true))]
+    pub customer_id: i64,
+    pub name: Name<255>,
+    /// The user whose rights it has: oneself, where a new one says nobody. When they leave it is nobody's, and opens
+    /// nothing until it is somebody's again.
+    pub user_id: Option<i64>,
+    /// Addresses, networks and names that it may be used from, at most 50: from anywhere, where there are none.
+    pub hosts: Several<AllowedHost>,
+    /// Without an end where it is null.
+    pub expires_at: Option<Timestamp>,
+    /// How it ends.
+    #[schemars(extend("readOnly" = true))]
+    pub last_four: Option<LastFour>,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+/// The token with what is known of it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CfdTokenShown {
+    #[serde(flatten)]
+    known: CfdToken,
+    /// To be sent as `Authorization: Bearer {token}`; shown this once.
+    token: String,
+}
+
+/// Who makes one must have the right that it gives away.
+fn create(ctx: &mut Ctx<'_>, whose: Whose, Json(new): Json<CfdToken>) -> Result<Created<CfdTokenShown>> {
+    let customer = whose.customer(ctx)?;
+    let insider = ctx.insider()?;
+    if !insider.may(LOOK_UP) {
+        return Err(Error::MissingPermission(LOOK_UP.into()));
+    }
+    let oneself = match insider.actor {
+        Actor::Client { user_id, .. } => user_id,
+        _ => insider.user_id(),
+    };
+    let (token, last_four) = tokens::make(CALL_FLOW_PREFIX)?;
+    let new = CfdToken { user_id: new.user_id.or(oneself), last_four: Some(last_four), ..new };
+    let known = rows::add(ctx.db, &ctx.author()?, of(customer, new, ctx.now))?;
+    tokens::keep(ctx.db, "cfd_tokens", known.id, &token)?;
+    Ok(Created(CfdTokenShown { known, token }))
+}
+
+routed!(CfdToken in "cfd_tokens", told of as "cfd-token" { name, user_id, hosts, expires_at, last_four });
+
+impl Routed for CfdToken {
+    /// No body says how a token ends.
+    fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
+        if let Some(old) = old {
+            self.last_four.clone_from(&old.last_four);
+        }
+        if self.hosts.len() > MOST_HOSTS {
+            return Err(Error::invalid(format!("The hosts may not be more than {MOST_HOSTS}.")));
+        }
+        match self.user_id {
+            // One that is nobody's may stay so.
+            None if old.is_some_and(|old| old.user_id.is_none()) => Ok(()),
+            None => Err(Error::invalid("The user id field is required.")),
+            Some(user) if db.prepare_cached("SELECT 1 FROM users WHERE id = ?1")?.exists([user])? => Ok(()),
+            Some(_) => Err(Error::invalid("The selected user id is invalid.")),
+        }
+    }
+}
+
+impl Listed for CfdToken {
+    const LISTING: Listing = Listing {
+        table: "cfd_tokens",
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "name", by: By::Text("name") },
+            Filter { name: "user_id", by: By::Integer("user_id") },
+            Filter { name: "hosts", by: By::Text("hosts") },
+            Filter { name: "expires_at", by: By::Moment("expires_at") },
+            Filter { name: "last_four", by: By::Text("last_four") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "term", by: By::Words(&["name", "hosts"]) },
+        ],
+        plain_filters: true,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "expires_at", column: "expires_at" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::routing::testing::Desk;
+    use crate::testing::{Bench, Client};
+
+    fn made(desk: &Desk<'_>, body: Value) -> (Value, String) {
+        let made = desk.post("/cfd-tokens", body).created();
+        let token = made["token"].as_str().unwrap().to_owned();
+        (made, token)
+    }
+
+    fn call_flow<'b>(bench: &'b Bench, token: &str) -> Client<'b> {
+        bench.nobody().at("acme.localhost").with_token(token.into())
+    }
+
+    const LOOK_UP: &str = "/smart-routings/contacts/lookup?id_code=A1";
+
+    #[test]
+    fn a_token_is_shown_once_looks_up_for_its_customer_and_dies_at_once() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        let contact = desk.made("/contacts", json!({"id_code": "A1"}));
+        other.made("/contacts", json!({"id_code": "A1"}));
+        let (made, token) = made(&desk, json!({"name": "Night", "last_four": "mine"}));
+        assert!(token.starts_with("cxf_") && token.len() == 47, "{token}");
+        assert_eq!((&made["user_id"], &made["hosts"], &made["expires_at"]), (&json!(1), &json!([]), &Value::Null));
+        assert_eq!(made["last_four"], &token[43..]);
+        let flow = call_flow(&bench, &token);
+        assert_eq!(flow.get(LOOK_UP).ok()["contact"]["id"], contact);
+        flow.get(&desk.path("/contacts/lookup?id_code=A1")).ok();
+        flow.get(&other.path("/contacts/lookup?id_code=A1")).refused(403, "forbidden");
+        flow.get("/whoami").refused(403, "forbidden");
+        flow.get("/smart-routings/contacts").refused(403, "forbidden");
+        flow.clone().at("localhost").get(LOOK_UP).refused(401, "wrong_token_scope");
+        flow.clone().at("other.localhost").get(LOOK_UP).refused(401, "token_invalid");
+
+        let path = format!("/cfd-tokens/{}", made["id"]);
+        for shown in [desk.get(&path).text, desk.get("/cfd-tokens").text] {
+            assert!(!shown.contains(&token), "{shown}");
+        }
+        let changed = desk.put(&path, json!({"name": "Day", "last_four": "mine"})).created();
+        assert_eq!((&changed["last_four"], &changed["token"]), (&made["last_four"], &Value::Null));
+        flow.get(LOOK_UP).ok();
+        desk.delete(&path).ok();
+        flow.get(LOOK_UP).refused(401, "token_invalid");
+    }
+
+    #[test]
+    fn a_token_may_no_more_than_its_user_and_ends_with_them_or_in_time() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        desk.made("/contacts", json!({"id_code": "A1"}));
+        let user = bench.join_acme("zoe@example.com", "agent");
+        let (made, token) = made(&desk, json!({"name": "Night", "user_id": user}));
+        let (flow, path) = (call_flow(&bench, &token), format!("/cfd-tokens/{}", made["id"]));
+        flow.get(LOOK_UP).ok();
+        let role = bench.admin().post("/roles", json!({"name": "blind", "permissions": ["customer.*"]})).created();
+        bench.admin().put(&format!("/users/{user}"), json!({"role_id": role["id"]})).created();
+        flow.get(LOOK_UP).refused(403, "missing_permission");
+        bench.admin().delete(&format!("/users/{user}")).ok();
+        flow.get(LOOK_UP).refused(401, "token_revoked");
+        assert_eq!(desk.get(&path).ok()["user_id"], Value::Null);
+        desk.put(&path, json!({"name": "Still nobody's"})).created();
+        desk.put(&path, json!({"user_id": 1})).created();
+        flow.get(LOOK_UP).ok();
+        desk.put(&path, json!({"expires_at": "2024-01-01T00:00:00Z"})).created();
+        flow.get(LOOK_UP).refused(401, "token_expired");
+    }
+
+    #[test]
+    fn who_makes_one_may_look_up_and_says_for_whom() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let path = desk.path("/cfd-tokens");
+        let maker = bench.with_only(&["routing.create"]);
+        maker.post(&path, json!({"name": "N"})).refused(403, "missing_permission");
+        let program = bench.key(&["routing.*"], Some(desk.customer));
+        program.post(&path, json!({"name": "N"})).invalid(&["The user id field is required."]);
+        program.post(&path, json!({"name": "N", "user_id": 99})).invalid(&["The selected user id is invalid."]);
+        program.post(&path, json!({"name": "N", "user_id": 1})).created();
+        let many: Vec<String> = (0..51).map(|n| format!("10.0.0.{n}")).collect();
+        program
+            .post(&path, json!({"name": "N", "user_id": 1, "hosts": many}))
+            .invalid(&["The hosts may not be more than 50."]);
+    }
+
+    #[test]
+    fn a_token_is_used_from_its_hosts_alone() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        desk.made("/contacts", json!({"id_code": "A1"}));
+        let (made, token) = made(&desk, json!({"name": "Night"}));
+        let flow = call_flow(&bench, &token);
+        for (hosts, is_let_in) in [
+            (json!([]), true),
+            (json!(["127.0.0.1"]), true),
+            (json!(["127.0.0.0/8"]), true),
+            (json!(["192.0.2.1", "10.0.0.0/8"]), false),
+            (json!(["192.0.2.1", "localhost"]), true),
+            (json!(["nowhere.invalid"]), false),
+            (json!(["nowhere.invalid", "localhost"]), true),
+        ] {
+            desk.put(&format!("/cfd-tokens/{}", made["id"]), json!({"hosts": hosts})).created();
+            let answer = flow.get(LOOK_UP);
+            if is_let_in {
+                answer.ok();
+            } else {
+                answer.refused(403, "host_not_allowed");
+            }
+        }
+        let bad = desk.post("/cfd-tokens", json!({"name": "N", "hosts": ["http://x"]}));
+        bad.invalid(&[
+            "The hosts 0 must be an address, a network or a name, like 192.0.2.1, 10.0.0.0/8 or pbx.example.com.",
+        ]);
+    }
+
+    #[test]
+    fn a_token_does_not_go_where_its_customer_goes() {
+        let bench = Bench::new();
+        let (goes, stays) = (Desk::new(&bench), Desk::new(&bench));
+        goes.made("/contacts", json!({"id_code": "A1"}));
+        let (_, token) = made(&goes, json!({"name": "Night"}));
+        bench.admin().post(&format!("/customers/{}/merge", goes.customer), json!({"into": stays.customer})).created();
+        call_flow(&bench, &token).get(LOOK_UP).refused(401, "token_invalid");
+        stays.get("/contacts/lookup?id_code=A1").ok();
+        assert_eq!(bench.admin().get("/audit-log?filter[action]=cfd-token.deleted").ok()["total"], 1);
+    }
+}

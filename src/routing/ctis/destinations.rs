@@ -1,0 +1,341 @@
+//! Destinations of a CTI: where calls go by the number that they are from, and the look-up of the one that says most.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Cti, TABLE as CTIS};
+use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::{Ctx, Error, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
+use crate::routing::rows::{Inside, Routed, create_in, list_in, remove_in, routed, show_in, update_in};
+use crate::routing::tokens;
+use crate::routing::whose::Whose;
+use crate::tenancy::phones;
+use crate::values::fold::fold;
+use crate::values::{Name, Text, Timestamp, phone};
+
+pub const ROUTES: &[Route] = &[
+    get(
+        "/smart-routings/ctis/{id}/destinations",
+        &run(list_in::<Destination>),
+        Needs::Scoped("routing.view"),
+        "List a CTI's destinations",
+    ),
+    get(
+        "/smart-routings/ctis/{id}/destinations/{destination_id}",
+        &run(show_in::<Destination>),
+        Needs::Scoped("routing.view"),
+        "Show a destination of a CTI",
+    ),
+    post(
+        "/smart-routings/ctis/{id}/destinations",
+        &run(create_in::<Destination>),
+        Needs::Scoped("routing.create"),
+        "Create a destination of a CTI",
+    ),
+    put(
+        "/smart-routings/ctis/{id}/destinations/{destination_id}",
+        &run(update_in::<Destination>),
+        Needs::Scoped("routing.update"),
+        "Change a destination of a CTI",
+    ),
+    delete(
+        "/smart-routings/ctis/{id}/destinations/{destination_id}",
+        &run(remove_in::<Destination>),
+        Needs::Scoped("routing.delete"),
+        "Delete a destination of a CTI",
+    ),
+];
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "CtiDestination")]
+pub struct Destination {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    #[schemars(extend("readOnly" = true))]
+    pub customer_id: i64,
+    /// As in the path, whatever a body says.
+    pub cti_id: i64,
+    /// A number, an extension or a name; or how it begins, with `*` behind: `+33 1*`. A `*` alone is any. A CTI has it
+    /// once, in whatever way it is written.
+    pub origin: Name<64>,
+    pub destination: Option<Text<255>>,
+    #[serde(skip)]
+    dialled: String,
+    #[serde(skip)]
+    is_prefix: bool,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Asked {
+    /// This or `token` is needed.
+    cti_id: Text<20>,
+    /// The CTI's own.
+    token: Text<255>,
+    /// Who calls: a number in any format, an extension or a name.
+    origin: Name<255>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Found {
+    cti: Cti,
+    /// The origin that was found to say most of the one that was asked for, as it is written.
+    origin: Name<64>,
+    destination: Option<Text<255>>,
+}
+
+pub fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result<Ok200<Found>> {
+    let cti = match (asked.cti_id.trim(), asked.token.trim()) {
+        ("", "") => return Err(Error::invalid("The cti id field is required when token is not present.")),
+        ("", token) => tokens::owner(ctx.db, CTIS, token)?,
+        (id, _) => Some(id.parse().map_err(|_| Error::invalid("The cti id must be an integer."))?),
+    };
+    let cti = cti.map(|id| Cti::find(ctx.db, id)).transpose()?.flatten();
+    let cti = whose.its(ctx, cti)?;
+    let found = best(ctx.db, cti.id, &phone::unspaced(&asked.origin))?.ok_or_else(Error::no_route)?;
+    let (origin, destination) = (found.origin, found.destination);
+    Ok(Ok200(Found { cti, origin, destination }))
+}
+
+/// The column that names the CTI.
+pub const CTI: &str = "cti_id";
+
+const TABLE: &str = "cti_destinations";
+
+routed!(Destination in "cti_destinations", told of as "cti-destination" {
+    cti_id, origin, destination, dialled, is_prefix,
+});
+
+impl Routed for Destination {
+    fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
+        let (begins, is_prefix) = match self.origin.trim().strip_suffix('*') {
+            Some(begins) => (begins, true),
+            None => (self.origin.trim(), false),
+        };
+        if begins.contains('*') {
+            return Err(Error::invalid("The origin may have a * at its end only."));
+        }
+        (self.dialled, self.is_prefix) = (dialled(begins), is_prefix);
+        let same = "SELECT 1 FROM cti_destinations WHERE cti_id = ?1 AND is_prefix = ?2 AND dialled = ?3 AND id <> ?4";
+        let is_taken = db.prepare_cached(same)?.exists((self.cti_id, is_prefix, &self.dialled, self.id))?;
+        if is_taken { Err(Error::taken("origin")) } else { Ok(()) }
+    }
+}
+
+impl Inside for Destination {
+    type Parent = Cti;
+
+    const PARENT: &'static str = CTI;
+
+    fn parent(&mut self) -> &mut i64 {
+        &mut self.cti_id
+    }
+}
+
+/// What counts of an origin: the digits of a number, with a `+` before a country's code; the letters of a name.
+fn dialled(text: &str) -> String {
+    if text.chars().any(char::is_alphabetic) {
+        return fold(text.trim());
+    }
+    let (text, digits) = (text.trim(), phone::digits(text));
+    match digits.strip_prefix("00") {
+        _ if text.starts_with('+') => format!("+{digits}"),
+        Some(abroad) => format!("+{abroad}"),
+        None => digits,
+    }
+}
+
+/// The destination that says most of an origin: the same one; else the prefix that leaves the fewest of its characters
+/// open, in whichever way it may be written. Where two leave as many, the older one.
+fn best(db: &Connection, cti: i64, origin: &str) -> Result<Option<Destination>> {
+    let typed = dialled(origin);
+    let mut spellings = phone::spellings(&typed, phones::default_country(db)?);
+    if !spellings.contains(&typed) {
+        spellings.push(typed);
+    }
+    let mut best = None;
+    for spelling in &spellings {
+        if let Some(id) = at(db, cti, false, spelling)? {
+            return Ok(Destination::find(db, id)?);
+        }
+        if let Some((id, length)) = longest_prefix(db, cti, spelling)? {
+            let open = spelling.len() - length;
+            best = best.into_iter().chain([(open, id)]).min();
+        }
+    }
+    Ok(best.map(|(_, id)| Destination::find(db, id)).transpose()?.flatten())
+}
+
+fn at(db: &Connection, cti: i64, is_prefix: bool, dialled: &str) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT id FROM cti_destinations WHERE cti_id = ?1 AND is_prefix = ?2 AND dialled = ?3";
+    db.prepare_cached(sql)?.query_row((cti, is_prefix, dialled), |row| row.get(0)).optional()
+}
+
+/// The longest prefix that a text begins with, and its length. In order, prefixes of a text lie before it: the last one
+/// before it is the longest, or shows how much of the text a longer one than itself could have; so a few looks are enough.
+fn longest_prefix(db: &Connection, cti: i64, text: &str) -> rusqlite::Result<Option<(i64, usize)>> {
+    let sql = "SELECT id, dialled FROM cti_destinations
+               WHERE cti_id = ?1 AND is_prefix = 1 AND dialled <= ?2 ORDER BY dialled DESC LIMIT 1";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rest = text;
+    loop {
+        let before = statement.query_row((cti, rest), |row| Ok((row.get(0)?, row.get::<_, String>(1)?))).optional()?;
+        let Some((id, before)) = before else { return Ok(None) };
+        if rest.starts_with(&before) {
+            return Ok(Some((id, before.len())));
+        }
+        rest = &rest[..shared(rest, &before)];
+    }
+}
+
+/// Bytes of the whole characters with which both texts begin.
+fn shared(one: &str, other: &str) -> usize {
+    let pairs = one.chars().zip(other.chars());
+    pairs.take_while(|(one, other)| one == other).map(|(one, _)| one.len_utf8()).sum()
+}
+
+impl Listed for Destination {
+    const LISTING: Listing = Listing {
+        table: TABLE,
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "origin", by: By::Text("origin") },
+            Filter { name: "destination", by: By::Text("destination") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "term", by: By::Words(&["origin", "destination"]) },
+        ],
+        plain_filters: true,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "origin", column: "origin COLLATE NOCASE" },
+            Sort { name: "destination", column: "destination COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    #[test]
+    fn the_origin_that_says_most_decides_in_whichever_way_it_is_written() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        desk.made("/ctis", json!({"name": "A"}));
+        for (origin, destination) in [
+            ("*", "any"),
+            ("+33*", "France"),
+            ("01*", "Paris"),
+            ("+33 1 42*", "1 42"),
+            ("00 33 6*", "mobile"),
+            ("01 42 00 00 00", "one"),
+            ("2*", "extensions"),
+            ("204", "204"),
+            ("+49 30*", "Berlin"),
+            ("Anonymous", "nobody"),
+            ("sip:a*", "a"),
+        ] {
+            desk.made("/ctis/1/destinations", json!({"origin": origin, "destination": destination}));
+        }
+        for (origin, destination, matched) in [
+            ("0142000000", "one", "01 42 00 00 00"),
+            ("%2B33142000000", "one", "01 42 00 00 00"),
+            ("+33142000000", "one", "01 42 00 00 00"),
+            ("0033%201%2042%2000%2000%2001", "1 42", "+33 1 42*"),
+            ("01.42.00.00.01", "1 42", "+33 1 42*"),
+            ("0143000000", "Paris", "01*"),
+            ("%2B33143000000", "Paris", "01*"),
+            ("0612345678", "mobile", "00 33 6*"),
+            ("0450000000", "France", "+33*"),
+            ("004930123456", "Berlin", "+49 30*"),
+            ("%2B441234567890", "any", "*"),
+            ("204", "204", "204"),
+            ("205", "extensions", "2*"),
+            ("2", "extensions", "2*"),
+            ("anonymous", "nobody", "Anonymous"),
+            ("ANONYMOUS%20", "nobody", "Anonymous"),
+            ("sip:ada@example.com", "a", "sip:a*"),
+            ("sip:zoe@example.com", "any", "*"),
+            ("%C3%A9", "any", "*"),
+        ] {
+            let found = desk.get(&format!("/ctis/lookup?cti_id=1&origin={origin}")).ok();
+            assert_eq!((&found["destination"], &found["origin"]), (&json!(destination), &json!(matched)), "{origin}");
+            assert_eq!(found["cti"]["name"], "A");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_there_once_and_nothing_else_is_found() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        desk.made("/ctis", json!({"name": "A"}));
+        desk.made("/ctis", json!({"name": "B"}));
+        let id = desk.made("/ctis/1/destinations", json!({"origin": "+33 1*"}));
+        for same in ["+33 1*", "00331*", " +331 *"] {
+            desk.post("/ctis/1/destinations", json!({"origin": same})).refused(422, "origin_taken");
+        }
+        desk.put(&format!("/ctis/1/destinations/{id}"), json!({"origin": "+331*", "destination": "x"})).created();
+        let other = desk.made("/ctis/1/destinations", json!({"origin": "+33 1"}));
+        let taken = desk.put(&format!("/ctis/1/destinations/{other}"), json!({"origin": "+33 1 *"}));
+        taken.refused(422, "origin_taken");
+        desk.made("/ctis/2/destinations", json!({"origin": "+33 1*"}));
+        for bad in ["0*1", "**"] {
+            let refused = desk.post("/ctis/1/destinations", json!({"origin": bad}));
+            refused.invalid(&["The origin may have a * at its end only."]);
+        }
+        desk.get("/ctis/lookup?cti_id=1&origin=0299999999").refused(404, "no_route");
+        desk.get("/ctis/lookup?cti_id=3&origin=1").refused(404, "not_found");
+        desk.get("/ctis/lookup?token=x&origin=1").refused(404, "not_found");
+        desk.get("/ctis/lookup?cti_id=x&origin=1").invalid(&["The cti id must be an integer."]);
+        desk.get("/ctis/lookup?cti_id=1").invalid(&["The origin field is required."]);
+        desk.get("/ctis/lookup?origin=1").invalid(&["The cti id field is required when token is not present."]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// The few looks find what a look at every prefix finds.
+        #[test]
+        fn the_longest_prefix_is_found(prefixes in prop::collection::btree_set("[0-2é]{0,5}", 0..25), asked in prop::collection::vec("[0-2é]{1,7}", 1..20)) {
+            let bench = Bench::new();
+            let kept = prefixes.clone();
+            let found = bench.in_file(move |db| {
+                db.execute("INSERT INTO customers (customer_account, name, active, vip, custom_fields, created_at, updated_at) VALUES ('A', 'A', 1, 0, '{}', 0, 0)", [])?;
+                db.execute("INSERT INTO ctis (customer_id, name, created_at, updated_at) VALUES (1, 'A', 0, 0)", [])?;
+                for prefix in &kept {
+                    let sql = "INSERT INTO cti_destinations (customer_id, cti_id, origin, dialled, is_prefix, created_at, updated_at)
+                               VALUES (1, 1, ?1 || '*', ?1, 1, 0, 0)";
+                    db.execute(sql, [prefix])?;
+                }
+                let lengths = asked.iter().map(|text| Ok((text.clone(), longest_prefix(db, 1, text)?.map(|(_, length)| length))));
+                Ok(lengths.collect::<rusqlite::Result<Vec<_>>>()?)
+            });
+            for (text, length) in found {
+                let slow = prefixes.iter().filter(|prefix| text.starts_with(prefix.as_str())).map(String::len).max();
+                prop_assert_eq!(length, slow, "{}", text);
+            }
+        }
+    }
+}

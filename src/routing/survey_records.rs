@@ -1,0 +1,281 @@
+//! Survey records: what one caller answered about one call.
+
+use std::borrow::Cow;
+use std::ops::Deref;
+
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Row};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+
+use super::rows::{Routed, create, export, list, remove, routed, show, update};
+use super::surveys::Survey;
+use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
+use crate::values::{RowId, Text, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get(
+        "/smart-routings/survey-records",
+        &run(list::<SurveyRecord>),
+        Needs::Scoped("routing.view"),
+        "List survey records",
+    ),
+    get(
+        "/smart-routings/survey-records/export",
+        &run(export::<SurveyRecord>),
+        Needs::Scoped("routing.view"),
+        "Export survey records as JSON or CSV",
+    ),
+    get(
+        "/smart-routings/survey-records/{id}",
+        &run(show::<SurveyRecord>),
+        Needs::Scoped("routing.view"),
+        "Show a survey record",
+    ),
+    post(
+        "/smart-routings/survey-records",
+        &run(create::<SurveyRecord>),
+        Needs::Scoped("routing.create"),
+        "Record what a caller answered",
+    ),
+    put(
+        "/smart-routings/survey-records/{id}",
+        &run(update::<SurveyRecord>),
+        Needs::Scoped("routing.update"),
+        "Change a survey record",
+    ),
+    delete(
+        "/smart-routings/survey-records/{id}",
+        &run(remove::<SurveyRecord>),
+        Needs::Scoped("routing.delete"),
+        "Delete a survey record",
+    ),
+];
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SurveyRecord {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    #[schemars(extend("readOnly" = true))]
+    pub customer_id: i64,
+    /// One of the customer's.
+    pub survey_id: RowId,
+    /// Who was asked.
+    pub caller: Option<Text<255>>,
+    pub score_1: Option<Score>,
+    pub score_2: Option<Score>,
+    pub score_3: Option<Score>,
+    pub agent_extension: Option<Text<32>>,
+    pub agent_name: Option<Text<255>>,
+    /// When it was answered: now, where nobody says.
+    pub datetime: Option<Timestamp>,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+/// Text of at most 64 characters; a number is taken too, and kept as text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Score(Text<64>);
+
+/// The column that names the survey.
+pub const SURVEY: &str = "survey_id";
+
+const TABLE: &str = "survey_records";
+
+routed!(SurveyRecord in "survey_records", told of as "survey-record" {
+    survey_id, caller, score_1, score_2, score_3, agent_extension, agent_name, datetime,
+});
+
+impl Routed for SurveyRecord {
+    fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
+        self.datetime = self.datetime.or(Some(self.created_at));
+        let survey = Survey::find(db, self.survey_id.get())?;
+        let own = survey.filter(|survey| survey.customer_id == self.customer_id);
+        own.map(|_| ()).ok_or_else(|| Error::invalid("The selected survey id is invalid."))
+    }
+}
+
+/// Does something with each record of a survey, oldest first, from a moment to another, both included.
+pub fn each_between(
+    db: &Connection,
+    survey: i64,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    mut work: impl FnMut(SurveyRecord),
+) -> Result<()> {
+    let sql = format!(
+        "SELECT {} FROM survey_records WHERE survey_id = ?1 AND datetime BETWEEN ?2 AND ?3 ORDER BY datetime, id",
+        SurveyRecord::COLUMNS
+    );
+    let (from, to) = (from.map_or(i64::MIN, Timestamp::seconds), to.map_or(i64::MAX, Timestamp::seconds));
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query_map((survey, from, to), SurveyRecord::from_row)?;
+    Ok(rows.try_for_each(|record| record.map(&mut work))?)
+}
+
+impl Deref for Score {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Score {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = match Value::deserialize(input)? {
+            Value::String(text) => text,
+            Value::Number(number) => number.to_string(),
+            _ => return Err(de::Error::custom("must be a string.")),
+        };
+        Text::parse(text).map(Self).map_err(de::Error::custom)
+    }
+}
+
+impl ToSql for Score {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
+impl FromSql for Score {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Text::column_result(value).map(Self)
+    }
+}
+
+impl JsonSchema for Score {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Score".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let text = generator.subschema_for::<Text<64>>();
+        match generator.contract().is_serialize() {
+            true => text,
+            false => json_schema!({"anyOf": [text, {"type": "number"}], "examples": ["5", 5]}),
+        }
+    }
+}
+
+impl Listed for SurveyRecord {
+    const LISTING: Listing = Listing {
+        table: TABLE,
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "survey_id", by: By::Integer("survey_id") },
+            Filter { name: "caller", by: By::Text("caller") },
+            Filter { name: "score_1", by: By::Text("score_1") },
+            Filter { name: "score_2", by: By::Text("score_2") },
+            Filter { name: "score_3", by: By::Text("score_3") },
+            Filter { name: "agent_extension", by: By::Text("agent_extension") },
+            Filter { name: "agent_name", by: By::Text("agent_name") },
+            Filter { name: "datetime", by: By::Moment("datetime") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter {
+                name: "term",
+                by: By::Words(&["caller", "agent_extension", "agent_name", "score_1", "score_2", "score_3"]),
+            },
+        ],
+        plain_filters: true,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "datetime", column: "datetime" },
+            Sort { name: "caller", column: "caller COLLATE NOCASE" },
+            Sort { name: "agent_extension", column: "agent_extension" },
+            Sort { name: "agent_name", column: "agent_name COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_score_is_text_and_a_number_becomes_one() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let survey = desk.made("/surveys", json!({"name": "S"}));
+        let record = json!({"survey_id": survey, "score_1": 5, "score_2": 4.5, "score_3": "05"});
+        let made = desk.post("/survey-records", record).created();
+        assert_eq!((&made["score_1"], &made["score_2"], &made["score_3"]), (&json!("5"), &json!("4.5"), &json!("05")));
+        assert_eq!(made["datetime"], made["created_at"]);
+        for bad in [json!(true), json!([1]), json!({})] {
+            let refused = desk.post("/survey-records", json!({"survey_id": survey, "score_1": bad}));
+            refused.invalid(&["The score 1 must be a string."]);
+        }
+        desk.post("/survey-records", json!({})).invalid(&["The survey id field is required."]);
+    }
+
+    #[test]
+    fn a_record_is_of_a_survey_of_its_customers() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        let (survey, theirs) =
+            (desk.made("/surveys", json!({"name": "S"})), other.made("/surveys", json!({"name": "O"})));
+        let invalid = &["The selected survey id is invalid."];
+        desk.post("/survey-records", json!({"survey_id": theirs})).invalid(invalid);
+        desk.post("/survey-records", json!({"survey_id": 99})).invalid(invalid);
+        let record = desk.made("/survey-records", json!({"survey_id": survey}));
+        desk.put(&format!("/survey-records/{record}"), json!({"survey_id": theirs})).invalid(invalid);
+        assert_eq!(desk.get(&format!("/survey-records/{record}")).ok()["survey_id"], survey);
+    }
+
+    #[test]
+    fn records_are_found_by_what_they_say_and_when() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let (first, second) =
+            (desk.made("/surveys", json!({"name": "S"})), desk.made("/surveys", json!({"name": "O"})));
+        let record = |survey: i64, caller: &str, extension: &str, day: i32| {
+            let datetime = format!("2024-01-{day:02}T12:00:00Z");
+            let record =
+                json!({"survey_id": survey, "caller": caller, "agent_extension": extension, "datetime": datetime});
+            desk.made("/survey-records", record)
+        };
+        let one = record(first, "+33 1 42 00 00 00", "204", 1);
+        let two = record(first, "anonymous", "205", 2);
+        let three = record(second, "+33 6 12 34 56 78", "204", 3);
+        for (query, found) in [
+            (format!("survey_id={first}"), vec![one, two]),
+            ("agent_extension=204".into(), vec![one, three]),
+            ("caller=ANON".into(), vec![two]),
+            ("datetime=2024-01-02".into(), vec![two]),
+            ("datetime[gte]=2024-01-02".into(), vec![two, three]),
+            ("datetime[gte]=2024-01-02&datetime[lte]=2024-01-02".into(), vec![two]),
+            ("filter[datetime][lte]=2024-01-01T12:00:00Z".into(), vec![one]),
+            ("term=204%20%2B33".into(), vec![one, three]),
+            ("sort=-datetime".into(), vec![three, two, one]),
+        ] {
+            assert_eq!(desk.ids(&format!("/survey-records?{query}")), found, "{query}");
+        }
+        let exported = desk.get("/survey-records/export?agent_extension=205").ok();
+        assert_eq!((exported.as_array().unwrap().len(), &exported[0]["id"]), (1, &json!(two)));
+        let many = format!("/survey-records?term={}", vec!["a"; 21].join("+"));
+        desk.get(&many).invalid(&["The term may not have more than 20 words."]);
+    }
+}

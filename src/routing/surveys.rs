@@ -1,0 +1,250 @@
+//! Surveys: what callers are asked when a call is over, and what their answers come to.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::rows::{Routed, create, delete_each, list, remove, routed, show, update};
+use super::survey_records::{self, SurveyRecord};
+use super::whose::Whose;
+use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::{Ctx, Error, Id, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
+use crate::tenancy::Author;
+use crate::values::{Name, Text, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get("/smart-routings/surveys", &run(list::<Survey>), Needs::Scoped("routing.view"), "List surveys"),
+    get("/smart-routings/surveys/{id}", &run(show::<Survey>), Needs::Scoped("routing.view"), "Show a survey"),
+    get(
+        "/smart-routings/surveys/{id}/summary",
+        &run(summary),
+        Needs::Scoped("routing.view"),
+        "Sum up what a survey's records say, also by agent",
+    ),
+    post("/smart-routings/surveys", &run(create::<Survey>), Needs::Scoped("routing.create"), "Create a survey"),
+    put("/smart-routings/surveys/{id}", &run(update::<Survey>), Needs::Scoped("routing.update"), "Change a survey"),
+    delete(
+        "/smart-routings/surveys/{id}",
+        &run(remove::<Survey>),
+        Needs::Scoped("routing.delete"),
+        "Delete a survey and its records",
+    ),
+];
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Survey {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    #[schemars(extend("readOnly" = true))]
+    pub customer_id: i64,
+    pub name: Name<255>,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+/// Which records count: those from the first moment to the last, both included.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Period {
+    /// A moment, or a day in UTC: `2024-01-20T12:00:00Z`, `2024-01-20`. From the first record, where it is blank.
+    from: Text<40>,
+    /// The same; a day counts to its end.
+    to: Text<40>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Summary {
+    survey: Survey,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    #[serde(flatten)]
+    sum: Sum,
+    /// The same of each agent, by extension, then by name.
+    agents: Vec<AgentSum>,
+}
+
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct AgentSum {
+    agent_extension: Option<Text<32>>,
+    /// As the newest record has it, where there is an extension to tell them by.
+    agent_name: Option<Text<255>>,
+    #[serde(flatten)]
+    sum: Sum,
+}
+
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct Sum {
+    /// How many records there are.
+    count: u64,
+    score_1: ScoreSum,
+    score_2: ScoreSum,
+    score_3: ScoreSum,
+}
+
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct ScoreSum {
+    /// How many records have it.
+    count: u64,
+    /// Of those that are numbers; null where none is.
+    mean: Option<f64>,
+    /// How many records have each, by its text.
+    distribution: BTreeMap<String, u64>,
+    /// How many are numbers.
+    #[serde(skip)]
+    numbers: f64,
+}
+
+fn summary(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, Query(period): Query<Period>) -> Result<Ok200<Summary>> {
+    let survey = whose.its(ctx, Survey::find(ctx.db, id)?)?;
+    let (from, to) = (moment("from", &period.from)?, moment("to", &period.to)?);
+    let (from, to) = (from.map(|(first, _)| first), to.map(|(_, last)| last));
+    let mut sum = Sum::default();
+    let mut agents: BTreeMap<(Option<Text<32>>, Option<Text<255>>), AgentSum> = BTreeMap::new();
+    survey_records::each_between(ctx.db, id, from, to, |record| {
+        sum.take(&record);
+        let (extension, name) = (record.agent_extension.clone(), record.agent_name.clone());
+        let known_by = if extension.is_some() { (extension, None) } else { (None, name) };
+        let agent = agents.entry(known_by).or_default();
+        agent.agent_extension.clone_from(&record.agent_extension);
+        agent.agent_name = record.agent_name.clone().or(agent.agent_name.take());
+        agent.sum.take(&record);
+    })?;
+    Ok(Ok200(Summary { survey, from, to, sum, agents: agents.into_values().collect() }))
+}
+
+/// What a bound of the period means, where it is said.
+fn moment(name: &str, text: &str) -> Result<Option<(Timestamp, Timestamp)>> {
+    let said = Some(text.trim()).filter(|text| !text.is_empty());
+    let read = said.map(Timestamp::first_and_last).transpose();
+    read.map_err(|said| Error::invalid(format!("The {name} {said}")))
+}
+
+impl Sum {
+    fn take(&mut self, record: &SurveyRecord) {
+        self.count += 1;
+        self.score_1.take(record.score_1.as_deref());
+        self.score_2.take(record.score_2.as_deref());
+        self.score_3.take(record.score_3.as_deref());
+    }
+}
+
+impl ScoreSum {
+    fn take(&mut self, score: Option<&str>) {
+        let Some(score) = score.map(str::trim).filter(|score| !score.is_empty()) else { return };
+        self.count += 1;
+        *self.distribution.entry(score.to_owned()).or_default() += 1;
+        if let Some(number) = score.parse::<f64>().ok().filter(|number| number.is_finite()) {
+            // Moved towards each number: a sum of them all could be past what a float holds.
+            self.numbers += 1.0;
+            let mean = self.mean.unwrap_or_default();
+            self.mean = Some(mean + (number / self.numbers - mean / self.numbers));
+        }
+    }
+}
+
+routed!(Survey in "surveys", told of as "survey" { name });
+
+impl Routed for Survey {
+    fn empty(&self, db: &Connection, author: &Author) -> Result<()> {
+        delete_each::<SurveyRecord>(db, author, survey_records::SURVEY, self.id)
+    }
+}
+
+impl Listed for Survey {
+    const LISTING: Listing = Listing {
+        table: "surveys",
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "name", by: By::Text("name") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "term", by: By::Words(&["name"]) },
+        ],
+        plain_filters: true,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_summary_counts_and_averages_each_score_by_agent() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let (survey, other) =
+            (desk.made("/surveys", json!({"name": "S"})), desk.made("/surveys", json!({"name": "O"})));
+        for (day, extension, name, scores) in [
+            (1, json!("204"), json!("Ada"), ["5", "yes", ""]),
+            (2, json!("204"), json!("Ada L"), ["4", "no", " "]),
+            (3, json!("204"), Value::Null, ["3.5", "yes", ""]),
+            (4, Value::Null, json!("Zoé"), ["5", "", "n/a"]),
+            (9, json!("205"), json!("Late"), ["1", "1", "1"]),
+        ] {
+            let record = json!({
+                "survey_id": survey, "agent_extension": extension, "agent_name": name, "score_1": scores[0],
+                "score_2": scores[1], "score_3": scores[2], "datetime": format!("2024-01-0{day}T12:00:00Z"),
+            });
+            desk.made("/survey-records", record);
+        }
+        desk.made("/survey-records", json!({"survey_id": other, "score_1": "9"}));
+        let sum = |query: &str| desk.get(&format!("/surveys/{survey}/summary{query}")).ok();
+        let score = |count: u64, mean: Value, distribution: Value| json!({"count": count, "mean": mean, "distribution": distribution});
+        let none = score(0, Value::Null, json!({}));
+        let week = sum("?from=2024-01-01&to=2024-01-04");
+        assert_eq!((&week["survey"]["name"], &week["count"]), (&json!("S"), &json!(4)));
+        assert_eq!((&week["from"], &week["to"]), (&json!("2024-01-01T00:00:00Z"), &json!("2024-01-04T23:59:59Z")));
+        assert_eq!(week["score_1"], score(4, json!(4.375), json!({"3.5": 1, "4": 1, "5": 2})));
+        assert_eq!(week["score_2"], score(3, Value::Null, json!({"no": 1, "yes": 2})));
+        assert_eq!(week["score_3"], score(1, Value::Null, json!({"n/a": 1})));
+        let agents = json!([
+            {"agent_extension": null, "agent_name": "Zoé", "count": 1, "score_1": score(1, json!(5.0), json!({"5": 1})),
+             "score_2": none, "score_3": score(1, Value::Null, json!({"n/a": 1}))},
+            {"agent_extension": "204", "agent_name": "Ada L", "count": 3,
+             "score_1": score(3, json!(12.5 / 3.0), json!({"3.5": 1, "4": 1, "5": 1})),
+             "score_2": score(3, Value::Null, json!({"no": 1, "yes": 2})), "score_3": none},
+        ]);
+        assert_eq!(week["agents"], agents);
+        assert_eq!((&sum("")["count"], &sum("?from=2024-01-09")["count"]), (&json!(5), &json!(1)));
+        assert_eq!(sum("?to=2024-01-01T11:59:59Z")["count"], 0);
+        assert_eq!(sum("?to=2024-01-01T12:00:00Z")["count"], 1);
+        let bad = desk.get(&format!("/surveys/{survey}/summary?from=soon"));
+        bad.invalid(&["The from must be a valid date and time, like 2024-01-20T12:00:00Z."]);
+        Desk::new(&bench).get(&format!("/surveys/{survey}/summary")).refused(404, "not_found");
+    }
+
+    #[test]
+    fn a_survey_goes_with_its_records() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let (survey, other) =
+            (desk.made("/surveys", json!({"name": "S"})), desk.made("/surveys", json!({"name": "O"})));
+        desk.made("/survey-records", json!({"survey_id": survey}));
+        let stays = desk.made("/survey-records", json!({"survey_id": other}));
+        desk.delete(&format!("/surveys/{survey}")).ok();
+        assert_eq!(desk.ids("/survey-records"), [stays]);
+        assert_eq!(bench.admin().get("/audit-log?filter[action]=survey-record.deleted").ok()["total"], 1);
+    }
+}
