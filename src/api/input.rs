@@ -174,6 +174,13 @@ impl<T: Serialize + DeserializeOwned> Changes<T> {
         body::lay_over(to, &self.fields).map_err(Error::problems)
     }
 
+    /// The change without what it says of some fields: they stay.
+    #[must_use]
+    pub fn without(mut self, fields: &[&str]) -> Self {
+        self.fields.retain(|name, _| !fields.contains(&name.as_str()));
+        self
+    }
+
     /// Whether the change says something of a field, be it that it stays.
     pub fn name(&self, field: &str) -> bool {
         self.fields.contains_key(field)

@@ -75,6 +75,8 @@ pub enum By {
     Moment(&'static str),
     /// One of the resource's numbers is the number, in any format; or ends with its digits, where those are too few.
     Phone(&'static str),
+    /// The same of the number in one field.
+    PhoneIn(&'static str, &'static str),
     /// Every word begins a word of the full-text index.
     Term(&'static str),
     /// Every word is in one of the columns, whatever its case and accents: for tables that are too small for an index.
@@ -172,6 +174,7 @@ impl By {
             Self::Choice(_, choices) => ("Is this.", json!({"anyOf": [{"enum": choices}, blank()]})),
             Self::Moment(_) => ("At this moment, or on this day.", moment()),
             Self::Phone(_) => ("Has this number, in any format.", json!({"type": "string"})),
+            Self::PhoneIn(..) => ("Is this number, in any format.", json!({"type": "string"})),
             Self::Field(_) => (
                 "Any field by its name, as here tier: is this text, whatever its case and accents.",
                 json!({"type": "string"}),
@@ -191,7 +194,7 @@ impl By {
             (Self::Words(_), None) if value.split_whitespace().count() > MOST_WORDS => {
                 Err(format!("The {name} may not have more than {MOST_WORDS} words."))
             }
-            (Self::Text(_) | Self::Phone(_) | Self::Term(_) | Self::Words(_), None) => {
+            (Self::Text(_) | Self::Phone(_) | Self::PhoneIn(..) | Self::Term(_) | Self::Words(_), None) => {
                 Ok(Wanted::Text(value.to_owned()))
             }
             (Self::Field(_), None) => match name.split_once('.') {
@@ -227,7 +230,8 @@ impl By {
                 vec![field.clone().into(), text.clone().into()],
             ),
             (Self::Choice(column, _), Wanted::Text(text)) => (format!("{column} = ?"), vec![text.clone().into()]),
-            (Self::Phone(resource), Wanted::Text(text)) => phones::condition(resource, text, db)?,
+            (Self::Phone(resource), Wanted::Text(text)) => phones::condition(resource, None, text, db)?,
+            (Self::PhoneIn(resource, field), Wanted::Text(text)) => phones::condition(resource, Some(field), text, db)?,
             (Self::Term(index), Wanted::Text(text)) => match words(text) {
                 Some(words) => (format!("id IN (SELECT rowid FROM {index} WHERE {index} MATCH ?)"), vec![words.into()]),
                 None => ("0".into(), Vec::new()),

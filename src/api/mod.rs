@@ -1,7 +1,7 @@
 //! The language that endpoints are written in: routes as rows of a table, handlers as plain functions, inputs that say
 //! where a value comes from, replies that say which status it gives, one error. It knows no resource.
 
-mod body;
+pub mod body;
 mod call;
 mod cell;
 mod conditions;

@@ -59,6 +59,14 @@ impl Operation<'_> {
         );
     }
 
+    /// The same, without which the request is none.
+    pub fn required_query(&mut self, name: &str, description: &str, schema: Value) {
+        self.query(name, description, schema);
+        if let Some(parameter) = self.parameters.last_mut() {
+            parameter["required"] = true.into();
+        }
+    }
+
     /// Each field of `T` as a parameter.
     pub fn parameters<T: JsonSchema>(&mut self, place: Place, required: Vec<String>) {
         let schema = self.input::<T>();
@@ -86,6 +94,11 @@ impl Operation<'_> {
             schema = json!({"anyOf": [schema, {"type": "array", "maxItems": 0, "description": "As an empty object."}]});
         }
         self.body = Some(json!({"required": required, "content": {"application/json": {"schema": schema}}}));
+    }
+
+    /// There must be a body, and it has this shape.
+    pub fn needed_body_of(&mut self, schema: Value) {
+        self.body = Some(json!({"required": true, "content": {"application/json": {"schema": schema}}}));
     }
 
     /// The body is many rows, in JSON or in CSV: each as [`Operation::body`] would have it, and with what the server keeps.
@@ -199,7 +212,7 @@ impl Operation<'_> {
     }
 
     /// What clients may send of a `T`: without the fields that the server keeps.
-    fn input<T: JsonSchema>(&mut self) -> Value {
+    pub fn input<T: JsonSchema>(&mut self) -> Value {
         let mut schema = self.inputs.subschema_for::<T>().to_value();
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
             properties.retain(|_, schema| schema.get("readOnly") != Some(&Value::Bool(true)));

@@ -13,7 +13,7 @@ use crate::api::{
 use crate::tenancy::{Author, customers};
 use crate::values::Timestamp;
 
-/// A row as its table keeps it. Implemented by [`routed!`].
+/// A row as its table keeps it. Implemented by the macro `routed`.
 pub trait Kept: Listed + OfCustomer + Clone + Default + DeserializeOwned + Send + 'static {
     /// What the audit log calls it.
     const RESOURCE: &'static str;
@@ -190,12 +190,11 @@ pub fn delete_each<T: Routed>(db: &Connection, author: &Author, column: &'static
     each_of(db, column, value, |row: T| delete(db, author, &row))
 }
 
-/// Lets every row of a customer be another's, as it is: what it refers to moves with it.
+/// Lets every row of a customer be another's, as it is: what it refers to moves with it, and it is found as before.
 pub fn move_each<T: Routed>(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
     each_of(db, "customer_id", from, |old: T| {
         let new = of(to, old.clone(), author.at);
         new.save(db)?;
-        new.index(db, Some(&old))?;
         Ok(author.updated(db, T::RESOURCE, &old, &new)?)
     })
 }
@@ -317,6 +316,9 @@ mod tests {
         desk.post("/fields", json!({"name": "A", "customer_id": null})).invalid(prohibited);
         let field = desk.made("/fields", json!({"name": "A"}));
         desk.put(&format!("/fields/{field}"), json!({"customer_id": other.customer})).invalid(prohibited);
+        let twice = format!(r#"{{"customer_id": {}, "customer_id": {}}}"#, desk.customer, other.customer);
+        let path = desk.path(&format!("/fields/{field}"));
+        desk.client.ask(http::Method::PUT, &path, "application/json", twice).invalid(prohibited);
         let second = desk.made("/fields", json!({"name": "B"}));
         let option = desk.post(&format!("/fields/{field}/options"), json!({"name": "O", "routing_field_id": second}));
         let option = option.created();

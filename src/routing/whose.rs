@@ -1,10 +1,11 @@
 //! Whose data a request is about: every one names its customer, in its query.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::api::{Body, Call, Ctx, Error, Input, OfCustomer, Operation, Query, Result, Steps};
 use crate::tenancy::customers;
@@ -23,23 +24,10 @@ struct Named {
     customer_account: Text<64>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct InBody {
-    #[serde(deserialize_with = "anything")]
-    customer_id: bool,
-}
-
-/// Also `null`.
-fn anything<'de, D: Deserializer<'de>>(input: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(input).map(|_| true)
-}
-
 impl Input for Whose {
     fn read(call: &Call) -> Result<Self> {
         let Query(Named { customer_account }) = Query::read(call)?;
-        let is_json = call.route.handler.body() == Body::Json;
-        if is_json && serde_json::from_slice(&call.body).is_ok_and(|InBody { customer_id }| customer_id) {
+        if call.route.handler.body() == Body::Json && is_in(&call.body) {
             return Err(Self::prohibited());
         }
         Ok(Self { customer_account })
@@ -48,6 +36,12 @@ impl Input for Whose {
     fn describe(operation: &mut Operation<'_>) {
         Query::<Named>::describe(operation);
     }
+}
+
+/// Whether a body names a customer, be it by `null`, or twice.
+fn is_in(body: &[u8]) -> bool {
+    let fields = serde_json::from_slice::<HashMap<String, IgnoredAny>>(body);
+    fields.is_ok_and(|fields| fields.contains_key("customer_id"))
 }
 
 impl Whose {

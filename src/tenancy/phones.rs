@@ -10,6 +10,7 @@ use rusqlite::types::FromSqlError;
 use rusqlite::types::Value;
 use uuid::Uuid;
 
+pub use super::settings::default_country;
 use super::settings::setting;
 use crate::values::{Text, phone};
 
@@ -23,12 +24,6 @@ pub struct Numbered {
     pub columns: &'static [&'static str],
     /// The columns that a JSON list of numbers stands in; each is indexed as the field `column[0]`, `column[1]`…
     pub lists: &'static [&'static str],
-}
-
-/// The country whose numbers need no prefix in this workspace.
-pub fn default_country(db: &Connection) -> rusqlite::Result<Id> {
-    let code = setting(db, "default_country")?;
-    Ok(code.and_then(|code| phone::country(&code)).unwrap_or(Id::FR))
 }
 
 /// The field of a number in a list, as the index has it.
@@ -66,11 +61,18 @@ pub fn reversed(text: &str, country: Id) -> String {
     phone::reversed_digits(phone::e164(text, country).as_deref().unwrap_or(text))
 }
 
-/// The condition in SQL that a row of `resource` has a number, and the values bound in it: the same number in E.164,
-/// or, where the text is too short to be a number, one that ends with its digits.
-pub fn condition(resource: &'static str, text: &str, db: &Connection) -> rusqlite::Result<(String, Vec<Value>)> {
-    let found =
-        |by: &str| format!("id IN (SELECT resource_id FROM phone_numbers WHERE resource = '{resource}' AND {by})");
+/// The condition in SQL that a row of `resource` has a number, in one field or in any, and the values bound in it: the
+/// same number in E.164, or, where the text is too short to be a number, one that ends with its digits.
+pub fn condition(
+    resource: &'static str,
+    field: Option<&'static str>,
+    text: &str,
+    db: &Connection,
+) -> rusqlite::Result<(String, Vec<Value>)> {
+    let inside = field.map(|field| format!(" AND field = '{field}'")).unwrap_or_default();
+    let found = |by: &str| {
+        format!("id IN (SELECT resource_id FROM phone_numbers WHERE resource = '{resource}' AND {by}{inside})")
+    };
     let country = default_country(db)?;
     let digits = reversed(text, country);
     if digits.is_empty() {

@@ -1,16 +1,44 @@
 //! Settings of a workspace that every room may need, read out of its file one by one.
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use phonenumber::country::Id as Country;
 use rusqlite::{Connection, OptionalExtension};
+
+use crate::values::phone;
 
 /// The text of a setting, where it was ever set.
 pub fn setting(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     db.prepare_cached("SELECT value FROM settings WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
 }
 
-/// The zone by whose clocks the workspace lives: Paris, as for every setting that was never set.
-pub fn time_zone(db: &Connection) -> rusqlite::Result<TimeZone> {
-    let zones = TimeZoneDatabase::bundled();
-    let set = setting(db, "timezone")?.and_then(|name| zones.get(&name).ok());
-    Ok(set.or_else(|| zones.get("Europe/Paris").ok()).unwrap_or(TimeZone::UTC))
+/// The country whose numbers need no prefix: France, where it was never set.
+pub fn default_country(db: &Connection) -> rusqlite::Result<Country> {
+    let code = setting(db, "default_country")?;
+    Ok(code.and_then(|code| phone::country(&code)).unwrap_or(Country::FR))
+}
+
+/// Where the workspace is at home.
+pub struct Home {
+    pub country: Country,
+    /// By whose clocks it lives: Paris, where it was never set.
+    pub zone: TimeZone,
+}
+
+impl Home {
+    /// Read in one go, since a phone rings meanwhile.
+    pub fn of(db: &Connection) -> rusqlite::Result<Self> {
+        let (mut country, mut zone) = (Country::FR, None);
+        let mut statement =
+            db.prepare_cached("SELECT name, value FROM settings WHERE name IN ('default_country', 'timezone')")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let value = row.get_ref(1)?.as_str()?;
+            match row.get_ref(0)?.as_str()? {
+                "timezone" => zone = TimeZoneDatabase::bundled().get(value).ok(),
+                _ => country = phone::country(value).unwrap_or(country),
+            }
+        }
+        let zone = zone.or_else(|| TimeZoneDatabase::bundled().get("Europe/Paris").ok());
+        Ok(Self { country, zone: zone.unwrap_or(TimeZone::UTC) })
+    }
 }

@@ -34,6 +34,12 @@ impl Timestamp {
         }
     }
 
+    /// The year in which it is, in UTC.
+    pub fn year(self) -> i16 {
+        let moment = jiff::Timestamp::from_second(self.0).unwrap_or_default();
+        jiff::tz::TimeZone::UTC.to_datetime(moment).year()
+    }
+
     pub fn seconds(self) -> i64 {
         self.0
     }
