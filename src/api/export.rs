@@ -73,9 +73,11 @@ pub struct Export<T> {
     rest: Rows<T>,
 }
 
-/// Every row there is, for whoever reads them without a request.
-pub fn export_all<T: Listed + Default + 'static>(format: Format) -> Box<dyn Pieces> {
-    Box::new(Rows::<T>::of(format, "", Vec::new()))
+/// Every row there is, or every one of a customer's, for whoever reads them without a request.
+pub fn export_all<T: Listed + Default + 'static>(format: Format, customer: Option<i64>) -> Result<Box<dyn Pieces>> {
+    let Some(customer) = customer else { return Ok(Box::new(Rows::<T>::of(format, "", Vec::new()))) };
+    let condition = format!("{} = ? AND ", T::LISTING.customer.ok_or_else(Error::bound)?);
+    Ok(Box::new(Rows::<T>::of(format, &condition, vec![customer.into()])))
 }
 
 /// The rows that are still to be read.

@@ -16,7 +16,9 @@ use super::workspace::find;
 use crate::api::list::Listed;
 use crate::api::{Error, Format, Importer, Imports, Mode, Pieces, Rows, export_all};
 use crate::engine::Engine;
+use crate::routing::{self, ctis::Cti};
 use crate::storage::File;
+use crate::tenancy::customers;
 use crate::values::Timestamp;
 use crate::workspace::contacts::Contact;
 use crate::workspace::customers::Customer;
@@ -32,7 +34,10 @@ pub struct Import {
     resource: Resource,
     /// The rows; - reads them from stdin
     file: PathBuf,
-    /// create: every row is new; upsert: one that is there, by its id, account or email, is changed
+    /// The account of the customer whose rows they are; call routing needs one
+    #[arg(long, value_name = "ACCOUNT")]
+    customer: Option<String>,
+    /// create: every row is new; upsert: one that is there, by its id, account, code, email or name, is changed
     #[arg(long, default_value = "create")]
     mode: Mode,
     /// Check all rows, say what would be done, and change nothing
@@ -51,6 +56,9 @@ pub struct Export {
     /// Its subdomain or id
     workspace: String,
     resource: Resource,
+    /// The account of the only customer whose rows are wanted
+    #[arg(long, value_name = "ACCOUNT")]
+    customer: Option<String>,
     /// json or csv [default: by the file's ending, or json]
     #[arg(long)]
     format: Option<Format>,
@@ -64,6 +72,16 @@ enum Resource {
     Customers,
     Contacts,
     PhoneCalls,
+    RoutingContacts,
+    Ctis,
+}
+
+/// The customer that an account names, if one does.
+fn named(file: &Arc<File>, account: Option<&str>) -> anyhow::Result<Option<i64>> {
+    let Some(account) = account else { return Ok(None) };
+    let wanted = account.to_owned();
+    let found = file.read(move |db| Ok::<_, Error>(customers::with_account(db, &wanted)?))?;
+    found.map(Some).with_context(|| format!("there is no customer with the account {account}"))
 }
 
 impl Import {
@@ -73,6 +91,9 @@ impl Import {
             Resource::Customers => self.rows_of::<Customer>(engine, found.id, now),
             Resource::Contacts => self.rows_of::<Contact>(engine, found.id, now),
             Resource::PhoneCalls => self.rows_of::<PhoneCall>(engine, found.id, now),
+            _ if self.customer.is_none() => bail!("whose are they? Add --customer with the customer's account"),
+            Resource::RoutingContacts => self.rows_of::<routing::contacts::Contact>(engine, found.id, now),
+            Resource::Ctis => self.rows_of::<Cti>(engine, found.id, now),
         }
     }
 
@@ -81,18 +102,18 @@ impl Import {
             bail!("{} does not say what it is: add --format json or --format csv", self.file.display());
         };
         let text = self.read().with_context(|| format!("cannot read {}", self.file.display()))?;
-        let rows = Rows::find::<T>(text.into(), format, T::LISTING.table)?;
+        let rows = Rows::find::<T>(text.into(), format, T::NAME)?;
+        let lease = engine.registry.lease(workspace);
         let importer = Importer {
             author: engine.system(workspace, now),
             mode: self.mode,
             dry_run: self.dry_run,
-            bound_to: None,
+            bound_to: named(lease.file(), self.customer.as_deref())?,
             may_change: true,
         };
         let bar = ProgressBar::new(rows.count() as u64)
             .with_style(ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} rows")?);
         let shown = bar.clone();
-        let lease = engine.registry.lease(workspace);
         let progress = move |number| shown.set_position(number as u64);
         let done = importer.import::<T>(lease.file(), rows, LONGEST, progress);
         bar.finish_and_clear();
@@ -121,15 +142,23 @@ impl Export {
         let found = find(engine, &self.workspace, |status| status != "trashed")?;
         let format = self.format.or_else(|| by_ending(self.output.as_deref()?)).unwrap_or(Format::Json);
         let lease = engine.registry.lease(found.id);
+        let customer = named(lease.file(), self.customer.as_deref())?;
         match self.resource {
-            Resource::Customers => self.rows_of::<Customer>(lease.file(), format),
-            Resource::Contacts => self.rows_of::<Contact>(lease.file(), format),
-            Resource::PhoneCalls => self.rows_of::<PhoneCall>(lease.file(), format),
+            Resource::Customers => self.rows_of::<Customer>(lease.file(), format, customer),
+            Resource::Contacts => self.rows_of::<Contact>(lease.file(), format, customer),
+            Resource::PhoneCalls => self.rows_of::<PhoneCall>(lease.file(), format, customer),
+            Resource::RoutingContacts => self.rows_of::<routing::contacts::Contact>(lease.file(), format, customer),
+            Resource::Ctis => self.rows_of::<Cti>(lease.file(), format, customer),
         }
     }
 
-    fn rows_of<T: Listed + Default + 'static>(&self, file: &Arc<File>, format: Format) -> anyhow::Result<()> {
-        let rows = export_all::<T>(format);
+    fn rows_of<T: Listed + Default + 'static>(
+        &self,
+        file: &Arc<File>,
+        format: Format,
+        customer: Option<i64>,
+    ) -> anyhow::Result<()> {
+        let rows = export_all::<T>(format, customer)?;
         let Some(path) = &self.output else {
             return write(file, rows, std::io::stdout().lock());
         };
