@@ -65,6 +65,26 @@ for n in 1 2 3; do
     post of-acme.localhost /contacts "{\"last_name\":\"Contact $n\",\"customer_id\":$n}" "$token"
 done >/dev/null
 
+# Call routing of each customer: of all of them the first has the id 1, of the second 2.
+for n in 1 2 3; do
+    route() { post of-acme.localhost "/smart-routings$1${3:-?}customer_account=A-$n" "$2" "$token"; }
+    route /fields '{"name":"Field"}'
+    route "/fields/$n/options" '{"name":"Option"}'
+    route /contacts '{"id_code":"C"}'
+    route /ctis '{"name":"CTI"}'
+    route "/ctis/$n/destinations" '{"origin":"01*"}'
+    route /call-queues/groups '{"name":"Group"}'
+    route /call-queues/queues '{"name":"Queue","code":"Q"}'
+    route /call-queues/time-spans '{"day_of_week":1,"start_time":"09:00","end_time":"18:00"}' \
+        "?time_spanable_type=call_queue&time_spanable_id=$n&"
+    route /call-queues/exceptions '{"day":"--05-01"}' "?exceptionable_type=call_queue&exceptionable_id=$n&"
+    route /geo/lists '{"list_id":"L","geo_routing_model_id":1}'
+    route "/geo/lists/$n/destinations" '{"zones":["75"]}'
+    route /cfd-tokens '{"name":"Token"}'
+    route /surveys '{"name":"Survey"}'
+    route /survey-records "{\"survey_id\":$n}"
+done >/dev/null
+
 cat >schemathesis.toml <<TOML
 cache.enabled = false
 hooks = "hooks.py"
@@ -89,6 +109,12 @@ nowhere.values = ["https://cx.invalid/hook"]
 callback.values = ["https://cx.invalid/callback"]
 start.values = [""]
 account.values = ["", "A-1", "A-2"]
+routed.values = ["A-1", "A-2"]
+few.values = [1, 2]
+queue.values = ["call_queue", "call_queue_group"]
+zone.values = ["75", "13", "2A"]
+at.values = ["", "2027-05-01T10:00:00", "2027-05-01T10:00:00Z"]
+list.values = ["L"]
 
 # Most of what fits the pattern of a cursor is none.
 [[operations]]
@@ -126,6 +152,10 @@ parameters = {"body.url" = {dictionary = "nowhere", probability = 1.0}}
 [[operations]]
 include-path-regex = "^/oauth-clients"
 parameters = {"body.redirect_uris[*]" = {dictionary = "callback", probability = 0.9}}
+
+[[operations]]
+include-path-regex = "^/smart-routings/"
+parameters = {"query.customer_account" = {dictionary = "routed", probability = 0.95}, "path.id" = {dictionary = "few", probability = 0.7}, "query.time_spanable_id" = {dictionary = "few", probability = 0.9}, "query.exceptionable_id" = {dictionary = "few", probability = 0.9}, "body.exceptionable_id" = {dictionary = "few", probability = 0.9}, "body.survey_id" = {dictionary = "few", probability = 0.9}, "body.geo_routing_model_id" = {dictionary = "few", probability = 0.9}, "body.zones[*]" = {dictionary = "zone", probability = 0.8}, "query.at" = {dictionary = "at", probability = 0.8}, "query.list_id" = {dictionary = "list", probability = 0.7}}
 
 [[operations]]
 include-path-regex = "/bulk$"
@@ -197,12 +227,44 @@ BEYOND_SCHEMA = {
     "The url must be an absolute http or https URL.",
     "The secret must be whsec_ and 24 to 64 bytes in base64.",
     "The timezone must be a time zone of the IANA database, like Europe/Paris.",
+    "The customer account field is required.",
+    "The customer id field is prohibited.",
+    "The selected default option id is invalid.",
+    "The selected field select is invalid.",
+    "The telecom field is required when email and id code are not present.",
+    "The cti id field is required when token is not present.",
+    "The origin may have a * at its end only.",
+    "The origin has already been taken.",
+    "The hosts must be an address, a network or a name, like 192.0.2.1, 10.0.0.0/8 or pbx.example.com.",
+    "The hosts may not be more than 50.",
+    "The user id field is required.",
+    "The name is that of several ctis: name one by its id.",
+    "The id code has already been taken.",
+    "The selected survey id is invalid.",
+    "The from must be a valid date and time, like 2024-01-20T12:00:00Z.",
+    "The to must be a valid date and time, like 2024-01-20T12:00:00Z.",
+    "The selected geo routing model id is invalid.",
+    "The selected zones is invalid.",
+    "The selected call queue group id is invalid.",
+    "The selected time spanable id is invalid.",
+    "The selected exceptionable id is invalid.",
+    "The end time must be after the start time.",
+    "The day of week field is required when date full is not present.",
+    "The date full field is prohibited when day of week is present.",
+    "The day field is required when country is not present.",
+    "The day field is prohibited when country is present.",
+    "The year field is required when country is present.",
+    "The country field is required when year is present.",
+    "The number field is required when did number, code and id are not present.",
+    "The at must be a valid date and time, like 2024-01-20T12:00:00Z.",
+    "The term may not have more than 20 words.",
 }
 
 # Of a row of a file all sentences are in one hint: "row 3: One. Another." Which columns there are is left out, and the
 # place in a list.
 def said(hint):
-    texts = (re.sub(r"^row \d+: |; they may be [a-z0-9_, ]*|(?<=^The redirect uris) \d+", "", text) for text in hint)
+    places = r"(?<=^The redirect uris) \d+|(?<=The hosts) \d+|(?<=The selected zones) \d+|(?<=field select) \d"
+    texts = (re.sub(rf"^(row|item) \d+: |; they may be [a-z0-9_, ]*|{places}", "", text) for text in hint)
     return {sentence for text in texts for sentence in text.replace(". ", ".\n").split("\n")}
 
 # positive_data_acceptance, which does not know such rules, nor that 412 and 422 are about the state and not the request.

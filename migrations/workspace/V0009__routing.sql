@@ -192,6 +192,8 @@ CREATE TABLE time_spans (
     destination TEXT,
     day_of_week INTEGER,
     date_full TEXT,
+    -- Either of them, as one text: dates are before days of the week.
+    on_day TEXT GENERATED ALWAYS AS (coalesce(date_full, 'day ' || day_of_week)) VIRTUAL,
     -- As they were written, and what they are in seconds since midnight.
     start_time TEXT NOT NULL,
     end_time TEXT NOT NULL,
@@ -202,8 +204,7 @@ CREATE TABLE time_spans (
 ) STRICT;
 
 CREATE INDEX time_spans_customer ON time_spans (customer_id);
-CREATE INDEX time_spans_date ON time_spans (time_spanable_id, time_spanable_type, date_full);
-CREATE INDEX time_spans_day ON time_spans (time_spanable_id, time_spanable_type, day_of_week);
+CREATE INDEX time_spans_day ON time_spans (time_spanable_id, time_spanable_type, on_day);
 
 CREATE TABLE routing_exceptions (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -128,6 +128,7 @@ impl Listed for CfdToken {
         columns: Self::COLUMNS,
         filters: &[
             Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
             Filter { name: "name", by: By::Text("name") },
             Filter { name: "user_id", by: By::Integer("user_id") },
             Filter { name: "hosts", by: By::Text("hosts") },

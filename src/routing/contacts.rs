@@ -245,6 +245,7 @@ impl Listed for Contact {
         columns: Self::COLUMNS,
         filters: &[
             Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
             Filter { name: "id_code", by: By::Text("id_code") },
             Filter { name: "language_code", by: By::Text("language_code") },
             Filter { name: "company", by: By::Text("company") },

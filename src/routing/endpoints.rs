@@ -39,6 +39,33 @@ const WORLD: &[(&str, &str, &str)] = &[
         "/survey-records",
         r#"{"survey_id": "{survey}", "caller": "Walked", "score_1": 5, "datetime": "2024-01-20T12:00:00Z"}"#,
     ),
+    (
+        "list",
+        "/geo/lists",
+        r#"{"list_id": "W1", "list_name": "Walked", "fallback_destination_1": "800", "geo_routing_model_id": 1}"#,
+    ),
+    (
+        "destination",
+        "/geo/lists/{list}/destinations",
+        r#"{"zones": ["75", "2A"], "nickname": "Walked", "destination_1": "801", "destination_2": "802"}"#,
+    ),
+    ("group", "/call-queues/groups", r#"{"name": "Walked"}"#),
+    (
+        "queue",
+        "/call-queues/queues",
+        r#"{"name": "Walked", "code": "Q1", "number": "801", "did_number": "01 42 00 00 01",
+            "call_queue_group_id": "{group}", "default_destination_type": "voicemail", "default_destination": "899"}"#,
+    ),
+    (
+        "span",
+        "/call-queues/time-spans?time_spanable_id={queue}&time_spanable_type=call_queue",
+        r#"{"reference": "Walked", "destination": "802", "day_of_week": 1, "start_time": "09:00", "end_time": "18:00"}"#,
+    ),
+    (
+        "exception",
+        "/call-queues/exceptions/holidays",
+        r#"{"exceptionable_id": "{queue}", "exceptionable_type": "call_queue", "label": "Walked", "day": "2027-05-01"}"#,
+    ),
 ];
 
 /// Ids by what they are of.
@@ -46,7 +73,8 @@ pub struct World(Map<String, Value>);
 
 impl World {
     pub fn make(desk: &Desk<'_>) -> Self {
-        let mut world = Self(Map::new());
+        // What the program ships is there without being made.
+        let mut world = Self(Map::from_iter([("model".to_owned(), json!(1))]));
         for (name, path, body) in WORLD {
             let id = desk.made(&world.filled(path), world.value(&serde_json::from_str(body).unwrap()));
             world.0.insert((*name).to_owned(), json!(id));
@@ -198,7 +226,131 @@ pub fn all() -> Vec<Endpoint> {
         put("/survey-records/{id}", &["record"], json!({"score_2": "3"})),
         delete("/survey-records/{id}", &["record"]),
         get("/survey-records/export", &[], "", json!([{"id": "{record}", "caller": "Walked"}])),
+        // Geo models, lists and their destinations
+        get(
+            "/geo/models",
+            &[],
+            "name=departments&match_method=prefix&match_position=start",
+            page(json!({"id": "{model}", "max_length": 3})),
+        ),
+        get("/geo/models/{id}", &["model"], "", json!({"match_method": "prefix", "match_position": "start"})),
+        get("/geo/lists", &[], "list_name=walked&geo_routing_model_id=1", page(json!({"id": "{list}"}))),
+        get("/geo/lists/{id}", &["list"], "", json!({"list_id": "W1", "geo_routing_model_id": "{model}"})),
+        post("/geo/lists", &[], "", geo_list(), geo_list()),
+        put("/geo/lists/{id}", &["list"], json!({"list_name": "By region", "fallback_destination_4": "804"})),
+        delete("/geo/lists/{id}", &["list"]),
+        get("/geo/lists/{id}/destinations", &["list"], "nickname=walked", page(json!({"id": "{destination}"}))),
+        get(
+            "/geo/lists/{id}/destinations/{destination_id}",
+            &["list", "destination"],
+            "",
+            json!({"geo_routing_list_id": "{list}", "zones": ["75", "2A"]}),
+        ),
+        post("/geo/lists/{id}/destinations", &["list"], "", geo_destination(), geo_destination()),
+        put(
+            "/geo/lists/{id}/destinations/{destination_id}",
+            &["list", "destination"],
+            json!({"zones": ["2B", "75"], "nickname": "North"}),
+        ),
+        delete("/geo/lists/{id}/destinations/{destination_id}", &["list", "destination"]),
+        get(
+            "/geo/destinations/lookup",
+            &[],
+            "list_id=W1&value=75011",
+            json!({
+                "list": {"id": "{list}", "list_id": "W1", "list_name": "Walked"}, "zone": {"code": "75", "label": "Paris"},
+                "destination": "801", "destinations": ["801", "802"], "fallback": false,
+            }),
+        ),
+        // Groups of call queues
+        get("/call-queues/groups", &[], "name=Walked", page(json!({"id": "{group}"}))),
+        get("/call-queues/groups/{id}", &["group"], "", json!({"id": "{group}", "name": "Walked"})),
+        post("/call-queues/groups", &[], "", json!({"name": "Sales"}), json!({"name": "Sales"})),
+        put("/call-queues/groups/{id}", &["group"], json!({"name": "Support"})),
+        delete("/call-queues/groups/{id}", &["group"]),
+        // Call queues
+        get("/call-queues/queues", &[], "code=Q1&active=1", page(json!({"id": "{queue}"}))),
+        get("/call-queues/queues/{id}", &["queue"], "", json!({"id": "{queue}", "did_number": "01 42 00 00 01"})),
+        post("/call-queues/queues", &[], "", queue(), queue()),
+        put("/call-queues/queues/{id}", &["queue"], json!({"active": false, "type": "ring-all"})),
+        delete("/call-queues/queues/{id}", &["queue"]),
+        get(
+            "/call-queues/lookup",
+            &[],
+            "did_number=%2B33142000001&at=2027-05-03T09:00:00",
+            json!({"queue": {"id": "{queue}"}, "open": true, "reason": "time_span", "destination": "802",
+                   "destination_type": null, "matched": {"id": "{span}"}}),
+        ),
+        // Time spans
+        get(
+            "/call-queues/time-spans",
+            &[],
+            "time_spanable_id={queue}&time_spanable_type=call_queue&day_of_week=1",
+            page(json!({"id": "{span}"})),
+        ),
+        get("/call-queues/time-spans/{id}", &["span"], "", json!({"time_spanable_id": "{queue}", "end_time": "18:00"})),
+        post(
+            "/call-queues/time-spans",
+            &[],
+            "time_spanable_id={group}&time_spanable_type=App%5CModels%5CCallQueueGroup",
+            json!({"reference": "R", "date_full": "2027-05-03", "start_time": "09:00:30", "end_time": "24:00"}),
+            json!({"time_spanable_id": "{group}", "time_spanable_type": "call_queue_group", "reference": "R",
+                   "day_of_week": null, "date_full": "2027-05-03", "start_time": "09:00:30", "end_time": "24:00"}),
+        ),
+        put("/call-queues/time-spans/{id}", &["span"], json!({"date_full": "2027-05-03", "destination": "803"})),
+        delete("/call-queues/time-spans/{id}", &["span"]),
+        post(
+            "/call-queues/time-spans/bulk",
+            &[],
+            "time_spanable_id={queue}&time_spanable_type=call_queue",
+            json!([{"day_of_week": 2, "start_time": "09:00", "end_time": "12:00"}]),
+            json!({"response": "ok", "created": 1, "data": [{"time_spanable_id": "{queue}", "day_of_week": 2}]}),
+        ),
+        bulk("/call-queues/time-spans/bulk", "{span}"),
+        // Exceptions and holidays
+        get("/call-queues/exceptions", &[], "day=2027-05-01&holiday=1", page(json!({"id": "{exception}"}))),
+        get("/call-queues/exceptions/{id}", &["exception"], "", json!({"label": "Walked", "holiday": true})),
+        post(
+            "/call-queues/exceptions",
+            &[],
+            "exceptionable_id={queue}&exceptionable_type=call_queue",
+            json!({"reference": "R", "label": "Inventory", "destination": "804", "day": "--12-31"}),
+            json!({"exceptionable_id": "{queue}", "exceptionable_type": "call_queue", "reference": "R",
+                   "label": "Inventory", "destination": "804", "day": "--12-31", "holiday": false}),
+        ),
+        put("/call-queues/exceptions/{id}", &["exception"], json!({"day": "--05-01", "label": "May Day"})),
+        delete("/call-queues/exceptions/{id}", &["exception"]),
+        get("/call-queues/exceptions/holidays", &[], "", page(json!({"id": "{exception}", "holiday": true}))),
+        post(
+            "/call-queues/exceptions/holidays",
+            &[],
+            "",
+            json!({"exceptionable_id": "{group}", "exceptionable_type": "call_queue_group", "day": "2027-07-14"}),
+            json!({"exceptionable_id": "{group}", "day": "2027-07-14", "holiday": true}),
+        ),
     ]
+}
+
+fn geo_list() -> Value {
+    json!({
+        "list_id": "A1", "list_name": "By country", "fallback_destination_1": "1", "fallback_destination_2": "2",
+        "fallback_destination_3": "3", "fallback_destination_4": "4", "geo_routing_model_id": 7,
+    })
+}
+
+fn geo_destination() -> Value {
+    json!({
+        "geo_routing_list_id": "{list}", "zones": ["971", "2B"], "nickname": "Islands", "destination_1": "1",
+        "destination_2": "2", "destination_3": "3", "destination_4": "4",
+    })
+}
+
+fn queue() -> Value {
+    json!({
+        "active": true, "name": "Sales", "code": "Q2", "number": "805", "did_number": "+33 1 42 00 00 02",
+        "host_name": "pbx.example.com", "type": "ring-all", "call_queue_group_id": "{group}",
+        "default_destination_type": "extension", "default_destination": "806",
+    })
 }
 
 fn contact() -> Value {
@@ -253,7 +405,8 @@ mod tests {
             let reads = world.value(&endpoint.reads);
             assert_eq!(answer.status, endpoint.status, "{} {path}: {answer:?}", endpoint.method);
             assert!(has(&answer.json(), &reads), "{} {path} lacks {reads} in {}", endpoint.method, answer.text);
-            if answer.json().get("id").is_some() {
+            let is_shipped = endpoint.path.starts_with("/geo/models");
+            if answer.json().get("id").is_some() && !is_shipped {
                 assert!(answer.json()["id"].is_i64() && answer.json()["customer_id"] == desk.customer, "{answer:?}");
             }
         }

@@ -109,6 +109,7 @@ impl Listed for Field {
         columns: Self::COLUMNS,
         filters: &[
             Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
             Filter { name: "name", by: By::Text("name") },
             Filter { name: "default_value", by: By::Text("default_value") },
             Filter { name: "default_option_id", by: By::Integer("default_option_id") },

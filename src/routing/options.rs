@@ -95,6 +95,8 @@ impl Listed for FieldOption {
         columns: Self::COLUMNS,
         filters: &[
             Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
+            Filter { name: "routing_field_id", by: By::Integer(FIELD) },
             Filter { name: "name", by: By::Text("name") },
             Filter { name: "value", by: By::Text("value") },
             Filter { name: "created_at", by: By::Moment("created_at") },

@@ -173,6 +173,7 @@ impl Listed for SurveyRecord {
         columns: Self::COLUMNS,
         filters: &[
             Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
             Filter { name: "survey_id", by: By::Integer("survey_id") },
             Filter { name: "caller", by: By::Text("caller") },
             Filter { name: "score_1", by: By::Text("score_1") },

@@ -161,6 +161,7 @@ impl Listed for Survey {
         columns: Self::COLUMNS,
         filters: &[
             Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
             Filter { name: "name", by: By::Text("name") },
             Filter { name: "created_at", by: By::Moment("created_at") },
             Filter { name: "updated_at", by: By::Moment("updated_at") },

@@ -40,6 +40,12 @@ pub const RESOURCES: &[&str] = &[
     "cfd-token",
     "survey",
     "survey-record",
+    "geo-list",
+    "geo-destination",
+    "call-queue-group",
+    "call-queue",
+    "time-span",
+    "routing-exception",
 ];
 
 /// What becomes of a resource, as the second half of an action's name.
@@ -59,6 +65,12 @@ pub const ANNOUNCED: &[(&str, &str)] = &[
     ("cti-destination", "routing.view"),
     ("survey", "routing.view"),
     ("survey-record", "routing.view"),
+    ("geo-list", "routing.view"),
+    ("geo-destination", "routing.view"),
+    ("call-queue-group", "routing.view"),
+    ("call-queue", "routing.view"),
+    ("time-span", "routing.view"),
+    ("routing-exception", "routing.view"),
 ];
 
 /// Fields that every change touches, or none.

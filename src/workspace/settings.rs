@@ -24,8 +24,14 @@ pub const ROUTES: &[Route] = &[
 ];
 
 /// Every table whose numbers are found by the default country.
-const NUMBERED: &[Numbered] =
-    &[customers::NUMBERED, contacts::NUMBERED, phone_calls::NUMBERED, users::NUMBERED, routing::contacts::NUMBERED];
+const NUMBERED: &[Numbered] = &[
+    customers::NUMBERED,
+    contacts::NUMBERED,
+    phone_calls::NUMBERED,
+    users::NUMBERED,
+    routing::contacts::NUMBERED,
+    routing::call_queues::queues::NUMBERED,
+];
 
 /// How often, and after how long, a step is tried again that the file had no time for.
 const TRIES: usize = 300;
@@ -277,6 +283,9 @@ mod tests {
         let any = |table: &str| {
             let path = match table {
                 "routing_contacts" => format!("/smart-routings/contacts?customer_account=CL000001&telecoms={number}"),
+                "call_queues" => {
+                    format!("/smart-routings/call-queues/queues?customer_account=CL000001&did_number={number}")
+                }
                 table => format!("/{}?filter[phone]={number}", table.replace('_', "-")),
             };
             client.get(&path).ok()["total"] != 0
@@ -391,6 +400,8 @@ mod tests {
         admin.put("/users/1", body(users::NUMBERED.columns, json!({}))).created();
         let routed = json!({"telecoms": [number, "nobody"]});
         admin.post("/smart-routings/contacts?customer_account=CL000001", routed).created();
+        let queue = body(routing::call_queues::queues::NUMBERED.columns, json!({"name": "Sales"}));
+        admin.post("/smart-routings/call-queues/queues?customer_account=CL000001", queue).created();
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod malformed;
 mod oauth_clients;
 mod readme;
 mod revoking;
+mod routing;
 mod shutdown;
 mod slow_clients;
 mod throttle;

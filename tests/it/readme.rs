@@ -52,7 +52,7 @@ fn the_lines_that_call_the_api_work_as_they_stand() {
     let bench = Bench::new();
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block));
-    let typed: Vec<&str> = blocks.filter(|block| block.contains("api http")).collect();
+    let typed: Vec<&str> = blocks.filter(|block| block.lines().any(|line| line.starts_with("api "))).collect();
     assert!(typed.len() >= 2, "{typed:?}");
     let script = typed.concat().replace("localhost:8080", &format!("localhost:{}", bench.address().port()));
     let said = run(Command::new("sh").args(["-c", &script]), "").ok();
@@ -61,8 +61,13 @@ fn the_lines_that_call_the_api_work_as_they_stand() {
     for answer in &answers {
         assert!(answer.get("error").is_none() && answer.get("hint").is_none(), "{answer}");
     }
-    // What keys of a customer see: its one contact, and then a new one, who calls.
-    let [.., seen, made, found, call] = answers.as_slice() else { unreachable!("there are six at least") };
+    // What keys of a customer see: its one contact, and then a new one, who calls. Then where a call goes, on a Monday
+    // that is a holiday.
+    let [.., seen, made, found, call, _queue, _span, holidays, goes] = answers.as_slice() else {
+        unreachable!("there are six at least")
+    };
+    assert_eq!(holidays["created"], 11);
+    assert_eq!((&goes["reason"], &goes["destination"]), (&Value::from("exception"), &Value::from("898")));
     assert_eq!(seen["data"][0]["last_name"], "Martin");
     assert_eq!(found["contacts"][0]["id"], made["contact"]["id"]);
     assert_eq!(call["phone_call"]["contact_id"].to_string(), text(&made["contact"]["id"]));
@@ -98,11 +103,15 @@ fn printed(demo: &Server, what: &str) -> String {
 /// Runs the lines that were printed to be tried, as they stand; answers what the API said to them.
 fn try_its_lines(demo: &Server) -> Vec<Value> {
     let lines: Vec<&str> = demo.greeting.lines().filter(|line| line.contains("curl ")).map(str::trim).collect();
-    assert_eq!(lines.len(), 3, "{}", demo.greeting);
+    assert_eq!(lines.len(), 4, "{}", demo.greeting);
     assert!(lines[0].starts_with("TOKEN="), "{}", lines[0]);
     let said = run(&mut Command::new("sh"), &lines.join("\n")).ok();
-    let answers: Vec<Value> = serde_json::Deserializer::from_str(&said).into_iter().map(Result::unwrap).collect();
-    assert_eq!(answers.len(), 2, "{said}");
+    let mut answers: Vec<Value> = serde_json::Deserializer::from_str(&said).into_iter().map(Result::unwrap).collect();
+    assert_eq!(answers.len(), 3, "{said}");
+    // Where a call goes hangs on the hour.
+    let goes = answers.pop().unwrap();
+    assert_eq!(goes["queue"]["name"], "Standard");
+    assert!(goes["destination"].is_string(), "{said}");
     for answer in &answers {
         assert_eq!(answer["data"].as_array().map(Vec::len), Some(3), "{said}");
     }

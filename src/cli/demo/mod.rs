@@ -1,6 +1,7 @@
-//! `cx-engine demo`: an account, a workspace full of data, and three lines to begin with.
+//! `cx-engine demo`: an account, a workspace full of data, and four lines to begin with.
 
 mod data;
+mod routing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -79,6 +80,7 @@ fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     for call in phone_calls {
         phone_calls::add(db, author, call)?;
     }
+    routing::fill(db, author)?;
     Ok(true)
 }
 
@@ -97,6 +99,7 @@ Try, in another terminal:
   TOKEN=$(curl -s {url}/api/login -H 'Content-Type: application/json' -d '{{"email":"{EMAIL}","password":"{PASSWORD}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
   curl -g -s '{url}/api/customers?filter[city]=lyon&sort=-name&per_page=3' -H "Authorization: Bearer $TOKEN"
   curl -g -s '{url}/api/contacts?filter[term]=marie&per_page=3' -H "Authorization: Bearer $TOKEN"
+  curl -g -s '{url}/api/smart-routings/call-queues/lookup?customer_account=CL000001&code=standard' -H "Authorization: Bearer $TOKEN"
 "#
     );
 }

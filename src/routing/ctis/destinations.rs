@@ -206,6 +206,8 @@ impl Listed for Destination {
         columns: Self::COLUMNS,
         filters: &[
             Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
+            Filter { name: "cti_id", by: By::Integer(CTI) },
             Filter { name: "origin", by: By::Text("origin") },
             Filter { name: "destination", by: By::Text("destination") },
             Filter { name: "created_at", by: By::Moment("created_at") },

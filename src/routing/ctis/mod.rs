@@ -168,7 +168,9 @@ impl Listed for Cti {
         columns: Self::COLUMNS,
         filters: &[
             Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
             Filter { name: "name", by: By::Text("name") },
+            Filter { name: "last_four", by: By::Text("last_four") },
             Filter { name: "created_at", by: By::Moment("created_at") },
             Filter { name: "updated_at", by: By::Moment("updated_at") },
             Filter { name: "term", by: By::Words(&["name"]) },

@@ -1,0 +1,148 @@
+//! The demo's call routing, of its first customer: what each look-up needs to have something to say.
+
+use rusqlite::Connection;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::api::{Error, Result};
+use crate::routing::call_queues::calendars::{self, Country};
+use crate::routing::call_queues::exceptions::RoutingException;
+use crate::routing::call_queues::groups::Group;
+use crate::routing::call_queues::queues::Queue;
+use crate::routing::call_queues::time_spans::TimeSpan;
+use crate::routing::contacts::Contact;
+use crate::routing::ctis::Cti;
+use crate::routing::ctis::destinations::Destination;
+use crate::routing::fields::Field;
+use crate::routing::geo::destinations::GeoDestination;
+use crate::routing::geo::lists::GeoList;
+use crate::routing::options::FieldOption;
+use crate::routing::rows::{self, Routed};
+use crate::routing::survey_records::SurveyRecord;
+use crate::routing::surveys::Survey;
+use crate::tenancy::Author;
+
+/// The customer whose it is: the first that an empty workspace has.
+const CUSTOMER: i64 = 1;
+
+/// Zones of the model of French departments, by who looks after them.
+const REGIONS: [(&str, &[&str], &str); 3] = [
+    ("Nord", &["59", "62", "80"], "811"),
+    ("Paris", &["75", "92", "93", "94"], "812"),
+    ("Sud", &["06", "13", "83"], "813"),
+];
+
+struct Desk<'d> {
+    db: &'d Connection,
+    author: &'d Author,
+}
+
+/// Fills a workspace in which there are customers, and no call routing yet.
+pub fn fill(db: &Connection, author: &Author) -> Result<()> {
+    let desk = Desk { db, author };
+    desk.queues()?;
+    desk.contacts()?;
+    desk.origins()?;
+    desk.zones()?;
+    desk.survey()
+}
+
+impl Desk<'_> {
+    /// As a request with this body makes it.
+    fn add<T: Routed>(&self, body: Value) -> Result<T> {
+        self.add_row(read(body)?)
+    }
+
+    fn add_row<T: Routed>(&self, row: T) -> Result<T> {
+        rows::add(self.db, self.author, rows::of(CUSTOMER, row, self.author.at))
+    }
+
+    /// A queue that is open on working days, and closed on the public holidays of this year and the next.
+    fn queues(&self) -> Result<()> {
+        let group = self.add::<Group>(json!({"name": "Agences"}))?;
+        self.add::<Queue>(json!({
+            "name": "Standard", "code": "standard", "number": "01 42 00 00 00", "did_number": "+33 1 42 00 00 01",
+            "type": "inbound", "call_queue_group_id": group.id, "default_destination_type": "voicemail",
+            "default_destination": "899",
+        }))?;
+        for (day, (start, end)) in (1..=5).flat_map(|day| [(day, ("09:00", "12:30")), (day, ("14:00", "18:00"))]) {
+            self.add::<TimeSpan>(json!({
+                "time_spanable_type": "call_queue_group", "time_spanable_id": group.id, "reference": "Horaires",
+                "destination": "801", "day_of_week": day, "start_time": start, "end_time": end,
+            }))?;
+        }
+        let this_year = self.author.at.year();
+        for (date, name) in
+            [this_year, this_year + 1].iter().flat_map(|year| calendars::in_year(Country::FRANCE, *year))
+        {
+            let day: RoutingException = read(json!({
+                "exceptionable_type": "call_queue_group", "exceptionable_id": group.id, "label": name,
+                "destination": "898", "day": date.to_string(),
+            }))?;
+            self.add_row(RoutingException { holiday: true, ..day })?;
+        }
+        Ok(())
+    }
+
+    /// Contacts with places of their own, and the field that says which language they speak.
+    fn contacts(&self) -> Result<()> {
+        let field = self.add::<Field>(json!({"name": "Langue", "default_value": "fr"}))?;
+        for (name, value) in [("Français", "fr"), ("English", "en"), ("Deutsch", "de")] {
+            self.add::<FieldOption>(json!({"routing_field_id": field.id, "name": name, "value": value}))?;
+        }
+        for (number, (first, last, language)) in (1..).zip([
+            ("Zoé", "Lefèvre", "fr"),
+            ("John", "Baker", "en"),
+            ("Greta", "Weber", "de"),
+            ("Karim", "Benali", "fr"),
+        ]) {
+            let email = format!("{}@example.com", last.to_lowercase().replace('è', "e"));
+            self.add::<Contact>(json!({
+                "id_code": format!("VIP{number}"), "language_code": language, "first_name": first, "last_name": last,
+                "emails": [email], "telecoms": [format!("06 12 34 56 7{number}")], "field_select_1": language,
+                "telecom_destination": format!("80{number}"), "email_destination": "support@example.com",
+                "field_boolean_1": true,
+            }))?;
+        }
+        Ok(())
+    }
+
+    fn origins(&self) -> Result<()> {
+        let cti = self.add::<Cti>(json!({"name": "Standard téléphonique"}))?;
+        for (origin, destination) in
+            [("*", "800"), ("+33 1*", "801"), ("+33 6*", "806"), ("+49*", "849"), ("204", "204")]
+        {
+            self.add::<Destination>(json!({"cti_id": cti.id, "origin": origin, "destination": destination}))?;
+        }
+        Ok(())
+    }
+
+    fn zones(&self) -> Result<()> {
+        let list = self.add::<GeoList>(json!({
+            "list_id": "agences", "list_name": "Agences", "geo_routing_model_id": 1, "fallback_destination_1": "810",
+        }))?;
+        for (name, zones, destination) in REGIONS {
+            self.add::<GeoDestination>(json!({
+                "geo_routing_list_id": list.id, "zones": zones, "nickname": name, "destination_1": destination,
+                "destination_2": "810",
+            }))?;
+        }
+        Ok(())
+    }
+
+    fn survey(&self) -> Result<()> {
+        let survey = self.add::<Survey>(json!({"name": "Satisfaction"}))?;
+        for (number, (score, agent)) in (1_i64..).zip([(5, 204), (4, 204), (5, 205), (3, 205), (5, 204), (2, 206)]) {
+            self.add::<SurveyRecord>(json!({
+                "survey_id": survey.id, "caller": format!("06 12 34 56 7{number}"), "score_1": score,
+                "agent_extension": agent.to_string(), "datetime": self.author.at.plus(-number * 86_400),
+            }))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a body says, with the rest blank.
+fn read<T: DeserializeOwned>(body: Value) -> Result<T> {
+    serde_json::from_value(body).map_err(|error| Error::Internal(error.to_string()))
+}

@@ -1,0 +1,242 @@
+//! Many time spans in one request, made all or none.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::parents::{self, OfParent};
+use super::time_spans::TimeSpan;
+use crate::api::{Body, Call, Created, Ctx, Error, Input, Operation, Result, body};
+use crate::routing::rows;
+use crate::routing::whose::Whose;
+
+/// Rows that one request may have.
+const MOST: usize = 1000;
+
+/// Problems that anybody wants to read about.
+const MOST_HINTS: usize = 100;
+
+/// Rows of one request, each read, or with what is wrong with it. A list, or an object that has one under `data` or
+/// `time_spans`. What a row is of stands in it; else beside the list; else in the query.
+#[derive(Debug)]
+pub struct Many(Vec<Result<TimeSpan, Vec<String>>>);
+
+impl Input for Many {
+    const BODY: Body = Body::Json;
+
+    fn read(call: &Call) -> Result<Self> {
+        let mut parent = parents::in_query(call, TimeSpan::PARENT);
+        let items = items(&call.body, &mut parent)?;
+        match items.len() {
+            0 => Err(Error::invalid("The data field is required.")),
+            1..=MOST => Ok(Self(items.into_iter().map(|item| row(item, &parent)).collect())),
+            _ => Err(Error::invalid(format!("The data may not be more than {MOST}."))),
+        }
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        let mut item = operation.input::<TimeSpan>();
+        item["required"] = json!(parents::required::<TimeSpan>());
+        let parent = TimeSpan::PARENT.map(|name| (name, item["properties"][name].clone()));
+        let list = json!({"type": "array", "items": item, "minItems": 1, "maxItems": MOST});
+        let under = |name: &str| {
+            let mut object = json!({
+                "type": "object", "required": [name], "properties": {name: list},
+                "description": "What is said beside the list holds for every item that does not say it.",
+            });
+            for (name, schema) in &parent {
+                object["properties"][*name] = schema.clone();
+            }
+            object
+        };
+        operation.needed_body_of(json!({"anyOf": [list, under("data"), under("time_spans")]}));
+        for (name, schema) in &parent {
+            operation.query(name, "The same for every item, where the body does not say it.", schema.clone());
+        }
+    }
+}
+
+/// The items of the list in a body; what it says of the parent beside the list counts in the place of the query's.
+fn items(text: &[u8], parent: &mut Map<String, Value>) -> Result<Vec<Value>> {
+    let mut fields = match serde_json::from_slice(text) {
+        Ok(Value::Array(items)) => return Ok(items),
+        _ => body::parse(text)?,
+    };
+    parent.extend(said_of_parent(&fields));
+    match (fields.remove("data").unwrap_or_default(), fields.remove("time_spans").unwrap_or_default()) {
+        (Value::Array(items), Value::Null) | (Value::Null, Value::Array(items)) => Ok(items),
+        (Value::Null, Value::Null) => Ok(Vec::new()),
+        (Value::Null, _) => Err(Error::invalid("The time spans must be a list.")),
+        (_, Value::Null) => Err(Error::invalid("The data must be a list.")),
+        _ => Err(Error::invalid("The time spans field is prohibited when data is present.")),
+    }
+}
+
+fn said_of_parent(fields: &Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
+    let said = |name: &&str| fields.get(*name).filter(|value| !value.is_null());
+    TimeSpan::PARENT.into_iter().filter_map(move |name| Some((name.to_owned(), said(&name)?.clone())))
+}
+
+fn row(item: Value, parent: &Map<String, Value>) -> Result<TimeSpan, Vec<String>> {
+    let Value::Object(mut fields) = item else { return Err(vec!["The item must be an object.".into()]) };
+    if fields.contains_key("customer_id") {
+        return Err(Whose::prohibited().sentences());
+    }
+    fields.values_mut().for_each(body::whole_numbers);
+    let own: Map<String, Value> = said_of_parent(&fields).collect();
+    fields.extend(parent.clone());
+    fields.extend(own);
+    let read = body::lay_over(&TimeSpan::default(), &fields);
+    read.map_err(|problems| problems.into_iter().map(|(_, sentence)| sentence).collect())
+}
+
+/// What was made of many.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Made{T}s")]
+pub struct Made<T> {
+    /// Always `ok`.
+    response: &'static str,
+    /// How many were made.
+    created: usize,
+    data: Vec<T>,
+}
+
+impl<T> From<Vec<T>> for Made<T> {
+    fn from(data: Vec<T>) -> Self {
+        Self { response: "ok", created: data.len(), data }
+    }
+}
+
+pub fn create_many(ctx: &mut Ctx<'_>, whose: Whose, Many(items): Many) -> Result<Created<Made<TimeSpan>>> {
+    let (customer, author) = (whose.customer(ctx)?, ctx.author()?);
+    let (mut made, mut hint) = (Vec::new(), Vec::new());
+    for (number, item) in (1..).zip(items) {
+        let added = item.map_err(Error::Invalid);
+        match added.and_then(|new| rows::add(ctx.db, &author, rows::of(customer, new, ctx.now))) {
+            Ok(row) => made.push(row),
+            // The item is to blame. The others are looked at nevertheless, so that all is said at once.
+            Err(Error::Invalid(wrong)) => {
+                hint.extend(wrong.into_iter().map(|sentence| format!("item {number}: {sentence}")));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    hint.truncate(MOST_HINTS);
+    if hint.is_empty() { Ok(Created(made.into())) } else { Err(Error::Invalid(hint)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    const BULK: &str = "/call-queues/time-spans/bulk";
+
+    fn desk(bench: &Bench) -> Desk<'_> {
+        let desk = Desk::new(bench);
+        desk.made("/call-queues/queues", json!({"name": "Q"}));
+        desk.made("/call-queues/queues", json!({"name": "R"}));
+        desk.made("/call-queues/groups", json!({"name": "G"}));
+        desk
+    }
+
+    fn span(day: i64) -> Value {
+        json!({"day_of_week": day, "start_time": "09:00", "end_time": "12:00"})
+    }
+
+    fn of(mut span: Value, id: i64, kind: &str) -> Value {
+        (span["time_spanable_id"], span["time_spanable_type"]) = (json!(id), json!(kind));
+        span
+    }
+
+    #[test]
+    fn a_list_is_bare_or_under_a_name_and_the_nearest_word_on_the_parent_counts() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        let by_query = format!("{BULK}?time_spanable_id=2&time_spanable_type=App%5CModels%5CCallQueue");
+        let own = of(span(2), 1, "App\\Models\\CallQueueGroup");
+        for (path, body, of) in [
+            (by_query.as_str(), json!([span(1)]), vec![(2, "call_queue")]),
+            (&by_query, json!([span(1), own]), vec![(2, "call_queue"), (1, "call_queue_group")]),
+            (&by_query, json!({"data": [span(1)]}), vec![(2, "call_queue")]),
+            (BULK, json!([own]), vec![(1, "call_queue_group")]),
+            (BULK, json!({"time_spans": [own]}), vec![(1, "call_queue_group")]),
+            (
+                &by_query,
+                json!({"time_spanable_id": 1, "time_spans": [span(1), own]}),
+                vec![(1, "call_queue"), (1, "call_queue_group")],
+            ),
+            (BULK, of(json!({"data": [span(1)], "time_spans": null}), 2, "call_queue"), vec![(2, "call_queue")]),
+        ] {
+            let made = desk.post(path, body.clone()).created();
+            let parents: Vec<(i64, &str)> = made["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| (row["time_spanable_id"].as_i64().unwrap(), row["time_spanable_type"].as_str().unwrap()))
+                .collect();
+            assert_eq!(
+                (parents, &made["response"], &made["created"]),
+                (of.clone(), &json!("ok"), &json!(of.len())),
+                "{body}"
+            );
+            assert_eq!(desk.get(&format!("/call-queues/time-spans/{}", made["data"][0]["id"])).ok(), made["data"][0]);
+        }
+    }
+
+    #[test]
+    fn one_bad_item_and_none_is_made_and_all_that_is_wrong_is_said() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        let other = Desk::new(&bench);
+        let theirs = other.made("/call-queues/queues", json!({"name": "Q"}));
+        let items = json!([
+            of(span(1), 1, "call_queue"),
+            {"time_spanable_id": 1, "time_spanable_type": "user", "day_of_week": 1, "end_time": "12:00"},
+            7,
+            of(span(1), theirs, "call_queue"),
+            {"customer_id": desk.customer},
+            {"time_spanable_id": 1, "time_spanable_type": "call_queue", "start_time": "12:00", "end_time": "09:00"},
+        ]);
+        desk.post(BULK, items).invalid(&[
+            "item 2: The selected time spanable type is invalid.",
+            "item 2: The start time field is required.",
+            "item 3: The item must be an object.",
+            "item 4: The selected time spanable id is invalid.",
+            "item 5: The customer id field is prohibited.",
+            "item 6: The day of week field is required when date full is not present.",
+            "item 6: The end time must be after the start time.",
+        ]);
+        assert!(desk.ids("/call-queues/time-spans").is_empty());
+        let prohibited = json!({"customer_id": desk.customer, "data": [of(span(1), 1, "call_queue")]});
+        desk.post(BULK, prohibited).invalid(&["The customer id field is prohibited."]);
+    }
+
+    #[test]
+    fn there_are_some_and_not_too_many_of_them() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        for (body, says) in [
+            (json!([]), "The data field is required."),
+            (json!({}), "The data field is required."),
+            (json!({"data": []}), "The data field is required."),
+            (json!({"data": {}}), "The data must be a list."),
+            (json!({"time_spans": 1}), "The time spans must be a list."),
+            (json!({"data": [], "time_spans": []}), "The time spans field is prohibited when data is present."),
+            (json!(1), "The body must be an object."),
+            (json!(vec![span(1); MOST + 1]), "The data may not be more than 1000."),
+        ] {
+            desk.post(BULK, body).invalid(&[says]);
+        }
+        let path = desk.path(BULK);
+        desk.client.ask(http::Method::POST, &path, "application/json", "[{").refused(400, "malformed_json");
+        desk.client.ask(http::Method::POST, &path, "application/json", "").invalid(&["The data field is required."]);
+        let hints = desk.post(BULK, json!(vec![json!({}); MOST])).json()["hint"].as_array().unwrap().len();
+        assert_eq!(hints, MOST_HINTS);
+        let path = format!("{BULK}?time_spanable_id=1&time_spanable_type=call_queue");
+        assert_eq!(desk.post(&path, json!(vec![span(1); MOST])).created()["created"], MOST);
+    }
+}

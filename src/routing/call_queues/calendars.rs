@@ -1,0 +1,189 @@
+//! The public holidays of some countries, by rule: days of the calendar, and days that lie so far from Easter.
+//!
+//! Each country is a file in `holidays/`, which names the law or the list that it was written from, and the year of which
+//! it is: of the whole country, without what only parts of it have.
+
+use std::sync::LazyLock;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use serde::Deserialize;
+
+use crate::values::choice;
+
+choice! {
+    /// A country whose public holidays are known.
+    Country { BELGIUM = "BE", SWITZERLAND = "CH", GERMANY = "DE", FRANCE = "FR", LUXEMBOURG = "LU" }
+}
+
+const FILES: [&str; 5] = [
+    include_str!("holidays/BE.json"),
+    include_str!("holidays/CH.json"),
+    include_str!("holidays/DE.json"),
+    include_str!("holidays/FR.json"),
+    include_str!("holidays/LU.json"),
+];
+
+static CALENDARS: LazyLock<Vec<Calendar>> = LazyLock::new(|| {
+    FILES.iter().map(|file| serde_json::from_str(file).expect("what is shipped can be read")).collect()
+});
+
+#[derive(Deserialize)]
+struct Calendar {
+    country: Country,
+    holidays: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    /// In the country's own main language.
+    name: String,
+    #[serde(flatten)]
+    when: When,
+    /// The first and the last year of it, where it has not been for ever, or is no more.
+    from: Option<i16>,
+    until: Option<i16>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum When {
+    /// Month and day: `05-01`.
+    Day(String),
+    /// Days after Easter Sunday.
+    Easter(i64),
+}
+
+/// The public holidays of a country in a year from 1 to 9998, in order; two on one day are one, with the names of both.
+pub fn in_year(country: Country, year: i16) -> Vec<(Date, String)> {
+    let rules = CALENDARS.iter().filter(|calendar| calendar.country == country).flat_map(|found| &found.holidays);
+    let counts =
+        |rule: &&Rule| rule.from.is_none_or(|from| from <= year) && rule.until.is_none_or(|until| year <= until);
+    let mut days: Vec<(Date, String)> =
+        rules.filter(counts).filter_map(|rule| Some((rule.when.in_year(year)?, rule.name.clone()))).collect();
+    days.sort_by_key(|(date, _)| *date);
+    days.dedup_by(|(date, name), (before, first)| {
+        let is_same = date == before;
+        if is_same {
+            *first = format!("{first}, {name}");
+        }
+        is_same
+    });
+    days
+}
+
+impl When {
+    fn in_year(&self, year: i16) -> Option<Date> {
+        match self {
+            Self::Day(day) => format!("{year:04}-{day}").parse().ok(),
+            Self::Easter(days) => easter(year)?.checked_add(days.days()).ok(),
+        }
+    }
+}
+
+/// Easter Sunday by the Gregorian calendar (Meeus, Astronomical Algorithms, chapter 8; after Jones and Butcher).
+fn easter(year: i16) -> Option<Date> {
+    let y = i32::from(year);
+    let (a, b, c) = (y % 19, y / 100, y % 100);
+    let (d, e) = (b / 4, b % 4);
+    let f = (b + 8) / 25;
+    let g = (b - f + 1) / 3;
+    let h = (19 * a + b - d - g + 15) % 30;
+    let (i, k) = (c / 4, c % 4);
+    let l = (32 + 2 * e + 2 * i - h - k) % 7;
+    let m = (a + 11 * h + 22 * l) / 451;
+    let n = h + l - 7 * m + 114;
+    Date::new(year, i8::try_from(n / 31).ok()?, i8::try_from(n % 31 + 1).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn easter_is_when_it_is() {
+        // The earliest and the latest there are among them.
+        for day in [
+            "1818-03-22",
+            "1886-04-25",
+            "1900-04-15",
+            "1943-04-25",
+            "1954-04-18",
+            "1961-04-02",
+            "1981-04-19",
+            "2000-04-23",
+            "2008-03-23",
+            "2011-04-24",
+            "2019-04-21",
+            "2024-03-31",
+            "2025-04-20",
+            "2026-04-05",
+            "2027-03-28",
+            "2038-04-25",
+            "2049-04-18",
+            "2076-04-19",
+            "2160-03-23",
+            "2200-04-06",
+        ] {
+            let day: Date = day.parse().unwrap();
+            assert_eq!(easter(day.year()), Some(day));
+        }
+    }
+
+    #[test]
+    fn holidays_are_those_that_are_published() {
+        let mut published: HashMap<(&str, i16), Vec<Date>> = HashMap::new();
+        let lines = include_str!("holidays/published.txt").lines().filter(|line| !line.starts_with('#'));
+        for line in lines {
+            let (country, day) = line.split_once(' ').unwrap();
+            let day: Date = day.parse().unwrap();
+            published.entry((country, day.year())).or_default().push(day);
+        }
+        assert_eq!(published.len(), Country::WORDS.len() * 7);
+        for ((country, year), days) in published {
+            let known = in_year(country.parse().unwrap(), year);
+            assert_eq!(known.into_iter().map(|(day, _)| day).collect::<Vec<_>>(), days, "{country} {year}");
+        }
+    }
+
+    #[test]
+    fn a_holiday_is_one_in_its_years_only() {
+        let has = |country: &str, day: &str| {
+            let day: Date = day.parse().unwrap();
+            in_year(country.parse().unwrap(), day.year()).iter().any(|(holiday, _)| *holiday == day)
+        };
+        for (country, day, is_one) in [
+            ("FR", "1959-05-08", true),
+            ("FR", "1960-05-08", false),
+            ("FR", "1982-05-08", true),
+            ("DE", "2016-10-31", false),
+            ("DE", "2017-10-31", true),
+            ("DE", "2018-10-31", false),
+            ("LU", "2018-05-09", false),
+            ("LU", "2019-05-09", true),
+            ("CH", "1993-08-01", false),
+        ] {
+            assert_eq!(has(country, day), is_one, "{country} {day}");
+        }
+        let both = in_year(Country::LUXEMBOURG, 2024);
+        assert!(both.iter().any(|(_, name)| name == "Europadag, Christi Himmelfaart"), "{both:?}");
+    }
+
+    #[test]
+    fn every_file_names_its_source_and_every_rule_is_a_day_of_every_year() {
+        for (file, country) in FILES.iter().zip(Country::WORDS) {
+            let file: Value = serde_json::from_str(file).unwrap();
+            assert_eq!(file["country"], *country);
+            assert!(file["source"].as_str().is_some_and(|source| source.len() > 20) && file["year"].is_i64());
+        }
+        for calendar in CALENDARS.iter() {
+            for rule in &calendar.holidays {
+                assert!((1900..=2200).all(|year| rule.when.in_year(year).is_some()), "{}", rule.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Exceptions: days on which a queue or a group of queues is closed, and where calls go then. They come before time spans.
+
+use rusqlite::{Connection, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::parents::{self, OfParent, ParentType, create};
+use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::{Changes, Created, Ctx, Error, Id, Needs, Result, Route, delete, get, post, put, run};
+use crate::routing::rows::{self, Routed, list, remove, routed, show};
+use crate::routing::whose::Whose;
+use crate::values::{Day, RowId, Text, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get(
+        "/smart-routings/call-queues/exceptions",
+        &run(list::<RoutingException>),
+        Needs::Scoped("routing.view"),
+        "List exceptions, holidays among them",
+    ),
+    get(
+        "/smart-routings/call-queues/exceptions/{id}",
+        &run(show::<RoutingException>),
+        Needs::Scoped("routing.view"),
+        "Show an exception",
+    ),
+    post(
+        "/smart-routings/call-queues/exceptions",
+        &run(create::<RoutingException>),
+        Needs::Scoped("routing.create"),
+        "Create an exception",
+    ),
+    put(
+        "/smart-routings/call-queues/exceptions/{id}",
+        &run(update),
+        Needs::Scoped("routing.update"),
+        "Change an exception",
+    ),
+    delete(
+        "/smart-routings/call-queues/exceptions/{id}",
+        &run(remove::<RoutingException>),
+        Needs::Scoped("routing.delete"),
+        "Delete an exception",
+    ),
+];
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct RoutingException {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    #[schemars(extend("readOnly" = true))]
+    pub customer_id: i64,
+    /// The queue or the group that it is of, as said when it was made.
+    pub exceptionable_id: RowId,
+    /// Which of the two that is.
+    #[serde(deserialize_with = "parents::by_any_name")]
+    pub exceptionable_type: ParentType,
+    pub reference: Option<Text<255>>,
+    /// What people read.
+    pub label: Option<Text<255>>,
+    /// Where calls go; the queue's default destination, where there is none.
+    pub destination: Option<Text<255>>,
+    /// A date, like 2027-05-01, or the same day of every year, like --05-01.
+    pub day: Day,
+    /// Whether it was made as a holiday.
+    #[serde(skip_deserializing)]
+    #[schemars(extend("readOnly" = true))]
+    pub holiday: bool,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+fn update(
+    ctx: &mut Ctx<'_>,
+    whose: Whose,
+    Id(id): Id,
+    changes: Changes<RoutingException>,
+) -> Result<Created<RoutingException>> {
+    let old = whose.its(ctx, RoutingException::find(ctx.db, id)?)?;
+    let new = changes.without(&RoutingException::PARENT).apply(&old)?;
+    rows::change(ctx.db, &ctx.author()?, &old, RoutingException { holiday: old.holiday, ..new }).map(Created)
+}
+
+routed!(RoutingException in "routing_exceptions", told of as "routing-exception" {
+    exceptionable_id, exceptionable_type, reference, label, destination, day, holiday,
+});
+
+impl Routed for RoutingException {
+    fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
+        let wrong = if old.is_none() { parents::problem(db, self.customer_id, self)? } else { None };
+        wrong.map_or(Ok(()), |sentence| Err(Error::invalid(sentence)))
+    }
+}
+
+impl OfParent for RoutingException {
+    const PARENT: [&'static str; 2] = ["exceptionable_id", "exceptionable_type"];
+
+    fn parent(&self) -> (i64, ParentType) {
+        (self.exceptionable_id.get(), self.exceptionable_type)
+    }
+}
+
+impl Listed for RoutingException {
+    const LISTING: Listing = Listing {
+        table: "routing_exceptions",
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
+            Filter { name: "exceptionable_id", by: By::Integer("exceptionable_id") },
+            Filter { name: "exceptionable_type", by: By::Choice("exceptionable_type", ParentType::WORDS) },
+            Filter { name: "reference", by: By::Text("reference") },
+            Filter { name: "label", by: By::Text("label") },
+            Filter { name: "destination", by: By::Text("destination") },
+            Filter { name: "day", by: By::Text("day") },
+            Filter { name: "holiday", by: By::Flag("holiday") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "term", by: By::Words(&["reference", "label", "destination"]) },
+        ],
+        plain_filters: true,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "day", column: "day" },
+            Sort { name: "label", column: "label COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    const OF_QUEUE: &str = "/call-queues/exceptions?exceptionable_id=1&exceptionable_type=call_queue";
+
+    fn desk(bench: &Bench) -> Desk<'_> {
+        let desk = Desk::new(bench);
+        desk.made("/call-queues/queues", json!({"name": "Q"}));
+        desk.made("/call-queues/groups", json!({"name": "G"}));
+        desk
+    }
+
+    #[test]
+    fn a_day_is_one_of_the_calendar_once_or_every_year() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        for day in ["2024-02-29", "--02-29", "--12-31"] {
+            assert_eq!(desk.post(OF_QUEUE, json!({"day": day})).created()["day"], day);
+        }
+        let must = &["The day must be a valid date, like 2027-05-01 or --05-01."];
+        for day in ["2027-02-29", "--02-30", "05-01", "2027-05-01T00:00:00Z", "--é5-01"] {
+            desk.post(OF_QUEUE, json!({"day": day})).invalid(must);
+        }
+        desk.post(OF_QUEUE, json!({"label": "x"})).invalid(&["The day field is required."]);
+        desk.put("/call-queues/exceptions/1", json!({"day": null})).invalid(&["The day field is required."]);
+    }
+
+    #[test]
+    fn a_parent_is_named_in_the_query_and_stays() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        let theirs = Desk::new(&bench).made("/call-queues/queues", json!({"name": "Q"}));
+        let day = json!({"day": "--05-01"});
+        desk.post("/call-queues/exceptions", day.clone())
+            .invalid(&["The exceptionable id field is required.", "The exceptionable type field is required."]);
+        let foreign = format!("/call-queues/exceptions?exceptionable_id={theirs}&exceptionable_type=call_queue");
+        desk.post(&foreign, day).invalid(&["The selected exceptionable id is invalid."]);
+        let body = json!({"day": "--05-01", "exceptionable_id": 99, "exceptionable_type": "nothing", "holiday": true});
+        let made = desk.post(OF_QUEUE, body.clone()).created();
+        assert_eq!((&made["exceptionable_id"], &made["exceptionable_type"]), (&json!(1), &json!("call_queue")));
+        assert_eq!(made["holiday"], false);
+        let changed = desk.put("/call-queues/exceptions/1", body).created();
+        assert_eq!((&changed["exceptionable_id"], &changed["holiday"]), (&json!(1), &json!(false)));
+    }
+
+    #[test]
+    fn exceptions_are_listed_by_each_of_their_fields() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        let all = json!({"reference": "R1", "label": "Été", "destination": "801", "day": "2027-08-15"});
+        desk.made(OF_QUEUE, all);
+        desk.made(
+            "/call-queues/exceptions/holidays",
+            json!({"exceptionable_id": 1, "exceptionable_type": "call_queue_group", "day": "--05-01"}),
+        );
+        for (query, ids) in [
+            ("exceptionable_id=1", vec![1, 2]),
+            ("exceptionable_type=call_queue", vec![1]),
+            ("exceptionable_type=call_queue_group", vec![2]),
+            ("reference=r1", vec![1]),
+            ("label=ete", vec![1]),
+            ("destination=801", vec![1]),
+            ("day=2027-08-15", vec![1]),
+            ("day=--05-01", vec![2]),
+            ("holiday=1", vec![2]),
+            ("holiday=0", vec![1]),
+            ("term=ete", vec![1]),
+            ("sort=day", vec![2, 1]),
+        ] {
+            assert_eq!(desk.ids(&format!("/call-queues/exceptions?{query}")), ids, "{query}");
+        }
+        assert_eq!(desk.ids("/call-queues/exceptions/holidays"), [2]);
+        assert_eq!(desk.ids("/call-queues/exceptions/holidays?exceptionable_type=call_queue"), Vec::<i64>::new());
+        assert_eq!(
+            desk.put("/call-queues/exceptions/2", json!({"label": "May"})).created()["holiday"],
+            Value::Bool(true)
+        );
+    }
+}

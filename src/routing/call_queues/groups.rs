@@ -1,0 +1,161 @@
+//! Groups of call queues, which have time spans and exceptions in common.
+
+use rusqlite::{Connection, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::parents::{self, ParentType};
+use super::queues::{self, Queue};
+use crate::api::list::{By, Filter, Listed, Listing, Sort, each_of};
+use crate::api::{Needs, Result, Route, delete, get, post, put, run};
+use crate::routing::rows::{self, Routed, create, list, remove, routed, show, update};
+use crate::tenancy::Author;
+use crate::values::{Name, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get(
+        "/smart-routings/call-queues/groups",
+        &run(list::<Group>),
+        Needs::Scoped("routing.view"),
+        "List groups of call queues",
+    ),
+    get(
+        "/smart-routings/call-queues/groups/{id}",
+        &run(show::<Group>),
+        Needs::Scoped("routing.view"),
+        "Show a group of call queues",
+    ),
+    post(
+        "/smart-routings/call-queues/groups",
+        &run(create::<Group>),
+        Needs::Scoped("routing.create"),
+        "Create a group of call queues",
+    ),
+    put(
+        "/smart-routings/call-queues/groups/{id}",
+        &run(update::<Group>),
+        Needs::Scoped("routing.update"),
+        "Change a group of call queues",
+    ),
+    delete(
+        "/smart-routings/call-queues/groups/{id}",
+        &run(remove::<Group>),
+        Needs::Scoped("routing.delete"),
+        "Delete a group with its time spans and exceptions; its queues stay",
+    ),
+];
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "CallQueueGroup")]
+pub struct Group {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    #[schemars(extend("readOnly" = true))]
+    pub customer_id: i64,
+    pub name: Name<255>,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+routed!(Group in "call_queue_groups", told of as "call-queue-group" { name });
+
+impl Routed for Group {
+    fn empty(&self, db: &Connection, author: &Author) -> Result<()> {
+        parents::empty(db, author, ParentType::GROUP, self.id)?;
+        each_of(db, queues::GROUP, self.id, |old: Queue| {
+            rows::change(db, author, &old, Queue { call_queue_group_id: None, ..old.clone() }).map(|_| ())
+        })
+    }
+}
+
+impl Listed for Group {
+    const LISTING: Listing = Listing {
+        table: "call_queue_groups",
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
+            Filter { name: "name", by: By::Text("name") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "term", by: By::Words(&["name"]) },
+        ],
+        plain_filters: true,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    #[test]
+    fn what_is_of_a_group_goes_with_it_and_its_queues_are_of_none_then() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let (group, other) = (
+            desk.made("/call-queues/groups", json!({"name": "G"})),
+            desk.made("/call-queues/groups", json!({"name": "H"})),
+        );
+        for group in [group, group, other] {
+            desk.made("/call-queues/queues", json!({"name": "Q", "call_queue_group_id": group}));
+        }
+        for (id, kind) in [(group, "call_queue_group"), (group, "call_queue"), (other, "call_queue_group")] {
+            let span = json!({"day_of_week": 1, "start_time": "09:00", "end_time": "18:00"});
+            desk.made(&format!("/call-queues/time-spans?time_spanable_id={id}&time_spanable_type={kind}"), span);
+            let path = format!("/call-queues/exceptions?exceptionable_id={id}&exceptionable_type={kind}");
+            desk.made(&path, json!({"day": "--05-01"}));
+        }
+        desk.delete(&format!("/call-queues/groups/{group}")).ok();
+        assert_eq!(
+            (desk.ids("/call-queues/time-spans"), desk.ids("/call-queues/exceptions")),
+            (vec![2, 3], vec![2, 3])
+        );
+        let queues = desk.get("/call-queues/queues").ok();
+        let groups: Vec<&Value> =
+            queues["data"].as_array().unwrap().iter().map(|row| &row["call_queue_group_id"]).collect();
+        assert_eq!(groups, [&Value::Null, &Value::Null, &json!(other)]);
+        let told = bench.admin().get("/audit-log?sort=id&per_page=100").ok();
+        let told: Vec<&str> =
+            told["data"].as_array().unwrap().iter().filter_map(|row| row["action"].as_str()).collect();
+        let end = [
+            "time-span.deleted",
+            "routing-exception.deleted",
+            "call-queue.updated",
+            "call-queue.updated",
+            "call-queue-group.deleted",
+        ];
+        assert!(told.ends_with(&end), "{told:?}");
+    }
+
+    #[test]
+    fn groups_are_listed_by_their_names() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        desk.post("/call-queues/groups", json!({"name": " "})).invalid(&["The name field is required."]);
+        for name in ["Été", "Support"] {
+            desk.made("/call-queues/groups", json!({"name": name}));
+        }
+        for query in ["name=ete", "term=ETE", "id=1", "sort=-name&per_page=1&page=1&name=e"] {
+            assert_eq!(desk.ids(&format!("/call-queues/groups?{query}")), [1], "{query}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Holidays: exceptions that are made as such, one by one or as the public holidays of a country in a year.
+
+use rusqlite::Connection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use super::bulk::Made;
+use super::calendars::{self, Country};
+use super::exceptions::RoutingException;
+use super::parents::{self, OfParent, ParentType};
+use crate::api::{
+    Body, Call, Created, Ctx, Error, Input, List, Needs, Operation, Page, Result, Route, body, get, post, run,
+};
+use crate::routing::rows;
+use crate::routing::whose::Whose;
+use crate::values::{Day, RowId, Text};
+
+pub const ROUTES: &[Route] = &[
+    get("/smart-routings/call-queues/exceptions/holidays", &run(list), Needs::Scoped("routing.view"), "List holidays"),
+    post(
+        "/smart-routings/call-queues/exceptions/holidays",
+        &run(create),
+        Needs::Scoped("routing.create"),
+        "Create a holiday, or the public holidays of a country",
+    ),
+];
+
+/// One holiday, or those of a country in a year.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(extend("anyOf" = [{"required": ["day"]}, {"required": ["country", "year"]}]))]
+pub struct NewHolidays {
+    /// The queue or the group that it is of.
+    exceptionable_id: RowId,
+    /// Which of the two that is.
+    #[serde(deserialize_with = "parents::by_any_name")]
+    exceptionable_type: ParentType,
+    reference: Option<Text<255>>,
+    /// What people read; the public holidays of a country have names of their own.
+    label: Option<Text<255>>,
+    /// Where calls go; the queue's default destination, where there is none.
+    destination: Option<Text<255>>,
+    /// A date, like 2027-05-01, or the same day of every year, like --05-01.
+    day: Option<Day>,
+    /// In the place of a day: whose public holidays are meant.
+    country: Option<Country>,
+    /// In which year.
+    #[serde(deserialize_with = "year")]
+    #[schemars(schema_with = "year_schema")]
+    year: Option<i16>,
+}
+
+/// Years in which the calendar was or may be as the rules have it.
+const YEARS: std::ops::RangeInclusive<i64> = 1900..=2200;
+
+fn year<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i16>, D::Error> {
+    let Some(year) = Option::<i64>::deserialize(input)? else { return Ok(None) };
+    let known = i16::try_from(year).ok().filter(|_| YEARS.contains(&year));
+    let (first, last) = (YEARS.start(), YEARS.end());
+    known.map(Some).ok_or_else(|| de::Error::custom(format!("must be between {first} and {last}.")))
+}
+
+fn year_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": ["integer", "null"], "minimum": YEARS.start(), "maximum": YEARS.end()})
+}
+
+/// What a body says; of the parent what the query says, where the body does not.
+impl Input for NewHolidays {
+    const BODY: Body = Body::Json;
+
+    fn read(call: &Call) -> Result<Self> {
+        let mut fields = body::parse(&call.body)?;
+        for (name, value) in parents::in_query(call, RoutingException::PARENT) {
+            let said = fields.entry(name).or_insert_with(|| value.clone());
+            if said.is_null() {
+                *said = value;
+            }
+        }
+        let new: Self = body::lay_over(&Self::default(), &fields).map_err(Error::problems)?;
+        let wrong = match (&new.day, new.country, new.year) {
+            (None, None, None) => "The day field is required when country is not present.",
+            (_, Some(_), None) => "The year field is required when country is present.",
+            (_, None, Some(_)) => "The country field is required when year is present.",
+            (Some(_), Some(_), _) => "The day field is prohibited when country is present.",
+            _ => return Ok(new),
+        };
+        Err(Error::invalid(wrong))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.body::<Self>(RoutingException::PARENT.map(str::to_owned).to_vec());
+    }
+}
+
+/// What is answered: the holiday, or all of them.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+enum HolidaysMade {
+    One(RoutingException),
+    Many(Made<RoutingException>),
+}
+
+fn list(ctx: &mut Ctx<'_>, whose: Whose, list: List<RoutingException>) -> Result<Page<RoutingException>> {
+    rows::list(ctx, whose, list.only("holiday", true))
+}
+
+fn create(ctx: &mut Ctx<'_>, whose: Whose, new: NewHolidays) -> Result<Created<HolidaysMade>> {
+    let (customer, author) = (whose.customer(ctx)?, ctx.author()?);
+    let (country, year, day) = (new.country, new.year, new.day);
+    let holiday = RoutingException {
+        exceptionable_id: new.exceptionable_id,
+        exceptionable_type: new.exceptionable_type,
+        reference: new.reference,
+        label: new.label,
+        destination: new.destination,
+        day: day.unwrap_or_default(),
+        holiday: true,
+        ..RoutingException::default()
+    };
+    let holiday = rows::of(customer, holiday, ctx.now);
+    let (Some(country), Some(year)) = (country, year) else {
+        return rows::add(ctx.db, &author, holiday).map(|made| Created(HolidaysMade::One(made)));
+    };
+    if let Some(wrong) = parents::problem(ctx.db, customer, &holiday)? {
+        return Err(Error::invalid(wrong));
+    }
+    let mut made = Vec::new();
+    for (date, name) in calendars::in_year(country, year) {
+        let new = RoutingException { day: date.into(), label: Text::parse(name).ok(), ..holiday.clone() };
+        if !is_exception(ctx.db, &new)? {
+            made.push(rows::add(ctx.db, &author, new)?);
+        }
+    }
+    Ok(Created(HolidaysMade::Many(made.into())))
+}
+
+/// Whether the parent has an exception for this very day already.
+fn is_exception(db: &Connection, new: &RoutingException) -> Result<bool> {
+    let sql = "SELECT 1 FROM routing_exceptions WHERE exceptionable_id = ?1 AND exceptionable_type = ?2 AND day = ?3";
+    Ok(db.prepare_cached(sql)?.exists((new.exceptionable_id, new.exceptionable_type, &new.day))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    const HOLIDAYS: &str = "/call-queues/exceptions/holidays";
+
+    fn of_queue(mut body: Value) -> Value {
+        (body["exceptionable_id"], body["exceptionable_type"]) = (json!(1), json!("App\\Models\\CallQueue"));
+        body
+    }
+
+    #[test]
+    fn a_holiday_is_of_the_parent_in_the_body_or_else_in_the_query() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        desk.made("/call-queues/queues", json!({"name": "Q"}));
+        desk.made("/call-queues/groups", json!({"name": "G"}));
+        let in_query = format!("{HOLIDAYS}?exceptionable_id=1&exceptionable_type=call_queue_group");
+        let day = json!({"day": "2027-05-01", "label": "Fête", "destination": "801", "reference": "R"});
+        let made = desk.post(&in_query, of_queue(day.clone())).created();
+        assert_eq!((&made["exceptionable_type"], &made["holiday"]), (&json!("call_queue"), &json!(true)));
+        for (field, value) in day.as_object().unwrap() {
+            assert_eq!(&made[field], value, "{field}");
+        }
+        let nulls = json!({"day": "2027-05-01", "exceptionable_id": null});
+        for body in [day, nulls] {
+            assert_eq!(desk.post(&in_query, body).created()["exceptionable_type"], "call_queue_group");
+        }
+        desk.post(HOLIDAYS, json!({"day": "2027-05-01"}))
+            .invalid(&["The exceptionable id field is required.", "The exceptionable type field is required."]);
+        let theirs = Desk::new(&bench).made("/call-queues/queues", json!({"name": "Q"}));
+        let foreign = json!({"exceptionable_id": theirs, "exceptionable_type": "call_queue"});
+        for more in [json!({"day": "2027-05-01"}), json!({"country": "FR", "year": 2027})] {
+            let mut body = foreign.clone();
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            desk.post(HOLIDAYS, body).invalid(&["The selected exceptionable id is invalid."]);
+        }
+    }
+
+    #[test]
+    fn the_public_holidays_of_a_country_are_made_at_once_but_for_days_that_are_taken() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        desk.made("/call-queues/queues", json!({"name": "Q"}));
+        desk.made("/call-queues/groups", json!({"name": "G"}));
+        let exception = "/call-queues/exceptions?exceptionable_id=1&exceptionable_type=call_queue";
+        desk.made(exception, json!({"day": "2027-07-14", "label": "Ours"}));
+        // Neither a day of every year nor a day of another parent is that very day of this one.
+        desk.made(exception, json!({"day": "--12-25"}));
+        desk.made(&exception.replace("=call_queue", "=call_queue_group"), json!({"day": "2027-08-15"}));
+        let wanted =
+            of_queue(json!({"country": "FR", "year": 2027, "destination": "801", "reference": "R", "label": "x"}));
+        let made = desk.post(HOLIDAYS, wanted.clone()).created();
+        let days: Vec<(&str, &str)> = made["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (row["day"].as_str().unwrap(), row["label"].as_str().unwrap()))
+            .collect();
+        let expected = [
+            ("2027-01-01", "Jour de l'An"),
+            ("2027-03-29", "Lundi de Pâques"),
+            ("2027-05-01", "Fête du Travail"),
+            ("2027-05-06", "Ascension"),
+            ("2027-05-08", "Victoire 1945"),
+            ("2027-05-17", "Lundi de Pentecôte"),
+            ("2027-08-15", "Assomption"),
+            ("2027-11-01", "Toussaint"),
+            ("2027-11-11", "Armistice 1918"),
+            ("2027-12-25", "Noël"),
+        ];
+        assert_eq!((days.as_slice(), &made["created"], &made["response"]), (&expected[..], &json!(10), &json!("ok")));
+        let first = &made["data"][0];
+        assert_eq!(
+            (&first["destination"], &first["reference"], &first["holiday"], &first["exceptionable_type"]),
+            (&json!("801"), &json!("R"), &json!(true), &json!("call_queue"))
+        );
+        assert_eq!(desk.get(&format!("{HOLIDAYS}?per_page=500")).ok()["total"], 10);
+        assert_eq!(desk.post(HOLIDAYS, wanted).created(), json!({"response": "ok", "created": 0, "data": []}));
+        for country in ["BE", "CH", "DE", "LU"] {
+            let group = json!({"exceptionable_id": 1, "exceptionable_type": "call_queue_group", "country": country, "year": 2200});
+            assert!(desk.post(HOLIDAYS, group).created()["created"] != 0, "{country}");
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_is_a_day_or_a_country_in_a_year() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        desk.made("/call-queues/queues", json!({"name": "Q"}));
+        for (body, says) in [
+            (json!({}), "The day field is required when country is not present."),
+            (json!({"country": "FR"}), "The year field is required when country is present."),
+            (json!({"year": 2027}), "The country field is required when year is present."),
+            (
+                json!({"day": "--05-01", "country": "FR", "year": 2027}),
+                "The day field is prohibited when country is present.",
+            ),
+            (json!({"country": "US", "year": 2027}), "The selected country is invalid."),
+            (json!({"country": "FR", "year": 1899}), "The year must be between 1900 and 2200."),
+            (json!({"country": "FR", "year": 70_000}), "The year must be between 1900 and 2200."),
+            (json!({"country": "FR", "year": "2027"}), "The year must be an integer."),
+            (json!({"day": "--02-30"}), "The day must be a valid date, like 2027-05-01 or --05-01."),
+        ] {
+            desk.post(HOLIDAYS, of_queue(body)).invalid(&[says]);
+        }
+        assert!(desk.ids(HOLIDAYS).is_empty());
+    }
+}

@@ -1,0 +1,496 @@
+//! Where the calls of a queue go at a moment: what a call flow asks for.
+
+use jiff::civil::DateTime;
+use phonenumber::country::Id as Country;
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::{Map, Value};
+
+use super::exceptions::RoutingException;
+use super::moment::{Moment, NO_MOMENT};
+use super::parents::ParentType;
+use super::queues::{DestinationType, Queue};
+use super::time_spans::TimeSpan;
+use crate::api::{Call, Ctx, Error, Input, Needs, Ok200, Operation, Query, Result, Route, body, get, run};
+use crate::routing::whose::Whose;
+use crate::tenancy::phones;
+use crate::tenancy::settings::Home;
+use crate::values::{RowId, Text, choice, phone};
+
+pub const ROUTES: &[Route] = &[get(
+    "/smart-routings/call-queues/lookup",
+    &run(lookup),
+    Needs::LookUp("routing.view"),
+    "Look up where the calls of a queue go",
+)];
+
+/// By what a queue is looked up, and for when. Where several are given, all must hold.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Asked {
+    #[serde(deserialize_with = "id")]
+    #[schemars(with = "Option<RowId>")]
+    id: Option<i64>,
+    code: Text<64>,
+    /// In any format.
+    number: Text<255>,
+    /// In any format.
+    did_number: Text<255>,
+    /// The moment (RFC 3339); without an offset it is by the clocks of the workspace. Now, where it is not given.
+    #[schemars(extend("format" = "date-time"))]
+    at: Text<64>,
+}
+
+fn id<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
+    let text = Option::<String>::deserialize(input)?.unwrap_or_default();
+    match text.trim() {
+        "" => Ok(None),
+        id => id.parse().map(Some).map_err(|_| de::Error::custom("must be an integer.")),
+    }
+}
+
+/// What was asked, found good.
+#[derive(Debug)]
+pub struct Question {
+    asked: Asked,
+    at: Option<Moment>,
+}
+
+impl Input for Question {
+    fn read(call: &Call) -> Result<Self> {
+        let fields: Map<String, Value> = form_urlencoded::parse(call.query.as_bytes())
+            .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
+            .collect();
+        let asked: Asked = body::lay_whole_over(&Asked::default(), &fields)?;
+        let at = Some(asked.at.trim()).filter(|at| !at.is_empty()).map(str::parse::<Moment>).transpose();
+        let says = |text: &str| !text.trim().is_empty();
+        let names_one = asked.id.is_some() || says(&asked.code) || says(&asked.number) || says(&asked.did_number);
+        let needed = "The number field is required when did number, code and id are not present.";
+        match (at, names_one) {
+            (Ok(at), true) => Ok(Self { asked, at }),
+            (Ok(_), false) => Err(Error::invalid(needed)),
+            (Err(said), true) => Err(Error::invalid(format!("The at {said}"))),
+            (Err(said), false) => Err(Error::Invalid(vec![needed.into(), format!("The at {said}")])),
+        }
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        Query::<Asked>::describe(operation);
+    }
+}
+
+choice! {
+    /// Why calls go where they go.
+    Reason { EXCEPTION = "exception", TIME_SPAN = "time_span", DEFAULT = "default", INACTIVE = "inactive" }
+}
+
+/// Where calls go.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CallQueueRoute")]
+pub struct Found {
+    queue: Queue,
+    /// Whether a time span says so.
+    open: bool,
+    /// `exception` or `time_span`: of the queue or of its group, which comes after. `default`: there is none of these.
+    /// `inactive`: the queue is not active.
+    reason: Reason,
+    /// That of the exception or the time span. Where it has none, an open queue is gone on with, by its own number, and
+    /// else the default destination holds.
+    destination: Option<String>,
+    /// Null where the destination is that of an exception or a time span: they do not say what it is.
+    destination_type: Option<DestinationType>,
+    /// The exception or the time span.
+    matched: Option<Matched>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+enum Matched {
+    Exception(RoutingException),
+    TimeSpan(TimeSpan),
+}
+
+fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Question { asked, at }: Question) -> Result<Ok200<Found>> {
+    let customer = whose.customer(ctx)?;
+    let Home { country, zone } = Home::of(ctx.db)?;
+    let queue = asked.queue(ctx.db, customer, country)?.ok_or_else(Error::no_route)?;
+    let now = || jiff::Timestamp::from_second(ctx.now.seconds()).map(Moment::Certain);
+    let at = at.map_or_else(now, Ok).map_err(|error| Error::Internal(error.to_string()))?;
+    let clock = at.on_the_clock(&zone);
+    let clock = clock.ok_or_else(|| Error::invalid(format!("The at {NO_MOMENT}")))?;
+    let (reason, matched) = decide(ctx.db, &queue, clock)?;
+    Ok(Ok200(Found::new(queue, reason, matched)))
+}
+
+impl Asked {
+    /// The queue that is meant: of several an active one, and of these the first. A number leads to the few queues that
+    /// have it.
+    fn queue(&self, db: &Connection, customer: i64, home: Country) -> Result<Option<Queue>> {
+        let (mut from, mut conditions, mut bound) = ("call_queues", Vec::new(), Vec::new());
+        let mut hold = |condition: &'static str, value: Sql| {
+            conditions.push(condition);
+            bound.push(value);
+        };
+        for (number, first, other) in [(&self.number, WITH_NUMBER, ALSO_NUMBER), (&self.did_number, WITH_DID, ALSO_DID)]
+        {
+            if !number.trim().is_empty() {
+                let digits = phones::reversed(&phone::unspaced(number), home);
+                hold(if from == BY_NUMBER { other } else { first }, digits.into());
+                from = BY_NUMBER;
+            }
+        }
+        if let Some(id) = self.id {
+            hold("id = ?", id.into());
+        }
+        if !self.code.trim().is_empty() {
+            hold("code = ?", self.code.trim().to_owned().into());
+        }
+        // By code one index has both; else the customer has far more queues than there are of an id or a number.
+        hold(if self.code.trim().is_empty() { "+customer_id = ?" } else { "customer_id = ?" }, customer.into());
+        let (columns, conditions) = (Queue::COLUMNS, conditions.join(" AND "));
+        let sql = format!("SELECT {columns} FROM {from} WHERE {conditions} ORDER BY active DESC, id LIMIT 1");
+        Ok(db.prepare_cached(&sql)?.query_row(params_from_iter(bound), Queue::from_row).optional()?)
+    }
+}
+
+const BY_NUMBER: &str = "phone_numbers CROSS JOIN call_queues ON id = resource_id";
+const WITH_NUMBER: &str = "resource = 'call_queues' AND field = 'number' AND reversed = ?";
+const WITH_DID: &str = "resource = 'call_queues' AND field = 'did_number' AND reversed = ?";
+const ALSO_NUMBER: &str = "EXISTS (SELECT 1 FROM phone_numbers AS also
+    WHERE also.resource = 'call_queues' AND also.resource_id = id AND also.field = 'number' AND also.reversed = ?)";
+const ALSO_DID: &str = "EXISTS (SELECT 1 FROM phone_numbers AS also
+    WHERE also.resource = 'call_queues' AND also.resource_id = id AND also.field = 'did_number' AND also.reversed = ?)";
+
+/// Why the calls of a queue go where they go, when the clocks show this.
+fn decide(db: &Connection, queue: &Queue, clock: DateTime) -> Result<(Reason, Option<Matched>)> {
+    if !queue.active {
+        return Ok((Reason::INACTIVE, None));
+    }
+    let group = queue.call_queue_group_id.map(|id| (id, ParentType::GROUP));
+    let parents = || [(queue.id, ParentType::QUEUE)].into_iter().chain(group);
+    for parent in parents() {
+        if let Some(found) = exception(db, parent, clock)? {
+            return Ok((Reason::EXCEPTION, Some(Matched::Exception(found))));
+        }
+    }
+    for parent in parents() {
+        if let Some(found) = time_span(db, parent, clock)? {
+            return Ok((Reason::TIME_SPAN, Some(Matched::TimeSpan(found))));
+        }
+    }
+    Ok((Reason::DEFAULT, None))
+}
+
+/// The exception of the day, a date before a day of every year: digits come after dashes in the order of texts.
+const EXCEPTION: &str =
+    "exceptionable_id = ?1 AND exceptionable_type = ?2 AND day IN (?3, ?4) ORDER BY day DESC, id LIMIT 1";
+
+fn exception(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) -> Result<Option<RoutingException>> {
+    let date = clock.date();
+    let every_year = format!("--{:02}-{:02}", date.month(), date.day());
+    let sql = format!("SELECT {} FROM routing_exceptions WHERE {EXCEPTION}", RoutingException::COLUMNS);
+    let bound = params![id, kind, date.to_string(), every_year];
+    Ok(db.prepare_cached(&sql)?.query_row(bound, RoutingException::from_row).optional()?)
+}
+
+/// The span in which the clock is, one of the date before one of the day of the week.
+const TIME_SPAN: &str = "time_spanable_id = ?1 AND time_spanable_type = ?2 AND on_day IN (?3, ?4)
+    AND start_second <= ?5 AND ?5 < end_second ORDER BY on_day, id LIMIT 1";
+
+fn time_span(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) -> Result<Option<TimeSpan>> {
+    let (date, time) = (clock.date(), clock.time());
+    let day_of_week = format!("day {}", date.weekday().to_sunday_zero_offset());
+    let second = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
+    let sql = format!("SELECT {} FROM time_spans WHERE {TIME_SPAN}", TimeSpan::COLUMNS);
+    let bound = params![id, kind, date.to_string(), day_of_week, second];
+    Ok(db.prepare_cached(&sql)?.query_row(bound, TimeSpan::from_row).optional()?)
+}
+
+impl Found {
+    fn new(queue: Queue, reason: Reason, matched: Option<Matched>) -> Self {
+        let (open, own) = match &matched {
+            Some(Matched::Exception(exception)) => (false, exception.destination.clone()),
+            Some(Matched::TimeSpan(span)) => (true, span.destination.clone()),
+            None => (false, None),
+        };
+        let own = own.filter(|own| !own.trim().is_empty()).map(|own| own.to_string());
+        let (destination, destination_type) = match own {
+            Some(own) => (Some(own), None),
+            None if open => (queue.number.as_ref().map(ToString::to_string), Some(DestinationType::QUEUE)),
+            None => (queue.default_destination.as_ref().map(ToString::to_string), queue.default_destination_type),
+        };
+        Self { queue, open, reason, destination, destination_type, matched }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    /// Somebody whose customer has a queue of a group, both with the id 1.
+    fn desk(bench: &Bench) -> Desk<'_> {
+        let desk = Desk::new(bench);
+        desk.made("/call-queues/groups", json!({"name": "G"}));
+        let queue = json!({
+            "name": "Q", "code": "Q1", "number": "801", "did_number": "01 42 00 00 00", "call_queue_group_id": 1,
+            "default_destination_type": "voicemail", "default_destination": "899",
+        });
+        desk.made("/call-queues/queues", queue);
+        desk
+    }
+
+    fn span(desk: &Desk<'_>, kind: &str, body: Value) -> i64 {
+        desk.made(&format!("/call-queues/time-spans?time_spanable_id=1&time_spanable_type={kind}"), body)
+    }
+
+    fn exception(desk: &Desk<'_>, kind: &str, body: Value) -> i64 {
+        desk.made(&format!("/call-queues/exceptions?exceptionable_id=1&exceptionable_type={kind}"), body)
+    }
+
+    fn at(desk: &Desk<'_>, moment: &str) -> Value {
+        desk.get(&format!("/call-queues/lookup?code=Q1&at={moment}")).ok()
+    }
+
+    /// The reason, and the id of what says so.
+    fn why(desk: &Desk<'_>, moment: &str) -> (String, Option<i64>) {
+        let found = at(desk, moment);
+        assert_eq!(found["open"], found["reason"] == "time_span");
+        (found["reason"].as_str().unwrap().to_owned(), found["matched"]["id"].as_i64())
+    }
+
+    fn is_open(desk: &Desk<'_>, moment: &str) -> bool {
+        why(desk, moment).0 == "time_span"
+    }
+
+    #[test]
+    fn a_queue_is_found_by_any_of_its_names_and_by_several_that_all_hold() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        let other = Desk::new(&bench);
+        other.made("/call-queues/queues", json!({"name": "Theirs", "code": "Q1", "number": "801"}));
+        for asked in [
+            "id=1",
+            "code=Q1",
+            "number=801",
+            "did_number=0142000000",
+            "did_number=%2B33142000000",
+            "did_number=+33142000000",
+            "did_number=0033142000000",
+            "id=1&code=Q1&number=801&did_number=0142000000",
+            "code=%20Q1%20&number=&id=",
+        ] {
+            let found = desk.get(&format!("/call-queues/lookup?{asked}")).ok();
+            assert_eq!(found["queue"], desk.get("/call-queues/queues/1").ok(), "{asked}");
+        }
+        for asked in [
+            "id=2",
+            "code=q1",
+            "number=0142000000",
+            "did_number=801",
+            "number=80",
+            "number=anonymous",
+            "code=Q1&number=802",
+            "id=2&code=Q1",
+            "number=%C3%A9",
+        ] {
+            desk.get(&format!("/call-queues/lookup?{asked}")).refused(404, "no_route");
+        }
+        let needed = "The number field is required when did number, code and id are not present.";
+        let moment = "The at must be a valid date and time, like 2024-01-20T12:00:00Z.";
+        desk.get("/call-queues/lookup?number=%20&code=").invalid(&[needed]);
+        desk.get("/call-queues/lookup?id=x").invalid(&["The id must be an integer."]);
+        desk.get("/call-queues/lookup?at=2024-01-20").invalid(&[needed, moment]);
+        for bad in ["2024-01-20", "soon", "%C3%A9", "2024-01-20T12:00:00%2B1", "-009999-01-01T00:00:00"] {
+            desk.get(&format!("/call-queues/lookup?id=1&at={bad}")).invalid(&[moment]);
+        }
+        desk.get("/call-queues/lookup?id=1&at=%20").ok();
+    }
+
+    #[test]
+    fn of_several_queues_an_active_one_is_meant_and_then_the_first() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        let second = desk.made("/call-queues/queues", json!({"name": "R", "number": "801"}));
+        let third = desk.made("/call-queues/queues", json!({"name": "S", "number": "801"}));
+        let found = || desk.get("/call-queues/lookup?number=801").ok()["queue"]["id"].as_i64().unwrap();
+        assert_eq!(found(), 1);
+        desk.put("/call-queues/queues/1", json!({"active": false})).created();
+        assert_eq!(found(), second);
+        desk.put(&format!("/call-queues/queues/{second}"), json!({"active": false})).created();
+        assert_eq!(found(), third);
+        desk.put(&format!("/call-queues/queues/{third}"), json!({"active": false})).created();
+        assert_eq!(found(), 1);
+    }
+
+    #[test]
+    fn a_destination_is_that_of_what_matched_or_the_queues_own() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        let told = |moment: &str| {
+            let found = at(&desk, moment);
+            let of = |name: &str| found[name].clone();
+            json!([of("reason"), of("open"), of("destination"), of("destination_type"), of("matched")])
+        };
+        let monday = "2027-05-03T10:00:00Z";
+        assert_eq!(told(monday), json!(["default", false, "899", "voicemail", null]));
+
+        let hours = json!({"day_of_week": 1, "start_time": "09:00", "end_time": "18:00"});
+        let id = span(&desk, "call_queue", hours);
+        let path = format!("/call-queues/time-spans/{id}");
+        assert_eq!(told(monday), json!(["time_span", true, "801", "queue", desk.get(&path).ok()]));
+        desk.put(&path, json!({"destination": "802"})).created();
+        assert_eq!(told(monday), json!(["time_span", true, "802", null, desk.get(&path).ok()]));
+
+        let id = exception(&desk, "call_queue", json!({"day": "2027-05-03", "label": "Closed"}));
+        let path = format!("/call-queues/exceptions/{id}");
+        assert_eq!(told(monday), json!(["exception", false, "899", "voicemail", desk.get(&path).ok()]));
+        desk.put(&path, json!({"destination": "803"})).created();
+        assert_eq!(told(monday), json!(["exception", false, "803", null, desk.get(&path).ok()]));
+
+        desk.put("/call-queues/queues/1", json!({"active": false})).created();
+        assert_eq!(told(monday), json!(["inactive", false, "899", "voicemail", null]));
+        let bare =
+            json!({"active": true, "default_destination": null, "default_destination_type": null, "number": null});
+        desk.put("/call-queues/queues/1", bare).created();
+        assert_eq!(told("2027-05-04T10:00:00Z"), json!(["default", false, null, null, null]));
+        desk.delete(&path).ok();
+        desk.put("/call-queues/time-spans/1", json!({"destination": " "})).created();
+        let told = told(monday);
+        assert_eq!((&told[2], &told[3]), (&Value::Null, &json!("queue")));
+    }
+
+    #[test]
+    fn however_many_rows_there_are_each_is_looked_for_in_an_index() {
+        let bench = Bench::new();
+        let plan = |sql: String| {
+            bench.in_file(move |db| {
+                let mut plan = db.prepare(&format!("EXPLAIN QUERY PLAN SELECT * FROM {sql}"))?;
+                let nothing = vec![0; plan.parameter_count()];
+                let steps = plan.query_map(params_from_iter(nothing), |row| row.get::<_, String>(3))?;
+                Ok(steps.collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+        };
+        for (sql, by) in [
+            (
+                format!("routing_exceptions WHERE {EXCEPTION}"),
+                "(exceptionable_id=? AND exceptionable_type=? AND day=?)",
+            ),
+            (format!("time_spans WHERE {TIME_SPAN}"), "(time_spanable_id=? AND time_spanable_type=? AND on_day=?)"),
+            (format!("{BY_NUMBER} WHERE {WITH_NUMBER}"), "(resource=? AND reversed=?)"),
+            (format!("{BY_NUMBER} WHERE {WITH_DID} AND {ALSO_NUMBER}"), "(resource=? AND resource_id=? AND field=?)"),
+            ("call_queues WHERE code = ? AND customer_id = ?".into(), "(customer_id=? AND code=?)"),
+        ] {
+            let steps = plan(sql.clone());
+            assert!(steps.iter().any(|step| step.ends_with(by)), "{sql}: {steps:#?}");
+            assert!(
+                !steps.iter().any(|step| step.starts_with("SCAN") && !step.contains("CONSTANT")),
+                "{sql}: {steps:#?}"
+            );
+        }
+    }
+
+    #[test]
+    fn exceptions_come_before_time_spans_and_the_queue_before_its_group() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        let monday = "2027-05-03T10:00:00";
+        let hours = json!({"day_of_week": 1, "start_time": "09:00", "end_time": "18:00"});
+        let said = |reason: &str, id: i64| (reason.to_owned(), Some(id));
+        let of_group = span(&desk, "call_queue_group", hours.clone());
+        assert_eq!(why(&desk, monday), said("time_span", of_group));
+        let of_queue = span(&desk, "call_queue", hours.clone());
+        span(&desk, "call_queue", hours);
+        assert_eq!(why(&desk, monday), said("time_span", of_queue));
+        let dated = json!({"date_full": "2027-05-03", "start_time": "10:00", "end_time": "10:00:01"});
+        let dated = span(&desk, "call_queue", dated);
+        assert_eq!(why(&desk, monday), said("time_span", dated));
+        assert_eq!(why(&desk, "2027-05-03T10:00:01"), said("time_span", of_queue));
+
+        let of_group = exception(&desk, "call_queue_group", json!({"day": "2027-05-03"}));
+        assert_eq!(why(&desk, monday), said("exception", of_group));
+        let every_year = exception(&desk, "call_queue", json!({"day": "--05-03"}));
+        assert_eq!(why(&desk, monday), said("exception", every_year));
+        let of_that_day = exception(&desk, "call_queue", json!({"day": "2027-05-03"}));
+        exception(&desk, "call_queue", json!({"day": "2027-05-03"}));
+        assert_eq!(why(&desk, monday), said("exception", of_that_day));
+        assert_eq!(why(&desk, "2028-05-03T10:00:00"), said("exception", every_year));
+        assert_eq!(why(&desk, "2027-05-04T10:00:00"), ("default".to_owned(), None));
+    }
+
+    #[test]
+    fn a_day_ends_at_24_and_the_29th_of_february_is_one_of_every_leap_year() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        span(&desk, "call_queue", json!({"day_of_week": 3, "start_time": "18:00", "end_time": "24:00"}));
+        // A Wednesday; Paris is an hour ahead.
+        for (moment, open) in [
+            ("2027-01-06T17:59:59", false),
+            ("2027-01-06T18:00:00", true),
+            ("2027-01-06T23:59:59.999", true),
+            ("2027-01-06T22:59:59Z", true),
+            ("2027-01-06T23:00:00Z", false),
+            ("2027-01-07T00:00:00", false),
+            ("2027-01-07T18:00:00", false),
+        ] {
+            assert_eq!(is_open(&desk, moment), open, "{moment}");
+        }
+        exception(&desk, "call_queue", json!({"day": "--02-29"}));
+        for (moment, reason) in [
+            ("2024-02-29T12:00:00", "exception"),
+            ("2028-02-28T23:00:00Z", "exception"),
+            ("2028-02-29T23:00:00Z", "default"),
+            ("2027-02-28T12:00:00", "default"),
+            ("2027-03-01T12:00:00", "default"),
+        ] {
+            assert_eq!(why(&desk, moment).0, reason, "{moment}");
+        }
+    }
+
+    #[test]
+    fn when_clocks_are_put_forward_or_back_what_they_show_counts() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        for date in ["2024-03-31", "2024-10-27"] {
+            span(&desk, "call_queue", json!({"date_full": date, "start_time": "01:30", "end_time": "02:30"}));
+        }
+        for (moment, open) in [
+            ("2024-03-31T00:29:59Z", false),
+            ("2024-03-31T00:30:00Z", true),
+            ("2024-03-31T00:59:59Z", true),
+            // A second later it is three.
+            ("2024-03-31T01:00:00Z", false),
+            ("2024-03-31T02:15:00", false),
+            ("2024-10-27T00:29:59Z", true),
+            ("2024-10-27T00:30:00Z", false),
+            // It is two for the second time.
+            ("2024-10-27T01:00:00Z", true),
+            ("2024-10-27T01:29:59Z", true),
+            ("2024-10-27T01:30:00Z", false),
+            ("2024-10-27T02:15:00", true),
+            ("2024-10-27T02:15:00%2B01:00", true),
+            ("2024-10-27T02:15:00+01:00", true),
+        ] {
+            assert_eq!(is_open(&desk, moment), open, "{moment}");
+        }
+        // The hour that there is not is the next.
+        span(&desk, "call_queue", json!({"date_full": "2024-03-31", "start_time": "03:00", "end_time": "04:00"}));
+        assert!(is_open(&desk, "2024-03-31T02:15:00") && is_open(&desk, "2024-03-31T01:15:00Z"));
+    }
+
+    #[test]
+    fn the_clocks_are_those_of_the_workspace() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        span(&desk, "call_queue", json!({"day_of_week": 1, "start_time": "09:00", "end_time": "10:00"}));
+        assert!(is_open(&desk, "2027-05-03T07:00:00Z") && is_open(&desk, "2027-05-03T09:00:00"));
+        bench.admin().put("/settings", json!({"timezone": "America/New_York"})).created();
+        assert!(!is_open(&desk, "2027-05-03T07:00:00Z") && is_open(&desk, "2027-05-03T13:00:00Z"));
+        assert!(is_open(&desk, "2027-05-03T09:00:00"));
+    }
+}

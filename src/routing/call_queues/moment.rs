@@ -1,0 +1,121 @@
+//! A moment that a caller names, and what the clocks of the workspace show then.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+/// A moment, as it was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// With its offset from UTC.
+    Certain(Timestamp),
+    /// By the clocks of the workspace. Where they are put back they show it twice: it is the first time. Where they are
+    /// put forward they never show it: it is as much later.
+    Local(DateTime),
+}
+
+/// What is said of what is none.
+pub const NO_MOMENT: &str = "must be a valid date and time, like 2024-01-20T12:00:00Z.";
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = with_plus(text.trim());
+        if let Ok(certain) = text.parse() {
+            return Ok(Self::Certain(certain));
+        }
+        // Of a time with anything behind it, an offset that is none or a zone, the library would read the time alone.
+        let is_local = text.split_once(['T', 't', ' ']).is_some_and(|(_, time)| {
+            time.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.' | b','))
+        });
+        let local = if is_local { text.parse().ok() } else { None };
+        local.map(Self::Local).ok_or_else(|| NO_MOMENT.into())
+    }
+}
+
+/// The plus of an offset that was not encoded arrives as a space.
+fn with_plus(text: &str) -> String {
+    match text.rsplit_once(' ') {
+        Some((before, offset)) if before.contains(':') => format!("{before}+{offset}"),
+        _ => text.to_owned(),
+    }
+}
+
+impl Moment {
+    /// What a clock in a zone shows; nothing where no clock shows that, at the ends of the calendar.
+    pub fn on_the_clock(self, zone: &TimeZone) -> Option<DateTime> {
+        match self {
+            Self::Certain(moment) => Some(zone.to_datetime(moment)),
+            Self::Local(shown) => {
+                let moment = zone.to_ambiguous_timestamp(shown).compatible().ok()?;
+                Some(zone.to_datetime(moment))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZoneDatabase;
+
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        let paris = TimeZoneDatabase::bundled().get("Europe/Paris").unwrap();
+        text.parse::<Moment>().unwrap().on_the_clock(&paris).unwrap().to_string()
+    }
+
+    #[test]
+    fn an_offset_counts_and_without_one_the_clock_does() {
+        for (text, clock) in [
+            ("2024-01-20T12:00:00Z", "2024-01-20T13:00:00"),
+            ("2024-01-20t12:00:00.5z", "2024-01-20T13:00:00.5"),
+            ("2024-07-20T12:00:00-02:30", "2024-07-20T16:30:00"),
+            ("2024-07-20T12:00:00+02:00", "2024-07-20T12:00:00"),
+            ("2024-07-20T12:00:00 02:00", "2024-07-20T12:00:00"),
+            ("2024-07-20 12:00:00 02:00", "2024-07-20T12:00:00"),
+            ("2024-07-20 12:00:00", "2024-07-20T12:00:00"),
+            ("2024-07-20T12:00", "2024-07-20T12:00:00"),
+            // The hour that there is not, and the one that there is twice.
+            ("2024-03-31T01:59:59", "2024-03-31T01:59:59"),
+            ("2024-03-31T02:00:00", "2024-03-31T03:00:00"),
+            ("2024-03-31T02:30:00", "2024-03-31T03:30:00"),
+            ("2024-10-27T02:30:00", "2024-10-27T02:30:00"),
+            ("2024-10-27T00:30:00Z", "2024-10-27T02:30:00"),
+            ("2024-10-27T01:30:00Z", "2024-10-27T02:30:00"),
+        ] {
+            assert_eq!(shown(text), clock, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_moment_is_refused() {
+        for bad in [
+            "",
+            "2024-01-20",
+            "12:00",
+            "now",
+            "2024-01-20T",
+            "2024-02-30T12:00:00Z",
+            "2024-01-20T25:00:00",
+            "2024-01-20T12:00:00+99:99",
+            "2024-01-20T12:00:00[Europe/London]",
+            "2024-01-20T12:00:00 é",
+            "é",
+            "2024-01-20T12:00:00 Europe/Paris",
+            "9999-12-31T23:59:59-12:00",
+        ] {
+            assert_eq!(bad.parse::<Moment>(), Err(NO_MOMENT.into()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn at_the_ends_of_the_calendar_no_clock_shows_anything() {
+        let paris = TimeZoneDatabase::bundled().get("Europe/Paris").unwrap();
+        let first: Moment = "-009999-01-01T00:00:00".parse().unwrap();
+        assert_eq!(first.on_the_clock(&paris), None);
+    }
+}

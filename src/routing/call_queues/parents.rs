@@ -1,0 +1,119 @@
+//! What time spans and exceptions are of, their parent: a queue, or a group of queues. It is named in the query when they
+//! are made, and they stay with it.
+
+use rusqlite::Connection;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value, json};
+
+use super::exceptions::RoutingException;
+use super::time_spans::TimeSpan;
+use crate::api::list::each_of;
+use crate::api::{Body, Call, Created, Ctx, Error, Input, Operation, Result, body};
+use crate::routing::rows::{self, Routed};
+use crate::routing::whose::Whose;
+use crate::tenancy::Author;
+use crate::values::choice;
+
+choice! {
+    /// What a parent is.
+    #[derive(Default)]
+    ParentType { QUEUE = "call_queue", GROUP = "call_queue_group" }
+}
+
+/// Reads a type by its word, or by the name of a class: `App\Models\CallQueueGroup`.
+pub fn by_any_name<'de, D: Deserializer<'de>>(input: D) -> Result<ParentType, D::Error> {
+    let text = String::deserialize(input)?;
+    let class = text.rsplit(['\\', '/', '.', ':']).next().unwrap_or(&text).trim();
+    match class.replace(['_', '-'], "").to_ascii_lowercase().as_str() {
+        "callqueue" => Ok(ParentType::QUEUE),
+        "callqueuegroup" => Ok(ParentType::GROUP),
+        _ => text.trim().parse().map_err(de::Error::custom),
+    }
+}
+
+/// A row that is of a queue or of a group.
+pub trait OfParent: Routed {
+    /// The fields that say of which: by id and by type. They are columns too.
+    const PARENT: [&'static str; 2];
+
+    fn parent(&self) -> (i64, ParentType);
+}
+
+/// Something new, in the body. What it is of stands in the query, or, where that does not say, in the body.
+#[derive(Debug)]
+pub struct New<T>(pub T);
+
+impl<T: OfParent> Input for New<T> {
+    const BODY: Body = Body::Json;
+
+    fn read(call: &Call) -> Result<Self> {
+        let mut fields = body::parse(&call.body)?;
+        // A parent that the body says is none is one that it does not say.
+        fields.retain(|name, value| !(value.is_null() && T::PARENT.contains(&name.as_str())));
+        fields.extend(in_query(call, T::PARENT));
+        body::lay_over(&T::default(), &fields).map(Self).map_err(Error::problems)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.body::<T>(required::<T>());
+        describe_query(operation, T::PARENT);
+    }
+}
+
+/// The fields that a body must have: all that are required, but for the parent.
+pub fn required<T: OfParent>() -> Vec<String> {
+    let required = body::lay_over(&T::default(), &Map::new()).err().unwrap_or_default();
+    let fields = required.into_iter().map(|(field, _)| field);
+    fields.filter(|field| !T::PARENT.contains(&field.as_str())).collect()
+}
+
+pub fn describe_query(operation: &mut Operation<'_>, [id, kind]: [&'static str; 2]) {
+    let integer = json!({"type": "integer", "format": "int64", "minimum": 1});
+    operation.required_query(id, "The queue or the group that it is of.", integer);
+    let about = "Which of the two that is. The names of classes are read as these, like App\\Models\\CallQueue.";
+    operation.required_query(kind, about, json!({"enum": ParentType::WORDS}));
+}
+
+/// What a query says of the parent.
+pub fn in_query(call: &Call, names: [&'static str; 2]) -> Map<String, Value> {
+    let pairs = form_urlencoded::parse(call.query.as_bytes());
+    let said = pairs.filter(|(name, text)| names.contains(&name.as_ref()) && !text.trim().is_empty());
+    let value = |name: &str, text: &str| match text.trim().parse::<i64>() {
+        Ok(id) if name == names[0] => Value::from(id),
+        _ => Value::from(text),
+    };
+    said.map(|(name, text)| (name.to_string(), value(&name, &text))).collect()
+}
+
+pub fn create<T: OfParent>(ctx: &mut Ctx<'_>, whose: Whose, New(new): New<T>) -> Result<Created<T>> {
+    let customer = whose.customer(ctx)?;
+    rows::add(ctx.db, &ctx.author()?, rows::of(customer, new, ctx.now)).map(Created)
+}
+
+/// What is wrong with the parent of a new row of a customer, if anything: there must be such a one of the same customer.
+pub fn problem<T: OfParent>(db: &Connection, customer: i64, row: &T) -> Result<Option<String>> {
+    let (id, kind) = row.parent();
+    let sql = match kind {
+        ParentType::GROUP => "SELECT 1 FROM call_queue_groups WHERE id = ?1 AND customer_id = ?2",
+        _ => "SELECT 1 FROM call_queues WHERE id = ?1 AND customer_id = ?2",
+    };
+    let is_there = db.prepare_cached(sql)?.exists((id, customer))?;
+    Ok((!is_there).then(|| format!("The selected {} is invalid.", T::PARENT[0].replace('_', " "))))
+}
+
+/// Deletes all that is of a queue or of a group.
+pub fn empty(db: &Connection, author: &Author, kind: ParentType, id: i64) -> Result<()> {
+    delete_each::<TimeSpan>(db, author, kind, id)?;
+    delete_each::<RoutingException>(db, author, kind, id)
+}
+
+fn delete_each<T: OfParent>(db: &Connection, author: &Author, kind: ParentType, id: i64) -> Result<()> {
+    each_of(
+        db,
+        T::PARENT[0],
+        id,
+        |row: T| {
+            if row.parent() == (id, kind) { rows::delete(db, author, &row) } else { Ok(()) }
+        },
+    )
+}

@@ -1,0 +1,283 @@
+//! Call queues: each is known by a code, its number or the number that is dialled, and says where its calls go when
+//! nothing else does.
+
+use rusqlite::{Connection, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::groups::Group;
+use super::parents::{self, ParentType};
+use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
+use crate::routing::rows::{Routed, create, list, remove, routed, show, update};
+use crate::tenancy::Author;
+use crate::tenancy::phones::{self, Numbered, Typed};
+use crate::values::{Name, Text, Timestamp, choice};
+
+pub const ROUTES: &[Route] = &[
+    get("/smart-routings/call-queues/queues", &run(list::<Queue>), Needs::Scoped("routing.view"), "List call queues"),
+    get(
+        "/smart-routings/call-queues/queues/{id}",
+        &run(show::<Queue>),
+        Needs::Scoped("routing.view"),
+        "Show a call queue",
+    ),
+    post(
+        "/smart-routings/call-queues/queues",
+        &run(create::<Queue>),
+        Needs::Scoped("routing.create"),
+        "Create a call queue",
+    ),
+    put(
+        "/smart-routings/call-queues/queues/{id}",
+        &run(update::<Queue>),
+        Needs::Scoped("routing.update"),
+        "Change a call queue",
+    ),
+    delete(
+        "/smart-routings/call-queues/queues/{id}",
+        &run(remove::<Queue>),
+        Needs::Scoped("routing.delete"),
+        "Delete a call queue with its time spans and exceptions",
+    ),
+];
+
+choice! {
+    /// What a destination is.
+    DestinationType {
+        EXTENSION = "extension", QUEUE = "queue", NUMBER = "number", VOICEMAIL = "voicemail", HANGUP = "hangup",
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "CallQueue")]
+pub struct Queue {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    #[schemars(extend("readOnly" = true))]
+    pub customer_id: i64,
+    /// Whether time spans and exceptions count; where not, calls go to the default destination.
+    pub active: bool,
+    pub name: Name<255>,
+    /// The customer's own name for it: no other queue of the customer has the same.
+    pub code: Option<Text<64>>,
+    /// Its number in the PBX, as typed; found in any format.
+    pub number: Typed,
+    /// The number that is dialled from outside, as typed; found in any format.
+    pub did_number: Typed,
+    pub host_name: Option<Text<255>>,
+    #[serde(rename = "type")]
+    pub kind: Option<Text<64>>,
+    /// A group of the same customer, whose time spans and exceptions count after the queue's own.
+    pub call_queue_group_id: Option<i64>,
+    pub default_destination_type: Option<DestinationType>,
+    pub default_destination: Option<Text<255>>,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self {
+            id: 0,
+            customer_id: 0,
+            active: true,
+            name: Name::default(),
+            code: None,
+            number: None,
+            did_number: None,
+            host_name: None,
+            kind: None,
+            call_queue_group_id: None,
+            default_destination_type: None,
+            default_destination: None,
+            created_at: Timestamp::default(),
+            updated_at: Timestamp::default(),
+        }
+    }
+}
+
+const TABLE: &str = "call_queues";
+
+/// The column that names the group.
+pub const GROUP: &str = "call_queue_group_id";
+
+/// The columns whose numbers are indexed.
+pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["number", "did_number"], lists: &[] };
+
+routed!(Queue in "call_queues", told of as "call-queue" {
+    active, name, code, number, did_number, host_name, kind, call_queue_group_id, default_destination_type,
+    default_destination,
+});
+
+impl Routed for Queue {
+    fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
+        let Some(group) = self.call_queue_group_id else { return Ok(()) };
+        let own = Group::find(db, group)?.filter(|group| group.customer_id == self.customer_id);
+        own.map(|_| ()).ok_or_else(|| Error::invalid("The selected call queue group id is invalid."))
+    }
+
+    fn index(&self, db: &Connection, old: Option<&Self>) -> Result<()> {
+        let numbers = [("number", &self.number), ("did_number", &self.did_number)];
+        match old {
+            None => phones::insert(db, TABLE, self.id, &numbers)?,
+            Some(old) if (&old.number, &old.did_number) == (&self.number, &self.did_number) => {}
+            Some(_) => phones::save(db, TABLE, self.id, &numbers)?,
+        }
+        Ok(())
+    }
+
+    fn empty(&self, db: &Connection, author: &Author) -> Result<()> {
+        parents::empty(db, author, ParentType::QUEUE, self.id)
+    }
+}
+
+impl Listed for Queue {
+    const LISTING: Listing = Listing {
+        table: TABLE,
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
+            Filter { name: "active", by: By::Flag("active") },
+            Filter { name: "name", by: By::Text("name") },
+            Filter { name: "code", by: By::Text("code") },
+            Filter { name: "number", by: By::PhoneIn(TABLE, "number") },
+            Filter { name: "did_number", by: By::PhoneIn(TABLE, "did_number") },
+            Filter { name: "host_name", by: By::Text("host_name") },
+            Filter { name: "type", by: By::Text("kind") },
+            Filter { name: "call_queue_group_id", by: By::Integer(GROUP) },
+            Filter {
+                name: "default_destination_type",
+                by: By::Choice("default_destination_type", DestinationType::WORDS),
+            },
+            Filter { name: "default_destination", by: By::Text("default_destination") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter {
+                name: "term",
+                by: By::Words(&["name", "code", "number", "did_number", "host_name", "kind", "default_destination"]),
+            },
+        ],
+        plain_filters: true,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "code", column: "code COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_queue_is_active_and_of_no_group_where_nothing_else_is_said() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let made = desk.post("/call-queues/queues", json!({"name": "Sales"})).created();
+        assert_eq!((&made["active"], &made["call_queue_group_id"]), (&json!(true), &Value::Null));
+        desk.post("/call-queues/queues", json!({})).invalid(&["The name field is required."]);
+        desk.post("/call-queues/queues", json!({"name": "S", "default_destination_type": "fax", "active": "yes"}))
+            .invalid(&["The selected default destination type is invalid.", "The active must be true or false."]);
+    }
+
+    #[test]
+    fn a_code_is_one_queues_of_a_customer() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        desk.made("/call-queues/queues", json!({"name": "A", "code": "Q1"}));
+        other.made("/call-queues/queues", json!({"name": "A", "code": "Q1"}));
+        desk.post("/call-queues/queues", json!({"name": "B", "code": "Q1"})).refused(422, "code_taken");
+        let none = desk.made("/call-queues/queues", json!({"name": "B"}));
+        desk.made("/call-queues/queues", json!({"name": "B"}));
+        desk.put(&format!("/call-queues/queues/{none}"), json!({"code": "Q1"})).refused(422, "code_taken");
+    }
+
+    #[test]
+    fn a_group_is_one_of_the_same_customer() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        let theirs = other.made("/call-queues/groups", json!({"name": "G"}));
+        let own = desk.made("/call-queues/groups", json!({"name": "G"}));
+        let invalid = &["The selected call queue group id is invalid."];
+        for group in [theirs, 0, 99] {
+            desk.post("/call-queues/queues", json!({"name": "A", "call_queue_group_id": group})).invalid(invalid);
+        }
+        let queue = desk.made("/call-queues/queues", json!({"name": "A", "call_queue_group_id": own}));
+        let path = format!("/call-queues/queues/{queue}");
+        desk.put(&path, json!({"call_queue_group_id": theirs})).invalid(invalid);
+        assert_eq!(desk.put(&path, json!({"call_queue_group_id": null})).created()["call_queue_group_id"], Value::Null);
+    }
+
+    #[test]
+    fn queues_are_listed_by_each_of_their_fields() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let group = desk.made("/call-queues/groups", json!({"name": "G"}));
+        let all = json!({
+            "active": true, "name": "Vente Été", "code": "Q1", "number": "801", "did_number": "01 42 00 00 00",
+            "host_name": "pbx.example.com", "type": "ring-all", "call_queue_group_id": group,
+            "default_destination_type": "hangup", "default_destination": "999",
+        });
+        let made = desk.post("/call-queues/queues", all.clone()).created();
+        for (field, value) in all.as_object().unwrap() {
+            assert_eq!(&made[field], value, "{field}");
+        }
+        // Its numbers are those of the first, the other way round.
+        let turned = json!({"name": "B", "active": false, "number": "0142000000", "did_number": "801"});
+        desk.made("/call-queues/queues", turned);
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let by = all.as_object().unwrap().iter().map(|(field, value)| (field.clone(), text(value)));
+        let more = [("term", "ete 801"), ("name", "ete"), ("did_number", "+33142000000")];
+        for (field, value) in by.chain(more.map(|(field, value)| (field.to_owned(), value.to_owned()))) {
+            let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
+            for query in [format!("{field}={value}"), format!("filter[{field}]={value}")] {
+                assert_eq!(desk.ids(&format!("/call-queues/queues?{query}")), [1], "{query}");
+            }
+        }
+        desk.put("/call-queues/queues/1", json!({"did_number": "0143000000"})).created();
+        assert!(desk.ids("/call-queues/queues?did_number=0142000000").is_empty());
+    }
+
+    #[test]
+    fn what_is_of_a_queue_goes_with_it_and_what_is_of_a_group_of_the_same_number_stays() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let (queue, group) = (
+            desk.made("/call-queues/queues", json!({"name": "Q"})),
+            desk.made("/call-queues/groups", json!({"name": "G"})),
+        );
+        assert_eq!(queue, group);
+        for kind in ["call_queue", "call_queue_group"] {
+            let span = json!({"day_of_week": 1, "start_time": "09:00", "end_time": "18:00"});
+            desk.made(&format!("/call-queues/time-spans?time_spanable_id=1&time_spanable_type={kind}"), span);
+            let path = format!("/call-queues/exceptions?exceptionable_id=1&exceptionable_type={kind}");
+            desk.made(&path, json!({"day": "--05-01"}));
+        }
+        desk.delete("/call-queues/queues/1").ok();
+        assert_eq!(desk.ids("/call-queues/time-spans"), [2]);
+        assert_eq!(desk.ids("/call-queues/exceptions"), [2]);
+        let told = bench.admin().get("/audit-log?sort=id&per_page=100").ok();
+        let told: Vec<&str> =
+            told["data"].as_array().unwrap().iter().filter_map(|row| row["action"].as_str()).collect();
+        let end = ["time-span.deleted", "routing-exception.deleted", "call-queue.deleted"];
+        assert!(told.ends_with(&end), "{told:?}");
+    }
+}

@@ -1,0 +1,349 @@
+//! Destinations of a geo list: where some zones of its model go. And the answer that a call flow asks for.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::lists::GeoList;
+use super::models::Zone;
+use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::{Ctx, Error, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
+use crate::routing::rows::{Inside, Routed, create_in, list_in, remove_in, routed, show_in, update_in};
+use crate::routing::whose::Whose;
+use crate::tenancy::phones;
+use crate::values::{Name, Several, Text, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get(
+        "/smart-routings/geo/destinations/lookup",
+        &run(lookup),
+        Needs::LookUp("routing.view"),
+        "Look up where a postcode or a number goes",
+    ),
+    get(
+        "/smart-routings/geo/lists/{id}/destinations",
+        &run(list_in::<GeoDestination>),
+        Needs::Scoped("routing.view"),
+        "List a geo list's destinations",
+    ),
+    get(
+        "/smart-routings/geo/lists/{id}/destinations/{destination_id}",
+        &run(show_in::<GeoDestination>),
+        Needs::Scoped("routing.view"),
+        "Show a geo destination",
+    ),
+    post(
+        "/smart-routings/geo/lists/{id}/destinations",
+        &run(create_in::<GeoDestination>),
+        Needs::Scoped("routing.create"),
+        "Create a geo destination",
+    ),
+    put(
+        "/smart-routings/geo/lists/{id}/destinations/{destination_id}",
+        &run(update_in::<GeoDestination>),
+        Needs::Scoped("routing.update"),
+        "Change a geo destination",
+    ),
+    delete(
+        "/smart-routings/geo/lists/{id}/destinations/{destination_id}",
+        &run(remove_in::<GeoDestination>),
+        Needs::Scoped("routing.delete"),
+        "Delete a geo destination",
+    ),
+];
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct GeoDestination {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    #[schemars(extend("readOnly" = true))]
+    pub customer_id: i64,
+    /// As in the path, whatever a body says.
+    pub geo_routing_list_id: i64,
+    /// Codes of the list's model, as the model has them; each in one destination of the list only.
+    pub zones: Several<Name<16>>,
+    /// What people call it.
+    pub nickname: Option<Text<255>>,
+    /// Where values of these zones go; the others in turn where this one does not do.
+    pub destination_1: Option<Text<255>>,
+    pub destination_2: Option<Text<255>>,
+    pub destination_3: Option<Text<255>>,
+    pub destination_4: Option<Text<255>>,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+/// What is to go somewhere, and by which list.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Asked {
+    /// The customer's own code for the list.
+    list_id: Name<64>,
+    /// A postcode, or a number in any format: what the list's model reads.
+    value: Name<255>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "GeoRoute")]
+pub struct Found {
+    list: GeoList,
+    /// The zone that the value is in, by the list's model; null where it is in none.
+    zone: Option<&'static Zone>,
+    /// The first of the destinations.
+    destination: Option<Text<255>>,
+    /// Those that are not blank, in order.
+    destinations: Vec<Text<255>>,
+    /// Whether these are the list's fallbacks, since the value is in no zone, or in one that has no destination.
+    fallback: bool,
+}
+
+fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result<Ok200<Found>> {
+    let (db, customer) = (ctx.db, whose.customer(ctx)?);
+    let list = GeoList::with_code(db, customer, &asked.list_id)?.ok_or_else(Error::not_found)?;
+    let zone = list.model().map_or(Ok(None), |model| model.zone_of(&asked.value, || phones::default_country(db)))?;
+    let row = zone.map_or(Ok(None), |zone| GeoDestination::of_zone(db, list.id, &zone.code))?;
+    let all = row.as_ref().map_or_else(|| list.fallbacks(), GeoDestination::destinations);
+    let given = all.into_iter().flatten().filter(|destination| !destination.trim().is_empty());
+    let destinations: Vec<Text<255>> = given.cloned().collect();
+    let destination = destinations.first().cloned();
+    let fallback = row.is_none();
+    Ok(Ok200(Found { list, zone, destination, destinations, fallback }))
+}
+
+const BY_ZONE: &str = "SELECT destination_id FROM geo_destination_zones WHERE geo_routing_list_id = ?1 AND zone = ?2";
+
+/// The column that names the list.
+pub const LIST: &str = "geo_routing_list_id";
+
+routed!(GeoDestination in "geo_destinations", told of as "geo-destination" {
+    geo_routing_list_id, zones, nickname, destination_1, destination_2, destination_3, destination_4,
+});
+
+impl Routed for GeoDestination {
+    fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
+        let model = GeoList::find(db, self.geo_routing_list_id)?.and_then(|list| list.model());
+        let is_one = |code: &str| model.is_some_and(|model| model.zone(code).is_some());
+        let wrong = self.zones.iter().enumerate().filter(|(_, code)| !is_one(code));
+        let wrong: Vec<String> = wrong.map(|(place, _)| format!("The selected zones {place} is invalid.")).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
+    }
+
+    fn index(&self, db: &Connection, old: Option<&Self>) -> Result<()> {
+        if old.is_some_and(|old| old.zones == self.zones) {
+            return Ok(());
+        }
+        if old.is_some() {
+            db.prepare_cached("DELETE FROM geo_destination_zones WHERE destination_id = ?1")?.execute([self.id])?;
+        }
+        db.prepare_cached(
+            "INSERT INTO geo_destination_zones (geo_routing_list_id, zone, destination_id)
+             SELECT ?1, value, ?2 FROM json_each(?3)",
+        )?
+        .execute((self.geo_routing_list_id, self.id, &self.zones))?;
+        Ok(())
+    }
+}
+
+impl GeoDestination {
+    /// The destination of a list that a zone is in, if any.
+    fn of_zone(db: &Connection, list: i64, code: &str) -> rusqlite::Result<Option<Self>> {
+        let sql = format!("SELECT {} FROM geo_destinations WHERE id = ({BY_ZONE})", Self::COLUMNS);
+        db.prepare_cached(&sql)?.query_row((list, code), Self::from_row).optional()
+    }
+
+    fn destinations(&self) -> [&Option<Text<255>>; 4] {
+        [&self.destination_1, &self.destination_2, &self.destination_3, &self.destination_4]
+    }
+}
+
+impl Inside for GeoDestination {
+    type Parent = GeoList;
+
+    const PARENT: &'static str = LIST;
+
+    fn parent(&mut self) -> &mut i64 {
+        &mut self.geo_routing_list_id
+    }
+}
+
+impl Listed for GeoDestination {
+    const LISTING: Listing = Listing {
+        table: "geo_destinations",
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
+            Filter { name: "geo_routing_list_id", by: By::Integer(LIST) },
+            Filter { name: "zones", by: By::Text("zones") },
+            Filter { name: "nickname", by: By::Text("nickname") },
+            Filter { name: "destination_1", by: By::Text("destination_1") },
+            Filter { name: "destination_2", by: By::Text("destination_2") },
+            Filter { name: "destination_3", by: By::Text("destination_3") },
+            Filter { name: "destination_4", by: By::Text("destination_4") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "term", by: By::Words(&["nickname", "zones"]) },
+        ],
+        plain_filters: true,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "nickname", column: "nickname COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::BY_ZONE;
+    use crate::routing::geo::lists::BY_CODE;
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    /// A list `A` of departments, with fallbacks; answers the path of its destinations.
+    fn departments(desk: &Desk<'_>) -> String {
+        let list = json!({
+            "list_id": "A", "fallback_destination_2": "902", "fallback_destination_3": " ", "fallback_destination_4": "904",
+            "geo_routing_model_id": 1,
+        });
+        format!("/geo/lists/{}/destinations", desk.made("/geo/lists", list))
+    }
+
+    #[test]
+    fn a_value_goes_to_its_zones_destination_else_to_the_fallbacks() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        let destinations = departments(&desk);
+        other.made(&departments(&other), json!({"zones": ["75"], "destination_1": "another's"}));
+        let paris =
+            json!({"zones": ["75", "2A"], "destination_1": "", "destination_2": "802", "destination_4": "+33 1"});
+        let paris = desk.made(&destinations, paris);
+        let empty = desk.made(&destinations, json!({"zones": ["13"]}));
+        let look = |value: &str| desk.get(&format!("/geo/destinations/lookup?list_id=A&value={value}")).ok();
+        let zone = |code: &str, label: &str| json!({"code": code, "label": label});
+        let fallbacks = json!(["902", "904"]);
+        for (value, zone, destination, destinations, fallback) in [
+            ("75011", zone("75", "Paris"), json!("802"), json!(["802", "+33 1"]), false),
+            ("%20750%2011", zone("75", "Paris"), json!("802"), json!(["802", "+33 1"]), false),
+            ("20137", zone("2A", "Corse-du-Sud"), json!("802"), json!(["802", "+33 1"]), false),
+            ("20200", zone("2B", "Haute-Corse"), json!("902"), fallbacks.clone(), true),
+            ("13001", zone("13", "Bouches-du-Rhône"), Value::Null, json!([]), false),
+            ("98000", Value::Null, json!("902"), fallbacks.clone(), true),
+            ("%F0%9F%87%AB", Value::Null, json!("902"), fallbacks, true),
+        ] {
+            let found = look(value);
+            assert_eq!(found["list"]["list_id"], "A", "{value}");
+            let answered = (&found["zone"], &found["destination"], &found["destinations"], &found["fallback"]);
+            assert_eq!(answered, (&zone, &destination, &destinations, &json!(fallback)), "{value}");
+        }
+        // What is changed or deleted is no longer where a value goes.
+        desk.put(&format!("{destinations}/{paris}"), json!({"zones": ["2A"]})).created();
+        assert_eq!(look("75011")["fallback"], true);
+        desk.put(&format!("{destinations}/{empty}"), json!({"zones": ["13", "75"], "destination_3": "813"})).created();
+        assert_eq!(look("75011")["destination"], "813");
+        desk.delete(&format!("{destinations}/{empty}")).ok();
+        assert_eq!(look("75011")["fallback"], true);
+    }
+
+    #[test]
+    fn a_number_without_a_prefix_is_of_the_workspaces_country() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        desk.made("/geo/lists", json!({"list_id": "A", "geo_routing_model_id": 7}));
+        let zone = |value: &str| {
+            desk.get(&format!("/geo/destinations/lookup?list_id=A&value={value}")).ok()["zone"]["code"].clone()
+        };
+        assert_eq!(
+            (zone("0223456789"), zone("0041223456789"), zone("+41223456789")),
+            (json!("FR"), json!("CH"), json!("CH"))
+        );
+        bench.admin().put("/settings", json!({"default_country": "CH"})).created();
+        assert_eq!((zone("0223456789"), zone("0033142000000")), (json!("CH"), json!("FR")));
+    }
+
+    #[test]
+    fn a_lookup_says_what_it_is_about() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        departments(&other);
+        desk.get("/geo/destinations/lookup?value=%20")
+            .invalid(&["The list id field is required.", "The value field is required."]);
+        desk.get("/geo/destinations/lookup?list_id=A&value=75011").refused(404, "not_found");
+        other.get("/geo/destinations/lookup?list_id=a&value=75011").refused(404, "not_found");
+        desk.made("/geo/lists", json!({"list_id": "A", "geo_routing_model_id": 1}));
+        let found = desk.get("/geo/destinations/lookup?list_id=A&value=75011").ok();
+        let answered = (&found["destination"], &found["destinations"], &found["fallback"]);
+        assert_eq!(answered, (&Value::Null, &json!([]), &json!(true)));
+    }
+
+    #[test]
+    fn a_zone_is_of_the_lists_model_and_in_one_of_its_destinations() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let destinations = departments(&desk);
+        let wrong = json!({"zones": ["75", "ZZ", "2a", "13"]});
+        desk.post(&destinations, wrong)
+            .invalid(&["The selected zones 1 is invalid.", "The selected zones 2 is invalid."]);
+        let first = desk.made(&destinations, json!({"zones": ["75", "13", "75"]}));
+        desk.post(&destinations, json!({"zones": ["06", "13"]})).refused(422, "zone_taken");
+        let second = desk.made(&destinations, json!({"zones": ["06"]}));
+        desk.put(&format!("{destinations}/{second}"), json!({"zones": ["06", "75"]})).refused(422, "zone_taken");
+        assert_eq!(desk.ids(&destinations), [first, second]);
+        assert_eq!(desk.get(&format!("{destinations}/{second}")).ok()["zones"], json!(["06"]));
+        desk.put(&format!("{destinations}/{first}"), json!({"zones": ["13", "75"], "nickname": "N"})).created();
+        desk.put(&format!("{destinations}/{first}"), json!({"zones": ["13"]})).created();
+        desk.put(&format!("{destinations}/{second}"), json!({"zones": ["06", "75"]})).created();
+        // Another list has zones of its own.
+        let another = desk.made("/geo/lists", json!({"list_id": "B", "geo_routing_model_id": 1}));
+        desk.made(&format!("/geo/lists/{another}/destinations"), json!({"zones": ["06", "13", "75"]}));
+    }
+
+    #[test]
+    fn destinations_are_listed_by_each_of_their_fields() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let path = departments(&desk);
+        let all = json!({
+            "zones": ["2A"], "nickname": "Île", "destination_1": "d1", "destination_2": "d2", "destination_3": "d3",
+            "destination_4": "d4",
+        });
+        let made = desk.post(&path, all.clone()).created();
+        desk.made(&path, json!({"zones": ["75"]}));
+        for (field, value) in all.as_object().unwrap() {
+            assert_eq!(&made[field], value, "{field}");
+            let value = value[0].as_str().or(value.as_str()).unwrap();
+            for query in [format!("{field}={value}"), format!("filter[{field}]={value}")] {
+                assert_eq!(desk.ids(&format!("{path}?{query}")), [1], "{query}");
+            }
+        }
+        for (query, ids) in [("id=1", vec![1]), ("term=ile", vec![1]), ("geo_routing_list_id=1&sort=-id", vec![2, 1])] {
+            assert_eq!(desk.ids(&format!("{path}?{query}")), ids, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_lookup_finds_its_rows_by_all_that_it_knows_of_them() {
+        let bench = Bench::new();
+        for (sql, by) in [(BY_CODE, "(customer_id=? AND list_id=?)"), (BY_ZONE, "(geo_routing_list_id=? AND zone=?)")] {
+            let plan = bench.in_file(move |db| {
+                let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                let steps = statement.query_map((1, "A"), |row| row.get::<_, String>("detail"))?;
+                Ok(steps.collect::<rusqlite::Result<Vec<_>>>()?)
+            });
+            assert!(plan.len() == 1 && plan[0].contains(by), "{plan:?}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Geo lists: where the zones of a model go, under a code of the customer's own.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::destinations::{self, GeoDestination};
+use super::models::{self, Model};
+use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
+use crate::routing::rows::{self, Routed, create, list, remove, routed, show, update};
+use crate::tenancy::Author;
+use crate::values::{Name, RowId, Text, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    get("/smart-routings/geo/lists", &run(list::<GeoList>), Needs::Scoped("routing.view"), "List geo lists"),
+    get("/smart-routings/geo/lists/{id}", &run(show::<GeoList>), Needs::Scoped("routing.view"), "Show a geo list"),
+    post("/smart-routings/geo/lists", &run(create::<GeoList>), Needs::Scoped("routing.create"), "Create a geo list"),
+    put(
+        "/smart-routings/geo/lists/{id}",
+        &run(update::<GeoList>),
+        Needs::Scoped("routing.update"),
+        "Change a geo list",
+    ),
+    delete(
+        "/smart-routings/geo/lists/{id}",
+        &run(remove::<GeoList>),
+        Needs::Scoped("routing.delete"),
+        "Delete a geo list and its destinations",
+    ),
+];
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct GeoList {
+    #[schemars(extend("readOnly" = true))]
+    pub id: i64,
+    #[schemars(extend("readOnly" = true))]
+    pub customer_id: i64,
+    /// The customer's own code for it: no other geo list of the customer has the same.
+    pub list_id: Name<64>,
+    pub list_name: Option<Text<255>>,
+    /// Where to go with a value whose zone has no destination; the others in turn where this one does not do.
+    pub fallback_destination_1: Option<Text<255>>,
+    pub fallback_destination_2: Option<Text<255>>,
+    pub fallback_destination_3: Option<Text<255>>,
+    pub fallback_destination_4: Option<Text<255>>,
+    /// The geo model whose zones the destinations have.
+    pub geo_routing_model_id: RowId,
+    #[schemars(extend("readOnly" = true))]
+    pub created_at: Timestamp,
+    #[schemars(extend("readOnly" = true))]
+    pub updated_at: Timestamp,
+}
+
+/// The id of the list that a customer calls something.
+pub const BY_CODE: &str = "SELECT id FROM geo_lists WHERE customer_id = ?1 AND list_id = ?2";
+
+routed!(GeoList in "geo_lists", told of as "geo-list" {
+    list_id, list_name, fallback_destination_1, fallback_destination_2, fallback_destination_3, fallback_destination_4,
+    geo_routing_model_id,
+});
+
+impl Routed for GeoList {
+    fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
+        let model = self.model().ok_or_else(|| Error::invalid("The selected geo routing model id is invalid."))?;
+        if old.is_none_or(|old| old.geo_routing_model_id == self.geo_routing_model_id) {
+            return Ok(());
+        }
+        let mut statement =
+            db.prepare_cached("SELECT zone FROM geo_destination_zones WHERE geo_routing_list_id = ?1")?;
+        let mut zones = statement.query([self.id])?;
+        while let Some(zone) = zones.next()? {
+            if model.zone(zone.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?).is_none() {
+                let said = "The destinations of this list have zones that are not of the other model.";
+                return Err(Error::refused("zones_of_another_model", said));
+            }
+        }
+        Ok(())
+    }
+
+    fn empty(&self, db: &Connection, author: &Author) -> Result<()> {
+        rows::delete_each::<GeoDestination>(db, author, destinations::LIST, self.id)
+    }
+}
+
+impl GeoList {
+    /// The list that a customer calls this, if any.
+    pub fn with_code(db: &Connection, customer: i64, code: &str) -> rusqlite::Result<Option<Self>> {
+        let sql = format!("SELECT {} FROM geo_lists WHERE id = ({BY_CODE})", Self::COLUMNS);
+        db.prepare_cached(&sql)?.query_row((customer, code), Self::from_row).optional()
+    }
+
+    pub fn model(&self) -> Option<&'static Model> {
+        models::find(self.geo_routing_model_id.get())
+    }
+
+    pub fn fallbacks(&self) -> [&Option<Text<255>>; 4] {
+        [
+            &self.fallback_destination_1,
+            &self.fallback_destination_2,
+            &self.fallback_destination_3,
+            &self.fallback_destination_4,
+        ]
+    }
+}
+
+impl Listed for GeoList {
+    const LISTING: Listing = Listing {
+        table: "geo_lists",
+        columns: Self::COLUMNS,
+        filters: &[
+            Filter { name: "id", by: By::Integer("id") },
+            Filter { name: "customer_id", by: By::Integer("customer_id") },
+            Filter { name: "list_id", by: By::Text("list_id") },
+            Filter { name: "list_name", by: By::Text("list_name") },
+            Filter { name: "fallback_destination_1", by: By::Text("fallback_destination_1") },
+            Filter { name: "fallback_destination_2", by: By::Text("fallback_destination_2") },
+            Filter { name: "fallback_destination_3", by: By::Text("fallback_destination_3") },
+            Filter { name: "fallback_destination_4", by: By::Text("fallback_destination_4") },
+            Filter { name: "geo_routing_model_id", by: By::Integer("geo_routing_model_id") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+            Filter { name: "updated_at", by: By::Moment("updated_at") },
+            Filter { name: "term", by: By::Words(&["list_id", "list_name"]) },
+        ],
+        plain_filters: true,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "list_id", column: "list_id" },
+            Sort { name: "list_name", column: "list_name COLLATE NOCASE" },
+            Sort { name: "created_at", column: "created_at" },
+            Sort { name: "updated_at", column: "updated_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: Some("customer_id"),
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_list_has_a_code_of_its_own_and_a_model_that_there_is() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        let id = desk.made("/geo/lists", json!({"list_id": "A", "geo_routing_model_id": 1}));
+        other.made("/geo/lists", json!({"list_id": "A", "geo_routing_model_id": 1}));
+        desk.post("/geo/lists", json!({"list_id": "A", "geo_routing_model_id": 2})).refused(422, "list_id_taken");
+        let mut required = desk.post("/geo/lists", json!({"list_name": "L"})).json()["hint"].clone();
+        required.as_array_mut().unwrap().sort_by_key(Value::to_string);
+        assert_eq!(required, json!(["The geo routing model id field is required.", "The list id field is required."]));
+        let no_model = &["The selected geo routing model id is invalid."];
+        desk.post("/geo/lists", json!({"list_id": "B", "geo_routing_model_id": 10})).invalid(no_model);
+        desk.put(&format!("/geo/lists/{id}"), json!({"geo_routing_model_id": 10})).invalid(no_model);
+        assert_eq!(desk.ids("/geo/lists"), [id]);
+    }
+
+    #[test]
+    fn the_model_changes_only_where_all_zones_are_of_the_other_too() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let id = desk.made("/geo/lists", json!({"list_id": "A", "geo_routing_model_id": 1}));
+        let (path, inside) = (format!("/geo/lists/{id}"), format!("/geo/lists/{id}/destinations"));
+        desk.made(&inside, json!({"zones": ["01"]}));
+        let corsica = desk.made(&inside, json!({"zones": ["02", "2A"]}));
+        let other = json!({"geo_routing_model_id": 2, "list_name": "Renamed"});
+        desk.put(&path, other.clone()).refused(422, "zones_of_another_model");
+        let kept = desk.get(&path).ok();
+        assert_eq!((&kept["geo_routing_model_id"], &kept["list_name"]), (&json!(1), &Value::Null));
+        desk.put(&path, json!({"list_name": "Same model"})).created();
+        desk.put(&format!("{inside}/{corsica}"), json!({"zones": ["02"]})).created();
+        desk.put(&path, other).created();
+        desk.put(&format!("{inside}/{corsica}"), json!({"zones": ["2A"]}))
+            .invalid(&["The selected zones 0 is invalid."]);
+    }
+
+    #[test]
+    fn a_list_goes_with_its_destinations_and_each_is_accounted_for() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let (kept, gone) = (
+            desk.made("/geo/lists", json!({"list_id": "A", "geo_routing_model_id": 1})),
+            desk.made("/geo/lists", json!({"list_id": "B", "geo_routing_model_id": 1})),
+        );
+        for list in [kept, gone] {
+            desk.made(&format!("/geo/lists/{list}/destinations"), json!({"zones": ["01"], "destination_1": "1"}));
+        }
+        desk.delete(&format!("/geo/lists/{gone}")).ok();
+        assert_eq!(desk.ids("/geo/lists"), [kept]);
+        assert_eq!(desk.ids(&format!("/geo/lists/{kept}/destinations")), [1]);
+        let told = bench.admin().get("/audit-log?sort=-id&per_page=2").ok();
+        let told: Vec<&Value> = told["data"].as_array().unwrap().iter().map(|row| &row["action"]).collect();
+        assert_eq!(told, ["geo-list.deleted", "geo-destination.deleted"]);
+        let zones = bench.in_file(|db| {
+            let sql = "SELECT group_concat(destination_id) FROM geo_destination_zones";
+            Ok(db.query_row(sql, [], |row| row.get::<_, String>(0))?)
+        });
+        assert_eq!(zones, "1");
+    }
+
+    #[test]
+    fn lists_go_where_their_customer_goes() {
+        let bench = Bench::new();
+        let (desk, into) = (Desk::new(&bench), Desk::new(&bench));
+        let list = desk.made("/geo/lists", json!({"list_id": "A", "geo_routing_model_id": 1}));
+        let inside = format!("/geo/lists/{list}/destinations");
+        let destination = desk.made(&inside, json!({"zones": ["75"], "destination_1": "801"}));
+        let path = format!("/customers/{}/merge", desk.customer);
+        let same = into.made("/geo/lists", json!({"list_id": "A", "geo_routing_model_id": 1}));
+        bench.admin().post(&path, json!({"into": into.customer})).refused(422, "list_id_taken");
+        into.delete(&format!("/geo/lists/{same}")).ok();
+        bench.admin().post(&path, json!({"into": into.customer})).created();
+        assert_eq!(into.get(&inside).ok()["data"][0]["customer_id"], into.customer);
+        let found = into.get("/geo/destinations/lookup?list_id=A&value=75011").ok();
+        assert_eq!((&found["list"]["id"], &found["destination"]), (&json!(list), &json!("801")));
+        into.delete(&format!("{inside}/{destination}")).ok();
+    }
+
+    #[test]
+    fn lists_are_listed_by_each_of_their_fields() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let all = json!({
+            "list_id": "A1", "list_name": "Élus", "fallback_destination_1": "f1", "fallback_destination_2": "f2",
+            "fallback_destination_3": "f3", "fallback_destination_4": "f4", "geo_routing_model_id": 4,
+        });
+        let made = desk.post("/geo/lists", all.clone()).created();
+        desk.made("/geo/lists", json!({"list_id": "B2", "geo_routing_model_id": 1}));
+        for (field, value) in all.as_object().unwrap() {
+            assert_eq!(&made[field], value, "{field}");
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            for query in [format!("{field}={value}"), format!("filter[{field}]={value}")] {
+                assert_eq!(desk.ids(&format!("/geo/lists?{query}")), [1], "{query}");
+            }
+        }
+        for query in ["id=1", "term=elu%20a1", "filter[created_at][gte]=2000-01-01&list_id=A"] {
+            assert_eq!(desk.ids(&format!("/geo/lists?{query}")), [1], "{query}");
+        }
+        assert_eq!(desk.ids("/geo/lists?sort=-list_id"), [2, 1]);
+    }
+}
