@@ -4,6 +4,7 @@
 
 mod client;
 mod report;
+mod routing;
 mod server;
 
 use std::net::SocketAddr;
@@ -78,6 +79,8 @@ enum Scenario {
     Get,
     /// Who calls: a contact by its number, in some format
     Lookup,
+    /// Where a call goes: by contact, origin, zone and queue
+    Route,
     /// The first page of customers, with the total
     List,
     /// A new customer, durable when answered
@@ -180,7 +183,7 @@ async fn measure_load(options: &Options, report: &mut Report) -> Result<()> {
     let workspace = Workspace::create(engine.address()).await?;
     eprintln!("creating {} customers …", options.rows);
     let rows = options.rows.get();
-    let ids = fill(&workspace, "/api/customers", customer, rows, many).await?;
+    let ids = fill(&workspace, |number| ("/api/customers".into(), customer(number)), rows, many).await?;
     let bench = Bench { times: options.times(), engine, workspace, ids };
 
     report.measurements.push(bench.bare_hyper(many).await?);
@@ -189,8 +192,11 @@ async fn measure_load(options: &Options, report: &mut Report) -> Result<()> {
     }
     if options.wants(Scenario::Lookup) {
         eprintln!("creating {rows} contacts …");
-        fill(&bench.workspace, "/api/contacts", contact, rows, many).await?;
+        fill(&bench.workspace, |number| ("/api/contacts".into(), contact(number)), rows, many).await?;
         report.measurements.push(bench.lookup(rows, many).await?);
+    }
+    if options.wants(Scenario::Route) {
+        report.measurements.extend(bench.routes(rows, many).await?);
     }
     if options.wants(Scenario::Logins) {
         report.measurements.extend(bench.get_during_logins(many).await?);
@@ -330,17 +336,19 @@ fn announce(name: &Name, connections: usize) {
     eprintln!("{}, connections: {connections} …", name.label);
 }
 
+/// Where a row is posted to, and its body.
+type Row = (String, String);
+
 /// Creates the rows that the scenarios read, and gives their ids.
 async fn fill(
     workspace: &Workspace,
-    path: &'static str,
-    body: fn(usize) -> String,
+    row: impl Fn(usize) -> Row + Copy + Send + 'static,
     rows: usize,
     connections: usize,
 ) -> Result<Arc<[u64]>> {
     let mut tasks = JoinSet::new();
     for first in 0..connections {
-        tasks.spawn(create_each(workspace.clone(), path, body, (first..rows).step_by(connections)));
+        tasks.spawn(create_each(workspace.clone(), row, (first..rows).step_by(connections)));
     }
     let mut ids = Vec::with_capacity(rows);
     while let Some(created) = tasks.join_next().await {
@@ -351,8 +359,7 @@ async fn fill(
 
 async fn create_each(
     workspace: Workspace,
-    path: &'static str,
-    body: fn(usize) -> String,
+    row: impl Fn(usize) -> Row,
     numbers: impl Iterator<Item = usize>,
 ) -> Result<Vec<u64>> {
     let mut connection = Connection::open(workspace.address).await?;
@@ -360,7 +367,8 @@ async fn create_each(
     let mut ids = Vec::new();
     for number in numbers {
         request.clear();
-        workspace.write_post(&mut request, path, &body(number));
+        let (path, body) = row(number);
+        workspace.write_post(&mut request, &path, &body);
         let answer =
             timeout(ANSWER_LIMIT, connection.exchange(&request)).await.context("creating a row took 30 s")??;
         ensure!(answer.is_good(), "POST {path}: {answer}");

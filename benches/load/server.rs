@@ -217,6 +217,19 @@ impl Workspace {
         format!("POST /api/login HTTP/1.1\r\nHost: bench.localhost\r\n{}{body}", json_headers(&body)).into()
     }
 
+    /// The id of the model of French departments, which call routing ships.
+    pub async fn departements(&self) -> Result<u64> {
+        let mut request = Vec::new();
+        let path = "/api/smart-routings/geo/models?customer_account=CL000001&per_page=500";
+        self.write_get(&mut request, format_args!("{path}"));
+        let mut connection = Connection::open(self.address).await?;
+        let answer = connection.exchange(&request).await?;
+        let models: Value = serde_json::from_slice(answer.body).context("reading the models")?;
+        let mut models = models["data"].as_array().context("no models")?.iter();
+        let is_wanted = |model: &&Value| model["name"].as_str().is_some_and(|name| name.contains("departments"));
+        models.find(is_wanted).and_then(|model| model["id"].as_u64()).context("no model of departments")
+    }
+
     pub fn write_get(&self, request: &mut Vec<u8>, path: std::fmt::Arguments<'_>) {
         let headers = &self.headers;
         append(request, format_args!("GET {path} HTTP/1.1\r\n{headers}\r\n"));
