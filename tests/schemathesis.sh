@@ -247,6 +247,8 @@ BEYOND_SCHEMA = {
     "The selected zones is invalid.",
     "The selected call queue group id is invalid.",
     "The selected time spanable id is invalid.",
+    "The time spanable id field is required.",
+    "The time spanable type field is required.",
     "The selected exceptionable id is invalid.",
     "The end time must be after the start time.",
     "The day of week field is required when date full is not present.",

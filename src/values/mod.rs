@@ -40,7 +40,7 @@ pub use language::Language;
 pub use locale::Locale;
 pub use password::Password;
 pub use reach::is_public;
-pub use row_id::RowId;
+pub use row_id::{RowId, id_in_query};
 pub use seconds::Seconds;
 pub use several::Several;
 pub use subdomain::Subdomain;
@@ -120,13 +120,18 @@ where
     D: serde::Deserializer<'de>,
     T: serde::Deserialize<'de> + PartialEq,
 {
+    <Vec<T> as serde::Deserialize>::deserialize(input).map(once)
+}
+
+/// Items in their order, without those that were there before.
+fn once<T: PartialEq>(all: Vec<T>) -> Vec<T> {
     let mut items = Vec::new();
-    for item in <Vec<T> as serde::Deserialize>::deserialize(input)? {
+    for item in all {
         if !items.contains(&item) {
             items.push(item);
         }
     }
-    Ok(items)
+    items
 }
 
 /// Lets a newtype be bound to and read from a SQLite column that holds it as JSON. It is read as it was written, without

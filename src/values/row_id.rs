@@ -31,4 +31,13 @@ impl<'de> Deserialize<'de> for RowId {
     }
 }
 
+/// An id in a query, where everything is text: none where it is blank.
+pub fn id_in_query<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
+    let text = Option::<String>::deserialize(input)?.unwrap_or_default();
+    match text.trim() {
+        "" => Ok(None),
+        id => id.parse().map(Some).map_err(|_| de::Error::custom("must be an integer.")),
+    }
+}
+
 super::described!(RowId, json_schema!({"type": "integer", "format": "int64", "minimum": 1}));

@@ -30,11 +30,11 @@ impl<T> Deref for Several<T> {
 
 impl<'de, T: Deserialize<'de> + PartialEq> Deserialize<'de> for Several<T> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let values = super::distinct(input)?;
+        let values: Vec<T> = Vec::deserialize(input)?;
         if values.len() > MOST {
             return Err(de::Error::custom(format!("may not be more than {MOST}.")));
         }
-        Ok(Self(values))
+        Ok(Self(super::once(values)))
     }
 }
 

@@ -5,7 +5,7 @@ use phonenumber::country::Id as Country;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::exceptions::RoutingException;
@@ -17,7 +17,7 @@ use crate::api::{Call, Ctx, Error, Input, Needs, Ok200, Operation, Query, Result
 use crate::routing::whose::Whose;
 use crate::tenancy::phones;
 use crate::tenancy::settings::Home;
-use crate::values::{RowId, Text, choice, phone};
+use crate::values::{RowId, Text, choice, id_in_query, phone};
 
 pub const ROUTES: &[Route] = &[get(
     "/smart-routings/call-queues/lookup",
@@ -30,7 +30,7 @@ pub const ROUTES: &[Route] = &[get(
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
-    #[serde(deserialize_with = "id")]
+    #[serde(deserialize_with = "id_in_query")]
     #[schemars(with = "Option<RowId>")]
     id: Option<i64>,
     code: Text<64>,
@@ -41,14 +41,6 @@ pub struct Asked {
     /// The moment (RFC 3339); without an offset it is by the clocks of the workspace. Now, where it is not given.
     #[schemars(extend("format" = "date-time"))]
     at: Text<64>,
-}
-
-fn id<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
-    let text = Option::<String>::deserialize(input)?.unwrap_or_default();
-    match text.trim() {
-        "" => Ok(None),
-        id => id.parse().map(Some).map_err(|_| de::Error::custom("must be an integer.")),
-    }
 }
 
 /// What was asked, found good.
@@ -383,7 +375,10 @@ mod tests {
             ),
             (format!("time_spans WHERE {TIME_SPAN}"), "(time_spanable_id=? AND time_spanable_type=? AND on_day=?)"),
             (format!("{BY_NUMBER} WHERE {WITH_NUMBER}"), "(resource=? AND reversed=?)"),
-            (format!("{BY_NUMBER} WHERE {WITH_DID} AND {ALSO_NUMBER}"), "(resource=? AND resource_id=? AND field=?)"),
+            (
+                format!("{BY_NUMBER} WHERE {WITH_DID} AND {ALSO_NUMBER}"),
+                "(resource=? AND reversed=? AND resource_id=? AND field=?)",
+            ),
             ("call_queues WHERE code = ? AND customer_id = ?".into(), "(customer_id=? AND code=?)"),
         ] {
             let steps = plan(sql.clone());

@@ -12,7 +12,7 @@ use crate::routing::tokens;
 use crate::routing::whose::Whose;
 use crate::tenancy::phones;
 use crate::values::fold::fold;
-use crate::values::{Name, Text, Timestamp, phone};
+use crate::values::{Name, RowId, Text, Timestamp, id_in_query, phone};
 
 pub const ROUTES: &[Route] = &[
     get(
@@ -75,7 +75,9 @@ pub struct Destination {
 #[serde(default)]
 pub struct Asked {
     /// This or `token` is needed.
-    cti_id: Text<20>,
+    #[serde(deserialize_with = "id_in_query")]
+    #[schemars(with = "Option<RowId>")]
+    cti_id: Option<i64>,
     /// The CTI's own.
     token: Text<255>,
     /// Who calls: a number in any format, an extension or a name.
@@ -91,10 +93,10 @@ pub struct Found {
 }
 
 pub fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result<Ok200<Found>> {
-    let cti = match (asked.cti_id.trim(), asked.token.trim()) {
-        ("", "") => return Err(Error::invalid("The cti id field is required when token is not present.")),
-        ("", token) => tokens::owner(ctx.db, CTIS, token)?,
-        (id, _) => Some(id.parse().map_err(|_| Error::invalid("The cti id must be an integer."))?),
+    let cti = match (asked.cti_id, asked.token.trim()) {
+        (None, "") => return Err(Error::invalid("The cti id field is required when token is not present.")),
+        (None, token) => tokens::owner(ctx.db, CTIS, token)?,
+        (id, _) => id,
     };
     let cti = cti.map(|id| Cti::find(ctx.db, id)).transpose()?.flatten();
     let cti = whose.its(ctx, cti)?;
