@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::values::integer;
+
 /// Fields that the server keeps: a body may repeat them, as a client does that sends back what it read.
 pub const KEPT_BY_SERVER: [&str; 3] = ["id", "created_at", "updated_at"];
 
@@ -26,13 +28,11 @@ pub fn parse(body: &[u8]) -> Result<Map<String, Value>, super::Error> {
 /// `1.0` is an integer (JSON Schema 2020-12, 4.2.3): for a field, and for the items of a list. What is inside an object
 /// stays as it was sent.
 pub fn whole_numbers(value: &mut Value) {
-    /// Up to here every integer is a float.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
     match value {
         Value::Array(items) => items.iter_mut().filter(|item| item.is_f64()).for_each(whole_numbers),
         Value::Number(number) if number.is_f64() => {
-            if let Some(whole) = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT) {
-                *value = Value::from(whole as i64);
+            if let Some(whole) = number.as_f64().and_then(integer::whole) {
+                *value = Value::from(whole);
             }
         }
         _ => {}

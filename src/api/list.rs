@@ -15,8 +15,8 @@ use super::input::{Input, pairs};
 use super::openapi::Operation;
 use super::page::{self, NumberedPage, Page};
 use crate::tenancy::phones;
-use crate::values::Timestamp;
 use crate::values::fold::fold;
+use crate::values::{Timestamp, integer};
 
 /// Rows on a page where the caller does not say.
 const PER_PAGE: i64 = 20;
@@ -202,7 +202,7 @@ impl By {
                 _ => Err(format!("The filter {name} takes the name of a field behind a point, like {name}.tier.")),
             },
             (Self::Integer(_), None) => {
-                value.parse().map(Wanted::Integer).map_err(|_| format!("The {name} must be an integer."))
+                integer::read(value).map(Wanted::Integer).ok_or_else(|| format!("The {name} must be an integer."))
             }
             (Self::Flag(_), None) => match value {
                 "1" | "true" => Ok(Wanted::Integer(1)),
@@ -330,12 +330,13 @@ impl<T: Listed> List<T> {
     fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
         match name {
             "page" => {
-                self.page =
-                    value.parse().ok().filter(|page| *page >= 1).ok_or("The page must be an integer of at least 1.")?;
+                self.page = integer::read(value)
+                    .filter(|page| *page >= 1)
+                    .ok_or("The page must be an integer of at least 1.")?;
             }
             "per_page" => {
                 let bounds = format!("The per page must be between 1 and {MOST_PER_PAGE}.");
-                self.per_page = value.parse().ok().filter(|n| (1..=MOST_PER_PAGE).contains(n)).ok_or(bounds)?;
+                self.per_page = integer::read(value).filter(|n| (1..=MOST_PER_PAGE).contains(n)).ok_or(bounds)?;
             }
             "sort" => {
                 for key in value.split(',').filter(|_| !value.is_empty()) {

@@ -13,6 +13,7 @@ mod days;
 mod email;
 mod flag;
 pub mod fold;
+pub mod integer;
 mod language;
 mod locale;
 mod password;

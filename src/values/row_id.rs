@@ -3,6 +3,8 @@
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use super::integer;
+
 /// An integer from 1, as SQLite numbers rows. Whether there is such a row is another question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct RowId(i64);
@@ -36,7 +38,7 @@ pub fn id_in_query<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D
     let text = Option::<String>::deserialize(input)?.unwrap_or_default();
     match text.trim() {
         "" => Ok(None),
-        id => id.parse().map(Some).map_err(|_| de::Error::custom("must be an integer.")),
+        id => integer::read(id).map(Some).ok_or_else(|| de::Error::custom("must be an integer.")),
     }
 }
 
