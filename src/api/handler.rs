@@ -13,6 +13,7 @@ use super::openapi::Operation;
 use super::reply::{Answer, Reply};
 use crate::auth::{Insider, TokenInUse, Who};
 use crate::engine::Engine;
+use crate::storage::File;
 use crate::tenancy::Author;
 use crate::values::Timestamp;
 
@@ -99,13 +100,26 @@ impl Steps<'_> {
         self.call.author(self.who)
     }
 
+    /// Reads in a turn of the layer's file, as the same caller.
+    pub fn read<T: Send + 'static>(&self, work: impl FnMut(&mut Ctx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
+        self.read_in(self.call.file(), work)
+    }
+
     /// Reads in a turn of the central file, as the same caller.
     pub fn read_central<T: Send + 'static>(
         &self,
+        work: impl FnMut(&mut Ctx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.read_in(&self.engine.central, work)
+    }
+
+    fn read_in<T: Send + 'static>(
+        &self,
+        file: &Arc<File>,
         mut work: impl FnMut(&mut Ctx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (call, who) = (Arc::clone(self.call), self.who.clone());
-        self.engine.central.read(move |db| work(&mut Ctx { db, who: &who, now: call.now, call: &call }))
+        file.read(move |db| work(&mut Ctx { db, who: &who, now: call.now, call: &call }))
     }
 }
 

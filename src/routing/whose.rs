@@ -1,7 +1,6 @@
 //! Whose data a request is about: every one names its customer, in its query.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::de::IgnoredAny;
@@ -59,8 +58,7 @@ impl Whose {
 
     /// The same, beside the lanes.
     pub fn customer_beside(self, steps: &Steps<'_>) -> Result<i64> {
-        let (call, who) = (Arc::clone(steps.call), steps.who.clone());
-        steps.call.file().read(move |db| self.customer(&Ctx { db, who: &who, now: call.now, call: &call }))
+        steps.read(move |ctx| self.customer(ctx))
     }
 
     /// A row that was looked for: it must be there, and the customer's.

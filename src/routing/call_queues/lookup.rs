@@ -13,7 +13,7 @@ use super::moment::{Moment, NO_MOMENT};
 use super::parents::ParentType;
 use super::queues::{DestinationType, Queue};
 use super::time_spans::TimeSpan;
-use crate::api::{Call, Ctx, Error, Input, Needs, Ok200, Operation, Query, Result, Route, body, get, run};
+use crate::api::{Call, Ctx, Error, Input, Needs, Ok200, Operation, Query, Result, Route, body, get, pairs, run};
 use crate::routing::whose::Whose;
 use crate::tenancy::phones;
 use crate::tenancy::settings::Home;
@@ -52,9 +52,8 @@ pub struct Question {
 
 impl Input for Question {
     fn read(call: &Call) -> Result<Self> {
-        let fields: Map<String, Value> = form_urlencoded::parse(call.query.as_bytes())
-            .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
-            .collect();
+        // `Query` leaves out an id, which a body may only repeat.
+        let fields: Map<String, Value> = pairs(&call.query).map(|(name, value)| (name, value.into())).collect();
         let asked: Asked = body::lay_whole_over(&Asked::default(), &fields)?;
         let at = Some(asked.at.trim()).filter(|at| !at.is_empty()).map(str::parse::<Moment>).transpose();
         let says = |text: &str| !text.trim().is_empty();

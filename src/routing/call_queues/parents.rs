@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::exceptions::RoutingException;
 use super::time_spans::TimeSpan;
 use crate::api::list::each_of;
-use crate::api::{Body, Call, Created, Ctx, Error, Input, Operation, Result, body};
+use crate::api::{Body, Call, Created, Ctx, Error, Input, Operation, Result, body, pairs};
 use crate::routing::rows::{self, Routed};
 use crate::routing::whose::Whose;
 use crate::tenancy::Author;
@@ -76,13 +76,12 @@ pub fn describe_query(operation: &mut Operation<'_>, [id, kind]: [&'static str; 
 
 /// What a query says of the parent.
 pub fn in_query(call: &Call, names: [&'static str; 2]) -> Map<String, Value> {
-    let pairs = form_urlencoded::parse(call.query.as_bytes());
-    let said = pairs.filter(|(name, text)| names.contains(&name.as_ref()) && !text.trim().is_empty());
+    let said = pairs(&call.query).filter(|(name, text)| names.contains(&name.as_str()) && !text.trim().is_empty());
     let value = |name: &str, text: &str| match text.trim().parse::<i64>() {
         Ok(id) if name == names[0] => Value::from(id),
         _ => Value::from(text),
     };
-    said.map(|(name, text)| (name.to_string(), value(&name, &text))).collect()
+    said.map(|(name, text)| (name.clone(), value(&name, &text))).collect()
 }
 
 pub fn create<T: OfParent>(ctx: &mut Ctx<'_>, whose: Whose, New(new): New<T>) -> Result<Created<T>> {
