@@ -47,6 +47,8 @@ pub struct Config {
     pub private_webhooks: bool,
     pub trusted_proxies: Vec<IpAddr>,
     pub cors_origins: Vec<String>,
+    /// Whether `/metrics` is answered.
+    pub metrics: bool,
     pub log: String,
     pub log_format: LogFormat,
 }
@@ -109,7 +111,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "max_open_workspaces",
-        default: "256",
+        default: "1000",
         about: "Workspaces whose files stay open while nobody works in them",
         allowed: "a number from 1 to 100000",
         set: |config, text| within(text, 1, 100_000).map(|n| config.max_open_workspaces = n),
@@ -282,6 +284,13 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "metrics",
+        default: "false",
+        about: "Whether /metrics tells figures to Prometheus, and to everybody else who asks",
+        allowed: "true or false",
+        set: |config, text| text.parse().ok().map(|shown| config.metrics = shown),
+    },
+    Setting {
         name: "log",
         default: "info",
         about: "What to log",
@@ -413,6 +422,7 @@ impl Config {
             private_webhooks: false,
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
+            metrics: false,
             log: String::new(),
             log_format: LogFormat::Auto,
         }

@@ -7,13 +7,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use uuid::Uuid;
 
 use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
 use crate::config::Config;
 use crate::storage::{File, Kind, Limits, Storage, Threads};
+use crate::tenancy;
 use crate::tenancy::life::Template;
-use crate::tenancy::{Author, Directory, News, Registry, journal};
+use crate::tenancy::{Author, Directory, News, journal};
 use crate::values::Timestamp;
 
 /// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.
@@ -21,9 +24,10 @@ const STEP_THREADS: usize = 4;
 
 pub struct Engine {
     pub config: Config,
+    storage: Arc<Storage>,
     pub central: Arc<File>,
     pub directory: Directory,
-    pub registry: Registry,
+    pub registry: tenancy::Registry,
     pub template: Template,
     pub keys: Keys,
     pub passwords: Passwords,
@@ -65,7 +69,7 @@ impl Engine {
         central.open()?;
         Ok(Arc::new(Self {
             directory: Directory::open(&path).with_context(|| format!("cannot read {}", path.display()))?,
-            registry: Registry::new(data.join("workspaces"), storage, config.max_open_workspaces),
+            registry: tenancy::Registry::new(data.join("workspaces"), Arc::clone(&storage), config.max_open_workspaces),
             template: Template::new(data.join("workspaces")),
             passwords: Passwords::new(config.password_cost)?,
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
@@ -77,10 +81,23 @@ impl Engine {
             hashing: Threads::start("hashing", config.hashing_threads)?,
             bulk: Threads::start("bulk", config.database_threads / 2)?,
             started_at: now,
+            storage,
             central,
             keys,
             config,
         }))
+    }
+
+    /// What is counted, in the text format of OpenMetrics.
+    pub fn metrics(&self) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("cx_engine");
+        self.storage.meter.register(&mut registry);
+        let open = Gauge::<i64>::default();
+        open.set(i64::try_from(self.registry.count()).unwrap_or(i64::MAX));
+        registry.register("open_workspaces", "Workspaces whose files are open", open);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
     }
 
     /// Who changes something in a workspace without a request of its own: a command, or the server itself.

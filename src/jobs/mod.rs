@@ -124,7 +124,7 @@ pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
                 tracing::error!(file = %file.path().display(), %error, "a workspace's file could not be tended");
             }
         }
-        engine.central.checkpoint()?;
+        engine.central.rest()?;
     }
     Ok(())
 }
@@ -213,7 +213,7 @@ fn tend(file: &Arc<File>, now: Timestamp) -> Result<()> {
         Ok(entries + deliveries + grants::forget(db, now, ROWS_IN_A_TURN)?)
     };
     while file.write(forget)? >= ROWS_IN_A_TURN {}
-    Ok(file.checkpoint()?)
+    Ok(file.rest()?)
 }
 
 fn trashed_before(engine: &Engine, moment: i64) -> Result<Vec<Uuid>> {

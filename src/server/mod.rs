@@ -33,6 +33,7 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let _claim = engine.claim()?;
     engine.clear_copies()?;
+    allow_for_files(&engine)?;
     let jobs = Jobs::start(Arc::clone(&engine))?;
     let timeout = engine.config.shutdown_timeout;
     let service = Arc::new(Service::new(Arc::clone(&engine), Arc::new(router)));
@@ -41,6 +42,25 @@ pub fn run(
     // Whoever has not ended by now has had the time there was.
     runtime.shutdown_timeout(Duration::from_millis(100));
     close(&engine, jobs, timeout.saturating_sub(told_to_stop.elapsed()))
+}
+
+/// Files that an open workspace takes: its own, the log, the log's index, and as a rule no more than one reader's two.
+const FILES_OF_A_WORKSPACE: u64 = 5;
+
+/// Asks for as many open files as the operating system allows, and keeps no more workspaces open than three quarters of
+/// them are enough for: the rest is for connections.
+fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
+    let allowed = rlimit::increase_nofile_limit(u64::MAX).context("cannot ask how many files may be open")?;
+    tracing::info!(allowed, "files that may be open");
+    let room = usize::try_from(allowed / 4 * 3 / FILES_OF_A_WORKSPACE).unwrap_or(usize::MAX);
+    if room < engine.config.max_open_workspaces {
+        tracing::warn!(
+            allowed,
+            "only {room} workspaces stay open: raise the limit of open files (LimitNOFILE, ulimit -n)"
+        );
+        engine.registry.keep_at_most(room);
+    }
+    Ok(())
 }
 
 /// Accepts connections until a signal, then sees the open ones out. Answers when the signal came.
@@ -94,7 +114,7 @@ fn close(engine: &Engine, jobs: Jobs, left: Duration) -> anyhow::Result<()> {
     if let Err(error) = engine.registry.close_all(left) {
         tracing::warn!(%error, "a workspace was left open; its log is read at the next start");
     }
-    engine.central.checkpoint()?;
+    engine.central.rest()?;
     tracing::info!("stopped");
     Ok(())
 }

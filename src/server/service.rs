@@ -30,6 +30,9 @@ const LARGE_BODIES: usize = 8;
 /// How long the network may take to say where the names of a token's hosts lead.
 const LONGEST_LOOK_UP: Duration = Duration::from_secs(3);
 
+/// The text format of `/metrics`.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// Answers requests, from whatever connection they come.
 pub struct Service {
     engine: Arc<Engine>,
@@ -107,6 +110,7 @@ impl Service {
                 self.engine.directory.check()?;
                 return Ok(Response::new(body::whole(Bytes::from_static(b"ok\n"))));
             }
+            "/metrics" if self.engine.config.metrics => return self.metrics(),
             _ => {}
         }
         let address = self.address(&head, peer)?;
@@ -160,6 +164,13 @@ impl Service {
             }
             (result, _) => result,
         }
+    }
+
+    fn metrics(&self) -> Result<Response<Outgoing>> {
+        let text = self.engine.metrics().map_err(|error| Error::Internal(error.to_string()))?;
+        let mut response = Response::new(body::whole(text.into()));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
+        Ok(response)
     }
 
     /// Asks the network where names lead to, in a task: whoever works on a file never waits for it. One that is not known

@@ -2,9 +2,16 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+
+/// Steps of SQLite's machine between two looks at how long a small read takes, and the look at which it has taken too long:
+/// after about a millisecond.
+const STEPS_BETWEEN_LOOKS: i32 = 1_000;
+const FEW_LOOKS: u32 = 20;
 
 /// One piece of work on one file, which leaves its result in itself until it may be told.
 pub trait Job: Send {
@@ -68,19 +75,57 @@ enum Broken {
     TakenAlong,
 }
 
-/// One job in a read transaction.
-pub fn read(db: &Connection, mut job: Box<dyn Job>, limit: Duration) {
-    if !job.begin() {
-        return;
+/// A job that was begun, and has not worked yet.
+pub struct Begun(Box<dyn Job>);
+
+impl Begun {
+    /// Nothing where it is no longer wanted.
+    pub fn new(mut job: Box<dyn Job>) -> Option<Self> {
+        job.begin().then_some(Self(job))
     }
-    let outcome = match execute(db, "BEGIN") {
-        Ok(()) => work(db, &mut *job, limit).map(|_| ()),
-        Err(error) => Err(Fault::Uncommitted(error.to_string())),
-    };
+
+    pub fn answer(self, outcome: Result<(), Fault>) {
+        self.0.answer(outcome);
+    }
+}
+
+/// One job in a read transaction.
+pub fn read(db: &Connection, mut job: Begun, limit: Duration) {
+    let outcome = read_transaction(db, || work(db, &mut *job.0, limit));
+    job.answer(outcome);
+}
+
+/// One job in a read transaction, on the connection that writes: for as long as writers can be kept waiting. One that needs
+/// longer is handed back, and may work again.
+pub fn read_little(db: &Connection, mut job: Begun) -> Option<Begun> {
+    let needs_longer = Arc::new(AtomicBool::new(false));
+    let (noted, mut looks) = (Arc::clone(&needs_longer), 0);
+    let written = db.total_changes();
+    let outcome = read_transaction(db, || {
+        let look = move || {
+            looks += 1;
+            noted.store(looks >= FEW_LOOKS, Ordering::Relaxed);
+            looks >= FEW_LOOKS
+        };
+        let _ = db.progress_handler(STEPS_BETWEEN_LOOKS, Some(look));
+        caught(db, &mut *job.0)
+    });
+    if needs_longer.load(Ordering::Relaxed) {
+        return Some(job);
+    }
+    // What a reader's own connection would have refused has been undone here.
+    let has_written = db.total_changes() != written;
+    job.answer(if has_written { Err(Fault::Panicked("a read has written".into())) } else { outcome });
+    None
+}
+
+fn read_transaction(db: &Connection, work: impl FnOnce() -> Result<Verdict, Fault>) -> Result<(), Fault> {
+    let begun = execute(db, "BEGIN").map_err(|error| Fault::Uncommitted(error.to_string()));
+    let outcome = begun.and_then(|()| work().map(|_| ()));
     if !db.is_autocommit() {
         let _ = execute(db, "ROLLBACK");
     }
-    job.answer(outcome);
+    outcome
 }
 
 /// A job that has worked, and what it is to be told.
@@ -166,6 +211,11 @@ fn work(db: &Connection, job: &mut dyn Job, limit: Duration) -> Result<Verdict, 
     let deadline = Instant::now() + job.limit().unwrap_or(limit);
     // About a millisecond of virtual machine steps between two looks at the clock.
     let _ = db.progress_handler(20_000, Some(move || Instant::now() > deadline));
+    caught(db, job)
+}
+
+/// The work under the progress handler that is set; a panic becomes a fault.
+fn caught(db: &Connection, job: &mut dyn Job) -> Result<Verdict, Fault> {
     let verdict = catch_unwind(AssertUnwindSafe(|| job.work(db)));
     let _ = db.progress_handler(0, None::<fn() -> bool>);
     verdict.map_err(|panic| Fault::panicked(&*panic))

@@ -12,7 +12,7 @@ use scheduled_thread_pool::ScheduledThreadPool;
 
 use crate::values::fold::fold;
 
-/// Read connections of one file. Opened when two reads meet, then kept.
+/// Read connections of one file. Opened when reads meet or are long, closed when they have had nothing to do for a while.
 pub type Readers = r2d2::Pool<SqliteConnectionManager>;
 
 /// No file is made by opening it: a path that is wrong must not become an empty workspace.
@@ -21,6 +21,9 @@ const FLAGS: OpenFlags =
 
 /// How long a connection waits for another process (the command line) that writes.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// How long a read connection stays open that nobody needs.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Distinct statements a connection keeps prepared: more than one resource's worth costs memory in every workspace.
 const STATEMENTS: usize = 64;
@@ -36,7 +39,7 @@ pub(super) fn readers(path: &Path, most: u32, openers: Arc<ScheduledThreadPool>)
         .min_idle(Some(0))
         .test_on_check_out(false)
         .max_lifetime(None)
-        .idle_timeout(None)
+        .idle_timeout(Some(IDLE))
         .connection_timeout(BUSY)
         .thread_pool(openers)
         .error_handler(Box::new(r2d2::NopErrorHandler))

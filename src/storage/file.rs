@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 use scheduled_thread_pool::ScheduledThreadPool;
 
-use super::batch::{self, Fault, Job, Verdict, Worked};
+use super::batch::{self, Begun, Fault, Job, Verdict, Worked};
 use super::connection::{self, Readers};
 use super::lane::{Joined, Lane};
+use super::meter::Meter;
 use super::migrate::{self, Kind};
 use super::threads::Threads;
 
@@ -47,6 +47,7 @@ pub struct Storage {
     threads: Threads,
     openers: Arc<ScheduledThreadPool>,
     limits: Limits,
+    pub meter: Meter,
 }
 
 impl Storage {
@@ -55,6 +56,7 @@ impl Storage {
             threads: Threads::start("database", threads)?,
             openers: Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("opener").build()),
             limits,
+            meter: Meter::new(),
         }))
     }
 
@@ -174,11 +176,13 @@ impl File {
         self.opened().map(|_| ())
     }
 
-    /// Brings the log into the file, so that the file alone is the whole of it.
-    pub fn checkpoint(&self) -> anyhow::Result<()> {
+    /// Brings the log into the file, so that the file alone is the whole of it, and lets the pages in memory go: in most
+    /// workspaces nobody asks for them again soon.
+    pub fn rest(&self) -> anyhow::Result<()> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(db) = writer.as_ref() {
             db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            db.execute_batch("PRAGMA shrink_memory")?;
         }
         Ok(())
     }
@@ -211,17 +215,35 @@ impl File {
     }
 
     fn read_one(&self, job: Box<dyn Job>) {
-        match self.reader() {
-            Ok(db) => batch::read(&db, job, self.storage.limits.statement),
+        let Some(job) = Begun::new(job) else { return };
+        let limit = self.storage.limits.statement;
+        if let Some(db) = self.readers.try_get() {
+            return batch::read(&db, job, limit);
+        }
+        let Some(job) = self.read_on_writer(job) else { return };
+        match self.readers.get() {
+            Ok(db) => batch::read(&db, job, limit),
             Err(error) => job.answer(Err(Fault::Unopened(format!("{error:#}")))),
         }
     }
 
-    fn reader(&self) -> anyhow::Result<r2d2::PooledConnection<SqliteConnectionManager>> {
-        if self.ready.get().is_none() {
-            self.open()?;
+    /// Where no reader is open and nobody writes, a small read needs no connection of its own: each has a copy of the
+    /// schema, which is most of the memory that an open workspace takes, and to read it is most of what opening takes.
+    fn read_on_writer(&self, job: Begun) -> Option<Begun> {
+        let writer = match self.ready.get() {
+            Some(()) => self.writer.try_lock().ok(),
+            None => match self.opened() {
+                Ok(writer) => Some(writer),
+                Err(error) => {
+                    job.answer(Err(Fault::Unopened(format!("{error:#}"))));
+                    return None;
+                }
+            },
+        };
+        match writer.as_ref().and_then(|writer| writer.as_ref()) {
+            Some(db) => batch::read_little(db, job),
+            None => Some(job),
         }
-        Ok(self.readers.get()?)
     }
 
     /// The thread's turn in the write lane; there is only one.
@@ -235,7 +257,9 @@ impl File {
                 Ok(writer) => {
                     let db = writer.as_ref().expect("just opened");
                     for batch in batches(jobs) {
+                        let begun = Instant::now();
                         let worked = batch::write(db, batch, self.storage.limits.statement);
+                        self.storage.meter.group_written(worked.len(), begun);
                         self.storage.answer(worked);
                         self.tend_log(db);
                     }
@@ -282,7 +306,10 @@ impl File {
             let mut db =
                 connection::open_writer(&self.path).with_context(|| format!("cannot open {}", self.path.display()))?;
             migrate::migrate(&mut db, self.kind).with_context(|| format!("cannot use {}", self.path.display()))?;
+            // Of the pages that the schema was read from, none is needed again.
+            db.execute_batch("PRAGMA shrink_memory")?;
             *writer = Some(db);
+            self.storage.meter.file_opened();
             let _ = self.ready.set(());
         }
         Ok(writer)

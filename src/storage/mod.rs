@@ -9,6 +9,7 @@ mod batch;
 mod connection;
 mod file;
 mod lane;
+mod meter;
 mod migrate;
 mod record;
 mod threads;
@@ -17,6 +18,7 @@ mod whole;
 pub use batch::{Fault, Job, Verdict};
 pub use connection::{open_reader, open_writer, transaction};
 pub use file::{File, Limits, Storage};
+pub use meter::Meter;
 #[cfg(test)]
 pub use migrate::create_of_version;
 pub use migrate::{Kind, NewerVersion, create, migrate};

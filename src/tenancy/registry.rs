@@ -1,12 +1,13 @@
 //! The workspaces that are open: each at most once, the least recently used closed when there are too many.
 
-use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use hashlink::LinkedHashMap;
 use uuid::Uuid;
 
 use crate::storage::{File, Kind, Storage};
@@ -25,26 +26,20 @@ pub struct Lease(Arc<Workspace>);
 pub struct Registry {
     folder: PathBuf,
     storage: Arc<Storage>,
-    most: usize,
-    open: Mutex<Open>,
-}
-
-#[derive(Default)]
-struct Open {
-    workspaces: HashMap<Uuid, Entry>,
-    /// Counts leases, so that entries know which was taken last.
-    clock: u64,
-}
-
-struct Entry {
-    workspace: Lease,
-    last_lease: u64,
+    most: AtomicUsize,
+    /// The one that was leased last is the last.
+    open: Mutex<LinkedHashMap<Uuid, Lease>>,
 }
 
 impl Registry {
     /// Of the workspaces in a folder, of which `most` stay open where nobody works in them.
     pub fn new(folder: PathBuf, storage: Arc<Storage>, most: usize) -> Self {
-        Self { folder, storage, most: most.max(1), open: Mutex::default() }
+        Self { folder, storage, most: AtomicUsize::new(most.max(1)), open: Mutex::default() }
+    }
+
+    /// Lowers the bound, where the operating system does not allow for as much.
+    pub fn keep_at_most(&self, most: usize) {
+        self.most.fetch_min(most.max(1), Ordering::Relaxed);
     }
 
     /// The workspace, opened if it is not; the file itself is opened by the first job on it.
@@ -53,29 +48,26 @@ impl Registry {
     /// there is one more: a request is never refused for the cache's sake.
     pub fn lease(&self, id: Uuid) -> Lease {
         let mut open = self.lock();
-        open.clock += 1;
-        let now = open.clock;
-        if let Some(entry) = open.workspaces.get_mut(&id) {
-            entry.last_lease = now;
-            return entry.workspace.clone();
+        if let Some(workspace) = open.to_back(&id) {
+            return workspace.clone();
         }
-        while open.workspaces.len() >= self.most {
-            let idle = open.workspaces.iter().filter(|(_, entry)| Arc::strong_count(&entry.workspace.0) == 1);
-            let Some(oldest) = idle.min_by_key(|(_, entry)| entry.last_lease).map(|(id, _)| *id) else { break };
-            open.workspaces.remove(&oldest);
+        while open.len() >= self.most.load(Ordering::Relaxed) {
+            let idle = |workspace: &Lease| Arc::strong_count(&workspace.0) == 1;
+            let Some(oldest) = open.iter().find(|(_, workspace)| idle(workspace)).map(|(id, _)| *id) else { break };
+            open.remove(&oldest);
         }
         let workspace = Lease(Arc::new(Workspace {
             id,
             file: Some(File::new(&self.storage, self.path(id), Kind::Workspace)),
             storage: Arc::clone(&self.storage),
         }));
-        open.workspaces.insert(id, Entry { workspace: workspace.clone(), last_lease: now });
+        open.insert(id, workspace.clone());
         workspace
     }
 
     /// Closes a workspace, and waits until the last request has left it, so long at the most.
     pub fn close(&self, id: Uuid, wait: Duration) -> anyhow::Result<()> {
-        let Some(Entry { workspace, .. }) = self.lock().workspaces.remove(&id) else {
+        let Some(workspace) = self.lock().remove(&id) else {
             return Ok(());
         };
         let end = workspace.file().end();
@@ -89,21 +81,21 @@ impl Registry {
     /// Closes all of them within a time; for the end of the server.
     pub fn close_all(&self, wait: Duration) -> anyhow::Result<()> {
         let last = Instant::now() + wait;
-        let open: Vec<Uuid> = self.lock().workspaces.keys().copied().collect();
+        let open: Vec<Uuid> = self.lock().keys().copied().collect();
         open.into_iter().try_for_each(|id| self.close(id, last.saturating_duration_since(Instant::now())))
     }
 
     /// The files of the workspaces that are open.
     pub fn files(&self) -> Vec<Arc<File>> {
-        self.lock().workspaces.values().map(|entry| Arc::clone(entry.workspace.file())).collect()
+        self.lock().values().map(|workspace| Arc::clone(workspace.file())).collect()
     }
 
     pub fn is_open(&self, id: Uuid) -> bool {
-        self.lock().workspaces.contains_key(&id)
+        self.lock().contains_key(&id)
     }
 
     pub fn count(&self) -> usize {
-        self.lock().workspaces.len()
+        self.lock().len()
     }
 
     /// Where a workspace's file is: a folder for every 256th of them, since thousands in one folder are slow to list.
@@ -113,7 +105,7 @@ impl Registry {
         self.folder.join(&name[name.len() - 2..]).join(format!("{name}.sqlite"))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, LinkedHashMap<Uuid, Lease>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
