@@ -13,6 +13,7 @@ mod meter;
 mod migrate;
 mod record;
 mod threads;
+mod watch;
 mod whole;
 
 pub use batch::{Fault, Job, Verdict};
@@ -25,6 +26,7 @@ pub use migrate::{Kind, NewerVersion, create, migrate};
 pub(crate) use record::record;
 pub use record::uuid_column;
 pub use threads::{STACK, Threads};
+pub use watch::Watch;
 pub use whole::{problems, schema, snapshot};
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! What the server remembers of the central file: which name means which workspace, and which tokens are good.
 //!
-//! What is remembered is exact. A kept connection tells in about a microsecond whether anybody, in this process or
-//! another, has committed to the central file since (`PRAGMA data_version`); if so, the file's own count of revisions
-//! tells what to forget.
+//! What is remembered is exact. The index of the central file's log tells in less than a microsecond whether anybody, in this
+//! process or another, has committed to it since; if so, the file's own count of revisions tells what to forget.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +12,7 @@ use uuid::Uuid;
 
 use crate::auth::seal::{self, Claims, Opened};
 use crate::auth::{AccessToken, Keys, Scope, TokenFault, TokenInUse, secret};
-use crate::storage::{self, uuid_column};
+use crate::storage::{self, Watch, uuid_column};
 use crate::values::Timestamp;
 
 /// Names and tokens that are remembered; one more, and the one that was used longest ago is forgotten.
@@ -55,7 +54,7 @@ pub enum Bearer {
 
 struct State {
     db: Connection,
-    data_version: i64,
+    watch: Watch,
     revisions: Revisions,
     by_name: Cache<String, Listed>,
     by_id: Cache<Uuid, Listed>,
@@ -73,14 +72,14 @@ struct Revisions {
 
 impl Directory {
     /// On a central file that has been migrated.
-    pub fn open(central: &std::path::Path) -> rusqlite::Result<Self> {
+    pub fn open(central: &std::path::Path) -> anyhow::Result<Self> {
         let db = storage::open_reader(central)?;
         let revisions = read_revisions(&db)?;
-        let data_version = read_data_version(&db)?;
+        let watch = Watch::new(central)?;
         Ok(Self {
             state: Mutex::new(State {
                 db,
-                data_version,
+                watch,
                 revisions,
                 by_name: Cache::new(REMEMBERED),
                 by_id: Cache::new(REMEMBERED),
@@ -106,8 +105,8 @@ impl Directory {
     /// forgotten. It is for one request's look-ups, and for no longer.
     pub fn current<'d>(&'d self, keys: &'d Keys) -> rusqlite::Result<Current<'d>> {
         let mut state = self.lock();
-        let data_version = read_data_version(&state.db)?;
-        if data_version != state.data_version {
+        let look = state.watch.look();
+        if state.watch.is_news(look) {
             let revisions = read_revisions(&state.db)?;
             if revisions.tokens != state.revisions.tokens {
                 state.tokens.clear();
@@ -121,7 +120,7 @@ impl Directory {
                 keys.forget();
             }
             state.revisions = revisions;
-            state.data_version = data_version;
+            state.watch.note(look);
         }
         Ok(Current { state, keys })
     }
@@ -183,10 +182,6 @@ impl Current<'_> {
         }
         Ok(Ok(bearer))
     }
-}
-
-fn read_data_version(db: &Connection) -> rusqlite::Result<i64> {
-    db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 fn read_revisions(db: &Connection) -> rusqlite::Result<Revisions> {
