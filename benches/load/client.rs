@@ -71,7 +71,7 @@ impl Tally {
         self.first_error.get_or_insert(what);
     }
 
-    fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: Self) {
         self.answered += other.answered;
         self.latencies.extend(other.latencies);
         self.errors += other.errors;
@@ -205,12 +205,22 @@ impl Connection {
                 break head;
             }
         };
-        let end = head.length + head.content_length;
-        self.received.reserve(end.saturating_sub(self.received.len()));
-        while self.received.len() < end {
-            self.receive().await?;
+        match head.content_length {
+            Some(content_length) => {
+                let end = head.length + content_length;
+                self.received.reserve(end.saturating_sub(self.received.len()));
+                while self.received.len() < end {
+                    self.receive().await?;
+                }
+                ensure!(self.received.len() == end, "the server sent more than one answer to a request");
+            }
+            // Of a body in chunks no more is looked at than where it ends.
+            None => {
+                while !self.received.ends_with(b"\r\n0\r\n\r\n") {
+                    self.receive().await?;
+                }
+            }
         }
-        ensure!(self.received.len() == end, "the server sent more than one answer to a request");
         Ok(Answer { status: head.status, body: &self.received[head.length..] })
     }
 
@@ -244,7 +254,8 @@ struct Head {
     status: u16,
     /// Bytes up to and with the empty line.
     length: usize,
-    content_length: usize,
+    /// Nothing where the body comes in chunks.
+    content_length: Option<usize>,
 }
 
 impl Head {
@@ -259,9 +270,7 @@ impl Head {
             .and_then(|line| line.strip_prefix(b"HTTP/1.1 "))
             .and_then(|rest| number(rest.get(..3)?))
             .context("the answer is not HTTP/1.1")?;
-        let content_length = lines
-            .find_map(content_length)
-            .context("the answer has no content-length, and this client reads no other")?;
+        let content_length = lines.find_map(content_length);
         Ok(Some(Self { status, length: end + 4, content_length }))
     }
 }

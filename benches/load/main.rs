@@ -3,6 +3,9 @@
 //! The figures of two machines cannot be compared, the ratios can. `-- --help` lists the options.
 
 mod client;
+mod lists;
+mod many;
+mod mixed;
 mod report;
 mod routing;
 mod server;
@@ -22,8 +25,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use client::{ANSWER_LIMIT, Connection, Tally, Times, Window, load, load_at_rate};
-use report::{Conditions, Measurement, Name, Report};
-use server::{Engine, Process, Workspace};
+use many::Many;
+use report::{Conditions, Measurement, Name, Report, Starts};
+use server::{Engine, Held, Process, Workspace};
 
 /// Few, since the client shares the cores with the server.
 const CLIENT_WORKERS: usize = 2;
@@ -46,13 +50,17 @@ struct Options {
     #[arg(long, conflicts_with_all = ["seconds", "warmup"])]
     short: bool,
 
-    /// Connections that ask at the same time; creating is measured at 1, 16 and this many
+    /// Connections that ask at the same time; creating is measured at 1, 16, this many and four times as many
     #[arg(long, default_value = "64")]
     connections: NonZeroUsize,
 
     /// Customers in the workspace before the measurements, and contacts where callers are looked up
     #[arg(long, default_value = "10000")]
     rows: NonZeroUsize,
+
+    /// Workspaces on disk where many are measured; in the short form a fiftieth
+    #[arg(long, default_value = "10000")]
+    workspaces: NonZeroUsize,
 
     /// Measures this scenario only, and bare hyper; may be given several times
     #[arg(long, value_name = "NAME")]
@@ -83,10 +91,16 @@ enum Scenario {
     Route,
     /// The first page of customers, with the total
     List,
+    /// Pages of all customers in every way, one request after the other; meant for `--rows 1000000`
+    Lists,
     /// A new customer, durable when answered
     Create,
     /// One customer by its id while logins arrive at a steady rate
     Logins,
+    /// Many workspaces on disk: the start, the first request of each, and requests to some far more often than to others
+    Many,
+    /// Reads, writes, logins, imports and exports together, ten times as long as other scenarios
+    Mixed,
     /// For comparison: rows written straight into SQLite, each in its own transaction
     Transactions,
 }
@@ -117,7 +131,11 @@ impl Options {
     }
 
     fn wants_load(&self) -> bool {
-        self.only.is_empty() || self.only.iter().any(|&scenario| scenario != Scenario::Start)
+        self.only.is_empty() || self.only.iter().any(|&scenario| ![Scenario::Start, Scenario::Many].contains(&scenario))
+    }
+
+    fn workspaces(&self) -> usize {
+        if self.short { self.workspaces.get() / 50 } else { self.workspaces.get() }
     }
 }
 
@@ -160,21 +178,31 @@ async fn interruption<T>() -> Result<T> {
 async fn measure(options: &Options) -> Result<Report> {
     let mut report = Report::new(Conditions { times: options.times(), rows: options.rows.get() });
     if options.wants(Scenario::Start) {
-        report.starts = measure_starts().await?;
+        report.starts.push(measure_starts().await?);
     }
     if options.wants_load() {
         measure_load(options, &mut report).await?;
     }
+    if options.wants(Scenario::Many) {
+        measure_many(options, &mut report).await?;
+    }
     Ok(report)
 }
 
-async fn measure_starts() -> Result<Vec<server::Start>> {
+async fn measure_starts() -> Result<Starts> {
     eprintln!("starting {STARTS} times …");
-    let mut starts = Vec::with_capacity(STARTS);
+    let mut each = Vec::with_capacity(STARTS);
     for _ in 0..STARTS {
-        starts.push(server::measure_start().await?);
+        each.push(server::measure_start().await?);
     }
-    Ok(starts)
+    Ok(Starts { workspaces: 0, each })
+}
+
+async fn measure_many(options: &Options, report: &mut Report) -> Result<()> {
+    let mut many = Many::create(options.times(), options.workspaces(), options.connections.get()).await?;
+    report.starts.push(many.starts().await?);
+    report.measurements.extend(many.measure(options.connections.get()).await?);
+    Ok(())
 }
 
 async fn measure_load(options: &Options, report: &mut Report) -> Result<()> {
@@ -204,13 +232,19 @@ async fn measure_load(options: &Options, report: &mut Report) -> Result<()> {
     if options.wants(Scenario::List) {
         report.measurements.push(bench.list(many).await?);
     }
+    if options.wants(Scenario::Lists) {
+        report.measurements.extend(bench.lists(rows).await?);
+    }
     if options.wants(Scenario::Create) {
-        let mut steps = vec![1, 16, many];
+        let mut steps = vec![1, 16, many, 4 * many];
         steps.sort_unstable();
         steps.dedup();
         for connections in steps {
             report.measurements.push(bench.create(connections).await?);
         }
+    }
+    if options.wants(Scenario::Mixed) {
+        report.measurements.extend(bench.mixed(many).await?);
     }
     if options.wants(Scenario::Transactions) {
         report.measurements.push(measure_transactions(bench.times)?);
@@ -242,7 +276,7 @@ impl Bench {
         announce(&BARE_HYPER, connections);
         let server = Process::start_bare_hyper(self.answer_bytes().await?)?;
         let tally = self.ask_for_customers(server.address, connections).await?;
-        Ok(Measurement::new(BARE_HYPER, connections, self.times, tally, server.resident_mib()))
+        Ok(Measurement::new(BARE_HYPER, connections, self.times, tally, server.held()))
     }
 
     async fn get(&self, connections: usize) -> Result<Measurement> {
@@ -294,6 +328,7 @@ impl Bench {
 
     async fn create(&self, connections: usize) -> Result<Measurement> {
         announce(&CREATE, connections);
+        let before = self.groups().await?;
         let tally = load(self.engine.address(), connections, self.times, |seed| {
             let workspace = self.workspace.clone();
             let mut random = Rng::with_seed(seed);
@@ -303,7 +338,14 @@ impl Bench {
             }
         })
         .await?;
-        Ok(self.measured(CREATE, connections, tally))
+        let after = self.groups().await?;
+        Ok(self.measured(CREATE, connections, tally).in_groups_of((after.0 - before.0) / (after.1 - before.1)))
+    }
+
+    /// How many writes were committed, and in how many groups.
+    async fn groups(&self) -> Result<(f64, f64)> {
+        let (writes, groups) = ("cx_engine_write_group_size_sum", "cx_engine_write_group_size_count");
+        Ok((self.engine.metric(writes).await?, self.engine.metric(groups).await?))
     }
 
     async fn ask_for_customers(&self, server: SocketAddr, connections: usize) -> Result<Tally> {
@@ -328,7 +370,7 @@ impl Bench {
     }
 
     fn measured(&self, name: Name, connections: usize, tally: Tally) -> Measurement {
-        Measurement::new(name, connections, self.times, tally, self.engine.resident_mib())
+        Measurement::new(name, connections, self.times, tally, self.engine.held())
     }
 }
 
@@ -387,13 +429,18 @@ fn customer(number: usize) -> String {
     let first_name = FIRST_NAMES[number % FIRST_NAMES.len()];
     let last_name = LAST_NAMES[number % LAST_NAMES.len()];
     let city = CITIES[number % CITIES.len()];
-    let (pair_1, pair_2, pair_3) = (number / 10_000 % 100, number / 100 % 100, number % 100);
+    let phone = customer_phone(number);
     // By hand and not with serde_json, which would take the server's processor time.
     let mut body = String::with_capacity(256);
     body += &format!(r#"{{"name":"Atelier {last_name} {number}","email_address":"contact{number}@example.com","#);
-    body += &format!(r#""phone":"+33 1 42 {pair_1:02} {pair_2:02} {pair_3:02}","main_address_city":"{city}","#);
+    body += &format!(r#""phone":"{phone}","main_address_city":"{city}","#);
     body += &format!(r#""main_contact_first_name":"{first_name}","main_contact_last_name":"{last_name}"}}"#);
     body
+}
+
+fn customer_phone(number: usize) -> String {
+    let (pair_1, pair_2, pair_3) = (number / 10_000 % 100, number / 100 % 100, number % 100);
+    format!("+33 1 42 {pair_1:02} {pair_2:02} {pair_3:02}")
 }
 
 /// The body of a request for a contact; numbers below ten million differ in phone.
@@ -434,7 +481,7 @@ fn measure_transactions(times: Times) -> Result<Measurement> {
         insert_alone(&mut db, number).context("writing a row")?;
         tally.record(&window, asked);
     }
-    Ok(Measurement::new(TRANSACTIONS, 1, times, tally, None))
+    Ok(Measurement::new(TRANSACTIONS, 1, times, tally, Held::default()))
 }
 
 fn insert_alone(db: &mut rusqlite::Connection, number: usize) -> rusqlite::Result<()> {

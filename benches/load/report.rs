@@ -6,15 +6,31 @@ use std::thread::available_parallelism;
 use serde_json::{Value, json};
 
 use crate::client::{Tally, Times};
-use crate::server::{DATA_DIRECTORY, LOG_LEVEL, Start};
+use crate::server::{DATA_DIRECTORY, Held, LOG_LEVEL, Start};
 
 /// The key of the measurements that the others are compared to.
 pub const BASE: &str = "bare-hyper";
 
 pub struct Report {
     pub conditions: Conditions,
-    pub starts: Vec<Start>,
+    pub starts: Vec<Starts>,
     pub measurements: Vec<Measurement>,
+}
+
+/// A server that was started several times on as many workspaces.
+pub struct Starts {
+    pub workspaces: usize,
+    pub each: Vec<Start>,
+}
+
+impl Starts {
+    fn milliseconds(&self) -> Option<f64> {
+        median(self.each.iter().map(|start| start.milliseconds).collect())
+    }
+
+    fn resident_mib(&self) -> Option<f64> {
+        median(self.each.iter().filter_map(|start| start.resident_mib).collect())
+    }
 }
 
 /// What the figures depend on, beside the machine.
@@ -37,13 +53,15 @@ pub struct Measurement {
     per_second: f64,
     p50_ms: f64,
     p99_ms: f64,
-    resident_mib: Option<f64>,
+    held: Held,
+    /// Writes that were committed together, on average.
+    group_size: Option<f64>,
     errors: usize,
     first_error: Option<String>,
 }
 
 impl Measurement {
-    pub fn new(name: Name, connections: usize, times: Times, mut tally: Tally, resident_mib: Option<f64>) -> Self {
+    pub fn new(name: Name, connections: usize, times: Times, mut tally: Tally, held: Held) -> Self {
         tally.latencies.sort_unstable();
         Self {
             name,
@@ -51,10 +69,15 @@ impl Measurement {
             per_second: tally.answered as f64 / times.measured.as_secs_f64(),
             p50_ms: percentile_ms(&tally.latencies, 0.50),
             p99_ms: percentile_ms(&tally.latencies, 0.99),
-            resident_mib,
+            held,
+            group_size: None,
             errors: tally.errors,
             first_error: tally.first_error,
         }
+    }
+
+    pub fn in_groups_of(self, size: f64) -> Self {
+        Self { group_size: Some(size), ..self }
     }
 }
 
@@ -81,14 +104,6 @@ impl Report {
 
     fn ratio(&self, measurement: &Measurement) -> f64 {
         measurement.per_second / mean(&self.base_rates())
-    }
-
-    fn start_ms(&self) -> Option<f64> {
-        median(self.starts.iter().map(|start| start.milliseconds).collect())
-    }
-
-    fn start_resident_mib(&self) -> Option<f64> {
-        median(self.starts.iter().filter_map(|start| start.resident_mib).collect())
     }
 }
 
@@ -124,11 +139,7 @@ impl Report {
                 "synchronous": "FULL",
                 "data_directory": DATA_DIRECTORY,
             },
-            "start": {
-                "starts": self.starts.len(),
-                "median_ms": self.start_ms(),
-                "median_resident_mib": self.start_resident_mib(),
-            },
+            "starts": self.starts.iter().map(start_to_json).collect::<Vec<_>>(),
             "base_per_second": mean(&self.base_rates()),
             "measurements": self.measurements.iter().map(|measurement| self.row_to_json(measurement)).collect::<Vec<_>>(),
             "errors": self.errors(),
@@ -143,11 +154,22 @@ impl Report {
             "ratio": self.ratio(measurement),
             "p50_ms": measurement.p50_ms,
             "p99_ms": measurement.p99_ms,
-            "resident_mib": measurement.resident_mib,
+            "resident_mib": measurement.held.resident_mib,
+            "open_files": measurement.held.open_files,
+            "group_size": measurement.group_size,
             "errors": measurement.errors,
             "first_error": measurement.first_error,
         })
     }
+}
+
+fn start_to_json(starts: &Starts) -> Value {
+    json!({
+        "workspaces": starts.workspaces,
+        "starts": starts.each.len(),
+        "median_ms": starts.milliseconds(),
+        "median_resident_mib": starts.resident_mib(),
+    })
 }
 
 /// The table: conditions, starts, a line for each measurement, and what to doubt about them.
@@ -180,35 +202,39 @@ impl Report {
     }
 
     fn write_starts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(milliseconds) = self.start_ms() else {
-            return Ok(());
-        };
-        writeln!(
-            f,
-            "\nstart to first answer {milliseconds:.1} ms, then {} MiB in memory (median of {}, data directory empty)",
-            or_dash(self.start_resident_mib(), 1),
-            self.starts.len(),
-        )
+        for starts in &self.starts {
+            writeln!(
+                f,
+                "\nstart to first answer {} ms, then {} MiB in memory (median of {}, {} workspaces on disk)",
+                or_dash(starts.milliseconds(), 1),
+                or_dash(starts.resident_mib(), 1),
+                starts.each.len(),
+                grouped(starts.workspaces as f64),
+            )?;
+        }
+        Ok(())
     }
 
     fn write_measurements(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.measurements.iter().map(|row| row.name.label.len()).max().unwrap_or(0);
         writeln!(
             f,
-            "\n{:width$} {:>11} {:>10} {:>8} {:>8} {:>8} {:>8}",
-            "", "connections", "per second", "of base", "p50 ms", "p99 ms", "RSS MiB",
+            "\n{:width$} {:>11} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+            "", "connections", "per second", "of base", "p50 ms", "p99 ms", "a commit", "RSS MiB", "files",
         )?;
         for row in &self.measurements {
             writeln!(
                 f,
-                "{:width$} {:>11} {:>10} {:>8.3} {:>8} {:>8} {:>8}",
+                "{:width$} {:>11} {:>10} {:>8.3} {:>8} {:>8} {:>8} {:>8} {:>8}",
                 row.name.label,
                 row.connections,
                 grouped(row.per_second),
                 self.ratio(row),
                 or_dash(Some(row.p50_ms), 2),
                 or_dash(Some(row.p99_ms), 2),
-                or_dash(row.resident_mib, 1),
+                or_dash(row.group_size, 1),
+                or_dash(row.held.resident_mib, 1),
+                row.held.open_files.map_or("–".to_owned(), |files| grouped(files as f64)),
             )?;
         }
         Ok(())

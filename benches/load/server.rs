@@ -37,28 +37,58 @@ pub const LOG_LEVEL: &str = "warn";
 pub struct Engine {
     // Before the directory: fields are dropped in this order, and the process writes into it until it is stopped.
     process: Process,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Engine {
     pub fn start() -> Result<Self> {
-        let data = scratch_directory()?;
+        Self::start_on(scratch_directory()?, &[])
+    }
+
+    pub fn start_on(data: TempDir, flags: &[&str]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cx-engine"));
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", LOG_LEVEL, "--data-dir"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--metrics", "true", "--log", LOG_LEVEL, "--data-dir"])
             .arg(data.path())
+            .args(flags)
             // A CX_… setting of whoever runs this would change what is measured.
             .env_clear();
-        Ok(Self { process: Process::start(&mut command)?, _data: data })
+        Ok(Self { process: Process::start(&mut command)?, data })
+    }
+
+    /// Stopped; its data, on which another may be started.
+    pub fn stopped(self) -> TempDir {
+        let Self { process, data } = self;
+        drop(process);
+        data
     }
 
     pub fn address(&self) -> SocketAddr {
         self.process.address
     }
 
-    pub fn resident_mib(&self) -> Option<f64> {
-        self.process.resident_mib()
+    /// What the process holds of the machine just now.
+    pub fn held(&self) -> Held {
+        self.process.held()
     }
+
+    /// One of the figures that `/metrics` has.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let mut connection = Connection::open(self.address()).await?;
+        let answer = connection.exchange(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+        ensure!(answer.is_good(), "GET /metrics: {answer}");
+        let text = std::str::from_utf8(answer.body).context("reading the metrics")?;
+        let figure = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        figure.and_then(|figure| figure.parse().ok()).with_context(|| format!("no {name} among the metrics"))
+    }
+}
+
+/// What a process holds of the machine; nothing where there is no /proc.
+#[derive(Clone, Copy, Default)]
+pub struct Held {
+    /// The memory that is in RAM.
+    pub resident_mib: Option<f64>,
+    pub open_files: Option<usize>,
 }
 
 pub fn scratch_directory() -> Result<TempDir> {
@@ -73,13 +103,18 @@ pub struct Start {
 
 /// Starts a server on an empty data directory, from the spawn to the first answer.
 pub async fn measure_start() -> Result<Start> {
+    measure_start_of(Engine::start).await.map(|(start, _)| start)
+}
+
+/// From the spawn to the first answer.
+pub async fn measure_start_of(start: impl FnOnce() -> Result<Engine>) -> Result<(Start, Engine)> {
     let begun = Instant::now();
-    let engine = Engine::start()?;
+    let engine = start()?;
     let mut connection = Connection::open(engine.address()).await?;
     let answer = connection.exchange(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
     let milliseconds = begun.elapsed().as_secs_f64() * 1000.0;
     ensure!(answer.status == 200, "GET /healthz: {answer}");
-    Ok(Start { milliseconds, resident_mib: engine.resident_mib() })
+    Ok((Start { milliseconds, resident_mib: engine.held().resident_mib }, engine))
 }
 
 /// A running server that says [`READY`] when it is.
@@ -104,13 +139,18 @@ impl Process {
         Ok(Self { child, address })
     }
 
-    /// The memory that is in RAM now; `None` where there is no /proc.
-    pub fn resident_mib(&self) -> Option<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: f64 = line.trim_end_matches("kB").trim().parse().ok()?;
-        Some(kib / 1024.0)
+    pub fn held(&self) -> Held {
+        let process = format!("/proc/{}", self.child.0.id());
+        let open_files = std::fs::read_dir(format!("{process}/fd")).ok().map(Iterator::count);
+        Held { resident_mib: resident_mib(&process), open_files }
     }
+}
+
+fn resident_mib(process: &str) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.trim_end_matches("kB").trim().parse().ok()?;
+    Some(kib / 1024.0)
 }
 
 fn wait_until_ready(stdout: ChildStdout) -> Result<SocketAddr> {
@@ -200,15 +240,12 @@ pub struct Workspace {
 
 impl Workspace {
     pub async fn create(address: SocketAddr) -> Result<Self> {
-        let account = json!({"name": "Bench Mark", "email": EMAIL, "password": PASSWORD});
-        let workspace = json!({ "name": "Bench", "subdomain": "bench" });
+        Setup::register(address).await?.workspace("bench").await
+    }
 
-        let mut central = Setup { connection: Connection::open(address).await?, token: None };
-        central.token = Some(text(&central.post("/api/register", &account).await?, "token")?);
-        let workspace_id = text(&central.post("/api/workspaces", &workspace).await?, "id")?;
-        let switched = central.post("/api/switch-to", &json!({ "workspace_id": workspace_id })).await?;
-        let token = text(&switched, "token")?;
-        Ok(Self { address, headers: format!("Host: bench.localhost\r\nAuthorization: Bearer {token}\r\n").into() })
+    /// The same on the same data, where the server was started anew.
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { address, headers: Arc::clone(&self.headers) }
     }
 
     /// A login of the administrator on the workspace's host.
@@ -238,20 +275,48 @@ impl Workspace {
     pub fn write_post(&self, request: &mut Vec<u8>, path: &str, body: &str) {
         append(request, format_args!("POST {path} HTTP/1.1\r\n{}{}{body}", self.headers, json_headers(body)));
     }
+
+    pub fn write_put(&self, request: &mut Vec<u8>, path: &str, body: &str) {
+        append(request, format_args!("PUT {path} HTTP/1.1\r\n{}{}{body}", self.headers, json_headers(body)));
+    }
 }
 
-/// A client of the central API while the workspace is made.
-struct Setup {
+/// A client of the central API while workspaces are made.
+pub struct Setup {
+    address: SocketAddr,
     connection: Connection,
-    token: Option<String>,
+    token: String,
 }
 
 impl Setup {
+    /// The administrator of all workspaces, registered.
+    pub async fn register(address: SocketAddr) -> Result<Self> {
+        let account = json!({"name": "Bench Mark", "email": EMAIL, "password": PASSWORD});
+        let mut new = Self { address, connection: Connection::open(address).await?, token: String::new() };
+        new.token = text(&new.post("/api/register", &account).await?, "token")?;
+        Ok(new)
+    }
+
+    /// The same on a connection of its own.
+    pub async fn another(&self) -> Result<Self> {
+        let connection = Connection::open(self.address).await?;
+        Ok(Self { address: self.address, connection, token: self.token.clone() })
+    }
+
+    pub async fn workspace(&mut self, subdomain: &str) -> Result<Workspace> {
+        let workspace = json!({ "name": subdomain, "subdomain": subdomain });
+        let id = text(&self.post("/api/workspaces", &workspace).await?, "id")?;
+        let switched = self.post("/api/switch-to", &json!({ "workspace_id": id })).await?;
+        let token = text(&switched, "token")?;
+        let headers = format!("Host: {subdomain}.localhost\r\nAuthorization: Bearer {token}\r\n");
+        Ok(Workspace { address: self.address, headers: headers.into() })
+    }
+
     async fn post(&mut self, path: &str, body: &Value) -> Result<Value> {
         let body = body.to_string();
         let mut request = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n");
-        if let Some(token) = &self.token {
-            write!(request, "Authorization: Bearer {token}\r\n")?;
+        if !self.token.is_empty() {
+            write!(request, "Authorization: Bearer {}\r\n", self.token)?;
         }
         request += &json_headers(&body);
         request += &body;

@@ -1,0 +1,107 @@
+//! Lists of many rows, one request after the other: by number from either end and from the middle, by cursor at the
+//! beginning of the way and at its end, filtered, and by words.
+
+use std::fmt::Arguments;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
+use serde_json::Value;
+
+use crate::client::{Connection, Tally, Times, Window, load};
+use crate::report::{Measurement, Name};
+use crate::{Bench, announce, customer_phone};
+
+const FIRST: Name = Name { key: "list-first", label: "first page, by number" };
+const MIDDLE: Name = Name { key: "list-middle", label: "page in the middle, by number" };
+const LAST: Name = Name { key: "list-last", label: "last page, by number" };
+const EARLY: Name = Name { key: "list-cursor-early", label: "500 by cursor, first tenth of the way" };
+const LATE: Name = Name { key: "list-cursor-late", label: "500 by cursor, last tenth of the way" };
+const NUMBER: Name = Name { key: "list-number", label: "filter: a phone number" };
+const ACCOUNT: Name = Name { key: "list-account", label: "filter: an account, in the middle of it" };
+const TERM: Name = Name { key: "list-term", label: "term: two words, one of them of one row" };
+const COMMON: Name = Name { key: "list-common", label: "term: a word of every row" };
+
+/// Rows on a page where the caller does not say.
+const PER_PAGE: usize = 20;
+
+impl Bench {
+    pub async fn lists(&self, rows: usize) -> Result<Vec<Measurement>> {
+        let pages = rows.div_ceil(PER_PAGE);
+        let mut measured = Vec::new();
+        measured.push(self.each(FIRST, |_, write| write(format_args!("/api/customers"))).await?);
+        let middle = move |_: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
+            write(format_args!("/api/customers?page={}", pages / 2));
+        };
+        measured.push(self.each(MIDDLE, middle).await?);
+        let last = move |_: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
+            write(format_args!("/api/customers?page={pages}"));
+        };
+        measured.push(self.each(LAST, last).await?);
+        measured.extend(self.walk().await?);
+        let number = move |random: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
+            let phone = customer_phone(random.usize(0..rows)).replace(' ', "").replace('+', "%2B");
+            write(format_args!("/api/customers?filter[phone]={phone}"));
+        };
+        measured.push(self.each(NUMBER, number).await?);
+        let account = move |random: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
+            write(format_args!("/api/customers?filter[customer_account]=L{:06}", random.usize(1..=rows)));
+        };
+        measured.push(self.each(ACCOUNT, account).await?);
+        let term = move |random: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
+            write(format_args!("/api/customers?filter[term]=atelier+{}", random.usize(rows / 10..rows)));
+        };
+        measured.push(self.each(TERM, term).await?);
+        measured.push(self.each(COMMON, |_, write| write(format_args!("/api/customers?filter[term]=atelier"))).await?);
+        Ok(measured)
+    }
+
+    async fn each(
+        &self,
+        name: Name,
+        asked: impl Fn(&mut Rng, &mut dyn FnMut(Arguments<'_>)) + Copy + Send + 'static,
+    ) -> Result<Measurement> {
+        announce(&name, 1);
+        let tally = load(self.engine.address(), 1, self.times, |seed| {
+            let workspace = self.workspace.clone();
+            let mut random = Rng::with_seed(seed);
+            move |request: &mut Vec<u8>| asked(&mut random, &mut |path| workspace.write_get(request, path))
+        })
+        .await?;
+        Ok(self.measured(name, 1, tally))
+    }
+
+    /// All pages by cursor, from the first to the last.
+    async fn walk(&self) -> Result<[Measurement; 2]> {
+        announce(&EARLY, 1);
+        let hour = Times { warmup: Duration::ZERO, measured: Duration::from_secs(3600) };
+        let window = Window::starting_now(hour);
+        let mut connection = Connection::open(self.engine.address()).await?;
+        let mut cursor = String::new();
+        let mut pages = Vec::new();
+        loop {
+            let mut request = Vec::new();
+            self.workspace.write_get(&mut request, format_args!("/api/customers?per_page=500&cursor={cursor}"));
+            let (mut tally, asked) = (Tally::default(), Instant::now());
+            let answer = connection.exchange(&request).await?;
+            ensure!(answer.is_good(), "a page by cursor: {answer}");
+            tally.record(&window, asked);
+            pages.push((tally, asked.elapsed()));
+            let page: Value = serde_json::from_slice(answer.body).context("reading a page")?;
+            match page["next_cursor"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        let tenth = pages.len().div_ceil(10);
+        let last = pages.split_off(pages.len() - tenth);
+        pages.truncate(tenth);
+        Ok([(EARLY, pages), (LATE, last)].map(|(name, pages)| {
+            let took = pages.iter().map(|(_, took)| *took).sum();
+            let mut together = Tally::default();
+            pages.into_iter().for_each(|(tally, _)| together.merge(tally));
+            let times = Times { warmup: Duration::ZERO, measured: took };
+            Measurement::new(name, 1, times, together, self.engine.held())
+        }))
+    }
+}
