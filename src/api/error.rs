@@ -45,6 +45,8 @@ pub enum Error {
     TooLarge(usize),
     /// The body is not sent as what is taken.
     UnsupportedMediaType(Body),
+    /// The body is packed, in whatever way.
+    UnsupportedEncoding,
     /// Well-formed, but the state forbids it; the sentence blames a field where one is to blame.
     Refused {
         code: Cow<'static, str>,
@@ -143,6 +145,7 @@ impl Error {
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::UnsupportedEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding"),
             Self::Refused { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale_write"),
@@ -171,6 +174,7 @@ impl Error {
                 "The body must be JSON or CSV: send it as application/json or text/csv.".into()
             }
             Self::UnsupportedMediaType(_) => "The body must be JSON: send it as application/json.".into(),
+            Self::UnsupportedEncoding => "The body must be sent as it is, without a Content-Encoding.".into(),
             Self::TooManyRequests(wait) => format!("Too many attempts: try again in {wait} seconds.").into(),
             Self::Stale => "This was changed meanwhile, and your change was not made: read it again.".into(),
             Self::Overloaded | Self::UnknownHosts(_) => {
@@ -209,6 +213,10 @@ impl Error {
         match self {
             Self::Token(_) | Self::InvalidCredentials => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // What comes after such a request may be a part of it.
+            Self::BadRequest(_) => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Self::MethodNotAllowed(allowed) => {
                 headers.extend(HeaderValue::try_from(allowed).map(|allowed| (header::ALLOW, allowed)));

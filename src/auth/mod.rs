@@ -23,5 +23,5 @@ pub use passwords::{PasswordCost, Passwords, Verified};
 pub use permissions::Permissions;
 pub use scopes::Scopes;
 pub use signing::SigningSecret;
-pub use throttle::{Key, Purpose, Throttle, Throttled};
+pub use throttle::{Key, Purpose, Throttle, Throttled, network};
 pub use token::{AccessToken, CALL_FLOW_PREFIX, Credential, KEY_PREFIX, Scope, TokenFault, TokenInUse};

@@ -41,7 +41,7 @@ pub enum Purpose {
 pub enum Key {
     /// Folded; of an account or of nobody.
     Email(Purpose, String),
-    /// An IPv4 address, or the first 64 bits of an IPv6 address: the rest is anybody's own to choose.
+    /// A [`network`]: the rest of an address is anybody's own to choose.
     Address(Purpose, IpAddr),
 }
 
@@ -55,11 +55,15 @@ impl Key {
     }
 
     pub fn address(purpose: Purpose, address: IpAddr) -> Self {
-        let address = match address.to_canonical() {
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-            address => address,
-        };
-        Self::Address(purpose, address)
+        Self::Address(purpose, network(address))
+    }
+}
+
+/// What is counted as one: an IPv4 address, or the first 64 bits of an IPv6 address.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
     }
 }
 

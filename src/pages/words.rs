@@ -129,6 +129,7 @@ fn problems_in_french(error: &Error) -> Vec<String> {
         | Error::BodyTimeout
         | Error::TooLarge(_)
         | Error::UnsupportedMediaType(_)
+        | Error::UnsupportedEncoding
         | Error::Stale => "La demande n’a pas pu être lue\u{a0}: revenez en arrière et rechargez la page.".into(),
         Error::Overloaded | Error::UnknownHosts(_) | Error::Damaged(_) | Error::ShuttingDown | Error::Internal(_) => {
             "Le serveur n’a pas pu répondre\u{a0}: réessayez dans un instant.".into()

@@ -1,12 +1,14 @@
 //! One connection: HTTP/1.1 with keep-alive and pipelining, or HTTP/2 by prior knowledge, with bounds on what a client
 //! may make us wait for and hold.
 
-use std::io;
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::{HeaderValue, Request, header};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -14,45 +16,49 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::Service;
+use super::door::Place;
+use super::heads::Next;
+use super::wire::{Traffic, Wire};
 
 /// The head of a request, at most.
 const LONGEST_HEAD: usize = 32 * 1024;
 
+/// Fields in the head of a request, at most.
+const MOST_FIELDS: usize = 100;
+
 /// Requests that one HTTP/2 connection may have open at once.
 const STREAMS: u32 = 128;
 
-/// Serves an accepted connection on a task of its own; `open` is held for as long as it lasts.
-pub fn serve(accepted: io::Result<(TcpStream, SocketAddr)>, service: &Arc<Service>, open: Option<mpsc::Sender<()>>) {
-    let (stream, peer) = match accepted {
-        Ok(accepted) => accepted,
-        Err(error) => {
-            // Out of descriptors, mostly: the next accept may do better.
-            tracing::warn!(%error, "a connection could not be accepted");
-            return;
-        }
-    };
+/// Bytes by which a client that reads at all is known: more than HTTP/2 sends where there is nothing to say.
+const LEAST_WRITTEN: u64 = 1024;
+
+/// Serves a connection on a task of its own; its `place` and `open` are held for as long as it lasts.
+pub fn serve(stream: TcpStream, peer: IpAddr, place: Place, service: &Arc<Service>, open: Option<mpsc::Sender<()>>) {
     let service = Arc::clone(service);
     tokio::spawn(async move {
         if let Err(error) = converse(stream, peer, service).await {
             tracing::debug!(%peer, error = %error, "a connection ended early");
         }
-        drop(open);
+        drop((place, open));
     });
 }
 
 async fn converse(
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: IpAddr,
     service: Arc<Service>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
-    let header_timeout = service.engine().config.header_timeout;
+    let config = &service.engine().config;
+    let (header_timeout, write_timeout) = (config.header_timeout, config.write_timeout);
     let mut stopping = service.stopping();
     let mut http = auto::Builder::new(TokioExecutor::new());
+    // The header timeout is also that of the next head, after an answer.
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(LONGEST_HEAD)
+        .max_headers(MOST_FIELDS)
         .half_close(false);
     http.http2()
         .timer(TokioTimer::new())
@@ -61,29 +67,86 @@ async fn converse(
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
 
-    let spoke = Arc::new(AtomicBool::new(false));
-    let heard = Arc::clone(&spoke);
-    let answer = service_fn(move |request| {
-        heard.store(true, Ordering::Relaxed);
+    let (traffic, pulse) = (Arc::new(Traffic::default()), Arc::new(Pulse::default()));
+    let (seen, felt) = (Arc::clone(&traffic), Arc::clone(&pulse));
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let running = felt.begin();
+        let next = seen.take_head(&request);
         let service = Arc::clone(&service);
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer.ip()).await) }
+        async move {
+            let mut response = match next {
+                Ok(_) => service.answer(request, peer).await,
+                Err(why) => service.refuse(&request, peer, why),
+            };
+            if next == Ok(Next::Never) {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            drop(running);
+            Ok::<_, Infallible>(response)
+        }
     });
-    let connection = http.serve_connection(TokioIo::new(stream), answer);
+    let connection = http.serve_connection(TokioIo::new(Wire::new(stream, Arc::clone(&traffic))), answer);
     tokio::pin!(connection);
     // The header timeout of HTTP/1 begins once the version is known; a client that never says as much has no more time.
     let silence = tokio::time::sleep(header_timeout);
     tokio::pin!(silence);
-    let mut listening = true;
+    // A client that takes nothing is noticed after one round at the least and two at the most, and has one more to go.
+    let mut rounds = tokio::time::interval(write_timeout / 2);
+    rounds.reset();
+    let (mut listening, mut let_go, mut last) = (true, false, (0, 0));
     loop {
         tokio::select! {
             ended = connection.as_mut() => return ended,
             _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
             () = &mut silence, if listening => {
-                if !spoke.load(Ordering::Relaxed) {
+                if pulse.begun() == 0 {
                     return Ok(());
                 }
                 listening = false;
             }
+            _ = rounds.tick() => {
+                let now = (pulse.begun(), traffic.written());
+                let is_quiet = pulse.is_still() && now.0 == last.0 && now.1 - last.1 < LEAST_WRITTEN;
+                last = now;
+                if is_quiet && let_go {
+                    return Ok(());
+                }
+                if is_quiet {
+                    connection.as_mut().graceful_shutdown();
+                    let_go = true;
+                }
+            }
         }
+    }
+}
+
+/// The requests of a connection: how many began, and how many run. What was answered runs no longer, be it read or not.
+#[derive(Default)]
+struct Pulse {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+/// A request that runs for as long as this is there.
+struct Running(Arc<Pulse>);
+
+impl Pulse {
+    fn begin(self: &Arc<Self>) -> Running {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(self))
+    }
+
+    fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    fn is_still(&self) -> bool {
+        self.begun() == self.ended.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -5,7 +5,6 @@ use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response};
 use hyper::body::Body;
 use tracing_subscriber::EnvFilter;
@@ -33,6 +32,28 @@ pub fn start(config: &Config) {
     let _ = if text { log.try_init() } else { log.json().flatten_event(true).try_init() };
 }
 
+/// What would be said over and over: at once the first time, then no more than once in a while.
+#[derive(Debug, Default)]
+pub struct Seldom {
+    said: Option<Instant>,
+    times: u64,
+}
+
+/// How long nothing is said after it was.
+const WHILE: Duration = Duration::from_secs(10);
+
+impl Seldom {
+    /// How often it has happened since it was last said, if now is the time to say so.
+    pub fn times(&mut self, now: Instant) -> Option<u64> {
+        self.times += 1;
+        if self.said.is_some_and(|said| now.duration_since(said) < WHILE) {
+            return None;
+        }
+        self.said = Some(now);
+        Some(std::mem::take(&mut self.times))
+    }
+}
+
 /// What is to be said of one request.
 pub struct Line {
     id: Uuid,
@@ -50,11 +71,11 @@ pub struct Line {
 }
 
 impl Line {
-    pub fn new(head: &Parts, peer: IpAddr) -> Self {
+    pub fn new(method: &http::Method, peer: IpAddr) -> Self {
         Self {
             id: Uuid::now_v7(),
             began: Instant::now(),
-            method: head.method.clone(),
+            method: method.clone(),
             peer,
             route: "",
             layer: "",
@@ -113,5 +134,20 @@ impl Line {
             took_us = self.began.elapsed().as_micros() as u64,
             "request"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happens_over_and_over_is_said_once_in_a_while() {
+        let (mut seldom, start) = (Seldom::default(), Instant::now());
+        assert_eq!(seldom.times(start), Some(1));
+        for second in 1..10 {
+            assert_eq!(seldom.times(start + Duration::from_secs(second)), None);
+        }
+        assert_eq!(seldom.times(start + WHILE), Some(10));
     }
 }

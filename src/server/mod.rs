@@ -3,9 +3,12 @@
 
 mod body;
 mod connection;
+mod door;
+mod heads;
 mod log;
 mod service;
 mod turn;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +24,7 @@ use crate::config::Registration;
 use crate::engine::Engine;
 use crate::jobs::{self, Jobs};
 use crate::storage::STACK;
+use door::Door;
 pub use log::start as start_log;
 pub use service::Service;
 
@@ -71,7 +75,8 @@ async fn listen(
     let config = &service.engine().config;
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let address = listener.local_addr()?;
+    let mut door = Door::new(listener, config);
+    let address = door.address()?;
     if !address.ip().is_loopback() && config.registration == Registration::Open {
         tracing::warn!(%address, "registration is open to everybody who can reach this address; see --registration");
     }
@@ -82,7 +87,7 @@ async fn listen(
     let (open, mut all_gone) = mpsc::channel::<()>(1);
     loop {
         tokio::select! {
-            accepted = listener.accept() => connection::serve(accepted, &service, Some(open.clone())),
+            (stream, peer, place) = door.next() => connection::serve(stream, peer, place, &service, Some(open.clone())),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -95,7 +100,7 @@ async fn listen(
     tokio::pin!(last);
     loop {
         tokio::select! {
-            accepted = listener.accept() => connection::serve(accepted, &service, None),
+            (stream, peer, place) = door.next() => connection::serve(stream, peer, place, &service, None),
             _ = all_gone.recv() => break,
             () = &mut last => {
                 tracing::warn!("some requests did not end in time");

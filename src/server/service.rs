@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 use tokio::sync::{Semaphore, watch};
@@ -76,7 +77,7 @@ impl Service {
         let (head, body) = request.into_parts();
         let client = self.client(&head.headers, peer);
         let origin = self.allowed_origin(&head.headers).cloned();
-        let mut line = Line::new(&head, client);
+        let mut line = Line::new(&head.method, client);
         let mut response = match self.answer_parts(head, body, peer, client, &mut line).await {
             Ok(response) => response,
             Err(error) => {
@@ -85,6 +86,14 @@ impl Service {
             }
         };
         self.allow_origin(origin, response.headers_mut());
+        line.finish(&mut response);
+        response
+    }
+
+    /// Answers a request that is not as HTTP wants it.
+    pub fn refuse<B>(&self, request: &Request<B>, peer: IpAddr, why: &'static str) -> Response<Outgoing> {
+        let line = Line::new(request.method(), self.client(request.headers(), peer));
+        let mut response = Error::BadRequest(why).into_response().map(body::whole);
         line.finish(&mut response);
         response
     }
@@ -104,6 +113,7 @@ impl Service {
         if *self.stopping.borrow() {
             return Err(Error::ShuttingDown);
         }
+        check_head(&head)?;
         match head.uri.path() {
             "/healthz" => return Ok(Response::new(body::whole(Bytes::from_static(b"ok\n")))),
             "/readyz" => {
@@ -130,6 +140,10 @@ impl Service {
         };
         let body = match kind {
             BodyKind::None => Bytes::new(),
+            // Nothing is unpacked: what is small on the way may be without end.
+            _ if head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") => {
+                return Err(Error::UnsupportedEncoding);
+            }
             kind => self.read_body(body, kind, sent_as).await?,
         };
         let sent_as = sent_as.unwrap_or(kind.types()[0]);
@@ -262,20 +276,15 @@ impl Service {
 
     /// Host, scheme and path as the caller has them; a trusted proxy may say what it was called by.
     fn address(&self, head: &Parts, peer: IpAddr) -> Result<Address> {
-        let mut hosts = head.headers.get_all(header::HOST).iter();
-        let first = hosts.next().map(|value| value.to_str());
-        if hosts.next().is_some() {
-            return Err(Error::BadRequest("A request has one Host header."));
-        }
-        let authority = match (head.uri.authority(), first) {
-            (Some(authority), _) => authority.as_str(),
-            (None, Some(Ok(host))) => host,
-            _ => return Err(Error::BadRequest("A request needs a Host header.")),
-        };
+        let asked = head.uri.authority().map(Authority::as_str);
+        let asked = asked.or_else(|| head.headers.get(header::HOST)?.to_str().ok());
         let forwarded = |name: &str| self.forwarded(&head.headers, peer, name);
+        let authority = forwarded("x-forwarded-host").or(asked);
+        let authority = authority.ok_or(Error::BadRequest("A request needs a Host header."))?;
+        check_authority(authority)?;
         Ok(Address {
             scheme: if forwarded("x-forwarded-proto") == Some("https") { "https" } else { "http" },
-            authority: forwarded("x-forwarded-host").unwrap_or(authority).to_owned(),
+            authority: authority.to_owned(),
             path: head.uri.path().to_owned(),
         })
     }
@@ -359,6 +368,41 @@ impl Addressed {
     fn open(layer: Layer, route: &'static Route) -> Self {
         Self { layer, route, path_values: Vec::new(), credential: Credential::None, workspace: None }
     }
+}
+
+/// Refuses what HTTP leaves no doubt about, and what a proxy before us may have taken for another request than we would.
+fn check_head(head: &Parts) -> Result<()> {
+    let bad = |why| Err(Error::BadRequest(why));
+    if head.method == Method::CONNECT || head.uri.path().is_empty() {
+        return bad("This server is no proxy.");
+    }
+    // hyper has taken a body in chunks, whatever else was done to it before.
+    let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return bad("The only transfer encoding that is taken is chunked.");
+    }
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return bad("A request has one Host header.");
+    }
+    if let Some(host) = host {
+        check_authority(host.to_str().unwrap_or_default())?;
+    } else if head.version == Version::HTTP_11 {
+        return bad("A request needs a Host header.");
+    }
+    match (head.uri.authority(), host) {
+        (Some(target), Some(host)) if !host.as_bytes().eq_ignore_ascii_case(target.as_str().as_bytes()) => {
+            bad("The Host header names another host than the request.")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A host, perhaps with a port, and nothing else.
+fn check_authority(text: &str) -> Result<()> {
+    let is_one = !text.contains(['@', ',']) && Authority::try_from(text).is_ok();
+    if is_one { Ok(()) } else { Err(Error::BadRequest("The Host header must be a host, perhaps with a port.")) }
 }
 
 fn preflight(head: &Parts) -> Response<Outgoing> {

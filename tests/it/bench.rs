@@ -5,7 +5,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -120,6 +120,27 @@ impl Bench {
         let files = fs::read_dir(format!("/proc/{}/fd", self.server.id())).unwrap();
         let paths = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
         paths.filter(|path| path.to_string_lossy().ends_with(ending)).count()
+    }
+
+    /// Sockets that the server has open: the one that it listens on, and its connections.
+    pub fn open_sockets(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.server.id())).unwrap();
+        let paths = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+        paths.filter(|path| path.to_string_lossy().starts_with("socket:")).count()
+    }
+
+    /// The server's memory that is in RAM, in MiB.
+    pub fn resident_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.server.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
+    /// Lets the server have so many files and sockets open besides those that it has.
+    pub fn limit_descriptors(&self, more: usize) {
+        let id = self.server.id();
+        let most = fs::read_dir(format!("/proc/{id}/fd")).unwrap().count() + more;
+        run(Command::new("prlimit").args(["--pid", &id.to_string(), &format!("--nofile={most}")]), "").ok();
     }
 
     pub fn get(&self, who: &Who, path: &str) -> Answer {

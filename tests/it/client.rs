@@ -109,6 +109,13 @@ impl Connection {
         }
     }
 
+    /// So many bytes, whatever they are.
+    pub fn receive_bytes(&mut self, many: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; many];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// The next answer of which only the head is sent: to `HEAD`, or `100 Continue`.
     pub fn receive_head(&mut self) -> io::Result<Option<Answer>> {
         let mut first = String::new();

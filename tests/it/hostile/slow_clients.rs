@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::bench::Bench;
-use crate::client::Connection;
+use super::GOOD;
+use crate::bench::{Bench, eventually};
+use crate::client::{Connection, Request};
 
 #[test]
 fn clients_that_are_slow_with_their_bodies_delay_nobody() {
@@ -72,4 +73,36 @@ fn a_connection_that_never_sends_a_whole_head_is_closed() {
             Err(error) => panic!("after {begun:?}: {error}"),
         }
     }
+}
+
+#[test]
+fn a_connection_on_which_nothing_is_asked_any_more_is_closed() {
+    let bench = Bench::with(&["--header-timeout", "0.5"]);
+    let mut kept = bench.connect();
+    for _ in 0..2 {
+        kept.send(GOOD).unwrap();
+        kept.receive().unwrap().unwrap().ok();
+    }
+    assert!(kept.receive().unwrap().is_none());
+}
+
+/// Whoever asks and does not read holds what was asked for in memory, and a connection.
+#[test]
+fn a_client_that_does_not_read_is_let_go_and_harms_nobody() {
+    let bench = Bench::with(&["--write-timeout", "1"]);
+    let acme = bench.team("acme").inside;
+    let (memory, sockets) = (bench.resident_mib(), bench.open_sockets());
+    let asked = Request { method: "GET", path: "/api/openapi.json", host: "localhost", ..Request::default() }.text();
+    let mut deaf: Vec<Connection> = (0..10).map(|_| bench.connect()).collect();
+    for connection in &mut deaf {
+        // Some gigabytes, if all of it were written down.
+        connection.send(asked.repeat(2_000)).unwrap();
+    }
+    for n in 0..20 {
+        bench.customer(&acme, &format!("customer {n}"));
+    }
+    let grown = bench.resident_mib().saturating_sub(memory);
+    assert!(grown < 64, "{grown} MiB");
+    eventually("they are let go", || bench.open_sockets() <= sockets);
+    drop(deaf);
 }

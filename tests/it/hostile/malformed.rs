@@ -1,9 +1,9 @@
 //! What is no HTTP, or more than there should be: refused, and never mixed up with what came before it or comes after.
 
-use crate::bench::{Bench, central};
+use crate::bench::Bench;
 use crate::client::Request;
 
-const GOOD: &str = "GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n";
+use super::GOOD;
 
 /// The head of a request, at most.
 const LONGEST_HEAD: usize = 32 * 1024;
@@ -20,24 +20,6 @@ fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
 }
 
 #[test]
-fn what_is_no_http_is_refused_after_what_was_good_is_answered() {
-    let bench = Bench::new();
-    for bad in [
-        "NONSENSE\r\n\r\n",
-        "GET /api HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-        "GET /api HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
-        "GET /api HTTP/1.1\r\nHost : localhost\r\n\r\n",
-    ] {
-        let mut connection = bench.connect();
-        connection.send(format!("{GOOD}{bad}")).unwrap();
-        connection.receive().unwrap().unwrap().ok();
-        assert_eq!(connection.receive().unwrap().unwrap().status, 400, "{bad:?}");
-        assert!(connection.receive().unwrap().is_none(), "{bad:?}");
-    }
-    bench.get(&central(), "").ok();
-}
-
-#[test]
 fn a_head_that_has_no_end_is_refused() {
     let bench = Bench::new();
     let mut connection = bench.connect();
@@ -47,21 +29,27 @@ fn a_head_that_has_no_end_is_refused() {
     assert!(connection.receive().unwrap().is_none());
 }
 
-/// A proxy might have gone by the length and taken the rest for the next request (RFC 9112, 6.3).
 #[test]
-fn a_body_with_a_length_and_in_chunks_ends_the_connection() {
+fn a_path_may_be_as_long_as_a_head() {
     let bench = Bench::new();
-    let request = Request {
-        method: "POST",
-        path: "/api/login",
-        host: "localhost",
-        headers: &[("Content-Type", "application/json"), ("Content-Length", "5"), ("Transfer-Encoding", "chunked")],
-        ..Request::default()
-    };
+    let path = format!("/api/{}?{}", "x".repeat(15_000), "y=1&".repeat(3_000));
+    bench
+        .ask(&Request { method: "GET", path: &path, host: "localhost", ..Request::default() })
+        .refused(404, "route_not_found");
     let mut connection = bench.connect();
-    connection.send(format!("{}0\r\n\r\n{GOOD}", request.text())).unwrap();
-    assert_eq!(connection.receive().unwrap().unwrap().status, 400);
-    assert!(connection.receive().unwrap().is_none(), "what follows is not answered");
+    connection.send(format!("GET /{:x<LONGEST_HEAD$}", "")).unwrap();
+    assert_eq!(connection.receive().unwrap().unwrap().status, 431);
+}
+
+#[test]
+fn a_head_has_a_hundred_fields_and_no_more() {
+    let bench = Bench::new();
+    for (more, status) in [(99, 200), (100, 431)] {
+        let mut connection = bench.connect();
+        connection.send(GOOD.trim_end()).unwrap();
+        connection.send(format!("{}\r\n\r\n", "\r\nX-Many: 1".repeat(more))).unwrap();
+        assert_eq!(connection.receive().unwrap().unwrap().status, status, "{more}");
+    }
 }
 
 /// What nobody reads is not taken for the next request.
@@ -79,4 +67,16 @@ fn a_body_where_none_is_wanted_does_not_become_a_request() {
         answer.ok();
     }
     bench.get(&ada, "/whoami").ok();
+}
+
+/// A few kilobytes may become gigabytes: nothing is unpacked.
+#[test]
+fn a_body_that_is_packed_is_refused() {
+    let bench = Bench::new();
+    for encoding in ["gzip", "br", "deflate, gzip", "zstd"] {
+        let headers = [("Content-Encoding", encoding)];
+        let request =
+            Request { method: "POST", path: "/api/login", host: "localhost", headers: &headers, ..Request::default() };
+        bench.ask(&Request { body: Some("{}"), ..request }).refused(415, "unsupported_content_encoding");
+    }
 }

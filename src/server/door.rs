@@ -1,0 +1,179 @@
+//! The door: lets connections in, as many as may be open, in all and from each address. One more is closed at once.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::log::Seldom;
+use crate::auth::network;
+use crate::config::Config;
+
+/// How long nobody is let in after it failed: there are no more descriptors, mostly, and others have to go first.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub struct Door {
+    listener: TcpListener,
+    crowd: Arc<Crowd>,
+    turned_away: Seldom,
+    failed: Seldom,
+}
+
+/// The connections that are open.
+struct Crowd {
+    most: usize,
+    /// From one address; as many as they like where it is zero.
+    most_of_one: usize,
+    /// Whose connections are those of many people.
+    proxies: Vec<IpAddr>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    all: usize,
+    of: HashMap<IpAddr, usize>,
+}
+
+/// A connection's place among those that are open, given back when this is dropped.
+pub struct Place {
+    crowd: Arc<Crowd>,
+    /// Where it comes from, if that is counted.
+    network: Option<IpAddr>,
+}
+
+impl Door {
+    pub fn new(listener: TcpListener, config: &Config) -> Self {
+        let crowd = Crowd {
+            most: config.max_connections,
+            most_of_one: config.max_connections_per_address,
+            proxies: config.trusted_proxies.clone(),
+            open: Mutex::default(),
+        };
+        Self { listener, crowd: Arc::new(crowd), turned_away: Seldom::default(), failed: Seldom::default() }
+    }
+
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Waits for the next connection that has a place.
+    pub async fn next(&mut self) -> (TcpStream, IpAddr, Place) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    let peer = peer.ip().to_canonical();
+                    if let Some(place) = self.crowd.admit(peer) {
+                        return (stream, peer, place);
+                    }
+                    if let Some(times) = self.turned_away.times(Instant::now()) {
+                        tracing::warn!(%peer, times, "too many connections: one more was closed");
+                    }
+                }
+                // They had second thoughts.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if let Some(times) = self.failed.times(Instant::now()) {
+                        tracing::warn!(%error, times, "a connection could not be accepted");
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+impl Crowd {
+    fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let is_counted = self.most_of_one > 0 && !self.proxies.contains(&peer);
+        let network = is_counted.then(|| network(peer));
+        let mut open = self.open();
+        if open.all >= self.most {
+            return None;
+        }
+        if let Some(network) = network {
+            let of_it = open.of.entry(network).or_default();
+            if *of_it >= self.most_of_one {
+                return None;
+            }
+            *of_it += 1;
+        }
+        open.all += 1;
+        Some(Place { crowd: Arc::clone(self), network })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.crowd.open();
+        open.all -= 1;
+        let Some(network) = self.network else { return };
+        if let Some(of_it) = open.of.get_mut(&network) {
+            *of_it -= 1;
+            if *of_it == 0 {
+                open.of.remove(&network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crowd(most: usize, most_of_one: usize, proxies: &[&str]) -> Arc<Crowd> {
+        let proxies = proxies.iter().map(|address| address.parse().unwrap()).collect();
+        Arc::new(Crowd { most, most_of_one, proxies, open: Mutex::default() })
+    }
+
+    fn admit(crowd: &Arc<Crowd>, peer: &str) -> Option<Place> {
+        crowd.admit(peer.parse().unwrap())
+    }
+
+    #[test]
+    fn an_address_has_so_many_places_and_gets_them_back() {
+        let crowd = crowd(100, 2, &[]);
+        let (first, second) = (admit(&crowd, "192.0.2.1"), admit(&crowd, "192.0.2.1"));
+        assert!(first.is_some() && second.is_some() && admit(&crowd, "192.0.2.1").is_none());
+        let other = admit(&crowd, "192.0.2.2");
+        assert!(other.is_some());
+        drop(first);
+        let third = admit(&crowd, "192.0.2.1");
+        assert!(third.is_some() && admit(&crowd, "192.0.2.1").is_none());
+        drop((second, other, third));
+        let open = crowd.open();
+        assert_eq!((open.all, open.of.len()), (0, 0), "nothing is remembered of who has gone");
+    }
+
+    #[test]
+    fn the_addresses_that_are_anybodys_own_to_choose_are_one() {
+        let crowd = crowd(100, 1, &[]);
+        let _first = admit(&crowd, "2001:db8::1");
+        assert!(admit(&crowd, "2001:db8::ffff:2").is_none());
+        let _next_door = admit(&crowd, "2001:db8:0:1::1").expect("another network");
+    }
+
+    #[test]
+    fn in_all_there_are_no_more_than_so_many_also_by_proxies() {
+        let crowd = crowd(3, 1, &["10.0.0.1"]);
+        let open = ["10.0.0.1", "10.0.0.1", "192.0.2.1"].map(|peer| admit(&crowd, peer));
+        assert!(open.iter().all(Option::is_some), "a proxy speaks for many");
+        assert!(admit(&crowd, "10.0.0.1").is_none() && admit(&crowd, "192.0.2.2").is_none());
+        drop(open);
+        assert!(admit(&crowd, "192.0.2.2").is_some());
+    }
+
+    #[test]
+    fn zero_counts_nobody() {
+        let crowd = crowd(100, 0, &[]);
+        let open: Vec<_> = (0..100).filter_map(|_| admit(&crowd, "192.0.2.1")).collect();
+        assert_eq!(open.len(), 100);
+    }
+}

@@ -1,0 +1,90 @@
+//! The wire: a connection's bytes on their way to hyper and from it. What comes in is shown to [`Heads`], what goes out is
+//! counted.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::heads::{Heads, Next};
+
+pub struct Wire {
+    stream: TcpStream,
+    traffic: Arc<Traffic>,
+}
+
+/// What went over a wire, for whoever serves the connection.
+#[derive(Default)]
+pub struct Traffic {
+    heads: Mutex<Heads>,
+    written: AtomicU64,
+}
+
+impl Wire {
+    pub fn new(stream: TcpStream, traffic: Arc<Traffic>) -> Self {
+        Self { stream, traffic }
+    }
+
+    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.traffic.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+impl Traffic {
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// As [`Heads::take`].
+    pub fn take_head<B>(&self, request: &Request<B>) -> Result<Next, &'static str> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).take(request)
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let came = &buffer.filled()[before..];
+        if !came.is_empty() {
+            self.traffic.heads.lock().unwrap_or_else(PoisonError::into_inner).came(came);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
