@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::ailment::Ailment;
+
 /// One piece of work on one file, which leaves its result in itself until it may be told.
 pub trait Job: Send {
     /// Asked once, just before the work: is it still wanted?
@@ -42,9 +44,28 @@ pub enum Fault {
     Unopened(String),
     #[error("the work was not committed: {0}")]
     Uncommitted(String),
+    /// The disk or the file is to blame, whoever asks.
+    #[error("{1}")]
+    Ailing(Ailment, String),
 }
 
 impl Fault {
+    pub fn unopened(error: &anyhow::Error) -> Self {
+        let said = format!("{error:#}");
+        match Ailment::of(error) {
+            Some(ailment) => Self::Ailing(ailment, said),
+            None => Self::Unopened(said),
+        }
+    }
+
+    fn uncommitted(error: &rusqlite::Error) -> Self {
+        let said = error.to_string();
+        match Ailment::of_sqlite(error) {
+            Some(ailment) => Self::Ailing(ailment, said),
+            None => Self::Uncommitted(said),
+        }
+    }
+
     /// What a caught panic said.
     pub fn panicked(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -66,6 +87,8 @@ enum Broken {
     /// A statement of one job took the whole transaction with it (SQLite does so when a write is interrupted, or the
     /// disk is full).
     TakenAlong,
+    /// The same, where there is only that job, and it wants nothing kept: it says itself why.
+    Undone,
 }
 
 /// One job in a read transaction.
@@ -75,7 +98,7 @@ pub fn read(db: &Connection, mut job: Box<dyn Job>, limit: Duration) {
     }
     let outcome = match execute(db, "BEGIN") {
         Ok(()) => work(db, &mut *job, limit).map(|_| ()),
-        Err(error) => Err(Fault::Uncommitted(error.to_string())),
+        Err(error) => Err(Fault::uncommitted(&error)),
     };
     if !db.is_autocommit() {
         let _ = execute(db, "ROLLBACK");
@@ -112,13 +135,13 @@ fn write_all(db: &Connection, mut batch: Vec<Entry>, limit: Duration) -> Vec<Wor
         let _ = execute(db, "ROLLBACK");
     }
     match result {
-        Ok(()) => told(batch, None),
+        Ok(()) | Err(Broken::Undone) => told(batch, None),
         // The innocent are tried again, each by itself, so that only the one to blame fails.
         Err(Broken::TakenAlong) if batch.len() > 1 => {
             let alone = batch.into_iter().map(|entry| vec![Entry { panicked: None, ..entry }]);
             alone.flat_map(|entry| write_all(db, entry, limit)).collect()
         }
-        Err(Broken::Refused(error)) => told(batch, Some(Fault::Uncommitted(error.to_string()))),
+        Err(Broken::Refused(error)) => told(batch, Some(Fault::uncommitted(&error))),
         Err(Broken::TakenAlong) => told(batch, Some(Fault::Uncommitted("a statement ended the transaction".into()))),
     }
 }
@@ -142,7 +165,8 @@ fn commit_together(db: &Connection, batch: &mut [Entry], limit: Duration) -> Res
             Verdict::Undo
         });
         if db.is_autocommit() {
-            return Err(Broken::TakenAlong);
+            let says_why = alone && verdict == Verdict::Undo;
+            return Err(if says_why { Broken::Undone } else { Broken::TakenAlong });
         }
         match (verdict, alone) {
             (Verdict::Keep, true) => kept = true,

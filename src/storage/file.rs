@@ -213,7 +213,7 @@ impl File {
     fn read_one(&self, job: Box<dyn Job>) {
         match self.reader() {
             Ok(db) => batch::read(&db, job, self.storage.limits.statement),
-            Err(error) => job.answer(Err(Fault::Unopened(format!("{error:#}")))),
+            Err(error) => job.answer(Err(Fault::unopened(&error))),
         }
     }
 
@@ -241,7 +241,7 @@ impl File {
                     }
                 }
                 Err(error) => {
-                    let fault = Fault::Unopened(format!("{error:#}"));
+                    let fault = Fault::unopened(&error);
                     jobs.into_iter().for_each(|job| job.answer(Err(fault.clone())));
                 }
             }
