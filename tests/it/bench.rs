@@ -54,12 +54,27 @@ impl Bench {
 
     /// With an environment, and flags for `serve`.
     pub fn within(environment: &[(&str, &str)], flags: &[&str]) -> Self {
+        Self::inside(tempfile::tempdir().unwrap(), environment, flags)
+    }
+
+    /// On a data directory that lies elsewhere, on a disk of its own perhaps.
+    pub fn on(data: &Path, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(data, folder.path().join("data")).unwrap();
+        Self::inside(folder, &[], flags)
+    }
+
+    fn inside(folder: TempDir, environment: &[(&str, &str)], flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let environment: Vec<_> =
             environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let server = serve(folder.path(), &environment, &flags);
         Self { server, flags, environment, folder }
+    }
+
+    /// The server's, as the system knows it.
+    pub fn process(&self) -> u32 {
+        self.server.id()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -153,6 +168,15 @@ impl Bench {
         })
     }
 
+    /// A new customer under an `Idempotency-Key`, which is its name.
+    pub fn keyed_customer(&self, who: &Who, name: &str) -> Answer {
+        let body = json!({"name": name}).to_string();
+        let key = [("Idempotency-Key", name)];
+        let token = who.token.as_deref();
+        let (host, body) = (&who.host, Some(body.as_str()));
+        self.ask(&Request { method: "POST", path: "/api/customers", host, token, headers: &key, body })
+    }
+
     /// A request as it stands, on a connection of its own.
     pub fn ask(&self, request: &Request<'_>) -> Answer {
         self.connect().ask(request).unwrap_or_else(|error| panic!("{error}: {request:?}"))
@@ -228,6 +252,25 @@ impl Bench {
             }
         }
         names
+    }
+
+    /// Runs the doctor; answers what it says, and its exit code.
+    pub fn doctor(&self) -> (String, Option<i32>) {
+        let said = self.cli(&["doctor"]);
+        (said.out + &said.err, said.code)
+    }
+
+    /// Looks for damage, of which there is to be none.
+    #[track_caller]
+    pub fn is_sound(&self) {
+        let (said, code) = self.doctor();
+        assert_eq!(code, Some(0), "{said}");
+    }
+
+    /// What `serve` says that refuses to.
+    #[track_caller]
+    pub fn refused_start(&self) -> String {
+        self.cli(&["serve", "--listen", "127.0.0.1:0"]).failed()
     }
 
     /// What an operator is told.
