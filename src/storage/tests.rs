@@ -253,7 +253,7 @@ fn contents(path: &std::path::Path) -> Vec<u8> {
 fn a_migration_that_fails_leaves_the_file_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("earlier.sqlite");
-    migrate::create_of_version(&path, Kind::Workspace, 8).unwrap();
+    migrate::create_of_version(&path, Kind::Workspace, 7).unwrap();
     let mut db = open_writer(&path).unwrap();
     db.execute("CREATE TABLE routing_contacts (obstacle)", []).unwrap();
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
@@ -261,7 +261,7 @@ fn a_migration_that_fails_leaves_the_file_as_it_was() {
     let said = format!("{:#}", migrate(&mut db, Kind::Workspace).unwrap_err());
     assert!(said.contains("a migration failed; the file is as it was") && said.contains("routing_contacts"), "{said}");
     assert_eq!(schema(&db).unwrap(), before_schema);
-    assert_eq!(check_version(&db, Kind::Workspace).unwrap(), 8);
+    assert_eq!(check_version(&db, Kind::Workspace).unwrap(), 7);
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     assert!(contents(&path) == before, "not a byte is another");
 
