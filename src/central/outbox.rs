@@ -65,9 +65,9 @@ pub fn due(db: &Connection, now: Timestamp, most: u32) -> rusqlite::Result<Vec<Q
     .collect()
 }
 
-/// Writes a mail as it is: where that cannot be done, it could not be forgotten either once it was sent.
-pub fn touch(db: &Connection, id: i64) -> rusqlite::Result<()> {
-    db.prepare_cached("UPDATE outbox SET due_at = due_at WHERE id = ?1")?.execute([id])?;
+/// Notes that a mail is tried now: where that cannot be written, neither could it be forgotten once it was sent.
+pub fn tried(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE outbox SET last_tried_at = ?2 WHERE id = ?1")?.execute((id, now))?;
     Ok(())
 }
 

@@ -39,7 +39,7 @@ pub fn round(engine: &Engine, now: Timestamp) -> Result<()> {
     for queued in engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, now, MOST)?))? {
         let id = queued.id;
         // On a full disk a mail that was sent would be sent again, each round.
-        engine.central.write(move |db| Ok::<_, Error>(outbox::touch(db, id)?))?;
+        engine.central.write(move |db| Ok::<_, Error>(outbox::tried(db, id, now)?))?;
         match send(engine, &queued) {
             Ok(()) => engine.central.write(move |db| Ok::<_, Error>(outbox::sent(db, id)?))?,
             Err(failure) => {
