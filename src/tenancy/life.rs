@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -144,7 +145,7 @@ pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     // The log first: without it the file lacks its last writes, without the file the log is nothing.
     for suffix in ["-wal", "-shm", ""] {
         match fs::rename(beside(from, suffix), beside(to, suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot move {}", from.display()));
             }
             renamed => moved |= renamed.is_ok(),
@@ -157,11 +158,11 @@ pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deletes a file that nobody has open, with its log.
+/// Deletes a file that nobody has open, with its log. There is none where what should be its folder is something else.
 pub fn delete_file(path: &Path) -> anyhow::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
         match fs::remove_file(beside(path, suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
                 return Err(error).with_context(|| format!("cannot delete {}", path.display()));
             }
             _ => {}
