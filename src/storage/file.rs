@@ -221,6 +221,11 @@ impl File {
         if self.ready.get().is_none() {
             self.open()?;
         }
+        if let Some(reader) = self.readers.try_get() {
+            return Ok(reader);
+        }
+        // The pool opens one, or tries until its time is up and forgets why it could not: that is seen here, at once.
+        connection::open_reader(&self.path).with_context(|| format!("cannot open {}", self.path.display()))?;
         Ok(self.readers.get()?)
     }
 

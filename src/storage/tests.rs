@@ -282,6 +282,23 @@ fn a_file_without_a_version_is_not_taken_for_a_new_one() {
 }
 
 #[test]
+fn a_reader_that_cannot_be_opened_keeps_no_thread_waiting() {
+    let bench = Bench::new(100);
+    let add_one = |db: &Connection| {
+        add(db, "kept");
+        Ok::<_, Error>(())
+    };
+    bench.file.write(add_one).unwrap();
+    bench.file.checkpoint().unwrap();
+    std::fs::write(bench.file.path(), [b'x'; 4096]).unwrap();
+    let began = Instant::now();
+    let read =
+        bench.file.read(|db| Ok::<i64, Error>(db.query_row("SELECT count(*) FROM settings", [], |row| row.get(0))?));
+    assert!(matches!(&read, Err(Error::Damaged(said)) if said.contains("file.sqlite")), "{read:?}");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_file_that_is_missing_is_not_made_by_opening_it() {
     let bench = Bench::new(100);
     let path = bench.file.path().with_file_name("missing.sqlite");
