@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File as Handle, TryLockError};
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail};
@@ -15,7 +16,7 @@ use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
 use crate::config::Config;
 use crate::storage::{File, Kind, Limits, Storage, Threads};
 use crate::tenancy;
-use crate::tenancy::life::Template;
+use crate::tenancy::life::{self, Template};
 use crate::tenancy::{Author, Directory, News, journal};
 use crate::values::Timestamp;
 
@@ -49,10 +50,15 @@ impl Engine {
     /// Opens a data directory, and makes in it what is not there yet.
     pub fn open(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
         let data = &config.data_dir;
-        for folder in [data.clone(), data.join("workspaces"), data.join("trash"), data.join("copies")] {
-            fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        life::make_folder(data)?;
+        check_writable(data)?;
+        for folder in ["workspaces", "trash", "copies"] {
+            life::make_folder(&data.join(folder))?;
         }
-        let keys = Keys::open(&data.join("keys"), now)?;
+        let path = data.join("central.sqlite");
+        let keys = data.join("keys");
+        // A new key would open nothing of what there is: not the tokens, and not the answers that are kept for repeats.
+        let keys = if path.exists() { Keys::reopen(&keys)? } else { Keys::open(&keys, now)? };
         let storage = Storage::start(
             config.database_threads,
             Limits {
@@ -61,9 +67,8 @@ impl Engine {
                 statement: config.statement_timeout,
             },
         )?;
-        let path = data.join("central.sqlite");
         if !path.exists() {
-            crate::storage::create(&path, Kind::Central)?;
+            create_central(&path)?;
         }
         let central = File::new(&storage, path.clone(), Kind::Central);
         central.open()?;
@@ -151,4 +156,25 @@ impl Engine {
     fn claim_path(&self) -> PathBuf {
         self.config.data_dir.join("server.lock")
     }
+}
+
+/// Says in one sentence what would else fail in many ways.
+fn check_writable(data: &Path) -> anyhow::Result<()> {
+    let probe = data.join(format!("writable.{}", std::process::id()));
+    let written = Handle::create(&probe).and_then(|_| fs::remove_file(&probe));
+    written.with_context(|| format!("{} cannot be written to", data.display()))
+}
+
+/// Makes the central file, whole or not at all: one that was half made would not be known for ours. Where another process
+/// is at it too, its file is as good.
+fn create_central(path: &Path) -> anyhow::Result<()> {
+    let unfinished = path.with_extension(format!("{}.new", std::process::id()));
+    life::delete_file(&unfinished)?;
+    let made =
+        crate::storage::create(&unfinished, Kind::Central).and_then(|()| match fs::hard_link(&unfinished, path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+            _ => Ok(()),
+        });
+    life::delete_file(&unfinished)?;
+    made.with_context(|| format!("cannot make {}", path.display()))
 }

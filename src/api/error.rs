@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::input::Body;
 use crate::auth::{Throttled, TokenFault};
-use crate::storage::Fault;
+use crate::storage::{Ailment, Fault};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -61,8 +61,14 @@ pub enum Error {
     /// Whether the caller may call from where it does hangs on these names of hosts, of which the network must be asked
     /// first.
     UnknownHosts(Vec<String>),
-    /// The workspace's file cannot be opened. The text is for the log alone.
+    /// The disk is full. The text is for the log alone.
+    StorageFull(String),
+    /// The disk takes no writes. The text is for the log alone.
+    ReadOnly(String),
+    /// The workspace's file cannot be opened, or read. The text is for the log alone.
     Damaged(String),
+    /// The same of another file: the central one, or that of a workspace which the central API was asked about.
+    ServerDamaged(String),
     ShuttingDown,
     /// Not the client's doing. The text is for the log alone.
     Internal(String),
@@ -150,7 +156,10 @@ impl Error {
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale_write"),
             Self::Overloaded | Self::UnknownHosts(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::StorageFull(_) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
+            Self::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "read_only"),
             Self::Damaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "workspace_damaged"),
+            Self::ServerDamaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "server_damaged"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
@@ -180,9 +189,41 @@ impl Error {
             Self::Overloaded | Self::UnknownHosts(_) => {
                 "Too much is going on here just now; nothing was changed. Try again shortly.".into()
             }
+            Self::StorageFull(_) => "The server's disk is full; nothing was changed.".into(),
+            Self::ReadOnly(_) => "The server's disk cannot be written to just now; nothing was changed.".into(),
             Self::Damaged(_) => "This workspace cannot be opened; the log says why.".into(),
+            Self::ServerDamaged(_) => "A file of this server cannot be read; the log says why.".into(),
             Self::ShuttingDown => "The server is shutting down; nothing was changed. Try again shortly.".into(),
             Self::Internal(_) => "Something went wrong on our side. The log has it under this request's id.".into(),
+        }
+    }
+
+    /// What the log is told, and the client is not.
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Internal(detail)
+            | Self::StorageFull(detail)
+            | Self::ReadOnly(detail)
+            | Self::Damaged(detail)
+            | Self::ServerDamaged(detail) => Some(detail),
+            _ => None,
+        }
+    }
+
+    /// The same, where what is damaged is no workspace's file, or not that of the workspace which was called.
+    pub fn of_server(self) -> Self {
+        match self {
+            Self::Damaged(detail) => Self::ServerDamaged(detail),
+            error => error,
+        }
+    }
+
+    fn of_ailment(ailment: Ailment, detail: String) -> Self {
+        match ailment {
+            Ailment::NoRoom => Self::StorageFull(detail),
+            Ailment::NotWritable => Self::ReadOnly(detail),
+            Ailment::Damaged => Self::Damaged(detail),
+            Ailment::NoDescriptors => Self::Overloaded,
         }
     }
 
@@ -224,7 +265,13 @@ impl Error {
             Self::TooManyRequests(wait) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
             }
-            Self::Overloaded | Self::UnknownHosts(_) | Self::Damaged(_) | Self::ShuttingDown => {
+            // None with 507: RFC 4918, 11.5 has it sent again only when somebody asks for it anew.
+            Self::Overloaded
+            | Self::UnknownHosts(_)
+            | Self::ReadOnly(_)
+            | Self::Damaged(_)
+            | Self::ServerDamaged(_)
+            | Self::ShuttingDown => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
@@ -234,10 +281,14 @@ impl Error {
 }
 
 /// The one place where SQLite's errors get their meaning: a broken `UNIQUE` is the client's to mend, and names its
-/// column; a statement past its time or a file somebody else holds is to be tried again; the rest is ours.
+/// column; a statement past its time or a file somebody else holds is to be tried again; a disk or a file may ail; the rest
+/// is ours.
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
+        if let Some(ailment) = Ailment::of_sqlite(&error) {
+            return Self::of_ailment(ailment, error.to_string());
+        }
         if let rusqlite::Error::SqliteFailure(failure, message) = &error {
             match failure.code {
                 ErrorCode::OperationInterrupted | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
@@ -264,6 +315,7 @@ impl From<Fault> for Error {
         match fault {
             Fault::Full | Fault::Uncommitted(_) => Self::Overloaded,
             Fault::Unopened(_) => Self::Damaged(fault.to_string()),
+            Fault::Ailing(ailment, said) => Self::of_ailment(ailment, said),
             Fault::Panicked(_) => Self::Internal(fault.to_string()),
         }
     }
@@ -278,7 +330,11 @@ impl From<Throttled> for Error {
 /// What a tool below reports and no client can mend.
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Self {
-        Self::Internal(format!("{error:#}"))
+        let said = format!("{error:#}");
+        match Ailment::of(&error) {
+            Some(ailment) => Self::of_ailment(ailment, said),
+            None => Self::Internal(said),
+        }
     }
 }
 
@@ -287,7 +343,8 @@ impl std::fmt::Display for Error {
         match self {
             Self::Invalid(hint) => f.write_str(&hint.join(" ")),
             Self::BadRows { hint, count } => write!(f, "bad rows: {count}\n{}", hint.join("\n")),
-            Self::Internal(detail) | Self::Damaged(detail) => f.write_str(detail),
+            Self::Internal(detail) | Self::Damaged(detail) | Self::ServerDamaged(detail) => f.write_str(detail),
+            Self::StorageFull(detail) | Self::ReadOnly(detail) => write!(f, "{} ({detail})", self.message()),
             _ => f.write_str(&self.message()),
         }
     }

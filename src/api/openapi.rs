@@ -334,6 +334,8 @@ fn refusals(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
         StatusCode::NOT_FOUND,
         StatusCode::INTERNAL_SERVER_ERROR,
         StatusCode::SERVICE_UNAVAILABLE,
+        // Also where nothing is changed: a file that is opened wants room beside it.
+        StatusCode::INSUFFICIENT_STORAGE,
     ];
     if route.needs != Needs::Anyone || route.handler.place() == HandlerPlace::Hashing {
         statuses.push(StatusCode::UNAUTHORIZED);

@@ -21,7 +21,8 @@ impl HostNames {
     pub fn addresses(&self, name: &str, now: Timestamp) -> Option<Vec<IpAddr>> {
         let known = self.lock();
         let (addresses, asked_at) = known.get(name)?;
-        (now.seconds() - asked_at.seconds() < KEPT_FOR).then(|| addresses.clone())
+        // One of later than now was given before the clock was put back.
+        (0..KEPT_FOR).contains(&(now.seconds() - asked_at.seconds())).then(|| addresses.clone())
     }
 
     /// Remembers where a name leads to: nowhere, where there is no address.
@@ -50,6 +51,7 @@ mod tests {
         assert_eq!(names.addresses("pbx.example.com", at(59)), Some(vec![[192, 0, 2, 1].into()]));
         assert_eq!(names.addresses("gone.example.com", at(59)), Some(Vec::new()));
         assert_eq!(names.addresses("pbx.example.com", at(60)), None);
+        assert_eq!(names.addresses("pbx.example.com", at(-3600)), None);
         assert_eq!(names.addresses("other.example.com", at(0)), None);
     }
 }

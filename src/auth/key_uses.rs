@@ -17,7 +17,9 @@ pub struct KeyUses(Mutex<HashMap<Uuid, HashMap<i64, Timestamp>>>);
 impl KeyUses {
     /// Notes a use, unless the one that is written is of the last minute.
     pub fn note(&self, workspace: Uuid, key: i64, written: Option<Timestamp>, now: Timestamp) {
-        if written.is_none_or(|written| written.plus(WRITTEN_EVERY) <= now) {
+        let age = written.map(|written| now.seconds() - written.seconds());
+        // One of later than now is of before the clock was put back.
+        if age.is_none_or(|age| !(0..WRITTEN_EVERY).contains(&age)) {
             self.lock().entry(workspace).or_default().insert(key, now);
         }
     }

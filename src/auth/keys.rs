@@ -5,11 +5,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use pasetors::keys::{Generate, SymmetricKey};
 use pasetors::paserk::{FormatAsPaserk, Id};
 use pasetors::version4::V4;
@@ -37,14 +37,29 @@ impl Keys {
         Ok(keys)
     }
 
+    /// The keys in a folder that has had one: to make another silently would make all that was sealed worthless.
+    pub fn reopen(folder: &Path) -> anyhow::Result<Self> {
+        let keys = Self { folder: folder.to_owned(), loaded: Mutex::new(None) };
+        ensure!(
+            folder.exists() && !keys.load()?.is_empty(),
+            "{} has no key, and tokens are sealed by the one that it had: put the file back from a backup, or, where that is \
+             lost, run `cx-engine token rotate-keys --lost` and have everybody log in again",
+            folder.display()
+        );
+        Ok(keys)
+    }
+
     /// Makes a key that seals from now on, and answers its name. The others go on opening what they sealed.
     pub fn make(&self, now: Timestamp) -> anyhow::Result<String> {
         let key = SymmetricKey::<V4>::generate()?;
         let mut text = String::new();
         key.fmt(&mut text)?;
-        // Two keys of one second differ by the number behind.
+        // The newest is the last by name, also where the clock was put back. Two keys of one second differ by the number
+        // behind.
+        let newest = self.paths()?.last().and_then(|path| path.file_name()?.to_str()?.get(..12)?.parse().ok());
+        let second = newest.unwrap_or(0).max(now.seconds());
         for n in 0.. {
-            let path = self.folder.join(format!("{:012}-{n:03}.key", now.seconds()));
+            let path = self.folder.join(format!("{second:012}-{n:03}.key"));
             match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(mut file) => {
                     writeln!(file, "{text}")?;
@@ -91,7 +106,12 @@ impl Keys {
         }
         let mut keys = Vec::new();
         for path in self.paths()? {
-            let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let unreadable = || format!("cannot read {}", path.display());
+            let mode = fs::metadata(&path).with_context(unreadable)?.permissions().mode();
+            if mode & 0o077 != 0 {
+                bail!("{} is open to others (mode {:03o}): chmod 600 it", path.display(), mode & 0o777);
+            }
+            let text = fs::read_to_string(&path).with_context(unreadable)?;
             let Ok(key) = SymmetricKey::<V4>::try_from(text.trim()) else {
                 bail!("{} is not a key (a line that begins with k4.local.)", path.display());
             };
@@ -158,6 +178,33 @@ mod tests {
         assert_eq!(keys.retire().unwrap(), 1);
         assert_eq!(open(&old, &keys), Err(TokenFault::Invalid));
         assert_eq!(open(&new, &keys), Ok(Opened::Person(claims())));
+    }
+
+    #[test]
+    fn a_key_that_is_made_after_the_clock_was_put_back_is_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keys::open(folder.path(), Timestamp::from_seconds(1_700_000_000)).unwrap();
+        let old = seal(claims(), &keys).unwrap();
+        keys.make(Timestamp::from_seconds(1_600_000_000)).unwrap();
+        let new = seal(claims(), &keys).unwrap();
+        keys.retire().unwrap();
+        assert_eq!(open(&old, &keys), Err(TokenFault::Invalid));
+        assert_eq!(open(&new, &keys), Ok(Opened::Person(claims())));
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_and_one_that_is_no_key_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        Keys::open(folder.path(), Timestamp::default()).unwrap();
+        let path = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        let said = || Keys::reopen(folder.path()).err().unwrap().to_string();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(said().contains(path.to_str().unwrap()) && said().contains("mode 640"), "{}", said());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, "nonsense").unwrap();
+        assert!(said().contains(path.to_str().unwrap()), "{}", said());
+        fs::remove_file(&path).unwrap();
+        assert!(said().contains(folder.path().to_str().unwrap()) && said().contains("--lost"), "{}", said());
     }
 
     #[test]

@@ -74,13 +74,16 @@ impl Throttle {
 
     /// Whether a guess may be looked at. Costs next to nothing, and is to be asked before anything that does.
     ///
+    /// A failure that is still to come was counted before the clock was put back: it counts no more.
+    ///
     /// Guesses that arrive together are all let through until the first of them has failed: as many more as there are
     /// threads that hash.
     pub fn check(&self, keys: &[Key], now: Timestamp) -> Result<(), Throttled> {
         let failures = self.lock();
         let opens = keys.iter().filter_map(|key| {
             let times = failures.get(key).filter(|times| times.len() >= self.attempts)?;
-            Some(times.front()?.plus(self.window).seconds() - now.seconds())
+            let first = times.front().filter(|_| times.iter().all(|time| *time <= now))?;
+            Some(first.plus(self.window).seconds() - now.seconds())
         });
         match opens.filter(|wait| *wait > 0).max() {
             Some(wait) => Err(Throttled(wait)),
@@ -96,6 +99,7 @@ impl Throttle {
         let mut failures = self.lock();
         for key in keys {
             let mut times = failures.remove(key).map(|(_, times)| times).unwrap_or_default();
+            times.retain(|time| *time <= now);
             times.push_back(now);
             if times.len() > self.attempts {
                 times.pop_front();
@@ -139,6 +143,19 @@ mod tests {
         throttle.count(&ada(), at(900));
         assert_eq!(throttle.check(&ada(), at(900)), Err(Throttled(100)), "the failure of second 100 still counts");
         assert_eq!(throttle.check(&ada(), at(1000)), Ok(()));
+    }
+
+    #[test]
+    fn after_the_clock_was_put_back_nobody_waits_until_it_is_that_late_again() {
+        let throttle = Throttle::new(2, 900);
+        for second in [0, 31_536_000, 31_536_000] {
+            throttle.count(&ada(), at(second));
+        }
+        assert_eq!(throttle.check(&ada(), at(10)), Ok(()));
+        throttle.count(&ada(), at(10));
+        assert_eq!(throttle.check(&ada(), at(10)), Ok(()), "the first failure of this time");
+        throttle.count(&ada(), at(20));
+        assert_eq!(throttle.check(&ada(), at(20)), Err(Throttled(890)));
     }
 
     #[test]

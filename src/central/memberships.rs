@@ -1,11 +1,12 @@
 //! Memberships: which accounts belong to which workspaces. A workspace's file has the same as its users; here it stands
 //! for lists that must not open every file, with a copy of the role's name.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
 use super::tokens;
 use crate::api::{Error, Result};
+use crate::tenancy::adoption::Joining;
 use crate::values::Timestamp;
 
 /// Makes an account a member; one that is a member already has this role from now on.
@@ -40,6 +41,16 @@ pub fn end(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) ->
         .execute((account_id, workspace.to_string()))?;
     tokens::revoke_member(db, account_id, workspace, now)?;
     Ok(())
+}
+
+/// Who belongs to a workspace, with the name of the role that each has.
+pub fn of_workspace(db: &Connection, workspace: Uuid) -> rusqlite::Result<Vec<Joining>> {
+    let sql = "SELECT a.id, a.name, a.email, m.role FROM memberships m JOIN accounts a ON a.id = m.account_id
+               WHERE m.workspace_id = ?1 ORDER BY a.id";
+    let joining = |row: &Row<'_>| {
+        Ok(Joining { account_id: row.get(0)?, name: row.get(1)?, email: row.get(2)?, role: row.get(3)? })
+    };
+    db.prepare_cached(sql)?.query_map([workspace.to_string()], joining)?.collect()
 }
 
 pub fn rename_role(db: &Connection, workspace: Uuid, old: &str, new: &str) -> Result<()> {

@@ -6,7 +6,8 @@ use uuid::Uuid;
 use crate::values::{Email, Timestamp};
 
 /// Seconds before the second try, the third, and so on; who has failed once more is a dead letter.
-const WAITS: [i64; 4] = [2, 60, 15 * 60, 2 * 3600];
+const WAITS: [i64; 4] = [2, 60, 15 * 60, LONGEST_WAIT];
+const LONGEST_WAIT: i64 = 2 * 3600;
 
 /// What a server says may be long; that much of it is kept.
 const LONGEST_ERROR: usize = 500;
@@ -53,14 +54,21 @@ pub fn put(db: &Connection, mail: &Mail, now: Timestamp) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// The mails that are due, at most so many, those that have waited longest first.
+/// The mails that are due, at most so many, those that have waited longest first. None waits longer than the longest wait:
+/// one that would has its time from before the clock was put back.
 pub fn due(db: &Connection, now: Timestamp, most: u32) -> rusqlite::Result<Vec<Queued>> {
     db.prepare_cached(
         "SELECT id, message_id, recipient, subject, text, html, created_at, tries FROM outbox
-         WHERE due_at <= ?1 ORDER BY due_at, id LIMIT ?2",
+         WHERE due_at <= ?1 OR due_at > ?3 ORDER BY due_at, id LIMIT ?2",
     )?
-    .query_map((now, most), from_row)?
+    .query_map((now, most, now.plus(LONGEST_WAIT)), from_row)?
     .collect()
+}
+
+/// Notes that a mail is tried now: where that cannot be written, neither could it be forgotten once it was sent.
+pub fn tried(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE outbox SET last_tried_at = ?2 WHERE id = ?1")?.execute((id, now))?;
+    Ok(())
 }
 
 /// Forgets a mail that was sent.

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rusqlite::OptionalExtension;
@@ -15,7 +16,7 @@ use super::{accounts, memberships, webhook_workspaces};
 use crate::api::{self, Error, FileReply, Needs, Result, Route, Steps, bulk, get, in_service};
 use crate::engine::Engine;
 use crate::storage;
-use crate::tenancy::adoption::{Adopted, Candidate};
+use crate::tenancy::adoption::{Adopted, Candidate, Rejoined};
 use crate::tenancy::life::{self, Owner};
 use crate::values::{Email, Name, Subdomain, Timestamp};
 
@@ -64,6 +65,11 @@ pub struct BroughtIn {
 
 /// Brings in a workspace by its file, which stays as it is. The row is written first, as for a new one.
 pub fn bring_in(engine: &Arc<Engine>, source: &Path, wish: Wish, now: Timestamp) -> anyhow::Result<BroughtIn> {
+    with_copy(engine, source, |copy| bring_in_copy(engine, copy, wish, now))
+}
+
+/// Works on a copy of a file, which is gone in the end unless the work has moved it to where it belongs.
+fn with_copy<T>(engine: &Engine, source: &Path, work: impl FnOnce(&Path) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let log = life::beside(source, "-wal");
     anyhow::ensure!(
         fs::metadata(&log).map_or(true, |log| log.len() == 0),
@@ -71,8 +77,8 @@ pub fn bring_in(engine: &Arc<Engine>, source: &Path, wish: Wish, now: Timestamp)
         source.display()
     );
     let copy = engine.snapshot_path();
-    fs::copy(source, &copy).with_context(|| format!("cannot copy {}", source.display()))?;
-    let done = bring_in_copy(engine, &copy, wish, now);
+    let copied = fs::copy(source, &copy).with_context(|| format!("cannot copy {}", source.display()));
+    let done = copied.and_then(|_| work(&copy));
     life::delete_file(&copy)?;
     done
 }
@@ -118,7 +124,7 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
         }
     };
     let (members, guests) = (adopted.members.clone(), adopted.guests.clone());
-    engine.central.write(move |db| {
+    let opened = engine.central.write(move |db| {
         workspaces::activate(db, id)?;
         for (account_id, role) in &members {
             memberships::save(db, *account_id, id, role, now)?;
@@ -134,6 +140,91 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
             invitations::create(db, &guest, now)?;
         }
         Ok::<_, Error>(webhook_workspaces::add(db, id)?)
-    })?;
+    });
+    if let Err(error) = opened {
+        workspaces::give_up(engine, id)?;
+        return Err(error.into());
+    }
     Ok(BroughtIn { workspace, adopted, is_copy: id != said })
+}
+
+/// What became of a workspace that has another file now.
+pub struct PutBack {
+    pub users: Rejoined,
+    /// Where the file is that it had, if it had one.
+    pub replaced: Option<PathBuf>,
+}
+
+/// How long a server that runs may take to let go of a file.
+const LETTING_GO: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Gives a workspace the file that was exported of it, in the place of one that is damaged, or lost. What it is called, and
+/// who belongs to it, stays as it is; what is in it is as it was then.
+///
+/// It goes the way of a deletion and a restore: so a server that runs closes the file, and nobody is in it meanwhile.
+/// Where that is interrupted, the workspace is in the trash, and the same again goes on from there.
+pub fn put_back(engine: &Arc<Engine>, workspace: &Workspace, source: &Path, now: Timestamp) -> anyhow::Result<PutBack> {
+    let id = workspace.id;
+    with_copy(engine, source, |copy| {
+        let candidate = Candidate::open(copy, engine.template.ready()?)?;
+        anyhow::ensure!(
+            candidate.id == id,
+            "the file is that of workspace {}, and not of {id}: `import-file` brings it in beside it",
+            candidate.id
+        );
+        engine.central.write(move |db| Ok::<_, Error>(workspaces::set_aside(db, id, now)?))?;
+        let exchanged = exchange(engine, id, candidate, copy, now);
+        // In either case: where it failed, the old file is what there is.
+        workspaces::restore(engine, id, None, now)?;
+        if workspace.status == "suspended" {
+            engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, id, "suspended", now)?))?;
+        }
+        exchanged
+    })
+}
+
+/// Puts the copy where the file of a deleted workspace lies, and that file beside it.
+fn exchange(
+    engine: &Arc<Engine>,
+    id: Uuid,
+    candidate: Candidate,
+    copy: &Path,
+    now: Timestamp,
+) -> anyhow::Result<PutBack> {
+    let members = engine.central.read(move |db| Ok::<_, Error>(memberships::of_workspace(db, id)?))?;
+    let users = candidate.rejoin(&engine.system(id, now), &members)?;
+    take_out_of_service(engine, id)?;
+    let old = engine.trash_path(id);
+    let aside = old.with_file_name(format!("{id}-replaced-{}.sqlite", now.seconds()));
+    let had_one = fs::metadata(&old).is_ok_and(|old| old.len() > 0);
+    if had_one {
+        life::move_file(&old, &aside)?;
+    } else {
+        life::delete_file(&old)?;
+    }
+    life::settle_file(copy, &old)?;
+    engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::add(db, id)?))?;
+    Ok(PutBack { users, replaced: had_one.then_some(aside) })
+}
+
+/// Moves the file of a deleted workspace to the trash, or waits until a server that runs has closed it and done so.
+fn take_out_of_service(engine: &Arc<Engine>, id: Uuid) -> anyhow::Result<()> {
+    let live = engine.registry.path(id);
+    // The server has a file open though it is gone from its folder; one that stands in for it is seen to go.
+    if engine.is_served() && !live.exists() {
+        life::make_folder(live.parent().context("a workspace's file lies in a folder")?)?;
+        File::create(&live).with_context(|| format!("cannot make {}", live.display()))?;
+    }
+    let until = Instant::now() + LETTING_GO;
+    while engine.is_served() && live.exists() {
+        anyhow::ensure!(
+            Instant::now() < until,
+            "the server that runs has not let go of the workspace's file: try again"
+        );
+        std::thread::sleep(LOOK);
+    }
+    Ok(workspaces::move_to_trash(engine, id)?)
 }

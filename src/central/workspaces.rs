@@ -237,12 +237,14 @@ pub fn open_for_business(
         timezone: engine.config.timezone.clone(),
         now,
     };
-    if let Err(error) = engine.template.make(&engine.registry.path(id), &beginning) {
-        give_up(engine, id)?;
-        return Err(error.into());
+    let made = engine.template.make(&engine.registry.path(id), &beginning).map_err(Error::from);
+    match made.and_then(|()| engine.central.write(move |db| Ok::<_, Error>(activate(db, id)?))) {
+        Ok(()) => Ok(workspace),
+        Err(error) => {
+            give_up(engine, id)?;
+            Err(error)
+        }
     }
-    engine.central.write(move |db| Ok::<_, Error>(activate(db, id)?))?;
-    Ok(workspace)
 }
 
 /// What a workspace is called.
@@ -256,12 +258,37 @@ pub fn activate(db: &Connection, id: Uuid) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Takes back a reservation.
+/// Takes back a reservation, with what there is of its file: that first, since the row may want its room.
 pub fn give_up(engine: &Engine, id: Uuid) -> Result<()> {
+    let is_reserved = engine.central.read(move |db| {
+        let sql = "SELECT 1 FROM workspaces WHERE id = ?1 AND status = 'creating'";
+        Ok::<_, Error>(db.prepare_cached(sql)?.exists([id.to_string()])?)
+    })?;
+    if !is_reserved {
+        return Ok(());
+    }
+    let path = engine.registry.path(id);
+    life::delete_file(&path)?;
+    life::delete_file(&path.with_extension("new"))?;
     engine.central.write(move |db| {
         db.execute("DELETE FROM workspaces WHERE id = ?1 AND status = 'creating'", [id.to_string()])?;
         Ok(())
     })
+}
+
+/// How long the making of a workspace may take before it is taken for one that ended in the middle.
+const LONGEST_MAKING: i64 = 3600;
+
+/// Takes back reservations that nobody works on any more: what a crash left, or a disk that was too full to take them back
+/// at once.
+pub fn forget_unfinished(engine: &Engine, now: Timestamp) -> Result<()> {
+    let unfinished: Vec<Uuid> = engine.central.read(move |db| {
+        let sql = "SELECT id FROM workspaces WHERE status = 'creating' AND created_at <= ?1";
+        let mut statement = db.prepare_cached(sql)?;
+        let ids = statement.query_map([now.plus(-LONGEST_MAKING)], |row| uuid_column(row, 0))?;
+        Ok::<_, Error>(ids.collect::<rusqlite::Result<_>>()?)
+    })?;
+    unfinished.into_iter().try_for_each(|id| give_up(engine, id))
 }
 
 /// The first of `name`, `name-2`, `name-3`, … that nobody has.
@@ -301,6 +328,16 @@ pub fn trash(db: &Connection, id: Uuid, now: Timestamp) -> Result<()> {
     db.execute(
         "UPDATE workspaces SET status = 'trashed', trashed_at = ?2, updated_at = ?2 WHERE id = ?1",
         (id.to_string(), now),
+    )?;
+    Ok(())
+}
+
+/// Takes a workspace out of service as a deletion would, but for its tokens, which are good when it is back. It is never so
+/// long in the trash as to be gone meanwhile.
+pub fn set_aside(db: &Connection, id: Uuid, now: Timestamp) -> rusqlite::Result<()> {
+    db.execute(
+        "UPDATE workspaces SET status = 'trashed', trashed_at = ?2, updated_at = ?3 WHERE id = ?1",
+        (id.to_string(), now.plus(86_400), now),
     )?;
     Ok(())
 }

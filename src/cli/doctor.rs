@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::api::Error;
 use crate::central::{memberships, outbox, workspaces};
 use crate::engine::Engine;
-use crate::storage;
+use crate::storage::{self, Kind};
 use crate::tenancy::{life, members};
 use crate::values::Timestamp;
 
@@ -41,7 +41,7 @@ struct Row {
 
 pub fn run(engine: &Arc<Engine>, fix: bool, as_json: bool, now: Timestamp) -> anyhow::Result<ExitCode> {
     let mut findings = Vec::new();
-    check_file(&engine.config.data_dir.join("central.sqlite"), "central", &mut findings);
+    check_file(&engine.config.data_dir.join("central.sqlite"), "central", Kind::Central, &mut findings);
     let rows = rows(engine)?;
     let bar = ProgressBar::new(rows.len() as u64)
         .with_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} workspaces")?);
@@ -91,13 +91,7 @@ fn check_workspace(
     match row.status.as_str() {
         "creating" => {
             if fix {
-                life::delete_file(&live)?;
-                life::delete_file(&live.with_extension("new"))?;
-                engine.central.write(move |db| {
-                    Ok::<_, Error>(
-                        db.execute("DELETE FROM workspaces WHERE id = ?1 AND status = 'creating'", [id.to_string()])?,
-                    )
-                })?;
+                workspaces::give_up(engine, id)?;
             }
             findings.push(Finding { what, problem: "its creation was not finished".into(), fixed: fix });
         }
@@ -201,7 +195,7 @@ fn check_mail(engine: &Engine, fix: bool, now: Timestamp, findings: &mut Vec<Fin
 }
 
 fn check_contents(path: &Path, id: Uuid, what: &str, findings: &mut Vec<Finding>) -> Option<Connection> {
-    let db = check_file(path, what, findings)?;
+    let db = check_file(path, what, Kind::Workspace, findings)?;
     let is = |sql: &str| db.query_row(sql, [], |row| row.get::<_, bool>(0));
     let checks = [
         ("SELECT count(*) = 1 FROM workspace", "it does not say which workspace it is"),
@@ -242,7 +236,7 @@ fn is_counted(db: &Connection, table: &str) -> rusqlite::Result<bool> {
 }
 
 /// What SQLite itself finds; the connection, where there is one to go on with.
-fn check_file(path: &Path, what: &str, findings: &mut Vec<Finding>) -> Option<Connection> {
+fn check_file(path: &Path, what: &str, kind: Kind, findings: &mut Vec<Finding>) -> Option<Connection> {
     let mut found = |problem: String| findings.push(Finding { what: what.into(), problem, fixed: false });
     if !path.exists() {
         found("its file is missing".into());
@@ -255,6 +249,10 @@ fn check_file(path: &Path, what: &str, findings: &mut Vec<Finding>) -> Option<Co
             return None;
         }
     };
+    if let Err(error) = storage::check_version(&db, kind) {
+        found(format!("its file cannot be used: {error:#}"));
+        return None;
+    }
     match storage::problems(&db) {
         Ok(problems) => problems.into_iter().for_each(found),
         Err(error) => {

@@ -122,6 +122,11 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Account(command) => beside_server(&engine()?, |engine| account::run(command, engine, now))?,
         Command::Workspace(command) => beside_server(&engine()?, |engine| workspace::run(command, engine, now))?,
         Command::User(command) => beside_server(&engine()?, |engine| user::run(command, engine, now))?,
+        Command::Token(command @ token::Command::RotateKeys { lost: true, .. }) => {
+            let typed = cli.typed(&Settings::default())?;
+            token::replace_lost(&Config::new(&typed)?.data_dir.join("keys"), now)?;
+            beside_server(&open(typed)?, |engine| token::run(command, engine, now))?;
+        }
         Command::Token(command) => beside_server(&engine()?, |engine| token::run(command, engine, now))?,
         Command::Routes { json } => routes::run(*json)?,
         Command::Openapi { layer } => openapi::run(*layer)?,

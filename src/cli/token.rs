@@ -1,12 +1,14 @@
 //! `cx-engine token`
 
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use super::account_by_email;
 use super::table::aligned;
 use crate::api::Error;
+use crate::auth::Keys;
 use crate::central::tokens;
 use crate::engine::Engine;
 use crate::values::Timestamp;
@@ -35,6 +37,9 @@ pub enum Command {
         /// Delete the older keys too: whatever they sealed is good no more, and everybody logs in again
         #[arg(long)]
         retire: bool,
+        /// Where data/keys is empty and there is no backup of it: make a first one again; everybody logs in again
+        #[arg(long, conflicts_with = "retire")]
+        lost: bool,
     },
 }
 
@@ -56,16 +61,33 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             })?;
             println!("{revoked} tokens revoked");
         }
-        Command::RotateKeys { retire } => {
+        // Made before the data directory was opened, which needs one.
+        Command::RotateKeys { lost: true, .. } => {
+            announce_keys(engine)?;
+            println!("a key in the place of those that were lost; what they sealed is good no more");
+        }
+        Command::RotateKeys { retire, .. } => {
             let name = engine.keys.make(now)?;
             let retired = if *retire { engine.keys.retire()? } else { 0 };
-            // A running server reads its keys again when it sees this.
-            engine.central.write(|db| {
-                Ok::<_, Error>(db.execute("UPDATE revisions SET revision = revision + 1 WHERE name = 'keys'", [])?)
-            })?;
+            announce_keys(engine)?;
             println!("new key {name}; {retired} older keys deleted");
         }
     }
+    Ok(())
+}
+
+/// Makes the key that [`Command::RotateKeys`] is to put in the place of those that were lost.
+pub fn replace_lost(folder: &Path, now: Timestamp) -> anyhow::Result<()> {
+    ensure!(Keys::reopen(folder).is_err(), "{} has a key: nothing is lost", folder.display());
+    Keys::open(folder, now).map(drop)
+}
+
+/// A running server reads its keys again when it sees this.
+fn announce_keys(engine: &Engine) -> anyhow::Result<()> {
+    engine.central.write(|db| {
+        db.execute("UPDATE revisions SET revision = revision + 1 WHERE name = 'keys'", [])?;
+        Ok::<_, Error>(())
+    })?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::table::aligned;
 use super::{account_by_email, bulk};
 use crate::api::Error;
-use crate::central::workspace_files::{self, BroughtIn, Wish};
+use crate::central::workspace_files::{self, BroughtIn, PutBack, Wish};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
 use crate::engine::Engine;
 use crate::values::{Name, Subdomain, Timestamp};
@@ -85,6 +85,12 @@ pub enum Command {
         #[arg(long)]
         subdomain: Option<String>,
     },
+    /// Give a workspace the file that `export-file` or the API once wrote of it, in the place of one that is damaged
+    RestoreFile {
+        /// Its subdomain or id
+        workspace: String,
+        file: PathBuf,
+    },
     /// Take a workspace out of the trash
     Restore {
         /// Its subdomain or id
@@ -142,6 +148,11 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             };
             tell(&workspace_files::bring_in(engine, file, wish, now)?);
         }
+        Command::RestoreFile { workspace, file } => {
+            let found = find(engine, workspace, |_| true)?;
+            let done = workspace_files::put_back(engine, &found, file, now)?;
+            tell_put_back(&found, file, &done);
+        }
         Command::Restore { workspace, subdomain } => {
             let found = find(engine, workspace, |status| status == "trashed")?;
             let subdomain = parse_subdomain(subdomain.as_ref())?;
@@ -175,6 +186,19 @@ fn tell(done: &BroughtIn) {
     }
     if adopted.webhooks > 0 {
         println!("  webhooks switched off, since the other server may still tell them: {}", adopted.webhooks);
+    }
+}
+
+fn tell_put_back(workspace: &Workspace, file: &Path, done: &PutBack) {
+    println!("{} is as it was in {}", workspace.subdomain, file.display());
+    for user in &done.users.left {
+        println!("  no member any more, and no user: {}", user.email);
+    }
+    for email in &done.users.joined {
+        println!("  a member since, and a user: {email}");
+    }
+    if let Some(replaced) = &done.replaced {
+        println!("  the file that it had is {}: delete it when you have no more use for it", replaced.display());
     }
 }
 

@@ -38,6 +38,8 @@ pub fn round(engine: &Engine, now: Timestamp) -> Result<()> {
     password::answer_requests(engine, now)?;
     for queued in engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, now, MOST)?))? {
         let id = queued.id;
+        // On a full disk a mail that was sent would be sent again, each round.
+        engine.central.write(move |db| Ok::<_, Error>(outbox::tried(db, id, now)?))?;
         match send(engine, &queued) {
             Ok(()) => engine.central.write(move |db| Ok::<_, Error>(outbox::sent(db, id)?))?,
             Err(failure) => {
@@ -250,6 +252,15 @@ mod tests {
         round(&bench.engine, NOW).unwrap();
         assert_eq!(tries(NOW), []);
         assert_eq!(tries(NOW.plus(2)), [(1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn a_mail_does_not_wait_until_a_clock_that_was_put_back_is_that_late_again() {
+        let bench = Bench::new();
+        queue(&bench, "ada@example.com");
+        assert_eq!(due(&bench, NOW.plus(-3600)).len(), 0);
+        round(&bench.engine, NOW.plus(-365 * 86_400)).unwrap();
+        assert_eq!(files(&bench).len(), 1);
     }
 
     #[test]

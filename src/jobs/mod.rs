@@ -90,10 +90,9 @@ impl Rounds {
             // Dropped in the reverse order: at the end, what the round holds has been let go.
             let _ended: Sender<()> = ended;
             let mut round = round;
+            let mut trouble = None;
             for n in 0.. {
-                if let Err(error) = round(n) {
-                    tracing::error!(%error, "a round of {name} failed; it is tried again");
-                }
+                trouble = told_once(name, trouble, round(n).err());
                 if stopped.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
@@ -109,6 +108,20 @@ impl Rounds {
     }
 }
 
+/// Says that rounds fail, and why, once for as long as they fail for the same reason, and when they no longer do: a disk
+/// that is full is full for many rounds. Answers the reason.
+fn told_once(name: &str, before: Option<String>, failed: Option<Error>) -> Option<String> {
+    let now = failed.map(|error| error.to_string());
+    match (&before, &now) {
+        (before, Some(error)) if before.as_ref() != Some(error) => {
+            tracing::error!(error, "a round of {name} failed; it is tried again until it does not");
+        }
+        (Some(_), None) => tracing::info!("the rounds of {name} go on"),
+        _ => {}
+    }
+    now
+}
+
 /// One round; `whole` adds what is done seldom.
 pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
     write_token_uses(engine)?;
@@ -117,16 +130,29 @@ pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
     if whole {
         write_key_uses(engine)?;
         empty_trash(engine, now)?;
+        workspaces::forget_unfinished(engine, now)?;
         forget_tokens(engine, now)?;
-        for file in engine.registry.files() {
-            // One that cannot be read or written does not keep the others waiting.
-            if let Err(error) = tend(&file, now) {
-                tracing::error!(file = %file.path().display(), %error, "a workspace's file could not be tended");
-            }
-        }
+        tend_open(engine, now);
         engine.central.rest()?;
     }
     Ok(())
+}
+
+/// Tends every file that is open. One that cannot be read or written does not keep the others waiting; where it is the
+/// disk's fault, it is that of all of them, and said once.
+fn tend_open(engine: &Engine, now: Timestamp) {
+    let mut failed = 0;
+    for file in engine.registry.files() {
+        if let Err(error) = tend(&file, now) {
+            failed += 1;
+            if !(failed > 1 && matches!(error, Error::StorageFull(_) | Error::ReadOnly(_))) {
+                tracing::error!(file = %file.path().display(), %error, "a workspace's file could not be tended");
+            }
+        }
+    }
+    if failed > 1 {
+        tracing::error!(failed, "so many files could not be tended");
+    }
 }
 
 /// What is known of uses and not written yet.
@@ -257,6 +283,37 @@ mod tests {
         assert_eq!(entries(&bench), 3);
         round(&bench.engine, later(31), true).unwrap();
         assert_eq!(entries(&bench), 0);
+    }
+
+    #[test]
+    fn rounds_that_fail_for_one_reason_say_so_once() {
+        let full = || Some(Error::StorageFull("database or disk is full".into()));
+        let mut said = Vec::new();
+        let mut trouble = None;
+        for failed in [None, full(), full(), full(), Some(Error::Overloaded), full(), None, None] {
+            let before = trouble.clone();
+            trouble = told_once("tests", trouble, failed);
+            said.push(before != trouble);
+        }
+        assert_eq!(said, [false, true, false, false, true, true, true, false]);
+    }
+
+    #[test]
+    fn a_reservation_that_nobody_works_on_any_more_is_taken_back() {
+        let bench = Bench::new();
+        let (now, id) = (Timestamp::now(), Uuid::now_v7());
+        let new = workspaces::NewWorkspace { subdomain: "half-made".parse().ok(), ..Default::default() };
+        bench.engine.central.write(move |db| workspaces::reserve(db, id, &new, 1, now)).unwrap();
+        let unfinished = bench.engine.registry.path(id).with_extension("new");
+        std::fs::create_dir_all(unfinished.parent().unwrap()).unwrap();
+        std::fs::write(&unfinished, "half").unwrap();
+        let make = || bench.central().post("/workspaces", json!({"name": "New", "subdomain": "half-made"}));
+        round(&bench.engine, now.plus(60), true).unwrap();
+        make().refused(422, "subdomain_taken");
+        assert!(unfinished.exists());
+        round(&bench.engine, now.plus(3_601), true).unwrap();
+        assert!(!unfinished.exists());
+        make().created();
     }
 
     #[test]

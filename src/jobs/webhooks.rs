@@ -96,9 +96,11 @@ impl Courier {
         };
         visit.extend(&announced);
         let mut state = self.state();
-        visit.extend(state.due.iter().filter(|(_, at)| **at <= now).map(|(workspace, _)| *workspace));
+        // What lies further off than anything is put off has its time from before the clock was put back.
+        let is_due = |at: Timestamp| at <= now || at > now.plus(webhook_deliveries::LONGEST_WAIT);
+        visit.extend(state.due.iter().filter(|(_, at)| is_due(**at)).map(|(workspace, _)| *workspace));
         state.due.retain(|workspace, _| !visit.contains(workspace));
-        state.resting.retain(|_, until| *until > now);
+        state.resting.retain(|_, until| *until > now && *until <= now.plus(PAUSE));
         drop(state);
         if !announced.is_empty() {
             self.engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::taken(db, &announced)?))?;

@@ -131,9 +131,14 @@ fn problems_in_french(error: &Error) -> Vec<String> {
         | Error::UnsupportedMediaType(_)
         | Error::UnsupportedEncoding
         | Error::Stale => "La demande n’a pas pu être lue\u{a0}: revenez en arrière et rechargez la page.".into(),
-        Error::Overloaded | Error::UnknownHosts(_) | Error::Damaged(_) | Error::ShuttingDown | Error::Internal(_) => {
-            "Le serveur n’a pas pu répondre\u{a0}: réessayez dans un instant.".into()
-        }
+        Error::Overloaded
+        | Error::UnknownHosts(_)
+        | Error::StorageFull(_)
+        | Error::ReadOnly(_)
+        | Error::Damaged(_)
+        | Error::ServerDamaged(_)
+        | Error::ShuttingDown
+        | Error::Internal(_) => "Le serveur n’a pas pu répondre\u{a0}: réessayez dans un instant.".into(),
     };
     vec![sentence.into_owned()]
 }

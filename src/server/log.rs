@@ -105,9 +105,7 @@ impl Line {
     }
 
     pub fn error(&mut self, error: &Error) {
-        if let Error::Internal(detail) | Error::Damaged(detail) = error {
-            self.fault = Some(detail.clone());
-        }
+        self.fault = error.detail().map(str::to_owned);
     }
 
     /// Puts the request's id on the answer, and writes the line.
@@ -117,7 +115,8 @@ impl Line {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         if let Some(fault) = &self.fault {
-            tracing::error!(request_id = id, route = self.route, fault, "a request failed");
+            let workspace = self.workspace.map(tracing::field::display);
+            tracing::error!(request_id = id, route = self.route, workspace, fault, "a request failed");
         }
         tracing::info!(
             request_id = id,

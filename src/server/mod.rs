@@ -119,7 +119,9 @@ fn close(engine: &Engine, jobs: Jobs, left: Duration) -> anyhow::Result<()> {
     if let Err(error) = engine.registry.close_all(left) {
         tracing::warn!(%error, "a workspace was left open; its log is read at the next start");
     }
-    engine.central.rest()?;
+    if let Err(error) = engine.central.rest() {
+        tracing::warn!(%error, "the central file's log was left beside it; it is read at the next start");
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -117,7 +117,7 @@ impl Service {
         match head.uri.path() {
             "/healthz" => return Ok(Response::new(body::whole(Bytes::from_static(b"ok\n")))),
             "/readyz" => {
-                self.engine.directory.check()?;
+                self.engine.directory.check().map_err(of_central)?;
                 return Ok(Response::new(body::whole(Bytes::from_static(b"ok\n"))));
             }
             "/metrics" if self.engine.config.metrics => return self.metrics(),
@@ -126,7 +126,7 @@ impl Service {
         let address = self.address(&head, peer)?;
         let now = Timestamp::now();
         let Addressed { layer, route, path_values, credential, workspace } =
-            match self.find(&head, &address, now, line)? {
+            match self.find(&head, &address, now, line).map_err(Error::of_server)? {
                 Some(addressed) => addressed,
                 None => return Ok(preflight(&head)),
             };
@@ -171,6 +171,7 @@ impl Service {
         let Answered { result, waited, worked } = answered;
         line.timed(waited, worked);
         match (result, id) {
+            (Err(error), None) => Err(error.of_server()),
             // Deleted between its look-up and its turn, most likely: then it is not damaged, but gone.
             (Err(Error::Damaged(detail)), Some(id)) => {
                 in_service(self.engine.directory.current(&self.engine.keys)?.identified(id)?)?;
@@ -415,6 +416,11 @@ fn preflight(head: &Parts) -> Response<Outgoing> {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
     }
     response
+}
+
+/// What was read was the central file.
+fn of_central(error: rusqlite::Error) -> Error {
+    Error::from(error).of_server()
 }
 
 fn route_not_found() -> Error {

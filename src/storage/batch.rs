@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::ailment::Ailment;
+
 /// Steps of SQLite's machine between two looks at how long a small read takes, and the look at which it has taken too long:
 /// after about a millisecond.
 const STEPS_BETWEEN_LOOKS: i32 = 1_000;
@@ -49,9 +51,28 @@ pub enum Fault {
     Unopened(String),
     #[error("the work was not committed: {0}")]
     Uncommitted(String),
+    /// The disk or the file is to blame, whoever asks.
+    #[error("{1}")]
+    Ailing(Ailment, String),
 }
 
 impl Fault {
+    pub fn unopened(error: &anyhow::Error) -> Self {
+        let said = format!("{error:#}");
+        match Ailment::of(error) {
+            Some(ailment) => Self::Ailing(ailment, said),
+            None => Self::Unopened(said),
+        }
+    }
+
+    fn uncommitted(error: &rusqlite::Error) -> Self {
+        let said = error.to_string();
+        match Ailment::of_sqlite(error) {
+            Some(ailment) => Self::Ailing(ailment, said),
+            None => Self::Uncommitted(said),
+        }
+    }
+
     /// What a caught panic said.
     pub fn panicked(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -73,6 +94,8 @@ enum Broken {
     /// A statement of one job took the whole transaction with it (SQLite does so when a write is interrupted, or the
     /// disk is full).
     TakenAlong,
+    /// The same, where there is only that job, and it wants nothing kept: it says itself why.
+    Undone,
 }
 
 /// A job that was begun, and has not worked yet.
@@ -120,7 +143,7 @@ pub fn read_little(db: &Connection, mut job: Begun) -> Option<Begun> {
 }
 
 fn read_transaction(db: &Connection, work: impl FnOnce() -> Result<Verdict, Fault>) -> Result<(), Fault> {
-    let begun = execute(db, "BEGIN").map_err(|error| Fault::Uncommitted(error.to_string()));
+    let begun = execute(db, "BEGIN").map_err(|error| Fault::uncommitted(&error));
     let outcome = begun.and_then(|()| work().map(|_| ()));
     if !db.is_autocommit() {
         let _ = execute(db, "ROLLBACK");
@@ -157,13 +180,13 @@ fn write_all(db: &Connection, mut batch: Vec<Entry>, limit: Duration) -> Vec<Wor
         let _ = execute(db, "ROLLBACK");
     }
     match result {
-        Ok(()) => told(batch, None),
+        Ok(()) | Err(Broken::Undone) => told(batch, None),
         // The innocent are tried again, each by itself, so that only the one to blame fails.
         Err(Broken::TakenAlong) if batch.len() > 1 => {
             let alone = batch.into_iter().map(|entry| vec![Entry { panicked: None, ..entry }]);
             alone.flat_map(|entry| write_all(db, entry, limit)).collect()
         }
-        Err(Broken::Refused(error)) => told(batch, Some(Fault::Uncommitted(error.to_string()))),
+        Err(Broken::Refused(error)) => told(batch, Some(Fault::uncommitted(&error))),
         Err(Broken::TakenAlong) => told(batch, Some(Fault::Uncommitted("a statement ended the transaction".into()))),
     }
 }
@@ -187,7 +210,8 @@ fn commit_together(db: &Connection, batch: &mut [Entry], limit: Duration) -> Res
             Verdict::Undo
         });
         if db.is_autocommit() {
-            return Err(Broken::TakenAlong);
+            let says_why = alone && verdict == Verdict::Undo;
+            return Err(if says_why { Broken::Undone } else { Broken::TakenAlong });
         }
         match (verdict, alone) {
             (Verdict::Keep, true) => kept = true,

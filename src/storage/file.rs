@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 use scheduled_thread_pool::ScheduledThreadPool;
 
@@ -56,7 +57,7 @@ impl Storage {
             threads: Threads::start("database", threads)?,
             openers: Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("opener").build()),
             limits,
-            meter: Meter::new(),
+            meter: Meter::default(),
         }))
     }
 
@@ -221,9 +222,9 @@ impl File {
             return batch::read(&db, job, limit);
         }
         let Some(job) = self.read_on_writer(job) else { return };
-        match self.readers.get() {
+        match self.reader() {
             Ok(db) => batch::read(&db, job, limit),
-            Err(error) => job.answer(Err(Fault::Unopened(format!("{error:#}")))),
+            Err(error) => job.answer(Err(Fault::unopened(&error))),
         }
     }
 
@@ -235,7 +236,7 @@ impl File {
             None => match self.opened() {
                 Ok(writer) => Some(writer),
                 Err(error) => {
-                    job.answer(Err(Fault::Unopened(format!("{error:#}"))));
+                    job.answer(Err(Fault::unopened(&error)));
                     return None;
                 }
             },
@@ -244,6 +245,23 @@ impl File {
             Some(db) => batch::read_little(db, job),
             None => Some(job),
         }
+    }
+
+    fn reader(&self) -> anyhow::Result<r2d2::PooledConnection<SqliteConnectionManager>> {
+        // The pool opens one, or tries until its time is up and forgets why it could not: that is seen here, at once.
+        self.connect(connection::open_reader)?;
+        Ok(self.readers.get()?)
+    }
+
+    /// Opens a connection; or says why not, also where that is for want of descriptors, which SQLite does not tell from a
+    /// file that is not there.
+    fn connect(&self, open: fn(&Path) -> rusqlite::Result<Connection>) -> anyhow::Result<Connection> {
+        let opened = open(&self.path).map_err(|error| {
+            // As many as SQLite opens: the file, its log, the index of that.
+            let probes: Vec<_> = (0..3).map(|_| std::fs::File::open(&self.path)).collect();
+            probes.into_iter().find_map(Result::err).map_or_else(|| error.into(), anyhow::Error::from)
+        });
+        opened.with_context(|| format!("cannot open {}", self.path.display()))
     }
 
     /// The thread's turn in the write lane; there is only one.
@@ -265,7 +283,7 @@ impl File {
                     }
                 }
                 Err(error) => {
-                    let fault = Fault::Unopened(format!("{error:#}"));
+                    let fault = Fault::unopened(&error);
                     jobs.into_iter().for_each(|job| job.answer(Err(fault.clone())));
                 }
             }
@@ -303,8 +321,7 @@ impl File {
     fn opened(&self) -> anyhow::Result<MutexGuard<'_, Option<Connection>>> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.is_none() {
-            let mut db =
-                connection::open_writer(&self.path).with_context(|| format!("cannot open {}", self.path.display()))?;
+            let mut db = self.connect(connection::open_writer)?;
             migrate::migrate(&mut db, self.kind).with_context(|| format!("cannot use {}", self.path.display()))?;
             // Of the pages that the schema was read from, none is needed again.
             db.execute_batch("PRAGMA shrink_memory")?;

@@ -12,8 +12,8 @@ pub struct Meter {
     opened: Counter,
 }
 
-impl Meter {
-    pub fn new() -> Self {
+impl Default for Meter {
+    fn default() -> Self {
         Self {
             // Up to the largest batch, 256.
             group_size: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
@@ -22,7 +22,9 @@ impl Meter {
             opened: Counter::default(),
         }
     }
+}
 
+impl Meter {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("write_group_size", "Writes that were committed together", self.group_size.clone());
         registry.register_with_unit(

@@ -24,9 +24,15 @@ pub enum Kind {
 #[derive(Debug, thiserror::Error)]
 #[error("the file is of version {found}, and this program knows versions up to {known}: run a newer cx-engine")]
 pub struct NewerVersion {
-    pub found: i64,
-    pub known: i64,
+    found: i64,
+    known: i64,
 }
+
+/// The file has no version: another program made it, or it has lost what was in it. To migrate it would be to take it for
+/// a new one.
+#[derive(Debug, thiserror::Error)]
+#[error("the file is empty, or not one that a cx-engine has made")]
+pub struct NotOurs;
 
 impl Kind {
     fn runner(self) -> refinery::Runner {
@@ -44,14 +50,24 @@ impl Kind {
 
 /// Brings an open file to this program's version. Costs one look at the file's header when it is there already.
 pub fn migrate(db: &mut Connection, kind: Kind) -> anyhow::Result<()> {
-    let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let known = kind.version();
-    if found == known {
+    if check_version(db, kind)? == kind.version() {
         return Ok(());
     }
-    if found > known {
-        return Err(NewerVersion { found, known }.into());
+    apply(db, kind)
+}
+
+/// The version that a file has; refused where this program does not know it.
+pub fn check_version(db: &Connection, kind: Kind) -> anyhow::Result<i64> {
+    let (found, known) = (db.query_row("PRAGMA user_version", [], |row| row.get(0))?, kind.version());
+    match found {
+        1.. if found > known => Err(NewerVersion { found, known }.into()),
+        1.. => Ok(found),
+        _ => Err(NotOurs.into()),
     }
+}
+
+fn apply(db: &mut Connection, kind: Kind) -> anyhow::Result<()> {
+    let known = kind.version();
     kind.runner().set_grouped(true).run(db).context("a migration failed; the file is as it was")?;
     db.pragma_update(None, "user_version", known)?;
     Ok(())
@@ -60,7 +76,7 @@ pub fn migrate(db: &mut Connection, kind: Kind) -> anyhow::Result<()> {
 /// Makes a new, migrated file: all of it is in the one file, and on disk, when this returns.
 pub fn create(path: &Path, kind: Kind) -> anyhow::Result<()> {
     let mut db = super::connection::create(path).with_context(|| format!("cannot make {}", path.display()))?;
-    migrate(&mut db, kind)?;
+    apply(&mut db, kind)?;
     db.close().map_err(|(_, error)| error)?;
     std::fs::File::open(path)?.sync_all()?;
     Ok(())

@@ -5,6 +5,7 @@
 //! writes one after the other, all that wait at a time in one transaction with one flush to disk. It knows nothing of
 //! requests: whoever brings a job decides how its answer is awaited.
 
+mod ailment;
 mod batch;
 mod connection;
 mod file;
@@ -16,13 +17,14 @@ mod threads;
 mod watch;
 mod whole;
 
+pub use ailment::Ailment;
 pub use batch::{Fault, Job, Verdict};
 pub use connection::{open_reader, open_writer, transaction};
 pub use file::{File, Limits, Storage};
 pub use meter::Meter;
 #[cfg(test)]
 pub use migrate::create_of_version;
-pub use migrate::{Kind, NewerVersion, create, migrate};
+pub use migrate::{Kind, check_version, create, migrate};
 pub(crate) use record::record;
 pub use record::uuid_column;
 pub use threads::{STACK, Threads};

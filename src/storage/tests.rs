@@ -164,9 +164,47 @@ fn a_write_past_its_time_takes_nobody_with_it() {
     drop(release);
 
     assert!(before.recv().unwrap().1.is_none());
-    assert!(endless.recv().unwrap().1.is_some());
+    assert!(endless.recv().unwrap().1.is_none(), "it says itself why nothing of it is kept");
     assert!(after.recv().unwrap().1.is_none());
     assert_eq!(bench.settings(), ["after", "before"]);
+}
+
+/// As on a full disk, SQLite ends the whole transaction.
+#[test]
+fn a_write_for_which_there_is_no_room_says_so_and_takes_nobody_with_it() {
+    let bench = Bench::new(100);
+    let bound = |pages: i64| {
+        let bound = move |db: &Connection| Ok::<_, Error>(db.pragma_update(None, "max_page_count", pages)?);
+        bench.file.write(bound).unwrap();
+    };
+    let long = |db: &Connection| {
+        let insert = "INSERT INTO settings SELECT 'long', group_concat(s.sql) FROM sqlite_schema s, sqlite_schema";
+        db.execute(insert, []).map_err(Error::from)
+    };
+    let pages = bench.file.read(|db| Ok::<i64, Error>(db.query_row("PRAGMA page_count", [], |row| row.get(0))?));
+    bound(pages.unwrap() + 8);
+    assert!(matches!(bench.file.write(long), Err(Error::StorageFull(_))));
+
+    let release = bench.hold_writer();
+    let keep = |name: &'static str| {
+        bench.submit(name, move |db| {
+            add(db, name);
+            Verdict::Keep
+        })
+    };
+    let before = keep("before");
+    let refused = bench.submit("refused", move |db| match long(db) {
+        Err(Error::StorageFull(_)) => Verdict::Undo,
+        came => panic!("{came:?}"),
+    });
+    let after = keep("after");
+    drop(release);
+    for answers in [before, refused, after] {
+        assert!(answers.recv().unwrap().1.is_none());
+    }
+    assert_eq!(bench.settings(), ["after", "before"]);
+    bound(1 << 30);
+    bench.file.write(long).unwrap();
 }
 
 #[test]
@@ -204,6 +242,60 @@ fn a_file_from_a_newer_version_is_refused_by_name() {
     open_writer(bench.file.path()).unwrap().pragma_update(None, "user_version", 9_999).unwrap();
     let error = bench.file.read(|_| Ok::<_, Error>(())).unwrap_err().to_string();
     assert!(error.contains("version 9999") && error.contains("file.sqlite"), "{error}");
+}
+
+/// Of a file: where its version is kept, and all that is in it.
+fn contents(path: &std::path::Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_file_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("earlier.sqlite");
+    migrate::create_of_version(&path, Kind::Workspace, 7).unwrap();
+    let mut db = open_writer(&path).unwrap();
+    db.execute("CREATE TABLE routing_contacts (obstacle)", []).unwrap();
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let (before, before_schema) = (contents(&path), schema(&db).unwrap());
+    let said = format!("{:#}", migrate(&mut db, Kind::Workspace).unwrap_err());
+    assert!(said.contains("a migration failed; the file is as it was") && said.contains("routing_contacts"), "{said}");
+    assert_eq!(schema(&db).unwrap(), before_schema);
+    assert_eq!(check_version(&db, Kind::Workspace).unwrap(), 7);
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    assert!(contents(&path) == before, "not a byte is another");
+
+    db.execute("DROP TABLE routing_contacts", []).unwrap();
+    migrate(&mut db, Kind::Workspace).unwrap();
+    assert_eq!(check_version(&db, Kind::Workspace).unwrap(), Kind::Workspace.version());
+}
+
+#[test]
+fn a_file_without_a_version_is_not_taken_for_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("empty.sqlite");
+    std::fs::write(&path, "").unwrap();
+    let mut db = open_writer(&path).unwrap();
+    let said = migrate(&mut db, Kind::Workspace).unwrap_err().to_string();
+    assert!(said.contains("empty"), "{said}");
+    assert!(schema(&db).unwrap().is_empty());
+}
+
+#[test]
+fn a_reader_that_cannot_be_opened_keeps_no_thread_waiting() {
+    let bench = Bench::new(100);
+    let add_one = |db: &Connection| {
+        add(db, "kept");
+        Ok::<_, Error>(())
+    };
+    bench.file.write(add_one).unwrap();
+    bench.file.rest().unwrap();
+    std::fs::write(bench.file.path(), [b'x'; 4096]).unwrap();
+    let began = Instant::now();
+    let read =
+        bench.file.read(|db| Ok::<i64, Error>(db.query_row("SELECT count(*) FROM settings", [], |row| row.get(0))?));
+    assert!(matches!(&read, Err(Error::Damaged(said)) if said.contains("file.sqlite")), "{read:?}");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[test]

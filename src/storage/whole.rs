@@ -10,7 +10,8 @@ use rusqlite::Connection;
 pub fn snapshot(from: &Path, to: &Path) -> anyhow::Result<()> {
     let db = super::open_writer(from)?;
     let name = to.to_str().context("the name of the copy is no text")?;
-    db.execute("VACUUM INTO ?1", [name]).with_context(|| format!("cannot copy into {}", to.display()))?;
+    db.execute("VACUUM INTO ?1", [name])
+        .with_context(|| format!("cannot copy {} into {}", from.display(), to.display()))?;
     std::fs::File::open(to)?.sync_all()?;
     Ok(())
 }

@@ -23,6 +23,24 @@ pub struct Candidate {
     pub users: Vec<Member>,
 }
 
+/// An account that is to be a user, in the role of this name.
+#[derive(Debug, Clone)]
+pub struct Joining {
+    pub account_id: i64,
+    pub name: String,
+    pub email: String,
+    pub role: String,
+}
+
+/// What became of the users of a file that its own workspace has again.
+#[derive(Debug, Default)]
+pub struct Rejoined {
+    /// Those who are no members any more, and no users either now.
+    pub left: Vec<Member>,
+    /// The addresses of members who were none when the file was written.
+    pub joined: Vec<String>,
+}
+
 /// What became of its users, and of its webhooks.
 #[derive(Debug, Default)]
 pub struct Adopted {
@@ -55,11 +73,42 @@ impl Candidate {
         let adopted = storage::transaction(&mut self.db, |db| {
             db.execute("UPDATE workspace SET id = ?1", [author.workspace.to_string()])?;
             let webhooks = silence(db)?;
-            let (members, guests) = settle(db, author, &self.users, owner, accounts)?;
+            let joining = Joining {
+                account_id: owner.account_id,
+                name: owner.name.clone(),
+                email: owner.email.clone(),
+                role: OWNERS_ROLE.into(),
+            };
+            let (members, guests) = settle(db, author, &self.users, &[joining], accounts)?;
             Ok::<_, rusqlite::Error>(Adopted { members, guests, webhooks })
         })?;
         self.db.close().map_err(|(_, error)| error)?;
         Ok(adopted)
+    }
+
+    /// Makes the copy the file of the workspace that it was written for, again: its users are the members that there are
+    /// now, in the roles that they have now. It is closed when this returns, and all of it is in the one file.
+    pub fn rejoin(mut self, author: &Author, members: &[Joining]) -> anyhow::Result<Rejoined> {
+        let accounts = members.iter().map(|member| (member.email.to_lowercase(), member.account_id)).collect();
+        let rejoined = storage::transaction(&mut self.db, |db| {
+            let (_, left) = settle(db, author, &self.users, members, &accounts)?;
+            let mut joined = Vec::new();
+            for member in members {
+                if !self.users.iter().any(|user| user.email.eq_ignore_ascii_case(&member.email)) {
+                    joined.push(member.email.clone());
+                }
+                // One whose role the file does not know keeps the one that it had.
+                let user = members::of_account(db, member.account_id)?.filter(|user| user.role.name != member.role);
+                if let Some(user) = user
+                    && members::role_named(db, &member.role)?.is_some()
+                {
+                    members::promote(db, author, user.id, &member.role)?;
+                }
+            }
+            Ok::<_, rusqlite::Error>(Rejoined { left, joined })
+        })?;
+        self.db.close().map_err(|(_, error)| error)?;
+        Ok(rejoined)
     }
 }
 
@@ -75,13 +124,16 @@ fn silence(db: &Connection) -> rusqlite::Result<usize> {
     db.execute("UPDATE webhooks SET active = 0 WHERE active", [])
 }
 
+/// The role of whoever had one that the file does not know.
+const LEAST_ROLE: &str = "agent";
+
 type Settled = (Vec<(i64, String)>, Vec<Member>);
 
 fn settle(
     db: &Connection,
     author: &Author,
     users: &[Member],
-    owner: &Owner,
+    joining: &[Joining],
     accounts: &HashMap<String, i64>,
 ) -> rusqlite::Result<Settled> {
     // The numbers of that server's accounts first, so that none of them is taken for one of ours.
@@ -100,10 +152,15 @@ fn settle(
             }
         }
     }
-    if !settled.iter().any(|(account, _)| *account == owner.account_id) {
-        let role = members::role_named(db, OWNERS_ROLE)?.unwrap_or_default();
-        members::add(db, author, owner.account_id, &owner.name, &owner.email, role)?;
-        settled.push((owner.account_id, OWNERS_ROLE.into()));
+    for Joining { account_id, name, email, role } in joining {
+        if !settled.iter().any(|(settled, _)| settled == account_id) {
+            let (role, id) = match members::role_named(db, role)? {
+                Some(id) => (role.as_str(), id),
+                None => (LEAST_ROLE, members::role_named(db, LEAST_ROLE)?.unwrap_or_default()),
+            };
+            members::add(db, author, *account_id, name, email, id)?;
+            settled.push((*account_id, role.to_owned()));
+        }
     }
     Ok((settled, guests))
 }

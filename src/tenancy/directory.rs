@@ -176,7 +176,8 @@ impl Current<'_> {
             return Ok(Err(TokenFault::Expired));
         }
         let last = token.last_used.load(Ordering::Relaxed);
-        if now.seconds() - last >= USE_IS_WRITTEN_EVERY {
+        // A last use of later than now is of before the clock was put back.
+        if !(0..USE_IS_WRITTEN_EVERY).contains(&(now.seconds() - last)) {
             token.last_used.store(now.seconds(), Ordering::Relaxed);
             state.used.push((token.id, now));
         }

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -52,15 +53,23 @@ impl Template {
 
     /// Makes a workspace's file at `path`: all of it is there and on disk when this returns, or nothing.
     pub fn make(&self, path: &Path, beginning: &Beginning) -> anyhow::Result<()> {
-        let template = self.ready()?;
-        let folder = path.parent().context("a workspace's file lies in a folder")?;
-        fs::create_dir_all(folder)?;
         let unfinished = path.with_extension("new");
-        fs::copy(template, &unfinished).with_context(|| format!("cannot write {}", unfinished.display()))?;
-        let mut db = storage::open_writer(&unfinished)?;
+        let made = self.copy_to(&unfinished, beginning).and_then(|()| settle_file(&unfinished, path));
+        if made.is_err() {
+            // On a full disk its room is wanted, and nobody else knows of it.
+            delete_file(&unfinished)?;
+            delete_file(path)?;
+        }
+        made
+    }
+
+    fn copy_to(&self, unfinished: &Path, beginning: &Beginning) -> anyhow::Result<()> {
+        let template = self.ready()?;
+        make_folder(folder_of(unfinished)?)?;
+        fs::copy(template, unfinished).with_context(|| format!("cannot write {}", unfinished.display()))?;
+        let mut db = storage::open_writer(unfinished)?;
         storage::transaction(&mut db, |db| begin(db, beginning))?;
-        db.close().map_err(|(_, error)| error)?;
-        settle_file(&unfinished, path)
+        db.close().map_err(|(_, error)| error.into())
     }
 
     /// Where it lies, made if it is not there yet.
@@ -69,10 +78,12 @@ impl Template {
         if !self.path.exists() {
             // Another process may be at it too: each makes its own, and the last to finish wins.
             let unfinished = self.path.with_extension(format!("{}.new", std::process::id()));
-            if unfinished.exists() {
-                fs::remove_file(&unfinished)?;
+            delete_file(&unfinished)?;
+            let made = storage::create(&unfinished, Kind::Workspace);
+            if made.is_err() {
+                delete_file(&unfinished)?;
             }
-            storage::create(&unfinished, Kind::Workspace)?;
+            made?;
             fs::rename(&unfinished, &self.path)?;
         }
         Ok(&self.path)
@@ -99,36 +110,59 @@ fn begin(db: &rusqlite::Connection, new: &Beginning) -> rusqlite::Result<()> {
 
 /// Moves a file that is whole to where a workspace's file lies: it is there and on disk when this returns.
 pub fn settle_file(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let folder = to.parent().context("a workspace's file lies in a folder")?;
-    fs::create_dir_all(folder)?;
+    let folder = folder_of(to)?;
+    make_folder(folder)?;
     fs::File::open(from)?.sync_all()?;
     fs::rename(from, to)?;
-    fs::File::open(folder)?.sync_all()?;
-    Ok(())
+    sync_folder(folder)
 }
 
-/// Moves a file that nobody has open, with its log where a crash left one. One that is not there has been moved before.
-pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
-    if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder)?;
+/// Makes a folder that is on disk when this returns: a file in it is as lost as the folder, if that is lost with the power.
+pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
     }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    sync_folder(folder_of(folder)?)
+}
+
+fn sync_folder(folder: &Path) -> anyhow::Result<()> {
+    // The folder of a name without one is the working directory.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    synced.with_context(|| format!("cannot write {}", folder.display()))
+}
+
+fn folder_of(path: &Path) -> anyhow::Result<&Path> {
+    path.parent().with_context(|| format!("{} lies in no folder", path.display()))
+}
+
+/// Moves a file that nobody has open, with its log where a crash left one: it is moved on disk when this returns. One that
+/// is not there has been moved before.
+pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
+    make_folder(folder_of(to)?)?;
+    let mut moved = false;
     // The log first: without it the file lacks its last writes, without the file the log is nothing.
     for suffix in ["-wal", "-shm", ""] {
         match fs::rename(beside(from, suffix), beside(to, suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot move {}", from.display()));
             }
-            _ => {}
+            renamed => moved |= renamed.is_ok(),
         }
+    }
+    if moved {
+        sync_folder(folder_of(to)?)?;
+        sync_folder(folder_of(from)?)?;
     }
     Ok(())
 }
 
-/// Deletes a file that nobody has open, with its log.
+/// Deletes a file that nobody has open, with its log. There is none where what should be its folder is something else.
 pub fn delete_file(path: &Path) -> anyhow::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
         match fs::remove_file(beside(path, suffix)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
                 return Err(error).with_context(|| format!("cannot delete {}", path.display()));
             }
             _ => {}

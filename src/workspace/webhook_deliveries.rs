@@ -38,7 +38,10 @@ pub const ROUTES: &[Route] = &[
 const TEST_EVENT: &str = "webhook.test";
 
 /// Seconds before the second try, the third, and so on: 24 hours in all. Who has failed once more is given up.
-const WAITS: [i64; 7] = [5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, 8 * 3600 + 25 * 60 - 5];
+const WAITS: [i64; 7] = [5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, LONGEST_WAIT];
+
+/// A message whose time is further off has it from before the clock was put back: it is due.
+pub const LONGEST_WAIT: i64 = 8 * 3600 + 25 * 60 - 5;
 
 /// How long a delivery is kept that is not pending.
 pub const KEPT: i64 = 30 * 86_400;
@@ -161,15 +164,16 @@ pub fn waiting(db: &Connection, now: Timestamp) -> rusqlite::Result<(Vec<i64>, O
     let mut due = Vec::new();
     let mut next: Option<Timestamp> = None;
     let mut statement = db.prepare_cached(
-        "SELECT w.id, (SELECT min(d.due_at) FROM webhook_deliveries d WHERE d.webhook_id = w.id AND d.due_at IS NOT NULL)
+        "SELECT w.id, (SELECT min(d.due_at) FROM webhook_deliveries d WHERE d.webhook_id = w.id AND d.due_at IS NOT NULL),
+             (SELECT max(d.due_at) FROM webhook_deliveries d WHERE d.webhook_id = w.id AND d.due_at IS NOT NULL)
          FROM webhooks w WHERE w.active",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        match row.get::<_, Option<Timestamp>>(1)? {
-            Some(at) if at <= now => due.push(row.get(0)?),
-            Some(at) => next = Some(next.map_or(at, |next| next.min(at))),
-            None => {}
+        match (row.get::<_, Option<Timestamp>>(1)?, row.get::<_, Option<Timestamp>>(2)?) {
+            (Some(first), Some(last)) if first <= now || last > now.plus(LONGEST_WAIT) => due.push(row.get(0)?),
+            (Some(first), _) => next = Some(next.map_or(first, |next| next.min(first))),
+            (None, _) => {}
         }
     }
     Ok((due, next))
@@ -179,9 +183,9 @@ pub fn waiting(db: &Connection, now: Timestamp) -> rusqlite::Result<(Vec<i64>, O
 pub fn next_due(db: &Connection, webhook_id: i64, now: Timestamp) -> rusqlite::Result<Option<Due>> {
     db.prepare_cached(
         "SELECT d.id, d.message_id, w.url, w.secret, d.body FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
-         WHERE d.webhook_id = ?1 AND w.active AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT 1",
+         WHERE d.webhook_id = ?1 AND w.active AND (d.due_at <= ?2 OR d.due_at > ?3) ORDER BY d.due_at, d.id LIMIT 1",
     )?
-    .query_row((webhook_id, now), |row| {
+    .query_row((webhook_id, now, now.plus(LONGEST_WAIT)), |row| {
         Ok(Due {
             id: row.get(0)?,
             message_id: row.get(1)?,
@@ -315,6 +319,20 @@ mod tests {
         assert_eq!((&given_up["status"], &given_up["tries"]), (&json!("failed"), &json!(8)));
         let again = bench.admin().post("/webhooks/1/deliveries/1/replay", json!({})).created();
         assert_eq!((&again["status"], &again["tries"]), (&json!("pending"), &json!(0)));
+    }
+
+    #[test]
+    fn what_waits_does_not_wait_until_a_clock_that_was_put_back_is_that_late_again() {
+        let bench = Bench::new();
+        bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+        let author = bench.author();
+        bench.in_file(move |db| Ok(author.deliver(db, 1, "customer.created", "{}")?));
+        for (earlier, is_due) in [(3600, false), (LONGEST_WAIT, false), (LONGEST_WAIT + 1, true), (365 * 86_400, true)]
+        {
+            let now = START.plus(-earlier);
+            let ((due, _), next) = bench.in_file(move |db| Ok((waiting(db, now)?, next_due(db, 1, now)?)));
+            assert_eq!((!due.is_empty(), next.is_some()), (is_due, is_due), "{earlier} seconds earlier");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! `let bench = Bench::new(); let acme = bench.team("acme"); bench.post(&acme.inside, "/customers", json!({…})).created()`
 
+use std::collections::HashSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,12 +55,27 @@ impl Bench {
 
     /// With an environment, and flags for `serve`.
     pub fn within(environment: &[(&str, &str)], flags: &[&str]) -> Self {
+        Self::inside(tempfile::tempdir().unwrap(), environment, flags)
+    }
+
+    /// On a data directory that lies elsewhere, on a disk of its own perhaps.
+    pub fn on(data: &Path, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(data, folder.path().join("data")).unwrap();
+        Self::inside(folder, &[], flags)
+    }
+
+    fn inside(folder: TempDir, environment: &[(&str, &str)], flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let environment: Vec<_> =
             environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let server = serve(folder.path(), &environment, &flags);
         Self { server, flags, environment, folder }
+    }
+
+    /// The server's, as the system knows it.
+    pub fn process(&self) -> u32 {
+        self.server.id()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -122,6 +138,17 @@ impl Bench {
         paths.filter(|path| path.to_string_lossy().ends_with(ending)).count()
     }
 
+    pub fn process_id(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// The limit of open files by which the server may open so many more: each takes the lowest number that is free.
+    pub fn files_with(&self, more: usize) -> usize {
+        let numbers = fs::read_dir(format!("/proc/{}/fd", self.server.id())).unwrap();
+        let taken: HashSet<usize> = numbers.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok()).collect();
+        (0..).filter(|number| !taken.contains(number)).nth(more).unwrap()
+    }
+
     /// Sockets that the server has open: the one that it listens on, and its connections.
     pub fn open_sockets(&self) -> usize {
         let files = fs::read_dir(format!("/proc/{}/fd", self.server.id())).unwrap();
@@ -172,6 +199,15 @@ impl Bench {
             body: body.as_deref(),
             ..Request::default()
         })
+    }
+
+    /// A new customer under an `Idempotency-Key`, which is its name.
+    pub fn keyed_customer(&self, who: &Who, name: &str) -> Answer {
+        let body = json!({"name": name}).to_string();
+        let key = [("Idempotency-Key", name)];
+        let token = who.token.as_deref();
+        let (host, body) = (&who.host, Some(body.as_str()));
+        self.ask(&Request { method: "POST", path: "/api/customers", host, token, headers: &key, body })
     }
 
     /// A request as it stands, on a connection of its own.
@@ -249,6 +285,25 @@ impl Bench {
             }
         }
         names
+    }
+
+    /// Runs the doctor; answers what it says, and its exit code.
+    pub fn doctor(&self) -> (String, Option<i32>) {
+        let said = self.cli(&["doctor"]);
+        (said.out + &said.err, said.code)
+    }
+
+    /// Looks for damage, of which there is to be none.
+    #[track_caller]
+    pub fn is_sound(&self) {
+        let (said, code) = self.doctor();
+        assert_eq!(code, Some(0), "{said}");
+    }
+
+    /// What `serve` says that refuses to.
+    #[track_caller]
+    pub fn refused_start(&self) -> String {
+        self.cli(&["serve", "--listen", "127.0.0.1:0"]).failed()
     }
 
     /// What an operator is told.

@@ -82,15 +82,6 @@ fn what_is_printed_is_a_file_that_says_the_same() {
 }
 
 #[test]
-fn a_second_server_on_the_same_data_is_refused() {
-    let bench = Bench::new();
-    let acme = bench.team("acme").inside;
-    let said = bench.cli(&["serve", "--listen", "127.0.0.1:0"]).failed();
-    assert!(said.contains("another server is running"), "{said}");
-    bench.customer(&acme, "Renault");
-}
-
-#[test]
 fn a_port_that_is_taken_is_named() {
     let bench = Bench::new();
     let taken = bench.address().to_string();

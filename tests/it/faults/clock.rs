@@ -1,0 +1,138 @@
+//! The clock is put back while the server runs, by an hour and by a year: what was given out stays good, what is written
+//! stays in order, what waits does not wait until it is that late again.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::disks::files_below;
+use super::not_run;
+use crate::bench::{Bench, Who, central, email, eventually, text};
+
+/// What the program asks for the time, put before the system's own: ahead by the seconds that a file says.
+const SHIM: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int failed = syscall(SYS_clock_gettime, clock, now);
+    int file = failed || clock != CLOCK_REALTIME ? -1 : open(getenv("AHEAD_BY"), O_RDONLY);
+    if (file >= 0) {
+        char text[32] = {0};
+        if (read(file, text, sizeof text - 1) > 0) now->tv_sec += atol(text);
+        close(file);
+    }
+    return failed;
+}
+"#;
+
+const HOUR: u32 = 3600;
+const DAY: u32 = 24 * HOUR;
+
+/// A clock that a test sets, for one server.
+struct Clock(TempDir);
+
+impl Clock {
+    /// A later one than that of the machine; nothing, and a word on stderr, where there is no C compiler.
+    fn ahead_by(seconds: u32) -> Option<Self> {
+        let clock = Self(tempfile::tempdir().unwrap());
+        let source = clock.file("shim.c");
+        fs::write(&source, SHIM).unwrap();
+        let compiled =
+            Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(clock.file("shim.so")).arg(source).output();
+        if !compiled.is_ok_and(|output| output.status.success()) {
+            not_run("there is no C compiler, with which the clock of one process is set");
+            return None;
+        }
+        clock.set(seconds);
+        Some(clock)
+    }
+
+    fn set(&self, ahead_by: u32) {
+        fs::write(self.file("new"), ahead_by.to_string()).unwrap();
+        fs::rename(self.file("new"), self.file("clock")).unwrap();
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A server that goes by it.
+    fn bench(&self) -> Bench {
+        let (shim, clock) = (self.file("shim.so"), self.file("clock"));
+        let environment = [
+            ("LD_PRELOAD", shim.to_str().unwrap()),
+            ("AHEAD_BY", clock.to_str().unwrap()),
+            ("CX_THROTTLE_ATTEMPTS", "2"),
+        ];
+        Bench::within(&environment, &[])
+    }
+}
+
+#[test]
+fn after_the_clock_was_put_back_everything_goes_on() {
+    let Some(clock) = Clock::ahead_by(400 * DAY) else { return };
+    let bench = clock.bench();
+    let acme = bench.team("acme");
+    let inside = &acme.inside;
+    let first = bench.keyed_customer(inside, "Renault").created();
+    let year = |value: &Value| text(&value["created_at"])[..4].parse::<i32>().unwrap();
+    let forgot = || bench.post(&central(), "/password/forgot", json!({"email": email("acme")}));
+    let mails = || files_below(&bench.data(), &[".eml"]).len();
+    forgot().ok();
+    eventually("a mail is written", || mails() == 1);
+    let wrong = |name: &str| {
+        let body = json!({"email": email(name), "password": "a wrong password"});
+        bench.post(&central(), "/login", body)
+    };
+    for _ in 0..2 {
+        wrong("nobody").refused(401, "invalid_credentials");
+    }
+    wrong("nobody").refused(429, "too_many_requests");
+
+    // 400 days ahead no more, but 35; and then an hour less.
+    let mut names = vec!["Renault".to_owned()];
+    for (ahead_by, name) in [(35 * DAY, "Peugeot"), (35 * DAY - HOUR, "Citroën")] {
+        clock.set(ahead_by);
+        let made = bench.post(inside, "/customers", json!({"name": name})).created();
+        assert!(year(&made) < year(&first), "the clock of the server was put back: {made}");
+        names.push(name.into());
+        assert_eq!(bench.customers(inside), names);
+        let again = bench.keyed_customer(inside, "Renault");
+        assert_eq!((&again.created(), again.header("idempotency-replayed")), (&first, Some("true")));
+        for who in [inside, &bench.log_in("acme"), &acme.owner] {
+            bench.get(who, "/whoami").ok();
+        }
+        assert_eq!(walk(&bench, inside, "/customers?sort=-created_at").len(), names.len());
+        let entries = walk(&bench, inside, "/audit-log?per_page=1");
+        assert_eq!(entries.len(), names.len(), "{entries:?}");
+        bench.get(&acme.owner, "/instance").ok();
+    }
+    wrong("nobody").refused(401, "invalid_credentials");
+    forgot().ok();
+    eventually("a mail is written", || mails() == 2);
+    assert!(!bench.log().contains("panicked") && !bench.log().contains("ERROR"), "{}", bench.log());
+    bench.is_sound();
+}
+
+/// Everything of a list, by cursor.
+fn walk(bench: &Bench, who: &Who, list: &str) -> Vec<Value> {
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let between = if list.contains('?') { '&' } else { '?' };
+        let page = bench.get(who, &format!("{list}{between}cursor={cursor}")).ok();
+        found.extend(page["data"].as_array().unwrap().iter().map(|row| row["id"].clone()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = next.to_owned(),
+            None => return found,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The power fails: whatever was answered is on the disk before it is answered, and the log of a file before the file, seen in
+//! the order in which the program asks the system.
+
+use serde_json::json;
+
+use super::traces::{Event, Moment, Tracer};
+use crate::bench::Bench;
+
+/// What was seen, to be looked through from one place to the next.
+struct Seen(Vec<Event>);
+
+impl Seen {
+    /// Where the last is, before a place, that is so.
+    #[track_caller]
+    fn last(&self, what: &str, before: usize, is_so: impl Fn(&Event) -> bool) -> usize {
+        let found = self.0[..before].iter().rposition(is_so);
+        found.unwrap_or_else(|| panic!("{what} does not come before: {:#?}", &self.0[..before]))
+    }
+
+    /// Where the answer with this status begins to be sent.
+    #[track_caller]
+    fn answer(&self, status: u16) -> usize {
+        let head = format!("HTTP/1.1 {status}");
+        self.last("the answer", self.0.len(), |event| event.moment == Moment::Begun && event.with.contains(&head))
+    }
+
+    #[track_caller]
+    fn none(&self, what: &str, from: usize, to: usize, is_so: impl Fn(&Event) -> bool) {
+        let between = &self.0[from..to];
+        assert!(!between.iter().any(is_so), "{what} comes between: {between:#?}");
+    }
+}
+
+fn begins(event: &Event, calls: &[&str], file: &str) -> bool {
+    event.moment == Moment::Begun && calls.contains(&event.call.as_str()) && event.with.contains(file)
+}
+
+fn ended(event: &Event, calls: &[&str], file: &str) -> bool {
+    event.moment == Moment::Ended && calls.contains(&event.call.as_str()) && event.with.contains(file)
+}
+
+const WRITES: [&str; 1] = ["pwrite64"];
+const SYNCS: [&str; 2] = ["fsync", "fdatasync"];
+const RENAMES: [&str; 3] = ["rename", "renameat", "renameat2"];
+
+#[test]
+fn a_write_is_answered_once_its_log_is_on_the_disk() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.customer(&acme.inside, "the first");
+    let log = format!("{}.sqlite-wal>", acme.workspace);
+    let Some(tracer) = Tracer::of(&bench) else { return };
+    bench.customer(&acme.inside, "Renault");
+    let seen = Seen(tracer.until_now());
+    let answered = seen.answer(201);
+    let synced = seen.last("the sync of the log", answered, |event| ended(event, &SYNCS, &log));
+    seen.last("the write into the log", synced, |event| ended(event, &WRITES, &log));
+    seen.none("a write into the log", synced, answered, |event| begins(event, &WRITES, &log));
+}
+
+#[test]
+fn a_workspace_is_answered_once_its_file_its_name_and_its_row_are_on_the_disk() {
+    let bench = Bench::new();
+    let owner = bench.register("ada");
+    bench.workspace(&owner, "first");
+    let Some(tracer) = Tracer::of(&bench) else { return };
+    let id = bench.workspace(&owner, "second");
+    let seen = Seen(tracer.until_now());
+    let (new, folder) = (format!("{id}.new>"), format!("/workspaces/{}>", &id[id.len() - 2..]));
+    let answered = seen.answer(201);
+    let row = seen.last("the sync of the row", answered, |event| ended(event, &SYNCS, "central.sqlite-wal>"));
+    let name = seen.last("the sync of the folder", row, |event| ended(event, &SYNCS, &folder));
+    let parent = |event: &Event| ended(event, &SYNCS, "/workspaces>");
+    let renamed = seen.last("the rename", name, |event| ended(event, &RENAMES, &id));
+    let file = seen.last("the sync of the file", renamed, |event| ended(event, &SYNCS, &new));
+    seen.none("a write into the file", file, renamed, |event| begins(event, &WRITES, &new));
+    // The folder itself is as new as the file in it, and is in the folder of all of them.
+    seen.last("the sync of the folder's folder", file, parent);
+}
+
+#[test]
+fn what_is_in_the_trash_or_out_of_it_is_there_on_the_disk_before_its_row_says_so() {
+    let mut bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.stop();
+    bench.cli(&["workspace", "delete", "acme", "--confirm", "acme"]).ok();
+    let Some(seen) = super::traces::of_command(&bench, &["workspace", "restore", "acme"]) else { return };
+    let seen = Seen(seen);
+    let end = seen.0.len();
+    let row = seen.last("the sync of the row", end, |event| ended(event, &SYNCS, "central.sqlite-wal>"));
+    let name = seen.last("the sync of the folder", row, |event| {
+        ended(event, &SYNCS, &format!("/workspaces/{}>", &acme.workspace[acme.workspace.len() - 2..]))
+    });
+    seen.last("the rename", name, |event| ended(event, &RENAMES, &acme.workspace));
+}
+
+/// A checkpoint: the log first, then the file, and no more of the log until that is on the disk.
+#[test]
+fn a_log_is_on_the_disk_before_its_file_is_written_and_kept_until_that_is() {
+    let mut bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.customer(&acme.inside, "Renault");
+    let Some(tracer) = Tracer::of(&bench) else { return };
+    bench.stop();
+    let seen = Seen(tracer.until_the_end());
+    for name in ["central.sqlite".to_owned(), format!("{}.sqlite", acme.workspace)] {
+        let (file, log) = (format!("{name}>"), format!("{name}-wal"));
+        let gone = seen.0.iter().position(|event| begins(event, &["ftruncate", "unlink"], &log));
+        let gone = gone.unwrap_or_else(|| panic!("{log} is brought into its file: {:#?}", seen.0));
+        let synced = seen.last("the sync of the file", gone, |event| ended(event, &SYNCS, &file));
+        seen.none("a write into the file", synced, gone, |event| begins(event, &WRITES, &file));
+        let first = seen.0.iter().position(|event| begins(event, &WRITES, &file));
+        let first = first.unwrap_or_else(|| panic!("{file} is written"));
+        assert!(first < synced);
+        let logged = seen.last("the sync of the log", first, |event| ended(event, &SYNCS, &format!("{log}>")));
+        seen.none("a write into the log", logged, gone, |event| begins(event, &WRITES, &format!("{log}>")));
+    }
+}
+
+/// So that what the other tests find in a trace is not there by chance.
+#[test]
+fn a_read_is_answered_without_the_disk() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.customer(&acme.inside, "Renault");
+    bench.get(&acme.inside, "/customers").ok();
+    let file = format!("{}.sqlite", acme.workspace);
+    let Some(tracer) = Tracer::of(&bench) else { return };
+    bench.get(&acme.inside, "/customers").ok();
+    bench.post(&acme.inside, "/customers", json!({})).invalid(&["The name field is required."]);
+    let seen = Seen(tracer.until_now());
+    let end = seen.answer(400);
+    seen.none("a write", 0, end, |event| begins(event, &[WRITES[0], SYNCS[0], SYNCS[1]], &file));
+}

@@ -1,0 +1,154 @@
+//! What a process asks of the system, in order, as `strace` sees it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::not_run;
+use crate::bench::Bench;
+
+/// What writes, and what makes it last.
+const WATCHED: &str =
+    "trace=pwrite64,write,writev,sendto,sendmsg,fsync,fdatasync,rename,renameat,renameat2,ftruncate,unlink";
+
+/// A tracer at work on the server of a bench.
+pub struct Tracer {
+    process: Child,
+    folder: TempDir,
+}
+
+/// One call, at the moment when it began or when it had ended.
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub moment: Moment,
+    pub call: String,
+    /// What it was called with, files by their paths.
+    pub with: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    Begun,
+    Ended,
+}
+
+impl Tracer {
+    /// Watches a server from now on; nothing, and a word on stderr, where there is no `strace` or it is not let.
+    pub fn of(bench: &Bench) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Command::new("strace")
+            .args(["-f", "-y", "-s", "40", "-e", "signal=none", "-e", WATCHED])
+            .arg("-o")
+            .arg(folder.path().join("trace"))
+            .args(["-p", &bench.process().to_string()])
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(mut process) = process else {
+            not_run("there is no strace, which sees what is written when");
+            return None;
+        };
+        let mut said = BufReader::new(process.stderr.take().unwrap()).lines();
+        let is_attached = said.next().is_some_and(|line| line.is_ok_and(|line| line.contains("attached")));
+        // It says so of each thread, and must have somebody who listens.
+        std::thread::spawn(move || said.for_each(drop));
+        let tracer = Self { process, folder };
+        if !is_attached {
+            not_run("strace may not look at another process here");
+            return None;
+        }
+        Some(tracer)
+    }
+
+    /// All that was seen until the process ended.
+    pub fn until_the_end(mut self) -> Vec<Event> {
+        self.process.wait().unwrap();
+        self.events()
+    }
+
+    /// All that was seen until now.
+    pub fn until_now(mut self) -> Vec<Event> {
+        // Told so, and not killed: then it writes what it has, and lets the process go.
+        let told = Command::new("sh").args(["-c", &format!("kill -INT {}", self.process.id())]).status().unwrap();
+        assert!(told.success());
+        self.process.wait().unwrap();
+        self.events()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("trace")
+    }
+
+    fn events(&self) -> Vec<Event> {
+        read(&self.path())
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // One that has ended already is no failure.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What a line tells: `7 fsync(3</a>) = 0` of a call from its beginning to its end, `7 fsync(3</a> <unfinished ...>` of the
+/// first, `7 <... fsync resumed>) = 0` of the second, where others came between the two.
+fn events(line: &str) -> Vec<Event> {
+    let Some((thread, rest)) = line.split_once(' ') else { return Vec::new() };
+    let rest = rest.trim_start();
+    if let Some(resumed) = rest.strip_prefix("<... ") {
+        let call = resumed.split(' ').next().unwrap_or_default().to_owned();
+        return vec![Event { moment: Moment::Ended, call, with: thread.to_owned() }];
+    }
+    let Some((call, with)) = rest.split_once('(') else { return Vec::new() };
+    let event = |moment| Event { moment, call: call.to_owned(), with: format!("{thread} {with}") };
+    match with.contains("<unfinished ...>") {
+        true => vec![event(Moment::Begun)],
+        false => vec![event(Moment::Begun), event(Moment::Ended)],
+    }
+}
+
+/// All of a command, from its beginning to its end.
+pub fn of_command(bench: &Bench, arguments: &[&str]) -> Option<Vec<Event>> {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-y", "-s", "40", "-e", "signal=none", "-e", WATCHED, "-o"]).arg(&trace);
+    let program = env!("CARGO_BIN_EXE_cx-engine");
+    let data = bench.data();
+    match strace.arg(program).arg("--data-dir").arg(&data).args(arguments).output() {
+        Ok(output) if output.status.success() => Some(read(&trace)),
+        Ok(output) => panic!("{output:?}"),
+        Err(_) => {
+            not_run("there is no strace, which sees what is written when");
+            None
+        }
+    }
+}
+
+fn read(trace: &Path) -> Vec<Event> {
+    let lines = BufReader::new(File::open(trace).unwrap()).lines();
+    joined(lines.flat_map(|line| events(&line.unwrap())).collect())
+}
+
+/// Gives the end of a call what is known from its beginning: what it was called with.
+fn joined(events: Vec<Event>) -> Vec<Event> {
+    let mut joined: Vec<Event> = Vec::with_capacity(events.len());
+    for mut event in events {
+        if event.moment == Moment::Ended && !event.with.contains(' ') {
+            let begun = |known: &&Event| {
+                known.moment == Moment::Begun
+                    && known.call == event.call
+                    && known.with.split(' ').next() == Some(event.with.as_str())
+            };
+            if let Some(known) = joined.iter().rev().find(begun) {
+                event.with = known.with.clone();
+            }
+        }
+        joined.push(event);
+    }
+    joined
+}

@@ -1,0 +1,109 @@
+//! Files of another version of the program: a newer one is refused by name, an older one is migrated, or stays as it was.
+
+use std::fs;
+use std::path::Path;
+
+use refinery::{Runner, Target, load_sql_migrations};
+
+use crate::bench::{Bench, Team, email, sqlite};
+
+/// A version that no file has yet.
+const LATER: i64 = 9_999;
+
+fn version(path: &Path) -> i64 {
+    sqlite(path).query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+}
+
+fn set_version(path: &Path, version: i64) {
+    sqlite(path).pragma_update(None, "user_version", version).unwrap();
+}
+
+#[test]
+fn a_workspace_of_a_newer_version_is_left_alone_and_the_others_go_on() {
+    let mut bench = Bench::new();
+    let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
+    bench.stop();
+    let path = bench.file(&acme.workspace);
+    let known = version(&path);
+    set_version(&path, LATER);
+    bench.start();
+    bench.get(&acme.inside, "/customers").refused(503, "workspace_damaged");
+    bench.customer(&zeta.inside, "a neighbour's");
+    let said = format!("of version {LATER}, and this program knows versions up to {known}");
+    assert!(bench.log().contains(&said) && bench.log().contains(&acme.workspace), "{}", bench.log());
+    let (doctor, code) = bench.doctor();
+    assert_eq!(code, Some(3), "{doctor}");
+    assert!(doctor.contains(&acme.workspace) && doctor.contains(&said), "{doctor}");
+    assert_eq!(version(&path), LATER);
+    set_version(&path, known);
+    bench.customer(&acme.inside, "Renault");
+}
+
+#[test]
+fn a_server_whose_central_file_is_of_a_newer_version_does_not_start_and_names_it() {
+    let mut bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.stop();
+    let path = bench.data().join("central.sqlite");
+    let known = version(&path);
+    set_version(&path, LATER);
+    for said in [bench.refused_start(), bench.cli(&["doctor"]).failed()] {
+        assert!(said.contains("central.sqlite") && said.contains(&LATER.to_string()), "{said}");
+        assert!(said.contains(&format!("up to {known}")), "{said}");
+    }
+    assert_eq!(version(&path), LATER);
+    set_version(&path, known);
+    bench.start();
+    bench.customer(&acme.inside, "Renault");
+}
+
+/// Two versions before the one that brought call routing: what the first of the steps does must go too, where the second fails.
+const EARLIER: i32 = 7;
+
+/// The workspace's file as an earlier version of the program made it, with a table in it that a later migration wants to
+/// make, and that another program has made.
+fn make_earlier(path: &Path, team: &Team) {
+    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/workspace");
+    let migrations = load_sql_migrations(migrations).unwrap();
+    let mut db = sqlite(path);
+    db.pragma_update(None, "journal_mode", "wal").unwrap();
+    Runner::new(&migrations).set_target(Target::Version(EARLIER)).run(&mut db).unwrap();
+    let moment = 1_700_000_000;
+    db.execute("INSERT INTO workspace (id, created_at) VALUES (?1, ?2)", (&team.workspace, moment)).unwrap();
+    db.execute(
+        "INSERT INTO users (account_id, name, account_name, email, role_id, created_at, updated_at)
+         SELECT 1, 'Ada', 'Ada', ?1, id, ?2, ?2 FROM roles WHERE name = 'admin'",
+        (email("acme"), moment),
+    )
+    .unwrap();
+    db.execute("CREATE TABLE routing_options (obstacle)", []).unwrap();
+    db.pragma_update(None, "user_version", EARLIER).unwrap();
+}
+
+#[test]
+fn a_migration_that_fails_leaves_the_file_as_it_was_and_is_done_once_nothing_is_in_its_way() {
+    let mut bench = Bench::new();
+    let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
+    bench.stop();
+    let path = bench.file(&acme.workspace);
+    fs::remove_file(&path).unwrap();
+    make_earlier(&path, &acme);
+    let before = fs::read(&path).unwrap();
+    bench.start();
+    for _ in 0..2 {
+        bench.get(&acme.inside, "/customers").refused(503, "workspace_damaged");
+    }
+    bench.customer(&zeta.inside, "a neighbour's");
+    let log = bench.log();
+    assert!(log.contains("a migration failed; the file is as it was") && log.contains(&acme.workspace), "{log}");
+    bench.stop();
+    assert_eq!(version(&path), i64::from(EARLIER));
+    assert!(fs::read(&path).unwrap() == before, "not a byte is another");
+
+    sqlite(&path).execute("DROP TABLE routing_options", []).unwrap();
+    bench.start();
+    bench.customer(&acme.inside, "Renault");
+    assert_eq!(bench.customers(&acme.inside), ["Renault"]);
+    assert_eq!(version(&path), version(&bench.file(&zeta.workspace)));
+    bench.is_sound();
+}
