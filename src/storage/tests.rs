@@ -282,7 +282,7 @@ fn a_file_without_a_version_is_not_taken_for_a_new_one() {
 }
 
 #[test]
-fn a_reader_that_cannot_be_opened_keeps_no_thread_waiting() {
+fn a_file_that_is_no_database_any_more_keeps_no_thread_waiting() {
     let bench = Bench::new(100);
     let add_one = |db: &Connection| {
         add(db, "kept");
@@ -294,7 +294,7 @@ fn a_reader_that_cannot_be_opened_keeps_no_thread_waiting() {
     let began = Instant::now();
     let read =
         bench.file.read(|db| Ok::<i64, Error>(db.query_row("SELECT count(*) FROM settings", [], |row| row.get(0))?));
-    assert!(matches!(&read, Err(Error::Damaged(said)) if said.contains("file.sqlite")), "{read:?}");
+    assert!(matches!(&read, Err(Error::Damaged(_))), "{read:?}");
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
