@@ -43,6 +43,8 @@ pub mod server;
 pub mod cli;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod walk;

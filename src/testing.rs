@@ -344,6 +344,10 @@ impl Client<'_> {
         self.bench.send(request.body(Full::from(body.into())).unwrap())
     }
 
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// With the token of an answer.
     pub fn signed_in(self, answer: &Value) -> Self {
         let token = answer["token"].as_str().expect("a token").to_owned();

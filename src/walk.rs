@@ -13,9 +13,10 @@ use crate::routing::testing::Desk;
 use crate::testing::{Answer, Bench, Client, PASSWORD};
 
 /// A request for a row, such that the row does what it is for.
-struct Sample {
-    path: String,
-    body: Option<Value>,
+#[derive(Clone)]
+pub struct Sample {
+    pub path: String,
+    pub body: Option<Value>,
 }
 
 /// A client with a scope that whoever may do this may give.
@@ -259,7 +260,7 @@ fn address() -> String {
     format!("walked-{}@example.com", Uuid::now_v7().simple())
 }
 
-fn sample(bench: &Bench, layer: Layer, route: &Route) -> Sample {
+pub fn sample(bench: &Bench, layer: Layer, route: &Route) -> Sample {
     Samples { bench, customer: None }.of(layer, route)
 }
 
@@ -278,7 +279,7 @@ fn walk(mut check: impl FnMut(&Bench, Layer, &'static Route)) {
 }
 
 /// The pages of signing in and approving want a browser with a session; their own tests are one.
-fn is_a_browsers(route: &Route) -> bool {
+pub fn is_a_browsers(route: &Route) -> bool {
     ["/oauth/authorize", "/ui/contacts/{id}"].contains(&route.path) || route.path.starts_with("/ui/sign-")
 }
 
@@ -291,7 +292,7 @@ fn walk_workspace(mut check: impl FnMut(&Bench, &'static Route)) {
     });
 }
 
-fn owner(bench: &Bench, layer: Layer) -> Client<'_> {
+pub fn owner(bench: &Bench, layer: Layer) -> Client<'_> {
     match layer {
         Layer::Central => bench.central(),
         Layer::Workspace => bench.admin(),

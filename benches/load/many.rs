@@ -1,6 +1,7 @@
 //! Many workspaces on disk, few of which are asked for often and most of them seldom (Zipf's law): how long a start takes,
 //! what the first request of a workspace costs, and what a server does whose workspaces are not all open.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,8 @@ use tokio::task::JoinSet;
 
 use crate::client::{Connection, Tally, Times, Window, load};
 use crate::report::{Measurement, Name, Starts};
-use crate::server::{self, Engine, Setup, Workspace};
-use crate::{STARTS, announce, customer};
+use crate::server::{self, Engine, Process, Setup, Workspace};
+use crate::{BARE_HYPER, STARTS, announce, customer};
 
 const COLD: Name = Name { key: "many-cold", label: "first GET of a workspace that is closed" };
 const COLD_FULL: Name = Name { key: "many-cold-full", label: "the same where another is closed for it" };
@@ -79,6 +80,7 @@ impl Many {
     /// On a server that was just started.
     pub async fn measure(&mut self, connections: usize) -> Result<Vec<Measurement>> {
         let (open, all) = (self.stay_open(), self.workspaces.len());
+        let base = self.bare_hyper(connections).await?;
         let firsts = FIRST_REQUESTS.min(open / 2);
         let cold = self.first_requests(COLD, 0..firsts).await?;
         // All that stay open are open from here on.
@@ -87,7 +89,18 @@ impl Many {
         let cold_full = self.first_requests(COLD_FULL, open..(open + firsts)).await?;
         let of_all = self.get(ALL, all, connections).await?;
         let writes = self.writes(all, connections).await?;
-        Ok(vec![cold, cold_full, hot, of_all, writes])
+        Ok(vec![base, cold, cold_full, hot, of_all, writes])
+    }
+
+    /// The requests of [`ALL`], answered with as many bytes by a server that does nothing.
+    async fn bare_hyper(&self, connections: usize) -> Result<Measurement> {
+        let mut request = Vec::new();
+        self.workspaces[0].write_get(&mut request, format_args!("{CUSTOMER}"));
+        let mut connection = Connection::open(self.engine()?.address()).await?;
+        let answer_bytes = connection.exchange(&request).await?.body.len();
+        let server = Process::start_bare_hyper(answer_bytes)?;
+        let tally = self.tally(server.address, self.workspaces.len(), connections, ask_for_customer).await?;
+        Ok(Measurement::new(BARE_HYPER, connections, self.times, tally, server.held()))
     }
 
     async fn first_requests(&self, name: Name, which: std::ops::Range<usize>) -> Result<Measurement> {
@@ -110,10 +123,7 @@ impl Many {
     }
 
     async fn get(&self, name: Name, among: usize, connections: usize) -> Result<Measurement> {
-        self.zipf(name, among, connections, |_, workspace, request| {
-            workspace.write_get(request, format_args!("{CUSTOMER}"));
-        })
-        .await
+        self.zipf(name, among, connections, ask_for_customer).await
     }
 
     async fn writes(&self, among: usize, connections: usize) -> Result<Measurement> {
@@ -132,8 +142,19 @@ impl Many {
         ask: impl Fn(&mut Rng, &Workspace, &mut Vec<u8>) + Copy + Send + 'static,
     ) -> Result<Measurement> {
         announce(&name, connections);
+        let tally = self.tally(self.engine()?.address(), among, connections, ask).await?;
+        Ok(Measurement::new(name, connections, self.times, tally, self.engine()?.held()))
+    }
+
+    async fn tally(
+        &self,
+        server: SocketAddr,
+        among: usize,
+        connections: usize,
+        ask: impl Fn(&mut Rng, &Workspace, &mut Vec<u8>) + Copy + Send + 'static,
+    ) -> Result<Tally> {
         let shares = Arc::new(zipf_shares(among));
-        let tally = load(self.engine()?.address(), connections, self.times, |seed| {
+        load(server, connections, self.times, |seed| {
             let (workspaces, shares) = (Arc::clone(&self.workspaces), Arc::clone(&shares));
             let mut random = Rng::with_seed(seed);
             move |request: &mut Vec<u8>| {
@@ -142,13 +163,16 @@ impl Many {
                 ask(&mut random, &workspaces[rank], request);
             }
         })
-        .await?;
-        Ok(Measurement::new(name, connections, self.times, tally, self.engine()?.held()))
+        .await
     }
 
     fn engine(&self) -> Result<&Engine> {
         self.engine.as_ref().context("there is a server")
     }
+}
+
+fn ask_for_customer(_: &mut Rng, workspace: &Workspace, request: &mut Vec<u8>) {
+    workspace.write_get(request, format_args!("{CUSTOMER}"));
 }
 
 /// For each rank, the share of the requests that goes to it or to one before it: the n-th is asked for 1/n as often as the

@@ -1,0 +1,148 @@
+//! The body of every route that takes one: a good one with other values in the fields that its description names, with
+//! fields that are not its own, and with slips in its text.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use http::Method;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::odd::{self, Slip};
+use super::{World, each};
+use crate::api::{Layer, Route, openapi};
+use crate::walk::{Sample, is_a_browsers, owner, sample};
+
+/// What is changed in the good body of a route.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Case {
+    layer: String,
+    method: String,
+    path: String,
+    /// Fields and what they are instead.
+    fields: Vec<(String, Value)>,
+    slips: Vec<Slip>,
+}
+
+/// Fields that no client has any business with.
+const FOREIGN: &[&str] = &[
+    "id",
+    "created_at",
+    "updated_at",
+    "customer_id",
+    "user_id",
+    "owner",
+    "role",
+    "operator",
+    "secret",
+    "__proto__",
+    "",
+];
+
+/// Requests after which a world is worn out.
+const WORN: usize = 500;
+
+struct Stage {
+    world: World,
+    samples: HashMap<(String, String, String), Sample>,
+    asked: usize,
+}
+
+/// Each route that takes a body, with the names of its fields.
+fn routes() -> Vec<(Layer, &'static Route, Vec<String>)> {
+    let router = crate::router().unwrap();
+    let mut found = Vec::new();
+    for layer in [Layer::Central, Layer::Workspace] {
+        let document = openapi::document(&router, layer);
+        for route in router.routes(layer).filter(|route| !is_a_browsers(route)) {
+            let operation = &document["paths"][route.path][route.method.as_str().to_ascii_lowercase()];
+            let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let mut fields: Vec<String> = FOREIGN.iter().map(|&name| name.to_owned()).collect();
+            collect(body, &mut fields);
+            if route.method != Method::GET {
+                found.push((layer, route, fields));
+            }
+        }
+    }
+    found
+}
+
+/// The names of the fields in a schema, wherever they are in it.
+fn collect(schema: &Value, into: &mut Vec<String>) {
+    match schema {
+        Value::Object(parts) => {
+            for (name, part) in parts {
+                if let ("properties", Value::Object(fields)) = (name.as_str(), part) {
+                    into.extend(fields.keys().cloned());
+                }
+                collect(part, into);
+            }
+        }
+        Value::Array(parts) => parts.iter().for_each(|part| collect(part, into)),
+        _ => {}
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let routes = routes();
+    (0..routes.len()).prop_flat_map(move |which| {
+        let (layer, route, names) = routes[which].clone();
+        let fields = vec((select(names), odd::value()), 0..5);
+        let slips = prop_oneof![3 => Just(Vec::new()), 1 => vec(odd::slip(), 1..4)];
+        (fields, slips).prop_map(move |(fields, slips)| Case {
+            layer: layer.name().to_owned(),
+            method: route.method.to_string(),
+            path: route.path.to_owned(),
+            fields,
+            slips,
+        })
+    })
+}
+
+/// The first object in a body, which is where its fields are.
+fn innermost(body: &mut Value) -> Option<&mut Map<String, Value>> {
+    match body {
+        Value::Object(fields) => Some(fields),
+        Value::Array(items) => items.first_mut().and_then(innermost),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_body_is_taken_or_refused_and_what_is_refused_changes_nothing() {
+    let fresh = || Stage { world: World::new(), samples: HashMap::new(), asked: 0 };
+    let stage = RefCell::new(fresh());
+    let routes = routes();
+    each("bodies", cases(), |case| {
+        let mut stage = stage.borrow_mut();
+        let known = routes.iter().find(|(layer, route, _)| {
+            (layer.name(), route.method.as_str(), route.path) == (&*case.layer, &*case.method, &*case.path)
+        });
+        let (layer, route, _) = known.unwrap_or_else(|| panic!("there is no such route: {case:?}"));
+        if stage.asked == WORN {
+            *stage = fresh();
+        }
+        stage.asked += 1;
+        let Stage { world, samples, .. } = &mut *stage;
+        let key = (case.layer.clone(), case.method.clone(), case.path.clone());
+        let Sample { path, body } =
+            samples.entry(key.clone()).or_insert_with(|| sample(&world.bench, *layer, route)).clone();
+        let mut body = body.unwrap_or_else(|| Value::Object(Map::new()));
+        if let Some(fields) = innermost(&mut body) {
+            fields.extend(case.fields.iter().cloned());
+        }
+        let text = odd::slipped(&body.to_string(), &case.slips);
+        let client = owner(&world.bench, *layer);
+        let answer = world.holds(|| client.ask(route.method.clone(), &path, "application/json", text));
+        if !answer.status.is_client_error() {
+            samples.remove(&key);
+            // An account, a workspace or a password may be gone.
+            if *layer == Layer::Central {
+                *stage = fresh();
+            }
+        }
+    });
+}

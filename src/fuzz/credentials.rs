@@ -1,0 +1,63 @@
+//! Credentials of every kind, almost as they were handed out: none is taken for the one that it almost is.
+
+use http::Method;
+use http::header::{AUTHORIZATION, HOST, HeaderValue};
+use http_body_util::Full;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::each;
+use super::odd::{self, Slip};
+use crate::testing::{Answer, Bench};
+
+/// Central tokens, a workspace's, keys, OAuth tokens, and those of call flows.
+fn handed_out(bench: &Bench) -> Vec<(&'static str, &'static str, String)> {
+    use serde_json::json;
+
+    use crate::auth::Scope;
+    use crate::routing::testing::Desk;
+    let flow = Desk::new(bench).post("/cfd-tokens", json!({"name": "Night"})).created();
+    let own = |client: crate::testing::Client<'_>| client.token().expect("it has one").to_owned();
+    vec![
+        ("localhost", "/whoami", bench.token("owner@example.com", Scope::Central)),
+        ("acme.localhost", "/customers", bench.token("owner@example.com", Scope::Workspace(bench.acme.id))),
+        ("acme.localhost", "/customers", own(bench.key(&["customer.view"], None))),
+        ("acme.localhost", "/customers", own(bench.oauth(&["customer.view"], None))),
+        ("acme.localhost", "/whoami", flow["token"].as_str().expect("it is shown").to_owned()),
+    ]
+}
+
+fn ask(bench: &Bench, host: &str, path: &str, authorization: &[u8]) -> Option<Answer> {
+    let value = HeaderValue::from_bytes(authorization).ok()?;
+    let request = http::Request::builder().method(Method::GET).uri(path).header(HOST, host);
+    Some(bench.send(request.header(AUTHORIZATION, value).body(Full::default()).unwrap()))
+}
+
+#[test]
+fn what_is_almost_a_credential_is_none() {
+    let bench = Bench::new();
+    let handed_out = handed_out(&bench);
+    for (host, path, text) in &handed_out {
+        let answer = ask(&bench, host, path, format!("Bearer {text}").as_bytes()).unwrap();
+        assert!(answer.status == 200 || answer.status == 403, "{answer:?}");
+    }
+    let inputs = (0..handed_out.len(), vec(odd::slip(), 1..4), any::<bool>());
+    each("credentials", inputs, |(which, slips, whole): &(usize, Vec<Slip>, bool)| {
+        let (host, path, text) = &handed_out[*which];
+        // In the text, or in the whole header.
+        let (good, sent) = match whole {
+            false => (text.clone(), [b"Bearer ", &*odd::slipped(text, slips)].concat()),
+            true => (format!("Bearer {text}"), odd::slipped(&format!("Bearer {text}"), slips)),
+        };
+        let is_the_same = || {
+            let sent = String::from_utf8_lossy(&sent);
+            let (scheme, token) = sent.split_once(' ').unwrap_or_default();
+            scheme.eq_ignore_ascii_case("bearer") && token.trim() == good.trim_start_matches("Bearer ")
+        };
+        if is_the_same() {
+            return;
+        }
+        let Some(answer) = ask(&bench, host, path, &sent) else { return };
+        assert_eq!(answer.status, 401, "{}: {answer:?}", String::from_utf8_lossy(&sent));
+    });
+}

@@ -1,0 +1,89 @@
+//! Fuzzing: everything that reads input is given what nobody would send. No panic, no 5xx, nothing changed by what was
+//! refused, and nothing opened that should stay shut.
+//!
+//! A target is a property and inputs for it. What is in its corpus, `tests/corpus/*.jsonl`, an input a line, is tried
+//! first, and then so many new ones: `PROPTEST_CASES=100000 cargo test --release --lib fuzz` takes its time. An input that breaks
+//! a property is made as small as it gets, and printed as a line for the corpus.
+
+mod bodies;
+mod credentials;
+mod heads;
+mod imports;
+mod lists;
+mod oauth;
+mod odd;
+mod paths;
+
+use std::fmt::Debug;
+
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, TestError, TestRunner};
+use rusqlite::Connection;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::storage;
+use crate::testing::{Answer, Bench};
+
+/// Cases of a target where nobody asks for another number; proptest's own default tells that nobody did.
+const USUAL: u32 = 500;
+const PROPTESTS: u32 = 256;
+
+/// Tries a property on the target's corpus, and on inputs that nobody has seen before.
+fn each<T: Debug + Serialize + DeserializeOwned>(target: &str, inputs: impl Strategy<Value = T>, holds: impl Fn(&T)) {
+    let path = format!("{}/tests/corpus/{target}.jsonl", env!("CARGO_MANIFEST_DIR"));
+    let corpus = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    for line in corpus.lines() {
+        let input = serde_json::from_str(line).unwrap_or_else(|error| panic!("{path}: {error}: {line}"));
+        holds(&input);
+    }
+    let asked = Config::default();
+    let cases = if asked.cases == PROPTESTS { USUAL } else { asked.cases };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: 500, ..asked };
+    let tried = TestRunner::new(config).run(&inputs, |input| {
+        holds(&input);
+        Ok(())
+    });
+    match tried {
+        Ok(()) => {}
+        Err(TestError::Fail(why, input)) => {
+            panic!("{why}\na line for tests/corpus/{target}.jsonl:\n{}", serde_json::to_string(&input).unwrap())
+        }
+        Err(TestError::Abort(why)) => panic!("{why}"),
+    }
+}
+
+/// A bench of which is known whether anything was written into its files.
+struct World {
+    bench: Bench,
+    files: [Connection; 2],
+}
+
+impl World {
+    fn new() -> Self {
+        let bench = Bench::new();
+        let central = bench.engine.config.data_dir.join("central.sqlite");
+        let acme = bench.engine.registry.path(bench.acme.id);
+        let files = [central, acme].map(|path| storage::open_reader(&path).unwrap());
+        Self { bench, files }
+    }
+
+    /// How often others have written, as SQLite counts it.
+    fn versions(&self) -> [i64; 2] {
+        let version = |db: &Connection| db.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap();
+        [version(&self.files[0]), version(&self.files[1])]
+    }
+
+    /// Asks for something: that it fails is not our fault, and if it was refused, nothing was done.
+    fn holds(&self, ask: impl FnOnce() -> Answer) -> Answer {
+        let before = self.versions();
+        let answer = ask();
+        assert!(answer.status.as_u16() < 500, "{answer:?}");
+        if answer.status.is_client_error() {
+            assert_eq!(self.versions(), before, "refused, and something was written: {answer:?}");
+            let explained = answer.text.is_empty() || answer.text.starts_with('{') || answer.text.starts_with("<!");
+            assert!(explained, "{answer:?}");
+        }
+        answer
+    }
+}
