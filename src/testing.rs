@@ -258,10 +258,15 @@ impl Bench {
     }
 
     pub fn token(&self, email: &str, scope: Scope) -> String {
+        self.token_of(email, scope, Timestamp::now())
+    }
+
+    /// A token that was issued at this moment, for an hour.
+    pub fn token_of(&self, email: &str, scope: Scope, moment: Timestamp) -> String {
         let (engine, email) = (Arc::clone(&self.engine), email.to_owned());
         let issued = self.engine.central.write(move |db| {
             let (account, _) = accounts::find_by_email(db, &email)?.ok_or_else(Error::not_found)?;
-            tokens::issue(db, &engine, account.id, scope, "test", 3600, Timestamp::now())
+            tokens::issue(db, &engine, account.id, scope, "test", 3600, moment)
         });
         issued.unwrap().token
     }

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::api::{Error, Id, Layer, Needs, Ok200, Place, Resource, Result, Route, Router, Steps, get, here, openapi};
-use crate::auth::catalogue;
+use crate::auth::{Scope, catalogue};
 use crate::config::SETTINGS;
 use crate::routing::endpoints::{self, World};
 use crate::routing::testing::Desk;
 use crate::testing::{Answer, Bench, Client, PASSWORD};
+use crate::values::Timestamp;
 
 /// A request for a row, such that the row does what it is for.
 #[derive(Clone)]
@@ -325,6 +326,45 @@ fn without_a_token_only_what_is_for_anyone_is_answered() {
         match route.needs {
             Needs::Anyone => done(route, &answer),
             _ => answer.refused(401, "token_missing"),
+        }
+    });
+}
+
+#[test]
+fn what_is_no_credential_any_more_or_never_was_opens_nothing() {
+    walk(|bench, layer, route| {
+        if route.needs == Needs::Anyone {
+            return;
+        }
+        let Sample { path, body } = sample(bench, layer, route);
+        let email = "owner@example.com";
+        let (scope, no_key) = match layer {
+            Layer::Central => (Scope::Central, "wrong_token_scope"),
+            Layer::Workspace => (Scope::Workspace(bench.acme.id), "token_invalid"),
+        };
+        let nobody = bench.nobody().at(host(layer));
+        let good = bench.token(email, scope);
+        let over = bench.token_of(email, scope, Timestamp::now().plus(-7200));
+        let gone = bench.token(email, scope);
+        nobody.clone().with_token(gone.clone()).post("/logout", json!({})).ok();
+        let with = |value: &str| nobody.with_header("authorization", value);
+        let expected = [
+            (with(&format!("Bearer {over}")), "token_expired"),
+            (with(&format!("Bearer {gone}")), "token_revoked"),
+            (with("Bearer"), "token_invalid"),
+            (with("Bearer "), "token_invalid"),
+            (with("Bearer cxk_0000"), no_key),
+            (with("Bearer cxf_0000"), no_key),
+            (with(&format!("Basic {good}")), "token_invalid"),
+            (with(&format!("Bearer {good}x")), "token_invalid"),
+            // Of two it may be either that counts, so none does.
+            (with(&format!("Bearer {good}")).with_header("authorization", "Bearer x"), "token_invalid"),
+            (nobody.with_header("cookie", &format!("cx_session={good}")), "token_missing"),
+        ];
+        for (number, (client, code)) in expected.into_iter().enumerate() {
+            let answer = client.send(route.method.clone(), &path, body.clone());
+            let said = answer.json()["error"] == code;
+            assert!(answer.status == 401 && said, "{} {path}, {number}: {answer:?}", route.method);
         }
     });
 }

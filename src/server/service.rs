@@ -442,9 +442,13 @@ fn api_path(path: &str) -> (&str, bool) {
     }
 }
 
-/// The token of an `Authorization: Bearer` header (RFC 6750, 2.1).
+/// The token of an `Authorization: Bearer` header (RFC 6750, 2.1). Of two headers others may have read the other one.
 fn bearer(headers: &HeaderMap) -> Result<&str> {
-    let value = headers.get(header::AUTHORIZATION).ok_or(Error::Token(TokenFault::Missing))?;
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(Error::Token(TokenFault::Missing))?;
+    if values.next().is_some() {
+        return Err(Error::Token(TokenFault::Invalid));
+    }
     let text = value.to_str().map_err(|_| Error::Token(TokenFault::Invalid))?;
     match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
