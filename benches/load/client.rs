@@ -170,15 +170,21 @@ pub async fn load_at_rate(
     Ok((total, connections))
 }
 
-async fn ask_once(address: SocketAddr, request: &[u8], idle: &Mutex<Vec<Connection>>) -> Result<()> {
+/// A connection that has nothing to do, and since when.
+type Idle = (Connection, Instant);
+
+/// How long it is used again: a server closes it after a while.
+const FRESH: Duration = Duration::from_secs(5);
+
+async fn ask_once(address: SocketAddr, request: &[u8], idle: &Mutex<Vec<Idle>>) -> Result<()> {
     let waiting = idle.lock().expect("nothing panics with the lock").pop();
     let mut connection = match waiting {
-        Some(connection) => connection,
-        None => Connection::open(address).await?,
+        Some((connection, since)) if since.elapsed() < FRESH => connection,
+        _ => Connection::open(address).await?,
     };
     let answer = connection.exchange(request).await?;
     ensure!(answer.is_good(), "{answer}");
-    idle.lock().expect("nothing panics with the lock").push(connection);
+    idle.lock().expect("nothing panics with the lock").push((connection, Instant::now()));
     Ok(())
 }
 

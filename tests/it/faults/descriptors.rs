@@ -1,8 +1,9 @@
-//! No more files may be open: who needs one more waits, or is asked to come again; all others are served.
+//! No more files may be open: who needs one more is asked to come again, and all others are served. Connections are in
+//! `hostile/floods.rs`.
 
 use std::process::Command;
 
-use crate::bench::{Bench, Who, eventually};
+use crate::bench::{Bench, Who};
 use crate::client::Request;
 
 /// Lets the server have files below this number, be it that it has some above.
@@ -38,32 +39,6 @@ fn a_workspace_for_which_there_are_no_descriptors_is_not_taken_for_damaged() {
     allow(&bench, 20_000);
     ask(&zeta, "/api/customers").ok();
     assert_eq!(bench.cli(&["doctor"]).code, Some(0));
-}
-
-#[test]
-fn a_connection_for_which_there_is_no_descriptor_waits_until_there_is_one() {
-    let bench = Bench::new();
-    let quiet = bench.open_sockets();
-    let acme = bench.team("acme").inside;
-    bench.customer(&acme, "Renault");
-    let request = Request {
-        method: "GET",
-        path: "/api/customers/1",
-        host: &acme.host,
-        token: acme.token.as_deref(),
-        ..Request::default()
-    };
-    let mut served = bench.connect();
-    served.ask(&request).unwrap().ok();
-    eventually("other connections are gone", || bench.open_sockets() == quiet + 1);
-    allow(&bench, bench.files_with(0));
-    let mut waiting = bench.connect();
-    waiting.send(request.text()).unwrap();
-    eventually("the log says why", || bench.log().contains("a connection could not be accepted"));
-    served.ask(&request).unwrap().ok();
-    allow(&bench, 20_000);
-    waiting.receive().unwrap().unwrap().ok();
-    assert_eq!(bench.log().matches("a connection could not be accepted").count(), 1, "it is not said over and over");
 }
 
 #[test]
