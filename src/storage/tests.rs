@@ -237,6 +237,14 @@ fn a_reader_cannot_write_and_does_not_wait_for_the_writer() {
 }
 
 #[test]
+fn a_read_that_writes_is_refused_also_by_the_connection_that_may() {
+    let bench = Bench::new(100);
+    let written = bench.file.read(|db| Ok::<_, Error>(db.execute("INSERT INTO settings VALUES ('a', '')", [])?));
+    assert!(matches!(&written, Err(Error::Internal(said)) if said.contains("a read has written")), "{written:?}");
+    assert!(bench.settings().is_empty());
+}
+
+#[test]
 fn a_file_from_a_newer_version_is_refused_by_name() {
     let bench = Bench::new(100);
     open_writer(bench.file.path()).unwrap().pragma_update(None, "user_version", 9_999).unwrap();
