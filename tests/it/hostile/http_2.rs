@@ -58,12 +58,13 @@ fn receive(connection: &mut Connection) -> io::Result<(u8, u32, Vec<u8>)> {
     Ok((head[3], stream, connection.receive_bytes(length)?))
 }
 
-/// The kinds of the frames until the server ends the connection. It is not asked whether we are there.
+/// The kinds of the frames until the server ends the connection. It asks once whether we have heard of that, and no more
+/// whether we are there.
 fn until_the_end(connection: &mut Connection) -> Vec<u8> {
     let mut kinds = Vec::new();
     loop {
         match receive(connection) {
-            Ok((PING, ..)) => panic!("it is still open"),
+            Ok((PING, ..)) if kinds.contains(&PING) => panic!("it is still open"),
             Ok((kind, ..)) => kinds.push(kind),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => panic!("it is still open: {error}"),
             Err(_) => return kinds,
@@ -198,8 +199,13 @@ fn who_asks_and_has_no_room_for_the_answer_is_let_go() {
         answered += u32::from(receive(&mut deaf).unwrap().0 == HEADERS);
     }
     assert!(bench.open_sockets() > sockets);
+    let mut looks = 0;
     eventually("it is let go", || {
-        let _ = deaf.send(frame(PING, 0, 0, &[0; 8]));
+        // Now and then: it is there, and that is all that it says.
+        if looks % 40 == 0 {
+            let _ = deaf.send(frame(PING, 0, 0, &[0; 8]));
+        }
+        looks += 1;
         bench.open_sockets() <= sockets
     });
     is_served(&bench);
