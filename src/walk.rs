@@ -399,6 +399,55 @@ fn a_token_of_another_scope_is_refused() {
 }
 
 #[test]
+fn a_programs_token_opens_nothing_elsewhere_or_once_it_is_gone() {
+    walk(|bench, layer, route| {
+        if route.needs == Needs::Anyone {
+            return;
+        }
+        let Sample { path, body } = sample(bench, layer, route);
+        let program = bench.oauth(&["customer.view"], None);
+        let desk = Desk::new(bench);
+        let flow = |token: &Value| bench.nobody().at("acme.localhost").signed_in(token);
+        let made = desk.post("/cfd-tokens", json!({"name": "Night"})).created();
+        let call_flow = flow(&made);
+        let mut expected = match layer {
+            Layer::Central => {
+                vec![(program.at("localhost"), "wrong_token_scope"), (call_flow.at("localhost"), "wrong_token_scope")]
+            }
+            Layer::Workspace => vec![
+                (program.at("other.localhost"), "wrong_token_scope"),
+                (call_flow.at("other.localhost"), "token_invalid"),
+            ],
+        };
+        if layer == Layer::Workspace {
+            let gone = desk.post("/cfd-tokens", json!({"name": "Gone"})).created();
+            assert!(desk.delete(&format!("/cfd-tokens/{}", gone["id"])).status.is_success());
+            expected.push((flow(&gone), "token_invalid"));
+            for (change, code) in [("active = 0", "token_revoked"), ("expires_at = 1", "token_expired")] {
+                let key = bench.key(&["*"], None);
+                let sql =
+                    format!("UPDATE integration_keys SET {change} WHERE id = (SELECT max(id) FROM integration_keys)");
+                bench.in_file(move |db| Ok(db.execute(&sql, [])?));
+                expected.push((key, code));
+            }
+            let program = bench.oauth(&["customer.view"], None);
+            let revoke = "UPDATE oauth_grants SET revoked_at = 1 WHERE id = (SELECT max(id) FROM oauth_grants)";
+            bench.in_file(move |db| Ok(db.execute(revoke, [])?));
+            expected.push((program, "token_revoked"));
+            // A cookie holds a person's session, and that for pages alone.
+            let key = bench.key(&["*"], None).token().unwrap().to_owned();
+            let cookie = format!("cx_session={key}");
+            expected.push((bench.nobody().at("acme.localhost").with_header("cookie", &cookie), "token_missing"));
+        }
+        for (number, (client, code)) in expected.into_iter().enumerate() {
+            let answer = client.send(route.method.clone(), &path, body.clone());
+            let said = answer.json()["error"] == code;
+            assert!(answer.status == 401 && said, "{} {path}, {number}: {answer:?}", route.method);
+        }
+    });
+}
+
+#[test]
 fn an_account_reaches_what_its_place_in_the_workspace_allows() {
     walk(|bench, layer, route| {
         if layer != Layer::Central {
