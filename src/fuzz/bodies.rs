@@ -28,7 +28,7 @@ struct Case {
 }
 
 /// Fields that no client has any business with.
-const FOREIGN: &[&str] = &[
+pub const FOREIGN: &[&str] = &[
     "id",
     "created_at",
     "updated_at",
@@ -52,7 +52,7 @@ struct Stage {
 }
 
 /// Each route that takes a body, with the names of its fields.
-fn routes() -> Vec<(Layer, &'static Route, Vec<String>)> {
+pub fn routes() -> Vec<(Layer, &'static Route, Vec<String>)> {
     let router = crate::router().unwrap();
     let mut found = Vec::new();
     for layer in [Layer::Central, Layer::Workspace] {
@@ -103,7 +103,7 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 /// The first object in a body, which is where its fields are.
-fn innermost(body: &mut Value) -> Option<&mut Map<String, Value>> {
+pub fn innermost(body: &mut Value) -> Option<&mut Map<String, Value>> {
     match body {
         Value::Object(fields) => Some(fields),
         Value::Array(items) => items.first_mut().and_then(innermost),

@@ -9,6 +9,7 @@ mod bodies;
 mod credentials;
 mod heads;
 mod imports;
+mod kept;
 mod lists;
 mod oauth;
 mod odd;
