@@ -1,6 +1,7 @@
 //! What programs send for tokens, and what browsers are sent with to approve.
 
-use http::header::LOCATION;
+use http::Method;
+use http::header::{LOCATION, SET_COOKIE};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -8,8 +9,12 @@ use serde_json::json;
 
 use super::odd::{self, Slip};
 use super::{World, each};
+use crate::testing::PASSWORD;
 
 const REDIRECT: &str = "https://example.com/back";
+
+/// What forms are sent as.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Fields as a form has them, changed: `field` of `good` becomes another text, or the text with slips.
 type Changes = Vec<(usize, Option<String>, Vec<Slip>)>;
@@ -56,8 +61,7 @@ fn a_program_gets_a_token_by_its_own_secret_alone() {
     let inputs = (select(paths).prop_map(str::to_owned), changes(good.len()));
     each("oauth_tokens", inputs, |(path, changes): &(String, Changes)| {
         let form = changed(&good, changes);
-        let kind = "application/x-www-form-urlencoded";
-        let answer = world.holds(|| program.ask(http::Method::POST, path, kind, form.clone()));
+        let answer = world.holds(|| program.ask(Method::POST, path, FORM, form.clone()));
         let sent = |name: &str| form_urlencoded::parse(form.as_bytes()).find(|(field, _)| field == name).unwrap().1;
         let is_known = sent("client_id") == id && sent("client_secret") == secret;
         // Spaces around it do not matter.
@@ -96,3 +100,64 @@ fn a_browser_is_sent_to_sign_in_or_to_where_the_client_said() {
         assert!(!answer.text.contains("<script"), "{answer:?}");
     });
 }
+
+#[test]
+fn a_form_does_nothing_without_the_key_of_its_page() {
+    let world = World::new();
+    let client = json!({"name": "Fuzz", "grants": ["authorization_code"], "redirect_uris": [REDIRECT],
+        "scopes": ["customer.view"]});
+    let client = world.bench.admin().post("/oauth-clients", client).created();
+    let paths = vec!["/oauth/authorize", "/ui/sign-in", "/ui/sign-out"];
+    let inputs = (select(paths).prop_map(str::to_owned), changes(FIELDS.len()));
+    each("oauth_forms", inputs, |(path, changes): &(String, Changes)| {
+        // Signing out ends a session, so each has its own.
+        let browser = world.bench.browser("owner@example.com");
+        let asked = |key: &str| {
+            FIELDS.map(|(name, value)| match name {
+                "client_id" => (name, client["client_id"].as_str().unwrap().to_owned()),
+                "form_key" => (name, key.to_owned()),
+                _ => (name, value.to_owned()),
+            })
+        };
+        let page = browser.get(&format!("/oauth/authorize?{}", changed(&asked(""), &Vec::new())));
+        let (_, key) = page.text.split_once("name=\"form_key\" value=\"").expect("a form to approve in");
+        let good = asked(key.split('"').next().unwrap());
+        let form = changed(&good, changes);
+        let answer = world.holds(|| browser.ask(Method::POST, path, FORM, form.clone()));
+        let is_as_it_was = |name: &str| {
+            let sent = form_urlencoded::parse(form.as_bytes()).find(|(field, _)| field == name).unwrap().1;
+            let meant = &good.iter().find(|(field, _)| *field == name).unwrap().1;
+            sent == meant.as_str() || name != "form_key" && sent.trim().eq_ignore_ascii_case(meant)
+        };
+        let location = answer.headers.get(LOCATION).map(|location| location.to_str().unwrap());
+        let is_approved = location.is_some_and(|location| location.contains("?code=") || location.contains("&code="));
+        let has_cookie = answer.headers.contains_key(SET_COOKIE);
+        // Else nothing would be tried here.
+        assert!(!changes.is_empty() || has_cookie || is_approved, "{path}: {answer:?}");
+        if has_cookie || is_approved {
+            assert!(is_as_it_was("form_key"), "{path} {form}: {answer:?}");
+        }
+        assert!(!is_approved || is_as_it_was("decision"), "{path} {form}: {answer:?}");
+        let is_in = path == "/ui/sign-in" && has_cookie;
+        assert!(!is_in || is_as_it_was("email") && is_as_it_was("password"), "{path} {form}: {answer:?}");
+        if let Some(location) = location {
+            let is_here = location.starts_with('/') && !location.starts_with("//") && !location.starts_with("/\\");
+            assert!(is_here || location.starts_with(&format!("{REDIRECT}?")), "{path} {form}: {location}");
+        }
+    });
+}
+
+/// What the forms of the pages have in them together.
+const FIELDS: [(&str, &str); 11] = [
+    ("form_key", ""),
+    ("decision", "approve"),
+    ("email", "owner@example.com"),
+    ("password", PASSWORD),
+    ("to", "/docs"),
+    ("response_type", "code"),
+    ("client_id", ""),
+    ("redirect_uri", REDIRECT),
+    ("scope", "customer.view"),
+    ("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"),
+    ("code_challenge_method", "S256"),
+];
