@@ -31,7 +31,11 @@ const USUAL: u32 = 500;
 const PROPTESTS: u32 = 256;
 
 /// Tries a property on the target's corpus, and on inputs that nobody has seen before.
-fn each<T: Debug + Serialize + DeserializeOwned>(target: &str, inputs: impl Strategy<Value = T>, holds: impl Fn(&T)) {
+pub fn each<T: Debug + Serialize + DeserializeOwned>(
+    target: &str,
+    inputs: impl Strategy<Value = T>,
+    holds: impl Fn(&T),
+) {
     let path = format!("{}/tests/corpus/{target}.jsonl", env!("CARGO_MANIFEST_DIR"));
     let corpus = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     for line in corpus.lines() {

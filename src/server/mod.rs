@@ -4,6 +4,8 @@
 mod body;
 mod connection;
 mod door;
+#[cfg(test)]
+mod fuzz;
 mod heads;
 mod log;
 mod service;

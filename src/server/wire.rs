@@ -9,12 +9,11 @@ use std::task::{Context, Poll};
 
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::heads::{Heads, Next};
 
-pub struct Wire {
-    stream: TcpStream,
+pub struct Wire<S> {
+    stream: S,
     traffic: Arc<Traffic>,
 }
 
@@ -25,8 +24,8 @@ pub struct Traffic {
     written: AtomicU64,
 }
 
-impl Wire {
-    pub fn new(stream: TcpStream, traffic: Arc<Traffic>) -> Self {
+impl<S> Wire<S> {
+    pub fn new(stream: S, traffic: Arc<Traffic>) -> Self {
         Self { stream, traffic }
     }
 
@@ -49,7 +48,7 @@ impl Traffic {
     }
 }
 
-impl AsyncRead for Wire {
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
@@ -61,7 +60,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.wrote(polled)
