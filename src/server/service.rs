@@ -290,17 +290,23 @@ impl Service {
         })
     }
 
-    /// What a trusted proxy says of the request that it was sent.
+    /// What a trusted proxy says of the request that it was sent: of several lines the last, since those before it may be
+    /// what the client made up.
     fn forwarded<'h>(&self, headers: &'h HeaderMap, peer: IpAddr, name: &str) -> Option<&'h str> {
         let trusted = self.engine.config.trusted_proxies.contains(&peer);
-        headers.get(name).filter(|_| trusted)?.to_str().ok().map(str::trim)
+        headers.get_all(name).iter().next_back().filter(|_| trusted)?.to_str().ok().map(str::trim)
     }
 
-    /// Whom the request comes from: the peer, or, where that is a trusted proxy, the last address that is not.
+    /// Whom the request comes from: the peer, or, where that is a trusted proxy, the last address that is not. Several
+    /// lines are one list (RFC 9110, 5.3).
     fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         let trusted = &self.engine.config.trusted_proxies;
-        let said = self.forwarded(headers, peer, "x-forwarded-for").unwrap_or_default();
-        let mut addresses = said.rsplit(',').map_while(|address| address.trim().parse().ok());
+        if !trusted.contains(&peer) {
+            return peer;
+        }
+        let lines = headers.get_all("x-forwarded-for").iter().rev();
+        let said = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+        let mut addresses = said.map_while(|address| address.trim().parse().ok());
         addresses.find(|address| !trusted.contains(address)).unwrap_or(peer)
     }
 

@@ -11,15 +11,12 @@ fn bench() -> Bench {
 }
 
 fn login(bench: &Bench, address: &str, host: &str, name: &str, password: &str) -> Answer {
+    login_for(bench, &[("X-Forwarded-For", address)], host, name, password)
+}
+
+fn login_for(bench: &Bench, headers: &[(&str, &str)], host: &str, name: &str, password: &str) -> Answer {
     let body = json!({"email": email(name), "password": password}).to_string();
-    bench.ask(&Request {
-        method: "POST",
-        path: "/api/login",
-        host,
-        headers: &[("X-Forwarded-For", address)],
-        body: Some(&body),
-        ..Request::default()
-    })
+    bench.ask(&Request { method: "POST", path: "/api/login", host, headers, body: Some(&body), ..Request::default() })
 }
 
 #[test]
@@ -82,6 +79,22 @@ fn an_address_that_nobody_trusted_vouches_for_counts_for_nothing() {
             .refused(401, "invalid_credentials");
     }
     login(&bench, "192.0.2.77", "localhost", "ada", PASSWORD).refused(429, "too_many_requests");
+}
+
+/// Some proxies put a line of their own below the one that the client made up (RFC 9110, 5.3: together they are one list).
+#[test]
+fn an_address_that_a_client_makes_up_is_not_believed_because_a_proxy_adds_its_own_line() {
+    let bench = bench();
+    let login = |n: usize, real: &str| {
+        let forged = format!("192.0.2.{n}");
+        let headers = [("X-Forwarded-For", forged.as_str()), ("X-Forwarded-For", real)];
+        login_for(&bench, &headers, "localhost", &format!("nobody{n}"), "x")
+    };
+    for n in 0..10 {
+        login(n, "198.51.100.1").refused(401, "invalid_credentials");
+    }
+    login(10, "198.51.100.1").refused(429, "too_many_requests");
+    login(11, "198.51.100.2").refused(401, "invalid_credentials");
 }
 
 #[test]
