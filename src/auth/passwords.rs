@@ -105,6 +105,14 @@ mod tests {
     }
 
     #[test]
+    fn who_is_unknown_costs_a_hash_too() {
+        let passwords = Passwords::new(CHEAP).unwrap();
+        passwords.verify("correct horse", None).unwrap();
+        let used: Vec<usize> = passwords.idle.lock().unwrap().iter().map(Vec::len).collect();
+        assert_eq!(used, [64], "the memory of one hash, in blocks of a KiB");
+    }
+
+    #[test]
     fn a_new_cost_gives_a_new_form_at_the_next_login() {
         let kept = Passwords::new(CHEAP).unwrap().hash("correct horse").unwrap();
         let dearer = Passwords::new(PasswordCost { passes: 2, ..CHEAP }).unwrap();
