@@ -62,8 +62,12 @@ impl Tally {
         if answered <= window.closes {
             self.answered += 1;
         }
-        let micros = (answered - asked).as_micros();
-        self.latencies.push(u32::try_from(micros).unwrap_or(u32::MAX));
+        self.latencies.push(micros(answered - asked));
+    }
+
+    /// Good answers, in no window: how long each took.
+    pub fn of(took: &[Duration]) -> Self {
+        Self { answered: took.len(), latencies: took.iter().map(|took| micros(*took)).collect(), ..Self::default() }
     }
 
     fn fail(&mut self, what: String) {
@@ -71,12 +75,16 @@ impl Tally {
         self.first_error.get_or_insert(what);
     }
 
-    pub fn merge(&mut self, other: Self) {
+    fn merge(&mut self, other: Self) {
         self.answered += other.answered;
         self.latencies.extend(other.latencies);
         self.errors += other.errors;
         self.first_error = self.first_error.take().or(other.first_error);
     }
+}
+
+fn micros(took: Duration) -> u32 {
+    u32::try_from(took.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// Asks in a closed loop: every connection sends its next request when it has the answer to its last.

@@ -2,13 +2,13 @@
 //! beginning of the way and at its end, filtered, and by words.
 
 use std::fmt::Arguments;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 use serde_json::Value;
 
-use crate::client::{Connection, Tally, Times, Window, load};
+use crate::client::Connection;
 use crate::report::{Measurement, Name};
 use crate::{Bench, announce, customer_phone};
 
@@ -29,64 +29,47 @@ impl Bench {
     pub async fn lists(&self, rows: usize) -> Result<Vec<Measurement>> {
         let pages = rows.div_ceil(PER_PAGE);
         let mut measured = Vec::new();
-        measured.push(self.each(FIRST, |_, write| write(format_args!("/api/customers"))).await?);
+        measured.push(self.ask(FIRST, 1, |_, write| write(format_args!("/api/customers"))).await?);
         let middle = move |_: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
             write(format_args!("/api/customers?page={}", pages / 2));
         };
-        measured.push(self.each(MIDDLE, middle).await?);
+        measured.push(self.ask(MIDDLE, 1, middle).await?);
         let last = move |_: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
             write(format_args!("/api/customers?page={pages}"));
         };
-        measured.push(self.each(LAST, last).await?);
+        measured.push(self.ask(LAST, 1, last).await?);
         measured.extend(self.walk().await?);
         let number = move |random: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
             let phone = customer_phone(random.usize(0..rows)).replace(' ', "").replace('+', "%2B");
             write(format_args!("/api/customers?filter[phone]={phone}"));
         };
-        measured.push(self.each(NUMBER, number).await?);
+        measured.push(self.ask(NUMBER, 1, number).await?);
         let account = move |random: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
             write(format_args!("/api/customers?filter[customer_account]=L{:06}", random.usize(1..=rows)));
         };
-        measured.push(self.each(ACCOUNT, account).await?);
+        measured.push(self.ask(ACCOUNT, 1, account).await?);
         let term = move |random: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
             write(format_args!("/api/customers?filter[term]=atelier+{}", random.usize(rows / 10..rows)));
         };
-        measured.push(self.each(TERM, term).await?);
-        measured.push(self.each(COMMON, |_, write| write(format_args!("/api/customers?filter[term]=atelier"))).await?);
+        measured.push(self.ask(TERM, 1, term).await?);
+        measured
+            .push(self.ask(COMMON, 1, |_, write| write(format_args!("/api/customers?filter[term]=atelier"))).await?);
         Ok(measured)
-    }
-
-    async fn each(
-        &self,
-        name: Name,
-        asked: impl Fn(&mut Rng, &mut dyn FnMut(Arguments<'_>)) + Copy + Send + 'static,
-    ) -> Result<Measurement> {
-        announce(&name, 1);
-        let tally = load(self.engine.address(), 1, self.times, |seed| {
-            let workspace = self.workspace.clone();
-            let mut random = Rng::with_seed(seed);
-            move |request: &mut Vec<u8>| asked(&mut random, &mut |path| workspace.write_get(request, path))
-        })
-        .await?;
-        Ok(self.measured(name, 1, tally))
     }
 
     /// All pages by cursor, from the first to the last.
     async fn walk(&self) -> Result<[Measurement; 2]> {
         announce(&EARLY, 1);
-        let hour = Times { warmup: Duration::ZERO, measured: Duration::from_secs(3600) };
-        let window = Window::starting_now(hour);
         let mut connection = Connection::open(self.engine.address()).await?;
         let mut cursor = String::new();
         let mut pages = Vec::new();
         loop {
             let mut request = Vec::new();
             self.workspace.write_get(&mut request, format_args!("/api/customers?per_page=500&cursor={cursor}"));
-            let (mut tally, asked) = (Tally::default(), Instant::now());
+            let asked = Instant::now();
             let answer = connection.exchange(&request).await?;
             ensure!(answer.is_good(), "a page by cursor: {answer}");
-            tally.record(&window, asked);
-            pages.push((tally, asked.elapsed()));
+            pages.push(asked.elapsed());
             let page: Value = serde_json::from_slice(answer.body).context("reading a page")?;
             match page["next_cursor"].as_str() {
                 Some(next) => next.clone_into(&mut cursor),
@@ -94,14 +77,8 @@ impl Bench {
             }
         }
         let tenth = pages.len().div_ceil(10);
-        let last = pages.split_off(pages.len() - tenth);
-        pages.truncate(tenth);
-        Ok([(EARLY, pages), (LATE, last)].map(|(name, pages)| {
-            let took = pages.iter().map(|(_, took)| *took).sum();
-            let mut together = Tally::default();
-            pages.into_iter().for_each(|(tally, _)| together.merge(tally));
-            let times = Times { warmup: Duration::ZERO, measured: took };
-            Measurement::new(name, 1, times, together, self.engine.held())
-        }))
+        let (early, late) = (&pages[..tenth], &pages[pages.len() - tenth..]);
+        let held = self.engine.held();
+        Ok([Measurement::one_by_one(EARLY, early, held), Measurement::one_by_one(LATE, late, held)])
     }
 }

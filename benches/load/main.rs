@@ -10,6 +10,7 @@ mod report;
 mod routing;
 mod server;
 
+use std::fmt::Arguments;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -286,23 +287,17 @@ impl Bench {
     }
 
     async fn lookup(&self, contacts: usize, connections: usize) -> Result<Measurement> {
-        announce(&LOOKUP, connections);
-        let tally = load(self.engine.address(), connections, self.times, |seed| {
-            let workspace = self.workspace.clone();
-            let mut random = Rng::with_seed(seed);
-            move |request: &mut Vec<u8>| {
-                let number = national_number(random.usize(0..contacts));
-                let path = "/api/crm/lookup/contacts/search?phone=";
-                match random.u8(0..4) {
-                    0 => workspace.write_get(request, format_args!("{path}0{number}")),
-                    1 => workspace.write_get(request, format_args!("{path}%2B33{number}")),
-                    2 => workspace.write_get(request, format_args!("{path}0033{number}")),
-                    _ => workspace.write_get(request, format_args!("{path}{number}")),
-                }
+        self.ask(LOOKUP, connections, move |random, write| {
+            let number = national_number(random.usize(0..contacts));
+            let path = "/api/crm/lookup/contacts/search?phone=";
+            match random.u8(0..4) {
+                0 => write(format_args!("{path}0{number}")),
+                1 => write(format_args!("{path}%2B33{number}")),
+                2 => write(format_args!("{path}0033{number}")),
+                _ => write(format_args!("{path}{number}")),
             }
         })
-        .await?;
-        Ok(self.measured(LOOKUP, connections, tally))
+        .await
     }
 
     /// The same as [`Bench::get`], and the logins that arrive beside it.
@@ -316,14 +311,25 @@ impl Bench {
         Ok([self.measured(GET_DURING_LOGINS, connections, asked?), meanwhile])
     }
 
-    async fn list(&self, connections: usize) -> Result<Measurement> {
-        announce(&LIST, connections);
-        let tally = load(self.engine.address(), connections, self.times, |_| {
+    /// The paths that a function makes up, on each connection others.
+    async fn ask(
+        &self,
+        name: Name,
+        connections: usize,
+        asked: impl Fn(&mut Rng, &mut dyn FnMut(Arguments<'_>)) + Copy + Send + 'static,
+    ) -> Result<Measurement> {
+        announce(&name, connections);
+        let tally = load(self.engine.address(), connections, self.times, |seed| {
             let workspace = self.workspace.clone();
-            move |request: &mut Vec<u8>| workspace.write_get(request, format_args!("/api/customers"))
+            let mut random = Rng::with_seed(seed);
+            move |request: &mut Vec<u8>| asked(&mut random, &mut |path| workspace.write_get(request, path))
         })
         .await?;
-        Ok(self.measured(LIST, connections, tally))
+        Ok(self.measured(name, connections, tally))
+    }
+
+    async fn list(&self, connections: usize) -> Result<Measurement> {
+        self.ask(LIST, connections, |_, write| write(format_args!("/api/customers"))).await
     }
 
     async fn create(&self, connections: usize) -> Result<Measurement> {
@@ -361,12 +367,7 @@ impl Bench {
     }
 
     async fn answer_bytes(&self) -> Result<usize> {
-        let mut request = Vec::new();
-        self.workspace.write_get(&mut request, format_args!("/api/customers/{}", self.ids[0]));
-        let mut connection = Connection::open(self.engine.address()).await?;
-        let answer = connection.exchange(&request).await?;
-        ensure!(answer.is_good(), "GET of the first customer: {answer}");
-        Ok(answer.body.len())
+        self.workspace.answer_bytes(format_args!("/api/customers/{}", self.ids[0])).await
     }
 
     fn measured(&self, name: Name, connections: usize, tally: Tally) -> Measurement {

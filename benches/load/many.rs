@@ -3,13 +3,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 use tokio::task::JoinSet;
 
-use crate::client::{Connection, Tally, Times, Window, load};
+use crate::client::{Connection, Tally, Times, load};
 use crate::report::{Measurement, Name, Starts};
 use crate::server::{self, Engine, Process, Setup, Workspace};
 use crate::{BARE_HYPER, STARTS, announce, customer};
@@ -94,10 +94,7 @@ impl Many {
 
     /// The requests of [`ALL`], answered with as many bytes by a server that does nothing.
     async fn bare_hyper(&self, connections: usize) -> Result<Measurement> {
-        let mut request = Vec::new();
-        self.workspaces[0].write_get(&mut request, format_args!("{CUSTOMER}"));
-        let mut connection = Connection::open(self.engine()?.address()).await?;
-        let answer_bytes = connection.exchange(&request).await?.body.len();
+        let answer_bytes = self.workspaces[0].answer_bytes(format_args!("{CUSTOMER}")).await?;
         let server = Process::start_bare_hyper(answer_bytes)?;
         let tally = self.tally(server.address, self.workspaces.len(), connections, ask_for_customer).await?;
         Ok(Measurement::new(BARE_HYPER, connections, self.times, tally, server.held()))
@@ -105,10 +102,8 @@ impl Many {
 
     async fn first_requests(&self, name: Name, which: std::ops::Range<usize>) -> Result<Measurement> {
         announce(&name, 1);
-        let hour = Times { warmup: Duration::ZERO, measured: Duration::from_secs(3600) };
-        let (window, mut tally) = (Window::starting_now(hour), Tally::default());
         let mut connection = Connection::open(self.engine()?.address()).await?;
-        let begun = Instant::now();
+        let mut took = Vec::new();
         let mut request = Vec::new();
         for workspace in &self.workspaces[which] {
             request.clear();
@@ -116,10 +111,9 @@ impl Many {
             let asked = Instant::now();
             let answer = connection.exchange(&request).await?;
             ensure!(answer.is_good(), "GET {CUSTOMER}: {answer}");
-            tally.record(&window, asked);
+            took.push(asked.elapsed());
         }
-        let took = Times { warmup: Duration::ZERO, measured: begun.elapsed() };
-        Ok(Measurement::new(name, 1, took, tally, self.engine()?.held()))
+        Ok(Measurement::one_by_one(name, &took, self.engine()?.held()))
     }
 
     async fn get(&self, name: Name, among: usize, connections: usize) -> Result<Measurement> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -74,6 +75,12 @@ impl Measurement {
             errors: tally.errors,
             first_error: tally.first_error,
         }
+    }
+
+    /// Of requests that were sent one after the other, and took so long each.
+    pub fn one_by_one(name: Name, took: &[Duration], held: Held) -> Self {
+        let times = Times { warmup: Duration::ZERO, measured: took.iter().sum() };
+        Self::new(name, 1, times, Tally::of(took), held)
     }
 
     pub fn in_groups_of(self, size: f64) -> Self {

@@ -1,12 +1,9 @@
 //! Where a call goes: what is behind the look-ups of call routing, and the requests of a call flow.
 
-use std::fmt::Arguments;
-
 use anyhow::Result;
-use fastrand::Rng;
 
 use super::report::{Measurement, Name};
-use super::{Bench, Row, announce, fill, load};
+use super::{Bench, Row, fill};
 
 /// The customer whose calls are routed: the first that the bench makes.
 macro_rules! path {
@@ -42,42 +39,26 @@ impl Bench {
         fill(workspace, queue, rows, 1).await?;
         fill(workspace, time_span, rows, connections).await?;
 
-        let contact = self.route(CONTACT, connections, move |random, write| {
+        let contact = self.ask(CONTACT, connections, move |random, write| {
             let number = random.usize(0..rows);
             write(format_args!("{}&telecom=061{number:07}", path!("/contacts/lookup?")));
         });
         let contact = contact.await?;
-        let origin = self.route(ORIGIN, connections, move |random, write| {
+        let origin = self.ask(ORIGIN, connections, move |random, write| {
             let (prefix, rest) = (random.usize(0..rows), random.u32(0..10));
             write(format_args!("{}&cti_id=1&origin=%2B49{prefix:07}{rest}", path!("/ctis/lookup?")));
         });
         let origin = origin.await?;
-        let zone = self.route(ZONE, connections, move |random, write| {
+        let zone = self.ask(ZONE, connections, move |random, write| {
             let (list, zone) = (random.usize(0..lists), departement(random.usize(0..ZONES)));
             write(format_args!("{}&list_id=L{list}&value={zone:02}011", path!("/geo/destinations/lookup?")));
         });
         let zone = zone.await?;
-        let queue = self.route(QUEUE, connections, move |random, write| {
+        let queue = self.ask(QUEUE, connections, move |random, write| {
             let number = random.usize(0..rows);
             write(format_args!("{}&number=061{number:07}", path!("/call-queues/lookup?")));
         });
         Ok([contact, origin, zone, queue.await?])
-    }
-
-    async fn route(
-        &self,
-        name: Name,
-        connections: usize,
-        asked: impl Fn(&mut Rng, &mut dyn FnMut(Arguments<'_>)) + Copy + Send + 'static,
-    ) -> Result<Measurement> {
-        announce(&name, connections);
-        let tally = load(self.engine.address(), connections, self.times, |seed| {
-            let workspace = self.workspace.clone();
-            let mut random = Rng::with_seed(seed);
-            move |request: &mut Vec<u8>| asked(&mut random, &mut |path| workspace.write_get(request, path))
-        })
-        .await?;
-        Ok(self.measured(name, connections, tally))
     }
 }
 

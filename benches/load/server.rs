@@ -267,6 +267,16 @@ impl Workspace {
         models.find(is_wanted).and_then(|model| model["id"].as_u64()).context("no model of departments")
     }
 
+    /// How long the answer is to this path.
+    pub async fn answer_bytes(&self, path: std::fmt::Arguments<'_>) -> Result<usize> {
+        let mut request = Vec::new();
+        self.write_get(&mut request, path);
+        let mut connection = Connection::open(self.address).await?;
+        let answer = connection.exchange(&request).await?;
+        ensure!(answer.is_good(), "GET {path}: {answer}");
+        Ok(answer.body.len())
+    }
+
     pub fn write_get(&self, request: &mut Vec<u8>, path: std::fmt::Arguments<'_>) {
         let headers = &self.headers;
         append(request, format_args!("GET {path} HTTP/1.1\r\n{headers}\r\n"));
