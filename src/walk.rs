@@ -330,13 +330,28 @@ fn without_a_token_only_what_is_for_anyone_is_answered() {
     });
 }
 
+/// Whoever comes so to a route is told this, each, and nothing else.
+#[track_caller]
+fn open_nothing<'c>(
+    bench: &Bench,
+    layer: Layer,
+    route: &Route,
+    expected: impl IntoIterator<Item = (Client<'c>, &'static str)>,
+) {
+    let Sample { path, body } = sample(bench, layer, route);
+    for (number, (client, code)) in expected.into_iter().enumerate() {
+        let answer = client.send(route.method.clone(), &path, body.clone());
+        let said = answer.json()["error"] == code;
+        assert!(answer.status == 401 && said, "{} {path}, {number}: {answer:?}", route.method);
+    }
+}
+
 #[test]
 fn what_is_no_credential_any_more_or_never_was_opens_nothing() {
     walk(|bench, layer, route| {
         if route.needs == Needs::Anyone {
             return;
         }
-        let Sample { path, body } = sample(bench, layer, route);
         let email = "owner@example.com";
         let (scope, no_key) = match layer {
             Layer::Central => (Scope::Central, "wrong_token_scope"),
@@ -361,11 +376,7 @@ fn what_is_no_credential_any_more_or_never_was_opens_nothing() {
             (with(&format!("Bearer {good}")).with_header("authorization", "Bearer x"), "token_invalid"),
             (nobody.with_header("cookie", &format!("cx_session={good}")), "token_missing"),
         ];
-        for (number, (client, code)) in expected.into_iter().enumerate() {
-            let answer = client.send(route.method.clone(), &path, body.clone());
-            let said = answer.json()["error"] == code;
-            assert!(answer.status == 401 && said, "{} {path}, {number}: {answer:?}", route.method);
-        }
+        open_nothing(bench, layer, route, expected);
     });
 }
 
@@ -404,7 +415,6 @@ fn a_programs_token_opens_nothing_elsewhere_or_once_it_is_gone() {
         if route.needs == Needs::Anyone {
             return;
         }
-        let Sample { path, body } = sample(bench, layer, route);
         let program = bench.oauth(&["customer.view"], None);
         let desk = Desk::new(bench);
         let flow = |token: &Value| bench.nobody().at("acme.localhost").signed_in(token);
@@ -439,11 +449,7 @@ fn a_programs_token_opens_nothing_elsewhere_or_once_it_is_gone() {
             let cookie = format!("cx_session={key}");
             expected.push((bench.nobody().at("acme.localhost").with_header("cookie", &cookie), "token_missing"));
         }
-        for (number, (client, code)) in expected.into_iter().enumerate() {
-            let answer = client.send(route.method.clone(), &path, body.clone());
-            let said = answer.json()["error"] == code;
-            assert!(answer.status == 401 && said, "{} {path}, {number}: {answer:?}", route.method);
-        }
+        open_nothing(bench, layer, route, expected);
     });
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `let bench = Bench::new(); let acme = bench.team("acme"); bench.post(&acme.inside, "/customers", json!({…})).created()`
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -133,41 +133,52 @@ impl Bench {
 
     /// Files that the server has open, of those whose name ends so.
     pub fn open_files(&self, ending: &str) -> usize {
-        let files = fs::read_dir(format!("/proc/{}/fd", self.server.id())).unwrap();
-        let paths = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
-        paths.filter(|path| path.to_string_lossy().ends_with(ending)).count()
-    }
-
-    pub fn process_id(&self) -> u32 {
-        self.server.id()
-    }
-
-    /// The limit of open files by which the server may open so many more: each takes the lowest number that is free.
-    pub fn files_with(&self, more: usize) -> usize {
-        let numbers = fs::read_dir(format!("/proc/{}/fd", self.server.id())).unwrap();
-        let taken: HashSet<usize> = numbers.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok()).collect();
-        (0..).filter(|number| !taken.contains(number)).nth(more).unwrap()
+        self.descriptors().values().filter(|path| path.to_string_lossy().ends_with(ending)).count()
     }
 
     /// Sockets that the server has open: the one that it listens on, and its connections.
     pub fn open_sockets(&self) -> usize {
-        let files = fs::read_dir(format!("/proc/{}/fd", self.server.id())).unwrap();
-        let paths = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
-        paths.filter(|path| path.to_string_lossy().starts_with("socket:")).count()
+        self.descriptors().values().filter(|path| path.to_string_lossy().starts_with("socket:")).count()
+    }
+
+    /// What the server has open, by number.
+    fn descriptors(&self) -> BTreeMap<usize, PathBuf> {
+        let all = fs::read_dir(format!("/proc/{}/fd", self.process())).unwrap().map(|entry| entry.unwrap());
+        // One that was closed meanwhile leads nowhere.
+        all.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, fs::read_link(entry.path()).ok()?)))
+            .collect()
     }
 
     /// The server's memory that is in RAM, in MiB.
     pub fn resident_mib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.server.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
-    /// Lets the server have so many files and sockets open besides those that it has.
+    /// Lets the server open so many files and sockets besides those that it has: each takes the lowest number that is free.
     pub fn limit_descriptors(&self, more: usize) {
-        let id = self.server.id();
-        let most = fs::read_dir(format!("/proc/{id}/fd")).unwrap().count() + more;
-        run(Command::new("prlimit").args(["--pid", &id.to_string(), &format!("--nofile={most}")]), "").ok();
+        let taken = self.descriptors();
+        let most = (0..).filter(|number| !taken.contains_key(number)).nth(more).unwrap();
+        self.allow_descriptors(&most.to_string());
+    }
+
+    /// Lets the server open as many as it may have at the most.
+    pub fn lift_descriptor_limit(&self) {
+        self.allow_descriptors(&self.descriptor_limits().1);
+    }
+
+    /// How many files and sockets the server may have open, and to how many it may raise that.
+    pub fn descriptor_limits(&self) -> (String, String) {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.process())).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let mut limits = line.split_whitespace().map(str::to_owned);
+        (limits.next().unwrap(), limits.next().unwrap())
+    }
+
+    fn allow_descriptors(&self, most: &str) {
+        let process = self.process().to_string();
+        run(Command::new("prlimit").args(["--pid", &process, &format!("--nofile={most}:")]), "").ok();
     }
 
     pub fn get(&self, who: &Who, path: &str) -> Answer {

@@ -1,17 +1,8 @@
 //! No more files may be open: who needs one more is asked to come again, and all others are served. Connections are in
 //! `hostile/floods.rs`.
 
-use std::process::Command;
-
 use crate::bench::{Bench, Who};
 use crate::client::Request;
-
-/// Lets the server have files below this number, be it that it has some above.
-fn allow(bench: &Bench, files: usize) {
-    let limit = format!("--nofile={files}:20000");
-    let lowered = Command::new("prlimit").args(["--pid", &bench.process_id().to_string(), &limit]).status();
-    assert!(lowered.unwrap().success());
-}
 
 #[test]
 fn a_workspace_for_which_there_are_no_descriptors_is_not_taken_for_damaged() {
@@ -30,15 +21,15 @@ fn a_workspace_for_which_there_are_no_descriptors_is_not_taken_for_damaged() {
     assert_eq!(bench.open_sockets(), quiet + 1);
     // Too few for the file, its log and the log's index.
     for spare in 0..3 {
-        allow(&bench, bench.files_with(spare));
+        bench.limit_descriptors(spare);
         let answer = ask(&zeta, "/api/customers");
         answer.refused(503, "overloaded");
         assert!(answer.header("retry-after").is_some());
         ask(&acme, "/api/customers/1").ok();
     }
-    allow(&bench, 20_000);
+    bench.lift_descriptor_limit();
     ask(&zeta, "/api/customers").ok();
-    assert_eq!(bench.cli(&["doctor"]).code, Some(0));
+    bench.is_sound();
 }
 
 #[test]
@@ -46,8 +37,6 @@ fn a_server_takes_as_many_as_it_may_have_and_says_so() {
     let bench = Bench::new();
     let log = bench.log();
     assert!(log.contains("files that may be open"), "{log}");
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", bench.process_id())).unwrap();
-    let files: Vec<&str> =
-        limits.lines().find(|line| line.starts_with("Max open files")).unwrap().split_whitespace().collect();
-    assert_eq!(files[3], files[4], "{limits}");
+    let (allowed, most) = bench.descriptor_limits();
+    assert_eq!(allowed, most);
 }

@@ -39,10 +39,7 @@ impl Tracer {
     /// Watches a server from now on; nothing, and a word on stderr, where there is no `strace` or it is not let.
     pub fn of(bench: &Bench) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let process = Command::new("strace")
-            .args(["-f", "-y", "-s", "40", "-e", "signal=none", "-e", WATCHED])
-            .arg("-o")
-            .arg(folder.path().join("trace"))
+        let process = strace(&folder.path().join("trace"))
             .args(["-p", &bench.process().to_string()])
             .stderr(Stdio::piped())
             .spawn();
@@ -115,11 +112,9 @@ fn events(line: &str) -> Vec<Event> {
 pub fn of_command(bench: &Bench, arguments: &[&str]) -> Option<Vec<Event>> {
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-y", "-s", "40", "-e", "signal=none", "-e", WATCHED, "-o"]).arg(&trace);
     let program = env!("CARGO_BIN_EXE_cx-engine");
     let data = bench.data();
-    match strace.arg(program).arg("--data-dir").arg(&data).args(arguments).output() {
+    match strace(&trace).arg(program).arg("--data-dir").arg(&data).args(arguments).output() {
         Ok(output) if output.status.success() => Some(read(&trace)),
         Ok(output) => panic!("{output:?}"),
         Err(_) => {
@@ -127,6 +122,13 @@ pub fn of_command(bench: &Bench, arguments: &[&str]) -> Option<Vec<Event>> {
             None
         }
     }
+}
+
+/// Watches what it is given, and writes what it sees into this file.
+fn strace(trace: &Path) -> Command {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-y", "-s", "40", "-e", "signal=none", "-e", WATCHED, "-o"]).arg(trace);
+    strace
 }
 
 fn read(trace: &Path) -> Vec<Event> {
