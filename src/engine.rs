@@ -15,9 +15,8 @@ use uuid::Uuid;
 use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
 use crate::config::Config;
 use crate::storage::{File, Kind, Limits, Storage, Threads};
-use crate::tenancy;
 use crate::tenancy::life::{self, Template};
-use crate::tenancy::{Author, Directory, News, journal};
+use crate::tenancy::{self, Author, Directory, News, journal};
 use crate::values::Timestamp;
 
 /// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.

@@ -70,7 +70,7 @@ pub fn bring_in(engine: &Arc<Engine>, source: &Path, wish: Wish, now: Timestamp)
 
 /// Works on a copy of a file, which is gone in the end unless the work has moved it to where it belongs.
 fn with_copy<T>(engine: &Engine, source: &Path, work: impl FnOnce(&Path) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let log = life::beside(source, "-wal");
+    let log = storage::beside(source, "-wal");
     anyhow::ensure!(
         fs::metadata(&log).map_or(true, |log| log.len() == 0),
         "{} has a log beside it: it is in use, or was not closed; export the workspace instead",
@@ -215,7 +215,7 @@ fn take_out_of_service(engine: &Arc<Engine>, id: Uuid) -> anyhow::Result<()> {
     let live = engine.registry.path(id);
     // The server has a file open though it is gone from its folder; one that stands in for it is seen to go.
     if engine.is_served() && !live.exists() {
-        life::make_folder(live.parent().context("a workspace's file lies in a folder")?)?;
+        life::make_folder(life::folder_of(&live)?)?;
         File::create(&live).with_context(|| format!("cannot make {}", live.display()))?;
     }
     let until = Instant::now() + LETTING_GO;

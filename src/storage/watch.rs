@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::whole::beside;
+
 /// The header of the index of a file's log: whoever commits, in this process or another, leaves it different (SQLite,
 /// "WAL-mode File Format", 2.1). To read these bytes takes one call and no lock; to begin a transaction takes several.
 pub struct Watch {
@@ -19,9 +21,7 @@ pub struct Look(Option<[u8; 48]>);
 impl Watch {
     /// On a file that a connection of this process has open, and has read from.
     pub fn new(path: &Path) -> io::Result<Self> {
-        let mut index = path.as_os_str().to_owned();
-        index.push("-shm");
-        Ok(Self { index: File::open(index)?, noted: Look(None) })
+        Ok(Self { index: File::open(beside(path, "-shm"))?, noted: Look(None) })
     }
 
     pub fn look(&self) -> Look {

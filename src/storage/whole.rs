@@ -1,6 +1,7 @@
 //! A file as a whole: copied at one moment, looked over for damage, compared with what it should be.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rusqlite::Connection;
@@ -14,6 +15,13 @@ pub fn snapshot(from: &Path, to: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot copy {} into {}", from.display(), to.display()))?;
     std::fs::File::open(to)?.sync_all()?;
     Ok(())
+}
+
+/// The file that SQLite keeps beside another.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
 }
 
 /// What is wrong with a file, as far as SQLite can tell: damage, rows that refer to nothing.

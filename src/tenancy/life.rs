@@ -3,7 +3,6 @@
 //! The central file says what a workspace is; where its file lies follows. A step that a crash interrupted is finished
 //! by the server's next round of jobs, or found by `doctor`.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -133,7 +132,7 @@ fn sync_folder(folder: &Path) -> anyhow::Result<()> {
     synced.with_context(|| format!("cannot write {}", folder.display()))
 }
 
-fn folder_of(path: &Path) -> anyhow::Result<&Path> {
+pub fn folder_of(path: &Path) -> anyhow::Result<&Path> {
     path.parent().with_context(|| format!("{} lies in no folder", path.display()))
 }
 
@@ -144,7 +143,7 @@ pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     let mut moved = false;
     // The log first: without it the file lacks its last writes, without the file the log is nothing.
     for suffix in ["-wal", "-shm", ""] {
-        match fs::rename(beside(from, suffix), beside(to, suffix)) {
+        match fs::rename(storage::beside(from, suffix), storage::beside(to, suffix)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot move {}", from.display()));
             }
@@ -161,7 +160,7 @@ pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
 /// Deletes a file that nobody has open, with its log. There is none where what should be its folder is something else.
 pub fn delete_file(path: &Path) -> anyhow::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
-        match fs::remove_file(beside(path, suffix)) {
+        match fs::remove_file(storage::beside(path, suffix)) {
             Err(error) if ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
                 return Err(error).with_context(|| format!("cannot delete {}", path.display()));
             }
@@ -169,11 +168,4 @@ pub fn delete_file(path: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The file that SQLite keeps beside another.
-pub fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }
