@@ -16,7 +16,7 @@ use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
 use crate::config::Config;
 use crate::storage::{File, Kind, Limits, Storage, Threads};
 use crate::tenancy::life::{self, Template};
-use crate::tenancy::{self, Author, Directory, News, journal};
+use crate::tenancy::{self, Author, Directory, News, Scratch, journal};
 use crate::values::Timestamp;
 
 /// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.
@@ -73,7 +73,7 @@ impl Engine {
         central.open()?;
         Ok(Arc::new(Self {
             directory: Directory::open(&path).with_context(|| format!("cannot read {}", path.display()))?,
-            registry: tenancy::Registry::new(data.join("workspaces"), Arc::clone(&storage), config.max_open_workspaces),
+            registry: tenancy::Registry::new(data.clone(), Arc::clone(&storage), config.max_open_workspaces),
             template: Template::new(data.join("workspaces")),
             passwords: Passwords::new(config.password_cost)?,
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
@@ -130,26 +130,12 @@ impl Engine {
 
     /// Where a workspace's file lies while the workspace is in the trash.
     pub fn trash_path(&self, id: Uuid) -> PathBuf {
-        self.config.data_dir.join("trash").join(format!("{id}.sqlite"))
+        life::trash_path(&self.config.data_dir, id)
     }
 
-    /// A place for a file that is being copied: nobody else has it.
-    pub fn snapshot_path(&self) -> PathBuf {
-        self.copies().join(format!("{}.sqlite", Uuid::now_v7()))
-    }
-
-    /// Deletes copies that a crash left behind; for the start of a server.
-    pub fn clear_copies(&self) -> anyhow::Result<()> {
-        let folder = self.copies();
-        for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
-            let path = entry?.path();
-            fs::remove_file(&path).with_context(|| format!("cannot delete {}", path.display()))?;
-        }
-        Ok(())
-    }
-
-    fn copies(&self) -> PathBuf {
-        self.config.data_dir.join("copies")
+    /// A folder of one's own for files that are being copied.
+    pub fn scratch(&self) -> anyhow::Result<Scratch> {
+        Scratch::new(&self.config.data_dir)
     }
 
     fn claim_path(&self) -> PathBuf {

@@ -29,11 +29,11 @@ fn export(steps: &Steps<'_>, api::Uuid(id): api::Uuid) -> Result<FileReply> {
     let listed = steps.engine.directory.current(&steps.engine.keys)?.identified(id)?;
     let subdomain = listed.as_ref().map(|listed| listed.subdomain.clone()).unwrap_or_default();
     in_service(listed)?;
-    let path = steps.engine.snapshot_path();
+    let scratch = steps.engine.scratch()?;
+    let path = scratch.file("copy.sqlite");
     snapshot(steps.engine, id, &path)?;
+    // It has no name any more when it is sent: it is there as long as it is being read, whatever becomes of the server.
     let copy = File::open(&path).context("cannot read the copy")?;
-    // It is there as long as it is being read, whatever becomes of the server.
-    fs::remove_file(&path).context("cannot delete the copy")?;
     Ok(FileReply { file: copy, kind: "application/octet-stream", name: format!("{subdomain}.sqlite") })
 }
 
@@ -76,11 +76,10 @@ fn with_copy<T>(engine: &Engine, source: &Path, work: impl FnOnce(&Path) -> anyh
         "{} has a log beside it: it is in use, or was not closed; export the workspace instead",
         source.display()
     );
-    let copy = engine.snapshot_path();
-    let copied = fs::copy(source, &copy).with_context(|| format!("cannot copy {}", source.display()));
-    let done = copied.and_then(|_| work(&copy));
-    life::delete_file(&copy)?;
-    done
+    let scratch = engine.scratch()?;
+    let copy = scratch.file("copy.sqlite");
+    fs::copy(source, &copy).with_context(|| format!("cannot copy {}", source.display()))?;
+    work(&copy)
 }
 
 fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) -> anyhow::Result<BroughtIn> {

@@ -26,6 +26,7 @@ use crate::config::Registration;
 use crate::engine::Engine;
 use crate::jobs::{self, Jobs};
 use crate::storage::STACK;
+use crate::tenancy::scratch;
 use door::Door;
 pub use log::start as start_log;
 pub use service::Service;
@@ -38,7 +39,7 @@ pub fn run(
     ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let _claim = engine.claim()?;
-    engine.clear_copies()?;
+    scratch::clear(&engine.config.data_dir)?;
     allow_for_files(&engine)?;
     let jobs = Jobs::start(Arc::clone(&engine))?;
     let timeout = engine.config.shutdown_timeout;

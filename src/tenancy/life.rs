@@ -107,6 +107,18 @@ fn begin(db: &rusqlite::Connection, new: &Beginning) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Where a workspace's file is in service: a folder for every 256th of them, since thousands in one folder are slow to list.
+pub fn live_path(data: &Path, id: Uuid) -> PathBuf {
+    let name = id.to_string();
+    // The last digits: the first of a UUID v7 are the time, which all workspaces of a year share.
+    data.join("workspaces").join(&name[name.len() - 2..]).join(format!("{name}.sqlite"))
+}
+
+/// Where it is while the workspace is in the trash.
+pub fn trash_path(data: &Path, id: Uuid) -> PathBuf {
+    data.join("trash").join(format!("{id}.sqlite"))
+}
+
 /// Moves a file that is whole to where a workspace's file lies: it is there and on disk when this returns.
 pub fn settle_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     let folder = folder_of(to)?;

@@ -9,9 +9,11 @@ pub mod life;
 pub mod members;
 pub mod phones;
 mod registry;
+pub mod scratch;
 pub mod settings;
 
 pub use directory::{Bearer, Current, Directory, Listed, Status};
 pub use hosts::{Host, host};
 pub use journal::{Author, News};
 pub use registry::{Lease, Registry};
+pub use scratch::Scratch;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use hashlink::LinkedHashMap;
 use uuid::Uuid;
 
+use super::life;
 use crate::storage::{File, Kind, Storage};
 
 /// An open workspace.
@@ -24,7 +25,7 @@ pub struct Workspace {
 pub struct Lease(Arc<Workspace>);
 
 pub struct Registry {
-    folder: PathBuf,
+    data: PathBuf,
     storage: Arc<Storage>,
     most: AtomicUsize,
     /// The one that was leased last is the last.
@@ -32,9 +33,9 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Of the workspaces in a folder, of which `most` stay open where nobody works in them.
-    pub fn new(folder: PathBuf, storage: Arc<Storage>, most: usize) -> Self {
-        Self { folder, storage, most: AtomicUsize::new(most.max(1)), open: Mutex::default() }
+    /// Of the workspaces in a data directory, of which `most` stay open where nobody works in them.
+    pub fn new(data: PathBuf, storage: Arc<Storage>, most: usize) -> Self {
+        Self { data, storage, most: AtomicUsize::new(most.max(1)), open: Mutex::default() }
     }
 
     /// Lowers the bound, where the operating system does not allow for as much.
@@ -98,11 +99,9 @@ impl Registry {
         self.lock().len()
     }
 
-    /// Where a workspace's file is: a folder for every 256th of them, since thousands in one folder are slow to list.
+    /// Where a workspace's file is.
     pub fn path(&self, id: Uuid) -> PathBuf {
-        let name = id.to_string();
-        // The last digits: the first of a UUID v7 are the time, which all workspaces of a year share.
-        self.folder.join(&name[name.len() - 2..]).join(format!("{name}.sqlite"))
+        life::live_path(&self.data, id)
     }
 
     fn lock(&self) -> MutexGuard<'_, LinkedHashMap<Uuid, Lease>> {
