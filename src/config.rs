@@ -21,6 +21,8 @@ use crate::values::{TimeZone, phone};
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
+    /// Where backups are kept; `backups` in the data directory where this is none.
+    pub backup_dir: Option<PathBuf>,
     pub central_domain: String,
     pub registration: Registration,
     pub max_open_workspaces: usize,
@@ -97,6 +99,16 @@ pub const SETTINGS: &[Setting] = &[
         about: "The folder that holds everything",
         allowed: "a path",
         set: |config, text| (!text.is_empty()).then(|| config.data_dir = text.into()),
+    },
+    Setting {
+        name: "backup_dir",
+        default: "",
+        about: "The folder that backups are kept in, best on another disk; data/backups where this is empty",
+        allowed: "a path",
+        set: |config, text| {
+            config.backup_dir = (!text.is_empty()).then(|| text.into());
+            Some(())
+        },
     },
     Setting {
         name: "central_domain",
@@ -422,6 +434,7 @@ impl Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             data_dir: PathBuf::new(),
+            backup_dir: None,
             central_domain: String::new(),
             registration: Registration::Closed,
             max_open_workspaces: 0,

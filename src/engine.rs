@@ -67,6 +67,7 @@ impl Engine {
             },
         )?;
         if !path.exists() {
+            check_new(data)?;
             create_central(&path)?;
         }
         let central = File::new(&storage, path.clone(), Kind::Central);
@@ -148,6 +149,21 @@ fn check_writable(data: &Path) -> anyhow::Result<()> {
     let probe = data.join(format!("writable.{}", std::process::id()));
     let written = Handle::create(&probe).and_then(|_| fs::remove_file(&probe));
     written.with_context(|| format!("{} cannot be written to", data.display()))
+}
+
+/// That there is nothing yet in a data directory without a central file: to begin anew would be to forget whose all that is.
+fn check_new(data: &Path) -> anyhow::Result<()> {
+    for folder in fs::read_dir(data.join("workspaces"))? {
+        let folder = folder?.path();
+        if folder.is_dir() && fs::read_dir(&folder)?.next().is_some() {
+            bail!(
+                "there are workspaces in {} and no central.sqlite, which says whose they are: put it back from a backup \
+                 (`cx-engine restore --into` a new folder)",
+                data.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Makes the central file, whole or not at all: one that was half made would not be known for ours. Where another process

@@ -36,6 +36,9 @@ pub mod pages;
 /// What runs without a request.
 pub mod jobs;
 
+/// Backups of an instance or of one workspace: made, looked over, put back.
+pub mod backups;
+
 /// The async front: the only room that knows hyper and tokio.
 pub mod server;
 

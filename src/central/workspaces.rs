@@ -391,6 +391,16 @@ pub fn all(db: &Connection) -> rusqlite::Result<Vec<(Workspace, String)>> {
     statement.query_map([], |row| Ok((Workspace::from_row(row)?, row.get(8)?)))?.collect()
 }
 
+/// Of these the one with this subdomain or id. In the trash a subdomain may stand twice; the one that is in service is
+/// meant, or the one that was deleted last.
+pub fn named(all: Vec<(Workspace, String)>, which: &str) -> Option<(Workspace, String)> {
+    let id = which.parse::<Uuid>().ok();
+    let is_meant = |workspace: &Workspace| Some(workspace.id) == id || workspace.subdomain == which;
+    all.into_iter()
+        .filter(|(workspace, _)| is_meant(workspace))
+        .max_by_key(|(workspace, _)| (workspace.status != "trashed", workspace.updated_at))
+}
+
 /// Those that an account is a member of.
 pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Vec<Workspace>> {
     let Listing { table, columns, .. } = Workspace::LISTING;

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Every command but `serve` and `demo` works beside a running server.
 
 mod account;
+mod backup;
 mod bulk;
 mod demo;
 mod doctor;
@@ -87,6 +88,12 @@ enum Command {
         /// Which half of the API
         layer: openapi::Which,
     },
+    /// Back up everything, or one workspace, also beside a server that runs
+    Backup(backup::Take),
+    /// List the backups that there are, or what is in one
+    Backups(backup::List),
+    /// Restore one workspace into this instance, also while it is served, or everything into a new folder
+    Restore(backup::Restore),
     /// Look for damage, for what a crash left half done, and for mail that could not be sent
     Doctor {
         /// Finish or undo what was left half done, send dead letters again; damage is only reported
@@ -104,13 +111,12 @@ enum Command {
 pub fn run() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     let now = Timestamp::now();
-    let open = |typed| -> anyhow::Result<Arc<Engine>> {
-        let config = Config::new(&typed)?;
+    let open = |config: Config| -> anyhow::Result<Arc<Engine>> {
         let engine = Engine::open(config.clone(), now)
             .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))?;
         Ok(engine)
     };
-    let engine = || open(cli.typed(&Settings::default())?);
+    let engine = || open(cli.config()?);
     match &cli.command {
         Command::Serve { print_config, settings } if *print_config => {
             let typed = cli.typed(settings)?;
@@ -123,13 +129,22 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Workspace(command) => beside_server(&engine()?, |engine| workspace::run(command, engine, now))?,
         Command::User(command) => beside_server(&engine()?, |engine| user::run(command, engine, now))?,
         Command::Token(command @ token::Command::RotateKeys { lost: true, .. }) => {
-            let typed = cli.typed(&Settings::default())?;
-            token::replace_lost(&Config::new(&typed)?.data_dir.join("keys"), now)?;
-            beside_server(&open(typed)?, |engine| token::run(command, engine, now))?;
+            let config = cli.config()?;
+            token::replace_lost(&config.data_dir.join("keys"), now)?;
+            beside_server(&open(config)?, |engine| token::run(command, engine, now))?;
         }
         Command::Token(command) => beside_server(&engine()?, |engine| token::run(command, engine, now))?,
         Command::Routes { json } => routes::run(*json)?,
         Command::Openapi { layer } => openapi::run(*layer)?,
+        Command::Backup(command) => backup::take(command, &cli.config_with(&command.place)?, now)?,
+        Command::Backups(command) => backup::list(command, &cli.config_with(&command.place)?)?,
+        Command::Restore(command) => match command.target() {
+            (Some(into), _) => backup::restore_all(command, into, &cli.config_with(&command.place)?)?,
+            (None, which) => {
+                let engine = open(cli.config_with(&command.place)?)?;
+                beside_server(&engine, |engine| backup::restore_one(command, which, engine, now))?;
+            }
+        },
         Command::Doctor { fix, json } => {
             return beside_server(&engine()?, |engine| doctor::run(engine, *fix, *json, now));
         }
@@ -150,6 +165,20 @@ fn beside_server<T>(engine: &Arc<Engine>, work: impl FnOnce(&Arc<Engine>) -> any
 }
 
 impl Cli {
+    /// The settings of a command that has no flags for them.
+    fn config(&self) -> anyhow::Result<Config> {
+        Config::new(&self.typed(&Settings::default())?)
+    }
+
+    /// The same, with the folder of backups where it was typed.
+    fn config_with(&self, place: &backup::Place) -> anyhow::Result<Config> {
+        let mut flags = Typed::default();
+        if let (Some(folder), Some(setting)) = (&place.backup_dir, Setting::named("backup_dir")) {
+            flags.insert(setting, folder.clone(), "the flag --backup-dir".into());
+        }
+        Config::new(&self.typed(&Settings(flags))?)
+    }
+
     /// Every setting that was typed anywhere: flags over the environment over the file.
     fn typed(&self, flags: &Settings) -> anyhow::Result<Typed> {
         let mut typed = Typed::default();

@@ -151,7 +151,8 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
         Command::RestoreFile { workspace, file } => {
             let found = find(engine, workspace, |_| true)?;
             let done = workspace_files::put_back(engine, &found, file, now)?;
-            tell_put_back(&found, file, &done);
+            println!("{} is as it was in {}", found.subdomain, file.display());
+            tell_put_back(&done);
         }
         Command::Restore { workspace, subdomain } => {
             let found = find(engine, workspace, |status| status == "trashed")?;
@@ -174,7 +175,7 @@ fn export_file(engine: &Engine, id: Uuid, file: &Path) -> anyhow::Result<()> {
     std::fs::rename(&unfinished, file).with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn tell(done: &BroughtIn) {
+pub fn tell(done: &BroughtIn) {
     let BroughtIn { workspace, adopted, is_copy } = done;
     println!("workspace {} brought in as {}", workspace.id, workspace.subdomain);
     if *is_copy {
@@ -189,8 +190,8 @@ fn tell(done: &BroughtIn) {
     }
 }
 
-fn tell_put_back(workspace: &Workspace, file: &Path, done: &PutBack) {
-    println!("{} is as it was in {}", workspace.subdomain, file.display());
+/// What has become of its users and of its old file.
+pub fn tell_put_back(done: &PutBack) {
     for user in &done.users.left {
         println!("  no member any more, and no user: {}", user.email);
     }
@@ -230,23 +231,18 @@ fn set_status(engine: &Engine, which: &str, status: &'static str, now: Timestamp
     Ok(())
 }
 
-/// The workspace with this subdomain or id, among those with a status. In the trash a subdomain may stand twice; the
-/// one that was deleted last is meant.
+/// The workspace with this subdomain or id, among those with a status.
 pub fn find(engine: &Engine, which: &str, status: fn(&str) -> bool) -> anyhow::Result<Workspace> {
-    let all = engine.central.read(|db| Ok::<_, Error>(workspaces::all(db)?))?;
-    let id = which.parse::<Uuid>().ok();
-    all.into_iter()
-        .map(|(workspace, _)| workspace)
-        .filter(|workspace| status(&workspace.status))
-        .filter(|workspace| Some(workspace.id) == id || workspace.subdomain == which)
-        .max_by_key(|workspace| workspace.updated_at)
-        .with_context(|| format!("there is no such workspace: {which}"))
+    let mut all = engine.central.read(|db| Ok::<_, Error>(workspaces::all(db)?))?;
+    all.retain(|(workspace, _)| status(&workspace.status));
+    let found = workspaces::named(all, which).map(|(workspace, _)| workspace);
+    found.with_context(|| format!("there is no such workspace: {which}"))
 }
 
-fn parse_name(name: &str) -> anyhow::Result<Name<255>> {
+pub fn parse_name(name: &str) -> anyhow::Result<Name<255>> {
     Name::parse(name.to_owned()).map_err(|said| anyhow!("The name {said}"))
 }
 
-fn parse_subdomain(subdomain: Option<&String>) -> anyhow::Result<Option<Subdomain>> {
+pub fn parse_subdomain(subdomain: Option<&String>) -> anyhow::Result<Option<Subdomain>> {
     subdomain.map(|text| text.parse()).transpose().map_err(|said| anyhow!("The subdomain {said}"))
 }

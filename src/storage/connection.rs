@@ -71,6 +71,15 @@ pub(super) fn create(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
+/// A connection on a file that is yet to be written, by copying another into it. Until that is whole it is of no use, so
+/// nothing is done to keep it from harm.
+#[expect(clippy::disallowed_methods, reason = "the room where connections are opened")]
+pub(super) fn blank(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, FLAGS | OpenFlags::SQLITE_OPEN_CREATE)?;
+    db.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
+    Ok(db)
+}
+
 /// One transaction on a connection of one's own, for work beside the lanes: a file that is not in service yet.
 pub fn transaction<T, E: From<rusqlite::Error>>(
     db: &mut Connection,

@@ -29,7 +29,7 @@ pub(crate) use record::record;
 pub use record::uuid_column;
 pub use threads::{STACK, Threads};
 pub use watch::Watch;
-pub use whole::{beside, problems, schema, snapshot};
+pub use whole::{Contents, beside, contents, copy, problems, schema, snapshot};
 
 #[cfg(test)]
 mod tests;

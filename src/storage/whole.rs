@@ -1,10 +1,14 @@
 //! A file as a whole: copied at one moment, looked over for damage, compared with what it should be.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use rusqlite::Connection;
+use rusqlite::backup::Backup;
+use serde::{Deserialize, Serialize};
 
 /// Copies a file as it is at this moment into one that is not there yet, while others go on writing. The copy has no log,
 /// and no room that is not used.
@@ -15,6 +19,44 @@ pub fn snapshot(from: &Path, to: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot copy {} into {}", from.display(), to.display()))?;
     std::fs::File::open(to)?.sync_all()?;
     Ok(())
+}
+
+/// What is in a file: a copy that has the same has lost nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// That of its migrations.
+    pub version: i64,
+    /// The rows of each table.
+    pub rows: BTreeMap<String, i64>,
+}
+
+/// Copies a file page by page as it is at one moment, while others go on writing, and whatever its version; answers what
+/// was in it then. The copy is the same, to the byte, where nothing was written since the last one.
+pub fn copy(from: &Path, to: &Path) -> anyhow::Result<Contents> {
+    let source = super::open_reader(from).with_context(|| format!("cannot open {}", from.display()))?;
+    let mut copy = super::connection::blank(to).with_context(|| format!("cannot write {}", to.display()))?;
+    // What is copied and what is counted is what this one sees.
+    let moment = source.unchecked_transaction()?;
+    let contents = contents(&moment)?;
+    Backup::new(&moment, &mut copy)?.run_to_completion(PAGES, Duration::ZERO, None)?;
+    moment.commit()?;
+    copy.close().map_err(|(_, error)| error)?;
+    Ok(contents)
+}
+
+/// Pages that are copied in one go.
+const PAGES: i32 = 1024;
+
+pub fn contents(db: &Connection) -> rusqlite::Result<Contents> {
+    let version = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let sql =
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let tables: Vec<String> = db.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let count = |table: String| {
+        let sql = format!("SELECT count(*) FROM \"{}\"", table.replace('"', "\"\""));
+        Ok((table, db.query_row(&sql, [], |row| row.get(0))?))
+    };
+    Ok(Contents { version, rows: tables.into_iter().map(count).collect::<rusqlite::Result<_>>()? })
 }
 
 /// The file that SQLite keeps beside another.

@@ -137,7 +137,7 @@ pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
     sync_folder(folder_of(folder)?)
 }
 
-fn sync_folder(folder: &Path) -> anyhow::Result<()> {
+pub fn sync_folder(folder: &Path) -> anyhow::Result<()> {
     // The folder of a name without one is the working directory.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());

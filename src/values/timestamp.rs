@@ -34,10 +34,10 @@ impl Timestamp {
         }
     }
 
-    /// The year in which it is, in UTC.
-    pub fn year(self) -> i16 {
+    /// The day on which it is, in UTC.
+    pub fn date(self) -> Date {
         let moment = jiff::Timestamp::from_second(self.0).unwrap_or_default();
-        jiff::tz::TimeZone::UTC.to_datetime(moment).year()
+        jiff::tz::TimeZone::UTC.to_datetime(moment).date()
     }
 
     pub fn seconds(self) -> i64 {

@@ -10,6 +10,7 @@ mod receiver;
 mod smtp;
 
 mod approving;
+mod backups;
 mod browsers;
 mod bursts;
 mod carrying;

@@ -71,7 +71,7 @@ impl Desk<'_> {
                 "destination": "801", "day_of_week": day, "start_time": start, "end_time": end,
             }))?;
         }
-        let this_year = self.author.at.year();
+        let this_year = self.author.at.date().year();
         for (date, name) in
             [this_year, this_year + 1].iter().flat_map(|year| calendars::in_year(Country::FRANCE, *year))
         {

@@ -7,7 +7,7 @@ mod clock;
 mod damage;
 mod descriptors;
 mod disk_full;
-mod disks;
+pub mod disks;
 mod kills;
 mod lost_keys;
 mod power_loss;

@@ -1,0 +1,42 @@
+//! Putting back a backup: the whole of it into a folder that is empty, for a server that does not run yet.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+
+use super::take::copy_keys;
+use super::{Backup, CENTRAL, KEYS, make_private_folder};
+use crate::tenancy::life;
+
+/// Makes a data directory of a backup of everything. Each file is looked over before it is taken for good; the central file
+/// comes last, and until it is there, nothing can be served. `progress` is told how many workspaces are done.
+pub fn restore(backup: &Backup, data: &Path, mut progress: impl FnMut(usize)) -> anyhow::Result<()> {
+    let name = &backup.name;
+    let central = backup.manifest.central.as_ref();
+    let central =
+        central.with_context(|| format!("{name} is the backup of one workspace: restore it into an instance"))?;
+    for (what, kind, packed) in backup.files() {
+        let (found, known) = (packed.contents.version, kind.version());
+        ensure!(found <= known, "{what} is of version {found}, and this program knows {known}: run a newer cx-engine");
+    }
+    let is_free = !data.exists() || fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_none());
+    ensure!(is_free, "{} is not an empty folder: a backup is restored into a new one", data.display());
+    make_private_folder(data)?;
+    let keys = data.join(KEYS);
+    make_private_folder(&keys)?;
+    copy_keys(&backup.folder.join(KEYS), &keys)?;
+    for (n, workspace) in backup.manifest.workspaces.iter().enumerate() {
+        progress(n);
+        let path = match workspace.status.as_str() {
+            "trashed" => life::trash_path(data, workspace.id),
+            _ => life::live_path(data, workspace.id),
+        };
+        life::make_folder(life::folder_of(&path)?)?;
+        backup.unpack(&workspace.file, &path).with_context(|| format!("cannot restore {}", workspace.subdomain))?;
+        life::sync_folder(life::folder_of(&path)?)?;
+    }
+    let unfinished = data.join(CENTRAL);
+    backup.unpack(central, &unfinished).context("cannot restore the central file")?;
+    life::settle_file(&unfinished, &data.join("central.sqlite"))
+}

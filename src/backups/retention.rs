@@ -1,0 +1,134 @@
+//! Which backups are kept: the last few, and the last of each of the last few days, weeks and months.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use super::{Backup, Repository};
+use crate::values::Timestamp;
+
+/// How many are kept. A day, a week or a month counts that has a backup; days are those of UTC, weeks those of ISO 8601.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub struct Keep {
+    /// Delete older backups, but not the last so many
+    #[arg(long, value_name = "N")]
+    keep_last: Option<usize>,
+    /// Nor the last one of each of the last so many days that have one
+    #[arg(long, value_name = "N")]
+    keep_daily: Option<usize>,
+    /// Nor of each of the last so many weeks
+    #[arg(long, value_name = "N")]
+    keep_weekly: Option<usize>,
+    /// Nor of each of the last so many months
+    #[arg(long, value_name = "N")]
+    keep_monthly: Option<usize>,
+}
+
+impl Keep {
+    /// Whether nothing was said: then nothing is deleted.
+    fn is_silent(&self) -> bool {
+        [self.keep_last, self.keep_daily, self.keep_weekly, self.keep_monthly].iter().all(Option::is_none)
+    }
+
+    /// Which of these moments are kept, of which the newest is the first. The newest itself always is.
+    fn choose(&self, moments: &[Timestamp]) -> Vec<bool> {
+        let mut kept: Vec<bool> = (0..moments.len()).map(|n| n < self.keep_last.unwrap_or(0).max(1)).collect();
+        let mut keep_first_of_each = |most: Option<usize>, indices: Vec<usize>| {
+            indices.into_iter().take(most.unwrap_or(0)).for_each(|n| kept[n] = true);
+        };
+        keep_first_of_each(self.keep_daily, firsts(moments, |moment| moment.date()));
+        keep_first_of_each(
+            self.keep_weekly,
+            firsts(moments, |moment| {
+                let week = moment.date().iso_week_date();
+                (week.year(), week.week())
+            }),
+        );
+        keep_first_of_each(self.keep_monthly, firsts(moments, |moment| (moment.date().year(), moment.date().month())));
+        kept
+    }
+}
+
+/// Where the first moment of each period is.
+fn firsts<P: Hash + Eq>(moments: &[Timestamp], period: impl Fn(Timestamp) -> P) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    (0..moments.len()).filter(|&n| seen.insert(period(moments[n]))).collect()
+}
+
+impl Repository {
+    /// Deletes the backups that are not kept, of those that are of the same as one that was just made; answers their names.
+    ///
+    /// What is not complete counts for nothing, and deletes nothing: of a workspace that can no longer be read, the last
+    /// backup stays.
+    pub fn prune(&self, keep: &Keep, made: &Backup) -> anyhow::Result<Vec<String>> {
+        if keep.is_silent() || !made.manifest.failures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let _claim = self.claim()?;
+        let mut alike = self.all()?;
+        let subject = |backup: &Backup| backup.of_one().map(|workspace| workspace.id);
+        alike.retain(|backup| subject(backup) == subject(made) && backup.manifest.taken_at <= made.manifest.taken_at);
+        alike.reverse();
+        let (complete, mut going): (Vec<_>, Vec<_>) =
+            alike.into_iter().partition(|backup| backup.manifest.failures.is_empty());
+        let moments: Vec<Timestamp> = complete.iter().map(|backup| backup.manifest.taken_at).collect();
+        let kept = keep.choose(&moments);
+        going.extend(complete.into_iter().zip(kept).filter(|(_, kept)| !kept).map(|(backup, _)| backup));
+        let names = going.iter().map(|backup| backup.name.clone()).collect();
+        going.into_iter().try_for_each(Backup::delete)?;
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOTHING: Keep = Keep { keep_last: None, keep_daily: None, keep_weekly: None, keep_monthly: None };
+
+    /// Those that are kept, written as they came in.
+    fn kept<'a>(keep: Keep, newest_first: &[&'a str]) -> Vec<&'a str> {
+        let moments: Vec<Timestamp> = newest_first.iter().map(|text| text.parse().unwrap()).collect();
+        let kept = keep.choose(&moments);
+        newest_first.iter().zip(kept).filter(|(_, kept)| *kept).map(|(text, _)| *text).collect()
+    }
+
+    #[test]
+    fn the_last_of_each_day_week_and_month_that_has_one() {
+        let newest_first = [
+            "2027-01-04T18:00:00Z", // a Monday
+            "2027-01-04T02:00:00Z",
+            "2027-01-03T02:00:00Z", // the Sunday of the last week of 2026
+            "2027-01-01T02:00:00Z",
+            "2026-12-31T23:59:59Z",
+            "2026-12-28T02:00:00Z", // its Monday
+            "2026-12-27T02:00:00Z",
+            "2026-10-01T02:00:00Z",
+        ];
+        let of = |indices: &[usize]| indices.iter().map(|&n| newest_first[n]).collect::<Vec<_>>();
+        assert_eq!(kept(Keep { keep_last: Some(2), ..NOTHING }, &newest_first), of(&[0, 1]));
+        assert_eq!(kept(Keep { keep_daily: Some(3), ..NOTHING }, &newest_first), of(&[0, 2, 3]));
+        assert_eq!(kept(Keep { keep_weekly: Some(3), ..NOTHING }, &newest_first), of(&[0, 2, 6]));
+        assert_eq!(kept(Keep { keep_monthly: Some(3), ..NOTHING }, &newest_first), of(&[0, 4, 7]));
+        let all = Keep { keep_last: Some(1), keep_daily: Some(2), keep_weekly: Some(2), keep_monthly: Some(9) };
+        assert_eq!(kept(all, &newest_first), of(&[0, 2, 4, 7]));
+    }
+
+    proptest! {
+        #[test]
+        fn the_newest_is_kept_and_never_more_than_were_asked_for(
+            mut seconds in prop::collection::vec(0..100_000_000i64, 1..60),
+            most in prop::array::uniform4(prop::option::of(0..10usize)),
+        ) {
+            seconds.sort_unstable_by(|a, b| b.cmp(a));
+            let moments: Vec<Timestamp> = seconds.into_iter().map(Timestamp::from_seconds).collect();
+            let [keep_last, keep_daily, keep_weekly, keep_monthly] = most;
+            let kept = Keep { keep_last, keep_daily, keep_weekly, keep_monthly }.choose(&moments);
+            prop_assert!(kept[0]);
+            let count = kept.iter().filter(|kept| **kept).count();
+            prop_assert!(count <= most.iter().flatten().sum::<usize>().max(1) + 1);
+            prop_assert!(count >= keep_last.unwrap_or(0).min(moments.len()));
+        }
+    }
+}

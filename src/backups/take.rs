@@ -1,0 +1,222 @@
+//! Taking a backup: beside a server that runs, without a turn of its lanes and without migrating anything.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use uuid::Uuid;
+
+use super::{
+    Backup, CENTRAL, Failure, KEYS, MANIFEST, Manifest, Packed, PackedWorkspace, Repository, WORKSPACES,
+    make_private_folder, unfinished,
+};
+use crate::central::workspaces::{self, Workspace};
+use crate::storage::{self, Ailment, Contents};
+use crate::tenancy::{Scratch, life};
+use crate::values::Timestamp;
+
+/// What is to be backed up.
+pub enum Scope<'a> {
+    Everything,
+    /// One workspace, by its subdomain or id.
+    Workspace(&'a str),
+}
+
+/// How often a file is looked for that is moved just then, into the trash or out of it.
+const TRIES: usize = 5;
+
+/// Makes a backup, and looks over each file of it once it is there. It is there whole when this returns, or not at all; what
+/// could not be read of workspaces is named in it. `progress` is told how many of how many workspaces are done.
+pub fn take(
+    data: &Path,
+    repository: &Repository,
+    scope: Scope<'_>,
+    now: Timestamp,
+    progress: impl FnMut(usize, usize),
+) -> anyhow::Result<Backup> {
+    let _claim = repository.claim()?;
+    let before = repository.all()?;
+    let scratch = Scratch::new(data)?;
+    let central = data.join("central.sqlite");
+    ensure!(central.exists(), "there is nothing to back up in {}", data.display());
+    let copy = scratch.file("central.sqlite");
+    let contents = storage::copy(&central, &copy)?;
+    let mut wanted = workspaces::all(&storage::open_reader(&copy)?)?;
+    let manifest = Manifest::new(now, &before);
+    let mut name = manifest.name();
+    if let Scope::Workspace(which) = scope {
+        let found = workspaces::named(wanted, which).with_context(|| format!("there is no such workspace: {which}"))?;
+        name = format!("{name}-{}", found.0.subdomain);
+        wanted = vec![found];
+    }
+    let folder = repository.folder().join(&name);
+    let making = Making { data, folder: unfinished(&folder), scratch, older: Older::of(&before) };
+    let central = matches!(scope, Scope::Everything).then_some((copy.as_path(), contents));
+    let made = making.fill(manifest, central, wanted, progress).and_then(|manifest| {
+        making.settle(&manifest, &folder)?;
+        Ok(manifest)
+    });
+    if made.is_err() {
+        // On a full disk its room is wanted. What cannot be deleted now goes before the next one is made.
+        let _ = fs::remove_dir_all(&making.folder);
+    }
+    Ok(Backup { manifest: made?, name, folder })
+}
+
+/// A backup that is being made.
+struct Making<'a> {
+    data: &'a Path,
+    folder: PathBuf,
+    scratch: Scratch,
+    older: Older<'a>,
+}
+
+/// What the backups before have, the newest of each: it may be the same yet.
+#[derive(Default)]
+struct Older<'a> {
+    central: Option<(&'a Path, &'a Packed)>,
+    workspaces: HashMap<Uuid, (&'a Path, &'a Packed)>,
+}
+
+impl<'a> Older<'a> {
+    /// Of backups of which the oldest is the first.
+    fn of(backups: &'a [Backup]) -> Self {
+        let mut older = Self::default();
+        for backup in backups {
+            let folder = backup.folder.as_path();
+            older.central = backup.manifest.central.as_ref().map(|packed| (folder, packed)).or(older.central);
+            let workspaces = backup.manifest.workspaces.iter();
+            older.workspaces.extend(workspaces.map(|workspace| (workspace.id, (folder, &workspace.file))));
+        }
+        older
+    }
+}
+
+impl Making<'_> {
+    /// Keeps everything, with a copy of the central file, or nothing but workspaces, without one.
+    fn fill(
+        &self,
+        mut manifest: Manifest,
+        central: Option<(&Path, Contents)>,
+        wanted: Vec<(Workspace, String)>,
+        mut progress: impl FnMut(usize, usize),
+    ) -> anyhow::Result<Manifest> {
+        make_private_folder(&self.folder)?;
+        make_private_folder(&self.folder.join(WORKSPACES))?;
+        if let Some((copy, contents)) = central {
+            manifest.central = Some(self.keep(copy, contents, CENTRAL.into(), self.older.central)?);
+        }
+        let (count, is_everything) = (wanted.len(), manifest.central.is_some());
+        for (n, (workspace, owner)) in wanted.into_iter().enumerate() {
+            progress(n, count);
+            let Workspace { id, name, subdomain, status, .. } = workspace;
+            let problem = match self.workspace(id) {
+                Ok(Some(file)) => {
+                    manifest.workspaces.push(PackedWorkspace { id, name, subdomain, status, owner, file });
+                    continue;
+                }
+                // It was in the trash, and has gone for good since the central file was copied.
+                Ok(None) if status == "trashed" => continue,
+                Ok(None) => "its file is missing".into(),
+                Err(error) => match Ailment::of(&error) {
+                    Some(Ailment::NoRoom | Ailment::NotWritable) => return Err(error),
+                    _ => format!("{error:#}"),
+                },
+            };
+            manifest.failures.push(Failure { id, subdomain, problem });
+        }
+        progress(count, count);
+        if let (false, [failure]) = (is_everything, manifest.failures.as_slice()) {
+            bail!("{}: {}", failure.subdomain, failure.problem);
+        }
+        if is_everything {
+            // Last: what was copied before was sealed by these.
+            let keys = self.folder.join(KEYS);
+            make_private_folder(&keys)?;
+            copy_keys(&self.data.join(KEYS), &keys)?;
+        }
+        Ok(manifest)
+    }
+
+    /// Keeps a workspace's file; nothing where there is none.
+    fn workspace(&self, id: Uuid) -> anyhow::Result<Option<Packed>> {
+        let copy = self.scratch.file("copy.sqlite");
+        let kept = self.copy(id, &copy).and_then(|contents| {
+            let keep = |contents| {
+                let path = format!("{WORKSPACES}/{id}.sqlite.zst");
+                self.keep(&copy, contents, path, self.older.workspaces.get(&id).copied())
+            };
+            contents.map(keep).transpose()
+        });
+        life::delete_file(&copy)?;
+        kept
+    }
+
+    /// Copies the file of a workspace from where it lies, in service or in the trash. What was read while it was moved may
+    /// lack what is in its log.
+    fn copy(&self, id: Uuid, to: &Path) -> anyhow::Result<Option<Contents>> {
+        let places = [life::live_path(self.data, id), life::trash_path(self.data, id)];
+        for _ in 0..TRIES {
+            let Some((place, file)) = places.iter().find_map(|place| Some((place, inode(place)?))) else { continue };
+            let copied = storage::copy(place, to);
+            if inode(place) == Some(file) {
+                return copied.map(Some);
+            }
+            life::delete_file(to)?;
+        }
+        Ok(None)
+    }
+
+    /// Packs a copy, and looks over what was packed.
+    fn keep(
+        &self,
+        copy: &Path,
+        contents: Contents,
+        path: String,
+        older: Option<(&Path, &Packed)>,
+    ) -> anyhow::Result<Packed> {
+        let to = self.folder.join(&path);
+        let packed = Packed::pack(copy, contents, &self.folder, path, older)?;
+        if let Err(error) = packed.verify(&self.folder, &self.scratch) {
+            fs::remove_file(&to).with_context(|| format!("cannot delete {}", to.display()))?;
+            return Err(error);
+        }
+        Ok(packed)
+    }
+
+    /// Gives it its name: from here on it is a backup, and on disk.
+    fn settle(&self, manifest: &Manifest, folder: &Path) -> anyhow::Result<()> {
+        let mut file = private_file(&self.folder.join(MANIFEST))?;
+        serde_json::to_writer_pretty(&mut file, manifest)?;
+        file.sync_all()?;
+        life::sync_folder(&self.folder.join(WORKSPACES))?;
+        life::sync_folder(&self.folder)?;
+        fs::rename(&self.folder, folder).with_context(|| format!("cannot write {}", folder.display()))?;
+        life::sync_folder(life::folder_of(folder)?)
+    }
+}
+
+/// Copies keys from one folder to another: each is read by its owner alone.
+pub(super) fn copy_keys(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let key = fs::read(entry.path()).with_context(|| format!("cannot read {}", entry.path().display()))?;
+        let mut file = private_file(&to.join(entry.file_name()))?;
+        file.write_all(&key)?;
+        file.sync_all()?;
+    }
+    life::sync_folder(to)
+}
+
+fn private_file(path: &Path) -> anyhow::Result<File> {
+    let made = File::options().write(true).create_new(true).mode(0o600).open(path);
+    made.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Which file is at a path, if one is.
+fn inode(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|file| file.ino())
+}
