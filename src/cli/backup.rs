@@ -8,7 +8,7 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::table::aligned;
-use super::workspace::{parse_subdomain, tell, tell_put_back};
+use super::workspace::{parse_subdomain, tell, tell_of_replication, tell_put_back};
 use crate::api::Error;
 use crate::backups::{self, Backup, Keep, Packed, PackedWorkspace, Repository, Scope};
 use crate::central::workspace_files::{self, Wish};
@@ -166,6 +166,7 @@ pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Ti
             let done = workspace_files::put_back(engine, &ours, &file, now)?;
             println!("{} is as it was in {}", ours.subdomain, backup.name);
             tell_put_back(&done);
+            tell_of_replication(engine, ours.id);
         }
         (_, beside) => {
             let wish = command.wish(&packed, beside.as_ref())?;

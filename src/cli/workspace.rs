@@ -13,6 +13,7 @@ use crate::api::Error;
 use crate::central::workspace_files::{self, BroughtIn, PutBack, Wish};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
 use crate::engine::Engine;
+use crate::tenancy::life;
 use crate::values::{Name, Subdomain, Timestamp};
 
 #[derive(clap::Subcommand)]
@@ -153,6 +154,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let done = workspace_files::put_back(engine, &found, file, now)?;
             println!("{} is as it was in {}", found.subdomain, file.display());
             tell_put_back(&done);
+            tell_of_replication(engine, found.id);
         }
         Command::Restore { workspace, subdomain } => {
             let found = find(engine, workspace, |status| status == "trashed")?;
@@ -160,6 +162,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let shown = subdomain.as_deref().unwrap_or(&found.subdomain).to_owned();
             workspaces::restore(engine, found.id, subdomain, now)?;
             println!("{shown} is back");
+            tell_of_replication(engine, found.id);
         }
     }
     Ok(())
@@ -200,6 +203,13 @@ pub fn tell_put_back(done: &PutBack) {
     }
     if let Some(replaced) = &done.replaced {
         println!("  the file that it had is {}: delete it when you have no more use for it", replaced.display());
+    }
+}
+
+/// What whoever replicates must know of a workspace whose file has come back.
+pub fn tell_of_replication(engine: &Engine, id: Uuid) {
+    if life::was_replicated(&engine.registry.path(id)) {
+        println!("  Litestream has let go of its file: restart it, or what changes from now on is not replicated");
     }
 }
 

@@ -91,6 +91,15 @@ pub fn transaction<T, E: From<rusqlite::Error>>(
     Ok(done)
 }
 
+/// Brings the log into the file and empties it, as far as nobody needs it: it is not waited for whoever reads it, since
+/// nobody could write meanwhile, and a program that replicates the file never ends.
+pub(super) fn empty_log(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(Duration::ZERO)?;
+    let emptied = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    db.busy_timeout(BUSY)?;
+    emptied
+}
+
 fn set_up(db: &mut Connection) -> rusqlite::Result<()> {
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);

@@ -182,7 +182,7 @@ impl File {
     pub fn rest(&self) -> anyhow::Result<()> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(db) = writer.as_ref() {
-            db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            connection::empty_log(db)?;
             db.execute_batch("PRAGMA shrink_memory")?;
         }
         Ok(())

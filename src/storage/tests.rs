@@ -252,6 +252,27 @@ fn a_file_from_a_newer_version_is_refused_by_name() {
     assert!(error.contains("version 9999") && error.contains("file.sqlite"), "{error}");
 }
 
+/// A program that replicates files reads each of them for as long as it runs.
+#[test]
+fn a_rest_does_not_wait_for_whoever_reads() {
+    let bench = Bench::new(100);
+    let add_one = |db: &Connection| {
+        add(db, "kept");
+        Ok::<_, Error>(())
+    };
+    bench.file.open().unwrap();
+    let reader = open_reader(bench.file.path()).unwrap();
+    let reading = reader.unchecked_transaction().unwrap();
+    reading.query_row("SELECT count(*) FROM settings", [], |_| Ok(())).unwrap();
+    bench.file.write(add_one).unwrap();
+    let begun = Instant::now();
+    bench.file.rest().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "as long as SQLite waits is five seconds");
+    drop(reading);
+    bench.file.rest().unwrap();
+    assert_eq!(std::fs::metadata(beside(bench.file.path(), "-wal")).unwrap().len(), 0);
+}
+
 /// Of a file: where its version is kept, and all that is in it.
 fn contents(path: &std::path::Path) -> Vec<u8> {
     std::fs::read(path).unwrap()

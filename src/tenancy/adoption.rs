@@ -58,6 +58,9 @@ impl Candidate {
         let no_workspace = "the file is not one of a cx-engine workspace";
         let mut db = storage::open_writer(path).context(no_workspace)?;
         let id = db.query_row("SELECT id FROM workspace", [], |row| uuid_column(row, 0)).context(no_workspace)?;
+        // Litestream keeps these in what it replicates.
+        db.execute_batch("DROP TABLE IF EXISTS _litestream_seq; DROP TABLE IF EXISTS _litestream_lock")
+            .context(no_workspace)?;
         storage::migrate(&mut db, Kind::Workspace)?;
         ensure!(storage::schema(&db)? == storage::schema(&storage::open_reader(template)?)?, no_workspace);
         let problems = storage::problems(&db).context("the file is damaged")?;

@@ -119,6 +119,13 @@ pub fn trash_path(data: &Path, id: Uuid) -> PathBuf {
     data.join("trash").join(format!("{id}.sqlite"))
 }
 
+/// Whether Litestream has replicated the file at a path, by the folder that it keeps beside it. When the file is moved away,
+/// it lets go of it, and does not see that another one comes.
+pub fn was_replicated(path: &Path) -> bool {
+    let folder = path.file_name().map(|name| format!(".{}-litestream", name.to_string_lossy()));
+    folder.is_some_and(|folder| path.with_file_name(folder).is_dir())
+}
+
 /// Moves a file that is whole to where a workspace's file lies: it is there and on disk when this returns.
 pub fn settle_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     let folder = folder_of(to)?;

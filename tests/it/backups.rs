@@ -45,7 +45,7 @@ fn packed(bench: &Bench, backup: &str, workspace: &str) -> PathBuf {
 }
 
 /// Every row of every table that people fill, as text.
-fn contents(file: &Path) -> Vec<String> {
+pub fn contents(file: &Path) -> Vec<String> {
     let db = sqlite(file);
     let tables = ["customers", "contacts", "users", "settings", "audit_log", "organisations"];
     let rows = |table: &str| {

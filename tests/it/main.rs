@@ -33,6 +33,7 @@ mod isolation;
 mod journals;
 mod keys;
 mod lanes;
+mod litestream;
 mod logs;
 mod mail;
 mod oauth_clients;
