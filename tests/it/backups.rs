@@ -76,6 +76,10 @@ fn everything_is_lost_and_comes_back_as_it_was_while_it_was_backed_up() {
         drop(told);
         before.extend(heard.iter().take(200));
         name = back_up(bench, &[]);
+        // Whenever it is copied, what is counted and what is copied is of the same moment.
+        for _ in 0..20 {
+            back_up(bench, &["acme"]);
+        }
         after.extend(heard.iter().take(200));
         bench.kill();
         after.extend(heard);
