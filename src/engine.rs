@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, bail};
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 use uuid::Uuid;
 
 use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
 use crate::config::Config;
-use crate::storage::{File, Kind, Limits, Storage, Threads};
+use crate::meter::Meter;
+use crate::storage::{self, File, Kind, Limits, Storage, Threads};
 use crate::tenancy::life::{self, Template};
 use crate::tenancy::{self, Author, Directory, News, Scratch, journal};
 use crate::values::Timestamp;
@@ -35,6 +34,7 @@ pub struct Engine {
     pub key_uses: KeyUses,
     pub host_names: HostNames,
     pub news: Arc<News>,
+    pub meter: Arc<Meter>,
     /// Digests of the idempotency keys whose requests are worked on beside the lanes.
     pub running_keys: Mutex<HashSet<[u8; 32]>>,
     pub steps: Threads,
@@ -81,6 +81,7 @@ impl Engine {
             key_uses: KeyUses::default(),
             host_names: HostNames::default(),
             news: Arc::default(),
+            meter: Arc::default(),
             running_keys: Mutex::default(),
             steps: Threads::start("steps", STEP_THREADS)?,
             hashing: Threads::start("hashing", config.hashing_threads)?,
@@ -93,16 +94,9 @@ impl Engine {
         }))
     }
 
-    /// What is counted, in the text format of OpenMetrics.
-    pub fn metrics(&self) -> Result<String, std::fmt::Error> {
-        let mut registry = Registry::with_prefix("cx_engine");
-        self.storage.meter.register(&mut registry);
-        let open = Gauge::<i64>::default();
-        open.set(i64::try_from(self.registry.count()).unwrap_or(i64::MAX));
-        registry.register("open_workspaces", "Workspaces whose files are open", open);
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry)?;
-        Ok(text)
+    /// What is counted of all files together.
+    pub fn files_meter(&self) -> &storage::Meter {
+        &self.storage.meter
     }
 
     /// Who changes something in a workspace without a request of its own: a command, or the server itself.
@@ -171,11 +165,10 @@ fn check_new(data: &Path) -> anyhow::Result<()> {
 fn create_central(path: &Path) -> anyhow::Result<()> {
     let unfinished = path.with_extension(format!("{}.new", std::process::id()));
     life::delete_file(&unfinished)?;
-    let made =
-        crate::storage::create(&unfinished, Kind::Central).and_then(|()| match fs::hard_link(&unfinished, path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
-            _ => Ok(()),
-        });
+    let made = storage::create(&unfinished, Kind::Central).and_then(|()| match fs::hard_link(&unfinished, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+        _ => Ok(()),
+    });
     life::delete_file(&unfinished)?;
     made.with_context(|| format!("cannot make {}", path.display()))
 }

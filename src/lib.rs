@@ -15,6 +15,9 @@ pub mod auth;
 /// What was typed, and what it means.
 pub mod config;
 
+/// What is counted as it happens, for `/metrics`.
+pub mod meter;
+
 /// One instance: a data directory, opened.
 pub mod engine;
 

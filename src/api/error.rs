@@ -137,6 +137,10 @@ impl Error {
         self.status_and_code().0
     }
 
+    pub fn code(&self) -> &str {
+        self.status_and_code().1
+    }
+
     fn status_and_code(&self) -> (StatusCode, &str) {
         match self {
             Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
@@ -240,9 +244,9 @@ impl Error {
             Self::Invalid(hint) => json!({"response": self.message(), "hint": hint}),
             Self::BadRows { hint, count } => json!({"response": self.message(), "hint": hint, "count": count}),
             Self::Refused { hint, .. } if !hint.is_empty() => {
-                json!({"message": self.message(), "error": self.status_and_code().1, "hint": hint})
+                json!({"message": self.message(), "error": self.code(), "hint": hint})
             }
-            _ => json!({"message": self.message(), "error": self.status_and_code().1}),
+            _ => json!({"message": self.message(), "error": self.code()}),
         }
     }
 

@@ -88,6 +88,14 @@ pub fn failed(db: &Connection, queued: &Queued, error: &str, now: Timestamp) -> 
     Ok(due_at)
 }
 
+/// How many mails wait for their first try, for another one, and for somebody to look after them.
+pub fn count(db: &Connection) -> rusqlite::Result<[i64; 3]> {
+    let sql = "SELECT count(*) FILTER (WHERE due_at IS NOT NULL AND tries = 0),
+                      count(*) FILTER (WHERE due_at IS NOT NULL AND tries > 0),
+                      count(*) FILTER (WHERE due_at IS NULL) FROM outbox";
+    db.prepare_cached(sql)?.query_row([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
+}
+
 /// The mails that were given up, oldest first.
 pub fn dead_letters(db: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
     let mut statement = db.prepare(

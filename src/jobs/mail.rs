@@ -40,7 +40,9 @@ pub fn round(engine: &Engine, now: Timestamp) -> Result<()> {
         let id = queued.id;
         // On a full disk a mail that was sent would be sent again, each round.
         engine.central.write(move |db| Ok::<_, Error>(outbox::tried(db, id, now)?))?;
-        match send(engine, &queued) {
+        let sent = send(engine, &queued);
+        engine.meter.mailed(if sent.is_ok() { "sent" } else { "failed" });
+        match sent {
             Ok(()) => engine.central.write(move |db| Ok::<_, Error>(outbox::sent(db, id)?))?,
             Err(failure) => {
                 let (said, tries) = (failure.said, queued.tries + 1);

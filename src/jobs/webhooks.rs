@@ -164,6 +164,7 @@ impl Courier {
             let Some(due) = due else { return Ok(true) };
             let at = (self.clock)();
             let outcome = self.post(&due, at);
+            self.engine.meter.posted(if outcome.error.is_none() { "delivered" } else { "failed" });
             tracing::debug!(%workspace, webhook, delivery = due.id, status = outcome.status, "a webhook was told");
             let reached = outcome.status.is_some();
             let author = self.engine.system(workspace, at);

@@ -36,7 +36,8 @@ const LEAST_WRITTEN: u64 = 1024;
 pub fn serve(stream: TcpStream, peer: IpAddr, place: Place, service: &Arc<Service>, open: Option<mpsc::Sender<()>>) {
     let service = Arc::clone(service);
     tokio::spawn(async move {
-        if let Err(error) = converse(stream, peer, service).await {
+        let _counted = service.engine().meter.connection_opened();
+        if let Err(error) = converse(stream, peer, &service).await {
             tracing::debug!(%peer, error = %error, "a connection ended early");
         }
         drop((place, open));
@@ -46,7 +47,7 @@ pub fn serve(stream: TcpStream, peer: IpAddr, place: Place, service: &Arc<Servic
 async fn converse(
     stream: TcpStream,
     peer: IpAddr,
-    service: Arc<Service>,
+    service: &Arc<Service>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
     let config = &service.engine().config;
@@ -72,7 +73,7 @@ async fn converse(
     let answer = service_fn(move |request: Request<Incoming>| {
         let running = felt.begin();
         let next = seen.take_head(&request);
-        let service = Arc::clone(&service);
+        let service = Arc::clone(service);
         async move {
             let mut response = match next {
                 Ok(_) => service.answer(request, peer).await,

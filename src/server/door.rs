@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::log::Seldom;
 use crate::auth::network;
 use crate::config::Config;
+use crate::meter::Meter;
 
 /// How long nobody is let in after it failed: there are no more descriptors, mostly, and others have to go first.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -18,6 +19,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Door {
     listener: TcpListener,
     crowd: Arc<Crowd>,
+    meter: Arc<Meter>,
     turned_away: Seldom,
     failed: Seldom,
 }
@@ -46,14 +48,20 @@ pub struct Place {
 }
 
 impl Door {
-    pub fn new(listener: TcpListener, config: &Config) -> Self {
+    pub fn new(listener: TcpListener, config: &Config, meter: &Arc<Meter>) -> Self {
         let crowd = Crowd {
             most: config.max_connections,
             most_of_one: config.max_connections_per_address,
             proxies: config.trusted_proxies.clone(),
             open: Mutex::default(),
         };
-        Self { listener, crowd: Arc::new(crowd), turned_away: Seldom::default(), failed: Seldom::default() }
+        Self {
+            listener,
+            crowd: Arc::new(crowd),
+            meter: Arc::clone(meter),
+            turned_away: Seldom::default(),
+            failed: Seldom::default(),
+        }
     }
 
     pub fn address(&self) -> std::io::Result<SocketAddr> {
@@ -69,6 +77,7 @@ impl Door {
                     if let Some(place) = self.crowd.admit(peer) {
                         return (stream, peer, place);
                     }
+                    self.meter.connection_refused();
                     if let Some(times) = self.turned_away.times(Instant::now()) {
                         tracing::warn!(%peer, times, "too many connections: one more was closed");
                     }

@@ -14,6 +14,7 @@ use super::body::Outgoing;
 use crate::api::{Error, Layer, Route};
 use crate::auth::TokenInUse;
 use crate::config::{Config, LogFormat};
+use crate::meter::{Asked, Meter};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -60,8 +61,7 @@ pub struct Line {
     began: Instant,
     method: http::Method,
     peer: IpAddr,
-    route: &'static str,
-    layer: &'static str,
+    asked: Asked,
     workspace: Option<Uuid>,
     account: Option<i64>,
     waited: Duration,
@@ -77,8 +77,7 @@ impl Line {
             began: Instant::now(),
             method: method.clone(),
             peer,
-            route: "",
-            layer: "",
+            asked: Asked { layer: "", method: known(method), route: "" },
             workspace: None,
             account: None,
             waited: Duration::ZERO,
@@ -88,8 +87,7 @@ impl Line {
     }
 
     pub fn routed(&mut self, layer: Layer, route: &Route) {
-        self.layer = layer.name();
-        self.route = route.path;
+        (self.asked.layer, self.asked.route) = (layer.name(), route.path);
     }
 
     pub fn in_workspace(&mut self, id: Uuid) {
@@ -104,25 +102,31 @@ impl Line {
         (self.waited, self.worked) = (waited, worked);
     }
 
+    /// A path beside the table.
+    pub fn beside(&mut self, path: &'static str) {
+        self.asked.route = path;
+    }
+
     pub fn error(&mut self, error: &Error) {
         self.fault = error.detail().map(str::to_owned);
     }
 
-    /// Puts the request's id on the answer, and writes the line.
-    pub fn finish(self, response: &mut Response<Outgoing>) {
+    /// Puts the request's id on the answer, counts it, and writes the line.
+    pub fn finish(self, response: &mut Response<Outgoing>, meter: &Meter) {
+        let took = self.began.elapsed();
         let id = self.id.simple().to_string();
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         if let Some(fault) = &self.fault {
             let workspace = self.workspace.map(tracing::field::display);
-            tracing::error!(request_id = id, route = self.route, workspace, fault, "a request failed");
+            tracing::error!(request_id = id, route = self.asked.route, workspace, fault, "a request failed");
         }
         tracing::info!(
             request_id = id,
             method = self.method.as_str(),
-            route = self.route,
-            layer = self.layer,
+            route = self.asked.route,
+            layer = self.asked.layer,
             workspace = self.workspace.map(tracing::field::display),
             account = self.account,
             peer = %self.peer,
@@ -130,10 +134,17 @@ impl Line {
             bytes = response.body().size_hint().lower(),
             waited_us = self.waited.as_micros() as u64,
             worked_us = self.worked.as_micros() as u64,
-            took_us = self.began.elapsed().as_micros() as u64,
+            took_us = took.as_micros() as u64,
             "request"
         );
+        meter.request_ended(self.asked, response.status(), took);
     }
+}
+
+/// The method's name, if it is one that we answer: of others, clients could make up any number.
+fn known(method: &http::Method) -> &'static str {
+    const KNOWN: [&str; 6] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"];
+    KNOWN.into_iter().find(|known| method.as_str() == *known).unwrap_or("other")
 }
 
 #[cfg(test)]

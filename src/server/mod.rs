@@ -8,6 +8,7 @@ mod door;
 mod fuzz;
 mod heads;
 mod log;
+mod metrics;
 mod service;
 mod turn;
 mod wire;
@@ -78,7 +79,7 @@ async fn listen(
     let config = &service.engine().config;
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let mut door = Door::new(listener, config);
+    let mut door = Door::new(listener, config, &service.engine().meter);
     let address = door.address()?;
     if !address.ip().is_loopback() && config.registration == Registration::Open {
         tracing::warn!(%address, "registration is open to everybody who can reach this address; see --registration");

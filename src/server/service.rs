@@ -14,6 +14,7 @@ use tokio::time::{Duration, Instant};
 
 use super::body::{self, Outgoing};
 use super::log::Line;
+use super::metrics;
 use super::turn::{self, Answered};
 use crate::api::{
     self, Address, Body as BodyKind, Call, Error, Layer, MediaType, Needs, Result, Route, Router, in_service,
@@ -31,14 +32,12 @@ const LARGE_BODIES: usize = 8;
 /// How long the network may take to say where the names of a token's hosts lead.
 const LONGEST_LOOK_UP: Duration = Duration::from_secs(3);
 
-/// The text format of `/metrics`.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// Answers requests, from whatever connection they come.
 pub struct Service {
     engine: Arc<Engine>,
     router: Arc<Router>,
     large_bodies: Semaphore,
+    scraping: tokio::sync::Mutex<()>,
     stopping: watch::Sender<bool>,
 }
 
@@ -53,7 +52,13 @@ struct Addressed {
 
 impl Service {
     pub fn new(engine: Arc<Engine>, router: Arc<Router>) -> Self {
-        Self { engine, router, large_bodies: Semaphore::new(LARGE_BODIES), stopping: watch::Sender::new(false) }
+        Self {
+            engine,
+            router,
+            large_bodies: Semaphore::new(LARGE_BODIES),
+            scraping: tokio::sync::Mutex::default(),
+            stopping: watch::Sender::new(false),
+        }
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
@@ -77,24 +82,28 @@ impl Service {
         let (head, body) = request.into_parts();
         let client = self.client(&head.headers, peer);
         let origin = self.allowed_origin(&head.headers).cloned();
+        let _running = self.engine.meter.request_began();
         let mut line = Line::new(&head.method, client);
         let mut response = match self.answer_parts(head, body, peer, client, &mut line).await {
             Ok(response) => response,
             Err(error) => {
                 line.error(&error);
+                self.engine.meter.refused(error.code());
                 error.into_response().map(body::whole)
             }
         };
         self.allow_origin(origin, response.headers_mut());
-        line.finish(&mut response);
+        line.finish(&mut response, &self.engine.meter);
         response
     }
 
     /// Answers a request that is not as HTTP wants it.
     pub fn refuse<B>(&self, request: &Request<B>, peer: IpAddr, why: &'static str) -> Response<Outgoing> {
         let line = Line::new(request.method(), self.client(request.headers(), peer));
-        let mut response = Error::BadRequest(why).into_response().map(body::whole);
-        line.finish(&mut response);
+        let error = Error::BadRequest(why);
+        self.engine.meter.refused(error.code());
+        let mut response = error.into_response().map(body::whole);
+        line.finish(&mut response, &self.engine.meter);
         response
     }
 
@@ -114,14 +123,8 @@ impl Service {
             return Err(Error::ShuttingDown);
         }
         check_head(&head)?;
-        match head.uri.path() {
-            "/healthz" => return Ok(Response::new(body::whole(Bytes::from_static(b"ok\n")))),
-            "/readyz" => {
-                self.engine.directory.check().map_err(of_central)?;
-                return Ok(Response::new(body::whole(Bytes::from_static(b"ok\n"))));
-            }
-            "/metrics" if self.engine.config.metrics => return self.metrics(),
-            _ => {}
+        if let Some(answer) = self.answer_beside(&head, line).await {
+            return answer;
         }
         let address = self.address(&head, peer)?;
         let now = Timestamp::now();
@@ -170,6 +173,9 @@ impl Service {
         }
         let Answered { result, waited, worked } = answered;
         line.timed(waited, worked);
+        if let Some(lane) = turn::lane(route) {
+            self.engine.meter.waited(lane, waited);
+        }
         match (result, id) {
             (Err(error), None) => Err(error.of_server()),
             // Deleted between its look-up and its turn, most likely: then it is not damaged, but gone.
@@ -181,10 +187,26 @@ impl Service {
         }
     }
 
-    fn metrics(&self) -> Result<Response<Outgoing>> {
-        let text = self.engine.metrics().map_err(|error| Error::Internal(error.to_string()))?;
+    /// What is answered beside the table of routes, on any host.
+    async fn answer_beside(&self, head: &Parts, line: &mut Line) -> Option<Result<Response<Outgoing>>> {
+        let (path, answer) = match head.uri.path() {
+            "/healthz" => ("/healthz", Ok(ok())),
+            "/readyz" => ("/readyz", self.engine.directory.check().map(|()| ok()).map_err(of_central)),
+            "/metrics" if self.engine.config.metrics => ("/metrics", self.metrics().await),
+            _ => return None,
+        };
+        line.beside(path);
+        Some(answer)
+    }
+
+    /// One at a time, beside the lanes: it looks at the disk, and takes a turn of the central file.
+    async fn metrics(&self) -> Result<Response<Outgoing>> {
+        let _alone = self.scraping.lock().await;
+        let engine = Arc::clone(&self.engine);
+        let text = turn::beside(&self.engine.steps, move || metrics::page(&engine)).await;
+        let text = text.ok_or_else(|| Error::Internal("the figures could not be told".into()))?;
         let mut response = Response::new(body::whole(text.into()));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::TYPE));
         Ok(response)
     }
 
@@ -413,6 +435,10 @@ fn check_head(head: &Parts) -> Result<()> {
 fn check_authority(text: &str) -> Result<()> {
     let is_one = !text.contains(['@', ',']) && Authority::try_from(text).is_ok();
     if is_one { Ok(()) } else { Err(Error::BadRequest("The Host header must be a host, perhaps with a port.")) }
+}
+
+fn ok() -> Response<Outgoing> {
+    Response::new(body::whole(Bytes::from_static(b"ok\n")))
 }
 
 fn preflight(head: &Parts) -> Response<Outgoing> {

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::body::{self, Outgoing};
-use crate::api::{Answer, Call, Error, Inputs, Place, Result, perform};
+use crate::api::{Answer, Call, Error, Inputs, Place, Result, Route, perform};
 use crate::storage::{Fault, Job, Threads, Verdict};
 
 /// What came of a call, and how long it took.
@@ -86,6 +86,29 @@ pub async fn run(call: Arc<Call>) -> Answered {
     let Ok(Told { result, waited, worked }) = answered else { return refused(joined) };
     let result = result.map(|answer| answer.map(|content| body::outgoing(content, &call)));
     Answered { result, waited, worked }
+}
+
+/// Runs what is no call on such threads; nothing where it panicked.
+pub async fn beside<T: Send + 'static>(threads: &Threads, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (told, answer) = oneshot::channel();
+    threads.run(move || {
+        if let Ok(done) = catch_unwind(AssertUnwindSafe(work)) {
+            let _ = told.send(done);
+        }
+    });
+    answer.await.ok()
+}
+
+/// Where calls of this row wait, if they do.
+pub fn lane(route: &Route) -> Option<&'static str> {
+    match route.handler.place() {
+        Place::Here => None,
+        Place::Turn if route.method == Method::GET => Some("read"),
+        Place::Turn => Some("write"),
+        Place::Steps => Some("steps"),
+        Place::Hashing => Some("hashing"),
+        Place::Bulk => Some("bulk"),
+    }
 }
 
 fn refused(joined: Instant) -> Answered {

@@ -17,6 +17,7 @@ use super::lane::{Joined, Lane};
 use super::meter::Meter;
 use super::migrate::{self, Kind};
 use super::threads::Threads;
+use super::whole::beside;
 
 /// Writes that go into one transaction at the most: past that a batch no longer gets cheaper, only longer.
 const LARGEST_BATCH: usize = 256;
@@ -114,6 +115,17 @@ impl File {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Jobs that wait in the lanes: to read, and to write.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.reads.waiting(), self.writes.waiting())
+    }
+
+    /// What it takes on the disk, in bytes, and what its log takes beside it; nothing where there is none.
+    pub fn sizes(&self) -> (u64, u64) {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len());
+        (size(&self.path), size(&beside(&self.path, "-wal")))
     }
 
     /// What disconnects when the last who holds the file has let it go and it is closed.

@@ -58,6 +58,11 @@ impl Lane {
         state.waiting.drain(..many).collect()
     }
 
+    /// Jobs that no thread has come to yet.
+    pub fn waiting(&self) -> usize {
+        self.state().waiting.len()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics while it holds the lock, so a poisoned one is as sound as any other.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -99,6 +99,13 @@ impl Directory {
         self.lock().db.query_row("SELECT 1 FROM revisions LIMIT 1", [], |_| Ok(()))
     }
 
+    /// How often what was asked for was remembered, and how often not: workspaces, then tokens.
+    pub fn hits_and_misses(&self) -> [(u64, u64); 2] {
+        let State { by_name, by_id, tokens, .. } = &*self.lock();
+        let workspaces = (by_name.hits() + by_id.hits(), by_name.misses() + by_id.misses());
+        [workspaces, (tokens.hits(), tokens.misses())]
+    }
+
     /// What is remembered, after all that others changed has been forgotten.
     ///
     /// The answer holds the lock: the file is read under it, so that nothing old is remembered after it was to be

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +28,9 @@ pub struct Registry {
     data: PathBuf,
     storage: Arc<Storage>,
     most: AtomicUsize,
+    /// Leases of a workspace that was open, and of one that was not.
+    hits: AtomicU64,
+    misses: AtomicU64,
     /// The one that was leased last is the last.
     open: Mutex<LinkedHashMap<Uuid, Lease>>,
 }
@@ -35,7 +38,14 @@ pub struct Registry {
 impl Registry {
     /// Of the workspaces in a data directory, of which `most` stay open where nobody works in them.
     pub fn new(data: PathBuf, storage: Arc<Storage>, most: usize) -> Self {
-        Self { data, storage, most: AtomicUsize::new(most.max(1)), open: Mutex::default() }
+        Self {
+            data,
+            storage,
+            most: AtomicUsize::new(most.max(1)),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            open: Mutex::default(),
+        }
     }
 
     /// Lowers the bound, where the operating system does not allow for as much.
@@ -50,8 +60,10 @@ impl Registry {
     pub fn lease(&self, id: Uuid) -> Lease {
         let mut open = self.lock();
         if let Some(workspace) = open.to_back(&id) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
             return workspace.clone();
         }
+        self.misses.fetch_add(1, Ordering::Relaxed);
         while open.len() >= self.most.load(Ordering::Relaxed) {
             let idle = |workspace: &Lease| Arc::strong_count(&workspace.0) == 1;
             let Some(oldest) = open.iter().find(|(_, workspace)| idle(workspace)).map(|(id, _)| *id) else { break };
@@ -97,6 +109,11 @@ impl Registry {
 
     pub fn count(&self) -> usize {
         self.lock().len()
+    }
+
+    /// How often a workspace that was asked for was open, and how often not.
+    pub fn hits_and_misses(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
     }
 
     /// Where a workspace's file is.

@@ -36,6 +36,7 @@ mod lanes;
 mod litestream;
 mod logs;
 mod mail;
+mod metrics;
 mod oauth_clients;
 mod quiet;
 mod readme;

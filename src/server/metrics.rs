@@ -1,0 +1,151 @@
+//! `/metrics`: what has been counted, and what is looked up when somebody asks, in the text format of OpenMetrics 1.0.
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::api::Error;
+use crate::central::outbox;
+use crate::engine::Engine;
+
+pub const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Lane {
+    lane: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Looked {
+    cache: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Mails {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Part {
+    file: &'static str,
+    part: &'static str,
+}
+
+/// Everything, as text. What cannot be found out is left out.
+pub fn page(engine: &Engine) -> String {
+    let mut registry = Registry::default();
+    let ours = registry.sub_registry_with_prefix("cx_engine");
+    engine.meter.register(ours);
+    engine.files_meter().register(ours);
+    register_program(ours);
+    register_files(engine, ours);
+    register_waiting(engine, ours);
+    register_caches(engine, ours);
+    register_outbox(engine, ours);
+    #[cfg(target_os = "linux")]
+    if let Err(error) = register_process(&mut registry) {
+        tracing::debug!(%error, "what the system knows of this process cannot be read");
+    }
+    let mut page = String::new();
+    text::encode(&mut page, &registry).expect("a text takes all");
+    page
+}
+
+fn register_program(registry: &mut Registry) {
+    let versions = [("version", env!("CARGO_PKG_VERSION")), ("sqlite", rusqlite::version())];
+    registry.register("build", "The program", Info::new(versions.to_vec()));
+}
+
+fn register_files(engine: &Engine, registry: &mut Registry) {
+    let open = engine.registry.files();
+    let bytes = Family::<Part, Gauge>::default();
+    let (central, central_log) = engine.central.sizes();
+    let (workspaces, logs) =
+        open.iter().map(|file| file.sizes()).fold((0, 0), |(files, logs), (file, log)| (files + file, logs + log));
+    for (file, part, size) in [
+        ("central", "data", central),
+        ("central", "log", central_log),
+        ("open_workspaces", "data", workspaces),
+        ("open_workspaces", "log", logs),
+    ] {
+        bytes.get_or_create(&Part { file, part }).set(size.cast_signed());
+    }
+    registry.register("open_workspaces", "Workspaces whose files are open", ConstGauge::new(open.len() as i64));
+    registry.register_with_unit(
+        "sqlite",
+        "On disk: the central file and those of workspaces that are open, and their write-ahead logs",
+        Unit::Bytes,
+        bytes,
+    );
+}
+
+fn register_waiting(engine: &Engine, registry: &mut Registry) {
+    let files = engine.registry.files();
+    let lanes = files.iter().chain([&engine.central]).map(|file| file.waiting());
+    let (reads, writes) = lanes.fold((0, 0), |(reads, writes), (read, write)| (reads + read, writes + write));
+    let waiting = Family::<Lane, Gauge>::default();
+    for (lane, jobs) in [
+        ("read", reads),
+        ("write", writes),
+        ("steps", engine.steps.waiting()),
+        ("hashing", engine.hashing.waiting()),
+        ("bulk", engine.bulk.waiting()),
+    ] {
+        waiting.get_or_create(&Lane { lane }).set(jobs as i64);
+    }
+    registry.register("waiting", "What waits just now, in the lanes of all files together and beside them", waiting);
+}
+
+fn register_caches(engine: &Engine, registry: &mut Registry) {
+    let [workspaces, tokens] = engine.directory.hits_and_misses();
+    let looked = Family::<Looked, Counter>::default();
+    for (cache, (hits, misses)) in
+        [("workspaces", workspaces), ("tokens", tokens), ("open_workspaces", engine.registry.hits_and_misses())]
+    {
+        looked.get_or_create(&Looked { cache, result: "hit" }).inc_by(hits);
+        looked.get_or_create(&Looked { cache, result: "miss" }).inc_by(misses);
+    }
+    registry.register(
+        "cache_lookups",
+        "Workspaces and tokens that were asked for, and whether they were at hand",
+        looked,
+    );
+}
+
+fn register_outbox(engine: &Engine, registry: &mut Registry) {
+    let Ok([queued, retried, dead]) = engine.central.read(|db| Ok::<_, Error>(outbox::count(db)?)) else { return };
+    let mails = Family::<Mails, Gauge>::default();
+    for (state, count) in [("queued", queued), ("retried", retried), ("dead", dead)] {
+        mails.get_or_create(&Mails { state }).set(count);
+    }
+    registry.register("outbox_mails", "Mails that wait to be sent, to be sent again, and for doctor --fix", mails);
+}
+
+/// Under the names that Prometheus' own clients give them.
+#[cfg(target_os = "linux")]
+fn register_process(registry: &mut Registry) -> procfs::ProcResult<()> {
+    use procfs::WithCurrentSystemInfo;
+    let process = procfs::process::Process::myself()?;
+    let stat = process.stat()?;
+    let ticks = procfs::ticks_per_second() as f64;
+    let started = procfs::boot_time_secs()? as f64 + stat.starttime as f64 / ticks;
+    let gauge = |value: u64| ConstGauge::new(value.cast_signed());
+    registry.register(
+        "process_cpu_seconds",
+        "Processor time that was used",
+        ConstCounter::new((stat.utime + stat.stime) as f64 / ticks),
+    );
+    registry.register("process_start_time_seconds", "When the process began (Unix time)", ConstGauge::new(started));
+    registry.register("process_resident_memory_bytes", "Memory in use", gauge(stat.rss_bytes().get()));
+    registry.register("process_virtual_memory_bytes", "Addresses in use", gauge(stat.vsize));
+    registry.register("process_open_fds", "Files and sockets that are open", gauge(process.fd_count()? as u64));
+    if let procfs::process::LimitValue::Value(most) = process.limits()?.max_open_files.soft_limit {
+        registry.register("process_max_fds", "Files and sockets that may be open", gauge(most));
+    }
+    registry.register("process_threads", "Threads", ConstGauge::new(stat.num_threads));
+    Ok(())
+}
