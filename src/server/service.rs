@@ -192,11 +192,30 @@ impl Service {
         let (path, answer) = match head.uri.path() {
             "/healthz" => ("/healthz", Ok(ok())),
             "/readyz" => ("/readyz", self.engine.directory.check().map(|()| ok()).map_err(of_central)),
+            "/internal/tls-ask" => ("/internal/tls-ask", self.answers_for(head.uri.query().unwrap_or_default())),
             "/metrics" if self.engine.config.metrics => ("/metrics", self.metrics().await),
             _ => return None,
         };
         line.beside(path);
         Some(answer)
+    }
+
+    /// Whether a proxy is to get a certificate for a domain (Caddy's on-demand TLS, `ask`): for a host that is served here,
+    /// suspended or not, and for no other. It tells nothing that asking the host itself would not.
+    fn answers_for(&self, query: &str) -> Result<Response<Outgoing>> {
+        let mut domains = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "domain");
+        let (Some((_, domain)), None) = (domains.next(), domains.next()) else {
+            return Err(Error::BadRequest("The query names one domain: ?domain=acme.example.com."));
+        };
+        let is_served = match host(&domain, &self.engine.config.central_domain) {
+            Some(Host::Central) => true,
+            Some(Host::Workspace(label)) => {
+                let named = self.engine.directory.current(&self.engine.keys).and_then(|mut now| now.named(&label));
+                named.map_err(of_central)?.is_some()
+            }
+            None => false,
+        };
+        if is_served { Ok(ok()) } else { Err(self.unknown_host()) }
     }
 
     /// One at a time, beside the lanes: it looks at the disk, and takes a turn of the central file.

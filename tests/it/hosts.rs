@@ -96,3 +96,32 @@ fn what_a_proxy_forwards_counts_from_those_that_are_trusted_alone() {
         assert_eq!(bench.ask(&customers).ok()["path"], format!("{scheme}://acme.localhost/api/customers"));
     }
 }
+
+#[test]
+fn a_proxy_is_told_for_which_domains_it_may_get_a_certificate() {
+    let bench = Bench::new();
+    let owner = bench.register("ada");
+    bench.workspace(&owner, "acme");
+    bench.workspace(&owner, "gone");
+    let ask = |query: &str| {
+        let path = format!("/internal/tls-ask{query}");
+        bench.ask(&Request { method: "GET", path: &path, host: "127.0.0.1:8080", ..Request::default() })
+    };
+    let domain = |name: &str| ask(&format!("?domain={name}"));
+    for ours in ["localhost", "acme.localhost", "ACME.localhost", "gone.localhost"] {
+        assert_eq!((domain(ours).status, &*domain(ours).text), (200, "ok\n"), "{ours}");
+    }
+    for other in
+        ["example.com", "localhost.com", "nobody.localhost", "a.acme.localhost", "www.localhost", "127.0.0.1", ""]
+    {
+        domain(other).refused(404, "unknown_host");
+    }
+    for unclear in ["", "?", "?domains=acme.localhost", "?domain=localhost&domain=acme.localhost"] {
+        ask(unclear).refused(400, "bad_request");
+    }
+    // Whoever calls a suspended workspace is told so, over TLS; a deleted one is no more.
+    bench.cli(&["workspace", "suspend", "acme"]).ok();
+    bench.cli(&["workspace", "delete", "gone", "--confirm", "gone"]).ok();
+    assert_eq!(domain("acme.localhost").status, 200);
+    domain("gone.localhost").refused(404, "unknown_host");
+}
