@@ -20,6 +20,10 @@ use crate::values::{TimeZone, phone};
 #[derive(Debug, Clone)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// Where TLS is spoken without a proxy.
+    pub tls: Option<TlsFiles>,
+    /// Where plain HTTP is answered by a redirection, if TLS is spoken.
+    pub redirect_listen: Option<SocketAddr>,
     pub data_dir: PathBuf,
     /// Where backups are kept; `backups` in the data directory where this is none.
     pub backup_dir: Option<PathBuf>,
@@ -58,6 +62,13 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+/// The certificates, that of the server first, and the key of that, in PEM.
+#[derive(Debug, Clone, Default)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
 /// Who may register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
@@ -92,6 +103,41 @@ pub const SETTINGS: &[Setting] = &[
         about: "Where to accept connections; port 0 picks a free one",
         allowed: "an address and a port, like 127.0.0.1:8080 or [::1]:8080",
         set: |config, text| text.parse().ok().map(|listen| config.listen = listen),
+    },
+    Setting {
+        name: "tls_certificate",
+        default: "",
+        about: "The certificate for TLS without a proxy, and those that vouch for it; read again when it changes",
+        allowed: "the path of a PEM file, with tls_key",
+        set: |config, text| {
+            config.tls = (!text.is_empty()).then(|| TlsFiles { certificate: text.into(), key: PathBuf::new() });
+            Some(())
+        },
+    },
+    Setting {
+        name: "tls_key",
+        default: "",
+        about: "Its private key",
+        allowed: "the path of a PEM file, with tls_certificate",
+        set: |config, text| match &mut config.tls {
+            Some(tls) if !text.is_empty() => {
+                tls.key = text.into();
+                Some(())
+            }
+            tls => (tls.is_none() && text.is_empty()).then_some(()),
+        },
+    },
+    Setting {
+        name: "redirect_listen",
+        default: "",
+        about: "Where, beside TLS, plain HTTP is answered by the way to it",
+        allowed: "an address and a port, like 0.0.0.0:80, with tls_certificate",
+        set: |config, text| {
+            if !text.is_empty() {
+                config.redirect_listen = Some(text.parse().ok().filter(|_| config.tls.is_some())?);
+            }
+            Some(())
+        },
     },
     Setting {
         name: "data_dir",
@@ -429,10 +475,17 @@ impl Config {
         Ok(config)
     }
 
+    /// How the server is spoken to, where no proxy says otherwise.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// Before any setting is applied; every field is overwritten by its default at the least.
     fn blank() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
+            redirect_listen: None,
             data_dir: PathBuf::new(),
             backup_dir: None,
             central_domain: String::new(),

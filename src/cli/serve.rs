@@ -1,11 +1,10 @@
 //! `cx-engine serve`
 
 use std::io::Write;
-use std::net::SocketAddr;
 
 use crate::config::{Config, Typed};
 use crate::engine::Engine;
-use crate::server;
+use crate::server::{self, Listening};
 use crate::values::Timestamp;
 
 pub fn run(typed: Typed, now: Timestamp) -> anyhow::Result<()> {
@@ -15,9 +14,9 @@ pub fn run(typed: Typed, now: Timestamp) -> anyhow::Result<()> {
 }
 
 /// The one line that whoever started the server waits for.
-pub fn announce(address: SocketAddr) -> anyhow::Result<()> {
+pub fn announce(listening: Listening) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "listening on http://{address}")?;
+    writeln!(stdout, "listening on {listening}")?;
     stdout.flush()?;
     Ok(())
 }

@@ -12,12 +12,14 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::Service;
-use super::door::Place;
+use super::door::Entrant;
 use super::heads::Next;
+use super::tls::Tls;
 use super::wire::{Traffic, Wire};
 
 /// The head of a request, at most.
@@ -32,24 +34,49 @@ const STREAMS: u32 = 128;
 /// Bytes by which a client that reads at all is known: more than HTTP/2 sends where there is nothing to say.
 const LEAST_WRITTEN: u64 = 1024;
 
-/// Serves a connection on a task of its own; its `place` and `open` are held for as long as it lasts.
-pub fn serve(stream: TcpStream, peer: IpAddr, place: Place, service: &Arc<Service>, open: Option<mpsc::Sender<()>>) {
-    let service = Arc::clone(service);
+/// Serves a connection on a task of its own; its place and `open` are held for as long as it lasts.
+pub fn serve(entrant: Entrant, service: &Arc<Service>, tls: Option<&Arc<Tls>>, open: Option<mpsc::Sender<()>>) {
+    let (service, tls) = (Arc::clone(service), tls.map(Arc::clone));
     tokio::spawn(async move {
         let _counted = service.engine().meter.connection_opened();
-        if let Err(error) = converse(stream, peer, &service).await {
+        let Entrant { stream, peer, place, sent_on } = entrant;
+        let answering = Answering { service, peer, sent_on };
+        let ended = match tls.filter(|_| sent_on.is_none()) {
+            Some(tls) => converse_with_tls(stream, answering, &tls).await,
+            None => converse(stream, answering).await,
+        };
+        if let Err(error) = ended {
             tracing::debug!(%peer, error = %error, "a connection ended early");
         }
         drop((place, open));
     });
 }
 
-async fn converse(
-    stream: TcpStream,
+/// What all requests of a connection have in common.
+struct Answering {
+    service: Arc<Service>,
     peer: IpAddr,
-    service: &Arc<Service>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    stream.set_nodelay(true)?;
+    /// The port to which each is sent on, where none is answered here.
+    sent_on: Option<u16>,
+}
+
+type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// The handshake has as long as the head of a request.
+async fn converse_with_tls(stream: TcpStream, answering: Answering, tls: &Tls) -> Ended {
+    let mut stopping = answering.service.stopping();
+    let patience = answering.service.engine().config.header_timeout;
+    tokio::select! {
+        shaken = tokio::time::timeout(patience, tls.accept(stream)) => converse(shaken??, answering).await,
+        _ = stopping.changed() => Ok(()),
+    }
+}
+
+async fn converse<S>(stream: S, answering: Answering) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Answering { service, peer, sent_on } = answering;
     let config = &service.engine().config;
     let (header_timeout, write_timeout) = (config.header_timeout, config.write_timeout);
     let mut stopping = service.stopping();
@@ -73,9 +100,10 @@ async fn converse(
     let answer = service_fn(move |request: Request<Incoming>| {
         let running = felt.begin();
         let next = seen.take_head(&request);
-        let service = Arc::clone(service);
+        let service = Arc::clone(&service);
         async move {
             let mut response = match next {
+                Ok(_) if let Some(port) = sent_on => service.send_on(request, peer, port),
                 Ok(_) => service.answer(request, peer).await,
                 Err(why) => service.refuse(&request, peer, why),
             };

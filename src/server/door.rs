@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+use listenfd::ListenFd;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::log::Seldom;
@@ -17,11 +19,22 @@ use crate::meter::Meter;
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Door {
-    listener: TcpListener,
+    main: TcpListener,
+    /// Where plain HTTP comes in that is to come back with TLS.
+    plain: Option<TcpListener>,
     crowd: Arc<Crowd>,
     meter: Arc<Meter>,
     turned_away: Seldom,
     failed: Seldom,
+}
+
+/// A connection that was let in.
+pub struct Entrant {
+    pub stream: TcpStream,
+    pub peer: IpAddr,
+    pub place: Place,
+    /// The port at which it is to come back with TLS, where it came in without.
+    pub sent_on: Option<u16>,
 }
 
 /// The connections that are open.
@@ -48,34 +61,45 @@ pub struct Place {
 }
 
 impl Door {
-    pub fn new(listener: TcpListener, config: &Config, meter: &Arc<Meter>) -> Self {
+    /// Listens where it was told to, or on the sockets that systemd has opened: the first, and, for plain HTTP, the second.
+    pub async fn open(mut opened: ListenFd, config: &Config, meter: &Arc<Meter>) -> anyhow::Result<Self> {
+        let main = listen(&mut opened, 0, config.listen).await?;
+        let plain = match config.redirect_listen {
+            Some(address) => {
+                let plain = listen(&mut opened, 1, address).await?;
+                tracing::info!(address = %plain.local_addr()?, "plain HTTP is sent on to TLS");
+                Some(plain)
+            }
+            None => None,
+        };
         let crowd = Crowd {
             most: config.max_connections,
             most_of_one: config.max_connections_per_address,
             proxies: config.trusted_proxies.clone(),
             open: Mutex::default(),
         };
-        Self {
-            listener,
+        Ok(Self {
+            main,
+            plain,
             crowd: Arc::new(crowd),
             meter: Arc::clone(meter),
             turned_away: Seldom::default(),
             failed: Seldom::default(),
-        }
+        })
     }
 
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.main.local_addr()
     }
 
     /// Waits for the next connection that has a place.
-    pub async fn next(&mut self) -> (TcpStream, IpAddr, Place) {
+    pub async fn next(&mut self) -> Entrant {
         loop {
-            match self.listener.accept().await {
-                Ok((stream, peer)) => {
+            match self.accept().await {
+                Ok((stream, peer, sent_on)) => {
                     let peer = peer.ip().to_canonical();
                     if let Some(place) = self.crowd.admit(peer) {
-                        return (stream, peer, place);
+                        return Entrant { stream, peer, place, sent_on };
                     }
                     self.meter.connection_refused();
                     if let Some(times) = self.turned_away.times(Instant::now()) {
@@ -92,6 +116,29 @@ impl Door {
                 }
             }
         }
+    }
+
+    async fn accept(&self) -> std::io::Result<(TcpStream, SocketAddr, Option<u16>)> {
+        let Some(plain) = &self.plain else {
+            let (stream, peer) = self.main.accept().await?;
+            return Ok((stream, peer, None));
+        };
+        let (accepted, sent_on) = tokio::select! {
+            accepted = self.main.accept() => (accepted?, None),
+            accepted = plain.accept() => (accepted?, Some(self.main.local_addr()?.port())),
+        };
+        let (stream, peer) = accepted;
+        Ok((stream, peer, sent_on))
+    }
+}
+
+async fn listen(opened: &mut ListenFd, number: usize, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    match opened.take_tcp_listener(number).context("the socket that systemd opened is of another kind")? {
+        Some(listener) => {
+            listener.set_nonblocking(true)?;
+            Ok(TcpListener::from_std(listener)?)
+        }
+        None => TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}")),
     }
 }
 

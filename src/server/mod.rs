@@ -10,15 +10,18 @@ mod heads;
 mod log;
 mod metrics;
 mod service;
+mod tls;
 mod turn;
 mod wire;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -31,14 +34,29 @@ use crate::tenancy::scratch;
 use door::Door;
 pub use log::start as start_log;
 pub use service::Service;
+use tls::Tls;
+
+/// Where connections are accepted.
+#[derive(Debug, Clone, Copy)]
+pub struct Listening {
+    pub scheme: &'static str,
+    pub address: SocketAddr,
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.address)
+    }
+}
 
 /// Serves until it is told to stop; what was begun is then ended, and all that is open closed.
-/// `ready` is told the address once connections are accepted.
+/// `ready` is told where, once connections are accepted.
 pub fn run(
     engine: Arc<Engine>,
     router: Router,
-    ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
+    ready: impl FnOnce(Listening) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    let opened = ListenFd::from_env();
     let _claim = engine.claim()?;
     scratch::clear(&engine.config.data_dir)?;
     allow_for_files(&engine)?;
@@ -46,7 +64,7 @@ pub fn run(
     let timeout = engine.config.shutdown_timeout;
     let service = Arc::new(Service::new(Arc::clone(&engine), Arc::new(router)));
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()?;
-    let told_to_stop = runtime.block_on(listen(service, ready))?;
+    let told_to_stop = runtime.block_on(listen(service, opened, ready))?;
     // Whoever has not ended by now has had the time there was.
     runtime.shutdown_timeout(Duration::from_millis(100));
     close(&engine, jobs, timeout.saturating_sub(told_to_stop.elapsed()))
@@ -74,37 +92,45 @@ fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
 /// Accepts connections until a signal, then sees the open ones out. Answers when the signal came.
 async fn listen(
     service: Arc<Service>,
-    ready: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
+    opened: ListenFd,
+    ready: impl FnOnce(Listening) -> anyhow::Result<()>,
 ) -> anyhow::Result<Instant> {
-    let config = &service.engine().config;
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
-    let mut door = Door::new(listener, config, &service.engine().meter);
+    let engine = service.engine();
+    let config = &engine.config;
+    let tls = config.tls.as_ref().map(Tls::new).transpose().context("TLS cannot be spoken")?.map(Arc::new);
+    let mut door = Door::open(opened, config, &engine.meter).await?;
     let address = door.address()?;
     if !address.ip().is_loopback() && config.registration == Registration::Open {
         tracing::warn!(%address, "registration is open to everybody who can reach this address; see --registration");
     }
+    let serve = |entrant, open| connection::serve(entrant, &service, tls.as_ref(), open);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    ready(address)?;
+    if let Some(tls) = &tls {
+        tls.keep_current(engine);
+    }
+    let listening = Listening { scheme: config.scheme(), address };
+    ready(listening)?;
+    tell_systemd(&[NotifyState::Ready, NotifyState::Status(&format!("listening on {listening}"))]);
 
     // Each connection holds a sender; when the last has gone, so has the last connection.
     let (open, mut all_gone) = mpsc::channel::<()>(1);
     loop {
         tokio::select! {
-            (stream, peer, place) = door.next() => connection::serve(stream, peer, place, &service, Some(open.clone())),
+            entrant = door.next() => serve(entrant, Some(open.clone())),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
     }
     let told_to_stop = Instant::now();
     tracing::info!("told to stop: running requests end, new ones are refused");
+    tell_systemd(&[NotifyState::Stopping, NotifyState::Status("running requests end, new ones are refused")]);
     service.stop();
     drop(open);
     let last = tokio::time::sleep(config.shutdown_timeout);
     tokio::pin!(last);
     loop {
         tokio::select! {
-            (stream, peer, place) = door.next() => connection::serve(stream, peer, place, &service, None),
+            entrant = door.next() => serve(entrant, None),
             _ = all_gone.recv() => break,
             () = &mut last => {
                 tracing::warn!("some requests did not end in time");
@@ -113,6 +139,13 @@ async fn listen(
         }
     }
     Ok(told_to_stop)
+}
+
+/// Tells systemd how the service is, where it wants to know (`Type=notify`).
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
 }
 
 fn close(engine: &Engine, jobs: Jobs, left: Duration) -> anyhow::Result<()> {

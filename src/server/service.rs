@@ -86,11 +86,7 @@ impl Service {
         let mut line = Line::new(&head.method, client);
         let mut response = match self.answer_parts(head, body, peer, client, &mut line).await {
             Ok(response) => response,
-            Err(error) => {
-                line.error(&error);
-                self.engine.meter.refused(error.code());
-                error.into_response().map(body::whole)
-            }
+            Err(error) => self.refused(error, &mut line),
         };
         self.allow_origin(origin, response.headers_mut());
         line.finish(&mut response, &self.engine.meter);
@@ -99,12 +95,43 @@ impl Service {
 
     /// Answers a request that is not as HTTP wants it.
     pub fn refuse<B>(&self, request: &Request<B>, peer: IpAddr, why: &'static str) -> Response<Outgoing> {
-        let line = Line::new(request.method(), self.client(request.headers(), peer));
-        let error = Error::BadRequest(why);
-        self.engine.meter.refused(error.code());
-        let mut response = error.into_response().map(body::whole);
+        let mut line = Line::new(request.method(), self.client(request.headers(), peer));
+        let mut response = self.refused(Error::BadRequest(why), &mut line);
         line.finish(&mut response, &self.engine.meter);
         response
+    }
+
+    /// Sends a request that came without TLS to the same place with it, whatever it asks.
+    pub fn send_on<B>(&self, request: Request<B>, peer: IpAddr, port: u16) -> Response<Outgoing> {
+        let (head, _) = request.into_parts();
+        let mut line = Line::new(&head.method, peer);
+        let place = check_head(&head).and_then(|()| self.address(&head, peer)).and_then(|address| {
+            host(&address.authority, &self.engine.config.central_domain).ok_or_else(|| self.unknown_host())?;
+            let host = Authority::try_from(address.authority).map_err(|_| self.unknown_host())?;
+            let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+            let port = if port == 443 { String::new() } else { format!(":{port}") };
+            let place = format!("https://{}{port}{path}", host.host());
+            HeaderValue::try_from(place).map_err(|error| Error::Internal(error.to_string()))
+        });
+        let mut response = match place {
+            Ok(place) => {
+                let mut response = Response::new(body::whole(Bytes::new()));
+                // The method and the body stay the same (RFC 9110, 15.4.9).
+                *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+                response.headers_mut().insert(header::LOCATION, place);
+                response
+            }
+            Err(error) => self.refused(error, &mut line),
+        };
+        line.finish(&mut response, &self.engine.meter);
+        response
+    }
+
+    /// The answer to what is refused, or has failed.
+    fn refused(&self, error: Error, line: &mut Line) -> Response<Outgoing> {
+        line.error(&error);
+        self.engine.meter.refused(error.code());
+        error.into_response().map(body::whole)
     }
 
     async fn answer_parts<B>(
@@ -328,7 +355,7 @@ impl Service {
             check_authority(authority)?;
         }
         Ok(Address {
-            scheme: if forwarded("x-forwarded-proto") == Some("https") { "https" } else { "http" },
+            scheme: if forwarded("x-forwarded-proto") == Some("https") { "https" } else { self.engine.config.scheme() },
             authority: authority.to_owned(),
             path: head.uri.path().to_owned(),
         })

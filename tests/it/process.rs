@@ -52,7 +52,8 @@ impl Server {
             if stdout.read_line(&mut line).unwrap() == 0 {
                 panic!("it does not serve: {}", fs::read_to_string(folder.join(LOG)).unwrap());
             }
-            if let Some(address) = line.trim_end().strip_prefix("listening on http://") {
+            let listens = line.trim_end().strip_prefix("listening on ").and_then(|url| url.split_once("://"));
+            if let Some((_, address)) = listens {
                 return Self { address: address.parse().unwrap(), greeting, process, _stdout: stdout };
             }
             greeting += &line;

@@ -3,7 +3,6 @@
 mod data;
 mod routing;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -15,7 +14,7 @@ use crate::central::accounts;
 use crate::central::workspaces::{self, NewWorkspace};
 use crate::config::{Config, Typed};
 use crate::engine::Engine;
-use crate::server;
+use crate::server::{self, Listening};
 use crate::tenancy::Author;
 use crate::values::{Email, Name, Password, Timestamp};
 use crate::workspace::{contacts, customers, phone_calls};
@@ -31,9 +30,9 @@ pub fn run(typed: Typed, now: Timestamp) -> anyhow::Result<()> {
     let engine = Engine::open(config, now)?;
     let made = prepare(&engine, now)?;
     let domain = engine.config.central_domain.clone();
-    server::run(engine, crate::router()?, move |address| {
-        greet(address, &domain, made);
-        serve::announce(address)
+    server::run(engine, crate::router()?, move |listening| {
+        greet(listening, &domain, made);
+        serve::announce(listening)
     })
 }
 
@@ -84,8 +83,8 @@ fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     Ok(true)
 }
 
-fn greet(address: SocketAddr, domain: &str, made: bool) {
-    let url = format!("http://{SUBDOMAIN}.{domain}:{}", address.port());
+fn greet(listening: Listening, domain: &str, made: bool) {
+    let url = format!("{}://{SUBDOMAIN}.{domain}:{}", listening.scheme, listening.address.port());
     let what = if made { "made: 200 customers, 1,000 contacts, 300 phone calls" } else { "as you left it" };
     println!(
         r#"The demo is ready ({what}).

@@ -1,0 +1,130 @@
+//! TLS, where no proxy speaks it: a certificate and its key in files, read again when they change.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::server::TlsStream;
+
+use super::turn;
+use crate::config::TlsFiles;
+use crate::engine::Engine;
+
+/// How often the files are looked at.
+const EVERY: Duration = Duration::from_secs(2);
+
+pub struct Tls {
+    acceptor: tokio_rustls::TlsAcceptor,
+    served: Arc<Served>,
+}
+
+/// The certificate that is served, and what its files looked like when they were read last.
+#[derive(Debug)]
+struct Served {
+    files: TlsFiles,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    certificate: Arc<CertifiedKey>,
+    looks: [Option<Look>; 2],
+}
+
+/// By what a file is known to be another one: written anew, or put in the place of the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Look {
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Tls {
+    /// For HTTP/2 and HTTP/1.1 over TLS 1.3 and 1.2.
+    pub fn new(files: &TlsFiles) -> anyhow::Result<Self> {
+        let looks = look(files);
+        let state = State { certificate: Arc::new(read(files)?), looks };
+        let served = Arc::new(Served { files: files.clone(), state: Mutex::new(state) });
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&served) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { acceptor: Arc::new(config).into(), served })
+    }
+
+    pub async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        self.acceptor.accept(stream).await
+    }
+
+    /// Looks after the files from now on. Connections that are open keep the certificate that they began with.
+    pub fn keep_current(&self, engine: &Arc<Engine>) {
+        let (served, engine) = (Arc::clone(&self.served), Arc::clone(engine));
+        tokio::spawn(async move {
+            let mut rounds = tokio::time::interval(EVERY);
+            loop {
+                rounds.tick().await;
+                let served = Arc::clone(&served);
+                turn::beside(&engine.steps, move || served.renew()).await;
+            }
+        });
+    }
+}
+
+impl Served {
+    /// Reads the files, if they are others than were read last. What cannot be served is said once, and the certificate from
+    /// before stays: of two files that are being replaced, one comes first.
+    fn renew(&self) {
+        let looks = look(&self.files);
+        if looks == self.state().looks {
+            return;
+        }
+        let read = read(&self.files);
+        let mut state = self.state();
+        state.looks = looks;
+        match read {
+            Ok(certificate) => {
+                state.certificate = Arc::new(certificate);
+                tracing::info!("another TLS certificate is served");
+            }
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the TLS certificate from before is served on"),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ResolvesServerCert for Served {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.state().certificate))
+    }
+}
+
+fn look(files: &TlsFiles) -> [Option<Look>; 2] {
+    [&files.certificate, &files.key].map(|path| {
+        let data = fs::metadata(path).ok()?;
+        Some(Look { inode: data.ino(), length: data.len(), changed: (data.mtime(), data.mtime_nsec()) })
+    })
+}
+
+fn read(files: &TlsFiles) -> anyhow::Result<CertifiedKey> {
+    let TlsFiles { certificate, key } = files;
+    let said = |path: &Path, what| format!("{} cannot be read as {what}", path.display());
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.with_context(|| said(certificate, "certificates in PEM"))?;
+    ensure!(!chain.is_empty(), "there is no certificate in {}", certificate.display());
+    let private = PrivateKeyDer::from_pem_file(key).with_context(|| said(key, "a private key in PEM"))?;
+    CertifiedKey::from_der(chain, private, &ring::default_provider())
+        .with_context(|| format!("{} and {} cannot be served together", certificate.display(), key.display()))
+}

@@ -1,0 +1,215 @@
+//! TLS without a proxy, as curl speaks it: both versions of HTTP and of TLS, certificates that change, and the way from plain
+//! HTTP to it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::bench::{Bench, PASSWORD, eventually};
+use crate::client::{Connection, Request};
+use crate::process::{Typed, program, run};
+
+/// A server that speaks TLS, with its certificate.
+struct Secure {
+    bench: Bench,
+    files: Files,
+}
+
+/// Where a certificate and its key lie.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        files.renew();
+        files
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.0.path().join("certificate.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.0.path().join("key.pem")
+    }
+
+    /// Puts another certificate, which nobody has signed, into the place of the one before.
+    fn renew(&self) {
+        let made = rcgen::generate_simple_self_signed(["localhost".into(), "acme.localhost".into()]).unwrap();
+        put(&self.certificate(), &made.cert.pem());
+        put(&self.key(), &made.signing_key.serialize_pem());
+    }
+
+    /// As flags for `serve`.
+    fn flags(&self) -> [String; 4] {
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        ["--tls-certificate".into(), text(self.certificate()), "--tls-key".into(), text(self.key())]
+    }
+}
+
+/// Another file in the place of the one before, whole at once.
+fn put(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+impl Secure {
+    fn with(flags: &[&str]) -> Self {
+        let files = Files::new();
+        let of_files = files.flags();
+        let flags: Vec<&str> = of_files.iter().map(String::as_str).chain(flags.iter().copied()).collect();
+        Self { bench: Bench::with(&flags), files }
+    }
+
+    fn url(&self, host: &str, path: &str) -> String {
+        format!("https://{host}:{}{path}", self.bench.address().port())
+    }
+
+    fn curl(&self, arguments: &[&str]) -> Typed {
+        let certificate = self.files.certificate();
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--globoff", "--cacert"]).arg(certificate).args(arguments);
+        run(&mut curl, "")
+    }
+
+    fn post(&self, url: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let said = self.curl(&[url, "-H", "Content-Type: application/json", "-d", &body]).ok();
+        serde_json::from_str(&said).unwrap()
+    }
+
+    /// Whether curl trusts what is served now.
+    fn is_trusted(&self) -> bool {
+        self.curl(&[&self.url("localhost", "/healthz")]).code == Some(0)
+    }
+}
+
+#[test]
+fn both_versions_of_http_and_of_tls_are_spoken_and_no_older_ones() {
+    let secure = Secure::with(&[]);
+    let url = secure.url("localhost", "/healthz");
+    let told = |arguments: &[&str]| secure.curl(&[arguments, &["-w", "%{http_version}", &url]].concat());
+    assert_eq!(told(&[]).ok(), "ok\n2");
+    assert_eq!(told(&["--http1.1"]).ok(), "ok\n1.1");
+    assert_eq!(told(&["--tls-max", "1.2"]).ok(), "ok\n2");
+    assert_eq!(told(&["--tlsv1.3"]).ok(), "ok\n2");
+    let old = told(&["--tlsv1.0", "--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0"]);
+    assert!(old.code != Some(0) && old.err.contains("alert"), "{old:?}");
+    // Whoever speaks no TLS gets no answer.
+    let request = Request { method: "GET", path: "/healthz", host: "localhost", ..Request::default() };
+    let plain = secure.bench.connect().ask(&request);
+    assert!(plain.is_err(), "{plain:?}");
+}
+
+#[test]
+fn links_are_those_of_tls_and_a_workspace_works_by_them() {
+    let secure = Secure::with(&[]);
+    let body = json!({"name": "Ada", "email": "ada@example.com", "password": PASSWORD, "workspace_name": "Acme"});
+    let made = secure.post(&secure.url("localhost", "/api/register"), &body);
+    let url = made["workspace"]["url"].as_str().unwrap();
+    assert_eq!(url, secure.url("acme.localhost", ""));
+    let login = json!({"email": "ada@example.com", "password": PASSWORD});
+    let token = secure.post(&format!("{url}/api/login"), &login)["token"].as_str().unwrap().to_owned();
+    let bearer = format!("Authorization: Bearer {token}");
+    let list = secure.curl(&[&format!("{url}/api/customers?per_page=1"), "-H", &bearer]).ok();
+    let list: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list["path"], format!("{url}/api/customers"));
+    // Signed in on a page: the cookie goes over TLS alone.
+    let page = secure.curl(&[
+        &format!("{url}/ui/sign-in"),
+        "--dump-header",
+        "-",
+        "-H",
+        &format!("Origin: {url}"),
+        "--data-urlencode",
+        "email=ada@example.com",
+        "--data-urlencode",
+        &format!("password={PASSWORD}"),
+    ]);
+    let page = page.ok().to_ascii_lowercase();
+    let cookie = page.lines().find(|line| line.starts_with("set-cookie:")).unwrap_or_else(|| panic!("{page}"));
+    assert!(cookie.contains("; secure"), "{cookie}");
+}
+
+#[test]
+fn another_certificate_is_served_when_the_files_change_and_a_bad_one_is_not() {
+    let secure = Secure::with(&[]);
+    assert!(secure.is_trusted());
+    let files = &secure.files;
+    let (certificate, key) =
+        (fs::read_to_string(files.certificate()).unwrap(), fs::read_to_string(files.key()).unwrap());
+    put(&files.key(), "no key");
+    eventually("it is said that the key is bad", || secure.bench.log().contains("from before is served on"));
+    assert!(secure.is_trusted());
+    // The key of another certificate, as there is one between two renewals.
+    Files::renew(files);
+    put(&files.certificate(), &certificate);
+    eventually("it is said that they do not belong together", || {
+        secure.bench.log().contains("cannot be served together")
+    });
+    assert!(secure.is_trusted());
+    Files::renew(files);
+    eventually("the new one is served", || secure.is_trusted());
+    put(&files.key(), &key);
+    put(&files.certificate(), &certificate);
+    eventually("the first one is served again", || secure.is_trusted());
+}
+
+#[test]
+fn what_cannot_be_served_keeps_the_server_from_starting() {
+    let (files, other) = (Files::new(), Files::new());
+    let folder = tempfile::tempdir().unwrap();
+    let path = |path: PathBuf| path.to_str().unwrap().to_owned();
+    let (certificate, key) = (path(files.certificate()), path(files.key()));
+    let refused = |flags: &[&str]| {
+        run(program(folder.path()).args(["serve", "--listen", "127.0.0.1:0"]).args(flags), "").failed()
+    };
+    for (flags, said) in [
+        (vec!["--tls-certificate", &certificate], "tls_key"),
+        (vec!["--tls-key", &key], "tls_key"),
+        (vec!["--redirect-listen", "127.0.0.1:0"], "redirect_listen"),
+        (vec!["--tls-certificate", &certificate, "--tls-key", "nowhere.pem"], "nowhere.pem cannot be read"),
+        (vec!["--tls-certificate", &key, "--tls-key", &key], "there is no certificate in"),
+        (vec!["--tls-certificate", &certificate, "--tls-key", &path(other.key())], "cannot be served together"),
+    ] {
+        let refusal = refused(&flags);
+        assert!(refusal.contains(said), "{flags:?}: {refusal}");
+    }
+}
+
+#[test]
+fn plain_http_leads_to_tls_with_what_was_asked() {
+    let secure = Secure::with(&["--redirect-listen", "127.0.0.1:0"]);
+    let log = secure.bench.log();
+    let line: Value = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .find(|line: &Value| line["message"] == "plain HTTP is sent on to TLS")
+        .unwrap();
+    let mut plain = Connection::open(line["address"].as_str().unwrap().parse().unwrap()).unwrap();
+    let post = |host, path| Request { method: "POST", path, host, body: Some("{}"), ..Request::default() };
+    let answer = plain.ask(&post("acme.localhost:80", "/api/login?a=b%20c")).unwrap();
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (308, Some(&*secure.url("acme.localhost", "/api/login?a=b%20c")))
+    );
+    // Nobody is sent to another server, and nothing is answered.
+    plain.ask(&post("example.com", "/")).unwrap().refused(404, "unknown_host");
+    let health = plain.ask(&Request { method: "GET", ..post("localhost", "/healthz") }).unwrap();
+    assert_eq!(health.status, 308);
+}
+
+#[test]
+fn a_handshake_that_does_not_come_is_given_up_and_keeps_no_server_from_stopping() {
+    let secure = Secure::with(&["--header-timeout", "0.5"]);
+    let mut silent = secure.bench.connect();
+    assert!(silent.receive().unwrap().is_none(), "it is closed without a word");
+    let mut secure = Secure::with(&["--header-timeout", "3600"]);
+    let _silent = secure.bench.connect();
+    assert!(secure.is_trusted(), "the silent one was let in before");
+    assert!(secure.bench.stop().success());
+}
