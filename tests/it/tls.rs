@@ -19,20 +19,20 @@ struct Secure {
 }
 
 /// Where a certificate and its key lie.
-struct Files(TempDir);
+pub struct Files(TempDir);
 
 impl Files {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let files = Self(tempfile::tempdir().unwrap());
         files.renew();
         files
     }
 
-    fn certificate(&self) -> PathBuf {
+    pub fn certificate(&self) -> PathBuf {
         self.0.path().join("certificate.pem")
     }
 
-    fn key(&self) -> PathBuf {
+    pub fn key(&self) -> PathBuf {
         self.0.path().join("key.pem")
     }
 

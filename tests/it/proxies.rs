@@ -1,0 +1,188 @@
+//! Caddy and nginx, the real ones, before the server, as `packaging/` configures them.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::bench::{Bench, Team, eventually};
+use crate::process::{Typed, run};
+use crate::tls::Files;
+
+/// A proxy, which runs until this is dropped.
+struct Proxy {
+    process: Child,
+    port: u16,
+    plain: u16,
+    /// Whom it is trusted by.
+    root: PathBuf,
+    folder: TempDir,
+}
+
+impl Proxy {
+    /// By a command that gets the folder and two ports, one of them for plain HTTP; nothing, and a word on stderr, where there
+    /// is no such program.
+    fn start(
+        program: &str,
+        root: PathBuf,
+        folder: TempDir,
+        [port, plain]: [u16; 2],
+        command: &mut Command,
+    ) -> Option<Self> {
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn() {
+            Ok(process) => Some(Self { process, port, plain, root, folder }),
+            Err(error) => {
+                eprintln!("NOT RUN: there is no {program} here ({error})");
+                None
+            }
+        }
+    }
+
+    fn curl(&self, host: &str, path: &str, arguments: &[&str]) -> Typed {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--globoff", "--cacert"]).arg(&self.root).args(arguments);
+        run(curl.arg(format!("https://{host}:{}{path}", self.port)), "")
+    }
+
+    fn answers(&self, host: &str) -> bool {
+        self.curl(host, "/healthz", &[]).out == "ok\n"
+    }
+
+    /// What holds behind each proxy.
+    fn serves(&self, team: &Team) {
+        eventually("the proxy answers", || self.answers("localhost"));
+        let bearer = format!("Authorization: Bearer {}", team.inside.token.as_ref().unwrap());
+        let json = |said: Typed| -> Value { serde_json::from_str(&said.ok()).unwrap() };
+        // Whom the client claims to be, and where it claims to have called, does not count.
+        let lies = [
+            "-H",
+            "X-Forwarded-For: 192.0.2.9",
+            "-H",
+            "X-Forwarded-Host: other.localhost",
+            "-H",
+            "X-Forwarded-Proto: http",
+        ];
+        let with = |more: &[&'static str]| {
+            let typed = [&["-H", bearer.as_str()], more, &lies].concat();
+            move |path: &str| {
+                json(self.curl("acme.localhost", path, &typed.iter().map(|text| &**text).collect::<Vec<_>>()))
+            }
+        };
+        let made = with(&["-H", "Content-Type: application/json", "-d", r#"{"name":"Renault"}"#])("/api/customers");
+        assert_eq!(made["name"], "Renault");
+        let listed = with(&[])("/api/customers");
+        assert_eq!(listed["path"], format!("https://acme.localhost:{}/api/customers", self.port));
+        let noted = with(&[])("/api/audit-log?filter[resource]=customer");
+        assert_eq!(noted["data"][0]["address"], "127.0.0.1", "{noted}");
+
+        // An import larger than other bodies; and all that is for this machine alone.
+        let rows: Vec<Value> =
+            (0..60_000).map(|n| json!({"name": format!("Customer {n}"), "comment": "-".repeat(40)})).collect();
+        let file = self.folder.path().join("rows.json");
+        fs::write(&file, json!(rows).to_string()).unwrap();
+        assert!(file.metadata().unwrap().len() > 4 * 1024 * 1024);
+        let file = format!("@{}", file.display());
+        let typed = ["-H", &bearer, "-H", "Content-Type: application/json", "--data-binary", &file];
+        let imported = json(self.curl("acme.localhost", "/api/customers/import?dry_run=1", &typed));
+        assert_eq!(imported["created"], 60_000, "{imported}");
+        for inside in ["/metrics", "/internal/tls-ask?domain=acme.localhost"] {
+            let said = self.curl("localhost", inside, &["-w", "%{http_code}"]).ok();
+            assert!(said.ends_with("404") && !said.contains("error\""), "{inside}: {said}");
+        }
+        let mut plain = Command::new("curl");
+        plain.args(["--silent", "-w", "%{http_code} %{redirect_url}"]);
+        let plain = run(plain.arg(format!("http://acme.localhost:{}/api", self.plain)), "").ok();
+        assert!(plain.contains("308 https://acme.localhost"), "{plain}");
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the proxy's log:\n{}", fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn packaged(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name)).unwrap()
+}
+
+/// Ports of listeners that have gone: nobody takes them at once.
+fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+fn server() -> (Bench, Team, SocketAddr) {
+    let bench = Bench::with(&["--trusted-proxies", "127.0.0.1", "--metrics", "true"]);
+    let team = bench.team("acme");
+    let address = bench.address();
+    (bench, team, address)
+}
+
+/// With certificates of an authority of its own, and on ports that anybody may have; all else is as it is packaged.
+fn caddy(server: SocketAddr) -> Option<Proxy> {
+    let (folder, ports) = (tempfile::tempdir().unwrap(), free_ports());
+    let [port, plain] = ports;
+    let here =
+        format!("{{\n\tlocal_certs\n\tskip_install_trust\n\tadmin off\n\thttp_port {plain}\n\thttps_port {port}\n");
+    let config = packaged("Caddyfile").replacen("{\n", &here, 1);
+    fs::write(folder.path().join("Caddyfile"), config).unwrap();
+    let root = folder.path().join("caddy/pki/authorities/local/root.crt");
+    let mut command = Command::new("caddy");
+    command.args(["run", "--config", "Caddyfile"]).current_dir(folder.path());
+    command.env("XDG_DATA_HOME", folder.path()).env("XDG_CONFIG_HOME", folder.path());
+    command.env("CX_DOMAIN", "localhost").env("CX_SERVER", server.to_string());
+    Proxy::start("caddy", root, folder, ports, &mut command)
+}
+
+/// With another certificate, domain and ports; all else is as it is packaged.
+fn nginx(server: SocketAddr, files: &Files) -> Option<Proxy> {
+    let (folder, ports) = (tempfile::tempdir().unwrap(), free_ports());
+    let [port, plain] = ports;
+    let mut config = String::new();
+    for line in packaged("nginx.conf").lines().filter(|line| !line.contains("[::]")) {
+        let line = line.replace("listen 443", &format!("listen 127.0.0.1:{port}"));
+        let line = line.replace("listen 80", &format!("listen 127.0.0.1:{plain}"));
+        let line =
+            line.replace("/etc/letsencrypt/live/cx.example.com/fullchain.pem", files.certificate().to_str().unwrap());
+        let line = line.replace("/etc/letsencrypt/live/cx.example.com/privkey.pem", files.key().to_str().unwrap());
+        let line = line.replace("127.0.0.1:8080", &server.to_string());
+        config += &(line.replace("cx.example.com", "localhost") + "\n");
+    }
+    fs::write(folder.path().join("cx-engine.conf"), config).unwrap();
+    let main = "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr;\nevents {}\n\
+                http {\n access_log off;\n client_body_temp_path body;\n proxy_temp_path proxy;\n include cx-engine.conf;\n}\n";
+    fs::write(folder.path().join("nginx.conf"), main).unwrap();
+    let mut command = Command::new("/usr/sbin/nginx");
+    command.arg("-p").arg(folder.path()).args(["-c", "nginx.conf"]);
+    Proxy::start("nginx", files.certificate(), folder, ports, &mut command)
+}
+
+#[test]
+fn caddy_serves_each_workspace_with_a_certificate_of_its_own_and_no_other_name() {
+    let (bench, team, address) = server();
+    let Some(caddy) = caddy(address) else { return };
+    caddy.serves(&team);
+    // It is asked for a certificate that the server does not vouch for: there is no handshake.
+    let stranger = caddy.curl("nobody.localhost", "/healthz", &[]);
+    assert!(stranger.code == Some(35), "{stranger:?}");
+    // A workspace that comes to be is served from its first moment on.
+    bench.workspace(&team.owner, "later");
+    assert!(caddy.answers("later.localhost"));
+}
+
+#[test]
+fn nginx_serves_central_host_and_workspaces() {
+    let (_bench, team, address) = server();
+    let files = Files::new();
+    let Some(nginx) = nginx(address, &files) else { return };
+    nginx.serves(&team);
+}
