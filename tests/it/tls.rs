@@ -208,7 +208,7 @@ fn a_handshake_that_does_not_come_is_given_up_and_keeps_no_server_from_stopping(
     let secure = Secure::with(&["--header-timeout", "0.5"]);
     let mut silent = secure.bench.connect();
     assert!(silent.receive().unwrap().is_none(), "it is closed without a word");
-    let mut secure = Secure::with(&["--header-timeout", "3600"]);
+    let mut secure = Secure::with(&["--header-timeout", "3600", "--shutdown-timeout", "3600"]);
     let _silent = secure.bench.connect();
     assert!(secure.is_trusted(), "the silent one was let in before");
     assert!(secure.bench.stop().success());
