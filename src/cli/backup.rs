@@ -7,13 +7,14 @@ use anyhow::{Context, anyhow, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::settings::Settings;
 use super::table::aligned;
 use super::workspace::{parse_subdomain, tell, tell_of_replication, tell_put_back};
 use crate::api::Error;
 use crate::backups::{self, Backup, Keep, Packed, PackedWorkspace, Repository, Scope};
 use crate::central::workspace_files::{self, Wish};
 use crate::central::workspaces;
-use crate::config::Config;
+use crate::config::{Config, Setting, Typed};
 use crate::engine::Engine;
 use crate::tenancy::Scratch;
 use crate::values::Timestamp;
@@ -75,6 +76,17 @@ pub struct Place {
     /// The folder of backups [default: data/backups] [env: CX_BACKUP_DIR]
     #[arg(long, value_name = "FOLDER")]
     pub backup_dir: Option<String>,
+}
+
+impl Place {
+    /// What was typed of it.
+    pub fn settings(&self) -> Settings {
+        let mut typed = Typed::default();
+        if let (Some(folder), Some(setting)) = (&self.backup_dir, Setting::named("backup_dir")) {
+            typed.insert(setting, folder.clone(), "the flag --backup-dir".into());
+        }
+        Settings(typed)
+    }
 }
 
 pub fn take(command: &Take, config: &Config, now: Timestamp) -> anyhow::Result<()> {

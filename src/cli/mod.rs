@@ -6,6 +6,7 @@ mod bulk;
 mod demo;
 mod doctor;
 mod openapi;
+mod owner;
 mod routes;
 mod serve;
 mod settings;
@@ -14,7 +15,7 @@ mod token;
 mod user;
 mod workspace;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ use settings::Settings;
 #[derive(Parser)]
 #[command(name = "cx-engine", version, max_term_width = 110, after_help = EXIT_CODES)]
 struct Cli {
-    /// A TOML file of settings [default: cx-engine.toml, where there is one]
+    /// A TOML file of settings [default: cx-engine.toml here, else /etc/cx-engine/cx-engine.toml, where there is one]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -46,6 +47,9 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// Where settings are read from that nobody names: of this folder, else of this machine.
+const SETTINGS_FILES: [&str; 2] = ["cx-engine.toml", "/etc/cx-engine/cx-engine.toml"];
 
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong use, 3 doctor found something.";
@@ -116,32 +120,35 @@ pub fn run() -> anyhow::Result<ExitCode> {
             .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))?;
         Ok(engine)
     };
-    let engine = || open(cli.config()?);
+    let engine = || open(cli.config(&Settings::default())?);
     match &cli.command {
         Command::Serve { print_config, settings } if *print_config => {
             let typed = cli.typed(settings)?;
             Config::new(&typed)?;
             print!("{}", crate::config::print(&typed));
         }
-        Command::Serve { settings, .. } => serve::run(cli.typed(settings)?, now)?,
-        Command::Demo { settings } => demo::run(cli.typed(settings)?, now)?,
+        Command::Serve { settings, .. } => serve::run(cli.config(settings)?, now)?,
+        Command::Demo { settings } => demo::run(cli.config(settings)?, now)?,
         Command::Account(command) => beside_server(&engine()?, |engine| account::run(command, engine, now))?,
         Command::Workspace(command) => beside_server(&engine()?, |engine| workspace::run(command, engine, now))?,
         Command::User(command) => beside_server(&engine()?, |engine| user::run(command, engine, now))?,
         Command::Token(command @ token::Command::RotateKeys { lost: true, .. }) => {
-            let config = cli.config()?;
+            let config = cli.config(&Settings::default())?;
             token::replace_lost(&config.data_dir.join("keys"), now)?;
             beside_server(&open(config)?, |engine| token::run(command, engine, now))?;
         }
         Command::Token(command) => beside_server(&engine()?, |engine| token::run(command, engine, now))?,
         Command::Routes { json } => routes::run(*json)?,
         Command::Openapi { layer } => openapi::run(*layer)?,
-        Command::Backup(command) => backup::take(command, &cli.config_with(&command.place)?, now)?,
-        Command::Backups(command) => backup::list(command, &cli.config_with(&command.place)?)?,
+        Command::Backup(command) => backup::take(command, &cli.config(&command.place.settings())?, now)?,
+        Command::Backups(command) => backup::list(command, &cli.config(&command.place.settings())?)?,
         Command::Restore(command) => match command.target() {
-            (Some(into), _) => backup::restore_all(command, into, &cli.config_with(&command.place)?)?,
+            (Some(into), _) => {
+                owner::check(into)?;
+                backup::restore_all(command, into, &cli.settings(&command.place.settings())?)?;
+            }
             (None, which) => {
-                let engine = open(cli.config_with(&command.place)?)?;
+                let engine = open(cli.config(&command.place.settings())?)?;
                 beside_server(&engine, |engine| backup::restore_one(command, which, engine, now))?;
             }
         },
@@ -165,18 +172,15 @@ fn beside_server<T>(engine: &Arc<Engine>, work: impl FnOnce(&Arc<Engine>) -> any
 }
 
 impl Cli {
-    /// The settings of a command that has no flags for them.
-    fn config(&self) -> anyhow::Result<Config> {
-        Config::new(&self.typed(&Settings::default())?)
+    /// The settings of whatever works on the data directory, which must then be one's own.
+    fn config(&self, flags: &Settings) -> anyhow::Result<Config> {
+        let config = self.settings(flags)?;
+        owner::check(&config.data_dir)?;
+        Ok(config)
     }
 
-    /// The same, with the folder of backups where it was typed.
-    fn config_with(&self, place: &backup::Place) -> anyhow::Result<Config> {
-        let mut flags = Typed::default();
-        if let (Some(folder), Some(setting)) = (&place.backup_dir, Setting::named("backup_dir")) {
-            flags.insert(setting, folder.clone(), "the flag --backup-dir".into());
-        }
-        Config::new(&self.typed(&Settings(flags))?)
+    fn settings(&self, flags: &Settings) -> anyhow::Result<Config> {
+        Config::new(&self.typed(flags)?)
     }
 
     /// Every setting that was typed anywhere: flags over the environment over the file.
@@ -185,9 +189,8 @@ impl Cli {
         match &self.config {
             Some(path) => typed.add_file(path)?,
             None => {
-                let path = PathBuf::from("cx-engine.toml");
-                if path.exists() {
-                    typed.add_file(&path)?;
+                if let Some(path) = SETTINGS_FILES.iter().map(Path::new).find(|path| path.exists()) {
+                    typed.add_file(path)?;
                 }
             }
         }

@@ -2,13 +2,12 @@
 
 use std::io::Write;
 
-use crate::config::{Config, Typed};
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::server::{self, Listening};
 use crate::values::Timestamp;
 
-pub fn run(typed: Typed, now: Timestamp) -> anyhow::Result<()> {
-    let config = Config::new(&typed)?;
+pub fn run(config: Config, now: Timestamp) -> anyhow::Result<()> {
     server::start_log(&config);
     server::run(Engine::open(config, now)?, crate::router()?, announce)
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::json;
 
@@ -68,6 +69,30 @@ fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
         assert!(lines[at - 1].contains(origin), "{setting}: {}", lines[at - 1]);
     }
     assert!(!folder.path().join("data").exists(), "it serves nothing");
+}
+
+/// A file system of its own for each run, in which `/etc` is empty but for that one file.
+#[test]
+fn the_machines_file_is_read_where_neither_a_flag_nor_this_folder_names_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let cx_engine = program(folder.path()).get_program().to_owned();
+    let script =
+        "mount -t tmpfs tmpfs /etc && mkdir /etc/cx-engine && cat >/etc/cx-engine/cx-engine.toml && exec \"$@\"";
+    let printed = |flags: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(&cx_engine).args(["serve", "--print-config"]);
+        run(command.args(flags).current_dir(folder.path()).env_clear(), "central_domain = \"cx.example.com\"\n")
+    };
+    if !Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|done| done.status.success()) {
+        eprintln!("NOT RUN: this machine lets this user have no file system of its own");
+        return;
+    }
+    assert!(printed(&[]).ok().contains("central_domain = \"localhost\""), "the folder's own file, which is empty");
+    fs::rename(folder.path().join("cx-engine.toml"), folder.path().join("other.toml")).unwrap();
+    let said = printed(&["--config", "other.toml"]).ok();
+    assert!(said.contains("central_domain = \"localhost\""), "{said}");
+    let said = printed(&[]).ok();
+    assert!(said.contains("From /etc/cx-engine/cx-engine.toml.\ncentral_domain = \"cx.example.com\""), "{said}");
 }
 
 #[test]

@@ -38,6 +38,7 @@ mod logs;
 mod mail;
 mod metrics;
 mod oauth_clients;
+mod owners;
 mod proxies;
 mod quiet;
 mod readme;

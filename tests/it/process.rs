@@ -103,8 +103,12 @@ impl Typed {
     }
 }
 
-/// The program in a folder, without what this process's environment would configure.
+/// The program in a folder, without what this process's environment, or the machine, would configure.
 pub fn program(folder: &Path) -> Command {
+    let settings = folder.join("cx-engine.toml");
+    if !settings.exists() {
+        fs::write(settings, "").unwrap();
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_cx-engine"));
     command.current_dir(folder).env_clear().envs(CHEAP_PASSWORDS);
     command

@@ -12,7 +12,7 @@ use super::serve;
 use crate::api::Error;
 use crate::central::accounts;
 use crate::central::workspaces::{self, NewWorkspace};
-use crate::config::{Config, Typed};
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::server::{self, Listening};
 use crate::tenancy::Author;
@@ -24,8 +24,7 @@ const EMAIL: &str = "demo@example.com";
 const PASSWORD: &str = "demo-needs-no-secret";
 const SUBDOMAIN: &str = "acme";
 
-pub fn run(typed: Typed, now: Timestamp) -> anyhow::Result<()> {
-    let config = Config::new(&typed)?;
+pub fn run(config: Config, now: Timestamp) -> anyhow::Result<()> {
     server::start_log(&config);
     let engine = Engine::open(config, now)?;
     let made = prepare(&engine, now)?;
