@@ -5,6 +5,7 @@ mod backup;
 mod bulk;
 mod demo;
 mod doctor;
+mod health;
 mod openapi;
 mod owner;
 mod routes;
@@ -107,6 +108,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask the server of these settings whether it is ready: exit code 0 where it is
+    Health,
     /// Print completions for a shell: cx-engine completions bash > /etc/bash_completion.d/cx-engine
     Completions { shell: clap_complete::Shell },
 }
@@ -155,6 +158,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Doctor { fix, json } => {
             return beside_server(&engine()?, |engine| doctor::run(engine, *fix, *json, now));
         }
+        Command::Health => health::run(&cli.settings(&Settings::default())?)?,
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "cx-engine", &mut std::io::stdout());
         }

@@ -22,6 +22,7 @@ mod errors;
 mod exports;
 mod faults;
 mod first_day;
+mod health;
 mod hostile;
 mod hosts;
 mod house;
