@@ -51,6 +51,7 @@ mod throttle;
 mod tls;
 mod token_scopes;
 mod trash;
+mod units;
 mod webhooks;
 mod workspace_names;
 mod writers;
