@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# The Debian package, from its making to its purge, in a Debian of its own: a folder that debootstrap fills once, and a copy of it
+# for each run. No systemd runs in there: the server is started as its unit would. BUILT=1 packs target/release/cx-engine as it
+# is; else it is built. Wants root.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly OUT=$PWD/target/deb DATA=/var/lib/cx-engine BACKUPS=/var/backups/cx-engine PATIENCE=30
+
+say() { echo "deb: $*"; }
+fail() { say "FAILED: $*" >&2; exit 1; }
+
+if [ "$(id -u)" -ne 0 ] || ! command -v debootstrap >/dev/null; then
+    say "skipped, it wants root and debootstrap"
+    if [ "${CI:-}" = true ]; then exit 1; else exit 0; fi
+fi
+if [ -z "${BUILT:-}" ]; then
+    cargo build --release --locked --quiet
+fi
+PATH=$PWD/target/programs/bin:$PATH
+command -v cargo-deb >/dev/null || cargo install --quiet --locked --root target/programs cargo-deb
+
+mkdir -p "$OUT"
+# shellcheck source=/dev/null
+suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+base=$OUT/$suite root=$OUT/root
+if [ ! -d "$base" ]; then
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
+        sed -n "s/ $suite\$//p" | head -n 1)
+    say "a Debian $suite from $mirror"
+    rm -rf "$base.part"
+    debootstrap --variant=minbase --include=ca-certificates "$suite" "$base.part" "$mirror" >"$OUT/debootstrap.log"
+    mv "$base.part" "$base"
+fi
+
+server=
+finish() {
+    if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
+    rm -rf "$root"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+rm -rf "$root"
+cp -a --reflink=auto "$base" "$root"
+
+# inside USER COMMAND …: as typed by that user on that machine.
+inside() {
+    local user=$1
+    shift
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 chroot --userspec="$user:" "$root" "$@"
+}
+service() { inside cx-engine "$@"; }
+# What a unit would run, which has no quotes in it.
+command_of() { sed -n 's/^ExecStart=//p' "$root/usr/lib/systemd/system/$1"; }
+dpkg_in() { inside root dpkg "$@" >>"$OUT/dpkg.log" 2>&1 || fail "dpkg $*: see target/deb/dpkg.log"; }
+start() {
+    # shellcheck disable=SC2046
+    env -i PATH=/usr/sbin:/usr/bin chroot --userspec=cx-engine: "$root" $(command_of cx-engine.service) >"$OUT/serve.log" 2>&1 &
+    server=$!
+    for _ in $(seq $((PATIENCE * 10))); do
+        if inside root cx-engine health >/dev/null 2>&1; then return; fi
+        kill -0 "$server" 2>/dev/null || fail "the server ended: $(cat "$OUT/serve.log")"
+        sleep 0.1
+    done
+    fail "the server is not ready: $(inside root cx-engine health 2>&1)"
+}
+stop() {
+    kill "$server"
+    wait "$server" || fail "the server did not end well: $(cat "$OUT/serve.log")"
+    server=
+}
+has_acme() { service cx-engine workspace list | grep -q acme || fail "$1: the workspace is gone"; }
+links() { find "$root/etc/systemd/system" -name 'cx-engine*' -printf '%P\n' | sort | xargs; }
+is() { [ "$2" = "$3" ] || fail "$1: it is $2, and should be $3"; }
+
+: >"$OUT/dpkg.log"
+# The second is the same of a higher version, and packed in less time.
+cargo deb --quiet --no-build --output "$OUT/cx-engine.deb" >/dev/null
+cargo deb --quiet --no-build --fast --deb-version 9.0.0-1 --output "$OUT/cx-engine_9.deb" >/dev/null
+cp "$OUT"/cx-engine{,_9}.deb "$root/root/"
+
+dpkg_in -i /root/cx-engine.deb
+is "the user" "$(grep -c '^cx-engine:.*:/var/lib/cx-engine:/usr/sbin/nologin$' "$root/etc/passwd")" 1
+for folder in $DATA $BACKUPS; do
+    is "$folder" "$(inside root stat -c '%U %a' "$folder")" "cx-engine 700"
+done
+is "what is switched on" "$(links)" "multi-user.target.wants/cx-engine.service timers.target.wants/cx-engine-backup.timer"
+say "installed; the service and a backup a day are switched on, and cx-engine is a user who cannot log in"
+
+port=$((20000 + RANDOM % 12000))
+conf=$root/etc/cx-engine/cx-engine.toml
+echo "listen = \"127.0.0.1:$port\" # the admin's" >>"$conf"
+start
+is "the server's user" "$(stat -c %u "/proc/$server")" "$(inside root id -u cx-engine)"
+say "$(inside root cx-engine health), and is cx-engine's"
+refused=$(inside root cx-engine workspace list 2>&1) && fail "root is not refused"
+grep -q 'sudo -u cx-engine cx-engine' <<<"$refused" || fail "root is not told what to type: $refused"
+service cx-engine account create --name Ada --email ada@example.com <<<'a-long-password' >/dev/null
+service cx-engine workspace create --name Acme --subdomain acme --owner ada@example.com >/dev/null
+has_acme "beside the server"
+# shellcheck disable=SC2046
+service $(command_of cx-engine-backup.service) >/dev/null
+is "backups" "$(inside root find $BACKUPS -name '*Z' | wc -l)" 1
+say "an account, a workspace and a backup were made beside the server, by its user; root was refused"
+
+dpkg_in -i /root/cx-engine_9.deb
+is "the version" "$(inside root dpkg-query -W -f '${Version}' cx-engine)" 9.0.0-1
+grep -q "the admin's" "$conf" || fail "the upgrade took the admin's settings"
+has_acme "upgraded under a running server"
+stop
+start
+has_acme "upgraded and restarted"
+stop
+say "upgraded: data, and settings that an admin changed, are as they were"
+
+dpkg_in -r cx-engine
+[ ! -e "$root/usr/bin/cx-engine" ] || fail "removed, and still there"
+grep -q "the admin's" "$conf" || fail "removal took the settings"
+dpkg_in -i /root/cx-engine_9.deb
+start
+has_acme "reinstalled"
+stop
+is "what is switched on again" "$(links)" "multi-user.target.wants/cx-engine.service timers.target.wants/cx-engine-backup.timer"
+say "removed and installed again: data and settings are as they were"
+
+dpkg_in -P cx-engine
+[ ! -e "$root/etc/cx-engine" ] || fail "purged, and $(find "$root/etc/cx-engine") is still there"
+is "what is left of units" "$(links)" ""
+for folder in $DATA $BACKUPS; do
+    grep -q "what is in $folder stays there" "$OUT/dpkg.log" || fail "nobody was told of $folder"
+    is "$folder" "$(inside root stat -c '%U %a' "$folder")" "cx-engine 700"
+done
+dpkg_in -i /root/cx-engine_9.deb
+has_acme "purged and installed again"
+service cx-engine backups --verify >/dev/null
+say "purged: units and settings are gone, data and backups are where they were, and dpkg said so"
+
+size() { numfmt --to=si --suffix=B "$(stat -c %s "$1")"; }
+say "the package has $(size "$OUT/cx-engine.deb"), its program $(size "$root/usr/bin/cx-engine");" \
+    "$(inside root dpkg-query -W -f '${Depends}' cx-engine)"
