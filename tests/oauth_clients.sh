@@ -34,7 +34,7 @@ trap finish EXIT
 trap 'exit 1' INT TERM
 
 CX_LOG=off CX_PASSWORD_MEMORY_KIB=64 CX_PASSWORD_PASSES=1 \
-    "$CX_ENGINE" --data-dir "$data" serve --listen 127.0.0.1:0 >"$data/listening" &
+    "$CX_ENGINE" --config /dev/null --data-dir "$data" serve --listen 127.0.0.1:0 >"$data/listening" &
 server=$!
 for _ in $(seq 100); do
     if grep -q listening "$data/listening"; then break; fi

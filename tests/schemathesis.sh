@@ -37,7 +37,7 @@ rm -rf "$out" && mkdir -p "$out" && cd "$out"
 
 # Cheap hashes, and no throttle: there is a login before every request.
 CX_LOG=off CX_PASSWORD_MEMORY_KIB=64 CX_PASSWORD_PASSES=1 CX_THROTTLE_ATTEMPTS=0 \
-    "$CX_ENGINE" --data-dir "$data" serve --listen 127.0.0.1:0 >listening &
+    "$CX_ENGINE" --config /dev/null --data-dir "$data" serve --listen 127.0.0.1:0 >listening &
 server=$!
 for _ in $(seq 100); do
     if grep -q listening listening; then break; fi

@@ -51,7 +51,8 @@ impl Engine {
             .args(["serve", "--listen", "127.0.0.1:0", "--metrics", "true", "--log", LOG_LEVEL, "--data-dir"])
             .arg(data.path())
             .args(flags)
-            // A CX_… setting of whoever runs this would change what is measured.
+            // Settings of whoever runs this, or of the machine, would change what is measured.
+            .args(["--config", "/dev/null"])
             .env_clear();
         Ok(Self { process: Process::start(&mut command)?, data })
     }
