@@ -136,6 +136,17 @@ fn links_are_those_of_tls_and_a_workspace_works_by_them() {
 }
 
 #[test]
+fn health_asks_over_tls() {
+    let secure = Secure::with(&[]);
+    let address = secure.bench.address().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let flags = secure.files.flags();
+    let mut health = program(folder.path());
+    health.env("CX_LISTEN", &address).env("CX_TLS_CERTIFICATE", &flags[1]).env("CX_TLS_KEY", &flags[3]);
+    assert_eq!(run(health.arg("health"), "").ok(), format!("https://{address} is ready\n"));
+}
+
+#[test]
 fn another_certificate_is_served_when_the_files_change_and_a_bad_one_is_not() {
     let secure = Secure::with(&[]);
     assert!(secure.is_trusted());
