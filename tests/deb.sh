@@ -123,6 +123,9 @@ stop
 is "what is switched on again" "$(links)" "multi-user.target.wants/cx-engine.service timers.target.wants/cx-engine-backup.timer"
 say "removed and installed again: data and settings are as they were"
 
+# As `systemctl enable` would, which is not in there.
+mkdir -p "$root/etc/systemd/system/sockets.target.wants"
+ln -s /usr/lib/systemd/system/cx-engine.socket "$root/etc/systemd/system/sockets.target.wants/"
 dpkg_in -P cx-engine
 [ ! -e "$root/etc/cx-engine" ] || fail "purged, and $(find "$root/etc/cx-engine") is still there"
 is "what is left of units" "$(links)" ""
