@@ -118,9 +118,9 @@ pub fn read(db: &Connection, mut job: Begun, limit: Duration) {
     job.answer(outcome);
 }
 
-/// One job in a read transaction, on the connection that writes: for as long as writers can be kept waiting. One that needs
-/// longer is handed back, and may work again.
-pub fn read_little(db: &Connection, mut job: Begun) -> Option<Begun> {
+/// One job in a read transaction, on the connection that writes: for as long as writers can be kept waiting. It may be
+/// answered once that connection is free; one that needs longer is handed back, and may work again.
+pub fn read_little(db: &Connection, mut job: Begun) -> Result<Worked, Begun> {
     let needs_longer = Arc::new(AtomicBool::new(false));
     let (noted, mut looks) = (Arc::clone(&needs_longer), 0);
     let written = db.total_changes();
@@ -134,12 +134,12 @@ pub fn read_little(db: &Connection, mut job: Begun) -> Option<Begun> {
         caught(db, &mut *job.0)
     });
     if needs_longer.load(Ordering::Relaxed) {
-        return Some(job);
+        return Err(job);
     }
     // What a reader's own connection would have refused has been undone here.
     let has_written = db.total_changes() != written;
-    job.answer(if has_written { Err(Fault::Panicked("a read has written".into())) } else { outcome });
-    None
+    let outcome = if has_written { Err(Fault::Panicked("a read has written".into())) } else { outcome };
+    Ok(Worked { job: job.0, outcome })
 }
 
 fn read_transaction(db: &Connection, work: impl FnOnce() -> Result<Verdict, Fault>) -> Result<(), Fault> {

@@ -253,9 +253,16 @@ impl File {
                 }
             },
         };
-        match writer.as_ref().and_then(|writer| writer.as_ref()) {
-            Some(db) => batch::read_little(db, job),
-            None => Some(job),
+        let Some(db) = writer.as_ref().and_then(|writer| writer.as_ref()) else { return Some(job) };
+        let read = batch::read_little(db, job);
+        // Whoever has the answer may ask again at once, and is to find the connection free.
+        drop(writer);
+        match read {
+            Ok(worked) => {
+                worked.answer();
+                None
+            }
+            Err(job) => Some(job),
         }
     }
 
