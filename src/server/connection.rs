@@ -1,5 +1,5 @@
-//! One connection: HTTP/1.1 with keep-alive and pipelining, or HTTP/2 by prior knowledge, with bounds on what a client
-//! may make us wait for and hold.
+//! One connection: HTTP/1.1 with keep-alive and pipelining, or HTTP/2, agreed upon in the handshake of TLS or known before
+//! without it, with bounds on what a client may make us wait for and hold.
 
 use std::convert::Infallible;
 use std::net::IpAddr;

@@ -101,22 +101,14 @@ impl Service {
         response
     }
 
-    /// Sends a request that came without TLS to the same place with it, whatever it asks.
+    /// Sends a request that came without TLS to the same place with it, whatever it asks: its method and its body stay the same
+    /// (RFC 9110, 15.4.9).
     pub fn send_on<B>(&self, request: Request<B>, peer: IpAddr, port: u16) -> Response<Outgoing> {
         let (head, _) = request.into_parts();
         let mut line = Line::new(&head.method, peer);
-        let place = check_head(&head).and_then(|()| self.address(&head, peer)).and_then(|address| {
-            host(&address.authority, &self.engine.config.central_domain).ok_or_else(|| self.unknown_host())?;
-            let host = Authority::try_from(address.authority).map_err(|_| self.unknown_host())?;
-            let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-            let port = if port == 443 { String::new() } else { format!(":{port}") };
-            let place = format!("https://{}{port}{path}", host.host());
-            HeaderValue::try_from(place).map_err(|error| Error::Internal(error.to_string()))
-        });
-        let mut response = match place {
+        let mut response = match self.place_with_tls(&head, peer, port) {
             Ok(place) => {
                 let mut response = Response::new(body::whole(Bytes::new()));
-                // The method and the body stay the same (RFC 9110, 15.4.9).
                 *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
                 response.headers_mut().insert(header::LOCATION, place);
                 response
@@ -125,6 +117,17 @@ impl Service {
         };
         line.finish(&mut response, &self.engine.meter);
         response
+    }
+
+    /// Where what was asked is with TLS; nobody is sent to a host that is not ours.
+    fn place_with_tls(&self, head: &Parts, peer: IpAddr, port: u16) -> Result<HeaderValue> {
+        check_head(head)?;
+        let authority = self.address(head, peer)?.authority;
+        host(&authority, &self.engine.config.central_domain).ok_or_else(|| self.unknown_host())?;
+        let name = authority.rsplit_once(':').map_or(authority.as_str(), |(name, _)| name);
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        HeaderValue::try_from(format!("https://{name}{port}{path}")).map_err(|error| Error::Internal(error.to_string()))
     }
 
     /// The answer to what is refused, or has failed.
