@@ -81,7 +81,7 @@ impl Engine {
             key_uses: KeyUses::default(),
             host_names: HostNames::default(),
             news: Arc::default(),
-            meter: Arc::default(),
+            meter: Arc::new(Meter::new(config.metrics)),
             running_keys: Mutex::default(),
             steps: Threads::start("steps", STEP_THREADS)?,
             hashing: Threads::start("hashing", config.hashing_threads)?,

@@ -1,5 +1,6 @@
-//! What is counted as it happens, as metrics: requests and connections, mails and webhooks' messages. What is known at any
-//! moment, such as sizes, is looked up when somebody asks (`server/metrics.rs`); files have a meter of their own.
+//! What is counted as it happens, as metrics: requests and connections, mails and webhooks' messages. Where nobody is told, nothing
+//! is counted: each request would take turns at the same few counters with all others. What is known at any moment, such
+//! as sizes, is looked up when somebody asks (`server/metrics.rs`); files have a meter of their own.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 pub struct Meter {
+    is_read: bool,
     requests: Family<Outcome, Counter>,
     durations: Family<Asked, Histogram>,
     waits: Family<Lane, Histogram>,
@@ -56,16 +58,18 @@ struct Sent {
 }
 
 /// A request that is being answered for as long as this is there.
-pub struct Running(Gauge);
+pub struct Running<'m>(Option<&'m Gauge>);
 
 /// A connection that is open for as long as this is there.
 pub struct Connected(Gauge);
 
-impl Default for Meter {
-    fn default() -> Self {
+impl Meter {
+    /// One that counts, if it is read.
+    pub fn new(is_read: bool) -> Self {
         // From half a millisecond to four seconds.
         let seconds: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_5, 2.0, 14));
         Self {
+            is_read,
             requests: Family::default(),
             durations: Family::new_with_constructor(seconds),
             waits: Family::new_with_constructor(seconds),
@@ -78,9 +82,7 @@ impl Default for Meter {
             webhook_messages: Family::default(),
         }
     }
-}
 
-impl Meter {
     pub fn register(&self, registry: &mut Registry) {
         registry.register("http_requests", "Requests by what they were answered", self.requests.clone());
         registry.register_with_unit(
@@ -112,21 +114,33 @@ impl Meter {
         );
     }
 
-    pub fn request_began(&self) -> Running {
-        self.running.inc();
-        Running(self.running.clone())
+    pub fn request_began(&self) -> Running<'_> {
+        let running = self.is_read.then_some(&self.running);
+        running.inspect(|running| {
+            running.inc();
+        });
+        Running(running)
     }
 
     pub fn request_ended(&self, asked: Asked, status: StatusCode, took: Duration) {
+        if !self.is_read {
+            return;
+        }
         self.durations.get_or_create(&asked).observe(took.as_secs_f64());
         self.requests.get_or_create(&Outcome { asked, status: status.as_u16() }).inc();
     }
 
     pub fn refused(&self, error: &str) {
+        if !self.is_read {
+            return;
+        }
         self.refusals.get_or_create(&Refusal { error: error.to_owned() }).inc();
     }
 
     pub fn waited(&self, lane: &'static str, time: Duration) {
+        if !self.is_read {
+            return;
+        }
         self.waits.get_or_create(&Lane { lane }).observe(time.as_secs_f64());
     }
 
@@ -151,9 +165,11 @@ impl Meter {
     }
 }
 
-impl Drop for Running {
+impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.dec();
+        if let Some(running) = self.0 {
+            running.dec();
+        }
     }
 }
 
