@@ -38,14 +38,10 @@ const LEAST_WRITTEN: u64 = 1024;
 pub fn serve(entrant: Entrant, service: &Arc<Service>, tls: Option<&Arc<Tls>>, open: Option<mpsc::Sender<()>>) {
     let (service, tls) = (Arc::clone(service), tls.map(Arc::clone));
     tokio::spawn(async move {
-        let _counted = service.engine().meter.connection_opened();
         let Entrant { stream, peer, place, sent_on } = entrant;
-        let answering = Answering { service, peer, sent_on };
-        let ended = match tls.filter(|_| sent_on.is_none()) {
-            Some(tls) => converse_with_tls(stream, answering, &tls).await,
-            None => converse(stream, answering).await,
-        };
-        if let Err(error) = ended {
+        let _counted = service.engine().meter.connection_opened();
+        let answering = Answering { service: Arc::clone(&service), peer, sent_on };
+        if let Err(error) = attend(stream, answering, tls).await {
             tracing::debug!(%peer, error = %error, "a connection ended early");
         }
         drop((place, open));
@@ -62,8 +58,10 @@ struct Answering {
 
 type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// The handshake has as long as the head of a request.
-async fn converse_with_tls(stream: TcpStream, answering: Answering, tls: &Tls) -> Ended {
+/// After the handshake, where TLS is spoken: that has as long as the head of a request.
+async fn attend(stream: TcpStream, answering: Answering, tls: Option<Arc<Tls>>) -> Ended {
+    stream.set_nodelay(true)?;
+    let Some(tls) = tls.filter(|_| answering.sent_on.is_none()) else { return converse(stream, answering).await };
     let mut stopping = answering.service.stopping();
     let patience = answering.service.engine().config.header_timeout;
     tokio::select! {

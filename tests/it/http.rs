@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, central};
 use crate::client::{Connection, Request};
+use crate::faults::traces::Tracer;
 use crate::process::run;
 
 /// A body, at most.
@@ -210,4 +211,14 @@ fn the_server_says_what_it_is_and_whether_it_is_well() {
     assert!((300..400).contains(&root.status) && root.header("location").is_some(), "{root:?}");
     let described: Value = bench.get(&central(), "/openapi.json").ok();
     assert!(described["paths"]["/register"].is_object());
+}
+
+/// Nagle's algorithm would keep the second half of an answer back until the client has acknowledged the first.
+#[test]
+fn what_is_written_is_sent_at_once() {
+    let bench = Bench::new();
+    let Some(tracer) = Tracer::of(&bench) else { return };
+    bench.ask(&Request { method: "GET", path: "/healthz", host: "localhost", ..Request::default() });
+    let events = tracer.until_now();
+    assert!(events.iter().any(|event| event.call == "setsockopt" && event.with.contains("TCP_NODELAY, [1]")));
 }

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use super::not_run;
 use crate::bench::Bench;
 
-/// What writes, and what makes it last.
+/// What writes, and what makes it last; and how sockets are set up.
 const WATCHED: &str =
-    "trace=pwrite64,write,writev,sendto,sendmsg,fsync,fdatasync,rename,renameat,renameat2,ftruncate,unlink";
+    "trace=pwrite64,write,writev,sendto,sendmsg,fsync,fdatasync,rename,renameat,renameat2,ftruncate,unlink,setsockopt";
 
 /// A tracer at work on the server of a bench.
 pub struct Tracer {
