@@ -42,7 +42,7 @@ pub struct Call {
 /// How the caller reached the server, for the URLs in answers.
 #[derive(Debug, Clone)]
 pub struct Address {
-    /// `http`, or `https` behind a proxy that says so.
+    /// `http`, or `https` where TLS is spoken here, or before a proxy that says so.
     pub scheme: &'static str,
     /// Host and port, as the caller wrote them.
     pub authority: String,

@@ -84,57 +84,46 @@ impl Service {
         let origin = self.allowed_origin(&head.headers).cloned();
         let _running = self.engine.meter.request_began();
         let mut line = Line::new(&head.method, client);
-        let mut response = match self.answer_parts(head, body, peer, client, &mut line).await {
-            Ok(response) => response,
-            Err(error) => self.refused(error, &mut line),
-        };
+        let answered = self.answer_parts(head, body, peer, client, &mut line).await;
+        let mut response = self.finish(line, answered);
         self.allow_origin(origin, response.headers_mut());
-        line.finish(&mut response, &self.engine.meter);
         response
     }
 
     /// Answers a request that is not as HTTP wants it.
     pub fn refuse<B>(&self, request: &Request<B>, peer: IpAddr, why: &'static str) -> Response<Outgoing> {
-        let mut line = Line::new(request.method(), self.client(request.headers(), peer));
-        let mut response = self.refused(Error::BadRequest(why), &mut line);
-        line.finish(&mut response, &self.engine.meter);
-        response
+        let line = Line::new(request.method(), self.client(request.headers(), peer));
+        self.finish(line, Err(Error::BadRequest(why)))
     }
 
     /// Sends a request that came without TLS to the same place with it, whatever it asks: its method and its body stay the same
     /// (RFC 9110, 15.4.9).
     pub fn send_on<B>(&self, request: Request<B>, peer: IpAddr, port: u16) -> Response<Outgoing> {
         let (head, _) = request.into_parts();
-        let mut line = Line::new(&head.method, peer);
-        let mut response = match self.place_with_tls(&head, peer, port) {
-            Ok(place) => {
-                let mut response = Response::new(body::whole(Bytes::new()));
-                *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-                response.headers_mut().insert(header::LOCATION, place);
-                response
-            }
-            Err(error) => self.refused(error, &mut line),
-        };
-        line.finish(&mut response, &self.engine.meter);
-        response
+        let line = Line::new(&head.method, peer);
+        self.finish(line, self.place_with_tls(&head, peer, port).map(moved))
     }
 
     /// Where what was asked is with TLS; nobody is sent to a host that is not ours.
     fn place_with_tls(&self, head: &Parts, peer: IpAddr, port: u16) -> Result<HeaderValue> {
         check_head(head)?;
         let authority = self.address(head, peer)?.authority;
-        host(&authority, &self.engine.config.central_domain).ok_or_else(|| self.unknown_host())?;
+        self.tenant(&authority)?;
         let name = authority.rsplit_once(':').map_or(authority.as_str(), |(name, _)| name);
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let port = if port == 443 { String::new() } else { format!(":{port}") };
         HeaderValue::try_from(format!("https://{name}{port}{path}")).map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// The answer to what is refused, or has failed.
-    fn refused(&self, error: Error, line: &mut Line) -> Response<Outgoing> {
-        line.error(&error);
-        self.engine.meter.refused(error.code());
-        error.into_response().map(body::whole)
+    /// The answer, or what there is to say of an error; counted, and in the log.
+    fn finish(&self, mut line: Line, answered: Result<Response<Outgoing>>) -> Response<Outgoing> {
+        let mut response = answered.unwrap_or_else(|error| {
+            line.error(&error);
+            self.engine.meter.refused(error.code());
+            error.into_response().map(body::whole)
+        });
+        line.finish(&mut response, &self.engine.meter);
+        response
     }
 
     async fn answer_parts<B>(
@@ -237,15 +226,11 @@ impl Service {
         let (Some((_, domain)), None) = (domains.next(), domains.next()) else {
             return Err(Error::BadRequest("The query names one domain: ?domain=acme.example.com."));
         };
-        let is_served = match host(&domain, &self.engine.config.central_domain) {
-            Some(Host::Central) => true,
-            Some(Host::Workspace(label)) => {
-                let named = self.engine.directory.current(&self.engine.keys).and_then(|mut now| now.named(&label));
-                named.map_err(of_central)?.is_some()
-            }
-            None => false,
-        };
-        if is_served { Ok(ok()) } else { Err(self.unknown_host()) }
+        if let Host::Workspace(label) = self.tenant(&domain)? {
+            let named = self.engine.directory.current(&self.engine.keys).and_then(|mut now| now.named(&label));
+            named.map_err(of_central)?.ok_or_else(|| self.unknown_host())?;
+        }
+        Ok(ok())
     }
 
     /// One at a time, beside the lanes: it looks at the disk, and takes a turn of the central file.
@@ -273,7 +258,7 @@ impl Service {
 
     /// Host, route, token and workspace. Nothing where a browser only asks whether it may.
     fn find(&self, head: &Parts, address: &Address, now: Timestamp, line: &mut Line) -> Result<Option<Addressed>> {
-        let tenant = host(&address.authority, &self.engine.config.central_domain).ok_or_else(|| self.unknown_host())?;
+        let tenant = self.tenant(&address.authority)?;
         let mut directory = self.engine.directory.current(&self.engine.keys)?;
         let named = match &tenant {
             Host::Central => None,
@@ -409,6 +394,11 @@ impl Service {
         Ok(body)
     }
 
+    /// What a host means here.
+    fn tenant(&self, authority: &str) -> Result<Host> {
+        host(authority, &self.engine.config.central_domain).ok_or_else(|| self.unknown_host())
+    }
+
     fn unknown_host(&self) -> Error {
         let domain = &self.engine.config.central_domain;
         Error::NotFound {
@@ -488,6 +478,13 @@ fn check_authority(text: &str) -> Result<()> {
 
 fn ok() -> Response<Outgoing> {
     Response::new(body::whole(Bytes::from_static(b"ok\n")))
+}
+
+fn moved(place: HeaderValue) -> Response<Outgoing> {
+    let mut response = Response::new(body::whole(Bytes::new()));
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(header::LOCATION, place);
+    response
 }
 
 fn preflight(head: &Parts) -> Response<Outgoing> {
