@@ -1,5 +1,5 @@
-//! What is counted as it happens, as metrics: requests and connections, mails and webhooks' messages. Where nobody is told, nothing
-//! is counted: each request would take turns at the same few counters with all others. What is known at any moment, such
+//! What is counted as it happens, as metrics: requests and connections, mails and webhooks' messages. Where nobody is told, requests
+//! are not counted: each would take turns at the same few counters with all others. What is known at any moment, such
 //! as sizes, is looked up when somebody asks (`server/metrics.rs`); files have a meter of their own.
 
 use std::time::Duration;
@@ -43,8 +43,8 @@ struct Outcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Lane {
-    lane: &'static str,
+pub struct Lane {
+    pub lane: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,11 +57,8 @@ struct Sent {
     outcome: &'static str,
 }
 
-/// A request that is being answered for as long as this is there.
-pub struct Running<'m>(Option<&'m Gauge>);
-
-/// A connection that is open for as long as this is there.
-pub struct Connected(Gauge);
+/// A request or a connection, counted for as long as this is there.
+pub struct Present<'m>(Option<&'m Gauge>);
 
 impl Meter {
     /// One that counts, if it is read.
@@ -114,12 +111,8 @@ impl Meter {
         );
     }
 
-    pub fn request_began(&self) -> Running<'_> {
-        let running = self.is_read.then_some(&self.running);
-        running.inspect(|running| {
-            running.inc();
-        });
-        Running(running)
+    pub fn request_began(&self) -> Present<'_> {
+        Present::new(self.is_read.then_some(&self.running))
     }
 
     pub fn request_ended(&self, asked: Asked, status: StatusCode, took: Duration) {
@@ -144,10 +137,9 @@ impl Meter {
         self.waits.get_or_create(&Lane { lane }).observe(time.as_secs_f64());
     }
 
-    pub fn connection_opened(&self) -> Connected {
+    pub fn connection_opened(&self) -> Present<'_> {
         self.connections_accepted.inc();
-        self.connections.inc();
-        Connected(self.connections.clone())
+        Present::new(Some(&self.connections))
     }
 
     pub fn connection_refused(&self) {
@@ -165,16 +157,19 @@ impl Meter {
     }
 }
 
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        if let Some(running) = self.0 {
-            running.dec();
+impl<'m> Present<'m> {
+    fn new(among: Option<&'m Gauge>) -> Self {
+        if let Some(gauge) = among {
+            gauge.inc();
         }
+        Self(among)
     }
 }
 
-impl Drop for Connected {
+impl Drop for Present<'_> {
     fn drop(&mut self) {
-        self.0.dec();
+        if let Some(gauge) = self.0 {
+            gauge.dec();
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! `/metrics`: what has been counted, and what is looked up when somebody asks, in the text format of OpenMetrics 1.0.
 
+use std::sync::Arc;
+
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -10,13 +12,10 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::api::Error;
 use crate::central::outbox;
 use crate::engine::Engine;
+use crate::meter::Lane;
+use crate::storage::File;
 
 pub const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Lane {
-    lane: &'static str,
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Looked {
@@ -42,8 +41,9 @@ pub fn page(engine: &Engine) -> String {
     engine.meter.register(ours);
     engine.files_meter().register(ours);
     register_program(ours);
-    register_files(engine, ours);
-    register_waiting(engine, ours);
+    let open = engine.registry.files();
+    register_files(engine, &open, ours);
+    register_waiting(engine, &open, ours);
     register_caches(engine, ours);
     register_outbox(engine, ours);
     #[cfg(target_os = "linux")]
@@ -60,8 +60,7 @@ fn register_program(registry: &mut Registry) {
     registry.register("build", "The program", Info::new(versions.to_vec()));
 }
 
-fn register_files(engine: &Engine, registry: &mut Registry) {
-    let open = engine.registry.files();
+fn register_files(engine: &Engine, open: &[Arc<File>], registry: &mut Registry) {
     let bytes = Family::<Part, Gauge>::default();
     let (central, central_log) = engine.central.sizes();
     let (workspaces, logs) =
@@ -83,9 +82,8 @@ fn register_files(engine: &Engine, registry: &mut Registry) {
     );
 }
 
-fn register_waiting(engine: &Engine, registry: &mut Registry) {
-    let files = engine.registry.files();
-    let lanes = files.iter().chain([&engine.central]).map(|file| file.waiting());
+fn register_waiting(engine: &Engine, open: &[Arc<File>], registry: &mut Registry) {
+    let lanes = open.iter().chain([&engine.central]).map(|file| file.waiting());
     let (reads, writes) = lanes.fold((0, 0), |(reads, writes), (read, write)| (reads + read, writes + write));
     let waiting = Family::<Lane, Gauge>::default();
     for (lane, jobs) in [
