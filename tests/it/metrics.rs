@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, central, eventually};
 use crate::client::{Answer, Request};
-use crate::process::run;
+use crate::process::{not_run, run};
 use crate::receiver::Receiver;
 
 /// Figures by their name and labels, as the page has them.
@@ -188,7 +188,7 @@ fn prometheus_reads_all_of_it_and_readme_has_each() {
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 print(json.dumps([[family.name, family.type, len(family.documentation)] for family in parse(sys.stdin.read())]))";
     if run(Command::new("python3").args(["-c", "import prometheus_client"]), "").code != Some(0) {
-        eprintln!("NOT RUN: Python has no prometheus_client here, which reads the page");
+        not_run("Python has no prometheus_client here, which reads the page");
         return;
     }
     let read: Vec<Value> = serde_json::from_str(&run(Command::new("python3").args(["-c", PARSE]), &page).ok()).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
-use crate::process::{program, run};
+use crate::process::{not_run, program, run};
 
 const SOMEBODY: u32 = 1234;
 
@@ -45,7 +45,7 @@ fn root_is_refused_where_the_data_are_anothers_and_told_what_to_type() {
     let data = folder.path().join("data");
     run(program(folder.path()).args(["account", "list"]), "").ok();
     if chown(&data, Some(SOMEBODY), None).is_err() {
-        eprintln!("NOT RUN: only root can give a folder away, and only root is refused");
+        not_run("only root can give a folder away, and only root is refused");
         return;
     }
     let refused = |whose: &Path, word: &str| {
@@ -78,7 +78,7 @@ fn root_makes_no_instance_in_anothers_folder() {
     run(program(folder.path()).args(["backup"]), "").ok();
     fs::create_dir(&other).unwrap();
     if chown(&other, Some(SOMEBODY), None).is_err() {
-        eprintln!("NOT RUN: only root can give a folder away, and only root is refused");
+        not_run("only root can give a folder away, and only root is refused");
         return;
     }
     let made = run(program(folder.path()).args(["restore", "--into", "other"]), "").failed();

@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -29,7 +29,7 @@ pub struct Server {
 }
 
 /// A process that does not outlive this.
-struct Process(Child);
+pub struct Process(pub Child);
 
 /// What came of a command.
 #[derive(Debug)]
@@ -123,6 +123,29 @@ pub fn run(command: &mut Command, input: &str) -> Typed {
     let output = within_patience(child.id(), || child.wait_with_output().unwrap());
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Typed { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Asks over TLS, and trusts this certificate.
+pub fn curl(certificate: &Path, arguments: &[&str]) -> Typed {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--globoff", "--cacert"]).arg(certificate).args(arguments);
+    run(&mut curl, "")
+}
+
+/// Where a file of `packaging/` lies.
+pub fn packaged(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name)
+}
+
+/// Ports of listeners that have gone: nobody takes them at once.
+pub fn free_ports<const MANY: usize>() -> [u16; MANY] {
+    let listeners = [(); MANY].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// Says on stderr that a test was not run, and why.
+pub fn not_run(why: &str) {
+    eprintln!("NOT RUN: {why}");
 }
 
 /// Waits for a process, which is killed where that takes too long.

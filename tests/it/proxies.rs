@@ -1,20 +1,20 @@
 //! Caddy and nginx, the real ones, before the server, as `packaging/` configures them.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::bench::{Bench, Team, eventually};
-use crate::process::{Typed, run};
+use crate::process::{Process, Typed, curl, free_ports, not_run, packaged, run};
 use crate::tls::Files;
 
 /// A proxy, which runs until this is dropped.
 struct Proxy {
-    process: Child,
+    _process: Process,
     port: u16,
     plain: u16,
     /// Whom it is trusted by.
@@ -34,18 +34,17 @@ impl Proxy {
     ) -> Option<Self> {
         let log = fs::File::create(folder.path().join("log")).unwrap();
         match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn() {
-            Ok(process) => Some(Self { process, port, plain, root, folder }),
+            Ok(process) => Some(Self { _process: Process(process), port, plain, root, folder }),
             Err(error) => {
-                eprintln!("NOT RUN: there is no {program} here ({error})");
+                not_run(&format!("there is no {program} here ({error})"));
                 None
             }
         }
     }
 
     fn curl(&self, host: &str, path: &str, arguments: &[&str]) -> Typed {
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--globoff", "--cacert"]).arg(&self.root).args(arguments);
-        run(curl.arg(format!("https://{host}:{}{path}", self.port)), "")
+        let url = format!("https://{host}:{}{path}", self.port);
+        curl(&self.root, &[arguments, &[&url]].concat())
     }
 
     fn answers(&self, host: &str) -> bool {
@@ -105,19 +104,7 @@ impl Drop for Proxy {
         if std::thread::panicking() {
             eprintln!("the proxy's log:\n{}", fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
         }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
-}
-
-fn packaged(name: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name)).unwrap()
-}
-
-/// Ports of listeners that have gone: nobody takes them at once.
-fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 fn server() -> (Bench, Team, SocketAddr) {
@@ -133,7 +120,7 @@ fn caddy(server: SocketAddr) -> Option<Proxy> {
     let [port, plain] = ports;
     let here =
         format!("{{\n\tlocal_certs\n\tskip_install_trust\n\tadmin off\n\thttp_port {plain}\n\thttps_port {port}\n");
-    let config = packaged("Caddyfile").replacen("{\n", &here, 1);
+    let config = fs::read_to_string(packaged("Caddyfile")).unwrap().replacen("{\n", &here, 1);
     fs::write(folder.path().join("Caddyfile"), config).unwrap();
     let root = folder.path().join("caddy/pki/authorities/local/root.crt");
     let mut command = Command::new("caddy");
@@ -148,7 +135,8 @@ fn nginx(server: SocketAddr, files: &Files) -> Option<Proxy> {
     let (folder, ports) = (tempfile::tempdir().unwrap(), free_ports());
     let [port, plain] = ports;
     let mut config = String::new();
-    for line in packaged("nginx.conf").lines().filter(|line| !line.contains("[::]")) {
+    let packaged = fs::read_to_string(packaged("nginx.conf")).unwrap();
+    for line in packaged.lines().filter(|line| !line.contains("[::]")) {
         let line = line.replace("listen 443", &format!("listen 127.0.0.1:{port}"));
         let line = line.replace("listen 80", &format!("listen 127.0.0.1:{plain}"));
         let line =

@@ -1,12 +1,12 @@
 //! systemd, as the server's side of its protocols: what it is told of the service, and the sockets that it opens for it.
 
+use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, eventually};
 use crate::client::{Connection, PATIENCE, Request};
-use crate::process::{LOG, Server, program, run};
+use crate::process::{LOG, Server, free_ports, not_run, program, run};
 
 const HEALTH: Request<'_> =
     Request { method: "GET", path: "/healthz", host: "localhost", token: None, headers: &[], body: None };
@@ -35,12 +35,12 @@ fn it_is_told_when_the_server_is_ready_and_when_it_stops() {
 #[test]
 fn a_socket_that_it_opened_is_served() {
     if run(Command::new("systemd-socket-activate").arg("--version"), "").code != Some(0) {
-        eprintln!("NOT RUN: there is no systemd-socket-activate here");
+        not_run("there is no systemd-socket-activate here");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    // The port of a listener that has gone: nobody takes it at once.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let [port] = free_ports();
+    let free = SocketAddr::from(([127, 0, 0, 1], port));
     let served = program(folder.path());
     let mut activated = Command::new("systemd-socket-activate");
     activated.current_dir(folder.path()).args(["-l", &free.to_string()]);
@@ -51,14 +51,12 @@ fn a_socket_that_it_opened_is_served() {
     activated.arg(served.get_program()).args(["serve", "--listen", "192.0.2.1:1"]);
     // It starts the program for the first connection, which waits until it is answered.
     let starter = std::thread::spawn(move || {
-        let last = Instant::now() + PATIENCE;
-        loop {
-            match Connection::open(free) {
-                Ok(mut connection) => return connection.ask(&HEALTH).unwrap(),
-                Err(error) => assert!(Instant::now() < last, "{error}"),
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let mut first = None;
+        eventually("systemd listens", || {
+            first = Connection::open(free).ok();
+            first.is_some()
+        });
+        first.unwrap().ask(&HEALTH).unwrap()
     });
     let mut server = Server::start(activated, folder.path());
     assert_eq!(server.address, free);

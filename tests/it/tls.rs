@@ -3,14 +3,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::bench::{Bench, PASSWORD, eventually};
 use crate::client::{Connection, Request};
-use crate::process::{Typed, program, run};
+use crate::process::{Typed, curl, program, run};
 
 /// A server that speaks TLS, with its certificate.
 struct Secure {
@@ -70,10 +69,7 @@ impl Secure {
     }
 
     fn curl(&self, arguments: &[&str]) -> Typed {
-        let certificate = self.files.certificate();
-        let mut curl = Command::new("curl");
-        curl.args(["--silent", "--show-error", "--globoff", "--cacert"]).arg(certificate).args(arguments);
-        run(&mut curl, "")
+        curl(&self.files.certificate(), arguments)
     }
 
     fn post(&self, url: &str, body: &Value) -> Value {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::run;
+use crate::process::{not_run, packaged, run};
 
 /// Tenths of what `systemd-analyze security` calls exposure, of 100; the README says so.
 const MOST_EXPOSED: [(&str, u32); 2] = [("cx-engine.service", 11), ("cx-engine-backup.service", 2)];
@@ -13,11 +13,11 @@ const MOST_EXPOSED: [(&str, u32); 2] = [("cx-engine.service", 11), ("cx-engine-b
 /// The units in a folder of one's own, with a program that is there; nothing, and a word on stderr, where there is no systemd.
 fn units() -> Option<tempfile::TempDir> {
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        eprintln!("NOT RUN: there is no systemd-analyze");
+        not_run("there is no systemd-analyze");
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd")).unwrap() {
+    for entry in fs::read_dir(packaged("systemd")).unwrap() {
         let entry = entry.unwrap();
         let unit = fs::read_to_string(entry.path()).unwrap();
         let unit = unit.replace("/usr/bin/cx-engine", env!("CARGO_BIN_EXE_cx-engine"));

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::disks::files_below;
-use super::not_run;
 use crate::bench::{Bench, Who, central, email, eventually, text};
+use crate::process::not_run;
 
 /// What the program asks for the time, put before the system's own: ahead by the seconds that a file says.
 const SHIM: &str = r#"

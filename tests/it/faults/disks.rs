@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::not_run;
+use crate::process::not_run;
 
 /// A file system that is there until this is dropped: after the server on it.
 pub struct Disk {

@@ -16,8 +16,3 @@ mod restored_files;
 pub mod traces;
 mod two_servers;
 mod versions;
-
-/// Says on stderr that a test was not run, and why.
-fn not_run(why: &str) {
-    eprintln!("NOT RUN: {why}");
-}

@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::not_run;
 use crate::bench::Bench;
+use crate::process::{Process, not_run};
 
 /// What writes, and what makes it last; and how sockets are set up.
 const WATCHED: &str =
@@ -16,7 +16,7 @@ const WATCHED: &str =
 
 /// A tracer at work on the server of a bench.
 pub struct Tracer {
-    process: Child,
+    process: Process,
     folder: TempDir,
 }
 
@@ -51,7 +51,7 @@ impl Tracer {
         let is_attached = said.next().is_some_and(|line| line.is_ok_and(|line| line.contains("attached")));
         // It says so of each thread, and must have somebody who listens.
         std::thread::spawn(move || said.for_each(drop));
-        let tracer = Self { process, folder };
+        let tracer = Self { process: Process(process), folder };
         if !is_attached {
             not_run("strace may not look at another process here");
             return None;
@@ -61,16 +61,16 @@ impl Tracer {
 
     /// All that was seen until the process ended.
     pub fn until_the_end(mut self) -> Vec<Event> {
-        self.process.wait().unwrap();
+        self.process.0.wait().unwrap();
         self.events()
     }
 
     /// All that was seen until now.
     pub fn until_now(mut self) -> Vec<Event> {
         // Told so, and not killed: then it writes what it has, and lets the process go.
-        let told = Command::new("sh").args(["-c", &format!("kill -INT {}", self.process.id())]).status().unwrap();
+        let told = Command::new("sh").args(["-c", &format!("kill -INT {}", self.process.0.id())]).status().unwrap();
         assert!(told.success());
-        self.process.wait().unwrap();
+        self.process.0.wait().unwrap();
         self.events()
     }
 
@@ -80,14 +80,6 @@ impl Tracer {
 
     fn events(&self) -> Vec<Event> {
         read(&self.path())
-    }
-}
-
-impl Drop for Tracer {
-    fn drop(&mut self) {
-        // One that has ended already is no failure.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
