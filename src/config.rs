@@ -46,6 +46,10 @@ pub struct Config {
     pub hashing_threads: usize,
     pub throttle_attempts: usize,
     pub throttle_window: i64,
+    /// Whether operators need a second factor for what only operators may do.
+    pub operator_second_factor: bool,
+    /// Days for which the central audit log is kept.
+    pub audit_days: i64,
     pub default_country: String,
     pub timezone: String,
     pub trash_days: i64,
@@ -292,7 +296,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "throttle_attempts",
         default: "10",
-        about: "Wrong passwords of one email or from one address after which more are answered 429, and likewise wrong codes, mails asked for and accounts made; 0 switches it off",
+        about: "Wrong passwords from one address after which more are answered 429, and likewise wrong codes, mails asked for and accounts made; 20 times as many for one email from all addresses together; 0 switches it off",
         allowed: "a number from 0 to 1000",
         set: |config, text| within(text, 0, 1000).map(|n| config.throttle_attempts = n),
     },
@@ -302,6 +306,20 @@ pub const SETTINGS: &[Setting] = &[
         about: "Seconds for which each of these counts",
         allowed: "a number from 1 to 86400",
         set: |config, text| within(text, 1, 86_400).map(|n| config.throttle_window = n),
+    },
+    Setting {
+        name: "operator_second_factor",
+        default: "false",
+        about: "Require a second factor of operators for what only operators may do",
+        allowed: "true or false",
+        set: |config, text| text.parse().ok().map(|required| config.operator_second_factor = required),
+    },
+    Setting {
+        name: "audit_days",
+        default: "365",
+        about: "Days for which the central audit log is kept",
+        allowed: "a number from 1 to 36500",
+        set: |config, text| within(text, 1, 36_500).map(|n| config.audit_days = n),
     },
     Setting {
         name: "default_country",
@@ -507,6 +525,8 @@ impl Config {
             hashing_threads: 0,
             throttle_attempts: 0,
             throttle_window: 0,
+            operator_second_factor: false,
+            audit_days: 0,
             default_country: String::new(),
             timezone: String::new(),
             trash_days: 0,

@@ -16,11 +16,12 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use crate::api::{Error, Router};
-use crate::auth::{Permissions, Scope};
+use crate::auth::{Origin, Permissions, Scope};
 use crate::central::invitations::{self, Guest, InviteRole, Inviter};
 use crate::central::outbox::{self, Mail};
+use crate::central::tokens::{self, NewIssue};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
-use crate::central::{accounts, memberships, password, tokens};
+use crate::central::{accounts, memberships, password};
 use crate::config::{Config, Setting, Typed};
 use crate::engine::Engine;
 use crate::server::Service;
@@ -44,6 +45,40 @@ pub struct Client<'b> {
     host: String,
     token: Option<String>,
     headers: Vec<(&'static str, String)>,
+}
+
+/// An authenticator app with the secret of one account.
+pub struct App {
+    totp: totp_rs::Totp,
+    pub recovery_codes: Vec<String>,
+    /// The step of its next code: a server takes none twice, and those of the steps before and after now.
+    next: std::cell::Cell<u64>,
+}
+
+impl App {
+    /// Adds a second factor to the account of a client of the central API.
+    pub fn enroll(client: &Client<'_>) -> Self {
+        let begun = client.post("/account/second-factor", json!({"current_password": PASSWORD})).created();
+        let mut app = Self::with_secret(begun["secret"].as_str().unwrap());
+        let done = client.post("/account/second-factor", json!({"code": app.code()})).created();
+        let codes = done["recovery_codes"].as_array().unwrap().iter();
+        app.recovery_codes = codes.map(|code| code.as_str().unwrap().to_owned()).collect();
+        app
+    }
+
+    /// With a secret as an enrollment shows it.
+    pub fn with_secret(base32: &str) -> Self {
+        let secret = totp_rs::Secret::try_from_base32(base32).unwrap();
+        let totp = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+        let now = u64::try_from(Timestamp::now().seconds()).unwrap() / 30;
+        Self { totp, recovery_codes: Vec::new(), next: (now - 1).into() }
+    }
+
+    /// A code that was not used before; there are two besides that of the enrollment.
+    pub fn code(&self) -> String {
+        let step = self.next.replace(self.next.get() + 1);
+        self.totp.generate(step * 30).to_string()
+    }
 }
 
 #[derive(Debug)]
@@ -266,7 +301,7 @@ impl Bench {
         let (engine, email) = (Arc::clone(&self.engine), email.to_owned());
         let issued = self.engine.central.write(move |db| {
             let (account, _) = accounts::find_by_email(db, &email)?.ok_or_else(Error::not_found)?;
-            tokens::issue(db, &engine, account.id, scope, "test", 3600, moment)
+            tokens::issue(db, &engine, &NewIssue::session(account.id, scope, "test", 3600), &Origin::system(moment))
         });
         issued.unwrap().token
     }
@@ -279,12 +314,25 @@ impl Bench {
         queued.into_iter().map(|queued| queued.mail).collect()
     }
 
+    /// Verifies the address of somebody by the code that was mailed last.
+    pub fn verify_email(&self, client: &Client<'_>) -> Value {
+        client.post("/account/email/verify", json!({"code": self.mailed("/ui/verify-email?code=")})).created()
+    }
+
+    /// What stands behind a text in the newest mail that has it.
+    pub fn mailed(&self, before: &str) -> String {
+        let mails = self.mails();
+        let rest = mails.iter().rev().find_map(|mail| mail.text.split_once(before)).expect("a mail that has it").1;
+        rest.split_whitespace().next().unwrap().to_owned()
+    }
+
     /// A token for the central API that is good until a moment.
     pub fn token_until(&self, email: &str, moment: Timestamp) -> String {
         let (engine, email) = (Arc::clone(&self.engine), email.to_owned());
         let issued = self.engine.central.write(move |db| {
             let (account, _) = accounts::find_by_email(db, &email)?.ok_or_else(Error::not_found)?;
-            tokens::issue(db, &engine, account.id, Scope::Central, "test", 0, moment)
+            let token = NewIssue::session(account.id, Scope::Central, "test", 0);
+            tokens::issue(db, &engine, &token, &Origin::system(moment))
         });
         issued.unwrap().token
     }
@@ -432,12 +480,12 @@ fn config(folder: &Path, settings: &[(&str, &str)]) -> Config {
 fn account(engine: &Engine, email: &str) -> i64 {
     let password = Password::parse(PASSWORD.into()).unwrap();
     let name = Name::parse("Somebody".into()).unwrap();
-    accounts::create(engine, name, email.parse().unwrap(), &password, false, now()).unwrap().id
+    accounts::create(engine, name, email.parse().unwrap(), &password, false, &Origin::system(now())).unwrap().id
 }
 
 fn workspace(engine: &Arc<Engine>, subdomain: &str, owner: i64) -> Workspace {
     let new = NewWorkspace { name: Name::parse(subdomain.into()).unwrap(), subdomain: subdomain.parse().ok() };
-    workspaces::make(engine, new, owner, now()).unwrap()
+    workspaces::make(engine, new, owner, &Origin::system(now())).unwrap()
 }
 
 /// 2024-01-20T12:00:00Z

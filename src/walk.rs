@@ -10,7 +10,7 @@ use crate::auth::{Scope, catalogue};
 use crate::config::SETTINGS;
 use crate::routing::endpoints::{self, World};
 use crate::routing::testing::Desk;
-use crate::testing::{Answer, Bench, Client, PASSWORD};
+use crate::testing::{Answer, App, Bench, Client, PASSWORD};
 use crate::values::Timestamp;
 
 /// A request for a row, such that the row does what it is for.
@@ -113,6 +113,36 @@ impl Samples<'_> {
         self.bench.central().post("/tokens", json!({"label": "walked"})).created()["id"].to_string()
     }
 
+    /// Codes that were mailed about a change of the owner's address: one that verifies the new one, one that undoes.
+    fn email_codes(&self) -> (String, String) {
+        let change = json!({"email": address(), "current_password": PASSWORD});
+        self.bench.central().put("/account", change).created();
+        (self.bench.mailed("/ui/verify-email?code="), self.bench.mailed("/ui/undo-email-change?code="))
+    }
+
+    fn unverify(&self) {
+        let unverified = "UPDATE accounts SET email_verified = 0";
+        self.bench.engine.central.write(move |db| Ok::<_, Error>(db.execute(unverified, [])?)).unwrap();
+    }
+
+    /// A member of `acme` with a second factor: the email, and the app that has its codes.
+    fn second_factor(&self) -> (String, App) {
+        let email = address();
+        self.bench.join_acme(&email, "agent");
+        let client = self.bench.nobody().with_token(self.bench.token(&email, Scope::Central));
+        (email, App::enroll(&client))
+    }
+
+    fn own_second_factor(&self) -> App {
+        App::enroll(&self.bench.central())
+    }
+
+    fn second_factor_of_somebody(&self) -> i64 {
+        let (email, _) = self.second_factor();
+        let client = self.bench.nobody().with_token(self.bench.token(&email, Scope::Central));
+        client.get("/whoami").ok()["user"]["id"].as_i64().unwrap()
+    }
+
     fn workspace(&self) -> (String, Value) {
         let made = self.bench.central().post("/workspaces", json!({"name": "Walked"})).created();
         (made["id"].as_str().unwrap().to_owned(), made["subdomain"].clone())
@@ -146,6 +176,35 @@ impl Samples<'_> {
                 self.made("/contacts", contact);
                 Sample { path: format!("{path}?phone=%2B33142000000"), body: None }
             }
+            (_, method, "/ui/verify-email" | "/ui/undo-email-change") => {
+                let (verify, undo) = self.email_codes();
+                let code = if path.ends_with("verify-email") { verify } else { undo };
+                let body = json!({"code": code, "password": PASSWORD});
+                Sample { path: format!("{path}?code={code}"), body: (method == "POST").then_some(body) }
+            }
+            (_, "POST", "/account/email/verify") => plain(json!({"code": self.email_codes().0})),
+            (_, "POST", "/account/email/undo") => plain(json!({"code": self.email_codes().1})),
+            (_, "POST", "/account/email/resend") => {
+                self.unverify();
+                Sample { path: path.into(), body: None }
+            }
+            (_, "POST", "/login/second-factor") => {
+                let (email, app) = self.second_factor();
+                let login = json!({"email": email, "password": PASSWORD});
+                let host = if layer == Layer::Central { "localhost" } else { "acme.localhost" };
+                let answer = self.bench.nobody().at(host).post("/login", login).json();
+                plain(json!({"challenge": answer["challenge"], "code": app.code()}))
+            }
+            (_, "POST", "/account/second-factor") => plain(json!({"current_password": PASSWORD})),
+            (_, "DELETE", "/account/second-factor") => {
+                let app = self.own_second_factor();
+                plain(json!({"current_password": PASSWORD, "code": app.code()}))
+            }
+            (_, "POST", "/account/second-factor/recovery-codes") => {
+                plain(json!({"code": self.own_second_factor().code()}))
+            }
+            (_, "DELETE", "/accounts/{id}/second-factor") => at(self.second_factor_of_somebody().to_string()),
+            (_, "DELETE", "/tokens") => Sample { path: format!("{path}?others=1"), body: None },
             (_, "GET", "/crm/template") => Sample { path: format!("{path}?pbx=3cx"), body: None },
             (_, "GET", path) if !path.contains('{') => Sample { path: path.into(), body: None },
             (_, "GET" | "DELETE", path) if path.starts_with("/customers/{id}") => at(self.customer()),
@@ -244,7 +303,9 @@ impl Samples<'_> {
             (_, "POST", "/tokens") => plain(json!({"label": "program"})),
             (_, "DELETE", "/tokens/{id}") => at(self.token()),
             (_, "POST", "/workspaces") => plain(json!({"name": "Another"})),
-            (_, "GET", "/workspaces/{id}" | "/workspaces/{id}/export") => at(self.workspace().0),
+            (_, "GET", "/workspaces/{id}" | "/workspaces/{id}/export" | "/workspaces/{id}/members") => {
+                at(self.workspace().0)
+            }
             (_, "PUT", "/workspaces/{id}") => change(self.workspace().0, json!({"name": "N"})),
             (_, "POST", "/workspaces/{id}/transfer") => change(self.workspace().0, json!({"user_id": 1})),
             (_, "DELETE", "/workspaces/{id}") => {
@@ -281,7 +342,8 @@ fn walk(mut check: impl FnMut(&Bench, Layer, &'static Route)) {
 
 /// The pages of signing in and approving want a browser with a session; their own tests are one.
 pub fn is_a_browsers(route: &Route) -> bool {
-    ["/oauth/authorize", "/ui/contacts/{id}"].contains(&route.path) || route.path.starts_with("/ui/sign-")
+    ["/oauth/authorize", "/ui/contacts/{id}", "/ui/second-factor"].contains(&route.path)
+        || route.path.starts_with("/ui/sign-")
 }
 
 /// As [`walk`], over the rows of a workspace.
@@ -468,6 +530,8 @@ fn an_account_reaches_what_its_place_in_the_workspace_allows() {
             match route.needs {
                 Needs::Member | Needs::Owner => answer.refused(404, "workspace_not_found"),
                 Needs::Operator => answer.refused(403, "forbidden"),
+                // A challenge is answered once, and the first outsider has done so.
+                _ if route.path == "/login/second-factor" => {}
                 // Whatever else may be wrong with somebody else's request, its sender is good enough.
                 _ => assert!(answer.status != 401 && !answer.text.contains("\"forbidden\""), "{answer:?}"),
             }

@@ -12,7 +12,8 @@ use super::error::{Error, Result};
 use super::input::MediaType;
 use super::route::{Layer, Needs, Route};
 use super::router::Router;
-use crate::auth::{Actor, Credential, Insider, TokenFault, TokenInUse, Who, callers};
+use crate::auth::callers::Person;
+use crate::auth::{Actor, Credential, Insider, Origin, TokenFault, TokenInUse, Who, callers};
 use crate::engine::Engine;
 use crate::storage::File;
 use crate::tenancy::{Author, Lease, Listed, Status, journal};
@@ -89,7 +90,7 @@ pub fn in_service(found: Option<Listed>) -> Result<Uuid> {
 
 impl Call {
     /// The person's token that the call came with; there is one wherever the route needs one.
-    pub fn token(&self) -> Result<&TokenInUse> {
+    pub fn token(&self) -> Result<&Arc<TokenInUse>> {
         match &self.credential {
             Credential::Token(token) => Ok(token),
             Credential::Key(_) | Credential::CallFlow(_) => {
@@ -98,6 +99,15 @@ impl Call {
             Credential::Client(_) => Err(Error::forbidden("forbidden", "This needs a person's own token.")),
             Credential::None => Err(Error::Token(TokenFault::Missing)),
         }
+    }
+
+    /// Where a change comes from that this request makes to accounts or tokens.
+    pub fn origin(&self) -> Origin {
+        let account_id = match &self.credential {
+            Credential::Token(token) => Some(token.account_id),
+            _ => None,
+        };
+        Origin::request(account_id, self.client, self.header(&header::USER_AGENT), self.now)
     }
 
     /// A header's text, where it has one.
@@ -150,7 +160,13 @@ impl Call {
             (_, Needs::Anyone) => Ok(Who::Outsider),
             (Layer::Central, needs) => self.check_account(db, needs).map(|()| Who::Outsider),
             (Layer::Workspace, needs) => {
-                let insider = self.insider(db)?;
+                let insider = match (self.insider(db), needs) {
+                    // Whoever is kept out for want of a second factor may still go elsewhere.
+                    (Err(Error::Forbidden { code: "second_factor_required", .. }), Needs::SignedIn) => {
+                        return Ok(Who::Outsider);
+                    }
+                    (insider, _) => insider?,
+                };
                 self.check_insider(&insider, needs)?;
                 Ok(Who::Insider(insider))
             }
@@ -163,6 +179,7 @@ impl Call {
             Needs::Operator if !token.operator => {
                 Err(Error::forbidden("forbidden", "Only an operator of this server may do this."))
             }
+            Needs::Operator if self.lacks_second_factor(token) => Err(Error::second_factor_missing()),
             Needs::Member | Needs::Owner => {
                 let id = self.path_values.first().and_then(|id| id.parse().ok()).ok_or_else(Error::not_found)?;
                 match callers::owns(db, token.account_id, id)? {
@@ -177,9 +194,18 @@ impl Call {
         }
     }
 
+    /// Whether the server requires a second factor of its operators, and this one has none.
+    pub fn lacks_second_factor(&self, operator: &TokenInUse) -> bool {
+        self.engine.config.operator_second_factor && !operator.second_factor
+    }
+
     fn insider(&self, db: &Connection) -> Result<Insider> {
         match &self.credential {
-            Credential::Token(token) => callers::user(db, token.account_id)?.ok_or_else(Error::not_a_member),
+            Credential::Token(token) => match callers::person(db, token)? {
+                Person::Member(insider) => Ok(insider),
+                Person::WithoutSecondFactor => Err(Error::second_factor_missing()),
+                Person::NotAMember => Err(Error::not_a_member()),
+            },
             Credential::Key(digest) => {
                 let insider = callers::key(db, digest, self.now)?.map_err(Error::Token)?;
                 if let Actor::Key { id, last_used_at } = insider.actor {

@@ -28,6 +28,12 @@ pub enum Error {
     /// There is no token, or not one that is good here.
     Token(TokenFault),
     InvalidCredentials,
+    /// The password was right, and the account has a second factor: the challenge to answer with a code.
+    SecondFactorRequired(String),
+    /// The code of a second factor is wrong, or was used.
+    WrongCode,
+    /// The challenge of a login never was, is too old, or has seen too many codes.
+    WrongChallenge,
     /// Known, and not permitted.
     Forbidden {
         code: &'static str,
@@ -96,6 +102,11 @@ impl Error {
         Self::Forbidden { code, message: message.into() }
     }
 
+    /// A workspace, or the server of its operators, requires a second factor that the account does not have.
+    pub fn second_factor_missing() -> Self {
+        Self::forbidden("second_factor_required", "This needs a second factor on your account: add one first.")
+    }
+
     pub fn not_a_member() -> Self {
         Self::forbidden("not_a_member", "You are not a member of this workspace.")
     }
@@ -148,6 +159,9 @@ impl Error {
             Self::Invalid(_) | Self::BadRows { .. } => (StatusCode::BAD_REQUEST, "invalid"),
             Self::Token(fault) => (StatusCode::UNAUTHORIZED, fault.code()),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
+            Self::SecondFactorRequired(_) => (StatusCode::UNAUTHORIZED, "second_factor_required"),
+            Self::WrongCode => (StatusCode::UNAUTHORIZED, "invalid_code"),
+            Self::WrongChallenge => (StatusCode::UNAUTHORIZED, "invalid_challenge"),
             Self::Forbidden { code, .. } => (StatusCode::FORBIDDEN, code),
             Self::MissingPermission(_) => (StatusCode::FORBIDDEN, "missing_permission"),
             Self::NotFound { code, .. } => (StatusCode::NOT_FOUND, code),
@@ -176,6 +190,11 @@ impl Error {
             Self::Invalid(_) | Self::BadRows { .. } => "bad request: please check body parameters.".into(),
             Self::Token(fault) => fault.message().into(),
             Self::InvalidCredentials => "The email or the password is wrong.".into(),
+            Self::SecondFactorRequired(_) => {
+                "This account logs in with a second factor: send the challenge and a code.".into()
+            }
+            Self::WrongCode => "The code is wrong, or was used already.".into(),
+            Self::WrongChallenge => "The login has expired: begin it again.".into(),
             Self::MissingPermission(name) => format!("This needs the permission {name}.").into(),
             Self::Forbidden { message, .. } | Self::NotFound { message, .. } | Self::Refused { message, .. } => {
                 message.as_str().into()
@@ -243,6 +262,9 @@ impl Error {
         match self {
             Self::Invalid(hint) => json!({"response": self.message(), "hint": hint}),
             Self::BadRows { hint, count } => json!({"response": self.message(), "hint": hint, "count": count}),
+            Self::SecondFactorRequired(challenge) => {
+                json!({"message": self.message(), "error": self.code(), "challenge": challenge})
+            }
             Self::Refused { hint, .. } if !hint.is_empty() => {
                 json!({"message": self.message(), "error": self.code(), "hint": hint})
             }
@@ -256,7 +278,11 @@ impl Error {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self {
-            Self::Token(_) | Self::InvalidCredentials => {
+            Self::Token(_)
+            | Self::InvalidCredentials
+            | Self::SecondFactorRequired(_)
+            | Self::WrongCode
+            | Self::WrongChallenge => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             // What comes after such a request may be a part of it.

@@ -86,7 +86,7 @@ impl Ctx<'_> {
 
 impl Steps<'_> {
     /// The person's token that the call came with.
-    pub fn token(&self) -> Result<&TokenInUse> {
+    pub fn token(&self) -> Result<&Arc<TokenInUse>> {
         self.call.token()
     }
 

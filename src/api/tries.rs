@@ -29,15 +29,27 @@ pub struct Counted {
 }
 
 impl Tries {
-    pub fn at(self, purpose: Purpose) -> Counted {
-        Counted { keys: vec![Key::address(purpose, self.client)], engine: self.engine, now: self.now }
+    pub fn at(&self, purpose: Purpose) -> Counted {
+        self.counted(vec![Key::address(purpose, self.client)])
     }
 
     /// Counted together with those of an email, whether or not anybody has it.
-    pub fn of(self, purpose: Purpose, email: &str) -> Counted {
-        let mut counted = self.at(purpose);
-        counted.keys.push(Key::email(purpose, email));
-        counted
+    pub fn of(&self, purpose: Purpose, email: &str) -> Counted {
+        self.counted(vec![Key::address(purpose, self.client), Key::email(purpose, email)])
+    }
+
+    /// Counted by the caller's session alone: strangers who guess elsewhere do not shut out somebody who is signed in.
+    pub fn of_session(&self, purpose: Purpose, token_id: i64) -> Counted {
+        self.counted(vec![Key::Session(purpose, token_id)])
+    }
+
+    /// Counted by the account alone, for what only somebody can try who has its password.
+    pub fn of_account(&self, purpose: Purpose, account_id: i64) -> Counted {
+        self.counted(vec![Key::Account(purpose, account_id)])
+    }
+
+    fn counted(&self, keys: Vec<Key>) -> Counted {
+        Counted { keys, engine: Arc::clone(&self.engine), now: self.now }
     }
 }
 
@@ -52,11 +64,11 @@ impl Counted {
         self.engine.throttle.count(&self.keys, self.now);
     }
 
-    /// Forgets those of the email. Those of the address stay: one good password of one's own would else clear the way
-    /// to guess at others.
+    /// Forgets those of the email, session or account. Those of the address stay: one good password of one's own would
+    /// else clear the way to guess at others.
     pub fn forgive(&self) {
-        let emails = self.keys.iter().filter(|key| matches!(key, Key::Email(..)));
-        emails.for_each(|key| self.engine.throttle.forgive(key));
+        let own = self.keys.iter().filter(|key| !matches!(key, Key::Address(..)));
+        own.for_each(|key| self.engine.throttle.forgive(key));
     }
 }
 

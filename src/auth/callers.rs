@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::permissions::Permissions;
 use super::scopes::Scopes;
-use super::token::{AccessToken, TokenFault};
+use super::token::{AccessToken, TokenFault, TokenInUse, TokenKind};
 use crate::values::{AllowedHost, Several, Timestamp};
 
 /// Who a call is made by, as far as the workspace's file knows.
@@ -59,20 +59,42 @@ impl Insider {
     }
 }
 
-/// The user that an account is in this workspace, if any.
-pub fn user(db: &Connection, account_id: i64) -> rusqlite::Result<Option<Insider>> {
-    db.prepare_cached(
-        "SELECT u.id, r.name, r.permissions, u.name FROM users u JOIN roles r ON r.id = u.role_id WHERE u.account_id = ?1",
-    )?
-    .query_row([account_id], |row| {
-        Ok(Insider {
-            actor: Actor::User { id: row.get(0)?, role: row.get(1)? },
-            name: row.get(3)?,
-            permissions: row.get(2)?,
-            customer_id: None,
+/// What a person is in this workspace.
+#[derive(Debug, Clone)]
+pub enum Person {
+    Member(Insider),
+    /// A member who has no second factor, which the workspace requires.
+    WithoutSecondFactor,
+    NotAMember,
+}
+
+/// What the person is in this workspace whose token this is. Tokens of programs need no second factor.
+pub fn person(db: &Connection, token: &TokenInUse) -> rusqlite::Result<Person> {
+    let found = db
+        .prepare_cached(
+            "SELECT u.id, r.name, r.permissions, u.name,
+                    EXISTS (SELECT 1 FROM settings WHERE name = 'require_second_factor' AND value = '1')
+             FROM users u JOIN roles r ON r.id = u.role_id WHERE u.account_id = ?1",
+        )?
+        .query_row([token.account_id], |row| {
+            let is_required: bool = row.get(4)?;
+            if is_required && !token.second_factor && token.kind == TokenKind::SESSION {
+                return Ok(Person::WithoutSecondFactor);
+            }
+            Ok(Person::Member(Insider {
+                actor: Actor::User { id: row.get(0)?, role: row.get(1)? },
+                name: row.get(3)?,
+                permissions: row.get(2)?,
+                customer_id: None,
+            }))
         })
-    })
-    .optional()
+        .optional()?;
+    Ok(found.unwrap_or(Person::NotAMember))
+}
+
+/// Whether the workspace requires a second factor of its members.
+pub fn requires_second_factor(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM settings WHERE name = 'require_second_factor' AND value = '1'")?.exists([])
 }
 
 /// The integration key with this digest, if it is good at this moment.

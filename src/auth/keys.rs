@@ -152,7 +152,13 @@ mod tests {
     use crate::auth::seal::{Claims, Opened, open, open_text, seal, seal_text};
 
     fn claims() -> Claims {
-        Claims { token_id: 7, account_id: 3, scope: Scope::Central, expires_at: Timestamp::from_seconds(1_700_000_000) }
+        Claims {
+            token_id: 7,
+            account_id: 3,
+            scope: Scope::Central,
+            expires_at: Timestamp::from_seconds(1_700_000_000),
+            nonce: serde_json::from_str("\"AAECAwQFBgcICQoLDA0ODw\"").ok(),
+        }
     }
 
     #[test]

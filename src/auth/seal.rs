@@ -9,7 +9,7 @@ use pasetors::version4::{LocalToken, V4};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AccessToken, Keys, Scope, TokenFault};
+use super::{AccessToken, Keys, Nonce, Scope, TokenFault};
 use crate::values::Timestamp;
 
 /// What a token says of itself.
@@ -19,6 +19,8 @@ pub struct Claims {
     pub account_id: i64,
     pub scope: Scope,
     pub expires_at: Timestamp,
+    /// The same as in the token's row; none in tokens of older versions.
+    pub nonce: Option<Nonce>,
 }
 
 /// What a text was that one of our keys sealed.
@@ -42,6 +44,8 @@ struct Payload {
     workspace: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     serial: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<Nonce>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +61,7 @@ pub fn seal(claims: Claims, keys: &Keys) -> anyhow::Result<String> {
         exp: claims.expires_at,
         workspace: claims.scope.workspace(),
         serial: None,
+        nonce: claims.nonce,
     };
     seal_text(&serde_json::to_string(&payload)?, &[], keys)
 }
@@ -69,6 +74,7 @@ pub fn seal_access(token: AccessToken, keys: &Keys) -> anyhow::Result<String> {
         exp: token.expires_at,
         workspace: Some(token.workspace),
         serial: Some(token.serial),
+        nonce: None,
     };
     seal_text(&serde_json::to_string(&payload)?, &[], keys)
 }
@@ -77,10 +83,11 @@ pub fn seal_access(token: AccessToken, keys: &Keys) -> anyhow::Result<String> {
 pub fn open(text: &str, keys: &Keys) -> Result<Opened, TokenFault> {
     let opened = open_text(text, &[], keys).ok_or(TokenFault::Invalid)?;
     let payload: Payload = serde_json::from_str(&opened).map_err(|_| TokenFault::Invalid)?;
-    let Payload { jti, sub, exp: expires_at, workspace, serial } = payload;
+    let Payload { jti, sub, exp: expires_at, workspace, serial, nonce } = payload;
     match (sub, workspace, serial) {
         (Some(account_id), _, None) => {
-            Ok(Opened::Person(Claims { token_id: jti, account_id, scope: Scope::from(workspace), expires_at }))
+            let scope = Scope::from(workspace);
+            Ok(Opened::Person(Claims { token_id: jti, account_id, scope, expires_at, nonce }))
         }
         (None, Some(workspace), Some(serial)) => {
             Ok(Opened::Client(AccessToken { grant_id: jti, serial, workspace, expires_at }))

@@ -34,6 +34,8 @@ pub enum Purpose {
     Mail,
     /// An account was made, or could not be.
     Account,
+    /// A code of a second factor was wrong.
+    SecondFactor,
 }
 
 /// Whose failures are counted together.
@@ -43,7 +45,15 @@ pub enum Key {
     Email(Purpose, String),
     /// A [`network`]: the rest of an address is anybody's own to choose.
     Address(Purpose, IpAddr),
+    /// A token's id.
+    Session(Purpose, i64),
+    /// An account's id.
+    Account(Purpose, i64),
 }
+
+/// How many times the usual limit failures of one email are let be, from all addresses together: a stranger who guesses
+/// must not shut out its owner.
+const FOR_ONE_EMAIL: usize = 20;
 
 /// There have been too many failures; the next guess is looked at in so many seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +66,14 @@ impl Key {
 
     pub fn address(purpose: Purpose, address: IpAddr) -> Self {
         Self::Address(purpose, network(address))
+    }
+
+    /// How many failures are let be, where `attempts` is the usual limit.
+    fn limit(&self, attempts: usize) -> usize {
+        match self {
+            Self::Email(Purpose::Password | Purpose::Code, _) => attempts * FOR_ONE_EMAIL,
+            _ => attempts,
+        }
     }
 }
 
@@ -80,8 +98,11 @@ impl Throttle {
     /// threads that hash.
     pub fn check(&self, keys: &[Key], now: Timestamp) -> Result<(), Throttled> {
         let failures = self.lock();
+        if self.attempts == 0 {
+            return Ok(());
+        }
         let opens = keys.iter().filter_map(|key| {
-            let times = failures.get(key).filter(|times| times.len() >= self.attempts)?;
+            let times = failures.get(key).filter(|times| times.len() >= key.limit(self.attempts))?;
             let first = times.front().filter(|_| times.iter().all(|time| *time <= now))?;
             Some(first.plus(self.window).seconds() - now.seconds())
         });
@@ -101,7 +122,7 @@ impl Throttle {
             let mut times = failures.remove(key).map(|(_, times)| times).unwrap_or_default();
             times.retain(|time| *time <= now);
             times.push_back(now);
-            if times.len() > self.attempts {
+            if times.len() > key.limit(self.attempts) {
                 times.pop_front();
             }
             failures.insert(key.clone(), times);
@@ -127,7 +148,21 @@ mod tests {
     }
 
     fn ada() -> [Key; 1] {
-        [Key::email(Purpose::Password, "ada@example.com")]
+        [Key::Account(Purpose::Password, 1)]
+    }
+
+    #[test]
+    fn strangers_who_guess_at_an_email_need_far_more_guesses_to_shut_its_owner_out() {
+        let throttle = Throttle::new(3, 900);
+        let email = [Key::email(Purpose::Password, "ada@example.com")];
+        for _ in 0..3 * FOR_ONE_EMAIL {
+            assert_eq!(throttle.check(&email, at(0)), Ok(()));
+            throttle.count(&email, at(0));
+        }
+        assert_eq!(throttle.check(&email, at(0)), Err(Throttled(900)));
+        let mail = [Key::email(Purpose::Mail, "ada@example.com")];
+        (0..3).for_each(|_| throttle.count(&mail, at(0)));
+        assert_eq!(throttle.check(&mail, at(0)), Err(Throttled(900)), "who is mailed is not mailed on and on");
     }
 
     #[test]
@@ -161,24 +196,21 @@ mod tests {
     #[test]
     fn whichever_key_waits_longest_is_waited_for() {
         let throttle = Throttle::new(1, 900);
-        let both = [
-            Key::address(Purpose::Password, "192.0.2.1".parse().unwrap()),
-            Key::email(Purpose::Password, "ada@example.com"),
-        ];
+        let both = [Key::address(Purpose::Password, "192.0.2.1".parse().unwrap()), Key::Account(Purpose::Password, 1)];
         throttle.count(&both[..1], at(0));
         throttle.count(&both[1..], at(50));
         assert_eq!(throttle.check(&both[..1], at(60)), Err(Throttled(840)));
         assert_eq!(throttle.check(&both, at(60)), Err(Throttled(890)));
         throttle.forgive(&both[1]);
         assert_eq!(throttle.check(&both, at(60)), Err(Throttled(840)));
-        assert_eq!(throttle.check(&[Key::email(Purpose::Password, "grace@example.com")], at(60)), Ok(()));
+        assert_eq!(throttle.check(&[Key::Account(Purpose::Password, 2)], at(60)), Ok(()));
     }
 
     #[test]
     fn what_fails_of_one_kind_does_not_count_for_another() {
         let throttle = Throttle::new(1, 900);
         throttle.count(&ada(), at(0));
-        assert_eq!(throttle.check(&[Key::email(Purpose::Mail, "ada@example.com")], at(0)), Ok(()));
+        assert_eq!(throttle.check(&[Key::Account(Purpose::Mail, 1)], at(0)), Ok(()));
         assert_eq!(throttle.check(&ada(), at(0)), Err(Throttled(900)));
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicI64;
 
 use uuid::Uuid;
 
-use crate::values::Timestamp;
+use crate::values::{Timestamp, choice};
 
 /// How integration keys begin, which tells them from tokens.
 pub const KEY_PREFIX: &str = "cxk_";
@@ -43,12 +43,20 @@ pub struct TokenInUse {
     pub id: i64,
     pub account_id: i64,
     pub scope: Scope,
+    pub kind: TokenKind,
     pub label: String,
     pub expires_at: Timestamp,
     /// Whether the account may see the whole instance.
     pub operator: bool,
+    /// Whether the account has a second factor.
+    pub second_factor: bool,
     /// When it was last used, in seconds, to the minute.
     pub(crate) last_used: AtomicI64,
+}
+
+choice! {
+    /// How a token came to be: a person logged in or switched, or made it for a program.
+    TokenKind { SESSION = "session", PROGRAM = "program" }
 }
 
 /// What a token is good for: one half of the API, and in the workspace half one workspace.

@@ -4,17 +4,23 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::session;
-use super::tokens;
-use super::workspaces;
-use crate::api::{Changes, Created, Done, Error, Json, Needs, Result, Route, Steps, Tries, delete, hashing, put};
-use crate::auth::Purpose;
+use serde_json::json;
+
+use super::audit_log::{self, Event};
+use super::notices::{self, About};
+use super::{email_verification, session, tokens, workspaces};
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::{
+    Changes, Created, Ctx, Done, Error, Json, Needs, Page, Result, Route, Steps, Tries, delete, get, hashing, put, run,
+};
+use crate::auth::{Origin, Purpose};
 use crate::engine::Engine;
 use crate::tenancy::journal::Actor;
 use crate::tenancy::members;
 use crate::values::{Email, Name, Password, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
+    get("/accounts", &run(list), Needs::Operator, "List all accounts, for operators"),
     put("/account", &hashing(update), Needs::SignedIn, "Change your name, email or password"),
     delete("/account", &hashing(remove), Needs::SignedIn, "Delete your account"),
 ];
@@ -26,10 +32,25 @@ pub struct Account {
     pub id: i64,
     pub name: String,
     pub email: String,
+    /// Whether the account has proven that it reads the mail of this address.
+    pub email_verified: bool,
+    /// The address that takes the place of `email` once its code comes back; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_email: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     #[serde(skip)]
     pub operator: bool,
+}
+
+/// An account as an operator sees it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ListedAccount {
+    #[serde(flatten)]
+    account: Account,
+    operator: bool,
+    /// Whether logging in takes a second factor.
+    second_factor: bool,
 }
 
 /// What may change. Email and password need the current password.
@@ -37,6 +58,7 @@ pub struct Account {
 #[serde(default)]
 pub struct AccountChanges {
     name: Name<255>,
+    /// A new address takes effect once the code that is mailed to it comes back.
     email: Email,
     /// Revokes every other token of the account.
     password: Option<Password>,
@@ -49,8 +71,12 @@ pub struct Farewell {
     current_password: Name<1000>,
 }
 
+fn list(ctx: &mut Ctx<'_>, list: List<ListedAccount>) -> Result<Page<ListedAccount>> {
+    list.page(ctx)
+}
+
 fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> Result<Created<Account>> {
-    let id = steps.token()?.account_id;
+    let (id, token_id) = (steps.token()?.account_id, steps.token()?.id);
     let (account, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
     let blank = AccountChanges {
         name: Name::parse(account.name.clone()).map_err(Error::invalid)?,
@@ -58,21 +84,35 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
         ..AccountChanges::default()
     };
     let wanted = changes.apply(&blank)?;
-    if wanted.password.is_some() || *wanted.email != *account.email {
+    let new_email = (*wanted.email != *account.email).then(|| wanted.email.clone());
+    if wanted.password.is_some() || new_email.is_some() {
         let given = wanted.current_password.as_deref();
         let given = given.ok_or_else(|| Error::invalid("The current password field is required."))?;
-        session::compare(steps.engine, &tries.of(Purpose::Password, &account.email), given, Some(&kept))?;
+        session::compare(steps.engine, &tries.of_session(Purpose::Password, token_id), given, Some(&kept))?;
+    }
+    if new_email.is_some() {
+        // Each tells whether an address has an account.
+        let asked = tries.at(Purpose::Account);
+        asked.check()?;
+        asked.count();
     }
     let hash = wanted.password.as_ref().map(|new| steps.engine.passwords.hash(new.reveal())).transpose()?;
-    let (keep, now) = (steps.token()?.id, steps.now);
+    let (url, origin) = (email_verification::central_url(steps.call), steps.call.origin());
     let account = steps.engine.central.write(move |db| {
-        db.execute(
-            "UPDATE accounts SET name = ?2, email = ?3, updated_at = ?4 WHERE id = ?1",
-            (id, &wanted.name, &wanted.email, now),
-        )?;
+        let now = origin.at;
+        if *wanted.name != *account.name {
+            db.execute("UPDATE accounts SET name = ?2, updated_at = ?3 WHERE id = ?1", (id, &wanted.name, now))?;
+            let event = Event::new("account.updated").about(id);
+            audit_log::record(db, &origin, event.with(json!({"name": [account.name, wanted.name]})))?;
+        }
+        if let Some(email) = &new_email {
+            email_verification::request_change(db, id, email, &url, &origin)?;
+        }
         if let Some(hash) = &hash {
             set_password_hash(db, id, hash, now)?;
-            tokens::revoke_all(db, id, Some(keep), now)?;
+            tokens::revoke_all(db, id, Some(token_id), now)?;
+            audit_log::record(db, &origin, Event::new("password.changed").about(id))?;
+            notices::put(db, id, &About::PasswordChanged, &origin)?;
         }
         find(db, id)
     })?;
@@ -81,15 +121,13 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
 
 fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Result<Done> {
     let id = steps.token()?.account_id;
-    let (account, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
-    session::compare(
-        steps.engine,
-        &tries.of(Purpose::Password, &account.email),
-        &farewell.current_password,
-        Some(&kept),
-    )?;
+    let (_, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
+    let tries = tries.of_session(Purpose::Password, steps.token()?.id);
+    session::compare(steps.engine, &tries, &farewell.current_password, Some(&kept))?;
+    let origin = steps.call.origin();
     let left = steps.engine.central.write(move |db| {
         let left = workspaces::of_account(db, id)?;
+        audit_log::record(db, &origin, Event::new("account.deleted").about(id))?;
         delete_account(db, id)?;
         Ok::<_, Error>(left)
     })?;
@@ -104,19 +142,21 @@ fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Re
     Ok(Done)
 }
 
-/// An account without a token: what the command line makes.
+/// Creates an account without a token, whose address is known to be its own: typed by an operator, or invited by mail.
 pub fn create(
     engine: &Engine,
     name: Name<255>,
     email: Email,
     password: &Password,
     operator: bool,
-    now: Timestamp,
+    origin: &Origin,
 ) -> Result<Account> {
     let hash = engine.passwords.hash(password.reveal())?;
+    let origin = origin.clone();
     engine.central.write(move |db| {
         let operator = operator || !any(db)?;
-        let id = insert(db, &name, &email, &hash, operator, now)?;
+        let id = insert(db, &name, &email, &hash, operator, &origin)?;
+        set_verified(db, id)?;
         find(db, id)
     })
 }
@@ -127,8 +167,7 @@ pub fn any(db: &Connection) -> rusqlite::Result<bool> {
 }
 
 pub fn all(db: &Connection) -> rusqlite::Result<Vec<Account>> {
-    let mut statement =
-        db.prepare("SELECT id, name, email, created_at, updated_at, operator FROM accounts ORDER BY id")?;
+    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM accounts ORDER BY id"))?;
     statement.query_map([], from_row)?.collect()
 }
 
@@ -138,15 +177,33 @@ pub fn find(db: &Connection, id: i64) -> Result<Account> {
 
 /// The account and the form in which its password is kept.
 pub fn find_with_password(db: &Connection, id: i64) -> Result<(Account, String)> {
-    let sql = "SELECT id, name, email, created_at, updated_at, operator, password_hash FROM accounts WHERE id = ?1";
-    let found = db.prepare_cached(sql)?.query_row([id], |row| Ok((from_row(row)?, row.get(6)?))).optional()?;
-    found.ok_or_else(Error::not_found)
+    one(db, "id = ?1", id)?.ok_or_else(Error::not_found)
 }
 
 /// The account with this address, in any case, and the form in which its password is kept.
 pub fn find_by_email(db: &Connection, email: &str) -> rusqlite::Result<Option<(Account, String)>> {
-    let sql = "SELECT id, name, email, created_at, updated_at, operator, password_hash FROM accounts WHERE email = ?1";
-    db.prepare_cached(sql)?.query_row([email], |row| Ok((from_row(row)?, row.get(6)?))).optional()
+    one(db, "email = ?1", email)
+}
+
+/// The account that has proven that this address is its own.
+pub fn find_by_verified_email(db: &Connection, email: &str) -> rusqlite::Result<Option<Account>> {
+    Ok(one(db, "email = ?1 AND email_verified", email)?.map(|(account, _)| account))
+}
+
+fn one(
+    db: &Connection,
+    condition: &'static str,
+    value: impl rusqlite::ToSql,
+) -> rusqlite::Result<Option<(Account, String)>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS}, password_hash FROM accounts WHERE {condition}"))?
+        .query_row([value], |row| Ok((from_row(row)?, row.get(8)?)))
+        .optional()
+}
+
+/// Notes that the account reads the mail of its address.
+pub fn set_verified(db: &Connection, id: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE accounts SET email_verified = 1 WHERE id = ?1")?.execute([id])?;
+    Ok(())
 }
 
 pub fn set_password_hash(db: &Connection, id: i64, hash: &str, now: Timestamp) -> rusqlite::Result<()> {
@@ -161,13 +218,16 @@ pub fn insert(
     email: &str,
     hash: &str,
     operator: bool,
-    now: Timestamp,
+    origin: &Origin,
 ) -> rusqlite::Result<i64> {
-    db.prepare_cached(
-        "INSERT INTO accounts (name, email, password_hash, operator, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-    )?
-    .insert((name, email, hash, operator, now))
+    let id = db
+        .prepare_cached(
+            "INSERT INTO accounts (name, email, password_hash, operator, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+        )?
+        .insert((name, email, hash, operator, origin.at))?;
+    audit_log::record(db, origin, Event::new("account.created").about(id).with(json!({"operator": operator})))?;
+    Ok(id)
 }
 
 /// Refused while the account owns a workspace, one in the trash included: that could be restored to nobody.
@@ -182,6 +242,8 @@ pub fn delete_account(db: &Connection, id: i64) -> Result<()> {
     Ok(())
 }
 
+const COLUMNS: &str = "id, name, email, created_at, updated_at, operator, email_verified, pending_email";
+
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
         id: row.get(0)?,
@@ -190,7 +252,40 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Account> {
         created_at: row.get(3)?,
         updated_at: row.get(4)?,
         operator: row.get(5)?,
+        email_verified: row.get(6)?,
+        pending_email: row.get(7)?,
     })
+}
+
+impl Listed for ListedAccount {
+    const LISTING: Listing = Listing {
+        table: "(SELECT a.*, f.confirmed_at IS NOT NULL AS second_factor
+                 FROM accounts a LEFT JOIN second_factors f ON f.account_id = a.id)",
+        columns: "id, name, email, created_at, updated_at, operator, email_verified, pending_email, second_factor",
+        filters: &[
+            Filter { name: "name", by: By::Text("name") },
+            Filter { name: "email", by: By::Text("email") },
+            Filter { name: "email_verified", by: By::Flag("email_verified") },
+            Filter { name: "operator", by: By::Flag("operator") },
+            Filter { name: "second_factor", by: By::Flag("second_factor") },
+            Filter { name: "created_at", by: By::Moment("created_at") },
+        ],
+        plain_filters: false,
+        sorts: &[
+            Sort { name: "id", column: "id" },
+            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "email", column: "email" },
+            Sort { name: "created_at", column: "created_at" },
+        ],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: None,
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let account = from_row(row)?;
+        Ok(Self { operator: account.operator, account, second_factor: row.get(8)? })
+    }
 }
 
 #[cfg(test)]
@@ -214,13 +309,18 @@ mod tests {
 
         let other = bench.central();
         let right = json!({"email": "new@example.com", "password": "another-long-one", "current_password": PASSWORD});
-        assert_eq!(me.put("/account", right).created()["email"], "new@example.com");
+        let changed = me.put("/account", right).created();
+        assert_eq!(
+            (&changed["email"], &changed["pending_email"]),
+            (&json!("owner@example.com"), &json!("new@example.com"))
+        );
         assert_eq!(me.get("/whoami").ok()["user"]["name"], "New");
         other.get("/whoami").refused(401, "token_revoked");
         let login =
             |email: &str, password: &str| bench.nobody().post("/login", json!({"email": email, "password": password}));
         login("owner@example.com", PASSWORD).refused(401, "invalid_credentials");
-        login("new@example.com", "another-long-one").ok();
+        login("new@example.com", "another-long-one").refused(401, "invalid_credentials");
+        login("owner@example.com", "another-long-one").ok();
     }
 
     #[test]
@@ -233,6 +333,31 @@ mod tests {
         me.put("/account", change(PASSWORD)).refused(429, "too_many_requests");
         me.delete_with("/account", json!({"current_password": PASSWORD})).refused(429, "too_many_requests");
         me.put("/account", json!({"name": "New"})).created();
+    }
+
+    #[test]
+    fn addresses_that_have_an_account_are_told_so_often_as_by_registration() {
+        let bench = Bench::with(&[("throttle_attempts", "2")]);
+        let (me, stranger) = (bench.central(), bench.stranger());
+        stranger.get("/whoami").ok();
+        let change = |email: &str| json!({"email": email, "current_password": PASSWORD});
+        me.put("/account", change("stranger@example.com")).refused(422, "email_taken");
+        me.put("/account", change("STRANGER@example.com")).refused(422, "email_taken");
+        me.put("/account", change("free@example.com")).refused(429, "too_many_requests");
+        assert_eq!(me.get("/whoami").ok()["user"].get("pending_email"), None);
+    }
+
+    #[test]
+    fn operators_see_which_addresses_are_verified() {
+        let bench = Bench::new();
+        bench.nobody().post("/register", registering("zoe@example.com")).created();
+        let found = |query: &str| bench.central().get(&format!("/accounts?{query}")).ok()["data"].clone();
+        let zoe = &found("filter[email_verified]=0")[0];
+        assert_eq!((&zoe["email"], &zoe["operator"]), (&json!("zoe@example.com"), &json!(false)));
+        assert_eq!(found("filter[operator]=1")[0]["email"], "owner@example.com");
+        bench.stranger().get("/accounts").refused(403, "forbidden");
+        let members = format!("/workspaces/{}/members", bench.acme.id);
+        assert_eq!(bench.central().get(&members).ok()["data"][0]["email_verified"], true);
     }
 
     #[test]

@@ -1,25 +1,26 @@
 //! Invitations into workspaces, as those who are invited see them. Who invites does so in the workspace API.
 //!
 //! Whoever has the code that was mailed has read the mail: with it an account is made even where registration is by
-//! invitation only. Whoever has an account with the address needs no code.
+//! invitation only. Whoever has an account whose verified address it is needs no code.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::{self, Account};
+use super::email_verification;
 use super::memberships;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
-    Code, Created, Ctx, Error, Id, Needs, Ok200, Page, Result, Route, Steps, get, in_service, post, run, steps,
+    Code, Created, Ctx, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, get, in_service, post, run, steps,
 };
-use crate::auth::secret;
+use crate::auth::{Origin, secret};
 use crate::engine::Engine;
 use crate::storage::uuid_column;
 use crate::tenancy::journal::Actor;
 use crate::tenancy::members;
-use crate::values::{Email, Name, Timestamp};
+use crate::values::{Email, Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
     get("/user-invites", &run(list), Needs::SignedIn, "List the open invitations that are addressed to you"),
@@ -77,6 +78,13 @@ pub struct InviteByCode {
     pub account_exists: bool,
 }
 
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct InviteAnswer {
+    /// As it was mailed. An account whose address is not verified needs it, and verifies its address by it.
+    code: Option<Text<200>>,
+}
+
 /// Somebody who is to be invited.
 #[derive(Debug, Clone)]
 pub struct Guest {
@@ -91,20 +99,19 @@ fn list(ctx: &mut Ctx<'_>, list: List<UserInvite>) -> Result<Page<UserInvite>> {
     list.only("account_id", ctx.call.token()?.account_id).only("status", "pending".to_owned()).page(ctx)
 }
 
-fn accept(steps: &Steps<'_>, Id(id): Id) -> Result<Created<UserInvite>> {
-    let (account_id, now) = (steps.token()?.account_id, steps.now);
-    let (account, invite) = steps.engine.central.read(move |db| {
-        let account = accounts::find(db, account_id)?;
-        let invite = addressed_to(db, &account, id)?;
-        invite.check_open(now)?;
-        Ok::<_, Error>((account, invite))
+fn accept(steps: &Steps<'_>, Id(id): Id, Json(answer): Json<InviteAnswer>) -> Result<Created<UserInvite>> {
+    let (account_id, origin) = (steps.token()?.account_id, steps.call.origin());
+    let (account, invite) = steps.engine.central.write(move |db| {
+        let invite = addressed_to(db, account_id, id, answer.code.as_deref(), &origin)?;
+        invite.check_open(origin.at)?;
+        Ok::<_, Error>((accounts::find(db, account_id)?, invite))
     })?;
     join(steps, &account, &invite).map(Created)
 }
 
-fn decline(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<UserInvite>> {
-    let account = accounts::find(ctx.db, ctx.call.token()?.account_id)?;
-    addressed_to(ctx.db, &account, id)?.check_open(ctx.now)?;
+fn decline(ctx: &mut Ctx<'_>, Id(id): Id, Json(answer): Json<InviteAnswer>) -> Result<Created<UserInvite>> {
+    let account_id = ctx.call.token()?.account_id;
+    addressed_to(ctx.db, account_id, id, answer.code.as_deref(), &ctx.call.origin())?.check_open(ctx.now)?;
     settle(ctx.db, id, "declined", ctx.now)?;
     find(ctx.db, id).map(Created)
 }
@@ -269,8 +276,18 @@ fn settle(db: &Connection, id: i64, status: &str, now: Timestamp) -> Result<()> 
     Ok(())
 }
 
-fn addressed_to(db: &Connection, account: &Account, id: i64) -> Result<UserInvite> {
-    one(db, "id = ?1 AND account_id = ?2", (id, account.id))?.ok_or_else(Error::not_found)
+/// An invitation that an account may answer: one that names its verified address, or one whose code it has. The code
+/// verifies the address.
+fn addressed_to(db: &Connection, account_id: i64, id: i64, code: Option<&str>, origin: &Origin) -> Result<UserInvite> {
+    let Some(code) = code else {
+        return one(db, "id = ?1 AND account_id = ?2", (id, account_id))?.ok_or_else(Error::not_found);
+    };
+    let invite = with_code(db, code)?.filter(|invite| invite.id == id).ok_or_else(Error::not_found)?;
+    let account = accounts::find(db, account_id)?;
+    match email_verification::confirm_if_own(db, &account, &invite.email, origin)? {
+        true => Ok(invite),
+        false => Err(Error::not_found()),
+    }
 }
 
 fn of_workspace(db: &Connection, workspace: Uuid, id: i64) -> Result<UserInvite> {
@@ -294,10 +311,10 @@ fn one(
 
 impl Listed for UserInvite {
     const LISTING: Listing = Listing {
-        // The account is the one that has the address today.
+        // The account is the one that has the address today, and has proven it.
         table: "(SELECT i.*, w.name AS workspace_name, w.subdomain, a.id AS account_id
                  FROM user_invites i JOIN workspaces w ON w.id = i.workspace_id
-                 LEFT JOIN accounts a ON a.email = i.email WHERE w.status IN ('active', 'suspended'))",
+                 LEFT JOIN accounts a ON a.email = i.email AND a.email_verified WHERE w.status IN ('active', 'suspended'))",
         columns: "id, email, name, role_id, role, workspace_id, workspace_name, subdomain, inviter_id, inviter, status,
                   expires_at, created_at",
         filters: &[
@@ -379,6 +396,50 @@ mod tests {
         guest.post(&format!("{path}/accept"), json!({})).refused(422, "invite_accepted");
     }
 
+    /// Anybody may enter any address; who reads its mail is another question.
+    #[test]
+    fn an_address_that_is_not_verified_opens_no_invitation() {
+        let bench = Bench::new();
+        let mallory = json!({"name": "Mallory", "email": "mallory@example.com", "password": PASSWORD});
+        let mallory = bench.nobody().signed_in(&bench.nobody().post("/register", mallory).created());
+        let change = json!({"email": "ceo@acme.test", "current_password": PASSWORD});
+        assert_eq!(mallory.put("/account", change).created()["email"], "mallory@example.com");
+        let squatter = json!({"name": "S", "email": "squatted@acme.test", "password": PASSWORD});
+        let squatter = bench.nobody().signed_in(&bench.nobody().post("/register", squatter).created());
+        for (thief, email) in [(&mallory, "ceo@acme.test"), (&squatter, "squatted@acme.test")] {
+            let (path, code) = invited(&bench, email);
+            assert_eq!(thief.get("/user-invites").ok()["total"], 0);
+            for answer in ["accept", "decline"] {
+                thief.post(&format!("{path}/{answer}"), json!({})).refused(404, "not_found");
+                thief.post(&format!("{path}/{answer}"), json!({"code": "guessed"})).refused(404, "not_found");
+                bench.stranger().post(&format!("{path}/{answer}"), json!({"code": code})).refused(404, "not_found");
+            }
+        }
+        assert_eq!(bench.admin().get("/users").ok()["total"], 1);
+    }
+
+    #[test]
+    fn the_code_of_an_invitation_verifies_the_address_that_it_went_to() {
+        let bench = Bench::new();
+        let register = |email: &str| {
+            let body = json!({"name": "Grace", "email": email, "password": PASSWORD});
+            bench.nobody().signed_in(&bench.nobody().post("/register", body).created())
+        };
+        let (grace, ada) = (register("grace@example.com"), register("ada@example.com"));
+        let (path, code) = invited(&bench, "Grace@example.com");
+        grace.post(&format!("{path}/accept"), json!({"code": code})).created();
+        assert_eq!(grace.get("/whoami").ok()["user"]["email_verified"], true);
+        enter(&bench, &grace).get("/customers").ok();
+
+        // A change of address takes effect by it too.
+        ada.put("/account", json!({"email": "ada@acme.test", "current_password": PASSWORD})).created();
+        let (path, code) = invited(&bench, "ada@acme.test");
+        ada.post(&format!("{path}/decline"), json!({"code": code})).created();
+        let me = ada.get("/whoami").ok()["user"].clone();
+        assert_eq!((&me["email"], &me["email_verified"]), (&json!("ada@acme.test"), &json!(true)));
+        assert_eq!(me.get("pending_email"), None);
+    }
+
     #[test]
     fn who_has_none_registers_with_the_code_and_is_in() {
         let bench = Bench::with(&[("registration", "invite")]);
@@ -449,16 +510,17 @@ mod tests {
         let bench = Bench::new();
         let guest = bench.stranger();
         let (path, _) = invited(&bench, "stranger@example.com");
-        let (id, now) = (bench.acme.id, Timestamp::now());
+        let (id, origin) = (bench.acme.id, Origin::system(Timestamp::now()));
         let write = |status: &'static str| {
-            let done =
-                bench.engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, id, status, now)?));
+            let origin = origin.clone();
+            let set = move |db: &Connection| Ok::<_, Error>(workspaces::set_status(db, id, status, &origin)?);
+            let done = bench.engine.central.write(set);
             assert!(done.unwrap());
         };
         write("suspended");
         guest.post(&format!("{path}/accept"), json!({})).refused(403, "workspace_suspended");
         write("active");
-        bench.engine.central.write(move |db| workspaces::trash(db, id, now)).unwrap();
+        bench.engine.central.write(move |db| workspaces::trash(db, id, &origin)).unwrap();
         guest.post(&format!("{path}/accept"), json!({})).refused(404, "not_found");
         assert_eq!(guest.get("/user-invites").ok()["total"], 0);
     }

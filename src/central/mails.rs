@@ -33,6 +33,87 @@ pub struct PasswordReset {
     pub expires_at: Timestamp,
 }
 
+/// Lets somebody confirm an address of their account.
+#[derive(Debug, Clone)]
+pub struct EmailCode {
+    /// Of the account.
+    pub name: String,
+    pub code: String,
+    /// Where the code is confirmed.
+    pub url: String,
+    pub expires_at: Timestamp,
+}
+
+/// Tells the former address of an account that another one is to take its place.
+#[derive(Debug, Clone)]
+pub struct EmailChange {
+    /// Of the account.
+    pub name: String,
+    /// The new address.
+    pub email: String,
+    /// Where the change is undone.
+    pub url: String,
+    pub expires_at: Timestamp,
+}
+
+/// Tells somebody what changed in their account.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// Of the account.
+    pub name: String,
+    pub subject: String,
+    pub sentence: String,
+    pub address: Option<String>,
+    pub user_agent: Option<String>,
+    pub at: Timestamp,
+}
+
+#[derive(Template)]
+#[template(path = "mail_email_code.html")]
+struct EmailCodeHtml<'a> {
+    subject: &'a str,
+    is: &'a EmailCode,
+    until: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "mail_email_code.txt")]
+struct EmailCodeText<'a> {
+    is: &'a EmailCode,
+    until: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "mail_email_change.html")]
+struct EmailChangeHtml<'a> {
+    subject: &'a str,
+    is: &'a EmailChange,
+    until: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "mail_email_change.txt")]
+struct EmailChangeText<'a> {
+    is: &'a EmailChange,
+    until: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "mail_notice.html")]
+struct NoticeHtml<'a> {
+    subject: &'a str,
+    is: &'a Notice,
+    at: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "mail_notice.txt")]
+struct NoticeText<'a> {
+    subject: &'a str,
+    is: &'a Notice,
+    at: &'a str,
+}
+
 #[derive(Template)]
 #[template(path = "mail_invitation.html")]
 struct InvitationHtml<'a> {
@@ -87,6 +168,43 @@ impl PasswordReset {
         let until = &moment(is.expires_at)?;
         let text = rendered(&PasswordResetText { is, until })?;
         let html = rendered(&PasswordResetHtml { subject: &subject, is, until })?;
+        Ok(Mail { to, subject, text, html })
+    }
+}
+
+impl EmailCode {
+    pub fn mail(self, to: Email) -> Result<Mail> {
+        let is = &Self { name: on_one_line(&self.name), ..self };
+        let subject = "Confirm your email address".to_owned();
+        let until = &moment(is.expires_at)?;
+        let text = rendered(&EmailCodeText { is, until })?;
+        let html = rendered(&EmailCodeHtml { subject: &subject, is, until })?;
+        Ok(Mail { to, subject, text, html })
+    }
+}
+
+impl EmailChange {
+    pub fn mail(self, to: Email) -> Result<Mail> {
+        let is = &Self { name: on_one_line(&self.name), ..self };
+        let subject = "The email address of your account is about to change".to_owned();
+        let until = &moment(is.expires_at)?;
+        let text = rendered(&EmailChangeText { is, until })?;
+        let html = rendered(&EmailChangeHtml { subject: &subject, is, until })?;
+        Ok(Mail { to, subject, text, html })
+    }
+}
+
+impl Notice {
+    pub fn mail(self, to: Email) -> Result<Mail> {
+        let is = &Self {
+            name: on_one_line(&self.name),
+            sentence: on_one_line(&self.sentence),
+            user_agent: self.user_agent.as_deref().map(on_one_line),
+            ..self
+        };
+        let (subject, at) = (is.subject.clone(), &moment(is.at)?);
+        let text = rendered(&NoticeText { subject: &subject, is, at })?;
+        let html = rendered(&NoticeHtml { subject: &subject, is, at })?;
         Ok(Mail { to, subject, text, html })
     }
 }

@@ -2,12 +2,77 @@
 //! for lists that must not open every file, with a copy of the role's name.
 
 use rusqlite::{Connection, Row};
+use schemars::JsonSchema;
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::tokens;
-use crate::api::{Error, Result};
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::{self, Ctx, Error, Needs, Page, Result, Route, get, run};
 use crate::tenancy::adoption::Joining;
 use crate::values::Timestamp;
+
+pub const ROUTES: &[Route] = &[get(
+    "/workspaces/{id}/members",
+    &run(list),
+    Needs::Owner,
+    "List the members of a workspace, and whether their address is verified",
+)];
+
+/// A member, as the owner of the workspace sees one.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Membership {
+    /// The account's.
+    id: i64,
+    name: String,
+    email: String,
+    /// Whether the account has proven that it reads the mail of this address.
+    email_verified: bool,
+    /// Whether logging in takes a second factor.
+    second_factor: bool,
+    /// The role's name.
+    role: String,
+    /// When the account joined.
+    created_at: Timestamp,
+}
+
+fn list(ctx: &mut Ctx<'_>, api::Uuid(id): api::Uuid, list: List<Membership>) -> Result<Page<Membership>> {
+    list.only("workspace_id", id.to_string()).page(ctx)
+}
+
+impl Listed for Membership {
+    const LISTING: Listing = Listing {
+        table: "(SELECT a.id, a.name, a.email, a.email_verified, f.confirmed_at IS NOT NULL AS second_factor, m.role,
+                        m.created_at, m.workspace_id
+                 FROM memberships m JOIN accounts a ON a.id = m.account_id
+                 LEFT JOIN second_factors f ON f.account_id = a.id)",
+        columns: "id, name, email, email_verified, second_factor, role, created_at",
+        filters: &[
+            Filter { name: "name", by: By::Text("name") },
+            Filter { name: "email", by: By::Text("email") },
+            Filter { name: "email_verified", by: By::Flag("email_verified") },
+            Filter { name: "second_factor", by: By::Flag("second_factor") },
+            Filter { name: "role", by: By::Text("role") },
+        ],
+        plain_filters: false,
+        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "name", column: "name COLLATE NOCASE" }],
+        newest_first: false,
+        counted_by_triggers: false,
+        customer: None,
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            name: row.get(1)?,
+            email: row.get(2)?,
+            email_verified: row.get(3)?,
+            second_factor: row.get(4)?,
+            role: row.get(5)?,
+            created_at: row.get(6)?,
+        })
+    }
+}
 
 /// Makes an account a member; one that is a member already has this role from now on.
 pub fn save(db: &Connection, account_id: i64, workspace: Uuid, role: &str, now: Timestamp) -> Result<()> {

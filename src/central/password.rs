@@ -7,8 +7,10 @@ use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::audit_log::{self, Event};
 use super::mails::PasswordReset;
-use super::{accounts, outbox, tokens};
+use super::notices::{self, About};
+use super::{accounts, email_verification, outbox, second_factor, tokens};
 use crate::api::{Done, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post, steps};
 use crate::auth::{Purpose, secret};
 use crate::engine::Engine;
@@ -84,12 +86,20 @@ pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<(
         return Err(wrong_code());
     }
     let hash = steps.engine.passwords.hash(resetting.password.reveal())?;
+    let origin = steps.call.origin();
     steps.engine.central.write(move |db| {
         let account_id = opens(db, &digest, &email, now)?.ok_or_else(wrong_code)?;
+        let is_proven = accounts::find(db, account_id)?.email_verified;
+        if !is_proven {
+            // Whoever set it up had not shown that the address is theirs, and now somebody else may have.
+            second_factor::delete_factor(db, account_id)?;
+        }
         // The new hash ends every code of the account, by a trigger: this one too.
         accounts::set_password_hash(db, account_id, &hash, now)?;
         tokens::revoke_all(db, account_id, None, now)?;
-        Ok::<_, Error>(())
+        email_verification::prove_by_reset(db, account_id)?;
+        audit_log::record(db, &origin, Event::new("password.reset").about(account_id))?;
+        notices::put(db, account_id, &About::PasswordChanged, &origin)
     })?;
     tries.forgive();
     Ok(())
@@ -164,7 +174,7 @@ mod tests {
 
     use super::answer_requests;
     use crate::jobs::mail;
-    use crate::testing::{Answer, Bench, PASSWORD};
+    use crate::testing::{Answer, App, Bench, PASSWORD};
     use crate::values::Timestamp;
 
     const NEW: &str = "quite-another-one";
@@ -200,6 +210,35 @@ mod tests {
         login(&bench, PASSWORD).refused(401, "invalid_credentials");
         login(&bench, NEW).ok();
         reset(&bench, "owner@example.com", &code).invalid(&["The selected code is invalid."]);
+    }
+
+    /// Somebody registered with another person's address; that person takes the account over by the mail.
+    #[test]
+    fn a_code_that_comes_back_verifies_the_address_and_drops_what_was_set_up_before() {
+        let bench = Bench::new();
+        let squatter = json!({"name": "S", "email": "ceo@acme.test", "password": PASSWORD});
+        let squatter = bench.nobody().signed_in(&bench.nobody().post("/register", squatter).created());
+        App::enroll(&squatter);
+        squatter.put("/account", json!({"email": "mine@example.com", "current_password": PASSWORD})).created();
+        forgot(&bench, "ceo@acme.test");
+        let code = mailed(&bench).pop().unwrap();
+        reset(&bench, "ceo@acme.test", &code).ok();
+        squatter.get("/whoami").refused(401, "token_revoked");
+        let login = bench.nobody().post("/login", json!({"email": "ceo@acme.test", "password": NEW})).ok();
+        assert_eq!(login["user"]["email_verified"], true);
+        assert_eq!(login["user"].get("pending_email"), None);
+    }
+
+    #[test]
+    fn a_second_factor_of_a_verified_account_outlives_a_forgotten_password() {
+        let bench = Bench::new();
+        let app = App::enroll(&bench.central());
+        forgot(&bench, "owner@example.com");
+        reset(&bench, "owner@example.com", &mailed(&bench).pop().unwrap()).ok();
+        let answer = login(&bench, NEW);
+        answer.refused(401, "second_factor_required");
+        let challenge = answer.json()["challenge"].clone();
+        bench.nobody().post("/login/second-factor", json!({"challenge": challenge, "code": app.code()})).ok();
     }
 
     #[test]
@@ -288,6 +327,7 @@ mod tests {
         let code = mailed(&bench).pop().unwrap();
         let moved = json!({"email": "new@example.com", "current_password": NEW});
         bench.central().put("/account", moved).created();
+        bench.verify_email(&bench.central());
         reset(&bench, "new@example.com", &code).invalid(&["The selected code is invalid."]);
     }
 }

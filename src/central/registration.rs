@@ -7,15 +7,16 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::{self, Account};
+use super::email_verification;
 use super::invitations::{self, UserInvite};
-use super::tokens::{self, Issued};
+use super::notices;
+use super::tokens::{self, Issued, NewIssue};
 use super::workspaces::{self, NewWorkspace, Workspace};
 use crate::api::{Counted, Created, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post};
 use crate::auth::{Purpose, Scope};
 use crate::config::{Config, Registration};
-use crate::engine::Engine;
 use crate::tenancy::life::Owner;
-use crate::values::{Email, Name, Password, Subdomain, Text, Timestamp};
+use crate::values::{Email, Name, Password, Subdomain, Text};
 
 pub const ROUTES: &[Route] =
     &[post("/register", &hashing(register), Needs::Anyone, "Register an account, and with it a first workspace")];
@@ -52,7 +53,7 @@ fn register(steps: &Steps<'_>, tries: Tries, Json(new): Json<Registering>) -> Re
         return Err(Error::invalid("The password confirmation does not match."));
     }
     let invite = new.invite.as_ref().map(|code| invite(steps, code, &new.email)).transpose()?;
-    let (account, issued, mut workspace) = create_signed_in(steps.engine, &tries.at(Purpose::Account), new, steps.now)?;
+    let (account, issued, mut workspace) = create_signed_in(steps, &tries.at(Purpose::Account), new, invite.is_some())?;
     if let Some(invite) = invite {
         match join(steps, &account, &invite) {
             Ok(joined) => _ = workspace.get_or_insert(joined),
@@ -94,13 +95,15 @@ fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<Wor
     found.ok_or_else(Error::workspace_not_found)
 }
 
-/// The account, its token, and its first workspace where it asks for one: all of them, or none.
+/// The account, its token, and its first workspace where it asks for one: all of them, or none. Its address is verified
+/// where it was invited by mail; else it is mailed a code.
 fn create_signed_in(
-    engine: &Arc<Engine>,
+    steps: &Steps<'_>,
     tries: &Counted,
     new: Registering,
-    now: Timestamp,
+    invited: bool,
 ) -> Result<(Account, Issued, Option<Workspace>)> {
+    let (engine, now) = (steps.engine, steps.now);
     // Each costs a hash or tells whether an address is known, whatever comes of it.
     tries.check()?;
     tries.count();
@@ -118,20 +121,28 @@ fn create_signed_in(
             Some(NewWorkspace { name: Name::parse(name).map_err(Error::invalid)?, subdomain })
         }
     };
-    let inside = Arc::clone(engine);
+    let (inside, origin, url) = (Arc::clone(engine), steps.call.origin(), email_verification::central_url(steps.call));
     let (account, issued, workspace) = engine.central.write(move |db| {
         let operator = !accounts::any(db)?;
-        let id = accounts::insert(db, &new.name, &new.email, &hash, operator, now)?;
-        let issued = tokens::issue(db, &inside, id, Scope::Central, "login", inside.config.token_ttl, now)?;
+        let id = accounts::insert(db, &new.name, &new.email, &hash, operator, &origin)?;
+        if invited {
+            accounts::set_verified(db, id)?;
+        } else {
+            email_verification::send_code(db, &accounts::find(db, id)?, &new.email, &url, now)?;
+        }
+        let session = NewIssue::session(id, Scope::Central, "login", inside.config.token_ttl);
+        let issued = tokens::issue(db, &inside, &session, &origin)?;
+        notices::note_login(db, id, &origin)?;
         let workspace =
             first.as_ref().map(|first| workspaces::reserve(db, Uuid::now_v7(), first, id, now)).transpose()?;
         Ok::<_, Error>((accounts::find(db, id)?, issued, workspace))
     })?;
+    let made_by = steps.call.origin().by(account.id);
     let Some(workspace) = workspace else {
         return Ok((account, issued, None));
     };
     let owner = Owner { account_id: account.id, name: account.name.clone(), email: account.email.clone() };
-    match workspaces::open_for_business(engine, workspace, owner, now) {
+    match workspaces::open_for_business(engine, workspace, owner, &made_by) {
         Ok(workspace) => Ok((account, issued, Some(workspace))),
         Err(error) => {
             let id = account.id;

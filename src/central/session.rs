@@ -4,22 +4,31 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::accounts::{self, Account};
-use super::memberships;
-use super::tokens::{self, Issued};
+use super::audit_log::{self, Event};
+use super::second_factor::{self, Challenge};
+use super::tokens::{self, Issued, NewIssue};
 use super::workspaces::{self, Workspace};
+use super::{memberships, notices};
 use crate::api::{
     Counted, Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps,
 };
-use crate::auth::{Purpose, Scope, Verified};
+use crate::auth::{Purpose, Scope, Verified, callers};
 use crate::engine::Engine;
 use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp};
 
 pub const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in"),
+    post(
+        "/login/second-factor",
+        &steps(login_with_code),
+        Needs::Anyone,
+        "Finish a login with the code of a second factor",
+    ),
     post("/logout", &run(logout), Needs::SignedIn, "Log out: revoke the token of this call"),
     get("/whoami", &run(whoami), Needs::SignedIn, "Who you are, and where you may go"),
     post("/switch-to", &steps(switch_to), Needs::AnyToken, "Get a token for a workspace, or for the central API"),
@@ -78,14 +87,46 @@ pub struct Switched {
 }
 
 fn login(steps: &Steps<'_>, tries: Tries, Json(given): Json<Credentials>) -> Result<Ok200<LoggedIn>> {
-    let user = verify(steps, tries, &given)?;
-    let (inside, id, now) = (Arc::clone(steps.engine), user.id, steps.now);
-    let (issued, mut workspaces) = steps.engine.central.write(move |db| {
-        let issued = tokens::issue(db, &inside, id, Scope::Central, "login", inside.config.token_ttl, now)?;
-        Ok::<_, Error>((issued, workspaces::of_account(db, id)?))
-    })?;
+    let user = verify(steps, &tries, &given)?;
+    second_factor::challenge(steps, user.id, None)?;
+    logged_in(steps, user)
+}
+
+fn login_with_code(
+    steps: &Steps<'_>,
+    tries: Tries,
+    Json(given): Json<second_factor::Answer>,
+) -> Result<Ok200<LoggedIn>> {
+    let Challenge { account_id, .. } = second_factor::answer(steps, &tries, &given, None)?;
+    let user = steps.engine.central.read(move |db| accounts::find(db, account_id))?;
+    logged_in(steps, user)
+}
+
+/// The answer to a login that has succeeded.
+fn logged_in(steps: &Steps<'_>, user: Account) -> Result<Ok200<LoggedIn>> {
+    let issued = begin_session(steps, user.id, Scope::Central, "login", steps.engine.config.token_ttl)?;
+    let id = user.id;
+    let mut workspaces = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::of_account(db, id)?))?;
     workspaces.iter_mut().for_each(|workspace| workspace.set_url(&steps.call.address, steps.engine));
     Ok(Ok200(LoggedIn { issued, user, workspaces }))
+}
+
+/// Issues the token of a login, notes it in the audit log, and tells the person if it comes from a new network.
+pub fn begin_session(
+    steps: &Steps<'_>,
+    account_id: i64,
+    scope: Scope,
+    label: &'static str,
+    ttl: i64,
+) -> Result<Issued> {
+    let (inside, origin) = (Arc::clone(steps.engine), steps.call.origin().by(account_id));
+    steps.engine.central.write(move |db| {
+        let issued = tokens::issue(db, &inside, &NewIssue::session(account_id, scope, label, ttl), &origin)?;
+        let event = Event { workspace: scope.workspace(), ..Event::new("login.succeeded").about(account_id) };
+        audit_log::record(db, &origin, event)?;
+        notices::note_login(db, account_id, &origin)?;
+        Ok(issued)
+    })
 }
 
 pub fn logout(ctx: &mut Ctx<'_>) -> Result<Done> {
@@ -107,24 +148,43 @@ fn whoami(ctx: &mut Ctx<'_>) -> Result<Ok200<Whoami>> {
 }
 
 pub fn switch_to(steps: &Steps<'_>, Json(to): Json<Destination>) -> Result<Ok200<Switched>> {
-    let account_id = steps.token()?.account_id;
-    let workspace = to.workspace_id.map(|id| enter(steps, account_id, id)).transpose()?;
+    let parent = Arc::clone(steps.token()?);
+    let workspace = to.workspace_id.map(|id| enter(steps, parent.account_id, id)).transpose()?;
     let scope = Scope::from(to.workspace_id);
-    let (inside, now) = (Arc::clone(steps.engine), steps.now);
-    let issued = steps
-        .engine
-        .central
-        .write(move |db| tokens::issue(db, &inside, account_id, scope, "switch", inside.config.token_ttl, now))?;
+    let (inside, origin) = (Arc::clone(steps.engine), steps.call.origin());
+    let issued = steps.engine.central.write(move |db| {
+        tokens::issue(db, &inside, &NewIssue::switched(&parent, scope, inside.config.token_ttl), &origin)
+    })?;
     let scope = if workspace.is_some() { "workspace" } else { "central" };
     Ok(Ok200(Switched { issued, scope, workspace }))
 }
 
 /// The account behind an address and a password. An address that nobody has costs as much time as a wrong password.
-pub fn verify(steps: &Steps<'_>, tries: Tries, given: &Credentials) -> Result<Account> {
-    let email = given.email.clone();
-    let found = steps.engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?))?;
+pub fn verify(steps: &Steps<'_>, tries: &Tries, given: &Credentials) -> Result<Account> {
+    let (email, origin) = (given.email.clone(), steps.call.origin());
+    let (found, is_at_home) = steps.engine.central.read(move |db| {
+        let found = accounts::find_by_email(db, &email)?;
+        let is_at_home = match &found {
+            Some((account, _)) => notices::knows_network(db, account.id, &origin)?,
+            None => false,
+        };
+        Ok::<_, Error>((found, is_at_home))
+    })?;
     let (account, kept) = found.unzip();
-    let verified = compare(steps.engine, &tries.of(Purpose::Password, &given.email), &given.password, kept.as_deref())?;
+    // Strangers who guess elsewhere do not shut out somebody who logs in from where they always do.
+    let tries = match is_at_home {
+        true => tries.at(Purpose::Password),
+        false => tries.of(Purpose::Password, &given.email),
+    };
+    let verified = compare(steps.engine, &tries, &given.password, kept.as_deref());
+    if matches!(verified, Err(Error::InvalidCredentials)) {
+        let (origin, email, id) = (steps.call.origin(), given.email.clone(), account.as_ref().map(|a| a.id));
+        steps.engine.central.write(move |db| {
+            let event = Event::new("login.failed").of_address(&email).with(json!({"reason": "password"}));
+            Ok::<_, Error>(audit_log::record(db, &origin, Event { account_id: id, ..event })?)
+        })?;
+    }
+    let verified = verified?;
     let account = account.ok_or(Error::InvalidCredentials)?;
     if let Verified::Rehash(hash) = verified {
         let (id, now) = (account.id, steps.now);
@@ -151,6 +211,24 @@ pub fn compare(engine: &Engine, tries: &Counted, given: &str, kept: Option<&str>
 
 /// The workspace that an account goes to, if it may; what its file knows of the account is made current.
 pub fn enter(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
+    let workspace = admit(steps, account_id, id)?;
+    if lacks_second_factor(steps, account_id, id)? {
+        return Err(Error::second_factor_missing());
+    }
+    Ok(workspace)
+}
+
+/// Whether a workspace requires a second factor that the account does not have.
+pub fn lacks_second_factor(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<bool> {
+    let lease = steps.engine.registry.lease(id);
+    if !lease.file().read(|db| Ok::<_, Error>(callers::requires_second_factor(db)?))? {
+        return Ok(false);
+    }
+    Ok(!steps.engine.central.read(move |db| second_factor::find(db, account_id))?.enabled)
+}
+
+/// The same, whether or not the account has a second factor that the workspace requires.
+pub fn admit(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
     let listed = steps.engine.directory.current(&steps.engine.keys)?.identified(id)?;
     let listed = listed.ok_or_else(Error::workspace_not_found)?;
     let account = steps.engine.central.read(move |db| accounts::find(db, account_id))?;

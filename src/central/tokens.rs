@@ -2,25 +2,30 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
+use super::audit_log::{self, Event};
+use super::notices::{self, About};
 use super::session;
 use crate::api::list::{List, Listed, Listing, Sort};
 use crate::api::{
-    Created, Ctx, Done, Error, Id, Json, Needs, Page, Result, Route, Steps, delete, get, post, run, steps,
+    Created, Ctx, Deleted, Done, Error, Id, Json, Needs, Page, Query, Result, Route, Steps, delete, get, post, run,
+    steps,
 };
-use crate::auth::Scope;
 use crate::auth::seal::{self, Claims};
+use crate::auth::{Nonce, Origin, Scope, TokenInUse, TokenKind, network_of};
 use crate::engine::Engine;
-use crate::values::{Name, Timestamp};
+use crate::values::{Flag, Name, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    get("/tokens", &run(list), Needs::SignedIn, "List your tokens, newest first"),
-    post("/tokens", &steps(create), Needs::SignedIn, "Make a token for a program; it is shown this once"),
-    delete("/tokens/{id}", &run(revoke), Needs::SignedIn, "Revoke a token"),
+    get("/tokens", &run(list), Needs::SignedIn, "List your sessions and tokens, newest first"),
+    post("/tokens", &steps(create), Needs::SignedIn, "Create a token for a program; the response shows it once"),
+    delete("/tokens", &run(revoke_others), Needs::SignedIn, "Revoke all your other tokens, with `others=1`"),
+    delete("/tokens/{id}", &run(revoke), Needs::SignedIn, "Revoke a token, and those that were switched from it"),
 ];
 
 /// A token that was just made; its text is not kept.
@@ -45,12 +50,24 @@ pub struct Token {
     pub scope: &'static str,
     /// The workspace that it is for.
     pub workspace: Option<TokenWorkspace>,
+    /// `session` after a login or a switch, `program` after `POST /tokens`.
+    pub kind: TokenKind,
+    /// The token that this one was switched from.
+    pub parent_id: Option<i64>,
+    /// The client's address when the token was created.
+    pub address: Option<String>,
+    /// The network of that address: its /24 in IPv4, its /48 in IPv6.
+    pub network: Option<String>,
+    /// The client's `User-Agent` when the token was created.
+    pub user_agent: Option<String>,
     pub created_at: Timestamp,
     /// To the minute.
     pub last_used_at: Option<Timestamp>,
     pub expires_at: Timestamp,
     /// Whether it is the one that asks.
     pub current: bool,
+    #[serde(skip)]
+    account_id: i64,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -67,9 +84,17 @@ pub struct NewToken {
     label: Name<255>,
     /// The workspace that it is for; absent for the central API.
     workspace_id: Option<Uuid>,
-    /// Seconds, from 60 to 315360000 (ten years); as long as a login's where it is absent.
+    /// Seconds, from 60 to 315360000 (ten years); as long as a login's where it is absent. A token of a program creates
+    /// none that expires later than itself.
     #[schemars(range(min = 60, max = 315_360_000))]
     expires_in: Option<i64>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Others {
+    /// Must be true: a request without it would revoke its own token.
+    others: Flag,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -98,9 +123,16 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewToken>) -> Result<Created<NewTok
     if let Some(id) = new.workspace_id {
         session::enter(steps, steps.token()?.account_id, id)?;
     }
-    let (inside, account_id, now) = (Arc::clone(steps.engine), steps.token()?.account_id, steps.now);
+    let (inside, maker, origin) = (Arc::clone(steps.engine), steps.token()?, steps.call.origin());
+    let account_id = maker.account_id;
+    let latest = (maker.kind == TokenKind::PROGRAM).then_some(maker.expires_at);
     let shown = steps.engine.central.write(move |db| {
-        let issued = issue(db, &inside, account_id, scope, &new.label, ttl, now)?;
+        let token =
+            NewIssue { kind: TokenKind::PROGRAM, latest, ..NewIssue::session(account_id, scope, &new.label, ttl) };
+        let issued = issue(db, &inside, &token, &origin)?;
+        let event = Event { workspace: scope.workspace(), ..Event::new("token.created").about(account_id) };
+        audit_log::record(db, &origin, event.with(json!({"token_id": issued.id, "label": new.label})))?;
+        notices::put(db, account_id, &About::TokenCreated { label: &new.label }, &origin)?;
         let token = find(db, issued.id)?.ok_or_else(Error::not_found)?;
         Ok::<_, Error>(NewTokenShown { issued, token })
     })?;
@@ -108,39 +140,99 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewToken>) -> Result<Created<NewTok
 }
 
 fn revoke(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
-    let changed = ctx
-        .db
-        .prepare_cached("UPDATE tokens SET revoked_at = ?3 WHERE id = ?1 AND account_id = ?2 AND revoked_at IS NULL")?
-        .execute((id, ctx.call.token()?.account_id, ctx.now))?;
-    if changed == 0 { Err(Error::not_found()) } else { Ok(Done) }
+    let account_id = ctx.call.token()?.account_id;
+    let found = find(ctx.db, id)?.filter(|token| token.account_id == account_id).ok_or_else(Error::not_found)?;
+    revoke_one(ctx.db, id, ctx.now)?;
+    let event = Event::new("token.revoked").about(account_id).with(json!({"token_id": id, "label": found.label}));
+    audit_log::record(ctx.db, &ctx.call.origin(), event)?;
+    Ok(Done)
 }
 
-/// Makes a token's row, and the token.
-pub fn issue(
-    db: &Connection,
-    engine: &Engine,
-    account_id: i64,
-    scope: Scope,
-    label: &str,
-    ttl: i64,
-    now: Timestamp,
-) -> Result<Issued> {
-    let expires_at = now.plus(ttl);
+fn revoke_others(ctx: &mut Ctx<'_>, Query(which): Query<Others>) -> Result<Deleted> {
+    if !which.others.0 {
+        return Err(Error::invalid("The others field must be 1: the request revokes all tokens but its own."));
+    }
+    let token = ctx.call.token()?;
+    let revoked = revoke_all(ctx.db, token.account_id, Some(token.id), ctx.now)?;
+    let event = Event::new("token.revoked").about(token.account_id).with(json!({"others": revoked}));
+    audit_log::record(ctx.db, &ctx.call.origin(), event)?;
+    Ok(Deleted(revoked))
+}
+
+/// A token to be issued.
+pub struct NewIssue<'a> {
+    pub account_id: i64,
+    pub scope: Scope,
+    pub label: &'a str,
+    pub kind: TokenKind,
+    /// Seconds.
+    pub ttl: i64,
+    /// The token that it is switched from; it is revoked with that one.
+    pub parent_id: Option<i64>,
+    /// It expires no later than this.
+    pub latest: Option<Timestamp>,
+}
+
+impl<'a> NewIssue<'a> {
+    /// The token of a login.
+    pub fn session(account_id: i64, scope: Scope, label: &'a str, ttl: i64) -> Self {
+        Self { account_id, scope, label, kind: TokenKind::SESSION, ttl, parent_id: None, latest: None }
+    }
+
+    /// A token that its bearer switches to from another one: it ends with that one.
+    pub fn switched(from: &TokenInUse, scope: Scope, ttl: i64) -> Self {
+        Self {
+            kind: from.kind,
+            parent_id: Some(from.id),
+            latest: Some(from.expires_at),
+            ..Self::session(from.account_id, scope, "switch", ttl)
+        }
+    }
+}
+
+/// Inserts a token's row, and seals the token.
+pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Origin) -> Result<Issued> {
+    let NewIssue { account_id, scope, .. } = *new;
+    let expires_at = new.latest.map_or(origin.at.plus(new.ttl), |latest| latest.min(origin.at.plus(new.ttl)));
+    let nonce = Nonce::make()?;
     let id = db
         .prepare_cached(
-            "INSERT INTO tokens (account_id, workspace_id, label, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO tokens (account_id, workspace_id, label, created_at, expires_at, nonce, kind, parent_id, address,
+                                 user_agent)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
-        .insert((account_id, scope.workspace().map(|id| id.to_string()), label, now, expires_at))?;
-    let token = seal::seal(Claims { token_id: id, account_id, scope, expires_at }, &engine.keys)?;
-    Ok(Issued { token, token_type: "Bearer", expires_in: ttl, id })
+        .insert((
+            account_id,
+            scope.workspace().map(|id| id.to_string()),
+            new.label,
+            origin.at,
+            expires_at,
+            nonce,
+            new.kind,
+            new.parent_id,
+            origin.address.map(|address| address.to_string()),
+            &origin.user_agent,
+        ))?;
+    let token = seal::seal(Claims { token_id: id, account_id, scope, expires_at, nonce: Some(nonce) }, &engine.keys)?;
+    let expires_in = expires_at.seconds() - origin.at.seconds();
+    Ok(Issued { token, token_type: "Bearer", expires_in, id })
 }
 
-/// Revokes one token; answers whether there was one to revoke.
+/// Revokes a token, and those that were switched from it; answers whether there was one to revoke.
 pub fn revoke_one(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
-    let changed = db
-        .prepare_cached("UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")?
-        .execute((id, now))?;
-    Ok(changed > 0)
+    Ok(revoke_with_children(db, "id = ?2", &[&now, &id])? > 0)
+}
+
+/// Revokes the tokens that meet a condition, those that were switched from them, and so on. The first value is the time.
+fn revoke_with_children(db: &Connection, condition: &'static str, values: &[&dyn ToSql]) -> rusqlite::Result<usize> {
+    db.prepare_cached(&format!(
+        "WITH RECURSIVE ended (id) AS (
+             SELECT id FROM tokens WHERE {condition} AND revoked_at IS NULL
+             UNION SELECT t.id FROM tokens t JOIN ended ON t.parent_id = ended.id
+         )
+         UPDATE tokens SET revoked_at = ?1 WHERE id IN ended AND revoked_at IS NULL"
+    ))?
+    .execute(values)
 }
 
 /// Revokes every token of an account, but one where it is named; answers how many.
@@ -151,19 +243,16 @@ pub fn revoke_all(db: &Connection, account_id: i64, except: Option<i64>, now: Ti
     .execute((account_id, except, now))
 }
 
-/// Revokes the tokens of an account for a workspace.
+/// Revokes the tokens of an account for a workspace, and those that were switched from them.
 pub fn revoke_member(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "UPDATE tokens SET revoked_at = ?3 WHERE account_id = ?1 AND workspace_id = ?2 AND revoked_at IS NULL",
-    )?
-    .execute((account_id, workspace.to_string(), now))?;
+    let workspace = workspace.to_string();
+    revoke_with_children(db, "account_id = ?2 AND workspace_id = ?3", &[&now, &account_id, &workspace])?;
     Ok(())
 }
 
-/// Revokes every token for a workspace.
+/// Revokes every token for a workspace, and those that were switched from them.
 pub fn revoke_workspace(db: &Connection, workspace: Uuid, now: Timestamp) -> rusqlite::Result<usize> {
-    db.prepare_cached("UPDATE tokens SET revoked_at = ?2 WHERE workspace_id = ?1 AND revoked_at IS NULL")?
-        .execute((workspace.to_string(), now))
+    revoke_with_children(db, "workspace_id = ?2", &[&now, &workspace.to_string()])
 }
 
 /// Brings the times of last use to the rows that show them.
@@ -190,7 +279,8 @@ impl Listed for Token {
     const LISTING: Listing = Listing {
         table: "(SELECT t.*, w.name AS workspace_name, w.subdomain FROM tokens t
                  LEFT JOIN workspaces w ON w.id = t.workspace_id WHERE t.revoked_at IS NULL)",
-        columns: "id, label, workspace_id, workspace_name, subdomain, created_at, last_used_at, expires_at",
+        columns: "id, label, workspace_id, workspace_name, subdomain, created_at, last_used_at, expires_at, kind,
+                  parent_id, address, user_agent, account_id",
         filters: &[],
         plain_filters: false,
         sorts: &[Sort { name: "id", column: "id" }, Sort { name: "created_at", column: "created_at" }],
@@ -201,6 +291,7 @@ impl Listed for Token {
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let id: Option<String> = row.get(2)?;
+        let address: Option<String> = row.get(10)?;
         let workspace = match id.and_then(|id| id.parse().ok()) {
             Some(id) => Some(TokenWorkspace { id, name: row.get(3)?, subdomain: row.get(4)? }),
             None => None,
@@ -213,6 +304,12 @@ impl Listed for Token {
             created_at: row.get(5)?,
             last_used_at: row.get(6)?,
             expires_at: row.get(7)?,
+            kind: row.get(8)?,
+            parent_id: row.get(9)?,
+            network: address.as_ref().and_then(|address| address.parse().ok()).map(network_of),
+            address,
+            user_agent: row.get(11)?,
+            account_id: row.get(12)?,
             current: false,
         })
     }
@@ -247,6 +344,74 @@ mod tests {
         me.delete(&format!("/tokens/{}", made["id"])).ok();
         program.get("/customers").refused(401, "token_revoked");
         me.delete(&format!("/tokens/{}", made["id"])).refused(404, "not_found");
+    }
+
+    #[test]
+    fn a_token_that_was_switched_from_another_ends_with_it() {
+        let bench = Bench::new();
+        let short = bench.central().post("/tokens", json!({"label": "short", "expires_in": 60})).created();
+        let short_client = bench.nobody().signed_in(&short);
+        let child = short_client.post("/switch-to", json!({"workspace_id": bench.acme.id})).ok();
+        assert!(child["expires_in"].as_i64().unwrap() <= 60, "{child}");
+        let inside = bench.nobody().signed_in(&child).at("acme.localhost");
+        let grandchild = inside.post("/switch-to", json!({"workspace_id": bench.other.id})).ok();
+        assert!(grandchild["expires_in"].as_i64().unwrap() <= 60, "{grandchild}");
+        let beyond = bench.nobody().signed_in(&grandchild).at("other.localhost");
+        beyond.get("/customers").ok();
+        let longer = short_client.post("/tokens", json!({"label": "longer", "expires_in": 3600})).created();
+        assert!(longer["expires_in"].as_i64().unwrap() <= 60, "{longer}");
+
+        short_client.post("/logout", json!({})).ok();
+        inside.get("/customers").refused(401, "token_revoked");
+        beyond.get("/customers").refused(401, "token_revoked");
+    }
+
+    #[test]
+    fn a_persons_other_sessions_are_shown_and_ended_together() {
+        let bench = Bench::new();
+        let (me, other) = (bench.central(), bench.stranger());
+        let login = json!({"email": "owner@example.com", "password": crate::testing::PASSWORD});
+        let elsewhere = bench.nobody().with_header("user-agent", "curl/8").post("/login", login).ok();
+        let listed = me.get("/tokens").ok();
+        let shown = &listed["data"][0];
+        assert_eq!(
+            (&shown["user_agent"], &shown["address"], &shown["network"], &shown["kind"]),
+            (&json!("curl/8"), &json!("127.0.0.1"), &json!("127.0.0.0/24"), &json!("session"))
+        );
+        me.delete("/tokens").invalid(&["The others field must be 1: the request revokes all tokens but its own."]);
+        let ended = me.delete("/tokens?others=1").ok()["deleted"].as_u64().unwrap();
+        assert_eq!(
+            (ended + 1, me.get("/tokens").ok()["total"].as_u64().unwrap()),
+            (listed["total"].as_u64().unwrap(), 1)
+        );
+        bench.nobody().signed_in(&elsewhere).get("/whoami").refused(401, "token_revoked");
+        other.get("/whoami").ok();
+    }
+
+    /// As after a restore: the ids that were used since are used again.
+    #[test]
+    fn a_token_whose_id_was_used_again_opens_nothing() {
+        let bench = Bench::new();
+        let old = bench.stranger();
+        old.get("/whoami").ok();
+        bench
+            .engine
+            .central
+            .write(|db| {
+                db.execute("DELETE FROM accounts WHERE email = 'stranger@example.com'", [])?;
+                db.execute("UPDATE sqlite_sequence SET seq = seq - 1 WHERE name IN ('accounts', 'tokens')", [])?;
+                Ok::<_, crate::api::Error>(())
+            })
+            .unwrap();
+        let body = json!({"name": "New", "email": "new@example.com", "password": crate::testing::PASSWORD});
+        let new = bench.nobody().signed_in(&bench.nobody().post("/register", body).created());
+        let ids = bench.engine.central.read(|db| {
+            let sql = "SELECT a.id, t.id FROM accounts a JOIN tokens t ON t.account_id = a.id WHERE email = 'new@example.com'";
+            Ok::<(i64, i64), crate::api::Error>(db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        });
+        assert_eq!(ids.unwrap(), (2, 1), "both ids are those of before");
+        old.get("/whoami").refused(401, "token_revoked");
+        assert_eq!(new.get("/whoami").ok()["user"]["name"], "New");
     }
 
     #[test]

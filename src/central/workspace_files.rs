@@ -10,10 +10,12 @@ use anyhow::Context;
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
+use super::audit_log::{self, Event};
 use super::invitations::{self, Guest, InviteRole, Inviter};
 use super::workspaces::{self, NewWorkspace, Workspace};
 use super::{accounts, memberships, webhook_workspaces};
 use crate::api::{self, Error, FileReply, Needs, Result, Route, Steps, bulk, get, in_service};
+use crate::auth::Origin;
 use crate::engine::Engine;
 use crate::storage;
 use crate::tenancy::adoption::{Adopted, Candidate, Rejoined};
@@ -32,6 +34,11 @@ fn export(steps: &Steps<'_>, api::Uuid(id): api::Uuid) -> Result<FileReply> {
     let scratch = steps.engine.scratch()?;
     let path = scratch.file("copy.sqlite");
     snapshot(steps.engine, id, &path)?;
+    let origin = steps.call.origin();
+    steps.engine.central.write(move |db| {
+        let event = Event::new("workspace.exported").of_workspace(id);
+        Ok::<_, Error>(audit_log::record(db, &origin, event)?)
+    })?;
     // It has no name any more when it is sent: it is there as long as it is being read, whatever becomes of the server.
     let copy = File::open(&path).context("cannot read the copy")?;
     Ok(FileReply { file: copy, kind: "application/octet-stream", name: format!("{subdomain}.sqlite") })
@@ -98,10 +105,12 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
         })?;
         let mut ours = HashMap::new();
         for email in &emails {
-            if let Some((account, _)) = accounts::find_by_email(db, email)? {
+            // Anybody may have entered an address; only who has proven it is let in by it.
+            if let Some(account) = accounts::find_by_verified_email(db, email)? {
                 ours.insert(email.to_lowercase(), account.id);
             }
         }
+        ours.insert(owner.email.to_lowercase(), owner.id);
         let sql = "SELECT 1 FROM workspaces WHERE id = ?1";
         let is_here = db.query_row(sql, [said.to_string()], |_| Ok(())).optional()?.is_some();
         let id = if is_here { Uuid::now_v7() } else { said };
@@ -138,6 +147,8 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
             };
             invitations::create(db, &guest, now)?;
         }
+        let event = Event::new("workspace.imported").about(owner.account_id).of_workspace(id);
+        audit_log::record(db, &Origin::system(now), event)?;
         Ok::<_, Error>(webhook_workspaces::add(db, id)?)
     });
     if let Err(error) = opened {
@@ -177,9 +188,10 @@ pub fn put_back(engine: &Arc<Engine>, workspace: &Workspace, source: &Path, now:
         engine.central.write(move |db| Ok::<_, Error>(workspaces::set_aside(db, id, now)?))?;
         let exchanged = exchange(engine, id, candidate, copy, now);
         // In either case: where it failed, the old file is what there is.
-        workspaces::restore(engine, id, None, now)?;
+        workspaces::restore(engine, id, None, &Origin::system(now))?;
         if workspace.status == "suspended" {
-            engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, id, "suspended", now)?))?;
+            let origin = Origin::system(now);
+            engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, id, "suspended", &origin)?))?;
         }
         exchanged
     })

@@ -8,14 +8,17 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
+use super::audit_log::{self, Event};
 use super::{memberships, tokens};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
     self, Address, Changes, Created, Ctx, Done, Error, Json, Needs, Ok200, Page, Query, Result, Route, Steps, delete,
     get, post, put, run, steps,
 };
+use crate::auth::Origin;
 use crate::engine::Engine;
 use crate::storage::uuid_column;
 use crate::tenancy::journal::Actor;
@@ -99,6 +102,9 @@ fn list(ctx: &mut Ctx<'_>, list: List<Workspace>, Query(which): Query<Which>) ->
     let token = ctx.call.token()?;
     let member = match which.scope {
         None | Some(WhichScope::Own) => token.account_id,
+        Some(WhichScope::All) if token.operator && ctx.call.lacks_second_factor(token) => {
+            return Err(Error::second_factor_missing());
+        }
         Some(WhichScope::All) if token.operator => EVERYBODY,
         Some(WhichScope::All) => {
             return Err(Error::forbidden("forbidden", "Only an operator may list all workspaces."));
@@ -111,7 +117,7 @@ fn list(ctx: &mut Ctx<'_>, list: List<Workspace>, Query(which): Query<Which>) ->
 
 fn create(steps: &Steps<'_>, Json(new): Json<NewWorkspace>) -> Result<Created<Workspace>> {
     let account_id = steps.token()?.account_id;
-    let mut workspace = make(steps.engine, new, account_id, steps.now)?;
+    let mut workspace = make(steps.engine, new, account_id, &steps.call.origin())?;
     workspace.set_url(&steps.call.address, steps.engine);
     Ok(Created(workspace))
 }
@@ -134,20 +140,20 @@ fn update(
         name: Name::parse(workspace.name).map_err(Error::Internal)?,
         subdomain: workspace.subdomain.parse().map_err(Error::Internal)?,
     })?;
-    rename(ctx.db, id, &wanted.name, &wanted.subdomain, ctx.now)?;
+    rename(ctx.db, id, &wanted.name, &wanted.subdomain, &ctx.call.origin())?;
     let mut workspace = find_for(ctx.db, account_id, id)?.ok_or_else(Error::workspace_not_found)?;
     workspace.set_url(&ctx.call.address, &ctx.call.engine);
     Ok(Created(workspace))
 }
 
 fn remove(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(confirmed): Json<Confirmation>) -> Result<Done> {
-    let (account_id, now) = (steps.token()?.account_id, steps.now);
+    let (account_id, origin) = (steps.token()?.account_id, steps.call.origin());
     steps.engine.central.write(move |db| {
         let workspace = find_for(db, account_id, id)?.ok_or_else(Error::workspace_not_found)?;
         if *workspace.subdomain != *confirmed.subdomain {
             return Err(Error::invalid("The subdomain must be that of the workspace, as a confirmation."));
         }
-        trash(db, id, now)
+        trash(db, id, &origin)
     })?;
     // It is deleted by now, whatever becomes of its file: what cannot be moved yet, the jobs move later.
     if let Err(error) = move_to_trash(steps.engine, id) {
@@ -158,7 +164,7 @@ fn remove(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(confirmed): Json<Con
 
 /// The workspace's file first: an admin who is not the owner yet is no harm, and a repeat goes on from there.
 fn transfer(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Heir>) -> Result<Created<Workspace>> {
-    let (account_id, now) = (steps.token()?.account_id, steps.now);
+    let (account_id, origin) = (steps.token()?.account_id, steps.call.origin());
     let lease = steps.engine.registry.lease(id);
     let mut author = steps.call.author_in(id, Actor::System);
     let heir = lease.file().write(move |db| {
@@ -172,8 +178,10 @@ fn transfer(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Heir>)
         if find_for(db, heir, id)?.is_none() {
             return Err(Error::refused("not_a_member", "This user is leaving the workspace."));
         }
-        memberships::save(db, heir, id, OWNERS_ROLE, now)?;
-        db.execute("UPDATE workspaces SET owner_id = ?2, updated_at = ?3 WHERE id = ?1", (id.to_string(), heir, now))?;
+        memberships::save(db, heir, id, OWNERS_ROLE, origin.at)?;
+        let owned = "UPDATE workspaces SET owner_id = ?2, updated_at = ?3 WHERE id = ?1";
+        db.execute(owned, (id.to_string(), heir, origin.at))?;
+        audit_log::record(db, &origin, Event::new("workspace.transferred").about(heir).of_workspace(id))?;
         find_for(db, account_id, id)?.ok_or_else(Error::workspace_not_found)
     })?;
     workspace.set_url(&steps.call.address, steps.engine);
@@ -187,13 +195,14 @@ impl Workspace {
 }
 
 /// Makes a workspace, its row and its file, for an account.
-pub fn make(engine: &Arc<Engine>, new: NewWorkspace, account_id: i64, now: Timestamp) -> Result<Workspace> {
+pub fn make(engine: &Arc<Engine>, new: NewWorkspace, account_id: i64, origin: &Origin) -> Result<Workspace> {
+    let now = origin.at;
     let (owner, workspace) = engine.central.write(move |db| {
         let account = super::accounts::find(db, account_id)?;
         let workspace = reserve(db, Uuid::now_v7(), &new, account_id, now)?;
         Ok::<_, Error>((Owner { account_id, name: account.name, email: account.email }, workspace))
     })?;
-    open_for_business(engine, workspace, owner, now)
+    open_for_business(engine, workspace, owner, origin)
 }
 
 /// Writes the row of a workspace whose file is not there yet, and its owner's membership.
@@ -226,19 +235,26 @@ pub fn open_for_business(
     engine: &Arc<Engine>,
     workspace: Workspace,
     owner: Owner,
-    now: Timestamp,
+    origin: &Origin,
 ) -> Result<Workspace> {
-    let id = workspace.id;
+    let (id, account_id) = (workspace.id, owner.account_id);
     let beginning = Beginning {
         id,
         name: workspace.name.clone(),
         owner,
         default_country: engine.config.default_country.clone(),
         timezone: engine.config.timezone.clone(),
-        now,
+        now: origin.at,
+    };
+    let origin = origin.clone();
+    let event = Event::new("workspace.created").about(account_id).of_workspace(id);
+    let event = event.with(json!({"name": workspace.name, "subdomain": workspace.subdomain}));
+    let open = move |db: &Connection| {
+        activate(db, id)?;
+        Ok::<_, Error>(audit_log::record(db, &origin, event.clone())?)
     };
     let made = engine.template.make(&engine.registry.path(id), &beginning).map_err(Error::from);
-    match made.and_then(|()| engine.central.write(move |db| Ok::<_, Error>(activate(db, id)?))) {
+    match made.and_then(|()| engine.central.write(open)) {
         Ok(()) => Ok(workspace),
         Err(error) => {
             give_up(engine, id)?;
@@ -305,31 +321,35 @@ fn free_subdomain(db: &Connection, name: &str) -> Result<Subdomain> {
     Ok(candidate)
 }
 
-pub fn rename(db: &Connection, id: Uuid, name: &str, subdomain: &str, now: Timestamp) -> Result<()> {
+pub fn rename(db: &Connection, id: Uuid, name: &str, subdomain: &str, origin: &Origin) -> Result<()> {
     db.execute(
         "UPDATE workspaces SET name = ?2, subdomain = ?3, updated_at = ?4 WHERE id = ?1",
-        (id.to_string(), name, subdomain, now),
+        (id.to_string(), name, subdomain, origin.at),
     )?;
-    Ok(())
+    let event = Event::new("workspace.updated").of_workspace(id).with(json!({"name": name, "subdomain": subdomain}));
+    Ok(audit_log::record(db, origin, event)?)
 }
 
 /// `active` or `suspended`; answers whether the workspace was there to be told.
-pub fn set_status(db: &Connection, id: Uuid, status: &str, now: Timestamp) -> rusqlite::Result<bool> {
+pub fn set_status(db: &Connection, id: Uuid, status: &str, origin: &Origin) -> rusqlite::Result<bool> {
     let changed = db.execute(
         "UPDATE workspaces SET status = ?2, updated_at = ?3 WHERE id = ?1 AND status IN ('active', 'suspended')",
-        (id.to_string(), status, now),
+        (id.to_string(), status, origin.at),
     )?;
+    let action = if status == "suspended" { "workspace.suspended" } else { "workspace.resumed" };
+    audit_log::record(db, origin, Event::new(action).of_workspace(id))?;
     Ok(changed > 0)
 }
 
 /// The row's half of a deletion: nobody gets in from here on. The file follows by [`move_to_trash`].
-pub fn trash(db: &Connection, id: Uuid, now: Timestamp) -> Result<()> {
+pub fn trash(db: &Connection, id: Uuid, origin: &Origin) -> Result<()> {
+    let now = origin.at;
     tokens::revoke_workspace(db, id, now)?;
     db.execute(
         "UPDATE workspaces SET status = 'trashed', trashed_at = ?2, updated_at = ?2 WHERE id = ?1",
         (id.to_string(), now),
     )?;
-    Ok(())
+    Ok(audit_log::record(db, origin, Event::new("workspace.deleted").of_workspace(id))?)
 }
 
 /// Takes a workspace out of service as a deletion would, but for its tokens, which are good when it is back. It is never so
@@ -362,8 +382,8 @@ pub fn move_to_trash(engine: &Arc<Engine>, id: Uuid) -> Result<()> {
 }
 
 /// Takes a workspace out of the trash, under its old subdomain or another.
-pub fn restore(engine: &Arc<Engine>, id: Uuid, subdomain: Option<Subdomain>, now: Timestamp) -> Result<()> {
-    let inside = Arc::clone(engine);
+pub fn restore(engine: &Arc<Engine>, id: Uuid, subdomain: Option<Subdomain>, origin: &Origin) -> Result<()> {
+    let (inside, origin) = (Arc::clone(engine), origin.clone());
     engine.central.write(move |db| {
         let old: Option<String> = db
             .query_row(
@@ -375,8 +395,9 @@ pub fn restore(engine: &Arc<Engine>, id: Uuid, subdomain: Option<Subdomain>, now
         let old = old.ok_or_else(Error::workspace_not_found)?;
         db.execute(
             "UPDATE workspaces SET status = 'active', trashed_at = NULL, subdomain = ?2, updated_at = ?3 WHERE id = ?1",
-            (id.to_string(), subdomain.as_deref().unwrap_or(&old), now),
+            (id.to_string(), subdomain.as_deref().unwrap_or(&old), origin.at),
         )?;
+        audit_log::record(db, &origin, Event::new("workspace.restored").of_workspace(id))?;
         life::move_file(&inside.trash_path(id), &inside.registry.path(id))?;
         Ok(())
     })
@@ -534,13 +555,13 @@ mod tests {
         admin.get("/customers").refused(404, "workspace_not_found");
         assert!(engine.trash_path(id).exists() && !engine.registry.path(id).exists());
 
-        restore(engine, id, None, Timestamp::now()).unwrap();
+        restore(engine, id, None, &Origin::system(Timestamp::now())).unwrap();
         admin.get("/customers").refused(401, "token_revoked");
         assert_eq!(bench.admin().get("/customers").ok()["data"][0]["name"], "Kept");
 
         bench.central().delete_with(&path, json!({"subdomain": "acme"})).ok();
         bench.central().post("/workspaces", json!({"name": "New", "subdomain": "acme"})).created();
-        assert_eq!(restore(engine, id, None, Timestamp::now()).unwrap_err().status(), 422);
+        assert_eq!(restore(engine, id, None, &Origin::system(Timestamp::now())).unwrap_err().status(), 422);
         assert!(engine.trash_path(id).exists());
 
         jobs::round(engine, Timestamp::now().plus(29 * 86_400), true).unwrap();
@@ -554,7 +575,7 @@ mod tests {
         let bench = Bench::new();
         let (engine, id) = (&bench.engine, bench.acme.id);
         bench.admin().get("/customers").ok();
-        engine.central.write(move |db| trash(db, id, Timestamp::now())).unwrap();
+        engine.central.write(move |db| trash(db, id, &Origin::system(Timestamp::now()))).unwrap();
         jobs::round(engine, Timestamp::now(), false).unwrap();
         assert!(engine.trash_path(id).exists() && !engine.registry.path(id).exists());
     }

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use super::table::aligned;
 use super::{account_by_email, ask_password};
 use crate::api::{Error, Result};
-use crate::central::{accounts, tokens};
+use crate::auth::Origin;
+use crate::central::audit_log::{self, Event};
+use crate::central::notices::{self, About};
+use crate::central::{accounts, second_factor, tokens};
 use crate::engine::Engine;
 use crate::values::{Email, Name, Password, Timestamp};
 
@@ -32,6 +35,8 @@ pub enum Command {
     },
     /// Give an account a new password, asked for or read from stdin; its tokens are revoked
     SetPassword { email: String },
+    /// Remove the second factor of an account whose owner has lost it
+    ResetSecondFactor { email: String },
 }
 
 pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
@@ -39,7 +44,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
         Command::Create { name, email, operator } => {
             let name = Name::parse(name.clone()).map_err(|said| anyhow!("The name {said}"))?;
             let email: Email = email.parse().map_err(|said| anyhow!("The email {said}"))?;
-            let account = accounts::create(engine, name, email, &new_password()?, *operator, now)?;
+            let account = accounts::create(engine, name, email, &new_password()?, *operator, &Origin::system(now))?;
             println!("account {} made for {}", account.id, account.email);
         }
         Command::List { json } => list(engine, *json)?,
@@ -47,11 +52,22 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let email = email.clone();
             let account = engine.central.read(move |db| account_by_email(db, &email))?;
             let hash = engine.passwords.hash(new_password()?.reveal())?;
+            let origin = Origin::system(now);
             let revoked = engine.central.write(move |db| {
                 accounts::set_password_hash(db, account.id, &hash, now)?;
+                audit_log::record(db, &origin, Event::new("password.changed").about(account.id))?;
+                notices::put(db, account.id, &About::PasswordChanged, &origin)?;
                 Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)
             })?;
             println!("password of {} set; {revoked} tokens revoked", account.email);
+        }
+        Command::ResetSecondFactor { email } => {
+            let (asked, origin) = (email.clone(), Origin::system(now));
+            engine.central.write(move |db| {
+                let account = account_by_email(db, &asked)?;
+                second_factor::reset(db, account.id, &origin)
+            })?;
+            println!("{email} logs in with a password alone");
         }
     }
     Ok(())
@@ -63,7 +79,10 @@ fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         let rows: Vec<Value> = accounts
             .iter()
-            .map(|a| json!({"id": a.id, "name": a.name, "email": a.email, "operator": a.operator, "created_at": a.created_at}))
+            .map(|a| {
+                json!({"id": a.id, "name": a.name, "email": a.email, "email_verified": a.email_verified,
+                       "operator": a.operator, "created_at": a.created_at})
+            })
             .collect();
         println!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
@@ -71,11 +90,12 @@ fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
     let rows: Vec<Vec<String>> = accounts
         .iter()
         .map(|a| {
-            let operator = if a.operator { "yes" } else { "" };
-            vec![a.id.to_string(), a.email.clone(), a.name.clone(), operator.into(), a.created_at.to_string()]
+            let yes = |is: bool| if is { "yes" } else { "" }.to_owned();
+            let (verified, operator) = (yes(a.email_verified), yes(a.operator));
+            vec![a.id.to_string(), a.email.clone(), verified, a.name.clone(), operator, a.created_at.to_string()]
         })
         .collect();
-    print!("{}", aligned(&["ID", "EMAIL", "NAME", "OPERATOR", "MADE"], &rows));
+    print!("{}", aligned(&["ID", "EMAIL", "VERIFIED", "NAME", "OPERATOR", "MADE"], &rows));
     Ok(())
 }
 

@@ -11,7 +11,9 @@ use super::settings::Settings;
 use super::table::aligned;
 use super::workspace::{parse_subdomain, tell, tell_of_replication, tell_put_back};
 use crate::api::Error;
+use crate::auth::Origin;
 use crate::backups::{self, Backup, Keep, Packed, PackedWorkspace, Repository, Scope};
+use crate::central::audit_log::{self, Event};
 use crate::central::workspace_files::{self, Wish};
 use crate::central::workspaces;
 use crate::config::{Config, Setting, Typed};
@@ -99,6 +101,7 @@ pub fn take(command: &Take, config: &Config, now: Timestamp) -> anyhow::Result<(
     });
     bar.finish_and_clear();
     let backup = backup.context("there is no backup")?;
+    note(&config.data_dir, "backup.created", &backup, now);
     let deleted = repository.prune(&command.keep, &backup)?;
     if command.json {
         let mut shown = summary(&backup);
@@ -145,12 +148,13 @@ pub fn list(command: &List, config: &Config) -> anyhow::Result<()> {
 }
 
 /// Makes a data directory of everything.
-pub fn restore_all(command: &Restore, into: &Path, config: &Config) -> anyhow::Result<()> {
+pub fn restore_all(command: &Restore, into: &Path, config: &Config, now: Timestamp) -> anyhow::Result<()> {
     let backup = command.backup(config, |backup| backup.manifest.central.is_some())?;
     let bar = bar(backup.manifest.workspaces.len())?;
     let restored = backups::restore(&backup, into, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     restored.with_context(|| format!("{} cannot be served", into.display()))?;
+    note(into, "backup.restored", &backup, now);
     let workspaces = counted(backup.manifest.workspaces.len());
     println!("{} is in {}: the central file, its keys, {workspaces}", backup.name, into.display());
     for failure in &backup.manifest.failures {
@@ -173,6 +177,8 @@ pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Ti
     let scratch = Scratch::new(&engine.config.data_dir)?;
     let file = scratch.file("restored.sqlite");
     backup.unpack(&packed.file, &file)?;
+    let event = Event::new("backup.restored").of_workspace(packed.id).with(json!({"backup": backup.name}));
+    engine.central.write(move |db| Ok::<_, Error>(audit_log::record(db, &Origin::system(now), event.clone())?))?;
     match (ours, &command.beside) {
         (Some(ours), None) => {
             let done = workspace_files::put_back(engine, &ours, &file, now)?;
@@ -186,6 +192,14 @@ pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Ti
         }
     }
     Ok(())
+}
+
+/// Notes in the audit log what was done. That is done, be it that it cannot be noted.
+fn note(data: &Path, action: &'static str, backup: &Backup, now: Timestamp) {
+    let event = Event::new(action).with(json!({"backup": backup.name, "workspaces": backup.manifest.workspaces.len()}));
+    if let Err(error) = audit_log::record_beside(&data.join("central.sqlite"), &Origin::system(now), event) {
+        eprintln!("cx-engine: the audit log does not have this: {error:#}");
+    }
 }
 
 impl Restore {

@@ -148,7 +148,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Restore(command) => match command.target() {
             (Some(into), _) => {
                 owner::check(into)?;
-                backup::restore_all(command, into, &cli.settings(&command.place.settings())?)?;
+                backup::restore_all(command, into, &cli.settings(&command.place.settings())?, now)?;
             }
             (None, which) => {
                 let engine = open(cli.config(&command.place.settings())?)?;

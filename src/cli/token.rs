@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{bail, ensure};
+use serde_json::json;
 
 use super::account_by_email;
 use super::table::aligned;
 use crate::api::Error;
-use crate::auth::Keys;
-use crate::central::tokens;
+use crate::auth::{Keys, Origin};
+use crate::central::audit_log::{self, Event};
+use crate::central::{second_factor, tokens};
 use crate::engine::Engine;
 use crate::values::Timestamp;
 
@@ -48,7 +50,15 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
         Command::List { email, json } => list(engine, email, *json)?,
         Command::Revoke { id: Some(id), .. } => {
             let id = *id;
-            if !engine.central.write(move |db| Ok::<_, Error>(tokens::revoke_one(db, id, now)?))? {
+            let revoked = engine.central.write(move |db| {
+                let event = Event::new("token.revoked").with(json!({"token_id": id}));
+                let revoked = tokens::revoke_one(db, id, now)?;
+                if revoked {
+                    audit_log::record(db, &Origin::system(now), event)?;
+                }
+                Ok::<_, Error>(revoked)
+            })?;
+            if !revoked {
                 bail!("there is no token {id} that could be revoked");
             }
             println!("token {id} revoked");
@@ -57,19 +67,22 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let email = account.clone().unwrap_or_default();
             let revoked = engine.central.write(move |db| {
                 let account = account_by_email(db, &email)?;
+                audit_log::record(db, &Origin::system(now), Event::new("token.revoked").about(account.id))?;
                 Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)
             })?;
             println!("{revoked} tokens revoked");
         }
         // Made before the data directory was opened, which needs one.
         Command::RotateKeys { lost: true, .. } => {
-            announce_keys(engine)?;
+            announce_keys(engine, now)?;
             println!("a key in the place of those that were lost; what they sealed is good no more");
         }
         Command::RotateKeys { retire, .. } => {
             let name = engine.keys.make(now)?;
+            // What the older keys have sealed and is to last.
+            second_factor::reseal(engine)?;
             let retired = if *retire { engine.keys.retire()? } else { 0 };
-            announce_keys(engine)?;
+            announce_keys(engine, now)?;
             println!("new key {name}; {retired} older keys deleted");
         }
     }
@@ -83,9 +96,10 @@ pub fn replace_lost(folder: &Path, now: Timestamp) -> anyhow::Result<()> {
 }
 
 /// A running server reads its keys again when it sees this.
-fn announce_keys(engine: &Engine) -> anyhow::Result<()> {
-    engine.central.write(|db| {
+fn announce_keys(engine: &Engine, now: Timestamp) -> anyhow::Result<()> {
+    engine.central.write(move |db| {
         db.execute("UPDATE revisions SET revision = revision + 1 WHERE name = 'keys'", [])?;
+        audit_log::record(db, &Origin::system(now), Event::new("keys.rotated"))?;
         Ok::<_, Error>(())
     })?;
     Ok(())

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::table::aligned;
 use super::{account_by_email, bulk};
 use crate::api::Error;
+use crate::auth::Origin;
 use crate::central::workspace_files::{self, BroughtIn, PutBack, Wish};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
 use crate::engine::Engine;
@@ -108,7 +109,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let new = NewWorkspace { name: parse_name(name)?, subdomain: parse_subdomain(subdomain.as_ref())? };
             let owner = owner.clone();
             let account = engine.central.read(move |db| account_by_email(db, &owner))?;
-            let workspace = workspaces::make(engine, new, account.id, now)?;
+            let workspace = workspaces::make(engine, new, account.id, &Origin::system(now))?;
             println!("workspace {} made as {}", workspace.id, workspace.subdomain);
         }
         Command::List { json } => list(engine, *json)?,
@@ -117,7 +118,8 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let name = parse_name(name.as_ref().unwrap_or(&old.name))?;
             let subdomain = parse_subdomain(Some(subdomain.as_ref().unwrap_or(&old.subdomain)))?.unwrap_or_default();
             let shown = format!("{} is {name} at {subdomain}", old.subdomain);
-            engine.central.write(move |db| workspaces::rename(db, old.id, &name, &subdomain, now))?;
+            let origin = Origin::system(now);
+            engine.central.write(move |db| workspaces::rename(db, old.id, &name, &subdomain, &origin))?;
             println!("{shown}");
         }
         Command::Suspend { workspace } => set_status(engine, workspace, "suspended", now)?,
@@ -127,7 +129,8 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             if *confirm != found.subdomain {
                 bail!("--confirm must be {}", found.subdomain);
             }
-            engine.central.write(move |db| workspaces::trash(db, found.id, now))?;
+            let origin = Origin::system(now);
+            engine.central.write(move |db| workspaces::trash(db, found.id, &origin))?;
             // A running server has the file open, and moves it itself.
             if !engine.is_served() {
                 workspaces::move_to_trash(engine, found.id)?;
@@ -160,7 +163,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let found = find(engine, workspace, |status| status == "trashed")?;
             let subdomain = parse_subdomain(subdomain.as_ref())?;
             let shown = subdomain.as_deref().unwrap_or(&found.subdomain).to_owned();
-            workspaces::restore(engine, found.id, subdomain, now)?;
+            workspaces::restore(engine, found.id, subdomain, &Origin::system(now))?;
             println!("{shown} is back");
             tell_of_replication(engine, found.id);
         }
@@ -236,7 +239,8 @@ fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
 
 fn set_status(engine: &Engine, which: &str, status: &'static str, now: Timestamp) -> anyhow::Result<()> {
     let found = find(engine, which, |status| status != "trashed")?;
-    engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, found.id, status, now)?))?;
+    let origin = Origin::system(now);
+    engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, found.id, status, &origin)?))?;
     println!("{} is {status}", found.subdomain);
     Ok(())
 }

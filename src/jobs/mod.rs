@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use crate::api::{Error, Result};
-use crate::central::{invitations, tokens, workspaces};
+use crate::central::{audit_log, invitations, tokens, workspaces};
 use crate::engine::Engine;
 use crate::storage::{File, STACK, uuid_column};
 use crate::tenancy::journal;
@@ -132,6 +132,7 @@ pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
         empty_trash(engine, now)?;
         workspaces::forget_unfinished(engine, now)?;
         forget_tokens(engine, now)?;
+        forget_audit(engine, now)?;
         tend_open(engine, now);
         engine.central.rest()?;
     }
@@ -249,6 +250,13 @@ fn trashed_before(engine: &Engine, moment: i64) -> Result<Vec<Uuid>> {
         let ids = statement.query_map([moment], |row| row.get::<_, String>(0))?;
         Ok(ids.collect::<rusqlite::Result<Vec<_>>>()?.iter().filter_map(|id| id.parse().ok()).collect())
     })
+}
+
+fn forget_audit(engine: &Engine, now: Timestamp) -> Result<()> {
+    let first_kept = now.plus(-engine.config.audit_days * 86_400);
+    let forget = move |db: &Connection| Ok::<_, Error>(audit_log::forget(db, first_kept, ROWS_IN_A_TURN)?);
+    while engine.central.write(forget)? >= ROWS_IN_A_TURN {}
+    Ok(())
 }
 
 fn forget_tokens(engine: &Engine, now: Timestamp) -> Result<()> {

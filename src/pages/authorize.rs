@@ -13,7 +13,8 @@ use super::visitor::Visitor;
 use super::words::Words;
 use super::{Message, sign_in};
 use crate::api::{Error, Form, Html, Link, Needs, Redirect, Result, Route, Steps, Visited, get, post, rendered, steps};
-use crate::auth::{Scopes, callers};
+use crate::auth::callers::{self, Person};
+use crate::auth::{Scopes, TokenInUse};
 use crate::central::workspaces;
 use crate::values::Text;
 use crate::workspace::oauth::clients::{self, Client, GrantType};
@@ -133,13 +134,12 @@ fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Resu
 }
 
 fn judge(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked) -> Result<Verdict> {
-    let account_id = visitor.session.as_ref().map(|session| session.account_id);
-    let (asked, words) = (asked.clone(), Words::of(steps));
-    steps.call.workspace()?.file().read(move |db| asked.judge(db, words, account_id))
+    let (asked, words, token) = (asked.clone(), Words::of(steps), visitor.session.clone());
+    steps.call.workspace()?.file().read(move |db| asked.judge(db, words, token.as_deref()))
 }
 
 impl Asked {
-    fn judge(&self, db: &Connection, words: Words, account_id: Option<i64>) -> Result<Verdict> {
+    fn judge(&self, db: &Connection, words: Words, token: Option<&TokenInUse>) -> Result<Verdict> {
         let Some(client) = clients::named(db, &self.client_id)? else {
             return Ok(Verdict::Page(words.unknown_program()));
         };
@@ -163,10 +163,13 @@ impl Asked {
             (_, "S256") => return refusal("invalid_request", "The code_challenge is malformed."),
             _ => return refusal("invalid_request", "The code_challenge_method must be S256."),
         }
-        let person = account_id.map(|id| callers::user(db, id)).transpose()?.flatten();
-        let Some(person) = person else {
+        let person = match token.map(|token| callers::person(db, token)).transpose()? {
+            Some(Person::Member(person)) => person,
+            Some(Person::WithoutSecondFactor) => return Ok(Verdict::Page(words.second_factor_required())),
             // The person signs in first; until then nothing is said of what they may.
-            return Ok(Verdict::Good(Box::new(Request::unsigned(client, scopes))));
+            Some(Person::NotAMember) | None => {
+                return Ok(Verdict::Good(Box::new(Request::unsigned(client, scopes))));
+            }
         };
         let user_id = person.user_id().ok_or_else(Error::not_a_member)?;
         let granted = scopes.permissions().within(&person.permissions);

@@ -1,5 +1,7 @@
 //! The page of a contact: where a look-up leads whom a phone rings for, unless the workspace has a page elsewhere.
 
+use std::sync::Arc;
+
 use askama::Template;
 use http::StatusCode;
 
@@ -7,7 +9,7 @@ use super::visitor::Visitor;
 use super::words::Words;
 use super::{Message, sign_in};
 use crate::api::{Error, Html, Id, Needs, Redirect, Result, Route, Steps, Visited, get, rendered, steps};
-use crate::auth::callers;
+use crate::auth::callers::{self, Person};
 use crate::workspace::contacts::Contact;
 
 pub const ROUTES: &[Route] = &[get("/ui/contacts/{id}", &steps(show), Needs::Anyone, "The page of a contact")];
@@ -31,9 +33,9 @@ fn show(steps: &Steps<'_>, visitor: Visitor, Id(id): Id) -> Result<Visited> {
     let Some(session) = &visitor.session else {
         return Ok(Visited::Onward(Redirect::to(sign_in::path(&steps.call.address.path))));
     };
-    let account_id = session.account_id;
+    let token = Arc::clone(session);
     let found = steps.call.workspace()?.file().read(move |db| {
-        let may_see = callers::user(db, account_id)?.is_some_and(|person| person.may("contact.view"));
+        let may_see = matches!(callers::person(db, &token)?, Person::Member(person) if person.may("contact.view"));
         Ok::<_, Error>(if may_see { Contact::find(db, id)? } else { None })
     })?;
     let page = match found {

@@ -9,7 +9,7 @@ use super::{Message, shown};
 use crate::api::{Code, Error, Form, Html, Needs, Result, Route, Steps, Tries, get, hashing, post, rendered, steps};
 use crate::central::invitations::{self, InviteByCode};
 use crate::central::session::{self, Credentials};
-use crate::central::{accounts, registration};
+use crate::central::{accounts, email_verification, registration};
 use crate::values::{Name, Password};
 
 pub const ROUTES: &[Route] = &[
@@ -77,14 +77,20 @@ fn join(steps: &Steps<'_>, tries: Tries, found: &InviteByCode, filled: Accepting
     let (engine, now, email) = (steps.engine, steps.now, found.invite.email.clone());
     found.invite.check_open(now)?;
     let account = if found.account_exists {
-        session::verify(steps, tries, &Credentials { email, password: filled.password })?
+        let account = session::verify(steps, &tries, &Credentials { email, password: filled.password })?;
+        let (invited, origin) = (found.invite.email.clone(), steps.call.origin().by(account.id));
+        steps.engine.central.write(move |db| {
+            // The code of the mail verifies the address that the mail went to.
+            email_verification::confirm_if_own(db, &account, &invited, &origin)?;
+            accounts::find(db, account.id)
+        })?
     } else {
         registration::check(&engine.config, true)?;
         let name = filled.name.ok_or_else(|| Error::invalid("The name field is required."))?;
         let password = Password::parse(filled.password.to_string());
         let password = password.map_err(|said| Error::invalid(format!("The password {said}")))?;
         invitations::check_workspace(engine, found.invite.workspace.id)?;
-        accounts::create(engine, name, email, &password, false, now)?
+        accounts::create(engine, name, email, &password, false, &steps.call.origin())?
     };
     invitations::join(steps, &account, &found.invite).map(|_| ())
 }

@@ -4,8 +4,10 @@
 mod authorize;
 mod contact;
 mod docs;
+mod email_verification;
 mod invitation;
 mod password_reset;
+mod second_factor;
 mod sign_in;
 mod style;
 mod visitor;
@@ -30,12 +32,16 @@ pub const RESOURCE: Resource = Resource::new("Server", ROUTES);
 pub const STYLE: Resource = Resource::pages("Style", style::ROUTES);
 
 /// Where links in mails lead, on the central host.
-pub const MAILED: &[Resource] =
-    &[Resource::pages("Invitation page", invitation::ROUTES), Resource::pages("Password page", password_reset::ROUTES)];
+pub const MAILED: &[Resource] = &[
+    Resource::pages("Invitation page", invitation::ROUTES),
+    Resource::pages("Password page", password_reset::ROUTES),
+    Resource::pages("Address pages", email_verification::ROUTES),
+];
 
 /// Where people sign in to a workspace, approve that a program acts for them, and see who calls.
 pub const SIGNED_IN: &[Resource] = &[
     Resource::pages("Sign-in page", sign_in::ROUTES),
+    Resource::pages("Second factor page", second_factor::ROUTES),
     Resource::pages("Approval page", authorize::ROUTES),
     Resource::pages("Contact page", contact::ROUTES),
 ];

@@ -1,7 +1,5 @@
 //! The page on which people sign in to a workspace, on their way to another page of it.
 
-use std::sync::Arc;
-
 use askama::Template;
 use http::StatusCode;
 use schemars::JsonSchema;
@@ -15,12 +13,13 @@ use crate::api::{
 };
 use crate::auth::Scope;
 use crate::central::session::{self, Credentials};
-use crate::central::{tokens, workspaces};
+use crate::central::{second_factor, tokens, workspaces};
 use crate::values::{Email, Name, Text};
 
 pub const ROUTES: &[Route] = &[
     get("/ui/sign-in", &steps(show), Needs::Anyone, "The page to sign in on"),
     post("/ui/sign-in", &hashing(sign_in), Needs::Anyone, "Sign in on its page"),
+    post("/ui/sign-in/code", &steps(sign_in_with_code), Needs::Anyone, "Finish signing in with a code, on its page"),
     post("/ui/sign-out", &steps(sign_out), Needs::Anyone, "Sign out, and go on"),
 ];
 
@@ -51,6 +50,26 @@ pub struct SigningOut {
     form_key: Text<100>,
 }
 
+/// The second step, for accounts that have a second factor.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SigningInWithCode {
+    challenge: Text<100>,
+    code: Text<40>,
+    to: Text<8000>,
+    form_key: Text<100>,
+}
+
+#[derive(Template)]
+#[template(path = "page_sign_in_code.html")]
+struct CodePage<'a> {
+    words: Words,
+    challenge: &'a str,
+    to: &'a str,
+    form_key: &'a str,
+    problems: &'a [String],
+}
+
 #[derive(Template)]
 #[template(path = "page_sign_in.html")]
 struct Page<'a> {
@@ -78,9 +97,34 @@ fn sign_in(steps: &Steps<'_>, visitor: Visitor, tries: Tries, Form(filled): Form
         Ok(filled) => filled,
         Err(error) => return refused(steps, &visitor, error, &SigningIn::default()),
     };
-    match begin_session(steps, &visitor, tries, &filled) {
-        Ok(token) => Ok(Visited::Onward(Redirect::to(on_this_host(&filled.to)).with_cookie(visitor.signed_in(token)))),
+    match check_password(steps, &visitor, &tries, &filled) {
+        Ok(account_id) => begin_session(steps, &visitor, account_id, &filled),
+        Err(Error::SecondFactorRequired(challenge)) => {
+            code_page(steps, &visitor, StatusCode::OK, &challenge, &filled.to, &[]).map(Visited::Page)
+        }
         Err(error) => refused(steps, &visitor, error, &filled),
+    }
+}
+
+fn sign_in_with_code(
+    steps: &Steps<'_>,
+    visitor: Visitor,
+    tries: Tries,
+    Form(filled): Form<SigningInWithCode>,
+) -> Result<Visited> {
+    let filled = match filled {
+        Ok(filled) => filled,
+        Err(error) => return refused(steps, &visitor, error, &SigningIn::default()),
+    };
+    let back = SigningIn { to: filled.to.clone(), ..SigningIn::default() };
+    match check_code(steps, &visitor, &tries, &filled) {
+        Ok(account_id) => begin_session(steps, &visitor, account_id, &back),
+        Err(Error::WrongCode) => {
+            let problems = Words::of(steps).problems(&Error::WrongCode);
+            code_page(steps, &visitor, Error::WrongCode.status(), &filled.challenge, &filled.to, &problems)
+                .map(Visited::Page)
+        }
+        Err(error) => refused(steps, &visitor, error, &back),
     }
 }
 
@@ -93,18 +137,38 @@ fn refused(steps: &Steps<'_>, visitor: &Visitor, error: Error, filled: &SigningI
     page(steps, visitor, error.status(), filled, &problems).map(Visited::Page)
 }
 
-fn begin_session(steps: &Steps<'_>, visitor: &Visitor, tries: Tries, filled: &SigningIn) -> Result<String> {
+/// The account that the password is of; a challenge as an error, where the account has a second factor.
+fn check_password(steps: &Steps<'_>, visitor: &Visitor, tries: &Tries, filled: &SigningIn) -> Result<i64> {
     visitor.check(&filled.form_key)?;
     let email = filled.email.trim().parse::<Email>().map_err(|_| Error::InvalidCredentials)?;
     let password = Name::parse(filled.password.to_string()).map_err(|_| Error::InvalidCredentials)?;
     let account_id = session::verify(steps, tries, &Credentials { email, password })?.id;
+    second_factor::challenge(steps, account_id, Some(steps.call.workspace()?.id()))?;
+    Ok(account_id)
+}
+
+fn check_code(steps: &Steps<'_>, visitor: &Visitor, tries: &Tries, filled: &SigningInWithCode) -> Result<i64> {
+    visitor.check(&filled.form_key)?;
+    let challenge = Name::parse(filled.challenge.to_string()).map_err(|_| Error::WrongChallenge)?;
+    let code = Name::parse(filled.code.to_string()).map_err(|_| Error::WrongCode)?;
     let workspace = steps.call.workspace()?.id();
-    session::enter(steps, account_id, workspace)?;
-    let (inside, now) = (Arc::clone(steps.engine), steps.now);
-    let issued = steps.engine.central.write(move |db| {
-        tokens::issue(db, &inside, account_id, Scope::Workspace(workspace), LABEL, SESSION_LASTS, now)
-    })?;
-    Ok(issued.token)
+    let answer = second_factor::Answer { challenge, code };
+    Ok(second_factor::answer(steps, tries, &answer, Some(workspace))?.account_id)
+}
+
+/// Begins a session, and goes on; first to the page of the second factor, where the workspace requires one and there is none.
+fn begin_session(steps: &Steps<'_>, visitor: &Visitor, account_id: i64, filled: &SigningIn) -> Result<Visited> {
+    let workspace = steps.call.workspace()?.id();
+    if let Err(error) = session::admit(steps, account_id, workspace) {
+        return refused(steps, visitor, error, filled);
+    }
+    let to = match session::lacks_second_factor(steps, account_id, workspace)? {
+        true => super::second_factor::path(on_this_host(&filled.to)),
+        false => on_this_host(&filled.to).to_owned(),
+    };
+    let scope = Scope::Workspace(workspace);
+    let issued = session::begin_session(steps, account_id, scope, LABEL, SESSION_LASTS)?;
+    Ok(Visited::Onward(Redirect::to(to).with_cookie(visitor.signed_in(issued.token))))
 }
 
 fn sign_out(steps: &Steps<'_>, visitor: Visitor, Form(filled): Form<SigningOut>) -> Result<Visited> {
@@ -125,9 +189,23 @@ fn sign_out(steps: &Steps<'_>, visitor: Visitor, Form(filled): Form<SigningOut>)
 
 /// A path of this host, or the front page of the documentation where it is not surely one: a browser takes `//` and `/\`
 /// for the beginning of another host's address.
-fn on_this_host(to: &str) -> &str {
+pub fn on_this_host(to: &str) -> &str {
     let is_path = to.starts_with('/') && !to[1..].starts_with(['/', '\\']);
     if is_path && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "/docs" }
+}
+
+fn code_page(
+    steps: &Steps<'_>,
+    visitor: &Visitor,
+    status: StatusCode,
+    challenge: &str,
+    to: &str,
+    problems: &[String],
+) -> Result<Html> {
+    let (form_key, cookie) = visitor.form_key()?;
+    let words = Words::of(steps);
+    let text = rendered(&CodePage { words, challenge, to, form_key: &form_key, problems })?;
+    Ok(Html::new(status, words.0, text).with_cookie(cookie))
 }
 
 fn page(

@@ -34,6 +34,52 @@ words! {
     sign_in_to(workspace): "Sign in to {workspace}", "Se connecter à {workspace}";
     sign_in(): "Sign in", "Se connecter";
 
+    code(): "Code", "Code";
+    code_rule():
+        "From your authenticator app, or one of your recovery codes.",
+        "De votre application d’authentification, ou un de vos codes de secours.";
+    go_on(): "Continue", "Continuer";
+    second_factor(): "Second factor", "Second facteur";
+    second_factor_required():
+        "This workspace requires a second factor on your account: add one first.",
+        "Cet espace de travail exige un second facteur sur votre compte\u{a0}: ajoutez-en un d’abord.";
+    second_factor_about():
+        "With a second factor, logging in takes your password and a code from an app on your phone.",
+        "Avec un second facteur, la connexion demande votre mot de passe et un code d’une application sur votre téléphone.";
+    add_second_factor(): "Add a second factor", "Ajouter un second facteur";
+    scan_the_code():
+        "Scan this with an authenticator app, or type the key into it. Then enter the code that the app shows.",
+        "Scannez ceci avec une application d’authentification, ou tapez-y la clé. Puis entrez le code qu’elle affiche.";
+    key(): "Key", "Clé";
+    confirm_code(): "Confirm the code", "Confirmer le code";
+    second_factor_is_on(): "The second factor is on", "Le second facteur est actif";
+    keep_recovery_codes():
+        "Keep these recovery codes in a safe place. Each logs in once without the app. They are not shown again.",
+        "Conservez ces codes de secours en lieu sûr. Chacun permet une connexion sans l’application. Ils ne seront plus affichés.";
+    recovery_codes_left(count): "Recovery codes left: {count}.", "Codes de secours restants\u{a0}: {count}.";
+    new_recovery_codes(): "Create new recovery codes", "Créer de nouveaux codes de secours";
+    remove_second_factor(): "Remove the second factor", "Retirer le second facteur";
+
+    confirm_your_email(): "Confirm your email address", "Confirmez votre adresse e-mail";
+    confirm_email_about(email, login):
+        "Enter the password of the account {login} to confirm that {email} is yours.",
+        "Entrez le mot de passe du compte {login} pour confirmer que {email} est à vous.";
+    confirm_the_address(): "Confirm the address", "Confirmer l’adresse";
+    address_confirmed(): "The address is confirmed", "L’adresse est confirmée";
+    log_in_as(email): "You log in as {email} from now on.", "Connectez-vous désormais en tant que {email}.";
+    link_is_over(): "This link no longer works", "Ce lien ne fonctionne plus";
+    link_was_used():
+        "It was used, is too old, or is not whole. Ask for another one.",
+        "Il a déjà servi, est trop ancien ou incomplet. Demandez-en un autre.";
+    undo_the_change(): "Undo the change of address", "Annuler le changement d’adresse";
+    undo_about(email):
+        "Your account goes back to {email}, and all of its sessions end.",
+        "Votre compte revient à {email}, et toutes ses sessions prennent fin.";
+    change_undone(): "The change is undone", "Le changement est annulé";
+    choose_password_next(email):
+        "Your account has the address {email} again. Now choose a new password, so that whoever changed it stays out.",
+        "Votre compte a de nouveau l’adresse {email}. Choisissez maintenant un nouveau mot de passe, pour que celui qui l’a changée n’y revienne pas.";
+
     asks_for_access(client): "{client} asks for access", "{client} demande un accès";
     asks_for_access_to(client, workspace):
         "{client} asks for access to {workspace}",
@@ -117,6 +163,9 @@ fn problems_in_french(error: &Error) -> Vec<String> {
     let sentence: Cow<'static, str> = match error {
         Error::Invalid(sentences) => return sentences.iter().map(|sentence| rule_in_french(sentence)).collect(),
         Error::InvalidCredentials => "L’adresse e-mail ou le mot de passe est incorrect.".into(),
+        Error::WrongCode => "Le code est incorrect, ou a déjà servi.".into(),
+        Error::WrongChallenge => "La connexion a expiré\u{a0}: recommencez.".into(),
+        Error::SecondFactorRequired(_) => "La connexion demande un code.".into(),
         Error::TooManyRequests(wait) => format!("Trop de tentatives\u{a0}: réessayez dans {wait} secondes.").into(),
         Error::Forbidden { code, .. } | Error::NotFound { code, .. } => state_in_french(code).into(),
         Error::Refused { code, .. } => state_in_french(code).into(),
@@ -149,6 +198,10 @@ fn state_in_french(code: &str) -> &'static str {
         "forbidden" => {
             "Ce formulaire ne vient pas d’ici, ou est trop ancien\u{a0}: revenez en arrière et rechargez la page."
         }
+        "second_factor_required" => "Cet espace de travail exige un second facteur sur votre compte.",
+        "second_factor_enabled" => "Votre compte a déjà un second facteur.",
+        "no_second_factor" => "Votre compte n’a pas de second facteur.",
+        "no_enrollment" => "L’ajout a expiré\u{a0}: recommencez.",
         "not_a_member" => "Vous n’êtes pas membre de cet espace de travail.",
         "registration_closed" => "La création de comptes est fermée ici.",
         "workspace_suspended" => "Cet espace de travail est suspendu.",

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use crate::auth::seal::{self, Claims, Opened};
-use crate::auth::{AccessToken, Keys, Scope, TokenFault, TokenInUse, secret};
+use crate::auth::{AccessToken, Keys, Nonce, Scope, TokenFault, TokenInUse, secret};
 use crate::storage::{self, Watch, uuid_column};
 use crate::values::Timestamp;
 
@@ -232,8 +232,10 @@ fn find_bearer(db: &Connection, text: &str, keys: &Keys) -> rusqlite::Result<Res
 fn find_token(db: &Connection, claims: Claims) -> rusqlite::Result<Result<TokenInUse, TokenFault>> {
     let found = db
         .prepare_cached(
-            "SELECT t.id, t.account_id, t.workspace_id, t.label, t.expires_at, t.last_used_at, a.operator, t.revoked_at
-             FROM tokens t JOIN accounts a ON a.id = t.account_id WHERE t.id = ?1",
+            "SELECT t.id, t.account_id, t.workspace_id, t.label, t.expires_at, t.last_used_at, a.operator, t.revoked_at,
+                    t.kind, t.nonce, f.confirmed_at IS NOT NULL
+             FROM tokens t JOIN accounts a ON a.id = t.account_id
+             LEFT JOIN second_factors f ON f.account_id = a.id WHERE t.id = ?1",
         )?
         .query_row([claims.token_id], |row| {
             let revoked: Option<i64> = row.get(7)?;
@@ -242,12 +244,16 @@ fn find_token(db: &Connection, claims: Claims) -> rusqlite::Result<Result<TokenI
                 id: row.get(0)?,
                 account_id: row.get(1)?,
                 scope: Scope::from(scope),
+                kind: row.get(8)?,
                 label: row.get(3)?,
                 expires_at: row.get(4)?,
                 last_used: AtomicI64::new(row.get::<_, Option<i64>>(5)?.unwrap_or(0)),
                 operator: row.get(6)?,
+                second_factor: row.get(10)?,
             };
-            Ok((token, revoked.is_some()))
+            // After a restore the id may be that of a token issued since.
+            let is_another = row.get::<_, Option<Nonce>>(9)? != claims.nonce;
+            Ok((token, revoked.is_some() || is_another))
         })
         .optional()?;
     Ok(match found {

@@ -1,7 +1,5 @@
 //! Signing in and out on a workspace's own host.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -9,12 +7,19 @@ use super::integration_keys;
 use super::users::{self, User};
 use crate::api::{Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, steps};
 use crate::auth::{Actor, Permissions, Scope};
-use crate::central::session::{Credentials, TokenShown, as_member, enter, switch_to, verify};
+use crate::central::second_factor;
+use crate::central::session::{Credentials, TokenShown, as_member, begin_session, enter, switch_to, verify};
 use crate::central::tokens::{self, Issued};
 use crate::central::workspaces::{EVERYBODY, Workspace};
 
 pub const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in to this workspace"),
+    post(
+        "/login/second-factor",
+        &steps(login_with_code),
+        Needs::Anyone,
+        "Finish a login with the code of a second factor",
+    ),
     post("/logout", &steps(logout), Needs::SignedIn, "Log out: revoke the token of this call"),
     get("/whoami", &steps(whoami), Needs::Insider, "Who you are here, and what you may do"),
     post("/switch-to", &steps(switch_to), Needs::SignedIn, "Get a token for a workspace, or for the central API"),
@@ -47,16 +52,29 @@ pub struct Whoami {
 }
 
 fn login(steps: &Steps<'_>, tries: Tries, Json(given): Json<Credentials>) -> Result<Ok200<LoggedIn>> {
-    let account_id = verify(steps, tries, &given)?.id;
+    let account_id = verify(steps, &tries, &given)?.id;
+    second_factor::challenge(steps, account_id, Some(steps.call.workspace()?.id()))?;
+    logged_in(steps, account_id)
+}
+
+fn login_with_code(
+    steps: &Steps<'_>,
+    tries: Tries,
+    Json(given): Json<second_factor::Answer>,
+) -> Result<Ok200<LoggedIn>> {
+    let workspace = steps.call.workspace()?.id();
+    let done = second_factor::answer(steps, &tries, &given, Some(workspace))?;
+    logged_in(steps, done.account_id)
+}
+
+/// The answer to a login that has succeeded.
+fn logged_in(steps: &Steps<'_>, account_id: i64) -> Result<Ok200<LoggedIn>> {
     let lease = steps.call.workspace()?;
-    let (id, now) = (lease.id(), steps.now);
+    let id = lease.id();
     let workspace = enter(steps, account_id, id)?;
     let user = lease.file().read(move |db| Ok::<_, Error>(users::of_account(db, account_id)?))?;
     let user = user.ok_or_else(Error::not_a_member)?;
-    let inside = Arc::clone(steps.engine);
-    let issued = steps.engine.central.write(move |db| {
-        tokens::issue(db, &inside, account_id, Scope::Workspace(id), "login", inside.config.token_ttl, now)
-    })?;
+    let issued = begin_session(steps, account_id, Scope::Workspace(id), "login", steps.engine.config.token_ttl)?;
     Ok(Ok200(LoggedIn { issued, user, workspace }))
 }
 

@@ -54,6 +54,8 @@ pub struct Settings {
     features: Features,
     /// How long the audit log is kept; for ever where it is null.
     audit_retention_days: Option<Days>,
+    /// Whether members need a second factor on their account.
+    require_second_factor: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
@@ -80,6 +82,9 @@ pub struct SettingsChanges {
     features: FeatureChanges,
     /// How long the audit log is kept; for ever where it is null.
     audit_retention_days: Option<Days>,
+    /// Require a second factor of members: those without one get 403 `second_factor_required`. Keys, OAuth clients and tokens
+    /// of programs go on.
+    require_second_factor: bool,
 }
 
 /// Those that are named change, the others stay.
@@ -154,6 +159,7 @@ impl Settings {
             contact_url_template: self.contact_url_template.clone(),
             features: FeatureChanges::default(),
             audit_retention_days: self.audit_retention_days,
+            require_second_factor: self.require_second_factor,
         })?;
         let old = self.features;
         Ok(Self {
@@ -166,6 +172,7 @@ impl Settings {
                 call_logging: new.features.call_logging.unwrap_or(old.call_logging),
             },
             audit_retention_days: new.audit_retention_days,
+            require_second_factor: new.require_second_factor,
         })
     }
 
@@ -180,6 +187,7 @@ impl Settings {
             ("contact_lookup", flag(self.features.contact_lookup)),
             ("call_logging", flag(self.features.call_logging)),
             ("audit_retention_days", Some(&retention)),
+            ("require_second_factor", flag(self.require_second_factor)),
         ] {
             match value {
                 Some(_) => db
@@ -241,6 +249,7 @@ fn find(db: &Connection) -> Result<Settings> {
             Some(FOR_EVER) => None,
             _ => Some(value(&kept, "audit_retention_days", "365")?),
         },
+        require_second_factor: kept.get("require_second_factor").is_some_and(|value| value == "1"),
     })
 }
 
@@ -299,6 +308,7 @@ mod tests {
         let begins = json!({
             "default_country": "FR", "timezone": "Europe/Paris", "locale": "fr-FR", "contact_url_template": null,
             "features": {"contact_lookup": true, "call_logging": true}, "audit_retention_days": 365,
+            "require_second_factor": false,
         });
         assert_eq!(bench.admin().get("/settings").ok(), begins);
         assert_eq!(bench.admin().put("/settings", json!({})).created(), begins);
@@ -312,6 +322,7 @@ mod tests {
             "default_country": "DE", "timezone": "America/New_York", "locale": "en",
             "contact_url_template": "https://crm.example.com/search?phone={phone}&name={display_name}",
             "features": {"contact_lookup": false, "call_logging": false}, "audit_retention_days": null,
+            "require_second_factor": false,
         });
         assert_eq!(bench.admin().put("/settings", sent.clone()).created(), sent);
         assert_eq!(bench.admin().get("/settings").ok(), sent);

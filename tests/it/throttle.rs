@@ -20,14 +20,30 @@ fn login_for(bench: &Bench, headers: &[(&str, &str)], host: &str, name: &str, pa
 }
 
 #[test]
-fn ten_wrong_passwords_and_then_not_even_the_right_one() {
+fn strangers_who_guess_from_elsewhere_shut_nobody_out() {
     let bench = bench();
-    bench.team("ada");
-    bench.register("grace");
-    for n in 0..10 {
+    let ada = bench.team("ada");
+    for n in 0..12 {
         // Of both layers, and from everywhere.
         let host = if n % 2 == 0 { "localhost" } else { "ada.localhost" };
         let answer = login(&bench, &format!("192.0.2.{n}"), host, "ada", "a wrong one");
+        answer.refused(401, "invalid_credentials");
+    }
+    for host in ["localhost", "ada.localhost"] {
+        login(&bench, "203.0.113.77", host, "ada", PASSWORD).ok();
+    }
+    let change = json!({"email": "new@example.com", "current_password": PASSWORD});
+    bench.put(&ada.owner, "/account", change).created();
+}
+
+#[test]
+fn twenty_times_as_many_shut_an_email_except_where_it_is_at_home() {
+    let bench = Bench::with(&["--throttle-attempts", "1", "--trusted-proxies", "127.0.0.1"]);
+    let ada = bench.team("ada");
+    bench.register("grace");
+    login(&bench, "203.0.113.1", "localhost", "ada", PASSWORD).ok();
+    for n in 0..20 {
+        let answer = login(&bench, &format!("192.0.2.{n}"), "localhost", "ada", "a wrong one");
         answer.refused(401, "invalid_credentials");
     }
     for (host, password) in [("localhost", "a wrong one"), ("localhost", PASSWORD), ("ada.localhost", PASSWORD)] {
@@ -37,6 +53,10 @@ fn ten_wrong_passwords_and_then_not_even_the_right_one() {
         assert!((800..=900).contains(&wait), "{wait}");
     }
     login(&bench, "192.0.2.77", "localhost", "grace", PASSWORD).ok();
+    // From a network of hers she gets in, and in a session she is not counted with strangers.
+    login(&bench, "203.0.113.9", "localhost", "ada", PASSWORD).ok();
+    let change = json!({"email": "new@example.com", "current_password": PASSWORD});
+    bench.put(&ada.owner, "/account", change).created();
 }
 
 #[test]

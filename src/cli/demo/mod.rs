@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::serve;
 use crate::api::Error;
+use crate::auth::Origin;
 use crate::central::accounts;
 use crate::central::workspaces::{self, NewWorkspace};
 use crate::config::Config;
@@ -44,7 +45,7 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
             let name = Name::parse("Ada Demo".into()).map_err(|said| anyhow!(said))?;
             let email: Email = EMAIL.parse().map_err(|said: String| anyhow!(said))?;
             let password = Password::parse(PASSWORD.into()).map_err(|said| anyhow!(said))?;
-            accounts::create(engine, name, email, &password, false, now)?
+            accounts::create(engine, name, email, &password, false, &Origin::system(now))?
         }
     };
     let id = account.id;
@@ -56,7 +57,7 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
                 name: Name::parse("Acme Télécom".into()).map_err(|said| anyhow!(said))?,
                 subdomain: SUBDOMAIN.parse().ok(),
             };
-            workspaces::make(engine, new, id, now)?
+            workspaces::make(engine, new, id, &Origin::system(now))?
         }
     };
     let author = engine.system(workspace.id, now);

@@ -1,0 +1,332 @@
+//! The central audit log: what happened to accounts, logins, tokens, workspaces, backups and the instance, when, by whom and
+//! from where. A workspace has an audit log of its own for its data.
+
+use std::path::Path;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::workspaces::EVERYBODY;
+use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::{Ctx, Needs, Page, Result, Route, get, run};
+use crate::auth::{Origin, OriginActor};
+use crate::storage::{self, uuid_column};
+use crate::values::{Timestamp, choice};
+
+pub const ROUTES: &[Route] = &[get(
+    "/audit-log",
+    &run(list),
+    Needs::SignedIn,
+    "List what happened to your account and what you did, newest first; an operator sees everything",
+)];
+
+choice! {
+    /// Who acted: an account, a request without a token, or a command or the server itself.
+    CentralActor { ACCOUNT = "account", ANONYMOUS = "anonymous", SYSTEM = "system" }
+}
+
+/// Every action, as `resource.event`.
+pub const ACTIONS: &[&str] = &[
+    "account.created",
+    "account.updated",
+    "account.deleted",
+    "email.change_requested",
+    "email.changed",
+    "email.change_undone",
+    "email.verified",
+    "password.changed",
+    "password.reset",
+    "login.succeeded",
+    "login.failed",
+    "token.created",
+    "token.revoked",
+    "second_factor.enabled",
+    "second_factor.disabled",
+    "second_factor.reset",
+    "recovery_codes.created",
+    "workspace.created",
+    "workspace.updated",
+    "workspace.suspended",
+    "workspace.resumed",
+    "workspace.transferred",
+    "workspace.exported",
+    "workspace.imported",
+    "workspace.deleted",
+    "workspace.restored",
+    "backup.created",
+    "backup.restored",
+    "keys.rotated",
+];
+
+/// One entry.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CentralAuditEntry")]
+pub struct Entry {
+    id: i64,
+    at: Timestamp,
+    actor: EntryActor,
+    /// `login.failed`: the resource, and what happened to it.
+    #[schemars(extend("enum" = ACTIONS))]
+    action: String,
+    /// The account that it happened to, named as of that day.
+    account: Option<EntryAccount>,
+    /// The workspace that it happened to.
+    workspace_id: Option<Uuid>,
+    /// The client's address; null for a command.
+    address: Option<String>,
+    /// The client's `User-Agent`.
+    user_agent: Option<String>,
+    /// What else is known, by name.
+    details: Map<String, Value>,
+}
+
+/// Who acted, named as of that day.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CentralAuditActor")]
+pub struct EntryActor {
+    #[serde(rename = "type")]
+    kind: CentralActor,
+    /// The account's.
+    id: Option<i64>,
+    email: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CentralAuditAccount")]
+pub struct EntryAccount {
+    /// Null where nobody has the address.
+    id: Option<i64>,
+    email: Option<String>,
+}
+
+fn list(ctx: &mut Ctx<'_>, list: List<Entry>) -> Result<Page<Entry>> {
+    let token = ctx.call.token()?;
+    let sees_all = token.operator && !ctx.call.lacks_second_factor(token);
+    let viewer = if sees_all { EVERYBODY } else { token.account_id };
+    list.only("viewer", viewer).page(ctx)
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub action: &'static str,
+    pub account_id: Option<i64>,
+    /// Where there is no account: an address that somebody typed.
+    pub email: Option<String>,
+    pub workspace: Option<Uuid>,
+    pub details: Value,
+}
+
+impl Event {
+    /// `action` is one of [`ACTIONS`].
+    pub fn new(action: &'static str) -> Self {
+        debug_assert!(ACTIONS.contains(&action), "{action} is not in the list of actions");
+        Self { action, account_id: None, email: None, workspace: None, details: Value::Object(Map::new()) }
+    }
+
+    #[must_use]
+    pub fn about(self, account_id: i64) -> Self {
+        Self { account_id: Some(account_id), ..self }
+    }
+
+    #[must_use]
+    pub fn of_address(self, email: &str) -> Self {
+        Self { email: Some(email.to_owned()), ..self }
+    }
+
+    #[must_use]
+    pub fn of_workspace(self, workspace: Uuid) -> Self {
+        Self { workspace: Some(workspace), ..self }
+    }
+
+    /// `details` is a JSON object; it has no secret.
+    #[must_use]
+    pub fn with(self, details: Value) -> Self {
+        Self { details, ..self }
+    }
+}
+
+/// Writes an entry, in the transaction of what happened.
+pub fn record(db: &Connection, origin: &Origin, event: Event) -> rusqlite::Result<()> {
+    let (kind, actor_id) = match origin.actor {
+        OriginActor::Account(id) => (CentralActor::ACCOUNT, Some(id)),
+        OriginActor::Anonymous => (CentralActor::ANONYMOUS, None),
+        OriginActor::System => (CentralActor::SYSTEM, None),
+    };
+    db.prepare_cached(
+        "INSERT INTO audit_log (at, actor_type, actor_id, actor_email, action, account_id, account_email, workspace_id,
+                                address, user_agent, details)
+         VALUES (?1, ?2, ?3, (SELECT email FROM accounts WHERE id = ?3), ?4, ?5,
+                 coalesce((SELECT email FROM accounts WHERE id = ?5), ?6), ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        origin.at,
+        kind,
+        actor_id,
+        event.action,
+        event.account_id,
+        event.email,
+        event.workspace.map(|id| id.to_string()),
+        origin.address.map(|address| address.to_string()),
+        origin.user_agent,
+        event.details.to_string(),
+    ])?;
+    Ok(())
+}
+
+/// Writes an entry into a central file that no instance of this process has open; nothing where the file is older than the log.
+pub fn record_beside(central: &Path, origin: &Origin, event: Event) -> anyhow::Result<()> {
+    let mut db = storage::open_writer(central)?;
+    storage::transaction(&mut db, |db| {
+        let has_log =
+            db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'audit_log'")?.exists([])?;
+        if has_log { record(db, origin, event) } else { Ok(()) }
+    })?;
+    Ok(())
+}
+
+/// Deletes at most so many entries that are older than a moment; answers how many.
+pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE at < ?1 ORDER BY at LIMIT ?2)",
+    )?
+    .execute((before, i64::try_from(most).unwrap_or(i64::MAX)))
+}
+
+impl Listed for Entry {
+    const LISTING: Listing = Listing {
+        // An entry is seen by the account that acted, by the account that it happened to, and by operators.
+        table: "(SELECT *, account_id AS viewer FROM audit_log
+                 UNION ALL SELECT *, actor_id FROM audit_log WHERE actor_id IS NOT account_id
+                 UNION ALL SELECT *, 0 FROM audit_log)",
+        columns: "id, at, actor_type, actor_id, actor_email, action, account_id, account_email, workspace_id, address,
+                  user_agent, details",
+        filters: &[
+            Filter { name: "at", by: By::Moment("at") },
+            Filter { name: "actor_type", by: By::Choice("actor_type", CentralActor::WORDS) },
+            Filter { name: "actor_id", by: By::Integer("actor_id") },
+            Filter { name: "actor_email", by: By::Text("actor_email") },
+            Filter { name: "action", by: By::Choice("action", ACTIONS) },
+            Filter { name: "account_id", by: By::Integer("account_id") },
+            Filter { name: "account_email", by: By::Text("account_email") },
+            Filter { name: "address", by: By::Text("address") },
+        ],
+        plain_filters: false,
+        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "at", column: "at" }],
+        newest_first: true,
+        counted_by_triggers: false,
+        customer: None,
+    };
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let details = serde_json::from_str(row.get_ref(11)?.as_str()?)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(11, Type::Text, error.into()))?;
+        let (id, email): (Option<i64>, Option<String>) = (row.get(6)?, row.get(7)?);
+        let has_account = id.is_some() || email.is_some();
+        Ok(Self {
+            id: row.get(0)?,
+            at: row.get(1)?,
+            actor: EntryActor { kind: row.get(2)?, id: row.get(3)?, email: row.get(4)? },
+            action: row.get(5)?,
+            account: has_account.then_some(EntryAccount { id, email }),
+            workspace_id: row.get::<_, Option<String>>(8)?.map(|_| uuid_column(row, 8)).transpose()?,
+            address: row.get(9)?,
+            user_agent: row.get(10)?,
+            details,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::Error;
+    use crate::jobs;
+    use crate::testing::{App, Bench, Client, PASSWORD};
+
+    /// The actions that somebody sees, oldest first.
+    fn actions(client: &Client<'_>, query: &str) -> Vec<String> {
+        let listed = client.get(&format!("/audit-log?sort=id&per_page=500&{query}")).ok();
+        let entries = listed["data"].as_array().unwrap().iter();
+        entries.map(|entry| entry["action"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn zoe(bench: &Bench) -> Client<'_> {
+        let body = json!({"name": "Zoé", "email": "zoe@example.com", "password": PASSWORD});
+        bench.nobody().signed_in(&bench.nobody().post("/register", body).created())
+    }
+
+    #[test]
+    fn an_account_sees_what_happened_to_it_and_an_operator_sees_all() {
+        let bench = Bench::new();
+        let zoe = zoe(&bench);
+        let login = |email: &str, password: &str| {
+            let agent = bench.nobody().with_header("user-agent", "curl/8");
+            agent.post("/login", json!({"email": email, "password": password}))
+        };
+        login("zoe@example.com", "wrong").refused(401, "invalid_credentials");
+        login("nobody@example.com", "wrong").refused(401, "invalid_credentials");
+        login("zoe@example.com", PASSWORD).ok();
+        bench.verify_email(&zoe);
+        let made = zoe.post("/tokens", json!({"label": "nightly"})).created();
+        zoe.delete(&format!("/tokens/{}", made["id"])).ok();
+        let expected =
+            ["account.created", "login.failed", "login.succeeded", "email.verified", "token.created", "token.revoked"];
+        assert_eq!(actions(&zoe, ""), expected);
+        let failed = zoe.get("/audit-log?filter[action]=login.failed").ok()["data"][0].clone();
+        assert_eq!((&failed["actor"]["type"], &failed["address"]), (&json!("anonymous"), &json!("127.0.0.1")));
+        assert_eq!((&failed["user_agent"], &failed["account"]["email"]), (&json!("curl/8"), &json!("zoe@example.com")));
+        assert_eq!(actions(&bench.stranger(), ""), ["account.created"]);
+        let unknown = bench.central().get("/audit-log?filter[account_email]=nobody").ok()["data"].clone();
+        assert_eq!((unknown[0]["account"]["id"].clone(), unknown.as_array().unwrap().len()), (Value::Null, 1));
+        assert_eq!(actions(&bench.central(), "filter[account_email]=zoe"), expected);
+    }
+
+    #[test]
+    fn what_happens_to_workspaces_and_second_factors_is_there() {
+        let bench = Bench::new();
+        let me = bench.central();
+        let id = me.post("/workspaces", json!({"name": "New", "subdomain": "new"})).created()["id"].clone();
+        let path = format!("/workspaces/{}", id.as_str().unwrap());
+        me.put(&path, json!({"name": "Newer"})).created();
+        assert_eq!(me.get(&format!("{path}/export")).status, 200);
+        me.delete_with(&path, json!({"subdomain": "new"})).ok();
+        let app = App::enroll(&me);
+        let body = json!({"current_password": PASSWORD, "code": app.code()});
+        me.delete_with("/account/second-factor", body).ok();
+        let all = actions(&me, "");
+        for action in [
+            "workspace.created",
+            "workspace.updated",
+            "workspace.exported",
+            "workspace.deleted",
+            "second_factor.enabled",
+            "second_factor.disabled",
+        ] {
+            assert!(all.iter().any(|seen| seen == action), "{action} is not in {all:?}");
+        }
+        let entry = me.get("/audit-log?filter[action]=workspace.updated").ok()["data"][0].clone();
+        assert_eq!((&entry["workspace_id"], &entry["details"]["name"]), (&id, &json!("Newer")));
+    }
+
+    #[test]
+    fn entries_are_kept_as_long_as_the_server_says() {
+        let bench = Bench::with(&[("audit_days", "30")]);
+        zoe(&bench);
+        let now = Timestamp::now();
+        let count = || {
+            let count = "SELECT count(*) FROM audit_log WHERE account_email = 'zoe@example.com'";
+            bench.engine.central.read(move |db| Ok::<i64, Error>(db.query_row(count, [], |row| row.get(0))?)).unwrap()
+        };
+        jobs::round(&bench.engine, now.plus(29 * 86_400), true).unwrap();
+        assert_eq!(count(), 1);
+        jobs::round(&bench.engine, now.plus(31 * 86_400), true).unwrap();
+        assert_eq!(count(), 0);
+    }
+}

@@ -1,0 +1,364 @@
+//! Verification of an account's address: a code is mailed to it, and comes back from whoever reads that mail.
+//!
+//! A new address of an account takes effect only then. Until then, and for seven days, the former address can undo it.
+//! A code alone is not enough: its bearer is signed in as the account, or types its password. Otherwise somebody could
+//! enter an address that is not theirs, and its owner would confirm it by following the link.
+
+use rusqlite::{Connection, OptionalExtension};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::accounts::{self, Account};
+use super::audit_log::{self, Event};
+use super::mails::{EmailChange, EmailCode};
+use super::notices::{self, About};
+use super::{outbox, tokens};
+use crate::api::{Call, Created, Ctx, Done, Error, Json, Needs, Result, Route, post, run};
+use crate::auth::{Origin, secret};
+use crate::values::{Email, Name, Timestamp};
+
+pub const ROUTES: &[Route] = &[
+    post("/account/email/verify", &run(verify), Needs::SignedIn, "Verify your email address by the mailed code"),
+    post("/account/email/resend", &run(resend), Needs::SignedIn, "Send the code that verifies your address again"),
+    post(
+        "/account/email/undo",
+        &run(undo),
+        Needs::Anyone,
+        "Undo a change of address by the code mailed to the former one",
+    ),
+];
+
+/// Seconds for which a code is good.
+const CODE_TTL: i64 = 30 * 60;
+
+/// Seconds between two codes.
+const RESEND_AFTER: i64 = 5 * 60;
+
+/// Seconds for which a former address can undo a change.
+const UNDO_TTL: i64 = 7 * 86_400;
+
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct MailedCode {
+    /// As it was mailed.
+    code: Name<200>,
+}
+
+fn verify(ctx: &mut Ctx<'_>, Json(given): Json<MailedCode>) -> Result<Created<Account>> {
+    let id = ctx.call.token()?.account_id;
+    let named = with_code(ctx.db, &given.code, ctx.now)?.filter(|named| named.account_id == id);
+    confirm(ctx.db, &named.ok_or_else(wrong_code)?, &ctx.call.origin()).map(Created)
+}
+
+fn resend(ctx: &mut Ctx<'_>) -> Result<Done> {
+    let account = accounts::find(ctx.db, ctx.call.token()?.account_id)?;
+    let email = match &account.pending_email {
+        Some(pending) => pending,
+        None if account.email_verified => {
+            return Err(Error::refused("email_verified", "The address of this account is verified already."));
+        }
+        None => &account.email,
+    };
+    let sent_at: Option<Timestamp> = ctx
+        .db
+        .prepare_cached("SELECT sent_at FROM email_codes WHERE account_id = ?1")?
+        .query_row([account.id], |row| row.get(0))
+        .optional()?;
+    let wait = sent_at.map_or(0, |sent| sent.seconds() + RESEND_AFTER - ctx.now.seconds());
+    // A longer wait than the longest is of before the clock was put back.
+    if (1..=RESEND_AFTER).contains(&wait) {
+        return Err(Error::TooManyRequests(wait));
+    }
+    send_code(ctx.db, &account, email, &central_url(ctx.call), ctx.now)?;
+    Ok(Done)
+}
+
+fn undo(ctx: &mut Ctx<'_>, Json(given): Json<MailedCode>) -> Result<Done> {
+    bring_back(ctx.db, &given.code, &ctx.call.origin())?;
+    Ok(Done)
+}
+
+/// An address that a code verifies.
+#[derive(Debug, Clone)]
+pub struct Named {
+    pub account_id: i64,
+    pub email: String,
+    /// The address by which the account logs in today.
+    pub login: String,
+}
+
+/// What a code that was mailed and is good at this moment verifies.
+pub fn with_code(db: &Connection, code: &str, now: Timestamp) -> rusqlite::Result<Option<Named>> {
+    db.prepare_cached(
+        "SELECT a.id, c.email, a.email FROM email_codes c JOIN accounts a ON a.id = c.account_id
+         WHERE c.digest = ?1 AND c.expires_at > ?2",
+    )?
+    .query_row((secret::digest(code), now), |row| {
+        Ok(Named { account_id: row.get(0)?, email: row.get(1)?, login: row.get(2)? })
+    })
+    .optional()
+}
+
+/// Verifies an address of which the account has shown the code.
+pub fn confirm(db: &Connection, named: &Named, origin: &Origin) -> Result<Account> {
+    db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([named.account_id])?;
+    take(db, named.account_id, &named.email, origin)?;
+    accounts::find(db, named.account_id)
+}
+
+/// Verifies an address that somebody has shown to read the mail of, if it is the account's, or is to be; answers whether.
+pub fn confirm_if_own(db: &Connection, account: &Account, email: &str, origin: &Origin) -> Result<bool> {
+    let is = |own: &str| own.eq_ignore_ascii_case(email);
+    if is(&account.email) && account.email_verified {
+        return Ok(true);
+    }
+    if !is(&account.email) && !account.pending_email.as_deref().is_some_and(is) {
+        return Ok(false);
+    }
+    take(db, account.id, email, origin)?;
+    Ok(true)
+}
+
+/// A code for a forgotten password came back: its address is verified. A change of address that was not finished is
+/// dropped, since somebody else may have begun it.
+pub fn prove_by_reset(db: &Connection, account_id: i64) -> Result<()> {
+    db.prepare_cached("UPDATE accounts SET email_verified = 1, pending_email = NULL WHERE id = ?1")?
+        .execute([account_id])?;
+    db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([account_id])?;
+    Ok(())
+}
+
+/// The address is the account's from now on, and verified.
+fn take(db: &Connection, account_id: i64, email: &str, origin: &Origin) -> Result<()> {
+    let old = accounts::find(db, account_id)?;
+    db.prepare_cached(
+        "UPDATE accounts SET email = ?2, email_verified = 1, pending_email = NULLIF(pending_email, ?2), updated_at = ?3
+         WHERE id = ?1",
+    )?
+    .execute((account_id, email, origin.at))?;
+    let event = Event::new(if old.email == email { "email.verified" } else { "email.changed" });
+    audit_log::record(db, origin, event.about(account_id).with(json!({"email": email})))?;
+    if old.email != email {
+        notices::put_to(db, &old, &old.email, &About::EmailChanged { email }, origin)?;
+    }
+    Ok(())
+}
+
+/// Notes a new address of an account, mails a code to it, and tells the former one.
+pub fn request_change(db: &Connection, id: i64, email: &Email, url: &str, origin: &Origin) -> Result<()> {
+    if accounts::find_by_email(db, email)?.is_some_and(|(other, _)| other.id != id) {
+        return Err(Error::taken("email"));
+    }
+    db.prepare_cached("UPDATE accounts SET pending_email = ?2, updated_at = ?3 WHERE id = ?1")?
+        .execute((id, email, origin.at))?;
+    let account = accounts::find(db, id)?;
+    send_code(db, &account, email, url, origin.at)?;
+    let (code, expires_at) = (secret::make()?, origin.at.plus(UNDO_TTL));
+    db.prepare_cached("DELETE FROM email_undo_codes WHERE expires_at <= ?1")?.execute([origin.at])?;
+    db.prepare_cached(
+        "INSERT INTO email_undo_codes (digest, account_id, email, email_verified, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute((secret::digest(&code), id, &account.email, account.email_verified, expires_at))?;
+    let change = EmailChange {
+        name: account.name,
+        email: email.to_string(),
+        url: format!("{url}/ui/undo-email-change?code={code}"),
+        expires_at,
+    };
+    outbox::put(db, &change.mail(account.email.parse().map_err(Error::Internal)?)?, origin.at)?;
+    let event = Event::new("email.change_requested").about(id).with(json!({"email": email}));
+    Ok(audit_log::record(db, origin, event)?)
+}
+
+/// Mails a new code to an address of an account; the one before is good no more. `url` is that of the central host.
+pub fn send_code(db: &Connection, account: &Account, email: &str, url: &str, now: Timestamp) -> Result<()> {
+    let (code, expires_at) = (secret::make()?, now.plus(CODE_TTL));
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO email_codes (account_id, digest, email, sent_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute((account.id, secret::digest(&code), email, now, expires_at))?;
+    let mail =
+        EmailCode { name: account.name.clone(), url: format!("{url}/ui/verify-email?code={code}"), code, expires_at };
+    Ok(outbox::put(db, &mail.mail(email.parse().map_err(Error::Internal)?)?, now)?)
+}
+
+/// The address that a code brings back, if it is good at this moment.
+pub fn former_address(db: &Connection, code: &str, now: Timestamp) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT email FROM email_undo_codes WHERE digest = ?1 AND expires_at > ?2")?
+        .query_row((secret::digest(code), now), |row| row.get(0))
+        .optional()
+}
+
+/// Gives an account the address back that a code was mailed to, and ends all of its sessions: whoever changed the address
+/// may be in one.
+pub fn bring_back(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
+    let found: Option<(i64, String, bool, Timestamp)> = db
+        .prepare_cached(
+            "SELECT account_id, email, email_verified, expires_at FROM email_undo_codes
+             WHERE digest = ?1 AND expires_at > ?2",
+        )?
+        .query_row((secret::digest(code), origin.at), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let (id, email, verified, expires_at) = found.ok_or_else(wrong_code)?;
+    let is_others = accounts::find_by_email(db, &email)?.is_some_and(|(other, _)| other.id != id);
+    if is_others {
+        return Err(Error::taken("email"));
+    }
+    db.prepare_cached(
+        "UPDATE accounts SET email = ?2, email_verified = ?3, pending_email = NULL, updated_at = ?4 WHERE id = ?1",
+    )?
+    .execute((id, &email, verified, origin.at))?;
+    // Codes of later changes went to addresses that this one takes away.
+    db.prepare_cached("DELETE FROM email_undo_codes WHERE account_id = ?1 AND expires_at >= ?2")?
+        .execute((id, expires_at))?;
+    db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([id])?;
+    tokens::revoke_all(db, id, None, origin.at)?;
+    Ok(audit_log::record(db, origin, Event::new("email.change_undone").about(id).with(json!({"email": email})))?)
+}
+
+/// The URL of the central host, for links in mail.
+pub fn central_url(call: &Call) -> String {
+    call.address.central_url(&call.engine.config.central_domain)
+}
+
+/// The same for a code that never was, was used, is too old, or is another account's.
+pub fn wrong_code() -> Error {
+    Error::invalid("The selected code is invalid.")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::api::Error;
+    use crate::testing::{Bench, Client, PASSWORD};
+
+    fn registered<'b>(bench: &'b Bench, email: &str) -> Client<'b> {
+        let body = json!({"name": "Zoé", "email": email, "password": PASSWORD});
+        bench.nobody().signed_in(&bench.nobody().post("/register", body).created())
+    }
+
+    fn me(client: &Client<'_>) -> Value {
+        client.get("/whoami").ok()["user"].clone()
+    }
+
+    fn code(bench: &Bench) -> String {
+        bench.mailed("/ui/verify-email?code=")
+    }
+
+    /// Lets so many seconds go by for the codes that were mailed.
+    fn later(bench: &Bench, seconds: i64) {
+        let sql = format!(
+            "UPDATE email_codes SET sent_at = sent_at - {seconds}, expires_at = expires_at - {seconds};
+             UPDATE email_undo_codes SET expires_at = expires_at - {seconds};"
+        );
+        bench.engine.central.write(move |db| Ok::<_, Error>(db.execute_batch(&sql)?)).unwrap();
+    }
+
+    #[test]
+    fn who_registers_is_mailed_a_code_and_verifies_the_address_once() {
+        let bench = Bench::new();
+        let zoe = registered(&bench, "zoe@example.com");
+        assert_eq!(me(&zoe)["email_verified"], false);
+        let code = code(&bench);
+        let verify = |client: &Client<'_>, code: &str| client.post("/account/email/verify", json!({"code": code}));
+        // The code is that of one account, whoever else has it.
+        verify(&bench.stranger(), &code).invalid(&["The selected code is invalid."]);
+        verify(&zoe, "guessed").invalid(&["The selected code is invalid."]);
+        assert_eq!(verify(&zoe, &code).created()["email_verified"], true);
+        verify(&zoe, &code).invalid(&["The selected code is invalid."]);
+        zoe.post("/account/email/resend", json!({})).refused(422, "email_verified");
+    }
+
+    #[test]
+    fn a_code_is_good_for_half_an_hour_and_sent_again_after_five_minutes() {
+        let bench = Bench::new();
+        let zoe = registered(&bench, "zoe@example.com");
+        let old = code(&bench);
+        let soon = zoe.post("/account/email/resend", json!({}));
+        soon.refused(429, "too_many_requests");
+        let wait: i64 = soon.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((290..=300).contains(&wait), "{wait}");
+        later(&bench, 301);
+        zoe.post("/account/email/resend", json!({})).ok();
+        let verify = |code: &str| zoe.post("/account/email/verify", json!({"code": code}));
+        verify(&old).invalid(&["The selected code is invalid."]);
+        later(&bench, 1801);
+        verify(&code(&bench)).invalid(&["The selected code is invalid."]);
+        zoe.post("/account/email/resend", json!({})).ok();
+        verify(&code(&bench)).created();
+    }
+
+    #[test]
+    fn a_new_address_takes_effect_with_its_code_and_the_former_one_is_told() {
+        let bench = Bench::new();
+        let owner = bench.central();
+        let change = json!({"email": "new@example.com", "current_password": PASSWORD});
+        owner.put("/account", change).created();
+        let told = bench.mails();
+        let recipients: Vec<String> = told.iter().rev().take(2).map(|mail| mail.to.to_string()).collect();
+        assert_eq!(recipients, ["owner@example.com", "new@example.com"]);
+        assert_eq!(me(&owner)["email"], "owner@example.com");
+
+        let verified = bench.verify_email(&owner);
+        assert_eq!((&verified["email"], &verified["email_verified"]), (&json!("new@example.com"), &json!(true)));
+        assert_eq!(verified.get("pending_email"), None);
+        let login = |email: &str| bench.nobody().post("/login", json!({"email": email, "password": PASSWORD}));
+        login("owner@example.com").refused(401, "invalid_credentials");
+        login("new@example.com").ok();
+    }
+
+    #[test]
+    fn the_former_address_undoes_a_change_for_seven_days_also_once_it_took_effect() {
+        for takes_effect in [false, true] {
+            let bench = Bench::new();
+            let thief = bench.central();
+            let change = |email: &str| json!({"email": email, "current_password": PASSWORD});
+            thief.put("/account", change("thief@example.com")).created();
+            let undo = bench.mailed("/ui/undo-email-change?code=");
+            if takes_effect {
+                bench.verify_email(&thief);
+                // Another change does not help: its undo code went to the thief.
+                later(&bench, 60);
+                thief.put("/account", change("thief2@example.com")).created();
+            }
+            let theirs = bench.mailed("/ui/undo-email-change?code=");
+            let bring_back = |code: &str| bench.nobody().post("/account/email/undo", json!({"code": code}));
+            bring_back("guessed").invalid(&["The selected code is invalid."]);
+            bring_back(&undo).ok();
+            thief.get("/whoami").refused(401, "token_revoked");
+            let owner = bench.nobody().post("/login", change("")).status;
+            assert!(owner.is_client_error());
+            let login = json!({"email": "owner@example.com", "password": PASSWORD});
+            let user = bench.nobody().post("/login", login).ok()["user"].clone();
+            assert_eq!((&user["email_verified"], user.get("pending_email")), (&json!(true), None));
+            bring_back(&theirs).invalid(&["The selected code is invalid."]);
+            bring_back(&undo).invalid(&["The selected code is invalid."]);
+        }
+        let bench = Bench::new();
+        let change = json!({"email": "new@example.com", "current_password": PASSWORD});
+        bench.central().put("/account", change).created();
+        later(&bench, 7 * 86_400 + 1);
+        let undo = json!({"code": bench.mailed("/ui/undo-email-change?code=")});
+        bench.nobody().post("/account/email/undo", undo).invalid(&["The selected code is invalid."]);
+    }
+
+    #[test]
+    fn the_page_verifies_with_the_password_of_the_account_alone() {
+        let bench = Bench::new();
+        let zoe = registered(&bench, "zoe@example.com");
+        let path = format!("/ui/verify-email?code={}", code(&bench));
+        let page = bench.nobody().get(&path);
+        assert!(page.status == 200 && page.text.contains("zoe@example.com"), "{page:?}");
+        let submit = |password: &str| bench.nobody().submit(&path, &[("code", &code(&bench)), ("password", password)]);
+        let wrong = submit("somebody-elses");
+        assert!(wrong.status == 401 && wrong.text.contains("The email or the password is wrong."), "{wrong:?}");
+        assert_eq!(me(&zoe)["email_verified"], false);
+        assert!(submit(PASSWORD).text.contains("The address is confirmed"));
+        assert_eq!(me(&zoe)["email_verified"], true);
+        assert_eq!(bench.nobody().get(&path).status, 404);
+        let french = bench.nobody().with_header("accept-language", "fr").get(&path);
+        assert!(french.text.contains("Ce lien ne fonctionne plus"), "{french:?}");
+    }
+}

@@ -1,0 +1,183 @@
+//! Notices: mail to a person about a change of their account that they may not have made.
+
+use rusqlite::Connection;
+
+use super::accounts::{self, Account};
+use super::mails::Notice;
+use super::outbox;
+use crate::api::{Error, Result};
+use crate::auth::Origin;
+use crate::values::Timestamp;
+
+/// What a person is told of.
+#[derive(Debug, Clone)]
+pub enum About<'a> {
+    PasswordChanged,
+    EmailChanged {
+        email: &'a str,
+    },
+    SecondFactorEnabled,
+    SecondFactorDisabled,
+    /// By an operator of the server.
+    SecondFactorReset,
+    RecoveryCodesCreated,
+    TokenCreated {
+        label: &'a str,
+    },
+    KeyCreated {
+        name: &'a str,
+        workspace: &'a str,
+    },
+    AccessGranted {
+        client: &'a str,
+        workspace: &'a str,
+    },
+    NewNetwork,
+}
+
+impl About<'_> {
+    fn subject(&self) -> &'static str {
+        match self {
+            Self::PasswordChanged => "Your password was changed",
+            Self::EmailChanged { .. } => "Your email address was changed",
+            Self::SecondFactorEnabled => "A second factor was added to your account",
+            Self::SecondFactorDisabled => "The second factor was removed from your account",
+            Self::SecondFactorReset => "An operator removed the second factor from your account",
+            Self::RecoveryCodesCreated => "New recovery codes were created for your account",
+            Self::TokenCreated { .. } => "A token was created for your account",
+            Self::KeyCreated { .. } => "An integration key was created in your name",
+            Self::AccessGranted { .. } => "An application was given access in your name",
+            Self::NewNetwork => "Login from a new network",
+        }
+    }
+
+    fn sentence(&self) -> String {
+        match self {
+            Self::PasswordChanged => "The password of your account was changed. All other sessions have ended.".into(),
+            Self::EmailChanged { email } => format!("The email address of your account is now {email}."),
+            Self::SecondFactorEnabled => "Logging in now takes a code from your authenticator app.".into(),
+            Self::SecondFactorDisabled => "Logging in now takes your password alone.".into(),
+            Self::SecondFactorReset => {
+                "An operator of this server removed it. Logging in now takes your password alone.".into()
+            }
+            Self::RecoveryCodesCreated => "The recovery codes that you had before no longer work.".into(),
+            Self::TokenCreated { label } => format!("The token is called \u{201c}{label}\u{201d}."),
+            Self::KeyCreated { name, workspace } => {
+                format!("The key is called \u{201c}{name}\u{201d}. It belongs to the workspace {workspace}.")
+            }
+            Self::AccessGranted { client, workspace } => {
+                format!("You approved that {client} may act for you in the workspace {workspace}.")
+            }
+            Self::NewNetwork => {
+                "Somebody, most likely you, logged in from a network that we have not seen before.".into()
+            }
+        }
+    }
+}
+
+/// Queues a notice for an account, in the transaction of the change.
+pub fn put(db: &Connection, account_id: i64, about: &About<'_>, origin: &Origin) -> Result<()> {
+    let account = accounts::find(db, account_id)?;
+    put_to(db, &account, &account.email, about, origin)
+}
+
+/// Queues a notice for an account at an address that is, or was, its own.
+pub fn put_to(db: &Connection, account: &Account, email: &str, about: &About<'_>, origin: &Origin) -> Result<()> {
+    let notice = Notice {
+        name: account.name.clone(),
+        subject: about.subject().to_owned(),
+        sentence: about.sentence(),
+        address: origin.address.map(|address| address.to_string()),
+        user_agent: origin.user_agent.clone(),
+        at: origin.at,
+    };
+    Ok(outbox::put(db, &notice.mail(email.parse().map_err(Error::Internal)?)?, origin.at)?)
+}
+
+/// Seconds between two mails about logins from one network.
+const NETWORK_MAIL_EVERY: i64 = 30 * 86_400;
+
+/// Notes the network of a login; queues a notice if the account has others and has not used this one for a month.
+pub fn note_login(db: &Connection, account_id: i64, origin: &Origin) -> Result<()> {
+    let Some(network) = origin.network() else { return Ok(()) };
+    let (is_first, last): (bool, Option<Timestamp>) = db
+        .prepare_cached(
+            "SELECT NOT EXISTS (SELECT 1 FROM known_networks WHERE account_id = ?1),
+                    (SELECT last_login_at FROM known_networks WHERE account_id = ?1 AND network = ?2)",
+        )?
+        .query_row((account_id, &network), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    db.prepare_cached(
+        "INSERT INTO known_networks (account_id, network, last_login_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET last_login_at = excluded.last_login_at",
+    )?
+    .execute((account_id, &network, origin.at))?;
+    let is_new = last.is_none_or(|last| last.plus(NETWORK_MAIL_EVERY) <= origin.at);
+    if is_new && !is_first {
+        put(db, account_id, &About::NewNetwork, origin)?;
+    }
+    Ok(())
+}
+
+/// Whether an account has logged in from the network of a request.
+pub fn knows_network(db: &Connection, account_id: i64, origin: &Origin) -> rusqlite::Result<bool> {
+    let Some(network) = origin.network() else { return Ok(false) };
+    db.prepare_cached("SELECT 1 FROM known_networks WHERE account_id = ?1 AND network = ?2")?
+        .exists((account_id, network))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Bench, PASSWORD};
+
+    fn subjects(bench: &Bench) -> Vec<String> {
+        bench.mails().into_iter().map(|mail| mail.subject).collect()
+    }
+
+    #[test]
+    fn a_person_is_told_what_changed_from_where_and_by_what() {
+        let bench = Bench::new();
+        let me = bench.central().with_header("user-agent", "curl/8");
+        me.post("/tokens", json!({"label": "nightly"})).created();
+        me.put("/account", json!({"password": "another-long-one", "current_password": PASSWORD})).created();
+        let mails = bench.mails();
+        let [token, password] = &mails[..] else { panic!("{mails:?}") };
+        assert_eq!(
+            (token.to.to_string(), token.subject.as_str()),
+            ("owner@example.com".into(), "A token was created for your account")
+        );
+        for said in ["nightly", "127.0.0.1", "curl/8"] {
+            assert!(token.text.contains(said) && token.html.contains(said), "{said}: {}", token.text);
+        }
+        assert_eq!(password.subject, "Your password was changed");
+    }
+
+    #[test]
+    fn a_login_from_another_network_is_told_once_a_month() {
+        let bench = Bench::with(&[("trusted_proxies", "127.0.0.1")]);
+        let login = |address: &str| {
+            let client = bench.nobody().with_header("x-forwarded-for", address);
+            client.post("/login", json!({"email": "owner@example.com", "password": PASSWORD})).ok();
+        };
+        // The first network is where the account is at home.
+        for address in ["192.0.2.1", "192.0.2.200"] {
+            login(address);
+        }
+        assert_eq!(subjects(&bench), [""; 0]);
+        for address in ["198.51.100.1", "198.51.100.2", "192.0.2.1", "2001:db8:1:2::1", "2001:db8:1:3::1"] {
+            login(address);
+        }
+        assert_eq!(subjects(&bench), ["Login from a new network"; 2]);
+        bench
+            .engine
+            .central
+            .write(|db| {
+                Ok::<_, Error>(db.execute("UPDATE known_networks SET last_login_at = last_login_at - 2592000", [])?)
+            })
+            .unwrap();
+        login("192.0.2.9");
+        assert_eq!(subjects(&bench).len(), 3);
+    }
+}

@@ -1,0 +1,126 @@
+//! The pages that mails about an address of an account lead to: one verifies the address, the other undoes a change.
+
+use askama::Template;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::words::Words;
+use super::{Message, shown};
+use crate::api::{Error, Form, Html, Needs, Query, Result, Route, Steps, Tries, get, hashing, post, rendered, steps};
+use crate::central::email_verification::{self, Named};
+use crate::central::session::{self, Credentials};
+use crate::values::{Name, Text};
+
+pub const ROUTES: &[Route] = &[
+    get("/ui/verify-email", &steps(show), Needs::Anyone, "The page to verify an email address"),
+    post("/ui/verify-email", &hashing(verify), Needs::Anyone, "Verify an email address on its page"),
+    get("/ui/undo-email-change", &steps(show_undo), Needs::Anyone, "The page to undo a change of address"),
+    post("/ui/undo-email-change", &steps(undo), Needs::Anyone, "Undo a change of address on its page"),
+];
+
+/// What the link in the mail says.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Mailed {
+    code: Text<200>,
+}
+
+/// The password of the account whose address it is to be: whoever merely follows a link verifies nobody else's account.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Verifying {
+    code: Text<200>,
+    password: Name<1000>,
+}
+
+#[derive(Template)]
+#[template(path = "page_verify_email.html")]
+struct VerifyPage<'a> {
+    words: Words,
+    email: &'a str,
+    login: &'a str,
+    code: &'a str,
+    problems: &'a [String],
+}
+
+#[derive(Template)]
+#[template(path = "page_undo_email_change.html")]
+struct UndoPage<'a> {
+    words: Words,
+    email: &'a str,
+    code: &'a str,
+    problems: &'a [String],
+}
+
+fn show(steps: &Steps<'_>, Query(mailed): Query<Mailed>) -> Result<Html> {
+    let words = Words::of(steps);
+    let Some(named) = named(steps, &mailed.code)? else { return no_such_link(words) };
+    page(words, &named, &mailed.code, &[]).map(|text| Html::ok(words.0, text))
+}
+
+fn verify(
+    steps: &Steps<'_>,
+    tries: Tries,
+    Query(mailed): Query<Mailed>,
+    Form(filled): Form<Verifying>,
+) -> Result<Html> {
+    let words = Words::of(steps);
+    let code = filled.as_ref().map_or(&mailed.code, |filled| &filled.code).clone();
+    let Some(named) = named(steps, &code)? else { return no_such_link(words) };
+    let confirmed = filled.and_then(|filled| {
+        let email = named.login.parse().map_err(Error::Internal)?;
+        let account = session::verify(steps, &tries, &Credentials { email, password: filled.password })?;
+        let (named, origin) = (named.clone(), steps.call.origin().by(account.id));
+        steps.engine.central.write(move |db| email_verification::confirm(db, &named, &origin))
+    });
+    match confirmed {
+        Ok(account) => {
+            Message::about(words, &words.address_confirmed(), &words.log_in_as(&account.email)).page(StatusCode::OK)
+        }
+        Err(error) => shown(words, error, |problems| page(words, &named, &code, problems)),
+    }
+}
+
+fn show_undo(steps: &Steps<'_>, Query(mailed): Query<Mailed>) -> Result<Html> {
+    let words = Words::of(steps);
+    let Some(email) = former(steps, &mailed.code)? else { return no_such_link(words) };
+    undo_page(words, &email, &mailed.code, &[]).map(|text| Html::ok(words.0, text))
+}
+
+fn undo(steps: &Steps<'_>, Query(mailed): Query<Mailed>, Form(filled): Form<Mailed>) -> Result<Html> {
+    let words = Words::of(steps);
+    let code = filled.as_ref().map_or(&mailed.code, |filled| &filled.code).clone();
+    let Some(email) = former(steps, &code)? else { return no_such_link(words) };
+    let (typed, origin) = (code.to_string(), steps.call.origin());
+    let undone =
+        filled.and_then(|_| steps.engine.central.write(move |db| email_verification::bring_back(db, &typed, &origin)));
+    match undone {
+        Ok(()) => {
+            Message::about(words, &words.change_undone(), &words.choose_password_next(&email)).page(StatusCode::OK)
+        }
+        Err(error) => shown(words, error, |problems| undo_page(words, &email, &code, problems)),
+    }
+}
+
+fn named(steps: &Steps<'_>, code: &str) -> Result<Option<Named>> {
+    let (code, now) = (code.to_owned(), steps.now);
+    steps.engine.central.read(move |db| Ok(email_verification::with_code(db, &code, now)?))
+}
+
+fn former(steps: &Steps<'_>, code: &str) -> Result<Option<String>> {
+    let (code, now) = (code.to_owned(), steps.now);
+    steps.engine.central.read(move |db| Ok(email_verification::former_address(db, &code, now)?))
+}
+
+fn page(words: Words, named: &Named, code: &str, problems: &[String]) -> Result<String> {
+    rendered(&VerifyPage { words, email: &named.email, login: &named.login, code, problems })
+}
+
+fn undo_page(words: Words, email: &str, code: &str, problems: &[String]) -> Result<String> {
+    rendered(&UndoPage { words, email, code, problems })
+}
+
+fn no_such_link(words: Words) -> Result<Html> {
+    Message::about(words, &words.link_is_over(), &words.link_was_used()).page(StatusCode::NOT_FOUND)
+}

@@ -1,0 +1,244 @@
+//! The page on which a person adds a second factor to their account, or removes it.
+
+use askama::Template;
+use http::StatusCode;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::sign_in;
+use super::visitor::Visitor;
+use super::words::Words;
+use crate::api::{
+    Error, Form, Html, Needs, Query, Redirect, Result, Route, Steps, Tries, Visited, get, hashing, post, rendered,
+    steps,
+};
+use crate::auth::TokenInUse;
+use crate::central::second_factor::{self, Disabling, Enrollment};
+use crate::values::{Name, Text};
+
+pub const ROUTES: &[Route] = &[
+    get("/ui/second-factor", &steps(show), Needs::Anyone, "The page of your second factor"),
+    post("/ui/second-factor", &hashing(change), Needs::Anyone, "Add or remove your second factor on its page"),
+];
+
+/// Where the visitor goes on to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Onward {
+    to: Text<8000>,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Changing {
+    /// `begin`, `confirm`, `renew` or `remove`.
+    action: Text<20>,
+    current_password: Text<1000>,
+    code: Text<40>,
+    to: Text<8000>,
+    form_key: Text<100>,
+}
+
+#[derive(Template)]
+#[template(path = "page_second_factor.html")]
+struct Page<'a> {
+    words: Words,
+    enabled: bool,
+    /// Recovery codes that are left.
+    left: &'a str,
+    /// One that was begun.
+    enrollment: Option<&'a Enrollment>,
+    /// Recovery codes that were just created.
+    codes: &'a [String],
+    to: &'a str,
+    form_key: &'a str,
+    problems: &'a [String],
+}
+
+/// The page, from where the visitor goes on to a path of this host.
+pub fn path(to: &str) -> String {
+    let start = "/ui/second-factor?";
+    form_urlencoded::Serializer::for_suffix(start.to_owned(), start.len()).append_pair("to", to).finish()
+}
+
+fn show(steps: &Steps<'_>, visitor: Visitor, Query(onward): Query<Onward>) -> Result<Visited> {
+    let Some(session) = &visitor.session else {
+        return Ok(Visited::Onward(Redirect::to(sign_in::path(&path(&onward.to)))));
+    };
+    page(steps, &visitor, session, StatusCode::OK, &onward.to, &[], &[]).map(Visited::Page)
+}
+
+fn change(steps: &Steps<'_>, visitor: Visitor, tries: Tries, Form(filled): Form<Changing>) -> Result<Visited> {
+    let Some(session) = visitor.session.clone() else {
+        return Ok(Visited::Onward(Redirect::to(sign_in::path("/ui/second-factor"))));
+    };
+    let to = filled.as_ref().map(|filled| filled.to.clone()).unwrap_or_default();
+    let done = filled.and_then(|filled| {
+        visitor.check(&filled.form_key)?;
+        apply(steps, &tries, &session, &filled)
+    });
+    match done {
+        Ok(codes) => page(steps, &visitor, &session, StatusCode::OK, &to, &codes, &[]).map(Visited::Page),
+        Err(error) if error.status().is_server_error() => Err(error),
+        Err(error) => {
+            let problems = Words::of(steps).problems(&error);
+            page(steps, &visitor, &session, error.status(), &to, &[], &problems).map(Visited::Page)
+        }
+    }
+}
+
+/// Does what a button of the page says; answers recovery codes, where it created some.
+fn apply(steps: &Steps<'_>, tries: &Tries, session: &TokenInUse, filled: &Changing) -> Result<Vec<String>> {
+    let account_id = session.account_id;
+    match &*filled.action {
+        "begin" => {
+            second_factor::begin_enrollment(steps, tries, session, &filled.current_password)?;
+            Ok(Vec::new())
+        }
+        "confirm" => {
+            let done = second_factor::finish_enrollment(steps, tries, account_id, &filled.code)?;
+            Ok(done.recovery_codes.unwrap_or_default())
+        }
+        "renew" => second_factor::renew(steps, tries, account_id, &filled.code),
+        "remove" => {
+            let current_password = Name::parse(filled.current_password.to_string());
+            let given = Disabling {
+                current_password: current_password.map_err(|_| Error::InvalidCredentials)?,
+                code: Name::parse(filled.code.to_string()).map_err(|_| Error::WrongCode)?,
+            };
+            second_factor::remove(steps, tries, session, &given)?;
+            Ok(Vec::new())
+        }
+        _ => Err(Error::invalid("The selected action is invalid.")),
+    }
+}
+
+fn page(
+    steps: &Steps<'_>,
+    visitor: &Visitor,
+    session: &TokenInUse,
+    status: StatusCode,
+    to: &str,
+    codes: &[String],
+    problems: &[String],
+) -> Result<Html> {
+    let account_id = session.account_id;
+    let state = steps.engine.central.read(move |db| second_factor::find(db, account_id))?;
+    let enrollment = match state.enabled {
+        true => None,
+        false => second_factor::begun_enrollment(steps, account_id)?,
+    };
+    let (form_key, cookie) = visitor.form_key()?;
+    let words = Words::of(steps);
+    let text = rendered(&Page {
+        words,
+        enabled: state.enabled,
+        left: &state.recovery_codes_left.to_string(),
+        enrollment: enrollment.as_ref(),
+        codes,
+        to: sign_in::on_this_host(to),
+        form_key: &form_key,
+        problems,
+    })?;
+    Ok(Html::new(status, words.0, text).with_cookie(cookie))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+    use serde_json::json;
+
+    use crate::auth::Scope;
+    use crate::testing::{Answer, App, Bench, Client, PASSWORD};
+
+    fn hidden(page: &Answer, name: &str) -> String {
+        let start = format!("name=\"{name}\" value=\"");
+        let (_, rest) = page.text.split_once(&start).unwrap_or_else(|| panic!("no {name} in {}", page.text));
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    fn with_cookie<'b>(bench: &'b Bench, answer: &Answer) -> Client<'b> {
+        let set = answer.headers[header::SET_COOKIE].to_str().unwrap();
+        bench.nobody().at("acme.localhost").with_header("cookie", set.split(';').next().unwrap())
+    }
+
+    fn location(answer: &Answer) -> &str {
+        assert_eq!(answer.status, 302, "{}", answer.text);
+        answer.headers[header::LOCATION].to_str().unwrap()
+    }
+
+    /// The answer to the password on the page to sign in on, and the browser that sent it.
+    fn give_password<'b>(bench: &'b Bench, email: &str) -> (Client<'b>, Answer) {
+        let page = bench.nobody().at("acme.localhost").get("/ui/sign-in?to=/docs");
+        let browser = with_cookie(bench, &page);
+        let form_key = hidden(&page, "form_key");
+        let form = [("email", email), ("password", PASSWORD), ("to", "/docs"), ("form_key", &form_key)];
+        let answer = browser.submit("/ui/sign-in", &form);
+        (browser, answer)
+    }
+
+    #[test]
+    fn a_person_signs_in_with_a_code() {
+        let bench = Bench::new();
+        let app = App::enroll(&bench.central());
+        let (browser, page) = give_password(&bench, "owner@example.com");
+        assert!(page.status == 200 && page.headers.get(header::SET_COOKIE).is_none(), "{page:?}");
+        let (form_key, challenge) = (hidden(&page, "form_key"), hidden(&page, "challenge"));
+        let submit = |browser: &Client<'_>, code: &str| {
+            let form = [("challenge", &*challenge), ("code", code), ("to", "/docs"), ("form_key", &form_key)];
+            browser.submit("/ui/sign-in/code", &form)
+        };
+        let wrong = submit(&browser, "000000");
+        assert!(wrong.status == 401 && wrong.text.contains("The code is wrong"), "{wrong:?}");
+        let other_site = submit(&browser.with_header("sec-fetch-site", "cross-site"), &app.code());
+        assert_eq!(other_site.status, 403);
+        let done = submit(&browser, &app.code());
+        assert_eq!(location(&done), "/docs");
+        let page = with_cookie(&bench, &done).get("/ui/second-factor");
+        assert!(page.status == 200 && page.text.contains("Recovery codes left: 10."), "{page:?}");
+        let again = submit(&browser, &app.recovery_codes[0]);
+        assert!(again.status == 401 && again.text.contains("The login has expired"), "{again:?}");
+    }
+
+    #[test]
+    fn a_member_who_must_have_one_adds_it_on_the_way_and_removes_it_again() {
+        let bench = Bench::new();
+        bench.join_acme("zoe@example.com", "agent");
+        App::enroll(&bench.central());
+        bench.admin().put("/settings", json!({"require_second_factor": true})).created();
+        bench.admin().post("/contacts", json!({"last_name": "Lefèvre"})).created();
+        let (_, done) = give_password(&bench, "zoe@example.com");
+        assert_eq!(location(&done), "/ui/second-factor?to=%2Fdocs");
+        let browser = with_cookie(&bench, &done);
+        assert_eq!(browser.get("/ui/contacts/1").status, 404, "not before");
+        let page = browser.get(location(&done));
+        let form_key = hidden(&page, "form_key");
+        let submit = |more: &[(&str, &str)]| {
+            let form = [("form_key", form_key.as_str()), ("to", "/docs")];
+            browser.submit("/ui/second-factor", &[&form, more].concat())
+        };
+        let wrong = submit(&[("action", "begin"), ("current_password", "wrong")]);
+        assert!(wrong.status == 401 && !wrong.text.contains("<svg"), "{wrong:?}");
+        let begun = submit(&[("action", "begin"), ("current_password", PASSWORD)]);
+        assert!(begun.status == 200 && begun.text.contains("<svg"), "{begun:?}");
+        let (_, rest) = begun.text.split_once("Key: <code>").unwrap();
+        let mut app = App::with_secret(rest.split('<').next().unwrap());
+        let wrong = submit(&[("action", "confirm"), ("code", "000000")]);
+        assert!(wrong.status == 400 && wrong.text.contains("<svg"), "{wrong:?}");
+        let done = submit(&[("action", "confirm"), ("code", &app.code())]);
+        app.recovery_codes = done.text.split("<li><code>").skip(1).map(|code| code[..19].to_owned()).collect();
+        assert!(done.status == 200 && app.recovery_codes.len() == 10, "{done:?}");
+        assert_eq!(browser.get("/ui/contacts/1").status, 200);
+
+        let renewed = submit(&[("action", "renew"), ("code", &app.recovery_codes[0])]);
+        assert!(renewed.text.contains("<li><code>") && !renewed.text.contains(&app.recovery_codes[1]), "{renewed:?}");
+        let removed = submit(&[("action", "remove"), ("current_password", PASSWORD), ("code", &app.code())]);
+        assert!(removed.status == 200 && removed.text.contains("Add a second factor"), "{removed:?}");
+        assert_eq!(submit(&[("action", "explode")]).status, 400);
+        let central = bench.nobody().with_token(bench.token("zoe@example.com", Scope::Central));
+        assert_eq!(central.get("/account/second-factor").ok()["enabled"], false);
+        let nobody = bench.nobody().at("acme.localhost");
+        assert_eq!(location(&nobody.get("/ui/second-factor")), "/ui/sign-in?to=%2Fui%2Fsecond-factor%3Fto%3D");
+        assert_eq!(location(&nobody.submit("/ui/second-factor", &[])), "/ui/sign-in?to=%2Fui%2Fsecond-factor");
+    }
+}
