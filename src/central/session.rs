@@ -179,10 +179,14 @@ pub fn verify(steps: &Steps<'_>, tries: &Tries, given: &Credentials) -> Result<A
     let verified = compare(steps.engine, &tries, &given.password, kept.as_deref());
     if matches!(verified, Err(Error::InvalidCredentials)) {
         let (origin, email, id) = (steps.call.origin(), given.email.clone(), account.as_ref().map(|a| a.id));
-        steps.engine.central.write(move |db| {
+        let noted = steps.engine.central.write(move |db| {
             let event = Event::new("login.failed").of_address(&email).with(json!({"reason": "password"}));
             Ok::<_, Error>(audit_log::record(db, &origin, Event { account_id: id, ..event })?)
-        })?;
+        });
+        // The password is wrong, also where the disk has no room to note it.
+        if let Err(error) = noted {
+            tracing::warn!(%error, "a failed login is not in the audit log");
+        }
     }
     let verified = verified?;
     let account = account.ok_or(Error::InvalidCredentials)?;

@@ -255,6 +255,12 @@ impl Bench {
         central().with(&answer["token"])
     }
 
+    /// `{name}@example.com`, made by a command: its address is verified, and it is mailed nothing.
+    pub fn verified(&self, name: &str) -> Who {
+        self.cli_with(&["account", "create", "--name", name, "--email", &email(name)], PASSWORD).ok();
+        self.log_in(name)
+    }
+
     /// `{name}@example.com` with another token.
     pub fn log_in(&self, name: &str) -> Who {
         let answer = self.post(&central(), "/login", json!({"email": email(name), "password": PASSWORD})).ok();

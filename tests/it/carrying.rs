@@ -53,7 +53,9 @@ fn a_workspace_goes_to_another_server_with_all_that_is_in_it() {
     let file = exported(&here, &acme, "acme.sqlite");
 
     // On the other server Zoé has an account, and another number than here; Max has none. The owner is somebody else.
-    let (ada, zoe) = (there.register("ada"), there.register("zoe"));
+    let (ada, zoe) = (there.register("ada"), there.verified("zoe"));
+    // Somebody has entered the address of a user of that server, and cannot read its mail.
+    let mallory = there.register("acme");
     let file = file.to_str().unwrap();
     let said = there.cli(&["workspace", "import-file", file, "--owner", &email("ada"), "--subdomain", "moved"]).ok();
     assert!(said.contains(&acme.workspace) && said.contains("moved"), "{said}");
@@ -77,8 +79,10 @@ fn a_workspace_goes_to_another_server_with_all_that_is_in_it() {
     // A program goes on under the same key.
     let program = Who { token: key["key"].as_str().map(str::to_owned), host: zoe.host.clone() };
     assert_eq!(there.get(&program, "/contacts").ok()["total"], 1);
+    assert_eq!(there.get(&mallory, "/workspaces").ok()["total"], 0);
+    assert_eq!(there.get(&mallory, "/user-invites").ok()["total"], 0);
     // Who had no account makes one, and finds the invitation.
-    let max = there.register("max");
+    let max = there.verified("max");
     let invite = there.get(&max, "/user-invites").ok()["data"][0]["id"].clone();
     there.post(&max, &format!("/user-invites/{invite}/accept"), json!({})).created();
     assert_eq!(there.get(&inside(&there, &max, &workspaces[0]["id"]), "/whoami").ok()["role"], "agent");

@@ -16,6 +16,7 @@ fn an_invited_colleague_reads_the_mail_fills_in_the_page_and_works() {
     let guest = json!({"email": email("grace"), "role_id": role, "name": "Grace"});
     bench.post(&acme.inside, "/user-invites", guest).created();
 
+    assert_eq!(smtp.next().letter().subject, "Confirm your email address");
     let letter = smtp.next().letter();
     assert_eq!((letter.to.as_str(), letter.subject.as_str()), ("grace@example.com", "acme invites you to acme"));
     assert!(letter.text.starts_with("Hello Grace,") && letter.text.contains("Front desk"), "{}", letter.text);

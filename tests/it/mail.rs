@@ -15,7 +15,7 @@ const NEW: &str = "another long one";
 fn a_forgotten_password_is_mailed_read_and_reset_once() {
     let smtp = Smtp::start();
     let bench = Bench::with(&["--smtp-url", &smtp.url(), "--mail-from", "Acme Télécom <no-reply@acme.test>"]);
-    let ada = bench.register("ada");
+    let ada = bench.verified("ada");
     forgot(&bench, "ada");
     forgot(&bench, "nobody");
 
@@ -35,9 +35,10 @@ fn a_forgotten_password_is_mailed_read_and_reset_once() {
     bench.post(&central(), "/login", old).refused(401, "invalid_credentials");
     reset(&bench, "ada", &code).invalid(&["The selected code is invalid."]);
 
+    assert_eq!(smtp.next().letter().subject, "Your password was changed");
     // A second mail has been through the outbox after whatever there was for nobody.
     forgot(&bench, "ada");
-    assert_eq!(smtp.next().to, [email("ada")]);
+    assert_eq!(smtp.next().letter().subject, "Choose a new password");
     assert!(smtp.others().is_empty());
     for secret in [code.as_str(), "@example.com"] {
         assert!(!bench.log().contains(secret), "{secret} is in the log");
@@ -50,7 +51,7 @@ fn a_server_that_wants_a_password_is_given_the_one_of_the_url() {
     let (user, _) = LOGIN;
     let url = format!("smtp://{user}:p%40ss%2Fword@{}/cx.example.com", smtp.address);
     let bench = Bench::with(&["--smtp-url", &url]);
-    bench.register("ada");
+    bench.verified("ada");
     forgot(&bench, "ada");
     let mail = smtp.next();
     assert_eq!((mail.user.as_deref(), mail.hello.as_str()), (Some(user), "cx.example.com"));
@@ -70,12 +71,12 @@ fn an_encrypted_server_is_sent_mail_and_one_that_nobody_vouches_for_is_not() {
         let root = folder.path().join("root.pem");
         fs::write(&root, smtp.certificate.as_ref().unwrap()).unwrap();
         let trusting = Bench::within(&[("CX_SMTP_URL", &url), ("SSL_CERT_FILE", root.to_str().unwrap())], &[]);
-        trusting.register("ada");
+        trusting.verified("ada");
         forgot(&trusting, "ada");
         assert_eq!(smtp.next().to, [email("ada")]);
 
         let wary = Bench::within(&[("CX_SMTP_URL", &url)], &[]);
-        wary.register("ada");
+        wary.verified("ada");
         forgot(&wary, "ada");
         eventually("the certificate is refused", || wary.log().contains("invalid peer certificate"));
         assert!(smtp.others().is_empty());
@@ -89,7 +90,7 @@ fn what_cannot_be_sent_at_first_arrives_once_the_server_is_back() {
     let address = taken.local_addr().unwrap();
     drop(taken);
     let bench = Bench::with(&["--smtp-url", &format!("smtp://{address}")]);
-    bench.register("ada");
+    bench.verified("ada");
     forgot(&bench, "ada");
     eventually("the first try has failed", || bench.log().contains("a mail is sent later"));
 
@@ -104,7 +105,7 @@ fn a_mail_that_is_sent_twice_is_known_by_its_message_id() {
     let smtp = Smtp::start();
     smtp.stumble();
     let bench = Bench::with(&["--smtp-url", &smtp.url()]);
-    bench.register("ada");
+    bench.verified("ada");
     forgot(&bench, "ada");
     let (first, second) = (smtp.next().letter(), smtp.next().letter());
     assert_eq!(first.message_id, second.message_id);
@@ -118,7 +119,7 @@ fn what_is_refused_five_times_is_shown_by_the_doctor_and_sent_when_it_says_so() 
     let smtp = Smtp::for_members();
     let wrong = format!("smtp://postmaster:wrong@{}", smtp.address);
     let mut bench = Bench::with(&["--smtp-url", &wrong]);
-    bench.register("ada");
+    bench.verified("ada");
     forgot(&bench, "ada");
     let file = sqlite(&bench.data().join("central.sqlite"));
     file.busy_timeout(Duration::from_secs(10)).unwrap();
@@ -144,7 +145,7 @@ fn what_is_refused_five_times_is_shown_by_the_doctor_and_sent_when_it_says_so() 
 #[test]
 fn without_a_server_a_mail_is_a_file_and_the_log_names_it() {
     let bench = Bench::new();
-    bench.register("ada");
+    bench.verified("ada");
     forgot(&bench, "ada");
     eventually("there is a file", || bench.log().contains(".eml"));
     let files: Vec<_> = fs::read_dir(bench.data().join("outbox")).unwrap().map(|file| file.unwrap().path()).collect();
@@ -166,7 +167,7 @@ fn a_mail_server_that_does_not_answer_holds_up_neither_requests_nor_the_end() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("smtp://{}", silent.local_addr().unwrap());
     let mut bench = Bench::with(&["--smtp-url", &url]);
-    let ada = bench.register("ada");
+    let ada = bench.verified("ada");
     forgot(&bench, "ada");
     let _stream = silent.accept().unwrap();
     bench.get(&ada, "/whoami").ok();

@@ -39,8 +39,10 @@ fn strangers_who_guess_from_elsewhere_shut_nobody_out() {
 #[test]
 fn twenty_times_as_many_shut_an_email_except_where_it_is_at_home() {
     let bench = Bench::with(&["--throttle-attempts", "1", "--trusted-proxies", "127.0.0.1"]);
-    let ada = bench.team("ada");
-    bench.register("grace");
+    let ada = bench.verified("ada");
+    let workspace = bench.workspace(&ada, "ada");
+    bench.enter(&ada, &workspace);
+    bench.verified("grace");
     login(&bench, "203.0.113.1", "localhost", "ada", PASSWORD).ok();
     for n in 0..20 {
         let answer = login(&bench, &format!("192.0.2.{n}"), "localhost", "ada", "a wrong one");
@@ -56,7 +58,7 @@ fn twenty_times_as_many_shut_an_email_except_where_it_is_at_home() {
     // From a network of hers she gets in, and in a session she is not counted with strangers.
     login(&bench, "203.0.113.9", "localhost", "ada", PASSWORD).ok();
     let change = json!({"email": "new@example.com", "current_password": PASSWORD});
-    bench.put(&ada.owner, "/account", change).created();
+    bench.put(&ada, "/account", change).created();
 }
 
 #[test]

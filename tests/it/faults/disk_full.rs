@@ -167,7 +167,7 @@ fn a_mail_waits_until_it_can_be_noted_that_it_was_sent() {
     let Some(disk) = Disk::in_memory(16) else { return };
     let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap();
     let bench = Bench::on(&disk.data(), &["--smtp-url", &format!("smtp://{address}")]);
-    bench.register("ada");
+    bench.verified("ada");
     bench.post(&central(), "/password/forgot", json!({"email": email("ada")})).ok();
     eventually("a first try has failed, since nobody listens", || bench.log().contains("a mail is sent later"));
     disk.fill_but(0);
