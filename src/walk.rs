@@ -425,7 +425,16 @@ fn what_is_no_credential_any_more_or_never_was_opens_nothing() {
         let gone = bench.token(email, scope);
         nobody.clone().with_token(gone.clone()).post("/logout", json!({})).ok();
         let with = |value: &str| nobody.with_header("authorization", value);
+        // A login that waits for its second factor is none yet, and no code is a token.
+        let (somebody, app) = Samples { bench, customer: None }.second_factor();
+        let login = json!({"email": somebody, "password": PASSWORD});
+        let pending = bench.nobody().at(host(layer)).post("/login", login).json();
+        let challenge = pending["challenge"].as_str().unwrap().to_owned();
         let expected = [
+            (with(&format!("Bearer {challenge}")), "token_invalid"),
+            (with(&format!("Bearer {}", app.recovery_codes[0])), "token_invalid"),
+            (with(&format!("Bearer {}", bench.invited("owner@example.com").1)), "token_invalid"),
+            (nobody.with_header("cookie", &format!("cx_session={challenge}")), "token_missing"),
             (with(&format!("Bearer {over}")), "token_expired"),
             (with(&format!("Bearer {gone}")), "token_revoked"),
             (with("Bearer"), "token_invalid"),
@@ -439,6 +448,47 @@ fn what_is_no_credential_any_more_or_never_was_opens_nothing() {
             (nobody.with_header("cookie", &format!("cx_session={good}")), "token_missing"),
         ];
         open_nothing(bench, layer, route, expected);
+    });
+}
+
+/// Whoever is kept out for want of a second factor gets nothing and changes nothing; programs go on.
+#[test]
+fn a_member_without_the_second_factor_that_the_workspace_requires_is_let_into_nothing() {
+    walk_workspace(|bench, route| {
+        if matches!(route.needs, Needs::Anyone | Needs::SignedIn | Needs::AnyToken) {
+            return;
+        }
+        let Sample { path, body } = sample(bench, Layer::Workspace, route);
+        let key = route.needs.permission().map(|permission| bench.key(&asks(route, permission), None));
+        let sql = "INSERT OR REPLACE INTO settings (name, value) VALUES ('require_second_factor', '1')";
+        bench.in_file(move |db| Ok(db.execute(sql, [])?));
+        let audited =
+            || bench.in_file(|db| Ok(db.query_row("SELECT count(*) FROM audit_log", [], |row| row.get::<_, i64>(0))?));
+        let before = audited();
+        bench.admin().send(route.method.clone(), &path, body.clone()).refused(403, "second_factor_required");
+        assert_eq!(audited(), before, "{} {path}", route.method);
+        if let Some(key) = key.filter(|_| route.needs.permission() != Some("*")) {
+            done(route, &key.send(route.method.clone(), &path, body));
+        }
+        let sql = "DELETE FROM settings WHERE name = 'require_second_factor'";
+        bench.in_file(move |db| Ok(db.execute(sql, [])?));
+    });
+}
+
+/// An address that is not verified keeps nobody from anything but other people's invitations.
+#[test]
+fn an_account_with_an_unverified_address_does_all_but_answer_invitations() {
+    walk(|bench, layer, route| {
+        let Sample { path, body } = sample(bench, layer, route);
+        Samples { bench, customer: None }.unverify();
+        if route.method == Method::DELETE && route.path == "/account" {
+            bench.engine.central.write(|db| Ok::<_, Error>(db.execute("DELETE FROM workspaces", [])?)).unwrap();
+        }
+        let answer = owner(bench, layer).send(route.method.clone(), &path, body);
+        match route.path {
+            "/user-invites/{id}/accept" | "/user-invites/{id}/decline" => answer.refused(404, "not_found"),
+            _ => done(route, &answer),
+        }
     });
 }
 
