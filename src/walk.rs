@@ -20,9 +20,8 @@ pub struct Sample {
     pub body: Option<Value>,
 }
 
-/// A client with a scope that whoever may do this may give.
-fn oauth_client(route: &Route) -> Value {
-    let scopes = [route.needs.permission()];
+/// A client with these scopes.
+fn oauth_client(scopes: &[String]) -> Value {
     json!({"name": "Walked", "redirect_uris": ["https://example.com/"], "grants": ["authorization_code"], "scopes": scopes})
 }
 
@@ -45,6 +44,8 @@ struct Samples<'b> {
     bench: &'b Bench,
     /// The customer that the rows belong to, where one is wanted.
     customer: Option<i64>,
+    /// Whether what lets others act may do everything; otherwise, no more than the caller that a row needs.
+    greater: bool,
 }
 
 impl Samples<'_> {
@@ -66,9 +67,21 @@ impl Samples<'_> {
         self.made("/phone-calls", call)
     }
 
-    /// A role that anybody may give away: it has nothing.
+    /// A role that anybody may give away, since it has nothing; or one that is an admin's.
     fn role(&self) -> String {
-        self.made("/roles", json!({"name": format!("walked {}", Uuid::now_v7())}))
+        self.role_named(&format!("walked {}", Uuid::now_v7()))
+    }
+
+    fn role_named(&self, name: &str) -> String {
+        let permissions: &[&str] = if self.greater { &["*"] } else { &[] };
+        self.made("/roles", json!({"name": name, "permissions": permissions}))
+    }
+
+    /// A user with such a role.
+    fn user(&self) -> String {
+        let role = format!("walked {}", Uuid::now_v7());
+        self.role_named(&role);
+        self.bench.join_acme(&address(), &role).to_string()
     }
 
     fn invite(&self) -> String {
@@ -81,7 +94,7 @@ impl Samples<'_> {
 
     /// A key that whoever may do this may have.
     fn key(&self, route: &Route) -> String {
-        let permissions = [route.needs.permission().unwrap()];
+        let permissions = if self.greater { ["*"] } else { [route.needs.permission().unwrap()] };
         self.made("/integration-keys", json!({"name": "walked", "permissions": permissions}))
     }
 
@@ -90,7 +103,9 @@ impl Samples<'_> {
     }
 
     fn oauth_client(&self, route: &Route) -> String {
-        self.made("/oauth-clients", oauth_client(route))
+        let own = || route.needs.permission().map(str::to_owned).into_iter().collect();
+        let scopes: Vec<String> = if self.greater { catalogue::names().collect() } else { own() };
+        self.made("/oauth-clients", oauth_client(&scopes))
     }
 
     /// What a client of its own asks with.
@@ -106,7 +121,7 @@ impl Samples<'_> {
     }
 
     fn webhook(&self) -> String {
-        self.made("/webhooks", webhook_of("customer.created"))
+        self.made("/webhooks", webhook_of(if self.greater { "*" } else { "customer.created" }))
     }
 
     fn token(&self) -> String {
@@ -164,7 +179,9 @@ impl Samples<'_> {
             (_, "DELETE", "/customers/bulk") => plain(ids(self.customer())),
             (_, "DELETE", "/contacts/bulk") => plain(ids(self.contact())),
 
-            (_, "POST", "/oauth-clients") => plain(oauth_client(route)),
+            (_, "POST", "/oauth-clients") => {
+                plain(oauth_client(&[route.needs.permission().unwrap_or_default().to_owned()]))
+            }
             (_, "PUT", "/oauth-clients/{id}") => change(self.oauth_client(route), json!({"active": false})),
             (_, _, path) if path.starts_with("/oauth-clients/{id}") => at(self.oauth_client(route)),
             (_, "POST", path) if path.starts_with("/oauth/") && path != "/oauth/authorize" => {
@@ -196,10 +213,8 @@ impl Samples<'_> {
             (_, "POST", "/organisations") => plain(json!({"name": "Acme SA"})),
             (_, "PUT", "/organisations/{id}") => change(self.organisation(), json!({"capital": "10 000 EUR"})),
 
-            (_, "GET" | "DELETE", "/users/{id}") => at(self.bench.join_acme(&address(), "agent").to_string()),
-            (_, "PUT", "/users/{id}") => {
-                change(self.bench.join_acme(&address(), "agent").to_string(), json!({"phone": "01 42 00 00 00"}))
-            }
+            (_, "GET" | "DELETE", "/users/{id}") => at(self.user()),
+            (_, "PUT", "/users/{id}") => change(self.user(), json!({"phone": "01 42 00 00 00"})),
             (_, "GET" | "DELETE", "/roles/{id}") => at(self.role()),
             (_, "POST", "/roles") => plain(json!({"name": "Readers", "permissions": []})),
             (_, "PUT", "/roles/{id}") => change(self.role(), json!({"name": "Writers"})),
@@ -262,7 +277,7 @@ fn address() -> String {
 }
 
 pub fn sample(bench: &Bench, layer: Layer, route: &Route) -> Sample {
-    Samples { bench, customer: None }.of(layer, route)
+    Samples { bench, customer: None, greater: false }.of(layer, route)
 }
 
 /// Calls `check` with every row, on a fresh bench after those that write.
@@ -512,6 +527,39 @@ fn one_permission_is_enough_for_its_own_rows_and_for_no_other() {
     });
 }
 
+/// What lets others act: nobody changes one who could not give what it has.
+const ACTING: &[&str] = &["users", "roles", "integration-keys", "user-invites", "oauth-clients", "webhooks"];
+
+#[test]
+fn nobody_touches_what_they_could_not_give() {
+    let mut touched = Vec::new();
+    walk_workspace(|bench, route| {
+        let resource = route.path.split('/').nth(1).unwrap_or_default();
+        if route.method == Method::GET || !ACTING.contains(&resource) || !route.path.contains("{id}") {
+            return;
+        }
+        let Sample { path, body } =
+            Samples { bench, customer: None, greater: true }.of(Layer::Workspace, route);
+        let caller = bench.with_only(&asks(route, route.needs.permission().unwrap()));
+        let all = || {
+            let list = |path: &str| bench.admin().get(path).ok();
+            (list(&format!("/{resource}")), list("/audit-log")["total"].clone(), bench.mails())
+        };
+        let before = all();
+        let answer = caller.send(route.method.clone(), &path, body.clone());
+        assert_eq!(answer.status, 403, "{} {path}: {answer:?}", route.method);
+        answer.refused(403, "missing_permission");
+        assert_eq!(all(), before, "{} {path}", route.method);
+        // Whoever has as much as the thing has may.
+        done(route, &bench.with_role("admin").send(route.method.clone(), &path, body));
+        touched.push(format!("{} {}", route.method, route.path));
+    });
+    for resource in ACTING {
+        let of = |method: &str| touched.iter().any(|route| route.starts_with(&format!("{method} /{resource}/")));
+        assert!(of("DELETE") && (of("PUT") || of("POST")), "{resource}: {touched:?}");
+    }
+}
+
 #[test]
 fn a_key_does_what_it_was_given_and_nothing_that_is_a_persons() {
     programs_do_what_they_were_given(|bench, permissions| bench.key(permissions, None));
@@ -579,7 +627,7 @@ fn customers_programs_reach_their_rows_alone(program: impl for<'b> Fn(&'b Bench,
             _ => done(route, &theirs),
         }
         if let Needs::Scoped(_) | Needs::LookUp(_) = route.needs {
-            let rows = Samples { bench, customer: own }.of(Layer::Workspace, route);
+            let rows = Samples { bench, customer: own, greater: false }.of(Layer::Workspace, route);
             let answer = program(bench, own).send(route.method.clone(), &rows.path, rows.body);
             done(route, &answer);
             if answer.json().get("customer_id").is_some() {

@@ -1,6 +1,7 @@
 //! The language that endpoints are written in: routes as rows of a table, handlers as plain functions, inputs that say
 //! where a value comes from, replies that say which status it gives, one error. It knows no resource.
 
+mod authority;
 pub mod body;
 mod call;
 mod cell;
@@ -24,6 +25,7 @@ mod rows;
 mod tries;
 mod whose;
 
+pub use authority::may_touch;
 pub use call::{Address, Call, in_service};
 pub use error::{Error, Result};
 pub use export::{Export, Format, export_all};

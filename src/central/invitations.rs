@@ -243,6 +243,11 @@ pub fn shown_by_code(db: &Connection, code: &str) -> Result<Option<InviteByCode>
     Ok(Some(InviteByCode { invite, account_exists }))
 }
 
+/// The id of the role that an invitation into this workspace offers.
+pub fn role_of(db: &Connection, workspace: Uuid, id: i64) -> Result<i64> {
+    Ok(of_workspace(db, workspace, id)?.role.id)
+}
+
 /// Whether an invitation that is open names a role.
 pub fn name_role(db: &Connection, workspace: Uuid, role_id: i64, now: Timestamp) -> Result<bool> {
     let sql = "SELECT 1 FROM user_invites

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{roles, users};
 use crate::api::list::List;
-use crate::api::{Created, Done, Error, Id, Json, Needs, Page, Result, Route, Steps, delete, get, post, steps};
+use crate::api::{
+    Created, Done, Error, Id, Json, Needs, Page, Result, Route, Steps, delete, get, may_touch, post, steps,
+};
 use crate::auth::Insider;
 use crate::central::invitations::{self, Guest, InviteRole, Inviter, UserInvite};
 use crate::central::{mails, outbox};
@@ -45,7 +47,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewUserInvite>) -> Result<Created<U
     let workspace = lease.id();
     let guest = lease.file().read(move |db| {
         let role = roles::named(db, new.role_id.get())?;
-        roles::may_give(&insider, &role.permissions)?;
+        may_touch(&insider, [&role.permissions])?;
         if users::has_email(db, &new.email)? {
             return Err(invitations::already_member());
         }
@@ -61,14 +63,24 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewUserInvite>) -> Result<Created<U
 }
 
 fn resend(steps: &Steps<'_>, Id(id): Id) -> Result<Created<UserInvite>> {
+    check_touch(steps, id)?;
     let (workspace, now) = (steps.call.workspace()?.id(), steps.now);
     mailed(steps, move |db| invitations::renew(db, workspace, id, now))
 }
 
 fn cancel(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
+    check_touch(steps, id)?;
     let (workspace, now) = (steps.call.workspace()?.id(), steps.now);
     steps.engine.central.write(move |db| invitations::cancel(db, workspace, id, now))?;
     Ok(Done)
+}
+
+/// Whether the caller could give the role that an invitation offers. A role that is gone gives nothing.
+fn check_touch(steps: &Steps<'_>, id: i64) -> Result<()> {
+    let (insider, lease) = (steps.insider()?.clone(), steps.call.workspace()?);
+    let workspace = lease.id();
+    let role = steps.engine.central.read(move |db| invitations::role_of(db, workspace, id))?;
+    lease.file().read(move |db| may_touch(&insider, roles::find(db, role)?.iter().map(|role| &role.permissions)))
 }
 
 fn inviter(insider: &Insider) -> Inviter {

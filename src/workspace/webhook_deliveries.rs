@@ -87,7 +87,9 @@ pub struct Shown {
 }
 
 fn test(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<Delivery>> {
-    webhooks::find(ctx.db, id)?.check_active()?;
+    let webhook = webhooks::find(ctx.db, id)?;
+    webhook.check_touch(ctx.insider()?)?;
+    webhook.check_active()?;
     let author = ctx.author()?;
     let message = author.message(TEST_EVENT, &json!({"webhook_id": id}))?;
     let delivery = author.deliver(ctx.db, id, TEST_EVENT, &message)?;
@@ -119,6 +121,7 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Ok200<S
 fn replay(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Created<Delivery>> {
     let webhook = webhooks::find(ctx.db, id)?;
     let Delivery { id, .. } = find(ctx.db, id, delivery)?;
+    webhook.check_touch(ctx.insider()?)?;
     webhook.check_active()?;
     ctx.db
         .prepare_cached("UPDATE webhook_deliveries SET status = 'pending', tries = 0, due_at = ?2 WHERE id = ?1")?

@@ -8,10 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, delete, get, post, put,
-    run, steps,
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, delete, get, may_touch, post,
+    put, run, steps,
 };
-use crate::auth::{Insider, SigningSecret};
+use crate::auth::{Insider, Permissions, SigningSecret};
 use crate::central::webhook_workspaces;
 use crate::storage::record;
 use crate::tenancy::journal::{self, ANNOUNCED, VERBS};
@@ -88,7 +88,8 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Webhook>> {
 
 /// The central file first: a workspace that is looked into in vain does no harm, one that is forgotten would.
 fn create(steps: &Steps<'_>, Json(new): Json<NewWebhook>) -> Result<Created<WebhookShown>> {
-    new.check(steps.insider()?, steps.engine.config.private_webhooks)?;
+    new.check(steps.engine.config.private_webhooks)?;
+    may_touch(steps.insider()?, [&new.events.permissions()])?;
     let (author, lease) = (steps.author()?, steps.call.workspace()?);
     let workspace = lease.id();
     steps.engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::add(db, workspace)?))?;
@@ -122,7 +123,8 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewWebhook>) -> Result
         secret: None,
         active: old.active,
     })?;
-    new.check(ctx.insider()?, ctx.call.engine.config.private_webhooks)?;
+    new.check(ctx.call.engine.config.private_webhooks)?;
+    may_touch(ctx.insider()?, [&old.events.permissions(), &new.events.permissions()])?;
     let webhook = Webhook {
         id,
         url: new.url,
@@ -143,6 +145,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewWebhook>) -> Result
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let webhook = find(ctx.db, id)?;
+    webhook.check_touch(ctx.insider()?)?;
     ctx.db.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
     ctx.author()?.deleted(ctx.db, RESOURCE, &webhook)?;
     Ok(Done)
@@ -153,6 +156,11 @@ const RESOURCE: &str = "webhook";
 record!(Webhook in "webhooks" { id, url, events, active, secret, created_at, updated_at });
 
 impl Webhook {
+    /// Whether this caller may change the webhook, or have it sent something.
+    pub fn check_touch(&self, caller: &Insider) -> Result<()> {
+        may_touch(caller, [&self.events.permissions()])
+    }
+
     /// One that is switched off is told nothing, and so cannot be asked to.
     pub fn check_active(&self) -> Result<()> {
         if self.active {
@@ -179,7 +187,7 @@ fn last_four<S: Serializer>(secret: &SigningSecret, output: S) -> Result<S::Ok, 
 }
 
 impl NewWebhook {
-    fn check(&self, insider: &Insider, private: bool) -> Result<()> {
+    fn check(&self, private: bool) -> Result<()> {
         let url = url::Url::parse(&self.url).map_err(|error| Error::Internal(error.to_string()))?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Error::invalid("The url may not hold a user or a password."));
@@ -192,10 +200,7 @@ impl NewWebhook {
         if address.is_some_and(|address| !private && !is_public(address)) {
             return Err(Error::invalid("The url may not lead to a private address."));
         }
-        match self.events.permissions().find(|permission| !insider.may(permission)) {
-            Some(missing) => Err(Error::MissingPermission(missing.into())),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -216,12 +221,12 @@ impl Events {
     }
 
     /// What somebody must be allowed to see who wants to be told of these.
-    fn permissions(&self) -> impl Iterator<Item = &'static str> {
-        ANNOUNCED.iter().filter_map(|(resource, permission)| {
+    fn permissions(&self) -> Permissions {
+        Permissions::of(ANNOUNCED.iter().filter_map(|(resource, permission)| {
             let told =
                 |wanted: &String| VERBS.iter().any(|verb| journal::matches(wanted, &format!("{resource}.{verb}")));
             self.0.iter().any(told).then_some(*permission)
-        })
+        }))
     }
 }
 

@@ -4,11 +4,10 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::super::roles::may_give;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, check_customer, delete, get, post,
-    put, run,
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, check_customer, delete, get,
+    may_touch, post, put, run,
 };
 use crate::auth::{Scopes, secret};
 use crate::storage::record;
@@ -153,7 +152,8 @@ fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewClient>) -> Result<Created<Clien
         secret_last_four: None,
         secret_digest: None,
     };
-    client.check(ctx)?;
+    client.check()?;
+    may_touch(ctx.insider()?, [&client.scopes.permissions()])?;
     let client_secret = client.take_new_secret()?;
     client.id = client.insert(ctx.db)?;
     ctx.author()?.created(ctx.db, RESOURCE, &client)?;
@@ -178,16 +178,16 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ClientChanges>) -> Res
         updated_at: ctx.now,
         ..old.clone()
     };
-    client.check(ctx)?;
+    client.check()?;
+    may_touch(ctx.insider()?, [&old.scopes.permissions(), &client.scopes.permissions()])?;
     client.save(ctx.db)?;
     ctx.author()?.updated(ctx.db, RESOURCE, &old, &client)?;
     Ok(Created(client))
 }
 
-/// Whoever is shown a secret may do all that the client may, and must have had the right to before.
 fn rotate_secret(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<ClientShown>> {
     let old = find(ctx.db, id)?;
-    may_give(ctx.insider()?, &old.scopes.permissions())?;
+    may_touch(ctx.insider()?, [&old.scopes.permissions()])?;
     if !old.confidential {
         return Err(Error::refused("client_is_public", "A public client has no secret."));
     }
@@ -200,6 +200,7 @@ fn rotate_secret(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<ClientShown>> 
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let client = find(ctx.db, id)?;
+    may_touch(ctx.insider()?, [&client.scopes.permissions()])?;
     delete_one(ctx.db, &ctx.author()?, &client)?;
     Ok(Done)
 }
@@ -245,15 +246,15 @@ impl Client {
         Ok(Some(secret))
     }
 
-    /// What is to be true of the fields together, and of the caller.
-    fn check(&self, ctx: &Ctx<'_>) -> Result<()> {
+    /// What is to be true of the fields together.
+    fn check(&self) -> Result<()> {
         if self.may_use(GrantType::AUTHORIZATION_CODE) && self.redirect_uris.0.is_empty() {
             return Err(Error::invalid("The redirect uris field is required."));
         }
         if !self.confidential && self.may_use(GrantType::CLIENT_CREDENTIALS) {
             return Err(Error::invalid("The grants may not have client_credentials where the client is public."));
         }
-        may_give(ctx.insider()?, &self.scopes.permissions())
+        Ok(())
     }
 
     pub fn may_use(&self, grant: GrantType) -> bool {
