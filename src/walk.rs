@@ -10,8 +10,10 @@ use crate::auth::{Scope, catalogue};
 use crate::config::SETTINGS;
 use crate::routing::endpoints::{self, World};
 use crate::routing::testing::Desk;
+use crate::tenancy::Author;
 use crate::testing::{Answer, Bench, Client, PASSWORD};
 use crate::values::Timestamp;
+use crate::workspace::oauth::grants::{self, Approval};
 
 /// A request for a row, such that the row does what it is for.
 #[derive(Clone)]
@@ -120,6 +122,20 @@ impl Samples<'_> {
         asked
     }
 
+    /// What the owner has approved for a client.
+    fn oauth_grant(&self, route: &Route) -> String {
+        let client_id = self.oauth_client(route).parse().unwrap();
+        let author = Author { at: Timestamp::now(), ..self.bench.author() };
+        let id = self.bench.in_file(move |db| {
+            let sql = "SELECT scopes FROM oauth_clients WHERE id = ?1";
+            let scopes = db.query_row(sql, [client_id], |row| row.get(0))?;
+            let redirect_uri = "https://example.com/".into();
+            grants::approve(db, &author, &Approval { client_id, user_id: 1, redirect_uri, scopes, challenge: None })?;
+            Ok(db.query_row("SELECT max(id) FROM oauth_grants", [], |row| row.get::<_, i64>(0))?)
+        });
+        id.to_string()
+    }
+
     fn webhook(&self) -> String {
         self.made("/webhooks", webhook_of(if self.greater { "*" } else { "customer.created" }))
     }
@@ -184,6 +200,7 @@ impl Samples<'_> {
             }
             (_, "PUT", "/oauth-clients/{id}") => change(self.oauth_client(route), json!({"active": false})),
             (_, _, path) if path.starts_with("/oauth-clients/{id}") => at(self.oauth_client(route)),
+            (_, "DELETE", "/oauth-grants/{id}") => at(self.oauth_grant(route)),
             (_, "POST", path) if path.starts_with("/oauth/") && path != "/oauth/authorize" => {
                 plain(self.token_request(path))
             }
@@ -498,6 +515,11 @@ fn an_account_reaches_what_its_place_in_the_workspace_allows() {
     });
 }
 
+/// Whether everybody may ask for the list, and sees their own rows.
+fn lists_ones_own(route: &Route) -> bool {
+    matches!(route.needs, Needs::Own(_)) && !route.path.contains("{id}")
+}
+
 #[test]
 fn a_role_does_what_its_permissions_say_and_is_told_which_is_missing() {
     walk_workspace(|bench, route| {
@@ -505,6 +527,7 @@ fn a_role_does_what_its_permissions_say_and_is_told_which_is_missing() {
             let Sample { path, body } = sample(bench, Layer::Workspace, route);
             let (method, caller) = (route.method.clone(), bench.with_role(role));
             match route.needs.permission() {
+                _ if lists_ones_own(route) => done(route, &caller.send(method, &path, body)),
                 Some(permission) if !bench.may(role, permission) => {
                     misses(permission, &caller.send(method, &path, body));
                 }
@@ -522,13 +545,14 @@ fn one_permission_is_enough_for_its_own_rows_and_for_no_other() {
         for only in [permission, "customer.view", "audit.view"] {
             let Sample { path, body } = sample(bench, Layer::Workspace, route);
             let answer = bench.with_only(&asks(route, only)).send(route.method.clone(), &path, body);
-            if only == permission { done(route, &answer) } else { misses(permission, &answer) }
+            if only == permission || lists_ones_own(route) { done(route, &answer) } else { misses(permission, &answer) }
         }
     });
 }
 
 /// What lets others act: nobody changes one who could not give what it has.
-const ACTING: &[&str] = &["users", "roles", "integration-keys", "user-invites", "oauth-clients", "webhooks"];
+const ACTING: &[&str] =
+    &["users", "roles", "integration-keys", "user-invites", "oauth-clients", "oauth-grants", "webhooks"];
 
 #[test]
 fn nobody_touches_what_they_could_not_give() {
@@ -538,8 +562,7 @@ fn nobody_touches_what_they_could_not_give() {
         if route.method == Method::GET || !ACTING.contains(&resource) || !route.path.contains("{id}") {
             return;
         }
-        let Sample { path, body } =
-            Samples { bench, customer: None, greater: true }.of(Layer::Workspace, route);
+        let Sample { path, body } = Samples { bench, customer: None, greater: true }.of(Layer::Workspace, route);
         let caller = bench.with_only(&asks(route, route.needs.permission().unwrap()));
         let all = || {
             let list = |path: &str| bench.admin().get(path).ok();
@@ -555,8 +578,7 @@ fn nobody_touches_what_they_could_not_give() {
         touched.push(format!("{} {}", route.method, route.path));
     });
     for resource in ACTING {
-        let of = |method: &str| touched.iter().any(|route| route.starts_with(&format!("{method} /{resource}/")));
-        assert!(of("DELETE") && (of("PUT") || of("POST")), "{resource}: {touched:?}");
+        assert!(touched.contains(&format!("DELETE /{resource}/{{id}}")), "{resource}: {touched:?}");
     }
 }
 
@@ -618,7 +640,7 @@ fn customers_programs_reach_their_rows_alone(program: impl for<'b> Fn(&'b Bench,
         let theirs = send(sample(bench, Layer::Workspace, route));
         match route.needs {
             Needs::Permission("*") | Needs::Oneself("*") => return assert_eq!(theirs.status, 403),
-            Needs::Permission(_) | Needs::Oneself(_) => return theirs.refused(403, "forbidden"),
+            Needs::Permission(_) | Needs::Oneself(_) | Needs::Own(_) => return theirs.refused(403, "forbidden"),
             // The request names its customer.
             _ if route.path.starts_with("/smart-routings/") => theirs.refused(403, "forbidden"),
             Needs::Scoped(_) if route.path.contains("{id}") => theirs.refused(404, "not_found"),

@@ -42,6 +42,8 @@ struct Payload {
     workspace: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     serial: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nonce: Option<Uuid>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +59,7 @@ pub fn seal(claims: Claims, keys: &Keys) -> anyhow::Result<String> {
         exp: claims.expires_at,
         workspace: claims.scope.workspace(),
         serial: None,
+        nonce: None,
     };
     seal_text(&serde_json::to_string(&payload)?, &[], keys)
 }
@@ -69,6 +72,7 @@ pub fn seal_access(token: AccessToken, keys: &Keys) -> anyhow::Result<String> {
         exp: token.expires_at,
         workspace: Some(token.workspace),
         serial: Some(token.serial),
+        nonce: token.nonce,
     };
     seal_text(&serde_json::to_string(&payload)?, &[], keys)
 }
@@ -77,13 +81,13 @@ pub fn seal_access(token: AccessToken, keys: &Keys) -> anyhow::Result<String> {
 pub fn open(text: &str, keys: &Keys) -> Result<Opened, TokenFault> {
     let opened = open_text(text, &[], keys).ok_or(TokenFault::Invalid)?;
     let payload: Payload = serde_json::from_str(&opened).map_err(|_| TokenFault::Invalid)?;
-    let Payload { jti, sub, exp: expires_at, workspace, serial } = payload;
+    let Payload { jti, sub, exp: expires_at, workspace, serial, nonce } = payload;
     match (sub, workspace, serial) {
         (Some(account_id), _, None) => {
             Ok(Opened::Person(Claims { token_id: jti, account_id, scope: Scope::from(workspace), expires_at }))
         }
         (None, Some(workspace), Some(serial)) => {
-            Ok(Opened::Client(AccessToken { grant_id: jti, serial, workspace, expires_at }))
+            Ok(Opened::Client(AccessToken { grant_id: jti, serial, nonce, workspace, expires_at }))
         }
         _ => Err(TokenFault::Invalid),
     }

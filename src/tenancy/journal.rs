@@ -32,6 +32,7 @@ pub const RESOURCES: &[&str] = &[
     "settings",
     "webhook",
     "oauth-client",
+    "oauth-grant",
     "routing-field",
     "routing-option",
     "routing-contact",

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Steps, delete, get, may_touch, post, put,
-    run, steps,
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Steps, delete, get, may_touch, post,
+    put, run, steps,
 };
 use crate::auth::{Permissions, catalogue};
 use crate::central::{invitations, memberships};

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, delete, get, may_touch, post,
-    put, run, steps,
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, delete, get, may_touch,
+    post, put, run, steps,
 };
 use crate::auth::{Insider, Permissions, SigningSecret};
 use crate::central::webhook_workspaces;

@@ -12,7 +12,7 @@ use crate::api::{
 use crate::auth::{Scopes, secret};
 use crate::storage::record;
 use crate::tenancy::Author;
-use crate::values::{Name, Text, Timestamp, choice, distinct, stored_as_json};
+use crate::values::{Name, Text, Timestamp, TokenTtl, choice, distinct, stored_as_json};
 
 pub const ROUTES: &[Route] = &[
     get("/oauth-clients", &run(list), Needs::Permission("oauth-client.view"), "List OAuth clients"),
@@ -69,6 +69,8 @@ pub struct Client {
     pub confidential: bool,
     /// Whether it is let in, and its tokens are.
     pub active: bool,
+    /// Seconds for which an access token is good; null for the server's `oauth_access_token_ttl`.
+    pub access_token_ttl: Option<TokenTtl>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// How the secret ends, by which people tell them apart; null of a public client.
@@ -103,6 +105,8 @@ pub struct NewClient {
     /// Whether it can keep a secret; it stays so.
     confidential: bool,
     active: bool,
+    /// Seconds for which an access token is good, 60 to 31536000; null for the server's `oauth_access_token_ttl`.
+    access_token_ttl: Option<TokenTtl>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -117,6 +121,9 @@ pub struct ClientChanges {
     scopes: Scopes,
     /// A client that is not active gets no tokens, and those that it has are answered 401 `token_revoked`.
     active: bool,
+    /// Seconds for which an access token is good, 60 to 31536000; null for the server's `oauth_access_token_ttl`. It holds
+    /// for tokens that are issued from now on.
+    access_token_ttl: Option<TokenTtl>,
 }
 
 /// Where people may be sent back to: exactly these.
@@ -147,6 +154,7 @@ fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewClient>) -> Result<Created<Clien
         customer_id: new.customer_id,
         confidential: new.confidential,
         active: new.active,
+        access_token_ttl: new.access_token_ttl,
         created_at: ctx.now,
         updated_at: ctx.now,
         secret_last_four: None,
@@ -168,6 +176,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ClientChanges>) -> Res
         grants: old.grants.clone(),
         scopes: old.scopes.clone(),
         active: old.active,
+        access_token_ttl: old.access_token_ttl,
     })?;
     let client = Client {
         name: new.name,
@@ -175,6 +184,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ClientChanges>) -> Res
         grants: new.grants,
         scopes: new.scopes,
         active: new.active,
+        access_token_ttl: new.access_token_ttl,
         updated_at: ctx.now,
         ..old.clone()
     };
@@ -208,8 +218,8 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
 const RESOURCE: &str = "oauth-client";
 
 record!(Client in "oauth_clients" {
-    id, name, client_id, redirect_uris, grants, scopes, customer_id, confidential, active, created_at, updated_at,
-    secret_last_four, secret_digest,
+    id, name, client_id, redirect_uris, grants, scopes, customer_id, confidential, active, access_token_ttl, created_at,
+    updated_at, secret_last_four, secret_digest,
 });
 
 fn find(db: &Connection, id: i64) -> Result<Client> {
@@ -277,6 +287,7 @@ impl Default for NewClient {
             customer_id: None,
             confidential: true,
             active: true,
+            access_token_ttl: None,
         }
     }
 }
