@@ -28,7 +28,8 @@ pub struct Call {
     /// Without its question mark.
     pub query: String,
     pub body: Bytes,
-    pub sent_as: MediaType,
+    /// What the body is sent as, of what the route takes.
+    pub sent_as: Option<MediaType>,
     pub headers: HeaderMap,
     pub credential: Credential,
     /// The workspace that the call is about, kept open by this.

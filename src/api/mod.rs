@@ -32,7 +32,9 @@ pub use export::{Export, Format, export_all};
 pub use handler::{Ctx, Handler, Inputs, Place, Steps, bulk, hashing, here, run, steps};
 pub use ids::Ids;
 pub use import::{Counts, Importer, Imports, Key, Mode, Sheet};
-pub use input::{Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, Query, Uuid, decode, pairs};
+pub use input::{
+    Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, OAuthForm, Query, Uuid, decode, pairs,
+};
 pub use list::List;
 pub use openapi::Operation;
 pub use page::Page;

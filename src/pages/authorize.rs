@@ -252,12 +252,21 @@ fn page(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked, request: &Request) 
         here: &asked.here(),
         form_key: &form_key,
     })?;
-    Ok(Html::ok(words.0, text).with_cookie(cookie).leading_to(origin.clone()))
+    Ok(Html::ok(words.0, text).with_cookie(cookie).leading_to(source_of(&asked.redirect_uri)))
 }
 
 /// The scheme, host and port of a URI that was registered.
 fn origin_of(uri: &str) -> String {
     url::Url::parse(uri).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+}
+
+/// The source of a Content Security Policy that allows a URI that was registered. A source cannot name an IPv6 address
+/// (CSP 3, 2.3.1), so that one is allowed by its scheme.
+fn source_of(uri: &str) -> String {
+    match url::Url::parse(uri) {
+        Ok(url) if matches!(url.host(), Some(url::Host::Ipv6(_))) => format!("{}:", url.scheme()),
+        _ => origin_of(uri),
+    }
 }
 
 /// The person is told, and sent nowhere.
@@ -414,6 +423,18 @@ mod tests {
         assert_eq!(token["scope"], "client crm");
         let whoami = anyone(&bench).with_token(token["access_token"].as_str().unwrap().into()).get("/whoami").ok();
         assert_eq!((&whoami["permissions"], &whoami["user"]["id"]), (&json!(["crm.lookup"]), &json!(1)));
+    }
+
+    #[test]
+    fn a_page_leads_to_where_its_program_is() {
+        for (uri, source) in [
+            ("https://pbx.example.com/cb", "https://pbx.example.com"),
+            ("http://127.0.0.1:5000/cb", "http://127.0.0.1:5000"),
+            ("http://[::1]:5000/cb", "http:"),
+            ("https://[2001:db8::1]/cb", "https:"),
+        ] {
+            assert_eq!(super::source_of(uri), source);
+        }
     }
 
     #[test]

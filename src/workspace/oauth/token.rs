@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use super::clients::{self, Client, GrantType};
 use super::grants::{self, Grant, Issuer, Pair};
 use crate::api::{
-    Answer, Call, Ctx, Error, Form, Input, Needs, Ok200, Operation, Reply, Result, Route, Steps, get, here, json, post,
-    run,
+    Answer, Call, Ctx, Error, Input, Needs, OAuthForm, Ok200, Operation, Reply, Result, Route, Steps, get, here, json,
+    post, run,
 };
 use crate::auth::seal::{self, Opened};
 use crate::auth::{Scopes, secret};
@@ -149,11 +149,11 @@ pub struct Metadata {
 }
 
 /// 200 with a `T`, or one of OAuth's refusals. A refusal is no error of the handler's: what it revoked is kept.
-pub struct ToClient<T>(Judged<T>, Basic);
+pub struct ToClient<T>(Judged<T>);
 
-fn token(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenRequest>) -> Result<ToClient<Token>> {
-    answer(basic, asked, |basic, asked| {
-        let client = match authenticate(ctx.db, basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
+fn token(ctx: &mut Ctx<'_>, basic: Basic, OAuthForm(asked): OAuthForm<TokenRequest>) -> Result<ToClient<Token>> {
+    answer(asked, |asked| {
+        let client = match authenticate(ctx.db, &basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
             Ok(client) => client,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -161,7 +161,7 @@ fn token(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenRequest>) -> Re
             Some("authorization_code") => by_code(ctx, &client, asked)?,
             Some("refresh_token") => by_refresh_token(ctx, &client, asked)?,
             Some("client_credentials") => for_itself(ctx, &client, asked)?,
-            None | Some("") => Err(refuse("invalid_request", "The grant_type is missing.")),
+            None => Err(refuse("invalid_request", "The grant_type is missing.")),
             Some(_) => Err(refuse("unsupported_grant_type", "There is no such grant_type here.")),
         };
         Ok(given.map(|pair| Token {
@@ -176,13 +176,13 @@ fn token(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenRequest>) -> Re
 
 /// Whatever is revoked ends its whole grant, which RFC 7009, 2.1 allows for an access token and wants for the other. A
 /// token that is none is revoked already.
-fn revoke(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenNamed>) -> Result<ToClient<NoBody>> {
-    answer(basic, asked, |basic, asked| {
-        let client = match authenticate(ctx.db, basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
+fn revoke(ctx: &mut Ctx<'_>, basic: Basic, OAuthForm(asked): OAuthForm<TokenNamed>) -> Result<ToClient<NoBody>> {
+    answer(asked, |asked| {
+        let client = match authenticate(ctx.db, &basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
             Ok(client) => client,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let Some(token) = asked.token.as_deref().filter(|token| !token.is_empty()) else {
+        let Some(token) = asked.token.as_deref() else {
             return Ok(Err(refuse("invalid_request", "The token is missing.")));
         };
         match grant_of(ctx, token)? {
@@ -198,14 +198,18 @@ fn revoke(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenNamed>) -> Res
     })
 }
 
-fn introspect(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenNamed>) -> Result<ToClient<Introspection>> {
-    answer(basic, asked, |basic, asked| {
-        let client = match authenticate(ctx.db, basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
+fn introspect(
+    ctx: &mut Ctx<'_>,
+    basic: Basic,
+    OAuthForm(asked): OAuthForm<TokenNamed>,
+) -> Result<ToClient<Introspection>> {
+    answer(asked, |asked| {
+        let client = match authenticate(ctx.db, &basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
             // Who cannot prove who they are could try out what they found (RFC 7662, 2.1).
             Ok(client) if client.confidential => client,
             Ok(_) | Err(_) => return Ok(Err(BAD_CLIENT)),
         };
-        let Some(token) = asked.token.as_deref().filter(|token| !token.is_empty()) else {
+        let Some(token) = asked.token.as_deref() else {
             return Ok(Err(refuse("invalid_request", "The token is missing.")));
         };
         let found = grant_of(ctx, token)?.filter(|(grant, _)| grant.client_id == client.id && !grant.is_revoked);
@@ -386,10 +390,12 @@ fn authenticate(
             (named.as_str(), Some(secret.as_str()))
         }
         Basic::None => match client_id {
-            Some(id) => (id, client_secret.filter(|secret| !secret.is_empty())),
+            Some(id) => (id, client_secret),
             None => return Ok(Err(BAD_CLIENT)),
         },
     };
+    // A public client has no password to send by Basic, and sends an empty one.
+    let secret = secret.filter(|secret| !secret.is_empty());
     let proves_it = |client: &Client| match (&client.secret_digest, secret) {
         (Some(kept), Some(secret)) => kept[..] == secret::digest(secret)[..],
         (None, None) => !client.confidential,
@@ -399,19 +405,18 @@ fn authenticate(
 }
 
 /// Reads what is asked, and answers it; a body that cannot be read is OAuth's `invalid_request` too.
-fn answer<A, T>(
-    basic: Basic,
-    asked: Result<A>,
-    work: impl FnOnce(&Basic, &A) -> Result<Judged<T>>,
-) -> Result<ToClient<T>> {
+fn answer<A, T>(asked: Result<A>, work: impl FnOnce(&A) -> Result<Judged<T>>) -> Result<ToClient<T>> {
     let judged = match asked {
-        Ok(asked) => work(&basic, &asked)?,
+        Ok(asked) => work(&asked)?,
+        Err(Error::UnsupportedMediaType(_)) => {
+            Err(refuse("invalid_request", "The body must be a form, sent as application/x-www-form-urlencoded."))
+        }
         Err(Error::Invalid(_) | Error::MalformedJson(_) | Error::BadRequest(_)) => {
             Err(refuse("invalid_request", "The body is malformed, or a field is given twice or is too long."))
         }
         Err(other) => return Err(other),
     };
-    Ok(ToClient(judged, basic))
+    Ok(ToClient(judged))
 }
 
 impl Input for Basic {
@@ -445,7 +450,7 @@ pub struct NoBody {}
 
 impl<T: Serialize + JsonSchema> Reply for ToClient<T> {
     fn into_response(self, _: &Call) -> Result<Answer> {
-        let Self(judged, basic) = self;
+        let Self(judged) = self;
         let mut answer = match &judged {
             Ok(given) => json(StatusCode::OK, given)?,
             Err(Refusal { code, why }) => {
@@ -453,7 +458,8 @@ impl<T: Serialize + JsonSchema> Reply for ToClient<T> {
                 let status = if is_unknown { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
                 let body = serde_json::json!({"error": code, "error_description": why, "message": why});
                 let mut answer = json(status, &body)?;
-                if is_unknown && !matches!(basic, Basic::None) {
+                // RFC 9110, 15.5.2: whichever way the client has tried.
+                if is_unknown {
                     let challenge = HeaderValue::from_static("Basic realm=\"oauth\"");
                     answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
                 }
@@ -477,6 +483,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::MediaType;
     use crate::testing::{Bench, Client as Caller};
     use crate::values::Timestamp;
     use crate::workspace::oauth::grants::Approval;
@@ -883,8 +890,19 @@ mod tests {
             let body = json!({"grant_type": "client_credentials", "client_id": named, "client_secret": with_secret});
             let answer = anyone(&bench).post("/oauth/token", body);
             refused(&answer, 401, "invalid_client");
-            assert_eq!(answer.headers.get(header::WWW_AUTHENTICATE), None);
+            assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Basic realm=\"oauth\"");
         }
+        // A parameter without a value is none (RFC 6749, 3.2), and a public client has no password.
+        let form = [("grant_type", "client_credentials"), ("client_secret", ""), ("client_id", ""), ("scope", "")];
+        let by_basic = anyone(&bench).with_header("authorization", &basic(&format!("{id}:{secret}")));
+        by_basic.submit("/oauth/token", &form).ok();
+        let public = public(&bench);
+        let code = code(&bench, &public, None);
+        let named = basic(&format!("{}:", public["client_id"].as_str().unwrap()));
+        let form =
+            [("grant_type", "authorization_code"), ("redirect_uri", URI), ("code", &code), ("client_secret", "")];
+        anyone(&bench).with_header("authorization", &named).submit("/oauth/token", &form).ok();
+        refused(&try_with(&basic(&format!("{id}:")), wish.clone()), 401, "invalid_client");
         let new = bench.admin().post(&format!("/oauth-clients/{}/rotate-secret", client["id"]), json!({})).created();
         refused(&try_with(&basic(&format!("{id}:{secret}")), wish.clone()), 401, "invalid_client");
         ask(&bench, &new, "/oauth/token", wish).ok();
@@ -903,6 +921,14 @@ mod tests {
         refused(&ask(&bench, &client, "/oauth/token", json!({"grant_type": 1})), 400, "invalid_request");
         refused(&ask(&bench, &client, "/oauth/token", json!({"grant_type": "refresh_token"})), 400, "invalid_request");
         refused(&anyone(&bench).ask(Method::POST, "/oauth/token", "application/json", "{"), 400, "invalid_request");
+        for kind in ["", "text/plain", "application/xml"] {
+            let form = format!("grant_type=client_credentials&client_id={}", client["client_id"].as_str().unwrap());
+            for path in ["/oauth/token", "/oauth/revoke", "/oauth/introspect"] {
+                refused(&anyone(&bench).ask(Method::POST, path, kind, form.clone()), 400, "invalid_request");
+            }
+        }
+        let bad = b"grant_type=\xff".to_vec();
+        refused(&anyone(&bench).ask(Method::POST, "/oauth/token", MediaType::Form.name(), bad), 400, "invalid_request");
         let twice = [("grant_type", "client_credentials"), ("grant_type", "client_credentials")];
         refused(&anyone(&bench).submit("/oauth/token", &twice), 400, "invalid_request");
         let limited = self::client(&bench, json!({"grants": ["client_credentials"], "redirect_uris": []}));
