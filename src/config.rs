@@ -14,6 +14,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, SmtpTransport};
 
 use crate::auth::PasswordCost;
+use crate::central::quotas::Quotas;
 use crate::values::{TimeZone, phone};
 
 /// What the server was told, every value found good.
@@ -47,6 +48,7 @@ pub struct Config {
     pub hashing_threads: usize,
     pub throttle_attempts: usize,
     pub throttle_window: i64,
+    pub quotas: Quotas,
     pub default_country: String,
     pub timezone: String,
     pub trash_days: i64,
@@ -312,6 +314,55 @@ pub const SETTINGS: &[Setting] = &[
         set: |config, text| within(text, 1, 86_400).map(|n| config.throttle_window = n),
     },
     Setting {
+        name: "max_workspaces_per_account",
+        default: "20",
+        about: "Workspaces that an account may own; 0 for any number. No quota limits operators",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_workspaces_per_account = n),
+    },
+    Setting {
+        name: "max_tokens_per_account",
+        default: "200",
+        about: "Tokens that an account may have at a time; 0 for any number",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_tokens_per_account = n),
+    },
+    Setting {
+        name: "invitations_per_day",
+        default: "200",
+        about: "Invitations that a workspace may send in a day; 0 for any number",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.invitations_per_day = n),
+    },
+    Setting {
+        name: "invitation_resend_interval",
+        default: "600",
+        about: "Seconds before an invitation may be sent once more after it was sent again; 0 for none",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.invitation_resend_interval = n),
+    },
+    Setting {
+        name: "max_webhooks",
+        default: "20",
+        about: "Webhooks that a workspace may have; 0 for any number",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_webhooks = n),
+    },
+    Setting {
+        name: "max_pending_deliveries",
+        default: "10000",
+        about: "Deliveries of webhooks that may wait in a workspace; beyond, the oldest is dropped and the log says so; 0 for any number",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_pending_deliveries = n),
+    },
+    Setting {
+        name: "mails_per_hour",
+        default: "100",
+        about: "Mails that an account may cause in an hour; 0 for any number",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.mails_per_hour = n),
+    },
+    Setting {
         name: "default_country",
         default: "FR",
         about: "Country of phone numbers without a prefix, in new workspaces",
@@ -516,6 +567,7 @@ impl Config {
             hashing_threads: 0,
             throttle_attempts: 0,
             throttle_window: 0,
+            quotas: Quotas::default(),
             default_country: String::new(),
             timezone: String::new(),
             trash_days: 0,

@@ -80,7 +80,7 @@ impl Engine {
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
             key_uses: KeyUses::default(),
             host_names: HostNames::default(),
-            news: Arc::default(),
+            news: Arc::new(News::new(config.quotas.max_pending_deliveries)),
             meter: Arc::new(Meter::new(config.metrics)),
             running_keys: Mutex::default(),
             steps: Threads::start("steps", STEP_THREADS)?,

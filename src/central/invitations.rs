@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::accounts::{self, Account};
 use super::memberships;
+use super::quotas::Quotas;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
     Code, Created, Ctx, Error, Id, Needs, Ok200, Page, Result, Route, Steps, get, in_service, post, run, steps,
@@ -169,7 +170,7 @@ pub fn check_workspace(engine: &Engine, id: Uuid) -> Result<()> {
 }
 
 /// Invites somebody; answers the invitation and the code that is to be mailed.
-pub fn create(db: &Connection, guest: &Guest, now: Timestamp) -> Result<(UserInvite, String)> {
+pub fn create(db: &Connection, guest: &Guest, quotas: Quotas, now: Timestamp) -> Result<(UserInvite, String)> {
     let workspace = guest.workspace.to_string();
     let is_member = db
         .prepare_cached(
@@ -188,6 +189,7 @@ pub fn create(db: &Connection, guest: &Guest, now: Timestamp) -> Result<(UserInv
     if is_invited {
         return Err(Error::refused("already_invited", "This address is invited already: send the invitation again."));
     }
+    quotas.check_invitations(db, guest.workspace, now)?;
     let code = secret::make()?;
     let id = db
         .prepare_cached(
@@ -215,11 +217,20 @@ pub fn already_member() -> Error {
 }
 
 /// Gives an invitation another code and seven days more; the old code dies. One that has expired is open again.
-pub fn renew(db: &Connection, workspace: Uuid, id: i64, now: Timestamp) -> Result<(UserInvite, String)> {
+pub fn renew(
+    db: &Connection,
+    workspace: Uuid,
+    id: i64,
+    quotas: Quotas,
+    now: Timestamp,
+) -> Result<(UserInvite, String)> {
     of_workspace(db, workspace, id)?.check_unanswered()?;
+    let resent_at = "SELECT resent_at FROM user_invites WHERE id = ?1";
+    quotas.check_resend(db.prepare_cached(resent_at)?.query_row([id], |row| row.get(0))?, now)?;
     let code = secret::make()?;
     db.prepare_cached(
-        "UPDATE user_invites SET code_digest = ?2, status = 'pending', expires_at = ?3, updated_at = ?4 WHERE id = ?1",
+        "UPDATE user_invites SET code_digest = ?2, status = 'pending', expires_at = ?3, updated_at = ?4, resent_at = ?4
+         WHERE id = ?1",
     )?
     .execute((id, secret::digest(&code), now.plus(GOOD_FOR), now))?;
     Ok((find(db, id)?, code))

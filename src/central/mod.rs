@@ -8,6 +8,7 @@ pub mod mails;
 pub mod memberships;
 pub mod outbox;
 pub mod password;
+pub mod quotas;
 pub mod registration;
 pub mod session;
 pub mod tokens;

@@ -100,6 +100,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewToken>) -> Result<Created<NewTok
     }
     let (inside, account_id, now) = (Arc::clone(steps.engine), steps.token()?.account_id, steps.now);
     let shown = steps.engine.central.write(move |db| {
+        inside.config.quotas.check_tokens(db, account_id, now)?;
         let issued = issue(db, &inside, account_id, scope, &new.label, ttl, now)?;
         let token = find(db, issued.id)?.ok_or_else(Error::not_found)?;
         Ok::<_, Error>(NewTokenShown { issued, token })

@@ -11,6 +11,7 @@ use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
 use super::invitations::{self, Guest, InviteRole, Inviter};
+use super::quotas::Quotas;
 use super::workspaces::{self, NewWorkspace, Workspace};
 use super::{accounts, memberships, webhook_workspaces};
 use crate::api::{self, Error, FileReply, Needs, Result, Route, Steps, bulk, get, in_service};
@@ -136,7 +137,7 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
                 role: InviteRole { id: user.role.id, name: user.role.name.clone() },
                 inviter: Inviter { id: None, name: owner.name.clone() },
             };
-            invitations::create(db, &guest, now)?;
+            invitations::create(db, &guest, Quotas::default(), now)?;
         }
         Ok::<_, Error>(webhook_workspaces::add(db, id)?)
     });

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::table::aligned;
 use super::{account_by_email, bulk};
 use crate::api::Error;
+use crate::central::quotas::Quotas;
 use crate::central::workspace_files::{self, BroughtIn, PutBack, Wish};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
 use crate::engine::Engine;
@@ -108,7 +109,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let new = NewWorkspace { name: parse_name(name)?, subdomain: parse_subdomain(subdomain.as_ref())? };
             let owner = owner.clone();
             let account = engine.central.read(move |db| account_by_email(db, &owner))?;
-            let workspace = workspaces::make(engine, new, account.id, now)?;
+            let workspace = workspaces::make(engine, new, account.id, Quotas::default(), now)?;
             println!("workspace {} made as {}", workspace.id, workspace.subdomain);
         }
         Command::List { json } => list(engine, *json)?,

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use super::serve;
 use crate::api::Error;
 use crate::central::accounts;
+use crate::central::quotas::Quotas;
 use crate::central::workspaces::{self, NewWorkspace};
 use crate::config::Config;
 use crate::engine::Engine;
@@ -56,7 +57,7 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
                 name: Name::parse("Acme Télécom".into()).map_err(|said| anyhow!(said))?,
                 subdomain: SUBDOMAIN.parse().ok(),
             };
-            workspaces::make(engine, new, id, now)?
+            workspaces::make(engine, new, id, Quotas::default(), now)?
         }
     };
     let author = engine.system(workspace.id, now);
