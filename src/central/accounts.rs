@@ -63,7 +63,8 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
         let given = given.ok_or_else(|| Error::invalid("The current password field is required."))?;
         session::compare(steps.engine, &tries.of(Purpose::Password, &account.email), given, Some(&kept))?;
     }
-    let hash = wanted.password.as_ref().map(|new| steps.engine.passwords.hash(new.reveal())).transpose()?;
+    let hash = wanted.password.as_ref();
+    let hash = hash.map(|new| steps.engine.hash_password(new, &wanted.email, &wanted.name)).transpose()?;
     let (keep, now) = (steps.token()?.id, steps.now);
     let account = steps.engine.central.write(move |db| {
         db.execute(
@@ -113,7 +114,7 @@ pub fn create(
     operator: bool,
     now: Timestamp,
 ) -> Result<Account> {
-    let hash = engine.passwords.hash(password.reveal())?;
+    let hash = engine.hash_password(password, &email, &name)?;
     engine.central.write(move |db| {
         let operator = operator || !any(db)?;
         let id = insert(db, &name, &email, &hash, operator, now)?;

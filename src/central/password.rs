@@ -78,12 +78,15 @@ pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<(
     let (asked, tries) = (email.clone(), tries.of(Purpose::Code, &email));
     tries.check()?;
     // Asked before the password is hashed, which costs more than all the rest; the write has the last word.
-    let account_id = steps.engine.central.read(move |db| Ok::<_, Error>(opens(db, &digest, &asked, now)?))?;
-    if account_id.is_none() {
+    let account = steps.engine.central.read(move |db| match opens(db, &digest, &asked, now)? {
+        Some(account_id) => accounts::find(db, account_id).map(Some),
+        None => Ok(None),
+    })?;
+    let Some(account) = account else {
         tries.count();
         return Err(wrong_code());
-    }
-    let hash = steps.engine.passwords.hash(resetting.password.reveal())?;
+    };
+    let hash = steps.engine.hash_password(&resetting.password, &account.email, &account.name)?;
     steps.engine.central.write(move |db| {
         let account_id = opens(db, &digest, &email, now)?.ok_or_else(wrong_code)?;
         // The new hash ends every code of the account, by a trigger: this one too.

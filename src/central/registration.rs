@@ -109,7 +109,7 @@ fn create_signed_in(
     if engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?.is_some()))? {
         return Err(Error::taken("email"));
     }
-    let hash = engine.passwords.hash(new.password.reveal())?;
+    let hash = engine.hash_password(&new.password, &new.email, &new.name)?;
     let first = match (new.workspace_name, new.subdomain) {
         (None, None) => None,
         (name, subdomain) => {

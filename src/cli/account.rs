@@ -46,7 +46,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
         Command::SetPassword { email } => {
             let email = email.clone();
             let account = engine.central.read(move |db| account_by_email(db, &email))?;
-            let hash = engine.passwords.hash(new_password()?.reveal())?;
+            let hash = engine.hash_password(&new_password()?, &account.email, &account.name)?;
             let revoked = engine.central.write(move |db| {
                 accounts::set_password_hash(db, account.id, &hash, now)?;
                 Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)

@@ -40,7 +40,7 @@ pub use email::Email;
 pub use flag::Flag;
 pub use language::Language;
 pub use locale::Locale;
-pub use password::Password;
+pub use password::{Password, opaque};
 pub use reach::is_public;
 pub use row_id::{RowId, id_in_query};
 pub use seconds::Seconds;
