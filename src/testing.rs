@@ -19,6 +19,7 @@ use crate::api::{Error, Router};
 use crate::auth::{Origin, Permissions, Scope};
 use crate::central::invitations::{self, Guest, InviteRole, Inviter};
 use crate::central::outbox::{self, Mail};
+use crate::central::quotas::Quotas;
 use crate::central::tokens::{self, NewIssue};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
 use crate::central::{accounts, memberships, password};
@@ -263,7 +264,8 @@ impl Bench {
             role: InviteRole { id: 3, name: "agent".into() },
             inviter: Inviter { id: Some(1), name: "Somebody".into() },
         };
-        let made = self.engine.central.write(move |db| invitations::create(db, &guest, Timestamp::now()));
+        let made =
+            self.engine.central.write(move |db| invitations::create(db, &guest, Quotas::default(), Timestamp::now()));
         let (invite, code) = made.unwrap();
         (invite.id, code)
     }
@@ -310,7 +312,9 @@ impl Bench {
     pub fn mails(&self) -> Vec<Mail> {
         let now = Timestamp::now();
         password::answer_requests(&self.engine, now).unwrap();
-        let queued = self.engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, now, 1000)?)).unwrap();
+        let due = move |db: &rusqlite::Connection| Ok::<_, Error>(outbox::due(db, now, 1000, 1000)?);
+        let mut queued = self.engine.central.read(due).unwrap();
+        queued.sort_by_key(|queued| queued.id);
         queued.into_iter().map(|queued| queued.mail).collect()
     }
 
@@ -485,7 +489,7 @@ fn account(engine: &Engine, email: &str) -> i64 {
 
 fn workspace(engine: &Arc<Engine>, subdomain: &str, owner: i64) -> Workspace {
     let new = NewWorkspace { name: Name::parse(subdomain.into()).unwrap(), subdomain: subdomain.parse().ok() };
-    workspaces::make(engine, new, owner, &Origin::system(now())).unwrap()
+    workspaces::make(engine, new, owner, Quotas::default(), &Origin::system(now())).unwrap()
 }
 
 /// 2024-01-20T12:00:00Z

@@ -10,8 +10,10 @@ use crate::auth::{Scope, catalogue};
 use crate::config::SETTINGS;
 use crate::routing::endpoints::{self, World};
 use crate::routing::testing::Desk;
+use crate::tenancy::Author;
 use crate::testing::{Answer, App, Bench, Client, PASSWORD};
 use crate::values::Timestamp;
+use crate::workspace::oauth::grants::{self, Approval};
 
 /// A request for a row, such that the row does what it is for.
 #[derive(Clone)]
@@ -20,9 +22,8 @@ pub struct Sample {
     pub body: Option<Value>,
 }
 
-/// A client with a scope that whoever may do this may give.
-fn oauth_client(route: &Route) -> Value {
-    let scopes = [route.needs.permission()];
+/// A client with these scopes.
+fn oauth_client(scopes: &[String]) -> Value {
     json!({"name": "Walked", "redirect_uris": ["https://example.com/"], "grants": ["authorization_code"], "scopes": scopes})
 }
 
@@ -45,6 +46,8 @@ struct Samples<'b> {
     bench: &'b Bench,
     /// The customer that the rows belong to, where one is wanted.
     customer: Option<i64>,
+    /// Whether what lets others act may do everything; otherwise, no more than the caller that a row needs.
+    greater: bool,
 }
 
 impl Samples<'_> {
@@ -66,9 +69,21 @@ impl Samples<'_> {
         self.made("/phone-calls", call)
     }
 
-    /// A role that anybody may give away: it has nothing.
+    /// A role that anybody may give away, since it has nothing; or one that is an admin's.
     fn role(&self) -> String {
-        self.made("/roles", json!({"name": format!("walked {}", Uuid::now_v7())}))
+        self.role_named(&format!("walked {}", Uuid::now_v7()))
+    }
+
+    fn role_named(&self, name: &str) -> String {
+        let permissions: &[&str] = if self.greater { &["*"] } else { &[] };
+        self.made("/roles", json!({"name": name, "permissions": permissions}))
+    }
+
+    /// A user with such a role.
+    fn user(&self) -> String {
+        let role = format!("walked {}", Uuid::now_v7());
+        self.role_named(&role);
+        self.bench.join_acme(&address(), &role).to_string()
     }
 
     fn invite(&self) -> String {
@@ -81,7 +96,7 @@ impl Samples<'_> {
 
     /// A key that whoever may do this may have.
     fn key(&self, route: &Route) -> String {
-        let permissions = [route.needs.permission().unwrap()];
+        let permissions = if self.greater { ["*"] } else { [route.needs.permission().unwrap()] };
         self.made("/integration-keys", json!({"name": "walked", "permissions": permissions}))
     }
 
@@ -90,7 +105,9 @@ impl Samples<'_> {
     }
 
     fn oauth_client(&self, route: &Route) -> String {
-        self.made("/oauth-clients", oauth_client(route))
+        let own = || route.needs.permission().map(str::to_owned).into_iter().collect();
+        let scopes: Vec<String> = if self.greater { catalogue::names().collect() } else { own() };
+        self.made("/oauth-clients", oauth_client(&scopes))
     }
 
     /// What a client of its own asks with.
@@ -105,8 +122,22 @@ impl Samples<'_> {
         asked
     }
 
+    /// What the owner has approved for a client.
+    fn oauth_grant(&self, route: &Route) -> String {
+        let client_id = self.oauth_client(route).parse().unwrap();
+        let author = Author { at: Timestamp::now(), ..self.bench.author() };
+        let id = self.bench.in_file(move |db| {
+            let sql = "SELECT scopes FROM oauth_clients WHERE id = ?1";
+            let scopes = db.query_row(sql, [client_id], |row| row.get(0))?;
+            let redirect_uri = "https://example.com/".into();
+            grants::approve(db, &author, &Approval { client_id, user_id: 1, redirect_uri, scopes, challenge: None })?;
+            Ok(db.query_row("SELECT max(id) FROM oauth_grants", [], |row| row.get::<_, i64>(0))?)
+        });
+        id.to_string()
+    }
+
     fn webhook(&self) -> String {
-        self.made("/webhooks", webhook_of("customer.created"))
+        self.made("/webhooks", webhook_of(if self.greater { "*" } else { "customer.created" }))
     }
 
     fn token(&self) -> String {
@@ -223,9 +254,12 @@ impl Samples<'_> {
             (_, "DELETE", "/customers/bulk") => plain(ids(self.customer())),
             (_, "DELETE", "/contacts/bulk") => plain(ids(self.contact())),
 
-            (_, "POST", "/oauth-clients") => plain(oauth_client(route)),
+            (_, "POST", "/oauth-clients") => {
+                plain(oauth_client(&[route.needs.permission().unwrap_or_default().to_owned()]))
+            }
             (_, "PUT", "/oauth-clients/{id}") => change(self.oauth_client(route), json!({"active": false})),
             (_, _, path) if path.starts_with("/oauth-clients/{id}") => at(self.oauth_client(route)),
+            (_, "DELETE", "/oauth-grants/{id}") => at(self.oauth_grant(route)),
             (_, "POST", path) if path.starts_with("/oauth/") && path != "/oauth/authorize" => {
                 plain(self.token_request(path))
             }
@@ -255,10 +289,8 @@ impl Samples<'_> {
             (_, "POST", "/organisations") => plain(json!({"name": "Acme SA"})),
             (_, "PUT", "/organisations/{id}") => change(self.organisation(), json!({"capital": "10 000 EUR"})),
 
-            (_, "GET" | "DELETE", "/users/{id}") => at(self.bench.join_acme(&address(), "agent").to_string()),
-            (_, "PUT", "/users/{id}") => {
-                change(self.bench.join_acme(&address(), "agent").to_string(), json!({"phone": "01 42 00 00 00"}))
-            }
+            (_, "GET" | "DELETE", "/users/{id}") => at(self.user()),
+            (_, "PUT", "/users/{id}") => change(self.user(), json!({"phone": "01 42 00 00 00"})),
             (_, "GET" | "DELETE", "/roles/{id}") => at(self.role()),
             (_, "POST", "/roles") => plain(json!({"name": "Readers", "permissions": []})),
             (_, "PUT", "/roles/{id}") => change(self.role(), json!({"name": "Writers"})),
@@ -323,7 +355,7 @@ fn address() -> String {
 }
 
 pub fn sample(bench: &Bench, layer: Layer, route: &Route) -> Sample {
-    Samples { bench, customer: None }.of(layer, route)
+    Samples { bench, customer: None, greater: false }.of(layer, route)
 }
 
 /// Calls `check` with every row, on a fresh bench after those that write.
@@ -426,7 +458,7 @@ fn what_is_no_credential_any_more_or_never_was_opens_nothing() {
         nobody.clone().with_token(gone.clone()).post("/logout", json!({})).ok();
         let with = |value: &str| nobody.with_header("authorization", value);
         // A login that waits for its second factor is none yet, and no code is a token.
-        let (somebody, app) = Samples { bench, customer: None }.second_factor();
+        let (somebody, app) = Samples { bench, customer: None, greater: false }.second_factor();
         let login = json!({"email": somebody, "password": PASSWORD});
         let pending = bench.nobody().at(host(layer)).post("/login", login).json();
         let challenge = pending["challenge"].as_str().unwrap().to_owned();
@@ -480,7 +512,7 @@ fn a_member_without_the_second_factor_that_the_workspace_requires_is_let_into_no
 fn an_account_with_an_unverified_address_does_all_but_answer_invitations() {
     walk(|bench, layer, route| {
         let Sample { path, body } = sample(bench, layer, route);
-        Samples { bench, customer: None }.unverify();
+        Samples { bench, customer: None, greater: false }.unverify();
         if route.method == Method::DELETE && route.path == "/account" {
             bench.engine.central.write(|db| Ok::<_, Error>(db.execute("DELETE FROM workspaces", [])?)).unwrap();
         }
@@ -597,6 +629,11 @@ fn an_account_reaches_what_its_place_in_the_workspace_allows() {
     });
 }
 
+/// Whether everybody may ask for the list, and sees their own rows.
+fn lists_ones_own(route: &Route) -> bool {
+    matches!(route.needs, Needs::Own(_)) && !route.path.contains("{id}")
+}
+
 #[test]
 fn a_role_does_what_its_permissions_say_and_is_told_which_is_missing() {
     walk_workspace(|bench, route| {
@@ -604,6 +641,7 @@ fn a_role_does_what_its_permissions_say_and_is_told_which_is_missing() {
             let Sample { path, body } = sample(bench, Layer::Workspace, route);
             let (method, caller) = (route.method.clone(), bench.with_role(role));
             match route.needs.permission() {
+                _ if lists_ones_own(route) => done(route, &caller.send(method, &path, body)),
                 Some(permission) if !bench.may(role, permission) => {
                     misses(permission, &caller.send(method, &path, body));
                 }
@@ -621,9 +659,41 @@ fn one_permission_is_enough_for_its_own_rows_and_for_no_other() {
         for only in [permission, "customer.view", "audit.view"] {
             let Sample { path, body } = sample(bench, Layer::Workspace, route);
             let answer = bench.with_only(&asks(route, only)).send(route.method.clone(), &path, body);
-            if only == permission { done(route, &answer) } else { misses(permission, &answer) }
+            if only == permission || lists_ones_own(route) { done(route, &answer) } else { misses(permission, &answer) }
         }
     });
+}
+
+/// What lets others act: nobody changes one who could not give what it has.
+const ACTING: &[&str] =
+    &["users", "roles", "integration-keys", "user-invites", "oauth-clients", "oauth-grants", "webhooks"];
+
+#[test]
+fn nobody_touches_what_they_could_not_give() {
+    let mut touched = Vec::new();
+    walk_workspace(|bench, route| {
+        let resource = route.path.split('/').nth(1).unwrap_or_default();
+        if route.method == Method::GET || !ACTING.contains(&resource) || !route.path.contains("{id}") {
+            return;
+        }
+        let Sample { path, body } = Samples { bench, customer: None, greater: true }.of(Layer::Workspace, route);
+        let caller = bench.with_only(&asks(route, route.needs.permission().unwrap()));
+        let all = || {
+            let list = |path: &str| bench.admin().get(path).ok();
+            (list(&format!("/{resource}")), list("/audit-log")["total"].clone(), bench.mails())
+        };
+        let before = all();
+        let answer = caller.send(route.method.clone(), &path, body.clone());
+        assert_eq!(answer.status, 403, "{} {path}: {answer:?}", route.method);
+        answer.refused(403, "missing_permission");
+        assert_eq!(all(), before, "{} {path}", route.method);
+        // Whoever has as much as the thing has may.
+        done(route, &bench.with_role("admin").send(route.method.clone(), &path, body));
+        touched.push(format!("{} {}", route.method, route.path));
+    });
+    for resource in ACTING {
+        assert!(touched.contains(&format!("DELETE /{resource}/{{id}}")), "{resource}: {touched:?}");
+    }
 }
 
 #[test]
@@ -684,7 +754,7 @@ fn customers_programs_reach_their_rows_alone(program: impl for<'b> Fn(&'b Bench,
         let theirs = send(sample(bench, Layer::Workspace, route));
         match route.needs {
             Needs::Permission("*") | Needs::Oneself("*") => return assert_eq!(theirs.status, 403),
-            Needs::Permission(_) | Needs::Oneself(_) => return theirs.refused(403, "forbidden"),
+            Needs::Permission(_) | Needs::Oneself(_) | Needs::Own(_) => return theirs.refused(403, "forbidden"),
             // The request names its customer.
             _ if route.path.starts_with("/smart-routings/") => theirs.refused(403, "forbidden"),
             Needs::Scoped(_) if route.path.contains("{id}") => theirs.refused(404, "not_found"),
@@ -693,7 +763,7 @@ fn customers_programs_reach_their_rows_alone(program: impl for<'b> Fn(&'b Bench,
             _ => done(route, &theirs),
         }
         if let Needs::Scoped(_) | Needs::LookUp(_) = route.needs {
-            let rows = Samples { bench, customer: own }.of(Layer::Workspace, route);
+            let rows = Samples { bench, customer: own, greater: false }.of(Layer::Workspace, route);
             let answer = program(bench, own).send(route.method.clone(), &rows.path, rows.body);
             done(route, &answer);
             if answer.json().get("customer_id").is_some() {

@@ -82,6 +82,13 @@ CREATE TRIGGER login_challenges_outdated AFTER UPDATE OF password_hash ON accoun
     DELETE FROM login_challenges WHERE account_id = new.id;
 END;
 
+-- Workspaces in which the OAuth grants of an account are still to end: another password ends them.
+CREATE TABLE grants_to_end (
+    account_id INTEGER NOT NULL,
+    workspace_id TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+    PRIMARY KEY (account_id, workspace_id)
+) STRICT, WITHOUT ROWID;
+
 -- Servers remember with a token whether its account has a second factor.
 CREATE TRIGGER second_factors_confirmed AFTER UPDATE OF confirmed_at ON second_factors BEGIN
     UPDATE revisions SET revision = revision + 1 WHERE name = 'tokens';

@@ -331,7 +331,7 @@ impl<T: Imports> Input for Sheet<T> {
         let mode = pairs(&call.query).find(|(name, _)| name == "mode").map(|(_, mode)| mode);
         Ok(Self {
             text: call.body.clone(),
-            format: if call.sent_as == MediaType::Csv { Format::Csv } else { Format::Json },
+            format: if call.sent_as == Some(MediaType::Csv) { Format::Csv } else { Format::Json },
             mode: match mode.as_deref() {
                 None | Some("") => Mode::Create,
                 Some(mode) => mode.parse().map_err(|said: String| Error::invalid(said))?,

@@ -19,6 +19,8 @@ pub enum Body {
     Json,
     /// `application/x-www-form-urlencoded`, as pages send it, or JSON.
     FormOrJson,
+    /// The same, of an OAuth client; what is sent as something else is refused by the handler, in OAuth's terms.
+    OAuthForm,
     /// Rows of a resource, in JSON or in CSV.
     Rows,
 }
@@ -49,7 +51,7 @@ impl Body {
     pub fn types(self) -> &'static [MediaType] {
         match self {
             Self::None | Self::Json => &[MediaType::Json],
-            Self::FormOrJson => &[MediaType::Json, MediaType::Form],
+            Self::FormOrJson | Self::OAuthForm => &[MediaType::Json, MediaType::Form],
             Self::Rows => &[MediaType::Json, MediaType::Csv],
         }
     }
@@ -57,7 +59,7 @@ impl Body {
     /// Bytes that it may have.
     pub fn largest(self) -> usize {
         match self {
-            Self::None | Self::Json | Self::FormOrJson => Self::USUAL,
+            Self::None | Self::Json | Self::FormOrJson | Self::OAuthForm => Self::USUAL,
             Self::Rows => 32 * Self::USUAL,
         }
     }
@@ -207,17 +209,48 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
     const BODY: Body = Body::FormOrJson;
 
     fn read(call: &Call) -> Result<Self> {
-        let fields = if call.sent_as == MediaType::Form {
-            let text = std::str::from_utf8(&call.body).map_err(|_| Error::BadRequest("The form is not UTF-8."))?;
-            fields_of(text)
-        } else {
-            body::parse(&call.body)
-        };
+        let fields = form_or_json(call);
+        if let Err(Error::BadRequest(why)) = fields {
+            return Err(Error::BadRequest(why));
+        }
         Ok(Self(fields.and_then(|fields| body::lay_over(&T::default(), &fields).map_err(Error::problems))))
     }
 
     fn describe(operation: &mut Operation<'_>) {
         Json::<T>::describe(operation);
+    }
+}
+
+/// What an OAuth client sends, or why it is not a `T`: the handler answers that in the terms of RFC 6749, 5.2. A parameter
+/// without a value counts as absent (RFC 6749, 3.2).
+#[derive(Debug)]
+pub struct OAuthForm<T>(pub Result<T>);
+
+impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for OAuthForm<T> {
+    const BODY: Body = Body::OAuthForm;
+
+    fn read(call: &Call) -> Result<Self> {
+        let fields = form_or_json(call).map(|mut fields| {
+            fields.retain(|_, value| value.as_str() != Some(""));
+            fields
+        });
+        Ok(Self(fields.and_then(|fields| body::lay_over(&T::default(), &fields).map_err(Error::problems))))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        Json::<T>::describe(operation);
+    }
+}
+
+/// The fields of a form, or of the JSON that may stand in its place.
+fn form_or_json(call: &Call) -> Result<Map<String, Value>> {
+    match call.sent_as {
+        Some(MediaType::Form) => {
+            let text = std::str::from_utf8(&call.body).map_err(|_| Error::BadRequest("The form is not UTF-8."))?;
+            fields_of(text)
+        }
+        None if !call.body.is_empty() => Err(Error::UnsupportedMediaType(Body::OAuthForm)),
+        _ => body::parse(&call.body),
     }
 }
 

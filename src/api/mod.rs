@@ -1,6 +1,7 @@
 //! The language that endpoints are written in: routes as rows of a table, handlers as plain functions, inputs that say
 //! where a value comes from, replies that say which status it gives, one error. It knows no resource.
 
+mod authority;
 pub mod body;
 mod call;
 mod cell;
@@ -24,13 +25,16 @@ mod rows;
 mod tries;
 mod whose;
 
+pub use authority::may_touch;
 pub use call::{Address, Call, in_service};
 pub use error::{Error, Result};
 pub use export::{Export, Format, export_all};
 pub use handler::{Ctx, Handler, Inputs, Place, Steps, bulk, hashing, here, run, steps};
 pub use ids::Ids;
 pub use import::{Counts, Importer, Imports, Key, Mode, Sheet};
-pub use input::{Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, Query, Uuid, decode, pairs};
+pub use input::{
+    Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, OAuthForm, Query, Uuid, decode, pairs,
+};
 pub use list::List;
 pub use openapi::Operation;
 pub use page::Page;

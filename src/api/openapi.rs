@@ -309,6 +309,7 @@ fn describe(
     let needs = match route.needs {
         Needs::Permission(name) => Some(format!("Needs the permission `{name}`.")),
         Needs::Oneself(name) => Some(format!("Needs the permission `{name}`, or is about the caller themselves.")),
+        Needs::Own(name) => Some(format!("Needs the permission `{name}`, or is about the caller's own.")),
         Needs::Scoped(name) => {
             Some(format!("Needs the permission `{name}`. Who is bound to a customer reaches that customer's rows."))
         }

@@ -84,6 +84,8 @@ pub enum Needs {
     Permission(&'static str),
     /// The same, or the user in the path themselves.
     Oneself(&'static str),
+    /// Workspace: a user or a key with the permission; or any user, for their own rows, which the handler tells apart.
+    Own(&'static str),
     /// Workspace: a user or a key with the permission; one that is bound to a customer reaches that customer's rows.
     Scoped(&'static str),
     /// As `Scoped`; or the token of a call flow, whose one right this is.
@@ -94,7 +96,11 @@ impl Needs {
     /// The permission that is to be had, where it is one.
     pub fn permission(self) -> Option<&'static str> {
         match self {
-            Self::Permission(name) | Self::Oneself(name) | Self::Scoped(name) | Self::LookUp(name) => Some(name),
+            Self::Permission(name)
+            | Self::Oneself(name)
+            | Self::Own(name)
+            | Self::Scoped(name)
+            | Self::LookUp(name) => Some(name),
             _ => None,
         }
     }
@@ -114,6 +120,7 @@ impl std::fmt::Display for Needs {
             Self::Permission(name) | Self::Scoped(name) => f.write_str(name),
             Self::LookUp(name) => write!(f, "{name}, or a call flow"),
             Self::Oneself(name) => write!(f, "{name}, or oneself"),
+            Self::Own(name) => write!(f, "{name}, or one's own"),
         }
     }
 }

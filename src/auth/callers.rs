@@ -124,32 +124,29 @@ pub fn key(db: &Connection, digest: &[u8; 32], now: Timestamp) -> rusqlite::Resu
     Ok(found.unwrap_or(Err(TokenFault::Invalid)))
 }
 
-/// The client that an OAuth access token was given to, if the token is good at this moment: what it was granted, and where
-/// somebody approved it, no more than they may themselves.
+/// The client that an OAuth access token was given to, if the token is good at this moment. It may do what was granted, what
+/// the client may have now, and, where somebody approved it, what they may do now: all three at each use.
 pub fn client(db: &Connection, token: &AccessToken, now: Timestamp) -> rusqlite::Result<Result<Insider, TokenFault>> {
     let found = db
         .prepare_cached(
             "SELECT c.id, c.name, c.customer_id, g.user_id, g.access_scopes, r.permissions,
-                    c.active AND g.revoked_at IS NULL AND g.serial = ?2
+                    c.active AND g.revoked_at IS NULL AND g.serial = ?2 AND g.nonce IS ?3, c.scopes
              FROM oauth_grants g JOIN oauth_clients c ON c.id = g.client_id
              LEFT JOIN users u ON u.id = g.user_id LEFT JOIN roles r ON r.id = u.role_id WHERE g.id = ?1",
         )?
-        .query_row((token.grant_id, token.serial), |row| {
+        .query_row((token.grant_id, token.serial, token.nonce.map(Uuid::into_bytes)), |row| {
             if !row.get::<_, bool>(6)? {
                 return Ok(Err(TokenFault::Revoked));
             }
             if token.expires_at <= now {
                 return Ok(Err(TokenFault::Expired));
             }
-            let granted = row.get::<_, Scopes>(4)?.permissions();
             let persons: Option<Permissions> = row.get(5)?;
+            let holding = row.get::<_, Scopes>(4)?.holding(&row.get(7)?, persons.as_ref());
             Ok(Ok(Insider {
                 actor: Actor::Client { id: row.get(0)?, user_id: row.get(3)?, token: *token },
                 name: row.get(1)?,
-                permissions: match persons {
-                    Some(persons) => granted.within(&persons),
-                    None => granted,
-                },
+                permissions: holding.permissions(),
                 customer_id: row.get(2)?,
             }))
         })

@@ -5,6 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, anyhow};
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::values::opaque;
 
 /// What one hash costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +63,25 @@ impl Passwords {
     }
 
     /// Compares with what was kept; with nothing kept it takes as long and says no.
+    ///
+    /// What was kept before passwords had one form may be of any: the one that is typed is tried too, and the decomposed
+    /// one, that of a Mac.
     pub fn verify(&self, password: &str, kept: Option<&str>) -> anyhow::Result<Verified> {
+        let one_form = opaque(password);
+        let verified = self.compare(&one_form, kept)?;
+        let mut tried = vec![one_form];
+        for other in [password.to_owned(), password.nfd().collect()] {
+            if verified == Verified::No && !tried.contains(&other) {
+                if self.compare(&other, kept)? != Verified::No {
+                    return self.hash(&tried[0]).map(Verified::Rehash);
+                }
+                tried.push(other);
+            }
+        }
+        Ok(verified)
+    }
+
+    fn compare(&self, password: &str, kept: Option<&str>) -> anyhow::Result<Verified> {
         let known = kept.is_some();
         let kept = PasswordHash::new(kept.unwrap_or(&self.nobody)).map_err(|error| anyhow!("{error}"))?;
         let params = Params::try_from(&kept).map_err(|error| anyhow!("{error}"))?;
@@ -90,7 +111,11 @@ impl Passwords {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::api::Error;
+    use crate::testing::{Bench, PASSWORD};
 
     const CHEAP: PasswordCost = PasswordCost { memory_kib: 64, passes: 1, lanes: 1 };
 
@@ -102,6 +127,76 @@ mod tests {
         assert_eq!(passwords.verify("correct horse", Some(&kept)).unwrap(), Verified::Yes);
         assert_eq!(passwords.verify("wrong horse", Some(&kept)).unwrap(), Verified::No);
         assert_eq!(passwords.verify("correct horse", None).unwrap(), Verified::No);
+    }
+
+    #[test]
+    fn nobody_chooses_what_is_known_of_them_wherever_a_password_is_chosen() {
+        let bench = Bench::new();
+        let says = ["The password is too easy to guess: it is your name or address, or the name of this site."];
+        let register = |email: &str, name: &str, password: &str| {
+            bench.nobody().post("/register", json!({"name": name, "email": email, "password": password}))
+        };
+        register("grace.hopper@navy.example", "Grace", "grace.hopper@navy.example").invalid(&says);
+        register("grace.hopper@navy.example", "Grace", "grace.hopper").invalid(&says);
+        register("g@navy.example", "Grace Vandermolen", "Vandermolen").invalid(&says);
+        register("g@navy.example", "Grace Vandermolen", "localhost1").invalid(&says);
+        register("g@navy.example", "Grace Vandermolen", "quite-a-long-one").created();
+        let change = json!({"password": "owner@example.com", "current_password": PASSWORD});
+        bench.central().put("/account", change).invalid(&says);
+        bench.nobody().post("/password/forgot", json!({"email": "owner@example.com"})).ok();
+        let mail = bench.mails().pop().unwrap().text;
+        let code = mail.split_once("&code=").unwrap().1.split_whitespace().next().unwrap();
+        let reset = |password: &str| {
+            let body = json!({"email": "owner@example.com", "code": code, "password": password});
+            bench.nobody().post("/password/reset", body)
+        };
+        reset("owner@example.com").invalid(&says);
+        reset("quite-another-one").ok();
+    }
+
+    #[test]
+    fn a_password_that_was_kept_decomposed_logs_in_and_is_kept_anew() {
+        let bench = Bench::new();
+        let old = bench.engine.passwords.hash("cafe\u{301} noir et the\u{301}").unwrap();
+        let kept = |bench: &Bench| {
+            let sql = "SELECT password_hash FROM accounts WHERE id = 1";
+            bench
+                .engine
+                .central
+                .read(move |db| Ok::<_, Error>(db.query_row(sql, [], |row| row.get::<_, String>(0))?))
+                .unwrap()
+        };
+        let first = old.clone();
+        let sql = "UPDATE accounts SET password_hash = ?1 WHERE id = 1";
+        bench.engine.central.write(move |db| Ok::<_, Error>(db.execute(sql, [&first])?)).unwrap();
+        let login =
+            |password: &str| bench.nobody().post("/login", json!({"email": "owner@example.com", "password": password}));
+        login("cafe noir et the").refused(401, "invalid_credentials");
+        login("caf\u{e9} noir et th\u{e9}").ok();
+        assert_ne!(kept(&bench), old);
+        login("cafe\u{301} noir et the\u{301}").ok();
+        login("caf\u{e9} noir et th\u{e9}").ok();
+    }
+
+    /// As it was typed then, on a Mac or elsewhere; kept before passwords had one form.
+    #[test]
+    fn a_password_is_the_same_however_it_is_typed_and_was_kept() {
+        let passwords = Passwords::new(CHEAP).unwrap();
+        let (composed, decomposed) = ("caf\u{e9} noir", "cafe\u{301} noir");
+        for kept in [composed, decomposed] {
+            let kept = passwords.hash(kept).unwrap();
+            for typed in [composed, decomposed] {
+                let now = match passwords.verify(typed, Some(&kept)).unwrap() {
+                    Verified::Rehash(now) => now,
+                    verified => {
+                        assert_eq!(verified, Verified::Yes);
+                        kept.clone()
+                    }
+                };
+                assert_eq!(passwords.verify(composed, Some(&now)).unwrap(), Verified::Yes);
+            }
+            assert_eq!(passwords.verify("cafe noir", Some(&kept)).unwrap(), Verified::No);
+        }
     }
 
     #[test]

@@ -55,6 +55,27 @@ impl Scopes {
         self.iter().all(|scope| others.contains(scope))
     }
 
+    /// Those of them that hold: which the client may have, and which the person may use, where one approved them.
+    #[must_use]
+    pub fn holding(&self, client: &Self, person: Option<&Permissions>) -> Self {
+        let held = Self(self.iter().filter(|scope| client.contains(scope)).map(str::to_owned).collect());
+        match person {
+            Some(person) => held.of_person(person),
+            None => held,
+        }
+    }
+
+    /// Those of them that somebody with these permissions may use.
+    fn of_person(self, person: &Permissions) -> Self {
+        let looks_up = LOOK_UP.iter().all(|scope| self.contains(scope));
+        let may = |scope: &String| match LOOK_UP.contains(&scope.as_str()) {
+            // One of the two alone lets nobody do anything.
+            true => !looks_up || person.cover(LOOK_UP_PERMISSION),
+            false => person.cover(scope),
+        };
+        Self(self.0.into_iter().filter(may).collect())
+    }
+
     /// What somebody may do who has them.
     pub fn permissions(&self) -> Permissions {
         let looks_up = LOOK_UP.iter().all(|scope| self.contains(scope)).then_some(LOOK_UP_PERMISSION);
@@ -134,6 +155,23 @@ mod tests {
         assert!(!scopes("client").permissions().cover("crm.lookup"));
         assert!(!scopes("crm customer.view").permissions().cover("crm.lookup"));
         assert!(scopes("crm customer.view").permissions().cover("customer.view"));
+    }
+
+    #[test]
+    fn what_holds_is_granted_and_the_clients_and_the_persons() {
+        let holding = |granted: &str, client: &str, person: Option<&[&str]>| {
+            let person = person.map(|names| Permissions::of(names.iter().copied()));
+            scopes(granted).holding(&scopes(client), person.as_ref()).to_string()
+        };
+        assert_eq!(holding("contact.view customer.view", "customer.view audit.view", None), "customer.view");
+        assert_eq!(
+            holding("contact.view customer.view", "customer.view contact.view", Some(&["contact.*"])),
+            "contact.view"
+        );
+        assert_eq!(holding("client crm", "client crm", Some(&["*"])), "client crm");
+        assert_eq!(holding("client crm audit.view", "client crm audit.view", Some(&["audit.view"])), "audit.view");
+        // A client that has lost one of the two looks nobody up.
+        assert_eq!(holding("client crm", "client", Some(&["*"])), "client");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use pasetors::version4::{LocalToken, V4};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AccessToken, Keys, Nonce, Scope, TokenFault};
+use super::{AccessToken, Keys, Scope, TokenFault};
 use crate::values::Timestamp;
 
 /// What a token says of itself.
@@ -20,7 +20,7 @@ pub struct Claims {
     pub scope: Scope,
     pub expires_at: Timestamp,
     /// The same as in the token's row; none in tokens of older versions.
-    pub nonce: Option<Nonce>,
+    pub nonce: Option<Uuid>,
 }
 
 /// What a text was that one of our keys sealed.
@@ -44,8 +44,8 @@ struct Payload {
     workspace: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     serial: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nonce: Option<Nonce>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nonce: Option<Uuid>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,7 +74,7 @@ pub fn seal_access(token: AccessToken, keys: &Keys) -> anyhow::Result<String> {
         exp: token.expires_at,
         workspace: Some(token.workspace),
         serial: Some(token.serial),
-        nonce: None,
+        nonce: token.nonce,
     };
     seal_text(&serde_json::to_string(&payload)?, &[], keys)
 }
@@ -90,7 +90,7 @@ pub fn open(text: &str, keys: &Keys) -> Result<Opened, TokenFault> {
             Ok(Opened::Person(Claims { token_id: jti, account_id, scope, expires_at, nonce }))
         }
         (None, Some(workspace), Some(serial)) => {
-            Ok(Opened::Client(AccessToken { grant_id: jti, serial, workspace, expires_at }))
+            Ok(Opened::Client(AccessToken { grant_id: jti, serial, nonce, workspace, expires_at }))
         }
         _ => Err(TokenFault::Invalid),
     }

@@ -33,6 +33,8 @@ pub enum Credential {
 pub struct AccessToken {
     pub grant_id: i64,
     pub serial: i64,
+    /// The random bits of the grant's row. Tokens from before there were any have none.
+    pub nonce: Option<Uuid>,
     pub workspace: Uuid,
     pub expires_at: Timestamp,
 }

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::audit_log::{self, Event};
+use super::email_verification::CodeMailer;
 use super::notices::{self, About};
-use super::{email_verification, session, tokens, workspaces};
+use super::{email_verification, password, session, tokens, workspaces};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Json, Needs, Page, Result, Route, Steps, Tries, delete, get, hashing, put, run,
@@ -96,8 +97,9 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
         asked.check()?;
         asked.count();
     }
-    let hash = wanted.password.as_ref().map(|new| steps.engine.passwords.hash(new.reveal())).transpose()?;
-    let (url, origin) = (email_verification::central_url(steps.call), steps.call.origin());
+    let hash = wanted.password.as_ref();
+    let hash = hash.map(|new| steps.engine.hash_password(new, &wanted.email, &wanted.name)).transpose()?;
+    let (mailer, origin) = (CodeMailer::of(steps.call), steps.call.origin());
     let account = steps.engine.central.write(move |db| {
         let now = origin.at;
         if *wanted.name != *account.name {
@@ -106,16 +108,18 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
             audit_log::record(db, &origin, event.with(json!({"name": [account.name, wanted.name]})))?;
         }
         if let Some(email) = &new_email {
-            email_verification::request_change(db, id, email, &url, &origin)?;
+            email_verification::request_change(db, id, email, &mailer, &origin)?;
         }
         if let Some(hash) = &hash {
             set_password_hash(db, id, hash, now)?;
             tokens::revoke_all(db, id, Some(token_id), now)?;
+            password::outdate_grants(db, id)?;
             audit_log::record(db, &origin, Event::new("password.changed").about(id))?;
             notices::put(db, id, &About::PasswordChanged, &origin)?;
         }
         find(db, id)
     })?;
+    password::end_grants_now(steps.engine, steps.now);
     Ok(Created(account))
 }
 
@@ -151,7 +155,7 @@ pub fn create(
     operator: bool,
     origin: &Origin,
 ) -> Result<Account> {
-    let hash = engine.passwords.hash(password.reveal())?;
+    let hash = engine.hash_password(password, &email, &name)?;
     let origin = origin.clone();
     engine.central.write(move |db| {
         let operator = operator || !any(db)?;

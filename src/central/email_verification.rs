@@ -13,6 +13,7 @@ use super::accounts::{self, Account};
 use super::audit_log::{self, Event};
 use super::mails::{EmailChange, EmailCode};
 use super::notices::{self, About};
+use super::quotas::Quotas;
 use super::{outbox, tokens};
 use crate::api::{Call, Created, Ctx, Done, Error, Json, Needs, Result, Route, post, run};
 use crate::auth::{Origin, secret};
@@ -70,7 +71,7 @@ fn resend(ctx: &mut Ctx<'_>) -> Result<Done> {
     if (1..=RESEND_AFTER).contains(&wait) {
         return Err(Error::TooManyRequests(wait));
     }
-    send_code(ctx.db, &account, email, &central_url(ctx.call), ctx.now)?;
+    CodeMailer::of(ctx.call).send(ctx.db, &account, email, ctx.now)?;
     Ok(Done)
 }
 
@@ -146,14 +147,14 @@ fn take(db: &Connection, account_id: i64, email: &str, origin: &Origin) -> Resul
 }
 
 /// Notes a new address of an account, mails a code to it, and tells the former one.
-pub fn request_change(db: &Connection, id: i64, email: &Email, url: &str, origin: &Origin) -> Result<()> {
+pub fn request_change(db: &Connection, id: i64, email: &Email, mailer: &CodeMailer, origin: &Origin) -> Result<()> {
     if accounts::find_by_email(db, email)?.is_some_and(|(other, _)| other.id != id) {
         return Err(Error::taken("email"));
     }
     db.prepare_cached("UPDATE accounts SET pending_email = ?2, updated_at = ?3 WHERE id = ?1")?
         .execute((id, email, origin.at))?;
     let account = accounts::find(db, id)?;
-    send_code(db, &account, email, url, origin.at)?;
+    mailer.send(db, &account, email, origin.at)?;
     let (code, expires_at) = (secret::make()?, origin.at.plus(UNDO_TTL));
     db.prepare_cached("DELETE FROM email_undo_codes WHERE expires_at <= ?1")?.execute([origin.at])?;
     db.prepare_cached(
@@ -163,7 +164,7 @@ pub fn request_change(db: &Connection, id: i64, email: &Email, url: &str, origin
     let change = EmailChange {
         name: account.name,
         email: email.to_string(),
-        url: format!("{url}/ui/undo-email-change?code={code}"),
+        url: format!("{}/ui/undo-email-change?code={code}", mailer.url),
         expires_at,
     };
     outbox::put(db, &change.mail(account.email.parse().map_err(Error::Internal)?)?, origin.at)?;
@@ -171,16 +172,33 @@ pub fn request_change(db: &Connection, id: i64, email: &Email, url: &str, origin
     Ok(audit_log::record(db, origin, event)?)
 }
 
-/// Mails a new code to an address of an account; the one before is good no more. `url` is that of the central host.
-pub fn send_code(db: &Connection, account: &Account, email: &str, url: &str, now: Timestamp) -> Result<()> {
-    let (code, expires_at) = (secret::make()?, now.plus(CODE_TTL));
-    db.prepare_cached(
-        "INSERT OR REPLACE INTO email_codes (account_id, digest, email, sent_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute((account.id, secret::digest(&code), email, now, expires_at))?;
-    let mail =
-        EmailCode { name: account.name.clone(), url: format!("{url}/ui/verify-email?code={code}"), code, expires_at };
-    Ok(outbox::put(db, &mail.mail(email.parse().map_err(Error::Internal)?)?, now)?)
+/// What it takes to mail codes to addresses that may be anybody's.
+#[derive(Debug, Clone)]
+pub struct CodeMailer {
+    /// Of the central host.
+    url: String,
+    quotas: Quotas,
+}
+
+impl CodeMailer {
+    pub fn of(call: &Call) -> Self {
+        let url = call.address.central_url(&call.engine.config.central_domain);
+        Self { url, quotas: call.engine.config.quotas }
+    }
+
+    /// Mails a new code to an address of an account, if the account may cause one more mail; the code before is good no more.
+    pub fn send(&self, db: &Connection, account: &Account, email: &str, now: Timestamp) -> Result<()> {
+        let (code, expires_at) = (secret::make()?, now.plus(CODE_TTL));
+        db.prepare_cached(
+            "INSERT OR REPLACE INTO email_codes (account_id, digest, email, sent_at, expires_at)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute((account.id, secret::digest(&code), email, now, expires_at))?;
+        let url = format!("{}/ui/verify-email?code={code}", self.url);
+        let mail = EmailCode { name: account.name.clone(), url, code, expires_at };
+        let mail = mail.mail(email.parse().map_err(Error::Internal)?)?;
+        outbox::put_for(db, self.quotas, account.id, &mail, now)
+    }
 }
 
 /// The address that a code brings back, if it is good at this moment.
@@ -215,11 +233,6 @@ pub fn bring_back(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
     db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([id])?;
     tokens::revoke_all(db, id, None, origin.at)?;
     Ok(audit_log::record(db, origin, Event::new("email.change_undone").about(id).with(json!({"email": email})))?)
-}
-
-/// The URL of the central host, for links in mail.
-pub fn central_url(call: &Call) -> String {
-    call.address.central_url(&call.engine.config.central_domain)
 }
 
 /// The same for a code that never was, was used, is too old, or is another account's.
@@ -342,6 +355,19 @@ mod tests {
         later(&bench, 7 * 86_400 + 1);
         let undo = json!({"code": bench.mailed("/ui/undo-email-change?code=")});
         bench.nobody().post("/account/email/undo", undo).invalid(&["The selected code is invalid."]);
+    }
+
+    #[test]
+    fn an_account_mails_no_more_strangers_than_its_quota_says() {
+        let bench = Bench::with(&[("mails_per_hour", "3")]);
+        let zoe = registered(&bench, "zoe@example.com");
+        let change = |n: usize| {
+            zoe.put("/account", json!({"email": format!("victim{n}@example.com"), "current_password": PASSWORD}))
+        };
+        change(1).created();
+        change(2).created();
+        change(3).refused(429, "too_many_requests");
+        assert_eq!(me(&zoe)["pending_email"], "victim2@example.com");
     }
 
     #[test]

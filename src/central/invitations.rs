@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::accounts::{self, Account};
 use super::email_verification;
 use super::memberships;
+use super::quotas::Quotas;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
     Code, Created, Ctx, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, get, in_service, post, run, steps,
@@ -176,7 +177,7 @@ pub fn check_workspace(engine: &Engine, id: Uuid) -> Result<()> {
 }
 
 /// Invites somebody; answers the invitation and the code that is to be mailed.
-pub fn create(db: &Connection, guest: &Guest, now: Timestamp) -> Result<(UserInvite, String)> {
+pub fn create(db: &Connection, guest: &Guest, quotas: Quotas, now: Timestamp) -> Result<(UserInvite, String)> {
     let workspace = guest.workspace.to_string();
     let is_member = db
         .prepare_cached(
@@ -195,6 +196,7 @@ pub fn create(db: &Connection, guest: &Guest, now: Timestamp) -> Result<(UserInv
     if is_invited {
         return Err(Error::refused("already_invited", "This address is invited already: send the invitation again."));
     }
+    quotas.check_invitations(db, guest.workspace, now)?;
     let code = secret::make()?;
     let id = db
         .prepare_cached(
@@ -222,11 +224,20 @@ pub fn already_member() -> Error {
 }
 
 /// Gives an invitation another code and seven days more; the old code dies. One that has expired is open again.
-pub fn renew(db: &Connection, workspace: Uuid, id: i64, now: Timestamp) -> Result<(UserInvite, String)> {
+pub fn renew(
+    db: &Connection,
+    workspace: Uuid,
+    id: i64,
+    quotas: Quotas,
+    now: Timestamp,
+) -> Result<(UserInvite, String)> {
     of_workspace(db, workspace, id)?.check_unanswered()?;
+    let resent_at = "SELECT resent_at FROM user_invites WHERE id = ?1";
+    quotas.check_resend(db.prepare_cached(resent_at)?.query_row([id], |row| row.get(0))?, now)?;
     let code = secret::make()?;
     db.prepare_cached(
-        "UPDATE user_invites SET code_digest = ?2, status = 'pending', expires_at = ?3, updated_at = ?4 WHERE id = ?1",
+        "UPDATE user_invites SET code_digest = ?2, status = 'pending', expires_at = ?3, updated_at = ?4, resent_at = ?4
+         WHERE id = ?1",
     )?
     .execute((id, secret::digest(&code), now.plus(GOOD_FOR), now))?;
     Ok((find(db, id)?, code))
@@ -248,6 +259,11 @@ pub fn shown_by_code(db: &Connection, code: &str) -> Result<Option<InviteByCode>
     let Some(invite) = with_code(db, code)? else { return Ok(None) };
     let account_exists = accounts::find_by_email(db, &invite.email)?.is_some();
     Ok(Some(InviteByCode { invite, account_exists }))
+}
+
+/// The id of the role that an invitation into this workspace offers.
+pub fn role_of(db: &Connection, workspace: Uuid, id: i64) -> Result<i64> {
+    Ok(of_workspace(db, workspace, id)?.role.id)
 }
 
 /// Whether an invitation that is open names a role.

@@ -147,10 +147,10 @@ struct PasswordResetText<'a> {
 impl Invitation {
     pub fn mail(self, to: Email) -> Result<Mail> {
         let is = &Self {
-            workspace: on_one_line(&self.workspace),
-            inviter: on_one_line(&self.inviter),
-            role: on_one_line(&self.role),
-            name: self.name.as_deref().map(on_one_line),
+            workspace: harmless(&self.workspace),
+            inviter: harmless(&self.inviter),
+            role: harmless(&self.role),
+            name: self.name.as_deref().map(harmless),
             ..self
         };
         let subject = format!("{} invites you to {}", is.inviter, is.workspace);
@@ -217,6 +217,54 @@ fn on_one_line(name: &str) -> String {
         .join(" ")
 }
 
+/// Digits of a name that stay together: fewer than a telephone number has.
+const MOST_DIGITS: usize = 5;
+
+/// A name that somebody else chose, in a mail to one who did not ask for it: no mail program makes a link of a part of it,
+/// or a number to call. A space comes behind what joins the parts of an address, and of many digits in a row the last
+/// are left out.
+fn harmless(name: &str) -> String {
+    let (mut text, mut digits) = (String::new(), 0);
+    let mut characters = name.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            _ if c.is_numeric() => {
+                digits += 1;
+                match digits {
+                    ..=MOST_DIGITS => text.push(c),
+                    _ if digits == MOST_DIGITS + 1 => text.push('…'),
+                    _ => {}
+                }
+                continue;
+            }
+            // These stand between the digits of a number, and do not end it.
+            _ if !c.is_alphabetic() => {}
+            _ => digits = 0,
+        }
+        match c {
+            _ if joins(c) => {
+                text.push(c);
+                if characters.peek().is_some_and(|next| !next.is_whitespace() && !ends_a_sentence(*next)) {
+                    text.push(' ');
+                }
+            }
+            '@' | '\u{ff20}' => text.push_str(" @ "),
+            _ => text.push(c),
+        }
+    }
+    on_one_line(&text)
+}
+
+/// What joins the parts of an address: the full stops of a host (UTS 46, 2.3), what is before it, and what is behind it.
+fn joins(c: char) -> bool {
+    matches!(c, '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' | '\u{2024}' | ':' | '\u{ff1a}' | '/' | '\u{ff0f}' | '\\')
+}
+
+/// What may come right behind a full stop, and is no part of an address.
+fn ends_a_sentence(c: char) -> bool {
+    matches!(c, ',' | ';' | ')' | '!' | '?' | '"' | '\'')
+}
+
 /// `20 January 2024, 12:00 UTC`: where the reader is, nobody knows.
 fn moment(at: Timestamp) -> Result<String> {
     let at = jiff::Timestamp::from_second(at.seconds()).map_err(|error| Error::Internal(error.to_string()))?;
@@ -277,12 +325,46 @@ mod tests {
     #[test]
     fn names_stay_names() {
         let name = "<b>Ada</b>\r\nBcc: all@example.com\n\nClick\u{2028}here".to_owned();
-        let flat = "<b>Ada</b> Bcc: all@example.com Click here";
+        let flat = "<b>Ada</ b> Bcc: all @ example. com Click here";
         let mail = Invitation { inviter: name.clone(), name: Some(name.clone()), workspace: name, ..invitation() };
         let mail = mail.mail(to()).unwrap();
         assert_eq!(mail.subject, format!("{flat} invites you to {flat}"));
         assert!(mail.text.contains(&format!("Hello {flat},")), "{}", mail.text);
         assert!(!mail.html.contains("<b>"), "{}", mail.html);
+    }
+
+    #[test]
+    fn a_name_in_an_invitation_is_no_link_and_no_number_to_call() {
+        for (name, shown) in [
+            ("Zoé & Fils", "Zoé & Fils"),
+            ("Acme S.A., Paris 75008", "Acme S. A., Paris 75008"),
+            ("Win at www.evil.example/x now", "Win at www. evil. example/ x now"),
+            ("https://evil.example", "https: / / evil. example"),
+            ("evil\u{3002}example", "evil\u{3002} example"),
+            ("mail me@evil.example", "mail me @ evil. example"),
+            ("Call 01 42 00 00 00 now", "Call 01 42 0… now"),
+            ("tel:+33142000000", "tel: +33142…"),
+        ] {
+            assert_eq!(harmless(name), shown);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_name_has_a_link_or_a_number_in_it(name in "([a-z]|[0-9]|[.:/@\\\\+() -]|www\\.|://|\\PC){0,40}") {
+            let shown = harmless(&name);
+            let characters: Vec<char> = shown.chars().collect();
+            for pair in characters.windows(2) {
+                let is_joined = joins(pair[0]) && !pair[1].is_whitespace() && !ends_a_sentence(pair[1]);
+                let is_address = pair.contains(&'@') && !pair.contains(&' ');
+                proptest::prop_assert!(!is_joined && !is_address, "{:?} of {:?}", shown, name);
+            }
+            let mut digits = 0;
+            for c in characters {
+                digits = if c.is_numeric() { digits + 1 } else if c.is_alphabetic() { 0 } else { digits };
+                proptest::prop_assert!(digits <= MOST_DIGITS, "{:?} of {:?}", shown, name);
+            }
+        }
     }
 
     /// What a phone wants of a page, and a mail program allows.

@@ -11,6 +11,7 @@ pub mod memberships;
 pub mod notices;
 pub mod outbox;
 pub mod password;
+pub mod quotas;
 pub mod registration;
 pub mod second_factor;
 pub mod session;

@@ -4,9 +4,9 @@ use rusqlite::Connection;
 
 use super::accounts::{self, Account};
 use super::mails::Notice;
-use super::outbox;
-use crate::api::{Error, Result};
-use crate::auth::Origin;
+use super::{outbox, workspaces};
+use crate::api::{Error, Result, Steps};
+use crate::auth::{Origin, TokenInUse};
 use crate::values::Timestamp;
 
 /// What a person is told of.
@@ -94,6 +94,31 @@ pub fn put_to(db: &Connection, account: &Account, email: &str, about: &About<'_>
     Ok(outbox::put(db, &notice.mail(email.parse().map_err(Error::Internal)?)?, origin.at)?)
 }
 
+/// Something that a person made in a workspace and that acts for them: its name.
+#[derive(Debug, Clone)]
+pub enum Made {
+    Key(String),
+    Grant(String),
+}
+
+/// Queues a notice of what a person has made in the workspace of a request. It is made, whatever comes of this.
+pub fn tell(steps: &Steps<'_>, person: &TokenInUse, made: Made) -> Result<()> {
+    let (account_id, workspace) = (person.account_id, steps.call.workspace()?.id());
+    let origin = steps.call.origin().by(account_id);
+    let queued = steps.engine.central.write(move |db| {
+        let workspace = &workspaces::name(db, workspace)?;
+        let about = match &made {
+            Made::Key(name) => About::KeyCreated { name, workspace },
+            Made::Grant(client) => About::AccessGranted { client, workspace },
+        };
+        put(db, account_id, &about, &origin)
+    });
+    if let Err(error) = queued {
+        tracing::warn!(%error, "a person is not mailed about what they made");
+    }
+    Ok(())
+}
+
 /// Seconds between two mails about logins from one network.
 const NETWORK_MAIL_EVERY: i64 = 30 * 86_400;
 
@@ -152,6 +177,33 @@ mod tests {
             assert!(token.text.contains(said) && token.html.contains(said), "{said}: {}", token.text);
         }
         assert_eq!(password.subject, "Your password was changed");
+    }
+
+    #[test]
+    fn a_key_or_an_approval_in_somebodys_name_is_told_to_them() {
+        let bench = Bench::new();
+        let key = json!({"name": "nightly", "permissions": ["customer.view"]});
+        let key = bench.admin().post("/integration-keys", key).created();
+        bench.admin().post(&format!("/integration-keys/{}/rotate", key["id"]), json!({})).created();
+        bench
+            .key(&["integration-key.create", "contact.view"], None)
+            .post("/integration-keys", json!({"name": "by a program", "permissions": ["contact.view"]}))
+            .created();
+        let client = json!({
+            "name": "3CX", "redirect_uris": ["https://example.com/"], "grants": ["authorization_code"], "scopes": ["crm"],
+        });
+        let client = bench.admin().post("/oauth-clients", client).created();
+        let query = format!(
+            "client_id={}&redirect_uri=https%3A%2F%2Fexample.com%2F&response_type=code",
+            client["client_id"].as_str().unwrap()
+        );
+        bench.approve("owner@example.com", &format!("/oauth/authorize?{query}"));
+        let mails = bench.mails();
+        let texts: Vec<&str> = mails.iter().map(|mail| mail.text.as_str()).collect();
+        assert_eq!(mails.len(), 4, "{texts:?}");
+        for (text, said) in texts.iter().zip(["nightly", "nightly", "a program", "3CX"]) {
+            assert!(text.contains(said) && text.contains("acme"), "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
 
+use super::quotas::Quotas;
+use crate::api::Result;
 use crate::values::{Email, Timestamp};
 
 /// Seconds before the second try, the third, and so on; who has failed once more is a dead letter.
@@ -44,24 +46,38 @@ pub struct DeadLetter {
     pub last_tried_at: Timestamp,
 }
 
-/// Puts a mail into the outbox, to be sent at once.
+/// Puts a mail into the outbox that the server sends of itself, to be sent at once.
 pub fn put(db: &Connection, mail: &Mail, now: Timestamp) -> rusqlite::Result<()> {
+    insert(db, mail, None, now)
+}
+
+/// Puts a mail into the outbox that an account causes, if it may cause one more this hour.
+pub fn put_for(db: &Connection, quotas: Quotas, cause_id: i64, mail: &Mail, now: Timestamp) -> Result<()> {
+    quotas.count_mail(db, cause_id, now)?;
+    Ok(insert(db, mail, Some(cause_id), now)?)
+}
+
+fn insert(db: &Connection, mail: &Mail, cause_id: Option<i64>, now: Timestamp) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "INSERT INTO outbox (message_id, recipient, subject, text, html, created_at, due_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+        "INSERT INTO outbox (message_id, recipient, subject, text, html, cause_id, created_at, due_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
     )?
-    .execute((Uuid::now_v7().to_string(), &mail.to, &mail.subject, &mail.text, &mail.html, now))?;
+    .execute((Uuid::now_v7().to_string(), &mail.to, &mail.subject, &mail.text, &mail.html, cause_id, now))?;
     Ok(())
 }
 
-/// The mails that are due, at most so many, those that have waited longest first. None waits longer than the longest wait:
-/// one that would has its time from before the clock was put back.
-pub fn due(db: &Connection, now: Timestamp, most: u32) -> rusqlite::Result<Vec<Queued>> {
+/// The mails that are due, at most so many, in turns: the oldest of each cause, then the second of each. So whoever causes
+/// many delays no other's. A mail that the server sends of itself has its receiver for a cause. None waits longer than the
+/// longest wait: one that would has its time from before the clock was put back.
+pub fn due(db: &Connection, now: Timestamp, most: u32, of_one_cause: u32) -> rusqlite::Result<Vec<Queued>> {
     db.prepare_cached(
-        "SELECT id, message_id, recipient, subject, text, html, created_at, tries FROM outbox
-         WHERE due_at <= ?1 OR due_at > ?3 ORDER BY due_at, id LIMIT ?2",
+        "WITH due AS (
+             SELECT id, due_at, row_number() OVER (PARTITION BY coalesce(cause_id, recipient) ORDER BY due_at, id) AS turn
+             FROM outbox WHERE due_at <= ?1 OR due_at > ?2)
+         SELECT o.id, message_id, recipient, subject, text, html, created_at, tries
+         FROM due JOIN outbox o ON o.id = due.id WHERE turn <= ?4 ORDER BY turn, due.due_at, due.id LIMIT ?3",
     )?
-    .query_map((now, most, now.plus(LONGEST_WAIT)), from_row)?
+    .query_map((now, now.plus(LONGEST_WAIT), most, of_one_cause), from_row)?
     .collect()
 }
 

@@ -6,6 +6,7 @@
 use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::audit_log::{self, Event};
 use super::mails::PasswordReset;
@@ -14,6 +15,8 @@ use super::{accounts, email_verification, outbox, second_factor, tokens};
 use crate::api::{Done, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post, steps};
 use crate::auth::{Purpose, secret};
 use crate::engine::Engine;
+use crate::storage::uuid_column;
+use crate::tenancy::grants;
 
 use crate::values::{Email, Name, Password, Timestamp};
 
@@ -80,12 +83,15 @@ pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<(
     let (asked, tries) = (email.clone(), tries.of(Purpose::Code, &email));
     tries.check()?;
     // Asked before the password is hashed, which costs more than all the rest; the write has the last word.
-    let account_id = steps.engine.central.read(move |db| Ok::<_, Error>(opens(db, &digest, &asked, now)?))?;
-    if account_id.is_none() {
+    let account = steps.engine.central.read(move |db| match opens(db, &digest, &asked, now)? {
+        Some(account_id) => accounts::find(db, account_id).map(Some),
+        None => Ok(None),
+    })?;
+    let Some(account) = account else {
         tries.count();
         return Err(wrong_code());
-    }
-    let hash = steps.engine.passwords.hash(resetting.password.reveal())?;
+    };
+    let hash = steps.engine.hash_password(&resetting.password, &account.email, &account.name)?;
     let origin = steps.call.origin();
     steps.engine.central.write(move |db| {
         let account_id = opens(db, &digest, &email, now)?.ok_or_else(wrong_code)?;
@@ -97,12 +103,55 @@ pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<(
         // The new hash ends every code of the account, by a trigger: this one too.
         accounts::set_password_hash(db, account_id, &hash, now)?;
         tokens::revoke_all(db, account_id, None, now)?;
+        outdate_grants(db, account_id)?;
         email_verification::prove_by_reset(db, account_id)?;
         audit_log::record(db, &origin, Event::new("password.reset").about(account_id))?;
         notices::put(db, account_id, &About::PasswordChanged, &origin)
     })?;
     tries.forgive();
+    end_grants_now(steps.engine, steps.now);
     Ok(())
+}
+
+/// Lets the OAuth grants of an account end, which somebody may have approved with its old password: in the transaction that
+/// changes it. [`end_grants`] follows.
+pub fn outdate_grants(db: &Connection, account_id: i64) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR IGNORE INTO grants_to_end (account_id, workspace_id)
+         SELECT account_id, workspace_id FROM memberships WHERE account_id = ?1",
+    )?
+    .execute([account_id])?;
+    Ok(())
+}
+
+/// Ends the grants that are to end, a workspace each. One that cannot be written now has its turn in a later round of the jobs.
+pub fn end_grants(engine: &Engine, now: Timestamp) -> Result<()> {
+    let outdated: Vec<(i64, Uuid)> = engine.central.read(|db| {
+        let mut statement = db.prepare_cached("SELECT account_id, workspace_id FROM grants_to_end")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, uuid_column(row, 1)?)))?;
+        Ok::<_, Error>(rows.collect::<rusqlite::Result<_>>()?)
+    })?;
+    let mut result = Ok(());
+    for (account_id, workspace) in outdated {
+        let (lease, author) = (engine.registry.lease(workspace), engine.system(workspace, now));
+        let ended = lease.file().write(move |db| Ok::<_, Error>(grants::end_all_of(db, &author, account_id)?));
+        let noted = ended.and_then(|()| {
+            engine.central.write(move |db| {
+                let sql = "DELETE FROM grants_to_end WHERE account_id = ?1 AND workspace_id = ?2";
+                db.prepare_cached(sql)?.execute((account_id, workspace.to_string()))?;
+                Ok(())
+            })
+        });
+        result = result.and(noted);
+    }
+    result
+}
+
+/// The same at once, after a change that is done whatever comes of this.
+pub fn end_grants_now(engine: &Engine, now: Timestamp) {
+    if let Err(error) = end_grants(engine, now) {
+        tracing::warn!(%error, "some OAuth grants of a changed password end later");
+    }
 }
 
 /// Mails a code to each who asked and has an account; the others are forgotten.
@@ -227,6 +276,40 @@ mod tests {
         let login = bench.nobody().post("/login", json!({"email": "ceo@acme.test", "password": NEW})).ok();
         assert_eq!(login["user"]["email_verified"], true);
         assert_eq!(login["user"].get("pending_email"), None);
+    }
+
+    /// Somebody who had the old password may have approved a program.
+    #[test]
+    fn another_password_ends_what_was_approved_with_the_old_one() {
+        let bench = Bench::new();
+        let agent = bench.with_role("agent");
+        let approved = |email: &str| {
+            let body = json!({
+                "name": "P", "redirect_uris": ["https://example.com/"], "grants": ["authorization_code"],
+                "scopes": ["customer.view"],
+            });
+            let client = bench.admin().post("/oauth-clients", body).created();
+            let id = client["client_id"].as_str().unwrap();
+            let query = format!("client_id={id}&redirect_uri=https%3A%2F%2Fexample.com%2F&response_type=code");
+            let code = bench.approve(email, &format!("/oauth/authorize?{query}"));
+            let exchange = json!({
+                "grant_type": "authorization_code", "code": code, "redirect_uri": "https://example.com/",
+                "client_id": id, "client_secret": client["client_secret"],
+            });
+            let program = bench.nobody().at("acme.localhost");
+            let token = program.post("/oauth/token", exchange).ok()["access_token"].as_str().unwrap().to_owned();
+            program.with_token(token)
+        };
+        let (theirs, mine) = (approved("agent@example.com"), approved("owner@example.com"));
+        mine.get("/customers").ok();
+        forgot(&bench, "owner@example.com");
+        reset(&bench, "owner@example.com", &mailed(&bench).pop().unwrap()).ok();
+        mine.get("/customers").refused(401, "token_revoked");
+        theirs.get("/customers").ok();
+        let central = bench.nobody().with_token(bench.token("agent@example.com", crate::auth::Scope::Central));
+        central.put("/account", json!({"password": NEW, "current_password": PASSWORD})).created();
+        theirs.get("/customers").refused(401, "token_revoked");
+        drop(agent);
     }
 
     #[test]

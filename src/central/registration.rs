@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::{self, Account};
-use super::email_verification;
+use super::email_verification::CodeMailer;
 use super::invitations::{self, UserInvite};
 use super::notices;
 use super::tokens::{self, Issued, NewIssue};
@@ -112,7 +112,7 @@ fn create_signed_in(
     if engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?.is_some()))? {
         return Err(Error::taken("email"));
     }
-    let hash = engine.passwords.hash(new.password.reveal())?;
+    let hash = engine.hash_password(&new.password, &new.email, &new.name)?;
     let first = match (new.workspace_name, new.subdomain) {
         (None, None) => None,
         (name, subdomain) => {
@@ -121,14 +121,14 @@ fn create_signed_in(
             Some(NewWorkspace { name: Name::parse(name).map_err(Error::invalid)?, subdomain })
         }
     };
-    let (inside, origin, url) = (Arc::clone(engine), steps.call.origin(), email_verification::central_url(steps.call));
+    let (inside, origin, mailer) = (Arc::clone(engine), steps.call.origin(), CodeMailer::of(steps.call));
     let (account, issued, workspace) = engine.central.write(move |db| {
         let operator = !accounts::any(db)?;
         let id = accounts::insert(db, &new.name, &new.email, &hash, operator, &origin)?;
         if invited {
             accounts::set_verified(db, id)?;
         } else {
-            email_verification::send_code(db, &accounts::find(db, id)?, &new.email, &url, now)?;
+            mailer.send(db, &accounts::find(db, id)?, &new.email, now)?;
         }
         let session = NewIssue::session(id, Scope::Central, "login", inside.config.token_ttl);
         let issued = tokens::issue(db, &inside, &session, &origin)?;

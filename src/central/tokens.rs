@@ -17,7 +17,7 @@ use crate::api::{
     steps,
 };
 use crate::auth::seal::{self, Claims};
-use crate::auth::{Nonce, Origin, Scope, TokenInUse, TokenKind, network_of};
+use crate::auth::{Origin, Scope, TokenInUse, TokenKind, network_of, secret};
 use crate::engine::Engine;
 use crate::values::{Flag, Name, Timestamp};
 
@@ -127,6 +127,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewToken>) -> Result<Created<NewTok
     let account_id = maker.account_id;
     let latest = (maker.kind == TokenKind::PROGRAM).then_some(maker.expires_at);
     let shown = steps.engine.central.write(move |db| {
+        inside.config.quotas.check_tokens(db, account_id, origin.at)?;
         let token =
             NewIssue { kind: TokenKind::PROGRAM, latest, ..NewIssue::session(account_id, scope, &new.label, ttl) };
         let issued = issue(db, &inside, &token, &origin)?;
@@ -194,7 +195,7 @@ impl<'a> NewIssue<'a> {
 pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Origin) -> Result<Issued> {
     let NewIssue { account_id, scope, .. } = *new;
     let expires_at = new.latest.map_or(origin.at.plus(new.ttl), |latest| latest.min(origin.at.plus(new.ttl)));
-    let nonce = Nonce::make()?;
+    let nonce = secret::nonce()?;
     let id = db
         .prepare_cached(
             "INSERT INTO tokens (account_id, workspace_id, label, created_at, expires_at, nonce, kind, parent_id, address,
@@ -207,7 +208,7 @@ pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Orig
             new.label,
             origin.at,
             expires_at,
-            nonce,
+            nonce.into_bytes(),
             new.kind,
             new.parent_id,
             origin.address.map(|address| address.to_string()),

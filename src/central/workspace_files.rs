@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::audit_log::{self, Event};
 use super::invitations::{self, Guest, InviteRole, Inviter};
+use super::quotas::Quotas;
 use super::workspaces::{self, NewWorkspace, Workspace};
 use super::{accounts, memberships, webhook_workspaces};
 use crate::api::{self, Error, FileReply, Needs, Result, Route, Steps, bulk, get, in_service};
@@ -145,7 +146,7 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
                 role: InviteRole { id: user.role.id, name: user.role.name.clone() },
                 inviter: Inviter { id: None, name: owner.name.clone() },
             };
-            invitations::create(db, &guest, now)?;
+            invitations::create(db, &guest, Quotas::default(), now)?;
         }
         let event = Event::new("workspace.imported").about(owner.account_id).of_workspace(id);
         audit_log::record(db, &Origin::system(now), event)?;

@@ -12,6 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::audit_log::{self, Event};
+use super::quotas::Quotas;
 use super::{memberships, tokens};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
@@ -117,7 +118,8 @@ fn list(ctx: &mut Ctx<'_>, list: List<Workspace>, Query(which): Query<Which>) ->
 
 fn create(steps: &Steps<'_>, Json(new): Json<NewWorkspace>) -> Result<Created<Workspace>> {
     let account_id = steps.token()?.account_id;
-    let mut workspace = make(steps.engine, new, account_id, &steps.call.origin())?;
+    let quotas = steps.engine.config.quotas;
+    let mut workspace = make(steps.engine, new, account_id, quotas, &steps.call.origin())?;
     workspace.set_url(&steps.call.address, steps.engine);
     Ok(Created(workspace))
 }
@@ -167,6 +169,14 @@ fn transfer(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Heir>)
     let (account_id, origin) = (steps.token()?.account_id, steps.call.origin());
     let lease = steps.engine.registry.lease(id);
     let mut author = steps.call.author_in(id, Actor::System);
+    let (quotas, user_id) = (steps.engine.config.quotas, heir.user_id.get());
+    let check = move |db: &Connection, heir: i64| match heir == account_id {
+        true => Ok(()),
+        false => quotas.check_workspaces(db, heir),
+    };
+    if let Some(heir) = lease.file().read(move |db| Ok::<_, Error>(members::account_of(db, user_id)?))? {
+        steps.engine.central.read(move |db| check(db, heir))?;
+    }
     let heir = lease.file().write(move |db| {
         if let Some(owner) = members::of_account(db, account_id)? {
             author.actor = owner.actor();
@@ -178,6 +188,7 @@ fn transfer(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Heir>)
         if find_for(db, heir, id)?.is_none() {
             return Err(Error::refused("not_a_member", "This user is leaving the workspace."));
         }
+        check(db, heir)?;
         memberships::save(db, heir, id, OWNERS_ROLE, origin.at)?;
         let owned = "UPDATE workspaces SET owner_id = ?2, updated_at = ?3 WHERE id = ?1";
         db.execute(owned, (id.to_string(), heir, origin.at))?;
@@ -194,10 +205,17 @@ impl Workspace {
     }
 }
 
-/// Makes a workspace, its row and its file, for an account.
-pub fn make(engine: &Arc<Engine>, new: NewWorkspace, account_id: i64, origin: &Origin) -> Result<Workspace> {
+/// Makes a workspace, its row and its file, for an account that may own one more.
+pub fn make(
+    engine: &Arc<Engine>,
+    new: NewWorkspace,
+    account_id: i64,
+    quotas: Quotas,
+    origin: &Origin,
+) -> Result<Workspace> {
     let now = origin.at;
     let (owner, workspace) = engine.central.write(move |db| {
+        quotas.check_workspaces(db, account_id)?;
         let account = super::accounts::find(db, account_id)?;
         let workspace = reserve(db, Uuid::now_v7(), &new, account_id, now)?;
         Ok::<_, Error>((Owner { account_id, name: account.name, email: account.email }, workspace))
@@ -261,6 +279,11 @@ pub fn open_for_business(
             Err(error)
         }
     }
+}
+
+/// The account that owns a workspace.
+pub fn owner(db: &Connection, id: Uuid) -> rusqlite::Result<i64> {
+    db.prepare_cached("SELECT owner_id FROM workspaces WHERE id = ?1")?.query_row([id.to_string()], |row| row.get(0))
 }
 
 /// What a workspace is called.

@@ -11,7 +11,7 @@ use crate::api::{Error, Result};
 use crate::auth::Origin;
 use crate::central::audit_log::{self, Event};
 use crate::central::notices::{self, About};
-use crate::central::{accounts, second_factor, tokens};
+use crate::central::{accounts, password, second_factor, tokens};
 use crate::engine::Engine;
 use crate::values::{Email, Name, Password, Timestamp};
 
@@ -51,14 +51,16 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
         Command::SetPassword { email } => {
             let email = email.clone();
             let account = engine.central.read(move |db| account_by_email(db, &email))?;
-            let hash = engine.passwords.hash(new_password()?.reveal())?;
+            let hash = engine.hash_password(&new_password()?, &account.email, &account.name)?;
             let origin = Origin::system(now);
             let revoked = engine.central.write(move |db| {
                 accounts::set_password_hash(db, account.id, &hash, now)?;
+                password::outdate_grants(db, account.id)?;
                 audit_log::record(db, &origin, Event::new("password.changed").about(account.id))?;
                 notices::put(db, account.id, &About::PasswordChanged, &origin)?;
                 Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)
             })?;
+            password::end_grants(engine, now)?;
             println!("password of {} set; {revoked} tokens revoked", account.email);
         }
         Command::ResetSecondFactor { email } => {

@@ -11,6 +11,7 @@ use super::table::aligned;
 use super::{account_by_email, bulk};
 use crate::api::Error;
 use crate::auth::Origin;
+use crate::central::quotas::Quotas;
 use crate::central::workspace_files::{self, BroughtIn, PutBack, Wish};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
 use crate::engine::Engine;
@@ -109,7 +110,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let new = NewWorkspace { name: parse_name(name)?, subdomain: parse_subdomain(subdomain.as_ref())? };
             let owner = owner.clone();
             let account = engine.central.read(move |db| account_by_email(db, &owner))?;
-            let workspace = workspaces::make(engine, new, account.id, &Origin::system(now))?;
+            let workspace = workspaces::make(engine, new, account.id, Quotas::default(), &Origin::system(now))?;
             println!("workspace {} made as {}", workspace.id, workspace.subdomain);
         }
         Command::List { json } => list(engine, *json)?,

@@ -20,8 +20,9 @@ use crate::central::password;
 use crate::engine::Engine;
 use crate::values::Timestamp;
 
-/// Mails of one round at the most.
+/// Mails of one round at the most, and of these, of one cause: mails that come meanwhile wait for no more.
 const MOST: u32 = 50;
+const OF_ONE_CAUSE: u32 = 10;
 
 /// Why a mail was not sent.
 struct Failure {
@@ -36,7 +37,7 @@ struct Failure {
 /// One round: answers those who forgot their password, and sends what is due.
 pub fn round(engine: &Engine, now: Timestamp) -> Result<()> {
     password::answer_requests(engine, now)?;
-    for queued in engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, now, MOST)?))? {
+    for queued in engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, now, MOST, OF_ONE_CAUSE)?))? {
         let id = queued.id;
         // On a full disk a mail that was sent would be sent again, each round.
         engine.central.write(move |db| Ok::<_, Error>(outbox::tried(db, id, now)?))?;
@@ -154,7 +155,7 @@ mod tests {
     }
 
     fn due(bench: &Bench, at: Timestamp) -> Vec<Queued> {
-        bench.engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, at, 99)?)).unwrap()
+        bench.engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, at, 99, 99)?)).unwrap()
     }
 
     fn files(bench: &Bench) -> Vec<PathBuf> {
@@ -213,6 +214,31 @@ mod tests {
         assert_eq!(parts[0].0, "text/plain");
         assert_eq!(parts[0].1.trim_end(), "Text à lire");
         assert_eq!((parts[1].0, parts[1].1.trim_end()), ("text/html", "<p>HTML</p>"));
+    }
+
+    #[test]
+    fn mails_are_sent_in_turns_so_that_a_flood_delays_no_others() {
+        let bench = Bench::new();
+        let mail = |to: &str| Mail { to: to.parse().unwrap(), subject: to.into(), text: "T".into(), html: "H".into() };
+        let cause = |account: i64, to: String| {
+            let mail = mail(&to);
+            let quotas = bench.engine.config.quotas;
+            bench.engine.central.write(move |db| outbox::put_for(db, quotas, account, &mail, NOW)).unwrap();
+        };
+        (0..30).for_each(|n| cause(1, format!("flood{n}@example.com")));
+        cause(2, "other@example.com".into());
+        queue(&bench, "reset@example.com");
+        let order: Vec<String> = {
+            let due = |db: &rusqlite::Connection| Ok::<_, Error>(outbox::due(db, NOW, MOST, OF_ONE_CAUSE)?);
+            let due = bench.engine.central.read(due).unwrap();
+            due.into_iter().map(|queued| queued.mail.to.to_string()).collect()
+        };
+        assert_eq!(order[..4], ["flood0@example.com", "other@example.com", "reset@example.com", "flood1@example.com"]);
+        assert_eq!(order.len(), 12);
+        for _ in 0..3 {
+            round(&bench.engine, NOW).unwrap();
+        }
+        assert_eq!(files(&bench).len(), 32);
     }
 
     #[test]

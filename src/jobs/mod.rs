@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use crate::api::{Error, Result};
-use crate::central::{audit_log, invitations, tokens, workspaces};
+use crate::central::{audit_log, invitations, password, tokens, workspaces};
 use crate::engine::Engine;
 use crate::storage::{File, STACK, uuid_column};
 use crate::tenancy::journal;
@@ -127,6 +127,7 @@ pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
     write_token_uses(engine)?;
     finish_deletions(engine)?;
     expire_invitations(engine, now)?;
+    password::end_grants(engine, now)?;
     if whole {
         write_key_uses(engine)?;
         empty_trash(engine, now)?;

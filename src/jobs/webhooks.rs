@@ -17,7 +17,7 @@ use ureq::{Agent, http};
 use uuid::Uuid;
 
 use crate::api::{Error, Result, in_service};
-use crate::central::webhook_workspaces;
+use crate::central::{webhook_workspaces, workspaces};
 use crate::engine::Engine;
 use crate::storage::Threads;
 use crate::values::{Timestamp, is_public};
@@ -26,8 +26,14 @@ use crate::workspace::webhooks;
 
 /// Messages on their way at once.
 const THREADS: usize = 16;
-/// Of those, messages of one workspace: one whose receivers are slow leaves room to others.
-const OF_ONE_WORKSPACE: usize = 4;
+/// Of those, messages of the workspaces of one owner: one whose receivers are slow leaves room to others.
+const OF_ONE_OWNER: usize = 4;
+
+/// Messages that a webhook is posted before others have their turn.
+const IN_A_TURN: usize = 10;
+
+/// Seconds after which a workspace is looked into again for which there was no room.
+const NO_ROOM: i64 = 1;
 
 /// How long a receiver may take, all in all.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -56,8 +62,8 @@ struct State {
     has_begun: bool,
     /// When to look into a workspace, at the latest.
     due: BTreeMap<Uuid, Timestamp>,
-    /// Webhooks whose messages are being posted.
-    busy: HashSet<(Uuid, i64)>,
+    /// Webhooks whose messages are being posted, or wait for a thread; with the accounts that own their workspaces.
+    busy: HashMap<(Uuid, i64), i64>,
     /// Webhooks that are left alone, and until when.
     resting: HashMap<(Uuid, i64), Timestamp>,
 }
@@ -70,6 +76,9 @@ impl Courier {
 
     /// One round: looks where something is due, and hands it to the threads.
     pub fn round(self: &Arc<Self>, now: Timestamp) -> Result<()> {
+        for (workspace, dropped) in self.engine.news.take_dropped() {
+            tracing::warn!(%workspace, dropped, "too many deliveries were waiting: the oldest were dropped");
+        }
         for workspace in self.to_visit(now)? {
             if let Err(error) = self.visit(workspace, now) {
                 self.look_again(workspace, now.plus(PAUSE));
@@ -119,23 +128,31 @@ impl Courier {
         if let Some(next) = next {
             self.look_again(workspace, next);
         }
+        if webhooks.is_empty() {
+            return Ok(());
+        }
+        let owner = self.engine.central.read(move |db| Ok::<_, Error>(workspaces::owner(db, workspace)?))?;
         for webhook in webhooks {
-            self.send_out(workspace, webhook, now);
+            self.send_out(workspace, owner, webhook, now);
         }
         Ok(())
     }
 
-    fn send_out(self: &Arc<Self>, workspace: Uuid, webhook: i64, now: Timestamp) {
+    fn send_out(self: &Arc<Self>, workspace: Uuid, owner: i64, webhook: i64, now: Timestamp) {
         let mut state = self.state();
         if let Some(until) = state.resting.get(&(workspace, webhook)).copied() {
             drop(state);
             return self.look_again(workspace, until);
         }
-        let of_workspace = state.busy.iter().filter(|(busy, _)| *busy == workspace).count();
-        // One that is busy is looked at again when it no longer is, and so is one for which there is no room.
-        if of_workspace >= OF_ONE_WORKSPACE || !state.busy.insert((workspace, webhook)) {
+        // One that is busy is looked at again when it no longer is.
+        if state.busy.contains_key(&(workspace, webhook)) {
             return;
         }
+        if state.busy.values().filter(|busy| **busy == owner).count() >= OF_ONE_OWNER {
+            drop(state);
+            return self.look_again(workspace, now.plus(NO_ROOM));
+        }
+        state.busy.insert((workspace, webhook), owner);
         drop(state);
         let inside = Arc::clone(self);
         self.threads.run(move || {
@@ -155,9 +172,10 @@ impl Courier {
         });
     }
 
-    /// Posts what a webhook is due, oldest first; answers whether its receiver could be reached.
+    /// Posts what a webhook is due, oldest first, and not all of it: others wait for the thread, and it has another turn.
+    /// Answers whether its receiver could be reached.
     fn deliver(&self, workspace: Uuid, webhook: i64, now: Timestamp) -> Result<bool> {
-        loop {
+        for _ in 0..IN_A_TURN {
             let lease = self.engine.registry.lease(workspace);
             let due = lease.file().read(move |db| Ok::<_, Error>(webhook_deliveries::next_due(db, webhook, now)?))?;
             drop(lease);
@@ -181,6 +199,7 @@ impl Courier {
                 return Ok(false);
             }
         }
+        Ok(true)
     }
 
     fn post(&self, due: &Due, at: Timestamp) -> Outcome {

@@ -15,7 +15,9 @@ use super::{Message, sign_in};
 use crate::api::{Error, Form, Html, Link, Needs, Redirect, Result, Route, Steps, Visited, get, post, rendered, steps};
 use crate::auth::callers::{self, Person};
 use crate::auth::{Scopes, TokenInUse};
+use crate::central::notices::{self, Made};
 use crate::central::workspaces;
+use crate::tenancy::journal::Actor;
 use crate::values::Text;
 use crate::workspace::oauth::clients::{self, Client, GrantType};
 use crate::workspace::oauth::grants::{self, Approval};
@@ -39,6 +41,8 @@ pub struct Asked {
     code_challenge_method: Text<20>,
     /// `approve` or `deny`, where the person has decided.
     decision: Text<20>,
+    /// The scopes that the page showed: no more than these are approved.
+    shown: Text<5000>,
     form_key: Text<100>,
 }
 
@@ -59,6 +63,7 @@ struct Request {
     rights: Vec<String>,
     customer: Option<String>,
     user_id: i64,
+    name: String,
     email: String,
 }
 
@@ -119,11 +124,16 @@ fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Resu
                 client_id: request.client.id,
                 user_id: request.user_id,
                 redirect_uri: asked.redirect_uri.to_string(),
-                scopes: request.scopes,
+                scopes: request.scopes.holding(&Scopes::parse(&asked.shown).unwrap_or_default(), None),
                 challenge: Some(asked.code_challenge.to_string()).filter(|challenge| !challenge.is_empty()),
             };
-            let now = steps.now;
-            let code = steps.call.workspace()?.file().write(move |db| grants::approve(db, &approval, now))?;
+            let lease = steps.call.workspace()?;
+            let person = Actor::User { id: request.user_id, name: request.name };
+            let author = steps.call.author_in(lease.id(), person);
+            let code = lease.file().write(move |db| grants::approve(db, &author, &approval))?;
+            if let Some(session) = &visitor.session {
+                notices::tell(steps, session, Made::Grant(request.client.name.to_string()))?;
+            }
             Ok(back(steps, &asked, &[("code", &code)]))
         }
         "deny" => {
@@ -172,7 +182,7 @@ impl Asked {
             }
         };
         let user_id = person.user_id().ok_or_else(Error::not_a_member)?;
-        let granted = scopes.permissions().within(&person.permissions);
+        let scopes = scopes.holding(&client.scopes, Some(&person.permissions));
         let customer = client.customer_id.map(|id| {
             db.prepare_cached("SELECT name FROM customers WHERE id = ?1")?
                 .query_row([id], |row| row.get::<_, String>(0))
@@ -180,9 +190,10 @@ impl Asked {
         let email =
             db.prepare_cached("SELECT email FROM users WHERE id = ?1")?.query_row([user_id], |row| row.get(0))?;
         Ok(Verdict::Good(Box::new(Request {
-            rights: granted.in_words(words.0),
+            rights: scopes.permissions().in_words(words.0),
             customer: customer.transpose()?,
             user_id,
+            name: person.name,
             email,
             client,
             scopes,
@@ -213,7 +224,15 @@ impl Asked {
 
 impl Request {
     fn unsigned(client: Client, scopes: Scopes) -> Self {
-        Self { client, scopes, rights: Vec::new(), customer: None, user_id: 0, email: String::new() }
+        Self {
+            client,
+            scopes,
+            rights: Vec::new(),
+            customer: None,
+            user_id: 0,
+            name: String::new(),
+            email: String::new(),
+        }
     }
 }
 
@@ -227,7 +246,7 @@ fn page(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked, request: &Request) 
     let workspace = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::name(db, id)?))?;
     let (form_key, cookie) = visitor.form_key()?;
     let origin = origin_of(&asked.redirect_uri);
-    let words = Words::of(steps);
+    let (words, shown) = (Words::of(steps), request.scopes.to_string());
     let text = rendered(&Page {
         words,
         client: &request.client.name,
@@ -236,16 +255,25 @@ fn page(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked, request: &Request) 
         rights: &request.rights,
         customer: request.customer.as_deref(),
         destination: &origin,
-        asked: asked.pairs(),
+        asked: asked.pairs().into_iter().chain([("shown", shown.as_str())]).collect(),
         here: &asked.here(),
         form_key: &form_key,
     })?;
-    Ok(Html::ok(words.0, text).with_cookie(cookie).leading_to(origin.clone()))
+    Ok(Html::ok(words.0, text).with_cookie(cookie).leading_to(source_of(&asked.redirect_uri)))
 }
 
 /// The scheme, host and port of a URI that was registered.
 fn origin_of(uri: &str) -> String {
     url::Url::parse(uri).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+}
+
+/// The source of a Content Security Policy that allows a URI that was registered. A source cannot name an IPv6 address
+/// (CSP 3, 2.3.1), so that one is allowed by its scheme.
+fn source_of(uri: &str) -> String {
+    match url::Url::parse(uri) {
+        Ok(url) if matches!(url.host(), Some(url::Host::Ipv6(_))) => format!("{}:", url.scheme()),
+        _ => origin_of(uri),
+    }
 }
 
 /// The person is told, and sent nowhere.
@@ -341,7 +369,8 @@ mod tests {
     /// What the page sends when one of its buttons is pressed.
     fn decide(browser: &Client<'_>, page: &Answer, client: &Value, decision: &str) -> Answer {
         let mut form = vec![("decision", decision.to_owned()), ("form_key", hidden(page, "form_key"))];
-        let names = ["redirect_uri", "response_type", "state", "scope", "code_challenge", "code_challenge_method"];
+        let names =
+            ["redirect_uri", "response_type", "state", "scope", "code_challenge", "code_challenge_method", "shown"];
         let there = names.iter().filter(|name| page.text.contains(&format!("name=\"{name}\"")));
         form.extend(there.map(|name| (*name, hidden(page, name))));
         form.push(("client_id", client["client_id"].as_str().unwrap().to_owned()));
@@ -401,6 +430,18 @@ mod tests {
         assert_eq!(token["scope"], "client crm");
         let whoami = anyone(&bench).with_token(token["access_token"].as_str().unwrap().into()).get("/whoami").ok();
         assert_eq!((&whoami["permissions"], &whoami["user"]["id"]), (&json!(["crm.lookup"]), &json!(1)));
+    }
+
+    #[test]
+    fn a_page_leads_to_where_its_program_is() {
+        for (uri, source) in [
+            ("https://pbx.example.com/cb", "https://pbx.example.com"),
+            ("http://127.0.0.1:5000/cb", "http://127.0.0.1:5000"),
+            ("http://[::1]:5000/cb", "http:"),
+            ("https://[2001:db8::1]/cb", "https:"),
+        ] {
+            assert_eq!(super::source_of(uri), source);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use http::StatusCode;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::visitor::Visitor;
 use super::words::Words;
@@ -25,6 +26,8 @@ struct Page<'a> {
     /// As typed.
     numbers: &'a [String],
     email: Option<&'a str>,
+    /// The address as a link has it.
+    mailto: String,
     comment: Option<&'a str>,
 }
 
@@ -51,6 +54,15 @@ pub fn dialled(number: &str) -> String {
     number.chars().filter(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#')).collect()
 }
 
+/// A link that writes to an address, and says nothing else: a `?` in it begins no header of the mail (RFC 6068, 2).
+fn mail_link(address: &str) -> String {
+    format!("mailto:{}", utf8_percent_encode(address, ADDRESS))
+}
+
+/// What stands for itself in such a link.
+const ADDRESS: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'+');
+
 fn page(words: Words, contact: &Contact) -> Result<Html> {
     let joined = |texts: &[Option<&str>], between: &str| -> String {
         let said: Vec<&str> = texts.iter().flatten().copied().filter(|text| !text.trim().is_empty()).collect();
@@ -73,6 +85,7 @@ fn page(words: Words, contact: &Contact) -> Result<Html> {
         place: &joined(&place, ", "),
         numbers: &numbers,
         email: contact.email.as_deref(),
+        mailto: contact.email.as_deref().map(mail_link).unwrap_or_default(),
         comment: contact.comment.as_deref(),
     })?;
     Ok(Html::ok(words.0, text))
@@ -110,6 +123,12 @@ mod tests {
         }
         let french = bench.browser("owner@example.com").with_header("accept-language", "fr").get("/ui/contacts/9");
         assert!(french.status == 404 && french.text.contains("introuvable"), "{french:?}");
+    }
+
+    #[test]
+    fn a_link_to_write_to_a_contact_adds_nobody() {
+        assert_eq!(super::mail_link("zoe+a@example.com"), "mailto:zoe+a@example.com");
+        assert_eq!(super::mail_link("zoe?bcc=all&x@example.com"), "mailto:zoe%3Fbcc%3Dall%26x@example.com");
     }
 
     #[test]

@@ -168,7 +168,6 @@ impl Service {
             }
             kind => self.read_body(body, kind, sent_as).await?,
         };
-        let sent_as = sent_as.unwrap_or(kind.types()[0]);
         let call = Arc::new(Call {
             engine: Arc::clone(&self.engine),
             router: Arc::clone(&self.router),
@@ -378,7 +377,8 @@ impl Service {
         if announced > largest as u64 {
             return Err(Error::TooLarge(largest));
         }
-        if announced > 0 && sent_as.is_none() {
+        let is_refused = sent_as.is_none() && kind != BodyKind::OAuthForm;
+        if announced > 0 && is_refused {
             return Err(Error::UnsupportedMediaType(kind));
         }
         let body = Limited::new(body, largest).collect();
@@ -388,7 +388,7 @@ impl Service {
             Ok(Err(_)) => return Err(Error::BadRequest("The body could not be read.")),
             Ok(Ok(body)) => body.to_bytes(),
         };
-        if !body.is_empty() && sent_as.is_none() {
+        if !body.is_empty() && is_refused {
             return Err(Error::UnsupportedMediaType(kind));
         }
         Ok(body)

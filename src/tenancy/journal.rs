@@ -3,7 +3,7 @@
 //! A row of the audit log says who changed what, when, and from which address. Whoever asked by a webhook to be told of
 //! such changes has a delivery beside it: what was not committed is never announced, and what was is never forgotten.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,6 +32,7 @@ pub const RESOURCES: &[&str] = &[
     "settings",
     "webhook",
     "oauth-client",
+    "oauth-grant",
     "routing-field",
     "routing-option",
     "routing-contact",
@@ -111,16 +112,51 @@ pub enum Actor {
 /// A workspace is noted before its transaction is committed. Whoever takes it looks for deliveries in a write turn of
 /// the file: that comes after the commit, or sees what is about to be committed with it.
 #[derive(Debug, Default)]
-pub struct News(Mutex<HashSet<Uuid>>);
+pub struct News {
+    noted: Mutex<HashSet<Uuid>>,
+    /// Deliveries that may wait in one workspace; any number where it is 0.
+    most_pending: i64,
+    /// How many were dropped since this was last asked, by workspace.
+    dropped: Mutex<HashMap<Uuid, usize>>,
+}
 
 impl News {
+    pub fn new(most_pending: i64) -> Self {
+        Self { most_pending, ..Self::default() }
+    }
+
     pub fn note(&self, workspace: Uuid) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(workspace);
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(workspace);
     }
 
     /// Those that were noted since this was last asked.
     pub fn take(&self) -> HashSet<Uuid> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many deliveries were dropped since this was last asked, where too many waited.
+    pub fn take_dropped(&self) -> HashMap<Uuid, usize> {
+        std::mem::take(&mut *self.dropped.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Drops the oldest deliveries of a workspace in which too many wait.
+    fn drop_oldest(&self, db: &Connection, workspace: Uuid) -> rusqlite::Result<()> {
+        let sql = "SELECT rows - ?1 FROM row_counts WHERE name = 'pending_deliveries'";
+        let too_many: i64 = match self.most_pending {
+            0 => 0,
+            most => db.prepare_cached(sql)?.query_row([most], |row| row.get(0))?,
+        };
+        if too_many <= 0 {
+            return Ok(());
+        }
+        let dropped = db
+            .prepare_cached(
+                "UPDATE webhook_deliveries SET status = 'failed', due_at = NULL, error = 'dropped: too many were waiting'
+                 WHERE id IN (SELECT id FROM webhook_deliveries WHERE due_at IS NOT NULL ORDER BY id LIMIT ?1)",
+            )?
+            .execute([too_many])?;
+        *self.dropped.lock().unwrap_or_else(PoisonError::into_inner).entry(workspace).or_default() += dropped;
+        Ok(())
     }
 }
 
@@ -197,29 +233,49 @@ impl Author {
         let mut webhooks = db.prepare_cached("SELECT id, events FROM webhooks WHERE active")?;
         let mut webhooks = webhooks.query([])?;
         let mut told = Told::Of { changes, shown };
+        let mut message = None;
         while let Some(webhook) = webhooks.next()? {
             let events: Vec<String> = serde_json::from_str(webhook.get_ref(1)?.as_str()?).map_err(unwritable)?;
             if events.iter().any(|wanted| matches(wanted, action)) {
-                self.deliver(db, webhook.get(0)?, action, told.body(self, action)?)?;
+                let message = match message {
+                    Some(message) => message,
+                    None => *message.insert(keep_message(db, action, told.body(self, action)?)?),
+                };
+                self.deliver(db, webhook.get(0)?, message)?;
             }
         }
         Ok(())
     }
 
-    /// Lets a webhook be told something, at once; answers the delivery's id.
-    pub fn deliver(&self, db: &Connection, webhook_id: i64, event: &str, body: &str) -> rusqlite::Result<i64> {
+    /// Lets a webhook be told a message, at once; answers the delivery's id.
+    fn deliver(&self, db: &Connection, webhook_id: i64, message: i64) -> rusqlite::Result<i64> {
         self.news.note(self.workspace);
-        db.prepare_cached(
-            "INSERT INTO webhook_deliveries (webhook_id, message_id, event, body, due_at, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-        )?
-        .insert((webhook_id, format!("msg_{}", Uuid::now_v7().simple()), event, body, self.at))
+        let id = db
+            .prepare_cached(
+                "INSERT INTO webhook_deliveries (webhook_id, message, due_at, created_at) VALUES (?1, ?2, ?3, ?3)",
+            )?
+            .insert((webhook_id, message, self.at))?;
+        self.news.drop_oldest(db, self.workspace)?;
+        Ok(id)
+    }
+
+    /// Lets one webhook be told something, at once; answers the delivery's id.
+    pub fn tell(&self, db: &Connection, webhook_id: i64, event: &str, body: &str) -> rusqlite::Result<i64> {
+        let message = keep_message(db, event, body)?;
+        self.deliver(db, webhook_id, message)
     }
 
     /// What a webhook is sent (Standard Webhooks, "Payload structure").
     pub fn message(&self, event: &str, data: &Value) -> rusqlite::Result<String> {
         text(&json!({"type": event, "timestamp": self.at, "workspace_id": self.workspace, "data": data}))
     }
+}
+
+/// Keeps a message for the deliveries that are made of it; answers its id.
+fn keep_message(db: &Connection, event: &str, body: &str) -> rusqlite::Result<i64> {
+    let message_id = format!("msg_{}", Uuid::now_v7().simple());
+    db.prepare_cached("INSERT INTO webhook_messages (message_id, event, body) VALUES (?1, ?2, ?3)")?
+        .insert((message_id, event, body))
 }
 
 /// What is announced: written once, and only where somebody wants it.

@@ -35,6 +35,11 @@ pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Option<M
     one(db, "account_id", account_id)
 }
 
+/// The account that a user is, if there is one with this id.
+pub fn account_of(db: &Connection, id: i64) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached("SELECT account_id FROM users WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
+}
+
 /// All of them, by id.
 pub fn all(db: &Connection) -> rusqlite::Result<Vec<Member>> {
     db.prepare(&format!("{SELECT} ORDER BY u.id"))?.query_map([], from_row)?.collect()

@@ -3,6 +3,7 @@
 pub mod adoption;
 pub mod customers;
 mod directory;
+pub mod grants;
 mod hosts;
 pub mod journal;
 pub mod life;

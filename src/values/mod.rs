@@ -27,6 +27,7 @@ mod text;
 mod time_of_day;
 mod time_zone;
 mod timestamp;
+mod token_ttl;
 mod web_url;
 
 pub use allowed_host::AllowedHost;
@@ -39,7 +40,7 @@ pub use email::Email;
 pub use flag::Flag;
 pub use language::Language;
 pub use locale::Locale;
-pub use password::Password;
+pub use password::{Password, opaque};
 pub use reach::is_public;
 pub use row_id::{RowId, id_in_query};
 pub use seconds::Seconds;
@@ -49,6 +50,7 @@ pub use text::{Name, Text};
 pub use time_of_day::TimeOfDay;
 pub use time_zone::TimeZone;
 pub use timestamp::Timestamp;
+pub use token_ttl::TokenTtl;
 pub use web_url::{UrlTemplate, WebUrl};
 
 /// Lets a newtype over `String` be bound to and read from a SQLite column.

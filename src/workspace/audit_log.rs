@@ -203,6 +203,8 @@ mod tests {
         let rotated = admin.post(&format!("/integration-keys/{key_id}/rotate"), json!({})).created();
         admin.delete(&at("/integration-keys", &key_id)).ok();
         let client_at = at("/oauth-clients", &client["id"].to_string());
+        let narrowed = approve_and_narrow(&bench);
+        admin.delete(&at("/oauth-grants", &narrowed)).ok();
         admin.put(&client_at, json!({"active": false})).created();
         admin.delete(&client_at).ok();
         admin.put(&at("/webhooks", &webhook_id), json!({"active": false})).created();
@@ -239,6 +241,26 @@ mod tests {
         for secret in [&key["key"], &rotated["key"], &webhook["secret"], &client["client_secret"]] {
             assert!(!all.contains(secret.as_str().unwrap()), "{secret}");
         }
+    }
+
+    /// A grant whose newest access token has fewer scopes than were approved: its id.
+    fn approve_and_narrow(bench: &Bench) -> String {
+        let uri = "https://example.com/cb";
+        let client =
+            json!({"name": "P", "grants": ["authorization_code"], "redirect_uris": [uri], "scopes": ["client", "crm"]});
+        let client = bench.admin().post("/oauth-clients", client).created();
+        let text = |name: &str| client[name].as_str().unwrap().to_owned();
+        let (id, secret) = (text("client_id"), text("client_secret"));
+        let page = format!("/oauth/authorize?client_id={id}&redirect_uri={uri}&response_type=code");
+        let code = bench.approve("owner@example.com", &page);
+        let ask = |more: Value| {
+            let mut body = json!({"client_id": id, "client_secret": secret, "redirect_uri": uri});
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            bench.nobody().at("acme.localhost").post("/oauth/token", body).ok()
+        };
+        let first = ask(json!({"grant_type": "authorization_code", "code": code}));
+        ask(json!({"grant_type": "refresh_token", "refresh_token": first["refresh_token"], "scope": "crm"}));
+        bench.admin().get("/oauth-grants").ok()["data"][0]["id"].to_string()
     }
 
     #[test]

@@ -7,13 +7,13 @@ use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::roles::may_give;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, check_customer, delete, get, post,
-    put, run,
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, check_customer, delete,
+    get, may_touch, post, put, run, steps,
 };
-use crate::auth::{KEY_PREFIX, Permissions, secret};
+use crate::auth::{Credential, KEY_PREFIX, Permissions, secret};
+use crate::central::notices::{self, Made};
 use crate::central::session::TokenShown;
 use crate::storage::record;
 use crate::tenancy::Author;
@@ -24,7 +24,7 @@ pub const ROUTES: &[Route] = &[
     get("/integration-keys/{id}", &run(show), Needs::Permission("integration-key.view"), "Show an integration key"),
     post(
         "/integration-keys",
-        &run(create),
+        &steps(create),
         Needs::Permission("integration-key.create"),
         "Create an integration key; it is shown this once",
     ),
@@ -36,7 +36,7 @@ pub const ROUTES: &[Route] = &[
     ),
     post(
         "/integration-keys/{id}/rotate",
-        &run(rotate),
+        &steps(rotate),
         Needs::Permission("integration-key.update"),
         "Give an integration key a new secret, and the old one some time",
     ),
@@ -82,7 +82,7 @@ pub struct IntegrationKeyShown {
     key: String,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewIntegrationKey {
     /// What it is for.
@@ -126,27 +126,41 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<IntegrationKey>> {
     find(ctx.db, id).map(Ok200)
 }
 
-fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Created<IntegrationKeyShown>> {
-    may_give(ctx.insider()?, &new.permissions)?;
-    check_customer(ctx.db, new.customer_id)?;
-    let mut key = IntegrationKey {
-        id: 0,
-        name: new.name,
-        permissions: new.permissions,
-        customer_id: new.customer_id,
-        active: true,
-        expires_at: new.expires_at,
-        prefix: Text::default(),
-        last_four: Text::default(),
-        last_used_at: None,
-        created_at: ctx.now,
-        updated_at: ctx.now,
-    };
-    let secret = key.take_new_secret()?;
-    key.id = key.insert(ctx.db)?;
-    keep_secret(ctx.db, key.id, &secret)?;
-    ctx.author()?.created(ctx.db, RESOURCE, &key)?;
-    Ok(Created(IntegrationKeyShown { known: key, key: secret }))
+fn create(steps: &Steps<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Created<IntegrationKeyShown>> {
+    let (insider, author) = (steps.insider()?.clone(), steps.author()?);
+    let shown = steps.call.workspace()?.file().write(move |db| {
+        may_touch(&insider, [&new.permissions])?;
+        check_customer(db, new.customer_id)?;
+        let new = new.clone();
+        let mut key = IntegrationKey {
+            id: 0,
+            name: new.name,
+            permissions: new.permissions,
+            customer_id: new.customer_id,
+            active: true,
+            expires_at: new.expires_at,
+            prefix: Text::default(),
+            last_four: Text::default(),
+            last_used_at: None,
+            created_at: author.at,
+            updated_at: author.at,
+        };
+        let secret = key.take_new_secret()?;
+        key.id = key.insert(db)?;
+        keep_secret(db, key.id, &secret)?;
+        author.created(db, RESOURCE, &key)?;
+        Ok::<_, Error>(IntegrationKeyShown { known: key, key: secret })
+    })?;
+    tell_maker(steps, &shown)?;
+    Ok(Created(shown))
+}
+
+/// A person is mailed about a secret in their name.
+fn tell_maker(steps: &Steps<'_>, shown: &IntegrationKeyShown) -> Result<()> {
+    match &steps.call.credential {
+        Credential::Token(person) => notices::tell(steps, person, Made::Key(shown.known.name.to_string())),
+        _ => Ok(()),
+    }
 }
 
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>) -> Result<Created<IntegrationKey>> {
@@ -158,9 +172,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>
         active: key.active,
         expires_at: key.expires_at,
     })?;
-    if new.permissions != key.permissions {
-        may_give(ctx.insider()?, &new.permissions)?;
-    }
+    may_touch(ctx.insider()?, [&old.permissions, &new.permissions])?;
     (key.name, key.permissions, key.active, key.expires_at) = (new.name, new.permissions, new.active, new.expires_at);
     key.updated_at = ctx.now;
     key.save(ctx.db)?;
@@ -168,31 +180,34 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>
     Ok(Created(key))
 }
 
-/// Whoever is shown a secret may do all that the key may, and must have had the right to before.
-fn rotate(ctx: &mut Ctx<'_>, Id(id): Id, Json(rotation): Json<Rotation>) -> Result<Created<IntegrationKeyShown>> {
+fn rotate(steps: &Steps<'_>, Id(id): Id, Json(rotation): Json<Rotation>) -> Result<Created<IntegrationKeyShown>> {
     let grace = rotation.grace.unwrap_or(GRACE);
     if !(0..=LONGEST_GRACE).contains(&grace) {
         return Err(Error::invalid(format!("The grace must be between 0 and {LONGEST_GRACE}.")));
     }
-    let old = find(ctx.db, id)?;
-    let mut key = old.clone();
-    may_give(ctx.insider()?, &key.permissions)?;
-    let secret = key.take_new_secret()?;
-    key.updated_at = ctx.now;
-    key.save(ctx.db)?;
-    ctx.db
-        .prepare_cached("UPDATE integration_key_secrets SET expires_at = ?2 WHERE key_id = ?1 AND expires_at IS NULL")?
-        .execute((id, ctx.now.plus(grace)))?;
-    ctx.db
-        .prepare_cached("DELETE FROM integration_key_secrets WHERE key_id = ?1 AND expires_at <= ?2")?
-        .execute((id, ctx.now))?;
-    keep_secret(ctx.db, id, &secret)?;
-    ctx.author()?.updated(ctx.db, RESOURCE, &old, &key)?;
-    Ok(Created(IntegrationKeyShown { known: key, key: secret }))
+    let (insider, author, now) = (steps.insider()?.clone(), steps.author()?, steps.now);
+    let shown = steps.call.workspace()?.file().write(move |db| {
+        let old = find(db, id)?;
+        let mut key = old.clone();
+        may_touch(&insider, [&key.permissions])?;
+        let secret = key.take_new_secret()?;
+        key.updated_at = now;
+        key.save(db)?;
+        let ending = "UPDATE integration_key_secrets SET expires_at = ?2 WHERE key_id = ?1 AND expires_at IS NULL";
+        db.prepare_cached(ending)?.execute((id, now.plus(grace)))?;
+        let over = "DELETE FROM integration_key_secrets WHERE key_id = ?1 AND expires_at <= ?2";
+        db.prepare_cached(over)?.execute((id, now))?;
+        keep_secret(db, id, &secret)?;
+        author.updated(db, RESOURCE, &old, &key)?;
+        Ok::<_, Error>(IntegrationKeyShown { known: key, key: secret })
+    })?;
+    tell_maker(steps, &shown)?;
+    Ok(Created(shown))
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let key = find(ctx.db, id)?;
+    may_touch(ctx.insider()?, [&key.permissions])?;
     delete_one(ctx.db, &ctx.author()?, &key)?;
     Ok(Done)
 }
@@ -336,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_makes_or_is_shown_a_key_that_may_do_more_than_they() {
+    fn nobody_makes_changes_or_is_shown_a_key_that_may_do_more_than_they() {
         let bench = Bench::new();
         let manager = bench.with_role("manager");
         let refused =
@@ -348,7 +363,9 @@ mod tests {
         let path = format!("/integration-keys/{}", key["id"]);
         manager.post(&format!("{path}/rotate"), json!({})).refused(403, "missing_permission");
         manager.put(&path, json!({"permissions": ["*", "customer.view"]})).refused(403, "missing_permission");
-        assert_eq!(manager.put(&path, json!({"name": "b"})).created()["permissions"], json!(["*"]));
+        for change in [json!({"name": "b"}), json!({"active": true}), json!({"permissions": ["customer.view"]})] {
+            manager.put(&path, change).refused(403, "missing_permission");
+        }
     }
 
     #[test]

@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{roles, users};
 use crate::api::list::List;
-use crate::api::{Created, Done, Error, Id, Json, Needs, Page, Result, Route, Steps, delete, get, post, steps};
-use crate::auth::Insider;
+use crate::api::{
+    Created, Done, Error, Id, Json, Needs, Page, Result, Route, Steps, delete, get, may_touch, post, steps,
+};
+use crate::auth::{Credential, Insider};
 use crate::central::invitations::{self, Guest, InviteRole, Inviter, UserInvite};
-use crate::central::{mails, outbox};
+use crate::central::quotas::Quotas;
+use crate::central::{mails, outbox, workspaces};
 use crate::values::{Email, Name, RowId};
 
 pub const ROUTES: &[Route] = &[
@@ -45,7 +48,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewUserInvite>) -> Result<Created<U
     let workspace = lease.id();
     let guest = lease.file().read(move |db| {
         let role = roles::named(db, new.role_id.get())?;
-        roles::may_give(&insider, &role.permissions)?;
+        may_touch(&insider, [&role.permissions])?;
         if users::has_email(db, &new.email)? {
             return Err(invitations::already_member());
         }
@@ -57,18 +60,30 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewUserInvite>) -> Result<Created<U
             inviter: inviter(&insider),
         })
     })?;
-    mailed(steps, move |db| invitations::create(db, &guest, now))
+    let quotas = Quotas::of(steps.call);
+    mailed(steps, move |db| invitations::create(db, &guest, quotas, now))
 }
 
 fn resend(steps: &Steps<'_>, Id(id): Id) -> Result<Created<UserInvite>> {
+    check_touch(steps, id)?;
     let (workspace, now) = (steps.call.workspace()?.id(), steps.now);
-    mailed(steps, move |db| invitations::renew(db, workspace, id, now))
+    let quotas = Quotas::of(steps.call);
+    mailed(steps, move |db| invitations::renew(db, workspace, id, quotas, now))
 }
 
 fn cancel(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
+    check_touch(steps, id)?;
     let (workspace, now) = (steps.call.workspace()?.id(), steps.now);
     steps.engine.central.write(move |db| invitations::cancel(db, workspace, id, now))?;
     Ok(Done)
+}
+
+/// Whether the caller could give the role that an invitation offers. A role that is gone gives nothing.
+fn check_touch(steps: &Steps<'_>, id: i64) -> Result<()> {
+    let (insider, lease) = (steps.insider()?.clone(), steps.call.workspace()?);
+    let workspace = lease.id();
+    let role = steps.engine.central.read(move |db| invitations::role_of(db, workspace, id))?;
+    lease.file().read(move |db| may_touch(&insider, roles::find(db, role)?.iter().map(|role| &role.permissions)))
 }
 
 fn inviter(insider: &Insider) -> Inviter {
@@ -80,7 +95,11 @@ fn mailed(
     steps: &Steps<'_>,
     mut write: impl FnMut(&Connection) -> Result<(UserInvite, String)> + Send + 'static,
 ) -> Result<Created<UserInvite>> {
-    let now = steps.now;
+    let (now, quotas, workspace) = (steps.now, steps.engine.config.quotas, steps.call.workspace()?.id());
+    let person = match &steps.call.credential {
+        Credential::Token(token) => Some(token.account_id),
+        _ => None,
+    };
     let central_url = steps.call.address.central_url(&steps.engine.config.central_domain);
     let invite = steps.engine.central.write(move |db| {
         let (invite, code) = write(db)?;
@@ -92,7 +111,9 @@ fn mailed(
             url: format!("{central_url}/ui/invitations/{code}"),
             expires_at: invite.expires_at,
         };
-        outbox::put(db, &mail.mail(invite.email.clone())?, now)?;
+        // What a program causes is the doing of whoever owns the workspace.
+        let cause = person.map_or_else(|| workspaces::owner(db, workspace), Ok)?;
+        outbox::put_for(db, quotas, cause, &mail.mail(invite.email.clone())?, now)?;
         Ok::<_, Error>(invite)
     })?;
     Ok(Created(invite))

@@ -28,6 +28,7 @@ pub const RESOURCES: &[Resource] = &[
     Resource::new("Roles and permissions", roles::ROUTES),
     Resource::new("Integration keys", integration_keys::ROUTES),
     Resource::new("OAuth clients", oauth::clients::ROUTES),
+    Resource::new("OAuth grants", oauth::grants::ROUTES),
     Resource::new("OAuth", oauth::token::ROUTES),
     Resource::new("Customers", customers::ROUTES),
     Resource::new("Contacts", contacts::ROUTES),

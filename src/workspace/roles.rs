@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Steps, delete, get, post, put, run,
-    steps,
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Steps, delete, get, may_touch, post,
+    put, run, steps,
 };
-use crate::auth::{Insider, Permissions, catalogue};
+use crate::auth::{Permissions, catalogue};
 use crate::central::{invitations, memberships};
 use crate::values::Name;
 
@@ -55,7 +55,7 @@ pub struct Role {
 pub struct NewRole {
     /// Unique in the workspace, whatever its case.
     name: Name<64>,
-    /// No more than the caller has. `customer.*` is every permission of a resource, `*` every one.
+    /// No more than the caller has, before and after a change. `customer.*` is every permission of a resource, `*` every one.
     permissions: Permissions,
 }
 
@@ -80,7 +80,7 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Role>> {
 }
 
 fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewRole>) -> Result<Created<Role>> {
-    may_give(ctx.insider()?, &new.permissions)?;
+    may_touch(ctx.insider()?, [&new.permissions])?;
     let id = ctx
         .db
         .prepare_cached("INSERT INTO roles (name, permissions) VALUES (?1, ?2)")?
@@ -95,9 +95,7 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Cr
     let (old, role) = lease.file().write(move |db| {
         let old = changeable(db, id)?;
         let new = changes.apply(&NewRole { name: old.name.clone(), permissions: old.permissions.clone() })?;
-        if new.permissions != old.permissions {
-            may_give(&insider, &new.permissions)?;
-        }
+        may_touch(&insider, [&old.permissions, &new.permissions])?;
         db.execute("UPDATE roles SET name = ?2, permissions = ?3 WHERE id = ?1", (id, &new.name, &new.permissions))?;
         if new.permissions != old.permissions {
             keep_an_admin(db)?;
@@ -117,7 +115,12 @@ fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
     let lease = steps.call.workspace()?;
     let (workspace, author, now) = (lease.id(), steps.author()?, steps.now);
     let file = Arc::clone(lease.file());
-    let role = file.read(move |db| changeable(db, id))?;
+    let insider = steps.insider()?.clone();
+    let role = file.read(move |db| {
+        let role = changeable(db, id)?;
+        may_touch(&insider, [&role.permissions])?;
+        Ok::<_, Error>(role)
+    })?;
     // Asked first: whoever accepts an invitation gets the role that it names.
     if steps.engine.central.read(move |db| invitations::name_role(db, workspace, role.id, now))? {
         return Err(Error::refused("role_in_use", "An invitation that is still open names this role."));
@@ -147,14 +150,6 @@ fn permissions(_: &mut Ctx<'_>) -> Result<Ok200<Vec<Permission>>> {
     Ok(Ok200(all))
 }
 
-/// Nobody gives away what they do not have themselves.
-pub fn may_give(giver: &Insider, permissions: &Permissions) -> Result<()> {
-    match giver.permissions.lacks(permissions) {
-        Some(missing) => Err(Error::MissingPermission(missing.to_owned().into())),
-        None => Ok(()),
-    }
-}
-
 /// Refuses a change after which nobody could do everything.
 pub fn keep_an_admin(db: &Connection) -> Result<()> {
     if has_admin(db, None)? { Ok(()) } else { Err(last_admin()) }
@@ -173,7 +168,8 @@ pub fn has_admin(db: &Connection, without: Option<i64>) -> rusqlite::Result<bool
     .exists([without])
 }
 
-fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Role>> {
+/// The role with this id.
+pub fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Role>> {
     db.prepare_cached("SELECT id, name, permissions, built_in FROM roles WHERE id = ?1")?
         .query_row([id], from_row)
         .optional()

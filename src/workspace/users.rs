@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::roles;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Needs, Ok200, Page, Result, Route, Steps, delete, get, put, run, steps,
+    Changes, Created, Ctx, Done, Error, Id, Needs, Ok200, Page, Result, Route, Steps, delete, get, may_touch, put, run,
+    steps,
 };
 use crate::central::memberships;
 use crate::engine::Engine;
@@ -55,7 +56,7 @@ pub struct UserChanges {
     name: Name<255>,
     phone: Typed,
     mobile_phone: Typed,
-    /// Needs `user.update`, and every permission of the role that is taken and of the one that is given.
+    /// Changing it needs `user.update`. Changing another user needs every permission of the user's role, before and after.
     role_id: RowId,
 }
 
@@ -78,13 +79,11 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
             role_id: old.role.id.into(),
         })?;
         let other_role = new.role_id.get() != old.role.id;
-        if other_role {
-            if !insider.may("user.update") {
-                return Err(Error::MissingPermission("user.update".into()));
-            }
-            roles::may_give(&insider, &roles::named(db, new.role_id.get())?.permissions)?;
-            roles::may_give(&insider, &roles::named(db, old.role.id)?.permissions)?;
+        if other_role && !insider.may("user.update") {
+            return Err(Error::MissingPermission("user.update".into()));
         }
+        let roles = [roles::named(db, old.role.id)?, roles::named(db, new.role_id.get())?];
+        may_touch(&insider, roles.iter().map(|role| &role.permissions))?;
         db.prepare_cached(
             "UPDATE users SET name = ?2, phone = ?3, mobile_phone = ?4, role_id = ?5, updated_at = ?6 WHERE id = ?1",
         )?
@@ -104,6 +103,11 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
 }
 
 fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
+    let insider = steps.insider()?.clone();
+    steps.call.workspace()?.file().read(move |db| {
+        let role = roles::named(db, find(db, id)?.role.id)?;
+        may_touch(&insider, [&role.permissions])
+    })?;
     expel(steps.engine, steps.call.workspace()?, id, &steps.author()?).map(|()| Done)
 }
 

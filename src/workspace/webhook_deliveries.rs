@@ -87,10 +87,12 @@ pub struct Shown {
 }
 
 fn test(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<Delivery>> {
-    webhooks::find(ctx.db, id)?.check_active()?;
+    let webhook = webhooks::find(ctx.db, id)?;
+    webhook.check_touch(ctx.insider()?)?;
+    webhook.check_active()?;
     let author = ctx.author()?;
     let message = author.message(TEST_EVENT, &json!({"webhook_id": id}))?;
-    let delivery = author.deliver(ctx.db, id, TEST_EVENT, &message)?;
+    let delivery = author.tell(ctx.db, id, TEST_EVENT, &message)?;
     find(ctx.db, id, delivery).map(Created)
 }
 
@@ -110,7 +112,9 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Ok200<S
     }
     let body: String = ctx
         .db
-        .prepare_cached("SELECT body FROM webhook_deliveries WHERE id = ?1")?
+        .prepare_cached(
+            "SELECT m.body FROM webhook_deliveries d JOIN webhook_messages m ON m.id = d.message WHERE d.id = ?1",
+        )?
         .query_row([delivery.id], |row| row.get(0))?;
     let body = serde_json::from_str(&body).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(Ok200(Shown { delivery, body }))
@@ -119,6 +123,7 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Ok200<S
 fn replay(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Created<Delivery>> {
     let webhook = webhooks::find(ctx.db, id)?;
     let Delivery { id, .. } = find(ctx.db, id, delivery)?;
+    webhook.check_touch(ctx.insider()?)?;
     webhook.check_active()?;
     ctx.db
         .prepare_cached("UPDATE webhook_deliveries SET status = 'pending', tries = 0, due_at = ?2 WHERE id = ?1")?
@@ -128,12 +133,16 @@ fn replay(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Creat
     find(ctx.db, webhook.id, id).map(Created)
 }
 
+/// Deliveries with what is known of their messages.
+const TABLE: &str =
+    "(SELECT d.*, m.message_id, m.event FROM webhook_deliveries d JOIN webhook_messages m ON m.id = d.message)";
+
 const COLUMNS: &str = "id, webhook_id, message_id, event, status, tries, due_at, last_tried_at, response_status,
     response_body, error, created_at";
 
 pub fn find(db: &Connection, webhook_id: i64, id: i64) -> Result<Delivery> {
     let found = db
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM webhook_deliveries WHERE id = ?1 AND webhook_id = ?2"))?
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM {TABLE} WHERE id = ?1 AND webhook_id = ?2"))?
         .query_row((id, webhook_id), Delivery::from_row)
         .optional()?;
     found.ok_or_else(Error::not_found)
@@ -159,7 +168,7 @@ pub struct Outcome {
     pub error: Option<String>,
 }
 
-/// The webhooks that have a message due, and when, after these, the next one will be.
+/// The webhooks that have a message due, the one that has waited longest first, and when, after these, the next one will be.
 pub fn waiting(db: &Connection, now: Timestamp) -> rusqlite::Result<(Vec<i64>, Option<Timestamp>)> {
     let mut due = Vec::new();
     let mut next: Option<Timestamp> = None;
@@ -171,28 +180,26 @@ pub fn waiting(db: &Connection, now: Timestamp) -> rusqlite::Result<(Vec<i64>, O
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         match (row.get::<_, Option<Timestamp>>(1)?, row.get::<_, Option<Timestamp>>(2)?) {
-            (Some(first), Some(last)) if first <= now || last > now.plus(LONGEST_WAIT) => due.push(row.get(0)?),
+            (Some(first), Some(last)) if first <= now || last > now.plus(LONGEST_WAIT) => {
+                due.push((first.seconds(), row.get(0)?));
+            }
             (Some(first), _) => next = Some(next.map_or(first, |next| next.min(first))),
             (None, _) => {}
         }
     }
-    Ok((due, next))
+    due.sort_unstable();
+    Ok((due.into_iter().map(|(_, id)| id).collect(), next))
 }
 
 /// The message that a webhook is to be sent next: of those that are due, the oldest.
 pub fn next_due(db: &Connection, webhook_id: i64, now: Timestamp) -> rusqlite::Result<Option<Due>> {
     db.prepare_cached(
-        "SELECT d.id, d.message_id, w.url, w.secret, d.body FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
+        "SELECT d.id, m.message_id, w.url, w.secret, m.body
+         FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN webhook_messages m ON m.id = d.message
          WHERE d.webhook_id = ?1 AND w.active AND (d.due_at <= ?2 OR d.due_at > ?3) ORDER BY d.due_at, d.id LIMIT 1",
     )?
     .query_row((webhook_id, now, now.plus(LONGEST_WAIT)), |row| {
-        Ok(Due {
-            id: row.get(0)?,
-            message_id: row.get(1)?,
-            url: row.get(2)?,
-            secret: row.get(3)?,
-            body: row.get(4)?,
-        })
+        Ok(Due { id: row.get(0)?, message_id: row.get(1)?, url: row.get(2)?, secret: row.get(3)?, body: row.get(4)? })
     })
     .optional()
 }
@@ -239,7 +246,7 @@ pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Resu
 
 impl Listed for Delivery {
     const LISTING: Listing = Listing {
-        table: "webhook_deliveries",
+        table: TABLE,
         columns: COLUMNS,
         filters: &[
             Filter { name: "event", by: By::Text("event") },
@@ -277,6 +284,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::storage;
     use crate::testing::Bench;
 
     const START: Timestamp = Timestamp::from_seconds(1_705_752_000);
@@ -286,7 +294,7 @@ mod tests {
         let bench = Bench::new();
         bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
         let author = bench.author();
-        bench.in_file(move |db| Ok(author.deliver(db, 1, "customer.created", "{}")?));
+        bench.in_file(move |db| Ok(author.tell(db, 1, "customer.created", "{}")?));
         let mut tries = Vec::new();
         let mut now = START;
         loop {
@@ -321,12 +329,88 @@ mod tests {
         assert_eq!((&again["status"], &again["tries"]), (&json!("pending"), &json!(0)));
     }
 
+    fn count(bench: &Bench, table: &'static str) -> i64 {
+        bench.in_file(move |db| Ok(db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?))
+    }
+
+    #[test]
+    fn a_message_is_kept_once_for_all_who_are_told_and_as_long_as_one_of_them() {
+        let bench = Bench::new();
+        for _ in 0..5 {
+            bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+        }
+        bench.admin().post("/customers", json!({"name": "Ada"})).created();
+        assert_eq!((count(&bench, "webhook_messages"), count(&bench, "webhook_deliveries")), (1, 5));
+        let shown = |webhook: i64| {
+            let listed = bench.admin().get(&format!("/webhooks/{webhook}/deliveries?filter[event]=customer")).ok();
+            bench.admin().get(&format!("/webhooks/{webhook}/deliveries/{}", listed["data"][0]["id"])).ok()
+        };
+        assert_eq!((&shown(1)["body"], &shown(1)["message_id"]), (&shown(5)["body"], &shown(5)["message_id"]));
+        (1..5).for_each(|id| {
+            bench.admin().delete(&format!("/webhooks/{id}")).ok();
+        });
+        assert_eq!(count(&bench, "webhook_messages"), 1);
+        bench.admin().delete("/webhooks/5").ok();
+        assert_eq!(count(&bench, "webhook_messages"), 0);
+    }
+
+    /// A file of the version before messages had a table.
+    #[test]
+    fn deliveries_from_before_keep_their_messages() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        storage::create_of_version(&path, storage::Kind::Workspace, 10).unwrap();
+        let mut db = storage::open_writer(&path).unwrap();
+        db.execute_batch(
+            "INSERT INTO webhooks (id, url, events, secret, active, created_at, updated_at) VALUES (1, 'u', '[]', '', 1, 0, 0);
+             INSERT INTO webhook_deliveries (id, webhook_id, message_id, event, body, due_at, created_at)
+             VALUES (3, 1, 'msg_3', 'customer.created', '{}', 7, 0), (9, 1, 'msg_9', 'customer.updated', '[]', NULL, 0);",
+        )
+        .unwrap();
+        storage::migrate(&mut db, storage::Kind::Workspace).unwrap();
+        let found = find(&db, 1, 9).unwrap();
+        assert_eq!((found.message_id.as_str(), found.event.as_str()), ("msg_9", "customer.updated"));
+        let pending = "SELECT rows FROM row_counts WHERE name = 'pending_deliveries'";
+        assert_eq!(db.query_row(pending, [], |row| row.get::<_, i64>(0)), Ok(1));
+        assert_eq!(forget(&db, Timestamp::from_seconds(1), 9), Ok(1));
+        assert_eq!(
+            db.query_row("SELECT group_concat(id) FROM webhook_messages", [], |row| row.get::<_, String>(0)),
+            Ok("3".into())
+        );
+    }
+
+    #[test]
+    fn where_too_many_wait_the_oldest_are_dropped_and_it_is_said_how_many() {
+        let bench = Bench::with(&[("max_pending_deliveries", "3")]);
+        for _ in 0..2 {
+            bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+        }
+        for name in ["A", "B", "C"] {
+            bench.admin().post("/customers", json!({"name": name})).created();
+        }
+        let waiting = bench.in_file(|db| {
+            let sql = "SELECT group_concat(id ORDER BY id) FROM webhook_deliveries WHERE due_at IS NOT NULL";
+            Ok(db.query_row(sql, [], |row| row.get::<_, String>(0))?)
+        });
+        assert_eq!(waiting, "4,5,6");
+        let dropped = bench.admin().get("/webhooks/1/deliveries/1").ok();
+        assert_eq!(
+            (&dropped["status"], &dropped["error"]),
+            (&json!("failed"), &json!("dropped: too many were waiting"))
+        );
+        assert_eq!(bench.engine.news.take_dropped().into_iter().collect::<Vec<_>>(), [(bench.acme.id, 3)]);
+        // What was told waits no longer, and leaves room.
+        bench.in_file(|db| Ok(settle(db, 5, &Outcome { status: Some(204), ..Outcome::default() }, START)?));
+        bench.admin().post("/webhooks/1/test", json!({})).created();
+        assert!(bench.engine.news.take_dropped().is_empty());
+    }
+
     #[test]
     fn what_waits_does_not_wait_until_a_clock_that_was_put_back_is_that_late_again() {
         let bench = Bench::new();
         bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
         let author = bench.author();
-        bench.in_file(move |db| Ok(author.deliver(db, 1, "customer.created", "{}")?));
+        bench.in_file(move |db| Ok(author.tell(db, 1, "customer.created", "{}")?));
         for (earlier, is_due) in [(3600, false), (LONGEST_WAIT, false), (LONGEST_WAIT + 1, true), (365 * 86_400, true)]
         {
             let now = START.plus(-earlier);
@@ -342,11 +426,11 @@ mod tests {
         let author = bench.author();
         let left = bench.in_file(move |db| {
             for _ in 0..3 {
-                author.deliver(db, 1, "customer.created", "{}")?;
+                author.tell(db, 1, "customer.created", "{}")?;
             }
             settle(db, 1, &Outcome { status: Some(204), ..Outcome::default() }, START)?;
             give_up(db, 1, "no more")?;
-            author.deliver(db, 1, "customer.created", "{}")?;
+            author.tell(db, 1, "customer.created", "{}")?;
             let before = |moment: Timestamp, most: usize| forget(db, moment, most);
             assert_eq!(
                 (before(author.at, 9)?, before(author.at.plus(1), 2)?, before(author.at.plus(1), 9)?),

@@ -18,7 +18,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (bench, callback) = (Bench::new(), Receiver::start());
+        Self::with(Receiver::start())
+    }
+
+    fn with(callback: Receiver) -> Self {
+        let bench = Bench::new();
         let acme = bench.team("acme");
         let pbx = json!({
             "name": "3CX", "redirect_uris": [callback.url()], "grants": ["authorization_code"],
@@ -123,6 +127,19 @@ fn a_person_denies_or_whose_session_is_over_signs_in_again() {
     browser.go(&scene.link());
     browser.click("button.link");
     assert!(browser.text().starts_with("Sign in to acme"), "{}", browser.text());
+}
+
+/// The source of a policy cannot name an IPv6 address, and the browser must go there all the same.
+#[test]
+fn a_program_that_waits_at_an_ipv6_address_is_told_too() {
+    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else { return };
+    let Some(mut browser) = Chromium::start("en") else { return };
+    let scene = Scene::with(Receiver::on(listener));
+    browser.go(&scene.link());
+    scene.sign_in(&mut browser, PASSWORD);
+    browser.click("button[value=approve]");
+    assert!(browser.url().starts_with(&scene.callback.url()), "{}", browser.url());
+    assert!(!scene.told_once("code").is_empty());
 }
 
 #[test]

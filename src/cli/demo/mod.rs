@@ -12,6 +12,7 @@ use super::serve;
 use crate::api::Error;
 use crate::auth::Origin;
 use crate::central::accounts;
+use crate::central::quotas::Quotas;
 use crate::central::workspaces::{self, NewWorkspace};
 use crate::config::Config;
 use crate::engine::Engine;
@@ -57,7 +58,7 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
                 name: Name::parse("Acme Télécom".into()).map_err(|said| anyhow!(said))?,
                 subdomain: SUBDOMAIN.parse().ok(),
             };
-            workspaces::make(engine, new, id, &Origin::system(now))?
+            workspaces::make(engine, new, id, Quotas::default(), &Origin::system(now))?
         }
     };
     let author = engine.system(workspace.id, now);

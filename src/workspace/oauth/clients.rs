@@ -4,16 +4,15 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::super::roles::may_give;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, check_customer, delete, get, post,
-    put, run,
+    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, check_customer, delete, get,
+    may_touch, post, put, run,
 };
 use crate::auth::{Scopes, secret};
 use crate::storage::record;
 use crate::tenancy::Author;
-use crate::values::{Name, Text, Timestamp, choice, distinct, stored_as_json};
+use crate::values::{Name, Text, Timestamp, TokenTtl, choice, distinct, stored_as_json};
 
 pub const ROUTES: &[Route] = &[
     get("/oauth-clients", &run(list), Needs::Permission("oauth-client.view"), "List OAuth clients"),
@@ -70,6 +69,8 @@ pub struct Client {
     pub confidential: bool,
     /// Whether it is let in, and its tokens are.
     pub active: bool,
+    /// Seconds for which an access token is good; null for the server's `oauth_access_token_ttl`.
+    pub access_token_ttl: Option<TokenTtl>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     /// How the secret ends, by which people tell them apart; null of a public client.
@@ -104,6 +105,8 @@ pub struct NewClient {
     /// Whether it can keep a secret; it stays so.
     confidential: bool,
     active: bool,
+    /// Seconds for which an access token is good, 60 to 31536000; null for the server's `oauth_access_token_ttl`.
+    access_token_ttl: Option<TokenTtl>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -118,6 +121,9 @@ pub struct ClientChanges {
     scopes: Scopes,
     /// A client that is not active gets no tokens, and those that it has are answered 401 `token_revoked`.
     active: bool,
+    /// Seconds for which an access token is good, 60 to 31536000; null for the server's `oauth_access_token_ttl`. It holds
+    /// for tokens that are issued from now on.
+    access_token_ttl: Option<TokenTtl>,
 }
 
 /// Where people may be sent back to: exactly these.
@@ -148,12 +154,14 @@ fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewClient>) -> Result<Created<Clien
         customer_id: new.customer_id,
         confidential: new.confidential,
         active: new.active,
+        access_token_ttl: new.access_token_ttl,
         created_at: ctx.now,
         updated_at: ctx.now,
         secret_last_four: None,
         secret_digest: None,
     };
-    client.check(ctx)?;
+    client.check()?;
+    may_touch(ctx.insider()?, [&client.scopes.permissions()])?;
     let client_secret = client.take_new_secret()?;
     client.id = client.insert(ctx.db)?;
     ctx.author()?.created(ctx.db, RESOURCE, &client)?;
@@ -168,6 +176,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ClientChanges>) -> Res
         grants: old.grants.clone(),
         scopes: old.scopes.clone(),
         active: old.active,
+        access_token_ttl: old.access_token_ttl,
     })?;
     let client = Client {
         name: new.name,
@@ -175,19 +184,20 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ClientChanges>) -> Res
         grants: new.grants,
         scopes: new.scopes,
         active: new.active,
+        access_token_ttl: new.access_token_ttl,
         updated_at: ctx.now,
         ..old.clone()
     };
-    client.check(ctx)?;
+    client.check()?;
+    may_touch(ctx.insider()?, [&old.scopes.permissions(), &client.scopes.permissions()])?;
     client.save(ctx.db)?;
     ctx.author()?.updated(ctx.db, RESOURCE, &old, &client)?;
     Ok(Created(client))
 }
 
-/// Whoever is shown a secret may do all that the client may, and must have had the right to before.
 fn rotate_secret(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<ClientShown>> {
     let old = find(ctx.db, id)?;
-    may_give(ctx.insider()?, &old.scopes.permissions())?;
+    may_touch(ctx.insider()?, [&old.scopes.permissions()])?;
     if !old.confidential {
         return Err(Error::refused("client_is_public", "A public client has no secret."));
     }
@@ -200,6 +210,7 @@ fn rotate_secret(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<ClientShown>> 
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let client = find(ctx.db, id)?;
+    may_touch(ctx.insider()?, [&client.scopes.permissions()])?;
     delete_one(ctx.db, &ctx.author()?, &client)?;
     Ok(Done)
 }
@@ -207,8 +218,8 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
 const RESOURCE: &str = "oauth-client";
 
 record!(Client in "oauth_clients" {
-    id, name, client_id, redirect_uris, grants, scopes, customer_id, confidential, active, created_at, updated_at,
-    secret_last_four, secret_digest,
+    id, name, client_id, redirect_uris, grants, scopes, customer_id, confidential, active, access_token_ttl, created_at,
+    updated_at, secret_last_four, secret_digest,
 });
 
 fn find(db: &Connection, id: i64) -> Result<Client> {
@@ -245,15 +256,15 @@ impl Client {
         Ok(Some(secret))
     }
 
-    /// What is to be true of the fields together, and of the caller.
-    fn check(&self, ctx: &Ctx<'_>) -> Result<()> {
+    /// What is to be true of the fields together.
+    fn check(&self) -> Result<()> {
         if self.may_use(GrantType::AUTHORIZATION_CODE) && self.redirect_uris.0.is_empty() {
             return Err(Error::invalid("The redirect uris field is required."));
         }
         if !self.confidential && self.may_use(GrantType::CLIENT_CREDENTIALS) {
             return Err(Error::invalid("The grants may not have client_credentials where the client is public."));
         }
-        may_give(ctx.insider()?, &self.scopes.permissions())
+        Ok(())
     }
 
     pub fn may_use(&self, grant: GrantType) -> bool {
@@ -276,6 +287,7 @@ impl Default for NewClient {
             customer_id: None,
             confidential: true,
             active: true,
+            access_token_ttl: None,
         }
     }
 }
@@ -303,10 +315,18 @@ fn is_redirect_uri(text: &str) -> bool {
         && text.starts_with(&format!("{scheme}://"))
         && !text.contains(|c: char| c.is_ascii_whitespace() || c.is_ascii_control() || "\\*<>\"".contains(c))
         && (scheme == "https" || (scheme == "http" && is_loopback))
-        && url.has_host()
+        && has_plain_host(&url)
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none()
+}
+
+/// A host of letters, digits, `-`, `_` and dots, or an address: browsers take others, which would end the list of a policy.
+fn has_plain_host(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)),
+        address => address.is_some(),
+    }
 }
 
 stored_as_json!(RedirectUris);
@@ -472,6 +492,8 @@ mod tests {
             (json!({"redirect_uris": ["https://ada:b@pbx.example.com/"]}), uri),
             (json!({"redirect_uris": ["https://pbx.example.com/a b"]}), uri),
             (json!({"redirect_uris": ["https:/pbx.example.com/"]}), uri),
+            (json!({"redirect_uris": ["https://a;script-src.example.com/"]}), uri),
+            (json!({"redirect_uris": ["https://a,b.example.com/"]}), uri),
             (json!({"customer_id": 9}), "The selected customer id is invalid."),
         ] {
             bench.admin().post("/oauth-clients", with(&change)).invalid(&[says]);

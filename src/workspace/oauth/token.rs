@@ -11,15 +11,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::clients::{self, Client, GrantType};
-use super::grants::{self, ACCESS_GOOD_FOR, Grant, Pair};
+use super::grants::{self, Grant, Issuer, Pair};
 use crate::api::{
-    Answer, Call, Ctx, Error, Form, Input, Needs, Ok200, Operation, Reply, Result, Route, Steps, get, here, json, post,
-    run,
+    Answer, Call, Ctx, Error, Input, Needs, OAuthForm, Ok200, Operation, Reply, Result, Route, Steps, get, here, json,
+    post, run,
 };
 use crate::auth::seal::{self, Opened};
 use crate::auth::{Scopes, secret};
-use crate::tenancy::members;
-use crate::values::Text;
+use crate::tenancy::journal::Actor;
+use crate::tenancy::{Author, members};
+use crate::values::{Text, TokenTtl};
 
 pub const ROUTES: &[Route] = &[
     post("/oauth/token", &run(token), Needs::Anyone, "Get an access token, by a code, a refresh token or for oneself"),
@@ -148,11 +149,11 @@ pub struct Metadata {
 }
 
 /// 200 with a `T`, or one of OAuth's refusals. A refusal is no error of the handler's: what it revoked is kept.
-pub struct ToClient<T>(Judged<T>, Basic);
+pub struct ToClient<T>(Judged<T>);
 
-fn token(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenRequest>) -> Result<ToClient<Token>> {
-    answer(basic, asked, |basic, asked| {
-        let client = match authenticate(ctx.db, basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
+fn token(ctx: &mut Ctx<'_>, basic: Basic, OAuthForm(asked): OAuthForm<TokenRequest>) -> Result<ToClient<Token>> {
+    answer(asked, |asked| {
+        let client = match authenticate(ctx.db, &basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
             Ok(client) => client,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -160,13 +161,13 @@ fn token(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenRequest>) -> Re
             Some("authorization_code") => by_code(ctx, &client, asked)?,
             Some("refresh_token") => by_refresh_token(ctx, &client, asked)?,
             Some("client_credentials") => for_itself(ctx, &client, asked)?,
-            None | Some("") => Err(refuse("invalid_request", "The grant_type is missing.")),
+            None => Err(refuse("invalid_request", "The grant_type is missing.")),
             Some(_) => Err(refuse("unsupported_grant_type", "There is no such grant_type here.")),
         };
         Ok(given.map(|pair| Token {
             access_token: pair.access_token,
             token_type: "Bearer",
-            expires_in: ACCESS_GOOD_FOR,
+            expires_in: access_good_for(ctx, &client),
             refresh_token: pair.refresh_token,
             scope: pair.scopes.to_string(),
         }))
@@ -175,13 +176,13 @@ fn token(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenRequest>) -> Re
 
 /// Whatever is revoked ends its whole grant, which RFC 7009, 2.1 allows for an access token and wants for the other. A
 /// token that is none is revoked already.
-fn revoke(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenNamed>) -> Result<ToClient<NoBody>> {
-    answer(basic, asked, |basic, asked| {
-        let client = match authenticate(ctx.db, basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
+fn revoke(ctx: &mut Ctx<'_>, basic: Basic, OAuthForm(asked): OAuthForm<TokenNamed>) -> Result<ToClient<NoBody>> {
+    answer(asked, |asked| {
+        let client = match authenticate(ctx.db, &basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
             Ok(client) => client,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let Some(token) = asked.token.as_deref().filter(|token| !token.is_empty()) else {
+        let Some(token) = asked.token.as_deref() else {
             return Ok(Err(refuse("invalid_request", "The token is missing.")));
         };
         match grant_of(ctx, token)? {
@@ -189,7 +190,7 @@ fn revoke(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenNamed>) -> Res
                 Ok(Err(refuse("invalid_grant", "The token is another client's.")))
             }
             Some((grant, _)) => {
-                grants::revoke(ctx.db, grant.id, ctx.now)?;
+                grants::end(ctx.db, &author(ctx, &client)?, &grant)?;
                 Ok(Ok(NoBody {}))
             }
             None => Ok(Ok(NoBody {})),
@@ -197,24 +198,29 @@ fn revoke(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenNamed>) -> Res
     })
 }
 
-fn introspect(ctx: &mut Ctx<'_>, basic: Basic, Form(asked): Form<TokenNamed>) -> Result<ToClient<Introspection>> {
-    answer(basic, asked, |basic, asked| {
-        let client = match authenticate(ctx.db, basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
+fn introspect(
+    ctx: &mut Ctx<'_>,
+    basic: Basic,
+    OAuthForm(asked): OAuthForm<TokenNamed>,
+) -> Result<ToClient<Introspection>> {
+    answer(asked, |asked| {
+        let client = match authenticate(ctx.db, &basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
             // Who cannot prove who they are could try out what they found (RFC 7662, 2.1).
             Ok(client) if client.confidential => client,
             Ok(_) | Err(_) => return Ok(Err(BAD_CLIENT)),
         };
-        let Some(token) = asked.token.as_deref().filter(|token| !token.is_empty()) else {
+        let Some(token) = asked.token.as_deref() else {
             return Ok(Err(refuse("invalid_request", "The token is missing.")));
         };
         let found = grant_of(ctx, token)?.filter(|(grant, _)| grant.client_id == client.id && !grant.is_revoked);
         let Some((grant, seen)) = found.filter(|(_, seen)| seen.is_newest && seen.expires_at > ctx.now) else {
             return Ok(Ok(Introspection::default()));
         };
+        let scopes = if seen.is_access { &grant.access_scopes } else { &grant.scopes };
         let person = grant.user_id.map(|id| members::find(ctx.db, id)).transpose()?.flatten();
         Ok(Ok(Introspection {
             active: true,
-            scope: Some(if seen.is_access { grant.access_scopes } else { grant.scopes }.to_string()),
+            scope: Some(grants::holding(ctx.db, &client, &grant, scopes)?.to_string()),
             sub: Some(person.as_ref().map_or_else(|| client.client_id.to_string(), |person| person.id.to_string())),
             username: person.map(|person| person.email),
             client_id: Some(client.client_id.to_string()),
@@ -256,24 +262,23 @@ fn by_code(ctx: &Ctx<'_>, client: &Client, asked: &TokenRequest) -> Result<Judge
     let (Some(code), Some(redirect_uri)) = (asked.code.as_deref(), asked.redirect_uri.as_deref()) else {
         return Ok(Err(refuse("invalid_request", "The code or the redirect_uri is missing.")));
     };
-    let Some(code) = grants::code(ctx.db, code)?.filter(|code| code.approval.client_id == client.id) else {
+    let Some(code) = grants::code(ctx.db, code)?.filter(|code| code.grant.client_id == client.id) else {
         return Ok(Err(BAD_CODE));
     };
-    if let Some(grant) = code.used_for {
-        grants::revoke(ctx.db, grant, ctx.now)?;
+    if code.is_used {
+        grants::end(ctx.db, &server(ctx)?, &code.grant)?;
         return Ok(Err(BAD_CODE));
     }
-    if code.expires_at <= ctx.now || code.approval.redirect_uri != redirect_uri {
+    if code.grant.is_revoked || code.expires_at <= ctx.now || code.redirect_uri != redirect_uri {
         return Ok(Err(BAD_CODE));
     }
-    match (&code.approval.challenge, asked.code_verifier.as_deref()) {
+    match (&code.challenge, asked.code_verifier.as_deref()) {
         (None, None) => {}
         (Some(challenge), Some(verifier)) if challenge_of(verifier) == *challenge => {}
         // Also a verifier where there was no challenge: somebody took the challenge out (RFC 9700, 2.1.1).
         _ => return Ok(Err(refuse("invalid_grant", "The code_verifier does not fit the code_challenge."))),
     }
-    let (keys, workspace) = (&ctx.call.engine.keys, ctx.call.workspace()?.id());
-    grants::exchange(ctx.db, keys, workspace, &code, ctx.now).map(Ok)
+    issuer(ctx, client)?.exchange(code).map(Ok)
 }
 
 fn by_refresh_token(ctx: &Ctx<'_>, client: &Client, asked: &TokenRequest) -> Result<Judged<Pair>> {
@@ -283,18 +288,17 @@ fn by_refresh_token(ctx: &Ctx<'_>, client: &Client, asked: &TokenRequest) -> Res
     let found = grants::of_refresh_token(ctx.db, token)?.filter(|(grant, _)| grant.client_id == client.id);
     let Some((grant, is_newest)) = found else { return Ok(Err(BAD_REFRESH_TOKEN)) };
     if !is_newest {
-        grants::revoke(ctx.db, grant.id, ctx.now)?;
+        grants::end(ctx.db, &server(ctx)?, &grant)?;
         return Ok(Err(BAD_REFRESH_TOKEN));
     }
     if grant.is_revoked || grant.expires_at <= ctx.now || !client.may_use(GrantType::AUTHORIZATION_CODE) {
         return Ok(Err(BAD_REFRESH_TOKEN));
     }
-    let scopes = match wanted(asked.scope.as_deref(), &grant.scopes) {
+    let scopes = match wanted(asked.scope.as_deref(), &grants::holding(ctx.db, client, &grant, &grant.scopes)?) {
         Ok(scopes) => scopes,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let (keys, workspace) = (&ctx.call.engine.keys, ctx.call.workspace()?.id());
-    grants::renew(ctx.db, keys, workspace, grant, scopes, ctx.now).map(Ok)
+    issuer(ctx, client)?.renew(grant, scopes).map(Ok)
 }
 
 fn for_itself(ctx: &Ctx<'_>, client: &Client, asked: &TokenRequest) -> Result<Judged<Pair>> {
@@ -305,8 +309,28 @@ fn for_itself(ctx: &Ctx<'_>, client: &Client, asked: &TokenRequest) -> Result<Ju
         Ok(scopes) => scopes,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let (keys, workspace) = (&ctx.call.engine.keys, ctx.call.workspace()?.id());
-    grants::for_itself(ctx.db, keys, workspace, client.id, &scopes, ctx.now).map(Ok)
+    issuer(ctx, client)?.for_itself(&scopes).map(Ok)
+}
+
+fn issuer<'a>(ctx: &'a Ctx<'_>, client: &'a Client) -> Result<Issuer<'a>> {
+    let (author, access_good_for) = (author(ctx, client)?, access_good_for(ctx, client));
+    Ok(Issuer { db: ctx.db, keys: &ctx.call.engine.keys, client, author, access_good_for })
+}
+
+/// Seconds for which an access token of the client is good.
+fn access_good_for(ctx: &Ctx<'_>, client: &Client) -> i64 {
+    client.access_token_ttl.map_or(ctx.call.engine.config.oauth_access_token_ttl, TokenTtl::get)
+}
+
+/// The client, as the author of what it does to its grants.
+fn author(ctx: &Ctx<'_>, client: &Client) -> Result<Author> {
+    let actor = Actor::Client { id: client.id, name: client.name.to_string() };
+    Ok(ctx.call.author_in(ctx.call.workspace()?.id(), actor))
+}
+
+/// The server, which ends a grant whose tokens are used twice.
+fn server(ctx: &Ctx<'_>) -> Result<Author> {
+    Ok(ctx.call.author_in(ctx.call.workspace()?.id(), Actor::System))
 }
 
 /// The scopes that are asked for, which must be among those that may be had; all of these where none are named.
@@ -342,7 +366,7 @@ fn grant_of(ctx: &Ctx<'_>, token: &str) -> Result<Option<(Grant, Seen)>> {
         Ok(Opened::Client(access)) if access.workspace == workspace => {
             let grant = grants::find(ctx.db, access.grant_id)?;
             Ok(grant.map(|grant| {
-                let is_newest = grant.serial == access.serial;
+                let is_newest = (grant.serial, grant.nonce) == (access.serial, access.nonce);
                 (grant, Seen { is_access: true, is_newest, expires_at: access.expires_at })
             }))
         }
@@ -366,10 +390,12 @@ fn authenticate(
             (named.as_str(), Some(secret.as_str()))
         }
         Basic::None => match client_id {
-            Some(id) => (id, client_secret.filter(|secret| !secret.is_empty())),
+            Some(id) => (id, client_secret),
             None => return Ok(Err(BAD_CLIENT)),
         },
     };
+    // A public client has no password to send by Basic, and sends an empty one.
+    let secret = secret.filter(|secret| !secret.is_empty());
     let proves_it = |client: &Client| match (&client.secret_digest, secret) {
         (Some(kept), Some(secret)) => kept[..] == secret::digest(secret)[..],
         (None, None) => !client.confidential,
@@ -379,19 +405,18 @@ fn authenticate(
 }
 
 /// Reads what is asked, and answers it; a body that cannot be read is OAuth's `invalid_request` too.
-fn answer<A, T>(
-    basic: Basic,
-    asked: Result<A>,
-    work: impl FnOnce(&Basic, &A) -> Result<Judged<T>>,
-) -> Result<ToClient<T>> {
+fn answer<A, T>(asked: Result<A>, work: impl FnOnce(&A) -> Result<Judged<T>>) -> Result<ToClient<T>> {
     let judged = match asked {
-        Ok(asked) => work(&basic, &asked)?,
+        Ok(asked) => work(&asked)?,
+        Err(Error::UnsupportedMediaType(_)) => {
+            Err(refuse("invalid_request", "The body must be a form, sent as application/x-www-form-urlencoded."))
+        }
         Err(Error::Invalid(_) | Error::MalformedJson(_) | Error::BadRequest(_)) => {
             Err(refuse("invalid_request", "The body is malformed, or a field is given twice or is too long."))
         }
         Err(other) => return Err(other),
     };
-    Ok(ToClient(judged, basic))
+    Ok(ToClient(judged))
 }
 
 impl Input for Basic {
@@ -425,7 +450,7 @@ pub struct NoBody {}
 
 impl<T: Serialize + JsonSchema> Reply for ToClient<T> {
     fn into_response(self, _: &Call) -> Result<Answer> {
-        let Self(judged, basic) = self;
+        let Self(judged) = self;
         let mut answer = match &judged {
             Ok(given) => json(StatusCode::OK, given)?,
             Err(Refusal { code, why }) => {
@@ -433,7 +458,8 @@ impl<T: Serialize + JsonSchema> Reply for ToClient<T> {
                 let status = if is_unknown { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
                 let body = serde_json::json!({"error": code, "error_description": why, "message": why});
                 let mut answer = json(status, &body)?;
-                if is_unknown && !matches!(basic, Basic::None) {
+                // RFC 9110, 15.5.2: whichever way the client has tried.
+                if is_unknown {
                     let challenge = HeaderValue::from_static("Basic realm=\"oauth\"");
                     answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
                 }
@@ -457,6 +483,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::MediaType;
     use crate::testing::{Bench, Client as Caller};
     use crate::values::Timestamp;
     use crate::workspace::oauth::grants::Approval;
@@ -493,7 +520,8 @@ mod tests {
             scopes: Scopes::parse("contact.view crm client").unwrap(),
             challenge: challenge.map(str::to_owned),
         };
-        bench.in_file(move |db| grants::approve(db, &approval, now))
+        let author = Author { at: now, ..bench.author() };
+        bench.in_file(move |db| grants::approve(db, &author, &approval))
     }
 
     fn anyone(bench: &Bench) -> Caller<'_> {
@@ -649,6 +677,150 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_may_less_has_less_with_the_tokens_that_it_has() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let pair = exchange(&bench, &client, &code(&bench, &client, None)).ok();
+        let own = ask(&bench, &client, "/oauth/token", json!({"grant_type": "client_credentials"})).ok();
+        let shown =
+            |token: &Value| ask(&bench, &client, "/oauth/introspect", json!({"token": token})).ok()["scope"].clone();
+        let path = format!("/oauth-clients/{}", client["id"]);
+        bench.admin().put(&path, json!({"scopes": ["client", "crm"]})).created();
+        for token in [&pair, &own] {
+            with(&bench, token).get("/contacts").refused(403, "missing_permission");
+            with(&bench, token).post("/contacts", json!({"last_name": "B"})).refused(403, "missing_permission");
+        }
+        assert_eq!(shown(&pair["access_token"]), "crm client");
+        assert_eq!(shown(&pair["refresh_token"]), "crm client");
+        let wider =
+            json!({"grant_type": "refresh_token", "refresh_token": pair["refresh_token"], "scope": "contact.view"});
+        refused(&ask(&bench, &client, "/oauth/token", wider), 400, "invalid_scope");
+        let next = refresh(&bench, &client, &pair["refresh_token"]).ok();
+        assert_eq!(next["scope"], "crm client");
+        // What was approved is there again when the client may have it again.
+        bench.admin().put(&path, json!({"scopes": ["client", "crm", "contact.view", "customer.view"]})).created();
+        let again = refresh(&bench, &client, &next["refresh_token"]).ok();
+        assert_eq!(again["scope"], "contact.view crm client");
+        with(&bench, &again).get("/contacts").ok();
+    }
+
+    #[test]
+    fn a_grant_is_what_its_page_showed_whatever_the_person_may_later() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({"scopes": ["contact.view", "contact.delete", "role.manage"]}));
+        let user = bench.join_acme("zoe@example.com", "agent");
+        let page = format!(
+            "/oauth/authorize?client_id={}&redirect_uri={URI}&response_type=code",
+            client["client_id"].as_str().unwrap()
+        );
+        let pair = exchange(&bench, &client, &bench.approve("zoe@example.com", &page)).ok();
+        assert_eq!(pair["scope"], "contact.view");
+        bench.admin().put(&format!("/users/{user}"), json!({"role_id": 1})).created();
+        let next = refresh(&bench, &client, &pair["refresh_token"]).ok();
+        assert_eq!(next["scope"], "contact.view");
+        with(&bench, &next).get("/contacts").ok();
+        with(&bench, &next).post("/roles", json!({"name": "Mine"})).refused(403, "missing_permission");
+        let approved = bench.admin().get("/audit-log?filter[action]=oauth-grant.created").ok()["data"][0].clone();
+        assert_eq!((&approved["actor"]["id"], &approved["address"]), (&json!(user), &json!("127.0.0.1")));
+        assert_eq!(approved["changes"]["scopes"], json!([null, ["contact.view"]]));
+    }
+
+    #[test]
+    fn everybody_sees_and_ends_their_own_grants_and_who_changes_clients_all() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let user = bench.join_acme("agent@example.com", "agent");
+        let get = |user: i64| exchange(&bench, &client, &code_at(&bench, &client, None, user, Timestamp::now())).ok();
+        let (owners, agents) = (get(1), get(user));
+        let agent = bench.with_role("agent");
+        let seen = |who: &Caller<'_>| {
+            let listed = who.get("/oauth-grants?sort=id").ok();
+            listed["data"].as_array().unwrap().iter().map(|grant| grant["user"]["id"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(&bench.admin()), [json!(1), json!(user)]);
+        assert_eq!(seen(&agent), [json!(user)]);
+        let shown = agent.get("/oauth-grants").ok()["data"][0].clone();
+        assert_eq!(
+            (&shown["client"]["name"], &shown["scopes"]),
+            (&json!("3CX"), &json!(["contact.view", "crm", "client"]))
+        );
+        agent.delete("/oauth-grants/1").refused(403, "missing_permission");
+        agent.delete("/oauth-grants/9").refused(403, "missing_permission");
+        agent.delete(&format!("/oauth-grants/{}", shown["id"])).ok();
+        with(&bench, &agents).get("/contacts").refused(401, "token_revoked");
+        refused(&refresh(&bench, &client, &agents["refresh_token"]), 400, "invalid_grant");
+        assert_eq!(seen(&agent), Vec::<Value>::new());
+        with(&bench, &owners).get("/contacts").ok();
+        // Nobody ends what they could not give.
+        bench.with_only(&["oauth-client.update"]).delete("/oauth-grants/1").refused(403, "missing_permission");
+        bench.admin().delete("/oauth-grants/1").ok();
+        bench.admin().delete("/oauth-grants/1").refused(404, "not_found");
+        with(&bench, &owners).get("/contacts").refused(401, "token_revoked");
+        assert_eq!(bench.admin().get("/audit-log?filter[action]=oauth-grant.deleted").ok()["total"], 2);
+    }
+
+    #[test]
+    fn every_grant_of_an_account_ends_with_its_codes() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let user = bench.join_acme("zoe@example.com", "agent");
+        let new_code = |user: i64| code_at(&bench, &client, None, user, Timestamp::now());
+        let (theirs, others) =
+            (exchange(&bench, &client, &new_code(user)).ok(), exchange(&bench, &client, &new_code(1)).ok());
+        let unused = new_code(user);
+        let author = Author { at: Timestamp::now(), ..bench.author() };
+        bench.in_file(move |db| {
+            let account = db.query_row("SELECT account_id FROM users WHERE id = ?1", [user], |row| row.get(0))?;
+            Ok(crate::tenancy::grants::end_all_of(db, &author, account)?)
+        });
+        with(&bench, &theirs).get("/contacts").refused(401, "token_revoked");
+        refused(&refresh(&bench, &client, &theirs["refresh_token"]), 400, "invalid_grant");
+        refused(&exchange(&bench, &client, &unused), 400, "invalid_grant");
+        with(&bench, &others).get("/contacts").ok();
+    }
+
+    /// As after a restore: what was made since is undone, and its ids are given again.
+    #[test]
+    fn a_token_of_a_grant_that_was_undone_is_not_the_next_grants() {
+        let bench = Bench::new();
+        let client = client(&bench, json!({}));
+        let before = exchange(&bench, &client, &code(&bench, &client, None)).ok();
+        bench.in_file(|db| {
+            db.execute("DELETE FROM oauth_grants", [])?;
+            Ok(db.execute("DELETE FROM sqlite_sequence WHERE name = 'oauth_grants'", [])?)
+        });
+        let after = exchange(&bench, &client, &code(&bench, &client, None)).ok();
+        with(&bench, &after).get("/contacts").ok();
+        with(&bench, &before).get("/contacts").refused(401, "token_revoked");
+        let look =
+            |token: &Value| ask(&bench, &client, "/oauth/introspect", json!({"token": token})).ok()["active"].clone();
+        assert_eq!((look(&before["access_token"]), look(&after["access_token"])), (json!(false), json!(true)));
+        refused(&refresh(&bench, &client, &before["refresh_token"]), 400, "invalid_grant");
+    }
+
+    #[test]
+    fn a_client_or_the_server_says_how_long_a_token_is_good() {
+        let bench = Bench::with(&[("oauth_access_token_ttl", "7200")]);
+        let client = client(&bench, json!({}));
+        let wish = json!({"grant_type": "client_credentials"});
+        let lasts = || ask(&bench, &client, "/oauth/token", wish.clone()).ok();
+        assert_eq!(lasts()["expires_in"], 7200);
+        let path = format!("/oauth-clients/{}", client["id"]);
+        assert_eq!(bench.admin().put(&path, json!({"access_token_ttl": 60})).created()["access_token_ttl"], 60);
+        let short = lasts();
+        assert_eq!(short["expires_in"], 60);
+        let end =
+            ask(&bench, &client, "/oauth/introspect", json!({"token": short["access_token"]})).ok()["exp"].clone();
+        assert!((50..=60).contains(&(end.as_i64().unwrap() - Timestamp::now().seconds())), "{end}");
+        bench
+            .admin()
+            .put(&path, json!({"access_token_ttl": 59}))
+            .invalid(&["The access token ttl must be between 60 and 31536000."]);
+        bench.admin().put(&path, json!({"access_token_ttl": null})).created();
+        assert_eq!(lasts()["expires_in"], 7200);
+    }
+
+    #[test]
     fn a_client_that_is_off_or_gone_takes_its_tokens_with_it() {
         let bench = Bench::new();
         let client = client(&bench, json!({}));
@@ -718,8 +890,19 @@ mod tests {
             let body = json!({"grant_type": "client_credentials", "client_id": named, "client_secret": with_secret});
             let answer = anyone(&bench).post("/oauth/token", body);
             refused(&answer, 401, "invalid_client");
-            assert_eq!(answer.headers.get(header::WWW_AUTHENTICATE), None);
+            assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Basic realm=\"oauth\"");
         }
+        // A parameter without a value is none (RFC 6749, 3.2), and a public client has no password.
+        let form = [("grant_type", "client_credentials"), ("client_secret", ""), ("client_id", ""), ("scope", "")];
+        let by_basic = anyone(&bench).with_header("authorization", &basic(&format!("{id}:{secret}")));
+        by_basic.submit("/oauth/token", &form).ok();
+        let public = public(&bench);
+        let code = code(&bench, &public, None);
+        let named = basic(&format!("{}:", public["client_id"].as_str().unwrap()));
+        let form =
+            [("grant_type", "authorization_code"), ("redirect_uri", URI), ("code", &code), ("client_secret", "")];
+        anyone(&bench).with_header("authorization", &named).submit("/oauth/token", &form).ok();
+        refused(&try_with(&basic(&format!("{id}:")), wish.clone()), 401, "invalid_client");
         let new = bench.admin().post(&format!("/oauth-clients/{}/rotate-secret", client["id"]), json!({})).created();
         refused(&try_with(&basic(&format!("{id}:{secret}")), wish.clone()), 401, "invalid_client");
         ask(&bench, &new, "/oauth/token", wish).ok();
@@ -738,6 +921,14 @@ mod tests {
         refused(&ask(&bench, &client, "/oauth/token", json!({"grant_type": 1})), 400, "invalid_request");
         refused(&ask(&bench, &client, "/oauth/token", json!({"grant_type": "refresh_token"})), 400, "invalid_request");
         refused(&anyone(&bench).ask(Method::POST, "/oauth/token", "application/json", "{"), 400, "invalid_request");
+        for kind in ["", "text/plain", "application/xml"] {
+            let form = format!("grant_type=client_credentials&client_id={}", client["client_id"].as_str().unwrap());
+            for path in ["/oauth/token", "/oauth/revoke", "/oauth/introspect"] {
+                refused(&anyone(&bench).ask(Method::POST, path, kind, form.clone()), 400, "invalid_request");
+            }
+        }
+        let bad = b"grant_type=\xff".to_vec();
+        refused(&anyone(&bench).ask(Method::POST, "/oauth/token", MediaType::Form.name(), bad), 400, "invalid_request");
         let twice = [("grant_type", "client_credentials"), ("grant_type", "client_credentials")];
         refused(&anyone(&bench).submit("/oauth/token", &twice), 400, "invalid_request");
         let limited = self::client(&bench, json!({"grants": ["client_credentials"], "redirect_uris": []}));

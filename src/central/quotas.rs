@@ -1,0 +1,240 @@
+//! Quotas: how much one account or workspace may have, or do in a time. 0 switches one off, and operators are exempt.
+//!
+//! Each is counted in the transaction of the write that it limits.
+
+use rusqlite::Connection;
+use uuid::Uuid;
+
+use crate::api::{Call, Error, Result};
+use crate::auth::Credential;
+pub use crate::config::Quotas;
+use crate::values::Timestamp;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 86_400;
+
+impl Quotas {
+    /// Those that limit this caller in a workspace.
+    pub fn of(call: &Call) -> Self {
+        match &call.credential {
+            Credential::Token(token) if token.operator => Self::default(),
+            _ => call.engine.config.quotas,
+        }
+    }
+
+    /// Whether an account may own one more workspace.
+    pub fn check_workspaces(self, db: &Connection, account_id: i64) -> Result<()> {
+        if is_operator(db, account_id)? {
+            return Ok(());
+        }
+        let sql = "SELECT count(*) FROM workspaces WHERE owner_id = ?1 AND status <> 'trashed'";
+        let owned = || db.prepare_cached(sql)?.query_row([account_id], |row| row.get(0));
+        check("max_workspaces_per_account", self.max_workspaces_per_account, owned)
+    }
+
+    /// Whether an account may have one more token that works.
+    pub fn check_tokens(self, db: &Connection, account_id: i64, now: Timestamp) -> Result<()> {
+        if is_operator(db, account_id)? {
+            return Ok(());
+        }
+        let sql = "SELECT count(*) FROM tokens WHERE account_id = ?1 AND revoked_at IS NULL AND expires_at > ?2";
+        let had = || db.prepare_cached(sql)?.query_row((account_id, now), |row| row.get(0));
+        check("max_tokens_per_account", self.max_tokens_per_account, had)
+    }
+
+    /// Whether a workspace may invite one more today.
+    pub fn check_invitations(self, db: &Connection, workspace: Uuid, now: Timestamp) -> Result<()> {
+        let sql = "SELECT created_at FROM user_invites WHERE workspace_id = ?1 AND created_at > ?2
+                   ORDER BY created_at DESC LIMIT 1 OFFSET ?3";
+        check_rate(self.invitations_per_day, DAY, now, |since, before| {
+            db.prepare_cached(sql)?.query_row((workspace.to_string(), since, before), |row| row.get(0))
+        })
+    }
+
+    /// Whether an invitation that was sent again at this moment may be sent again now.
+    pub fn check_resend(self, resent_at: Option<Timestamp>, now: Timestamp) -> Result<()> {
+        let since = resent_at.map_or(i64::MAX, |at| now.seconds().saturating_sub(at.seconds()));
+        // One of later is from before the clock was put back.
+        match self.invitation_resend_interval - since {
+            wait @ 1.. if since >= 0 => Err(Error::TooManyRequests(wait)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a workspace that has so many webhooks may have one more.
+    pub fn check_webhooks(self, db: &Connection) -> Result<()> {
+        let had = || db.prepare_cached("SELECT count(*) FROM webhooks")?.query_row([], |row| row.get(0));
+        check("max_webhooks", self.max_webhooks, had)
+    }
+
+    /// Counts a mail that an account causes, if it may cause one more this hour. Operators may.
+    pub fn count_mail(self, db: &Connection, account_id: i64, now: Timestamp) -> Result<()> {
+        db.prepare_cached("DELETE FROM caused_mails WHERE at <= ?1")?.execute([now.plus(-HOUR)])?;
+        if !is_operator(db, account_id)? {
+            let sql =
+                "SELECT at FROM caused_mails WHERE account_id = ?1 AND at > ?2 ORDER BY at DESC LIMIT 1 OFFSET ?3";
+            check_rate(self.mails_per_hour, HOUR, now, |since, before| {
+                db.prepare_cached(sql)?.query_row((account_id, since, before), |row| row.get(0))
+            })?;
+        }
+        db.prepare_cached("INSERT INTO caused_mails (account_id, at) VALUES (?1, ?2)")?.execute((account_id, now))?;
+        Ok(())
+    }
+}
+
+fn is_operator(db: &Connection, account_id: i64) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM accounts WHERE id = ?1 AND operator")?.exists([account_id])
+}
+
+fn check(quota: &'static str, allowed: i64, had: impl FnOnce() -> rusqlite::Result<i64>) -> Result<()> {
+    if allowed == 0 || had()? < allowed {
+        return Ok(());
+    }
+    Err(Error::refused("quota_reached", format!("The quota {quota} is reached: {allowed} are allowed.")))
+}
+
+/// `nth` answers when the one happened that is so many before the newest, in the time that counts.
+fn check_rate(
+    allowed: i64,
+    time: i64,
+    now: Timestamp,
+    nth: impl FnOnce(Timestamp, i64) -> rusqlite::Result<Timestamp>,
+) -> Result<()> {
+    if allowed == 0 {
+        return Ok(());
+    }
+    match nth(now.plus(-time), allowed - 1) {
+        Ok(at) => Err(Error::TooManyRequests((at.seconds() + time - now.seconds()).clamp(1, time))),
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::testing::{Answer, Bench, Client};
+
+    #[track_caller]
+    fn waits(answer: &Answer, longest: i64) {
+        answer.refused(429, "too_many_requests");
+        let wait: i64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
+        assert!((longest - 60..=longest).contains(&wait), "{wait}");
+    }
+
+    /// A workspace of somebody who is no operator, and its owner there.
+    fn strangers(bench: &Bench) -> Client<'_> {
+        let made = bench.stranger().post("/workspaces", json!({"name": "Theirs", "subdomain": "theirs"})).created();
+        let entered = bench.stranger().post("/switch-to", json!({"workspace_id": made["id"]})).ok();
+        bench.nobody().signed_in(&entered).at("theirs.localhost")
+    }
+
+    #[test]
+    fn an_account_owns_so_many_workspaces_and_is_given_no_more() {
+        let bench = Bench::with(&[("max_workspaces_per_account", "2")]);
+        let make = |client: &Client<'_>| client.post("/workspaces", json!({"name": "One more"}));
+        let stranger = bench.stranger();
+        let first = make(&stranger).created();
+        make(&stranger).created();
+        let refused = make(&stranger);
+        refused.refused(422, "quota_reached");
+        assert!(refused.text.contains("max_workspaces_per_account") && refused.text.contains("2 are allowed"));
+        // An operator is exempt, and gives nobody more than they may own.
+        for _ in 0..3 {
+            make(&bench.central()).created();
+        }
+        let user = bench.join_acme("stranger@example.com", "agent");
+        let transfer =
+            || bench.central().post(&format!("/workspaces/{}/transfer", bench.acme.id), json!({"user_id": user}));
+        transfer().refused(422, "quota_reached");
+        assert_eq!(bench.admin().get(&format!("/users/{user}")).ok()["role"]["name"], "agent");
+        let path = format!("/workspaces/{}", first["id"].as_str().unwrap());
+        stranger.delete_with(&path, json!({"subdomain": first["subdomain"]})).ok();
+        transfer().created();
+        make(&stranger).refused(422, "quota_reached");
+    }
+
+    #[test]
+    fn an_account_has_so_many_tokens_that_work() {
+        let bench = Bench::with(&[("max_tokens_per_account", "3")]);
+        let stranger = bench.stranger();
+        let make = || stranger.post("/tokens", json!({"label": "program"}));
+        let first = make().created();
+        make().created();
+        make().refused(422, "quota_reached");
+        stranger.delete(&format!("/tokens/{}", first["id"])).ok();
+        make().created();
+        for _ in 0..5 {
+            bench.central().post("/tokens", json!({"label": "operator"})).created();
+        }
+    }
+
+    #[test]
+    fn a_workspace_invites_so_many_a_day_and_each_again_after_a_time() {
+        let bench = Bench::with(&[("invitations_per_day", "2")]);
+        let owner = strangers(&bench);
+        let invite = |client: &Client<'_>, n: usize| {
+            client.post("/user-invites", json!({"email": format!("g{n}@example.com"), "role_id": 3}))
+        };
+        let path = format!("/user-invites/{}", invite(&owner, 1).created()["id"]);
+        owner.post(&format!("{path}/resend"), json!({})).created();
+        waits(&owner.post(&format!("{path}/resend"), json!({})), 600);
+        // One that was withdrawn was mailed too.
+        owner.delete(&path).ok();
+        invite(&owner, 2).created();
+        let mails = bench.mails().len();
+        waits(&invite(&owner, 3), 86_400);
+        assert_eq!(bench.mails().len(), mails);
+        (0..3).for_each(|n| {
+            invite(&bench.admin(), n).created();
+        });
+    }
+
+    #[test]
+    fn an_account_causes_so_many_mails_an_hour_in_whichever_workspace() {
+        let bench = Bench::with(&[("mails_per_hour", "2")]);
+        let owner = strangers(&bench);
+        bench.join_acme("stranger@example.com", "admin");
+        let inside = bench
+            .nobody()
+            .at("acme.localhost")
+            .with_token(bench.token("stranger@example.com", crate::auth::Scope::Workspace(bench.acme.id)));
+        let invite = |client: &Client<'_>, n: usize| {
+            client.post("/user-invites", json!({"email": format!("g{n}@example.com"), "role_id": 3}))
+        };
+        invite(&owner, 1).created();
+        invite(&inside, 2).created();
+        waits(&invite(&owner, 3), 3600);
+        waits(&invite(&inside, 3), 3600);
+        // What a key causes is its workspace's owner's doing.
+        let key = owner.post("/integration-keys", json!({"name": "k", "permissions": ["*"]})).created();
+        let key = bench.nobody().at("theirs.localhost").with_token(key["key"].as_str().unwrap().into());
+        waits(&invite(&key, 4), 3600);
+        invite(&bench.admin(), 5).created();
+        let invited = bench.mails().into_iter().filter(|mail| mail.subject.contains("invites you"));
+        assert_eq!(invited.count(), 3);
+    }
+
+    #[test]
+    fn a_workspace_has_so_many_webhooks() {
+        let bench = Bench::with(&[("max_webhooks", "1")]);
+        let owner = strangers(&bench);
+        let webhook = json!({"url": "https://example.com/", "events": ["*"]});
+        owner.post("/webhooks", webhook.clone()).created();
+        owner.post("/webhooks", webhook.clone()).refused(422, "quota_reached");
+        bench.admin().post("/webhooks", webhook.clone()).created();
+        bench.admin().post("/webhooks", webhook).created();
+    }
+
+    #[test]
+    fn a_quota_of_nothing_is_none() {
+        let bench = Bench::with(&[("max_webhooks", "0"), ("mails_per_hour", "0"), ("invitation_resend_interval", "0")]);
+        let owner = strangers(&bench);
+        let invite = owner.post("/user-invites", json!({"email": "g@example.com", "role_id": 3})).created();
+        for _ in 0..3 {
+            owner.post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+            owner.post(&format!("/user-invites/{}/resend", invite["id"]), json!({})).created();
+        }
+    }
+}

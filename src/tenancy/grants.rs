@@ -1,0 +1,40 @@
+//! OAuth grants as the central API needs them: those of an account end with its password. `workspace/oauth/grants.rs` has the
+//! rest.
+
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::Author;
+use crate::auth::Scopes;
+
+pub const RESOURCE: &str = "oauth-grant";
+
+/// A grant that has ended, as the audit log shows one.
+#[derive(Debug, Serialize)]
+struct Ended {
+    id: i64,
+    client_id: i64,
+    user_id: i64,
+    scopes: Scopes,
+    access_scopes: Scopes,
+}
+
+/// Ends every grant that the user of an account has approved: its code and every token of it are dead.
+pub fn end_all_of(db: &Connection, author: &Author, account_id: i64) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached(
+        "UPDATE oauth_grants SET revoked_at = ?2
+         WHERE user_id = (SELECT id FROM users WHERE account_id = ?1) AND revoked_at IS NULL
+         RETURNING id, client_id, user_id, scopes, access_scopes",
+    )?;
+    let ended = statement.query_map((account_id, author.at), |row| {
+        Ok(Ended {
+            id: row.get(0)?,
+            client_id: row.get(1)?,
+            user_id: row.get(2)?,
+            scopes: row.get(3)?,
+            access_scopes: row.get(4)?,
+        })
+    })?;
+    let ended = ended.collect::<rusqlite::Result<Vec<_>>>()?;
+    ended.iter().try_for_each(|grant| author.deleted(db, RESOURCE, grant))
+}
