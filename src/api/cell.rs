@@ -8,26 +8,86 @@ use serde_json::Value;
 pub fn write(value: Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => marked(text),
+        Value::String(text) => marked(&text),
+        Value::Array(_) | Value::Object(_) => escaped(&value.to_string()),
         other => other.to_string(),
     }
 }
 
-/// Text with a `'` before it, by which spreadsheets know text, where they would run it as a formula; and where it is
-/// empty, since a cell with nothing in it is null. Where there are such marks already there is one more: so taking one
-/// away always gives the text back.
-fn marked(text: String) -> String {
-    if needs_mark(&text) { format!("'{text}") } else { text }
+/// Text with a `'` before whatever a spreadsheet would run as a formula: at its beginning, and behind what a spreadsheet of
+/// another country splits cells at. Empty text has one too, since a cell with nothing in it is null. Where there are such
+/// marks already there is one more: so taking one away always gives the text back.
+fn marked(text: &str) -> String {
+    remarked(text, |marks| marks + 1)
 }
 
 /// The text that was marked, or that somebody wrote without a mark.
-fn unmarked(cell: &str) -> &str {
-    cell.strip_prefix('\'').filter(|text| needs_mark(text)).unwrap_or(cell)
+fn unmarked(cell: &str) -> String {
+    remarked(cell, |marks| marks.saturating_sub(1))
 }
 
-fn needs_mark(text: &str) -> bool {
-    let rest = text.trim_start_matches('\'');
-    rest.is_empty() || rest.starts_with(['=', '+', '-', '@', '\t', '\r'])
+/// The text with another number of marks at each place where one may be needed.
+fn remarked(text: &str, count: impl Fn(usize) -> usize) -> String {
+    let mut written = String::with_capacity(text.len() + 1);
+    let mut rest = text;
+    loop {
+        // What spreadsheets may drop before a formula.
+        let begin = rest.find(|c| !matches!(c, ' ' | '\u{a0}' | '"')).unwrap_or(rest.len());
+        written.push_str(&rest[..begin]);
+        rest = &rest[begin..];
+        let unmarked = rest.trim_start_matches('\'');
+        let marks = rest.len() - unmarked.len();
+        let is_empty = unmarked.is_empty() && written.is_empty();
+        let runs = is_empty || unmarked.starts_with(begins_formula);
+        written.push_str(&"'".repeat(if runs { count(marks) } else { marks }));
+        // A tab or a return at the beginning is one of those characters, and a place where cells are split.
+        let end = unmarked.find(splits_cells).map_or(unmarked.len(), |at| at + 1);
+        written.push_str(&unmarked[..end]);
+        rest = &unmarked[end..];
+        if end == 0 || !written.ends_with(splits_cells) {
+            return written;
+        }
+    }
+}
+
+/// JSON in which nothing is run as a formula: what would begin one is escaped, as JSON allows in texts (RFC 8259, 7).
+fn escaped(json: &str) -> String {
+    let mut written = String::with_capacity(json.len());
+    let (mut in_text, mut begins) = (false, false);
+    let mut characters = json.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '"' => {
+                (in_text, begins) = (!in_text, true);
+                written.push(c);
+            }
+            '\\' => {
+                written.push(c);
+                let escape = characters.next();
+                written.extend(escape);
+                // `\t`, `\n` and `\"` stand for what a formula may come behind.
+                begins = matches!(escape, Some('t' | 'n' | 'r' | '"'));
+            }
+            _ if in_text && begins && begins_formula(c) => {
+                written.push_str(&format!("\\u{:04x}", u32::from(c)));
+                begins = false;
+            }
+            _ => {
+                begins = splits_cells(c) || (begins && matches!(c, ' ' | '\u{a0}' | '\''));
+                written.push(c);
+            }
+        }
+    }
+    written
+}
+
+fn begins_formula(c: char) -> bool {
+    matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}')
+}
+
+/// Where a spreadsheet may begin a new cell, whichever character it takes for that.
+fn splits_cells(c: char) -> bool {
+    matches!(c, ';' | ',' | '\t' | '\n' | '\r')
 }
 
 /// A field of a resource, as its schema describes it to clients: by that its cells are read.
@@ -90,11 +150,12 @@ impl Field {
             Kind::Parts => serde_json::from_str(written).ok(),
             Kind::List if written.starts_with('[') => serde_json::from_str(written).ok(),
             Kind::List => {
-                let items = unmarked(written).split([',', ';']).map(str::trim).filter(|item| !item.is_empty());
+                let written = unmarked(written);
+                let items = written.split([',', ';']).map(str::trim).filter(|item| !item.is_empty());
                 Some(items.map(Value::from).collect())
             }
         };
-        Some(read.unwrap_or_else(|| Value::String(unmarked(cell).to_owned())))
+        Some(read.unwrap_or_else(|| Value::String(unmarked(cell))))
     }
 }
 
@@ -133,14 +194,45 @@ mod tests {
             ("-5", "'-5"),
             ("@x", "'@x"),
             ("'=1", "''=1"),
-            ("\t=1", "'\t=1"),
+            ("\t=1", "'\t'=1"),
             ("'quoted'", "'quoted'"),
             ("plain - text", "plain - text"),
             ("", "'"),
             ("''", "'''"),
+            ("Zz;=1+cmd|' /C calc'!A0", "Zz;'=1+cmd|' /C calc'!A0"),
+            ("a,\"=1", "a,\"'=1"),
+            ("a\n-1\t@x; +2", "a\n'-1\t'@x; '+2"),
+            ("a;'=1", "a;''=1"),
+            (" =1", " '=1"),
+            ("a;b, c", "a;b, c"),
         ] {
             assert_eq!(write(text.into()), cell);
             assert_eq!(read("note", cell), Some(text.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn json_in_a_cell_begins_no_formula_and_is_the_same_json() {
+        let value = json!({"a": "x;=cmd", "b": ["=1", "-2", "plain"], "c": "\t+1 \"=2", "n": -5});
+        let cell = write(value.clone());
+        assert_eq!(read("fields", &cell), Some(value));
+        for formula in [";=", "\"=", "\"-", "t+"] {
+            assert!(!cell.contains(formula), "{cell}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_text_comes_back_and_runs_nowhere(text in "([=+@'; ,\\-\\t\\n\\r\"]|[a-c]|\\PC){0,12}") {
+            let cell = write(text.clone().into());
+            proptest::prop_assert_eq!(read("note", &cell), Some(text.clone().into()), "{}", cell);
+            for piece in cell.split(splits_cells) {
+                let begins = piece.trim_start_matches([' ', '\u{a0}', '"']);
+                proptest::prop_assert!(!begins.starts_with(begins_formula), "{:?} of {:?}", cell, text);
+            }
+            let parts = json!({"a": text, "b": [text]});
+            let cell = write(parts.clone());
+            proptest::prop_assert_eq!(read("fields", &cell), Some(parts), "{}", cell);
         }
     }
 

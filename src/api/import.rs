@@ -128,6 +128,7 @@ impl<T: Imports> Sheet<T> {
             mode: self.mode,
             dry_run: self.dry_run,
             bound_to: customer,
+            is_bound: insider.customer_id.is_some(),
             may_change: insider.may(T::UPDATE),
         };
         importer.import::<T>(steps.call.workspace()?.file(), rows, LONGEST, |_| {})
@@ -143,6 +144,8 @@ pub struct Importer {
     pub dry_run: bool,
     /// The only customer whose rows are seen and made, where there is one.
     pub bound_to: Option<i64>,
+    /// Whether whoever imports sees that customer alone, and may learn nothing of the ids of others.
+    pub is_bound: bool,
     /// Whether rows that are there may be changed.
     pub may_change: bool,
 }
@@ -223,6 +226,9 @@ impl Importer {
             Mode::Create => None,
             Mode::Upsert => there.find(db, &row)?,
         };
+        if old.is_none() && self.is_bound && there.brings_unseen_id::<T>(db, &row)? {
+            return Err(Error::invalid("The selected id is invalid."));
+        }
         match old {
             None => self.create::<T>(db, &row).map(|()| Written::Created),
             Some(_) if !self.may_change => Err(Error::MissingPermission(T::UPDATE.into())),
@@ -313,6 +319,14 @@ impl There {
             return Err(Error::invalid(format!("The {field} is that of several {table}: name one by its id.")));
         }
         Ok(found.pop())
+    }
+
+    /// Whether a row brings an id that is of no row which whoever imports sees: it may be another customer's, or nobody's.
+    fn brings_unseen_id<T: Imports>(&self, db: &Connection, row: &Row) -> Result<bool> {
+        match row.get("id").and_then(Value::as_i64) {
+            Some(id) => Ok(self.rows::<T>(db, &self.by_id, id.into())?.is_empty()),
+            None => Ok(false),
+        }
     }
 
     fn rows<T: Imports>(&self, db: &Connection, sql: &str, wanted: Sql) -> Result<Vec<T>> {
@@ -616,7 +630,14 @@ mod tests {
         let upsert = |rows: Value| key.post("/contacts/import?mode=upsert", rows);
         assert_eq!(upsert(json!([{"last_name": "Ours", "email": "X@example.com"}])).created()["created"], 1);
         assert_eq!(upsert(json!([{"role": "CEO", "email": "x@example.com"}])).created()["updated"], 1);
-        upsert(json!([{"id": 1, "last_name": "Ours"}])).invalid(&["row 1: The id has already been taken."]);
+        // Another customer's row and none at all are told alike.
+        for mode in ["upsert", "create"] {
+            for id in [1, 99] {
+                let rows = json!([{"id": id, "last_name": "Ours"}]);
+                let answer = key.post(&format!("/contacts/import?mode={mode}"), rows);
+                answer.invalid(&["row 1: The selected id is invalid."]);
+            }
+        }
         upsert(json!([{"last_name": "Ours", "customer_id": 2}])).refused(403, "forbidden");
         let call = json!([{"direction": "inbound", "contact_id": 1}]);
         key.post("/phone-calls/import", call).invalid(&["row 1: The selected contact id is invalid."]);

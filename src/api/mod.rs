@@ -7,6 +7,7 @@ mod call;
 mod cell;
 mod conditions;
 mod cursor;
+mod disclosure;
 mod error;
 mod export;
 mod handler;

@@ -6,6 +6,7 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::conditions;
+use super::disclosure;
 use super::error::Error;
 use super::handler::Place as HandlerPlace;
 use super::idempotency;
@@ -221,6 +222,16 @@ impl Operation<'_> {
     }
 }
 
+/// Describes what a caller without the permission to view is answered, beside the whole.
+fn limit(replies: &mut Map<String, Value>, needed: &str) {
+    for reply in replies.values_mut().filter(|reply| reply["content"]["application/json"]["schema"].is_object()) {
+        let schema = reply["content"]["application/json"]["schema"].take();
+        let about = format!("Without the permission `{needed}`: the id, and the fields that were sent.");
+        let limited = json!({"type": "object", "description": about, "properties": {"id": {"type": "integer"}}});
+        reply["content"]["application/json"]["schema"] = json!({"anyOf": [schema, limited]});
+    }
+}
+
 /// The description of one layer.
 pub fn document(router: &Router, layer: Layer) -> Value {
     let mut inputs = SchemaSettings::draft2020_12()
@@ -288,6 +299,9 @@ fn describe(
     operation.conditions(route, router.shows(layer, route));
     operation.idempotency(route);
     let Operation { parameters, body, mut replies, refusals: mut statuses, .. } = operation;
+    if let Some(needed) = disclosure::needed_to_view(router, layer, route) {
+        limit(&mut replies, needed);
+    }
     statuses.extend(refusals(route, layer, body.is_some()));
     statuses.sort();
     for status in statuses {

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use super::call::Call;
 use super::conditions::{self, Tag};
+use super::disclosure;
 use super::error::{Error, Result};
 use super::handler::Inputs;
 use super::idempotency::Attempt;
@@ -26,13 +27,13 @@ pub fn in_turn(call: &Arc<Call>, inputs: Inputs, db: &Connection) -> Result<Answ
     {
         return Ok(first);
     }
-    let answer = call.route.handler.answer(call, inputs, &who, Some(db))?;
+    let answer = disclosure::limited(call, &who, call.route.handler.answer(call, inputs, &who, Some(db))?)?;
     if let Some(attempt) = attempt
         && let Some(kept) = attempt.kept(&answer)
     {
         attempt.keep(call, &kept, db)?;
     }
-    tagged(call, answer)
+    tagged(call, &who, answer)
 }
 
 /// Beside the lanes. Who calls is read in a turn before the handler takes its own, and so is whether the resource is as
@@ -51,9 +52,9 @@ pub fn beside(call: &Arc<Call>, inputs: Inputs) -> Result<Answer> {
     };
     let answer = match Attempt::of(call, &who)? {
         Some(attempt) => once(call, inputs, &who, attempt)?,
-        None => call.route.handler.answer(call, inputs, &who, None)?,
+        None => disclosure::limited(call, &who, call.route.handler.answer(call, inputs, &who, None)?)?,
     };
-    tagged(call, answer)
+    tagged(call, &who, answer)
 }
 
 /// Beside the lanes, unless it was done before. An answer is kept in a turn of its own, once the work is done; since no
@@ -64,7 +65,7 @@ fn once(call: &Arc<Call>, inputs: Inputs, who: &Who, attempt: Attempt) -> Result
     if let Some(first) = call.file().read(move |db| attempt.replay(&inside, db))? {
         return Ok(first);
     }
-    let answer = call.route.handler.answer(call, inputs, who, None)?;
+    let answer = disclosure::limited(call, who, call.route.handler.answer(call, inputs, who, None)?)?;
     if let Some(kept) = attempt.kept(&answer) {
         let inside = Arc::clone(call);
         // What is done is answered as done, be it that it could not be kept.
@@ -89,13 +90,14 @@ fn check_unchanged(call: &Arc<Call>, who: &Who, db: &Connection) -> Result<()> {
 }
 
 /// The answer with its tag, where it is what `GET` of the path answers now; and nothing of it, where the caller knows it.
-fn tagged(call: &Call, mut answer: Answer) -> Result<Answer> {
+fn tagged(call: &Call, who: &Who, mut answer: Answer) -> Result<Answer> {
     let resource = call.route.handler.resource();
     let is_shown = match call.route.method {
         Method::GET => resource.is_some(),
         Method::PUT => {
             let shows = call.router.shows(call.layer, call.route);
-            resource.is_some() && shows.is_some_and(|shows| shows.handler.resource() == resource)
+            let is_same = shows.is_some_and(|shows| shows.handler.resource() == resource);
+            resource.is_some() && is_same && disclosure::is_whole(call, who)
         }
         _ => false,
     };

@@ -53,6 +53,12 @@ impl Router {
         })
     }
 
+    /// The row that lists the resources which a row changes: `GET` of what its path begins with.
+    pub fn list_of(&self, layer: Layer, route: &Route) -> Option<&'static Route> {
+        let list = route.path.split("/{id}").next()?;
+        self.routes(layer).find(|other| other.method == Method::GET && other.path == list)
+    }
+
     fn table(&self, layer: Layer) -> &Table {
         match layer {
             Layer::Central => &self.central,

@@ -163,7 +163,7 @@ pub fn call_flow(
 ) -> rusqlite::Result<Result<(Insider, Several<AllowedHost>), TokenFault>> {
     let found = db
         .prepare_cached(
-            "SELECT t.id, t.name, t.customer_id, t.hosts, t.expires_at, r.permissions
+            "SELECT t.id, t.name, t.customer_id, t.hosts, t.expires_at, r.permissions, t.maker_type, t.maker_id
              FROM cfd_tokens t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN roles r ON r.id = u.role_id
              WHERE t.digest = ?1",
         )?
@@ -178,10 +178,44 @@ pub fn call_flow(
                 permissions: Permissions::of([LOOK_UP]).within(&persons),
                 customer_id: row.get(2)?,
             };
+            if let Some(maker) = row.get::<_, Option<String>>(6)?
+                && !maker_may_look_up(db, &maker, row.get(7)?, now)?
+            {
+                return Ok(Err(TokenFault::Revoked));
+            }
             Ok(Ok((insider, row.get(3)?)))
         })
         .optional()?;
     Ok(found.unwrap_or(Err(TokenFault::Invalid)))
+}
+
+/// Whether who made a call flow's token is still here, and may still look up.
+fn maker_may_look_up(db: &Connection, maker: &str, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
+    let permissions: Option<Permissions> = match maker {
+        "user" => db
+            .prepare_cached("SELECT r.permissions FROM users u JOIN roles r ON r.id = u.role_id WHERE u.id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?,
+        "integration-key" => db
+            .prepare_cached(
+                "SELECT permissions FROM integration_keys
+                 WHERE id = ?1 AND active AND (expires_at IS NULL OR expires_at > ?2)",
+            )?
+            .query_row((id, now), |row| row.get(0))
+            .optional()?,
+        _ => db
+            .prepare_cached(
+                "SELECT g.scopes, c.scopes, r.permissions FROM oauth_grants g JOIN oauth_clients c ON c.id = g.client_id
+                 LEFT JOIN users u ON u.id = g.user_id LEFT JOIN roles r ON r.id = u.role_id
+                 WHERE g.id = ?1 AND c.active AND g.revoked_at IS NULL AND g.expires_at > ?2",
+            )?
+            .query_row((id, now), |row| {
+                let person: Option<Permissions> = row.get(2)?;
+                Ok(row.get::<_, Scopes>(0)?.holding(&row.get(1)?, person.as_ref()).permissions())
+            })
+            .optional()?,
+    };
+    Ok(permissions.is_some_and(|permissions| permissions.cover(LOOK_UP)))
 }
 
 /// Whether an account owns a workspace that is in service; nothing where it is no member of it. In the central file.

@@ -109,6 +109,7 @@ impl Import {
             mode: self.mode,
             dry_run: self.dry_run,
             bound_to: named(lease.file(), self.customer.as_deref())?,
+            is_bound: false,
             may_change: true,
         };
         let bar = ProgressBar::new(rows.count() as u64)

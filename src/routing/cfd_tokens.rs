@@ -7,11 +7,11 @@ use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{self, Routed, list, of, remove, routed, show, update};
+use super::rows::{self, Routed, list, of, remove, routed, show};
 use super::tokens::{self, LastFour};
 use super::whose::Whose;
 use crate::api::list::{By, Filter, Listed, Listing, Sort};
-use crate::api::{Created, Ctx, Error, Json, Needs, Result, Route, delete, get, post, put, run};
+use crate::api::{Changes, Created, Ctx, Error, Id, Json, Needs, Result, Route, delete, get, post, put, run};
 use crate::auth::{Actor, CALL_FLOW_PREFIX, LOOK_UP};
 use crate::values::{AllowedHost, Name, Several, Timestamp};
 
@@ -36,7 +36,7 @@ pub const ROUTES: &[Route] = &[
     ),
     put(
         "/smart-routings/cfd-tokens/{id}",
-        &run(update::<CfdToken>),
+        &run(update),
         Needs::Scoped("routing.update"),
         "Change whose a call flow's token is, its hosts, or its end",
     ),
@@ -86,10 +86,8 @@ pub struct CfdTokenShown {
 /// Who makes one must have the right that it gives away.
 fn create(ctx: &mut Ctx<'_>, whose: Whose, Json(new): Json<CfdToken>) -> Result<Created<CfdTokenShown>> {
     let customer = whose.customer(ctx)?;
+    check_may_give(ctx)?;
     let insider = ctx.insider()?;
-    if !insider.may(LOOK_UP) {
-        return Err(Error::MissingPermission(LOOK_UP.into()));
-    }
     let oneself = match insider.actor {
         Actor::Client { user_id, .. } => user_id,
         _ => insider.user_id(),
@@ -98,7 +96,40 @@ fn create(ctx: &mut Ctx<'_>, whose: Whose, Json(new): Json<CfdToken>) -> Result<
     let new = CfdToken { user_id: new.user_id.or(oneself), last_four: Some(last_four), ..new };
     let known = rows::add(ctx.db, &ctx.author()?, of(customer, new, ctx.now))?;
     tokens::keep(ctx.db, "cfd_tokens", known.id, &token)?;
+    keep_maker(ctx, known.id)?;
     Ok(Created(CfdTokenShown { known, token }))
+}
+
+/// Whoever makes it another user's gives it away anew, and answers for it from then on.
+fn update(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<CfdToken>) -> Result<Created<CfdToken>> {
+    let before = CfdToken::find(ctx.db, id)?.map(|token| token.user_id);
+    let Created(token) = rows::update(ctx, whose, Id(id), changes)?;
+    if before != Some(token.user_id) {
+        check_may_give(ctx)?;
+        keep_maker(ctx, id)?;
+    }
+    Ok(Created(token))
+}
+
+fn check_may_give(ctx: &Ctx<'_>) -> Result<()> {
+    match ctx.insider()?.may(LOOK_UP) {
+        true => Ok(()),
+        false => Err(Error::MissingPermission(LOOK_UP.into())),
+    }
+}
+
+/// Remembers the caller as the maker of a token: it is good for as long as they are.
+fn keep_maker(ctx: &Ctx<'_>, id: i64) -> Result<()> {
+    let (kind, maker) = match ctx.insider()?.actor {
+        Actor::User { id, .. } => ("user", id),
+        Actor::Key { id, .. } => ("integration-key", id),
+        Actor::Client { token, .. } => ("oauth-grant", token.grant_id),
+        Actor::CallFlow { .. } => return Err(Error::only_looks_up()),
+    };
+    ctx.db
+        .prepare_cached("UPDATE cfd_tokens SET maker_type = ?2, maker_id = ?3 WHERE id = ?1")?
+        .execute((id, kind, maker))?;
+    Ok(())
 }
 
 routed!(CfdToken in "cfd_tokens", told of as "cfd-token" { name, user_id, hosts, expires_at, last_four });
@@ -225,6 +256,52 @@ mod tests {
         flow.get(LOOK_UP).ok();
         desk.put(&path, json!({"expires_at": "2024-01-01T00:00:00Z"})).created();
         flow.get(LOOK_UP).refused(401, "token_expired");
+    }
+
+    #[test]
+    fn a_token_is_good_for_as_long_as_who_made_it() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        desk.made("/contacts", json!({"id_code": "A1"}));
+        let path = desk.path("/cfd-tokens");
+        let made_by = |maker: &Client<'_>| {
+            let made = maker.post(&path, json!({"name": "N", "user_id": 1})).created();
+            (call_flow(&bench, made["token"].as_str().unwrap()), format!("/cfd-tokens/{}", made["id"]))
+        };
+        let of_key = json!({"name": "k", "permissions": ["routing.*"]});
+        let key = bench.admin().post("/integration-keys", of_key).created();
+        let program = bench.nobody().at("acme.localhost").with_token(key["key"].as_str().unwrap().into());
+        let (flow, token) = made_by(&program);
+        flow.get(LOOK_UP).ok();
+        let key = format!("/integration-keys/{}", key["id"]);
+        for (change, back) in [
+            (json!({"active": false}), json!({"active": true})),
+            (json!({"expires_at": "2024-01-01T00:00:00Z"}), json!({"expires_at": null})),
+            (json!({"permissions": ["routing.create"]}), json!({"permissions": ["routing.*"]})),
+        ] {
+            bench.admin().put(&key, change).created();
+            flow.get(LOOK_UP).refused(401, "token_revoked");
+            bench.admin().put(&key, back).created();
+            flow.get(LOOK_UP).ok();
+        }
+        bench.admin().delete(&key).ok();
+        flow.get(LOOK_UP).refused(401, "token_revoked");
+        // Whoever gives it to a user anew answers for it.
+        let user = bench.join_acme("agent@example.com", "agent");
+        desk.put(&token, json!({"user_id": user})).created();
+        flow.get(LOOK_UP).ok();
+
+        let (flow, _) = made_by(&bench.oauth(&["routing.create", "routing.view"], None));
+        flow.get(LOOK_UP).ok();
+        let grants = bench.admin().get("/oauth-grants").ok();
+        bench.admin().delete(&format!("/oauth-grants/{}", grants["data"][0]["id"])).ok();
+        flow.get(LOOK_UP).refused(401, "token_revoked");
+
+        let manager = bench.join_acme("manager@example.com", "manager");
+        let (flow, _) = made_by(&bench.with_role("manager"));
+        flow.get(LOOK_UP).ok();
+        bench.admin().delete(&format!("/users/{manager}")).ok();
+        flow.get(LOOK_UP).refused(401, "token_revoked");
     }
 
     #[test]

@@ -49,6 +49,28 @@ pub const RESOURCES: &[&str] = &[
     "routing-exception",
 ];
 
+/// The permission to see the fields of a resource; none where every user of the workspace sees them.
+pub fn needed_to_view(resource: &str) -> Option<&'static str> {
+    match resource {
+        "customer" => Some("customer.view"),
+        "contact" | "chat" => Some("contact.view"),
+        "phone-call" => Some("phone-call.view"),
+        "user" => Some("user.view"),
+        "role" => None,
+        "organisation" => Some("organisation.view"),
+        "integration-key" => Some("integration-key.view"),
+        "settings" => Some("workspace.manage"),
+        "webhook" => Some("webhook.view"),
+        "oauth-client" => Some("oauth-client.view"),
+        "oauth-grant" => Some("oauth-client.update"),
+        "routing-field" | "routing-option" | "routing-contact" | "cti" | "cti-destination" | "cfd-token" | "survey"
+        | "survey-record" | "geo-list" | "geo-destination" | "call-queue-group" | "call-queue" | "time-span"
+        | "routing-exception" => Some("routing.view"),
+        // A resource that nobody has thought of is for those who may do everything.
+        _ => Some("*"),
+    }
+}
+
 /// What becomes of a resource, as the second half of an action's name.
 pub const VERBS: &[&str] = &["created", "updated", "deleted"];
 
@@ -344,6 +366,18 @@ fn unwritable(error: serde_json::Error) -> rusqlite::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::catalogue;
+
+    #[test]
+    fn every_resource_says_who_may_view_it() {
+        for resource in RESOURCES {
+            let needed = needed_to_view(resource);
+            assert!(needed.is_none_or(|needed| needed != "*" && catalogue::knows(needed)), "{resource}");
+        }
+        for (resource, needed) in ANNOUNCED {
+            assert_eq!(needed_to_view(resource), Some(*needed), "{resource}");
+        }
+    }
 
     #[test]
     fn a_wish_means_what_it_says_and_nothing_that_begins_like_it() {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{Ctx, Needs, Page, Result, Route, get, run};
-use crate::tenancy::journal::{ActorType, RESOURCES};
+use crate::tenancy::journal::{ActorType, RESOURCES, needed_to_view};
 use crate::values::Timestamp;
 
 pub const ROUTES: &[Route] =
@@ -30,7 +30,7 @@ pub struct Entry {
     resource_id: Option<i64>,
     /// Where the request came from; null where it was a command's.
     address: Option<String>,
-    /// Each field that changed, before and after.
+    /// Each field that changed, before and after; null for both where the caller may not view the resource.
     changes: BTreeMap<String, (Value, Value)>,
 }
 
@@ -46,7 +46,13 @@ pub struct Actor {
 }
 
 fn list(ctx: &mut Ctx<'_>, list: List<Entry>) -> Result<Page<Entry>> {
-    list.page(ctx)
+    let mut page = list.page(ctx)?;
+    let insider = ctx.insider()?;
+    let is_hidden = |entry: &Entry| needed_to_view(&entry.resource).is_some_and(|needed| !insider.may(needed));
+    for entry in page.rows_mut().iter_mut().filter(|entry| is_hidden(entry)) {
+        entry.changes.values_mut().for_each(|change| *change = (Value::Null, Value::Null));
+    }
+    Ok(page)
 }
 
 impl Listed for Entry {
@@ -284,6 +290,23 @@ mod tests {
         bench.with_only(&["customer.*"]).get("/audit-log").refused(403, "missing_permission");
         // What is another workspace's is not here.
         assert_eq!(bench.admin_of_other().get("/audit-log").ok()["total"], 0);
+    }
+
+    #[test]
+    fn values_are_for_those_who_may_view_what_changed() {
+        let bench = Bench::new();
+        bench.admin().post("/customers", json!({"name": "Ada"})).created();
+        bench.admin().post("/contacts", json!({"last_name": "Lovelace", "email": "ada@example.com"})).created();
+        let auditor = bench.with_only(&["audit.view", "customer.view"]);
+        let seen = |resource: &str| entries(&auditor, &format!("filter[resource]={resource}"))[0].clone();
+        assert_eq!(seen("customer")["changes"]["name"], json!([null, "Ada"]));
+        let contact = seen("contact");
+        assert_eq!(
+            (&contact["action"], &contact["changes"]["email"]),
+            (&json!("contact.created"), &json!([null, null]))
+        );
+        assert!(!auditor.get("/audit-log").text.contains("Lovelace"));
+        assert!(bench.admin().get("/audit-log").text.contains("Lovelace"));
     }
 
     #[test]

@@ -171,6 +171,10 @@ fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<Customer>) -> Result<Created<Cu
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Customer>) -> Result<Created<Customer>> {
     let old = ctx.seen(Customer::find(ctx.db, id)?)?;
     let mut new = changes.apply(&old)?;
+    // Whether an account is taken says what other customers there are.
+    if ctx.bound_to().is_some() && new.customer_account != old.customer_account {
+        return Err(Error::bound());
+    }
     new.updated_at = ctx.now;
     change(ctx.db, &ctx.author()?, &old, new).map(Created)
 }
@@ -425,6 +429,19 @@ mod tests {
 
     fn ids(answer: &Answer) -> Vec<i64> {
         answer.ok()["data"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
+    }
+
+    #[test]
+    fn whoever_is_bound_to_a_customer_learns_of_no_others_account() {
+        let bench = Bench::new();
+        let made = |name: &str| bench.admin().post("/customers", json!({"name": name})).created();
+        let (own, other) = (made("Own"), made("Other"));
+        let key = bench.key(&["customer.*"], own["id"].as_i64());
+        let path = format!("/customers/{}", own["id"]);
+        for account in [other["customer_account"].clone(), json!("nobodys")] {
+            key.put(&path, json!({"customer_account": account})).refused(403, "forbidden");
+        }
+        key.put(&path, json!({"customer_account": own["customer_account"], "vip": true})).created();
     }
 
     #[test]

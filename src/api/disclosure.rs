@@ -1,0 +1,54 @@
+//! What the answer to a change shows. Whoever may change a resource, and may not view it, is answered its id and the fields
+//! that they sent, as they are now; with a secret that is made and shown once.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Map, Value};
+
+use super::call::Call;
+use super::error::{Error, Result};
+use super::reply::{Answer, Content};
+use super::route::{Layer, Needs, Route};
+use super::router::Router;
+use crate::auth::Who;
+
+/// What is made by a change and answered by nothing else.
+const SHOWN_ONCE: [&str; 2] = ["key", "client_secret"];
+
+/// The permission to view what a row changes, where it is another than the one to change it. What a row makes is its
+/// caller's own.
+pub fn needed_to_view(router: &Router, layer: Layer, route: &Route) -> Option<&'static str> {
+    let changes = route.method == Method::PUT || (route.method == Method::POST && route.path.contains("{id}"));
+    if layer != Layer::Workspace || !changes {
+        return None;
+    }
+    let needed = router.list_of(layer, route)?.needs.permission();
+    needed.filter(|needed| Some(*needed) != route.needs.permission())
+}
+
+/// Whether the caller is answered all of what the row answers.
+pub fn is_whole(call: &Call, who: &Who) -> bool {
+    let Who::Insider(insider) = who else { return true };
+    let in_path = || call.path_values.first().and_then(|id| id.parse().ok());
+    let is_oneself = || {
+        matches!(call.route.needs, Needs::Oneself(_)) && insider.user_id().is_some() && in_path() == insider.user_id()
+    };
+    needed_to_view(&call.router, call.layer, call.route).is_none_or(|needed| insider.may(needed) || is_oneself())
+}
+
+/// The answer, or as much of it as the caller may be shown.
+pub fn limited(call: &Call, who: &Who, mut answer: Answer) -> Result<Answer> {
+    if is_whole(call, who) {
+        return Ok(answer);
+    }
+    if let Content::Whole(body) = answer.body()
+        && let Ok(Value::Object(whole)) = serde_json::from_slice(body)
+    {
+        let sent: Map<String, Value> = serde_json::from_slice(&call.body).unwrap_or_default();
+        let is_shown = |name: &str| name == "id" || SHOWN_ONCE.contains(&name) || sent.contains_key(name);
+        let shown: Map<String, Value> = whole.into_iter().filter(|(name, _)| is_shown(name)).collect();
+        let text = serde_json::to_vec(&shown).map_err(|error| Error::Internal(error.to_string()))?;
+        *answer.body_mut() = Content::Whole(Bytes::from(text));
+    }
+    Ok(answer)
+}
