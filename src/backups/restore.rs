@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 
 use super::take::copy_keys;
 use super::{Backup, CENTRAL, KEYS, make_private_folder};
+use crate::storage::{self, Kind};
 use crate::tenancy::life;
 
 /// Makes a data directory of a backup of everything. Each file is looked over before it is taken for good; the central file
@@ -26,6 +27,8 @@ pub fn restore(backup: &Backup, data: &Path, mut progress: impl FnMut(usize)) ->
     let keys = data.join(KEYS);
     make_private_folder(&keys)?;
     copy_keys(&backup.folder.join(KEYS), &keys)?;
+    // Triggers of a stranger must not be in files that a server migrates.
+    let templates = tempfile::tempdir_in(data).context("cannot write to the new folder")?;
     for (n, workspace) in backup.manifest.workspaces.iter().enumerate() {
         progress(n);
         let path = match workspace.status.as_str() {
@@ -34,8 +37,11 @@ pub fn restore(backup: &Backup, data: &Path, mut progress: impl FnMut(usize)) ->
         };
         life::make_folder(life::folder_of(&path)?)?;
         backup.unpack(&workspace.file, &path).with_context(|| format!("cannot restore {}", workspace.subdomain))?;
+        let verified = storage::verify_schema(&path, Kind::Workspace, templates.path());
+        verified.with_context(|| format!("{} is not a workspace's file", workspace.subdomain))?;
         life::sync_folder(life::folder_of(&path)?)?;
     }
+    drop(templates);
     let unfinished = data.join(CENTRAL);
     backup.unpack(central, &unfinished).context("cannot restore the central file")?;
     life::settle_file(&unfinished, &data.join("central.sqlite"))

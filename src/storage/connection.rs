@@ -63,6 +63,21 @@ pub fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
+/// A connection that reads a file of a stranger, and runs nothing that is in it. The file is nobody else's meanwhile: it is
+/// read without locks, and without a log.
+#[expect(clippy::disallowed_methods, reason = "the room where connections are opened")]
+pub(super) fn open_foreign(path: &Path) -> anyhow::Result<Connection> {
+    let mut url = url::Url::from_file_path(std::path::absolute(path)?).map_err(|()| anyhow::anyhow!("no such path"))?;
+    url.set_query(Some("immutable=1"));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let db = Connection::open_with_flags(url.as_str(), flags)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    db.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0")?;
+    Ok(db)
+}
+
 /// A connection on a file that need not exist yet.
 #[expect(clippy::disallowed_methods, reason = "the room where connections are opened")]
 pub(super) fn create(path: &Path) -> rusqlite::Result<Connection> {

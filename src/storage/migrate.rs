@@ -42,6 +42,12 @@ impl Kind {
         }
     }
 
+    /// Whether there is a migration of this number.
+    #[cfg(test)]
+    pub fn has(self, version: i64) -> bool {
+        self.runner().get_migrations().iter().any(|migration| i64::from(migration.version()) == version)
+    }
+
     /// The version a file has after every migration.
     pub fn version(self) -> i64 {
         self.runner().get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0)
@@ -82,11 +88,10 @@ pub fn create(path: &Path, kind: Kind) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a file as an earlier version of the program made it.
-#[cfg(test)]
-pub fn create_of_version(path: &Path, kind: Kind, version: i32) -> anyhow::Result<()> {
+/// Makes a file as the program of a version made it.
+pub fn create_of_version(path: &Path, kind: Kind, version: i64) -> anyhow::Result<()> {
     let mut db = super::connection::create(path)?;
-    kind.runner().set_target(refinery::Target::Version(version)).run(&mut db)?;
+    kind.runner().set_target(refinery::Target::Version(version.try_into()?)).set_grouped(true).run(&mut db)?;
     db.pragma_update(None, "user_version", version)?;
     db.close().map_err(|(_, error)| error.into())
 }

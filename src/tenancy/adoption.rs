@@ -53,14 +53,17 @@ pub struct Adopted {
 }
 
 impl Candidate {
-    /// Opens a copy that nobody else has, and migrates it.
+    /// Opens a copy that nobody else has, once its schema is known to be that of its version, and migrates it.
     pub fn open(path: &Path, template: &Path) -> anyhow::Result<Self> {
         let no_workspace = "the file is not one of a cx-engine workspace";
-        let mut db = storage::open_writer(path).context(no_workspace)?;
+        let folder = path.parent().context(no_workspace)?;
+        match storage::verify_schema(path, Kind::Workspace, folder) {
+            // That one is of a later program is all there is to say.
+            Err(newer) if newer.is::<storage::NewerVersion>() => return Err(newer),
+            verified => verified.context(no_workspace)?,
+        }
+        let mut db = storage::open_verified(path).context(no_workspace)?;
         let id = db.query_row("SELECT id FROM workspace", [], |row| uuid_column(row, 0)).context(no_workspace)?;
-        // Litestream keeps these in what it replicates.
-        db.execute_batch("DROP TABLE IF EXISTS _litestream_seq; DROP TABLE IF EXISTS _litestream_lock")
-            .context(no_workspace)?;
         storage::migrate(&mut db, Kind::Workspace)?;
         ensure!(storage::schema(&db)? == storage::schema(&storage::open_reader(template)?)?, no_workspace);
         let problems = storage::problems(&db).context("the file is damaged")?;

@@ -19,6 +19,10 @@ impl Scratch {
     pub fn new(data: &Path) -> anyhow::Result<Self> {
         let place = place(data);
         life::make_folder(&place)?;
+        // A command that was killed leaves its files to the next one, and not to the next start of a server.
+        if let Err(error) = clear(data) {
+            tracing::warn!(%error, "what a killed command left behind could not be cleared");
+        }
         loop {
             let folder = TempDir::new_in(&place).with_context(|| format!("cannot write to {}", place.display()))?;
             let claim = File::open(folder.path())?;
@@ -35,7 +39,7 @@ impl Scratch {
     }
 }
 
-/// Deletes what crashes have left behind; for the start of a server. What somebody works in beside it is locked.
+/// Deletes what crashes have left behind. What somebody works in is locked.
 pub fn clear(data: &Path) -> anyhow::Result<()> {
     let place = place(data);
     for entry in fs::read_dir(&place).with_context(|| format!("cannot read {}", place.display()))? {
@@ -70,5 +74,10 @@ mod tests {
         assert!(scratch.file("one").exists() && !left.exists());
         drop(scratch);
         assert_eq!(fs::read_dir(data.path().join("copies")).unwrap().count(), 0);
+
+        // Whoever comes next clears too.
+        fs::create_dir(&left).unwrap();
+        let _next = Scratch::new(data.path()).unwrap();
+        assert!(!left.exists());
     }
 }

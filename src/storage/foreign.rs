@@ -1,0 +1,152 @@
+//! A file that somebody else wrote. Nothing in it is run before its schema is known to be one of our own: triggers, views
+//! and defaults are programs of whoever wrote them.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use rusqlite::Connection;
+
+use super::connection::open_foreign;
+use super::migrate::{self, Kind, create_of_version};
+use super::whole;
+
+/// Tables that Litestream keeps in what it replicates.
+const LITESTREAM: [&str; 2] = ["_litestream_seq", "_litestream_lock"];
+
+/// How long a file may be worked on that is being brought in.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Instructions of SQLite between two looks at the time.
+const LOOK_EVERY: i32 = 100_000;
+
+/// Pages that a migration may add to a file, besides as many as it has.
+const ROOM: i64 = 25_000;
+
+/// The file's schema is not that of its version.
+#[derive(Debug, thiserror::Error)]
+#[error("its schema is not the one that cx-engine gives version {0}")]
+pub struct Unlike(i64);
+
+/// Refuses a file whose schema is not, to the letter, what the program makes for the file's own version. `folder` is for
+/// files to compare with, and may be used again.
+pub fn verify_schema(path: &Path, kind: Kind, folder: &Path) -> anyhow::Result<()> {
+    let db = open_foreign(path)?;
+    limit(&db, LONGEST)?;
+    let version = migrate::check_version(&db, kind)?;
+    let found = whole::schema(&db)?;
+    drop(db);
+    let template = folder.join(format!("template-{version}.sqlite"));
+    if !template.exists() {
+        create_of_version(&template, kind, version)?;
+    }
+    let expected = whole::schema(&super::open_reader(&template)?)?;
+    let is_litestreams =
+        |line: &&String| LITESTREAM.iter().any(|table| line.starts_with(&format!("table {table} {table} ")));
+    ensure!(found.iter().filter(|line| !is_litestreams(line)).eq(&expected), Unlike(version));
+    Ok(())
+}
+
+/// Opens a file whose schema was verified, to migrate it and look through it: within a time, and without filling the disk.
+pub fn open_verified(path: &Path) -> anyhow::Result<Connection> {
+    let db = super::open_writer(path)?;
+    limit(&db, LONGEST)?;
+    let pages: i64 = db.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+    let most = pages.saturating_mul(2).saturating_add(ROOM);
+    db.query_row(&format!("PRAGMA max_page_count = {most}"), [], |_| Ok(()))?;
+    for table in LITESTREAM {
+        db.execute(&format!("DROP TABLE IF EXISTS {table}"), [])?;
+    }
+    Ok(db)
+}
+
+/// Interrupts whatever still runs on a connection after so long.
+fn limit(db: &Connection, longest: Duration) -> rusqlite::Result<()> {
+    let until = Instant::now() + longest;
+    db.progress_handler(LOOK_EVERY, Some(move || Instant::now() > until))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A file of this version, changed by a stranger.
+    fn changed(folder: &Path, version: i64, sql: &str) -> std::path::PathBuf {
+        let path = folder.join(format!("foreign-{version}.sqlite"));
+        create_of_version(&path, Kind::Workspace, version).unwrap();
+        let db = super::super::open_writer(&path).unwrap();
+        db.execute_batch(sql).unwrap();
+        db.close().map_err(|(_, error)| error).unwrap();
+        path
+    }
+
+    fn bytes(folder: &Path) -> u64 {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+    }
+
+    /// What the migrations of that version would run, without end.
+    const ENDLESS: &str = "CREATE TABLE junk (value BLOB);
+        CREATE TRIGGER endless AFTER UPDATE ON roles BEGIN
+            INSERT INTO junk WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT zeroblob(10000) FROM n;
+        END";
+
+    #[test]
+    fn a_trigger_of_a_stranger_is_refused_before_it_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = changed(folder.path(), 1, ENDLESS);
+        let before = fs::read(&path).unwrap();
+        let refused = verify_schema(&path, Kind::Workspace, folder.path()).unwrap_err();
+        assert!(refused.is::<Unlike>(), "{refused:#}");
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert!(bytes(folder.path()) < 10_000_000);
+    }
+
+    #[test]
+    fn what_is_not_to_the_letter_the_schema_of_its_version_is_refused() {
+        for sql in [
+            "CREATE VIEW calls AS SELECT * FROM users",
+            "DROP TABLE settings; CREATE VIEW settings AS SELECT 1 AS name, 2 AS value",
+            "ALTER TABLE users ADD COLUMN more TEXT DEFAULT (hex(zeroblob(10)))",
+            "CREATE INDEX by_name ON users (upper(name))",
+            "CREATE TABLE _litestream_seq (id INTEGER); CREATE TRIGGER t AFTER DELETE ON _litestream_seq BEGIN SELECT 1; END",
+            "PRAGMA user_version = 2",
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = changed(folder.path(), 1, sql);
+            assert!(verify_schema(&path, Kind::Workspace, folder.path()).unwrap_err().is::<Unlike>(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_every_version_is_ours_and_comes_to_this_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let newest = Kind::Workspace.version();
+        let versions = (1..=newest).filter(|version| Kind::Workspace.has(*version));
+        let litestreams = "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER);
+                           CREATE TABLE _litestream_lock (id INTEGER)";
+        for version in versions {
+            let path = changed(folder.path(), version, litestreams);
+            verify_schema(&path, Kind::Workspace, folder.path()).unwrap();
+            let mut db = open_verified(&path).unwrap();
+            migrate::migrate(&mut db, Kind::Workspace).unwrap();
+            let template = folder.path().join(format!("template-{newest}.sqlite"));
+            if version == newest {
+                assert_eq!(
+                    whole::schema(&db).unwrap(),
+                    whole::schema(&super::super::open_reader(&template).unwrap()).unwrap()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_takes_too_long_is_interrupted() {
+        let db = Connection::open_in_memory().unwrap();
+        limit(&db, Duration::ZERO).unwrap();
+        let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        let interrupted = db.query_row(endless, [], |row| row.get::<_, i64>(0)).unwrap_err();
+        assert_eq!(interrupted.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+    }
+}
