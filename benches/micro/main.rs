@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use cx_engine::api::{Layer, body};
-use cx_engine::auth::{Keys, Scope, seal, secret};
+use cx_engine::auth::{Keys, Nonce, Scope, seal, secret};
 use cx_engine::tenancy;
 use cx_engine::values::Timestamp;
 use cx_engine::workspace::customers::Customer;
@@ -37,7 +37,7 @@ fn route(criterion: &mut Criterion) {
 fn token(criterion: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder for keys");
     let keys = Keys::open(&folder.path().join("keys"), NOW).expect("keys are made");
-    let nonce = secret::nonce().ok();
+    let nonce = Nonce::make().ok();
     let claims = seal::Claims { token_id: 7, account_id: 3, scope: Scope::Central, expires_at: NOW.plus(3600), nonce };
     let text = seal::seal(claims, &keys).expect("a token is sealed");
     criterion.bench_function("token: a PASETO opened, as the first time", |bench| {

@@ -134,7 +134,7 @@ pub fn client(db: &Connection, token: &AccessToken, now: Timestamp) -> rusqlite:
              FROM oauth_grants g JOIN oauth_clients c ON c.id = g.client_id
              LEFT JOIN users u ON u.id = g.user_id LEFT JOIN roles r ON r.id = u.role_id WHERE g.id = ?1",
         )?
-        .query_row((token.grant_id, token.serial, token.nonce.map(Uuid::into_bytes)), |row| {
+        .query_row((token.grant_id, token.serial, token.nonce), |row| {
             if !row.get::<_, bool>(6)? {
                 return Ok(Err(TokenFault::Revoked));
             }

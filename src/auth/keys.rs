@@ -157,7 +157,7 @@ mod tests {
             account_id: 3,
             scope: Scope::Central,
             expires_at: Timestamp::from_seconds(1_700_000_000),
-            nonce: Some(uuid::Uuid::from_bytes([7; 16])),
+            nonce: serde_json::from_str("\"AAECAwQFBgcICQoLDA0ODw\"").ok(),
         }
     }
 

@@ -9,7 +9,7 @@ use pasetors::version4::{LocalToken, V4};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AccessToken, Keys, Scope, TokenFault};
+use super::{AccessToken, Keys, Nonce, Scope, TokenFault};
 use crate::values::Timestamp;
 
 /// What a token says of itself.
@@ -20,7 +20,7 @@ pub struct Claims {
     pub scope: Scope,
     pub expires_at: Timestamp,
     /// The same as in the token's row; none in tokens of older versions.
-    pub nonce: Option<Uuid>,
+    pub nonce: Option<Nonce>,
 }
 
 /// What a text was that one of our keys sealed.
@@ -44,8 +44,8 @@ struct Payload {
     workspace: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     serial: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    nonce: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<Nonce>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,20 +4,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 /// 256 random bits as 43 characters of base64url (RFC 4648, 5).
 pub fn make() -> anyhow::Result<String> {
     let mut bits = [0; 32];
     getrandom::fill(&mut bits)?;
     Ok(URL_SAFE_NO_PAD.encode(bits))
-}
-
-/// 128 random bits. A token has them, and so has its row: an id that is used again is not enough to be that token.
-pub fn nonce() -> anyhow::Result<Uuid> {
-    let mut bits = [0; 16];
-    getrandom::fill(&mut bits)?;
-    Ok(Uuid::from_bytes(bits))
 }
 
 /// What a secret is known by: never the text itself. No salt and no slow hash, since nobody can try 2^256 secrets.

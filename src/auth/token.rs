@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicI64;
 
 use uuid::Uuid;
 
+use super::Nonce;
 use crate::values::{Timestamp, choice};
 
 /// How integration keys begin, which tells them from tokens.
@@ -34,7 +35,7 @@ pub struct AccessToken {
     pub grant_id: i64,
     pub serial: i64,
     /// The random bits of the grant's row. Tokens from before there were any have none.
-    pub nonce: Option<Uuid>,
+    pub nonce: Option<Nonce>,
     pub workspace: Uuid,
     pub expires_at: Timestamp,
 }

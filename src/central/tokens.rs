@@ -17,7 +17,7 @@ use crate::api::{
     steps,
 };
 use crate::auth::seal::{self, Claims};
-use crate::auth::{Origin, Scope, TokenInUse, TokenKind, network_of, secret};
+use crate::auth::{Nonce, Origin, Scope, TokenInUse, TokenKind, network_of};
 use crate::engine::Engine;
 use crate::values::{Flag, Name, Timestamp};
 
@@ -195,7 +195,7 @@ impl<'a> NewIssue<'a> {
 pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Origin) -> Result<Issued> {
     let NewIssue { account_id, scope, .. } = *new;
     let expires_at = new.latest.map_or(origin.at.plus(new.ttl), |latest| latest.min(origin.at.plus(new.ttl)));
-    let nonce = secret::nonce()?;
+    let nonce = Nonce::make()?;
     let id = db
         .prepare_cached(
             "INSERT INTO tokens (account_id, workspace_id, label, created_at, expires_at, nonce, kind, parent_id, address,
@@ -208,7 +208,7 @@ pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Orig
             new.label,
             origin.at,
             expires_at,
-            nonce.into_bytes(),
+            nonce,
             new.kind,
             new.parent_id,
             origin.address.map(|address| address.to_string()),

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use crate::auth::seal::{self, Claims, Opened};
-use crate::auth::{AccessToken, Keys, Scope, TokenFault, TokenInUse, secret};
+use crate::auth::{AccessToken, Keys, Nonce, Scope, TokenFault, TokenInUse, secret};
 use crate::storage::{self, Watch, uuid_column};
 use crate::values::Timestamp;
 
@@ -252,7 +252,7 @@ fn find_token(db: &Connection, claims: Claims) -> rusqlite::Result<Result<TokenI
                 second_factor: row.get(10)?,
             };
             // After a restore the id may be that of a token issued since.
-            let is_another = row.get::<_, Option<[u8; 16]>>(9)? != claims.nonce.map(Uuid::into_bytes);
+            let is_another = row.get::<_, Option<Nonce>>(9)? != claims.nonce;
             Ok((token, revoked.is_some() || is_another))
         })
         .optional()?;

@@ -11,12 +11,11 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::clients::Client;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{Ctx, Done, Error, Id, Needs, Page, Result, Route, delete, get, may_touch, run};
-use crate::auth::{AccessToken, Keys, Permissions, Scopes, seal, secret};
+use crate::auth::{AccessToken, Keys, Nonce, Permissions, Scopes, seal, secret};
 use crate::tenancy::Author;
 use crate::tenancy::grants::RESOURCE;
 use crate::tenancy::journal::Actor;
@@ -105,7 +104,7 @@ pub struct Grant {
     #[serde(skip)]
     pub serial: i64,
     #[serde(skip)]
-    pub nonce: Option<Uuid>,
+    pub nonce: Option<Nonce>,
     #[serde(skip)]
     pub created_at: Timestamp,
     #[serde(skip)]
@@ -218,13 +217,13 @@ impl Issuer<'_> {
     /// Makes a grant's next access token; those before it are dead.
     fn access_token(&self, old: Grant, access_scopes: Scopes, expires_at: Timestamp) -> Result<(Grant, String)> {
         let Author { at: now, workspace, .. } = self.author;
-        let nonce = secret::nonce()?;
+        let nonce = Nonce::make()?;
         let grant = Grant { serial: old.serial + 1, nonce: Some(nonce), access_scopes, expires_at, ..old.clone() };
         self.db
             .prepare_cached(
                 "UPDATE oauth_grants SET serial = ?2, access_scopes = ?3, expires_at = ?4, nonce = ?5 WHERE id = ?1",
             )?
-            .execute((grant.id, grant.serial, &grant.access_scopes, expires_at, nonce.into_bytes()))?;
+            .execute((grant.id, grant.serial, &grant.access_scopes, expires_at, nonce))?;
         if grant.user_id.is_some() {
             self.author.updated(self.db, RESOURCE, &old, &grant)?;
         }
@@ -287,7 +286,7 @@ pub fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Grant>> {
             scopes: row.get(3)?,
             access_scopes: row.get(4)?,
             serial: row.get(5)?,
-            nonce: row.get::<_, Option<[u8; 16]>>(6)?.map(Uuid::from_bytes),
+            nonce: row.get(6)?,
             created_at: row.get(7)?,
             expires_at: row.get(8)?,
             is_revoked: row.get(9)?,
