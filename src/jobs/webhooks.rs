@@ -287,3 +287,65 @@ impl Resolver for Guard {
         Ok(allowed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Bench, Client};
+
+    /// A receiver that takes whoever comes, and hands them on.
+    fn receiver(taken: impl Fn(TcpStream) + Send + 'static) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        thread::spawn(move || listener.incoming().flatten().for_each(taken));
+        url
+    }
+
+    /// A new workspace of somebody, and them in it.
+    fn workspace<'b>(bench: &'b Bench, owner: &Client<'_>, subdomain: &str) -> Client<'b> {
+        let made = owner.post("/workspaces", json!({"name": subdomain, "subdomain": subdomain})).created();
+        let entered: Value = owner.post("/switch-to", json!({"workspace_id": made["id"]})).ok();
+        bench.nobody().signed_in(&entered).at(&format!("{subdomain}.localhost"))
+    }
+
+    #[test]
+    fn receivers_of_one_owner_that_never_answer_leave_room_to_those_of_others() {
+        let bench = Bench::with(&[("private_webhooks", "true")]);
+        let (held, holds) = channel();
+        let silent = receiver(move |stream| drop(held.send(stream)));
+        let webhook = |client: &Client<'_>, url: &str| {
+            client.post("/webhooks", json!({"url": url, "events": ["customer.created"]})).created();
+        };
+        let hostile: Vec<Client<'_>> =
+            (0..5).map(|n| workspace(&bench, &bench.central(), &format!("hostile-{n}"))).collect();
+        for client in &hostile {
+            (0..4).for_each(|_| webhook(client, &silent));
+            client.post("/customers", json!({"name": "Flood"})).created();
+        }
+        let courier = Courier::start(Arc::clone(&bench.engine), Timestamp::now).unwrap();
+        courier.round(Timestamp::now()).unwrap();
+        let first: Vec<TcpStream> = holds.iter().take(OF_ONE_OWNER).collect();
+
+        let (told, tells) = channel();
+        let answers = receiver(move |mut stream| {
+            let mut head = [0; 1024];
+            let read = stream.read(&mut head).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+            let _ = told.send(read);
+        });
+        let quiet = workspace(&bench, &bench.stranger(), "quiet");
+        webhook(&quiet, &answers);
+        quiet.post("/customers", json!({"name": "Ada"})).created();
+        courier.round(Timestamp::now()).unwrap();
+        assert!(tells.recv_timeout(PATIENCE).is_ok(), "the other owner's message waits behind the silent ones");
+        assert!(holds.try_recv().is_err(), "more than {OF_ONE_OWNER} messages of one owner are on their way");
+        drop(first);
+    }
+}

@@ -749,7 +749,7 @@ mod tests {
         agent.delete(&format!("/oauth-grants/{}", shown["id"])).ok();
         with(&bench, &agents).get("/contacts").refused(401, "token_revoked");
         refused(&refresh(&bench, &client, &agents["refresh_token"]), 400, "invalid_grant");
-        assert_eq!(seen(&agent), Vec::<Value>::new());
+        assert!(seen(&agent).is_empty());
         with(&bench, &owners).get("/contacts").ok();
         // Nobody ends what they could not give.
         bench.with_only(&["oauth-client.update"]).delete("/oauth-grants/1").refused(403, "missing_permission");
