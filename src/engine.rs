@@ -14,7 +14,7 @@ use crate::api::Error;
 use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
 use crate::config::Config;
 use crate::meter::Meter;
-use crate::storage::{self, File, Kind, Limits, Storage, Threads};
+use crate::storage::{self, File, Kind, Limits, Storage, Supervisor, Threads};
 use crate::tenancy::life::{self, Template};
 use crate::tenancy::{self, Author, Directory, News, Scratch, journal};
 use crate::values::{Password, Timestamp};
@@ -24,6 +24,8 @@ const STEP_THREADS: usize = 4;
 
 pub struct Engine {
     pub config: Config,
+    /// Of every thread that lives as long as the process.
+    pub supervisor: Arc<Supervisor>,
     storage: Arc<Storage>,
     pub central: Arc<File>,
     pub directory: Directory,
@@ -59,6 +61,7 @@ impl Engine {
         let keys = data.join("keys");
         // A new key would open nothing of what there is: not the tokens, and not the answers that are kept for repeats.
         let keys = if path.exists() { Keys::reopen(&keys)? } else { Keys::open(&keys, now)? };
+        let supervisor = Arc::default();
         let storage = Storage::start(
             config.database_threads,
             Limits {
@@ -66,6 +69,7 @@ impl Engine {
                 longest_lane: config.max_waiting,
                 statement: config.statement_timeout,
             },
+            &supervisor,
         )?;
         if !path.exists() {
             check_new(data)?;
@@ -84,9 +88,10 @@ impl Engine {
             news: Arc::new(News::new(config.quotas.max_pending_deliveries)),
             meter: Arc::new(Meter::new(config.metrics)),
             running_keys: Mutex::default(),
-            steps: Threads::start("steps", STEP_THREADS)?,
-            hashing: Threads::start("hashing", config.hashing_threads)?,
-            bulk: Threads::start("bulk", config.database_threads / 2)?,
+            steps: Threads::start("steps", STEP_THREADS, &supervisor)?,
+            hashing: Threads::start("hashing", config.hashing_threads, &supervisor)?,
+            bulk: Threads::start("bulk", config.database_threads / 2, &supervisor)?,
+            supervisor,
             started_at: now,
             storage,
             central,

@@ -1,4 +1,4 @@
-//! The program: reads the command line, runs it, prints why it failed, sets the exit code.
+//! The program: runs the command line.
 
 use std::process::ExitCode;
 
@@ -6,11 +6,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match cx_engine::cli::run() {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("cx-engine: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    cx_engine::cli::main()
 }

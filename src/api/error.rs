@@ -76,6 +76,8 @@ pub enum Error {
     /// The same of another file: the central one, or that of a workspace which the central API was asked about.
     ServerDamaged(String),
     ShuttingDown,
+    /// These threads of the server have ended.
+    NotReady(Vec<String>),
     /// Not the client's doing. The text is for the log alone.
     Internal(String),
 }
@@ -179,6 +181,7 @@ impl Error {
             Self::Damaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "workspace_damaged"),
             Self::ServerDamaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "server_damaged"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+            Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
     }
@@ -217,6 +220,7 @@ impl Error {
             Self::Damaged(_) => "This workspace cannot be opened; the log says why.".into(),
             Self::ServerDamaged(_) => "A file of this server cannot be read; the log says why.".into(),
             Self::ShuttingDown => "The server is shutting down; nothing was changed. Try again shortly.".into(),
+            Self::NotReady(threads) => format!("Threads of this server have ended: {}.", threads.join(", ")).into(),
             Self::Internal(_) => "Something went wrong on our side. The log has it under this request's id.".into(),
         }
     }
@@ -301,7 +305,8 @@ impl Error {
             | Self::ReadOnly(_)
             | Self::Damaged(_)
             | Self::ServerDamaged(_)
-            | Self::ShuttingDown => {
+            | Self::ShuttingDown
+            | Self::NotReady(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

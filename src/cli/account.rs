@@ -12,6 +12,7 @@ use crate::auth::Origin;
 use crate::central::audit_log::{self, Event};
 use crate::central::notices::{self, About};
 use crate::central::{accounts, password, second_factor, tokens};
+use crate::cli::output::{out, outln};
 use crate::engine::Engine;
 use crate::values::{Email, Name, Password, Timestamp};
 
@@ -45,7 +46,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let name = Name::parse(name.clone()).map_err(|said| anyhow!("The name {said}"))?;
             let email: Email = email.parse().map_err(|said| anyhow!("The email {said}"))?;
             let account = accounts::create(engine, name, email, &new_password()?, *operator, &Origin::system(now))?;
-            println!("account {} made for {}", account.id, account.email);
+            outln!("account {} made for {}", account.id, account.email);
         }
         Command::List { json } => list(engine, *json)?,
         Command::SetPassword { email } => {
@@ -61,7 +62,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
                 Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)
             })?;
             password::end_grants(engine, now)?;
-            println!("password of {} set; {revoked} tokens revoked", account.email);
+            outln!("password of {} set; {revoked} tokens revoked", account.email);
         }
         Command::ResetSecondFactor { email } => {
             let (asked, origin) = (email.clone(), Origin::system(now));
@@ -69,7 +70,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
                 let account = account_by_email(db, &asked)?;
                 second_factor::reset(db, account.id, &origin)
             })?;
-            println!("{email} logs in with a password alone");
+            outln!("{email} logs in with a password alone");
         }
     }
     Ok(())
@@ -86,7 +87,7 @@ fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
                        "operator": a.operator, "created_at": a.created_at})
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        outln!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
     }
     let rows: Vec<Vec<String>> = accounts
@@ -97,7 +98,7 @@ fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
             vec![a.id.to_string(), a.email.clone(), verified, a.name.clone(), operator, a.created_at.to_string()]
         })
         .collect();
-    print!("{}", aligned(&["ID", "EMAIL", "VERIFIED", "NAME", "OPERATOR", "MADE"], &rows));
+    out!("{}", aligned(&["ID", "EMAIL", "VERIFIED", "NAME", "OPERATOR", "MADE"], &rows));
     Ok(())
 }
 

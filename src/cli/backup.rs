@@ -16,6 +16,7 @@ use crate::backups::{self, Backup, Keep, Packed, PackedWorkspace, Repository, Sc
 use crate::central::audit_log::{self, Event};
 use crate::central::workspace_files::{self, Wish};
 use crate::central::workspaces;
+use crate::cli::output::{errln, out, outln};
 use crate::config::{Config, Setting, Typed};
 use crate::engine::Engine;
 use crate::tenancy::Scratch;
@@ -106,17 +107,17 @@ pub fn take(command: &Take, config: &Config, now: Timestamp) -> anyhow::Result<(
     if command.json {
         let mut shown = summary(&backup);
         shown["deleted"] = json!(deleted);
-        println!("{}", serde_json::to_string_pretty(&shown)?);
+        outln!("{}", serde_json::to_string_pretty(&shown)?);
     } else {
         let sizes = sizes(&backup);
         let (workspaces, packed) = (counted(backup.manifest.workspaces.len()), HumanBytes(sizes.packed));
-        println!("{}: {workspaces}, {packed} of {}, all of it looked over", backup.name, HumanBytes(sizes.bytes));
-        println!(
+        outln!("{}: {workspaces}, {packed} of {}, all of it looked over", backup.name, HumanBytes(sizes.bytes));
+        outln!(
             "  in {}; files that are as they were in the last one: {}",
             repository.folder().display(),
             sizes.unchanged
         );
-        deleted.iter().for_each(|name| println!("  deleted: {name}"));
+        deleted.iter().for_each(|name| outln!("  deleted: {name}"));
     }
     incomplete(&backup)
 }
@@ -129,20 +130,20 @@ pub fn list(command: &List, config: &Config) -> anyhow::Result<()> {
     };
     let problems = if command.verify { verify(&all, &config.data_dir)? } else { Vec::new() };
     match (&command.name, all.as_slice()) {
-        (Some(_), [backup]) if command.json => println!("{}", serde_json::to_string_pretty(&backup.manifest)?),
-        (Some(_), [backup]) => print!("{}", table_of(backup)),
+        (Some(_), [backup]) if command.json => outln!("{}", serde_json::to_string_pretty(&backup.manifest)?),
+        (Some(_), [backup]) => out!("{}", table_of(backup)),
         _ if command.json => {
             let all: Vec<Value> = all.iter().map(summary).collect();
-            println!("{}", serde_json::to_string_pretty(&all)?);
+            outln!("{}", serde_json::to_string_pretty(&all)?);
         }
-        _ => print!("{}", table(&all)),
+        _ => out!("{}", table(&all)),
     }
-    problems.iter().for_each(|problem| eprintln!("{problem}"));
+    problems.iter().for_each(|problem| errln!("{problem}"));
     if !problems.is_empty() {
         bail!("{} of what was packed cannot be restored", problems.len());
     }
     if command.verify && !command.json {
-        println!("{} looked over, and sound", all.len());
+        outln!("{} looked over, and sound", all.len());
     }
     Ok(())
 }
@@ -156,11 +157,11 @@ pub fn restore_all(command: &Restore, into: &Path, config: &Config, now: Timesta
     restored.with_context(|| format!("{} cannot be served", into.display()))?;
     note(into, "backup.restored", &backup, now);
     let workspaces = counted(backup.manifest.workspaces.len());
-    println!("{} is in {}: the central file, its keys, {workspaces}", backup.name, into.display());
+    outln!("{} is in {}: the central file, its keys, {workspaces}", backup.name, into.display());
     for failure in &backup.manifest.failures {
-        println!("  {} was not in it: look for it with `cx-engine restore {}`", failure.subdomain, failure.id);
+        outln!("  {} was not in it: look for it with `cx-engine restore {}`", failure.subdomain, failure.id);
     }
-    println!("  serve it: cx-engine serve --data-dir {}", into.display());
+    outln!("  serve it: cx-engine serve --data-dir {}", into.display());
     Ok(())
 }
 
@@ -182,7 +183,7 @@ pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Ti
     match (ours, &command.beside) {
         (Some(ours), None) => {
             let done = workspace_files::put_back(engine, &ours, &file, now)?;
-            println!("{} is as it was in {}", ours.subdomain, backup.name);
+            outln!("{} is as it was in {}", ours.subdomain, backup.name);
             tell_put_back(&done);
             tell_of_replication(engine, ours.id);
         }
@@ -198,7 +199,7 @@ pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Ti
 fn note(data: &Path, action: &'static str, backup: &Backup, now: Timestamp) {
     let event = Event::new(action).with(json!({"backup": backup.name, "workspaces": backup.manifest.workspaces.len()}));
     if let Err(error) = audit_log::record_beside(&data.join("central.sqlite"), &Origin::system(now), event) {
-        eprintln!("cx-engine: the audit log does not have this: {error:#}");
+        errln!("cx-engine: the audit log does not have this: {error:#}");
     }
 }
 
@@ -244,7 +245,7 @@ fn verify(all: &[Backup], data: &Path) -> anyhow::Result<Vec<String>> {
 fn incomplete(backup: &Backup) -> anyhow::Result<()> {
     let failures = &backup.manifest.failures;
     for failure in failures {
-        eprintln!("cx-engine: {} ({}) is not in it: {}", failure.subdomain, failure.id, failure.problem);
+        errln!("cx-engine: {} ({}) is not in it: {}", failure.subdomain, failure.id, failure.problem);
     }
     if !failures.is_empty() {
         bail!("the backup lacks {}; older ones are kept", counted(failures.len()));

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::workspace::find;
 use crate::api::list::Listed;
 use crate::api::{Error, Format, Importer, Imports, Mode, Pieces, Rows, export_all};
+use crate::cli::output::{self, outln};
 use crate::engine::Engine;
 use crate::routing::{self, ctis::Cti};
 use crate::storage::File;
@@ -121,9 +122,9 @@ impl Import {
         let counts = done.context("nothing was imported")?;
         let (created, updated) = (counts.created, counts.updated);
         match (self.json, self.dry_run) {
-            (true, _) => println!("{}", json!({"response": "ok", "created": created, "updated": updated})),
-            (false, false) => println!("{created} created, {updated} updated"),
-            (false, true) => println!("{created} would be created, {updated} updated; nothing was changed"),
+            (true, _) => outln!("{}", json!({"response": "ok", "created": created, "updated": updated})),
+            (false, false) => outln!("{created} created, {updated} updated"),
+            (false, true) => outln!("{created} would be created, {updated} updated; nothing was changed"),
         }
         Ok(())
     }
@@ -161,7 +162,7 @@ impl Export {
     ) -> anyhow::Result<()> {
         let rows = export_all::<T>(format, customer)?;
         let Some(path) = &self.output else {
-            return write(file, rows, std::io::stdout().lock());
+            return output::stream(|stdout| write(file, rows, stdout));
         };
         let mut beside = path.clone().into_os_string();
         beside.push(".part");

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::api::Error;
 use crate::central::{memberships, outbox, workspaces};
+use crate::cli::output::outln;
 use crate::engine::Engine;
 use crate::storage::{self, Kind};
 use crate::tenancy::{life, members};
@@ -54,13 +55,13 @@ pub fn run(engine: &Arc<Engine>, fix: bool, as_json: bool, now: Timestamp) -> an
     check_mail(engine, fix, now, &mut findings)?;
 
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        outln!("{}", serde_json::to_string_pretty(&findings)?);
     } else if findings.is_empty() {
-        println!("{} workspaces and the central file are sound", rows.len());
+        outln!("{} workspaces and the central file are sound", rows.len());
     } else {
         for finding in &findings {
             let fixed = if finding.fixed { " (mended)" } else { "" };
-            println!("{}: {}{fixed}", finding.what, finding.problem);
+            outln!("{}: {}{fixed}", finding.what, finding.problem);
         }
     }
     let sound = findings.iter().all(|finding| finding.fixed);

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use ureq::Agent;
 use ureq::tls::TlsConfig;
 
+use crate::cli::output::outln;
 use crate::config::Config;
 
 /// Less than what monitors wait for a command.
@@ -31,7 +32,7 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     if !answer.status().is_success() {
         bail!("{}: {} {}", not_ready(), answer.status().as_u16(), said.trim());
     }
-    println!("{url} is ready");
+    outln!("{url} is ready");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod health;
 mod openapi;
+mod output;
 mod owner;
 mod routes;
 mod serve;
@@ -30,6 +31,7 @@ use crate::central::webhook_workspaces;
 use crate::config::{Config, Setting, Typed};
 use crate::engine::Engine;
 use crate::values::Timestamp;
+use output::{errln, out};
 use settings::Settings;
 
 /// A customer-experience platform's API in one program: accounts and workspaces on a central host, each workspace on a
@@ -114,9 +116,27 @@ enum Command {
     Completions { shell: clap_complete::Shell },
 }
 
-/// Runs what was typed.
-pub fn run() -> anyhow::Result<ExitCode> {
-    let cli = Cli::parse();
+/// Runs what was typed; says why it failed.
+pub fn main() -> ExitCode {
+    let done = match Cli::try_parse() {
+        Ok(cli) => run(&cli).unwrap_or_else(|error| {
+            errln!("cx-engine: {error:#}");
+            ExitCode::FAILURE
+        }),
+        // Wrong use goes to stderr; what `--help` and `--version` ask for, to stdout.
+        Err(error) if error.use_stderr() => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            output::print_help(&error);
+            ExitCode::SUCCESS
+        }
+    };
+    output::finish(done)
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let now = Timestamp::now();
     let open = |config: Config| -> anyhow::Result<Arc<Engine>> {
         let engine = Engine::open(config.clone(), now)
@@ -128,7 +148,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
         Command::Serve { print_config, settings } if *print_config => {
             let typed = cli.typed(settings)?;
             Config::new(&typed)?;
-            print!("{}", crate::config::print(&typed));
+            out!("{}", crate::config::print(&typed));
         }
         Command::Serve { settings, .. } => serve::run(cli.config(settings)?, now)?,
         Command::Demo { settings } => demo::run(cli.config(settings)?, now)?,
@@ -160,7 +180,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Health => health::run(&cli.settings(&Settings::default())?)?,
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "cx-engine", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "cx-engine", &mut script);
+            out!("{}", String::from_utf8_lossy(&script));
         }
     }
     Ok(ExitCode::SUCCESS)

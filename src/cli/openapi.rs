@@ -1,6 +1,7 @@
 //! `cx-engine openapi`
 
 use crate::api::{Layer, openapi};
+use crate::cli::output::outln;
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum Which {
@@ -13,6 +14,6 @@ pub fn run(which: Which) -> anyhow::Result<()> {
         Which::Central => Layer::Central,
         Which::Workspace => Layer::Workspace,
     };
-    println!("{}", serde_json::to_string_pretty(&openapi::document(&crate::router()?, layer))?);
+    outln!("{}", serde_json::to_string_pretty(&openapi::document(&crate::router()?, layer))?);
     Ok(())
 }

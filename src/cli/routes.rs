@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::table::aligned;
 use crate::api::{Layer, Route};
+use crate::cli::output::{out, outln};
 
 pub fn run(as_json: bool) -> anyhow::Result<()> {
     let router = crate::router()?;
@@ -11,7 +12,7 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
     let rows = layers.iter().flat_map(|layer| router.routes(*layer).map(move |route| (*layer, route)));
     if as_json {
         let rows: Vec<Value> = rows.map(|(layer, route)| shown(layer, route)).collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        outln!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
     }
     let rows: Vec<Vec<String>> = rows
@@ -25,7 +26,7 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
             ]
         })
         .collect();
-    print!("{}", aligned(&["LAYER", "METHOD", "PATH", "NEEDS", "SUMMARY"], &rows));
+    out!("{}", aligned(&["LAYER", "METHOD", "PATH", "NEEDS", "SUMMARY"], &rows));
     Ok(())
 }
 

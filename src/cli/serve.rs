@@ -1,21 +1,24 @@
 //! `cx-engine serve`
 
-use std::io::Write;
-
+use super::output;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::server::{self, Listening};
 use crate::values::Timestamp;
 
 pub fn run(config: Config, now: Timestamp) -> anyhow::Result<()> {
-    server::start_log(&config);
+    let _log = server::start_log(&config);
     server::run(Engine::open(config, now)?, crate::router()?, announce)
 }
 
 /// The one line that whoever started the server waits for.
-pub fn announce(listening: Listening) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "listening on {listening}")?;
-    stdout.flush()?;
-    Ok(())
+pub fn announce(listening: Listening) {
+    tell(&format!("listening on {listening}\n"));
+}
+
+/// Prints what a server says at its start. It serves also where nobody can read that.
+pub fn tell(text: &str) {
+    if let Err(error) = output::try_print(format_args!("{text}")) {
+        tracing::warn!(%error, "stdout cannot be written to");
+    }
 }

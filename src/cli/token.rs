@@ -12,6 +12,7 @@ use crate::api::Error;
 use crate::auth::{Keys, Origin};
 use crate::central::audit_log::{self, Event};
 use crate::central::{second_factor, tokens};
+use crate::cli::output::{out, outln};
 use crate::engine::Engine;
 use crate::values::Timestamp;
 
@@ -61,7 +62,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             if !revoked {
                 bail!("there is no token {id} that could be revoked");
             }
-            println!("token {id} revoked");
+            outln!("token {id} revoked");
         }
         Command::Revoke { account, .. } => {
             let email = account.clone().unwrap_or_default();
@@ -70,12 +71,12 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
                 audit_log::record(db, &Origin::system(now), Event::new("token.revoked").about(account.id))?;
                 Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)
             })?;
-            println!("{revoked} tokens revoked");
+            outln!("{revoked} tokens revoked");
         }
         // Made before the data directory was opened, which needs one.
         Command::RotateKeys { lost: true, .. } => {
             announce_keys(engine, now)?;
-            println!("a key in the place of those that were lost; what they sealed is good no more");
+            outln!("a key in the place of those that were lost; what they sealed is good no more");
         }
         Command::RotateKeys { retire, .. } => {
             let name = engine.keys.make(now)?;
@@ -83,7 +84,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             second_factor::reseal(engine)?;
             let retired = if *retire { engine.keys.retire()? } else { 0 };
             announce_keys(engine, now)?;
-            println!("new key {name}; {retired} older keys deleted");
+            outln!("new key {name}; {retired} older keys deleted");
         }
     }
     Ok(())
@@ -112,7 +113,7 @@ fn list(engine: &Engine, email: &str, as_json: bool) -> anyhow::Result<()> {
         Ok::<_, Error>(tokens::all(db, account.id)?)
     })?;
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&tokens)?);
+        outln!("{}", serde_json::to_string_pretty(&tokens)?);
         return Ok(());
     }
     let rows: Vec<Vec<String>> = tokens
@@ -123,6 +124,6 @@ fn list(engine: &Engine, email: &str, as_json: bool) -> anyhow::Result<()> {
             vec![token.id.to_string(), workspace.into(), token.label.clone(), used, token.expires_at.to_string()]
         })
         .collect();
-    print!("{}", aligned(&["ID", "FOR", "LABEL", "LAST USED", "EXPIRES"], &rows));
+    out!("{}", aligned(&["ID", "FOR", "LABEL", "LAST USED", "EXPIRES"], &rows));
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::table::aligned;
 use super::{account_by_email, workspace};
 use crate::api::Error;
 use crate::central::memberships;
+use crate::cli::output::{out, outln};
 use crate::engine::Engine;
 use crate::tenancy::{Lease, members};
 use crate::values::Timestamp;
@@ -55,7 +56,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let user = lease.file().read(move |db| Ok::<_, Error>(users::of_account(db, account_id)?))?;
             let user = user.with_context(|| format!("{asked} is no user of {workspace}"))?;
             users::expel(engine, &lease, user.id, &engine.system(lease.id(), now))?;
-            println!("{email} is no user of {workspace} any more");
+            outln!("{email} is no user of {workspace} any more");
         }
     }
     Ok(())
@@ -78,14 +79,14 @@ fn add(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp
     let shown = has.clone();
     engine.central.write(move |db| memberships::save(db, account_id, id, &has, now))?;
     let was = if is_new { "is now" } else { "was already" };
-    println!("{email} {was} a user of {workspace}, as {shown}");
+    outln!("{email} {was} a user of {workspace}, as {shown}");
     Ok(())
 }
 
 fn list(lease: &Lease, as_json: bool) -> anyhow::Result<()> {
     let users = lease.file().read(|db| Ok::<_, Error>(users::all(db)?))?;
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&users)?);
+        outln!("{}", serde_json::to_string_pretty(&users)?);
         return Ok(());
     }
     let rows: Vec<Vec<String>> = users
@@ -94,7 +95,7 @@ fn list(lease: &Lease, as_json: bool) -> anyhow::Result<()> {
             vec![u.id.to_string(), u.email.clone(), u.name.to_string(), u.role.name.clone(), u.created_at.to_string()]
         })
         .collect();
-    print!("{}", aligned(&["ID", "EMAIL", "NAME", "ROLE", "SINCE"], &rows));
+    out!("{}", aligned(&["ID", "EMAIL", "NAME", "ROLE", "SINCE"], &rows));
     Ok(())
 }
 

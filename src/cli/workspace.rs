@@ -14,6 +14,7 @@ use crate::auth::Origin;
 use crate::central::quotas::Quotas;
 use crate::central::workspace_files::{self, BroughtIn, PutBack, Wish};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
+use crate::cli::output::{out, outln};
 use crate::engine::Engine;
 use crate::tenancy::life;
 use crate::values::{Name, Subdomain, Timestamp};
@@ -111,7 +112,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let owner = owner.clone();
             let account = engine.central.read(move |db| account_by_email(db, &owner))?;
             let workspace = workspaces::make(engine, new, account.id, Quotas::default(), &Origin::system(now))?;
-            println!("workspace {} made as {}", workspace.id, workspace.subdomain);
+            outln!("workspace {} made as {}", workspace.id, workspace.subdomain);
         }
         Command::List { json } => list(engine, *json)?,
         Command::Rename { workspace, name, subdomain } => {
@@ -121,7 +122,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let shown = format!("{} is {name} at {subdomain}", old.subdomain);
             let origin = Origin::system(now);
             engine.central.write(move |db| workspaces::rename(db, old.id, &name, &subdomain, &origin))?;
-            println!("{shown}");
+            outln!("{shown}");
         }
         Command::Suspend { workspace } => set_status(engine, workspace, "suspended", now)?,
         Command::Resume { workspace } => set_status(engine, workspace, "active", now)?,
@@ -136,14 +137,14 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             if !engine.is_served() {
                 workspaces::move_to_trash(engine, found.id)?;
             }
-            println!("{} is in the trash for {} days", found.subdomain, engine.config.trash_days);
+            outln!("{} is in the trash for {} days", found.subdomain, engine.config.trash_days);
         }
         Command::Import(import) => import.run(engine, now)?,
         Command::Export(export) => export.run(engine)?,
         Command::ExportFile { workspace, file } => {
             let found = find(engine, workspace, |status| status != "trashed")?;
             export_file(engine, found.id, file)?;
-            println!("{} is in {}", found.subdomain, file.display());
+            outln!("{} is in {}", found.subdomain, file.display());
         }
         Command::ImportFile { file, owner, name, subdomain } => {
             let wish = Wish {
@@ -156,7 +157,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
         Command::RestoreFile { workspace, file } => {
             let found = find(engine, workspace, |_| true)?;
             let done = workspace_files::put_back(engine, &found, file, now)?;
-            println!("{} is as it was in {}", found.subdomain, file.display());
+            outln!("{} is as it was in {}", found.subdomain, file.display());
             tell_put_back(&done);
             tell_of_replication(engine, found.id);
         }
@@ -165,7 +166,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let subdomain = parse_subdomain(subdomain.as_ref())?;
             let shown = subdomain.as_deref().unwrap_or(&found.subdomain).to_owned();
             workspaces::restore(engine, found.id, subdomain, &Origin::system(now))?;
-            println!("{shown} is back");
+            outln!("{shown} is back");
             tell_of_replication(engine, found.id);
         }
     }
@@ -184,36 +185,36 @@ fn export_file(engine: &Engine, id: Uuid, file: &Path) -> anyhow::Result<()> {
 
 pub fn tell(done: &BroughtIn) {
     let BroughtIn { workspace, adopted, is_copy } = done;
-    println!("workspace {} brought in as {}", workspace.id, workspace.subdomain);
+    outln!("workspace {} brought in as {}", workspace.id, workspace.subdomain);
     if *is_copy {
-        println!("  the workspace of the file is here already: this is a copy of it, with an id of its own");
+        outln!("  the workspace of the file is here already: this is a copy of it, with an id of its own");
     }
-    println!("  users with an account here: {}", adopted.members.len());
+    outln!("  users with an account here: {}", adopted.members.len());
     for guest in &adopted.guests {
-        println!("  invited, as {}: {}", guest.role.name, guest.email);
+        outln!("  invited, as {}: {}", guest.role.name, guest.email);
     }
     if adopted.webhooks > 0 {
-        println!("  webhooks switched off, since the other server may still tell them: {}", adopted.webhooks);
+        outln!("  webhooks switched off, since the other server may still tell them: {}", adopted.webhooks);
     }
 }
 
 /// What has become of its users and of its old file.
 pub fn tell_put_back(done: &PutBack) {
     for user in &done.users.left {
-        println!("  no member any more, and no user: {}", user.email);
+        outln!("  no member any more, and no user: {}", user.email);
     }
     for email in &done.users.joined {
-        println!("  a member since, and a user: {email}");
+        outln!("  a member since, and a user: {email}");
     }
     if let Some(replaced) = &done.replaced {
-        println!("  the file that it had is {}: delete it when you have no more use for it", replaced.display());
+        outln!("  the file that it had is {}: delete it when you have no more use for it", replaced.display());
     }
 }
 
 /// What whoever replicates must know of a workspace whose file has come back.
 pub fn tell_of_replication(engine: &Engine, id: Uuid) {
     if life::was_replicated(&engine.registry.path(id)) {
-        println!("  Litestream has let go of its file: restart it, or what changes from now on is not replicated");
+        outln!("  Litestream has let go of its file: restart it, or what changes from now on is not replicated");
     }
 }
 
@@ -227,14 +228,14 @@ fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
                        "created_at": w.created_at})
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        outln!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
     }
     let rows: Vec<Vec<String>> = all
         .into_iter()
         .map(|(w, owner)| vec![w.subdomain, w.status, owner, w.name, w.created_at.to_string(), w.id.to_string()])
         .collect();
-    print!("{}", aligned(&["SUBDOMAIN", "STATUS", "OWNER", "NAME", "MADE", "ID"], &rows));
+    out!("{}", aligned(&["SUBDOMAIN", "STATUS", "OWNER", "NAME", "MADE", "ID"], &rows));
     Ok(())
 }
 
@@ -242,7 +243,7 @@ fn set_status(engine: &Engine, which: &str, status: &'static str, now: Timestamp
     let found = find(engine, which, |status| status != "trashed")?;
     let origin = Origin::system(now);
     engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, found.id, status, &origin)?))?;
-    println!("{} is {status}", found.subdomain);
+    outln!("{} is {status}", found.subdomain);
     Ok(())
 }
 

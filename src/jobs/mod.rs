@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::api::{Error, Result};
 use crate::central::{audit_log, invitations, password, tokens, workspaces};
 use crate::engine::Engine;
-use crate::storage::{File, STACK, uuid_column};
+use crate::storage::{File, Supervisor, uuid_column};
 use crate::tenancy::journal;
 use crate::tenancy::life;
 use crate::values::Timestamp;
@@ -58,14 +58,16 @@ impl Jobs {
     pub fn start(engine: Arc<Engine>) -> std::io::Result<Self> {
         let beside = Arc::clone(&engine);
         let courier = Courier::start(Arc::clone(&engine), Timestamp::now)?;
+        let supervised = Arc::clone(&engine.supervisor);
+        let supervisor = || Arc::clone(&supervised);
         Ok(Self {
-            house: Rounds::start("jobs", EVERY, move |n| {
+            house: Rounds::start("jobs", EVERY, supervisor(), move |n| {
                 let now = Timestamp::now();
                 round(&engine, now, n % SELDOM == 0)?;
                 if n % SELDOM == SELDOM / 2 { tend_sleeper(&engine, now) } else { Ok(()) }
             })?,
-            mail: Rounds::start("mail", EVERY, move |_| mail::round(&beside, Timestamp::now()))?,
-            webhooks: Rounds::start("webhooks", OFTEN, move |_| courier.round(Timestamp::now()))?,
+            mail: Rounds::start("mail", EVERY, supervisor(), move |_| mail::round(&beside, Timestamp::now()))?,
+            webhooks: Rounds::start("webhooks", OFTEN, supervisor(), move |_| courier.round(Timestamp::now()))?,
         })
     }
 
@@ -82,17 +84,20 @@ impl Rounds {
     fn start(
         name: &'static str,
         every: Duration,
+        supervisor: Arc<Supervisor>,
         round: impl FnMut(u64) -> Result<()> + Send + 'static,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let (ended, end) = channel();
-        std::thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
+        let panics = Arc::clone(&supervisor);
+        supervisor.spawn(name.into(), move || {
             // Dropped in the reverse order: at the end, what the round holds has been let go.
             let _ended: Sender<()> = ended;
             let mut round = round;
             let mut trouble = None;
             for n in 0.. {
-                trouble = told_once(name, trouble, round(n).err());
+                let done = panics.run(name, || round(n)).unwrap_or_else(|fault| Err(fault.into()));
+                trouble = told_once(name, trouble, done.err());
                 if stopped.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }

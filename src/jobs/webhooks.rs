@@ -70,7 +70,7 @@ struct State {
 
 impl Courier {
     pub fn start(engine: Arc<Engine>, clock: fn() -> Timestamp) -> io::Result<Arc<Self>> {
-        let threads = Threads::start("webhooks", THREADS)?;
+        let threads = Threads::start("webhooks", THREADS, &engine.supervisor)?;
         Ok(Arc::new(Self { engine, clock, threads, agent: OnceLock::new(), state: Mutex::default() }))
     }
 
@@ -156,8 +156,7 @@ impl Courier {
         drop(state);
         let inside = Arc::clone(self);
         self.threads.run(move || {
-            let done =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inside.deliver(workspace, webhook, now)));
+            let done = inside.engine.supervisor.run("webhooks", || inside.deliver(workspace, webhook, now));
             let failed = !matches!(done, Ok(Ok(true)));
             if let Ok(Err(error)) = &done {
                 tracing::warn!(%workspace, webhook, %error, "a webhook's messages are posted later");

@@ -187,6 +187,7 @@ fn problems_in_french(error: &Error) -> Vec<String> {
         | Error::Damaged(_)
         | Error::ServerDamaged(_)
         | Error::ShuttingDown
+        | Error::NotReady(_)
         | Error::Internal(_) => "Le serveur n’a pas pu répondre\u{a0}: réessayez dans un instant.".into(),
     };
     vec![sentence.into_owned()]

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
 use super::body::Outgoing;
+use super::log_writer::{LogGuard, LogWriter};
 use crate::api::{Error, Layer, Route};
 use crate::auth::TokenInUse;
 use crate::config::{Config, LogFormat};
@@ -18,19 +19,32 @@ use crate::meter::{Asked, Meter};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Starts the log of this process.
-pub fn start(config: &Config) {
+/// Starts the log of this process. What is logged is written until the answer is dropped.
+pub fn start(config: &Config) -> LogGuard {
     let text = match config.log_format {
         LogFormat::Text => true,
         LogFormat::Json => false,
         LogFormat::Auto => std::io::stderr().is_terminal(),
     };
+    // Without stderr, or a thread, there is no log; the server serves.
+    let Ok(writer) = LogWriter::start() else { return LogGuard::new(None) };
+    let queue = writer.clone();
     let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&config.log))
-        .with_writer(std::io::stderr)
+        .with_writer(move || queue.clone())
+        // It would print to stderr, and wait for whoever reads it.
+        .log_internal_errors(false)
         .with_target(false);
     // A second log in one process is a test's: the first stays.
     let _ = if text { log.try_init() } else { log.json().flatten_event(true).try_init() };
+    // The standard hook prints to stderr as well.
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let at = panic.location().map(tracing::field::display);
+        let said = panic.payload_as_str().unwrap_or_default();
+        tracing::error!(thread = thread.name(), at, said, "a thread panicked");
+    }));
+    LogGuard::new(Some(writer))
 }
 
 /// What would be said over and over: at once the first time, then no more than once in a while.

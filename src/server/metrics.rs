@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::log_writer;
 use crate::api::Error;
 use crate::central::outbox;
 use crate::engine::Engine;
@@ -26,6 +27,14 @@ struct Looked {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Mails {
     state: &'static str,
+}
+
+/// The kinds of threads that live as long as the process.
+const THREADS: [&str; 7] = ["bulk", "database", "hashing", "jobs", "mail", "steps", "webhooks"];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    thread: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,6 +55,8 @@ pub fn page(engine: &Engine) -> String {
     register_waiting(engine, &open, ours);
     register_caches(engine, ours);
     register_outbox(engine, ours);
+    register_threads(engine, ours);
+    ours.register("log_lines_dropped", "Lines that the log had no room for", ConstCounter::new(log_writer::dropped()));
     #[cfg(target_os = "linux")]
     if let Err(error) = register_process(&mut registry) {
         tracing::debug!(%error, "what the system knows of this process cannot be read");
@@ -121,6 +132,15 @@ fn register_outbox(engine: &Engine, registry: &mut Registry) {
         mails.get_or_create(&Mails { state }).set(count);
     }
     registry.register("outbox_mails", "Mails that wait to be sent, to be sent again, and for doctor --fix", mails);
+}
+
+fn register_threads(engine: &Engine, registry: &mut Registry) {
+    let panics = Family::<Kind, Counter>::default();
+    let counted = engine.supervisor.panics();
+    for thread in THREADS {
+        panics.get_or_create(&Kind { thread }).inc_by(counted.get(thread).copied().unwrap_or_default());
+    }
+    registry.register("thread_panics", "Rounds and tasks of threads that panicked; the threads went on", panics);
 }
 
 /// Under the names that Prometheus' own clients give them.

@@ -8,6 +8,7 @@ mod door;
 mod fuzz;
 mod heads;
 mod log;
+mod log_writer;
 mod metrics;
 mod service;
 mod tls;
@@ -51,11 +52,7 @@ impl fmt::Display for Listening {
 
 /// Serves until it is told to stop; what was begun is then ended, and all that is open closed.
 /// `ready` is told where, once connections are accepted.
-pub fn run(
-    engine: Arc<Engine>,
-    router: Router,
-    ready: impl FnOnce(Listening) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+pub fn run(engine: Arc<Engine>, router: Router, ready: impl FnOnce(Listening)) -> anyhow::Result<()> {
     let opened = ListenFd::from_env();
     let _claim = engine.claim()?;
     scratch::clear(&engine.config.data_dir)?;
@@ -90,11 +87,7 @@ fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
 }
 
 /// Accepts connections until a signal, then sees the open ones out. Answers when the signal came.
-async fn listen(
-    service: Arc<Service>,
-    opened: ListenFd,
-    ready: impl FnOnce(Listening) -> anyhow::Result<()>,
-) -> anyhow::Result<Instant> {
+async fn listen(service: Arc<Service>, opened: ListenFd, ready: impl FnOnce(Listening)) -> anyhow::Result<Instant> {
     let engine = service.engine();
     let config = &engine.config;
     let tls = config.tls.as_ref().map(Tls::new).transpose().context("TLS cannot be spoken")?.map(Arc::new);
@@ -109,7 +102,7 @@ async fn listen(
         tls.keep_current(engine);
     }
     let listening = Listening { scheme: config.scheme(), address };
-    ready(listening)?;
+    ready(listening);
     tell_systemd(&[NotifyState::Ready, NotifyState::Status(&format!("listening on {listening}"))]);
 
     // Each connection holds a sender; when the last has gone, so has the last connection.

@@ -209,13 +209,20 @@ impl Service {
     async fn answer_beside(&self, head: &Parts, line: &mut Line) -> Option<Result<Response<Outgoing>>> {
         let (path, answer) = match head.uri.path() {
             "/healthz" => ("/healthz", Ok(ok())),
-            "/readyz" => ("/readyz", self.engine.directory.check().map(|()| ok()).map_err(of_central)),
+            "/readyz" => ("/readyz", self.is_ready().map(|()| ok())),
             "/internal/tls-ask" => ("/internal/tls-ask", self.answers_for(head.uri.query().unwrap_or_default())),
             "/metrics" if self.engine.config.metrics => ("/metrics", self.metrics().await),
             _ => return None,
         };
         line.beside(path);
         Some(answer)
+    }
+
+    /// Whether the central file can be read, and no thread is missing.
+    fn is_ready(&self) -> Result<()> {
+        self.engine.directory.check().map_err(of_central)?;
+        let missing = self.engine.supervisor.missing();
+        if missing.is_empty() { Ok(()) } else { Err(Error::NotReady(missing)) }
     }
 
     /// Whether a proxy is to get a certificate for a domain (Caddy's on-demand TLS, `ask`): for a host that is served here,
@@ -542,4 +549,30 @@ fn bearer(headers: &HeaderMap) -> Result<&str> {
 fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_server_is_not_ready_without_one_of_its_threads_and_names_it() {
+        let bench = Bench::new();
+        let ready = || {
+            bench.send(
+                Request::builder().uri("/readyz").header(header::HOST, "localhost").body(Full::default()).unwrap(),
+            )
+        };
+        assert_eq!(ready().status, 200);
+        bench.engine.supervisor.spawn("mail".into(), || {}).unwrap();
+        while bench.engine.supervisor.missing().is_empty() {
+            std::thread::yield_now();
+        }
+        let said = ready();
+        said.refused(503, "not_ready");
+        assert!(said.text.contains("mail"), "{}", said.text);
+    }
 }

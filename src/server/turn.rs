@@ -92,9 +92,7 @@ pub async fn run(call: Arc<Call>) -> Answered {
 pub async fn beside<T: Send + 'static>(threads: &Threads, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (told, answer) = oneshot::channel();
     threads.run(move || {
-        if let Ok(done) = catch_unwind(AssertUnwindSafe(work)) {
-            let _ = told.send(done);
-        }
+        let _ = told.send(work());
     });
     answer.await.ok()
 }

@@ -16,7 +16,7 @@ use super::connection::{self, Readers};
 use super::lane::{Joined, Lane};
 use super::meter::Meter;
 use super::migrate::{self, Kind};
-use super::threads::Threads;
+use super::threads::{Supervisor, Threads};
 use super::whole::beside;
 
 /// Writes that go into one transaction at the most: past that a batch no longer gets cheaper, only longer.
@@ -49,15 +49,18 @@ pub struct Storage {
     threads: Threads,
     openers: Arc<ScheduledThreadPool>,
     limits: Limits,
+    supervisor: Arc<Supervisor>,
     pub meter: Meter,
 }
 
 impl Storage {
-    pub fn start(threads: usize, limits: Limits) -> std::io::Result<Arc<Self>> {
+    pub fn start(threads: usize, limits: Limits, supervisor: &Arc<Supervisor>) -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            threads: Threads::start("database", threads)?,
+            threads: Threads::start("database", threads, supervisor)?,
+            // It catches what a task raises, and goes on.
             openers: Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("opener").build()),
             limits,
+            supervisor: Arc::clone(supervisor),
             meter: Meter::default(),
         }))
     }
@@ -65,10 +68,18 @@ impl Storage {
     /// Answers a batch. To wake many who wait takes as long as to write a few rows: then another thread does it, and
     /// the next batch need not wait for that.
     fn answer(&self, worked: Vec<Worked>) {
-        if worked.len() < MANY_ANSWERS {
-            worked.into_iter().for_each(Worked::answer);
+        let supervisor = Arc::clone(&self.supervisor);
+        let few = worked.len() < MANY_ANSWERS;
+        let answer_all = move || {
+            for worked in worked {
+                // One that panics keeps no other of the batch from its answer.
+                let _ = supervisor.run("database", || worked.answer());
+            }
+        };
+        if few {
+            answer_all();
         } else {
-            self.threads.run(move || worked.into_iter().for_each(Worked::answer));
+            self.threads.run(answer_all);
         }
     }
 
@@ -202,12 +213,20 @@ impl File {
 
     fn send_reader(self: &Arc<Self>) {
         let file = Arc::clone(self);
-        self.storage.threads.run(move || file.serve_reads());
+        self.storage.threads.run(move || {
+            let again = OnPanic(|| file.send_reader());
+            file.serve_reads();
+            drop(again);
+        });
     }
 
     fn send_writer(self: &Arc<Self>) {
         let file = Arc::clone(self);
-        self.storage.threads.run(move || file.serve_writes());
+        self.storage.threads.run(move || {
+            let again = OnPanic(|| file.send_writer());
+            file.serve_writes();
+            drop(again);
+        });
     }
 
     /// A thread's turn in the read lane: it stays while nobody else wants the thread, and goes to the back of the
@@ -349,6 +368,17 @@ impl File {
             let _ = self.ready.set(());
         }
         Ok(writer)
+    }
+}
+
+/// Hands a turn on where its thread panics: with a turn that is never given back, a lane would stand still in the end.
+struct OnPanic<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnPanic<F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)();
+        }
     }
 }
 

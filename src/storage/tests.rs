@@ -22,7 +22,7 @@ impl Bench {
         let path = folder.path().join("file.sqlite");
         create(&path, Kind::Workspace).unwrap();
         let limits = Limits { read_turns: 2, longest_lane, statement: Duration::from_millis(300) };
-        let storage = Storage::start(3, limits).unwrap();
+        let storage = Storage::start(3, limits, &Arc::default()).unwrap();
         Self { file: File::new(&storage, path, Kind::Workspace), storage, _folder: folder }
     }
 
@@ -90,6 +90,40 @@ impl<W: FnMut(&Connection) -> Verdict + Send> Job for Scripted<W> {
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
         let _ = self.told.send((self.name, outcome.err()));
     }
+}
+
+/// A job whose answer panics.
+struct Faulty;
+
+impl Job for Faulty {
+    fn begin(&mut self) -> bool {
+        true
+    }
+
+    fn work(&mut self, _: &Connection) -> Verdict {
+        Verdict::Undo
+    }
+
+    fn answer(self: Box<Self>, _: Result<(), Fault>) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_panic_outside_the_work_takes_no_turn_from_its_lane() {
+    let bench = Bench::new(100);
+    // More than there are turns, or threads.
+    for _ in 0..10 {
+        bench.file.submit_read(Box::new(Faulty));
+        bench.file.submit_write(Box::new(Faulty));
+    }
+    bench.submit("written", |db| {
+        add(db, "written");
+        Verdict::Keep
+    });
+    let (name, fault) = bench.submit("after", |_| Verdict::Undo).recv().unwrap();
+    assert!(name == "after" && fault.is_none());
+    assert_eq!(bench.settings(), ["written"]);
 }
 
 fn add(db: &Connection, name: &str) {

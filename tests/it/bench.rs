@@ -131,6 +131,16 @@ impl Bench {
         fs::read_to_string(self.folder.path().join(LOG)).unwrap()
     }
 
+    /// The same, once the server has written all that it has logged: it does so beside its work. That is known by the line of
+    /// one more request, which is left out.
+    pub fn whole_log(&self) -> String {
+        let request = Request { method: "GET", path: "/healthz", host: "localhost", ..Request::default() };
+        let asked = self.ask(&request);
+        let id = asked.header("x-request-id").unwrap();
+        eventually("the log is written", || self.log().contains(id));
+        self.log().lines().filter(|line| !line.contains(id)).map(|line| format!("{line}\n")).collect()
+    }
+
     /// Files that the server has open, of those whose name ends so.
     pub fn open_files(&self, ending: &str) -> usize {
         self.descriptors().values().filter(|path| path.to_string_lossy().ends_with(ending)).count()

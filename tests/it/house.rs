@@ -59,6 +59,17 @@ fn only_the_settings_read_the_environment_and_only_the_edge_the_clock() {
 }
 
 #[test]
+fn only_one_place_prints_for_commands_and_one_writes_the_log() {
+    let rooms = ["cli/output.rs", "server/log_writer.rs", "server/log.rs"];
+    only_in(&rooms, &["print!(", "println!(", "io::stdout()", "io::stderr()"]);
+}
+
+#[test]
+fn only_one_place_starts_threads_that_live_as_long_as_the_process() {
+    only_in(&["storage/threads.rs", "server/log_writer.rs"], &["thread::Builder", "thread::spawn"]);
+}
+
+#[test]
 fn the_language_of_endpoints_knows_no_resource() {
     let resources =
         ["crate::central", "crate::workspace", "crate::pages", "crate::server", "crate::cli", "crate::jobs"];

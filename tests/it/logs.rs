@@ -52,7 +52,7 @@ fn requests_that_lead_nowhere_are_logged_too() {
 fn no_secret_and_no_personal_datum_is_ever_logged() {
     let bench = Bench::with(&["--log", "trace"]);
     let secrets = do_everything_with_secrets(&bench);
-    let log = bench.log();
+    let log = bench.whole_log();
     assert!(log.lines().count() > 10, "{log}");
     for secret in secrets {
         assert!(!log.contains(&secret), "{secret} is in the log");
@@ -86,7 +86,7 @@ fn do_everything_with_secrets(bench: &Bench) -> Vec<String> {
 
 /// The lines about requests, by their id. Every line of the log is JSON, this one or another.
 fn request_lines(bench: &Bench) -> BTreeMap<String, Value> {
-    let log = bench.log();
+    let log = bench.whole_log();
     let lines = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")));
     let requests: Vec<Value> = lines.filter(|line: &Value| line["message"] == "request").collect();
     let by_id: BTreeMap<String, Value> =

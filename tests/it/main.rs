@@ -46,6 +46,7 @@ mod readme;
 mod revoking;
 mod routing;
 mod shutdown;
+mod side_outputs;
 mod systemd;
 mod throttle;
 mod tls;

@@ -41,8 +41,13 @@ pub struct Typed {
 
 impl Server {
     /// Starts a command that serves, and waits until it listens.
-    pub fn start(mut command: Command, folder: &Path) -> Self {
+    pub fn start(command: Command, folder: &Path) -> Self {
         let log = fs::File::options().create(true).append(true).open(folder.join(LOG)).unwrap();
+        Self::start_with_log(command, folder, log.into())
+    }
+
+    /// The same where the log goes elsewhere.
+    pub fn start_with_log(mut command: Command, folder: &Path, log: Stdio) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut process = Process(command.spawn().unwrap());
         let mut stdout = BufReader::new(process.0.stdout.take().unwrap());
@@ -50,7 +55,7 @@ impl Server {
         loop {
             let mut line = String::new();
             if stdout.read_line(&mut line).unwrap() == 0 {
-                panic!("it does not serve: {}", fs::read_to_string(folder.join(LOG)).unwrap());
+                panic!("it does not serve: {}", fs::read_to_string(folder.join(LOG)).unwrap_or_default());
             }
             let listens = line.trim_end().strip_prefix("listening on ").and_then(|url| url.split_once("://"));
             if let Some((_, address)) = listens {

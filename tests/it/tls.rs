@@ -191,6 +191,7 @@ fn what_cannot_be_served_keeps_the_server_from_starting() {
 #[test]
 fn plain_http_leads_to_tls_with_what_was_asked() {
     let secure = Secure::with(&["--redirect-listen", "127.0.0.1:0"]);
+    eventually("it is said where", || secure.bench.log().contains("plain HTTP is sent on to TLS"));
     let log = secure.bench.log();
     let line: Value = log
         .lines()

@@ -27,7 +27,7 @@ const PASSWORD: &str = "demo-needs-no-secret";
 const SUBDOMAIN: &str = "acme";
 
 pub fn run(config: Config, now: Timestamp) -> anyhow::Result<()> {
-    server::start_log(&config);
+    let _log = server::start_log(&config);
     let engine = Engine::open(config, now)?;
     let made = prepare(&engine, now)?;
     let domain = engine.config.central_domain.clone();
@@ -87,7 +87,7 @@ fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
 fn greet(listening: Listening, domain: &str, made: bool) {
     let url = format!("{}://{SUBDOMAIN}.{domain}:{}", listening.scheme, listening.address.port());
     let what = if made { "made: 200 customers, 1,000 contacts, 300 phone calls" } else { "as you left it" };
-    println!(
+    serve::tell(&format!(
         r#"The demo is ready ({what}).
 
   URL       {url}/api      (to read: {url}/docs)
@@ -100,6 +100,7 @@ Try, in another terminal:
   curl -g -s '{url}/api/customers?filter[city]=lyon&sort=-name&per_page=3' -H "Authorization: Bearer $TOKEN"
   curl -g -s '{url}/api/contacts?filter[term]=marie&per_page=3' -H "Authorization: Bearer $TOKEN"
   curl -g -s '{url}/api/smart-routings/call-queues/lookup?customer_account=CL000001&code=standard' -H "Authorization: Bearer $TOKEN"
+
 "#
-    );
+    ));
 }

@@ -69,7 +69,7 @@ fn is_found_and_mended(bench: &Bench, acme: &Team, zeta: &Team, file: &str, dama
     }
     assert_eq!(bench.customers(&zeta.inside), ["a neighbour's"]);
     bench.get(&acme.owner, "/workspaces").ok();
-    assert!(bench.log().contains(&acme.workspace), "{damage:?}");
+    assert!(bench.whole_log().contains(&acme.workspace), "{damage:?}");
     let (said, code) = bench.doctor();
     assert_eq!(code, Some(3), "{damage:?}: {said}");
     assert!(said.contains(&acme.workspace) && !said.contains(&zeta.workspace), "{damage:?}: {said}");

@@ -32,6 +32,7 @@ fn an_address_may_have_so_many_connections_open_and_others_are_served() {
     for _ in 0..20 {
         assert!(is_turned_away(&bench));
     }
+    eventually("it is said", || bench.log().contains("too many connections"));
     assert_eq!(bench.log().matches("too many connections").count(), 1, "{}", bench.log());
     let url = format!("http://{}/api", bench.address());
     let other = ["-s", "--noproxy", "*", "--interface", "127.0.0.2", "-H", "Host: localhost", &url];

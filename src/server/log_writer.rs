@@ -1,0 +1,123 @@
+//! The writer of the log. Lines go into a bounded queue, and a thread of its own writes them to stderr, so whoever logs
+//! never waits and never fails. A line for which there is no room, or that cannot be written, is dropped and counted.
+//!
+//! tracing-appender does the same, but its guard prints to stdout when the writer is stuck at the end, which then blocks or
+//! panics itself.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::storage::STACK;
+
+/// Lines that wait to be written.
+const QUEUE: usize = 4096;
+
+/// How long the end of the program waits for them.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Lines of this process that were dropped.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+enum Item {
+    Line(Vec<u8>),
+    /// Told when all before it is written.
+    Flush(Sender<()>),
+}
+
+#[derive(Clone)]
+pub struct LogWriter(Sender<Item>);
+
+/// Waits, when it is dropped, until what was logged is written, but not for long.
+pub struct LogGuard(Option<LogWriter>);
+
+/// Lines that were dropped since the program started.
+pub fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+fn drop_line() {
+    DROPPED.fetch_add(1, Ordering::Relaxed);
+}
+
+impl LogWriter {
+    /// Starts the thread that writes to stderr.
+    pub fn start() -> io::Result<Self> {
+        // A handle of its own: the lock of the standard one would be held for as long as nobody reads.
+        let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        let (queue, items) = bounded(QUEUE);
+        thread::Builder::new().name("log".into()).stack_size(STACK).spawn(move || write_all(stderr, &items))?;
+        Ok(Self(queue))
+    }
+
+    fn flush(&self) {
+        let (written, wait) = bounded(1);
+        if self.0.try_send(Item::Flush(written)).is_ok() {
+            let _ = wait.recv_timeout(FAREWELL);
+        }
+    }
+}
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.try_send(Item::Line(line.to_vec())).is_err() {
+            drop_line();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl LogGuard {
+    pub fn new(writer: Option<LogWriter>) -> Self {
+        Self(writer)
+    }
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        if let Some(writer) = &self.0 {
+            writer.flush();
+        }
+    }
+}
+
+fn write_all(mut to: impl Write, items: &Receiver<Item>) {
+    for item in items {
+        match item {
+            Item::Line(line) if to.write_all(&line).is_err() => drop_line(),
+            Item::Line(_) => {}
+            Item::Flush(written) => {
+                let _ = written.try_send(());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_without_room_is_dropped_and_counted_and_the_writer_never_waits() {
+        let (queue, items) = bounded(2);
+        let mut writer = LogWriter(queue);
+        let before = dropped();
+        for line in ["1", "2", "3", "4"] {
+            assert_eq!(writer.write(line.as_bytes()).unwrap(), 1);
+        }
+        assert_eq!(dropped() - before, 2);
+        let mut written = Vec::new();
+        drop(writer);
+        write_all(&mut written, &items);
+        assert_eq!(written, b"12");
+    }
+}
