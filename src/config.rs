@@ -2,7 +2,7 @@
 //! means. The one table below is the flags, the environment, the file, `--print-config` and README's table.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, SmtpTransport};
 
 use crate::auth::PasswordCost;
-use crate::values::{TimeZone, phone};
+use crate::values::{Networks, PublicUrl, TimeZone, phone};
 
 /// What the server was told, every value found good.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Config {
     /// Where backups are kept; `backups` in the data directory where this is none.
     pub backup_dir: Option<PathBuf>,
     pub central_domain: String,
+    /// If it is set: see [`Config::public_url`].
+    pub public_url: Option<PublicUrl>,
     pub registration: Registration,
     pub max_open_workspaces: usize,
     pub database_threads: usize,
@@ -60,7 +62,8 @@ pub struct Config {
     pub mail_from: Mailbox,
     /// Whether webhooks may lead to loopback, private and link-local addresses.
     pub private_webhooks: bool,
-    pub trusted_proxies: Vec<IpAddr>,
+    pub trusted_proxies: Networks,
+    pub forwarded_fields: ForwardedFields,
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` is answered.
     pub metrics: bool,
@@ -95,6 +98,15 @@ pub enum Registration {
     /// Only with an invitation.
     Invite,
     Closed,
+}
+
+/// The fields that trusted proxies write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedFields {
+    /// `X-Forwarded-For`, `-Host` and `-Proto`.
+    XForwarded,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +193,17 @@ pub const SETTINGS: &[Setting] = &[
         about: "The host of the central API; workspaces are one label below it",
         allowed: "a domain name, like cx.example.com",
         set: |config, text| domain(text).map(|domain| config.central_domain = domain),
+    },
+    Setting {
+        name: "public_url",
+        default: "",
+        about: "Scheme, host and port of the central host for links in mail and answers. Empty: https and the central \
+                domain with TLS or trusted proxies, else http, the central domain and the port of listen",
+        allowed: "a URL without a path, like https://cx.example.com",
+        set: |config, text| {
+            config.public_url = if text.is_empty() { None } else { Some(text.parse().ok()?) };
+            Some(())
+        },
     },
     Setting {
         name: "registration",
@@ -437,12 +460,16 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "trusted_proxies",
         default: "",
-        about: "Peers whose X-Forwarded-Host, -Proto and -For count",
-        allowed: "IP addresses with commas between",
-        set: |config, text| {
-            let addresses: Option<_> = items(text).map(|item| item.parse().ok()).collect();
-            addresses.map(|addresses| config.trusted_proxies = addresses)
-        },
+        about: "Proxies whose forwarded fields (client address, host, scheme) are trusted",
+        allowed: "IP addresses and networks like 10.0.0.0/8, with commas between",
+        set: |config, text| text.parse().ok().map(|networks| config.trusted_proxies = networks),
+    },
+    Setting {
+        name: "forwarded_fields",
+        default: "x-forwarded",
+        about: "The fields that trusted proxies write: X-Forwarded-For, -Host and -Proto, or Forwarded (RFC 7239)",
+        allowed: "x-forwarded or forwarded",
+        set: |config, text| text.parse().ok().map(|fields| config.forwarded_fields = fields),
     },
     Setting {
         name: "cors_origins",
@@ -569,6 +596,18 @@ impl Config {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
+    /// Where people reach the server that listens there: as it is set, else by what else is set. Links that last are made of
+    /// this, and never of a request.
+    pub fn public_url(&self, listens: SocketAddr) -> PublicUrl {
+        let central = &self.central_domain;
+        match &self.public_url {
+            Some(set) => set.clone(),
+            None if self.tls.is_some() => PublicUrl::new("https", central, listens.port()),
+            None if !self.trusted_proxies.is_empty() => PublicUrl::new("https", central, 443),
+            None => PublicUrl::new("http", central, listens.port()),
+        }
+    }
+
     /// Before any setting is applied; every field is overwritten by its default at the least.
     fn blank() -> Self {
         Self {
@@ -578,6 +617,7 @@ impl Config {
             data_dir: PathBuf::new(),
             backup_dir: None,
             central_domain: String::new(),
+            public_url: None,
             registration: Registration::Closed,
             max_open_workspaces: 0,
             database_threads: 0,
@@ -606,7 +646,8 @@ impl Config {
             smtp: None,
             mail_from: Mailbox::new(None, Address::new_dangerous("", "")),
             private_webhooks: false,
-            trusted_proxies: Vec::new(),
+            trusted_proxies: Networks::default(),
+            forwarded_fields: ForwardedFields::XForwarded,
             cors_origins: Vec::new(),
             metrics: false,
             log: String::new(),
@@ -643,6 +684,18 @@ impl FromStr for Registration {
             "open" => Ok(Self::Open),
             "invite" => Ok(Self::Invite),
             "closed" => Ok(Self::Closed),
+            _ => Err(()),
+        }
+    }
+}
+
+impl FromStr for ForwardedFields {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "x-forwarded" => Ok(Self::XForwarded),
+            "forwarded" => Ok(Self::Forwarded),
             _ => Err(()),
         }
     }
@@ -753,7 +806,9 @@ mod tests {
             ("default_country", "Narnia"),
             ("timezone", "Mars/Olympus"),
             ("mail_from", "nobody"),
-            ("trusted_proxies", "10.0.0.0/8"),
+            ("trusted_proxies", "10.0.0.0/40"),
+            ("forwarded_fields", "both"),
+            ("public_url", "https://cx.example.com/api"),
             ("cors_origins", "example.com"),
             ("log", "info,=="),
         ] {
@@ -761,6 +816,22 @@ mod tests {
             let allowed = Setting::named(name).unwrap().allowed;
             assert!(said.contains(name) && said.contains(value) && said.contains(allowed), "{said}");
         }
+    }
+
+    #[test]
+    fn the_public_url_is_as_it_is_set_or_follows_from_how_the_server_is_reached() {
+        let central = |set: &[(&str, &str)]| {
+            let mut all = typed("central_domain", "cx.example.com");
+            for (name, value) in set {
+                all.override_with(typed(name, value));
+            }
+            Config::new(&all).unwrap().public_url("127.0.0.1:8080".parse().unwrap()).central()
+        };
+        assert_eq!(central(&[]), "http://cx.example.com:8080");
+        assert_eq!(central(&[("trusted_proxies", "127.0.0.1")]), "https://cx.example.com");
+        assert_eq!(central(&[("tls_certificate", "a"), ("tls_key", "b")]), "https://cx.example.com:8080");
+        let set = [("public_url", "https://cx.example.com:8443"), ("trusted_proxies", "127.0.0.1")];
+        assert_eq!(central(&set), "https://cx.example.com:8443");
     }
 
     #[test]

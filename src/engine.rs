@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 use std::fs::{self, File as Handle, TryLockError};
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::{Context, bail};
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use crate::meter::Meter;
 use crate::storage::{self, File, Kind, Limits, Storage, Supervisor, Threads};
 use crate::tenancy::life::{self, Template};
 use crate::tenancy::{self, Author, Directory, News, Scratch, journal};
-use crate::values::{Password, Timestamp};
+use crate::values::{Password, PublicUrl, Timestamp};
 
 /// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.
 const STEP_THREADS: usize = 4;
@@ -46,6 +47,8 @@ pub struct Engine {
     /// For what keeps a database thread busy for seconds: half as many as those, so that the others are everybody's.
     pub bulk: Threads,
     pub started_at: Timestamp,
+    /// Where the server listens, once it does: the system may have picked the port.
+    listens: OnceLock<SocketAddr>,
 }
 
 impl Engine {
@@ -93,6 +96,7 @@ impl Engine {
             bulk: Threads::start("bulk", config.database_threads / 2, &supervisor)?,
             supervisor,
             started_at: now,
+            listens: OnceLock::new(),
             storage,
             central,
             keys,
@@ -105,6 +109,16 @@ impl Engine {
         let checked = password.check_not_about(email, name, &self.config.central_domain);
         checked.map_err(|said| Error::invalid(format!("The password {said}")))?;
         Ok(self.passwords.hash(password.reveal())?)
+    }
+
+    /// Where people reach the server: what links that last are made of.
+    pub fn public_url(&self) -> PublicUrl {
+        self.config.public_url(*self.listens.get().unwrap_or(&self.config.listen))
+    }
+
+    /// Told once, where the server listens.
+    pub fn listens_on(&self, address: SocketAddr) {
+        let _ = self.listens.set(address);
     }
 
     /// What is counted of all files together.

@@ -469,6 +469,8 @@ fn config(folder: &Path, settings: &[(&str, &str)]) -> Config {
     let folder = folder.display().to_string();
     let bench = [
         ("data_dir", folder.as_str()),
+        // The usual port, so that URLs in answers name none.
+        ("public_url", "http://localhost"),
         ("password_memory_kib", "64"),
         ("password_passes", "1"),
         ("statement_timeout", "2"),

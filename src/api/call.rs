@@ -16,7 +16,7 @@ use crate::auth::callers::Person;
 use crate::auth::{Actor, Credential, Insider, Origin, TokenFault, TokenInUse, Who, callers};
 use crate::engine::Engine;
 use crate::storage::File;
-use crate::tenancy::{Author, Lease, Listed, Status, journal};
+use crate::tenancy::{Author, Host, Lease, Listed, Status, host, journal};
 use crate::values::{AllowedHost, Language, Timestamp};
 
 pub struct Call {
@@ -41,7 +41,7 @@ pub struct Call {
     pub now: Timestamp,
 }
 
-/// How the caller reached the server, for the URLs in answers.
+/// How the caller reached the server, for what leads on from one answer. Links that last are made of the public URL.
 #[derive(Debug, Clone)]
 pub struct Address {
     /// `http`, or `https` where TLS is spoken here, or before a proxy that says so.
@@ -53,30 +53,9 @@ pub struct Address {
 }
 
 impl Address {
-    /// The scheme, host and port, as the caller wrote them.
-    pub fn origin(&self) -> String {
-        format!("{}://{}", self.scheme, self.authority)
-    }
-
     /// The URL of this request without its query.
     pub fn url(&self) -> String {
         format!("{}://{}{}", self.scheme, self.authority, self.path)
-    }
-
-    /// The URL of a workspace, on the port by which the caller came.
-    pub fn workspace_url(&self, subdomain: &str, central_domain: &str) -> String {
-        format!("{}://{subdomain}.{central_domain}{}", self.scheme, self.port())
-    }
-
-    /// The URL of the central host, on the port by which the caller came.
-    pub fn central_url(&self, central_domain: &str) -> String {
-        format!("{}://{central_domain}{}", self.scheme, self.port())
-    }
-
-    /// With its colon; empty where the caller named none.
-    fn port(&self) -> String {
-        let port = self.authority.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
-        port.map(|port| format!(":{port}")).unwrap_or_default()
     }
 }
 
@@ -90,6 +69,20 @@ pub fn in_service(found: Option<Listed>) -> Result<Uuid> {
 }
 
 impl Call {
+    /// The public URL of the workspace that the call is about, without a slash at the end. The directory is asked only if
+    /// the caller came by the central host.
+    pub fn workspace_url(&self) -> Result<String> {
+        let engine = &self.engine;
+        let subdomain = match host(&self.address.authority, &engine.config.central_domain) {
+            Some(Host::Workspace(label)) => label,
+            _ => {
+                let listed = engine.directory.current(&engine.keys)?.identified(self.workspace()?.id())?;
+                listed.ok_or_else(Error::workspace_not_found)?.subdomain
+            }
+        };
+        Ok(engine.public_url().workspace(&subdomain))
+    }
+
     /// The person's token that the call came with; there is one wherever the route needs one.
     pub fn token(&self) -> Result<&Arc<TokenInUse>> {
         match &self.credential {

@@ -182,7 +182,7 @@ pub struct CodeMailer {
 
 impl CodeMailer {
     pub fn of(call: &Call) -> Self {
-        let url = call.address.central_url(&call.engine.config.central_domain);
+        let url = call.engine.public_url().central();
         Self { url, quotas: call.engine.config.quotas }
     }
 

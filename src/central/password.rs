@@ -51,7 +51,7 @@ pub struct Resetting {
 struct Request {
     id: i64,
     email: Email,
-    /// The central URL as the caller knows it.
+    /// The public URL of the central host when it was asked for.
     url: String,
 }
 
@@ -60,7 +60,7 @@ fn forgot(steps: &Steps<'_>, tries: Tries, Json(forgotten): Json<Forgotten>) -> 
     tries.check()?;
     // Each may send a mail to somebody who did not ask for it.
     tries.count();
-    let url = steps.call.address.central_url(&steps.engine.config.central_domain);
+    let url = steps.engine.public_url().central();
     let now = steps.now;
     steps.engine.central.write(move |db| {
         db.prepare_cached("INSERT INTO password_requests (email, url, created_at) VALUES (?1, ?2, ?3)")?.execute((
@@ -325,11 +325,11 @@ mod tests {
     }
 
     #[test]
-    fn the_link_leads_to_the_central_host_by_the_port_that_was_asked() {
+    fn the_link_leads_to_the_public_url_whatever_port_was_asked() {
         let bench = Bench::new();
         bench.nobody().at("localhost:8080").post("/password/forgot", json!({"email": "owner@example.com"})).ok();
         let text = &bench.mails()[0].text;
-        assert!(text.contains("http://localhost:8080/ui/password-reset?email=owner%40example.com&code="), "{text}");
+        assert!(text.contains("http://localhost/ui/password-reset?email=owner%40example.com&code="), "{text}");
     }
 
     #[test]

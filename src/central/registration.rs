@@ -61,7 +61,7 @@ fn register(steps: &Steps<'_>, tries: Tries, Json(new): Json<Registering>) -> Re
         }
     }
     if let Some(workspace) = &mut workspace {
-        workspace.set_url(&steps.call.address, steps.engine);
+        workspace.set_url(steps.engine);
     }
     Ok(Created(Registered { user: account, issued, workspace }))
 }

@@ -107,7 +107,7 @@ fn logged_in(steps: &Steps<'_>, user: Account) -> Result<Ok200<LoggedIn>> {
     let issued = begin_session(steps, user.id, Scope::Central, "login", steps.engine.config.token_ttl)?;
     let id = user.id;
     let mut workspaces = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::of_account(db, id)?))?;
-    workspaces.iter_mut().for_each(|workspace| workspace.set_url(&steps.call.address, steps.engine));
+    workspaces.iter_mut().for_each(|workspace| workspace.set_url(steps.engine));
     Ok(Ok200(LoggedIn { issued, user, workspaces }))
 }
 
@@ -137,7 +137,7 @@ pub fn logout(ctx: &mut Ctx<'_>) -> Result<Done> {
 fn whoami(ctx: &mut Ctx<'_>) -> Result<Ok200<Whoami>> {
     let token = ctx.call.token()?;
     let mut workspaces = workspaces::of_account(ctx.db, token.account_id)?;
-    workspaces.iter_mut().for_each(|workspace| workspace.set_url(&ctx.call.address, &ctx.call.engine));
+    workspaces.iter_mut().for_each(|workspace| workspace.set_url(&ctx.call.engine));
     Ok(Ok200(Whoami {
         user: accounts::find(ctx.db, token.account_id)?,
         scope: "central",
@@ -258,7 +258,7 @@ pub fn admit(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> 
 pub fn as_member(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
     let found = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
     let mut workspace = found.ok_or_else(Error::not_a_member)?;
-    workspace.set_url(&steps.call.address, steps.engine);
+    workspace.set_url(steps.engine);
     Ok(workspace)
 }
 

@@ -16,8 +16,8 @@ use super::quotas::Quotas;
 use super::{memberships, tokens};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
-    self, Address, Changes, Created, Ctx, Done, Error, Json, Needs, Ok200, Page, Query, Result, Route, Steps, delete,
-    get, post, put, run, steps,
+    self, Changes, Created, Ctx, Done, Error, Json, Needs, Ok200, Page, Query, Result, Route, Steps, delete, get, post,
+    put, run, steps,
 };
 use crate::auth::Origin;
 use crate::engine::Engine;
@@ -112,7 +112,7 @@ fn list(ctx: &mut Ctx<'_>, list: List<Workspace>, Query(which): Query<Which>) ->
         }
     };
     let mut page = list.only("account_id", member).page(ctx)?;
-    page.rows_mut().iter_mut().for_each(|workspace| workspace.set_url(&ctx.call.address, &ctx.call.engine));
+    page.rows_mut().iter_mut().for_each(|workspace| workspace.set_url(&ctx.call.engine));
     Ok(page)
 }
 
@@ -120,14 +120,14 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewWorkspace>) -> Result<Created<Wo
     let account_id = steps.token()?.account_id;
     let quotas = steps.engine.config.quotas;
     let mut workspace = make(steps.engine, new, account_id, quotas, &steps.call.origin())?;
-    workspace.set_url(&steps.call.address, steps.engine);
+    workspace.set_url(steps.engine);
     Ok(Created(workspace))
 }
 
 fn show(ctx: &mut Ctx<'_>, api::Uuid(id): api::Uuid) -> Result<Ok200<Workspace>> {
     let found = find_for(ctx.db, ctx.call.token()?.account_id, id)?;
     let mut workspace = found.ok_or_else(Error::workspace_not_found)?;
-    workspace.set_url(&ctx.call.address, &ctx.call.engine);
+    workspace.set_url(&ctx.call.engine);
     Ok(Ok200(workspace))
 }
 
@@ -144,7 +144,7 @@ fn update(
     })?;
     rename(ctx.db, id, &wanted.name, &wanted.subdomain, &ctx.call.origin())?;
     let mut workspace = find_for(ctx.db, account_id, id)?.ok_or_else(Error::workspace_not_found)?;
-    workspace.set_url(&ctx.call.address, &ctx.call.engine);
+    workspace.set_url(&ctx.call.engine);
     Ok(Created(workspace))
 }
 
@@ -195,13 +195,13 @@ fn transfer(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Heir>)
         audit_log::record(db, &origin, Event::new("workspace.transferred").about(heir).of_workspace(id))?;
         find_for(db, account_id, id)?.ok_or_else(Error::workspace_not_found)
     })?;
-    workspace.set_url(&steps.call.address, steps.engine);
+    workspace.set_url(steps.engine);
     Ok(Created(workspace))
 }
 
 impl Workspace {
-    pub fn set_url(&mut self, address: &Address, engine: &Engine) {
-        self.url = address.workspace_url(&self.subdomain, &engine.config.central_domain);
+    pub fn set_url(&mut self, engine: &Engine) {
+        self.url = engine.public_url().workspace(&self.subdomain);
     }
 }
 

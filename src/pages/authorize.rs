@@ -90,7 +90,7 @@ fn show(steps: &Steps<'_>, visitor: Visitor, Link(asked): Link<Asked>) -> Result
     };
     match judge(steps, &visitor, &asked)? {
         Verdict::Page(why) => told(words, &why),
-        Verdict::Back(refusal) => Ok(back(steps, &asked, &refusal_pairs(refusal))),
+        Verdict::Back(refusal) => back(steps, &asked, &refusal_pairs(refusal)),
         Verdict::Good(request) => match request {
             _ if visitor.session.is_none() => Ok(Visited::Onward(Redirect::to(sign_in::path(&asked.here())))),
             request => page(steps, &visitor, &asked, &request).map(Visited::Page),
@@ -112,7 +112,7 @@ fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Resu
     }
     let request = match judge(steps, &visitor, &asked)? {
         Verdict::Page(why) => return told(words, &why),
-        Verdict::Back(refusal) => return Ok(back(steps, &asked, &refusal_pairs(refusal))),
+        Verdict::Back(refusal) => return back(steps, &asked, &refusal_pairs(refusal)),
         Verdict::Good(_) if visitor.session.is_none() => {
             return Ok(Visited::Onward(Redirect::to(sign_in::path(&asked.here()))));
         }
@@ -134,11 +134,9 @@ fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Resu
             if let Some(session) = &visitor.session {
                 notices::tell(steps, session, Made::Grant(request.client.name.to_string()))?;
             }
-            Ok(back(steps, &asked, &[("code", &code)]))
+            back(steps, &asked, &[("code", &code)])
         }
-        "deny" => {
-            Ok(back(steps, &asked, &[("error", "access_denied"), ("error_description", "The person denied it.")]))
-        }
+        "deny" => back(steps, &asked, &[("error", "access_denied"), ("error_description", "The person denied it.")]),
         _ => told(words, &words.not_decided()),
     }
 }
@@ -286,7 +284,7 @@ fn refusal_pairs(refusal: Refusal) -> [(&'static str, &'static str); 2] {
 }
 
 /// Sends the person back to the program, which is told this, its own `state`, and who says it (RFC 9207).
-fn back(steps: &Steps<'_>, asked: &Asked, told: &[(&str, &str)]) -> Visited {
+fn back(steps: &Steps<'_>, asked: &Asked, told: &[(&str, &str)]) -> Result<Visited> {
     let start = format!("{}{}", &*asked.redirect_uri, if asked.redirect_uri.contains('?') { "&" } else { "?" });
     let length = start.len();
     let mut url = form_urlencoded::Serializer::for_suffix(start, length);
@@ -294,8 +292,8 @@ fn back(steps: &Steps<'_>, asked: &Asked, told: &[(&str, &str)]) -> Visited {
     if !asked.state.is_empty() {
         url.append_pair("state", &asked.state);
     }
-    url.append_pair("iss", &steps.call.address.origin());
-    Visited::Onward(Redirect::to(url.finish()))
+    url.append_pair("iss", &steps.call.workspace_url()?);
+    Ok(Visited::Onward(Redirect::to(url.finish())))
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ fn accept(steps: &Steps<'_>, Code(code): Code, tries: Tries, Form(filled): Form<
     match filled.and_then(|filled| join(steps, tries, &found, filled)) {
         Ok(()) => {
             let workspace = &found.invite.workspace;
-            let url = steps.call.address.workspace_url(&workspace.subdomain, &steps.engine.config.central_domain);
+            let url = steps.engine.public_url().workspace(&workspace.subdomain);
             let text = words.you_are_a_member(&workspace.name, &found.invite.email);
             Message { link: Some((&url, &url)), ..Message::about(words, &words.welcome(), &text) }
                 .page(http::StatusCode::OK)

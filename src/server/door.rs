@@ -14,6 +14,7 @@ use super::log::Seldom;
 use crate::auth::network;
 use crate::config::Config;
 use crate::meter::Meter;
+use crate::values::Networks;
 
 /// How long nobody is let in after it failed: there are no more descriptors, mostly, and others have to go first.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -43,7 +44,7 @@ struct Crowd {
     /// From one address; as many as they like where it is zero.
     most_of_one: usize,
     /// Whose connections are those of many people.
-    proxies: Vec<IpAddr>,
+    proxies: Networks,
     open: Mutex<Open>,
 }
 
@@ -144,7 +145,7 @@ async fn listen(opened: &mut ListenFd, number: usize, address: SocketAddr) -> an
 
 impl Crowd {
     fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
-        let is_counted = self.most_of_one > 0 && !self.proxies.contains(&peer);
+        let is_counted = self.most_of_one > 0 && !self.proxies.contains(peer);
         let network = is_counted.then(|| network(peer));
         let mut open = self.open();
         if open.all >= self.most {
@@ -185,7 +186,7 @@ mod tests {
     use super::*;
 
     fn crowd(most: usize, most_of_one: usize, proxies: &[&str]) -> Arc<Crowd> {
-        let proxies = proxies.iter().map(|address| address.parse().unwrap()).collect();
+        let proxies = proxies.join(",").parse().unwrap();
         Arc::new(Crowd { most, most_of_one, proxies, open: Mutex::default() })
     }
 
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn in_all_there_are_no_more_than_so_many_also_by_proxies() {
-        let crowd = crowd(3, 1, &["10.0.0.1"]);
+        let crowd = crowd(3, 1, &["10.0.0.0/8"]);
         let open = ["10.0.0.1", "10.0.0.1", "192.0.2.1"].map(|peer| admit(&crowd, peer));
         assert!(open.iter().all(Option::is_some), "a proxy speaks for many");
         assert!(admit(&crowd, "10.0.0.1").is_none() && admit(&crowd, "192.0.2.2").is_none());

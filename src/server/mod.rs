@@ -4,6 +4,7 @@
 mod body;
 mod connection;
 mod door;
+mod forwarded;
 #[cfg(test)]
 mod fuzz;
 mod heads;
@@ -93,6 +94,7 @@ async fn listen(service: Arc<Service>, opened: ListenFd, ready: impl FnOnce(List
     let tls = config.tls.as_ref().map(Tls::new).transpose().context("TLS cannot be spoken")?.map(Arc::new);
     let mut door = Door::open(opened, config, &engine.meter).await?;
     let address = door.address()?;
+    engine.listens_on(address);
     if !address.ip().is_loopback() && config.registration == Registration::Open {
         tracing::warn!(%address, "registration is open to everybody who can reach this address; see --registration");
     }

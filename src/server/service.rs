@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Duration, Instant};
 
 use super::body::{self, Outgoing};
+use super::forwarded::Forwarded;
 use super::log::Line;
 use super::metrics;
 use super::turn::{self, Answered};
@@ -80,11 +81,15 @@ impl Service {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
-        let client = self.client(&head.headers, peer);
+        let forwarded = self.forwarded(&head.headers, peer);
+        let client = client(&forwarded, peer);
         let origin = self.allowed_origin(&head.headers).cloned();
         let _running = self.engine.meter.request_began();
         let mut line = Line::new(&head.method, client);
-        let answered = self.answer_parts(head, body, peer, client, &mut line).await;
+        let answered = match forwarded {
+            Ok(forwarded) => self.answer_parts(head, body, forwarded, client, &mut line).await,
+            Err(error) => Err(error),
+        };
         let mut response = self.finish(line, answered);
         self.allow_origin(origin, response.headers_mut());
         response
@@ -92,7 +97,7 @@ impl Service {
 
     /// Answers a request that is not as HTTP wants it.
     pub fn refuse<B>(&self, request: &Request<B>, peer: IpAddr, why: &'static str) -> Response<Outgoing> {
-        let line = Line::new(request.method(), self.client(request.headers(), peer));
+        let line = Line::new(request.method(), client(&self.forwarded(request.headers(), peer), peer));
         self.finish(line, Err(Error::BadRequest(why)))
     }
 
@@ -107,7 +112,7 @@ impl Service {
     /// Where what was asked is with TLS; nobody is sent to a host that is not ours.
     fn place_with_tls(&self, head: &Parts, peer: IpAddr, port: u16) -> Result<HeaderValue> {
         check_head(head)?;
-        let authority = self.address(head, peer)?.authority;
+        let authority = self.address(head, self.forwarded(&head.headers, peer)?)?.authority;
         self.tenant(&authority)?;
         let name = authority.rsplit_once(':').map_or(authority.as_str(), |(name, _)| name);
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -130,7 +135,7 @@ impl Service {
         &self,
         head: Parts,
         body: B,
-        peer: IpAddr,
+        forwarded: Forwarded,
         client: IpAddr,
         line: &mut Line,
     ) -> Result<Response<Outgoing>>
@@ -145,7 +150,7 @@ impl Service {
         if let Some(answer) = self.answer_beside(&head, line).await {
             return answer;
         }
-        let address = self.address(&head, peer)?;
+        let address = self.address(&head, forwarded)?;
         let now = Timestamp::now();
         let Addressed { layer, route, path_values, credential, workspace } =
             match self.find(&head, &address, now, line).map_err(Error::of_server)? {
@@ -338,41 +343,25 @@ impl Service {
     }
 
     /// Host, scheme and path as the caller has them; a trusted proxy may say what it was called by.
-    fn address(&self, head: &Parts, peer: IpAddr) -> Result<Address> {
+    fn address(&self, head: &Parts, forwarded: Forwarded) -> Result<Address> {
         let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let asked = head.uri.authority().map(Authority::as_str).or(host);
-        let forwarded = |name: &str| self.forwarded(&head.headers, peer, name);
-        let called = forwarded("x-forwarded-host");
+        let called = forwarded.host.as_deref();
         let authority = called.or(asked).ok_or(Error::BadRequest("A request needs a Host header."))?;
         // The Host header was looked at with the rest of the head, and a target beside it names the same.
         if called.is_some() || host.is_none() {
             check_authority(authority)?;
         }
         Ok(Address {
-            scheme: if forwarded("x-forwarded-proto") == Some("https") { "https" } else { self.engine.config.scheme() },
+            scheme: forwarded.scheme.unwrap_or(self.engine.config.scheme()),
             authority: authority.to_owned(),
             path: head.uri.path().to_owned(),
         })
     }
 
-    /// What a trusted proxy says of the request that it was sent: of several lines the last, since those before it may be
-    /// what the client made up.
-    fn forwarded<'h>(&self, headers: &'h HeaderMap, peer: IpAddr, name: &str) -> Option<&'h str> {
-        let trusted = self.engine.config.trusted_proxies.contains(&peer);
-        headers.get_all(name).iter().next_back().filter(|_| trusted)?.to_str().ok().map(str::trim)
-    }
-
-    /// Whom the request comes from: the peer, or, where that is a trusted proxy, the last address that is not. Several
-    /// lines are one list (RFC 9110, 5.3).
-    fn client(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
-        let trusted = &self.engine.config.trusted_proxies;
-        if !trusted.contains(&peer) {
-            return peer;
-        }
-        let lines = headers.get_all("x-forwarded-for").iter().rev();
-        let said = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
-        let mut addresses = said.map_while(|address| address.trim().parse().ok());
-        addresses.find(|address| !trusted.contains(address)).unwrap_or(peer)
+    fn forwarded(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Forwarded> {
+        let config = &self.engine.config;
+        Forwarded::read(headers, peer, &config.trusted_proxies, config.forwarded_fields)
     }
 
     async fn read_body<B>(&self, body: B, kind: BodyKind, sent_as: Option<MediaType>) -> Result<Bytes>
@@ -446,6 +435,11 @@ impl Addressed {
     fn open(layer: Layer, route: &'static Route) -> Self {
         Self { layer, route, path_values: Vec::new(), credential: Credential::None, workspace: None }
     }
+}
+
+/// Whom a request comes from: the peer, unless a trusted proxy says for whom it speaks.
+fn client(forwarded: &Result<Forwarded>, peer: IpAddr) -> IpAddr {
+    forwarded.as_ref().ok().and_then(|forwarded| forwarded.client).unwrap_or(peer)
 }
 
 /// Refuses what HTTP leaves no doubt about, and what a proxy before us may have taken for another request than we would.

@@ -100,7 +100,7 @@ fn mailed(
         Credential::Token(token) => Some(token.account_id),
         _ => None,
     };
-    let central_url = steps.call.address.central_url(&steps.engine.config.central_domain);
+    let central_url = steps.engine.public_url().central();
     let invite = steps.engine.central.write(move |db| {
         let (invite, code) = write(db)?;
         let mail = mails::Invitation {

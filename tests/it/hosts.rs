@@ -1,8 +1,10 @@
 //! From the host of a request to the half of the API that answers it.
 
+use std::fs;
+
 use serde_json::json;
 
-use crate::bench::{Bench, text};
+use crate::bench::{Bench, eventually, text};
 use crate::client::{Answer, Request};
 
 fn whoami(bench: &Bench, host: &str) -> Answer {
@@ -79,7 +81,8 @@ fn another_central_domain_is_configured_and_the_old_one_is_unknown() {
     let host = "cx.example.com:8443";
     let request = Request { method: "POST", path: "/register", host, body: Some(&body), ..Request::default() };
     let answer = bench.ask(&request).created();
-    assert_eq!(answer["workspace"]["url"], "http://acme.cx.example.com:8443");
+    // The port of the server, whichever the request names.
+    assert_eq!(answer["workspace"]["url"], format!("http://acme.cx.example.com:{}", bench.address().port()));
     whoami(&bench, "acme.cx.example.com").refused(401, "token_missing");
 }
 
@@ -94,6 +97,62 @@ fn what_a_proxy_forwards_counts_from_those_that_are_trusted_alone() {
         let customers = Request { path: "/api/customers", host: &acme.host, token: acme.token.as_deref(), ..front };
         let scheme = if layer == "workspace" { "https" } else { "http" };
         assert_eq!(bench.ask(&customers).ok()["path"], format!("{scheme}://acme.localhost/api/customers"));
+    }
+}
+
+#[test]
+fn a_trusted_proxys_fields_are_read_whole_or_refused() {
+    let ask = |bench: &Bench, name: &str, value: &str| {
+        let headers = [(name, value)];
+        let request =
+            Request { method: "GET", path: "/api", host: "localhost", headers: &headers, ..Request::default() };
+        bench.ask(&request)
+    };
+    let bench = Bench::with(&["--trusted-proxies", "127.0.0.0/8"]);
+    assert_eq!(ask(&bench, "X-Forwarded-Host", "made-up.localhost, localhost").ok()["layer"], "central");
+    for (name, value) in
+        [("X-Forwarded-For", "unknown"), ("X-Forwarded-For", "192.0.2.1;junk"), ("X-Forwarded-Proto", "gopher")]
+    {
+        ask(&bench, name, value).refused(400, "bad_request");
+    }
+    ask(&bench, "X-Forwarded-For", "\"[2001:db8::1]:4711\"").ok();
+    assert!(bench.whole_log().contains("\"peer\":\"2001:db8::1\""), "{}", bench.log());
+
+    let bench = Bench::with(&["--trusted-proxies", "127.0.0.1", "--forwarded-fields", "forwarded"]);
+    ask(&bench, "Forwarded", "for=\"192.0.2.1:80\";host=localhost;proto=HTTPS").ok();
+    ask(&bench, "X-Forwarded-For", "junk that the client made up").ok();
+    ask(&bench, "Forwarded", "for=_hidden").refused(400, "bad_request");
+    let log = bench.whole_log();
+    assert!(log.contains("\"peer\":\"192.0.2.1\"") && log.contains("\"peer\":\"127.0.0.1\""), "{log}");
+}
+
+#[test]
+fn links_that_last_name_the_public_url_whatever_a_request_names() {
+    let bench = Bench::with(&["--public-url", "https://localhost:8443"]);
+    let owner = bench.register("ada");
+    bench.workspace(&owner, "acme");
+    let ask = |method, path, host, body: Option<&str>| {
+        let token = owner.token.as_deref().filter(|_| body.is_none());
+        bench.ask(&Request { method, path, host, token, body, ..Request::default() })
+    };
+    let forgot = Some(r#"{"email":"ada@example.com"}"#);
+    ask("POST", "/api/password/forgot", "localhost:6666", forgot).ok();
+    let outbox = bench.data().join("outbox");
+    let mut mails = String::new();
+    eventually("the mail is in its file", || {
+        let files = fs::read_dir(&outbox).into_iter().flatten().map(|file| file.unwrap().path());
+        let mails_now = files.filter(|path| path.extension().is_some_and(|ending| ending == "eml"));
+        // Long lines are folded (RFC 2045, 6.7).
+        mails = mails_now.map(|path| fs::read_to_string(path).unwrap().replace("=\r\n", "")).collect();
+        mails.contains("/ui/password-reset")
+    });
+    assert!(mails.contains("https://localhost:8443/ui/password-reset") && !mails.contains("6666"), "{mails}");
+
+    let workspaces = ask("GET", "/api/workspaces", "localhost:6666", None).ok();
+    assert_eq!(workspaces["data"][0]["url"], "https://acme.localhost:8443");
+    for host in ["acme.localhost", "acme.localhost:443", "ACME.localhost:6666"] {
+        let metadata = ask("GET", "/.well-known/oauth-authorization-server", host, None).ok();
+        assert_eq!(metadata["issuer"], "https://acme.localhost:8443", "{host}");
     }
 }
 

@@ -16,7 +16,7 @@ use crate::central::quotas::Quotas;
 use crate::central::workspaces::{self, NewWorkspace};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::server::{self, Listening};
+use crate::server;
 use crate::tenancy::Author;
 use crate::values::{Email, Name, Password, Timestamp};
 use crate::workspace::{contacts, customers, phone_calls};
@@ -30,9 +30,9 @@ pub fn run(config: Config, now: Timestamp) -> anyhow::Result<()> {
     let _log = server::start_log(&config);
     let engine = Engine::open(config, now)?;
     let made = prepare(&engine, now)?;
-    let domain = engine.config.central_domain.clone();
+    let serving = Arc::clone(&engine);
     server::run(engine, crate::router()?, move |listening| {
-        greet(listening, &domain, made);
+        greet(&serving.public_url().workspace(SUBDOMAIN), made);
         serve::announce(listening)
     })
 }
@@ -84,8 +84,7 @@ fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     Ok(true)
 }
 
-fn greet(listening: Listening, domain: &str, made: bool) {
-    let url = format!("{}://{SUBDOMAIN}.{domain}:{}", listening.scheme, listening.address.port());
+fn greet(url: &str, made: bool) {
     let what = if made { "made: 200 customers, 1,000 contacts, 300 phone calls" } else { "as you left it" };
     serve::tell(&format!(
         r#"The demo is ready ({what}).

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::Whose;
 use super::blank::OrBlank;
-use super::{Whose, origin};
 use crate::api::{Call, Created, Ctx, Error, Json, Ok200, Query, Result};
 use crate::tenancy::phones::{self, Typed};
 use crate::values::fold::fold;
@@ -154,7 +154,7 @@ impl Links {
     fn of(call: &Call, template: Option<UrlTemplate>) -> Result<Self> {
         Ok(match template {
             Some(template) => Self::Elsewhere(template),
-            None => Self::Here(origin(call)?),
+            None => Self::Here(call.workspace_url()?),
         })
     }
 

@@ -18,8 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::phone_calls::PhoneCall;
 use super::settings::ForPbx;
 use crate::api::list::{List, Listed};
-use crate::api::{Call, Ctx, Error, Needs, Page, Query, Result, Route, get, post, put, run};
-use crate::tenancy::{Host, host};
+use crate::api::{Ctx, Error, Needs, Page, Query, Result, Route, get, post, put, run};
 use crate::values::Text;
 use blank::OrBlank;
 use chats::Chat;
@@ -118,15 +117,4 @@ fn user_of(db: &Connection, email: Option<&str>) -> Result<Option<i64>> {
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query([email])?;
     Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
-}
-
-/// Where the workspace is found, without a slash at the end. The directory need be asked only by who came in by the central
-/// host.
-fn origin(call: &Call) -> Result<String> {
-    let (engine, domain) = (&call.engine, &call.engine.config.central_domain);
-    if let Some(Host::Workspace(label)) = host(&call.address.authority, domain) {
-        return Ok(call.address.workspace_url(&label, domain));
-    }
-    let listed = engine.directory.current(&engine.keys)?.identified(call.workspace()?.id())?;
-    Ok(call.address.workspace_url(&listed.ok_or_else(Error::workspace_not_found)?.subdomain, domain))
 }

@@ -227,13 +227,13 @@ fn introspect(
             token_type: seen.is_access.then_some("Bearer"),
             exp: Some(seen.expires_at.seconds()),
             iat: Some(grant.created_at.seconds()),
-            iss: Some(ctx.call.address.origin()),
+            iss: Some(ctx.call.workspace_url()?),
         }))
     })
 }
 
 fn metadata(steps: &Steps<'_>) -> Result<Ok200<Metadata>> {
-    let issuer = steps.call.address.origin();
+    let issuer = steps.call.workspace_url()?;
     let at = |path: &str| format!("{issuer}{path}");
     Ok(Ok200(Metadata {
         authorization_endpoint: at("/oauth/authorize"),

@@ -167,7 +167,7 @@ fn a_request_names_one_host_and_nothing_else() {
 #[test]
 fn a_proxy_forwards_one_host_and_nothing_else() {
     let bench = Bench::with(&["--trusted-proxies", "127.0.0.1"]);
-    for host in ["localhost, acme.localhost", "ada@localhost", "local host", ""] {
+    for host in ["localhost, ada@acme.localhost", "ada@localhost", "local host", ""] {
         let headers = [("X-Forwarded-Host", host)];
         let request =
             Request { method: "GET", path: "/api", host: "localhost", headers: &headers, ..Request::default() };

@@ -1,0 +1,83 @@
+//! Where people reach the server: the scheme, host and port of the central host. Workspaces are one label below it.
+
+use std::str::FromStr;
+
+use url::{Host, Url};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    scheme: &'static str,
+    host: String,
+    /// With its colon; empty if it is the scheme's own.
+    port: String,
+}
+
+impl PublicUrl {
+    pub fn new(scheme: &'static str, host: &str, port: u16) -> Self {
+        let usual = if scheme == "https" { 443 } else { 80 };
+        let port = if port == usual { String::new() } else { format!(":{port}") };
+        Self { scheme, host: host.to_owned(), port }
+    }
+
+    /// The URL of the central host, without a slash at the end.
+    pub fn central(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.host, self.port)
+    }
+
+    /// The URL of a workspace, without a slash at the end.
+    pub fn workspace(&self, subdomain: &str) -> String {
+        format!("{}://{subdomain}.{}{}", self.scheme, self.host, self.port)
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let url = Url::parse(text).map_err(|_| ())?;
+        let scheme = match url.scheme() {
+            "http" => "http",
+            "https" => "https",
+            _ => return Err(()),
+        };
+        let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let is_anonymous = url.username().is_empty() && url.password().is_none();
+        match (url.host(), url.port_or_known_default()) {
+            (Some(Host::Domain(host)), Some(port)) if is_bare && is_anonymous => Ok(Self::new(scheme, host, port)),
+            _ => Err(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workspace_is_one_label_below() {
+        for (text, central, workspace) in [
+            ("https://cx.example.com", "https://cx.example.com", "https://acme.cx.example.com"),
+            ("https://CX.example.com:443/", "https://cx.example.com", "https://acme.cx.example.com"),
+            ("http://localhost:8080", "http://localhost:8080", "http://acme.localhost:8080"),
+        ] {
+            let url: PublicUrl = text.parse().unwrap();
+            assert_eq!((url.central().as_str(), url.workspace("acme").as_str()), (central, workspace), "{text}");
+        }
+    }
+
+    #[test]
+    fn it_has_a_host_and_nothing_behind_it() {
+        for bad in [
+            "cx.example.com",
+            "ftp://cx.example.com",
+            "https://",
+            "https://10.0.0.1",
+            "https://[::1]",
+            "https://cx.example.com/api",
+            "https://cx.example.com?a=b",
+            "https://ada@cx.example.com",
+        ] {
+            assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
+        }
+    }
+}
