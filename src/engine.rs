@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::meter::Meter;
 use crate::storage::{self, File, Kind, Limits, Storage, Supervisor, Threads};
 use crate::tenancy::life::{self, Template};
-use crate::tenancy::{self, Author, Directory, News, Scratch, journal};
+use crate::tenancy::{self, Author, Directory, News, Pools, Scratch, journal};
 use crate::values::{Password, PublicUrl, Timestamp};
 
 /// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.
@@ -74,6 +74,8 @@ impl Engine {
             },
             &supervisor,
         )?;
+        let bulk = config.database_threads / 2;
+        let pools = Pools { database: config.database_threads, steps: STEP_THREADS, bulk };
         if !path.exists() {
             check_new(data)?;
             create_central(&path)?;
@@ -82,7 +84,7 @@ impl Engine {
         central.open()?;
         Ok(Arc::new(Self {
             directory: Directory::open(&path).with_context(|| format!("cannot read {}", path.display()))?,
-            registry: tenancy::Registry::new(data.clone(), Arc::clone(&storage), config.max_open_workspaces),
+            registry: tenancy::Registry::new(data.clone(), Arc::clone(&storage), pools, config.max_open_workspaces),
             template: Template::new(data.join("workspaces")),
             passwords: Passwords::new(config.password_cost)?,
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
@@ -93,7 +95,7 @@ impl Engine {
             running_keys: Mutex::default(),
             steps: Threads::start("steps", STEP_THREADS, &supervisor)?,
             hashing: Threads::start("hashing", config.hashing_threads, &supervisor)?,
-            bulk: Threads::start("bulk", config.database_threads / 2, &supervisor)?,
+            bulk: Threads::start("bulk", bulk, &supervisor)?,
             supervisor,
             started_at: now,
             listens: OnceLock::new(),

@@ -22,11 +22,18 @@ use crate::values::{Timestamp, integer};
 const PER_PAGE: i64 = 20;
 const MOST_PER_PAGE: i64 = 500;
 
-/// Filters of one request; SQLite takes ten times as many before it gives up.
-const MOST_FILTERS: usize = 100;
+/// Filters of one request; SQLite takes many more before it gives up.
+const MOST_FILTERS: usize = 50;
 
-/// Words that are looked for one by one: each is a condition of its own.
+/// Words, and characters, of all full-text filters of a request: each word is a search of its own.
 const MOST_WORDS: usize = 20;
+const MOST_SEARCHED: usize = 100;
+
+/// Keys that one request sorts by.
+const MOST_SORTS: usize = 10;
+
+/// Bytes of a query.
+const LONGEST_QUERY: usize = 4096;
 
 /// A resource that can be listed.
 pub trait Listed: Serialize + JsonSchema {
@@ -191,9 +198,6 @@ impl By {
         match (self, operator) {
             (Self::Moment(_), operator) => moments(name, operator, value),
             (_, Some(_)) => Err(format!("The filter {name} takes one value, without an operator.")),
-            (Self::Words(_), None) if value.split_whitespace().count() > MOST_WORDS => {
-                Err(format!("The {name} may not have more than {MOST_WORDS} words."))
-            }
             (Self::Text(_) | Self::Phone(_) | Self::PhoneIn(..) | Self::Term(_) | Self::Words(_), None) => {
                 Ok(Wanted::Text(value.to_owned()))
             }
@@ -275,6 +279,10 @@ fn moments(name: &str, operator: Option<&str>, value: &str) -> Result<Wanted, St
     }
 }
 
+fn word_count(text: &str) -> usize {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count()
+}
+
 /// A text as an FTS5 query: each word a quoted prefix, all of them wanted. Nothing in it is left to be an operator.
 fn words(text: &str) -> Option<String> {
     let words: Vec<String> = text
@@ -297,6 +305,9 @@ impl<T: Listed> List<T> {
             sorts: Vec::new(),
             of: std::marker::PhantomData,
         };
+        if query.len() > LONGEST_QUERY {
+            return Err(vec![format!("The query may not be longer than {LONGEST_QUERY} bytes.")]);
+        }
         let mut problems = Vec::new();
         let mut cursor = None;
         for (name, value) in pairs(query) {
@@ -308,6 +319,7 @@ impl<T: Listed> List<T> {
                 problems.push(problem);
             }
         }
+        problems.extend(list.searches_too_much());
         // Last, since the sort that it belongs to may stand behind it.
         if let (Some(text), []) = (cursor, problems.as_slice()) {
             match list.place(&text) {
@@ -316,6 +328,19 @@ impl<T: Listed> List<T> {
             }
         }
         if problems.is_empty() { Ok(list) } else { Err(problems) }
+    }
+
+    /// Each word of a full-text filter is a search; so words are counted over all of them.
+    fn searches_too_much(&self) -> Option<String> {
+        let searched = self.wanted.iter().filter_map(|(by, wanted)| match (by, wanted) {
+            (By::Term(_) | By::Words(_), Wanted::Text(text)) => Some(text),
+            _ => None,
+        });
+        let count = |text: &String| (text.split_whitespace().count().max(word_count(text)), text.chars().count());
+        let (words, letters) = searched.map(count).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+        (words > MOST_WORDS || letters > MOST_SEARCHED).then(|| {
+            format!("The term filters may not have more than {MOST_WORDS} words and {MOST_SEARCHED} characters in all.")
+        })
     }
 
     fn place(&self, text: &str) -> Result<Option<Cursor>, String> {
@@ -339,6 +364,9 @@ impl<T: Listed> List<T> {
                 self.per_page = integer::read(value).filter(|n| (1..=MOST_PER_PAGE).contains(n)).ok_or(bounds)?;
             }
             "sort" => {
+                if value.split(',').count() > MOST_SORTS {
+                    return Err(format!("The sort may not have more than {MOST_SORTS} keys."));
+                }
                 for key in value.split(',').filter(|_| !value.is_empty()) {
                     let (sort, direction) = Self::sorted(key)?;
                     // What rows differ in is in order already where it is named again.
@@ -544,14 +572,27 @@ mod tests {
     use crate::testing::Bench;
 
     #[test]
-    fn a_sort_counts_once_and_filters_have_an_end() {
+    fn what_one_request_may_ask_of_a_list_has_an_end() {
         let bench = Bench::new();
-        let sorted = format!("/customers?sort={}", vec!["name,-id"; 3000].join(","));
-        bench.admin().get(&sorted).ok();
-        let filtered = |many| format!("/customers?{}", vec!["filter[phone]=1"; many].join("&"));
-        bench.admin().get(&filtered(MOST_FILTERS)).ok();
-        let too_many = bench.admin().get(&filtered(MOST_FILTERS + 1000));
-        too_many.invalid(&["There may not be more than 100 filters."]);
+        bench.admin().post("/customers", json!({"name": "Renault"})).created();
+        let get = |query: String| bench.admin().get(&format!("/customers?{query}"));
+        get(format!("sort={}", ["name,-id"; 5].join(","))).ok();
+        get(format!("sort={}", ["name"; 11].join(","))).invalid(&["The sort may not have more than 10 keys."]);
+        for filter in ["phone", "name", "custom_fields.tier", "term"] {
+            let filtered = |many| vec![format!("filter[{filter}]=1"); many].join("&");
+            let many = if filter == "term" { 20 } else { MOST_FILTERS };
+            get(filtered(many)).ok();
+            assert_eq!(get(filtered(many + 1)).status, 400, "{filter}");
+        }
+        get(vec!["filter[phone]=1"; 60].join("&")).invalid(&["There may not be more than 50 filters."]);
+        let too_much = ["The term filters may not have more than 20 words and 100 characters in all."];
+        get(format!("filter[term]={}", vec!["a"; 20].join("+"))).ok();
+        get(format!("filter[term]={}", vec!["a"; 21].join("+"))).invalid(&too_much);
+        get(format!("filter[term]={}", vec!["a"; 21].join("-"))).invalid(&too_much);
+        get(format!("filter[term]={0}&filter[term]={0}", ["a"; 11].join("+"))).invalid(&too_much);
+        get(format!("filter[term]={}", "a".repeat(101))).invalid(&too_much);
+        get(vec!["filter[term]=a"; 60].join("&")).invalid(&["There may not be more than 50 filters.", too_much[0]]);
+        get(format!("filter[name]={}", "a".repeat(4096))).invalid(&["The query may not be longer than 4096 bytes."]);
     }
 
     /// Contacts whose texts, numbers and moments meet often.

@@ -190,7 +190,8 @@ fn transfer(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Heir>)
         }
         check(db, heir)?;
         memberships::save(db, heir, id, OWNERS_ROLE, origin.at)?;
-        let owned = "UPDATE workspaces SET owner_id = ?2, updated_at = ?3 WHERE id = ?1";
+        // The status is set to itself, by which the directory hears of another owner.
+        let owned = "UPDATE workspaces SET owner_id = ?2, status = status, updated_at = ?3 WHERE id = ?1";
         db.execute(owned, (id.to_string(), heir, origin.at))?;
         audit_log::record(db, &origin, Event::new("workspace.transferred").about(heir).of_workspace(id))?;
         find_for(db, account_id, id)?.ok_or_else(Error::workspace_not_found)

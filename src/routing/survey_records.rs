@@ -277,6 +277,6 @@ mod tests {
         let exported = desk.get("/survey-records/export?agent_extension=205").ok();
         assert_eq!((exported.as_array().unwrap().len(), &exported[0]["id"]), (1, &json!(two)));
         let many = format!("/survey-records?term={}", vec!["a"; 21].join("+"));
-        desk.get(&many).invalid(&["The term may not have more than 20 words."]);
+        desk.get(&many).invalid(&["The term filters may not have more than 20 words and 100 characters in all."]);
     }
 }

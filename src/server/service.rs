@@ -23,7 +23,7 @@ use crate::api::{
 use crate::auth::{CALL_FLOW_PREFIX, Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
-use crate::tenancy::{Bearer, Current, Host, Lease, host};
+use crate::tenancy::{Bearer, Current, Host, LargeBody, Lease, Listed, host};
 use crate::values::Timestamp;
 
 /// Bodies larger than the usual that are in memory at once, while they arrive and until they are answered: as many as a
@@ -273,10 +273,10 @@ impl Service {
         let mut directory = self.engine.directory.current(&self.engine.keys)?;
         let named = match &tenant {
             Host::Central => None,
-            Host::Workspace(label) => Some(in_service(directory.named(label)?)?),
+            Host::Workspace(label) => Some(served(directory.named(label)?)?),
         };
-        if let Some(id) = named {
-            line.in_workspace(id);
+        if let Some(listed) = &named {
+            line.in_workspace(listed.id);
         }
         let layer = if named.is_some() { Layer::Workspace } else { Layer::Central };
 
@@ -304,18 +304,21 @@ impl Service {
             Needs::Anyone => Credential::None,
             _ => self.credential(bearer(&head.headers)?, &mut directory, now, line)?,
         };
-        let workspace = match (named, &credential) {
-            (Some(id), _) => Some(id),
+        let workspace = match (&named, &credential) {
+            (Some(listed), _) => Some(listed.id),
             (None, Credential::Token(token)) if from_central => token.scope.workspace(),
             (None, Credential::Client(token)) if from_central => Some(token.workspace),
             (None, _) => None,
         };
         route.admits(layer, &credential, workspace).map_err(Error::Token)?;
-        if let (None, Some(id)) = (named, workspace) {
-            line.in_workspace(id);
-            in_service(directory.identified(id)?)?;
-        }
-        let workspace = workspace.map(|id| self.engine.registry.lease(id));
+        let listed = match (named, workspace) {
+            (None, Some(id)) => {
+                line.in_workspace(id);
+                Some(served(directory.identified(id)?)?)
+            }
+            (named, _) => named,
+        };
+        let workspace = listed.map(|listed| self.engine.registry.lease_of(listed.id, listed.owner));
         Ok(Some(Addressed { layer, route, path_values, credential, workspace }))
     }
 
@@ -435,6 +438,53 @@ impl Addressed {
     fn open(layer: Layer, route: &'static Route) -> Self {
         Self { layer, route, path_values: Vec::new(), credential: Credential::None, workspace: None }
     }
+}
+
+/// The workspace that was found, if it may be entered.
+fn served(found: Option<Listed>) -> Result<Listed> {
+    let listed = found.ok_or_else(Error::workspace_not_found)?;
+    in_service(Some(listed.clone()))?;
+    Ok(listed)
+}
+
+/// Whether the client sends its body only once it is told to go on, which to read from it would do.
+fn waits(head: &Parts) -> bool {
+    head.headers.contains_key(header::EXPECT)
+}
+
+async fn drain<B>(mut body: B)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut left = MOST_LINGERED;
+    while let Some(Ok(frame)) = body.frame().await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+            Some(less) => left = less,
+            None => return,
+        }
+    }
+}
+
+/// The headers by which a browser keeps to what an answer is: no type but the one that is named (Fetch, 3.6), nothing kept
+/// that does not say that it may be, no address told to other sites by a page, and https (RFC 6797).
+fn secure(headers: &mut HeaderMap, hsts_max_age: u32) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
+    if hsts_max_age > 0
+        && let Ok(kept) = HeaderValue::try_from(format!("max-age={hsts_max_age}"))
+    {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, kept);
+    }
+}
+
+/// The head alone of an answer to `HEAD`: hyper leaves the content out of it over HTTP/1, and sends it over HTTP/2.
+fn without_content(response: Response<Outgoing>) -> Response<Outgoing> {
+    let (mut head, content) = response.into_parts();
+    if let Some(length) = content.size_hint().exact() {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert(length.into());
+    }
+    Response::from_parts(head, body::whole(Bytes::new()))
 }
 
 /// Whom a request comes from: the peer, unless a trusted proxy says for whom it speaks.

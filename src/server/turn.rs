@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::body::{self, Outgoing};
 use crate::api::{Answer, Call, Error, Inputs, Place, Result, Route, perform};
-use crate::storage::{Fault, Job, Threads, Verdict};
+use crate::storage::{Fault, Job, Share, Threads, Verdict};
 
 /// What came of a call, and how long it took.
 pub struct Answered {
@@ -71,11 +71,12 @@ pub async fn run(call: Arc<Call>) -> Answered {
         inputs: Some(call.route.handler.read(&call)),
         result: None,
     };
+    let group = call.workspace.as_ref().and_then(|workspace| workspace.group());
     match call.route.handler.place() {
         Place::Here => errand.run_beside(),
-        Place::Steps => errand.send(&call.engine.steps),
-        Place::Hashing => errand.send(&call.engine.hashing),
-        Place::Bulk => errand.send(&call.engine.bulk),
+        Place::Steps => errand.send(&call.engine.steps, group.as_ref().map(|group| &group.steps)),
+        Place::Hashing => errand.send(&call.engine.hashing, None),
+        Place::Bulk => errand.send(&call.engine.bulk, group.as_ref().map(|group| &group.bulk)),
         Place::Turn => errand.join_lane(),
     }
     let answered = match tokio::time::timeout(call.engine.config.turn_timeout, &mut answer).await {
@@ -124,9 +125,15 @@ impl Errand {
         }
     }
 
-    fn send(self, threads: &Threads) {
-        if threads.waiting() < self.call.engine.config.max_waiting {
-            threads.run(move || self.run_beside());
+    /// To threads beside the lanes, of which a group has its share.
+    fn send(self, threads: &Threads, share: Option<&Arc<Share>>) {
+        let most = self.call.engine.config.max_waiting;
+        match share {
+            Some(share) if threads.waiting().max(share.waiting()) < most => {
+                share.run(threads, move || self.run_beside());
+            }
+            None if threads.waiting() < most => threads.run(move || self.run_beside()),
+            _ => {}
         }
     }
 
@@ -155,6 +162,11 @@ impl Job for Errand {
         }
         self.begun = Instant::now();
         self.ticket.settle(BEGUN)
+    }
+
+    /// A read has less time than a write, which others of the file wait for in any case.
+    fn limit(&self) -> Option<Duration> {
+        (self.call.route.method == Method::GET).then_some(self.call.engine.config.list_timeout)
     }
 
     fn work(&mut self, db: &Connection) -> Verdict {

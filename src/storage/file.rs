@@ -16,6 +16,7 @@ use super::connection::{self, Readers};
 use super::lane::{Joined, Lane};
 use super::meter::Meter;
 use super::migrate::{self, Kind};
+use super::share::Share;
 use super::threads::{Supervisor, Threads};
 use super::whole::beside;
 
@@ -47,6 +48,7 @@ pub struct Limits {
 /// What all files share: the threads, and the limits of each.
 pub struct Storage {
     threads: Threads,
+    thread_count: usize,
     openers: Arc<ScheduledThreadPool>,
     limits: Limits,
     supervisor: Arc<Supervisor>,
@@ -57,6 +59,7 @@ impl Storage {
     pub fn start(threads: usize, limits: Limits, supervisor: &Arc<Supervisor>) -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             threads: Threads::start("database", threads, supervisor)?,
+            thread_count: threads,
             // It catches what a task raises, and goes on.
             openers: Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("opener").build()),
             limits,
@@ -102,6 +105,8 @@ pub struct File {
     /// Set once the file has been opened and migrated: from then on a read need not wait for the writer.
     ready: OnceLock<()>,
     storage: Arc<Storage>,
+    /// The threads that work on it count to this.
+    share: Mutex<Arc<Share>>,
     /// Those who wait for the file to be closed: told by being dropped, after the connections.
     waiting_for_end: Mutex<Vec<Sender<()>>>,
 }
@@ -119,9 +124,22 @@ impl File {
             ready: OnceLock::new(),
             waiting_for_end: Mutex::default(),
             storage: Arc::clone(storage),
+            share: Mutex::new(match kind {
+                Kind::Central => Share::new(usize::MAX),
+                Kind::Workspace => Share::of(storage.thread_count),
+            }),
             path,
             kind,
         })
+    }
+
+    /// Lets the threads that work on it from now on count to this share.
+    pub fn count_to(&self, share: &Arc<Share>) {
+        *self.share.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(share);
+    }
+
+    fn share(&self) -> Arc<Share> {
+        Arc::clone(&self.share.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub fn path(&self) -> &Path {
@@ -213,7 +231,7 @@ impl File {
 
     fn send_reader(self: &Arc<Self>) {
         let file = Arc::clone(self);
-        self.storage.threads.run(move || {
+        self.share().run(&self.storage.threads, move || {
             let again = OnPanic(|| file.send_reader());
             file.serve_reads();
             drop(again);
@@ -222,7 +240,7 @@ impl File {
 
     fn send_writer(self: &Arc<Self>) {
         let file = Arc::clone(self);
-        self.storage.threads.run(move || {
+        self.share().run(&self.storage.threads, move || {
             let again = OnPanic(|| file.send_writer());
             file.serve_writes();
             drop(again);
@@ -240,10 +258,15 @@ impl File {
             for job in jobs {
                 self.read_one(job);
             }
-            if self.storage.threads.waiting() > 0 {
+            if self.is_thread_wanted() {
                 return self.send_reader();
             }
         }
+    }
+
+    /// Whether others wait for a thread: files of any account, or of the same.
+    fn is_thread_wanted(&self) -> bool {
+        self.storage.threads.waiting() > 0 || self.share().waiting() > 0
     }
 
     fn read_one(&self, job: Box<dyn Job>) {
@@ -325,7 +348,7 @@ impl File {
                     jobs.into_iter().for_each(|job| job.answer(Err(fault.clone())));
                 }
             }
-            if self.storage.threads.waiting() > 0 {
+            if self.is_thread_wanted() {
                 return self.send_writer();
             }
         }

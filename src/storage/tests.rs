@@ -126,6 +126,49 @@ fn a_panic_outside_the_work_takes_no_turn_from_its_lane() {
     assert_eq!(bench.settings(), ["written"]);
 }
 
+/// Work on one file that has begun, and goes on until the sender is dropped.
+fn hold_reader(file: &Arc<File>) -> Sender<()> {
+    let (release, held) = channel::<()>();
+    let (began, begun) = channel();
+    let reading = Arc::clone(file);
+    std::thread::spawn(move || {
+        let mut held = Some(held);
+        reading.read(move |_| {
+            let _ = began.send(());
+            let _ = held.take().map(|held| held.recv());
+            Ok::<_, Error>(())
+        })
+    });
+    begun.recv().unwrap();
+    release
+}
+
+#[test]
+fn files_of_one_share_never_have_all_threads() {
+    let mine = Bench::new(100);
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| {
+        let path = folder.path().join(name);
+        create(&path, Kind::Workspace).unwrap();
+        File::new(&mine.storage, path, Kind::Workspace)
+    };
+    let (second, others) = (file("second.sqlite"), file("others.sqlite"));
+    let share = Share::of(3);
+    mine.file.count_to(&share);
+    second.count_to(&share);
+    // A read of one and the write lane of the other: two of three threads.
+    let (reading, writing) = (hold_reader(&second), mine.hold_writer());
+    let waits = mine.submit("waits", |_| Verdict::Keep);
+    let (told, more) = channel();
+    let reader = Arc::clone(&second);
+    std::thread::spawn(move || told.send(reader.read(|_| Ok::<_, Error>(())).is_ok()));
+    others.read(|_| Ok::<_, Error>(())).unwrap();
+    others.write(|_| Ok::<_, Error>(())).unwrap();
+    assert!(more.try_recv().is_err() && waits.try_recv().is_err(), "the share has no third thread");
+    drop((reading, writing));
+    assert_eq!((more.recv(), waits.recv().unwrap().1.is_none()), (Ok(true), true));
+}
+
 fn add(db: &Connection, name: &str) {
     db.execute("INSERT INTO settings (name, value) VALUES (?1, '')", [name]).unwrap();
 }

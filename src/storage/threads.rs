@@ -72,9 +72,10 @@ impl Drop for Alive {
     }
 }
 
-type Task = Box<dyn FnOnce() + Send>;
+pub(super) type Task = Box<dyn FnOnce() + Send>;
 
-/// Threads that blocking work runs on. They end when the value is dropped and what was handed over is done.
+/// Threads that blocking work runs on. They end when the last copy of this is dropped and what was handed over is done.
+#[derive(Clone)]
 pub struct Threads {
     queue: Sender<Task>,
 }

@@ -27,6 +27,8 @@ pub struct Listed {
     pub id: Uuid,
     pub subdomain: String,
     pub status: Status,
+    /// The account that owns it.
+    pub owner: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,13 +212,13 @@ fn read_revisions(db: &Connection) -> rusqlite::Result<Revisions> {
 
 fn listed(db: &Connection, column: &'static str, value: &str) -> rusqlite::Result<Option<Listed>> {
     let sql = format!(
-        "SELECT id, subdomain, status FROM workspaces WHERE {column} = ?1 AND status IN ('active', 'suspended')"
+        "SELECT id, subdomain, status, owner_id FROM workspaces WHERE {column} = ?1 AND status IN ('active', 'suspended')"
     );
     db.prepare_cached(&sql)?
         .query_row([value], |row| {
             let active = row.get_ref(2)?.as_str()? == "active";
             let status = if active { Status::Active } else { Status::Suspended };
-            Ok(Listed { id: uuid_column(row, 0)?, subdomain: row.get(1)?, status })
+            Ok(Listed { id: uuid_column(row, 0)?, subdomain: row.get(1)?, status, owner: row.get(3)? })
         })
         .optional()
 }

@@ -4,6 +4,7 @@ pub mod adoption;
 pub mod customers;
 mod directory;
 pub mod grants;
+mod group;
 mod hosts;
 pub mod journal;
 pub mod life;
@@ -14,6 +15,7 @@ pub mod scratch;
 pub mod settings;
 
 pub use directory::{Bearer, Current, Directory, Listed, Status};
+pub use group::{LargeBody, Pools};
 pub use hosts::{Host, host};
 pub use journal::{Author, News};
 pub use registry::{Lease, Registry};

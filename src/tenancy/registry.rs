@@ -1,15 +1,17 @@
 //! The workspaces that are open: each at most once, the least recently used closed when there are too many.
 
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use hashlink::LinkedHashMap;
 use uuid::Uuid;
 
+use super::group::{Group, Pools};
 use super::life;
 use crate::storage::{File, Kind, Storage};
 
@@ -18,6 +20,8 @@ pub struct Workspace {
     id: Uuid,
     file: Option<Arc<File>>,
     storage: Arc<Storage>,
+    /// The account that owns it, once a request has found that out, and what that may take.
+    group: Mutex<Option<(i64, Arc<Group>)>>,
 }
 
 /// A workspace that stays open as long as this is held.
@@ -27,6 +31,9 @@ pub struct Lease(Arc<Workspace>);
 pub struct Registry {
     data: PathBuf,
     storage: Arc<Storage>,
+    pools: Pools,
+    /// By the account that owns the workspaces.
+    groups: Mutex<HashMap<i64, Weak<Group>>>,
     most: AtomicUsize,
     /// Leases of a workspace that was open, and of one that was not.
     hits: AtomicU64,
@@ -37,10 +44,12 @@ pub struct Registry {
 
 impl Registry {
     /// Of the workspaces in a data directory, of which `most` stay open where nobody works in them.
-    pub fn new(data: PathBuf, storage: Arc<Storage>, most: usize) -> Self {
+    pub fn new(data: PathBuf, storage: Arc<Storage>, pools: Pools, most: usize) -> Self {
         Self {
             data,
             storage,
+            pools,
+            groups: Mutex::default(),
             most: AtomicUsize::new(most.max(1)),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -73,9 +82,34 @@ impl Registry {
             id,
             file: Some(File::new(&self.storage, self.path(id), Kind::Workspace)),
             storage: Arc::clone(&self.storage),
+            group: Mutex::default(),
         }));
         open.insert(id, workspace.clone());
         workspace
+    }
+
+    /// The same, for a request: it takes of the server what is left to all workspaces of this account.
+    pub fn lease_of(&self, id: Uuid, owner: i64) -> Lease {
+        let lease = self.lease(id);
+        let mut group = lease.group.lock().unwrap_or_else(PoisonError::into_inner);
+        if group.as_ref().is_none_or(|(known, _)| *known != owner) {
+            let now = self.group(owner);
+            lease.file().count_to(&now.database);
+            *group = Some((owner, now));
+        }
+        drop(group);
+        lease
+    }
+
+    fn group(&self, owner: i64) -> Arc<Group> {
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = groups.get(&owner).and_then(Weak::upgrade) {
+            return group;
+        }
+        groups.retain(|_, group| group.strong_count() > 0);
+        let group = Group::new(self.pools);
+        groups.insert(owner, Arc::downgrade(&group));
+        group
     }
 
     /// Closes a workspace, and waits until the last request has left it, so long at the most.
@@ -129,6 +163,11 @@ impl Registry {
 impl Workspace {
     pub fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// What its owner's workspaces may take together; nothing where no request has come to it.
+    pub fn group(&self) -> Option<Arc<Group>> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, group)| Arc::clone(group))
     }
 
     pub fn file(&self) -> &Arc<File> {

@@ -1,0 +1,112 @@
+//! A share of the threads of a pool. Work of those who count together, such as the workspaces of one account, runs on so
+//! many threads at once and no more; the rest of it waits here, and the other threads are everybody's.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::threads::{Task, Threads};
+
+pub struct Share {
+    most: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    running: usize,
+    waiting: VecDeque<Task>,
+}
+
+/// A thread of the share, given on or back when this is dropped.
+struct Taken {
+    share: Arc<Share>,
+    threads: Threads,
+}
+
+impl Share {
+    /// Of so many threads at once.
+    pub fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most: most.max(1), state: Mutex::default() })
+    }
+
+    /// All threads of a pool but one, which is left to others; the only one where there is one.
+    pub fn of(threads: usize) -> Arc<Self> {
+        Self::new(threads.saturating_sub(1))
+    }
+
+    /// Runs a task on these threads, once there is room in the share.
+    pub fn run(self: &Arc<Self>, threads: &Threads, task: impl FnOnce() + Send + 'static) {
+        let task: Task = Box::new(task);
+        let mut state = self.state();
+        if state.running == self.most {
+            state.waiting.push_back(task);
+            return;
+        }
+        state.running += 1;
+        drop(state);
+        self.send(threads, task);
+    }
+
+    /// Tasks for which there is no room yet.
+    pub fn waiting(&self) -> usize {
+        self.state().waiting.len()
+    }
+
+    fn send(self: &Arc<Self>, threads: &Threads, task: Task) {
+        let taken = Taken { share: Arc::clone(self), threads: threads.clone() };
+        threads.run(move || {
+            let _taken = taken;
+            task();
+        });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut state = self.share.state();
+        let next = state.waiting.pop_front();
+        if next.is_none() {
+            state.running -= 1;
+        }
+        drop(state);
+        if let Some(next) = next {
+            self.share.send(&self.threads, next);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_share_leaves_threads_to_others_and_all_of_it_is_done_in_the_end() {
+        let threads = Threads::start("tested", 2, &Arc::default()).unwrap();
+        let (hog, other) = (Share::new(1), Share::new(1));
+        let (begun, begins) = channel();
+        let (release, held) = channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        for n in 0..3 {
+            let (begun, held) = (begun.clone(), Arc::clone(&held));
+            hog.run(&threads, move || {
+                begun.send(n).unwrap();
+                let _ = held.lock().unwrap().recv();
+                assert_ne!(n, 1, "on purpose: a panic gives its thread back as well");
+            });
+        }
+        assert_eq!(begins.recv(), Ok(0));
+        assert_eq!(hog.waiting(), 2);
+        let (told, done) = channel();
+        other.run(&threads, move || told.send(()).unwrap());
+        done.recv().unwrap();
+        assert!(begins.try_recv().is_err(), "the others of the share wait");
+        drop(release);
+        assert_eq!(begins.iter().take(2).collect::<Vec<_>>(), [1, 2]);
+    }
+}
