@@ -103,7 +103,7 @@ where
             let mut response = match next {
                 Ok(_) if let Some(port) = sent_on => service.send_on(request, peer, port),
                 Ok(_) => service.answer(request, peer).await,
-                Err(why) => service.refuse(&request, peer, why),
+                Err(why) => service.refuse(request, peer, why),
             };
             if next == Ok(Next::Never) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Body;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Duration, Instant};
 
 use super::body::{self, Outgoing};
@@ -30,6 +30,10 @@ use crate::values::Timestamp;
 /// small machine has room for.
 const LARGE_BODIES: usize = 8;
 
+/// Of a body that is refused, so much is taken at the most, and for so long: see [`Service::linger`].
+const MOST_LINGERED: usize = 64 * 1024 * 1024;
+const LONGEST_LINGER: Duration = Duration::from_secs(10);
+
 /// How long the network may take to say where the names of a token's hosts lead.
 const LONGEST_LOOK_UP: Duration = Duration::from_secs(3);
 
@@ -37,9 +41,15 @@ const LONGEST_LOOK_UP: Duration = Duration::from_secs(3);
 pub struct Service {
     engine: Arc<Engine>,
     router: Arc<Router>,
-    large_bodies: Semaphore,
+    large_bodies: Arc<Semaphore>,
     scraping: tokio::sync::Mutex<()>,
     stopping: watch::Sender<bool>,
+}
+
+/// Room for one large body, given back when this is dropped.
+struct Room {
+    _of_group: Option<LargeBody>,
+    _of_all: OwnedSemaphorePermit,
 }
 
 /// What a request turned out to be about.
@@ -56,7 +66,7 @@ impl Service {
         Self {
             engine,
             router,
-            large_bodies: Semaphore::new(LARGE_BODIES),
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
             scraping: tokio::sync::Mutex::default(),
             stopping: watch::Sender::new(false),
         }
@@ -77,10 +87,10 @@ impl Service {
 
     pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Outgoing>
     where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let (head, body) = request.into_parts();
+        let waits = waits(&head);
         let forwarded = self.forwarded(&head.headers, peer);
         let client = client(&forwarded, peer);
         let origin = self.allowed_origin(&head.headers).cloned();
@@ -134,14 +144,13 @@ impl Service {
     async fn answer_parts<B>(
         &self,
         head: Parts,
-        body: B,
+        body: &mut Option<B>,
         forwarded: Forwarded,
         client: IpAddr,
         line: &mut Line,
     ) -> Result<Response<Outgoing>>
     where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data = Bytes> + Unpin,
     {
         if *self.stopping.borrow() {
             return Err(Error::ShuttingDown);
@@ -160,28 +169,20 @@ impl Service {
         let id = workspace.as_ref().map(|workspace| workspace.id());
         let kind = route.handler.body();
         let sent_as = kind.types().iter().copied().find(|known| has_type(&head.headers, known.name()));
-        let may_be_large = body.size_hint().upper().is_none_or(|most| most > BodyKind::USUAL as u64);
-        let _room = match kind.largest() > BodyKind::USUAL && may_be_large {
-            true => Some(self.large_bodies.try_acquire().map_err(|_| Error::Overloaded)?),
-            false => None,
-        };
-        let body = match kind {
-            BodyKind::None => Bytes::new(),
-            // Nothing is unpacked: what is small on the way may be without end.
-            _ if head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") => {
-                return Err(Error::UnsupportedEncoding);
-            }
-            kind => self.read_body(body, kind, sent_as).await?,
-        };
-        let call = Arc::new(Call {
+        // Nothing is unpacked: what is small on the way may be without end.
+        let is_packed = head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
+        if kind != BodyKind::None && is_packed {
+            return Err(Error::UnsupportedEncoding);
+        }
+        let mut call = Arc::new(Call {
             engine: Arc::clone(&self.engine),
             router: Arc::clone(&self.router),
             route,
             layer,
             path_values,
             query: head.uri.query().unwrap_or_default().to_owned(),
-            body,
-            sent_as,
+            body: Bytes::new(),
+            sent_as: sent_as.unwrap_or(kind.types()[0]),
             headers: head.headers,
             credential,
             workspace,
@@ -189,6 +190,12 @@ impl Service {
             client,
             now,
         });
+        let (received, _room) = match kind {
+            BodyKind::None => (Bytes::new(), None),
+            kind => self.read_body(body, kind, sent_as, &call).await?,
+        };
+        let alone = Arc::get_mut(&mut call);
+        alone.ok_or_else(|| Error::Internal("somebody holds a call that has no body yet".into()))?.body = received;
         let mut answered = turn::run(Arc::clone(&call)).await;
         if let Err(Error::UnknownHosts(names)) = &answered.result {
             self.learn_addresses(names, now).await;
@@ -367,12 +374,20 @@ impl Service {
         Forwarded::read(headers, peer, &config.trusted_proxies, config.forwarded_fields)
     }
 
-    async fn read_body<B>(&self, body: B, kind: BodyKind, sent_as: Option<MediaType>) -> Result<Bytes>
+    /// Reads a body to its end. What is more than usual is read once its sender may do what it asks for, and for as long as
+    /// there is room for it. What is not read is left, to be taken and thrown away.
+    async fn read_body<B>(
+        &self,
+        body: &mut Option<B>,
+        kind: BodyKind,
+        sent_as: Option<MediaType>,
+        call: &Arc<Call>,
+    ) -> Result<(Bytes, Option<Room>)>
     where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data = Bytes> + Unpin,
     {
-        let (announced, largest) = (body.size_hint().lower(), kind.largest());
+        let Some(incoming) = body else { return Ok((Bytes::new(), None)) };
+        let (announced, largest) = (incoming.size_hint().lower(), kind.largest());
         if announced > largest as u64 {
             return Err(Error::TooLarge(largest));
         }
@@ -380,17 +395,45 @@ impl Service {
         if announced > 0 && is_refused {
             return Err(Error::UnsupportedMediaType(kind));
         }
-        let body = Limited::new(body, largest).collect();
-        let body = match tokio::time::timeout(self.engine.config.body_timeout, body).await {
-            Err(_) => return Err(Error::BodyTimeout),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Error::TooLarge(largest)),
-            Ok(Err(_)) => return Err(Error::BadRequest("The body could not be read.")),
-            Ok(Ok(body)) => body.to_bytes(),
-        };
-        if !body.is_empty() && is_refused {
+        let until = Instant::now() + self.engine.config.body_timeout;
+        let (mut pieces, mut length, mut room) = (Vec::new(), 0, None);
+        loop {
+            let piece = match tokio::time::timeout_at(until, incoming.frame()).await {
+                Ok(None) => break,
+                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+                Ok(Some(Err(_))) => {
+                    *body = None;
+                    return Err(Error::BadRequest("The body could not be read."));
+                }
+                Err(_) => {
+                    *body = None;
+                    return Err(Error::BodyTimeout);
+                }
+            };
+            length += piece.len();
+            if length > largest {
+                return Err(Error::TooLarge(largest));
+            }
+            if length > BodyKind::USUAL && room.is_none() {
+                room = Some(self.room(call).await?);
+            }
+            pieces.push(piece);
+        }
+        *body = None;
+        if length > 0 && is_refused {
             return Err(Error::UnsupportedMediaType(kind));
         }
-        Ok(body)
+        let whole = if pieces.len() == 1 { pieces.remove(0) } else { pieces.concat().into() };
+        Ok((whole, room))
+    }
+
+    /// Room for a large body of a caller who may do what it asks for, if there is any, in all and for its workspace's owner.
+    async fn room(&self, call: &Arc<Call>) -> Result<Room> {
+        turn::authorize(call).await?;
+        let group = call.workspace.as_ref().and_then(|workspace| workspace.group());
+        let _of_group = group.map(|group| group.large_body().ok_or(Error::Overloaded)).transpose()?;
+        let _of_all = Arc::clone(&self.large_bodies).try_acquire_owned().map_err(|_| Error::Overloaded)?;
+        Ok(Room { _of_group, _of_all })
     }
 
     /// What a host means here.

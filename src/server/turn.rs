@@ -89,6 +89,42 @@ pub async fn run(call: Arc<Call>) -> Answered {
     Answered { result, waited, worked }
 }
 
+/// Whether the caller may do what it asks for: looked up in a read turn, before a large body is taken. The handler has it
+/// looked up again.
+pub async fn authorize(call: &Arc<Call>) -> Result<()> {
+    let (told, answer) = oneshot::channel();
+    call.file().submit_read(Box::new(Authorization { call: Arc::clone(call), result: Ok(()), told }));
+    match tokio::time::timeout(call.engine.config.turn_timeout, answer).await {
+        Ok(Ok(result)) => result,
+        _ => Err(Error::Overloaded),
+    }
+}
+
+/// A look-up of who calls, on its way to a thread.
+struct Authorization {
+    call: Arc<Call>,
+    result: Result<()>,
+    told: oneshot::Sender<Result<()>>,
+}
+
+impl Job for Authorization {
+    fn begin(&mut self) -> bool {
+        !self.told.is_closed()
+    }
+
+    fn work(&mut self, db: &Connection) -> Verdict {
+        self.result = self.call.identify(db).map(|_| ());
+        Verdict::Undo
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
+        let Self { call, result, told } = *self;
+        // Whoever has the answer is the only one who holds the call.
+        drop(call);
+        let _ = told.send(outcome.map_err(Error::from).and(result));
+    }
+}
+
 /// Runs what is no call on such threads; nothing where it panicked.
 pub async fn beside<T: Send + 'static>(threads: &Threads, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (told, answer) = oneshot::channel();

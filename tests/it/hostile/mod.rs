@@ -3,6 +3,7 @@
 mod floods;
 mod http_2;
 mod malformed;
+mod refused_bodies;
 mod slow_clients;
 mod smuggling;
 
