@@ -132,6 +132,17 @@ mod tests {
     }
 
     #[test]
+    fn a_cookie_of_another_program_that_cannot_be_read_hides_no_session() {
+        let bench = Bench::new();
+        bench.admin().post("/contacts", json!({"last_name": "Lefèvre"})).created();
+        let session = bench.token("owner@example.com", crate::auth::Scope::Workspace(bench.acme.id));
+        for others in ["lang=français; cx_session=", "; =; no value; a=b=c;cx_session=", "a=%FF%; cx_session="] {
+            let browser = bench.nobody().at("acme.localhost").with_header("cookie", &format!("{others}{session}; z=é"));
+            assert_eq!(browser.get("/ui/contacts/1").status, 200, "{others}");
+        }
+    }
+
+    #[test]
     fn whoever_may_not_see_contacts_is_not_told_which_there_are() {
         let bench = Bench::new();
         bench.admin().post("/contacts", json!({"last_name": "Lefèvre"})).created();

@@ -96,8 +96,10 @@ impl Input for Visitor {
         let is_secure = call.address.scheme == "https";
         let sent = |name: &'static str| {
             let wanted = named(name, is_secure);
-            let headers = call.headers.get_all(header::COOKIE).iter().filter_map(|header| header.to_str().ok());
-            let mut cookies = headers.flat_map(Cookie::split_parse).flatten();
+            // Piece by piece, as bytes: one that cannot be read, of another program's, hides no other.
+            let headers = call.headers.get_all(header::COOKIE).iter();
+            let pieces = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+            let mut cookies = pieces.filter_map(|piece| Cookie::parse(str::from_utf8(piece).ok()?).ok());
             cookies.find(|cookie| cookie.name() == wanted).map(|cookie| cookie.value().to_owned())
         };
         let workspace = call.workspace()?.id();
