@@ -22,6 +22,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where TLS is spoken without a proxy.
     pub tls: Option<TlsFiles>,
+    /// How long browsers keep to https, in seconds; zero where they are not told to.
+    pub hsts_max_age: u32,
     /// Where plain HTTP is answered by a redirection, if TLS is spoken.
     pub redirect_listen: Option<SocketAddr>,
     pub data_dir: PathBuf,
@@ -158,6 +160,13 @@ pub const SETTINGS: &[Setting] = &[
             }
             tls => (tls.is_none() && text.is_empty()).then_some(()),
         },
+    },
+    Setting {
+        name: "hsts_max_age",
+        default: "15552000",
+        about: "Seconds for which browsers keep to https once they came by it (Strict-Transport-Security); 0 sends none",
+        allowed: "a number from 0 to 63072000",
+        set: |config, text| within(text, 0, 63_072_000).map(|age| config.hsts_max_age = age),
     },
     Setting {
         name: "redirect_listen",
@@ -621,6 +630,7 @@ impl Config {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: None,
+            hsts_max_age: 0,
             redirect_listen: None,
             data_dir: PathBuf::new(),
             backup_dir: None,

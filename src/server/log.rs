@@ -74,6 +74,8 @@ pub struct Line {
     id: Uuid,
     began: Instant,
     method: http::Method,
+    /// `HEAD` over HTTP/2.
+    has_no_content: bool,
     peer: IpAddr,
     asked: Asked,
     workspace: Option<Uuid>,
@@ -85,8 +87,10 @@ pub struct Line {
 }
 
 impl Line {
-    pub fn new(method: &http::Method, peer: IpAddr) -> Self {
+    pub fn new(head: &http::request::Parts, peer: IpAddr) -> Self {
+        let method = &head.method;
         Self {
+            has_no_content: *method == http::Method::HEAD && head.version == http::Version::HTTP_2,
             id: Uuid::now_v7(),
             began: Instant::now(),
             method: method.clone(),
@@ -125,8 +129,8 @@ impl Line {
         self.fault = error.detail().map(str::to_owned);
     }
 
-    /// Puts the request's id on the answer, counts it, and writes the line.
-    pub fn finish(self, response: &mut Response<Outgoing>, meter: &Meter) {
+    /// Puts the request's id on the answer, counts it, and writes the line. Answers whether the content is to be left out.
+    pub fn finish(self, response: &mut Response<Outgoing>, meter: &Meter) -> bool {
         let took = self.began.elapsed();
         let id = self.id.simple().to_string();
         if let Ok(value) = HeaderValue::from_str(&id) {
@@ -152,6 +156,7 @@ impl Line {
             "request"
         );
         meter.request_ended(self.asked, response.status(), took);
+        self.has_no_content
     }
 }
 

@@ -95,28 +95,66 @@ impl Service {
         let client = client(&forwarded, peer);
         let origin = self.allowed_origin(&head.headers).cloned();
         let _running = self.engine.meter.request_began();
-        let mut line = Line::new(&head.method, client);
+        let mut line = Line::new(&head, client);
+        let is_secure = self.is_secure(&forwarded);
+        let mut body = Some(body);
         let answered = match forwarded {
-            Ok(forwarded) => self.answer_parts(head, body, forwarded, client, &mut line).await,
+            Ok(forwarded) => self.answer_parts(head, &mut body, forwarded, client, &mut line).await,
             Err(error) => Err(error),
         };
-        let mut response = self.finish(line, answered);
+        if let Some(rest) = body.filter(|_| !waits) {
+            self.linger(rest);
+        }
+        let mut response = self.finish(line, is_secure, answered);
         self.allow_origin(origin, response.headers_mut());
         response
     }
 
     /// Answers a request that is not as HTTP wants it.
-    pub fn refuse<B>(&self, request: &Request<B>, peer: IpAddr, why: &'static str) -> Response<Outgoing> {
-        let line = Line::new(request.method(), client(&self.forwarded(request.headers(), peer), peer));
-        self.finish(line, Err(Error::BadRequest(why)))
+    pub fn refuse<B>(&self, request: Request<B>, peer: IpAddr, why: &'static str) -> Response<Outgoing> {
+        let (head, _) = request.into_parts();
+        let forwarded = self.forwarded(&head.headers, peer);
+        let line = Line::new(&head, client(&forwarded, peer));
+        self.finish(line, self.is_secure(&forwarded), Err(Error::BadRequest(why)))
     }
 
     /// Sends a request that came without TLS to the same place with it, whatever it asks: its method and its body stay the same
     /// (RFC 9110, 15.4.9).
-    pub fn send_on<B>(&self, request: Request<B>, peer: IpAddr, port: u16) -> Response<Outgoing> {
-        let (head, _) = request.into_parts();
-        let line = Line::new(&head.method, peer);
-        self.finish(line, self.place_with_tls(&head, peer, port).map(moved))
+    pub fn send_on<B>(&self, request: Request<B>, peer: IpAddr, port: u16) -> Response<Outgoing>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let (head, body) = request.into_parts();
+        if !waits(&head) {
+            self.linger(body);
+        }
+        let line = Line::new(&head, peer);
+        self.finish(line, false, self.place_with_tls(&head, peer, port).map(moved))
+    }
+
+    /// Takes what is left of a body that nobody wants, within bounds, while its answer is on its way: a client that writes
+    /// all of it before it reads would find the connection reset, and no answer (RFC 9112, 9.6).
+    fn linger<B>(&self, body: B)
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let mut stopping = self.stopping();
+        if body.is_end_stream() || *stopping.borrow() {
+            return;
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                () = drain(body) => {}
+                () = tokio::time::sleep(LONGEST_LINGER) => {}
+                _ = stopping.changed() => {}
+            }
+        });
+    }
+
+    /// Whether the caller came by https, as far as is known.
+    fn is_secure(&self, forwarded: &Result<Forwarded>) -> bool {
+        let said = forwarded.as_ref().ok().and_then(|forwarded| forwarded.scheme);
+        said.unwrap_or(self.engine.config.scheme()) == "https"
     }
 
     /// Where what was asked is with TLS; nobody is sent to a host that is not ours.
@@ -130,15 +168,16 @@ impl Service {
         HeaderValue::try_from(format!("https://{name}{port}{path}")).map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// The answer, or what there is to say of an error; counted, and in the log.
-    fn finish(&self, mut line: Line, answered: Result<Response<Outgoing>>) -> Response<Outgoing> {
+    /// The answer, or what there is to say of an error, with the headers that all answers have; counted, and in the log.
+    fn finish(&self, mut line: Line, is_secure: bool, answered: Result<Response<Outgoing>>) -> Response<Outgoing> {
         let mut response = answered.unwrap_or_else(|error| {
             line.error(&error);
             self.engine.meter.refused(error.code());
             error.into_response().map(body::whole)
         });
-        line.finish(&mut response, &self.engine.meter);
-        response
+        secure(response.headers_mut(), if is_secure { self.engine.config.hsts_max_age } else { 0 });
+        let has_no_content = line.finish(&mut response, &self.engine.meter);
+        if has_no_content { without_content(response) } else { response }
     }
 
     async fn answer_parts<B>(
@@ -643,7 +682,7 @@ mod tests {
     use http_body_util::Full;
 
     use super::*;
-    use crate::testing::Bench;
+    use crate::testing::{Bench, PASSWORD};
 
     #[test]
     fn a_server_is_not_ready_without_one_of_its_threads_and_names_it() {
@@ -661,5 +700,35 @@ mod tests {
         let said = ready();
         said.refused(503, "not_ready");
         assert!(said.text.contains("mail"), "{}", said.text);
+    }
+
+    #[test]
+    fn every_answer_says_how_a_browser_is_to_take_it() {
+        let bench = Bench::with(&[("trusted_proxies", "127.0.0.1")]);
+        let contact = bench.admin().post("/contacts", serde_json::json!({"last_name": "Ada"}));
+        let answers = [
+            contact,
+            bench.admin().get("/contacts/1"),
+            bench.admin().get("/contacts"),
+            bench.admin().get("/contacts/export"),
+            bench.admin().get("/contacts/99"),
+            bench.nobody().get("/nowhere"),
+            bench.nobody().post("/login", serde_json::json!({"email": "owner@example.com", "password": PASSWORD})),
+            bench.nobody().at("acme.localhost").get("/ui/sign-in"),
+        ];
+        for answer in answers {
+            let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
+            assert_eq!(header("x-content-type-options"), Some("nosniff"), "{answer:?}");
+            assert_eq!(header("cache-control"), Some("no-store"), "{answer:?}");
+            assert_eq!(header("referrer-policy"), Some("no-referrer"), "{answer:?}");
+            assert_eq!(header("strict-transport-security"), None, "{answer:?}");
+        }
+        let by_https = |bench: &Bench| {
+            let answer = bench.nobody().with_header("x-forwarded-proto", "https").get("/nowhere");
+            answer.headers.get(header::STRICT_TRANSPORT_SECURITY).cloned()
+        };
+        assert_eq!(by_https(&bench).unwrap(), "max-age=15552000");
+        let off = Bench::with(&[("trusted_proxies", "127.0.0.1"), ("hsts_max_age", "0")]);
+        assert_eq!(by_https(&off), None);
     }
 }

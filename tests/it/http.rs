@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, central};
+use crate::bench::{Bench, central, text};
 use crate::client::{Connection, Request};
 use crate::faults::traces::Tracer;
 use crate::process::run;
@@ -221,4 +221,60 @@ fn what_is_written_is_sent_at_once() {
     bench.ask(&Request { method: "GET", path: "/healthz", host: "localhost", ..Request::default() });
     let events = tracer.until_now();
     assert!(events.iter().any(|event| event.call == "setsockopt" && event.with.contains("TCP_NODELAY, [1]")));
+}
+
+/// Every route that answers `GET`, asked by curl: over HTTP/2 an answer to `HEAD` with content is a protocol error.
+#[test]
+fn head_is_answered_alike_and_without_content_over_both_protocols() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.customer(&acme.inside, "Renault");
+    bench.post(&acme.inside, "/contacts", json!({"last_name": "Ada"})).created();
+    let routes: Vec<Value> = serde_json::from_str(&bench.cli(&["routes", "--json"]).ok()).unwrap();
+    let get = routes.iter().filter(|route| route["method"] == "GET");
+    let mut answered = 0;
+    for (layer, who) in [("central", &acme.owner), ("workspace", &acme.inside)] {
+        let urls: Vec<String> = get
+            .clone()
+            .filter(|route| route["layer"] == layer)
+            .map(|route| {
+                let path = text(&route["path"]);
+                let path: Vec<&str> =
+                    path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect();
+                format!("http://{}{}", bench.address(), path.join("/"))
+            })
+            .chain(["healthz", "readyz", "nowhere"].map(|path| format!("http://{}/{path}", bench.address())))
+            .collect();
+        // A connection each: some versions of curl reuse none over which they speak HTTP/2 without TLS.
+        let ask = |version: &str, method: &str| {
+            let mut answers = Vec::new();
+            for url in &urls {
+                let mut curl = Command::new("curl");
+                curl.args([
+                    "-s",
+                    "-S",
+                    "--globoff",
+                    version,
+                    method,
+                    "-o",
+                    "/dev/null",
+                    "-w",
+                    "%{http_code} %{size_download}",
+                ]);
+                curl.args(["-H", &format!("Host: {}", who.host)]);
+                curl.args(["-H", &format!("Authorization: Bearer {}", who.token.as_deref().unwrap())]);
+                answers.push(run(curl.arg(url), "").ok());
+            }
+            answers
+        };
+        let (old, new) = (ask("--http1.1", "--head"), ask("--http2-prior-knowledge", "--head"));
+        let read = ask("--http2-prior-knowledge", "--get");
+        for (((old, new), read), url) in old.iter().zip(&new).zip(&read).zip(&urls) {
+            assert_eq!(old, new, "{url}");
+            assert!(new.ends_with(" 0"), "{url}: {new}");
+            assert_eq!(read.split(' ').next(), new.split(' ').next(), "{url}");
+            answered += usize::from(new.starts_with("200"));
+        }
+    }
+    assert!(answered > 20, "{answered}");
 }
