@@ -56,6 +56,7 @@ impl Engine {
     pub fn open(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
         let data = &config.data_dir;
         life::make_folder(data)?;
+        life::make_private(data)?;
         check_writable(data)?;
         for folder in ["workspaces", "trash", "copies"] {
             life::make_folder(&data.join(folder))?;

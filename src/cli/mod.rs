@@ -118,6 +118,8 @@ enum Command {
 
 /// Runs what was typed; says why it failed.
 pub fn main() -> ExitCode {
+    // Whatever a command makes is its user's alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let done = match Cli::try_parse() {
         Ok(cli) => run(&cli).unwrap_or_else(|error| {
             errln!("cx-engine: {error:#}");

@@ -5,10 +5,11 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use uuid::Uuid;
 
 use crate::storage::{self, Kind};
@@ -40,6 +41,9 @@ pub struct Owner {
     pub name: String,
     pub email: String,
 }
+
+/// The rights of other users than the owner of a file.
+const OTHERS: u32 = 0o077;
 
 /// The role of whoever makes a workspace.
 pub const OWNERS_ROLE: &str = "admin";
@@ -142,6 +146,38 @@ pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     sync_folder(folder_of(folder)?)
+}
+
+/// Closes a folder, and what lies in it directly, to other users: their rights are taken away, and a folder whose rights
+/// cannot be changed is refused.
+pub fn make_private(folder: &Path) -> anyhow::Result<()> {
+    close_to_others(folder)?;
+    let unreadable = || format!("cannot read {}", folder.display());
+    for entry in fs::read_dir(folder).with_context(unreadable)? {
+        let entry = entry.with_context(unreadable)?;
+        let kind = entry.file_type().with_context(unreadable)?;
+        if kind.is_dir() || kind.is_file() {
+            close_to_others(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn close_to_others(path: &Path) -> anyhow::Result<()> {
+    let rights = || fs::metadata(path).map(|found| found.permissions().mode() & 0o7777);
+    let open = match rights() {
+        Ok(mode) if mode & OTHERS != 0 => mode,
+        Ok(_) => return Ok(()),
+        // A file may be gone by now, such as the log of a database that somebody closes.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let closed = fs::set_permissions(path, fs::Permissions::from_mode(open & !OTHERS));
+    if closed.is_err() || rights().is_ok_and(|mode| mode & OTHERS != 0) {
+        bail!("{} is open to others (mode {open:03o}), and its rights cannot be changed", path.display());
+    }
+    tracing::warn!(path = %path.display(), mode = format!("{open:03o}"), "was open to others, and is no more");
+    Ok(())
 }
 
 pub fn sync_folder(folder: &Path) -> anyhow::Result<()> {

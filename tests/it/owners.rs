@@ -1,9 +1,13 @@
 //! Whose files they are: root does not leave its own in the data directory of another user, whose server would not start.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
+use std::process::Command;
 
+use serde_json::json;
+
+use crate::bench::{Bench, eventually};
 use crate::process::{not_run, program, run};
 
 const SOMEBODY: u32 = 1234;
@@ -90,4 +94,51 @@ fn root_makes_no_instance_in_anothers_folder() {
     let backups = data.join("backups").display().to_string();
     chown(&data, Some(SOMEBODY), None).unwrap();
     run(program(folder.path()).args(["restore", "--into", "third", "--backup-dir", &backups]), "").ok();
+}
+
+/// Every file and folder below one, that one included, to which others have any right.
+fn open_to_others(folder: &Path) -> Vec<String> {
+    let mut paths: Vec<String> = all_below(folder).into_iter().map(|(path, ..)| path).collect();
+    paths.push(folder.display().to_string());
+    paths.retain(|path| fs::metadata(path).unwrap().mode() & 0o077 != 0);
+    paths
+}
+
+#[test]
+fn whatever_a_command_makes_is_its_users_alone_whatever_the_umask_is() {
+    let bench = Bench::new();
+    let acme = bench.team("acme");
+    bench.customer(&acme.inside, "Renault");
+    bench.post(&acme.inside, "/user-invites", json!({"email": "grace@example.com", "role_id": 3})).created();
+    let outbox = bench.data().join("outbox");
+    eventually("the mail is in its file", || fs::read_dir(&outbox).is_ok_and(|mut files| files.next().is_some()));
+    let folder = bench.data().parent().unwrap().to_owned();
+    let typed = |arguments: &[&str]| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(program(&folder).get_program()).args(arguments);
+        run(shell.current_dir(&folder).env_clear(), "").ok()
+    };
+    typed(&["backup"]);
+    typed(&["workspace", "export", "acme", "customers", "--output", "customers.csv"]);
+    typed(&["workspace", "create", "--name", "Zeta", "--subdomain", "zeta", "--owner", "acme@example.com"]);
+    typed(&["restore", "--into", "restored"]);
+    for made in ["data", "restored"] {
+        assert_eq!(open_to_others(&folder.join(made)), [""; 0]);
+    }
+    assert_eq!(fs::metadata(folder.join("customers.csv")).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_data_folder_that_is_open_to_others_is_closed_at_the_start() {
+    let mut bench = Bench::new();
+    assert!(bench.stop().success());
+    let data = bench.data();
+    let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    open(&data, 0o755);
+    open(&data.join("workspaces"), 0o777);
+    open(&data.join("central.sqlite"), 0o644);
+    open(&data.join("server.lock"), 0o666);
+    bench.start();
+    assert_eq!(open_to_others(&data), [""; 0]);
+    assert!(bench.whole_log().contains("was open to others"), "{}", bench.log());
 }
