@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a webhook is left alone whose receiver could not be reached.
 const PAUSE: i64 = 15;
 
-/// How much is kept of what a receiver answers.
+/// Bytes that are kept of what a receiver answers, where they are text.
 const KEPT_OF_ANSWER: usize = 500;
 
 /// The receiver wants no more of this (Standard Webhooks 1.0, "Operational considerations").
@@ -225,7 +226,7 @@ impl Courier {
         let read = io::Read::take(answer.body_mut().as_reader(), KEPT_OF_ANSWER as u64);
         // What can be read of it is enough: the status has come, and says whether the message was taken.
         let _ = io::Read::read_to_end(&mut { read }, &mut begins);
-        Ok((answer.status().as_u16(), String::from_utf8_lossy(&begins).replace('\0', "")))
+        Ok((answer.status().as_u16(), text(&begins).unwrap_or_default().to_owned()))
     }
 
     /// Made by the first message: a server without webhooks need not read the system's certificates.
@@ -258,6 +259,23 @@ impl Courier {
     }
 }
 
+/// Whether an address leads away from here: into the open internet, and to none of this machine's own addresses, behind
+/// whose firewall the server is.
+fn is_foreign(address: IpAddr, own: &[IpAddr]) -> bool {
+    is_public(address) && !own.iter().any(|own| own.to_canonical() == address.to_canonical())
+}
+
+/// What an answer begins with, if that is text: whatever else comes back is not shown. A letter that was cut off is left out.
+fn text(bytes: &[u8]) -> Option<&str> {
+    let text = match str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(cut) if cut.error_len().is_none() => str::from_utf8(&bytes[..cut.valid_up_to()]).ok()?,
+        Err(_) => return None,
+    };
+    let is_text = |letter: char| !letter.is_control() || letter.is_ascii_whitespace();
+    text.chars().all(is_text).then_some(text)
+}
+
 /// Finds the addresses of a name, less those of the server's own network: asked at each connection, so a name cannot
 /// mean something else by the time that it is used.
 #[derive(Debug)]
@@ -274,13 +292,14 @@ impl Resolver for Guard {
         timeout: NextTimeout,
     ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
         let found = self.names.resolve(uri, config, timeout)?;
+        let own: Vec<IpAddr> = if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip()).collect();
         let mut allowed = self.empty();
         found
             .iter()
-            .filter(|address| self.private || is_public(address.ip()))
+            .filter(|address| self.private || is_foreign(address.ip(), &own))
             .for_each(|address| allowed.push(*address));
         if allowed.is_empty() {
-            let why = "the name leads to a private address, which the setting private_webhooks does not allow";
+            let why = "the name leads to a private address, or to this machine, which private_webhooks does not allow";
             return Err(ureq::Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, why)));
         }
         Ok(allowed)
@@ -346,5 +365,30 @@ mod tests {
         assert!(tells.recv_timeout(PATIENCE).is_ok(), "the other owner's message waits behind the silent ones");
         assert!(holds.try_recv().is_err(), "more than {OF_ONE_OWNER} messages of one owner are on their way");
         drop(first);
+    }
+
+    #[test]
+    fn the_addresses_of_this_machine_are_not_foreign_though_they_be_public() {
+        let own = ["1.1.1.1", "2606:4700::1111", "127.0.0.1"].map(|address| address.parse().unwrap());
+        for (address, is_so) in [
+            ("1.1.1.1", false),
+            ("::ffff:1.1.1.1", false),
+            ("2606:4700::1111", false),
+            ("10.0.0.1", false),
+            ("1.1.1.2", true),
+            ("2606:4700::1112", true),
+        ] {
+            assert_eq!(is_foreign(address.parse().unwrap(), &own), is_so, "{address}");
+        }
+        assert!(if_addrs::get_if_addrs().unwrap().iter().any(|interface| interface.ip().is_loopback()));
+    }
+
+    #[test]
+    fn of_an_answer_text_alone_is_kept() {
+        assert_eq!(text("Été\n{}".as_bytes()), Some("Été\n{}"));
+        assert_eq!(text(&"Été".as_bytes()[..4]), Some("Ét"));
+        for other in [&b"\x89PNG\r\n\x1a\n"[..], b"a\0b", b"\x1b[31m", b"caf\xe9 noir"] {
+            assert_eq!(text(other), None, "{other:?}");
+        }
     }
 }
