@@ -33,6 +33,27 @@ fn the_demo_runs_as_the_readme_says_and_its_own_lines_work() {
     assert_eq!(rows(&try_its_lines(&second)), rows(&made));
 }
 
+/// Where others can reach it, the password is one that nobody can have read here, also once the demo was made.
+#[test]
+fn a_demo_that_others_can_reach_has_a_password_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = |listen: &str| {
+        let mut command = program(folder.path());
+        command.args(["demo", "--listen", listen]);
+        Server::start(command, folder.path())
+    };
+    let mut published = serve("127.0.0.1:0");
+    let known = printed(&published, "Password");
+    published.stop();
+    let mut reachable = serve("0.0.0.0:0");
+    let random = printed(&reachable, "Password");
+    assert!(random != known && random.len() >= 20, "{}", reachable.greeting);
+    try_its_lines(&reachable);
+    reachable.stop();
+    let again = serve("0.0.0.0:0");
+    assert!(!again.greeting.contains(&random) && !again.greeting.contains(&known), "{}", again.greeting);
+}
+
 /// A first run that was killed halfway left an account and an empty workspace.
 #[test]
 fn a_demo_that_was_half_made_is_finished_by_the_next_run() {

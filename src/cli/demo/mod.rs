@@ -5,15 +5,15 @@ mod routing;
 
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use rusqlite::Connection;
 
 use super::serve;
 use crate::api::Error;
-use crate::auth::Origin;
-use crate::central::accounts;
+use crate::auth::{Origin, Verified, secret};
 use crate::central::quotas::Quotas;
 use crate::central::workspaces::{self, NewWorkspace};
+use crate::central::{accounts, tokens};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::server;
@@ -22,7 +22,7 @@ use crate::values::{Email, Name, Password, Timestamp};
 use crate::workspace::{contacts, customers, phone_calls};
 
 const EMAIL: &str = "demo@example.com";
-/// No secret: it is in the source, and printed at every start.
+/// No secret: it is in the source, and printed at every start on this machine alone.
 const PASSWORD: &str = "demo-needs-no-secret";
 const SUBDOMAIN: &str = "acme";
 
@@ -30,9 +30,10 @@ pub fn run(config: Config, now: Timestamp) -> anyhow::Result<()> {
     let _log = server::start_log(&config);
     let engine = Engine::open(config, now)?;
     let made = prepare(&engine, now)?;
+    let password = password(&engine, now)?;
     let serving = Arc::clone(&engine);
     server::run(engine, crate::router()?, move |listening| {
-        greet(&serving.public_url().workspace(SUBDOMAIN), made);
+        greet(&serving.public_url().workspace(SUBDOMAIN), password.as_deref(), made);
         serve::announce(listening)
     })
 }
@@ -65,6 +66,26 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
     engine.registry.lease(workspace.id).file().write(move |db| fill(db, &author)).map_err(Into::into)
 }
 
+/// The password of the demo's account, if it is known. The published one is good on this machine alone: where others can
+/// reach the server it is exchanged for a random one.
+fn password(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<Option<String>> {
+    let found = engine.central.read(|db| Ok::<_, Error>(accounts::find_by_email(db, EMAIL)?))?;
+    let (account, hash) = found.context("the demo has no account")?;
+    if engine.passwords.verify(PASSWORD, Some(&hash))? == Verified::No {
+        return Ok(None);
+    }
+    if engine.config.listen.ip().is_loopback() {
+        return Ok(Some(PASSWORD.to_owned()));
+    }
+    let random = secret::make()?;
+    let hash = engine.passwords.hash(&random)?;
+    engine.central.write(move |db| {
+        accounts::set_password_hash(db, account.id, &hash, now)?;
+        Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)
+    })?;
+    Ok(Some(random))
+}
+
 /// Writes the data, all of it or none, where there has never been a customer; answers whether it was written.
 fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     if db.prepare("SELECT 1 FROM sqlite_sequence WHERE name = 'customers'")?.exists([])? {
@@ -84,18 +105,20 @@ fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     Ok(true)
 }
 
-fn greet(url: &str, made: bool) {
+fn greet(url: &str, password: Option<&str>, made: bool) {
+    let shown = password.unwrap_or("(as it was printed, or as you have set it)");
+    let password = password.unwrap_or("PASSWORD");
     let what = if made { "made: 200 customers, 1,000 contacts, 300 phone calls" } else { "as you left it" };
     serve::tell(&format!(
         r#"The demo is ready ({what}).
 
   URL       {url}/api      (to read: {url}/docs)
   Email     {EMAIL}
-  Password  {PASSWORD}
+  Password  {shown}
 
 Try, in another terminal:
 
-  TOKEN=$(curl -s {url}/api/login -H 'Content-Type: application/json' -d '{{"email":"{EMAIL}","password":"{PASSWORD}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
+  TOKEN=$(curl -s {url}/api/login -H 'Content-Type: application/json' -d '{{"email":"{EMAIL}","password":"{password}"}}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
   curl -g -s '{url}/api/customers?filter[city]=lyon&sort=-name&per_page=3' -H "Authorization: Bearer $TOKEN"
   curl -g -s '{url}/api/contacts?filter[term]=marie&per_page=3' -H "Authorization: Bearer $TOKEN"
   curl -g -s '{url}/api/smart-routings/call-queues/lookup?customer_account=CL000001&code=standard' -H "Authorization: Bearer $TOKEN"
