@@ -2,7 +2,7 @@
 //! means. The one table below is the flags, the environment, the file, `--print-config` and README's table.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,8 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use lettre::message::Mailbox;
 use lettre::transport::smtp::SmtpTransportBuilder;
+use lettre::transport::smtp::client::{CertificateStore, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, SmtpTransport};
+use url::Url;
 
 use crate::auth::PasswordCost;
 use crate::values::{Networks, PublicUrl, TimeZone, phone};
@@ -60,6 +62,7 @@ pub struct Config {
     pub default_country: String,
     pub timezone: String,
     pub trash_days: i64,
+    pub smtp_plain_password: bool,
     /// The server that takes mail, where there is one.
     pub smtp: Option<SmtpTransportBuilder>,
     pub mail_from: Mailbox,
@@ -454,11 +457,21 @@ pub const SETTINGS: &[Setting] = &[
         set: |config, text| within(text, 0, 36_500).map(|n| config.trash_days = n),
     },
     Setting {
+        name: "smtp_plain_password",
+        default: "false",
+        about: "Whether the password of smtp_url may be sent without TLS to another machine",
+        allowed: "true or false",
+        set: |config, text| text.parse().ok().map(|allowed| config.smtp_plain_password = allowed),
+    },
+    Setting {
         name: "smtp_url",
         default: "",
-        about: "The server that takes mail; without one, mails become files in data/outbox",
+        about: "The server that takes mail; without one, mails become files in data/outbox. TLS is used if it is offered, \
+                and needed for a password that leaves this machine",
         allowed: "smtp://HOST or smtps://HOST, with USER:PASSWORD@ before HOST and :PORT behind, ?tls=required for STARTTLS",
-        set: |config, text| smtp(text, &config.central_domain).map(|smtp| config.smtp = smtp),
+        set: |config, text| {
+            smtp(text, &config.central_domain, config.smtp_plain_password).map(|smtp| config.smtp = smtp)
+        },
     },
     Setting {
         name: "mail_from",
@@ -662,6 +675,7 @@ impl Config {
             default_country: String::new(),
             timezone: String::new(),
             trash_days: 0,
+            smtp_plain_password: false,
             smtp: None,
             mail_from: Mailbox::new(None, Address::new_dangerous("", "")),
             private_webhooks: false,
@@ -757,14 +771,41 @@ fn seconds(text: &str) -> Option<Duration> {
 
 /// The server at a URL as lettre has them; no server where there is no URL. It is greeted by the URL's path, or by the
 /// central domain: some turn away who has no name.
-fn smtp(text: &str, central_domain: &str) -> Option<Option<SmtpTransportBuilder>> {
+fn smtp(text: &str, central_domain: &str, plain_password: bool) -> Option<Option<SmtpTransportBuilder>> {
     /// What a server may take for one answer. Some let a stranger wait on purpose.
     const PATIENCE: Duration = Duration::from_secs(30);
     if text.is_empty() {
         return Some(None);
     }
-    let server = SmtpTransport::from_url(text).ok()?.timeout(Some(PATIENCE));
+    let mut server = SmtpTransport::from_url(text).ok()?.timeout(Some(PATIENCE));
+    if let Some(tls) = starttls(&Url::parse(text).ok()?, plain_password)? {
+        server = server.tls(tls);
+    }
     Some(Some(if has_path(text) { server } else { server.hello_name(ClientId::Domain(central_domain.to_owned())) }))
+}
+
+/// What is asked of a server that speaks TLS once it is told to, where its URL does not say so itself. A password leaves this
+/// machine by TLS alone, and only to the server that it is for. All else goes by TLS if that is offered, whoever offers it:
+/// else it would go in clear (RFC 7435).
+fn starttls(url: &Url, plain_password: bool) -> Option<Option<Tls>> {
+    if url.scheme() != "smtp" {
+        return Some(None);
+    }
+    let host = url.host_str()?;
+    let is_loopback = match url.host()? {
+        url::Host::Domain(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
+    };
+    if url.password().is_some() && !is_loopback && !plain_password {
+        return Some(Some(Tls::Required(TlsParameters::new(host.to_owned()).ok()?)));
+    }
+    if url.query_pairs().any(|(name, _)| name == "tls") {
+        return Some(None);
+    }
+    let anybody = TlsParameters::builder(host.to_owned());
+    let anybody = anybody.dangerous_accept_invalid_certs(true).dangerous_accept_invalid_hostnames(true);
+    Some(Some(Tls::Opportunistic(anybody.certificate_store(CertificateStore::None).build_rustls().ok()?)))
 }
 
 /// Whether a URL has a path, which is the name that we give to the server.
@@ -900,6 +941,32 @@ mod tests {
         {
             let said = Config::new(&typed("smtp_url", bad)).unwrap_err().to_string();
             assert!(said.contains("smtp_url") && said.contains("a test") && !said.contains("secret"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_password_leaves_this_machine_by_tls_alone_unless_that_is_allowed() {
+        let tls = |url: &str, allowed: &str| {
+            let mut all = typed("smtp_url", url);
+            all.override_with(typed("smtp_plain_password", allowed));
+            let said = format!("{:?}", Config::new(&all).unwrap().smtp);
+            let known = ["Opportunistic", "Required", "Wrapper"].into_iter().find(|known| said.contains(known));
+            known.unwrap_or("None")
+        };
+        for (url, allowed, expected) in [
+            ("smtp://mail.example.com", "false", "Opportunistic"),
+            ("smtp://ada@mail.example.com", "false", "Opportunistic"),
+            ("smtp://ada:secret@mail.example.com", "false", "Required"),
+            ("smtp://ada:secret@mail.example.com?tls=opportunistic", "false", "Required"),
+            ("smtp://ada:secret@192.0.2.1", "false", "Required"),
+            ("smtp://ada:secret@mail.example.com", "true", "Opportunistic"),
+            ("smtp://ada:secret@mail.example.com?tls=required", "true", "Required"),
+            ("smtp://ada:secret@localhost:25", "false", "Opportunistic"),
+            ("smtp://ada:secret@127.0.0.1", "false", "Opportunistic"),
+            ("smtp://ada:secret@[::1]", "false", "Opportunistic"),
+            ("smtps://ada:secret@mail.example.com", "false", "Wrapper"),
+        ] {
+            assert_eq!(tls(url, allowed), expected, "{url}");
         }
     }
 

@@ -73,7 +73,8 @@ fn an_encrypted_server_is_sent_mail_and_one_that_nobody_vouches_for_is_not() {
         let trusting = Bench::within(&[("CX_SMTP_URL", &url), ("SSL_CERT_FILE", root.to_str().unwrap())], &[]);
         trusting.verified("ada");
         forgot(&trusting, "ada");
-        assert_eq!(smtp.next().to, [email("ada")]);
+        let mail = smtp.next();
+        assert_eq!((mail.to, mail.encrypted), (vec![email("ada")], true));
 
         let wary = Bench::within(&[("CX_SMTP_URL", &url)], &[]);
         wary.verified("ada");
@@ -81,6 +82,16 @@ fn an_encrypted_server_is_sent_mail_and_one_that_nobody_vouches_for_is_not() {
         eventually("the certificate is refused", || wary.log().contains("invalid peer certificate"));
         assert!(smtp.others().is_empty());
     }
+}
+
+#[test]
+fn a_server_that_offers_tls_is_sent_mail_by_tls_whoever_it_is() {
+    let smtp = Smtp::encrypted(false);
+    let bench = Bench::with(&["--smtp-url", &smtp.url()]);
+    bench.register("ada");
+    forgot(&bench, "ada");
+    let mail = smtp.next();
+    assert_eq!((mail.to, mail.encrypted), (vec![email("ada")], true));
 }
 
 #[test]

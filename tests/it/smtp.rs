@@ -36,6 +36,8 @@ pub struct Delivered {
     /// What the program called itself.
     pub hello: String,
     pub user: Option<String>,
+    /// Whether it came by TLS.
+    pub encrypted: bool,
     pub from: String,
     pub to: Vec<String>,
     pub text: Vec<u8>,
@@ -62,6 +64,8 @@ struct Tls {
 
 struct Taker {
     delivered: Delivered,
+    /// Whether the conversation goes on by TLS.
+    encrypted: Arc<AtomicBool>,
     taken: Sender<Delivered>,
     faults: Arc<AtomicUsize>,
 }
@@ -107,11 +111,16 @@ impl Smtp {
                 if stopped.load(Ordering::Acquire) {
                     return;
                 }
-                let taker =
-                    Taker { delivered: Delivered::default(), taken: taken.clone(), faults: Arc::clone(&faulty) };
+                let encrypted = Arc::new(AtomicBool::new(tls.as_ref().is_some_and(|tls| tls.at_once)));
+                let taker = Taker {
+                    delivered: Delivered::default(),
+                    encrypted: Arc::clone(&encrypted),
+                    taken: taken.clone(),
+                    faults: Arc::clone(&faulty),
+                };
                 let session = sessions.build(address.ip(), taker);
                 // A client that hangs up has said enough.
-                let _ = stream.and_then(|stream| converse(stream, session, tls.as_ref()));
+                let _ = stream.and_then(|stream| converse(stream, session, tls.as_ref(), &encrypted));
             }
         });
         Self { address, certificate, mails: Mutex::new(mails), faults, stop, thread: Some(thread) }
@@ -204,6 +213,7 @@ impl Handler for Taker {
     }
 
     fn data_end(&mut self) -> Response {
+        self.delivered.encrypted = self.encrypted.load(Ordering::Acquire);
         // Nobody may be listening any more.
         let _ = self.taken.send(self.delivered.clone());
         match self.faults.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |faults| faults.checked_sub(1)) {
@@ -214,7 +224,12 @@ impl Handler for Taker {
 }
 
 /// One conversation, from the greeting to the end.
-fn converse(stream: TcpStream, mut session: Session<Taker>, tls: Option<&Tls>) -> io::Result<()> {
+fn converse(
+    stream: TcpStream,
+    mut session: Session<Taker>,
+    tls: Option<&Tls>,
+    is_encrypted: &AtomicBool,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let encrypted = |stream, tls: &Tls| {
         let connection = ServerConnection::new(Arc::clone(&tls.config)).map_err(io::Error::other)?;
@@ -228,6 +243,7 @@ fn converse(stream: TcpStream, mut session: Session<Taker>, tls: Option<&Tls>) -
             let end = talk(&mut plain, &mut session, Some(&greeting))?;
             let Some(tls) = tls.filter(|_| end == Action::UpgradeTls) else { return Ok(()) };
             session.tls_active();
+            is_encrypted.store(true, Ordering::Release);
             talk(&mut encrypted(plain.into_inner(), tls)?, &mut session, None)?
         }
     };
