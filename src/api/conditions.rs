@@ -19,6 +19,12 @@ impl Tag {
         Self(URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..16]))
     }
 
+    /// The tag of the same state in a content coding: other bytes, another tag.
+    #[must_use]
+    pub fn coded(self, coding: Option<&str>) -> Self {
+        coding.map_or_else(|| Self(self.0.clone()), |coding| Self(format!("{}-{coding}", self.0)))
+    }
+
     pub fn header(&self) -> Result<HeaderValue> {
         HeaderValue::try_from(format!("\"{}\"", self.0)).map_err(|error| Error::Internal(error.to_string()))
     }

@@ -206,7 +206,34 @@ fn text(value: &Value) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use http::header;
+
     use crate::testing::Bench;
+
+    #[test]
+    fn the_description_is_sent_packed_and_not_again_to_whoever_has_it() {
+        let bench = Bench::new();
+        for (host, path) in [("localhost", "/docs"), ("acme.localhost", "/docs"), ("acme.localhost", "/openapi.json")] {
+            let anybody = bench.nobody().at(host);
+            let plain = anybody.get(path);
+            let mut tags = vec![plain.headers[header::ETAG].clone()];
+            for coding in ["gzip", "br"] {
+                let packing = anybody.with_header("accept-encoding", coding);
+                let packed = packing.get(path);
+                assert_eq!(packed.headers[header::CONTENT_ENCODING], coding);
+                assert!(packed.headers.get_all(header::VARY).iter().any(|vary| vary == "Accept-Encoding"));
+                let length = packed.headers.get(header::CONTENT_TYPE).map(|_| packed.text.len()).unwrap();
+                assert!(length * 3 < plain.text.len(), "{coding}: {length} of {}", plain.text.len());
+                let tag = packed.headers[header::ETAG].clone();
+                let known = packing.with_header("if-none-match", tag.to_str().unwrap()).get(path);
+                assert_eq!((known.status.as_u16(), known.text.as_str()), (304, ""));
+                tags.push(tag);
+            }
+            assert!(tags[0] != tags[1] && tags[1] != tags[2] && tags[0] != tags[2], "{tags:?}");
+            assert_eq!(plain.headers[header::CACHE_CONTROL], "no-cache");
+            assert!(plain.headers.get(header::CONTENT_ENCODING).is_none());
+        }
+    }
 
     #[test]
     fn what_an_operation_takes_and_answers_is_shown_through_all_its_names() {

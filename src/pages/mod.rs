@@ -13,14 +13,16 @@ mod style;
 mod visitor;
 mod words;
 
+use std::sync::{Arc, OnceLock};
+
 use askama::Template;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::{
-    Error, Html, Json200, Layer, Needs, Ok200, Redirect, Resource, Result, Route, Steps, get, here, openapi, rendered,
-    steps,
+    Call, Document, Error, Html, Json200, Kept, Layer, Needs, Ok200, Redirect, Reply, Resource, Result, Route, Steps,
+    get, here, openapi, rendered, steps,
 };
 use crate::values::Language;
 use words::Words;
@@ -67,14 +69,35 @@ fn about(steps: &Steps<'_>) -> Result<Ok200<About>> {
     Ok(Ok200(About { name: "cx-engine", version: env!("CARGO_PKG_VERSION"), layer: steps.call.layer.name() }))
 }
 
-fn description(steps: &Steps<'_>) -> Result<Json200> {
-    Ok(Json200(openapi::document(&steps.call.router, steps.call.layer)))
+/// The description of each layer, for programs and for people: it takes long to make, and anybody may ask for it.
+static DESCRIBED: [OnceLock<Described>; 2] = [OnceLock::new(), OnceLock::new()];
+
+struct Described {
+    openapi: Arc<Document>,
+    page: Arc<Document>,
 }
 
-fn documentation(steps: &Steps<'_>) -> Result<Html> {
-    let layer: Layer = steps.call.layer;
-    docs::page(&openapi::document(&steps.call.router, layer), layer)
-        .map(|text| Html::ok(Language::English, text).with_own_style())
+fn described(call: &Call) -> Result<&'static Described> {
+    let layer = call.layer;
+    let kept = &DESCRIBED[usize::from(layer == Layer::Workspace)];
+    if let Some(described) = kept.get() {
+        return Ok(described);
+    }
+    let document = openapi::document(&call.router, layer);
+    let page = Html::ok(Language::English, docs::page(&document, layer)?).with_own_style();
+    let described = Described {
+        openapi: Arc::new(Document::of(Json200(document).into_response(call)?)?),
+        page: Arc::new(Document::of(page.into_response(call)?)?),
+    };
+    Ok(kept.get_or_init(|| described))
+}
+
+fn description(steps: &Steps<'_>) -> Result<Kept<Json200>> {
+    Ok(Kept::new(Arc::clone(&described(steps.call)?.openapi)))
+}
+
+fn documentation(steps: &Steps<'_>) -> Result<Kept<Html>> {
+    Ok(Kept::new(Arc::clone(&described(steps.call)?.page)))
 }
 
 fn front_door(_: &Steps<'_>) -> Result<Redirect> {

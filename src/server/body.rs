@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderValue, Method, Response, header};
 use http_body_util::channel::{Channel, Sender};
 use http_body_util::{Either, Full};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::api::{Call, Content, Error, Pieces, Result, in_service};
+use crate::api::{Answer, Call, Coding, Content, Error, Layer, Needs, Packer, Pieces, Result, in_service};
 use crate::engine::Engine;
 use crate::storage::{Fault, File, Job, Verdict};
 
@@ -31,8 +32,45 @@ pub fn whole(bytes: Bytes) -> Outgoing {
     Either::Left(Full::new(bytes))
 }
 
-/// The body of an answer to a call.
-pub fn outgoing(content: Content, call: &Call) -> Outgoing {
+/// A list that is shorter is not worth packing.
+const SHORT: usize = 4 * 1024;
+
+/// An answer to a call, with its body: packed, if it is a long list or an export, and the client takes that. What is one
+/// resource, or was asked for by anybody, is sent as it is: nothing that holds a secret is packed together with what a
+/// client chose, for the length would tell of it.
+pub fn answer(answer: Answer, call: &Call) -> Response<Outgoing> {
+    let is_list = call.route.method == Method::GET && call.route.needs != Needs::Anyone;
+    let may_be_packed = is_list && call.route.handler.resource().is_none() && call.layer == Layer::Workspace;
+    let is_long = match answer.body() {
+        Content::Whole(bytes) => bytes.len() >= SHORT,
+        Content::Pieces(..) => true,
+        Content::File(_) => false,
+    };
+    let (mut head, mut content) = answer.into_parts();
+    let mut packer = None;
+    if may_be_packed && is_long {
+        head.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        if Coding::taken(&call.headers, &[Coding::Gzip]).is_some() {
+            match content {
+                Content::Whole(bytes) => match Coding::Gzip.pack(&bytes) {
+                    Ok(packed) => {
+                        head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                        content = Content::Whole(packed);
+                    }
+                    Err(_) => content = Content::Whole(bytes),
+                },
+                pieces => {
+                    head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                    packer = Some(Packer::gzip());
+                    content = pieces;
+                }
+            }
+        }
+    }
+    Response::from_parts(head, outgoing(content, packer, call))
+}
+
+fn outgoing(content: Content, packer: Option<Packer>, call: &Call) -> Outgoing {
     match content {
         Content::Whole(bytes) => whole(bytes),
         Content::File(file) => {
@@ -44,7 +82,7 @@ pub fn outgoing(content: Content, call: &Call) -> Outgoing {
             let (sender, channel) = Channel::new(1);
             let workspace = call.workspace.as_ref().map(|lease| lease.id());
             let source = Source { engine: Arc::clone(&call.engine), workspace };
-            tokio::spawn(send(sender, first, rest, source));
+            tokio::spawn(send(sender, first, rest, packer, source));
             Either::Right(channel)
         }
     }
@@ -66,16 +104,28 @@ impl Source {
 }
 
 /// Reads a piece when the one before it is taken, and no sooner.
-async fn send(mut sender: Sender<Bytes, Broken>, first: Bytes, mut rest: Box<dyn Pieces>, source: Source) {
+async fn send(
+    mut sender: Sender<Bytes, Broken>,
+    first: Bytes,
+    mut rest: Box<dyn Pieces>,
+    mut packer: Option<Packer>,
+    source: Source,
+) {
     let mut piece = first;
     let mut refused = 0;
-    while sender.send_data(piece).await.is_ok() {
+    loop {
+        let Ok(sent) = packer.as_mut().map_or_else(|| Ok(piece.clone()), |packer| packer.add(&piece)) else {
+            return sender.abort(Broken);
+        };
+        if sender.send_data(sent).await.is_err() {
+            return;
+        }
         piece = loop {
             let Some((back, next)) = source.next(rest).await else { return sender.abort(Broken) };
             rest = back;
             match next {
                 Ok(Some(piece)) => break piece,
-                Ok(None) => return,
+                Ok(None) => return finish(sender, packer).await,
                 Err(Error::Overloaded) if refused < PATIENCE => {
                     refused += 1;
                     tokio::time::sleep(PAUSE).await;
@@ -86,6 +136,17 @@ async fn send(mut sender: Sender<Bytes, Broken>, first: Bytes, mut rest: Box<dyn
                 }
             }
         };
+    }
+}
+
+/// Sends what ends a packed answer.
+async fn finish(mut sender: Sender<Bytes, Broken>, packer: Option<Packer>) {
+    match packer.map(Packer::end) {
+        None => {}
+        Some(Ok(end)) => {
+            let _ = sender.send_data(end).await;
+        }
+        Some(Err(_)) => sender.abort(Broken),
     }
 }
 

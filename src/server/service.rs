@@ -221,7 +221,7 @@ impl Service {
             path_values,
             query: head.uri.query().unwrap_or_default().to_owned(),
             body: Bytes::new(),
-            sent_as: sent_as.unwrap_or(kind.types()[0]),
+            sent_as,
             headers: head.headers,
             credential,
             workspace,

@@ -85,7 +85,7 @@ pub async fn run(call: Arc<Call>) -> Answered {
         Err(_) => answer.await,
     };
     let Ok(Told { result, waited, worked }) = answered else { return refused(joined) };
-    let result = result.map(|answer| answer.map(|content| body::outgoing(content, &call)));
+    let result = result.map(|answer| body::answer(answer, &call));
     Answered { result, waited, worked }
 }
 

@@ -1,9 +1,12 @@
 //! Exports of the real program, read by clients that take their time.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Who, eventually, sqlite};
 use crate::client::Request;
+use crate::process::run;
 
 /// So many that they fit into no buffer between the program and its client.
 const MANY: i64 = 40_000;
@@ -80,4 +83,42 @@ fn a_workspace_that_is_deleted_ends_its_exports() {
     eventually("its file is in the trash", || trash.exists());
     eventually("it is closed", || bench.open_files(".sqlite") == bench.open_files("central.sqlite"));
     connection.receive_chunks().unwrap_err();
+}
+
+/// As curl unpacks it.
+#[test]
+fn a_list_and_an_export_are_packed_for_whoever_takes_that() {
+    let bench = Bench::new();
+    let acme = bench.team("acme").inside;
+    let rows: String = (0..3_000).map(|n| format!("Name {n}\n")).collect();
+    let headers = [("Content-Type", "text/csv")];
+    let body = format!("name\n{rows}");
+    let request = Request {
+        method: "POST",
+        path: "/api/customers/import",
+        host: &acme.host,
+        token: acme.token.as_deref(),
+        headers: &headers,
+        body: Some(&body),
+    };
+    bench.ask(&request).created();
+    let ask = |path: &str, packed: bool| {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "-S", "-w", "\n%{size_download}", "-H", &format!("Host: {}", acme.host)]);
+        curl.args(["-H", &format!("Authorization: Bearer {}", acme.token.as_deref().unwrap())]);
+        if packed {
+            curl.arg("--compressed");
+        }
+        let said = run(curl.arg(format!("http://{}/api{path}", bench.address())), "").ok();
+        let (text, size) = said.rsplit_once('\n').unwrap();
+        (text.to_owned(), size.parse::<usize>().unwrap())
+    };
+    for path in ["/customers?per_page=500", "/customers/export", "/customers/export?format=csv"] {
+        let ((plain, all), (unpacked, few)) = (ask(path, false), ask(path, true));
+        assert!(plain == unpacked && plain.len() == all, "{path}");
+        assert!(few * 3 < all, "{path}: {few} of {all}");
+    }
+    // One resource may be all secret, and is short.
+    let (one, size) = ask("/customers/1", true);
+    assert_eq!(one.len(), size);
 }
