@@ -3,6 +3,7 @@
 //! The figures of two machines cannot be compared, the ratios can. `-- --help` lists the options.
 
 mod client;
+mod hostile;
 mod lists;
 mod many;
 mod mixed;
@@ -100,6 +101,8 @@ enum Scenario {
     Logins,
     /// Many workspaces on disk: the start, the first request of each, and requests to some far more often than to others
     Many,
+    /// One customer by its id, while nobody else asks and beside a hostile tenant; ten minutes by `--seconds 600`
+    Hostile,
     /// Reads, writes, logins, imports and exports together, ten times as long as other scenarios
     Mixed,
     /// For comparison: rows written straight into SQLite, each in its own transaction
@@ -132,7 +135,11 @@ impl Options {
     }
 
     fn wants_load(&self) -> bool {
-        self.only.is_empty() || self.only.iter().any(|&scenario| ![Scenario::Start, Scenario::Many].contains(&scenario))
+        self.only.is_empty()
+            || self
+                .only
+                .iter()
+                .any(|&scenario| ![Scenario::Start, Scenario::Many, Scenario::Hostile].contains(&scenario))
     }
 
     fn workspaces(&self) -> usize {
@@ -186,6 +193,10 @@ async fn measure(options: &Options) -> Result<Report> {
     }
     if options.wants(Scenario::Many) {
         measure_many(options, &mut report).await?;
+    }
+    if options.wants(Scenario::Hostile) {
+        let rows = if options.short { 500 } else { options.rows.get() };
+        report.measurements.extend(hostile::measure(options.times(), rows).await?);
     }
     Ok(report)
 }

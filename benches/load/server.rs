@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, mpsc};
@@ -38,6 +38,8 @@ pub struct Engine {
     // Before the directory: fields are dropped in this order, and the process writes into it until it is stopped.
     process: Process,
     data: TempDir,
+    /// The end of its log that nobody reads.
+    _unread: Option<PipeReader>,
 }
 
 impl Engine {
@@ -45,21 +47,34 @@ impl Engine {
         Self::start_on(scratch_directory()?, &[])
     }
 
+    /// As [`Engine::start`], with every request in a log that nobody reads.
+    pub fn start_with_unread_log() -> Result<Self> {
+        let (unread, log) = std::io::pipe().context("making a pipe")?;
+        let data = scratch_directory()?;
+        let mut command = Self::command(&data, "info", &[]);
+        Ok(Self { process: Process::start_with_log(&mut command, log.into())?, data, _unread: Some(unread) })
+    }
+
     pub fn start_on(data: TempDir, flags: &[&str]) -> Result<Self> {
+        let mut command = Self::command(&data, LOG_LEVEL, flags);
+        Ok(Self { process: Process::start(&mut command)?, data, _unread: None })
+    }
+
+    fn command(data: &TempDir, log: &str, flags: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cx-engine"));
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--metrics", "true", "--log", LOG_LEVEL, "--data-dir"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--metrics", "true", "--log", log, "--data-dir"])
             .arg(data.path())
             .args(flags)
             // Settings of whoever runs this, or of the machine, would change what is measured.
             .args(["--config", "/dev/null"])
             .env_clear();
-        Ok(Self { process: Process::start(&mut command)?, data })
+        command
     }
 
     /// Stopped; its data, on which another may be started.
     pub fn stopped(self) -> TempDir {
-        let Self { process, data } = self;
+        let Self { process, data, .. } = self;
         drop(process);
         data
     }
@@ -132,7 +147,11 @@ impl Process {
     }
 
     fn start(command: &mut Command) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        Self::start_with_log(command, Stdio::null())
+    }
+
+    fn start_with_log(command: &mut Command, log: Stdio) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = Stopped(command.spawn().with_context(|| format!("starting {command:?}"))?);
         let stdout = child.0.stdout.take().context("the server has no stdout")?;
         let address = wait_until_ready(stdout)
@@ -302,7 +321,12 @@ pub struct Setup {
 impl Setup {
     /// The administrator of all workspaces, registered.
     pub async fn register(address: SocketAddr) -> Result<Self> {
-        let account = json!({"name": "Bench Mark", "email": EMAIL, "password": PASSWORD});
+        Self::register_as(address, EMAIL).await
+    }
+
+    /// Another account.
+    pub async fn register_as(address: SocketAddr, email: &str) -> Result<Self> {
+        let account = json!({"name": "Bench Mark", "email": email, "password": PASSWORD});
         let mut new = Self { address, connection: Connection::open(address).await?, token: String::new() };
         new.token = text(&new.post("/api/register", &account).await?, "token")?;
         Ok(new)
