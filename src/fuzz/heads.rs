@@ -26,6 +26,7 @@ const HEADERS: &[&str] = &[
     "x-forwarded-host",
     "x-forwarded-proto",
     "x-forwarded-for",
+    "forwarded",
     "transfer-encoding",
     "content-length",
     "range",

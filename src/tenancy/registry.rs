@@ -191,3 +191,38 @@ impl Drop for Workspace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    #[test]
+    fn the_workspaces_of_one_account_are_one_group_until_one_is_anothers() {
+        let bench = Bench::new();
+        bench.join_acme("ada@example.com", "admin");
+        let group = |id: Uuid| {
+            bench.admin().get("/customers").ok();
+            bench.admin_of_other().get("/customers").ok();
+            bench.engine.registry.lease(id).group().unwrap()
+        };
+        let (acme, other) = (bench.acme.id, bench.other.id);
+        assert!(Arc::ptr_eq(&group(acme), &group(other)));
+        let users = bench.admin().get("/users").ok();
+        let ada = users["data"].as_array().unwrap().iter().find(|user| user["email"] == "ada@example.com").unwrap();
+        let transfer = format!("/workspaces/{acme}/transfer");
+        bench.central().post(&transfer, json!({"user_id": ada["id"]})).created();
+        assert!(!Arc::ptr_eq(&group(acme), &group(other)), "another account owns it now");
+    }
+
+    #[test]
+    fn a_group_has_half_of_the_room_for_large_bodies() {
+        let group = Group::new(Pools { database: 4, steps: 4, bulk: 2 });
+        let mut taken: Vec<_> = std::iter::from_fn(|| group.large_body()).collect();
+        assert_eq!(taken.len(), 4);
+        taken.pop();
+        assert!(group.large_body().is_some());
+    }
+}
