@@ -11,6 +11,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 use scheduled_thread_pool::ScheduledThreadPool;
 
+use super::ailment::Ailment;
 use super::batch::{self, Begun, Fault, Job, Verdict, Worked};
 use super::connection::{self, Readers};
 use super::lane::{Joined, Lane};
@@ -278,6 +279,13 @@ impl File {
         let Some(job) = self.read_on_writer(job) else { return };
         match self.reader() {
             Ok(db) => batch::read(&db, job, limit),
+            Err(error) if Ailment::of(&error) == Some(Ailment::NoDescriptors) => {
+                // The connection that writes is open already: a small read can wait for it.
+                let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(job) = read_little_on(Some(writer), job) {
+                    job.answer(Err(Fault::unopened(&error)));
+                }
+            }
             Err(error) => job.answer(Err(Fault::unopened(&error))),
         }
     }
@@ -295,17 +303,7 @@ impl File {
                 }
             },
         };
-        let Some(db) = writer.as_ref().and_then(|writer| writer.as_ref()) else { return Some(job) };
-        let read = batch::read_little(db, job);
-        // Whoever has the answer may ask again at once, and is to find the connection free.
-        drop(writer);
-        match read {
-            Ok(worked) => {
-                worked.answer();
-                None
-            }
-            Err(job) => Some(job),
-        }
+        read_little_on(writer, job)
     }
 
     fn reader(&self) -> anyhow::Result<r2d2::PooledConnection<SqliteConnectionManager>> {
@@ -402,6 +400,21 @@ impl<F: FnMut()> Drop for OnPanic<F> {
         if std::thread::panicking() {
             (self.0)();
         }
+    }
+}
+
+/// Reads on the connection that writes, if it is there; gives back a job that needs longer.
+fn read_little_on(writer: Option<MutexGuard<'_, Option<Connection>>>, job: Begun) -> Option<Begun> {
+    let Some(db) = writer.as_ref().and_then(|writer| writer.as_ref()) else { return Some(job) };
+    let read = batch::read_little(db, job);
+    // Whoever has the answer may ask again at once, and is to find the connection free.
+    drop(writer);
+    match read {
+        Ok(worked) => {
+            worked.answer();
+            None
+        }
+        Err(job) => Some(job),
     }
 }
 
