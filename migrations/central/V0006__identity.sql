@@ -84,10 +84,12 @@ END;
 
 -- Workspaces in which the OAuth grants of an account are still to end: another password ends them.
 CREATE TABLE grants_to_end (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     account_id INTEGER NOT NULL,
-    workspace_id TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
-    PRIMARY KEY (account_id, workspace_id)
-) STRICT, WITHOUT ROWID;
+    workspace_id TEXT NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE
+) STRICT;
+
+CREATE INDEX grants_to_end_workspace ON grants_to_end (workspace_id);
 
 -- Servers remember with a token whether its account has a second factor.
 CREATE TRIGGER second_factors_confirmed AFTER UPDATE OF confirmed_at ON second_factors BEGIN

@@ -117,28 +117,32 @@ pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<(
 /// changes it. [`end_grants`] follows.
 pub fn outdate_grants(db: &Connection, account_id: i64) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "INSERT OR IGNORE INTO grants_to_end (account_id, workspace_id)
+        "INSERT INTO grants_to_end (account_id, workspace_id)
          SELECT account_id, workspace_id FROM memberships WHERE account_id = ?1",
     )?
     .execute([account_id])?;
     Ok(())
 }
 
-/// Ends the grants that are to end, a workspace each. One that cannot be written now has its turn in a later round of the jobs.
+/// Ends the grants that are to end, a workspace each. One that is in the trash, or cannot be written now, has its turn in a
+/// later round of the jobs.
 pub fn end_grants(engine: &Engine, now: Timestamp) -> Result<()> {
-    let outdated: Vec<(i64, Uuid)> = engine.central.read(|db| {
-        let mut statement = db.prepare_cached("SELECT account_id, workspace_id FROM grants_to_end")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, uuid_column(row, 1)?)))?;
+    let outdated: Vec<(i64, i64, Uuid)> = engine.central.read(|db| {
+        let mut statement = db.prepare_cached(
+            "SELECT grants_to_end.id, account_id, workspace_id
+             FROM grants_to_end JOIN workspaces ON workspaces.id = workspace_id
+             WHERE status IN ('active', 'suspended')",
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, uuid_column(row, 2)?)))?;
         Ok::<_, Error>(rows.collect::<rusqlite::Result<_>>()?)
     })?;
     let mut result = Ok(());
-    for (account_id, workspace) in outdated {
+    for (id, account_id, workspace) in outdated {
         let (lease, author) = (engine.registry.lease(workspace), engine.system(workspace, now));
         let ended = lease.file().write(move |db| Ok::<_, Error>(grants::end_all_of(db, &author, account_id)?));
         let noted = ended.and_then(|()| {
             engine.central.write(move |db| {
-                let sql = "DELETE FROM grants_to_end WHERE account_id = ?1 AND workspace_id = ?2";
-                db.prepare_cached(sql)?.execute((account_id, workspace.to_string()))?;
+                db.prepare_cached("DELETE FROM grants_to_end WHERE id = ?1")?.execute([id])?;
                 Ok(())
             })
         });
@@ -219,11 +223,15 @@ fn wrong_code() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::{Value, json};
 
     use super::answer_requests;
-    use crate::jobs::mail;
-    use crate::testing::{Answer, App, Bench, PASSWORD};
+    use crate::auth::{Origin, Scope};
+    use crate::central::workspaces;
+    use crate::jobs::{self, mail};
+    use crate::testing::{Answer, App, Bench, Client, PASSWORD};
     use crate::values::Timestamp;
 
     const NEW: &str = "quite-another-one";
@@ -278,38 +286,74 @@ mod tests {
         assert_eq!(login["user"].get("pending_email"), None);
     }
 
+    /// A program that a member of Acme approved.
+    fn approved<'bench>(bench: &'bench Bench, email: &str) -> Client<'bench> {
+        let body = json!({
+            "name": "P", "redirect_uris": ["https://example.com/"], "grants": ["authorization_code"],
+            "scopes": ["customer.view"],
+        });
+        let client = bench.admin().post("/oauth-clients", body).created();
+        let id = client["client_id"].as_str().unwrap();
+        let query = format!("client_id={id}&redirect_uri=https%3A%2F%2Fexample.com%2F&response_type=code");
+        let code = bench.approve(email, &format!("/oauth/authorize?{query}"));
+        let exchange = json!({
+            "grant_type": "authorization_code", "code": code, "redirect_uri": "https://example.com/",
+            "client_id": id, "client_secret": client["client_secret"],
+        });
+        let program = bench.nobody().at("acme.localhost");
+        let token = program.post("/oauth/token", exchange).ok()["access_token"].as_str().unwrap().to_owned();
+        program.with_token(token)
+    }
+
+    fn change(bench: &Bench, email: &str) {
+        let account = bench.nobody().with_token(bench.token(email, Scope::Central));
+        account.put("/account", json!({"password": NEW, "current_password": PASSWORD})).created();
+    }
+
     /// Somebody who had the old password may have approved a program.
     #[test]
     fn another_password_ends_what_was_approved_with_the_old_one() {
         let bench = Bench::new();
-        let agent = bench.with_role("agent");
-        let approved = |email: &str| {
-            let body = json!({
-                "name": "P", "redirect_uris": ["https://example.com/"], "grants": ["authorization_code"],
-                "scopes": ["customer.view"],
-            });
-            let client = bench.admin().post("/oauth-clients", body).created();
-            let id = client["client_id"].as_str().unwrap();
-            let query = format!("client_id={id}&redirect_uri=https%3A%2F%2Fexample.com%2F&response_type=code");
-            let code = bench.approve(email, &format!("/oauth/authorize?{query}"));
-            let exchange = json!({
-                "grant_type": "authorization_code", "code": code, "redirect_uri": "https://example.com/",
-                "client_id": id, "client_secret": client["client_secret"],
-            });
-            let program = bench.nobody().at("acme.localhost");
-            let token = program.post("/oauth/token", exchange).ok()["access_token"].as_str().unwrap().to_owned();
-            program.with_token(token)
-        };
-        let (theirs, mine) = (approved("agent@example.com"), approved("owner@example.com"));
+        bench.with_role("agent");
+        let (theirs, mine) = (approved(&bench, "agent@example.com"), approved(&bench, "owner@example.com"));
         mine.get("/customers").ok();
         forgot(&bench, "owner@example.com");
         reset(&bench, "owner@example.com", &mailed(&bench).pop().unwrap()).ok();
         mine.get("/customers").refused(401, "token_revoked");
         theirs.get("/customers").ok();
-        let central = bench.nobody().with_token(bench.token("agent@example.com", crate::auth::Scope::Central));
-        central.put("/account", json!({"password": NEW, "current_password": PASSWORD})).created();
+        change(&bench, "agent@example.com");
         theirs.get("/customers").refused(401, "token_revoked");
-        drop(agent);
+    }
+
+    #[test]
+    fn another_password_reaches_a_workspace_when_it_comes_out_of_the_trash() {
+        let bench = Bench::new();
+        let (engine, id, now) = (&bench.engine, bench.acme.id, Timestamp::now());
+        bench.with_role("agent");
+        let program = approved(&bench, "agent@example.com");
+        bench.central().delete_with(&format!("/workspaces/{id}"), json!({"subdomain": "acme"})).ok();
+        change(&bench, "agent@example.com");
+        jobs::round(engine, now, true).unwrap();
+        workspaces::restore(engine, id, None, &Origin::system(now)).unwrap();
+        jobs::round(engine, now, false).unwrap();
+        program.get("/customers").refused(401, "token_revoked");
+    }
+
+    /// A file that is damaged has the grants end when it is mended, and the trash is emptied meanwhile.
+    #[test]
+    fn a_workspace_that_cannot_be_written_holds_up_no_other_work() {
+        let bench = Bench::new();
+        let (engine, now) = (&bench.engine, Timestamp::now());
+        bench.with_role("agent");
+        let other = bench.other.id;
+        bench.central().delete_with(&format!("/workspaces/{other}"), json!({"subdomain": "other"})).ok();
+        let path = engine.registry.path(bench.acme.id);
+        engine.registry.close(bench.acme.id, Duration::from_secs(5)).unwrap();
+        std::fs::write(&path, [0x55; 8192]).unwrap();
+        change(&bench, "agent@example.com");
+        let error = jobs::round(engine, now.plus(31 * 86_400), true).unwrap_err();
+        assert_eq!(error.status(), 503);
+        assert!(!engine.trash_path(other).exists());
     }
 
     #[test]
