@@ -34,7 +34,7 @@ pub fn print(text: Arguments<'_>) {
     }
 }
 
-/// Writes rows without end to stdout. They stop where it fails, and that decides the exit code as it does for [`print`].
+/// Writes rows without end to stdout. They stop where it fails, and that decides the exit code as it does for [`print()`].
 pub fn stream(write: impl FnOnce(StdoutLock<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let Err(error) = write(io::stdout().lock()) else { return Ok(()) };
     *FAILED.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.downcast::<io::Error>()?);
