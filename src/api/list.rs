@@ -153,7 +153,7 @@ impl<T: Listed> Input for List<T> {
         operation.query(
             "sort",
             &format!("One or several of {}, with commas; a minus turns the order around.", sorts.join(", ")),
-            json!({"type": "string", "pattern": format!("^({name}(,{name})*)?$")}),
+            json!({"type": "string", "pattern": format!("^({name}(,{name}){{0,{}}})?$", MOST_SORTS - 1)}),
         );
         for filter in listing.filters {
             let (text, schema) = filter.by.described();

@@ -4,6 +4,7 @@
 //! A code alone is not enough: its bearer is signed in as the account, or types its password. Otherwise somebody could
 //! enter an address that is not theirs, and its owner would confirm it by following the link.
 
+use http::StatusCode;
 use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use super::mails::{EmailChange, EmailCode};
 use super::notices::{self, About};
 use super::quotas::Quotas;
 use super::{outbox, tokens};
-use crate::api::{Call, Created, Ctx, Done, Error, Json, Needs, Result, Route, post, run};
+use crate::api::{Call, Created, Ctx, Done, Error, Input, Json, Needs, Operation, Result, Route, post, run};
 use crate::auth::{Origin, secret};
 use crate::values::{Email, Name, Timestamp};
 
@@ -52,7 +53,7 @@ fn verify(ctx: &mut Ctx<'_>, Json(given): Json<MailedCode>) -> Result<Created<Ac
     confirm(ctx.db, &named.ok_or_else(wrong_code)?, &ctx.call.origin()).map(Created)
 }
 
-fn resend(ctx: &mut Ctx<'_>) -> Result<Done> {
+fn resend(ctx: &mut Ctx<'_>, mailer: CodeMailer) -> Result<Done> {
     let account = accounts::find(ctx.db, ctx.call.token()?.account_id)?;
     let email = match &account.pending_email {
         Some(pending) => pending,
@@ -71,7 +72,7 @@ fn resend(ctx: &mut Ctx<'_>) -> Result<Done> {
     if (1..=RESEND_AFTER).contains(&wait) {
         return Err(Error::TooManyRequests(wait));
     }
-    CodeMailer::of(ctx.call).send(ctx.db, &account, email, ctx.now)?;
+    mailer.send(ctx.db, &account, email, ctx.now)?;
     Ok(Done)
 }
 
@@ -198,6 +199,17 @@ impl CodeMailer {
         let mail = EmailCode { name: account.name.clone(), url, code, expires_at };
         let mail = mail.mail(email.parse().map_err(Error::Internal)?)?;
         outbox::put_for(db, self.quotas, account.id, &mail, now)
+    }
+}
+
+/// Whoever has it mails no more than so much in a time: its description says that it may answer 429.
+impl Input for CodeMailer {
+    fn read(call: &Call) -> Result<Self> {
+        Ok(Self::of(call))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.refusal(StatusCode::TOO_MANY_REQUESTS);
     }
 }
 

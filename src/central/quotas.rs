@@ -2,10 +2,11 @@
 //!
 //! Each is counted in the transaction of the write that it limits.
 
+use http::StatusCode;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use crate::api::{Call, Error, Result};
+use crate::api::{Call, Error, Input, Operation, Result};
 use crate::auth::Credential;
 pub use crate::config::Quotas;
 use crate::values::Timestamp;
@@ -79,6 +80,17 @@ impl Quotas {
         }
         db.prepare_cached("INSERT INTO caused_mails (account_id, at) VALUES (?1, ?2)")?.execute((account_id, now))?;
         Ok(())
+    }
+}
+
+/// An input of handlers that do no more than so much in a time: their description says that they may answer 429.
+impl Input for Quotas {
+    fn read(call: &Call) -> Result<Self> {
+        Ok(Self::of(call))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.refusal(StatusCode::TOO_MANY_REQUESTS);
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use qrcode::QrCode;
 use qrcode::render::svg;
 use rusqlite::{Connection, OptionalExtension};
@@ -19,8 +20,8 @@ use super::audit_log::{self, Event};
 use super::notices::{self, About};
 use super::session;
 use crate::api::{
-    Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Steps, Tries, delete, get, hashing, post, run,
-    steps,
+    Body, Call, Created, Ctx, Done, Error, Id, Input, Json, Needs, Ok200, Operation, Result, Route, Steps, Tries,
+    delete, get, hashing, post, run, steps,
 };
 use crate::auth::{Keys, Origin, Purpose, TokenInUse, seal, secret};
 use crate::engine::Engine;
@@ -123,6 +124,22 @@ pub struct Answer {
     pub challenge: Name<100>,
     /// A code of the app, or a recovery code.
     pub code: Name<40>,
+}
+
+/// The same as an input: a challenge that is over, and a wrong code, are answered 401.
+pub struct Attempt(pub Answer);
+
+impl Input for Attempt {
+    const BODY: Body = Json::<Answer>::BODY;
+
+    fn read(call: &Call) -> Result<Self> {
+        Json::read(call).map(|Json(answer)| Self(answer))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        Json::<Answer>::describe(operation);
+        operation.refusal(StatusCode::UNAUTHORIZED);
+    }
 }
 
 /// A login that was finished.

@@ -95,7 +95,7 @@ fn login(steps: &Steps<'_>, tries: Tries, Json(given): Json<Credentials>) -> Res
 fn login_with_code(
     steps: &Steps<'_>,
     tries: Tries,
-    Json(given): Json<second_factor::Answer>,
+    second_factor::Attempt(given): second_factor::Attempt,
 ) -> Result<Ok200<LoggedIn>> {
     let Challenge { account_id, .. } = second_factor::answer(steps, &tries, &given, None)?;
     let user = steps.engine.central.read(move |db| accounts::find(db, account_id))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -93,8 +93,15 @@ pub struct NewToken {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Others {
-    /// Must be true: a request without it would revoke its own token.
+    /// Must be `1`: a request without it would revoke its own token.
+    #[serde(deserialize_with = "set")]
+    #[schemars(extend("enum" = ["1", "true"]))]
     others: Flag,
+}
+
+fn set<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<Flag, D::Error> {
+    let flag = Flag::deserialize(input)?;
+    if flag.0 { Ok(flag) } else { Err(de::Error::custom("must be 1: the request revokes all tokens but its own.")) }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -149,10 +156,7 @@ fn revoke(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     Ok(Done)
 }
 
-fn revoke_others(ctx: &mut Ctx<'_>, Query(which): Query<Others>) -> Result<Deleted> {
-    if !which.others.0 {
-        return Err(Error::invalid("The others field must be 1: the request revokes all tokens but its own."));
-    }
+fn revoke_others(ctx: &mut Ctx<'_>, Query(_): Query<Others>) -> Result<Deleted> {
     let token = ctx.call.token()?;
     let revoked = revoke_all(ctx.db, token.account_id, Some(token.id), ctx.now)?;
     let event = Event::new("token.revoked").about(token.account_id).with(json!({"others": revoked}));
@@ -379,7 +383,7 @@ mod tests {
             (&shown["user_agent"], &shown["address"], &shown["network"], &shown["kind"]),
             (&json!("curl/8"), &json!("127.0.0.1"), &json!("127.0.0.0/24"), &json!("session"))
         );
-        me.delete("/tokens").invalid(&["The others field must be 1: the request revokes all tokens but its own."]);
+        me.delete("/tokens").invalid(&["The others must be 1: the request revokes all tokens but its own."]);
         let ended = me.delete("/tokens?others=1").ok()["deleted"].as_u64().unwrap();
         assert_eq!(
             (ended + 1, me.get("/tokens").ok()["total"].as_u64().unwrap()),

@@ -43,7 +43,7 @@ fn list(steps: &Steps<'_>, list: List<UserInvite>) -> Result<Page<UserInvite>> {
     steps.read_central(move |ctx| list.page(ctx))
 }
 
-fn create(steps: &Steps<'_>, Json(new): Json<NewUserInvite>) -> Result<Created<UserInvite>> {
+fn create(steps: &Steps<'_>, quotas: Quotas, Json(new): Json<NewUserInvite>) -> Result<Created<UserInvite>> {
     let (insider, lease, now) = (steps.insider()?.clone(), steps.call.workspace()?, steps.now);
     let workspace = lease.id();
     let guest = lease.file().read(move |db| {
@@ -60,14 +60,12 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewUserInvite>) -> Result<Created<U
             inviter: inviter(&insider),
         })
     })?;
-    let quotas = Quotas::of(steps.call);
     mailed(steps, move |db| invitations::create(db, &guest, quotas, now))
 }
 
-fn resend(steps: &Steps<'_>, Id(id): Id) -> Result<Created<UserInvite>> {
+fn resend(steps: &Steps<'_>, quotas: Quotas, Id(id): Id) -> Result<Created<UserInvite>> {
     check_touch(steps, id)?;
     let (workspace, now) = (steps.call.workspace()?.id(), steps.now);
-    let quotas = Quotas::of(steps.call);
     mailed(steps, move |db| invitations::renew(db, workspace, id, quotas, now))
 }
 

@@ -60,7 +60,7 @@ fn login(steps: &Steps<'_>, tries: Tries, Json(given): Json<Credentials>) -> Res
 fn login_with_code(
     steps: &Steps<'_>,
     tries: Tries,
-    Json(given): Json<second_factor::Answer>,
+    second_factor::Attempt(given): second_factor::Attempt,
 ) -> Result<Ok200<LoggedIn>> {
     let workspace = steps.call.workspace()?.id();
     let done = second_factor::answer(steps, &tries, &given, Some(workspace))?;
