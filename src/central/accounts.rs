@@ -99,6 +99,7 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
     }
     let hash = wanted.password.as_ref();
     let hash = hash.map(|new| steps.engine.hash_password(new, &wanted.email, &wanted.name)).transpose()?;
+    let is_new_password = hash.is_some();
     let (mailer, origin) = (CodeMailer::of(steps.call), steps.call.origin());
     let account = steps.engine.central.write(move |db| {
         let now = origin.at;
@@ -119,7 +120,9 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
         }
         find(db, id)
     })?;
-    password::end_grants_now(steps.engine, steps.now);
+    if is_new_password {
+        password::end_grants_now(steps.engine, steps.now);
+    }
     Ok(Created(account))
 }
 
