@@ -232,11 +232,11 @@ impl Report {
         for row in &self.measurements {
             writeln!(
                 f,
-                "{:width$} {:>11} {:>10} {:>8.3} {:>8} {:>8} {:>8} {:>8} {:>8}",
+                "{:width$} {:>11} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
                 row.name.label,
                 row.connections,
                 grouped(row.per_second),
-                self.ratio(row),
+                or_dash(Some(self.ratio(row)), 3),
                 or_dash(Some(row.p50_ms), 2),
                 or_dash(Some(row.p99_ms), 2),
                 or_dash(row.group_size, 1),
@@ -250,6 +250,9 @@ impl Report {
     /// How far the runs of bare hyper are apart: how much of any difference may be the machine's.
     fn write_drift(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rates = self.base_rates();
+        if rates.is_empty() {
+            return Ok(());
+        }
         let lowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
         let highest = rates.iter().copied().fold(0.0, f64::max);
         let base = mean(&rates);
