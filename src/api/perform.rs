@@ -27,7 +27,7 @@ pub fn in_turn(call: &Arc<Call>, inputs: Inputs, db: &Connection) -> Result<Answ
     {
         return Ok(first);
     }
-    let answer = disclosure::limited(call, &who, call.route.handler.answer(call, inputs, &who, Some(db))?)?;
+    let answer = answered(call, inputs, &who, Some(db))?;
     if let Some(attempt) = attempt
         && let Some(kept) = attempt.kept(&answer)
     {
@@ -52,7 +52,7 @@ pub fn beside(call: &Arc<Call>, inputs: Inputs) -> Result<Answer> {
     };
     let answer = match Attempt::of(call, &who)? {
         Some(attempt) => once(call, inputs, &who, attempt)?,
-        None => disclosure::limited(call, &who, call.route.handler.answer(call, inputs, &who, None)?)?,
+        None => answered(call, inputs, &who, None)?,
     };
     tagged(call, &who, answer)
 }
@@ -65,7 +65,7 @@ fn once(call: &Arc<Call>, inputs: Inputs, who: &Who, attempt: Attempt) -> Result
     if let Some(first) = call.file().read(move |db| attempt.replay(&inside, db))? {
         return Ok(first);
     }
-    let answer = disclosure::limited(call, who, call.route.handler.answer(call, inputs, who, None)?)?;
+    let answer = answered(call, inputs, who, None)?;
     if let Some(kept) = attempt.kept(&answer) {
         let inside = Arc::clone(call);
         // What is done is answered as done, be it that it could not be kept.
@@ -87,6 +87,11 @@ fn check_unchanged(call: &Arc<Call>, who: &Who, db: &Connection) -> Result<()> {
         Content::Whole(body) if !conditions::match_for(&call.headers, &Tag::of(body))? => Err(Error::Stale),
         _ => Ok(()),
     }
+}
+
+/// The handler's answer, as far as the caller may see it.
+fn answered(call: &Arc<Call>, inputs: Inputs, who: &Who, db: Option<&Connection>) -> Result<Answer> {
+    disclosure::limited(call, who, call.route.handler.answer(call, inputs, who, db)?)
 }
 
 /// The answer with its tag, where it is what `GET` of the path answers now; and nothing of it, where the caller knows it.

@@ -71,12 +71,13 @@ pub async fn run(call: Arc<Call>) -> Answered {
         inputs: Some(call.route.handler.read(&call)),
         result: None,
     };
-    let group = call.workspace.as_ref().and_then(|workspace| workspace.group());
+    // Locked only for what has a share beside the lanes: a turn has its file's.
+    let group = || call.workspace.as_ref().and_then(|workspace| workspace.group());
     match call.route.handler.place() {
         Place::Here => errand.run_beside(),
-        Place::Steps => errand.send(&call.engine.steps, group.as_ref().map(|group| &group.steps)),
+        Place::Steps => errand.send(&call.engine.steps, group().as_ref().map(|group| &group.steps)),
         Place::Hashing => errand.send(&call.engine.hashing, None),
-        Place::Bulk => errand.send(&call.engine.bulk, group.as_ref().map(|group| &group.bulk)),
+        Place::Bulk => errand.send(&call.engine.bulk, group().as_ref().map(|group| &group.bulk)),
         Place::Turn => errand.join_lane(),
     }
     let answered = match tokio::time::timeout(call.engine.config.turn_timeout, &mut answer).await {
