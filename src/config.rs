@@ -490,7 +490,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "trusted_proxies",
         default: "",
-        about: "Proxies whose forwarded fields (client address, host, scheme) are trusted",
+        about: "Proxies that are trusted to say the client's address, host and scheme",
         allowed: "IP addresses and networks like 10.0.0.0/8, with commas between",
         set: |config, text| text.parse().ok().map(|networks| config.trusted_proxies = networks),
     },

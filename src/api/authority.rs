@@ -1,7 +1,7 @@
 //! Authority over what lets others act: people, roles, keys, invitations, OAuth clients and grants, webhooks.
 //!
 //! One rule: nobody touches what they could not give. A change is made by a caller who has every permission of the thing,
-//! as it is and as it will be. Whoever creates, changes, renews or deletes one asks here.
+//! as it is and as it will be. Each handler that creates, changes, renews or deletes such a thing asks here.
 
 use super::error::{Error, Result};
 use crate::auth::{Insider, Permissions};

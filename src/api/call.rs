@@ -155,7 +155,7 @@ impl Call {
             (Layer::Central, needs) => self.check_account(db, needs).map(|()| Who::Outsider),
             (Layer::Workspace, needs) => {
                 let insider = match (self.insider(db), needs) {
-                    // Whoever is kept out for want of a second factor may still go elsewhere.
+                    // A member without a required second factor may still log out or switch to another workspace.
                     (Err(Error::Forbidden { code: "second_factor_required", .. }), Needs::SignedIn) => {
                         return Ok(Who::Outsider);
                     }

@@ -1,5 +1,5 @@
-//! What the answer to a change shows. Whoever may change a resource, and may not view it, is answered its id and the fields
-//! that they sent, as they are now; with a secret that is made and shown once.
+//! What the answer to a change shows. A caller may have the permission to change a resource and not the one to view it.
+//! The answer then has the id, the sent fields as they are now, and a secret that is made and shown once.
 
 use bytes::Bytes;
 use http::Method;

@@ -46,7 +46,7 @@ pub const ROUTES: &[Route] = &[
         "/accounts/{id}/second-factor",
         &run(reset_by_operator),
         Needs::Operator,
-        "Remove the second factor of an account whose owner has lost it, for operators",
+        "Remove the second factor of an account, for operators",
     ),
 ];
 
