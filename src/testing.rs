@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use crate::api::{Error, Router};
+use crate::api::{Error, Layer, Router, openapi};
 use crate::auth::{Origin, Permissions, Scope};
 use crate::central::invitations::{self, Guest, InviteRole, Inviter};
 use crate::central::outbox::{self, Mail};
@@ -27,7 +27,7 @@ use crate::config::{Config, Setting, Typed};
 use crate::engine::Engine;
 use crate::server::Service;
 use crate::tenancy::{Author, members};
-use crate::values::{Name, Password, Timestamp};
+use crate::values::{Name, Password, PublicUrl, Timestamp};
 use crate::workspace::users;
 
 pub struct Bench {
@@ -497,4 +497,9 @@ fn workspace(engine: &Arc<Engine>, subdomain: &str, owner: i64) -> Workspace {
 /// 2024-01-20T12:00:00Z
 fn now() -> Timestamp {
     Timestamp::from_seconds(1_705_752_000)
+}
+
+/// The description of a layer, as `cx-engine openapi` prints it by default.
+pub fn description(layer: Layer) -> Value {
+    openapi::document(&crate::router().unwrap(), layer, &PublicUrl::new("http", "localhost", 8080))
 }

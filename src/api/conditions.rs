@@ -7,9 +7,6 @@ use sha2::{Digest, Sha256};
 
 use super::error::{Error, Result};
 
-/// What the value of such a header looks like that is not `*`: tags with commas.
-pub const TAGS: &str = r#"^(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*$"#;
-
 /// One state of a resource: a digest of its body. Other bytes, another tag; so it is a strong one.
 #[derive(Debug)]
 pub struct Tag(String);

@@ -54,7 +54,7 @@ impl Input for Format {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.query("format", "Instead of the Accept header.", json!({"enum": ["json", "csv", ""]}));
+        operation.query("format", "Instead of the Accept header.", json!({"type": "string", "enum": ["json", "csv"]}));
     }
 }
 

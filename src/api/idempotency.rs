@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn while_it_is_being_done_the_same_is_refused() {
         const ROUTES: &[Route] = &[post("/slowly", &steps(slowly), Needs::SignedIn, "waits")];
-        let bench = &Bench::with_router(Router::new(&[], &[Resource::new("Tests", ROUTES)]).unwrap());
+        let bench = &Bench::with_router(Router::new(&[], &[Resource::new("Tests", "", ROUTES)]).unwrap());
         let me = &with_key(&bench.admin(), "k");
         let (first, same, other) = thread::scope(|scope| {
             let first = scope.spawn(|| me.post("/slowly", json!({})));

@@ -48,11 +48,12 @@ impl Input for Ids {
 
     fn describe(operation: &mut Operation<'_>) {
         let id = json!({"type": "integer", "format": "int64"});
-        operation.body_of(json!({
+        operation.body_of("Ids", json!({
             "type": "object", "required": ["ids"],
             "properties": {"ids": {
                 "type": "array", "items": id, "minItems": 1, "maxItems": MOST,
-                "description": "One that is named twice counts once. May stand in the query instead: ids=1,2",
+                "description": "An id that is named twice counts once. The query may name the ids instead: `ids=1,2`.",
+                "examples": [[1, 2]],
             }},
         }));
     }

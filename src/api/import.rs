@@ -358,7 +358,7 @@ impl<T: Imports> Input for Sheet<T> {
     fn describe(operation: &mut Operation<'_>) {
         let required = body::lay_over(&T::default(), &Map::new()).err().unwrap_or_default();
         let moment = json!({
-            "type": ["string", "null"], "format": "date-time", "default": null, "examples": ["2024-01-20T12:00:00Z"],
+            "type": ["string", "null"], "format": "date-time", "examples": ["2024-01-20T12:00:00Z"],
             "description": "Now, where it is not said.",
         });
         let kept = json!({
@@ -368,12 +368,12 @@ impl<T: Imports> Input for Sheet<T> {
             },
             "created_at": moment, "updated_at": moment,
         });
-        let required = required.into_iter().map(|(field, _)| field).collect();
-        operation.rows::<T>(required, T::NAME, kept.as_object().expect("an object"));
+        let required: Vec<String> = required.into_iter().map(|(field, _)| field).collect();
+        operation.rows::<T>(&required, T::NAME, kept.as_object().expect("an object"));
         let known = T::KEY.map(|key| format!(" or {}", key.field)).unwrap_or_default();
         let text = format!("`create`: every row is new. `upsert`: one that is there, by its id{known}, is changed.");
-        operation.query("mode", &text, json!({"enum": ["create", "upsert", ""]}));
-        operation.parameters::<Dry>(super::openapi::Place::Query, Vec::new());
+        operation.query("mode", &text, json!({"type": "string", "enum": ["create", "upsert"]}));
+        operation.parameters::<Dry>(super::openapi::Place::Query, &[]);
     }
 }
 

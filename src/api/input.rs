@@ -93,7 +93,7 @@ impl Input for Id {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.path_value(0, id_schema());
+        operation.path_value(0, "The id of the resource.", id_schema());
     }
 }
 
@@ -108,7 +108,7 @@ impl Input for Inner {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.path_value(1, id_schema());
+        operation.path_value(1, "The id of the resource inside it.", id_schema());
     }
 }
 
@@ -127,7 +127,7 @@ impl Input for Uuid {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.path_value(0, serde_json::json!({"type": "string", "format": "uuid"}));
+        operation.path_value(0, "The id of the workspace.", serde_json::json!({"type": "string", "format": "uuid"}));
     }
 }
 
@@ -141,7 +141,7 @@ impl Input for Code {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.path_value(0, serde_json::json!({"type": "string"}));
+        operation.path_value(0, "The code, as it was mailed.", serde_json::json!({"type": "string"}));
     }
 }
 
@@ -158,8 +158,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Json<T> {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        let required = body::lay_over(&T::default(), &Map::new()).err().unwrap_or_default();
-        operation.body::<T>(required.into_iter().map(|(field, _)| field).collect());
+        operation.body::<T>(&required::<T>());
     }
 }
 
@@ -197,7 +196,7 @@ impl<T: Serialize + DeserializeOwned + JsonSchema> Input for Changes<T> {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.body::<T>(Vec::new());
+        operation.changes::<T>();
     }
 }
 
@@ -292,10 +291,14 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Query<T> 
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        let required = body::lay_over(&T::default(), &Map::new()).err().unwrap_or_default();
-        let required = required.into_iter().map(|(field, _)| field).collect();
-        operation.parameters::<T>(Place::Query, required);
+        operation.parameters::<T>(Place::Query, &required::<T>());
     }
+}
+
+/// The fields without which nothing is a `T`.
+fn required<T: Default + Serialize + DeserializeOwned>() -> Vec<String> {
+    let problems = body::lay_over(&T::default(), &Map::new()).err().unwrap_or_default();
+    problems.into_iter().map(|(field, _)| field).collect()
 }
 
 /// The names and values of a query, decoded, in order.

@@ -163,8 +163,16 @@ impl<T: Listed> Input for List<T> {
             }
             operation.query(&format!("filter[{}{name}]", filter.name), text, schema);
             if let By::Moment(_) = filter.by {
-                operation.query(&format!("filter[{}][gte]", filter.name), "Not before this moment.", moment());
-                operation.query(&format!("filter[{}][lte]", filter.name), "Not after this moment.", moment());
+                operation.query(
+                    &format!("filter[{}][gte]", filter.name),
+                    "At this moment or later. A date counts from its beginning.",
+                    moment(),
+                );
+                operation.query(
+                    &format!("filter[{}][lte]", filter.name),
+                    "At this moment or earlier. A date counts to its end.",
+                    moment(),
+                );
             }
         }
     }
@@ -174,12 +182,10 @@ impl By {
     fn described(self) -> (&'static str, serde_json::Value) {
         match self {
             Self::Text(_) => ("Contains this text, whatever its case and accents.", json!({"type": "string"})),
-            Self::Integer(_) => {
-                ("Is this number.", json!({"anyOf": [{"type": "integer", "format": "int64"}, blank()]}))
-            }
-            Self::Flag(_) => ("1 or 0.", json!({"enum": ["0", "1", "true", "false", ""]})),
-            Self::Choice(_, choices) => ("Is this.", json!({"anyOf": [{"enum": choices}, blank()]})),
-            Self::Moment(_) => ("At this moment, or on this day.", moment()),
+            Self::Integer(_) => ("Is this number.", json!({"type": "integer", "format": "int64"})),
+            Self::Flag(_) => ("Is true, or false.", json!({"type": "boolean"})),
+            Self::Choice(_, choices) => ("Is this.", json!({"type": "string", "enum": choices})),
+            Self::Moment(_) => ("At this moment. A date, like 2027-03-29, means that day.", moment()),
             Self::Phone(_) => ("Has this number, in any format.", json!({"type": "string"})),
             Self::PhoneIn(..) => ("Is this number, in any format.", json!({"type": "string"})),
             Self::Field(_) => (
@@ -259,12 +265,8 @@ impl By {
 }
 
 /// A filter that is left blank is none.
-fn blank() -> serde_json::Value {
-    json!({"type": "string", "maxLength": 0})
-}
-
 fn moment() -> serde_json::Value {
-    json!({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}, blank()]})
+    json!({"type": "string", "format": "date-time"})
 }
 
 /// What a moment, or a day, and an operator ask for.

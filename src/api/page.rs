@@ -11,7 +11,7 @@ use super::reply::{Answer, Reply, json};
 
 /// One page of a list: by number; or, where the caller asks by `?cursor=`, by the place in the list.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "{T}Page")]
+#[schemars(inline)]
 #[serde(untagged)]
 pub enum Page<T> {
     Numbered(NumberedPage<T>),
@@ -20,7 +20,7 @@ pub enum Page<T> {
 
 /// A page, and the way to every other.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "{T}NumberedPage")]
+#[schemars(rename = "{T}Page")]
 pub struct NumberedPage<T> {
     pub data: Vec<T>,
     /// From 1.

@@ -16,9 +16,28 @@ pub struct Route {
     pub needs: Needs,
     /// What it does, in a few words, for people.
     pub summary: &'static str,
+    /// The name of the operation, where [`Resource::operation_id`] does not derive it.
+    name: Option<&'static str>,
 }
 
 impl Route {
+    const fn new(
+        method: Method,
+        path: &'static str,
+        handler: &'static dyn Handler,
+        needs: Needs,
+        summary: &'static str,
+    ) -> Self {
+        Self { method, path, handler, needs, summary, name: None }
+    }
+
+    /// Names the operation, as a verb and a noun: generated clients name a method after it.
+    #[must_use]
+    pub const fn named(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
     /// Whether a credential may be used for the route at all, on a host of this layer and workspace.
     pub fn admits(&self, layer: Layer, credential: &Credential, workspace: Option<Uuid>) -> Result<(), TokenFault> {
         let admitted = match (credential, layer) {
@@ -40,19 +59,47 @@ impl Route {
 #[derive(Clone, Copy)]
 pub struct Resource {
     pub name: &'static str,
+    /// What it is, in one or two sentences.
+    pub about: &'static str,
     pub routes: &'static [Route],
     pub audience: Audience,
 }
 
 impl Resource {
     /// A part of the API.
-    pub const fn new(name: &'static str, routes: &'static [Route]) -> Self {
-        Self { name, routes, audience: Audience::Programs }
+    pub const fn new(name: &'static str, about: &'static str, routes: &'static [Route]) -> Self {
+        Self { name, about, routes, audience: Audience::Programs }
     }
 
     /// Pages, to which people are led by links.
     pub const fn pages(name: &'static str, routes: &'static [Route]) -> Self {
-        Self { name, routes, audience: Audience::People }
+        Self { name, about: "", routes, audience: Audience::People }
+    }
+
+    /// The name of a route's operation: `listCallQueues`, `createCallQueue`. A route that is no usual one of a collection
+    /// says its own.
+    pub fn operation_id(&self, route: &Route) -> String {
+        if let Some(name) = route.name {
+            return name.to_owned();
+        }
+        let words = self.name.split([' ', '-']).map(|word| word[..1].to_ascii_uppercase() + &word[1..]);
+        let several: String = words.collect();
+        let one = match several.strip_suffix("ies") {
+            Some(stem) => format!("{stem}y"),
+            None => several.strip_suffix('s').unwrap_or(&several).to_owned(),
+        };
+        let (_, last) = route.path.rsplit_once('/').unwrap_or_default();
+        match (route.method.as_str(), last) {
+            ("GET", "export") => format!("export{several}"),
+            ("POST", "import") => format!("import{several}"),
+            ("DELETE", "bulk") => format!("delete{several}"),
+            ("POST", "bulk") => format!("create{several}"),
+            ("GET", last) if last.starts_with('{') => format!("get{one}"),
+            ("GET", _) => format!("list{several}"),
+            ("POST", _) => format!("create{one}"),
+            ("PUT", _) => format!("update{one}"),
+            (_, _) => format!("delete{one}"),
+        }
     }
 }
 
@@ -143,17 +190,17 @@ impl Layer {
 }
 
 pub const fn get(path: &'static str, handler: &'static dyn Handler, needs: Needs, summary: &'static str) -> Route {
-    Route { method: Method::GET, path, handler, needs, summary }
+    Route::new(Method::GET, path, handler, needs, summary)
 }
 
 pub const fn post(path: &'static str, handler: &'static dyn Handler, needs: Needs, summary: &'static str) -> Route {
-    Route { method: Method::POST, path, handler, needs, summary }
+    Route::new(Method::POST, path, handler, needs, summary)
 }
 
 pub const fn put(path: &'static str, handler: &'static dyn Handler, needs: Needs, summary: &'static str) -> Route {
-    Route { method: Method::PUT, path, handler, needs, summary }
+    Route::new(Method::PUT, path, handler, needs, summary)
 }
 
 pub const fn delete(path: &'static str, handler: &'static dyn Handler, needs: Needs, summary: &'static str) -> Route {
-    Route { method: Method::DELETE, path, handler, needs, summary }
+    Route::new(Method::DELETE, path, handler, needs, summary)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::catalogue;
 use super::permissions::Permissions;
-use crate::values::distinct;
+use crate::values::{Language, distinct};
 
 /// Both together are the permission to look up who calls.
 const LOOK_UP: [&str; 2] = ["client", "crm"];
@@ -22,6 +22,14 @@ impl Scopes {
     /// Every scope there is.
     pub fn all() -> impl Iterator<Item = String> {
         LOOK_UP.iter().map(|scope| (*scope).to_owned()).chain(catalogue::names())
+    }
+
+    /// Every scope there is, with what it allows.
+    pub fn described() -> impl Iterator<Item = (String, String)> {
+        let look_up =
+            LOOK_UP.map(|scope| (scope.to_owned(), "Look up callers; needs both `client` and `crm`".to_owned()));
+        let others = catalogue::in_words(Language::English);
+        look_up.into_iter().chain(others.map(|(name, can)| (name, format!("Can {can}"))))
     }
 
     /// From a text with spaces between them; nothing where one of them is unknown.
@@ -121,7 +129,11 @@ impl JsonSchema for Scopes {
         "Scopes".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    /// A later version may answer a scope that this one does not know.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_serialize() {
+            return json_schema!({"type": "array", "items": {"type": "string"}, "examples": [["client", "crm"]]});
+        }
         let all: Vec<String> = Self::all().collect();
         json_schema!({"type": "array", "items": {"type": "string", "enum": all}, "examples": [["client", "crm"]]})
     }

@@ -21,9 +21,9 @@ use crate::tenancy::members;
 use crate::values::{Email, Name, Password, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    get("/accounts", &run(list), Needs::Operator, "List all accounts, for operators"),
-    put("/account", &hashing(update), Needs::SignedIn, "Change your name, email or password"),
-    delete("/account", &hashing(remove), Needs::SignedIn, "Delete your account"),
+    get("/accounts", &run(list), Needs::Operator, "List all accounts, for operators").named("listAccounts"),
+    put("/account", &hashing(update), Needs::SignedIn, "Change your name, email or password").named("updateAccount"),
+    delete("/account", &hashing(remove), Needs::SignedIn, "Delete your account").named("deleteAccount"),
 ];
 
 /// An account as the API shows it.
@@ -56,8 +56,10 @@ pub struct ListedAccount {
 
 /// What may change. Email and password need the current password.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Account")]
 #[serde(default)]
 pub struct AccountChanges {
+    #[schemars(example = &"Ada Lovelace")]
     name: Name<255>,
     /// A new address takes effect once the code that is mailed to it comes back.
     email: Email,
@@ -67,8 +69,10 @@ pub struct AccountChanges {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "AccountDeletion")]
 #[serde(default)]
 pub struct Farewell {
+    #[schemars(example = &"a-long-password")]
     current_password: Name<1000>,
 }
 

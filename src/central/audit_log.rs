@@ -22,7 +22,8 @@ pub const ROUTES: &[Route] = &[get(
     &run(list),
     Needs::SignedIn,
     "List what happened to your account and what you did, newest first; an operator sees everything",
-)];
+)
+.named("listAuditLog")];
 
 choice! {
     /// Who acted: an account, a request without a token, or a command or the server itself.

@@ -21,14 +21,17 @@ use crate::auth::{Origin, secret};
 use crate::values::{Email, Name, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    post("/account/email/verify", &run(verify), Needs::SignedIn, "Verify your email address by the mailed code"),
-    post("/account/email/resend", &run(resend), Needs::SignedIn, "Send the code that verifies your address again"),
+    post("/account/email/verify", &run(verify), Needs::SignedIn, "Verify your email address by the mailed code")
+        .named("verifyEmail"),
+    post("/account/email/resend", &run(resend), Needs::SignedIn, "Send the code that verifies your address again")
+        .named("resendEmailCode"),
     post(
         "/account/email/undo",
         &run(undo),
         Needs::Anyone,
         "Undo a change of address by the code mailed to the former one",
-    ),
+    )
+    .named("undoEmailChange"),
 ];
 
 /// Seconds for which a code is good.
@@ -41,9 +44,11 @@ const RESEND_AFTER: i64 = 5 * 60;
 const UNDO_TTL: i64 = 7 * 86_400;
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "MailedCode")]
 #[serde(default)]
 pub struct MailedCode {
     /// As it was mailed.
+    #[schemars(example = &"K3F9-7QXM-2B8D")]
     code: Name<200>,
 }
 

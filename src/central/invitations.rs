@@ -25,9 +25,12 @@ use crate::values::{Email, Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
     get("/user-invites", &run(list), Needs::SignedIn, "List the open invitations that are addressed to you"),
-    post("/user-invites/{id}/accept", &steps(accept), Needs::SignedIn, "Accept an invitation"),
-    post("/user-invites/{id}/decline", &run(decline), Needs::SignedIn, "Decline an invitation"),
-    get("/user-invites/code/{code}", &run(by_code), Needs::Anyone, "Show the invitation that a mailed code is for"),
+    post("/user-invites/{id}/accept", &steps(accept), Needs::SignedIn, "Accept an invitation")
+        .named("acceptInvitation"),
+    post("/user-invites/{id}/decline", &run(decline), Needs::SignedIn, "Decline an invitation")
+        .named("declineInvitation"),
+    get("/user-invites/code/{code}", &run(by_code), Needs::Anyone, "Show the invitation that a mailed code is for")
+        .named("getInvitationByCode"),
 ];
 
 /// Seven days, in seconds.
@@ -80,9 +83,11 @@ pub struct InviteByCode {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "InvitationCode")]
 #[serde(default)]
 pub struct InviteAnswer {
     /// As it was mailed. An account whose address is not verified needs it, and verifies its address by it.
+    #[schemars(example = &"K3F9-7QXM-2B8D")]
     code: Option<Text<200>>,
 }
 

@@ -17,7 +17,8 @@ pub const ROUTES: &[Route] = &[get(
     &run(list),
     Needs::Owner,
     "List the members of a workspace, and whether their address is verified",
-)];
+)
+.named("listMembers")];
 
 /// A member, as the owner of the workspace sees one.
 #[derive(Debug, Serialize, JsonSchema)]

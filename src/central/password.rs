@@ -21,8 +21,10 @@ use crate::tenancy::grants;
 use crate::values::{Email, Name, Password, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    post("/password/forgot", &steps(forgot), Needs::Anyone, "Be mailed a code for a new password"),
-    post("/password/reset", &hashing(reset), Needs::Anyone, "Choose a new password by a code that was mailed"),
+    post("/password/forgot", &steps(forgot), Needs::Anyone, "Be mailed a code for a new password")
+        .named("forgotPassword"),
+    post("/password/reset", &hashing(reset), Needs::Anyone, "Choose a new password by a code that was mailed")
+        .named("resetPassword"),
 ];
 
 /// How long a code is good.
@@ -32,16 +34,19 @@ const CODE_TTL: i64 = 3600;
 const MOST: u32 = 100;
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ForgottenPassword")]
 #[serde(default)]
 pub struct Forgotten {
     email: Email,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "PasswordReset")]
 #[serde(default)]
 pub struct Resetting {
     email: Email,
     /// As it was mailed; good for an hour.
+    #[schemars(example = &"K3F9-7QXM-2B8D")]
     code: Name<200>,
     /// Revokes every token of the account.
     password: Password,

@@ -19,17 +19,21 @@ use crate::tenancy::life::Owner;
 use crate::values::{Email, Name, Password, Subdomain, Text};
 
 pub const ROUTES: &[Route] =
-    &[post("/register", &hashing(register), Needs::Anyone, "Register an account, and with it a first workspace")];
+    &[post("/register", &hashing(register), Needs::Anyone, "Register an account, and with it a first workspace")
+        .named("register")];
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Registration")]
 #[serde(default)]
 pub struct Registering {
+    #[schemars(example = &"Ada Lovelace")]
     name: Name<255>,
     email: Email,
     password: Password,
     /// Where it is given, it must be the password again.
     password_confirmation: Option<Text<200>>,
     /// Makes a first workspace too.
+    #[schemars(example = &"Acme")]
     workspace_name: Option<Name<255>>,
     /// Of the first workspace; made from its name where it is absent.
     subdomain: Option<Subdomain>,

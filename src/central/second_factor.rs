@@ -28,26 +28,31 @@ use crate::engine::Engine;
 use crate::values::{Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    get("/account/second-factor", &run(show), Needs::SignedIn, "Show whether logging in takes a second factor"),
+    get("/account/second-factor", &run(show), Needs::SignedIn, "Show whether logging in takes a second factor")
+        .named("getSecondFactor"),
     post(
         "/account/second-factor",
         &hashing(enroll),
         Needs::SignedIn,
         "Add a second factor: first with your password, then with a code of it",
-    ),
-    delete("/account/second-factor", &hashing(disable), Needs::SignedIn, "Remove your second factor"),
+    )
+    .named("addSecondFactor"),
+    delete("/account/second-factor", &hashing(disable), Needs::SignedIn, "Remove your second factor")
+        .named("removeSecondFactor"),
     post(
         "/account/second-factor/recovery-codes",
         &steps(renew_recovery_codes),
         Needs::SignedIn,
         "Create new recovery codes; those of before no longer work",
-    ),
+    )
+    .named("createRecoveryCodes"),
     delete(
         "/accounts/{id}/second-factor",
         &run(reset_by_operator),
         Needs::Operator,
         "Remove the second factor of an account, for operators",
-    ),
+    )
+    .named("resetSecondFactor"),
 ];
 
 /// Seconds for which a challenge is good, and codes that may be tried with it.
@@ -72,9 +77,11 @@ pub struct SecondFactor {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SecondFactor")]
 #[serde(default)]
 pub struct Enrolling {
     /// Begins an enrollment.
+    #[schemars(example = &"a-long-password")]
     pub current_password: Option<Text<1000>>,
     /// A code of the authenticator app: ends the enrollment that was begun in the last 30 minutes.
     pub code: Option<Name<20>>,
@@ -96,17 +103,22 @@ pub struct Enrollment {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SecondFactorRemoval")]
 #[serde(default)]
 pub struct Disabling {
+    #[schemars(example = &"a-long-password")]
     pub current_password: Name<1000>,
     /// A code of the app, or a recovery code.
+    #[schemars(example = &"123456")]
     pub code: Name<40>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SecondFactorProof")]
 #[serde(default)]
 pub struct Proof {
     /// A code of the app, or a recovery code.
+    #[schemars(example = &"123456")]
     code: Name<40>,
 }
 
@@ -118,11 +130,14 @@ pub struct RecoveryCodes {
 
 /// The second step of a login.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SecondFactorLogin")]
 #[serde(default)]
 pub struct Answer {
     /// As the first step answered it; good for 5 minutes and 5 codes.
+    #[schemars(example = &"k3f97qxm2b8d")]
     pub challenge: Name<100>,
     /// A code of the app, or a recovery code.
+    #[schemars(example = &"123456")]
     pub code: Name<40>,
 }
 

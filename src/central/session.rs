@@ -22,22 +22,26 @@ use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    post("/login", &hashing(login), Needs::Anyone, "Log in"),
+    post("/login", &hashing(login), Needs::Anyone, "Log in").named("login"),
     post(
         "/login/second-factor",
         &steps(login_with_code),
         Needs::Anyone,
         "Finish a login with the code of a second factor",
-    ),
-    post("/logout", &run(logout), Needs::SignedIn, "Log out: revoke the token of this call"),
-    get("/whoami", &run(whoami), Needs::SignedIn, "Who you are, and where you may go"),
-    post("/switch-to", &steps(switch_to), Needs::AnyToken, "Get a token for a workspace, or for the central API"),
+    )
+    .named("loginWithSecondFactor"),
+    post("/logout", &run(logout), Needs::SignedIn, "Log out: revoke the token of this call").named("logout"),
+    get("/whoami", &run(whoami), Needs::SignedIn, "Who you are, and where you may go").named("whoami"),
+    post("/switch-to", &steps(switch_to), Needs::AnyToken, "Get a token for a workspace, or for the central API")
+        .named("switchTo"),
 ];
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Login")]
 #[serde(default)]
 pub struct Credentials {
     pub email: Email,
+    #[schemars(example = &"a-long-password")]
     pub password: Name<1000>,
 }
 
@@ -71,9 +75,11 @@ pub struct TokenShown {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Switch")]
 #[serde(default)]
 pub struct Destination {
     /// Null or absent for the central API.
+    #[schemars(example = &"0198c1f0-6a3b-7c55-9d2e-2f4b8a1c0d11")]
     workspace_id: Option<Uuid>,
 }
 

@@ -24,8 +24,10 @@ use crate::values::{Flag, Name, Timestamp};
 pub const ROUTES: &[Route] = &[
     get("/tokens", &run(list), Needs::SignedIn, "List your sessions and tokens, newest first"),
     post("/tokens", &steps(create), Needs::SignedIn, "Create a token for a program; the response shows it once"),
-    delete("/tokens", &run(revoke_others), Needs::SignedIn, "Revoke all your other tokens, with `others=1`"),
-    delete("/tokens/{id}", &run(revoke), Needs::SignedIn, "Revoke a token, and those that were switched from it"),
+    delete("/tokens", &run(revoke_others), Needs::SignedIn, "Revoke all your other tokens, with `others=1`")
+        .named("revokeOtherTokens"),
+    delete("/tokens/{id}", &run(revoke), Needs::SignedIn, "Revoke a token, and those that were switched from it")
+        .named("revokeToken"),
 ];
 
 /// A token that was just made; its text is not kept.
@@ -81,12 +83,14 @@ pub struct TokenWorkspace {
 #[serde(default)]
 pub struct NewToken {
     /// What it is for.
+    #[schemars(example = &"Nightly report")]
     label: Name<255>,
     /// The workspace that it is for; absent for the central API.
     workspace_id: Option<Uuid>,
     /// Seconds, from 60 to 315360000 (ten years); as long as a login's where it is absent. A token of a program creates
     /// none that expires later than itself.
     #[schemars(range(min = 60, max = 315_360_000))]
+    #[schemars(example = 86400)]
     expires_in: Option<i64>,
 }
 
@@ -95,7 +99,7 @@ pub struct NewToken {
 pub struct Others {
     /// Must be `1`: a request without it would revoke its own token.
     #[serde(deserialize_with = "set")]
-    #[schemars(extend("enum" = ["1", "true"]))]
+    #[schemars(extend("enum" = [true]))]
     others: Flag,
 }
 

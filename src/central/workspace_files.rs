@@ -24,7 +24,8 @@ use crate::tenancy::life::{self, Owner};
 use crate::values::{Email, Name, Subdomain, Timestamp};
 
 pub const ROUTES: &[Route] =
-    &[get("/workspaces/{id}/export", &bulk(export), Needs::Owner, "Export a workspace as its SQLite file")];
+    &[get("/workspaces/{id}/export", &bulk(export), Needs::Owner, "Export a workspace as its SQLite file")
+        .named("exportWorkspace")];
 
 /// A copy is made first: whoever reads slowly then keeps nothing from going on. Few at a time, as of all that is done in
 /// bulk, since it takes as much of the disk as the workspace does.

@@ -33,7 +33,8 @@ pub const ROUTES: &[Route] = &[
     get("/workspaces/{id}", &run(show), Needs::Member, "Show a workspace"),
     put("/workspaces/{id}", &run(update), Needs::Owner, "Rename a workspace, or move it to another subdomain"),
     delete("/workspaces/{id}", &steps(remove), Needs::Owner, "Put a workspace into the trash"),
-    post("/workspaces/{id}/transfer", &steps(transfer), Needs::Owner, "Make another member the owner"),
+    post("/workspaces/{id}/transfer", &steps(transfer), Needs::Owner, "Make another member the owner")
+        .named("transferWorkspace"),
 ];
 
 /// A workspace, as one of its members sees it.
@@ -57,27 +58,33 @@ pub struct Workspace {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewWorkspace {
+    #[schemars(example = &"Acme")]
     pub name: Name<255>,
     /// Made from the name where it is absent.
     pub subdomain: Option<Subdomain>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Workspace")]
 #[serde(default)]
 pub struct WorkspaceChanges {
+    #[schemars(example = &"Acme Support")]
     name: Name<255>,
     /// The old one answers 404 at once.
     subdomain: Subdomain,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "WorkspaceDeletion")]
 #[serde(default)]
 pub struct Confirmation {
     /// The workspace's, as a confirmation.
+    #[schemars(example = &"acme")]
     subdomain: Name<63>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "WorkspaceTransfer")]
 #[serde(default)]
 pub struct Heir {
     /// The user's id in the workspace; the user becomes its owner and an `admin`.

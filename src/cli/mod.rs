@@ -164,7 +164,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Token(command) => beside_server(&engine()?, |engine| token::run(command, engine, now))?,
         Command::Routes { json } => routes::run(*json)?,
-        Command::Openapi { layer } => openapi::run(*layer)?,
+        Command::Openapi { layer } => openapi::run(*layer, &cli.settings(&Settings::default())?)?,
         Command::Backup(command) => backup::take(command, &cli.config(&command.place.settings())?, now)?,
         Command::Backups(command) => backup::list(command, &cli.config(&command.place.settings())?)?,
         Command::Restore(command) => match command.target() {

@@ -2,6 +2,7 @@
 
 use crate::api::{Layer, openapi};
 use crate::cli::output::outln;
+use crate::config::Config;
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum Which {
@@ -9,11 +10,12 @@ pub enum Which {
     Workspace,
 }
 
-pub fn run(which: Which) -> anyhow::Result<()> {
+pub fn run(which: Which, config: &Config) -> anyhow::Result<()> {
     let layer = match which {
         Which::Central => Layer::Central,
         Which::Workspace => Layer::Workspace,
     };
-    outln!("{}", serde_json::to_string_pretty(&openapi::document(&crate::router()?, layer))?);
+    let document = openapi::document(&crate::router()?, layer, &config.public_url(config.listen));
+    outln!("{}", serde_json::to_string_pretty(&document)?);
     Ok(())
 }

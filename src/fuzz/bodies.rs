@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::odd::{self, Slip};
 use super::{World, each};
 use crate::api::{Layer, Route, openapi};
+use crate::testing::description;
 use crate::walk::{Sample, is_a_browsers, owner, sample};
 
 /// What is changed in the good body of a route.
@@ -56,12 +57,12 @@ pub fn routes() -> Vec<(Layer, &'static Route, Vec<String>)> {
     let router = crate::router().unwrap();
     let mut found = Vec::new();
     for layer in [Layer::Central, Layer::Workspace] {
-        let document = openapi::document(&router, layer);
+        let document = description(layer);
         for route in router.routes(layer).filter(|route| !is_a_browsers(route)) {
             let operation = &document["paths"][route.path][route.method.as_str().to_ascii_lowercase()];
             let body = &operation["requestBody"]["content"]["application/json"]["schema"];
             let mut fields: Vec<String> = FOREIGN.iter().map(|&name| name.to_owned()).collect();
-            collect(body, &mut fields);
+            collect(&document, body, &mut fields);
             if route.method != Method::GET {
                 found.push((layer, route, fields));
             }
@@ -71,17 +72,17 @@ pub fn routes() -> Vec<(Layer, &'static Route, Vec<String>)> {
 }
 
 /// The names of the fields in a schema, wherever they are in it.
-fn collect(schema: &Value, into: &mut Vec<String>) {
-    match schema {
+fn collect(document: &Value, schema: &Value, into: &mut Vec<String>) {
+    match openapi::resolve(document, schema) {
         Value::Object(parts) => {
             for (name, part) in parts {
                 if let ("properties", Value::Object(fields)) = (name.as_str(), part) {
                     into.extend(fields.keys().cloned());
                 }
-                collect(part, into);
+                collect(document, part, into);
             }
         }
-        Value::Array(parts) => parts.iter().for_each(|part| collect(part, into)),
+        Value::Array(parts) => parts.iter().for_each(|part| collect(document, part, into)),
         _ => {}
     }
 }

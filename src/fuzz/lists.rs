@@ -10,6 +10,7 @@ use super::{World, each};
 use crate::api::{Layer, openapi};
 use crate::routing::endpoints::World as Routed;
 use crate::routing::testing::Desk;
+use crate::testing::description;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Case {
@@ -21,11 +22,12 @@ struct Case {
 
 /// Every list that has an order, with the names of what its query may say.
 fn lists() -> Vec<(String, Vec<String>)> {
-    let document = openapi::document(&crate::router().unwrap(), Layer::Workspace);
+    let document = description(Layer::Workspace);
     let mut found = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         let parameters = methods["get"]["parameters"].as_array();
-        let names = parameters.into_iter().flatten().filter(|parameter| parameter["in"] == "query");
+        let parameters = parameters.into_iter().flatten().map(|parameter| openapi::resolve(&document, parameter));
+        let names = parameters.filter(|parameter| parameter["in"] == "query");
         let names: Vec<String> = names.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect();
         if names.iter().any(|name| name == "sort") {
             found.push((path.clone(), names));

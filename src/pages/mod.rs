@@ -28,7 +28,7 @@ use crate::values::Language;
 use words::Words;
 
 /// The same on both layers.
-pub const RESOURCE: Resource = Resource::new("Server", ROUTES);
+pub const RESOURCE: Resource = Resource::new("Server", "What this server is, and this description.", ROUTES);
 
 /// What pages are made of besides themselves, the same on both layers.
 pub const STYLE: Resource = Resource::pages("Style", style::ROUTES);
@@ -49,13 +49,13 @@ pub const SIGNED_IN: &[Resource] = &[
 ];
 
 const ROUTES: &[Route] = &[
-    get("/", &here(about), Needs::Anyone, "What this server is"),
-    get("/openapi.json", &steps(description), Needs::Anyone, "This description, as OpenAPI 3.1"),
-    get("/docs", &steps(documentation), Needs::Anyone, "This description, as a page"),
+    get("/", &here(about), Needs::Anyone, "What this server is").named("getServer"),
+    get("/openapi.json", &steps(description), Needs::Anyone, "This description, as OpenAPI 3.1").named("getOpenApi"),
+    get("/docs", &steps(documentation), Needs::Anyone, "This description, as a page").named("getDocs"),
 ];
 
 /// What a browser asks for at the root of a host, where there is no `/api`.
-pub static FRONT_DOOR: Route = get("/", &here(front_door), Needs::Anyone, "Where a browser is sent");
+pub static FRONT_DOOR: Route = get("/", &here(front_door), Needs::Anyone, "Where a browser is sent").named("getServer");
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct About {
@@ -83,7 +83,7 @@ fn described(call: &Call) -> Result<&'static Described> {
     if let Some(described) = kept.get() {
         return Ok(described);
     }
-    let document = openapi::document(&call.router, layer);
+    let document = openapi::document(&call.router, layer, &call.engine.public_url());
     let page = Html::ok(Language::English, docs::page(&document, layer)?).with_own_style();
     let described = Described {
         openapi: Arc::new(Document::of(Json200(document).into_response(call)?)?),

@@ -57,6 +57,7 @@ pub struct CfdToken {
     pub id: i64,
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    #[schemars(example = &"Main call flow")]
     pub name: Name<255>,
     /// The user whose rights it has: oneself, where a new one says nobody. When they leave it is nobody's, and opens
     /// nothing until it is somebody's again.

@@ -26,7 +26,8 @@ pub const ROUTES: &[Route] = &[
         &run(lookup),
         Needs::LookUp("routing.view"),
         "Look up where somebody's calls or mails go",
-    ),
+    )
+    .named("lookUpRoutingContact"),
     get(
         "/smart-routings/contacts/{id}",
         &run(show::<Contact>),
@@ -74,10 +75,12 @@ pub struct Contact {
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
     /// The customer's own name for it: no other contact of the customer has the same.
+    #[schemars(example = &"C-1001")]
     pub id_code: Option<Text<64>>,
     pub language_code: Option<Text<16>>,
     pub company: Option<Text<255>>,
     pub first_name: Option<Text<255>>,
+    #[schemars(example = &"Martin")]
     pub last_name: Option<Text<255>>,
     pub emails: Several<Email>,
     /// Numbers as they were typed; found in any format.
@@ -85,6 +88,7 @@ pub struct Contact {
     /// Where mails of theirs go.
     pub email_destination: Option<Text<255>>,
     /// Where calls of theirs go.
+    #[schemars(example = &"801")]
     pub telecom_destination: Option<Text<255>>,
     /// One of the options of the customer's first field, where that has any.
     pub field_select_1: Option<Text<255>>,
@@ -112,6 +116,7 @@ pub struct Asked {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RoutingContactMatch")]
 pub struct Found {
     contact: Contact,
     /// Where it goes: `email_destination` for who was looked up by an address, else `telecom_destination`.

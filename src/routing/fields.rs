@@ -39,8 +39,10 @@ pub struct Field {
     pub id: i64,
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    #[schemars(example = &"Loyalty")]
     pub name: Name<255>,
     /// What counts for a contact that says nothing.
+    #[schemars(example = &"silver")]
     pub default_value: Option<Text<255>>,
     /// The same, as one of the field's own options; before `default_value`.
     pub default_option_id: Option<i64>,

@@ -34,23 +34,63 @@ use surveys::Survey;
 
 /// Every table of the room.
 pub const RESOURCES: &[Resource] = &[
-    Resource::new("Routing contacts", contacts::ROUTES),
-    Resource::new("Routing fields", fields::ROUTES),
-    Resource::new("Routing options", options::ROUTES),
-    Resource::new("Call queues", call_queues::queues::ROUTES),
-    Resource::new("Call queue groups", call_queues::groups::ROUTES),
-    Resource::new("Time spans", call_queues::time_spans::ROUTES),
-    Resource::new("Routing exceptions", call_queues::exceptions::ROUTES),
-    Resource::new("Holidays", call_queues::holidays::ROUTES),
-    Resource::new("Call queue look-up", call_queues::lookup::ROUTES),
-    Resource::new("CTIs", ctis::ROUTES),
-    Resource::new("CTI destinations", ctis::destinations::ROUTES),
-    Resource::new("Geo models", geo::models::ROUTES),
-    Resource::new("Geo lists", geo::lists::ROUTES),
-    Resource::new("Geo destinations", geo::destinations::ROUTES),
-    Resource::new("CFD tokens", cfd_tokens::ROUTES),
-    Resource::new("Surveys", surveys::ROUTES),
-    Resource::new("Survey records", survey_records::ROUTES),
+    Resource::new(
+        "Routing contacts",
+        "People whose calls and mails go to a destination of their own.",
+        contacts::ROUTES,
+    ),
+    Resource::new(
+        "Routing fields",
+        "Names and choices for the selections of a customer's routing contacts.",
+        fields::ROUTES,
+    ),
+    Resource::new("Routing options", "The choices of a routing field.", options::ROUTES),
+    Resource::new(
+        "Call queues",
+        "Queues of calls: their numbers, and where their calls go by default.",
+        call_queues::queues::ROUTES,
+    ),
+    Resource::new(
+        "Call queue groups",
+        "Groups of call queues that share time spans and exceptions.",
+        call_queues::groups::ROUTES,
+    ),
+    Resource::new(
+        "Time spans",
+        "Opening hours of a queue or a group, by day of the week or by date.",
+        call_queues::time_spans::ROUTES,
+    ),
+    Resource::new(
+        "Routing exceptions",
+        "Days on which a queue or a group is closed. They take precedence over time spans.",
+        call_queues::exceptions::ROUTES,
+    ),
+    Resource::new(
+        "Holidays",
+        "Exceptions for public holidays, one by one or for a whole year.",
+        call_queues::holidays::ROUTES,
+    ),
+    Resource::new("Call queue look-up", "Where the calls of a queue go at a moment.", call_queues::lookup::ROUTES),
+    Resource::new("CTIs", "Telephony programs of a customer, with destinations by the caller's number.", ctis::ROUTES),
+    Resource::new(
+        "CTI destinations",
+        "Where the calls of a CTI go, by the number that they come from.",
+        ctis::destinations::ROUTES,
+    ),
+    Resource::new(
+        "Geo models",
+        "How a postcode or a number is matched to a zone. They ship with the program.",
+        geo::models::ROUTES,
+    ),
+    Resource::new("Geo lists", "Destinations for the zones of a geo model.", geo::lists::ROUTES),
+    Resource::new("Geo destinations", "Where the calls from some zones of a geo list go.", geo::destinations::ROUTES),
+    Resource::new(
+        "CFD tokens",
+        "Tokens for call flows of a PBX (3CX CFD): they can look up destinations and nothing else.",
+        cfd_tokens::ROUTES,
+    ),
+    Resource::new("Surveys", "Questions to callers after a call, with a summary of the answers.", surveys::ROUTES),
+    Resource::new("Survey records", "What one caller answered after one call.", survey_records::ROUTES),
 ];
 
 /// Tables whose rows are a customer's own; what is inside them is not named.

@@ -55,8 +55,10 @@ pub struct FieldOption {
     /// As in the path, whatever a body says.
     pub routing_field_id: i64,
     /// What people read.
+    #[schemars(example = &"Gold")]
     pub name: Name<255>,
     /// What contacts have; the name, where there is none.
+    #[schemars(example = &"gold")]
     pub value: Option<Text<255>>,
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,

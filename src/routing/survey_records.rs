@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
@@ -64,10 +64,12 @@ pub struct SurveyRecord {
     /// One of the customer's.
     pub survey_id: RowId,
     /// Who was asked.
+    #[schemars(example = &"+33612345678")]
     pub caller: Option<Text<255>>,
     pub score_1: Option<Score>,
     pub score_2: Option<Score>,
     pub score_3: Option<Score>,
+    #[schemars(example = &"101")]
     pub agent_extension: Option<Text<32>>,
     pub agent_name: Option<Text<255>>,
     /// When it was answered: now, where nobody says.
@@ -159,11 +161,7 @@ impl JsonSchema for Score {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let text = generator.subschema_for::<Text<64>>();
-        match generator.contract().is_serialize() {
-            true => text,
-            false => json_schema!({"anyOf": [text, {"type": "number"}], "examples": ["5", 5]}),
-        }
+        generator.subschema_for::<Text<64>>()
     }
 }
 

@@ -22,7 +22,8 @@ pub const ROUTES: &[Route] = &[
         &run(summary),
         Needs::Scoped("routing.view"),
         "Sum up what a survey's records say, also by agent",
-    ),
+    )
+    .named("getSurveySummary"),
     post("/smart-routings/surveys", &run(create::<Survey>), Needs::Scoped("routing.create"), "Create a survey"),
     put("/smart-routings/surveys/{id}", &run(update::<Survey>), Needs::Scoped("routing.update"), "Change a survey"),
     delete(
@@ -40,6 +41,7 @@ pub struct Survey {
     pub id: i64,
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    #[schemars(example = &"Satisfaction")]
     pub name: Name<255>,
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
@@ -58,6 +60,7 @@ pub struct Period {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SurveySummary")]
 pub struct Summary {
     survey: Survey,
     from: Option<Timestamp>,

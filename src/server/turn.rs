@@ -264,7 +264,7 @@ mod tests {
     ];
 
     fn bench() -> Bench {
-        Bench::with_router(Router::new(&[], &[Resource::new("Tests", ROUTES)]).unwrap())
+        Bench::with_router(Router::new(&[], &[Resource::new("Tests", "", ROUTES)]).unwrap())
     }
 
     #[test]

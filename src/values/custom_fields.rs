@@ -63,15 +63,11 @@ impl JsonSchema for CustomFields {
         "CustomFields".into()
     }
 
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let object = json_schema!({
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
             "type": "object", "additionalProperties": true, "examples": [{"tier": "gold"}],
             "description": "At most 16 KiB as text, nested at most 5 deep."
-        });
-        if generator.contract().is_serialize() {
-            return object;
-        }
-        json_schema!({"anyOf": [object, {"type": "array", "maxItems": 0, "description": "As an empty object."}]})
+        })
     }
 }
 

@@ -78,16 +78,10 @@ super::described!(
 
 super::described!(FullDate, json_schema!({"type": "string", "format": "date", "examples": ["2027-05-01"]}));
 
-super::described!(
-    Day,
-    json_schema!({
-        "anyOf": [
-            {"type": "string", "format": "date"},
-            {"type": "string", "pattern": "^--((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))$"},
-        ],
-        "examples": ["2027-05-01", "--05-01"],
-    })
-);
+/// Dates that the calendar does not have, like 2027-02-29, fit the pattern and are refused.
+const PATTERN: &str = "^([0-9]{4}|-)-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))$";
+
+super::described!(Day, json_schema!({"type": "string", "pattern": PATTERN, "examples": ["2027-05-01", "--05-01"]}));
 
 #[cfg(test)]
 mod tests {

@@ -23,4 +23,4 @@ impl<'de> Deserialize<'de> for Flag {
     }
 }
 
-super::described!(Flag, json_schema!({"enum": ["0", "1", "true", "false", ""]}));
+super::described!(Flag, json_schema!({"type": "boolean"}));

@@ -42,4 +42,4 @@ pub fn id_in_query<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D
     }
 }
 
-super::described!(RowId, json_schema!({"type": "integer", "format": "int64", "minimum": 1}));
+super::described!(RowId, json_schema!({"type": "integer", "format": "int64", "minimum": 1, "examples": [1]}));

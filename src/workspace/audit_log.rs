@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::Row;
 use rusqlite::types::Type;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,10 +14,12 @@ use crate::tenancy::journal::{ActorType, RESOURCES, needed_to_view};
 use crate::values::Timestamp;
 
 pub const ROUTES: &[Route] =
-    &[get("/audit-log", &run(list), Needs::Permission("audit.view"), "List who changed what, newest first")];
+    &[get("/audit-log", &run(list), Needs::Permission("audit.view"), "List who changed what, newest first")
+        .named("listAuditLog")];
 
 /// One change.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 pub struct Entry {
     id: i64,
     at: Timestamp,
@@ -31,7 +33,16 @@ pub struct Entry {
     /// Where the request came from; null where it was a command's.
     address: Option<String>,
     /// Each field that changed, before and after; null for both where the caller may not view the resource.
+    #[schemars(schema_with = "changes_schema")]
     changes: BTreeMap<String, (Value, Value)>,
+}
+
+fn changes_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {}, "minItems": 2, "maxItems": 2},
+        "examples": [{"name": ["Acme", "Acme SAS"]}],
+    })
 }
 
 /// Who made a change, under the name of that day.

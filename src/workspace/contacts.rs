@@ -32,7 +32,9 @@ pub struct Contact {
     pub id: i64,
     pub customer_id: Option<i64>,
     pub civility: Option<Text<32>>,
+    #[schemars(example = &"Zoé")]
     pub first_name: Option<Text<255>>,
+    #[schemars(example = &"Martin")]
     pub last_name: Name<255>,
     pub email: Option<Email>,
     pub company: Option<Text<255>>,
@@ -40,6 +42,7 @@ pub struct Contact {
     /// As typed; found in any format, like every number here.
     pub phone_business_1: Typed,
     pub phone_business_2: Typed,
+    #[schemars(example = &"06 12 34 56 78")]
     pub phone_mobile_1: Typed,
     pub phone_mobile_2: Typed,
     pub phone_home_1: Typed,

@@ -23,20 +23,24 @@ use crate::values::{CustomFields, Email, Flag, Name, RowId, Text, Timestamp, cho
 
 pub const ROUTES: &[Route] = &[
     get("/customers", &run(list), Needs::Scoped("customer.view"), "List customers"),
-    get("/customers/resolve", &run(resolve), Needs::Scoped("customer.view"), "Find a customer's id by its account"),
+    get("/customers/resolve", &run(resolve), Needs::Scoped("customer.view"), "Find a customer's id by its account")
+        .named("resolveCustomer"),
     get("/customers/export", &run(export), Needs::Scoped("customer.view"), "Export customers as JSON or CSV"),
     get("/customers/{id}", &run(show), Needs::Scoped("customer.view"), "Show a customer"),
-    get("/customers/{id}/contacts", &run(contacts), Needs::Scoped("contact.view"), "List a customer's contacts"),
+    get("/customers/{id}/contacts", &run(contacts), Needs::Scoped("contact.view"), "List a customer's contacts")
+        .named("listCustomerContacts"),
     post("/customers", &run(create), Needs::Permission("customer.create"), "Create a customer"),
     post("/customers/import", &bulk(import), Needs::Permission("customer.create"), "Import customers from JSON or CSV"),
     put("/customers/{id}", &run(update), Needs::Scoped("customer.update"), "Change a customer"),
-    post("/customers/{id}/merge", &run(merge), Needs::Permission("customer.update"), "Merge a customer into another"),
+    post("/customers/{id}/merge", &run(merge), Needs::Permission("customer.update"), "Merge a customer into another")
+        .named("mergeCustomers"),
     delete("/customers/bulk", &run(remove_many), Needs::Scoped("customer.delete"), "Delete customers, all or none"),
     delete("/customers/{id}", &run(remove), Needs::Scoped("customer.delete"), "Delete a customer"),
 ];
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(transform = describe_count)]
 pub struct Customer {
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
@@ -44,6 +48,7 @@ pub struct Customer {
     #[serde(deserialize_with = "account")]
     #[schemars(schema_with = "account_schema")]
     pub customer_account: Text<64>,
+    #[schemars(example = &"Zoé SARL")]
     pub name: Name<255>,
     #[serde(rename = "type")]
     pub kind: Option<Text<64>>,
@@ -52,6 +57,7 @@ pub struct Customer {
     pub activity_code: Option<Text<64>>,
     pub email_address: Option<Email>,
     /// As typed; found in any format.
+    #[schemars(example = &"01 42 00 00 00")]
     pub phone: Typed,
     pub mobile_phone: Typed,
     pub fax: Typed,
@@ -61,6 +67,7 @@ pub struct Customer {
     pub main_address_line1: Option<Text<255>>,
     pub main_address_line2: Option<Text<255>>,
     pub main_address_postal_code: Option<Text<32>>,
+    #[schemars(example = &"Paris")]
     pub main_address_city: Option<Text<255>>,
     pub main_address_country: Option<Text<64>>,
     pub comment: Option<Text<10000>>,
@@ -80,6 +87,7 @@ pub struct ByAccount {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CustomerId")]
 pub struct Resolved {
     id: i64,
     customer_account: String,
@@ -93,6 +101,7 @@ pub struct Removal {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CustomerMerge")]
 #[serde(default)]
 pub struct Merging {
     /// The customer that stays, as it is: what was the other's becomes its own.
@@ -114,8 +123,7 @@ pub struct With {
 }
 
 /// A page of customers, with what was asked for beside.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub enum Customers {
     Plain(Page<Customer>),
     Counted(Page<CustomerCounted>),
@@ -298,7 +306,7 @@ impl Reply for Customers {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.answer::<Self>(StatusCode::OK);
+        operation.answer::<Page<Customer>>(StatusCode::OK);
     }
 }
 
@@ -309,7 +317,7 @@ fn extra<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Extra>, D:
 }
 
 fn extra_schema(_: &mut SchemaGenerator) -> Schema {
-    schemars::json_schema!({"enum": ["contacts_count", ""]})
+    schemars::json_schema!({"type": "string", "enum": ["contacts_count"]})
 }
 
 fn account_schema(generator: &mut SchemaGenerator) -> Schema {
@@ -318,6 +326,15 @@ fn account_schema(generator: &mut SchemaGenerator) -> Schema {
     } else {
         generator.subschema_for::<Text<64>>()
     }
+}
+
+/// Adds the field of [`CustomerCounted`] to the schema of a customer, so that a list has one schema for its rows.
+fn describe_count(schema: &mut Schema) {
+    let about = "The number of its contacts. Only in a list that was asked for `with=contacts_count`.";
+    schema.pointer_mut("/properties").and_then(serde_json::Value::as_object_mut).map(|properties| {
+        let count = serde_json::json!({"type": "integer", "description": about, "readOnly": true});
+        properties.insert("contacts_count".into(), count)
+    });
 }
 
 impl OfCustomer for Customer {

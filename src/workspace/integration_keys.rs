@@ -39,7 +39,8 @@ pub const ROUTES: &[Route] = &[
         &steps(rotate),
         Needs::Permission("integration-key.update"),
         "Give an integration key a new secret, and the old one some time",
-    ),
+    )
+    .named("rotateIntegrationKey"),
     delete(
         "/integration-keys/{id}",
         &run(remove),
@@ -86,6 +87,7 @@ pub struct IntegrationKeyShown {
 #[serde(default)]
 pub struct NewIntegrationKey {
     /// What it is for.
+    #[schemars(example = &"Phones")]
     name: Name<255>,
     /// At least one, and no more than the caller has.
     #[serde(deserialize_with = "at_least_one")]
@@ -94,12 +96,15 @@ pub struct NewIntegrationKey {
     /// Lets the key see this customer only; it stays so.
     customer_id: Option<i64>,
     /// Without an end where it is absent.
+    #[schemars(example = &"2099-12-31T23:59:59Z")]
     expires_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "IntegrationKey")]
 #[serde(default)]
 pub struct IntegrationKeyChanges {
+    #[schemars(example = &"Phones")]
     name: Name<255>,
     /// At least one, and no more than the caller has.
     #[serde(deserialize_with = "at_least_one")]
@@ -107,14 +112,17 @@ pub struct IntegrationKeyChanges {
     permissions: Permissions,
     /// A key that is not active is answered 401 `token_revoked`.
     active: bool,
+    #[schemars(example = &"2099-12-31T23:59:59Z")]
     expires_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "KeyRotation")]
 #[serde(default)]
 pub struct Rotation {
     /// Seconds for which the old secret works on: 86400, a day, where it is absent; 0 ends it at once.
     #[schemars(range(min = 0, max = 2_592_000))]
+    #[schemars(example = 3600)]
     grace: Option<i64>,
 }
 

@@ -17,14 +17,17 @@ use crate::values::{Email, Name, RowId};
 
 pub const ROUTES: &[Route] = &[
     get("/user-invites", &steps(list), Needs::Permission("user.invite"), "List the invitations into this workspace"),
-    post("/user-invites", &steps(create), Needs::Permission("user.invite"), "Invite somebody by mail"),
+    post("/user-invites", &steps(create), Needs::Permission("user.invite"), "Invite somebody by mail")
+        .named("createInvitation"),
     post(
         "/user-invites/{id}/resend",
         &steps(resend),
         Needs::Permission("user.invite"),
         "Send an invitation again, with another code",
-    ),
-    delete("/user-invites/{id}", &steps(cancel), Needs::Permission("user.invite"), "Withdraw an invitation"),
+    )
+    .named("resendInvitation"),
+    delete("/user-invites/{id}", &steps(cancel), Needs::Permission("user.invite"), "Withdraw an invitation")
+        .named("cancelInvitation"),
 ];
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +38,7 @@ pub struct NewUserInvite {
     /// The role of the new user; the caller must have every permission of it.
     role_id: RowId,
     /// How the mail addresses them.
+    #[schemars(example = &"Grace Hopper")]
     name: Option<Name<255>>,
 }
 

@@ -30,6 +30,7 @@ pub const ROUTES: &[Route] = &[
 pub struct Organisation {
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    #[schemars(example = &"Acme SAS")]
     pub name: Name<255>,
     pub registration_number: Option<Text<64>>,
     pub tax_registration_number: Option<Text<64>>,
@@ -44,6 +45,7 @@ pub struct Organisation {
     pub main_address_line1: Option<Text<255>>,
     pub main_address_line2: Option<Text<255>>,
     pub main_address_postal_code: Option<Text<32>>,
+    #[schemars(example = &"Paris")]
     pub main_address_city: Option<Text<255>>,
     pub main_address_country: Option<Text<64>>,
     pub email_address: Option<Email>,

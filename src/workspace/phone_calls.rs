@@ -59,9 +59,11 @@ pub struct PhoneCall {
     #[schemars(schema_with = "answered_schema")]
     pub answered: Option<bool>,
     /// Who called, as typed; found in any format.
+    #[schemars(example = &"+33612345678")]
     pub number_from: Typed,
     /// Who was called.
     pub number_to: Typed,
+    #[schemars(example = &"101")]
     pub agent_extension: Option<Text<32>>,
     pub agent_name: Option<Text<255>>,
     pub queue: Option<Text<255>>,
@@ -72,6 +74,7 @@ pub struct PhoneCall {
     pub customer_id: Option<i64>,
     /// The user of this workspace who took or made it.
     pub user_id: Option<i64>,
+    #[schemars(example = &"Delivery")]
     pub subject: Option<Text<255>>,
     pub body: Option<Text<10000>>,
     /// Where it is not said: so long before the end as the call took, or the moment at which it is recorded.

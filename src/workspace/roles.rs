@@ -25,7 +25,7 @@ pub const ROUTES: &[Route] = &[
         "Change a role; it holds from the next request on",
     ),
     delete("/roles/{id}", &steps(remove), Needs::Permission("role.manage"), "Delete a role that nobody has"),
-    get("/permissions", &run(permissions), Needs::Insider, "List every permission there is"),
+    get("/permissions", &run(permissions), Needs::Insider, "List every permission there is").named("listPermissions"),
 ];
 
 /// A role, as lists have it.
@@ -54,6 +54,7 @@ pub struct Role {
 #[serde(default)]
 pub struct NewRole {
     /// Unique in the workspace, whatever its case.
+    #[schemars(example = &"Desk")]
     name: Name<64>,
     /// No more than the caller has, before and after a change. `customer.*` is every permission of a resource, `*` every one.
     permissions: Permissions,

@@ -13,16 +13,18 @@ use crate::central::tokens::{self, Issued};
 use crate::central::workspaces::{EVERYBODY, Workspace};
 
 pub const ROUTES: &[Route] = &[
-    post("/login", &hashing(login), Needs::Anyone, "Log in to this workspace"),
+    post("/login", &hashing(login), Needs::Anyone, "Log in to this workspace").named("login"),
     post(
         "/login/second-factor",
         &steps(login_with_code),
         Needs::Anyone,
         "Finish a login with the code of a second factor",
-    ),
-    post("/logout", &steps(logout), Needs::SignedIn, "Log out: revoke the token of this call"),
-    get("/whoami", &steps(whoami), Needs::Insider, "Who you are here, and what you may do"),
-    post("/switch-to", &steps(switch_to), Needs::SignedIn, "Get a token for a workspace, or for the central API"),
+    )
+    .named("loginWithSecondFactor"),
+    post("/logout", &steps(logout), Needs::SignedIn, "Log out: revoke the token of this call").named("logout"),
+    get("/whoami", &steps(whoami), Needs::Insider, "Who you are here, and what you may do").named("whoami"),
+    post("/switch-to", &steps(switch_to), Needs::SignedIn, "Get a token for a workspace, or for the central API")
+        .named("switchTo"),
 ];
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -19,8 +19,10 @@ use crate::tenancy::phones::{Numbered, Pass};
 use crate::values::{Country, Days, Locale, TimeZone, UrlTemplate, phone};
 
 pub const ROUTES: &[Route] = &[
-    get("/settings", &run(show), Needs::Permission("workspace.manage"), "Show the workspace's settings"),
-    put("/settings", &steps(update), Needs::Permission("workspace.manage"), "Change the workspace's settings"),
+    get("/settings", &run(show), Needs::Permission("workspace.manage"), "Show the workspace's settings")
+        .named("getSettings"),
+    put("/settings", &steps(update), Needs::Permission("workspace.manage"), "Change the workspace's settings")
+        .named("updateSettings"),
 ];
 
 /// Every table whose numbers are found by the default country.
@@ -68,6 +70,7 @@ pub struct Features {
 
 /// What may change: all of it.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Settings")]
 #[serde(default)]
 pub struct SettingsChanges {
     /// The country of phone numbers that are typed without a prefix. Numbers that are there already are read anew, which

@@ -50,9 +50,11 @@ pub struct UserRole {
 
 /// What may change. Everybody may change their own name and phones.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "WorkspaceUser")]
 #[serde(default)]
 pub struct UserChanges {
     /// In this workspace; a new name of the account takes its place.
+    #[schemars(example = &"Grace Hopper")]
     name: Name<255>,
     phone: Typed,
     mobile_phone: Typed,

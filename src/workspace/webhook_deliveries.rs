@@ -13,7 +13,8 @@ use crate::tenancy::journal::ANNOUNCED;
 use crate::values::{Timestamp, choice};
 
 pub const ROUTES: &[Route] = &[
-    post("/webhooks/{id}/test", &run(test), Needs::Permission("webhook.update"), "Send a webhook a message to try it"),
+    post("/webhooks/{id}/test", &run(test), Needs::Permission("webhook.update"), "Send a webhook a message to try it")
+        .named("testWebhook"),
     get(
         "/webhooks/{id}/deliveries",
         &run(list),
@@ -31,7 +32,8 @@ pub const ROUTES: &[Route] = &[
         &run(replay),
         Needs::Permission("webhook.update"),
         "Deliver a message again, under the same id",
-    ),
+    )
+    .named("replayWebhookDelivery"),
 ];
 
 /// What the test button sends.

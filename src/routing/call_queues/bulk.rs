@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::parents::{self, OfParent};
 use super::time_spans::TimeSpan;
@@ -35,23 +35,16 @@ impl Input for Many {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        let mut item = operation.input::<TimeSpan>();
-        item["required"] = json!(parents::required::<TimeSpan>());
-        let parent = TimeSpan::PARENT.map(|name| (name, item["properties"][name].clone()));
-        let list = json!({"type": "array", "items": item, "minItems": 1, "maxItems": MOST});
-        let under = |name: &str| {
-            let mut object = json!({
-                "type": "object", "required": [name], "properties": {name: list},
-                "description": "What is said beside the list holds for every item that does not say it.",
-            });
-            for (name, schema) in &parent {
-                object["properties"][*name] = schema.clone();
-            }
-            object
-        };
-        operation.needed_body_of(json!({"anyOf": [list, under("data"), under("time_spans")]}));
-        for (name, schema) in &parent {
-            operation.query(name, "The same for every item, where the body does not say it.", schema.clone());
+        let about = "The time spans. An object with this list under `data` or `time_spans` is accepted too; what it says of the \
+                     parent beside the list holds for every item that does not say it.";
+        operation.list_of::<TimeSpan>(&parents::required::<TimeSpan>(), MOST, about);
+        let item = operation.input::<TimeSpan>();
+        for name in TimeSpan::PARENT {
+            operation.query(
+                name,
+                "The same for every item, where the body does not say it.",
+                item["properties"][name].clone(),
+            );
         }
     }
 }

@@ -58,8 +58,10 @@ pub struct RoutingException {
     pub exceptionable_type: ParentType,
     pub reference: Option<Text<255>>,
     /// What people read.
+    #[schemars(example = &"Company outing")]
     pub label: Option<Text<255>>,
     /// Where calls go; the queue's default destination, where there is none.
+    #[schemars(example = &"898")]
     pub destination: Option<Text<255>>,
     /// A date, like 2027-05-01, or the same day of every year, like --05-01.
     pub day: Day,

@@ -53,6 +53,7 @@ pub struct Group {
     pub id: i64,
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    #[schemars(example = &"Support")]
     pub name: Name<255>,
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,

@@ -22,13 +22,14 @@ pub const ROUTES: &[Route] = &[
         &run(create),
         Needs::Scoped("routing.create"),
         "Create a holiday, or the public holidays of a country",
-    ),
+    )
+    .named("createHolidays"),
 ];
 
 /// One holiday, or those of a country in a year.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(extend("anyOf" = [{"required": ["day"]}, {"required": ["country", "year"]}]))]
+#[schemars(extend("examples" = [{"exceptionable_id": 1, "exceptionable_type": "call_queue", "country": "FR", "year": 2027}]))]
 pub struct NewHolidays {
     /// The queue or the group that it is of.
     exceptionable_id: RowId,
@@ -88,7 +89,7 @@ impl Input for NewHolidays {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.body::<Self>(RoutingException::PARENT.map(str::to_owned).to_vec());
+        operation.body::<Self>(&RoutingException::PARENT.map(str::to_owned));
     }
 }
 

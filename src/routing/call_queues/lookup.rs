@@ -24,7 +24,8 @@ pub const ROUTES: &[Route] = &[get(
     &run(lookup),
     Needs::LookUp("routing.view"),
     "Look up where the calls of a queue go",
-)];
+)
+.named("lookUpCallQueue")];
 
 /// By what a queue is looked up, and for when. Where several are given, all must hold.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]

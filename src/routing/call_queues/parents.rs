@@ -55,7 +55,7 @@ impl<T: OfParent> Input for New<T> {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.body::<T>(required::<T>());
+        operation.body::<T>(&required::<T>());
         describe_query(operation, T::PARENT);
     }
 }

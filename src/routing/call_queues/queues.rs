@@ -59,10 +59,13 @@ pub struct Queue {
     pub customer_id: i64,
     /// Whether time spans and exceptions count; where not, calls go to the default destination.
     pub active: bool,
+    #[schemars(example = &"Support")]
     pub name: Name<255>,
     /// The customer's own name for it: no other queue of the customer has the same.
+    #[schemars(example = &"SUP")]
     pub code: Option<Text<64>>,
     /// Its number in the PBX, as typed; found in any format.
+    #[schemars(example = &"01 42 00 00 00")]
     pub number: Typed,
     /// The number that is dialled from outside, as typed; found in any format.
     pub did_number: Typed,
@@ -72,6 +75,7 @@ pub struct Queue {
     /// A group of the same customer, whose time spans and exceptions count after the queue's own.
     pub call_queue_group_id: Option<i64>,
     pub default_destination_type: Option<DestinationType>,
+    #[schemars(example = &"899")]
     pub default_destination: Option<Text<255>>,
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,

@@ -36,7 +36,8 @@ pub const ROUTES: &[Route] = &[
         &run(create_many),
         Needs::Scoped("routing.create"),
         "Create time spans, all or none",
-    ),
+    )
+    .named("createTimeSpans"),
     put(
         "/smart-routings/call-queues/time-spans/{id}",
         &run(update),
@@ -71,6 +72,7 @@ pub struct TimeSpan {
     pub time_spanable_type: ParentType,
     pub reference: Option<Text<255>>,
     /// Where calls go; the queue itself, where there is none.
+    #[schemars(example = &"801")]
     pub destination: Option<Text<255>>,
     /// From 0, a Sunday, to 6, a Saturday. There is either this or `date_full`.
     pub day_of_week: Option<DayOfWeek>,

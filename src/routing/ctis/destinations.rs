@@ -59,7 +59,9 @@ pub struct Destination {
     pub cti_id: i64,
     /// A number, an extension or a name; or how it begins, with `*` behind: `+33 1*`. A `*` alone is any. A CTI has it
     /// once, in whatever way it is written.
+    #[schemars(example = &"+33 1*")]
     pub origin: Name<64>,
+    #[schemars(example = &"801")]
     pub destination: Option<Text<255>>,
     #[serde(skip)]
     dialled: String,
@@ -85,6 +87,7 @@ pub struct Asked {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CtiRoute")]
 pub struct Found {
     cti: Cti,
     /// The origin that was found to say most of the one that was asked for, as it is written.

@@ -30,7 +30,8 @@ pub const ROUTES: &[Route] = &[
         &run(destinations::lookup),
         Needs::LookUp("routing.view"),
         "Look up where a call from an origin goes",
-    ),
+    )
+    .named("lookUpCti"),
     get("/smart-routings/ctis/{id}", &run(show::<Cti>), Needs::Scoped("routing.view"), "Show a CTI"),
     post(
         "/smart-routings/ctis",
@@ -49,7 +50,8 @@ pub const ROUTES: &[Route] = &[
         &run(regenerate),
         Needs::Scoped("routing.update"),
         "Give a CTI a new token; the old one ends at once",
-    ),
+    )
+    .named("regenerateCtiToken"),
     put("/smart-routings/ctis/{id}", &run(update::<Cti>), Needs::Scoped("routing.update"), "Change a CTI"),
     delete(
         "/smart-routings/ctis/bulk",
@@ -77,6 +79,7 @@ pub struct Cti {
     pub id: i64,
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    #[schemars(example = &"Reception")]
     pub name: Name<255>,
     /// How its token ends. One that was imported has none, until it is given one.
     #[schemars(extend("readOnly" = true))]

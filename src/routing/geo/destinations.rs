@@ -19,7 +19,8 @@ pub const ROUTES: &[Route] = &[
         &run(lookup),
         Needs::LookUp("routing.view"),
         "Look up where a postcode or a number goes",
-    ),
+    )
+    .named("lookUpGeoDestination"),
     get(
         "/smart-routings/geo/lists/{id}/destinations",
         &run(list_in::<GeoDestination>),
@@ -64,8 +65,10 @@ pub struct GeoDestination {
     /// Codes of the list's model, as the model has them; each in one destination of the list only.
     pub zones: Several<Name<16>>,
     /// What people call it.
+    #[schemars(example = &"Paris")]
     pub nickname: Option<Text<255>>,
     /// Where values of these zones go; the others in turn where this one does not do.
+    #[schemars(example = &"801")]
     pub destination_1: Option<Text<255>>,
     pub destination_2: Option<Text<255>>,
     pub destination_3: Option<Text<255>>,

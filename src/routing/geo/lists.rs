@@ -38,9 +38,12 @@ pub struct GeoList {
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
     /// The customer's own code for it: no other geo list of the customer has the same.
+    #[schemars(example = &"north")]
     pub list_id: Name<64>,
+    #[schemars(example = &"Northern branches")]
     pub list_name: Option<Text<255>>,
     /// Where to go with a value whose zone has no destination; the others in turn where this one does not do.
+    #[schemars(example = &"800")]
     pub fallback_destination_1: Option<Text<255>>,
     pub fallback_destination_2: Option<Text<255>>,
     pub fallback_destination_3: Option<Text<255>>,

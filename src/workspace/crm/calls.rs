@@ -25,11 +25,13 @@ pub struct JournalledCall {
     call_type: OrBlank<CallType>,
     direction: OrBlank<Direction>,
     /// The number at the other end.
+    #[schemars(example = &"+33612345678")]
     number: OrBlank<Text<40>>,
     /// The number of ours that was called, or called from.
     did: OrBlank<Text<40>>,
     /// What the PBX shows for the number: the subject, where there is none.
     name: OrBlank<Text<255>>,
+    #[schemars(example = &"101")]
     agent_extension: OrBlank<Text<32>>,
     agent_name: OrBlank<Text<255>>,
     /// The user with this address took or made the call.
@@ -48,10 +50,12 @@ pub struct JournalledCall {
     subject: OrBlank<Text<255>>,
     body: OrBlank<Text<10000>>,
     /// What the PBX calls the call: sent again, it updates.
+    #[schemars(example = &"call-4711")]
     external_id: OrBlank<Text<255>>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CallJournalled")]
 pub struct KeptCall {
     /// Always `ok`.
     response: &'static str,

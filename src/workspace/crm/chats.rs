@@ -46,10 +46,12 @@ pub struct Chat {
 #[serde(default)]
 pub struct JournalledChat {
     /// The number at the other end.
+    #[schemars(example = &"+33612345678")]
     number: OrBlank<Text<255>>,
     email: OrBlank<Text<255>>,
     /// What the PBX shows for who writes.
     name: OrBlank<Text<255>>,
+    #[schemars(example = &"101")]
     agent_extension: OrBlank<Text<32>>,
     agent_name: OrBlank<Text<255>>,
     /// The user with this address answered the chat.
@@ -69,10 +71,12 @@ pub struct JournalledChat {
     /// Seconds, or a clock: tells the end where that is not said.
     duration_s: OrBlank<Took>,
     /// What the PBX calls the chat: sent again, it updates.
+    #[schemars(example = &"chat-4711")]
     external_id: OrBlank<Text<255>>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ChatJournalled")]
 pub struct KeptChat {
     /// Always `ok`.
     response: &'static str,

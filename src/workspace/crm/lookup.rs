@@ -34,6 +34,7 @@ pub struct Asked {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CallerSearch")]
 pub struct Found {
     /// Best first: the number as it was typed, then the same number, then one that ends with the same nine digits, then
     /// the address. At most 50; where nobody is found, or nobody is to be looked up, one that stands for the caller.
@@ -44,7 +45,7 @@ pub struct Found {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Caller {
     /// `0` stands for somebody whom nobody knows.
-    #[schemars(example = "7")]
+    #[schemars(example = &"7")]
     id: String,
     first_name: String,
     last_name: String,
@@ -60,11 +61,13 @@ pub struct Caller {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewCaller {
+    #[schemars(example = &"Lefèvre")]
     last_name: Name<255>,
     first_name: OrBlank<Text<255>>,
     civility: OrBlank<Text<32>>,
     email: OrBlank<Email>,
     /// Kept in the first number that is free.
+    #[schemars(example = &"06 12 34 56 78")]
     phone: OrBlank<Text<40>>,
     phone_business: OrBlank<Text<40>>,
     phone_mobile: OrBlank<Text<40>>,
@@ -75,6 +78,7 @@ pub struct NewCaller {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CallerCreated")]
 pub struct Known {
     /// Always `ok`.
     response: &'static str,

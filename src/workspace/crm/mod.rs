@@ -26,19 +26,25 @@ use chats::Chat;
 const NEEDS: Needs = Needs::Scoped("crm.lookup");
 
 pub const ROUTES: &[Route] = &[
-    get("/crm/lookup/contacts/search", &run(lookup::search), NEEDS, "Look up who calls or writes, best match first"),
-    post("/crm/lookup/contacts", &run(lookup::create), NEEDS, "Create the contact of somebody who calls"),
-    get("/crm/lookup/phone-calls", &run(list::<PhoneCall>), NEEDS, "List journalled phone calls, newest first"),
-    post("/crm/lookup/phone-calls", &run(calls::journal), NEEDS, "Journal a phone call; a repeat updates it"),
-    put("/crm/lookup/phone-calls/{id}", &run(calls::update), NEEDS, "Change a phone call"),
-    get("/crm/lookup/chats", &run(list::<Chat>), NEEDS, "List journalled chats, newest first"),
-    post("/crm/lookup/chats", &run(chats::journal), NEEDS, "Journal a chat; a repeat updates it"),
+    get("/crm/lookup/contacts/search", &run(lookup::search), NEEDS, "Look up who calls or writes, best match first")
+        .named("searchCallers"),
+    post("/crm/lookup/contacts", &run(lookup::create), NEEDS, "Create the contact of somebody who calls")
+        .named("createCaller"),
+    get("/crm/lookup/phone-calls", &run(list::<PhoneCall>), NEEDS, "List journalled phone calls, newest first")
+        .named("listJournalledCalls"),
+    post("/crm/lookup/phone-calls", &run(calls::journal), NEEDS, "Journal a phone call; a repeat updates it")
+        .named("journalCall"),
+    put("/crm/lookup/phone-calls/{id}", &run(calls::update), NEEDS, "Change a phone call")
+        .named("updateJournalledCall"),
+    get("/crm/lookup/chats", &run(list::<Chat>), NEEDS, "List journalled chats, newest first").named("listChats"),
+    post("/crm/lookup/chats", &run(chats::journal), NEEDS, "Journal a chat; a repeat updates it").named("journalChat"),
     get(
         "/crm/template",
         &run(template::download),
         Needs::Permission("workspace.manage"),
         "Download the CRM template of a PBX",
-    ),
+    )
+    .named("getCrmTemplate"),
 ];
 
 /// Whose rows are meant.

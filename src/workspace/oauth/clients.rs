@@ -34,7 +34,8 @@ pub const ROUTES: &[Route] = &[
         &run(rotate_secret),
         Needs::Permission("oauth-client.update"),
         "Give an OAuth client a new secret; the old one is dead",
-    ),
+    )
+    .named("rotateOAuthClientSecret"),
     delete(
         "/oauth-clients/{id}",
         &run(remove),
@@ -93,6 +94,7 @@ pub struct ClientShown {
 #[serde(default)]
 #[schemars(rename = "NewOAuthClient")]
 pub struct NewClient {
+    #[schemars(example = &"3CX")]
     name: Name<255>,
     /// Where people are sent back to: absolute, `https` (or `http` on the loopback address), without a fragment. Needed
     /// for `authorization_code`.
@@ -103,6 +105,7 @@ pub struct NewClient {
     /// Lets its tokens see this customer only; it stays so.
     customer_id: Option<i64>,
     /// Whether it can keep a secret; it stays so.
+    #[schemars(example = true)]
     confidential: bool,
     active: bool,
     /// Seconds for which an access token is good, 60 to 31536000; null for the server's `oauth_access_token_ttl`.
@@ -111,8 +114,9 @@ pub struct NewClient {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(rename = "OAuthClientChanges")]
+#[schemars(rename = "OAuthClient")]
 pub struct ClientChanges {
+    #[schemars(example = &"3CX")]
     name: Name<255>,
     /// As of a new one.
     redirect_uris: RedirectUris,

@@ -28,7 +28,8 @@ pub const ROUTES: &[Route] = &[
         &run(remove),
         Needs::Own(MANAGE),
         "End an OAuth grant: its tokens stop working at once",
-    ),
+    )
+    .named("revokeOAuthGrant"),
 ];
 
 /// Who has it sees and ends the grants of others too.

@@ -23,10 +23,14 @@ use crate::tenancy::{Author, members};
 use crate::values::{Text, TokenTtl};
 
 pub const ROUTES: &[Route] = &[
-    post("/oauth/token", &run(token), Needs::Anyone, "Get an access token, by a code, a refresh token or for oneself"),
-    post("/oauth/revoke", &run(revoke), Needs::Anyone, "Give a token back: its whole grant is over"),
-    post("/oauth/introspect", &run(introspect), Needs::Anyone, "What a token of one's own is good for"),
-    get("/.well-known/oauth-authorization-server", &here(metadata), Needs::Anyone, "Where what of OAuth is"),
+    post("/oauth/token", &run(token), Needs::Anyone, "Get an access token, by a code, a refresh token or for oneself")
+        .named("getOAuthToken"),
+    post("/oauth/revoke", &run(revoke), Needs::Anyone, "Give a token back: its whole grant is over")
+        .named("revokeOAuthToken"),
+    post("/oauth/introspect", &run(introspect), Needs::Anyone, "What a token of one's own is good for")
+        .named("introspectOAuthToken"),
+    get("/.well-known/oauth-authorization-server", &here(metadata), Needs::Anyone, "Where what of OAuth is")
+        .named("getOAuthMetadata"),
 ];
 
 /// Why a request of a client is refused (RFC 6749, 5.2).
@@ -49,9 +53,11 @@ pub const BAD_SCOPE: Refusal = refuse("invalid_scope", "The scope is unknown, or
 
 /// What is sent to get a token: which of it is needed depends on the grant.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OAuthToken")]
 #[serde(default)]
 pub struct TokenRequest {
     /// `authorization_code`, `client_credentials` or `refresh_token`.
+    #[schemars(example = &"client_credentials")]
     grant_type: Option<Text<100>>,
     code: Option<Text<500>>,
     /// The one that the code was asked for with.
@@ -60,6 +66,7 @@ pub struct TokenRequest {
     code_verifier: Option<Text<128>>,
     refresh_token: Option<Text<500>>,
     /// Scopes with spaces between; the client's own where there are none.
+    #[schemars(example = &"client crm")]
     scope: Option<Text<5000>>,
     /// Where the client does not name itself by HTTP Basic.
     client_id: Option<Text<200>>,
@@ -68,8 +75,10 @@ pub struct TokenRequest {
 
 /// A token that is given back, or looked into.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "OAuthTokenNamed")]
 #[serde(default)]
 pub struct TokenNamed {
+    #[schemars(example = &"v4.local.…")]
     token: Option<Text<2000>>,
     /// Not needed: tokens tell by themselves what they are.
     token_type_hint: Option<Text<100>>,
@@ -446,6 +455,7 @@ impl Input for Basic {
 
 /// Nothing but that it was done.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Empty")]
 pub struct NoBody {}
 
 impl<T: Serialize + JsonSchema> Reply for ToClient<T> {

@@ -1,0 +1,261 @@
+//! One operation while it is described: its inputs and replies add their parameters, body and responses.
+
+use http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde_json::{Map, Value, json};
+
+use super::schemas::{Schemas, input_name};
+use crate::api::idempotency;
+use crate::api::input::MediaType;
+use crate::api::route::Route;
+
+/// Where a parameter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Path,
+    Query,
+    Header,
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Header => "header",
+        }
+    }
+}
+
+pub struct Operation<'s> {
+    schemas: &'s mut Schemas,
+    /// Names of the values in the path.
+    path_values: Vec<&'static str>,
+    /// Media types that the handler reads, the usual one first.
+    media_types: &'static [MediaType],
+    pub(super) parameters: Vec<Value>,
+    pub(super) body: Option<Value>,
+    pub(super) responses: Map<String, Value>,
+    /// Statuses of errors that the operation may answer besides those of every route like it.
+    pub(super) refusals: Vec<StatusCode>,
+}
+
+impl<'s> Operation<'s> {
+    /// Describes the handler of a route.
+    pub(super) fn of(route: &Route, schemas: &'s mut Schemas) -> Self {
+        let segments = route.path.split('/');
+        let path_values = segments.filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}')).collect();
+        let mut operation = Self {
+            schemas,
+            path_values,
+            media_types: route.handler.body().types(),
+            parameters: Vec::new(),
+            body: None,
+            responses: Map::new(),
+            refusals: Vec::new(),
+        };
+        route.handler.describe(&mut operation);
+        operation
+    }
+
+    /// The value in the path that comes after so many others.
+    pub fn path_value(&mut self, place: usize, description: &str, schema: Value) {
+        self.parameter(Place::Path, self.path_values[place], description, true, schema);
+    }
+
+    pub fn query(&mut self, name: &str, description: &str, schema: Value) {
+        self.parameter(Place::Query, name, description, false, schema);
+    }
+
+    pub fn required_query(&mut self, name: &str, description: &str, schema: Value) {
+        self.parameter(Place::Query, name, description, true, schema);
+    }
+
+    /// Each field of `T` as a parameter.
+    pub fn parameters<T: JsonSchema>(&mut self, place: Place, required: &[String]) {
+        let schema = self.schemas.input::<T>();
+        for (name, mut schema) in schema["properties"].as_object().cloned().into_iter().flatten() {
+            let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+            let description = description.as_ref().and_then(Value::as_str).unwrap_or_default();
+            self.parameter(place, &name, description, required.contains(&name), schema);
+        }
+    }
+
+    fn parameter(&mut self, place: Place, name: &str, description: &str, required: bool, schema: Value) {
+        let mut parameter = json!({"name": name, "in": place.name(), "required": required});
+        if !description.is_empty() {
+            parameter["description"] = json!(description);
+        }
+        parameter["schema"] = schema;
+        self.parameters.push(parameter);
+    }
+
+    /// The body is a new `T`, in which these fields are required.
+    pub fn body<T: JsonSchema>(&mut self, required: &[String]) {
+        let mut schema = self.schemas.input::<T>();
+        if !required.is_empty() {
+            schema["required"] = json!(required);
+        }
+        let name = input_name::<T>("Input");
+        self.body_of(&name, schema);
+    }
+
+    /// The body names the fields of a `T` that are to change: any of them, or none.
+    pub fn changes<T: JsonSchema>(&mut self) {
+        let schema = self.schemas.input::<T>();
+        let name = input_name::<T>("Update");
+        self.body_of(&name, schema);
+    }
+
+    /// The body has this schema, known by this name.
+    pub fn body_of(&mut self, name: &str, schema: Value) {
+        let required = schema.get("required").is_some();
+        let example = super::example::of(&schema);
+        let schema = self.schemas.named(name, schema);
+        self.take(required, schema, example);
+    }
+
+    /// The body is a list of new `T`s, in each of which these fields are required.
+    pub fn list_of<T: JsonSchema>(&mut self, required: &[String], most: usize, description: &str) {
+        let mut item = self.schemas.input::<T>();
+        item["required"] = json!(required);
+        let example = super::example::of(&item).map(|example| json!([example]));
+        let item = self.schemas.named(&input_name::<T>("Input"), item);
+        let list = json!({"type": "array", "items": item, "minItems": 1, "maxItems": most, "description": description});
+        self.take(true, list, example);
+    }
+
+    /// The body is many rows, in JSON or in CSV: each as [`Operation::body`] has it, with the fields that the server keeps.
+    pub fn rows<T: JsonSchema>(&mut self, required: &[String], name: &str, kept: &Map<String, Value>) {
+        let mut row = self.schemas.input::<T>();
+        row["required"] = json!(required);
+        let example = super::example::of(&row);
+        if let Some(properties) = row.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.extend(kept.clone());
+        }
+        let row = self.schemas.named(&input_name::<T>("Row"), row);
+        let about = format!("The rows. An object with this list under `data` or `{name}` is accepted too.");
+        let mut json = json!({"schema": {"type": "array", "items": row, "description": about}});
+        if let Some(example) = example {
+            json["example"] = json!([example]);
+        }
+        self.body = Some(json!({"required": true, "content": {
+            MediaType::Json.name(): json,
+            MediaType::Csv.name(): {"schema": {
+                "type": "string", "description": "A first line of field names, then a line for each row.",
+            }},
+        }}));
+    }
+
+    /// Sets the body, in each media type that the handler reads.
+    fn take(&mut self, required: bool, schema: Value, example: Option<Value>) {
+        let mut content = Map::new();
+        for media_type in self.media_types {
+            let mut described = json!({"schema": schema});
+            if let Some(example) = &example {
+                described["example"] = example.clone();
+            }
+            content.insert(media_type.name().into(), described);
+        }
+        self.body = Some(json!({"required": required, "content": content}));
+    }
+
+    /// The response with this status is a `T`.
+    pub fn answer<T: JsonSchema>(&mut self, status: StatusCode) {
+        let schema = self.schemas.output::<T>();
+        self.respond(
+            status,
+            status.canonical_reason().unwrap_or_default(),
+            json!({"application/json": {"schema": schema}}),
+        );
+    }
+
+    /// The response with this status is many rows: a `T` in JSON, or CSV.
+    pub fn export<T: JsonSchema>(&mut self, status: StatusCode) {
+        let schema = self.schemas.output::<T>();
+        let content = json!({"application/json": {"schema": schema}, "text/csv": {"schema": {"type": "string"}}});
+        self.respond(status, "The rows.", content);
+    }
+
+    /// The response with this status is some JSON object.
+    pub fn any(&mut self, status: StatusCode) {
+        self.respond(status, "A JSON object.", json!({"application/json": {"schema": {"type": "object"}}}));
+    }
+
+    /// The response with this status is a file.
+    pub fn file(&mut self, status: StatusCode) {
+        let schema = json!({"type": "string", "format": "binary"});
+        self.respond(status, "A file.", json!({"application/octet-stream": {"schema": schema}}));
+    }
+
+    /// The response with this status is an XML document.
+    pub fn xml(&mut self, status: StatusCode) {
+        self.respond(status, "An XML document.", json!({"application/xml": {"schema": {"type": "string"}}}));
+    }
+
+    /// The response is a page for people.
+    pub fn page(&mut self) {
+        self.respond(StatusCode::OK, "A page for people.", json!({"text/html": {"schema": {"type": "string"}}}));
+    }
+
+    fn respond(&mut self, status: StatusCode, description: &str, content: Value) {
+        self.responses.insert(status.as_str().into(), json!({"description": description, "content": content}));
+    }
+
+    /// The operation may answer an error with this status.
+    pub fn refusal(&mut self, status: StatusCode) {
+        self.refusals.push(status);
+    }
+
+    /// Adds the conditions of a route that shows a resource, or that changes or deletes one which another route shows.
+    pub(super) fn conditions(&mut self, route: &Route, shows: Option<&Route>) {
+        let tags = json!({"type": "string", "examples": ["\"5d41402abc4b2a76\""]});
+        let resource = route.handler.resource();
+        if route.method == Method::GET && resource.is_some() {
+            let about =
+                "The ETag of a response that you have, or several. If it is still current, the response is 304.";
+            self.parameter(Place::Header, "If-None-Match", about, false, tags);
+            self.responses.insert(
+                StatusCode::NOT_MODIFIED.as_str().into(),
+                json!({"description": "Not modified: the response that you have is current."}),
+            );
+            self.tagged(StatusCode::OK);
+            self.tagged(StatusCode::NOT_MODIFIED);
+        } else if let (Method::PUT | Method::DELETE, Some(shows)) = (route.method.clone(), shows) {
+            let about = "The ETag that GET of this path answered, or several. If the resource has changed since, the \
+                         response is 412 and nothing is done.";
+            self.parameter(Place::Header, "If-Match", about, false, tags);
+            self.refusal(StatusCode::PRECONDITION_FAILED);
+            if route.method == Method::PUT && resource == shows.handler.resource() {
+                self.tagged(StatusCode::CREATED);
+            }
+        }
+    }
+
+    /// Adds `Idempotency-Key` to a route that should not run twice for one request.
+    pub(super) fn idempotency(&mut self, route: &Route) {
+        if !idempotency::counts_for(route) {
+            return;
+        }
+        let about = "A text of your choice, new for each request. A repeat within 24 hours with the same token, path, query \
+                     and body does nothing and gets the first response. A rejected request may be sent again with the same \
+                     key.";
+        let key = json!({
+            "type": "string", "minLength": 1, "maxLength": idempotency::LONGEST, "pattern": "^[!-~]+$",
+            "examples": ["order-4711"],
+        });
+        self.parameter(Place::Header, "Idempotency-Key", about, false, key);
+        for (_, response) in &mut self.responses {
+            response["headers"]["Idempotency-Replayed"] = json!({"$ref": "#/components/headers/IdempotencyReplayed"});
+        }
+    }
+
+    fn tagged(&mut self, status: StatusCode) {
+        self.responses[status.as_str()]["headers"]["ETag"] = json!({"$ref": "#/components/headers/ETag"});
+    }
+
+    /// The schema of what clients may send of a `T`: without the fields that the server keeps.
+    pub fn input<T: JsonSchema>(&mut self) -> Value {
+        self.schemas.input::<T>()
+    }
+}

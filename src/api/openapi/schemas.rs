@@ -1,0 +1,116 @@
+//! The named schemas of a description, and the clean-up that code generators need.
+
+use schemars::JsonSchema;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use serde_json::{Map, Value, json};
+
+pub(super) struct Schemas {
+    /// Makes schemas of what clients send. They are named here, by what they are for.
+    inputs: SchemaGenerator,
+    /// Makes schemas of what is answered, and collects the named ones.
+    outputs: SchemaGenerator,
+    named: Map<String, Value>,
+}
+
+impl Schemas {
+    pub fn new() -> Self {
+        let inputs = SchemaSettings::draft2020_12().for_deserialize().with(|settings| {
+            settings.inline_subschemas = true;
+            settings.meta_schema = None;
+        });
+        let outputs = SchemaSettings::draft2020_12().for_serialize().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        });
+        Self { inputs: inputs.into_generator(), outputs: outputs.into_generator(), named: Map::new() }
+    }
+
+    /// What clients may send of a `T`: without the fields that the server keeps, and without defaults. A client that was
+    /// generated with a default sends it, and so resets a field that its user did not name.
+    pub fn input<T: JsonSchema>(&mut self) -> Value {
+        let mut schema = self.inputs.subschema_for::<T>().to_value();
+        if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.retain(|_, schema| schema.get("readOnly") != Some(&Value::Bool(true)));
+        }
+        clean(&mut schema);
+        schema
+    }
+
+    /// What is answered of a `T`: a reference, where it has a name.
+    pub fn output<T: JsonSchema>(&mut self) -> Value {
+        let mut schema = self.outputs.subschema_for::<T>().to_value();
+        clean(&mut schema);
+        schema
+    }
+
+    /// Names a schema, and refers to it.
+    pub fn named(&mut self, name: &str, schema: Value) -> Value {
+        let known = self.named.entry(name).or_insert_with(|| schema.clone());
+        assert!(*known == schema, "two schemas are named {name}");
+        json!({"$ref": format!("#/components/schemas/{name}")})
+    }
+
+    /// All named schemas, by name.
+    pub fn take(&mut self) -> Map<String, Value> {
+        let mut all = self.outputs.take_definitions(true);
+        all.values_mut().for_each(clean);
+        for (name, schema) in std::mem::take(&mut self.named) {
+            assert!(all.insert(name.clone(), schema).is_none(), "an input and an output are named {name}");
+        }
+        all.sort_keys();
+        all
+    }
+}
+
+/// The name of a schema that clients send: `CustomerInput`, `CustomerUpdate`.
+pub(super) fn input_name<T: JsonSchema>(kind: &str) -> String {
+    let name = T::schema_name();
+    format!("{}{kind}", name.strip_prefix("New").unwrap_or(&name))
+}
+
+/// Rewrites what JSON Schema allows and code generators fail on: a schema that is `true`, a blank alternative to a choice
+/// (the server reads it as "not given"), a default.
+fn clean(schema: &mut Value) {
+    let Value::Object(parts) = schema else { return };
+    parts.remove("default");
+    words_as_enum(parts);
+    if let Some(Value::Array(words)) = parts.get_mut("enum") {
+        words.retain(|word| word != "");
+        if words.iter().all(Value::is_string) && !parts.contains_key("type") {
+            parts.insert("type".into(), json!("string"));
+        }
+    }
+    for (name, part) in parts.iter_mut() {
+        match (name.as_str(), part) {
+            ("properties", Value::Object(properties)) => properties.values_mut().for_each(open),
+            ("items" | "additionalProperties", part) => open(part),
+            ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(parts)) => parts.iter_mut().for_each(open),
+            _ => {}
+        }
+    }
+}
+
+/// Several words, each with a description of its own, as an enum that describes them all.
+fn words_as_enum(parts: &mut Map<String, Value>) {
+    let Some(choices) = parts.get("oneOf").and_then(Value::as_array) else { return };
+    let word = |choice: &Value| choice["const"].as_str().map(str::to_owned);
+    let Some(words) = choices.iter().map(word).collect::<Option<Vec<String>>>() else { return };
+    let described = choices
+        .iter()
+        .zip(&words)
+        .map(|(choice, word)| format!("`{word}`: {}", choice["description"].as_str().unwrap_or_default()));
+    let first = parts.get("description").and_then(Value::as_str).map(str::to_owned);
+    let about: Vec<String> = first.into_iter().chain(described).collect();
+    parts.remove("oneOf");
+    parts.insert("type".into(), json!("string"));
+    parts.insert("enum".into(), json!(words));
+    parts.insert("description".into(), json!(about.join(" ")));
+}
+
+/// [`clean`] of a part of a schema, where `true` stands for anything.
+fn open(schema: &mut Value) {
+    if *schema == Value::Bool(true) {
+        *schema = json!({});
+    }
+    clean(schema);
+}
