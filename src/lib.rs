@@ -57,8 +57,8 @@ mod walk;
 
 /// The table of every route, both layers.
 pub fn router() -> anyhow::Result<api::Router> {
-    let central = [central::RESOURCES, &[pages::RESOURCE, pages::STYLE], pages::MAILED].concat();
+    let central = [central::RESOURCES, pages::RESOURCES, &[pages::STYLE], pages::MAILED].concat();
     let workspace =
-        [workspace::RESOURCES, routing::RESOURCES, &[pages::RESOURCE, pages::STYLE], pages::SIGNED_IN].concat();
+        [workspace::RESOURCES, routing::RESOURCES, pages::RESOURCES, &[pages::STYLE], pages::SIGNED_IN].concat();
     api::Router::new(&central, &workspace)
 }

@@ -1,11 +1,13 @@
 //! The walk over the table of routes: what must hold for every row, whatever it does.
 
+use std::collections::HashSet;
+
 use http::Method;
 use http::header::ETAG;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{Error, Id, Layer, Needs, Ok200, Place, Resource, Result, Route, Router, Steps, get, here};
+use crate::api::{Error, Id, Layer, Needs, Ok200, Place, Resource, Result, Route, Router, Steps, get, here, openapi};
 use crate::auth::{Scope, catalogue};
 use crate::config::SETTINGS;
 use crate::routing::endpoints::{self, World};
@@ -899,6 +901,77 @@ fn a_change_has_the_tag_of_what_it_made() {
         tagged += 1;
     });
     assert!(tagged > 10, "{tagged}");
+}
+
+/// Each operation of both layers, with its description.
+fn operations() -> Vec<(Value, &'static str, Value)> {
+    let mut all = Vec::new();
+    for layer in [Layer::Central, Layer::Workspace] {
+        let document = description(layer);
+        for route in crate::router().unwrap().routes(layer) {
+            let operation = document["paths"][route.path][route.method.as_str().to_ascii_lowercase()].clone();
+            if operation.is_object() {
+                all.push((document.clone(), route.method.as_str(), operation));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    for layer in [Layer::Central, Layer::Workspace] {
+        let document = description(layer);
+        let paths = document["paths"].as_object().unwrap();
+        let ids = paths.values().flat_map(|path| path.as_object().unwrap().values());
+        let mut names = HashSet::new();
+        for id in ids.map(|operation| operation["operationId"].as_str().unwrap()) {
+            assert!(id.starts_with(|letter: char| letter.is_ascii_lowercase()), "{id}");
+            assert!(id.chars().all(|letter| letter.is_ascii_alphanumeric()), "{id}");
+            assert!(names.insert(id.to_owned()), "two operations are named {id}");
+        }
+        assert!(names.len() > 30);
+    }
+}
+
+/// A client that was generated with a default would send it with every change, and reset what its user did not name.
+#[test]
+fn no_body_has_a_default_and_no_change_a_required_field() {
+    fn defaults(document: &Value, schema: &Value) -> bool {
+        let schema = openapi::resolve(document, schema);
+        match schema {
+            Value::Object(parts) => {
+                parts.contains_key("default") || parts.values().any(|part| defaults(document, part))
+            }
+            Value::Array(parts) => parts.iter().any(|part| defaults(document, part)),
+            _ => false,
+        }
+    }
+    let mut changes = 0;
+    for (document, method, operation) in operations() {
+        let content = operation["requestBody"]["content"].as_object();
+        for schema in content.into_iter().flatten().map(|(_, content)| &content["schema"]) {
+            assert!(!defaults(&document, schema), "{}", operation["operationId"]);
+            if method == "PUT" {
+                assert_eq!(openapi::resolve(&document, schema).get("required"), None, "{}", operation["operationId"]);
+                changes += 1;
+            }
+        }
+    }
+    assert!(changes > 20, "{changes}");
+}
+
+#[test]
+fn every_body_has_an_example_that_fits_its_schema() {
+    for (document, _, operation) in operations() {
+        let Some(body) = operation["requestBody"]["content"].get("application/json") else { continue };
+        let id = &operation["operationId"];
+        assert!(body.get("example").is_some(), "{id} has no example");
+        let whole = json!({"$ref": "#/schema", "schema": body["schema"], "components": document["components"]});
+        let validator = jsonschema::validator_for(&whole).unwrap();
+        let problems: Vec<String> = validator.iter_errors(&body["example"]).map(|error| error.to_string()).collect();
+        assert!(problems.is_empty(), "{id}: {problems:?}");
+    }
 }
 
 #[test]

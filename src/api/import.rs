@@ -363,7 +363,7 @@ impl<T: Imports> Input for Sheet<T> {
         });
         let kept = json!({
             "id": {
-                "type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": LARGEST_ID, "default": null,
+                "type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": LARGEST_ID,
                 "description": "Made where it is not said.",
             },
             "created_at": moment, "updated_at": moment,

@@ -58,6 +58,7 @@ pub struct ListedAccount {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Account")]
 #[serde(default)]
+#[schemars(extend("examples" = [{"name": "Ada Lovelace"}]))]
 pub struct AccountChanges {
     #[schemars(example = &"Ada Lovelace")]
     name: Name<255>,

@@ -10,7 +10,7 @@ use crate::storage::Kind;
 use crate::values::Timestamp;
 
 pub const ROUTES: &[Route] =
-    &[get("/instance", &steps(show), Needs::Operator, "Counts, versions and disk use, for operators")
+    &[get("/instance", &steps(show), Needs::Operator, "Show counts, versions and disk use, for operators")
         .named("getInstance")];
 
 #[derive(Debug, Serialize, JsonSchema)]

@@ -31,7 +31,7 @@ pub const ROUTES: &[Route] = &[
     )
     .named("loginWithSecondFactor"),
     post("/logout", &run(logout), Needs::SignedIn, "Log out: revoke the token of this call").named("logout"),
-    get("/whoami", &run(whoami), Needs::SignedIn, "Who you are, and where you may go").named("whoami"),
+    get("/whoami", &run(whoami), Needs::SignedIn, "Show who you are and your workspaces").named("whoami"),
     post("/switch-to", &steps(switch_to), Needs::AnyToken, "Get a token for a workspace, or for the central API")
         .named("switchTo"),
 ];

@@ -100,6 +100,7 @@ pub struct Others {
     /// Must be `1`: a request without it would revoke its own token.
     #[serde(deserialize_with = "set")]
     #[schemars(extend("enum" = [true]))]
+    #[schemars(example = true)]
     others: Flag,
 }
 

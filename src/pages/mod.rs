@@ -13,22 +13,19 @@ mod style;
 mod visitor;
 mod words;
 
-use std::sync::{Arc, OnceLock};
-
 use askama::Template;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::api::{
-    Call, Document, Error, Html, Json200, Kept, Layer, Needs, Ok200, Redirect, Reply, Resource, Result, Route, Steps,
-    get, here, openapi, rendered, steps,
-};
-use crate::values::Language;
+use crate::api::{Error, Html, Needs, Ok200, Redirect, Resource, Result, Route, Steps, get, here, rendered};
 use words::Words;
 
 /// The same on both layers.
-pub const RESOURCE: Resource = Resource::new("Server", "What this server is, and this description.", ROUTES);
+pub const RESOURCES: &[Resource] = &[
+    Resource::new("Server", "What this server is.", ROUTES),
+    Resource::new("API reference", "This description, for programs and for people.", docs::ROUTES),
+];
 
 /// What pages are made of besides themselves, the same on both layers.
 pub const STYLE: Resource = Resource::pages("Style", style::ROUTES);
@@ -48,11 +45,7 @@ pub const SIGNED_IN: &[Resource] = &[
     Resource::pages("Contact page", contact::ROUTES),
 ];
 
-const ROUTES: &[Route] = &[
-    get("/", &here(about), Needs::Anyone, "What this server is").named("getServer"),
-    get("/openapi.json", &steps(description), Needs::Anyone, "This description, as OpenAPI 3.1").named("getOpenApi"),
-    get("/docs", &steps(documentation), Needs::Anyone, "This description, as a page").named("getDocs"),
-];
+const ROUTES: &[Route] = &[get("/", &here(about), Needs::Anyone, "Show what this server is").named("getServer")];
 
 /// What a browser asks for at the root of a host, where there is no `/api`.
 pub static FRONT_DOOR: Route = get("/", &here(front_door), Needs::Anyone, "Where a browser is sent").named("getServer");
@@ -67,37 +60,6 @@ pub struct About {
 
 fn about(steps: &Steps<'_>) -> Result<Ok200<About>> {
     Ok(Ok200(About { name: "cx-engine", version: env!("CARGO_PKG_VERSION"), layer: steps.call.layer.name() }))
-}
-
-/// The description of each layer, for programs and for people: it takes long to make, and anybody may ask for it.
-static DESCRIBED: [OnceLock<Described>; 2] = [OnceLock::new(), OnceLock::new()];
-
-struct Described {
-    openapi: Arc<Document>,
-    page: Arc<Document>,
-}
-
-fn described(call: &Call) -> Result<&'static Described> {
-    let layer = call.layer;
-    let kept = &DESCRIBED[usize::from(layer == Layer::Workspace)];
-    if let Some(described) = kept.get() {
-        return Ok(described);
-    }
-    let document = openapi::document(&call.router, layer, &call.engine.public_url());
-    let page = Html::ok(Language::English, docs::page(&document, layer)?).with_own_style();
-    let described = Described {
-        openapi: Arc::new(Document::of(Json200(document).into_response(call)?)?),
-        page: Arc::new(Document::of(page.into_response(call)?)?),
-    };
-    Ok(kept.get_or_init(|| described))
-}
-
-fn description(steps: &Steps<'_>) -> Result<Kept<Json200>> {
-    Ok(Kept::new(Arc::clone(&described(steps.call)?.openapi)))
-}
-
-fn documentation(steps: &Steps<'_>) -> Result<Kept<Html>> {
-    Ok(Kept::new(Arc::clone(&described(steps.call)?.page)))
 }
 
 fn front_door(_: &Steps<'_>) -> Result<Redirect> {

@@ -1,5 +1,5 @@
-//! The style of all pages, which is in the program. Its address has a digest of it: a browser that has it asks no more,
-//! and one that has that of another version asks anew.
+//! The styles of pages, which are in the program. The address of each has a digest of it: a browser that has it asks no
+//! more, and one that has that of another version asks anew.
 
 use std::sync::LazyLock;
 
@@ -9,20 +9,44 @@ use sha2::{Digest, Sha256};
 
 use crate::api::{Needs, Result, Route, Steps, Stylesheet, get, here};
 
-pub const ROUTES: &[Route] = &[get(PATH, &here(style), Needs::Anyone, "The style of all pages")];
+pub const ROUTES: &[Route] = &[
+    get(PAGES.path, &here(of_pages), Needs::Anyone, "The style of all pages"),
+    get(DOCS.path, &here(of_docs), Needs::Anyone, "The style of the API reference"),
+];
 
-const PATH: &str = "/ui/style.css";
-const STYLE: &str = include_str!("../../templates/style.css");
+struct Style {
+    path: &'static str,
+    text: &'static str,
+}
 
-static DIGEST: LazyLock<String> = LazyLock::new(|| URL_SAFE_NO_PAD.encode(&Sha256::digest(STYLE)[..12]));
+const PAGES: Style = Style { path: "/ui/style.css", text: include_str!("../../templates/style.css") };
+const DOCS: Style = Style { path: "/ui/docs.css", text: include_str!("../../templates/docs.css") };
+
+static PAGES_DIGEST: LazyLock<String> = LazyLock::new(|| PAGES.digest());
+static DOCS_DIGEST: LazyLock<String> = LazyLock::new(|| DOCS.digest());
+
+impl Style {
+    fn digest(&self) -> String {
+        URL_SAFE_NO_PAD.encode(&Sha256::digest(self.text)[..12])
+    }
+}
 
 /// Where a page says that its style is.
 pub fn address() -> String {
-    format!("{PATH}?{}", *DIGEST)
+    format!("{}?{}", PAGES.path, *PAGES_DIGEST)
 }
 
-fn style(steps: &Steps<'_>) -> Result<Stylesheet> {
-    Ok(Stylesheet { text: STYLE, is_for_ever: steps.call.query == *DIGEST })
+/// Where a page of the API reference says that its style is.
+pub fn docs_address() -> String {
+    format!("{}?{}", DOCS.path, *DOCS_DIGEST)
+}
+
+fn of_pages(steps: &Steps<'_>) -> Result<Stylesheet> {
+    Ok(Stylesheet { text: PAGES.text, is_for_ever: steps.call.query == *PAGES_DIGEST })
+}
+
+fn of_docs(steps: &Steps<'_>) -> Result<Stylesheet> {
+    Ok(Stylesheet { text: DOCS.text, is_for_ever: steps.call.query == *DOCS_DIGEST })
 }
 
 #[cfg(test)]
@@ -34,7 +58,8 @@ mod tests {
     #[test]
     fn every_page_has_its_style_on_its_own_host_and_a_browser_keeps_it() {
         let bench = Bench::new();
-        for (host, page) in [("localhost", "/ui/password-reset"), ("acme.localhost", "/ui/sign-in")] {
+        let pages = [("localhost", "/ui/password-reset"), ("acme.localhost", "/ui/sign-in"), ("localhost", "/docs")];
+        for (host, page) in pages {
             let visitor = bench.nobody().at(host);
             let page = visitor.get(page);
             let (_, rest) = page.text.split_once("<link rel=\"stylesheet\" href=\"").unwrap();
@@ -46,7 +71,7 @@ mod tests {
             assert!(kept.status == 200 && kept.text.contains(":focus-visible"), "{kept:?}");
             assert_eq!(kept.headers[header::CONTENT_TYPE], "text/css; charset=utf-8");
             assert_eq!(kept.headers[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
-            let of_another_version = visitor.get("/ui/style.css?AAAA");
+            let of_another_version = visitor.get(&format!("{}?AAAA", address.split('?').next().unwrap()));
             assert_eq!(of_another_version.headers[header::CACHE_CONTROL], "no-cache");
         }
     }

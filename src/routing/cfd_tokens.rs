@@ -65,6 +65,7 @@ pub struct CfdToken {
     /// Addresses, networks and names that it may be used from, at most 50: from anywhere, where there are none.
     pub hosts: Several<AllowedHost>,
     /// Without an end where it is null.
+    #[schemars(example = "2099-12-31T23:59:59Z")]
     pub expires_at: Option<Timestamp>,
     /// How it ends.
     #[schemars(extend("readOnly" = true))]

@@ -111,6 +111,7 @@ pub struct Contact {
 pub struct Asked {
     id_code: Text<64>,
     /// A number in any format.
+    #[schemars(example = "+33612345678")]
     telecom: Text<255>,
     email: Text<255>,
 }

@@ -20,6 +20,7 @@ pub struct Whose {
 #[serde(default)]
 struct Named {
     /// The account of the customer whose data is meant. Callers that are bound to a customer may leave it out.
+    #[schemars(example = &"CL000001")]
     customer_account: Text<64>,
 }
 

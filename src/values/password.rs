@@ -112,6 +112,7 @@ super::described!(
     Password,
     json_schema!({
         "type": "string", "format": "password", "minLength": SHORTEST, "maxLength": LONGEST,
+        "examples": ["a-long-password"],
         "description": "Not one of the 10,000 passwords that are guessed first, and not the person's name or address."
     })
 );

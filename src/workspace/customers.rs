@@ -83,6 +83,7 @@ pub struct Customer {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ByAccount {
+    #[schemars(example = &"CL000001")]
     customer_account: Name<64>,
 }
 

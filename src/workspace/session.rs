@@ -22,7 +22,7 @@ pub const ROUTES: &[Route] = &[
     )
     .named("loginWithSecondFactor"),
     post("/logout", &steps(logout), Needs::SignedIn, "Log out: revoke the token of this call").named("logout"),
-    get("/whoami", &steps(whoami), Needs::Insider, "Who you are here, and what you may do").named("whoami"),
+    get("/whoami", &steps(whoami), Needs::Insider, "Show who you are here and what you may do").named("whoami"),
     post("/switch-to", &steps(switch_to), Needs::SignedIn, "Get a token for a workspace, or for the central API")
         .named("switchTo"),
 ];

@@ -43,6 +43,7 @@ mod owners;
 mod proxies;
 mod quiet;
 mod readme;
+mod reference;
 mod revoking;
 mod routing;
 mod shutdown;

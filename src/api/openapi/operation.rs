@@ -92,10 +92,7 @@ impl<'s> Operation<'s> {
 
     /// The body is a new `T`, in which these fields are required.
     pub fn body<T: JsonSchema>(&mut self, required: &[String]) {
-        let mut schema = self.schemas.input::<T>();
-        if !required.is_empty() {
-            schema["required"] = json!(required);
-        }
+        let schema = self.schemas.new_input::<T>(required);
         let name = input_name::<T>("Input");
         self.body_of(&name, schema);
     }
@@ -117,8 +114,7 @@ impl<'s> Operation<'s> {
 
     /// The body is a list of new `T`s, in each of which these fields are required.
     pub fn list_of<T: JsonSchema>(&mut self, required: &[String], most: usize, description: &str) {
-        let mut item = self.schemas.input::<T>();
-        item["required"] = json!(required);
+        let item = self.schemas.new_input::<T>(required);
         let example = super::example::of(&item).map(|example| json!([example]));
         let item = self.schemas.named(&input_name::<T>("Input"), item);
         let list = json!({"type": "array", "items": item, "minItems": 1, "maxItems": most, "description": description});
@@ -127,8 +123,7 @@ impl<'s> Operation<'s> {
 
     /// The body is many rows, in JSON or in CSV: each as [`Operation::body`] has it, with the fields that the server keeps.
     pub fn rows<T: JsonSchema>(&mut self, required: &[String], name: &str, kept: &Map<String, Value>) {
-        let mut row = self.schemas.input::<T>();
-        row["required"] = json!(required);
+        let mut row = self.schemas.new_input::<T>(required);
         let example = super::example::of(&row);
         if let Some(properties) = row.get_mut("properties").and_then(Value::as_object_mut) {
             properties.extend(kept.clone());

@@ -28,11 +28,37 @@ impl Schemas {
     /// What clients may send of a `T`: without the fields that the server keeps, and without defaults. A client that was
     /// generated with a default sends it, and so resets a field that its user did not name.
     pub fn input<T: JsonSchema>(&mut self) -> Value {
+        let mut schema = self.writable::<T>();
+        clean(&mut schema);
+        schema
+    }
+
+    /// The same of a new `T`, in which these fields are required. The descriptions of the others say their defaults.
+    pub fn new_input<T: JsonSchema>(&mut self, required: &[String]) -> Value {
+        let mut schema = self.writable::<T>();
+        for (name, field) in schema["properties"].as_object_mut().into_iter().flatten() {
+            let said = match &field["default"] {
+                Value::Bool(_) | Value::Number(_) => field["default"].to_string(),
+                Value::String(text) if !text.is_empty() => text.clone(),
+                _ => continue,
+            };
+            if !required.contains(name) {
+                let about = field["description"].as_str().map(|about| format!("{about} ")).unwrap_or_default();
+                field["description"] = json!(format!("{about}Default: `{said}`."));
+            }
+        }
+        if !required.is_empty() {
+            schema["required"] = json!(required);
+        }
+        clean(&mut schema);
+        schema
+    }
+
+    fn writable<T: JsonSchema>(&mut self) -> Value {
         let mut schema = self.inputs.subschema_for::<T>().to_value();
         if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
             properties.retain(|_, schema| schema.get("readOnly") != Some(&Value::Bool(true)));
         }
-        clean(&mut schema);
         schema
     }
 

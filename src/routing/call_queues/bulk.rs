@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::parents::{self, OfParent};
 use super::time_spans::TimeSpan;
@@ -40,11 +40,11 @@ impl Input for Many {
         operation.list_of::<TimeSpan>(&parents::required::<TimeSpan>(), MOST, about);
         let item = operation.input::<TimeSpan>();
         for name in TimeSpan::PARENT {
-            operation.query(
-                name,
-                "The same for every item, where the body does not say it.",
-                item["properties"][name].clone(),
-            );
+            let mut schema = item["properties"][name].clone();
+            if schema.get("examples").is_none() {
+                schema["examples"] = json!([schema["enum"][0]]);
+            }
+            operation.query(name, "The same for every item, where the body does not say it.", schema);
         }
     }
 }

@@ -36,6 +36,7 @@ pub struct Asked {
     id: Option<i64>,
     code: Text<64>,
     /// In any format.
+    #[schemars(example = "+33142000000")]
     number: Text<255>,
     /// In any format.
     did_number: Text<255>,

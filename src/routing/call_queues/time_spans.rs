@@ -60,6 +60,7 @@ pub const ROUTES: &[Route] = &[
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("examples" = [{"day_of_week": 1, "start_time": "09:00", "end_time": "18:00", "destination": "801"}]))]
 pub struct TimeSpan {
     #[schemars(extend("readOnly" = true))]
     pub id: i64,

@@ -79,10 +79,12 @@ pub struct Asked {
     /// This or `token` is needed.
     #[serde(deserialize_with = "id_in_query")]
     #[schemars(with = "Option<RowId>")]
+    #[schemars(example = 1)]
     cti_id: Option<i64>,
     /// The CTI's own.
     token: Text<255>,
     /// Who calls: a number in any format, an extension or a name.
+    #[schemars(example = "+33142000000")]
     origin: Name<255>,
 }
 

@@ -84,8 +84,10 @@ pub struct GeoDestination {
 #[serde(default)]
 pub struct Asked {
     /// The customer's own code for the list.
+    #[schemars(example = &"north")]
     list_id: Name<64>,
     /// A postcode, or a number in any format: what the list's model reads.
+    #[schemars(example = &"75008")]
     value: Name<255>,
 }
 

@@ -19,6 +19,7 @@ choice! {
 /// A call as a PBX tells of it. Every field may be blank; what a repeat leaves blank stays as it was.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("examples" = [{"call_type": "Inbound", "number": "+33612345678", "agent_extension": "101", "duration_s": 95, "external_id": "call-4711"}]))]
 pub struct JournalledCall {
     /// `Inbound` and `Outbound` were answered, `Missed` came in and `Notanswered` went out in vain. This or `direction`
     /// is needed.

@@ -44,6 +44,7 @@ pub struct Chat {
 /// A chat as a PBX tells of it. Every field may be blank; what a repeat leaves blank stays as it was.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("examples" = [{"number": "+33612345678", "agent_extension": "101", "body": "Where is my parcel?", "external_id": "chat-4711"}]))]
 pub struct JournalledChat {
     /// The number at the other end.
     #[schemars(example = &"+33612345678")]

@@ -26,6 +26,7 @@ const TELLING_DIGITS: usize = 9;
 #[serde(default)]
 pub struct Asked {
     /// Who calls, in any format. This or `email` is needed.
+    #[schemars(example = "+33612345678")]
     phone: OrBlank<Text<255>>,
     /// Who writes.
     email: OrBlank<Text<255>>,

@@ -392,7 +392,7 @@ impl JsonSchema for Grants {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": GrantType::WORDS}})
+        json_schema!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": GrantType::WORDS}, "examples": [["authorization_code"]]})
     }
 }
 

@@ -27,9 +27,8 @@ pub const ROUTES: &[Route] = &[
         .named("getOAuthToken"),
     post("/oauth/revoke", &run(revoke), Needs::Anyone, "Give a token back: its whole grant is over")
         .named("revokeOAuthToken"),
-    post("/oauth/introspect", &run(introspect), Needs::Anyone, "What a token of one's own is good for")
-        .named("introspectOAuthToken"),
-    get("/.well-known/oauth-authorization-server", &here(metadata), Needs::Anyone, "Where what of OAuth is")
+    post("/oauth/introspect", &run(introspect), Needs::Anyone, "Introspect a token").named("introspectOAuthToken"),
+    get("/.well-known/oauth-authorization-server", &here(metadata), Needs::Anyone, "Show the OAuth server metadata")
         .named("getOAuthMetadata"),
 ];
 
