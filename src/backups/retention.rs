@@ -55,7 +55,8 @@ fn firsts<P: Hash + Eq>(moments: &[Timestamp], period: impl Fn(Timestamp) -> P) 
 }
 
 impl Repository {
-    /// Deletes the backups that are not kept, of those that are of the same as one that was just made; answers their names.
+    /// Deletes the backups that are not kept, of this instance's that are of the same as one that was just made; answers their
+    /// names. Backups of other instances are neither counted nor deleted.
     ///
     /// What is not complete counts for nothing, and deletes nothing: of a workspace that can no longer be read, the last
     /// backup stays.
@@ -64,7 +65,7 @@ impl Repository {
             return Ok(Vec::new());
         }
         let _claim = self.claim()?;
-        let mut alike = self.all()?;
+        let mut alike = self.sorted()?.own;
         let subject = |backup: &Backup| backup.of_one().map(|workspace| workspace.id);
         alike.retain(|backup| subject(backup) == subject(made) && backup.manifest.taken_at <= made.manifest.taken_at);
         alike.reverse();

@@ -40,14 +40,32 @@ pub enum Command {
     ResetSecondFactor { email: String },
 }
 
+/// A new account whose name, address and password are valid. They are checked first: a command that fails creates no instance.
+pub struct NewAccount {
+    name: Name<255>,
+    email: Email,
+    password: Password,
+    operator: bool,
+}
+
+impl NewAccount {
+    pub fn ask(name: &str, email: &str, operator: bool) -> anyhow::Result<Self> {
+        let name = Name::parse(name.to_owned()).map_err(|said| anyhow!("The name {said}"))?;
+        let email = email.parse().map_err(|said| anyhow!("The email {said}"))?;
+        Ok(Self { name, email, password: new_password()?, operator })
+    }
+
+    pub fn create(self, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
+        let Self { name, email, password, operator } = self;
+        let account = accounts::create(engine, name, email, &password, operator, &Origin::system(now))?;
+        outln!("account {} created for {}", account.id, account.email);
+        Ok(())
+    }
+}
+
 pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
     match command {
-        Command::Create { name, email, operator } => {
-            let name = Name::parse(name.clone()).map_err(|said| anyhow!("The name {said}"))?;
-            let email: Email = email.parse().map_err(|said| anyhow!("The email {said}"))?;
-            let account = accounts::create(engine, name, email, &new_password()?, *operator, &Origin::system(now))?;
-            outln!("account {} made for {}", account.id, account.email);
-        }
+        Command::Create { name, email, operator } => NewAccount::ask(name, email, *operator)?.create(engine, now)?,
         Command::List { json } => list(engine, *json)?,
         Command::SetPassword { email } => {
             let email = email.clone();

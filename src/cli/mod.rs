@@ -29,7 +29,7 @@ use crate::api::{Error, Result};
 use crate::central::accounts::{self, Account};
 use crate::central::webhook_workspaces;
 use crate::config::{Config, Setting, Typed};
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::values::Timestamp;
 use output::{errln, out};
 use settings::Settings;
@@ -141,9 +141,13 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let now = Timestamp::now();
     let open = |config: Config| -> anyhow::Result<Arc<Engine>> {
-        let engine = Engine::open(config.clone(), now)
-            .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))?;
-        Ok(engine)
+        engine::require_instance(&config.data_dir)?;
+        Engine::open(config.clone(), now)
+            .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))
+    };
+    let create = |config: Config| -> anyhow::Result<Arc<Engine>> {
+        Engine::open_or_create(config.clone(), now)
+            .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))
     };
     let engine = || open(cli.config(&Settings::default())?);
     match &cli.command {
@@ -153,12 +157,18 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             out!("{}", crate::config::print(&typed));
         }
         Command::Serve { settings, .. } => serve::run(cli.config(settings)?, now)?,
-        Command::Demo { settings } => demo::run(cli.config(settings)?, now)?,
+        Command::Demo { settings } => demo::run(cli.demo_config(settings)?, now)?,
+        Command::Account(account::Command::Create { name, email, operator }) => {
+            let config = cli.config(&Settings::default())?;
+            let new = account::NewAccount::ask(name, email, *operator)?;
+            beside_server(&create(config)?, |engine| new.create(engine, now))?;
+        }
         Command::Account(command) => beside_server(&engine()?, |engine| account::run(command, engine, now))?,
         Command::Workspace(command) => beside_server(&engine()?, |engine| workspace::run(command, engine, now))?,
         Command::User(command) => beside_server(&engine()?, |engine| user::run(command, engine, now))?,
         Command::Token(command @ token::Command::RotateKeys { lost: true, .. }) => {
             let config = cli.config(&Settings::default())?;
+            engine::require_instance(&config.data_dir)?;
             token::replace_lost(&config.data_dir.join("keys"), now)?;
             beside_server(&open(config)?, |engine| token::run(command, engine, now))?;
         }
@@ -166,6 +176,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Routes { json } => routes::run(*json)?,
         Command::Openapi { layer } => openapi::run(*layer)?,
         Command::Backup(command) => backup::take(command, &cli.config(&command.place.settings())?, now)?,
+        Command::Backups(command) if command.all => backup::list(command, &cli.settings(&command.place.settings())?)?,
         Command::Backups(command) => backup::list(command, &cli.config(&command.place.settings())?)?,
         Command::Restore(command) => match command.target() {
             (Some(into), _) => {
@@ -203,6 +214,16 @@ impl Cli {
     /// The settings of whatever works on the data directory, which must then be one's own.
     fn config(&self, flags: &Settings) -> anyhow::Result<Config> {
         let config = self.settings(flags)?;
+        owner::check(&config.data_dir)?;
+        Ok(config)
+    }
+
+    /// The settings of the demo, which has a data directory of its own: `demo` in the usual one, or what `--data-dir` names.
+    fn demo_config(&self, flags: &Settings) -> anyhow::Result<Config> {
+        let mut config = self.settings(flags)?;
+        if self.data_dir.is_none() {
+            config.data_dir.push("demo");
+        }
         owner::check(&config.data_dir)?;
         Ok(config)
     }

@@ -107,14 +107,6 @@ fn what_is_printed_is_a_file_that_says_the_same() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named() {
-    let bench = Bench::new();
-    let taken = bench.address().to_string();
-    let said = bench.cli(&["serve", "--data-dir", "other", "--listen", &taken]).failed();
-    assert!(said.contains(&taken), "{said}");
-}
-
-#[test]
 fn registration_is_closed_where_it_is_configured_so() {
     for (how, code) in [("closed", "registration_closed"), ("invite", "registration_closed")] {
         let bench = Bench::with(&["--registration", how]);
