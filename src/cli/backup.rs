@@ -286,11 +286,15 @@ impl Restore {
             return Ok(named);
         }
         newest(own, at, &has_it).with_context(|| {
-            let missing = if is_here { "there is no backup of" } else { "there is no workspace, and no backup of," };
             let when = at.map(|at| format!(" of {at} or before")).unwrap_or_default();
+            let missing = if is_here {
+                format!("there is no backup of {which}{when}")
+            } else {
+                format!("there is no workspace {which}, and no backup of it{when}")
+            };
             let lines = others_in(repository, &others);
             let elsewhere = if lines.is_empty() { String::new() } else { format!(". {}", lines.join(". ")) };
-            format!("{missing} {which}{when} in {}{elsewhere}", repository.folder().display())
+            format!("{missing} in {}{elsewhere}", repository.folder().display())
         })
     }
 

@@ -55,7 +55,7 @@ struct Cli {
 const SETTINGS_FILES: [&str; 2] = ["cx-engine.toml", "/etc/cx-engine/cx-engine.toml"];
 
 const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong use, 3 doctor found something.";
+    "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong use or settings, 3 doctor found something.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -116,6 +116,20 @@ enum Command {
     Completions { shell: clap_complete::Shell },
 }
 
+/// The exit code for a command line or settings that cannot be used.
+const WRONG_USE: u8 = 2;
+
+/// Settings that cannot be used, wherever they come from.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BadSettings(String);
+
+impl BadSettings {
+    fn from(error: anyhow::Error) -> anyhow::Error {
+        Self(format!("{error:#}")).into()
+    }
+}
+
 /// Runs what was typed; says why it failed.
 pub fn main() -> ExitCode {
     // Whatever a command makes is its user's alone.
@@ -123,12 +137,12 @@ pub fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(cli) => run(&cli).unwrap_or_else(|error| {
             errln!("cx-engine: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<BadSettings>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
         }),
         // Wrong use goes to stderr; what `--help` and `--version` ask for, to stdout.
         Err(error) if error.use_stderr() => {
             let _ = error.print();
-            ExitCode::from(2)
+            ExitCode::from(WRONG_USE)
         }
         Err(error) => {
             output::print_help(&error);
@@ -153,7 +167,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         Command::Serve { print_config, settings } if *print_config => {
             let typed = cli.typed(settings)?;
-            Config::new(&typed)?;
+            Config::new(&typed).map_err(BadSettings::from)?;
             out!("{}", crate::config::print(&typed));
         }
         Command::Serve { settings, .. } => serve::run(cli.config(settings)?, now)?,
@@ -229,11 +243,15 @@ impl Cli {
     }
 
     fn settings(&self, flags: &Settings) -> anyhow::Result<Config> {
-        Config::new(&self.typed(flags)?)
+        Config::new(&self.typed(flags)?).map_err(BadSettings::from)
     }
 
     /// Every setting that was typed anywhere: flags over the environment over the file.
     fn typed(&self, flags: &Settings) -> anyhow::Result<Typed> {
+        self.read_settings(flags).map_err(BadSettings::from)
+    }
+
+    fn read_settings(&self, flags: &Settings) -> anyhow::Result<Typed> {
         let mut typed = Typed::default();
         match &self.config {
             Some(path) => typed.add_file(path)?,
@@ -243,7 +261,7 @@ impl Cli {
                 }
             }
         }
-        typed.add_environment();
+        typed.add_environment()?;
         typed.override_with(flags.0.clone());
         if let (Some(folder), Some(setting)) = (&self.data_dir, Setting::named("data_dir")) {
             typed.insert(setting, folder.clone(), "the flag --data-dir".into());
@@ -259,11 +277,14 @@ fn account_by_email(db: &Connection, email: &str) -> Result<Account> {
     found.map(|(account, _)| account).ok_or_else(missing)
 }
 
-/// A password from the terminal, unseen, or the first line of what is piped in.
-fn ask_password(prompt: &str) -> anyhow::Result<String> {
+/// A new password: typed twice at a terminal, unseen, or the first line of what is piped in.
+fn ask_new_password() -> anyhow::Result<String> {
     use std::io::IsTerminal;
     if std::io::stdin().is_terminal() {
-        return Ok(rpassword::prompt_password(prompt)?);
+        let password = rpassword::prompt_password("New password: ")?;
+        let again = rpassword::prompt_password("The same again: ")?;
+        anyhow::ensure!(password == again, "the two passwords differ; nothing was changed");
+        return Ok(password);
     }
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).context("cannot read the password from stdin")?;

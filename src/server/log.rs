@@ -21,10 +21,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Starts the log of this process. What is logged is written until the answer is dropped.
 pub fn start(config: &Config) -> LogGuard {
+    let is_terminal = std::io::stderr().is_terminal();
     let text = match config.log_format {
         LogFormat::Text => true,
         LogFormat::Json => false,
-        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Auto => is_terminal,
     };
     // Without stderr, or a thread, there is no log; the server serves.
     let Ok(writer) = LogWriter::start() else { return LogGuard::new(None) };
@@ -34,6 +35,8 @@ pub fn start(config: &Config) -> LogGuard {
         .with_writer(move || queue.clone())
         // It would print to stderr, and wait for whoever reads it.
         .log_internal_errors(false)
+        // In a file, codes of colors are noise.
+        .with_ansi(is_terminal)
         .with_target(false);
     // A second log in one process is a test's: the first stays.
     let _ = if text { log.try_init() } else { log.json().flatten_event(true).try_init() };

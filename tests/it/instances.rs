@@ -12,9 +12,13 @@ use crate::process::{Server, Typed, program, run};
 /// What to type behind each command of the tree, where it needs an argument. A command that is missing here fails the test.
 const ARGUMENTS: &[(&str, &str)] = &[
     ("account create", "--name Ada --email ada@example.com"),
+    ("account delete", "ada@example.com --confirm ada@example.com"),
+    ("account disable", "ada@example.com"),
     ("account list", ""),
+    ("account rename", "ada@example.com --name Ada"),
     ("account reset-second-factor", "ada@example.com"),
     ("account set-password", "ada@example.com"),
+    ("account unlock", "ada@example.com"),
     ("backup", ""),
     ("backups", ""),
     ("completions", "bash"),
@@ -31,6 +35,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("user add", "ada@example.com --workspace acme"),
     ("user list", "--workspace acme"),
     ("user remove", "ada@example.com --workspace acme"),
+    ("user set-role", "ada@example.com --workspace acme --role agent"),
     ("workspace create", "--name Acme --owner ada@example.com"),
     ("workspace delete", "acme --confirm acme"),
     ("workspace export", "acme customers"),
@@ -185,7 +190,7 @@ fn instances_that_share_a_folder_keep_restore_and_delete_only_their_own_backups(
     let listed = zeta.typed(&["backups"]).ok();
     assert!(listed.contains(&format!("2 backups of the instance {}", acme.id())), "{listed}");
     let said = zeta.typed(&["restore", "acme"]).failed();
-    assert!(said.contains("no backup of, acme") && said.contains(&acme.id()), "{said}");
+    assert!(said.contains("there is no workspace acme, and no backup of it") && said.contains(&acme.id()), "{said}");
     let said = zeta.typed(&["restore", "acme", "--backup", &of_acme]).failed();
     assert!(said.contains("a backup of the instance") && said.contains(&acme.id()), "{said}");
     let said = zeta.typed(&["backups", &of_acme]).failed();
