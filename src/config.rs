@@ -21,6 +21,8 @@ use crate::values::{Networks, PublicUrl, TimeZone, phone};
 /// What the server was told, every value found good.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The file that the settings come from, if one was read.
+    pub settings_file: Option<PathBuf>,
     pub listen: SocketAddr,
     /// Where TLS is spoken without a proxy.
     pub tls: Option<TlsFiles>,
@@ -741,7 +743,10 @@ fn distance(from: &str, to: &str) -> usize {
 
 /// Values as they were typed, by name, with where.
 #[derive(Debug, Clone, Default)]
-pub struct Typed(BTreeMap<&'static str, (String, String)>);
+pub struct Typed {
+    values: BTreeMap<&'static str, (String, String)>,
+    file: Option<PathBuf>,
+}
 
 impl Setting {
     pub fn flag(&self) -> String {
@@ -780,7 +785,7 @@ impl Setting {
 
 impl Typed {
     pub fn insert(&mut self, setting: &'static Setting, value: String, origin: String) {
-        self.0.insert(setting.name, (value, origin));
+        self.values.insert(setting.name, (value, origin));
     }
 
     /// Takes each value that stands in the environment. A variable of our prefix that names no setting is refused: it is
@@ -807,6 +812,7 @@ impl Typed {
     pub fn add_file(&mut self, path: &Path) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let table: toml::Table = text.parse().with_context(|| format!("{} is not a TOML file", path.display()))?;
+        self.file = Some(path.to_owned());
         for (name, value) in table {
             let Some(setting) = Setting::named(&name) else {
                 bail!("{} sets {name}, which is no setting; did you mean {}?", path.display(), nearest(&name).name);
@@ -818,16 +824,16 @@ impl Typed {
 
     /// What stands in `other` in the place of what stands here.
     pub fn override_with(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.values.extend(other.values);
     }
 }
 
 impl Config {
     /// What was typed, over the defaults. The first value that is not allowed is refused by name.
     pub fn new(typed: &Typed) -> anyhow::Result<Self> {
-        let mut config = Self::blank();
+        let mut config = Self { settings_file: typed.file.clone(), ..Self::blank() };
         for setting in SETTINGS {
-            let typed = typed.0.get(setting.name);
+            let typed = typed.values.get(setting.name);
             let value = typed.map_or(setting.default, |(value, _)| value.as_str());
             if (setting.set)(&mut config, value.trim()).is_none() {
                 let origin = typed.map_or("the default", |(_, origin)| origin.as_str());
@@ -866,6 +872,7 @@ impl Config {
     /// Before any setting is applied; every field is overwritten by its default at the least.
     fn blank() -> Self {
         Self {
+            settings_file: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: None,
             hsts_max_age: 0,
@@ -919,7 +926,7 @@ impl Config {
 pub fn print(typed: &Typed) -> String {
     let mut text = String::new();
     for setting in SETTINGS {
-        let (value, origin) = match typed.0.get(setting.name) {
+        let (value, origin) = match typed.values.get(setting.name) {
             Some((value, origin)) => (value.as_str(), origin.as_str()),
             None => (setting.default, "the default"),
         };

@@ -9,16 +9,16 @@ use crate::values::Timestamp;
 /// How many are kept. A day, a week or a month counts that has a backup; days are those of UTC, weeks those of ISO 8601.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct Keep {
-    /// Delete older backups, but not the last so many
+    /// Delete backups that no --keep option keeps; keep the last N
     #[arg(long, value_name = "N")]
     keep_last: Option<usize>,
-    /// Nor the last one of each of the last so many days that have one
+    /// Keep the last backup of each of the last N days that have one
     #[arg(long, value_name = "N")]
     keep_daily: Option<usize>,
-    /// Nor of each of the last so many weeks
+    /// Keep the last backup of each of the last N weeks that have one
     #[arg(long, value_name = "N")]
     keep_weekly: Option<usize>,
-    /// Nor of each of the last so many months
+    /// Keep the last backup of each of the last N months that have one
     #[arg(long, value_name = "N")]
     keep_monthly: Option<usize>,
 }

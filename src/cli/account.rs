@@ -18,19 +18,21 @@ use crate::values::{Email, Name, Password, Timestamp};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Make an account; its password is asked for, or read from stdin
+    /// Create an account; its password is asked for, or read from stdin
     Create {
+        /// The person's name
         #[arg(long)]
         name: String,
+        /// The email address to log in with; it counts as verified
         #[arg(long)]
         email: String,
-        /// Lets it see the whole instance; the first account is one anyway
+        /// Make it an operator, who sees the whole instance; the first account always is one
         #[arg(long)]
         operator: bool,
     },
     /// List accounts
     List {
-        /// As JSON, for programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },

@@ -28,11 +28,11 @@ use crate::values::Timestamp;
 
 #[derive(clap::Args)]
 pub struct Take {
-    /// Only this workspace, by its subdomain or id
+    /// Back up only this workspace, by its subdomain or id
     workspace: Option<String>,
     #[command(flatten)]
     keep: Keep,
-    /// As JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -41,15 +41,15 @@ pub struct Take {
 
 #[derive(clap::Args)]
 pub struct List {
-    /// One of them, and what is in it
+    /// Show what is in this backup
     name: Option<String>,
-    /// The backups of every instance in the folder; this needs no data directory
+    /// List the backups of every instance in the folder; needs no data directory
     #[arg(long)]
     pub all: bool,
-    /// Unpack and look over every file
+    /// Unpack and verify every file
     #[arg(long)]
     verify: bool,
-    /// As JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -58,25 +58,25 @@ pub struct List {
 
 #[derive(clap::Args)]
 pub struct Restore {
-    /// The workspace, by the subdomain or id that it has, or had when it was backed up
+    /// The workspace, by its subdomain or id now, or at the time of the backup
     #[arg(required_unless_present = "into", conflicts_with = "into")]
     workspace: Option<String>,
-    /// Everything, as a data directory in this folder, which must be new or empty
+    /// Restore everything as a data directory in this folder, which must be new or empty
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
-    /// The instance to restore, where the folder has backups of several
+    /// The instance to restore, if the folder has backups of several
     #[arg(long, value_name = "ID", requires = "into", conflicts_with = "backup")]
     instance: Option<Uuid>,
-    /// The backup [default: the newest of this instance that has it]
+    /// The backup [default: the newest of this instance that has the workspace]
     #[arg(long, value_name = "NAME", conflicts_with = "at")]
     backup: Option<String>,
-    /// The newest backup of this day (UTC) or moment, or before
+    /// Use the newest backup of this day (UTC) or moment, or before
     #[arg(long, value_name = "WHEN")]
     at: Option<String>,
-    /// Beside what there is now, as a workspace of its own with this subdomain
+    /// Restore into a new workspace with this subdomain, beside the present one
     #[arg(long = "as", value_name = "SUBDOMAIN", conflicts_with = "into")]
     beside: Option<String>,
-    /// The account that owns it, where it is beside or gone for good [default: who owned it then]
+    /// Owner of a workspace that is new here [default: its owner at that time]
     #[arg(long, value_name = "EMAIL", conflicts_with = "into")]
     owner: Option<String>,
     #[command(flatten)]
@@ -86,8 +86,8 @@ pub struct Restore {
 /// Where backups are.
 #[derive(clap::Args)]
 pub struct Place {
-    /// The folder of backups [default: data/backups] [env: CX_BACKUP_DIR]
-    #[arg(long, value_name = "FOLDER")]
+    /// Folder for backups [default: backups in the data directory] [env: CX_BACKUP_DIR]
+    #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     pub backup_dir: Option<String>,
 }
 

@@ -5,6 +5,7 @@ mod backup;
 mod bulk;
 mod demo;
 mod doctor;
+mod examples;
 mod health;
 mod openapi;
 mod output;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use rusqlite::Connection;
 
 use crate::api::{Error, Result};
@@ -39,17 +40,20 @@ use settings::Settings;
 #[derive(Parser)]
 #[command(name = "cx-engine", version, max_term_width = 110, after_help = EXIT_CODES)]
 struct Cli {
-    /// A TOML file of settings [default: cx-engine.toml here, else /etc/cx-engine/cx-engine.toml, where there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// TOML file of settings [default: cx-engine.toml in this folder, else /etc/cx-engine/cx-engine.toml]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = GLOBAL)]
     config: Option<PathBuf>,
 
-    /// The folder that holds everything [default: data] [env: CX_DATA_DIR]
-    #[arg(long, global = true, value_name = "FOLDER")]
+    /// Data directory [default: data] [env: CX_DATA_DIR]
+    #[arg(long, global = true, value_name = "FOLDER", value_hint = ValueHint::DirPath, help_heading = GLOBAL)]
     data_dir: Option<String>,
 
     #[command(subcommand)]
     command: Command,
 }
+
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Global options";
 
 /// Where settings are read from that nobody names: of this folder, else of this machine.
 const SETTINGS_FILES: [&str; 2] = ["cx-engine.toml", "/etc/cx-engine/cx-engine.toml"];
@@ -59,61 +63,64 @@ const EXIT_CODES: &str =
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API until told to stop by SIGTERM or SIGINT
+    /// Serve the API until SIGTERM or SIGINT
     Serve {
-        /// Print the settings in force, as a cx-engine.toml, and where each comes from; serve nothing
+        /// Print the settings in force as a cx-engine.toml, with the origin of each, and exit
         #[arg(long)]
         print_config: bool,
         #[command(flatten)]
         settings: Settings,
     },
-    /// Make a demo account and a workspace full of data, once, and serve
+    /// Serve a demo: an account and a workspace full of data, in a data directory of its own
     Demo {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Accounts: people, wherever they work
+    /// Manage accounts: people, in whatever workspaces they work
     #[command(subcommand)]
     Account(account::Command),
-    /// Workspaces: each a subdomain and a file
+    /// Manage workspaces: each has a subdomain and a file
     #[command(subcommand)]
     Workspace(workspace::Command),
-    /// Users: the accounts that are members of a workspace
+    /// Manage users: the accounts that are members of a workspace
     #[command(subcommand)]
     User(user::Command),
-    /// Tokens, and the keys that seal them
+    /// Manage tokens, and the keys that encrypt them
     #[command(subcommand)]
     Token(token::Command),
-    /// List every route of the API with what it needs
+    /// List every route of the API with the permission that it needs
     Routes {
-        /// As JSON, for programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print the description of the API as OpenAPI 3.1
+    /// Print the OpenAPI 3.1 description of the API
     Openapi {
-        /// Which half of the API
+        /// Which API
         layer: openapi::Which,
     },
-    /// Back up everything, or one workspace, also beside a server that runs
+    /// Back up everything, or one workspace, also while a server runs
     Backup(backup::Take),
-    /// List the backups that there are, or what is in one
+    /// List backups, or what is in one
     Backups(backup::List),
-    /// Restore one workspace into this instance, also while it is served, or everything into a new folder
+    /// Restore one workspace, also while a server runs, or everything into a new folder
     Restore(backup::Restore),
-    /// Look for damage, for what a crash left half done, and for mail that could not be sent
+    /// Check for damage, interrupted operations and undeliverable mail
     Doctor {
-        /// Finish or undo what was left half done, send dead letters again; damage is only reported
+        /// Complete interrupted operations and retry failed mail; damage is only reported
         #[arg(long)]
         fix: bool,
-        /// As JSON, for programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Ask the server of these settings whether it is ready: exit code 0 where it is
+    /// Ask the server whether it is ready; exit code 0 if it is
     Health,
-    /// Print completions for a shell: cx-engine completions bash > /etc/bash_completion.d/cx-engine
-    Completions { shell: clap_complete::Shell },
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// The exit code for a command line or settings that cannot be used.
@@ -134,7 +141,8 @@ impl BadSettings {
 pub fn main() -> ExitCode {
     // Whatever a command makes is its user's alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let done = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let done = match parsed {
         Ok(cli) => run(&cli).unwrap_or_else(|error| {
             errln!("cx-engine: {error:#}");
             if error.is::<BadSettings>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
@@ -150,6 +158,11 @@ pub fn main() -> ExitCode {
         }
     };
     output::finish(done)
+}
+
+/// The tree of commands, each with its example.
+fn command() -> clap::Command {
+    examples::add_to(Cli::command())
 }
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {

@@ -18,7 +18,7 @@ use crate::workspace::{roles, users};
 pub enum Command {
     /// Make an account a user of a workspace, without an invitation
     Add {
-        /// Of the account; `account create` makes one
+        /// The account's email address; `account create` creates accounts
         email: String,
         /// The workspace's subdomain or id
         #[arg(long)]
@@ -43,13 +43,13 @@ pub enum Command {
         /// The workspace's subdomain or id
         #[arg(long)]
         workspace: String,
-        /// As JSON, for programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Take a user out of a workspace: refused from the next request on; the account stays
+    /// Remove a user from a workspace, with effect on the next request; the account stays
     Remove {
-        /// Of the account
+        /// The account's email address
         email: String,
         /// The workspace's subdomain or id
         #[arg(long)]

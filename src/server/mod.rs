@@ -9,6 +9,7 @@ mod forwarded;
 mod fuzz;
 mod heads;
 mod log;
+mod log_format;
 mod log_writer;
 mod metrics;
 mod service;
@@ -87,7 +88,7 @@ const FILES_OF_A_WORKSPACE: u64 = 5;
 /// them are enough for: the rest is for connections.
 fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
     let allowed = rlimit::increase_nofile_limit(u64::MAX).context("cannot ask how many files may be open")?;
-    tracing::info!(allowed, "files that may be open");
+    tracing::debug!(allowed, "files that may be open");
     let room = usize::try_from(allowed / 4 * 3 / FILES_OF_A_WORKSPACE).unwrap_or(usize::MAX);
     if room < engine.config.max_open_workspaces {
         tracing::warn!(
@@ -116,6 +117,16 @@ async fn listen(service: Arc<Service>, front: Front, ready: impl FnOnce(Listenin
         tls.keep_current(engine);
     }
     let listening = Listening { scheme: config.scheme(), address };
+    // The one line that a start leaves in the log.
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data = %config.data_dir.display(),
+        settings = config.settings_file.as_ref().map_or_else(|| "none".into(), |path| path.display().to_string()),
+        %listening,
+        central = config.central_domain,
+        workspaces = format!("*.{}", config.central_domain),
+        "cx-engine started"
+    );
     ready(listening);
     tell_systemd(&[NotifyState::Ready, NotifyState::Status(&format!("listening on {listening}"))]);
 

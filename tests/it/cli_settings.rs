@@ -130,7 +130,7 @@ fn a_log_filter_that_would_log_nothing_is_refused() {
 }
 
 #[test]
-fn a_log_of_text_has_colors_on_a_terminal_alone() {
+fn a_log_of_text_in_a_file_has_no_codes_of_colors() {
     let bench = Bench::with(&["--log-format", "text"]);
     bench.register("ada");
     let log = bench.whole_log();
