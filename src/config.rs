@@ -21,6 +21,8 @@ use crate::values::{Networks, PublicUrl, TimeZone, phone};
 /// What the server was told, every value found good.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// The file that the settings come from, if one was read.
+    pub settings_file: Option<PathBuf>,
     pub listen: SocketAddr,
     /// Where TLS is spoken without a proxy.
     pub tls: Option<TlsFiles>,
@@ -129,23 +131,52 @@ pub struct Setting {
     pub default: &'static str,
     pub about: &'static str,
     pub allowed: &'static str,
+    pub kind: Kind,
+    pub group: Group,
+    /// Whether SIGHUP applies a new value to a running server.
+    pub reloads: bool,
     /// Takes the text, or says nothing more than that it is not allowed. The settings above it are set already.
     set: fn(&mut Config, &str) -> Option<()>,
+}
+
+/// The type of a value in a settings file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Choice(&'static [&'static str]),
+    Number,
+    Seconds,
+    Flag,
+    List,
+}
+
+/// Under which heading `--help` shows a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    Main,
+    Limit,
+    Tuning,
 }
 
 pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "listen",
         default: "127.0.0.1:8080",
-        about: "Where to accept connections; port 0 picks a free one",
+        about: "Address and port to listen on; port 0 picks a free port",
         allowed: "an address and a port, like 127.0.0.1:8080 or [::1]:8080",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: false,
         set: |config, text| text.parse().ok().map(|listen| config.listen = listen),
     },
     Setting {
         name: "tls_certificate",
         default: "",
-        about: "The certificate for TLS without a proxy, and those that vouch for it; read again when it changes",
+        about: "Certificate chain for TLS without a proxy; read again when the file changes",
         allowed: "the path of a PEM file, with tls_key",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: false,
         set: |config, text| {
             config.tls = (!text.is_empty()).then(|| TlsFiles { certificate: text.into(), key: PathBuf::new() });
             Some(())
@@ -154,8 +185,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "tls_key",
         default: "",
-        about: "Its private key",
+        about: "Private key of the certificate; read again when the file changes",
         allowed: "the path of a PEM file, with tls_certificate",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: false,
         set: |config, text| match &mut config.tls {
             Some(tls) if !text.is_empty() => {
                 tls.key = text.into();
@@ -167,15 +201,21 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "hsts_max_age",
         default: "15552000",
-        about: "Seconds for which browsers keep to https once they came by it (Strict-Transport-Security); 0 sends none",
+        about: "Seconds for which browsers use only https (Strict-Transport-Security); 0 sends no such header",
         allowed: "a number from 0 to 63072000",
+        kind: Kind::Number,
+        group: Group::Tuning,
+        reloads: true,
         set: |config, text| within(text, 0, 63_072_000).map(|age| config.hsts_max_age = age),
     },
     Setting {
         name: "redirect_listen",
         default: "",
-        about: "Where, beside TLS, plain HTTP is answered by the way to it",
+        about: "Address that redirects plain HTTP to HTTPS",
         allowed: "an address and a port, like 0.0.0.0:80, with tls_certificate",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: false,
         set: |config, text| {
             if !text.is_empty() {
                 config.redirect_listen = Some(text.parse().ok().filter(|_| config.tls.is_some())?);
@@ -186,15 +226,21 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "data_dir",
         default: "data",
-        about: "The folder that holds everything",
+        about: "Data directory: it holds everything",
         allowed: "a path",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: false,
         set: |config, text| (!text.is_empty()).then(|| config.data_dir = text.into()),
     },
     Setting {
         name: "backup_dir",
         default: "",
-        about: "The folder that backups are kept in, best on another disk; data/backups where this is empty",
+        about: "Folder for backups, best on another disk; empty means backups in the data directory",
         allowed: "a path",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: false,
         set: |config, text| {
             config.backup_dir = (!text.is_empty()).then(|| text.into());
             Some(())
@@ -203,16 +249,22 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "central_domain",
         default: "localhost",
-        about: "The host of the central API; workspaces are one label below it",
+        about: "Host of the central API; each workspace is a subdomain of it",
         allowed: "a domain name, like cx.example.com",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: false,
         set: |config, text| domain(text).map(|domain| config.central_domain = domain),
     },
     Setting {
         name: "public_url",
         default: "",
-        about: "Scheme, host and port of the central host for links in mail and answers. Empty: https and the central \
+        about: "URL at which people reach the central host; links in mail and responses use it. Empty: https and the central \
                 domain with TLS or trusted proxies, else http, the central domain and the port of listen",
         allowed: "a URL without a path, like https://cx.example.com",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: true,
         set: |config, text| {
             config.public_url = if text.is_empty() { None } else { Some(text.parse().ok()?) };
             Some(())
@@ -223,41 +275,59 @@ pub const SETTINGS: &[Setting] = &[
         default: "open",
         about: "Who may register an account",
         allowed: "open, invite or closed",
+        kind: Kind::Choice(&["open", "invite", "closed"]),
+        group: Group::Main,
+        reloads: true,
         set: |config, text| text.parse().ok().map(|registration| config.registration = registration),
     },
     Setting {
         name: "max_open_workspaces",
         default: "1000",
-        about: "Workspaces whose files stay open while nobody works in them",
+        about: "Idle workspaces whose files stay open",
         allowed: "a number from 1 to 100000",
+        kind: Kind::Number,
+        group: Group::Tuning,
+        reloads: false,
         set: |config, text| within(text, 1, 100_000).map(|n| config.max_open_workspaces = n),
     },
     Setting {
         name: "database_threads",
         default: "4",
-        about: "Threads that work on the files",
+        about: "Threads that read and write the files",
         allowed: "a number from 2 to 256",
+        kind: Kind::Number,
+        group: Group::Tuning,
+        reloads: false,
         set: |config, text| within(text, 2, 256).map(|n| config.database_threads = n),
     },
     Setting {
         name: "read_turns",
         default: "3",
-        about: "Reads of one workspace that run at once; fewer than database_threads, so that no workspace takes all",
+        about: "Concurrent reads of one workspace; less than database_threads, so that one workspace cannot take all threads",
         allowed: "a number from 1 to 255",
+        kind: Kind::Number,
+        group: Group::Tuning,
+        reloads: false,
         set: |config, text| within(text, 1, 255).map(|n| config.read_turns = n),
     },
     Setting {
         name: "max_waiting",
         default: "1024",
-        about: "Requests that may wait for one lane of one workspace; one more is answered 503",
+        about: "Requests that may wait for one lane of one workspace; more get 503",
         allowed: "a number from 1 to 1000000",
+        kind: Kind::Number,
+        group: Group::Tuning,
+        reloads: false,
         set: |config, text| within(text, 1, 1_000_000).map(|n| config.max_waiting = n),
     },
     Setting {
         name: "turn_timeout",
         default: "5",
-        about: "Seconds that a request may wait for its turn; then it is answered 503 and has changed nothing",
+        about: "Seconds that a request may wait for its turn; then it gets 503 and has changed nothing",
         allowed: "seconds from 0.1 to 3600",
+        kind: Kind::Seconds,
+        group: Group::Tuning,
+        reloads: false,
         set: |config, text| seconds(text).map(|time| config.turn_timeout = time),
     },
     Setting {
@@ -265,6 +335,9 @@ pub const SETTINGS: &[Setting] = &[
         default: "10",
         about: "Seconds that a request may work on a file",
         allowed: "seconds from 0.1 to 3600",
+        kind: Kind::Seconds,
+        group: Group::Tuning,
+        reloads: false,
         set: |config, text| seconds(text).map(|time| config.statement_timeout = time),
     },
     Setting {
@@ -272,62 +345,89 @@ pub const SETTINGS: &[Setting] = &[
         default: "2",
         about: "Seconds that a list, or another read, may work on a file; at most statement_timeout",
         allowed: "seconds from 0.1 to 3600",
+        kind: Kind::Seconds,
+        group: Group::Tuning,
+        reloads: true,
         set: |config, text| seconds(text).map(|time| config.list_timeout = time.min(config.statement_timeout)),
     },
     Setting {
         name: "header_timeout",
         default: "15",
-        about: "Seconds that the head of a request may take to arrive, also after the answer before it",
+        about: "Seconds for the headers of a request to arrive, also on an idle connection",
         allowed: "seconds from 0.1 to 3600",
+        kind: Kind::Seconds,
+        group: Group::Tuning,
+        reloads: true,
         set: |config, text| seconds(text).map(|time| config.header_timeout = time),
     },
     Setting {
         name: "body_timeout",
         default: "30",
-        about: "Seconds that a body may take to arrive",
+        about: "Seconds for the body of a request to arrive",
         allowed: "seconds from 0.1 to 3600",
+        kind: Kind::Seconds,
+        group: Group::Tuning,
+        reloads: true,
         set: |config, text| seconds(text).map(|time| config.body_timeout = time),
     },
     Setting {
         name: "write_timeout",
         default: "30",
-        about: "Seconds after which a client is let go that takes next to nothing of its answer, or asks for nothing over HTTP/2",
+        about: "Seconds after which a client that reads too slowly, or an idle HTTP/2 client, is disconnected",
         allowed: "seconds from 0.1 to 3600",
+        kind: Kind::Seconds,
+        group: Group::Tuning,
+        reloads: true,
         set: |config, text| seconds(text).map(|time| config.write_timeout = time),
     },
     Setting {
         name: "max_connections",
         default: "10000",
-        about: "Connections that may be open; one more is closed at once",
+        about: "Open connections; more are closed at once",
         allowed: "a number from 1 to 1000000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: false,
         set: |config, text| within(text, 1, 1_000_000).map(|n| config.max_connections = n),
     },
     Setting {
         name: "max_connections_per_address",
         default: "512",
-        about: "Those of one IPv4 address or one IPv6 network of 64 bits, proxies that are trusted apart; 0 switches it off",
+        about: "Open connections per client (IPv4 address or IPv6 /64). Trusted proxies are exempt; 0 means no limit",
         allowed: "a number from 0 to 1000000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: false,
         set: |config, text| within(text, 0, 1_000_000).map(|n| config.max_connections_per_address = n),
     },
     Setting {
         name: "shutdown_timeout",
         default: "30",
-        about: "Seconds that running requests have to end when the server is told to stop",
+        about: "Seconds that running requests get to finish when the server stops",
         allowed: "seconds from 0.1 to 3600",
+        kind: Kind::Seconds,
+        group: Group::Tuning,
+        reloads: true,
         set: |config, text| seconds(text).map(|time| config.shutdown_timeout = time),
     },
     Setting {
         name: "token_ttl",
         default: "2592000",
-        about: "Seconds for which a token from a login is good",
+        about: "Lifetime of a token from a login, in seconds",
         allowed: "a number from 60 to 315360000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: true,
         set: |config, text| within(text, 60, 315_360_000).map(|n| config.token_ttl = n),
     },
     Setting {
         name: "oauth_access_token_ttl",
         default: "31536000",
-        about: "Seconds for which an OAuth access token is good, unless its client says otherwise",
+        about: "Lifetime of an OAuth access token, in seconds, unless its client sets another",
         allowed: "a number from 60 to 31536000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: true,
         set: |config, text| within(text, 60, 31_536_000).map(|n| config.oauth_access_token_ttl = n),
     },
     Setting {
@@ -335,6 +435,9 @@ pub const SETTINGS: &[Setting] = &[
         default: "19456",
         about: "Memory of one password hash (argon2id m), in KiB",
         allowed: "a number from 64 to 1048576",
+        kind: Kind::Number,
+        group: Group::Tuning,
+        reloads: false,
         set: |config, text| within(text, 64, 1_048_576).map(|n| config.password_cost.memory_kib = n),
     },
     Setting {
@@ -342,6 +445,9 @@ pub const SETTINGS: &[Setting] = &[
         default: "2",
         about: "Passes of one password hash (argon2id t)",
         allowed: "a number from 1 to 100",
+        kind: Kind::Number,
+        group: Group::Tuning,
+        reloads: false,
         set: |config, text| within(text, 1, 100).map(|n| config.password_cost.passes = n),
     },
     Setting {
@@ -349,27 +455,39 @@ pub const SETTINGS: &[Setting] = &[
         default: "1",
         about: "Lanes of one password hash (argon2id p)",
         allowed: "a number from 1 to 8",
+        kind: Kind::Number,
+        group: Group::Tuning,
+        reloads: false,
         set: |config, text| within(text, 1, 8).map(|n| config.password_cost.lanes = n),
     },
     Setting {
         name: "hashing_threads",
         default: "2",
-        about: "Password hashes at once",
+        about: "Concurrent password hashes",
         allowed: "a number from 1 to 64",
+        kind: Kind::Number,
+        group: Group::Tuning,
+        reloads: false,
         set: |config, text| within(text, 1, 64).map(|n| config.hashing_threads = n),
     },
     Setting {
         name: "throttle_attempts",
         default: "10",
-        about: "Wrong passwords from one address after which more are answered 429, and likewise wrong codes, mails asked for and accounts made; 20 times as many for one email from all addresses together; 0 switches it off",
+        about: "Failed logins from one address before more get 429; also wrong codes, requested mails and new accounts. For one email from all addresses, 20 times as many; 0 means no limit",
         allowed: "a number from 0 to 1000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: false,
         set: |config, text| within(text, 0, 1000).map(|n| config.throttle_attempts = n),
     },
     Setting {
         name: "throttle_window",
         default: "900",
-        about: "Seconds for which each of these counts",
+        about: "Seconds for which a failed attempt counts",
         allowed: "a number from 1 to 86400",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: false,
         set: |config, text| within(text, 1, 86_400).map(|n| config.throttle_window = n),
     },
     Setting {
@@ -377,62 +495,89 @@ pub const SETTINGS: &[Setting] = &[
         default: "false",
         about: "Require a second factor of operators for what only operators may do",
         allowed: "true or false",
+        kind: Kind::Flag,
+        group: Group::Main,
+        reloads: true,
         set: |config, text| text.parse().ok().map(|required| config.operator_second_factor = required),
     },
     Setting {
         name: "audit_days",
         default: "365",
-        about: "Days for which the central audit log is kept",
+        about: "Days to keep the central audit log",
         allowed: "a number from 1 to 36500",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: true,
         set: |config, text| within(text, 1, 36_500).map(|n| config.audit_days = n),
     },
     Setting {
         name: "max_workspaces_per_account",
         default: "20",
-        about: "Workspaces that an account may own; 0 for any number. No quota limits operators",
+        about: "Workspaces that an account may own; 0 means no limit. Operators are exempt from every quota",
         allowed: "a number from 0 to 1000000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: true,
         set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_workspaces_per_account = n),
     },
     Setting {
         name: "max_tokens_per_account",
         default: "200",
-        about: "Tokens that an account may have at a time; 0 for any number",
+        about: "Tokens per account; 0 means no limit",
         allowed: "a number from 0 to 1000000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: true,
         set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_tokens_per_account = n),
     },
     Setting {
         name: "invitations_per_day",
         default: "200",
-        about: "Invitations that a workspace may send in a day; 0 for any number",
+        about: "Invitations per workspace and day; 0 means no limit",
         allowed: "a number from 0 to 1000000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: true,
         set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.invitations_per_day = n),
     },
     Setting {
         name: "invitation_resend_interval",
         default: "600",
-        about: "Seconds before an invitation may be sent once more after it was sent again; 0 for none",
+        about: "Seconds between two resends of an invitation; 0 means no limit",
         allowed: "a number from 0 to 1000000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: true,
         set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.invitation_resend_interval = n),
     },
     Setting {
         name: "max_webhooks",
         default: "20",
-        about: "Webhooks that a workspace may have; 0 for any number",
+        about: "Webhooks per workspace; 0 means no limit",
         allowed: "a number from 0 to 1000000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: true,
         set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_webhooks = n),
     },
     Setting {
         name: "max_pending_deliveries",
         default: "10000",
-        about: "Deliveries of webhooks that may wait in a workspace; beyond, the oldest is dropped and the log says so; 0 for any number",
+        about: "Pending webhook deliveries per workspace. Beyond, the oldest is dropped and logged; 0 means no limit",
         allowed: "a number from 0 to 1000000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: false,
         set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.max_pending_deliveries = n),
     },
     Setting {
         name: "mails_per_hour",
         default: "100",
-        about: "Mails that an account may cause in an hour; 0 for any number",
+        about: "Mails that an account may cause per hour; 0 means no limit",
         allowed: "a number from 0 to 1000000",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: true,
         set: |config, text| within(text, 0, 1_000_000).map(|n| config.quotas.mails_per_hour = n),
     },
     Setting {
@@ -440,6 +585,9 @@ pub const SETTINGS: &[Setting] = &[
         default: "FR",
         about: "Country of phone numbers without a prefix, in new workspaces",
         allowed: "an ISO 3166 code of two letters, like FR",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: true,
         set: |config, text| phone::country(text).map(|_| config.default_country = text.to_ascii_uppercase()),
     },
     Setting {
@@ -447,6 +595,9 @@ pub const SETTINGS: &[Setting] = &[
         default: "Europe/Paris",
         about: "Time zone of new workspaces",
         allowed: "an IANA name, like Europe/Paris",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: true,
         set: |config, text| text.parse().ok().map(|zone: TimeZone| config.timezone = zone.to_string()),
     },
     Setting {
@@ -454,21 +605,30 @@ pub const SETTINGS: &[Setting] = &[
         default: "30",
         about: "Days after which a deleted workspace is gone for good",
         allowed: "a number from 0 to 36500",
+        kind: Kind::Number,
+        group: Group::Limit,
+        reloads: true,
         set: |config, text| within(text, 0, 36_500).map(|n| config.trash_days = n),
     },
     Setting {
         name: "smtp_plain_password",
         default: "false",
-        about: "Whether the password of smtp_url may be sent without TLS to another machine",
+        about: "Allow the password of smtp_url to be sent to another machine without TLS",
         allowed: "true or false",
+        kind: Kind::Flag,
+        group: Group::Main,
+        reloads: true,
         set: |config, text| text.parse().ok().map(|allowed| config.smtp_plain_password = allowed),
     },
     Setting {
         name: "smtp_url",
         default: "",
-        about: "The server that takes mail; without one, mails become files in data/outbox. TLS is used if it is offered, \
-                and needed for a password that leaves this machine",
+        about: "Mail server. Without one, each mail is a file in outbox in the data directory. TLS is used if the server offers it, \
+                and required for a password that leaves this machine",
         allowed: "smtp://HOST or smtps://HOST, with USER:PASSWORD@ before HOST and :PORT behind, ?tls=required for STARTTLS",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: true,
         set: |config, text| {
             smtp(text, &config.central_domain, config.smtp_plain_password).map(|smtp| config.smtp = smtp)
         },
@@ -476,29 +636,41 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "mail_from",
         default: "",
-        about: "Whom mails come from; cx-engine <no-reply@CENTRAL_DOMAIN> where this is empty",
+        about: "Sender of mails; empty means cx-engine <no-reply@CENTRAL_DOMAIN>",
         allowed: "an address, like Acme <no-reply@example.com>",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: true,
         set: |config, text| sender(text, &config.central_domain).map(|from| config.mail_from = from),
     },
     Setting {
         name: "private_webhooks",
         default: "false",
-        about: "Whether webhooks may lead to loopback, private and link-local addresses",
+        about: "Allow webhooks to loopback, private and link-local addresses",
         allowed: "true or false",
+        kind: Kind::Flag,
+        group: Group::Main,
+        reloads: true,
         set: |config, text| text.parse().ok().map(|allowed| config.private_webhooks = allowed),
     },
     Setting {
         name: "trusted_proxies",
         default: "",
-        about: "Proxies that are trusted to say the client's address, host and scheme",
+        about: "Proxies whose word on the client's address, host and scheme is trusted",
         allowed: "IP addresses and networks like 10.0.0.0/8, with commas between",
+        kind: Kind::List,
+        group: Group::Main,
+        reloads: false,
         set: |config, text| text.parse().ok().map(|networks| config.trusted_proxies = networks),
     },
     Setting {
         name: "forwarded_fields",
         default: "x-forwarded",
-        about: "The fields that trusted proxies write: X-Forwarded-For, -Host and -Proto, or Forwarded (RFC 7239)",
+        about: "Headers that trusted proxies write: X-Forwarded-For, -Host and -Proto, or Forwarded (RFC 7239)",
         allowed: "x-forwarded or forwarded",
+        kind: Kind::Choice(&["x-forwarded", "forwarded"]),
+        group: Group::Main,
+        reloads: true,
         set: |config, text| text.parse().ok().map(|fields| config.forwarded_fields = fields),
     },
     Setting {
@@ -506,6 +678,9 @@ pub const SETTINGS: &[Setting] = &[
         default: "",
         about: "Origins whose pages may call the API from a browser",
         allowed: "origins like https://app.example.com, with commas between",
+        kind: Kind::List,
+        group: Group::Main,
+        reloads: true,
         set: |config, text| {
             let origin = |item: &str| item.starts_with("http://") || item.starts_with("https://");
             items(text).all(origin).then(|| config.cors_origins = items(text).map(str::to_owned).collect())
@@ -514,34 +689,64 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "metrics",
         default: "false",
-        about: "Whether /metrics tells figures to Prometheus, and to everybody else who asks",
+        about: "Expose Prometheus metrics at /metrics. Anyone who can reach the port can read them",
         allowed: "true or false",
+        kind: Kind::Flag,
+        group: Group::Main,
+        reloads: false,
         set: |config, text| text.parse().ok().map(|shown| config.metrics = shown),
     },
     Setting {
         name: "log",
         default: "info",
         about: "What to log",
-        allowed: "off, error, warn, info, debug or trace, or filters like info,cx_engine=debug",
-        set: |config, text| {
-            tracing_subscriber::EnvFilter::from_str(text)
-                .ok()
-                .filter(|_| !text.is_empty())
-                .map(|_| config.log = text.into())
-        },
+        allowed: "off, error, warn, info, debug or trace, or filters like info,cx_engine::jobs=debug",
+        kind: Kind::Text,
+        group: Group::Main,
+        reloads: true,
+        set: |config, text| is_log_filter(text).then(|| config.log = text.into()),
     },
     Setting {
         name: "log_format",
         default: "auto",
-        about: "Text for people, JSON for programs; auto is text on a terminal",
+        about: "Format of the log: text for people, json for programs; auto is text on a terminal",
         allowed: "auto, text or json",
+        kind: Kind::Choice(&["auto", "text", "json"]),
+        group: Group::Main,
+        reloads: false,
         set: |config, text| text.parse().ok().map(|format| config.log_format = format),
     },
 ];
 
+/// Variables of our prefix that other programs of `packaging/` read.
+const NOT_OURS: [&str; 2] = ["CX_DOMAIN", "CX_REPLICA"];
+
+/// The setting whose name is most like a misspelled one.
+fn nearest(name: &str) -> &'static Setting {
+    SETTINGS.iter().min_by_key(|setting| distance(name, setting.name)).unwrap_or(&SETTINGS[0])
+}
+
+/// How many characters must be inserted, deleted or replaced to make one text of another (Levenshtein).
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (n, a) in from.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = n + 1;
+        for (m, b) in to.bytes().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[m + 1];
+            row[m + 1] = replaced.min(row[m] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
 /// Values as they were typed, by name, with where.
 #[derive(Debug, Clone, Default)]
-pub struct Typed(BTreeMap<&'static str, (String, String)>);
+pub struct Typed {
+    values: BTreeMap<&'static str, (String, String)>,
+    file: Option<PathBuf>,
+}
 
 impl Setting {
     pub fn flag(&self) -> String {
@@ -550,6 +755,22 @@ impl Setting {
 
     pub fn variable(&self) -> String {
         format!("CX_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// A value, which is allowed, as a settings file has it.
+    fn toml(&self, text: &str) -> toml::Value {
+        let text = text.trim();
+        let typed = match self.kind {
+            Kind::Number => text.parse().ok().map(toml::Value::Integer),
+            Kind::Seconds => match text.parse() {
+                Ok(whole) => Some(toml::Value::Integer(whole)),
+                Err(_) => text.parse().ok().map(toml::Value::Float),
+            },
+            Kind::Flag => text.parse().ok().map(toml::Value::Boolean),
+            Kind::List => Some(items(text).collect::<Vec<_>>().into()),
+            Kind::Text | Kind::Choice(_) => None,
+        };
+        typed.unwrap_or_else(|| text.into())
     }
 
     /// Whether its value may hold a password.
@@ -564,27 +785,37 @@ impl Setting {
 
 impl Typed {
     pub fn insert(&mut self, setting: &'static Setting, value: String, origin: String) {
-        self.0.insert(setting.name, (value, origin));
+        self.values.insert(setting.name, (value, origin));
     }
 
-    /// Takes each value that stands in the environment.
+    /// Takes each value that stands in the environment. A variable of our prefix that names no setting is refused: it is
+    /// misspelled.
     #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
-    pub fn add_environment(&mut self) {
-        for setting in SETTINGS {
-            if let Ok(value) = std::env::var(setting.variable()) {
-                self.insert(setting, value, format!("the environment variable {}", setting.variable()));
+    pub fn add_environment(&mut self) -> anyhow::Result<()> {
+        for (name, value) in std::env::vars_os() {
+            let Some(name) = name.to_str().filter(|name| name.starts_with("CX_")) else { continue };
+            if NOT_OURS.contains(&name) {
+                continue;
             }
+            let setting = SETTINGS.iter().find(|setting| setting.variable() == name);
+            let setting = setting.with_context(|| {
+                let nearest = nearest(&name.trim_start_matches("CX_").to_ascii_lowercase());
+                format!("the environment variable {name} is no setting; did you mean {}?", nearest.variable())
+            })?;
+            let value = value.into_string().ok().with_context(|| format!("{name} is not UTF-8"))?;
+            self.insert(setting, value, format!("the environment variable {name}"));
         }
+        Ok(())
     }
 
     /// Takes each value of a TOML file.
     pub fn add_file(&mut self, path: &Path) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let table: toml::Table = text.parse().with_context(|| format!("{} is not a TOML file", path.display()))?;
+        self.file = Some(path.to_owned());
         for (name, value) in table {
             let Some(setting) = Setting::named(&name) else {
-                let known: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
-                bail!("{} sets {name}, which is not known; known are {}", path.display(), known.join(", "));
+                bail!("{} sets {name}, which is no setting; did you mean {}?", path.display(), nearest(&name).name);
             };
             self.insert(setting, plain(&value), path.display().to_string());
         }
@@ -593,16 +824,16 @@ impl Typed {
 
     /// What stands in `other` in the place of what stands here.
     pub fn override_with(&mut self, other: Self) {
-        self.0.extend(other.0);
+        self.values.extend(other.values);
     }
 }
 
 impl Config {
     /// What was typed, over the defaults. The first value that is not allowed is refused by name.
     pub fn new(typed: &Typed) -> anyhow::Result<Self> {
-        let mut config = Self::blank();
+        let mut config = Self { settings_file: typed.file.clone(), ..Self::blank() };
         for setting in SETTINGS {
-            let typed = typed.0.get(setting.name);
+            let typed = typed.values.get(setting.name);
             let value = typed.map_or(setting.default, |(value, _)| value.as_str());
             if (setting.set)(&mut config, value.trim()).is_none() {
                 let origin = typed.map_or("the default", |(_, origin)| origin.as_str());
@@ -641,6 +872,7 @@ impl Config {
     /// Before any setting is applied; every field is overwritten by its default at the least.
     fn blank() -> Self {
         Self {
+            settings_file: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: None,
             hsts_max_age: 0,
@@ -694,7 +926,7 @@ impl Config {
 pub fn print(typed: &Typed) -> String {
     let mut text = String::new();
     for setting in SETTINGS {
-        let (value, origin) = match typed.0.get(setting.name) {
+        let (value, origin) = match typed.values.get(setting.name) {
             Some((value, origin)) => (value.as_str(), origin.as_str()),
             None => (setting.default, "the default"),
         };
@@ -703,7 +935,7 @@ pub fn print(typed: &Typed) -> String {
             Some(shown) => {
                 text += &format!("# {} = {} (its password is not shown)\n", setting.name, toml::Value::from(shown))
             }
-            None => text += &format!("{} = {}\n", setting.name, toml::Value::from(value)),
+            None => text += &format!("{} = {}\n", setting.name, setting.toml(value)),
         }
     }
     text
@@ -754,6 +986,19 @@ fn plain(value: &toml::Value) -> String {
         toml::Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
+}
+
+/// Whether each part is a level or `TARGET=LEVEL` of this program. `EnvFilter` alone takes `inof` for the name of a target, and
+/// then logs nothing.
+fn is_log_filter(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |text: &str| LEVELS.contains(&text.to_ascii_lowercase().as_str());
+    let is_target = |text: &str| text == "cx_engine" || text.starts_with("cx_engine::");
+    let is_part = |part: &str| match part.split_once('=') {
+        Some((target, level)) => is_target(target) && is_level(level),
+        None => is_level(part),
+    };
+    text.split(',').all(is_part) && tracing_subscriber::EnvFilter::from_str(text).is_ok()
 }
 
 fn items(text: &str) -> impl Iterator<Item = &str> {
@@ -871,6 +1116,10 @@ mod tests {
             ("public_url", "https://cx.example.com/api"),
             ("cors_origins", "example.com"),
             ("log", "info,=="),
+            ("log", "inof"),
+            ("log", ""),
+            ("log", "info,cx_enigne=debug"),
+            ("log", "cx_engine=inof"),
         ] {
             let said = Config::new(&typed(name, value)).unwrap_err().to_string();
             let allowed = Setting::named(name).unwrap().allowed;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use uuid::Uuid;
 
 use crate::api::Error;
@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::meter::Meter;
 use crate::storage::{self, File, Kind, Limits, Storage, Supervisor, Threads};
 use crate::tenancy::life::{self, Template};
-use crate::tenancy::{self, Author, Directory, News, Pools, Scratch, journal};
+use crate::tenancy::{self, Author, Directory, InstanceRecord, News, Pools, Scratch, journal};
 use crate::values::{Password, PublicUrl, Timestamp};
 
 /// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.
@@ -25,6 +25,8 @@ const STEP_THREADS: usize = 4;
 
 pub struct Engine {
     pub config: Config,
+    /// Its id, and whether it is a demo.
+    pub record: InstanceRecord,
     /// Of every thread that lives as long as the process.
     pub supervisor: Arc<Supervisor>,
     storage: Arc<Storage>,
@@ -52,8 +54,35 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens a data directory, and makes in it what is not there yet.
+    /// Opens the instance in a data directory, or creates one.
+    pub fn open_or_create(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
+        Self::open_with(config, false, now)
+    }
+
+    /// Opens the instance in a data directory. Without one, this fails and leaves nothing behind: a mistyped path must not
+    /// look like an empty instance.
     pub fn open(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
+        require_instance(&config.data_dir)?;
+        Self::open_with(config, false, now)
+    }
+
+    /// Opens a demo, or creates one. Refuses any other instance: a demo's account has a published password.
+    pub fn open_or_create_demo(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
+        let data = &config.data_dir;
+        if data.join("central.sqlite").exists() {
+            let record = InstanceRecord::of_data_dir(data);
+            let record = record.with_context(|| format!("cannot read the central file in {}", data.display()))?;
+            ensure!(
+                record.is_some_and(|record| record.is_demo),
+                "{} is an instance and no demo. The demo adds an account with a published password, so it has a data \
+                 directory of its own: name a new one by --data-dir",
+                data.display()
+            );
+        }
+        Self::open_with(config, true, now)
+    }
+
+    fn open_with(config: Config, is_demo: bool, now: Timestamp) -> anyhow::Result<Arc<Self>> {
         let data = &config.data_dir;
         life::make_folder(data)?;
         life::make_private(data)?;
@@ -79,11 +108,14 @@ impl Engine {
         let pools = Pools { database: config.database_threads, steps: STEP_THREADS, bulk };
         if !path.exists() {
             check_new(data)?;
-            create_central(&path)?;
+            create_central(&path, is_demo)?;
         }
         let central = File::new(&storage, path.clone(), Kind::Central);
         central.open()?;
+        let record = central.read(|db| Ok::<_, Error>(InstanceRecord::read(db)?))?;
+        let record = record.with_context(|| format!("{} does not name its instance", path.display()))?;
         Ok(Arc::new(Self {
+            record,
             directory: Directory::open(&path).with_context(|| format!("cannot read {}", path.display()))?,
             registry: tenancy::Registry::new(data.clone(), Arc::clone(&storage), pools, config.max_open_workspaces),
             template: Template::new(data.join("workspaces")),
@@ -168,6 +200,21 @@ impl Engine {
     }
 }
 
+/// Fails where a data directory holds no instance.
+pub fn require_instance(data: &Path) -> anyhow::Result<()> {
+    if data.join("central.sqlite").exists() {
+        return Ok(());
+    }
+    if data.join("workspaces").is_dir() {
+        check_new(data)?;
+    }
+    let cause = if data.exists() { "it holds no central.sqlite" } else { "there is no such folder" };
+    bail!(
+        "no data directory at {}: {cause}. Name another by --data-dir; `serve` and `account create` create a new one",
+        data.display()
+    )
+}
+
 /// Says in one sentence what would else fail in many ways.
 fn check_writable(data: &Path) -> anyhow::Result<()> {
     let probe = data.join(format!("writable.{}", std::process::id()));
@@ -192,13 +239,15 @@ fn check_new(data: &Path) -> anyhow::Result<()> {
 
 /// Makes the central file, whole or not at all: one that was half made would not be known for ours. Where another process
 /// is at it too, its file is as good.
-fn create_central(path: &Path) -> anyhow::Result<()> {
+fn create_central(path: &Path, is_demo: bool) -> anyhow::Result<()> {
     let unfinished = path.with_extension(format!("{}.new", std::process::id()));
     life::delete_file(&unfinished)?;
-    let made = storage::create(&unfinished, Kind::Central).and_then(|()| match fs::hard_link(&unfinished, path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
-        _ => Ok(()),
-    });
+    let made = storage::create(&unfinished, Kind::Central)
+        .and_then(|()| if is_demo { InstanceRecord::mark_as_demo(&unfinished) } else { Ok(()) })
+        .and_then(|()| match fs::hard_link(&unfinished, path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+            _ => Ok(()),
+        });
     life::delete_file(&unfinished)?;
     made.with_context(|| format!("cannot make {}", path.display()))
 }

@@ -108,7 +108,7 @@ impl Bench {
 
     fn make(router: Router, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let engine = Engine::open(config(folder.path(), settings), now()).unwrap();
+        let engine = Engine::open_or_create(config(folder.path(), settings), now()).unwrap();
         let owner = account(&engine, "owner@example.com");
         let acme = workspace(&engine, "acme", owner);
         let other = workspace(&engine, "other", owner);

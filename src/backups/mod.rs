@@ -14,7 +14,10 @@
 //!
 //! The central file is copied first, then each workspace, each as it is at one moment. What happens between two of these
 //! moments is what a crash at that moment would leave: nobody gets in who may not, and `doctor --fix` finishes the rest.
+//!
+//! A backup names its instance. An instance lists, restores and deletes only its own backups, so that several can share a folder.
 
+mod ownership;
 mod pack;
 mod restore;
 mod retention;
@@ -32,6 +35,7 @@ use crate::storage::Kind;
 use crate::tenancy::{Scratch, life};
 use crate::values::Timestamp;
 
+pub use ownership::{Ownership, count_by_instance};
 pub use pack::Packed;
 pub use restore::restore;
 pub use retention::Keep;
@@ -48,9 +52,17 @@ const UNFINISHED: &str = ".unfinished";
 /// The version of the manifest.
 const FORMAT: u32 = 1;
 
-/// The folder that holds backups.
+/// The folder that holds backups, as one instance sees it.
 pub struct Repository {
     folder: PathBuf,
+    ownership: Ownership,
+}
+
+/// The backups in a folder, the oldest first.
+pub struct Sorted {
+    pub own: Vec<Backup>,
+    /// Those of other instances, and those of which nobody knows whose they are.
+    pub others: Vec<Backup>,
 }
 
 /// A backup that is whole.
@@ -64,6 +76,9 @@ pub struct Backup {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     format: u32,
+    /// The instance that it is of. Versions before 0.2 did not write this.
+    #[serde(default)]
+    pub instance: Option<Uuid>,
     /// The version of the program that made it.
     pub program: String,
     pub taken_at: Timestamp,
@@ -95,15 +110,26 @@ pub struct Failure {
 }
 
 impl Repository {
-    pub fn new(config: &Config) -> Self {
-        Self { folder: config.backup_dir.clone().unwrap_or_else(|| config.data_dir.join("backups")) }
+    pub fn new(config: &Config, ownership: Ownership) -> Self {
+        Self { folder: config.backup_dir.clone().unwrap_or_else(|| config.data_dir.join("backups")), ownership }
+    }
+
+    /// The id of the instance whose backups these are, if it has one.
+    pub fn instance(&self) -> Option<Uuid> {
+        self.ownership.id()
     }
 
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Every backup there is, the oldest first.
+    /// Every backup in the folder, told apart by whose it is.
+    pub fn sorted(&self) -> anyhow::Result<Sorted> {
+        let (own, others) = self.all()?.into_iter().partition(|backup| self.ownership.owns(backup));
+        Ok(Sorted { own, others })
+    }
+
+    /// Every backup in the folder, whosever it is, the oldest first.
     pub fn all(&self) -> anyhow::Result<Vec<Backup>> {
         if !self.folder.exists() {
             return Ok(Vec::new());
@@ -119,19 +145,10 @@ impl Repository {
         Ok(found)
     }
 
+    /// A backup by its name, whosever it is.
     pub fn named(&self, name: &str) -> anyhow::Result<Backup> {
         let found = self.all()?.into_iter().find(|backup| backup.name == name);
         found.with_context(|| format!("there is no backup {name} in {}", self.folder.display()))
-    }
-
-    /// The newest one that `wanted` picks, made at a moment or before.
-    pub fn newest(&self, at: Option<Timestamp>, wanted: impl Fn(&Backup) -> bool) -> anyhow::Result<Backup> {
-        let is_early = |backup: &Backup| at.is_none_or(|at| backup.manifest.taken_at <= at);
-        let found = self.all()?.into_iter().rev().find(|backup| is_early(backup) && wanted(backup));
-        found.with_context(|| match at {
-            Some(at) => format!("there is no such backup of {at} or before in {}", self.folder.display()),
-            None => format!("there is no such backup in {}", self.folder.display()),
-        })
     }
 
     /// Makes the folder where it is not there, and claims it: backups are made and deleted by one at a time. What one that
@@ -159,10 +176,11 @@ impl Repository {
 
 impl Manifest {
     /// Of nothing yet, as the next one after others.
-    fn new(now: Timestamp, others: &[Backup]) -> Self {
+    fn new(instance: Option<Uuid>, now: Timestamp, others: &[Backup]) -> Self {
         let of_this_second = others.iter().filter(|backup| backup.manifest.taken_at == now);
         Self {
             format: FORMAT,
+            instance,
             program: env!("CARGO_PKG_VERSION").into(),
             taken_at: now,
             number: of_this_second.map(|backup| backup.manifest.number).max().unwrap_or(0) + 1,
@@ -224,12 +242,11 @@ impl Backup {
         packed.unpack(&self.folder, to)
     }
 
-    /// Unpacks every file, looks it over, and lets it go again. `done` is told of each.
-    pub fn verify(&self, data: &Path, mut done: impl FnMut()) -> anyhow::Result<Vec<String>> {
-        let scratch = Scratch::new(data)?;
+    /// Unpacks every file, verifies it, and deletes what was unpacked. `done` is told of each.
+    pub fn verify(&self, scratch: &Scratch, mut done: impl FnMut()) -> anyhow::Result<Vec<String>> {
         let mut problems = Vec::new();
         for (what, _, packed) in self.files() {
-            if let Err(error) = packed.verify(&self.folder, &scratch) {
+            if let Err(error) = packed.verify(&self.folder, scratch) {
                 problems.push(format!("{what}: {error:#}"));
             }
             done();

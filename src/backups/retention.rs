@@ -9,16 +9,16 @@ use crate::values::Timestamp;
 /// How many are kept. A day, a week or a month counts that has a backup; days are those of UTC, weeks those of ISO 8601.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct Keep {
-    /// Delete older backups, but not the last so many
+    /// Delete backups that no --keep option keeps; keep the last N
     #[arg(long, value_name = "N")]
     keep_last: Option<usize>,
-    /// Nor the last one of each of the last so many days that have one
+    /// Keep the last backup of each of the last N days that have one
     #[arg(long, value_name = "N")]
     keep_daily: Option<usize>,
-    /// Nor of each of the last so many weeks
+    /// Keep the last backup of each of the last N weeks that have one
     #[arg(long, value_name = "N")]
     keep_weekly: Option<usize>,
-    /// Nor of each of the last so many months
+    /// Keep the last backup of each of the last N months that have one
     #[arg(long, value_name = "N")]
     keep_monthly: Option<usize>,
 }
@@ -55,7 +55,8 @@ fn firsts<P: Hash + Eq>(moments: &[Timestamp], period: impl Fn(Timestamp) -> P) 
 }
 
 impl Repository {
-    /// Deletes the backups that are not kept, of those that are of the same as one that was just made; answers their names.
+    /// Deletes the backups that are not kept, of this instance's that are of the same as one that was just made; answers their
+    /// names. Backups of other instances are neither counted nor deleted.
     ///
     /// What is not complete counts for nothing, and deletes nothing: of a workspace that can no longer be read, the last
     /// backup stays.
@@ -64,7 +65,7 @@ impl Repository {
             return Ok(Vec::new());
         }
         let _claim = self.claim()?;
-        let mut alike = self.all()?;
+        let mut alike = self.sorted()?.own;
         let subject = |backup: &Backup| backup.of_one().map(|workspace| workspace.id);
         alike.retain(|backup| subject(backup) == subject(made) && backup.manifest.taken_at <= made.manifest.taken_at);
         alike.reverse();

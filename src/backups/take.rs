@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use uuid::Uuid;
 
 use super::{
@@ -39,13 +39,13 @@ pub fn take(
 ) -> anyhow::Result<Backup> {
     let _claim = repository.claim()?;
     let before = repository.all()?;
+    let own = repository.sorted()?.own;
     let scratch = Scratch::new(data)?;
     let central = data.join("central.sqlite");
-    ensure!(central.exists(), "there is nothing to back up in {}", data.display());
     let copy = scratch.file("central.sqlite");
     let contents = storage::copy(&central, &copy)?;
     let mut wanted = workspaces::all(&storage::open_reader(&copy)?)?;
-    let manifest = Manifest::new(now, &before);
+    let manifest = Manifest::new(repository.instance(), now, &before);
     let mut name = manifest.name();
     if let Scope::Workspace(which) = scope {
         let found = workspaces::named(wanted, which).with_context(|| format!("there is no such workspace: {which}"))?;
@@ -53,7 +53,7 @@ pub fn take(
         wanted = vec![found];
     }
     let folder = repository.folder().join(&name);
-    let making = Making { data, folder: unfinished(&folder), scratch, older: Older::of(&before) };
+    let making = Making { data, folder: unfinished(&folder), scratch, older: Older::of(&own) };
     let central = matches!(scope, Scope::Everything).then_some((copy.as_path(), contents));
     let made = making.fill(manifest, central, wanted, progress).and_then(|manifest| {
         making.settle(&manifest, &folder)?;

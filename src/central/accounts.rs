@@ -42,6 +42,9 @@ pub struct Account {
     pub updated_at: Timestamp,
     #[serde(skip)]
     pub operator: bool,
+    /// Whether an operator has disabled it.
+    #[serde(skip)]
+    pub disabled: bool,
 }
 
 /// An account as an operator sees it.
@@ -178,6 +181,12 @@ pub fn any(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row("SELECT EXISTS (SELECT 1 FROM accounts)", [], |row| row.get(0))
 }
 
+/// Whether an operator is left that is not disabled, this account apart.
+pub fn has_other_operator(db: &Connection, id: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE operator AND disabled_at IS NULL AND id <> ?1)";
+    db.query_row(sql, [id], |row| row.get(0))
+}
+
 pub fn all(db: &Connection) -> rusqlite::Result<Vec<Account>> {
     let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM accounts ORDER BY id"))?;
     statement.query_map([], from_row)?.collect()
@@ -208,7 +217,7 @@ fn one(
     value: impl rusqlite::ToSql,
 ) -> rusqlite::Result<Option<(Account, String)>> {
     db.prepare_cached(&format!("SELECT {COLUMNS}, password_hash FROM accounts WHERE {condition}"))?
-        .query_row([value], |row| Ok((from_row(row)?, row.get(8)?)))
+        .query_row([value], |row| Ok((from_row(row)?, row.get(9)?)))
         .optional()
 }
 
@@ -254,7 +263,7 @@ pub fn delete_account(db: &Connection, id: i64) -> Result<()> {
     Ok(())
 }
 
-const COLUMNS: &str = "id, name, email, created_at, updated_at, operator, email_verified, pending_email";
+const COLUMNS: &str = "id, name, email, created_at, updated_at, operator, email_verified, pending_email, disabled_at";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
@@ -266,6 +275,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Account> {
         operator: row.get(5)?,
         email_verified: row.get(6)?,
         pending_email: row.get(7)?,
+        disabled: row.get::<_, Option<i64>>(8)?.is_some(),
     })
 }
 
@@ -273,7 +283,7 @@ impl Listed for ListedAccount {
     const LISTING: Listing = Listing {
         table: "(SELECT a.*, f.confirmed_at IS NOT NULL AS second_factor
                  FROM accounts a LEFT JOIN second_factors f ON f.account_id = a.id)",
-        columns: "id, name, email, created_at, updated_at, operator, email_verified, pending_email, second_factor",
+        columns: "id, name, email, created_at, updated_at, operator, email_verified, pending_email, disabled_at, second_factor",
         filters: &[
             Filter { name: "name", by: By::Text("name") },
             Filter { name: "email", by: By::Text("email") },
@@ -296,7 +306,7 @@ impl Listed for ListedAccount {
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let account = from_row(row)?;
-        Ok(Self { operator: account.operator, account, second_factor: row.get(8)? })
+        Ok(Self { operator: account.operator, account, second_factor: row.get(9)? })
     }
 }
 

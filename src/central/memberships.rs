@@ -85,6 +85,11 @@ pub fn save(db: &Connection, account_id: i64, workspace: Uuid, role: &str, now: 
     Ok(())
 }
 
+pub fn exists(db: &Connection, account_id: i64, workspace: Uuid) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM memberships WHERE account_id = ?1 AND workspace_id = ?2";
+    db.prepare_cached(sql)?.exists((account_id, workspace.to_string()))
+}
+
 /// Gives a member's role its present name. Who is no member any more does not become one by it.
 pub fn set_role(db: &Connection, account_id: i64, workspace: Uuid, role: &str) -> Result<()> {
     db.prepare_cached("UPDATE memberships SET role = ?3 WHERE account_id = ?1 AND workspace_id = ?2")?.execute((

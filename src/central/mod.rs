@@ -1,6 +1,7 @@
 //! The central API: accounts, sessions, forgotten passwords, tokens, workspaces, invitations, the instance itself. One
 //! file a resource.
 
+pub mod account_admin;
 pub mod accounts;
 pub mod audit_log;
 pub mod email_verification;

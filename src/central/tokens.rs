@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::audit_log::{self, Event};
 use super::notices::{self, About};
-use super::session;
+use super::{account_admin, session};
 use crate::api::list::{List, Listed, Listing, Sort};
 use crate::api::{
     Created, Ctx, Deleted, Done, Error, Id, Json, Needs, Page, Query, Result, Route, Steps, delete, get, post, run,
@@ -200,9 +200,12 @@ impl<'a> NewIssue<'a> {
     }
 }
 
-/// Inserts a token's row, and seals the token.
+/// Inserts a token's row, and seals the token. Refuses an account that is disabled: without a token it gets in nowhere.
 pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Origin) -> Result<Issued> {
     let NewIssue { account_id, scope, .. } = *new;
+    if account_admin::is_disabled(db, account_id)? {
+        return Err(Error::forbidden("account_disabled", "This account is disabled. Ask an operator of the server."));
+    }
     let expires_at = new.latest.map_or(origin.at.plus(new.ttl), |latest| latest.min(origin.at.plus(new.ttl)));
     let nonce = Nonce::make()?;
     let id = db

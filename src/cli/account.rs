@@ -2,52 +2,107 @@
 
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
 
 use super::table::aligned;
-use super::{account_by_email, ask_password};
+use super::{account_by_email, ask_new_password};
 use crate::api::{Error, Result};
 use crate::auth::Origin;
 use crate::central::audit_log::{self, Event};
 use crate::central::notices::{self, About};
-use crate::central::{accounts, password, second_factor, tokens};
+use crate::central::{account_admin, accounts, password, second_factor, tokens};
 use crate::cli::output::{out, outln};
 use crate::engine::Engine;
 use crate::values::{Email, Name, Password, Timestamp};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Make an account; its password is asked for, or read from stdin
+    /// Create an account; its password is asked for, or read from stdin
     Create {
+        /// The person's name
         #[arg(long)]
         name: String,
+        /// The email address to log in with; it counts as verified
         #[arg(long)]
         email: String,
-        /// Lets it see the whole instance; the first account is one anyway
+        /// Make it an operator, who sees the whole instance; the first account always is one
         #[arg(long)]
         operator: bool,
     },
     /// List accounts
     List {
-        /// As JSON, for programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Give an account a new password, asked for or read from stdin; its tokens are revoked
-    SetPassword { email: String },
+    /// Set a new password, asked for or read from stdin; revoke the account's tokens
+    SetPassword {
+        /// The account's email address
+        email: String,
+    },
+    /// Change an account's name or email address; the new address counts as verified
+    Rename {
+        /// The account's email address
+        email: String,
+        /// The new name
+        #[arg(long, value_name = "NAME", required_unless_present = "new_email")]
+        name: Option<String>,
+        /// The new email address; the person is told at the old one
+        #[arg(long = "email", value_name = "EMAIL")]
+        new_email: Option<String>,
+    },
+    /// Log an account out everywhere and let it log in no more, until `account unlock`
+    Disable {
+        /// The account's email address
+        email: String,
+    },
+    /// Let a disabled account log in again, or one with too many failed logins
+    Unlock {
+        /// The account's email address
+        email: String,
+    },
+    /// Delete an account that owns no workspace, with its membership of every workspace
+    Delete {
+        /// The account's email address
+        email: String,
+        /// The email address again, as a confirmation
+        #[arg(long, value_name = "EMAIL")]
+        confirm: String,
+    },
     /// Remove the second factor of an account whose owner has lost it
-    ResetSecondFactor { email: String },
+    ResetSecondFactor {
+        /// The account's email address
+        email: String,
+    },
+}
+
+/// A new account whose name, address and password are valid. They are checked first: a command that fails creates no instance.
+pub struct NewAccount {
+    name: Name<255>,
+    email: Email,
+    password: Password,
+    operator: bool,
+}
+
+impl NewAccount {
+    pub fn ask(name: &str, email: &str, operator: bool) -> anyhow::Result<Self> {
+        let name = Name::parse(name.to_owned()).map_err(|said| anyhow!("The name {said}"))?;
+        let email = email.parse().map_err(|said| anyhow!("The email {said}"))?;
+        Ok(Self { name, email, password: new_password()?, operator })
+    }
+
+    pub fn create(self, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
+        let Self { name, email, password, operator } = self;
+        let account = accounts::create(engine, name, email, &password, operator, &Origin::system(now))?;
+        outln!("account {} created for {}", account.id, account.email);
+        Ok(())
+    }
 }
 
 pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
     match command {
-        Command::Create { name, email, operator } => {
-            let name = Name::parse(name.clone()).map_err(|said| anyhow!("The name {said}"))?;
-            let email: Email = email.parse().map_err(|said| anyhow!("The email {said}"))?;
-            let account = accounts::create(engine, name, email, &new_password()?, *operator, &Origin::system(now))?;
-            outln!("account {} made for {}", account.id, account.email);
-        }
+        Command::Create { name, email, operator } => NewAccount::ask(name, email, *operator)?.create(engine, now)?,
         Command::List { json } => list(engine, *json)?,
         Command::SetPassword { email } => {
             let email = email.clone();
@@ -63,6 +118,44 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             })?;
             password::end_grants(engine, now)?;
             outln!("password of {} set; {revoked} tokens revoked", account.email);
+        }
+        Command::Rename { email, name, new_email } => {
+            let name = name.clone().map(Name::parse).transpose().map_err(|said| anyhow!("The name {said}"))?;
+            let new_email: Option<Email> =
+                new_email.as_ref().map(|text| text.parse()).transpose().map_err(|said| anyhow!("The email {said}"))?;
+            let (asked, origin) = (email.clone(), Origin::system(now));
+            let renamed = engine.central.write(move |db| {
+                let account = account_by_email(db, &asked)?;
+                account_admin::rename(db, &account, name.as_ref(), new_email.as_ref(), &origin)
+            })?;
+            outln!("account {} is now {} <{}>", renamed.id, renamed.name, renamed.email);
+        }
+        Command::Disable { email } => {
+            let (asked, origin) = (email.clone(), Origin::system(now));
+            let revoked = engine.central.write(move |db| {
+                let account = account_by_email(db, &asked)?;
+                account_admin::disable(db, &account, &origin)
+            })?;
+            password::end_grants(engine, now)?;
+            outln!("{email} is disabled; {revoked} tokens revoked");
+        }
+        Command::Unlock { email } => {
+            let (asked, origin) = (email.clone(), Origin::system(now));
+            let was_disabled = engine.central.write(move |db| {
+                let account = account_by_email(db, &asked)?;
+                account_admin::unlock(db, &account, &origin)
+            })?;
+            let was = if was_disabled { "was disabled" } else { "was not disabled" };
+            outln!("{email} may log in: it {was}, and its failed logins are forgotten");
+        }
+        Command::Delete { email, confirm } => {
+            let asked = email.clone();
+            let account = engine.central.read(move |db| account_by_email(db, &asked))?;
+            if *confirm != account.email {
+                bail!("--confirm must be {}", account.email);
+            }
+            account_admin::delete(engine, &account, &Origin::system(now))?;
+            outln!("{} is deleted", account.email);
         }
         Command::ResetSecondFactor { email } => {
             let (asked, origin) = (email.clone(), Origin::system(now));
@@ -84,7 +177,7 @@ fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
             .iter()
             .map(|a| {
                 json!({"id": a.id, "name": a.name, "email": a.email, "email_verified": a.email_verified,
-                       "operator": a.operator, "created_at": a.created_at})
+                       "operator": a.operator, "disabled": a.disabled, "created_at": a.created_at})
             })
             .collect();
         outln!("{}", serde_json::to_string_pretty(&rows)?);
@@ -95,13 +188,14 @@ fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
         .map(|a| {
             let yes = |is: bool| if is { "yes" } else { "" }.to_owned();
             let (verified, operator) = (yes(a.email_verified), yes(a.operator));
-            vec![a.id.to_string(), a.email.clone(), verified, a.name.clone(), operator, a.created_at.to_string()]
+            let state = if a.disabled { "disabled" } else { "" }.to_owned();
+            vec![a.id.to_string(), a.email.clone(), verified, a.name.clone(), operator, state, a.created_at.to_string()]
         })
         .collect();
-    out!("{}", aligned(&["ID", "EMAIL", "VERIFIED", "NAME", "OPERATOR", "MADE"], &rows));
+    out!("{}", aligned(&["ID", "EMAIL", "VERIFIED", "NAME", "OPERATOR", "STATE", "CREATED"], &rows));
     Ok(())
 }
 
 fn new_password() -> anyhow::Result<Password> {
-    Password::parse(ask_password("New password: ")?).map_err(|said| anyhow!("The password {said}"))
+    Password::parse(ask_new_password()?).map_err(|said| anyhow!("The password {said}"))
 }

@@ -6,29 +6,33 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
+use super::owner;
 use super::settings::Settings;
 use super::table::aligned;
 use super::workspace::{parse_subdomain, tell, tell_of_replication, tell_put_back};
 use crate::api::Error;
 use crate::auth::Origin;
-use crate::backups::{self, Backup, Keep, Packed, PackedWorkspace, Repository, Scope};
+use crate::backups::{
+    self, Backup, Keep, Ownership, Packed, PackedWorkspace, Repository, Scope, Sorted, count_by_instance,
+};
 use crate::central::audit_log::{self, Event};
 use crate::central::workspace_files::{self, Wish};
 use crate::central::workspaces;
 use crate::cli::output::{errln, out, outln};
 use crate::config::{Config, Setting, Typed};
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::tenancy::Scratch;
 use crate::values::Timestamp;
 
 #[derive(clap::Args)]
 pub struct Take {
-    /// Only this workspace, by its subdomain or id
+    /// Back up only this workspace, by its subdomain or id
     workspace: Option<String>,
     #[command(flatten)]
     keep: Keep,
-    /// As JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -37,12 +41,15 @@ pub struct Take {
 
 #[derive(clap::Args)]
 pub struct List {
-    /// One of them, and what is in it
+    /// Show what is in this backup
     name: Option<String>,
-    /// Unpack and look over every file
+    /// List the backups of every instance in the folder; needs no data directory
+    #[arg(long)]
+    pub all: bool,
+    /// Unpack and verify every file
     #[arg(long)]
     verify: bool,
-    /// As JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -51,22 +58,25 @@ pub struct List {
 
 #[derive(clap::Args)]
 pub struct Restore {
-    /// The workspace, by the subdomain or id that it has, or had when it was backed up
+    /// The workspace, by its subdomain or id now, or at the time of the backup
     #[arg(required_unless_present = "into", conflicts_with = "into")]
     workspace: Option<String>,
-    /// Everything, as a data directory in this folder, which must be new or empty
+    /// Restore everything as a data directory in this folder, which must be new or empty
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
-    /// The backup [default: the newest that has it]
+    /// The instance to restore, if the folder has backups of several
+    #[arg(long, value_name = "ID", requires = "into", conflicts_with = "backup")]
+    instance: Option<Uuid>,
+    /// The backup [default: the newest of this instance that has the workspace]
     #[arg(long, value_name = "NAME", conflicts_with = "at")]
     backup: Option<String>,
-    /// The newest backup of this day (UTC) or moment, or before
+    /// Use the newest backup of this day (UTC) or moment, or before
     #[arg(long, value_name = "WHEN")]
     at: Option<String>,
-    /// Beside what there is now, as a workspace of its own with this subdomain
+    /// Restore into a new workspace with this subdomain, beside the present one
     #[arg(long = "as", value_name = "SUBDOMAIN", conflicts_with = "into")]
     beside: Option<String>,
-    /// The account that owns it, where it is beside or gone for good [default: who owned it then]
+    /// Owner of a workspace that is new here [default: its owner at that time]
     #[arg(long, value_name = "EMAIL", conflicts_with = "into")]
     owner: Option<String>,
     #[command(flatten)]
@@ -76,8 +86,8 @@ pub struct Restore {
 /// Where backups are.
 #[derive(clap::Args)]
 pub struct Place {
-    /// The folder of backups [default: data/backups] [env: CX_BACKUP_DIR]
-    #[arg(long, value_name = "FOLDER")]
+    /// Folder for backups [default: backups in the data directory] [env: CX_BACKUP_DIR]
+    #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     pub backup_dir: Option<String>,
 }
 
@@ -93,7 +103,7 @@ impl Place {
 }
 
 pub fn take(command: &Take, config: &Config, now: Timestamp) -> anyhow::Result<()> {
-    let repository = Repository::new(config);
+    let repository = own_repository(config)?;
     let scope = command.workspace.as_deref().map_or(Scope::Everything, Scope::Workspace);
     let bar = bar(0)?;
     let backup = backups::take(&config.data_dir, &repository, scope, now, |done, all| {
@@ -104,13 +114,15 @@ pub fn take(command: &Take, config: &Config, now: Timestamp) -> anyhow::Result<(
     let backup = backup.context("there is no backup")?;
     note(&config.data_dir, "backup.created", &backup, now);
     let deleted = repository.prune(&command.keep, &backup)?;
+    let others = repository.sorted()?.others;
     if command.json {
         let mut shown = summary(&backup);
         shown["deleted"] = json!(deleted);
+        shown["not_of_this_instance"] = json!(others.len());
         outln!("{}", serde_json::to_string_pretty(&shown)?);
     } else {
         let sizes = sizes(&backup);
-        let (workspaces, packed) = (counted(backup.manifest.workspaces.len()), HumanBytes(sizes.packed));
+        let (workspaces, packed) = (counted(backup.manifest.workspaces.len(), "workspace"), HumanBytes(sizes.packed));
         outln!("{}: {workspaces}, {packed} of {}, all of it looked over", backup.name, HumanBytes(sizes.bytes));
         outln!(
             "  in {}; files that are as they were in the last one: {}",
@@ -118,45 +130,79 @@ pub fn take(command: &Take, config: &Config, now: Timestamp) -> anyhow::Result<(
             sizes.unchanged
         );
         deleted.iter().for_each(|name| outln!("  deleted: {name}"));
+        others_in(&repository, &others).iter().for_each(|line| outln!("  {line}"));
     }
     incomplete(&backup)
 }
 
 pub fn list(command: &List, config: &Config) -> anyhow::Result<()> {
-    let repository = Repository::new(config);
-    let all = match &command.name {
-        Some(name) => vec![repository.named(name)?],
-        None => repository.all()?,
+    let repository = if command.all { Repository::new(config, Ownership::default()) } else { own_repository(config)? };
+    let Sorted { own, others } = repository.sorted()?;
+    let lines = if command.all { Vec::new() } else { others_in(&repository, &others) };
+    let found = match &command.name {
+        Some(name) => {
+            let named = repository.named(name)?;
+            if !command.all && others.iter().any(|other| other.name == *name) {
+                bail!("{name} is not a backup of this instance: add --all to look at it");
+            }
+            vec![named]
+        }
+        None if command.all => repository.all()?,
+        None => own,
     };
-    let problems = if command.verify { verify(&all, &config.data_dir)? } else { Vec::new() };
-    match (&command.name, all.as_slice()) {
+    let problems = if command.verify { verify(&found, command, config)? } else { Vec::new() };
+    match (&command.name, found.as_slice()) {
         (Some(_), [backup]) if command.json => outln!("{}", serde_json::to_string_pretty(&backup.manifest)?),
         (Some(_), [backup]) => out!("{}", table_of(backup)),
         _ if command.json => {
-            let all: Vec<Value> = all.iter().map(summary).collect();
-            outln!("{}", serde_json::to_string_pretty(&all)?);
+            let found: Vec<Value> = found.iter().map(summary).collect();
+            outln!("{}", serde_json::to_string_pretty(&found)?);
+            lines.iter().for_each(|line| errln!("{line}"));
         }
-        _ => out!("{}", table(&all)),
+        _ => {
+            out!("{}", table(&found, command.all));
+            lines.iter().for_each(|line| outln!("{line}"));
+        }
     }
     problems.iter().for_each(|problem| errln!("{problem}"));
     if !problems.is_empty() {
-        bail!("{} of what was packed cannot be restored", problems.len());
+        bail!("{} packed files cannot be restored", problems.len());
     }
     if command.verify && !command.json {
-        outln!("{} looked over, and sound", all.len());
+        outln!("{} verified, and sound", found.len());
     }
     Ok(())
 }
 
+/// The folder of backups as the instance in the data directory sees it.
+fn own_repository(config: &Config) -> anyhow::Result<Repository> {
+    engine::require_instance(&config.data_dir)?;
+    Ok(Repository::new(config, Ownership::of_data_dir(&config.data_dir)?))
+}
+
+/// A line for each other instance that has backups in the folder. They are neither listed, restored nor deleted.
+fn others_in(repository: &Repository, others: &[Backup]) -> Vec<String> {
+    let folder = repository.folder().display();
+    let counts = count_by_instance(others).into_iter();
+    let line = |(instance, count): (Option<Uuid>, usize)| match instance {
+        Some(id) => format!("{folder} also has {} of the instance {id}", counted(count, "backup")),
+        None => format!(
+            "{folder} also has {} of an earlier version that may be another instance's: nothing deletes them",
+            counted(count, "backup")
+        ),
+    };
+    counts.map(line).collect()
+}
+
 /// Makes a data directory of everything.
 pub fn restore_all(command: &Restore, into: &Path, config: &Config, now: Timestamp) -> anyhow::Result<()> {
-    let backup = command.backup(config, |backup| backup.manifest.central.is_some())?;
+    let backup = command.whole_backup(config)?;
     let bar = bar(backup.manifest.workspaces.len())?;
     let restored = backups::restore(&backup, into, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     restored.with_context(|| format!("{} cannot be served", into.display()))?;
     note(into, "backup.restored", &backup, now);
-    let workspaces = counted(backup.manifest.workspaces.len());
+    let workspaces = counted(backup.manifest.workspaces.len(), "workspace");
     outln!("{} is in {}: the central file, its keys, {workspaces}", backup.name, into.display());
     for failure in &backup.manifest.failures {
         outln!("  {} was not in it: look for it with `cx-engine restore {}`", failure.subdomain, failure.id);
@@ -173,7 +219,8 @@ pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Ti
         Some(ours) => backup.workspace(ours.id).cloned(),
         None => backup.workspaces_named(which).next().cloned(),
     };
-    let backup = command.backup(&engine.config, |backup| packed(backup).is_some())?;
+    let backup = command
+        .backup_of_one(&own_repository(&engine.config)?, which, ours.is_some(), |backup| packed(backup).is_some())?;
     let packed = packed(&backup).with_context(|| format!("{which} is not in {}", backup.name))?;
     let scratch = Scratch::new(&engine.config.data_dir)?;
     let file = scratch.file("restored.sqlite");
@@ -208,15 +255,90 @@ impl Restore {
         (self.into.as_deref(), self.workspace.as_deref().unwrap_or_default())
     }
 
-    /// The backup that is meant, or the newest that is wanted.
-    fn backup(&self, config: &Config, wanted: impl Fn(&Backup) -> bool) -> anyhow::Result<Backup> {
-        let repository = Repository::new(config);
+    /// The latest moment that `--at` allows.
+    fn latest(&self) -> anyhow::Result<Option<Timestamp>> {
+        let at = self.at.as_deref().map(Timestamp::first_and_last).transpose();
+        Ok(at.map_err(|said| anyhow!("--at {said}"))?.map(|(_, last)| last))
+    }
+
+    /// The backup to restore one workspace from: one of this instance. A backup of an earlier version, which does not name
+    /// its instance, counts if it is named.
+    fn backup_of_one(
+        &self,
+        repository: &Repository,
+        which: &str,
+        is_here: bool,
+        has_it: impl Fn(&Backup) -> bool,
+    ) -> anyhow::Result<Backup> {
+        let at = self.latest()?;
+        let Sorted { own, others } = repository.sorted()?;
+        if let Some(name) = &self.backup {
+            let named = own.into_iter().chain(others).find(|backup| backup.name == *name);
+            let named =
+                named.with_context(|| format!("there is no backup {name} in {}", repository.folder().display()))?;
+            let instance = named.manifest.instance;
+            if let Some(other) = instance.filter(|_| instance != repository.instance()) {
+                bail!(
+                    "{name} is a backup of the instance {other}, and not of this one: restore it by --into a new folder, \
+                     and take {which} from there by `workspace export-file`"
+                );
+            }
+            return Ok(named);
+        }
+        newest(own, at, &has_it).with_context(|| {
+            let when = at.map(|at| format!(" of {at} or before")).unwrap_or_default();
+            let missing = if is_here {
+                format!("there is no backup of {which}{when}")
+            } else {
+                format!("there is no workspace {which}, and no backup of it{when}")
+            };
+            let lines = others_in(repository, &others);
+            let elsewhere = if lines.is_empty() { String::new() } else { format!(". {}", lines.join(". ")) };
+            format!("{missing} in {}{elsewhere}", repository.folder().display())
+        })
+    }
+
+    /// The backup to restore everything from. Without an instance in the data directory it must be clear which one is meant.
+    fn whole_backup(&self, config: &Config) -> anyhow::Result<Backup> {
+        let at = self.latest()?;
+        let data = &config.data_dir;
+        // Reading a central file makes a log beside it, which must not be root's. A damaged one does not say what it is.
+        let may_read = data.join("central.sqlite").exists() && owner::check(data).is_ok();
+        let ownership = if may_read { Ownership::of_data_dir(data).unwrap_or_default() } else { Ownership::default() };
+        let repository = Repository::new(config, ownership);
         if let Some(name) = &self.backup {
             return repository.named(name);
         }
-        let at = self.at.as_deref().map(Timestamp::first_and_last).transpose();
-        let at = at.map_err(|said| anyhow!("--at {said}"))?.map(|(_, last)| last);
-        repository.newest(at, wanted)
+        let Sorted { own, others } = repository.sorted()?;
+        let folder = repository.folder().display();
+        let is_whole = |backup: &Backup| backup.manifest.central.is_some();
+        let missing = || match at {
+            Some(at) => format!("there is no backup of everything of {at} or before in {folder}"),
+            None => format!("there is no backup of everything in {folder}"),
+        };
+        if let Some(instance) = self.instance {
+            let all = own.into_iter().chain(others).collect();
+            let wanted = |backup: &Backup| is_whole(backup) && backup.manifest.instance == Some(instance);
+            return newest(all, at, wanted).with_context(|| format!("{} of the instance {instance}", missing()));
+        }
+        if repository.instance().is_some() {
+            return newest(own, at, is_whole).with_context(|| {
+                let lines = others_in(&repository, &others);
+                format!("{} of the instance in {}. {}", missing(), data.display(), lines.join(". "))
+            });
+        }
+        let all: Vec<Backup> = own.into_iter().chain(others).filter(is_whole).collect();
+        let named: Vec<Uuid> = count_by_instance(&all).into_keys().flatten().collect();
+        if named.len() > 1 {
+            let ids: Vec<String> = named.iter().map(Uuid::to_string).collect();
+            bail!(
+                "{folder} has backups of several instances: choose one by --instance ({}), or a backup by --backup; \
+                 `cx-engine backups --all` lists them",
+                ids.join(", ")
+            );
+        }
+        let instance = named.first().copied();
+        newest(all, at, |backup| backup.manifest.instance == instance).with_context(missing)
     }
 
     fn wish(&self, packed: &PackedWorkspace, beside: Option<&String>) -> anyhow::Result<Wish> {
@@ -229,12 +351,19 @@ impl Restore {
     }
 }
 
+/// The newest of these backups that is wanted, of a moment or before.
+fn newest(backups: Vec<Backup>, at: Option<Timestamp>, wanted: impl Fn(&Backup) -> bool) -> Option<Backup> {
+    let is_early = |backup: &Backup| at.is_none_or(|at| backup.manifest.taken_at <= at);
+    backups.into_iter().rev().find(|backup| is_early(backup) && wanted(backup))
+}
+
 /// What was found wrong.
-fn verify(all: &[Backup], data: &Path) -> anyhow::Result<Vec<String>> {
+fn verify(all: &[Backup], command: &List, config: &Config) -> anyhow::Result<Vec<String>> {
+    let scratch = if command.all { Scratch::temporary()? } else { Scratch::new(&config.data_dir)? };
     let bar = bar(all.iter().map(|backup| backup.files().count()).sum())?;
     let mut problems = Vec::new();
     for backup in all {
-        let found = backup.verify(data, || bar.inc(1))?;
+        let found = backup.verify(&scratch, || bar.inc(1))?;
         problems.extend(found.into_iter().map(|problem| format!("{}: {problem}", backup.name)));
     }
     bar.finish_and_clear();
@@ -248,13 +377,13 @@ fn incomplete(backup: &Backup) -> anyhow::Result<()> {
         errln!("cx-engine: {} ({}) is not in it: {}", failure.subdomain, failure.id, failure.problem);
     }
     if !failures.is_empty() {
-        bail!("the backup lacks {}; older ones are kept", counted(failures.len()));
+        bail!("the backup lacks {}; older ones are kept", counted(failures.len(), "workspace"));
     }
     Ok(())
 }
 
-fn counted(workspaces: usize) -> String {
-    if workspaces == 1 { "1 workspace".into() } else { format!("{workspaces} workspaces") }
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 struct Sizes {
@@ -277,29 +406,38 @@ fn sizes(backup: &Backup) -> Sizes {
 fn summary(backup: &Backup) -> Value {
     let (sizes, manifest) = (sizes(backup), &backup.manifest);
     json!({
-        "name": backup.name, "taken_at": manifest.taken_at, "everything": manifest.central.is_some(),
+        "name": backup.name, "instance": manifest.instance, "taken_at": manifest.taken_at, "everything": manifest.central.is_some(),
         "workspaces": manifest.workspaces.len(), "bytes": sizes.bytes, "packed_bytes": sizes.packed,
         "failures": manifest.failures,
     })
 }
 
-fn table(all: &[Backup]) -> String {
+fn table(all: &[Backup], with_instance: bool) -> String {
     let row = |backup: &Backup| {
         let manifest = &backup.manifest;
+        let instance = manifest.instance.map_or_else(|| "unknown".into(), |id| id.to_string());
         let lacking = match manifest.failures.len() {
             0 => String::new(),
             count => format!("lacks {count}"),
         };
-        vec![
+        let mut row = vec![
             backup.name.clone(),
             backup.of_one().map_or("everything", |workspace| &workspace.subdomain).to_owned(),
             manifest.workspaces.len().to_string(),
             HumanBytes(sizes(backup).packed).to_string(),
             manifest.program.clone(),
             lacking,
-        ]
+        ];
+        if with_instance {
+            row.push(instance);
+        }
+        row
     };
-    aligned(&["NAME", "OF", "WORKSPACES", "SIZE", "VERSION", ""], &all.iter().map(row).collect::<Vec<_>>())
+    let mut headings = vec!["NAME", "OF", "WORKSPACES", "SIZE", "VERSION", ""];
+    if with_instance {
+        headings.push("INSTANCE");
+    }
+    aligned(&headings, &all.iter().map(row).collect::<Vec<_>>())
 }
 
 fn table_of(backup: &Backup) -> String {

@@ -32,22 +32,24 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 pub struct Import {
     /// Its subdomain or id
     workspace: String,
+    /// What to import
     resource: Resource,
-    /// The rows; - reads them from stdin
+    /// The file; - reads from stdin
+    #[arg(value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
-    /// The account of the customer whose rows they are; call routing needs one
+    /// Account of the customer that the rows belong to; required for call routing
     #[arg(long, value_name = "ACCOUNT")]
     customer: Option<String>,
-    /// create: every row is new; upsert: one that is there, by its id, account, code, email or name, is changed
+    /// create adds rows; upsert also changes rows found by id, account, code, email or name
     #[arg(long, default_value = "create")]
     mode: Mode,
-    /// Check all rows, say what would be done, and change nothing
+    /// Check all rows, print what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// json or csv [default: by the file's ending]
+    /// Format of the file [default: by its ending]
     #[arg(long)]
     format: Option<Format>,
-    /// As JSON, for programs
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -56,14 +58,15 @@ pub struct Import {
 pub struct Export {
     /// Its subdomain or id
     workspace: String,
+    /// What to export
     resource: Resource,
-    /// The account of the only customer whose rows are wanted
+    /// Account of a customer: export only its rows
     #[arg(long, value_name = "ACCOUNT")]
     customer: Option<String>,
-    /// json or csv [default: by the file's ending, or json]
+    /// Format of the file [default: by its ending, or json]
     #[arg(long)]
     format: Option<Format>,
-    /// The file, which is there only once it is whole
+    /// The file to write; it appears only once it is complete [default: stdout]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

@@ -5,6 +5,7 @@ mod backup;
 mod bulk;
 mod demo;
 mod doctor;
+mod examples;
 mod health;
 mod openapi;
 mod output;
@@ -22,14 +23,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use rusqlite::Connection;
 
 use crate::api::{Error, Result};
 use crate::central::accounts::{self, Account};
 use crate::central::webhook_workspaces;
 use crate::config::{Config, Setting, Typed};
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::values::Timestamp;
 use output::{errln, out};
 use settings::Settings;
@@ -39,96 +40,117 @@ use settings::Settings;
 #[derive(Parser)]
 #[command(name = "cx-engine", version, max_term_width = 110, after_help = EXIT_CODES)]
 struct Cli {
-    /// A TOML file of settings [default: cx-engine.toml here, else /etc/cx-engine/cx-engine.toml, where there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// TOML file of settings [default: cx-engine.toml in this folder, else /etc/cx-engine/cx-engine.toml]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = GLOBAL)]
     config: Option<PathBuf>,
 
-    /// The folder that holds everything [default: data] [env: CX_DATA_DIR]
-    #[arg(long, global = true, value_name = "FOLDER")]
+    /// Data directory [default: data] [env: CX_DATA_DIR]
+    #[arg(long, global = true, value_name = "FOLDER", value_hint = ValueHint::DirPath, help_heading = GLOBAL)]
     data_dir: Option<String>,
 
     #[command(subcommand)]
     command: Command,
 }
 
+/// The heading of the options that every command has.
+const GLOBAL: &str = "Global options";
+
 /// Where settings are read from that nobody names: of this folder, else of this machine.
 const SETTINGS_FILES: [&str; 2] = ["cx-engine.toml", "/etc/cx-engine/cx-engine.toml"];
 
 const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong use, 3 doctor found something.";
+    "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong use or settings, 3 doctor found something.";
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve the API until told to stop by SIGTERM or SIGINT
+    /// Serve the API until SIGTERM or SIGINT
     Serve {
-        /// Print the settings in force, as a cx-engine.toml, and where each comes from; serve nothing
+        /// Print the settings in force as a cx-engine.toml, with the origin of each, and exit
         #[arg(long)]
         print_config: bool,
         #[command(flatten)]
         settings: Settings,
     },
-    /// Make a demo account and a workspace full of data, once, and serve
+    /// Serve a demo: an account and a workspace full of data, in a data directory of its own
     Demo {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Accounts: people, wherever they work
+    /// Manage accounts: people, in whatever workspaces they work
     #[command(subcommand)]
     Account(account::Command),
-    /// Workspaces: each a subdomain and a file
+    /// Manage workspaces: each has a subdomain and a file
     #[command(subcommand)]
     Workspace(workspace::Command),
-    /// Users: the accounts that are members of a workspace
+    /// Manage users: the accounts that are members of a workspace
     #[command(subcommand)]
     User(user::Command),
-    /// Tokens, and the keys that seal them
+    /// Manage tokens, and the keys that encrypt them
     #[command(subcommand)]
     Token(token::Command),
-    /// List every route of the API with what it needs
+    /// List every route of the API with the permission that it needs
     Routes {
-        /// As JSON, for programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Print the description of the API as OpenAPI 3.1
+    /// Print the OpenAPI 3.1 description of the API
     Openapi {
-        /// Which half of the API
+        /// Which API
         layer: openapi::Which,
     },
-    /// Back up everything, or one workspace, also beside a server that runs
+    /// Back up everything, or one workspace, also while a server runs
     Backup(backup::Take),
-    /// List the backups that there are, or what is in one
+    /// List backups, or what is in one
     Backups(backup::List),
-    /// Restore one workspace into this instance, also while it is served, or everything into a new folder
+    /// Restore one workspace, also while a server runs, or everything into a new folder
     Restore(backup::Restore),
-    /// Look for damage, for what a crash left half done, and for mail that could not be sent
+    /// Check for damage, interrupted operations and undeliverable mail
     Doctor {
-        /// Finish or undo what was left half done, send dead letters again; damage is only reported
+        /// Complete interrupted operations and retry failed mail; damage is only reported
         #[arg(long)]
         fix: bool,
-        /// As JSON, for programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Ask the server of these settings whether it is ready: exit code 0 where it is
+    /// Ask the server whether it is ready; exit code 0 if it is
     Health,
-    /// Print completions for a shell: cx-engine completions bash > /etc/bash_completion.d/cx-engine
-    Completions { shell: clap_complete::Shell },
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The exit code for a command line or settings that cannot be used.
+const WRONG_USE: u8 = 2;
+
+/// Settings that cannot be used, wherever they come from.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BadSettings(String);
+
+impl BadSettings {
+    fn from(error: anyhow::Error) -> anyhow::Error {
+        Self(format!("{error:#}")).into()
+    }
 }
 
 /// Runs what was typed; says why it failed.
 pub fn main() -> ExitCode {
     // Whatever a command makes is its user's alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let done = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let done = match parsed {
         Ok(cli) => run(&cli).unwrap_or_else(|error| {
             errln!("cx-engine: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<BadSettings>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
         }),
         // Wrong use goes to stderr; what `--help` and `--version` ask for, to stdout.
         Err(error) if error.use_stderr() => {
             let _ = error.print();
-            ExitCode::from(2)
+            ExitCode::from(WRONG_USE)
         }
         Err(error) => {
             output::print_help(&error);
@@ -138,27 +160,42 @@ pub fn main() -> ExitCode {
     output::finish(done)
 }
 
+/// The tree of commands, each with its example.
+fn command() -> clap::Command {
+    examples::add_to(Cli::command())
+}
+
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let now = Timestamp::now();
     let open = |config: Config| -> anyhow::Result<Arc<Engine>> {
-        let engine = Engine::open(config.clone(), now)
-            .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))?;
-        Ok(engine)
+        engine::require_instance(&config.data_dir)?;
+        Engine::open(config.clone(), now)
+            .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))
+    };
+    let create = |config: Config| -> anyhow::Result<Arc<Engine>> {
+        Engine::open_or_create(config.clone(), now)
+            .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))
     };
     let engine = || open(cli.config(&Settings::default())?);
     match &cli.command {
         Command::Serve { print_config, settings } if *print_config => {
             let typed = cli.typed(settings)?;
-            Config::new(&typed)?;
+            Config::new(&typed).map_err(BadSettings::from)?;
             out!("{}", crate::config::print(&typed));
         }
         Command::Serve { settings, .. } => serve::run(cli.config(settings)?, now)?,
-        Command::Demo { settings } => demo::run(cli.config(settings)?, now)?,
+        Command::Demo { settings } => demo::run(cli.demo_config(settings)?, now)?,
+        Command::Account(account::Command::Create { name, email, operator }) => {
+            let config = cli.config(&Settings::default())?;
+            let new = account::NewAccount::ask(name, email, *operator)?;
+            beside_server(&create(config)?, |engine| new.create(engine, now))?;
+        }
         Command::Account(command) => beside_server(&engine()?, |engine| account::run(command, engine, now))?,
         Command::Workspace(command) => beside_server(&engine()?, |engine| workspace::run(command, engine, now))?,
         Command::User(command) => beside_server(&engine()?, |engine| user::run(command, engine, now))?,
         Command::Token(command @ token::Command::RotateKeys { lost: true, .. }) => {
             let config = cli.config(&Settings::default())?;
+            engine::require_instance(&config.data_dir)?;
             token::replace_lost(&config.data_dir.join("keys"), now)?;
             beside_server(&open(config)?, |engine| token::run(command, engine, now))?;
         }
@@ -166,6 +203,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Routes { json } => routes::run(*json)?,
         Command::Openapi { layer } => openapi::run(*layer, &cli.settings(&Settings::default())?)?,
         Command::Backup(command) => backup::take(command, &cli.config(&command.place.settings())?, now)?,
+        Command::Backups(command) if command.all => backup::list(command, &cli.settings(&command.place.settings())?)?,
         Command::Backups(command) => backup::list(command, &cli.config(&command.place.settings())?)?,
         Command::Restore(command) => match command.target() {
             (Some(into), _) => {
@@ -207,12 +245,26 @@ impl Cli {
         Ok(config)
     }
 
+    /// The settings of the demo, which has a data directory of its own: `demo` in the usual one, or what `--data-dir` names.
+    fn demo_config(&self, flags: &Settings) -> anyhow::Result<Config> {
+        let mut config = self.settings(flags)?;
+        if self.data_dir.is_none() {
+            config.data_dir.push("demo");
+        }
+        owner::check(&config.data_dir)?;
+        Ok(config)
+    }
+
     fn settings(&self, flags: &Settings) -> anyhow::Result<Config> {
-        Config::new(&self.typed(flags)?)
+        Config::new(&self.typed(flags)?).map_err(BadSettings::from)
     }
 
     /// Every setting that was typed anywhere: flags over the environment over the file.
     fn typed(&self, flags: &Settings) -> anyhow::Result<Typed> {
+        self.read_settings(flags).map_err(BadSettings::from)
+    }
+
+    fn read_settings(&self, flags: &Settings) -> anyhow::Result<Typed> {
         let mut typed = Typed::default();
         match &self.config {
             Some(path) => typed.add_file(path)?,
@@ -222,7 +274,7 @@ impl Cli {
                 }
             }
         }
-        typed.add_environment();
+        typed.add_environment()?;
         typed.override_with(flags.0.clone());
         if let (Some(folder), Some(setting)) = (&self.data_dir, Setting::named("data_dir")) {
             typed.insert(setting, folder.clone(), "the flag --data-dir".into());
@@ -238,11 +290,14 @@ fn account_by_email(db: &Connection, email: &str) -> Result<Account> {
     found.map(|(account, _)| account).ok_or_else(missing)
 }
 
-/// A password from the terminal, unseen, or the first line of what is piped in.
-fn ask_password(prompt: &str) -> anyhow::Result<String> {
+/// A new password: typed twice at a terminal, unseen, or the first line of what is piped in.
+fn ask_new_password() -> anyhow::Result<String> {
     use std::io::IsTerminal;
     if std::io::stdin().is_terminal() {
-        return Ok(rpassword::prompt_password(prompt)?);
+        let password = rpassword::prompt_password("New password: ")?;
+        let again = rpassword::prompt_password("The same again: ")?;
+        anyhow::ensure!(password == again, "the two passwords differ; nothing was changed");
+        return Ok(password);
     }
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).context("cannot read the password from stdin")?;

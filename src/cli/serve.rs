@@ -1,14 +1,17 @@
 //! `cx-engine serve`
 
-use super::output;
+use super::{demo, output};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::server::{self, Listening};
+use crate::server::{self, Front, Listening};
 use crate::values::Timestamp;
 
 pub fn run(config: Config, now: Timestamp) -> anyhow::Result<()> {
     let _log = server::start_log(&config);
-    server::run(Engine::open(config, now)?, crate::router()?, announce)
+    let front = Front::open(&config)?;
+    let engine = Engine::open_or_create(config, now)?;
+    demo::check_password(&engine)?;
+    server::run(engine, front, crate::router()?, announce)
 }
 
 /// The one line that whoever started the server waits for.

@@ -1,8 +1,11 @@
 //! The settings of `config.rs` as flags of a command.
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use std::ffi::OsStr;
 
-use crate::config::{SETTINGS, Setting, Typed};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
+
+use crate::config::{Group, Kind, SETTINGS, Setting, Typed};
 
 /// What was typed of them.
 #[derive(Clone, Default)]
@@ -13,20 +16,64 @@ fn flags() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| setting.name != "data_dir")
 }
 
+fn heading(group: Group) -> &'static str {
+    match group {
+        Group::Main => "Settings",
+        Group::Limit => "Limits and quotas",
+        Group::Tuning => "Tuning",
+    }
+}
+
+fn value_name(setting: &Setting) -> &'static str {
+    match (setting.name, setting.kind) {
+        ("listen" | "redirect_listen", _) => "ADDRESS",
+        ("tls_certificate" | "tls_key", _) => "FILE",
+        ("backup_dir", _) => "FOLDER",
+        ("public_url" | "smtp_url", _) => "URL",
+        (_, Kind::Number) => "NUMBER",
+        (_, Kind::Seconds) => "SECONDS",
+        (_, Kind::Flag) => "BOOL",
+        (_, Kind::List) => "LIST",
+        (_, Kind::Choice(_) | Kind::Text) => "VALUE",
+    }
+}
+
+/// Takes any text, and tells shells what it may be: a value is checked with all others, by its setting.
+#[derive(Clone)]
+struct Choices(&'static [&'static str]);
+
+impl TypedValueParser for Choices {
+    type Value = String;
+
+    fn parse_ref(&self, _: &Command, _: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        Ok(value.to_string_lossy().into_owned())
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(PossibleValue::new)))
+    }
+}
+
 impl Args for Settings {
     fn augment_args(command: Command) -> Command {
         command.args(flags().map(|setting| {
             let shown = if setting.default.is_empty() { "none" } else { setting.default };
-            Arg::new(setting.name)
+            let (about, allowed, variable) = (setting.about, setting.allowed, setting.variable());
+            let arg = Arg::new(setting.name)
                 .long(setting.flag())
-                .value_name("VALUE")
-                .help(format!(
-                    "{}: {} [default: {shown}] [env: {}]",
-                    setting.about,
-                    setting.allowed,
-                    setting.variable()
-                ))
-                .help_heading("Settings")
+                .value_name(value_name(setting))
+                .help(format!("{about}: {allowed} [default: {shown}] [env: {variable}]"))
+                .help_heading(heading(setting.group))
+                // `-h` shows the settings that most servers need.
+                .hide_short_help(setting.group != Group::Main);
+            // Completions offer these. They are checked where all settings are, whatever they come from.
+            match setting.kind {
+                Kind::Choice(choices) => arg.value_parser(Choices(choices)).hide_possible_values(true),
+                Kind::Flag => arg.value_parser(Choices(&["true", "false"])).hide_possible_values(true),
+                Kind::Text if setting.name.starts_with("tls_") => arg.value_hint(ValueHint::FilePath),
+                Kind::Text if setting.name.ends_with("_dir") => arg.value_hint(ValueHint::DirPath),
+                _ => arg,
+            }
         }))
     }
 

@@ -20,27 +20,27 @@ use crate::values::Timestamp;
 pub enum Command {
     /// List the tokens of an account
     List {
-        /// Of the account
+        /// The account's email address
         email: String,
-        /// As JSON, for programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a token, or all of an account: refused from the next request on, also by a running server
+    /// Revoke a token, or all tokens of an account, with effect on the next request
     Revoke {
-        /// The token's id, as `token list` has it
+        /// The token's id, from `token list`
         #[arg(required_unless_present = "account")]
         id: Option<i64>,
-        /// All of this account's
+        /// Revoke all tokens of this account
         #[arg(long, value_name = "EMAIL", conflicts_with = "id")]
         account: Option<String>,
     },
-    /// Make a new key that seals tokens from now on; those sealed before stay good
+    /// Create a new key that encrypts tokens from now on; existing tokens stay valid
     RotateKeys {
-        /// Delete the older keys too: whatever they sealed is good no more, and everybody logs in again
+        /// Delete the older keys too: existing tokens become invalid, and everybody logs in again
         #[arg(long)]
         retire: bool,
-        /// Where data/keys is empty and there is no backup of it: make a first one again; everybody logs in again
+        /// Create a first key again, if the keys are lost and there is no backup of them; everybody logs in again
         #[arg(long, conflicts_with = "retire")]
         lost: bool,
     },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::table::aligned;
 use super::{account_by_email, workspace};
@@ -12,13 +12,13 @@ use crate::cli::output::{out, outln};
 use crate::engine::Engine;
 use crate::tenancy::{Lease, members};
 use crate::values::Timestamp;
-use crate::workspace::users;
+use crate::workspace::{roles, users};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Make an account a user of a workspace, without an invitation
     Add {
-        /// Of the account; `account create` makes one
+        /// The account's email address; `account create` creates accounts
         email: String,
         /// The workspace's subdomain or id
         #[arg(long)]
@@ -27,18 +27,29 @@ pub enum Command {
         #[arg(long, default_value = "agent")]
         role: String,
     },
+    /// Give a user of a workspace another role
+    SetRole {
+        /// The account's email address
+        email: String,
+        /// The workspace's subdomain or id
+        #[arg(long)]
+        workspace: String,
+        /// The name of a role of the workspace
+        #[arg(long)]
+        role: String,
+    },
     /// List the users of a workspace
     List {
         /// The workspace's subdomain or id
         #[arg(long)]
         workspace: String,
-        /// As JSON, for programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Take a user out of a workspace: refused from the next request on; the account stays
+    /// Remove a user from a workspace, with effect on the next request; the account stays
     Remove {
-        /// Of the account
+        /// The account's email address
         email: String,
         /// The workspace's subdomain or id
         #[arg(long)]
@@ -49,6 +60,7 @@ pub enum Command {
 pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
     match command {
         Command::Add { email, workspace, role } => add(engine, email, workspace, role, now)?,
+        Command::SetRole { email, workspace, role } => set_role(engine, email, workspace, role, now)?,
         Command::List { workspace, json } => list(&open(engine, workspace)?, *json)?,
         Command::Remove { email, workspace } => {
             let lease = open(engine, workspace)?;
@@ -77,9 +89,35 @@ fn add(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp
     let (is_new, has) = added;
     let has = has.context("the user that was just added is gone")?;
     let shown = has.clone();
-    engine.central.write(move |db| memberships::save(db, account_id, id, &has, now))?;
-    let was = if is_new { "is now" } else { "was already" };
-    outln!("{email} {was} a user of {workspace}, as {shown}");
+    let was_member = engine.central.write(move |db| {
+        let was_member = memberships::exists(db, account_id, id)?;
+        memberships::save(db, account_id, id, &has, now)?;
+        Ok::<_, Error>(was_member)
+    })?;
+    if !is_new && was_member {
+        bail!("{email} is already a user of {workspace}, as {shown}: `user set-role` gives them another role");
+    }
+    outln!("{email} is now a user of {workspace}, as {shown}");
+    Ok(())
+}
+
+fn set_role(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp) -> anyhow::Result<()> {
+    let (lease, account_id) = (open(engine, workspace)?, account_id(engine, email)?);
+    let author = engine.system(lease.id(), now);
+    let wanted = role.to_owned();
+    let user = lease.file().write(move |db| {
+        if members::role_named(db, &wanted)?.is_none() {
+            return Err(Error::NotFound { code: "not_found", message: format!("There is no role {wanted}.") });
+        }
+        let Some(user) = users::of_account(db, account_id)? else { return Ok(None) };
+        members::promote(db, &author, user.id, &wanted)?;
+        roles::keep_an_admin(db)?;
+        Ok(Some(user))
+    })?;
+    let user = user.with_context(|| format!("{email} is no user of {workspace}: `user add` adds them"))?;
+    let (id, wanted) = (lease.id(), role.to_owned());
+    engine.central.write(move |db| memberships::set_role(db, account_id, id, &wanted))?;
+    outln!("{email} is now {role} in {workspace}, and was {}", user.role.name);
     Ok(())
 }
 

@@ -21,43 +21,46 @@ use crate::values::{Name, Subdomain, Timestamp};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Make a workspace for an account
+    /// Create a workspace for an account
     Create {
+        /// Its name
         #[arg(long)]
         name: String,
-        /// Made from the name where it is left out
+        /// Its subdomain [default: derived from the name]
         #[arg(long)]
         subdomain: Option<String>,
-        /// The account that owns it
+        /// Email address of the account that owns it
         #[arg(long, value_name = "EMAIL")]
         owner: String,
     },
-    /// List workspaces, those in the trash included
+    /// List workspaces, also those in the trash
     List {
-        /// As JSON, for programs
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Rename a workspace, or move it to another subdomain; the old one answers 404 at once
+    /// Rename a workspace, or move it to another subdomain; the old one gets 404 at once
     Rename {
         /// Its subdomain or id
         workspace: String,
+        /// Its new name
         #[arg(long, required_unless_present = "subdomain")]
         name: Option<String>,
+        /// Its new subdomain
         #[arg(long)]
         subdomain: Option<String>,
     },
-    /// Answer 403 to everybody until it is resumed
+    /// Suspend a workspace: everybody gets 403 until it is resumed
     Suspend {
         /// Its subdomain or id
         workspace: String,
     },
-    /// Let requests in again
+    /// Resume a suspended workspace
     Resume {
         /// Its subdomain or id
         workspace: String,
     },
-    /// Put a workspace into the trash, from where `restore` brings it back
+    /// Move a workspace to the trash; `workspace restore` brings it back
     Delete {
         /// Its subdomain or id
         workspace: String,
@@ -65,41 +68,45 @@ pub enum Command {
         #[arg(long, value_name = "SUBDOMAIN")]
         confirm: String,
     },
-    /// Read rows from a file into a workspace, all or none
+    /// Import rows from a file into a workspace, all or none
     Import(bulk::Import),
-    /// Write all rows of a workspace to stdout or to a file
+    /// Export all rows of a workspace to stdout or to a file
     Export(bulk::Export),
-    /// Write a workspace, whole and as it is at this moment, into a file for another server
+    /// Export a whole workspace, as it is now, to a file for another server
     ExportFile {
         /// Its subdomain or id
         workspace: String,
-        /// Where to; a file that is there already is refused
+        /// The file to write; it must not exist
         file: PathBuf,
     },
-    /// Bring in a workspace by a file that `export-file` or the API has written; users without an account here are invited
+    /// Import a workspace from a file of `export-file` or of the API; users without an account here are invited
     ImportFile {
+        /// The file
+        #[arg(value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
-        /// The account that owns it from now on
+        /// Email address of the account that will own it
         #[arg(long, value_name = "EMAIL")]
         owner: String,
-        /// Its first organisation's where it is left out
+        /// Its name [default: that of its first organisation]
         #[arg(long)]
         name: Option<String>,
-        /// Made from the name where it is left out
+        /// Its subdomain [default: derived from the name]
         #[arg(long)]
         subdomain: Option<String>,
     },
-    /// Give a workspace the file that `export-file` or the API once wrote of it, in the place of one that is damaged
+    /// Replace a workspace's damaged file by one that `export-file` or the API wrote of it
     RestoreFile {
         /// Its subdomain or id
         workspace: String,
+        /// The file
+        #[arg(value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
     },
     /// Take a workspace out of the trash
     Restore {
         /// Its subdomain or id
         workspace: String,
-        /// Another subdomain, where somebody has the old one now
+        /// Another subdomain, if the old one is taken
         #[arg(long)]
         subdomain: Option<String>,
     },

@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use crate::api::{Error, Result};
-use crate::central::{audit_log, invitations, password, tokens, workspaces};
+use crate::central::{account_admin, audit_log, invitations, password, tokens, workspaces};
 use crate::engine::Engine;
 use crate::storage::{File, Supervisor, uuid_column};
 use crate::tenancy::journal;
@@ -132,6 +132,7 @@ pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
     write_token_uses(engine)?;
     finish_deletions(engine)?;
     expire_invitations(engine, now)?;
+    account_admin::forget_failures(engine, now)?;
     // A workspace that cannot be written does not keep the rest of the round waiting.
     let ended = password::end_grants(engine, now);
     if whole {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -27,6 +27,12 @@ pub struct Door {
     meter: Arc<Meter>,
     turned_away: Seldom,
     failed: Seldom,
+}
+
+/// Sockets that listen, from which nothing is accepted yet.
+pub struct Listeners {
+    main: std::net::TcpListener,
+    plain: Option<std::net::TcpListener>,
 }
 
 /// A connection that was let in.
@@ -62,17 +68,13 @@ pub struct Place {
 }
 
 impl Door {
-    /// Listens where it was told to, or on the sockets that systemd has opened: the first, and, for plain HTTP, the second.
-    pub async fn open(mut opened: ListenFd, config: &Config, meter: &Arc<Meter>) -> anyhow::Result<Self> {
-        let main = listen(&mut opened, 0, config.listen).await?;
-        let plain = match config.redirect_listen {
-            Some(address) => {
-                let plain = listen(&mut opened, 1, address).await?;
-                tracing::info!(address = %plain.local_addr()?, "plain HTTP is sent on to TLS");
-                Some(plain)
-            }
-            None => None,
-        };
+    /// Must be called within the runtime.
+    pub fn new(listeners: Listeners, config: &Config, meter: &Arc<Meter>) -> anyhow::Result<Self> {
+        let main = TcpListener::from_std(listeners.main)?;
+        let plain = listeners.plain.map(TcpListener::from_std).transpose()?;
+        if let Some(plain) = &plain {
+            tracing::info!(address = %plain.local_addr()?, "plain HTTP is redirected to TLS");
+        }
         let crowd = Crowd {
             most: config.max_connections,
             most_of_one: config.max_connections_per_address,
@@ -133,14 +135,43 @@ impl Door {
     }
 }
 
-async fn listen(opened: &mut ListenFd, number: usize, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    match opened.take_tcp_listener(number).context("the socket that systemd opened is of another kind")? {
-        Some(listener) => {
-            listener.set_nonblocking(true)?;
-            Ok(TcpListener::from_std(listener)?)
-        }
-        None => TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}")),
+impl Listeners {
+    /// Listens where the settings say, or on the sockets that systemd has opened: the first, and, for plain HTTP, the second.
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        let mut opened = ListenFd::from_env();
+        let main = listen(&mut opened, 0, config.listen, "listen")?;
+        let plain = config.redirect_listen.map(|address| listen(&mut opened, 1, address, "redirect_listen"));
+        Ok(Self { main, plain: plain.transpose()? })
     }
+}
+
+fn listen(
+    opened: &mut ListenFd,
+    number: usize,
+    address: SocketAddr,
+    setting: &str,
+) -> anyhow::Result<std::net::TcpListener> {
+    let listener = match opened
+        .take_tcp_listener(number)
+        .context("the socket that systemd opened is of another kind")?
+    {
+        Some(listener) => listener,
+        None => std::net::TcpListener::bind(address).map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => {
+                anyhow!("{address} is in use by another server: stop that one, or choose another port (`{setting}`)")
+            }
+            ErrorKind::PermissionDenied => anyhow!(
+                "this user may not listen on {address}: ports below 1024 need a privilege, or a socket of systemd \
+                 (cx-engine.socket); or choose another port (`{setting}`)"
+            ),
+            ErrorKind::AddrNotAvailable => {
+                anyhow!("{address} is no address of this machine: choose another (`{setting}`)")
+            }
+            _ => anyhow!(error).context(format!("cannot listen on {address}")),
+        })?,
+    };
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 impl Crowd {

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
 use super::body::Outgoing;
+use super::log_format::ShortLines;
 use super::log_writer::{LogGuard, LogWriter};
 use crate::api::{Error, Layer, Route};
 use crate::auth::TokenInUse;
@@ -21,10 +22,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Starts the log of this process. What is logged is written until the answer is dropped.
 pub fn start(config: &Config) -> LogGuard {
+    let is_terminal = std::io::stderr().is_terminal();
     let text = match config.log_format {
         LogFormat::Text => true,
         LogFormat::Json => false,
-        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Auto => is_terminal,
     };
     // Without stderr, or a thread, there is no log; the server serves.
     let Ok(writer) = LogWriter::start() else { return LogGuard::new(None) };
@@ -36,7 +38,13 @@ pub fn start(config: &Config) -> LogGuard {
         .log_internal_errors(false)
         .with_target(false);
     // A second log in one process is a test's: the first stays.
-    let _ = if text { log.try_init() } else { log.json().flatten_event(true).try_init() };
+    let _ = match (text, is_terminal) {
+        // It heeds NO_COLOR.
+        (true, true) => log.event_format(ShortLines).try_init(),
+        // In a file, codes of colors are noise, and every field may be of use.
+        (true, false) => log.with_ansi(false).try_init(),
+        (false, _) => log.json().flatten_event(true).try_init(),
+    };
     // The standard hook prints to stderr as well.
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -78,7 +86,9 @@ pub struct Line {
     has_no_content: bool,
     peer: IpAddr,
     asked: Asked,
+    uri: http::Uri,
     workspace: Option<Uuid>,
+    subdomain: Option<String>,
     account: Option<i64>,
     waited: Duration,
     worked: Duration,
@@ -96,7 +106,9 @@ impl Line {
             method: method.clone(),
             peer,
             asked: Asked { layer: "", method: known(method), route: "" },
+            uri: head.uri.clone(),
             workspace: None,
+            subdomain: None,
             account: None,
             waited: Duration::ZERO,
             worked: Duration::ZERO,
@@ -110,6 +122,11 @@ impl Line {
 
     pub fn in_workspace(&mut self, id: Uuid) {
         self.workspace = Some(id);
+    }
+
+    /// The name of that workspace.
+    pub fn named(&mut self, subdomain: &str) {
+        self.subdomain = Some(subdomain.to_owned());
     }
 
     pub fn asked_by(&mut self, token: &TokenInUse) {
@@ -144,8 +161,10 @@ impl Line {
             request_id = id,
             method = self.method.as_str(),
             route = self.asked.route,
+            path = self.asked.route.is_empty().then(|| shown_path(self.uri.path())),
             layer = self.asked.layer,
             workspace = self.workspace.map(tracing::field::display),
+            subdomain = self.subdomain,
             account = self.account,
             peer = %self.peer,
             status = response.status().as_u16(),
@@ -160,6 +179,21 @@ impl Line {
     }
 }
 
+/// A path that leads nowhere, as the log shows it. A mistyped one may hold a code, a number or an address: only segments that look
+/// like words are shown.
+fn shown_path(path: &str) -> String {
+    const LONGEST: usize = 24;
+    const MOST: usize = 8;
+    let is_word = |text: &str| {
+        let is_plain = |c: char| c.is_ascii_lowercase() || matches!(c, '-' | '_' | '.');
+        text.len() <= LONGEST && text.chars().all(is_plain)
+    };
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let shown = segments.iter().take(MOST).map(|segment| if is_word(segment) { segment } else { "…" });
+    let rest = if segments.len() > MOST { "/…" } else { "" };
+    format!("/{}{rest}", shown.collect::<Vec<_>>().join("/"))
+}
+
 /// The method's name, if it is one that we answer: of others, clients could make up any number.
 fn known(method: &http::Method) -> &'static str {
     const KNOWN: [&str; 6] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"];
@@ -169,6 +203,22 @@ fn known(method: &http::Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_path_that_leads_nowhere_only_words_are_shown() {
+        for (path, shown) in [
+            ("/api/costumers", "/api/costumers"),
+            ("/", "/"),
+            ("/wp-login.php", "/wp-login.php"),
+            ("/api/custumers/17", "/api/custumers/…"),
+            ("/api/user-invite/code/cxi_Zm9vYmFy", "/api/user-invite/code/…"),
+            ("/crm/+33612345678/ada@example.com/%41da", "/crm/…/…/…"),
+            ("/averyveryveryveryverylongword/a", "/…/a"),
+            ("/a/b/c/d/e/f/g/h/i/j", "/a/b/c/d/e/f/g/h/…"),
+        ] {
+            assert_eq!(shown_path(path), shown);
+        }
+    }
 
     #[test]
     fn what_happens_over_and_over_is_said_once_in_a_while() {

@@ -9,6 +9,7 @@ mod forwarded;
 mod fuzz;
 mod heads;
 mod log;
+mod log_format;
 mod log_writer;
 mod metrics;
 mod service;
@@ -22,18 +23,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::api::Router;
-use crate::config::Registration;
+use crate::config::{Config, Registration};
 use crate::engine::Engine;
 use crate::jobs::{self, Jobs};
 use crate::storage::STACK;
 use crate::tenancy::scratch;
-use door::Door;
+use door::{Door, Listeners};
 pub use log::start as start_log;
 pub use service::Service;
 use tls::Tls;
@@ -51,10 +51,23 @@ impl fmt::Display for Listening {
     }
 }
 
+/// The sockets and the certificate of a server. They come before its data directory: where a port is taken, or a certificate
+/// cannot be read, no new data directory is left behind.
+pub struct Front {
+    listeners: Listeners,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Front {
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        let tls = config.tls.as_ref().map(Tls::new).transpose().context("TLS cannot be spoken")?.map(Arc::new);
+        Ok(Self { listeners: Listeners::open(config)?, tls })
+    }
+}
+
 /// Serves until it is told to stop; what was begun is then ended, and all that is open closed.
 /// `ready` is told where, once connections are accepted.
-pub fn run(engine: Arc<Engine>, router: Router, ready: impl FnOnce(Listening)) -> anyhow::Result<()> {
-    let opened = ListenFd::from_env();
+pub fn run(engine: Arc<Engine>, front: Front, router: Router, ready: impl FnOnce(Listening)) -> anyhow::Result<()> {
     let _claim = engine.claim()?;
     scratch::clear(&engine.config.data_dir)?;
     allow_for_files(&engine)?;
@@ -62,7 +75,7 @@ pub fn run(engine: Arc<Engine>, router: Router, ready: impl FnOnce(Listening)) -
     let timeout = engine.config.shutdown_timeout;
     let service = Arc::new(Service::new(Arc::clone(&engine), Arc::new(router)));
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()?;
-    let told_to_stop = runtime.block_on(listen(service, opened, ready))?;
+    let told_to_stop = runtime.block_on(listen(service, front, ready))?;
     // Whoever has not ended by now has had the time there was.
     runtime.shutdown_timeout(Duration::from_millis(100));
     close(&engine, jobs, timeout.saturating_sub(told_to_stop.elapsed()))
@@ -75,7 +88,7 @@ const FILES_OF_A_WORKSPACE: u64 = 5;
 /// them are enough for: the rest is for connections.
 fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
     let allowed = rlimit::increase_nofile_limit(u64::MAX).context("cannot ask how many files may be open")?;
-    tracing::info!(allowed, "files that may be open");
+    tracing::debug!(allowed, "files that may be open");
     let room = usize::try_from(allowed / 4 * 3 / FILES_OF_A_WORKSPACE).unwrap_or(usize::MAX);
     if room < engine.config.max_open_workspaces {
         tracing::warn!(
@@ -88,11 +101,11 @@ fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
 }
 
 /// Accepts connections until a signal, then sees the open ones out. Answers when the signal came.
-async fn listen(service: Arc<Service>, opened: ListenFd, ready: impl FnOnce(Listening)) -> anyhow::Result<Instant> {
+async fn listen(service: Arc<Service>, front: Front, ready: impl FnOnce(Listening)) -> anyhow::Result<Instant> {
     let engine = service.engine();
     let config = &engine.config;
-    let tls = config.tls.as_ref().map(Tls::new).transpose().context("TLS cannot be spoken")?.map(Arc::new);
-    let mut door = Door::open(opened, config, &engine.meter).await?;
+    let Front { listeners, tls } = front;
+    let mut door = Door::new(listeners, config, &engine.meter)?;
     let address = door.address()?;
     engine.listens_on(address);
     if !address.ip().is_loopback() && config.registration == Registration::Open {
@@ -104,6 +117,16 @@ async fn listen(service: Arc<Service>, opened: ListenFd, ready: impl FnOnce(List
         tls.keep_current(engine);
     }
     let listening = Listening { scheme: config.scheme(), address };
+    // The one line that a start leaves in the log.
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data = %config.data_dir.display(),
+        settings = config.settings_file.as_ref().map_or_else(|| "none".into(), |path| path.display().to_string()),
+        %listening,
+        central = config.central_domain,
+        workspaces = format!("*.{}", config.central_domain),
+        "cx-engine started"
+    );
     ready(listening);
     tell_systemd(&[NotifyState::Ready, NotifyState::Status(&format!("listening on {listening}"))]);
 

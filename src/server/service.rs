@@ -323,6 +323,7 @@ impl Service {
         };
         if let Some(listed) = &named {
             line.in_workspace(listed.id);
+            line.named(&listed.subdomain);
         }
         let layer = if named.is_some() { Layer::Workspace } else { Layer::Central };
 
@@ -360,7 +361,9 @@ impl Service {
         let listed = match (named, workspace) {
             (None, Some(id)) => {
                 line.in_workspace(id);
-                Some(served(directory.identified(id)?)?)
+                let listed = served(directory.identified(id)?)?;
+                line.named(&listed.subdomain);
+                Some(listed)
             }
             (named, _) => named,
         };

@@ -33,6 +33,12 @@ impl Scratch {
         }
     }
 
+    /// In the system's folder for temporary files, for work without a data directory.
+    pub fn temporary() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        Ok(Self { _claim: File::open(folder.path())?, folder })
+    }
+
     /// A file in it, which nobody else has.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

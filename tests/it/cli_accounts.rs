@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, PASSWORD, at, central, email};
+use crate::bench::{Bench, PASSWORD, at, central, email, eventually};
 use crate::client::Answer;
+use crate::process::{program, run_on_terminal};
 
 #[test]
 fn an_account_made_by_the_command_line_logs_in_at_the_running_server() {
@@ -21,6 +22,19 @@ fn an_account_made_by_the_command_line_logs_in_at_the_running_server() {
     let said = bench.cli_with(&short, "short\n").failed();
     assert!(said.contains("password") && said.contains('8'), "{said}");
     assert!(!said.contains("short\n"), "a password is not repeated: {said}");
+}
+
+/// A typing mistake that nobody sees would shut its maker out.
+#[test]
+fn at_a_terminal_a_new_password_is_asked_for_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut create = program(folder.path());
+    create.args(["account", "create", "--name", "Ada", "--email", "ada@example.com"]);
+    let typed = run_on_terminal(&create, &format!("{PASSWORD}\nanother long one\n"));
+    assert!(typed.code == Some(1) && typed.out.contains("passwords differ"), "{typed:?}");
+    assert!(!folder.path().join("data").exists());
+    let typed = run_on_terminal(&create, &format!("{PASSWORD}\n{PASSWORD}\n"));
+    assert!(typed.code == Some(0) && typed.out.contains("account 1 created"), "{typed:?}");
 }
 
 #[test]
@@ -53,6 +67,75 @@ fn a_new_password_by_the_command_line_ends_the_old_one_and_its_tokens() {
     login("quite another one").ok();
     let said = bench.cli_with(&["account", "set-password", "nobody@example.com"], "whatever else\n").failed();
     assert!(said.contains("nobody@example.com"), "{said}");
+}
+
+#[test]
+fn an_account_is_renamed_and_logs_in_by_its_new_address() {
+    let bench = Bench::new();
+    let (ada, _) = (bench.register("ada"), bench.register("bob"));
+    let said =
+        bench.cli(&["account", "rename", "ada@example.com", "--name", "Ada L.", "--email", "al@example.com"]).ok();
+    assert!(said.contains("Ada L. <al@example.com>"), "{said}");
+    let user = bench.get(&ada, "/whoami").ok()["user"].clone();
+    assert_eq!((&user["name"], &user["email_verified"]), (&json!("Ada L."), &json!(true)));
+    bench.log_in("al");
+    assert!(
+        bench.cli(&["account", "rename", "al@example.com", "--email", "bob@example.com"]).failed().contains("taken")
+    );
+    assert!(bench.cli(&["account", "rename", "ada@example.com", "--name", "x"]).failed().contains("no account"));
+    assert_eq!(bench.cli(&["account", "rename", "al@example.com"]).code, Some(2));
+    bench.cli(&["account", "rename", "AL@example.com", "--email", "Al@Example.com"]).ok();
+}
+
+#[test]
+fn a_disabled_account_gets_in_nowhere_until_it_is_unlocked() {
+    let bench = Bench::new();
+    let (acme, ada) = (bench.team("acme"), bench.register("ada"));
+    bench.cli(&["user", "add", "ada@example.com", "--workspace", "acme"]).ok();
+    let inside = bench.enter(&ada, &acme.workspace);
+    assert!(bench.cli(&["account", "disable", "ada@example.com"]).ok().contains("2 tokens revoked"));
+    bench.get(&ada, "/whoami").refused(401, "token_revoked");
+    bench.get(&inside, "/whoami").refused(401, "token_revoked");
+    let credentials = json!({"email": email("ada"), "password": PASSWORD});
+    for host in [central(), at("acme")] {
+        bench.post(&host, "/login", credentials.clone()).refused(403, "account_disabled");
+    }
+    let wrong = json!({"email": email("ada"), "password": "wrong password"});
+    bench.post(&central(), "/login", wrong).refused(401, "invalid_credentials");
+    assert!(bench.cli(&["account", "list"]).ok().contains("disabled"));
+    assert!(bench.cli(&["account", "disable", &email("acme")]).failed().contains("only operator"));
+
+    assert!(bench.cli(&["account", "unlock", "ada@example.com"]).ok().contains("it was disabled"));
+    bench.get(&bench.log_in("ada"), "/whoami").ok();
+    bench.get(&ada, "/whoami").refused(401, "token_revoked");
+    assert!(bench.cli(&["account", "unlock", "nobody@example.com"]).failed().contains("no account"));
+}
+
+#[test]
+fn an_account_with_too_many_failed_logins_is_unlocked_beside_the_server() {
+    let bench = Bench::within(&[("CX_THROTTLE_ATTEMPTS", "3")], &[]);
+    bench.register("ada");
+    let login =
+        |password: &str| bench.post(&central(), "/login", json!({"email": email("ada"), "password": password})).status;
+    while login("wrong password") != 429 {}
+    assert_eq!(login(PASSWORD), 429);
+    assert!(bench.cli(&["account", "unlock", "ada@example.com"]).ok().contains("forgotten"));
+    eventually("the server lets it in", || login(PASSWORD) == 200);
+}
+
+#[test]
+fn an_account_is_deleted_with_its_users_unless_it_owns_a_workspace() {
+    let bench = Bench::new();
+    let (acme, ada) = (bench.team("acme"), bench.register("ada"));
+    bench.cli(&["user", "add", "ada@example.com", "--workspace", "acme"]).ok();
+    let delete = |email: &str, confirm: &str| bench.cli(&["account", "delete", email, "--confirm", confirm]);
+    assert!(delete("ada@example.com", "bob@example.com").failed().contains("--confirm must be ada@example.com"));
+    delete("ada@example.com", "ada@example.com").ok();
+    bench.get(&ada, "/whoami").refused(401, "token_revoked");
+    assert_eq!(bench.get(&acme.inside, "/users").ok()["total"], 1);
+    bench.cli_with(&["account", "create", "--name", "Op", "--email", "op@example.com", "--operator"], PASSWORD).ok();
+    assert!(delete("acme@example.com", "acme@example.com").failed().contains("own"));
+    bench.is_sound();
 }
 
 #[test]

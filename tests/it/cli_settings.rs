@@ -20,7 +20,7 @@ fn a_wrong_value_is_refused_by_its_name_the_value_and_what_is_allowed() {
         ("cors-origins", "example.com", "origins like https://app.example.com"),
         ("central-domain", "a..b", "a domain name"),
     ] {
-        let said = serve(folder.path(), &[&format!("--{flag}={value}")]).failed();
+        let said = serve(folder.path(), &[&format!("--{flag}={value}")]).wrong_use();
         for part in [&flag.replace('-', "_"), value, allowed, &format!("--{flag}")] {
             assert!(said.contains(part), "{part} is not in {said}");
         }
@@ -31,19 +31,27 @@ fn a_wrong_value_is_refused_by_its_name_the_value_and_what_is_allowed() {
 #[test]
 fn a_wrong_value_is_refused_with_where_it_comes_from() {
     let folder = tempfile::tempdir().unwrap();
-    let said = run(program(folder.path()).arg("serve").env("CX_MAX_WAITING", "many"), "").failed();
+    let said = run(program(folder.path()).arg("serve").env("CX_MAX_WAITING", "many"), "").wrong_use();
     assert!(said.contains("CX_MAX_WAITING") && said.contains("many"), "{said}");
+    // A misspelled one is not ignored, whatever the command.
+    for command in ["serve", "demo", "backup", "health"] {
+        let said = run(program(folder.path()).arg(command).env("CX_MAX_WAITNG", "10"), "").wrong_use();
+        assert!(said.contains("CX_MAX_WAITNG") && said.contains("did you mean CX_MAX_WAITING?"), "{said}");
+    }
+    let mut command = program(folder.path());
+    command.args(["serve", "--print-config"]).env("CX_DOMAIN", "for Caddy").env("CX_REPLICA", "for Litestream");
+    run(&mut command, "").ok();
 
     let file = folder.path().join("cx-engine.toml");
     fs::write(&file, "token_ttl = 1\n").unwrap();
-    let said = serve(folder.path(), &[]).failed();
+    let said = serve(folder.path(), &[]).wrong_use();
     assert!(said.contains("token_ttl") && said.contains("cx-engine.toml"), "{said}");
     fs::write(&file, "token_tll = 3600\n").unwrap();
-    let said = serve(folder.path(), &[]).failed();
+    let said = serve(folder.path(), &[]).wrong_use();
     assert!(said.contains("token_tll") && said.contains("token_ttl"), "{said}");
     fs::write(&file, "token_ttl = \n").unwrap();
-    assert!(serve(folder.path(), &[]).failed().contains("TOML"));
-    let said = serve(folder.path(), &["--config", "nowhere.toml"]).failed();
+    assert!(serve(folder.path(), &[]).wrong_use().contains("TOML"));
+    let said = serve(folder.path(), &["--config", "nowhere.toml"]).wrong_use();
     assert!(said.contains("nowhere.toml"), "{said}");
 }
 
@@ -58,11 +66,13 @@ fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
     let printed = run(&mut command, "").ok();
 
     for (setting, origin) in [
-        ("max_waiting = \"33\"", "the flag --max-waiting"),
-        ("read_turns = \"2\"", "the environment variable CX_READ_TURNS"),
-        ("body_timeout = \"12.5\"", "cx-engine.toml"),
-        ("cors_origins = \"https://a.example.com\"", "cx-engine.toml"),
-        ("database_threads = \"4\"", "the default"),
+        ("max_waiting = 33", "the flag --max-waiting"),
+        ("read_turns = 2", "the environment variable CX_READ_TURNS"),
+        ("body_timeout = 12.5", "cx-engine.toml"),
+        ("cors_origins = [\"https://a.example.com\"]", "cx-engine.toml"),
+        ("database_threads = 4", "the default"),
+        ("metrics = false", "the default"),
+        ("trusted_proxies = []", "the default"),
     ] {
         let lines: Vec<&str> = printed.lines().collect();
         let at = lines.iter().position(|line| *line == setting).unwrap_or_else(|| panic!("no {setting} in {printed}"));
@@ -106,12 +116,25 @@ fn what_is_printed_is_a_file_that_says_the_same() {
     assert_eq!(settings(&again), settings(&printed));
 }
 
+/// A level that is misspelled would be taken for the name of a target, and nothing would be logged.
 #[test]
-fn a_port_that_is_taken_is_named() {
-    let bench = Bench::new();
-    let taken = bench.address().to_string();
-    let said = bench.cli(&["serve", "--data-dir", "other", "--listen", &taken]).failed();
-    assert!(said.contains(&taken), "{said}");
+fn a_log_filter_that_would_log_nothing_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for wrong in ["inof", "info,wran", "cx_engin=debug", "info,cx_engine=inof", ""] {
+        let said = serve(folder.path(), &[&format!("--log={wrong}")]).wrong_use();
+        assert!(said.contains("log") && said.contains("off, error, warn, info"), "{wrong}: {said}");
+    }
+    for right in ["INFO", "off", "warn,cx_engine::jobs=debug"] {
+        serve(folder.path(), &["--print-config", "--log", right]).ok();
+    }
+}
+
+#[test]
+fn a_log_of_text_in_a_file_has_no_codes_of_colors() {
+    let bench = Bench::with(&["--log-format", "text"]);
+    bench.register("ada");
+    let log = bench.whole_log();
+    assert!(log.contains("/register") && !log.contains('\u{1b}'), "{log}");
 }
 
 #[test]

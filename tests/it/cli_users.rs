@@ -10,7 +10,8 @@ fn a_user_is_added_listed_and_removed_with_effect_on_the_next_request() {
     let (acme, bob) = (bench.team("acme"), bench.register("bob"));
     let add = ["user", "add", "bob@example.com", "--workspace", "acme", "--role", "manager"];
     assert!(bench.cli(&add).ok().contains("is now a user of acme, as manager"));
-    assert!(bench.cli(&add).ok().contains("was already a user of acme, as manager"));
+    let again = bench.cli(&add).failed();
+    assert!(again.contains("already a user of acme, as manager") && again.contains("set-role"), "{again}");
     let inside = bench.enter(&bob, &acme.workspace);
     assert_eq!(bench.get(&inside, "/whoami").ok()["role"], "manager");
     assert_eq!(bench.get(&bob, "/workspaces").ok()["data"][0]["role"], "manager");
@@ -24,6 +25,28 @@ fn a_user_is_added_listed_and_removed_with_effect_on_the_next_request() {
     bench.cli(&["user", "remove", "bob@example.com", "--workspace", "acme"]).ok();
     bench.get(&inside, "/customers").refused(401, "token_revoked");
     bench.post(&bob, "/switch-to", json!({"workspace_id": acme.workspace})).refused(403, "not_a_member");
+}
+
+#[test]
+fn a_user_gets_another_role_with_effect_on_the_next_request() {
+    let bench = Bench::new();
+    let (acme, bob) = (bench.team("acme"), bench.register("bob"));
+    bench.cli(&["user", "add", "bob@example.com", "--workspace", "acme"]).ok();
+    let inside = bench.enter(&bob, &acme.workspace);
+    let set_role =
+        |email: &str, role: &str| bench.cli(&["user", "set-role", email, "--workspace", "acme", "--role", role]);
+    assert!(set_role("bob@example.com", "manager").ok().contains("manager in acme, and was agent"));
+    assert_eq!(bench.get(&inside, "/whoami").ok()["role"], "manager");
+    assert_eq!(bench.get(&bob, "/workspaces").ok()["data"][0]["role"], "manager");
+    let journal = bench.get(&acme.inside, "/audit-log").ok();
+    assert!(journal["data"][0].to_string().contains("manager"), "{journal}");
+    assert!(set_role("bob@example.com", "boss").failed().contains("no role boss"));
+    assert!(set_role("eve@example.com", "agent").failed().contains("no account"));
+    let last = set_role("acme@example.com", "agent").failed();
+    assert!(last.contains("admin"), "the last admin stays one: {last}");
+    bench.register("eve");
+    assert!(set_role("eve@example.com", "agent").failed().contains("user add"));
+    bench.is_sound();
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! The log: a line of JSON a request, with what one wants to know of it, and nothing that nobody should.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, PASSWORD, Who, at, central, email};
+use crate::process::{free_ports, program, run_on_terminal};
 
 #[test]
 fn each_request_gives_one_line_that_says_what_it_was_and_what_it_took() {
@@ -25,6 +27,8 @@ fn each_request_gives_one_line_that_says_what_it_was_and_what_it_took() {
         assert_eq!(line["route"], route);
         assert_eq!((&line["status"], &line["bytes"]), (&json!(answer.status), &json!(answer.text.len())), "{line}");
         assert_eq!(line.get("workspace"), in_workspace.then(|| json!(acme.workspace)).as_ref(), "{line}");
+        assert_eq!(line.get("subdomain"), in_workspace.then(|| json!("acme")).as_ref(), "{line}");
+        assert_eq!(line.get("path"), None, "the route says it: {line}");
         assert_eq!(line.get("account"), signed_in.then_some(&account), "{line}");
         assert!(line["waited_us"].is_u64() && line["worked_us"].is_u64(), "{line}");
         assert_eq!(line["level"], "INFO");
@@ -43,9 +47,49 @@ fn requests_that_lead_nowhere_are_logged_too() {
     ];
     let lines = request_lines(&bench);
     assert_eq!(lines.len(), nowhere.len());
-    for answer in nowhere {
-        assert_eq!(lines[answer.header("x-request-id").unwrap()]["status"], 404);
+    for (answer, path) in nowhere.iter().zip([json!(null), json!("/api/nothing"), json!(null)]) {
+        let line = &lines[answer.header("x-request-id").unwrap()];
+        assert_eq!(line["status"], 404);
+        if !path.is_null() {
+            assert_eq!(line["path"], path);
+        }
     }
+}
+
+#[test]
+fn a_start_leaves_one_line_that_says_what_is_served_and_from_where() {
+    let bench = Bench::with(&["--central-domain", "cx.example.com"]);
+    let log = bench.whole_log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [line] = lines.as_slice() else { unreachable!("not one line: {log}") };
+    assert_eq!((&line["version"], &line["data"]), (&json!(env!("CARGO_PKG_VERSION")), &json!("data")));
+    assert_eq!((&line["settings"], &line["workspaces"]), (&json!("cx-engine.toml"), &json!("*.cx.example.com")));
+    assert_eq!(line["listening"], json!(format!("http://{}", bench.address())));
+}
+
+/// A server on a terminal, and requests to it from the same terminal.
+#[test]
+fn on_a_terminal_each_request_is_one_short_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let cx_engine = program(folder.path());
+    let [port] = free_ports();
+    let script = format!(
+        "export CX_LISTEN=127.0.0.1:{port}; \"$0\" serve & server=$!
+         until \"$0\" health; do sleep 0.1; done
+         curl -s -o /dev/null http://localhost:{port}/api/whoami
+         curl -s -o /dev/null http://localhost:{port}/api/whoarewe?token=secret
+         kill $server; wait $server"
+    );
+    let mut terminal = Command::new("sh");
+    terminal.current_dir(folder.path()).args(["-c", &script]).arg(cx_engine.get_program());
+    terminal.env("PATH", "/usr/bin:/bin");
+    let printed = run_on_terminal(&terminal, "").ok();
+    let line = |part: &str| {
+        printed.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no {part} in {printed}"))
+    };
+    assert!(line("GET /whoami \u{1b}[33m401\u{1b}[0m").trim_end().ends_with(" ms"), "{printed}");
+    assert!(line("GET /api/whoarewe").len() < 80 && !printed.contains("secret"), "{printed}");
+    assert!(line("cx-engine started").contains("data=data settings=cx-engine.toml"), "{printed}");
 }
 
 #[test]
@@ -70,7 +114,7 @@ fn do_everything_with_secrets(bench: &Bench) -> Vec<String> {
     bench.post(&acme.inside, "/customers", json!({"name": "Mrs Private", "email_address": "private@example.org"}));
     bench.post(&acme.inside, "/customers", json!({"name": "Mrs Private", "vip": "private-wrong-value"}));
     bench.get(&acme.inside, "/customers?filter[email_address]=private@example.org&token=in-the-query");
-    bench.get(&acme.inside, "/nowhere/private-in-the-path");
+    bench.get(&acme.inside, "/nowhere/Mrs-Private/code/cxi_Zm9v-private-in-the-path/private%40example.org");
     bench.post(&acme.inside, "/contacts", json!({"last_name": "Private", "customer_id": 999}));
     let mut body = bench.begin(&acme.inside, r#"{"name":"half-a-body"}   "#);
     body.send(r#"{"name":"half-a-body"}"#).unwrap();

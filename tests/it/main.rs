@@ -29,6 +29,7 @@ mod house;
 mod http;
 mod idempotency;
 mod imports;
+mod instances;
 mod invitations;
 mod isolation;
 mod journals;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::bench::{Bench, eventually};
+use crate::bench::{Bench, PASSWORD, eventually};
 use crate::process::{not_run, program, run};
 
 const SOMEBODY: u32 = 1234;
@@ -24,6 +24,12 @@ const COMMANDS: [&[&str]; 9] = [
     &["restore", "acme"],
     &["serve", "--listen", "127.0.0.1:0"],
 ];
+
+/// Creates an instance in the usual folder.
+fn create(folder: &Path) {
+    let account = ["account", "create", "--name", "Ada", "--email", "ada@example.com"];
+    run(program(folder).args(account), PASSWORD).ok();
+}
 
 /// Every file and folder, as it was last changed.
 fn all_below(folder: &Path) -> Vec<(String, i64, i64)> {
@@ -47,7 +53,7 @@ fn all_below(folder: &Path) -> Vec<(String, i64, i64)> {
 fn root_is_refused_where_the_data_are_anothers_and_told_what_to_type() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    run(program(folder.path()).args(["account", "list"]), "").ok();
+    create(folder.path());
     if chown(&data, Some(SOMEBODY), None).is_err() {
         not_run("only root can give a folder away, and only root is refused");
         return;
@@ -78,7 +84,7 @@ fn root_makes_no_instance_in_anothers_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (data, other) = (folder.path().join("data"), folder.path().join("other"));
     run(program(folder.path()).args(["backup"]), "").failed();
-    run(program(folder.path()).args(["account", "list"]), "").ok();
+    create(folder.path());
     run(program(folder.path()).args(["backup"]), "").ok();
     fs::create_dir(&other).unwrap();
     if chown(&other, Some(SOMEBODY), None).is_err() {
@@ -87,7 +93,7 @@ fn root_makes_no_instance_in_anothers_folder() {
     }
     let made = run(program(folder.path()).args(["restore", "--into", "other"]), "").failed();
     assert!(made.contains("other belongs to '#1234'"), "{made}");
-    let made = run(program(folder.path()).args(["--data-dir", "other", "account", "list"]), "").failed();
+    let made = run(program(folder.path()).args(["--data-dir", "other", "serve"]), "").failed();
     assert!(made.contains("other belongs to '#1234'"), "{made}");
     assert!(all_below(&other).is_empty());
     // What is restored elsewhere touches nothing of what there is.

@@ -108,6 +108,15 @@ impl Typed {
     }
 }
 
+impl Typed {
+    /// Refused with exit code 2; answers what was said.
+    #[track_caller]
+    pub fn wrong_use(self) -> String {
+        assert_eq!((self.code, self.out.as_str()), (Some(2), ""), "{self:?}");
+        self.err
+    }
+}
+
 /// The program in a folder, without what this process's environment, or the machine, would configure.
 pub fn program(folder: &Path) -> Command {
     let settings = folder.join("cx-engine.toml");
@@ -128,6 +137,19 @@ pub fn run(command: &mut Command, input: &str) -> Typed {
     let output = within_patience(child.id(), || child.wait_with_output().unwrap());
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Typed { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Runs a command on a terminal, by util-linux' `script`, and types the lines. What it printed is all in `out`.
+pub fn run_on_terminal(command: &Command, lines: &str) -> Typed {
+    let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''"));
+    let words: Vec<String> = [command.get_program()].into_iter().chain(command.get_args()).map(quoted).collect();
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]).env_clear();
+    script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("TERM", "xterm");
+    if let Some(folder) = command.get_current_dir() {
+        script.current_dir(folder);
+    }
+    run(&mut script, lines)
 }
 
 /// Asks over TLS, and trusts this certificate.

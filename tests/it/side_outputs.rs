@@ -107,9 +107,17 @@ const COMMANDS: [&[&str]; 7] = [
     &["--help"],
 ];
 
+/// A folder with an instance in it.
+fn folder_with_instance() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let create = ["account", "create", "--name", "Ada", "--email", "ada@example.com"];
+    run(program(folder.path()).args(create), PASSWORD).ok();
+    folder
+}
+
 #[test]
 fn a_command_that_cannot_print_fails_with_one_sentence() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_with_instance();
     for command in COMMANDS {
         let mut typed = Command::new("sh");
         let script = "exec \"$@\" >/dev/full";
@@ -122,7 +130,7 @@ fn a_command_that_cannot_print_fails_with_one_sentence() {
 
 #[test]
 fn a_command_whose_reader_has_gone_ends_quietly() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_with_instance();
     for command in COMMANDS {
         let (gone, stdout) = pipe().unwrap();
         drop(gone);

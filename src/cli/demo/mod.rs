@@ -3,9 +3,10 @@
 mod data;
 mod routing;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use rusqlite::Connection;
 
 use super::serve;
@@ -16,7 +17,7 @@ use crate::central::workspaces::{self, NewWorkspace};
 use crate::central::{accounts, tokens};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::server;
+use crate::server::{self, Front};
 use crate::tenancy::Author;
 use crate::values::{Email, Name, Password, Timestamp};
 use crate::workspace::{contacts, customers, phone_calls};
@@ -28,12 +29,14 @@ const SUBDOMAIN: &str = "acme";
 
 pub fn run(config: Config, now: Timestamp) -> anyhow::Result<()> {
     let _log = server::start_log(&config);
-    let engine = Engine::open(config, now)?;
+    let front = Front::open(&config)?;
+    let engine = Engine::open_or_create_demo(config, now)?;
     let made = prepare(&engine, now)?;
     let password = password(&engine, now)?;
     let serving = Arc::clone(&engine);
-    server::run(engine, crate::router()?, move |listening| {
-        greet(&serving.public_url().workspace(SUBDOMAIN), password.as_deref(), made);
+    server::run(engine, front, crate::router()?, move |listening| {
+        let folder = &serving.config.data_dir;
+        greet(&serving.public_url().workspace(SUBDOMAIN), folder, password.as_deref(), made);
         serve::announce(listening)
     })
 }
@@ -86,6 +89,23 @@ fn password(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<Option<Strin
     Ok(Some(random))
 }
 
+/// Refuses to serve a demo with its published password where others can reach it. `demo` replaces that password.
+pub fn check_password(engine: &Engine) -> anyhow::Result<()> {
+    if !engine.record.is_demo || engine.config.listen.ip().is_loopback() {
+        return Ok(());
+    }
+    let found = engine.central.read(|db| Ok::<_, Error>(accounts::find_by_email(db, EMAIL)?))?;
+    let Some((_, hash)) = found else { return Ok(()) };
+    ensure!(
+        engine.passwords.verify(PASSWORD, Some(&hash))? == Verified::No,
+        "{} is a demo whose password is published, and others can reach {}: run `cx-engine demo` with this folder and \
+         address, which sets a new password",
+        engine.config.data_dir.display(),
+        engine.config.listen
+    );
+    Ok(())
+}
+
 /// Writes the data, all of it or none, where there has never been a customer; answers whether it was written.
 fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     if db.prepare("SELECT 1 FROM sqlite_sequence WHERE name = 'customers'")?.exists([])? {
@@ -105,9 +125,10 @@ fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     Ok(true)
 }
 
-fn greet(url: &str, password: Option<&str>, made: bool) {
+fn greet(url: &str, folder: &Path, password: Option<&str>, made: bool) {
     let shown = password.unwrap_or("(as it was printed, or as you have set it)");
     let password = password.unwrap_or("PASSWORD");
+    let folder = folder.display();
     let what = if made { "made: 200 customers, 1,000 contacts, 300 phone calls" } else { "as you left it" };
     serve::tell(&format!(
         r#"The demo is ready ({what}).
@@ -115,6 +136,7 @@ fn greet(url: &str, password: Option<&str>, made: bool) {
   URL       {url}/api      (to read: {url}/docs)
   Email     {EMAIL}
   Password  {shown}
+  Folder    {folder}      (delete it to start over)
 
 Try, in another terminal:
 

@@ -1,0 +1,133 @@
+//! What an operator does to an account by a command: rename it, disable it, unlock it, delete it.
+
+use std::net::IpAddr;
+
+use rusqlite::Connection;
+use serde_json::json;
+
+use super::accounts::{self, Account};
+use super::audit_log::{self, Event};
+use super::notices::{self, About};
+use super::{password, tokens, workspaces};
+use crate::api::{Error, Result};
+use crate::auth::{Key, Origin, Purpose};
+use crate::engine::Engine;
+use crate::tenancy::members;
+use crate::values::{Email, Name, Timestamp};
+
+/// Gives an account another name, another address, or both. The operator vouches for the address: it counts as verified. The
+/// person is told at the address before.
+pub fn rename(
+    db: &Connection,
+    account: &Account,
+    name: Option<&Name<255>>,
+    email: Option<&Email>,
+    origin: &Origin,
+) -> Result<Account> {
+    let id = account.id;
+    if let Some(name) = name.filter(|name| ***name != *account.name) {
+        db.execute("UPDATE accounts SET name = ?2, updated_at = ?3 WHERE id = ?1", (id, name, origin.at))?;
+        let event = Event::new("account.updated").about(id).with(json!({"name": [account.name, name]}));
+        audit_log::record(db, origin, event)?;
+    }
+    if let Some(email) = email.filter(|email| ***email != *account.email) {
+        let other = accounts::find_by_email(db, email)?.filter(|(other, _)| other.id != id);
+        if other.is_some() {
+            return Err(Error::refused("email_taken", format!("The email {email} has already been taken.")));
+        }
+        db.execute(
+            "UPDATE accounts SET email = ?2, email_verified = 1, pending_email = NULL, updated_at = ?3 WHERE id = ?1",
+            (id, email, origin.at),
+        )?;
+        db.execute("DELETE FROM email_codes WHERE account_id = ?1", [id])?;
+        audit_log::record(db, origin, Event::new("email.changed").about(id).with(json!({"email": email})))?;
+        notices::put_to(db, account, &account.email, &About::EmailChanged { email }, origin)?;
+    }
+    accounts::find(db, id)
+}
+
+/// Ends every session of an account and lets it log in no more; answers how many tokens were revoked. Its OAuth grants end
+/// by [`password::end_grants`]. Integration keys are their workspace's, and go on.
+pub fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<usize> {
+    if account.operator && !accounts::has_other_operator(db, account.id)? {
+        return Err(Error::refused("last_operator", "This is the only operator that is not disabled."));
+    }
+    db.execute("UPDATE accounts SET disabled_at = ?2 WHERE id = ?1", (account.id, origin.at))?;
+    password::outdate_grants(db, account.id)?;
+    audit_log::record(
+        db,
+        origin,
+        Event::new("account.updated").about(account.id).with(json!({"disabled": [false, true]})),
+    )?;
+    Ok(tokens::revoke_all(db, account.id, None, origin.at)?)
+}
+
+/// Lets an account log in again: one that was disabled, and one that has failed too often. A running server sees to the
+/// latter within a second. Answers whether it was disabled.
+pub fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
+    let was_disabled = is_disabled(db, account.id)?;
+    if was_disabled {
+        db.execute("UPDATE accounts SET disabled_at = NULL WHERE id = ?1", [account.id])?;
+        let event = Event::new("account.updated").about(account.id).with(json!({"disabled": [true, false]}));
+        audit_log::record(db, origin, event)?;
+    }
+    db.execute("INSERT INTO unlocked_accounts (account_id) VALUES (?1) ON CONFLICT DO NOTHING", [account.id])?;
+    Ok(was_disabled)
+}
+
+pub fn is_disabled(db: &Connection, account_id: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM accounts WHERE id = ?1 AND disabled_at IS NOT NULL";
+    db.prepare_cached(sql)?.exists([account_id])
+}
+
+/// Deletes an account, and its users in all workspaces.
+pub fn delete(engine: &Engine, account: &Account, origin: &Origin) -> Result<()> {
+    let (id, is_operator) = (account.id, account.operator);
+    let at = origin.clone();
+    let left = engine.central.write(move |db| {
+        if is_operator && !accounts::has_other_operator(db, id)? {
+            return Err(Error::refused("last_operator", "This is the only operator that is not disabled."));
+        }
+        let left = workspaces::of_account(db, id)?;
+        audit_log::record(db, &at, Event::new("account.deleted").about(id))?;
+        accounts::delete_account(db, id)?;
+        Ok(left)
+    })?;
+    for workspace in left {
+        let (lease, author) = (engine.registry.lease(workspace.id), engine.system(workspace.id, origin.at));
+        lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &author, id)?))?;
+    }
+    Ok(())
+}
+
+/// Forgets the failed logins of the accounts that a command has unlocked, and those from the addresses that they came from.
+pub fn forget_failures(engine: &Engine, now: Timestamp) -> Result<()> {
+    let unlocked = engine.central.read(|db| {
+        let sql = "SELECT u.account_id, a.email FROM unlocked_accounts u JOIN accounts a ON a.id = u.account_id";
+        let mut statement = db.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok::<_, Error>(rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()?)
+    })?;
+    for (id, email) in unlocked {
+        let since = now.plus(-engine.config.throttle_window);
+        let addresses = engine.central.read(move |db| {
+            let sql = "SELECT DISTINCT address FROM audit_log
+                       WHERE account_id = ?1 AND at >= ?2 AND action = 'login.failed' AND address IS NOT NULL";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map((id, since), |row| row.get::<_, String>(0))?;
+            Ok::<_, Error>(rows.collect::<rusqlite::Result<Vec<_>>>()?)
+        })?;
+        for purpose in [Purpose::Password, Purpose::SecondFactor, Purpose::Code, Purpose::Mail] {
+            engine.throttle.forgive(&Key::email(purpose, &email));
+            engine.throttle.forgive(&Key::Account(purpose, id));
+            for address in addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok()) {
+                engine.throttle.forgive(&Key::address(purpose, address));
+            }
+        }
+        engine.central.write(move |db| {
+            db.prepare_cached("DELETE FROM unlocked_accounts WHERE account_id = ?1")?.execute([id])?;
+            Ok::<_, Error>(())
+        })?;
+    }
+    Ok(())
+}

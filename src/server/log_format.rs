@@ -1,0 +1,113 @@
+//! The log on a terminal: one short line an event. `12:00:01 GET /customers/{id} 200 acme 1.2 ms` is a request.
+
+use std::fmt::{self, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// The message of the event that each request ends with.
+pub const REQUEST: &str = "request";
+
+pub struct ShortLines;
+
+impl<S, N> FormatEvent<S, N> for ShortLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        // Of `2027-03-29T12:00:01.123456Z`: whoever looks on knows what day it is.
+        let time = time.get(11..19).unwrap_or(&time);
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let (level, has_color) = (*event.metadata().level(), to.has_ansi_escapes());
+        write!(to, "{}", painted(time, DIM, has_color))?;
+        if level != Level::INFO {
+            write!(to, " {}", painted(level.as_str(), color_of(level), has_color))?;
+        }
+        if fields.message == REQUEST { fields.write_request(&mut to, has_color) } else { fields.write(&mut to) }?;
+        writeln!(to)
+    }
+}
+
+const DIM: &str = "2";
+const RED: &str = "31";
+const YELLOW: &str = "33";
+const GREEN: &str = "32";
+
+fn color_of(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => RED,
+        Level::WARN => YELLOW,
+        _ => DIM,
+    }
+}
+
+fn painted(text: &str, color: &str, has_color: bool) -> String {
+    if has_color { format!("\u{1b}[{color}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+/// What an event says.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, String)>,
+}
+
+impl Fields {
+    fn get(&self, name: &str) -> &str {
+        self.others.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+
+    fn write(&self, to: &mut Writer<'_>) -> fmt::Result {
+        write!(to, " {}", self.message)?;
+        self.others.iter().try_for_each(|(name, value)| write!(to, " {name}={value}"))
+    }
+
+    /// The method, the route, or the path where there is none, the status, the workspace, how long it took.
+    fn write_request(&self, to: &mut Writer<'_>, has_color: bool) -> fmt::Result {
+        let route = if self.get("route").is_empty() { self.get("path") } else { self.get("route") };
+        let status = self.get("status");
+        let color = match status.as_bytes().first() {
+            Some(b'5') => RED,
+            Some(b'4') => YELLOW,
+            _ => GREEN,
+        };
+        write!(to, " {} {route} {}", self.get("method"), painted(status, color, has_color))?;
+        for workspace in [self.get("subdomain")].iter().filter(|name| !name.is_empty()) {
+            write!(to, " {workspace}")?;
+        }
+        let took: f64 = self.get("took_us").parse().unwrap_or(0.0);
+        write!(to, " {:.1} ms", took / 1000.0)
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = String::new();
+        // A value that cannot be written is left out.
+        let _ = write!(text, "{value:?}");
+        self.keep(field, text);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.keep(field, value.to_owned());
+    }
+}
+
+impl Fields {
+    fn keep(&mut self, field: &Field, value: String) {
+        // One event is one line, whatever stands in it.
+        let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        match field.name() {
+            "message" => self.message = value,
+            name => self.others.push((name, value)),
+        }
+    }
+}
