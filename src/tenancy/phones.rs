@@ -4,6 +4,8 @@
 //! a pass of many short turns, so that others read and write between them. While it runs, and after a crash, the setting
 //! `phones_indexed_for` names the pass in the place of the country.
 
+use std::borrow::Cow;
+
 use phonenumber::country::Id;
 use rusqlite::Connection;
 use rusqlite::types::FromSqlError;
@@ -12,6 +14,7 @@ use uuid::Uuid;
 
 pub use super::settings::default_country;
 use super::settings::setting;
+use crate::values::phone::Dialled;
 use crate::values::{Text, phone};
 
 /// A number as it is typed, in a field of a resource.
@@ -45,45 +48,70 @@ pub fn insert(db: &Connection, resource: &str, id: i64, fields: &[(impl AsRef<st
     }
     let country = default_country(db)?;
     for (field, typed) in typed() {
-        let reversed = reversed(typed, country);
-        if !reversed.is_empty() {
+        for (place, key) in keys(typed, country).into_iter().enumerate() {
             db.prepare_cached(
                 "INSERT INTO phone_numbers (resource, resource_id, field, reversed) VALUES (?1, ?2, ?3, ?4)",
             )?
-            .execute((resource, id, field, reversed))?;
+            .execute((resource, id, &*field_of(field, place), key))?;
         }
     }
     Ok(())
 }
 
-/// The digits that a number is found by: of its E.164 form, or of the text where it has none; from the last to the first.
-pub fn reversed(text: &str, country: Id) -> String {
-    phone::reversed_digits(phone::e164(text, country).as_deref().unwrap_or(text))
+/// The field of one of several numbers in one text, as the index has it: `fax`, `fax/2`, up to `fax/4`.
+fn field_of(field: &str, place: usize) -> Cow<'_, str> {
+    if place == 0 { field.into() } else { format!("{field}/{}", place + 1).into() }
 }
 
+/// What comes before the digits of what can be no number: so such a text is found by the same digits alone, and not as
+/// the last digits of another's number.
+const IMPOSSIBLE: char = '?';
+
+/// What each number of a text is found by: the digits of its E.164 form, or those of an extension, from the last to the
+/// first.
+fn keys(text: &str, country: Id) -> Vec<String> {
+    phone::read(text, country).iter().map(key).collect()
+}
+
+/// What a number is found by.
+pub fn key(dialled: &Dialled) -> String {
+    let reversed = phone::reversed_digits(dialled.as_str());
+    if let Dialled::Impossible(_) = dialled { format!("{IMPOSSIBLE}{reversed}") } else { reversed }
+}
+
+/// What the first number of a text is found by; empty where it has none.
+pub fn reversed(text: &str, country: Id) -> String {
+    phone::read(text, country).first().map(key).unwrap_or_default()
+}
+
+/// The fewest digits by which numbers are found that end with them.
+const FEWEST_LAST: usize = 4;
+
 /// The condition in SQL that a row of `resource` has a number, in one field or in any, and the values bound in it: the
-/// same number in E.164, or, where the text is too short to be a number, one that ends with its digits.
+/// same number in E.164, or the same extension; and, for digits without a country code, a number that ends with them.
 pub fn condition(
     resource: &'static str,
     field: Option<&'static str>,
     text: &str,
     db: &Connection,
 ) -> rusqlite::Result<(String, Vec<Value>)> {
-    let inside = field.map(|field| format!(" AND field = '{field}'")).unwrap_or_default();
-    let found = |by: &str| {
-        format!("id IN (SELECT resource_id FROM phone_numbers WHERE resource = '{resource}' AND {by}{inside})")
-    };
+    let inside = field.map(|field| format!(" AND field IN ('{field}', '{field}/2', '{field}/3', '{field}/4')"));
     let country = default_country(db)?;
-    let digits = reversed(text, country);
-    if digits.is_empty() {
-        return Ok(("0".into(), Vec::new()));
+    let Some(dialled) = phone::read(text, country).into_iter().next() else { return Ok(("0".into(), Vec::new())) };
+    let (mut by, mut bound) = ("reversed = ?", vec![key(&dialled).into()]);
+    // As typed: in E.164 a number is longer than its last digits.
+    let last = phone::reversed_digits(&phone::addressed(text));
+    let is_last =
+        !matches!(dialled, Dialled::Impossible(_)) && !text.contains('+') && dialled.as_str().len() >= last.len();
+    if is_last && last.len() >= FEWEST_LAST {
+        by = "(reversed = ? OR reversed >= ? AND reversed < ?)";
+        // Texts that begin with the digits lie between them and them followed by the character after `9`.
+        let end = format!("{last}:");
+        bound.extend([last.into(), end.into()]);
     }
-    if phone::e164(text, country).is_some() {
-        return Ok((found("reversed = ?"), vec![digits.into()]));
-    }
-    // Texts that begin with the digits lie between them and them followed by the character after `9`.
-    let end = format!("{digits}:");
-    Ok((found("reversed >= ? AND reversed < ?"), vec![digits.into(), end.into()]))
+    let inside = inside.unwrap_or_default();
+    let found = format!("id IN (SELECT resource_id FROM phone_numbers WHERE resource = '{resource}' AND {by}{inside})");
+    Ok((found, bound))
 }
 
 /// A pass over all numbers, to find them by the default country as it is now.

@@ -156,8 +156,19 @@ fn dialled(text: &str) -> String {
 /// The destination that says most of an origin: the same one; else the prefix that leaves the fewest of its characters
 /// open, in whichever way it may be written. Where two leave as many, the older one.
 fn best(db: &Connection, cti: i64, origin: &str) -> Result<Option<Destination>> {
-    let typed = dialled(origin);
-    let mut spellings = phone::spellings(&typed, phones::default_country(db)?);
+    let country = phones::default_country(db)?;
+    let mut spellings = phone::spellings(origin, country);
+    let user = phone::addressed(origin);
+    let typed = match phone::read(origin, country).first() {
+        // A number with words beside it is no name.
+        Some(number) if user.chars().any(char::is_alphabetic) => number.as_str().to_owned(),
+        Some(_) => dialled(&user),
+        None => dialled(origin),
+    };
+    // Who withholds a number is a name in a SIP address.
+    if let Some(id) = at(db, cti, false, &dialled(&user))? {
+        return Ok(Destination::find(db, id)?);
+    }
     if !spellings.contains(&typed) {
         spellings.push(typed);
     }
@@ -283,6 +294,11 @@ mod tests {
             ("sip:ada@example.com", "a", "sip:a*"),
             ("sip:zoe@example.com", "any", "*"),
             ("%C3%A9", "any", "*"),
+            ("sip:anonymous@192.168.1.20", "nobody", "Anonymous"),
+            ("sip:%2B33142000000@10.0.0.1", "one", "01 42 00 00 00"),
+            ("0142000000%20bureau", "one", "01 42 00 00 00"),
+            ("4930123456", "Berlin", "+49 30*"),
+            ("1234567890123456", "any", "*"),
         ] {
             let found = desk.get(&format!("/ctis/lookup?cti_id=1&origin={origin}")).ok();
             assert_eq!((&found["destination"], &found["origin"]), (&json!(destination), &json!(matched)), "{origin}");
