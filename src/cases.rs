@@ -50,3 +50,39 @@ fn numbers_are_found_as_the_table_says() {
     }
     none_of(wrong);
 }
+
+#[test]
+fn texts_are_found_as_the_table_says() {
+    let bench = Bench::new();
+    let admin = bench.admin();
+    let mut wrong = Vec::new();
+    for row in table::<[String; 4]>("text.csv") {
+        let [stored, asked, filter, term] = &row;
+        let id = admin.post("/contacts", json!({"last_name": stored})).created()["id"].to_string();
+        let found = |filter: &str| total(&admin, &format!("/contacts?filter[{filter}]={}", encoded(asked))) == 1;
+        let is = |yes: bool| if yes { "yes" } else { "no" };
+        if (is(found("last_name")), is(found("term"))) != (filter.as_str(), term.as_str()) {
+            wrong.push(format!("{row:?}"));
+        }
+        admin.delete(&format!("/contacts/{id}")).ok();
+    }
+    none_of(wrong);
+}
+
+#[test]
+fn names_are_sorted_as_the_file_has_them() {
+    let bench = Bench::new();
+    let admin = bench.admin();
+    let text = std::fs::read_to_string(path("sorted.txt")).unwrap();
+    let sorted: Vec<&str> = text.lines().collect();
+    for name in sorted.iter().rev() {
+        admin.post("/contacts", json!({"last_name": name, "first_name": name})).created();
+        admin.post("/customers", json!({"name": name})).created();
+    }
+    for (path, field) in [("/contacts", "last_name"), ("/contacts", "first_name"), ("/customers", "name")] {
+        let listed = admin.get(&format!("{path}?sort={field}&per_page=100")).ok();
+        let names: Vec<&str> =
+            listed["data"].as_array().unwrap().iter().map(|row| row[field].as_str().unwrap()).collect();
+        assert_eq!(names, sorted, "{path}");
+    }
+}

@@ -6,6 +6,7 @@ mod directory;
 pub mod grants;
 mod group;
 mod hosts;
+pub mod indexing;
 pub mod journal;
 pub mod life;
 pub mod members;

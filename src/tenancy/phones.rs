@@ -1,8 +1,7 @@
 //! The index of phone numbers in a workspace's file: found in any format they may be typed in.
 //!
-//! Numbers without a prefix are read as those of the workspace's default country. When that changes, so does the index: in
-//! a pass of many short turns, so that others read and write between them. While it runs, and after a crash, the setting
-//! `phones_indexed_for` names the pass in the place of the country.
+//! Numbers without a prefix are read as those of the workspace's default country. When that changes, or the rules by which
+//! numbers are read, the index is written anew (`indexing.rs`).
 
 use std::borrow::Cow;
 
@@ -10,10 +9,8 @@ use phonenumber::country::Id;
 use rusqlite::Connection;
 use rusqlite::types::FromSqlError;
 use rusqlite::types::Value;
-use uuid::Uuid;
 
 pub use super::settings::default_country;
-use super::settings::setting;
 use crate::values::phone::Dialled;
 use crate::values::{Text, phone};
 
@@ -21,6 +18,7 @@ use crate::values::{Text, phone};
 pub type Typed = Option<Text<40>>;
 
 /// A table whose numbers are in the index.
+#[derive(Debug)]
 pub struct Numbered {
     pub table: &'static str,
     /// The columns that a number stands in.
@@ -49,10 +47,7 @@ pub fn insert(db: &Connection, resource: &str, id: i64, fields: &[(impl AsRef<st
     let country = default_country(db)?;
     for (field, typed) in typed() {
         for (place, key) in keys(typed, country).into_iter().enumerate() {
-            db.prepare_cached(
-                "INSERT INTO phone_numbers (resource, resource_id, field, reversed) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute((resource, id, &*field_of(field, place), key))?;
+            write(db, resource, id, &field_of(field, place), &key)?;
         }
     }
     Ok(())
@@ -114,76 +109,53 @@ pub fn condition(
     Ok((found, bound))
 }
 
-/// A pass over all numbers, to find them by the default country as it is now.
-#[derive(Debug, Clone)]
-pub struct Pass(String);
-
-impl Pass {
-    /// Begins one where the index is of another country than the workspace, or where a pass was not finished. A pass that
-    /// still runs is overtaken: it does no more.
-    pub fn begin(db: &Connection) -> rusqlite::Result<Option<Self>> {
-        if setting(db, "phones_indexed_for")? == setting(db, "default_country")? {
-            return Ok(None);
-        }
-        let pass = Self(format!("pass {}", Uuid::now_v7()));
-        db.prepare_cached("INSERT OR REPLACE INTO settings (name, value) VALUES ('phones_indexed_for', ?1)")?
-            .execute([&pass.0])?;
-        Ok(Some(pass))
-    }
-
-    /// Indexes the next `many` rows of a table anew; answers the last of their ids, or nothing where none were left.
-    pub fn index(
-        &self,
-        db: &Connection,
-        numbered: &Numbered,
-        after: i64,
-        many: usize,
-    ) -> rusqlite::Result<Option<i64>> {
-        if setting(db, "phones_indexed_for")?.as_ref() != Some(&self.0) {
-            return Ok(None);
-        }
-        let Numbered { table, columns, lists } = numbered;
-        let country = default_country(db)?;
-        let read = [*columns, *lists].concat().join(", ");
-        let sql = format!("SELECT id, {read} FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2");
-        let mut statement = db.prepare_cached(&sql)?;
-        let mut rows = statement.query((after, i64::try_from(many).unwrap_or(i64::MAX)))?;
-        // What is found by the same digits as before is not written again.
-        let mut write = db.prepare_cached(
-            "INSERT INTO phone_numbers (resource, resource_id, field, reversed) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (resource, resource_id, field) DO UPDATE SET reversed = excluded.reversed
-             WHERE reversed <> excluded.reversed",
-        )?;
-        let mut last = None;
-        while let Some(row) = rows.next()? {
-            let id: i64 = row.get(0)?;
-            let mut write = |field: &str, typed: &str| {
-                let reversed = reversed(typed, country);
-                if reversed.is_empty() { Ok(0) } else { write.execute((table, id, field, reversed)) }
-            };
-            for (place, field) in columns.iter().enumerate() {
-                let typed: Typed = row.get(place + 1)?;
-                typed.map(|typed| write(field, &typed)).transpose()?;
+/// Writes the numbers of the rows between two ids anew: above the first, up to the second.
+pub fn index_anew(db: &Connection, numbered: &Numbered, after: i64, last: i64) -> rusqlite::Result<()> {
+    let Numbered { table, columns, lists } = numbered;
+    let country = default_country(db)?;
+    let read = [*columns, *lists].concat().join(", ");
+    let sql = format!("SELECT id, {read} FROM {table} WHERE id > ?1 AND id <= ?2");
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query((after, last))?;
+    let mut indexed = db.prepare_cached(
+        "SELECT field, reversed FROM phone_numbers WHERE resource = ?1 AND resource_id = ?2 ORDER BY field",
+    )?;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        let mut found: Vec<(String, String)> = Vec::new();
+        let mut find = |field: &str, typed: &str| {
+            let keys = keys(typed, country).into_iter().enumerate();
+            found.extend(keys.map(|(place, key)| (field_of(field, place).into_owned(), key)));
+        };
+        for (place, field) in columns.iter().enumerate() {
+            let typed: Typed = row.get(place + 1)?;
+            if let Some(typed) = typed {
+                find(field, &typed);
             }
-            for (place, field) in lists.iter().enumerate() {
-                let list = row.get_ref(columns.len() + place + 1)?.as_str()?;
-                let list: Vec<String> = serde_json::from_str(list).map_err(|e| FromSqlError::Other(e.into()))?;
-                for (place, typed) in list.iter().enumerate() {
-                    write(&list_field(field, place), typed)?;
-                }
-            }
-            last = Some(id);
         }
-        Ok(last)
+        for (place, field) in lists.iter().enumerate() {
+            let list = row.get_ref(columns.len() + place + 1)?.as_str()?;
+            let list: Vec<String> = serde_json::from_str(list).map_err(|e| FromSqlError::Other(e.into()))?;
+            for (place, typed) in list.iter().enumerate() {
+                find(&list_field(field, place), typed);
+            }
+        }
+        found.sort();
+        let before = indexed.query_map((table, id), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        // Rows that are found by the same digits as before are not written again.
+        if before.collect::<rusqlite::Result<Vec<(String, String)>>>()? != found {
+            db.prepare_cached("DELETE FROM phone_numbers WHERE resource = ?1 AND resource_id = ?2")?
+                .execute((table, id))?;
+            for (field, key) in found {
+                write(db, table, id, &field, &key)?;
+            }
+        }
     }
+    Ok(())
+}
 
-    /// Says that the index is of the country now, unless another pass has taken over.
-    pub fn end(&self, db: &Connection) -> rusqlite::Result<()> {
-        db.prepare_cached(
-            "UPDATE settings SET value = (SELECT value FROM settings WHERE name = 'default_country')
-             WHERE name = 'phones_indexed_for' AND value = ?1",
-        )?
-        .execute([&self.0])?;
-        Ok(())
-    }
+fn write(db: &Connection, resource: &str, id: i64, field: &str, key: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT INTO phone_numbers (resource, resource_id, field, reversed) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((resource, id, field, key))?;
+    Ok(())
 }

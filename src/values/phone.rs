@@ -10,6 +10,7 @@ use phonenumber::country::Id;
 
 use super::fold::fold;
 use written::Run;
+pub use written::decimal;
 
 /// Numbers that are read out of one text; a text of forty characters has no more.
 const MOST: usize = 4;

@@ -112,7 +112,7 @@ pub const NUMBERED: Numbered = Numbered {
 record!(Contact in "contacts" {
     id, customer_id, civility, first_name, last_name, email, company, website, phone_business_1, phone_business_2,
     phone_mobile_1, phone_mobile_2, phone_home_1, fax, role, service, comment, custom_fields, created_at, updated_at,
-});
+} with folded_last_name = "fold(:last_name)");
 
 /// Adds a contact; answers it as it is kept.
 pub fn add(db: &Connection, author: &Author, mut new: Contact) -> Result<Contact> {
@@ -160,7 +160,7 @@ impl OfCustomer for Contact {
 impl Imports for Contact {
     const NAME: &'static str = TABLE;
     const UPDATE: &'static str = "contact.update";
-    const KEY: Option<Key> = Some(Key { field: "email", column: "email COLLATE NOCASE" });
+    const KEY: Option<Key> = Some(Key { field: "email", column: "fold(email)" });
 
     fn times(&mut self) -> (&mut Timestamp, &mut Timestamp) {
         (&mut self.created_at, &mut self.updated_at)
@@ -229,10 +229,10 @@ impl Listed for Contact {
         plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "first_name", column: "first_name COLLATE NOCASE" },
-            Sort { name: "last_name", column: "last_name COLLATE NOCASE" },
+            Sort { name: "first_name", column: "fold(first_name)" },
+            Sort { name: "last_name", column: "folded_last_name" },
             Sort { name: "email", column: "email COLLATE NOCASE" },
-            Sort { name: "company", column: "company COLLATE NOCASE" },
+            Sort { name: "company", column: "fold(company)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],

@@ -153,6 +153,19 @@ fn dialled(text: &str) -> String {
     }
 }
 
+/// Writes what counts of the origins between two ids anew. Two that have come to be the same leave the older one as it is
+/// looked for; the other stays as it was.
+pub fn fold_anew(db: &Connection, after: i64, last: i64) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("SELECT id, origin FROM cti_destinations WHERE id > ?1 AND id <= ?2")?;
+    let rows = statement.query_map((after, last), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (id, origin) in rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()? {
+        let begins = origin.trim().strip_suffix('*').unwrap_or(origin.trim());
+        db.prepare_cached("UPDATE OR IGNORE cti_destinations SET dialled = ?2 WHERE id = ?1 AND dialled <> ?2")?
+            .execute((id, dialled(begins)))?;
+    }
+    Ok(())
+}
+
 /// The destination that says most of an origin: the same one; else the prefix that leaves the fewest of its characters
 /// open, in whichever way it may be written. Where two leave as many, the older one.
 fn best(db: &Connection, cti: i64, origin: &str) -> Result<Option<Destination>> {
@@ -230,8 +243,8 @@ impl Listed for Destination {
         plain_filters: true,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "origin", column: "origin COLLATE NOCASE" },
-            Sort { name: "destination", column: "destination COLLATE NOCASE" },
+            Sort { name: "origin", column: "fold(origin)" },
+            Sort { name: "destination", column: "fold(destination)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],
