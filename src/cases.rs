@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use form_urlencoded::byte_serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::testing::{Bench, Client};
 
@@ -85,4 +85,66 @@ fn names_are_sorted_as_the_file_has_them() {
             listed["data"].as_array().unwrap().iter().map(|row| row[field].as_str().unwrap()).collect();
         assert_eq!(names, sorted, "{path}");
     }
+}
+
+/// Whether a value has what is expected of it, and perhaps more.
+fn has(found: &Value, expected: &Value) -> bool {
+    match expected {
+        Value::Object(fields) => fields.iter().all(|(name, value)| has(&found[name], value)),
+        Value::Array(items) => found.as_array().is_some_and(|found| {
+            found.len() == items.len() && items.iter().zip(found).all(|(item, found)| has(found, item))
+        }),
+        value => found == value,
+    }
+}
+
+#[test]
+fn files_are_imported_as_the_table_says() {
+    let cases: Vec<Value> = serde_json::from_slice(&std::fs::read(path("files.json")).unwrap()).unwrap();
+    let mut wrong = Vec::new();
+    for case in cases {
+        let bench = Bench::new();
+        let (file, resource) = (case["file"].as_str().unwrap(), case["import"].as_str().unwrap());
+        let text = std::fs::read(path("files").join(file)).unwrap();
+        let answer = bench.admin().post_csv(&format!("{resource}/import"), text);
+        let rows = bench.admin().get(&format!("{resource}/export")).ok();
+        let is_status = json!(answer.status.as_u16()) == case["status"];
+        if !(is_status && has(&answer.json(), &case["answer"]) && has(&rows, &case["rows"])) {
+            wrong.push(format!("{file}: {} {rows}", answer.text));
+        }
+    }
+    none_of(wrong);
+}
+
+/// What Excel makes of an export: another delimiter, another encoding, its own words for true and false.
+#[test]
+fn an_export_that_a_french_excel_has_saved_comes_back() {
+    let bench = Bench::new();
+    for n in 0..3 {
+        let customer = json!({"name": format!("Café {n}"), "vip": n == 1, "phone": "+33 1 42 00 00 00", "comment": "a; \"b\"\n=c"});
+        bench.admin().post("/customers", customer).created();
+    }
+    let exported = bench.admin().get("/customers/export?format=csv").text;
+    let mut saved = csv::WriterBuilder::new().delimiter(b';').terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    for row in csv::ReaderBuilder::new()
+        .has_headers(false)
+        .from_reader(exported.trim_start_matches('\u{feff}').as_bytes())
+        .records()
+    {
+        let french = |cell: &str| match cell {
+            "true" => "VRAI".to_owned(),
+            "false" => "FAUX".to_owned(),
+            other => other.to_owned(),
+        };
+        saved.write_record(row.unwrap().iter().map(french).chain([String::new()])).unwrap();
+    }
+    let saved = String::from_utf8(saved.into_inner().unwrap()).unwrap() + ";;;\r\n";
+    let (saved, ..) = encoding_rs::WINDOWS_1252.encode(&saved);
+    let empty = Bench::new();
+    let answer = empty.admin().post_csv("/customers/import", saved.into_owned()).created();
+    assert_eq!(
+        answer,
+        json!({"response": "ok", "created": 3, "updated": 0, "encoding": "Windows-1252", "ignored_columns": []})
+    );
+    assert_eq!(empty.admin().get("/customers/export?format=csv").text, exported);
 }

@@ -160,7 +160,7 @@ impl OfCustomer for Contact {
 impl Imports for Contact {
     const NAME: &'static str = TABLE;
     const UPDATE: &'static str = "contact.update";
-    const KEY: Option<Key> = Some(Key { field: "email", column: "fold(email)" });
+    const KEY: Option<Key> = Some(Key { field: "email", column: "email COLLATE NOCASE" });
 
     fn times(&mut self) -> (&mut Timestamp, &mut Timestamp) {
         (&mut self.created_at, &mut self.updated_at)
