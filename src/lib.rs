@@ -49,6 +49,8 @@ pub mod server;
 pub mod cli;
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod testing;

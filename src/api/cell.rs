@@ -4,6 +4,9 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
+use super::csv_text::is_blank;
+use crate::values::fold::fold;
+
 /// A value as a cell: nothing for null, JSON for what has parts.
 pub fn write(value: Value) -> String {
     match value {
@@ -14,15 +17,43 @@ pub fn write(value: Value) -> String {
     }
 }
 
-/// Text with a `'` before whatever a spreadsheet would run as a formula: at its beginning, and behind what a spreadsheet of
-/// another country splits cells at. Empty text has one too, since a cell with nothing in it is null. Where there are such
-/// marks already there is one more: so taking one away always gives the text back.
+/// Text as a cell. Blanks at its ends mean nothing in a file, so where they are the text's own, there is a `'` beside them.
 fn marked(text: &str) -> String {
-    remarked(text, |marks| marks + 1)
+    let mut cell = armed(text);
+    let inside = cell.trim_start_matches('\'');
+    // A tab or a return at the beginning has a mark already, as what may begin a formula.
+    if inside.starts_with(|c| is_blank(c) && !matches!(c, '\t' | '\r')) {
+        cell.insert(0, '\'');
+    }
+    if cell.trim_end_matches('\'').ends_with(is_blank) {
+        cell.push('\'');
+    }
+    cell
 }
 
 /// The text that was marked, or that somebody wrote without a mark.
 fn unmarked(cell: &str) -> String {
+    let mut cell = cell.trim_matches(is_blank);
+    let inside = cell.trim_start_matches('\'');
+    if inside.len() < cell.len() && inside.starts_with(|c| is_blank(c) && !matches!(c, '\t' | '\r')) {
+        cell = &cell[1..];
+    }
+    let inside = cell.trim_end_matches('\'');
+    if inside.len() < cell.len() && inside.ends_with(is_blank) {
+        cell = &cell[..cell.len() - 1];
+    }
+    disarmed(cell)
+}
+
+/// Text with a `'` before whatever a spreadsheet would run as a formula: at its beginning, and behind what a spreadsheet of
+/// another country splits cells at. Empty text has one too, since a cell with nothing in it is null. Where there are such
+/// marks already there is one more: so taking one away always gives the text back.
+fn armed(text: &str) -> String {
+    remarked(text, |marks| marks + 1)
+}
+
+/// The text without these marks. A mark before a number is taken away too: it is how spreadsheets keep one as text.
+fn disarmed(cell: &str) -> String {
     remarked(cell, |marks| marks.saturating_sub(1))
 }
 
@@ -38,7 +69,8 @@ fn remarked(text: &str, count: impl Fn(usize) -> usize) -> String {
         let unmarked = rest.trim_start_matches('\'');
         let marks = rest.len() - unmarked.len();
         let is_empty = unmarked.is_empty() && written.is_empty();
-        let runs = is_empty || unmarked.starts_with(begins_formula);
+        let is_number = marks > 0 && written.is_empty() && unmarked.starts_with(|c: char| c.is_ascii_digit());
+        let runs = is_empty || is_number || unmarked.starts_with(begins_formula);
         written.push_str(&"'".repeat(if runs { count(marks) } else { marks }));
         // A tab or a return at the beginning is one of those characters, and a place where cells are split.
         let end = unmarked.find(splits_cells).map_or(unmarked.len(), |at| at + 1);
@@ -135,18 +167,14 @@ impl Field {
     /// What a cell says; nothing where it is empty and the field cannot be null. What cannot be read stays text, and is
     /// refused as such where the field is judged.
     pub fn read(&self, cell: &str) -> Option<Value> {
-        let written = if self.kind == Kind::Text { cell } else { cell.trim() };
+        let written = cell.trim_matches(is_blank);
         if written.is_empty() {
             return self.may_be_null.then_some(Value::Null);
         }
         let read = match self.kind {
             Kind::Text => None,
-            Kind::Integer => written.parse::<i64>().ok().map(Value::from),
-            Kind::Boolean => match written.to_ascii_lowercase().as_str() {
-                "true" | "1" => Some(Value::Bool(true)),
-                "false" | "0" => Some(Value::Bool(false)),
-                _ => None,
-            },
+            Kind::Integer => integer(written).map(Value::from),
+            Kind::Boolean => boolean(written).map(Value::Bool),
             Kind::Parts => serde_json::from_str(written).ok(),
             Kind::List if written.starts_with('[') => serde_json::from_str(written).ok(),
             Kind::List => {
@@ -156,6 +184,27 @@ impl Field {
             }
         };
         Some(read.unwrap_or_else(|| Value::String(unmarked(cell))))
+    }
+}
+
+/// An integer, also as programs write a column of numbers in which one is missing: `1.0`, in some countries `1,0`.
+fn integer(cell: &str) -> Option<i64> {
+    let number = cell.strip_prefix('\'').unwrap_or(cell);
+    let whole =
+        number.split_once(['.', ',']).filter(|(_, zeros)| !zeros.is_empty() && zeros.bytes().all(|c| c == b'0'));
+    whole.map_or(number, |(whole, _)| whole).parse().ok()
+}
+
+/// True or false as spreadsheets and people write it in English, French and German.
+fn boolean(cell: &str) -> Option<bool> {
+    match fold(cell).as_str() {
+        "true" | "yes" | "vrai" | "oui" | "wahr" | "ja" => Some(true),
+        "false" | "no" | "faux" | "non" | "falsch" | "nein" => Some(false),
+        number => match integer(number) {
+            Some(1) => Some(true),
+            Some(0) => Some(false),
+            _ => None,
+        },
     }
 }
 
@@ -203,7 +252,13 @@ mod tests {
             ("a,\"=1", "a,\"'=1"),
             ("a\n-1\t@x; +2", "a\n'-1\t'@x; '+2"),
             ("a;'=1", "a;''=1"),
-            (" =1", " '=1"),
+            (" =1", "' '=1"),
+            (" x ", "' x '"),
+            ("' x", "'' x"),
+            ("x '", "x ''"),
+            (" ", "' '"),
+            ("'0142", "''0142"),
+            ("0142", "0142"),
             ("a;b, c", "a;b, c"),
         ] {
             assert_eq!(write(text.into()), cell);
@@ -223,7 +278,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_text_comes_back_and_runs_nowhere(text in "([=+@'; ,\\-\\t\\n\\r\"]|[a-c]|\\PC){0,12}") {
+        fn every_text_comes_back_and_runs_nowhere(text in "([=+@'; ,\\-\\t\\n\\r\"\u{a0}]|[a-c0-1]|\\PC){0,12}") {
             let cell = write(text.clone().into());
             proptest::prop_assert_eq!(read("note", &cell), Some(text.clone().into()), "{}", cell);
             for piece in cell.split(splits_cells) {
@@ -239,7 +294,9 @@ mod tests {
     #[test]
     fn a_cell_is_what_its_field_takes() {
         for (field, cell, value) in [
-            ("note", " x ", Some(json!(" x "))),
+            ("note", " x\u{a0}", Some(json!("x"))),
+            ("note", "'0142000201", Some(json!("0142000201"))),
+            ("note", "'+33142", Some(json!("+33142"))),
             ("note", "'x", Some(json!("'x"))),
             ("note", "12", Some(json!("12"))),
             ("note", "", Some(Value::Null)),
@@ -249,7 +306,17 @@ mod tests {
             ("seats", "many", Some(json!("many"))),
             ("active", "TRUE", Some(json!(true))),
             ("active", "0", Some(json!(false))),
-            ("active", "yes", Some(json!("yes"))),
+            ("seats", "12.0", Some(json!(12))),
+            ("seats", "'12", Some(json!(12))),
+            ("seats", "12.5", Some(json!("12.5"))),
+            ("active", "yes", Some(json!(true))),
+            ("active", "VRAI", Some(json!(true))),
+            ("active", "Faux", Some(json!(false))),
+            ("active", "WAHR", Some(json!(true))),
+            ("active", "falsch", Some(json!(false))),
+            ("active", "oui", Some(json!(true))),
+            ("active", "1.0", Some(json!(true))),
+            ("active", "maybe", Some(json!("maybe"))),
             ("active", "", None),
             ("fields", "{\"tier\": \"gold\"}", Some(json!({"tier": "gold"}))),
             ("fields", "{", Some(json!("{"))),

@@ -151,10 +151,14 @@ pub struct Importer {
 }
 
 /// How many rows were made and changed; in a dry run, would be.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Counts {
     pub created: usize,
     pub updated: usize,
+    /// What the file was written in, where it was CSV.
+    pub encoding: Option<&'static str>,
+    /// Its columns, or fields, of which nothing was read.
+    pub ignored_columns: Vec<String>,
     dry_run: bool,
 }
 
@@ -184,13 +188,14 @@ impl Importer {
         longest: Duration,
         mut progress: impl FnMut(usize) + Send + 'static,
     ) -> Result<Counts> {
+        let (encoding, ignored_columns) = (rows.encoding.map(|encoding| encoding.0), rows.ignored_columns.clone());
         let written = file.write_within(longest, move |db| match self.write::<T>(db, &rows, &mut progress) {
             Ok(counts) if self.dry_run => Err(Undone::DryRun(counts)),
             Ok(counts) => Ok(counts),
             Err(error) => Err(Undone::Failed(error)),
         });
         match written {
-            Ok(counts) | Err(Undone::DryRun(counts)) => Ok(counts),
+            Ok(counts) | Err(Undone::DryRun(counts)) => Ok(Counts { encoding, ignored_columns, ..counts }),
             Err(Undone::Failed(error)) => Err(error),
         }
     }
@@ -393,13 +398,24 @@ struct CountsBody {
     created: usize,
     /// Rows that were there, and are now as the file has them.
     updated: usize,
+    /// What a CSV file was read as: `UTF-8`, `UTF-16` or `Windows-1252`. Absent for JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "&'static str", example = "UTF-8")]
+    encoding: Option<&'static str>,
+    /// Columns of a CSV file that no field has the name of, and of which nothing was read. For JSON, fields of rows; absent
+    /// where there are none. At most 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<String>", example = ["Ville"])]
+    ignored_columns: Option<Vec<String>>,
 }
 
 /// 201 `{"response":"ok","created":n,"updated":n}`; 200 after a dry run, in which nothing was.
 impl Reply for Counts {
     fn into_response(self, _: &Call) -> Result<Answer> {
         let status = if self.dry_run { StatusCode::OK } else { StatusCode::CREATED };
-        json_response(status, &CountsBody { response: "ok", created: self.created, updated: self.updated })
+        let Self { created, updated, encoding, ignored_columns, .. } = self;
+        let ignored_columns = Some(ignored_columns).filter(|ignored| encoding.is_some() || !ignored.is_empty());
+        json_response(status, &CountsBody { response: "ok", created, updated, encoding, ignored_columns })
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -430,7 +446,7 @@ mod tests {
         let bench = Bench::new();
         let rows = json!([{"last_name": "Ada", "email": "ada@example.com"}, {"last_name": "Bo", "id": null, "created_at": null, "unknown": 1}]);
         let made = bench.admin().post("/contacts/import", rows.clone()).created();
-        assert_eq!(made, json!({"response": "ok", "created": 2, "updated": 0}));
+        assert_eq!(made, json!({"response": "ok", "created": 2, "updated": 0, "ignored_columns": ["unknown"]}));
         let second = bench.admin().get("/contacts/2").ok();
         assert_eq!((&second["last_name"], &second["updated_at"]), (&json!("Bo"), &second["created_at"]));
         assert!(second["created_at"].as_str() > Some("2020"), "{second}");
@@ -500,8 +516,8 @@ mod tests {
         assert!(known.text.contains("they may be id, customer_id, civility,"), "{known:?}");
         bench
             .admin()
-            .post_csv("/contacts/import", *b"last_name\nZo\xE9\n")
-            .invalid(&["The file must be text in UTF-8."]);
+            .post_csv("/contacts/import", *b"\xFF\xFEx")
+            .invalid(&["The file begins as UTF-16, and is none further on."]);
         let many = format!("last_name\n{}", "x\n".repeat(MOST_ROWS + 1));
         bench
             .admin()

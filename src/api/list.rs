@@ -14,6 +14,7 @@ use super::handler::Ctx;
 use super::input::{Input, pairs};
 use super::openapi::Operation;
 use super::page::{self, NumberedPage, Page};
+use crate::tenancy::indexing::texts_are_current;
 use crate::tenancy::phones;
 use crate::values::fold::fold;
 use crate::values::{Timestamp, integer};
@@ -285,9 +286,10 @@ fn word_count(text: &str) -> usize {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count()
 }
 
-/// A text as an FTS5 query: each word a quoted prefix, all of them wanted. Nothing in it is left to be an operator.
+/// A text as an FTS5 query: each word a quoted prefix, all of them wanted. Nothing in it is left to be an operator. The
+/// index has folded texts.
 fn words(text: &str) -> Option<String> {
-    let words: Vec<String> = text
+    let words: Vec<String> = fold(text)
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(|word| format!("\"{word}\"*"))
@@ -465,7 +467,7 @@ impl<T: Listed> List<T> {
         // A page in the second half is read from the end: to skip rows costs as much as to read them.
         let from_the_end = offset > total / 2;
         let skip = if from_the_end { total - offset - many } else { offset };
-        let order = order_by(&self.order(from_the_end));
+        let order = order_by(&indexed(self.order(from_the_end), ctx.db)?);
         let mut data = Vec::new();
         if many > 0 {
             let sql = format!("SELECT {columns} FROM {table}{filtered} ORDER BY {order} LIMIT ? OFFSET ?");
@@ -541,6 +543,18 @@ impl<T: Listed> List<T> {
             path,
         }
     }
+}
+
+/// Columns that are kept folded for lists that are sorted by them, and the same where not every row has it yet.
+const FOLDED: [(&str, &str); 2] = [("folded_name", "fold(name)"), ("folded_last_name", "fold(last_name)")];
+
+/// An order that holds whether or not the file's texts are all indexed.
+pub(super) fn indexed(order: Vec<Key>, db: &Connection) -> rusqlite::Result<Vec<Key>> {
+    let slowly = |key: &Key| FOLDED.iter().find(|(column, _)| *column == key.column).map(|(_, expression)| *expression);
+    if order.iter().all(|key| slowly(key).is_none()) || texts_are_current(db)? {
+        return Ok(order);
+    }
+    Ok(order.into_iter().map(|key| Key { column: slowly(&key).unwrap_or(key.column), ..key }).collect())
 }
 
 /// Rows that are in memory at once where all of them are changed.
@@ -660,7 +674,7 @@ mod tests {
 
     #[test]
     fn nothing_in_a_term_is_an_operator() {
-        assert_eq!(words("Zoé OR (x* \"y\")").as_deref(), Some("\"Zoé\"* \"OR\"* \"x\"* \"y\"*"));
+        assert_eq!(words("Zoé OR (x* \"y\")").as_deref(), Some("\"zoe\"* \"or\"* \"x\"* \"y\"*"));
         assert_eq!(words(" *-\" "), None);
     }
 }

@@ -2,7 +2,6 @@
 //! in memory once: of the rows there is never more than one.
 
 use std::borrow::Cow;
-use std::io::Read;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
@@ -13,6 +12,8 @@ use serde_json::{Map, Value};
 
 use super::body;
 use super::cell::Field;
+use super::csv_text::{CsvRow, CsvText, is_blank};
+use super::encoding::{self, Encoding};
 use super::error::{Error, Result};
 use super::export::Format;
 
@@ -25,6 +26,10 @@ pub struct Rows {
     text: Bytes,
     layout: Layout,
     count: usize,
+    /// What the file was written in, where that may differ from one file to another.
+    pub encoding: Option<Encoding>,
+    /// Columns of which nothing is read; in JSON, fields.
+    pub ignored_columns: Vec<String>,
 }
 
 /// How rows lie in the text.
@@ -33,7 +38,9 @@ enum Layout {
     /// A list, or an object that has one under `data` or this name.
     Json(&'static str),
     Csv {
-        delimiter: u8,
+        delimiter: char,
+        /// The line of the names of columns, which a line about the delimiter may come before.
+        first: usize,
         /// The field that each column is of, where it is of one.
         columns: Vec<Option<Field>>,
     },
@@ -42,19 +49,79 @@ enum Layout {
 /// The byte-order mark that some programs begin UTF-8 with.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// What may stand between cells.
+const DELIMITERS: [char; 3] = [',', ';', '\t'];
+
+/// Columns that an answer names; nobody reads about more.
+const MOST_IGNORED: usize = 100;
+
 impl Rows {
     /// The rows of `T` in a text, or what is wrong with it as a whole. In JSON they may be under the name.
     pub fn find<T: JsonSchema>(text: Bytes, format: Format, name: &'static str) -> Result<Self> {
+        match format {
+            Format::Json => Self::find_json::<T>(text, name),
+            Format::Csv => Self::find_csv::<T>(text),
+        }
+    }
+
+    fn find_json<T: JsonSchema>(text: Bytes, name: &'static str) -> Result<Self> {
         let text = if text.starts_with(MARK) { text.slice(MARK.len()..) } else { text };
         if std::str::from_utf8(&text).is_err() {
             return Err(Error::invalid("The file must be text in UTF-8."));
         }
-        let layout = match format {
-            Format::Json => Layout::Json(name),
-            Format::Csv => columns(&text, &Field::all::<T>())?,
+        let known: Vec<String> = Field::all::<T>().into_iter().map(|field| field.name).collect();
+        let (mut count, mut ignored_columns) = (0, Vec::<String>::new());
+        json_items(&text, name, &mut |Names(names)| {
+            count += 1;
+            for name in names {
+                let is_read = known.contains(&name) || body::KEPT_BY_SERVER.contains(&name.as_str());
+                if !is_read && ignored_columns.len() < MOST_IGNORED && !ignored_columns.contains(&name) {
+                    ignored_columns.push(name);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Self { text, layout: Layout::Json(name), count, encoding: None, ignored_columns })
+    }
+
+    fn find_csv<T: JsonSchema>(text: Bytes) -> Result<Self> {
+        let (text, encoding) = encoding::decoded(text)?;
+        // What DOS ended files with, and some programs still do.
+        let end = text.trim_ascii_end().strip_suffix(b"\x1A").map_or(text.len(), <[u8]>::len);
+        let mut text = text.slice(..end);
+        let said = said_delimiter(utf_8(&text)?);
+        if let Some((_, length)) = said {
+            text = text.slice(length..);
+        }
+        let first = if said.is_some() { 2 } else { 1 };
+        let delimiters = said.map_or(DELIMITERS.to_vec(), |(delimiter, _)| vec![delimiter]);
+        let header = Header::find(utf_8(&text)?, &delimiters, first, &Field::all::<T>())?;
+        let layout = Layout::Csv { delimiter: header.delimiter, first, columns: header.columns };
+        let mut rows = Self { text, layout, count: 0, encoding: Some(encoding), ignored_columns: Vec::new() };
+        let (mut count, mut filled) = (0, vec![false; header.names.len()]);
+        for row in rows.csv_rows()? {
+            count += 1;
+            match row {
+                CsvRow::Unclosed(line) => {
+                    let said = format!("The row that begins in line {line} has a quote that is not closed.");
+                    return Err(Error::invalid(said));
+                }
+                CsvRow::Cells(cells) => {
+                    let is_filled = cells.iter().map(|cell| !cell.chars().all(is_blank));
+                    filled.iter_mut().zip(is_filled).for_each(|(filled, is)| *filled |= is);
+                }
+                CsvRow::Misquoted => {}
+            }
+        }
+        rows.count = count;
+        // A column without a name is one where something stands in it: spreadsheets write empty ones.
+        let ignored = header.names.into_iter().zip(header.is_known).zip(filled).enumerate();
+        let ignored =
+            ignored.filter(|(_, ((name, is_known), is_filled))| !is_known && (*is_filled || !name.is_empty()));
+        let named = |(place, ((name, _), _)): (usize, ((String, bool), bool))| {
+            if name.is_empty() { format!("column {}", place + 1) } else { name }
         };
-        let mut rows = Self { text, layout, count: 0 };
-        rows.count = rows.check()?;
+        rows.ignored_columns = ignored.map(named).take(MOST_IGNORED).collect();
         Ok(rows)
     }
 
@@ -74,85 +141,149 @@ impl Rows {
                     _ => Err("The row must be an object.".to_owned()),
                 })
             }),
-            Layout::Csv { delimiter, columns } => {
-                let mut reader = csv_reader(&*self.text, *delimiter);
-                let mut record = csv::StringRecord::new();
-                reader.read_record(&mut record).map_err(unreadable)?;
-                while reader.read_record(&mut record).map_err(unreadable)? {
-                    work(if record.len() > columns.len() {
-                        Err(format!("The row has {} cells, and there are {} columns.", record.len(), columns.len()))
-                    } else {
-                        Ok(row(&record, columns))
-                    })?;
-                }
-                Ok(())
-            }
+            Layout::Csv { columns, .. } => self.csv_rows()?.try_for_each(|row| work(read(row, columns))),
         }
     }
 
-    /// A quick pass in which nothing is kept: whether all of it can be read, and how many rows there are.
-    fn check(&self) -> Result<usize> {
-        let mut count = 0;
-        match &self.layout {
-            Layout::Json(name) => json_items(&self.text, name, &mut |_: IgnoredAny| {
-                count += 1;
-                Ok(())
-            })?,
-            Layout::Csv { delimiter, .. } => {
-                // One more row behind the end: a quote that is not closed swallows it.
-                let mut reader = csv_reader((&*self.text).chain(&b"\n#"[..]), *delimiter);
-                let (mut record, mut line, mut is_behind) = (csv::ByteRecord::new(), 0, false);
-                while reader.read_byte_record(&mut record).map_err(unreadable)? {
-                    line = record.position().map_or(line, csv::Position::line);
-                    is_behind = record == [&b"#"[..]][..];
-                    count += 1;
-                }
-                if !is_behind {
-                    let said = format!("The row that begins in line {line} has a quote that is not closed.");
-                    return Err(Error::invalid(said));
-                }
-                // Neither the names nor the row behind the end.
-                count -= 2;
-            }
-        }
-        Ok(count)
+    /// The rows below the names of columns.
+    fn csv_rows(&self) -> Result<CsvText<'_>> {
+        let Layout::Csv { delimiter, first, .. } = &self.layout else {
+            return Err(Error::Internal("rows of JSON were read as CSV".into()));
+        };
+        let mut rows = CsvText::new(utf_8(&self.text)?, *delimiter, *first);
+        rows.next();
+        Ok(rows)
     }
 }
 
-/// The columns that the first line names, by the delimiter with which it names more of the fields.
-fn columns(text: &[u8], fields: &[Field]) -> Result<Layout> {
-    let named = |delimiter| -> Result<Vec<Option<Field>>> {
-        let mut names = csv::StringRecord::new();
-        csv_reader(text, delimiter).read_record(&mut names).map_err(unreadable)?;
-        let field = |name: &str| fields.iter().find(|field| field.name.eq_ignore_ascii_case(name.trim())).cloned();
-        Ok(names.iter().map(field).collect())
+/// The text was found to be UTF-8, or was made so.
+fn utf_8(text: &[u8]) -> Result<&str> {
+    std::str::from_utf8(text).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// The delimiter that a first line `sep=;` names, as Excel reads and writes one, and the bytes of that line.
+fn said_delimiter(text: &str) -> Option<(char, usize)> {
+    let line = text.split_inclusive(['\n', '\r']).next()?;
+    let said = line.trim_end_matches(['\n', '\r']).trim_matches('"');
+    let is_said = said.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("sep="));
+    let mut delimiter = said.get(4..).filter(|_| is_said)?.chars();
+    let only = delimiter.next().filter(|c| !matches!(c, '"'))?;
+    // A carriage return has been cut off from its line feed.
+    let length = if text[line.len()..].starts_with('\n') && line.ends_with('\r') { line.len() + 1 } else { line.len() };
+    delimiter.next().is_none().then_some((only, length))
+}
+
+/// The line that names the columns.
+struct Header {
+    delimiter: char,
+    names: Vec<String>,
+    columns: Vec<Option<Field>>,
+    is_known: Vec<bool>,
+}
+
+impl Header {
+    /// The columns that the first line names, by the delimiter with which it names most of the fields.
+    fn find(text: &str, delimiters: &[char], line: usize, fields: &[Field]) -> Result<Self> {
+        let mut best: Option<Self> = None;
+        for delimiter in delimiters {
+            let names: Vec<String> = match CsvText::new(text, *delimiter, line).next() {
+                Some(CsvRow::Cells(cells)) => cells.iter().map(|cell| cell.trim_matches(is_blank).to_owned()).collect(),
+                _ => continue,
+            };
+            let field = |name: &String| fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).cloned();
+            let columns: Vec<Option<Field>> = names.iter().map(field).collect();
+            let is_known: Vec<bool> = columns.iter().map(Option::is_some).collect();
+            let header = Self { delimiter: *delimiter, names, columns, is_known };
+            if best.as_ref().is_none_or(|best| header.known() > best.known()) {
+                best = Some(header);
+            }
+        }
+        let Some(header) = best.filter(|header| header.known() > 0) else {
+            let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+            return Err(Error::invalid(format!("The first line must name columns; they may be {}.", names.join(", "))));
+        };
+        let is_doubled =
+            |field: &&Field| header.columns.iter().flatten().filter(|column| column.name == field.name).count() > 1;
+        match fields.iter().find(is_doubled) {
+            Some(field) => Err(Error::invalid(format!("The column {} is there more than once.", field.name))),
+            None => Ok(header),
+        }
+    }
+
+    fn known(&self) -> usize {
+        self.is_known.iter().filter(|is| **is).count()
+    }
+}
+
+/// What a row of CSV says of its fields.
+fn read(row: CsvRow<'_>, columns: &[Option<Field>]) -> Result<Row, String> {
+    let CsvRow::Cells(cells) = row else {
+        return Err(
+            "The row has a quote that is misplaced: a value with quotes stands in quotes, and they are doubled.".into(),
+        );
     };
-    let known = |columns: &[Option<Field>]| columns.iter().flatten().count();
-    let (commas, semicolons) = (named(b',')?, named(b';')?);
-    let (delimiter, columns) = if known(&semicolons) > known(&commas) { (b';', semicolons) } else { (b',', commas) };
-    if known(&columns) == 0 {
-        let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-        return Err(Error::invalid(format!("The first line must name columns; they may be {}.", names.join(", "))));
+    if cells.iter().skip(columns.len()).any(|cell| !cell.chars().all(is_blank)) {
+        return Err(format!("The row has {} cells, and there are {} columns.", cells.len(), columns.len()));
     }
-    let is_doubled = |field: &&Field| columns.iter().flatten().filter(|column| column.name == field.name).count() > 1;
-    match fields.iter().find(is_doubled) {
-        Some(field) => Err(Error::invalid(format!("The column {} is there more than once.", field.name))),
-        None => Ok(Layout::Csv { delimiter, columns }),
+    let cells = cells.iter().zip(columns).filter_map(|(cell, field)| Some((field.as_ref()?, cell)));
+    Ok(cells.filter_map(|(field, cell)| Some((field.name.clone(), field.read(cell)?))).collect())
+}
+
+/// The names of a row's fields; none where it is no object.
+struct Names(Vec<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        input.deserialize_any(NamesVisitor)
     }
 }
 
-fn row(record: &csv::StringRecord, columns: &[Option<Field>]) -> Row {
-    let cells = record.iter().zip(columns).filter_map(|(cell, field)| Some((field.as_ref()?, cell)));
-    cells.filter_map(|(field, cell)| Some((field.name.clone(), field.read(cell)?))).collect()
-}
+struct NamesVisitor;
 
-fn csv_reader<R: Read>(text: R, delimiter: u8) -> csv::Reader<R> {
-    csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(text)
-}
+impl<'de> Visitor<'de> for NamesVisitor {
+    type Value = Names;
 
-/// The text is in memory and in UTF-8, and rows may have any number of cells: there is nothing else to complain of.
-fn unreadable(error: csv::Error) -> Error {
-    Error::Internal(error.to_string())
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a row")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Names, A::Error> {
+        let mut names = Vec::new();
+        while let Some(name) = object.next_key::<String>()? {
+            object.next_value::<IgnoredAny>()?;
+            names.push(name);
+        }
+        Ok(Names(names))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Names(Vec::new()))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Names, E> {
+        Ok(Names(Vec::new()))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Names, E> {
+        Ok(Names(Vec::new()))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Names, E> {
+        Ok(Names(Vec::new()))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Names, E> {
+        Ok(Names(Vec::new()))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Names, E> {
+        Ok(Names(Vec::new()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Names, E> {
+        Ok(Names(Vec::new()))
+    }
 }
 
 /// Hands over each item of the list that a document is, or has under `data` or a name.
@@ -301,6 +432,45 @@ mod tests {
     }
 
     #[test]
+    fn csv_is_read_as_spreadsheets_write_it() {
+        let zoe = [json!({"last_name": "Zoé", "note": "a;b"})];
+        let utf_16 = |text: &str| {
+            [&[0xFF, 0xFE][..], &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat()
+        };
+        let big = |text: &str| {
+            [&[0xFE, 0xFF][..], &text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<_>>()].concat()
+        };
+        for (text, encoding) in [
+            (b"last_name,note\nZo\xC3\xA9,a;b".to_vec(), "UTF-8"),
+            (b"last_name,note\nZo\xE9,a;b\n".to_vec(), "Windows-1252"),
+            (b"sep=;\r\nlast_name;note\r\nZo\xE9;\"a;b\"\r\n\x1A".to_vec(), "Windows-1252"),
+            (b"\"sep=|\"\nlast_name|note|\nZo\xE9|a;b||\n|||\n".to_vec(), "Windows-1252"),
+            (b"last_name\tnote\nZo\xE9 \t\xA0a;b\n".to_vec(), "Windows-1252"),
+            (utf_16("last_name\tnote\r\nZoé\ta;b\r\n"), "UTF-16"),
+            (big("last_name;note;;\nZoé;\"a;b\";;;\n;;;\n"), "UTF-16"),
+        ] {
+            assert_eq!(rows(&text, Format::Csv), zoe, "{text:?}");
+            assert_eq!(find(&text, Format::Csv).unwrap().encoding.unwrap().0, encoding);
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_is_named() {
+        let ignored = |text: &str, format| find(text.as_bytes(), format).unwrap().ignored_columns;
+        assert_eq!(ignored("Ville,last_name,,,\nParis,Ada,x,,", Format::Csv), ["Ville", "column 3"]);
+        assert!(ignored("last_name,note\nAda,", Format::Csv).is_empty());
+        let json = r#"[{"last_name": "Ada", "id": 1, "Ville": 1}, 7, {"Ville": {}, "Rue": []}]"#;
+        assert_eq!(ignored(json, Format::Json), ["Ville", "Rue"]);
+    }
+
+    #[test]
+    fn a_misplaced_quote_makes_a_bad_row() {
+        let read = rows(b"last_name,note\n\"Second \" Field\",x\nBo,y\n", Format::Csv);
+        assert!(read[0].as_str().is_some_and(|said| said.contains("misplaced")), "{read:?}");
+        assert_eq!(read[1], json!({"last_name": "Bo", "note": "y"}));
+    }
+
+    #[test]
     fn csv_that_cannot_be_meant_is_refused_as_a_whole() {
         let names = "The first line must name columns; they may be last_name, note.";
         for (text, says) in [
@@ -308,8 +478,11 @@ mod tests {
             (b"Ada,Bo\n1,2", names),
             (b"last_name,note,Note\n", "The column note is there more than once."),
             (b"last_name\nAda\n\"Bo\n#\n", "The row that begins in line 3 has a quote that is not closed."),
-            (b"last_name\nZo\xE9\n", "The file must be text in UTF-8."),
-            (b"\xFF\xFEl\0a\0", "The file must be text in UTF-8."),
+            (b"last_name\nAda\n\n\"B\no\n#\n", "The row that begins in line 4 has a quote that is not closed."),
+            (b"sep=;\nlast_name\n\"Bo", "The row that begins in line 3 has a quote that is not closed."),
+            (b"\xFF\xFEl\0a\0", names),
+            (b"\xFF\xFE\0\xD8l\0", "The file begins as UTF-16, and is none further on."),
+            (b"\xEF\xBB\xBFlast_name\nZo\xE9", "The file begins with the mark of UTF-8, and is no UTF-8 further on."),
         ] {
             assert_eq!(refused(text, Format::Csv), says, "{text:?}");
         }

@@ -295,7 +295,7 @@ impl Listed for ListedAccount {
         plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "name", column: "fold(name)" },
             Sort { name: "email", column: "email" },
             Sort { name: "created_at", column: "created_at" },
         ],

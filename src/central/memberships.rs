@@ -56,7 +56,7 @@ impl Listed for Membership {
             Filter { name: "role", by: By::Text("role") },
         ],
         plain_filters: false,
-        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "name", column: "name COLLATE NOCASE" }],
+        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "name", column: "fold(name)" }],
         newest_first: false,
         counted_by_triggers: false,
         customer: None,

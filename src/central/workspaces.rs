@@ -489,7 +489,7 @@ impl Listed for Workspace {
         ],
         plain_filters: false,
         sorts: &[
-            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "name", column: "fold(name)" },
             Sort { name: "subdomain", column: "subdomain" },
             Sort { name: "created_at", column: "created_at" },
         ],

@@ -125,9 +125,18 @@ impl Import {
         let counts = done.context("nothing was imported")?;
         let (created, updated) = (counts.created, counts.updated);
         match (self.json, self.dry_run) {
-            (true, _) => outln!("{}", json!({"response": "ok", "created": created, "updated": updated})),
+            (true, _) => {
+                let ignored = &counts.ignored_columns;
+                outln!(
+                    "{}",
+                    json!({"response": "ok", "created": created, "updated": updated, "ignored_columns": ignored})
+                );
+            }
             (false, false) => outln!("{created} created, {updated} updated"),
             (false, true) => outln!("{created} would be created, {updated} updated; nothing was changed"),
+        }
+        if !(self.json || counts.ignored_columns.is_empty()) {
+            outln!("columns that were not used: {}", counts.ignored_columns.join(", "));
         }
         Ok(())
     }

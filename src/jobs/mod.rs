@@ -1,10 +1,11 @@
 //! What runs without a request, a round a second: the times of tokens' and keys' last uses are written, deleted
 //! workspaces moved to the trash and in the end out of it, invitations closed, old tokens deleted, logs brought into their
 //! files, old entries of journals deleted; beside that, on threads of their own since others' servers are slow, mail is sent and webhooks
-//! are told.
+//! are told, and indexes brought up to date after an update.
 //!
 //! A round takes the time as a value and may be run again at any moment: what it did, it does not do twice.
 
+pub mod indexes;
 pub mod mail;
 pub mod webhooks;
 
@@ -24,6 +25,7 @@ use crate::tenancy::life;
 use crate::values::Timestamp;
 use crate::workspace::oauth::grants;
 use crate::workspace::{integration_keys, settings, webhook_deliveries};
+use indexes::Indexer;
 use webhooks::Courier;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -45,6 +47,7 @@ pub struct Jobs {
     house: Rounds,
     mail: Rounds,
     webhooks: Rounds,
+    indexes: Rounds,
 }
 
 /// A thread that does the same again and again.
@@ -57,6 +60,7 @@ struct Rounds {
 impl Jobs {
     pub fn start(engine: Arc<Engine>) -> std::io::Result<Self> {
         let beside = Arc::clone(&engine);
+        let mut indexer = Indexer::new(Arc::clone(&engine));
         let courier = Courier::start(Arc::clone(&engine), Timestamp::now)?;
         let supervised = Arc::clone(&engine.supervisor);
         let supervisor = || Arc::clone(&supervised);
@@ -67,6 +71,7 @@ impl Jobs {
                 if n % SELDOM == SELDOM / 2 { tend_sleeper(&engine, now) } else { Ok(()) }
             })?,
             mail: Rounds::start("mail", EVERY, supervisor(), move |_| mail::round(&beside, Timestamp::now()))?,
+            indexes: Rounds::start("indexes", EVERY, supervisor(), move |n| indexer.round(n))?,
             webhooks: Rounds::start("webhooks", OFTEN, supervisor(), move |_| courier.round(Timestamp::now()))?,
         })
     }
@@ -74,8 +79,8 @@ impl Jobs {
     /// Lets the rounds that run end; a mail that is on its way is waited for a few seconds.
     pub fn stop(self) {
         let (house, mail) = (self.house.told_to_stop(), self.mail.told_to_stop());
-        let webhooks = self.webhooks.told_to_stop();
-        let _ = (house.recv(), webhooks.recv());
+        let (webhooks, indexes) = (self.webhooks.told_to_stop(), self.indexes.told_to_stop());
+        let _ = (house.recv(), webhooks.recv(), indexes.recv());
         let _ = mail.recv_timeout(FAREWELL);
     }
 }

@@ -174,7 +174,7 @@ impl Listed for CfdToken {
         plain_filters: true,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "name", column: "fold(name)" },
             Sort { name: "expires_at", column: "expires_at" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },

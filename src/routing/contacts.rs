@@ -276,9 +276,9 @@ impl Listed for Contact {
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "id_code", column: "id_code" },
-            Sort { name: "company", column: "company COLLATE NOCASE" },
-            Sort { name: "first_name", column: "first_name COLLATE NOCASE" },
-            Sort { name: "last_name", column: "last_name COLLATE NOCASE" },
+            Sort { name: "company", column: "fold(company)" },
+            Sort { name: "first_name", column: "fold(first_name)" },
+            Sort { name: "last_name", column: "fold(last_name)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],

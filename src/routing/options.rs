@@ -108,8 +108,8 @@ impl Listed for FieldOption {
         plain_filters: true,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "name COLLATE NOCASE" },
-            Sort { name: "value", column: "value COLLATE NOCASE" },
+            Sort { name: "name", column: "fold(name)" },
+            Sort { name: "value", column: "fold(value)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],

@@ -191,9 +191,9 @@ impl Listed for SurveyRecord {
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "datetime", column: "datetime" },
-            Sort { name: "caller", column: "caller COLLATE NOCASE" },
+            Sort { name: "caller", column: "fold(caller)" },
             Sort { name: "agent_extension", column: "agent_extension" },
-            Sort { name: "agent_name", column: "agent_name COLLATE NOCASE" },
+            Sort { name: "agent_name", column: "fold(agent_name)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],

@@ -3,10 +3,11 @@
 /// Ties a struct to its table: the same names are its columns, in `COLUMNS`, in `from_row`, in `INSERT` and `UPDATE`.
 ///
 /// The first field is the integer key `id`. `insert` leaves it to SQLite where it is 0, and answers the key.
+/// `with` names a column that is made of the others by SQL, and not read.
 /// Parameters have names in the SQL for whoever reads it in a trace; they are bound by place, which SQLite numbers in
 /// the order in which it first meets them.
 macro_rules! record {
-    ($type:ident in $table:literal { id, $($field:ident),+ $(,)? }) => {
+    ($type:ident in $table:literal { id, $($field:ident),+ $(,)? } $(with $made:ident = $from:literal)?) => {
         impl $type {
             pub const COLUMNS: &'static str = concat!("id", $(", ", stringify!($field)),+);
 
@@ -18,15 +19,16 @@ macro_rules! record {
 
             fn insert(&self, db: &rusqlite::Connection) -> rusqlite::Result<i64> {
                 const SQL: &str = concat!(
-                    "INSERT INTO ", $table, " (id", $(", ", stringify!($field)),+,
-                    ") VALUES (nullif(:id, 0)", $(", :", stringify!($field)),+, ")"
+                    "INSERT INTO ", $table, " (id", $(", ", stringify!($field)),+ $(, ", ", stringify!($made))?,
+                    ") VALUES (nullif(:id, 0)", $(", :", stringify!($field)),+ $(, ", ", $from)?, ")"
                 );
                 db.prepare_cached(SQL)?.insert(rusqlite::params![self.id, $(self.$field),+])
             }
 
             fn save(&self, db: &rusqlite::Connection) -> rusqlite::Result<()> {
                 const SQL: &str = concat!(
-                    "UPDATE ", $table, " SET id = id", $(", ", stringify!($field), " = :", stringify!($field)),+,
+                    "UPDATE ", $table, " SET id = id", $(", ", stringify!($field), " = :", stringify!($field)),+
+                    $(, ", ", stringify!($made), " = ", $from)?,
                     " WHERE id = :id"
                 );
                 db.prepare_cached(SQL)?.execute(rusqlite::params![$(self.$field),+, self.id])?;

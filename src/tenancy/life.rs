@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, bail};
 use uuid::Uuid;
 
+use super::indexing;
 use crate::storage::{self, Kind};
 use crate::values::Timestamp;
 
@@ -96,9 +97,10 @@ impl Template {
 fn begin(db: &rusqlite::Connection, new: &Beginning) -> rusqlite::Result<()> {
     db.execute("INSERT INTO workspace (id, created_at) VALUES (?1, ?2)", (new.id.to_string(), new.now))?;
     for (name, value) in [
-        ("default_country", &new.default_country),
-        ("phones_indexed_for", &new.default_country),
-        ("timezone", &new.timezone),
+        ("default_country", new.default_country.clone()),
+        ("phones_indexed_for", indexing::number_rules_for(&new.default_country)),
+        ("texts_indexed_by", indexing::text_rules()),
+        ("timezone", new.timezone.clone()),
     ] {
         db.execute("INSERT INTO settings (name, value) VALUES (?1, ?2)", (name, value))?;
     }

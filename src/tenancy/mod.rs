@@ -6,6 +6,7 @@ mod directory;
 pub mod grants;
 mod group;
 mod hosts;
+pub mod indexing;
 mod instance_record;
 pub mod journal;
 pub mod life;

@@ -1,23 +1,24 @@
 //! The index of phone numbers in a workspace's file: found in any format they may be typed in.
 //!
-//! Numbers without a prefix are read as those of the workspace's default country. When that changes, so does the index: in
-//! a pass of many short turns, so that others read and write between them. While it runs, and after a crash, the setting
-//! `phones_indexed_for` names the pass in the place of the country.
+//! Numbers without a prefix are read as those of the workspace's default country. When that changes, or the rules by which
+//! numbers are read, the index is written anew (`indexing.rs`).
+
+use std::borrow::Cow;
 
 use phonenumber::country::Id;
 use rusqlite::Connection;
 use rusqlite::types::FromSqlError;
 use rusqlite::types::Value;
-use uuid::Uuid;
 
 pub use super::settings::default_country;
-use super::settings::setting;
+use crate::values::phone::Dialled;
 use crate::values::{Text, phone};
 
 /// A number as it is typed, in a field of a resource.
 pub type Typed = Option<Text<40>>;
 
 /// A table whose numbers are in the index.
+#[derive(Debug)]
 pub struct Numbered {
     pub table: &'static str,
     /// The columns that a number stands in.
@@ -45,117 +46,116 @@ pub fn insert(db: &Connection, resource: &str, id: i64, fields: &[(impl AsRef<st
     }
     let country = default_country(db)?;
     for (field, typed) in typed() {
-        let reversed = reversed(typed, country);
-        if !reversed.is_empty() {
-            db.prepare_cached(
-                "INSERT INTO phone_numbers (resource, resource_id, field, reversed) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute((resource, id, field, reversed))?;
+        for (place, key) in keys(typed, country).into_iter().enumerate() {
+            write(db, resource, id, &field_of(field, place), &key)?;
         }
     }
     Ok(())
 }
 
-/// The digits that a number is found by: of its E.164 form, or of the text where it has none; from the last to the first.
-pub fn reversed(text: &str, country: Id) -> String {
-    phone::reversed_digits(phone::e164(text, country).as_deref().unwrap_or(text))
+/// The field of one of several numbers in one text, as the index has it: `fax`, `fax/2`, up to `fax/4`.
+fn field_of(field: &str, place: usize) -> Cow<'_, str> {
+    if place == 0 { field.into() } else { format!("{field}/{}", place + 1).into() }
 }
 
+/// What comes before the digits of what can be no number: so such a text is found by the same digits alone, and not as
+/// the last digits of another's number.
+const IMPOSSIBLE: char = '?';
+
+/// What each number of a text is found by: the digits of its E.164 form, or those of an extension, from the last to the
+/// first.
+fn keys(text: &str, country: Id) -> Vec<String> {
+    phone::read(text, country).iter().map(key).collect()
+}
+
+/// What a number is found by.
+pub fn key(dialled: &Dialled) -> String {
+    let reversed = phone::reversed_digits(dialled.as_str());
+    if let Dialled::Impossible(_) = dialled { format!("{IMPOSSIBLE}{reversed}") } else { reversed }
+}
+
+/// What the first number of a text is found by; empty where it has none.
+pub fn reversed(text: &str, country: Id) -> String {
+    phone::read(text, country).first().map(key).unwrap_or_default()
+}
+
+/// The fewest digits by which numbers are found that end with them.
+const FEWEST_LAST: usize = 4;
+
 /// The condition in SQL that a row of `resource` has a number, in one field or in any, and the values bound in it: the
-/// same number in E.164, or, where the text is too short to be a number, one that ends with its digits.
+/// same number in E.164, or the same extension; and, for digits without a country code, a number that ends with them.
 pub fn condition(
     resource: &'static str,
     field: Option<&'static str>,
     text: &str,
     db: &Connection,
 ) -> rusqlite::Result<(String, Vec<Value>)> {
-    let inside = field.map(|field| format!(" AND field = '{field}'")).unwrap_or_default();
-    let found = |by: &str| {
-        format!("id IN (SELECT resource_id FROM phone_numbers WHERE resource = '{resource}' AND {by}{inside})")
-    };
+    let inside = field.map(|field| format!(" AND field IN ('{field}', '{field}/2', '{field}/3', '{field}/4')"));
     let country = default_country(db)?;
-    let digits = reversed(text, country);
-    if digits.is_empty() {
-        return Ok(("0".into(), Vec::new()));
+    let Some(dialled) = phone::read(text, country).into_iter().next() else { return Ok(("0".into(), Vec::new())) };
+    let (mut by, mut bound) = ("reversed = ?", vec![key(&dialled).into()]);
+    // As typed: in E.164 a number is longer than its last digits.
+    let last = phone::reversed_digits(&phone::addressed(text));
+    let is_last =
+        !matches!(dialled, Dialled::Impossible(_)) && !text.contains('+') && dialled.as_str().len() >= last.len();
+    if is_last && last.len() >= FEWEST_LAST {
+        by = "(reversed = ? OR reversed >= ? AND reversed < ?)";
+        // Texts that begin with the digits lie between them and them followed by the character after `9`.
+        let end = format!("{last}:");
+        bound.extend([last.into(), end.into()]);
     }
-    if phone::e164(text, country).is_some() {
-        return Ok((found("reversed = ?"), vec![digits.into()]));
-    }
-    // Texts that begin with the digits lie between them and them followed by the character after `9`.
-    let end = format!("{digits}:");
-    Ok((found("reversed >= ? AND reversed < ?"), vec![digits.into(), end.into()]))
+    let inside = inside.unwrap_or_default();
+    let found = format!("id IN (SELECT resource_id FROM phone_numbers WHERE resource = '{resource}' AND {by}{inside})");
+    Ok((found, bound))
 }
 
-/// A pass over all numbers, to find them by the default country as it is now.
-#[derive(Debug, Clone)]
-pub struct Pass(String);
-
-impl Pass {
-    /// Begins one where the index is of another country than the workspace, or where a pass was not finished. A pass that
-    /// still runs is overtaken: it does no more.
-    pub fn begin(db: &Connection) -> rusqlite::Result<Option<Self>> {
-        if setting(db, "phones_indexed_for")? == setting(db, "default_country")? {
-            return Ok(None);
-        }
-        let pass = Self(format!("pass {}", Uuid::now_v7()));
-        db.prepare_cached("INSERT OR REPLACE INTO settings (name, value) VALUES ('phones_indexed_for', ?1)")?
-            .execute([&pass.0])?;
-        Ok(Some(pass))
-    }
-
-    /// Indexes the next `many` rows of a table anew; answers the last of their ids, or nothing where none were left.
-    pub fn index(
-        &self,
-        db: &Connection,
-        numbered: &Numbered,
-        after: i64,
-        many: usize,
-    ) -> rusqlite::Result<Option<i64>> {
-        if setting(db, "phones_indexed_for")?.as_ref() != Some(&self.0) {
-            return Ok(None);
-        }
-        let Numbered { table, columns, lists } = numbered;
-        let country = default_country(db)?;
-        let read = [*columns, *lists].concat().join(", ");
-        let sql = format!("SELECT id, {read} FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2");
-        let mut statement = db.prepare_cached(&sql)?;
-        let mut rows = statement.query((after, i64::try_from(many).unwrap_or(i64::MAX)))?;
-        // What is found by the same digits as before is not written again.
-        let mut write = db.prepare_cached(
-            "INSERT INTO phone_numbers (resource, resource_id, field, reversed) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (resource, resource_id, field) DO UPDATE SET reversed = excluded.reversed
-             WHERE reversed <> excluded.reversed",
-        )?;
-        let mut last = None;
-        while let Some(row) = rows.next()? {
-            let id: i64 = row.get(0)?;
-            let mut write = |field: &str, typed: &str| {
-                let reversed = reversed(typed, country);
-                if reversed.is_empty() { Ok(0) } else { write.execute((table, id, field, reversed)) }
-            };
-            for (place, field) in columns.iter().enumerate() {
-                let typed: Typed = row.get(place + 1)?;
-                typed.map(|typed| write(field, &typed)).transpose()?;
+/// Writes the numbers of the rows between two ids anew: above the first, up to the second.
+pub fn index_anew(db: &Connection, numbered: &Numbered, after: i64, last: i64) -> rusqlite::Result<()> {
+    let Numbered { table, columns, lists } = numbered;
+    let country = default_country(db)?;
+    let read = [*columns, *lists].concat().join(", ");
+    let sql = format!("SELECT id, {read} FROM {table} WHERE id > ?1 AND id <= ?2");
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query((after, last))?;
+    let mut indexed = db.prepare_cached(
+        "SELECT field, reversed FROM phone_numbers WHERE resource = ?1 AND resource_id = ?2 ORDER BY field",
+    )?;
+    while let Some(row) = rows.next()? {
+        let id: i64 = row.get(0)?;
+        let mut found: Vec<(String, String)> = Vec::new();
+        let mut find = |field: &str, typed: &str| {
+            let keys = keys(typed, country).into_iter().enumerate();
+            found.extend(keys.map(|(place, key)| (field_of(field, place).into_owned(), key)));
+        };
+        for (place, field) in columns.iter().enumerate() {
+            let typed: Typed = row.get(place + 1)?;
+            if let Some(typed) = typed {
+                find(field, &typed);
             }
-            for (place, field) in lists.iter().enumerate() {
-                let list = row.get_ref(columns.len() + place + 1)?.as_str()?;
-                let list: Vec<String> = serde_json::from_str(list).map_err(|e| FromSqlError::Other(e.into()))?;
-                for (place, typed) in list.iter().enumerate() {
-                    write(&list_field(field, place), typed)?;
-                }
-            }
-            last = Some(id);
         }
-        Ok(last)
+        for (place, field) in lists.iter().enumerate() {
+            let list = row.get_ref(columns.len() + place + 1)?.as_str()?;
+            let list: Vec<String> = serde_json::from_str(list).map_err(|e| FromSqlError::Other(e.into()))?;
+            for (place, typed) in list.iter().enumerate() {
+                find(&list_field(field, place), typed);
+            }
+        }
+        found.sort();
+        let before = indexed.query_map((table, id), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        // Rows that are found by the same digits as before are not written again.
+        if before.collect::<rusqlite::Result<Vec<(String, String)>>>()? != found {
+            db.prepare_cached("DELETE FROM phone_numbers WHERE resource = ?1 AND resource_id = ?2")?
+                .execute((table, id))?;
+            for (field, key) in found {
+                write(db, table, id, &field, &key)?;
+            }
+        }
     }
+    Ok(())
+}
 
-    /// Says that the index is of the country now, unless another pass has taken over.
-    pub fn end(&self, db: &Connection) -> rusqlite::Result<()> {
-        db.prepare_cached(
-            "UPDATE settings SET value = (SELECT value FROM settings WHERE name = 'default_country')
-             WHERE name = 'phones_indexed_for' AND value = ?1",
-        )?
-        .execute([&self.0])?;
-        Ok(())
-    }
+fn write(db: &Connection, resource: &str, id: i64, field: &str, key: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT INTO phone_numbers (resource, resource_id, field, reversed) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((resource, id, field, key))?;
+    Ok(())
 }

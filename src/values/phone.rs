@@ -1,44 +1,136 @@
 //! Phone numbers: kept as typed, found by what they mean.
 //!
-//! A number is typed in many ways (`+33 1 42 00 00 00`, `0142000000`, `0033142000000`). Beside the text stands its
-//! E.164 form, by which it is found again.
+//! A number is typed in many ways (`+33 1 42 00 00 00`, `0142000000`, `0033142000000`, `sip:+33142000000@pbx`). Beside the
+//! text stands its E.164 form, by which it is found again.
+
+mod plans;
+mod written;
 
 use phonenumber::country::Id;
+
+use super::fold::fold;
+use written::Run;
+pub use written::decimal;
+
+/// Numbers that are read out of one text; a text of forty characters has no more.
+const MOST: usize = 4;
+
+/// Digits of the longest extension. More of them are a number with too many or too few digits.
+const LONGEST_SHORT: usize = 8;
+
+/// What a text means as a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dialled {
+    /// A number, in E.164.
+    Number(String),
+    /// An extension or a short number: its digits, as they are dialled.
+    Short(String),
+    /// Digits that can be no number: too many of them, or too few.
+    Impossible(String),
+}
+
+impl Dialled {
+    /// The text without punctuation: a `+` and digits.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Number(text) | Self::Short(text) | Self::Impossible(text) => text,
+        }
+    }
+}
 
 /// An ISO 3166 country (two letters) whose numbers need no prefix, or nothing where there is no such country.
 pub fn country(code: &str) -> Option<Id> {
     code.to_ascii_uppercase().parse().ok()
 }
 
+/// The numbers that a text has, read as those that are dialled in `country`; nothing where it has none, as `anonymous`
+/// and `sip:anonymous@192.168.1.20`. Extensions and impossible numbers are read only where there is nothing else.
+pub fn read(text: &str, country: Id) -> Vec<Dialled> {
+    let text = written::plain(text);
+    let runs = match written::user(&text) {
+        Some(user) if written::is_number(&user) => vec![Run { text: user, is_named: false }],
+        Some(_) => return Vec::new(),
+        None => written::runs(&text),
+    };
+    let mut numbers: Vec<Dialled> = Vec::new();
+    for number in runs.iter().flat_map(|run| numbers_in(&run.text, country)).map(Dialled::Number) {
+        if !numbers.contains(&number) && numbers.len() < MOST {
+            numbers.push(number);
+        }
+    }
+    if !numbers.is_empty() {
+        return numbers;
+    }
+    // `Jean 75` has no extension, and `75 (Jean)` has one.
+    let plain = runs.iter().filter(|run| !run.is_named).map(|run| digits(&run.text));
+    match plain.collect::<Vec<_>>().as_slice() {
+        [] => Vec::new(),
+        [only] if only.len() > LONGEST_SHORT => vec![Dialled::Impossible(only.clone())],
+        several => {
+            let short = several.iter().filter(|digits| digits.len() <= LONGEST_SHORT).take(MOST);
+            short.cloned().map(Dialled::Short).collect()
+        }
+    }
+}
+
+/// The numbers in digits that were written together: one; else those between slashes; else two with a blank between them.
+fn numbers_in(run: &str, country: Id) -> Vec<String> {
+    if let Some(number) = number(run, country) {
+        return vec![number];
+    }
+    if run.contains('/') {
+        return run.split('/').flat_map(|part| numbers_in(part, country)).collect();
+    }
+    let blanks = run.char_indices().filter(|(_, c)| c.is_whitespace()).map(|(at, _)| run.split_at(at));
+    let both = |(one, other): (&str, &str)| Some(vec![number(one, country)?, number(other, country)?]);
+    blanks.into_iter().find_map(both).unwrap_or_default()
+}
+
+fn number(run: &str, country: Id) -> Option<String> {
+    let digits = digits(run);
+    if !run.trim_start().starts_with('+') {
+        return plans::dialled_in(&digits, country);
+    }
+    // In parentheses: not to be dialled from abroad.
+    plans::international(&digits)
+        .or_else(|| run.contains("(0)").then(|| plans::international(&self::digits(&run.replace("(0)", ""))))?)
+}
+
 /// A number in E.164 (`+33142000000`), read as one dialled in `country`. Nothing where it cannot be a number there:
 /// too short, too long, or words.
 pub fn e164(text: &str, country: Id) -> Option<String> {
-    if digits(text).len() < 4 {
-        return None;
+    match read(text, country).into_iter().next() {
+        Some(Dialled::Number(number)) => Some(number),
+        _ => None,
     }
-    // `00` is the way out of a country nearly everywhere; the library reads only `+` without knowing the country's.
-    let text = text.trim();
-    let text = text.strip_prefix("00").map_or_else(|| text.into(), |rest| format!("+{rest}"));
-    // A number with a country's code is read by that country's rules, not by those of ours.
-    let country = (!text.starts_with('+')).then_some(country);
-    let number = phonenumber::parse(country, &text).ok()?;
-    // An internal extension ("204") is typed as it is dialled: as an international number it would be somebody else's.
-    let national = number.national().to_string();
-    (national.len() >= 5).then(|| format!("+{}{national}", number.country().code()))
 }
 
 /// How a number that was dialled in `country` may be dialled besides: in E.164, and, where it is the country's own, as it
 /// is dialled there (`+33142000000`, `0142000000`). Nothing where it is no number.
 pub fn spellings(text: &str, country: Id) -> Vec<String> {
     let Some(e164) = e164(text, country) else { return Vec::new() };
-    let own = phonenumber::parse(None, &e164).ok().filter(|number| number.country().id() == Some(country));
-    let national = own.map(|number| digits(&number.format().mode(phonenumber::Mode::National).to_string()));
+    let national = plans::as_dialled_in(&e164, country);
     [e164].into_iter().chain(national).collect()
+}
+
+/// What stands in the place of a number that the caller withholds, or that is not known.
+const WITHHELD: [&str; 8] =
+    ["anonymous", "anonyme", "private", "restricted", "unavailable", "unknown", "withheld", "no number"];
+
+/// Whether a text says that there is no number to be shown.
+pub fn is_withheld(text: &str) -> bool {
+    WITHHELD.contains(&fold(addressed(text).trim()).as_str())
+}
+
+/// Whom a text is about: the user of a SIP or tel URI, else the text itself.
+pub fn addressed(text: &str) -> String {
+    let text = written::plain(text);
+    written::user(&text).unwrap_or(text)
 }
 
 /// The digits of a text, in order.
 pub fn digits(text: &str) -> String {
-    text.chars().filter_map(|c| c.to_digit(10)).filter_map(|d| char::from_digit(d, 10)).collect()
+    text.chars().filter_map(written::decimal).collect()
 }
 
 /// The digits from the last to the first: a search for "ends with" becomes one for "begins with", which an index answers.
@@ -80,6 +172,37 @@ mod tests {
         for typed in ["", "204", "call me", "+", "00"] {
             assert_eq!(e164(typed, Id::FR), None, "{typed}");
         }
+    }
+
+    /// Whatever a country's metadata give as an example is found in every form that people and machines write.
+    #[test]
+    fn the_examples_of_every_country_are_read_in_every_form() {
+        let mut wrong = Vec::new();
+        for (country, code, national, prefix) in plans::examples::all() {
+            let e164 = format!("+{code}{national}");
+            let (head, tail) = national.split_at(national.len() / 2);
+            for form in [
+                e164.clone(),
+                format!("+{code} {head} {tail}"),
+                format!("+{code}-{head}-{tail}"),
+                format!("00{code}{national}"),
+                format!("{code}{national}"),
+                national.clone(),
+                format!("{prefix}{national}"),
+                format!("({prefix}{head}) {tail}"),
+                format!("tel:{e164}"),
+                format!("sip:{e164}@10.0.0.1"),
+                format!("\"Jean 75\" <sip:{e164}@10.0.0.1;user=phone>"),
+                format!("{e164};ext=12"),
+                format!("{e164} bureau"),
+            ] {
+                let read = self::e164(&form, country);
+                if read.as_ref() != Some(&e164) {
+                    wrong.push(format!("{country:?} {form}: {read:?}"));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     }
 
     proptest::proptest! {

@@ -115,7 +115,7 @@ pub const NUMBERED: Numbered = Numbered {
 record!(Contact in "contacts" {
     id, customer_id, civility, first_name, last_name, email, company, website, phone_business_1, phone_business_2,
     phone_mobile_1, phone_mobile_2, phone_home_1, fax, role, service, comment, custom_fields, created_at, updated_at,
-});
+} with folded_last_name = "fold(:last_name)");
 
 /// Adds a contact; answers it as it is kept.
 pub fn add(db: &Connection, author: &Author, mut new: Contact) -> Result<Contact> {
@@ -232,10 +232,10 @@ impl Listed for Contact {
         plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "first_name", column: "first_name COLLATE NOCASE" },
-            Sort { name: "last_name", column: "last_name COLLATE NOCASE" },
+            Sort { name: "first_name", column: "fold(first_name)" },
+            Sort { name: "last_name", column: "folded_last_name" },
             Sort { name: "email", column: "email COLLATE NOCASE" },
-            Sort { name: "company", column: "company COLLATE NOCASE" },
+            Sort { name: "company", column: "fold(company)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],

@@ -229,7 +229,7 @@ record!(Customer in "customers" {
     phone, mobile_phone, fax, website, main_contact_first_name, main_contact_last_name, main_address_line1,
     main_address_line2, main_address_postal_code, main_address_city, main_address_country, comment, active, vip,
     custom_fields, created_at, updated_at,
-});
+} with folded_name = "fold(:name)");
 
 /// Adds a customer, with an account made for it where it has none; answers it as it is kept.
 pub fn add(db: &Connection, author: &Author, mut new: Customer) -> Result<Customer> {
@@ -422,7 +422,7 @@ impl Listed for Customer {
         plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "name", column: "folded_name" },
             Sort { name: "customer_account", column: "customer_account" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },

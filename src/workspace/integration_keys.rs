@@ -292,7 +292,7 @@ impl Listed for IntegrationKey {
         plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "name", column: "fold(name)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "last_used_at", column: "last_used_at" },
         ],

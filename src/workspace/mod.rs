@@ -4,6 +4,7 @@ pub mod audit_log;
 pub mod contacts;
 pub mod crm;
 pub mod customers;
+pub mod indexes;
 pub mod integration_keys;
 pub mod invitations;
 pub mod oauth;

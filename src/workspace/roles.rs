@@ -12,7 +12,7 @@ use crate::api::{
 };
 use crate::auth::{Permissions, catalogue};
 use crate::central::{invitations, memberships};
-use crate::values::Name;
+use crate::values::{Name, fold::fold};
 
 pub const ROUTES: &[Route] = &[
     get("/roles", &run(list), Needs::Insider, "List roles"),
@@ -82,6 +82,7 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Role>> {
 
 fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewRole>) -> Result<Created<Role>> {
     may_touch(ctx.insider()?, [&new.permissions])?;
+    check_name(ctx.db, &new.name, 0)?;
     let id = ctx
         .db
         .prepare_cached("INSERT INTO roles (name, permissions) VALUES (?1, ?2)")?
@@ -91,12 +92,21 @@ fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewRole>) -> Result<Created<Role>> 
     Ok(Created(role))
 }
 
+/// Names are unique as people read them: without case and accents.
+fn check_name(db: &Connection, name: &str, id: i64) -> Result<()> {
+    let same = "SELECT 1 FROM roles WHERE fold(name) = ?1 AND id <> ?2";
+    if db.prepare_cached(same)?.exists((fold(name), id))? { Err(Error::taken("name")) } else { Ok(()) }
+}
+
 fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Created<Role>> {
     let (insider, author, lease) = (steps.insider()?.clone(), steps.author()?, steps.call.workspace()?);
     let (old, role) = lease.file().write(move |db| {
         let old = changeable(db, id)?;
         let new = changes.apply(&NewRole { name: old.name.clone(), permissions: old.permissions.clone() })?;
         may_touch(&insider, [&old.permissions, &new.permissions])?;
+        if new.name != old.name {
+            check_name(db, &new.name, id)?;
+        }
         db.execute("UPDATE roles SET name = ?2, permissions = ?3 WHERE id = ?1", (id, &new.name, &new.permissions))?;
         if new.permissions != old.permissions {
             keep_an_admin(db)?;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use phonenumber::country::Id;
 use rusqlite::Connection;
@@ -11,11 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{contacts, customers, phone_calls, users};
+use super::indexes;
 use crate::api::{Changes, Created, Ctx, Error, Needs, Ok200, Result, Route, Steps, get, put, run, steps};
-use crate::routing;
-use crate::storage::File;
-use crate::tenancy::phones::{Numbered, Pass};
+use crate::tenancy::indexing::Pass;
 use crate::values::{Country, Days, Locale, TimeZone, UrlTemplate, phone};
 
 pub const ROUTES: &[Route] = &[
@@ -24,23 +21,6 @@ pub const ROUTES: &[Route] = &[
     put("/settings", &steps(update), Needs::Permission("workspace.manage"), "Change the workspace's settings")
         .named("updateSettings"),
 ];
-
-/// Every table whose numbers are found by the default country.
-const NUMBERED: &[Numbered] = &[
-    customers::NUMBERED,
-    contacts::NUMBERED,
-    phone_calls::NUMBERED,
-    users::NUMBERED,
-    routing::contacts::NUMBERED,
-    routing::call_queues::queues::NUMBERED,
-];
-
-/// How often, and after how long, a step is tried again that the file had no time for.
-const TRIES: usize = 300;
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// Rows that are indexed anew in one turn: some milliseconds, for which others wait.
-const ROWS_IN_A_TURN: usize = 200;
 
 /// How a retention without end is kept.
 const FOR_EVER: &str = "forever";
@@ -110,7 +90,7 @@ fn show(ctx: &mut Ctx<'_>) -> Result<Ok200<Settings>> {
 }
 
 /// The settings first: from then on numbers are written and asked for by the new country, so that what a crash leaves
-/// half done is half found, and the next change of any setting finishes it.
+/// half done is half found. The jobs go on with it.
 fn update(steps: &Steps<'_>, changes: Changes<SettingsChanges>) -> Result<Created<Settings>> {
     let (author, file) = (steps.author()?, Arc::clone(steps.call.workspace()?.file()));
     let (settings, pass) = file.write(move |db| {
@@ -118,39 +98,12 @@ fn update(steps: &Steps<'_>, changes: Changes<SettingsChanges>) -> Result<Create
         let new = old.changed(&changes)?;
         new.save(db)?;
         author.updated(db, "settings", &old, &new)?;
-        Ok::<_, Error>((new, Pass::begin(db)?))
+        Ok::<_, Error>((new, Pass::begin(db, &indexes::NUMBERS)?))
     })?;
     if let Some(pass) = pass {
-        index_numbers(&file, &pass)?;
+        indexes::run(&file, &pass)?;
     }
     Ok(Created(settings))
-}
-
-fn index_numbers(file: &Arc<File>, pass: &Pass) -> Result<()> {
-    for numbered in NUMBERED {
-        let mut next = Some(0);
-        while let Some(after) = next {
-            next = patiently(file, pass, move |pass, db| pass.index(db, numbered, after, ROWS_IN_A_TURN))?;
-        }
-    }
-    patiently(file, pass, Pass::end)
-}
-
-/// One step of a pass. The setting is saved by now, so a file that has too much to do is waited for: 503 would say that
-/// nothing was changed.
-fn patiently<T: Send + 'static>(
-    file: &Arc<File>,
-    pass: &Pass,
-    step: impl Fn(&Pass, &Connection) -> rusqlite::Result<T> + Copy + Send + 'static,
-) -> Result<T> {
-    for _ in 0..TRIES {
-        let pass = pass.clone();
-        match file.write(move |db| Ok(step(&pass, db)?)) {
-            Err(Error::Overloaded) => std::thread::sleep(PAUSE),
-            done => return done,
-        }
-    }
-    Err(Error::Internal("not all numbers are read anew; the next change of any setting goes on".into()))
 }
 
 impl Settings {
@@ -280,30 +233,7 @@ impl TryFrom<Map<String, Value>> for FeatureChanges {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::*;
-    use crate::testing::{Bench, Client};
-    use crate::values::Text;
-    use crate::workspace::contacts::Contact;
-
-    fn indexed_for(bench: &Bench) -> String {
-        bench.in_file(|db| {
-            Ok(db.query_row("SELECT value FROM settings WHERE name = 'phones_indexed_for'", [], |row| row.get(0))?)
-        })
-    }
-
-    fn found(client: &Client<'_>, number: &str) -> Vec<bool> {
-        let any = |table: &str| {
-            let path = match table {
-                "routing_contacts" => format!("/smart-routings/contacts?customer_account=CL000001&telecoms={number}"),
-                "call_queues" => {
-                    format!("/smart-routings/call-queues/queues?customer_account=CL000001&did_number={number}")
-                }
-                table => format!("/{}?filter[phone]={number}", table.replace('_', "-")),
-            };
-            client.get(&path).ok()["total"] != 0
-        };
-        NUMBERED.iter().map(|numbered| any(numbered.table)).collect()
-    }
+    use crate::testing::Bench;
 
     #[test]
     fn a_workspace_begins_with_settings() {
@@ -315,7 +245,6 @@ mod tests {
         });
         assert_eq!(bench.admin().get("/settings").ok(), begins);
         assert_eq!(bench.admin().put("/settings", json!({})).created(), begins);
-        assert_eq!(indexed_for(&bench), "FR");
     }
 
     #[test]
@@ -399,98 +328,5 @@ mod tests {
         bench.key(&["workspace.manage"], None).get("/settings").ok();
         let customer = bench.admin().post("/customers", json!({"name": "Ada"})).created()["id"].as_i64();
         bench.key(&["*"], customer).get("/settings").refused(403, "forbidden");
-    }
-
-    /// Fills every field of every resource that has numbers.
-    fn everybody_has(bench: &Bench, number: &str) {
-        let body = |fields: &[&str], mut body: Value| {
-            fields.iter().for_each(|field| body[field] = json!(number));
-            body
-        };
-        let admin = bench.admin();
-        admin.post("/customers", body(customers::NUMBERED.columns, json!({"name": "Ada"}))).created();
-        admin.post("/contacts", body(contacts::NUMBERED.columns, json!({"last_name": "B"}))).created();
-        admin.post("/phone-calls", body(phone_calls::NUMBERED.columns, json!({"direction": "inbound"}))).created();
-        admin.put("/users/1", body(users::NUMBERED.columns, json!({}))).created();
-        let routed = json!({"telecoms": [number, "nobody"]});
-        admin.post("/smart-routings/contacts?customer_account=CL000001", routed).created();
-        let queue = body(routing::call_queues::queues::NUMBERED.columns, json!({"name": "Sales"}));
-        admin.post("/smart-routings/call-queues/queues?customer_account=CL000001", queue).created();
-    }
-
-    #[test]
-    fn another_country_reads_the_numbers_that_are_there_anew() {
-        let bench = Bench::new();
-        everybody_has(&bench, "030 123456");
-        let (german, french) = ("%2B4930123456", "%2B3330123456");
-        let (all, none) = (vec![true; NUMBERED.len()], vec![false; NUMBERED.len()]);
-        assert_eq!(found(&bench.admin(), german), none);
-        bench.admin().put("/settings", json!({"default_country": "DE"})).created();
-        assert_eq!((found(&bench.admin(), german), found(&bench.admin(), french)), (all.clone(), none.clone()));
-        assert_eq!((found(&bench.admin(), "030%20123456"), indexed_for(&bench).as_str()), (all, "DE"));
-
-        // As if each had been written anew: nothing is forgotten, nothing is left over.
-        let index = |db: &Connection| {
-            let sql = "SELECT resource || field || reversed FROM phone_numbers ORDER BY resource, field";
-            Ok(db.prepare(sql)?.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
-        };
-        let indexed = bench.in_file(index);
-        assert_eq!(
-            indexed.len(),
-            NUMBERED.iter().map(|numbered| numbered.columns.len() + numbered.lists.len()).sum::<usize>()
-        );
-        assert!(indexed.iter().all(|row| row.ends_with("6543210394")), "{indexed:?}");
-    }
-
-    #[test]
-    fn a_pass_takes_many_turns_and_leaves_no_row_out() {
-        let bench = Bench::new();
-        let rows = i64::try_from(2 * ROWS_IN_A_TURN + 1).unwrap();
-        let author = bench.author();
-        bench.in_file(move |db| {
-            for n in 0..rows {
-                let number = Text::parse(format!("030 {n:06}")).ok();
-                contacts::add(db, &author, Contact { phone_home_1: number, ..Contact::default() })?;
-            }
-            Ok(())
-        });
-        bench.admin().put("/settings", json!({"default_country": "DE"})).created();
-        let german = "SELECT count(*) FROM phone_numbers WHERE reversed LIKE '%0394'";
-        let indexed: i64 = bench.in_file(move |db| Ok(db.query_row(german, [], |row| row.get(0))?));
-        assert_eq!(indexed, rows);
-    }
-
-    #[test]
-    fn what_a_crash_left_of_a_pass_any_change_finishes() {
-        let bench = Bench::new();
-        everybody_has(&bench, "030 123456");
-        bench.in_file(|db| {
-            db.execute("UPDATE settings SET value = 'DE' WHERE name = 'default_country'", [])?;
-            assert!(Pass::begin(db)?.is_some());
-            Ok(())
-        });
-        assert!(indexed_for(&bench).starts_with("pass "));
-        bench.admin().put("/settings", json!({"default_country": "DE"})).created();
-        assert_eq!(indexed_for(&bench), "DE");
-        assert_eq!(found(&bench.admin(), "%2B4930123456"), vec![true; NUMBERED.len()]);
-    }
-
-    #[test]
-    fn of_two_passes_the_later_one_says_when_all_is_done() {
-        let bench = Bench::new();
-        everybody_has(&bench, "030 123456");
-        bench.in_file(|db| {
-            let begin = |country: &str| {
-                db.execute("UPDATE settings SET value = ?1 WHERE name = 'default_country'", [country])?;
-                Pass::begin(db)
-            };
-            let (Some(first), Some(second)) = (begin("DE")?, begin("BE")?) else { panic!("both have work to do") };
-            assert_eq!(first.index(db, &contacts::NUMBERED, 0, 10)?, None);
-            first.end(db)?;
-            assert_eq!(second.index(db, &contacts::NUMBERED, 0, 10)?, Some(1));
-            assert_eq!(second.index(db, &contacts::NUMBERED, 1, 10)?, None);
-            Ok(())
-        });
-        assert!(indexed_for(&bench).starts_with("pass "));
     }
 }

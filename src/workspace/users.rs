@@ -184,8 +184,8 @@ impl Listed for User {
         plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "name COLLATE NOCASE" },
-            Sort { name: "email", column: "email COLLATE NOCASE" },
+            Sort { name: "name", column: "fold(name)" },
+            Sort { name: "email", column: "fold(email)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],

@@ -287,7 +287,7 @@ impl Listed for Webhook {
         plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "url", column: "url COLLATE NOCASE" },
+            Sort { name: "url", column: "fold(url)" },
             Sort { name: "created_at", column: "created_at" },
         ],
         newest_first: false,

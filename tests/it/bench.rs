@@ -10,7 +10,9 @@ use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cx_engine::values::fold::fold;
 use rusqlite::Connection as Sqlite;
+use rusqlite::functions::{Context as Arguments, FunctionFlags};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -387,7 +389,12 @@ pub fn text(value: &Value) -> String {
 /// Opens a file of the data directory as another program would.
 #[expect(clippy::disallowed_methods, reason = "another program does not go through storage/")]
 pub fn sqlite(path: &Path) -> Sqlite {
-    Sqlite::open(path).unwrap()
+    let file = Sqlite::open(path).unwrap();
+    // Triggers fold what is searched.
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    let folded = |arguments: &Arguments<'_>| Ok(arguments.get::<Option<String>>(0)?.as_deref().map(fold));
+    file.create_scalar_function("fold", 1, flags, folded).unwrap();
+    file
 }
 
 /// For what nothing announces: asks until it is so, or fails.

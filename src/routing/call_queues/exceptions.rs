@@ -127,7 +127,7 @@ impl Listed for RoutingException {
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "day", column: "day" },
-            Sort { name: "label", column: "label COLLATE NOCASE" },
+            Sort { name: "label", column: "fold(label)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],

@@ -87,7 +87,7 @@ impl Listed for Group {
         plain_filters: true,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "name", column: "fold(name)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],

@@ -149,12 +149,15 @@ impl Asked {
 }
 
 const BY_NUMBER: &str = "phone_numbers CROSS JOIN call_queues ON id = resource_id";
-const WITH_NUMBER: &str = "resource = 'call_queues' AND field = 'number' AND reversed = ?";
-const WITH_DID: &str = "resource = 'call_queues' AND field = 'did_number' AND reversed = ?";
+const WITH_NUMBER: &str =
+    "resource = 'call_queues' AND field IN ('number', 'number/2', 'number/3', 'number/4') AND reversed = ?";
+const WITH_DID: &str = "resource = 'call_queues' AND field IN ('did_number', 'did_number/2', 'did_number/3', 'did_number/4') AND reversed = ?";
 const ALSO_NUMBER: &str = "EXISTS (SELECT 1 FROM phone_numbers AS also
-    WHERE also.resource = 'call_queues' AND also.resource_id = id AND also.field = 'number' AND also.reversed = ?)";
+    WHERE also.resource = 'call_queues' AND also.resource_id = id AND also.field IN ('number', 'number/2', 'number/3', 'number/4')
+        AND also.reversed = ?)";
 const ALSO_DID: &str = "EXISTS (SELECT 1 FROM phone_numbers AS also
-    WHERE also.resource = 'call_queues' AND also.resource_id = id AND also.field = 'did_number' AND also.reversed = ?)";
+    WHERE also.resource = 'call_queues' AND also.resource_id = id AND also.field IN ('did_number', 'did_number/2', 'did_number/3', 'did_number/4')
+        AND also.reversed = ?)";
 
 /// Why the calls of a queue go where they go, when the clocks show this.
 fn decide(db: &Connection, queue: &Queue, clock: DateTime) -> Result<(Reason, Option<Matched>)> {

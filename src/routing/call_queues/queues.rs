@@ -169,8 +169,8 @@ impl Listed for Queue {
         plain_filters: true,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "name COLLATE NOCASE" },
-            Sort { name: "code", column: "code COLLATE NOCASE" },
+            Sort { name: "name", column: "fold(name)" },
+            Sort { name: "code", column: "fold(code)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],

@@ -158,11 +158,35 @@ fn dialled(text: &str) -> String {
     }
 }
 
+/// Writes what counts of the origins between two ids anew. Two that have come to be the same leave the older one as it is
+/// looked for; the other stays as it was.
+pub fn fold_anew(db: &Connection, after: i64, last: i64) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("SELECT id, origin FROM cti_destinations WHERE id > ?1 AND id <= ?2")?;
+    let rows = statement.query_map((after, last), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (id, origin) in rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()? {
+        let begins = origin.trim().strip_suffix('*').unwrap_or(origin.trim());
+        db.prepare_cached("UPDATE OR IGNORE cti_destinations SET dialled = ?2 WHERE id = ?1 AND dialled <> ?2")?
+            .execute((id, dialled(begins)))?;
+    }
+    Ok(())
+}
+
 /// The destination that says most of an origin: the same one; else the prefix that leaves the fewest of its characters
 /// open, in whichever way it may be written. Where two leave as many, the older one.
 fn best(db: &Connection, cti: i64, origin: &str) -> Result<Option<Destination>> {
-    let typed = dialled(origin);
-    let mut spellings = phone::spellings(&typed, phones::default_country(db)?);
+    let country = phones::default_country(db)?;
+    let mut spellings = phone::spellings(origin, country);
+    let user = phone::addressed(origin);
+    let typed = match phone::read(origin, country).first() {
+        // A number with words beside it is no name.
+        Some(number) if user.chars().any(char::is_alphabetic) => number.as_str().to_owned(),
+        Some(_) => dialled(&user),
+        None => dialled(origin),
+    };
+    // Who withholds a number is a name in a SIP address.
+    if let Some(id) = at(db, cti, false, &dialled(&user))? {
+        return Ok(Destination::find(db, id)?);
+    }
     if !spellings.contains(&typed) {
         spellings.push(typed);
     }
@@ -224,8 +248,8 @@ impl Listed for Destination {
         plain_filters: true,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "origin", column: "origin COLLATE NOCASE" },
-            Sort { name: "destination", column: "destination COLLATE NOCASE" },
+            Sort { name: "origin", column: "fold(origin)" },
+            Sort { name: "destination", column: "fold(destination)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],
@@ -288,6 +312,11 @@ mod tests {
             ("sip:ada@example.com", "a", "sip:a*"),
             ("sip:zoe@example.com", "any", "*"),
             ("%C3%A9", "any", "*"),
+            ("sip:anonymous@192.168.1.20", "nobody", "Anonymous"),
+            ("sip:%2B33142000000@10.0.0.1", "one", "01 42 00 00 00"),
+            ("0142000000%20bureau", "one", "01 42 00 00 00"),
+            ("4930123456", "Berlin", "+49 30*"),
+            ("1234567890123456", "any", "*"),
         ] {
             let found = desk.get(&format!("/ctis/lookup?cti_id=1&origin={origin}")).ok();
             assert_eq!((&found["destination"], &found["origin"]), (&json!(destination), &json!(matched)), "{origin}");

@@ -195,7 +195,7 @@ impl Listed for GeoDestination {
         plain_filters: true,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "nickname", column: "nickname COLLATE NOCASE" },
+            Sort { name: "nickname", column: "fold(nickname)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],

@@ -130,7 +130,7 @@ impl Listed for GeoList {
         sorts: &[
             Sort { name: "id", column: "id" },
             Sort { name: "list_id", column: "list_id" },
-            Sort { name: "list_name", column: "list_name COLLATE NOCASE" },
+            Sort { name: "list_name", column: "fold(list_name)" },
             Sort { name: "created_at", column: "created_at" },
             Sort { name: "updated_at", column: "updated_at" },
         ],

@@ -227,7 +227,7 @@ impl Listed for &'static Model {
         plain_filters: true,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "name", column: "fold(name)" },
             Sort { name: "year", column: "year" },
         ],
         newest_first: false,

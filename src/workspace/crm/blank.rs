@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::values::{Seconds, Timestamp, described, read_from_text};
 
-/// A value; or nothing, which may be left out, null, or blank.
+/// A value; or nothing, which may be left out, null, blank, or a variable that the PBX could not fill: `[Agent]`.
 #[derive(Debug, Clone, Serialize)]
 pub struct OrBlank<T>(Option<T>);
 
@@ -60,6 +60,13 @@ impl Took {
     }
 }
 
+/// Whether a text is nothing but the name of a variable. 3CX sends one that it cannot fill as it stands in the template.
+pub fn is_variable(text: &str) -> bool {
+    let name = text.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    name.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()) && is_name(name))
+}
+
 impl<T> Default for OrBlank<T> {
     fn default() -> Self {
         Self(None)
@@ -70,7 +77,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for OrBlank<T> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         match Value::deserialize(input)? {
             Value::Null => Ok(Self(None)),
-            Value::String(text) if text.trim().is_empty() => Ok(Self(None)),
+            Value::String(text) if text.trim().is_empty() || is_variable(&text) => Ok(Self(None)),
             value => T::deserialize(value).map(|said| Self(Some(said))).map_err(de::Error::custom),
         }
     }
@@ -155,10 +162,13 @@ mod tests {
     #[test]
     fn blank_is_nothing_and_all_else_is_read() {
         let read = |value: Value| serde_json::from_value::<OrBlank<Email>>(value).map(|said| said.0);
-        for blank in [json!(null), json!(""), json!(" \t")] {
+        for blank in [json!(null), json!(""), json!(" \t"), json!("[Agent]"), json!(" [Number_1] ")] {
             assert_eq!(read(blank).unwrap(), None);
         }
         assert_eq!(&*read(json!("a@example.com")).unwrap().unwrap(), "a@example.com");
+        for variable in ["[]", "[7]", "[Ada L]", "[A][B]", "Ada [B]"] {
+            assert!(!is_variable(variable), "{variable}");
+        }
         assert_eq!(read(json!("a")).unwrap_err().to_string(), "must be a valid email address.");
     }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::blank::{Moment, Named, OrBlank, Took};
 use super::{Whose, check_logging, contact_of, external_ids, lookup, user_of};
 use crate::api::{Changes, Created, Ctx, Error, Id, Json, OfCustomer, Query, Result};
-use crate::tenancy::phones;
-use crate::values::{Seconds, Text, Timestamp, WebUrl, choice};
+use crate::tenancy::phones::{self, Typed};
+use crate::values::{Seconds, Text, Timestamp, WebUrl, choice, phone};
 use crate::workspace::phone_calls::{self, Direction, PhoneCall, Status};
 
 choice! {
@@ -25,11 +25,11 @@ pub struct JournalledCall {
     /// is needed.
     call_type: OrBlank<CallType>,
     direction: OrBlank<Direction>,
-    /// The number at the other end.
+    /// The number at the other end, in any format, or a SIP address. Of a long one only the number is kept.
     #[schemars(example = &"+33612345678")]
-    number: OrBlank<Text<40>>,
+    number: OrBlank<Text<255>>,
     /// The number of ours that was called, or called from.
-    did: OrBlank<Text<40>>,
+    did: OrBlank<Text<255>>,
     /// What the PBX shows for the number: the subject, where there is none.
     name: OrBlank<Text<255>>,
     #[schemars(example = &"101")]
@@ -113,7 +113,7 @@ impl JournalledCall {
             _ => old.customer_id,
         };
         let user_id = user_of(ctx.db, self.agent_email.said().map(|email| &**email))?.or(old.user_id);
-        let (theirs, ours) = (self.number.or(None), self.did.or(None));
+        let (theirs, ours) = (kept("number", self.number)?, kept("did", self.did)?);
         let (from, to) = if direction == Direction::INBOUND { (theirs, ours) } else { (ours, theirs) };
         let said = |moment: &OrBlank<Moment>| moment.said().map(|moment| moment.timestamp());
         let times = (said(&self.started_at), said(&self.ended_at));
@@ -174,6 +174,13 @@ impl JournalledCall {
         let by = lookup::By { phone: number, email: None, country: phones::default_country(db)? };
         Ok(contact_of(db, customer, named, entity, &by)?.or(old.contact_id))
     }
+}
+
+/// A number as the journal has room for it: as it was sent, or a long SIP address without its host and parameters.
+fn kept(field: &str, number: OrBlank<Text<255>>) -> Result<Typed> {
+    let Some(number) = number.or(None) else { return Ok(None) };
+    let short = Text::parse(number.to_string()).or_else(|_| Text::parse(phone::addressed(&number)));
+    short.map(Some).map_err(|says| Error::invalid(format!("The {field} {says}")))
 }
 
 fn end(started_at: Option<Timestamp>, took: Option<Seconds>) -> Option<Timestamp> {
@@ -322,6 +329,26 @@ mod tests {
             assert_eq!(contact(json!({"entity_id": entity, "contact_id": "0"})), Some(first), "{entity}");
         }
         assert_eq!(contact(json!({"number": "0149000000"})), None);
+    }
+
+    #[test]
+    fn a_sip_address_is_of_the_number_in_it_and_of_no_other() {
+        let bench = Bench::new();
+        let (_, by_address) = customer(&bench, "A", "01 92 16 81 20");
+        let (_, by_number) = customer(&bench, "B", "0142000017");
+        let contact = |number: &str| {
+            let call =
+                made(&pbx(&bench), json!({"call_type": "Inbound", "number": number, "agent_extension": "[Agent]"}));
+            assert_eq!(call["agent_extension"], Value::Null);
+            (call["contact_id"].as_i64(), call["number_from"].as_str().map(str::to_owned))
+        };
+        let kept = |number: &str| Some(number.to_owned());
+        assert_eq!(contact("sip:anonymous@192.168.1.20"), (None, kept("sip:anonymous@192.168.1.20")));
+        assert_eq!(contact("0192168120").0, Some(by_address));
+        assert_eq!(contact("+33142000017@10.0.0.1").0, Some(by_number));
+        let long = "\"Jean 75\" <sip:+33142000017@10.0.0.1;user=phone;transport=tls>";
+        assert_eq!(contact(long), (Some(by_number), kept("+33142000017")));
+        assert_eq!(contact("[Number]"), (None, None));
     }
 
     #[test]

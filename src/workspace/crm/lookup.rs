@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::Whose;
-use super::blank::OrBlank;
+use super::blank::{OrBlank, is_variable};
 use crate::api::{Call, Created, Ctx, Error, Json, Ok200, Query, Result};
 use crate::tenancy::phones::{self, Typed};
 use crate::values::fold::fold;
+use crate::values::phone::Dialled;
 use crate::values::{CustomFields, Email, Name, Text, Timestamp, UrlTemplate, phone};
 use crate::workspace::contacts::{self, Contact};
 use crate::workspace::phone_calls::Direction;
@@ -69,9 +70,9 @@ pub struct NewCaller {
     email: OrBlank<Email>,
     /// Kept in the first number that is free.
     #[schemars(example = &"06 12 34 56 78")]
-    phone: OrBlank<Text<40>>,
-    phone_business: OrBlank<Text<40>>,
-    phone_mobile: OrBlank<Text<40>>,
+    phone: OrBlank<Text<255>>,
+    phone_business: OrBlank<Text<255>>,
+    phone_mobile: OrBlank<Text<255>>,
     /// Kept in `custom_fields` as `custom_value`.
     custom_value: OrBlank<Text<1000>>,
     /// Not kept: which way they called is a matter of the call.
@@ -117,6 +118,7 @@ pub struct By<'a> {
 
 pub fn search(ctx: &mut Ctx<'_>, Query(asked): Query<Asked>, Query(whose): Query<Whose>) -> Result<Ok200<Found>> {
     let phone = asked.phone.said().map(|number| phone::unspaced(number));
+    let shown = phone.as_deref().map(phone::addressed);
     let email = asked.email.said().map(|email| email.trim());
     if phone.is_none() && email.is_none() {
         return Err(Error::invalid("The phone field is required when email is not present."));
@@ -124,16 +126,20 @@ pub fn search(ctx: &mut Ctx<'_>, Query(asked): Query<Asked>, Query(whose): Query
     let customer = whose.customer(ctx)?;
     let settings = ForPbx::find(ctx.db)?;
     let by = By { phone: phone.as_deref(), email, country: settings.country };
+    let shown = By { phone: shown.as_deref(), ..by };
     let links = Links::of(ctx.call, settings.contact_url_template)?;
     let mut contacts = if settings.contact_lookup { callers(ctx.db, customer, &by)? } else { Vec::new() };
     if contacts.is_empty() {
-        contacts.push(Caller::unknown(&by, asked.display_name.said().map(|name| &**name)));
+        contacts.push(Caller::unknown(&shown, asked.display_name.said().map(|name| &**name)));
     }
-    contacts.iter_mut().for_each(|contact| links.put(contact, &by));
+    contacts.iter_mut().for_each(|contact| links.put(contact, &shown));
     Ok(Ok200(Found { contacts }))
 }
 
 pub fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewCaller>, Query(whose): Query<Whose>) -> Result<Created<Known>> {
+    if is_variable(&new.last_name) {
+        return Err(Error::invalid("The last name field is required."));
+    }
     let customer = whose.customer(ctx)?;
     let settings = ForPbx::find(ctx.db)?;
     let new = new.contact(customer, settings.country)?;
@@ -205,7 +211,8 @@ fn callers(db: &Connection, customer: Option<i64>, by: &By<'_>) -> Result<Vec<Ca
     Ok(found)
 }
 
-/// Numbers in the index that may be meant: those with the same last digits; with few digits, only the same.
+/// Numbers in the index that may be meant: those with the same last digits; of an extension, and of what can be no number,
+/// only the same.
 struct Range {
     digits: String,
     from: String,
@@ -213,15 +220,14 @@ struct Range {
 }
 
 impl Range {
-    /// Nothing where a text has no digits: `anonymous`.
+    /// Nothing where a text has no number: `anonymous`.
     fn of(phone: &str, country: Id) -> Option<Self> {
-        let digits = phones::reversed(phone, country);
-        if digits.is_empty() {
-            return None;
-        }
-        let from = digits.get(..TELLING_DIGITS).unwrap_or(&digits).to_owned();
+        let number = phone::read(phone, country).into_iter().next()?;
+        let is_number = matches!(number, Dialled::Number(_));
+        let digits = phones::key(&number);
+        let from = digits.get(..TELLING_DIGITS).filter(|_| is_number).unwrap_or(&digits).to_owned();
         // `:` is the character behind `9`; behind a text comes the same with the least of all characters.
-        let end = if digits.len() < TELLING_DIGITS { format!("{from}\u{1}") } else { format!("{from}:") };
+        let end = if digits.len() < TELLING_DIGITS || !is_number { format!("{from}\u{1}") } else { format!("{from}:") };
         Some(Self { digits, from, end })
     }
 }
@@ -268,6 +274,13 @@ fn known(db: &Connection, customer: Option<i64>, new: &Contact, country: Id) -> 
     Ok(None)
 }
 
+/// A number as a contact has it: of a SIP address its user. Who withholds a number has none.
+fn number(field: &str, said: OrBlank<Text<255>>) -> Result<Typed> {
+    let number = said.or(None).map(|said| phone::addressed(&said));
+    let number = number.filter(|number| !number.is_empty() && !phone::is_withheld(number));
+    number.map(Text::parse).transpose().map_err(|says| Error::invalid(format!("The {field} {says}")))
+}
+
 impl NewCaller {
     fn contact(self, customer_id: Option<i64>, country: Id) -> Result<Contact> {
         let mut contact = Contact {
@@ -276,11 +289,11 @@ impl NewCaller {
             first_name: self.first_name.or(None),
             civility: self.civility.or(None),
             email: self.email.or(None),
-            phone_business_1: self.phone_business.or(None),
-            phone_mobile_1: self.phone_mobile.or(None),
+            phone_business_1: number("phone business", self.phone_business)?,
+            phone_mobile_1: number("phone mobile", self.phone_mobile)?,
             ..Contact::default()
         };
-        if let Some(phone) = self.phone.or(None) {
+        if let Some(phone) = number("phone", self.phone)? {
             let digits = |number: &str| phones::reversed(number, country);
             let said = [&contact.phone_business_1, &contact.phone_mobile_1];
             if !said.into_iter().flatten().any(|number| digits(number) == digits(&phone)) {

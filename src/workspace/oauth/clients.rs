@@ -410,7 +410,7 @@ impl Listed for Client {
         plain_filters: false,
         sorts: &[
             Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "name COLLATE NOCASE" },
+            Sort { name: "name", column: "fold(name)" },
             Sort { name: "created_at", column: "created_at" },
         ],
         newest_first: false,

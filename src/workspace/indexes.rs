@@ -1,0 +1,358 @@
+//! Every index of a workspace's file that follows from rules, and how it is brought to those of now: by the jobs after an
+//! update of the program, by whoever changes the default country at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::{contacts, customers, phone_calls, users};
+use crate::api::{Error, Result};
+use crate::routing;
+use crate::storage::File;
+use crate::tenancy::indexing::{Index, Pass, Step};
+
+/// What every number is found by. It follows the default country too.
+pub static NUMBERS: Index = Index::of_numbers(&[
+    Step::Numbers(&customers::NUMBERED),
+    Step::Numbers(&contacts::NUMBERED),
+    Step::Numbers(&phone_calls::NUMBERED),
+    Step::Numbers(&users::NUMBERED),
+    Step::Numbers(&routing::contacts::NUMBERED),
+    Step::Numbers(&routing::call_queues::queues::NUMBERED),
+]);
+
+/// What texts are searched and sorted by.
+pub static TEXTS: Index = Index::of_texts(&[
+    Step::Texts {
+        table: "customers",
+        statements: &[
+            "UPDATE customers SET folded_name = fold(name) WHERE id > ?1 AND id <= ?2 AND folded_name IS NOT fold(name)",
+            "INSERT OR REPLACE INTO customers_fts (rowid, name, customer_account, email_address, main_contact_first_name, main_contact_last_name, main_address_city, comment)
+             SELECT id, fold(name), fold(customer_account), fold(email_address), fold(main_contact_first_name), fold(main_contact_last_name), fold(main_address_city), fold(comment)
+             FROM customers WHERE id > ?1 AND id <= ?2",
+        ],
+    },
+    Step::Texts {
+        table: "contacts",
+        statements: &[
+            "UPDATE contacts SET folded_last_name = fold(last_name) WHERE id > ?1 AND id <= ?2 AND folded_last_name IS NOT fold(last_name)",
+            "INSERT OR REPLACE INTO contacts_fts (rowid, first_name, last_name, email, company, role, service, comment)
+             SELECT id, fold(first_name), fold(last_name), fold(email), fold(company), fold(role), fold(service), fold(comment)
+             FROM contacts WHERE id > ?1 AND id <= ?2",
+        ],
+    },
+    Step::Texts {
+        table: "users",
+        statements: &[
+            "INSERT OR REPLACE INTO users_fts (rowid, name, email)
+             SELECT id, fold(name), fold(email)
+             FROM users WHERE id > ?1 AND id <= ?2",
+        ],
+    },
+    Step::Texts {
+        table: "phone_calls",
+        statements: &[
+            "INSERT OR REPLACE INTO phone_calls_fts (rowid, subject, body, agent_name, queue, transcription, summary)
+             SELECT id, fold(subject), fold(body), fold(agent_name), fold(queue), fold(transcription), fold(summary)
+             FROM phone_calls WHERE id > ?1 AND id <= ?2",
+        ],
+    },
+    Step::Texts {
+        table: "routing_contacts",
+        statements: &[
+            "INSERT OR REPLACE INTO routing_contacts_fts (rowid, id_code, company, first_name, last_name, emails, telecoms)
+             SELECT id, fold(id_code), fold(company), fold(first_name), fold(last_name), fold(emails), fold(telecoms)
+             FROM routing_contacts WHERE id > ?1 AND id <= ?2",
+        ],
+    },
+    Step::Rows { table: "cti_destinations", work: routing::ctis::destinations::fold_anew },
+]);
+
+/// Rows that are indexed anew in one turn: some milliseconds, for which others wait.
+const ROWS_IN_A_TURN: usize = 200;
+
+/// How often, and after how long, a turn is tried again that the file had no time for.
+const TRIES: usize = 300;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether all indexes follow the rules of now.
+pub fn are_current(db: &Connection) -> rusqlite::Result<bool> {
+    Ok(NUMBERS.is_current(db)? && TEXTS.is_current(db)?)
+}
+
+/// Brings all indexes to the rules of now, or does nothing where they are.
+pub fn bring_up_to_date(file: &Arc<File>) -> Result<()> {
+    if file.read(|db| Ok::<_, Error>(are_current(db)?))? {
+        return Ok(());
+    }
+    for index in [&NUMBERS, &TEXTS] {
+        if let Some(pass) = file.write(|db| Ok::<_, Error>(Pass::begin(db, index)?))? {
+            run(file, &pass)?;
+        }
+    }
+    Ok(())
+}
+
+/// All turns of a pass. A file that has too much to do is waited for.
+pub fn run(file: &Arc<File>, pass: &Pass) -> Result<()> {
+    let mut tries = TRIES;
+    loop {
+        let pass = pass.clone();
+        match file.write(move |db| Ok::<_, Error>(pass.turn(db, ROWS_IN_A_TURN)?)) {
+            Ok(true) => tries = TRIES,
+            Ok(false) => return Ok(()),
+            Err(Error::Overloaded) if tries > 0 => {
+                tries -= 1;
+                std::thread::sleep(PAUSE);
+            }
+            Err(Error::Overloaded) => {
+                return Err(Error::Internal("not everything is indexed anew; the jobs go on with it".into()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::jobs;
+    use crate::tenancy::phones::Numbered;
+    use crate::testing::{Bench, Client};
+    use crate::values::Text;
+    use crate::workspace::contacts::Contact;
+
+    fn numbered() -> impl Iterator<Item = &'static Numbered> {
+        [
+            &customers::NUMBERED,
+            &contacts::NUMBERED,
+            &phone_calls::NUMBERED,
+            &users::NUMBERED,
+            &routing::contacts::NUMBERED,
+            &routing::call_queues::queues::NUMBERED,
+        ]
+        .into_iter()
+    }
+
+    fn setting(bench: &Bench, name: &'static str) -> String {
+        bench.in_file(move |db| {
+            Ok(db.query_row("SELECT value FROM settings WHERE name = ?1", [name], |row| row.get(0))?)
+        })
+    }
+
+    fn is_current(bench: &Bench) -> bool {
+        bench.in_file(|db| Ok(are_current(db)?))
+    }
+
+    fn found(client: &Client<'_>, number: &str) -> Vec<bool> {
+        let any = |table: &str| {
+            let path = match table {
+                "routing_contacts" => format!("/smart-routings/contacts?customer_account=CL000001&telecoms={number}"),
+                "call_queues" => {
+                    format!("/smart-routings/call-queues/queues?customer_account=CL000001&did_number={number}")
+                }
+                table => format!("/{}?filter[phone]={number}", table.replace('_', "-")),
+            };
+            client.get(&path).ok()["total"] != 0
+        };
+        numbered().map(|numbered| any(numbered.table)).collect()
+    }
+
+    /// Fills every field of every resource that has numbers.
+    fn everybody_has(bench: &Bench, number: &str) {
+        let body = |fields: &[&str], mut body: Value| {
+            fields.iter().for_each(|field| body[field] = json!(number));
+            body
+        };
+        let admin = bench.admin();
+        admin.post("/customers", body(customers::NUMBERED.columns, json!({"name": "Weiß"}))).created();
+        admin.post("/contacts", body(contacts::NUMBERED.columns, json!({"last_name": "Weiß"}))).created();
+        let call = json!({"direction": "inbound", "subject": "Weiß"});
+        admin.post("/phone-calls", body(phone_calls::NUMBERED.columns, call)).created();
+        admin.put("/users/1", body(users::NUMBERED.columns, json!({"name": "Weiß"}))).created();
+        let routed = json!({"telecoms": [number, "nobody"], "last_name": "Weiß"});
+        admin.post("/smart-routings/contacts?customer_account=CL000001", routed).created();
+        let queue = body(routing::call_queues::queues::NUMBERED.columns, json!({"name": "Sales"}));
+        admin.post("/smart-routings/call-queues/queues?customer_account=CL000001", queue).created();
+        admin.post("/smart-routings/ctis?customer_account=CL000001", json!({"name": "A"})).created();
+        let origin = json!({"origin": "Weiß", "destination": "1"});
+        admin.post("/smart-routings/ctis/1/destinations?customer_account=CL000001", origin).created();
+    }
+
+    const SEARCHED: [&str; 5] = [
+        "/customers?filter[term]=weiss",
+        "/contacts?filter[term]=weiss",
+        "/phone-calls?filter[term]=weiss",
+        "/users?filter[term]=weiss",
+        "/smart-routings/contacts?customer_account=CL000001&term=weiss",
+    ];
+
+    fn totals(bench: &Bench) -> Vec<i64> {
+        SEARCHED.iter().map(|path| bench.admin().get(path).ok()["total"].as_i64().unwrap()).collect()
+    }
+
+    /// Makes of the file what an update finds: indexes as an earlier program has left them.
+    fn age(bench: &Bench) {
+        bench.in_file(|db| {
+            db.execute_batch(
+                "UPDATE settings SET value = 'FR' WHERE name = 'phones_indexed_for';
+                 DELETE FROM settings WHERE name = 'texts_indexed_by';
+                 UPDATE phone_numbers SET reversed = '1';
+                 UPDATE customers SET folded_name = NULL;
+                 UPDATE contacts SET folded_last_name = NULL;
+                 UPDATE cti_destinations SET dialled = 'weiß';
+                 DELETE FROM customers_fts;
+                 DELETE FROM contacts_fts;
+                 DELETE FROM users_fts;
+                 DELETE FROM phone_calls_fts;
+                 DELETE FROM routing_contacts_fts;",
+            )?;
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_new_workspace_is_up_to_date() {
+        let bench = Bench::new();
+        assert!(is_current(&bench));
+        assert_eq!(setting(&bench, "phones_indexed_for"), "FR 2");
+    }
+
+    #[test]
+    fn after_an_update_everything_answers_and_the_jobs_make_it_whole() {
+        let bench = Bench::new();
+        everybody_has(&bench, "01 42 00 02 01");
+        bench.admin().post("/contacts", json!({"last_name": "Étienne"})).created();
+        bench.admin().post("/contacts", json!({"last_name": "Zola"})).created();
+        age(&bench);
+        assert!(!is_current(&bench));
+        assert_eq!(totals(&bench), [0; 5]);
+        // What is not indexed yet is sorted all the same, and may be changed and deleted.
+        let names = |path: &str| {
+            let data = bench.admin().get(path).ok()["data"].clone();
+            data.as_array().unwrap().iter().map(|row| row["last_name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("/contacts?sort=last_name"), ["Étienne", "Weiß", "Zola"]);
+        assert_eq!(names("/contacts?sort=last_name&cursor="), ["Étienne", "Weiß", "Zola"]);
+        assert_eq!(bench.admin().get("/contacts?filter[last_name]=weiss").ok()["total"], 1);
+        bench.admin().put("/contacts/3", json!({"last_name": "Zweiss"})).created();
+        bench.admin().delete("/contacts/2").ok();
+
+        let mut indexer = jobs::indexes::Indexer::new(Arc::clone(&bench.engine));
+        indexer.round(0).unwrap();
+        assert!(is_current(&bench));
+        assert_eq!(totals(&bench), [1; 5]);
+        assert_eq!(found(&bench.admin(), "0142000201"), vec![true; numbered().count()]);
+        assert_eq!(names("/contacts?sort=last_name"), ["Weiß", "Zweiss"]);
+        let cti = bench.admin().get("/smart-routings/ctis/lookup?customer_account=CL000001&cti_id=1&origin=WEISS");
+        assert_eq!(cti.ok()["destination"], "1");
+        bench.in_file(|db| {
+            let unfolded = "SELECT count(*) FROM contacts WHERE folded_last_name IS NULL";
+            assert_eq!(db.query_row(unfolded, [], |row| row.get::<_, i64>(0))?, 0);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_workspace_in_which_nobody_works_has_its_turn() {
+        let bench = Bench::new();
+        age(&bench);
+        bench.engine.registry.close_all(Duration::from_secs(5)).unwrap();
+        let mut indexer = jobs::indexes::Indexer::new(Arc::clone(&bench.engine));
+        for n in 60..64 {
+            indexer.round(n).unwrap();
+        }
+        assert!(is_current(&bench));
+    }
+
+    #[test]
+    fn another_country_reads_the_numbers_that_are_there_anew() {
+        let bench = Bench::new();
+        everybody_has(&bench, "030 123456");
+        let german = "%2B4930123456";
+        let (all, none) = (vec![true; numbered().count()], vec![false; numbered().count()]);
+        assert_eq!(found(&bench.admin(), german), none);
+        bench.admin().put("/settings", json!({"default_country": "DE"})).created();
+        assert_eq!(found(&bench.admin(), german), all);
+        assert_eq!(
+            (found(&bench.admin(), "030%20123456"), setting(&bench, "phones_indexed_for").as_str()),
+            (all, "DE 2")
+        );
+
+        // As if each had been written anew: nothing is forgotten, nothing is left over.
+        let index = |db: &Connection| {
+            let sql = "SELECT resource || field || reversed FROM phone_numbers ORDER BY resource, field";
+            Ok(db.prepare(sql)?.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
+        };
+        let indexed = bench.in_file(index);
+        assert_eq!(
+            indexed.len(),
+            numbered().map(|numbered| numbered.columns.len() + numbered.lists.len()).sum::<usize>()
+        );
+        assert!(indexed.iter().all(|row| row.ends_with("6543210394")), "{indexed:?}");
+    }
+
+    #[test]
+    fn a_pass_takes_many_turns_and_leaves_no_row_out() {
+        let bench = Bench::new();
+        let rows = i64::try_from(2 * ROWS_IN_A_TURN + 1).unwrap();
+        let author = bench.author();
+        bench.in_file(move |db| {
+            for n in 0..rows {
+                let number = Text::parse(format!("030 {n:06}")).ok();
+                contacts::add(db, &author, Contact { phone_home_1: number, ..Contact::default() })?;
+            }
+            Ok(())
+        });
+        bench.admin().put("/settings", json!({"default_country": "DE"})).created();
+        let german = "SELECT count(*) FROM phone_numbers WHERE reversed LIKE '%0394'";
+        let indexed: i64 = bench.in_file(move |db| Ok(db.query_row(german, [], |row| row.get(0))?));
+        assert_eq!(indexed, rows);
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_pass_the_next_one_goes_on_with() {
+        let bench = Bench::new();
+        everybody_has(&bench, "030 123456");
+        bench.admin().post("/contacts", json!({"last_name": "B", "fax": "030 123457"})).created();
+        bench.in_file(|db| {
+            db.execute("UPDATE settings SET value = 'DE' WHERE name = 'default_country'", [])?;
+            let pass = Pass::begin(db, &NUMBERS)?.expect("there is work to do");
+            // The customer, that there are no more of them, and the first contact.
+            for _ in 0..3 {
+                assert!(pass.turn(db, 1)?);
+            }
+            Ok(())
+        });
+        let state = setting(&bench, "phones_indexed_for");
+        assert!(state.starts_with("pass ") && state.ends_with(" 1 1 DE 2"), "{state}");
+        bring_up_to_date(bench_file(&bench).file()).unwrap();
+        assert_eq!(setting(&bench, "phones_indexed_for"), "DE 2");
+        assert_eq!(found(&bench.admin(), "%2B4930123456"), vec![true; numbered().count()]);
+        assert_eq!(bench.admin().get("/contacts?filter[phone]=%2B4930123457").ok()["total"], 1);
+    }
+
+    fn bench_file(bench: &Bench) -> crate::tenancy::Lease {
+        bench.engine.registry.lease(bench.acme.id)
+    }
+
+    #[test]
+    fn of_two_passes_the_later_one_says_when_all_is_done() {
+        let bench = Bench::new();
+        everybody_has(&bench, "030 123456");
+        bench.in_file(|db| {
+            let begin = |country: &str| {
+                db.execute("UPDATE settings SET value = ?1 WHERE name = 'default_country'", [country])?;
+                Pass::begin(db, &NUMBERS)
+            };
+            let (Some(first), Some(second)) = (begin("DE")?, begin("BE")?) else { panic!("both have work to do") };
+            assert!(!first.turn(db, 10)?);
+            assert!(second.turn(db, 10)?);
+            Ok(())
+        });
+        assert!(setting(&bench, "phones_indexed_for").ends_with(" 0 1 BE 2"));
+    }
+}
