@@ -34,6 +34,8 @@ pub struct Config {
     /// Where backups are kept; `backups` in the data directory where this is none.
     pub backup_dir: Option<PathBuf>,
     pub central_domain: String,
+    /// Whether a request to the central host may name a workspace by its path or by a header.
+    pub workspace_by_path: bool,
     /// If it is set: see [`Config::public_url`].
     pub public_url: Option<PublicUrl>,
     pub registration: Registration,
@@ -250,23 +252,40 @@ pub const SETTINGS: &[Setting] = &[
         name: "central_domain",
         default: "localhost",
         about: "Host of the central API; each workspace is a subdomain of it",
-        allowed: "a domain name, like cx.example.com",
+        allowed: "a domain name, like cx.example.com, and not an address: workspaces are subdomains of it. In a network \
+                  without such names, give the server any name and set workspace_by_path",
         kind: Kind::Text,
         group: Group::Main,
         reloads: false,
         set: |config, text| domain(text).map(|domain| config.central_domain = domain),
     },
     Setting {
+        name: "workspace_by_path",
+        default: "false",
+        about: "Reach workspaces on the central host too, by /w/acme/api/… or the header X-Workspace, for networks without a \
+                name for each; links then use the path",
+        allowed: "true or false",
+        kind: Kind::Flag,
+        group: Group::Main,
+        reloads: false,
+        set: |config, text| text.parse().ok().map(|by_path| config.workspace_by_path = by_path),
+    },
+    Setting {
         name: "public_url",
         default: "",
         about: "URL at which people reach the central host; links in mail and responses use it. Empty: https and the central \
                 domain with TLS or trusted proxies, else http, the central domain and the port of listen",
-        allowed: "a URL without a path, like https://cx.example.com",
+        allowed: "a URL without a path, like https://cx.example.com; of an address only with workspace_by_path",
         kind: Kind::Text,
         group: Group::Main,
         reloads: true,
         set: |config, text| {
-            config.public_url = if text.is_empty() { None } else { Some(text.parse().ok()?) };
+            let url: Option<PublicUrl> = if text.is_empty() { None } else { Some(text.parse().ok()?) };
+            // Nothing is one label below an address.
+            if url.as_ref().is_some_and(PublicUrl::is_address) && !config.workspace_by_path {
+                return None;
+            }
+            config.public_url = url;
             Some(())
         },
     },
@@ -861,12 +880,13 @@ impl Config {
     /// this, and never of a request.
     pub fn public_url(&self, listens: SocketAddr) -> PublicUrl {
         let central = &self.central_domain;
-        match &self.public_url {
+        let url = match &self.public_url {
             Some(set) => set.clone(),
             None if self.tls.is_some() => PublicUrl::new("https", central, listens.port()),
             None if !self.trusted_proxies.is_empty() => PublicUrl::new("https", central, 443),
             None => PublicUrl::new("http", central, listens.port()),
-        }
+        };
+        url.with_workspaces_by_path(self.workspace_by_path)
     }
 
     /// Before any setting is applied; every field is overwritten by its default at the least.
@@ -880,6 +900,7 @@ impl Config {
             data_dir: PathBuf::new(),
             backup_dir: None,
             central_domain: String::new(),
+            workspace_by_path: false,
             public_url: None,
             registration: Registration::Closed,
             max_open_workspaces: 0,
@@ -1076,6 +1097,10 @@ fn sender(text: &str, central_domain: &str) -> Option<Mailbox> {
 
 fn domain(text: &str) -> Option<String> {
     let name = text.trim_end_matches('.').to_ascii_lowercase();
+    // A last label of digits makes an address of it (WHATWG URL, 3.5).
+    if name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
     let label = |label: &str| {
         !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };

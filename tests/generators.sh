@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The OpenAPI descriptions of both layers, as other programs read them: two linters, and the generators of seven clients.
+# The OpenAPI descriptions of both layers, as other programs read them: two linters, and the generators of six clients.
 # Each generated client compiles, and runs a first day against the server. CX_ENGINE names a program to try; else it is
 # built. --short runs the linters and two generators.
 set -euo pipefail
@@ -25,6 +25,8 @@ if [ -z "${CX_ENGINE:-}" ]; then
     CX_ENGINE=target/debug/cx-engine
 fi
 CX_ENGINE=$(realpath "$CX_ENGINE")
+# It is no setting of the program, which refuses what it does not know.
+export -n CX_ENGINE
 
 # Everything happens in a copy. What is installed stays there until a version changes.
 work=$PWD/target/generators
@@ -151,7 +153,8 @@ step mypy mypy "${packages[@]}"
 step mypy-strict mypy --strict --follow-imports silent localhost.py first_day_*.py
 
 data=$(mktemp -d)
-# Cheap hashes.
+: >listening
+# Cheap password hashes: the programs are not about them.
 CX_LOG=off CX_PASSWORD_MEMORY_KIB=64 CX_PASSWORD_PASSES=1 \
     "$CX_ENGINE" --config /dev/null --data-dir "$data" serve --listen 127.0.0.1:0 >listening &
 server=$!

@@ -23,6 +23,8 @@ if [ -z "${CX_ENGINE:-}" ]; then
     CX_ENGINE=target/debug/cx-engine
 fi
 CX_ENGINE=$(realpath "$CX_ENGINE")
+# It is no setting of the program, which refuses what it does not know.
+export -n CX_ENGINE
 
 data=$(mktemp -d)
 server=

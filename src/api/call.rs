@@ -48,14 +48,16 @@ pub struct Address {
     pub scheme: &'static str,
     /// Host and port, as the caller wrote them.
     pub authority: String,
-    /// The path as the caller wrote it.
+    /// What of the path names the workspace: `/w/acme`, or nothing where the host does.
+    pub prefix: String,
+    /// The rest of the path, as the caller wrote it.
     pub path: String,
 }
 
 impl Address {
     /// The URL of this request without its query.
     pub fn url(&self) -> String {
-        format!("{}://{}{}", self.scheme, self.authority, self.path)
+        format!("{}://{}{}{}", self.scheme, self.authority, self.prefix, self.path)
     }
 }
 

@@ -32,8 +32,11 @@ impl Coding {
         let mut liked = Vec::new();
         for item in lines.flat_map(|line| line.split(',')) {
             let (name, parameter) = item.split_once(';').unwrap_or((item, "q=1"));
-            let weight = parameter.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
-            liked.push((name.trim(), weight.unwrap_or(0.0)));
+            let weight = parameter.trim().split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+            let weight = weight.and_then(|(_, weight)| weight.trim().parse::<f32>().ok());
+            // An older name of the same coding (RFC 9110, 8.4.1.3).
+            let name = if name.trim().eq_ignore_ascii_case("x-gzip") { "gzip" } else { name.trim() };
+            liked.push((name, weight.unwrap_or(0.0)));
         }
         let weight = |name: &str| {
             let named = liked.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));

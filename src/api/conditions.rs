@@ -27,13 +27,16 @@ impl Tag {
     }
 }
 
-/// Whether the caller counts on a state at all.
-pub fn need_match(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::IF_MATCH)
+/// Whether the caller sets a condition at all.
+pub fn are_set(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH)
 }
 
-/// Whether the caller counts on this state; a weak tag is none to count on (RFC 9110, 13.1.1).
+/// Whether the caller counts on no other state; a weak tag is none to count on (RFC 9110, 13.1.1).
 pub fn match_for(headers: &HeaderMap, tag: &Tag) -> Result<bool> {
+    if !headers.contains_key(header::IF_MATCH) {
+        return Ok(true);
+    }
     let malformed = Error::BadRequest("The If-Match header must be * or entity tags, like \"abc\", \"def\".");
     is_among(tag, headers, header::IF_MATCH, |is_weak| !is_weak).ok_or(malformed)
 }
@@ -60,21 +63,31 @@ fn is_among(tag: &Tag, headers: &HeaderMap, name: HeaderName, counts: impl Fn(bo
     (!named.is_empty()).then(|| those.any(|(_, text)| *text == tag.0.as_bytes()))
 }
 
-/// The tags in the values of a header, each with whether it is weak (RFC 9110, 8.8.3). Empty items of a list are none.
+/// The tags in the values of a header, each with whether it is weak (RFC 9110, 8.8.3). Empty items of a list are none. A tag
+/// without its quotes is accepted.
 fn tags<'v>(values: &[&'v HeaderValue]) -> Option<Vec<(bool, &'v [u8])>> {
     let mut tags = Vec::new();
     for value in values {
         let mut rest = value.as_bytes().trim_ascii_start();
         while let Some(first) = rest.first() {
             if *first != b',' {
-                let (is_weak, quoted) = rest.strip_prefix(b"W/").map_or((false, rest), |quoted| (true, quoted));
-                let text = quoted.strip_prefix(b"\"")?;
-                let end = text.iter().position(|byte| *byte == b'"')?;
-                if !text[..end].iter().all(|byte| matches!(byte, 0x21..=0x7e | 0x80..=0xff)) {
+                let (is_weak, tag) = rest.strip_prefix(b"W/").map_or((false, rest), |tag| (true, tag));
+                let (text, after) = match tag.strip_prefix(b"\"") {
+                    Some(quoted) => {
+                        let end = quoted.iter().position(|byte| *byte == b'"')?;
+                        (&quoted[..end], &quoted[end + 1..])
+                    }
+                    // Some clients take the quotes off; no tag of ours has a comma.
+                    None => tag
+                        .split_at(tag.iter().position(|byte| matches!(byte, b',' | b' ' | b'\t')).unwrap_or(tag.len())),
+                };
+                let is_bare = !tag.starts_with(b"\"");
+                let is_character = |byte: &u8| matches!(byte, 0x21..=0x7e | 0x80..=0xff) && *byte != b'"';
+                if !text.iter().all(is_character) || (is_bare && (text.is_empty() || text == b"*")) {
                     return None;
                 }
-                tags.push((is_weak, &text[..end]));
-                rest = text[end + 1..].trim_ascii_start();
+                tags.push((is_weak, text));
+                rest = after.trim_ascii_start();
                 if rest.is_empty() {
                     break;
                 }
@@ -164,6 +177,42 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_without_its_quotes_is_the_same_tag() {
+        let bench = Bench::new();
+        let (me, tag) = with_customer(&bench);
+        let bare = tag.trim_matches('"');
+        for known in [bare.to_owned(), format!("W/{bare}"), format!("x, {bare}")] {
+            assert_eq!(me.with_header("If-None-Match", &known).get("/customers/1").status, 304, "{known}");
+        }
+        me.with_header("If-Match", "another").put("/customers/1", json!({"vip": true})).refused(412, "stale_write");
+        me.with_header("If-Match", bare).put("/customers/1", json!({"vip": true})).created();
+    }
+
+    #[test]
+    fn if_none_match_stops_a_change_and_if_match_a_read() {
+        let bench = Bench::new();
+        let (me, tag) = with_customer(&bench);
+        for known in ["*", &tag, &format!("\"x\", W/{tag}")] {
+            let me = me.with_header("If-None-Match", known);
+            me.put("/customers/1", json!({"name": "Eve"})).refused(412, "precondition_failed");
+            me.delete("/customers/1").refused(412, "precondition_failed");
+            me.put("/customers/9", json!({"name": "Eve"})).refused(404, "not_found");
+        }
+        let both = me.with_header("If-Match", "\"x\"").with_header("If-None-Match", "*");
+        both.put("/customers/1", json!({"name": "Eve"})).refused(412, "stale_write");
+        assert_eq!(me.get("/customers/1").ok()["name"], "Ada");
+        me.with_header("If-None-Match", "\"another\"").put("/customers/1", json!({"name": "Bob"})).created();
+
+        let tag = tag_of(&me.get("/customers/1"));
+        me.with_header("If-Match", &tag).get("/customers/1").ok();
+        me.with_header("If-Match", "*").get("/customers/1").ok();
+        for other in ["\"another\"", &format!("W/{tag}")] {
+            me.with_header("If-Match", other).get("/customers/1").refused(412, "stale_write");
+        }
+        me.with_header("If-Match", "*").get("/customers/9").refused(404, "not_found");
+    }
+
+    #[test]
     fn beside_the_lanes_it_holds_too() {
         let bench = Bench::new();
         let me = bench.admin();
@@ -186,7 +235,9 @@ mod tests {
     fn a_header_that_is_no_list_of_tags_is_refused() {
         let bench = Bench::new();
         let (me, tag) = with_customer(&bench);
-        for bad in ["", ",", "x", "\"x", "x\"", "w/\"x\"", "\"x\" \"y\"", "\"x\", *", "*, *", "\"a b\"", &tag[1..]] {
+        for bad in
+            ["", ",", "\"x", "x\"", "w/\"x\"", "\"x\" \"y\"", "\"x\", *", "*, *", "\"a b\"", "a b", "W/", &tag[1..]]
+        {
             let (read, write) = (me.with_header("If-None-Match", bad), me.with_header("If-Match", bad));
             read.get("/customers/1").refused(400, "bad_request");
             write.put("/customers/1", json!({"name": "Eve"})).refused(400, "bad_request");

@@ -63,6 +63,8 @@ pub enum Error {
     TooManyRequests(i64),
     /// The resource is no longer in the state that the caller counts on.
     Stale,
+    /// `If-None-Match` names the state of the resource.
+    NotAbsent,
     Overloaded,
     /// Whether the caller may call from where it does hangs on these names of hosts, of which the network must be asked
     /// first.
@@ -175,6 +177,7 @@ impl Error {
             Self::Refused { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale_write"),
+            Self::NotAbsent => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
             Self::Overloaded | Self::UnknownHosts(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Self::StorageFull(_) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             Self::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "read_only"),
@@ -205,12 +208,15 @@ impl Error {
             Self::MethodNotAllowed(allowed) => format!("This path answers to {allowed} only.").into(),
             Self::BodyTimeout => "The body did not arrive in time.".into(),
             Self::TooLarge(limit) => format!("The body may not be larger than {limit} bytes.").into(),
-            Self::UnsupportedMediaType(Body::Rows) => {
-                "The body must be JSON or CSV: send it as application/json or text/csv.".into()
+            Self::UnsupportedMediaType(body) => {
+                format!("The body has another media type than this path reads: send it as {}.", names(*body, " or "))
+                    .into()
             }
-            Self::UnsupportedMediaType(_) => "The body must be JSON: send it as application/json.".into(),
-            Self::UnsupportedEncoding => "The body must be sent as it is, without a Content-Encoding.".into(),
+            Self::UnsupportedEncoding => {
+                "The body must be sent as it is: without a Content-Encoding, or with identity.".into()
+            }
             Self::TooManyRequests(wait) => format!("Too many attempts: try again in {wait} seconds.").into(),
+            Self::NotAbsent => "The resource is in a state that If-None-Match names; nothing was changed.".into(),
             Self::Stale => "This was changed meanwhile, and your change was not made: read it again.".into(),
             Self::Overloaded | Self::UnknownHosts(_) => {
                 "Too much is going on here just now; nothing was changed. Try again shortly.".into()
@@ -293,6 +299,13 @@ impl Error {
             Self::BadRequest(_) => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
+            // What would have been accepted (RFC 9110, 15.5.16).
+            Self::UnsupportedMediaType(body) => {
+                headers.extend(HeaderValue::try_from(names(body, ", ")).map(|names| (header::ACCEPT, names)));
+            }
+            Self::UnsupportedEncoding => {
+                headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            }
             Self::MethodNotAllowed(allowed) => {
                 headers.extend(HeaderValue::try_from(allowed).map(|allowed| (header::ALLOW, allowed)));
             }
@@ -313,6 +326,11 @@ impl Error {
         }
         response
     }
+}
+
+/// The media types that a body may have.
+fn names(body: Body, between: &str) -> String {
+    body.types().iter().map(|kind| kind.name()).collect::<Vec<_>>().join(between)
 }
 
 /// The one place where SQLite's errors get their meaning: a broken `UNIQUE` is the client's to mend, and names its

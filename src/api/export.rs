@@ -61,8 +61,9 @@ impl Input for Format {
 /// Whether CSV is asked for and JSON is not.
 fn accepts_csv(headers: &HeaderMap) -> bool {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let names =
-        |wanted: &str| accepted.split(',').any(|kind| kind.split(';').next().is_some_and(|k| k.trim() == wanted));
+    let names = |wanted: &str| {
+        accepted.split(',').any(|kind| kind.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case(wanted)))
+    };
     names(MediaType::Csv.name()) && !names(MediaType::Json.name())
 }
 

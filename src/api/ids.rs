@@ -48,7 +48,7 @@ impl Input for Ids {
 
     fn describe(operation: &mut Operation<'_>) {
         let id = json!({"type": "integer", "format": "int64"});
-        operation.body_of("Ids", json!({
+        operation.body_of("IdList", json!({
             "type": "object", "required": ["ids"],
             "properties": {"ids": {
                 "type": "array", "items": id, "minItems": 1, "maxItems": MOST,

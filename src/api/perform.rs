@@ -76,16 +76,20 @@ fn once(call: &Arc<Call>, inputs: Inputs, who: &Who, attempt: Attempt) -> Result
     Ok(answer)
 }
 
-/// Whether the resource is in a state that the caller counts on: the tag of what the row beside it would show.
+/// Whether the resource is in a state that the caller's conditions allow: by the tag of what the route beside this one would
+/// show (RFC 9110, 13.2.2).
 fn check_unchanged(call: &Arc<Call>, who: &Who, db: &Connection) -> Result<()> {
-    if !conditions::need_match(&call.headers) || ![Method::PUT, Method::DELETE].contains(&call.route.method) {
+    if !conditions::are_set(&call.headers) || ![Method::PUT, Method::DELETE].contains(&call.route.method) {
         return Ok(());
     }
     let Some(shows) = call.router.shows(call.layer, call.route) else { return Ok(()) };
     let shown = shows.handler.answer(call, shows.handler.read(call), who, Some(db))?;
-    match shown.body() {
-        Content::Whole(body) if !conditions::match_for(&call.headers, &Tag::of(body))? => Err(Error::Stale),
-        _ => Ok(()),
+    let Content::Whole(body) = shown.body() else { return Ok(()) };
+    let tag = Tag::of(body);
+    match (conditions::match_for(&call.headers, &tag)?, conditions::know(&call.headers, &tag)?) {
+        (false, _) => Err(Error::Stale),
+        (true, true) => Err(Error::NotAbsent),
+        (true, false) => Ok(()),
     }
 }
 
@@ -111,7 +115,13 @@ fn tagged(call: &Call, who: &Who, mut answer: Answer) -> Result<Answer> {
         _ => return Ok(answer),
     };
     answer.headers_mut().insert(header::ETAG, tag.header()?);
-    if call.route.method == Method::GET && conditions::know(&call.headers, &tag)? {
+    if call.route.method != Method::GET {
+        return Ok(answer);
+    }
+    if !conditions::match_for(&call.headers, &tag)? {
+        return Err(Error::Stale);
+    }
+    if conditions::know(&call.headers, &tag)? {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         answer.headers_mut().remove(header::CONTENT_TYPE);
         *answer.body_mut() = Content::Whole(Bytes::new());

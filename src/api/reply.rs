@@ -279,8 +279,14 @@ fn set_cookie(answer: &mut Answer, cookie: Option<String>) -> Result<()> {
 }
 
 impl Reply for Html {
-    fn into_response(self, _: &Call) -> Result<Answer> {
-        let mut response = Response::new(Content::Whole(self.text.into()));
+    /// Pages are written for a host of their own. Where the path names the workspace, their forms keep to it. No value in a page
+    /// can look like an attribute: its quotes are escaped.
+    fn into_response(self, call: &Call) -> Result<Answer> {
+        let text = match call.address.prefix.as_str() {
+            "" => self.text,
+            prefix => self.text.replace("action=\"/", &format!("action=\"{prefix}/")),
+        };
+        let mut response = Response::new(Content::Whole(text.into()));
         *response.status_mut() = self.status;
         set_cookie(&mut response, self.cookie)?;
         let headers = response.headers_mut();
@@ -322,11 +328,13 @@ impl Reply for Stylesheet {
 }
 
 impl Reply for Redirect {
-    fn into_response(self, _: &Call) -> Result<Answer> {
+    fn into_response(self, call: &Call) -> Result<Answer> {
         let mut response = Response::new(Content::Whole(Bytes::new()));
         *response.status_mut() = StatusCode::FOUND;
         set_cookie(&mut response, self.cookie)?;
-        response.headers_mut().insert(header::LOCATION, header_value(self.to)?);
+        // A path is one on the workspace's own host.
+        let to = if self.to.starts_with('/') { format!("{}{}", call.address.prefix, self.to) } else { self.to };
+        response.headers_mut().insert(header::LOCATION, header_value(to)?);
         // It may hold a code, and is one visitor's.
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));

@@ -82,7 +82,8 @@ impl Resource {
         if let Some(name) = route.name {
             return name.to_owned();
         }
-        let words = self.name.split([' ', '-']).map(|word| word[..1].to_ascii_uppercase() + &word[1..]);
+        let words =
+            self.name.split([' ', '-']).map(|word| word[..1].to_ascii_uppercase() + &word[1..].to_ascii_lowercase());
         let several: String = words.collect();
         let one = match several.strip_suffix("ies") {
             Some(stem) => format!("{stem}y"),

@@ -123,6 +123,7 @@ pub struct Proof {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RecoveryCodeList")]
 pub struct RecoveryCodes {
     /// Each logs in once without the app. They are shown this once.
     recovery_codes: Vec<String>,

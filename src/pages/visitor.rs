@@ -33,8 +33,16 @@ pub struct Visitor {
     pub session: Option<Arc<TokenInUse>>,
     /// What their forms are known by: the session's text, or that of a visit before there is one.
     secret: Option<String>,
-    is_secure: bool,
+    cookies: Cookies,
     is_from_elsewhere: bool,
+}
+
+/// How cookies are named and bound here.
+#[derive(Debug, Clone)]
+struct Cookies {
+    is_secure: bool,
+    /// The path of the workspace, where its host is shared with others.
+    path: String,
 }
 
 impl Visitor {
@@ -73,18 +81,31 @@ impl Visitor {
     }
 
     fn cookie(&self, name: &'static str, value: String) -> Cookie<'static> {
-        Cookie::build((named(name, self.is_secure), value))
-            .path("/")
+        Cookie::build((self.cookies.named(name), value))
+            .path(self.cookies.path.clone())
             .http_only(true)
             .same_site(SameSite::Lax)
-            .secure(self.is_secure)
+            .secure(self.cookies.is_secure)
             .build()
     }
 }
 
-/// Under https no other host can set a cookie of this name (RFC 6265bis, 4.1.3.2).
-fn named(name: &'static str, is_secure: bool) -> String {
-    if is_secure { format!("__Host-{name}") } else { name.to_owned() }
+impl Cookies {
+    fn of(call: &Call) -> Self {
+        let prefix = &call.address.prefix;
+        let path = if prefix.is_empty() { "/".to_owned() } else { prefix.clone() };
+        Self { is_secure: call.address.scheme == "https", path }
+    }
+
+    /// Under https no other host can set a cookie of this name (RFC 6265bis, 4.1.3.2). One that is bound to a path may not have
+    /// that name.
+    fn named(&self, name: &'static str) -> String {
+        match (self.is_secure, self.path.as_str()) {
+            (false, _) => name.to_owned(),
+            (true, "/") => format!("__Host-{name}"),
+            (true, _) => format!("__Secure-{name}"),
+        }
+    }
 }
 
 fn digest(secret: &str) -> String {
@@ -93,14 +114,14 @@ fn digest(secret: &str) -> String {
 
 impl Input for Visitor {
     fn read(call: &Call) -> Result<Self> {
-        let is_secure = call.address.scheme == "https";
+        let cookies = Cookies::of(call);
         let sent = |name: &'static str| {
-            let wanted = named(name, is_secure);
+            let wanted = cookies.named(name);
             // Piece by piece, as bytes: one that cannot be read, of another program's, hides no other.
             let headers = call.headers.get_all(header::COOKIE).iter();
             let pieces = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
-            let mut cookies = pieces.filter_map(|piece| Cookie::parse(str::from_utf8(piece).ok()?).ok());
-            cookies.find(|cookie| cookie.name() == wanted).map(|cookie| cookie.value().to_owned())
+            let mut pieces = pieces.filter_map(|piece| Cookie::parse(str::from_utf8(piece).ok()?).ok());
+            pieces.find(|cookie| cookie.name() == wanted).map(|cookie| cookie.value().to_owned())
         };
         let workspace = call.workspace()?.id();
         let text = sent(SESSION);
@@ -115,7 +136,7 @@ impl Input for Visitor {
         let secret = if session.is_some() { text } else { sent(VISIT) };
         let site = call.header(&FETCH_SITE);
         let is_from_elsewhere = site.is_some_and(|site| site != "same-origin" && site != "none");
-        Ok(Self { session, secret, is_secure, is_from_elsewhere })
+        Ok(Self { session, secret, cookies, is_from_elsewhere })
     }
 
     fn describe(_: &mut Operation<'_>) {}

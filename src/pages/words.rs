@@ -179,7 +179,8 @@ fn problems_in_french(error: &Error) -> Vec<String> {
         | Error::TooLarge(_)
         | Error::UnsupportedMediaType(_)
         | Error::UnsupportedEncoding
-        | Error::Stale => "La demande n’a pas pu être lue\u{a0}: revenez en arrière et rechargez la page.".into(),
+        | Error::Stale
+        | Error::NotAbsent => "La demande n’a pas pu être lue\u{a0}: revenez en arrière et rechargez la page.".into(),
         Error::Overloaded
         | Error::UnknownHosts(_)
         | Error::StorageFull(_)

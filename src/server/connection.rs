@@ -85,6 +85,8 @@ where
         .header_read_timeout(header_timeout)
         .max_buf_size(LONGEST_HEAD)
         .max_headers(MOST_FIELDS)
+        // Some clients compare names of headers by case.
+        .title_case_headers(true)
         .half_close(false);
     http.http2()
         .timer(TokioTimer::new())

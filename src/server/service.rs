@@ -1,12 +1,12 @@
 //! The life of a request, step by step: head, tenant, route, token, workspace, body, turn, answer.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -23,7 +23,7 @@ use crate::api::{
 use crate::auth::{CALL_FLOW_PREFIX, Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
-use crate::tenancy::{Bearer, Current, Host, LargeBody, Lease, Listed, host};
+use crate::tenancy::{Bearer, Current, Host, LargeBody, Lease, Listed, host, workspace_in};
 use crate::values::Timestamp;
 
 /// Bodies larger than the usual that are in memory at once, while they arrive and until they are answered: as many as a
@@ -36,6 +36,9 @@ const LONGEST_LINGER: Duration = Duration::from_secs(10);
 
 /// How long the network may take to say where the names of a token's hosts lead.
 const LONGEST_LOOK_UP: Duration = Duration::from_secs(3);
+
+/// Names the workspace of a request to the central host.
+const WORKSPACE: HeaderName = HeaderName::from_static("x-workspace");
 
 /// Answers requests, from whatever connection they come.
 pub struct Service {
@@ -198,10 +201,11 @@ impl Service {
         if let Some(answer) = self.answer_beside(&head, line).await {
             return answer;
         }
-        let address = self.address(&head, forwarded)?;
+        let mut address = self.address(&head, forwarded)?;
+        let tenant = self.addressed(&head.headers, &mut address)?;
         let now = Timestamp::now();
         let Addressed { layer, route, path_values, credential, workspace } =
-            match self.find(&head, &address, now, line).map_err(Error::of_server)? {
+            match self.find(&head, tenant, &address.path, now, line).map_err(Error::of_server)? {
                 Some(addressed) => addressed,
                 None => return Ok(preflight(&head)),
             };
@@ -209,7 +213,8 @@ impl Service {
         let kind = route.handler.body();
         let sent_as = kind.types().iter().copied().find(|known| has_type(&head.headers, known.name()));
         // Nothing is unpacked: what is small on the way may be without end.
-        let is_packed = head.headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
+        let mut encodings = head.headers.get_all(header::CONTENT_ENCODING).iter();
+        let is_packed = encodings.any(|encoding| !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
         if kind != BodyKind::None && is_packed {
             return Err(Error::UnsupportedEncoding);
         }
@@ -258,15 +263,23 @@ impl Service {
 
     /// What is answered beside the table of routes, on any host.
     async fn answer_beside(&self, head: &Parts, line: &mut Line) -> Option<Result<Response<Outgoing>>> {
-        let (path, answer) = match head.uri.path() {
-            "/healthz" => ("/healthz", Ok(ok())),
-            "/readyz" => ("/readyz", self.is_ready().map(|()| ok())),
-            "/internal/tls-ask" => ("/internal/tls-ask", self.answers_for(head.uri.query().unwrap_or_default())),
-            "/metrics" if self.engine.config.metrics => ("/metrics", self.metrics().await),
+        let path = match head.uri.path() {
+            "/healthz" => "/healthz",
+            "/readyz" => "/readyz",
+            "/internal/tls-ask" => "/internal/tls-ask",
+            "/metrics" if self.engine.config.metrics => "/metrics",
             _ => return None,
         };
         line.beside(path);
-        Some(answer)
+        if ![Method::GET, Method::HEAD].contains(&head.method) {
+            return Some(Err(Error::MethodNotAllowed("GET, HEAD".into())));
+        }
+        Some(match path {
+            "/healthz" => Ok(ok()),
+            "/readyz" => self.is_ready().map(|()| ok()),
+            "/internal/tls-ask" => self.answers_for(head.uri.query().unwrap_or_default()),
+            _ => self.metrics().await,
+        })
     }
 
     /// Whether the central file can be read, and no thread is missing.
@@ -314,8 +327,14 @@ impl Service {
     }
 
     /// Host, route, token and workspace. Nothing where a browser only asks whether it may.
-    fn find(&self, head: &Parts, address: &Address, now: Timestamp, line: &mut Line) -> Result<Option<Addressed>> {
-        let tenant = self.tenant(&address.authority)?;
+    fn find(
+        &self,
+        head: &Parts,
+        tenant: Host,
+        path: &str,
+        now: Timestamp,
+        line: &mut Line,
+    ) -> Result<Option<Addressed>> {
         let mut directory = self.engine.directory.current(&self.engine.keys)?;
         let named = match &tenant {
             Host::Central => None,
@@ -327,7 +346,7 @@ impl Service {
         }
         let layer = if named.is_some() { Layer::Workspace } else { Layer::Central };
 
-        let (path, is_api) = api_path(head.uri.path());
+        let (path, is_api) = api_path(path);
         if path == "/" && !is_api {
             return Ok(Some(Addressed::open(layer, &pages::FRONT_DOOR)));
         }
@@ -407,6 +426,7 @@ impl Service {
         Ok(Address {
             scheme: forwarded.scheme.unwrap_or(self.engine.config.scheme()),
             authority: authority.to_owned(),
+            prefix: String::new(),
             path: head.uri.path().to_owned(),
         })
     }
@@ -480,7 +500,39 @@ impl Service {
 
     /// What a host means here.
     fn tenant(&self, authority: &str) -> Result<Host> {
-        host(authority, &self.engine.config.central_domain).ok_or_else(|| self.unknown_host())
+        let config = &self.engine.config;
+        // An address has no names below it: the path says the workspace.
+        if config.workspace_by_path && is_address(authority) {
+            return Ok(Host::Central);
+        }
+        host(authority, &config.central_domain).ok_or_else(|| self.unknown_host())
+    }
+
+    /// What a request is addressed to. Where the setting `workspace_by_path` lets it, a request to the central host names a
+    /// workspace by its path or by a header; the path is then that on the workspace's own host.
+    fn addressed(&self, headers: &HeaderMap, address: &mut Address) -> Result<Host> {
+        let tenant = self.tenant(&address.authority)?;
+        if tenant != Host::Central || !self.engine.config.workspace_by_path {
+            return Ok(tenant);
+        }
+        let mut named = headers.get_all(WORKSPACE).iter();
+        let in_header = named.next().map(|label| label.as_bytes().trim_ascii().to_ascii_lowercase());
+        let in_path = workspace_in(&address.path);
+        let is_one = match (&in_path, &in_header) {
+            (Some((label, ..)), Some(header)) => label.as_bytes() == header,
+            _ => true,
+        };
+        if !is_one || named.next().is_some() {
+            return Err(Error::BadRequest("The request names two workspaces."));
+        }
+        Ok(match (in_path, in_header) {
+            (Some((label, prefix, path)), _) => {
+                (address.prefix, address.path) = (prefix, path);
+                Host::Workspace(label)
+            }
+            (None, Some(label)) => Host::Workspace(String::from_utf8_lossy(&label).into_owned()),
+            (None, None) => Host::Central,
+        })
     }
 
     fn unknown_host(&self) -> Error {
@@ -610,6 +662,15 @@ fn check_head(head: &Parts) -> Result<()> {
 fn check_authority(text: &str) -> Result<()> {
     let is_one = !text.contains(['@', ',']) && Authority::try_from(text).is_ok();
     if is_one { Ok(()) } else { Err(Error::BadRequest("The Host header must be a host, perhaps with a port.")) }
+}
+
+/// Whether a host, perhaps with a port, is an IP address.
+fn is_address(authority: &str) -> bool {
+    let bare = authority.strip_prefix('[').and_then(|rest| rest.split(']').next());
+    bare.map_or_else(
+        || authority.split(':').next().is_some_and(|name| name.parse::<Ipv4Addr>().is_ok()),
+        |bare| bare.parse::<Ipv6Addr>().is_ok(),
+    )
 }
 
 fn ok() -> Response<Outgoing> {

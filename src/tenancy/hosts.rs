@@ -1,5 +1,7 @@
 //! From the name in a request to the half of the API that answers it.
 
+use std::net::IpAddr;
+
 /// What a host name means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
@@ -8,18 +10,43 @@ pub enum Host {
     Workspace(String),
 }
 
-/// What `authority` (host, perhaps with a port) means under a central domain, or nothing where it means nothing here.
+/// What `authority` (host, perhaps with a port) means under a central domain, or nothing where it means nothing here. Under
+/// `localhost`, an address of this machine is the central host, since not every client finds a way to that name.
 pub fn host(authority: &str, central_domain: &str) -> Option<Host> {
     let name = match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => authority,
     };
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    if name == central_domain {
+    if name == central_domain || (central_domain == "localhost" && is_this_machine(&name)) {
         return Some(Host::Central);
     }
     let label = name.strip_suffix(central_domain)?.strip_suffix('.')?;
     (!label.is_empty() && !label.contains('.')).then(|| Host::Workspace(label.to_owned()))
+}
+
+/// The workspace that a path names, what of the path names it, and the rest: `/w/acme/api/customers` is `/api/customers` of
+/// `acme`. The metadata of an OAuth server has its own form (RFC 8414, section 3.1).
+pub fn workspace_in(path: &str) -> Option<(String, String, String)> {
+    let (before, named) = match path.strip_prefix("/w/") {
+        Some(named) => ("", named),
+        None => {
+            let (before, named) = path.split_once("/w/")?;
+            (before.strip_prefix("/.well-known/").is_some_and(|name| !name.contains('/')).then_some(before)?, named)
+        }
+    };
+    let (label, rest) = named.split_at(named.find('/').unwrap_or(named.len()));
+    let is_label = !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    is_label.then(|| {
+        let path = format!("{before}{rest}");
+        let path = if path.is_empty() { "/".to_owned() } else { path };
+        (label.to_ascii_lowercase(), format!("/w/{label}"), path)
+    })
+}
+
+fn is_this_machine(name: &str) -> bool {
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback() || address.is_unspecified())
 }
 
 #[cfg(test)]
@@ -44,12 +71,43 @@ mod tests {
             "a.b.localhost",
             ".localhost",
             "xlocalhost",
-            "127.0.0.1:8080",
-            "[::1]:80",
+            "192.168.1.5:8080",
+            "[2001:db8::1]:80",
             "localhost.evil.com",
         ] {
             assert_eq!(host(other, "localhost"), None, "{other}");
         }
         assert_eq!(host("a.cx.example.com", "cx.example.com"), Some(Host::Workspace("a".into())));
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_the_central_host_of_localhost_alone() {
+        for address in ["127.0.0.1:8080", "127.8.9.1", "[::1]:80", "[::ffff:127.0.0.1]:80", "0.0.0.0:8080", "[::]"] {
+            assert_eq!(host(address, "localhost"), Some(Host::Central), "{address}");
+            assert_eq!(host(address, "cx.example.com"), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_path_names_a_workspace_by_its_first_two_segments() {
+        let named = |path| workspace_in(path).map(|(label, prefix, rest)| format!("{label} {prefix} {rest}"));
+        for (path, expected) in [
+            ("/w/acme", Some("acme /w/acme /")),
+            ("/w/Acme/", Some("acme /w/Acme /")),
+            ("/w/acme/api/customers/1", Some("acme /w/acme /api/customers/1")),
+            ("/w/acme/w/other/api", Some("acme /w/acme /w/other/api")),
+            (
+                "/.well-known/oauth-authorization-server/w/acme",
+                Some("acme /w/acme /.well-known/oauth-authorization-server"),
+            ),
+            ("/w/", None),
+            ("/w//api", None),
+            ("/w/a.b/api", None),
+            ("/w/a%2e/api", None),
+            ("/api/w/acme", None),
+            ("/.well-known/a/b/w/acme", None),
+        ] {
+            assert_eq!(named(path).as_deref(), expected, "{path}");
+        }
     }
 }

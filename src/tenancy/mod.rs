@@ -18,7 +18,7 @@ pub mod settings;
 
 pub use directory::{Bearer, Current, Directory, Listed, Status};
 pub use group::{LargeBody, Pools};
-pub use hosts::{Host, host};
+pub use hosts::{Host, host, workspace_in};
 pub use instance_record::InstanceRecord;
 pub use journal::{Author, News};
 pub use registry::{Lease, Registry};

@@ -10,13 +10,15 @@ pub struct PublicUrl {
     host: String,
     /// With its colon; empty if it is the scheme's own.
     port: String,
+    /// Whether workspaces are paths of the central host, and not subdomains.
+    by_path: bool,
 }
 
 impl PublicUrl {
     pub fn new(scheme: &'static str, host: &str, port: u16) -> Self {
         let usual = if scheme == "https" { 443 } else { 80 };
         let port = if port == usual { String::new() } else { format!(":{port}") };
-        Self { scheme, host: host.to_owned(), port }
+        Self { scheme, host: host.to_owned(), port, by_path: false }
     }
 
     /// The URL of the central host, without a slash at the end.
@@ -24,8 +26,21 @@ impl PublicUrl {
         format!("{}://{}{}", self.scheme, self.host, self.port)
     }
 
+    /// Whether the host is an address and not a name.
+    pub fn is_address(&self) -> bool {
+        !matches!(Host::parse(&self.host), Ok(Host::Domain(_)))
+    }
+
+    #[must_use]
+    pub fn with_workspaces_by_path(self, by_path: bool) -> Self {
+        Self { by_path, ..self }
+    }
+
     /// The URL of a workspace, without a slash at the end.
     pub fn workspace(&self, subdomain: &str) -> String {
+        if self.by_path {
+            return format!("{}/w/{subdomain}", self.central());
+        }
         format!("{}://{subdomain}.{}{}", self.scheme, self.host, self.port)
     }
 }
@@ -43,7 +58,7 @@ impl FromStr for PublicUrl {
         let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         let is_anonymous = url.username().is_empty() && url.password().is_none();
         match (url.host(), url.port_or_known_default()) {
-            (Some(Host::Domain(host)), Some(port)) if is_bare && is_anonymous => Ok(Self::new(scheme, host, port)),
+            (Some(host), Some(port)) if is_bare && is_anonymous => Ok(Self::new(scheme, &host.to_string(), port)),
             _ => Err(()),
         }
     }

@@ -13,6 +13,7 @@ mod approving;
 mod backups;
 mod browsers;
 mod bursts;
+mod by_path;
 mod carrying;
 mod cli_accounts;
 mod cli_settings;

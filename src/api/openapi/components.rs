@@ -148,7 +148,7 @@ impl Refusal {
     fn response(&self) -> Value {
         if self.status == StatusCode::BAD_REQUEST {
             let invalid = json!({"$ref": "#/components/schemas/InvalidRequest"});
-            response(self.about, json!({"anyOf": [invalid, error()]}))
+            response(self.about, json!({"oneOf": [invalid, error()]}))
         } else {
             response(self.about, error())
         }
@@ -165,14 +165,12 @@ fn error() -> Value {
 
 /// The error with this status.
 pub(super) fn refusal(status: StatusCode) -> Value {
-    let known = REFUSALS.iter().find(|refusal| refusal.status == status);
-    let known = known.unwrap_or_else(|| panic!("the status {status} is described nowhere"));
-    json!({"$ref": format!("#/components/responses/{}", known.key)})
-}
-
-/// Every status from 500.
-pub(super) fn failure() -> Value {
-    json!({"$ref": format!("#/components/responses/{FAILURE}")})
+    let key = match REFUSALS.iter().find(|refusal| refusal.status == status) {
+        Some(refusal) => refusal.key,
+        None if status.is_server_error() => FAILURE,
+        None => panic!("the status {status} is described nowhere"),
+    };
+    json!({"$ref": format!("#/components/responses/{key}")})
 }
 
 const FAILURE: &str = "ServerError";

@@ -75,7 +75,6 @@ fn describe(router: &Router, layer: Layer, resource: &Resource, route: &Route, s
     for status in statuses {
         responses.insert(status.as_str().into(), components::refusal(status));
     }
-    responses.insert("5XX".into(), components::failure());
     let mut described = json!({
         "operationId": resource.operation_id(route),
         "tags": [resource.name],
@@ -129,7 +128,14 @@ fn access(router: &Router, layer: Layer, route: &Route) -> String {
 /// The errors that a route may answer besides those of its handler.
 fn refusals(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
     // 404: an unknown host or workspace, besides a resource that is not there. 400: a request that is no valid HTTP.
-    let mut statuses = vec![StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND];
+    let mut statuses = vec![
+        StatusCode::BAD_REQUEST,
+        StatusCode::NOT_FOUND,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::SERVICE_UNAVAILABLE,
+        // Also where nothing is changed: a file that is opened needs room beside it.
+        StatusCode::INSUFFICIENT_STORAGE,
+    ];
     if route.needs != Needs::Anyone || route.handler.place() == HandlerPlace::Hashing {
         statuses.push(StatusCode::UNAUTHORIZED);
     }

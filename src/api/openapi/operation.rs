@@ -129,15 +129,21 @@ impl<'s> Operation<'s> {
             properties.extend(kept.clone());
         }
         let row = self.schemas.named(&input_name::<T>("Row"), row);
-        let about = format!("The rows. An object with this list under `data` or `{name}` is accepted too.");
-        let mut json = json!({"schema": {"type": "array", "items": row, "description": about}});
+        // An object: some generators fail on a list beside another media type.
+        let import = json!({
+            "type": "object", "required": ["data"],
+            "description": format!("The rows. The list alone, or under `{name}`, is accepted too."),
+            "properties": {"data": {"type": "array", "items": row, "description": "Each row is created or changed."}},
+        });
+        let mut json = json!({"schema": self.schemas.named(&input_name::<T>("Import"), import)});
         if let Some(example) = example {
-            json["example"] = json!([example]);
+            json["example"] = json!({"data": [example]});
         }
         self.body = Some(json!({"required": true, "content": {
             MediaType::Json.name(): json,
             MediaType::Csv.name(): {"schema": {
-                "type": "string", "description": "A first line of field names, then a line for each row.",
+                "type": "string", "format": "binary",
+                "description": "A first line of field names, then a line for each row.",
             }},
         }}));
     }
@@ -209,7 +215,11 @@ impl<'s> Operation<'s> {
         if route.method == Method::GET && resource.is_some() {
             let about =
                 "The ETag of a response that you have, or several. If it is still current, the response is 304.";
-            self.parameter(Place::Header, "If-None-Match", about, false, tags);
+            self.parameter(Place::Header, "If-None-Match", about, false, tags.clone());
+            let about = "The ETag of the state that you count on, or several. If the resource has changed since, the response \
+                         is 412.";
+            self.parameter(Place::Header, "If-Match", about, false, tags);
+            self.refusal(StatusCode::PRECONDITION_FAILED);
             self.responses.insert(
                 StatusCode::NOT_MODIFIED.as_str().into(),
                 json!({"description": "Not modified: the response that you have is current."}),
@@ -219,7 +229,9 @@ impl<'s> Operation<'s> {
         } else if let (Method::PUT | Method::DELETE, Some(shows)) = (route.method.clone(), shows) {
             let about = "The ETag that GET of this path answered, or several. If the resource has changed since, the \
                          response is 412 and nothing is done.";
-            self.parameter(Place::Header, "If-Match", about, false, tags);
+            self.parameter(Place::Header, "If-Match", about, false, tags.clone());
+            let about = "ETags of states in which nothing is to be done, or `*` for any: then the response is 412.";
+            self.parameter(Place::Header, "If-None-Match", about, false, tags);
             self.refusal(StatusCode::PRECONDITION_FAILED);
             if route.method == Method::PUT && resource == shows.handler.resource() {
                 self.tagged(StatusCode::CREATED);

@@ -71,6 +71,7 @@ impl Schemas {
 
     /// Names a schema, and refers to it.
     pub fn named(&mut self, name: &str, schema: Value) -> Value {
+        let schema = without_example(schema);
         let known = self.named.entry(name).or_insert_with(|| schema.clone());
         assert!(*known == schema, "two schemas are named {name}");
         json!({"$ref": format!("#/components/schemas/{name}")})
@@ -79,7 +80,10 @@ impl Schemas {
     /// All named schemas, by name.
     pub fn take(&mut self) -> Map<String, Value> {
         let mut all = self.outputs.take_definitions(true);
-        all.values_mut().for_each(clean);
+        for schema in all.values_mut() {
+            clean(schema);
+            *schema = without_example(schema.take());
+        }
         for (name, schema) in std::mem::take(&mut self.named) {
             assert!(all.insert(name.clone(), schema).is_none(), "an input and an output are named {name}");
         }
@@ -88,7 +92,15 @@ impl Schemas {
     }
 }
 
-/// The name of a schema that clients send: `CustomerInput`, `CustomerUpdate`.
+/// An object without its own example: that is of the body in which it is sent new.
+fn without_example(mut schema: Value) -> Value {
+    if let Some(parts) = schema.as_object_mut().filter(|parts| parts.contains_key("properties")) {
+        parts.remove("examples");
+    }
+    schema
+}
+
+/// The name of a schema that clients send: `CustomerInput`, `CustomerUpdate`, `CustomerImport`.
 pub(super) fn input_name<T: JsonSchema>(kind: &str) -> String {
     let name = T::schema_name();
     format!("{}{kind}", name.strip_prefix("New").unwrap_or(&name))
@@ -100,6 +112,7 @@ fn clean(schema: &mut Value) {
     let Value::Object(parts) = schema else { return };
     parts.remove("default");
     words_as_enum(parts);
+    one_of_several(parts);
     if let Some(Value::Array(words)) = parts.get_mut("enum") {
         words.retain(|word| word != "");
         if words.iter().all(Value::is_string) && !parts.contains_key("type") {
@@ -131,6 +144,16 @@ fn words_as_enum(parts: &mut Map<String, Value>) {
     parts.insert("type".into(), json!("string"));
     parts.insert("enum".into(), json!(words));
     parts.insert("description".into(), json!(about.join(" ")));
+}
+
+/// Of several named schemas exactly one fits, except of the two kinds of page: some generators tell those apart only by
+/// trying.
+fn one_of_several(parts: &mut Map<String, Value>) {
+    let is_named = |choice: &Value| choice["$ref"].as_str().is_some_and(|name| !name.ends_with("Page"));
+    if parts.get("anyOf").and_then(Value::as_array).is_some_and(|choices| choices.iter().all(is_named)) {
+        let choices = parts.remove("anyOf").unwrap_or_default();
+        parts.insert("oneOf".into(), choices);
+    }
 }
 
 /// [`clean`] of a part of a schema, where `true` stands for anything.

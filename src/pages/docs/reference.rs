@@ -128,7 +128,9 @@ impl Resource {
 
 /// Bodies are shown where they are sent, and errors are the same everywhere.
 fn is_a_body(schema: &str) -> bool {
-    ["Input", "Update", "Row", "ApiError", "InvalidRequest", "Ids"].iter().any(|ending| schema.ends_with(ending))
+    ["Input", "Update", "Row", "Import", "ApiError", "InvalidRequest", "IdList"]
+        .iter()
+        .any(|ending| schema.ends_with(ending))
 }
 
 /// Collects the names of the schemas that a part refers to, also through others.
@@ -194,8 +196,9 @@ impl Body {
         let media_types: Vec<&str> = content.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
         let outer = content.into_iter().flatten().map(|(_, content)| resolve(document, &content["schema"])).next();
         let outer = outer.unwrap_or(&Value::Null);
-        let list = outer.get("items").is_some();
-        let schema = if list { resolve(document, &outer["items"]) } else { outer };
+        // The list itself, or an import's object around it.
+        let rows = [outer, &outer["properties"]["data"]].into_iter().find_map(|list| list.get("items"));
+        let (list, schema) = (rows.is_some(), rows.map_or(outer, |row| resolve(document, row)));
         Self {
             media_types: media_types.join(" or "),
             required: body["required"] == true,

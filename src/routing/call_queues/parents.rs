@@ -71,7 +71,7 @@ pub fn describe_query(operation: &mut Operation<'_>, [id, kind]: [&'static str; 
     let integer = json!({"type": "integer", "format": "int64", "minimum": 1});
     operation.required_query(id, "The queue or the group that it is of.", integer);
     let about = "Which of the two that is. The names of classes are read as these, like App\\Models\\CallQueue.";
-    operation.required_query(kind, about, json!({"enum": ParentType::WORDS}));
+    operation.required_query(kind, about, json!({"type": "string", "enum": ParentType::WORDS}));
 }
 
 /// What a query says of the parent.

@@ -35,7 +35,7 @@ pub const ROUTES: &[Route] = &[
         Needs::Permission("oauth-client.update"),
         "Give an OAuth client a new secret; the old one is dead",
     )
-    .named("rotateOAuthClientSecret"),
+    .named("rotateOauthClientSecret"),
     delete(
         "/oauth-clients/{id}",
         &run(remove),

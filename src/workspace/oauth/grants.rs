@@ -29,7 +29,7 @@ pub const ROUTES: &[Route] = &[
         Needs::Own(MANAGE),
         "End an OAuth grant: its tokens stop working at once",
     )
-    .named("revokeOAuthGrant"),
+    .named("revokeOauthGrant"),
 ];
 
 /// Who has it sees and ends the grants of others too.

@@ -24,12 +24,12 @@ use crate::values::{Text, TokenTtl};
 
 pub const ROUTES: &[Route] = &[
     post("/oauth/token", &run(token), Needs::Anyone, "Get an access token, by a code, a refresh token or for oneself")
-        .named("getOAuthToken"),
+        .named("getOauthToken"),
     post("/oauth/revoke", &run(revoke), Needs::Anyone, "Give a token back: its whole grant is over")
-        .named("revokeOAuthToken"),
-    post("/oauth/introspect", &run(introspect), Needs::Anyone, "Introspect a token").named("introspectOAuthToken"),
+        .named("revokeOauthToken"),
+    post("/oauth/introspect", &run(introspect), Needs::Anyone, "Introspect a token").named("introspectOauthToken"),
     get("/.well-known/oauth-authorization-server", &here(metadata), Needs::Anyone, "Show the OAuth server metadata")
-        .named("getOAuthMetadata"),
+        .named("getOauthMetadata"),
 ];
 
 /// Why a request of a client is refused (RFC 6749, 5.2).
