@@ -148,3 +148,74 @@ fn an_export_that_a_french_excel_has_saved_comes_back() {
     );
     assert_eq!(empty.admin().get("/customers/export?format=csv").text, exported);
 }
+
+#[test]
+fn addresses_are_accepted_as_the_table_says() {
+    let bench = Bench::new();
+    let admin = bench.admin();
+    let mut wrong = Vec::new();
+    for row in table::<[String; 2]>("emails.csv") {
+        let [email, accepted] = &row;
+        let answer = admin.post("/contacts", json!({"last_name": "B", "email": email}));
+        let expected = if accepted == "yes" { 201 } else { 400 };
+        if answer.status.as_u16() != expected || accepted == "yes" && answer.json()["email"] != email.as_str() {
+            wrong.push(format!("{row:?}: {}", answer.text));
+        }
+    }
+    none_of(wrong);
+}
+
+/// Whatever way a domain is spelled, it is the same address.
+#[test]
+fn an_address_is_one_in_every_spelling_of_its_domain() {
+    let bench = Bench::new();
+    let (admin, pbx) = (bench.admin(), bench.key(&["crm.lookup"], None));
+    let spellings = ["bob@münchen.example", "bob@xn--mnchen-3ya.example"];
+    for stored in spellings {
+        let id = admin.post("/contacts", json!({"last_name": "B", "email": stored})).created()["id"].to_string();
+        for asked in spellings {
+            let found = pbx.get(&format!("/crm/lookup/contacts/search?email={}", encoded(asked))).ok();
+            assert_eq!(found["contacts"][0]["id"], id.as_str(), "{stored} {asked}");
+        }
+        admin.delete(&format!("/contacts/{id}")).ok();
+    }
+    let register = |email: &str| {
+        bench
+            .nobody()
+            .at("localhost")
+            .post("/register", json!({"name": "Bob", "email": email, "password": "a long enough one"}))
+    };
+    register(spellings[0]).created();
+    register(spellings[1]).refused(422, "email_taken");
+}
+
+#[test]
+fn a_plus_that_is_not_encoded_is_one_in_addresses_numbers_and_moments() {
+    let bench = Bench::new();
+    let (admin, pbx) = (bench.admin(), bench.key(&["crm.lookup"], None));
+    let contact =
+        json!({"last_name": "Dupont Durand", "email": "zoe+crm@example.com", "phone_fax": null, "fax": "0142000017"});
+    admin.post("/contacts", contact).created();
+    for query in [
+        "email=zoe+crm@example.com",
+        "email=zoe%2Bcrm@example.com",
+        "email=zoe+crm%40example.com",
+        "phone=+33142000017",
+        "phone=+33+1+42+00+00+17",
+        "phone=sip:+33142000017@10.0.0.1",
+    ] {
+        assert_eq!(pbx.get(&format!("/crm/lookup/contacts/search?{query}")).ok()["contacts"][0]["id"], "1", "{query}");
+    }
+    for (query, many) in [
+        ("filter[email]=zoe+crm@example.com", 1),
+        ("filter[phone]=+33142000017", 1),
+        ("filter[term]=dupont+durand", 1),
+        ("filter[term]=dupont+zoe+crm@example.com", 1),
+        ("filter[last_name]=dupont+durand", 1),
+        ("filter[created_at][gte]=2020-01-01T00:00:00+02:00", 1),
+        ("filter[created_at][gte]=2020-01-01+00:00:00+02:00", 1),
+        ("filter[created_at][lte]=2020-01-01T00:00:00+02:00", 0),
+    ] {
+        assert_eq!(total(&admin, &format!("/contacts?{query}")), many, "{query}");
+    }
+}

@@ -10,6 +10,7 @@ use super::body;
 use super::call::Call;
 use super::error::{Error, Result};
 use super::openapi::{Operation, Place};
+use crate::values::{Email, Timestamp};
 
 /// What a request may have for a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,7 +247,7 @@ fn form_or_json(call: &Call) -> Result<Map<String, Value>> {
     match call.sent_as {
         Some(MediaType::Form) => {
             let text = std::str::from_utf8(&call.body).map_err(|_| Error::BadRequest("The form is not UTF-8."))?;
-            fields_of(text)
+            fields_of(form_pairs(text))
         }
         None if !call.body.is_empty() => Err(Error::UnsupportedMediaType(Body::OAuthForm)),
         _ => body::parse(&call.body),
@@ -259,7 +260,7 @@ pub struct Link<T>(pub Result<T>);
 
 impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Link<T> {
     fn read(call: &Call) -> Result<Self> {
-        let fields = fields_of(&call.query);
+        let fields = fields_of(pairs(&call.query));
         Ok(Self(fields.and_then(|fields| body::lay_over(&T::default(), &fields).map_err(Error::problems))))
     }
 
@@ -269,9 +270,9 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Link<T> {
 }
 
 /// The fields of a form. One that is there twice could be read as either (RFC 6749, 3.1: it must not be).
-fn fields_of(form: &str) -> Result<Map<String, Value>> {
+fn fields_of(pairs: impl Iterator<Item = (String, String)>) -> Result<Map<String, Value>> {
     let mut fields = Map::new();
-    for (name, value) in pairs(form) {
+    for (name, value) in pairs {
         if let Some((name, _)) = fields.get_key_value(&name) {
             return Err(Error::invalid(format!("The {} field is there twice.", name.replace('_', " "))));
         }
@@ -301,9 +302,49 @@ fn required<T: Default + Serialize + DeserializeOwned>() -> Vec<String> {
     problems.into_iter().map(|(field, _)| field).collect()
 }
 
-/// The names and values of a query, decoded, in order.
+/// The names and values of a query, decoded, in order. A `+` is a blank, but in a timestamp, an e-mail address or a phone
+/// number: many clients do not encode it there.
 pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
-    form_urlencoded::parse(query.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()))
+    query.split('&').filter(|pair| !pair.is_empty()).flat_map(|pair| {
+        let plus = pair.split_once('=').and_then(|(name, value)| with_plus(name, value));
+        form_pairs(pair).map(move |(name, value)| (name, plus.clone().unwrap_or(value)))
+    })
+}
+
+/// The names and values of a form, decoded, in order.
+fn form_pairs(form: &str) -> impl Iterator<Item = (String, String)> {
+    form_urlencoded::parse(form.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()))
+}
+
+/// The value of a query, where a `+` in it stands for itself.
+fn with_plus(name: &str, value: &str) -> Option<String> {
+    let last = value.rfind('+')?;
+    // Words are searched for in any text.
+    if name.contains("term") {
+        return None;
+    }
+    // Between a date and a time is a blank, before an offset none.
+    let moment = format!("{}%2B{}", &value[..last], &value[last + 1..]);
+    let decoded = |text: &str| decode(&text.replace('+', " "));
+    let is_moment = |text: &str| text.contains(':') && text.parse::<Timestamp>().is_ok();
+    let moment = Some(decoded(&moment)).filter(|text| is_moment(text) || is_moment(&text.replacen(' ', "T", 1)));
+    let all = || decode(value);
+    let begins_number = |text: &str| {
+        text.strip_prefix('+').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()) && rest.len() > 4)
+    };
+    let is_number =
+        |text: &String| begins_number(text) || text.find([':', '<']).is_some_and(|at| begins_number(&text[at + 1..]));
+    let is_address = |text: &String| text.parse::<Email>().is_ok();
+    moment.or_else(|| Some(all()).filter(is_address)).or_else(|| {
+        // Only one at the beginning: the others are blanks between digits.
+        let first = value.find('+')?;
+        let begins = ["", ":", "<", "%3A", "%3a", "%3C", "%3c"];
+        if !begins.iter().any(|sign| value[..first].ends_with(sign) && (first == 0 || !sign.is_empty())) {
+            return None;
+        }
+        let number = format!("{}%2B{}", &value[..first], &value[first + 1..]);
+        Some(decoded(&number)).filter(is_number)
+    })
 }
 
 /// A value of a path without its percent signs (RFC 3986, 2.1).

@@ -18,7 +18,7 @@ use crate::auth::{Origin, Purpose};
 use crate::engine::Engine;
 use crate::tenancy::journal::Actor;
 use crate::tenancy::members;
-use crate::values::{Email, Name, Password, Text, Timestamp};
+use crate::values::{Email, Name, Password, Text, Timestamp, email};
 
 pub const ROUTES: &[Route] = &[
     get("/accounts", &run(list), Needs::Operator, "List all accounts, for operators").named("listAccounts"),
@@ -203,12 +203,22 @@ pub fn find_with_password(db: &Connection, id: i64) -> Result<(Account, String)>
 
 /// The account with this address, in any case, and the form in which its password is kept.
 pub fn find_by_email(db: &Connection, email: &str) -> rusqlite::Result<Option<(Account, String)>> {
-    one(db, "email = ?1", email)
+    first(db, "email = ?1", email)
 }
 
 /// The account that has proven that this address is its own.
 pub fn find_by_verified_email(db: &Connection, email: &str) -> rusqlite::Result<Option<Account>> {
-    Ok(one(db, "email = ?1 AND email_verified", email)?.map(|(account, _)| account))
+    Ok(first(db, "email = ?1 AND email_verified", email)?.map(|(account, _)| account))
+}
+
+/// The account with an address in one of its spellings.
+fn first(db: &Connection, condition: &'static str, email: &str) -> rusqlite::Result<Option<(Account, String)>> {
+    for spelling in email::spellings(email) {
+        if let Some(found) = one(db, condition, spelling)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 fn one(

@@ -21,7 +21,7 @@ use crate::engine::Engine;
 use crate::storage::uuid_column;
 use crate::tenancy::journal::Actor;
 use crate::tenancy::members;
-use crate::values::{Email, Name, Text, Timestamp};
+use crate::values::{Email, Name, Text, Timestamp, email};
 
 pub const ROUTES: &[Route] = &[
     get("/user-invites", &run(list), Needs::SignedIn, "List the open invitations that are addressed to you"),
@@ -184,20 +184,23 @@ pub fn check_workspace(engine: &Engine, id: Uuid) -> Result<()> {
 /// Invites somebody; answers the invitation and the code that is to be mailed.
 pub fn create(db: &Connection, guest: &Guest, quotas: Quotas, now: Timestamp) -> Result<(UserInvite, String)> {
     let workspace = guest.workspace.to_string();
+    let [typed, ascii, unicode] = &email::spellings(&guest.email);
     let is_member = db
         .prepare_cached(
             "SELECT 1 FROM memberships m JOIN accounts a ON a.id = m.account_id
-             WHERE m.workspace_id = ?1 AND a.email = ?2",
+             WHERE m.workspace_id = ?1 AND a.email IN (?2, ?3, ?4)",
         )?
-        .exists((&workspace, &guest.email))?;
+        .exists((&workspace, typed, ascii, unicode))?;
     if is_member {
         return Err(already_member());
     }
     // One whose time is over is in the way no longer, whether or not the jobs have said so already.
     expire(db, now)?;
     let is_invited = db
-        .prepare_cached("SELECT 1 FROM user_invites WHERE workspace_id = ?1 AND email = ?2 AND status = 'pending'")?
-        .exists((&workspace, &guest.email))?;
+        .prepare_cached(
+            "SELECT 1 FROM user_invites WHERE workspace_id = ?1 AND email IN (?2, ?3, ?4) AND status = 'pending'",
+        )?
+        .exists((&workspace, typed, ascii, unicode))?;
     if is_invited {
         return Err(Error::refused("already_invited", "This address is invited already: send the invitation again."));
     }

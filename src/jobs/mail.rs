@@ -12,13 +12,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::Context;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
-use lettre::{Message, Transport};
+use lettre::{Address, Message, Transport};
 
 use crate::api::{Error, Result};
 use crate::central::outbox::{self, Queued};
 use crate::central::password;
 use crate::engine::Engine;
-use crate::values::Timestamp;
+use crate::values::{Email, Timestamp};
 
 /// Mails of one round at the most, and of these, of one cause: mails that come meanwhile wait for no more.
 const MOST: u32 = 50;
@@ -83,12 +83,18 @@ fn message(engine: &Engine, queued: &Queued) -> anyhow::Result<Message> {
         .message_id(Some(format!("<{message_id}@{}>", from.email.domain())))
         .date(written_at)
         .from(from)
-        .to(Mailbox::new(None, mail.to.parse().context("the address is not one that mail can be sent to")?))
+        .to(Mailbox::new(None, address(&mail.to)?))
         .subject(&mail.subject)
         // Nobody's absence is to be reported to a program (RFC 3834, 5).
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into()))
         .multipart(MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()))?;
     Ok(message)
+}
+
+/// An earlier version has accepted what mail cannot be sent to.
+fn address(to: &Email) -> anyhow::Result<Address> {
+    let (local, domain) = to.to_send().context("the address is not one that mail can be sent to")?;
+    Ok(Address::new(local, domain)?)
 }
 
 /// Writes a mail into a file that is there whole or not at all. Mails hold codes: the folder is its owner's alone.

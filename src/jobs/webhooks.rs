@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context;
 use ureq::config::Config;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -21,7 +22,7 @@ use crate::api::{Error, Result, in_service};
 use crate::central::{webhook_workspaces, workspaces};
 use crate::engine::Engine;
 use crate::storage::Threads;
-use crate::values::{Timestamp, is_public};
+use crate::values::{Timestamp, is_public, web_url};
 use crate::workspace::webhook_deliveries::{self, Due, Outcome};
 use crate::workspace::webhooks;
 
@@ -216,7 +217,7 @@ impl Courier {
         let seconds = at.seconds();
         let request = self
             .agent()
-            .post(&due.url)
+            .post(web_url::sent(&due.url).context("the address is not one that can be asked for")?)
             .header(http::header::CONTENT_TYPE, "application/json")
             .header("webhook-id", &due.message_id)
             .header("webhook-timestamp", seconds.to_string())

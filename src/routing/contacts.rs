@@ -11,7 +11,7 @@ use crate::api::list::{By, Filter, Listed, Listing, Sort};
 use crate::api::{Ctx, Error, Imports, Key, Needs, Ok200, Query, Result, Route, bulk, delete, get, post, put, run};
 use crate::tenancy::Author;
 use crate::tenancy::phones::{self, Numbered, Typed, list_field};
-use crate::values::{Email, Name, Several, Text, Timestamp, phone};
+use crate::values::{Email, Name, Several, Text, Timestamp, email, phone};
 
 pub const ROUTES: &[Route] = &[
     get("/smart-routings/contacts", &run(list::<Contact>), Needs::Scoped("routing.view"), "List routing contacts"),
@@ -134,7 +134,10 @@ fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result
     let (db, number) = (ctx.db, phone::unspaced(&asked.telecom));
     let by_code = || one(db, BY_CODE, customer, asked.id_code.trim());
     let by_number = || one(db, BY_NUMBER, customer, &phones::reversed(&number, phones::default_country(db)?));
-    let by_email = || one(db, BY_EMAIL, customer, asked.email.trim());
+    let by_email = || {
+        let mut found = email::spellings(&asked.email).into_iter().map(|email| one(db, BY_EMAIL, customer, &email));
+        found.find(|found| !matches!(found, Ok(None))).unwrap_or(Ok(None))
+    };
     let (contact, is_mail) = match by_code()?.map_or_else(by_number, |known| Ok(Some(known)))? {
         Some(contact) => (contact, false),
         None => (by_email()?.ok_or_else(Error::no_route)?, true),

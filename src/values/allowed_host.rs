@@ -41,6 +41,7 @@ impl FromStr for AllowedHost {
     }
 }
 
+super::stored_as_text!(AllowedHost);
 super::read_from_text!(AllowedHost);
 
 super::described!(

@@ -22,6 +22,12 @@ super::stored_as_integer!(DayOfWeek);
 super::stored_as_text!(FullDate);
 super::stored_as_text!(Day);
 
+impl DayOfWeek {
+    pub fn number(self) -> i64 {
+        self.0
+    }
+}
+
 impl<'de> Deserialize<'de> for DayOfWeek {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         match i64::deserialize(input)? {

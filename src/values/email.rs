@@ -1,28 +1,82 @@
-//! An e-mail address (RFC 5321, 5322), of at most 254 characters.
+//! An e-mail address that mail can be sent to (RFC 5321), of at most 254 characters. Requests, mails and sign-in read
+//! addresses here, and nowhere else.
 
 use std::str::FromStr;
 
-use email_address::{EmailAddress, Options};
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// An address as it was written. Two that differ only in case are one: columns that are unique by it collate so.
+/// An address as it was written. Two that differ only in case are one: columns that are unique by it collate so. Its domain
+/// may be in Unicode; it is compared and sent as A-labels (IDNA).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Email(String);
 
 super::stored_as_text!(Email);
 
+const NO_EMAIL: &str = "must be a valid email address.";
+
+/// Characters of an address, and of what stands before the `@` (RFC 5321, 4.5.3.1).
+const LONGEST: usize = 254;
+const LONGEST_LOCAL_PART: usize = 64;
+
 impl FromStr for Email {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let plain = Options::default().without_display_text().without_domain_literal();
-        if text.contains('\0') || text.len() > 254 {
-            return Err("must be a valid email address.".into());
+        let sent = parts(text).filter(|(local, domain)| local.len() + 1 + domain.len() <= LONGEST);
+        if sent.is_some() && text.len() <= LONGEST { Ok(Self(text.to_owned())) } else { Err(NO_EMAIL.into()) }
+    }
+}
+
+impl Email {
+    /// What stands before the `@`, and the domain in A-labels: as mail is sent to it. Nothing where an earlier version has
+    /// accepted what mail cannot be sent to.
+    pub fn to_send(&self) -> Option<(&str, String)> {
+        parts(&self.0)
+    }
+}
+
+/// The local part and the domain in A-labels. Nobody sends to quoted local parts or to such in Unicode: hardly a server
+/// takes them.
+fn parts(text: &str) -> Option<(&str, String)> {
+    let (local, domain) = text.rsplit_once('@')?;
+    let is_atom = |atom: &str| !atom.is_empty() && atom.bytes().all(is_atext);
+    let is_local = local.len() <= LONGEST_LOCAL_PART && local.split('.').all(is_atom);
+    Some((local, ascii(domain)?)).filter(|_| is_local)
+}
+
+fn is_atext(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&c)
+}
+
+/// A domain in A-labels, if it is a name of a host.
+fn ascii(domain: &str) -> Option<String> {
+    if domain.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return None;
+    }
+    let ascii = idna::domain_to_ascii_strict(domain).ok()?;
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // An address of the network is none of mail, but in brackets.
+    let is_number = |label: &str| label.bytes().all(|c| c.is_ascii_digit());
+    let is_name = ascii.split('.').all(is_label) && !ascii.rsplit('.').next().is_some_and(is_number);
+    is_name.then_some(ascii)
+}
+
+/// The ways in which an address may have been written: as it is, with its domain in A-labels, and in Unicode. Columns are
+/// compared with each.
+pub fn spellings(text: &str) -> [String; 3] {
+    let text = text.trim();
+    match parts(text) {
+        Some((local, ascii)) => {
+            let (unicode, _) = idna::domain_to_unicode(&ascii);
+            [text.to_owned(), format!("{local}@{ascii}"), format!("{local}@{unicode}")]
         }
-        EmailAddress::parse_with_options(text, plain)
-            .map(|_| Self(text.to_owned()))
-            .map_err(|_| "must be a valid email address.".into())
+        None => [(); 3].map(|()| text.to_owned()),
     }
 }
 
@@ -38,11 +92,14 @@ impl<'de> Deserialize<'de> for Email {
 
 super::described!(
     Email,
-    json_schema!({"type": "string", "format": "email", "maxLength": 254, "examples": ["ada@example.com"]})
+    json_schema!({"type": "string", "format": "email", "maxLength": LONGEST, "examples": ["ada@example.com"]})
 );
 
 #[cfg(test)]
 mod tests {
+    use lettre::message::{Mailbox, header::ContentType};
+    use lettre::{Address, Message};
+
     use super::*;
 
     #[test]
@@ -52,6 +109,42 @@ mod tests {
         }
         for bad in ["", "ada", "ada@", "@example.com", "Ada <ada@example.com>", "a b@example.com", "a@[127.0.0.1]"] {
             assert!(bad.parse::<Email>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_sent_in_a_labels_and_found_in_any_spelling() {
+        let munich = ["bob@münchen.example", "bob@xn--mnchen-3ya.example", "bob@MÜNCHEN.example"];
+        for spelling in munich {
+            assert_eq!(spelling.parse::<Email>().unwrap().to_send(), Some(("bob", "xn--mnchen-3ya.example".into())));
+            assert_eq!(spellings(spelling)[1..], ["bob@xn--mnchen-3ya.example", "bob@münchen.example"]);
+        }
+    }
+
+    fn can_be_mailed_to(text: &str) -> bool {
+        let Ok(email) = text.parse::<Email>() else { return false };
+        let (local, domain) = email.to_send().unwrap();
+        let to = Mailbox::new(None, Address::new(local, &domain).unwrap());
+        let message = Message::builder().from("a@example.com".parse().unwrap()).to(to).header(ContentType::TEXT_PLAIN);
+        let message = message.body(String::new()).unwrap();
+        let sent = String::from_utf8(message.formatted()).unwrap();
+        let header = mailparse::parse_mail(sent.as_bytes()).unwrap().headers.into_iter().find(|h| h.get_key() == "To");
+        assert_eq!(header.unwrap().get_value(), format!("{local}@{domain}"), "{text}");
+        assert!(message.envelope().to()[0].to_string().is_ascii());
+        true
+    }
+
+    proptest::proptest! {
+        /// Whatever is accepted, mail can be sent to.
+        #[test]
+        fn every_address_that_is_taken_can_be_mailed_to(local in "[a-zé0-9.+!'\"() @,;<>]{1,6}", domain in "[a-zA-Zü0-9.\\-_ß\\[\\]:]{1,9}") {
+            can_be_mailed_to(&format!("{local}@{domain}"));
+        }
+
+        #[test]
+        fn usual_addresses_are_taken(local in "[a-z]([.+_-]?[a-z0-9]){0,6}", domain in "[a-z]{1,5}(-[a-z]{1,3})?\\.(com|example|münchen)") {
+            let email = format!("{local}@{domain}");
+            proptest::prop_assert!(can_be_mailed_to(&email), "{}", email);
         }
     }
 }

@@ -10,7 +10,7 @@ mod country;
 mod custom_fields;
 mod day;
 mod days;
-mod email;
+pub mod email;
 mod flag;
 pub mod fold;
 pub mod integer;
@@ -30,7 +30,7 @@ mod time_of_day;
 mod time_zone;
 mod timestamp;
 mod token_ttl;
-mod web_url;
+pub mod web_url;
 
 pub use allowed_host::AllowedHost;
 pub(crate) use choice::choice;

@@ -5,7 +5,6 @@ use std::ops::Deref;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 const MOST: usize = 1000;
@@ -45,9 +44,13 @@ impl<T: Serialize> ToSql for Several<T> {
     }
 }
 
-impl<T: DeserializeOwned> FromSql for Several<T> {
+/// Values are read as they were written, without their rules: an earlier version may have had others.
+impl<T: FromSql> FromSql for Several<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        serde_json::from_str(value.as_str()?).map(Self).map_err(|error| FromSqlError::Other(error.into()))
+        let texts: Vec<String> =
+            serde_json::from_str(value.as_str()?).map_err(|error| FromSqlError::Other(error.into()))?;
+        let values = texts.iter().map(|text| T::column_result(ValueRef::Text(text.as_bytes())));
+        values.collect::<FromSqlResult<_>>().map(Self)
     }
 }
 

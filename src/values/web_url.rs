@@ -91,7 +91,14 @@ fn is_absolute(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     host.is_some_and(|host| !host.starts_with(['/', '?', '#']))
         && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\')
-        && url::Url::parse(text).is_ok_and(|url| url.has_host())
+        && sent(text).is_some()
+}
+
+/// An address as it is requested: its host in A-labels (IDNA), the rest percent-encoded. Nothing where nobody could ask for
+/// it.
+pub fn sent(text: &str) -> Option<String> {
+    let url = url::Url::parse(text).ok().filter(url::Url::has_host)?;
+    http::Uri::try_from(url.as_str()).ok().map(|_| url.into())
 }
 
 super::read_from_text!(WebUrl);

@@ -584,7 +584,7 @@ mod tests {
             if query.starts_with("sort") {
                 let names =
                     answer.ok()["data"].as_array().unwrap().iter().map(|row| row["name"].clone()).collect::<Vec<_>>();
-                assert_eq!(names, ["Électricité Lefèvre", "Garage Petit", "Boulangerie Martin"], "{query}");
+                assert_eq!(names, ["Garage Petit", "Électricité Lefèvre", "Boulangerie Martin"], "{query}");
                 found.sort_unstable();
                 assert_eq!(found, [1, 2, 3]);
             } else {

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::tenancy::Lease;
 use crate::tenancy::phones::{self, Numbered, Typed};
 use crate::tenancy::{Author, members};
-use crate::values::{Name, RowId, Timestamp};
+use crate::values::{Name, RowId, Timestamp, email};
 
 pub const ROUTES: &[Route] = &[
     get("/users", &run(list), Needs::Permission("user.view"), "List users"),
@@ -161,7 +161,7 @@ pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Option<U
 
 /// Whether somebody with this address is a user already.
 pub fn has_email(db: &Connection, email: &str) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM users WHERE email = ?1")?.exists([email])
+    db.prepare_cached("SELECT 1 FROM users WHERE email IN (?1, ?2, ?3)")?.exists(email::spellings(email))
 }
 
 fn one(db: &Connection, column: &'static str, value: i64) -> rusqlite::Result<Option<User>> {

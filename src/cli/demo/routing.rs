@@ -73,7 +73,7 @@ impl Desk<'_> {
         }
         let this_year = self.author.at.date().year();
         for (date, name) in
-            [this_year, this_year + 1].iter().flat_map(|year| calendars::in_year(Country::FRANCE, *year))
+            [this_year, this_year + 1].iter().flat_map(|year| calendars::in_year(Country::FRANCE, None, *year))
         {
             let day: RoutingException = read(json!({
                 "exceptionable_type": "call_queue_group", "exceptionable_id": group.id, "label": name,

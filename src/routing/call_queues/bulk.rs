@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::parents::{self, OfParent};
-use super::time_spans::TimeSpan;
+use super::time_spans::{SavedSpan, TimeSpan};
 use crate::api::{Body, Call, Created, Ctx, Error, Input, Operation, Result, body};
 use crate::routing::rows;
 use crate::routing::whose::Whose;
@@ -100,7 +100,7 @@ impl<T> From<Vec<T>> for Made<T> {
     }
 }
 
-pub fn create_many(ctx: &mut Ctx<'_>, whose: Whose, Many(items): Many) -> Result<Created<Made<TimeSpan>>> {
+pub fn create_many(ctx: &mut Ctx<'_>, whose: Whose, Many(items): Many) -> Result<Created<Made<SavedSpan>>> {
     let (customer, author) = (whose.customer(ctx)?, ctx.author()?);
     let (mut made, mut hint) = (Vec::new(), Vec::new());
     for (number, item) in (1..).zip(items) {
@@ -115,7 +115,11 @@ pub fn create_many(ctx: &mut Ctx<'_>, whose: Whose, Many(items): Many) -> Result
         }
     }
     hint.truncate(MOST_HINTS);
-    if hint.is_empty() { Ok(Created(made.into())) } else { Err(Error::Invalid(hint)) }
+    if !hint.is_empty() {
+        return Err(Error::Invalid(hint));
+    }
+    // Once all are there: those of one request overlap too.
+    Ok(Created(SavedSpan::of_many(ctx.db, made)?.into()))
 }
 
 #[cfg(test)]
@@ -192,7 +196,7 @@ mod tests {
             7,
             of(span(1), theirs, "call_queue"),
             {"customer_id": desk.customer},
-            {"time_spanable_id": 1, "time_spanable_type": "call_queue", "start_time": "12:00", "end_time": "09:00"},
+            {"time_spanable_id": 1, "time_spanable_type": "call_queue", "start_time": "12:00", "end_time": "12:00"},
         ]);
         desk.post(BULK, items).invalid(&[
             "item 2: The selected time spanable type is invalid.",
@@ -201,7 +205,7 @@ mod tests {
             "item 4: The selected time spanable id is invalid.",
             "item 5: The customer id field is prohibited.",
             "item 6: The day of week field is required when date full is not present.",
-            "item 6: The end time must be after the start time.",
+            "item 6: The end time must differ from the start time.",
         ]);
         assert!(desk.ids("/call-queues/time-spans").is_empty());
         let prohibited = json!({"customer_id": desk.customer, "data": [of(span(1), 1, "call_queue")]});

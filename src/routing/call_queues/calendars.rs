@@ -1,7 +1,7 @@
 //! The public holidays of some countries, by rule: days of the calendar, and days that lie so far from Easter.
 //!
 //! Each country is a file in `holidays/`, which names the law or the list that it was written from, and the year of which
-//! it is: of the whole country, without what only parts of it have.
+//! it is: the days of the whole country, and for its regions (ISO 3166-2) the days that only these have.
 
 use std::sync::LazyLock;
 
@@ -32,6 +32,15 @@ static CALENDARS: LazyLock<Vec<Calendar>> = LazyLock::new(|| {
 struct Calendar {
     country: Country,
     holidays: Vec<Rule>,
+    #[serde(default)]
+    regions: Vec<Region>,
+}
+
+/// A part of a country that has more holidays than all of it; or several parts with the same ones.
+#[derive(Deserialize)]
+struct Region {
+    codes: Vec<String>,
+    holidays: Vec<Rule>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +52,8 @@ struct Rule {
     /// The first and the last year of it, where it has not been for ever, or is no more.
     from: Option<i16>,
     until: Option<i16>,
+    /// The days of the week on which it counts, where that is not all of them: 0 is Sunday.
+    only_on: Option<Vec<i8>>,
 }
 
 #[derive(Deserialize)]
@@ -52,19 +63,41 @@ enum When {
     Day(String),
     /// Days after Easter Sunday.
     Easter(i64),
+    First(First),
 }
 
-/// The public holidays of a country in a year from 1 to 9998, in order; two on one day are one, with the names of both.
-pub fn in_year(country: Country, year: i16) -> Vec<(Date, String)> {
-    let rules = CALENDARS.iter().filter(|calendar| calendar.country == country).flat_map(|found| &found.holidays);
+/// The first such day of the week on or after a day of the year.
+#[derive(Deserialize)]
+struct First {
+    /// 0 is Sunday.
+    weekday: i8,
+    /// Month and day.
+    since: String,
+    /// A week later, where it would be so many days after Easter Sunday.
+    unless_easter: Option<i64>,
+}
+
+/// The codes of the regions of a country that have holidays of their own.
+pub fn regions(country: Country) -> impl Iterator<Item = &'static str> {
+    let own = CALENDARS.iter().filter(move |calendar| calendar.country == country).flat_map(|found| &found.regions);
+    own.flat_map(|region| &region.codes).map(String::as_str)
+}
+
+/// The public holidays of a country, or of a region of it, in a year from 1 to 9998, in order; two on one day are one, with
+/// the names of both.
+pub fn in_year(country: Country, region: Option<&str>, year: i16) -> Vec<(Date, String)> {
+    let calendar = || CALENDARS.iter().filter(|calendar| calendar.country == country);
+    let is_wanted = |found: &&Region| region.is_some_and(|region| found.codes.iter().any(|code| code == region));
+    let own = calendar().flat_map(|found| &found.regions).filter(is_wanted).flat_map(|found| &found.holidays);
+    let rules = calendar().flat_map(|found| &found.holidays).chain(own);
     let counts =
         |rule: &&Rule| rule.from.is_none_or(|from| from <= year) && rule.until.is_none_or(|until| year <= until);
     let mut days: Vec<(Date, String)> =
-        rules.filter(counts).filter_map(|rule| Some((rule.when.in_year(year)?, rule.name.clone()))).collect();
+        rules.filter(counts).filter_map(|rule| Some((rule.in_year(year)?, rule.name.clone()))).collect();
     days.sort_by_key(|(date, _)| *date);
     days.dedup_by(|(date, name), (before, first)| {
         let is_same = date == before;
-        if is_same {
+        if is_same && first != name {
             *first = format!("{first}, {name}");
         }
         is_same
@@ -72,11 +105,28 @@ pub fn in_year(country: Country, year: i16) -> Vec<(Date, String)> {
     days
 }
 
+impl Rule {
+    fn in_year(&self, year: i16) -> Option<Date> {
+        let counts = |date: &Date| {
+            let weekday = date.weekday().to_sunday_zero_offset();
+            self.only_on.as_ref().is_none_or(|days| days.contains(&weekday))
+        };
+        self.when.in_year(year).filter(counts)
+    }
+}
+
 impl When {
     fn in_year(&self, year: i16) -> Option<Date> {
         match self {
             Self::Day(day) => format!("{year:04}-{day}").parse().ok(),
             Self::Easter(days) => easter(year)?.checked_add(days.days()).ok(),
+            Self::First(First { weekday, since, unless_easter }) => {
+                let since: Date = format!("{year:04}-{since}").parse().ok()?;
+                let wait = i64::from((weekday - since.weekday().to_sunday_zero_offset()).rem_euclid(7));
+                let first = since.checked_add(wait.days()).ok()?;
+                let avoided = unless_easter.and_then(|days| easter(year)?.checked_add(days.days()).ok());
+                if avoided == Some(first) { first.checked_add(7.days()).ok() } else { Some(first) }
+            }
         }
     }
 }
@@ -145,8 +195,25 @@ mod tests {
         }
         assert_eq!(published.len(), Country::WORDS.len() * 7);
         for ((country, year), days) in published {
-            let known = in_year(country.parse().unwrap(), year);
+            let known = in_year(country.parse().unwrap(), None, year);
             assert_eq!(known.into_iter().map(|(day, _)| day).collect::<Vec<_>>(), days, "{country} {year}");
+        }
+    }
+
+    #[test]
+    fn holidays_of_regions_are_those_that_are_published() {
+        let mut published: HashMap<(&str, i16), Vec<Date>> = HashMap::new();
+        let lines = include_str!("holidays/published_regions.txt").lines().filter(|line| !line.starts_with('#'));
+        for line in lines {
+            let (region, day) = line.split_once(' ').unwrap();
+            let day: Date = day.parse().unwrap();
+            published.entry((region, day.year())).or_default().push(day);
+        }
+        let known: usize = Country::WORDS.iter().map(|country| regions(country.parse().unwrap()).count()).sum();
+        assert_eq!(published.len(), known * 7);
+        for ((region, year), days) in published {
+            let known = in_year(region[..2].parse().unwrap(), Some(region), year);
+            assert_eq!(known.into_iter().map(|(day, _)| day).collect::<Vec<_>>(), days, "{region} {year}");
         }
     }
 
@@ -154,7 +221,7 @@ mod tests {
     fn a_holiday_is_one_in_its_years_only() {
         let has = |country: &str, day: &str| {
             let day: Date = day.parse().unwrap();
-            in_year(country.parse().unwrap(), day.year()).iter().any(|(holiday, _)| *holiday == day)
+            in_year(country.parse().unwrap(), None, day.year()).iter().any(|(holiday, _)| *holiday == day)
         };
         for (country, day, is_one) in [
             ("FR", "1959-05-08", true),
@@ -169,7 +236,7 @@ mod tests {
         ] {
             assert_eq!(has(country, day), is_one, "{country} {day}");
         }
-        let both = in_year(Country::LUXEMBOURG, 2024);
+        let both = in_year(Country::LUXEMBOURG, None, 2024);
         assert!(both.iter().any(|(_, name)| name == "Europadag, Christi Himmelfaart"), "{both:?}");
     }
 
@@ -181,7 +248,7 @@ mod tests {
             assert!(file["source"].as_str().is_some_and(|source| source.len() > 20) && file["year"].is_i64());
         }
         for calendar in CALENDARS.iter() {
-            for rule in &calendar.holidays {
+            for rule in calendar.holidays.iter().chain(calendar.regions.iter().flat_map(|region| &region.holidays)) {
                 assert!((1900..=2200).all(|year| rule.when.in_year(year).is_some()), "{}", rule.name);
             }
         }

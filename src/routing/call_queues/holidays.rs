@@ -45,6 +45,9 @@ pub struct NewHolidays {
     day: Option<Day>,
     /// In the place of a day: whose public holidays are meant.
     country: Option<Country>,
+    /// A region of that country (ISO 3166-2) with holidays of its own, like `FR-57`, `DE-BY` or `CH-ZH`: then these are made
+    /// as well.
+    region: Option<Text<16>>,
     /// In which year.
     #[serde(deserialize_with = "year")]
     #[schemars(schema_with = "year_schema")]
@@ -83,7 +86,10 @@ impl Input for NewHolidays {
             (_, Some(_), None) => "The year field is required when country is present.",
             (_, None, Some(_)) => "The country field is required when year is present.",
             (Some(_), Some(_), _) => "The day field is prohibited when country is present.",
-            _ => return Ok(new),
+            (_, country, _) => {
+                let region = region(new.region.as_deref().unwrap_or_default(), country).map_err(Error::invalid)?;
+                return Ok(Self { region, ..new });
+            }
         };
         Err(Error::invalid(wrong))
     }
@@ -91,6 +97,24 @@ impl Input for NewHolidays {
     fn describe(operation: &mut Operation<'_>) {
         operation.body::<Self>(&RoutingException::PARENT.map(str::to_owned));
     }
+}
+
+/// A region of a country as its calendar calls it: `fr-57` and `57` are `FR-57`. Nothing where none is named.
+fn region(named: &str, country: Option<Country>) -> Result<Option<Text<16>>, String> {
+    let named = named.trim().to_uppercase();
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let country = country.ok_or("The country field is required when region is present.")?;
+    let wanted = |code: &&str| *code == named || code.split_once('-').is_some_and(|(_, part)| part == named);
+    if let Some(code) = calendars::regions(country).find(wanted) {
+        return Text::parse(code.to_owned()).map(Some);
+    }
+    let known: Vec<&str> = calendars::regions(country).collect();
+    Err(match known.as_slice() {
+        [] => "The selected region is invalid; no region of this country has holidays of its own.".into(),
+        known => format!("The selected region is invalid; it may be {}.", known.join(", ")),
+    })
 }
 
 /// What is answered: the holiday, or all of them.
@@ -107,7 +131,7 @@ fn list(ctx: &mut Ctx<'_>, whose: Whose, list: List<RoutingException>) -> Result
 
 fn create(ctx: &mut Ctx<'_>, whose: Whose, new: NewHolidays) -> Result<Created<HolidaysMade>> {
     let (customer, author) = (whose.customer(ctx)?, ctx.author()?);
-    let (country, year, day) = (new.country, new.year, new.day);
+    let (country, region, year, day) = (new.country, new.region, new.year, new.day);
     let holiday = RoutingException {
         exceptionable_id: new.exceptionable_id,
         exceptionable_type: new.exceptionable_type,
@@ -126,7 +150,7 @@ fn create(ctx: &mut Ctx<'_>, whose: Whose, new: NewHolidays) -> Result<Created<H
         return Err(Error::invalid(wrong));
     }
     let mut made = Vec::new();
-    for (date, name) in calendars::in_year(country, year) {
+    for (date, name) in calendars::in_year(country, region.as_deref(), year) {
         let new = RoutingException { day: date.into(), label: Text::parse(name).ok(), ..holiday.clone() };
         if !is_exception(ctx.db, &new)? {
             made.push(rows::add(ctx.db, &author, new)?);
@@ -226,6 +250,44 @@ mod tests {
         for country in ["BE", "CH", "DE", "LU"] {
             let group = json!({"exceptionable_id": 1, "exceptionable_type": "call_queue_group", "country": country, "year": 2200});
             assert!(desk.post(HOLIDAYS, group).created()["created"] != 0, "{country}");
+        }
+    }
+
+    #[test]
+    fn a_region_has_the_days_of_its_country_and_its_own() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let days = |country: &str, region: &str| {
+            let queue = desk.made("/call-queues/queues", json!({"name": "Q"}));
+            let wanted = json!({"exceptionable_id": queue, "exceptionable_type": "call_queue", "country": country,
+                                "region": region, "year": 2027});
+            let made = desk.post(HOLIDAYS, wanted).created();
+            let days = made["data"].as_array().unwrap().iter().map(|row| row["day"].as_str().unwrap().to_owned());
+            days.collect::<Vec<_>>()
+        };
+        let france = days("FR", "");
+        for region in ["FR-57", "FR-67", "FR-68", "fr-57", " 68 "] {
+            let mut alsace = days("FR", region);
+            assert!(alsace.contains(&"2027-03-26".into()) && alsace.contains(&"2027-12-26".into()), "{region}");
+            alsace.retain(|day| !["2027-03-26", "2027-12-26"].contains(&day.as_str()));
+            assert_eq!(alsace, france);
+        }
+        assert!(days("DE", "DE-BY").contains(&"2027-01-06".into()));
+        assert!(!days("DE", "DE-BE").contains(&"2027-01-06".into()));
+        assert!(days("CH", "CH-ZH").contains(&"2027-03-26".into()));
+        desk.made("/call-queues/queues", json!({"name": "Q"}));
+        for (body, says) in [
+            (
+                json!({"country": "FR", "region": "FR-75", "year": 2027}),
+                "The selected region is invalid; it may be FR-57, FR-6AE, FR-67, FR-68, FR-971, FR-972, FR-973, FR-974, FR-976.",
+            ),
+            (
+                json!({"country": "LU", "region": "LU-L", "year": 2027}),
+                "The selected region is invalid; no region of this country has holidays of its own.",
+            ),
+            (json!({"day": "--05-01", "region": "FR-57"}), "The country field is required when region is present."),
+        ] {
+            desk.post(HOLIDAYS, of_queue(body)).invalid(&[says]);
         }
     }
 

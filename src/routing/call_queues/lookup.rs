@@ -1,6 +1,6 @@
 //! Where the calls of a queue go at a moment: what a call flow asks for.
 
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 use phonenumber::country::Id as Country;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
@@ -191,16 +191,23 @@ fn exception(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) ->
     Ok(db.prepare_cached(&sql)?.query_row(bound, RoutingException::from_row).optional()?)
 }
 
-/// The span in which the clock is, one of the date before one of the day of the week.
-const TIME_SPAN: &str = "time_spanable_id = ?1 AND time_spanable_type = ?2 AND on_day IN (?3, ?4)
-    AND start_second <= ?5 AND ?5 < end_second ORDER BY on_day, id LIMIT 1";
+/// The span in which the clock is, one of a date before one of a day of the week, then the older one: one of this day, or
+/// one of the day before (?5, ?6) that ends before it starts, and so on this day.
+const TIME_SPAN: &str = "time_spanable_id = ?1 AND time_spanable_type = ?2 AND on_day IN (?3, ?4, ?5, ?6)
+    AND iif(on_day IN (?3, ?4),
+        start_second <= ?7 AND (?7 < end_second OR end_second < start_second),
+        ?7 < end_second AND end_second < start_second)
+    ORDER BY date_full IS NULL, id LIMIT 1";
 
 fn time_span(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) -> Result<Option<TimeSpan>> {
     let (date, time) = (clock.date(), clock.time());
-    let day_of_week = format!("day {}", date.weekday().to_sunday_zero_offset());
+    let on = |date: Date| [date.to_string(), format!("day {}", date.weekday().to_sunday_zero_offset())];
+    let ([date, day], before) = (on(date), date.yesterday().map(on));
+    // The first day of the calendar has none before it.
+    let [date_before, day_before] = before.unwrap_or_default();
     let second = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
     let sql = format!("SELECT {} FROM time_spans WHERE {TIME_SPAN}", TimeSpan::COLUMNS);
-    let bound = params![id, kind, date.to_string(), day_of_week, second];
+    let bound = params![id, kind, date, day, date_before, day_before, second];
     Ok(db.prepare_cached(&sql)?.query_row(bound, TimeSpan::from_row).optional()?)
 }
 

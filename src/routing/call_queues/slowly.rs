@@ -91,10 +91,11 @@ fn destination() -> impl Strategy<Value = Option<&'static str>> {
 }
 
 fn a_span() -> impl Strategy<Value = Row> {
-    let starts = select(vec!["00:00", "02:00", "02:30", "03:00:00", "23:00"]);
-    let ends = select(vec!["00:00:01", "02:30:00", "03:00", "12:00", "23:59:59", "24:00"]);
-    let times =
-        (starts, ends).prop_filter("it ends after it starts", |(start, end)| plain::second(start) < plain::second(end));
+    let starts = select(vec!["00:00", "02:00", "02:30", "03:00:00", "23:00", "24:00"]);
+    let ends = select(vec!["00:00", "00:00:01", "02:30:00", "03:00", "12:00", "23:59:59", "24:00"]);
+    let times = (starts, ends).prop_filter("it has an end", |(start, end)| {
+        plain::second(start) != plain::second(end) && (*start, *end) != ("24:00", "00:00")
+    });
     let day = prop_oneof![
         (0..7_i64).prop_map(|day| ("day_of_week", json!(day))),
         select(DATES.to_vec()).prop_map(|date| ("date_full", json!(date)))
@@ -153,11 +154,19 @@ fn expected(is_active: bool, spans: &[(i64, Row)], exceptions: &[(i64, Row)], cl
         }
     }
     for parent in [0, 1] {
-        for (field, wanted) in [("date_full", json!(date)), ("day_of_week", json!(plain::day_of_week(days)))] {
+        for field in ["date_full", "day_of_week"] {
+            // Each second of the day before and of this one, as the span has them.
+            let is_on = |row: &Value, days: i64| match field {
+                "date_full" => row[field] == plain::written(days * 86_400)[..10],
+                _ => row[field] == plain::day_of_week(days),
+            };
             for (id, (of, row)) in spans {
                 let second = |field: &str| plain::second(row[field].as_str().unwrap());
-                let covers = second("start_time") <= time && time < second("end_time");
-                if *of == parent && row[field] == wanted && covers {
+                let (start, end) = (second("start_time"), second("end_time"));
+                let end = if end < start { end + 86_400 } else { end };
+                let covers =
+                    |days_ago: i64| is_on(row, days - days_ago) && (start..end).contains(&(time + days_ago * 86_400));
+                if *of == parent && (covers(0) || covers(1)) {
                     let to = &row["destination"];
                     return if to.is_null() {
                         json!(["time_span", id, "801", "queue"])

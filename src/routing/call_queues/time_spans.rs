@@ -1,14 +1,18 @@
 //! Time spans: when a queue or a group of queues is open, on a day of the week or on one date, and where calls go then.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use jiff::civil::Date;
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bulk::create_many;
-use super::parents::{self, OfParent, ParentType, create};
+use super::parents::{self, New, OfParent, ParentType};
 use crate::api::list::{By, Filter, Listed, Listing, Sort};
-use crate::api::{Changes, Created, Ctx, Error, Id, Needs, Result, Route, delete, get, post, put, run};
-use crate::routing::rows::{self, Routed, list, remove, remove_many, routed, show};
+use crate::api::{Changes, Created, Ctx, Error, Id, Needs, Ok200, Result, Route, delete, get, post, put, run};
+use crate::routing::rows::{self, Routed, list, remove, remove_many, routed};
 use crate::routing::whose::Whose;
 use crate::values::{DayOfWeek, FullDate, RowId, Text, TimeOfDay, Timestamp};
 
@@ -19,18 +23,8 @@ pub const ROUTES: &[Route] = &[
         Needs::Scoped("routing.view"),
         "List time spans",
     ),
-    get(
-        "/smart-routings/call-queues/time-spans/{id}",
-        &run(show::<TimeSpan>),
-        Needs::Scoped("routing.view"),
-        "Show a time span",
-    ),
-    post(
-        "/smart-routings/call-queues/time-spans",
-        &run(create::<TimeSpan>),
-        Needs::Scoped("routing.create"),
-        "Create a time span",
-    ),
+    get("/smart-routings/call-queues/time-spans/{id}", &run(show), Needs::Scoped("routing.view"), "Show a time span"),
+    post("/smart-routings/call-queues/time-spans", &run(create), Needs::Scoped("routing.create"), "Create a time span"),
     post(
         "/smart-routings/call-queues/time-spans/bulk",
         &run(create_many),
@@ -81,7 +75,8 @@ pub struct TimeSpan {
     pub date_full: Option<FullDate>,
     /// By the clocks of the workspace, as it was written.
     pub start_time: TimeOfDay,
-    /// The first moment that is no more in the span. `24:00` is the end of the day.
+    /// The first moment that is no more in the span. `24:00` is the end of the day; a time before `start_time` is on the next
+    /// day.
     pub end_time: TimeOfDay,
     /// Seconds since midnight.
     #[serde(skip)]
@@ -94,14 +89,59 @@ pub struct TimeSpan {
     pub updated_at: Timestamp,
 }
 
+/// A time span, and those that it gets in the way of.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SavedSpan {
+    #[serde(flatten)]
+    span: TimeSpan,
+    /// The ids of the spans of the same parent, and on the same day of the week or date, that have moments in common with
+    /// it: in these the older span counts. At most 100; absent where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    overlaps: Vec<i64>,
+}
+
+impl SavedSpan {
+    pub fn of(db: &Connection, span: TimeSpan) -> Result<Self> {
+        let overlaps = Siblings::of(db, &span)?.overlaps(span.id);
+        Ok(Self { span, overlaps })
+    }
+
+    pub fn of_many(db: &Connection, spans: Vec<TimeSpan>) -> Result<Vec<Self>> {
+        let mut siblings: HashMap<(i64, bool, bool), Siblings> = HashMap::new();
+        let mut saved = Vec::with_capacity(spans.len());
+        for span in spans {
+            let of =
+                (span.time_spanable_id.get(), span.time_spanable_type == ParentType::GROUP, span.date_full.is_none());
+            let siblings = match siblings.entry(of) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(Siblings::of(db, &span)?),
+            };
+            let overlaps = siblings.overlaps(span.id);
+            saved.push(Self { span, overlaps });
+        }
+        Ok(saved)
+    }
+}
+
+fn show(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id) -> Result<Ok200<SavedSpan>> {
+    let span = whose.its(ctx, TimeSpan::find(ctx.db, id)?)?;
+    SavedSpan::of(ctx.db, span).map(Ok200)
+}
+
+fn create(ctx: &mut Ctx<'_>, whose: Whose, new: New<TimeSpan>) -> Result<Created<SavedSpan>> {
+    let Created(span) = parents::create(ctx, whose, new)?;
+    SavedSpan::of(ctx.db, span).map(Created)
+}
+
 /// A day that a change names takes the place of the other: clients leave out what is null, so they cannot clear that.
-fn update(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<TimeSpan>) -> Result<Created<TimeSpan>> {
+fn update(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<TimeSpan>) -> Result<Created<SavedSpan>> {
     let old = whose.its(ctx, TimeSpan::find(ctx.db, id)?)?;
     let changes = changes.without(&TimeSpan::PARENT);
     let named = changes.apply(&TimeSpan { day_of_week: None, date_full: None, ..old.clone() })?;
     let names_day = named.day_of_week.is_some() || named.date_full.is_some();
     let new = if names_day { named } else { changes.apply(&old)? };
-    rows::change(ctx.db, &ctx.author()?, &old, new).map(Created)
+    let span = rows::change(ctx.db, &ctx.author()?, &old, new)?;
+    SavedSpan::of(ctx.db, span).map(Created)
 }
 
 routed!(TimeSpan in "time_spans", told of as "time-span" {
@@ -118,11 +158,66 @@ impl Routed for TimeSpan {
             (Some(_), Some(_)) => Some("The date full field is prohibited when day of week is present."),
             _ => None,
         };
-        let times = (self.start_second >= self.end_second).then_some("The end time must be after the start time.");
+        // The end of a day is the beginning of the next one.
+        let is_empty = self.start_second == self.end_second || (self.start_second, self.end_second) == (DAY, 0);
+        let times = is_empty.then_some("The end time must differ from the start time.");
         let wrong: Vec<String> =
             parent.into_iter().chain([days, times].into_iter().flatten().map(str::to_owned)).collect();
         if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
     }
+}
+
+/// Seconds in a day, and in a week.
+const DAY: i64 = 86_400;
+const WEEK: i64 = 7 * DAY;
+
+/// Spans that one answer names as overlapping.
+const MOST_OVERLAPS: usize = 100;
+
+/// Spans of one parent that may get in one another's way: all on days of the week, or all on dates. A date is meant to come
+/// before a day of the week.
+struct Siblings {
+    are_weekly: bool,
+    /// The id of each, when it begins, in seconds since the beginning of the week or since the year 1, and how long it is.
+    spans: Vec<(i64, i64, i64)>,
+}
+
+impl Siblings {
+    fn of(db: &Connection, span: &TimeSpan) -> Result<Self> {
+        let sql = "SELECT id, day_of_week, date_full, start_second, end_second FROM time_spans
+                   WHERE time_spanable_id = ?1 AND time_spanable_type = ?2 AND (date_full IS NULL) = ?3 ORDER BY id";
+        let mut statement = db.prepare_cached(sql)?;
+        let are_weekly = span.date_full.is_none();
+        let read = |row: &Row<'_>| {
+            let (day, date): (Option<DayOfWeek>, Option<FullDate>) = (row.get(1)?, row.get(2)?);
+            let (start, end): (i64, i64) = (row.get(3)?, row.get(4)?);
+            let length = if end > start { end - start } else { end - start + DAY };
+            Ok((row.get(0)?, days(day, date.as_ref()) * DAY + start, length))
+        };
+        let spans = statement.query_map((span.time_spanable_id, span.time_spanable_type, are_weekly), read)?;
+        Ok(Self { are_weekly, spans: spans.collect::<rusqlite::Result<_>>()? })
+    }
+
+    /// The ids of those that have moments in common with one of them.
+    fn overlaps(&self, id: i64) -> Vec<i64> {
+        let Some((_, begin, length)) = self.spans.iter().find(|(known, ..)| *known == id) else { return Vec::new() };
+        // Days of the week come again.
+        let apart = |from: i64, to: i64| if self.are_weekly { (to - from).rem_euclid(WEEK) } else { to - from };
+        let meets = |(_, other, other_length): &&(i64, i64, i64)| {
+            (0..*length).contains(&apart(*begin, *other)) || (0..*other_length).contains(&apart(*other, *begin))
+        };
+        let others = self.spans.iter().filter(|(other, ..)| *other != id).filter(meets);
+        others.map(|(id, ..)| *id).take(MOST_OVERLAPS).collect()
+    }
+}
+
+/// Days since Sunday, or since the year 1.
+fn days(day: Option<DayOfWeek>, date: Option<&FullDate>) -> i64 {
+    let since = |date: &FullDate| {
+        let date: Date = date.parse().ok()?;
+        Some(i64::from(date.since(Date::new(1, 1, 1).ok()?).ok()?.get_days()))
+    };
+    day.map(DayOfWeek::number).or_else(|| since(date?)).unwrap_or_default()
 }
 
 impl OfParent for TimeSpan {
@@ -210,11 +305,44 @@ mod tests {
         ]);
         desk.post(OF_QUEUE, json!({"day_of_week": 1}))
             .invalid(&["The start time field is required.", "The end time field is required."]);
-        let after = &["The end time must be after the start time."];
-        for (start, end) in [("09:00", "09:00:00"), ("09:00:01", "09:00"), ("24:00", "24:00")] {
-            desk.post(OF_QUEUE, json!({"day_of_week": 1, "start_time": start, "end_time": end})).invalid(after);
+        let differ = &["The end time must differ from the start time."];
+        for (start, end) in [("09:00", "09:00:00"), ("24:00", "24:00"), ("24:00", "00:00")] {
+            desk.post(OF_QUEUE, json!({"day_of_week": 1, "start_time": start, "end_time": end})).invalid(differ);
         }
-        desk.put("/call-queues/time-spans/1", json!({"end_time": "08:00"})).invalid(after);
+        desk.put("/call-queues/time-spans/1", json!({"end_time": "09:00"})).invalid(differ);
+        desk.put("/call-queues/time-spans/1", json!({"end_time": "08:00"})).created();
+    }
+
+    #[test]
+    fn spans_that_overlap_are_accepted_and_named() {
+        let bench = Bench::new();
+        let desk = desk(&bench);
+        let overlaps = |query: &str, body: Value| {
+            let made = desk.post(query, body).created();
+            assert_eq!(desk.get(&format!("/call-queues/time-spans/{}", made["id"])).ok(), made);
+            made["overlaps"].clone()
+        };
+        let on = |day: i64, start: &str, end: &str| json!({"day_of_week": day, "start_time": start, "end_time": end});
+        let date =
+            |date: &str, start: &str, end: &str| json!({"date_full": date, "start_time": start, "end_time": end});
+        assert_eq!(overlaps(OF_QUEUE, on(1, "09:00", "12:00")), Value::Null);
+        assert_eq!(overlaps(OF_QUEUE, on(1, "12:00", "14:00")), Value::Null);
+        assert_eq!(overlaps(OF_QUEUE, on(1, "11:59", "12:01")), json!([1, 2]));
+        // From Saturday to Sunday, and around the end of the week.
+        assert_eq!(overlaps(OF_QUEUE, on(6, "22:00", "06:00")), Value::Null);
+        assert_eq!(overlaps(OF_QUEUE, on(0, "05:00", "07:00")), json!([4]));
+        assert_eq!(overlaps(OF_QUEUE, on(0, "06:00", "06:30")), json!([5]));
+        // A date comes before a day of the week on purpose; another parent has spans of its own.
+        assert_eq!(overlaps(OF_QUEUE, date("2027-05-03", "09:00", "12:00")), Value::Null);
+        assert_eq!(overlaps(OF_QUEUE, date("2027-05-02", "23:00", "10:00")), json!([7]));
+        let of_group = OF_QUEUE.replace("=call_queue", "=call_queue_group");
+        assert_eq!(overlaps(&of_group, on(1, "00:00", "24:00")), Value::Null);
+        assert_eq!(overlaps(&of_group, on(0, "23:00", "00:00:01")), json!([9]));
+        let changed = desk.put("/call-queues/time-spans/2", json!({"start_time": "08:00"})).created();
+        assert_eq!(changed["overlaps"], json!([1, 3]));
+        let many = json!([on(3, "09:00", "10:00"), on(3, "09:30", "11:00")]);
+        let made = desk.post(&OF_QUEUE.replace("time-spans?", "time-spans/bulk?"), many).created();
+        assert_eq!((&made["data"][0]["overlaps"], &made["data"][1]["overlaps"]), (&json!([12]), &json!([11])));
     }
 
     #[test]

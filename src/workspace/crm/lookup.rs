@@ -12,7 +12,7 @@ use crate::api::{Call, Created, Ctx, Error, Json, Ok200, Query, Result};
 use crate::tenancy::phones::{self, Typed};
 use crate::values::fold::fold;
 use crate::values::phone::Dialled;
-use crate::values::{CustomFields, Email, Name, Text, Timestamp, UrlTemplate, phone};
+use crate::values::{CustomFields, Email, Name, Text, Timestamp, UrlTemplate, email, phone};
 use crate::workspace::contacts::{self, Contact};
 use crate::workspace::phone_calls::Direction;
 use crate::workspace::settings::ForPbx;
@@ -206,7 +206,10 @@ fn callers(db: &Connection, customer: Option<i64>, by: &By<'_>) -> Result<Vec<Ca
     }
     if let Some(email) = by.email {
         let mut statement = db.prepare_cached(WITH_EMAIL)?;
-        statement.query_map(params![email, customer], Caller::from_row)?.try_for_each(|row| row.map(&mut take))?;
+        let [typed, ascii, unicode] = email::spellings(email);
+        statement
+            .query_map(params![customer, typed, ascii, unicode], Caller::from_row)?
+            .try_for_each(|row| row.map(&mut take))?;
     }
     Ok(found)
 }
@@ -246,7 +249,7 @@ const WITH_NUMBER: &str = "
 const WITH_EMAIL: &str = "
     SELECT c.id, c.first_name, c.last_name, c.email, c.phone_business_1, c.phone_mobile_1, c.company
     FROM contacts c INDEXED BY contacts_email
-    WHERE c.email = ?1 COLLATE NOCASE AND (?2 IS NULL OR c.customer_id = ?2) ORDER BY c.id
+    WHERE c.email COLLATE NOCASE IN (?2, ?3, ?4) AND (?1 IS NULL OR c.customer_id = ?1) ORDER BY c.id
     LIMIT 50";
 
 /// The contact that is most likely meant.
@@ -572,7 +575,7 @@ mod tests {
             )?;
             let range = Range::of("0142001234", Id::FR).unwrap();
             let by_number = params![range.from, range.end, None::<i64>, "0142001234", range.digits];
-            let by_email = params!["C1234@example.com", None::<i64>];
+            let by_email = params![None::<i64>, "C1234@example.com", "C1234@example.com", "C1234@example.com"];
             for (sql, bound) in [(WITH_NUMBER, by_number), (WITH_EMAIL, by_email)] {
                 let mut statement = db.prepare(sql)?;
                 let found: Vec<Caller> =

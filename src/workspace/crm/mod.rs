@@ -19,7 +19,7 @@ use super::phone_calls::PhoneCall;
 use super::settings::ForPbx;
 use crate::api::list::{List, Listed};
 use crate::api::{Ctx, Error, Needs, Page, Query, Result, Route, get, post, put, run};
-use crate::values::Text;
+use crate::values::{Text, email};
 use blank::OrBlank;
 use chats::Chat;
 
@@ -118,9 +118,9 @@ fn customer_of(db: &Connection, contact: i64) -> Result<Option<i64>> {
 
 /// The user whom a PBX knows by an e-mail address, if any.
 fn user_of(db: &Connection, email: Option<&str>) -> Result<Option<i64>> {
-    let sql = "SELECT id FROM users WHERE email = ?1 ORDER BY id LIMIT 1";
+    let sql = "SELECT id FROM users WHERE email IN (?1, ?2, ?3) ORDER BY id LIMIT 1";
     let Some(email) = email else { return Ok(None) };
     let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query([email])?;
+    let mut rows = statement.query(email::spellings(email))?;
     Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
 }
