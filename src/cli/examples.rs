@@ -20,6 +20,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("demo", "cx-engine demo --listen 127.0.0.1:8081"),
     ("doctor", "cx-engine doctor --fix"),
     ("health", "cx-engine health"),
+    ("man", "cx-engine man /usr/local/share/man/man1"),
     ("openapi", "cx-engine openapi workspace"),
     ("restore", "cx-engine restore acme --at 2027-03-28 --backup-dir /mnt/backups"),
     ("routes", "cx-engine routes --json"),

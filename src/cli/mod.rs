@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod examples;
 mod health;
+mod manuals;
 mod openapi;
 mod output;
 mod owner;
@@ -121,6 +122,12 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages, one for each command
+    Man {
+        /// The folder to write to; it is created if it does not exist
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+    },
 }
 
 /// The exit code for a command line or settings that cannot be used.
@@ -219,11 +226,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             return beside_server(&engine()?, |engine| doctor::run(engine, *fix, *json, now));
         }
         Command::Health => health::run(&cli.settings(&Settings::default())?)?,
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "cx-engine", &mut script);
-            out!("{}", String::from_utf8_lossy(&script));
-        }
+        Command::Completions { shell } => out!("{}", manuals::completions(*shell)),
+        Command::Man { folder } => manuals::write_pages(folder)?,
     }
     Ok(ExitCode::SUCCESS)
 }
