@@ -20,6 +20,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("demo", "cx-engine demo --listen 127.0.0.1:8081"),
     ("doctor", "cx-engine doctor --fix"),
     ("health", "cx-engine health"),
+    ("mail", "cx-engine mail test ada@example.com"),
+    ("mail test", "cx-engine mail test ada@example.com"),
     ("man", "cx-engine man /usr/local/share/man/man1"),
     ("openapi", "cx-engine openapi workspace"),
     ("restore", "cx-engine restore acme --at 2027-03-28 --backup-dir /mnt/backups"),

@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod examples;
 mod health;
+mod mail;
 mod manuals;
 mod openapi;
 mod output;
@@ -89,6 +90,9 @@ enum Command {
     /// Manage tokens, and the keys that encrypt them
     #[command(subcommand)]
     Token(token::Command),
+    /// Check that mail is sent
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// List every route of the API with the permission that it needs
     Routes {
         /// Print JSON
@@ -207,6 +211,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             beside_server(&open(config)?, |engine| token::run(command, engine, now))?;
         }
         Command::Token(command) => beside_server(&engine()?, |engine| token::run(command, engine, now))?,
+        Command::Mail(command) => beside_server(&engine()?, |engine| mail::run(command, engine, now))?,
         Command::Routes { json } => routes::run(*json)?,
         Command::Openapi { layer } => openapi::run(*layer)?,
         Command::Backup(command) => backup::take(command, &cli.config(&command.place.settings())?, now)?,

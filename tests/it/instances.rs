@@ -25,6 +25,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("demo", ""),
     ("doctor", "--fix"),
     ("health", ""),
+    ("mail test", "ada@example.com"),
     ("man", "/dev/null/man1"),
     ("openapi", "central"),
     ("restore", "acme"),
