@@ -69,6 +69,8 @@ pub struct Config {
     pub smtp_plain_password: bool,
     /// The server that takes mail, where there is one.
     pub smtp: Option<SmtpTransportBuilder>,
+    /// Its host and port, without a password.
+    pub smtp_server: Option<String>,
     pub mail_from: Mailbox,
     /// Whether webhooks may lead to loopback, private and link-local addresses.
     pub private_webhooks: bool,
@@ -649,7 +651,9 @@ pub const SETTINGS: &[Setting] = &[
         group: Group::Main,
         reloads: true,
         set: |config, text| {
-            smtp(text, &config.central_domain, config.smtp_plain_password).map(|smtp| config.smtp = smtp)
+            config.smtp = smtp(text, &config.central_domain, config.smtp_plain_password)?;
+            config.smtp_server = Url::parse(text).ok().map(|url| host_and_port(&url));
+            Some(())
         },
     },
     Setting {
@@ -930,6 +934,7 @@ impl Config {
             trash_days: 0,
             smtp_plain_password: false,
             smtp: None,
+            smtp_server: None,
             mail_from: Mailbox::new(None, Address::new_dangerous("", "")),
             private_webhooks: false,
             trusted_proxies: Networks::default(),
@@ -1078,6 +1083,12 @@ fn starttls(url: &Url, plain_password: bool) -> Option<Option<Tls>> {
 fn has_path(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['?', '#']).next().is_some_and(|rest| rest.trim_end_matches('/').contains('/'))
+}
+
+/// Where a URL leads, with its scheme: no user and no password.
+fn host_and_port(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
 /// A URL with a password, without it; nothing where there is none.

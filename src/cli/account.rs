@@ -96,6 +96,8 @@ impl NewAccount {
         let Self { name, email, password, operator } = self;
         let account = accounts::create(engine, name, email, &password, operator, &Origin::system(now))?;
         outln!("account {} created for {}", account.id, account.email);
+        let url = engine.public_url().central();
+        outln!("  sign in: POST {url}/api/login (described at {url}/docs)");
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use uuid::Uuid;
@@ -41,13 +42,13 @@ pub struct Import {
     #[arg(long, value_name = "ACCOUNT")]
     customer: Option<String>,
     /// create adds rows; upsert also changes rows found by id, account, code, email or name
-    #[arg(long, default_value = "create")]
+    #[arg(long, default_value = "create", value_parser = modes())]
     mode: Mode,
     /// Check all rows, print what would change, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Format of the file [default: by its ending]
-    #[arg(long)]
+    #[arg(long, value_parser = formats())]
     format: Option<Format>,
     /// Print JSON
     #[arg(long)]
@@ -64,7 +65,7 @@ pub struct Export {
     #[arg(long, value_name = "ACCOUNT")]
     customer: Option<String>,
     /// Format of the file [default: by its ending, or json]
-    #[arg(long)]
+    #[arg(long, value_parser = formats())]
     format: Option<Format>,
     /// The file to write; it appears only once it is complete [default: stdout]
     #[arg(long, value_name = "FILE")]
@@ -78,6 +79,15 @@ enum Resource {
     PhoneCalls,
     RoutingContacts,
     Ctis,
+}
+
+/// Named here too, so that shells complete them.
+fn modes() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(["create", "upsert"]).try_map(|text| text.parse::<Mode>())
+}
+
+fn formats() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(["json", "csv"]).try_map(|text| text.parse::<Format>())
 }
 
 /// The customer that an account names, if one does.

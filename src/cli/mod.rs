@@ -7,6 +7,8 @@ mod demo;
 mod doctor;
 mod examples;
 mod health;
+mod mail;
+mod manuals;
 mod openapi;
 mod output;
 mod owner;
@@ -88,6 +90,9 @@ enum Command {
     /// Manage tokens, and the keys that encrypt them
     #[command(subcommand)]
     Token(token::Command),
+    /// Check that mail is sent
+    #[command(subcommand)]
+    Mail(mail::Command),
     /// List every route of the API with the permission that it needs
     Routes {
         /// Print JSON
@@ -120,6 +125,12 @@ enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for each command
+    Man {
+        /// The folder to write to; it is created if it does not exist
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
     },
 }
 
@@ -200,6 +211,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             beside_server(&open(config)?, |engine| token::run(command, engine, now))?;
         }
         Command::Token(command) => beside_server(&engine()?, |engine| token::run(command, engine, now))?,
+        Command::Mail(command) => beside_server(&engine()?, |engine| mail::run(command, engine, now))?,
         Command::Routes { json } => routes::run(*json)?,
         Command::Openapi { layer } => openapi::run(*layer, &cli.settings(&Settings::default())?)?,
         Command::Backup(command) => backup::take(command, &cli.config(&command.place.settings())?, now)?,
@@ -219,11 +231,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             return beside_server(&engine()?, |engine| doctor::run(engine, *fix, *json, now));
         }
         Command::Health => health::run(&cli.settings(&Settings::default())?)?,
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "cx-engine", &mut script);
-            out!("{}", String::from_utf8_lossy(&script));
-        }
+        Command::Completions { shell } => out!("{}", manuals::completions(*shell)),
+        Command::Man { folder } => manuals::write_pages(folder)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,9 +13,10 @@ use anyhow::Context;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message, Transport};
+use uuid::Uuid;
 
 use crate::api::{Error, Result};
-use crate::central::outbox::{self, Queued};
+use crate::central::outbox::{self, Mail, Queued};
 use crate::central::password;
 use crate::engine::Engine;
 use crate::values::{Email, Timestamp};
@@ -73,6 +74,27 @@ fn send(engine: &Engine, queued: &Queued) -> std::result::Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What became of a mail.
+#[derive(Debug)]
+pub enum Sent {
+    /// The mail server has taken it.
+    Taken { server: String, answer: String },
+    /// Without a mail server, it is in a file.
+    Kept(PathBuf),
+}
+
+/// Sends a mail at once, and once, past the outbox. A failure says all that the server has said.
+pub fn send_now(engine: &Engine, mail: Mail, now: Timestamp) -> anyhow::Result<Sent> {
+    let queued = Queued { id: 0, message_id: Uuid::now_v7().to_string(), mail, created_at: now, tries: 0 };
+    let message = message(engine, &queued)?;
+    let (Some(smtp), Some(server)) = (&engine.config.smtp, &engine.config.smtp_server) else {
+        return Ok(Sent::Kept(keep(engine, &queued, &message.formatted())?));
+    };
+    let answer = smtp.clone().build().send(&message).with_context(|| server.clone())?;
+    let said: Vec<&str> = answer.message().collect();
+    Ok(Sent::Taken { server: server.clone(), answer: format!("{} {}", answer.code(), said.join(" ")) })
 }
 
 fn message(engine: &Engine, queued: &Queued) -> anyhow::Result<Message> {
@@ -144,7 +166,6 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::central::outbox::Mail;
     use crate::testing::Bench;
 
     /// 2024-01-20T12:00:00Z

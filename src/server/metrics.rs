@@ -1,5 +1,6 @@
 //! `/metrics`: what has been counted, and what is looked up when somebody asks, in the text format of OpenMetrics 1.0.
 
+use std::fs;
 use std::sync::Arc;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -58,8 +59,8 @@ pub fn page(engine: &Engine) -> String {
     register_threads(engine, ours);
     ours.register("log_lines_dropped", "Lines that the log had no room for", ConstCounter::new(log_writer::dropped()));
     #[cfg(target_os = "linux")]
-    if let Err(error) = register_process(&mut registry) {
-        tracing::debug!(%error, "what the system knows of this process cannot be read");
+    if register_process(&mut registry).is_none() {
+        tracing::debug!("the system tells nothing of this process");
     }
     let mut page = String::new();
     text::encode(&mut page, &registry).expect("a text takes all");
@@ -143,27 +144,35 @@ fn register_threads(engine: &Engine, registry: &mut Registry) {
     registry.register("thread_panics", "Rounds and tasks of threads that panicked; the threads went on", panics);
 }
 
-/// Under the names that Prometheus' own clients give them.
+/// Under the names that Prometheus' own clients give them. Read from `/proc` (proc(5)); a figure that is not there is left out.
 #[cfg(target_os = "linux")]
-fn register_process(registry: &mut Registry) -> procfs::ProcResult<()> {
-    use procfs::WithCurrentSystemInfo;
-    let process = procfs::process::Process::myself()?;
-    let stat = process.stat()?;
-    let ticks = procfs::ticks_per_second() as f64;
-    let started = procfs::boot_time_secs()? as f64 + stat.starttime as f64 / ticks;
+fn register_process(registry: &mut Registry) -> Option<()> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field, the name of the program, is in parentheses, and may hold spaces. The rest begins with the third.
+    let rest: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let field = |number: usize| rest.get(number - 3)?.parse::<u64>().ok();
+    let (user, system, threads, start) = (field(14)?, field(15)?, field(20)?, field(22)?);
+    let (virtual_bytes, resident_pages) = (field(23)?, field(24)?);
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let system_stat = fs::read_to_string("/proc/stat").ok()?;
+    let booted: f64 = system_stat.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
+    let started = booted + start as f64 / ticks;
     let gauge = |value: u64| ConstGauge::new(value.cast_signed());
     registry.register(
         "process_cpu_seconds",
         "Processor time that was used",
-        ConstCounter::new((stat.utime + stat.stime) as f64 / ticks),
+        ConstCounter::new((user + system) as f64 / ticks),
     );
     registry.register("process_start_time_seconds", "When the process began (Unix time)", ConstGauge::new(started));
-    registry.register("process_resident_memory_bytes", "Memory in use", gauge(stat.rss_bytes().get()));
-    registry.register("process_virtual_memory_bytes", "Addresses in use", gauge(stat.vsize));
-    registry.register("process_open_fds", "Files and sockets that are open", gauge(process.fd_count()? as u64));
-    if let procfs::process::LimitValue::Value(most) = process.limits()?.max_open_files.soft_limit {
-        registry.register("process_max_fds", "Files and sockets that may be open", gauge(most));
+    let resident = resident_pages * rustix::param::page_size() as u64;
+    registry.register("process_resident_memory_bytes", "Memory in use", gauge(resident));
+    registry.register("process_virtual_memory_bytes", "Addresses in use", gauge(virtual_bytes));
+    registry.register("process_threads", "Threads", gauge(threads));
+    let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
+    registry.register("process_open_fds", "Files and sockets that are open", gauge(open));
+    let (soft, _) = rlimit::Resource::NOFILE.get().ok()?;
+    if soft != rlimit::INFINITY {
+        registry.register("process_max_fds", "Files and sockets that may be open", gauge(soft));
     }
-    registry.register("process_threads", "Threads", ConstGauge::new(stat.num_threads));
-    Ok(())
+    Some(())
 }

@@ -11,7 +11,7 @@ fn an_account_made_by_the_command_line_logs_in_at_the_running_server() {
     let bench = Bench::new();
     let create = ["account", "create", "--name", "Ada", "--email", "ada@example.com"];
     let said = bench.cli_with(&create, &format!("{PASSWORD}\n")).ok();
-    assert!(said.contains("ada@example.com"), "{said}");
+    assert!(said.contains("ada@example.com") && said.contains("http://localhost:8080/api/login"), "{said}");
     let ada = bench.log_in("ada");
     assert!(bench.instance(&ada)["version"].is_string(), "the first account is an operator");
 

@@ -25,6 +25,8 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("demo", ""),
     ("doctor", "--fix"),
     ("health", ""),
+    ("mail test", "ada@example.com"),
+    ("man", "/dev/null/man1"),
     ("openapi", "central"),
     ("restore", "acme"),
     ("routes", ""),
@@ -54,10 +56,10 @@ const ARGUMENTS: &[(&str, &str)] = &[
 const CREATING: [&str; 3] = ["account create", "demo", "serve"];
 
 /// These need no instance: they print what is in the program, or ask a server over the network.
-const WITHOUT: [&str; 4] = ["completions", "health", "openapi", "routes"];
+const WITHOUT: [&str; 5] = ["completions", "health", "man", "openapi", "routes"];
 
 /// Every command that does something, as `cx-engine help` tells of it.
-fn commands(folder: &Path, path: &[String]) -> Vec<String> {
+pub fn commands(folder: &Path, path: &[String]) -> Vec<String> {
     let help = run(program(folder).args(path).arg("--help"), "").ok();
     let Some((_, listed)) = help.split_once("\nCommands:\n") else { return vec![path.join(" ")] };
     let names = listed.lines().take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));

@@ -46,6 +46,29 @@ fn a_forgotten_password_is_mailed_read_and_reset_once() {
 }
 
 #[test]
+fn a_test_mail_is_sent_at_once_and_the_servers_answer_is_printed() {
+    let bench = Bench::new();
+    let said = bench.cli(&["mail", "test", "ada@example.com"]).ok();
+    let file = said.trim().rsplit_once(' ').unwrap().1.to_owned();
+    assert!(said.contains("smtp_url") && file.ends_with(".eml"), "{said}");
+    let letter = Letter::read(&fs::read(bench.data().parent().unwrap().join(&file)).unwrap());
+    assert!(letter.to == email("ada") && letter.text.contains("mail test"), "{}", letter.text);
+
+    let smtp = Smtp::start();
+    let settings = bench.data().with_file_name("cx-engine.toml");
+    fs::write(&settings, format!("smtp_url = \"{}\"\nmail_from = \"no-reply@acme.test\"\n", smtp.url())).unwrap();
+    let said = bench.cli(&["mail", "test", "ada@example.com"]).ok();
+    assert!(said.contains("from no-reply@acme.test") && said.contains("answered: 250"), "{said}");
+    assert!(smtp.next().letter().subject.starts_with("Test mail of http://localhost"));
+
+    assert!(bench.cli(&["mail", "test", "ada"]).failed().contains("address"));
+    fs::write(&settings, "smtp_url = \"smtp://ada:secret@127.0.0.1:1\"\n").unwrap();
+    let said = bench.cli(&["mail", "test", "ada@example.com"]).failed();
+    assert!(said.contains("was not sent: smtp://127.0.0.1:1") && said.contains("refused"), "{said}");
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[test]
 fn a_server_that_wants_a_password_is_given_the_one_of_the_url() {
     let smtp = Smtp::for_members();
     let (user, _) = LOGIN;

@@ -19,6 +19,7 @@ mod cli_accounts;
 mod cli_settings;
 mod cli_users;
 mod cli_workspaces;
+mod completions;
 mod errors;
 mod exports;
 mod faults;
