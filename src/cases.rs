@@ -219,3 +219,24 @@ fn a_plus_that_is_not_encoded_is_one_in_addresses_numbers_and_moments() {
         assert_eq!(total(&admin, &format!("/contacts?{query}")), many, "{query}");
     }
 }
+
+#[test]
+fn requests_as_real_clients_send_them_are_answered_as_the_table_says() {
+    let text = std::fs::read_to_string(path("requests.json")).unwrap();
+    let scenarios: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let mut wrong = Vec::new();
+    for scenario in scenarios {
+        let bench = Bench::new();
+        for step in scenario["steps"].as_array().unwrap() {
+            let (method, target) = step[0].as_str().unwrap().split_once(' ').unwrap();
+            // As written in the table but for what no client can send.
+            let target = target.replace(' ', "%20").replace('\\', "%5C");
+            let body = Some(step[1].clone()).filter(|body| !body.is_null());
+            let answer = bench.admin().send(method.parse().unwrap(), &target, body);
+            if Some(u64::from(answer.status.as_u16())) != step[2].as_u64() || !has(&answer.json(), &step[3]) {
+                wrong.push(format!("{step}: {} {}", answer.status, answer.text));
+            }
+        }
+    }
+    none_of(wrong);
+}

@@ -1,16 +1,25 @@
 //! A JSON object laid over a value of its type: how bodies are read, and every problem in them found at once.
+//!
+//! A value that its type refuses is read once more as what real clients mean by it (see [`Reading::mend`]): text for a
+//! number, `""` for null, a list with gaps. So no type and no resource does anything for such clients.
 
+use std::collections::HashSet;
+
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use serde_path_to_error::{Path, Segment};
 
-use crate::values::integer;
+use super::call::Call;
+use super::error::Error;
+use crate::values::{civil, integer};
 
 /// Fields that the server keeps: a body may repeat them, as a client does that sends back what it read.
 pub const KEPT_BY_SERVER: [&str; 3] = ["id", "created_at", "updated_at"];
 
 /// The object in a body; an empty body and `[]` are an empty object.
-pub fn parse(body: &[u8]) -> Result<Map<String, Value>, super::Error> {
+pub fn parse(body: &[u8]) -> Result<Map<String, Value>, Error> {
     if body.trim_ascii().is_empty() {
         return Ok(Map::new());
     }
@@ -20,8 +29,8 @@ pub fn parse(body: &[u8]) -> Result<Map<String, Value>, super::Error> {
             Ok(fields)
         }
         Ok(Value::Array(items)) if items.is_empty() => Ok(Map::new()),
-        Ok(_) => Err(super::Error::invalid("The body must be an object.")),
-        Err(error) => Err(super::Error::MalformedJson(error.to_string())),
+        Ok(_) => Err(Error::invalid("The body must be an object.")),
+        Err(error) => Err(Error::MalformedJson(error.to_string())),
     }
 }
 
@@ -39,45 +48,170 @@ pub fn whole_numbers(value: &mut Value) {
     }
 }
 
-/// `base` with the fields of `over` in the place of its own, if that is a `T`; else every field that is not, with the
-/// sentence that says why. A blank `base` makes a field required whose blank is no accepted value.
-pub fn lay_over<T: Serialize + DeserializeOwned>(
-    base: &T,
-    over: &Map<String, Value>,
-) -> Result<T, Vec<(String, String)>> {
-    fit(laid(base, over.iter().filter(|(name, _)| !KEPT_BY_SERVER.contains(&name.as_str()))))
+/// How the values of a request are read.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// In smart routing clients send no null: a blank text is one, and a number is a text.
+    is_loose: bool,
+    /// The time zone of times without one. Nothing as long as nobody has looked into the workspace's settings.
+    zone: Option<TimeZone>,
 }
 
-/// The same with what the server keeps: a row that is imported has its id and its times from where it was before.
-pub fn lay_whole_over<T: Serialize + DeserializeOwned>(base: &T, over: &Map<String, Value>) -> Result<T, super::Error> {
-    fit(laid(base, over.iter())).map_err(super::Error::problems)
+/// Why an object is not a `T`.
+#[derive(Debug)]
+pub enum Unfit {
+    /// Fields that do not fit, each with its sentence.
+    Fields(Vec<(String, String)>),
+    /// A time has no zone, and the workspace's is not known yet.
+    NeedsZone,
 }
 
-fn laid<'v>(base: &impl Serialize, over: impl Iterator<Item = (&'v String, &'v Value)>) -> Value {
+impl From<Unfit> for Error {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Fields(problems) => Self::problems(problems),
+            Unfit::NeedsZone => Self::NeedsZone,
+        }
+    }
+}
+
+impl Reading {
+    pub fn of(call: &Call) -> Self {
+        Self { is_loose: call.route.path.starts_with("/smart-routings/"), zone: call.zone().cloned() }
+    }
+
+    /// Of a query, where a blank text is no null: there is none.
+    pub fn of_query(call: &Call) -> Self {
+        Self { is_loose: false, ..Self::of(call) }
+    }
+
+    /// Of a file that is imported into a workspace with this time zone.
+    pub fn of_import(is_loose: bool, zone: TimeZone) -> Self {
+        Self { is_loose, zone: Some(zone) }
+    }
+
+    /// `base` with the fields of `over` in the place of its own, if that is a `T`; else every field that is not, with the
+    /// sentence that says why. A blank `base` makes a field required whose blank is no accepted value.
+    pub fn lay_over<T: Serialize + DeserializeOwned>(&self, base: &T, over: &Map<String, Value>) -> Result<T, Unfit> {
+        // Clients of smart routing repeat the customer, which the query names, as null.
+        let is_kept = |name: &str, value: &Value| {
+            KEPT_BY_SERVER.contains(&name) || (self.is_loose && name == "customer_id" && value.is_null())
+        };
+        let fields = over.iter().filter(|(name, value)| !is_kept(name, value));
+        self.fit(laid(base, fields.map(|(name, value)| (name, self.blank_as_null(value)))))
+    }
+
+    /// A new `T`: null means that a field is not given.
+    pub fn new_value<T: Default + Serialize + DeserializeOwned>(
+        &self,
+        fields: &Map<String, Value>,
+    ) -> Result<T, Unfit> {
+        self.lay_over(&T::default(), &given(fields))
+    }
+
+    /// The same with what the server keeps: a row that is imported has its id and its times from where it was before.
+    pub fn lay_whole_over<T: Serialize + DeserializeOwned>(
+        &self,
+        base: &T,
+        over: &Map<String, Value>,
+    ) -> Result<T, Error> {
+        self.fit(laid(base, over.iter().map(|(name, value)| (name, self.blank_as_null(value))))).map_err(Error::from)
+    }
+
+    fn blank_as_null(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) if self.is_loose && text.trim().is_empty() => Value::Null,
+            value => value.clone(),
+        }
+    }
+
+    /// Reads a `T`; a field that does not fit is mended, or noted and left out, and the rest read again.
+    fn fit<T: DeserializeOwned>(&self, mut value: Value) -> Result<T, Unfit> {
+        let (mut problems, mut mended) = (Vec::new(), HashSet::new());
+        loop {
+            let error = match serde_path_to_error::deserialize(&value) {
+                Ok(good) if problems.is_empty() => return Ok(good),
+                Ok(_) => return Err(Unfit::Fields(problems)),
+                Err(error) => error,
+            };
+            let path = error.path().to_string();
+            let refused = error.inner().to_string();
+            if mended.insert(path.clone())
+                && let Some(part) = part(&mut value, error.path())
+                && let Some(better) = self.mend(part, &refused)?
+            {
+                *part = better;
+                continue;
+            }
+            let field = path.split(['.', '[']).next().unwrap_or_default().to_owned();
+            let said = sentence(&path, &refused);
+            problems.push((field.clone(), said));
+            if value.as_object_mut().and_then(|fields| fields.remove(&field)).is_none() {
+                return Err(Unfit::Fields(problems));
+            }
+        }
+    }
+
+    /// What is meant by a value that its type has refused in these words; nothing where it can mean nothing else.
+    fn mend(&self, value: &Value, refused: &str) -> Result<Option<Value>, Unfit> {
+        let expected = refused.strip_prefix("invalid type: ").and_then(|words| words.split_once("expected "));
+        Ok(match (value, expected.map_or("", |(_, expected)| expected)) {
+            (Value::String(text), _) if text.trim().is_empty() => Some(Value::Null),
+            (Value::Number(number), "a boolean") => match number.as_i64() {
+                Some(bit @ 0..=1) => Some(Value::Bool(bit == 1)),
+                _ => None,
+            },
+            (Value::String(text), "a boolean") => match text.trim().to_ascii_lowercase().as_str() {
+                "1" | "true" => Some(Value::Bool(true)),
+                "0" | "false" => Some(Value::Bool(false)),
+                _ => None,
+            },
+            (Value::String(text), expected) if is_integer(expected) => integer::read(text.trim()).map(Value::from),
+            (Value::Number(number), "a string") if self.is_loose => Some(Value::String(number.to_string())),
+            (Value::Object(parts), "a sequence") => list_with_gaps(parts),
+            (Value::String(text), _) => self.moment(text)?.map(Value::String),
+            _ => None,
+        })
+    }
+
+    /// A date, or a time without a zone, as a moment in UTC.
+    fn moment(&self, text: &str) -> Result<Option<String>, Unfit> {
+        let Some(civil) = civil(text) else { return Ok(None) };
+        let zone = self.zone.clone().ok_or(Unfit::NeedsZone)?;
+        Ok(zone.to_timestamp(civil).ok().map(|moment| moment.to_string()))
+    }
+}
+
+/// The fields that are given: not those that are null.
+pub fn given(fields: &Map<String, Value>) -> Map<String, Value> {
+    fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The values of an object whose names are all integers: PHP writes a list so from which items were taken.
+pub fn list_with_gaps(parts: &Map<String, Value>) -> Option<Value> {
+    let is_place = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    parts.keys().all(is_place).then(|| parts.values().cloned().collect())
+}
+
+/// The part of a value that a path leads to.
+fn part<'v>(value: &'v mut Value, path: &Path) -> Option<&'v mut Value> {
+    path.iter().try_fold(value, |value, segment| match segment {
+        Segment::Seq { index } => value.get_mut(*index),
+        Segment::Map { key } => value.get_mut(key),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    })
+}
+
+fn laid<'v>(base: &impl Serialize, over: impl Iterator<Item = (&'v String, Value)>) -> Value {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(base) else {
         unreachable!("inputs are structs");
     };
-    fields.extend(over.map(|(name, value)| (name.clone(), value.clone())));
+    fields.extend(over.map(|(name, value)| (name.clone(), value)));
     Value::Object(fields)
 }
 
-/// Reads a `T`; a field that does not fit is noted, left out, and the rest read again.
-fn fit<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<(String, String)>> {
-    let mut problems = Vec::new();
-    loop {
-        let error = match serde_path_to_error::deserialize(&value) {
-            Ok(good) if problems.is_empty() => return Ok(good),
-            Ok(_) => return Err(problems),
-            Err(error) => error,
-        };
-        let path = error.path().to_string();
-        let field = path.split(['.', '[']).next().unwrap_or_default().to_owned();
-        let said = sentence(&path, &error.inner().to_string());
-        problems.push((field.clone(), said));
-        if value.as_object_mut().and_then(|fields| fields.remove(&field)).is_none() {
-            return Err(problems);
-        }
-    }
+fn is_integer(expected: &str) -> bool {
+    expected.starts_with(['i', 'u']) && expected[1..].parse::<u8>().is_ok()
 }
 
 /// serde's words in those of the API: "invalid type: integer `1`, expected a string" becomes "The name must be a
@@ -96,7 +230,7 @@ fn sentence(path: &str, error: &str) -> String {
         "a boolean" => "true or false",
         "a sequence" => "a list",
         "a map" => "an object",
-        number if number.starts_with(['i', 'u']) && number[1..].parse::<u8>().is_ok() => "an integer",
+        number if is_integer(number) => "an integer",
         other => other,
     };
     if error.starts_with("invalid type") || expected == "an integer" {
@@ -125,7 +259,8 @@ mod tests {
     }
 
     fn problems(body: Value) -> Vec<String> {
-        let problems = lay_over(&Form::default(), body.as_object().unwrap()).unwrap_err();
+        let read = Reading::default().lay_over(&Form::default(), body.as_object().unwrap());
+        let Err(Unfit::Fields(problems)) = read else { panic!("{read:?}") };
         problems.into_iter().map(|(_, sentence)| sentence).collect()
     }
 
@@ -164,7 +299,7 @@ mod tests {
         let base =
             Form { name: Name::parse("Ada".into()).unwrap(), note: Text::parse("x".into()).ok(), ..Form::default() };
         let over = json!({"email": "a@b.c", "note": null, "id": "ignored", "unknown": 1});
-        let changed = lay_over(&base, over.as_object().unwrap()).unwrap();
+        let changed = Reading::default().lay_over(&base, over.as_object().unwrap()).unwrap();
         assert_eq!((&*changed.name, changed.note), ("Ada", None));
     }
 }

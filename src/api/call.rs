@@ -1,10 +1,11 @@
 //! A call: one request, with all that is known of it before its handler runs.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, header};
+use jiff::tz::TimeZone;
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -36,6 +37,8 @@ pub struct Call {
     /// The workspace that the call is about, kept open by this.
     pub workspace: Option<Lease>,
     pub address: Address,
+    /// The workspace's time zone, once it was needed.
+    pub zone: OnceLock<TimeZone>,
     /// Whom the request comes from, as far as proxies are trusted to say.
     pub client: IpAddr,
     pub now: Timestamp,
@@ -83,6 +86,14 @@ impl Call {
             }
         };
         Ok(engine.public_url().workspace(&subdomain))
+    }
+
+    /// The time zone of times without one: the workspace's, where it is known; in the central API, UTC.
+    pub fn zone(&self) -> Option<&TimeZone> {
+        match self.layer {
+            Layer::Central => Some(const { &TimeZone::UTC }),
+            Layer::Workspace => self.zone.get(),
+        }
     }
 
     /// The person's token that the call came with; there is one wherever the route needs one.

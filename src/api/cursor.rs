@@ -432,7 +432,8 @@ mod tests {
             ("-name", vec![json!("name 2000"), json!(2000)]),
         ] {
             for back in [false, true] {
-                let order = List::<Customer>::asked(&format!("sort={sort}")).unwrap().order(back);
+                let order =
+                    List::<Customer>::asked(&format!("sort={sort}"), &jiff::tz::TimeZone::UTC).unwrap().order(back);
                 let cursor = Cursor { sort: sort.into(), keys: keys.clone(), back, including: false };
                 let (rows, steps) = bench.in_file(move |db| {
                     let (mut rows, mut steps) = (0, 0);

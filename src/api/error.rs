@@ -69,6 +69,8 @@ pub enum Error {
     /// Whether the caller may call from where it does hangs on these names of hosts, of which the network must be asked
     /// first.
     UnknownHosts(Vec<String>),
+    /// A time of the request has no zone: the workspace's must be read first.
+    NeedsZone,
     /// The disk is full. The text is for the log alone.
     StorageFull(String),
     /// The disk takes no writes. The text is for the log alone.
@@ -178,7 +180,9 @@ impl Error {
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale_write"),
             Self::NotAbsent => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
-            Self::Overloaded | Self::UnknownHosts(_) => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Self::Overloaded | Self::UnknownHosts(_) | Self::NeedsZone => {
+                (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
+            }
             Self::StorageFull(_) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
             Self::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "read_only"),
             Self::Damaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "workspace_damaged"),
@@ -218,7 +222,7 @@ impl Error {
             Self::TooManyRequests(wait) => format!("Too many attempts: try again in {wait} seconds.").into(),
             Self::NotAbsent => "The resource is in a state that If-None-Match names; nothing was changed.".into(),
             Self::Stale => "This was changed meanwhile, and your change was not made: read it again.".into(),
-            Self::Overloaded | Self::UnknownHosts(_) => {
+            Self::Overloaded | Self::UnknownHosts(_) | Self::NeedsZone => {
                 "Too much is going on here just now; nothing was changed. Try again shortly.".into()
             }
             Self::StorageFull(_) => "The server's disk is full; nothing was changed.".into(),
@@ -315,6 +319,7 @@ impl Error {
             // None with 507: RFC 4918, 11.5 has it sent again only when somebody asks for it anew.
             Self::Overloaded
             | Self::UnknownHosts(_)
+            | Self::NeedsZone
             | Self::ReadOnly(_)
             | Self::Damaged(_)
             | Self::ServerDamaged(_)

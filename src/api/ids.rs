@@ -7,6 +7,7 @@ use super::call::Call;
 use super::error::{Error, Result};
 use super::input::{Body, Input, pairs};
 use super::openapi::Operation;
+use crate::values::integer;
 
 const MOST: usize = 10_000;
 
@@ -31,13 +32,14 @@ impl Input for Ids {
         if !fields.contains_key("ids") {
             fields = in_query(&call.query);
         }
-        let ids = match fields.get("ids") {
+        let with_gaps = fields.get("ids").and_then(Value::as_object).and_then(body::list_with_gaps);
+        let ids = match with_gaps.as_ref().or(fields.get("ids")) {
             None | Some(Value::Null) => return Err(Error::invalid("The ids field is required.")),
             Some(Value::Array(ids)) if ids.is_empty() => return Err(Error::invalid("The ids field is required.")),
             Some(Value::Array(ids)) if ids.len() > MOST => {
                 return Err(Error::invalid(format!("The ids may not be more than {MOST}.")));
             }
-            Some(Value::Array(ids)) => ids.iter().map(Value::as_i64).collect::<Option<Vec<i64>>>(),
+            Some(Value::Array(ids)) => ids.iter().map(id).collect::<Option<Vec<i64>>>(),
             Some(_) => return Err(Error::invalid("The ids must be a list.")),
         };
         let mut ids = ids.ok_or_else(|| Error::invalid("The ids must be a list of integers."))?;
@@ -57,6 +59,10 @@ impl Input for Ids {
             }},
         }));
     }
+}
+
+fn id(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| integer::read(value.as_str()?))
 }
 
 fn in_query(query: &str) -> Map<String, Value> {

@@ -15,20 +15,21 @@ use rusqlite::{Connection, params_from_iter};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::body;
+use super::body::{self, Reading};
 use super::call::Call;
 use super::error::{Error, Result};
 use super::export::Format;
 use super::handler::Steps;
-use super::input::{Body, Input, MediaType, Query, pairs};
+use super::input::{Body, Input, MediaType, Query, pairs, required};
 use super::list::{Listed, Listing};
 use super::openapi::Operation;
 use super::reply::{Answer, Reply, json as json_response};
 use super::rows::{Row, Rows};
 use crate::storage::{Fault, File};
 use crate::tenancy::Author;
+use crate::tenancy::settings::Home;
 use crate::values::{Flag, Timestamp};
 
 /// Rows that one request may have: so many take some ten seconds, in which nobody else writes in the workspace.
@@ -104,7 +105,8 @@ impl FromStr for Mode {
 pub struct Sheet<T> {
     text: Bytes,
     format: Format,
-    mode: Mode,
+    /// What the query says; else the body may.
+    mode: Option<Mode>,
     dry_run: bool,
     of: PhantomData<fn() -> T>,
 }
@@ -118,6 +120,10 @@ impl<T: Imports> Sheet<T> {
 
     /// The same, of one customer alone, where there is one.
     pub fn import_within(self, steps: &Steps<'_>, customer: Option<i64>) -> Result<Counts> {
+        let mode = match self.mode {
+            Some(mode) => mode,
+            None => mode_in(&self.text, self.format)?,
+        };
         let rows = Rows::find::<T>(self.text, self.format, T::NAME)?;
         if rows.count() > MOST_ROWS {
             return Err(Error::invalid(format!("The file may not have more than {MOST_ROWS} rows: send it in parts.")));
@@ -125,7 +131,7 @@ impl<T: Imports> Sheet<T> {
         let insider = steps.insider()?;
         let importer = Importer {
             author: steps.author()?,
-            mode: self.mode,
+            mode,
             dry_run: self.dry_run,
             bound_to: customer,
             is_bound: insider.customer_id.is_some(),
@@ -133,6 +139,21 @@ impl<T: Imports> Sheet<T> {
         };
         importer.import::<T>(steps.call.workspace()?.file(), rows, LONGEST, |_| {})
     }
+}
+
+/// The mode that a JSON object says beside its rows.
+fn mode_in(text: &[u8], format: Format) -> Result<Mode> {
+    #[derive(serde::Deserialize)]
+    struct Beside {
+        mode: Option<String>,
+    }
+    if format == Format::Csv || !text.trim_ascii_start().starts_with(b"{") {
+        return Ok(Mode::Create);
+    }
+    // Whatever else is wrong with the text is found where its rows are.
+    let said = serde_json::from_slice::<Beside>(text).ok().and_then(|beside| beside.mode);
+    let mode = said.filter(|mode| !mode.is_empty()).map_or(Ok(Mode::Create), |mode| mode.parse());
+    mode.map_err(|said: String| Error::invalid(said))
 }
 
 /// Who imports, and how.
@@ -202,12 +223,17 @@ impl Importer {
 
     fn write<T: Imports>(&self, db: &Connection, rows: &Rows, progress: &mut dyn FnMut(usize)) -> Result<Counts> {
         let there = There::of::<T>(self.bound_to)?;
+        // Lists that take the plain names of filters are those of smart routing.
+        let reading = Reading::of_import(T::LISTING.plain_filters, Home::of(db)?.zone);
         let mut counts = Counts { dry_run: self.dry_run, ..Counts::default() };
         let (mut number, mut bad, mut hint) = (0, 0, Vec::new());
         rows.each(|row| {
             number += 1;
             progress(number);
-            match row.map_err(Error::invalid).and_then(|row| self.write_row::<T>(db, &there, row)) {
+            match row
+                .map_err(Error::invalid)
+                .and_then(|row| self.write_row::<T>(db, &there, &reading, rows.without_nulls(row)))
+            {
                 Ok(Written::Created) => counts.created += 1,
                 Ok(Written::Updated) => counts.updated += 1,
                 // The row is to blame. The others are looked at nevertheless, so that all is said at once.
@@ -224,7 +250,13 @@ impl Importer {
         if bad == 0 { Ok(counts) } else { Err(Error::BadRows { hint, count: bad }) }
     }
 
-    fn write_row<T: Imports>(&self, db: &Connection, there: &There, mut row: Row) -> Result<Written> {
+    fn write_row<T: Imports>(
+        &self,
+        db: &Connection,
+        there: &There,
+        reading: &Reading,
+        mut row: Row,
+    ) -> Result<Written> {
         row.retain(|name, value| !value.is_null() || !body::KEPT_BY_SERVER.contains(&name.as_str()));
         check_id(&row)?;
         let old: Option<T> = match self.mode {
@@ -235,14 +267,14 @@ impl Importer {
             return Err(Error::invalid("The selected id is invalid."));
         }
         match old {
-            None => self.create::<T>(db, &row).map(|()| Written::Created),
+            None => self.create::<T>(db, reading, &body::given(&row)).map(|()| Written::Created),
             Some(_) if !self.may_change => Err(Error::MissingPermission(T::UPDATE.into())),
-            Some(old) => self.update(db, old, row).map(|()| Written::Updated),
+            Some(old) => self.update(db, reading, old, row).map(|()| Written::Updated),
         }
     }
 
-    fn create<T: Imports>(&self, db: &Connection, row: &Row) -> Result<()> {
-        let mut new: T = body::lay_whole_over(&T::default(), row)?;
+    fn create<T: Imports>(&self, db: &Connection, reading: &Reading, row: &Row) -> Result<()> {
+        let mut new: T = reading.lay_whole_over(&T::default(), row)?;
         let (created_at, updated_at) = new.times();
         for (field, moment) in [("created_at", created_at), ("updated_at", updated_at)] {
             if !row.contains_key(field) {
@@ -255,9 +287,9 @@ impl Importer {
 
     /// A row that is as the file has it is left alone. A change is dated by the file where that has another moment than
     /// the row; where it has the same, it is an export in which somebody has changed something since.
-    fn update<T: Imports>(&self, db: &Connection, mut old: T, mut row: Row) -> Result<()> {
+    fn update<T: Imports>(&self, db: &Connection, reading: &Reading, mut old: T, mut row: Row) -> Result<()> {
         row.remove("id");
-        let new: T = body::lay_whole_over(&old, &row)?;
+        let new: T = reading.lay_whole_over(&old, &row)?;
         let mut new = new.settled(db, Some(&old), self.bound_to, &|field| row.contains_key(field))?;
         if new == old {
             return Ok(());
@@ -352,8 +384,8 @@ impl<T: Imports> Input for Sheet<T> {
             text: call.body.clone(),
             format: if call.sent_as == Some(MediaType::Csv) { Format::Csv } else { Format::Json },
             mode: match mode.as_deref() {
-                None | Some("") => Mode::Create,
-                Some(mode) => mode.parse().map_err(|said: String| Error::invalid(said))?,
+                None | Some("") => None,
+                Some(mode) => Some(mode.parse().map_err(|said: String| Error::invalid(said))?),
             },
             dry_run: dry_run.0,
             of: PhantomData,
@@ -361,7 +393,6 @@ impl<T: Imports> Input for Sheet<T> {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        let required = body::lay_over(&T::default(), &Map::new()).err().unwrap_or_default();
         let moment = json!({
             "type": ["string", "null"], "format": "date-time", "examples": ["2024-01-20T12:00:00Z"],
             "description": "Now, where it is not said.",
@@ -373,8 +404,7 @@ impl<T: Imports> Input for Sheet<T> {
             },
             "created_at": moment, "updated_at": moment,
         });
-        let required: Vec<String> = required.into_iter().map(|(field, _)| field).collect();
-        operation.rows::<T>(&required, T::NAME, kept.as_object().expect("an object"));
+        operation.rows::<T>(&required::<T>(), T::NAME, kept.as_object().expect("an object"));
         let known = T::KEY.map(|key| format!(" or {}", key.field)).unwrap_or_default();
         let text = format!("`create`: every row is new. `upsert`: one that is there, by its id{known}, is changed.");
         operation.query("mode", &text, json!({"type": "string", "enum": ["create", "upsert"]}));
@@ -568,16 +598,17 @@ mod tests {
             {"id": 9, "email": "ada@example.com", "role": "CEO"},
             {"email": "new@example.com", "last_name": "New"},
             {"email": "NEW@example.com", "role": "CTO"},
-            {"email": "", "last_name": "Blank"},
+            {"email": null, "last_name": "Blank"},
+            {"email": 7, "last_name": "Number"},
         ]);
         let refused = bench.admin().post("/contacts/import?mode=upsert", rows.clone());
         // By then the second has Ada's address.
         refused.invalid(&[
             "row 4: The email is that of several contacts: name one by its id.",
-            "row 7: The email field is required.",
+            "row 8: The email must be a string.",
         ]);
         let mut rows = rows.as_array().unwrap().clone();
-        rows.pop();
+        rows.truncate(6);
         rows[1]["email"] = json!("bob@example.com");
         let done = bench.admin().post("/contacts/import?mode=upsert", json!(rows)).created();
         assert_eq!(done, json!({"response": "ok", "created": 1, "updated": 5}));
@@ -587,7 +618,7 @@ mod tests {
             picked(&now, &fields),
             json!([
                 [1, "Ada", "Zoé", "ada@example.com", "Acme", "CEO"],
-                [2, "Bob", null, "bob@example.com", null, null],
+                [2, "Bob", null, "bob@example.com", "Acme", null],
                 [3, "Twin", null, "t@example.com", "Acme", null],
                 [4, "Twin", null, "T@example.com", "Acme", null],
                 [5, "New", null, "NEW@example.com", null, "CTO"],

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::body;
+use super::body::{self, Reading, Unfit};
 use super::call::Call;
 use super::error::{Error, Result};
 use super::openapi::{Operation, Place};
@@ -155,7 +155,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Json<T> {
 
     fn read(call: &Call) -> Result<Self> {
         let fields = body::parse(&call.body)?;
-        body::lay_over(&T::default(), &fields).map(Self).map_err(Error::problems)
+        Ok(Self(Reading::of(call).new_value(&fields)?))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -167,13 +167,14 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Json<T> {
 #[derive(Debug)]
 pub struct Changes<T> {
     fields: Map<String, Value>,
+    reading: Reading,
     to: std::marker::PhantomData<T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Changes<T> {
     /// The value with the change made.
     pub fn apply(&self, to: &T) -> Result<T> {
-        body::lay_over(to, &self.fields).map_err(Error::problems)
+        Ok(self.reading.lay_over(to, &self.fields)?)
     }
 
     /// The change without what it says of some fields: they stay.
@@ -193,7 +194,7 @@ impl<T: Serialize + DeserializeOwned + JsonSchema> Input for Changes<T> {
     const BODY: Body = Body::Json;
 
     fn read(call: &Call) -> Result<Self> {
-        Ok(Self { fields: body::parse(&call.body)?, to: std::marker::PhantomData })
+        Ok(Self { fields: body::parse(&call.body)?, reading: Reading::of(call), to: std::marker::PhantomData })
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -213,7 +214,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
         if let Err(Error::BadRequest(why)) = fields {
             return Err(Error::BadRequest(why));
         }
-        Ok(Self(fields.and_then(|fields| body::lay_over(&T::default(), &fields).map_err(Error::problems))))
+        Ok(Self(fields.and_then(|fields| Ok(Reading::of(call).lay_over(&T::default(), &fields)?))))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -234,7 +235,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for OAuthForm
             fields.retain(|_, value| value.as_str() != Some(""));
             fields
         });
-        Ok(Self(fields.and_then(|fields| body::lay_over(&T::default(), &fields).map_err(Error::problems))))
+        Ok(Self(fields.and_then(|fields| Ok(Reading::of(call).lay_over(&T::default(), &fields)?))))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -261,7 +262,7 @@ pub struct Link<T>(pub Result<T>);
 impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Link<T> {
     fn read(call: &Call) -> Result<Self> {
         let fields = fields_of(pairs(&call.query));
-        Ok(Self(fields.and_then(|fields| body::lay_over(&T::default(), &fields).map_err(Error::problems))))
+        Ok(Self(fields.and_then(|fields| Ok(Reading::of_query(call).lay_over(&T::default(), &fields)?))))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -288,7 +289,7 @@ pub struct Query<T>(pub T);
 impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Query<T> {
     fn read(call: &Call) -> Result<Self> {
         let fields = pairs(&call.query).map(|(name, value)| (name, Value::String(value))).collect();
-        body::lay_over(&T::default(), &fields).map(Self).map_err(Error::problems)
+        Ok(Self(Reading::of_query(call).lay_over(&T::default(), &fields)?))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -297,9 +298,11 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Query<T> 
 }
 
 /// The fields without which nothing is a `T`.
-fn required<T: Default + Serialize + DeserializeOwned>() -> Vec<String> {
-    let problems = body::lay_over(&T::default(), &Map::new()).err().unwrap_or_default();
-    problems.into_iter().map(|(field, _)| field).collect()
+pub fn required<T: Default + Serialize + DeserializeOwned>() -> Vec<String> {
+    match Reading::default().lay_over(&T::default(), &Map::new()) {
+        Err(Unfit::Fields(problems)) => problems.into_iter().map(|(field, _)| field).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// The names and values of a query, decoded, in order. A `+` is a blank, but in a timestamp, an e-mail address or a phone

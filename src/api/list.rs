@@ -1,6 +1,7 @@
 //! Lists: filters, sorting and pages by number, the same for every resource that says what it may be filtered and sorted
 //! by. Pages by cursor are in `cursor.rs`.
 
+use jiff::tz::TimeZone;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, params_from_iter};
 use schemars::JsonSchema;
@@ -17,7 +18,7 @@ use super::page::{self, NumberedPage, Page};
 use crate::tenancy::indexing::texts_are_current;
 use crate::tenancy::phones;
 use crate::values::fold::fold;
-use crate::values::{Timestamp, integer};
+use crate::values::{Timestamp, civil, integer};
 
 /// Rows on a page where the caller does not say.
 const PER_PAGE: i64 = 20;
@@ -79,7 +80,10 @@ pub enum By {
     Flag(&'static str),
     /// The column is one of these texts.
     Choice(&'static str, &'static [&'static str]),
-    /// The column is the moment, or within the day; or, by `[gte]` and `[lte]`, in a range.
+    /// The same, where clients may send the name of a class for each of these texts: see [`named`].
+    Class(&'static str, &'static [&'static str]),
+    /// The column is the moment, or within the day (also by `[on]`); or, by `[gte]` and `[lte]`, in a range. Days and times
+    /// without a zone are those of the workspace's clocks.
     Moment(&'static str),
     /// One of the resource's numbers is the number, in any format; or ends with its digits, where those are too few.
     Phone(&'static str),
@@ -128,7 +132,13 @@ enum Direction {
 
 impl<T: Listed> Input for List<T> {
     fn read(call: &Call) -> Result<Self> {
-        Self::asked(&call.query).map_err(Error::Invalid)
+        let has_no_zone = || pairs(&call.query).any(|(_, value)| civil(&value).is_some());
+        let zone = match call.zone() {
+            Some(zone) => zone.clone(),
+            None if has_no_zone() => return Err(Error::NeedsZone),
+            None => TimeZone::UTC,
+        };
+        Self::asked(&call.query, &zone).map_err(Error::Invalid)
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -174,6 +184,12 @@ impl<T: Listed> Input for List<T> {
                     "At this moment or earlier. A date counts to its end.",
                     moment(),
                 );
+                let day = json!({"type": "string", "format": "date", "examples": ["2027-03-29"]});
+                operation.query(
+                    &format!("filter[{}][on]", filter.name),
+                    "On this day, by the clocks of the workspace.",
+                    day,
+                );
             }
         }
     }
@@ -185,7 +201,9 @@ impl By {
             Self::Text(_) => ("Contains this text, whatever its case and accents.", json!({"type": "string"})),
             Self::Integer(_) => ("Is this number.", json!({"type": "integer", "format": "int64"})),
             Self::Flag(_) => ("Is true, or false.", json!({"type": "boolean"})),
-            Self::Choice(_, choices) => ("Is this.", json!({"type": "string", "enum": choices})),
+            Self::Choice(_, choices) | Self::Class(_, choices) => {
+                ("Is this.", json!({"type": "string", "enum": choices}))
+            }
             Self::Moment(_) => ("At this moment. A date, like 2027-03-29, means that day.", moment()),
             Self::Phone(_) => ("Has this number, in any format.", json!({"type": "string"})),
             Self::PhoneIn(..) => ("Is this number, in any format.", json!({"type": "string"})),
@@ -201,9 +219,9 @@ impl By {
         }
     }
 
-    fn read(self, name: &str, operator: Option<&str>, value: &str) -> Result<Wanted, String> {
+    fn read(self, name: &str, operator: Option<&str>, value: &str, zone: &TimeZone) -> Result<Wanted, String> {
         match (self, operator) {
-            (Self::Moment(_), operator) => moments(name, operator, value),
+            (Self::Moment(_), operator) => moments(name, operator, value, zone),
             (_, Some(_)) => Err(format!("The filter {name} takes one value, without an operator.")),
             (Self::Text(_) | Self::Phone(_) | Self::PhoneIn(..) | Self::Term(_) | Self::Words(_), None) => {
                 Ok(Wanted::Text(value.to_owned()))
@@ -221,7 +239,10 @@ impl By {
                 _ => Err(format!("The {name} must be true or false.")),
             },
             (Self::Choice(_, choices), None) if choices.contains(&value) => Ok(Wanted::Text(value.to_owned())),
-            (Self::Choice(_, choices), None) => {
+            (Self::Class(_, choices), None) if named(choices, value).is_some() => {
+                Ok(Wanted::Text(named(choices, value).unwrap_or_default().to_owned()))
+            }
+            (Self::Choice(_, choices) | Self::Class(_, choices), None) => {
                 Err(format!("The selected {name} is invalid; it may be {}.", choices.join(", ")))
             }
         }
@@ -240,7 +261,9 @@ impl By {
                 ),
                 vec![field.clone().into(), text.clone().into()],
             ),
-            (Self::Choice(column, _), Wanted::Text(text)) => (format!("{column} = ?"), vec![text.clone().into()]),
+            (Self::Choice(column, _) | Self::Class(column, _), Wanted::Text(text)) => {
+                (format!("{column} = ?"), vec![text.clone().into()])
+            }
             (Self::Phone(resource), Wanted::Text(text)) => phones::condition(resource, None, text, db)?,
             (Self::PhoneIn(resource, field), Wanted::Text(text)) => phones::condition(resource, Some(field), text, db)?,
             (Self::Term(index), Wanted::Text(text)) => match words(text) {
@@ -270,15 +293,22 @@ fn moment() -> serde_json::Value {
     json!({"type": "string", "format": "date-time"})
 }
 
+/// The word that a text is, or whose class it names: `App\\Models\\CallQueueGroup` is `call_queue_group`.
+pub fn named(words: &[&'static str], text: &str) -> Option<&'static str> {
+    let plain = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
+    let class = text.rsplit(['\\', '/', '.', ':']).next().unwrap_or(text).trim();
+    words.iter().find(|word| plain(word) == plain(class)).copied()
+}
+
 /// What a moment, or a day, and an operator ask for.
-fn moments(name: &str, operator: Option<&str>, value: &str) -> Result<Wanted, String> {
-    let (first, last) = Timestamp::first_and_last(value).map_err(|said| format!("The {name} {said}"))?;
+fn moments(name: &str, operator: Option<&str>, value: &str, zone: &TimeZone) -> Result<Wanted, String> {
+    let (first, last) = Timestamp::first_and_last(value, zone).map_err(|said| format!("The {name} {said}"))?;
     let (first, last) = (first.seconds(), last.seconds());
     match operator {
-        None => Ok(Wanted::Between(first, last)),
+        None | Some("on") => Ok(Wanted::Between(first, last)),
         Some("gte") => Ok(Wanted::Between(first, i64::MAX)),
         Some("lte") => Ok(Wanted::Between(i64::MIN, last)),
-        Some(other) => Err(format!("The filter {name} has no operator {other}; it has gte and lte.")),
+        Some(other) => Err(format!("The filter {name} has no operator {other}; it has gte, lte and on.")),
     }
 }
 
@@ -299,7 +329,7 @@ fn words(text: &str) -> Option<String> {
 
 impl<T: Listed> List<T> {
     /// What a query asks of the list, or every sentence that says why it cannot.
-    pub(super) fn asked(query: &str) -> Result<Self, Vec<String>> {
+    pub(super) fn asked(query: &str, zone: &TimeZone) -> Result<Self, Vec<String>> {
         let mut list = Self {
             page: 1,
             per_page: PER_PAGE,
@@ -317,7 +347,7 @@ impl<T: Listed> List<T> {
         for (name, value) in pairs(query) {
             if name == "cursor" {
                 cursor = Some(value);
-            } else if let Err(problem) = list.take(&name, value.trim())
+            } else if let Err(problem) = list.take(&name, value.trim(), zone)
                 && problems.last() != Some(&problem)
             {
                 problems.push(problem);
@@ -356,7 +386,7 @@ impl<T: Listed> List<T> {
     }
 
     /// Takes one name and value of the query; a name that no list knows is left alone.
-    fn take(&mut self, name: &str, value: &str) -> Result<(), String> {
+    fn take(&mut self, name: &str, value: &str, zone: &TimeZone) -> Result<(), String> {
         match name {
             "page" => {
                 self.page = integer::read(value)
@@ -381,13 +411,24 @@ impl<T: Listed> List<T> {
             }
             _ => {
                 if let Some(inside) = name.strip_prefix("filter[").and_then(|rest| rest.strip_suffix(']')) {
-                    self.filter(inside, value)?;
+                    self.filter(inside, value, zone)?;
                 } else if let Some(inside) = Self::plain(name) {
-                    self.filter(&inside, value)?;
+                    self.filter(&inside, value, zone)?;
+                } else if ["page", "per_page", "cursor", "sort", "filter"]
+                    .contains(&name.split('[').next().unwrap_or(name))
+                {
+                    return Err(format!("The parameter {name} is unknown; it may be {}.", Self::known()));
                 }
             }
         }
         Ok(())
+    }
+
+    /// The parameters that a list takes.
+    fn known() -> String {
+        let filters = T::LISTING.filters.iter().map(|filter| format!("filter[{}]", filter.name));
+        let own = ["page", "per_page", "cursor", "sort"].map(str::to_owned);
+        own.into_iter().chain(filters).collect::<Vec<_>>().join(", ")
     }
 
     /// What `name` or `name[gte]` would be inside `filter[…]`, where filters are known by their names alone.
@@ -410,7 +451,7 @@ impl<T: Listed> List<T> {
         })
     }
 
-    fn filter(&mut self, inside: &str, value: &str) -> Result<(), String> {
+    fn filter(&mut self, inside: &str, value: &str, zone: &TimeZone) -> Result<(), String> {
         let (name, operator) = match inside.split_once("][") {
             Some((name, operator)) => (name, Some(operator)),
             None => (inside, None),
@@ -429,7 +470,7 @@ impl<T: Listed> List<T> {
             if self.wanted.len() == MOST_FILTERS {
                 return Err(format!("There may not be more than {MOST_FILTERS} filters."));
             }
-            self.wanted.push((filter.by, filter.by.read(name, operator, value)?));
+            self.wanted.push((filter.by, filter.by.read(name, operator, value, zone)?));
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ pub use handler::{Ctx, Handler, Inputs, Place, Steps, bulk, hashing, here, run, 
 pub use ids::Ids;
 pub use import::{Counts, Importer, Imports, Key, Mode, Sheet};
 pub use input::{
-    Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, OAuthForm, Query, Uuid, decode, pairs,
+    Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, OAuthForm, Query, Uuid, decode, pairs, required,
 };
 pub use list::List;
 pub use openapi::Operation;

@@ -18,6 +18,8 @@ pub struct Route {
     pub summary: &'static str,
     /// The name of the operation, where [`Resource::operation_id`] does not derive it.
     name: Option<&'static str>,
+    /// Whether the route of the same path in the workspace API answers a workspace's token on the central host.
+    pub follows_token: bool,
 }
 
 impl Route {
@@ -28,13 +30,21 @@ impl Route {
         needs: Needs,
         summary: &'static str,
     ) -> Self {
-        Self { method, path, handler, needs, summary, name: None }
+        Self { method, path, handler, needs, summary, name: None, follows_token: false }
     }
 
     /// Names the operation, as a verb and a noun: generated clients name a method after it.
     #[must_use]
     pub const fn named(mut self, name: &'static str) -> Self {
         self.name = Some(name);
+        self
+    }
+
+    /// Lets the workspace's own route of this path answer a workspace's token: clients that know the central host alone ask
+    /// there.
+    #[must_use]
+    pub const fn following_token(mut self) -> Self {
+        self.follows_token = true;
         self
     }
 

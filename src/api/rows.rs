@@ -125,6 +125,14 @@ impl Rows {
         Ok(rows)
     }
 
+    /// A row without the fields that are not given: in JSON, null says so; in CSV, an empty cell empties a field.
+    pub fn without_nulls(&self, row: Row) -> Row {
+        match self.layout {
+            Layout::Json(_) => body::given(&row),
+            Layout::Csv { .. } => row,
+        }
+    }
+
     pub fn count(&self) -> usize {
         self.count
     }
@@ -341,10 +349,18 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for Items<'_, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        let Some(name) = self.name else { return Err(A::Error::custom("an object where the list should be")) };
-        let mut lists = 0;
+        let (name, mut lists, mut places) = (self.name, 0, 0);
         while let Some(field) = object.next_key::<Cow<'_, str>>()? {
-            if field == "data" || field == name {
+            let is_place = !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit());
+            if is_place && lists == 0 {
+                // A list from which items were taken, as PHP writes one.
+                places += 1;
+                let item = object.next_value()?;
+                if let Err(error) = (self.work)(item) {
+                    *self.stopped = Some(error);
+                    return Err(A::Error::custom("stopped"));
+                }
+            } else if name.is_some_and(|name| field == "data" || field == name) {
                 let (work, stopped) = (&mut *self.work, &mut *self.stopped);
                 object.next_value_seed(Items { name: None, work, stopped, of: PhantomData })?;
                 lists += 1;
@@ -352,7 +368,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for Items<'_, V> {
                 object.next_value::<IgnoredAny>()?;
             }
         }
-        if lists == 1 { Ok(()) } else { Err(A::Error::custom("none or several lists")) }
+        if lists + usize::from(places > 0) == 1 { Ok(()) } else { Err(A::Error::custom("none or several lists")) }
     }
 }
 

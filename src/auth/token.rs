@@ -29,6 +29,17 @@ pub enum Credential {
     CallFlow([u8; 32]),
 }
 
+impl Credential {
+    /// Whether it is a token of a workspace.
+    pub fn is_of_workspace(&self) -> bool {
+        match self {
+            Self::Token(token) => token.scope.workspace().is_some(),
+            Self::Client(_) => true,
+            Self::None | Self::Key(_) | Self::CallFlow(_) => false,
+        }
+    }
+}
+
 /// What an OAuth access token says: which grant it came of, and the how-manieth of that grant it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccessToken {

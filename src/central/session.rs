@@ -30,8 +30,12 @@ pub const ROUTES: &[Route] = &[
         "Finish a login with the code of a second factor",
     )
     .named("loginWithSecondFactor"),
-    post("/logout", &run(logout), Needs::SignedIn, "Log out: revoke the token of this call").named("logout"),
-    get("/whoami", &run(whoami), Needs::SignedIn, "Show who you are and your workspaces").named("whoami"),
+    post("/logout", &run(logout), Needs::SignedIn, "Log out: revoke the token of this call")
+        .named("logout")
+        .following_token(),
+    get("/whoami", &run(whoami), Needs::SignedIn, "Show who you are and your workspaces")
+        .named("whoami")
+        .following_token(),
     post("/switch-to", &steps(switch_to), Needs::AnyToken, "Get a token for a workspace, or for the central API")
         .named("switchTo"),
 ];
@@ -362,6 +366,19 @@ mod tests {
         to(json!("acme")).invalid(&["The selected workspace id is invalid."]);
         let agent = bench.with_role("agent");
         agent.post("/switch-to", json!({"workspace_id": bench.other.id})).refused(403, "not_a_member");
+    }
+
+    #[test]
+    fn a_workspaces_token_is_known_and_ends_on_the_central_host_too() {
+        let bench = Bench::new();
+        let there = bench.admin();
+        let here = bench.admin().at("localhost");
+        assert_eq!(here.get("/whoami").ok()["user"], there.get("/whoami").ok()["user"]);
+        here.get("/workspaces").refused(401, "wrong_token_scope");
+        here.get("/tokens").refused(401, "wrong_token_scope");
+        here.post("/logout", json!({})).ok();
+        there.get("/whoami").refused(401, "token_revoked");
+        assert!(bench.central().get("/whoami").ok()["workspaces"].is_array());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -257,7 +258,7 @@ impl Restore {
 
     /// The latest moment that `--at` allows.
     fn latest(&self) -> anyhow::Result<Option<Timestamp>> {
-        let at = self.at.as_deref().map(Timestamp::first_and_last).transpose();
+        let at = self.at.as_deref().map(|at| Timestamp::first_and_last(at, &TimeZone::UTC)).transpose();
         Ok(at.map_err(|said| anyhow!("--at {said}"))?.map(|(_, last)| last))
     }
 

@@ -180,6 +180,7 @@ fn problems_in_french(error: &Error) -> Vec<String> {
         | Error::UnsupportedMediaType(_)
         | Error::UnsupportedEncoding
         | Error::Stale
+        | Error::NeedsZone
         | Error::NotAbsent => "La demande n’a pas pu être lue\u{a0}: revenez en arrière et rechargez la page.".into(),
         Error::Overloaded
         | Error::UnknownHosts(_)

@@ -61,6 +61,7 @@ pub struct CfdToken {
     pub name: Name<255>,
     /// The user whose rights it has: oneself, where a new one says nobody. When they leave it is nobody's, and opens
     /// nothing until it is somebody's again.
+    #[serde(deserialize_with = "crate::values::nullable_id")]
     pub user_id: Option<i64>,
     /// Addresses, networks and names that it may be used from, at most 50: from anywhere, where there are none.
     pub hosts: Several<AllowedHost>,

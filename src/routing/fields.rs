@@ -45,6 +45,7 @@ pub struct Field {
     #[schemars(example = &"silver")]
     pub default_value: Option<Text<255>>,
     /// The same, as one of the field's own options; before `default_value`.
+    #[serde(deserialize_with = "crate::values::nullable_id")]
     pub default_option_id: Option<i64>,
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use super::whose::Whose;
 use crate::api::list::{By, Filter, Listed, Listing, Sort};
 use crate::api::{Ctx, Error, Id, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
 use crate::tenancy::Author;
+use crate::tenancy::settings::Home;
 use crate::values::{Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
@@ -104,7 +106,8 @@ pub struct ScoreSum {
 
 fn summary(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, Query(period): Query<Period>) -> Result<Ok200<Summary>> {
     let survey = whose.its(ctx, Survey::find(ctx.db, id)?)?;
-    let (from, to) = (moment("from", &period.from)?, moment("to", &period.to)?);
+    let zone = Home::of(ctx.db)?.zone;
+    let (from, to) = (moment(&zone, "from", &period.from)?, moment(&zone, "to", &period.to)?);
     let (from, to) = (from.map(|(first, _)| first), to.map(|(_, last)| last));
     let mut sum = Sum::default();
     let mut agents: BTreeMap<(Option<Text<32>>, Option<Text<255>>), AgentSum> = BTreeMap::new();
@@ -121,9 +124,9 @@ fn summary(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, Query(period): Query<Per
 }
 
 /// What a bound of the period means, where it is said.
-fn moment(name: &str, text: &str) -> Result<Option<(Timestamp, Timestamp)>> {
+fn moment(zone: &TimeZone, name: &str, text: &str) -> Result<Option<(Timestamp, Timestamp)>> {
     let said = Some(text.trim()).filter(|text| !text.is_empty());
-    let read = said.map(Timestamp::first_and_last).transpose();
+    let read = said.map(|text| Timestamp::first_and_last(text, zone)).transpose();
     read.map_err(|said| Error::invalid(format!("The {name} {said}")))
 }
 

@@ -38,10 +38,10 @@ impl Input for Whose {
     }
 }
 
-/// Whether a body names a customer, be it by `null`, or twice.
+/// Whether a body names a customer. Null names none: clients send every field that they know.
 fn is_in(body: &[u8]) -> bool {
-    let fields = serde_json::from_slice::<HashMap<String, IgnoredAny>>(body);
-    fields.is_ok_and(|fields| fields.contains_key("customer_id"))
+    let fields = serde_json::from_slice::<HashMap<String, Option<IgnoredAny>>>(body);
+    fields.is_ok_and(|fields| fields.get("customer_id").is_some_and(Option::is_some))
 }
 
 impl Whose {

@@ -1,7 +1,7 @@
 //! The life of a request, step by step: head, tenant, route, token, workspace, body, turn, answer.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -23,6 +23,7 @@ use crate::api::{
 use crate::auth::{CALL_FLOW_PREFIX, Credential, KEY_PREFIX, TokenFault, secret};
 use crate::engine::Engine;
 use crate::pages;
+use crate::tenancy::settings::Home;
 use crate::tenancy::{Bearer, Current, Host, LargeBody, Lease, Listed, host, workspace_in};
 use crate::values::Timestamp;
 
@@ -231,6 +232,7 @@ impl Service {
             credential,
             workspace,
             address,
+            zone: OnceLock::new(),
             client,
             now,
         });
@@ -243,6 +245,10 @@ impl Service {
         let mut answered = turn::run(Arc::clone(&call)).await;
         if let Err(Error::UnknownHosts(names)) = &answered.result {
             self.learn_addresses(names, now).await;
+            answered = turn::run(Arc::clone(&call)).await;
+        }
+        if let Err(Error::NeedsZone) = &answered.result {
+            self.learn_zone(&call).await?;
             answered = turn::run(call).await;
         }
         let Answered { result, waited, worked } = answered;
@@ -326,6 +332,17 @@ impl Service {
         }
     }
 
+    /// Reads the workspace's time zone: a request has a time without one, which few have.
+    async fn learn_zone(&self, call: &Arc<Call>) -> Result<()> {
+        let reader = Arc::clone(call);
+        let read = turn::beside(&self.engine.steps, move || {
+            let home = reader.file().read(|db| Ok::<_, Error>(Home::of(db)?))?;
+            let _ = reader.zone.set(home.zone);
+            Ok(())
+        });
+        read.await.unwrap_or(Err(Error::Overloaded))
+    }
+
     /// Host, route, token and workspace. Nothing where a browser only asks whether it may.
     fn find(
         &self,
@@ -350,7 +367,7 @@ impl Service {
         if path == "/" && !is_api {
             return Ok(Some(Addressed::open(layer, &pages::FRONT_DOOR)));
         }
-        let (layer, matched) = match self.router.find(layer, path) {
+        let (mut layer, matched) = match self.router.find(layer, path) {
             Some(matched) => (layer, matched),
             // A workspace's token reaches from the central host what only a workspace has.
             None => (Layer::Workspace, self.router.find(Layer::Workspace, path).ok_or_else(route_not_found)?),
@@ -358,10 +375,10 @@ impl Service {
         if self.is_preflight(head) {
             return Ok(None);
         }
-        let route = matched.route(&head.method)?;
+        let mut route = matched.route(&head.method)?;
         line.routed(layer, route);
         let path_values = matched.values.iter().map(|value| api::decode(value)).collect();
-        let from_central = layer == Layer::Workspace && named.is_none();
+        let mut from_central = layer == Layer::Workspace && named.is_none();
         if from_central && route.needs == Needs::Anyone {
             return Err(route_not_found());
         }
@@ -370,6 +387,10 @@ impl Service {
             Needs::Anyone => Credential::None,
             _ => self.credential(bearer(&head.headers)?, &mut directory, now, line)?,
         };
+        if route.follows_token && named.is_none() && credential.is_of_workspace() {
+            let own = self.router.find(Layer::Workspace, path).ok_or_else(route_not_found)?;
+            (layer, route, from_central) = (Layer::Workspace, own.route(&head.method)?, true);
+        }
         let workspace = match (&named, &credential) {
             (Some(listed), _) => Some(listed.id),
             (None, Credential::Token(token)) if from_central => token.scope.workspace(),

@@ -46,14 +46,14 @@ pub use networks::Networks;
 pub use password::{Password, opaque};
 pub use public_url::PublicUrl;
 pub use reach::is_public;
-pub use row_id::{RowId, id_in_query};
+pub use row_id::{RowId, id_in_query, nullable_id};
 pub use seconds::Seconds;
 pub use several::Several;
 pub use subdomain::Subdomain;
 pub use text::{Name, Text};
 pub use time_of_day::TimeOfDay;
 pub use time_zone::TimeZone;
-pub use timestamp::Timestamp;
+pub use timestamp::{Timestamp, civil};
 pub use token_ttl::TokenTtl;
 pub use web_url::{UrlTemplate, WebUrl};
 

@@ -33,6 +33,11 @@ impl<'de> Deserialize<'de> for RowId {
     }
 }
 
+/// An id that may be null: `0` is no row's, and clears it for clients that send no null.
+pub fn nullable_id<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
+    Ok(Option::<i64>::deserialize(input)?.filter(|id| *id != 0))
+}
+
 /// An id in a query, where everything is text: none where it is blank.
 pub fn id_in_query<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
     let text = Option::<String>::deserialize(input)?.unwrap_or_default();

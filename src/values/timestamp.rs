@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::civil::Date;
+use jiff::ToSpan;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
 use schemars::json_schema;
 use serde::{Serialize, Serializer};
 
@@ -22,16 +24,19 @@ impl Timestamp {
         Self(seconds)
     }
 
-    /// The first and the last second that a text means: a moment is one, a day (`2024-01-20`, in UTC) has 86,400.
-    pub fn first_and_last(text: &str) -> Result<(Self, Self), String> {
-        match text.parse::<Date>() {
-            Ok(day) if !text.contains(['T', 't', ' ']) => {
-                let midnight = day.in_tz("UTC").map_err(|_| "must be a valid date.")?;
-                let first = Self(midnight.timestamp().as_second());
-                Ok((first, Self(first.0 + 86_399)))
-            }
-            _ => text.parse().map(|moment| (moment, moment)),
+    /// The first and the last second that a text means by the clocks of a zone: of a moment they are the same, a day
+    /// (`2024-01-20`) has some 86,400.
+    pub fn first_and_last(text: &str, zone: &TimeZone) -> Result<(Self, Self), String> {
+        let Some(civil) = civil(text) else { return text.parse().map(|moment| (moment, moment)) };
+        let moment = |civil: DateTime| {
+            let moment = zone.to_timestamp(civil).map_err(|_| "must be a valid date.");
+            moment.map(|moment| Self(moment.as_second()))
+        };
+        if text.trim().len() > "2024-01-20".len() {
+            return Ok(moment(civil).map(|moment| (moment, moment))?);
         }
+        let next = civil.checked_add(1.day()).map_err(|_| "must be a valid date.")?;
+        Ok((moment(civil)?, Self(moment(next)?.0 - 1)))
     }
 
     /// The day on which it is, in UTC.
@@ -49,6 +54,16 @@ impl Timestamp {
         let ends = (jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());
         Self(self.0.saturating_add(seconds).clamp(ends.0, ends.1))
     }
+}
+
+/// A date and perhaps a time, without a zone: `2027-01-31`, `2027-01-31 10:00:00`, `2027-01-31T10:00`.
+pub fn civil(text: &str) -> Option<DateTime> {
+    let text = text.trim();
+    let is_one = text.len() >= 10 && text.bytes().all(|byte| byte.is_ascii_digit() || b"-:. Tt".contains(&byte));
+    if !is_one {
+        return None;
+    }
+    text.parse::<DateTime>().ok().or_else(|| text.parse::<Date>().ok().map(|day| day.at(0, 0, 0, 0)))
 }
 
 impl fmt::Display for Timestamp {

@@ -30,6 +30,7 @@ pub const ROUTES: &[Route] = &[
 pub struct Contact {
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    #[serde(deserialize_with = "crate::values::nullable_id")]
     pub customer_id: Option<i64>,
     pub civility: Option<Text<32>>,
     #[schemars(example = &"Zoé")]

@@ -68,11 +68,14 @@ pub struct PhoneCall {
     pub agent_name: Option<Text<255>>,
     pub queue: Option<Text<255>>,
     /// Null too once the contact is deleted.
+    #[serde(deserialize_with = "crate::values::nullable_id")]
     pub contact_id: Option<i64>,
     /// That of the contact, where there is one, whatever is sent; it stays when the contact moves to another. Without a
     /// contact it may be named.
+    #[serde(deserialize_with = "crate::values::nullable_id")]
     pub customer_id: Option<i64>,
     /// The user of this workspace who took or made it.
+    #[serde(deserialize_with = "crate::values::nullable_id")]
     pub user_id: Option<i64>,
     #[schemars(example = &"Delivery")]
     pub subject: Option<Text<255>>,

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::parents::{self, OfParent};
 use super::time_spans::{SavedSpan, TimeSpan};
-use crate::api::{Body, Call, Created, Ctx, Error, Input, Operation, Result, body};
+use crate::api::body::{self, Reading, Unfit};
+use crate::api::{Body, Call, Created, Ctx, Error, Input, Operation, Result};
 use crate::routing::rows;
 use crate::routing::whose::Whose;
 
@@ -29,7 +30,11 @@ impl Input for Many {
         let items = items(&call.body, &mut parent)?;
         match items.len() {
             0 => Err(Error::invalid("The data field is required.")),
-            1..=MOST => Ok(Self(items.into_iter().map(|item| row(item, &parent)).collect())),
+            1..=MOST => {
+                let reading = Reading::of(call);
+                let rows: Result<_> = items.into_iter().map(|item| row(&reading, item, &parent)).collect();
+                rows.map(Self)
+            }
             _ => Err(Error::invalid(format!("The data may not be more than {MOST}."))),
         }
     }
@@ -53,6 +58,9 @@ impl Input for Many {
 fn items(text: &[u8], parent: &mut Map<String, Value>) -> Result<Vec<Value>> {
     let mut fields = match serde_json::from_slice(text) {
         Ok(Value::Array(items)) => return Ok(items),
+        Ok(Value::Object(parts)) if !parts.is_empty() && body::list_with_gaps(&parts).is_some() => {
+            return Ok(parts.into_iter().map(|(_, item)| item).collect());
+        }
         _ => body::parse(text)?,
     };
     parent.extend(said_of_parent(&fields));
@@ -70,17 +78,20 @@ fn said_of_parent(fields: &Map<String, Value>) -> impl Iterator<Item = (String, 
     TimeSpan::PARENT.into_iter().filter_map(move |name| Some((name.to_owned(), said(&name)?.clone())))
 }
 
-fn row(item: Value, parent: &Map<String, Value>) -> Result<TimeSpan, Vec<String>> {
-    let Value::Object(mut fields) = item else { return Err(vec!["The item must be an object.".into()]) };
-    if fields.contains_key("customer_id") {
-        return Err(Whose::prohibited().sentences());
+fn row(reading: &Reading, item: Value, parent: &Map<String, Value>) -> Result<Result<TimeSpan, Vec<String>>> {
+    let Value::Object(mut fields) = item else { return Ok(Err(vec!["The item must be an object.".into()])) };
+    if fields.get("customer_id").is_some_and(|customer| !customer.is_null()) {
+        return Ok(Err(Whose::prohibited().sentences()));
     }
     fields.values_mut().for_each(body::whole_numbers);
     let own: Map<String, Value> = said_of_parent(&fields).collect();
     fields.extend(parent.clone());
     fields.extend(own);
-    let read = body::lay_over(&TimeSpan::default(), &fields);
-    read.map_err(|problems| problems.into_iter().map(|(_, sentence)| sentence).collect())
+    match reading.new_value(&fields) {
+        Ok(row) => Ok(Ok(row)),
+        Err(Unfit::Fields(problems)) => Ok(Err(problems.into_iter().map(|(_, sentence)| sentence).collect())),
+        Err(unknown @ Unfit::NeedsZone) => Err(unknown.into()),
+    }
 }
 
 /// What was made of many.

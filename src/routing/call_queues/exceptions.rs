@@ -113,7 +113,7 @@ impl Listed for RoutingException {
             Filter { name: "id", by: By::Integer("id") },
             Filter { name: "customer_id", by: By::Integer("customer_id") },
             Filter { name: "exceptionable_id", by: By::Integer("exceptionable_id") },
-            Filter { name: "exceptionable_type", by: By::Choice("exceptionable_type", ParentType::WORDS) },
+            Filter { name: "exceptionable_type", by: By::Class("exceptionable_type", ParentType::WORDS) },
             Filter { name: "reference", by: By::Text("reference") },
             Filter { name: "label", by: By::Text("label") },
             Filter { name: "destination", by: By::Text("destination") },

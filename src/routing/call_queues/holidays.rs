@@ -8,6 +8,7 @@ use super::bulk::Made;
 use super::calendars::{self, Country};
 use super::exceptions::RoutingException;
 use super::parents::{self, OfParent, ParentType};
+use crate::api::body::Reading;
 use crate::api::{
     Body, Call, Created, Ctx, Error, Input, List, Needs, Operation, Page, Result, Route, body, get, post, run,
 };
@@ -80,7 +81,7 @@ impl Input for NewHolidays {
                 *said = value;
             }
         }
-        let new: Self = body::lay_over(&Self::default(), &fields).map_err(Error::problems)?;
+        let new: Self = Reading::of(call).new_value(&fields)?;
         let wrong = match (&new.day, new.country, new.year) {
             (None, None, None) => "The day field is required when country is not present.",
             (_, Some(_), None) => "The year field is required when country is present.",

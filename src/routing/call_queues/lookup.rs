@@ -13,7 +13,8 @@ use super::moment::{Moment, NO_MOMENT};
 use super::parents::ParentType;
 use super::queues::{DestinationType, Queue};
 use super::time_spans::TimeSpan;
-use crate::api::{Call, Ctx, Error, Input, Needs, Ok200, Operation, Query, Result, Route, body, get, pairs, run};
+use crate::api::body::Reading;
+use crate::api::{Call, Ctx, Error, Input, Needs, Ok200, Operation, Query, Result, Route, get, pairs, run};
 use crate::routing::whose::Whose;
 use crate::tenancy::phones;
 use crate::tenancy::settings::Home;
@@ -56,7 +57,7 @@ impl Input for Question {
     fn read(call: &Call) -> Result<Self> {
         // `Query` leaves out an id, which a body may only repeat.
         let fields: Map<String, Value> = pairs(&call.query).map(|(name, value)| (name, value.into())).collect();
-        let asked: Asked = body::lay_whole_over(&Asked::default(), &fields)?;
+        let asked: Asked = Reading::of_query(call).lay_whole_over(&Asked::default(), &fields)?;
         let at = Some(asked.at.trim()).filter(|at| !at.is_empty()).map(str::parse::<Moment>).transpose();
         let says = |text: &str| !text.trim().is_empty();
         let names_one = asked.id.is_some() || says(&asked.code) || says(&asked.number) || says(&asked.did_number);

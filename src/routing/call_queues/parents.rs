@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::exceptions::RoutingException;
 use super::time_spans::TimeSpan;
-use crate::api::list::each_of;
-use crate::api::{Body, Call, Created, Ctx, Error, Input, Operation, Result, body, pairs};
+use crate::api::body::{self, Reading};
+use crate::api::list::{each_of, named};
+use crate::api::{self, Body, Call, Created, Ctx, Input, Operation, Result, pairs};
 use crate::routing::rows::{self, Routed};
 use crate::routing::whose::Whose;
 use crate::tenancy::Author;
@@ -23,12 +24,8 @@ choice! {
 /// Reads a type by its word, or by the name of a class: `App\Models\CallQueueGroup`.
 pub fn by_any_name<'de, D: Deserializer<'de>>(input: D) -> Result<ParentType, D::Error> {
     let text = String::deserialize(input)?;
-    let class = text.rsplit(['\\', '/', '.', ':']).next().unwrap_or(&text).trim();
-    match class.replace(['_', '-'], "").to_ascii_lowercase().as_str() {
-        "callqueue" => Ok(ParentType::QUEUE),
-        "callqueuegroup" => Ok(ParentType::GROUP),
-        _ => text.trim().parse().map_err(de::Error::custom),
-    }
+    let word = named(ParentType::WORDS, &text).unwrap_or(text.trim());
+    word.parse().map_err(de::Error::custom)
 }
 
 /// A row that is of a queue or of a group.
@@ -51,7 +48,7 @@ impl<T: OfParent> Input for New<T> {
         // A parent that the body says is none is one that it does not say.
         fields.retain(|name, value| !(value.is_null() && T::PARENT.contains(&name.as_str())));
         fields.extend(in_query(call, T::PARENT));
-        body::lay_over(&T::default(), &fields).map(Self).map_err(Error::problems)
+        Ok(Self(Reading::of(call).new_value(&fields)?))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -62,8 +59,7 @@ impl<T: OfParent> Input for New<T> {
 
 /// The fields that a body must have: all that are required, but for the parent.
 pub fn required<T: OfParent>() -> Vec<String> {
-    let required = body::lay_over(&T::default(), &Map::new()).err().unwrap_or_default();
-    let fields = required.into_iter().map(|(field, _)| field);
+    let fields = api::required::<T>().into_iter();
     fields.filter(|field| !T::PARENT.contains(&field.as_str())).collect()
 }
 

@@ -73,6 +73,7 @@ pub struct Queue {
     #[serde(rename = "type")]
     pub kind: Option<Text<64>>,
     /// A group of the same customer, whose time spans and exceptions count after the queue's own.
+    #[serde(deserialize_with = "crate::values::nullable_id")]
     pub call_queue_group_id: Option<i64>,
     pub default_destination_type: Option<DestinationType>,
     #[schemars(example = &"899")]

@@ -236,7 +236,7 @@ impl Listed for TimeSpan {
             Filter { name: "id", by: By::Integer("id") },
             Filter { name: "customer_id", by: By::Integer("customer_id") },
             Filter { name: "time_spanable_id", by: By::Integer("time_spanable_id") },
-            Filter { name: "time_spanable_type", by: By::Choice("time_spanable_type", ParentType::WORDS) },
+            Filter { name: "time_spanable_type", by: By::Class("time_spanable_type", ParentType::WORDS) },
             Filter { name: "reference", by: By::Text("reference") },
             Filter { name: "destination", by: By::Text("destination") },
             Filter { name: "day_of_week", by: By::Integer("day_of_week") },
