@@ -19,7 +19,7 @@ use crate::api::{
 use crate::auth::{Purpose, Scope, Verified, callers};
 use crate::engine::Engine;
 use crate::tenancy::{Status, members};
-use crate::values::{Email, Name, Timestamp};
+use crate::values::{Email, Name, Timestamp, email};
 
 pub const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in"),
@@ -37,6 +37,7 @@ pub const ROUTES: &[Route] = &[
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Credentials {
+    #[serde(deserialize_with = "email::of_account")]
     pub email: Email,
     pub password: Name<1000>,
 }
