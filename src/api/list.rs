@@ -81,7 +81,7 @@ pub enum By {
     Choice(&'static str, &'static [&'static str]),
     /// The column is the moment, or within the day; or, by `[gte]` and `[lte]`, in a range.
     Moment(&'static str),
-    /// One of the resource's numbers is the number, in any format; or ends with its digits, where those are too few.
+    /// One of the resource's numbers is the number, in any format, or ends with its digits.
     Phone(&'static str),
     /// The same of the number in one field.
     PhoneIn(&'static str, &'static str),
@@ -181,8 +181,13 @@ impl By {
             Self::Flag(_) => ("1 or 0.", json!({"enum": ["0", "1", "true", "false", ""]})),
             Self::Choice(_, choices) => ("Is this.", json!({"anyOf": [{"enum": choices}, blank()]})),
             Self::Moment(_) => ("At this moment, or on this day.", moment()),
-            Self::Phone(_) => ("Has this number, in any format.", json!({"type": "string"})),
-            Self::PhoneIn(..) => ("Is this number, in any format.", json!({"type": "string"})),
+            Self::Phone(_) => (
+                "Has this number, in any format, or one that ends with these digits (at least 4).",
+                json!({"type": "string"}),
+            ),
+            Self::PhoneIn(..) => {
+                ("Is this number, in any format, or ends with these digits (at least 4).", json!({"type": "string"}))
+            }
             Self::Field(_) => (
                 "Any field by its name, as here tier: is this text, whatever its case and accents.",
                 json!({"type": "string"}),
