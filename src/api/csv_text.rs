@@ -35,7 +35,7 @@ impl<'t> CsvText<'t> {
         let blank = |c: char| is_blank(c) && c != delimiter && !matches!(c, '\r' | '\n');
         let start = self.rest.trim_start_matches(blank);
         let Some(quoted) = start.strip_prefix('"') else {
-            let end = self.rest.find(|c| c == delimiter || matches!(c, '\r' | '\n')).unwrap_or(self.rest.len());
+            let end = self.rest.find([delimiter, '\r', '\n']).unwrap_or(self.rest.len());
             let (cell, rest) = self.rest.split_at(end);
             self.rest = rest;
             if cell.contains('"') {

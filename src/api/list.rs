@@ -85,7 +85,7 @@ pub enum By {
     /// The column is the moment, or within the day (also by `[on]`); or, by `[gte]` and `[lte]`, in a range. Days and times
     /// without a zone are those of the workspace's clocks.
     Moment(&'static str),
-    /// One of the resource's numbers is the number, in any format; or ends with its digits, where those are too few.
+    /// One of the resource's numbers is the number, in any format, or ends with its digits.
     Phone(&'static str),
     /// The same of the number in one field.
     PhoneIn(&'static str, &'static str),
@@ -205,8 +205,13 @@ impl By {
                 ("Is this.", json!({"type": "string", "enum": choices}))
             }
             Self::Moment(_) => ("At this moment. A date, like 2027-03-29, means that day.", moment()),
-            Self::Phone(_) => ("Has this number, in any format.", json!({"type": "string"})),
-            Self::PhoneIn(..) => ("Is this number, in any format.", json!({"type": "string"})),
+            Self::Phone(_) => (
+                "Has this number, in any format, or one that ends with these digits (at least 4).",
+                json!({"type": "string"}),
+            ),
+            Self::PhoneIn(..) => {
+                ("Is this number, in any format, or ends with these digits (at least 4).", json!({"type": "string"}))
+            }
             Self::Field(_) => (
                 "Any field by its name, as here tier: is this text, whatever its case and accents.",
                 json!({"type": "string"}),

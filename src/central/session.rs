@@ -19,7 +19,7 @@ use crate::api::{
 use crate::auth::{Purpose, Scope, Verified, callers};
 use crate::engine::Engine;
 use crate::tenancy::{Status, members};
-use crate::values::{Email, Name, Timestamp};
+use crate::values::{Email, Name, Timestamp, email};
 
 pub const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in").named("login"),
@@ -44,6 +44,7 @@ pub const ROUTES: &[Route] = &[
 #[schemars(rename = "Login")]
 #[serde(default)]
 pub struct Credentials {
+    #[serde(deserialize_with = "email::of_account")]
     pub email: Email,
     #[schemars(example = &"a-long-password")]
     pub password: Name<1000>,
@@ -377,7 +378,7 @@ mod tests {
         here.get("/workspaces").refused(401, "wrong_token_scope");
         here.get("/tokens").refused(401, "wrong_token_scope");
         here.post("/logout", json!({})).ok();
-        there.get("/whoami").refused(401, "token_revoked");
+        here.get("/whoami").refused(401, "token_revoked");
         assert!(bench.central().get("/whoami").ok()["workspaces"].is_array());
     }
 

@@ -30,7 +30,7 @@ use webhooks::Courier;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How often webhooks are looked for: their first message is to be on its way within a second of the change.
+/// How often webhooks, and indexes to bring up to date, are looked for: the first message is to be on its way within a second of the change.
 const OFTEN: Duration = Duration::from_millis(200);
 
 /// Rounds between two of the work that looks at whole tables.
@@ -71,7 +71,7 @@ impl Jobs {
                 if n % SELDOM == SELDOM / 2 { tend_sleeper(&engine, now) } else { Ok(()) }
             })?,
             mail: Rounds::start("mail", EVERY, supervisor(), move |_| mail::round(&beside, Timestamp::now()))?,
-            indexes: Rounds::start("indexes", EVERY, supervisor(), move |n| indexer.round(n))?,
+            indexes: Rounds::start("indexes", OFTEN, supervisor(), move |n| indexer.round(n))?,
             webhooks: Rounds::start("webhooks", OFTEN, supervisor(), move |_| courier.round(Timestamp::now()))?,
         })
     }

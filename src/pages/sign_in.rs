@@ -140,7 +140,7 @@ fn refused(steps: &Steps<'_>, visitor: &Visitor, error: Error, filled: &SigningI
 /// The account that the password is of; a challenge as an error, where the account has a second factor.
 fn check_password(steps: &Steps<'_>, visitor: &Visitor, tries: &Tries, filled: &SigningIn) -> Result<i64> {
     visitor.check(&filled.form_key)?;
-    let email = filled.email.trim().parse::<Email>().map_err(|_| Error::InvalidCredentials)?;
+    let email = Email::of_account(filled.email.trim()).map_err(|_| Error::InvalidCredentials)?;
     let password = Name::parse(filled.password.to_string()).map_err(|_| Error::InvalidCredentials)?;
     let account_id = session::verify(steps, tries, &Credentials { email, password })?.id;
     second_factor::challenge(steps, account_id, Some(steps.call.workspace()?.id()))?;

@@ -231,7 +231,7 @@ pub fn all() -> Vec<Endpoint> {
             "/geo/models",
             &[],
             "name=departments&match_method=prefix&match_position=start",
-            page(json!({"id": "{model}", "max_length": 3})),
+            page(json!({"id": "{model}", "max_length": 5})),
         ),
         get("/geo/models/{id}", &["model"], "", json!({"match_method": "prefix", "match_position": "start"})),
         get("/geo/lists", &[], "list_name=walked&geo_routing_model_id=1", page(json!({"id": "{list}"}))),

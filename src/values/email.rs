@@ -29,6 +29,14 @@ impl FromStr for Email {
 }
 
 impl Email {
+    /// An address that somebody logs in with: an earlier version may have made an account of one that mail cannot be sent
+    /// to, and that account must not be locked out.
+    pub fn of_account(text: &str) -> Result<Self, String> {
+        let has_parts = text.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        let is_address = has_parts && text.len() <= LONGEST && !text.chars().any(char::is_control);
+        if is_address { Ok(Self(text.to_owned())) } else { Err(NO_EMAIL.into()) }
+    }
+
     /// What stands before the `@`, and the domain in A-labels: as mail is sent to it. Nothing where an earlier version has
     /// accepted what mail cannot be sent to.
     pub fn to_send(&self) -> Option<(&str, String)> {
@@ -78,6 +86,15 @@ pub fn spellings(text: &str) -> [String; 3] {
         }
         None => [(); 3].map(|()| text.to_owned()),
     }
+}
+
+/// Reads an address that somebody logs in with.
+pub fn of_account<'de, D: Deserializer<'de>>(input: D) -> Result<Email, D::Error> {
+    let text = String::deserialize(input)?;
+    if text.is_empty() {
+        return Err(de::Error::custom("field is required."));
+    }
+    Email::of_account(&text).map_err(de::Error::custom)
 }
 
 impl<'de> Deserialize<'de> for Email {

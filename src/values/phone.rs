@@ -205,7 +205,52 @@ mod tests {
         assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     }
 
+    /// No country has numbers of so many digits, or of so few.
+    #[test]
+    fn too_many_digits_and_too_few_are_no_number() {
+        let mut wrong = Vec::new();
+        for (country, code, national, prefix) in plans::examples::all() {
+            let many = format!("{national}{}", "7".repeat(20 - national.len()));
+            for form in [
+                format!("+{code}{many}"),
+                format!("00{code}{many}"),
+                format!("{prefix}{many}"),
+                many,
+                format!("+{code}7"),
+            ] {
+                if let Some(read) = self::e164(&form, country) {
+                    wrong.push(format!("{country:?} {form}: {read}"));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    }
+
+    #[test]
+    fn only_the_user_of_an_address_is_a_number() {
+        for (text, number) in [
+            ("sip:anonymous@192.168.1.20", None),
+            ("sip:jean75@10.0.0.1", None),
+            ("<sip:10.0.0.1:5060>", None),
+            ("sip:204@10.0.0.1", Some("204")),
+            ("\"Jean 75\" <sip:+33142000017@10.0.0.1>", Some("+33142000017")),
+            ("tel:1234567;phone-context=+1-650", Some("+16501234567")),
+            ("bureau 12 / 0142000201", Some("+33142000201")),
+            ("1234567890123456", Some("1234567890123456")),
+        ] {
+            assert_eq!(read(text, Id::FR).first().map(Dialled::as_str), number, "{text}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn any_text_can_be_read(text in "\\PC{0,40}|[<>@:;+=0-9a-z/ ().x#-]{0,40}") {
+            for country in [Id::FR, Id::DE, Id::US, Id::AR] {
+                read(&text, country);
+                spellings(&text, country);
+            }
+        }
+
         #[test]
         fn a_form_is_its_own_form(typed in "[0-9+(). -]{0,24}") {
             if let Some(form) = e164(&typed, Id::FR) {

@@ -86,9 +86,15 @@ pub struct Asked {
     /// The customer's own code for the list.
     #[schemars(example = &"north")]
     list_id: Name<64>,
-    /// A postcode, or a number in any format: what the list's model reads.
+    /// A postcode, or a number in any format: what the list's model reads. This, `number`, `postcode` or `zone` is needed.
     #[schemars(example = &"75008")]
-    value: Name<255>,
+    value: Text<255>,
+    /// The same as `value`.
+    number: Text<255>,
+    /// The same as `value`.
+    postcode: Text<255>,
+    /// The code of a zone of the list's model; else the same as `value`.
+    zone: Text<255>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -105,10 +111,22 @@ pub struct Found {
     fallback: bool,
 }
 
+impl Asked {
+    /// The first of the values that say something.
+    fn value(&self) -> Result<&str> {
+        let values = [&self.value, &self.number, &self.postcode, &self.zone];
+        let said = values.into_iter().find(|value| !value.trim().is_empty());
+        said.map(|value| &**value).ok_or_else(|| Error::invalid("The value field is required."))
+    }
+}
+
 fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result<Ok200<Found>> {
     let (db, customer) = (ctx.db, whose.customer(ctx)?);
+    let value = asked.value()?;
     let list = GeoList::with_code(db, customer, &asked.list_id)?.ok_or_else(Error::not_found)?;
-    let zone = list.model().map_or(Ok(None), |model| model.zone_of(&asked.value, || phones::default_country(db)))?;
+    let named = list.model().and_then(|model| model.zone(asked.zone.trim()));
+    let read = || list.model().map_or(Ok(None), |model| model.zone_of(value, || phones::default_country(db)));
+    let zone = named.map_or_else(read, |zone| Ok(Some(zone)))?;
     let row = zone.map_or(Ok(None), |zone| GeoDestination::of_zone(db, list.id, &zone.code))?;
     let all = row.as_ref().map_or_else(|| list.fallbacks(), GeoDestination::destinations);
     let given = all.into_iter().flatten().filter(|destination| !destination.trim().is_empty());
@@ -246,7 +264,7 @@ mod tests {
             ("20137", zone("2A", "Corse-du-Sud"), json!("802"), json!(["802", "+33 1"]), false),
             ("20200", zone("2B", "Haute-Corse"), json!("902"), fallbacks.clone(), true),
             ("13001", zone("13", "Bouches-du-Rhône"), Value::Null, json!([]), false),
-            ("98000", Value::Null, json!("902"), fallbacks.clone(), true),
+            ("98500", Value::Null, json!("902"), fallbacks.clone(), true),
             ("%F0%9F%87%AB", Value::Null, json!("902"), fallbacks, true),
         ] {
             let found = look(value);
@@ -284,8 +302,19 @@ mod tests {
         let bench = Bench::new();
         let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
         departments(&other);
-        desk.get("/geo/destinations/lookup?value=%20")
-            .invalid(&["The list id field is required.", "The value field is required."]);
+        desk.get("/geo/destinations/lookup?value=%20").invalid(&["The list id field is required."]);
+        for nothing in ["", "&value=%20", "&number=&zone=&postcode="] {
+            let asked = format!("/geo/destinations/lookup?list_id=A{nothing}");
+            desk.get(&asked).invalid(&["The value field is required."])
+        }
+        let zone = |value: &str| {
+            other.get(&format!("/geo/destinations/lookup?list_id=A&{value}")).ok()["zone"]["code"].clone()
+        };
+        for value in ["value=75011", "postcode=F-75011", "number=75011", "zone=75", "zone=75011"] {
+            assert_eq!(zone(value), "75", "{value}");
+        }
+        // Ajaccio is in the zone; no postcode begins so.
+        assert_eq!(zone("zone=2A"), "2A");
         desk.get("/geo/destinations/lookup?list_id=A&value=75011").refused(404, "not_found");
         other.get("/geo/destinations/lookup?list_id=a&value=75011").refused(404, "not_found");
         desk.made("/geo/lists", json!({"list_id": "A", "geo_routing_model_id": 1}));

@@ -83,6 +83,9 @@ pub struct Zone {
 enum Reads {
     /// Letters and digits, in capitals: a postcode, or a number that is matched by its end.
     Text,
+    /// A postcode of a country, in digits of any script: perhaps behind the letters of the country, perhaps without the zero
+    /// that it begins with, which spreadsheets take away.
+    Postcode { letters: Vec<String>, length: usize, may_lead_with_zero: bool },
     /// A phone number as it is dialled within a country: behind a 0, without any of these country's codes.
     National { country: Country, codes: Vec<String> },
     /// A phone number with the country's code, in digits.
@@ -148,6 +151,9 @@ impl Model {
     pub fn zone_of<E>(&self, value: &str, home: impl FnOnce() -> Result<Country, E>) -> Result<Option<&Zone>, E> {
         let read = match &self.reads {
             Reads::Text => Some(letters_and_digits(value)),
+            Reads::Postcode { letters, length, may_lead_with_zero } => {
+                Some(postcode(value, letters, *length, *may_lead_with_zero))
+            }
             Reads::National { country, codes } => national(value, *country, codes),
             Reads::Dialling => digits(value, home()?),
         };
@@ -168,6 +174,19 @@ impl Model {
 
 fn letters_and_digits(value: &str) -> String {
     value.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_uppercase).collect()
+}
+
+/// A postcode without the letters of its country, and with its leading zero: only one digit less than it has can be meant so.
+/// With fewer it is the beginning of one, such as a department.
+fn postcode(value: &str, letters: &[String], length: usize, may_lead_with_zero: bool) -> String {
+    let written: String = letters_and_digits(value).chars().map(|c| phone::decimal(c).unwrap_or(c)).collect();
+    let without = |letters: &String| {
+        let rest = written.strip_prefix(letters.as_str())?;
+        rest.starts_with(|c: char| c.is_ascii_digit()).then_some(rest)
+    };
+    let code = letters.iter().find_map(without).unwrap_or(&written);
+    let is_short = code.len() + 1 == length && code.bytes().all(|c| c.is_ascii_digit()) && !code.starts_with('0');
+    if is_short && may_lead_with_zero { format!("0{code}") } else { code.to_owned() }
 }
 
 /// The digits of a phone number with its country's code.
@@ -323,16 +342,41 @@ mod tests {
             (1, "2a", None),
             (1, "97411", Some("974")),
             (1, "97611", Some("976")),
-            (1, "98000", None),
+            (1, "98000", Some("980")),
+            (1, "F-75008", Some("75")),
+            (1, "FR 75008", Some("75")),
+            (1, "D-10115", None),
+            (1, "1000", Some("01")),
+            (1, "F-1000", Some("01")),
+            (1, "0100", Some("01")),
+            (1, "971", Some("971")),
+            (1, "97150", Some("978")),
+            (1, "97133", Some("977")),
+            (1, "97110", Some("971")),
+            (1, "97500", Some("975")),
+            (1, "97700", Some("977")),
+            (1, "97800", Some("978")),
+            (1, "98600", Some("986")),
+            (1, "98714", Some("987")),
+            (1, "98800", Some("988")),
+            (1, "98500", None),
             (1, "", None),
-            (1, "７５０１１", None),
-            (1, "７5é\u{301}🇫🇷", None),
+            (1, "７５０１１", Some("75")),
+            (1, "７5é\u{301}🇫🇷", Some("75")),
             (3, "75011", Some("11")),
+            (3, "97150", Some("978")),
+            (3, "97500", Some("975")),
+            (3, "98800", Some("988")),
+            (3, "1000", Some("84")),
             (3, "20200", Some("94")),
             (3, "69001", Some("84")),
             (3, "97200", Some("02")),
             (4, "1000", Some("BRU")),
-            (4, "B-1299", None),
+            (4, "B-1299", Some("BRU")),
+            (6, "D-10115", Some("10")),
+            (6, "1067", Some("01")),
+            (6, "DE 1067", Some("01")),
+            (5, "CH-8001", Some("8")),
             (4, "1300", Some("WBR")),
             (4, "3499", Some("VBR")),
             (4, "3500", Some("VLI")),

@@ -646,7 +646,7 @@ mod tests {
             made["contact"]["id"].as_str().unwrap().to_owned()
         };
         assert_eq!(id(&bound, "Lefèvre", "01 42 00 00 00"), "1");
-        assert_eq!(id(&bound, "LEFEVRE", "+33142000000"), "1");
+        assert_eq!(id(&bound, "LEFEVRE", "sip:+33142000000@10.0.0.1"), "1");
         assert_eq!(id(&bound, "Martin", "+33142000000"), "2");
         assert_eq!(id(&bound, "Lefèvre", "+33142000001"), "3");
         // A PBX of the whole workspace knows every contact; one of another customer none of these.
