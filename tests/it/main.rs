@@ -45,6 +45,7 @@ mod owners;
 mod proxies;
 mod quiet;
 mod readme;
+mod reloading;
 mod revoking;
 mod routing;
 mod shutdown;
