@@ -42,6 +42,7 @@ mod mail;
 mod metrics;
 mod oauth_clients;
 mod owners;
+mod packaging;
 mod proxies;
 mod quiet;
 mod readme;
