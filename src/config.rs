@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -673,7 +675,7 @@ pub const SETTINGS: &[Setting] = &[
         allowed: "true or false",
         kind: Kind::Flag,
         group: Group::Main,
-        reloads: true,
+        reloads: false,
         set: |config, text| text.parse().ok().map(|allowed| config.private_webhooks = allowed),
     },
     Setting {
@@ -742,7 +744,7 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// Variables of our prefix that other programs of `packaging/` read.
-const NOT_OURS: [&str; 2] = ["CX_DOMAIN", "CX_REPLICA"];
+const NOT_OURS: [&str; 3] = ["CX_DOMAIN", "CX_REPLICA", "CX_SERVER"];
 
 /// The setting whose name is most like a misspelled one.
 fn nearest(name: &str) -> &'static Setting {
@@ -845,9 +847,71 @@ impl Typed {
         Ok(())
     }
 
+    fn value(&self, setting: &Setting) -> &str {
+        self.values.get(setting.name).map_or(setting.default, |(value, _)| value.trim())
+    }
+
     /// What stands in `other` in the place of what stands here.
     pub fn override_with(&mut self, other: Self) {
         self.values.extend(other.values);
+    }
+}
+
+/// What came of reading the settings again.
+#[derive(Debug)]
+pub struct Reloaded {
+    pub config: Config,
+    /// The values in force.
+    pub typed: Typed,
+    /// Settings that have another value, and are applied.
+    pub applied: Vec<&'static str>,
+    /// Settings that have another value, and need a restart.
+    pub need_restart: Vec<&'static str>,
+}
+
+impl Reloaded {
+    /// Applies new values where a running server can. All of the new values must be allowed; else none is applied.
+    pub fn new(old: &Typed, new: &Typed) -> anyhow::Result<Self> {
+        Config::new(new)?;
+        let (mut typed, mut applied, mut need_restart) = (old.clone(), Vec::new(), Vec::new());
+        for setting in SETTINGS {
+            if old.value(setting) == new.value(setting) {
+                continue;
+            }
+            if !setting.reloads {
+                need_restart.push(setting.name);
+                continue;
+            }
+            applied.push(setting.name);
+            match new.values.get(setting.name) {
+                Some(value) => typed.values.insert(setting.name, value.clone()),
+                None => typed.values.remove(setting.name),
+            };
+        }
+        let config = Config::new(&typed)?;
+        Ok(Self { config, typed, applied, need_restart })
+    }
+}
+
+/// The settings in force. A reload exchanges them; whoever holds a reference keeps the ones before.
+pub struct LiveConfig(RwLock<&'static Config>);
+
+impl LiveConfig {
+    /// The settings are never freed: a reference to them outlives a reload. They are a kilobyte, and reloads are rare.
+    pub fn new(config: Config) -> Self {
+        Self(RwLock::new(Box::leak(Box::new(config))))
+    }
+
+    pub fn replace(&self, config: Config) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Box::leak(Box::new(config));
+    }
+}
+
+impl Deref for LiveConfig {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        *self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::api::Error;
 use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
-use crate::config::Config;
+use crate::config::{Config, LiveConfig};
 use crate::meter::Meter;
 use crate::storage::{self, File, Kind, Limits, Storage, Supervisor, Threads};
 use crate::tenancy::life::{self, Template};
@@ -24,7 +24,7 @@ use crate::values::{Password, PublicUrl, Timestamp};
 const STEP_THREADS: usize = 4;
 
 pub struct Engine {
-    pub config: Config,
+    pub config: LiveConfig,
     /// Its id, and whether it is a demo.
     pub record: InstanceRecord,
     /// Of every thread that lives as long as the process.
@@ -135,7 +135,7 @@ impl Engine {
             storage,
             central,
             keys,
-            config,
+            config: LiveConfig::new(config),
         }))
     }
 
@@ -154,6 +154,11 @@ impl Engine {
     /// Told once, where the server listens.
     pub fn listens_on(&self, address: SocketAddr) {
         let _ = self.listens.set(address);
+    }
+
+    /// Puts other settings in force. The data directory stays.
+    pub fn replace_config(&self, config: Config) {
+        self.config.replace(Config { data_dir: self.config.data_dir.clone(), ..config });
     }
 
     /// What is counted of all files together.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The Debian package, from its making to its purge, in a Debian of its own: a folder that debootstrap fills once, and a copy of it
-# for each run. No systemd runs in there: the server is started as its unit would. BUILT=1 packs target/release/cx-engine as it
+# for each run. No systemd runs in there: the server is started as its unit would. BUILT=1 packs target/dist/cx-engine as it
 # is; else it is built. Wants root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,7 @@ if [ "$(id -u)" -ne 0 ] || ! command -v debootstrap >/dev/null; then
     if [ "${CI:-}" = true ]; then exit 1; else exit 0; fi
 fi
 if [ -z "${BUILT:-}" ]; then
-    cargo build --release --locked --quiet
+    cargo build --profile dist --locked --quiet
 fi
 PATH=$PWD/target/programs/bin:$PATH
 command -v cargo-deb >/dev/null || cargo install --quiet --locked --root target/programs cargo-deb
@@ -75,8 +75,9 @@ is() { [ "$2" = "$3" ] || fail "$1: it is $2, and should be $3"; }
 
 : >"$OUT/dpkg.log"
 # The second is the same of a higher version, and packed in less time.
-cargo deb --quiet --no-build --output "$OUT/cx-engine.deb" >/dev/null
-cargo deb --quiet --no-build --fast --deb-version 9.0.0-1 --output "$OUT/cx-engine_9.deb" >/dev/null
+packaging/prepare target/dist/cx-engine
+cargo deb --quiet --no-build --profile dist --output "$OUT/cx-engine.deb" >/dev/null
+cargo deb --quiet --no-build --profile dist --fast --deb-version 9.0.0-1 --output "$OUT/cx-engine_9.deb" >/dev/null
 cp "$OUT"/cx-engine{,_9}.deb "$root/root/"
 
 dpkg_in -i /root/cx-engine.deb
@@ -86,6 +87,21 @@ for folder in $DATA $BACKUPS; do
 done
 is "what is switched on" "$(links)" "multi-user.target.wants/cx-engine.service timers.target.wants/cx-engine-backup.timer"
 say "installed; the service and a backup a day are switched on, and cx-engine is a user who cannot log in"
+
+doc=$root/usr/share/doc/cx-engine
+for page in cx-engine cx-engine-serve cx-engine-account-create; do
+    [ -s "$root/usr/share/man/man1/$page.1.gz" ] || fail "there is no manual page of $page"
+done
+for file in bash-completion/completions/cx-engine zsh/vendor-completions/_cx-engine fish/vendor_completions.d/cx-engine.fish; do
+    [ -s "$root/usr/share/$file" ] || fail "there is no completion in $file"
+done
+zcat "$doc/changelog.Debian.gz" | head -n 1 | grep -q '^cx-engine (' || fail "there is no changelog in Debian's form"
+for document in "$doc"/*.md; do
+    grep -oE '\]\([^)#:]+\)' "$document" | sed 's/^](//; s/)$//' | sort -u | while read -r link; do
+        [ -e "$doc/$link" ] || fail "$(basename "$document") links to $link, which is not there"
+    done
+done
+say "manual pages, completions and the changelog are there, and every link of the documents leads somewhere"
 
 port=$((20000 + RANDOM % 12000))
 conf=$root/etc/cx-engine/cx-engine.toml

@@ -33,6 +33,7 @@ use crate::central::accounts::{self, Account};
 use crate::central::webhook_workspaces;
 use crate::config::{Config, Setting, Typed};
 use crate::engine::{self, Engine};
+use crate::server::Source;
 use crate::values::Timestamp;
 use output::{errln, out};
 use settings::Settings;
@@ -194,8 +195,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             Config::new(&typed).map_err(BadSettings::from)?;
             out!("{}", crate::config::print(&typed));
         }
-        Command::Serve { settings, .. } => serve::run(cli.config(settings)?, now)?,
-        Command::Demo { settings } => demo::run(cli.demo_config(settings)?, now)?,
+        Command::Serve { settings, .. } => serve::run(cli.config(settings)?, cli.source(settings)?, now)?,
+        Command::Demo { settings } => demo::run(cli.demo_config(settings)?, cli.source(settings)?, now)?,
         Command::Account(account::Command::Create { name, email, operator }) => {
             let config = cli.config(&Settings::default())?;
             let new = account::NewAccount::ask(name, email, *operator)?;
@@ -270,12 +271,32 @@ impl Cli {
 
     /// Every setting that was typed anywhere: flags over the environment over the file.
     fn typed(&self, flags: &Settings) -> anyhow::Result<Typed> {
-        self.read_settings(flags).map_err(BadSettings::from)
+        self.origins(flags).read().map_err(BadSettings::from)
     }
 
-    fn read_settings(&self, flags: &Settings) -> anyhow::Result<Typed> {
+    /// For a server, which reads its settings again when it is told to.
+    fn source(&self, flags: &Settings) -> anyhow::Result<Source> {
+        let (typed, origins) = (self.typed(flags)?, self.origins(flags));
+        Ok(Source { typed, read: Box::new(move || origins.read()) })
+    }
+
+    fn origins(&self, flags: &Settings) -> Origins {
+        Origins { file: self.config.clone(), data_dir: self.data_dir.clone(), flags: flags.clone() }
+    }
+}
+
+/// Where settings come from.
+struct Origins {
+    /// The file that `--config` names.
+    file: Option<PathBuf>,
+    data_dir: Option<String>,
+    flags: Settings,
+}
+
+impl Origins {
+    fn read(&self) -> anyhow::Result<Typed> {
         let mut typed = Typed::default();
-        match &self.config {
+        match &self.file {
             Some(path) => typed.add_file(path)?,
             None => {
                 if let Some(path) = SETTINGS_FILES.iter().map(Path::new).find(|path| path.exists()) {
@@ -284,7 +305,7 @@ impl Cli {
             }
         }
         typed.add_environment()?;
-        typed.override_with(flags.0.clone());
+        typed.override_with(self.flags.0.clone());
         if let (Some(folder), Some(setting)) = (&self.data_dir, Setting::named("data_dir")) {
             typed.insert(setting, folder.clone(), "the flag --data-dir".into());
         }

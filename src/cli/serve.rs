@@ -3,15 +3,15 @@
 use super::{demo, output};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::server::{self, Front, Listening};
+use crate::server::{self, Front, Listening, Source};
 use crate::values::Timestamp;
 
-pub fn run(config: Config, now: Timestamp) -> anyhow::Result<()> {
+pub fn run(config: Config, source: Source, now: Timestamp) -> anyhow::Result<()> {
     let _log = server::start_log(&config);
     let front = Front::open(&config)?;
     let engine = Engine::open_or_create(config, now)?;
     demo::check_password(&engine)?;
-    server::run(engine, front, crate::router()?, announce)
+    server::run(engine, front, source, crate::router()?, announce)
 }
 
 /// The one line that whoever started the server waits for.

@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue, Response};
@@ -19,6 +20,18 @@ use crate::config::{Config, LogFormat};
 use crate::meter::{Asked, Meter};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
+
+/// Exchanges the filter of this process's log. Unset while there is no log.
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+/// Logs by another filter from now on.
+pub fn set_filter(filter: &str) {
+    if let Some(set) = SET_FILTER.get() {
+        set(EnvFilter::new(filter));
+    }
+}
 
 /// Starts the log of this process. What is logged is written until the answer is dropped.
 pub fn start(config: &Config) -> LogGuard {
@@ -38,13 +51,29 @@ pub fn start(config: &Config) -> LogGuard {
         .log_internal_errors(false)
         .with_target(false);
     // A second log in one process is a test's: the first stays.
-    let _ = match (text, is_terminal) {
+    let set_filter: SetFilter = match (text, is_terminal) {
         // It heeds NO_COLOR.
-        (true, true) => log.event_format(ShortLines).try_init(),
+        (true, true) => {
+            let log = log.event_format(ShortLines).with_filter_reloading();
+            let handle = log.reload_handle();
+            let _ = log.try_init();
+            Box::new(move |filter| drop(handle.reload(filter)))
+        }
         // In a file, codes of colors are noise, and every field may be of use.
-        (true, false) => log.with_ansi(false).try_init(),
-        (false, _) => log.json().flatten_event(true).try_init(),
+        (true, false) => {
+            let log = log.with_ansi(false).with_filter_reloading();
+            let handle = log.reload_handle();
+            let _ = log.try_init();
+            Box::new(move |filter| drop(handle.reload(filter)))
+        }
+        (false, _) => {
+            let log = log.json().flatten_event(true).with_filter_reloading();
+            let handle = log.reload_handle();
+            let _ = log.try_init();
+            Box::new(move |filter| drop(handle.reload(filter)))
+        }
     };
+    let _ = SET_FILTER.set(set_filter);
     // The standard hook prints to stderr as well.
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();

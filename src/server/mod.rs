@@ -19,16 +19,17 @@ mod wire;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::api::Router;
-use crate::config::{Config, Registration};
+use crate::config::{Config, Registration, Reloaded, Typed};
 use crate::engine::Engine;
 use crate::jobs::{self, Jobs};
 use crate::storage::STACK;
@@ -56,29 +57,52 @@ impl fmt::Display for Listening {
 pub struct Front {
     listeners: Listeners,
     tls: Option<Arc<Tls>>,
+    runtime: Runtime,
+    /// Caught from here on: SIGHUP never ends the server.
+    hangup: Signal,
+}
+
+/// Where settings are read from: once at the start, and again at each SIGHUP.
+pub struct Source {
+    /// The values in force.
+    pub typed: Typed,
+    /// Reads all of them again.
+    pub read: Box<dyn Fn() -> anyhow::Result<Typed> + Send + Sync>,
 }
 
 impl Front {
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let tls = config.tls.as_ref().map(Tls::new).transpose().context("TLS cannot be spoken")?.map(Arc::new);
-        Ok(Self { listeners: Listeners::open(config)?, tls })
+        let listeners = Listeners::open(config)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()?;
+        let hangup = {
+            let _within = runtime.enter();
+            signal(SignalKind::hangup())?
+        };
+        Ok(Self { listeners, tls, runtime, hangup })
     }
 }
 
 /// Serves until it is told to stop; what was begun is then ended, and all that is open closed.
 /// `ready` is told where, once connections are accepted.
-pub fn run(engine: Arc<Engine>, front: Front, router: Router, ready: impl FnOnce(Listening)) -> anyhow::Result<()> {
+pub fn run(
+    engine: Arc<Engine>,
+    front: Front,
+    source: Source,
+    router: Router,
+    ready: impl FnOnce(Listening),
+) -> anyhow::Result<()> {
     let _claim = engine.claim()?;
     scratch::clear(&engine.config.data_dir)?;
     allow_for_files(&engine)?;
     let jobs = Jobs::start(Arc::clone(&engine))?;
-    let timeout = engine.config.shutdown_timeout;
     let service = Arc::new(Service::new(Arc::clone(&engine), Arc::new(router)));
-    let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()?;
-    let told_to_stop = runtime.block_on(listen(service, front, ready))?;
+    let Front { listeners, tls, runtime, hangup } = front;
+    let reload = Reload { engine: Arc::clone(&engine), tls: tls.clone(), source: Arc::new(Mutex::new(source)) };
+    let told_to_stop = runtime.block_on(listen(service, listeners, tls, (hangup, reload), ready))?;
     // Whoever has not ended by now has had the time there was.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    close(&engine, jobs, timeout.saturating_sub(told_to_stop.elapsed()))
+    close(&engine, jobs, engine.config.shutdown_timeout.saturating_sub(told_to_stop.elapsed()))
 }
 
 /// Files that an open workspace takes: its own, the log, the log's index, and as a rule no more than one reader's two.
@@ -101,10 +125,15 @@ fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
 }
 
 /// Accepts connections until a signal, then sees the open ones out. Answers when the signal came.
-async fn listen(service: Arc<Service>, front: Front, ready: impl FnOnce(Listening)) -> anyhow::Result<Instant> {
+async fn listen(
+    service: Arc<Service>,
+    listeners: Listeners,
+    tls: Option<Arc<Tls>>,
+    (mut hangup, reload): (Signal, Reload),
+    ready: impl FnOnce(Listening),
+) -> anyhow::Result<Instant> {
     let engine = service.engine();
     let config = &engine.config;
-    let Front { listeners, tls } = front;
     let mut door = Door::new(listeners, config, &engine.meter)?;
     let address = door.address()?;
     engine.listens_on(address);
@@ -135,6 +164,7 @@ async fn listen(service: Arc<Service>, front: Front, ready: impl FnOnce(Listenin
     loop {
         tokio::select! {
             entrant = door.next() => serve(entrant, Some(open.clone())),
+            _ = hangup.recv() => reload.begin(),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -157,6 +187,48 @@ async fn listen(service: Arc<Service>, front: Front, ready: impl FnOnce(Listenin
         }
     }
     Ok(told_to_stop)
+}
+
+/// What SIGHUP does: reads the settings and the certificate again, and says in the log what came of it.
+#[derive(Clone)]
+struct Reload {
+    engine: Arc<Engine>,
+    tls: Option<Arc<Tls>>,
+    source: Arc<Mutex<Source>>,
+}
+
+impl Reload {
+    /// On another thread, since it reads files.
+    fn begin(&self) {
+        let reload = self.clone();
+        self.engine.steps.run(move || reload.run());
+    }
+
+    fn run(&self) {
+        if let Some(tls) = &self.tls {
+            tls.reload();
+        }
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let reloaded = (source.read)().and_then(|new| Reloaded::new(&source.typed, &new));
+        match reloaded {
+            Ok(Reloaded { config, typed, applied, need_restart }) => {
+                source.typed = typed;
+                if !applied.is_empty() {
+                    log::set_filter(&config.log);
+                    self.engine.replace_config(config);
+                }
+                let (applied, need_restart) = (listed(&applied), listed(&need_restart));
+                tracing::warn!(applied, need_restart, "the settings were read again");
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "the settings cannot be used, and stay as they were");
+            }
+        }
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 /// Tells systemd how the service is, where it wants to know (`Type=notify`).

@@ -66,6 +66,12 @@ impl Tls {
         self.acceptor.accept(stream).await
     }
 
+    /// Reads the files now, whether or not they look changed.
+    pub fn reload(&self) {
+        self.served.state().looks = [None; 2];
+        self.served.renew();
+    }
+
     /// Looks after the files from now on. Connections that are open keep the certificate that they began with.
     pub fn keep_current(&self, engine: &Arc<Engine>) {
         let (served, engine) = (Arc::clone(&self.served), Arc::clone(engine));

@@ -93,6 +93,11 @@ impl Bench {
         self.server.signal("TERM");
     }
 
+    /// Tells the server to read its settings again.
+    pub fn hang_up(&self) {
+        self.server.signal("HUP");
+    }
+
     /// Waits until the server has ended; one that does not is killed, and says so by its status.
     pub fn ended(&mut self) -> ExitStatus {
         self.server.ended()

@@ -173,7 +173,10 @@ fn what_cannot_be_served_keeps_the_server_from_starting() {
     let path = |path: PathBuf| path.to_str().unwrap().to_owned();
     let (certificate, key) = (path(files.certificate()), path(files.key()));
     let refused = |flags: &[&str]| {
-        run(program(folder.path()).args(["serve", "--listen", "127.0.0.1:0"]).args(flags), "").failed()
+        let typed = run(program(folder.path()).args(["serve", "--listen", "127.0.0.1:0"]).args(flags), "");
+        // Settings that do not go together are wrong use; files that cannot be served, a failure.
+        assert!(matches!(typed.code, Some(1 | 2)), "{typed:?}");
+        typed.err
     };
     for (flags, said) in [
         (vec!["--tls-certificate", &certificate], "tls_key"),
@@ -191,12 +194,12 @@ fn what_cannot_be_served_keeps_the_server_from_starting() {
 #[test]
 fn plain_http_leads_to_tls_with_what_was_asked() {
     let secure = Secure::with(&["--redirect-listen", "127.0.0.1:0"]);
-    eventually("it is said where", || secure.bench.log().contains("plain HTTP is sent on to TLS"));
+    eventually("it is said where", || secure.bench.log().contains("plain HTTP is redirected to TLS"));
     let log = secure.bench.log();
     let line: Value = log
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
-        .find(|line: &Value| line["message"] == "plain HTTP is sent on to TLS")
+        .find(|line: &Value| line["message"] == "plain HTTP is redirected to TLS")
         .unwrap();
     let mut plain = Connection::open(line["address"].as_str().unwrap().parse().unwrap()).unwrap();
     let post = |host, path| Request { method: "POST", path, host, body: Some("{}"), ..Request::default() };

@@ -17,7 +17,7 @@ use crate::central::workspaces::{self, NewWorkspace};
 use crate::central::{accounts, tokens};
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::server::{self, Front};
+use crate::server::{self, Front, Source};
 use crate::tenancy::Author;
 use crate::values::{Email, Name, Password, Timestamp};
 use crate::workspace::{contacts, customers, phone_calls};
@@ -27,14 +27,14 @@ const EMAIL: &str = "demo@example.com";
 const PASSWORD: &str = "demo-needs-no-secret";
 const SUBDOMAIN: &str = "acme";
 
-pub fn run(config: Config, now: Timestamp) -> anyhow::Result<()> {
+pub fn run(config: Config, source: Source, now: Timestamp) -> anyhow::Result<()> {
     let _log = server::start_log(&config);
     let front = Front::open(&config)?;
     let engine = Engine::open_or_create_demo(config, now)?;
     let made = prepare(&engine, now)?;
     let password = password(&engine, now)?;
     let serving = Arc::clone(&engine);
-    server::run(engine, front, crate::router()?, move |listening| {
+    server::run(engine, front, source, crate::router()?, move |listening| {
         let folder = &serving.config.data_dir;
         greet(&serving.public_url().workspace(SUBDOMAIN), folder, password.as_deref(), made);
         serve::announce(listening)
