@@ -136,11 +136,11 @@ impl Import {
         let (created, updated) = (counts.created, counts.updated);
         match (self.json, self.dry_run) {
             (true, _) => {
-                let ignored = &counts.ignored_columns;
-                outln!(
-                    "{}",
-                    json!({"response": "ok", "created": created, "updated": updated, "ignored_columns": ignored})
-                );
+                let mut done = json!({"response": "ok", "created": created, "updated": updated});
+                if !counts.ignored_columns.is_empty() {
+                    done["ignored_columns"] = json!(counts.ignored_columns);
+                }
+                outln!("{done}");
             }
             (false, false) => outln!("{created} created, {updated} updated"),
             (false, true) => outln!("{created} would be created, {updated} updated; nothing was changed"),

@@ -165,6 +165,28 @@ mod tests {
     }
 
     #[test]
+    fn a_host_in_unicode_is_kept_as_typed_and_asked_for_in_a_labels() {
+        let url: WebUrl = "http://münchen.example:8080/é?b=ü".parse().unwrap();
+        assert_eq!(&*url, "http://münchen.example:8080/é?b=ü");
+        assert_eq!(sent(&url).as_deref(), Some("http://xn--mnchen-3ya.example:8080/%C3%A9?b=%C3%BC"));
+        assert!("http://xn--a/".parse::<WebUrl>().is_err());
+    }
+
+    proptest::proptest! {
+        /// Whatever is accepted can be asked for.
+        #[test]
+        fn every_address_that_is_taken_can_be_sent_to(host in "[a-zü0-9.\\-_@:\\[\\]]{1,10}", path in "(/[\\PC]{0,5})?") {
+            let text = format!("https://{host}{path}");
+            if text.parse::<WebUrl>().is_ok() {
+                let sent = sent(&text).unwrap();
+                proptest::prop_assert!(sent.is_ascii(), "{}", sent);
+                let uri: http::Uri = sent.parse().unwrap();
+                proptest::prop_assert!(uri.host().is_some_and(|host| !host.is_empty()));
+            }
+        }
+    }
+
+    #[test]
     fn a_template_has_known_placeholders_behind_its_host() {
         let said = |text: &str| text.parse::<UrlTemplate>().map(|template| template.to_string());
         for good in [

@@ -18,7 +18,10 @@ const LONGEST_CODE: usize = 3;
 /// of a number, in most places.
 const SHORTEST_WITHOUT_PLUS: usize = 8;
 
-/// The same where the country is one's own.
+/// Digits of the longest number (E.164). Some countries have longer ones that nobody calls from abroad.
+const LONGEST: usize = 15;
+
+/// The fewest digits without a `+` where the country is one's own.
 const SHORTEST_OWN: usize = 7;
 
 /// Digits from which on a number is one in every country. Fewer are an extension, but for the countries whose numbers are
@@ -93,7 +96,7 @@ pub fn dialled_in(digits: &str, country: Id) -> Option<String> {
     if national.as_ref().is_some_and(|read| read.is_valid) {
         return national.map(Read::e164);
     }
-    let without_plus = without_plus.filter(|_| digits.len() >= SHORTEST_WITHOUT_PLUS);
+    let without_plus = without_plus.filter(|_| (SHORTEST_WITHOUT_PLUS..=LONGEST).contains(&digits.len()));
     let abroad = plan.abroad().and_then(|way_out| {
         let end = way_out.find(digits)?.end();
         read_international(&digits[end..])
