@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::error::{Error, Result};
 use super::handler::Ctx;
-use super::list::{List, Listed, Listing, indexed};
+use super::list::{Hits, List, Listed, Listing, indexed};
 use super::page::{self, CursorPage};
 
 /// A place between two rows of a list, and which way to go from there. Base64url of JSON, which clients need not know.
@@ -67,7 +67,8 @@ impl<T: Listed> List<T> {
         let back = from.is_some_and(|cursor| cursor.back);
         let order = indexed(self.order(back), ctx.db)?;
         let wanted = usize::try_from(self.per_page).unwrap_or(usize::MAX);
-        let (asked, bound) = self.conditions(ctx)?;
+        let hits = self.hits(&order);
+        let (asked, bound) = self.conditions_but(ctx, hits.as_ref().map(|hits| hits.place))?;
 
         // One more than the page has, to know whether there is one.
         let mut rows: Vec<(T, Vec<Value>)> = Vec::new();
@@ -76,8 +77,12 @@ impl<T: Listed> List<T> {
             if missing == 0 {
                 break;
             }
-            let mut statement = ctx.db.prepare_cached(&select::<T>(&asked, &range, &order))?;
-            let bound = bound.iter().cloned().chain(range.bound).chain([Sql::Integer(missing as i64)]);
+            let mut statement = ctx.db.prepare_cached(&select::<T>(hits.as_ref(), &asked, &range, &order))?;
+            let bound = match &hits {
+                None => [&bound[..], &range.bound].concat(),
+                Some(hits) => [&[Sql::Text(hits.words.clone())], &range.bound[..], &bound].concat(),
+            };
+            let bound = bound.into_iter().chain([Sql::Integer(missing as i64)]);
             let first_key = statement.column_count() - order.len();
             let mut found = statement.query(params_from_iter(bound))?;
             while let Some(row) = found.next()? {
@@ -109,10 +114,21 @@ impl<T: Listed> List<T> {
     }
 }
 
-/// The rows of a range that are as they must be, with their keys behind their columns.
-fn select<T: Listed>(asked: &[String], range: &Range, order: &[Key]) -> String {
+/// The rows of a range that are as they must be, with their keys behind their columns. Hits of a full-text index are read
+/// from it one after the other, in their order: as many as the page has, however many there are.
+fn select<T: Listed>(hits: Option<&Hits>, asked: &[String], range: &Range, order: &[Key]) -> String {
     let Listing { table, columns, .. } = T::LISTING;
     let keys = order.iter().map(|key| key.column).collect::<Vec<_>>().join(", ");
+    if let Some(Hits { index, .. }) = hits {
+        let direction = if order.iter().any(|key| key.down) { " DESC" } else { "" };
+        let behind: String = range.conditions.iter().map(|condition| format!(" AND row{condition}")).collect();
+        let filtered = if asked.is_empty() { String::new() } else { format!(" WHERE {}", asked.join(" AND ")) };
+        return format!(
+            "SELECT {columns}, {keys} FROM
+             (SELECT rowid AS hit FROM {index} WHERE {index} MATCH ?{behind} ORDER BY rowid{direction}) AS hits
+             CROSS JOIN {table} ON {table}.id = hits.hit{filtered} ORDER BY hits.hit{direction} LIMIT ?"
+        );
+    }
     let conditions = [asked, &range.conditions].concat().join(" AND ");
     let filtered = if conditions.is_empty() { conditions } else { format!(" WHERE {conditions}") };
     format!("SELECT {columns}, {keys} FROM {table}{filtered} ORDER BY {} LIMIT ?", order_by(order))
@@ -183,6 +199,8 @@ fn keys_of(row: &Row<'_>, first: usize, many: usize) -> Result<Vec<Value>> {
 #[cfg(test)]
 mod tests {
     use std::sync::OnceLock;
+
+    use crate::workspace::contacts::Contact;
 
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -438,7 +456,7 @@ mod tests {
                 let (rows, steps) = bench.in_file(move |db| {
                     let (mut rows, mut steps) = (0, 0);
                     for range in ranges(&order, &cursor) {
-                        let mut statement = db.prepare(&select::<Customer>(&[], &range, &order))?;
+                        let mut statement = db.prepare(&select::<Customer>(None, &[], &range, &order))?;
                         let bound = range.bound.iter().cloned().chain([Sql::Integer(20)]);
                         rows += statement.query_map(params_from_iter(bound), |_| Ok(()))?.count();
                         let wasted = [StatementStatus::FullscanStep, StatementStatus::Sort];
@@ -452,5 +470,46 @@ mod tests {
                 assert!(steps < 5000, "{sort} {steps}");
             }
         }
+    }
+
+    #[test]
+    fn a_search_walks_through_its_hits_by_id_and_keeps_to_the_other_filters() {
+        let bench = Bench::new();
+        for n in 0..25 {
+            let name = if n % 2 == 0 { "Zoé Martin" } else { "Martine" };
+            let contact = json!({"last_name": name, "company": if n % 3 == 0 { "Acme" } else { "Other" }});
+            bench.admin().post("/contacts", contact).created();
+        }
+        for (filter, expected) in [
+            ("filter[term]=martin", (1..=25).collect::<Vec<i64>>()),
+            ("filter[term]=zoe", (1..=25).filter(|id| id % 2 == 1).collect()),
+            ("filter[term]=zoe&filter[company]=acme", (1..=25).filter(|id| id % 2 == 1 && id % 3 == 1).collect()),
+            ("filter[term]=zoe&filter[term]=martin", (1..=25).filter(|id| id % 2 == 1).collect()),
+            ("filter[term]=nobody", vec![]),
+        ] {
+            let walked =
+                walk(&bench, &format!("/contacts?sort=id&per_page=4&{filter}"), json!(""), "next_cursor", || {});
+            assert_eq!(walked.pages.concat(), expected, "{filter}");
+            let down =
+                walk(&bench, &format!("/contacts?sort=-id&per_page=4&{filter}"), json!(""), "next_cursor", || {});
+            assert_eq!(down.pages.concat(), expected.into_iter().rev().collect::<Vec<_>>(), "{filter}");
+        }
+    }
+
+    /// Neither are all hits collected before the first row, nor are they sorted.
+    #[test]
+    fn a_search_by_cursor_streams_from_the_index() {
+        let bench = Bench::new();
+        let plan = bench.in_file(|db| {
+            let hits = Hits { place: 0, index: "contacts_fts", words: "\"a\"*".into() };
+            let mut range = Range::default();
+            range.must("id", ">", &json!(7));
+            let sql = select::<Contact>(Some(&hits), &[], &range, &[Key { column: "id", down: false }]);
+            let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let plan = statement.query_map(params!["\"a\"*", 7, 21], |row| row.get::<_, String>(3))?;
+            Ok(plan.collect::<rusqlite::Result<Vec<String>>>()?.join("\n"))
+        });
+        assert!(!plan.contains("TEMP B-TREE") && !plan.contains("LIST SUBQUERY"), "{plan}");
+        assert!(plan.contains("VIRTUAL TABLE") && plan.contains("INTEGER PRIMARY KEY"), "{plan}");
     }
 }

@@ -117,6 +117,14 @@ pub struct List<T> {
     of: std::marker::PhantomData<T>,
 }
 
+/// Rows that a full-text index has for some words.
+pub(super) struct Hits {
+    /// Which of the filters asks for them.
+    pub place: usize,
+    pub index: &'static str,
+    pub words: String,
+}
+
 enum Wanted {
     Text(String),
     Field(String, String),
@@ -529,6 +537,20 @@ impl<T: Listed> List<T> {
 
     /// What rows must be, each in SQL, and the values bound in all of it: what the caller asks, and what it may see.
     pub(super) fn conditions(&self, ctx: &Ctx<'_>) -> Result<(Vec<String>, Vec<Sql>)> {
+        self.conditions_but(ctx, None)
+    }
+
+    /// The full-text filter whose hits have the order of the list: an index has them by id.
+    pub(super) fn hits(&self, order: &[Key]) -> Option<Hits> {
+        let [Key { column: "id", .. }] = order else { return None };
+        self.wanted.iter().enumerate().find_map(|(place, asked)| match asked {
+            (By::Term(index), Wanted::Text(text)) => words(text).map(|words| Hits { place, index, words }),
+            _ => None,
+        })
+    }
+
+    /// The same without the filter at this place.
+    pub(super) fn conditions_but(&self, ctx: &Ctx<'_>, left_out: Option<usize>) -> Result<(Vec<String>, Vec<Sql>)> {
         let mut conditions = Vec::new();
         let mut bound = Vec::new();
         if let Some(own) = ctx.bound_to() {
@@ -539,7 +561,7 @@ impl<T: Listed> List<T> {
             conditions.push(format!("{column} = ?"));
             bound.push(value.clone());
         }
-        for (by, wanted) in &self.wanted {
+        for (_, (by, wanted)) in self.wanted.iter().enumerate().filter(|(place, _)| Some(*place) != left_out) {
             let (condition, values) = by.condition(wanted, ctx.db)?;
             conditions.push(condition);
             bound.extend(values);

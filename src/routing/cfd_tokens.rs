@@ -114,6 +114,18 @@ fn update(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<CfdToken
     Ok(Created(token))
 }
 
+/// Refuses whoever may not change tokens of call flows, if the customer has any.
+pub fn check_may_move(ctx: &Ctx<'_>, customer: i64) -> Result<()> {
+    let has_any = ctx.db.prepare_cached("SELECT 1 FROM cfd_tokens WHERE customer_id = ?1")?.exists([customer])?;
+    match ctx.insider()?.may(UPDATE) {
+        _ if !has_any => Ok(()),
+        false => Err(Error::MissingPermission(UPDATE.into())),
+        true => check_may_give(ctx),
+    }
+}
+
+const UPDATE: &str = "routing.update";
+
 fn check_may_give(ctx: &Ctx<'_>) -> Result<()> {
     match ctx.insider()?.may(LOOK_UP) {
         true => Ok(()),

@@ -20,7 +20,7 @@ mod whose;
 
 use rusqlite::Connection;
 
-use crate::api::{Resource, Result};
+use crate::api::{Ctx, Resource, Result};
 use crate::tenancy::Author;
 use call_queues::{exceptions::RoutingException, groups::Group, queues::Queue, time_spans::TimeSpan};
 use cfd_tokens::CfdToken;
@@ -115,9 +115,19 @@ pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()>
     rows::delete_each::<Survey>(db, author, "customer_id", customer)
 }
 
-/// Deletes what lets somebody see a customer: it goes with the customer, also where the rest moves to another.
-pub fn delete_tokens(db: &Connection, author: &Author, customer: i64) -> Result<()> {
-    rows::delete_each::<CfdToken>(db, author, "customer_id", customer)
+/// Deletes what lets somebody see a customer: it goes with the customer, also where the rest moves to another. Answers how
+/// many there were.
+pub fn delete_tokens(db: &Connection, author: &Author, customer: i64) -> Result<i64> {
+    let sql = "SELECT count(*) FROM cfd_tokens WHERE customer_id = ?1";
+    let ended = db.prepare_cached(sql)?.query_row([customer], |row| row.get(0))?;
+    rows::delete_each::<CfdToken>(db, author, "customer_id", customer)?;
+    Ok(ended)
+}
+
+/// Lets the tokens of a customer's call flows ask about another one.
+pub fn move_tokens(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
+    cfd_tokens::check_may_move(ctx, from)?;
+    rows::move_each::<CfdToken>(ctx.db, &ctx.author()?, from, to)
 }
 
 /// Lets all of a customer's be another's, who must have nothing of the same code.

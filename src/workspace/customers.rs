@@ -109,6 +109,32 @@ pub struct Merging {
     into: RowId,
 }
 
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct MovedKeys {
+    /// Moves the integration keys, OAuth clients and call-flow tokens of the customer that goes to the one that stays. It
+    /// requires the permissions to change them. Otherwise they end.
+    move_keys: Flag,
+}
+
+/// The customer that stays, and what ended with the other one.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CustomerMerged")]
+pub struct Merged {
+    #[serde(flatten)]
+    customer: Customer,
+    ended: Ended,
+}
+
+/// Credentials that were bound to a customer and were deleted with it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "EndedCredentials")]
+pub struct Ended {
+    integration_keys: usize,
+    oauth_clients: usize,
+    cfd_tokens: i64,
+}
+
 choice! {
     /// What a list may have beside its rows' own fields.
     Extra { CONTACTS_COUNT = "contacts_count" }
@@ -188,8 +214,14 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Customer>) -> Result<C
     change(ctx.db, &ctx.author()?, &old, new).map(Created)
 }
 
-/// What was bound to the customer that goes, goes with it: a key was never given the other customer's rows.
-fn merge(ctx: &mut Ctx<'_>, Id(id): Id, Json(merging): Json<Merging>) -> Result<Created<Customer>> {
+/// What was bound to the customer that goes, goes with it, unless the caller moves it: a key was never given the other
+/// customer's rows.
+fn merge(
+    ctx: &mut Ctx<'_>,
+    Id(id): Id,
+    Query(keys): Query<MovedKeys>,
+    Json(merging): Json<Merging>,
+) -> Result<Created<Merged>> {
     let goes = ctx.seen(Customer::find(ctx.db, id)?)?;
     let author = ctx.author()?;
     let into = merging.into.get();
@@ -199,8 +231,13 @@ fn merge(ctx: &mut Ctx<'_>, Id(id): Id, Json(merging): Json<Merging>) -> Result<
     phone_calls::move_all(ctx.db, &author, id, into)?;
     chats::move_all(ctx.db, &author, id, into)?;
     routing::move_all(ctx.db, &author, id, into)?;
-    delete_one(ctx.db, &author, &goes, false)?;
-    Ok(Created(stays))
+    if keys.move_keys.0 {
+        integration_keys::move_all(ctx, id, into)?;
+        clients::move_all(ctx, id, into)?;
+        routing::move_tokens(ctx, id, into)?;
+    }
+    let ended = delete_one(ctx.db, &author, &goes, false)?;
+    Ok(Created(Merged { customer: stays, ended }))
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id, Query(removal): Query<Removal>) -> Result<Done> {
@@ -269,7 +306,7 @@ fn next_account(db: &Connection) -> Result<Text<64>> {
     unreachable!("numbers have no end")
 }
 
-fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bool) -> Result<()> {
+fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bool) -> Result<Ended> {
     let id = customer.id;
     if cascade {
         contacts::delete_all(db, author, id)?;
@@ -285,12 +322,14 @@ fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bo
             "The customer has call routing: delete it first, or with it by ?cascade=1.",
         ));
     }
-    integration_keys::delete_all(db, author, id)?;
-    clients::delete_all(db, author, id)?;
-    routing::delete_tokens(db, author, id)?;
+    let ended = Ended {
+        integration_keys: integration_keys::delete_all(db, author, id)?,
+        oauth_clients: clients::delete_all(db, author, id)?,
+        cfd_tokens: routing::delete_tokens(db, author, id)?,
+    };
     db.prepare_cached("DELETE FROM customers WHERE id = ?1")?.execute([id])?;
     author.deleted(db, RESOURCE, customer)?;
-    Ok(())
+    Ok(ended)
 }
 
 /// An account may be left out, or null: one is made, or the old one stays.
@@ -836,5 +875,38 @@ mod tests {
         let swap = json!([{"id": 1, "customer_account": "A-2"}]);
         let answer = bench.admin().post("/customers/import?mode=upsert", swap);
         answer.invalid(&["row 1: The customer account has already been taken."]);
+    }
+
+    #[test]
+    fn a_merge_tells_what_it_ended_or_moves_it() {
+        let bench = Bench::new();
+        let admin = bench.admin();
+        for name in ["Ada", "Bob", "Eve"] {
+            admin.post("/customers", json!({"name": name})).created();
+        }
+        let key = |customer: i64| {
+            let new = json!({"name": "Phones", "permissions": ["contact.view"], "customer_id": customer});
+            admin.post("/integration-keys", new).created()
+        };
+        let client = json!({
+            "name": "PBX", "redirect_uris": ["https://pbx.example.com/"], "grants": ["authorization_code"],
+            "scopes": ["client", "crm"], "customer_id": 1,
+        });
+        key(1);
+        admin.post("/oauth-clients", client).created();
+        admin.post("/smart-routings/cfd-tokens?customer_account=CL000001", json!({"name": "Flow"})).created();
+        let merged = admin.post("/customers/1/merge", json!({"into": 3})).created();
+        assert_eq!((&merged["id"], &merged["name"]), (&json!(3), &json!("Eve")));
+        assert_eq!(merged["ended"], json!({"integration_keys": 1, "oauth_clients": 1, "cfd_tokens": 1}));
+
+        key(2);
+        admin.post("/smart-routings/cfd-tokens?customer_account=CL000002", json!({"name": "Flow"})).created();
+        let weak = bench.with_only(&["customer.view", "customer.update", "routing.update"]);
+        weak.post("/customers/2/merge?move_keys=1", json!({"into": 3})).refused(403, "missing_permission");
+        let moved = admin.post("/customers/2/merge?move_keys=1", json!({"into": 3})).created();
+        assert_eq!(moved["ended"], json!({"integration_keys": 0, "oauth_clients": 0, "cfd_tokens": 0}));
+        assert_eq!(admin.get("/integration-keys").ok()["data"][0]["customer_id"], 3);
+        let tokens = admin.get("/smart-routings/cfd-tokens?customer_account=CL000003").ok();
+        assert_eq!((&tokens["total"], &tokens["data"][0]["customer_id"]), (&json!(1), &json!(3)));
     }
 }

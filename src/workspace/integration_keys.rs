@@ -221,10 +221,31 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
 }
 
 const RESOURCE: &str = "integration-key";
+const UPDATE: &str = "integration-key.update";
 
-/// Deletes the keys that see only this customer.
-pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
-    each_of(db, "customer_id", customer, |key| Ok(delete_one(db, author, &key)?))
+/// Deletes the keys that see only this customer; answers how many.
+pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<usize> {
+    let mut ended = 0;
+    each_of(db, "customer_id", customer, |key| {
+        ended += 1;
+        Ok(delete_one(db, author, &key)?)
+    })?;
+    Ok(ended)
+}
+
+/// Lets the keys of a customer see another one. They get rows that they were not given, which takes what a change of them
+/// takes.
+pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
+    let (insider, author) = (ctx.insider()?, ctx.author()?);
+    each_of(ctx.db, "customer_id", from, |old: IntegrationKey| {
+        if !insider.may(UPDATE) {
+            return Err(Error::MissingPermission(UPDATE.into()));
+        }
+        may_touch(insider, [&old.permissions])?;
+        let new = IntegrationKey { customer_id: Some(to), updated_at: ctx.now, ..old.clone() };
+        new.save(ctx.db)?;
+        Ok(author.updated(ctx.db, RESOURCE, &old, &new)?)
+    })
 }
 
 fn delete_one(db: &Connection, author: &Author, key: &IntegrationKey) -> rusqlite::Result<()> {

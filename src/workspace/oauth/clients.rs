@@ -220,6 +220,7 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
 }
 
 const RESOURCE: &str = "oauth-client";
+const UPDATE: &str = "oauth-client.update";
 
 record!(Client in "oauth_clients" {
     id, name, client_id, redirect_uris, grants, scopes, customer_id, confidential, active, access_token_ttl, created_at,
@@ -237,9 +238,29 @@ pub fn named(db: &Connection, client_id: &str) -> rusqlite::Result<Option<Client
         .optional()
 }
 
-/// Deletes the clients whose tokens see only this customer.
-pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
-    each_of(db, "customer_id", customer, |client| Ok(delete_one(db, author, &client)?))
+/// Deletes the clients whose tokens see only this customer; answers how many.
+pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<usize> {
+    let mut ended = 0;
+    each_of(db, "customer_id", customer, |client| {
+        ended += 1;
+        Ok(delete_one(db, author, &client)?)
+    })?;
+    Ok(ended)
+}
+
+/// Lets the clients of a customer see another one. They get rows that they were not given, which takes what a change of them
+/// takes.
+pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
+    let (insider, author) = (ctx.insider()?, ctx.author()?);
+    each_of(ctx.db, "customer_id", from, |old: Client| {
+        if !insider.may(UPDATE) {
+            return Err(Error::MissingPermission(UPDATE.into()));
+        }
+        may_touch(insider, [&old.scopes.permissions()])?;
+        let new = Client { customer_id: Some(to), updated_at: ctx.now, ..old.clone() };
+        new.save(ctx.db)?;
+        Ok(author.updated(ctx.db, RESOURCE, &old, &new)?)
+    })
 }
 
 fn delete_one(db: &Connection, author: &Author, client: &Client) -> rusqlite::Result<()> {
