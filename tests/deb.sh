@@ -95,9 +95,9 @@ done
 for file in bash-completion/completions/cx-engine zsh/vendor-completions/_cx-engine fish/vendor_completions.d/cx-engine.fish; do
     [ -s "$root/usr/share/$file" ] || fail "there is no completion in $file"
 done
-zcat "$doc/changelog.Debian.gz" | head -n 1 | grep -q '^cx-engine (' || fail "there is no changelog in Debian's form"
+zcat "$doc/changelog.Debian.gz" | sed -n 1p | grep -q '^cx-engine (' || fail "there is no changelog in Debian's form"
 for document in "$doc"/*.md; do
-    grep -oE '\]\([^)#:]+\)' "$document" | sed 's/^](//; s/)$//' | sort -u | while read -r link; do
+    { grep -oE '\]\([^)#:]+\)' "$document" || true; } | sed 's/^](//; s/)$//' | sort -u | while read -r link; do
         [ -e "$doc/$link" ] || fail "$(basename "$document") links to $link, which is not there"
     done
 done
