@@ -346,6 +346,7 @@ impl Samples<'_> {
                 let (id, subdomain) = self.workspace();
                 change(id, json!({"subdomain": subdomain}))
             }
+            (_, "GET", "/docs/{layer}/{resource}") => Sample { path: "/docs/workspace/customers".into(), body: None },
             (_, method, path) => panic!("{method} {path} has no sample: add one, so that the walk can take it"),
         }
     }

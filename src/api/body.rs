@@ -3,7 +3,7 @@
 //! A value that its type refuses is read once more as what real clients mean by it (see [`Reading::mend`]): text for a
 //! number, `""` for null, a list with gaps. So no type and no resource does anything for such clients.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -127,7 +127,7 @@ impl Reading {
 
     /// Reads a `T`; a field that does not fit is mended, or noted and left out, and the rest read again.
     fn fit<T: DeserializeOwned>(&self, mut value: Value) -> Result<T, Unfit> {
-        let (mut problems, mut mended) = (Vec::new(), HashSet::new());
+        let (mut problems, mut mended) = (Vec::new(), HashMap::new());
         loop {
             let error = match serde_path_to_error::deserialize(&value) {
                 Ok(good) if problems.is_empty() => return Ok(good),
@@ -136,15 +136,18 @@ impl Reading {
             };
             let path = error.path().to_string();
             let refused = error.inner().to_string();
-            if mended.insert(path.clone())
+            // Of a value that was mended in vain, what was said of it first is said.
+            let first = mended.get(&path).cloned();
+            if first.is_none()
                 && let Some(part) = part(&mut value, error.path())
                 && let Some(better) = self.mend(part, &refused)?
             {
                 *part = better;
+                mended.insert(path, refused);
                 continue;
             }
             let field = path.split(['.', '[']).next().unwrap_or_default().to_owned();
-            let said = sentence(&path, &refused);
+            let said = sentence(&path, &first.unwrap_or(refused));
             problems.push((field.clone(), said));
             if value.as_object_mut().and_then(|fields| fields.remove(&field)).is_none() {
                 return Err(Unfit::Fields(problems));

@@ -30,13 +30,9 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Whether it is a token of a workspace.
+    /// Whether it is a person's token of a workspace.
     pub fn is_of_workspace(&self) -> bool {
-        match self {
-            Self::Token(token) => token.scope.workspace().is_some(),
-            Self::Client(_) => true,
-            Self::None | Self::Key(_) | Self::CallFlow(_) => false,
-        }
+        matches!(self, Self::Token(token) if token.scope.workspace().is_some())
     }
 }
 

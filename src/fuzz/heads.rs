@@ -129,6 +129,8 @@ fn a_host_is_the_central_one_or_one_label_before_it() {
             let named = authority.replace("localhost", domain);
             match host(&named, domain) {
                 None => {}
+                // An address of this machine is the central host of localhost.
+                Some(Host::Central) if domain == "localhost" && named.starts_with([':', '[', '0', '1']) => {}
                 Some(Host::Central) => assert!(named.to_ascii_lowercase().starts_with(domain), "{named:?}"),
                 Some(Host::Workspace(label)) => {
                     assert!(!label.is_empty() && !label.contains('.'), "{named:?}");

@@ -222,7 +222,7 @@ mod tests {
         let none = score(0, Value::Null, json!({}));
         let week = sum("?from=2024-01-01&to=2024-01-04");
         assert_eq!((&week["survey"]["name"], &week["count"]), (&json!("S"), &json!(4)));
-        assert_eq!((&week["from"], &week["to"]), (&json!("2024-01-01T00:00:00Z"), &json!("2024-01-04T23:59:59Z")));
+        assert_eq!((&week["from"], &week["to"]), (&json!("2023-12-31T23:00:00Z"), &json!("2024-01-04T22:59:59Z")));
         assert_eq!(week["score_1"], score(4, json!(4.375), json!({"3.5": 1, "4": 1, "5": 2})));
         assert_eq!(week["score_2"], score(3, Value::Null, json!({"no": 1, "yes": 2})));
         assert_eq!(week["score_3"], score(1, Value::Null, json!({"n/a": 1})));

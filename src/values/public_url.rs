@@ -86,13 +86,16 @@ mod tests {
             "cx.example.com",
             "ftp://cx.example.com",
             "https://",
-            "https://10.0.0.1",
-            "https://[::1]",
             "https://cx.example.com/api",
             "https://cx.example.com?a=b",
             "https://ada@cx.example.com",
         ] {
             assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
+        }
+        for (url, is_address) in [("https://10.0.0.1", true), ("https://[::1]:8443", true), ("https://cx.test", false)]
+        {
+            let parsed: PublicUrl = url.parse().unwrap();
+            assert_eq!((parsed.is_address(), parsed.central().as_str()), (is_address, url));
         }
     }
 }

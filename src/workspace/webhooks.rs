@@ -362,7 +362,7 @@ mod tests {
             (json!({"events": ["role.created"]}), "The selected events 0 is invalid."),
             (json!({"events": "*"}), "The events must be a list."),
             (json!({"secret": "short"}), "The secret must be whsec_ and 24 to 64 bytes in base64."),
-            (json!({"active": 1}), "The active must be true or false."),
+            (json!({"active": 2}), "The active must be true or false."),
         ] {
             let mut body = good.clone();
             body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());

@@ -222,7 +222,7 @@ mod tests {
         let theirs = other.made("/call-queues/groups", json!({"name": "G"}));
         let own = desk.made("/call-queues/groups", json!({"name": "G"}));
         let invalid = &["The selected call queue group id is invalid."];
-        for group in [theirs, 0, 99] {
+        for group in [theirs, -1, 99] {
             desk.post("/call-queues/queues", json!({"name": "A", "call_queue_group_id": group})).invalid(invalid);
         }
         let queue = desk.made("/call-queues/queues", json!({"name": "A", "call_queue_group_id": own}));
