@@ -53,13 +53,13 @@ fn input(criterion: &mut Criterion) {
     let fields: Map<String, Value> = body::parse(BODY.as_bytes()).expect("the body is JSON");
     let blank = Customer::default();
     criterion.bench_function("input: a customer out of it, every rule checked", |bench| {
-        bench.iter(|| body::lay_over(&blank, black_box(&fields)));
+        bench.iter(|| body::Reading::default().lay_over(&blank, black_box(&fields)));
     });
 }
 
 fn serialise(criterion: &mut Criterion) {
     let fields = body::parse(BODY.as_bytes()).expect("the body is JSON");
-    let customer = body::lay_over(&Customer::default(), &fields).expect("the body is a customer");
+    let customer = body::Reading::default().lay_over(&Customer::default(), &fields).expect("the body is a customer");
     criterion.bench_function("serialise: a customer as JSON", |bench| {
         bench.iter_batched(
             || Vec::with_capacity(1024),

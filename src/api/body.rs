@@ -1,6 +1,6 @@
 //! A JSON object laid over a value of its type: how bodies are read, and every problem in them found at once.
 //!
-//! A value that its type refuses is read once more as what real clients mean by it (see [`Reading::mend`]): text for a
+//! A value that its type refuses is read once more as what real clients mean by it (`Reading::mend`): text for a
 //! number, `""` for null, a list with gaps. So no type and no resource does anything for such clients.
 
 use std::collections::HashMap;
@@ -136,17 +136,17 @@ impl Reading {
             };
             let path = error.path().to_string();
             let refused = error.inner().to_string();
-            // Of a value that was mended in vain, what was said of it first is said.
-            let first = mended.get(&path).cloned();
-            if first.is_none()
+            if !mended.contains_key(&path)
                 && let Some(part) = part(&mut value, error.path())
                 && let Some(better) = self.mend(part, &refused)?
             {
+                // Of a value that is mended in vain, what was said of it first is said; a blank one is missing.
+                mended.insert(path, (!better.is_null()).then_some(refused));
                 *part = better;
-                mended.insert(path, refused);
                 continue;
             }
             let field = path.split(['.', '[']).next().unwrap_or_default().to_owned();
+            let first = mended.remove(&path).flatten();
             let said = sentence(&path, &first.unwrap_or(refused));
             problems.push((field.clone(), said));
             if value.as_object_mut().and_then(|fields| fields.remove(&field)).is_none() {

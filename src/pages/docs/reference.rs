@@ -137,12 +137,11 @@ fn is_a_body(schema: &str) -> bool {
 fn refer(document: &Value, part: &Value, names: &mut BTreeSet<String>) {
     match part {
         Value::Object(parts) => {
-            if let Some(name) =
-                parts.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/components/schemas/"))
+            let path = parts.get("$ref").and_then(Value::as_str);
+            if let Some(name) = path.and_then(|path| path.strip_prefix("#/components/schemas/"))
+                && names.insert(name.to_owned())
             {
-                if names.insert(name.to_owned()) {
-                    refer(document, resolve(document, part), names);
-                }
+                refer(document, resolve(document, part), names);
             }
             parts.values().for_each(|part| refer(document, part, names));
         }
