@@ -93,12 +93,7 @@ impl Reading {
     /// `base` with the fields of `over` in the place of its own, if that is a `T`; else every field that is not, with the
     /// sentence that says why. A blank `base` makes a field required whose blank is no accepted value.
     pub fn lay_over<T: Serialize + DeserializeOwned>(&self, base: &T, over: &Map<String, Value>) -> Result<T, Unfit> {
-        // Clients of smart routing repeat the customer, which the query names, as null.
-        let is_kept = |name: &str, value: &Value| {
-            KEPT_BY_SERVER.contains(&name) || (self.is_loose && name == "customer_id" && value.is_null())
-        };
-        let fields = over.iter().filter(|(name, value)| !is_kept(name, value));
-        self.fit(laid(base, fields.map(|(name, value)| (name, self.blank_as_null(value)))))
+        self.lay_fields_over(base, over, false)
     }
 
     /// A new `T`: null means that a field is not given.
@@ -106,7 +101,26 @@ impl Reading {
         &self,
         fields: &Map<String, Value>,
     ) -> Result<T, Unfit> {
-        self.lay_over(&T::default(), &given(fields))
+        self.lay_fields_over(&T::default(), fields, true)
+    }
+
+    fn lay_fields_over<T: Serialize + DeserializeOwned>(
+        &self,
+        base: &T,
+        over: &Map<String, Value>,
+        is_new: bool,
+    ) -> Result<T, Unfit> {
+        // Clients of smart routing repeat the customer, which the query names, as null.
+        let is_kept = |name: &str, value: &Value| {
+            KEPT_BY_SERVER.contains(&name) || (self.is_loose && name == "customer_id" && value.is_null())
+        };
+        let fields = over.iter().filter(|(name, value)| !is_kept(name, value));
+        let fields = fields.map(|(name, value)| (name, self.blank_as_null(value)));
+        if !is_new {
+            return self.fit(laid(base, fields), &|_| Value::Null);
+        }
+        let of_base = |field: &str| serde_json::to_value(base).map_or(Value::Null, |mut base| base[field].take());
+        self.fit(laid(base, fields.filter(|(_, value)| !value.is_null())), &of_base)
     }
 
     /// The same with what the server keeps: a row that is imported has its id and its times from where it was before.
@@ -115,7 +129,8 @@ impl Reading {
         base: &T,
         over: &Map<String, Value>,
     ) -> Result<T, Error> {
-        self.fit(laid(base, over.iter().map(|(name, value)| (name, self.blank_as_null(value))))).map_err(Error::from)
+        let fields = over.iter().map(|(name, value)| (name, self.blank_as_null(value)));
+        self.fit(laid(base, fields), &|_| Value::Null).map_err(Error::from)
     }
 
     fn blank_as_null(&self, value: &Value) -> Value {
@@ -125,8 +140,9 @@ impl Reading {
         }
     }
 
-    /// Reads a `T`; a field that does not fit is mended, or noted and left out, and the rest read again.
-    fn fit<T: DeserializeOwned>(&self, mut value: Value) -> Result<T, Unfit> {
+    /// Reads a `T`; a field that does not fit is mended, or noted and left out, and the rest read again. A blank field gets the
+    /// value that `blank` has for it.
+    fn fit<T: DeserializeOwned>(&self, mut value: Value, blank: &dyn Fn(&str) -> Value) -> Result<T, Unfit> {
         let (mut problems, mut mended) = (Vec::new(), HashMap::new());
         loop {
             let error = match serde_path_to_error::deserialize(&value) {
@@ -138,12 +154,15 @@ impl Reading {
             let refused = error.inner().to_string();
             if !mended.contains_key(&path)
                 && let Some(part) = part(&mut value, error.path())
-                && let Some(better) = self.mend(part, &refused)?
             {
-                // Of a value that is mended in vain, what was said of it first is said; a blank one is missing.
-                mended.insert(path, (!better.is_null()).then_some(refused));
-                *part = better;
-                continue;
+                let is_blank = part.as_str().is_some_and(|text| text.trim().is_empty());
+                let better = if is_blank { Some(blank(&path)) } else { self.mend(part, &refused)? };
+                if let Some(better) = better {
+                    // Of a value that is mended in vain, what was said of it first is said; a blank one is missing.
+                    mended.insert(path, (!is_blank).then_some(refused));
+                    *part = better;
+                    continue;
+                }
             }
             let field = path.split(['.', '[']).next().unwrap_or_default().to_owned();
             let first = mended.remove(&path).flatten();
@@ -159,7 +178,6 @@ impl Reading {
     fn mend(&self, value: &Value, refused: &str) -> Result<Option<Value>, Unfit> {
         let expected = refused.strip_prefix("invalid type: ").and_then(|words| words.split_once("expected "));
         Ok(match (value, expected.map_or("", |(_, expected)| expected)) {
-            (Value::String(text), _) if text.trim().is_empty() => Some(Value::Null),
             (Value::Number(number), "a boolean") => match number.as_i64() {
                 Some(bit @ 0..=1) => Some(Value::Bool(bit == 1)),
                 _ => None,
