@@ -219,7 +219,9 @@ impl Response {
 impl Schema {
     fn of(document: &Value, name: &str) -> Self {
         let schema = &document["components"]["schemas"][name];
-        Self { name: name.to_owned(), about: prose(&schema["description"]), fields: fields(schema) }
+        // What is answered is there unless its sentence says when it is not.
+        let fields = fields(schema).into_iter().map(|field| Field { required: false, ..field });
+        Self { name: name.to_owned(), about: prose(&schema["description"]), fields: fields.collect() }
     }
 }
 
