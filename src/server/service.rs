@@ -302,6 +302,9 @@ impl Service {
         let (Some((_, domain)), None) = (domains.next(), domains.next()) else {
             return Err(Error::BadRequest("The query names one domain: ?domain=acme.example.com."));
         };
+        if is_address(&domain) {
+            return Err(self.unknown_host());
+        }
         if let Host::Workspace(label) = self.tenant(&domain)? {
             let named = self.engine.directory.current(&self.engine.keys).and_then(|mut now| now.named(&label));
             named.map_err(of_central)?.ok_or_else(|| self.unknown_host())?;

@@ -48,9 +48,14 @@ fn api_before_the_path_may_be_left_out() {
 #[test]
 fn a_host_that_is_not_ours_is_unknown_and_a_workspace_that_is_not_there_is_not_found() {
     let bench = Bench::new();
-    for host in ["example.com", "127.0.0.1", "[::1]:8080", "a.b.localhost", "xlocalhost", ".localhost", "localhost.com"]
+    for host in
+        ["example.com", "192.168.1.5", "[2001:db8::1]:80", "a.b.localhost", "xlocalhost", ".localhost", "localhost.com"]
     {
         whoami(&bench, host).refused(404, "unknown_host");
+    }
+    // Not every client finds a way to localhost.
+    for address in ["127.0.0.1", "[::1]:8080"] {
+        whoami(&bench, address).refused(401, "token_missing");
     }
     for host in ["acme.localhost", "www.localhost", "xn--caf-dma.localhost", "a_b.localhost"] {
         whoami(&bench, host).refused(404, "workspace_not_found");

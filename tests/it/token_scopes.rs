@@ -14,7 +14,7 @@ const INVALID: Expected = (401, "token_invalid");
 const WRONG: Expected = (401, "wrong_token_scope");
 const NO_ROUTE: Expected = (404, "route_not_found");
 
-/// Only the central API has it; both have it; only a workspace has it; both have it, and moving is its purpose.
+/// Only the central API has it; both have it, and who one is and logging out follow the token; only a workspace has it; both have it, and moving is its purpose.
 const PATHS: [(&str, &str); 4] =
     [("GET", "/workspaces"), ("GET", "/whoami"), ("GET", "/customers"), ("POST", "/switch-to")];
 
@@ -23,7 +23,7 @@ const PATHS: [(&str, &str); 4] =
 const TABLE: [(&str, [[Expected; 5]; 4]); 3] = [
     ("localhost", [
         [MISSING,  INVALID,  GOOD,     WRONG,    WRONG],
-        [MISSING,  INVALID,  GOOD,     WRONG,    WRONG],
+        [MISSING,  INVALID,  GOOD,     GOOD,     GOOD],
         [MISSING,  INVALID,  WRONG,    GOOD,     GOOD],
         [MISSING,  INVALID,  GOOD,     GOOD,     GOOD],
     ]),
