@@ -104,6 +104,8 @@ fn what_litestream_replicates_is_the_instance_as_it_is_and_as_it_was() {
     bench.kill();
     bench.ended();
     let earlier = litestream.restore(&bench, Some(&then)).unwrap();
+    // It would write beside the files while they are removed.
+    drop(litestream);
     fs::remove_dir_all(bench.data()).unwrap();
     fs::rename(data, bench.data()).unwrap();
     bench.is_sound();
