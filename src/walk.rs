@@ -862,7 +862,8 @@ fn every_answer_has_the_shape_that_the_description_gives_it() {
         let method = route.method.as_str().to_ascii_lowercase();
         if document["paths"].get(route.path).is_none() {
             // Pages are for people, whom nothing is described to.
-            assert!(route.path.starts_with("/ui/"), "{} is not described", route.path);
+            let is_page = ["/ui/", "/docs"].iter().any(|start| route.path.starts_with(start));
+            assert!(is_page, "{} is not described", route.path);
             return;
         }
         let reply = &document["paths"][route.path][method]["responses"][answer.status.as_str()];

@@ -252,7 +252,15 @@ BEYOND_SCHEMA = {
     "The time spanable id field is required.",
     "The time spanable type field is required.",
     "The selected exceptionable id is invalid.",
-    "The end time must be after the start time.",
+    "The end time must differ from the start time.",
+    "The day must be a valid date, like 2027-05-01 or --05-01.",
+    "The selected region is invalid.",
+    "The selected region is invalid; no region of this country has holidays of its own.",
+    "The country field is required when region is present.",
+    "The value field is required.",
+    "The email must be a valid email address.",
+    "The email address must be a valid email address.",
+    "The emails must be a valid email address.",
     "The day of week field is required when date full is not present.",
     "The date full field is prohibited when day of week is present.",
     "The day field is required when country is not present.",
@@ -270,8 +278,8 @@ BEYOND_SCHEMA = {
 # Of a row of a file all sentences are in one hint: "row 3: One. Another." Which columns there are is left out, and the
 # place in a list.
 def said(hint):
-    places = r"(?<=^The redirect uris) \d+|(?<=The hosts) \d+|(?<=The selected zones) \d+|(?<=field select) \d"
-    texts = (re.sub(rf"^(row|item) \d+: |; they may be [a-z0-9_, ]*|{places}", "", text) for text in hint)
+    places = r"(?<=^The redirect uris) \d+|(?<=^The emails) \d+|(?<=The hosts) \d+|(?<=The selected zones) \d+|(?<=field select) \d"
+    texts = (re.sub(rf"^(row|item) \d+: |; they may be [a-z0-9_, ]*|; it may be [A-Z0-9, -]*(?=[.])|{places}", "", text) for text in hint)
     return {sentence for text in texts for sentence in text.replace(". ", ".\n").split("\n")}
 
 # positive_data_acceptance, which does not know such rules, nor that 412 and 422 are about the state and not the request.

@@ -24,7 +24,8 @@ use words::Words;
 /// The same on both layers.
 pub const RESOURCES: &[Resource] = &[
     Resource::new("Server", "What this server is.", ROUTES),
-    Resource::new("API reference", "This description, for programs and for people.", docs::ROUTES),
+    Resource::new("OpenAPI", "This description, for programs.", docs::OPENAPI),
+    Resource::pages("API reference", docs::PAGES),
 ];
 
 /// What pages are made of besides themselves, the same on both layers.

@@ -59,7 +59,7 @@ fn is_atext(c: u8) -> bool {
 
 /// A domain in A-labels, if it is a name of a host.
 fn ascii(domain: &str) -> Option<String> {
-    if domain.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if domain.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c)) {
         return None;
     }
     let ascii = idna::domain_to_ascii_strict(domain).ok()?;
@@ -73,6 +73,11 @@ fn ascii(domain: &str) -> Option<String> {
     let is_number = |label: &str| label.bytes().all(|c| c.is_ascii_digit());
     let is_name = ascii.split('.').all(is_label) && !ascii.rsplit('.').next().is_some_and(is_number);
     is_name.then_some(ascii)
+}
+
+/// Characters that nobody sees and that IDNA drops: a name with one would look like another.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}')
 }
 
 /// The ways in which an address may have been written: as it is, with its domain in A-labels, and in Unicode. Columns are

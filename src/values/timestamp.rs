@@ -35,8 +35,10 @@ impl Timestamp {
         if text.trim().len() > "2024-01-20".len() {
             return Ok(moment(civil).map(|moment| (moment, moment))?);
         }
-        let next = civil.checked_add(1.day()).map_err(|_| "must be a valid date.")?;
-        Ok((moment(civil)?, Self(moment(next)?.0 - 1)))
+        // The calendar has a last day.
+        let last = civil.checked_add(1.day()).map(|next| moment(next).map(|next| next.0 - 1));
+        let last = last.unwrap_or_else(|_| moment(civil).map(|first| first.0 + 86_399))?;
+        Ok((moment(civil)?, Self(last)))
     }
 
     /// The day on which it is, in UTC.

@@ -210,7 +210,9 @@ impl<'s> Operation<'s> {
 
     /// Adds the conditions of a route that shows a resource, or that changes or deletes one which another route shows.
     pub(super) fn conditions(&mut self, route: &Route, shows: Option<&Route>) {
-        let tags = json!({"type": "string", "examples": ["\"5d41402abc4b2a76\""]});
+        let tag = r#"(W/)?"[!#-~]*""#;
+        let pattern = format!("^(\\*|{tag}(, ?{tag})*)$");
+        let tags = json!({"type": "string", "pattern": pattern, "examples": ["\"5d41402abc4b2a76\""]});
         let resource = route.handler.resource();
         if route.method == Method::GET && resource.is_some() {
             let about =

@@ -22,12 +22,15 @@ use crate::values::{Language, PublicUrl};
 use reference::Section;
 use search::Found;
 
-pub const ROUTES: &[Route] = &[
-    get("/openapi.json", &steps(description), Needs::Anyone, "Get this description, as OpenAPI 3.1")
-        .named("getOpenApi"),
-    get("/docs", &steps(index), Needs::Anyone, "Read or search the API reference").named("getDocs"),
-    get("/docs/{layer}/{resource}", &steps(resource), Needs::Anyone, "Read the reference of one resource")
-        .named("getDocsOfResource"),
+/// For programs.
+pub const OPENAPI: &[Route] =
+    &[get("/openapi.json", &steps(description), Needs::Anyone, "Get this description, as OpenAPI 3.1")
+        .named("getOpenApi")];
+
+/// For people.
+pub const PAGES: &[Route] = &[
+    get("/docs", &steps(index), Needs::Anyone, "Read or search the API reference"),
+    get("/docs/{layer}/{resource}", &steps(resource), Needs::Anyone, "Read the reference of one resource"),
 ];
 
 /// Everything that is served here, made once: it is the same until the server has another public URL.
