@@ -258,6 +258,11 @@ BEYOND_SCHEMA = {
     "The selected region is invalid; no region of this country has holidays of its own.",
     "The country field is required when region is present.",
     "The value field is required.",
+    "The phone may not be greater than 40 characters.",
+    "The phone business may not be greater than 40 characters.",
+    "The phone mobile may not be greater than 40 characters.",
+    "The number may not be greater than 40 characters.",
+    "The did may not be greater than 40 characters.",
     "The email must be a valid email address.",
     "The email address must be a valid email address.",
     "The emails must be a valid email address.",
@@ -286,6 +291,9 @@ def said(hint):
 @schemathesis.check
 def valid_data_is_accepted(ctx, response, case):
     if response.status_code in (412, 422):
+        return
+    # A form repeats a field for each item of a list, which OAuth does not allow (RFC 6749, 3.2).
+    if response.status_code == 400 and response.json().get("error") == "invalid_request":
         return
     if response.status_code == 400 and said(response.json().get("hint", [""])) <= BEYOND_SCHEMA:
         return

@@ -119,7 +119,11 @@ impl Reading {
         if !is_new {
             return self.fit(laid(base, fields), &|_| Value::Null);
         }
-        let of_base = |field: &str| serde_json::to_value(base).map_or(Value::Null, |mut base| base[field].take());
+        // A blank of the base is no value: it makes the field required.
+        let of_base = |field: &str| {
+            let value = serde_json::to_value(base).map_or(Value::Null, |mut base| base[field].take());
+            if value.as_str().is_some_and(str::is_empty) { Value::Null } else { value }
+        };
         self.fit(laid(base, fields.filter(|(_, value)| !value.is_null())), &of_base)
     }
 

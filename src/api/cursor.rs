@@ -126,7 +126,7 @@ fn select<T: Listed>(hits: Option<&Hits>, asked: &[String], range: &Range, order
         return format!(
             "SELECT {columns}, {keys} FROM
              (SELECT rowid AS hit FROM {index} WHERE {index} MATCH ?{behind} ORDER BY rowid{direction}) AS hits
-             CROSS JOIN {table} ON {table}.id = hits.hit{filtered} ORDER BY hits.hit{direction} LIMIT ?"
+             CROSS JOIN {table} AS listed ON listed.id = hits.hit{filtered} ORDER BY hits.hit{direction} LIMIT ?"
         );
     }
     let conditions = [asked, &range.conditions].concat().join(" AND ");
@@ -494,6 +494,24 @@ mod tests {
                 walk(&bench, &format!("/contacts?sort=-id&per_page=4&{filter}"), json!(""), "next_cursor", || {});
             assert_eq!(down.pages.concat(), expected.into_iter().rev().collect::<Vec<_>>(), "{filter}");
         }
+    }
+
+    #[test]
+    fn every_list_that_can_be_searched_walks_through_its_hits() {
+        let bench = Bench::new();
+        let document = crate::testing::description(crate::api::Layer::Workspace);
+        let mut searched = 0;
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            let parameters = operations["get"]["parameters"].as_array().into_iter().flatten();
+            let names = parameters.map(|parameter| &crate::api::openapi::resolve(&document, parameter)["name"]);
+            if names.clone().any(|name| name == "filter[term]") && names.clone().any(|name| name == "cursor") {
+                let path = path.replace("{id}", "1");
+                let answer = bench.admin().get(&format!("{path}?cursor=&sort=-id&filter[term]=a&customer_account=A"));
+                assert!(!answer.status.is_server_error(), "{path}: {}", answer.text);
+                searched += 1;
+            }
+        }
+        assert!(searched >= 4, "{searched}");
     }
 
     /// Neither are all hits collected before the first row, nor are they sorted.
