@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly VERSION=4.32.5 EXAMPLES=${EXAMPLES:-30} SEED=${SEED:-1}
+readonly VERSION=4.32.5 EXAMPLES=${EXAMPLES:-20} SEED=${SEED:-1}
 out=$PWD/target/schemathesis
 
 if ! command -v schemathesis >/dev/null; then

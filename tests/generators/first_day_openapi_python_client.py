@@ -20,10 +20,10 @@ from cx_workspace.api.integration_keys import create_integration_key
 from cx_workspace.api.time_spans import create_time_span
 from cx_workspace.models import (
     ApiError,
-    CallerSearch,
     CallQueue,
     CallQueueInput,
     CallQueueRoute,
+    CallerSearch,
     Contact,
     ContactImport,
     ContactInput,
@@ -41,7 +41,7 @@ from cx_workspace.models import (
     IntegrationKeyInputPermissionsItem,
     IntegrationKeyShown,
     InvalidRequest,
-    TimeSpan,
+    SavedSpan,
     TimeSpanInput,
 )
 
@@ -125,7 +125,7 @@ span = create_time_span.sync(
     time_spanable_id=queue.id,
     body=TimeSpanInput(day_of_week=1, start_time="09:00", end_time="18:00", destination="801"),
 )
-assert isinstance(span, TimeSpan)
+assert isinstance(span, SavedSpan)
 route = look_up_call_queue.sync(
     client=cx,
     customer_account=customer.customer_account,
