@@ -306,7 +306,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "max_open_workspaces",
         default: "1000",
-        about: "Idle workspaces whose files stay open",
+        about: "Keep the files of this many idle workspaces open",
         allowed: "a number from 1 to 100000",
         kind: Kind::Number,
         group: Group::Tuning,
@@ -681,7 +681,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "trusted_proxies",
         default: "",
-        about: "Proxies whose word on the client's address, host and scheme is trusted",
+        about: "Trust these proxies to report the client's address, host and scheme",
         allowed: "IP addresses and networks like 10.0.0.0/8, with commas between",
         kind: Kind::List,
         group: Group::Main,

@@ -90,8 +90,8 @@ impl Reading {
         Self { is_loose, zone: Some(zone) }
     }
 
-    /// `base` with the fields of `over` in the place of its own, if that is a `T`; else every field that is not, with the
-    /// sentence that says why. A blank `base` makes a field required whose blank is no accepted value.
+    /// Replaces fields of `base` by those of `over`. If the result is no `T`, answers each field that does not fit, with a
+    /// sentence. A field is required if `base` is blank and the field's type refuses the blank.
     pub fn lay_over<T: Serialize + DeserializeOwned>(&self, base: &T, over: &Map<String, Value>) -> Result<T, Unfit> {
         self.lay_fields_over(base, over, false)
     }
@@ -162,7 +162,7 @@ impl Reading {
                 let is_blank = part.as_str().is_some_and(|text| text.trim().is_empty());
                 let better = if is_blank { Some(blank(&path)) } else { self.mend(part, &refused)? };
                 if let Some(better) = better {
-                    // Of a value that is mended in vain, what was said of it first is said; a blank one is missing.
+                    // If the mended value is refused too, the first sentence is reported. A blank value is reported as missing.
                     mended.insert(path, (!is_blank).then_some(refused));
                     *part = better;
                     continue;
@@ -207,15 +207,14 @@ impl Reading {
     }
 }
 
-/// The fields that are given: not those that are null.
-pub fn given(fields: &Map<String, Value>) -> Map<String, Value> {
-    fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect()
+/// The values of an object whose names are all integers. PHP writes a list this way once items were removed from it.
+pub fn list_with_gaps(parts: &Map<String, Value>) -> Option<Value> {
+    parts.keys().all(|name| is_place(name)).then(|| parts.values().cloned().collect())
 }
 
-/// The values of an object whose names are all integers: PHP writes a list so from which items were taken.
-pub fn list_with_gaps(parts: &Map<String, Value>) -> Option<Value> {
-    let is_place = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    parts.keys().all(is_place).then(|| parts.values().cloned().collect())
+/// Whether a name is the place of an item in such a list.
+pub fn is_place(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The part of a value that a path leads to.

@@ -267,7 +267,10 @@ impl Importer {
             return Err(Error::invalid("The selected id is invalid."));
         }
         match old {
-            None => self.create::<T>(db, reading, &body::given(&row)).map(|()| Written::Created),
+            None => {
+                row.retain(|_, value| !value.is_null());
+                self.create::<T>(db, reading, &row).map(|()| Written::Created)
+            }
             Some(_) if !self.may_change => Err(Error::MissingPermission(T::UPDATE.into())),
             Some(old) => self.update(db, reading, old, row).map(|()| Written::Updated),
         }

@@ -306,7 +306,7 @@ fn moment() -> serde_json::Value {
     json!({"type": "string", "format": "date-time"})
 }
 
-/// The word that a text is, or whose class it names: `App\\Models\\CallQueueGroup` is `call_queue_group`.
+/// Finds the word by its own name or by the name of its class: `App\\Models\\CallQueueGroup` is `call_queue_group`.
 pub fn named(words: &[&'static str], text: &str) -> Option<&'static str> {
     let plain = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
     let class = text.rsplit(['\\', '/', '.', ':']).next().unwrap_or(text).trim();
@@ -540,7 +540,7 @@ impl<T: Listed> List<T> {
         self.conditions_but(ctx, None)
     }
 
-    /// The full-text filter whose hits have the order of the list: an index has them by id.
+    /// The full-text filter, if the list is sorted by id: the index returns its hits in that order.
     pub(super) fn hits(&self, order: &[Key]) -> Option<Hits> {
         let [Key { column: "id", .. }] = order else { return None };
         self.wanted.iter().enumerate().find_map(|(place, asked)| match asked {

@@ -126,11 +126,11 @@ impl Rows {
     }
 
     /// A row without the fields that are not given: in JSON, null says so; in CSV, an empty cell empties a field.
-    pub fn without_nulls(&self, row: Row) -> Row {
-        match self.layout {
-            Layout::Json(_) => body::given(&row),
-            Layout::Csv { .. } => row,
+    pub fn without_nulls(&self, mut row: Row) -> Row {
+        if let Layout::Json(_) = self.layout {
+            row.retain(|_, value| !value.is_null());
         }
+        row
     }
 
     pub fn count(&self) -> usize {
@@ -351,8 +351,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for Items<'_, V> {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
         let (name, mut lists, mut places) = (self.name, 0, 0);
         while let Some(field) = object.next_key::<Cow<'_, str>>()? {
-            let is_place = !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit());
-            if is_place && lists == 0 {
+            if body::is_place(&field) && lists == 0 {
                 // A list from which items were taken, as PHP writes one.
                 places += 1;
                 let item = object.next_value()?;

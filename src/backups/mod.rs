@@ -61,7 +61,7 @@ pub struct Repository {
 /// The backups in a folder, the oldest first.
 pub struct Sorted {
     pub own: Vec<Backup>,
-    /// Those of other instances, and those of which nobody knows whose they are.
+    /// Backups of other instances, and backups that name no instance.
     pub others: Vec<Backup>,
 }
 
@@ -114,7 +114,7 @@ impl Repository {
         Self { folder: config.backup_dir.clone().unwrap_or_else(|| config.data_dir.join("backups")), ownership }
     }
 
-    /// The id of the instance whose backups these are, if it has one.
+    /// The id of this instance, if it has one.
     pub fn instance(&self) -> Option<Uuid> {
         self.ownership.id()
     }
@@ -123,7 +123,7 @@ impl Repository {
         &self.folder
     }
 
-    /// Every backup in the folder, told apart by whose it is.
+    /// Reads every backup in the folder, and separates this instance's from the others.
     pub fn sorted(&self) -> anyhow::Result<Sorted> {
         let (own, others) = self.all()?.into_iter().partition(|backup| self.ownership.owns(backup));
         Ok(Sorted { own, others })
@@ -242,7 +242,7 @@ impl Backup {
         packed.unpack(&self.folder, to)
     }
 
-    /// Unpacks every file, verifies it, and deletes what was unpacked. `done` is told of each.
+    /// Unpacks every file, verifies it and deletes the unpacked copy. Calls `done` after each file.
     pub fn verify(&self, scratch: &Scratch, mut done: impl FnMut()) -> anyhow::Result<Vec<String>> {
         let mut problems = Vec::new();
         for (what, _, packed) in self.files() {

@@ -130,9 +130,26 @@ pub struct Merged {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "EndedCredentials")]
 pub struct Ended {
-    integration_keys: usize,
-    oauth_clients: usize,
+    #[schemars(range(min = 0))]
+    integration_keys: i64,
+    #[schemars(range(min = 0))]
+    oauth_clients: i64,
+    #[schemars(range(min = 0))]
     cfd_tokens: i64,
+}
+
+impl Ended {
+    /// The credentials that the deletion of a customer deletes.
+    fn with(db: &Connection, customer: i64) -> rusqlite::Result<Self> {
+        db.prepare_cached(
+            "SELECT (SELECT count(*) FROM integration_keys WHERE customer_id = ?1),
+                    (SELECT count(*) FROM oauth_clients WHERE customer_id = ?1),
+                    (SELECT count(*) FROM cfd_tokens WHERE customer_id = ?1)",
+        )?
+        .query_row([customer], |row| {
+            Ok(Self { integration_keys: row.get(0)?, oauth_clients: row.get(1)?, cfd_tokens: row.get(2)? })
+        })
+    }
 }
 
 choice! {
@@ -236,7 +253,8 @@ fn merge(
         clients::move_all(ctx, id, into)?;
         routing::move_tokens(ctx, id, into)?;
     }
-    let ended = delete_one(ctx.db, &author, &goes, false)?;
+    let ended = Ended::with(ctx.db, id)?;
+    delete_one(ctx.db, &author, &goes, false)?;
     Ok(Created(Merged { customer: stays, ended }))
 }
 
@@ -306,7 +324,7 @@ fn next_account(db: &Connection) -> Result<Text<64>> {
     unreachable!("numbers have no end")
 }
 
-fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bool) -> Result<Ended> {
+fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bool) -> Result<()> {
     let id = customer.id;
     if cascade {
         contacts::delete_all(db, author, id)?;
@@ -322,14 +340,12 @@ fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bo
             "The customer has call routing: delete it first, or with it by ?cascade=1.",
         ));
     }
-    let ended = Ended {
-        integration_keys: integration_keys::delete_all(db, author, id)?,
-        oauth_clients: clients::delete_all(db, author, id)?,
-        cfd_tokens: routing::delete_tokens(db, author, id)?,
-    };
+    integration_keys::delete_all(db, author, id)?;
+    clients::delete_all(db, author, id)?;
+    routing::delete_tokens(db, author, id)?;
     db.prepare_cached("DELETE FROM customers WHERE id = ?1")?.execute([id])?;
     author.deleted(db, RESOURCE, customer)?;
-    Ok(ended)
+    Ok(())
 }
 
 /// An account may be left out, or null: one is made, or the old one stays.

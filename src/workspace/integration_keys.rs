@@ -223,14 +223,9 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
 const RESOURCE: &str = "integration-key";
 const UPDATE: &str = "integration-key.update";
 
-/// Deletes the keys that see only this customer; answers how many.
-pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<usize> {
-    let mut ended = 0;
-    each_of(db, "customer_id", customer, |key| {
-        ended += 1;
-        Ok(delete_one(db, author, &key)?)
-    })?;
-    Ok(ended)
+/// Deletes the keys that see only this customer.
+pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
+    each_of(db, "customer_id", customer, |key| Ok(delete_one(db, author, &key)?))
 }
 
 /// Lets the keys of a customer see another one. They get rows that they were not given, which takes what a change of them
