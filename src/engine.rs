@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::api::Error;
 use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
 use crate::config::{Config, LiveConfig};
+use crate::durable_fs;
 use crate::meter::Meter;
 use crate::storage::{self, File, Kind, Limits, Storage, Supervisor, Threads};
 use crate::tenancy::life::{self, Template};
@@ -84,11 +85,11 @@ impl Engine {
 
     fn open_with(config: Config, is_demo: bool, now: Timestamp) -> anyhow::Result<Arc<Self>> {
         let data = &config.data_dir;
-        life::make_folder(data)?;
+        durable_fs::create_folder(data)?;
         life::make_private(data)?;
         check_writable(data)?;
         for folder in ["workspaces", "trash", "copies"] {
-            life::make_folder(&data.join(folder))?;
+            durable_fs::create_folder(&data.join(folder))?;
         }
         let path = data.join("central.sqlite");
         let keys = data.join("keys");

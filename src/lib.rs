@@ -3,6 +3,9 @@
 /// Small types with rules: e-mail addresses, phone numbers, subdomains, moments.
 pub mod values;
 
+/// Files and folders that a power loss cannot take back.
+pub mod durable_fs;
+
 /// One SQLite file: lanes, batched writes, migrations. The only room that opens a connection.
 pub mod storage;
 

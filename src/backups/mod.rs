@@ -31,8 +31,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::durable_fs;
 use crate::storage::Kind;
-use crate::tenancy::{Scratch, life};
+use crate::tenancy::Scratch;
 use crate::values::Timestamp;
 
 pub use ownership::{Ownership, count_by_instance};
@@ -154,7 +155,7 @@ impl Repository {
     /// Makes the folder where it is not there, and claims it: backups are made and deleted by one at a time. What one that
     /// was interrupted has left goes now.
     fn claim(&self) -> anyhow::Result<File> {
-        make_private_folder(&self.folder)?;
+        durable_fs::create_private_folder(&self.folder)?;
         let path = self.folder.join("lock");
         let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         match lock.try_lock() {
@@ -268,14 +269,4 @@ fn unfinished(folder: &Path) -> PathBuf {
 
 fn is_unfinished(folder: &Path) -> bool {
     folder.to_string_lossy().ends_with(UNFINISHED)
-}
-
-/// A folder that others cannot read: in a backup there is all that the instance knows, and the keys of its tokens.
-fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    if !folder.is_dir() {
-        life::make_folder(folder)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
 }

@@ -17,6 +17,7 @@ use super::workspaces::{self, NewWorkspace, Workspace};
 use super::{accounts, memberships, webhook_workspaces};
 use crate::api::{self, Error, FileReply, Needs, Result, Route, Steps, bulk, get, in_service};
 use crate::auth::Origin;
+use crate::durable_fs;
 use crate::engine::Engine;
 use crate::storage;
 use crate::tenancy::adoption::{Adopted, Candidate, Rejoined};
@@ -123,7 +124,7 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
     let owner = Owner { account_id: owner.id, name: owner.name, email: owner.email };
     let author = engine.system(id, now);
     let adopted = candidate.adopt(&author, &owner, &ours).and_then(|adopted| {
-        life::settle_file(copy, &engine.registry.path(id))?;
+        durable_fs::rename(copy, &engine.registry.path(id))?;
         Ok(adopted)
     });
     let adopted = match adopted {
@@ -218,7 +219,7 @@ fn exchange(
     } else {
         life::delete_file(&old)?;
     }
-    life::settle_file(copy, &old)?;
+    durable_fs::rename(copy, &old)?;
     engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::add(db, id)?))?;
     Ok(PutBack { users, replaced: had_one.then_some(aside) })
 }
@@ -228,7 +229,7 @@ fn take_out_of_service(engine: &Arc<Engine>, id: Uuid) -> anyhow::Result<()> {
     let live = engine.registry.path(id);
     // The server has a file open though it is gone from its folder; one that stands in for it is seen to go.
     if engine.is_served() && !live.exists() {
-        life::make_folder(life::folder_of(&live)?)?;
+        durable_fs::create_folder(durable_fs::folder_of(&live)?)?;
         File::create(&live).with_context(|| format!("cannot make {}", live.display()))?;
     }
     let until = Instant::now() + LETTING_GO;

@@ -3,9 +3,6 @@
 //! At least once: a mail leaves the outbox after the server has taken it. Where a crash comes between, it is sent
 //! again, and its Message-ID tells the receiver that it is the same.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -18,6 +15,7 @@ use uuid::Uuid;
 use crate::api::{Error, Result};
 use crate::central::outbox::{self, Mail, Queued};
 use crate::central::password;
+use crate::durable_fs;
 use crate::engine::Engine;
 use crate::values::{Email, Timestamp};
 
@@ -122,19 +120,9 @@ fn address(to: &Email) -> anyhow::Result<Address> {
 /// Writes a mail into a file that is there whole or not at all. Mails hold codes: the folder is its owner's alone.
 fn keep(engine: &Engine, queued: &Queued, text: &[u8]) -> anyhow::Result<PathBuf> {
     let folder = engine.config.data_dir.join("outbox");
-    if !folder.exists() {
-        DirBuilder::new().mode(0o700).recursive(true).create(&folder)?;
-    }
+    durable_fs::create_private_folder(&folder)?;
     let path = folder.join(format!("{}.eml", queued.message_id));
-    let unfinished = path.with_extension("new");
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &path)?;
-        File::open(&folder)?.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
+    durable_fs::write_private_file(&path, text)?;
     Ok(path)
 }
 
@@ -160,7 +148,8 @@ impl From<anyhow::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader};
+    use std::fs;
+    use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::os::unix::fs::PermissionsExt;
     use std::thread;

@@ -10,6 +10,8 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 use serde::{Deserialize, Serialize};
 
+use crate::durable_fs;
+
 /// Copies a file as it is at this moment into one that is not there yet, while others go on writing. The copy has no log,
 /// and no room that is not used.
 pub fn snapshot(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -17,8 +19,7 @@ pub fn snapshot(from: &Path, to: &Path) -> anyhow::Result<()> {
     let name = to.to_str().context("the name of the copy is no text")?;
     db.execute("VACUUM INTO ?1", [name])
         .with_context(|| format!("cannot copy {} into {}", from.display(), to.display()))?;
-    std::fs::File::open(to)?.sync_all()?;
-    Ok(())
+    durable_fs::sync(to)
 }
 
 /// What is in a file: a copy that has the same has lost nothing.

@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 use uuid::Uuid;
 
 use super::indexing;
+use crate::durable_fs;
 use crate::storage::{self, Kind};
 use crate::values::Timestamp;
 
@@ -58,7 +59,7 @@ impl Template {
     /// Makes a workspace's file at `path`: all of it is there and on disk when this returns, or nothing.
     pub fn make(&self, path: &Path, beginning: &Beginning) -> anyhow::Result<()> {
         let unfinished = path.with_extension("new");
-        let made = self.copy_to(&unfinished, beginning).and_then(|()| settle_file(&unfinished, path));
+        let made = self.copy_to(&unfinished, beginning).and_then(|()| durable_fs::rename(&unfinished, path));
         if made.is_err() {
             // On a full disk its room is wanted, and nobody else knows of it.
             delete_file(&unfinished)?;
@@ -69,7 +70,7 @@ impl Template {
 
     fn copy_to(&self, unfinished: &Path, beginning: &Beginning) -> anyhow::Result<()> {
         let template = self.ready()?;
-        make_folder(folder_of(unfinished)?)?;
+        durable_fs::create_folder(durable_fs::folder_of(unfinished)?)?;
         fs::copy(template, unfinished).with_context(|| format!("cannot write {}", unfinished.display()))?;
         let mut db = storage::open_writer(unfinished)?;
         storage::transaction(&mut db, |db| begin(db, beginning))?;
@@ -132,24 +133,6 @@ pub fn was_replicated(path: &Path) -> bool {
     folder.is_some_and(|folder| path.with_file_name(folder).is_dir())
 }
 
-/// Moves a file that is whole to where a workspace's file lies: it is there and on disk when this returns.
-pub fn settle_file(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let folder = folder_of(to)?;
-    make_folder(folder)?;
-    fs::File::open(from)?.sync_all()?;
-    fs::rename(from, to)?;
-    sync_folder(folder)
-}
-
-/// Makes a folder that is on disk when this returns: a file in it is as lost as the folder, if that is lost with the power.
-pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    sync_folder(folder_of(folder)?)
-}
-
 /// Closes a folder, and what lies in it directly, to other users: their rights are taken away, and a folder whose rights
 /// cannot be changed is refused.
 pub fn make_private(folder: &Path) -> anyhow::Result<()> {
@@ -182,21 +165,10 @@ fn close_to_others(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub fn sync_folder(folder: &Path) -> anyhow::Result<()> {
-    // The folder of a name without one is the working directory.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
-    synced.with_context(|| format!("cannot write {}", folder.display()))
-}
-
-pub fn folder_of(path: &Path) -> anyhow::Result<&Path> {
-    path.parent().with_context(|| format!("{} lies in no folder", path.display()))
-}
-
 /// Moves a file that nobody has open, with its log where a crash left one: it is moved on disk when this returns. One that
 /// is not there has been moved before.
 pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
-    make_folder(folder_of(to)?)?;
+    durable_fs::create_folder(durable_fs::folder_of(to)?)?;
     let mut moved = false;
     // The log first: without it the file lacks its last writes, without the file the log is nothing.
     for suffix in ["-wal", "-shm", ""] {
@@ -208,8 +180,8 @@ pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
         }
     }
     if moved {
-        sync_folder(folder_of(to)?)?;
-        sync_folder(folder_of(from)?)?;
+        durable_fs::sync(durable_fs::folder_of(to)?)?;
+        durable_fs::sync(durable_fs::folder_of(from)?)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tempfile::TempDir;
 
-use super::life;
+use crate::durable_fs;
 
 pub struct Scratch {
     folder: TempDir,
@@ -18,7 +18,7 @@ impl Scratch {
     /// In a data directory: there is room where the files themselves are, and SQLite can work there.
     pub fn new(data: &Path) -> anyhow::Result<Self> {
         let place = place(data);
-        life::make_folder(&place)?;
+        durable_fs::create_folder(&place)?;
         // A command that was killed leaves its files to the next one, and not to the next start of a server.
         if let Err(error) = clear(data) {
             tracing::warn!(%error, "what a killed command left behind could not be cleared");
