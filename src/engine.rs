@@ -6,9 +6,10 @@ use std::fs::{self, File as Handle, TryLockError};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, bail, ensure};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::api::Error;

@@ -4,12 +4,12 @@
 //! refused has changed nothing and is not kept.
 
 use std::collections::HashSet;
-use std::sync::{MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use parking_lot::MutexGuard;
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -154,7 +154,7 @@ impl Drop for Running<'_> {
 }
 
 fn running(engine: &Engine) -> MutexGuard<'_, HashSet<[u8; 32]>> {
-    engine.running_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    engine.running_keys.lock()
 }
 
 impl Kept {

@@ -6,9 +6,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
+use parking_lot::Mutex;
 use pasetors::keys::{Generate, SymmetricKey};
 use pasetors::paserk::{FormatAsPaserk, Id};
 use pasetors::version4::V4;
@@ -82,7 +83,7 @@ impl Keys {
 
     /// Reads the folder again when a key is next asked for.
     pub fn forget(&self) {
-        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.loaded.lock() = None;
     }
 
     pub(super) fn newest(&self) -> anyhow::Result<(String, Key)> {
@@ -94,7 +95,7 @@ impl Keys {
     }
 
     fn load(&self) -> anyhow::Result<Vec<(String, Key)>> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loaded.lock();
         if let Some(keys) = &*loaded {
             return Ok(keys.clone());
         }

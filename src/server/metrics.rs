@@ -170,9 +170,8 @@ fn register_process(registry: &mut Registry) -> Option<()> {
     registry.register("process_threads", "Threads", gauge(threads));
     let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
     registry.register("process_open_fds", "Files and sockets that are open", gauge(open));
-    let (soft, _) = rlimit::Resource::NOFILE.get().ok()?;
-    if soft != rlimit::INFINITY {
-        registry.register("process_max_fds", "Files and sockets that may be open", gauge(soft));
+    if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        registry.register("process_max_fds", "Files and sockets that may be open", gauge(limit));
     }
     Some(())
 }

@@ -19,10 +19,12 @@ mod wire;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use parking_lot::Mutex;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -111,7 +113,7 @@ const FILES_OF_A_WORKSPACE: u64 = 5;
 /// Asks for as many open files as the operating system allows, and keeps no more workspaces open than three quarters of
 /// them are enough for: the rest is for connections.
 fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
-    let allowed = rlimit::increase_nofile_limit(u64::MAX).context("cannot ask how many files may be open")?;
+    let allowed = raise_open_files().context("cannot ask how many files may be open")?;
     tracing::debug!(allowed, "files that may be open");
     let room = usize::try_from(allowed / 4 * 3 / FILES_OF_A_WORKSPACE).unwrap_or(usize::MAX);
     if room < engine.config.max_open_workspaces {
@@ -122,6 +124,13 @@ fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
         engine.registry.keep_at_most(room);
     }
     Ok(())
+}
+
+/// Raises the limit of open files to the highest that the operating system allows, and answers it.
+fn raise_open_files() -> std::io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
 /// Accepts connections until a signal, then sees the open ones out. Answers when the signal came.
@@ -208,7 +217,7 @@ impl Reload {
         if let Some(tls) = &self.tls {
             tls.reload();
         }
-        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut source = self.source.lock();
         let reloaded = (source.read)().and_then(|new| Reloaded::new(&source.typed, &new));
         match reloaded {
             Ok(Reloaded { config, typed, applied, need_restart }) => {

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use parking_lot::{Mutex, MutexGuard};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 use scheduled_thread_pool::ScheduledThreadPool;
@@ -136,11 +137,11 @@ impl File {
 
     /// Lets the threads that work on it from now on count to this share.
     pub fn count_to(&self, share: &Arc<Share>) {
-        *self.share.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(share);
+        *self.share.lock() = Arc::clone(share);
     }
 
     fn share(&self) -> Arc<Share> {
-        Arc::clone(&self.share.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.share.lock())
     }
 
     pub fn path(&self) -> &Path {
@@ -161,7 +162,7 @@ impl File {
     /// What disconnects when the last who holds the file has let it go and it is closed.
     pub fn end(&self) -> Receiver<()> {
         let (sender, end) = channel();
-        self.waiting_for_end.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        self.waiting_for_end.lock().push(sender);
         end
     }
 
@@ -222,7 +223,7 @@ impl File {
     /// Brings the log into the file, so that the file alone is the whole of it, and lets the pages in memory go: in most
     /// workspaces nobody asks for them again soon.
     pub fn rest(&self) -> anyhow::Result<()> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.writer.lock();
         if let Some(db) = writer.as_ref() {
             connection::empty_log(db)?;
             db.execute_batch("PRAGMA shrink_memory")?;
@@ -281,7 +282,7 @@ impl File {
             Ok(db) => batch::read(&db, job, limit),
             Err(error) if Ailment::of(&error) == Some(Ailment::NoDescriptors) => {
                 // The connection that writes is open already: a small read can wait for it.
-                let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+                let writer = self.writer.lock();
                 if let Some(job) = read_little_on(Some(writer), job) {
                     job.answer(Err(Fault::unopened(&error)));
                 }
@@ -294,7 +295,7 @@ impl File {
     /// schema, which is most of the memory that an open workspace takes, and to read it is most of what opening takes.
     fn read_on_writer(&self, job: Begun) -> Option<Begun> {
         let writer = match self.ready.get() {
-            Some(()) => self.writer.try_lock().ok(),
+            Some(()) => self.writer.try_lock(),
             None => match self.opened() {
                 Ok(writer) => Some(writer),
                 Err(error) => {
@@ -378,7 +379,7 @@ impl File {
 
     /// The connection that writes: opened, and the file migrated, by whoever comes first; the others wait here.
     fn opened(&self) -> anyhow::Result<MutexGuard<'_, Option<Connection>>> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         if writer.is_none() {
             let mut db = self.connect(connection::open_writer)?;
             migrate::migrate(&mut db, self.kind).with_context(|| format!("cannot use {}", self.path.display()))?;

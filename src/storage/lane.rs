@@ -1,7 +1,8 @@
 //! A lane: the jobs that wait for one file, and how many threads may work on them at once.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::batch::Job;
 
@@ -65,6 +66,6 @@ impl Lane {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing in here panics while it holds the lock, so a poisoned one is as sound as any other.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

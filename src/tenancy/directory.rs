@@ -3,9 +3,10 @@
 //! What is remembered is exact. The index of the central file's log tells in less than a microsecond whether anybody, in this
 //! process or another, has committed to it since; if so, the file's own count of revisions tells what to forget.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use quick_cache::unsync::Cache;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
@@ -135,7 +136,7 @@ impl Directory {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

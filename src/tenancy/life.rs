@@ -7,9 +7,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::indexing;
@@ -79,7 +79,7 @@ impl Template {
 
     /// Where it lies, made if it is not there yet.
     pub fn ready(&self) -> anyhow::Result<&Path> {
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _making = self.making.lock();
         if !self.path.exists() {
             // Another process may be at it too: each makes its own, and the last to finish wins.
             let unfinished = self.path.with_extension(format!("{}.new", std::process::id()));
