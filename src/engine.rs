@@ -16,8 +16,9 @@ use crate::api::Error;
 use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
 use crate::config::{Config, LiveConfig};
 use crate::durable_fs;
+use crate::executors::Executors;
 use crate::meter::Meter;
-use crate::storage::{self, File, Kind, Limits, Storage, Supervisor, Threads};
+use crate::storage::{self, File, Kind, Limits, Storage, Supervisor};
 use crate::tenancy::life::{self, Template};
 use crate::tenancy::{self, Author, Directory, InstanceRecord, News, Pools, Scratch, journal};
 use crate::values::{Password, PublicUrl, Timestamp};
@@ -45,11 +46,7 @@ pub struct Engine {
     pub meter: Arc<Meter>,
     /// Digests of the idempotency keys whose requests are worked on beside the lanes.
     pub running_keys: Mutex<HashSet<[u8; 32]>>,
-    pub steps: Threads,
-    /// As few as there are processors: each hash keeps one busy, and its memory.
-    pub hashing: Threads,
-    /// For what keeps a database thread busy for seconds: half as many as those, so that the others are everybody's.
-    pub bulk: Threads,
+    pub executors: Executors,
     pub started_at: Timestamp,
     /// Where the server listens, once it does: the system may have picked the port.
     listens: OnceLock<SocketAddr>,
@@ -106,8 +103,12 @@ impl Engine {
             },
             &supervisor,
         )?;
-        let bulk = config.database_threads / 2;
-        let pools = Pools { database: config.database_threads, steps: STEP_THREADS, bulk };
+        let pools = Pools {
+            database: config.database_threads,
+            steps: STEP_THREADS,
+            // So few that the other database threads are everybody's.
+            bulk: config.database_threads / 2,
+        };
         if !path.exists() {
             check_new(data)?;
             create_central(&path, is_demo)?;
@@ -128,9 +129,7 @@ impl Engine {
             news: Arc::new(News::new(config.quotas.max_pending_deliveries)),
             meter: Arc::new(Meter::new(config.metrics)),
             running_keys: Mutex::default(),
-            steps: Threads::start("steps", STEP_THREADS, &supervisor)?,
-            hashing: Threads::start("hashing", config.hashing_threads, &supervisor)?,
-            bulk: Threads::start("bulk", bulk, &supervisor)?,
+            executors: Executors::start(pools, config.hashing_threads, &supervisor)?,
             supervisor,
             started_at: now,
             listens: OnceLock::new(),

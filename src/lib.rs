@@ -21,6 +21,9 @@ pub mod config;
 /// What is counted as it happens, for `/metrics`.
 pub mod meter;
 
+/// Where handlers run.
+pub mod executors;
+
 /// One instance: a data directory, opened.
 pub mod engine;
 

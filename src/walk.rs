@@ -7,9 +7,10 @@ use http::header::ETAG;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{Error, Id, Layer, Needs, Ok200, Place, Resource, Result, Route, Router, Steps, get, here, openapi};
+use crate::api::{Error, Id, Layer, Needs, Ok200, Resource, Result, Route, Router, Steps, get, here, openapi};
 use crate::auth::{Scope, catalogue};
 use crate::config::SETTINGS;
+use crate::executors::Place;
 use crate::routing::endpoints::{self, World};
 use crate::routing::testing::Desk;
 use crate::tenancy::Author;

@@ -13,6 +13,7 @@ use super::openapi::Operation;
 use super::reply::{Answer, Reply};
 use crate::auth::{Insider, TokenInUse, Who};
 use crate::engine::Engine;
+use crate::executors::Place;
 use crate::storage::File;
 use crate::tenancy::Author;
 use crate::values::Timestamp;
@@ -41,20 +42,6 @@ pub trait Handler: Sync {
 
 /// What a handler has read of a call, or why it cannot: known to that handler alone.
 pub type Inputs = Result<Box<dyn Any + Send>>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// In one turn of the layer's file: a `GET` reads, all others write.
-    Turn,
-    /// On a thread beside the lanes, for what touches two files, or the file system: it takes its turns itself.
-    Steps,
-    /// As `Steps`, on the few threads that hash passwords, which are slow and hungry.
-    Hashing,
-    /// As `Steps`, on the few threads for what takes seconds, and a file's write lane all that time.
-    Bulk,
-    /// At once, on the connection's own thread: it needs neither a file nor time, nor anything of its caller.
-    Here,
-}
 
 /// What a handler in a turn sees: one transaction, who asks, and the time.
 pub struct Ctx<'a> {

@@ -36,7 +36,7 @@ pub use coding::{Coding, Packer};
 pub use document::{Document, Kept};
 pub use error::{Error, Result};
 pub use export::{Export, Format, export_all};
-pub use handler::{Ctx, Handler, Inputs, Place, Steps, bulk, hashing, here, run, steps};
+pub use handler::{Ctx, Handler, Inputs, Steps, bulk, hashing, here, run, steps};
 pub use ids::Ids;
 pub use import::{Counts, Importer, Imports, Key, Mode, Sheet};
 pub use input::{

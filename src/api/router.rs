@@ -3,8 +3,8 @@
 use http::Method;
 
 use super::error::{Error, Result};
-use super::handler::Place;
 use super::route::{Layer, Resource, Route};
+use crate::executors::Place;
 
 /// The routes of both layers, ready to be matched. Literal segments win over `{id}`.
 pub struct Router {

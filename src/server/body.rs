@@ -159,7 +159,7 @@ async fn send_file(mut sender: Sender<Bytes, Broken>, file: std::fs::File, engin
     loop {
         let (told, read) = oneshot::channel();
         let inside = Arc::clone(&file);
-        engine.steps.run(move || {
+        engine.executors.steps.run(move || {
             let mut piece = Vec::with_capacity(PIECE_OF_FILE);
             let done = (&*inside).take(PIECE_OF_FILE as u64).read_to_end(&mut piece);
             let _ = told.send(done.map(|_| Bytes::from(piece)));

@@ -14,6 +14,7 @@ use super::log_writer;
 use crate::api::Error;
 use crate::central::outbox;
 use crate::engine::Engine;
+use crate::executors::Place;
 use crate::meter::Lane;
 use crate::storage::File;
 
@@ -30,8 +31,8 @@ struct Mails {
     state: &'static str,
 }
 
-/// The kinds of threads that live as long as the process.
-const THREADS: [&str; 7] = ["bulk", "database", "hashing", "jobs", "mail", "steps", "webhooks"];
+/// Threads that are of no executor.
+const OTHER_THREADS: [&str; 3] = ["jobs", "mail", "webhooks"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
@@ -98,13 +99,11 @@ fn register_waiting(engine: &Engine, open: &[Arc<File>], registry: &mut Registry
     let lanes = open.iter().chain([&engine.central]).map(|file| file.waiting());
     let (reads, writes) = lanes.fold((0, 0), |(reads, writes), (read, write)| (reads + read, writes + write));
     let waiting = Family::<Lane, Gauge>::default();
-    for (lane, jobs) in [
-        ("read", reads),
-        ("write", writes),
-        ("steps", engine.steps.waiting()),
-        ("hashing", engine.hashing.waiting()),
-        ("bulk", engine.bulk.waiting()),
-    ] {
+    let beside = Place::WITH_THREADS.iter().filter_map(|place| {
+        let threads = place.threads(&engine.executors)?;
+        Some((place.name(), threads.waiting()))
+    });
+    for (lane, jobs) in [("read", reads), ("write", writes)].into_iter().chain(beside) {
         waiting.get_or_create(&Lane { lane }).set(jobs as i64);
     }
     registry.register("waiting", "What waits just now, in the lanes of all files together and beside them", waiting);
@@ -138,7 +137,8 @@ fn register_outbox(engine: &Engine, registry: &mut Registry) {
 fn register_threads(engine: &Engine, registry: &mut Registry) {
     let panics = Family::<Kind, Counter>::default();
     let counted = engine.supervisor.panics();
-    for thread in THREADS {
+    let executors = [Place::Turn].into_iter().chain(Place::WITH_THREADS).map(Place::name);
+    for thread in executors.chain(OTHER_THREADS) {
         panics.get_or_create(&Kind { thread }).inc_by(counted.get(thread).copied().unwrap_or_default());
     }
     registry.register("thread_panics", "Rounds and tasks of threads that panicked; the threads went on", panics);

@@ -210,7 +210,7 @@ impl Reload {
     /// On another thread, since it reads files.
     fn begin(&self) {
         let reload = self.clone();
-        self.engine.steps.run(move || reload.run());
+        self.engine.executors.steps.run(move || reload.run());
     }
 
     fn run(&self) {

@@ -316,7 +316,7 @@ impl Service {
     async fn metrics(&self) -> Result<Response<Outgoing>> {
         let _alone = self.scraping.lock().await;
         let engine = Arc::clone(&self.engine);
-        let text = turn::beside(&self.engine.steps, move || metrics::page(&engine)).await;
+        let text = turn::beside(&self.engine.executors.steps, move || metrics::page(&engine)).await;
         let text = text.ok_or_else(|| Error::Internal("the figures could not be told".into()))?;
         let mut response = Response::new(body::whole(text.into()));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::TYPE));
@@ -338,7 +338,7 @@ impl Service {
     /// Reads the workspace's time zone: a request has a time without one, which few have.
     async fn learn_zone(&self, call: &Arc<Call>) -> Result<()> {
         let reader = Arc::clone(call);
-        let read = turn::beside(&self.engine.steps, move || {
+        let read = turn::beside(&self.engine.executors.steps, move || {
             let home = reader.file().read(|db| Ok::<_, Error>(Home::of(db)?))?;
             let _ = reader.zone.set(home.zone);
             Ok(())

@@ -81,7 +81,7 @@ impl Tls {
             loop {
                 rounds.tick().await;
                 let served = Arc::clone(&served);
-                turn::beside(&engine.steps, move || served.renew()).await;
+                turn::beside(&engine.executors.steps, move || served.renew()).await;
             }
         });
     }

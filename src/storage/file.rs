@@ -19,7 +19,7 @@ use super::lane::{Joined, Lane};
 use super::meter::Meter;
 use super::migrate::{self, Kind};
 use super::share::Share;
-use super::threads::{Supervisor, Threads};
+use super::threads::{DATABASE_THREADS, Supervisor, Threads};
 use super::whole::beside;
 
 /// Writes that go into one transaction at the most: past that a batch no longer gets cheaper, only longer.
@@ -60,7 +60,7 @@ pub struct Storage {
 impl Storage {
     pub fn start(threads: usize, limits: Limits, supervisor: &Arc<Supervisor>) -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            threads: Threads::start("database", threads, supervisor)?,
+            threads: Threads::start(DATABASE_THREADS, threads, supervisor)?,
             thread_count: threads,
             // It catches what a task raises, and goes on.
             openers: Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("opener").build()),
@@ -78,7 +78,7 @@ impl Storage {
         let answer_all = move || {
             for worked in worked {
                 // One that panics keeps no other of the batch from its answer.
-                let _ = supervisor.run("database", || worked.answer());
+                let _ = supervisor.run(DATABASE_THREADS, || worked.answer());
             }
         };
         if few {

@@ -15,6 +15,9 @@ use super::batch::Fault;
 /// Enough for SQLite and a handler, and less than a huge page: a thread that is given one holds all of it.
 pub const STACK: usize = 1024 * 1024;
 
+/// The kind of the threads that work in turns.
+pub const DATABASE_THREADS: &str = "database";
+
 /// What is known of the threads of an instance.
 #[derive(Default)]
 pub struct Supervisor(Mutex<Known>);

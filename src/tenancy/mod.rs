@@ -17,7 +17,7 @@ pub mod scratch;
 pub mod settings;
 
 pub use directory::{Bearer, Current, Directory, Listed, Status};
-pub use group::{LargeBody, Pools};
+pub use group::{Group, LargeBody, Pools};
 pub use hosts::{Host, host, workspace_in};
 pub use instance_record::InstanceRecord;
 pub use journal::{Author, News};

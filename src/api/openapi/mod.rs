@@ -12,9 +12,9 @@ pub use operation::{Operation, Place};
 use schemas::Schemas;
 
 use super::disclosure;
-use super::handler::Place as HandlerPlace;
 use super::route::{Audience, Layer, Needs, Resource, Route};
 use super::router::Router;
+use crate::executors;
 use crate::values::PublicUrl;
 
 /// The description of one layer, as it is reached at this URL.
@@ -136,10 +136,10 @@ fn refusals(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
         // Also where nothing is changed: a file that is opened needs room beside it.
         StatusCode::INSUFFICIENT_STORAGE,
     ];
-    if route.needs != Needs::Anyone || route.handler.place() == HandlerPlace::Hashing {
+    if route.needs != Needs::Anyone || route.handler.place() == executors::Place::Hashing {
         statuses.push(StatusCode::UNAUTHORIZED);
     }
-    if route.needs != Needs::Anyone || layer == Layer::Workspace || route.handler.place() == HandlerPlace::Hashing {
+    if route.needs != Needs::Anyone || layer == Layer::Workspace || route.handler.place() == executors::Place::Hashing {
         statuses.push(StatusCode::FORBIDDEN);
     }
     if route.method != Method::GET {
