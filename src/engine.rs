@@ -1,7 +1,6 @@
 //! One instance: what a data directory holds, opened, with all that works on it. The server and every command of the
 //! command line have one; only the server also listens.
 
-use std::collections::HashSet;
 use std::fs::{self, File as Handle, TryLockError};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -9,18 +8,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, bail, ensure};
-use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::api::Error;
-use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
+use crate::auth::{Keys, Passwords};
 use crate::config::{Config, LiveConfig};
 use crate::durable_fs;
 use crate::executors::Executors;
 use crate::meter::Meter;
+use crate::node_state::NodeState;
 use crate::storage::{self, File, Kind, Limits, Storage, Supervisor};
 use crate::tenancy::life::{self, Template};
-use crate::tenancy::{self, Author, Directory, InstanceRecord, News, Pools, Scratch, journal};
+use crate::tenancy::{self, Author, Directory, InstanceRecord, Pools, Scratch, journal};
 use crate::values::{Password, PublicUrl, Timestamp};
 
 /// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.
@@ -39,13 +38,8 @@ pub struct Engine {
     pub template: Template,
     pub keys: Keys,
     pub passwords: Passwords,
-    pub throttle: Throttle,
-    pub key_uses: KeyUses,
-    pub host_names: HostNames,
-    pub news: Arc<News>,
+    pub node: NodeState,
     pub meter: Arc<Meter>,
-    /// Digests of the idempotency keys whose requests are worked on beside the lanes.
-    pub running_keys: Mutex<HashSet<[u8; 32]>>,
     pub executors: Executors,
     pub started_at: Timestamp,
     /// Where the server listens, once it does: the system may have picked the port.
@@ -123,12 +117,8 @@ impl Engine {
             registry: tenancy::Registry::new(data.clone(), Arc::clone(&storage), pools, config.max_open_workspaces),
             template: Template::new(data.join("workspaces")),
             passwords: Passwords::new(config.password_cost)?,
-            throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
-            key_uses: KeyUses::default(),
-            host_names: HostNames::default(),
-            news: Arc::new(News::new(config.quotas.max_pending_deliveries)),
+            node: NodeState::new(&config),
             meter: Arc::new(Meter::new(config.metrics)),
-            running_keys: Mutex::default(),
             executors: Executors::start(pools, config.hashing_threads, &supervisor)?,
             supervisor,
             started_at: now,
@@ -169,7 +159,7 @@ impl Engine {
 
     /// Who changes something in a workspace without a request of its own: a command, or the server itself.
     pub fn system(&self, workspace: Uuid, now: Timestamp) -> Author {
-        let news = Arc::clone(&self.news);
+        let news = Arc::clone(&self.node.news);
         Author { workspace, actor: journal::Actor::System, address: None, at: now, news }
     }
 

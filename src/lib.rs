@@ -24,6 +24,9 @@ pub mod meter;
 /// Where handlers run.
 pub mod executors;
 
+/// State that is only in memory.
+pub mod node_state;
+
 /// One instance: a data directory, opened.
 pub mod engine;
 

@@ -154,7 +154,7 @@ impl Drop for Running<'_> {
 }
 
 fn running(engine: &Engine) -> MutexGuard<'_, HashSet<[u8; 32]>> {
-    engine.running_keys.lock()
+    engine.node.running_keys.lock()
 }
 
 impl Kept {

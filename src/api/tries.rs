@@ -56,19 +56,19 @@ impl Tries {
 impl Counted {
     /// Refuses where too many have failed lately: to be asked before a password is hashed.
     pub fn check(&self) -> Result<(), Throttled> {
-        self.engine.throttle.check(&self.keys, self.now)
+        self.engine.node.throttle.check(&self.keys, self.now)
     }
 
     /// Counts this one as failed.
     pub fn count(&self) {
-        self.engine.throttle.count(&self.keys, self.now);
+        self.engine.node.throttle.count(&self.keys, self.now);
     }
 
     /// Forgets those of the email, session or account. Those of the address stay: one good password of one's own would
     /// else clear the way to guess at others.
     pub fn forgive(&self) {
         let own = self.keys.iter().filter(|key| !matches!(key, Key::Address(..)));
-        own.for_each(|key| self.engine.throttle.forgive(key));
+        own.for_each(|key| self.engine.node.throttle.forgive(key));
     }
 }
 

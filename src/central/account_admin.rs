@@ -118,10 +118,10 @@ pub fn forget_failures(engine: &Engine, now: Timestamp) -> Result<()> {
             Ok::<_, Error>(rows.collect::<rusqlite::Result<Vec<_>>>()?)
         })?;
         for purpose in [Purpose::Password, Purpose::SecondFactor, Purpose::Code, Purpose::Mail] {
-            engine.throttle.forgive(&Key::email(purpose, &email));
-            engine.throttle.forgive(&Key::Account(purpose, id));
+            engine.node.throttle.forgive(&Key::email(purpose, &email));
+            engine.node.throttle.forgive(&Key::Account(purpose, id));
             for address in addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok()) {
-                engine.throttle.forgive(&Key::address(purpose, address));
+                engine.node.throttle.forgive(&Key::address(purpose, address));
             }
         }
         engine.central.write(move |db| {

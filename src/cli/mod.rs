@@ -241,7 +241,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 /// Runs a command, and lets a server that runs on the same data know what webhooks are to be told of it.
 fn beside_server<T>(engine: &Arc<Engine>, work: impl FnOnce(&Arc<Engine>) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let done = work(engine);
-    for workspace in engine.news.take() {
+    for workspace in engine.node.news.take() {
         engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::announce(db, workspace)?))?;
     }
     done

@@ -186,7 +186,7 @@ fn write_token_uses(engine: &Engine) -> Result<()> {
 /// A workspace that cannot be written does not keep the others' keys from having a last use.
 fn write_key_uses(engine: &Engine) -> Result<()> {
     let mut result = Ok(());
-    for (workspace, uses) in engine.key_uses.take() {
+    for (workspace, uses) in engine.node.key_uses.take() {
         let listed = engine.directory.current(&engine.keys)?.identified(workspace)?;
         if listed.is_some() {
             let lease = engine.registry.lease(workspace);

@@ -79,7 +79,7 @@ impl Courier {
 
     /// One round: looks where something is due, and hands it to the threads.
     pub fn round(self: &Arc<Self>, now: Timestamp) -> Result<()> {
-        for (workspace, dropped) in self.engine.news.take_dropped() {
+        for (workspace, dropped) in self.engine.node.news.take_dropped() {
             tracing::warn!(%workspace, dropped, "too many deliveries were waiting: the oldest were dropped");
         }
         for workspace in self.to_visit(now)? {
@@ -93,7 +93,7 @@ impl Courier {
 
     /// The workspaces that may have something due: at the start, each that has webhooks.
     fn to_visit(&self, now: Timestamp) -> Result<HashSet<Uuid>> {
-        let mut visit = self.engine.news.take();
+        let mut visit = self.engine.node.news.take();
         let has_begun = std::mem::replace(&mut self.state().has_begun, true);
         let announced = self.engine.central.read(move |db| {
             Ok::<_, Error>(if has_begun { webhook_workspaces::announced(db)? } else { webhook_workspaces::all(db)? })
@@ -102,7 +102,7 @@ impl Courier {
             Ok(announced) => announced,
             Err(error) => {
                 self.state().has_begun = has_begun;
-                visit.iter().for_each(|workspace| self.engine.news.note(*workspace));
+                visit.iter().for_each(|workspace| self.engine.node.news.note(*workspace));
                 return Err(error);
             }
         };
@@ -170,7 +170,7 @@ impl Courier {
                 state.resting.insert((workspace, webhook), (inside.clock)().plus(PAUSE));
             }
             drop(state);
-            inside.engine.news.note(workspace);
+            inside.engine.node.news.note(workspace);
         });
     }
 

@@ -331,7 +331,7 @@ impl Service {
             let found = tokio::time::timeout_at(until, tokio::net::lookup_host((name.as_str(), 0))).await;
             let addresses = found.ok().and_then(Result::ok).into_iter().flatten();
             let addresses = addresses.map(|address| address.ip().to_canonical()).collect();
-            self.engine.host_names.learn(name.clone(), addresses, now);
+            self.engine.node.host_names.learn(name.clone(), addresses, now);
         }
     }
 

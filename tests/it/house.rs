@@ -103,7 +103,7 @@ fn only_one_place_starts_threads_that_live_as_long_as_the_process() {
 }
 
 /// The modules, each above those that it may use.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "values",
     "durable_fs",
     "storage",
@@ -112,6 +112,7 @@ const LAYERS: [&str; 18] = [
     "config",
     "meter",
     "executors",
+    "node_state",
     "engine",
     "api",
     "central",
