@@ -19,7 +19,7 @@ use crate::meter::Meter;
 use crate::node_state::NodeState;
 use crate::storage::{self, File, Kind, Limits, Storage, Supervisor};
 use crate::tenancy::life::{self, Template};
-use crate::tenancy::{self, Author, Directory, InstanceRecord, Pools, Scratch, journal};
+use crate::tenancy::{self, Author, Central, Directory, InstanceRecord, Pools, Scratch, journal};
 use crate::values::{Password, PublicUrl, Timestamp};
 
 /// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.
@@ -32,7 +32,7 @@ pub struct Engine {
     /// Of every thread that lives as long as the process.
     pub supervisor: Arc<Supervisor>,
     storage: Arc<Storage>,
-    pub central: Arc<File>,
+    pub central: Central,
     pub directory: Directory,
     pub registry: tenancy::Registry,
     pub template: Template,
@@ -124,7 +124,7 @@ impl Engine {
             started_at: now,
             listens: OnceLock::new(),
             storage,
-            central,
+            central: Central::new(central),
             keys,
             config: LiveConfig::new(config),
         }))

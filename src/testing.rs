@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::api::{Error, Layer, Router, openapi};
 use crate::auth::{Origin, Permissions, Scope};
 use crate::central::invitations::{self, Guest, InviteRole, Inviter};
-use crate::central::outbox::{self, Mail};
+use crate::central::outbox::Mail;
 use crate::central::quotas::Quotas;
 use crate::central::tokens::{self, NewIssue};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
@@ -312,8 +312,7 @@ impl Bench {
     pub fn mails(&self) -> Vec<Mail> {
         let now = Timestamp::now();
         password::answer_requests(&self.engine, now).unwrap();
-        let due = move |db: &rusqlite::Connection| Ok::<_, Error>(outbox::due(db, now, 1000, 1000)?);
-        let mut queued = self.engine.central.read(due).unwrap();
+        let mut queued = self.engine.central.mails_due(now, 1000, 1000).unwrap();
         queued.sort_by_key(|queued| queued.id);
         queued.into_iter().map(|queued| queued.mail).collect()
     }

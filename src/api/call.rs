@@ -156,7 +156,7 @@ impl Call {
     pub fn file(&self) -> &Arc<File> {
         match (self.layer, &self.workspace) {
             (Layer::Workspace, Some(workspace)) => workspace.file(),
-            _ => &self.engine.central,
+            _ => self.engine.central.file(),
         }
     }
 

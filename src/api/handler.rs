@@ -97,7 +97,7 @@ impl Steps<'_> {
         &self,
         work: impl FnMut(&mut Ctx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.read_in(&self.engine.central, work)
+        self.read_in(self.engine.central.file(), work)
     }
 
     fn read_in<T: Send + 'static>(

@@ -323,7 +323,7 @@ mod tests {
         let first = central.post("/tokens", json!({"label": "nightly"}));
         replays(&first, &central.post("/tokens", json!({"label": "nightly"})));
         let token = first.created()["token"].as_str().unwrap().to_owned();
-        for path in [bench.engine.registry.path(bench.acme.id), bench.engine.central.path().to_owned()] {
+        for path in [bench.engine.registry.path(bench.acme.id), bench.engine.central.file().path().to_owned()] {
             for path in [path.with_extension("sqlite-wal"), path] {
                 let bytes = std::fs::read(&path).unwrap();
                 for text in [&secret, &token] {

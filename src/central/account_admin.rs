@@ -12,12 +12,12 @@ use super::{password, tokens, workspaces};
 use crate::api::{Error, Result};
 use crate::auth::{Key, Origin, Purpose};
 use crate::engine::Engine;
-use crate::tenancy::members;
+use crate::tenancy::{Central, members};
 use crate::values::{Email, Name, Timestamp};
 
 /// Gives an account another name, another address, or both. The operator vouches for the address: it counts as verified. The
 /// person is told at the address before.
-pub fn rename(
+fn rename(
     db: &Connection,
     account: &Account,
     name: Option<&Name<255>>,
@@ -48,7 +48,7 @@ pub fn rename(
 
 /// Ends every session of an account and lets it log in no more; answers how many tokens were revoked. Its OAuth grants end
 /// by [`password::end_grants`]. Integration keys are their workspace's, and go on.
-pub fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<usize> {
+fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<usize> {
     if account.operator && !accounts::has_other_operator(db, account.id)? {
         return Err(Error::refused("last_operator", "This is the only operator that is not disabled."));
     }
@@ -64,7 +64,7 @@ pub fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<us
 
 /// Lets an account log in again: one that was disabled, and one that has failed too often. A running server sees to the
 /// latter within a second. Answers whether it was disabled.
-pub fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
+fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
     let was_disabled = is_disabled(db, account.id)?;
     if was_disabled {
         db.execute("UPDATE accounts SET disabled_at = NULL WHERE id = ?1", [account.id])?;
@@ -78,6 +78,32 @@ pub fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<boo
 pub fn is_disabled(db: &Connection, account_id: i64) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM accounts WHERE id = ?1 AND disabled_at IS NOT NULL";
     db.prepare_cached(sql)?.exists([account_id])
+}
+
+impl Central {
+    /// Gives the account with this address another name, another address, or both.
+    pub fn rename_account(
+        &self,
+        email: &str,
+        name: Option<Name<255>>,
+        new_email: Option<Email>,
+        origin: Origin,
+    ) -> Result<Account> {
+        let email = email.to_owned();
+        self.write(move |db| rename(db, &accounts::named(db, &email)?, name.as_ref(), new_email.as_ref(), &origin))
+    }
+
+    /// Ends every session of the account with this address and lets it log in no more; answers how many tokens were revoked.
+    pub fn disable_account(&self, email: &str, origin: Origin) -> Result<usize> {
+        let email = email.to_owned();
+        self.write(move |db| disable(db, &accounts::named(db, &email)?, &origin))
+    }
+
+    /// Lets the account with this address log in again; answers whether it was disabled.
+    pub fn unlock_account(&self, email: &str, origin: Origin) -> Result<bool> {
+        let email = email.to_owned();
+        self.write(move |db| unlock(db, &accounts::named(db, &email)?, &origin))
+    }
 }
 
 /// Deletes an account, and its users in all workspaces.

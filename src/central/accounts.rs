@@ -17,7 +17,7 @@ use crate::api::{
 use crate::auth::{Origin, Purpose};
 use crate::engine::Engine;
 use crate::tenancy::journal::Actor;
-use crate::tenancy::members;
+use crate::tenancy::{Central, members};
 use crate::values::{Email, Name, Password, Text, Timestamp, email};
 
 pub const ROUTES: &[Route] = &[
@@ -86,7 +86,7 @@ fn list(ctx: &mut Ctx<'_>, list: List<ListedAccount>) -> Result<Page<ListedAccou
 
 fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> Result<Created<Account>> {
     let (id, token_id) = (steps.token()?.account_id, steps.token()?.id);
-    let (account, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
+    let (account, kept) = steps.engine.central.account_with_password(id)?;
     let blank = AccountChanges {
         name: Name::parse(account.name.clone()).map_err(Error::invalid)?,
         email: account.email.parse().map_err(Error::Internal)?,
@@ -136,7 +136,7 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
 
 fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Result<Done> {
     let id = steps.token()?.account_id;
-    let (_, kept) = steps.engine.central.read(move |db| find_with_password(db, id))?;
+    let (_, kept) = steps.engine.central.account_with_password(id)?;
     let tries = tries.of_session(Purpose::Password, steps.token()?.id);
     session::compare(steps.engine, &tries, &farewell.current_password, Some(&kept))?;
     let origin = steps.call.origin();
@@ -187,23 +187,54 @@ pub fn has_other_operator(db: &Connection, id: i64) -> rusqlite::Result<bool> {
     db.query_row(sql, [id], |row| row.get(0))
 }
 
-pub fn all(db: &Connection) -> rusqlite::Result<Vec<Account>> {
-    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM accounts ORDER BY id"))?;
-    statement.query_map([], from_row)?.collect()
-}
-
 pub fn find(db: &Connection, id: i64) -> Result<Account> {
     Ok(find_with_password(db, id)?.0)
 }
 
 /// The account and the form in which its password is kept.
-pub fn find_with_password(db: &Connection, id: i64) -> Result<(Account, String)> {
+fn find_with_password(db: &Connection, id: i64) -> Result<(Account, String)> {
     one(db, "id = ?1", id)?.ok_or_else(Error::not_found)
 }
 
 /// The account with this address, in any case, and the form in which its password is kept.
 pub fn find_by_email(db: &Connection, email: &str) -> rusqlite::Result<Option<(Account, String)>> {
     first(db, "email = ?1", email)
+}
+
+/// The account with this address; fails if nobody has it.
+pub fn named(db: &Connection, email: &str) -> Result<Account> {
+    let missing = || Error::NotFound { code: "not_found", message: format!("There is no account {email}.") };
+    find_by_email(db, email)?.map(|(account, _)| account).ok_or_else(missing)
+}
+
+impl Central {
+    pub fn account(&self, id: i64) -> Result<Account> {
+        self.read(move |db| find(db, id))
+    }
+
+    /// The account, and the form in which its password is kept.
+    pub fn account_with_password(&self, id: i64) -> Result<(Account, String)> {
+        self.read(move |db| find_with_password(db, id))
+    }
+
+    /// The account with this address; fails if nobody has it.
+    pub fn account_by_email(&self, email: &str) -> Result<Account> {
+        let email = email.to_owned();
+        self.read(move |db| named(db, &email))
+    }
+
+    /// The account with this address, and the form in which its password is kept.
+    pub fn password_by_email(&self, email: &str) -> Result<Option<(Account, String)>> {
+        let email = email.to_owned();
+        self.read(move |db| Ok(find_by_email(db, &email)?))
+    }
+
+    pub fn all_accounts(&self) -> Result<Vec<Account>> {
+        self.read(|db| {
+            let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM accounts ORDER BY id"))?;
+            Ok(statement.query_map([], from_row)?.collect::<rusqlite::Result<_>>()?)
+        })
+    }
 }
 
 /// The account that has proven that this address is its own.

@@ -15,6 +15,7 @@ use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{Ctx, Needs, Page, Result, Route, get, run};
 use crate::auth::{Origin, OriginActor};
 use crate::storage::{self, uuid_column};
+use crate::tenancy::Central;
 use crate::values::{Timestamp, choice};
 
 pub const ROUTES: &[Route] = &[get(
@@ -190,12 +191,19 @@ pub fn record_beside(central: &Path, origin: &Origin, event: Event) -> anyhow::R
     Ok(())
 }
 
-/// Deletes at most so many entries that are older than a moment; answers how many.
-pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
-    db.prepare_cached(
-        "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE at < ?1 ORDER BY at LIMIT ?2)",
-    )?
-    .execute((before, i64::try_from(most).unwrap_or(i64::MAX)))
+impl Central {
+    /// Writes an entry of something that is done already.
+    pub fn record_event(&self, origin: Origin, event: Event) -> Result<()> {
+        self.write(move |db| Ok(record(db, &origin, event.clone())?))
+    }
+
+    /// Deletes at most so many entries that are older than a moment; answers how many.
+    pub fn forget_audit_log(&self, before: Timestamp, most: usize) -> Result<usize> {
+        self.write(move |db| {
+            let sql = "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE at < ?1 ORDER BY at LIMIT ?2)";
+            Ok(db.prepare_cached(sql)?.execute((before, i64::try_from(most).unwrap_or(i64::MAX)))?)
+        })
+    }
 }
 
 impl Listed for Entry {

@@ -13,10 +13,10 @@ use super::mails::PasswordReset;
 use super::notices::{self, About};
 use super::{accounts, email_verification, outbox, second_factor, tokens};
 use crate::api::{Done, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post, steps};
-use crate::auth::{Purpose, secret};
+use crate::auth::{Origin, Purpose, secret};
 use crate::engine::Engine;
 use crate::storage::uuid_column;
-use crate::tenancy::grants;
+use crate::tenancy::{Central, grants};
 
 use crate::values::{Email, Name, Password, Timestamp};
 
@@ -116,6 +116,28 @@ pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<(
     tries.forgive();
     end_grants_now(steps.engine, steps.now);
     Ok(())
+}
+
+impl Central {
+    /// Gives an account another password and revokes its tokens; answers how many. For an operator.
+    pub fn set_password(&self, account_id: i64, hash: String, origin: Origin) -> Result<usize> {
+        self.write(move |db| {
+            accounts::set_password_hash(db, account_id, &hash, origin.at)?;
+            outdate_grants(db, account_id)?;
+            audit_log::record(db, &origin, Event::new("password.changed").about(account_id))?;
+            notices::put(db, account_id, &About::PasswordChanged, &origin)?;
+            Ok(tokens::revoke_all(db, account_id, None, origin.at)?)
+        })
+    }
+
+    /// The same for the account of a demo, of which nobody is told.
+    pub fn set_demo_password(&self, account_id: i64, hash: String, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            accounts::set_password_hash(db, account_id, &hash, now)?;
+            tokens::revoke_all(db, account_id, None, now)?;
+            Ok(())
+        })
+    }
 }
 
 /// Lets the OAuth grants of an account end, which somebody may have approved with its old password: in the transaction that

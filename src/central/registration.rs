@@ -94,8 +94,7 @@ fn invite(steps: &Steps<'_>, code: &str, email: &Email) -> Result<UserInvite> {
 /// Takes a new account into the workspace that it was invited into.
 fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<Workspace> {
     invitations::join(steps, account, invite)?;
-    let (account_id, id) = (account.id, invite.workspace.id);
-    let found = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
+    let found = steps.engine.central.workspace_of_member(account.id, invite.workspace.id)?;
     found.ok_or_else(Error::workspace_not_found)
 }
 
@@ -111,9 +110,8 @@ fn create_signed_in(
     // Each costs a hash or tells whether an address is known, whatever comes of it.
     tries.check()?;
     tries.count();
-    let email = new.email.clone();
     // Asked before the password is hashed, which costs more than all the rest; the index has the last word.
-    if engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?.is_some()))? {
+    if engine.central.password_by_email(&new.email)?.is_some() {
         return Err(Error::taken("email"));
     }
     let hash = engine.hash_password(&new.password, &new.email, &new.name)?;

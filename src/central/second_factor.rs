@@ -25,6 +25,7 @@ use crate::api::{
 };
 use crate::auth::{Keys, Origin, Purpose, TokenInUse, seal, secret};
 use crate::engine::Engine;
+use crate::tenancy::Central;
 use crate::values::{Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
@@ -179,7 +180,7 @@ fn enroll(steps: &Steps<'_>, tries: Tries, Json(given): Json<Enrolling>) -> Resu
 /// The first step: the account's password, for a secret that counts once a code of it comes back.
 pub fn begin_enrollment(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, password: &str) -> Result<Enrollment> {
     let (account_id, token_id) = (token.account_id, token.id);
-    let (account, kept) = steps.engine.central.read(move |db| accounts::find_with_password(db, account_id))?;
+    let (account, kept) = steps.engine.central.account_with_password(account_id)?;
     session::compare(steps.engine, &tries.of_session(Purpose::Password, token_id), password, Some(&kept))?;
     let mut bytes = [0; 20];
     getrandom::fill(&mut bytes).map_err(anyhow::Error::from)?;
@@ -257,7 +258,7 @@ fn disable(steps: &Steps<'_>, tries: Tries, Json(given): Json<Disabling>) -> Res
 /// Removes the second factor of the person whose token this is.
 pub fn remove(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, given: &Disabling) -> Result<()> {
     let (account_id, token_id) = (token.account_id, token.id);
-    let (_, kept) = steps.engine.central.read(move |db| accounts::find_with_password(db, account_id))?;
+    let (_, kept) = steps.engine.central.account_with_password(account_id)?;
     let password = tries.of_session(Purpose::Password, token_id);
     session::compare(steps.engine, &password, &given.current_password, Some(&kept))?;
     with_code(steps, tries, account_id, &given.code, move |db, origin| {
@@ -289,7 +290,7 @@ fn reset_by_operator(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
 }
 
 /// Removes the second factor of somebody who has lost it.
-pub fn reset(db: &Connection, account_id: i64, origin: &Origin) -> Result<()> {
+fn reset(db: &Connection, account_id: i64, origin: &Origin) -> Result<()> {
     if !find(db, account_id)?.enabled {
         return Err(no_factor());
     }
@@ -328,8 +329,7 @@ fn with_code<T: Send + 'static>(
 
 /// Answers a login whose password was right with a challenge, if its account has a second factor.
 pub fn challenge(steps: &Steps<'_>, account_id: i64, workspace: Option<Uuid>) -> Result<()> {
-    let enabled = steps.engine.central.read(move |db| Ok::<_, Error>(find(db, account_id)?.enabled))?;
-    if !enabled {
+    if !steps.engine.central.second_factor(account_id)?.enabled {
         return Ok(());
     }
     let (challenge, now) = (secret::make()?, steps.now);
@@ -458,6 +458,19 @@ pub fn find(db: &Connection, account_id: i64) -> Result<SecondFactor> {
     });
     let none = SecondFactor { enabled: false, enabled_at: None, recovery_codes_left: 0 };
     Ok(found.optional()?.unwrap_or(none))
+}
+
+impl Central {
+    /// The second factor of an account, or that there is none.
+    pub fn second_factor(&self, account_id: i64) -> Result<SecondFactor> {
+        self.read(move |db| find(db, account_id))
+    }
+
+    /// Removes the second factor of the account with this address, whose owner has lost it.
+    pub fn reset_second_factor(&self, email: &str, origin: Origin) -> Result<()> {
+        let email = email.to_owned();
+        self.write(move |db| reset(db, accounts::named(db, &email)?.id, &origin))
+    }
 }
 
 /// Forgets the second factor of an account, and logins that wait for it.

@@ -12,7 +12,7 @@ use super::audit_log::{self, Event};
 use super::second_factor::{self, Challenge};
 use super::tokens::{self, Issued, NewIssue};
 use super::workspaces::{self, Workspace};
-use super::{memberships, notices};
+use super::notices;
 use crate::api::{
     Counted, Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps,
 };
@@ -109,15 +109,14 @@ fn login_with_code(
     second_factor::Attempt(given): second_factor::Attempt,
 ) -> Result<Ok200<LoggedIn>> {
     let Challenge { account_id, .. } = second_factor::answer(steps, &tries, &given, None)?;
-    let user = steps.engine.central.read(move |db| accounts::find(db, account_id))?;
+    let user = steps.engine.central.account(account_id)?;
     logged_in(steps, user)
 }
 
 /// The answer to a login that has succeeded.
 fn logged_in(steps: &Steps<'_>, user: Account) -> Result<Ok200<LoggedIn>> {
     let issued = begin_session(steps, user.id, Scope::Central, "login", steps.engine.config.token_ttl)?;
-    let id = user.id;
-    let mut workspaces = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::of_account(db, id)?))?;
+    let mut workspaces = steps.engine.central.workspaces_of(user.id)?;
     workspaces.iter_mut().for_each(|workspace| workspace.set_url(steps.engine));
     Ok(Ok200(LoggedIn { issued, user, workspaces }))
 }
@@ -189,11 +188,9 @@ pub fn verify(steps: &Steps<'_>, tries: &Tries, given: &Credentials) -> Result<A
     };
     let verified = compare(steps.engine, &tries, &given.password, kept.as_deref());
     if matches!(verified, Err(Error::InvalidCredentials)) {
-        let (origin, email, id) = (steps.call.origin(), given.email.clone(), account.as_ref().map(|a| a.id));
-        let noted = steps.engine.central.write(move |db| {
-            let event = Event::new("login.failed").of_address(&email).with(json!({"reason": "password"}));
-            Ok::<_, Error>(audit_log::record(db, &origin, Event { account_id: id, ..event })?)
-        });
+        let event = Event::new("login.failed").of_address(&given.email).with(json!({"reason": "password"}));
+        let event = Event { account_id: account.as_ref().map(|account| account.id), ..event };
+        let noted = steps.engine.central.record_event(steps.call.origin(), event);
         // The password is wrong, also where the disk has no room to note it.
         if let Err(error) = noted {
             tracing::warn!(%error, "a failed login is not in the audit log");
@@ -239,14 +236,14 @@ pub fn lacks_second_factor(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Resu
     if !lease.file().read(|db| Ok::<_, Error>(callers::requires_second_factor(db)?))? {
         return Ok(false);
     }
-    Ok(!steps.engine.central.read(move |db| second_factor::find(db, account_id))?.enabled)
+    Ok(!steps.engine.central.second_factor(account_id)?.enabled)
 }
 
 /// The same, whether or not the account has a second factor that the workspace requires.
 pub fn admit(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
     let listed = steps.engine.directory.current(&steps.engine.keys)?.identified(id)?;
     let listed = listed.ok_or_else(Error::workspace_not_found)?;
-    let account = steps.engine.central.read(move |db| accounts::find(db, account_id))?;
+    let account = steps.engine.central.account(account_id)?;
     let mut workspace = as_member(steps, account_id, id)?;
     if listed.status == Status::Suspended {
         return Err(Error::workspace_suspended());
@@ -260,14 +257,14 @@ pub fn admit(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> 
     if workspace.role.as_deref() != Some(&role) {
         workspace.role = Some(role.clone());
         // What is kept here is a copy: a crash between the two files left it as it was.
-        steps.engine.central.write(move |db| memberships::set_role(db, account_id, id, &role))?;
+        steps.engine.central.set_member_role(account_id, id, &role)?;
     }
     Ok(workspace)
 }
 
 /// The workspace as this account sees it, if it is a member.
 pub fn as_member(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
-    let found = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
+    let found = steps.engine.central.workspace_of_member(account_id, id)?;
     let mut workspace = found.ok_or_else(Error::not_a_member)?;
     workspace.set_url(steps.engine);
     Ok(workspace)

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::audit_log::{self, Event};
 use super::notices::{self, About};
-use super::{account_admin, session};
+use super::{account_admin, accounts, session};
 use crate::api::list::{List, Listed, Listing, Sort};
 use crate::api::{
     Created, Ctx, Deleted, Done, Error, Id, Json, Needs, Page, Query, Result, Route, Steps, delete, get, post, run,
@@ -19,6 +19,7 @@ use crate::api::{
 use crate::auth::seal::{self, Claims};
 use crate::auth::{Nonce, Origin, Scope, TokenInUse, TokenKind, network_of};
 use crate::engine::Engine;
+use crate::tenancy::Central;
 use crate::values::{Flag, Name, Timestamp};
 
 pub const ROUTES: &[Route] = &[
@@ -268,17 +269,68 @@ pub fn revoke_workspace(db: &Connection, workspace: Uuid, now: Timestamp) -> rus
     revoke_with_children(db, "workspace_id = ?2", &[&now, &workspace.to_string()])
 }
 
-/// Brings the times of last use to the rows that show them.
-pub fn write_uses(db: &Connection, uses: &[(i64, Timestamp)]) -> rusqlite::Result<()> {
-    let mut statement = db.prepare_cached("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1")?;
-    uses.iter().try_for_each(|used| statement.execute(*used).map(|_| ()))
-}
+impl Central {
+    /// Revokes a token, and those that were switched from it.
+    pub fn revoke_token(&self, id: i64, now: Timestamp) -> Result<()> {
+        self.write(move |db| Ok(revoke_one(db, id, now).map(|_| ())?))
+    }
 
-/// The tokens of an account that have not been revoked.
-pub fn all(db: &Connection, account_id: i64) -> rusqlite::Result<Vec<Token>> {
-    let Listing { table, columns, .. } = Token::LISTING;
-    let mut statement = db.prepare(&format!("SELECT {columns} FROM {table} WHERE account_id = ?1 ORDER BY id DESC"))?;
-    statement.query_map([account_id], Token::from_row)?.collect()
+    /// The same for an operator, with an entry in the audit log; answers whether there was one to revoke.
+    pub fn revoke_any_token(&self, id: i64, origin: Origin) -> Result<bool> {
+        self.write(move |db| {
+            let revoked = revoke_one(db, id, origin.at)?;
+            if revoked {
+                audit_log::record(db, &origin, Event::new("token.revoked").with(json!({"token_id": id})))?;
+            }
+            Ok(revoked)
+        })
+    }
+
+    /// Revokes every token of the account with this address; answers how many.
+    pub fn revoke_tokens_of(&self, email: &str, origin: Origin) -> Result<usize> {
+        let email = email.to_owned();
+        self.write(move |db| {
+            let account = accounts::named(db, &email)?;
+            audit_log::record(db, &origin, Event::new("token.revoked").about(account.id))?;
+            Ok(revoke_all(db, account.id, None, origin.at)?)
+        })
+    }
+
+    /// The tokens of the account with this address that have not been revoked.
+    pub fn tokens_of(&self, email: &str) -> Result<Vec<Token>> {
+        let email = email.to_owned();
+        self.read(move |db| {
+            let Listing { table, columns, .. } = Token::LISTING;
+            let sql = format!("SELECT {columns} FROM {table} WHERE account_id = ?1 ORDER BY id DESC");
+            let account_id = accounts::named(db, &email)?.id;
+            let mut statement = db.prepare(&sql)?;
+            Ok(statement.query_map([account_id], Token::from_row)?.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Brings the times of last use to the rows that show them.
+    pub fn write_token_uses(&self, uses: Vec<(i64, Timestamp)>) -> Result<()> {
+        self.write(move |db| {
+            let mut statement = db.prepare_cached("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1")?;
+            Ok(uses.iter().try_for_each(|used| statement.execute(*used).map(|_| ()))?)
+        })
+    }
+
+    /// Deletes the tokens that ended before a moment.
+    pub fn delete_ended_tokens(&self, before: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached("DELETE FROM tokens WHERE expires_at < ?1 OR revoked_at < ?1")?.execute([before])?;
+            Ok(())
+        })
+    }
+
+    /// Lets a running server read its keys again.
+    pub fn announce_keys(&self, origin: Origin) -> Result<()> {
+        self.write(move |db| {
+            db.execute("UPDATE revisions SET revision = revision + 1 WHERE name = 'keys'", [])?;
+            Ok(audit_log::record(db, &origin, Event::new("keys.rotated"))?)
+        })
+    }
 }
 
 fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Token>> {

@@ -37,11 +37,8 @@ fn export(steps: &Steps<'_>, api::Uuid(id): api::Uuid) -> Result<FileReply> {
     let scratch = steps.engine.scratch()?;
     let path = scratch.file("copy.sqlite");
     snapshot(steps.engine, id, &path)?;
-    let origin = steps.call.origin();
-    steps.engine.central.write(move |db| {
-        let event = Event::new("workspace.exported").of_workspace(id);
-        Ok::<_, Error>(audit_log::record(db, &origin, event)?)
-    })?;
+    let event = Event::new("workspace.exported").of_workspace(id);
+    steps.engine.central.record_event(steps.call.origin(), event)?;
     // It has no name any more when it is sent: it is there as long as it is being read, whatever becomes of the server.
     let copy = File::open(&path).context("cannot read the copy")?;
     Ok(FileReply { file: copy, kind: "application/octet-stream", name: format!("{subdomain}.sqlite") })
@@ -193,8 +190,7 @@ pub fn put_back(engine: &Arc<Engine>, workspace: &Workspace, source: &Path, now:
         // In either case: where it failed, the old file is what there is.
         workspaces::restore(engine, id, None, &Origin::system(now))?;
         if workspace.status == "suspended" {
-            let origin = Origin::system(now);
-            engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, id, "suspended", &origin)?))?;
+            engine.central.set_workspace_status(id, "suspended", Origin::system(now))?;
         }
         exchanged
     })
@@ -220,7 +216,7 @@ fn exchange(
         life::delete_file(&old)?;
     }
     durable_fs::rename(copy, &old)?;
-    engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::add(db, id)?))?;
+    engine.central.add_webhook_workspace(id)?;
     Ok(PutBack { users, replaced: had_one.then_some(aside) })
 }
 

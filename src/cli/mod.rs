@@ -26,11 +26,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
-use rusqlite::Connection;
 
-use crate::api::{Error, Result};
-use crate::central::accounts::{self, Account};
-use crate::central::webhook_workspaces;
 use crate::config::{Config, Setting, Typed};
 use crate::engine::{self, Engine};
 use crate::server::Source;
@@ -242,7 +238,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 fn beside_server<T>(engine: &Arc<Engine>, work: impl FnOnce(&Arc<Engine>) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let done = work(engine);
     for workspace in engine.node.news.take() {
-        engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::announce(db, workspace)?))?;
+        engine.central.announce_deliveries(workspace)?;
     }
     done
 }
@@ -311,13 +307,6 @@ impl Origins {
         }
         Ok(typed)
     }
-}
-
-/// The account with this address.
-fn account_by_email(db: &Connection, email: &str) -> Result<Account> {
-    let found = accounts::find_by_email(db, email)?;
-    let missing = || Error::NotFound { code: "not_found", message: format!("There is no account {email}.") };
-    found.map(|(account, _)| account).ok_or_else(missing)
 }
 
 /// A new password: typed twice at a terminal, unseen, or the first line of what is piped in.

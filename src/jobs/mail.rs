@@ -12,8 +12,8 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message, Transport};
 use uuid::Uuid;
 
-use crate::api::{Error, Result};
-use crate::central::outbox::{self, Mail, Queued};
+use crate::api::Result;
+use crate::central::outbox::{Mail, Queued};
 use crate::central::password;
 use crate::durable_fs;
 use crate::engine::Engine;
@@ -36,17 +36,17 @@ struct Failure {
 /// One round: answers those who forgot their password, and sends what is due.
 pub fn round(engine: &Engine, now: Timestamp) -> Result<()> {
     password::answer_requests(engine, now)?;
-    for queued in engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, now, MOST, OF_ONE_CAUSE)?))? {
+    for queued in engine.central.mails_due(now, MOST, OF_ONE_CAUSE)? {
         let id = queued.id;
         // On a full disk a mail that was sent would be sent again, each round.
-        engine.central.write(move |db| Ok::<_, Error>(outbox::tried(db, id, now)?))?;
+        engine.central.note_mail_tried(id, now)?;
         let sent = send(engine, &queued);
         engine.meter.mailed(if sent.is_ok() { "sent" } else { "failed" });
         match sent {
-            Ok(()) => engine.central.write(move |db| Ok::<_, Error>(outbox::sent(db, id)?))?,
+            Ok(()) => engine.central.forget_mail(id)?,
             Err(failure) => {
                 let (said, tries) = (failure.said, queued.tries + 1);
-                let again = engine.central.write(move |db| Ok::<_, Error>(outbox::failed(db, &queued, &said, now)?))?;
+                let again = engine.central.note_mail_failed(&queued, &said, now)?;
                 match again {
                     Some(at) => tracing::warn!(mail = id, tries, error = failure.logged, %at, "a mail is sent later"),
                     None => tracing::error!(mail = id, tries, error = failure.logged, "a mail is given up: see doctor"),
@@ -155,6 +155,8 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::api::Error;
+    use crate::central::outbox;
     use crate::testing::Bench;
 
     /// 2024-01-20T12:00:00Z
@@ -171,7 +173,7 @@ mod tests {
     }
 
     fn due(bench: &Bench, at: Timestamp) -> Vec<Queued> {
-        bench.engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, at, 99, 99)?)).unwrap()
+        bench.engine.central.mails_due(at, 99, 99).unwrap()
     }
 
     fn files(bench: &Bench) -> Vec<PathBuf> {
@@ -245,8 +247,7 @@ mod tests {
         cause(2, "other@example.com".into());
         queue(&bench, "reset@example.com");
         let order: Vec<String> = {
-            let due = |db: &rusqlite::Connection| Ok::<_, Error>(outbox::due(db, NOW, MOST, OF_ONE_CAUSE)?);
-            let due = bench.engine.central.read(due).unwrap();
+            let due = bench.engine.central.mails_due(NOW, MOST, OF_ONE_CAUSE).unwrap();
             due.into_iter().map(|queued| queued.mail.to.to_string()).collect()
         };
         assert_eq!(order[..4], ["flood0@example.com", "other@example.com", "reset@example.com", "flood1@example.com"]);
@@ -274,13 +275,13 @@ mod tests {
         }
         assert_eq!(waited, [2, 60, 900, 7200]);
 
-        let dead = || bench.engine.central.read(|db| Ok::<_, Error>(outbox::dead_letters(db)?)).unwrap();
+        let dead = || bench.engine.central.dead_letters().unwrap();
         let letter = dead().pop().unwrap();
         assert_eq!((letter.recipient.as_str(), letter.tries, letter.last_tried_at), ("ada@example.com", 5, at));
         assert!(letter.last_error.contains("554"), "{letter:?}");
         round(&bench.engine, at.plus(86_400)).unwrap();
         assert_eq!(dead().len(), 1, "it is left alone");
-        bench.engine.central.write(move |db| Ok::<_, Error>(outbox::queue_again(db, letter.id, at)?)).unwrap();
+        bench.engine.central.queue_mail_again(letter.id, at).unwrap();
         assert_eq!((due(&bench, at).len(), dead().len()), (1, 0));
     }
 

@@ -20,7 +20,6 @@ use ureq::{Agent, http};
 use uuid::Uuid;
 
 use crate::api::{Error, Result, in_service};
-use crate::central::{webhook_workspaces, workspaces};
 use crate::engine::Engine;
 use crate::storage::Threads;
 use crate::values::{Timestamp, is_public, web_url};
@@ -95,9 +94,8 @@ impl Courier {
     fn to_visit(&self, now: Timestamp) -> Result<HashSet<Uuid>> {
         let mut visit = self.engine.node.news.take();
         let has_begun = std::mem::replace(&mut self.state().has_begun, true);
-        let announced = self.engine.central.read(move |db| {
-            Ok::<_, Error>(if has_begun { webhook_workspaces::announced(db)? } else { webhook_workspaces::all(db)? })
-        });
+        let central = &self.engine.central;
+        let announced = if has_begun { central.announced_deliveries() } else { central.webhook_workspaces() };
         let announced = match announced {
             Ok(announced) => announced,
             Err(error) => {
@@ -115,7 +113,7 @@ impl Courier {
         state.resting.retain(|_, until| *until > now && *until <= now.plus(PAUSE));
         drop(state);
         if !announced.is_empty() {
-            self.engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::taken(db, &announced)?))?;
+            central.take_announced(announced)?;
         }
         Ok(visit)
     }
@@ -134,7 +132,7 @@ impl Courier {
         if webhooks.is_empty() {
             return Ok(());
         }
-        let owner = self.engine.central.read(move |db| Ok::<_, Error>(workspaces::owner(db, workspace)?))?;
+        let owner = self.engine.central.workspace_owner(workspace)?;
         for webhook in webhooks {
             self.send_out(workspace, owner, webhook, now);
         }

@@ -96,7 +96,7 @@ struct Source {
 
 impl Source {
     async fn next(&self, pieces: Box<dyn Pieces>) -> Option<ReadPiece> {
-        let Some(id) = self.workspace else { return next_piece(&self.engine.central, pieces).await };
+        let Some(id) = self.workspace else { return next_piece(self.engine.central.file(), pieces).await };
         in_service(self.engine.directory.current(&self.engine.keys).ok()?.identified(id).ok()?).ok()?;
         let lease = self.engine.registry.lease(id);
         next_piece(lease.file(), pieces).await

@@ -11,8 +11,6 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::log_writer;
-use crate::api::Error;
-use crate::central::outbox;
 use crate::engine::Engine;
 use crate::executors::Place;
 use crate::meter::Lane;
@@ -75,7 +73,7 @@ fn register_program(registry: &mut Registry) {
 
 fn register_files(engine: &Engine, open: &[Arc<File>], registry: &mut Registry) {
     let bytes = Family::<Part, Gauge>::default();
-    let (central, central_log) = engine.central.sizes();
+    let (central, central_log) = engine.central.file().sizes();
     let (workspaces, logs) =
         open.iter().map(|file| file.sizes()).fold((0, 0), |(files, logs), (file, log)| (files + file, logs + log));
     for (file, part, size) in [
@@ -96,7 +94,7 @@ fn register_files(engine: &Engine, open: &[Arc<File>], registry: &mut Registry) 
 }
 
 fn register_waiting(engine: &Engine, open: &[Arc<File>], registry: &mut Registry) {
-    let lanes = open.iter().chain([&engine.central]).map(|file| file.waiting());
+    let lanes = open.iter().chain([engine.central.file()]).map(|file| file.waiting());
     let (reads, writes) = lanes.fold((0, 0), |(reads, writes), (read, write)| (reads + read, writes + write));
     let waiting = Family::<Lane, Gauge>::default();
     let beside = Place::WITH_THREADS.iter().filter_map(|place| {
@@ -126,7 +124,7 @@ fn register_caches(engine: &Engine, registry: &mut Registry) {
 }
 
 fn register_outbox(engine: &Engine, registry: &mut Registry) {
-    let Ok([queued, retried, dead]) = engine.central.read(|db| Ok::<_, Error>(outbox::count(db)?)) else { return };
+    let Ok([queued, retried, dead]) = engine.central.count_mails() else { return };
     let mails = Family::<Mails, Gauge>::default();
     for (state, count) in [("queued", queued), ("retried", retried), ("dead", dead)] {
         mails.get_or_create(&Mails { state }).set(count);

@@ -255,7 +255,7 @@ fn close(engine: &Engine, jobs: Jobs, left: Duration) -> anyhow::Result<()> {
     if let Err(error) = engine.registry.close_all(left) {
         tracing::warn!(%error, "a workspace was left open; its log is read at the next start");
     }
-    if let Err(error) = engine.central.rest() {
+    if let Err(error) = engine.central.file().rest() {
         tracing::warn!(%error, "the central file's log was left beside it; it is read at the next start");
     }
     tracing::info!("stopped");

@@ -1,6 +1,7 @@
 //! Workspaces as tenants: which host means which, which are open, and the life of one from template to trash.
 
 pub mod adoption;
+mod central;
 pub mod customers;
 mod directory;
 pub mod grants;
@@ -16,6 +17,7 @@ mod registry;
 pub mod scratch;
 pub mod settings;
 
+pub use central::Central;
 pub use directory::{Bearer, Current, Directory, Listed, Status};
 pub use group::{Group, LargeBody, Pools};
 pub use hosts::{Host, host, workspace_in};

@@ -11,7 +11,6 @@ use crate::api::{
     put, run, steps,
 };
 use crate::auth::{Permissions, catalogue};
-use crate::central::{invitations, memberships};
 use crate::values::{Name, fold::fold};
 
 pub const ROUTES: &[Route] = &[
@@ -116,8 +115,7 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Cr
         Ok::<_, Error>((old, new))
     })?;
     if old.name != role.name {
-        let (workspace, name) = (lease.id(), role.name.clone());
-        steps.engine.central.write(move |db| memberships::rename_role(db, workspace, &old.name, &name))?;
+        steps.engine.central.rename_role(lease.id(), &old.name, &role.name)?;
     }
     Ok(Created(role))
 }
@@ -133,7 +131,7 @@ fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
         Ok::<_, Error>(role)
     })?;
     // Asked first: whoever accepts an invitation gets the role that it names.
-    if steps.engine.central.read(move |db| invitations::name_role(db, workspace, role.id, now))? {
+    if steps.engine.central.has_invitation_to_role(workspace, role.id, now)? {
         return Err(Error::refused("role_in_use", "An invitation that is still open names this role."));
     }
     file.write(move |db| {

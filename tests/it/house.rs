@@ -86,6 +86,18 @@ fn only_storage_begins_and_ends_transactions() {
 }
 
 #[test]
+fn only_the_central_modules_take_turns_in_the_central_file_by_closures_of_their_own() {
+    let own = ["central/", "tenancy/central.rs", "engine.rs"];
+    for (name, code) in sources() {
+        let code: String = code.split_whitespace().collect();
+        for turn in ["central.read(", "central.write(", "central.file().read(", "central.file().write("] {
+            let is_own = own.iter().any(|room| name.starts_with(room));
+            assert!(is_own || !code.contains(turn), "src/{name} has a turn in the central file: name it in central/");
+        }
+    }
+}
+
+#[test]
 fn only_the_settings_read_the_environment_and_only_the_edge_the_clock() {
     only_in(&["config.rs"], &["std::env::", "env::var"]);
     only_in(&["values/timestamp.rs", "server/service.rs", "cli/mod.rs", "jobs/mod.rs"], &["Timestamp::now()"]);

@@ -12,9 +12,9 @@ use rusqlite::Connection;
 use super::serve;
 use crate::api::Error;
 use crate::auth::{Origin, Verified, secret};
+use crate::central::accounts;
 use crate::central::quotas::Quotas;
 use crate::central::workspaces::{self, NewWorkspace};
-use crate::central::{accounts, tokens};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::server::{self, Front, Source};
@@ -43,7 +43,7 @@ pub fn run(config: Config, source: Source, now: Timestamp) -> anyhow::Result<()>
 
 /// Makes what is not there yet; answers whether that was anything.
 fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
-    let account = engine.central.read(|db| Ok::<_, Error>(accounts::find_by_email(db, EMAIL)?))?;
+    let account = engine.central.password_by_email(EMAIL)?;
     let account = match account {
         Some((account, _)) => account,
         None => {
@@ -54,7 +54,7 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
         }
     };
     let id = account.id;
-    let mut workspaces = engine.central.read(move |db| Ok::<_, Error>(workspaces::of_account(db, id)?))?;
+    let mut workspaces = engine.central.workspaces_of(id)?;
     let workspace = match workspaces.pop() {
         Some(workspace) => workspace,
         None => {
@@ -72,7 +72,7 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
 /// The password of the demo's account, if it is known. The published one is good on this machine alone: where others can
 /// reach the server it is exchanged for a random one.
 fn password(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<Option<String>> {
-    let found = engine.central.read(|db| Ok::<_, Error>(accounts::find_by_email(db, EMAIL)?))?;
+    let found = engine.central.password_by_email(EMAIL)?;
     let (account, hash) = found.context("the demo has no account")?;
     if engine.passwords.verify(PASSWORD, Some(&hash))? == Verified::No {
         return Ok(None);
@@ -82,10 +82,7 @@ fn password(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<Option<Strin
     }
     let random = secret::make()?;
     let hash = engine.passwords.hash(&random)?;
-    engine.central.write(move |db| {
-        accounts::set_password_hash(db, account.id, &hash, now)?;
-        Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)
-    })?;
+    engine.central.set_demo_password(account.id, hash, now)?;
     Ok(Some(random))
 }
 
@@ -94,7 +91,7 @@ pub fn check_password(engine: &Engine) -> anyhow::Result<()> {
     if !engine.record.is_demo || engine.config.listen.ip().is_loopback() {
         return Ok(());
     }
-    let found = engine.central.read(|db| Ok::<_, Error>(accounts::find_by_email(db, EMAIL)?))?;
+    let found = engine.central.password_by_email(EMAIL)?;
     let Some((_, hash)) = found else { return Ok(()) };
     ensure!(
         engine.passwords.verify(PASSWORD, Some(&hash))? == Verified::No,
