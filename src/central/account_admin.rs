@@ -8,7 +8,7 @@ use serde_json::json;
 use super::accounts::{self, Account};
 use super::audit_log::{self, Event};
 use super::notices::{self, About};
-use super::{password, tokens, workspaces};
+use super::{credentials, password, workspaces};
 use crate::api::{Error, Result};
 use crate::auth::{Key, Origin, Purpose};
 use crate::engine::Engine;
@@ -59,13 +59,13 @@ fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<usize>
         origin,
         Event::new("account.updated").about(account.id).with(json!({"disabled": [false, true]})),
     )?;
-    Ok(tokens::revoke_all(db, account.id, None, origin.at)?)
+    Ok(credentials::revoke_all(db, account.id, None, origin.at)?)
 }
 
 /// Lets an account log in again: one that was disabled, and one that has failed too often. A running server sees to the
 /// latter within a second. Answers whether it was disabled.
 fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
-    let was_disabled = is_disabled(db, account.id)?;
+    let was_disabled = accounts::is_disabled(db, account.id)?;
     if was_disabled {
         db.execute("UPDATE accounts SET disabled_at = NULL WHERE id = ?1", [account.id])?;
         let event = Event::new("account.updated").about(account.id).with(json!({"disabled": [true, false]}));
@@ -73,11 +73,6 @@ fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
     }
     db.execute("INSERT INTO unlocked_accounts (account_id) VALUES (?1) ON CONFLICT DO NOTHING", [account.id])?;
     Ok(was_disabled)
-}
-
-pub fn is_disabled(db: &Connection, account_id: i64) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM accounts WHERE id = ?1 AND disabled_at IS NOT NULL";
-    db.prepare_cached(sql)?.exists([account_id])
 }
 
 impl Central {

@@ -10,7 +10,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::workspaces::EVERYBODY;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{Ctx, Needs, Page, Result, Route, get, run};
 use crate::auth::{Origin, OriginActor};
@@ -63,6 +62,9 @@ pub const ACTIONS: &[&str] = &[
     "backup.restored",
     "keys.rotated",
 ];
+
+/// The account under which everything is listed, for operators; ids of accounts begin at 1.
+pub const EVERYBODY: i64 = 0;
 
 /// One entry.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -15,7 +15,7 @@ use super::audit_log::{self, Event};
 use super::mails::{EmailChange, EmailCode};
 use super::notices::{self, About};
 use super::quotas::Quotas;
-use super::{outbox, tokens};
+use super::{credentials, outbox};
 use crate::api::{Call, Created, Ctx, Done, Error, Input, Json, Needs, Operation, Result, Route, post, run};
 use crate::auth::{Origin, secret};
 use crate::tenancy::Central;
@@ -242,7 +242,7 @@ fn bring_back(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
     db.prepare_cached("DELETE FROM email_undo_codes WHERE account_id = ?1 AND expires_at >= ?2")?
         .execute((id, expires_at))?;
     db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([id])?;
-    tokens::revoke_all(db, id, None, origin.at)?;
+    credentials::revoke_all(db, id, None, origin.at)?;
     Ok(audit_log::record(db, origin, Event::new("email.change_undone").about(id).with(json!({"email": email})))?)
 }
 

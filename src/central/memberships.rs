@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::tokens;
+use super::credentials;
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{self, Ctx, Error, Needs, Page, Result, Route, get, run};
 use crate::tenancy::Central;
@@ -103,7 +103,7 @@ pub fn end(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) ->
     check_not_owner(db, account_id, workspace)?;
     db.prepare_cached("DELETE FROM memberships WHERE account_id = ?1 AND workspace_id = ?2")?
         .execute((account_id, workspace.to_string()))?;
-    tokens::revoke_member(db, account_id, workspace, now)?;
+    credentials::revoke_member(db, account_id, workspace, now)?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 pub mod account_admin;
 pub mod accounts;
 pub mod audit_log;
+pub mod credentials;
 pub mod email_verification;
 pub mod instance;
 pub mod invitations;
@@ -11,6 +12,7 @@ pub mod mails;
 pub mod memberships;
 pub mod notices;
 pub mod outbox;
+pub mod own_account;
 pub mod password;
 pub mod quotas;
 pub mod registration;
@@ -34,7 +36,7 @@ pub const RESOURCES: &[Resource] = &[
     Resource::new(
         "Account",
         "People, wherever they work. One account may be a member of many workspaces.",
-        accounts::ROUTES,
+        own_account::ROUTES,
     ),
     Resource::new(
         "Email verification",

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::audit_log::{self, Event};
 use super::mails::PasswordReset;
 use super::notices::{self, About};
-use super::{accounts, email_verification, outbox, second_factor, tokens};
+use super::{accounts, credentials, email_verification, outbox, second_factor};
 use crate::api::{Done, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post, steps};
 use crate::auth::{Origin, Purpose, secret};
 use crate::engine::Engine;
@@ -107,7 +107,7 @@ pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<(
         }
         // The new hash ends every code of the account, by a trigger: this one too.
         accounts::set_password_hash(db, account_id, &hash, now)?;
-        tokens::revoke_all(db, account_id, None, now)?;
+        credentials::revoke_all(db, account_id, None, now)?;
         outdate_grants(db, account_id)?;
         email_verification::prove_by_reset(db, account_id)?;
         audit_log::record(db, &origin, Event::new("password.reset").about(account_id))?;
@@ -126,7 +126,7 @@ impl Central {
             outdate_grants(db, account_id)?;
             audit_log::record(db, &origin, Event::new("password.changed").about(account_id))?;
             notices::put(db, account_id, &About::PasswordChanged, &origin)?;
-            Ok(tokens::revoke_all(db, account_id, None, origin.at)?)
+            Ok(credentials::revoke_all(db, account_id, None, origin.at)?)
         })
     }
 
@@ -134,7 +134,7 @@ impl Central {
     pub fn set_demo_password(&self, account_id: i64, hash: String, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             accounts::set_password_hash(db, account_id, &hash, now)?;
-            tokens::revoke_all(db, account_id, None, now)?;
+            credentials::revoke_all(db, account_id, None, now)?;
             Ok(())
         })
     }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::{self, Account};
+use super::credentials::{self, Issued, NewIssue};
 use super::email_verification::CodeMailer;
 use super::invitations::{self, UserInvite};
 use super::notices;
-use super::tokens::{self, Issued, NewIssue};
 use super::workspaces::{self, NewWorkspace, Workspace};
 use crate::api::{Counted, Created, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post};
 use crate::auth::{Purpose, Scope};
@@ -133,7 +133,7 @@ fn create_signed_in(
             mailer.send(db, &accounts::find(db, id)?, &new.email, now)?;
         }
         let session = NewIssue::session(id, Scope::Central, "login", inside.config.token_ttl);
-        let issued = tokens::issue(db, &inside, &session, &origin)?;
+        let issued = credentials::issue(db, &inside, &session, &origin)?;
         notices::note_login(db, id, &origin)?;
         let workspace =
             first.as_ref().map(|first| workspaces::reserve(db, Uuid::now_v7(), first, id, now)).transpose()?;

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::accounts::{self, Account};
 use super::audit_log::{self, Event};
+use super::credentials;
 use super::notices::{self, About};
-use super::session;
 use crate::api::{
     Body, Call, Created, Ctx, Done, Error, Id, Input, Json, Needs, Ok200, Operation, Result, Route, Steps, Tries,
     delete, get, hashing, post, run, steps,
@@ -181,7 +181,7 @@ fn enroll(steps: &Steps<'_>, tries: Tries, Json(given): Json<Enrolling>) -> Resu
 pub fn begin_enrollment(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, password: &str) -> Result<Enrollment> {
     let (account_id, token_id) = (token.account_id, token.id);
     let (account, kept) = steps.engine.central.account_with_password(account_id)?;
-    session::compare(steps.engine, &tries.of_session(Purpose::Password, token_id), password, Some(&kept))?;
+    credentials::compare(steps.engine, &tries.of_session(Purpose::Password, token_id), password, Some(&kept))?;
     let mut bytes = [0; 20];
     getrandom::fill(&mut bytes).map_err(anyhow::Error::from)?;
     let secret = Secret::from(bytes.to_vec());
@@ -260,7 +260,7 @@ pub fn remove(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, given: &Disa
     let (account_id, token_id) = (token.account_id, token.id);
     let (_, kept) = steps.engine.central.account_with_password(account_id)?;
     let password = tries.of_session(Purpose::Password, token_id);
-    session::compare(steps.engine, &password, &given.current_password, Some(&kept))?;
+    credentials::compare(steps.engine, &password, &given.current_password, Some(&kept))?;
     with_code(steps, tries, account_id, &given.code, move |db, origin| {
         delete_factor(db, account_id)?;
         audit_log::record(db, origin, Event::new("second_factor.disabled").about(account_id))?;

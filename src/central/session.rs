@@ -9,15 +9,12 @@ use uuid::Uuid;
 
 use super::accounts::{self, Account};
 use super::audit_log::{self, Event};
-use super::second_factor::{self, Challenge};
-use super::tokens::{self, Issued, NewIssue};
-use super::workspaces::{self, Workspace};
+use super::credentials::{self, Issued, NewIssue};
 use super::notices;
-use crate::api::{
-    Counted, Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps,
-};
+use super::second_factor::{self, Challenge};
+use super::workspaces::{self, Workspace};
+use crate::api::{Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps};
 use crate::auth::{Purpose, Scope, Verified, callers};
-use crate::engine::Engine;
 use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp, email};
 
@@ -131,7 +128,7 @@ pub fn begin_session(
 ) -> Result<Issued> {
     let (inside, origin) = (Arc::clone(steps.engine), steps.call.origin().by(account_id));
     steps.engine.central.write(move |db| {
-        let issued = tokens::issue(db, &inside, &NewIssue::session(account_id, scope, label, ttl), &origin)?;
+        let issued = credentials::issue(db, &inside, &NewIssue::session(account_id, scope, label, ttl), &origin)?;
         let event = Event { workspace: scope.workspace(), ..Event::new("login.succeeded").about(account_id) };
         audit_log::record(db, &origin, event)?;
         notices::note_login(db, account_id, &origin)?;
@@ -140,7 +137,7 @@ pub fn begin_session(
 }
 
 pub fn logout(ctx: &mut Ctx<'_>) -> Result<Done> {
-    tokens::revoke_one(ctx.db, ctx.call.token()?.id, ctx.now)?;
+    credentials::revoke_one(ctx.db, ctx.call.token()?.id, ctx.now)?;
     Ok(Done)
 }
 
@@ -163,7 +160,7 @@ pub fn switch_to(steps: &Steps<'_>, Json(to): Json<Destination>) -> Result<Ok200
     let scope = Scope::from(to.workspace_id);
     let (inside, origin) = (Arc::clone(steps.engine), steps.call.origin());
     let issued = steps.engine.central.write(move |db| {
-        tokens::issue(db, &inside, &NewIssue::switched(&parent, scope, inside.config.token_ttl), &origin)
+        credentials::issue(db, &inside, &NewIssue::switched(&parent, scope, inside.config.token_ttl), &origin)
     })?;
     let scope = if workspace.is_some() { "workspace" } else { "central" };
     Ok(Ok200(Switched { issued, scope, workspace }))
@@ -186,7 +183,7 @@ pub fn verify(steps: &Steps<'_>, tries: &Tries, given: &Credentials) -> Result<A
         true => tries.at(Purpose::Password),
         false => tries.of(Purpose::Password, &given.email),
     };
-    let verified = compare(steps.engine, &tries, &given.password, kept.as_deref());
+    let verified = credentials::compare(steps.engine, &tries, &given.password, kept.as_deref());
     if matches!(verified, Err(Error::InvalidCredentials)) {
         let event = Event::new("login.failed").of_address(&given.email).with(json!({"reason": "password"}));
         let event = Event { account_id: account.as_ref().map(|account| account.id), ..event };
@@ -203,22 +200,6 @@ pub fn verify(steps: &Steps<'_>, tries: &Tries, given: &Credentials) -> Result<A
         steps.engine.central.write(move |db| Ok::<_, Error>(accounts::set_password_hash(db, id, &hash, now)?))?;
     }
     Ok(account)
-}
-
-/// Compares a password with the one that is kept, unless too many were wrong lately: then also the right one is refused,
-/// and nothing is hashed.
-pub fn compare(engine: &Engine, tries: &Counted, given: &str, kept: Option<&str>) -> Result<Verified> {
-    tries.check()?;
-    match engine.passwords.verify(given, kept)? {
-        Verified::No => {
-            tries.count();
-            Err(Error::InvalidCredentials)
-        }
-        verified => {
-            tries.forgive();
-            Ok(verified)
-        }
-    }
 }
 
 /// The workspace that an account goes to, if it may; what its file knows of the account is made current.

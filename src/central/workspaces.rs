@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit_log::{self, Event};
+use super::audit_log::{self, EVERYBODY, Event};
 use super::quotas::Quotas;
-use super::{memberships, tokens};
+use super::{credentials, memberships};
 use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
 use crate::api::{
     self, Changes, Created, Ctx, Done, Error, Json, Needs, Ok200, Page, Query, Result, Route, Steps, delete, get, post,
@@ -461,7 +461,7 @@ pub fn set_status(db: &Connection, id: Uuid, status: &str, origin: &Origin) -> r
 /// The row's half of a deletion: nobody gets in from here on. The file follows by [`move_to_trash`].
 pub fn trash(db: &Connection, id: Uuid, origin: &Origin) -> Result<()> {
     let now = origin.at;
-    tokens::revoke_workspace(db, id, now)?;
+    credentials::revoke_workspace(db, id, now)?;
     db.execute(
         "UPDATE workspaces SET status = 'trashed', trashed_at = ?2, updated_at = ?2 WHERE id = ?1",
         (id.to_string(), now),
@@ -554,9 +554,6 @@ pub fn find_for(db: &Connection, account_id: i64, id: Uuid) -> rusqlite::Result<
         .query_row((account_id, id.to_string()), Workspace::from_row)
         .optional()
 }
-
-/// The account under which every workspace is listed, for operators; ids of accounts begin at 1.
-pub const EVERYBODY: i64 = 0;
 
 impl Listed for Workspace {
     const LISTING: Listing = Listing {

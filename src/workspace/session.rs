@@ -7,10 +7,11 @@ use super::integration_keys;
 use super::users::{self, User};
 use crate::api::{Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, steps};
 use crate::auth::{Actor, Permissions, Scope};
+use crate::central::audit_log::EVERYBODY;
+use crate::central::credentials::Issued;
 use crate::central::second_factor;
 use crate::central::session::{Credentials, TokenShown, as_member, begin_session, enter, switch_to, verify};
-use crate::central::tokens::Issued;
-use crate::central::workspaces::{EVERYBODY, Workspace};
+use crate::central::workspaces::Workspace;
 
 pub const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in to this workspace").named("login"),
