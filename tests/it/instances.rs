@@ -256,7 +256,7 @@ fn the_demo_has_a_folder_of_its_own_and_refuses_any_other_instance() {
     let bench = Bench::new();
     bench.team("acme");
     let said = bench.cli(&["demo", "--listen", "127.0.0.1:0", "--data-dir", "data"]).failed();
-    assert!(said.contains("no demo") && said.contains("published password"), "{said}");
+    assert!(said.contains("not a demo") && said.contains("published password"), "{said}");
     assert!(!bench.cli(&["account", "list"]).ok().contains("demo@example.com"));
 
     let folder = bench.data().parent().unwrap().to_owned();
