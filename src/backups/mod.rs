@@ -1,8 +1,8 @@
 //! Backups: folders from which an instance, or one workspace of it, can be restored.
 //!
-//! A backup can be taken while a server runs, of files of any version. Each file is a SQLite file, compressed with zstd:
-//! `zstd -d` and any SQLite program can read it. The manifest lists the files. It is written last, so a folder without a
-//! manifest is not a backup.
+//! A backup can be taken while a server runs, of files of any version. Each file is a SQLite file, compressed with
+//! zstd: `zstd -d` and any SQLite program can read it. The manifest lists the files. It is written last, so a folder
+//! without a manifest is not a backup.
 //!
 //! ```text
 //! 20270329T020007Z/
@@ -12,8 +12,9 @@
 //!   workspaces/{id}.sqlite.zst
 //! ```
 //!
-//! The central file is copied first, then each workspace. Each copy shows one moment. Changes between two of these moments
-//! leave the state that a crash would leave: no one gains access, and `doctor --fix` completes interrupted operations.
+//! The central file is copied first, then each workspace. Each copy shows one moment. Changes between two of these
+//! moments leave the state that a crash would leave: no one gains access, and `doctor --fix` completes interrupted
+//! operations.
 //!
 //! A backup names its instance. An instance lists, restores and deletes only its own backups, so several instances can
 //! share a folder.

@@ -1,5 +1,5 @@
-//! Fuzzing: every parser gets input that no one would send. Nothing may panic or respond with 5xx, no rejected request may
-//! change data, and no input may grant access.
+//! Fuzzing: every parser gets input that no one would send. Nothing may panic or respond with 5xx, no rejected request
+//! may change data, and no input may grant access.
 //!
 //! A target is a property with a generator of inputs. It first tries its corpus, `tests/corpus/*.jsonl`, with one input
 //! per line, then new inputs. `PROPTEST_CASES=100000 cargo test --release --lib fuzz` tries more, and takes long. An
