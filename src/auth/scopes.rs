@@ -27,7 +27,7 @@ impl Scopes {
     /// Every scope with its description.
     pub fn described() -> impl Iterator<Item = (String, String)> {
         let look_up =
-            LOOK_UP.map(|scope| (scope.to_owned(), "Look up callers; needs both `client` and `crm`".to_owned()));
+            LOOK_UP.map(|scope| (scope.to_owned(), "Look up callers. Requires both `client` and `crm`".to_owned()));
         let others = catalogue::in_words(Language::English);
         look_up.into_iter().chain(others.map(|(name, can)| (name, format!("Can {can}"))))
     }
