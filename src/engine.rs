@@ -74,8 +74,8 @@ impl Engine {
             let record = record.with_context(|| format!("cannot read the central file in {}", data.display()))?;
             ensure!(
                 record.is_some_and(|record| record.is_demo),
-                "{} is an instance, but not a demo. A demo has an account with a published password, so it requires a data \
-                 directory of its own: name a new one with --data-dir",
+                "{} is an instance, but not a demo. A demo has an account with a published password, so it requires a \
+                 data directory of its own: name a new one with --data-dir",
                 data.display()
             );
         }

@@ -123,8 +123,8 @@ impl Candidate {
 /// server can decrypt.
 fn silence(db: &Connection) -> rusqlite::Result<usize> {
     db.execute(
-        "UPDATE webhook_deliveries SET status = 'failed', due_at = NULL, error = 'the workspace was moved to another server'
-         WHERE due_at IS NOT NULL",
+        "UPDATE webhook_deliveries SET status = 'failed', due_at = NULL,
+         error = 'the workspace was moved to another server' WHERE due_at IS NOT NULL",
         [],
     )?;
     // Stored idempotent responses are encrypted with keys that this server does not have.
