@@ -269,7 +269,7 @@ fn a_folder_that_is_not_empty_a_newer_version_and_a_second_at_once_are_refused()
     let name = back_up(&bench, &[]);
     let data = bench.data();
     let said = typed(&bench, &["restore", "--into", data.to_str().unwrap()]).failed();
-    assert!(said.contains("not an empty folder"), "{said}");
+    assert!(said.contains("is not empty"), "{said}");
     bench.is_sound();
 
     let lock = File::create(shelf(&bench).join("lock")).unwrap();
