@@ -98,7 +98,7 @@ fn a_migration_that_fails_leaves_the_file_as_it_was_and_is_done_once_nothing_is_
     assert!(log.contains("a migration failed; the file is unchanged") && log.contains(&acme.workspace), "{log}");
     bench.stop();
     assert_eq!(version(&path), i64::from(EARLIER));
-    assert!(fs::read(&path).unwrap() == before, "not a byte is another");
+    assert!(fs::read(&path).unwrap() == before, "no byte has changed");
 
     sqlite(&path).execute("DROP TABLE routing_options", []).unwrap();
     bench.start();
