@@ -126,7 +126,7 @@ fn what_cannot_be_sent_at_first_arrives_once_the_server_is_back() {
     let bench = Bench::with(&["--smtp-url", &format!("smtp://{address}")]);
     bench.verified("ada");
     forgot(&bench, "ada");
-    eventually("the first try has failed", || bench.log().contains("a mail is sent later"));
+    eventually("the first try has failed", || bench.log().contains("sending a mail failed; it is retried"));
 
     let smtp = Smtp::on(TcpListener::bind(address).unwrap());
     let code = code(&bench, &smtp.next().letter());
@@ -159,7 +159,7 @@ fn what_is_refused_five_times_is_shown_by_the_doctor_and_sent_when_it_says_so() 
     file.busy_timeout(Duration::from_secs(10)).unwrap();
     eventually("it is a dead letter", || {
         file.execute("UPDATE outbox SET due_at = 0 WHERE due_at IS NOT NULL AND tries > 0", []).unwrap();
-        bench.log().contains("a mail is given up")
+        bench.log().contains("sending a mail failed for good")
     });
     let found = bench.cli(&["doctor"]);
     assert_eq!(found.code, Some(3), "{found:?}");

@@ -169,13 +169,13 @@ fn a_mail_waits_until_it_can_be_noted_that_it_was_sent() {
     let bench = Bench::on(&disk.data(), &["--smtp-url", &format!("smtp://{address}")]);
     bench.verified("ada");
     bench.post(&central(), "/password/forgot", json!({"email": email("ada")})).ok();
-    eventually("a first try has failed, since nobody listens", || bench.log().contains("a mail is sent later"));
+    eventually("a first try has failed, since nobody listens", || bench.log().contains("sending a mail failed; it is retried"));
     disk.fill_but(0);
     let smtp = Smtp::on(TcpListener::bind(address).unwrap());
     eventually("a round has failed", || bench.log().contains("a round of mail failed"));
     assert_eq!(smtp.others().len(), 0);
     disk.free();
-    eventually("the rounds go on", || bench.log().contains("the rounds of mail go on"));
+    eventually("the rounds go on", || bench.log().contains("the rounds of mail work again"));
     assert_eq!(smtp.next().letter().to, email("ada"));
     assert_eq!(smtp.others().len(), 0);
     assert!(!bench.log().contains("panicked"), "{}", bench.log());
