@@ -58,8 +58,8 @@ fn a_test_mail_is_sent_at_once_and_the_servers_answer_is_printed() {
     let settings = bench.data().with_file_name("cx-engine.toml");
     fs::write(&settings, format!("smtp_url = \"{}\"\nmail_from = \"no-reply@acme.test\"\n", smtp.url())).unwrap();
     let said = bench.cli(&["mail", "test", "ada@example.com"]).ok();
-    assert!(said.contains("from no-reply@acme.test") && said.contains("answered: 250"), "{said}");
-    assert!(smtp.next().letter().subject.starts_with("Test mail of http://localhost"));
+    assert!(said.contains("from no-reply@acme.test") && said.contains("responded: 250"), "{said}");
+    assert!(smtp.next().letter().subject.starts_with("Test mail from http://localhost"));
 
     assert!(bench.cli(&["mail", "test", "ada"]).failed().contains("address"));
     fs::write(&settings, "smtp_url = \"smtp://ada:secret@127.0.0.1:1\"\n").unwrap();
@@ -164,7 +164,7 @@ fn what_is_refused_five_times_is_shown_by_the_doctor_and_sent_when_it_says_so() 
     let found = bench.cli(&["doctor"]);
     assert_eq!(found.code, Some(3), "{found:?}");
     assert!(
-        found.out.contains("ada@example.com could not be sent in 5 tries") && found.out.contains("535"),
+        found.out.contains("ada@example.com could not be sent after 5 tries") && found.out.contains("535"),
         "{found:?}"
     );
     assert!(!bench.whole_log().contains("@example.com"), "{}", bench.log());

@@ -75,7 +75,7 @@ fn is_found_and_mended(bench: &Bench, acme: &Team, zeta: &Team, file: &str, dama
     assert!(said.contains(&acme.workspace) && !said.contains(&zeta.workspace), "{damage:?}: {said}");
 
     let said = bench.cli(&["workspace", "restore-file", "acme", file]).ok();
-    assert!(said.contains("acme is as it was"), "{damage:?}: {said}");
+    assert!(said.contains("restored acme from"), "{damage:?}: {said}");
     assert_eq!(bench.customers(&acme.inside), ["Renault"], "{damage:?}");
     bench.customer(&acme.inside, "Citroën");
     bench.is_sound();

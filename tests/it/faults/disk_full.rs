@@ -169,7 +169,9 @@ fn a_mail_waits_until_it_can_be_noted_that_it_was_sent() {
     let bench = Bench::on(&disk.data(), &["--smtp-url", &format!("smtp://{address}")]);
     bench.verified("ada");
     bench.post(&central(), "/password/forgot", json!({"email": email("ada")})).ok();
-    eventually("a first try has failed, since nobody listens", || bench.log().contains("sending a mail failed; it is retried"));
+    eventually("a first try has failed, since nobody listens", || {
+        bench.log().contains("sending a mail failed; it is retried")
+    });
     disk.fill_but(0);
     let smtp = Smtp::on(TcpListener::bind(address).unwrap());
     eventually("a round has failed", || bench.log().contains("a round of mail failed"));

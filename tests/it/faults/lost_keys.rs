@@ -39,7 +39,7 @@ fn where_there_is_no_backup_of_it_another_is_asked_for_and_everybody_logs_in_aga
     let mut bench = Bench::new();
     let acme = bench.team("acme");
     bench.customer(&acme.inside, "Renault");
-    assert!(bench.cli(&["token", "rotate-keys", "--lost"]).failed().contains("nothing is lost"));
+    assert!(bench.cli(&["token", "rotate-keys", "--lost"]).failed().contains("no keys are lost"));
     bench.stop();
     fs::remove_file(key(&bench)).unwrap();
     bench.cli(&["token", "rotate-keys", "--lost"]).ok();
