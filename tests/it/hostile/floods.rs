@@ -64,7 +64,7 @@ fn a_server_without_descriptors_waits_until_it_has_some() {
     let waiting: Vec<Connection> = (0..20).map(|_| bench.connect()).collect();
     let said = || -> Vec<u64> {
         let log = bench.log();
-        let lines = log.lines().filter(|line| line.contains("could not be accepted"));
+        let lines = log.lines().filter(|line| line.contains("cannot accept a connection"));
         lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["times"].as_u64().unwrap()).collect()
     };
     // It is said at once, and again after ten seconds: with how often it was tried meanwhile.
