@@ -1,4 +1,4 @@
-//! `cx-engine user`, beside a running server, and what `doctor` says of users.
+//! `cx-engine user`, while a server runs, and what `doctor` finds about users.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `cx-engine workspace` and `doctor`, beside a running server and without one.
+//! `cx-engine workspace` and `doctor`, with and without a running server.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! The files in `data/keys` are gone, or not what they should be: no server makes another key in silence, with which
-//! everybody would be logged out, and what is sent again would be done again.
+//! Missing or invalid files in `data/keys`: no server silently creates a new key, which would log everyone out and make
+//! repeated requests run again.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
