@@ -192,9 +192,9 @@ fn instances_that_share_a_folder_keep_restore_and_delete_only_their_own_backups(
     let listed = zeta.typed(&["backups"]).ok();
     assert!(listed.contains(&format!("2 backups of the instance {}", acme.id())), "{listed}");
     let said = zeta.typed(&["restore", "acme"]).failed();
-    assert!(said.contains("there is no workspace acme, and no backup of it") && said.contains(&acme.id()), "{said}");
+    assert!(said.contains("no workspace acme, and no backup of it") && said.contains(&acme.id()), "{said}");
     let said = zeta.typed(&["restore", "acme", "--backup", &of_acme]).failed();
-    assert!(said.contains("a backup of the instance") && said.contains(&acme.id()), "{said}");
+    assert!(said.contains("a backup of another instance") && said.contains(&acme.id()), "{said}");
     let said = zeta.typed(&["backups", &of_acme]).failed();
     assert!(said.contains("--all"), "{said}");
     zeta.typed(&["backups", &of_acme, "--all", "--verify"]).ok();

@@ -1,4 +1,4 @@
-//! Files of another version of the program: a newer one is refused by name, an older one is migrated, or stays as it was.
+//! Files of other versions: newer files are rejected by name, older ones are migrated or stay unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -57,11 +57,10 @@ fn a_server_whose_central_file_is_of_a_newer_version_does_not_start_and_names_it
     bench.customer(&acme.inside, "Renault");
 }
 
-/// Two versions before the one that brought call routing: what the first of the steps does must go too, where the second fails.
+/// Two versions before the one with call routing: if the second migration fails, the first must be undone too.
 const EARLIER: i32 = 7;
 
-/// The workspace's file as an earlier version of the program made it, with a table in it that a later migration wants to
-/// make, and that another program has made.
+/// Creates a workspace's file of an earlier version, with a foreign table whose name a later migration needs.
 fn make_earlier(path: &Path, team: &Team) {
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/workspace");
     let migrations = load_sql_migrations(migrations).unwrap();
