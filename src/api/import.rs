@@ -356,7 +356,7 @@ impl There {
         let mut found = self.rows(db, sql, named.to_owned().into())?;
         if found.len() > 1 {
             let (field, table) = (key.field.replace('_', " "), T::NAME.replace('_', " "));
-            return Err(Error::invalid(format!("The {field} matches several {table}. Use an id.")));
+            return Err(Error::invalid(format!("The {field} matches several {table}: use an id.")));
         }
         Ok(found.pop())
     }
@@ -610,7 +610,7 @@ mod tests {
         let refused = bench.admin().post("/contacts/import?mode=upsert", rows.clone());
         // By then the second row has Ada's address.
         refused
-            .invalid(&["row 4: The email matches several contacts. Use an id.", "row 8: The email must be a string."]);
+            .invalid(&["row 4: The email matches several contacts: use an id.", "row 8: The email must be a string."]);
         let mut rows = rows.as_array().unwrap().clone();
         rows.truncate(6);
         rows[1]["email"] = json!("bob@example.com");
@@ -630,7 +630,7 @@ mod tests {
         );
         assert_eq!(bench.admin().get("/contacts?filter[phone]=0142000000").ok()["total"], 4);
         let twins = bench.admin().post("/contacts/import?mode=upsert", json!([{"email": "t@example.com"}]));
-        twins.invalid(&["row 1: The email matches several contacts. Use an id."]);
+        twins.invalid(&["row 1: The email matches several contacts: use an id."]);
     }
 
     #[test]

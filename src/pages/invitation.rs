@@ -159,7 +159,7 @@ mod tests {
         let inside = bench.nobody().at("acme.localhost").post("/login", login).ok();
         assert_eq!((&inside["user"]["name"], &inside["user"]["role"]["name"]), (&json!("Grace"), &json!("agent")));
         let again = bench.nobody().send(Method::GET, &path, None);
-        assert!(again.status == 422 && again.text.contains("accepted already"), "{again:?}");
+        assert!(again.status == 422 && again.text.contains("already been accepted"), "{again:?}");
     }
 
     #[test]
