@@ -1,4 +1,4 @@
-//! The page that the mail for a forgotten password leads to.
+//! The page that a password reset mail links to.
 
 use askama::Template;
 use schemars::JsonSchema;
@@ -11,11 +11,11 @@ use crate::central::password::{self, Resetting};
 use crate::values::Text;
 
 pub const ROUTES: &[Route] = &[
-    get("/ui/password-reset", &here(show), Needs::Anyone, "The page for a new password"),
-    post("/ui/password-reset", &hashing(reset), Needs::Anyone, "Choose a new password on its page"),
+    get("/ui/password-reset", &here(show), Needs::Anyone, "Show the page to choose a new password"),
+    post("/ui/password-reset", &hashing(reset), Needs::Anyone, "Choose a new password"),
 ];
 
-/// What the link in the mail says.
+/// The parameters of the mailed link.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Mailed {
