@@ -50,7 +50,8 @@ pub struct Resetting {
     /// The code from the mail. Valid for one hour.
     #[schemars(example = &"K3F9-7QXM-2B8D")]
     code: Name<200>,
-    /// The new password. All tokens of the account are revoked.
+    /// The new password. Not one of the 10,000 most common passwords, and not the name or email address of the account.
+    /// Revokes all tokens of the account.
     password: Password,
 }
 

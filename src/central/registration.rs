@@ -31,7 +31,7 @@ pub struct Registering {
     name: Name<255>,
     /// Email address, which becomes the login name. A code to verify it is mailed.
     email: Email,
-    /// Password.
+    /// Password. Not one of the 10,000 most common passwords, and not the name or email address of the account.
     password: Password,
     /// The password again. If present, it must match.
     password_confirmation: Option<Text<200>>,

@@ -43,7 +43,7 @@ pub const ROUTES: &[Route] = &[
         "/account/second-factor/recovery-codes",
         &steps(renew_recovery_codes),
         Needs::SignedIn,
-        "Replace your recovery codes",
+        "Replace your recovery codes with new ones",
     )
     .named("createRecoveryCodes"),
     delete(
