@@ -280,7 +280,7 @@ mod tests {
             ("localhost", invitation(&bench, "grace@example.com"), "Create an account", "Créer un compte et rejoindre"),
             ("localhost", invitation(&bench, "stranger@example.com"), "Log in and join", "Se connecter et rejoindre"),
             ("localhost", "/ui/invitations/none".into(), "no such invitation", "Cette invitation n’existe pas"),
-            ("acme.localhost", "/oauth/authorize".into(), "not known here", "est inconnue ici"),
+            ("acme.localhost", "/oauth/authorize".into(), "unknown here", "est inconnue ici"),
         ] {
             let visitor = bench.nobody().at(host);
             let page = visitor.get(&path);
@@ -314,7 +314,7 @@ mod tests {
                 "ne peut pas dépasser 255 caractères.",
             ),
             (&new, vec![("name", "\0"), ("password", "x")], "null character", "Le nom n’est pas valable."),
-            (&new, vec![("name", "G"), ("name", "H")], "is there twice", "Le nom n’est pas valable."),
+            (&new, vec![("name", "G"), ("name", "H")], "is repeated", "Le nom n’est pas valable."),
             (&known, vec![("password", "wrong")], "or the password is wrong", "le mot de passe est incorrect."),
             (reset, vec![("email", "nobody"), ("code", "x")], "valid email", "n’est pas une adresse e-mail."),
             (
