@@ -16,73 +16,74 @@ use crate::auth::{Actor, CALL_FLOW_PREFIX, LOOK_UP};
 use crate::values::{AllowedHost, Name, Several, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    get(
-        "/smart-routings/cfd-tokens",
-        &run(list::<CfdToken>),
-        Needs::Scoped("routing.view"),
-        "List tokens of call flows",
-    ),
+    get("/smart-routings/cfd-tokens", &run(list::<CfdToken>), Needs::Scoped("routing.view"), "List call-flow tokens"),
     get(
         "/smart-routings/cfd-tokens/{id}",
         &run(show::<CfdToken>),
         Needs::Scoped("routing.view"),
-        "Show what is known of a call flow's token",
+        "Show a call-flow token, without its secret",
     ),
     post(
         "/smart-routings/cfd-tokens",
         &run(create),
         Needs::Scoped("routing.create"),
-        "Create a token for a call flow; it is shown this once",
+        "Create a call-flow token; it is shown only once",
     ),
     put(
         "/smart-routings/cfd-tokens/{id}",
         &run(update),
         Needs::Scoped("routing.update"),
-        "Change whose a call flow's token is, its hosts, or its end",
+        "Change the user, hosts or expiry of a call-flow token",
     ),
     delete(
         "/smart-routings/cfd-tokens/{id}",
         &run(remove::<CfdToken>),
         Needs::Scoped("routing.delete"),
-        "Delete a call flow's token: it is dead at once",
+        "Delete a call-flow token; it stops working at once",
     ),
 ];
 
 const MOST_HOSTS: usize = 50;
 
+/// A token that lets a call flow of a PBX look up destinations.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CfdToken {
+    /// Id of the token.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the token.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    /// Display name, for example the name of the call flow.
     #[schemars(example = &"Main call flow")]
     pub name: Name<255>,
-    /// The user whose rights it has: oneself, where a new one says nobody. When they leave it is nobody's, and opens
-    /// nothing until it is somebody's again.
+    /// Id of the user whose permissions limit the token. Defaults to the caller. Null after that user has left the
+    /// workspace: the token is rejected until it is assigned to another user.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub user_id: Option<i64>,
-    /// Addresses, networks and names that it may be used from, at most 50: from anywhere, where there are none.
+    /// Addresses, networks and host names that may use the token, at most 50. An empty list allows every address.
     pub hosts: Several<AllowedHost>,
-    /// Without an end where it is null.
+    /// Time at which the token expires (UTC). Null if it never expires.
     #[schemars(example = "2099-12-31T23:59:59Z")]
     pub expires_at: Option<Timestamp>,
-    /// How it ends.
+    /// Last four characters of the token, to tell tokens apart.
     #[schemars(extend("readOnly" = true))]
     pub last_four: Option<LastFour>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// The token with what is known of it.
+/// A call-flow token together with its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CfdTokenShown {
     #[serde(flatten)]
     known: CfdToken,
-    /// To be sent as `Authorization: Bearer {token}`; shown this once.
+    /// The token. Send it as `Authorization: Bearer {token}`. It is shown only in this response.
     token: String,
 }
 

@@ -25,7 +25,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/contacts/lookup",
         &run(lookup),
         Needs::LookUp("routing.view"),
-        "Look up where somebody's calls or mails go",
+        "Look up the destination of a contact's calls or mails",
     )
     .named("lookUpRoutingContact"),
     get(
@@ -66,63 +66,89 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// A person whose calls and mails are routed to a destination of their own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "RoutingContact")]
 pub struct Contact {
+    /// Id of the routing contact.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the routing contact.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// The customer's own name for it: no other contact of the customer has the same.
+    /// Code of the contact in the customer's own system. Unique within the customer.
     #[schemars(example = &"C-1001")]
     pub id_code: Option<Text<64>>,
+    /// Language of the contact, for example `fr`.
     pub language_code: Option<Text<16>>,
+    /// Company of the contact.
     pub company: Option<Text<255>>,
+    /// First name.
     pub first_name: Option<Text<255>>,
+    /// Last name.
     #[schemars(example = &"Martin")]
     pub last_name: Option<Text<255>>,
+    /// Email addresses of the contact.
     pub emails: Several<Email>,
-    /// Numbers as they were typed; found in any format.
+    /// Phone numbers, stored as typed. A look-up matches them in any format.
     pub telecoms: Several<Name<40>>,
-    /// Where mails of theirs go.
+    /// Destination for mails from this contact.
     pub email_destination: Option<Text<255>>,
-    /// Where calls of theirs go.
+    /// Destination for calls from this contact, for example an extension.
     #[schemars(example = &"801")]
     pub telecom_destination: Option<Text<255>>,
-    /// One of the options of the customer's first field, where that has any.
+    /// Selected value of the customer's routing field 1 (fields are numbered by id). If that field has options, one of
+    /// their values.
     pub field_select_1: Option<Text<255>>,
+    /// Selected value of the customer's routing field 2 (fields are numbered by id). If that field has options, one of
+    /// their values.
     pub field_select_2: Option<Text<255>>,
+    /// Selected value of the customer's routing field 3 (fields are numbered by id). If that field has options, one of
+    /// their values.
     pub field_select_3: Option<Text<255>>,
+    /// Selected value of the customer's routing field 4 (fields are numbered by id). If that field has options, one of
+    /// their values.
     pub field_select_4: Option<Text<255>>,
+    /// Custom yes/no value 1.
     pub field_boolean_1: bool,
+    /// Custom yes/no value 2.
     pub field_boolean_2: bool,
+    /// Custom yes/no value 3.
     pub field_boolean_3: bool,
+    /// Custom yes/no value 4.
     pub field_boolean_4: bool,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// By what somebody is looked up: the first of these that is known.
+/// The contact to look up. At least one parameter is required. They are tried in this order: `id_code`, `telecom`,
+/// `email`.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
+    /// The contact's `id_code`, exactly as stored.
     id_code: Text<64>,
-    /// A number in any format.
+    /// Phone number of the caller, in any format.
     #[schemars(example = "+33612345678")]
     telecom: Text<255>,
+    /// Email address of the sender.
     email: Text<255>,
 }
 
+/// The matching routing contact and its destination.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "RoutingContactMatch")]
 pub struct Found {
+    /// The contact that matched.
     contact: Contact,
-    /// Where it goes: `email_destination` for who was looked up by an address, else `telecom_destination`.
+    /// `email_destination` if the contact was found by its email address, otherwise `telecom_destination`.
     destination: Option<Text<255>>,
-    /// The customer's fields, in order, with what was selected.
+    /// The customer's routing fields, ordered by id, each with the contact's value.
     fields: Vec<Chosen>,
 }
 

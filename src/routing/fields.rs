@@ -31,24 +31,32 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// A field describes one selection of the customer's routing contacts: the first field by id describes
+/// `field_select_1`, the fourth `field_select_4`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "RoutingField")]
 pub struct Field {
+    /// Id of the routing field.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the routing field.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    /// Display name of the selection.
     #[schemars(example = &"Loyalty")]
     pub name: Name<255>,
-    /// What counts for a contact that says nothing.
+    /// Value of contacts that have no selection.
     #[schemars(example = &"silver")]
     pub default_value: Option<Text<255>>,
-    /// The same, as one of the field's own options; before `default_value`.
+    /// Id of the option of this field whose value is the default. It takes precedence over `default_value`. `0` or
+    /// null: none.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub default_option_id: Option<i64>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
@@ -74,14 +82,14 @@ pub fn allow(db: &Connection, customer: i64, place: i64, value: &str) -> Result<
     Ok(db.prepare_cached(sql)?.query_row((customer, place, value), |row| row.get(0))?)
 }
 
-/// A field with what it is for somebody.
+/// A routing field with its value for one contact.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Chosen {
-    /// What the customer calls it.
+    /// Display name of the field.
     name: String,
-    /// What was chosen, or what counts where nothing was.
+    /// The contact's selection, or the field's default. Null if there is neither.
     value: Option<String>,
-    /// The option's name, where the value is that of an option.
+    /// Name of the option with this value. Null if no option has it.
     label: Option<String>,
 }
 

@@ -36,18 +36,18 @@ use surveys::Survey;
 pub const RESOURCES: &[Resource] = &[
     Resource::new(
         "Routing contacts",
-        "People whose calls and mails go to a destination of their own.",
+        "People whose calls and mails have a destination of their own.",
         contacts::ROUTES,
     ),
     Resource::new(
         "Routing fields",
-        "Names and choices for the selections of a customer's routing contacts.",
+        "Names and allowed values for the selections of a customer's routing contacts.",
         fields::ROUTES,
     ),
-    Resource::new("Routing options", "The choices of a routing field.", options::ROUTES),
+    Resource::new("Routing options", "Allowed values of a routing field.", options::ROUTES),
     Resource::new(
         "Call queues",
-        "Queues of calls: their numbers, and where their calls go by default.",
+        "Call queues with their numbers and default destinations.",
         call_queues::queues::ROUTES,
     ),
     Resource::new(
@@ -70,27 +70,27 @@ pub const RESOURCES: &[Resource] = &[
         "Exceptions for public holidays, one by one or for a whole year.",
         call_queues::holidays::ROUTES,
     ),
-    Resource::new("Call queue look-up", "Where the calls of a queue go at a moment.", call_queues::lookup::ROUTES),
-    Resource::new("CTIs", "Telephony programs of a customer, with destinations by the caller's number.", ctis::ROUTES),
     Resource::new(
-        "CTI destinations",
-        "Where the calls of a CTI go, by the number that they come from.",
-        ctis::destinations::ROUTES,
+        "Call queue look-up",
+        "Find the destination of a queue's calls at a given time.",
+        call_queues::lookup::ROUTES,
     ),
+    Resource::new("CTIs", "Telephony programs (CTIs) of a customer, with destinations by caller.", ctis::ROUTES),
+    Resource::new("CTI destinations", "Destinations of a CTI's calls, by caller.", ctis::destinations::ROUTES),
     Resource::new(
         "Geo models",
-        "How a postcode or a number is matched to a zone. They ship with the program.",
+        "Rules that match a postcode or a number to a zone. They are built in.",
         geo::models::ROUTES,
     ),
     Resource::new("Geo lists", "Destinations for the zones of a geo model.", geo::lists::ROUTES),
-    Resource::new("Geo destinations", "Where the calls from some zones of a geo list go.", geo::destinations::ROUTES),
+    Resource::new("Geo destinations", "Destinations of a geo list, by zone.", geo::destinations::ROUTES),
     Resource::new(
         "CFD tokens",
-        "Tokens for call flows of a PBX (3CX CFD): they can look up destinations and nothing else.",
+        "Tokens for call flows of a PBX (3CX CFD). They can only look up destinations.",
         cfd_tokens::ROUTES,
     ),
-    Resource::new("Surveys", "Questions to callers after a call, with a summary of the answers.", surveys::ROUTES),
-    Resource::new("Survey records", "What one caller answered after one call.", survey_records::ROUTES),
+    Resource::new("Surveys", "Surveys of callers after a call, with a summary of the responses.", surveys::ROUTES),
+    Resource::new("Survey records", "Responses of one caller after one call.", survey_records::ROUTES),
 ];
 
 /// Tables whose rows are a customer's own; what is inside them is not named.

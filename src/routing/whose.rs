@@ -19,7 +19,7 @@ pub struct Whose {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Named {
-    /// The account of the customer whose data is meant. Callers that are bound to a customer may leave it out.
+    /// Account of the customer that the request is about. Optional for callers that are bound to one customer.
     #[schemars(example = &"CL000001")]
     customer_account: Text<64>,
 }

@@ -14,25 +14,29 @@ use crate::tenancy::journal::{ActorType, RESOURCES, needed_to_view};
 use crate::values::Timestamp;
 
 pub const ROUTES: &[Route] =
-    &[get("/audit-log", &run(list), Needs::Permission("audit.view"), "List who changed what, newest first")
+    &[get("/audit-log", &run(list), Needs::Permission("audit.view"), "List changes, newest first")
         .named("listAuditLog")];
 
 /// One change.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "AuditEntry")]
 pub struct Entry {
+    /// Id of the entry.
     id: i64,
+    /// Time of the change (UTC).
     at: Timestamp,
+    /// Who made the change.
     actor: Actor,
-    /// `customer.updated`: the resource, and what became of it.
+    /// Resource and kind of change, for example `customer.updated`.
     action: String,
+    /// Kind of the changed resource.
     #[schemars(extend("enum" = RESOURCES))]
     resource: String,
-    /// Null where there is only one, as of settings.
+    /// Id of the changed resource. Null for resources that exist once, such as the settings.
     resource_id: Option<i64>,
-    /// Where the request came from; null where it was a command's.
+    /// IP address of the request. Null for commands on the server.
     address: Option<String>,
-    /// Each field that changed, before and after; null for both where the caller may not view the resource.
+    /// Each changed field with its old and its new value. Both are null if the caller may not view the resource.
     #[schemars(schema_with = "changes_schema")]
     changes: BTreeMap<String, (Value, Value)>,
 }
@@ -45,14 +49,16 @@ fn changes_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Who made a change, under the name of that day.
+/// The user or program that made a change.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "AuditActor")]
 pub struct Actor {
+    /// Type of the actor.
     #[serde(rename = "type")]
     kind: ActorType,
-    /// Of the user or the key; null for the system, which is a command or the server itself.
+    /// Id of the user, key or other actor. Null for commands and for the server itself.
     id: Option<i64>,
+    /// Name of the actor at the time of the change.
     name: String,
 }
 

@@ -25,35 +25,55 @@ pub const ROUTES: &[Route] = &[
     delete("/contacts/{id}", &run(remove), Needs::Scoped("contact.delete"), "Delete a contact"),
 ];
 
+/// A person who can be called.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Contact {
+    /// Id of the contact.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that the contact belongs to. Null if it belongs to none.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub customer_id: Option<i64>,
+    /// Form of address, for example `Mme`.
     pub civility: Option<Text<32>>,
+    /// First name.
     #[schemars(example = &"Zoé")]
     pub first_name: Option<Text<255>>,
+    /// Last name.
     #[schemars(example = &"Martin")]
     pub last_name: Name<255>,
+    /// Email address.
     pub email: Option<Email>,
+    /// Company of the contact.
     pub company: Option<Text<255>>,
+    /// Website. Free text.
     pub website: Option<Text<255>>,
-    /// As typed; found in any format, like every number here.
+    /// Business phone number, stored as typed. Filters and the CRM look-up match every number in any format.
     pub phone_business_1: Typed,
+    /// Second business phone number.
     pub phone_business_2: Typed,
+    /// Mobile phone number.
     #[schemars(example = &"06 12 34 56 78")]
     pub phone_mobile_1: Typed,
+    /// Second mobile phone number.
     pub phone_mobile_2: Typed,
+    /// Private phone number.
     pub phone_home_1: Typed,
+    /// Fax number.
     pub fax: Typed,
+    /// Position of the contact in the company.
     pub role: Option<Text<255>>,
+    /// Department of the contact in the company.
     pub service: Option<Text<255>>,
+    /// Notes. At most 10,000 characters.
     pub comment: Option<Text<10000>>,
+    /// Additional fields as a JSON object. At most 16 KiB as text, nested at most 5 levels deep.
     pub custom_fields: CustomFields,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }

@@ -23,7 +23,7 @@ use crate::values::{CustomFields, Email, Flag, Name, RowId, Text, Timestamp, cho
 
 pub const ROUTES: &[Route] = &[
     get("/customers", &run(list), Needs::Scoped("customer.view"), "List customers"),
-    get("/customers/resolve", &run(resolve), Needs::Scoped("customer.view"), "Find a customer's id by its account")
+    get("/customers/resolve", &run(resolve), Needs::Scoped("customer.view"), "Resolve a customer account to an id")
         .named("resolveCustomer"),
     get("/customers/export", &run(export), Needs::Scoped("customer.view"), "Export customers as JSON or CSV"),
     get("/customers/{id}", &run(show), Needs::Scoped("customer.view"), "Show a customer"),
@@ -38,102 +38,139 @@ pub const ROUTES: &[Route] = &[
     delete("/customers/{id}", &run(remove), Needs::Scoped("customer.delete"), "Delete a customer"),
 ];
 
+/// A company or person that the workspace serves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(transform = describe_count)]
 pub struct Customer {
+    /// Id of the customer.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
-    /// Unique in the workspace; made as `CL000123` where a new customer has none.
+    /// Account of the customer. Unique in the workspace. If absent, an account such as `CL000123` is created.
     #[serde(deserialize_with = "account")]
     #[schemars(schema_with = "account_schema")]
     pub customer_account: Text<64>,
+    /// Name of the customer.
     #[schemars(example = &"Zoé SARL")]
     pub name: Name<255>,
+    /// Type of the customer. Free text.
     #[serde(rename = "type")]
     pub kind: Option<Text<64>>,
+    /// Registration number of the company.
     pub registration_number: Option<Text<64>>,
+    /// VAT or tax number.
     pub tax_registration_number: Option<Text<64>>,
+    /// Code of the business activity, for example an NAF code.
     pub activity_code: Option<Text<64>>,
+    /// Email address.
     pub email_address: Option<Email>,
-    /// As typed; found in any format.
+    /// Phone number, stored as typed. Filters match it in any format.
     #[schemars(example = &"01 42 00 00 00")]
     pub phone: Typed,
+    /// Mobile phone number.
     pub mobile_phone: Typed,
+    /// Fax number.
     pub fax: Typed,
+    /// Website. Free text.
     pub website: Option<Text<255>>,
+    /// First name of the main contact.
     pub main_contact_first_name: Option<Text<255>>,
+    /// Last name of the main contact.
     pub main_contact_last_name: Option<Text<255>>,
+    /// First line of the main address.
     pub main_address_line1: Option<Text<255>>,
+    /// Second line of the main address.
     pub main_address_line2: Option<Text<255>>,
+    /// Postcode of the main address.
     pub main_address_postal_code: Option<Text<32>>,
+    /// City of the main address.
     #[schemars(example = &"Paris")]
     pub main_address_city: Option<Text<255>>,
+    /// Country of the main address.
     pub main_address_country: Option<Text<64>>,
+    /// Notes. At most 10,000 characters.
     pub comment: Option<Text<10000>>,
+    /// Whether the customer is active. For information only.
     pub active: bool,
+    /// Whether the customer is a VIP. For information only.
     pub vip: bool,
+    /// Additional fields as a JSON object. At most 16 KiB as text, nested at most 5 levels deep.
     pub custom_fields: CustomFields,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
+/// The account to resolve.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ByAccount {
+    /// Account of the customer.
     #[schemars(example = &"CL000001")]
     customer_account: Name<64>,
 }
 
+/// The id of a customer.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CustomerId")]
 pub struct Resolved {
+    /// Id of the customer.
     id: i64,
+    /// Account of the customer.
     customer_account: String,
 }
 
+/// Options of a deletion.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Removal {
-    /// Deletes the customer's contacts and call routing too.
+    /// Also delete the customer's contacts and call routing.
     cascade: Flag,
 }
 
+/// The customer to merge into.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "CustomerMerge")]
 #[serde(default)]
 pub struct Merging {
-    /// The customer that stays, as it is: what was the other's becomes its own.
+    /// Id of the customer to keep. Its own fields do not change. It receives the contacts, calls and call routing of
+    /// the other customer.
     into: RowId,
 }
 
+/// Options of a merge.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MovedKeys {
-    /// Moves the integration keys, OAuth clients and call-flow tokens of the customer that goes to the one that stays. It
-    /// requires the permissions to change them. Otherwise they end.
+    /// Move the integration keys, OAuth clients and call-flow tokens to the customer that is kept. This requires the
+    /// permissions to change them. Otherwise they are deleted.
     move_keys: Flag,
 }
 
-/// The customer that stays, and what ended with the other one.
+/// The customer that is kept, and the credentials that were deleted with the other customer.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CustomerMerged")]
 pub struct Merged {
     #[serde(flatten)]
     customer: Customer,
+    /// The credentials that were deleted.
     ended: Ended,
 }
 
-/// Credentials that were bound to a customer and were deleted with it.
+/// Numbers of credentials that were bound to a customer and deleted with it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "EndedCredentials")]
 pub struct Ended {
+    /// Number of deleted integration keys.
     #[schemars(range(min = 0))]
     integration_keys: i64,
+    /// Number of deleted OAuth clients.
     #[schemars(range(min = 0))]
     oauth_clients: i64,
+    /// Number of deleted call-flow tokens.
     #[schemars(range(min = 0))]
     cfd_tokens: i64,
 }
@@ -157,10 +194,11 @@ choice! {
     Extra { CONTACTS_COUNT = "contacts_count" }
 }
 
+/// Extra fields of a list.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct With {
-    /// Answers each customer with the number of its contacts.
+    /// `contacts_count` adds the number of contacts to each customer.
     #[serde(deserialize_with = "extra")]
     #[schemars(schema_with = "extra_schema")]
     with: Option<Extra>,
@@ -173,11 +211,12 @@ pub enum Customers {
     Counted(Page<CustomerCounted>),
 }
 
+/// A customer with the number of its contacts.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CustomerCounted {
     #[serde(flatten)]
     customer: Customer,
-    /// How many contacts it has.
+    /// Number of contacts of the customer.
     contacts_count: i64,
 }
 
@@ -386,7 +425,7 @@ fn account_schema(generator: &mut SchemaGenerator) -> Schema {
 
 /// Adds the field of [`CustomerCounted`] to the schema of a customer, so that a list has one schema for its rows.
 fn describe_count(schema: &mut Schema) {
-    let about = "The number of its contacts. Only in a list that was asked for `with=contacts_count`.";
+    let about = "Number of contacts of the customer. Only in lists requested with `with=contacts_count`.";
     schema.pointer_mut("/properties").and_then(serde_json::Value::as_object_mut).map(|properties| {
         let count = serde_json::json!({"type": "integer", "description": about, "readOnly": true});
         properties.insert("contacts_count".into(), count)

@@ -16,28 +16,29 @@ use crate::central::{mails, outbox, workspaces};
 use crate::values::{Email, Name, RowId};
 
 pub const ROUTES: &[Route] = &[
-    get("/user-invites", &steps(list), Needs::Permission("user.invite"), "List the invitations into this workspace"),
-    post("/user-invites", &steps(create), Needs::Permission("user.invite"), "Invite somebody by mail")
+    get("/user-invites", &steps(list), Needs::Permission("user.invite"), "List invitations to this workspace"),
+    post("/user-invites", &steps(create), Needs::Permission("user.invite"), "Invite a person by mail")
         .named("createInvitation"),
     post(
         "/user-invites/{id}/resend",
         &steps(resend),
         Needs::Permission("user.invite"),
-        "Send an invitation again, with another code",
+        "Resend an invitation with a new code",
     )
     .named("resendInvitation"),
-    delete("/user-invites/{id}", &steps(cancel), Needs::Permission("user.invite"), "Withdraw an invitation")
+    delete("/user-invites/{id}", &steps(cancel), Needs::Permission("user.invite"), "Cancel an invitation")
         .named("cancelInvitation"),
 ];
 
+/// An invitation to create.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewUserInvite {
-    /// Where the mail goes.
+    /// Email address to invite.
     email: Email,
-    /// The role of the new user; the caller must have every permission of it.
+    /// Id of the new user's role. The caller must have every permission of that role.
     role_id: RowId,
-    /// How the mail addresses them.
+    /// Name of the person, for the greeting of the mail.
     #[schemars(example = &"Grace Hopper")]
     name: Option<Name<255>>,
 }

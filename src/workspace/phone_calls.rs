@@ -33,65 +33,79 @@ pub const ROUTES: &[Route] = &[
 ];
 
 choice! {
-    /// Which way a call went.
+    /// The direction of a call.
     #[derive(Default)]
     Direction { INBOUND = "inbound", OUTBOUND = "outbound" }
 }
 
 choice! {
-    /// How a call ended.
+    /// The outcome of a call.
     Status {
         COMPLETED = "completed", MISSED = "missed", NO_ANSWER = "no_answer", BUSY = "busy", REJECTED = "rejected",
         VOICEMAIL = "voicemail", FAILED = "failed",
     }
 }
 
+/// A phone call in the journal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PhoneCall {
+    /// Id of the phone call.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Direction of the call, as seen from the workspace.
     pub direction: Direction,
-    /// `completed`: people talked; `missed`: nobody here took it; `no_answer`: nobody there took it; `busy`, `rejected`;
-    /// `voicemail`: a message was left; `failed`: it never came about.
+    /// Outcome. `completed`: answered. `missed`: an inbound call that nobody took. `no_answer`: an outbound call that
+    /// nobody took. `busy`, `rejected`: the called side was busy or rejected the call. `voicemail`: a message was left.
+    /// `failed`: the call was not connected.
     pub status: Status,
-    /// Whether somebody took it. Where that is not said, and for as long as it is not: whether it was `completed`.
+    /// Whether the call was answered. While it is not set, it is true if the status is `completed`.
     #[schemars(schema_with = "answered_schema")]
     pub answered: Option<bool>,
-    /// Who called, as typed; found in any format.
+    /// Number of the caller, stored as typed. Filters match it in any format.
     #[schemars(example = &"+33612345678")]
     pub number_from: Typed,
-    /// Who was called.
+    /// Number that was called, stored as typed.
     pub number_to: Typed,
+    /// Extension of the agent.
     #[schemars(example = &"101")]
     pub agent_extension: Option<Text<32>>,
+    /// Name of the agent.
     pub agent_name: Option<Text<255>>,
+    /// Name of the call queue.
     pub queue: Option<Text<255>>,
-    /// Null too once the contact is deleted.
+    /// Id of the contact. Null if unknown, or if the contact was deleted.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub contact_id: Option<i64>,
-    /// That of the contact, where there is one, whatever is sent; it stays when the contact moves to another. Without a
-    /// contact it may be named.
+    /// Id of the customer. With a contact it is the contact's customer at that time, whatever the request says. Without
+    /// a contact it can be set.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub customer_id: Option<i64>,
-    /// The user of this workspace who took or made it.
+    /// Id of the user who took or placed the call.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub user_id: Option<i64>,
+    /// Subject of the call.
     #[schemars(example = &"Delivery")]
     pub subject: Option<Text<255>>,
+    /// Notes on the call. At most 10,000 characters.
     pub body: Option<Text<10000>>,
-    /// Where it is not said: so long before the end as the call took, or the moment at which it is recorded.
+    /// Start of the call (UTC). Defaults to `ended_at - duration_s`, else to the time of recording.
     #[schemars(schema_with = "started_schema")]
     pub started_at: Option<Timestamp>,
-    /// Not before `started_at`.
+    /// End of the call (UTC). Not before `started_at`.
     pub ended_at: Option<Timestamp>,
-    /// Where it is not said, and for as long as it is not: from `started_at` to `ended_at`.
+    /// Duration in seconds. While it is not set, it is `ended_at - started_at`.
     pub duration_s: Option<Seconds>,
+    /// URL of the recording.
     pub recording_url: Option<WebUrl>,
+    /// Transcription of the call. At most 100,000 characters.
     pub transcription: Option<Text<100000>>,
+    /// Summary of the call. At most 10,000 characters.
     pub summary: Option<Text<10000>>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }

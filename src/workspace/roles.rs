@@ -22,50 +22,61 @@ pub const ROUTES: &[Route] = &[
         "/roles/{id}",
         &steps(update),
         Needs::Permission("role.manage"),
-        "Change a role; it holds from the next request on",
+        "Change a role, effective from the next request",
     ),
-    delete("/roles/{id}", &steps(remove), Needs::Permission("role.manage"), "Delete a role that nobody has"),
-    get("/permissions", &run(permissions), Needs::Insider, "List every permission there is").named("listPermissions"),
+    delete("/roles/{id}", &steps(remove), Needs::Permission("role.manage"), "Delete a role that no user has"),
+    get("/permissions", &run(permissions), Needs::Insider, "List all permissions").named("listPermissions"),
 ];
 
-/// A role, as lists have it.
+/// A role, without its permissions.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "RoleListed")]
 pub struct Listed {
+    /// Id of the role.
     id: i64,
+    /// Name of the role.
     name: Name<64>,
-    /// How many permissions of the catalogue it grants, wildcards counted out.
+    /// Number of permissions that the role grants. Wildcards are expanded.
     permissions_count: usize,
 }
 
+/// A role with its permissions.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Role {
+    /// Id of the role.
     pub id: i64,
+    /// Name of the role.
     pub name: Name<64>,
-    /// How many permissions of the catalogue it grants, wildcards counted out.
+    /// Number of permissions that the role grants. Wildcards are expanded.
     permissions_count: usize,
-    /// As the role was given them: `customer.view`, `customer.*`, `*`.
+    /// Permissions as granted: `customer.view`, `customer.*` or `*`.
     pub permissions: Permissions,
-    /// Whether it came with the workspace; then it does not change.
+    /// Whether the role is built in. Built-in roles cannot be changed.
     built_in: bool,
 }
 
+/// A role to create or change.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewRole {
-    /// Unique in the workspace, whatever its case.
+    /// Name of the role. Unique in the workspace, ignoring case.
     #[schemars(example = &"Desk")]
     name: Name<64>,
-    /// No more than the caller has, before and after a change. `customer.*` is every permission of a resource, `*` every one.
+    /// Permissions to grant. `customer.*` is every permission of a resource, `*` is every permission. The caller must
+    /// have all of them, and all that the role had before.
     permissions: Permissions,
 }
 
+/// A permission that a role can grant.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Permission {
-    /// `{resource}.{action}`
+    /// Name of the permission: `{resource}.{action}`.
     name: String,
+    /// Description in the language of the request, English or French.
     description: String,
+    /// Resource of the permission.
     resource: &'static str,
+    /// Action of the permission.
     action: &'static str,
 }
 

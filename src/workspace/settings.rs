@@ -25,52 +25,61 @@ pub const ROUTES: &[Route] = &[
 /// How a retention without end is kept.
 const FOR_EVER: &str = "forever";
 
+/// The settings of the workspace.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Settings {
-    /// The country of phone numbers that are typed without a prefix.
+    /// Country (ISO 3166-1) of phone numbers without a prefix.
     default_country: Country,
+    /// IANA time zone of the workspace, for example `Europe/Paris`.
     timezone: TimeZone,
+    /// Language of the workspace, optionally with a country: `fr`, `fr-FR`.
     locale: Locale,
-    /// Where a look-up leads to, with `{id}`, `{phone}`, `{email}` and `{display_name}` of the contact that was found.
+    /// URL that the CRM look-up returns for a contact, with the placeholders `{id}`, `{phone}`, `{email}` and
+    /// `{display_name}`. Null: the contact's page on this server.
     contact_url_template: Option<UrlTemplate>,
+    /// Features of the CRM look-up.
     features: Features,
-    /// How long the audit log is kept; for ever where it is null.
+    /// Days for which audit log entries are kept. Null: forever.
     audit_retention_days: Option<Days>,
-    /// Whether members need a second factor on their account.
+    /// Whether members must have a second factor.
     require_second_factor: bool,
 }
 
+/// Features of the CRM look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Features {
     /// Whether callers are looked up.
     contact_lookup: bool,
-    /// Whether calls are journalled.
+    /// Whether calls and chats are journalled.
     call_logging: bool,
 }
 
-/// What may change: all of it.
+/// The settings of the workspace. All of them can change.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Settings")]
 #[serde(default)]
 pub struct SettingsChanges {
-    /// The country of phone numbers that are typed without a prefix. Numbers that are there already are read anew, which
-    /// takes some seconds for 100,000; the answer comes when all of them are found as numbers of this country.
+    /// Country (ISO 3166-1) of phone numbers without a prefix. A change reinterprets all stored numbers before the
+    /// response is sent. This takes a few seconds for 100,000 numbers.
     default_country: Country,
+    /// IANA time zone of the workspace, for example `Europe/Paris`.
     timezone: TimeZone,
-    /// The language of people, and perhaps their country.
+    /// Language of the workspace, optionally with a country: `fr`, `fr-FR`.
     locale: Locale,
-    /// Where a look-up leads to, with `{id}`, `{phone}`, `{email}` and `{display_name}` of the contact that was found:
-    /// an absolute URL, with placeholders only after its host.
+    /// URL that the CRM look-up returns for a contact, with the placeholders `{id}`, `{phone}`, `{email}` and
+    /// `{display_name}`. It must be absolute, and placeholders are allowed only after the host. Null: the contact's
+    /// page on this server.
     contact_url_template: Option<UrlTemplate>,
+    /// Features of the CRM look-up.
     features: FeatureChanges,
-    /// How long the audit log is kept; for ever where it is null.
+    /// Days for which audit log entries are kept. Null: forever.
     audit_retention_days: Option<Days>,
-    /// Require a second factor of members: those without one get 403 `second_factor_required`. Keys, OAuth clients and tokens
-    /// of programs go on.
+    /// Require a second factor of members: those without one get 403 `second_factor_required`. Keys, OAuth clients and
+    /// tokens of programs are not affected.
     require_second_factor: bool,
 }
 
-/// Those that are named change, the others stay.
+/// Features of the CRM look-up. Absent features do not change.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, try_from = "Map<String, Value>")]
 #[schemars(!try_from)]
@@ -79,7 +88,7 @@ pub struct FeatureChanges {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     contact_lookup: Option<bool>,
-    /// Whether calls are journalled.
+    /// Whether calls and chats are journalled.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     call_logging: Option<bool>,
@@ -295,11 +304,11 @@ mod tests {
             ),
             (
                 json!({"contact_url_template": "https://crm.example.com/{fax}"}),
-                "The contact url template may have no other placeholders than {id}, {phone}, {email}, {display_name}.",
+                "The contact url template may only contain the placeholders {id}, {phone}, {email}, {display_name}.",
             ),
             (
                 json!({"contact_url_template": "https://crm.example.com/{id"}),
-                "The contact url template has a brace without its partner.",
+                "The contact url template has an unmatched brace.",
             ),
             (
                 json!({"contact_url_template": "ftp://crm.example.com/{id}"}),

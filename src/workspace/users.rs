@@ -20,45 +20,62 @@ use crate::values::{Name, RowId, Timestamp, email};
 pub const ROUTES: &[Route] = &[
     get("/users", &run(list), Needs::Permission("user.view"), "List users"),
     get("/users/{id}", &run(show), Needs::Oneself("*"), "Show a user"),
-    put("/users/{id}", &steps(update), Needs::Oneself("user.update"), "Change a user's name, phones or role"),
+    put(
+        "/users/{id}",
+        &steps(update),
+        Needs::Oneself("user.update"),
+        "Change the name, phone numbers or role of a user",
+    ),
     delete("/users/{id}", &steps(remove), Needs::Permission("user.delete"), "Remove a user from the workspace"),
 ];
 
-/// A user of a workspace; its id is this workspace's own.
+/// A user of a workspace. The id is specific to the workspace.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "WorkspaceUser")]
 pub struct User {
+    /// Id of the user in this workspace.
     pub id: i64,
+    /// Name of the user in this workspace.
     pub name: Name<255>,
-    /// The account's.
+    /// Email address of the account.
     pub email: String,
-    /// As typed; found in any format.
+    /// Phone number, stored as typed. Filters match it in any format.
     pub phone: Typed,
+    /// Mobile phone number.
     pub mobile_phone: Typed,
+    /// Role of the user.
     pub role: UserRole,
+    /// Time at which the user joined (UTC).
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     pub updated_at: Timestamp,
     #[serde(skip)]
     pub account_id: i64,
 }
 
+/// The role of a user.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct UserRole {
+    /// Id of the role.
     pub id: i64,
+    /// Name of the role.
     pub name: String,
 }
 
-/// What may change. Everybody may change their own name and phones.
+/// The fields of a user that can change. Every user can change their own name and phone numbers.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "WorkspaceUser")]
 #[serde(default)]
 pub struct UserChanges {
-    /// In this workspace; a new name of the account takes its place.
+    /// Name in this workspace. A later change of the account's name replaces it.
     #[schemars(example = &"Grace Hopper")]
     name: Name<255>,
+    /// Phone number, stored as typed. Filters match it in any format.
     phone: Typed,
+    /// Mobile phone number.
     mobile_phone: Typed,
-    /// Changing it needs `user.update`. Changing another user needs every permission of the user's role, before and after.
+    /// Id of the role. A change requires `user.update`. To change another user, the caller must have every permission
+    /// of that user's role, before and after the change.
     role_id: RowId,
 }
 

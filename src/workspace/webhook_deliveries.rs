@@ -13,25 +13,25 @@ use crate::tenancy::journal::ANNOUNCED;
 use crate::values::{Timestamp, choice};
 
 pub const ROUTES: &[Route] = &[
-    post("/webhooks/{id}/test", &run(test), Needs::Permission("webhook.update"), "Send a webhook a message to try it")
+    post("/webhooks/{id}/test", &run(test), Needs::Permission("webhook.update"), "Send a test message to a webhook")
         .named("testWebhook"),
     get(
         "/webhooks/{id}/deliveries",
         &run(list),
         Needs::Permission("webhook.view"),
-        "List what a webhook was told, newest first",
+        "List the deliveries of a webhook, newest first",
     ),
     get(
         "/webhooks/{id}/deliveries/{delivery_id}",
         &run(show),
         Needs::Permission("webhook.view"),
-        "Show a delivery with its message",
+        "Show a delivery and its message",
     ),
     post(
         "/webhooks/{id}/deliveries/{delivery_id}/replay",
         &run(replay),
         Needs::Permission("webhook.update"),
-        "Deliver a message again, under the same id",
+        "Replay a delivery with the same message id",
     )
     .named("replayWebhookDelivery"),
 ];
@@ -49,42 +49,47 @@ pub const LONGEST_WAIT: i64 = 8 * 3600 + 25 * 60 - 5;
 pub const KEPT: i64 = 30 * 86_400;
 
 choice! {
-    /// Where a delivery is.
+    /// The state of a delivery.
     Status { PENDING = "pending", DELIVERED = "delivered", FAILED = "failed" }
 }
 
-/// One message to one webhook.
+/// A message to a webhook, and its outcome.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookDelivery")]
 pub struct Delivery {
+    /// Id of the delivery.
     id: i64,
+    /// Id of the webhook.
     webhook_id: i64,
-    /// The header `webhook-id`: the same at every try.
+    /// Value of the `webhook-id` header. It is the same for every attempt.
     message_id: String,
-    /// `customer.created`, or `webhook.test`.
+    /// Event of the message, for example `customer.created`, or `webhook.test`.
     event: String,
+    /// State of the delivery.
     status: Status,
-    /// Those that failed, since it was last asked for.
+    /// Number of failed attempts since the delivery was created or last replayed.
     tries: u32,
-    /// Null where there will be none.
+    /// Time of the next attempt (UTC). Null if there is none.
     next_try_at: Option<Timestamp>,
+    /// Time of the last attempt (UTC). Null if there was none.
     last_tried_at: Option<Timestamp>,
-    /// What the receiver answered last.
+    /// HTTP status of the last response.
     response_status: Option<u16>,
-    /// How the receiver's answer begins.
+    /// Beginning of the last response body.
     response_body: Option<String>,
-    /// Why the last try failed.
+    /// Reason why the last attempt failed.
     error: Option<String>,
+    /// Time of creation (UTC).
     created_at: Timestamp,
 }
 
-/// A delivery with what is sent.
+/// A delivery together with its message.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookDeliveryShown")]
 pub struct Shown {
     #[serde(flatten)]
     delivery: Delivery,
-    /// The message; its bytes are signed as they were written, which may space them otherwise than here.
+    /// The message. The signature covers the exact bytes that are sent, which may have other whitespace than this.
     body: Value,
 }
 

@@ -25,50 +25,53 @@ pub const ROUTES: &[Route] = &[
         "/webhooks",
         &steps(create),
         Needs::Permission("webhook.create"),
-        "Create a webhook; its secret is shown this once",
+        "Create a webhook; its secret is shown only once",
     ),
-    put("/webhooks/{id}", &run(update), Needs::Permission("webhook.update"), "Change a webhook, or switch it off"),
-    delete(
-        "/webhooks/{id}",
-        &run(remove),
-        Needs::Permission("webhook.delete"),
-        "Delete a webhook, with its deliveries",
-    ),
+    put("/webhooks/{id}", &run(update), Needs::Permission("webhook.update"), "Change a webhook, or disable it"),
+    delete("/webhooks/{id}", &run(remove), Needs::Permission("webhook.delete"), "Delete a webhook and its deliveries"),
 ];
 
+/// A URL that is notified of changes.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Webhook {
+    /// Id of the webhook.
     pub id: i64,
-    /// Where messages are posted.
+    /// URL that messages are posted to.
     pub url: WebUrl,
+    /// Events to deliver, for example `customer.created`, `contact.*` or `*`.
     pub events: Events,
-    /// Whether it is told of anything. One whose receiver answers 410 is switched off.
+    /// Whether messages are sent. A webhook whose receiver responds with 410 is disabled.
     pub active: bool,
-    /// How the secret ends, by which people tell them apart.
+    /// Last four characters of the secret, to tell secrets apart.
     #[serde(rename = "secret_last_four", serialize_with = "last_four")]
     #[schemars(with = "String")]
     secret: SigningSecret,
+    /// Time of creation (UTC).
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     pub updated_at: Timestamp,
 }
 
-/// A webhook with what its messages are signed with.
+/// A webhook together with its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct WebhookShown {
     #[serde(flatten)]
     known: Webhook,
-    /// By which the receiver knows that a message is ours; shown this once.
+    /// Secret that signs the messages (Standard Webhooks). It is shown only in this response.
     secret: SigningSecret,
 }
 
+/// A webhook to create or change.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewWebhook {
-    /// Where messages are posted: an `http` or `https` URL that does not lead into the server's own network.
+    /// `http` or `https` URL that messages are posted to. It must not lead into the server's own network.
     url: WebUrl,
+    /// Events to deliver, for example `customer.created`, `contact.*` or `*`.
     events: Events,
-    /// What messages are signed with; made where it is absent, and kept where a change does not name it.
+    /// Secret that signs the messages. If absent, a new webhook gets a random one, and a change keeps the old one.
     secret: Option<SigningSecret>,
+    /// Whether messages are sent.
     active: bool,
 }
 
@@ -268,7 +271,7 @@ impl JsonSchema for Events {
         let all: Vec<String> = Self::all().collect();
         json_schema!({
             "type": "array", "minItems": 1, "items": {"type": "string", "enum": all},
-            "description": "What it is told of.", "examples": [["customer.created", "contact.*"]]
+            "description": "Events to deliver.", "examples": [["customer.created", "contact.*"]]
         })
     }
 }

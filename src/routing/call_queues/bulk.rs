@@ -40,8 +40,8 @@ impl Input for Many {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        let about = "The time spans. An object with this list under `data` or `time_spans` is accepted too; what it says of the \
-                     parent beside the list holds for every item that does not say it.";
+        let about = "The time spans. An object with this list under `data` or `time_spans` is accepted too. A parent in that \
+                     object applies to every item that has none.";
         operation.list_of::<TimeSpan>(&parents::required::<TimeSpan>(), MOST, about);
         let item = operation.input::<TimeSpan>();
         for name in TimeSpan::PARENT {
@@ -49,7 +49,7 @@ impl Input for Many {
             if schema.get("examples").is_none() {
                 schema["examples"] = json!([schema["enum"][0]]);
             }
-            operation.query(name, "The same for every item, where the body does not say it.", schema);
+            operation.query(name, "Default for items, if the body does not set it.", schema);
         }
     }
 }
@@ -94,14 +94,15 @@ fn row(reading: &Reading, item: Value, parent: &Map<String, Value>) -> Result<Re
     }
 }
 
-/// What was made of many.
+/// The rows that were created.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Made{T}s")]
 pub struct Made<T> {
     /// Always `ok`.
     response: &'static str,
-    /// How many were made.
+    /// Number of created rows.
     created: usize,
+    /// The created rows, in the order of the request.
     data: Vec<T>,
 }
 

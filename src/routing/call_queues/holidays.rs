@@ -27,29 +27,30 @@ pub const ROUTES: &[Route] = &[
     .named("createHolidays"),
 ];
 
-/// One holiday, or those of a country in a year.
+/// One holiday (`day`), or the public holidays of a country in a year (`country` and `year`).
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("examples" = [{"exceptionable_id": 1, "exceptionable_type": "call_queue", "country": "FR", "year": 2027}]))]
 pub struct NewHolidays {
-    /// The queue or the group that it is of.
+    /// Id of the queue or group that the holidays belong to.
     exceptionable_id: RowId,
-    /// Which of the two that is.
+    /// Type of that parent.
     #[serde(deserialize_with = "parents::by_any_name")]
     exceptionable_type: ParentType,
+    /// Free text, for example a reference in another system.
     reference: Option<Text<255>>,
-    /// What people read; the public holidays of a country have names of their own.
+    /// Display name of the holiday. Public holidays of a country have names of their own.
     label: Option<Text<255>>,
-    /// Where calls go; the queue's default destination, where there is none.
+    /// Where calls go on these days. If null, they go to the queue's default destination.
     destination: Option<Text<255>>,
-    /// A date, like 2027-05-01, or the same day of every year, like --05-01.
+    /// A date (`2027-05-01`), or a day of every year (`--05-01`). Not allowed together with `country`.
     day: Option<Day>,
-    /// In the place of a day: whose public holidays are meant.
+    /// Country whose public holidays are created.
     country: Option<Country>,
-    /// A region of that country (ISO 3166-2) with holidays of its own, like `FR-57`, `DE-BY` or `CH-ZH`: then these are made
-    /// as well.
+    /// Region of that country (ISO 3166-2), for example `FR-57`, `DE-BY` or `CH-ZH`. Its regional holidays are created
+    /// too.
     region: Option<Text<16>>,
-    /// In which year.
+    /// Year of the public holidays. Required with `country`.
     #[serde(deserialize_with = "year")]
     #[schemars(schema_with = "year_schema")]
     year: Option<i16>,
@@ -118,7 +119,7 @@ fn region(named: &str, country: Option<Country>) -> Result<Option<Text<16>>, Str
     })
 }
 
-/// What is answered: the holiday, or all of them.
+/// The created holiday, or all holidays created for a country.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum HolidaysMade {

@@ -24,24 +24,26 @@ pub const ROUTES: &[Route] = &[get(
     "/smart-routings/call-queues/lookup",
     &run(lookup),
     Needs::LookUp("routing.view"),
-    "Look up where the calls of a queue go",
+    "Look up the destination of a queue's calls",
 )
 .named("lookUpCallQueue")];
 
-/// By what a queue is looked up, and for when. Where several are given, all must hold.
+/// The queue and the time to look up. If several parameters name the queue, all must match.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
+    /// Id of the queue.
     #[serde(deserialize_with = "id_in_query")]
     #[schemars(with = "Option<RowId>")]
     id: Option<i64>,
+    /// Code of the queue, exactly as stored.
     code: Text<64>,
-    /// In any format.
+    /// Number of the queue in the PBX, in any format.
     #[schemars(example = "+33142000000")]
     number: Text<255>,
-    /// In any format.
+    /// Number dialled from outside (DID), in any format.
     did_number: Text<255>,
-    /// The moment (RFC 3339); without an offset it is by the clocks of the workspace. Now, where it is not given.
+    /// Time to look up (RFC 3339). Without an offset it is in the workspace's time zone. Defaults to now.
     #[schemars(extend("format" = "date-time"))]
     at: Text<64>,
 }
@@ -80,25 +82,27 @@ choice! {
     Reason { EXCEPTION = "exception", TIME_SPAN = "time_span", DEFAULT = "default", INACTIVE = "inactive" }
 }
 
-/// Where calls go.
+/// Where the calls of a queue go.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallQueueRoute")]
 pub struct Found {
+    /// The queue that matched.
     queue: Queue,
-    /// Whether a time span says so.
+    /// True if a time span applies.
     open: bool,
-    /// `exception` or `time_span`: of the queue or of its group, which comes after. `default`: there is none of these.
-    /// `inactive`: the queue is not active.
+    /// Why calls go there. `exception` or `time_span`: one of the queue applies, or else one of its group. `default`:
+    /// none applies. `inactive`: the queue is not active.
     reason: Reason,
-    /// That of the exception or the time span. Where it has none, an open queue is gone on with, by its own number, and
-    /// else the default destination holds.
+    /// Destination of the exception or time span. If it has none: the queue's own number if open, otherwise the default
+    /// destination.
     destination: Option<String>,
-    /// Null where the destination is that of an exception or a time span: they do not say what it is.
+    /// Type of the destination. Null if it comes from an exception or a time span.
     destination_type: Option<DestinationType>,
-    /// The exception or the time span.
+    /// The exception or time span that applies. Null if there is none.
     matched: Option<Matched>,
 }
 
+/// The exception or time span that applies.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Matched {

@@ -16,7 +16,7 @@ use crate::tenancy::Author;
 use crate::values::choice;
 
 choice! {
-    /// What a parent is.
+    /// The type of a parent.
     #[derive(Default)]
     ParentType { QUEUE = "call_queue", GROUP = "call_queue_group" }
 }
@@ -65,8 +65,8 @@ pub fn required<T: OfParent>() -> Vec<String> {
 
 pub fn describe_query(operation: &mut Operation<'_>, [id, kind]: [&'static str; 2]) {
     let integer = json!({"type": "integer", "format": "int64", "minimum": 1});
-    operation.required_query(id, "The queue or the group that it is of.", integer);
-    let about = "Which of the two that is. The names of classes are read as these, like App\\Models\\CallQueue.";
+    operation.required_query(id, "Id of the queue or group that it belongs to.", integer);
+    let about = "Type of that parent. Class names such as App\\Models\\CallQueue are accepted too.";
     operation.required_query(kind, about, json!({"type": "string", "enum": ParentType::WORDS}));
 }
 

@@ -52,50 +52,55 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// A period in which a queue or a group is open.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("examples" = [{"day_of_week": 1, "start_time": "09:00", "end_time": "18:00", "destination": "801"}]))]
 pub struct TimeSpan {
+    /// Id of the time span.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the time span.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// The queue or the group that it is of, as said when it was made.
+    /// Id of the queue or group that the time span belongs to. It cannot be changed.
     pub time_spanable_id: RowId,
-    /// Which of the two that is.
+    /// Type of that parent. It cannot be changed.
     #[serde(deserialize_with = "parents::by_any_name")]
     pub time_spanable_type: ParentType,
+    /// Free text, for example a reference in another system.
     pub reference: Option<Text<255>>,
-    /// Where calls go; the queue itself, where there is none.
+    /// Where calls go in this period. If null, they go to the queue's own number.
     #[schemars(example = &"801")]
     pub destination: Option<Text<255>>,
-    /// From 0, a Sunday, to 6, a Saturday. There is either this or `date_full`.
+    /// Day of the week from 0 (Sunday) to 6 (Saturday). Either this or `date_full` is required.
     pub day_of_week: Option<DayOfWeek>,
-    /// One date, which comes before the day of the week.
+    /// A single date. It takes precedence over time spans by day of the week.
     pub date_full: Option<FullDate>,
-    /// By the clocks of the workspace, as it was written.
+    /// Start of the period, in the workspace's time zone.
     pub start_time: TimeOfDay,
-    /// The first moment that is no more in the span. `24:00` is the end of the day; a time before `start_time` is on the next
-    /// day.
+    /// End of the period, not included. `24:00` is the end of the day. A time before `start_time` is on the next day.
     pub end_time: TimeOfDay,
     /// Seconds since midnight.
     #[serde(skip)]
     pub start_second: i64,
     #[serde(skip)]
     pub end_second: i64,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// A time span, and those that it gets in the way of.
+/// A time span with the time spans that it overlaps.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SavedSpan {
     #[serde(flatten)]
     span: TimeSpan,
-    /// The ids of the spans of the same parent, and on the same day of the week or date, that have moments in common with
-    /// it: in these the older span counts. At most 100; absent where there are none.
+    /// Ids of the time spans of the same parent, on the same day of the week or date, that overlap this one; at most
+    /// 100. The older one takes precedence. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     overlaps: Vec<i64>,
 }

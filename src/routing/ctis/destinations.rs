@@ -47,53 +47,63 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// The destination of calls from one origin, or from all origins with one prefix.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "CtiDestination")]
 pub struct Destination {
+    /// Id of the destination.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the destination.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// As in the path, whatever a body says.
+    /// Id of the CTI in the path. A value in the body is ignored.
     pub cti_id: i64,
-    /// A number, an extension or a name; or how it begins, with `*` behind: `+33 1*`. A `*` alone is any. A CTI has it
-    /// once, in whatever way it is written.
+    /// A number, an extension or a name. A `*` at the end makes it a prefix, for example `+33 1*`; a `*` alone matches
+    /// every origin. Unique within the CTI, in whichever format it is written.
     #[schemars(example = &"+33 1*")]
     pub origin: Name<64>,
+    /// Where these calls go, for example an extension or a number.
     #[schemars(example = &"801")]
     pub destination: Option<Text<255>>,
     #[serde(skip)]
     dialled: String,
     #[serde(skip)]
     is_prefix: bool,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
+/// The call to route.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
-    /// This or `token` is needed.
+    /// Id of the CTI. Either this or `token` is required.
     #[serde(deserialize_with = "id_in_query")]
     #[schemars(with = "Option<RowId>")]
     #[schemars(example = 1)]
     cti_id: Option<i64>,
-    /// The CTI's own.
+    /// Token of the CTI.
     token: Text<255>,
-    /// Who calls: a number in any format, an extension or a name.
+    /// Caller: a number in any format, an extension or a name.
     #[schemars(example = "+33142000000")]
     origin: Name<255>,
 }
 
+/// The destination of a call.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CtiRoute")]
 pub struct Found {
+    /// The CTI that was asked for.
     cti: Cti,
-    /// The origin that was found to say most of the one that was asked for, as it is written.
+    /// The origin that matched, as it is stored. An exact match comes before the longest prefix.
     origin: Name<64>,
+    /// Where the call goes.
     destination: Option<Text<255>>,
 }
 

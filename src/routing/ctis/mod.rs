@@ -29,7 +29,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/ctis/lookup",
         &run(destinations::lookup),
         Needs::LookUp("routing.view"),
-        "Look up where a call from an origin goes",
+        "Look up the destination of a call by its origin",
     )
     .named("lookUpCti"),
     get("/smart-routings/ctis/{id}", &run(show::<Cti>), Needs::Scoped("routing.view"), "Show a CTI"),
@@ -37,7 +37,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/ctis",
         &run(create),
         Needs::Scoped("routing.create"),
-        "Create a CTI; its token is shown this once",
+        "Create a CTI; its token is shown only once",
     ),
     post(
         "/smart-routings/ctis/import",
@@ -49,7 +49,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/ctis/{id}/regenerate-token",
         &run(regenerate),
         Needs::Scoped("routing.update"),
-        "Give a CTI a new token; the old one ends at once",
+        "Replace the token of a CTI; the old one stops working at once",
     )
     .named("regenerateCtiToken"),
     put("/smart-routings/ctis/{id}", &run(update::<Cti>), Needs::Scoped("routing.update"), "Change a CTI"),
@@ -72,30 +72,36 @@ const PREFIX: &str = "cxt_";
 
 const TABLE: &str = "ctis";
 
+/// A telephony program (CTI) of a customer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Cti {
+    /// Id of the CTI.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the CTI.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    /// Display name of the CTI.
     #[schemars(example = &"Reception")]
     pub name: Name<255>,
-    /// How its token ends. One that was imported has none, until it is given one.
+    /// Last four characters of the token. Null for an imported CTI until it gets a token from `regenerate-token`.
     #[schemars(extend("readOnly" = true))]
     pub last_four: Option<LastFour>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// A CTI with its token, which is not kept.
+/// A CTI together with its token.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CtiShown {
     #[serde(flatten)]
     cti: Cti,
-    /// By this the look-up knows the CTI, in the place of `cti_id`; shown this once.
+    /// The token. The look-up accepts it instead of `cti_id`. It is shown only in this response.
     token: String,
 }
 

@@ -18,7 +18,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/geo/destinations/lookup",
         &run(lookup),
         Needs::LookUp("routing.view"),
-        "Look up where a postcode or a number goes",
+        "Look up the destination of a postcode or number",
     )
     .named("lookUpGeoDestination"),
     get(
@@ -53,61 +53,74 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// The destinations of one or more zones of a geo list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct GeoDestination {
+    /// Id of the destination.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the destination.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// As in the path, whatever a body says.
+    /// Id of the list in the path. A value in the body is ignored.
     pub geo_routing_list_id: i64,
-    /// Codes of the list's model, as the model has them; each in one destination of the list only.
+    /// Zone codes of the list's geo model, for example `["75", "2A"]`. A zone may be in one destination of the list
+    /// only.
     pub zones: Several<Name<16>>,
-    /// What people call it.
+    /// Display name of the destination.
     #[schemars(example = &"Paris")]
     pub nickname: Option<Text<255>>,
-    /// Where values of these zones go; the others in turn where this one does not do.
+    /// Destination for values in these zones. Call flows try the other destinations in order.
     #[schemars(example = &"801")]
     pub destination_1: Option<Text<255>>,
+    /// Second destination.
     pub destination_2: Option<Text<255>>,
+    /// Third destination.
     pub destination_3: Option<Text<255>>,
+    /// Fourth destination.
     pub destination_4: Option<Text<255>>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// What is to go somewhere, and by which list.
+/// The value to route, and the list to use.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
-    /// The customer's own code for the list.
+    /// The list's `list_id`.
     #[schemars(example = &"north")]
     list_id: Name<64>,
-    /// A postcode, or a number in any format: what the list's model reads. This, `number`, `postcode` or `zone` is needed.
+    /// A postcode or a phone number in any format, as the list's geo model expects. One of `value`, `number`,
+    /// `postcode` and `zone` is required.
     #[schemars(example = &"75008")]
     value: Text<255>,
-    /// The same as `value`.
+    /// Same as `value`.
     number: Text<255>,
-    /// The same as `value`.
+    /// Same as `value`.
     postcode: Text<255>,
-    /// The code of a zone of the list's model; else the same as `value`.
+    /// Code of a zone of the list's geo model. Any other text is read like `value`.
     zone: Text<255>,
 }
 
+/// The destinations of a value.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "GeoRoute")]
 pub struct Found {
+    /// The list that was asked for.
     list: GeoList,
-    /// The zone that the value is in, by the list's model; null where it is in none.
+    /// Zone of the value in the list's geo model. Null if no zone matches.
     zone: Option<&'static Zone>,
-    /// The first of the destinations.
+    /// First of `destinations`. Null if there are none.
     destination: Option<Text<255>>,
-    /// Those that are not blank, in order.
+    /// All destinations that are set, in order.
     destinations: Vec<Text<255>>,
-    /// Whether these are the list's fallbacks, since the value is in no zone, or in one that has no destination.
+    /// True if these are the fallback destinations of the list, because the value has no zone or the zone has no
+    /// destination.
     fallback: bool,
 }
 

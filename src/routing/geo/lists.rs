@@ -30,28 +30,37 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// A list of destinations for the zones of one geo model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct GeoList {
+    /// Id of the geo list.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the geo list.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// The customer's own code for it: no other geo list of the customer has the same.
+    /// Code of the list in the customer's own system. Unique within the customer.
     #[schemars(example = &"north")]
     pub list_id: Name<64>,
+    /// Display name of the list.
     #[schemars(example = &"Northern branches")]
     pub list_name: Option<Text<255>>,
-    /// Where to go with a value whose zone has no destination; the others in turn where this one does not do.
+    /// Destination for values whose zone has none. Call flows try the other fallbacks in order.
     #[schemars(example = &"800")]
     pub fallback_destination_1: Option<Text<255>>,
+    /// Second fallback.
     pub fallback_destination_2: Option<Text<255>>,
+    /// Third fallback.
     pub fallback_destination_3: Option<Text<255>>,
+    /// Fourth fallback.
     pub fallback_destination_4: Option<Text<255>>,
-    /// The geo model whose zones the destinations have.
+    /// Id of the geo model that defines the zones.
     pub geo_routing_model_id: RowId,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }

@@ -22,44 +22,49 @@ pub const ROUTES: &[Route] = &[
     get("/smart-routings/geo/models/{id}", &run(show), Needs::Scoped("routing.view"), "Show a geo model and its zones"),
 ];
 
-/// What a value is matched by: read as what the model is about, cut to `max_length` characters from `match_position`, and
-/// compared by `match_method`.
+/// A geo model matches a value to a zone. It reads the value, keeps `max_length` characters from `match_position` and
+/// compares them by `match_method`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "GeoModel")]
 pub struct Model {
+    /// Id of the geo model. It is the same in every workspace.
     pub id: i64,
+    /// Display name of the geo model.
     pub name: String,
-    /// Characters of a value that count.
+    /// Number of characters that are compared.
     pub max_length: usize,
+    /// How the characters are compared with a zone.
     pub match_method: MatchMethod,
+    /// Which end of the value the characters are taken from.
     pub match_position: MatchPosition,
     #[serde(skip_serializing)]
     #[schemars(skip)]
     reads: Reads,
+    /// The zones of the model.
     #[serde(skip_deserializing)]
     pub zones: Vec<Zone>,
     /// Which of the zones a text or prefix leads to.
     #[serde(skip)]
     led_to: HashMap<String, usize>,
-    /// Who publishes what the zones are.
+    /// Publisher of the zones.
     pub source: String,
-    /// As of which year.
+    /// Year of the published data.
     pub year: i64,
 }
 
-/// How what is left of a value is compared.
+/// How characters are compared with a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MatchMethod {
-    /// It is what leads to the zone.
+    /// They are equal to a code or text of the zone.
     Exact,
-    /// It begins with what leads to the zone; the longest counts.
+    /// They begin with a code or text of the zone. The longest match wins.
     Prefix,
-    /// It lies between two numbers of as many digits, or is one of them.
+    /// They are a number within a range of the zone.
     Range,
 }
 
-/// Which characters of a value are left.
+/// The end of the value that the characters are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MatchPosition {
@@ -67,12 +72,15 @@ pub enum MatchPosition {
     End,
 }
 
+/// A zone of a geo model.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "GeoZone")]
 pub struct Zone {
+    /// Code of the zone, unique within the model.
     pub code: String,
+    /// Display name of the zone.
     pub label: String,
-    /// The texts, prefixes or ranges (`1000-1299`) that lead here; the code, where there are none.
+    /// Texts, prefixes or ranges (`1000-1299`) that lead to this zone. If the shipped data has none, its code.
     #[serde(default, skip_serializing)]
     matches: Vec<String>,
 }

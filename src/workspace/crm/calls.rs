@@ -12,54 +12,67 @@ use crate::values::{Seconds, Text, Timestamp, WebUrl, choice, phone};
 use crate::workspace::phone_calls::{self, Direction, PhoneCall, Status};
 
 choice! {
-    /// How a PBX calls a call: which way it went, and what came of it.
+    /// The direction and outcome of a call, in the words of a PBX.
     CallType { INBOUND = "Inbound", OUTBOUND = "Outbound", MISSED = "Missed", NOT_ANSWERED = "Notanswered" }
 }
 
-/// A call as a PBX tells of it. Every field may be blank; what a repeat leaves blank stays as it was.
+/// A phone call as a PBX reports it. Every field may be empty. A repeat does not clear fields: an empty one keeps the
+/// stored value.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("examples" = [{"call_type": "Inbound", "number": "+33612345678", "agent_extension": "101", "duration_s": 95, "external_id": "call-4711"}]))]
 pub struct JournalledCall {
-    /// `Inbound` and `Outbound` were answered, `Missed` came in and `Notanswered` went out in vain. This or `direction`
-    /// is needed.
+    /// `Inbound` and `Outbound` were answered, `Missed` is an inbound and `Notanswered` an outbound call that was not.
+    /// Either this or `direction` is required.
     call_type: OrBlank<CallType>,
+    /// Direction of the call, as seen from the workspace.
     direction: OrBlank<Direction>,
-    /// The number at the other end, in any format, or a SIP address. Of a long one only the number is kept.
+    /// Number of the other party, in any format, or a SIP address. If a SIP address is too long, only its user part is
+    /// stored.
     #[schemars(example = &"+33612345678")]
     number: OrBlank<Text<255>>,
-    /// The number of ours that was called, or called from.
+    /// Own number that was called, or that the call was placed from.
     did: OrBlank<Text<255>>,
-    /// What the PBX shows for the number: the subject, where there is none.
+    /// Caller name that the PBX shows. It becomes the subject if `subject` is empty.
     name: OrBlank<Text<255>>,
+    /// Extension of the agent.
     #[schemars(example = &"101")]
     agent_extension: OrBlank<Text<32>>,
+    /// Name of the agent.
     agent_name: OrBlank<Text<255>>,
-    /// The user with this address took or made the call.
+    /// Email address of the user who took or placed the call.
     agent_email: OrBlank<Text<255>>,
+    /// Name of the call queue.
     queue: OrBlank<Text<255>>,
-    /// The contact, which must be there; 0 is nobody.
+    /// Id of an existing contact. `0`: none.
     contact_id: OrBlank<Named>,
-    /// The contact, as the look-up answered it. Where neither is of a contact, the best match for the number is taken.
+    /// Id of the contact as the look-up returned it. If neither this nor `contact_id` names a contact, the best match
+    /// for the number is used.
     entity_id: OrBlank<Text<255>>,
-    /// UTC, where no zone is said.
+    /// Start of the call. UTC if it has no time zone.
     started_at: OrBlank<Moment>,
+    /// End of the call. UTC if it has no time zone.
     ended_at: OrBlank<Moment>,
-    /// Seconds, or a clock.
+    /// Duration: seconds (`95`) or a clock (`00:01:35`).
     duration_s: OrBlank<Took>,
+    /// URL of the recording.
     recording_url: OrBlank<WebUrl>,
+    /// Subject of the call.
     subject: OrBlank<Text<255>>,
+    /// Notes on the call. At most 10,000 characters.
     body: OrBlank<Text<10000>>,
-    /// What the PBX calls the call: sent again, it updates.
+    /// Id of the call in the PBX. A request with a known id updates that call.
     #[schemars(example = &"call-4711")]
     external_id: OrBlank<Text<255>>,
 }
 
+/// The journalled phone call.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallJournalled")]
 pub struct KeptCall {
     /// Always `ok`.
     response: &'static str,
+    /// The phone call as stored.
     phone_call: PhoneCall,
 }
 

@@ -15,72 +15,92 @@ use crate::storage::record;
 use crate::tenancy::{Author, phones};
 use crate::values::{Text, Timestamp};
 
+/// A chat in the journal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Chat {
+    /// Id of the chat.
     pub id: i64,
-    /// The number at the other end, as it was sent.
+    /// Number of the other party, as sent.
     pub number: Option<Text<255>>,
+    /// Email address of the other party.
     pub email: Option<Text<255>>,
-    /// What the PBX shows for who writes.
+    /// Name of the other party that the PBX shows.
     pub name: Option<Text<255>>,
+    /// Extension of the agent.
     pub agent_extension: Option<Text<32>>,
+    /// Name of the agent.
     pub agent_name: Option<Text<255>>,
+    /// Name of the call queue.
     pub queue: Option<Text<255>>,
-    /// Null too once the contact is deleted.
+    /// Id of the contact. Null if unknown, or if the contact was deleted.
     pub contact_id: Option<i64>,
-    /// That of the contact, where there is one; it stays when the contact moves to another.
+    /// Id of the contact's customer at that time.
     pub customer_id: Option<i64>,
-    /// The user of this workspace who answered it.
+    /// Id of the user who responded.
     pub user_id: Option<i64>,
+    /// Subject of the chat.
     pub subject: Option<Text<255>>,
-    /// What was written.
+    /// Text of the chat. At most 100,000 characters.
     pub body: Option<Text<100000>>,
+    /// Start of the chat (UTC).
     pub started_at: Timestamp,
+    /// End of the chat (UTC).
     pub ended_at: Option<Timestamp>,
+    /// Time of creation (UTC).
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     pub updated_at: Timestamp,
 }
 
-/// A chat as a PBX tells of it. Every field may be blank; what a repeat leaves blank stays as it was.
+/// A chat as a PBX reports it. Every field may be empty. A repeat does not clear fields: an empty one keeps the stored
+/// value.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("examples" = [{"number": "+33612345678", "agent_extension": "101", "body": "Where is my parcel?", "external_id": "chat-4711"}]))]
 pub struct JournalledChat {
-    /// The number at the other end.
+    /// Number of the other party.
     #[schemars(example = &"+33612345678")]
     number: OrBlank<Text<255>>,
+    /// Email address of the other party.
     email: OrBlank<Text<255>>,
-    /// What the PBX shows for who writes.
+    /// Name of the other party that the PBX shows.
     name: OrBlank<Text<255>>,
+    /// Extension of the agent.
     #[schemars(example = &"101")]
     agent_extension: OrBlank<Text<32>>,
+    /// Name of the agent.
     agent_name: OrBlank<Text<255>>,
-    /// The user with this address answered the chat.
+    /// Email address of the user who responded.
     agent_email: OrBlank<Text<255>>,
+    /// Name of the call queue.
     queue: OrBlank<Text<255>>,
-    /// The contact, which must be there; 0 is nobody.
+    /// Id of an existing contact. `0`: none.
     contact_id: OrBlank<Named>,
-    /// The contact, as the look-up answered it. Where neither is of a contact, the best match for the number or the
-    /// address is taken.
+    /// Id of the contact as the look-up returned it. If neither this nor `contact_id` names a contact, the best match
+    /// for the number or email address is used.
     entity_id: OrBlank<Text<255>>,
+    /// Subject of the chat.
     subject: OrBlank<Text<255>>,
-    /// What was written.
+    /// Text of the chat. At most 100,000 characters.
     body: OrBlank<Text<100000>>,
-    /// UTC, where no zone is said; where it is not said at all, the moment at which the chat is journalled.
+    /// Start of the chat. UTC if it has no time zone. Defaults to the time of the request.
     started_at: OrBlank<Moment>,
+    /// End of the chat. UTC if it has no time zone.
     ended_at: OrBlank<Moment>,
-    /// Seconds, or a clock: tells the end where that is not said.
+    /// Duration: seconds (`95`) or a clock (`00:01:35`). It sets the end if `ended_at` is empty.
     duration_s: OrBlank<Took>,
-    /// What the PBX calls the chat: sent again, it updates.
+    /// Id of the chat in the PBX. A request with a known id updates that chat.
     #[schemars(example = &"chat-4711")]
     external_id: OrBlank<Text<255>>,
 }
 
+/// The journalled chat.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ChatJournalled")]
 pub struct KeptChat {
     /// Always `ok`.
     response: &'static str,
+    /// The chat as stored.
     chat: Chat,
 }
 

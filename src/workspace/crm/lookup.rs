@@ -23,87 +23,118 @@ const MOST: usize = 50;
 /// Digits at the end of a number that say whose it is, whatever country it is thought to be of.
 const TELLING_DIGITS: usize = 9;
 
+/// The caller to look up.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
-    /// Who calls, in any format. This or `email` is needed.
+    /// Number of the caller, in any format. Either this or `email` is required.
     #[schemars(example = "+33612345678")]
     phone: OrBlank<Text<255>>,
-    /// Who writes.
+    /// Email address of the sender.
     email: OrBlank<Text<255>>,
-    /// What the PBX calls them, should nobody be found.
+    /// Name that the PBX shows. It names the caller in the response if no contact is found.
     display_name: OrBlank<Text<255>>,
 }
 
+/// The contacts that match a caller.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallerSearch")]
 pub struct Found {
-    /// Best first: the number as it was typed, then the same number, then one that ends with the same nine digits, then
-    /// the address. At most 50; where nobody is found, or nobody is to be looked up, one that stands for the caller.
+    /// At most 50 contacts, best match first: the number as typed, the same number, a number with the same last nine
+    /// digits, the email address. If there is no match, or the look-up is disabled, one contact with the id `0`.
     contacts: Vec<Caller>,
 }
 
-/// A contact as a PBX shows it: all of it text, empty where there is none.
+/// A contact in the form that a PBX shows. All values are text; empty if unknown.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Caller {
-    /// `0` stands for somebody whom nobody knows.
+    /// Id of the contact. `0` if the caller is unknown.
     #[schemars(example = &"7")]
     id: String,
+    /// First name.
     first_name: String,
+    /// Last name.
     last_name: String,
+    /// Email address.
     email: String,
+    /// Business phone number.
     phone_business_1: String,
+    /// Mobile phone number.
     phone_mobile_1: String,
+    /// Company of the contact.
     company: String,
-    /// What the PBX opens: the workspace's `contact_url_template` filled in, else the contact's page.
+    /// URL that the PBX opens: the workspace's `contact_url_template` with its placeholders filled in, or the contact's
+    /// page on this server.
     entity_url: String,
 }
 
-/// Somebody who called, and is to be known from now on.
+/// A caller to store as a contact.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewCaller {
+    /// Last name.
     #[schemars(example = &"Lefèvre")]
     last_name: Name<255>,
+    /// First name.
     first_name: OrBlank<Text<255>>,
+    /// Form of address, for example `Mme`.
     civility: OrBlank<Text<32>>,
+    /// Email address.
     email: OrBlank<Email>,
-    /// Kept in the first number that is free.
+    /// Number of the caller. It is stored in the first of `phone_business_1`, `phone_mobile_1` and `phone_business_2`
+    /// that is empty.
     #[schemars(example = &"06 12 34 56 78")]
     phone: OrBlank<Text<255>>,
+    /// Business phone number, stored in `phone_business_1`.
     phone_business: OrBlank<Text<255>>,
+    /// Mobile phone number, stored in `phone_mobile_1`.
     phone_mobile: OrBlank<Text<255>>,
-    /// Kept in `custom_fields` as `custom_value`.
+    /// Stored in `custom_fields` as `custom_value`.
     custom_value: OrBlank<Text<1000>>,
-    /// Not kept: which way they called is a matter of the call.
+    /// Accepted, but not stored.
     call_direction: OrBlank<Direction>,
 }
 
+/// The stored contact.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallerCreated")]
 pub struct Known {
     /// Always `ok`.
     response: &'static str,
+    /// The new contact, or the existing one with the same number and last name.
     contact: KnownCaller,
 }
 
-/// A contact as a PBX shows it, and all the rest of it.
+/// A contact in the form that a PBX shows, with all its other fields.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct KnownCaller {
     #[serde(flatten)]
     shown: Caller,
+    /// Id of the customer that the contact belongs to. Null if it belongs to none.
     customer_id: Option<i64>,
+    /// Form of address, for example `Mme`.
     civility: Option<Text<32>>,
+    /// Website. Free text.
     website: Option<Text<255>>,
+    /// Second business phone number.
     phone_business_2: Typed,
+    /// Second mobile phone number.
     phone_mobile_2: Typed,
+    /// Private phone number.
     phone_home_1: Typed,
+    /// Fax number.
     fax: Typed,
+    /// Position of the contact in the company.
     role: Option<Text<255>>,
+    /// Department of the contact in the company.
     service: Option<Text<255>>,
+    /// Notes.
     comment: Option<Text<10000>>,
+    /// Additional fields as a JSON object. At most 16 KiB as text, nested at most 5 levels deep.
     custom_fields: CustomFields,
+    /// Time of creation (UTC).
     created_at: Timestamp,
+    /// Time of the last change (UTC).
     updated_at: Timestamp,
 }
 

@@ -26,10 +26,9 @@ use chats::Chat;
 const NEEDS: Needs = Needs::Scoped("crm.lookup");
 
 pub const ROUTES: &[Route] = &[
-    get("/crm/lookup/contacts/search", &run(lookup::search), NEEDS, "Look up who calls or writes, best match first")
+    get("/crm/lookup/contacts/search", &run(lookup::search), NEEDS, "Look up a caller, best match first")
         .named("searchCallers"),
-    post("/crm/lookup/contacts", &run(lookup::create), NEEDS, "Create the contact of somebody who calls")
-        .named("createCaller"),
+    post("/crm/lookup/contacts", &run(lookup::create), NEEDS, "Create a contact for a caller").named("createCaller"),
     get("/crm/lookup/phone-calls", &run(list::<PhoneCall>), NEEDS, "List journalled phone calls, newest first")
         .named("listJournalledCalls"),
     post("/crm/lookup/phone-calls", &run(calls::journal), NEEDS, "Journal a phone call; a repeat updates it")
@@ -47,11 +46,11 @@ pub const ROUTES: &[Route] = &[
     .named("getCrmTemplate"),
 ];
 
-/// Whose rows are meant.
+/// The customer of the request.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Whose {
-    /// The account of the only customer that is meant, where the caller is not bound to one anyway.
+    /// Account of the customer to restrict the request to. Not required for callers that are bound to one customer.
     customer_account: OrBlank<Text<64>>,
 }
 

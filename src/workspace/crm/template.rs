@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::api::{Ctx, Query, Result, Xml, rendered};
 use crate::values::{described, read_from_text};
 
+/// The PBX that needs a template.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
+    /// Name of the PBX.
     pbx: Pbx,
 }
 

@@ -21,26 +21,26 @@ pub const ROUTES: &[Route] = &[
         "/oauth-clients",
         &run(create),
         Needs::Permission("oauth-client.create"),
-        "Register an OAuth client; its secret is shown this once",
+        "Register an OAuth client; its secret is shown only once",
     ),
     put(
         "/oauth-clients/{id}",
         &run(update),
         Needs::Permission("oauth-client.update"),
-        "Change an OAuth client, or switch it off",
+        "Change an OAuth client, or disable it",
     ),
     post(
         "/oauth-clients/{id}/rotate-secret",
         &run(rotate_secret),
         Needs::Permission("oauth-client.update"),
-        "Give an OAuth client a new secret; the old one is dead",
+        "Replace the secret of an OAuth client; the old one stops working at once",
     )
     .named("rotateOauthClientSecret"),
     delete(
         "/oauth-clients/{id}",
         &run(remove),
         Needs::Permission("oauth-client.delete"),
-        "Delete an OAuth client, and with it every token that it was given",
+        "Delete an OAuth client and revoke all its tokens",
     ),
 ];
 
@@ -49,84 +49,100 @@ const ID_PREFIX: &str = "cxc_";
 const SECRET_PREFIX: &str = "cxs_";
 
 choice! {
-    /// A way to get a token.
+    /// A way to get a token (RFC 6749).
     GrantType { AUTHORIZATION_CODE = "authorization_code", CLIENT_CREDENTIALS = "client_credentials" }
 }
 
+/// A program that can request tokens of this workspace.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "OAuthClient")]
 pub struct Client {
+    /// Id of the client in this API.
     pub id: i64,
-    /// What people who approve are shown.
+    /// Name of the client. Users see it when they approve access.
     pub name: Name<255>,
-    /// By which the program names itself; it is no secret.
+    /// Public identifier of the client in OAuth requests.
     pub client_id: Text<64>,
+    /// URIs that users are sent back to.
     pub redirect_uris: RedirectUris,
+    /// Ways in which the client can get a token.
     pub grants: Grants,
+    /// Scopes that its tokens can have.
     pub scopes: Scopes,
-    /// The only customer that its tokens see; with the customer goes the client.
+    /// Id of the only customer that its tokens can access. Null: all customers. The client is deleted with that
+    /// customer.
     pub customer_id: Option<i64>,
-    /// Whether it can keep a secret. One that cannot has none, and must use PKCE.
+    /// Whether the client can keep a secret. A public client has no secret and must use PKCE.
     pub confidential: bool,
-    /// Whether it is let in, and its tokens are.
+    /// Whether the client and its tokens are accepted.
     pub active: bool,
-    /// Seconds for which an access token is good; null for the server's `oauth_access_token_ttl`.
+    /// Lifetime of an access token in seconds. Null: the server's `oauth_access_token_ttl`.
     pub access_token_ttl: Option<TokenTtl>,
+    /// Time of creation (UTC).
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     pub updated_at: Timestamp,
-    /// How the secret ends, by which people tell them apart; null of a public client.
+    /// Last four characters of the secret, to tell secrets apart. Null for a public client.
     pub secret_last_four: Option<Text<4>>,
     #[serde(skip)]
     pub secret_digest: Option<Vec<u8>>,
 }
 
-/// A client with its secret, which is not kept.
+/// An OAuth client together with its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "OAuthClientShown")]
 pub struct ClientShown {
     #[serde(flatten)]
     client: Client,
-    /// Shown this once; null where the client is public.
+    /// The secret. It is shown only in this response. Null for a public client.
     client_secret: Option<String>,
 }
 
+/// An OAuth client to register.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "NewOAuthClient")]
 pub struct NewClient {
+    /// Name of the client. Users see it when they approve access.
     #[schemars(example = &"3CX")]
     name: Name<255>,
-    /// Where people are sent back to: absolute, `https` (or `http` on the loopback address), without a fragment. Needed
-    /// for `authorization_code`.
+    /// URIs that users are sent back to. Required for `authorization_code`. Each is absolute, `https` (or `http` on the
+    /// loopback address) and without a fragment.
     redirect_uris: RedirectUris,
+    /// Ways in which the client can get a token.
     grants: Grants,
-    /// What its tokens may do at the most; no more than the caller may.
+    /// Scopes that its tokens can have. None that the caller does not have.
     scopes: Scopes,
-    /// Lets its tokens see this customer only; it stays so.
+    /// Restricts its tokens to this customer. It cannot be changed later.
     customer_id: Option<i64>,
-    /// Whether it can keep a secret; it stays so.
+    /// Whether the client can keep a secret. It cannot be changed later.
     #[schemars(example = true)]
     confidential: bool,
+    /// Whether the client and its tokens are accepted.
     active: bool,
-    /// Seconds for which an access token is good, 60 to 31536000; null for the server's `oauth_access_token_ttl`.
+    /// Lifetime of an access token in seconds, 60 to 31536000. Null: the server's `oauth_access_token_ttl`.
     access_token_ttl: Option<TokenTtl>,
 }
 
+/// The fields of an OAuth client that can change.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "OAuthClient")]
 pub struct ClientChanges {
+    /// Name of the client. Users see it when they approve access.
     #[schemars(example = &"3CX")]
     name: Name<255>,
-    /// As of a new one.
+    /// URIs that users are sent back to. Required for `authorization_code`. Each is absolute, `https` (or `http` on the
+    /// loopback address) and without a fragment.
     redirect_uris: RedirectUris,
+    /// Ways in which the client can get a token.
     grants: Grants,
-    /// No more than the caller may.
+    /// Scopes that its tokens can have. None that the caller does not have.
     scopes: Scopes,
-    /// A client that is not active gets no tokens, and those that it has are answered 401 `token_revoked`.
+    /// A client that is not active gets no tokens. Its existing tokens get 401 `token_revoked`.
     active: bool,
-    /// Seconds for which an access token is good, 60 to 31536000; null for the server's `oauth_access_token_ttl`. It holds
-    /// for tokens that are issued from now on.
+    /// Lifetime of an access token in seconds, 60 to 31536000. Null: the server's `oauth_access_token_ttl`. A change
+    /// applies to new tokens.
     access_token_ttl: Option<TokenTtl>,
 }
 

@@ -22,12 +22,12 @@ use crate::tenancy::journal::Actor;
 use crate::values::Timestamp;
 
 pub const ROUTES: &[Route] = &[
-    get("/oauth-grants", &run(list), Needs::Own(MANAGE), "List OAuth grants: your own, or those of everybody"),
+    get("/oauth-grants", &run(list), Needs::Own(MANAGE), "List your OAuth grants, or all of them if permitted"),
     delete(
         "/oauth-grants/{id}",
         &run(remove),
         Needs::Own(MANAGE),
-        "End an OAuth grant: its tokens stop working at once",
+        "Revoke an OAuth grant; its tokens stop working at once",
     )
     .named("revokeOauthGrant"),
 ];
@@ -48,26 +48,32 @@ const MOST_OF_ITS_OWN: i64 = 100;
 
 const REFRESH_PREFIX: &str = "cxr_";
 
-/// A grant, as the API shows it.
+/// Access that a user approved for an OAuth client, or that a client obtained for itself.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "OAuthGrant")]
 pub struct Shown {
+    /// Id of the grant.
     pub id: i64,
+    /// The OAuth client.
     pub client: Named,
-    /// The user who approved it; null if the client asked for itself.
+    /// The user who approved it. Null if the client acts for itself.
     pub user: Option<Named>,
-    /// What the grant allows now: of what was approved, what the client may have and the user may do.
+    /// Scopes that are effective now: those that were approved, that the client may have and that the user's
+    /// permissions allow.
     pub scopes: Scopes,
-    /// When it was approved.
+    /// Time of the approval (UTC).
     pub created_at: Timestamp,
-    /// When its last token expires.
+    /// Time at which the last token of the grant expires (UTC).
     pub expires_at: Timestamp,
 }
 
+/// A client or user of a grant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "OAuthGrantParty")]
 pub struct Named {
+    /// Id of the client or user.
     pub id: i64,
+    /// Name of the client or user.
     pub name: String,
 }
 

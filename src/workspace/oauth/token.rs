@@ -23,10 +23,8 @@ use crate::tenancy::{Author, members};
 use crate::values::{Text, TokenTtl};
 
 pub const ROUTES: &[Route] = &[
-    post("/oauth/token", &run(token), Needs::Anyone, "Get an access token, by a code, a refresh token or for oneself")
-        .named("getOauthToken"),
-    post("/oauth/revoke", &run(revoke), Needs::Anyone, "Give a token back: its whole grant is over")
-        .named("revokeOauthToken"),
+    post("/oauth/token", &run(token), Needs::Anyone, "Get an access token").named("getOauthToken"),
+    post("/oauth/revoke", &run(revoke), Needs::Anyone, "Revoke a token and its whole grant").named("revokeOauthToken"),
     post("/oauth/introspect", &run(introspect), Needs::Anyone, "Introspect a token").named("introspectOauthToken"),
     get("/.well-known/oauth-authorization-server", &here(metadata), Needs::Anyone, "Show the OAuth server metadata")
         .named("getOauthMetadata"),
@@ -50,7 +48,7 @@ const BAD_CODE: Refusal = refuse("invalid_grant", "The code is not valid, or no 
 const BAD_REFRESH_TOKEN: Refusal = refuse("invalid_grant", "The refresh token is not valid, or no longer.");
 pub const BAD_SCOPE: Refusal = refuse("invalid_scope", "The scope is unknown, or more than the client may have.");
 
-/// What is sent to get a token: which of it is needed depends on the grant.
+/// A token request (RFC 6749). The required fields depend on `grant_type`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "OAuthToken")]
 #[serde(default)]
@@ -58,31 +56,36 @@ pub struct TokenRequest {
     /// `authorization_code`, `client_credentials` or `refresh_token`.
     #[schemars(example = &"client_credentials")]
     grant_type: Option<Text<100>>,
+    /// Authorization code from the redirect. Required for `authorization_code`.
     code: Option<Text<500>>,
-    /// The one that the code was asked for with.
+    /// The `redirect_uri` of the authorization request. Required for `authorization_code`.
     redirect_uri: Option<Text<2000>>,
-    /// PKCE (RFC 7636): what the challenge was made of.
+    /// PKCE code verifier (RFC 7636). Required if the authorization request had a `code_challenge`.
     code_verifier: Option<Text<128>>,
+    /// Refresh token to exchange. Required for `refresh_token`. It can be used once.
     refresh_token: Option<Text<500>>,
-    /// Scopes with spaces between; the client's own where there are none.
+    /// Scopes, separated by spaces. Defaults to the scopes of the client, or of the refresh token.
     #[schemars(example = &"client crm")]
     scope: Option<Text<5000>>,
-    /// Where the client does not name itself by HTTP Basic.
+    /// Public identifier of the client. Not required if the client authenticates with HTTP Basic.
     client_id: Option<Text<200>>,
+    /// Secret of a confidential client. Not required if the client authenticates with HTTP Basic.
     client_secret: Option<Text<200>>,
 }
 
-/// A token that is given back, or looked into.
+/// A token to revoke or to introspect.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "OAuthTokenNamed")]
 #[serde(default)]
 pub struct TokenNamed {
+    /// The token.
     #[schemars(example = &"v4.local.…")]
     token: Option<Text<2000>>,
-    /// Not needed: tokens tell by themselves what they are.
+    /// Accepted, but not required: the server recognizes every token.
     token_type_hint: Option<Text<100>>,
-    /// Where the client does not name itself by HTTP Basic.
+    /// Public identifier of the client. Not required if the client authenticates with HTTP Basic.
     client_id: Option<Text<200>>,
+    /// Secret of a confidential client. Not required if the client authenticates with HTTP Basic.
     client_secret: Option<Text<200>>,
 }
 
@@ -94,65 +97,88 @@ pub enum Basic {
     Malformed,
 }
 
-/// What a client is answered.
+/// An access token (RFC 6749).
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Token {
+    /// The token. Send it as `Authorization: Bearer {access_token}`.
     access_token: String,
     /// Always `Bearer`.
     token_type: &'static str,
-    /// Seconds.
+    /// Lifetime of the access token in seconds.
     expires_in: i64,
-    /// Where a person approved: good once, for the next pair.
+    /// Token to get the next pair of tokens. It can be used once. Absent for `client_credentials`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     refresh_token: Option<String>,
-    /// With spaces between.
+    /// Granted scopes, separated by spaces.
     scope: String,
 }
 
-/// What is known of a token (RFC 7662, 2.2); of one that is not good, or another's, nothing but that.
+/// The state of a token (RFC 7662). An invalid token, or one of another client, has only `active: false`.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Introspection {
+    /// Whether the token is valid.
     active: bool,
+    /// Effective scopes, separated by spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
+    /// Client that the token was issued to.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
-    /// The email of the person who approved.
+    /// Email address of the user who approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<String>,
+    /// `Bearer` for an access token. Absent for a refresh token.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
-    /// Seconds since 1970.
+    /// Time of expiry, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
+    /// Time of the approval, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     iat: Option<i64>,
-    /// The person, or the client where it asked for itself.
+    /// Id of the user who approved, or the `client_id` if the client acts for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
+    /// Address of the workspace that issued the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
 }
 
-/// Where what is (RFC 8414, 2).
+/// Metadata of the OAuth server (RFC 8414).
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Metadata {
+    /// Address of the workspace, which is the issuer of its tokens.
     issuer: String,
+    /// URL of the page on which users approve access.
     authorization_endpoint: String,
+    /// URL to get tokens.
     token_endpoint: String,
+    /// URL to revoke tokens.
     revocation_endpoint: String,
+    /// URL to introspect tokens.
     introspection_endpoint: String,
+    /// All scopes.
     scopes_supported: Vec<String>,
+    /// Supported response types.
     response_types_supported: [&'static str; 1],
+    /// Supported response modes.
     response_modes_supported: [&'static str; 1],
+    /// Supported grant types.
     grant_types_supported: [&'static str; 3],
+    /// Client authentication methods of the token endpoint.
     token_endpoint_auth_methods_supported: [&'static str; 3],
+    /// Client authentication methods of the revocation endpoint.
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    /// Client authentication methods of the introspection endpoint.
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    /// Supported PKCE methods.
     code_challenge_methods_supported: [&'static str; 1],
+    /// Whether redirects carry the `iss` parameter (RFC 9207).
     authorization_response_iss_parameter_supported: bool,
+    /// URL of the documentation.
     service_documentation: String,
+    /// Languages of the pages.
     ui_locales_supported: [&'static str; 2],
 }
 
@@ -452,7 +478,7 @@ impl Input for Basic {
     }
 }
 
-/// Nothing but that it was done.
+/// An empty object.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Empty")]
 pub struct NoBody {}
