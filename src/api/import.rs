@@ -411,7 +411,8 @@ impl<T: Imports> Input for Sheet<T> {
         operation.rows::<T>(&required::<T>(), T::NAME, kept.as_object().expect("an object"));
         let known = T::KEY.map(|key| format!(" or {}", key.field)).unwrap_or_default();
         let text = format!(
-            "`create`: every row is new. `upsert`: a row that exists, by its id{known}, is changed. Default: `create`."
+            "`create`: every row is new. `upsert`: a row that exists, by its id{known}, is changed. \
+             Default: `mode` in the body, else `create`."
         );
         operation.query("mode", &text, json!({"type": "string", "enum": ["create", "upsert"]}));
         operation.parameters::<Dry>(super::openapi::Place::Query, &[]);

@@ -74,8 +74,8 @@ pub struct AccountChanges {
     name: Name<255>,
     /// A new address takes effect once the code mailed to it is submitted.
     email: Email,
-    /// New password. Not one of the 10,000 most common passwords, and not the name or email address of the account. Revokes
-    /// every other token of the account.
+    /// New password. Not one of the 10,000 most common passwords, and not the name or email address of the account.
+    /// Revokes every other token of the account.
     password: Option<Password>,
     /// Required if `email` or `password` changes.
     current_password: Option<Text<1000>>,

@@ -278,7 +278,7 @@ mod tests {
         bench.mailed("/ui/verify-email?code=")
     }
 
-    /// Moves the clock of the mailed codes forward by some seconds.
+    /// Lets some seconds pass for the mailed codes.
     fn later(bench: &Bench, seconds: i64) {
         let sql = format!(
             "UPDATE email_codes SET sent_at = sent_at - {seconds}, expires_at = expires_at - {seconds};
