@@ -32,17 +32,25 @@ pub const ROUTES: &[Route] = &[
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
+    /// Id of the OAuth client.
     client_id: Text<200>,
+    /// A registered redirect URI of the client, to the letter.
     redirect_uri: Text<2000>,
+    /// Must be `code`.
     response_type: Text<100>,
+    /// Requested scopes, separated by blanks. Default: the client's scopes.
     scope: Text<5000>,
+    /// Returned to the client unchanged.
     state: Text<4000>,
+    /// PKCE challenge (RFC 7636). Required of public clients.
     code_challenge: Text<200>,
+    /// Must be `S256`.
     code_challenge_method: Text<20>,
     /// `approve` or `deny`, once the user has decided.
     decision: Text<20>,
     /// The scopes that the page showed. No others are approved.
     shown: Text<5000>,
+    /// Proves that the form comes from a page of this host.
     form_key: Text<100>,
 }
 

@@ -23,6 +23,7 @@ pub const ROUTES: &[Route] = &[
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Mailed {
+    /// The code from the mail.
     code: Text<200>,
 }
 
@@ -31,7 +32,9 @@ pub struct Mailed {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Verifying {
+    /// The code from the mail.
     code: Text<200>,
+    /// Password of the account.
     password: Name<1000>,
 }
 

@@ -19,7 +19,9 @@ pub const ROUTES: &[Route] = &[
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Mailed {
+    /// Email address of the account.
     email: Text<254>,
+    /// The code from the mail.
     code: Text<200>,
 }
 

@@ -25,6 +25,7 @@ pub const ROUTES: &[Route] = &[
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Onward {
+    /// Path on this host.
     to: Text<8000>,
 }
 
@@ -33,9 +34,13 @@ pub struct Onward {
 pub struct Changing {
     /// `begin`, `confirm`, `renew` or `remove`.
     action: Text<20>,
+    /// Password of the account, for `begin` and `remove`.
     current_password: Text<1000>,
+    /// A code from the app; for `renew` and `remove` also a recovery code.
     code: Text<40>,
+    /// Path on this host to continue to.
     to: Text<8000>,
+    /// Proves that the form comes from a page of this host.
     form_key: Text<100>,
 }
 

@@ -30,6 +30,7 @@ const LABEL: &str = "browser";
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Way {
+    /// Path on this host.
     to: Text<8000>,
 }
 
@@ -37,16 +38,22 @@ pub struct Way {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SigningIn {
+    /// Email address of the account.
     email: Text<254>,
+    /// Password of the account.
     password: Text<1000>,
+    /// Path on this host to continue to.
     to: Text<8000>,
+    /// Proves that the form comes from a page of this host.
     form_key: Text<100>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SigningOut {
+    /// Path on this host to continue to after the next sign-in.
     to: Text<8000>,
+    /// Proves that the form comes from a page of this host.
     form_key: Text<100>,
 }
 
@@ -54,9 +61,13 @@ pub struct SigningOut {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SigningInWithCode {
+    /// The challenge from the first step.
     challenge: Text<100>,
+    /// A code from the app, or a recovery code.
     code: Text<40>,
+    /// Path on this host to continue to.
     to: Text<8000>,
+    /// Proves that the form comes from a page of this host.
     form_key: Text<100>,
 }
 
