@@ -228,7 +228,7 @@ fn exchange(
 fn take_out_of_service(engine: &Arc<Engine>, id: Uuid) -> anyhow::Result<()> {
     let live = engine.registry.path(id);
     // The server may have the file open although it is gone from its folder. A placeholder shows when the server has
-    // let it go.
+    // closed the file.
     if engine.is_served() && !live.exists() {
         life::make_folder(life::folder_of(&live)?)?;
         File::create(&live).with_context(|| format!("cannot create {}", live.display()))?;
