@@ -103,7 +103,7 @@ fn a_disabled_account_gets_in_nowhere_until_it_is_unlocked() {
     let wrong = json!({"email": email("ada"), "password": "wrong password"});
     bench.post(&central(), "/login", wrong).refused(401, "invalid_credentials");
     assert!(bench.cli(&["account", "list"]).ok().contains("disabled"));
-    assert!(bench.cli(&["account", "disable", &email("acme")]).failed().contains("only operator"));
+    assert!(bench.cli(&["account", "disable", &email("acme")]).failed().contains("only enabled operator"));
 
     assert!(bench.cli(&["account", "unlock", "ada@example.com"]).ok().contains("it was disabled"));
     bench.get(&bench.log_in("ada"), "/whoami").ok();
