@@ -1,16 +1,15 @@
-//! The catalogue of permissions: every right there is in a workspace, by resource and action.
+//! The catalogue of permissions: all permissions of a workspace, by resource and action.
 
 use crate::values::Language;
 
-/// A resource, what is done to it, and how people say so.
+/// A resource with its actions and their descriptions.
 pub struct Group {
     pub resource: &'static str,
-    /// Each with what follows "Can" in a sentence, in English and in French.
+    /// Action, and its description in English and in French. The description follows "Can".
     pub actions: &'static [(&'static str, &'static str, &'static str)],
 }
 
-/// In the order in which people read it. A wildcard of a role stands for names of this list, also of those that a later
-/// version adds.
+/// In display order. A wildcard of a role stands for all matching names, including those of later versions.
 pub const CATALOGUE: &[Group] = &[
     Group {
         resource: "customer",
@@ -116,14 +115,14 @@ pub const CATALOGUE: &[Group] = &[
     },
 ];
 
-/// Every name of the catalogue: `customer.view`.
+/// All names: `customer.view`, …
 pub fn names() -> impl Iterator<Item = String> {
     let group =
         |group: &'static Group| group.actions.iter().map(move |(action, ..)| format!("{}.{action}", group.resource));
     CATALOGUE.iter().flat_map(group)
 }
 
-/// Every name, and what it lets somebody do, in a language.
+/// All names with their descriptions in a language.
 pub fn in_words(language: Language) -> impl Iterator<Item = (String, &'static str)> {
     CATALOGUE.iter().flat_map(move |group| {
         group.actions.iter().map(move |(action, english, french)| {
@@ -136,7 +135,7 @@ pub fn in_words(language: Language) -> impl Iterator<Item = (String, &'static st
     })
 }
 
-/// Whether a role may name this: a permission of the catalogue, all of a resource, or all.
+/// Whether a role can contain this: a permission, all permissions of a resource, or `*`.
 pub fn knows(name: &str) -> bool {
     let Some((resource, action)) = name.split_once('.') else { return name == "*" };
     let group = CATALOGUE.iter().find(|group| group.resource == resource);
