@@ -1,15 +1,16 @@
-//! The catalogue of permissions: all permissions of a workspace, by resource and action.
+//! The catalogue of permissions of a workspace, by resource and action.
 
 use crate::values::Language;
 
-/// A resource with its actions and their descriptions.
+/// A resource and its actions, with their descriptions.
 pub struct Group {
     pub resource: &'static str,
-    /// Action, and its description in English and in French. The description follows "Can".
+    /// Each action with the words that follow "Can" in a sentence, in English and in French.
     pub actions: &'static [(&'static str, &'static str, &'static str)],
 }
 
-/// In display order. A wildcard of a role stands for all matching names, including those of later versions.
+/// In the order of display. A wildcard in a role stands for the names in this list, including names that a later
+/// version adds.
 pub const CATALOGUE: &[Group] = &[
     Group {
         resource: "customer",
@@ -115,14 +116,14 @@ pub const CATALOGUE: &[Group] = &[
     },
 ];
 
-/// All names: `customer.view`, …
+/// Every name of the catalogue: `customer.view`.
 pub fn names() -> impl Iterator<Item = String> {
     let group =
         |group: &'static Group| group.actions.iter().map(move |(action, ..)| format!("{}.{action}", group.resource));
     CATALOGUE.iter().flat_map(group)
 }
 
-/// All names with their descriptions in a language.
+/// Every name with the description of the permission in a language.
 pub fn in_words(language: Language) -> impl Iterator<Item = (String, &'static str)> {
     CATALOGUE.iter().flat_map(move |group| {
         group.actions.iter().map(move |(action, english, french)| {
@@ -135,7 +136,7 @@ pub fn in_words(language: Language) -> impl Iterator<Item = (String, &'static st
     })
 }
 
-/// Whether a role can contain this: a permission, all permissions of a resource, or `*`.
+/// Whether a role may contain this name: a permission of the catalogue, `{resource}.*` or `*`.
 pub fn knows(name: &str) -> bool {
     let Some((resource, action)) = name.split_once('.') else { return name == "*" };
     let group = CATALOGUE.iter().find(|group| group.resource == resource);

@@ -1,4 +1,4 @@
-//! Scopes of OAuth tokens (RFC 6749, 3.3): the names of permissions, and the two older scopes of the CRM look-up.
+//! Scopes of OAuth tokens (RFC 6749, 3.3): the names of permissions, and two older scopes of the CRM look-up.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::catalogue;
 use super::permissions::Permissions;
 use crate::values::{Language, distinct};
 
-/// Both together grant the permission to look up callers.
+/// Both scopes together grant the permission to look up callers.
 const LOOK_UP: [&str; 2] = ["client", "crm"];
 const LOOK_UP_PERMISSION: &str = "crm.lookup";
 
@@ -19,12 +19,12 @@ const LOOK_UP_PERMISSION: &str = "crm.lookup";
 pub struct Scopes(Vec<String>);
 
 impl Scopes {
-    /// All scopes.
+    /// Every scope that exists.
     pub fn all() -> impl Iterator<Item = String> {
         LOOK_UP.iter().map(|scope| (*scope).to_owned()).chain(catalogue::names())
     }
 
-    /// All scopes with their descriptions.
+    /// Every scope with its description.
     pub fn described() -> impl Iterator<Item = (String, String)> {
         let look_up =
             LOOK_UP.map(|scope| (scope.to_owned(), "Look up callers. Requires both `client` and `crm`".to_owned()));
@@ -32,7 +32,7 @@ impl Scopes {
         look_up.into_iter().chain(others.map(|(name, can)| (name, format!("Can {can}"))))
     }
 
-    /// Parses scopes separated by spaces. None if one is unknown.
+    /// Parses scopes separated by spaces. Returns `None` if one of them is unknown.
     pub fn parse(text: &str) -> Option<Self> {
         let mut scopes = Self::default();
         for scope in text.split(' ').filter(|scope| !scope.is_empty()) {
@@ -58,12 +58,13 @@ impl Scopes {
         self.iter().any(|own| own == scope)
     }
 
-    /// Whether all of these are in `others`.
+    /// Whether all of these are among the others.
     pub fn are_within(&self, others: &Self) -> bool {
         self.iter().all(|scope| others.contains(scope))
     }
 
-    /// The effective scopes: those that the client may have and, after an approval, that the user's permissions allow.
+    /// Keeps the scopes that are still valid: the client may have them, and the person who approved them, if any, may
+    /// use them.
     #[must_use]
     pub fn holding(&self, client: &Self, person: Option<&Permissions>) -> Self {
         let held = Self(self.iter().filter(|scope| client.contains(scope)).map(str::to_owned).collect());
@@ -73,7 +74,7 @@ impl Scopes {
         }
     }
 
-    /// The scopes that these permissions allow.
+    /// Keeps the scopes that a person with these permissions may use.
     fn of_person(self, person: &Permissions) -> Self {
         let looks_up = LOOK_UP.iter().all(|scope| self.contains(scope));
         let may = |scope: &String| match LOOK_UP.contains(&scope.as_str()) {
@@ -109,7 +110,7 @@ impl<'de> Deserialize<'de> for Scopes {
     }
 }
 
-/// A single scope, so that an error names the position of an unknown one in the list.
+/// One scope. It is a type, so that the error for an unknown scope states its index in the list.
 #[derive(PartialEq)]
 struct Scope(String);
 
@@ -129,7 +130,7 @@ impl JsonSchema for Scopes {
         "Scopes".into()
     }
 
-    /// Responses are not restricted to known scopes: a later version may add some.
+    /// In responses an item is any string, because a later version may add scopes.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         if generator.contract().is_serialize() {
             return json_schema!({"type": "array", "items": {"type": "string"}, "examples": [["client", "crm"]]});
@@ -145,7 +146,7 @@ impl ToSql for Scopes {
     }
 }
 
-/// Read without a check against the catalogue: a later version may have written them.
+/// Reads the stored text without checking it against the catalogue: a version with more scopes may have written it.
 impl FromSql for Scopes {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let text = value.as_str().map_err(|_| FromSqlError::InvalidType)?;
@@ -182,7 +183,7 @@ mod tests {
         );
         assert_eq!(holding("client crm", "client crm", Some(&["*"])), "client crm");
         assert_eq!(holding("client crm audit.view", "client crm audit.view", Some(&["audit.view"])), "audit.view");
-        // A client with only one of the two cannot look up callers.
+        // A client that has lost one of the two cannot look up callers.
         assert_eq!(holding("client crm", "client", Some(&["*"])), "client");
     }
 

@@ -884,8 +884,7 @@ mod tests {
             assert_eq!(found(query), expected, "{query}");
         }
         let nameless = bench.admin().get("/customers?filter[custom_fields]=x");
-        nameless
-            .invalid(&["The filter custom_fields takes the name of a field behind a point, like custom_fields.tier."]);
+        nameless.invalid(&["The filter custom_fields needs a field name after a dot, like custom_fields.tier."]);
         let operator = bench.admin().get("/customers?filter[custom_fields.tier][gte]=x");
         operator.invalid(&["The filter custom_fields.tier takes one value, without an operator."]);
     }

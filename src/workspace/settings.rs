@@ -304,11 +304,11 @@ mod tests {
             ),
             (
                 json!({"contact_url_template": "https://crm.example.com/{fax}"}),
-                "The contact url template may have no other placeholders than {id}, {phone}, {email}, {display_name}.",
+                "The contact url template may only contain the placeholders {id}, {phone}, {email}, {display_name}.",
             ),
             (
                 json!({"contact_url_template": "https://crm.example.com/{id"}),
-                "The contact url template has a brace without its partner.",
+                "The contact url template has an unmatched brace.",
             ),
             (
                 json!({"contact_url_template": "ftp://crm.example.com/{id}"}),

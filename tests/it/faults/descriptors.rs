@@ -36,7 +36,7 @@ fn a_workspace_for_which_there_are_no_descriptors_is_not_taken_for_damaged() {
 fn a_server_takes_as_many_as_it_may_have_and_says_so() {
     let bench = Bench::with(&["--log", "debug"]);
     let log = bench.whole_log();
-    assert!(log.contains("files that may be open"), "{log}");
+    assert!(log.contains("limit of open files"), "{log}");
     let (allowed, most) = bench.descriptor_limits();
     assert_eq!(allowed, most);
 }

@@ -95,7 +95,7 @@ fn a_migration_that_fails_leaves_the_file_as_it_was_and_is_done_once_nothing_is_
     }
     bench.customer(&zeta.inside, "a neighbour's");
     let log = bench.whole_log();
-    assert!(log.contains("a migration failed; the file is as it was") && log.contains(&acme.workspace), "{log}");
+    assert!(log.contains("a migration failed; the file is unchanged") && log.contains(&acme.workspace), "{log}");
     bench.stop();
     assert_eq!(version(&path), i64::from(EARLIER));
     assert!(fs::read(&path).unwrap() == before, "not a byte is another");
