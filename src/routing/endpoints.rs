@@ -200,7 +200,7 @@ pub fn all() -> Vec<Endpoint> {
             "cti_id={cti}&origin=0142000000",
             json!({"cti": {"id": "{cti}"}, "origin": "+33 1*", "destination": "Walked"}),
         ),
-        // Tokens of call flows
+        // Call-flow tokens
         get("/cfd-tokens", &[], "user_id=1", page(json!({"id": "{cfd}", "hosts": ["192.0.2.1"]}))),
         get("/cfd-tokens/{id}", &["cfd"], "", json!({"id": "{cfd}", "name": "Walked", "user_id": 1})),
         post("/cfd-tokens", &[], "", cfd_token(), cfd_token()),
@@ -260,7 +260,7 @@ pub fn all() -> Vec<Endpoint> {
                 "destination": "801", "destinations": ["801", "802"], "fallback": false,
             }),
         ),
-        // Groups of call queues
+        // Call queue groups
         get("/call-queues/groups", &[], "name=Walked", page(json!({"id": "{group}"}))),
         get("/call-queues/groups/{id}", &["group"], "", json!({"id": "{group}", "name": "Walked"})),
         post("/call-queues/groups", &[], "", json!({"name": "Sales"}), json!({"name": "Sales"})),

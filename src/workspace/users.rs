@@ -340,7 +340,7 @@ mod tests {
         keeper.get(&last).ok();
     }
 
-    /// For example after the only admin deleted their account: other users can still be removed.
+    /// For example after the only admin deleted their account: other changes still work.
     #[test]
     fn a_workspace_without_an_admin_goes_on() {
         let bench = Bench::new();

@@ -43,7 +43,7 @@ pub struct Model {
     /// The zones of the model.
     #[serde(skip_deserializing)]
     pub zones: Vec<Zone>,
-    /// Which of the zones a text or prefix leads to.
+    /// Position of the zone for each text or prefix.
     #[serde(skip)]
     led_to: HashMap<String, usize>,
     /// Publisher of the zones.

@@ -33,7 +33,7 @@ pub struct Chat {
     pub queue: Option<Text<255>>,
     /// Id of the contact. Null if unknown, or if the contact was deleted.
     pub contact_id: Option<i64>,
-    /// Id of the contact's customer at that time.
+    /// Id of the customer: that of the contact at that time, else that of the PBX. Null if there is none.
     pub customer_id: Option<i64>,
     /// Id of the user who responded.
     pub user_id: Option<i64>,

@@ -268,7 +268,7 @@ mod tests {
             let shown = shown.map(|output| known[0][output].as_str());
             assert_eq!(shown, ["2", "Contacts", "Zoé", "Lefèvre", "", "zoe@example.com", "+33142000000"]);
         }
-        // 3CX drops a contact that does not have the requested number. So the response repeats that number.
+        // 3CX drops a contact that does not have the requested number. So the outputs repeat that number.
         assert_eq!(pbx.play("", &[("Number", "0142000000")])[0]["PhoneOther"], "0142000000");
 
         for call_type in ["Inbound", "Inbound", "Missed"] {
