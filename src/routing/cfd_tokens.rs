@@ -302,7 +302,7 @@ mod tests {
         }
         bench.admin().delete(&key).ok();
         flow.get(LOOK_UP).refused(401, "token_revoked");
-        // Whoever assigns the token to a user becomes its creator of record.
+        // Assigning the token to a user makes the caller its creator of record.
         let user = bench.join_acme("agent@example.com", "agent");
         desk.put(&token, json!({"user_id": user})).created();
         flow.get(LOOK_UP).ok();

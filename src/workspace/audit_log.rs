@@ -25,7 +25,7 @@ pub struct Entry {
     id: i64,
     /// Time of the change (UTC).
     at: Timestamp,
-    /// Who made the change.
+    /// The user or program that made the change.
     actor: Actor,
     /// Resource and kind of change, for example `customer.updated`.
     action: String,

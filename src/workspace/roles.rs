@@ -72,7 +72,7 @@ pub struct NewRole {
 pub struct Permission {
     /// Name of the permission: `{resource}.{action}`.
     name: String,
-    /// What the permission allows, in English.
+    /// Description of the permission, in English.
     description: String,
     /// Resource of the permission.
     resource: &'static str,
