@@ -428,7 +428,7 @@ mod tests {
         assert_eq!(second["next_cursor"], Value::Null);
     }
 
-    /// SQLite's count of steps, compared over all rows and over one page.
+    /// SQLite's counters show no scan, no sort and few steps.
     #[test]
     fn a_page_is_sought_and_neither_scanned_for_nor_sorted() {
         let bench = Bench::new();

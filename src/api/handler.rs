@@ -53,7 +53,7 @@ pub enum Place {
     Hashing,
     /// Like `Steps`, on the few threads for work that takes seconds and holds a file's write lane meanwhile.
     Bulk,
-    /// At once, on the connection's own thread. Such a handler needs no file, no time and no caller.
+    /// At once, on the connection's own thread. Such a handler is fast and uses neither a file nor the caller.
     Here,
 }
 

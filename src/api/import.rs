@@ -356,7 +356,7 @@ impl There {
         let mut found = self.rows(db, sql, named.to_owned().into())?;
         if found.len() > 1 {
             let (field, table) = (key.field.replace('_', " "), T::NAME.replace('_', " "));
-            return Err(Error::invalid(format!("The {field} matches several {table}. Use an id.")));
+            return Err(Error::invalid(format!("The {field} matches several {table}: use an id.")));
         }
         Ok(found.pop())
     }
@@ -411,7 +411,8 @@ impl<T: Imports> Input for Sheet<T> {
         operation.rows::<T>(&required::<T>(), T::NAME, kept.as_object().expect("an object"));
         let known = T::KEY.map(|key| format!(" or {}", key.field)).unwrap_or_default();
         let text = format!(
-            "`create`: every row is new. `upsert`: a row that exists, by its id{known}, is changed. Default: `create`."
+            "`create`: every row is new. `upsert`: a row that exists, by its id{known}, is changed. \
+             Default: `mode` in the body, else `create`."
         );
         operation.query("mode", &text, json!({"type": "string", "enum": ["create", "upsert"]}));
         operation.parameters::<Dry>(super::openapi::Place::Query, &[]);
@@ -610,7 +611,7 @@ mod tests {
         let refused = bench.admin().post("/contacts/import?mode=upsert", rows.clone());
         // By then the second row has Ada's address.
         refused
-            .invalid(&["row 4: The email matches several contacts. Use an id.", "row 8: The email must be a string."]);
+            .invalid(&["row 4: The email matches several contacts: use an id.", "row 8: The email must be a string."]);
         let mut rows = rows.as_array().unwrap().clone();
         rows.truncate(6);
         rows[1]["email"] = json!("bob@example.com");
@@ -630,7 +631,7 @@ mod tests {
         );
         assert_eq!(bench.admin().get("/contacts?filter[phone]=0142000000").ok()["total"], 4);
         let twins = bench.admin().post("/contacts/import?mode=upsert", json!([{"email": "t@example.com"}]));
-        twins.invalid(&["row 1: The email matches several contacts. Use an id."]);
+        twins.invalid(&["row 1: The email matches several contacts: use an id."]);
     }
 
     #[test]

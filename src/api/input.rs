@@ -142,7 +142,7 @@ impl Input for Code {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.path_value(0, "The code, as it was mailed.", serde_json::json!({"type": "string"}));
+        operation.path_value(0, "The code from the mail.", serde_json::json!({"type": "string"}));
     }
 }
 

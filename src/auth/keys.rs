@@ -43,8 +43,8 @@ impl Keys {
         let keys = Self { folder: folder.to_owned(), loaded: Mutex::new(None) };
         ensure!(
             folder.exists() && !keys.load()?.is_empty(),
-            "{} has no key, but tokens are encrypted with the key that it had: restore the file from a backup, or, if there \
-             is none, run `cx-engine token rotate-keys --lost`; everyone must then log in again",
+            "{} has no key, but tokens are encrypted with the key that it had: restore the file from a backup, or, if \
+             there is none, run `cx-engine token rotate-keys --lost`; everyone must then log in again",
             folder.display()
         );
         Ok(keys)

@@ -73,8 +73,9 @@ impl Candidate {
         Ok(Self { db, id, name, users })
     }
 
-    /// Makes the copy the file of the workspace in which `author` writes. Users whose addresses have accounts keep
-    /// their access, and the owner becomes a user. When this returns, the file is closed and complete without a WAL.
+    /// Makes the copy the file of the workspace in which `author` writes. Users with an account here stay, and get the
+    /// account's id. The others are removed. The owner is added as a user. When this returns, the file is closed and
+    /// complete without a WAL.
     pub fn adopt(mut self, author: &Author, owner: &Owner, accounts: &HashMap<String, i64>) -> anyhow::Result<Adopted> {
         let adopted = storage::transaction(&mut self.db, |db| {
             db.execute("UPDATE workspace SET id = ?1", [author.workspace.to_string()])?;
@@ -122,8 +123,8 @@ impl Candidate {
 /// server can decrypt.
 fn silence(db: &Connection) -> rusqlite::Result<usize> {
     db.execute(
-        "UPDATE webhook_deliveries SET status = 'failed', due_at = NULL, error = 'the workspace was moved to another server'
-         WHERE due_at IS NOT NULL",
+        "UPDATE webhook_deliveries SET status = 'failed', due_at = NULL,
+         error = 'the workspace was moved to another server' WHERE due_at IS NOT NULL",
         [],
     )?;
     // Stored idempotent responses are encrypted with keys that this server does not have.

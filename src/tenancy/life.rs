@@ -179,7 +179,7 @@ fn close_to_others(path: &Path) -> anyhow::Result<()> {
     if closed.is_err() || rights().is_ok_and(|mode| mode & OTHERS != 0) {
         bail!("{} is open to others (mode {open:03o}), and its permissions cannot be changed", path.display());
     }
-    tracing::warn!(path = %path.display(), mode = format!("{open:03o}"), "was open to others; removed their permissions");
+    tracing::warn!(path = %path.display(), mode = format!("{open:03o}"), "was open to others; access removed");
     Ok(())
 }
 

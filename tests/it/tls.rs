@@ -150,7 +150,7 @@ fn another_certificate_is_served_when_the_files_change_and_a_bad_one_is_not() {
     let (certificate, key) =
         (fs::read_to_string(files.certificate()).unwrap(), fs::read_to_string(files.key()).unwrap());
     put(&files.key(), "no key");
-    eventually("it is said that the key is bad", || secure.bench.log().contains("from before is served on"));
+    eventually("it is said that the key is bad", || secure.bench.log().contains("still serving the old one"));
     assert!(secure.is_trusted());
     // The key of another certificate, as there is one between two renewals.
     Files::renew(files);

@@ -1,6 +1,6 @@
-//! Splits text that people and machines write in place of a number (RFC 3261, RFC 3966): `0142000201 (bureau)`, `"Jean"
-//! <sip:+33142000017@10.0.0.1>`, `01 42 00 02 01 / 06 12 34 56 78`, `+33142000206;ext=12`. It does not decide which
-//! digits form a number.
+//! Splits text that people and machines write in place of a number (RFC 3261, RFC 3966), such as `0142000201 (bureau)`,
+//! `"Jean" <sip:+33142000017@10.0.0.1>`, `01 42 00 02 01 / 06 12 34 56 78` and `+33142000206;ext=12`. It does not
+//! decide which digits form a number.
 
 use std::net::Ipv4Addr;
 
