@@ -1,7 +1,7 @@
-//! Tokens of call flows: what a call flow of a PBX (3CX CFD) asks with where a call goes, and nothing else.
+//! Call-flow tokens: a call flow of a PBX (3CX CFD) uses one to look up destinations. It opens nothing else.
 //!
-//! A token is of one customer, and has no more rights than the user whom it is of; it may be bound to the hosts that it
-//! is used from. It is shown once and kept as a digest.
+//! A token belongs to one customer and has no more permissions than its user. It can be restricted to hosts. It is
+//! shown once and stored as a digest.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -87,7 +87,7 @@ pub struct CfdTokenShown {
     token: String,
 }
 
-/// Who makes one must have the right that it gives away.
+/// The creator must have the look-up permission, which the token passes on.
 fn create(ctx: &mut Ctx<'_>, whose: Whose, Json(new): Json<CfdToken>) -> Result<Created<CfdTokenShown>> {
     let customer = whose.customer(ctx)?;
     check_may_give(ctx)?;
@@ -104,7 +104,7 @@ fn create(ctx: &mut Ctx<'_>, whose: Whose, Json(new): Json<CfdToken>) -> Result<
     Ok(Created(CfdTokenShown { known, token }))
 }
 
-/// Whoever makes it another user's gives it away anew, and answers for it from then on.
+/// Assigning a token to another user passes the permission on again. The caller becomes the creator of record.
 fn update(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<CfdToken>) -> Result<Created<CfdToken>> {
     let before = CfdToken::find(ctx.db, id)?.map(|token| token.user_id);
     let Created(token) = rows::update(ctx, whose, Id(id), changes)?;
@@ -115,7 +115,7 @@ fn update(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<CfdToken
     Ok(Created(token))
 }
 
-/// Refuses whoever may not change tokens of call flows, if the customer has any.
+/// Rejects a caller who may not change call-flow tokens, if the customer has any.
 pub fn check_may_move(ctx: &Ctx<'_>, customer: i64) -> Result<()> {
     let has_any = ctx.db.prepare_cached("SELECT 1 FROM cfd_tokens WHERE customer_id = ?1")?.exists([customer])?;
     match ctx.insider()?.may(UPDATE) {
@@ -134,7 +134,7 @@ fn check_may_give(ctx: &Ctx<'_>) -> Result<()> {
     }
 }
 
-/// Remembers the caller as the maker of a token: it is good for as long as they are.
+/// Records the caller as the creator of a token. The token is valid only as long as its creator is.
 fn keep_maker(ctx: &Ctx<'_>, id: i64) -> Result<()> {
     let (kind, maker) = match ctx.insider()?.actor {
         Actor::User { id, .. } => ("user", id),
@@ -151,7 +151,7 @@ fn keep_maker(ctx: &Ctx<'_>, id: i64) -> Result<()> {
 routed!(CfdToken in "cfd_tokens", told of as "cfd-token" { name, user_id, hosts, expires_at, last_four });
 
 impl Routed for CfdToken {
-    /// No body says how a token ends.
+    /// `last_four` follows the token. A body cannot change it.
     fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
         if let Some(old) = old {
             self.last_four.clone_from(&old.last_four);
@@ -160,7 +160,7 @@ impl Routed for CfdToken {
             return Err(Error::invalid(format!("The hosts may not be more than {MOST_HOSTS}.")));
         }
         match self.user_id {
-            // One that is nobody's may stay so.
+            // A token without a user may stay without one.
             None if old.is_some_and(|old| old.user_id.is_none()) => Ok(()),
             None => Err(Error::invalid("The user id field is required.")),
             Some(user) if db.prepare_cached("SELECT 1 FROM users WHERE id = ?1")?.exists([user])? => Ok(()),
@@ -302,7 +302,7 @@ mod tests {
         }
         bench.admin().delete(&key).ok();
         flow.get(LOOK_UP).refused(401, "token_revoked");
-        // Whoever gives it to a user anew answers for it.
+        // Assigning the token to a user makes the caller its creator of record.
         let user = bench.join_acme("agent@example.com", "agent");
         desk.put(&token, json!({"user_id": user})).created();
         flow.get(LOOK_UP).ok();

@@ -1,4 +1,4 @@
-//! Routing contacts: people whose calls and mails are to go to a place of their own.
+//! Routing contacts: people whose calls and mails have a destination of their own.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
@@ -173,7 +173,7 @@ fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result
     Ok(Ok200(Found { contact, destination, fields }))
 }
 
-/// The first contact that is found so, if any; nothing is found by nothing.
+/// The first contact that a query finds. A blank value finds nothing.
 fn one(db: &Connection, found: &str, customer: i64, by: &str) -> Result<Option<Contact>> {
     if by.is_empty() {
         return Ok(None);
@@ -192,7 +192,7 @@ const BY_EMAIL: &str =
 
 const TABLE: &str = "routing_contacts";
 
-/// The columns whose numbers are indexed.
+/// The columns with indexed phone numbers.
 pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &[], lists: &["telecoms"] };
 
 routed!(Contact in "routing_contacts", told of as "routing-contact" {
@@ -202,7 +202,7 @@ routed!(Contact in "routing_contacts", told of as "routing-contact" {
 });
 
 impl Routed for Contact {
-    /// A selection that was good when it was made stays, whatever options have come and gone since.
+    /// An unchanged selection stays valid, even if its option was deleted since.
     fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
         let mut wrong = Vec::new();
         let before = old.map(Self::selections);
@@ -234,7 +234,7 @@ impl Routed for Contact {
 }
 
 impl Contact {
-    /// What was selected, with the names that people read.
+    /// The selections, with the field names that error messages use.
     fn selections(&self) -> [(&'static str, Option<&str>); 4] {
         [
             ("field select 1", self.field_select_1.as_deref()),
@@ -357,7 +357,7 @@ mod tests {
         }
         let needed = "The telecom field is required when email and id code are not present.";
         desk.get("/contacts/lookup?telecom=%20").invalid(&[needed]);
-        // What it was found by before finds it no longer.
+        // The old number no longer finds the contact.
         desk.put("/contacts/1", json!({"telecoms": ["0143000000"]})).created();
         desk.put(&format!("/contacts/{}", second["id"]), json!({"emails": []})).created();
         desk.get("/contacts/lookup?telecom=0142000000").refused(404, "no_route");
@@ -401,13 +401,13 @@ mod tests {
         }
         let good = json!({"field_select_1": "free", "field_select_2": "g", "field_select_3": "free"});
         let made = desk.made("/contacts", good);
-        // What was good once stays, and is not good for others.
+        // The stored selection stays valid for this contact, but not for others.
         desk.put("/contacts/1", json!({"company": "Acme"})).created();
         desk.put(&format!("/contacts/{made}"), json!({"field_select_2": "x"}))
             .invalid(&["The selected field select 2 is invalid."]);
         let bad_row = json!([{"field_select_2": "g"}, {"field_select_2": "x"}]);
         desk.post("/contacts/import", bad_row).invalid(&["row 2: The selected field select 2 is invalid."]);
-        // Without options, anything goes again; and the first field of a customer is about the first selection.
+        // A field without options accepts any value again. The first field of a customer describes the first selection.
         desk.delete(&format!("/fields/{second}/options/{option}")).ok();
         desk.made("/contacts", json!({"field_select_2": "x"}));
     }
@@ -446,7 +446,7 @@ mod tests {
             assert_eq!((&counts["created"], &counts["updated"]), (&json!(1), &json!(1)), "{format}");
             assert_eq!(desk.get("/contacts/export").ok(), exported, "{format}");
         }
-        // A file of one customer's is no file for another.
+        // The exported file of one customer is rejected for another.
         let prohibited: Vec<String> =
             (1..=2).map(|n| format!("row {n}: The customer id field is prohibited.")).collect();
         let prohibited: Vec<&str> = prohibited.iter().map(String::as_str).collect();

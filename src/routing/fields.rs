@@ -1,6 +1,6 @@
-//! Fields: what a customer calls the selections of its routing contacts, and what they may be.
+//! Routing fields: names and allowed values for the selections of a customer's routing contacts.
 //!
-//! The first field of a customer, by id, is about `field_select_1`, the second about `field_select_2`, up to the fourth.
+//! The first field of a customer, by id, describes `field_select_1`, the second `field_select_2`, up to the fourth.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -75,7 +75,8 @@ impl Routed for Field {
     }
 }
 
-/// Whether a customer's field of this place, from 0, allows a value: one of its options, where it has any.
+/// Whether the customer's field at this position (from 0) allows a value: one of its options, or anything if it has
+/// none.
 pub fn allow(db: &Connection, customer: i64, place: i64, value: &str) -> Result<bool> {
     let sql = "SELECT count(*) = 0 OR max(coalesce(value, name) = ?3) FROM routing_options
                WHERE routing_field_id = (SELECT id FROM routing_fields WHERE customer_id = ?1 ORDER BY id LIMIT 1 OFFSET ?2)";
@@ -93,7 +94,7 @@ pub struct Chosen {
     label: Option<String>,
 }
 
-/// The fields of a customer that are about selections, each with the one that was made or its default.
+/// The first four fields of a customer, each with the selection or its default.
 pub fn chosen(db: &Connection, customer: i64, selections: &[Option<&str>; 4]) -> Result<Vec<Chosen>> {
     let sql = "SELECT f.id, f.name, coalesce((SELECT coalesce(o.value, o.name) FROM routing_options o
                    WHERE o.id = f.default_option_id), f.default_value)

@@ -1,4 +1,4 @@
-//! Options of a field: what a selection may be.
+//! Options of a routing field: the values that it allows.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -71,7 +71,6 @@ pub struct FieldOption {
     pub updated_at: Timestamp,
 }
 
-/// The column that names the field.
 pub const FIELD: &str = "routing_field_id";
 
 routed!(FieldOption in "routing_options", told of as "routing-option" { routing_field_id, name, value });

@@ -1,4 +1,4 @@
-//! Survey records: what one caller answered about one call.
+//! Survey records: the responses of one caller after one call.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -90,11 +90,10 @@ pub struct SurveyRecord {
     pub updated_at: Timestamp,
 }
 
-/// Text of at most 64 characters; a number is taken too, and kept as text.
+/// Text of at most 64 characters. A number is accepted and stored as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Score(Text<64>);
 
-/// The column that names the survey.
 pub const SURVEY: &str = "survey_id";
 
 const TABLE: &str = "survey_records";
@@ -112,7 +111,7 @@ impl Routed for SurveyRecord {
     }
 }
 
-/// Does something with each record of a survey, oldest first, from a moment to another, both included.
+/// Calls `work` for each record of a survey, oldest first. Both ends of the period are included.
 pub fn each_between(
     db: &Connection,
     survey: i64,

@@ -1,4 +1,4 @@
-//! Surveys: what callers are asked when a call is over, and what their answers come to.
+//! Surveys of callers after a call, and summaries of their responses.
 
 use std::collections::BTreeMap;
 
@@ -141,7 +141,7 @@ fn summary(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, Query(period): Query<Per
     Ok(Ok200(Summary { survey, from, to, sum, agents: agents.into_values().collect() }))
 }
 
-/// What a bound of the period means, where it is said.
+/// The first and last second that a bound of the period names. None if it is blank.
 fn moment(zone: &TimeZone, name: &str, text: &str) -> Result<Option<(Timestamp, Timestamp)>> {
     let said = Some(text.trim()).filter(|text| !text.is_empty());
     let read = said.map(|text| Timestamp::first_and_last(text, zone)).transpose();
@@ -163,7 +163,7 @@ impl ScoreSum {
         self.count += 1;
         *self.distribution.entry(score.to_owned()).or_default() += 1;
         if let Some(number) = score.parse::<f64>().ok().filter(|number| number.is_finite()) {
-            // Moved towards each number: a sum of them all could be past what a float holds.
+            // A running mean: the sum of all numbers could overflow a float.
             self.numbers += 1.0;
             let mean = self.mean.unwrap_or_default();
             self.mean = Some(mean + (number / self.numbers - mean / self.numbers));

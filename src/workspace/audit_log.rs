@@ -1,4 +1,4 @@
-//! The audit log: who changed what in the workspace, when, and from where. `tenancy/journal.rs` writes it.
+//! The audit log: changes in the workspace, with their time, actor and address. `tenancy/journal.rs` writes it.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub struct Entry {
     id: i64,
     /// Time of the change (UTC).
     at: Timestamp,
-    /// Who made the change.
+    /// The user or program that made the change.
     actor: Actor,
     /// Resource and kind of change, for example `customer.updated`.
     action: String,
@@ -118,7 +118,7 @@ mod tests {
     use crate::tenancy::journal::{RESOURCES, VERBS};
     use crate::testing::{Bench, Client};
 
-    /// Newest last.
+    /// Oldest first.
     fn entries(client: &Client<'_>, query: &str) -> Vec<Value> {
         let listed = client.get(&format!("/audit-log?per_page=500&sort=id&{query}")).ok();
         listed["data"].as_array().unwrap().clone()
@@ -248,7 +248,7 @@ mod tests {
             for verb in VERBS {
                 let action = format!("{resource}.{verb}");
                 let known = admin.get(&format!("/audit-log?filter[action]={action}")).ok()["total"] != 0;
-                // There are settings as long as there is a workspace; and nobody deletes a chat.
+                // Settings always exist, and no route deletes a chat.
                 let happens = match *resource {
                     "settings" => *verb == "updated",
                     "chat" => *verb != "deleted",
@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    /// A grant whose newest access token has fewer scopes than were approved: its id.
+    /// Creates a grant whose newest access token has fewer scopes than were approved. Returns its id.
     fn approve_and_narrow(bench: &Bench) -> String {
         let uri = "https://example.com/cb";
         let client =
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(found("filter[at][gte]=2024-01-01").len(), 3);
         bench.with_only(&["audit.view"]).get("/audit-log").ok();
         bench.with_only(&["customer.*"]).get("/audit-log").refused(403, "missing_permission");
-        // What is another workspace's is not here.
+        // Another workspace has its own log.
         assert_eq!(bench.admin_of_other().get("/audit-log").ok()["total"], 0);
     }
 

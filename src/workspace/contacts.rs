@@ -1,4 +1,4 @@
-//! Contacts: people who can be called, of a customer or of nobody's.
+//! Contacts: people who can be called. A contact may belong to a customer.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -126,7 +126,7 @@ fn remove_many(ctx: &mut Ctx<'_>, Ids(ids): Ids) -> Result<Deleted> {
 const TABLE: &str = "contacts";
 const RESOURCE: &str = "contact";
 
-/// The columns whose numbers are indexed.
+/// The columns with indexed phone numbers.
 pub const NUMBERED: Numbered = Numbered {
     table: TABLE,
     columns: &["phone_business_1", "phone_business_2", "phone_mobile_1", "phone_mobile_2", "phone_home_1", "fax"],
@@ -138,7 +138,7 @@ record!(Contact in "contacts" {
     phone_mobile_1, phone_mobile_2, phone_home_1, fax, role, service, comment, custom_fields, created_at, updated_at,
 } with folded_last_name = "fold(:last_name)");
 
-/// Adds a contact; answers it as it is kept.
+/// Inserts a contact and returns it as stored.
 pub fn add(db: &Connection, author: &Author, mut new: Contact) -> Result<Contact> {
     check_customer(db, new.customer_id)?;
     new.id = new.insert(db)?;
@@ -147,7 +147,7 @@ pub fn add(db: &Connection, author: &Author, mut new: Contact) -> Result<Contact
     Ok(new)
 }
 
-/// Makes of a contact that is there what it is to be; answers it as it is kept.
+/// Replaces a stored contact and returns it as stored.
 pub fn change(db: &Connection, author: &Author, old: &Contact, new: Contact) -> Result<Contact> {
     check_customer(db, new.customer_id)?;
     new.save(db)?;
@@ -158,14 +158,14 @@ pub fn change(db: &Connection, author: &Author, old: &Contact, new: Contact) -> 
     Ok(new)
 }
 
-/// Lets every contact of a customer be another's.
+/// Moves all contacts of one customer to another.
 pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
     each_of(db, "customer_id", from, |old: Contact| {
         change(db, author, &old, Contact { customer_id: Some(to), updated_at: author.at, ..old.clone() }).map(|_| ())
     })
 }
 
-/// Deletes every contact of a customer.
+/// Deletes all contacts of a customer.
 pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
     each_of(db, "customer_id", customer, |contact| Ok(delete_one(db, author, &contact)?))
 }

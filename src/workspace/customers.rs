@@ -176,7 +176,7 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The credentials that the deletion of a customer deletes.
+    /// Counts the credentials that are deleted together with a customer.
     fn with(db: &Connection, customer: i64) -> rusqlite::Result<Self> {
         db.prepare_cached(
             "SELECT (SELECT count(*) FROM integration_keys WHERE customer_id = ?1),
@@ -190,7 +190,7 @@ impl Ended {
 }
 
 choice! {
-    /// What a list may have beside its rows' own fields.
+    /// Fields that a list can add to its rows.
     Extra { CONTACTS_COUNT = "contacts_count" }
 }
 
@@ -204,7 +204,7 @@ pub struct With {
     with: Option<Extra>,
 }
 
-/// A page of customers, with what was asked for beside.
+/// A page of customers, with or without the requested extra fields.
 #[derive(Debug)]
 pub enum Customers {
     Plain(Page<Customer>),
@@ -262,7 +262,7 @@ fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<Customer>) -> Result<Created<Cu
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Customer>) -> Result<Created<Customer>> {
     let old = ctx.seen(Customer::find(ctx.db, id)?)?;
     let mut new = changes.apply(&old)?;
-    // Whether an account is taken says what other customers there are.
+    // A caller bound to a customer could learn from this which other accounts exist.
     if ctx.bound_to().is_some() && new.customer_account != old.customer_account {
         return Err(Error::bound());
     }
@@ -270,8 +270,8 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Customer>) -> Result<C
     change(ctx.db, &ctx.author()?, &old, new).map(Created)
 }
 
-/// What was bound to the customer that goes, goes with it, unless the caller moves it: a key was never given the other
-/// customer's rows.
+/// Credentials bound to the merged customer are deleted with it unless the caller moves them: they were never granted
+/// access to the rows of the other customer.
 fn merge(
     ctx: &mut Ctx<'_>,
     Id(id): Id,
@@ -315,7 +315,7 @@ fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<Removal>, Ids(ids): Ids)
 const TABLE: &str = "customers";
 const RESOURCE: &str = "customer";
 
-/// The columns whose numbers are indexed.
+/// The columns with indexed phone numbers.
 pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone", "fax"], lists: &[] };
 
 record!(Customer in "customers" {
@@ -325,7 +325,7 @@ record!(Customer in "customers" {
     custom_fields, created_at, updated_at,
 } with folded_name = "fold(:name)");
 
-/// Adds a customer, with an account made for it where it has none; answers it as it is kept.
+/// Inserts a customer and returns it as stored. A blank account is replaced by a new one.
 pub fn add(db: &Connection, author: &Author, mut new: Customer) -> Result<Customer> {
     if new.customer_account.trim().is_empty() {
         new.customer_account = next_account(db)?;
@@ -336,7 +336,7 @@ pub fn add(db: &Connection, author: &Author, mut new: Customer) -> Result<Custom
     Ok(new)
 }
 
-/// Makes of a customer that is there what it is to be; answers it as it is kept. Without an account it keeps its own.
+/// Replaces a stored customer and returns it as stored. With a blank account it keeps its own.
 pub fn change(db: &Connection, author: &Author, old: &Customer, mut new: Customer) -> Result<Customer> {
     if new.customer_account.trim().is_empty() {
         new.customer_account = old.customer_account.clone();
@@ -349,7 +349,7 @@ pub fn change(db: &Connection, author: &Author, old: &Customer, mut new: Custome
     Ok(new)
 }
 
-/// `CL` and the number that the next customer gets, or the first after it that nobody took by hand.
+/// `CL` and the id of the next customer, or the first larger number whose account is free.
 fn next_account(db: &Connection) -> Result<Text<64>> {
     let next: i64 = db
         .prepare_cached("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'customers'), 0) + 1")?
@@ -371,12 +371,12 @@ fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bo
     } else if db.prepare_cached("SELECT 1 FROM contacts WHERE customer_id = ?1")?.exists([id])? {
         return Err(Error::refused(
             "customer_has_contacts",
-            "The customer has contacts: delete them first, or with it by ?cascade=1.",
+            "The customer has contacts. Delete them first, or add ?cascade=1.",
         ));
     } else if routing::is_used_by(db, id)? {
         return Err(Error::refused(
             "customer_has_routing",
-            "The customer has call routing: delete it first, or with it by ?cascade=1.",
+            "The customer has call routing. Delete it first, or add ?cascade=1.",
         ));
     }
     integration_keys::delete_all(db, author, id)?;
@@ -387,7 +387,7 @@ fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bo
     Ok(())
 }
 
-/// An account may be left out, or null: one is made, or the old one stays.
+/// A missing or null account means: create one, or keep the stored one.
 fn account<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Text<64>, D::Error> {
     Option::deserialize(input).map(Option::unwrap_or_default)
 }
@@ -405,7 +405,7 @@ impl Reply for Customers {
     }
 }
 
-/// One that is left blank is none.
+/// A blank value counts as absent.
 fn extra<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Extra>, D::Error> {
     let word = Option::<String>::deserialize(input)?.filter(|word| !word.is_empty());
     word.map(|word| word.parse().map_err(serde::de::Error::custom)).transpose()
@@ -423,7 +423,7 @@ fn account_schema(generator: &mut SchemaGenerator) -> Schema {
     }
 }
 
-/// Adds the field of [`CustomerCounted`] to the schema of a customer, so that a list has one schema for its rows.
+/// Adds the field of [`CustomerCounted`] to the schema of a customer, so that the rows of a list have one schema.
 fn describe_count(schema: &mut Schema) {
     let about = "Number of contacts of the customer. Only in lists requested with `with=contacts_count`.";
     schema.pointer_mut("/properties").and_then(serde_json::Value::as_object_mut).map(|properties| {
@@ -462,7 +462,7 @@ impl Customer {
     }
 }
 
-/// A customer of whom nothing is known: what the body of a new one is laid over.
+/// The values of a new customer before its body is applied.
 impl Default for Customer {
     fn default() -> Self {
         Self {
@@ -786,7 +786,7 @@ mod tests {
         bench.admin().post(&merge, json!({"into": stays.customer})).refused(422, "id_code_taken");
         let rows = endpoints::all();
         let shown = |desk: &Desk<'_>| -> Vec<Value> {
-            // A token was made for the customer that goes, and goes with it.
+            // The token is bound to the merged customer and ends with it.
             let lists = rows.iter().filter(|row| row.method == "GET" && !row.path.contains('{'));
             let lists = lists.filter(|row| row.path != "/cfd-tokens");
             lists.map(|row| desk.get(row.path).json()["data"].clone()).filter(|data| data.is_array()).collect()

@@ -1,7 +1,7 @@
-//! Integration keys: for a program that works in this workspace without a person.
+//! Integration keys: credentials for programs that work in this workspace without a user.
 //!
-//! A key is `cxk_` and 256 random bits, shown once and kept as a digest. It may do what it was given, which is never
-//! more than its maker may; bound to a customer, it sees that customer alone.
+//! A key is `cxk_` and 256 random bits, shown once and stored as a digest. It has the permissions it was granted, which
+//! never exceed those of its creator. A key bound to a customer sees only that customer.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -49,7 +49,7 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// How long the old secret works beside a new one, in seconds, where nobody says.
+/// Default lifetime of the old secret after a rotation, in seconds.
 const GRACE: i64 = 86_400;
 const LONGEST_GRACE: i64 = 30 * 86_400;
 
@@ -174,7 +174,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Creat
     Ok(Created(shown))
 }
 
-/// A person is mailed about a secret in their name.
+/// Notifies the caller by mail about a new secret in their name.
 fn tell_maker(steps: &Steps<'_>, shown: &IntegrationKeyShown) -> Result<()> {
     match &steps.call.credential {
         Credential::Token(person) => notices::tell(steps, person, Made::Key(shown.known.name.to_string())),
@@ -234,13 +234,13 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
 const RESOURCE: &str = "integration-key";
 const UPDATE: &str = "integration-key.update";
 
-/// Deletes the keys that see only this customer.
+/// Deletes the keys that are bound to this customer.
 pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
     each_of(db, "customer_id", customer, |key| Ok(delete_one(db, author, &key)?))
 }
 
-/// Lets the keys of a customer see another one. They get rows that they were not given, which takes what a change of them
-/// takes.
+/// Binds the keys of one customer to another. They gain access to other rows, so this requires the same permissions as
+/// a change of the keys.
 pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
     let (insider, author) = (ctx.insider()?, ctx.author()?);
     each_of(ctx.db, "customer_id", from, |old: IntegrationKey| {
@@ -259,7 +259,7 @@ fn delete_one(db: &Connection, author: &Author, key: &IntegrationKey) -> rusqlit
     author.deleted(db, RESOURCE, key)
 }
 
-/// A key that may do nothing is a mistake.
+/// A key without permissions is a mistake.
 fn at_least_one<'de, D: Deserializer<'de>>(input: D) -> Result<Permissions, D::Error> {
     let permissions = Permissions::deserialize(input)?;
     if permissions.is_empty() { Err(de::Error::custom("field is required.")) } else { Ok(permissions) }
@@ -270,7 +270,7 @@ record!(IntegrationKey in "integration_keys" {
 });
 
 impl IntegrationKey {
-    /// A secret that is this key's from now on, once it is kept.
+    /// Creates a secret and sets its visible parts. The caller stores the digest.
     fn take_new_secret(&mut self) -> Result<String> {
         let secret = format!("{KEY_PREFIX}{}", secret::make()?);
         self.prefix = Text::parse(secret[..KEY_PREFIX.len() + 4].to_owned()).map_err(Error::Internal)?;
@@ -289,7 +289,7 @@ fn keep_secret(db: &Connection, id: i64, secret: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Brings the times of last use to the rows that show them.
+/// Writes the times of last use to the rows.
 pub fn write_uses<'u>(
     db: &Connection,
     uses: impl IntoIterator<Item = (&'u i64, &'u Timestamp)>,

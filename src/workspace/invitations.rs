@@ -1,4 +1,4 @@
-//! Invitations into this workspace, as those who invite see them. Who is invited answers in the central API.
+//! Invitations to this workspace, for those who invite. The invited person responds through the central API.
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -81,7 +81,7 @@ fn cancel(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
     Ok(Done)
 }
 
-/// Whether the caller could give the role that an invitation offers. A role that is gone gives nothing.
+/// Checks that the caller could assign the role of the invitation. A deleted role grants nothing.
 fn check_touch(steps: &Steps<'_>, id: i64) -> Result<()> {
     let (insider, lease) = (steps.insider()?.clone(), steps.call.workspace()?);
     let workspace = lease.id();
@@ -93,7 +93,7 @@ fn inviter(insider: &Insider) -> Inviter {
     Inviter { id: insider.user_id(), name: insider.name.clone() }
 }
 
-/// Writes an invitation and, in the same transaction, the mail that brings its code.
+/// Writes an invitation, and the mail with its code in the same transaction.
 fn mailed(
     steps: &Steps<'_>,
     mut write: impl FnMut(&Connection) -> Result<(UserInvite, String)> + Send + 'static,
@@ -114,7 +114,7 @@ fn mailed(
             url: format!("{central_url}/ui/invitations/{code}"),
             expires_at: invite.expires_at,
         };
-        // What a program causes is the doing of whoever owns the workspace.
+        // Mails caused by a program count against the workspace's owner.
         let cause = person.map_or_else(|| workspaces::owner(db, workspace), Ok)?;
         outbox::put_for(db, quotas, cause, &mail.mail(invite.email.clone())?, now)?;
         Ok::<_, Error>(invite)
@@ -134,7 +134,7 @@ mod tests {
         json!({"email": email, "role_id": 3, "name": "Grace"})
     }
 
-    /// The code in the link of the newest mail, and whom it went to.
+    /// The code in the link of the newest mail, and its recipient.
     fn mailed(bench: &Bench) -> (String, String) {
         let mail = bench.mails().pop().expect("a mail");
         let (_, rest) = mail.text.split_once("http://localhost/ui/invitations/").unwrap_or_else(|| panic!("{mail:?}"));

@@ -1,4 +1,4 @@
-//! The workspace API: sessions on a workspace's host, who may do what in it, and its data. One file a resource.
+//! The workspace API: sessions, access control and the data of a workspace. One file per resource.
 
 pub mod audit_log;
 pub mod contacts;
@@ -19,7 +19,7 @@ pub mod webhooks;
 
 use crate::api::Resource;
 
-/// Every table of the layer.
+/// The resources of this layer.
 pub const RESOURCES: &[Resource] = &[
     Resource::new("Session", "Log in to this workspace and log out.", session::ROUTES),
     Resource::new("Settings", "Settings of the whole workspace.", settings::ROUTES),

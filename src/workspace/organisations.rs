@@ -1,4 +1,4 @@
-//! Organisations: the legal entities of the workspace itself, of which there is always one.
+//! Organisations: the legal entities of the workspace itself. There is always at least one.
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -109,7 +109,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Organisation>) -> Resu
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let organisation = find(ctx.db, id)?;
     if !ctx.db.prepare_cached("SELECT 1 FROM organisations WHERE id <> ?1")?.exists([id])? {
-        return Err(Error::refused("last_organisation", "The workspace needs an organisation, and this is its last."));
+        return Err(Error::refused("last_organisation", "The workspace must have at least one organisation."));
     }
     ctx.db.prepare_cached("DELETE FROM organisations WHERE id = ?1")?.execute([id])?;
     ctx.author()?.deleted(ctx.db, RESOURCE, &organisation)?;
@@ -161,7 +161,7 @@ mod tests {
         for (field, value) in sent.as_object().unwrap() {
             assert_eq!(&made[field], value, "{field}");
         }
-        // All of them, and those that the server keeps.
+        // All sent fields, and the three that the server sets.
         assert_eq!(made.as_object().unwrap().len(), sent.as_object().unwrap().len() + 3);
         assert_eq!(bench.admin().get("/organisations/2").ok(), made);
         assert_eq!(bench.admin().get("/organisations").ok()[1], made);
@@ -206,7 +206,7 @@ mod tests {
         bench.with_role("manager").put("/organisations/1", json!({"name": "Ours"})).created();
     }
 
-    /// A file of the version before, as it lies on disk: the program opens it and brings it up to date.
+    /// Opens a file of the previous version, which the program migrates.
     #[test]
     fn a_workspace_that_was_made_before_gets_one_and_the_template_none() {
         let folder = tempfile::tempdir().unwrap();

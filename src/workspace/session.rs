@@ -1,4 +1,4 @@
-//! Signing in and out on a workspace's own host.
+//! Log in and log out on a workspace's own host.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -70,7 +70,7 @@ fn login_with_code(
     logged_in(steps, done.account_id)
 }
 
-/// The answer to a login that has succeeded.
+/// The response to a successful login.
 fn logged_in(steps: &Steps<'_>, account_id: i64) -> Result<Ok200<LoggedIn>> {
     let lease = steps.call.workspace()?;
     let id = lease.id();

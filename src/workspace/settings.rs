@@ -1,4 +1,4 @@
-//! Settings: what holds for the whole workspace.
+//! Settings of the whole workspace.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -22,7 +22,7 @@ pub const ROUTES: &[Route] = &[
         .named("updateSettings"),
 ];
 
-/// How a retention without end is kept.
+/// Stored value of an unlimited retention.
 const FOR_EVER: &str = "forever";
 
 /// The settings of the workspace.
@@ -98,8 +98,8 @@ fn show(ctx: &mut Ctx<'_>) -> Result<Ok200<Settings>> {
     Ok(Ok200(find(ctx.db)?))
 }
 
-/// The settings first: from then on numbers are written and asked for by the new country, so that what a crash leaves
-/// half done is half found. The jobs go on with it.
+/// Saves the settings first, so that numbers are written and searched by the new country from then on. If a crash
+/// interrupts the reindexing, numbers that are done are found, and the jobs finish the rest.
 fn update(steps: &Steps<'_>, changes: Changes<SettingsChanges>) -> Result<Created<Settings>> {
     let (author, file) = (steps.author()?, Arc::clone(steps.call.workspace()?.file()));
     let (settings, pass) = file.write(move |db| {
@@ -165,9 +165,9 @@ impl Settings {
     }
 }
 
-/// What the request of a PBX hangs on: read in one go, since a phone rings meanwhile.
+/// The settings that a PBX request depends on, read in one query because a phone is ringing.
 pub struct ForPbx {
-    /// Whose numbers need no prefix.
+    /// Country of numbers without a prefix.
     pub country: Id,
     pub contact_url_template: Option<UrlTemplate>,
     pub contact_lookup: bool,
@@ -193,12 +193,12 @@ impl ForPbx {
     }
 }
 
-/// How long the audit log is kept, where it is not for ever.
+/// Retention of the audit log. None: unlimited.
 pub fn audit_retention(db: &Connection) -> Result<Option<Days>> {
     Ok(find(db)?.audit_retention_days)
 }
 
-/// The settings, with what was never set as a workspace begins.
+/// The settings, with defaults for those that were never set.
 fn find(db: &Connection) -> Result<Settings> {
     let mut statement = db.prepare_cached("SELECT name, value FROM settings")?;
     let kept = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -218,13 +218,13 @@ fn find(db: &Connection) -> Result<Settings> {
     })
 }
 
-/// A value that somebody wrote into the file by hand, and that is none, counts as never set.
+/// An invalid value, written into the file by hand, counts as never set.
 fn value<T: FromStr<Err = String>>(kept: &HashMap<String, String>, name: &str, default: &str) -> Result<T> {
     let kept = kept.get(name).and_then(|value| value.parse().ok());
     kept.map_or_else(|| default.parse().map_err(Error::Internal), Ok)
 }
 
-/// By hand, for serde would take a list of values for an object, and `null` for what is not named.
+/// Written by hand: the derived code would accept a list of values as an object, and `null` for a missing field.
 impl TryFrom<Map<String, Value>> for FeatureChanges {
     type Error = String;
 
@@ -267,7 +267,7 @@ mod tests {
         });
         assert_eq!(bench.admin().put("/settings", sent.clone()).created(), sent);
         assert_eq!(bench.admin().get("/settings").ok(), sent);
-        // The other workspace has its own.
+        // The other workspace has its own settings.
         assert_eq!(bench.admin_of_other().get("/settings").ok()["locale"], "fr-FR");
 
         let changed = bench.admin().put("/settings", json!({"contact_url_template": null})).created();

@@ -1,4 +1,4 @@
-//! Deliveries of webhooks: what each was to be told, and what came of it. `jobs/webhooks.rs` sends them.
+//! Webhook deliveries: the messages to a webhook and their outcome. `jobs/webhooks.rs` sends them.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -36,16 +36,16 @@ pub const ROUTES: &[Route] = &[
     .named("replayWebhookDelivery"),
 ];
 
-/// What the test button sends.
+/// The event of a test message.
 const TEST_EVENT: &str = "webhook.test";
 
-/// Seconds before the second try, the third, and so on: 24 hours in all. Who has failed once more is given up.
+/// Seconds before each retry, 24 hours in total. After the last retry the delivery has failed.
 const WAITS: [i64; 7] = [5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, LONGEST_WAIT];
 
-/// A message whose time is further off has it from before the clock was put back: it is due.
+/// A due time beyond the longest back-off means that the clock was set back: the message is due.
 pub const LONGEST_WAIT: i64 = 8 * 3600 + 25 * 60 - 5;
 
-/// How long a delivery is kept that is not pending.
+/// Retention in seconds of deliveries that are not pending.
 pub const KEPT: i64 = 30 * 86_400;
 
 choice! {
@@ -108,7 +108,7 @@ fn list(ctx: &mut Ctx<'_>, Id(id): Id, list: List<Delivery>) -> Result<Page<Deli
     list.only("webhook_id", id).page(ctx)
 }
 
-/// A message holds a resource: whoever may not see that, may not see it here.
+/// A message contains a resource, so the caller must be able to view that resource.
 fn show(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Ok200<Shown>> {
     let delivery = find(ctx.db, id, delivery)?;
     let resource = delivery.event.split('.').next().unwrap_or_default();
@@ -140,7 +140,7 @@ fn replay(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Creat
     find(ctx.db, webhook.id, id).map(Created)
 }
 
-/// Deliveries with what is known of their messages.
+/// Deliveries joined with their messages.
 const TABLE: &str =
     "(SELECT d.*, m.message_id, m.event FROM webhook_deliveries d JOIN webhook_messages m ON m.id = d.message)";
 
@@ -155,7 +155,6 @@ pub fn find(db: &Connection, webhook_id: i64, id: i64) -> Result<Delivery> {
     found.ok_or_else(Error::not_found)
 }
 
-/// A message whose time to be sent has come.
 #[derive(Debug)]
 pub struct Due {
     pub id: i64,
@@ -165,17 +164,17 @@ pub struct Due {
     pub body: String,
 }
 
-/// What came of a try.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What was answered, where anything was.
+    /// HTTP status of the response, if there was one.
     pub status: Option<u16>,
     pub body: Option<String>,
-    /// Why it failed, if it did.
+    /// Reason of the failure.
     pub error: Option<String>,
 }
 
-/// The webhooks that have a message due, the one that has waited longest first, and when, after these, the next one will be.
+/// The webhooks with a due message, longest waiting first, and the time at which the next message of the others is due.
 pub fn waiting(db: &Connection, now: Timestamp) -> rusqlite::Result<(Vec<i64>, Option<Timestamp>)> {
     let mut due = Vec::new();
     let mut next: Option<Timestamp> = None;
@@ -198,7 +197,7 @@ pub fn waiting(db: &Connection, now: Timestamp) -> rusqlite::Result<(Vec<i64>, O
     Ok((due.into_iter().map(|(_, id)| id).collect(), next))
 }
 
-/// The message that a webhook is to be sent next: of those that are due, the oldest.
+/// The oldest due message of a webhook.
 pub fn next_due(db: &Connection, webhook_id: i64, now: Timestamp) -> rusqlite::Result<Option<Due>> {
     db.prepare_cached(
         "SELECT d.id, m.message_id, w.url, w.secret, m.body
@@ -211,7 +210,7 @@ pub fn next_due(db: &Connection, webhook_id: i64, now: Timestamp) -> rusqlite::R
     .optional()
 }
 
-/// Notes what came of a try, and when there is another.
+/// Records the outcome of an attempt, and schedules the next one.
 pub fn settle(db: &Connection, id: i64, outcome: &Outcome, now: Timestamp) -> rusqlite::Result<()> {
     let tries: Option<u32> = db
         .prepare_cached("SELECT tries FROM webhook_deliveries WHERE id = ?1")?
@@ -232,7 +231,7 @@ pub fn settle(db: &Connection, id: i64, outcome: &Outcome, now: Timestamp) -> ru
     Ok(())
 }
 
-/// Gives up what a webhook was still to be told.
+/// Marks all pending deliveries of a webhook as failed.
 pub fn give_up(db: &Connection, webhook_id: i64, why: &str) -> rusqlite::Result<()> {
     db.prepare_cached(
         "UPDATE webhook_deliveries SET status = 'failed', due_at = NULL, error = ?2
@@ -242,7 +241,7 @@ pub fn give_up(db: &Connection, webhook_id: i64, why: &str) -> rusqlite::Result<
     Ok(())
 }
 
-/// Deletes deliveries of long ago, at most so many; answers how many they were.
+/// Deletes at most `most` old deliveries. Returns their number.
 pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "DELETE FROM webhook_deliveries WHERE id IN (
@@ -361,7 +360,7 @@ mod tests {
         assert_eq!(count(&bench, "webhook_messages"), 0);
     }
 
-    /// A file of the version before messages had a table.
+    /// Migrates a file from before messages had their own table.
     #[test]
     fn deliveries_from_before_keep_their_messages() {
         let folder = tempfile::tempdir().unwrap();
@@ -406,7 +405,7 @@ mod tests {
             (&json!("failed"), &json!("dropped: too many were waiting"))
         );
         assert_eq!(bench.engine.news.take_dropped().into_iter().collect::<Vec<_>>(), [(bench.acme.id, 3)]);
-        // What was told waits no longer, and leaves room.
+        // A delivered message no longer counts as pending and leaves room.
         bench.in_file(|db| Ok(settle(db, 5, &Outcome { status: Some(204), ..Outcome::default() }, START)?));
         bench.admin().post("/webhooks/1/test", json!({})).created();
         assert!(bench.engine.news.take_dropped().is_empty());

@@ -1,4 +1,4 @@
-//! Webhooks: URLs that are told of changes, by messages that are signed (Standard Webhooks, 1.0).
+//! Webhooks: URLs that are notified of changes by signed messages (Standard Webhooks 1.0).
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ pub struct NewWebhook {
     active: bool,
 }
 
-/// What a webhook is told of: at least one of `customer.created`, `contact.*`, `*`.
+/// The events of a webhook: at least one of `customer.created`, `contact.*`, `*`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Events(Vec<String>);
 
@@ -87,7 +87,7 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Webhook>> {
     find(ctx.db, id).map(Ok200)
 }
 
-/// The central file first: a workspace that is looked into in vain does no harm, one that is forgotten would.
+/// The central file comes first: a stale entry is harmless, a missing entry loses deliveries.
 fn create(steps: &Steps<'_>, Json(new): Json<NewWebhook>) -> Result<Created<WebhookShown>> {
     new.check(steps.engine.config.private_webhooks)?;
     may_touch(steps.insider()?, [&new.events.permissions()])?;
@@ -113,7 +113,8 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewWebhook>) -> Result<Created<Webh
     })
 }
 
-/// Whoever says where messages go, and which, could read them: so they must have had the right to before.
+/// A caller who changes the URL or the events could read the messages. So the caller needs the permissions for the old
+/// and the new events.
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewWebhook>) -> Result<Created<Webhook>> {
     let old = find(ctx.db, id)?;
     let new = changes.apply(&NewWebhook {
@@ -155,17 +156,17 @@ const RESOURCE: &str = "webhook";
 record!(Webhook in "webhooks" { id, url, events, active, secret, created_at, updated_at });
 
 impl Webhook {
-    /// Whether this caller may change the webhook, or have it sent something.
+    /// Checks that the caller may change the webhook or trigger a message to it.
     pub fn check_touch(&self, caller: &Insider) -> Result<()> {
         may_touch(caller, [&self.events.permissions()])
     }
 
-    /// One that is switched off is told nothing, and so cannot be asked to.
+    /// A disabled webhook gets no messages, not even on request.
     pub fn check_active(&self) -> Result<()> {
         if self.active {
             return Ok(());
         }
-        Err(Error::refused("webhook_inactive", "The webhook is switched off: switch it on first."))
+        Err(Error::refused("webhook_inactive", "The webhook is disabled. Enable it first."))
     }
 }
 
@@ -173,7 +174,7 @@ pub fn find(db: &Connection, id: i64) -> Result<Webhook> {
     Webhook::find(db, id)?.ok_or_else(Error::not_found)
 }
 
-/// Switches a webhook off whose receiver wants no more.
+/// Disables a webhook whose receiver wants no more messages.
 pub fn switch_off(db: &Connection, author: &journal::Author, id: i64) -> Result<()> {
     let Some(old) = Webhook::find(db, id)?.filter(|webhook| webhook.active) else { return Ok(()) };
     let webhook = Webhook { active: false, updated_at: author.at, ..old.clone() };
@@ -210,7 +211,7 @@ impl Default for NewWebhook {
 }
 
 impl Events {
-    /// Everything that a webhook may ask for.
+    /// All events that a webhook can subscribe to.
     fn all() -> impl Iterator<Item = String> {
         let of = |(resource, _): &(&'static str, _)| {
             let resource = *resource;
@@ -219,7 +220,7 @@ impl Events {
         std::iter::once("*".to_owned()).chain(ANNOUNCED.iter().flat_map(of))
     }
 
-    /// What somebody must be allowed to see who wants to be told of these.
+    /// The permissions that are required to subscribe to these events.
     fn permissions(&self) -> Permissions {
         Permissions::of(ANNOUNCED.iter().filter_map(|(resource, permission)| {
             let told =
@@ -239,7 +240,7 @@ impl<'de> Deserialize<'de> for Events {
     }
 }
 
-/// One of them, so that one that is unknown is told by its place in the list.
+/// A single event, so that an error names the position of an unknown one in the list.
 #[derive(PartialEq)]
 struct Event(String);
 
@@ -263,7 +264,7 @@ impl JsonSchema for Events {
         "Events".into()
     }
 
-    /// A later version may answer an event that this one does not know.
+    /// Responses are not restricted to known events: a later version may add some.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         if generator.contract().is_serialize() {
             return json_schema!({"type": "array", "items": {"type": "string"}, "examples": [["customer.created"]]});
@@ -385,7 +386,7 @@ mod tests {
             limited.post("/webhooks", body.clone()).refused(403, "missing_permission");
             limited.put("/webhooks/1", body).refused(403, "missing_permission");
         }
-        // Nor does anybody let what another asked for come to them instead.
+        // A caller cannot redirect events that they may not see to their own URL.
         made(&bench.admin(), &["contact.*"]);
         limited.put("/webhooks/2", json!({"url": "https://evil.example.com/"})).refused(403, "missing_permission");
         bench.admin().post("/contacts", json!({"last_name": "B"})).created();

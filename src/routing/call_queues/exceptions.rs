@@ -1,4 +1,5 @@
-//! Exceptions: days on which a queue or a group of queues is closed, and where calls go then. They come before time spans.
+//! Exceptions: days on which a queue or a group is closed, and where calls go then. They take precedence over time
+//! spans.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Groups of call queues, which have time spans and exceptions in common.
+//! Groups of call queues that share time spans and exceptions.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Holidays: exceptions that are made as such, one by one or as the public holidays of a country in a year.
+//! Holidays: exceptions that are created as holidays, one by one or as the public holidays of a country in a year.
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -56,7 +56,7 @@ pub struct NewHolidays {
     year: Option<i16>,
 }
 
-/// Years in which the calendar was or may be as the rules have it.
+/// Years for which the calendar rules are valid.
 const YEARS: std::ops::RangeInclusive<i64> = 1900..=2200;
 
 fn year<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i16>, D::Error> {
@@ -70,7 +70,7 @@ fn year_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": ["integer", "null"], "minimum": YEARS.start(), "maximum": YEARS.end()})
 }
 
-/// What a body says; of the parent what the query says, where the body does not.
+/// Reads the body. The parent in the body takes precedence over that in the query.
 impl Input for NewHolidays {
     const BODY: Body = Body::Json;
 
@@ -101,7 +101,7 @@ impl Input for NewHolidays {
     }
 }
 
-/// A region of a country as its calendar calls it: `fr-57` and `57` are `FR-57`. Nothing where none is named.
+/// Normalizes a region code: `fr-57` and `57` become `FR-57`. None if the region is blank.
 fn region(named: &str, country: Option<Country>) -> Result<Option<Text<16>>, String> {
     let named = named.trim().to_uppercase();
     if named.is_empty() {
@@ -161,7 +161,7 @@ fn create(ctx: &mut Ctx<'_>, whose: Whose, new: NewHolidays) -> Result<Created<H
     Ok(Created(HolidaysMade::Many(made.into())))
 }
 
-/// Whether the parent has an exception for this very day already.
+/// Whether the parent already has an exception for this day.
 fn is_exception(db: &Connection, new: &RoutingException) -> Result<bool> {
     let sql = "SELECT 1 FROM routing_exceptions WHERE exceptionable_id = ?1 AND exceptionable_type = ?2 AND day = ?3";
     Ok(db.prepare_cached(sql)?.exists((new.exceptionable_id, new.exceptionable_type, &new.day))?)
@@ -217,7 +217,7 @@ mod tests {
         desk.made("/call-queues/groups", json!({"name": "G"}));
         let exception = "/call-queues/exceptions?exceptionable_id=1&exceptionable_type=call_queue";
         desk.made(exception, json!({"day": "2027-07-14", "label": "Ours"}));
-        // Neither a day of every year nor a day of another parent is that very day of this one.
+        // A day of every year, or a day of another parent, does not count as this date.
         desk.made(exception, json!({"day": "--12-25"}));
         desk.made(&exception.replace("=call_queue", "=call_queue_group"), json!({"day": "2027-08-15"}));
         let wanted =

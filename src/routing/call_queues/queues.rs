@@ -1,5 +1,4 @@
-//! Call queues: each is known by a code, its number or the number that is dialled, and says where its calls go when
-//! nothing else does.
+//! Call queues, each with its code, its numbers and its default destination.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -118,10 +117,9 @@ impl Default for Queue {
 
 const TABLE: &str = "call_queues";
 
-/// The column that names the group.
 pub const GROUP: &str = "call_queue_group_id";
 
-/// The columns whose numbers are indexed.
+/// The columns with indexed phone numbers.
 pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["number", "did_number"], lists: &[] };
 
 routed!(Queue in "call_queues", told of as "call-queue" {
@@ -256,7 +254,7 @@ mod tests {
         for (field, value) in all.as_object().unwrap() {
             assert_eq!(&made[field], value, "{field}");
         }
-        // Its numbers are those of the first, the other way round.
+        // This queue has the numbers of the first one, swapped.
         let turned = json!({"name": "B", "active": false, "number": "0142000000", "did_number": "801"});
         desk.made("/call-queues/queues", turned);
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -1,4 +1,4 @@
-//! CTIs: telephony programs of a customer, each with places that calls from an origin go to.
+//! CTIs: telephony programs of a customer, each with destinations by origin of a call.
 
 pub mod destinations;
 
@@ -67,7 +67,7 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// How the tokens of CTIs begin.
+/// Prefix of CTI tokens.
 const PREFIX: &str = "cxt_";
 
 const TABLE: &str = "ctis";
@@ -129,7 +129,7 @@ const RESOURCE: &str = "cti";
 routed!(Cti in "ctis", told of as "cti" { name, last_four });
 
 impl Routed for Cti {
-    /// No body says how a token ends.
+    /// `last_four` follows the token. A body cannot change it.
     fn check(&mut self, _: &Connection, old: Option<&Self>) -> Result<()> {
         if let Some(old) = old {
             self.last_four.clone_from(&old.last_four);
@@ -223,7 +223,7 @@ mod tests {
         let second = again["token"].as_str().unwrap();
         assert_eq!(found(second).ok()["cti"]["id"], id);
         found(&first).refused(404, "not_found");
-        // A token is no key to another customer's.
+        // The token of another customer's CTI finds nothing.
         other.get(&format!("/ctis/lookup?token={second}&origin=204")).refused(404, "not_found");
         other.post(&format!("/ctis/{id}/regenerate-token"), json!({})).refused(404, "not_found");
 

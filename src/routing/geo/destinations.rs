@@ -1,4 +1,4 @@
-//! Destinations of a geo list: where some zones of its model go. And the answer that a call flow asks for.
+//! Destinations of a geo list by zone, and the look-up that a call flow requests.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -125,7 +125,7 @@ pub struct Found {
 }
 
 impl Asked {
-    /// The first of the values that say something.
+    /// The first value that is not blank.
     fn value(&self) -> Result<&str> {
         let values = [&self.value, &self.number, &self.postcode, &self.zone];
         let said = values.into_iter().find(|value| !value.trim().is_empty());
@@ -151,7 +151,6 @@ fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result
 
 const BY_ZONE: &str = "SELECT destination_id FROM geo_destination_zones WHERE geo_routing_list_id = ?1 AND zone = ?2";
 
-/// The column that names the list.
 pub const LIST: &str = "geo_routing_list_id";
 
 routed!(GeoDestination in "geo_destinations", told of as "geo-destination" {
@@ -184,7 +183,7 @@ impl Routed for GeoDestination {
 }
 
 impl GeoDestination {
-    /// The destination of a list that a zone is in, if any.
+    /// The destination of a zone in a list.
     fn of_zone(db: &Connection, list: i64, code: &str) -> rusqlite::Result<Option<Self>> {
         let sql = format!("SELECT {} FROM geo_destinations WHERE id = ({BY_ZONE})", Self::COLUMNS);
         db.prepare_cached(&sql)?.query_row((list, code), Self::from_row).optional()
@@ -249,7 +248,7 @@ mod tests {
     use crate::routing::testing::Desk;
     use crate::testing::Bench;
 
-    /// A list `A` of departments, with fallbacks; answers the path of its destinations.
+    /// Creates a list `A` of departments with fallbacks. Returns the path of its destinations.
     fn departments(desk: &Desk<'_>) -> String {
         let list = json!({
             "list_id": "A", "fallback_destination_2": "902", "fallback_destination_3": " ", "fallback_destination_4": "904",
@@ -285,7 +284,7 @@ mod tests {
             let answered = (&found["zone"], &found["destination"], &found["destinations"], &found["fallback"]);
             assert_eq!(answered, (&zone, &destination, &destinations, &json!(fallback)), "{value}");
         }
-        // What is changed or deleted is no longer where a value goes.
+        // A changed or deleted destination no longer matches.
         desk.put(&format!("{destinations}/{paris}"), json!({"zones": ["2A"]})).created();
         assert_eq!(look("75011")["fallback"], true);
         desk.put(&format!("{destinations}/{empty}"), json!({"zones": ["13", "75"], "destination_3": "813"})).created();
@@ -326,7 +325,7 @@ mod tests {
         for value in ["value=75011", "postcode=F-75011", "number=75011", "zone=75", "zone=75011"] {
             assert_eq!(zone(value), "75", "{value}");
         }
-        // Ajaccio is in the zone; no postcode begins so.
+        // `2A` is the zone of Ajaccio, but no postcode begins with it.
         assert_eq!(zone("zone=2A"), "2A");
         desk.get("/geo/destinations/lookup?list_id=A&value=75011").refused(404, "not_found");
         other.get("/geo/destinations/lookup?list_id=a&value=75011").refused(404, "not_found");
@@ -353,7 +352,7 @@ mod tests {
         desk.put(&format!("{destinations}/{first}"), json!({"zones": ["13", "75"], "nickname": "N"})).created();
         desk.put(&format!("{destinations}/{first}"), json!({"zones": ["13"]})).created();
         desk.put(&format!("{destinations}/{second}"), json!({"zones": ["06", "75"]})).created();
-        // Another list has zones of its own.
+        // Zones are unique within a list, not across lists.
         let another = desk.made("/geo/lists", json!({"list_id": "B", "geo_routing_model_id": 1}));
         desk.made(&format!("/geo/lists/{another}/destinations"), json!({"zones": ["06", "13", "75"]}));
     }

@@ -1,4 +1,4 @@
-//! Geo lists: where the zones of a model go, under a code of the customer's own.
+//! Geo lists: destinations for the zones of a geo model, under a code of the customer.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -65,7 +65,7 @@ pub struct GeoList {
     pub updated_at: Timestamp,
 }
 
-/// The id of the list that a customer calls something.
+/// Selects the id of a customer's list by its code.
 pub const BY_CODE: &str = "SELECT id FROM geo_lists WHERE customer_id = ?1 AND list_id = ?2";
 
 routed!(GeoList in "geo_lists", told of as "geo-list" {
@@ -84,7 +84,7 @@ impl Routed for GeoList {
         let mut zones = statement.query([self.id])?;
         while let Some(zone) = zones.next()? {
             if model.zone(zone.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?).is_none() {
-                let said = "The destinations of this list have zones that are not of the other model.";
+                let said = "The destinations of this list have zones that the other model does not have.";
                 return Err(Error::refused("zones_of_another_model", said));
             }
         }
@@ -97,7 +97,7 @@ impl Routed for GeoList {
 }
 
 impl GeoList {
-    /// The list that a customer calls this, if any.
+    /// The customer's list with this code.
     pub fn with_code(db: &Connection, customer: i64, code: &str) -> rusqlite::Result<Option<Self>> {
         let sql = format!("SELECT {} FROM geo_lists WHERE id = ({BY_CODE})", Self::COLUMNS);
         db.prepare_cached(&sql)?.query_row((customer, code), Self::from_row).optional()

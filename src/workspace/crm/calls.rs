@@ -1,4 +1,4 @@
-//! The journal of calls, as a PBX keeps it: what it says of a call becomes a phone call like any other.
+//! The call journal for PBXs: a call that a PBX reports is stored as a phone call like any other.
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -109,14 +109,14 @@ pub fn update(
 
 const TABLE: &str = "phone_calls";
 
-/// The call that was journalled under this name, while it is still of the customer whose PBX it is.
+/// The call with this external id, if it still belongs to the customer of the PBX.
 fn find(db: &Connection, customer: Option<i64>, external_id: Option<&str>) -> Result<Option<PhoneCall>> {
     let Some(id) = external_ids::find(db, TABLE, customer, external_id)? else { return Ok(None) };
     Ok(PhoneCall::find(db, id)?.filter(|call| call.is_seen_by(customer)))
 }
 
 impl JournalledCall {
-    /// The call with all that is said in the place of what was there.
+    /// Applies the reported values to a stored or new call.
     fn told_over(self, ctx: &Ctx<'_>, customer: Option<i64>, old: PhoneCall) -> Result<PhoneCall> {
         let is_new = old.id == 0;
         let (direction, status) = self.course(&old, is_new)?;
@@ -133,7 +133,7 @@ impl JournalledCall {
         let took = self.duration_s.said().map(|took| took.seconds());
         let started_at = times.0.or(old.started_at);
         let ended_at = times.1.or_else(|| end(started_at, took)).or(old.ended_at);
-        // What is told from the times follows them.
+        // A derived duration follows the new times.
         let duration_s = if times == (None, None) { took.or(old.duration_s) } else { took };
         Ok(PhoneCall {
             direction,
@@ -158,7 +158,7 @@ impl JournalledCall {
         })
     }
 
-    /// Which way it went, and how it ended.
+    /// The direction and the outcome.
     fn course(&self, old: &PhoneCall, is_new: bool) -> Result<(Direction, Status)> {
         let by_type = self.call_type.said().map(|call_type| match *call_type {
             CallType::OUTBOUND => (Direction::OUTBOUND, Status::COMPLETED),
@@ -182,14 +182,14 @@ impl JournalledCall {
     fn contact(&self, db: &Connection, customer: Option<i64>, old: &PhoneCall) -> Result<Option<i64>> {
         let named = self.contact_id.said().and_then(|named| named.id());
         let entity = self.entity_id.said().map(|entity| &**entity);
-        // A repeat does not look again: somebody may have put it right meanwhile.
+        // A repeat does not look up the contact again: a user may have corrected it.
         let number = self.number.said().filter(|_| old.contact_id.is_none()).map(|number| &**number);
         let by = lookup::By { phone: number, email: None, country: phones::default_country(db)? };
         Ok(contact_of(db, customer, named, entity, &by)?.or(old.contact_id))
     }
 }
 
-/// A number as the journal has room for it: as it was sent, or a long SIP address without its host and parameters.
+/// A number as stored: as sent, or without host and parameters if it is a long SIP address.
 fn kept(field: &str, number: OrBlank<Text<255>>) -> Result<Typed> {
     let Some(number) = number.or(None) else { return Ok(None) };
     let short = Text::parse(number.to_string()).or_else(|_| Text::parse(phone::addressed(&number)));
@@ -220,7 +220,7 @@ mod tests {
         answer["phone_call"].clone()
     }
 
-    /// A customer with this account, and the id of a contact of it with this number.
+    /// Creates a customer with this account and a contact with this number. Returns both ids.
     fn customer(bench: &Bench, account: &str, number: &str) -> (i64, i64) {
         let body = json!({"name": account, "customer_account": account});
         let customer = bench.admin().post("/customers", body).created()["id"].as_i64().unwrap();
@@ -337,7 +337,7 @@ mod tests {
         assert_eq!(contact(json!({})), Some(first));
         assert_eq!(contact(json!({"contact_id": second})), Some(second));
         assert_eq!(contact(json!({"entity_id": second.to_string()})), Some(second));
-        // A contact that is gone, one of another system, and the one that stands for nobody.
+        // A deleted contact, an id of another system, and the id of an unknown caller.
         for entity in ["99", "lead-7", "0"] {
             assert_eq!(contact(json!({"entity_id": entity, "contact_id": "0"})), Some(first), "{entity}");
         }
@@ -409,7 +409,8 @@ mod tests {
         assert_ne!(made(&pbx, json!({"call_type": "Missed", "external_id": "8"}))["id"], first["id"]);
         assert_eq!(bench.admin().get("/phone-calls").ok()["total"], 2);
 
-        // The name is the PBX's own: another's call of the same name is another call, and a deleted one is forgotten.
+        // External ids are per customer: the same id from another PBX is another call. The id of a deleted call is
+        // forgotten.
         let (customer, _) = customer(&bench, "A", "0143000000");
         let bound = bench.key(&["crm.lookup"], Some(customer));
         let theirs = made(&bound, json!({"call_type": "Missed", "external_id": "7"}));

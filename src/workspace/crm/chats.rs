@@ -1,7 +1,6 @@
-//! Chats: the journal of who wrote to whom, as a PBX keeps it.
+//! Chats: the chat journal for PBXs.
 //!
-//! As a phone call, a chat is of the customer whose contact took part in it at the time, and outlives all that it refers
-//! to.
+//! Like a phone call, a chat belongs to the customer of its contact at the time, and stays when the contact is deleted.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -34,7 +33,7 @@ pub struct Chat {
     pub queue: Option<Text<255>>,
     /// Id of the contact. Null if unknown, or if the contact was deleted.
     pub contact_id: Option<i64>,
-    /// Id of the contact's customer at that time.
+    /// Id of the customer: that of the contact at that time, else that of the PBX. Null if there is none.
     pub customer_id: Option<i64>,
     /// Id of the user who responded.
     pub user_id: Option<i64>,
@@ -143,13 +142,13 @@ impl OfCustomer for Chat {
     }
 }
 
-/// The chat that was journalled under this name, while it is still of the customer whose PBX it is.
+/// The chat with this external id, if it still belongs to the customer of the PBX.
 fn find(db: &Connection, customer: Option<i64>, external_id: Option<&str>) -> Result<Option<Chat>> {
     let Some(id) = external_ids::find(db, TABLE, customer, external_id)? else { return Ok(None) };
     Ok(Chat::find(db, id)?.filter(|chat| chat.is_seen_by(customer)))
 }
 
-/// Lets every chat of a customer be another's.
+/// Moves all chats of one customer to another.
 pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
     each_of(db, "customer_id", from, |old: Chat| {
         let new = Chat { customer_id: Some(to), updated_at: author.at, ..old.clone() };
@@ -159,7 +158,7 @@ pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<
 }
 
 impl JournalledChat {
-    /// The chat with all that is said in the place of what was there.
+    /// Applies the reported values to a stored or new chat.
     fn told_over(self, ctx: &Ctx<'_>, customer: Option<i64>, old: Chat) -> Result<Chat> {
         let contact_id = self.contact(ctx.db, customer, &old)?;
         let customer_id = match contact_id {
@@ -195,7 +194,7 @@ impl JournalledChat {
     fn contact(&self, db: &Connection, customer: Option<i64>, old: &Chat) -> Result<Option<i64>> {
         let named = self.contact_id.said().and_then(|named| named.id());
         let entity = self.entity_id.said().map(|entity| &**entity);
-        // A repeat does not look again: somebody may have put it right meanwhile.
+        // A repeat does not look up the contact again: a user may have corrected it.
         let said =
             |text: &OrBlank<Text<255>>| text.said().filter(|_| old.contact_id.is_none()).map(ToString::to_string);
         let (phone, email) = (said(&self.number), said(&self.email));
@@ -289,7 +288,7 @@ mod tests {
         );
         assert_ne!(made(&pbx, json!({"body": "Bonjour"}))["id"], first["id"]);
         assert_eq!(pbx.get("/crm/lookup/chats").ok()["total"], 2);
-        // A call may have the same name.
+        // A call can have the same external id.
         let call = pbx.post("/crm/lookup/phone-calls", json!({"call_type": "Missed", "external_id": "7"})).created();
         assert_eq!(call["phone_call"]["id"], 1);
     }

@@ -1,4 +1,4 @@
-//! OAuth clients: the programs that may ask for tokens of this workspace (RFC 6749, 2).
+//! OAuth clients: programs that can request tokens of this workspace (RFC 6749, 2).
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -44,7 +44,7 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// How client ids and secrets begin, so that people know them for what they are.
+/// Prefixes that make client ids and secrets recognizable.
 const ID_PREFIX: &str = "cxc_";
 const SECRET_PREFIX: &str = "cxs_";
 
@@ -146,11 +146,11 @@ pub struct ClientChanges {
     access_token_ttl: Option<TokenTtl>,
 }
 
-/// Where people may be sent back to: exactly these.
+/// Redirect URIs. They match exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct RedirectUris(Vec<String>);
 
-/// The ways in which a client may get tokens: at least one.
+/// The grant types of a client, at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Grants(Vec<GrantType>);
 
@@ -247,20 +247,20 @@ fn find(db: &Connection, id: i64) -> Result<Client> {
     Client::find(db, id)?.ok_or_else(Error::not_found)
 }
 
-/// The client that names itself so, if it is let in.
+/// The active client with this `client_id`.
 pub fn named(db: &Connection, client_id: &str) -> rusqlite::Result<Option<Client>> {
     db.prepare_cached(&format!("SELECT {} FROM oauth_clients WHERE client_id = ?1 AND active", Client::COLUMNS))?
         .query_row([client_id], Client::from_row)
         .optional()
 }
 
-/// Deletes the clients whose tokens see only this customer.
+/// Deletes the clients that are bound to this customer.
 pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
     each_of(db, "customer_id", customer, |client| Ok(delete_one(db, author, &client)?))
 }
 
-/// Lets the clients of a customer see another one. They get rows that they were not given, which takes what a change of them
-/// takes.
+/// Binds the clients of one customer to another. They gain access to other rows, so this requires the same permissions
+/// as a change of the clients.
 pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
     let (insider, author) = (ctx.insider()?, ctx.author()?);
     each_of(ctx.db, "customer_id", from, |old: Client| {
@@ -280,7 +280,7 @@ fn delete_one(db: &Connection, author: &Author, client: &Client) -> rusqlite::Re
 }
 
 impl Client {
-    /// A secret that is this client's from now on, where it may have one.
+    /// Creates a secret and sets its digest and last four characters. None for a public client.
     fn take_new_secret(&mut self) -> Result<Option<String>> {
         if !self.confidential {
             return Ok(None);
@@ -292,13 +292,13 @@ impl Client {
         Ok(Some(secret))
     }
 
-    /// What is to be true of the fields together.
+    /// Checks rules that involve several fields.
     fn check(&self) -> Result<()> {
         if self.may_use(GrantType::AUTHORIZATION_CODE) && self.redirect_uris.0.is_empty() {
             return Err(Error::invalid("The redirect uris field is required."));
         }
         if !self.confidential && self.may_use(GrantType::CLIENT_CREDENTIALS) {
-            return Err(Error::invalid("The grants may not have client_credentials where the client is public."));
+            return Err(Error::invalid("The grants may not have client_credentials if the client is public."));
         }
         Ok(())
     }
@@ -307,7 +307,7 @@ impl Client {
         self.grants.0.contains(&grant)
     }
 
-    /// Whether people may be sent back to this, compared to the letter (RFC 9700, 2.1).
+    /// Whether this is a registered redirect URI, compared exactly (RFC 9700, 2.1).
     pub fn redirects_to(&self, uri: &str) -> bool {
         self.redirect_uris.0.iter().any(|registered| registered == uri)
     }
@@ -328,15 +328,15 @@ impl Default for NewClient {
     }
 }
 
-/// More than these nobody needs, and each is compared at each approval.
+/// No client needs more, and each is compared at each approval.
 const MOST_URIS: usize = 20;
 const LONGEST_URI: usize = 2000;
 
-/// What such a URI looks like, for whoever reads the description.
+/// Pattern of redirect URIs for the OpenAPI description.
 const REDIRECT_URI: &str = r##"^(https://|http://(localhost|127\.0\.0\.1|\[::1\])([:/]|$))[^\s\\*<>"#@]+$"##;
 
-/// Whether people may be sent there (RFC 8252, 7.3; RFC 9700, 2.1 and 4.1.1): to another machine only under TLS, and to
-/// nothing that a browser would read in another way than we do.
+/// Whether a text is an acceptable redirect URI (RFC 8252, 7.3; RFC 9700, 2.1 and 4.1.1): another machine only over
+/// TLS, and nothing that a browser parses differently.
 fn is_redirect_uri(text: &str) -> bool {
     let Ok(url) = url::Url::parse(text) else { return false };
     let is_loopback = match url.host() {
@@ -357,7 +357,8 @@ fn is_redirect_uri(text: &str) -> bool {
         && url.password().is_none()
 }
 
-/// A host of letters, digits, `-`, `_` and dots, or an address: browsers take others, which would end the list of a policy.
+/// A host of letters, digits, `-`, `_` and dots, or an IP address. Browsers accept other characters, which could end
+/// the source list of a Content-Security-Policy.
 fn has_plain_host(url: &url::Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)),
@@ -378,7 +379,7 @@ impl<'de> Deserialize<'de> for RedirectUris {
     }
 }
 
-/// One of them, so that a bad one is told by its place in the list.
+/// A single URI, so that an error names its position in the list.
 #[derive(PartialEq)]
 struct RedirectUri(String);
 
@@ -504,7 +505,7 @@ mod tests {
         let made = bench.admin().post("/oauth-clients", with(&json!({"confidential": false}))).created();
         assert_eq!((&made["client_secret"], &made["secret_last_four"]), (&Value::Null, &Value::Null));
         bench.admin().post("/oauth-clients/1/rotate-secret", json!({})).refused(422, "client_is_public");
-        let says = "The grants may not have client_credentials where the client is public.";
+        let says = "The grants may not have client_credentials if the client is public.";
         bench.admin().put("/oauth-clients/1", json!({"grants": ["client_credentials"]})).invalid(&[says]);
     }
 
@@ -538,7 +539,7 @@ mod tests {
             }
         }
         let public = json!({"confidential": false, "grants": ["client_credentials"]});
-        let says = "The grants may not have client_credentials where the client is public.";
+        let says = "The grants may not have client_credentials if the client is public.";
         bench.admin().post("/oauth-clients", with(&public)).invalid(&[says]);
         bench.admin().post("/customers", json!({"name": "A"})).created();
         let kept = bench.admin().put("/oauth-clients/1", json!({"confidential": false, "customer_id": 1})).created();
