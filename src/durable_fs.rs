@@ -23,7 +23,7 @@ fn create_folder_with(builder: &mut DirBuilder, folder: &Path) -> anyhow::Result
     if folder.is_dir() {
         return Ok(());
     }
-    builder.recursive(true).create(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    builder.recursive(true).create(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     sync(folder_of(folder)?)
 }
 
@@ -56,12 +56,12 @@ pub fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 /// Syncs a file, or the names in a folder.
 pub fn sync(path: &Path) -> anyhow::Result<()> {
-    // The folder of a name without one is the working directory.
+    // The parent of a bare file name is the working directory.
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let synced = File::open(path).and_then(|file| file.sync_all());
     synced.with_context(|| format!("cannot write {}", path.display()))
 }
 
 pub fn folder_of(path: &Path) -> anyhow::Result<&Path> {
-    path.parent().with_context(|| format!("{} lies in no folder", path.display()))
+    path.parent().with_context(|| format!("{} has no parent folder", path.display()))
 }

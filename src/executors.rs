@@ -8,15 +8,16 @@ use crate::tenancy::{Group, Pools};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In one turn of the layer's file: a `GET` reads, all others write.
+    /// In one turn of the layer's file. A `GET` reads; all other methods write.
     Turn,
-    /// On a thread beside the lanes, for what touches two files, or the file system: it takes its turns itself.
+    /// On a blocking thread outside the lanes, for work on two files or on the file system. The handler takes its own
+    /// turns.
     Steps,
-    /// As `Steps`, on the few threads that hash passwords, which are slow and hungry.
+    /// Like `Steps`, on the few threads for password hashing, which is slow and needs much memory.
     Hashing,
-    /// As `Steps`, on the few threads for what takes seconds, and a file's write lane all that time.
+    /// Like `Steps`, on the few threads for work that takes seconds and holds a file's write lane meanwhile.
     Bulk,
-    /// At once, on the connection's own thread: it needs neither a file nor time, nor anything of its caller.
+    /// At once, on the connection's own thread. Such a handler is fast and uses neither a file nor the caller.
     Here,
 }
 
@@ -57,9 +58,9 @@ impl Place {
 /// The threads of the executors that have threads of their own.
 pub struct Executors {
     pub steps: Threads,
-    /// As few as there are processors: each hash keeps one busy, and its memory.
+    /// One thread per processor: each hash occupies one, and its memory.
     hashing: Threads,
-    /// For what keeps a database thread busy for seconds.
+    /// For work that takes seconds.
     bulk: Threads,
 }
 

@@ -14,7 +14,7 @@ pub struct NodeState {
     pub key_uses: KeyUses,
     pub host_names: HostNames,
     pub news: Arc<News>,
-    /// Digests of the idempotency keys whose requests are worked on beside the lanes.
+    /// Digests of idempotency keys whose requests are running outside the lanes.
     pub running_keys: Mutex<HashSet<[u8; 32]>>,
 }
 

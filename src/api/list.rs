@@ -1,5 +1,5 @@
-//! Lists: filters, sorting and pages by number, the same for every resource that says what it may be filtered and sorted
-//! by. Pages by cursor are in `cursor.rs`.
+//! Lists: filters, sorting and numbered pages, the same for every resource that declares its filters and sort keys.
+//! Cursor pages are in `cursor.rs`.
 
 use jiff::tz::TimeZone;
 use rusqlite::types::Value as Sql;
@@ -11,125 +11,95 @@ use serde_json::json;
 use super::call::Call;
 use super::cursor::{Cursor, Key, order_by};
 use super::error::{Error, Result};
+use super::field::{Field, FilterKind, Wanted, moment_schema, search_words, word_count};
 use super::handler::Ctx;
 use super::input::{Input, pairs};
 use super::openapi::Operation;
 use super::page::{self, NumberedPage, Page};
 use crate::tenancy::indexing::texts_are_current;
-use crate::tenancy::phones;
-use crate::values::fold::fold;
-use crate::values::{Timestamp, civil, integer};
+use crate::values::{civil, integer};
 
-/// Rows on a page where the caller does not say.
+/// Default rows per page.
 const PER_PAGE: i64 = 20;
 const MOST_PER_PAGE: i64 = 500;
 
-/// Filters of one request; SQLite takes many more before it gives up.
+/// Maximum filters per request, far below SQLite's limit.
 const MOST_FILTERS: usize = 50;
 
-/// Words, and characters, of all full-text filters of a request: each word is a search of its own.
+/// Maximum words, and characters, in all full-text filters of a request. Each word is a search.
 const MOST_WORDS: usize = 20;
 const MOST_SEARCHED: usize = 100;
 
-/// Keys that one request sorts by.
+/// Maximum sort keys per request.
 const MOST_SORTS: usize = 10;
 
-/// Bytes of a query.
+/// Maximum bytes of a query.
 const LONGEST_QUERY: usize = 4096;
 
 /// A resource that can be listed.
 pub trait Listed: Serialize + JsonSchema {
     const LISTING: Listing;
 
-    /// From a row of `LISTING.columns`.
+    /// Reads a row of `LISTING.columns`.
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self>
     where
         Self: Sized;
 }
 
-/// What a list is of, and by what it may be asked for. Every text in here becomes SQL as it stands.
+/// The table of a list, and its fields. Every text here becomes SQL unchanged.
+#[derive(Clone, Copy)]
 pub struct Listing {
     pub table: &'static str,
     pub columns: &'static str,
-    pub filters: &'static [Filter],
-    /// Whether a filter is also known by its name alone: `name=…`
+    pub fields: &'static [Field],
+    /// Whether filters are also accepted by their plain name: `name=…`
     pub plain_filters: bool,
-    pub sorts: &'static [Sort],
-    /// The order where the caller does not say: by `id`, or by `id` from the last.
+    /// The default order: by `id`, ascending or descending.
     pub newest_first: bool,
-    /// Rows when nothing is filtered: kept by triggers, or counted.
+    /// Whether triggers count the rows of the unfiltered list. Otherwise it is counted by a query.
     pub counted_by_triggers: bool,
-    /// The column that says whose a row is, where callers who are bound to a customer see the list.
+    /// The column with the customer of a row, if callers who are bound to a customer may see the list.
     pub customer: Option<&'static str>,
 }
 
-/// `filter[name]=…`
-pub struct Filter {
-    pub name: &'static str,
-    pub by: By,
+impl Listing {
+    /// A list of whole rows, oldest first, for callers who see the whole workspace.
+    pub const fn of(table: &'static str, columns: &'static str, fields: &'static [Field]) -> Self {
+        let (plain_filters, newest_first, counted_by_triggers) = (false, false, false);
+        Self { table, columns, fields, plain_filters, newest_first, counted_by_triggers, customer: None }
+    }
+
+    /// The fields that callers may filter by.
+    fn filters(&self) -> impl Iterator<Item = (&'static Field, FilterKind)> {
+        self.fields.iter().filter_map(|field| field.filter.map(|filter| (field, filter)))
+    }
+
+    /// The names that callers may sort by.
+    fn sorts(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().filter(|field| field.sort.is_some()).map(|field| field.name)
+    }
 }
 
-/// How a filter compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// The column contains the text, whatever its case and accents.
-    Text(&'static str),
-    /// The column is the integer.
-    Integer(&'static str),
-    /// The column is 0 or 1.
-    Flag(&'static str),
-    /// The column is one of these texts.
-    Choice(&'static str, &'static [&'static str]),
-    /// The same, where clients may send the name of a class for each of these texts: see [`named`].
-    Class(&'static str, &'static [&'static str]),
-    /// The column is the moment, or within the day (also by `[on]`); or, by `[gte]` and `[lte]`, in a range. Days and times
-    /// without a zone are those of the workspace's clocks.
-    Moment(&'static str),
-    /// One of the resource's numbers is the number, in any format, or ends with its digits.
-    Phone(&'static str),
-    /// The same of the number in one field.
-    PhoneIn(&'static str, &'static str),
-    /// Every word begins a word of the full-text index.
-    Term(&'static str),
-    /// Every word is in one of the columns, whatever its case and accents: for tables that are too small for an index.
-    Words(&'static [&'static str]),
-    /// The column is a JSON object, and one of its fields, which the caller names, is the text, whatever its case and
-    /// accents: `filter[custom_fields.tier]=gold`.
-    Field(&'static str),
-}
-
-/// `sort=name`, `sort=-name`
-pub struct Sort {
-    pub name: &'static str,
-    pub column: &'static str,
-}
-
-/// What a caller asks of a list: the query, read and found good.
+/// A parsed and valid list query.
 pub struct List<T> {
     page: i64,
     pub(super) per_page: i64,
-    /// Where on its way through the list the caller is, where it asks by cursor: at its beginning, or here.
+    /// The position, if the query has a cursor. The inner `None` is the first page.
     walk: Option<Option<Cursor>>,
-    wanted: Vec<(By, Wanted)>,
-    /// What a column must be, whatever the caller asks.
+    wanted: Vec<(&'static Field, Wanted)>,
+    /// Conditions that always apply.
     fixed: Vec<(&'static str, Sql)>,
-    sorts: Vec<(&'static Sort, Direction)>,
+    /// The name and the SQL expression of each sort key.
+    sorts: Vec<(&'static str, &'static str, Direction)>,
     of: std::marker::PhantomData<T>,
 }
 
-/// Rows that a full-text index has for some words.
+/// Matches of a full-text index.
 pub(super) struct Hits {
-    /// Which of the filters asks for them.
+    /// The position of the filter that they belong to.
     pub place: usize,
     pub index: &'static str,
     pub words: String,
-}
-
-enum Wanted {
-    Text(String),
-    Field(String, String),
-    Integer(i64),
-    Between(i64, i64),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -153,49 +123,49 @@ impl<T: Listed> Input for List<T> {
         let listing = T::LISTING;
         operation.query(
             "page",
-            "Which page, from 1.",
+            "Number of the page, from 1.",
             json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX, "default": 1}),
         );
         operation.query(
             "cursor",
-            "Walks by key instead of by number, for large lists: empty for the first page, then what the page before \
-             says. Then page is ignored, and nothing is counted.",
+            "Pages by key instead of by number, for large lists. Empty for the first page, then `next_cursor` of the \
+             previous page. `page` is ignored, and the rows are not counted.",
             json!({"type": "string"}),
         );
         operation.query(
             "per_page",
-            "Rows on a page.",
+            "Rows per page.",
             json!({"type": "integer", "minimum": 1, "maximum": MOST_PER_PAGE, "default": PER_PAGE}),
         );
-        let sorts: Vec<&str> = listing.sorts.iter().map(|sort| sort.name).collect();
+        let sorts: Vec<&str> = listing.sorts().collect();
         let name = format!("-?({})", sorts.join("|"));
         operation.query(
             "sort",
-            &format!("One or several of {}, with commas; a minus turns the order around.", sorts.join(", ")),
+            &format!("One or more of {}, separated by commas. A leading minus reverses the order.", sorts.join(", ")),
             json!({"type": "string", "pattern": format!("^({name}(,{name}){{0,{}}})?$", MOST_SORTS - 1)}),
         );
-        for filter in listing.filters {
-            let (text, schema) = filter.by.described();
-            let name = if let By::Field(_) = filter.by { ".tier" } else { "" };
+        for (field, filter) in listing.filters() {
+            let (text, schema) = filter.described();
+            let member = if filter == FilterKind::Member { ".tier" } else { "" };
             if listing.plain_filters {
-                operation.query(filter.name, text, schema.clone());
+                operation.query(field.name, text, schema.clone());
             }
-            operation.query(&format!("filter[{}{name}]", filter.name), text, schema);
-            if let By::Moment(_) = filter.by {
+            operation.query(&format!("filter[{}{member}]", field.name), text, schema);
+            if filter == FilterKind::Moment {
                 operation.query(
-                    &format!("filter[{}][gte]", filter.name),
-                    "At this moment or later. A date counts from its beginning.",
-                    moment(),
+                    &format!("filter[{}][gte]", field.name),
+                    "At this time or later. A date counts from its start.",
+                    moment_schema(),
                 );
                 operation.query(
-                    &format!("filter[{}][lte]", filter.name),
-                    "At this moment or earlier. A date counts to its end.",
-                    moment(),
+                    &format!("filter[{}][lte]", field.name),
+                    "At this time or earlier. A date counts to its end.",
+                    moment_schema(),
                 );
                 let day = json!({"type": "string", "format": "date", "examples": ["2027-03-29"]});
                 operation.query(
-                    &format!("filter[{}][on]", filter.name),
-                    "On this day, by the clocks of the workspace.",
+                    &format!("filter[{}][on]", field.name),
+                    "On this day, in the workspace's time zone.",
                     day,
                 );
             }
@@ -203,145 +173,8 @@ impl<T: Listed> Input for List<T> {
     }
 }
 
-impl By {
-    fn described(self) -> (&'static str, serde_json::Value) {
-        match self {
-            Self::Text(_) => ("Contains this text, whatever its case and accents.", json!({"type": "string"})),
-            Self::Integer(_) => ("Is this number.", json!({"type": "integer", "format": "int64"})),
-            Self::Flag(_) => ("Is true, or false.", json!({"type": "boolean"})),
-            Self::Choice(_, choices) | Self::Class(_, choices) => {
-                ("Is this.", json!({"type": "string", "enum": choices}))
-            }
-            Self::Moment(_) => ("At this moment. A date, like 2027-03-29, means that day.", moment()),
-            Self::Phone(_) => (
-                "Has this number, in any format, or one that ends with these digits (at least 4).",
-                json!({"type": "string"}),
-            ),
-            Self::PhoneIn(..) => {
-                ("Is this number, in any format, or ends with these digits (at least 4).", json!({"type": "string"}))
-            }
-            Self::Field(_) => (
-                "Any field by its name, as here tier: is this text, whatever its case and accents.",
-                json!({"type": "string"}),
-            ),
-            Self::Term(_) => ("Full-text search: every word begins a word of the resource.", json!({"type": "string"})),
-            Self::Words(_) => (
-                "Full-text search: every word is in one of the resource's texts, whatever its case and accents.",
-                json!({"type": "string"}),
-            ),
-        }
-    }
-
-    fn read(self, name: &str, operator: Option<&str>, value: &str, zone: &TimeZone) -> Result<Wanted, String> {
-        match (self, operator) {
-            (Self::Moment(_), operator) => moments(name, operator, value, zone),
-            (_, Some(_)) => Err(format!("The filter {name} takes one value, without an operator.")),
-            (Self::Text(_) | Self::Phone(_) | Self::PhoneIn(..) | Self::Term(_) | Self::Words(_), None) => {
-                Ok(Wanted::Text(value.to_owned()))
-            }
-            (Self::Field(_), None) => match name.split_once('.') {
-                Some((_, field)) if !field.is_empty() => Ok(Wanted::Field(field.to_owned(), fold(value))),
-                _ => Err(format!("The filter {name} takes the name of a field behind a point, like {name}.tier.")),
-            },
-            (Self::Integer(_), None) => {
-                integer::read(value).map(Wanted::Integer).ok_or_else(|| format!("The {name} must be an integer."))
-            }
-            (Self::Flag(_), None) => match value {
-                "1" | "true" => Ok(Wanted::Integer(1)),
-                "0" | "false" => Ok(Wanted::Integer(0)),
-                _ => Err(format!("The {name} must be true or false.")),
-            },
-            (Self::Choice(_, choices), None) if choices.contains(&value) => Ok(Wanted::Text(value.to_owned())),
-            (Self::Class(_, choices), None) if named(choices, value).is_some() => {
-                Ok(Wanted::Text(named(choices, value).unwrap_or_default().to_owned()))
-            }
-            (Self::Choice(_, choices) | Self::Class(_, choices), None) => {
-                Err(format!("The selected {name} is invalid; it may be {}.", choices.join(", ")))
-            }
-        }
-    }
-
-    /// The condition in SQL, and the values bound in it.
-    fn condition(self, wanted: &Wanted, db: &Connection) -> Result<(String, Vec<Sql>)> {
-        Ok(match (self, wanted) {
-            (Self::Text(column), Wanted::Text(text)) => {
-                (format!("instr(fold({column}), ?) > 0"), vec![fold(text).into()])
-            }
-            (Self::Field(column), Wanted::Field(field, text)) => (
-                format!(
-                    "EXISTS (SELECT 1 FROM json_each({column}) AS field WHERE field.key = ? AND
-                     fold(iif(field.type IN ('true', 'false'), field.type, CAST(field.value AS TEXT))) = ?)"
-                ),
-                vec![field.clone().into(), text.clone().into()],
-            ),
-            (Self::Choice(column, _) | Self::Class(column, _), Wanted::Text(text)) => {
-                (format!("{column} = ?"), vec![text.clone().into()])
-            }
-            (Self::Phone(resource), Wanted::Text(text)) => phones::condition(resource, None, text, db)?,
-            (Self::PhoneIn(resource, field), Wanted::Text(text)) => phones::condition(resource, Some(field), text, db)?,
-            (Self::Term(index), Wanted::Text(text)) => match words(text) {
-                Some(words) => (format!("id IN (SELECT rowid FROM {index} WHERE {index} MATCH ?)"), vec![words.into()]),
-                None => ("0".into(), Vec::new()),
-            },
-            (Self::Words(columns), Wanted::Text(text)) => {
-                let words: Vec<String> = text.split_whitespace().map(fold).collect();
-                let has_one = columns.iter().map(|column| format!("instr(fold({column}), ?) > 0"));
-                let has_one = format!("({})", has_one.collect::<Vec<_>>().join(" OR "));
-                let bound = words.iter().flat_map(|word| columns.iter().map(|_| word.clone().into()));
-                (vec![has_one; words.len()].join(" AND "), bound.collect())
-            }
-            (Self::Integer(column) | Self::Flag(column), Wanted::Integer(value)) => {
-                (format!("{column} = ?"), vec![(*value).into()])
-            }
-            (Self::Moment(column), Wanted::Between(from, to)) => {
-                (format!("{column} BETWEEN ? AND ?"), vec![(*from).into(), (*to).into()])
-            }
-            _ => return Err(Error::Internal("a filter was read as one kind and used as another".into())),
-        })
-    }
-}
-
-/// A filter that is left blank is none.
-fn moment() -> serde_json::Value {
-    json!({"type": "string", "format": "date-time"})
-}
-
-/// Finds the word by its own name or by the name of its class: `App\\Models\\CallQueueGroup` is `call_queue_group`.
-pub fn named(words: &[&'static str], text: &str) -> Option<&'static str> {
-    let plain = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
-    let class = text.rsplit(['\\', '/', '.', ':']).next().unwrap_or(text).trim();
-    words.iter().find(|word| plain(word) == plain(class)).copied()
-}
-
-/// What a moment, or a day, and an operator ask for.
-fn moments(name: &str, operator: Option<&str>, value: &str, zone: &TimeZone) -> Result<Wanted, String> {
-    let (first, last) = Timestamp::first_and_last(value, zone).map_err(|said| format!("The {name} {said}"))?;
-    let (first, last) = (first.seconds(), last.seconds());
-    match operator {
-        None | Some("on") => Ok(Wanted::Between(first, last)),
-        Some("gte") => Ok(Wanted::Between(first, i64::MAX)),
-        Some("lte") => Ok(Wanted::Between(i64::MIN, last)),
-        Some(other) => Err(format!("The filter {name} has no operator {other}; it has gte, lte and on.")),
-    }
-}
-
-fn word_count(text: &str) -> usize {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count()
-}
-
-/// A text as an FTS5 query: each word a quoted prefix, all of them wanted. Nothing in it is left to be an operator. The
-/// index has folded texts.
-fn words(text: &str) -> Option<String> {
-    let words: Vec<String> = fold(text)
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(|word| format!("\"{word}\"*"))
-        .collect();
-    (!words.is_empty()).then(|| words.join(" "))
-}
-
 impl<T: Listed> List<T> {
-    /// What a query asks of the list, or every sentence that says why it cannot.
+    /// Parses a list query, or returns all problems.
     pub(super) fn asked(query: &str, zone: &TimeZone) -> Result<Self, Vec<String>> {
         let mut list = Self {
             page: 1,
@@ -367,7 +200,7 @@ impl<T: Listed> List<T> {
             }
         }
         problems.extend(list.searches_too_much());
-        // Last, since the sort that it belongs to may stand behind it.
+        // Checked last, because the cursor depends on the sort, which may follow it.
         if let (Some(text), []) = (cursor, problems.as_slice()) {
             match list.place(&text) {
                 Ok(place) => list.walk = Some(place),
@@ -377,10 +210,10 @@ impl<T: Listed> List<T> {
         if problems.is_empty() { Ok(list) } else { Err(problems) }
     }
 
-    /// Each word of a full-text filter is a search; so words are counted over all of them.
+    /// Each word of a full-text filter is a search, so words are counted over all filters.
     fn searches_too_much(&self) -> Option<String> {
-        let searched = self.wanted.iter().filter_map(|(by, wanted)| match (by, wanted) {
-            (By::Term(_) | By::Words(_), Wanted::Text(text)) => Some(text),
+        let searched = self.wanted.iter().filter_map(|(field, wanted)| match (field.filter, wanted) {
+            (Some(FilterKind::Term(_) | FilterKind::Words(_)), Wanted::Text(text)) => Some(text),
             _ => None,
         });
         let count = |text: &String| (text.split_whitespace().count().max(word_count(text)), text.chars().count());
@@ -395,10 +228,10 @@ impl<T: Listed> List<T> {
             return Ok(None);
         }
         let cursor = Cursor::read(text, &self.sort(), self.order(false).len());
-        cursor.map(Some).ok_or_else(|| "The cursor is not one of this list.".into())
+        cursor.map(Some).ok_or_else(|| "The cursor does not belong to this list.".into())
     }
 
-    /// Takes one name and value of the query; a name that no list knows is left alone.
+    /// Takes one parameter of the query. A parameter that no list knows is ignored.
     fn take(&mut self, name: &str, value: &str, zone: &TimeZone) -> Result<(), String> {
         match name {
             "page" => {
@@ -415,10 +248,10 @@ impl<T: Listed> List<T> {
                     return Err(format!("The sort may not have more than {MOST_SORTS} keys."));
                 }
                 for key in value.split(',').filter(|_| !value.is_empty()) {
-                    let (sort, direction) = Self::sorted(key)?;
-                    // What rows differ in is in order already where it is named again.
-                    if !self.sorts.iter().any(|(known, _)| known.name == sort.name) {
-                        self.sorts.push((sort, direction));
+                    let (name, column, direction) = Self::sorted(key)?;
+                    // A repeated key has no effect: the rows that it could sort are equal in it.
+                    if !self.sorts.iter().any(|(known, ..)| *known == name) {
+                        self.sorts.push((name, column, direction));
                     }
                 }
             }
@@ -437,29 +270,29 @@ impl<T: Listed> List<T> {
         Ok(())
     }
 
-    /// The parameters that a list takes.
+    /// The parameters that the list accepts.
     fn known() -> String {
-        let filters = T::LISTING.filters.iter().map(|filter| format!("filter[{}]", filter.name));
+        let filters = T::LISTING.filters().map(|(field, _)| format!("filter[{}]", field.name));
         let own = ["page", "per_page", "cursor", "sort"].map(str::to_owned);
         own.into_iter().chain(filters).collect::<Vec<_>>().join(", ")
     }
 
-    /// What `name` or `name[gte]` would be inside `filter[…]`, where filters are known by their names alone.
+    /// Converts a plain filter, `name` or `name[gte]`, to its form inside `filter[…]`.
     fn plain(name: &str) -> Option<String> {
-        let Listing { filters, plain_filters, .. } = const { T::LISTING };
-        let field = name.split('[').next().unwrap_or(name);
-        let is_one = plain_filters && filters.iter().any(|filter| filter.name == field);
+        let own = name.split('[').next().unwrap_or(name);
+        let is_one = T::LISTING.plain_filters && T::LISTING.filters().any(|(field, _)| field.name == own);
         is_one.then(|| name.strip_suffix(']').unwrap_or(name).replacen('[', "][", 1))
     }
 
-    fn sorted(key: &str) -> Result<(&'static Sort, Direction), String> {
+    fn sorted(key: &str) -> Result<(&'static str, &'static str, Direction), String> {
         let (name, direction) = match key.strip_prefix('-') {
             Some(name) => (name, Direction::Down),
             None => (key, Direction::Up),
         };
-        let sorts = const { T::LISTING }.sorts;
-        sorts.iter().find(|sort| sort.name == name).map(|sort| (sort, direction)).ok_or_else(|| {
-            let allowed: Vec<&str> = sorts.iter().map(|sort| sort.name).collect();
+        let field = T::LISTING.fields.iter().find(|field| field.name == name);
+        let sort = field.and_then(|field| field.sort.map(|column| (field.name, column, direction)));
+        sort.ok_or_else(|| {
+            let allowed: Vec<&str> = T::LISTING.sorts().collect();
             format!("The selected sort {name} is invalid; it may be {}.", allowed.join(", "))
         })
     }
@@ -469,26 +302,25 @@ impl<T: Listed> List<T> {
             Some((name, operator)) => (name, Some(operator)),
             None => (inside, None),
         };
-        let filters = const { T::LISTING }.filters;
         let object = name.split_once('.').map(|(object, _)| object);
-        let is_named = |filter: &&Filter| match filter.by {
-            By::Field(_) => filter.name == object.unwrap_or(name),
-            _ => filter.name == name,
+        let is_named = |(field, filter): &(&'static Field, FilterKind)| match filter {
+            FilterKind::Member => field.name == object.unwrap_or(name),
+            _ => field.name == name,
         };
-        let filter = filters.iter().find(is_named).ok_or_else(|| {
-            let allowed: Vec<&str> = filters.iter().map(|filter| filter.name).collect();
+        let (field, filter) = T::LISTING.filters().find(is_named).ok_or_else(|| {
+            let allowed: Vec<&str> = T::LISTING.filters().map(|(field, _)| field.name).collect();
             format!("The selected filter {name} is invalid; it may be {}.", allowed.join(", "))
         })?;
         if !value.is_empty() {
             if self.wanted.len() == MOST_FILTERS {
                 return Err(format!("There may not be more than {MOST_FILTERS} filters."));
             }
-            self.wanted.push((filter.by, filter.by.read(name, operator, value, zone)?));
+            self.wanted.push((field, filter.read(name, operator, value, zone)?));
         }
         Ok(())
     }
 
-    /// Only rows whose column is this: a list inside another resource.
+    /// Limits the list to rows with this value in the column, for a list nested in a resource.
     #[must_use]
     pub fn only(mut self, column: &'static str, value: impl Into<Sql>) -> Self {
         self.fixed.push((column, value.into()));
@@ -518,7 +350,7 @@ impl<T: Listed> List<T> {
 
         let offset = (self.page - 1).saturating_mul(self.per_page);
         let many = self.per_page.min(total.saturating_sub(offset)).max(0);
-        // A page in the second half is read from the end: to skip rows costs as much as to read them.
+        // A page in the second half is read from the end, because skipping rows costs as much as reading them.
         let from_the_end = offset > total / 2;
         let skip = if from_the_end { total - offset - many } else { offset };
         let order = order_by(&indexed(self.order(from_the_end), ctx.db)?);
@@ -535,7 +367,7 @@ impl<T: Listed> List<T> {
         Ok(self.with_neighbours(data, total, offset, ctx.call))
     }
 
-    /// What rows must be, each in SQL, and the values bound in all of it: what the caller asks, and what it may see.
+    /// The SQL conditions, and the values that are bound in them: the caller's filters and the caller's customer.
     pub(super) fn conditions(&self, ctx: &Ctx<'_>) -> Result<(Vec<String>, Vec<Sql>)> {
         self.conditions_but(ctx, None)
     }
@@ -543,13 +375,15 @@ impl<T: Listed> List<T> {
     /// The full-text filter, if the list is sorted by id: the index returns its hits in that order.
     pub(super) fn hits(&self, order: &[Key]) -> Option<Hits> {
         let [Key { column: "id", .. }] = order else { return None };
-        self.wanted.iter().enumerate().find_map(|(place, asked)| match asked {
-            (By::Term(index), Wanted::Text(text)) => words(text).map(|words| Hits { place, index, words }),
+        self.wanted.iter().enumerate().find_map(|(place, (field, wanted))| match (field.filter, wanted) {
+            (Some(FilterKind::Term(index)), Wanted::Text(text)) => {
+                search_words(text).map(|words| Hits { place, index, words })
+            }
             _ => None,
         })
     }
 
-    /// The same without the filter at this place.
+    /// The same without the filter at this position.
     pub(super) fn conditions_but(&self, ctx: &Ctx<'_>, left_out: Option<usize>) -> Result<(Vec<String>, Vec<Sql>)> {
         let mut conditions = Vec::new();
         let mut bound = Vec::new();
@@ -561,29 +395,29 @@ impl<T: Listed> List<T> {
             conditions.push(format!("{column} = ?"));
             bound.push(value.clone());
         }
-        for (_, (by, wanted)) in self.wanted.iter().enumerate().filter(|(place, _)| Some(*place) != left_out) {
-            let (condition, values) = by.condition(wanted, ctx.db)?;
+        for (_, (field, wanted)) in self.wanted.iter().enumerate().filter(|(place, _)| Some(*place) != left_out) {
+            let (condition, values) = field.condition(wanted, ctx.db)?;
             conditions.push(condition);
             bound.extend(values);
         }
         Ok((conditions, bound))
     }
 
-    /// The sort as a query says it.
+    /// The sort order, as a query states it.
     pub(super) fn sort(&self) -> String {
         let sorts = self.sorts.iter();
-        let names = sorts.map(|(sort, way)| format!("{}{}", if *way == Direction::Down { "-" } else { "" }, sort.name));
+        let names = sorts.map(|(name, _, way)| format!("{}{name}", if *way == Direction::Down { "-" } else { "" }));
         names.collect::<Vec<_>>().join(",")
     }
 
-    /// The order, always total: ties are broken by `id`, in the direction of the key before it, as an index has it.
+    /// The complete order. `id` breaks ties, in the direction of the last sort key, as indexes have it.
     pub(super) fn order(&self, turned: bool) -> Vec<Key> {
         let mut down = T::LISTING.newest_first;
         let mut order = Vec::new();
-        for (sort, direction) in &self.sorts {
+        for (_, column, direction) in &self.sorts {
             down = *direction == Direction::Down;
-            order.push(Key { column: sort.column, down: down != turned });
-            if sort.column == "id" {
+            order.push(Key { column, down: down != turned });
+            if *column == "id" {
                 return order;
             }
         }
@@ -613,10 +447,10 @@ impl<T: Listed> List<T> {
     }
 }
 
-/// Columns that are kept folded for lists that are sorted by them, and the same where not every row has it yet.
+/// Columns with folded texts, for sorting, and the expressions that replace them until every row is folded.
 const FOLDED: [(&str, &str); 2] = [("folded_name", "fold(name)"), ("folded_last_name", "fold(last_name)")];
 
-/// An order that holds whether or not the file's texts are all indexed.
+/// The order with columns that are valid even while the texts of the file are still being indexed.
 pub(super) fn indexed(order: Vec<Key>, db: &Connection) -> rusqlite::Result<Vec<Key>> {
     let slowly = |key: &Key| FOLDED.iter().find(|(column, _)| *column == key.column).map(|(_, expression)| *expression);
     if order.iter().all(|key| slowly(key).is_none()) || texts_are_current(db)? {
@@ -625,10 +459,10 @@ pub(super) fn indexed(order: Vec<Key>, db: &Connection) -> rusqlite::Result<Vec<
     Ok(order.into_iter().map(|key| Key { column: slowly(&key).unwrap_or(key.column), ..key }).collect())
 }
 
-/// Rows that are in memory at once where all of them are changed.
+/// Rows that are in memory at once.
 const ROWS_AT_ONCE: i64 = 500;
 
-/// Does something with every row whose column is this, one after the other; the row may be changed or deleted by it.
+/// Runs `work` on every row with this value in the column. It may change or delete the row.
 pub fn each_of<T: Listed>(
     db: &Connection,
     column: &'static str,
@@ -679,7 +513,7 @@ mod tests {
         get(format!("filter[name]={}", "a".repeat(4096))).invalid(&["The query may not be longer than 4096 bytes."]);
     }
 
-    /// Contacts whose texts, numbers and moments meet often.
+    /// Contacts with many equal texts, numbers and times.
     fn contacts() -> impl Strategy<Value = Vec<(String, Option<String>, bool, i64)>> {
         let text = || prop::sample::select(vec!["Zoé", "zoe", "ZOË L", "Łuk", "o'Neil", "50 %", "a_b", "É", "x", "-"]);
         let one = (text(), prop::option::of(text()), any::<bool>(), 0..4_i64);
@@ -689,7 +523,7 @@ mod tests {
         prop::collection::vec(one.prop_map(owned), 0..12)
     }
 
-    /// Without case and without accents, told letter by letter: not by the function that filters use.
+    /// Compares without case and accents, letter by letter, independent of the function that filters use.
     fn plain(text: &str) -> String {
         let letter = |letter: char| match letter {
             'é' | 'ë' | 'É' | 'Ë' => 'e',
@@ -701,7 +535,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
-        /// What filters select together is what each of them would by itself, row by row.
+        /// Several filters select the rows that match each of them.
         #[test]
         fn filters_select_the_rows_that_fit_all_of_them(
             contacts in contacts(), name in "[zoée'_%-]{0,2}", company in "[éx ]{0,1}", own in any::<bool>(), from in 0..4_i64, to in 0..4_i64,

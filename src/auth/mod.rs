@@ -1,8 +1,7 @@
-//! Who is asking: passwords, tokens and the keys that seal them, integration keys, permissions, and the throttle of who
-//! guesses.
+//! Authentication and authorization: passwords, tokens and the keys that encrypt them, integration keys, permissions,
+//! and the throttle for failed attempts.
 
 pub mod callers;
-pub mod catalogue;
 mod host_names;
 mod key_uses;
 mod keys;
@@ -10,7 +9,7 @@ mod nonce;
 mod origin;
 mod passwords;
 pub mod permissions;
-mod scopes;
+pub mod scopes;
 pub mod seal;
 pub mod secret;
 mod signing;

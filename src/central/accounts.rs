@@ -1,4 +1,4 @@
-//! Accounts: people, wherever they work. One account may be a member of many workspaces.
+//! Accounts of people. One account may be a member of many workspaces.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -13,34 +13,40 @@ use crate::engine::Engine;
 use crate::tenancy::Central;
 use crate::values::{Email, Name, Password, Timestamp, email};
 
-/// An account as the API shows it.
+/// An account in the API.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "User")]
 pub struct Account {
+    /// Id of the account.
     pub id: i64,
+    /// Full name.
     pub name: String,
+    /// Email address, which is the login name.
     pub email: String,
-    /// Whether the account has proven that it reads the mail of this address.
+    /// Whether the account has verified its email address.
     pub email_verified: bool,
-    /// The address that takes the place of `email` once its code comes back; absent where there is none.
+    /// The new address until its mailed code is submitted. Absent if none is pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_email: Option<String>,
+    /// Time of registration.
     pub created_at: Timestamp,
+    /// Time of the last change to the account.
     pub updated_at: Timestamp,
     #[serde(skip)]
     pub operator: bool,
-    /// Whether an operator has disabled it.
+    /// Whether an operator disabled the account.
     #[serde(skip)]
     pub disabled: bool,
 }
 
-/// An account as an operator sees it.
+/// An account in an operator's list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ListedAccount {
     #[serde(flatten)]
     account: Account,
+    /// Whether the account is an operator of the server.
     operator: bool,
-    /// Whether logging in takes a second factor.
+    /// Whether login requires a second factor.
     second_factor: bool,
 }
 
@@ -48,7 +54,8 @@ pub fn list(ctx: &mut Ctx<'_>, list: List<ListedAccount>) -> Result<Page<ListedA
     list.page(ctx)
 }
 
-/// Creates an account without a token, whose address is known to be its own: typed by an operator, or invited by mail.
+/// Creates an account without a token. Its address counts as verified, because an operator typed it or an invitation
+/// was mailed to it.
 pub fn create(
     engine: &Engine,
     name: Name<255>,
@@ -67,12 +74,12 @@ pub fn create(
     })
 }
 
-/// Whether there is any account; the first becomes an operator.
+/// Whether any account exists. The first account becomes an operator.
 pub fn any(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row("SELECT EXISTS (SELECT 1 FROM accounts)", [], |row| row.get(0))
 }
 
-/// Whether an operator is left that is not disabled, this account apart.
+/// Whether another enabled operator exists.
 pub fn has_other_operator(db: &Connection, id: i64) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE operator AND disabled_at IS NULL AND id <> ?1)";
     db.query_row(sql, [id], |row| row.get(0))
@@ -82,12 +89,12 @@ pub fn find(db: &Connection, id: i64) -> Result<Account> {
     Ok(find_with_password(db, id)?.0)
 }
 
-/// The account and the form in which its password is kept.
+/// The account and its password hash.
 fn find_with_password(db: &Connection, id: i64) -> Result<(Account, String)> {
     one(db, "id = ?1", id)?.ok_or_else(Error::not_found)
 }
 
-/// The account with this address, in any case, and the form in which its password is kept.
+/// The account with this address, ignoring case, and its password hash.
 pub fn find_by_email(db: &Connection, email: &str) -> rusqlite::Result<Option<(Account, String)>> {
     first(db, "email = ?1", email)
 }
@@ -128,7 +135,7 @@ impl Central {
     }
 }
 
-/// The account that has proven that this address is its own.
+/// The account that has verified this address.
 pub fn find_by_verified_email(db: &Connection, email: &str) -> rusqlite::Result<Option<Account>> {
     Ok(first(db, "email = ?1 AND email_verified", email)?.map(|(account, _)| account))
 }
@@ -158,7 +165,7 @@ pub fn is_disabled(db: &Connection, account_id: i64) -> rusqlite::Result<bool> {
     db.prepare_cached(sql)?.exists([account_id])
 }
 
-/// Notes that the account reads the mail of its address.
+/// Marks the account's address as verified.
 pub fn set_verified(db: &Connection, id: i64) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE accounts SET email_verified = 1 WHERE id = ?1")?.execute([id])?;
     Ok(())
@@ -188,13 +195,14 @@ pub fn insert(
     Ok(id)
 }
 
-/// Refused while the account owns a workspace, one in the trash included: that could be restored to nobody.
+/// Deletes an account. Rejected while it owns a workspace, even one in the trash, because a restored workspace needs an
+/// owner.
 pub fn delete_account(db: &Connection, id: i64) -> Result<()> {
     db.execute("DELETE FROM workspaces WHERE owner_id = ?1 AND status = 'creating'", [id])?;
     let owns: bool =
         db.query_row("SELECT EXISTS (SELECT 1 FROM workspaces WHERE owner_id = ?1)", [id], |row| row.get(0))?;
     if owns {
-        return Err(Error::refused("owns_workspaces", "You own a workspace: transfer or delete it first."));
+        return Err(Error::refused("owns_workspaces", "You own a workspace. Transfer or delete it first."));
     }
     db.execute("DELETE FROM accounts WHERE id = ?1", [id])?;
     Ok(())

@@ -14,21 +14,20 @@ use crate::engine::Engine;
 use crate::tenancy::Central;
 use crate::values::Timestamp;
 
-/// A token that was just made; its text is not kept.
+/// A new token. Its text is not stored.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Issued {
-    /// To be sent as `Authorization: Bearer {token}`.
+    /// The token. Send it as `Authorization: Bearer {token}`.
     pub token: String,
     /// Always `Bearer`.
     pub token_type: &'static str,
-    /// Seconds.
+    /// Lifetime in seconds.
     pub expires_in: i64,
     #[serde(skip)]
     pub id: i64,
 }
 
-/// Compares a password with the one that is kept, unless too many were wrong lately: then also the right one is refused,
-/// and nothing is hashed.
+/// Compares a password with its hash. After too many failures, every password is rejected without hashing.
 pub fn compare(engine: &Engine, tries: &Counted, given: &str, kept: Option<&str>) -> Result<Verified> {
     tries.check()?;
     match engine.passwords.verify(given, kept)? {
@@ -49,11 +48,11 @@ pub struct NewIssue<'a> {
     pub scope: Scope,
     pub label: &'a str,
     pub kind: TokenKind,
-    /// Seconds.
+    /// Lifetime in seconds.
     pub ttl: i64,
-    /// The token that it is switched from; it is revoked with that one.
+    /// The token from which it is switched. Revoking that token revokes this one.
     pub parent_id: Option<i64>,
-    /// It expires no later than this.
+    /// The latest time of expiry.
     pub latest: Option<Timestamp>,
 }
 
@@ -63,7 +62,7 @@ impl<'a> NewIssue<'a> {
         Self { account_id, scope, label, kind: TokenKind::SESSION, ttl, parent_id: None, latest: None }
     }
 
-    /// A token that its bearer switches to from another one: it ends with that one.
+    /// A token switched from another one. It expires with that one at the latest.
     pub fn switched(from: &TokenInUse, scope: Scope, ttl: i64) -> Self {
         Self {
             kind: from.kind,
@@ -74,7 +73,8 @@ impl<'a> NewIssue<'a> {
     }
 }
 
-/// Inserts a token's row, and seals the token. Refuses an account that is disabled: without a token it gets in nowhere.
+/// Inserts a token's row and encrypts the token. Rejects a disabled account. Every login needs a token, so this check
+/// suffices.
 pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Origin) -> Result<Issued> {
     let NewIssue { account_id, scope, .. } = *new;
     if accounts::is_disabled(db, account_id)? {
@@ -105,12 +105,13 @@ pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Orig
     Ok(Issued { token, token_type: "Bearer", expires_in, id })
 }
 
-/// Revokes a token, and those that were switched from it; answers whether there was one to revoke.
+/// Revokes a token and the tokens that were switched from it. Returns whether any was revoked.
 pub fn revoke_one(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
     Ok(revoke_with_children(db, "id = ?2", &[&now, &id])? > 0)
 }
 
-/// Revokes the tokens that meet a condition, those that were switched from them, and so on. The first value is the time.
+/// Revokes the tokens that meet a condition, and all tokens switched from them, directly or indirectly. The first value
+/// is the time.
 fn revoke_with_children(db: &Connection, condition: &'static str, values: &[&dyn ToSql]) -> rusqlite::Result<usize> {
     db.prepare_cached(&format!(
         "WITH RECURSIVE ended (id) AS (
@@ -122,7 +123,7 @@ fn revoke_with_children(db: &Connection, condition: &'static str, values: &[&dyn
     .execute(values)
 }
 
-/// Revokes every token of an account, but one where it is named; answers how many.
+/// Revokes every token of an account, except one if given. Returns the number revoked.
 pub fn revoke_all(db: &Connection, account_id: i64, except: Option<i64>, now: Timestamp) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "UPDATE tokens SET revoked_at = ?3 WHERE account_id = ?1 AND id IS NOT ?2 AND revoked_at IS NULL",
@@ -130,14 +131,14 @@ pub fn revoke_all(db: &Connection, account_id: i64, except: Option<i64>, now: Ti
     .execute((account_id, except, now))
 }
 
-/// Revokes the tokens of an account for a workspace, and those that were switched from them.
+/// Revokes the tokens of an account for a workspace, and the tokens that were switched from them.
 pub fn revoke_member(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) -> rusqlite::Result<()> {
     let workspace = workspace.to_string();
     revoke_with_children(db, "account_id = ?2 AND workspace_id = ?3", &[&now, &account_id, &workspace])?;
     Ok(())
 }
 
-/// Revokes every token for a workspace, and those that were switched from them.
+/// Revokes every token for a workspace, and the tokens that were switched from them.
 pub fn revoke_workspace(db: &Connection, workspace: Uuid, now: Timestamp) -> rusqlite::Result<usize> {
     revoke_with_children(db, "workspace_id = ?2", &[&now, &workspace.to_string()])
 }
@@ -148,7 +149,7 @@ impl Central {
         self.write(move |db| Ok(revoke_one(db, id, now).map(|_| ())?))
     }
 
-    /// Brings the times of last use to the rows that show them.
+    /// Writes the times of last use.
     pub fn write_token_uses(&self, uses: Vec<(i64, Timestamp)>) -> Result<()> {
         self.write(move |db| {
             let mut statement = db.prepare_cached("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1")?;

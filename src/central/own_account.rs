@@ -1,4 +1,4 @@
-//! Accounts as their owners change and delete them; operators list all.
+//! The caller's own account: change it, delete it. Operators list all accounts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,23 +18,26 @@ use crate::tenancy::members;
 use crate::values::{Email, Name, Password, Text};
 
 pub const ROUTES: &[Route] = &[
-    get("/accounts", &run(accounts::list), Needs::Operator, "List all accounts, for operators").named("listAccounts"),
+    get("/accounts", &run(accounts::list), Needs::Operator, "List all accounts (operators only)").named("listAccounts"),
     put("/account", &hashing(update), Needs::SignedIn, "Change your name, email or password").named("updateAccount"),
     delete("/account", &hashing(remove), Needs::SignedIn, "Delete your account").named("deleteAccount"),
 ];
 
-/// What may change. Email and password need the current password.
+/// Changes to an account. A new email or password requires the current password.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Account")]
 #[serde(default)]
 #[schemars(extend("examples" = [{"name": "Ada Lovelace"}]))]
 pub struct AccountChanges {
+    /// Full name.
     #[schemars(example = &"Ada Lovelace")]
     name: Name<255>,
-    /// A new address takes effect once the code that is mailed to it comes back.
+    /// A new address takes effect once the code mailed to it is submitted.
     email: Email,
+    /// New password. Not one of the 10,000 most common passwords, and not the name or email address of the account.
     /// Revokes every other token of the account.
     password: Option<Password>,
+    /// Required if `email` or `password` changes.
     current_password: Option<Text<1000>>,
 }
 
@@ -42,6 +45,7 @@ pub struct AccountChanges {
 #[schemars(rename = "AccountDeletion")]
 #[serde(default)]
 pub struct Farewell {
+    /// The password of the account.
     #[schemars(example = &"a-long-password")]
     current_password: Name<1000>,
 }
@@ -62,7 +66,7 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
         credentials::compare(steps.engine, &tries.of_session(Purpose::Password, token_id), given, Some(&kept))?;
     }
     if new_email.is_some() {
-        // Each tells whether an address has an account.
+        // Each request reveals whether an address has an account.
         let asked = tries.at(Purpose::Account);
         asked.check()?;
         asked.count();
@@ -110,10 +114,10 @@ fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Re
     })?;
     for workspace in left {
         let lease = steps.engine.registry.lease(workspace.id);
-        // The account is gone by now, and nobody gets in with it; `doctor` finds a user that stayed behind.
+        // The account is gone by now, so its user has no access. `doctor` finds a user that stayed behind.
         let author = steps.call.author_in(workspace.id, Actor::Oneself);
         if let Err(error) = lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &author, id)?)) {
-            tracing::warn!(workspace = %workspace.id, %error, "the user of a deleted account stayed behind");
+            tracing::warn!(workspace = %workspace.id, %error, "could not remove the user of a deleted account");
         }
     }
     Ok(Done)

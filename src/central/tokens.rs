@@ -1,4 +1,4 @@
-//! Tokens: who may act, where, until when. Each has a row, so that it can be seen and revoked.
+//! Tokens. Each has a row, so that it can be listed and revoked.
 
 use std::sync::Arc;
 
@@ -24,36 +24,39 @@ use crate::values::{Flag, Name, Timestamp};
 pub const ROUTES: &[Route] = &[
     get("/tokens", &run(list), Needs::SignedIn, "List your sessions and tokens, newest first"),
     post("/tokens", &steps(create), Needs::SignedIn, "Create a token for a program; the response shows it once"),
-    delete("/tokens", &run(revoke_others), Needs::SignedIn, "Revoke all your other tokens, with `others=1`")
-        .named("revokeOtherTokens"),
-    delete("/tokens/{id}", &run(revoke), Needs::SignedIn, "Revoke a token, and those that were switched from it")
+    delete("/tokens", &run(revoke_others), Needs::SignedIn, "Revoke all your other tokens").named("revokeOtherTokens"),
+    delete("/tokens/{id}", &run(revoke), Needs::SignedIn, "Revoke a token and the tokens that were switched from it")
         .named("revokeToken"),
 ];
 
 /// A token as its owner sees it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Token {
+    /// Id of the token.
     pub id: i64,
+    /// Label of the token.
     pub label: String,
     /// `central` or `workspace`.
     pub scope: &'static str,
-    /// The workspace that it is for.
+    /// The workspace of the token; null for a central token.
     pub workspace: Option<TokenWorkspace>,
     /// `session` after a login or a switch, `program` after `POST /tokens`.
     pub kind: TokenKind,
-    /// The token that this one was switched from.
+    /// Id of the token from which this one was switched.
     pub parent_id: Option<i64>,
-    /// The client's address when the token was created.
+    /// IP address of the client when the token was created.
     pub address: Option<String>,
-    /// The network of that address: its /24 in IPv4, its /48 in IPv6.
+    /// Network of that address: /24 for IPv4, /48 for IPv6.
     pub network: Option<String>,
-    /// The client's `User-Agent` when the token was created.
+    /// `User-Agent` of the client when the token was created.
     pub user_agent: Option<String>,
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// To the minute.
+    /// Time of last use, to the minute.
     pub last_used_at: Option<Timestamp>,
+    /// Time of expiry.
     pub expires_at: Timestamp,
-    /// Whether it is the one that asks.
+    /// Whether this is the token of the request.
     pub current: bool,
     #[serde(skip)]
     account_id: i64,
@@ -61,21 +64,24 @@ pub struct Token {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TokenWorkspace {
+    /// Id of the workspace.
     pub id: Uuid,
+    /// Name of the workspace.
     pub name: String,
+    /// Subdomain of the workspace.
     pub subdomain: String,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewToken {
-    /// What it is for.
+    /// Label that says what the token is for.
     #[schemars(example = &"Nightly report")]
     label: Name<255>,
-    /// The workspace that it is for; absent for the central API.
+    /// Id of the workspace. Absent for the central API.
     workspace_id: Option<Uuid>,
-    /// Seconds, from 60 to 315360000 (ten years); as long as a login's where it is absent. A token of a program creates
-    /// none that expires later than itself.
+    /// Lifetime in seconds, from 60 to 315360000 (ten years). Default: the lifetime of a login. A token of a program
+    /// cannot create a token that expires later than itself.
     #[schemars(range(min = 60, max = 315_360_000))]
     #[schemars(example = 86400)]
     expires_in: Option<i64>,
@@ -84,7 +90,7 @@ pub struct NewToken {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Others {
-    /// Must be `1`: a request without it would revoke its own token.
+    /// Must be `1`, as a confirmation.
     #[serde(deserialize_with = "set")]
     #[schemars(extend("enum" = [true]))]
     #[schemars(example = true)]
@@ -93,7 +99,7 @@ pub struct Others {
 
 fn set<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<Flag, D::Error> {
     let flag = Flag::deserialize(input)?;
-    if flag.0 { Ok(flag) } else { Err(de::Error::custom("must be 1: the request revokes all tokens but its own.")) }
+    if flag.0 { Ok(flag) } else { Err(de::Error::custom("must be 1. The request revokes all tokens except its own.")) }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -178,7 +184,7 @@ impl Central {
         })
     }
 
-    /// The tokens of the account with this address that have not been revoked.
+    /// The tokens of the account with this email address that are not revoked.
     pub fn tokens_of(&self, email: &str) -> Result<Vec<Token>> {
         let email = email.to_owned();
         self.read(move |db| {
@@ -190,7 +196,7 @@ impl Central {
         })
     }
 
-    /// Lets a running server read its keys again.
+    /// Makes a running server reload its keys.
     pub fn announce_keys(&self, origin: Origin) -> Result<()> {
         self.write(move |db| {
             db.execute("UPDATE revisions SET revision = revision + 1 WHERE name = 'keys'", [])?;
@@ -309,7 +315,7 @@ mod tests {
             (&shown["user_agent"], &shown["address"], &shown["network"], &shown["kind"]),
             (&json!("curl/8"), &json!("127.0.0.1"), &json!("127.0.0.0/24"), &json!("session"))
         );
-        me.delete("/tokens").invalid(&["The others must be 1: the request revokes all tokens but its own."]);
+        me.delete("/tokens").invalid(&["The others must be 1. The request revokes all tokens except its own."]);
         let ended = me.delete("/tokens?others=1").ok()["deleted"].as_u64().unwrap();
         assert_eq!(
             (ended + 1, me.get("/tokens").ok()["total"].as_u64().unwrap()),
@@ -319,7 +325,7 @@ mod tests {
         other.get("/whoami").ok();
     }
 
-    /// As after a restore: the ids that were used since are used again.
+    /// As after a restore: ids that were used since are used again.
     #[test]
     fn a_token_whose_id_was_used_again_opens_nothing() {
         let bench = Bench::new();

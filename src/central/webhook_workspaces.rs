@@ -1,4 +1,4 @@
-//! Which workspaces have webhooks, as the central file remembers it. The webhooks themselves are in the workspaces.
+//! The list of workspaces with webhooks, in the central file. The webhooks themselves are in the workspaces' files.
 
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::api::Result;
 use crate::tenancy::Central;
 
-/// Remembers a workspace that has one, or soon will.
+/// Adds a workspace that has a webhook or is about to have one.
 pub fn add(db: &Connection, workspace: Uuid) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR IGNORE INTO webhook_workspaces (workspace_id) VALUES (?1)")?
         .execute([workspace.to_string()])?;
@@ -19,7 +19,7 @@ impl Central {
         self.write(move |db| Ok(add(db, workspace)?))
     }
 
-    /// Lets the server know that deliveries wait in a workspace: what a command does that made some.
+    /// Marks a workspace with pending deliveries. Commands use this to notify the server.
     pub fn announce_deliveries(&self, workspace: Uuid) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached("UPDATE webhook_workspaces SET has_news = 1 WHERE workspace_id = ?1")?
@@ -28,17 +28,17 @@ impl Central {
         })
     }
 
-    /// All workspaces that have webhooks: where the server looks at its start.
+    /// All workspaces with webhooks. The server checks them when it starts.
     pub fn webhook_workspaces(&self) -> Result<Vec<Uuid>> {
         self.read(|db| Ok(ids(db, "SELECT workspace_id FROM webhook_workspaces")?))
     }
 
-    /// Those that a command has announced.
+    /// The workspaces that commands have marked.
     pub fn announced_deliveries(&self) -> Result<Vec<Uuid>> {
         self.read(|db| Ok(ids(db, "SELECT workspace_id FROM webhook_workspaces WHERE has_news")?))
     }
 
-    /// Takes back what commands have announced, of these.
+    /// Clears the marks of these workspaces.
     pub fn take_announced(&self, workspaces: Vec<Uuid>) -> Result<()> {
         self.write(move |db| {
             let sql = "UPDATE webhook_workspaces SET has_news = 0 WHERE workspace_id = ?1";
