@@ -34,11 +34,10 @@ mod router;
 mod rows;
 mod tries;
 
-
 pub use authority::may_touch;
 pub use call::{Address, Call, in_service};
-pub use customer_scope::{CallerScope, CustomerColumn, OfCustomer, Scope, check_customer, placed};
 pub use coding::{Coding, Packer};
+pub use customer_scope::{CallerScope, CustomerColumn, OfCustomer, Scope, check_customer, placed};
 pub use document::{Document, Kept};
 pub use error::{Error, Result};
 pub use export::{Export, Format, export_all};
@@ -60,4 +59,3 @@ pub use route::{Layer, Needs, Route, delete, get, post, put};
 pub use router::Router;
 pub use rows::Rows;
 pub use tries::{Counted, Tries};
-
