@@ -17,6 +17,7 @@ use super::list::{List, each_of};
 use super::page::Page;
 use super::reply::{Created, Deleted, Done, Ok200};
 use crate::tenancy::Author;
+use crate::values::Timestamp;
 
 pub fn list<T: Entity>(ctx: &mut Ctx<'_>, scope: T::Scope, list: List<T>) -> Result<Page<T>> {
     scope.narrow(ctx, list)?.page(ctx)
@@ -116,10 +117,14 @@ fn find_nested<T: Nested>(ctx: &Ctx<'_>, scope: &T::Scope, Id(parent): Id, Inner
 }
 
 /// Creates a row for the request.
-pub fn create_row<T: Entity>(ctx: &Ctx<'_>, scope: &T::Scope, mut new: T) -> Result<T> {
-    let given = Given { customer: scope.customer(ctx)?, names: &|_| true, is_import: false };
-    let ServerFields { created_at, updated_at, .. } = new.server_fields();
-    (*created_at, *updated_at) = (ctx.now, ctx.now);
+pub fn create_row<T: Entity>(ctx: &Ctx<'_>, scope: &T::Scope, new: T) -> Result<T> {
+    create_for(ctx, scope.customer(ctx)?, new)
+}
+
+/// Creates a row for the request, in a scope that was read before.
+pub fn create_for<T: Entity>(ctx: &Ctx<'_>, customer: Option<i64>, new: T) -> Result<T> {
+    let given = Given { customer, names: &|_| true, is_import: false };
+    let mut new = timed(new, ctx.now);
     new.prepare(ctx.db, None, &given)?;
     add(ctx.db, &ctx.author()?, new)
 }
@@ -136,6 +141,13 @@ pub fn update_row<T: Entity>(
     *new.server_fields().updated_at = ctx.now;
     new.prepare(ctx.db, Some(old), &given)?;
     rewrite(ctx.db, &ctx.author()?, old, new)
+}
+
+/// A new row with its times.
+pub fn timed<T: Entity>(mut new: T, now: Timestamp) -> T {
+    let ServerFields { created_at, updated_at, .. } = new.server_fields();
+    (*created_at, *updated_at) = (now, now);
+    new
 }
 
 /// Adds a prepared row. Returns it as stored.
@@ -183,4 +195,131 @@ pub fn move_each<T: Entity>(db: &Connection, author: &Author, from: i64, to: i64
         new.save(db)?;
         Ok(author.updated(db, T::RECORDED, &old, &new)?)
     })
+}
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::routing::testing::Desk;
+    use crate::testing::Bench;
+
+    #[test]
+    fn every_request_names_its_customer_and_reaches_that_one_alone() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        let (id, theirs) = (desk.made("/fields", json!({"name": "A"})), other.made("/fields", json!({"name": "B"})));
+        let path = format!("/smart-routings/fields/{id}");
+        let required = "The customer account field is required.";
+        bench.admin().get("/smart-routings/fields").invalid(&[required]);
+        bench.admin().get(&format!("{path}?customer_account=%20")).invalid(&[required]);
+        bench.admin().post("/smart-routings/fields", json!({"name": "C"})).invalid(&[required]);
+        bench.admin().put(&path, json!({"name": "C"})).invalid(&[required]);
+        bench.admin().delete(&path).invalid(&[required]);
+        bench.admin().get("/smart-routings/fields?customer_account=X").refused(404, "customer_not_found");
+        for (method, body) in [("GET", None), ("PUT", Some(json!({"name": "C"}))), ("DELETE", None)] {
+            let path = desk.path(&format!("/fields/{theirs}"));
+            desk.client.send(method.parse().unwrap(), &path, body).refused(404, "not_found");
+        }
+        assert_eq!((desk.ids("/fields"), other.ids("/fields")), (vec![id], vec![theirs]));
+        assert_eq!(other.get(&format!("/fields/{theirs}")).ok()["name"], "B");
+    }
+
+    #[test]
+    fn who_is_bound_to_a_customer_need_not_name_it_and_may_name_no_other() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        let id = desk.made("/fields", json!({"name": "A"}));
+        let theirs = other.made("/fields", json!({"name": "B"}));
+        let bound = bench.key(&["routing.*"], Some(desk.customer));
+        assert_eq!(bound.get("/smart-routings/fields").ok()["data"][0]["id"], id);
+        bound.get(&desk.path("/fields")).ok();
+        for account in [other.account.as_str(), "nobody's"] {
+            bound.get(&format!("/smart-routings/fields?customer_account={account}")).refused(403, "forbidden");
+        }
+        bound.get(&format!("/smart-routings/fields/{theirs}")).refused(404, "not_found");
+        let made = bound.post("/smart-routings/fields", json!({"name": "C"})).created();
+        assert_eq!(made["customer_id"], desk.customer);
+        let import = json!([{"id_code": "A1"}]);
+        bound.post("/smart-routings/contacts/import", import.clone()).created();
+        bound.post(&other.path("/contacts/import"), import).refused(403, "forbidden");
+        assert_eq!((desk.ids("/contacts").len(), other.ids("/contacts").len()), (1, 0));
+    }
+
+    #[test]
+    fn a_body_names_no_customer_and_does_not_move_what_is_inside_another() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        let prohibited = &["The customer id field is prohibited."];
+        desk.post("/fields", json!({"name": "A", "customer_id": desk.customer})).invalid(prohibited);
+        let field = desk.made("/fields", json!({"name": "A", "customer_id": null}));
+        desk.put(&format!("/fields/{field}"), json!({"customer_id": other.customer})).invalid(prohibited);
+        let twice = format!(r#"{{"customer_id": {}, "customer_id": {}}}"#, desk.customer, other.customer);
+        let path = desk.path(&format!("/fields/{field}"));
+        desk.client.ask(http::Method::PUT, &path, "application/json", twice).invalid(prohibited);
+        let second = desk.made("/fields", json!({"name": "B"}));
+        let option = desk.post(&format!("/fields/{field}/options"), json!({"name": "O", "routing_field_id": second}));
+        let option = option.created();
+        assert_eq!(option["routing_field_id"], field);
+        let path = format!("/fields/{field}/options/{}", option["id"]);
+        assert_eq!(desk.put(&path, json!({"routing_field_id": second})).created()["routing_field_id"], field);
+        let elsewhere = format!("/fields/{second}/options/{}", option["id"]);
+        desk.get(&elsewhere).refused(404, "not_found");
+        desk.put(&elsewhere, json!({"name": "P"})).refused(404, "not_found");
+        desk.delete(&elsewhere).refused(404, "not_found");
+        other.get(&path).refused(404, "not_found");
+        other.post(&format!("/fields/{field}/options"), json!({"name": "O"})).refused(404, "not_found");
+        other.get(&format!("/fields/{field}/options")).refused(404, "not_found");
+        assert_eq!(desk.get(&path).ok()["name"], "O");
+    }
+
+    #[test]
+    fn a_change_keeps_what_it_does_not_name_and_answers_as_made() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let made = desk.post("/contacts", json!({"company": "Acme", "first_name": "Zoé"})).created();
+        let changed = desk.put("/contacts/1", json!({"first_name": "Ada"})).created();
+        assert_eq!((&changed["company"], &changed["first_name"]), (&json!("Acme"), &json!("Ada")));
+        assert_eq!(changed["created_at"], made["created_at"]);
+        for empty in [json!([]), json!({})] {
+            assert_eq!(desk.put("/contacts/1", empty).created()["company"], "Acme");
+        }
+        assert_eq!(desk.put("/contacts/1", json!({"company": null})).created()["company"], Value::Null);
+    }
+
+    #[test]
+    fn many_of_a_customer_are_deleted_all_or_none() {
+        let bench = Bench::new();
+        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        let ids: Vec<i64> = (0..3).map(|_| desk.made("/contacts", json!({}))).collect();
+        let theirs = other.made("/contacts", json!({}));
+        desk.delete_with("/contacts/bulk", json!({"ids": [ids[0], theirs]})).refused(422, "unknown_ids");
+        assert_eq!(desk.ids("/contacts"), ids);
+        let gone = desk.delete_with("/contacts/bulk", json!({"ids": ids[..2]})).ok();
+        assert_eq!(gone, json!({"response": "ok", "deleted": 2}));
+        assert_eq!((desk.ids("/contacts"), other.ids("/contacts")), (vec![ids[2]], vec![theirs]));
+    }
+
+    #[test]
+    fn what_is_inside_goes_with_it_and_all_of_it_is_accounted_for() {
+        let bench = Bench::new();
+        let desk = Desk::new(&bench);
+        let field = desk.made("/fields", json!({"name": "A"}));
+        let options = format!("/fields/{field}/options");
+        let (first, _) = (desk.made(&options, json!({"name": "1"})), desk.made(&options, json!({"name": "2"})));
+        desk.post("/fields", json!({"name": "B", "default_option_id": first}))
+            .invalid(&["The selected default option id is invalid."]);
+        let other = desk.made("/fields", json!({"name": "B"}));
+        desk.put(&format!("/fields/{other}"), json!({"default_option_id": first}))
+            .invalid(&["The selected default option id is invalid."]);
+        desk.put(&format!("/fields/{field}"), json!({"default_option_id": first})).created();
+        desk.delete(&format!("{options}/{first}")).ok();
+        assert_eq!(desk.get(&format!("/fields/{field}")).ok()["default_option_id"], Value::Null);
+        desk.delete(&format!("/fields/{field}")).ok();
+        let told = bench.admin().get("/audit-log?sort=id&per_page=100").ok();
+        let told: Vec<&str> =
+            told["data"].as_array().unwrap().iter().filter_map(|row| row["action"].as_str()).collect();
+        let end =
+            ["routing-field.updated", "routing-option.deleted", "routing-option.deleted", "routing-field.deleted"];
+        assert!(told.ends_with(&end), "{told:?}");
+    }
 }

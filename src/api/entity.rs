@@ -70,6 +70,9 @@ pub trait Entity: Declared {
 
 /// An entity that a body or a file creates and changes.
 pub trait Editable: Entity + Default + PartialEq + DeserializeOwned + Serialize {
+    /// The plural name in files and errors. In JSON, the rows may be under this name.
+    const PLURAL: &'static str = Self::TABLE;
+
     /// The field that identifies a row of a file apart from its id.
     const KEY: Option<Key> = None;
 }
@@ -111,7 +114,7 @@ macro_rules! entity {
             $(
                 $(#[$field_meta:meta])*
                 pub $field:ident: $field_type:ty
-                    => $kind:ident $(($($argument:expr),+))? $(.$method:ident($($value:expr)?))*
+                    => $kind:ident $(($($argument:expr),+))? $(.$method:ident($($value:expr),*))*
                     $(, $english:literal, $french:literal)?;
             )+
         }
@@ -143,13 +146,16 @@ macro_rules! entity {
 
         impl $crate::api::list::Listed for $type {
             const LISTING: $crate::api::list::Listing = {
-                #[allow(clippy::wildcard_imports, reason = "the functions that declare fields")]
-                use $crate::api::field::*;
+                #[allow(unused_imports, reason = "no entity has fields of every kind")]
+                use $crate::api::field::{
+                    any_phone, choice, class, flag, integer, moment, object, phone, phone_number, phone_numbers, stored,
+                    term, text, words,
+                };
                 const PLAIN: bool = <$scope as $crate::api::Scope>::NAMES_CUSTOMER;
-                const FIELDS: &[Field] = &[
+                const FIELDS: &[$crate::api::field::Field] = &[
                     if PLAIN { integer("id").sorted() } else { integer("id").only_sorted() },
                     $($kind(stringify!($field) $($(, $argument)+)?)
-                        $(.$method($($value)?))* $(.label($english, $french))?,)+
+                        $(.$method($($value),*))* $(.label($english, $french))?,)+
                     moment("created_at").sorted().label("Created", "Création"),
                     moment("updated_at").sorted().label("Changed", "Modification"),
                     $($($also,)+)?
@@ -164,7 +170,7 @@ macro_rules! entity {
             };
 
             fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-                $crate::storage::Stored::from_row(row)
+                $crate::storage::Stored::from_columns(row)
             }
         }
 

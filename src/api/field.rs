@@ -19,15 +19,15 @@ pub struct Field {
     /// The name in filters and sorts.
     pub name: &'static str,
     /// The column, or an SQL expression.
-    column: &'static str,
+    pub column: &'static str,
     /// None for a field that is stored and not filtered by.
     pub filter: Option<FilterKind>,
     /// The SQL expression to sort by. None for a field that lists do not sort by.
     pub sort: Option<&'static str>,
+    /// The expression to sort by while the texts of the file are not all indexed, if it is another one.
+    pub sort_unindexed: Option<&'static str>,
     /// Whether the full-text index has the field.
     pub is_searched: bool,
-    /// How the index of phone numbers has the field.
-    pub phones: Phones,
     /// English and French.
     pub label: Label,
 }
@@ -67,16 +67,6 @@ pub enum FilterKind {
     Member,
 }
 
-/// How the index of phone numbers has a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phones {
-    No,
-    /// The field is a phone number.
-    One,
-    /// The field is a JSON list of phone numbers.
-    List,
-}
-
 /// The value of a filter, read.
 pub enum Wanted {
     Text(String),
@@ -87,7 +77,7 @@ pub enum Wanted {
 
 const fn field(name: &'static str, filter: Option<FilterKind>) -> Field {
     let label = Label { english: "", french: "" };
-    Field { name, column: name, filter, sort: None, is_searched: false, phones: Phones::No, label }
+    Field { name, column: name, filter, sort: None, sort_unindexed: None, is_searched: false, label }
 }
 
 /// A field that is neither filtered nor sorted by.
@@ -125,19 +115,19 @@ pub const fn object(name: &'static str) -> Field {
     field(name, Some(FilterKind::Member))
 }
 
-/// A phone number in the index, filtered by as text.
+/// A phone number, filtered by as text.
 pub const fn phone(name: &'static str) -> Field {
-    Field { phones: Phones::One, ..text(name) }
+    text(name)
 }
 
 /// A phone number in the index, filtered by as a number. `resource` is the name of the resource in the index.
 pub const fn phone_number(name: &'static str, resource: &'static str) -> Field {
-    Field { phones: Phones::One, ..field(name, Some(FilterKind::Phone(resource))) }
+    field(name, Some(FilterKind::Phone(resource)))
 }
 
 /// A list of phone numbers in the index, filtered by as numbers.
 pub const fn phone_numbers(name: &'static str, resource: &'static str) -> Field {
-    Field { phones: Phones::List, ..any_phone(name, resource) }
+    any_phone(name, resource)
 }
 
 /// Not a field: the filter that compares every phone number of the resource.
@@ -166,6 +156,12 @@ impl Field {
     #[must_use]
     pub const fn sorted_by(self, expression: &'static str) -> Self {
         Self { sort: Some(expression), ..self }
+    }
+
+    /// Sorts by a column that holds folded text. Not every row has it until the texts of the file are indexed.
+    #[must_use]
+    pub const fn sorted_by_folded(self, column: &'static str, expression: &'static str) -> Self {
+        Self { sort: Some(column), sort_unindexed: Some(expression), ..self }
     }
 
     /// Sorts by the field, and does not filter by it.

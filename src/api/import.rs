@@ -91,7 +91,7 @@ impl<T: Editable> Sheet<T> {
             Some(mode) => mode,
             None => mode_in(&self.text, self.format)?,
         };
-        let rows = Rows::find::<T>(self.text, self.format, T::TABLE)?;
+        let rows = Rows::find::<T>(self.text, self.format, T::PLURAL)?;
         if rows.count() > MOST_ROWS {
             return Err(Error::invalid(format!("The file may not have more than {MOST_ROWS} rows. Send it in parts.")));
         }
@@ -237,7 +237,7 @@ impl Importer {
                 row.retain(|_, value| !value.is_null());
                 self.create::<T>(db, reading, &row).map(|()| Written::Created)
             }
-            Some(_) if !self.may_change => Err(Error::MissingPermission(update_permission::<T>())),
+            Some(_) if !self.may_change => Err(Error::MissingPermission(update_permission::<T>().into())),
             Some(old) => self.update(db, reading, old, row).map(|()| Written::Updated),
         }
     }
@@ -329,7 +329,7 @@ impl There {
         };
         let mut found = self.rows(db, sql, named.to_owned().into())?;
         if found.len() > 1 {
-            let (field, table) = (key.field.replace('_', " "), T::TABLE.replace('_', " "));
+            let (field, table) = (key.field.replace('_', " "), T::PLURAL.replace('_', " "));
             return Err(Error::invalid(format!("The {field} matches several {table}: use an id.")));
         }
         Ok(found.pop())
@@ -347,7 +347,7 @@ impl There {
     fn rows<T: Editable>(&self, db: &Connection, sql: &str, wanted: Sql) -> Result<Vec<T>> {
         let bound = [wanted].into_iter().chain(self.bound_to.map(Sql::from));
         let mut statement = db.prepare_cached(sql)?;
-        let rows = statement.query_map(params_from_iter(bound), T::from_row)?;
+        let rows = statement.query_map(params_from_iter(bound), T::from_columns)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }
@@ -382,7 +382,7 @@ impl<T: Editable> Input for Sheet<T> {
             },
             "created_at": moment, "updated_at": moment,
         });
-        operation.rows::<T>(&required::<T>(), T::TABLE, kept.as_object().expect("an object"));
+        operation.rows::<T>(&required::<T>(), T::PLURAL, kept.as_object().expect("an object"));
         let known = T::KEY.map(|key| format!(" or {}", key.field)).unwrap_or_default();
         let text = format!(
             "`create`: every row is new. `upsert`: a row that exists, by its id{known}, is changed. \

@@ -89,8 +89,7 @@ pub struct List<T> {
     wanted: Vec<(&'static Field, Wanted)>,
     /// Conditions that always apply.
     fixed: Vec<(&'static str, Sql)>,
-    /// The name and the SQL expression of each sort key.
-    sorts: Vec<(&'static str, &'static str, Direction)>,
+    sorts: Vec<(&'static Field, Direction)>,
     of: std::marker::PhantomData<T>,
 }
 
@@ -248,10 +247,10 @@ impl<T: Listed> List<T> {
                     return Err(format!("The sort may not have more than {MOST_SORTS} keys."));
                 }
                 for key in value.split(',').filter(|_| !value.is_empty()) {
-                    let (name, column, direction) = Self::sorted(key)?;
+                    let (field, direction) = Self::sorted(key)?;
                     // A repeated key has no effect: the rows that it could sort are equal in it.
-                    if !self.sorts.iter().any(|(known, ..)| *known == name) {
-                        self.sorts.push((name, column, direction));
+                    if !self.sorts.iter().any(|(known, _)| known.name == field.name) {
+                        self.sorts.push((field, direction));
                     }
                 }
             }
@@ -284,14 +283,13 @@ impl<T: Listed> List<T> {
         is_one.then(|| name.strip_suffix(']').unwrap_or(name).replacen('[', "][", 1))
     }
 
-    fn sorted(key: &str) -> Result<(&'static str, &'static str, Direction), String> {
+    fn sorted(key: &str) -> Result<(&'static Field, Direction), String> {
         let (name, direction) = match key.strip_prefix('-') {
             Some(name) => (name, Direction::Down),
             None => (key, Direction::Up),
         };
-        let field = T::LISTING.fields.iter().find(|field| field.name == name);
-        let sort = field.and_then(|field| field.sort.map(|column| (field.name, column, direction)));
-        sort.ok_or_else(|| {
+        let field = T::LISTING.fields.iter().find(|field| field.name == name && field.sort.is_some());
+        field.map(|field| (field, direction)).ok_or_else(|| {
             let allowed: Vec<&str> = T::LISTING.sorts().collect();
             format!("The selected sort {name} is invalid; it may be {}.", allowed.join(", "))
         })
@@ -406,7 +404,8 @@ impl<T: Listed> List<T> {
     /// The sort order, as a query states it.
     pub(super) fn sort(&self) -> String {
         let sorts = self.sorts.iter();
-        let names = sorts.map(|(name, _, way)| format!("{}{name}", if *way == Direction::Down { "-" } else { "" }));
+        let names =
+            sorts.map(|(field, way)| format!("{}{}", if *way == Direction::Down { "-" } else { "" }, field.name));
         names.collect::<Vec<_>>().join(",")
     }
 
@@ -414,14 +413,15 @@ impl<T: Listed> List<T> {
     pub(super) fn order(&self, turned: bool) -> Vec<Key> {
         let mut down = T::LISTING.newest_first;
         let mut order = Vec::new();
-        for (_, column, direction) in &self.sorts {
+        for (field, direction) in &self.sorts {
             down = *direction == Direction::Down;
-            order.push(Key { column, down: down != turned });
-            if *column == "id" {
+            let column = field.sort.unwrap_or(field.column);
+            order.push(Key { column, unindexed: field.sort_unindexed, down: down != turned });
+            if column == "id" {
                 return order;
             }
         }
-        order.push(Key { column: "id", down: down != turned });
+        order.push(Key { column: "id", unindexed: None, down: down != turned });
         order
     }
 
@@ -447,16 +447,12 @@ impl<T: Listed> List<T> {
     }
 }
 
-/// Columns with folded texts, for sorting, and the expressions that replace them until every row is folded.
-const FOLDED: [(&str, &str); 2] = [("folded_name", "fold(name)"), ("folded_last_name", "fold(last_name)")];
-
-/// The order with columns that are valid even while the texts of the file are still being indexed.
+/// An order that holds whether or not the texts of the file are all indexed.
 pub(super) fn indexed(order: Vec<Key>, db: &Connection) -> rusqlite::Result<Vec<Key>> {
-    let slowly = |key: &Key| FOLDED.iter().find(|(column, _)| *column == key.column).map(|(_, expression)| *expression);
-    if order.iter().all(|key| slowly(key).is_none()) || texts_are_current(db)? {
+    if order.iter().all(|key| key.unindexed.is_none()) || texts_are_current(db)? {
         return Ok(order);
     }
-    Ok(order.into_iter().map(|key| Key { column: slowly(&key).unwrap_or(key.column), ..key }).collect())
+    Ok(order.into_iter().map(|key| Key { column: key.unindexed.unwrap_or(key.column), ..key }).collect())
 }
 
 /// Rows that are in memory at once.
@@ -576,7 +572,7 @@ mod tests {
 
     #[test]
     fn nothing_in_a_term_is_an_operator() {
-        assert_eq!(words("Zoé OR (x* \"y\")").as_deref(), Some("\"zoe\"* \"or\"* \"x\"* \"y\"*"));
-        assert_eq!(words(" *-\" "), None);
+        assert_eq!(search_words("Zoé OR (x* \"y\")").as_deref(), Some("\"zoe\"* \"or\"* \"x\"* \"y\"*"));
+        assert_eq!(search_words(" *-\" "), None);
     }
 }

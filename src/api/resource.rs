@@ -52,6 +52,8 @@ pub struct Table {
     pub fields: &'static [Field],
     /// The phone numbers in the index.
     pub numbers: Numbered,
+    /// The column that SQL computes from others, and its expression.
+    pub computed: Option<(&'static str, &'static str)>,
     /// Writes what else is found by folded text, for the ids above the first and up to the second.
     pub fold: Option<fn(&Connection, i64, i64) -> rusqlite::Result<()>>,
 }
@@ -153,8 +155,23 @@ impl Resource {
     /// The table, and the name in the audit log, of an entity.
     #[must_use]
     pub const fn entity<T: Entity>(self) -> Self {
-        let table = Table { name: T::TABLE, fields: T::LISTING.fields, numbers: T::NUMBERED, fold: None };
+        let table = Table {
+            name: T::TABLE,
+            fields: T::LISTING.fields,
+            numbers: T::NUMBERED,
+            computed: T::COMPUTED,
+            fold: None,
+        };
         Self { recorded: const { &[T::RECORDED] }, table: Some(table), ..self }
+    }
+
+    /// Folds what else is found by folded text.
+    #[must_use]
+    pub const fn folded(self, fold: fn(&Connection, i64, i64) -> rusqlite::Result<()>) -> Self {
+        match self.table {
+            Some(table) => Self { table: Some(Table { fold: Some(fold), ..table }), ..self },
+            None => self,
+        }
     }
 
     #[must_use]
@@ -238,7 +255,7 @@ impl<T: Editable> Files for FilesOf<T> {
     }
 
     fn rows(&self, text: Bytes, format: Format) -> Result<Rows> {
-        Rows::find::<T>(text, format, T::TABLE)
+        Rows::find::<T>(text, format, T::PLURAL)
     }
 
     fn import(

@@ -3,7 +3,8 @@
 use http::Method;
 
 use super::error::{Error, Result};
-use super::route::{Layer, Resource, Route};
+use super::resource::Resource;
+use super::route::{Layer, Route};
 use crate::executors::Place;
 
 /// The routes of both layers. Literal segments take precedence over `{id}`.

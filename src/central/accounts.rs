@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::audit_log::{self, Event};
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::field::{flag, integer, moment, text};
+use crate::api::list::{List, Listed, Listing};
 use crate::api::{Ctx, Error, Page, Result};
 use crate::auth::Origin;
 use crate::engine::Engine;
@@ -229,21 +230,16 @@ impl Listed for ListedAccount {
         table: "(SELECT a.*, f.confirmed_at IS NOT NULL AS second_factor
                  FROM accounts a LEFT JOIN second_factors f ON f.account_id = a.id)",
         columns: "id, name, email, created_at, updated_at, operator, email_verified, pending_email, disabled_at, second_factor",
-        filters: &[
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "email", by: By::Text("email") },
-            Filter { name: "email_verified", by: By::Flag("email_verified") },
-            Filter { name: "operator", by: By::Flag("operator") },
-            Filter { name: "second_factor", by: By::Flag("second_factor") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
+        fields: &[
+            integer("id").only_sorted(),
+            text("name").sorted_by("fold(name)"),
+            text("email").sorted(),
+            flag("email_verified"),
+            flag("operator"),
+            flag("second_factor"),
+            moment("created_at").sorted(),
         ],
         plain_filters: false,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "email", column: "email" },
-            Sort { name: "created_at", column: "created_at" },
-        ],
         newest_first: false,
         counted_by_triggers: false,
         customer: None,

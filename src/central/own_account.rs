@@ -9,6 +9,7 @@ use super::audit_log::{self, Event};
 use super::email_verification::{self, CodeMailer};
 use super::notices::{self, About};
 use super::{credentials, password, workspaces};
+use crate::api::resource::Resource;
 use crate::api::{
     Changes, Created, Done, Error, Json, Needs, Result, Route, Steps, Tries, delete, get, hashing, put, run,
 };
@@ -17,7 +18,11 @@ use crate::tenancy::journal::Actor;
 use crate::tenancy::members;
 use crate::values::{Email, Name, Password, Text};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Account", "Accounts of people. One account may be a member of many workspaces.", ROUTES)
+        .french("Compte");
+
+const ROUTES: &[Route] = &[
     get("/accounts", &run(accounts::list), Needs::Operator, "List all accounts (operators only)").named("listAccounts"),
     put("/account", &hashing(update), Needs::SignedIn, "Change your name, email or password").named("updateAccount"),
     delete("/account", &hashing(remove), Needs::SignedIn, "Delete your account").named("deleteAccount"),

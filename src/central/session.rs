@@ -13,12 +13,16 @@ use super::credentials::{self, Issued, NewIssue};
 use super::notices;
 use super::second_factor::{self, Challenge};
 use super::workspaces::{self, Workspace};
+use crate::api::resource::Resource;
 use crate::api::{Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps};
 use crate::auth::{Purpose, Scope, Verified, callers};
 use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp, email};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Session", "Log in and out, and move between the central API and workspaces.", ROUTES);
+
+const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in").named("login"),
     post("/login/second-factor", &steps(login_with_code), Needs::Anyone, "Complete a login with a second-factor code")
         .named("loginWithSecondFactor"),

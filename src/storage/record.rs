@@ -8,9 +8,11 @@ use rusqlite::{Connection, Row};
 pub trait Stored: Sized {
     const TABLE: &'static str;
     const COLUMNS: &'static str;
+    /// The column that SQL computes from others, and its expression.
+    const COMPUTED: Option<(&'static str, &'static str)> = None;
 
     /// Reads a row of `COLUMNS`.
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self>;
+    fn from_columns(row: &Row<'_>) -> rusqlite::Result<Self>;
     fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Self>>;
     /// Inserts the row and returns its key. SQLite assigns the key if `id` is 0.
     fn insert(&self, db: &Connection) -> rusqlite::Result<i64>;
@@ -28,8 +30,9 @@ macro_rules! record {
         impl $crate::storage::Stored for $type {
             const TABLE: &'static str = $table;
             const COLUMNS: &'static str = concat!("id", $(", ", stringify!($field)),+);
+            $(const COMPUTED: Option<(&'static str, &'static str)> = Some((stringify!($made), $from));)?
 
-            fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+            fn from_columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
                 let mut column = 0..;
                 let mut next = || column.next().expect("columns without end");
                 Ok(Self { id: row.get(next())?, $($field: row.get(next())?),+ })
@@ -39,7 +42,7 @@ macro_rules! record {
                 use rusqlite::OptionalExtension;
                 const SQL: &str =
                     concat!("SELECT id", $(", ", stringify!($field)),+, " FROM ", $table, " WHERE id = ?1");
-                db.prepare_cached(SQL)?.query_row([id], Self::from_row).optional()
+                db.prepare_cached(SQL)?.query_row([id], Self::from_columns).optional()
             }
 
             fn insert(&self, db: &rusqlite::Connection) -> rusqlite::Result<i64> {

@@ -124,8 +124,8 @@ mod tests {
         for role in bench.admin().get("/roles").ok().as_array().unwrap() {
             let name = role["name"].as_str().unwrap().to_owned();
             let declared = actions().filter(|(_, action)| name == "admin" || action.roles.contains(&name.as_str()));
-            let sql = "SELECT permissions FROM roles WHERE name = ?1";
-            let stored: Permissions = bench.in_file(move |db| Ok(db.query_row(sql, [name], |row| row.get(0))?));
+            let (sql, wanted) = ("SELECT permissions FROM roles WHERE name = ?1", name.clone());
+            let stored: Permissions = bench.in_file(move |db| Ok(db.query_row(sql, [&wanted], |row| row.get(0))?));
             let granted = names().filter(|permission| stored.cover(permission));
             assert_eq!(granted.collect::<Vec<_>>(), declared.map(|(name, _)| name).collect::<Vec<_>>());
         }

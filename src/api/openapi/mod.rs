@@ -12,7 +12,8 @@ pub use operation::{Operation, Place};
 use schemas::Schemas;
 
 use super::disclosure;
-use super::route::{Audience, Layer, Needs, Resource, Route};
+use super::resource::{Audience, Resource};
+use super::route::{Layer, Needs, Route};
 use super::router::Router;
 use crate::executors;
 use crate::values::PublicUrl;
