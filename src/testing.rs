@@ -21,7 +21,8 @@ use crate::central::credentials::{self, NewIssue};
 use crate::central::invitations::{self, Guest, InviteRole, Inviter};
 use crate::central::outbox::Mail;
 use crate::central::quotas::Quotas;
-use crate::central::workspaces::{self, NewWorkspace, Workspace};
+use crate::central::workspace_lifecycle::{self, NewWorkspace};
+use crate::central::workspace_rows::Workspace;
 use crate::central::{accounts, memberships, password};
 use crate::config::{Config, Setting, Typed};
 use crate::engine::Engine;
@@ -494,7 +495,7 @@ fn account(engine: &Engine, email: &str) -> i64 {
 
 fn workspace(engine: &Arc<Engine>, subdomain: &str, owner: i64) -> Workspace {
     let new = NewWorkspace { name: Name::parse(subdomain.into()).unwrap(), subdomain: subdomain.parse().ok() };
-    workspaces::make(engine, new, owner, Quotas::default(), &Origin::system(now())).unwrap()
+    workspace_lifecycle::make(engine, new, owner, Quotas::default(), &Origin::system(now())).unwrap()
 }
 
 /// 2024-01-20T12:00:00Z

@@ -20,13 +20,8 @@ for program in $programs; do
         if [ "${CI:-}" = true ]; then exit 1; else exit 0; fi
     fi
 done
-if [ -z "${CX_ENGINE:-}" ]; then
-    cargo build --locked --quiet
-    CX_ENGINE=target/debug/cx-engine
-fi
-CX_ENGINE=$(realpath "$CX_ENGINE")
-# It is no setting of the program, which refuses what it does not know.
-export -n CX_ENGINE
+readonly NAME=generators
+. tests/serve.sh
 
 # Everything happens in a copy. What is installed stays there until a version changes.
 work=$PWD/target/generators
@@ -45,15 +40,6 @@ if ! cmp -s requirements.txt installed-requirements.txt; then
 fi
 PATH=$work/venv/bin:$work/node_modules/.bin:$PATH
 export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true
-
-data=
-server=
-finish() {
-    if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
-    if [ -n "$data" ]; then rm -rf "$data"; fi
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
 
 # step NAME COMMAND...: runs it. Shows its output only when it fails.
 step() {
@@ -152,19 +138,8 @@ done
 step mypy mypy "${packages[@]}"
 step mypy-strict mypy --strict --follow-imports silent localhost.py first_day_*.py
 
-data=$(mktemp -d)
-: >listening
-# Cheap password hashes: the programs are not about them.
-CX_LOG=off CX_PASSWORD_MEMORY_KIB=64 CX_PASSWORD_PASSES=1 \
-    "$CX_ENGINE" --config /dev/null --data-dir "$data" serve --listen 127.0.0.1:0 >listening &
-server=$!
-for _ in $(seq 100); do
-    if grep -q listening listening; then break; fi
-    sleep 0.1
-done
-CX_PORT=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' listening)
-[ -n "$CX_PORT" ] || { echo "generators: the server did not start"; exit 1; }
-export CX_PORT
+serve
+export CX_PORT=${url##*:}
 
 for program in first_day_*.ts; do
     step "${program%.ts}" tsx --import ./localhost.mjs "$program"

@@ -18,34 +18,11 @@ if [ "$(cat "$venv/packages" 2>/dev/null)" != "$PACKAGES" ]; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check $PACKAGES
     echo "$PACKAGES" >"$venv/packages"
 fi
-if [ -z "${CX_ENGINE:-}" ]; then
-    cargo build --locked --quiet
-    CX_ENGINE=target/debug/cx-engine
-fi
-CX_ENGINE=$(realpath "$CX_ENGINE")
-# It is no setting of the program, which refuses what it does not know.
-export -n CX_ENGINE
+readonly NAME=oauth_clients
+. tests/serve.sh
 
-data=$(mktemp -d)
-server=
-finish() {
-    if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
-    rm -rf "$data"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
-
-CX_LOG=off CX_PASSWORD_MEMORY_KIB=64 CX_PASSWORD_PASSES=1 \
-    "$CX_ENGINE" --config /dev/null --data-dir "$data" serve --listen 127.0.0.1:0 >"$data/listening" &
-server=$!
-for _ in $(seq 100); do
-    if grep -q listening "$data/listening"; then break; fi
-    sleep 0.1
-done
-port=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' "$data/listening")
-[ -n "$port" ] || { echo "oauth_clients: the server did not start"; exit 1; }
-
-CX_PORT=$port "$venv/bin/python" - <<'PYTHON'
+serve
+CX_PORT=${url##*:} "$venv/bin/python" - <<'PYTHON'
 import os, socket
 from html.parser import HTMLParser
 from urllib.parse import parse_qs, urljoin, urlsplit

@@ -19,34 +19,12 @@ if ! command -v schemathesis >/dev/null; then
     fi
     PATH=$venv/bin:$PATH
 fi
-if [ -z "${CX_ENGINE:-}" ]; then
-    cargo build --locked --quiet
-    CX_ENGINE=target/debug/cx-engine
-fi
-CX_ENGINE=$(realpath "$CX_ENGINE")
-# It is no setting of the program, which refuses what it does not know.
-export -n CX_ENGINE
-
-data=$(mktemp -d)
-server=
-finish() {
-    if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
-    rm -rf "$data"
-}
-trap finish EXIT
-trap 'exit 1' INT TERM
+readonly NAME=schemathesis
+. tests/serve.sh
 rm -rf "$out" && mkdir -p "$out" && cd "$out"
 
-# Cheap hashes, and no throttle: there is a login before every request.
-CX_LOG=off CX_PASSWORD_MEMORY_KIB=64 CX_PASSWORD_PASSES=1 CX_THROTTLE_ATTEMPTS=0 \
-    "$CX_ENGINE" --config /dev/null --data-dir "$data" serve --listen 127.0.0.1:0 >listening &
-server=$!
-for _ in $(seq 100); do
-    if grep -q listening listening; then break; fi
-    sleep 0.1
-done
-url=$(sed -n 's/^listening on //p' listening)
-[ -n "$url" ] || { echo "schemathesis: the server did not start"; exit 1; }
+# No throttle: there is a login before every request.
+serve CX_THROTTLE_ATTEMPTS=0
 
 password='correct horse battery'
 # post HOST PATH BODY [TOKEN]: a good answer, or the end.

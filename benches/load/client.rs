@@ -2,11 +2,12 @@
 //! no more than it must: requests are written straight into a buffer, and of an answer only status and length are read.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::BytesMut;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -174,7 +175,7 @@ pub async fn load_at_rate(
     for tally in tallies {
         total.merge(tally);
     }
-    let connections = idle.lock().expect("nothing panics with the lock").len();
+    let connections = idle.lock().len();
     Ok((total, connections))
 }
 
@@ -185,14 +186,14 @@ type Idle = (Connection, Instant);
 const FRESH: Duration = Duration::from_secs(5);
 
 async fn ask_once(address: SocketAddr, request: &[u8], idle: &Mutex<Vec<Idle>>) -> Result<()> {
-    let waiting = idle.lock().expect("nothing panics with the lock").pop();
+    let waiting = idle.lock().pop();
     let mut connection = match waiting {
         Some((connection, since)) if since.elapsed() < FRESH => connection,
         _ => Connection::open(address).await?,
     };
     let answer = connection.exchange(request).await?;
     ensure!(answer.is_good(), "{answer}");
-    idle.lock().expect("nothing panics with the lock").push((connection, Instant::now()));
+    idle.lock().push((connection, Instant::now()));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     Backup, CENTRAL, Failure, KEYS, MANIFEST, Manifest, Packed, PackedWorkspace, Repository, WORKSPACES, unfinished,
 };
-use crate::central::workspaces::{self, Workspace};
+use crate::central::workspace_rows::{self, Workspace};
 use crate::durable_fs;
 use crate::storage::{self, Ailment, Contents};
 use crate::tenancy::{Scratch, life};
@@ -43,11 +43,12 @@ pub fn take(
     let central = data.join("central.sqlite");
     let copy = scratch.file("central.sqlite");
     let contents = storage::copy(&central, &copy)?;
-    let mut wanted = workspaces::all(&storage::open_reader(&copy)?)?;
+    let mut wanted = workspace_rows::all(&storage::open_reader(&copy)?)?;
     let manifest = Manifest::new(repository.instance(), now, &before);
     let mut name = manifest.name();
     if let Scope::Workspace(which) = scope {
-        let found = workspaces::named(wanted, which).with_context(|| format!("there is no such workspace: {which}"))?;
+        let found =
+            workspace_rows::named(wanted, which).with_context(|| format!("there is no such workspace: {which}"))?;
         name = format!("{name}-{}", found.0.subdomain);
         wanted = vec![found];
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::accounts::{self, Account};
 use super::audit_log::{self, Event};
 use super::notices::{self, About};
-use super::{credentials, password, workspaces};
+use super::{credentials, password, workspace_rows};
 use crate::api::{Error, Result};
 use crate::auth::{Key, Origin, Purpose};
 use crate::engine::Engine;
@@ -109,7 +109,7 @@ pub fn delete(engine: &Engine, account: &Account, origin: &Origin) -> Result<()>
         if is_operator && !accounts::has_other_operator(db, id)? {
             return Err(Error::refused("last_operator", "This is the only enabled operator."));
         }
-        let left = workspaces::of_account(db, id)?;
+        let left = workspace_rows::of_account(db, id)?;
         audit_log::record(db, &at, Event::new("account.deleted").about(id))?;
         accounts::delete_account(db, id)?;
         Ok(left)

@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod email_verification;
 pub mod instance;
 pub mod invitations;
+pub mod login_challenges;
 pub mod mails;
 pub mod memberships;
 pub mod notices;
@@ -21,6 +22,8 @@ pub mod session;
 pub mod tokens;
 pub mod webhook_workspaces;
 pub mod workspace_files;
+pub mod workspace_lifecycle;
+pub mod workspace_rows;
 pub mod workspaces;
 
 use crate::api::Resource;

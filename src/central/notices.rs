@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::accounts::{self, Account};
 use super::mails::Notice;
-use super::{outbox, workspaces};
+use super::{outbox, workspace_rows};
 use crate::api::{Error, Result, Steps};
 use crate::auth::{Origin, TokenInUse};
 use crate::values::Timestamp;
@@ -104,7 +104,7 @@ pub fn tell(steps: &Steps<'_>, person: &TokenInUse, made: Made) -> Result<()> {
     let (account_id, workspace) = (person.account_id, steps.call.workspace()?.id());
     let origin = steps.call.origin().by(account_id);
     let queued = steps.engine.central.write(move |db| {
-        let workspace = &workspaces::name(db, workspace)?;
+        let workspace = &workspace_rows::name(db, workspace)?;
         let about = match &made {
             Made::Key(name) => About::KeyCreated { name, workspace },
             Made::Grant(client) => About::AccessGranted { client, workspace },

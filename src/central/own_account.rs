@@ -8,7 +8,7 @@ use super::accounts::{self, Account};
 use super::audit_log::{self, Event};
 use super::email_verification::{self, CodeMailer};
 use super::notices::{self, About};
-use super::{credentials, password, workspaces};
+use super::{credentials, password, workspace_rows};
 use crate::api::resource::Resource;
 use crate::api::{
     Changes, Created, Done, Error, Json, Needs, Result, Route, Steps, Tries, delete, get, hashing, put, run,
@@ -112,7 +112,7 @@ fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Re
     credentials::compare(steps.engine, &tries, &farewell.current_password, Some(&kept))?;
     let origin = steps.call.origin();
     let left = steps.engine.central.write(move |db| {
-        let left = workspaces::of_account(db, id)?;
+        let left = workspace_rows::of_account(db, id)?;
         audit_log::record(db, &origin, Event::new("account.deleted").about(id))?;
         accounts::delete_account(db, id)?;
         Ok::<_, Error>(left)

@@ -11,7 +11,8 @@ use super::credentials::{self, Issued, NewIssue};
 use super::email_verification::CodeMailer;
 use super::invitations::{self, UserInvite};
 use super::notices;
-use super::workspaces::{self, NewWorkspace, Workspace};
+use super::workspace_lifecycle::{self, NewWorkspace};
+use super::workspace_rows::Workspace;
 use crate::api::resource::Resource;
 use crate::api::{Counted, Created, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post};
 use crate::auth::{Purpose, Scope};
@@ -145,7 +146,7 @@ fn create_signed_in(
         let issued = credentials::issue(db, &inside, &session, &origin)?;
         notices::note_login(db, id, &origin)?;
         let workspace =
-            first.as_ref().map(|first| workspaces::reserve(db, Uuid::now_v7(), first, id, now)).transpose()?;
+            first.as_ref().map(|first| workspace_lifecycle::reserve(db, Uuid::now_v7(), first, id, now)).transpose()?;
         Ok::<_, Error>((accounts::find(db, id)?, issued, workspace))
     })?;
     let made_by = steps.call.origin().by(account.id);
@@ -153,7 +154,7 @@ fn create_signed_in(
         return Ok((account, issued, None));
     };
     let owner = Owner { account_id: account.id, name: account.name.clone(), email: account.email.clone() };
-    match workspaces::open_for_business(engine, workspace, owner, &made_by) {
+    match workspace_lifecycle::open_for_business(engine, workspace, owner, &made_by) {
         Ok(workspace) => Ok((account, issued, Some(workspace))),
         Err(error) => {
             let id = account.id;

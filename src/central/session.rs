@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::accounts::{self, Account};
 use super::audit_log::{self, Event};
 use super::credentials::{self, Issued, NewIssue};
+use super::login_challenges::{self, Challenge};
 use super::notices;
-use super::second_factor::{self, Challenge};
-use super::workspaces::{self, Workspace};
+use super::workspace_rows::{self, Workspace};
 use crate::api::resource::Resource;
 use crate::api::{Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps};
 use crate::auth::{Purpose, Scope, Verified, callers};
@@ -104,16 +104,16 @@ pub struct Switched {
 
 fn login(steps: &Steps<'_>, tries: Tries, Json(given): Json<Credentials>) -> Result<Ok200<LoggedIn>> {
     let user = verify(steps, &tries, &given)?;
-    second_factor::challenge(steps, user.id, None)?;
+    login_challenges::challenge(steps, user.id, None)?;
     logged_in(steps, user)
 }
 
 fn login_with_code(
     steps: &Steps<'_>,
     tries: Tries,
-    second_factor::Attempt(given): second_factor::Attempt,
+    login_challenges::Attempt(given): login_challenges::Attempt,
 ) -> Result<Ok200<LoggedIn>> {
-    let Challenge { account_id, .. } = second_factor::answer(steps, &tries, &given, None)?;
+    let Challenge { account_id, .. } = login_challenges::answer(steps, &tries, &given, None)?;
     let user = steps.engine.central.account(account_id)?;
     logged_in(steps, user)
 }
@@ -151,7 +151,7 @@ pub fn logout(ctx: &mut Ctx<'_>) -> Result<Done> {
 
 fn whoami(ctx: &mut Ctx<'_>) -> Result<Ok200<Whoami>> {
     let token = ctx.call.token()?;
-    let mut workspaces = workspaces::of_account(ctx.db, token.account_id)?;
+    let mut workspaces = workspace_rows::of_account(ctx.db, token.account_id)?;
     workspaces.iter_mut().for_each(|workspace| workspace.set_url(&ctx.call.engine));
     Ok(Ok200(Whoami {
         user: accounts::find(ctx.db, token.account_id)?,

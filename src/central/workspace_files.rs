@@ -13,7 +13,8 @@ use uuid::Uuid;
 use super::audit_log::{self, Event};
 use super::invitations::{self, Guest, InviteRole, Inviter};
 use super::quotas::Quotas;
-use super::workspaces::{self, NewWorkspace, Workspace};
+use super::workspace_lifecycle::{self, NewWorkspace};
+use super::workspace_rows::Workspace;
 use super::{accounts, memberships, webhook_workspaces};
 use crate::api::resource::Resource;
 use crate::api::{self, Error, FileReply, Needs, Result, Route, Steps, bulk, get, in_service};
@@ -118,7 +119,7 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
         let sql = "SELECT 1 FROM workspaces WHERE id = ?1";
         let is_here = db.query_row(sql, [said.to_string()], |_| Ok(())).optional()?.is_some();
         let id = if is_here { Uuid::now_v7() } else { said };
-        let workspace = workspaces::reserve(db, id, &new, owner.id, now)?;
+        let workspace = workspace_lifecycle::reserve(db, id, &new, owner.id, now)?;
         Ok::<_, Error>((owner, ours, workspace))
     })?;
     let id = workspace.id;
@@ -131,13 +132,13 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
     let adopted = match adopted {
         Ok(adopted) => adopted,
         Err(error) => {
-            workspaces::give_up(engine, id)?;
+            workspace_lifecycle::give_up(engine, id)?;
             return Err(error);
         }
     };
     let (members, guests) = (adopted.members.clone(), adopted.guests.clone());
     let opened = engine.central.write(move |db| {
-        workspaces::activate(db, id)?;
+        workspace_lifecycle::activate(db, id)?;
         for (account_id, role) in &members {
             memberships::save(db, *account_id, id, role, now)?;
         }
@@ -156,7 +157,7 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
         Ok::<_, Error>(webhook_workspaces::add(db, id)?)
     });
     if let Err(error) = opened {
-        workspaces::give_up(engine, id)?;
+        workspace_lifecycle::give_up(engine, id)?;
         return Err(error.into());
     }
     Ok(BroughtIn { workspace, adopted, is_copy: id != said })
@@ -190,10 +191,10 @@ pub fn put_back(engine: &Arc<Engine>, workspace: &Workspace, source: &Path, now:
             "the file belongs to workspace {}, not to {id}. Use `import-file` to import it as another workspace",
             candidate.id
         );
-        engine.central.write(move |db| Ok::<_, Error>(workspaces::set_aside(db, id, now)?))?;
+        engine.central.write(move |db| Ok::<_, Error>(workspace_lifecycle::set_aside(db, id, now)?))?;
         let exchanged = exchange(engine, id, candidate, copy, now);
         // Restored in either case. If the exchange failed, the old file is still in place.
-        workspaces::restore(engine, id, None, &Origin::system(now))?;
+        workspace_lifecycle::restore(engine, id, None, &Origin::system(now))?;
         if workspace.status == "suspended" {
             engine.central.set_workspace_status(id, "suspended", Origin::system(now))?;
         }
@@ -239,5 +240,5 @@ fn take_out_of_service(engine: &Arc<Engine>, id: Uuid) -> anyhow::Result<()> {
         anyhow::ensure!(Instant::now() < until, "the running server has not closed the workspace's file. Try again");
         std::thread::sleep(LOOK);
     }
-    Ok(workspaces::move_to_trash(engine, id)?)
+    Ok(workspace_lifecycle::move_to_trash(engine, id)?)
 }

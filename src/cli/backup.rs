@@ -19,7 +19,7 @@ use crate::backups::{
 };
 use crate::central::audit_log::{self, Event};
 use crate::central::workspace_files::{self, Wish};
-use crate::central::workspaces;
+use crate::central::workspace_rows;
 use crate::cli::output::{errln, out, outln};
 use crate::config::{Config, Setting, Typed};
 use crate::engine::{self, Engine};
@@ -215,7 +215,7 @@ pub fn restore_all(command: &Restore, into: &Path, config: &Config, now: Timesta
 /// Restores one workspace into an instance, which may be running.
 pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
     let ours = engine.central.all_workspaces()?;
-    let ours = workspaces::named(ours, which).map(|(workspace, _)| workspace);
+    let ours = workspace_rows::named(ours, which).map(|(workspace, _)| workspace);
     let packed = |backup: &Backup| match &ours {
         Some(ours) => backup.workspace(ours.id).cloned(),
         None => backup.workspaces_named(which).next().cloned(),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::api::Error;
-use crate::central::workspaces;
+use crate::central::workspace_lifecycle;
 use crate::cli::output::outln;
 use crate::engine::Engine;
 use crate::storage::{self, Kind};
@@ -89,13 +89,13 @@ fn check_workspace(
     match row.status.as_str() {
         "creating" => {
             if fix {
-                workspaces::give_up(engine, id)?;
+                workspace_lifecycle::give_up(engine, id)?;
             }
             findings.push(Finding { what, problem: "its creation was interrupted".into(), fixed: fix });
         }
         "trashed" if live.exists() => {
             if fix {
-                workspaces::move_to_trash(engine, id)?;
+                workspace_lifecycle::move_to_trash(engine, id)?;
             }
             findings.push(Finding {
                 what,

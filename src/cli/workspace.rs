@@ -12,7 +12,8 @@ use super::table::aligned;
 use crate::auth::Origin;
 use crate::central::quotas::Quotas;
 use crate::central::workspace_files::{self, BroughtIn, PutBack, Wish};
-use crate::central::workspaces::{self, NewWorkspace, Workspace};
+use crate::central::workspace_lifecycle::{self, NewWorkspace};
+use crate::central::workspace_rows::{self, Workspace};
 use crate::cli::output::{out, outln};
 use crate::engine::Engine;
 use crate::tenancy::life;
@@ -116,7 +117,8 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
         Command::Create { name, subdomain, owner } => {
             let new = NewWorkspace { name: parse_name(name)?, subdomain: parse_subdomain(subdomain.as_ref())? };
             let account = engine.central.account_by_email(owner)?;
-            let workspace = workspaces::make(engine, new, account.id, Quotas::default(), &Origin::system(now))?;
+            let workspace =
+                workspace_lifecycle::make(engine, new, account.id, Quotas::default(), &Origin::system(now))?;
             outln!("workspace {} created as {}", workspace.id, workspace.subdomain);
         }
         Command::List { json } => list(engine, *json)?,
@@ -140,7 +142,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             engine.central.trash_workspace(found.id, origin)?;
             // A running server has the file open and moves it itself.
             if !engine.is_served() {
-                workspaces::move_to_trash(engine, found.id)?;
+                workspace_lifecycle::move_to_trash(engine, found.id)?;
             }
             outln!("{} is in the trash for {} days", found.subdomain, engine.config.trash_days);
         }
@@ -170,7 +172,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let found = find(engine, workspace, |status| status == "trashed")?;
             let subdomain = parse_subdomain(subdomain.as_ref())?;
             let shown = subdomain.as_deref().unwrap_or(&found.subdomain).to_owned();
-            workspaces::restore(engine, found.id, subdomain, &Origin::system(now))?;
+            workspace_lifecycle::restore(engine, found.id, subdomain, &Origin::system(now))?;
             outln!("{shown} is restored");
             tell_of_replication(engine, found.id);
         }
@@ -256,7 +258,7 @@ fn set_status(engine: &Engine, which: &str, status: &'static str, now: Timestamp
 pub fn find(engine: &Engine, which: &str, status: fn(&str) -> bool) -> anyhow::Result<Workspace> {
     let mut all = engine.central.all_workspaces()?;
     all.retain(|(workspace, _)| status(&workspace.status));
-    let found = workspaces::named(all, which).map(|(workspace, _)| workspace);
+    let found = workspace_rows::named(all, which).map(|(workspace, _)| workspace);
     found.with_context(|| format!("no such workspace: {which}"))
 }
 

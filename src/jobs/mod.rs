@@ -15,7 +15,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::api::{Error, Result};
-use crate::central::{account_admin, password, workspaces};
+use crate::central::{account_admin, password, workspace_lifecycle};
 use crate::engine::Engine;
 use crate::storage::{File, Supervisor};
 use crate::tenancy::journal;
@@ -141,7 +141,7 @@ pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
     if whole {
         write_key_uses(engine)?;
         empty_trash(engine, now)?;
-        workspaces::forget_unfinished(engine, now)?;
+        workspace_lifecycle::forget_unfinished(engine, now)?;
         forget_tokens(engine, now)?;
         forget_audit(engine, now)?;
         tend_open(engine, now);
@@ -198,7 +198,7 @@ fn write_key_uses(engine: &Engine) -> Result<()> {
 fn finish_deletions(engine: &Arc<Engine>) -> Result<()> {
     for id in engine.central.workspaces_trashed_before(i64::MAX)? {
         if engine.registry.path(id).exists() || engine.registry.is_open(id) {
-            workspaces::move_to_trash(engine, id)?;
+            workspace_lifecycle::move_to_trash(engine, id)?;
         }
     }
     Ok(())
@@ -289,8 +289,8 @@ mod tests {
     fn a_reservation_that_nobody_works_on_any_more_is_taken_back() {
         let bench = Bench::new();
         let (now, id) = (Timestamp::now(), Uuid::now_v7());
-        let new = workspaces::NewWorkspace { subdomain: "half-made".parse().ok(), ..Default::default() };
-        bench.engine.central.write(move |db| workspaces::reserve(db, id, &new, 1, now)).unwrap();
+        let new = workspace_lifecycle::NewWorkspace { subdomain: "half-made".parse().ok(), ..Default::default() };
+        bench.engine.central.write(move |db| workspace_lifecycle::reserve(db, id, &new, 1, now)).unwrap();
         let unfinished = bench.engine.registry.path(id).with_extension("new");
         std::fs::create_dir_all(unfinished.parent().unwrap()).unwrap();
         std::fs::write(&unfinished, "half").unwrap();

@@ -12,7 +12,7 @@ use crate::api::{
     steps,
 };
 use crate::auth::Scope;
-use crate::central::second_factor;
+use crate::central::login_challenges;
 use crate::central::session::{self, Credentials};
 use crate::values::{Email, Name, Text};
 
@@ -154,7 +154,7 @@ fn check_password(steps: &Steps<'_>, visitor: &Visitor, tries: &Tries, filled: &
     let email = Email::of_account(filled.email.trim()).map_err(|_| Error::InvalidCredentials)?;
     let password = Name::parse(filled.password.to_string()).map_err(|_| Error::InvalidCredentials)?;
     let account_id = session::verify(steps, tries, &Credentials { email, password })?.id;
-    second_factor::challenge(steps, account_id, Some(steps.call.workspace()?.id()))?;
+    login_challenges::challenge(steps, account_id, Some(steps.call.workspace()?.id()))?;
     Ok(account_id)
 }
 
@@ -163,8 +163,8 @@ fn check_code(steps: &Steps<'_>, visitor: &Visitor, tries: &Tries, filled: &Sign
     let challenge = Name::parse(filled.challenge.to_string()).map_err(|_| Error::WrongChallenge)?;
     let code = Name::parse(filled.code.to_string()).map_err(|_| Error::WrongCode)?;
     let workspace = steps.call.workspace()?.id();
-    let answer = second_factor::Answer { challenge, code };
-    Ok(second_factor::answer(steps, tries, &answer, Some(workspace))?.account_id)
+    let answer = login_challenges::Answer { challenge, code };
+    Ok(login_challenges::answer(steps, tries, &answer, Some(workspace))?.account_id)
 }
 
 /// Starts a session and redirects. If the workspace requires a second factor that the account lacks, the second-factor

@@ -157,6 +157,7 @@ fn register_process(registry: &mut Registry) -> Option<()> {
     let booted: f64 = system_stat.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
     let started = booted + start as f64 / ticks;
     let gauge = |value: u64| ConstGauge::new(value.cast_signed());
+    registry.register("process_cpu_seconds", "CPU time used", ConstCounter::new((user + system) as f64 / ticks));
     registry.register(
         "process_start_time_seconds",
         "Start time of the process, in Unix time",

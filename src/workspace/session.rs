@@ -10,9 +10,9 @@ use crate::api::{Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, g
 use crate::auth::{Actor, Permissions, Scope};
 use crate::central::audit_log::EVERYBODY;
 use crate::central::credentials::Issued;
-use crate::central::second_factor;
+use crate::central::login_challenges;
 use crate::central::session::{Credentials, TokenShown, as_member, begin_session, enter, switch_to, verify};
-use crate::central::workspaces::Workspace;
+use crate::central::workspace_rows::Workspace;
 
 pub const RESOURCE: Resource = Resource::new("Session", "Log in to this workspace and log out.", ROUTES);
 
@@ -60,17 +60,17 @@ pub struct Whoami {
 
 fn login(steps: &Steps<'_>, tries: Tries, Json(given): Json<Credentials>) -> Result<Ok200<LoggedIn>> {
     let account_id = verify(steps, &tries, &given)?.id;
-    second_factor::challenge(steps, account_id, Some(steps.call.workspace()?.id()))?;
+    login_challenges::challenge(steps, account_id, Some(steps.call.workspace()?.id()))?;
     logged_in(steps, account_id)
 }
 
 fn login_with_code(
     steps: &Steps<'_>,
     tries: Tries,
-    second_factor::Attempt(given): second_factor::Attempt,
+    login_challenges::Attempt(given): login_challenges::Attempt,
 ) -> Result<Ok200<LoggedIn>> {
     let workspace = steps.call.workspace()?.id();
-    let done = second_factor::answer(steps, &tries, &given, Some(workspace))?;
+    let done = login_challenges::answer(steps, &tries, &given, Some(workspace))?;
     logged_in(steps, done.account_id)
 }
 

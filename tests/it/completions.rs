@@ -6,9 +6,11 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::bench::eventually;
 use crate::process::{Process, not_run, program, run};
@@ -43,7 +45,7 @@ impl Terminal {
         thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(length @ 1..) = stdout.read(&mut piece) {
-                *heard.lock().unwrap() += &String::from_utf8_lossy(&piece[..length]);
+                *heard.lock() += &String::from_utf8_lossy(&piece[..length]);
             }
         });
         Some(Self { stdin, printed, _script: script })
@@ -63,8 +65,8 @@ impl Terminal {
             thread::sleep(Duration::from_millis(150));
         }
         self.type_in("\n");
-        eventually(&format!("{keys:?} gives {expected}: {:?}", self.printed.lock().unwrap()), || {
-            self.printed.lock().unwrap().contains(expected)
+        eventually(&format!("{keys:?} gives {expected}: {:?}", self.printed.lock()), || {
+            self.printed.lock().contains(expected)
         });
     }
 }

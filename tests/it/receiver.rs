@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver as Inbox, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::client::PATIENCE;
@@ -59,7 +60,7 @@ impl Receiver {
 
     fn say(&self, status: &str, head: &str, body: &str) {
         let answer = format!("HTTP/1.1 {status}\r\n{head}Content-Length: {}\r\n\r\n{body}", body.len());
-        *self.answer.lock().unwrap() = answer;
+        *self.answer.lock() = answer;
     }
 
     pub fn url(&self) -> String {
@@ -112,7 +113,7 @@ fn serve(stream: &TcpStream, taken: &Sender<Message>, answer: &Mutex<String>) ->
         reader.read_exact(&mut body)?;
         let path = lines[0].split(' ').nth(1).unwrap_or_default().to_owned();
         let _ = taken.send(Message { path, headers, body: String::from_utf8(body).unwrap() });
-        let answer = answer.lock().unwrap().clone();
+        let answer = answer.lock().clone();
         (&*stream).write_all(answer.as_bytes())?;
     }
 }

@@ -2,14 +2,15 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use mailin::response::{AUTH_OK, NO_SERVICE, OK, Response};
 use mailin::{Action, AuthMechanism, Handler, Session, SessionBuilder};
 use mailparse::{MailHeaderMap, ParsedMail};
+use parking_lot::Mutex;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -138,12 +139,12 @@ impl Smtp {
     /// The next mail that it took, or fails.
     #[track_caller]
     pub fn next(&self) -> Delivered {
-        self.mails.lock().unwrap().recv_timeout(PATIENCE).expect("a mail")
+        self.mails.lock().recv_timeout(PATIENCE).expect("a mail")
     }
 
     /// Mails that it took and nobody has asked for.
     pub fn others(&self) -> Vec<Delivered> {
-        self.mails.lock().unwrap().try_iter().collect()
+        self.mails.lock().try_iter().collect()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::api::{Error, crud};
 use crate::auth::{Origin, Verified, secret};
 use crate::central::accounts;
 use crate::central::quotas::Quotas;
-use crate::central::workspaces::{self, NewWorkspace};
+use crate::central::workspace_lifecycle::{self, NewWorkspace};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::server::{self, Front, Source};
@@ -61,7 +61,7 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
                 name: Name::parse("Acme Télécom".into()).map_err(|said| anyhow!(said))?,
                 subdomain: SUBDOMAIN.parse().ok(),
             };
-            workspaces::make(engine, new, id, Quotas::default(), &Origin::system(now))?
+            workspace_lifecycle::make(engine, new, id, Quotas::default(), &Origin::system(now))?
         }
     };
     let author = engine.system(workspace.id, now);

@@ -39,5 +39,6 @@
 
 pub mod clients;
 pub mod grants;
+pub mod protocol;
 mod scopes;
 pub mod token;

@@ -1,0 +1,125 @@
+//! The second step of a login: a challenge, which a code of the second factor completes.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use rusqlite::OptionalExtension;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::audit_log::{self, Event};
+use super::second_factor;
+use crate::api::{Body, Call, Error, Input, Json, Operation, Result, Steps, Tries};
+use crate::auth::{Purpose, secret};
+use crate::values::Name;
+
+/// Lifetime of a challenge in seconds, and the number of codes that may be tried with it.
+const CHALLENGE_TTL: i64 = 5 * 60;
+const CHALLENGE_ATTEMPTS: i64 = 5;
+
+/// The second step of a login.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SecondFactorLogin")]
+#[serde(default)]
+pub struct Answer {
+    /// The challenge from the first step. Valid for 5 minutes and 5 attempts.
+    #[schemars(example = &"k3f97qxm2b8d")]
+    pub challenge: Name<100>,
+    /// A code from the app, or a recovery code.
+    #[schemars(example = &"123456")]
+    pub code: Name<40>,
+}
+
+/// The same as an input. OpenAPI documents its 401, for an expired challenge or a wrong code.
+pub struct Attempt(pub Answer);
+
+impl Input for Attempt {
+    const BODY: Body = Json::<Answer>::BODY;
+
+    fn read(call: &Call) -> Result<Self> {
+        Json::read(call).map(|Json(answer)| Self(answer))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        Json::<Answer>::describe(operation);
+        operation.refusal(StatusCode::UNAUTHORIZED);
+    }
+}
+
+/// A completed login.
+pub struct Challenge {
+    pub account_id: i64,
+}
+
+/// Rejects a login with a challenge, if the account has a second factor.
+pub fn challenge(steps: &Steps<'_>, account_id: i64, workspace: Option<Uuid>) -> Result<()> {
+    if !steps.engine.central.second_factor(account_id)?.enabled {
+        return Ok(());
+    }
+    let (challenge, now) = (secret::make()?, steps.now);
+    let digest = secret::digest(&challenge);
+    steps.engine.central.write(move |db| {
+        db.prepare_cached("DELETE FROM login_challenges WHERE expires_at <= ?1")?.execute([now])?;
+        db.prepare_cached(
+            "INSERT INTO login_challenges (digest, account_id, workspace_id, expires_at) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute((digest, account_id, workspace.map(|id| id.to_string()), now.plus(CHALLENGE_TTL)))?;
+        Ok::<_, Error>(())
+    })?;
+    Err(Error::SecondFactorRequired(challenge))
+}
+
+/// The result of a code.
+enum Tried {
+    Right,
+    Wrong,
+    /// The challenge has expired or has no attempts left.
+    Over,
+}
+
+/// Checks a code for a challenge that was issued on the same workspace host, or on the central host.
+pub fn answer(steps: &Steps<'_>, tries: &Tries, given: &Answer, workspace: Option<Uuid>) -> Result<Challenge> {
+    let (digest, now) = (secret::digest(&given.challenge), steps.now);
+    let account_id: Option<i64> = steps.engine.central.read(move |db| {
+        let sql =
+            "SELECT account_id FROM login_challenges WHERE digest = ?1 AND workspace_id IS ?2 AND expires_at > ?3";
+        let workspace = workspace.map(|id| id.to_string());
+        Ok::<_, Error>(db.prepare_cached(sql)?.query_row((digest, workspace, now), |row| row.get(0)).optional()?)
+    })?;
+    let account_id = account_id.ok_or(Error::WrongChallenge)?;
+    let tries = tries.of_account(Purpose::SecondFactor, account_id);
+    tries.check()?;
+    let (engine, origin, code) = (Arc::clone(steps.engine), steps.call.origin(), given.code.clone());
+    let tried = steps.engine.central.write(move |db| {
+        let attempts: Option<i64> = db
+            .prepare_cached("UPDATE login_challenges SET attempts = attempts + 1 WHERE digest = ?1 RETURNING attempts")?
+            .query_row([digest], |row| row.get(0))
+            .optional()?;
+        let end = || db.prepare_cached("DELETE FROM login_challenges WHERE digest = ?1")?.execute([digest]);
+        // Another attempt completed the challenge first.
+        let Some(attempts) = attempts else { return Ok::<_, Error>(Tried::Over) };
+        if second_factor::use_code(db, &engine.keys, account_id, &code, origin.at)? {
+            end()?;
+            return Ok(Tried::Right);
+        }
+        let event = Event::new("login.failed").about(account_id).with(json!({"reason": "second_factor"}));
+        audit_log::record(db, &origin, event)?;
+        if attempts >= CHALLENGE_ATTEMPTS {
+            end()?;
+        }
+        Ok(Tried::Wrong)
+    })?;
+    match tried {
+        Tried::Right => {
+            tries.forgive();
+            Ok(Challenge { account_id })
+        }
+        Tried::Wrong => {
+            tries.count();
+            Err(Error::WrongCode)
+        }
+        Tried::Over => Err(Error::WrongChallenge),
+    }
+}

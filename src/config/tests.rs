@@ -1,0 +1,150 @@
+use super::values::has_path;
+use super::*;
+
+fn typed(name: &str, value: &str) -> Typed {
+    let mut typed = Typed::default();
+    typed.insert(Setting::named(name).unwrap(), value.into(), "a test".into());
+    typed
+}
+
+#[test]
+fn the_defaults_are_allowed() {
+    let config = Config::new(&Typed::default()).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.registration, Registration::Open);
+    assert_eq!((config.throttle_attempts, config.throttle_window), (10, 900));
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_its_key_the_value_and_what_is_allowed() {
+    for (name, value) in [
+        ("listen", "8080"),
+        ("registration", "maybe"),
+        ("central_domain", "a..b"),
+        ("max_open_workspaces", "0"),
+        ("turn_timeout", "-1"),
+        ("default_country", "Narnia"),
+        ("timezone", "Mars/Olympus"),
+        ("mail_from", "nobody"),
+        ("trusted_proxies", "10.0.0.0/40"),
+        ("forwarded_fields", "both"),
+        ("public_url", "https://cx.example.com/api"),
+        ("cors_origins", "example.com"),
+        ("log", "info,=="),
+        ("log", "inof"),
+        ("log", ""),
+        ("log", "info,cx_enigne=debug"),
+        ("log", "cx_engine=inof"),
+    ] {
+        let said = Config::new(&typed(name, value)).unwrap_err().to_string();
+        let allowed = Setting::named(name).unwrap().allowed;
+        assert!(said.contains(name) && said.contains(value) && said.contains(allowed), "{said}");
+    }
+}
+
+#[test]
+fn the_public_url_is_as_it_is_set_or_follows_from_how_the_server_is_reached() {
+    let central = |set: &[(&str, &str)]| {
+        let mut all = typed("central_domain", "cx.example.com");
+        for (name, value) in set {
+            all.override_with(typed(name, value));
+        }
+        Config::new(&all).unwrap().public_url("127.0.0.1:8080".parse().unwrap()).central()
+    };
+    assert_eq!(central(&[]), "http://cx.example.com:8080");
+    assert_eq!(central(&[("trusted_proxies", "127.0.0.1")]), "https://cx.example.com");
+    assert_eq!(central(&[("tls_certificate", "a"), ("tls_key", "b")]), "https://cx.example.com:8080");
+    let set = [("public_url", "https://cx.example.com:8443"), ("trusted_proxies", "127.0.0.1")];
+    assert_eq!(central(&set), "https://cx.example.com:8443");
+}
+
+#[test]
+fn reads_of_one_workspace_leave_a_thread_to_others() {
+    assert!(Config::new(&typed("read_turns", "4")).unwrap_err().to_string().contains("database_threads"));
+}
+
+#[test]
+fn what_is_printed_can_be_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cx-engine.toml");
+    std::fs::write(&path, print(&typed("central_domain", "cx.example.com"))).unwrap();
+    let mut read = Typed::default();
+    read.add_file(&path).unwrap();
+    assert_eq!(Config::new(&read).unwrap().central_domain, "cx.example.com");
+}
+
+#[test]
+fn mail_comes_from_the_central_domain_where_nothing_else_is_said() {
+    assert_eq!(
+        Config::new(&typed("central_domain", "cx.example.com")).unwrap().mail_from.to_string(),
+        "cx-engine <no-reply@cx.example.com>"
+    );
+    let config = Config::new(&typed("mail_from", "Acme <acme@example.com>")).unwrap();
+    assert_eq!(config.mail_from.to_string(), "Acme <acme@example.com>");
+}
+
+#[test]
+fn a_mail_servers_password_is_never_shown() {
+    for good in [
+        "smtp://127.0.0.1:2525",
+        "smtp://ada:sec%2Fret@mail.example.com:587/cx.example.com?tls=required",
+        "smtps://ada:sec%2Fret@mail.example.com",
+    ] {
+        let config = Config::new(&typed("smtp_url", good)).unwrap();
+        let shown = format!("{config:?}");
+        assert!(config.smtp.is_some() && !shown.contains("sec/") && !shown.contains("sec%"), "{shown}");
+    }
+    let printed = print(&typed("smtp_url", "smtps://ada:sec%2Fret@mail.example.com"));
+    assert!(
+        printed.contains("# smtp_url = \"smtps://ada:…@mail.example.com\"") && !printed.contains("sec%"),
+        "{printed}"
+    );
+    let printed = print(&typed("smtp_url", "smtp://127.0.0.1"));
+    assert!(printed.contains("\nsmtp_url = \"smtp://127.0.0.1\""), "{printed}");
+    for bad in ["mail.example.com", "http://ada:secret@example.com", "smtp://ada:secret@mail.example.com?tls=maybe"] {
+        let said = Config::new(&typed("smtp_url", bad)).unwrap_err().to_string();
+        assert!(said.contains("smtp_url") && said.contains("a test") && !said.contains("secret"), "{said}");
+    }
+}
+
+#[test]
+fn a_password_leaves_this_machine_by_tls_alone_unless_that_is_allowed() {
+    let tls = |url: &str, allowed: &str| {
+        let mut all = typed("smtp_url", url);
+        all.override_with(typed("smtp_plain_password", allowed));
+        let said = format!("{:?}", Config::new(&all).unwrap().smtp);
+        let known = ["Opportunistic", "Required", "Wrapper"].into_iter().find(|known| said.contains(known));
+        known.unwrap_or("None")
+    };
+    for (url, allowed, expected) in [
+        ("smtp://mail.example.com", "false", "Opportunistic"),
+        ("smtp://ada@mail.example.com", "false", "Opportunistic"),
+        ("smtp://ada:secret@mail.example.com", "false", "Required"),
+        ("smtp://ada:secret@mail.example.com?tls=opportunistic", "false", "Required"),
+        ("smtp://ada:secret@192.0.2.1", "false", "Required"),
+        ("smtp://ada:secret@mail.example.com", "true", "Opportunistic"),
+        ("smtp://ada:secret@mail.example.com?tls=required", "true", "Required"),
+        ("smtp://ada:secret@localhost:25", "false", "Opportunistic"),
+        ("smtp://ada:secret@127.0.0.1", "false", "Opportunistic"),
+        ("smtp://ada:secret@[::1]", "false", "Opportunistic"),
+        ("smtps://ada:secret@mail.example.com", "false", "Wrapper"),
+    ] {
+        assert_eq!(tls(url, allowed), expected, "{url}");
+    }
+}
+
+#[test]
+fn a_urls_path_is_the_name_that_we_greet_a_mail_server_by() {
+    for (url, named) in [("smtp://a", false), ("smtp://a:25/", false), ("smtp://a/b", true), ("smtp://a?x=/", false)] {
+        assert_eq!(has_path(url), named, "{url}");
+    }
+}
+
+#[test]
+fn a_name_that_is_not_known_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cx-engine.toml");
+    std::fs::write(&path, "lisen = \"x\"").unwrap();
+    let said = Typed::default().add_file(&path).unwrap_err().to_string();
+    assert!(said.contains("lisen") && said.contains("listen"), "{said}");
+}
