@@ -123,7 +123,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::crud;
+    use crate::api::entity_rows;
     use crate::jobs;
     use crate::tenancy::phones::Numbered;
     use crate::testing::{Bench, Client};
@@ -309,7 +309,7 @@ mod tests {
         bench.in_file(move |db| {
             for n in 0..rows {
                 let number = Text::parse(format!("030 {n:06}")).ok();
-                crud::add(db, &author, Contact { phone_home_1: number, ..Contact::default() })?;
+                entity_rows::add(db, &author, Contact { phone_home_1: number, ..Contact::default() })?;
             }
             Ok(())
         });
