@@ -1,5 +1,5 @@
 //! Configuration: what was typed (flags, then `CX_…` in the environment, then a file, then defaults) becomes what it
-//! means. The one table below is the flags, the environment, the file, `--print-config` and README's table.
+//! means. The one table below is the flags, the environment, the file, `--print-config` and `docs/configuration.md`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
