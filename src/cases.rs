@@ -1,4 +1,4 @@
-//! The tables in `tests/cases`, read and held against the API: anyone adds a row there.
+//! Runs the tables in `tests/cases` against the API. Anyone can add a row there.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ fn total(client: &Client<'_>, query: &str) -> i64 {
     client.get(query).ok()["total"].as_i64().unwrap()
 }
 
-/// What a case got wrong, all of them at once.
+/// Fails with all wrong cases at once.
 fn none_of(wrong: Vec<String>) {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -87,7 +87,7 @@ fn names_are_sorted_as_the_file_has_them() {
     }
 }
 
-/// Whether a value has what is expected of it, and perhaps more.
+/// True if a value contains everything that is expected. More fields are fine.
 fn has(found: &Value, expected: &Value) -> bool {
     match expected {
         Value::Object(fields) => fields.iter().all(|(name, value)| has(&found[name], value)),
@@ -116,7 +116,7 @@ fn files_are_imported_as_the_table_says() {
     none_of(wrong);
 }
 
-/// What Excel makes of an export: another delimiter, another encoding, its own words for true and false.
+/// Covers the changes that Excel makes to an export: delimiter, encoding, and localized true and false.
 #[test]
 fn an_export_that_a_french_excel_has_saved_comes_back() {
     let bench = Bench::new();
@@ -165,7 +165,7 @@ fn addresses_are_accepted_as_the_table_says() {
     none_of(wrong);
 }
 
-/// Whatever way a domain is spelled, it is the same address.
+/// An address stays the same, however its domain is spelled.
 #[test]
 fn an_address_is_one_in_every_spelling_of_its_domain() {
     let bench = Bench::new();
@@ -229,7 +229,7 @@ fn requests_as_real_clients_send_them_are_answered_as_the_table_says() {
         let bench = Bench::new();
         for step in scenario["steps"].as_array().unwrap() {
             let (method, target) = step[0].as_str().unwrap().split_once(' ').unwrap();
-            // As written in the table but for what no client can send.
+            // As written in the table, except for characters that no client can send.
             let target = target.replace(' ', "%20").replace('\\', "%5C");
             let body = Some(step[1].clone()).filter(|body| !body.is_null());
             let answer = bench.admin().send(method.parse().unwrap(), &target, body);

@@ -1,5 +1,5 @@
-//! Configuration: what was typed (flags, then `CX_…` in the environment, then a file, then defaults) becomes what it
-//! means. The one table below is the flags, the environment, the file, `--print-config` and `docs/configuration.md`.
+//! Configuration: raw settings (flags, then `CX_…` in the environment, then a file, then defaults) become a [`Config`].
+//! One table defines the flags, the environment variables, the file, `--print-config` and `docs/configuration.md`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,25 +20,25 @@ use url::Url;
 use crate::auth::PasswordCost;
 use crate::values::{Networks, PublicUrl, TimeZone, phone};
 
-/// What the server was told, every value found good.
+/// The validated settings.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The file that the settings come from, if one was read.
     pub settings_file: Option<PathBuf>,
     pub listen: SocketAddr,
-    /// Where TLS is spoken without a proxy.
+    /// Enables TLS without a proxy.
     pub tls: Option<TlsFiles>,
-    /// How long browsers keep to https, in seconds; zero where they are not told to.
+    /// The `max-age` of HSTS, in seconds; 0 omits the header.
     pub hsts_max_age: u32,
-    /// Where plain HTTP is answered by a redirection, if TLS is spoken.
+    /// Redirects plain HTTP to HTTPS. Only with TLS.
     pub redirect_listen: Option<SocketAddr>,
     pub data_dir: PathBuf,
-    /// Where backups are kept; `backups` in the data directory where this is none.
+    /// Defaults to `backups` in the data directory.
     pub backup_dir: Option<PathBuf>,
     pub central_domain: String,
-    /// Whether a request to the central host may name a workspace by its path or by a header.
+    /// Allows requests to the central host to name a workspace by path or header.
     pub workspace_by_path: bool,
-    /// If it is set: see [`Config::public_url`].
+    /// Explicit setting only; see [`Config::public_url`].
     pub public_url: Option<PublicUrl>,
     pub registration: Registration,
     pub max_open_workspaces: usize,
@@ -60,45 +60,45 @@ pub struct Config {
     pub hashing_threads: usize,
     pub throttle_attempts: usize,
     pub throttle_window: i64,
-    /// Whether operators need a second factor for what only operators may do.
+    /// Require a second factor for operator actions.
     pub operator_second_factor: bool,
-    /// Days for which the central audit log is kept.
+    /// Retention of the central audit log, in days.
     pub audit_days: i64,
     pub quotas: Quotas,
     pub default_country: String,
     pub timezone: String,
     pub trash_days: i64,
     pub smtp_plain_password: bool,
-    /// The server that takes mail, where there is one.
+    /// The mail server, if one is set.
     pub smtp: Option<SmtpTransportBuilder>,
-    /// Its host and port, without a password.
+    /// Host and port of the mail server, without the password.
     pub smtp_server: Option<String>,
     pub mail_from: Mailbox,
-    /// Whether webhooks may lead to loopback, private and link-local addresses.
+    /// Allow webhooks to loopback, private and link-local addresses.
     pub private_webhooks: bool,
     pub trusted_proxies: Networks,
     pub forwarded_fields: ForwardedFields,
     pub cors_origins: Vec<String>,
-    /// Whether `/metrics` is answered.
+    /// Serve `/metrics`.
     pub metrics: bool,
     pub log: String,
     pub log_format: LogFormat,
 }
 
-/// How many there may be of each; as the settings of the same names say.
+/// Limits, named like their settings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quotas {
     pub max_workspaces_per_account: i64,
     pub max_tokens_per_account: i64,
     pub invitations_per_day: i64,
-    /// Seconds between two times that an invitation is sent again.
+    /// Minimum seconds between two resends of an invitation.
     pub invitation_resend_interval: i64,
     pub max_webhooks: i64,
     pub max_pending_deliveries: i64,
     pub mails_per_hour: i64,
 }
 
-/// The certificates, that of the server first, and the key of that, in PEM.
+/// PEM files: the certificate chain (the server's certificate first) and its private key.
 #[derive(Debug, Clone, Default)]
 pub struct TlsFiles {
     pub certificate: PathBuf,
@@ -114,7 +114,7 @@ pub enum Registration {
     Closed,
 }
 
-/// The fields that trusted proxies write.
+/// The headers that trusted proxies set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardedFields {
     /// `X-Forwarded-For`, `-Host` and `-Proto`.
@@ -131,7 +131,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// One thing that can be configured: `max_waiting` in the file, `--max-waiting`, `CX_MAX_WAITING`.
+/// One setting: `max_waiting` in the file, `--max-waiting`, `CX_MAX_WAITING`.
 pub struct Setting {
     pub name: &'static str,
     pub default: &'static str,
@@ -141,7 +141,7 @@ pub struct Setting {
     pub group: Group,
     /// Whether SIGHUP applies a new value to a running server.
     pub reloads: bool,
-    /// Takes the text, or says nothing more than that it is not allowed. The settings above it are set already.
+    /// Applies a value; `None` means that the value is not allowed. Earlier settings of the table are already applied.
     set: fn(&mut Config, &str) -> Option<()>,
 }
 
@@ -156,7 +156,7 @@ pub enum Kind {
     List,
 }
 
-/// Under which heading `--help` shows a setting.
+/// The heading under which `--help` shows a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
     Main,
@@ -207,7 +207,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "hsts_max_age",
         default: "15552000",
-        about: "Seconds for which browsers use only https (Strict-Transport-Security); 0 sends no such header",
+        about: "Seconds for which browsers use only HTTPS (Strict-Transport-Security); 0 omits the header",
         allowed: "a number from 0 to 63072000",
         kind: Kind::Number,
         group: Group::Tuning,
@@ -232,7 +232,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "data_dir",
         default: "data",
-        about: "Data directory: it holds everything",
+        about: "Directory that holds all data",
         allowed: "a path",
         kind: Kind::Text,
         group: Group::Main,
@@ -242,7 +242,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "backup_dir",
         default: "",
-        about: "Folder for backups, best on another disk; empty means backups in the data directory",
+        about: "Folder for backups, preferably on another disk; empty means backups in the data directory",
         allowed: "a path",
         kind: Kind::Text,
         group: Group::Main,
@@ -256,8 +256,8 @@ pub const SETTINGS: &[Setting] = &[
         name: "central_domain",
         default: "localhost",
         about: "Host of the central API; each workspace is a subdomain of it",
-        allowed: "a domain name, like cx.example.com, and not an address: workspaces are subdomains of it. In a network \
-                  without such names, give the server any name and set workspace_by_path",
+        allowed: "a domain name, like cx.example.com, and not an IP address: workspaces are subdomains of it. In a \
+                  network without such names, choose any name and set workspace_by_path",
         kind: Kind::Text,
         group: Group::Main,
         reloads: false,
@@ -266,8 +266,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "workspace_by_path",
         default: "false",
-        about: "Reach workspaces on the central host too, by /w/acme/api/… or the header X-Workspace, for networks without a \
-                name for each; links then use the path",
+        about: "Also serve workspaces on the central host, under /w/acme/api/… or by the header X-Workspace, for \
+                networks without a host name for each workspace; links then use the path",
         allowed: "true or false",
         kind: Kind::Flag,
         group: Group::Main,
@@ -277,15 +277,15 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "public_url",
         default: "",
-        about: "URL at which people reach the central host; links in mail and responses use it. Empty: https and the central \
+        about: "Public URL of the central host, for links in mail and responses. If empty: https and the central \
                 domain with TLS or trusted proxies, else http, the central domain and the port of listen",
-        allowed: "a URL without a path, like https://cx.example.com; of an address only with workspace_by_path",
+        allowed: "a URL without a path, like https://cx.example.com; an IP address only with workspace_by_path",
         kind: Kind::Text,
         group: Group::Main,
         reloads: true,
         set: |config, text| {
             let url: Option<PublicUrl> = if text.is_empty() { None } else { Some(text.parse().ok()?) };
-            // Nothing is one label below an address.
+            // Workspaces are one label below the host, which an IP address cannot have.
             if url.as_ref().is_some_and(PublicUrl::is_address) && !config.workspace_by_path {
                 return None;
             }
@@ -296,7 +296,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "registration",
         default: "open",
-        about: "Who may register an account",
+        about: "Allow new accounts for everyone (open), for invited people only (invite), or not at all (closed)",
         allowed: "open, invite or closed",
         kind: Kind::Choice(&["open", "invite", "closed"]),
         group: Group::Main,
@@ -316,7 +316,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "database_threads",
         default: "4",
-        about: "Threads that read and write the files",
+        about: "Threads for database work",
         allowed: "a number from 2 to 256",
         kind: Kind::Number,
         group: Group::Tuning,
@@ -326,7 +326,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "read_turns",
         default: "3",
-        about: "Concurrent reads of one workspace; less than database_threads, so that one workspace cannot take all threads",
+        about: "Concurrent reads per workspace. Must be less than database_threads, so that one workspace cannot take \
+                all threads",
         allowed: "a number from 1 to 255",
         kind: Kind::Number,
         group: Group::Tuning,
@@ -336,7 +337,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "max_waiting",
         default: "1024",
-        about: "Requests that may wait for one lane of one workspace; more get 503",
+        about: "Requests that may wait in one lane, for reads or for writes, of one workspace; more get 503",
         allowed: "a number from 1 to 1000000",
         kind: Kind::Number,
         group: Group::Tuning,
@@ -346,7 +347,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "turn_timeout",
         default: "5",
-        about: "Seconds that a request may wait for its turn; then it gets 503 and has changed nothing",
+        about: "Seconds that a request may wait for its turn. After that it gets 503 and has changed nothing",
         allowed: "seconds from 0.1 to 3600",
         kind: Kind::Seconds,
         group: Group::Tuning,
@@ -356,7 +357,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "statement_timeout",
         default: "10",
-        about: "Seconds that a request may work on a file",
+        about: "Seconds that the database work of a request may take",
         allowed: "seconds from 0.1 to 3600",
         kind: Kind::Seconds,
         group: Group::Tuning,
@@ -366,7 +367,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "list_timeout",
         default: "2",
-        about: "Seconds that a list, or another read, may work on a file; at most statement_timeout",
+        about: "Seconds that a list or another read may take; at most statement_timeout",
         allowed: "seconds from 0.1 to 3600",
         kind: Kind::Seconds,
         group: Group::Tuning,
@@ -406,7 +407,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "max_connections",
         default: "10000",
-        about: "Open connections; more are closed at once",
+        about: "Maximum open connections; more are closed at once",
         allowed: "a number from 1 to 1000000",
         kind: Kind::Number,
         group: Group::Limit,
@@ -416,7 +417,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "max_connections_per_address",
         default: "512",
-        about: "Open connections per client (IPv4 address or IPv6 /64). Trusted proxies are exempt; 0 means no limit",
+        about: "Maximum open connections per client (IPv4 address or IPv6 /64). Trusted proxies are exempt; 0 means \
+                no limit",
         allowed: "a number from 0 to 1000000",
         kind: Kind::Number,
         group: Group::Limit,
@@ -496,7 +498,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "throttle_attempts",
         default: "10",
-        about: "Failed logins from one address before more get 429; also wrong codes, requested mails and new accounts. For one email from all addresses, 20 times as many; 0 means no limit",
+        about: "Failed logins from one address before more get 429; the same limit holds for wrong codes, requested \
+                mails and new accounts. For one email from all addresses it is 20 times as high; 0 means no limit",
         allowed: "a number from 0 to 1000",
         kind: Kind::Number,
         group: Group::Limit,
@@ -516,7 +519,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "operator_second_factor",
         default: "false",
-        about: "Require a second factor of operators for what only operators may do",
+        about: "Require a second factor for actions that only operators may take",
         allowed: "true or false",
         kind: Kind::Flag,
         group: Group::Main,
@@ -586,7 +589,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "max_pending_deliveries",
         default: "10000",
-        about: "Pending webhook deliveries per workspace. Beyond, the oldest is dropped and logged; 0 means no limit",
+        about: "Pending webhook deliveries per workspace. Beyond that, the oldest is dropped and logged; 0 means no \
+                limit",
         allowed: "a number from 0 to 1000000",
         kind: Kind::Number,
         group: Group::Limit,
@@ -596,7 +600,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "mails_per_hour",
         default: "100",
-        about: "Mails that an account may cause per hour; 0 means no limit",
+        about: "Mails that an account may cause to be sent per hour; 0 means no limit",
         allowed: "a number from 0 to 1000000",
         kind: Kind::Number,
         group: Group::Limit,
@@ -606,7 +610,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "default_country",
         default: "FR",
-        about: "Country of phone numbers without a prefix, in new workspaces",
+        about: "Country of phone numbers without an international prefix, in new workspaces",
         allowed: "an ISO 3166 code of two letters, like FR",
         kind: Kind::Text,
         group: Group::Main,
@@ -626,7 +630,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "trash_days",
         default: "30",
-        about: "Days after which a deleted workspace is gone for good",
+        about: "Days to keep a deleted workspace in the trash",
         allowed: "a number from 0 to 36500",
         kind: Kind::Number,
         group: Group::Limit,
@@ -636,7 +640,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "smtp_plain_password",
         default: "false",
-        about: "Allow the password of smtp_url to be sent to another machine without TLS",
+        about: "Allow sending the password of smtp_url to another machine without TLS",
         allowed: "true or false",
         kind: Kind::Flag,
         group: Group::Main,
@@ -646,9 +650,10 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "smtp_url",
         default: "",
-        about: "Mail server. Without one, each mail is a file in outbox in the data directory. TLS is used if the server offers it, \
-                and required for a password that leaves this machine",
-        allowed: "smtp://HOST or smtps://HOST, with USER:PASSWORD@ before HOST and :PORT behind, ?tls=required for STARTTLS",
+        about: "Mail server. Without one, each mail is written to a file in outbox in the data directory. TLS is used \
+                if the server offers it, and required to send a password to another machine",
+        allowed: "smtp://HOST or smtps://HOST, with USER:PASSWORD@ before HOST and :PORT after it; ?tls=required for \
+                  STARTTLS",
         kind: Kind::Text,
         group: Group::Main,
         reloads: true,
@@ -682,7 +687,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "trusted_proxies",
         default: "",
         about: "Trust these proxies to report the client's address, host and scheme",
-        allowed: "IP addresses and networks like 10.0.0.0/8, with commas between",
+        allowed: "IP addresses and networks like 10.0.0.0/8, separated by commas",
         kind: Kind::List,
         group: Group::Main,
         reloads: false,
@@ -691,7 +696,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "forwarded_fields",
         default: "x-forwarded",
-        about: "Headers that trusted proxies write: X-Forwarded-For, -Host and -Proto, or Forwarded (RFC 7239)",
+        about: "Headers that trusted proxies set: X-Forwarded-For, -Host and -Proto, or Forwarded (RFC 7239)",
         allowed: "x-forwarded or forwarded",
         kind: Kind::Choice(&["x-forwarded", "forwarded"]),
         group: Group::Main,
@@ -701,8 +706,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "cors_origins",
         default: "",
-        about: "Origins whose pages may call the API from a browser",
-        allowed: "origins like https://app.example.com, with commas between",
+        about: "Origins of web pages that may use the API from a browser",
+        allowed: "origins like https://app.example.com, separated by commas",
         kind: Kind::List,
         group: Group::Main,
         reloads: true,
@@ -724,7 +729,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "log",
         default: "info",
-        about: "What to log",
+        about: "Log level, or filters by module",
         allowed: "off, error, warn, info, debug or trace, or filters like info,cx_engine::jobs=debug",
         kind: Kind::Text,
         group: Group::Main,
@@ -734,7 +739,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "log_format",
         default: "auto",
-        about: "Format of the log: text for people, json for programs; auto is text on a terminal",
+        about: "Log format: text for people, json for programs; auto is text on a terminal",
         allowed: "auto, text or json",
         kind: Kind::Choice(&["auto", "text", "json"]),
         group: Group::Main,
@@ -743,15 +748,15 @@ pub const SETTINGS: &[Setting] = &[
     },
 ];
 
-/// Variables of our prefix that other programs of `packaging/` read.
+/// Variables with our prefix that other programs in `packaging/` read.
 const NOT_OURS: [&str; 3] = ["CX_DOMAIN", "CX_REPLICA", "CX_SERVER"];
 
-/// The setting whose name is most like a misspelled one.
+/// The setting whose name is most similar to a misspelled name.
 fn nearest(name: &str) -> &'static Setting {
     SETTINGS.iter().min_by_key(|setting| distance(name, setting.name)).unwrap_or(&SETTINGS[0])
 }
 
-/// How many characters must be inserted, deleted or replaced to make one text of another (Levenshtein).
+/// The Levenshtein distance between two names.
 fn distance(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (n, a) in from.bytes().enumerate() {
@@ -766,7 +771,7 @@ fn distance(from: &str, to: &str) -> usize {
     row[to.len()]
 }
 
-/// Values as they were typed, by name, with where.
+/// Raw values by setting name, each with its origin.
 #[derive(Debug, Clone, Default)]
 pub struct Typed {
     values: BTreeMap<&'static str, (String, String)>,
@@ -782,7 +787,7 @@ impl Setting {
         format!("CX_{}", self.name.to_ascii_uppercase())
     }
 
-    /// A value, which is allowed, as a settings file has it.
+    /// Formats an allowed value for a settings file.
     fn toml(&self, text: &str) -> toml::Value {
         let text = text.trim();
         let typed = match self.kind {
@@ -798,7 +803,7 @@ impl Setting {
         typed.unwrap_or_else(|| text.into())
     }
 
-    /// Whether its value may hold a password.
+    /// True if the value may contain a password.
     fn is_secret(&self) -> bool {
         self.name == "smtp_url"
     }
@@ -813,8 +818,7 @@ impl Typed {
         self.values.insert(setting.name, (value, origin));
     }
 
-    /// Takes each value that stands in the environment. A variable of our prefix that names no setting is refused: it is
-    /// misspelled.
+    /// Adds the values from the environment. Rejects a `CX_` variable that names no setting, because it is misspelled.
     #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
     pub fn add_environment(&mut self) -> anyhow::Result<()> {
         for (name, value) in std::env::vars_os() {
@@ -833,7 +837,7 @@ impl Typed {
         Ok(())
     }
 
-    /// Takes each value of a TOML file.
+    /// Adds the values of a TOML file.
     pub fn add_file(&mut self, path: &Path) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let table: toml::Table = text.parse().with_context(|| format!("{} is not a TOML file", path.display()))?;
@@ -851,26 +855,26 @@ impl Typed {
         self.values.get(setting.name).map_or(setting.default, |(value, _)| value.trim())
     }
 
-    /// What stands in `other` in the place of what stands here.
+    /// Overwrites values with those of `other`.
     pub fn override_with(&mut self, other: Self) {
         self.values.extend(other.values);
     }
 }
 
-/// What came of reading the settings again.
+/// The result of reading the settings again.
 #[derive(Debug)]
 pub struct Reloaded {
     pub config: Config,
     /// The values in force.
     pub typed: Typed,
-    /// Settings that have another value, and are applied.
+    /// Changed settings that were applied.
     pub applied: Vec<&'static str>,
-    /// Settings that have another value, and need a restart.
+    /// Changed settings that need a restart.
     pub need_restart: Vec<&'static str>,
 }
 
 impl Reloaded {
-    /// Applies new values where a running server can. All of the new values must be allowed; else none is applied.
+    /// Applies the changes that a running server can apply. If any new value is invalid, none is applied.
     pub fn new(old: &Typed, new: &Typed) -> anyhow::Result<Self> {
         Config::new(new)?;
         let (mut typed, mut applied, mut need_restart) = (old.clone(), Vec::new(), Vec::new());
@@ -893,11 +897,11 @@ impl Reloaded {
     }
 }
 
-/// The settings in force. A reload exchanges them; whoever holds a reference keeps the ones before.
+/// The settings in force. A reload replaces them; existing references keep the old ones.
 pub struct LiveConfig(RwLock<&'static Config>);
 
 impl LiveConfig {
-    /// The settings are never freed: a reference to them outlives a reload. They are a kilobyte, and reloads are rare.
+    /// Never frees the settings, so that references outlive a reload. They take a kilobyte, and reloads are rare.
     pub fn new(config: Config) -> Self {
         Self(RwLock::new(Box::leak(Box::new(config))))
     }
@@ -916,7 +920,7 @@ impl Deref for LiveConfig {
 }
 
 impl Config {
-    /// What was typed, over the defaults. The first value that is not allowed is refused by name.
+    /// Applies the raw values over the defaults. The error names the first value that is not allowed.
     pub fn new(typed: &Typed) -> anyhow::Result<Self> {
         let mut config = Self { settings_file: typed.file.clone(), ..Self::blank() };
         for setting in SETTINGS {
@@ -924,7 +928,7 @@ impl Config {
             let value = typed.map_or(setting.default, |(value, _)| value.as_str());
             if (setting.set)(&mut config, value.trim()).is_none() {
                 let origin = typed.map_or("the default", |(_, origin)| origin.as_str());
-                // A wrong URL cannot be told apart from its password.
+                // A malformed URL is hidden entirely, because its password cannot be found in it.
                 let shown = if setting.is_secret() { "…".into() } else { format!("{value:?}") };
                 bail!("{} = {shown} (from {origin}) is not allowed: it must be {}", setting.name, setting.allowed);
             }
@@ -939,13 +943,13 @@ impl Config {
         Ok(config)
     }
 
-    /// How the server is spoken to, where no proxy says otherwise.
+    /// The scheme of a connection, unless a proxy reports another.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
-    /// Where people reach the server that listens there: as it is set, else by what else is set. Links that last are made of
-    /// this, and never of a request.
+    /// The public URL of a server that listens at `listens`: the setting, or else a URL derived from other settings.
+    /// Lasting links use this URL, never one from a request.
     pub fn public_url(&self, listens: SocketAddr) -> PublicUrl {
         let central = &self.central_domain;
         let url = match &self.public_url {
@@ -957,7 +961,7 @@ impl Config {
         url.with_workspaces_by_path(self.workspace_by_path)
     }
 
-    /// Before any setting is applied; every field is overwritten by its default at the least.
+    /// Placeholder values. [`Config::new`] overwrites every field, at least with its default.
     fn blank() -> Self {
         Self {
             settings_file: None,
@@ -1011,8 +1015,8 @@ impl Config {
     }
 }
 
-/// The settings in force as a `cx-engine.toml`, each with where it comes from; one with a password as a comment, and
-/// without the password.
+/// Formats the settings in force as a `cx-engine.toml`, each with its origin. A setting with a password becomes a
+/// comment without the password.
 pub fn print(typed: &Typed) -> String {
     let mut text = String::new();
     for setting in SETTINGS {
@@ -1069,7 +1073,7 @@ impl FromStr for LogFormat {
     }
 }
 
-/// A TOML value as it would be typed.
+/// Formats a TOML value as text, as on the command line.
 fn plain(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),
@@ -1078,8 +1082,8 @@ fn plain(value: &toml::Value) -> String {
     }
 }
 
-/// Whether each part is a level or `TARGET=LEVEL` of this program. `EnvFilter` alone takes `inof` for the name of a target, and
-/// then logs nothing.
+/// True if each part is a level or `TARGET=LEVEL` of this program. `EnvFilter` alone would take the typo `inof` for a
+/// target and then log nothing.
 fn is_log_filter(text: &str) -> bool {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let is_level = |text: &str| LEVELS.contains(&text.to_ascii_lowercase().as_str());
@@ -1104,10 +1108,10 @@ fn seconds(text: &str) -> Option<Duration> {
     text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds)).map(Duration::from_secs_f64)
 }
 
-/// The server at a URL as lettre has them; no server where there is no URL. It is greeted by the URL's path, or by the
-/// central domain: some turn away who has no name.
+/// The mail transport for a URL; `Some(None)` if the URL is empty. The server is greeted (EHLO) with the path of the
+/// URL, or with the central domain, because some servers reject clients without a name.
 fn smtp(text: &str, central_domain: &str, plain_password: bool) -> Option<Option<SmtpTransportBuilder>> {
-    /// What a server may take for one answer. Some let a stranger wait on purpose.
+    /// Longest wait for one response. Some servers delay strangers on purpose.
     const PATIENCE: Duration = Duration::from_secs(30);
     if text.is_empty() {
         return Some(None);
@@ -1119,9 +1123,8 @@ fn smtp(text: &str, central_domain: &str, plain_password: bool) -> Option<Option
     Some(Some(if has_path(text) { server } else { server.hello_name(ClientId::Domain(central_domain.to_owned())) }))
 }
 
-/// What is asked of a server that speaks TLS once it is told to, where its URL does not say so itself. A password leaves this
-/// machine by TLS alone, and only to the server that it is for. All else goes by TLS if that is offered, whoever offers it:
-/// else it would go in clear (RFC 7435).
+/// STARTTLS policy for an `smtp://` URL. A password for another machine requires TLS with a valid certificate. Anything
+/// else uses TLS if the server offers it and accepts every certificate, since the alternative is clear text (RFC 7435).
 fn starttls(url: &Url, plain_password: bool) -> Option<Option<Tls>> {
     if url.scheme() != "smtp" {
         return Some(None);
@@ -1143,19 +1146,19 @@ fn starttls(url: &Url, plain_password: bool) -> Option<Option<Tls>> {
     Some(Some(Tls::Opportunistic(anybody.certificate_store(CertificateStore::None).build_rustls().ok()?)))
 }
 
-/// Whether a URL has a path, which is the name that we give to the server.
+/// True if the URL has a path, which is the name to greet the server with.
 fn has_path(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.split(['?', '#']).next().is_some_and(|rest| rest.trim_end_matches('/').contains('/'))
 }
 
-/// Where a URL leads, with its scheme: no user and no password.
+/// Scheme, host and port of a URL, without user and password.
 fn host_and_port(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
-/// A URL with a password, without it; nothing where there is none.
+/// A URL with its password replaced by `…`; `None` if it has no password.
 fn without_password(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let (login, host) = rest.rsplit_once('@')?;
@@ -1172,7 +1175,7 @@ fn sender(text: &str, central_domain: &str) -> Option<Mailbox> {
 
 fn domain(text: &str) -> Option<String> {
     let name = text.trim_end_matches('.').to_ascii_lowercase();
-    // A last label of digits makes an address of it (WHATWG URL, 3.5).
+    // A last label of digits turns the name into an IP address (WHATWG URL, 3.5).
     if name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
         return None;
     }

@@ -1,5 +1,5 @@
-//! One instance: what a data directory holds, opened, with all that works on it. The server and every command of the
-//! command line have one; only the server also listens.
+//! An instance: an open data directory, with the state and threads that serve it. The server and each command have one.
+//! Only the server also listens.
 
 use std::collections::HashSet;
 use std::fs::{self, File as Handle, TryLockError};
@@ -20,14 +20,14 @@ use crate::tenancy::life::{self, Template};
 use crate::tenancy::{self, Author, Directory, InstanceRecord, News, Pools, Scratch, journal};
 use crate::values::{Password, PublicUrl, Timestamp};
 
-/// Threads for what touches two files; each waits for turns of both, so they must not be the ones that work in turns.
+/// Threads for work on two files. Such work waits for turns in both files, so it must not run on the database threads.
 const STEP_THREADS: usize = 4;
 
 pub struct Engine {
     pub config: LiveConfig,
-    /// Its id, and whether it is a demo.
+    /// The id, and whether the instance is a demo.
     pub record: InstanceRecord,
-    /// Of every thread that lives as long as the process.
+    /// Supervises every thread that lives as long as the process.
     pub supervisor: Arc<Supervisor>,
     storage: Arc<Storage>,
     pub central: Arc<File>,
@@ -41,15 +41,15 @@ pub struct Engine {
     pub host_names: HostNames,
     pub news: Arc<News>,
     pub meter: Arc<Meter>,
-    /// Digests of the idempotency keys whose requests are worked on beside the lanes.
+    /// Digests of idempotency keys whose requests are running outside the lanes.
     pub running_keys: Mutex<HashSet<[u8; 32]>>,
     pub steps: Threads,
-    /// As few as there are processors: each hash keeps one busy, and its memory.
+    /// One thread per processor: each hash occupies one, and its memory.
     pub hashing: Threads,
-    /// For what keeps a database thread busy for seconds: half as many as those, so that the others are everybody's.
+    /// For work that takes seconds. Half as many as database threads, so that the other half stays free.
     pub bulk: Threads,
     pub started_at: Timestamp,
-    /// Where the server listens, once it does: the system may have picked the port.
+    /// The address of the listener. The system may have chosen the port.
     listens: OnceLock<SocketAddr>,
 }
 
@@ -59,14 +59,14 @@ impl Engine {
         Self::open_with(config, false, now)
     }
 
-    /// Opens the instance in a data directory. Without one, this fails and leaves nothing behind: a mistyped path must not
-    /// look like an empty instance.
+    /// Opens the instance in a data directory. If there is none, this fails and creates nothing: a mistyped path must
+    /// not look like an empty instance.
     pub fn open(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
         require_instance(&config.data_dir)?;
         Self::open_with(config, false, now)
     }
 
-    /// Opens a demo, or creates one. Refuses any other instance: a demo's account has a published password.
+    /// Opens or creates a demo. Rejects any other instance, because a demo's account has a published password.
     pub fn open_or_create_demo(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
         let data = &config.data_dir;
         if data.join("central.sqlite").exists() {
@@ -74,8 +74,8 @@ impl Engine {
             let record = record.with_context(|| format!("cannot read the central file in {}", data.display()))?;
             ensure!(
                 record.is_some_and(|record| record.is_demo),
-                "{} is an instance and no demo. The demo adds an account with a published password, so it has a data \
-                 directory of its own: name a new one by --data-dir",
+                "{} is an instance, but not a demo. A demo has an account with a published password, so it requires a \
+                 data directory of its own: name a new one with --data-dir",
                 data.display()
             );
         }
@@ -92,7 +92,7 @@ impl Engine {
         }
         let path = data.join("central.sqlite");
         let keys = data.join("keys");
-        // A new key would open nothing of what there is: not the tokens, and not the answers that are kept for repeats.
+        // A new key could not decrypt existing tokens and stored idempotent responses.
         let keys = if path.exists() { Keys::reopen(&keys)? } else { Keys::open(&keys, now)? };
         let supervisor = Arc::default();
         let storage = Storage::start(
@@ -139,40 +139,40 @@ impl Engine {
         }))
     }
 
-    /// The form in which a new password is kept, unless it is what is known of its owner.
+    /// Hashes a new password, unless it resembles the name or address of its owner.
     pub fn hash_password(&self, password: &Password, email: &str, name: &str) -> Result<String, Error> {
         let checked = password.check_not_about(email, name, &self.config.central_domain);
         checked.map_err(|said| Error::invalid(format!("The password {said}")))?;
         Ok(self.passwords.hash(password.reveal())?)
     }
 
-    /// Where people reach the server: what links that last are made of.
+    /// The public address of the server, for permanent links.
     pub fn public_url(&self) -> PublicUrl {
         self.config.public_url(*self.listens.get().unwrap_or(&self.config.listen))
     }
 
-    /// Told once, where the server listens.
+    /// Sets the listener's address, once.
     pub fn listens_on(&self, address: SocketAddr) {
         let _ = self.listens.set(address);
     }
 
-    /// Puts other settings in force. The data directory stays.
+    /// Applies other settings. The data directory stays.
     pub fn replace_config(&self, config: Config) {
         self.config.replace(Config { data_dir: self.config.data_dir.clone(), ..config });
     }
 
-    /// What is counted of all files together.
+    /// The metrics of all files together.
     pub fn files_meter(&self) -> &storage::Meter {
         &self.storage.meter
     }
 
-    /// Who changes something in a workspace without a request of its own: a command, or the server itself.
+    /// The change recorder for changes by a command or by the server itself.
     pub fn system(&self, workspace: Uuid, now: Timestamp) -> Author {
         let news = Arc::clone(&self.news);
         Author { workspace, actor: journal::Actor::System, address: None, at: now, news }
     }
 
-    /// Claims the data directory for a server; another one is refused for as long as the answer is held.
+    /// Locks the data directory for a server. While the lock is held, no other server can start.
     pub fn claim(&self) -> anyhow::Result<Handle> {
         let path = self.claim_path();
         let handle = Handle::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -185,17 +185,17 @@ impl Engine {
         }
     }
 
-    /// Whether a server runs on the data directory: it then does what needs its open files closed.
+    /// Whether a server uses the data directory. If so, it must do all work that requires a closed file.
     pub fn is_served(&self) -> bool {
         Handle::open(self.claim_path()).is_ok_and(|handle| matches!(handle.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Where a workspace's file lies while the workspace is in the trash.
+    /// The path of a workspace file in the trash.
     pub fn trash_path(&self, id: Uuid) -> PathBuf {
         life::trash_path(&self.config.data_dir, id)
     }
 
-    /// A folder of one's own for files that are being copied.
+    /// Creates a temporary folder for files that are being copied.
     pub fn scratch(&self) -> anyhow::Result<Scratch> {
         Scratch::new(&self.config.data_dir)
     }
@@ -205,7 +205,7 @@ impl Engine {
     }
 }
 
-/// Fails where a data directory holds no instance.
+/// Fails if the data directory has no instance.
 pub fn require_instance(data: &Path) -> anyhow::Result<()> {
     if data.join("central.sqlite").exists() {
         return Ok(());
@@ -213,27 +213,27 @@ pub fn require_instance(data: &Path) -> anyhow::Result<()> {
     if data.join("workspaces").is_dir() {
         check_new(data)?;
     }
-    let cause = if data.exists() { "it holds no central.sqlite" } else { "there is no such folder" };
+    let cause = if data.exists() { "it has no central.sqlite" } else { "there is no such folder" };
     bail!(
-        "no data directory at {}: {cause}. Name another by --data-dir; `serve` and `account create` create a new one",
+        "no data directory at {}: {cause}. Name another with --data-dir; `serve` and `account create` create a new one",
         data.display()
     )
 }
 
-/// Says in one sentence what would else fail in many ways.
+/// Fails early with one clear message if the data directory is not writable.
 fn check_writable(data: &Path) -> anyhow::Result<()> {
     let probe = data.join(format!("writable.{}", std::process::id()));
     let written = Handle::create(&probe).and_then(|_| fs::remove_file(&probe));
     written.with_context(|| format!("{} cannot be written to", data.display()))
 }
 
-/// That there is nothing yet in a data directory without a central file: to begin anew would be to forget whose all that is.
+/// Fails if there are workspaces without a central file. A new central file would not know their owners.
 fn check_new(data: &Path) -> anyhow::Result<()> {
     for folder in fs::read_dir(data.join("workspaces"))? {
         let folder = folder?.path();
         if folder.is_dir() && fs::read_dir(&folder)?.next().is_some() {
             bail!(
-                "there are workspaces in {} and no central.sqlite, which says whose they are: put it back from a backup \
+                "there are workspaces in {} but no central.sqlite, which lists their owners: restore it from a backup \
                  (`cx-engine restore --into` a new folder)",
                 data.display()
             );
@@ -242,8 +242,8 @@ fn check_new(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the central file, whole or not at all: one that was half made would not be known for ours. Where another process
-/// is at it too, its file is as good.
+/// Creates the central file completely or not at all, because an incomplete file would be rejected. If another process
+/// creates one at the same time, its file is used.
 fn create_central(path: &Path, is_demo: bool) -> anyhow::Result<()> {
     let unfinished = path.with_extension(format!("{}.new", std::process::id()));
     life::delete_file(&unfinished)?;
@@ -254,5 +254,5 @@ fn create_central(path: &Path, is_demo: bool) -> anyhow::Result<()> {
             _ => Ok(()),
         });
     life::delete_file(&unfinished)?;
-    made.with_context(|| format!("cannot make {}", path.display()))
+    made.with_context(|| format!("cannot create {}", path.display()))
 }

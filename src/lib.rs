@@ -1,51 +1,52 @@
-//! cx-engine: a customer-experience platform's API as one program. The rooms, in the order to read them:
+//! cx-engine: the API of a customer-experience platform as one program. The modules, in reading order:
 
-/// Small types with rules: e-mail addresses, phone numbers, subdomains, moments.
+/// Small types with rules: email addresses, phone numbers, subdomains, timestamps.
 pub mod values;
 
-/// One SQLite file: lanes, batched writes, migrations. The only room that opens a connection.
+/// One SQLite file: lanes, batched writes, migrations. Only this module opens connections.
 pub mod storage;
 
-/// Workspaces as tenants: hosts, the directory of names and tokens, the registry of open files, a file's life.
+/// Workspaces as tenants: hosts, the directory of names and tokens, the registry of open files, the lifecycle of a
+/// file.
 pub mod tenancy;
 
-/// Who is asking: passwords, tokens and their keys, permissions.
+/// Authentication and authorization: passwords, tokens and their keys, permissions.
 pub mod auth;
 
-/// What was typed, and what it means.
+/// The settings, as written and as parsed.
 pub mod config;
 
-/// What is counted as it happens, for `/metrics`.
+/// Metrics for `/metrics` that are counted when they happen.
 pub mod meter;
 
-/// One instance: a data directory, opened.
+/// An instance: an open data directory.
 pub mod engine;
 
-/// The language that endpoints are written in: routes, inputs, replies, errors, lists, OpenAPI.
+/// The framework of endpoints: routes, inputs, responses, errors, lists, OpenAPI.
 pub mod api;
 
-/// The central API, one file a resource.
+/// The central API, one file per resource.
 pub mod central;
 
-/// The workspace API, one file a resource.
+/// The workspace API, one file per resource.
 pub mod workspace;
 
-/// The smart-routing API, one file a resource.
+/// The smart-routing API, one file per resource.
 pub mod routing;
 
-/// What people see: the description of the API, also for programs, and the pages that mails lead to.
+/// Pages for people: the API reference, which programs can read too, and the pages to which mails link.
 pub mod pages;
 
-/// What runs without a request.
+/// Background jobs, which run without a request.
 pub mod jobs;
 
-/// Backups of an instance or of one workspace: made, looked over, put back.
+/// Backups of an instance or of one workspace: take, verify, restore.
 pub mod backups;
 
-/// The async front: the only room that knows hyper and tokio.
+/// The async front end. Only this module uses hyper and tokio.
 pub mod server;
 
-/// The command line, one file a command.
+/// The command line, one file per command.
 pub mod cli;
 
 #[cfg(test)]
@@ -57,7 +58,7 @@ mod testing;
 #[cfg(test)]
 mod walk;
 
-/// The table of every route, both layers.
+/// The table of every route, of both layers.
 pub fn router() -> anyhow::Result<api::Router> {
     let central = [central::RESOURCES, pages::RESOURCES, &[pages::STYLE], pages::MAILED].concat();
     let workspace =

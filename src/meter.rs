@@ -1,6 +1,6 @@
-//! What is counted as it happens, as metrics: requests and connections, mails and webhooks' messages. Where nobody is told, requests
-//! are not counted: each would take turns at the same few counters with all others. What is known at any moment, such
-//! as sizes, is looked up when somebody asks (`server/metrics.rs`); files have a meter of their own.
+//! Metrics that are counted when they happen: requests, connections, mails and webhook messages. Current values, such
+//! as sizes, are read on each scrape (`server/metrics.rs`). Files have their own metrics. Requests are not counted
+//! while metrics are disabled, because all requests contend for the same few counters.
 
 use std::time::Duration;
 
@@ -26,10 +26,10 @@ pub struct Meter {
     webhook_messages: Family<Sent, Counter>,
 }
 
-/// What was asked: a row of the table, and nothing that a client makes up.
+/// The route of a request. All values come from the route table, none from the client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Asked {
-    /// Empty, like the route, where there is none for the request.
+    /// Empty, like the route, if no route matches the request.
     pub layer: &'static str,
     pub method: &'static str,
     pub route: &'static str,
@@ -57,11 +57,11 @@ struct Sent {
     outcome: &'static str,
 }
 
-/// A request or a connection, counted for as long as this is there.
+/// Counts a running request or an open connection until it is dropped.
 pub struct Present<'m>(Option<&'m Gauge>);
 
 impl Meter {
-    /// One that counts, if it is read.
+    /// `is_read` tells whether metrics are enabled.
     pub fn new(is_read: bool) -> Self {
         // From half a millisecond to four seconds.
         let seconds: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_5, 2.0, 14));
@@ -81,32 +81,32 @@ impl Meter {
     }
 
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("http_requests", "Requests by what they were answered", self.requests.clone());
+        registry.register("http_requests", "Requests by response status", self.requests.clone());
         registry.register_with_unit(
             "http_request_duration",
-            "From a request's head until its answer's head is sent",
+            "Time from a request's headers until the response's headers are sent",
             Unit::Seconds,
             self.durations.clone(),
         );
-        registry.register("http_requests_running", "Requests that are being answered just now", self.running.clone());
-        registry.register("http_errors", "Requests that were refused or failed, by their error", self.refusals.clone());
+        registry.register("http_requests_running", "Requests in progress", self.running.clone());
+        registry.register("http_errors", "Rejected and failed requests, by error", self.refusals.clone());
         registry.register_with_unit(
             "wait",
-            "How long requests waited for a turn in a lane, or for a thread beside the lanes",
+            "Time that requests waited for a turn in a lane, or for a thread outside the lanes",
             Unit::Seconds,
             self.waits.clone(),
         );
-        registry.register("connections", "Connections that are open just now", self.connections.clone());
-        registry.register("connections_accepted", "Connections that were let in", self.connections_accepted.clone());
+        registry.register("connections", "Open connections", self.connections.clone());
+        registry.register("connections_accepted", "Accepted connections", self.connections_accepted.clone());
         registry.register(
             "connections_refused",
-            "Connections that were closed at once, since too many were open",
+            "Connections closed at once because too many were open",
             self.connections_refused.clone(),
         );
-        registry.register("mails", "Tries to send a mail, by what came of them", self.mails.clone());
+        registry.register("mails", "Attempts to send a mail, by outcome", self.mails.clone());
         registry.register(
             "webhook_messages",
-            "Tries to tell a webhook, by what came of them",
+            "Attempts to send a webhook message, by outcome",
             self.webhook_messages.clone(),
         );
     }
@@ -146,12 +146,12 @@ impl Meter {
         self.connections_refused.inc();
     }
 
-    /// One try at a mail.
+    /// Counts an attempt to send a mail.
     pub fn mailed(&self, outcome: &'static str) {
         self.mails.get_or_create(&Sent { outcome }).inc();
     }
 
-    /// One try at a webhook's message.
+    /// Counts an attempt to send a webhook message.
     pub fn posted(&self, outcome: &'static str) {
         self.webhook_messages.get_or_create(&Sent { outcome }).inc();
     }

@@ -1,7 +1,7 @@
-//! The bench: a server in a temporary directory, without a socket, and requests of one line.
+//! The test server: an in-process server in a temporary directory, without a socket, and requests in one line.
 //!
-//! `bench.admin().post("/customers", json!({"name": "Ada"})).created()`. It has two workspaces, `acme` and `other`, and
-//! people of several kinds in the first.
+//! `bench.admin().post("/customers", json!({"name": "Ada"})).created()`. The server has two workspaces, `acme` and
+//! `other`, and several kinds of users in `acme`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -39,7 +39,7 @@ pub struct Bench {
     _folder: TempDir,
 }
 
-/// Somebody who asks: a host and a token, and perhaps more headers.
+/// A client: a host, a token, and optional headers.
 #[derive(Clone)]
 pub struct Client<'b> {
     bench: &'b Bench,
@@ -52,7 +52,7 @@ pub struct Client<'b> {
 pub struct App {
     totp: totp_rs::Totp,
     pub recovery_codes: Vec<String>,
-    /// The step of its next code: a server takes none twice, and those of the steps before and after now.
+    /// The time step of the next code. The server accepts each step once, and only those directly before and after now.
     next: std::cell::Cell<u64>,
 }
 
@@ -67,7 +67,7 @@ impl App {
         app
     }
 
-    /// With a secret as an enrollment shows it.
+    /// Uses a secret as shown by an enrollment.
     pub fn with_secret(base32: &str) -> Self {
         let secret = totp_rs::Secret::try_from_base32(base32).unwrap();
         let totp = totp_rs::Builder::new().with_secret(secret).build().unwrap();
@@ -75,7 +75,7 @@ impl App {
         Self { totp, recovery_codes: Vec::new(), next: (now - 1).into() }
     }
 
-    /// A code that was not used before; there are two besides that of the enrollment.
+    /// An unused code. There are two besides the one used to enroll.
     pub fn code(&self) -> String {
         let step = self.next.replace(self.next.get() + 1);
         self.totp.generate(step * 30).to_string()
@@ -96,12 +96,12 @@ impl Bench {
         Self::with(&[])
     }
 
-    /// With settings that are not the bench's.
+    /// With other settings than the default ones for tests.
     pub fn with(settings: &[(&str, &str)]) -> Self {
         Self::make(crate::router().unwrap(), settings)
     }
 
-    /// With routes that only a test has.
+    /// With routes that exist only in a test.
     pub fn with_router(router: Router) -> Self {
         Self::make(router, &[])
     }
@@ -122,28 +122,28 @@ impl Bench {
         }
     }
 
-    /// Without a token, on the central host.
+    /// An anonymous client on the central host.
     pub fn nobody(&self) -> Client<'_> {
         Client { bench: self, host: "localhost".into(), token: None, headers: Vec::new() }
     }
 
-    /// The owner of both workspaces and first account, on the central host.
+    /// The first account, owner of both workspaces, on the central host.
     pub fn central(&self) -> Client<'_> {
         Client { token: Some(self.token("owner@example.com", Scope::Central)), ..self.nobody() }
     }
 
-    /// The owner in `acme`.
+    /// The owner, in `acme`.
     pub fn admin(&self) -> Client<'_> {
         self.in_acme("owner@example.com")
     }
 
-    /// The owner in the other workspace.
+    /// The owner, in `other`.
     pub fn admin_of_other(&self) -> Client<'_> {
         let token = self.token("owner@example.com", Scope::Workspace(self.other.id));
         self.nobody().at("other.localhost").with_token(token)
     }
 
-    /// A user of `acme` with this role, made when first asked for.
+    /// A user of `acme` with this role, created on first use.
     pub fn with_role(&self, role: &str) -> Client<'_> {
         let email = format!("{role}@example.com");
         if self.account(&email).is_none() {
@@ -152,21 +152,21 @@ impl Bench {
         self.in_acme(&email)
     }
 
-    /// A user of `acme` with a role of its own that has these permissions.
+    /// A user of `acme` with a new role that has only these permissions.
     pub fn with_only(&self, permissions: &[&str]) -> Client<'_> {
         let name = Uuid::now_v7().simple().to_string();
         self.admin().post("/roles", json!({"name": name, "permissions": permissions})).created();
         self.with_role(&name)
     }
 
-    /// An integration key of `acme` with these permissions, which may see one customer only.
+    /// An integration key of `acme` with these permissions, optionally bound to one customer.
     pub fn key(&self, permissions: &[&str], customer_id: Option<i64>) -> Client<'_> {
         let body = json!({"name": "a program", "permissions": permissions, "customer_id": customer_id});
         let made = self.admin().post("/integration-keys", body).created();
         self.nobody().at("acme.localhost").with_token(made["key"].as_str().unwrap().to_owned())
     }
 
-    /// A program with a token of an OAuth client of `acme`, which has these scopes and may see one customer only.
+    /// A program with a token of an OAuth client of `acme` with these scopes, optionally bound to one customer.
     pub fn oauth(&self, scopes: &[&str], customer_id: Option<i64>) -> Client<'_> {
         let body = json!({
             "name": "a program", "grants": ["client_credentials"], "scopes": scopes, "customer_id": customer_id,
@@ -180,14 +180,13 @@ impl Bench {
         program.with_token(token)
     }
 
-    /// A browser in which a user of `acme` is signed in.
+    /// A browser with a signed-in user of `acme`.
     pub fn browser(&self, email: &str) -> Client<'_> {
         let token = self.token(email, Scope::Workspace(self.acme.id));
         self.nobody().at("acme.localhost").with_header("cookie", &format!("cx_session={token}"))
     }
 
-    /// Signs a user of `acme` in on the page that a program sends them to, and approves there: the code that the program
-    /// is told.
+    /// Signs a user of `acme` in on an authorization page and approves; returns the code that the program gets.
     pub fn approve(&self, email: &str, path: &str) -> String {
         let browser = self.nobody().at("acme.localhost");
         let cookie = |answer: &Answer| {
@@ -219,7 +218,7 @@ impl Bench {
         told.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
     }
 
-    /// The account of somebody who is in no workspace, on the central host.
+    /// An account without a workspace, on the central host.
     pub fn stranger(&self) -> Client<'_> {
         let email = "stranger@example.com";
         if self.account(email).is_none() {
@@ -228,7 +227,7 @@ impl Bench {
         Client { token: Some(self.token(email, Scope::Central)), ..self.nobody() }
     }
 
-    /// Whether a role of `acme` has a permission, as its file says.
+    /// True if a role of `acme` has a permission, according to the file.
     pub fn may(&self, role: &str, permission: &str) -> bool {
         let role = role.to_owned();
         let file = self.engine.registry.lease(self.acme.id);
@@ -239,7 +238,7 @@ impl Bench {
         granted.unwrap().cover(permission)
     }
 
-    /// Makes an account a user of `acme`; answers the user's id.
+    /// Makes an account a user of `acme`; returns the user's id.
     pub fn join_acme(&self, email: &str, role: &str) -> i64 {
         let (acme, role, in_file) = (self.acme.id, role.to_owned(), role.to_owned());
         let account_id = self.account(email).unwrap_or_else(|| account(&self.engine, email));
@@ -252,7 +251,7 @@ impl Bench {
         })
     }
 
-    /// An invitation for an address into a workspace that is neither `acme` nor `other`: its id and its code.
+    /// Invites an address into a workspace other than `acme` and `other`; returns the invitation's id and code.
     pub fn invited(&self, email: &str) -> (i64, String) {
         let host = format!("host-{}@example.com", Uuid::now_v7().simple());
         let subdomain = format!("hosts-{}", Uuid::now_v7().simple());
@@ -281,12 +280,12 @@ impl Bench {
         self.nobody().at("acme.localhost").with_token(token)
     }
 
-    /// Who changes something in `acme` beside the API.
+    /// The author of changes in `acme` that bypass the API.
     pub fn author(&self) -> Author {
         self.engine.system(self.acme.id, now())
     }
 
-    /// Works on `acme`'s file, beside the API.
+    /// Runs a closure on the file of `acme`, bypassing the API.
     pub fn in_file<T: Send + 'static>(
         &self,
         work: impl FnMut(&rusqlite::Connection) -> Result<T, Error> + Send + 'static,
@@ -298,7 +297,7 @@ impl Bench {
         self.token_of(email, scope, Timestamp::now())
     }
 
-    /// A token that was issued at this moment, for an hour.
+    /// A token that was issued at this moment, valid for an hour.
     pub fn token_of(&self, email: &str, scope: Scope, moment: Timestamp) -> String {
         let (engine, email) = (Arc::clone(&self.engine), email.to_owned());
         let issued = self.engine.central.write(move |db| {
@@ -308,7 +307,7 @@ impl Bench {
         issued.unwrap().token
     }
 
-    /// The mails that wait to be sent, oldest first; whoever forgot a password is answered before.
+    /// The queued mails, oldest first, after requests for password resets were handled.
     pub fn mails(&self) -> Vec<Mail> {
         let now = Timestamp::now();
         password::answer_requests(&self.engine, now).unwrap();
@@ -318,19 +317,19 @@ impl Bench {
         queued.into_iter().map(|queued| queued.mail).collect()
     }
 
-    /// Verifies the address of somebody by the code that was mailed last.
+    /// Verifies a client's email address with the code that was mailed last.
     pub fn verify_email(&self, client: &Client<'_>) -> Value {
         client.post("/account/email/verify", json!({"code": self.mailed("/ui/verify-email?code=")})).created()
     }
 
-    /// What stands behind a text in the newest mail that has it.
+    /// The text after `before` in the newest mail that contains it.
     pub fn mailed(&self, before: &str) -> String {
         let mails = self.mails();
         let rest = mails.iter().rev().find_map(|mail| mail.text.split_once(before)).expect("a mail that has it").1;
         rest.split_whitespace().next().unwrap().to_owned()
     }
 
-    /// A token for the central API that is good until a moment.
+    /// A token for the central API that is valid until a moment.
     pub fn token_until(&self, email: &str, moment: Timestamp) -> String {
         let (engine, email) = (Arc::clone(&self.engine), email.to_owned());
         let issued = self.engine.central.write(move |db| {
@@ -359,7 +358,7 @@ impl Client<'_> {
         self.send(Method::POST, path, Some(body))
     }
 
-    /// A file of rows.
+    /// Posts a CSV file.
     pub fn post_csv(&self, path: &str, text: impl Into<Vec<u8>>) -> Answer {
         self.ask(Method::POST, path, "text/csv", text)
     }
@@ -376,7 +375,7 @@ impl Client<'_> {
         self.send(Method::DELETE, path, Some(body))
     }
 
-    /// What a page's form sends.
+    /// Submits the form of a page.
     pub fn submit(&self, path: &str, form: &[(&str, &str)]) -> Answer {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         self.ask(Method::POST, path, "application/x-www-form-urlencoded", body)
@@ -405,7 +404,7 @@ impl Client<'_> {
         self.token.as_deref()
     }
 
-    /// With the token of an answer.
+    /// With the token from a response.
     pub fn signed_in(self, answer: &Value) -> Self {
         let token = answer["token"].as_str().expect("a token").to_owned();
         self.with_token(token)
@@ -415,14 +414,14 @@ impl Client<'_> {
         Self { token: Some(token), ..self }
     }
 
-    /// The same somebody, who sends a header besides.
+    /// The same client with an additional header.
     pub fn with_header(&self, name: &'static str, value: &str) -> Self {
         let mut other = self.clone();
         other.headers.push((name, value.to_owned()));
         other
     }
 
-    /// The same somebody on another host.
+    /// The same client on another host.
     pub fn at(self, host: &str) -> Self {
         Self { host: host.into(), ..self }
     }
@@ -445,7 +444,7 @@ impl Answer {
         self.json()
     }
 
-    /// A refusal of the shape `{message, error}`.
+    /// An error of the form `{message, error}`.
     #[track_caller]
     pub fn refused(&self, status: u16, error: &str) {
         assert_eq!((self.status.as_u16(), &self.json()["error"]), (status, &json!(error)), "{}", self.text);
@@ -469,12 +468,12 @@ fn config(folder: &Path, settings: &[(&str, &str)]) -> Config {
     let folder = folder.display().to_string();
     let bench = [
         ("data_dir", folder.as_str()),
-        // The usual port, so that URLs in answers name none.
+        // The default port, so that URLs in responses contain no port.
         ("public_url", "http://localhost"),
         ("password_memory_kib", "64"),
         ("password_passes", "1"),
         ("statement_timeout", "2"),
-        // A walk over all routes fails more often than anybody does.
+        // A walk over all routes fails more often than any limit allows.
         ("throttle_attempts", "0"),
     ];
     for (name, value) in bench.iter().chain(settings).copied() {
@@ -499,7 +498,7 @@ fn now() -> Timestamp {
     Timestamp::from_seconds(1_705_752_000)
 }
 
-/// The description of a layer, as `cx-engine openapi` prints it by default.
+/// The OpenAPI document of a layer, as `cx-engine openapi` prints it by default.
 pub fn description(layer: Layer) -> Value {
     openapi::document(&crate::router().unwrap(), layer, &PublicUrl::new("http", "localhost", 8080))
 }

@@ -1,4 +1,4 @@
-//! The walk over the table of routes: what must hold for every row, whatever it does.
+//! Tests over every route of the table: rules that each route must follow.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ use crate::testing::{Answer, App, Bench, Client, PASSWORD, description};
 use crate::values::Timestamp;
 use crate::workspace::oauth::grants::{self, Approval};
 
-/// A request for a row, such that the row does what it is for.
+/// A request for which the route succeeds.
 #[derive(Clone)]
 pub struct Sample {
     pub path: String,
@@ -32,7 +32,7 @@ fn webhook_of(event: &str) -> Value {
     json!({"url": "https://example.com/walked", "events": [event]})
 }
 
-/// A permission, and what the request of a row asks for besides: who is told of customers must be one who sees them.
+/// The permission, and others that the route's request requires: webhooks about customers need access to customers.
 fn asks<'p>(route: &Route, permission: &'p str) -> Vec<&'p str> {
     let besides = match route.path {
         path if path.starts_with("/webhooks") && permission != "audit.view" => Some("customer.view"),
@@ -42,12 +42,12 @@ fn asks<'p>(route: &Route, permission: &'p str) -> Vec<&'p str> {
     [permission].into_iter().chain(besides).collect()
 }
 
-/// What requests are made of: rows that are there before, made through the API by the owner.
+/// Creates the rows that requests need, through the API, as the owner.
 struct Samples<'b> {
     bench: &'b Bench,
-    /// The customer that the rows belong to, where one is wanted.
+    /// The customer that the rows belong to, if any.
     customer: Option<i64>,
-    /// Whether what lets others act may do everything; otherwise, no more than the caller that a row needs.
+    /// True: rows that let others act get all permissions. False: only the permissions that the route requires.
     greater: bool,
 }
 
@@ -70,7 +70,7 @@ impl Samples<'_> {
         self.made("/phone-calls", call)
     }
 
-    /// A role that anybody may give away, since it has nothing; or one that is an admin's.
+    /// A role without permissions, which anyone may assign, or one with an admin's permissions.
     fn role(&self) -> String {
         self.role_named(&format!("walked {}", Uuid::now_v7()))
     }
@@ -95,7 +95,7 @@ impl Samples<'_> {
         json!({"email": address(), "role_id": self.role().parse::<i64>().unwrap()})
     }
 
-    /// A key that whoever may do this may have.
+    /// A key that a caller of this route may have.
     fn key(&self, route: &Route) -> String {
         let permissions = if self.greater { ["*"] } else { [route.needs.permission().unwrap()] };
         self.made("/integration-keys", json!({"name": "walked", "permissions": permissions}))
@@ -111,7 +111,7 @@ impl Samples<'_> {
         self.made("/oauth-clients", oauth_client(&scopes))
     }
 
-    /// What a client of its own asks with.
+    /// The token request of a new client.
     fn token_request(&self, path: &str) -> Value {
         let client = json!({"name": "Walked", "grants": ["client_credentials"], "scopes": ["contact.view"]});
         let client = self.bench.admin().post("/oauth-clients", client).created();
@@ -123,7 +123,7 @@ impl Samples<'_> {
         asked
     }
 
-    /// What the owner has approved for a client.
+    /// A grant that the owner approved for a client.
     fn oauth_grant(&self, route: &Route) -> String {
         let client_id = self.oauth_client(route).parse().unwrap();
         let author = Author { at: Timestamp::now(), ..self.bench.author() };
@@ -145,7 +145,7 @@ impl Samples<'_> {
         self.bench.central().post("/tokens", json!({"label": "walked"})).created()["id"].to_string()
     }
 
-    /// Codes that were mailed about a change of the owner's address: one that verifies the new one, one that undoes.
+    /// Mailed codes for a change of the owner's address: one verifies the new address, one undoes the change.
     fn email_codes(&self) -> (String, String) {
         let change = json!({"email": address(), "current_password": PASSWORD});
         self.bench.central().put("/account", change).created();
@@ -157,7 +157,7 @@ impl Samples<'_> {
         self.bench.engine.central.write(move |db| Ok::<_, Error>(db.execute(unverified, [])?)).unwrap();
     }
 
-    /// A member of `acme` with a second factor: the email, and the app that has its codes.
+    /// A member of `acme` with a second factor: the email address and the authenticator app.
     fn second_factor(&self) -> (String, App) {
         let email = address();
         self.bench.join_acme(&email, "agent");
@@ -180,7 +180,7 @@ impl Samples<'_> {
         (made["id"].as_str().unwrap().to_owned(), made["subdomain"].clone())
     }
 
-    /// Fills a row with what it needs. Rows are added here with their routes.
+    /// The sample for a route. Every new route gets its sample here.
     fn of(&self, layer: Layer, route: &Route) -> Sample {
         let path = route.path;
         let with_id = |id: &str| path.replace("{id}", id);
@@ -351,7 +351,7 @@ impl Samples<'_> {
     }
 }
 
-/// An address that nobody has yet.
+/// An unused address.
 fn address() -> String {
     format!("walked-{}@example.com", Uuid::now_v7().simple())
 }
@@ -360,7 +360,7 @@ pub fn sample(bench: &Bench, layer: Layer, route: &Route) -> Sample {
     Samples { bench, customer: None, greater: false }.of(layer, route)
 }
 
-/// Calls `check` with every row, on a fresh bench after those that write.
+/// Calls `check` for every route, on a fresh server after each route that writes.
 fn walk(mut check: impl FnMut(&Bench, Layer, &'static Route)) {
     let router = crate::router().unwrap();
     let mut bench = Bench::new();
@@ -374,13 +374,13 @@ fn walk(mut check: impl FnMut(&Bench, Layer, &'static Route)) {
     }
 }
 
-/// The pages of signing in and approving want a browser with a session; their own tests are one.
+/// The pages to sign in and approve require a browser session. They have their own tests.
 pub fn is_a_browsers(route: &Route) -> bool {
     ["/oauth/authorize", "/ui/contacts/{id}", "/ui/second-factor"].contains(&route.path)
         || route.path.starts_with("/ui/sign-")
 }
 
-/// As [`walk`], over the rows of a workspace.
+/// Like [`walk`], over the routes of a workspace.
 fn walk_workspace(mut check: impl FnMut(&Bench, &'static Route)) {
     walk(|bench, layer, route| {
         if layer == Layer::Workspace {
@@ -426,7 +426,7 @@ fn without_a_token_only_what_is_for_anyone_is_answered() {
     });
 }
 
-/// Whoever comes so to a route is told this, each, and nothing else.
+/// Checks that each of these clients gets its error, and nothing else.
 #[track_caller]
 fn open_nothing<'c>(
     bench: &Bench,
@@ -459,7 +459,7 @@ fn what_is_no_credential_any_more_or_never_was_opens_nothing() {
         let gone = bench.token(email, scope);
         nobody.clone().with_token(gone.clone()).post("/logout", json!({})).ok();
         let with = |value: &str| nobody.with_header("authorization", value);
-        // A login that waits for its second factor is none yet, and no code is a token.
+        // A login that waits for its second factor grants nothing, and a code is not a token.
         let (somebody, app) = Samples { bench, customer: None, greater: false }.second_factor();
         let login = json!({"email": somebody, "password": PASSWORD});
         let pending = bench.nobody().at(host(layer)).post("/login", login).json();
@@ -477,7 +477,7 @@ fn what_is_no_credential_any_more_or_never_was_opens_nothing() {
             (with("Bearer cxf_0000"), no_key),
             (with(&format!("Basic {good}")), "token_invalid"),
             (with(&format!("Bearer {good}x")), "token_invalid"),
-            // Of two it may be either that counts, so none does.
+            // Either of two headers could count, so both are rejected.
             (with(&format!("Bearer {good}")).with_header("authorization", "Bearer x"), "token_invalid"),
             (nobody.with_header("cookie", &format!("cx_session={good}")), "token_missing"),
         ];
@@ -485,7 +485,7 @@ fn what_is_no_credential_any_more_or_never_was_opens_nothing() {
     });
 }
 
-/// Whoever is kept out for want of a second factor gets nothing and changes nothing; programs go on.
+/// Members without the required second factor cannot read or change anything. Programs are not affected.
 #[test]
 fn a_member_without_the_second_factor_that_the_workspace_requires_is_let_into_nothing() {
     walk_workspace(|bench, route| {
@@ -509,7 +509,7 @@ fn a_member_without_the_second_factor_that_the_workspace_requires_is_let_into_no
     });
 }
 
-/// An address that is not verified keeps nobody from anything but other people's invitations.
+/// An unverified address only prevents answering invitations.
 #[test]
 fn an_account_with_an_unverified_address_does_all_but_answer_invitations() {
     walk(|bench, layer, route| {
@@ -534,7 +534,7 @@ fn a_token_of_another_scope_is_refused() {
         }
         let Sample { path, body } = sample(bench, layer, route);
         let strangers = match layer {
-            // There a workspace's own route answers a workspace's token.
+            // Such a route of the central host accepts a workspace's token.
             Layer::Central if route.follows_token => vec![bench.key(&["*"], None).at("localhost")],
             Layer::Central => vec![bench.admin().at("localhost"), bench.key(&["*"], None).at("localhost")],
             Layer::Workspace => vec![
@@ -545,7 +545,7 @@ fn a_token_of_another_scope_is_refused() {
         };
         for stranger in strangers {
             let answer = stranger.send(route.method.clone(), &path, body.clone());
-            // From the central host a key leads nowhere; a path that both layers have may lack the method there.
+            // A key has no access from the central host. A path of both layers may lack the method there.
             if answer.status != 405 {
                 answer.refused(401, "wrong_token_scope");
             }
@@ -592,7 +592,7 @@ fn a_programs_token_opens_nothing_elsewhere_or_once_it_is_gone() {
             let revoke = "UPDATE oauth_grants SET revoked_at = 1 WHERE id = (SELECT max(id) FROM oauth_grants)";
             bench.in_file(move |db| Ok(db.execute(revoke, [])?));
             expected.push((program, "token_revoked"));
-            // A cookie holds a person's session, and that for pages alone.
+            // A cookie may hold only a person's session, and only for pages.
             let key = bench.key(&["*"], None).token().unwrap().to_owned();
             let cookie = format!("cx_session={key}");
             expected.push((bench.nobody().at("acme.localhost").with_header("cookie", &cookie), "token_missing"));
@@ -609,16 +609,16 @@ fn an_account_reaches_what_its_place_in_the_workspace_allows() {
         }
         let Sample { path, body } = sample(bench, layer, route);
         let agent = bench.with_role("agent").post("/switch-to", json!({})).ok();
-        // The rows that are looked for are in a workspace of the owner, whose member the agent is not.
+        // The rows belong to a workspace of the owner; the agent is not a member of it.
         let outsiders = [bench.stranger(), bench.nobody().signed_in(&agent)];
         for outsider in outsiders {
             let answer = outsider.send(route.method.clone(), &path, body.clone());
             match route.needs {
                 Needs::Member | Needs::Owner => answer.refused(404, "workspace_not_found"),
                 Needs::Operator => answer.refused(403, "forbidden"),
-                // A challenge is answered once, and the first outsider has done so.
+                // A challenge can be used once, and the first outsider has used it.
                 _ if route.path == "/login/second-factor" => {}
-                // Whatever else may be wrong with somebody else's request, its sender is good enough.
+                // The request may fail for other reasons, but not because of its sender.
                 _ => assert!(answer.status != 401 && !answer.text.contains("\"forbidden\""), "{answer:?}"),
             }
         }
@@ -633,7 +633,7 @@ fn an_account_reaches_what_its_place_in_the_workspace_allows() {
     });
 }
 
-/// Somebody who may change what they may not view is told what they sent, and no more.
+/// A caller who may change but not view a row gets back only the fields of the request.
 #[test]
 fn a_change_shows_nothing_to_whoever_may_not_view() {
     let mut limited = Vec::new();
@@ -663,7 +663,7 @@ fn a_change_shows_nothing_to_whoever_may_not_view() {
     }
 }
 
-/// Whether everybody may ask for the list, and sees their own rows.
+/// True if everyone may use the list and sees only their own rows.
 fn lists_ones_own(route: &Route) -> bool {
     matches!(route.needs, Needs::Own(_)) && !route.path.contains("{id}")
 }
@@ -698,7 +698,7 @@ fn one_permission_is_enough_for_its_own_rows_and_for_no_other() {
     });
 }
 
-/// What lets others act: nobody changes one who could not give what it has.
+/// Resources that let others act. A caller may change one only with all of its permissions.
 const ACTING: &[&str] =
     &["users", "roles", "integration-keys", "user-invites", "oauth-clients", "oauth-grants", "webhooks"];
 
@@ -721,7 +721,7 @@ fn nobody_touches_what_they_could_not_give() {
         assert_eq!(answer.status, 403, "{} {path}: {answer:?}", route.method);
         answer.refused(403, "missing_permission");
         assert_eq!(all(), before, "{} {path}", route.method);
-        // Whoever has as much as the thing has may.
+        // A caller with the same permissions may change it.
         done(route, &bench.with_role("admin").send(route.method.clone(), &path, body));
         touched.push(format!("{} {}", route.method, route.path));
     });
@@ -748,7 +748,7 @@ fn programs_do_what_they_were_given(program: impl for<'b> Fn(&'b Bench, &[&str])
         match (route.needs, permission) {
             (Needs::Anyone, _) => {}
             (Needs::SignedIn | Needs::AnyToken, _) => send(program(bench, &["audit.view"])).refused(403, "forbidden"),
-            // That is an admin's.
+            // Only an admin may do this.
             (_, Some("*")) => misses("*", &send(program(bench, &["audit.view", "user.view"]))),
             (_, Some(permission)) => {
                 let other = if permission == "audit.view" { "contact.view" } else { "audit.view" };
@@ -773,7 +773,7 @@ fn a_customers_oauth_token_reaches_the_customers_rows_alone() {
     });
 }
 
-/// Whatever a row does, somebody who is bound to a customer sees and changes what is that customer's, and nothing else.
+/// A caller bound to a customer can see and change only that customer's rows, on every route.
 fn customers_programs_reach_their_rows_alone(program: impl for<'b> Fn(&'b Bench, Option<i64>) -> Client<'b>) {
     walk_workspace(|bench, route| {
         if matches!(route.needs, Needs::Anyone | Needs::SignedIn | Needs::AnyToken) {
@@ -839,7 +839,7 @@ fn rows_of_another_workspace_are_never_there() {
         }
         let Sample { path, body } = sample(bench, layer, route);
         let answer = bench.admin_of_other().send(route.method.clone(), &path, body);
-        // The other workspace has users and roles of the same numbers, built in or its owner's.
+        // The other workspace has users and roles with the same ids: the built-in ones and the owner's.
         assert!(!answer.text.contains("alked"), "{} {path}: {answer:?}", route.method);
         assert!(answer.status == 404, "{} {path}: {answer:?}", route.method);
     });
@@ -860,7 +860,7 @@ fn every_answer_has_the_shape_that_the_description_gives_it() {
 
         let method = route.method.as_str().to_ascii_lowercase();
         if document["paths"].get(route.path).is_none() {
-            // Pages are for people, whom nothing is described to.
+            // Pages are not part of the OpenAPI document.
             let is_page = ["/ui/", "/docs"].iter().any(|start| route.path.starts_with(start));
             assert!(is_page, "{} is not described", route.path);
             return;
@@ -877,7 +877,7 @@ fn every_answer_has_the_shape_that_the_description_gives_it() {
     });
 }
 
-/// What a change answers is known by the same tag as what is read then; and what was read before is stale.
+/// A change responds with the same tag as a later read, and the tag from before is stale.
 #[test]
 fn a_change_has_the_tag_of_what_it_made() {
     let router = crate::router().unwrap();
@@ -905,7 +905,7 @@ fn a_change_has_the_tag_of_what_it_made() {
     assert!(tagged > 10, "{tagged}");
 }
 
-/// Each operation of both layers, with its description.
+/// Each operation of both layers, with its document.
 fn operations() -> Vec<(Value, &'static str, Value)> {
     let mut all = Vec::new();
     for layer in [Layer::Central, Layer::Workspace] {
@@ -936,7 +936,7 @@ fn every_operation_has_a_name_of_its_own() {
     }
 }
 
-/// A client that was generated with a default would send it with every change, and reset what its user did not name.
+/// Generated clients would send a default with every change, and reset fields that their user did not set.
 #[test]
 fn no_body_has_a_default_and_no_change_a_required_field() {
     fn defaults(document: &Value, schema: &Value) -> bool {
@@ -1011,7 +1011,7 @@ fn a_table_in_which_two_rows_answer_the_same_request_is_refused() {
     assert_eq!(found.summary, "two");
 }
 
-/// Who calls is looked up in a file, for which there is no time on a connection's own thread.
+/// Identifying a caller reads a file, which must not happen on a connection's thread.
 #[test]
 fn what_is_answered_at_once_asks_for_nobody() {
     walk(|_, _, route| {

@@ -1,12 +1,13 @@
-//! Authority over what lets others act: people, roles, keys, invitations, OAuth clients and grants, webhooks.
+//! Authority over things that let others act: users, roles, keys, invitations, OAuth clients and grants, webhooks.
 //!
-//! One rule: nobody touches what they could not give. A change is made by a caller who has every permission of the thing,
-//! as it is and as it will be. Each handler that creates, changes, renews or deletes such a thing asks here.
+//! One rule: a caller may only touch a thing whose permissions the caller could grant. The caller needs every
+//! permission of the thing before the change and after it. Each handler that creates, changes, renews or deletes such a
+//! thing checks this here.
 
 use super::error::{Error, Result};
 use crate::auth::{Insider, Permissions};
 
-/// Refuses a caller who lacks a permission of one of these states of a thing.
+/// Rejects a caller who lacks a permission of one of these states of a thing.
 pub fn may_touch<'p>(caller: &Insider, states: impl IntoIterator<Item = &'p Permissions>) -> Result<()> {
     match states.into_iter().find_map(|permissions| caller.permissions.lacks(permissions)) {
         Some(missing) => Err(Error::MissingPermission(missing.to_owned().into())),

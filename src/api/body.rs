@@ -1,7 +1,7 @@
-//! A JSON object laid over a value of its type: how bodies are read, and every problem in them found at once.
+//! Reads a JSON object over a base value of a type, and finds every problem in the object at once.
 //!
-//! A value that its type refuses is read once more as what real clients mean by it (`Reading::mend`): text for a
-//! number, `""` for null, a list with gaps. So no type and no resource does anything for such clients.
+//! If a type rejects a value, the value is read once more the way real clients mean it (`Reading::mend`): text for a
+//! number, `""` for null, a list with gaps. No type and no resource needs code for such clients.
 
 use std::collections::HashMap;
 
@@ -15,10 +15,10 @@ use super::call::Call;
 use super::error::Error;
 use crate::values::{civil, integer};
 
-/// Fields that the server keeps: a body may repeat them, as a client does that sends back what it read.
+/// Fields that the server sets. A body may repeat them, because clients send back what they read; they are ignored.
 pub const KEPT_BY_SERVER: [&str; 3] = ["id", "created_at", "updated_at"];
 
-/// The object in a body; an empty body and `[]` are an empty object.
+/// Parses a body as an object. An empty body and `[]` are an empty object.
 pub fn parse(body: &[u8]) -> Result<Map<String, Value>, Error> {
     if body.trim_ascii().is_empty() {
         return Ok(Map::new());
@@ -34,8 +34,8 @@ pub fn parse(body: &[u8]) -> Result<Map<String, Value>, Error> {
     }
 }
 
-/// `1.0` is an integer (JSON Schema 2020-12, 4.2.3): for a field, and for the items of a list. What is inside an object
-/// stays as it was sent.
+/// Turns `1.0` into an integer (JSON Schema 2020-12, 4.2.3), for fields and for the items of a list. Values inside an
+/// object stay as they were sent.
 pub fn whole_numbers(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().filter(|item| item.is_f64()).for_each(whole_numbers),
@@ -48,12 +48,12 @@ pub fn whole_numbers(value: &mut Value) {
     }
 }
 
-/// How the values of a request are read.
+/// Rules for reading the values of a request.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
-    /// In smart routing clients send no null: a blank text is one, and a number is a text.
+    /// In smart routing clients never send null: a blank text means null, and a number may stand for a text.
     is_loose: bool,
-    /// The time zone of times without one. Nothing as long as nobody has looked into the workspace's settings.
+    /// The time zone of times without one. `None` until the workspace's settings were read.
     zone: Option<TimeZone>,
 }
 
@@ -62,7 +62,7 @@ pub struct Reading {
 pub enum Unfit {
     /// Fields that do not fit, each with its sentence.
     Fields(Vec<(String, String)>),
-    /// A time has no zone, and the workspace's is not known yet.
+    /// A time has no zone, and the workspace's time zone is not known yet.
     NeedsZone,
 }
 
@@ -80,23 +80,23 @@ impl Reading {
         Self { is_loose: call.route.path.starts_with("/smart-routings/"), zone: call.zone().cloned() }
     }
 
-    /// Of a query, where a blank text is no null: there is none.
+    /// For a query. A blank text in a query does not mean null.
     pub fn of_query(call: &Call) -> Self {
         Self { is_loose: false, ..Self::of(call) }
     }
 
-    /// Of a file that is imported into a workspace with this time zone.
+    /// For an import into a workspace with this time zone.
     pub fn of_import(is_loose: bool, zone: TimeZone) -> Self {
         Self { is_loose, zone: Some(zone) }
     }
 
-    /// Replaces fields of `base` by those of `over`. If the result is no `T`, answers each field that does not fit, with a
-    /// sentence. A field is required if `base` is blank and the field's type refuses the blank.
+    /// Replaces fields of `base` by those of `over`. If the result is not a `T`, returns a sentence for each field that
+    /// does not fit. A field is required if `base` is blank and the field's type rejects the blank.
     pub fn lay_over<T: Serialize + DeserializeOwned>(&self, base: &T, over: &Map<String, Value>) -> Result<T, Unfit> {
         self.lay_fields_over(base, over, false)
     }
 
-    /// A new `T`: null means that a field is not given.
+    /// Reads a new `T`. Null means that a field is not given.
     pub fn new_value<T: Default + Serialize + DeserializeOwned>(
         &self,
         fields: &Map<String, Value>,
@@ -110,7 +110,7 @@ impl Reading {
         over: &Map<String, Value>,
         is_new: bool,
     ) -> Result<T, Unfit> {
-        // Clients of smart routing repeat the customer, which the query names, as null.
+        // Clients of smart routing repeat `customer_id`, which the query already names, as null.
         let is_kept = |name: &str, value: &Value| {
             KEPT_BY_SERVER.contains(&name) || (self.is_loose && name == "customer_id" && value.is_null())
         };
@@ -119,7 +119,7 @@ impl Reading {
         if !is_new {
             return self.fit(laid(base, fields), &|_| Value::Null);
         }
-        // A blank of the base is no value: it makes the field required.
+        // A blank in the base does not count as a value, so the field is required.
         let of_base = |field: &str| {
             let value = serde_json::to_value(base).map_or(Value::Null, |mut base| base[field].take());
             if value.as_str().is_some_and(str::is_empty) { Value::Null } else { value }
@@ -127,7 +127,7 @@ impl Reading {
         self.fit(laid(base, fields.filter(|(_, value)| !value.is_null())), &of_base)
     }
 
-    /// The same with what the server keeps: a row that is imported has its id and its times from where it was before.
+    /// Like `lay_over`, but also sets the fields of the server: an imported row keeps its id and times.
     pub fn lay_whole_over<T: Serialize + DeserializeOwned>(
         &self,
         base: &T,
@@ -144,8 +144,8 @@ impl Reading {
         }
     }
 
-    /// Reads a `T`; a field that does not fit is mended, or noted and left out, and the rest read again. A blank field gets the
-    /// value that `blank` has for it.
+    /// Reads a `T`. A field that does not fit is mended, or reported and left out, and the rest is read again. A blank
+    /// field gets the value of `blank`.
     fn fit<T: DeserializeOwned>(&self, mut value: Value, blank: &dyn Fn(&str) -> Value) -> Result<T, Unfit> {
         let (mut problems, mut mended) = (Vec::new(), HashMap::new());
         loop {
@@ -162,7 +162,8 @@ impl Reading {
                 let is_blank = part.as_str().is_some_and(|text| text.trim().is_empty());
                 let better = if is_blank { Some(blank(&path)) } else { self.mend(part, &refused)? };
                 if let Some(better) = better {
-                    // If the mended value is refused too, the first sentence is reported. A blank value is reported as missing.
+                    // If the mended value is rejected too, the first sentence is reported. A blank value is reported as
+                    // missing.
                     mended.insert(path, (!is_blank).then_some(refused));
                     *part = better;
                     continue;
@@ -178,7 +179,7 @@ impl Reading {
         }
     }
 
-    /// What is meant by a value that its type has refused in these words; nothing where it can mean nothing else.
+    /// Returns the meaning of a value that its type rejected with this message, or `None` if there is no other reading.
     fn mend(&self, value: &Value, refused: &str) -> Result<Option<Value>, Unfit> {
         let expected = refused.strip_prefix("invalid type: ").and_then(|words| words.split_once("expected "));
         Ok(match (value, expected.map_or("", |(_, expected)| expected)) {
@@ -199,7 +200,7 @@ impl Reading {
         })
     }
 
-    /// A date, or a time without a zone, as a moment in UTC.
+    /// Converts a date, or a time without a zone, to a time in UTC.
     fn moment(&self, text: &str) -> Result<Option<String>, Unfit> {
         let Some(civil) = civil(text) else { return Ok(None) };
         let zone = self.zone.clone().ok_or(Unfit::NeedsZone)?;
@@ -207,17 +208,17 @@ impl Reading {
     }
 }
 
-/// The values of an object whose names are all integers. PHP writes a list this way once items were removed from it.
+/// The values of an object whose names are all integers. PHP encodes a list this way after items were removed from it.
 pub fn list_with_gaps(parts: &Map<String, Value>) -> Option<Value> {
     parts.keys().all(|name| is_place(name)).then(|| parts.values().cloned().collect())
 }
 
-/// Whether a name is the place of an item in such a list.
+/// Whether a name is the index of an item in such a list.
 pub fn is_place(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The part of a value that a path leads to.
+/// The part of a value at a path.
 fn part<'v>(value: &'v mut Value, path: &Path) -> Option<&'v mut Value> {
     path.iter().try_fold(value, |value, segment| match segment {
         Segment::Seq { index } => value.get_mut(*index),
@@ -238,15 +239,15 @@ fn is_integer(expected: &str) -> bool {
     expected.starts_with(['i', 'u']) && expected[1..].parse::<u8>().is_ok()
 }
 
-/// serde's words in those of the API: "invalid type: integer `1`, expected a string" becomes "The name must be a
-/// string." What our own types say begins after "The {field} ".
+/// Turns serde's message into a sentence of the API: "invalid type: integer `1`, expected a string" becomes "The name
+/// must be a string." Messages of our own types continue "The {field} ".
 fn sentence(path: &str, error: &str) -> String {
     let field = path.replace(['_', '[', '.'], " ").replace(']', "");
     if error.starts_with("invalid type: null") {
         return format!("The {field} field is required.");
     }
     let Some((_, expected)) = error.split_once("expected ") else {
-        // Ours are sentences; a library's are not.
+        // Messages of our own types are sentences. Messages of libraries are not.
         let ours = error.ends_with('.');
         return if ours { format!("The {field} {error}") } else { format!("The selected {field} is invalid.") };
     };

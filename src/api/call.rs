@@ -1,4 +1,4 @@
-//! A call: one request, with all that is known of it before its handler runs.
+//! One request, with everything that is known before its handler runs.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -27,31 +27,32 @@ pub struct Call {
     pub layer: Layer,
     /// The values in the path, in order, decoded.
     pub path_values: Vec<String>,
-    /// Without its question mark.
+    /// The query without its question mark.
     pub query: String,
     pub body: Bytes,
-    /// What the body is sent as, of what the route takes.
+    /// The media type of the body, one of those that the route accepts.
     pub sent_as: Option<MediaType>,
     pub headers: HeaderMap,
     pub credential: Credential,
-    /// The workspace that the call is about, kept open by this.
+    /// The workspace of the request. The lease keeps it open.
     pub workspace: Option<Lease>,
     pub address: Address,
     /// The workspace's time zone, once it was needed.
     pub zone: OnceLock<TimeZone>,
-    /// Whom the request comes from, as far as proxies are trusted to say.
+    /// The client's IP address. `X-Forwarded-For` counts only from trusted proxies.
     pub client: IpAddr,
     pub now: Timestamp,
 }
 
-/// How the caller reached the server, for what leads on from one answer. Links that last are made of the public URL.
+/// The address by which the caller reached the server. Links that lead on from a response use it. Links that last use
+/// the public URL.
 #[derive(Debug, Clone)]
 pub struct Address {
-    /// `http`, or `https` where TLS is spoken here, or before a proxy that says so.
+    /// `http`, or `https` if this server or a trusted proxy in front of it speaks TLS.
     pub scheme: &'static str,
     /// Host and port, as the caller wrote them.
     pub authority: String,
-    /// What of the path names the workspace: `/w/acme`, or nothing where the host does.
+    /// The part of the path that names the workspace: `/w/acme`, or empty if the host names it.
     pub prefix: String,
     /// The rest of the path, as the caller wrote it.
     pub path: String,
@@ -64,7 +65,7 @@ impl Address {
     }
 }
 
-/// The id of a workspace that was found, and may be entered.
+/// The id of a workspace that exists and is not suspended.
 pub fn in_service(found: Option<Listed>) -> Result<Uuid> {
     let listed = found.ok_or_else(Error::workspace_not_found)?;
     match listed.status {
@@ -74,8 +75,8 @@ pub fn in_service(found: Option<Listed>) -> Result<Uuid> {
 }
 
 impl Call {
-    /// The public URL of the workspace that the call is about, without a slash at the end. The directory is asked only if
-    /// the caller came by the central host.
+    /// The public URL of the workspace, without a slash at the end. Looks the subdomain up only if the caller came by
+    /// the central host.
     pub fn workspace_url(&self) -> Result<String> {
         let engine = &self.engine;
         let subdomain = match host(&self.address.authority, &engine.config.central_domain) {
@@ -88,7 +89,7 @@ impl Call {
         Ok(engine.public_url().workspace(&subdomain))
     }
 
-    /// The time zone of times without one: the workspace's, where it is known; in the central API, UTC.
+    /// The time zone for times without one: the workspace's, if known; in the central API, UTC.
     pub fn zone(&self) -> Option<&TimeZone> {
         match self.layer {
             Layer::Central => Some(const { &TimeZone::UTC }),
@@ -96,19 +97,19 @@ impl Call {
         }
     }
 
-    /// The person's token that the call came with; there is one wherever the route needs one.
+    /// The user's token that the request carries. Routes that need a token always have one.
     pub fn token(&self) -> Result<&Arc<TokenInUse>> {
         match &self.credential {
             Credential::Token(token) => Ok(token),
             Credential::Key(_) | Credential::CallFlow(_) => {
-                Err(Error::forbidden("forbidden", "This needs a person's token, not a key."))
+                Err(Error::forbidden("forbidden", "This needs a user's token, not a key."))
             }
-            Credential::Client(_) => Err(Error::forbidden("forbidden", "This needs a person's own token.")),
+            Credential::Client(_) => Err(Error::forbidden("forbidden", "This needs a user's own token.")),
             Credential::None => Err(Error::Token(TokenFault::Missing)),
         }
     }
 
-    /// Where a change comes from that this request makes to accounts or tokens.
+    /// The origin that this request's changes to accounts or tokens record.
     pub fn origin(&self) -> Origin {
         let account_id = match &self.credential {
             Credential::Token(token) => Some(token.account_id),
@@ -117,23 +118,25 @@ impl Call {
         Origin::request(account_id, self.client, self.header(&header::USER_AGENT), self.now)
     }
 
-    /// A header's text, where it has one.
+    /// The value of a header, if it is present and is text.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The language that the caller would rather read.
+    /// The language that the caller prefers.
     pub fn language(&self) -> Language {
         let values = self.headers.get_all(header::ACCEPT_LANGUAGE).iter();
         Language::wanted(values.filter_map(|value| value.to_str().ok()))
     }
 
-    /// The open workspace; there is one wherever the route is of the workspace layer.
+    /// The open workspace. Every route of the workspace layer has one.
     pub fn workspace(&self) -> Result<&Lease> {
-        self.workspace.as_ref().ok_or_else(|| Error::Internal("a call of the workspace layer has no workspace".into()))
+        self.workspace
+            .as_ref()
+            .ok_or_else(|| Error::Internal("a request of the workspace layer has no workspace".into()))
     }
 
-    /// The caller, as the author of a change in the open workspace.
+    /// A change recorder for the caller, in the open workspace.
     pub fn author(&self, who: &Who) -> Result<Author> {
         let Who::Insider(insider) = who else { return Err(nobody()) };
         let name = insider.name.clone();
@@ -146,13 +149,13 @@ impl Call {
         Ok(self.author_in(self.workspace()?.id(), actor))
     }
 
-    /// Somebody who changes something in a workspace by this call.
+    /// A change recorder for an actor in a workspace.
     pub fn author_in(&self, workspace: Uuid, actor: journal::Actor) -> Author {
         let news = Arc::clone(&self.engine.news);
         Author { workspace, actor, address: Some(self.client), at: self.now, news }
     }
 
-    /// The file of the call's layer.
+    /// The file of the request's layer.
     pub fn file(&self) -> &Arc<File> {
         match (self.layer, &self.workspace) {
             (Layer::Workspace, Some(workspace)) => workspace.file(),
@@ -160,8 +163,8 @@ impl Call {
         }
     }
 
-    /// Who the caller is, and whether that is enough for the route: read from the layer's file, in the same transaction
-    /// as all the rest where the handler has one.
+    /// Identifies the caller and checks that the caller meets the needs of the route. Reads the layer's file, in the
+    /// handler's transaction if the handler has one.
     pub fn identify(&self, db: &Connection) -> Result<Who> {
         match (self.layer, self.route.needs) {
             (_, Needs::Anyone) => Ok(Who::Outsider),
@@ -201,7 +204,7 @@ impl Call {
         }
     }
 
-    /// Whether the server requires a second factor of its operators, and this one has none.
+    /// Whether this operator lacks the second factor that the server requires of operators.
     pub fn lacks_second_factor(&self, operator: &TokenInUse) -> bool {
         self.engine.config.operator_second_factor && !operator.second_factor
     }
@@ -230,7 +233,7 @@ impl Call {
         }
     }
 
-    /// Whether the caller calls from one of these hosts; or, where there are none, from anywhere.
+    /// Checks that the caller calls from one of these hosts. An empty list allows every host.
     fn check_host(&self, hosts: &[AllowedHost]) -> Result<()> {
         if hosts.is_empty() || hosts.iter().any(|host| host.has(self.client)) {
             return Ok(());
@@ -275,7 +278,7 @@ impl Call {
     }
 }
 
-/// A handler of a route that asks for nobody asked who it was.
+/// A handler asked for the caller on a route that identifies none.
 pub(super) fn nobody() -> Error {
-    Error::Internal("a route that asks for nobody asked who it was".into())
+    Error::Internal("a handler asked for the caller on a route that needs none".into())
 }

@@ -1,4 +1,4 @@
-//! Cells of CSV: a field's value as a text that spreadsheets show and do not run, and back.
+//! CSV cells: writes a field's value as text that a spreadsheet shows and does not run, and reads it back.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::csv_text::is_blank;
 use crate::values::fold::fold;
 
-/// A value as a cell: nothing for null, JSON for what has parts.
+/// Writes a value as a cell. Null is empty; objects and lists are JSON.
 pub fn write(value: Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -17,11 +17,12 @@ pub fn write(value: Value) -> String {
     }
 }
 
-/// Text as a cell. Blanks at its ends mean nothing in a file, so where they are the text's own, there is a `'` beside them.
+/// Writes text as a cell. Readers trim blanks at the ends of a cell, so blanks that belong to the text get a `'` next
+/// to them.
 fn marked(text: &str) -> String {
     let mut cell = armed(text);
     let inside = cell.trim_start_matches('\'');
-    // A tab or a return at the beginning has a mark already, as what may begin a formula.
+    // `armed` already marks a leading tab or return, because it may begin a formula.
     if inside.starts_with(|c| is_blank(c) && !matches!(c, '\t' | '\r')) {
         cell.insert(0, '\'');
     }
@@ -31,7 +32,7 @@ fn marked(text: &str) -> String {
     cell
 }
 
-/// The text that was marked, or that somebody wrote without a mark.
+/// Reads text from a cell, with or without marks.
 fn unmarked(cell: &str) -> String {
     let mut cell = cell.trim_matches(is_blank);
     let inside = cell.trim_start_matches('\'');
@@ -45,24 +46,24 @@ fn unmarked(cell: &str) -> String {
     disarmed(cell)
 }
 
-/// Text with a `'` before whatever a spreadsheet would run as a formula: at its beginning, and behind what a spreadsheet of
-/// another country splits cells at. Empty text has one too, since a cell with nothing in it is null. Where there are such
-/// marks already there is one more: so taking one away always gives the text back.
+/// Puts a `'` before everything that a spreadsheet would run as a formula: at the beginning, and after each character
+/// at which a spreadsheet may split cells. Empty text gets a mark too, because an empty cell is null. Text that has
+/// marks already gets one more, so removing one always restores the text.
 fn armed(text: &str) -> String {
     remarked(text, |marks| marks + 1)
 }
 
-/// The text without these marks. A mark before a number is taken away too: it is how spreadsheets keep one as text.
+/// Removes these marks. A mark before a number is removed too: spreadsheets use it to keep a number as text.
 fn disarmed(cell: &str) -> String {
     remarked(cell, |marks| marks.saturating_sub(1))
 }
 
-/// The text with another number of marks at each place where one may be needed.
+/// Rewrites the number of marks at each place that may need one.
 fn remarked(text: &str, count: impl Fn(usize) -> usize) -> String {
     let mut written = String::with_capacity(text.len() + 1);
     let mut rest = text;
     loop {
-        // What spreadsheets may drop before a formula.
+        // Characters that a spreadsheet may drop before a formula.
         let begin = rest.find(|c| !matches!(c, ' ' | '\u{a0}' | '"')).unwrap_or(rest.len());
         written.push_str(&rest[..begin]);
         rest = &rest[begin..];
@@ -72,7 +73,7 @@ fn remarked(text: &str, count: impl Fn(usize) -> usize) -> String {
         let is_number = marks > 0 && written.is_empty() && unmarked.starts_with(|c: char| c.is_ascii_digit());
         let runs = is_empty || is_number || unmarked.starts_with(begins_formula);
         written.push_str(&"'".repeat(if runs { count(marks) } else { marks }));
-        // A tab or a return at the beginning is one of those characters, and a place where cells are split.
+        // A leading tab or return both begins a formula and splits cells.
         let end = unmarked.find(splits_cells).map_or(unmarked.len(), |at| at + 1);
         written.push_str(&unmarked[..end]);
         rest = &unmarked[end..];
@@ -82,7 +83,7 @@ fn remarked(text: &str, count: impl Fn(usize) -> usize) -> String {
     }
 }
 
-/// JSON in which nothing is run as a formula: what would begin one is escaped, as JSON allows in texts (RFC 8259, 7).
+/// Escapes each character in the texts of a JSON value that would begin a formula (RFC 8259, 7).
 fn escaped(json: &str) -> String {
     let mut written = String::with_capacity(json.len());
     let (mut in_text, mut begins) = (false, false);
@@ -97,7 +98,7 @@ fn escaped(json: &str) -> String {
                 written.push(c);
                 let escape = characters.next();
                 written.extend(escape);
-                // `\t`, `\n` and `\"` stand for what a formula may come behind.
+                // A formula may follow the characters that `\t`, `\n` and `\"` stand for.
                 begins = matches!(escape, Some('t' | 'n' | 'r' | '"'));
             }
             _ if in_text && begins && begins_formula(c) => {
@@ -117,12 +118,12 @@ fn begins_formula(c: char) -> bool {
     matches!(c, '=' | '+' | '-' | '@' | '\t' | '\r' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}')
 }
 
-/// Where a spreadsheet may begin a new cell, whichever character it takes for that.
+/// Whether a spreadsheet may begin a new cell at this character. The delimiter depends on its country.
 fn splits_cells(c: char) -> bool {
     matches!(c, ';' | ',' | '\t' | '\n' | '\r')
 }
 
-/// A field of a resource, as its schema describes it to clients: by that its cells are read.
+/// A field of a resource, taken from its schema. It decides how cells of its column are read.
 #[derive(Debug, Clone)]
 pub struct Field {
     pub name: String,
@@ -130,7 +131,7 @@ pub struct Field {
     kind: Kind,
 }
 
-/// What the cells of a field hold.
+/// The type of the values in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Text,
@@ -138,7 +139,7 @@ enum Kind {
     Boolean,
     /// An object, as JSON.
     Parts,
-    /// A list, as JSON; or its items as they are, with commas or semicolons between.
+    /// A list, as JSON or as plain items separated by commas or semicolons.
     List,
 }
 
@@ -164,8 +165,8 @@ impl Field {
         Self { name: name.to_owned(), may_be_null: types.contains(&"null"), kind }
     }
 
-    /// What a cell says; nothing where it is empty and the field cannot be null. What cannot be read stays text, and is
-    /// refused as such where the field is judged.
+    /// Reads a cell. Returns `None` if the cell is empty and the field cannot be null. A cell that cannot be read stays
+    /// text, and validation of the field rejects it.
     pub fn read(&self, cell: &str) -> Option<Value> {
         let written = cell.trim_matches(is_blank);
         if written.is_empty() {
@@ -187,7 +188,7 @@ impl Field {
     }
 }
 
-/// An integer, also as programs write a column of numbers in which one is missing: `1.0`, in some countries `1,0`.
+/// Reads an integer. Programs write a column of numbers with gaps as `1.0`, in some countries as `1,0`.
 fn integer(cell: &str) -> Option<i64> {
     let number = cell.strip_prefix('\'').unwrap_or(cell);
     let whole =
@@ -195,7 +196,7 @@ fn integer(cell: &str) -> Option<i64> {
     whole.map_or(number, |(whole, _)| whole).parse().ok()
 }
 
-/// True or false as spreadsheets and people write it in English, French and German.
+/// Reads true or false in English, French and German.
 fn boolean(cell: &str) -> Option<bool> {
     match fold(cell).as_str() {
         "true" | "yes" | "vrai" | "oui" | "wahr" | "ja" => Some(true),

@@ -1,4 +1,4 @@
-//! Content codings (RFC 9110, 8.4): an answer is packed where its client takes that.
+//! Content codings (RFC 9110, 8.4): compresses a response if the client accepts that.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use http::{HeaderMap, header};
 
 use super::error::{Error, Result};
 
-/// How hard brotli tries: what is packed once and sent often is worth some tenths of a second.
+/// Documents are compressed once and sent often, so a few tenths of a second are worth it.
 const BROTLI_QUALITY: i32 = 9;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,8 @@ impl Coding {
         }
     }
 
-    /// The best of these that a client takes, by what it likes most and then in this order (RFC 9110, 12.5.3).
+    /// The best of these codings that the client accepts, by the client's weight, then by this order (RFC 9110,
+    /// 12.5.3).
     pub fn taken(headers: &HeaderMap, of: &[Self]) -> Option<Self> {
         let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
         let mut liked = Vec::new();
@@ -46,7 +47,7 @@ impl Coding {
         (weight(best.name()) > 0.0).then_some(*best)
     }
 
-    /// All of a text, packed.
+    /// Compresses a whole text.
     pub fn pack(self, text: &[u8]) -> Result<Bytes> {
         let packed = match self {
             Self::Gzip => {
@@ -63,7 +64,7 @@ impl Coding {
     }
 }
 
-/// A long answer, packed a piece after the other.
+/// Compresses a long response piece by piece.
 pub struct Packer(GzEncoder<Vec<u8>>);
 
 impl Packer {
@@ -71,14 +72,14 @@ impl Packer {
         Self(GzEncoder::new(Vec::new(), Compression::fast()))
     }
 
-    /// What a piece adds, whole: whoever has it can unpack it.
+    /// The compressed form of a piece. It is flushed, so the client can decompress it at once.
     pub fn add(&mut self, piece: &[u8]) -> std::io::Result<Bytes> {
         self.0.write_all(piece)?;
         self.0.flush()?;
         Ok(std::mem::take(self.0.get_mut()).into())
     }
 
-    /// What ends it.
+    /// The end of the stream.
     pub fn end(self) -> std::io::Result<Bytes> {
         self.0.finish().map(Bytes::from)
     }

@@ -1,4 +1,4 @@
-//! Conditions that a request is made under (RFC 9110, 13): the tag of a resource's state, and the headers that name some.
+//! Conditional requests (RFC 9110, 13): entity tags and the headers that name them.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::{Error, Result};
 
-/// One state of a resource: a digest of its body. Other bytes, another tag; so it is a strong one.
+/// A strong entity tag: a digest of the body.
 #[derive(Debug)]
 pub struct Tag(String);
 
@@ -16,7 +16,7 @@ impl Tag {
         Self(URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..16]))
     }
 
-    /// The tag of the same state in a content coding: other bytes, another tag.
+    /// The tag of the same state in a content coding. Other bytes need another tag.
     #[must_use]
     pub fn coded(self, coding: Option<&str>) -> Self {
         coding.map_or_else(|| Self(self.0.clone()), |coding| Self(format!("{}-{coding}", self.0)))
@@ -27,12 +27,12 @@ impl Tag {
     }
 }
 
-/// Whether the caller sets a condition at all.
+/// Whether the request has a condition.
 pub fn are_set(headers: &HeaderMap) -> bool {
     headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH)
 }
 
-/// Whether the caller counts on no other state; a weak tag is none to count on (RFC 9110, 13.1.1).
+/// Whether `If-Match` allows the request for this tag. Weak tags never match (RFC 9110, 13.1.1).
 pub fn match_for(headers: &HeaderMap, tag: &Tag) -> Result<bool> {
     if !headers.contains_key(header::IF_MATCH) {
         return Ok(true);
@@ -50,7 +50,8 @@ pub fn know(headers: &HeaderMap, tag: &Tag) -> Result<bool> {
     is_among(tag, headers, header::IF_NONE_MATCH, |_| true).ok_or(malformed)
 }
 
-/// Whether a tag is one of those that a header names, of such as count; nothing where the header is malformed.
+/// Whether a header names this tag. `counts` decides by weakness which named tags count. `None` if the header is
+/// malformed.
 fn is_among(tag: &Tag, headers: &HeaderMap, name: HeaderName, counts: impl Fn(bool) -> bool) -> Option<bool> {
     let values: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
     if let [value] = values[..]
@@ -63,8 +64,8 @@ fn is_among(tag: &Tag, headers: &HeaderMap, name: HeaderName, counts: impl Fn(bo
     (!named.is_empty()).then(|| those.any(|(_, text)| *text == tag.0.as_bytes()))
 }
 
-/// The tags in the values of a header, each with whether it is weak (RFC 9110, 8.8.3). Empty items of a list are none. A tag
-/// without its quotes is accepted.
+/// The tags in the values of a header, each with whether it is weak (RFC 9110, 8.8.3). Empty list items are skipped. A
+/// tag without its quotes is accepted.
 fn tags<'v>(values: &[&'v HeaderValue]) -> Option<Vec<(bool, &'v [u8])>> {
     let mut tags = Vec::new();
     for value in values {
@@ -77,7 +78,7 @@ fn tags<'v>(values: &[&'v HeaderValue]) -> Option<Vec<(bool, &'v [u8])>> {
                         let end = quoted.iter().position(|byte| *byte == b'"')?;
                         (&quoted[..end], &quoted[end + 1..])
                     }
-                    // Some clients take the quotes off; no tag of ours has a comma.
+                    // Some clients remove the quotes. Our own tags never contain a comma.
                     None => tag
                         .split_at(tag.iter().position(|byte| matches!(byte, b',' | b' ' | b'\t')).unwrap_or(tag.len())),
                 };
@@ -109,7 +110,7 @@ mod tests {
         answer.headers[header::ETAG].to_str().unwrap().to_owned()
     }
 
-    /// Somebody who has made a customer, and what it is tagged by.
+    /// A client that has created a customer, and the customer's tag.
     fn with_customer(bench: &Bench) -> (Client<'_>, String) {
         let me = bench.admin();
         me.post("/customers", json!({"name": "Ada"})).created();
@@ -170,7 +171,7 @@ mod tests {
         stranger.put("/customers/1", change.clone()).refused(401, "token_missing");
         let reader = bench.with_only(&["customer.view"]).with_header("If-Match", "\"x\"");
         reader.put("/customers/1", change.clone()).refused(403, "missing_permission");
-        // Nor does it tell of rows that the caller does not see.
+        // The tag does not depend on rows that the caller cannot see.
         bench.admin().post("/customers", json!({"name": "Own"})).created();
         let bound = bench.key(&["*"], Some(2)).with_header("If-Match", &tag);
         bound.put("/customers/1", change).refused(404, "not_found");

@@ -1,26 +1,25 @@
-//! CSV as spreadsheets write it, read row by row (RFC 4180): any delimiter, any end of line, blanks around values.
+//! Reads CSV row by row as spreadsheets write it (RFC 4180): any delimiter, any line end, blanks around values.
 //!
-//! The csv crate is not used to read: it keeps a quote that stands where none may be, and says nothing.
+//! The csv crate is not used for reading: it silently accepts misplaced quotes.
 
 use std::borrow::Cow;
 
-/// A text of rows, read from its beginning.
+/// A text of rows that is read from its beginning.
 #[derive(Debug, Clone)]
 pub struct CsvText<'t> {
     rest: &'t str,
     delimiter: char,
-    /// The line that is read next, from 1.
+    /// The number of the next line, from 1.
     line: usize,
 }
 
 /// A row that is not blank.
 #[derive(Debug, PartialEq, Eq)]
 pub enum CsvRow<'t> {
-    /// Its cells.
     Cells(Vec<Cow<'t, str>>),
-    /// A quote stands inside a value, or behind one.
+    /// A quote is inside a value, or after a quoted value.
     Misquoted,
-    /// A quote that is opened in this line is not closed.
+    /// The quote that opens in this line is not closed.
     Unclosed(usize),
 }
 
@@ -29,7 +28,7 @@ impl<'t> CsvText<'t> {
         Self { rest: text, delimiter, line }
     }
 
-    /// The next cell, and whether it is the last of its row; nothing where quotes are wrong.
+    /// Reads the next cell, and whether it is the last of its row. Returns an error row if quotes are wrong.
     fn cell(&mut self) -> Result<(Cow<'t, str>, bool), CsvRow<'t>> {
         let delimiter = self.delimiter;
         let blank = |c: char| is_blank(c) && c != delimiter && !matches!(c, '\r' | '\n');
@@ -65,7 +64,7 @@ impl<'t> CsvText<'t> {
         Ok((text.into(), self.ends_row()))
     }
 
-    /// Takes the delimiter, or the end of the line.
+    /// Consumes the delimiter, or the end of the line. Returns whether the row ends.
     fn ends_row(&mut self) -> bool {
         if let Some(rest) = self.rest.strip_prefix(self.delimiter) {
             self.rest = rest;
@@ -94,7 +93,7 @@ impl<'t> CsvText<'t> {
                     }
                 }
                 Err(CsvRow::Misquoted) => {
-                    // What follows in this line means nothing.
+                    // The rest of the line cannot be read.
                     self.rest = &self.rest[self.rest.find(['\r', '\n']).unwrap_or(self.rest.len())..];
                     self.end_line();
                     return CsvRow::Misquoted;
@@ -126,7 +125,7 @@ impl<'t> Iterator for CsvText<'t> {
     }
 }
 
-/// What stands around values, and means nothing.
+/// Characters around values that are ignored.
 pub fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}')
 }
@@ -165,7 +164,7 @@ mod tests {
     }
 
     proptest! {
-        /// What the csv crate writes is read back, but for blanks at the ends of cells that it leaves without quotes.
+        /// Reads back what the csv crate writes, except for blanks at the ends of cells that it leaves without quotes.
         #[test]
         fn what_another_program_writes_is_read(table in prop::collection::vec(prop::collection::vec("[a-c\";,\r\n]{1,4}", 1..4), 1..4)) {
             let mut writer = csv::WriterBuilder::new().delimiter(b';').flexible(true).quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());

@@ -1,5 +1,5 @@
-//! Cursors: the way through a list by the keys of its rows and not by their number. A page costs the same however far
-//! down it is, and what is added or deleted meanwhile makes no other row come twice or be missed.
+//! Cursors page through a list by the keys of its rows, not by page number. Every page costs the same, and a row that
+//! is added or deleted meanwhile never makes another row appear twice or be missed.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,27 +13,27 @@ use super::handler::Ctx;
 use super::list::{Hits, List, Listed, Listing, indexed};
 use super::page::{self, CursorPage};
 
-/// A place between two rows of a list, and which way to go from there. Base64url of JSON, which clients need not know.
+/// A position between two rows of a list, and a direction. Encoded as base64url of JSON, which is opaque to clients.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cursor {
-    /// What the list is sorted by, as a query says it.
+    /// The sort order of the list, as in the query.
     sort: String,
-    /// The keys by which a row has its place in that order: the row itself may be gone.
+    /// The sort keys of the row at the position. The row itself may be gone.
     keys: Vec<Value>,
-    /// Whether the page is of the rows before that one, and not of those behind it.
+    /// Whether the page has the rows before the position instead of those after it.
     back: bool,
-    /// Whether that row is on the page too.
+    /// Whether the page includes the row at the position.
     including: bool,
 }
 
-/// A key of a list's order: a column, or an expression of one. The last key is `id`, which is never null and breaks ties.
+/// A sort key of a list: a column, or an expression of one. The last key is `id`, which is never null and breaks ties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     pub column: &'static str,
     pub down: bool,
 }
 
-/// Rows that follow on one another in an order: a condition, and the values bound in it.
+/// A consecutive part of an ordered list: its conditions, and the values that are bound in them.
 #[derive(Debug, Default)]
 struct Range {
     conditions: Vec<String>,
@@ -41,7 +41,7 @@ struct Range {
 }
 
 impl Cursor {
-    /// Reads a cursor of a list that is sorted by `sort`, in an order of so many keys.
+    /// Reads a cursor of a list that is sorted by `sort` and has this number of keys.
     pub fn read(text: &str, sort: &str, keys: usize) -> Option<Self> {
         let json = URL_SAFE_NO_PAD.decode(text).ok()?;
         let cursor: Self = serde_json::from_slice(&json).ok()?;
@@ -55,14 +55,14 @@ impl Cursor {
         Ok(URL_SAFE_NO_PAD.encode(json))
     }
 
-    /// From the same place the other way.
+    /// The same position in the other direction.
     fn turned(&self) -> Self {
         Self { back: !self.back, including: !self.including, ..self.clone() }
     }
 }
 
 impl<T: Listed> List<T> {
-    /// Reads the page at a cursor; the first one, where there is none.
+    /// Reads the page at a cursor, or the first page without one.
     pub(super) fn walk(&self, ctx: &Ctx<'_>, from: Option<&Cursor>) -> Result<CursorPage<T>> {
         let back = from.is_some_and(|cursor| cursor.back);
         let order = indexed(self.order(back), ctx.db)?;
@@ -70,7 +70,7 @@ impl<T: Listed> List<T> {
         let hits = self.hits(&order);
         let (asked, bound) = self.conditions_but(ctx, hits.as_ref().map(|hits| hits.place))?;
 
-        // One more than the page has, to know whether there is one.
+        // Reads one row more than the page has, to know whether there is a next page.
         let mut rows: Vec<(T, Vec<Value>)> = Vec::new();
         for range in from.map_or_else(|| vec![Range::default()], |cursor| ranges(&order, cursor)) {
             let missing = wanted + 1 - rows.len();
@@ -95,7 +95,7 @@ impl<T: Listed> List<T> {
             rows.reverse();
         }
 
-        // Where there is no row to go on from, back from where this page was asked for.
+        // If the page has no row to start from, the cursor is the requested one, reversed.
         let at = |row: Option<&(T, Vec<Value>)>, back: bool| {
             let row = row.map(|(_, keys)| Cursor { sort: self.sort(), keys: keys.clone(), back, including: false });
             row.or_else(|| from.map(Cursor::turned)).map(|cursor| cursor.text()).transpose()
@@ -114,8 +114,8 @@ impl<T: Listed> List<T> {
     }
 }
 
-/// The rows of a range that are as they must be, with their keys behind their columns. Hits of a full-text index are read
-/// from it one after the other, in their order: as many as the page has, however many there are.
+/// SQL for the rows of a range, with their sort keys after their columns. Hits of a full-text index are read one by one
+/// in order, so the cost depends on the page size and not on the number of hits.
 fn select<T: Listed>(hits: Option<&Hits>, asked: &[String], range: &Range, order: &[Key]) -> String {
     let Listing { table, columns, .. } = T::LISTING;
     let keys = order.iter().map(|key| key.column).collect::<Vec<_>>().join(", ");
@@ -134,15 +134,15 @@ fn select<T: Listed>(hits: Option<&Hits>, asked: &[String], range: &Range, order
     format!("SELECT {columns}, {keys} FROM {table}{filtered} ORDER BY {} LIMIT ?", order_by(order))
 }
 
-/// An order as SQL has it.
+/// An order as SQL.
 pub fn order_by(order: &[Key]) -> String {
     let keys = order.iter().map(|key| format!("{}{}", key.column, if key.down { " DESC" } else { "" }));
     keys.collect::<Vec<_>>().join(", ")
 }
 
-/// The rows behind a cursor's place in this order, as ranges that follow on one another: first those that differ from
-/// its row in the last key alone, last those that differ in the first. Each is a conjunction, which an index of the order
-/// answers by a seek; one condition for all of them would make SQLite read every row before the place.
+/// The rows after a cursor's position, as consecutive ranges. The first ranges differ from the cursor's row only in the
+/// last key, the last ones in the first key. Each range is a conjunction that an index on the order answers by a seek.
+/// A single condition for all would make SQLite read every row before the position.
 fn ranges(order: &[Key], cursor: &Cursor) -> Vec<Range> {
     let mut ranges = Vec::new();
     for differs in (0..order.len()).rev() {
@@ -160,7 +160,7 @@ fn ranges(order: &[Key], cursor: &Cursor) -> Vec<Range> {
     ranges
 }
 
-/// What a column is where a row is behind one that has this value in it. SQLite sorts nulls before all else.
+/// Conditions on a column for rows after one that has this value. SQLite sorts nulls first.
 fn behind(key: Key, value: &Value, including: bool) -> Vec<(&'static str, &Value)> {
     match (value, key.down) {
         (Value::Null, true) => vec![],
@@ -174,7 +174,7 @@ fn behind(key: Key, value: &Value, including: bool) -> Vec<(&'static str, &Value
 impl Range {
     fn must(&mut self, column: &str, operator: &str, value: &Value) {
         let value = match value {
-            // Of `IS ?` SQLite does not know that it leaves the keys behind it in order.
+            // SQLite does not see that `IS ?` keeps the remaining keys in order, so the null is written out.
             Value::Null => return self.conditions.push(format!("{column} {operator} NULL")),
             Value::String(text) => Sql::Text(text.clone()),
             number => number.as_i64().map_or_else(|| Sql::Real(number.as_f64().unwrap_or_default()), Sql::Integer),
@@ -190,7 +190,7 @@ fn keys_of(row: &Row<'_>, first: usize, many: usize) -> Result<Vec<Value>> {
         Ok(Sql::Integer(number)) => Ok(number.into()),
         Ok(Sql::Real(number)) => Ok(number.into()),
         Ok(Sql::Text(text)) => Ok(text.into()),
-        Ok(Sql::Blob(_)) => Err(Error::Internal("a list is sorted by bytes, which no cursor can hold".into())),
+        Ok(Sql::Blob(_)) => Err(Error::Internal("a list is sorted by a blob, which a cursor cannot hold".into())),
         Err(error) => Err(error.into()),
     };
     (first..first + many).map(key).collect()
@@ -212,7 +212,7 @@ mod tests {
     use crate::testing::Bench;
     use crate::workspace::customers::Customer;
 
-    /// Reads one page after the other, and answers the ids on each; `between` is called after each.
+    /// Reads all pages and returns the ids on each. Calls `between` after each page.
     fn walk(bench: &Bench, list: &str, from: Value, way: &str, mut between: impl FnMut()) -> Walked {
         let mut walked = Walked { pages: Vec::new(), last: json!({"prev_cursor": null, "next_cursor": null}) };
         let mut cursor = from;
@@ -234,7 +234,7 @@ mod tests {
         page["data"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
     }
 
-    /// A row of few different values, so that many tie.
+    /// A row with few distinct values, so that many rows tie.
     type Row = (Option<u8>, u8, Option<u8>, i64);
 
     fn row() -> impl Strategy<Value = Row> {
@@ -263,8 +263,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
 
-        /// Whatever comes and goes between two pages: what is there from the beginning to the end is seen once, in order,
-        /// there and back. And when nothing comes or goes, the pages are those of the list by number, both ways.
+        /// Rows are added and deleted between two pages. A row that is there from beginning to end is seen once, in
+        /// order, in both directions. If nothing changes, the pages equal those by number, in both directions.
         #[test]
         fn a_walk_misses_nothing_and_sees_nothing_twice(
             before in vec(row(), 0..14),
@@ -317,7 +317,7 @@ mod tests {
         }
     }
 
-    /// One for all cases: to make one takes longer than a case.
+    /// Shared by all cases, because creating it takes longer than a case.
     fn shared() -> &'static Bench {
         static BENCH: OnceLock<Bench> = OnceLock::new();
         BENCH.get_or_init(Bench::new)
@@ -387,13 +387,13 @@ mod tests {
         ];
         for cursor in bad {
             let answer = bench.admin().get(&format!("/customers?sort=name&cursor={cursor}"));
-            answer.invalid(&["The cursor is not one of this list."]);
+            answer.invalid(&["The cursor does not belong to this list."]);
         }
         for sort in ["", "sort=-name", "sort=name,-id", "sort=customer_account"] {
             let answer = bench.admin().get(&format!("/customers?{sort}&cursor={by_name}"));
-            answer.invalid(&["The cursor is not one of this list."]);
+            answer.invalid(&["The cursor does not belong to this list."]);
         }
-        // Values of other types are compared as SQLite compares them, and nothing is run.
+        // Values of other types are compared as SQLite compares them, and none is executed as SQL.
         for strange in [json!([1.5, "x"]), json!([null, null]), json!(["' OR 1 --", 9e300])] {
             bench.admin().get(&format!("/customers?sort=name&cursor={}", keys(strange))).ok();
         }
@@ -428,7 +428,7 @@ mod tests {
         assert_eq!(second["next_cursor"], Value::Null);
     }
 
-    /// As SQLite counts it, over all rows but the few that are answered.
+    /// SQLite's counters show no scan, no sort and few steps.
     #[test]
     fn a_page_is_sought_and_neither_scanned_for_nor_sorted() {
         let bench = Bench::new();
@@ -514,7 +514,7 @@ mod tests {
         assert!(searched >= 4, "{searched}");
     }
 
-    /// Neither are all hits collected before the first row, nor are they sorted.
+    /// SQLite neither collects all hits before the first row nor sorts them.
     #[test]
     fn a_search_by_cursor_streams_from_the_index() {
         let bench = Bench::new();

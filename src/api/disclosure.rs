@@ -1,5 +1,6 @@
-//! What the answer to a change shows. A caller may have the permission to change a resource and not the one to view it.
-//! The answer then has the id, the sent fields as they are now, and a secret that is made and shown once.
+//! Limits the response to a change. A caller may have the permission to change a resource without the permission to
+//! view it. The response then contains only the id, the submitted fields as they are now, and a secret that is shown
+//! once.
 
 use bytes::Bytes;
 use http::Method;
@@ -12,11 +13,11 @@ use super::route::{Layer, Needs, Route};
 use super::router::Router;
 use crate::auth::Who;
 
-/// What is made by a change and answered by nothing else.
+/// Secrets that only the response to the change contains.
 const SHOWN_ONCE: [&str; 2] = ["key", "client_secret"];
 
-/// The permission to view what a row changes, where it is another than the one to change it. What a row makes is its
-/// caller's own.
+/// The permission to view the changed resource, if it differs from the permission to change it. A caller may always see
+/// what it has just created.
 pub fn needed_to_view(router: &Router, layer: Layer, route: &Route) -> Option<&'static str> {
     let changes = route.method == Method::PUT || (route.method == Method::POST && route.path.contains("{id}"));
     if layer != Layer::Workspace || !changes {
@@ -26,7 +27,7 @@ pub fn needed_to_view(router: &Router, layer: Layer, route: &Route) -> Option<&'
     needed.filter(|needed| Some(*needed) != route.needs.permission())
 }
 
-/// Whether the caller is answered all of what the row answers.
+/// Whether the caller may see the whole response.
 pub fn is_whole(call: &Call, who: &Who) -> bool {
     let Who::Insider(insider) = who else { return true };
     let in_path = || call.path_values.first().and_then(|id| id.parse().ok());
@@ -36,7 +37,7 @@ pub fn is_whole(call: &Call, who: &Who) -> bool {
     needed_to_view(&call.router, call.layer, call.route).is_none_or(|needed| insider.may(needed) || is_oneself())
 }
 
-/// The answer, or as much of it as the caller may be shown.
+/// The response, limited to what the caller may see.
 pub fn limited(call: &Call, who: &Who, mut answer: Answer) -> Result<Answer> {
     if is_whole(call, who) {
         return Ok(answer);

@@ -1,4 +1,4 @@
-//! An answer that is the same for everybody as long as the program runs: made once, known by a tag, and kept packed.
+//! A response that stays the same while the program runs. It is built once, has an entity tag, and is kept compressed.
 
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
@@ -15,25 +15,25 @@ use super::reply::{Answer, Content, Reply};
 
 const CODINGS: [Coding; 2] = [Coding::Brotli, Coding::Gzip];
 
-/// The answer, and what was packed of it so far.
+/// The response and its compressed forms, as far as they were needed.
 pub struct Document {
     headers: HeaderMap,
     text: Bytes,
     packed: [OnceLock<Bytes>; CODINGS.len()],
 }
 
-/// 200 with a document; 304 where the client has it.
+/// 200 with a document, or 304 if the client has it.
 pub struct Kept<R>(Arc<Document>, PhantomData<R>);
 
 impl Document {
-    /// Of an answer that is whole.
+    /// Builds a document from a response that is not streamed.
     pub fn of(answer: Answer) -> Result<Self> {
         let (head, content) = answer.into_parts();
         let Content::Whole(text) = content else {
-            return Err(Error::Internal("a document is no stream".into()));
+            return Err(Error::Internal("a document cannot be a stream".into()));
         };
         let mut headers = head.headers;
-        // A browser asks whether it has changed, which costs next to nothing.
+        // The browser revalidates each time, which costs next to nothing.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         Ok(Self { headers, text, packed: Default::default() })
@@ -63,7 +63,7 @@ impl Document {
 
     fn packed(&self, coding: Coding) -> Result<Bytes> {
         let kept = CODINGS.iter().zip(&self.packed).find(|(known, _)| **known == coding).map(|(_, kept)| kept);
-        let kept = kept.ok_or_else(|| Error::Internal("a document is not kept by this coding".into()))?;
+        let kept = kept.ok_or_else(|| Error::Internal("a document has no such coding".into()))?;
         if let Some(packed) = kept.get() {
             return Ok(packed.clone());
         }

@@ -1,4 +1,4 @@
-//! What may go wrong, as a client is told it: one variant for each thing a client can do about it.
+//! The errors of the API: one variant for each thing that a client can do about it.
 
 use std::borrow::Cow;
 
@@ -16,25 +16,25 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The body is not JSON.
     MalformedJson(String),
-    /// The request itself is not as HTTP wants it.
+    /// The request violates HTTP.
     BadRequest(&'static str),
-    /// Parameters that break their rules: a sentence each.
+    /// Parameters that break their rules, with one sentence per problem.
     Invalid(Vec<String>),
-    /// Rows of a file that break their rules: what is wrong with the first of them, a row each, and how many they are.
+    /// Rows of a file that break their rules: one sentence for each of the first rows, and the number of all.
     BadRows {
         hint: Vec<String>,
         count: usize,
     },
-    /// There is no token, or not one that is good here.
+    /// There is no token, or the token is not valid here.
     Token(TokenFault),
     InvalidCredentials,
-    /// The password was right, and the account has a second factor: the challenge to answer with a code.
+    /// The password was right, and the account has a second factor. Contains the challenge to complete with a code.
     SecondFactorRequired(String),
-    /// The code of a second factor is wrong, or was used.
+    /// The code of a second factor is wrong or was used before.
     WrongCode,
-    /// The challenge of a login never was, is too old, or has seen too many codes.
+    /// The challenge of a login is unknown, expired, or had too many attempts.
     WrongChallenge,
-    /// Known, and not permitted.
+    /// The caller is known but not permitted.
     Forbidden {
         code: &'static str,
         message: String,
@@ -44,45 +44,44 @@ pub enum Error {
         code: &'static str,
         message: String,
     },
-    /// The path exists, the method does not; those that do.
+    /// The path exists, the method does not. Contains the methods that exist.
     MethodNotAllowed(String),
     BodyTimeout,
-    /// The body is larger than so many bytes.
+    /// The body exceeds this number of bytes.
     TooLarge(usize),
-    /// The body is not sent as what is taken.
+    /// The media type of the body is not accepted.
     UnsupportedMediaType(Body),
-    /// The body is packed, in whatever way.
+    /// The body has a content coding. None is accepted.
     UnsupportedEncoding,
-    /// Well-formed, but the state forbids it; the sentence blames a field where one is to blame.
+    /// Well-formed, but the state forbids it. The hint names a field if a field is to blame.
     Refused {
         code: Cow<'static, str>,
         message: String,
         hint: Vec<String>,
     },
-    /// Too many have failed lately; seconds until one is let through.
+    /// Too many attempts failed recently. Contains the seconds until the next is allowed.
     TooManyRequests(i64),
-    /// The resource is no longer in the state that the caller counts on.
+    /// The resource is no longer in the state that `If-Match` names.
     Stale,
     /// `If-None-Match` names the state of the resource.
     NotAbsent,
     Overloaded,
-    /// Whether the caller may call from where it does hangs on these names of hosts, of which the network must be asked
-    /// first.
+    /// These host names must be resolved before access can be decided.
     UnknownHosts(Vec<String>),
-    /// A time of the request has no zone: the workspace's must be read first.
+    /// A time in the request has no zone. The workspace's time zone must be read first.
     NeedsZone,
-    /// The disk is full. The text is for the log alone.
+    /// The disk is full. The text goes only to the log.
     StorageFull(String),
-    /// The disk takes no writes. The text is for the log alone.
+    /// The disk is not writable. The text goes only to the log.
     ReadOnly(String),
-    /// The workspace's file cannot be opened, or read. The text is for the log alone.
+    /// The workspace's file cannot be opened or read. The text goes only to the log.
     Damaged(String),
-    /// The same of another file: the central one, or that of a workspace which the central API was asked about.
+    /// Like `Damaged`, for the central file or for a workspace that the central API was asked about.
     ServerDamaged(String),
     ShuttingDown,
     /// These threads of the server have ended.
     NotReady(Vec<String>),
-    /// Not the client's doing. The text is for the log alone.
+    /// Not the client's fault. The text goes only to the log.
     Internal(String),
 }
 
@@ -91,7 +90,7 @@ impl Error {
         Self::Invalid(vec![sentence.into()])
     }
 
-    /// What is wrong with the fields of a value: each with its sentence.
+    /// Problems with the fields of a value, each with its sentence.
     pub fn problems(problems: Vec<(String, String)>) -> Self {
         Self::Invalid(problems.into_iter().map(|(_, sentence)| sentence).collect())
     }
@@ -108,32 +107,32 @@ impl Error {
         Self::Forbidden { code, message: message.into() }
     }
 
-    /// A workspace, or the server of its operators, requires a second factor that the account does not have.
+    /// A workspace, or the server for its operators, requires a second factor that the account does not have.
     pub fn second_factor_missing() -> Self {
-        Self::forbidden("second_factor_required", "This needs a second factor on your account: add one first.")
+        Self::forbidden("second_factor_required", "This requires a second factor. Add one to your account first.")
     }
 
     pub fn not_a_member() -> Self {
         Self::forbidden("not_a_member", "You are not a member of this workspace.")
     }
 
-    /// A call flow asked for something else than where a call goes.
+    /// The token of a call flow was used for something other than a routing look-up.
     pub fn only_looks_up() -> Self {
-        Self::forbidden("forbidden", "The token of a call flow looks up where calls go, and does nothing else.")
+        Self::forbidden("forbidden", "The token of a call flow can only look up routes.")
     }
 
-    /// A caller that sees one customer only reached for more.
+    /// A caller that is bound to one customer tried to go beyond it.
     pub fn bound() -> Self {
-        Self::forbidden("forbidden", "This token or key is bound to one customer, and this goes beyond it.")
+        Self::forbidden("forbidden", "This token or key is bound to one customer and may not access anything else.")
     }
 
     pub fn customer_not_found() -> Self {
         Self::NotFound { code: "customer_not_found", message: "There is no customer with this account.".into() }
     }
 
-    /// Whatever a call flow asks for has no place to go to.
+    /// A look-up of a call flow matches no destination.
     pub fn no_route() -> Self {
-        Self::NotFound { code: "no_route", message: "Nothing says where this is to go.".into() }
+        Self::NotFound { code: "no_route", message: "No destination matches.".into() }
     }
 
     pub fn workspace_not_found() -> Self {
@@ -144,7 +143,7 @@ impl Error {
         Self::forbidden("workspace_suspended", "This workspace is suspended.")
     }
 
-    /// A value that somebody else has: 422 `{field}_taken`.
+    /// The value is in use already: 422 `{field}_taken`.
     pub fn taken(field: &str) -> Self {
         let sentence = format!("The {} has already been taken.", field.replace('_', " "));
         Self::Refused { code: format!("{field}_taken").into(), message: sentence.clone(), hint: vec![sentence] }
@@ -200,42 +199,38 @@ impl Error {
             Self::Invalid(_) | Self::BadRows { .. } => "bad request: please check body parameters.".into(),
             Self::Token(fault) => fault.message().into(),
             Self::InvalidCredentials => "The email or the password is wrong.".into(),
-            Self::SecondFactorRequired(_) => {
-                "This account logs in with a second factor: send the challenge and a code.".into()
-            }
-            Self::WrongCode => "The code is wrong, or was used already.".into(),
-            Self::WrongChallenge => "The login has expired: begin it again.".into(),
-            Self::MissingPermission(name) => format!("This needs the permission {name}.").into(),
+            Self::SecondFactorRequired(_) => "This account has a second factor. Send the challenge and a code.".into(),
+            Self::WrongCode => "The code is wrong or was used before.".into(),
+            Self::WrongChallenge => "The login has expired. Start again.".into(),
+            Self::MissingPermission(name) => format!("This requires the permission {name}.").into(),
             Self::Forbidden { message, .. } | Self::NotFound { message, .. } | Self::Refused { message, .. } => {
                 message.as_str().into()
             }
-            Self::MethodNotAllowed(allowed) => format!("This path answers to {allowed} only.").into(),
+            Self::MethodNotAllowed(allowed) => format!("This path allows only {allowed}.").into(),
             Self::BodyTimeout => "The body did not arrive in time.".into(),
             Self::TooLarge(limit) => format!("The body may not be larger than {limit} bytes.").into(),
             Self::UnsupportedMediaType(body) => {
-                format!("The body has another media type than this path reads: send it as {}.", names(*body, " or "))
+                format!("This path does not accept the media type of the body. Send it as {}.", names(*body, " or "))
                     .into()
             }
-            Self::UnsupportedEncoding => {
-                "The body must be sent as it is: without a Content-Encoding, or with identity.".into()
-            }
-            Self::TooManyRequests(wait) => format!("Too many attempts: try again in {wait} seconds.").into(),
-            Self::NotAbsent => "The resource is in a state that If-None-Match names; nothing was changed.".into(),
-            Self::Stale => "This was changed meanwhile, and your change was not made: read it again.".into(),
+            Self::UnsupportedEncoding => "The body must be sent without a Content-Encoding, or with identity.".into(),
+            Self::TooManyRequests(wait) => format!("Too many attempts. Try again in {wait} seconds.").into(),
+            Self::NotAbsent => "The state of the resource is one that If-None-Match names. Nothing was changed.".into(),
+            Self::Stale => "The resource was changed meanwhile. Nothing was changed. Read it again.".into(),
             Self::Overloaded | Self::UnknownHosts(_) | Self::NeedsZone => {
-                "Too much is going on here just now; nothing was changed. Try again shortly.".into()
+                "The server is overloaded. Nothing was changed. Try again shortly.".into()
             }
-            Self::StorageFull(_) => "The server's disk is full; nothing was changed.".into(),
-            Self::ReadOnly(_) => "The server's disk cannot be written to just now; nothing was changed.".into(),
-            Self::Damaged(_) => "This workspace cannot be opened; the log says why.".into(),
-            Self::ServerDamaged(_) => "A file of this server cannot be read; the log says why.".into(),
-            Self::ShuttingDown => "The server is shutting down; nothing was changed. Try again shortly.".into(),
+            Self::StorageFull(_) => "The server's disk is full. Nothing was changed.".into(),
+            Self::ReadOnly(_) => "The server's disk is not writable. Nothing was changed.".into(),
+            Self::Damaged(_) => "This workspace cannot be opened. The server's log has the reason.".into(),
+            Self::ServerDamaged(_) => "A file of this server cannot be read. The server's log has the reason.".into(),
+            Self::ShuttingDown => "The server is shutting down. Nothing was changed. Try again shortly.".into(),
             Self::NotReady(threads) => format!("Threads of this server have ended: {}.", threads.join(", ")).into(),
-            Self::Internal(_) => "Something went wrong on our side. The log has it under this request's id.".into(),
+            Self::Internal(_) => "Internal error. The server's log has the details under this request's id.".into(),
         }
     }
 
-    /// What the log is told, and the client is not.
+    /// Detail that is logged and not sent to the client.
     pub fn detail(&self) -> Option<&str> {
         match self {
             Self::Internal(detail)
@@ -247,7 +242,7 @@ impl Error {
         }
     }
 
-    /// The same, where what is damaged is no workspace's file, or not that of the workspace which was called.
+    /// Turns `Damaged` into `ServerDamaged`, if the damaged file is not that of the requested workspace.
     pub fn of_server(self) -> Self {
         match self {
             Self::Damaged(detail) => Self::ServerDamaged(detail),
@@ -264,7 +259,7 @@ impl Error {
         }
     }
 
-    /// What a client is told, a sentence each.
+    /// The messages for the client, one sentence each.
     pub fn sentences(&self) -> Vec<String> {
         match self {
             Self::Invalid(hint) | Self::BadRows { hint, .. } => hint.clone(),
@@ -299,11 +294,11 @@ impl Error {
             | Self::WrongChallenge => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            // What comes after such a request may be a part of it.
+            // The bytes that follow may still be part of the malformed request, so the connection closes.
             Self::BadRequest(_) => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            // What would have been accepted (RFC 9110, 15.5.16).
+            // The accepted media types (RFC 9110, 15.5.16).
             Self::UnsupportedMediaType(body) => {
                 headers.extend(HeaderValue::try_from(names(body, ", ")).map(|names| (header::ACCEPT, names)));
             }
@@ -316,7 +311,7 @@ impl Error {
             Self::TooManyRequests(wait) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
             }
-            // None with 507: RFC 4918, 11.5 has it sent again only when somebody asks for it anew.
+            // 507 has no `Retry-After`: RFC 4918, 11.5 forbids repeating the request automatically.
             Self::Overloaded
             | Self::UnknownHosts(_)
             | Self::NeedsZone
@@ -338,9 +333,8 @@ fn names(body: Body, between: &str) -> String {
     body.types().iter().map(|kind| kind.name()).collect::<Vec<_>>().join(between)
 }
 
-/// The one place where SQLite's errors get their meaning: a broken `UNIQUE` is the client's to mend, and names its
-/// column; a statement past its time or a file somebody else holds is to be tried again; a disk or a file may ail; the rest
-/// is ours.
+/// The only place that interprets SQLite's errors. A violated `UNIQUE` is the client's error and names its column. A
+/// timeout or a locked file is to be retried. Disk errors have their own variants. Everything else is internal.
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
@@ -385,7 +379,7 @@ impl From<Throttled> for Error {
     }
 }
 
-/// What a tool below reports and no client can mend.
+/// Errors of lower layers, which no client can fix.
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Self {
         let said = format!("{error:#}");

@@ -1,7 +1,7 @@
-//! Exports: every row that the filters of a list select, as a JSON array or as CSV, however many there are.
+//! Exports: every row that the filters of a list select, as a JSON array or as CSV.
 //!
-//! Rows are read by key, some hundreds a turn, each in a transaction of its own: a row that is added or deleted meanwhile
-//! may be in it or not, and every other row is in it once.
+//! Rows are read by key, some hundreds per turn, each turn in its own transaction. A row that is added or deleted
+//! meanwhile may be included or not. Every other row is included once.
 
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -23,10 +23,10 @@ use super::list::{List, Listed, Listing};
 use super::openapi::Operation;
 use super::reply::{Answer, Content, Pieces, Reply};
 
-/// Rows that are read in one turn: some milliseconds, for which others of the workspace wait at the most.
+/// Rows per turn. One turn takes some milliseconds, which is the longest that other requests of the workspace wait.
 const ROWS_IN_A_TURN: i64 = 500;
 
-/// What an export is written as: `?format=csv`, or `Accept: text/csv`; JSON where neither is said.
+/// The format of an export: `?format=csv`, or `Accept: text/csv`, else JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Json,
@@ -54,11 +54,15 @@ impl Input for Format {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.query("format", "Instead of the Accept header.", json!({"type": "string", "enum": ["json", "csv"]}));
+        operation.query(
+            "format",
+            "Format of the export. Takes precedence over the Accept header.",
+            json!({"type": "string", "enum": ["json", "csv"]}),
+        );
     }
 }
 
-/// Whether CSV is asked for and JSON is not.
+/// Whether the client accepts CSV and does not name JSON.
 fn accepts_csv(headers: &HeaderMap) -> bool {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let names = |wanted: &str| {
@@ -74,17 +78,17 @@ pub struct Export<T> {
     rest: Rows<T>,
 }
 
-/// Every row there is, or every one of a customer's, for whoever reads them without a request.
+/// Exports every row, or every row of a customer, outside a request.
 pub fn export_all<T: Listed + Default + 'static>(format: Format, customer: Option<i64>) -> Result<Box<dyn Pieces>> {
     let Some(customer) = customer else { return Ok(Box::new(Rows::<T>::of(format, "", Vec::new()))) };
     let condition = format!("{} = ? AND ", T::LISTING.customer.ok_or_else(Error::bound)?);
     Ok(Box::new(Rows::<T>::of(format, &condition, vec![customer.into()])))
 }
 
-/// The rows that are still to be read.
+/// The rows that remain to be read.
 struct Rows<T> {
     format: Format,
-    /// With `id > ?` as its last condition, and a bound on the number of rows.
+    /// Ends with the condition `id > ?` and a limit.
     sql: String,
     bound: Vec<Sql>,
     /// The id of the last row that was read.
@@ -94,7 +98,7 @@ struct Rows<T> {
 }
 
 impl<T: Listed + Default + 'static> List<T> {
-    /// Every row that the list's filters select, by id. The first of them are read now.
+    /// Exports every row that the list's filters select, ordered by id. Reads the first rows at once.
     pub fn export(&self, ctx: &Ctx<'_>, format: Format) -> Result<Export<T>> {
         let (conditions, bound) = self.conditions(ctx)?;
         let conditions: String = conditions.iter().map(|condition| format!("{condition} AND ")).collect();
@@ -105,7 +109,7 @@ impl<T: Listed + Default + 'static> List<T> {
 }
 
 impl<T: Listed> Rows<T> {
-    /// Those that meet the conditions, each followed by `AND`.
+    /// Rows that meet the conditions. Each condition is followed by `AND`.
     fn of(format: Format, conditions: &str, bound: Vec<Sql>) -> Self {
         let Listing { table, columns, .. } = T::LISTING;
         let sql = format!("SELECT {columns} FROM {table} WHERE {conditions}id > ? ORDER BY id LIMIT {ROWS_IN_A_TURN}");
@@ -137,7 +141,7 @@ impl<T: Listed + Default> Pieces for Rows<T> {
     }
 }
 
-/// A part of an export while it is being written.
+/// A part of an export while it is written.
 enum Piece {
     Json(Vec<u8>),
     Csv(Box<csv::Writer<Vec<u8>>>),
@@ -223,7 +227,7 @@ impl<T: Listed + Default + 'static> Reply for Export<T> {
     }
 }
 
-/// What an export is in JSON.
+/// The schema of a JSON export.
 #[derive(JsonSchema)]
 #[schemars(transparent, inline)]
 struct AllRows<T>(#[allow(dead_code, reason = "a description, never a value")] Vec<T>);
@@ -235,7 +239,7 @@ mod tests {
     use super::*;
     use crate::testing::Bench;
 
-    /// Enough for three turns, the last of them not full.
+    /// Enough for three turns. The last of them is not full.
     const MANY: i64 = 2 * ROWS_IN_A_TURN + 3;
 
     fn fill(bench: &Bench, many: i64) {

@@ -1,4 +1,4 @@
-//! Handlers: plain synchronous functions, and where each is run.
+//! Handlers: plain synchronous functions, and the executor that runs each.
 
 use std::any::{Any, TypeId};
 use std::marker::PhantomData;
@@ -17,46 +17,47 @@ use crate::storage::File;
 use crate::tenancy::Author;
 use crate::values::Timestamp;
 
-/// A handler with its inputs read and its reply written.
+/// A handler, with code to read its inputs and to write its reply.
 pub trait Handler: Sync {
-    /// Where it is run.
+    /// The executor that runs the handler.
     fn place(&self) -> Place;
 
-    /// Reads its inputs: before the turn, so that no other request of the file waits for it.
+    /// Reads the inputs. This happens before the turn, so no other request of the file waits for it.
     fn read(&self, call: &Call) -> Inputs;
 
-    /// Runs it with the inputs it has read, for a caller of whom the route's needs were found met. The connection is
-    /// there where the place is a turn.
+    /// Runs the handler with its inputs, for a caller who meets the needs of the route. `db` is given if the handler
+    /// runs in a turn.
     fn answer(&self, call: &Arc<Call>, inputs: Inputs, who: &Who, db: Option<&Connection>) -> Result<Answer>;
 
-    /// The type of the resource that it answers, where that is one.
+    /// The type of the resource in the response, if the response is a resource.
     fn resource(&self) -> Option<TypeId>;
 
-    /// What it takes for a body.
+    /// The media types of the body.
     fn body(&self) -> Body;
 
-    /// Adds its inputs and replies to the description of the API.
+    /// Adds the inputs and replies to the OpenAPI description.
     fn describe(&self, operation: &mut Operation<'_>);
 }
 
-/// What a handler has read of a call, or why it cannot: known to that handler alone.
+/// The inputs of a handler, or the reason why they cannot be read. Only that handler knows their type.
 pub type Inputs = Result<Box<dyn Any + Send>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In one turn of the layer's file: a `GET` reads, all others write.
+    /// In one turn of the layer's file. A `GET` reads; all other methods write.
     Turn,
-    /// On a thread beside the lanes, for what touches two files, or the file system: it takes its turns itself.
+    /// On a blocking thread outside the lanes, for work on two files or on the file system. The handler takes its own
+    /// turns.
     Steps,
-    /// As `Steps`, on the few threads that hash passwords, which are slow and hungry.
+    /// Like `Steps`, on the few threads for password hashing, which is slow and needs much memory.
     Hashing,
-    /// As `Steps`, on the few threads for what takes seconds, and a file's write lane all that time.
+    /// Like `Steps`, on the few threads for work that takes seconds and holds a file's write lane meanwhile.
     Bulk,
-    /// At once, on the connection's own thread: it needs neither a file nor time, nor anything of its caller.
+    /// At once, on the connection's own thread. Such a handler is fast and uses neither a file nor the caller.
     Here,
 }
 
-/// What a handler in a turn sees: one transaction, who asks, and the time.
+/// The context of a handler in a turn: one transaction, the caller, and the time.
 pub struct Ctx<'a> {
     pub db: &'a Connection,
     pub who: &'a Who,
@@ -64,7 +65,7 @@ pub struct Ctx<'a> {
     pub call: &'a Arc<Call>,
 }
 
-/// What a handler beside the lanes sees: the whole instance, who asks, and the time.
+/// The context of a handler outside the lanes: the instance, the caller, and the time.
 pub struct Steps<'a> {
     pub engine: &'a Arc<Engine>,
     pub who: &'a Who,
@@ -73,29 +74,29 @@ pub struct Steps<'a> {
 }
 
 impl Ctx<'_> {
-    /// The caller, wherever the route is of the workspace layer and needs somebody.
+    /// The caller. Present on every route of the workspace layer that needs one.
     pub fn insider(&self) -> Result<&Insider> {
         insider(self.who)
     }
 
-    /// The caller, as the author of what it changes.
+    /// A change recorder for the caller.
     pub fn author(&self) -> Result<Author> {
         self.call.author(self.who)
     }
 }
 
 impl Steps<'_> {
-    /// The person's token that the call came with.
+    /// The user's token that the request carries.
     pub fn token(&self) -> Result<&Arc<TokenInUse>> {
         self.call.token()
     }
 
-    /// The caller, wherever the route is of the workspace layer and needs somebody.
+    /// The caller. Present on every route of the workspace layer that needs one.
     pub fn insider(&self) -> Result<&Insider> {
         insider(self.who)
     }
 
-    /// The caller, as the author of what it changes in the workspace.
+    /// A change recorder for the caller in the workspace.
     pub fn author(&self) -> Result<Author> {
         self.call.author(self.who)
     }
@@ -130,45 +131,45 @@ fn insider(who: &Who) -> Result<&Insider> {
     }
 }
 
-/// A function in a turn. Made by [`run`].
+/// A function that runs in a turn. Created by [`run`].
 pub struct InTurn<F, I> {
     function: F,
     inputs: PhantomData<fn(I)>,
 }
 
-/// A function beside the lanes. Made by [`steps`], [`hashing`], [`bulk`] and [`here`].
+/// A function that runs outside the lanes. Created by [`steps`], [`hashing`], [`bulk`] and [`here`].
 pub struct Beside<F, I> {
     function: F,
     place: Place,
     inputs: PhantomData<fn(I)>,
 }
 
-/// `fn(&mut Ctx, inputs…) -> Result<reply>`, run in a turn of the layer's file.
+/// Runs `fn(&mut Ctx, inputs…) -> Result<reply>` in a turn of the layer's file.
 pub const fn run<F, I>(function: F) -> InTurn<F, I> {
     InTurn { function, inputs: PhantomData }
 }
 
-/// `fn(&Steps, inputs…) -> Result<reply>`, run beside the lanes.
+/// Runs `fn(&Steps, inputs…) -> Result<reply>` on a blocking thread.
 pub const fn steps<F, I>(function: F) -> Beside<F, I> {
     Beside { function, place: Place::Steps, inputs: PhantomData }
 }
 
-/// `fn(&Steps, inputs…) -> Result<reply>`, run where passwords are hashed.
+/// Runs `fn(&Steps, inputs…) -> Result<reply>` on a thread for password hashing.
 pub const fn hashing<F, I>(function: F) -> Beside<F, I> {
     Beside { function, place: Place::Hashing, inputs: PhantomData }
 }
 
-/// `fn(&Steps, inputs…) -> Result<reply>`, run where what takes long is.
+/// Runs `fn(&Steps, inputs…) -> Result<reply>` on a thread for long-running work.
 pub const fn bulk<F, I>(function: F) -> Beside<F, I> {
     Beside { function, place: Place::Bulk, inputs: PhantomData }
 }
 
-/// `fn(&Steps, inputs…) -> Result<reply>`, run at once.
+/// Runs `fn(&Steps, inputs…) -> Result<reply>` at once.
 pub const fn here<F, I>(function: F) -> Beside<F, I> {
     Beside { function, place: Place::Here, inputs: PhantomData }
 }
 
-/// What the two kinds of handler have in common.
+/// The parts that both kinds of handler share.
 macro_rules! handler {
     ($inputs:ty, $reply:ty, $place:expr) => {
         fn place(&self) -> Place {
@@ -195,7 +196,7 @@ macro_rules! handler {
     };
 }
 
-/// Handlers of none to four inputs, which together are one input: a tuple.
+/// Handlers with up to four inputs. Together the inputs are one input: a tuple.
 macro_rules! handlers {
     ($($input:ident $value:ident),*) => {
         impl<$($input: Input),*> Input for ($($input,)*) {
@@ -225,8 +226,8 @@ macro_rules! handlers {
                 who: &Who,
                 db: Option<&Connection>,
             ) -> Result<Answer> {
-                let db = db.expect("a handler in a turn is handed its file");
-                let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("what this handler has read");
+                let db = db.expect("a handler in a turn gets its file");
+                let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("the inputs of this handler");
                 let mut ctx = Ctx { db, who, now: call.now, call };
                 (self.function)(&mut ctx, $($value),*)?.into_response(call)
             }
@@ -247,7 +248,7 @@ macro_rules! handlers {
                 who: &Who,
                 _: Option<&Connection>,
             ) -> Result<Answer> {
-                let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("what this handler has read");
+                let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("the inputs of this handler");
                 let steps = Steps { engine: &call.engine, who, now: call.now, call };
                 (self.function)(&steps, $($value),*)?.into_response(call)
             }

@@ -1,7 +1,7 @@
-//! Requests with an `Idempotency-Key`: one that is sent again is not done again, and gets the first answer.
+//! Requests with an `Idempotency-Key`: a repeated request is not executed again and gets the first response.
 //!
-//! The answer is kept in the file of the call's layer: in the transaction of what was done, where there is one. What was
-//! refused has changed nothing and is not kept.
+//! The response is stored in the file of the request's layer, in the same transaction as the change if there is one. A
+//! rejected request has changed nothing and is not stored.
 
 use std::collections::HashSet;
 use std::sync::{MutexGuard, PoisonError};
@@ -21,53 +21,53 @@ use super::route::{Needs, Route};
 use crate::auth::{Actor, Credential, Insider, Who, seal};
 use crate::engine::Engine;
 
-/// What a key is sent in.
+/// The request header with the key.
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// What tells an answer that is given again.
+/// The response header that marks a replayed response.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The longest key.
+/// The maximum length of a key.
 pub const LONGEST: usize = 255;
 
-/// How long an answer is given again, in seconds.
+/// Lifetime of a stored response, in seconds.
 const KEPT_FOR: i64 = 86_400;
 
-/// Answers past their time that go with each new one: more than one, so that there come to be no more of them.
+/// Expired rows that each insert deletes. Each insert deletes more than one, so the backlog shrinks.
 const FORGOTTEN_AT_ONCE: i64 = 4;
 
-/// A request with a key, which may have been sent before.
+/// A request with a key. It may have been sent before.
 #[derive(Clone, Copy)]
 pub struct Attempt {
-    /// Who sent which key where.
+    /// Digest of the sender, the path and the key.
     digest: [u8; 32],
-    /// What was sent with it.
+    /// Digest of the query and the body.
     request: [u8; 32],
 }
 
-/// An attempt that is being worked on beside the lanes, for as long as this is held.
+/// A request that is running outside the lanes, for as long as this guard exists.
 pub struct Running<'e> {
     engine: &'e Engine,
     digest: [u8; 32],
 }
 
-/// What is kept of an answer.
+/// The stored form of a response.
 #[derive(Serialize, Deserialize)]
 pub struct Kept {
-    /// Of the request that it answers. In the seal, since a digest of few words gives them away.
+    /// Digest of the request. It is encrypted, because the digest of a short request reveals the request.
     request: String,
     status: u16,
     kind: String,
     body: String,
 }
 
-/// Whether a key counts for a route: something is done, by somebody.
+/// Whether the route supports keys: it changes something and identifies its caller.
 pub fn counts_for(route: &Route) -> bool {
     route.method == Method::POST && route.needs != Needs::Anyone
 }
 
 impl Attempt {
-    /// The call as an attempt, where it has a key that counts.
+    /// The request as an attempt, if it has a key and the route supports keys.
     pub fn of(call: &Call, who: &Who) -> Result<Option<Self>> {
         let keys: Vec<&HeaderValue> = call.headers.get_all(KEY).iter().collect();
         if keys.is_empty() || !counts_for(call.route) {
@@ -94,33 +94,33 @@ impl Attempt {
         Ok(Some(Self { digest, request: request.finalize().into() }))
     }
 
-    /// Refuses while another with the same key is worked on: nothing is known yet of what that will answer.
+    /// Rejects the request while another one with the same key is running, because its response is not known yet.
     pub fn begin<'e>(&self, engine: &'e Engine) -> Result<Running<'e>> {
         if running(engine).insert(self.digest) {
             Ok(Running { engine, digest: self.digest })
         } else {
-            let message = "A request with this Idempotency-Key is still being worked on: ask again shortly.";
+            let message = "A request with this Idempotency-Key is still running. Try again shortly.";
             Err(Error::refused("idempotency_key_in_use", message))
         }
     }
 
-    /// The answer that was given before, if one was, and to the same request.
+    /// The stored response, if the same request was sent before.
     pub fn replay(&self, call: &Call, db: &Connection) -> Result<Option<Answer>> {
         let sealed: Option<String> = db
             .prepare_cached("SELECT answer FROM idempotency_keys WHERE digest = ?1 AND created_at > ?2")?
             .query_row((self.digest, call.now.plus(-KEPT_FOR)), |row| row.get(0))
             .optional()?;
-        // What another server has sealed, or a key that was retired since, says nothing to this one.
+        // A response that was encrypted by another server, or with a retired key, is ignored.
         let opened = sealed.and_then(|sealed| seal::open_text(&sealed, &self.digest, &call.engine.keys));
         let Some(kept) = opened.and_then(|text| serde_json::from_str::<Kept>(&text).ok()) else { return Ok(None) };
         if kept.request != URL_SAFE_NO_PAD.encode(self.request) {
-            let message = "This Idempotency-Key was sent before, with another request: take a new one.";
+            let message = "This Idempotency-Key was used for a different request. Use a new key.";
             return Err(Error::refused("idempotency_key_reused", message));
         }
         kept.answer().map(Some)
     }
 
-    /// Keeps it for the next attempt.
+    /// Stores the response for the next attempt.
     pub fn keep(&self, call: &Call, kept: &Kept, db: &Connection) -> Result<()> {
         let text = serde_json::to_string(kept).map_err(|error| Error::Internal(error.to_string()))?;
         let sealed = seal::seal_text(&text, &self.digest, &call.engine.keys)?;
@@ -134,7 +134,7 @@ impl Attempt {
         Ok(())
     }
 
-    /// What is to be kept of an answer, where something was done.
+    /// The stored form of a response, if the request succeeded.
     pub fn kept(&self, answer: &Answer) -> Option<Kept> {
         let Content::Whole(body) = answer.body() else { return None };
         let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
@@ -186,7 +186,7 @@ mod tests {
         who.with_header("Idempotency-Key", key)
     }
 
-    /// That an answer is the first one, again.
+    /// Asserts that a response is the first one, replayed.
     #[track_caller]
     fn replays(first: &Answer, again: &Answer) {
         let seen = |answer: &Answer| (answer.status, answer.text.clone(), answer.headers[header::CONTENT_TYPE].clone());
@@ -240,7 +240,7 @@ mod tests {
             assert_eq!((answer.created()["name"].clone(), answer.headers.get(REPLAYED)), (json!("Ada"), None));
         }
         bench.admin_of_other().with_header("Idempotency-Key", "k").post("/customers", ada).created();
-        // With the same body, which both take.
+        // With the same body, which both routes accept.
         let keyed = with_key(&bench.admin(), "k");
         keyed.post("/customers", json!({"name": "Ada", "last_name": "Ada"})).created();
         let contact = keyed.post("/contacts", json!({"name": "Ada", "last_name": "Ada"}));
@@ -333,7 +333,7 @@ mod tests {
         }
     }
 
-    /// As after a file went to another server: what cannot be opened is as good as not there.
+    /// As after a move to another server: a response that cannot be decrypted is ignored.
     #[test]
     fn what_other_keys_have_sealed_is_not_replayed() {
         let bench = Bench::new();
@@ -357,7 +357,7 @@ mod tests {
             keyed.post("/customers", ada.clone()).refused(400, "bad_request");
         }
         with_key(&me, &"x".repeat(LONGEST)).post("/customers", ada.clone()).created();
-        // Where nobody is asked for there is nobody whose key it is, and where nothing is made there is nothing to repeat.
+        // A key has no owner on routes without a caller, and no use on routes that create nothing.
         let login = json!({"email": "owner@example.com", "password": crate::testing::PASSWORD});
         with_key(&bench.nobody(), "a b").post("/login", login).ok();
         with_key(&me, "a b").put("/customers/1", ada).created();
@@ -376,11 +376,11 @@ mod tests {
         with_key(&bench.central(), "k").post("/workspaces", json!({"name": "New"})).created();
     }
 
-    /// Both sides of [`slowly`]: it has begun, and it may end.
+    /// Both ends of [`slowly`]: it has begun, and it may end.
     static MEETING: Barrier = Barrier::new(2);
     static TIMES: AtomicI64 = AtomicI64::new(0);
 
-    /// Answers how often it was called; the first call takes as long as the test wants.
+    /// Returns how often it was called. The first call takes as long as the test wants.
     fn slowly(_: &Steps<'_>) -> Result<Created<i64>> {
         let times = TIMES.fetch_add(1, Ordering::SeqCst) + 1;
         if times == 1 {

@@ -11,13 +11,13 @@ use crate::values::integer;
 
 const MOST: usize = 10_000;
 
-/// `{"ids":[1,2,3]}` in the body; or, for clients whose DELETE has none, in the query: `ids=1,2`, `ids[]=1&ids[]=2` or
-/// `ids[0]=1&ids[1]=2`. At least one, at most 10,000; one that is named twice counts once.
+/// `{"ids":[1,2,3]}` in the body. Clients whose DELETE has no body send them in the query: `ids=1,2`, `ids[]=1&ids[]=2`
+/// or `ids[0]=1&ids[1]=2`. At least one, at most 10,000. A repeated id counts once.
 #[derive(Debug)]
 pub struct Ids(pub Vec<i64>);
 
 impl Ids {
-    /// An id that names nothing: then nothing is done to the others either.
+    /// An id does not exist. Then the whole request is rejected.
     pub fn unknown() -> Error {
         let sentence = "The selected ids is invalid.";
         Error::Refused { code: "unknown_ids".into(), message: sentence.into(), hint: vec![sentence.into()] }
@@ -54,7 +54,7 @@ impl Input for Ids {
             "type": "object", "required": ["ids"],
             "properties": {"ids": {
                 "type": "array", "items": id, "minItems": 1, "maxItems": MOST,
-                "description": "An id that is named twice counts once. The query may name the ids instead: `ids=1,2`.",
+                "description": "Ids of the rows. A repeated id counts once. The query may name the ids instead: `ids=1,2`.",
                 "examples": [[1, 2]],
             }},
         }));

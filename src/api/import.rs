@@ -1,7 +1,7 @@
-//! Imports: rows of a resource out of a file, in JSON or in CSV, written all or none.
+//! Imports: reads rows of a resource from a JSON or CSV file, and writes all of them or none.
 //!
-//! They are written in one turn: that none is bad is known when the last has been written, and no sooner. Until then others
-//! who write in the same workspace wait; those who read do not.
+//! All rows are written in one turn, because a bad row may be the last one. Meanwhile other writers of the same
+//! workspace wait; readers do not.
 
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -32,33 +32,33 @@ use crate::tenancy::Author;
 use crate::tenancy::settings::Home;
 use crate::values::{Flag, Timestamp};
 
-/// Rows that one request may have: so many take some ten seconds, in which nobody else writes in the workspace.
+/// Maximum rows per request. Writing that many takes some ten seconds, in which the workspace has no other writes.
 const MOST_ROWS: usize = 250_000;
 
-/// How long they may take, on a slow machine that has much else to do.
+/// Time limit of an import, for a slow and busy machine.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// Bad rows that anybody wants to read about.
+/// Maximum bad rows that an error lists.
 const MOST_HINTS: usize = 100;
 
-/// The largest id that a row may bring. The next one that is made here is the one after the largest there ever was: there
-/// must be many left, and clients that keep numbers as floats must be able to read them.
+/// Largest id that a row may bring. The next generated id follows the largest one ever used, so many ids must be left,
+/// and clients that keep numbers as floats must be able to read them.
 const LARGEST_ID: i64 = 1 << 52;
 
-/// A resource that can be imported: what differs from one to another.
+/// A resource that can be imported. Contains the differences between resources.
 pub trait Imports: Listed + Default + PartialEq + DeserializeOwned + Send + 'static {
-    /// What several are called: in JSON, rows may be under this name.
+    /// The plural name. In JSON, the rows may be under this name.
     const NAME: &'static str;
-    /// The permission to change one.
+    /// The permission to change a row.
     const UPDATE: &'static str;
-    /// By what one is known besides its id.
+    /// The field that identifies a row apart from its id.
     const KEY: Option<Key>;
 
-    /// When it was made, and last changed.
+    /// The times of creation and of the last change.
     fn times(&mut self) -> (&mut Timestamp, &mut Timestamp);
 
-    /// A row as the file has it, new or in the place of `old`, with what is not in the file: whose it is, where whoever
-    /// imports is bound to a customer, and what follows from the rest. `names` tells which fields the file has.
+    /// Completes a new row, or the replacement of `old`, with values that the file does not have: the customer, if the
+    /// caller is bound to one, and values that depend on other fields. `names` tells which fields the file has.
     fn settled(
         self,
         _db: &Connection,
@@ -74,18 +74,18 @@ pub trait Imports: Listed + Default + PartialEq + DeserializeOwned + Send + 'sta
     fn change(db: &Connection, author: &Author, old: &Self, new: Self) -> Result<Self>;
 }
 
-/// A field, and the column in SQL that it is looked for in.
+/// A field, and the SQL column that it is looked up in.
 pub struct Key {
     pub field: &'static str,
     pub column: &'static str,
 }
 
-/// What becomes of rows that are there already.
+/// What an import does with rows that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Every row is new; one that is there is bad.
+    /// Every row is new. A row that exists is bad.
     Create,
-    /// A row that is there, by its id or its key, is changed; the others are new.
+    /// A row that exists, by its id or its key, is changed. The others are new.
     Upsert,
 }
 
@@ -101,24 +101,24 @@ impl FromStr for Mode {
     }
 }
 
-/// A file of `T` as it was sent: nobody has looked into it.
+/// An uploaded file of `T` that is not parsed yet.
 pub struct Sheet<T> {
     text: Bytes,
     format: Format,
-    /// What the query says; else the body may.
+    /// The mode in the query. Without one, the body may have it.
     mode: Option<Mode>,
     dry_run: bool,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T: Imports> Sheet<T> {
-    /// Writes the rows, for whoever sent them.
+    /// Writes the rows for the caller.
     pub fn import(self, steps: &Steps<'_>) -> Result<Counts> {
         let bound_to = steps.insider()?.customer_id;
         self.import_within(steps, bound_to)
     }
 
-    /// The same, of one customer alone, where there is one.
+    /// Writes the rows, for one customer only if one is given.
     pub fn import_within(self, steps: &Steps<'_>, customer: Option<i64>) -> Result<Counts> {
         let mode = match self.mode {
             Some(mode) => mode,
@@ -126,7 +126,7 @@ impl<T: Imports> Sheet<T> {
         };
         let rows = Rows::find::<T>(self.text, self.format, T::NAME)?;
         if rows.count() > MOST_ROWS {
-            return Err(Error::invalid(format!("The file may not have more than {MOST_ROWS} rows: send it in parts.")));
+            return Err(Error::invalid(format!("The file may not have more than {MOST_ROWS} rows. Send it in parts.")));
         }
         let insider = steps.insider()?;
         let importer = Importer {
@@ -141,7 +141,7 @@ impl<T: Imports> Sheet<T> {
     }
 }
 
-/// The mode that a JSON object says beside its rows.
+/// The mode in a JSON object that contains rows.
 fn mode_in(text: &[u8], format: Format) -> Result<Mode> {
     #[derive(serde::Deserialize)]
     struct Beside {
@@ -150,40 +150,40 @@ fn mode_in(text: &[u8], format: Format) -> Result<Mode> {
     if format == Format::Csv || !text.trim_ascii_start().starts_with(b"{") {
         return Ok(Mode::Create);
     }
-    // Whatever else is wrong with the text is found where its rows are.
+    // Other errors in the text are found when its rows are read.
     let said = serde_json::from_slice::<Beside>(text).ok().and_then(|beside| beside.mode);
     let mode = said.filter(|mode| !mode.is_empty()).map_or(Ok(Mode::Create), |mode| mode.parse());
     mode.map_err(|said: String| Error::invalid(said))
 }
 
-/// Who imports, and how.
+/// The parameters of an import.
 #[derive(Debug, Clone)]
 pub struct Importer {
     pub author: Author,
     pub mode: Mode,
-    /// Only to say what would be done.
+    /// Only report what the import would do.
     pub dry_run: bool,
-    /// The only customer whose rows are seen and made, where there is one.
+    /// The only customer whose rows are seen and written, if any.
     pub bound_to: Option<i64>,
-    /// Whether whoever imports sees that customer alone, and may learn nothing of the ids of others.
+    /// Whether the caller sees only that customer, and may not learn which other ids exist.
     pub is_bound: bool,
-    /// Whether rows that are there may be changed.
+    /// Whether rows that exist may be changed.
     pub may_change: bool,
 }
 
-/// How many rows were made and changed; in a dry run, would be.
+/// Numbers of rows that were created and changed. In a dry run, the numbers that would be.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
     pub created: usize,
     pub updated: usize,
-    /// What the file was written in, where it was CSV.
+    /// The encoding of a CSV file.
     pub encoding: Option<&'static str>,
-    /// Its columns, or fields, of which nothing was read.
+    /// Columns or fields that were ignored.
     pub ignored_columns: Vec<String>,
     dry_run: bool,
 }
 
-/// Why an import left nothing behind.
+/// The reason why an import was rolled back.
 enum Undone {
     DryRun(Counts),
     Failed(Error),
@@ -201,7 +201,7 @@ enum Written {
 }
 
 impl Importer {
-    /// Writes all rows or none, in a turn of at most so long; `progress` is told the number of each.
+    /// Writes all rows or none, in a turn of limited time. Calls `progress` with the number of each row.
     pub fn import<T: Imports>(
         self,
         file: &Arc<File>,
@@ -223,7 +223,7 @@ impl Importer {
 
     fn write<T: Imports>(&self, db: &Connection, rows: &Rows, progress: &mut dyn FnMut(usize)) -> Result<Counts> {
         let there = There::of::<T>(self.bound_to)?;
-        // Lists that take the plain names of filters are those of smart routing.
+        // Only lists of smart routing accept plain filter names.
         let reading = Reading::of_import(T::LISTING.plain_filters, Home::of(db)?.zone);
         let mut counts = Counts { dry_run: self.dry_run, ..Counts::default() };
         let (mut number, mut bad, mut hint) = (0, 0, Vec::new());
@@ -236,7 +236,7 @@ impl Importer {
             {
                 Ok(Written::Created) => counts.created += 1,
                 Ok(Written::Updated) => counts.updated += 1,
-                // The row is to blame. The others are looked at nevertheless, so that all is said at once.
+                // The row is bad. The remaining rows are checked too, so that all problems are reported at once.
                 Err(error @ (Error::Invalid(_) | Error::Refused { .. })) => {
                     bad += 1;
                     if hint.len() < MOST_HINTS {
@@ -288,8 +288,8 @@ impl Importer {
         T::add(db, &self.author, new).map(|_| ())
     }
 
-    /// A row that is as the file has it is left alone. A change is dated by the file where that has another moment than
-    /// the row; where it has the same, it is an export in which somebody has changed something since.
+    /// Leaves a row alone that equals the file's. If the file has another `updated_at` than the row, the change gets
+    /// the file's. If it has the same one, the file is an edited export, and the change gets the current time.
     fn update<T: Imports>(&self, db: &Connection, reading: &Reading, mut old: T, mut row: Row) -> Result<()> {
         row.remove("id");
         let new: T = reading.lay_whole_over(&old, &row)?;
@@ -305,7 +305,7 @@ impl Importer {
     }
 }
 
-/// An id that is no integer is refused with the rest of its row.
+/// Checks the range of an id. An id that is not an integer is rejected with the rest of its row.
 fn check_id(row: &Row) -> Result<()> {
     match row.get("id") {
         Some(Value::Number(id)) if !id.is_f64() && !id.as_i64().is_some_and(|id| (1..=LARGEST_ID).contains(&id)) => {
@@ -315,7 +315,7 @@ fn check_id(row: &Row) -> Result<()> {
     }
 }
 
-/// How a row that is there already is found, as far as whoever imports sees it.
+/// Finds rows that exist, as far as the caller sees them.
 struct There {
     by_id: String,
     by_key: Option<(Key, String)>,
@@ -330,7 +330,7 @@ impl There {
             (Some(_), Some(customer)) => format!(" AND {customer} = ?2"),
             (Some(_), None) => return Err(Error::bound()),
         };
-        // Two are enough to know that it is not one.
+        // Two rows are enough to know that the match is not unique.
         let sql = |column: &str| format!("SELECT {columns} FROM {table} WHERE {column} = ?1{seen} LIMIT 2");
         Ok(Self {
             by_id: sql("id"),
@@ -342,7 +342,7 @@ impl There {
         })
     }
 
-    /// By the id where there is such a row, else by the key.
+    /// By the id if such a row exists, else by the key.
     fn find<T: Imports>(&self, db: &Connection, row: &Row) -> Result<Option<T>> {
         if let Some(id) = row.get("id").and_then(Value::as_i64)
             && let Some(found) = self.rows(db, &self.by_id, id.into())?.pop()
@@ -356,12 +356,13 @@ impl There {
         let mut found = self.rows(db, sql, named.to_owned().into())?;
         if found.len() > 1 {
             let (field, table) = (key.field.replace('_', " "), T::NAME.replace('_', " "));
-            return Err(Error::invalid(format!("The {field} is that of several {table}: name one by its id.")));
+            return Err(Error::invalid(format!("The {field} matches several {table}: use an id.")));
         }
         Ok(found.pop())
     }
 
-    /// Whether a row brings an id that is of no row which whoever imports sees: it may be another customer's, or nobody's.
+    /// Whether a row brings an id that matches no row visible to the caller. The id may be another customer's or
+    /// unused.
     fn brings_unseen_id<T: Imports>(&self, db: &Connection, row: &Row) -> Result<bool> {
         match row.get("id").and_then(Value::as_i64) {
             Some(id) => Ok(self.rows::<T>(db, &self.by_id, id.into())?.is_empty()),
@@ -398,18 +399,21 @@ impl<T: Imports> Input for Sheet<T> {
     fn describe(operation: &mut Operation<'_>) {
         let moment = json!({
             "type": ["string", "null"], "format": "date-time", "examples": ["2024-01-20T12:00:00Z"],
-            "description": "Now, where it is not said.",
+            "description": "Default: the time of the import.",
         });
         let kept = json!({
             "id": {
                 "type": ["integer", "null"], "format": "int64", "minimum": 1, "maximum": LARGEST_ID,
-                "description": "Made where it is not said.",
+                "description": "Default: generated.",
             },
             "created_at": moment, "updated_at": moment,
         });
         operation.rows::<T>(&required::<T>(), T::NAME, kept.as_object().expect("an object"));
         let known = T::KEY.map(|key| format!(" or {}", key.field)).unwrap_or_default();
-        let text = format!("`create`: every row is new. `upsert`: one that is there, by its id{known}, is changed.");
+        let text = format!(
+            "`create`: every row is new. `upsert`: a row that exists, by its id{known}, is changed. \
+             Default: `mode` in the body, else `create`."
+        );
         operation.query("mode", &text, json!({"type": "string", "enum": ["create", "upsert"]}));
         operation.parameters::<Dry>(super::openapi::Place::Query, &[]);
     }
@@ -418,7 +422,7 @@ impl<T: Imports> Input for Sheet<T> {
 #[derive(Debug, Default, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(default)]
 struct Dry {
-    /// Checks all rows, says what would be done, and changes nothing.
+    /// Checks all rows and reports the result without changing anything.
     dry_run: Flag,
 }
 
@@ -427,22 +431,22 @@ struct Dry {
 struct CountsBody {
     /// Always `ok`.
     response: &'static str,
-    /// Rows that were made; in a dry run, that would be.
+    /// Number of rows created. In a dry run, the number that would be created.
     created: usize,
-    /// Rows that were there, and are now as the file has them.
+    /// Number of existing rows that now match the file.
     updated: usize,
-    /// What a CSV file was read as: `UTF-8`, `UTF-16` or `Windows-1252`. Absent for JSON.
+    /// Encoding of a CSV file: `UTF-8`, `UTF-16` or `Windows-1252`. Absent for JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "&'static str", example = "UTF-8")]
     encoding: Option<&'static str>,
-    /// Columns of a CSV file that no field has the name of, and of which nothing was read. For JSON, fields of rows; absent
-    /// where there are none. At most 100.
+    /// Columns of a CSV file that match no field and were ignored, at most 100. For JSON, ignored fields of rows;
+    /// absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>", example = ["Ville"])]
     ignored_columns: Option<Vec<String>>,
 }
 
-/// 201 `{"response":"ok","created":n,"updated":n}`; 200 after a dry run, in which nothing was.
+/// 201 `{"response":"ok","created":n,"updated":n}`, or 200 after a dry run, which changes nothing.
 impl Reply for Counts {
     fn into_response(self, _: &Call) -> Result<Answer> {
         let status = if self.dry_run { StatusCode::OK } else { StatusCode::CREATED };
@@ -469,7 +473,7 @@ mod tests {
         client.get("/contacts/export").ok().as_array().unwrap().clone()
     }
 
-    /// Rows by the fields that a test is about.
+    /// Rows by the fields that a test needs.
     fn picked(rows: &[Value], fields: &[&str]) -> Value {
         rows.iter().map(|row| fields.iter().map(|field| row[field].clone()).collect::<Value>()).collect()
     }
@@ -517,11 +521,11 @@ mod tests {
         let csv = bench.admin().post_csv("/contacts/import", "last_name,customer_id\nAda,\n,one\nBo,,x\n");
         csv.invalid(&[
             "row 2: The customer id must be an integer. The last name field is required.",
-            "row 3: The row has 3 cells, and there are 2 columns.",
+            "row 3: The row has 3 cells, but there are 2 columns.",
         ]);
         assert!(contacts(&bench.admin()).is_empty());
         assert_eq!(bench.admin().get("/audit-log?filter[resource]=contact").ok()["total"], 0);
-        // Nor is an id used up.
+        // No id is used up either.
         assert_eq!(bench.admin().post("/contacts", json!({"last_name": "Ada"})).created()["id"], 1);
     }
 
@@ -550,12 +554,12 @@ mod tests {
         bench
             .admin()
             .post_csv("/contacts/import", *b"\xFF\xFEx")
-            .invalid(&["The file begins as UTF-16, and is none further on."]);
+            .invalid(&["The file begins as UTF-16 but is not valid UTF-16."]);
         let many = format!("last_name\n{}", "x\n".repeat(MOST_ROWS + 1));
         bench
             .admin()
             .post_csv("/contacts/import", many)
-            .invalid(&["The file may not have more than 250000 rows: send it in parts."]);
+            .invalid(&["The file may not have more than 250000 rows. Send it in parts."]);
         bench.admin().post_csv("/contacts", "last_name\nAda").refused(415, "unsupported_media_type");
         let form = bench.admin().submit("/contacts/import", &[("last_name", "Ada")]);
         form.refused(415, "unsupported_media_type");
@@ -605,11 +609,9 @@ mod tests {
             {"email": 7, "last_name": "Number"},
         ]);
         let refused = bench.admin().post("/contacts/import?mode=upsert", rows.clone());
-        // By then the second has Ada's address.
-        refused.invalid(&[
-            "row 4: The email is that of several contacts: name one by its id.",
-            "row 8: The email must be a string.",
-        ]);
+        // By then the second row has Ada's address.
+        refused
+            .invalid(&["row 4: The email matches several contacts: use an id.", "row 8: The email must be a string."]);
         let mut rows = rows.as_array().unwrap().clone();
         rows.truncate(6);
         rows[1]["email"] = json!("bob@example.com");
@@ -629,7 +631,7 @@ mod tests {
         );
         assert_eq!(bench.admin().get("/contacts?filter[phone]=0142000000").ok()["total"], 4);
         let twins = bench.admin().post("/contacts/import?mode=upsert", json!([{"email": "t@example.com"}]));
-        twins.invalid(&["row 1: The email is that of several contacts: name one by its id."]);
+        twins.invalid(&["row 1: The email matches several contacts: use an id."]);
     }
 
     #[test]
@@ -646,10 +648,10 @@ mod tests {
         };
         assert_eq!(upsert(json!({"id": 7, "last_name": "Ada"})), kept);
         assert_eq!(bench.admin().get("/audit-log?filter[action]=contact.updated").ok()["total"], 0);
-        // An export in which somebody has changed a name.
+        // An export in which a name was edited.
         let renamed = upsert(json!({"id": 7, "last_name": "Bo", "created_at": old, "updated_at": old}));
         assert!(renamed["updated_at"].as_str() > Some(old) && renamed["created_at"] == old, "{renamed}");
-        // A file that is older, or newer, than the row.
+        // A file that is older or newer than the row.
         assert_eq!(upsert(kept.clone()), kept);
         assert_eq!(bench.admin().get("/audit-log?filter[action]=contact.updated").ok()["total"], 2);
     }
@@ -667,7 +669,7 @@ mod tests {
         assert_eq!(contacts(&bench.admin()).len(), 1);
     }
 
-    /// Whoever is bound to a customer neither sees nor changes what is another's.
+    /// A caller who is bound to a customer neither sees nor changes rows of other customers.
     #[test]
     fn a_customers_key_imports_into_that_customer_alone() {
         let bench = Bench::new();
@@ -680,7 +682,7 @@ mod tests {
         let upsert = |rows: Value| key.post("/contacts/import?mode=upsert", rows);
         assert_eq!(upsert(json!([{"last_name": "Ours", "email": "X@example.com"}])).created()["created"], 1);
         assert_eq!(upsert(json!([{"role": "CEO", "email": "x@example.com"}])).created()["updated"], 1);
-        // Another customer's row and none at all are told alike.
+        // An error for another customer's row equals the error for a row that does not exist.
         for mode in ["upsert", "create"] {
             for id in [1, 99] {
                 let rows = json!([{"id": id, "last_name": "Ours"}]);
@@ -715,7 +717,7 @@ mod tests {
         assert_eq!(rows[0]["actor"]["type"], "user");
     }
 
-    /// What people and programs write into texts, and what CSV, JSON and spreadsheets make of it.
+    /// Texts of people and programs that CSV, JSON and spreadsheets treat specially.
     fn text() -> impl Strategy<Value = Value> {
         let odd = prop::sample::select(vec![
             "", "'", "''=x", "=1+1", "+33 1", "-", "@", "\t", "\r\n", "\"", ";", ",", "#", "é", "\u{feff}", " ",
@@ -730,7 +732,7 @@ mod tests {
         prop::collection::btree_map("[a-z='\"]{1,3}", values, 0..3).prop_map(|fields| json!(fields))
     }
 
-    /// A customer, a contact of it and a call of the contact.
+    /// A customer, one contact and one call of the contact.
     fn rows() -> impl Strategy<Value = [Value; 3]> {
         (text(), text(), text(), custom_fields(), any::<bool>()).prop_map(|(a, b, c, fields, flag)| {
             let name = format!("Name{}", a.as_str().unwrap_or_default());
@@ -757,7 +759,7 @@ mod tests {
                     bench.admin().post(path, row).created();
                 }
             }
-            // A contact that has moved leaves its calls behind; a row that went leaves a gap.
+            // A moved contact leaves its calls behind. A deleted row leaves a gap.
             bench.admin().put("/contacts/1", json!({"customer_id": null})).created();
             bench.admin().post("/contacts", json!({"last_name": "Gone"})).created();
             let exports = |client: &Client<'_>, format: &str| RESOURCES.map(|path| client.get(&format!("{path}/export?format={format}")).text);

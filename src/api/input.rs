@@ -1,4 +1,4 @@
-//! Inputs: where each value of a handler comes from.
+//! Inputs: the sources of a handler's values.
 
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
@@ -12,21 +12,21 @@ use super::error::{Error, Result};
 use super::openapi::{Operation, Place};
 use crate::values::{Email, Timestamp};
 
-/// What a request may have for a body.
+/// The kind of body that a request may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
-    /// Whatever there is, is not read.
+    /// Any body is ignored.
     None,
     Json,
     /// `application/x-www-form-urlencoded`, as pages send it, or JSON.
     FormOrJson,
-    /// The same, of an OAuth client; what is sent as something else is refused by the handler, in OAuth's terms.
+    /// The same for an OAuth client. The handler rejects other media types with an OAuth error.
     OAuthForm,
-    /// Rows of a resource, in JSON or in CSV.
+    /// Rows of a resource, in JSON or CSV.
     Rows,
 }
 
-/// What a body may be sent as.
+/// The media types of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaType {
     Json,
@@ -45,10 +45,10 @@ impl MediaType {
 }
 
 impl Body {
-    /// Bytes that a body has at most, where there is no reason for more.
+    /// The usual size limit of a body, in bytes.
     pub const USUAL: usize = 1024 * 1024;
 
-    /// What it may be sent as; first what it is where nothing is said.
+    /// The accepted media types. The first is the default.
     pub fn types(self) -> &'static [MediaType] {
         match self {
             Self::None | Self::Json => &[MediaType::Json],
@@ -57,7 +57,7 @@ impl Body {
         }
     }
 
-    /// Bytes that it may have.
+    /// The size limit in bytes.
     pub fn largest(self) -> usize {
         match self {
             Self::None | Self::Json | Self::FormOrJson | Self::OAuthForm => Self::USUAL,
@@ -65,7 +65,7 @@ impl Body {
         }
     }
 
-    /// What a handler takes that takes both.
+    /// The body of a handler that has both inputs.
     pub const fn or(self, other: Self) -> Self {
         match self {
             Self::None => other,
@@ -74,16 +74,16 @@ impl Body {
     }
 }
 
-/// A value that a handler is handed, read from the call.
+/// A value that a handler receives, read from the request.
 pub trait Input: Sized {
-    /// What it is read from, where that is the body.
+    /// The kind of body that the value is read from, if any.
     const BODY: Body = Body::None;
 
     fn read(call: &Call) -> Result<Self>;
     fn describe(operation: &mut Operation<'_>);
 }
 
-/// The id in the path; one that is no integer names no resource.
+/// The id in the path. A value that is not an integer gives 404.
 #[derive(Debug, Clone, Copy)]
 pub struct Id(pub i64);
 
@@ -98,7 +98,7 @@ impl Input for Id {
     }
 }
 
-/// The second id in the path, of something inside the first.
+/// The second id in the path, of a resource nested in the first.
 #[derive(Debug, Clone, Copy)]
 pub struct Inner(pub i64);
 
@@ -109,7 +109,7 @@ impl Input for Inner {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.path_value(1, "The id of the resource inside it.", id_schema());
+        operation.path_value(1, "The id of the nested resource.", id_schema());
     }
 }
 
@@ -132,7 +132,7 @@ impl Input for Uuid {
     }
 }
 
-/// The code in the path, as it was handed out.
+/// The code in the path, as it was issued.
 #[derive(Debug, Clone)]
 pub struct Code(pub String);
 
@@ -142,11 +142,11 @@ impl Input for Code {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.path_value(0, "The code, as it was mailed.", serde_json::json!({"type": "string"}));
+        operation.path_value(0, "The code from the mail.", serde_json::json!({"type": "string"}));
     }
 }
 
-/// The body as a whole value: what it does not say is blank.
+/// The body as a complete value. Missing fields are blank.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -163,7 +163,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Json<T> {
     }
 }
 
-/// The body as a change to a value that is there: what it does not say stays.
+/// The body as a change to an existing value. Missing fields keep their value.
 #[derive(Debug)]
 pub struct Changes<T> {
     fields: Map<String, Value>,
@@ -172,19 +172,19 @@ pub struct Changes<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> Changes<T> {
-    /// The value with the change made.
+    /// Returns the changed value.
     pub fn apply(&self, to: &T) -> Result<T> {
         Ok(self.reading.lay_over(to, &self.fields)?)
     }
 
-    /// The change without what it says of some fields: they stay.
+    /// The change without some fields. They keep their value.
     #[must_use]
     pub fn without(mut self, fields: &[&str]) -> Self {
         self.fields.retain(|name, _| !fields.contains(&name.as_str()));
         self
     }
 
-    /// Whether the change says something of a field, be it that it stays.
+    /// Whether the change contains a field, even with its current value.
     pub fn name(&self, field: &str) -> bool {
         self.fields.contains_key(field)
     }
@@ -202,7 +202,7 @@ impl<T: Serialize + DeserializeOwned + JsonSchema> Input for Changes<T> {
     }
 }
 
-/// What somebody filled in on a page, or why it is not a `T`: the page is shown again with that.
+/// The fields of a page's form, or the reason why they are not a `T`. The page is then shown again with the error.
 #[derive(Debug)]
 pub struct Form<T>(pub Result<T>);
 
@@ -222,8 +222,8 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
     }
 }
 
-/// What an OAuth client sends, or why it is not a `T`: the handler answers that in the terms of RFC 6749, 5.2. A parameter
-/// without a value counts as absent (RFC 6749, 3.2).
+/// The body of an OAuth client, or the reason why it is not a `T`. The handler answers with an error of RFC 6749, 5.2.
+/// A parameter without a value counts as absent (RFC 6749, 3.2).
 #[derive(Debug)]
 pub struct OAuthForm<T>(pub Result<T>);
 
@@ -243,7 +243,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for OAuthForm
     }
 }
 
-/// The fields of a form, or of the JSON that may stand in its place.
+/// The fields of a form, or of JSON in its place.
 fn form_or_json(call: &Call) -> Result<Map<String, Value>> {
     match call.sent_as {
         Some(MediaType::Form) => {
@@ -255,7 +255,7 @@ fn form_or_json(call: &Call) -> Result<Map<String, Value>> {
     }
 }
 
-/// What the query of a link to a page says, or why it is not a `T`: the page tells.
+/// The query of a link to a page, or the reason why it is not a `T`. The page shows the error.
 #[derive(Debug)]
 pub struct Link<T>(pub Result<T>);
 
@@ -270,19 +270,19 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Link<T> {
     }
 }
 
-/// The fields of a form. One that is there twice could be read as either (RFC 6749, 3.1: it must not be).
+/// The fields of a form. A repeated field is ambiguous and must be rejected (RFC 6749, 3.1).
 fn fields_of(pairs: impl Iterator<Item = (String, String)>) -> Result<Map<String, Value>> {
     let mut fields = Map::new();
     for (name, value) in pairs {
         if let Some((name, _)) = fields.get_key_value(&name) {
-            return Err(Error::invalid(format!("The {} field is there twice.", name.replace('_', " "))));
+            return Err(Error::invalid(format!("The {} field is repeated.", name.replace('_', " "))));
         }
         fields.insert(name, Value::String(value));
     }
     Ok(fields)
 }
 
-/// The query, a text a field; what it does not name is blank.
+/// The query, with text values. Missing fields are blank.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
@@ -297,7 +297,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Query<T> 
     }
 }
 
-/// The fields without which nothing is a `T`.
+/// The required fields of a `T`.
 pub fn required<T: Default + Serialize + DeserializeOwned>() -> Vec<String> {
     match Reading::default().lay_over(&T::default(), &Map::new()) {
         Err(Unfit::Fields(problems)) => problems.into_iter().map(|(field, _)| field).collect(),
@@ -305,8 +305,8 @@ pub fn required<T: Default + Serialize + DeserializeOwned>() -> Vec<String> {
     }
 }
 
-/// The names and values of a query, decoded, in order. A `+` is a blank, but in a timestamp, an e-mail address or a phone
-/// number: many clients do not encode it there.
+/// The names and values of a query, decoded, in order. A `+` is a blank, except in a timestamp, an e-mail address or a
+/// phone number: many clients do not encode it there.
 pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     query.split('&').filter(|pair| !pair.is_empty()).flat_map(|pair| {
         let plus = pair.split_once('=').and_then(|(name, value)| with_plus(name, value));
@@ -319,14 +319,14 @@ fn form_pairs(form: &str) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(form.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()))
 }
 
-/// The value of a query, where a `+` in it stands for itself.
+/// The value with a literal `+`, if it is one of these.
 fn with_plus(name: &str, value: &str) -> Option<String> {
     let last = value.rfind('+')?;
-    // Words are searched for in any text.
+    // Full-text search treats a `+` as a blank.
     if name.contains("term") {
         return None;
     }
-    // Between a date and a time is a blank, before an offset none.
+    // The separator between date and time is a blank. The one before an offset is a `+`.
     let moment = format!("{}%2B{}", &value[..last], &value[last + 1..]);
     let decoded = |text: &str| decode(&text.replace('+', " "));
     let is_moment = |text: &str| text.contains(':') && text.parse::<Timestamp>().is_ok();
@@ -339,7 +339,7 @@ fn with_plus(name: &str, value: &str) -> Option<String> {
         |text: &String| begins_number(text) || text.find([':', '<']).is_some_and(|at| begins_number(&text[at + 1..]));
     let is_address = |text: &String| text.parse::<Email>().is_ok();
     moment.or_else(|| Some(all()).filter(is_address)).or_else(|| {
-        // Only one at the beginning: the others are blanks between digits.
+        // Only the leading `+`. The others are blanks between digits.
         let first = value.find('+')?;
         let begins = ["", ":", "<", "%3A", "%3a", "%3C", "%3c"];
         if !begins.iter().any(|sign| value[..first].ends_with(sign) && (first == 0 || !sign.is_empty())) {
@@ -350,7 +350,7 @@ fn with_plus(name: &str, value: &str) -> Option<String> {
     })
 }
 
-/// A value of a path without its percent signs (RFC 3986, 2.1).
+/// Percent-decodes a path value (RFC 3986, 2.1).
 pub fn decode(value: &str) -> String {
     percent_decode_str(value).decode_utf8_lossy().into_owned()
 }

@@ -1,5 +1,5 @@
-//! Lists: filters, sorting and pages by number, the same for every resource that says what it may be filtered and sorted
-//! by. Pages by cursor are in `cursor.rs`.
+//! Lists: filters, sorting and numbered pages, the same for every resource that declares its filters and sort keys.
+//! Cursor pages are in `cursor.rs`.
 
 use jiff::tz::TimeZone;
 use rusqlite::types::Value as Sql;
@@ -20,46 +20,46 @@ use crate::tenancy::phones;
 use crate::values::fold::fold;
 use crate::values::{Timestamp, civil, integer};
 
-/// Rows on a page where the caller does not say.
+/// Default rows per page.
 const PER_PAGE: i64 = 20;
 const MOST_PER_PAGE: i64 = 500;
 
-/// Filters of one request; SQLite takes many more before it gives up.
+/// Maximum filters per request, far below SQLite's limit.
 const MOST_FILTERS: usize = 50;
 
-/// Words, and characters, of all full-text filters of a request: each word is a search of its own.
+/// Maximum words, and characters, in all full-text filters of a request. Each word is a search.
 const MOST_WORDS: usize = 20;
 const MOST_SEARCHED: usize = 100;
 
-/// Keys that one request sorts by.
+/// Maximum sort keys per request.
 const MOST_SORTS: usize = 10;
 
-/// Bytes of a query.
+/// Maximum bytes of a query.
 const LONGEST_QUERY: usize = 4096;
 
 /// A resource that can be listed.
 pub trait Listed: Serialize + JsonSchema {
     const LISTING: Listing;
 
-    /// From a row of `LISTING.columns`.
+    /// Reads a row of `LISTING.columns`.
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self>
     where
         Self: Sized;
 }
 
-/// What a list is of, and by what it may be asked for. Every text in here becomes SQL as it stands.
+/// The table of a list, and its filters and sort keys. Every text here becomes SQL unchanged.
 pub struct Listing {
     pub table: &'static str,
     pub columns: &'static str,
     pub filters: &'static [Filter],
-    /// Whether a filter is also known by its name alone: `name=…`
+    /// Whether filters are also accepted by their plain name: `name=…`
     pub plain_filters: bool,
     pub sorts: &'static [Sort],
-    /// The order where the caller does not say: by `id`, or by `id` from the last.
+    /// The default order: by `id`, ascending or descending.
     pub newest_first: bool,
-    /// Rows when nothing is filtered: kept by triggers, or counted.
+    /// Whether triggers count the rows of the unfiltered list. Otherwise it is counted by a query.
     pub counted_by_triggers: bool,
-    /// The column that says whose a row is, where callers who are bound to a customer see the list.
+    /// The column with the customer of a row, if callers who are bound to a customer may see the list.
     pub customer: Option<&'static str>,
 }
 
@@ -72,29 +72,29 @@ pub struct Filter {
 /// How a filter compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
-    /// The column contains the text, whatever its case and accents.
+    /// The column contains the text, ignoring case and accents.
     Text(&'static str),
-    /// The column is the integer.
+    /// The column equals the integer.
     Integer(&'static str),
-    /// The column is 0 or 1.
+    /// The column equals 0 or 1.
     Flag(&'static str),
-    /// The column is one of these texts.
+    /// The column equals one of these texts.
     Choice(&'static str, &'static [&'static str]),
-    /// The same, where clients may send the name of a class for each of these texts: see [`named`].
+    /// The same. Clients may also send a class name for each of these texts: see [`named`].
     Class(&'static str, &'static [&'static str]),
-    /// The column is the moment, or within the day (also by `[on]`); or, by `[gte]` and `[lte]`, in a range. Days and times
-    /// without a zone are those of the workspace's clocks.
+    /// The column equals the time, or is within the day (also with `[on]`), or is in the range of `[gte]` and `[lte]`.
+    /// Days and times without a zone are in the workspace's time zone.
     Moment(&'static str),
-    /// One of the resource's numbers is the number, in any format, or ends with its digits.
+    /// One of the resource's numbers equals the number, in any format, or ends with its digits.
     Phone(&'static str),
-    /// The same of the number in one field.
+    /// The same for the number in one field.
     PhoneIn(&'static str, &'static str),
-    /// Every word begins a word of the full-text index.
+    /// Every word begins a word in the full-text index.
     Term(&'static str),
-    /// Every word is in one of the columns, whatever its case and accents: for tables that are too small for an index.
+    /// Every word occurs in one of the columns, ignoring case and accents. For tables that are too small for an index.
     Words(&'static [&'static str]),
-    /// The column is a JSON object, and one of its fields, which the caller names, is the text, whatever its case and
-    /// accents: `filter[custom_fields.tier]=gold`.
+    /// The column is a JSON object, and the field that the caller names equals the text, ignoring case and accents:
+    /// `filter[custom_fields.tier]=gold`.
     Field(&'static str),
 }
 
@@ -104,22 +104,22 @@ pub struct Sort {
     pub column: &'static str,
 }
 
-/// What a caller asks of a list: the query, read and found good.
+/// A parsed and valid list query.
 pub struct List<T> {
     page: i64,
     pub(super) per_page: i64,
-    /// Where on its way through the list the caller is, where it asks by cursor: at its beginning, or here.
+    /// The position, if the query has a cursor. The inner `None` is the first page.
     walk: Option<Option<Cursor>>,
     wanted: Vec<(By, Wanted)>,
-    /// What a column must be, whatever the caller asks.
+    /// Conditions that always apply.
     fixed: Vec<(&'static str, Sql)>,
     sorts: Vec<(&'static Sort, Direction)>,
     of: std::marker::PhantomData<T>,
 }
 
-/// Rows that a full-text index has for some words.
+/// Matches of a full-text index.
 pub(super) struct Hits {
-    /// Which of the filters asks for them.
+    /// The position of the filter that they belong to.
     pub place: usize,
     pub index: &'static str,
     pub words: String,
@@ -153,25 +153,25 @@ impl<T: Listed> Input for List<T> {
         let listing = T::LISTING;
         operation.query(
             "page",
-            "Which page, from 1.",
+            "Number of the page, from 1.",
             json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX, "default": 1}),
         );
         operation.query(
             "cursor",
-            "Walks by key instead of by number, for large lists: empty for the first page, then what the page before \
-             says. Then page is ignored, and nothing is counted.",
+            "Pages by key instead of by number, for large lists. Empty for the first page, then `next_cursor` of the \
+             previous page. `page` is ignored, and the rows are not counted.",
             json!({"type": "string"}),
         );
         operation.query(
             "per_page",
-            "Rows on a page.",
+            "Rows per page.",
             json!({"type": "integer", "minimum": 1, "maximum": MOST_PER_PAGE, "default": PER_PAGE}),
         );
         let sorts: Vec<&str> = listing.sorts.iter().map(|sort| sort.name).collect();
         let name = format!("-?({})", sorts.join("|"));
         operation.query(
             "sort",
-            &format!("One or several of {}, with commas; a minus turns the order around.", sorts.join(", ")),
+            &format!("One or more of {}, separated by commas. A leading minus reverses the order.", sorts.join(", ")),
             json!({"type": "string", "pattern": format!("^({name}(,{name}){{0,{}}})?$", MOST_SORTS - 1)}),
         );
         for filter in listing.filters {
@@ -184,18 +184,18 @@ impl<T: Listed> Input for List<T> {
             if let By::Moment(_) = filter.by {
                 operation.query(
                     &format!("filter[{}][gte]", filter.name),
-                    "At this moment or later. A date counts from its beginning.",
+                    "At this time or later. A date counts from its start.",
                     moment(),
                 );
                 operation.query(
                     &format!("filter[{}][lte]", filter.name),
-                    "At this moment or earlier. A date counts to its end.",
+                    "At this time or earlier. A date counts to its end.",
                     moment(),
                 );
                 let day = json!({"type": "string", "format": "date", "examples": ["2027-03-29"]});
                 operation.query(
                     &format!("filter[{}][on]", filter.name),
-                    "On this day, by the clocks of the workspace.",
+                    "On this day, in the workspace's time zone.",
                     day,
                 );
             }
@@ -206,27 +206,28 @@ impl<T: Listed> Input for List<T> {
 impl By {
     fn described(self) -> (&'static str, serde_json::Value) {
         match self {
-            Self::Text(_) => ("Contains this text, whatever its case and accents.", json!({"type": "string"})),
-            Self::Integer(_) => ("Is this number.", json!({"type": "integer", "format": "int64"})),
-            Self::Flag(_) => ("Is true, or false.", json!({"type": "boolean"})),
+            Self::Text(_) => ("Contains this text, ignoring case and accents.", json!({"type": "string"})),
+            Self::Integer(_) => ("Equals this number.", json!({"type": "integer", "format": "int64"})),
+            Self::Flag(_) => ("Is true or false.", json!({"type": "boolean"})),
             Self::Choice(_, choices) | Self::Class(_, choices) => {
-                ("Is this.", json!({"type": "string", "enum": choices}))
+                ("Equals this value.", json!({"type": "string", "enum": choices}))
             }
-            Self::Moment(_) => ("At this moment. A date, like 2027-03-29, means that day.", moment()),
+            Self::Moment(_) => ("At this time. A date, like 2027-03-29, means that day.", moment()),
             Self::Phone(_) => (
-                "Has this number, in any format, or one that ends with these digits (at least 4).",
+                "Has this number, in any format, or a number that ends with these digits (at least 4).",
                 json!({"type": "string"}),
             ),
-            Self::PhoneIn(..) => {
-                ("Is this number, in any format, or ends with these digits (at least 4).", json!({"type": "string"}))
-            }
+            Self::PhoneIn(..) => (
+                "Equals this number, in any format, or ends with these digits (at least 4).",
+                json!({"type": "string"}),
+            ),
             Self::Field(_) => (
-                "Any field by its name, as here tier: is this text, whatever its case and accents.",
+                "The named field, here `tier`, equals this text, ignoring case and accents.",
                 json!({"type": "string"}),
             ),
             Self::Term(_) => ("Full-text search: every word begins a word of the resource.", json!({"type": "string"})),
             Self::Words(_) => (
-                "Full-text search: every word is in one of the resource's texts, whatever its case and accents.",
+                "Full-text search: every word occurs in a text of the resource, ignoring case and accents.",
                 json!({"type": "string"}),
             ),
         }
@@ -241,7 +242,7 @@ impl By {
             }
             (Self::Field(_), None) => match name.split_once('.') {
                 Some((_, field)) if !field.is_empty() => Ok(Wanted::Field(field.to_owned(), fold(value))),
-                _ => Err(format!("The filter {name} takes the name of a field behind a point, like {name}.tier.")),
+                _ => Err(format!("The filter {name} needs a field name after a dot, like {name}.tier.")),
             },
             (Self::Integer(_), None) => {
                 integer::read(value).map(Wanted::Integer).ok_or_else(|| format!("The {name} must be an integer."))
@@ -261,7 +262,7 @@ impl By {
         }
     }
 
-    /// The condition in SQL, and the values bound in it.
+    /// The SQL condition, and the values that are bound in it.
     fn condition(self, wanted: &Wanted, db: &Connection) -> Result<(String, Vec<Sql>)> {
         Ok(match (self, wanted) {
             (Self::Text(column), Wanted::Text(text)) => {
@@ -301,19 +302,19 @@ impl By {
     }
 }
 
-/// A filter that is left blank is none.
+/// The schema of a time. A blank filter is ignored.
 fn moment() -> serde_json::Value {
     json!({"type": "string", "format": "date-time"})
 }
 
-/// Finds the word by its own name or by the name of its class: `App\\Models\\CallQueueGroup` is `call_queue_group`.
+/// Finds a word by its own name or by a class name: `App\\Models\\CallQueueGroup` is `call_queue_group`.
 pub fn named(words: &[&'static str], text: &str) -> Option<&'static str> {
     let plain = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
     let class = text.rsplit(['\\', '/', '.', ':']).next().unwrap_or(text).trim();
     words.iter().find(|word| plain(word) == plain(class)).copied()
 }
 
-/// What a moment, or a day, and an operator ask for.
+/// Resolves a time or a day with an operator.
 fn moments(name: &str, operator: Option<&str>, value: &str, zone: &TimeZone) -> Result<Wanted, String> {
     let (first, last) = Timestamp::first_and_last(value, zone).map_err(|said| format!("The {name} {said}"))?;
     let (first, last) = (first.seconds(), last.seconds());
@@ -329,8 +330,8 @@ fn word_count(text: &str) -> usize {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count()
 }
 
-/// A text as an FTS5 query: each word a quoted prefix, all of them wanted. Nothing in it is left to be an operator. The
-/// index has folded texts.
+/// Converts a text to an FTS5 query: each word is a quoted prefix, and all must match. No FTS5 operator survives. The
+/// index contains folded texts.
 fn words(text: &str) -> Option<String> {
     let words: Vec<String> = fold(text)
         .split(|c: char| !c.is_alphanumeric())
@@ -341,7 +342,7 @@ fn words(text: &str) -> Option<String> {
 }
 
 impl<T: Listed> List<T> {
-    /// What a query asks of the list, or every sentence that says why it cannot.
+    /// Parses a list query, or returns all problems.
     pub(super) fn asked(query: &str, zone: &TimeZone) -> Result<Self, Vec<String>> {
         let mut list = Self {
             page: 1,
@@ -367,7 +368,7 @@ impl<T: Listed> List<T> {
             }
         }
         problems.extend(list.searches_too_much());
-        // Last, since the sort that it belongs to may stand behind it.
+        // Checked last, because the cursor depends on the sort, which may follow it.
         if let (Some(text), []) = (cursor, problems.as_slice()) {
             match list.place(&text) {
                 Ok(place) => list.walk = Some(place),
@@ -377,7 +378,7 @@ impl<T: Listed> List<T> {
         if problems.is_empty() { Ok(list) } else { Err(problems) }
     }
 
-    /// Each word of a full-text filter is a search; so words are counted over all of them.
+    /// Each word of a full-text filter is a search, so words are counted over all filters.
     fn searches_too_much(&self) -> Option<String> {
         let searched = self.wanted.iter().filter_map(|(by, wanted)| match (by, wanted) {
             (By::Term(_) | By::Words(_), Wanted::Text(text)) => Some(text),
@@ -395,10 +396,10 @@ impl<T: Listed> List<T> {
             return Ok(None);
         }
         let cursor = Cursor::read(text, &self.sort(), self.order(false).len());
-        cursor.map(Some).ok_or_else(|| "The cursor is not one of this list.".into())
+        cursor.map(Some).ok_or_else(|| "The cursor does not belong to this list.".into())
     }
 
-    /// Takes one name and value of the query; a name that no list knows is left alone.
+    /// Takes one parameter of the query. A parameter that no list knows is ignored.
     fn take(&mut self, name: &str, value: &str, zone: &TimeZone) -> Result<(), String> {
         match name {
             "page" => {
@@ -416,7 +417,7 @@ impl<T: Listed> List<T> {
                 }
                 for key in value.split(',').filter(|_| !value.is_empty()) {
                     let (sort, direction) = Self::sorted(key)?;
-                    // What rows differ in is in order already where it is named again.
+                    // A repeated key has no effect: the rows that it could sort are equal in it.
                     if !self.sorts.iter().any(|(known, _)| known.name == sort.name) {
                         self.sorts.push((sort, direction));
                     }
@@ -437,14 +438,14 @@ impl<T: Listed> List<T> {
         Ok(())
     }
 
-    /// The parameters that a list takes.
+    /// The parameters that the list accepts.
     fn known() -> String {
         let filters = T::LISTING.filters.iter().map(|filter| format!("filter[{}]", filter.name));
         let own = ["page", "per_page", "cursor", "sort"].map(str::to_owned);
         own.into_iter().chain(filters).collect::<Vec<_>>().join(", ")
     }
 
-    /// What `name` or `name[gte]` would be inside `filter[…]`, where filters are known by their names alone.
+    /// Converts a plain filter, `name` or `name[gte]`, to its form inside `filter[…]`.
     fn plain(name: &str) -> Option<String> {
         let Listing { filters, plain_filters, .. } = const { T::LISTING };
         let field = name.split('[').next().unwrap_or(name);
@@ -488,7 +489,7 @@ impl<T: Listed> List<T> {
         Ok(())
     }
 
-    /// Only rows whose column is this: a list inside another resource.
+    /// Limits the list to rows with this value in the column, for a list nested in a resource.
     #[must_use]
     pub fn only(mut self, column: &'static str, value: impl Into<Sql>) -> Self {
         self.fixed.push((column, value.into()));
@@ -518,7 +519,7 @@ impl<T: Listed> List<T> {
 
         let offset = (self.page - 1).saturating_mul(self.per_page);
         let many = self.per_page.min(total.saturating_sub(offset)).max(0);
-        // A page in the second half is read from the end: to skip rows costs as much as to read them.
+        // A page in the second half is read from the end, because skipping rows costs as much as reading them.
         let from_the_end = offset > total / 2;
         let skip = if from_the_end { total - offset - many } else { offset };
         let order = order_by(&indexed(self.order(from_the_end), ctx.db)?);
@@ -535,7 +536,7 @@ impl<T: Listed> List<T> {
         Ok(self.with_neighbours(data, total, offset, ctx.call))
     }
 
-    /// What rows must be, each in SQL, and the values bound in all of it: what the caller asks, and what it may see.
+    /// The SQL conditions, and the values that are bound in them: the caller's filters and the caller's customer.
     pub(super) fn conditions(&self, ctx: &Ctx<'_>) -> Result<(Vec<String>, Vec<Sql>)> {
         self.conditions_but(ctx, None)
     }
@@ -549,7 +550,7 @@ impl<T: Listed> List<T> {
         })
     }
 
-    /// The same without the filter at this place.
+    /// The same without the filter at this position.
     pub(super) fn conditions_but(&self, ctx: &Ctx<'_>, left_out: Option<usize>) -> Result<(Vec<String>, Vec<Sql>)> {
         let mut conditions = Vec::new();
         let mut bound = Vec::new();
@@ -569,14 +570,14 @@ impl<T: Listed> List<T> {
         Ok((conditions, bound))
     }
 
-    /// The sort as a query says it.
+    /// The sort order, as a query states it.
     pub(super) fn sort(&self) -> String {
         let sorts = self.sorts.iter();
         let names = sorts.map(|(sort, way)| format!("{}{}", if *way == Direction::Down { "-" } else { "" }, sort.name));
         names.collect::<Vec<_>>().join(",")
     }
 
-    /// The order, always total: ties are broken by `id`, in the direction of the key before it, as an index has it.
+    /// The complete order. `id` breaks ties, in the direction of the last sort key, as indexes have it.
     pub(super) fn order(&self, turned: bool) -> Vec<Key> {
         let mut down = T::LISTING.newest_first;
         let mut order = Vec::new();
@@ -613,10 +614,10 @@ impl<T: Listed> List<T> {
     }
 }
 
-/// Columns that are kept folded for lists that are sorted by them, and the same where not every row has it yet.
+/// Columns with folded texts, for sorting, and the expressions that replace them until every row is folded.
 const FOLDED: [(&str, &str); 2] = [("folded_name", "fold(name)"), ("folded_last_name", "fold(last_name)")];
 
-/// An order that holds whether or not the file's texts are all indexed.
+/// The order with columns that are valid even while the texts of the file are still being indexed.
 pub(super) fn indexed(order: Vec<Key>, db: &Connection) -> rusqlite::Result<Vec<Key>> {
     let slowly = |key: &Key| FOLDED.iter().find(|(column, _)| *column == key.column).map(|(_, expression)| *expression);
     if order.iter().all(|key| slowly(key).is_none()) || texts_are_current(db)? {
@@ -625,10 +626,10 @@ pub(super) fn indexed(order: Vec<Key>, db: &Connection) -> rusqlite::Result<Vec<
     Ok(order.into_iter().map(|key| Key { column: slowly(&key).unwrap_or(key.column), ..key }).collect())
 }
 
-/// Rows that are in memory at once where all of them are changed.
+/// Rows that are in memory at once.
 const ROWS_AT_ONCE: i64 = 500;
 
-/// Does something with every row whose column is this, one after the other; the row may be changed or deleted by it.
+/// Runs `work` on every row with this value in the column. It may change or delete the row.
 pub fn each_of<T: Listed>(
     db: &Connection,
     column: &'static str,
@@ -679,7 +680,7 @@ mod tests {
         get(format!("filter[name]={}", "a".repeat(4096))).invalid(&["The query may not be longer than 4096 bytes."]);
     }
 
-    /// Contacts whose texts, numbers and moments meet often.
+    /// Contacts with many equal texts, numbers and times.
     fn contacts() -> impl Strategy<Value = Vec<(String, Option<String>, bool, i64)>> {
         let text = || prop::sample::select(vec!["Zoé", "zoe", "ZOË L", "Łuk", "o'Neil", "50 %", "a_b", "É", "x", "-"]);
         let one = (text(), prop::option::of(text()), any::<bool>(), 0..4_i64);
@@ -689,7 +690,7 @@ mod tests {
         prop::collection::vec(one.prop_map(owned), 0..12)
     }
 
-    /// Without case and without accents, told letter by letter: not by the function that filters use.
+    /// Compares without case and accents, letter by letter, independent of the function that filters use.
     fn plain(text: &str) -> String {
         let letter = |letter: char| match letter {
             'é' | 'ë' | 'É' | 'Ë' => 'e',
@@ -701,7 +702,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
-        /// What filters select together is what each of them would by itself, row by row.
+        /// Several filters select the rows that match each of them.
         #[test]
         fn filters_select_the_rows_that_fit_all_of_them(
             contacts in contacts(), name in "[zoée'_%-]{0,2}", company in "[éx ]{0,1}", own in any::<bool>(), from in 0..4_i64, to in 0..4_i64,

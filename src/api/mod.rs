@@ -1,5 +1,5 @@
-//! The language that endpoints are written in: routes as rows of a table, handlers as plain functions, inputs that say
-//! where a value comes from, replies that say which status it gives, one error. It knows no resource.
+//! The framework for endpoints: a table of routes, plain functions as handlers, inputs that declare the source of a
+//! value, replies that declare their status, and one error type. It knows no resource.
 
 mod authority;
 pub mod body;

@@ -1,4 +1,4 @@
-//! Pages: what a list answers, by number or by cursor.
+//! Pages of a list, by number or by cursor.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::input::pairs;
 use super::openapi::Operation;
 use super::reply::{Answer, Reply, json};
 
-/// One page of a list: by number; or, where the caller asks by `?cursor=`, by the place in the list.
+/// One page of a list, by number, or by position if the query has `cursor`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(inline)]
 #[serde(untagged)]
@@ -18,17 +18,19 @@ pub enum Page<T> {
     Cursor(CursorPage<T>),
 }
 
-/// A page, and the way to every other.
+/// A page with links to all other pages.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "{T}Page")]
 pub struct NumberedPage<T> {
+    /// Rows of the page.
     pub data: Vec<T>,
-    /// From 1.
+    /// Number of this page, from 1.
     pub current_page: i64,
-    /// At least 1.
+    /// Number of the last page, at least 1.
     pub last_page: i64,
+    /// Maximum rows per page.
     pub per_page: i64,
-    /// Rows on all pages.
+    /// Number of rows on all pages.
     pub total: i64,
     /// Number of the first row on this page, from 1; null on an empty page.
     pub from: Option<i64>,
@@ -36,25 +38,29 @@ pub struct NumberedPage<T> {
     pub to: Option<i64>,
     /// The URL of the list without its query.
     pub path: String,
+    /// URL of the first page.
     pub first_page_url: String,
+    /// URL of the last page.
     pub last_page_url: String,
-    /// Null on the last page; keeps the query of the request.
+    /// URL of the next page, with the query of the request; null on the last page.
     pub next_page_url: Option<String>,
-    /// Null on the first page.
+    /// URL of the previous page; null on the first page.
     pub prev_page_url: Option<String>,
 }
 
-/// A page, and the way to its neighbours: the same few look-ups however far down the list it is.
+/// A page with links to its neighbours. Its cost does not grow with its position in the list.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "{T}CursorPage")]
 pub struct CursorPage<T> {
+    /// Rows of the page.
     pub data: Vec<T>,
+    /// Maximum rows per page.
     pub per_page: i64,
-    /// What to send as `cursor` for the rows behind these, with the same sort; null on the last page.
+    /// Value of `cursor` for the next page, with the same sort; null on the last page.
     pub next_cursor: Option<String>,
-    /// The same for the rows before these; null on the first page.
+    /// Value of `cursor` for the previous page; null on the first page.
     pub prev_cursor: Option<String>,
-    /// Null on the last page; keeps the query of the request.
+    /// URL of the next page, with the query of the request; null on the last page.
     pub next_page_url: Option<String>,
 }
 
@@ -66,7 +72,7 @@ impl<T> Page<T> {
         }
     }
 
-    /// The same page of something else, made of its rows one by one.
+    /// The same page with each row converted.
     pub fn map<U>(self, make: impl FnMut(T) -> Result<U>) -> Result<Page<U>> {
         Ok(match self {
             Self::Numbered(page) => Page::Numbered(NumberedPage {
@@ -104,7 +110,7 @@ impl<T: Serialize + JsonSchema> Reply for Page<T> {
     }
 }
 
-/// The URL of another page: the query as it was, with this in the place of what said which page.
+/// The URL of another page: the query of the request with another `page` or `cursor`.
 pub fn url(path: &str, query: &str, name: &str, value: &str) -> String {
     let start = format!("{path}?");
     let length = start.len();

@@ -1,5 +1,5 @@
-//! A call performed on a thread: who calls, whether what the caller has seen is still so, whether the same was done
-//! before, the handler, and the tag by which its answer is known.
+//! Executes a request on a thread: identifies the caller, checks preconditions, replays a stored response or runs the
+//! handler, and tags the response.
 
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use super::reply::{Answer, Content};
 use super::route::Needs;
 use crate::auth::Who;
 
-/// In a turn of the layer's file: all of it in one transaction, so an answer is kept if what it tells of is, and only then.
+/// Executes a request in a turn of the layer's file. Everything is in one transaction, so a response is stored exactly
+/// if its change is.
 pub fn in_turn(call: &Arc<Call>, inputs: Inputs, db: &Connection) -> Result<Answer> {
     let who = call.identify(db)?;
     check_unchanged(call, &who, db)?;
@@ -36,8 +37,8 @@ pub fn in_turn(call: &Arc<Call>, inputs: Inputs, db: &Connection) -> Result<Answ
     tagged(call, &who, answer)
 }
 
-/// Beside the lanes. Who calls is read in a turn before the handler takes its own, and so is whether the resource is as
-/// the caller has seen it: what somebody else changes between the two is not noticed.
+/// Executes a request outside the lanes. The caller and the precondition are checked in a turn of their own before the
+/// handler runs, so a change between that turn and the handler goes unnoticed.
 pub fn beside(call: &Arc<Call>, inputs: Inputs) -> Result<Answer> {
     let who = match call.route.needs {
         Needs::Anyone => Who::Outsider,
@@ -57,8 +58,8 @@ pub fn beside(call: &Arc<Call>, inputs: Inputs) -> Result<Answer> {
     tagged(call, &who, answer)
 }
 
-/// Beside the lanes, unless it was done before. An answer is kept in a turn of its own, once the work is done; since no
-/// other attempt is worked on meanwhile, none can come between the look for an answer and the work.
+/// Runs the handler outside the lanes, unless a response is stored. The response is stored in a turn of its own
+/// afterwards. No other request with the same key runs meanwhile, so the work is not done twice.
 fn once(call: &Arc<Call>, inputs: Inputs, who: &Who, attempt: Attempt) -> Result<Answer> {
     let _running = attempt.begin(&call.engine)?;
     let inside = Arc::clone(call);
@@ -68,16 +69,16 @@ fn once(call: &Arc<Call>, inputs: Inputs, who: &Who, attempt: Attempt) -> Result
     let answer = answered(call, inputs, who, None)?;
     if let Some(kept) = attempt.kept(&answer) {
         let inside = Arc::clone(call);
-        // What is done is answered as done, be it that it could not be kept.
+        // The work is done, so the response is sent even if it could not be stored.
         if let Err(error) = call.file().write(move |db| attempt.keep(&inside, &kept, db)) {
-            tracing::warn!(%error, "an answer was not kept: the same request is done again if it is sent again");
+            tracing::warn!(%error, "could not store a response: a repeat of this request will run again");
         }
     }
     Ok(answer)
 }
 
-/// Whether the resource is in a state that the caller's conditions allow: by the tag of what the route beside this one would
-/// show (RFC 9110, 13.2.2).
+/// Checks `If-Match` and `If-None-Match` against the tag of the resource that `GET` of the same path shows (RFC 9110,
+/// 13.2.2).
 fn check_unchanged(call: &Arc<Call>, who: &Who, db: &Connection) -> Result<()> {
     if !conditions::are_set(&call.headers) || ![Method::PUT, Method::DELETE].contains(&call.route.method) {
         return Ok(());
@@ -93,12 +94,12 @@ fn check_unchanged(call: &Arc<Call>, who: &Who, db: &Connection) -> Result<()> {
     }
 }
 
-/// The handler's answer, as far as the caller may see it.
+/// The handler's response, limited to what the caller may see.
 fn answered(call: &Arc<Call>, inputs: Inputs, who: &Who, db: Option<&Connection>) -> Result<Answer> {
     disclosure::limited(call, who, call.route.handler.answer(call, inputs, who, db)?)
 }
 
-/// The answer with its tag, where it is what `GET` of the path answers now; and nothing of it, where the caller knows it.
+/// Adds the tag if the response equals that of `GET` of the path. Removes the body if the caller has it already.
 fn tagged(call: &Call, who: &Who, mut answer: Answer) -> Result<Answer> {
     let resource = call.route.handler.resource();
     let is_shown = match call.route.method {

@@ -1,4 +1,4 @@
-//! Replies: which status and shape an answer has, said by its type.
+//! Replies: the type of a reply declares its status and shape.
 
 use std::any::TypeId;
 use std::fs::File;
@@ -14,27 +14,27 @@ use super::error::{Error, Result};
 use super::openapi::Operation;
 use crate::values::Language;
 
-/// An answer, as the server is handed it.
+/// A response, as the server sends it.
 pub type Answer = Response<Content>;
 
-/// What an answer has for a body.
+/// The body of a response.
 pub enum Content {
     Whole(Bytes),
-    /// The beginning, and where the rest comes from.
+    /// The beginning, and the source of the rest.
     Pieces(Bytes, Box<dyn Pieces>),
-    /// All that is in a file.
+    /// The contents of a file.
     File(File),
 }
 
-/// The rest of a long body, a piece a read turn: whoever reads slowly holds no turn, no thread and no transaction.
+/// The rest of a long body, one piece per read turn. A slow client holds no turn, no thread and no transaction.
 pub trait Pieces: Send {
-    /// The next piece; nothing where there is no more.
+    /// The next piece, or `None` at the end.
     fn next(&mut self, db: &Connection) -> Result<Option<Bytes>>;
 }
 
-/// What a handler may answer.
+/// A value that a handler may return.
 pub trait Reply {
-    /// The type of the resource that it is, where it is one as a whole.
+    /// The type of the resource, if the reply is a whole resource.
     fn resource() -> Option<TypeId> {
         None
     }
@@ -46,7 +46,7 @@ pub trait Reply {
 /// 200 with the value as JSON.
 pub struct Ok200<T>(pub T);
 
-/// 201 with the value as JSON: made, or changed.
+/// 201 with the value as JSON, after a create or an update.
 pub struct Created<T>(pub T);
 
 /// 200 `{"response":"ok"}`.
@@ -55,38 +55,38 @@ pub struct Done;
 /// 200 `{"response":"ok","deleted":n}`.
 pub struct Deleted(pub usize);
 
-/// 200 with JSON whose shape is described elsewhere.
+/// 200 with JSON whose schema is described elsewhere.
 pub struct Json200(pub serde_json::Value);
 
-/// 200 with a file, to be saved under a name.
+/// 200 with a file to download.
 pub struct FileReply {
     pub file: File,
-    /// Its media type.
+    /// The media type.
     pub kind: &'static str,
     pub name: String,
 }
 
-/// 200 with an XML document, to be saved under a name.
+/// 200 with an XML document to download.
 pub struct Xml {
     pub name: &'static str,
     pub text: String,
 }
 
-/// A page for people.
+/// An HTML page.
 pub struct Html {
     status: StatusCode,
     language: Language,
     text: String,
     cookie: Option<String>,
-    /// Where its form may lead besides this host.
+    /// Another origin that the page's form may redirect to.
     leads_to: Option<String>,
     has_own_style: bool,
 }
 
-/// 200 with the style of pages.
+/// 200 with a stylesheet.
 pub struct Stylesheet {
     pub text: &'static str,
-    /// Whether its address has never another text.
+    /// Whether the content at this URL never changes.
     pub is_for_ever: bool,
 }
 
@@ -96,7 +96,7 @@ pub struct Redirect {
     cookie: Option<String>,
 }
 
-/// What a form of a page is answered: a page, or the way to another.
+/// The response to a form of a page: a page or a redirect.
 pub enum Visited {
     Page(Html),
     Onward(Redirect),
@@ -114,11 +114,11 @@ struct DoneBody {
 struct DeletedBody {
     /// Always `ok`.
     response: &'static str,
-    /// How many were deleted.
+    /// Number of rows deleted.
     deleted: usize,
 }
 
-/// What a template makes of its values.
+/// Renders a template.
 pub fn rendered(template: &impl askama::Template) -> Result<String> {
     template.render().map_err(|error| Error::Internal(error.to_string()))
 }
@@ -221,7 +221,7 @@ impl Reply for Xml {
     }
 }
 
-/// Says under which name an answer is to be saved.
+/// A `Content-Disposition` header with a file name.
 fn attachment(name: &str) -> Result<HeaderValue> {
     let name = format!("attachment; filename=\"{name}\"");
     HeaderValue::try_from(name).map_err(|error| Error::Internal(error.to_string()))
@@ -236,19 +236,19 @@ impl Html {
         Self { status, language, text, cookie: None, leads_to: None, has_own_style: false }
     }
 
-    /// Lets the page have a style in itself.
+    /// Allows an inline style in the page.
     #[must_use]
     pub fn with_own_style(self) -> Self {
         Self { has_own_style: true, ..self }
     }
 
-    /// Sets a cookie, as `Set-Cookie` has it.
+    /// Sets a cookie.
     #[must_use]
     pub fn with_cookie(self, cookie: Option<impl ToString>) -> Self {
         Self { cookie: cookie.map(|cookie| cookie.to_string()), ..self }
     }
 
-    /// Lets what its form is answered lead to another origin: browsers stop it otherwise.
+    /// Allows the response to the form to redirect to another origin. Browsers block that otherwise.
     #[must_use]
     pub fn leading_to(self, origin: String) -> Self {
         Self { leads_to: Some(origin), ..self }
@@ -260,7 +260,7 @@ impl Redirect {
         Self { to: to.into(), cookie: None }
     }
 
-    /// Sets a cookie, as `Set-Cookie` has it.
+    /// Sets a cookie.
     #[must_use]
     pub fn with_cookie(self, cookie: impl ToString) -> Self {
         Self { cookie: Some(cookie.to_string()), ..self }
@@ -279,8 +279,8 @@ fn set_cookie(answer: &mut Answer, cookie: Option<String>) -> Result<()> {
 }
 
 impl Reply for Html {
-    /// Pages are written for a host of their own. Where the path names the workspace, their forms keep to it. No value in a page
-    /// can look like an attribute: its quotes are escaped.
+    /// Pages are written for a separate host. If the path names the workspace, form actions get that prefix. No value
+    /// in a page can look like an attribute, because quotes are escaped.
     fn into_response(self, call: &Call) -> Result<Answer> {
         let text = match call.address.prefix.as_str() {
             "" => self.text,
@@ -291,7 +291,7 @@ impl Reply for Html {
         set_cookie(&mut response, self.cookie)?;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        // The page has a style and nothing else: no script, no frame, no foreign address.
+        // The page may have a style and nothing else: no script, no frame, no other origin.
         let policy = format!(
             "default-src 'none'; style-src {}; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
             if self.has_own_style { "'unsafe-inline'" } else { "'self'" },
@@ -299,7 +299,7 @@ impl Reply for Html {
         );
         headers.insert(header::CONTENT_SECURITY_POLICY, header_value(policy)?);
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-        // The address of a page may hold a code.
+        // The URL of a page may contain a code.
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.language.tag()));
@@ -332,10 +332,10 @@ impl Reply for Redirect {
         let mut response = Response::new(Content::Whole(Bytes::new()));
         *response.status_mut() = StatusCode::FOUND;
         set_cookie(&mut response, self.cookie)?;
-        // A path is one on the workspace's own host.
+        // A path is relative to the workspace's own host.
         let to = if self.to.starts_with('/') { format!("{}{}", call.address.prefix, self.to) } else { self.to };
         response.headers_mut().insert(header::LOCATION, header_value(to)?);
-        // It may hold a code, and is one visitor's.
+        // The location may contain a code and belongs to one visitor.
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         Ok(response)

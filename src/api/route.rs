@@ -1,5 +1,5 @@
-//! A route: one row of the table that is the API. The router, access control, lanes, OpenAPI, logs, the command line
-//! and the tests all read the same rows.
+//! A route: one row of the table that defines the API. The router, access control, lanes, OpenAPI, logs, the command
+//! line and the tests read the same rows.
 
 use http::Method;
 use uuid::Uuid;
@@ -7,18 +7,18 @@ use uuid::Uuid;
 use super::handler::Handler;
 use crate::auth::{Credential, Scope, TokenFault};
 
-/// One thing that the server does.
+/// One operation of the API.
 pub struct Route {
     pub method: Method,
-    /// Without `/api`; `{id}` stands for one segment.
+    /// The path without `/api`. `{id}` stands for one segment.
     pub path: &'static str,
     pub handler: &'static dyn Handler,
     pub needs: Needs,
-    /// What it does, in a few words, for people.
+    /// The summary in the documentation, as an imperative.
     pub summary: &'static str,
-    /// The name of the operation, where [`Resource::operation_id`] does not derive it.
+    /// The name of the operation, if it differs from what [`Resource::operation_id`] derives.
     name: Option<&'static str>,
-    /// Whether the route of the same path in the workspace API answers a workspace's token on the central host.
+    /// Whether a workspace token on the central host is answered by the workspace's route of the same path.
     pub follows_token: bool,
 }
 
@@ -33,22 +33,22 @@ impl Route {
         Self { method, path, handler, needs, summary, name: None, follows_token: false }
     }
 
-    /// Names the operation, as a verb and a noun: generated clients name a method after it.
+    /// Names the operation, as a verb and a noun. Generated clients name a method after it.
     #[must_use]
     pub const fn named(mut self, name: &'static str) -> Self {
         self.name = Some(name);
         self
     }
 
-    /// Lets the workspace's own route of this path answer a workspace's token: clients that know the central host alone ask
-    /// there.
+    /// Answers a workspace token with the workspace's route of the same path, for clients that only know the central
+    /// host.
     #[must_use]
     pub const fn following_token(mut self) -> Self {
         self.follows_token = true;
         self
     }
 
-    /// Whether a credential may be used for the route at all, on a host of this layer and workspace.
+    /// Whether a credential may be used for the route, on a host of this layer and workspace.
     pub fn admits(&self, layer: Layer, credential: &Credential, workspace: Option<Uuid>) -> Result<(), TokenFault> {
         let admitted = match (credential, layer) {
             (Credential::None, _) => self.needs == Needs::Anyone,
@@ -58,18 +58,18 @@ impl Route {
             (Credential::Token(token), Layer::Workspace) => workspace.is_some() && token.scope.workspace() == workspace,
             (Credential::Client(token), Layer::Workspace) => workspace == Some(token.workspace),
             (Credential::Client(_), Layer::Central) => false,
-            // Whose it is only the file knows, and the host says which file.
+            // Only the workspace's file knows the key, and the host names the workspace.
             (Credential::Key(_) | Credential::CallFlow(_), _) => workspace.is_some(),
         };
         if admitted { Ok(()) } else { Err(TokenFault::WrongScope) }
     }
 }
 
-/// The routes of one resource, under the name that people read.
+/// The routes of one resource, under a name for people.
 #[derive(Clone, Copy)]
 pub struct Resource {
     pub name: &'static str,
-    /// What it is, in one or two sentences.
+    /// Description of the resource, in one or two sentences.
     pub about: &'static str,
     pub routes: &'static [Route],
     pub audience: Audience,
@@ -81,13 +81,13 @@ impl Resource {
         Self { name, about, routes, audience: Audience::Programs }
     }
 
-    /// Pages, to which people are led by links.
+    /// Pages that people reach by links.
     pub const fn pages(name: &'static str, routes: &'static [Route]) -> Self {
         Self { name, about: "", routes, audience: Audience::People }
     }
 
-    /// The name of a route's operation: `listCallQueues`, `createCallQueue`. A route that is no usual one of a collection
-    /// says its own.
+    /// The name of a route's operation: `listCallQueues`, `createCallQueue`. Routes that are not usual for a collection
+    /// name their own.
     pub fn operation_id(&self, route: &Route) -> String {
         if let Some(name) = route.name {
             return name.to_owned();
@@ -114,44 +114,45 @@ impl Resource {
     }
 }
 
-/// Whom routes are for: what is for programs is in the description of the API.
+/// The audience of routes. Only routes for programs are in the OpenAPI description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     Programs,
     People,
 }
 
-/// What a caller must be for a route to be run. Looked up before its handler is, in the same turn where it has one.
+/// The requirement for a caller. It is checked before the handler runs, in the same turn if the handler has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     /// No token.
     Anyone,
-    /// A person's token of this layer.
+    /// A user's token of this layer.
     SignedIn,
-    /// A person's token of either layer, also of another workspace than the host's, on the central host.
+    /// A user's token of either layer. On the central host, also of any workspace.
     AnyToken,
-    /// Central: an account that may see the whole instance.
+    /// Central: an operator of the instance.
     Operator,
     /// Central: a member of the workspace in the path.
     Member,
     /// Central: the owner of the workspace in the path.
     Owner,
-    /// Workspace: any user or integration key of it.
+    /// Workspace: any user or integration key.
     Insider,
-    /// Workspace: a user or a key with the permission; not one that sees only a customer.
+    /// Workspace: a user or a key with the permission. Callers that are bound to a customer are rejected.
     Permission(&'static str),
-    /// The same, or the user in the path themselves.
+    /// The same, or the user in the path.
     Oneself(&'static str),
-    /// Workspace: a user or a key with the permission; or any user, for their own rows, which the handler tells apart.
+    /// Workspace: a user or a key with the permission, or any user for their own rows. The handler checks ownership.
     Own(&'static str),
-    /// Workspace: a user or a key with the permission; one that is bound to a customer reaches that customer's rows.
+    /// Workspace: a user or a key with the permission. A caller that is bound to a customer reaches that customer's
+    /// rows.
     Scoped(&'static str),
-    /// As `Scoped`; or the token of a call flow, whose one right this is.
+    /// Like `Scoped`. The token of a call flow is accepted too; it has no other right.
     LookUp(&'static str),
 }
 
 impl Needs {
-    /// The permission that is to be had, where it is one.
+    /// The required permission, if there is one.
     pub fn permission(self) -> Option<&'static str> {
         match self {
             Self::Permission(name)
@@ -164,7 +165,7 @@ impl Needs {
     }
 }
 
-/// For people, as in the table of routes.
+/// The text in the table of routes.
 impl std::fmt::Display for Needs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -177,13 +178,13 @@ impl std::fmt::Display for Needs {
             Self::Insider => f.write_str("a token or key"),
             Self::Permission(name) | Self::Scoped(name) => f.write_str(name),
             Self::LookUp(name) => write!(f, "{name}, or a call flow"),
-            Self::Oneself(name) => write!(f, "{name}, or oneself"),
-            Self::Own(name) => write!(f, "{name}, or one's own"),
+            Self::Oneself(name) => write!(f, "{name}, or your own user"),
+            Self::Own(name) => write!(f, "{name}, or your own rows"),
         }
     }
 }
 
-/// Which half of the API a host answers with.
+/// The part of the API that a host serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layer {

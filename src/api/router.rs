@@ -1,4 +1,4 @@
-//! From a path to the routes behind it, a table for each layer.
+//! Matches a path to its routes, with one table per layer.
 
 use http::Method;
 
@@ -6,7 +6,7 @@ use super::error::{Error, Result};
 use super::handler::Place;
 use super::route::{Layer, Resource, Route};
 
-/// The routes of both layers, ready to be matched. Literal segments win over `{id}`.
+/// The routes of both layers. Literal segments take precedence over `{id}`.
 pub struct Router {
     central: Table,
     workspace: Table,
@@ -24,7 +24,7 @@ pub struct Matched<'r, 'p> {
 }
 
 impl Router {
-    /// Refuses a table in which two rows would answer the same request.
+    /// Rejects a table in which two routes have the same method and path.
     pub fn new(central: &[Resource], workspace: &[Resource]) -> anyhow::Result<Self> {
         Ok(Self { central: Table::new(central)?, workspace: Table::new(workspace)? })
     }
@@ -42,7 +42,8 @@ impl Router {
         Some(Matched { routes: found.value, values: found.params.iter().map(|(_, value)| value).collect() })
     }
 
-    /// The row that shows the resource which a row changes or deletes: `GET` of the same path, in a turn of the same file.
+    /// The route that shows the resource which a route changes or deletes: `GET` of the same path, in a turn of the
+    /// same file.
     pub fn shows(&self, layer: Layer, route: &Route) -> Option<&'static Route> {
         self.routes(layer).find(|other| {
             let handler = other.handler;
@@ -53,7 +54,7 @@ impl Router {
         })
     }
 
-    /// The row that lists the resources which a row changes: `GET` of what its path begins with.
+    /// The route that lists the resources which a route changes: `GET` of the first part of its path.
     pub fn list_of(&self, layer: Layer, route: &Route) -> Option<&'static Route> {
         let list = route.path.split("/{id}").next()?;
         self.routes(layer).find(|other| other.method == Method::GET && other.path == list)
@@ -85,14 +86,14 @@ impl Table {
 }
 
 impl Matched<'_, '_> {
-    /// The row for a method; `HEAD` is `GET` whose body is not sent.
+    /// The route for a method. `HEAD` is `GET` without the body.
     pub fn route(&self, method: &Method) -> Result<&'static Route> {
         let method = if method == Method::HEAD { &Method::GET } else { method };
         let route = self.routes.iter().find(|route| route.method == method);
         route.copied().ok_or_else(|| Error::MethodNotAllowed(self.methods()))
     }
 
-    /// The methods that the path answers to, for `Allow`.
+    /// The methods of the path, for `Allow`.
     pub fn methods(&self) -> String {
         let mut methods: Vec<&str> = self.routes.iter().map(|route| route.method.as_str()).collect();
         if methods.contains(&"GET") {

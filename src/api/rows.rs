@@ -1,5 +1,5 @@
-//! Rows of a file: a JSON list, or lines of CSV under a line of names. They are read one by one out of the text, which is
-//! in memory once: of the rows there is never more than one.
+//! Rows of an import file: a JSON list, or lines of CSV below a line of names. The text is in memory once, and only one
+//! row at a time is parsed.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -17,46 +17,47 @@ use super::encoding::{self, Encoding};
 use super::error::{Error, Result};
 use super::export::Format;
 
-/// What a row says of its fields.
+/// The fields of a row.
 pub type Row = Map<String, Value>;
 
-/// The rows in a text that was found to be a file of them. Whether they are good is for others to say.
+/// The rows in a text that is known to be a valid file. The rows themselves are not validated.
 #[derive(Debug, Clone)]
 pub struct Rows {
     text: Bytes,
     layout: Layout,
     count: usize,
-    /// What the file was written in, where that may differ from one file to another.
+    /// The encoding, if it can differ between files.
     pub encoding: Option<Encoding>,
-    /// Columns of which nothing is read; in JSON, fields.
+    /// Ignored columns; in JSON, ignored fields.
     pub ignored_columns: Vec<String>,
 }
 
-/// How rows lie in the text.
+/// The layout of the rows in the text.
 #[derive(Debug, Clone)]
 enum Layout {
-    /// A list, or an object that has one under `data` or this name.
+    /// A list, or an object with a list under `data` or this name.
     Json(&'static str),
     Csv {
         delimiter: char,
-        /// The line of the names of columns, which a line about the delimiter may come before.
+        /// The line number of the column names. A `sep=` line may precede it.
         first: usize,
-        /// The field that each column is of, where it is of one.
+        /// The field of each column, if the column matches one.
         columns: Vec<Option<Field>>,
     },
 }
 
-/// The byte-order mark that some programs begin UTF-8 with.
+/// The UTF-8 byte order mark.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// What may stand between cells.
+/// Characters that may separate cells.
 const DELIMITERS: [char; 3] = [',', ';', '\t'];
 
-/// Columns that an answer names; nobody reads about more.
+/// Maximum ignored columns that a response lists.
 const MOST_IGNORED: usize = 100;
 
 impl Rows {
-    /// The rows of `T` in a text, or what is wrong with it as a whole. In JSON they may be under the name.
+    /// Finds the rows of `T` in a text, or returns what is wrong with the whole text. In JSON the rows may be under
+    /// `name`.
     pub fn find<T: JsonSchema>(text: Bytes, format: Format, name: &'static str) -> Result<Self> {
         match format {
             Format::Json => Self::find_json::<T>(text, name),
@@ -86,7 +87,7 @@ impl Rows {
 
     fn find_csv<T: JsonSchema>(text: Bytes) -> Result<Self> {
         let (text, encoding) = encoding::decoded(text)?;
-        // What DOS ended files with, and some programs still do.
+        // DOS ended files with this mark, and some programs still do.
         let end = text.trim_ascii_end().strip_suffix(b"\x1A").map_or(text.len(), <[u8]>::len);
         let mut text = text.slice(..end);
         let said = said_delimiter(utf_8(&text)?);
@@ -114,7 +115,7 @@ impl Rows {
             }
         }
         rows.count = count;
-        // A column without a name is one where something stands in it: spreadsheets write empty ones.
+        // A column without a name is reported only if it has content: spreadsheets write empty ones.
         let ignored = header.names.into_iter().zip(header.is_known).zip(filled).enumerate();
         let ignored =
             ignored.filter(|(_, ((name, is_known), is_filled))| !is_known && (*is_filled || !name.is_empty()));
@@ -125,7 +126,7 @@ impl Rows {
         Ok(rows)
     }
 
-    /// A row without the fields that are not given: in JSON, null says so; in CSV, an empty cell empties a field.
+    /// Removes fields that are not given. In JSON, null means that. In CSV, an empty cell clears the field.
     pub fn without_nulls(&self, mut row: Row) -> Row {
         if let Layout::Json(_) = self.layout {
             row.retain(|_, value| !value.is_null());
@@ -137,7 +138,7 @@ impl Rows {
         self.count
     }
 
-    /// Does something with each row; or with the sentence that says why it is none.
+    /// Calls `work` with each row, or with the sentence that says why it is not a row.
     pub fn each(&self, mut work: impl FnMut(Result<Row, String>) -> Result<()>) -> Result<()> {
         match &self.layout {
             Layout::Json(name) => json_items(&self.text, name, &mut |item| {
@@ -153,7 +154,7 @@ impl Rows {
         }
     }
 
-    /// The rows below the names of columns.
+    /// The rows below the column names.
     fn csv_rows(&self) -> Result<CsvText<'_>> {
         let Layout::Csv { delimiter, first, .. } = &self.layout else {
             return Err(Error::Internal("rows of JSON were read as CSV".into()));
@@ -164,24 +165,24 @@ impl Rows {
     }
 }
 
-/// The text was found to be UTF-8, or was made so.
+/// The text is known to be UTF-8.
 fn utf_8(text: &[u8]) -> Result<&str> {
     std::str::from_utf8(text).map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// The delimiter that a first line `sep=;` names, as Excel reads and writes one, and the bytes of that line.
+/// The delimiter in a first line `sep=;`, which Excel reads and writes, and the length of that line in bytes.
 fn said_delimiter(text: &str) -> Option<(char, usize)> {
     let line = text.split_inclusive(['\n', '\r']).next()?;
     let said = line.trim_end_matches(['\n', '\r']).trim_matches('"');
     let is_said = said.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("sep="));
     let mut delimiter = said.get(4..).filter(|_| is_said)?.chars();
     let only = delimiter.next().filter(|c| !matches!(c, '"'))?;
-    // A carriage return has been cut off from its line feed.
+    // The line feed of a CRLF is not part of `line`.
     let length = if text[line.len()..].starts_with('\n') && line.ends_with('\r') { line.len() + 1 } else { line.len() };
     delimiter.next().is_none().then_some((only, length))
 }
 
-/// The line that names the columns.
+/// The line with the column names.
 struct Header {
     delimiter: char,
     names: Vec<String>,
@@ -190,7 +191,7 @@ struct Header {
 }
 
 impl Header {
-    /// The columns that the first line names, by the delimiter with which it names most of the fields.
+    /// Parses the first line. Uses the delimiter that finds the most fields.
     fn find(text: &str, delimiters: &[char], line: usize, fields: &[Field]) -> Result<Self> {
         let mut best: Option<Self> = None;
         for delimiter in delimiters {
@@ -208,12 +209,15 @@ impl Header {
         }
         let Some(header) = best.filter(|header| header.known() > 0) else {
             let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-            return Err(Error::invalid(format!("The first line must name columns; they may be {}.", names.join(", "))));
+            return Err(Error::invalid(format!(
+                "The first line must contain column names; they may be {}.",
+                names.join(", ")
+            )));
         };
         let is_doubled =
             |field: &&Field| header.columns.iter().flatten().filter(|column| column.name == field.name).count() > 1;
         match fields.iter().find(is_doubled) {
-            Some(field) => Err(Error::invalid(format!("The column {} is there more than once.", field.name))),
+            Some(field) => Err(Error::invalid(format!("The column {} is repeated.", field.name))),
             None => Ok(header),
         }
     }
@@ -223,21 +227,19 @@ impl Header {
     }
 }
 
-/// What a row of CSV says of its fields.
+/// The fields of a CSV row.
 fn read(row: CsvRow<'_>, columns: &[Option<Field>]) -> Result<Row, String> {
     let CsvRow::Cells(cells) = row else {
-        return Err(
-            "The row has a quote that is misplaced: a value with quotes stands in quotes, and they are doubled.".into(),
-        );
+        return Err("The row has a misplaced quote. A value with quotes must be quoted, and its quotes doubled.".into());
     };
     if cells.iter().skip(columns.len()).any(|cell| !cell.chars().all(is_blank)) {
-        return Err(format!("The row has {} cells, and there are {} columns.", cells.len(), columns.len()));
+        return Err(format!("The row has {} cells, but there are {} columns.", cells.len(), columns.len()));
     }
     let cells = cells.iter().zip(columns).filter_map(|(cell, field)| Some((field.as_ref()?, cell)));
     Ok(cells.filter_map(|(field, cell)| Some((field.name.clone(), field.read(cell)?))).collect())
 }
 
-/// The names of a row's fields; none where it is no object.
+/// The field names of a row. Empty if the row is not an object.
 struct Names(Vec<String>);
 
 impl<'de> Deserialize<'de> for Names {
@@ -294,7 +296,7 @@ impl<'de> Visitor<'de> for NamesVisitor {
     }
 }
 
-/// Hands over each item of the list that a document is, or has under `data` or a name.
+/// Calls `work` with each item of a list: the document itself, or its value under `data` or `name`.
 fn json_items<V>(text: &[u8], name: &str, work: &mut dyn FnMut(V) -> Result<()>) -> Result<()>
 where
     V: for<'de> Deserialize<'de>,
@@ -313,12 +315,12 @@ where
     }
 }
 
-/// Reads a list and keeps nothing of it.
+/// Reads a list item by item without keeping the items.
 struct Items<'w, V> {
-    /// What the list may be under besides `data`; nothing where this is what is under it.
+    /// The name that the list may have besides `data`. `None` for the list itself.
     name: Option<&'w str>,
     work: &'w mut dyn FnMut(V) -> Result<()>,
-    /// Why the work does not want to go on.
+    /// The error that stopped the work.
     stopped: &'w mut Option<Error>,
     of: PhantomData<V>,
 }
@@ -352,7 +354,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for Items<'_, V> {
         let (name, mut lists, mut places) = (self.name, 0, 0);
         while let Some(field) = object.next_key::<Cow<'_, str>>()? {
             if body::is_place(&field) && lists == 0 {
-                // A list from which items were taken, as PHP writes one.
+                // A list with gaps, as PHP encodes it.
                 places += 1;
                 let item = object.next_value()?;
                 if let Err(error) = (self.work)(item) {
@@ -441,7 +443,7 @@ mod tests {
         ] {
             assert_eq!(rows(text.as_bytes(), Format::Csv), two, "{text}");
         }
-        let uneven = [json!({"last_name": "Ada"}), json!("The row has 3 cells, and there are 2 columns.")];
+        let uneven = [json!({"last_name": "Ada"}), json!("The row has 3 cells, but there are 2 columns.")];
         assert_eq!(rows(b"last_name,note\nAda\nBo,x,y", Format::Csv), uneven);
         assert!(rows(b"last_name\n", Format::Csv).is_empty());
     }
@@ -487,17 +489,17 @@ mod tests {
 
     #[test]
     fn csv_that_cannot_be_meant_is_refused_as_a_whole() {
-        let names = "The first line must name columns; they may be last_name, note.";
+        let names = "The first line must contain column names; they may be last_name, note.";
         for (text, says) in [
             (&b""[..], names),
             (b"Ada,Bo\n1,2", names),
-            (b"last_name,note,Note\n", "The column note is there more than once."),
+            (b"last_name,note,Note\n", "The column note is repeated."),
             (b"last_name\nAda\n\"Bo\n#\n", "The row that begins in line 3 has a quote that is not closed."),
             (b"last_name\nAda\n\n\"B\no\n#\n", "The row that begins in line 4 has a quote that is not closed."),
             (b"sep=;\nlast_name\n\"Bo", "The row that begins in line 3 has a quote that is not closed."),
             (b"\xFF\xFEl\0a\0", names),
-            (b"\xFF\xFE\0\xD8l\0", "The file begins as UTF-16, and is none further on."),
-            (b"\xEF\xBB\xBFlast_name\nZo\xE9", "The file begins with the mark of UTF-8, and is no UTF-8 further on."),
+            (b"\xFF\xFE\0\xD8l\0", "The file begins as UTF-16 but is not valid UTF-16."),
+            (b"\xEF\xBB\xBFlast_name\nZo\xE9", "The file has a UTF-8 byte order mark but is not valid UTF-8."),
         ] {
             assert_eq!(refused(text, Format::Csv), says, "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! Tries that are counted: an input of the handlers that somebody could use to guess a secret, or to have work done.
+//! Rate limits: an input for handlers that could be used to guess a secret or to cause expensive work.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::auth::{Key, Purpose, Throttled};
 use crate::engine::Engine;
 use crate::values::Timestamp;
 
-/// Those of a caller's address, and of an email once it is known. There is no other way to the throttle: so a handler
-/// that may answer 429 has this among its inputs, and its description says so.
+/// Rate limits by the caller's address, and by email once it is known. This is the only access to the throttle, so
+/// every handler that may answer 429 has this input, and OpenAPI documents the 429.
 pub struct Tries {
     engine: Arc<Engine>,
     client: IpAddr,
     now: Timestamp,
 }
 
-/// Tries of one kind, by the keys that they count for.
+/// The rate limit of one purpose, by the keys that attempts count for.
 pub struct Counted {
     engine: Arc<Engine>,
     keys: Vec<Key>,
@@ -33,17 +33,17 @@ impl Tries {
         self.counted(vec![Key::address(purpose, self.client)])
     }
 
-    /// Counted together with those of an email, whether or not anybody has it.
+    /// Counted by address and by email, whether or not the email has an account.
     pub fn of(&self, purpose: Purpose, email: &str) -> Counted {
         self.counted(vec![Key::address(purpose, self.client), Key::email(purpose, email)])
     }
 
-    /// Counted by the caller's session alone: strangers who guess elsewhere do not shut out somebody who is signed in.
+    /// Counted only by the caller's session, so a stranger who guesses elsewhere cannot lock a signed-in user out.
     pub fn of_session(&self, purpose: Purpose, token_id: i64) -> Counted {
         self.counted(vec![Key::Session(purpose, token_id)])
     }
 
-    /// Counted by the account alone, for what only somebody can try who has its password.
+    /// Counted only by account, for attempts that require its password.
     pub fn of_account(&self, purpose: Purpose, account_id: i64) -> Counted {
         self.counted(vec![Key::Account(purpose, account_id)])
     }
@@ -54,18 +54,18 @@ impl Tries {
 }
 
 impl Counted {
-    /// Refuses where too many have failed lately: to be asked before a password is hashed.
+    /// Rejects the request if too many attempts failed recently. Call this before hashing a password.
     pub fn check(&self) -> Result<(), Throttled> {
         self.engine.throttle.check(&self.keys, self.now)
     }
 
-    /// Counts this one as failed.
+    /// Counts a failed attempt.
     pub fn count(&self) {
         self.engine.throttle.count(&self.keys, self.now);
     }
 
-    /// Forgets those of the email, session or account. Those of the address stay: one good password of one's own would
-    /// else clear the way to guess at others.
+    /// Forgets the failures of the email, session or account. Those of the address stay. Otherwise an attacker could
+    /// reset the limit with a login to an account of their own.
     pub fn forgive(&self) {
         let own = self.keys.iter().filter(|key| !matches!(key, Key::Address(..)));
         own.for_each(|key| self.engine.throttle.forgive(key));

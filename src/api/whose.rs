@@ -1,4 +1,4 @@
-//! Whose a row is: rows of customers, and callers who are bound to one.
+//! Customer scope: rows of customers, and callers who are bound to one customer.
 
 use rusqlite::Connection;
 
@@ -7,18 +7,18 @@ use super::handler::Ctx;
 use crate::auth::Who;
 use crate::tenancy::customers;
 
-/// A row that belongs to a customer, and is seen by callers who are bound to that one.
+/// A row that belongs to a customer and is visible to callers who are bound to that customer.
 pub trait OfCustomer {
     fn customer_id(&self) -> Option<i64>;
 
-    /// Whether somebody who is bound to this customer sees the row; who is bound to none sees all.
+    /// Whether a caller who is bound to this customer sees the row. A caller who is bound to none sees all rows.
     fn is_seen_by(&self, customer: Option<i64>) -> bool {
         customer.is_none() || self.customer_id() == customer
     }
 }
 
 impl Ctx<'_> {
-    /// The only customer that the caller sees, if it is bound to one.
+    /// The only customer that the caller sees, if the caller is bound to one.
     pub fn bound_to(&self) -> Option<i64> {
         match self.who {
             Who::Insider(insider) => insider.customer_id,
@@ -26,19 +26,19 @@ impl Ctx<'_> {
         }
     }
 
-    /// A row that was looked for: it must be there, and be one that the caller sees.
+    /// A row that must exist and be visible to the caller.
     pub fn seen<T: OfCustomer>(&self, found: Option<T>) -> Result<T> {
         let bound_to = self.bound_to();
         found.filter(|row| row.is_seen_by(bound_to)).ok_or_else(Error::not_found)
     }
 
-    /// The customer that a row is to belong to: the one that is named, which must be the caller's own where it has one;
-    /// or that one, where none is named.
+    /// The customer of a new row: the named one, which must be the caller's if the caller is bound to one; else the
+    /// caller's.
     pub fn placed(&self, named: Option<i64>) -> Result<Option<i64>> {
         placed(named, self.bound_to())
     }
 
-    /// The customer that has an account, if the caller sees it.
+    /// The customer with this account, if the caller sees it.
     pub fn customer_with(&self, account: &str) -> Result<i64> {
         let found = customers::with_account(self.db, account)?;
         let seen = |id: &i64| self.bound_to().is_none_or(|own| own == *id);
@@ -46,7 +46,7 @@ impl Ctx<'_> {
     }
 }
 
-/// The customer that a row is to belong to, made by a caller who is bound to one, or to none.
+/// The customer of a new row, for a caller who is bound to this customer or to none.
 pub fn placed(named: Option<i64>, bound_to: Option<i64>) -> Result<Option<i64>> {
     match (named, bound_to) {
         (Some(named), Some(own)) if named != own => Err(Error::bound()),
@@ -54,7 +54,7 @@ pub fn placed(named: Option<i64>, bound_to: Option<i64>) -> Result<Option<i64>> 
     }
 }
 
-/// A customer that is named must be there.
+/// Checks that a named customer exists.
 pub fn check_customer(db: &Connection, named: Option<i64>) -> Result<()> {
     match named {
         Some(id) if !customers::exists(db, id)? => Err(Error::invalid("The selected customer id is invalid.")),

@@ -1,4 +1,5 @@
-//! Who calls, as the files know them: a user, an integration key, an OAuth client. Each is looked up by one indexed row.
+//! The caller of a request, as the files know it: a user, an integration key, an OAuth client or a call flow. Each
+//! look-up reads one indexed row.
 
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
@@ -8,22 +9,22 @@ use super::scopes::Scopes;
 use super::token::{AccessToken, TokenFault, TokenInUse, TokenKind};
 use crate::values::{AllowedHost, Several, Timestamp};
 
-/// Who a call is made by, as far as the workspace's file knows.
+/// The caller of a request, as the workspace's file knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
-    /// Nobody of this file's: a stranger, or an account on the central host.
+    /// Not known in this file: an anonymous caller, or an account on the central host.
     Outsider,
     Insider(Insider),
 }
 
-/// Somebody whom the workspace knows.
+/// A caller that the workspace knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Insider {
     pub actor: Actor,
-    /// The user's, or the key's.
+    /// The name of the user, key or client.
     pub name: String,
     pub permissions: Permissions,
-    /// The only customer whose rows it sees; all of them where there is none.
+    /// The only customer whose rows the caller sees. `None` means all.
     pub customer_id: Option<i64>,
 }
 
@@ -31,18 +32,18 @@ pub struct Insider {
 pub enum Actor {
     User {
         id: i64,
-        /// The role's name.
+        /// The name of the role.
         role: String,
     },
     /// An integration key: a program without a person.
     Key { id: i64, last_used_at: Option<Timestamp> },
-    /// An OAuth client, for the user who approved it, or for itself.
+    /// An OAuth client, for the user who approved it or for itself.
     Client { id: i64, user_id: Option<i64>, token: AccessToken },
-    /// A call flow, which asks where a call goes.
+    /// A call flow that looks up the destination of a call.
     CallFlow { id: i64 },
 }
 
-/// The right to look up where calls go: all that a call flow's token may have.
+/// The permission to look up call destinations. A call flow's token has no other.
 pub const LOOK_UP: &str = "routing.view";
 
 impl Insider {
@@ -50,7 +51,7 @@ impl Insider {
         self.permissions.cover(permission)
     }
 
-    /// The user that it is, if it is a person.
+    /// The id of the user, if the caller is a person.
     pub fn user_id(&self) -> Option<i64> {
         match self.actor {
             Actor::User { id, .. } => Some(id),
@@ -59,16 +60,16 @@ impl Insider {
     }
 }
 
-/// What a person is in this workspace.
+/// The status of a person in this workspace.
 #[derive(Debug, Clone)]
 pub enum Person {
     Member(Insider),
-    /// A member who has no second factor, which the workspace requires.
+    /// A member without a second factor, in a workspace that requires one.
     WithoutSecondFactor,
     NotAMember,
 }
 
-/// What the person is in this workspace whose token this is. Tokens of programs need no second factor.
+/// Finds the person of a token in this workspace. Tokens of programs need no second factor.
 pub fn person(db: &Connection, token: &TokenInUse) -> rusqlite::Result<Person> {
     let found = db
         .prepare_cached(
@@ -97,7 +98,7 @@ pub fn requires_second_factor(db: &Connection) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM settings WHERE name = 'require_second_factor' AND value = '1'")?.exists([])
 }
 
-/// The integration key with this digest, if it is good at this moment.
+/// Finds the integration key with this digest, if it is valid at this moment.
 pub fn key(db: &Connection, digest: &[u8; 32], now: Timestamp) -> rusqlite::Result<Result<Insider, TokenFault>> {
     let found = db
         .prepare_cached(
@@ -108,7 +109,7 @@ pub fn key(db: &Connection, digest: &[u8; 32], now: Timestamp) -> rusqlite::Resu
             if !row.get::<_, bool>(4)? {
                 return Ok(Err(TokenFault::Revoked));
             }
-            // The key's own end, and that of a secret which another has taken the place of.
+            // The expiry of the key, and the expiry of a secret that was replaced.
             let ends: [Option<Timestamp>; 2] = [row.get(5)?, row.get(6)?];
             if ends.iter().flatten().any(|end| *end <= now) {
                 return Ok(Err(TokenFault::Expired));
@@ -124,8 +125,8 @@ pub fn key(db: &Connection, digest: &[u8; 32], now: Timestamp) -> rusqlite::Resu
     Ok(found.unwrap_or(Err(TokenFault::Invalid)))
 }
 
-/// The client that an OAuth access token was given to, if the token is good at this moment. It may do what was granted, what
-/// the client may have now, and, where somebody approved it, what they may do now: all three at each use.
+/// Finds the OAuth client of an access token, if the token is valid at this moment. Each use checks three limits: the
+/// grant, the current scopes of the client, and the current permissions of the user who approved the grant, if any.
 pub fn client(db: &Connection, token: &AccessToken, now: Timestamp) -> rusqlite::Result<Result<Insider, TokenFault>> {
     let found = db
         .prepare_cached(
@@ -154,8 +155,8 @@ pub fn client(db: &Connection, token: &AccessToken, now: Timestamp) -> rusqlite:
     Ok(found.unwrap_or(Err(TokenFault::Revoked)))
 }
 
-/// The call flow with the token of this digest, if the token is good at this moment, and from where it may be used. It may
-/// look up, as far as the user whom it is of may.
+/// Finds the call flow whose token has this digest, if the token is valid at this moment, and the hosts that may use
+/// it. The call flow may look up destinations, limited by its owner's permissions.
 pub fn call_flow(
     db: &Connection,
     digest: &[u8; 32],
@@ -189,7 +190,7 @@ pub fn call_flow(
     Ok(found.unwrap_or(Err(TokenFault::Invalid)))
 }
 
-/// Whether who made a call flow's token is still here, and may still look up.
+/// Whether the creator of a call flow's token still exists and may still look up destinations.
 fn maker_may_look_up(db: &Connection, maker: &str, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
     let permissions: Option<Permissions> = match maker {
         "user" => db
@@ -218,7 +219,7 @@ fn maker_may_look_up(db: &Connection, maker: &str, id: i64, now: Timestamp) -> r
     Ok(permissions.is_some_and(|permissions| permissions.cover(LOOK_UP)))
 }
 
-/// Whether an account owns a workspace that is in service; nothing where it is no member of it. In the central file.
+/// Whether an account owns a workspace that is in service. `None` if it is no member. Reads the central file.
 pub fn owns(db: &Connection, account_id: i64, workspace: Uuid) -> rusqlite::Result<Option<bool>> {
     db.prepare_cached(
         "SELECT w.owner_id = m.account_id FROM memberships m JOIN workspaces w ON w.id = m.workspace_id

@@ -1,15 +1,15 @@
-//! The catalogue of permissions: every right there is in a workspace, by resource and action.
+//! The catalogue of permissions of a workspace, by resource and action.
 
 use crate::values::Language;
 
-/// A resource, what is done to it, and how people say so.
+/// A resource and its actions, with their descriptions.
 pub struct Group {
     pub resource: &'static str,
-    /// Each with what follows "Can" in a sentence, in English and in French.
+    /// Each action with the words that follow "Can" in a sentence, in English and in French.
     pub actions: &'static [(&'static str, &'static str, &'static str)],
 }
 
-/// In the order in which people read it. A wildcard of a role stands for names of this list, also of those that a later
+/// In the order of display. A wildcard in a role stands for the names in this list, including names that a later
 /// version adds.
 pub const CATALOGUE: &[Group] = &[
     Group {
@@ -123,7 +123,7 @@ pub fn names() -> impl Iterator<Item = String> {
     CATALOGUE.iter().flat_map(group)
 }
 
-/// Every name, and what it lets somebody do, in a language.
+/// Every name with the description of the permission in a language.
 pub fn in_words(language: Language) -> impl Iterator<Item = (String, &'static str)> {
     CATALOGUE.iter().flat_map(move |group| {
         group.actions.iter().map(move |(action, english, french)| {
@@ -136,7 +136,7 @@ pub fn in_words(language: Language) -> impl Iterator<Item = (String, &'static st
     })
 }
 
-/// Whether a role may name this: a permission of the catalogue, all of a resource, or all.
+/// Whether a role may contain this name: a permission of the catalogue, `{resource}.*` or `*`.
 pub fn knows(name: &str) -> bool {
     let Some((resource, action)) = name.split_once('.') else { return name == "*" };
     let group = CATALOGUE.iter().find(|group| group.resource == resource);

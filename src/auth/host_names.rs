@@ -1,5 +1,5 @@
-//! Names of hosts that somebody may call from, with the addresses that they lead to: asked of the network once a minute,
-//! and never by whoever works on a file.
+//! Cached addresses of the host names from which a token may be used. They are resolved at most once a minute, and
+//! never while a file is in use.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,25 +7,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::values::Timestamp;
 
-/// How long an answer of the network counts, in seconds; also that there is none.
+/// Seconds for which an answer of the resolver is valid. That includes the answer that there is no address.
 const KEPT_FOR: i64 = 60;
 
-/// Names that are remembered; one more, and all are asked for again.
+/// Maximum cached names. Beyond that, the cache is cleared.
 const REMEMBERED: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub struct HostNames(Mutex<HashMap<String, (Vec<IpAddr>, Timestamp)>>);
 
 impl HostNames {
-    /// Where a name leads to, as far as that is known at this moment.
+    /// Returns the addresses of a name, or `None` if they are not known at this moment.
     pub fn addresses(&self, name: &str, now: Timestamp) -> Option<Vec<IpAddr>> {
         let known = self.lock();
         let (addresses, asked_at) = known.get(name)?;
-        // One of later than now was given before the clock was put back.
+        // An answer from the future means that the clock was set back.
         (0..KEPT_FOR).contains(&(now.seconds() - asked_at.seconds())).then(|| addresses.clone())
     }
 
-    /// Remembers where a name leads to: nowhere, where there is no address.
+    /// Stores the addresses of a name. An empty list means that the name has none.
     pub fn learn(&self, name: String, addresses: Vec<IpAddr>, now: Timestamp) {
         let mut known = self.lock();
         if known.len() >= REMEMBERED {

@@ -1,4 +1,4 @@
-//! When integration keys were last used, until the jobs write it: a request that reads must not write for that.
+//! Times of last use of integration keys, until the jobs write them. A request that only reads must not write for this.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,24 +7,24 @@ use uuid::Uuid;
 
 use crate::values::Timestamp;
 
-/// How often a use is worth a write, in seconds.
+/// Minimum seconds between two writes of a key's last use.
 const WRITTEN_EVERY: i64 = 60;
 
-/// The last use of each key that is not written yet, by workspace.
+/// The last unwritten use of each key, by workspace.
 #[derive(Default)]
 pub struct KeyUses(Mutex<HashMap<Uuid, HashMap<i64, Timestamp>>>);
 
 impl KeyUses {
-    /// Notes a use, unless the one that is written is of the last minute.
+    /// Notes a use, unless the written one is less than a minute old.
     pub fn note(&self, workspace: Uuid, key: i64, written: Option<Timestamp>, now: Timestamp) {
         let age = written.map(|written| now.seconds() - written.seconds());
-        // One of later than now is of before the clock was put back.
+        // A written use in the future means that the clock was set back.
         if age.is_none_or(|age| !(0..WRITTEN_EVERY).contains(&age)) {
             self.lock().entry(workspace).or_default().insert(key, now);
         }
     }
 
-    /// All of them; whoever takes them writes them.
+    /// Takes all unwritten uses. The caller must write them.
     pub fn take(&self) -> HashMap<Uuid, HashMap<i64, Timestamp>> {
         std::mem::take(&mut *self.lock())
     }

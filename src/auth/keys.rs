@@ -1,7 +1,7 @@
-//! The keys that seal tokens: one file each in `data/keys/`, readable by their owner alone.
+//! The keys that encrypt tokens: one file each in `data/keys/`, readable only by its owner.
 //!
-//! A file is named by the moment it was made and holds one PASERK line (`k4.local.…`). The newest seals; every one that
-//! is there opens.
+//! A file is named by its creation time and holds one PASERK line (`k4.local.…`). The newest key encrypts; every
+//! existing key decrypts.
 
 use std::fs;
 use std::io::Write;
@@ -20,12 +20,12 @@ type Key = Arc<SymmetricKey<V4>>;
 
 pub struct Keys {
     folder: PathBuf,
-    /// By name, oldest first; read again after [`Keys::forget`].
+    /// By name, oldest first. Read again after [`Keys::forget`].
     loaded: Mutex<Option<Vec<(String, Key)>>>,
 }
 
 impl Keys {
-    /// The keys in a folder; one is made where there is none.
+    /// Opens the keys in a folder, and creates a key if there is none.
     pub fn open(folder: &Path, now: Timestamp) -> anyhow::Result<Self> {
         if !folder.exists() {
             fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
@@ -37,25 +37,26 @@ impl Keys {
         Ok(keys)
     }
 
-    /// The keys in a folder that has had one: to make another silently would make all that was sealed worthless.
+    /// Opens the keys in a folder that already had one. Fails if there is none: creating another one silently would
+    /// make all encrypted data unreadable.
     pub fn reopen(folder: &Path) -> anyhow::Result<Self> {
         let keys = Self { folder: folder.to_owned(), loaded: Mutex::new(None) };
         ensure!(
             folder.exists() && !keys.load()?.is_empty(),
-            "{} has no key, and tokens are sealed by the one that it had: put the file back from a backup, or, where that is \
-             lost, run `cx-engine token rotate-keys --lost` and have everybody log in again",
+            "{} has no key, but tokens are encrypted with the key that it had: restore the file from a backup, or, if \
+             there is none, run `cx-engine token rotate-keys --lost`; everyone must then log in again",
             folder.display()
         );
         Ok(keys)
     }
 
-    /// Makes a key that seals from now on, and answers its name. The others go on opening what they sealed.
+    /// Creates a key that encrypts from now on, and returns its name. The other keys still decrypt.
     pub fn make(&self, now: Timestamp) -> anyhow::Result<String> {
         let key = SymmetricKey::<V4>::generate()?;
         let mut text = String::new();
         key.fmt(&mut text)?;
-        // The newest is the last by name, also where the clock was put back. Two keys of one second differ by the number
-        // behind.
+        // The newest key must be the last by name, even if the clock was set back. The number at the end distinguishes
+        // keys of the same second.
         let newest = self.paths()?.last().and_then(|path| path.file_name()?.to_str()?.get(..12)?.parse().ok());
         let second = newest.unwrap_or(0).max(now.seconds());
         for n in 0.. {
@@ -67,7 +68,7 @@ impl Keys {
                     break;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error).with_context(|| format!("cannot make {}", path.display())),
+                Err(error) => return Err(error).with_context(|| format!("cannot create {}", path.display())),
             }
         }
         fs::File::open(&self.folder)?.sync_all()?;
@@ -75,7 +76,8 @@ impl Keys {
         name(&key)
     }
 
-    /// Deletes every key but the newest: what they sealed opens no more. Answers how many went.
+    /// Deletes every key but the newest, so that what they encrypted becomes unreadable. Returns the number of deleted
+    /// keys.
     pub fn retire(&self) -> anyhow::Result<usize> {
         let mut paths = self.paths()?;
         paths.pop();
@@ -86,13 +88,13 @@ impl Keys {
         Ok(paths.len())
     }
 
-    /// Reads the folder again when a key is next asked for.
+    /// Makes the next access read the folder again.
     pub fn forget(&self) {
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(super) fn newest(&self) -> anyhow::Result<(String, Key)> {
-        self.load()?.last().cloned().context("there is no key to seal tokens with")
+        self.load()?.last().cloned().context("there is no key to encrypt tokens with")
     }
 
     pub(super) fn named(&self, name: &str) -> Option<Key> {
@@ -135,7 +137,7 @@ impl Keys {
     }
 }
 
-/// The key's PASERK id (`k4.lid.…`), which gives nothing of it away.
+/// The key's PASERK id (`k4.lid.…`), which reveals nothing of the key.
 fn name(key: &SymmetricKey<V4>) -> anyhow::Result<String> {
     let mut name = String::new();
     Id::from(key).fmt(&mut name)?;

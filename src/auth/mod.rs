@@ -1,5 +1,5 @@
-//! Who is asking: passwords, tokens and the keys that seal them, integration keys, permissions, and the throttle of who
-//! guesses.
+//! Authentication and authorization: passwords, tokens and the keys that encrypt them, integration keys, permissions,
+//! and the throttle for failed attempts.
 
 pub mod callers;
 pub mod catalogue;

@@ -6,15 +6,14 @@ use ipnet::IpNet;
 
 use crate::values::Timestamp;
 
-/// Characters of a user agent that are kept.
+/// Maximum characters of a user agent. The rest is cut off.
 const LONGEST_USER_AGENT: usize = 200;
 
 #[derive(Debug, Clone)]
 pub struct Origin {
     pub actor: OriginActor,
-    /// The client's address; none for a command.
+    /// The client's address. `None` for a command.
     pub address: Option<IpAddr>,
-    /// The client's `User-Agent`.
     pub user_agent: Option<String>,
     pub at: Timestamp,
 }
@@ -29,7 +28,7 @@ pub enum OriginActor {
 }
 
 impl Origin {
-    /// A request.
+    /// The origin of a request.
     pub fn request(account_id: Option<i64>, address: IpAddr, user_agent: Option<&str>, at: Timestamp) -> Self {
         let printable = |text: &str| text.chars().filter(|c| !c.is_control()).take(LONGEST_USER_AGENT).collect();
         Self {
@@ -40,25 +39,25 @@ impl Origin {
         }
     }
 
-    /// A command, or the server itself.
+    /// The origin of a change by a command or by the server itself.
     pub fn system(at: Timestamp) -> Self {
         Self { actor: OriginActor::System, address: None, user_agent: None, at }
     }
 
-    /// The same request, once it is known whose it is.
+    /// The same request, once its account is known.
     #[must_use]
     pub fn by(&self, account_id: i64) -> Self {
         Self { actor: OriginActor::Account(account_id), ..self.clone() }
     }
 
-    /// The network that the request comes from.
+    /// The network of the client's address.
     pub fn network(&self) -> Option<String> {
         self.address.map(network_of)
     }
 }
 
-/// A network in which a person is at home: the /24 of an IPv4 address, the /48 of an IPv6 address. Providers give their
-/// customers other addresses of the same network.
+/// The network of an address: the /24 of an IPv4 address, the /48 of an IPv6 address. Providers often change a
+/// customer's address within such a network.
 pub fn network_of(address: IpAddr) -> String {
     let length = if address.is_ipv4() { 24 } else { 48 };
     IpNet::new(address, length).map_or_else(|_| address.to_string(), |network| network.trunc().to_string())

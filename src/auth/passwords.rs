@@ -1,4 +1,4 @@
-//! Passwords as they are kept: argon2id in PHC strings (RFC 9106), hashed in memory that is allocated once.
+//! Password hashes: argon2id in PHC strings (RFC 9106). The memory for hashing is allocated once.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::values::opaque;
 
-/// What one hash costs.
+/// The cost of one hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PasswordCost {
     pub memory_kib: u32,
@@ -19,17 +19,18 @@ pub struct PasswordCost {
 
 pub struct Passwords {
     params: Params,
-    /// What an unknown account's password is compared with, so that it takes the time of a known one.
+    /// The hash to compare with for an unknown account, so that it takes the same time as a known one.
     nobody: String,
-    /// Blocks that no hash is using: as many as ever were at once.
+    /// Blocks that no hash is using. There are as many as the largest number of concurrent hashes so far.
     idle: Mutex<Vec<Vec<Block>>>,
 }
 
-/// Whether a password is the one that was kept.
+/// The result of a password check.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verified {
     Yes,
-    /// Yes, and the kept form is of another cost than today's: keep this one instead.
+    /// The password is right, but its stored hash has another cost than today's, or another Unicode form. Store this
+    /// hash instead.
     Rehash(String),
     No,
 }
@@ -37,7 +38,7 @@ pub enum Verified {
 impl Passwords {
     pub fn new(cost: PasswordCost) -> anyhow::Result<Self> {
         let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None)
-            .map_err(|error| anyhow!("the cost of a password hash is not possible: {error}"))?;
+            .map_err(|error| anyhow!("the cost of a password hash is invalid: {error}"))?;
         let nobody = PasswordHash {
             algorithm: ARGON2ID_IDENT,
             version: Some(Version::V0x13.into()),
@@ -48,7 +49,7 @@ impl Passwords {
         Ok(Self { params, nobody: nobody.to_string(), idle: Mutex::default() })
     }
 
-    /// The form in which a password is kept.
+    /// Hashes a password for storage.
     pub fn hash(&self, password: &str) -> anyhow::Result<String> {
         let salt = Salt::generate();
         let output = self.compute(password, salt.as_ref(), &self.params, Params::DEFAULT_OUTPUT_LEN)?;
@@ -62,10 +63,10 @@ impl Passwords {
         Ok(kept.to_string())
     }
 
-    /// Compares with what was kept; with nothing kept it takes as long and says no.
+    /// Compares a password with its stored hash. Without a stored hash it takes the same time and returns `No`.
     ///
-    /// What was kept before passwords had one form may be of any: the one that is typed is tried too, and the decomposed
-    /// one, that of a Mac.
+    /// Old hashes may be of a password in any Unicode form. So this also tries the password as typed and its decomposed
+    /// form, in which a Mac sends it.
     pub fn verify(&self, password: &str, kept: Option<&str>) -> anyhow::Result<Verified> {
         let one_form = opaque(password);
         let verified = self.compare(&one_form, kept)?;
@@ -85,9 +86,9 @@ impl Passwords {
         let known = kept.is_some();
         let kept = PasswordHash::new(kept.unwrap_or(&self.nobody)).map_err(|error| anyhow!("{error}"))?;
         let params = Params::try_from(&kept).map_err(|error| anyhow!("{error}"))?;
-        let (salt, expected) = kept.salt.zip(kept.hash).context("a kept password has no salt or no hash")?;
+        let (salt, expected) = kept.salt.zip(kept.hash).context("a stored password has no salt or no hash")?;
         let output = self.compute(password, salt.as_ref(), &params, expected.len())?;
-        // `Output` is compared in constant time.
+        // `Output` compares in constant time.
         if output != expected || !known {
             return Ok(Verified::No);
         }
@@ -98,13 +99,14 @@ impl Passwords {
 
     fn compute(&self, password: &str, salt: &[u8], params: &Params, length: usize) -> anyhow::Result<Output> {
         let mut blocks = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        // 19 MiB a hash, given back to the allocator each time, made the heap of a busy server grow to hundreds.
+        // Each hash needs 19 MiB. Returning them to the allocator each time made the heap of a busy server grow to
+        // hundreds of MiB.
         blocks.resize(params.block_count(), Block::default());
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         let mut output = vec![0; length];
         let result = argon.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, &mut blocks[..]);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(blocks);
-        result.map_err(|error| anyhow!("a password could not be hashed: {error}"))?;
+        result.map_err(|error| anyhow!("cannot hash a password: {error}"))?;
         Output::new(&output).map_err(|error| anyhow!("{error}"))
     }
 }
@@ -178,7 +180,7 @@ mod tests {
         login("caf\u{e9} noir et th\u{e9}").ok();
     }
 
-    /// As it was typed then, on a Mac or elsewhere; kept before passwords had one form.
+    /// The stored hash is from before passwords were normalized: of the password as typed, on a Mac or elsewhere.
     #[test]
     fn a_password_is_the_same_however_it_is_typed_and_was_kept() {
         let passwords = Passwords::new(CHEAP).unwrap();

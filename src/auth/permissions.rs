@@ -1,4 +1,4 @@
-//! What somebody in a workspace may do: `{resource}.{action}`, with `{resource}.*` and `*` in roles.
+//! Permissions in a workspace: `{resource}.{action}`. Roles may also contain `{resource}.*` and `*`.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::catalogue;
 use crate::values::{Language, distinct, stored_as_json};
 
-/// Permissions as a role or a key has them, wildcards and all.
+/// Permissions of a role or a key, including wildcards.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Permissions(Vec<String>);
 
@@ -17,7 +17,7 @@ impl Permissions {
         Self(names.into_iter().map(str::to_owned).collect())
     }
 
-    /// Those of them that the others cover too.
+    /// Keeps the permissions that `others` cover too.
     #[must_use]
     pub fn within(self, others: &Self) -> Self {
         Self(self.0.into_iter().filter(|permission| others.cover(permission)).collect())
@@ -27,23 +27,23 @@ impl Permissions {
         self.0.is_empty()
     }
 
-    /// Whether this permission, or all that this wildcard stands for, is among them.
+    /// Whether this permission, or everything that this wildcard stands for, is granted.
     pub fn cover(&self, permission: &str) -> bool {
         self.0.iter().any(|granted| covers(granted, permission))
     }
 
-    /// One of the others that these do not cover: what somebody who has these must not give away.
+    /// Finds one of `others` that these permissions do not cover. Their holder must not grant it.
     pub fn lacks<'o>(&self, others: &'o Self) -> Option<&'o str> {
         others.0.iter().map(String::as_str).find(|other| !self.cover(other))
     }
 
-    /// What they let somebody do, for people.
+    /// Describes the permissions for people.
     pub fn in_words(&self, language: Language) -> Vec<String> {
         let all = catalogue::in_words(language).filter(|(name, _)| self.cover(name));
         all.map(|(_, can)| can.to_owned()).collect()
     }
 
-    /// How many of the catalogue they grant.
+    /// The number of permissions of the catalogue that these grant.
     pub fn count(&self) -> usize {
         catalogue::names().filter(|name| self.cover(name)).count()
     }
@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for Permissions {
     }
 }
 
-/// One of them, so that a name that is unknown is told by its place in the list.
+/// One permission. It is a type, so that the error for an unknown name states its index in the list.
 #[derive(PartialEq)]
 struct Permission(String);
 
@@ -84,7 +84,7 @@ impl JsonSchema for Permissions {
         "Permissions".into()
     }
 
-    /// A later version may answer a permission that this one does not know, so it is a text.
+    /// In responses an item is any string, because a later version may add permissions.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         if generator.contract().is_serialize() {
             return json_schema!({"type": "array", "items": {"type": "string"}, "examples": [["customer.view", "contact.*"]]});

@@ -1,4 +1,4 @@
-//! Scopes of OAuth tokens (RFC 6749, 3.3): the names of permissions, and two that the CRM look-up has of old.
+//! Scopes of OAuth tokens (RFC 6749, 3.3): the names of permissions, and two older scopes of the CRM look-up.
 
 use std::fmt;
 
@@ -10,29 +10,29 @@ use super::catalogue;
 use super::permissions::Permissions;
 use crate::values::{Language, distinct};
 
-/// Both together are the permission to look up who calls.
+/// Both scopes together grant the permission to look up callers.
 const LOOK_UP: [&str; 2] = ["client", "crm"];
 const LOOK_UP_PERMISSION: &str = "crm.lookup";
 
-/// Scopes in the order in which they were asked for, none twice.
+/// Scopes in the order of the request, without duplicates.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Scopes(Vec<String>);
 
 impl Scopes {
-    /// Every scope there is.
+    /// Every scope that exists.
     pub fn all() -> impl Iterator<Item = String> {
         LOOK_UP.iter().map(|scope| (*scope).to_owned()).chain(catalogue::names())
     }
 
-    /// Every scope there is, with what it allows.
+    /// Every scope with its description.
     pub fn described() -> impl Iterator<Item = (String, String)> {
         let look_up =
-            LOOK_UP.map(|scope| (scope.to_owned(), "Look up callers; needs both `client` and `crm`".to_owned()));
+            LOOK_UP.map(|scope| (scope.to_owned(), "Look up callers. Requires both `client` and `crm`".to_owned()));
         let others = catalogue::in_words(Language::English);
         look_up.into_iter().chain(others.map(|(name, can)| (name, format!("Can {can}"))))
     }
 
-    /// From a text with spaces between them; nothing where one of them is unknown.
+    /// Parses scopes separated by spaces. Returns `None` if one of them is unknown.
     pub fn parse(text: &str) -> Option<Self> {
         let mut scopes = Self::default();
         for scope in text.split(' ').filter(|scope| !scope.is_empty()) {
@@ -63,7 +63,8 @@ impl Scopes {
         self.iter().all(|scope| others.contains(scope))
     }
 
-    /// Those of them that hold: which the client may have, and which the person may use, where one approved them.
+    /// Keeps the scopes that are still valid: the client may have them, and the person who approved them, if any, may
+    /// use them.
     #[must_use]
     pub fn holding(&self, client: &Self, person: Option<&Permissions>) -> Self {
         let held = Self(self.iter().filter(|scope| client.contains(scope)).map(str::to_owned).collect());
@@ -73,18 +74,18 @@ impl Scopes {
         }
     }
 
-    /// Those of them that somebody with these permissions may use.
+    /// Keeps the scopes that a person with these permissions may use.
     fn of_person(self, person: &Permissions) -> Self {
         let looks_up = LOOK_UP.iter().all(|scope| self.contains(scope));
         let may = |scope: &String| match LOOK_UP.contains(&scope.as_str()) {
-            // One of the two alone lets nobody do anything.
+            // One of the two alone grants nothing.
             true => !looks_up || person.cover(LOOK_UP_PERMISSION),
             false => person.cover(scope),
         };
         Self(self.0.into_iter().filter(may).collect())
     }
 
-    /// What somebody may do who has them.
+    /// The permissions that the scopes grant.
     pub fn permissions(&self) -> Permissions {
         let looks_up = LOOK_UP.iter().all(|scope| self.contains(scope)).then_some(LOOK_UP_PERMISSION);
         Permissions::of(self.iter().filter(|scope| !LOOK_UP.contains(scope)).chain(looks_up))
@@ -95,7 +96,7 @@ fn is_known(scope: &str) -> bool {
     LOOK_UP.contains(&scope) || (!scope.contains('*') && catalogue::knows(scope))
 }
 
-/// With spaces between, as tokens have them.
+/// Separated by spaces, as in tokens.
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(" "))
@@ -109,7 +110,7 @@ impl<'de> Deserialize<'de> for Scopes {
     }
 }
 
-/// One of them, so that one that is unknown is told by its place in the list.
+/// One scope. It is a type, so that the error for an unknown scope states its index in the list.
 #[derive(PartialEq)]
 struct Scope(String);
 
@@ -129,7 +130,7 @@ impl JsonSchema for Scopes {
         "Scopes".into()
     }
 
-    /// A later version may answer a scope that this one does not know.
+    /// In responses an item is any string, because a later version may add scopes.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         if generator.contract().is_serialize() {
             return json_schema!({"type": "array", "items": {"type": "string"}, "examples": [["client", "crm"]]});
@@ -145,7 +146,7 @@ impl ToSql for Scopes {
     }
 }
 
-/// As they were written, without a look at the catalogue: a version that knew more may have written them.
+/// Reads the stored text without checking it against the catalogue: a version with more scopes may have written it.
 impl FromSql for Scopes {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let text = value.as_str().map_err(|_| FromSqlError::InvalidType)?;
@@ -182,7 +183,7 @@ mod tests {
         );
         assert_eq!(holding("client crm", "client crm", Some(&["*"])), "client crm");
         assert_eq!(holding("client crm audit.view", "client crm audit.view", Some(&["audit.view"])), "audit.view");
-        // A client that has lost one of the two looks nobody up.
+        // A client that has lost one of the two cannot look up callers.
         assert_eq!(holding("client crm", "client", Some(&["*"])), "client");
     }
 

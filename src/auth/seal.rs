@@ -1,7 +1,8 @@
-//! What is sealed with the server's keys: tokens, as PASETO v4.local, opaque to whoever carries one; and, the same way,
-//! what must not lie in a file in the clear.
+//! Encryption with the server's keys: tokens as PASETO v4.local, opaque to their holder, and data that must not be
+//! stored in plain text.
 //!
-//! A token's payload names the token's row, its account, scope and end; the footer names the key (`kid`), so that keys rotate.
+//! The payload of a token names its row, account, scope and expiry. The footer names the key (`kid`), so that keys can
+//! be rotated.
 
 use pasetors::Local;
 use pasetors::token::UntrustedToken;
@@ -12,30 +13,30 @@ use uuid::Uuid;
 use super::{AccessToken, Keys, Nonce, Scope, TokenFault};
 use crate::values::Timestamp;
 
-/// What a token says of itself.
+/// The claims of a person's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claims {
     pub token_id: i64,
     pub account_id: i64,
     pub scope: Scope,
     pub expires_at: Timestamp,
-    /// The same as in the token's row; none in tokens of older versions.
+    /// The same value as in the token's row. Tokens of older versions have none.
     pub nonce: Option<Nonce>,
 }
 
-/// What a text was that one of our keys sealed.
+/// A decrypted token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opened {
     /// A person's token.
     Person(Claims),
-    /// An OAuth client's.
+    /// An OAuth client's access token.
     Client(AccessToken),
 }
 
-/// The registered claims (PASETO, registered claims) and some of our own.
+/// Registered claims of PASETO, and some of our own.
 #[derive(Serialize, Deserialize)]
 struct Payload {
-    /// The token's row; or the grant's, where there is a serial.
+    /// The id of the token's row, or of the grant's row if there is a serial.
     jti: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<i64>,
@@ -53,7 +54,7 @@ struct Footer {
     kid: String,
 }
 
-/// A person's token as text.
+/// Encrypts a person's token.
 pub fn seal(claims: Claims, keys: &Keys) -> anyhow::Result<String> {
     let payload = Payload {
         jti: claims.token_id,
@@ -66,7 +67,7 @@ pub fn seal(claims: Claims, keys: &Keys) -> anyhow::Result<String> {
     seal_text(&serde_json::to_string(&payload)?, &[], keys)
 }
 
-/// An OAuth client's access token as text.
+/// Encrypts an OAuth client's access token.
 pub fn seal_access(token: AccessToken, keys: &Keys) -> anyhow::Result<String> {
     let payload = Payload {
         jti: token.grant_id,
@@ -79,7 +80,7 @@ pub fn seal_access(token: AccessToken, keys: &Keys) -> anyhow::Result<String> {
     seal_text(&serde_json::to_string(&payload)?, &[], keys)
 }
 
-/// What a token says, if one of our keys sealed it.
+/// Decrypts a token that one of our keys has encrypted.
 pub fn open(text: &str, keys: &Keys) -> Result<Opened, TokenFault> {
     let opened = open_text(text, &[], keys).ok_or(TokenFault::Invalid)?;
     let payload: Payload = serde_json::from_str(&opened).map_err(|_| TokenFault::Invalid)?;
@@ -96,14 +97,14 @@ pub fn open(text: &str, keys: &Keys) -> Result<Opened, TokenFault> {
     }
 }
 
-/// A text that is opened again with the same `context` alone: so what is sealed for one place says nothing in another.
+/// Encrypts a text. Only the same `context` decrypts it, so that a text for one purpose is useless for another.
 pub fn seal_text(text: &str, context: &[u8], keys: &Keys) -> anyhow::Result<String> {
     let (kid, key) = keys.newest()?;
     let footer = serde_json::to_vec(&Footer { kid })?;
     Ok(LocalToken::encrypt(&key, text.as_bytes(), Some(&footer), Some(context))?)
 }
 
-/// The text, if one of our keys sealed it for this context.
+/// Decrypts a text that one of our keys has encrypted for this context.
 pub fn open_text(sealed: &str, context: &[u8], keys: &Keys) -> Option<String> {
     let sealed = UntrustedToken::<Local, V4>::try_from(sealed).ok()?;
     let footer: Footer = serde_json::from_slice(sealed.untrusted_footer()).ok()?;

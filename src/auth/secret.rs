@@ -1,18 +1,17 @@
-//! Secrets that are handed out once and kept as a digest: codes of invitations and of forgotten passwords, keys of
-//! programs.
+//! Secrets that are shown once and stored as a digest: codes of invitations and password resets, and integration keys.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-/// 256 random bits as 43 characters of base64url (RFC 4648, 5).
+/// Creates a secret: 256 random bits as 43 characters of base64url (RFC 4648, 5).
 pub fn make() -> anyhow::Result<String> {
     let mut bits = [0; 32];
     getrandom::fill(&mut bits)?;
     Ok(URL_SAFE_NO_PAD.encode(bits))
 }
 
-/// What a secret is known by: never the text itself. No salt and no slow hash, since nobody can try 2^256 secrets.
+/// The stored form of a secret. No salt and no slow hash is needed, since no one can try 2^256 secrets.
 pub fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text).into()
 }

@@ -1,4 +1,4 @@
-//! What webhooks are signed with (Standard Webhooks 1.0, "Signature scheme").
+//! The signing of webhook messages (Standard Webhooks 1.0, "Signature scheme").
 
 use std::str::FromStr;
 
@@ -12,27 +12,27 @@ use sha2::Sha256;
 use crate::values::{described, read_from_text};
 
 const PREFIX: &str = "whsec_";
-/// How many bytes a secret may have, by the convention.
+/// Size of a secret in bytes, by the specification.
 const SIZES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// `whsec_` and 24 to 64 bytes in base64: it is kept as it is, since every message is signed anew.
+/// `whsec_` and 24 to 64 bytes in base64. It is stored in plain text, because each message is signed with it.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct SigningSecret(String);
 
 impl SigningSecret {
-    /// One of 256 random bits.
+    /// Creates a secret of 256 random bits.
     pub fn make() -> anyhow::Result<Self> {
         let mut bits = [0; 32];
         getrandom::fill(&mut bits)?;
         Ok(Self(format!("{PREFIX}{}", STANDARD.encode(bits))))
     }
 
-    /// By which people tell secrets apart.
+    /// The last four characters, by which people distinguish secrets.
     pub fn last_four(&self) -> &str {
         &self.0[self.0.len() - 4..]
     }
 
-    /// The header `webhook-signature` of a message.
+    /// The `webhook-signature` header of a message.
     pub fn sign(&self, message_id: &str, at: i64, body: &str) -> anyhow::Result<String> {
         let key = STANDARD.decode(&self.0[PREFIX.len()..])?;
         let mut mac = Hmac::<Sha256>::new_from_slice(&key)?;
@@ -69,7 +69,7 @@ impl rusqlite::types::FromSql for SigningSecret {
     }
 }
 
-/// Not shown where a value is printed to look for a fault.
+/// Hides the secret in debug output.
 impl std::fmt::Debug for SigningSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SigningSecret")
@@ -80,7 +80,7 @@ impl std::fmt::Debug for SigningSecret {
 mod tests {
     use super::*;
 
-    /// The example of the convention's own libraries.
+    /// The example in the libraries of Standard Webhooks.
     #[test]
     fn a_message_is_signed_as_the_convention_says() {
         let secret: SigningSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".parse().unwrap();

@@ -1,7 +1,8 @@
-//! The throttle: so many failed guesses of one email's secret, or from one address, and no more are looked at for a while.
+//! The throttle for failed attempts. After too many failures for one email or address, it rejects further attempts for
+//! a while.
 //!
-//! The window slides: each failure counts until it is so old. `governor` would do for requests, but not for this: its
-//! GCRA takes from the quota at every check and cannot look without taking, and here failures alone are to count.
+//! The window slides: each failure counts for a fixed time. The `governor` crate does not fit: its GCRA takes from the
+//! quota at every check, and here only failures count.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,39 +12,39 @@ use quick_cache::unsync::Cache;
 
 use crate::values::Timestamp;
 
-/// Keys whose failures are remembered; one more, and one that is seldom seen is forgotten.
+/// Keys whose failures are stored. Beyond that, rarely used ones are evicted.
 const REMEMBERED: usize = 20_000;
 
 pub struct Throttle {
-    /// Failures that are let be; none are counted where it is zero.
+    /// Allowed failures. 0 disables the throttle.
     attempts: usize,
     /// Seconds for which a failure counts.
     window: i64,
-    /// The times of the last failures of each key, as many as are let be.
+    /// The times of the latest failures of each key, at most the allowed number.
     failures: Mutex<Cache<Key, VecDeque<Timestamp>>>,
 }
 
-/// What failures are of. Each is counted by itself: whoever has forgotten a password may still ask for another.
+/// The kind of failure. Each kind is counted separately: a person who mistyped a password may still request a reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// A password was wrong.
+    /// A wrong password.
     Password,
-    /// A mailed code was wrong.
+    /// A wrong code from a mail.
     Code,
-    /// A mail was asked for.
+    /// A request for a mail.
     Mail,
-    /// An account was made, or could not be.
+    /// An attempt to create an account, successful or not.
     Account,
-    /// A code of a second factor was wrong.
+    /// A wrong code of a second factor.
     SecondFactor,
 }
 
-/// Whose failures are counted together.
+/// Failures with the same key are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Key {
-    /// Folded; of an account or of nobody.
+    /// In lower case. The account need not exist.
     Email(Purpose, String),
-    /// A [`network`]: the rest of an address is anybody's own to choose.
+    /// A [`network`]: a client can choose the rest of its address freely.
     Address(Purpose, IpAddr),
     /// A token's id.
     Session(Purpose, i64),
@@ -51,11 +52,11 @@ pub enum Key {
     Account(Purpose, i64),
 }
 
-/// How many times the usual limit failures of one email are let be, from all addresses together: a stranger who guesses
-/// must not shut out its owner.
+/// Factor on the allowed failures of one email, from all addresses together: a stranger who guesses must not lock out
+/// the owner.
 const FOR_ONE_EMAIL: usize = 20;
 
-/// There have been too many failures; the next guess is looked at in so many seconds.
+/// There were too many failures. The next attempt is allowed after this number of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Throttled(pub i64);
 
@@ -68,7 +69,7 @@ impl Key {
         Self::Address(purpose, network(address))
     }
 
-    /// How many failures are let be, where `attempts` is the usual limit.
+    /// The allowed failures for this key, where `attempts` is the usual limit.
     fn limit(&self, attempts: usize) -> usize {
         match self {
             Self::Email(Purpose::Password | Purpose::Code, _) => attempts * FOR_ONE_EMAIL,
@@ -77,7 +78,7 @@ impl Key {
     }
 }
 
-/// What is counted as one: an IPv4 address, or the first 64 bits of an IPv6 address.
+/// The network that is counted as one client: an IPv4 address, or the first 64 bits of an IPv6 address.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -90,12 +91,12 @@ impl Throttle {
         Self { attempts, window, failures: Mutex::new(Cache::new(REMEMBERED)) }
     }
 
-    /// Whether a guess may be looked at. Costs next to nothing, and is to be asked before anything that does.
+    /// Whether an attempt is allowed. This is cheap, so check it before any expensive work.
     ///
-    /// A failure that is still to come was counted before the clock was put back: it counts no more.
+    /// Failures in the future were counted before the clock was set back. They no longer count.
     ///
-    /// Guesses that arrive together are all let through until the first of them has failed: as many more as there are
-    /// threads that hash.
+    /// Simultaneous attempts are all allowed until the first of them has failed. Their number is limited by the number
+    /// of hashing threads.
     pub fn check(&self, keys: &[Key], now: Timestamp) -> Result<(), Throttled> {
         let failures = self.lock();
         if self.attempts == 0 {
@@ -112,7 +113,7 @@ impl Throttle {
         }
     }
 
-    /// Counts a failure against each key.
+    /// Counts a failure for each key.
     pub fn count(&self, keys: &[Key], now: Timestamp) {
         if self.attempts == 0 {
             return;
@@ -162,7 +163,7 @@ mod tests {
         assert_eq!(throttle.check(&email, at(0)), Err(Throttled(900)));
         let mail = [Key::email(Purpose::Mail, "ada@example.com")];
         (0..3).for_each(|_| throttle.count(&mail, at(0)));
-        assert_eq!(throttle.check(&mail, at(0)), Err(Throttled(900)), "who is mailed is not mailed on and on");
+        assert_eq!(throttle.check(&mail, at(0)), Err(Throttled(900)), "the number of mails to one address is limited");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a call comes with: a token, what it is good for and what may be wrong with it; or an integration key.
+//! The credential of a request: a token with its scope and its possible faults, or an integration key.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
@@ -8,24 +8,25 @@ use uuid::Uuid;
 use super::Nonce;
 use crate::values::{Timestamp, choice};
 
-/// How integration keys begin, which tells them from tokens.
+/// The prefix of integration keys, which distinguishes them from tokens.
 pub const KEY_PREFIX: &str = "cxk_";
 
-/// How the tokens of call flows begin.
+/// The prefix of call flow tokens.
 pub const CALL_FLOW_PREFIX: &str = "cxf_";
 
-/// What a call was sent with, as `Authorization: Bearer …`.
+/// The credential of a request, sent as `Authorization: Bearer …`.
 #[derive(Debug, Clone)]
 pub enum Credential {
-    /// Nothing, where nothing is needed.
+    /// No credential, on a route that needs none.
     None,
-    /// A person's token, found good.
+    /// A valid token of a person.
     Token(Arc<TokenInUse>),
-    /// An integration key, by its digest: only the workspace's file knows whether it is good.
+    /// The digest of an integration key. Only the workspace's file knows whether the key is valid.
     Key([u8; 32]),
-    /// An OAuth client's access token: ours, and for this workspace. Whether it is still good its file knows.
+    /// An access token of an OAuth client, encrypted by us for this workspace. Only the workspace's file knows whether
+    /// it is still valid.
     Client(Arc<AccessToken>),
-    /// A call flow's token, by its digest: of this, too, only the file knows.
+    /// The digest of a call flow's token. Only the workspace's file knows whether the token is valid.
     CallFlow([u8; 32]),
 }
 
@@ -36,18 +37,18 @@ impl Credential {
     }
 }
 
-/// What an OAuth access token says: which grant it came of, and the how-manieth of that grant it is.
+/// The claims of an OAuth access token: its grant, and its generation number within the grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccessToken {
     pub grant_id: i64,
     pub serial: i64,
-    /// The random bits of the grant's row. Tokens from before there were any have none.
+    /// The nonce of the grant's row. Tokens of older versions have none.
     pub nonce: Option<Nonce>,
     pub workspace: Uuid,
     pub expires_at: Timestamp,
 }
 
-/// A token that was found good, as the central file has it.
+/// A valid token, as the central file has it.
 #[derive(Debug)]
 pub struct TokenInUse {
     pub id: i64,
@@ -60,16 +61,16 @@ pub struct TokenInUse {
     pub operator: bool,
     /// Whether the account has a second factor.
     pub second_factor: bool,
-    /// When it was last used, in seconds, to the minute.
+    /// Time of last use in seconds, accurate to a minute.
     pub(crate) last_used: AtomicI64,
 }
 
 choice! {
-    /// How a token came to be: a person logged in or switched, or made it for a program.
+    /// How a token was created: by a login or a switch, or for a program.
     TokenKind { SESSION = "session", PROGRAM = "program" }
 }
 
-/// What a token is good for: one half of the API, and in the workspace half one workspace.
+/// Where a token is valid: in the central API, or in one workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
     Central,
@@ -77,7 +78,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// As a column has it: a workspace's id, or null.
+    /// The value of the database column: a workspace's id, or null.
     pub fn workspace(self) -> Option<Uuid> {
         match self {
             Self::Central => None,
@@ -92,11 +93,11 @@ impl From<Option<Uuid>> for Scope {
     }
 }
 
-/// Why a request's token opens nothing. Always 401 with `WWW-Authenticate: Bearer` (RFC 6750, 3).
+/// Why a token was rejected. The status is always 401 with `WWW-Authenticate: Bearer` (RFC 6750, 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenFault {
     Missing,
-    /// Malformed, or sealed with a key that is not ours.
+    /// Malformed, or not encrypted with one of our keys.
     Invalid,
     Expired,
     Revoked,
@@ -116,11 +117,11 @@ impl TokenFault {
 
     pub fn message(self) -> &'static str {
         match self {
-            Self::Missing => "This needs a token: send it as Authorization: Bearer {token}.",
+            Self::Missing => "This request requires a token: send it as Authorization: Bearer {token}.",
             Self::Invalid => "The token is not valid here.",
             Self::Expired => "The token has expired: log in again.",
             Self::Revoked => "The token has been revoked: log in again.",
-            Self::WrongScope => "The token is for another part of the server: switch to this one first.",
+            Self::WrongScope => "The token is for another part of the API. Switch to this part first.",
         }
     }
 }

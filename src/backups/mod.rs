@@ -1,8 +1,8 @@
-//! Backups: all that an instance holds at a moment, or one workspace of it, as a folder that can be put back.
+//! Backups: folders from which an instance, or one workspace of it, can be restored.
 //!
-//! A backup is made beside a server that runs, and of whatever version the files are. Each file is one of SQLite, packed by
-//! zstd: `zstd -d` and any program that reads SQLite are enough to get at it. The manifest says what there is, and
-//! is written last: a folder without one is no backup.
+//! A backup can be taken while a server runs, of files of any version. Each file is a SQLite file, compressed with
+//! zstd: `zstd -d` and any SQLite program can read it. The manifest lists the files. It is written last, so a folder
+//! without a manifest is not a backup.
 //!
 //! ```text
 //! 20270329T020007Z/
@@ -12,10 +12,12 @@
 //!   workspaces/{id}.sqlite.zst
 //! ```
 //!
-//! The central file is copied first, then each workspace, each as it is at one moment. What happens between two of these
-//! moments is what a crash at that moment would leave: nobody gets in who may not, and `doctor --fix` finishes the rest.
+//! The central file is copied first, then each workspace. Each copy shows one moment. Changes between two of these
+//! moments leave the state that a crash would leave: no one gains access, and `doctor --fix` completes interrupted
+//! operations.
 //!
-//! A backup names its instance. An instance lists, restores and deletes only its own backups, so that several can share a folder.
+//! A backup names its instance. An instance lists, restores and deletes only its own backups, so several instances can
+//! share a folder.
 
 mod ownership;
 mod pack;
@@ -46,28 +48,28 @@ const CENTRAL: &str = "central.sqlite.zst";
 const KEYS: &str = "keys";
 const WORKSPACES: &str = "workspaces";
 
-/// What the name of a folder ends in that is being written, or deleted.
+/// Suffix of a folder that is being written or deleted.
 const UNFINISHED: &str = ".unfinished";
 
-/// The version of the manifest.
+/// The version of the manifest format.
 const FORMAT: u32 = 1;
 
-/// The folder that holds backups, as one instance sees it.
+/// The folder with the backups, as seen by one instance.
 pub struct Repository {
     folder: PathBuf,
     ownership: Ownership,
 }
 
-/// The backups in a folder, the oldest first.
+/// The backups in a folder, oldest first.
 pub struct Sorted {
     pub own: Vec<Backup>,
     /// Backups of other instances, and backups that name no instance.
     pub others: Vec<Backup>,
 }
 
-/// A backup that is whole.
+/// A complete backup.
 pub struct Backup {
-    /// That of its folder: the moment, and the workspace where it is of one alone.
+    /// The name of its folder: the time, and the subdomain in a backup of one workspace.
     pub name: String,
     folder: PathBuf,
     pub manifest: Manifest,
@@ -76,15 +78,15 @@ pub struct Backup {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Manifest {
     format: u32,
-    /// The instance that it is of. Versions before 0.2 did not write this.
+    /// The instance. Versions before 0.2 did not write it.
     #[serde(default)]
     pub instance: Option<Uuid>,
-    /// The version of the program that made it.
+    /// The version of the program that took the backup.
     pub program: String,
     pub taken_at: Timestamp,
-    /// The how-manieth of its second.
+    /// Distinguishes backups of the same second.
     number: u32,
-    /// None in the backup of one workspace.
+    /// `None` in a backup of one workspace.
     pub central: Option<Packed>,
     pub workspaces: Vec<PackedWorkspace>,
     /// Workspaces that could not be read.
@@ -97,7 +99,7 @@ pub struct PackedWorkspace {
     pub name: String,
     pub subdomain: String,
     pub status: String,
-    /// The address of its owner.
+    /// The email address of its owner.
     pub owner: String,
     pub file: Packed,
 }
@@ -123,13 +125,13 @@ impl Repository {
         &self.folder
     }
 
-    /// Reads every backup in the folder, and separates this instance's from the others.
+    /// Reads every backup in the folder, and separates the backups of this instance from the others.
     pub fn sorted(&self) -> anyhow::Result<Sorted> {
         let (own, others) = self.all()?.into_iter().partition(|backup| self.ownership.owns(backup));
         Ok(Sorted { own, others })
     }
 
-    /// Every backup in the folder, whosever it is, the oldest first.
+    /// Reads every backup in the folder, of any instance, oldest first.
     pub fn all(&self) -> anyhow::Result<Vec<Backup>> {
         if !self.folder.exists() {
             return Ok(Vec::new());
@@ -145,21 +147,21 @@ impl Repository {
         Ok(found)
     }
 
-    /// A backup by its name, whosever it is.
+    /// Finds a backup of any instance by its name.
     pub fn named(&self, name: &str) -> anyhow::Result<Backup> {
         let found = self.all()?.into_iter().find(|backup| backup.name == name);
         found.with_context(|| format!("there is no backup {name} in {}", self.folder.display()))
     }
 
-    /// Makes the folder where it is not there, and claims it: backups are made and deleted by one at a time. What one that
-    /// was interrupted has left goes now.
+    /// Creates the folder if necessary and locks it: only one process at a time takes or deletes backups. Deletes the
+    /// remains of an interrupted one.
     fn claim(&self) -> anyhow::Result<File> {
         make_private_folder(&self.folder)?;
         let path = self.folder.join("lock");
         let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => bail!("another backup is being made in {}", self.folder.display()),
+            Err(fs::TryLockError::WouldBlock) => bail!("another backup is being taken in {}", self.folder.display()),
             Err(fs::TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
@@ -175,7 +177,7 @@ impl Repository {
 }
 
 impl Manifest {
-    /// Of nothing yet, as the next one after others.
+    /// Creates an empty manifest that follows the others.
     fn new(instance: Option<Uuid>, now: Timestamp, others: &[Backup]) -> Self {
         let of_this_second = others.iter().filter(|backup| backup.manifest.taken_at == now);
         Self {
@@ -190,7 +192,7 @@ impl Manifest {
         }
     }
 
-    /// What its folder is called: no colons, which some systems and programs do not take.
+    /// The name of the folder. It has no colons, because some systems and programs reject them.
     fn name(&self) -> String {
         let moment = self.taken_at.to_string().replace(['-', ':'], "");
         if self.number == 1 { moment } else { format!("{moment}.{}", self.number) }
@@ -202,10 +204,10 @@ impl Backup {
         let path = folder.join(MANIFEST);
         let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let manifest: Manifest =
-            serde_json::from_slice(&text).with_context(|| format!("{} makes no sense", path.display()))?;
+            serde_json::from_slice(&text).with_context(|| format!("{} is malformed", path.display()))?;
         ensure!(
             manifest.format == FORMAT,
-            "{} is of format {}, and this program knows {FORMAT}: run a newer cx-engine",
+            "{} has format {}, but this program supports {FORMAT}: run a newer cx-engine",
             path.display(),
             manifest.format
         );
@@ -213,31 +215,31 @@ impl Backup {
         Ok(Self { name, folder, manifest })
     }
 
-    /// A workspace in it, by its id.
+    /// Finds a workspace by its id.
     pub fn workspace(&self, id: Uuid) -> Option<&PackedWorkspace> {
         self.manifest.workspaces.iter().find(|workspace| workspace.id == id)
     }
 
-    /// Those that had this subdomain or id then.
+    /// Finds the workspaces that had this subdomain or id at the time of the backup.
     pub fn workspaces_named(&self, which: &str) -> impl Iterator<Item = &PackedWorkspace> {
         let id = which.parse::<Uuid>().ok();
         let all = self.manifest.workspaces.iter();
         all.filter(move |workspace| Some(workspace.id) == id || workspace.subdomain == which)
     }
 
-    /// The only workspace in it, where it is of one alone.
+    /// The workspace, in a backup of one workspace.
     pub fn of_one(&self) -> Option<&PackedWorkspace> {
         self.manifest.workspaces.first().filter(|_| self.manifest.central.is_none())
     }
 
-    /// Every file in it: what it is of, its kind, how it is packed.
+    /// Every file in the backup: its name, its kind, and its packed form.
     pub fn files(&self) -> impl Iterator<Item = (&str, Kind, &Packed)> {
         let central = self.manifest.central.iter().map(|packed| ("central", Kind::Central, packed));
         let workspaces = self.manifest.workspaces.iter();
         central.chain(workspaces.map(|workspace| (workspace.subdomain.as_str(), Kind::Workspace, &workspace.file)))
     }
 
-    /// Unpacks one of its files to a path that is free: it is then the same as it was, to the byte, and sound.
+    /// Unpacks a file to an unused path and verifies it, byte for byte.
     pub fn unpack(&self, packed: &Packed, to: &Path) -> anyhow::Result<()> {
         packed.unpack(&self.folder, to)
     }
@@ -254,7 +256,7 @@ impl Backup {
         Ok(problems)
     }
 
-    /// Deletes it. Where that is interrupted, what is left is no backup any more.
+    /// Deletes the backup. If that is interrupted, the rest no longer counts as a backup.
     fn delete(self) -> anyhow::Result<()> {
         let going = unfinished(&self.folder);
         let deleted = fs::rename(&self.folder, &going).and_then(|()| fs::remove_dir_all(&going));
@@ -270,7 +272,8 @@ fn is_unfinished(folder: &Path) -> bool {
     folder.to_string_lossy().ends_with(UNFINISHED)
 }
 
-/// A folder that others cannot read: in a backup there is all that the instance knows, and the keys of its tokens.
+/// Creates a folder that only its owner can read: a backup contains all data of the instance, and the keys of its
+/// tokens.
 fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     if !folder.is_dir() {

@@ -1,4 +1,4 @@
-//! Which backups in a folder are an instance's own. Several instances may keep their backups in one folder.
+//! Determines which backups in a folder belong to this instance. Several instances may share a backup folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,16 +10,16 @@ use uuid::Uuid;
 use super::{Backup, KEYS};
 use crate::tenancy::InstanceRecord;
 
-/// By what an instance knows its own backups.
+/// The data by which an instance recognizes its own backups.
 #[derive(Debug, Default)]
 pub struct Ownership {
-    /// None while the central file is one of an earlier version, and where there is no instance.
+    /// `None` without an instance, and for a central file of an earlier version.
     id: Option<Uuid>,
     keys: Vec<Vec<u8>>,
 }
 
 impl Ownership {
-    /// Of the instance in a data directory.
+    /// Reads the ownership of the instance in a data directory.
     pub fn of_data_dir(data: &Path) -> anyhow::Result<Self> {
         let record = InstanceRecord::of_data_dir(data);
         let record = record.with_context(|| format!("cannot read the central file in {}", data.display()))?;
@@ -30,8 +30,9 @@ impl Ownership {
         self.id
     }
 
-    /// Whether a backup is one of this instance. Backups of earlier versions do not name their instance. One of those is
-    /// this instance's if it holds a key that this instance has: keys are random, and leave an instance only in a copy of it.
+    /// Whether a backup belongs to this instance. Backups of earlier versions do not name their instance. Such a backup
+    /// belongs to this instance if both have a key in common: keys are random, and only copies of an instance share
+    /// them.
     pub fn owns(&self, backup: &Backup) -> bool {
         match backup.manifest.instance {
             Some(id) => self.id == Some(id),
@@ -40,13 +41,13 @@ impl Ownership {
     }
 }
 
-/// What the files in a folder of keys hold. A folder that cannot be read proves nothing.
+/// The contents of the key files in a folder. An unreadable folder proves nothing.
 fn keys(folder: &Path) -> Vec<Vec<u8>> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| fs::read(entry.path()).ok()).filter(|key| !key.is_empty()).collect()
 }
 
-/// How many of these backups each instance has; those that name no instance are under `None`.
+/// Counts these backups by instance. Backups that name no instance are counted under `None`.
 pub fn count_by_instance(backups: &[Backup]) -> BTreeMap<Option<Uuid>, usize> {
     let mut counts = BTreeMap::new();
     for backup in backups {

@@ -1,4 +1,4 @@
-//! A SQLite file, packed: what it takes to know that it comes out as it went in.
+//! A compressed SQLite file, with the checksums that verify it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,24 +13,24 @@ use crate::tenancy::{Scratch, life};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packed {
-    /// Where it is, below the folder of its backup.
+    /// The path, relative to the folder of the backup.
     path: String,
-    /// Of the SQLite file.
+    /// Size of the SQLite file.
     pub bytes: u64,
-    /// Of what there is of it here.
+    /// Size of the compressed file.
     pub packed_bytes: u64,
     /// SHA-256 of the SQLite file, in hexadecimal digits.
     sha256: String,
     #[serde(flatten)]
     pub contents: Contents,
-    /// Whether the backup before has the same, which then is one file with two names.
+    /// Whether the file is a hard link to an equal file in an older backup.
     #[serde(skip)]
     pub is_unchanged: bool,
 }
 
 impl Packed {
-    /// Packs a copy of a file below a folder. Where it is as it was in an older backup, whose folder is given too, it is not
-    /// packed again.
+    /// Compresses a copy of a file into a backup folder. If an older backup has the same file, links to that one
+    /// instead.
     pub fn pack(
         copy: &Path,
         contents: Contents,
@@ -41,7 +41,7 @@ impl Packed {
         let (bytes, sha256) = digest(copy)?;
         let to = folder.join(&path);
         if let Some((older_folder, older)) = older.filter(|(_, older)| older.sha256 == sha256)
-            // A disk without hard links has it twice.
+            // A disk without hard links stores a second copy.
             && fs::hard_link(older_folder.join(&older.path), &to).is_ok()
         {
             return Ok(Self { path, is_unchanged: true, ..older.clone() });
@@ -54,25 +54,25 @@ impl Packed {
         Ok(Self { path, bytes, packed_bytes, sha256, contents, is_unchanged: false })
     }
 
-    /// Unpacks the file to a path that is free: it is on disk when this returns, the same to the byte, sound, and with as
-    /// many rows as it had.
+    /// Unpacks the file to an unused path and verifies its checksum, its integrity and its row counts. When this
+    /// returns, the file is on disk.
     pub fn unpack(&self, folder: &Path, to: &Path) -> anyhow::Result<()> {
         let from = folder.join(&self.path);
         let packed = File::open(&from).with_context(|| format!("cannot read {}", from.display()))?;
         let file = File::create_new(to).with_context(|| format!("cannot write {}", to.display()))?;
-        // Not more than there was, whatever is there now.
+        // Limit the output to the expected size, even if the file was tampered with.
         let mut unpacked = zstd::Decoder::new(packed)?.take(self.bytes + 1);
         io::copy(&mut unpacked, &mut &file).with_context(|| format!("cannot unpack {}", from.display()))?;
         file.sync_all()?;
-        ensure!(digest(to)? == (self.bytes, self.sha256.clone()), "{} is not what was packed", from.display());
+        ensure!(digest(to)? == (self.bytes, self.sha256.clone()), "{} does not match its checksum", from.display());
         let db = storage::open_reader(to)?;
         let problems = storage::problems(&db)?;
         ensure!(problems.is_empty(), "the file is damaged: {}", problems.join("; "));
-        ensure!(storage::contents(&db)? == self.contents, "the file has not the rows that it had");
+        ensure!(storage::contents(&db)? == self.contents, "the file does not have the expected number of rows");
         Ok(())
     }
 
-    /// Unpacks the file for a look, and lets it go again.
+    /// Unpacks and verifies the file, then deletes the unpacked copy.
     pub fn verify(&self, folder: &Path, scratch: &Scratch) -> anyhow::Result<()> {
         let unpacked = scratch.file("unpacked.sqlite");
         let sound = self.unpack(folder, &unpacked);
@@ -81,10 +81,10 @@ impl Packed {
     }
 }
 
-/// zstd's own choice.
+/// The default of zstd.
 const LEVEL: i32 = zstd::DEFAULT_COMPRESSION_LEVEL;
 
-/// The length of a file, and its SHA-256.
+/// The length and the SHA-256 of a file.
 fn digest(path: &Path) -> anyhow::Result<(u64, String)> {
     let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let (mut digest, mut bytes, mut piece) = (Sha256::new(), 0, vec![0; 64 * 1024]);

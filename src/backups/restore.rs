@@ -1,4 +1,4 @@
-//! Putting back a backup: the whole of it into a folder that is empty, for a server that does not run yet.
+//! Restores a complete backup into an empty folder, for a server that does not run yet.
 
 use std::fs;
 use std::path::Path;
@@ -10,8 +10,8 @@ use super::{Backup, CENTRAL, KEYS, make_private_folder};
 use crate::storage::{self, Kind};
 use crate::tenancy::life;
 
-/// Makes a data directory of a backup of everything. Each file is looked over before it is taken for good; the central file
-/// comes last, and until it is there, nothing can be served. `progress` is told how many workspaces are done.
+/// Creates a data directory from a complete backup. Each file is verified. The central file comes last: without it, no
+/// server can use the folder. `progress` gets the number of finished workspaces.
 pub fn restore(backup: &Backup, data: &Path, mut progress: impl FnMut(usize)) -> anyhow::Result<()> {
     let name = &backup.name;
     let central = backup.manifest.central.as_ref();
@@ -19,15 +19,15 @@ pub fn restore(backup: &Backup, data: &Path, mut progress: impl FnMut(usize)) ->
         central.with_context(|| format!("{name} is the backup of one workspace: restore it into an instance"))?;
     for (what, kind, packed) in backup.files() {
         let (found, known) = (packed.contents.version, kind.version());
-        ensure!(found <= known, "{what} is of version {found}, and this program knows {known}: run a newer cx-engine");
+        ensure!(found <= known, "{what} has version {found}, but this program supports {known}: run a newer cx-engine");
     }
     let is_free = !data.exists() || fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_none());
-    ensure!(is_free, "{} is not an empty folder: a backup is restored into a new one", data.display());
+    ensure!(is_free, "{} is not empty: restore the backup into a new folder", data.display());
     make_private_folder(data)?;
     let keys = data.join(KEYS);
     make_private_folder(&keys)?;
     copy_keys(&backup.folder.join(KEYS), &keys)?;
-    // Triggers of a stranger must not be in files that a server migrates.
+    // A server must not migrate files with triggers of an attacker.
     let templates = tempfile::tempdir_in(data).context("cannot write to the new folder")?;
     for (n, workspace) in backup.manifest.workspaces.iter().enumerate() {
         progress(n);
@@ -38,7 +38,7 @@ pub fn restore(backup: &Backup, data: &Path, mut progress: impl FnMut(usize)) ->
         life::make_folder(life::folder_of(&path)?)?;
         backup.unpack(&workspace.file, &path).with_context(|| format!("cannot restore {}", workspace.subdomain))?;
         let verified = storage::verify_schema(&path, Kind::Workspace, templates.path());
-        verified.with_context(|| format!("{} is not a workspace's file", workspace.subdomain))?;
+        verified.with_context(|| format!("{} is not a workspace file", workspace.subdomain))?;
         life::sync_folder(life::folder_of(&path)?)?;
     }
     drop(templates);

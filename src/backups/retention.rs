@@ -1,4 +1,4 @@
-//! Which backups are kept: the last few, and the last of each of the last few days, weeks and months.
+//! Backup retention: keeps the last few backups, and the last backup of each of the last few days, weeks and months.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -6,10 +6,10 @@ use std::hash::Hash;
 use super::{Backup, Repository};
 use crate::values::Timestamp;
 
-/// How many are kept. A day, a week or a month counts that has a backup; days are those of UTC, weeks those of ISO 8601.
+/// Numbers of backups to keep. Only days, weeks and months with a backup count. Days are in UTC, weeks by ISO 8601.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct Keep {
-    /// Delete backups that no --keep option keeps; keep the last N
+    /// Keep the last N backups. Backups that no --keep option covers are deleted
     #[arg(long, value_name = "N")]
     keep_last: Option<usize>,
     /// Keep the last backup of each of the last N days that have one
@@ -24,12 +24,12 @@ pub struct Keep {
 }
 
 impl Keep {
-    /// Whether nothing was said: then nothing is deleted.
+    /// Whether no option is set. Then no backup is deleted.
     fn is_silent(&self) -> bool {
         [self.keep_last, self.keep_daily, self.keep_weekly, self.keep_monthly].iter().all(Option::is_none)
     }
 
-    /// Which of these moments are kept, of which the newest is the first. The newest itself always is.
+    /// Chooses which of these moments to keep. They are in order, newest first. The newest is always kept.
     fn choose(&self, moments: &[Timestamp]) -> Vec<bool> {
         let mut kept: Vec<bool> = (0..moments.len()).map(|n| n < self.keep_last.unwrap_or(0).max(1)).collect();
         let mut keep_first_of_each = |most: Option<usize>, indices: Vec<usize>| {
@@ -48,18 +48,18 @@ impl Keep {
     }
 }
 
-/// Where the first moment of each period is.
+/// The index of the first moment of each period.
 fn firsts<P: Hash + Eq>(moments: &[Timestamp], period: impl Fn(Timestamp) -> P) -> Vec<usize> {
     let mut seen = HashSet::new();
     (0..moments.len()).filter(|&n| seen.insert(period(moments[n]))).collect()
 }
 
 impl Repository {
-    /// Deletes the backups that are not kept, of this instance's that are of the same as one that was just made; answers their
-    /// names. Backups of other instances are neither counted nor deleted.
+    /// Deletes the backups that the options do not keep, and returns their names. This considers only backups of this
+    /// instance with the same scope as the new backup `made`.
     ///
-    /// What is not complete counts for nothing, and deletes nothing: of a workspace that can no longer be read, the last
-    /// backup stays.
+    /// Incomplete backups are deleted without being counted. An incomplete new backup deletes nothing. So the last
+    /// backup of a workspace that became unreadable stays.
     pub fn prune(&self, keep: &Keep, made: &Backup) -> anyhow::Result<Vec<String>> {
         if keep.is_silent() || !made.manifest.failures.is_empty() {
             return Ok(Vec::new());
@@ -88,7 +88,7 @@ mod tests {
 
     const NOTHING: Keep = Keep { keep_last: None, keep_daily: None, keep_weekly: None, keep_monthly: None };
 
-    /// Those that are kept, written as they came in.
+    /// The moments that are kept, as text.
     fn kept<'a>(keep: Keep, newest_first: &[&'a str]) -> Vec<&'a str> {
         let moments: Vec<Timestamp> = newest_first.iter().map(|text| text.parse().unwrap()).collect();
         let kept = keep.choose(&moments);

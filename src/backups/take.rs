@@ -1,4 +1,4 @@
-//! Taking a backup: beside a server that runs, without a turn of its lanes and without migrating anything.
+//! Takes a backup while a server may run, without using its lanes and without migrating anything.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -18,18 +18,18 @@ use crate::storage::{self, Ailment, Contents};
 use crate::tenancy::{Scratch, life};
 use crate::values::Timestamp;
 
-/// What is to be backed up.
+/// What to back up.
 pub enum Scope<'a> {
     Everything,
     /// One workspace, by its subdomain or id.
     Workspace(&'a str),
 }
 
-/// How often a file is looked for that is moved just then, into the trash or out of it.
+/// How often to look for a file that is being moved into or out of the trash.
 const TRIES: usize = 5;
 
-/// Makes a backup, and looks over each file of it once it is there. It is there whole when this returns, or not at all; what
-/// could not be read of workspaces is named in it. `progress` is told how many of how many workspaces are done.
+/// Takes a backup and verifies each file of it. When this returns, the backup is complete, or there is none. Unreadable
+/// workspaces are listed as failures. `progress` gets the number of finished workspaces and the total.
 pub fn take(
     data: &Path,
     repository: &Repository,
@@ -60,13 +60,13 @@ pub fn take(
         Ok(manifest)
     });
     if made.is_err() {
-        // On a full disk its room is wanted. What cannot be deleted now goes before the next one is made.
+        // On a full disk this space is needed. The next backup deletes what cannot be deleted now.
         let _ = fs::remove_dir_all(&making.folder);
     }
     Ok(Backup { manifest: made?, name, folder })
 }
 
-/// A backup that is being made.
+/// A backup in progress.
 struct Making<'a> {
     data: &'a Path,
     folder: PathBuf,
@@ -74,7 +74,7 @@ struct Making<'a> {
     older: Older<'a>,
 }
 
-/// What the backups before have, the newest of each: it may be the same yet.
+/// The newest packed files in older backups. A file may be unchanged since then.
 #[derive(Default)]
 struct Older<'a> {
     central: Option<(&'a Path, &'a Packed)>,
@@ -82,7 +82,7 @@ struct Older<'a> {
 }
 
 impl<'a> Older<'a> {
-    /// Of backups of which the oldest is the first.
+    /// Reads backups that are in order, oldest first.
     fn of(backups: &'a [Backup]) -> Self {
         let mut older = Self::default();
         for backup in backups {
@@ -96,7 +96,7 @@ impl<'a> Older<'a> {
 }
 
 impl Making<'_> {
-    /// Keeps everything, with a copy of the central file, or nothing but workspaces, without one.
+    /// Packs all files. Without `central`, only the workspaces.
     fn fill(
         &self,
         mut manifest: Manifest,
@@ -118,7 +118,7 @@ impl Making<'_> {
                     manifest.workspaces.push(PackedWorkspace { id, name, subdomain, status, owner, file });
                     continue;
                 }
-                // It was in the trash, and has gone for good since the central file was copied.
+                // The workspace was in the trash, and was deleted after the central file was copied.
                 Ok(None) if status == "trashed" => continue,
                 Ok(None) => "its file is missing".into(),
                 Err(error) => match Ailment::of(&error) {
@@ -133,7 +133,7 @@ impl Making<'_> {
             bail!("{}: {}", failure.subdomain, failure.problem);
         }
         if is_everything {
-            // Last: what was copied before was sealed by these.
+            // Copy the keys last, so that they include each key that encrypted data in the copies above.
             let keys = self.folder.join(KEYS);
             make_private_folder(&keys)?;
             copy_keys(&self.data.join(KEYS), &keys)?;
@@ -141,7 +141,7 @@ impl Making<'_> {
         Ok(manifest)
     }
 
-    /// Keeps a workspace's file; nothing where there is none.
+    /// Packs the file of a workspace. `None` if there is no such file.
     fn workspace(&self, id: Uuid) -> anyhow::Result<Option<Packed>> {
         let copy = self.scratch.file("copy.sqlite");
         let kept = self.copy(id, &copy).and_then(|contents| {
@@ -155,8 +155,8 @@ impl Making<'_> {
         kept
     }
 
-    /// Copies the file of a workspace from where it lies, in service or in the trash. What was read while it was moved may
-    /// lack what is in its log.
+    /// Copies a workspace file from its place in service or in the trash. A copy is discarded if the file moved
+    /// meanwhile, since it may lack the content of the WAL.
     fn copy(&self, id: Uuid, to: &Path) -> anyhow::Result<Option<Contents>> {
         let places = [life::live_path(self.data, id), life::trash_path(self.data, id)];
         for _ in 0..TRIES {
@@ -170,7 +170,7 @@ impl Making<'_> {
         Ok(None)
     }
 
-    /// Packs a copy, and looks over what was packed.
+    /// Packs a copy and verifies the packed file.
     fn keep(
         &self,
         copy: &Path,
@@ -187,7 +187,7 @@ impl Making<'_> {
         Ok(packed)
     }
 
-    /// Gives it its name: from here on it is a backup, and on disk.
+    /// Writes the manifest and renames the folder. From then on it is a backup, and on disk.
     fn settle(&self, manifest: &Manifest, folder: &Path) -> anyhow::Result<()> {
         let mut file = private_file(&self.folder.join(MANIFEST))?;
         serde_json::to_writer_pretty(&mut file, manifest)?;
@@ -199,7 +199,7 @@ impl Making<'_> {
     }
 }
 
-/// Copies keys from one folder to another: each is read by its owner alone.
+/// Copies keys to another folder. Only the owner can read the copies.
 pub(super) fn copy_keys(from: &Path, to: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
@@ -216,7 +216,7 @@ fn private_file(path: &Path) -> anyhow::Result<File> {
     made.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Which file is at a path, if one is.
+/// The inode of the file at a path, if there is one.
 fn inode(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|file| file.ino())
 }

@@ -1,4 +1,4 @@
-//! What an operator does to an account by a command: rename it, disable it, unlock it, delete it.
+//! Changes to accounts by commands of an operator: rename, disable, unlock, delete.
 
 use std::net::IpAddr;
 
@@ -15,8 +15,8 @@ use crate::engine::Engine;
 use crate::tenancy::members;
 use crate::values::{Email, Name, Timestamp};
 
-/// Gives an account another name, another address, or both. The operator vouches for the address: it counts as verified. The
-/// person is told at the address before.
+/// Changes an account's name, address, or both. The operator vouches for the address, so it counts as verified. The old
+/// address is notified.
 pub fn rename(
     db: &Connection,
     account: &Account,
@@ -46,11 +46,11 @@ pub fn rename(
     accounts::find(db, id)
 }
 
-/// Ends every session of an account and lets it log in no more; answers how many tokens were revoked. Its OAuth grants end
-/// by [`password::end_grants`]. Integration keys are their workspace's, and go on.
+/// Ends every session of an account and blocks its login. Returns the number of revoked tokens.
+/// [`password::end_grants`] ends its OAuth grants. Integration keys belong to their workspace and stay valid.
 pub fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<usize> {
     if account.operator && !accounts::has_other_operator(db, account.id)? {
-        return Err(Error::refused("last_operator", "This is the only operator that is not disabled."));
+        return Err(Error::refused("last_operator", "This is the only enabled operator."));
     }
     db.execute("UPDATE accounts SET disabled_at = ?2 WHERE id = ?1", (account.id, origin.at))?;
     password::outdate_grants(db, account.id)?;
@@ -62,8 +62,8 @@ pub fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<us
     Ok(tokens::revoke_all(db, account.id, None, origin.at)?)
 }
 
-/// Lets an account log in again: one that was disabled, and one that has failed too often. A running server sees to the
-/// latter within a second. Answers whether it was disabled.
+/// Lets a disabled account, or one with too many failed attempts, log in again. A running server applies the latter
+/// within a second. Returns whether the account was disabled.
 pub fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
     let was_disabled = is_disabled(db, account.id)?;
     if was_disabled {
@@ -80,13 +80,13 @@ pub fn is_disabled(db: &Connection, account_id: i64) -> rusqlite::Result<bool> {
     db.prepare_cached(sql)?.exists([account_id])
 }
 
-/// Deletes an account, and its users in all workspaces.
+/// Deletes an account and its users in all workspaces.
 pub fn delete(engine: &Engine, account: &Account, origin: &Origin) -> Result<()> {
     let (id, is_operator) = (account.id, account.operator);
     let at = origin.clone();
     let left = engine.central.write(move |db| {
         if is_operator && !accounts::has_other_operator(db, id)? {
-            return Err(Error::refused("last_operator", "This is the only operator that is not disabled."));
+            return Err(Error::refused("last_operator", "This is the only enabled operator."));
         }
         let left = workspaces::of_account(db, id)?;
         audit_log::record(db, &at, Event::new("account.deleted").about(id))?;
@@ -100,7 +100,8 @@ pub fn delete(engine: &Engine, account: &Account, origin: &Origin) -> Result<()>
     Ok(())
 }
 
-/// Forgets the failed logins of the accounts that a command has unlocked, and those from the addresses that they came from.
+/// Forgets the failed attempts of accounts that a command has unlocked, and those of the addresses from which they
+/// failed.
 pub fn forget_failures(engine: &Engine, now: Timestamp) -> Result<()> {
     let unlocked = engine.central.read(|db| {
         let sql = "SELECT u.account_id, a.email FROM unlocked_accounts u JOIN accounts a ON a.id = u.account_id";

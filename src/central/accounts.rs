@@ -1,4 +1,4 @@
-//! Accounts: people, wherever they work. One account may be a member of many workspaces.
+//! Accounts of people. One account may be a member of many workspaces.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -21,54 +21,63 @@ use crate::tenancy::members;
 use crate::values::{Email, Name, Password, Text, Timestamp, email};
 
 pub const ROUTES: &[Route] = &[
-    get("/accounts", &run(list), Needs::Operator, "List all accounts, for operators").named("listAccounts"),
+    get("/accounts", &run(list), Needs::Operator, "List all accounts (operators only)").named("listAccounts"),
     put("/account", &hashing(update), Needs::SignedIn, "Change your name, email or password").named("updateAccount"),
     delete("/account", &hashing(remove), Needs::SignedIn, "Delete your account").named("deleteAccount"),
 ];
 
-/// An account as the API shows it.
+/// An account in the API.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "User")]
 pub struct Account {
+    /// Id of the account.
     pub id: i64,
+    /// Full name.
     pub name: String,
+    /// Email address, which is the login name.
     pub email: String,
-    /// Whether the account has proven that it reads the mail of this address.
+    /// Whether the account has verified its email address.
     pub email_verified: bool,
-    /// The address that takes the place of `email` once its code comes back; absent where there is none.
+    /// The new address until its mailed code is submitted. Absent if none is pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_email: Option<String>,
+    /// Time of registration.
     pub created_at: Timestamp,
+    /// Time of the last change to the account.
     pub updated_at: Timestamp,
     #[serde(skip)]
     pub operator: bool,
-    /// Whether an operator has disabled it.
+    /// Whether an operator disabled the account.
     #[serde(skip)]
     pub disabled: bool,
 }
 
-/// An account as an operator sees it.
+/// An account in an operator's list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ListedAccount {
     #[serde(flatten)]
     account: Account,
+    /// Whether the account is an operator of the server.
     operator: bool,
-    /// Whether logging in takes a second factor.
+    /// Whether login requires a second factor.
     second_factor: bool,
 }
 
-/// What may change. Email and password need the current password.
+/// Changes to an account. A new email or password requires the current password.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Account")]
 #[serde(default)]
 #[schemars(extend("examples" = [{"name": "Ada Lovelace"}]))]
 pub struct AccountChanges {
+    /// Full name.
     #[schemars(example = &"Ada Lovelace")]
     name: Name<255>,
-    /// A new address takes effect once the code that is mailed to it comes back.
+    /// A new address takes effect once the code mailed to it is submitted.
     email: Email,
+    /// New password. Not one of the 10,000 most common passwords, and not the name or email address of the account.
     /// Revokes every other token of the account.
     password: Option<Password>,
+    /// Required if `email` or `password` changes.
     current_password: Option<Text<1000>>,
 }
 
@@ -76,6 +85,7 @@ pub struct AccountChanges {
 #[schemars(rename = "AccountDeletion")]
 #[serde(default)]
 pub struct Farewell {
+    /// The password of the account.
     #[schemars(example = &"a-long-password")]
     current_password: Name<1000>,
 }
@@ -100,7 +110,7 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
         session::compare(steps.engine, &tries.of_session(Purpose::Password, token_id), given, Some(&kept))?;
     }
     if new_email.is_some() {
-        // Each tells whether an address has an account.
+        // Each request reveals whether an address has an account.
         let asked = tries.at(Purpose::Account);
         asked.check()?;
         asked.count();
@@ -148,16 +158,17 @@ fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Re
     })?;
     for workspace in left {
         let lease = steps.engine.registry.lease(workspace.id);
-        // The account is gone by now, and nobody gets in with it; `doctor` finds a user that stayed behind.
+        // The account is gone by now, so its user has no access. `doctor` finds a user that stayed behind.
         let author = steps.call.author_in(workspace.id, Actor::Oneself);
         if let Err(error) = lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &author, id)?)) {
-            tracing::warn!(workspace = %workspace.id, %error, "the user of a deleted account stayed behind");
+            tracing::warn!(workspace = %workspace.id, %error, "could not remove the user of a deleted account");
         }
     }
     Ok(Done)
 }
 
-/// Creates an account without a token, whose address is known to be its own: typed by an operator, or invited by mail.
+/// Creates an account without a token. Its address counts as verified, because an operator typed it or an invitation
+/// was mailed to it.
 pub fn create(
     engine: &Engine,
     name: Name<255>,
@@ -176,12 +187,12 @@ pub fn create(
     })
 }
 
-/// Whether there is any account; the first becomes an operator.
+/// Whether any account exists. The first account becomes an operator.
 pub fn any(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row("SELECT EXISTS (SELECT 1 FROM accounts)", [], |row| row.get(0))
 }
 
-/// Whether an operator is left that is not disabled, this account apart.
+/// Whether another enabled operator exists.
 pub fn has_other_operator(db: &Connection, id: i64) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM accounts WHERE operator AND disabled_at IS NULL AND id <> ?1)";
     db.query_row(sql, [id], |row| row.get(0))
@@ -196,17 +207,17 @@ pub fn find(db: &Connection, id: i64) -> Result<Account> {
     Ok(find_with_password(db, id)?.0)
 }
 
-/// The account and the form in which its password is kept.
+/// The account and its password hash.
 pub fn find_with_password(db: &Connection, id: i64) -> Result<(Account, String)> {
     one(db, "id = ?1", id)?.ok_or_else(Error::not_found)
 }
 
-/// The account with this address, in any case, and the form in which its password is kept.
+/// The account with this address, ignoring case, and its password hash.
 pub fn find_by_email(db: &Connection, email: &str) -> rusqlite::Result<Option<(Account, String)>> {
     first(db, "email = ?1", email)
 }
 
-/// The account that has proven that this address is its own.
+/// The account that has verified this address.
 pub fn find_by_verified_email(db: &Connection, email: &str) -> rusqlite::Result<Option<Account>> {
     Ok(first(db, "email = ?1 AND email_verified", email)?.map(|(account, _)| account))
 }
@@ -231,7 +242,7 @@ fn one(
         .optional()
 }
 
-/// Notes that the account reads the mail of its address.
+/// Marks the account's address as verified.
 pub fn set_verified(db: &Connection, id: i64) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE accounts SET email_verified = 1 WHERE id = ?1")?.execute([id])?;
     Ok(())
@@ -261,13 +272,14 @@ pub fn insert(
     Ok(id)
 }
 
-/// Refused while the account owns a workspace, one in the trash included: that could be restored to nobody.
+/// Deletes an account. Rejected while it owns a workspace, even one in the trash, because a restored workspace needs an
+/// owner.
 pub fn delete_account(db: &Connection, id: i64) -> Result<()> {
     db.execute("DELETE FROM workspaces WHERE owner_id = ?1 AND status = 'creating'", [id])?;
     let owns: bool =
         db.query_row("SELECT EXISTS (SELECT 1 FROM workspaces WHERE owner_id = ?1)", [id], |row| row.get(0))?;
     if owns {
-        return Err(Error::refused("owns_workspaces", "You own a workspace: transfer or delete it first."));
+        return Err(Error::refused("owns_workspaces", "You own a workspace. Transfer or delete it first."));
     }
     db.execute("DELETE FROM accounts WHERE id = ?1", [id])?;
     Ok(())

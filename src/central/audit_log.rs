@@ -1,5 +1,5 @@
-//! The central audit log: what happened to accounts, logins, tokens, workspaces, backups and the instance, when, by whom and
-//! from where. A workspace has an audit log of its own for its data.
+//! The central audit log of accounts, logins, tokens, workspaces, backups and the instance. Each workspace has its own
+//! audit log for its data.
 
 use std::path::Path;
 
@@ -21,12 +21,13 @@ pub const ROUTES: &[Route] = &[get(
     "/audit-log",
     &run(list),
     Needs::SignedIn,
-    "List what happened to your account and what you did, newest first; an operator sees everything",
+    "List audit entries about your account and your actions, newest first (operators see all)",
 )
 .named("listAuditLog")];
 
 choice! {
-    /// Who acted: an account, a request without a token, or a command or the server itself.
+    /// The kind of actor: `account`; `anonymous`, a request without a token; or `system`, a command or the server
+    /// itself.
     CentralActor { ACCOUNT = "account", ANONYMOUS = "anonymous", SYSTEM = "system" }
 }
 
@@ -63,44 +64,50 @@ pub const ACTIONS: &[&str] = &[
     "keys.rotated",
 ];
 
-/// One entry.
+/// An entry of the central audit log.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CentralAuditEntry")]
 pub struct Entry {
+    /// Id of the entry.
     id: i64,
+    /// Time of the event.
     at: Timestamp,
+    /// The actor.
     actor: EntryActor,
-    /// `login.failed`: the resource, and what happened to it.
+    /// The resource and the event, for example `login.failed`.
     #[schemars(extend("enum" = ACTIONS))]
     action: String,
-    /// The account that it happened to, named as of that day.
+    /// The account that the event concerns, with its address at that time.
     account: Option<EntryAccount>,
-    /// The workspace that it happened to.
+    /// Id of the workspace that the event concerns.
     workspace_id: Option<Uuid>,
-    /// The client's address; null for a command.
+    /// IP address of the client; null for a command.
     address: Option<String>,
-    /// The client's `User-Agent`.
+    /// `User-Agent` of the client.
     user_agent: Option<String>,
-    /// What else is known, by name.
+    /// Further details by name.
     details: Map<String, Value>,
 }
 
-/// Who acted, named as of that day.
+/// The actor, with the address at that time.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CentralAuditActor")]
 pub struct EntryActor {
+    /// Kind of actor.
     #[serde(rename = "type")]
     kind: CentralActor,
-    /// The account's.
+    /// Id of the account; null unless the actor is an account.
     id: Option<i64>,
+    /// Email address of the account at that time.
     email: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CentralAuditAccount")]
 pub struct EntryAccount {
-    /// Null where nobody has the address.
+    /// Id of the account; null if no account has the address.
     id: Option<i64>,
+    /// Email address at that time.
     email: Option<String>,
 }
 
@@ -111,12 +118,12 @@ fn list(ctx: &mut Ctx<'_>, list: List<Entry>) -> Result<Page<Entry>> {
     list.only("viewer", viewer).page(ctx)
 }
 
-/// Something that happened.
+/// An event for the audit log.
 #[derive(Debug, Clone)]
 pub struct Event {
     pub action: &'static str,
     pub account_id: Option<i64>,
-    /// Where there is no account: an address that somebody typed.
+    /// An address that was entered in a request, if there is no account.
     pub email: Option<String>,
     pub workspace: Option<Uuid>,
     pub details: Value,
@@ -144,14 +151,14 @@ impl Event {
         Self { workspace: Some(workspace), ..self }
     }
 
-    /// `details` is a JSON object; it has no secret.
+    /// `details` is a JSON object without secrets.
     #[must_use]
     pub fn with(self, details: Value) -> Self {
         Self { details, ..self }
     }
 }
 
-/// Writes an entry, in the transaction of what happened.
+/// Writes an entry, in the transaction of the event.
 pub fn record(db: &Connection, origin: &Origin, event: Event) -> rusqlite::Result<()> {
     let (kind, actor_id) = match origin.actor {
         OriginActor::Account(id) => (CentralActor::ACCOUNT, Some(id)),
@@ -179,7 +186,8 @@ pub fn record(db: &Connection, origin: &Origin, event: Event) -> rusqlite::Resul
     Ok(())
 }
 
-/// Writes an entry into a central file that no instance of this process has open; nothing where the file is older than the log.
+/// Writes an entry into a central file that this process has not opened as an instance. Does nothing if the file is
+/// older than the audit log.
 pub fn record_beside(central: &Path, origin: &Origin, event: Event) -> anyhow::Result<()> {
     let mut db = storage::open_writer(central)?;
     storage::transaction(&mut db, |db| {
@@ -190,7 +198,7 @@ pub fn record_beside(central: &Path, origin: &Origin, event: Event) -> anyhow::R
     Ok(())
 }
 
-/// Deletes at most so many entries that are older than a moment; answers how many.
+/// Deletes up to `most` entries older than `before`. Returns the number deleted.
 pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE at < ?1 ORDER BY at LIMIT ?2)",
@@ -200,7 +208,7 @@ pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Resu
 
 impl Listed for Entry {
     const LISTING: Listing = Listing {
-        // An entry is seen by the account that acted, by the account that it happened to, and by operators.
+        // An entry is visible to its actor, to the account that it concerns, and to operators.
         table: "(SELECT *, account_id AS viewer FROM audit_log
                  UNION ALL SELECT *, actor_id FROM audit_log WHERE actor_id IS NOT account_id
                  UNION ALL SELECT *, 0 FROM audit_log)",
@@ -251,7 +259,7 @@ mod tests {
     use crate::jobs;
     use crate::testing::{App, Bench, Client, PASSWORD};
 
-    /// The actions that somebody sees, oldest first.
+    /// The actions that a caller sees, oldest first.
     fn actions(client: &Client<'_>, query: &str) -> Vec<String> {
         let listed = client.get(&format!("/audit-log?sort=id&per_page=500&{query}")).ok();
         let entries = listed["data"].as_array().unwrap().iter();

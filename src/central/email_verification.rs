@@ -1,8 +1,9 @@
-//! Verification of an account's address: a code is mailed to it, and comes back from whoever reads that mail.
+//! Verification of an account's address by a mailed code.
 //!
-//! A new address of an account takes effect only then. Until then, and for seven days, the former address can undo it.
-//! A code alone is not enough: its bearer is signed in as the account, or types its password. Otherwise somebody could
-//! enter an address that is not theirs, and its owner would confirm it by following the link.
+//! A changed address takes effect only after verification. The old address can undo the change for seven days.
+//!
+//! A code alone is not enough: the caller must be signed in as the account or enter its password. Otherwise somebody
+//! could register a stranger's address, and the stranger would verify it by following the link.
 
 use http::StatusCode;
 use rusqlite::{Connection, OptionalExtension};
@@ -21,33 +22,33 @@ use crate::auth::{Origin, secret};
 use crate::values::{Email, Name, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    post("/account/email/verify", &run(verify), Needs::SignedIn, "Verify your email address by the mailed code")
+    post("/account/email/verify", &run(verify), Needs::SignedIn, "Verify your email address with the mailed code")
         .named("verifyEmail"),
-    post("/account/email/resend", &run(resend), Needs::SignedIn, "Send the code that verifies your address again")
+    post("/account/email/resend", &run(resend), Needs::SignedIn, "Resend the code that verifies your email address")
         .named("resendEmailCode"),
     post(
         "/account/email/undo",
         &run(undo),
         Needs::Anyone,
-        "Undo a change of address by the code mailed to the former one",
+        "Undo a change of email address with the code mailed to the old address",
     )
     .named("undoEmailChange"),
 ];
 
-/// Seconds for which a code is good.
+/// Lifetime of a code, in seconds.
 const CODE_TTL: i64 = 30 * 60;
 
-/// Seconds between two codes.
+/// Minimum seconds between two codes.
 const RESEND_AFTER: i64 = 5 * 60;
 
-/// Seconds for which a former address can undo a change.
+/// Seconds for which the old address can undo a change.
 const UNDO_TTL: i64 = 7 * 86_400;
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "MailedCode")]
 #[serde(default)]
 pub struct MailedCode {
-    /// As it was mailed.
+    /// The code from the mail.
     #[schemars(example = &"K3F9-7QXM-2B8D")]
     code: Name<200>,
 }
@@ -63,7 +64,7 @@ fn resend(ctx: &mut Ctx<'_>, mailer: CodeMailer) -> Result<Done> {
     let email = match &account.pending_email {
         Some(pending) => pending,
         None if account.email_verified => {
-            return Err(Error::refused("email_verified", "The address of this account is verified already."));
+            return Err(Error::refused("email_verified", "The address of this account is already verified."));
         }
         None => &account.email,
     };
@@ -73,7 +74,7 @@ fn resend(ctx: &mut Ctx<'_>, mailer: CodeMailer) -> Result<Done> {
         .query_row([account.id], |row| row.get(0))
         .optional()?;
     let wait = sent_at.map_or(0, |sent| sent.seconds() + RESEND_AFTER - ctx.now.seconds());
-    // A longer wait than the longest is of before the clock was put back.
+    // A longer wait means that the clock was set back.
     if (1..=RESEND_AFTER).contains(&wait) {
         return Err(Error::TooManyRequests(wait));
     }
@@ -91,11 +92,11 @@ fn undo(ctx: &mut Ctx<'_>, Json(given): Json<MailedCode>) -> Result<Done> {
 pub struct Named {
     pub account_id: i64,
     pub email: String,
-    /// The address by which the account logs in today.
+    /// The current login address of the account.
     pub login: String,
 }
 
-/// What a code that was mailed and is good at this moment verifies.
+/// The address that a valid code verifies.
 pub fn with_code(db: &Connection, code: &str, now: Timestamp) -> rusqlite::Result<Option<Named>> {
     db.prepare_cached(
         "SELECT a.id, c.email, a.email FROM email_codes c JOIN accounts a ON a.id = c.account_id
@@ -107,14 +108,14 @@ pub fn with_code(db: &Connection, code: &str, now: Timestamp) -> rusqlite::Resul
     .optional()
 }
 
-/// Verifies an address of which the account has shown the code.
+/// Verifies the address of a code.
 pub fn confirm(db: &Connection, named: &Named, origin: &Origin) -> Result<Account> {
     db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([named.account_id])?;
     take(db, named.account_id, &named.email, origin)?;
     accounts::find(db, named.account_id)
 }
 
-/// Verifies an address that somebody has shown to read the mail of, if it is the account's, or is to be; answers whether.
+/// Verifies an address by other proof, if it is the account's current or pending address. Returns whether it is.
 pub fn confirm_if_own(db: &Connection, account: &Account, email: &str, origin: &Origin) -> Result<bool> {
     let is = |own: &str| own.eq_ignore_ascii_case(email);
     if is(&account.email) && account.email_verified {
@@ -127,8 +128,8 @@ pub fn confirm_if_own(db: &Connection, account: &Account, email: &str, origin: &
     Ok(true)
 }
 
-/// A code for a forgotten password came back: its address is verified. A change of address that was not finished is
-/// dropped, since somebody else may have begun it.
+/// Verifies the address to which a password reset code was mailed. Drops a pending change of address, because an
+/// attacker may have requested it.
 pub fn prove_by_reset(db: &Connection, account_id: i64) -> Result<()> {
     db.prepare_cached("UPDATE accounts SET email_verified = 1, pending_email = NULL WHERE id = ?1")?
         .execute([account_id])?;
@@ -136,7 +137,7 @@ pub fn prove_by_reset(db: &Connection, account_id: i64) -> Result<()> {
     Ok(())
 }
 
-/// The address is the account's from now on, and verified.
+/// Makes the address the account's verified address.
 fn take(db: &Connection, account_id: i64, email: &str, origin: &Origin) -> Result<()> {
     let old = accounts::find(db, account_id)?;
     db.prepare_cached(
@@ -152,7 +153,7 @@ fn take(db: &Connection, account_id: i64, email: &str, origin: &Origin) -> Resul
     Ok(())
 }
 
-/// Notes a new address of an account, mails a code to it, and tells the former one.
+/// Records a pending address, mails a code to it, and notifies the old address.
 pub fn request_change(db: &Connection, id: i64, email: &Email, mailer: &CodeMailer, origin: &Origin) -> Result<()> {
     if accounts::find_by_email(db, email)?.is_some_and(|(other, _)| other.id != id) {
         return Err(Error::taken("email"));
@@ -178,10 +179,10 @@ pub fn request_change(db: &Connection, id: i64, email: &Email, mailer: &CodeMail
     Ok(audit_log::record(db, origin, event)?)
 }
 
-/// What it takes to mail codes to addresses that may be anybody's.
+/// The settings for mailing codes to unverified addresses.
 #[derive(Debug, Clone)]
 pub struct CodeMailer {
-    /// Of the central host.
+    /// The public URL of the central host.
     url: String,
     quotas: Quotas,
 }
@@ -192,7 +193,7 @@ impl CodeMailer {
         Self { url, quotas: call.engine.config.quotas }
     }
 
-    /// Mails a new code to an address of an account, if the account may cause one more mail; the code before is good no more.
+    /// Mails a new code, if the account's quota allows another mail. The old code becomes invalid.
     pub fn send(&self, db: &Connection, account: &Account, email: &str, now: Timestamp) -> Result<()> {
         let (code, expires_at) = (secret::make()?, now.plus(CODE_TTL));
         db.prepare_cached(
@@ -207,7 +208,7 @@ impl CodeMailer {
     }
 }
 
-/// Whoever has it mails no more than so much in a time: its description says that it may answer 429.
+/// A handler with this input is subject to the mail quota, so its description includes 429.
 impl Input for CodeMailer {
     fn read(call: &Call) -> Result<Self> {
         Ok(Self::of(call))
@@ -218,15 +219,15 @@ impl Input for CodeMailer {
     }
 }
 
-/// The address that a code brings back, if it is good at this moment.
+/// The address that a valid undo code restores.
 pub fn former_address(db: &Connection, code: &str, now: Timestamp) -> rusqlite::Result<Option<String>> {
     db.prepare_cached("SELECT email FROM email_undo_codes WHERE digest = ?1 AND expires_at > ?2")?
         .query_row((secret::digest(code), now), |row| row.get(0))
         .optional()
 }
 
-/// Gives an account the address back that a code was mailed to, and ends all of its sessions: whoever changed the address
-/// may be in one.
+/// Restores the address to which an undo code was mailed. Ends all sessions of the account, because an attacker may be
+/// in one.
 pub fn bring_back(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
     let found: Option<(i64, String, bool, Timestamp)> = db
         .prepare_cached(
@@ -244,7 +245,7 @@ pub fn bring_back(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
         "UPDATE accounts SET email = ?2, email_verified = ?3, pending_email = NULL, updated_at = ?4 WHERE id = ?1",
     )?
     .execute((id, &email, verified, origin.at))?;
-    // Codes of later changes went to addresses that this one takes away.
+    // Undo codes of later changes were mailed to addresses that this undo removes.
     db.prepare_cached("DELETE FROM email_undo_codes WHERE account_id = ?1 AND expires_at >= ?2")?
         .execute((id, expires_at))?;
     db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([id])?;
@@ -252,7 +253,7 @@ pub fn bring_back(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
     Ok(audit_log::record(db, origin, Event::new("email.change_undone").about(id).with(json!({"email": email})))?)
 }
 
-/// The same for a code that never was, was used, is too old, or is another account's.
+/// The same error for a code that is unknown, used, expired, or another account's.
 pub fn wrong_code() -> Error {
     Error::invalid("The selected code is invalid.")
 }
@@ -277,7 +278,7 @@ mod tests {
         bench.mailed("/ui/verify-email?code=")
     }
 
-    /// Lets so many seconds go by for the codes that were mailed.
+    /// Lets some seconds pass for the mailed codes.
     fn later(bench: &Bench, seconds: i64) {
         let sql = format!(
             "UPDATE email_codes SET sent_at = sent_at - {seconds}, expires_at = expires_at - {seconds};
@@ -293,7 +294,7 @@ mod tests {
         assert_eq!(me(&zoe)["email_verified"], false);
         let code = code(&bench);
         let verify = |client: &Client<'_>, code: &str| client.post("/account/email/verify", json!({"code": code}));
-        // The code is that of one account, whoever else has it.
+        // The code belongs to one account, whoever else has it.
         verify(&bench.stranger(), &code).invalid(&["The selected code is invalid."]);
         verify(&zoe, "guessed").invalid(&["The selected code is invalid."]);
         assert_eq!(verify(&zoe, &code).created()["email_verified"], true);
@@ -349,7 +350,7 @@ mod tests {
             let undo = bench.mailed("/ui/undo-email-change?code=");
             if takes_effect {
                 bench.verify_email(&thief);
-                // Another change does not help: its undo code went to the thief.
+                // Another change does not help the attacker: its undo code goes to the attacker's address.
                 later(&bench, 60);
                 thief.put("/account", change("thief2@example.com")).created();
             }

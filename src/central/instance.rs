@@ -1,4 +1,4 @@
-//! The instance itself, for its operators.
+//! Information about the instance, for its operators.
 
 use std::path::Path;
 
@@ -10,24 +10,30 @@ use crate::storage::Kind;
 use crate::values::Timestamp;
 
 pub const ROUTES: &[Route] =
-    &[get("/instance", &steps(show), Needs::Operator, "Show counts, versions and disk use, for operators")
+    &[get("/instance", &steps(show), Needs::Operator, "Show counts, versions and disk use (operators only)")
         .named("getInstance")];
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Instance {
-    /// Of the program.
+    /// Version of cx-engine.
     version: &'static str,
-    /// Of SQLite.
+    /// Version of SQLite.
     sqlite_version: &'static str,
+    /// Schema version of the central database.
     central_schema_version: i64,
+    /// Schema version of workspace databases.
     workspace_schema_version: i64,
+    /// Start time of the server.
     started_at: Timestamp,
+    /// Number of accounts.
     accounts: i64,
+    /// Number of active and suspended workspaces.
     workspaces: i64,
+    /// Number of deleted workspaces in the trash.
     workspaces_in_trash: i64,
-    /// Workspaces whose files are open just now.
+    /// Number of workspaces whose files are open.
     open_workspaces: usize,
-    /// Of the data directory, in bytes.
+    /// Size of the data directory, in bytes.
     disk_bytes: u64,
 }
 
@@ -55,7 +61,7 @@ fn show(steps: &Steps<'_>) -> Result<Ok200<Instance>> {
     }))
 }
 
-/// The files below a folder, in bytes; one that goes away meanwhile is not counted.
+/// The size of the files in a folder, in bytes. A file that disappears meanwhile is not counted.
 fn size(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries

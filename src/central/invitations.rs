@@ -1,7 +1,7 @@
-//! Invitations into workspaces, as those who are invited see them. Who invites does so in the workspace API.
+//! Invitations into workspaces, as their recipients see them. Inviters use the workspace API.
 //!
-//! Whoever has the code that was mailed has read the mail: with it an account is made even where registration is by
-//! invitation only. Whoever has an account whose verified address it is needs no code.
+//! A person with the mailed code has read the mail. The code therefore permits registration even if registration is by
+//! invitation only. An account whose verified address matches the invitation needs no code.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
@@ -24,61 +24,72 @@ use crate::tenancy::members;
 use crate::values::{Email, Name, Text, Timestamp, email};
 
 pub const ROUTES: &[Route] = &[
-    get("/user-invites", &run(list), Needs::SignedIn, "List the open invitations that are addressed to you"),
+    get("/user-invites", &run(list), Needs::SignedIn, "List pending invitations addressed to you"),
     post("/user-invites/{id}/accept", &steps(accept), Needs::SignedIn, "Accept an invitation")
         .named("acceptInvitation"),
     post("/user-invites/{id}/decline", &run(decline), Needs::SignedIn, "Decline an invitation")
         .named("declineInvitation"),
-    get("/user-invites/code/{code}", &run(by_code), Needs::Anyone, "Show the invitation that a mailed code is for")
+    get("/user-invites/code/{code}", &run(by_code), Needs::Anyone, "Show the invitation of a mailed code")
         .named("getInvitationByCode"),
 ];
 
-/// Seven days, in seconds.
+/// Lifetime of an invitation: seven days, in seconds.
 const GOOD_FOR: i64 = 7 * 86_400;
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct UserInvite {
+    /// Id of the invitation.
     pub id: i64,
+    /// Address to which the invitation was mailed.
     pub email: Email,
-    /// Of the one who is invited, as far as the inviter knows.
+    /// Name of the invitee, if the inviter gave one.
     pub name: Option<Name<255>>,
-    /// The role that the new user will have.
+    /// Role of the new user.
     pub role: InviteRole,
+    /// The workspace that the invitation is for.
     pub workspace: InviteWorkspace,
+    /// The inviter.
     pub invited_by: Inviter,
     /// `pending`, `accepted`, `declined`, `cancelled` or `expired`.
     pub status: String,
-    /// Seven days after it was sent last.
+    /// End of validity: seven days after the last mail.
     pub expires_at: Timestamp,
+    /// Time of the invitation.
     pub created_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct InviteRole {
+    /// Id of the role.
     pub id: i64,
+    /// Name of the role.
     pub name: String,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct InviteWorkspace {
+    /// Id of the workspace.
     pub id: Uuid,
+    /// Name of the workspace.
     pub name: String,
+    /// Subdomain of the workspace.
     pub subdomain: String,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Inviter {
-    /// The user's in the workspace; null where a key invited.
+    /// Id of the inviting user in the workspace; null if an integration key invited.
     pub id: Option<i64>,
+    /// Name of the inviter.
     pub name: String,
 }
 
-/// What a page needs on which somebody accepts.
+/// An invitation, with the data that the accept page needs.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct InviteByCode {
     #[serde(flatten)]
     pub invite: UserInvite,
-    /// Whether the address has an account: it then logs in to accept, and registers otherwise.
+    /// Whether the address has an account. Such a person logs in to accept; others register.
     pub account_exists: bool,
 }
 
@@ -86,12 +97,12 @@ pub struct InviteByCode {
 #[schemars(rename = "InvitationCode")]
 #[serde(default)]
 pub struct InviteAnswer {
-    /// As it was mailed. An account whose address is not verified needs it, and verifies its address by it.
+    /// The code from the mail. Required if the address of the account is not verified. The code verifies it.
     #[schemars(example = &"K3F9-7QXM-2B8D")]
     code: Option<Text<200>>,
 }
 
-/// Somebody who is to be invited.
+/// A person to be invited.
 #[derive(Debug, Clone)]
 pub struct Guest {
     pub workspace: Uuid,
@@ -127,11 +138,11 @@ fn by_code(ctx: &mut Ctx<'_>, Code(code): Code) -> Result<Ok200<InviteByCode>> {
 }
 
 impl UserInvite {
-    /// Whether it can still be accepted or declined.
+    /// Checks that the invitation can still be accepted or declined.
     pub fn check_open(&self, now: Timestamp) -> Result<()> {
         self.check_unanswered()?;
         if self.status == "expired" || self.expires_at <= now {
-            return Err(Error::refused("invite_expired", "The invitation has expired: ask for another."));
+            return Err(Error::refused("invite_expired", "The invitation has expired. Ask for a new one."));
         }
         Ok(())
     }
@@ -139,7 +150,7 @@ impl UserInvite {
     fn check_unanswered(&self) -> Result<()> {
         let (code, message) = match self.status.as_str() {
             "cancelled" => ("invite_cancelled", "The invitation was withdrawn."),
-            "accepted" => ("invite_accepted", "The invitation has been accepted already."),
+            "accepted" => ("invite_accepted", "The invitation has already been accepted."),
             "declined" => ("invite_declined", "The invitation has been declined."),
             _ => return Ok(()),
         };
@@ -147,9 +158,10 @@ impl UserInvite {
     }
 }
 
-/// Makes an account a user of the workspace that it is invited into.
+/// Makes an account a user of the workspace of an invitation.
 ///
-/// The workspace's file first: what a crash leaves of this lets nobody in, and a repeat goes on from there.
+/// The workspace's file is written first. If a crash follows, the user has no access yet, and a repeat continues from
+/// there.
 pub fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<UserInvite> {
     let (engine, now) = (steps.engine, steps.now);
     let (id, workspace, role_id, account_id) = (invite.id, invite.workspace.id, invite.role.id, account.id);
@@ -160,7 +172,8 @@ pub fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result
     let again = author.clone();
     let (role, added) = lease.file().write(move |db| {
         let role = members::role(db, role_id)?;
-        let gone = || Error::refused("invite_cancelled", "The role of the invitation is no more: ask for another.");
+        let gone =
+            || Error::refused("invite_cancelled", "The role of the invitation was deleted. Ask for a new invitation.");
         Ok::<_, Error>((role.ok_or_else(gone)?, members::add(db, &author, account_id, &name, &email, role_id)?))
     })?;
     let joined = engine.central.write(move |db| {
@@ -170,18 +183,18 @@ pub fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result
         find(db, id)
     });
     if joined.is_err() && added {
-        // It was withdrawn meanwhile.
+        // The invitation was cancelled meanwhile.
         lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &again, account_id)?))?;
     }
     joined
 }
 
-/// The workspace must be in service for somebody to join it.
+/// Checks that the workspace is active, so that a user can join it.
 pub fn check_workspace(engine: &Engine, id: Uuid) -> Result<()> {
     in_service(engine.directory.current(&engine.keys)?.identified(id)?).map(|_| ())
 }
 
-/// Invites somebody; answers the invitation and the code that is to be mailed.
+/// Creates an invitation. Returns it with the code to mail.
 pub fn create(db: &Connection, guest: &Guest, quotas: Quotas, now: Timestamp) -> Result<(UserInvite, String)> {
     let workspace = guest.workspace.to_string();
     let [typed, ascii, unicode] = &email::spellings(&guest.email);
@@ -194,7 +207,7 @@ pub fn create(db: &Connection, guest: &Guest, quotas: Quotas, now: Timestamp) ->
     if is_member {
         return Err(already_member());
     }
-    // One whose time is over is in the way no longer, whether or not the jobs have said so already.
+    // An expired invitation does not block a new one, even if the jobs have not closed it yet.
     expire(db, now)?;
     let is_invited = db
         .prepare_cached(
@@ -202,7 +215,7 @@ pub fn create(db: &Connection, guest: &Guest, quotas: Quotas, now: Timestamp) ->
         )?
         .exists((&workspace, typed, ascii, unicode))?;
     if is_invited {
-        return Err(Error::refused("already_invited", "This address is invited already: send the invitation again."));
+        return Err(Error::refused("already_invited", "This address is already invited. Resend the invitation."));
     }
     quotas.check_invitations(db, guest.workspace, now)?;
     let code = secret::make()?;
@@ -228,10 +241,11 @@ pub fn create(db: &Connection, guest: &Guest, quotas: Quotas, now: Timestamp) ->
 }
 
 pub fn already_member() -> Error {
-    Error::refused("already_member", "Somebody with this address is a user of the workspace already.")
+    Error::refused("already_member", "A user of the workspace already has this address.")
 }
 
-/// Gives an invitation another code and seven days more; the old code dies. One that has expired is open again.
+/// Gives an invitation a new code and seven more days. The old code becomes invalid. An expired invitation is pending
+/// again.
 pub fn renew(
     db: &Connection,
     workspace: Uuid,
@@ -251,37 +265,37 @@ pub fn renew(
     Ok((find(db, id)?, code))
 }
 
-/// Withdraws an invitation that nobody has answered.
+/// Cancels a pending invitation.
 pub fn cancel(db: &Connection, workspace: Uuid, id: i64, now: Timestamp) -> Result<()> {
     of_workspace(db, workspace, id)?.check_unanswered()?;
     settle(db, id, "cancelled", now)
 }
 
-/// The invitation that a code was mailed for, whatever has become of it.
+/// The invitation of a code, whatever its status.
 pub fn with_code(db: &Connection, code: &str) -> rusqlite::Result<Option<UserInvite>> {
     one(db, "code_digest = ?1", [secret::digest(code)])
 }
 
-/// The same, with what a page needs beside it.
+/// The same, with the data that the accept page needs.
 pub fn shown_by_code(db: &Connection, code: &str) -> Result<Option<InviteByCode>> {
     let Some(invite) = with_code(db, code)? else { return Ok(None) };
     let account_exists = accounts::find_by_email(db, &invite.email)?.is_some();
     Ok(Some(InviteByCode { invite, account_exists }))
 }
 
-/// The id of the role that an invitation into this workspace offers.
+/// The id of the role in an invitation of this workspace.
 pub fn role_of(db: &Connection, workspace: Uuid, id: i64) -> Result<i64> {
     Ok(of_workspace(db, workspace, id)?.role.id)
 }
 
-/// Whether an invitation that is open names a role.
+/// Whether a pending invitation names this role.
 pub fn name_role(db: &Connection, workspace: Uuid, role_id: i64, now: Timestamp) -> Result<bool> {
     let sql = "SELECT 1 FROM user_invites
                WHERE workspace_id = ?1 AND role_id = ?2 AND status = 'pending' AND expires_at > ?3";
     Ok(db.prepare_cached(sql)?.exists((workspace.to_string(), role_id, now))?)
 }
 
-/// Closes the invitations whose time is over; answers how many those were.
+/// Closes expired invitations. Returns their number.
 pub fn expire(db: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "UPDATE user_invites SET status = 'expired', updated_at = ?1 WHERE status = 'pending' AND expires_at <= ?1",
@@ -289,7 +303,7 @@ pub fn expire(db: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
     .execute([now])
 }
 
-/// Whether there are any that [`expire`] would close.
+/// Whether [`expire`] would close any.
 pub fn some_are_over(db: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM user_invites WHERE status = 'pending' AND expires_at <= ?1")?.exists([now])
 }
@@ -300,8 +314,8 @@ fn settle(db: &Connection, id: i64, status: &str, now: Timestamp) -> Result<()> 
     Ok(())
 }
 
-/// An invitation that an account may answer: one that names its verified address, or one whose code it has. The code
-/// verifies the address.
+/// An invitation that an account may answer: its verified address matches, or it has the code. The code verifies the
+/// address.
 fn addressed_to(db: &Connection, account_id: i64, id: i64, code: Option<&str>, origin: &Origin) -> Result<UserInvite> {
     let Some(code) = code else {
         return one(db, "id = ?1 AND account_id = ?2", (id, account_id))?.ok_or_else(Error::not_found);
@@ -335,7 +349,7 @@ fn one(
 
 impl Listed for UserInvite {
     const LISTING: Listing = Listing {
-        // The account is the one that has the address today, and has proven it.
+        // The account that has this verified address now.
         table: "(SELECT i.*, w.name AS workspace_name, w.subdomain, a.id AS account_id
                  FROM user_invites i JOIN workspaces w ON w.id = i.workspace_id
                  LEFT JOIN accounts a ON a.email = i.email AND a.email_verified WHERE w.status IN ('active', 'suspended'))",
@@ -385,7 +399,7 @@ mod tests {
     use crate::central::workspaces;
     use crate::testing::{Bench, Client, PASSWORD};
 
-    /// Invites into `acme` as an agent; answers the invitation's path and its code.
+    /// Invites into `acme` as an agent. Returns the path of the invitation and its code.
     fn invited(bench: &Bench, email: &str) -> (String, String) {
         let made = bench.admin().post("/user-invites", json!({"email": email, "role_id": 3})).created();
         let text = bench.mails().pop().unwrap().text;
@@ -420,7 +434,7 @@ mod tests {
         guest.post(&format!("{path}/accept"), json!({})).refused(422, "invite_accepted");
     }
 
-    /// Anybody may enter any address; who reads its mail is another question.
+    /// Any account may enter any address. Reading its mail is what counts.
     #[test]
     fn an_address_that_is_not_verified_opens_no_invitation() {
         let bench = Bench::new();
@@ -455,7 +469,7 @@ mod tests {
         assert_eq!(grace.get("/whoami").ok()["user"]["email_verified"], true);
         enter(&bench, &grace).get("/customers").ok();
 
-        // A change of address takes effect by it too.
+        // The code also completes a pending change of address.
         ada.put("/account", json!({"email": "ada@acme.test", "current_password": PASSWORD})).created();
         let (path, code) = invited(&bench, "ada@acme.test");
         ada.post(&format!("{path}/decline"), json!({"code": code})).created();
@@ -515,7 +529,7 @@ mod tests {
         assert_eq!(bench.admin().get("/users").ok()["total"], 1);
     }
 
-    /// The workspace's file knows the user, and the central file was not told before the crash.
+    /// The workspace's file has the user, but the central file was not written before the crash.
     #[test]
     fn an_acceptance_that_a_crash_interrupted_is_repeated() {
         let bench = Bench::new();

@@ -1,5 +1,5 @@
-//! The mails that are sent, as text and as HTML for a phone's width: one column, one button, no image, and no colour but
-//! the button's, so that a dark screen stays dark.
+//! Mails as text and as HTML for narrow screens: one column, one button, no image, and no color except the button's, so
+//! that dark mode works.
 
 use askama::Template;
 
@@ -7,59 +7,59 @@ use super::outbox::Mail;
 use crate::api::{Error, Result, rendered};
 use crate::values::{Email, Timestamp};
 
-/// Asks somebody into a workspace.
+/// Invites a person to a workspace.
 #[derive(Debug, Clone)]
 pub struct Invitation {
-    /// The workspace's name.
+    /// Name of the workspace.
     pub workspace: String,
-    /// The name of whoever invites.
+    /// Name of the inviter.
     pub inviter: String,
-    /// The name of the role that is offered.
+    /// Name of the offered role.
     pub role: String,
-    /// Of who is invited, where it is known.
+    /// Name of the invitee, if known.
     pub name: Option<String>,
-    /// Where the invitation is accepted.
+    /// URL of the page to accept the invitation.
     pub url: String,
     pub expires_at: Timestamp,
 }
 
-/// Lets somebody who forgot a password choose another.
+/// Lets a person who forgot the password choose a new one.
 #[derive(Debug, Clone)]
 pub struct PasswordReset {
-    /// Of the account.
+    /// Name of the account.
     pub name: String,
-    /// Where the password is chosen.
+    /// URL of the page to choose the password.
     pub url: String,
     pub expires_at: Timestamp,
 }
 
-/// Lets somebody confirm an address of their account.
+/// Lets a person verify the address of their account.
 #[derive(Debug, Clone)]
 pub struct EmailCode {
-    /// Of the account.
+    /// Name of the account.
     pub name: String,
     pub code: String,
-    /// Where the code is confirmed.
+    /// URL of the page to verify the address.
     pub url: String,
     pub expires_at: Timestamp,
 }
 
-/// Tells the former address of an account that another one is to take its place.
+/// Notifies the old address of an account of a requested change.
 #[derive(Debug, Clone)]
 pub struct EmailChange {
-    /// Of the account.
+    /// Name of the account.
     pub name: String,
     /// The new address.
     pub email: String,
-    /// Where the change is undone.
+    /// URL of the page to undo the change.
     pub url: String,
     pub expires_at: Timestamp,
 }
 
-/// Tells somebody what changed in their account.
+/// Notifies a person of a change to their account.
 #[derive(Debug, Clone)]
 pub struct Notice {
-    /// Of the account.
+    /// Name of the account.
     pub name: String,
     pub subject: String,
     pub sentence: String,
@@ -209,7 +209,7 @@ impl Notice {
     }
 }
 
-/// People choose names freely: one must not look like a paragraph of ours, or like a header.
+/// Removes line breaks. Names are free text, and one must not look like a paragraph or a header of the mail.
 fn on_one_line(name: &str) -> String {
     name.split(|c: char| c.is_control() || c.is_whitespace())
         .filter(|word| !word.is_empty())
@@ -217,12 +217,12 @@ fn on_one_line(name: &str) -> String {
         .join(" ")
 }
 
-/// Digits of a name that stay together: fewer than a telephone number has.
+/// Maximum consecutive digits of a name. Fewer than a telephone number has.
 const MOST_DIGITS: usize = 5;
 
-/// A name that somebody else chose, in a mail to one who did not ask for it: no mail program makes a link of a part of it,
-/// or a number to call. A space comes behind what joins the parts of an address, and of many digits in a row the last
-/// are left out.
+/// Defuses a name that another person chose, for a mail to a recipient who did not ask for it. No mail program can then
+/// turn a part of it into a link or a phone number. A space follows each character that joins the parts of an address,
+/// and long runs of digits are cut.
 fn harmless(name: &str) -> String {
     let (mut text, mut digits) = (String::new(), 0);
     let mut characters = name.chars().peekable();
@@ -237,7 +237,7 @@ fn harmless(name: &str) -> String {
                 }
                 continue;
             }
-            // These stand between the digits of a number, and do not end it.
+            // Separators between the digits of a number do not end it.
             _ if !c.is_alphabetic() => {}
             _ => digits = 0,
         }
@@ -255,17 +255,17 @@ fn harmless(name: &str) -> String {
     on_one_line(&text)
 }
 
-/// What joins the parts of an address: the full stops of a host (UTS 46, 2.3), what is before it, and what is behind it.
+/// Characters that join the parts of an address: the full stops of a host (UTS 46, 2.3), `:`, `/` and `\`.
 fn joins(c: char) -> bool {
     matches!(c, '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' | '\u{2024}' | ':' | '\u{ff1a}' | '/' | '\u{ff0f}' | '\\')
 }
 
-/// What may come right behind a full stop, and is no part of an address.
+/// Characters that may follow a full stop without being a part of an address.
 fn ends_a_sentence(c: char) -> bool {
     matches!(c, ',' | ';' | ')' | '!' | '?' | '"' | '\'')
 }
 
-/// `20 January 2024, 12:00 UTC`: where the reader is, nobody knows.
+/// Formats a time like `20 January 2024, 12:00 UTC`. The reader's time zone is not known.
 fn moment(at: Timestamp) -> Result<String> {
     let at = jiff::Timestamp::from_second(at.seconds()).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(at.strftime("%-d %B %Y, %H:%M UTC").to_string())
@@ -321,7 +321,7 @@ mod tests {
         }
     }
 
-    /// A name is whatever somebody typed: it is neither markup nor a line of its own.
+    /// A name is free text. It must become neither markup nor a separate line.
     #[test]
     fn names_stay_names() {
         let name = "<b>Ada</b>\r\nBcc: all@example.com\n\nClick\u{2028}here".to_owned();
@@ -367,7 +367,7 @@ mod tests {
         }
     }
 
-    /// What a phone wants of a page, and a mail program allows.
+    /// Elements that a phone needs and mail programs allow.
     #[test]
     fn the_html_fits_a_phone_and_loads_nothing() {
         let reset = PasswordReset { name: "Ada".into(), url: "https://cx.example.com/ui".into(), expires_at: UNTIL };

@@ -1,5 +1,5 @@
-//! Memberships: which accounts belong to which workspaces. A workspace's file has the same as its users; here it stands
-//! for lists that must not open every file, with a copy of the role's name.
+//! Memberships: the accounts of each workspace. The workspace's file has the same people as users. This copy, with the
+//! role's name, serves lists that must not open every file.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -12,28 +12,26 @@ use crate::api::{self, Ctx, Error, Needs, Page, Result, Route, get, run};
 use crate::tenancy::adoption::Joining;
 use crate::values::Timestamp;
 
-pub const ROUTES: &[Route] = &[get(
-    "/workspaces/{id}/members",
-    &run(list),
-    Needs::Owner,
-    "List the members of a workspace, and whether their address is verified",
-)
-.named("listMembers")];
+pub const ROUTES: &[Route] =
+    &[get("/workspaces/{id}/members", &run(list), Needs::Owner, "List the members of a workspace")
+        .named("listMembers")];
 
-/// A member, as the owner of the workspace sees one.
+/// A member, as the owner of the workspace sees it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Membership {
-    /// The account's.
+    /// Id of the account.
     id: i64,
+    /// Full name.
     name: String,
+    /// Email address.
     email: String,
-    /// Whether the account has proven that it reads the mail of this address.
+    /// Whether the account has verified its email address.
     email_verified: bool,
-    /// Whether logging in takes a second factor.
+    /// Whether login requires a second factor.
     second_factor: bool,
-    /// The role's name.
+    /// Name of the role in the workspace.
     role: String,
-    /// When the account joined.
+    /// Time at which the account joined.
     created_at: Timestamp,
 }
 
@@ -75,7 +73,7 @@ impl Listed for Membership {
     }
 }
 
-/// Makes an account a member; one that is a member already has this role from now on.
+/// Makes an account a member, or updates the role of a member.
 pub fn save(db: &Connection, account_id: i64, workspace: Uuid, role: &str, now: Timestamp) -> Result<()> {
     db.prepare_cached(
         "INSERT INTO memberships (account_id, workspace_id, role, created_at) VALUES (?1, ?2, ?3, ?4)
@@ -90,7 +88,7 @@ pub fn exists(db: &Connection, account_id: i64, workspace: Uuid) -> rusqlite::Re
     db.prepare_cached(sql)?.exists((account_id, workspace.to_string()))
 }
 
-/// Gives a member's role its present name. Who is no member any more does not become one by it.
+/// Updates the role of a member. Does not create a membership.
 pub fn set_role(db: &Connection, account_id: i64, workspace: Uuid, role: &str) -> Result<()> {
     db.prepare_cached("UPDATE memberships SET role = ?3 WHERE account_id = ?1 AND workspace_id = ?2")?.execute((
         account_id,
@@ -100,13 +98,13 @@ pub fn set_role(db: &Connection, account_id: i64, workspace: Uuid, role: &str) -
     Ok(())
 }
 
-/// Ends a membership, and with it the account's tokens for the workspace. Done again, it does nothing.
+/// Ends a membership and revokes the account's tokens for the workspace. Idempotent.
 pub fn end(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) -> Result<()> {
     let owns = db
         .prepare_cached("SELECT 1 FROM workspaces WHERE id = ?1 AND owner_id = ?2")?
         .exists((workspace.to_string(), account_id))?;
     if owns {
-        return Err(Error::refused("is_owner", "The owner of the workspace stays: transfer the workspace first."));
+        return Err(Error::refused("is_owner", "The owner cannot leave the workspace. Transfer the workspace first."));
     }
     db.prepare_cached("DELETE FROM memberships WHERE account_id = ?1 AND workspace_id = ?2")?
         .execute((account_id, workspace.to_string()))?;
@@ -114,7 +112,7 @@ pub fn end(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) ->
     Ok(())
 }
 
-/// Who belongs to a workspace, with the name of the role that each has.
+/// The members of a workspace, with the names of their roles.
 pub fn of_workspace(db: &Connection, workspace: Uuid) -> rusqlite::Result<Vec<Joining>> {
     let sql = "SELECT a.id, a.name, a.email, m.role FROM memberships m JOIN accounts a ON a.id = m.account_id
                WHERE m.workspace_id = ?1 ORDER BY a.id";

@@ -1,5 +1,5 @@
-//! The central API: accounts, sessions, forgotten passwords, tokens, workspaces, invitations, the instance itself. One
-//! file a resource.
+//! The central API: accounts, sessions, passwords, tokens, workspaces, invitations and the instance. One file per
+//! resource.
 
 pub mod account_admin;
 pub mod accounts;
@@ -23,47 +23,43 @@ pub mod workspaces;
 
 use crate::api::Resource;
 
-/// Every table of the layer.
+/// All resources of the layer.
 pub const RESOURCES: &[Resource] = &[
     Resource::new("Session", "Log in and out, and move between the central API and workspaces.", session::ROUTES),
     Resource::new(
         "Registration",
-        "Register an account, and with it a first workspace or a place in one.",
+        "Register an account, optionally with a first workspace or an invitation.",
         registration::ROUTES,
     ),
-    Resource::new(
-        "Account",
-        "People, wherever they work. One account may be a member of many workspaces.",
-        accounts::ROUTES,
-    ),
+    Resource::new("Account", "Accounts of people. One account may be a member of many workspaces.", accounts::ROUTES),
     Resource::new(
         "Email verification",
-        "Verify the address of an account by a mailed code.",
+        "Verify the email address of an account with a mailed code.",
         email_verification::ROUTES,
     ),
     Resource::new(
         "Second factor",
-        "One-time passwords (RFC 6238) and recovery codes, asked for at login.",
+        "One-time passwords (RFC 6238) and recovery codes, required at login.",
         second_factor::ROUTES,
     ),
-    Resource::new("Password", "Choose a new password by a mailed code.", password::ROUTES),
+    Resource::new("Password", "Reset a forgotten password with a mailed code.", password::ROUTES),
     Resource::new(
         "Tokens",
-        "Sessions of people and tokens of programs: who may act, where, and until when.",
+        "Sessions of people and tokens of programs. Each is valid for the central API or one workspace.",
         tokens::ROUTES,
     ),
     Resource::new(
         "Workspaces",
-        "Create, rename, transfer and delete workspaces. Each has a subdomain and a database of its own.",
+        "Create, rename, transfer and delete workspaces. Each has its own subdomain and database.",
         workspaces::ROUTES,
     ),
     Resource::new("Members", "The accounts that belong to a workspace.", memberships::ROUTES),
-    Resource::new("Workspace files", "A whole workspace as one file.", workspace_files::ROUTES),
+    Resource::new("Workspace files", "Export a whole workspace as one file.", workspace_files::ROUTES),
     Resource::new("Invitations", "Invitations that are addressed to you.", invitations::ROUTES),
     Resource::new(
         "Audit log",
-        "What happened to accounts, tokens and workspaces: when, by whom and from where.",
+        "Events of accounts, tokens and workspaces, with time, actor and address.",
         audit_log::ROUTES,
     ),
-    Resource::new("Instance", "The server itself, for its operators.", instance::ROUTES),
+    Resource::new("Instance", "Information about the server, for its operators.", instance::ROUTES),
 ];

@@ -1,4 +1,4 @@
-//! Notices: mail to a person about a change of their account that they may not have made.
+//! Notices: mails about a change to an account that its owner may not have made.
 
 use rusqlite::Connection;
 
@@ -9,7 +9,7 @@ use crate::api::{Error, Result, Steps};
 use crate::auth::{Origin, TokenInUse};
 use crate::values::Timestamp;
 
-/// What a person is told of.
+/// The change that a notice is about.
 #[derive(Debug, Clone)]
 pub enum About<'a> {
     PasswordChanged,
@@ -55,22 +55,20 @@ impl About<'_> {
         match self {
             Self::PasswordChanged => "The password of your account was changed. All other sessions have ended.".into(),
             Self::EmailChanged { email } => format!("The email address of your account is now {email}."),
-            Self::SecondFactorEnabled => "Logging in now takes a code from your authenticator app.".into(),
-            Self::SecondFactorDisabled => "Logging in now takes your password alone.".into(),
+            Self::SecondFactorEnabled => "Login now requires a code from your authenticator app.".into(),
+            Self::SecondFactorDisabled => "Login now requires only your password.".into(),
             Self::SecondFactorReset => {
-                "An operator of this server removed it. Logging in now takes your password alone.".into()
+                "An operator of this server removed it. Login now requires only your password.".into()
             }
             Self::RecoveryCodesCreated => "The recovery codes that you had before no longer work.".into(),
-            Self::TokenCreated { label } => format!("The token is called \u{201c}{label}\u{201d}."),
+            Self::TokenCreated { label } => format!("The name of the token is \u{201c}{label}\u{201d}."),
             Self::KeyCreated { name, workspace } => {
-                format!("The key is called \u{201c}{name}\u{201d}. It belongs to the workspace {workspace}.")
+                format!("The name of the key is \u{201c}{name}\u{201d}. It belongs to the workspace {workspace}.")
             }
             Self::AccessGranted { client, workspace } => {
                 format!("You approved that {client} may act for you in the workspace {workspace}.")
             }
-            Self::NewNetwork => {
-                "Somebody, most likely you, logged in from a network that we have not seen before.".into()
-            }
+            Self::NewNetwork => "Your account was used to log in from a new network. Most likely it was you.".into(),
         }
     }
 }
@@ -81,7 +79,7 @@ pub fn put(db: &Connection, account_id: i64, about: &About<'_>, origin: &Origin)
     put_to(db, &account, &account.email, about, origin)
 }
 
-/// Queues a notice for an account at an address that is, or was, its own.
+/// Queues a notice to a current or former address of an account.
 pub fn put_to(db: &Connection, account: &Account, email: &str, about: &About<'_>, origin: &Origin) -> Result<()> {
     let notice = Notice {
         name: account.name.clone(),
@@ -94,14 +92,14 @@ pub fn put_to(db: &Connection, account: &Account, email: &str, about: &About<'_>
     Ok(outbox::put(db, &notice.mail(email.parse().map_err(Error::Internal)?)?, origin.at)?)
 }
 
-/// Something that a person made in a workspace and that acts for them: its name.
+/// The name of an object that a user created in a workspace and that acts for the user.
 #[derive(Debug, Clone)]
 pub enum Made {
     Key(String),
     Grant(String),
 }
 
-/// Queues a notice of what a person has made in the workspace of a request. It is made, whatever comes of this.
+/// Queues a notice about a created object. The object stays, even if the notice fails.
 pub fn tell(steps: &Steps<'_>, person: &TokenInUse, made: Made) -> Result<()> {
     let (account_id, workspace) = (person.account_id, steps.call.workspace()?.id());
     let origin = steps.call.origin().by(account_id);
@@ -114,15 +112,16 @@ pub fn tell(steps: &Steps<'_>, person: &TokenInUse, made: Made) -> Result<()> {
         put(db, account_id, &about, &origin)
     });
     if let Err(error) = queued {
-        tracing::warn!(%error, "a person is not mailed about what they made");
+        tracing::warn!(%error, "could not queue a notice about a created key or grant");
     }
     Ok(())
 }
 
-/// Seconds between two mails about logins from one network.
+/// Minimum seconds between two mails about logins from the same network.
 const NETWORK_MAIL_EVERY: i64 = 30 * 86_400;
 
-/// Notes the network of a login; queues a notice if the account has others and has not used this one for a month.
+/// Records the network of a login. Queues a notice if the account has other networks and has not used this one for a
+/// month.
 pub fn note_login(db: &Connection, account_id: i64, origin: &Origin) -> Result<()> {
     let Some(network) = origin.network() else { return Ok(()) };
     let (is_first, last): (bool, Option<Timestamp>) = db
@@ -213,7 +212,7 @@ mod tests {
             let client = bench.nobody().with_header("x-forwarded-for", address);
             client.post("/login", json!({"email": "owner@example.com", "password": PASSWORD})).ok();
         };
-        // The first network is where the account is at home.
+        // The first network is the account's usual one.
         for address in ["192.0.2.1", "192.0.2.200"] {
             login(address);
         }

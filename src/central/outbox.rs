@@ -1,4 +1,4 @@
-//! The outbox: mail that waits to be sent, written in the transaction of what causes it. `jobs/mail.rs` sends it.
+//! The outbox: mails to be sent, written in the transaction that causes them. `jobs/mail.rs` sends them.
 
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
@@ -7,14 +7,14 @@ use super::quotas::Quotas;
 use crate::api::Result;
 use crate::values::{Email, Timestamp};
 
-/// Seconds before the second try, the third, and so on; who has failed once more is a dead letter.
+/// Seconds before each retry. After the last one failed, the mail is a dead letter.
 const WAITS: [i64; 4] = [2, 60, 15 * 60, LONGEST_WAIT];
 const LONGEST_WAIT: i64 = 2 * 3600;
 
-/// What a server says may be long; that much of it is kept.
+/// Maximum characters of a mail server's error message that are stored.
 const LONGEST_ERROR: usize = 500;
 
-/// A mail to one person, in both forms.
+/// A mail to one recipient, as text and as HTML.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub to: Email,
@@ -23,19 +23,19 @@ pub struct Mail {
     pub html: String,
 }
 
-/// A mail whose time to be sent has come.
+/// A mail that is due.
 #[derive(Debug)]
 pub struct Queued {
     pub id: i64,
-    /// The same at every try.
+    /// The same for every attempt.
     pub message_id: String,
     pub mail: Mail,
     pub created_at: Timestamp,
-    /// Those that failed.
+    /// Number of failed attempts.
     pub tries: u32,
 }
 
-/// A mail that is not tried again by itself.
+/// A mail that is not retried automatically.
 #[derive(Debug)]
 pub struct DeadLetter {
     pub id: i64,
@@ -46,12 +46,12 @@ pub struct DeadLetter {
     pub last_tried_at: Timestamp,
 }
 
-/// Puts a mail into the outbox that the server sends of itself, to be sent at once.
+/// Queues a mail that the server sends on its own behalf.
 pub fn put(db: &Connection, mail: &Mail, now: Timestamp) -> rusqlite::Result<()> {
     insert(db, mail, None, now)
 }
 
-/// Puts a mail into the outbox that an account causes, if it may cause one more this hour.
+/// Queues a mail that an account causes, if the account's hourly quota allows it.
 pub fn put_for(db: &Connection, quotas: Quotas, cause_id: i64, mail: &Mail, now: Timestamp) -> Result<()> {
     quotas.count_mail(db, cause_id, now)?;
     Ok(insert(db, mail, Some(cause_id), now)?)
@@ -66,9 +66,9 @@ fn insert(db: &Connection, mail: &Mail, cause_id: Option<i64>, now: Timestamp) -
     Ok(())
 }
 
-/// The mails that are due, at most so many, in turns: the oldest of each cause, then the second of each. So whoever causes
-/// many delays no other's. A mail that the server sends of itself has its receiver for a cause. None waits longer than the
-/// longest wait: one that would has its time from before the clock was put back.
+/// Returns mails that are due, in rounds: the oldest of each cause, then the second of each, so an account that causes
+/// many mails delays nobody else's. The cause of a mail that the server sends on its own behalf is its recipient. A due
+/// time beyond the longest back-off means that the clock was set back; such a mail is due at once.
 pub fn due(db: &Connection, now: Timestamp, most: u32, of_one_cause: u32) -> rusqlite::Result<Vec<Queued>> {
     db.prepare_cached(
         "WITH due AS (
@@ -81,19 +81,20 @@ pub fn due(db: &Connection, now: Timestamp, most: u32, of_one_cause: u32) -> rus
     .collect()
 }
 
-/// Notes that a mail is tried now: where that cannot be written, neither could it be forgotten once it was sent.
+/// Records an attempt before the mail is sent. If this write fails, the mail could not be removed after sending either,
+/// so it is not sent.
 pub fn tried(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE outbox SET last_tried_at = ?2 WHERE id = ?1")?.execute((id, now))?;
     Ok(())
 }
 
-/// Forgets a mail that was sent.
+/// Removes a mail that was sent.
 pub fn sent(db: &Connection, id: i64) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
     Ok(())
 }
 
-/// Notes that a try failed; answers when it is tried again, if it is.
+/// Records a failed attempt. Returns the time of the next attempt, if any.
 pub fn failed(db: &Connection, queued: &Queued, error: &str, now: Timestamp) -> rusqlite::Result<Option<Timestamp>> {
     let due_at = WAITS.get(queued.tries as usize).map(|wait| now.plus(*wait));
     let error: String = error.chars().take(LONGEST_ERROR).collect();
@@ -104,7 +105,7 @@ pub fn failed(db: &Connection, queued: &Queued, error: &str, now: Timestamp) -> 
     Ok(due_at)
 }
 
-/// How many mails wait for their first try, for another one, and for somebody to look after them.
+/// The numbers of mails that wait for the first attempt, that wait for a retry, and that are dead letters.
 pub fn count(db: &Connection) -> rusqlite::Result<[i64; 3]> {
     let sql = "SELECT count(*) FILTER (WHERE due_at IS NOT NULL AND tries = 0),
                       count(*) FILTER (WHERE due_at IS NOT NULL AND tries > 0),
@@ -112,7 +113,7 @@ pub fn count(db: &Connection) -> rusqlite::Result<[i64; 3]> {
     db.prepare_cached(sql)?.query_row([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
 }
 
-/// The mails that were given up, oldest first.
+/// The dead letters, oldest first.
 pub fn dead_letters(db: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
     let mut statement = db.prepare(
         "SELECT id, recipient, subject, tries, last_error, last_tried_at FROM outbox WHERE due_at IS NULL ORDER BY id",
@@ -130,7 +131,7 @@ pub fn dead_letters(db: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
     letters.collect()
 }
 
-/// Puts a dead letter back into the queue, with all its tries before it.
+/// Queues a dead letter again, with all its attempts.
 pub fn queue_again(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
     db.execute("UPDATE outbox SET due_at = ?2, tries = 0 WHERE id = ?1 AND due_at IS NULL", (id, now))?;
     Ok(())

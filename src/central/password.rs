@@ -1,7 +1,7 @@
-//! A forgotten password: who asks is mailed a code, and the code lets another password be chosen, once.
+//! Password reset: a code is mailed on request, and allows choosing a new password once.
 //!
-//! Whether an address is known here is said to nobody: the request is only noted, and looked at by the next round of
-//! mail. So the answer is the same, and takes the same time.
+//! The response does not reveal whether an address has an account. The request is only stored, and the mail job handles
+//! it later. The response and its duration are therefore always the same.
 
 use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
@@ -21,22 +21,23 @@ use crate::tenancy::grants;
 use crate::values::{Email, Name, Password, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    post("/password/forgot", &steps(forgot), Needs::Anyone, "Be mailed a code for a new password")
+    post("/password/forgot", &steps(forgot), Needs::Anyone, "Request a password reset code by mail")
         .named("forgotPassword"),
-    post("/password/reset", &hashing(reset), Needs::Anyone, "Choose a new password by a code that was mailed")
+    post("/password/reset", &hashing(reset), Needs::Anyone, "Set a new password with a mailed code")
         .named("resetPassword"),
 ];
 
-/// How long a code is good.
+/// Lifetime of a code, in seconds.
 const CODE_TTL: i64 = 3600;
 
-/// Requests of one round at the most.
+/// Maximum requests per round.
 const MOST: u32 = 100;
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "ForgottenPassword")]
 #[serde(default)]
 pub struct Forgotten {
+    /// Email address of the account.
     email: Email,
 }
 
@@ -44,26 +45,28 @@ pub struct Forgotten {
 #[schemars(rename = "PasswordReset")]
 #[serde(default)]
 pub struct Resetting {
+    /// Email address of the account.
     email: Email,
-    /// As it was mailed; good for an hour.
+    /// The code from the mail. Valid for one hour.
     #[schemars(example = &"K3F9-7QXM-2B8D")]
     code: Name<200>,
-    /// Revokes every token of the account.
+    /// The new password. Not one of the 10,000 most common passwords, and not the name or email address of the account.
+    /// Revokes all tokens of the account.
     password: Password,
 }
 
-/// Somebody who forgot a password, perhaps of an account here.
+/// A reset request. The address may have no account.
 struct Request {
     id: i64,
     email: Email,
-    /// The public URL of the central host when it was asked for.
+    /// The public URL of the central host at the time of the request.
     url: String,
 }
 
 fn forgot(steps: &Steps<'_>, tries: Tries, Json(forgotten): Json<Forgotten>) -> Result<Done> {
     let tries = tries.of(Purpose::Mail, &forgotten.email);
     tries.check()?;
-    // Each may send a mail to somebody who did not ask for it.
+    // Each request may send a mail to a person who did not ask for it.
     tries.count();
     let url = steps.engine.public_url().central();
     let now = steps.now;
@@ -82,12 +85,12 @@ fn reset(steps: &Steps<'_>, tries: Tries, Json(resetting): Json<Resetting>) -> R
     choose(steps, tries, resetting).map(|()| Done)
 }
 
-/// Gives the account behind a code another password.
+/// Sets a new password for the account of a code.
 pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<()> {
     let (email, digest, now) = (resetting.email, secret::digest(&resetting.code), steps.now);
     let (asked, tries) = (email.clone(), tries.of(Purpose::Code, &email));
     tries.check()?;
-    // Asked before the password is hashed, which costs more than all the rest; the write has the last word.
+    // The code is checked before the password is hashed, because hashing is expensive. The write checks the code again.
     let account = steps.engine.central.read(move |db| match opens(db, &digest, &asked, now)? {
         Some(account_id) => accounts::find(db, account_id).map(Some),
         None => Ok(None),
@@ -102,10 +105,10 @@ pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<(
         let account_id = opens(db, &digest, &email, now)?.ok_or_else(wrong_code)?;
         let is_proven = accounts::find(db, account_id)?.email_verified;
         if !is_proven {
-            // Whoever set it up had not shown that the address is theirs, and now somebody else may have.
+            // The person who added the factor never verified the address, so the factor may be an attacker's.
             second_factor::delete_factor(db, account_id)?;
         }
-        // The new hash ends every code of the account, by a trigger: this one too.
+        // The new hash deletes all codes of the account by a trigger, including this one.
         accounts::set_password_hash(db, account_id, &hash, now)?;
         tokens::revoke_all(db, account_id, None, now)?;
         outdate_grants(db, account_id)?;
@@ -118,8 +121,8 @@ pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<(
     Ok(())
 }
 
-/// Lets the OAuth grants of an account end, which somebody may have approved with its old password: in the transaction that
-/// changes it. [`end_grants`] follows.
+/// Marks all OAuth grants of an account to be ended, in the transaction that changes its password: an attacker with the
+/// old password may have approved them. [`end_grants`] follows.
 pub fn outdate_grants(db: &Connection, account_id: i64) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT INTO grants_to_end (account_id, workspace_id)
@@ -129,8 +132,8 @@ pub fn outdate_grants(db: &Connection, account_id: i64) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// Ends the grants that are to end, a workspace each. One that is in the trash, or cannot be written now, has its turn in a
-/// later round of the jobs.
+/// Ends the marked grants, one workspace at a time. If a workspace is in the trash or cannot be written, a later round
+/// of the jobs retries it.
 pub fn end_grants(engine: &Engine, now: Timestamp) -> Result<()> {
     let outdated: Vec<(i64, i64, Uuid)> = engine.central.read(|db| {
         let mut statement = db.prepare_cached(
@@ -156,14 +159,14 @@ pub fn end_grants(engine: &Engine, now: Timestamp) -> Result<()> {
     result
 }
 
-/// The same at once, after a change that is done whatever comes of this.
+/// Ends the marked grants at once. The change of password stands even if this fails.
 pub fn end_grants_now(engine: &Engine, now: Timestamp) {
     if let Err(error) = end_grants(engine, now) {
-        tracing::warn!(%error, "some OAuth grants of a changed password end later");
+        tracing::warn!(%error, "could not end some OAuth grants after a password change; they are ended later");
     }
 }
 
-/// Mails a code to each who asked and has an account; the others are forgotten.
+/// Mails a code for each request whose address has an account. Deletes the other requests.
 pub fn answer_requests(engine: &Engine, now: Timestamp) -> Result<()> {
     let requests = engine.central.read(|db| Ok::<_, Error>(requests(db)?))?;
     if requests.is_empty() {
@@ -176,7 +179,7 @@ pub fn answer_requests(engine: &Engine, now: Timestamp) -> Result<()> {
                 let code = make_code(db, account.id, now)?;
                 let reset =
                     PasswordReset { name: account.name, url: link(request, &code), expires_at: now.plus(CODE_TTL) };
-                // To the address of the account, which may differ in case from the one that was typed.
+                // Sent to the address of the account, which may differ in case from the requested one.
                 outbox::put(db, &reset.mail(account.email.parse().map_err(Error::Internal)?)?, now)?;
             }
             db.prepare_cached("DELETE FROM password_requests WHERE id = ?1")?.execute([request.id])?;
@@ -185,7 +188,7 @@ pub fn answer_requests(engine: &Engine, now: Timestamp) -> Result<()> {
     })
 }
 
-/// Makes a code for an account, and keeps what it is known by.
+/// Creates a code for an account and stores its digest.
 fn make_code(db: &Connection, account_id: i64, now: Timestamp) -> Result<String> {
     let code = secret::make()?;
     db.prepare_cached("INSERT INTO password_codes (digest, account_id, expires_at) VALUES (?1, ?2, ?3)")?.execute((
@@ -196,7 +199,7 @@ fn make_code(db: &Connection, account_id: i64, now: Timestamp) -> Result<String>
     Ok(code)
 }
 
-/// The account that a code opens at this moment, if it is that of this address.
+/// The account of a valid code, if the account has this address.
 fn opens(db: &Connection, digest: &[u8; 32], email: &str, now: Timestamp) -> rusqlite::Result<Option<i64>> {
     db.prepare_cached(
         "SELECT a.id FROM password_codes c JOIN accounts a ON a.id = c.account_id
@@ -212,7 +215,7 @@ fn requests(db: &Connection) -> rusqlite::Result<Vec<Request>> {
         .collect()
 }
 
-/// The page where a new password is chosen.
+/// The URL of the page to choose a new password.
 fn link(request: &Request, code: &str) -> String {
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("email", &request.email)
@@ -221,7 +224,7 @@ fn link(request: &Request, code: &str) -> String {
     format!("{}/ui/password-reset?{query}", request.url)
 }
 
-/// The same for an unknown address, a code that never was, was used, or is too old.
+/// The same error for an unknown address and for a code that is unknown, used or expired.
 fn wrong_code() -> Error {
     Error::invalid("The selected code is invalid.")
 }
@@ -241,7 +244,7 @@ mod tests {
 
     const NEW: &str = "quite-another-one";
 
-    /// The codes that were mailed, oldest first.
+    /// The mailed codes, oldest first.
     fn mailed(bench: &Bench) -> Vec<String> {
         let code = |text: &str| {
             text.split_once("&code=").and_then(|(_, code)| code.split_whitespace().next()).map(str::to_owned)
@@ -274,7 +277,7 @@ mod tests {
         reset(&bench, "owner@example.com", &code).invalid(&["The selected code is invalid."]);
     }
 
-    /// Somebody registered with another person's address; that person takes the account over by the mail.
+    /// A stranger registered with another person's address. That person takes the account over by mail.
     #[test]
     fn a_code_that_comes_back_verifies_the_address_and_drops_what_was_set_up_before() {
         let bench = Bench::new();
@@ -315,7 +318,7 @@ mod tests {
         account.put("/account", json!({"password": NEW, "current_password": PASSWORD})).created();
     }
 
-    /// Somebody who had the old password may have approved a program.
+    /// An attacker with the old password may have approved a program.
     #[test]
     fn another_password_ends_what_was_approved_with_the_old_one() {
         let bench = Bench::new();
@@ -344,7 +347,7 @@ mod tests {
         program.get("/customers").refused(401, "token_revoked");
     }
 
-    /// A file that is damaged has the grants end when it is mended, and the trash is emptied meanwhile.
+    /// For a damaged file, the grants end after the repair. Meanwhile the trash is emptied.
     #[test]
     fn a_workspace_that_cannot_be_written_holds_up_no_other_work() {
         let bench = Bench::new();

@@ -1,6 +1,6 @@
-//! Quotas: how much one account or workspace may have, or do in a time. 0 switches one off, and operators are exempt.
+//! Quotas limit how much one account or workspace may have, or do per time. 0 disables a quota. Operators are exempt.
 //!
-//! Each is counted in the transaction of the write that it limits.
+//! Each quota is counted in the transaction of the write that it limits.
 
 use http::StatusCode;
 use rusqlite::Connection;
@@ -15,7 +15,7 @@ const HOUR: i64 = 3600;
 const DAY: i64 = 86_400;
 
 impl Quotas {
-    /// Those that limit this caller in a workspace.
+    /// The quotas that apply to this caller in a workspace.
     pub fn of(call: &Call) -> Self {
         match &call.credential {
             Credential::Token(token) if token.operator => Self::default(),
@@ -23,7 +23,7 @@ impl Quotas {
         }
     }
 
-    /// Whether an account may own one more workspace.
+    /// Checks whether an account may own one more workspace.
     pub fn check_workspaces(self, db: &Connection, account_id: i64) -> Result<()> {
         if is_operator(db, account_id)? {
             return Ok(());
@@ -33,7 +33,7 @@ impl Quotas {
         check("max_workspaces_per_account", self.max_workspaces_per_account, owned)
     }
 
-    /// Whether an account may have one more token that works.
+    /// Checks whether an account may have one more valid token.
     pub fn check_tokens(self, db: &Connection, account_id: i64, now: Timestamp) -> Result<()> {
         if is_operator(db, account_id)? {
             return Ok(());
@@ -43,7 +43,7 @@ impl Quotas {
         check("max_tokens_per_account", self.max_tokens_per_account, had)
     }
 
-    /// Whether a workspace may invite one more today.
+    /// Checks whether a workspace may send one more invitation today.
     pub fn check_invitations(self, db: &Connection, workspace: Uuid, now: Timestamp) -> Result<()> {
         let sql = "SELECT created_at FROM user_invites WHERE workspace_id = ?1 AND created_at > ?2
                    ORDER BY created_at DESC LIMIT 1 OFFSET ?3";
@@ -52,23 +52,23 @@ impl Quotas {
         })
     }
 
-    /// Whether an invitation that was sent again at this moment may be sent again now.
+    /// Checks whether an invitation may be resent now.
     pub fn check_resend(self, resent_at: Option<Timestamp>, now: Timestamp) -> Result<()> {
         let since = resent_at.map_or(i64::MAX, |at| now.seconds().saturating_sub(at.seconds()));
-        // One of later is from before the clock was put back.
+        // A negative time means that the clock was set back.
         match self.invitation_resend_interval - since {
             wait @ 1.. if since >= 0 => Err(Error::TooManyRequests(wait)),
             _ => Ok(()),
         }
     }
 
-    /// Whether a workspace that has so many webhooks may have one more.
+    /// Checks whether a workspace may have one more webhook.
     pub fn check_webhooks(self, db: &Connection) -> Result<()> {
         let had = || db.prepare_cached("SELECT count(*) FROM webhooks")?.query_row([], |row| row.get(0));
         check("max_webhooks", self.max_webhooks, had)
     }
 
-    /// Counts a mail that an account causes, if it may cause one more this hour. Operators may.
+    /// Counts a mail that an account causes, if its hourly quota allows it. Operators are exempt.
     pub fn count_mail(self, db: &Connection, account_id: i64, now: Timestamp) -> Result<()> {
         db.prepare_cached("DELETE FROM caused_mails WHERE at <= ?1")?.execute([now.plus(-HOUR)])?;
         if !is_operator(db, account_id)? {
@@ -83,7 +83,7 @@ impl Quotas {
     }
 }
 
-/// An input of handlers that do no more than so much in a time: their description says that they may answer 429.
+/// A handler with this input is subject to a quota per time, so its description includes 429.
 impl Input for Quotas {
     fn read(call: &Call) -> Result<Self> {
         Ok(Self::of(call))
@@ -102,10 +102,10 @@ fn check(quota: &'static str, allowed: i64, had: impl FnOnce() -> rusqlite::Resu
     if allowed == 0 || had()? < allowed {
         return Ok(());
     }
-    Err(Error::refused("quota_reached", format!("The quota {quota} is reached: {allowed} are allowed.")))
+    Err(Error::refused("quota_reached", format!("The quota {quota} is reached. {allowed} are allowed.")))
 }
 
-/// `nth` answers when the one happened that is so many before the newest, in the time that counts.
+/// `nth` returns the time of the event that is this many before the newest one, within the period.
 fn check_rate(
     allowed: i64,
     time: i64,
@@ -135,7 +135,7 @@ mod tests {
         assert!((longest - 60..=longest).contains(&wait), "{wait}");
     }
 
-    /// A workspace of somebody who is no operator, and its owner there.
+    /// A workspace of an account that is not an operator, and its owner there.
     fn strangers(bench: &Bench) -> Client<'_> {
         let made = bench.stranger().post("/workspaces", json!({"name": "Theirs", "subdomain": "theirs"})).created();
         let entered = bench.stranger().post("/switch-to", json!({"workspace_id": made["id"]})).ok();
@@ -152,7 +152,7 @@ mod tests {
         let refused = make(&stranger);
         refused.refused(422, "quota_reached");
         assert!(refused.text.contains("max_workspaces_per_account") && refused.text.contains("2 are allowed"));
-        // An operator is exempt, and gives nobody more than they may own.
+        // Operators are exempt. An operator cannot transfer a workspace beyond the new owner's quota.
         for _ in 0..3 {
             make(&bench.central()).created();
         }
@@ -192,7 +192,7 @@ mod tests {
         let path = format!("/user-invites/{}", invite(&owner, 1).created()["id"]);
         owner.post(&format!("{path}/resend"), json!({})).created();
         waits(&owner.post(&format!("{path}/resend"), json!({})), 600);
-        // One that was withdrawn was mailed too.
+        // A cancelled invitation was mailed too.
         owner.delete(&path).ok();
         invite(&owner, 2).created();
         let mails = bench.mails().len();
@@ -219,7 +219,7 @@ mod tests {
         invite(&inside, 2).created();
         waits(&invite(&owner, 3), 3600);
         waits(&invite(&inside, 3), 3600);
-        // What a key causes is its workspace's owner's doing.
+        // A mail that a key causes counts for the owner of the workspace.
         let key = owner.post("/integration-keys", json!({"name": "k", "permissions": ["*"]})).created();
         let key = bench.nobody().at("theirs.localhost").with_token(key["key"].as_str().unwrap().into());
         waits(&invite(&key, 4), 3600);

@@ -1,4 +1,4 @@
-//! Registration: how somebody gets an account, and with it a first workspace, or a place in one they were invited into.
+//! Registration of an account, optionally with a first workspace or an invitation.
 
 use std::sync::Arc;
 
@@ -19,35 +19,39 @@ use crate::tenancy::life::Owner;
 use crate::values::{Email, Name, Password, Subdomain, Text};
 
 pub const ROUTES: &[Route] =
-    &[post("/register", &hashing(register), Needs::Anyone, "Register an account, and with it a first workspace")
+    &[post("/register", &hashing(register), Needs::Anyone, "Register an account, optionally with a first workspace")
         .named("register")];
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Registration")]
 #[serde(default)]
 pub struct Registering {
+    /// Full name.
     #[schemars(example = &"Ada Lovelace")]
     name: Name<255>,
+    /// Email address, which becomes the login name. A code to verify it is mailed.
     email: Email,
+    /// Password. Not one of the 10,000 most common passwords, and not the name or email address of the account.
     password: Password,
-    /// Where it is given, it must be the password again.
+    /// The password again. If present, it must match.
     password_confirmation: Option<Text<200>>,
-    /// Makes a first workspace too.
+    /// Name of a first workspace to create.
     #[schemars(example = &"Acme")]
     workspace_name: Option<Name<255>>,
-    /// Of the first workspace; made from its name where it is absent.
+    /// Subdomain of the first workspace. Default: derived from its name.
     subdomain: Option<Subdomain>,
-    /// The code of an invitation to this address, which is accepted.
+    /// Code of an invitation to this address. Accepts the invitation.
     invite: Option<Text<200>>,
 }
 
-/// Who was registered, signed in.
+/// The registered account, with a token.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Registered {
+    /// The new account.
     user: Account,
     #[serde(flatten)]
     issued: Issued,
-    /// The first workspace, where one was asked for; or the one that the invitation leads into.
+    /// The first workspace if one was requested, else the workspace of the invitation, else null.
     workspace: Option<Workspace>,
 }
 
@@ -61,7 +65,7 @@ fn register(steps: &Steps<'_>, tries: Tries, Json(new): Json<Registering>) -> Re
     if let Some(invite) = invite {
         match join(steps, &account, &invite) {
             Ok(joined) => _ = workspace.get_or_insert(joined),
-            Err(error) => tracing::info!(%error, "a new account was not let into the workspace it was invited to"),
+            Err(error) => tracing::info!(%error, "could not add a new account to the workspace of its invitation"),
         }
     }
     if let Some(workspace) = &mut workspace {
@@ -70,7 +74,7 @@ fn register(steps: &Steps<'_>, tries: Tries, Json(new): Json<Registering>) -> Re
     Ok(Created(Registered { user: account, issued, workspace }))
 }
 
-/// Whether somebody may make an account, invited or not.
+/// Checks whether registration is allowed, with or without an invitation.
 pub fn check(config: &Config, invited: bool) -> Result<()> {
     let message = match config.registration {
         Registration::Closed => "Registration is closed here.",
@@ -80,7 +84,7 @@ pub fn check(config: &Config, invited: bool) -> Result<()> {
     Err(Error::forbidden("registration_closed", message))
 }
 
-/// The invitation that a code is for, if it was sent to this address and can be accepted.
+/// The invitation of a code, if it was mailed to this address and is still open.
 fn invite(steps: &Steps<'_>, code: &str, email: &Email) -> Result<UserInvite> {
     let (code, now) = (code.to_owned(), steps.now);
     let found = steps.engine.central.read(move |db| Ok::<_, Error>(invitations::with_code(db, &code)?))?;
@@ -91,7 +95,7 @@ fn invite(steps: &Steps<'_>, code: &str, email: &Email) -> Result<UserInvite> {
     Ok(invite)
 }
 
-/// Takes a new account into the workspace that it was invited into.
+/// Adds a new account to the workspace of its invitation.
 fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<Workspace> {
     invitations::join(steps, account, invite)?;
     let (account_id, id) = (account.id, invite.workspace.id);
@@ -99,8 +103,8 @@ fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<Wor
     found.ok_or_else(Error::workspace_not_found)
 }
 
-/// The account, its token, and its first workspace where it asks for one: all of them, or none. Its address is verified
-/// where it was invited by mail; else it is mailed a code.
+/// Creates the account, its token and the requested workspace: all of them or none. The address counts as verified if
+/// an invitation was mailed to it. Otherwise a code is mailed.
 fn create_signed_in(
     steps: &Steps<'_>,
     tries: &Counted,
@@ -108,11 +112,11 @@ fn create_signed_in(
     invited: bool,
 ) -> Result<(Account, Issued, Option<Workspace>)> {
     let (engine, now) = (steps.engine, steps.now);
-    // Each costs a hash or tells whether an address is known, whatever comes of it.
+    // Each attempt costs a hash or reveals whether an address has an account, whatever the result.
     tries.check()?;
     tries.count();
     let email = new.email.clone();
-    // Asked before the password is hashed, which costs more than all the rest; the index has the last word.
+    // Checked before the password is hashed, because hashing is expensive. The unique index has the last word.
     if engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?.is_some()))? {
         return Err(Error::taken("email"));
     }

@@ -1,7 +1,7 @@
 //! The second factor of an account: time-based one-time passwords (RFC 6238), and recovery codes for a lost device.
 //!
-//! A login whose password is right is answered with a challenge; the challenge and a code give the token. Tokens that
-//! exist, and those of programs and OAuth clients, go on without a code.
+//! A login with the right password gets a challenge. The challenge and a code give the token. Existing tokens, and
+//! tokens of programs and OAuth clients, need no code.
 
 use std::sync::Arc;
 
@@ -28,13 +28,13 @@ use crate::engine::Engine;
 use crate::values::{Name, Text, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    get("/account/second-factor", &run(show), Needs::SignedIn, "Show whether logging in takes a second factor")
+    get("/account/second-factor", &run(show), Needs::SignedIn, "Show whether login requires a second factor")
         .named("getSecondFactor"),
     post(
         "/account/second-factor",
         &hashing(enroll),
         Needs::SignedIn,
-        "Add a second factor: first with your password, then with a code of it",
+        "Add a second factor, in two steps: send your password, then a code",
     )
     .named("addSecondFactor"),
     delete("/account/second-factor", &hashing(disable), Needs::SignedIn, "Remove your second factor")
@@ -43,23 +43,23 @@ pub const ROUTES: &[Route] = &[
         "/account/second-factor/recovery-codes",
         &steps(renew_recovery_codes),
         Needs::SignedIn,
-        "Create new recovery codes; those of before no longer work",
+        "Replace your recovery codes with new ones",
     )
     .named("createRecoveryCodes"),
     delete(
         "/accounts/{id}/second-factor",
         &run(reset_by_operator),
         Needs::Operator,
-        "Remove the second factor of an account, for operators",
+        "Remove the second factor of an account (operators only)",
     )
     .named("resetSecondFactor"),
 ];
 
-/// Seconds for which a challenge is good, and codes that may be tried with it.
+/// Lifetime of a challenge in seconds, and the number of codes that may be tried with it.
 const CHALLENGE_TTL: i64 = 5 * 60;
 const CHALLENGE_ATTEMPTS: i64 = 5;
 
-/// Seconds between the two steps of an enrollment.
+/// Maximum seconds between the two steps of an enrollment.
 const ENROLLMENT_TTL: i64 = 30 * 60;
 
 const RECOVERY_CODES: usize = 10;
@@ -69,10 +69,11 @@ const RECOVERY_CODE_SIZE: usize = 10;
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SecondFactor {
-    /// Whether logging in takes a code.
+    /// Whether login requires a code.
     pub enabled: bool,
+    /// Time at which the second factor was added.
     pub enabled_at: Option<Timestamp>,
-    /// Recovery codes that were not used yet.
+    /// Number of unused recovery codes.
     pub recovery_codes_left: i64,
 }
 
@@ -80,25 +81,25 @@ pub struct SecondFactor {
 #[schemars(rename = "SecondFactor")]
 #[serde(default)]
 pub struct Enrolling {
-    /// Begins an enrollment.
+    /// The password of the account. Starts an enrollment.
     #[schemars(example = &"a-long-password")]
     pub current_password: Option<Text<1000>>,
-    /// A code of the authenticator app: ends the enrollment that was begun in the last 30 minutes.
+    /// A code from the authenticator app. Completes an enrollment that was started in the last 30 minutes.
     pub code: Option<Name<20>>,
 }
 
-/// What each of the two steps answers.
+/// The response to each of the two steps.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Enrollment {
     #[serde(flatten)]
     pub state: SecondFactor,
-    /// After the first step: the shared secret in base32 (RFC 4648, 6).
+    /// The shared secret in base32 (RFC 4648, 6), after the first step.
     pub secret: Option<String>,
-    /// After the first step: the same for an authenticator app.
+    /// The same as a URL for an authenticator app, after the first step.
     pub otpauth_url: Option<String>,
-    /// After the first step: that URL as a QR code, an SVG document.
+    /// The URL as a QR code (an SVG document), after the first step.
     pub qr_code: Option<String>,
-    /// After the second step: each logs in once without the app. They are shown this once.
+    /// Recovery codes, after the second step. Each allows one login without the app. They are shown only once.
     pub recovery_codes: Option<Vec<String>>,
 }
 
@@ -106,9 +107,10 @@ pub struct Enrollment {
 #[schemars(rename = "SecondFactorRemoval")]
 #[serde(default)]
 pub struct Disabling {
+    /// The password of the account.
     #[schemars(example = &"a-long-password")]
     pub current_password: Name<1000>,
-    /// A code of the app, or a recovery code.
+    /// A code from the app, or a recovery code.
     #[schemars(example = &"123456")]
     pub code: Name<40>,
 }
@@ -117,7 +119,7 @@ pub struct Disabling {
 #[schemars(rename = "SecondFactorProof")]
 #[serde(default)]
 pub struct Proof {
-    /// A code of the app, or a recovery code.
+    /// A code from the app, or a recovery code.
     #[schemars(example = &"123456")]
     code: Name<40>,
 }
@@ -125,7 +127,7 @@ pub struct Proof {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "RecoveryCodeList")]
 pub struct RecoveryCodes {
-    /// Each logs in once without the app. They are shown this once.
+    /// New recovery codes. Each allows one login without the app. They are shown only once.
     recovery_codes: Vec<String>,
 }
 
@@ -134,15 +136,15 @@ pub struct RecoveryCodes {
 #[schemars(rename = "SecondFactorLogin")]
 #[serde(default)]
 pub struct Answer {
-    /// As the first step answered it; good for 5 minutes and 5 codes.
+    /// The challenge from the first step. Valid for 5 minutes and 5 attempts.
     #[schemars(example = &"k3f97qxm2b8d")]
     pub challenge: Name<100>,
-    /// A code of the app, or a recovery code.
+    /// A code from the app, or a recovery code.
     #[schemars(example = &"123456")]
     pub code: Name<40>,
 }
 
-/// The same as an input: a challenge that is over, and a wrong code, are answered 401.
+/// The same as an input. OpenAPI documents its 401, for an expired challenge or a wrong code.
 pub struct Attempt(pub Answer);
 
 impl Input for Attempt {
@@ -158,7 +160,7 @@ impl Input for Attempt {
     }
 }
 
-/// A login that was finished.
+/// A completed login.
 pub struct Challenge {
     pub account_id: i64,
 }
@@ -176,7 +178,7 @@ fn enroll(steps: &Steps<'_>, tries: Tries, Json(given): Json<Enrolling>) -> Resu
     }
 }
 
-/// The first step: the account's password, for a secret that counts once a code of it comes back.
+/// The first step: checks the password and creates a secret. The secret takes effect once a code for it is submitted.
 pub fn begin_enrollment(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, password: &str) -> Result<Enrollment> {
     let (account_id, token_id) = (token.account_id, token.id);
     let (account, kept) = steps.engine.central.read(move |db| accounts::find_with_password(db, account_id))?;
@@ -188,7 +190,10 @@ pub fn begin_enrollment(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, pa
     let now = steps.now;
     let state = steps.engine.central.write(move |db| {
         if find(db, account_id)?.enabled {
-            return Err(Error::refused("second_factor_enabled", "The account has a second factor: remove it first."));
+            return Err(Error::refused(
+                "second_factor_enabled",
+                "The account already has a second factor. Remove it first.",
+            ));
         }
         db.prepare_cached(
             "INSERT OR REPLACE INTO second_factors (account_id, secret, created_at) VALUES (?1, ?2, ?3)",
@@ -209,12 +214,12 @@ fn enrollment(engine: &Engine, state: SecondFactor, account: &Account, secret: S
     let url = totp.build().and_then(|totp| totp.to_url()).map_err(|error| unusable(error.to_string()))?;
     let code = QrCode::new(&url).map_err(|error| unusable(error.to_string()))?;
     let drawn = code.render::<svg::Color<'_>>().min_dimensions(240, 240).build();
-    // Without the XML declaration it stands in a page as it is.
+    // Without the XML declaration, the SVG can be embedded in a page.
     let drawn = drawn.split_once("?>").map_or(drawn.as_str(), |(_, svg)| svg).to_owned();
     Ok(Enrollment { state, secret: Some(shown), otpauth_url: Some(url), qr_code: Some(drawn), recovery_codes: None })
 }
 
-/// The enrollment that an account has begun, shown again.
+/// The started enrollment of an account, to show it again.
 pub fn begun_enrollment(steps: &Steps<'_>, account_id: i64) -> Result<Option<Enrollment>> {
     let (engine, now) = (Arc::clone(steps.engine), steps.now);
     let found = steps.engine.central.read(move |db| {
@@ -225,14 +230,14 @@ pub fn begun_enrollment(steps: &Steps<'_>, account_id: i64) -> Result<Option<Enr
     enrollment(steps.engine, state, &account, secret).map(Some)
 }
 
-/// The second step: a code.
+/// The second step: checks a code.
 pub fn finish_enrollment(steps: &Steps<'_>, tries: &Tries, account_id: i64, code: &str) -> Result<Enrollment> {
     let tries = tries.of_account(Purpose::SecondFactor, account_id);
     tries.check()?;
     let (engine, origin, code) = (Arc::clone(steps.engine), steps.call.origin().by(account_id), code.to_owned());
     let done = steps.engine.central.write(move |db| {
         let Some(secret) = unconfirmed(db, &engine.keys, account_id, origin.at)? else {
-            return Err(Error::refused("no_enrollment", "There is no enrollment to finish: begin with your password."));
+            return Err(Error::refused("no_enrollment", "No enrollment was started. Start with your password."));
         };
         let Some(step) = totp(secret)?.check(&digits(&code), seconds(origin.at)) else { return Ok(None) };
         db.prepare_cached("UPDATE second_factors SET confirmed_at = ?2, last_step = ?3 WHERE account_id = ?1")?
@@ -254,7 +259,7 @@ fn disable(steps: &Steps<'_>, tries: Tries, Json(given): Json<Disabling>) -> Res
     remove(steps, &tries, steps.token()?, &given).map(|()| Done)
 }
 
-/// Removes the second factor of the person whose token this is.
+/// Removes the second factor of the token's owner.
 pub fn remove(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, given: &Disabling) -> Result<()> {
     let (account_id, token_id) = (token.account_id, token.id);
     let (_, kept) = steps.engine.central.read(move |db| accounts::find_with_password(db, account_id))?;
@@ -272,7 +277,7 @@ fn renew_recovery_codes(steps: &Steps<'_>, tries: Tries, Json(given): Json<Proof
     Ok(Created(RecoveryCodes { recovery_codes }))
 }
 
-/// Gives an account other recovery codes, for a code of it.
+/// Replaces the recovery codes of an account. Requires a code.
 pub fn renew(steps: &Steps<'_>, tries: &Tries, account_id: i64, code: &str) -> Result<Vec<String>> {
     with_code(steps, tries, account_id, code, move |db, origin| {
         let codes = make_recovery_codes(db, account_id)?;
@@ -288,7 +293,7 @@ fn reset_by_operator(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     Ok(Done)
 }
 
-/// Removes the second factor of somebody who has lost it.
+/// Removes the second factor of a person who has lost it.
 pub fn reset(db: &Connection, account_id: i64, origin: &Origin) -> Result<()> {
     if !find(db, account_id)?.enabled {
         return Err(no_factor());
@@ -298,7 +303,7 @@ pub fn reset(db: &Connection, account_id: i64, origin: &Origin) -> Result<()> {
     notices::put(db, account_id, &About::SecondFactorReset, origin)
 }
 
-/// Does something that takes a code of the caller's, which is used up by it.
+/// Runs an action that requires a code of the caller. The code is used up.
 fn with_code<T: Send + 'static>(
     steps: &Steps<'_>,
     tries: &Tries,
@@ -326,7 +331,7 @@ fn with_code<T: Send + 'static>(
     Ok(done)
 }
 
-/// Answers a login whose password was right with a challenge, if its account has a second factor.
+/// Rejects a login with a challenge, if the account has a second factor.
 pub fn challenge(steps: &Steps<'_>, account_id: i64, workspace: Option<Uuid>) -> Result<()> {
     let enabled = steps.engine.central.read(move |db| Ok::<_, Error>(find(db, account_id)?.enabled))?;
     if !enabled {
@@ -345,15 +350,15 @@ pub fn challenge(steps: &Steps<'_>, account_id: i64, workspace: Option<Uuid>) ->
     Err(Error::SecondFactorRequired(challenge))
 }
 
-/// What came of a code.
+/// The result of a code.
 enum Tried {
     Right,
     Wrong,
-    /// It was the last that the challenge was good for, or the challenge is over.
+    /// The challenge has expired or has no attempts left.
     Over,
 }
 
-/// Takes the code for a challenge that was given on the host of the same workspace, or on the central host.
+/// Checks a code for a challenge that was issued on the same workspace host, or on the central host.
 pub fn answer(steps: &Steps<'_>, tries: &Tries, given: &Answer, workspace: Option<Uuid>) -> Result<Challenge> {
     let (digest, now) = (secret::digest(&given.challenge), steps.now);
     let account_id: Option<i64> = steps.engine.central.read(move |db| {
@@ -372,7 +377,7 @@ pub fn answer(steps: &Steps<'_>, tries: &Tries, given: &Answer, workspace: Optio
             .query_row([digest], |row| row.get(0))
             .optional()?;
         let end = || db.prepare_cached("DELETE FROM login_challenges WHERE digest = ?1")?.execute([digest]);
-        // Another attempt was quicker.
+        // Another attempt completed the challenge first.
         let Some(attempts) = attempts else { return Ok::<_, Error>(Tried::Over) };
         if use_code(db, &engine.keys, account_id, &code, origin.at)? {
             end()?;
@@ -398,7 +403,7 @@ pub fn answer(steps: &Steps<'_>, tries: &Tries, given: &Answer, workspace: Optio
     }
 }
 
-/// Uses up a code of the app, or a recovery code; answers whether it was one.
+/// Uses up a code from the app or a recovery code. Returns whether the code was valid.
 fn use_code(db: &Connection, keys: &Keys, account_id: i64, code: &str, now: Timestamp) -> Result<bool> {
     let found: Option<(String, i64)> = db
         .prepare_cached(
@@ -407,7 +412,7 @@ fn use_code(db: &Connection, keys: &Keys, account_id: i64, code: &str, now: Time
         .query_row([account_id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let Some((sealed, last_step)) = found else { return Ok(false) };
-    // Where the keys that sealed it are lost, recovery codes are what is left.
+    // If the encryption keys are lost, only recovery codes work.
     if let Some(secret) = opened(&sealed, keys, account_id)
         && let Some(step) = totp(secret)?.check(&digits(code), seconds(now))
         && step.cast_signed() > last_step
@@ -422,7 +427,7 @@ fn use_code(db: &Connection, keys: &Keys, account_id: i64, code: &str, now: Time
     Ok(used > 0)
 }
 
-/// Gives an account other recovery codes.
+/// Replaces the recovery codes of an account.
 fn make_recovery_codes(db: &Connection, account_id: i64) -> Result<Vec<String>> {
     db.prepare_cached("DELETE FROM recovery_codes WHERE account_id = ?1")?.execute([account_id])?;
     let mut insert = db.prepare_cached("INSERT INTO recovery_codes (account_id, digest) VALUES (?1, ?2)")?;
@@ -438,18 +443,18 @@ fn make_recovery_codes(db: &Connection, account_id: i64) -> Result<Vec<String>> 
     Ok(codes)
 }
 
-/// What a recovery code is known by, however it is typed.
+/// The digest of a recovery code, independent of case and separators.
 fn recovery_digest(code: &str) -> [u8; 32] {
     let typed: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
     secret::digest(&typed.to_lowercase())
 }
 
-/// A code of the app without the blanks that apps show in it.
+/// A code from the app without the blanks that apps display.
 fn digits(code: &str) -> String {
     code.chars().filter(|c| !c.is_whitespace()).collect()
 }
 
-/// The second factor of an account, or that there is none.
+/// The second factor of an account, enabled or not.
 pub fn find(db: &Connection, account_id: i64) -> Result<SecondFactor> {
     let sql = "SELECT f.confirmed_at, (SELECT count(*) FROM recovery_codes r WHERE r.account_id = f.account_id)
                FROM second_factors f WHERE f.account_id = ?1 AND f.confirmed_at IS NOT NULL";
@@ -460,14 +465,14 @@ pub fn find(db: &Connection, account_id: i64) -> Result<SecondFactor> {
     Ok(found.optional()?.unwrap_or(none))
 }
 
-/// Forgets the second factor of an account, and logins that wait for it.
+/// Deletes the second factor of an account, and its pending logins.
 pub fn delete_factor(db: &Connection, account_id: i64) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM second_factors WHERE account_id = ?1")?.execute([account_id])?;
     db.prepare_cached("DELETE FROM login_challenges WHERE account_id = ?1")?.execute([account_id])?;
     Ok(())
 }
 
-/// Seals every secret again with the newest key, before the older keys are deleted.
+/// Encrypts every secret again with the newest key, before the older keys are deleted.
 pub fn reseal(engine: &Arc<Engine>) -> Result<()> {
     let inside = Arc::clone(engine);
     engine.central.write(move |db| {
@@ -494,12 +499,12 @@ fn opened(sealed: &str, keys: &Keys, account_id: i64) -> Option<Secret> {
     Secret::try_from_base32(seal::open_text(sealed, &context(account_id), keys)?).ok()
 }
 
-/// A secret is good for its own account alone.
+/// The encryption context. It binds a secret to its account.
 fn context(account_id: i64) -> Vec<u8> {
     format!("second factor {account_id}").into_bytes()
 }
 
-/// Six digits, each good for 30 seconds and for one step before and after, as every app has them.
+/// Six digits per 30 seconds; one step before and after is accepted. All authenticator apps use these parameters.
 fn totp(secret: Secret) -> Result<Totp> {
     Builder::new().with_secret(secret).build().map_err(|error| Error::Internal(error.to_string()))
 }
@@ -549,7 +554,7 @@ mod tests {
         me.get("/whoami").ok();
         key.get("/customers").ok();
         bench.oauth(&["customer.view"], None).get("/customers").ok();
-        // A challenge is good where it was given.
+        // A challenge is valid only on the host that issued it.
         let elsewhere = challenge(&bench, "acme.localhost");
         for host in ["localhost", "other.localhost"] {
             answer(&bench, host, &elsewhere, &app.recovery_codes[0]).refused(401, "invalid_challenge");
@@ -650,7 +655,7 @@ mod tests {
         central.post("/tokens", made).refused(403, "second_factor_required");
         let body = json!({"email": "agent@example.com", "password": PASSWORD});
         bench.nobody().at("acme.localhost").post("/login", body).refused(403, "second_factor_required");
-        // Others go on, and so does the agent elsewhere and with one.
+        // Other members are not affected, and neither is the agent in other workspaces or with a second factor.
         admin.get("/customers").ok();
         key.get("/customers").ok();
         bench.nobody().at("acme.localhost").signed_in(&program).get("/customers").ok();

@@ -1,4 +1,4 @@
-//! Signing in and out, and moving between the central API and workspaces.
+//! Login, logout, and switching between the central API and workspaces.
 
 use std::sync::Arc;
 
@@ -23,20 +23,15 @@ use crate::values::{Email, Name, Timestamp, email};
 
 pub const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in").named("login"),
-    post(
-        "/login/second-factor",
-        &steps(login_with_code),
-        Needs::Anyone,
-        "Finish a login with the code of a second factor",
-    )
-    .named("loginWithSecondFactor"),
-    post("/logout", &run(logout), Needs::SignedIn, "Log out: revoke the token of this call")
+    post("/login/second-factor", &steps(login_with_code), Needs::Anyone, "Complete a login with a second-factor code")
+        .named("loginWithSecondFactor"),
+    post("/logout", &run(logout), Needs::SignedIn, "Log out and revoke the token of this request")
         .named("logout")
         .following_token(),
-    get("/whoami", &run(whoami), Needs::SignedIn, "Show who you are and your workspaces")
+    get("/whoami", &run(whoami), Needs::SignedIn, "Show the current account and its workspaces")
         .named("whoami")
         .following_token(),
-    post("/switch-to", &steps(switch_to), Needs::AnyToken, "Get a token for a workspace, or for the central API")
+    post("/switch-to", &steps(switch_to), Needs::AnyToken, "Get a token for a workspace or for the central API")
         .named("switchTo"),
 ];
 
@@ -44,8 +39,10 @@ pub const ROUTES: &[Route] = &[
 #[schemars(rename = "Login")]
 #[serde(default)]
 pub struct Credentials {
+    /// Email address of the account.
     #[serde(deserialize_with = "email::of_account")]
     pub email: Email,
+    /// Password of the account.
     #[schemars(example = &"a-long-password")]
     pub password: Name<1000>,
 }
@@ -54,28 +51,34 @@ pub struct Credentials {
 pub struct LoggedIn {
     #[serde(flatten)]
     issued: Issued,
+    /// The account.
     user: Account,
-    /// Those that the account is a member of.
+    /// The workspaces of which the account is a member.
     workspaces: Vec<Workspace>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Whoami {
+    /// The account of the token.
     user: Account,
     /// Always `central`.
     scope: &'static str,
     /// Always null.
     workspace: Option<Workspace>,
+    /// The workspaces of which the account is a member.
     workspaces: Vec<Workspace>,
+    /// The token of the request.
     token: TokenShown,
 }
 
-/// The token of a call, or the key.
+/// The token or integration key of a request.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TokenShown {
+    /// Id of the token or key.
     pub id: i64,
+    /// Label of the token or key.
     pub label: String,
-    /// Null for a key without an end.
+    /// Time of expiry; null for a key that does not expire.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -83,7 +86,7 @@ pub struct TokenShown {
 #[schemars(rename = "Switch")]
 #[serde(default)]
 pub struct Destination {
-    /// Null or absent for the central API.
+    /// Id of the workspace. Null or absent for the central API.
     #[schemars(example = &"0198c1f0-6a3b-7c55-9d2e-2f4b8a1c0d11")]
     workspace_id: Option<Uuid>,
 }
@@ -94,6 +97,7 @@ pub struct Switched {
     issued: Issued,
     /// `central` or `workspace`.
     scope: &'static str,
+    /// The workspace; null for the central API.
     workspace: Option<Workspace>,
 }
 
@@ -113,7 +117,7 @@ fn login_with_code(
     logged_in(steps, user)
 }
 
-/// The answer to a login that has succeeded.
+/// The response to a successful login.
 fn logged_in(steps: &Steps<'_>, user: Account) -> Result<Ok200<LoggedIn>> {
     let issued = begin_session(steps, user.id, Scope::Central, "login", steps.engine.config.token_ttl)?;
     let id = user.id;
@@ -122,7 +126,7 @@ fn logged_in(steps: &Steps<'_>, user: Account) -> Result<Ok200<LoggedIn>> {
     Ok(Ok200(LoggedIn { issued, user, workspaces }))
 }
 
-/// Issues the token of a login, notes it in the audit log, and tells the person if it comes from a new network.
+/// Issues the token of a login, records it in the audit log, and notifies the user of a login from a new network.
 pub fn begin_session(
     steps: &Steps<'_>,
     account_id: i64,
@@ -170,7 +174,7 @@ pub fn switch_to(steps: &Steps<'_>, Json(to): Json<Destination>) -> Result<Ok200
     Ok(Ok200(Switched { issued, scope, workspace }))
 }
 
-/// The account behind an address and a password. An address that nobody has costs as much time as a wrong password.
+/// The account with an email and a password. An unknown email takes as long as a wrong password.
 pub fn verify(steps: &Steps<'_>, tries: &Tries, given: &Credentials) -> Result<Account> {
     let (email, origin) = (given.email.clone(), steps.call.origin());
     let (found, is_at_home) = steps.engine.central.read(move |db| {
@@ -182,7 +186,7 @@ pub fn verify(steps: &Steps<'_>, tries: &Tries, given: &Credentials) -> Result<A
         Ok::<_, Error>((found, is_at_home))
     })?;
     let (account, kept) = found.unzip();
-    // Strangers who guess elsewhere do not shut out somebody who logs in from where they always do.
+    // A stranger who guesses from elsewhere cannot lock out a user who logs in from a known network.
     let tries = match is_at_home {
         true => tries.at(Purpose::Password),
         false => tries.of(Purpose::Password, &given.email),
@@ -194,9 +198,9 @@ pub fn verify(steps: &Steps<'_>, tries: &Tries, given: &Credentials) -> Result<A
             let event = Event::new("login.failed").of_address(&email).with(json!({"reason": "password"}));
             Ok::<_, Error>(audit_log::record(db, &origin, Event { account_id: id, ..event })?)
         });
-        // The password is wrong, also where the disk has no room to note it.
+        // The password is wrong even if the audit entry cannot be written.
         if let Err(error) = noted {
-            tracing::warn!(%error, "a failed login is not in the audit log");
+            tracing::warn!(%error, "could not record a failed login in the audit log");
         }
     }
     let verified = verified?;
@@ -208,8 +212,7 @@ pub fn verify(steps: &Steps<'_>, tries: &Tries, given: &Credentials) -> Result<A
     Ok(account)
 }
 
-/// Compares a password with the one that is kept, unless too many were wrong lately: then also the right one is refused,
-/// and nothing is hashed.
+/// Compares a password with its hash. After too many failures, every password is rejected without hashing.
 pub fn compare(engine: &Engine, tries: &Counted, given: &str, kept: Option<&str>) -> Result<Verified> {
     tries.check()?;
     match engine.passwords.verify(given, kept)? {
@@ -224,7 +227,7 @@ pub fn compare(engine: &Engine, tries: &Counted, given: &str, kept: Option<&str>
     }
 }
 
-/// The workspace that an account goes to, if it may; what its file knows of the account is made current.
+/// Enters a workspace, if the account may. Copies the account's name and address to the workspace's file.
 pub fn enter(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
     let workspace = admit(steps, account_id, id)?;
     if lacks_second_factor(steps, account_id, id)? {
@@ -242,7 +245,7 @@ pub fn lacks_second_factor(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Resu
     Ok(!steps.engine.central.read(move |db| second_factor::find(db, account_id))?.enabled)
 }
 
-/// The same, whether or not the account has a second factor that the workspace requires.
+/// The same without the check of the second factor.
 pub fn admit(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
     let listed = steps.engine.directory.current(&steps.engine.keys)?.identified(id)?;
     let listed = listed.ok_or_else(Error::workspace_not_found)?;
@@ -259,7 +262,7 @@ pub fn admit(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> 
     let role = role.ok_or_else(Error::not_a_member)?;
     if workspace.role.as_deref() != Some(&role) {
         workspace.role = Some(role.clone());
-        // What is kept here is a copy: a crash between the two files left it as it was.
+        // The central role is a copy, and a crash between the two writes left it outdated.
         steps.engine.central.write(move |db| memberships::set_role(db, account_id, id, &role))?;
     }
     Ok(workspace)
@@ -310,7 +313,7 @@ mod tests {
         answer.invalid(&["The email field is required.", "The password field is required."]);
     }
 
-    /// A hash that is damaged fails whoever looks at it.
+    /// A damaged hash is an error for every login that reads it.
     #[test]
     fn who_is_throttled_is_refused_before_anything_is_hashed() {
         for (attempts, status, error) in [("0", 500, "internal_error"), ("1", 429, "too_many_requests")] {

@@ -1,4 +1,4 @@
-//! Tokens: who may act, where, until when. Each has a row, so that it can be seen and revoked.
+//! Tokens. Each has a row, so that it can be listed and revoked.
 
 use std::sync::Arc;
 
@@ -24,20 +24,19 @@ use crate::values::{Flag, Name, Timestamp};
 pub const ROUTES: &[Route] = &[
     get("/tokens", &run(list), Needs::SignedIn, "List your sessions and tokens, newest first"),
     post("/tokens", &steps(create), Needs::SignedIn, "Create a token for a program; the response shows it once"),
-    delete("/tokens", &run(revoke_others), Needs::SignedIn, "Revoke all your other tokens, with `others=1`")
-        .named("revokeOtherTokens"),
-    delete("/tokens/{id}", &run(revoke), Needs::SignedIn, "Revoke a token, and those that were switched from it")
+    delete("/tokens", &run(revoke_others), Needs::SignedIn, "Revoke all your other tokens").named("revokeOtherTokens"),
+    delete("/tokens/{id}", &run(revoke), Needs::SignedIn, "Revoke a token and the tokens that were switched from it")
         .named("revokeToken"),
 ];
 
-/// A token that was just made; its text is not kept.
+/// A new token. Its text is not stored.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Issued {
-    /// To be sent as `Authorization: Bearer {token}`.
+    /// The token. Send it as `Authorization: Bearer {token}`.
     pub token: String,
     /// Always `Bearer`.
     pub token_type: &'static str,
-    /// Seconds.
+    /// Lifetime in seconds.
     pub expires_in: i64,
     #[serde(skip)]
     id: i64,
@@ -46,27 +45,31 @@ pub struct Issued {
 /// A token as its owner sees it.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Token {
+    /// Id of the token.
     pub id: i64,
+    /// Label of the token.
     pub label: String,
     /// `central` or `workspace`.
     pub scope: &'static str,
-    /// The workspace that it is for.
+    /// The workspace of the token; null for a central token.
     pub workspace: Option<TokenWorkspace>,
     /// `session` after a login or a switch, `program` after `POST /tokens`.
     pub kind: TokenKind,
-    /// The token that this one was switched from.
+    /// Id of the token from which this one was switched.
     pub parent_id: Option<i64>,
-    /// The client's address when the token was created.
+    /// IP address of the client when the token was created.
     pub address: Option<String>,
-    /// The network of that address: its /24 in IPv4, its /48 in IPv6.
+    /// Network of that address: /24 for IPv4, /48 for IPv6.
     pub network: Option<String>,
-    /// The client's `User-Agent` when the token was created.
+    /// `User-Agent` of the client when the token was created.
     pub user_agent: Option<String>,
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// To the minute.
+    /// Time of last use, to the minute.
     pub last_used_at: Option<Timestamp>,
+    /// Time of expiry.
     pub expires_at: Timestamp,
-    /// Whether it is the one that asks.
+    /// Whether this is the token of the request.
     pub current: bool,
     #[serde(skip)]
     account_id: i64,
@@ -74,21 +77,24 @@ pub struct Token {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TokenWorkspace {
+    /// Id of the workspace.
     pub id: Uuid,
+    /// Name of the workspace.
     pub name: String,
+    /// Subdomain of the workspace.
     pub subdomain: String,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewToken {
-    /// What it is for.
+    /// Label that says what the token is for.
     #[schemars(example = &"Nightly report")]
     label: Name<255>,
-    /// The workspace that it is for; absent for the central API.
+    /// Id of the workspace. Absent for the central API.
     workspace_id: Option<Uuid>,
-    /// Seconds, from 60 to 315360000 (ten years); as long as a login's where it is absent. A token of a program creates
-    /// none that expires later than itself.
+    /// Lifetime in seconds, from 60 to 315360000 (ten years). Default: the lifetime of a login. A token of a program
+    /// cannot create a token that expires later than itself.
     #[schemars(range(min = 60, max = 315_360_000))]
     #[schemars(example = 86400)]
     expires_in: Option<i64>,
@@ -97,7 +103,7 @@ pub struct NewToken {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Others {
-    /// Must be `1`: a request without it would revoke its own token.
+    /// Must be `1`, as a confirmation.
     #[serde(deserialize_with = "set")]
     #[schemars(extend("enum" = [true]))]
     #[schemars(example = true)]
@@ -106,7 +112,7 @@ pub struct Others {
 
 fn set<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<Flag, D::Error> {
     let flag = Flag::deserialize(input)?;
-    if flag.0 { Ok(flag) } else { Err(de::Error::custom("must be 1: the request revokes all tokens but its own.")) }
+    if flag.0 { Ok(flag) } else { Err(de::Error::custom("must be 1. The request revokes all tokens except its own.")) }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -175,11 +181,11 @@ pub struct NewIssue<'a> {
     pub scope: Scope,
     pub label: &'a str,
     pub kind: TokenKind,
-    /// Seconds.
+    /// Lifetime in seconds.
     pub ttl: i64,
-    /// The token that it is switched from; it is revoked with that one.
+    /// The token from which it is switched. Revoking that token revokes this one.
     pub parent_id: Option<i64>,
-    /// It expires no later than this.
+    /// The latest time of expiry.
     pub latest: Option<Timestamp>,
 }
 
@@ -189,7 +195,7 @@ impl<'a> NewIssue<'a> {
         Self { account_id, scope, label, kind: TokenKind::SESSION, ttl, parent_id: None, latest: None }
     }
 
-    /// A token that its bearer switches to from another one: it ends with that one.
+    /// A token switched from another one. It expires with that one at the latest.
     pub fn switched(from: &TokenInUse, scope: Scope, ttl: i64) -> Self {
         Self {
             kind: from.kind,
@@ -200,7 +206,8 @@ impl<'a> NewIssue<'a> {
     }
 }
 
-/// Inserts a token's row, and seals the token. Refuses an account that is disabled: without a token it gets in nowhere.
+/// Inserts a token's row and encrypts the token. Rejects a disabled account. Every login needs a token, so this check
+/// suffices.
 pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Origin) -> Result<Issued> {
     let NewIssue { account_id, scope, .. } = *new;
     if account_admin::is_disabled(db, account_id)? {
@@ -231,12 +238,13 @@ pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Orig
     Ok(Issued { token, token_type: "Bearer", expires_in, id })
 }
 
-/// Revokes a token, and those that were switched from it; answers whether there was one to revoke.
+/// Revokes a token and the tokens that were switched from it. Returns whether any was revoked.
 pub fn revoke_one(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
     Ok(revoke_with_children(db, "id = ?2", &[&now, &id])? > 0)
 }
 
-/// Revokes the tokens that meet a condition, those that were switched from them, and so on. The first value is the time.
+/// Revokes the tokens that meet a condition, and all tokens switched from them, directly or indirectly. The first value
+/// is the time.
 fn revoke_with_children(db: &Connection, condition: &'static str, values: &[&dyn ToSql]) -> rusqlite::Result<usize> {
     db.prepare_cached(&format!(
         "WITH RECURSIVE ended (id) AS (
@@ -248,7 +256,7 @@ fn revoke_with_children(db: &Connection, condition: &'static str, values: &[&dyn
     .execute(values)
 }
 
-/// Revokes every token of an account, but one where it is named; answers how many.
+/// Revokes every token of an account, except one if given. Returns the number revoked.
 pub fn revoke_all(db: &Connection, account_id: i64, except: Option<i64>, now: Timestamp) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "UPDATE tokens SET revoked_at = ?3 WHERE account_id = ?1 AND id IS NOT ?2 AND revoked_at IS NULL",
@@ -256,25 +264,25 @@ pub fn revoke_all(db: &Connection, account_id: i64, except: Option<i64>, now: Ti
     .execute((account_id, except, now))
 }
 
-/// Revokes the tokens of an account for a workspace, and those that were switched from them.
+/// Revokes the tokens of an account for a workspace, and the tokens that were switched from them.
 pub fn revoke_member(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) -> rusqlite::Result<()> {
     let workspace = workspace.to_string();
     revoke_with_children(db, "account_id = ?2 AND workspace_id = ?3", &[&now, &account_id, &workspace])?;
     Ok(())
 }
 
-/// Revokes every token for a workspace, and those that were switched from them.
+/// Revokes every token for a workspace, and the tokens that were switched from them.
 pub fn revoke_workspace(db: &Connection, workspace: Uuid, now: Timestamp) -> rusqlite::Result<usize> {
     revoke_with_children(db, "workspace_id = ?2", &[&now, &workspace.to_string()])
 }
 
-/// Brings the times of last use to the rows that show them.
+/// Writes the times of last use.
 pub fn write_uses(db: &Connection, uses: &[(i64, Timestamp)]) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1")?;
     uses.iter().try_for_each(|used| statement.execute(*used).map(|_| ()))
 }
 
-/// The tokens of an account that have not been revoked.
+/// The tokens of an account that are not revoked.
 pub fn all(db: &Connection, account_id: i64) -> rusqlite::Result<Vec<Token>> {
     let Listing { table, columns, .. } = Token::LISTING;
     let mut statement = db.prepare(&format!("SELECT {columns} FROM {table} WHERE account_id = ?1 ORDER BY id DESC"))?;
@@ -391,7 +399,7 @@ mod tests {
             (&shown["user_agent"], &shown["address"], &shown["network"], &shown["kind"]),
             (&json!("curl/8"), &json!("127.0.0.1"), &json!("127.0.0.0/24"), &json!("session"))
         );
-        me.delete("/tokens").invalid(&["The others must be 1: the request revokes all tokens but its own."]);
+        me.delete("/tokens").invalid(&["The others must be 1. The request revokes all tokens except its own."]);
         let ended = me.delete("/tokens?others=1").ok()["deleted"].as_u64().unwrap();
         assert_eq!(
             (ended + 1, me.get("/tokens").ok()["total"].as_u64().unwrap()),
@@ -401,7 +409,7 @@ mod tests {
         other.get("/whoami").ok();
     }
 
-    /// As after a restore: the ids that were used since are used again.
+    /// As after a restore: ids that were used since are used again.
     #[test]
     fn a_token_whose_id_was_used_again_opens_nothing() {
         let bench = Bench::new();

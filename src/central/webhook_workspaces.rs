@@ -1,33 +1,33 @@
-//! Which workspaces have webhooks, as the central file remembers it. The webhooks themselves are in the workspaces.
+//! The list of workspaces with webhooks, in the central file. The webhooks themselves are in the workspaces' files.
 
 use rusqlite::Connection;
 use uuid::Uuid;
 
-/// Remembers a workspace that has one, or soon will.
+/// Adds a workspace that has a webhook or is about to have one.
 pub fn add(db: &Connection, workspace: Uuid) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR IGNORE INTO webhook_workspaces (workspace_id) VALUES (?1)")?
         .execute([workspace.to_string()])?;
     Ok(())
 }
 
-/// Lets the server know that deliveries wait in a workspace: what a command does that made some.
+/// Marks a workspace with pending deliveries. Commands use this to notify the server.
 pub fn announce(db: &Connection, workspace: Uuid) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE webhook_workspaces SET has_news = 1 WHERE workspace_id = ?1")?
         .execute([workspace.to_string()])?;
     Ok(())
 }
 
-/// All of them: where the server looks at its start.
+/// All workspaces with webhooks. The server checks them when it starts.
 pub fn all(db: &Connection) -> rusqlite::Result<Vec<Uuid>> {
     ids(db, "SELECT workspace_id FROM webhook_workspaces")
 }
 
-/// Those that a command has announced.
+/// The workspaces that commands have marked.
 pub fn announced(db: &Connection) -> rusqlite::Result<Vec<Uuid>> {
     ids(db, "SELECT workspace_id FROM webhook_workspaces WHERE has_news")
 }
 
-/// Takes back what commands have announced, of these.
+/// Clears the marks of these workspaces.
 pub fn taken(db: &Connection, workspaces: &[Uuid]) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached("UPDATE webhook_workspaces SET has_news = 0 WHERE workspace_id = ?1")?;
     workspaces.iter().try_for_each(|id| statement.execute([id.to_string()]).map(|_| ()))

@@ -1,4 +1,4 @@
-//! Workspaces as files that are carried about: taken from one server, whole and at one moment, and brought in on another.
+//! Export of a workspace to one file as a consistent snapshot, and import of such a file on another server.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -27,8 +27,8 @@ pub const ROUTES: &[Route] =
     &[get("/workspaces/{id}/export", &bulk(export), Needs::Owner, "Export a workspace as its SQLite file")
         .named("exportWorkspace")];
 
-/// A copy is made first: whoever reads slowly then keeps nothing from going on. Few at a time, as of all that is done in
-/// bulk, since it takes as much of the disk as the workspace does.
+/// Exports a copy, so that a slow client blocks nothing. A copy needs as much disk space as the workspace, so it runs
+/// on the few threads for long-running work.
 fn export(steps: &Steps<'_>, api::Uuid(id): api::Uuid) -> Result<FileReply> {
     let listed = steps.engine.directory.current(&steps.engine.keys)?.identified(id)?;
     let subdomain = listed.as_ref().map(|listed| listed.subdomain.clone()).unwrap_or_default();
@@ -41,12 +41,12 @@ fn export(steps: &Steps<'_>, api::Uuid(id): api::Uuid) -> Result<FileReply> {
         let event = Event::new("workspace.exported").of_workspace(id);
         Ok::<_, Error>(audit_log::record(db, &origin, event)?)
     })?;
-    // It has no name any more when it is sent: it is there as long as it is being read, whatever becomes of the server.
+    // The copy has no name any more while it is sent. It exists as long as it is open, even if the server crashes.
     let copy = File::open(&path).context("cannot read the copy")?;
     Ok(FileReply { file: copy, kind: "application/octet-stream", name: format!("{subdomain}.sqlite") })
 }
 
-/// Writes a workspace as it is at this moment into a file of its own, while others go on writing.
+/// Writes a consistent snapshot of a workspace to a separate file. Writers are not blocked.
 pub fn snapshot(engine: &Engine, id: Uuid, to: &Path) -> Result<()> {
     let lease = engine.registry.lease(id);
     lease.file().open()?;
@@ -57,32 +57,32 @@ pub fn snapshot(engine: &Engine, id: Uuid, to: &Path) -> Result<()> {
     Ok(copied?)
 }
 
-/// What a workspace that is brought in is to be called, and whose it is to be.
+/// Name, subdomain and owner for an imported workspace.
 pub struct Wish {
     pub name: Option<Name<255>>,
     pub subdomain: Option<Subdomain>,
     pub owner: Email,
 }
 
-/// What became of the file.
+/// The result of an import.
 pub struct BroughtIn {
     pub workspace: Workspace,
     pub adopted: Adopted,
-    /// Whether the workspace that the file says it is, is here already: then this is another one.
+    /// Whether the id of the workspace in the file is already in use here. The import then gets a new id.
     pub is_copy: bool,
 }
 
-/// Brings in a workspace by its file, which stays as it is. The row is written first, as for a new one.
+/// Imports a workspace from a file. The file stays unchanged. As for a new workspace, the row is written first.
 pub fn bring_in(engine: &Arc<Engine>, source: &Path, wish: Wish, now: Timestamp) -> anyhow::Result<BroughtIn> {
     with_copy(engine, source, |copy| bring_in_copy(engine, copy, wish, now))
 }
 
-/// Works on a copy of a file, which is gone in the end unless the work has moved it to where it belongs.
+/// Runs `work` on a copy of a file. The copy is deleted afterwards, unless `work` has moved it.
 fn with_copy<T>(engine: &Engine, source: &Path, work: impl FnOnce(&Path) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let log = storage::beside(source, "-wal");
     anyhow::ensure!(
         fs::metadata(&log).map_or(true, |log| log.len() == 0),
-        "{} has a log beside it: it is in use, or was not closed; export the workspace instead",
+        "{} has a write-ahead log: it is in use or was not closed. Export the workspace instead",
         source.display()
     );
     let scratch = engine.scratch()?;
@@ -107,7 +107,7 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
         })?;
         let mut ours = HashMap::new();
         for email in &emails {
-            // Anybody may have entered an address; only who has proven it is let in by it.
+            // Any account may have entered any address. Only a verified address gives access.
             if let Some(account) = accounts::find_by_verified_email(db, email)? {
                 ours.insert(email.to_lowercase(), account.id);
             }
@@ -160,36 +160,37 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
     Ok(BroughtIn { workspace, adopted, is_copy: id != said })
 }
 
-/// What became of a workspace that has another file now.
+/// The result of putting a file back.
 pub struct PutBack {
     pub users: Rejoined,
-    /// Where the file is that it had, if it had one.
+    /// Path of the replaced file, if there was one.
     pub replaced: Option<PathBuf>,
 }
 
-/// How long a server that runs may take to let go of a file.
+/// Maximum time for a running server to close a file.
 const LETTING_GO: Duration = Duration::from_secs(30);
 
-/// How often it is looked whether it has.
+/// Interval of the checks whether the file is closed.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Gives a workspace the file that was exported of it, in the place of one that is damaged, or lost. What it is called, and
-/// who belongs to it, stays as it is; what is in it is as it was then.
+/// Replaces a damaged or lost file of a workspace by an earlier export. The name, the subdomain and the members of the
+/// workspace stay as they are now. Its data are those of the export.
 ///
-/// It goes the way of a deletion and a restore: so a server that runs closes the file, and nobody is in it meanwhile.
-/// Where that is interrupted, the workspace is in the trash, and the same again goes on from there.
+/// The workspace goes through the trash like a deletion and a restore. A running server therefore closes the file, and
+/// no request reaches the workspace meanwhile. If the operation is interrupted, the workspace is in the trash, and
+/// repeating the command continues.
 pub fn put_back(engine: &Arc<Engine>, workspace: &Workspace, source: &Path, now: Timestamp) -> anyhow::Result<PutBack> {
     let id = workspace.id;
     with_copy(engine, source, |copy| {
         let candidate = Candidate::open(copy, engine.template.ready()?)?;
         anyhow::ensure!(
             candidate.id == id,
-            "the file is that of workspace {}, and not of {id}: `import-file` brings it in beside it",
+            "the file belongs to workspace {}, not to {id}. Use `import-file` to import it as another workspace",
             candidate.id
         );
         engine.central.write(move |db| Ok::<_, Error>(workspaces::set_aside(db, id, now)?))?;
         let exchanged = exchange(engine, id, candidate, copy, now);
-        // In either case: where it failed, the old file is what there is.
+        // Restored in either case. If the exchange failed, the old file is still in place.
         workspaces::restore(engine, id, None, &Origin::system(now))?;
         if workspace.status == "suspended" {
             let origin = Origin::system(now);
@@ -199,7 +200,7 @@ pub fn put_back(engine: &Arc<Engine>, workspace: &Workspace, source: &Path, now:
     })
 }
 
-/// Puts the copy where the file of a deleted workspace lies, and that file beside it.
+/// Replaces the file of a deleted workspace by the copy, and keeps the old file under another name.
 fn exchange(
     engine: &Arc<Engine>,
     id: Uuid,
@@ -223,20 +224,18 @@ fn exchange(
     Ok(PutBack { users, replaced: had_one.then_some(aside) })
 }
 
-/// Moves the file of a deleted workspace to the trash, or waits until a server that runs has closed it and done so.
+/// Moves the file of a deleted workspace to the trash, or waits until a running server has closed and moved it.
 fn take_out_of_service(engine: &Arc<Engine>, id: Uuid) -> anyhow::Result<()> {
     let live = engine.registry.path(id);
-    // The server has a file open though it is gone from its folder; one that stands in for it is seen to go.
+    // The server may have the file open although it is gone from its folder. A placeholder shows when the server has
+    // closed the file.
     if engine.is_served() && !live.exists() {
         life::make_folder(life::folder_of(&live)?)?;
-        File::create(&live).with_context(|| format!("cannot make {}", live.display()))?;
+        File::create(&live).with_context(|| format!("cannot create {}", live.display()))?;
     }
     let until = Instant::now() + LETTING_GO;
     while engine.is_served() && live.exists() {
-        anyhow::ensure!(
-            Instant::now() < until,
-            "the server that runs has not let go of the workspace's file: try again"
-        );
+        anyhow::ensure!(Instant::now() < until, "the running server has not closed the workspace's file. Try again");
         std::thread::sleep(LOOK);
     }
     Ok(workspaces::move_to_trash(engine, id)?)

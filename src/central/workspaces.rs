@@ -1,7 +1,7 @@
-//! Workspaces as the central API has them: who owns one, what it is called, whether it is in service.
+//! Workspaces in the central API: owner, name, subdomain and status.
 //!
-//! A workspace is a row here and a file of its own. The row is written first: it decides who gets a subdomain, and
-//! says `creating` until the file is there.
+//! A workspace is a row here and its own file. The row is written first: it reserves the subdomain, and its status is
+//! `creating` until the file exists.
 
 use std::sync::Arc;
 
@@ -28,39 +28,45 @@ use crate::tenancy::members;
 use crate::values::{Name, RowId, Subdomain, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    get("/workspaces", &run(list), Needs::SignedIn, "List your workspaces; an operator may list all"),
-    post("/workspaces", &steps(create), Needs::SignedIn, "Make a workspace"),
+    get("/workspaces", &run(list), Needs::SignedIn, "List your workspaces (operators may list all)"),
+    post("/workspaces", &steps(create), Needs::SignedIn, "Create a workspace"),
     get("/workspaces/{id}", &run(show), Needs::Member, "Show a workspace"),
-    put("/workspaces/{id}", &run(update), Needs::Owner, "Rename a workspace, or move it to another subdomain"),
-    delete("/workspaces/{id}", &steps(remove), Needs::Owner, "Put a workspace into the trash"),
-    post("/workspaces/{id}/transfer", &steps(transfer), Needs::Owner, "Make another member the owner")
+    put("/workspaces/{id}", &run(update), Needs::Owner, "Rename a workspace or change its subdomain"),
+    delete("/workspaces/{id}", &steps(remove), Needs::Owner, "Move a workspace to the trash"),
+    post("/workspaces/{id}/transfer", &steps(transfer), Needs::Owner, "Transfer a workspace to another member")
         .named("transferWorkspace"),
 ];
 
-/// A workspace, as one of its members sees it.
+/// A workspace as one of its members sees it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Workspace {
+    /// Id of the workspace.
     pub id: Uuid,
+    /// Name of the workspace.
     pub name: String,
+    /// Subdomain of the workspace.
     pub subdomain: String,
-    /// Where its API is, without `/api`.
+    /// Base URL of the workspace, without `/api`.
     pub url: String,
-    /// The caller's; null where an operator lists all.
+    /// Name of the caller's role; null in an operator's list of all workspaces.
     pub role: Option<String>,
-    /// Whether the caller owns it.
+    /// Whether the caller owns the workspace.
     pub owner: bool,
     /// `active` or `suspended`.
     pub status: String,
+    /// Time of creation.
     pub created_at: Timestamp,
+    /// Time of the last change to the workspace's name, subdomain, status or owner.
     pub updated_at: Timestamp,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewWorkspace {
+    /// Name of the workspace.
     #[schemars(example = &"Acme")]
     pub name: Name<255>,
-    /// Made from the name where it is absent.
+    /// Subdomain. Default: derived from the name.
     pub subdomain: Option<Subdomain>,
 }
 
@@ -68,9 +74,10 @@ pub struct NewWorkspace {
 #[schemars(rename = "Workspace")]
 #[serde(default)]
 pub struct WorkspaceChanges {
+    /// Name of the workspace.
     #[schemars(example = &"Acme Support")]
     name: Name<255>,
-    /// The old one answers 404 at once.
+    /// Subdomain. The old one answers 404 at once.
     subdomain: Subdomain,
 }
 
@@ -78,7 +85,7 @@ pub struct WorkspaceChanges {
 #[schemars(rename = "WorkspaceDeletion")]
 #[serde(default)]
 pub struct Confirmation {
-    /// The workspace's, as a confirmation.
+    /// The subdomain of the workspace, as a confirmation.
     #[schemars(example = &"acme")]
     subdomain: Name<63>,
 }
@@ -87,7 +94,7 @@ pub struct Confirmation {
 #[schemars(rename = "WorkspaceTransfer")]
 #[serde(default)]
 pub struct Heir {
-    /// The user's id in the workspace; the user becomes its owner and an `admin`.
+    /// Id of the new owner's user in the workspace. The user becomes an `admin`.
     user_id: RowId,
 }
 
@@ -101,7 +108,7 @@ pub enum WhichScope {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Which {
-    /// `all` lists every workspace of the instance, for operators.
+    /// `all` lists every workspace of the instance (operators only). Default: `own`.
     #[schemars(with = "WhichScope")]
     scope: Option<WhichScope>,
 }
@@ -164,14 +171,15 @@ fn remove(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(confirmed): Json<Con
         }
         trash(db, id, &origin)
     })?;
-    // It is deleted by now, whatever becomes of its file: what cannot be moved yet, the jobs move later.
+    // The workspace is deleted by now. If its file cannot be moved yet, the jobs move it later.
     if let Err(error) = move_to_trash(steps.engine, id) {
-        tracing::warn!(workspace = %id, %error, "a deleted workspace's file is not in the trash yet");
+        tracing::warn!(workspace = %id, %error, "could not move a deleted workspace's file to the trash yet");
     }
     Ok(Done)
 }
 
-/// The workspace's file first: an admin who is not the owner yet is no harm, and a repeat goes on from there.
+/// The workspace's file is written first. An admin who is not the owner yet is harmless, and a repeat continues from
+/// there.
 fn transfer(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Heir>) -> Result<Created<Workspace>> {
     let (account_id, origin) = (steps.token()?.account_id, steps.call.origin());
     let lease = steps.engine.registry.lease(id);
@@ -197,7 +205,7 @@ fn transfer(steps: &Steps<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Heir>)
         }
         check(db, heir)?;
         memberships::save(db, heir, id, OWNERS_ROLE, origin.at)?;
-        // The status is set to itself, by which the directory hears of another owner.
+        // Setting the status to itself notifies the directory of the new owner.
         let owned = "UPDATE workspaces SET owner_id = ?2, status = status, updated_at = ?3 WHERE id = ?1";
         db.execute(owned, (id.to_string(), heir, origin.at))?;
         audit_log::record(db, &origin, Event::new("workspace.transferred").about(heir).of_workspace(id))?;
@@ -213,7 +221,7 @@ impl Workspace {
     }
 }
 
-/// Makes a workspace, its row and its file, for an account that may own one more.
+/// Creates a workspace with its row and file, for an account whose quota allows it.
 pub fn make(
     engine: &Arc<Engine>,
     new: NewWorkspace,
@@ -231,7 +239,7 @@ pub fn make(
     open_for_business(engine, workspace, owner, origin)
 }
 
-/// Writes the row of a workspace whose file is not there yet, and its owner's membership.
+/// Writes the row of a workspace whose file does not exist yet, and its owner's membership.
 pub fn reserve(db: &Connection, id: Uuid, new: &NewWorkspace, owner_id: i64, now: Timestamp) -> Result<Workspace> {
     let subdomain = match &new.subdomain {
         Some(subdomain) => subdomain.clone(),
@@ -256,7 +264,7 @@ pub fn reserve(db: &Connection, id: Uuid, new: &NewWorkspace, owner_id: i64, now
     })
 }
 
-/// Makes the file of a reserved workspace and lets requests in; where that fails, the row goes again.
+/// Creates the file of a reserved workspace and activates the workspace. If that fails, the row is deleted.
 pub fn open_for_business(
     engine: &Arc<Engine>,
     workspace: Workspace,
@@ -294,18 +302,19 @@ pub fn owner(db: &Connection, id: Uuid) -> rusqlite::Result<i64> {
     db.prepare_cached("SELECT owner_id FROM workspaces WHERE id = ?1")?.query_row([id.to_string()], |row| row.get(0))
 }
 
-/// What a workspace is called.
+/// The name of a workspace.
 pub fn name(db: &Connection, id: Uuid) -> rusqlite::Result<String> {
     db.prepare_cached("SELECT name FROM workspaces WHERE id = ?1")?.query_row([id.to_string()], |row| row.get(0))
 }
 
-/// Lets requests into a reserved workspace, whose file is there now.
+/// Activates a reserved workspace after its file was created.
 pub fn activate(db: &Connection, id: Uuid) -> rusqlite::Result<()> {
     db.execute("UPDATE workspaces SET status = 'active' WHERE id = ?1 AND status = 'creating'", [id.to_string()])?;
     Ok(())
 }
 
-/// Takes back a reservation, with what there is of its file: that first, since the row may want its room.
+/// Deletes a reservation and its partial file. The file is deleted first, because deleting the row may need its disk
+/// space.
 pub fn give_up(engine: &Engine, id: Uuid) -> Result<()> {
     let is_reserved = engine.central.read(move |db| {
         let sql = "SELECT 1 FROM workspaces WHERE id = ?1 AND status = 'creating'";
@@ -323,11 +332,10 @@ pub fn give_up(engine: &Engine, id: Uuid) -> Result<()> {
     })
 }
 
-/// How long the making of a workspace may take before it is taken for one that ended in the middle.
+/// Seconds after which an unfinished creation counts as aborted.
 const LONGEST_MAKING: i64 = 3600;
 
-/// Takes back reservations that nobody works on any more: what a crash left, or a disk that was too full to take them back
-/// at once.
+/// Deletes aborted reservations, left by a crash or by a disk that was too full to delete them at once.
 pub fn forget_unfinished(engine: &Engine, now: Timestamp) -> Result<()> {
     let unfinished: Vec<Uuid> = engine.central.read(move |db| {
         let sql = "SELECT id FROM workspaces WHERE status = 'creating' AND created_at <= ?1";
@@ -338,7 +346,7 @@ pub fn forget_unfinished(engine: &Engine, now: Timestamp) -> Result<()> {
     unfinished.into_iter().try_for_each(|id| give_up(engine, id))
 }
 
-/// The first of `name`, `name-2`, `name-3`, … that nobody has.
+/// The first free subdomain of `name`, `name-2`, `name-3`, …
 fn free_subdomain(db: &Connection, name: &str) -> Result<Subdomain> {
     let first = Subdomain::from_name(name);
     let mut taken = db.prepare_cached("SELECT 1 FROM workspaces WHERE subdomain = ?1 AND status <> 'trashed'")?;
@@ -361,7 +369,7 @@ pub fn rename(db: &Connection, id: Uuid, name: &str, subdomain: &str, origin: &O
     Ok(audit_log::record(db, origin, event)?)
 }
 
-/// `active` or `suspended`; answers whether the workspace was there to be told.
+/// Sets the status to `active` or `suspended`. Returns whether the workspace exists and is not deleted.
 pub fn set_status(db: &Connection, id: Uuid, status: &str, origin: &Origin) -> rusqlite::Result<bool> {
     let changed = db.execute(
         "UPDATE workspaces SET status = ?2, updated_at = ?3 WHERE id = ?1 AND status IN ('active', 'suspended')",
@@ -372,7 +380,7 @@ pub fn set_status(db: &Connection, id: Uuid, status: &str, origin: &Origin) -> r
     Ok(changed > 0)
 }
 
-/// The row's half of a deletion: nobody gets in from here on. The file follows by [`move_to_trash`].
+/// The first half of a deletion: from now on, requests are rejected. [`move_to_trash`] then moves the file.
 pub fn trash(db: &Connection, id: Uuid, origin: &Origin) -> Result<()> {
     let now = origin.at;
     tokens::revoke_workspace(db, id, now)?;
@@ -383,8 +391,8 @@ pub fn trash(db: &Connection, id: Uuid, origin: &Origin) -> Result<()> {
     Ok(audit_log::record(db, origin, Event::new("workspace.deleted").of_workspace(id))?)
 }
 
-/// Takes a workspace out of service as a deletion would, but for its tokens, which are good when it is back. It is never so
-/// long in the trash as to be gone meanwhile.
+/// Takes a workspace out of service like a deletion, but keeps its tokens. Its trash date is in the future, so that the
+/// trash cannot be emptied meanwhile.
 pub fn set_aside(db: &Connection, id: Uuid, now: Timestamp) -> rusqlite::Result<()> {
     db.execute(
         "UPDATE workspaces SET status = 'trashed', trashed_at = ?2, updated_at = ?3 WHERE id = ?1",
@@ -393,9 +401,9 @@ pub fn set_aside(db: &Connection, id: Uuid, now: Timestamp) -> rusqlite::Result<
     Ok(())
 }
 
-/// The file's half of a deletion, once the last request has left it. Done again, it does nothing.
+/// The second half of a deletion, once the last request has finished. Idempotent.
 ///
-/// The file is moved inside a write to the central file, so that no restore, in whatever process, is halfway.
+/// The file is moved inside a write to the central file, so that no restore in any process can interfere.
 pub fn move_to_trash(engine: &Arc<Engine>, id: Uuid) -> Result<()> {
     engine.registry.close(id, engine.config.statement_timeout)?;
     let inside = Arc::clone(engine);
@@ -412,7 +420,7 @@ pub fn move_to_trash(engine: &Arc<Engine>, id: Uuid) -> Result<()> {
     })
 }
 
-/// Takes a workspace out of the trash, under its old subdomain or another.
+/// Restores a workspace from the trash, under its old subdomain or another one.
 pub fn restore(engine: &Arc<Engine>, id: Uuid, subdomain: Option<Subdomain>, origin: &Origin) -> Result<()> {
     let (inside, origin) = (Arc::clone(engine), origin.clone());
     engine.central.write(move |db| {
@@ -434,7 +442,7 @@ pub fn restore(engine: &Arc<Engine>, id: Uuid, subdomain: Option<Subdomain>, ori
     })
 }
 
-/// Every workspace but those in the making, with its owner's address: what the command line lists.
+/// Every workspace except those with status `creating`, with the owner's address. For the command line.
 pub fn all(db: &Connection) -> rusqlite::Result<Vec<(Workspace, String)>> {
     let mut statement = db.prepare(
         "SELECT w.id, w.name, w.subdomain, NULL, 0, w.status, w.created_at, w.updated_at, a.email
@@ -443,8 +451,8 @@ pub fn all(db: &Connection) -> rusqlite::Result<Vec<(Workspace, String)>> {
     statement.query_map([], |row| Ok((Workspace::from_row(row)?, row.get(8)?)))?.collect()
 }
 
-/// Of these the one with this subdomain or id. In the trash a subdomain may stand twice; the one that is in service is
-/// meant, or the one that was deleted last.
+/// The workspace with this subdomain or id. Several workspaces in the trash may have had the same subdomain. A
+/// workspace in service takes precedence, then the one that was deleted last.
 pub fn named(all: Vec<(Workspace, String)>, which: &str) -> Option<(Workspace, String)> {
     let id = which.parse::<Uuid>().ok();
     let is_meant = |workspace: &Workspace| Some(workspace.id) == id || workspace.subdomain == which;
@@ -453,7 +461,7 @@ pub fn named(all: Vec<(Workspace, String)>, which: &str) -> Option<(Workspace, S
         .max_by_key(|(workspace, _)| (workspace.status != "trashed", workspace.updated_at))
 }
 
-/// Those that an account is a member of.
+/// The workspaces of which the account is a member.
 pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Vec<Workspace>> {
     let Listing { table, columns, .. } = Workspace::LISTING;
     db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE account_id = ?1 ORDER BY id"))?
@@ -469,7 +477,7 @@ pub fn find_for(db: &Connection, account_id: i64, id: Uuid) -> rusqlite::Result<
         .optional()
 }
 
-/// The account under which every workspace is listed, for operators; ids of accounts begin at 1.
+/// Pseudo-account whose list contains every workspace, for operators. Real account ids start at 1.
 pub const EVERYBODY: i64 = 0;
 
 impl Listed for Workspace {

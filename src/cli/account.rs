@@ -18,7 +18,7 @@ use crate::values::{Email, Name, Password, Timestamp};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Create an account; its password is asked for, or read from stdin
+    /// Create an account; asks for the password, or reads it from stdin
     Create {
         /// The person's name
         #[arg(long)]
@@ -26,7 +26,7 @@ pub enum Command {
         /// The email address to log in with; it counts as verified
         #[arg(long)]
         email: String,
-        /// Make it an operator, who sees the whole instance; the first account always is one
+        /// Make the account an operator, who manages the whole instance; the first account always is one
         #[arg(long)]
         operator: bool,
     },
@@ -36,37 +36,37 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Set a new password, asked for or read from stdin; revoke the account's tokens
+    /// Set a new password, asked for or read from stdin, and revoke all tokens of the account
     SetPassword {
         /// The account's email address
         email: String,
     },
-    /// Change an account's name or email address; the new address counts as verified
+    /// Change the name or email address of an account; the new address counts as verified
     Rename {
         /// The account's email address
         email: String,
         /// The new name
         #[arg(long, value_name = "NAME", required_unless_present = "new_email")]
         name: Option<String>,
-        /// The new email address; the person is told at the old one
+        /// The new email address; a notice is sent to the old one
         #[arg(long = "email", value_name = "EMAIL")]
         new_email: Option<String>,
     },
-    /// Log an account out everywhere and let it log in no more, until `account unlock`
+    /// Log an account out everywhere and prevent logins until `account unlock`
     Disable {
         /// The account's email address
         email: String,
     },
-    /// Let a disabled account log in again, or one with too many failed logins
+    /// Unlock an account that is disabled or has too many failed logins
     Unlock {
         /// The account's email address
         email: String,
     },
-    /// Delete an account that owns no workspace, with its membership of every workspace
+    /// Delete an account that owns no workspace, and all its memberships
     Delete {
         /// The account's email address
         email: String,
-        /// The email address again, as a confirmation
+        /// The email address again, to confirm
         #[arg(long, value_name = "EMAIL")]
         confirm: String,
     },
@@ -77,7 +77,7 @@ pub enum Command {
     },
 }
 
-/// A new account whose name, address and password are valid. They are checked first: a command that fails creates no instance.
+/// A validated new account. Validation comes first, so that a command that fails creates no instance.
 pub struct NewAccount {
     name: Name<255>,
     email: Email,
@@ -148,7 +148,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
                 account_admin::unlock(db, &account, &origin)
             })?;
             let was = if was_disabled { "was disabled" } else { "was not disabled" };
-            outln!("{email} may log in: it {was}, and its failed logins are forgotten");
+            outln!("{email} can log in: it {was}, and its failed logins were reset");
         }
         Command::Delete { email, confirm } => {
             let asked = email.clone();
@@ -165,7 +165,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
                 let account = account_by_email(db, &asked)?;
                 second_factor::reset(db, account.id, &origin)
             })?;
-            outln!("{email} logs in with a password alone");
+            outln!("{email} now logs in with only a password");
         }
     }
     Ok(())

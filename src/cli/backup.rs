@@ -42,9 +42,9 @@ pub struct Take {
 
 #[derive(clap::Args)]
 pub struct List {
-    /// Show what is in this backup
+    /// Show the contents of this backup
     name: Option<String>,
-    /// List the backups of every instance in the folder; needs no data directory
+    /// List the backups of all instances in the folder; requires no data directory
     #[arg(long)]
     pub all: bool,
     /// Unpack and verify every file
@@ -59,32 +59,32 @@ pub struct List {
 
 #[derive(clap::Args)]
 pub struct Restore {
-    /// The workspace, by its subdomain or id now, or at the time of the backup
+    /// The workspace: its current subdomain or id, or the one at the time of the backup
     #[arg(required_unless_present = "into", conflicts_with = "into")]
     workspace: Option<String>,
-    /// Restore everything as a data directory in this folder, which must be new or empty
+    /// Restore everything into this folder as a data directory; the folder must be new or empty
     #[arg(long, value_name = "FOLDER")]
     into: Option<PathBuf>,
-    /// The instance to restore, if the folder has backups of several
+    /// The instance to restore, if the folder contains backups of several
     #[arg(long, value_name = "ID", requires = "into", conflicts_with = "backup")]
     instance: Option<Uuid>,
     /// The backup [default: the newest of this instance that has the workspace]
     #[arg(long, value_name = "NAME", conflicts_with = "at")]
     backup: Option<String>,
-    /// Use the newest backup of this day (UTC) or moment, or before
+    /// Use the newest backup at or before this day (UTC) or moment
     #[arg(long, value_name = "WHEN")]
     at: Option<String>,
-    /// Restore into a new workspace with this subdomain, beside the present one
+    /// Restore into a new workspace with this subdomain and keep the current one
     #[arg(long = "as", value_name = "SUBDOMAIN", conflicts_with = "into")]
     beside: Option<String>,
-    /// Owner of a workspace that is new here [default: its owner at that time]
+    /// Owner of the workspace if it is new here [default: its owner at the time of the backup]
     #[arg(long, value_name = "EMAIL", conflicts_with = "into")]
     owner: Option<String>,
     #[command(flatten)]
     pub place: Place,
 }
 
-/// Where backups are.
+/// The folder for backups.
 #[derive(clap::Args)]
 pub struct Place {
     /// Folder for backups [default: backups in the data directory] [env: CX_BACKUP_DIR]
@@ -93,7 +93,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// What was typed of it.
+    /// The settings given by these flags.
     pub fn settings(&self) -> Settings {
         let mut typed = Typed::default();
         if let (Some(folder), Some(setting)) = (&self.backup_dir, Setting::named("backup_dir")) {
@@ -112,7 +112,7 @@ pub fn take(command: &Take, config: &Config, now: Timestamp) -> anyhow::Result<(
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
-    let backup = backup.context("there is no backup")?;
+    let backup = backup.context("the backup failed")?;
     note(&config.data_dir, "backup.created", &backup, now);
     let deleted = repository.prune(&command.keep, &backup)?;
     let others = repository.sorted()?.others;
@@ -124,12 +124,8 @@ pub fn take(command: &Take, config: &Config, now: Timestamp) -> anyhow::Result<(
     } else {
         let sizes = sizes(&backup);
         let (workspaces, packed) = (counted(backup.manifest.workspaces.len(), "workspace"), HumanBytes(sizes.packed));
-        outln!("{}: {workspaces}, {packed} of {}, all of it looked over", backup.name, HumanBytes(sizes.bytes));
-        outln!(
-            "  in {}; files that are as they were in the last one: {}",
-            repository.folder().display(),
-            sizes.unchanged
-        );
+        outln!("{}: {workspaces}, {packed} packed of {}, verified", backup.name, HumanBytes(sizes.bytes));
+        outln!("  in {}; files unchanged since the last backup: {}", repository.folder().display(), sizes.unchanged);
         deleted.iter().for_each(|name| outln!("  deleted: {name}"));
         others_in(&repository, &others).iter().for_each(|line| outln!("  {line}"));
     }
@@ -144,7 +140,7 @@ pub fn list(command: &List, config: &Config) -> anyhow::Result<()> {
         Some(name) => {
             let named = repository.named(name)?;
             if !command.all && others.iter().any(|other| other.name == *name) {
-                bail!("{name} is not a backup of this instance: add --all to look at it");
+                bail!("{name} is not a backup of this instance: add --all to show it");
             }
             vec![named]
         }
@@ -167,52 +163,57 @@ pub fn list(command: &List, config: &Config) -> anyhow::Result<()> {
     }
     problems.iter().for_each(|problem| errln!("{problem}"));
     if !problems.is_empty() {
-        bail!("{} packed files cannot be restored", problems.len());
+        bail!("{} packed files are damaged", problems.len());
     }
     if command.verify && !command.json {
-        outln!("{} verified, and sound", found.len());
+        outln!("{} backups verified, no problems found", found.len());
     }
     Ok(())
 }
 
-/// The folder of backups as the instance in the data directory sees it.
+/// The backup folder, seen from the instance in the data directory.
 fn own_repository(config: &Config) -> anyhow::Result<Repository> {
     engine::require_instance(&config.data_dir)?;
     Ok(Repository::new(config, Ownership::of_data_dir(&config.data_dir)?))
 }
 
-/// A line for each other instance that has backups in the folder. They are neither listed, restored nor deleted.
+/// One line per other instance with backups in the folder. Their backups are not listed, restored or deleted.
 fn others_in(repository: &Repository, others: &[Backup]) -> Vec<String> {
     let folder = repository.folder().display();
     let counts = count_by_instance(others).into_iter();
     let line = |(instance, count): (Option<Uuid>, usize)| match instance {
-        Some(id) => format!("{folder} also has {} of the instance {id}", counted(count, "backup")),
+        Some(id) => format!("{folder} also contains {} of the instance {id}", counted(count, "backup")),
         None => format!(
-            "{folder} also has {} of an earlier version that may be another instance's: nothing deletes them",
+            "{folder} also contains {} of an earlier version, which may belong to another instance; they are never \
+             deleted",
             counted(count, "backup")
         ),
     };
     counts.map(line).collect()
 }
 
-/// Makes a data directory of everything.
+/// Restores everything into a new data directory.
 pub fn restore_all(command: &Restore, into: &Path, config: &Config, now: Timestamp) -> anyhow::Result<()> {
     let backup = command.whole_backup(config)?;
     let bar = bar(backup.manifest.workspaces.len())?;
     let restored = backups::restore(&backup, into, |done| bar.set_position(done as u64));
     bar.finish_and_clear();
-    restored.with_context(|| format!("{} cannot be served", into.display()))?;
+    restored.with_context(|| format!("cannot restore into {}", into.display()))?;
     note(into, "backup.restored", &backup, now);
     let workspaces = counted(backup.manifest.workspaces.len(), "workspace");
-    outln!("{} is in {}: the central file, its keys, {workspaces}", backup.name, into.display());
+    outln!("restored {} into {}: the central file, its keys, {workspaces}", backup.name, into.display());
     for failure in &backup.manifest.failures {
-        outln!("  {} was not in it: look for it with `cx-engine restore {}`", failure.subdomain, failure.id);
+        outln!(
+            "  {} is missing from this backup; look for it in others with `cx-engine restore {}`",
+            failure.subdomain,
+            failure.id
+        );
     }
-    outln!("  serve it: cx-engine serve --data-dir {}", into.display());
+    outln!("  start it: cx-engine serve --data-dir {}", into.display());
     Ok(())
 }
 
-/// Puts one workspace into an instance, which may be served meanwhile.
+/// Restores one workspace into an instance, which may be running.
 pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
     let ours = engine.central.read(|db| Ok::<_, Error>(workspaces::all(db)?))?;
     let ours = workspaces::named(ours, which).map(|(workspace, _)| workspace);
@@ -222,7 +223,7 @@ pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Ti
     };
     let backup = command
         .backup_of_one(&own_repository(&engine.config)?, which, ours.is_some(), |backup| packed(backup).is_some())?;
-    let packed = packed(&backup).with_context(|| format!("{which} is not in {}", backup.name))?;
+    let packed = packed(&backup).with_context(|| format!("{} does not contain {which}", backup.name))?;
     let scratch = Scratch::new(&engine.config.data_dir)?;
     let file = scratch.file("restored.sqlite");
     backup.unpack(&packed.file, &file)?;
@@ -231,7 +232,7 @@ pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Ti
     match (ours, &command.beside) {
         (Some(ours), None) => {
             let done = workspace_files::put_back(engine, &ours, &file, now)?;
-            outln!("{} is as it was in {}", ours.subdomain, backup.name);
+            outln!("restored {} from {}", ours.subdomain, backup.name);
             tell_put_back(&done);
             tell_of_replication(engine, ours.id);
         }
@@ -243,11 +244,11 @@ pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Ti
     Ok(())
 }
 
-/// Notes in the audit log what was done. That is done, be it that it cannot be noted.
+/// Records the operation in the audit log. The operation is done even if recording fails.
 fn note(data: &Path, action: &'static str, backup: &Backup, now: Timestamp) {
     let event = Event::new(action).with(json!({"backup": backup.name, "workspaces": backup.manifest.workspaces.len()}));
     if let Err(error) = audit_log::record_beside(&data.join("central.sqlite"), &Origin::system(now), event) {
-        errln!("cx-engine: the audit log does not have this: {error:#}");
+        errln!("cx-engine: cannot record this in the audit log: {error:#}");
     }
 }
 
@@ -262,8 +263,8 @@ impl Restore {
         Ok(at.map_err(|said| anyhow!("--at {said}"))?.map(|(_, last)| last))
     }
 
-    /// The backup to restore one workspace from: one of this instance. A backup of an earlier version, which does not name
-    /// its instance, counts if it is named.
+    /// The backup to restore one workspace from. It must be of this instance; a backup of an earlier version does not
+    /// name its instance and must be given by name.
     fn backup_of_one(
         &self,
         repository: &Repository,
@@ -275,23 +276,22 @@ impl Restore {
         let Sorted { own, others } = repository.sorted()?;
         if let Some(name) = &self.backup {
             let named = own.into_iter().chain(others).find(|backup| backup.name == *name);
-            let named =
-                named.with_context(|| format!("there is no backup {name} in {}", repository.folder().display()))?;
+            let named = named.with_context(|| format!("no backup {name} in {}", repository.folder().display()))?;
             let instance = named.manifest.instance;
             if let Some(other) = instance.filter(|_| instance != repository.instance()) {
                 bail!(
-                    "{name} is a backup of the instance {other}, and not of this one: restore it by --into a new folder, \
-                     and take {which} from there by `workspace export-file`"
+                    "{name} is a backup of another instance ({other}): restore it with --into a new folder, \
+                     and export {which} from there with `workspace export-file`"
                 );
             }
             return Ok(named);
         }
         newest(own, at, &has_it).with_context(|| {
-            let when = at.map(|at| format!(" of {at} or before")).unwrap_or_default();
+            let when = at.map(|at| format!(" at or before {at}")).unwrap_or_default();
             let missing = if is_here {
-                format!("there is no backup of {which}{when}")
+                format!("no backup of {which}{when}")
             } else {
-                format!("there is no workspace {which}, and no backup of it{when}")
+                format!("no workspace {which}, and no backup of it{when}")
             };
             let lines = others_in(repository, &others);
             let elsewhere = if lines.is_empty() { String::new() } else { format!(". {}", lines.join(". ")) };
@@ -299,11 +299,13 @@ impl Restore {
         })
     }
 
-    /// The backup to restore everything from. Without an instance in the data directory it must be clear which one is meant.
+    /// The backup to restore everything from. Without an instance in the data directory, the choice must be
+    /// unambiguous.
     fn whole_backup(&self, config: &Config) -> anyhow::Result<Backup> {
         let at = self.latest()?;
         let data = &config.data_dir;
-        // Reading a central file makes a log beside it, which must not be root's. A damaged one does not say what it is.
+        // Reading a central file creates a WAL next to it, which root must not own. A damaged file has no readable
+        // instance id.
         let may_read = data.join("central.sqlite").exists() && owner::check(data).is_ok();
         let ownership = if may_read { Ownership::of_data_dir(data).unwrap_or_default() } else { Ownership::default() };
         let repository = Repository::new(config, ownership);
@@ -314,8 +316,8 @@ impl Restore {
         let folder = repository.folder().display();
         let is_whole = |backup: &Backup| backup.manifest.central.is_some();
         let missing = || match at {
-            Some(at) => format!("there is no backup of everything of {at} or before in {folder}"),
-            None => format!("there is no backup of everything in {folder}"),
+            Some(at) => format!("no backup of everything at or before {at} in {folder}"),
+            None => format!("no backup of everything in {folder}"),
         };
         if let Some(instance) = self.instance {
             let all = own.into_iter().chain(others).collect();
@@ -333,8 +335,8 @@ impl Restore {
         if named.len() > 1 {
             let ids: Vec<String> = named.iter().map(Uuid::to_string).collect();
             bail!(
-                "{folder} has backups of several instances: choose one by --instance ({}), or a backup by --backup; \
-                 `cx-engine backups --all` lists them",
+                "{folder} contains backups of several instances: choose an instance with --instance ({}) or a backup \
+                 with --backup; `cx-engine backups --all` lists them",
                 ids.join(", ")
             );
         }
@@ -347,18 +349,18 @@ impl Restore {
         Ok(Wish {
             name: Some(super::workspace::parse_name(&packed.name)?),
             subdomain: parse_subdomain(Some(beside.unwrap_or(&packed.subdomain)))?,
-            owner: owner.parse().map_err(|said| anyhow!("the owner {said}"))?,
+            owner: owner.parse().map_err(|said| anyhow!("The owner {said}"))?,
         })
     }
 }
 
-/// The newest of these backups that is wanted, of a moment or before.
+/// The newest matching backup at or before a moment.
 fn newest(backups: Vec<Backup>, at: Option<Timestamp>, wanted: impl Fn(&Backup) -> bool) -> Option<Backup> {
     let is_early = |backup: &Backup| at.is_none_or(|at| backup.manifest.taken_at <= at);
     backups.into_iter().rev().find(|backup| is_early(backup) && wanted(backup))
 }
 
-/// What was found wrong.
+/// The problems found.
 fn verify(all: &[Backup], command: &List, config: &Config) -> anyhow::Result<Vec<String>> {
     let scratch = if command.all { Scratch::temporary()? } else { Scratch::new(&config.data_dir)? };
     let bar = bar(all.iter().map(|backup| backup.files().count()).sum())?;
@@ -371,14 +373,14 @@ fn verify(all: &[Backup], command: &List, config: &Config) -> anyhow::Result<Vec
     Ok(problems)
 }
 
-/// Says on stderr what is not in a backup, and makes the command fail.
+/// Reports workspaces that are missing from a backup on stderr and fails.
 fn incomplete(backup: &Backup) -> anyhow::Result<()> {
     let failures = &backup.manifest.failures;
     for failure in failures {
-        errln!("cx-engine: {} ({}) is not in it: {}", failure.subdomain, failure.id, failure.problem);
+        errln!("cx-engine: {} ({}) is not in the backup: {}", failure.subdomain, failure.id, failure.problem);
     }
     if !failures.is_empty() {
-        bail!("the backup lacks {}; older ones are kept", counted(failures.len(), "workspace"));
+        bail!("the backup is incomplete: {} missing; older backups were kept", counted(failures.len(), "workspace"));
     }
     Ok(())
 }
@@ -403,7 +405,7 @@ fn sizes(backup: &Backup) -> Sizes {
     sizes
 }
 
-/// A backup in a list of them.
+/// One backup in the JSON list.
 fn summary(backup: &Backup) -> Value {
     let (sizes, manifest) = (sizes(backup), &backup.manifest);
     json!({
@@ -419,7 +421,7 @@ fn table(all: &[Backup], with_instance: bool) -> String {
         let instance = manifest.instance.map_or_else(|| "unknown".into(), |id| id.to_string());
         let lacking = match manifest.failures.len() {
             0 => String::new(),
-            count => format!("lacks {count}"),
+            count => format!("{count} missing"),
         };
         let mut row = vec![
             backup.name.clone(),
@@ -454,7 +456,7 @@ fn table_of(backup: &Backup) -> String {
         ]
     };
     let lacking = backup.manifest.failures.iter().map(|failure| {
-        let missing = format!("not in it: {}", failure.problem);
+        let missing = format!("missing: {}", failure.problem);
         vec![failure.subdomain.clone(), missing, String::new(), String::new(), String::new(), failure.id.to_string()]
     });
     let rows: Vec<_> = backup.manifest.workspaces.iter().map(row).chain(lacking).collect();

@@ -1,4 +1,4 @@
-//! `cx-engine workspace import` and `export`: what the API imports and exports, without its bounds.
+//! `cx-engine workspace import` and `export`: the imports and exports of the API, without its limits.
 
 use std::ffi::OsStr;
 use std::fs::{self, File as Handle};
@@ -26,28 +26,28 @@ use crate::workspace::contacts::Contact;
 use crate::workspace::customers::Customer;
 use crate::workspace::phone_calls::PhoneCall;
 
-/// An import may take as long as whoever has typed it is ready to wait.
+/// Time limit of an import. The user can interrupt it at any time.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(clap::Args)]
 pub struct Import {
-    /// Its subdomain or id
+    /// Subdomain or id of the workspace
     workspace: String,
     /// What to import
     resource: Resource,
-    /// The file; - reads from stdin
+    /// The file to import; - reads from stdin
     #[arg(value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
-    /// Account of the customer that the rows belong to; required for call routing
+    /// Account number of the customer that the rows belong to; required for call routing
     #[arg(long, value_name = "ACCOUNT")]
     customer: Option<String>,
-    /// create adds rows; upsert also changes rows found by id, account, code, email or name
+    /// create adds rows; upsert also updates rows found by id, account, code, email or name
     #[arg(long, default_value = "create", value_parser = modes())]
     mode: Mode,
-    /// Check all rows, print what would change, and change nothing
+    /// Check all rows and print the result without changing anything
     #[arg(long)]
     dry_run: bool,
-    /// Format of the file [default: by its ending]
+    /// Format of the file [default: by its extension]
     #[arg(long, value_parser = formats())]
     format: Option<Format>,
     /// Print JSON
@@ -57,17 +57,17 @@ pub struct Import {
 
 #[derive(clap::Args)]
 pub struct Export {
-    /// Its subdomain or id
+    /// Subdomain or id of the workspace
     workspace: String,
     /// What to export
     resource: Resource,
-    /// Account of a customer: export only its rows
+    /// Export only the rows of the customer with this account number
     #[arg(long, value_name = "ACCOUNT")]
     customer: Option<String>,
-    /// Format of the file [default: by its ending, or json]
+    /// Format of the file [default: by its extension, or json]
     #[arg(long, value_parser = formats())]
     format: Option<Format>,
-    /// The file to write; it appears only once it is complete [default: stdout]
+    /// The file to write; it appears once it is complete [default: stdout]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -81,7 +81,7 @@ enum Resource {
     Ctis,
 }
 
-/// Named here too, so that shells complete them.
+/// Listed here so that shells can complete them.
 fn modes() -> impl TypedValueParser<Value = Mode> {
     PossibleValuesParser::new(["create", "upsert"]).try_map(|text| text.parse::<Mode>())
 }
@@ -90,12 +90,12 @@ fn formats() -> impl TypedValueParser<Value = Format> {
     PossibleValuesParser::new(["json", "csv"]).try_map(|text| text.parse::<Format>())
 }
 
-/// The customer that an account names, if one does.
+/// The customer with this account number, if one is given.
 fn named(file: &Arc<File>, account: Option<&str>) -> anyhow::Result<Option<i64>> {
     let Some(account) = account else { return Ok(None) };
     let wanted = account.to_owned();
     let found = file.read(move |db| Ok::<_, Error>(customers::with_account(db, &wanted)?))?;
-    found.map(Some).with_context(|| format!("there is no customer with the account {account}"))
+    found.map(Some).with_context(|| format!("no customer has the account {account}"))
 }
 
 impl Import {
@@ -105,7 +105,9 @@ impl Import {
             Resource::Customers => self.rows_of::<Customer>(engine, found.id, now),
             Resource::Contacts => self.rows_of::<Contact>(engine, found.id, now),
             Resource::PhoneCalls => self.rows_of::<PhoneCall>(engine, found.id, now),
-            _ if self.customer.is_none() => bail!("whose are they? Add --customer with the customer's account"),
+            _ if self.customer.is_none() => {
+                bail!("--customer is required: the account of the customer that the rows belong to")
+            }
             Resource::RoutingContacts => self.rows_of::<routing::contacts::Contact>(engine, found.id, now),
             Resource::Ctis => self.rows_of::<Cti>(engine, found.id, now),
         }
@@ -113,7 +115,7 @@ impl Import {
 
     fn rows_of<T: Imports>(&self, engine: &Engine, workspace: Uuid, now: Timestamp) -> anyhow::Result<()> {
         let Some(format) = self.format.or_else(|| by_ending(&self.file)) else {
-            bail!("{} does not say what it is: add --format json or --format csv", self.file.display());
+            bail!("the format of {} is unknown: add --format json or --format csv", self.file.display());
         };
         let text = self.read().with_context(|| format!("cannot read {}", self.file.display()))?;
         let rows = Rows::find::<T>(text.into(), format, T::NAME)?;
@@ -146,7 +148,7 @@ impl Import {
             (false, true) => outln!("{created} would be created, {updated} updated; nothing was changed"),
         }
         if !(self.json || counts.ignored_columns.is_empty()) {
-            outln!("columns that were not used: {}", counts.ignored_columns.join(", "));
+            outln!("ignored columns: {}", counts.ignored_columns.join(", "));
         }
         Ok(())
     }
@@ -191,7 +193,7 @@ impl Export {
         let beside = PathBuf::from(beside);
         let written = write_file(file, rows, &beside).and_then(|()| Ok(fs::rename(&beside, path)?));
         if written.is_err() {
-            // What is left of it is of no use, if there is anything.
+            // Removes the incomplete file, if it was created.
             let _ = fs::remove_file(&beside);
         }
         written.with_context(|| format!("cannot write {}", path.display()))
@@ -204,7 +206,7 @@ fn write_file(file: &Arc<File>, rows: Box<dyn Pieces>, path: &Path) -> anyhow::R
     Ok(handle.sync_all()?)
 }
 
-/// Writes a piece after the other, each read in a turn of its own: a server that runs beside is not held up.
+/// Writes piece by piece, each read in its own turn, so that a running server is not blocked.
 fn write(file: &Arc<File>, rows: Box<dyn Pieces>, mut output: impl Write) -> anyhow::Result<()> {
     let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {bytes}")?);
     let mut rest = Some(rows);

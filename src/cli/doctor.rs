@@ -1,4 +1,4 @@
-//! `cx-engine doctor`: damage in files, what a crash left between two of them, and mail that could not be sent.
+//! `cx-engine doctor`: finds damaged files, operations that a crash interrupted, and mail that could not be sent.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -19,23 +19,23 @@ use crate::tenancy::{life, members};
 use crate::values::Timestamp;
 use crate::workspace::indexes;
 
-/// What the exit code says when something was found.
+/// The exit code if problems were found.
 const FOUND: u8 = 3;
 
-/// The tables whose rows triggers count.
+/// The tables with row counts that triggers maintain.
 const COUNTED: [&str; 4] = ["customers", "contacts", "phone_calls", "audit_log"];
 
-/// One thing that is not as it should be.
+/// A problem.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `central`, a workspace's id, a path, or a mail.
+    /// `central`, the id of a workspace, a path, or a mail.
     what: String,
     problem: String,
-    /// Whether it was mended just now.
+    /// True if it was fixed just now.
     fixed: bool,
 }
 
-/// A workspace's row.
+/// The row of a workspace.
 struct Row {
     id: Uuid,
     status: String,
@@ -58,10 +58,10 @@ pub fn run(engine: &Arc<Engine>, fix: bool, as_json: bool, now: Timestamp) -> an
     if as_json {
         outln!("{}", serde_json::to_string_pretty(&findings)?);
     } else if findings.is_empty() {
-        outln!("{} workspaces and the central file are sound", rows.len());
+        outln!("{} workspaces and the central file checked, no problems found", rows.len());
     } else {
         for finding in &findings {
-            let fixed = if finding.fixed { " (mended)" } else { "" };
+            let fixed = if finding.fixed { " (fixed)" } else { "" };
             outln!("{}: {}{fixed}", finding.what, finding.problem);
         }
     }
@@ -88,14 +88,14 @@ fn check_workspace(
     let id = row.id;
     let (live, trashed) = (engine.registry.path(id), engine.trash_path(id));
     let what = id.to_string();
-    // A server that runs is at these itself; what is found may be a moment of its work.
+    // A running server may be in the middle of these operations, and finishes them itself.
     let fix = fix && !engine.is_served();
     match row.status.as_str() {
         "creating" => {
             if fix {
                 workspaces::give_up(engine, id)?;
             }
-            findings.push(Finding { what, problem: "its creation was not finished".into(), fixed: fix });
+            findings.push(Finding { what, problem: "its creation was interrupted".into(), fixed: fix });
         }
         "trashed" if live.exists() => {
             if fix {
@@ -103,7 +103,7 @@ fn check_workspace(
             }
             findings.push(Finding {
                 what,
-                problem: "it was deleted, and its file is not in the trash".into(),
+                problem: "it was deleted, but its file is not in the trash".into(),
                 fixed: fix,
             });
         }
@@ -118,8 +118,8 @@ fn check_workspace(
     Ok(())
 }
 
-/// Indexes of other rules than this program's: after an update, or another default country, until the jobs have written
-/// them anew. A file of an earlier version is not looked at: it becomes one of this version when it is first opened.
+/// Finds indexes that were built by other rules, after an update or a change of the default country, and are not
+/// rebuilt yet. Files of an earlier version are skipped: they are migrated when first opened.
 fn check_indexes(
     engine: &Engine,
     db: &Connection,
@@ -128,15 +128,14 @@ fn check_indexes(
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<()> {
     let is_current = |db| Ok::<_, rusqlite::Error>(!is_of_this_version(db)? || indexes::are_current(db)?);
-    // A server that runs is at it, and a file that cannot be read has been reported already.
+    // A running server rebuilds them itself. An unreadable file has been reported already.
     if engine.is_served() || is_current(db).unwrap_or(true) {
         return Ok(());
     }
     if fix {
         indexes::bring_up_to_date(engine.registry.lease(id).file(), &mut { usize::MAX })?;
     }
-    let problem =
-        "its phone numbers and texts are not all indexed by the rules of now: a server goes on with that, or --fix";
+    let problem = "its indexes of phone numbers and texts are out of date; a running server or --fix rebuilds them";
     findings.push(Finding { what: id.to_string(), problem: problem.into(), fixed: fix });
     Ok(())
 }
@@ -146,9 +145,10 @@ fn is_of_this_version(db: &Connection) -> rusqlite::Result<bool> {
     Ok(version == Kind::Workspace.version())
 }
 
-/// Users whose account is no member, and members who are no users: between the two files a crash leaves these.
+/// Finds users without a membership and members without a user, which a crash between the writes to two files leaves.
 ///
-/// A user without a membership gets in nowhere: the removal is finished, or the acceptance, which can be repeated, undone.
+/// A user without a membership has no access, so the user is removed: that finishes a removal, or undoes an acceptance,
+/// which can be repeated.
 fn check_members(
     engine: &Engine,
     db: &Connection,
@@ -157,7 +157,7 @@ fn check_members(
     now: Timestamp,
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<()> {
-    // A file that cannot be read has been reported already.
+    // An unreadable file has been reported already.
     let Ok(users) = accounts(db, "SELECT account_id FROM users", &[]) else { return Ok(()) };
     let members = engine.central.read(move |db| {
         accounts(db, "SELECT account_id FROM memberships WHERE workspace_id = ?1", &[&id.to_string()])
@@ -168,13 +168,13 @@ fn check_members(
             let (lease, author) = (engine.registry.lease(id), engine.system(id, now));
             lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &author, account_id)?))?;
         }
-        found(format!("account {account_id} is a user and no member"));
+        found(format!("account {account_id} is a user but not a member"));
     }
     for account_id in members.difference(&users).copied() {
         if fix {
             engine.central.write(move |db| memberships::end(db, account_id, id, now))?;
         }
-        found(format!("account {account_id} is a member and no user"));
+        found(format!("account {account_id} is a member but not a user"));
     }
     Ok(())
 }
@@ -184,7 +184,8 @@ fn accounts(db: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<BTreeSe
     Ok(statement.query_map(values, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Files that no row knows: a copy somebody made, or what is left of a creation that failed. They are not deleted.
+/// Finds files without a workspace: a manual copy, or the rest of a failed creation. They are moved to the trash, not
+/// deleted.
 fn check_orphans(engine: &Engine, rows: &[Row], fix: bool, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
     let known: HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
     let fix = fix && !engine.is_served();
@@ -201,7 +202,7 @@ fn check_orphans(engine: &Engine, rows: &[Row], fix: bool, findings: &mut Vec<Fi
                 if fix {
                     life::move_file(&path, &engine.trash_path(id))?;
                 }
-                let problem = "a file of no workspace".into();
+                let problem = "the file belongs to no workspace".into();
                 findings.push(Finding { what: path.display().to_string(), problem, fixed: fix });
             }
         }
@@ -209,7 +210,7 @@ fn check_orphans(engine: &Engine, rows: &[Row], fix: bool, findings: &mut Vec<Fi
     Ok(())
 }
 
-/// Mail that was given up; it is queued once more, also beside a server that runs.
+/// Finds mail that failed for good, and queues it again; also while a server runs.
 fn check_mail(engine: &Engine, fix: bool, now: Timestamp, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
     let letters = engine.central.read(|db| Ok::<_, Error>(outbox::dead_letters(db)?))?;
     for letter in letters {
@@ -217,7 +218,7 @@ fn check_mail(engine: &Engine, fix: bool, now: Timestamp, findings: &mut Vec<Fin
             engine.central.write(move |db| Ok::<_, Error>(outbox::queue_again(db, letter.id, now)?))?;
         }
         let problem = format!(
-            "{:?} to {} could not be sent in {} tries; at {}: {}",
+            "{:?} to {} could not be sent after {} tries; last at {}: {}",
             letter.subject, letter.recipient, letter.tries, letter.last_tried_at, letter.last_error
         );
         findings.push(Finding { what: format!("mail {}", letter.id), problem, fixed: fix });
@@ -229,8 +230,8 @@ fn check_contents(path: &Path, id: Uuid, what: &str, findings: &mut Vec<Finding>
     let db = check_file(path, what, Kind::Workspace, findings)?;
     let is = |sql: &str| db.query_row(sql, [], |row| row.get::<_, bool>(0));
     let checks = [
-        ("SELECT count(*) = 1 FROM workspace", "it does not say which workspace it is"),
-        ("SELECT EXISTS (SELECT 1 FROM users)", "it has no user"),
+        ("SELECT count(*) = 1 FROM workspace", "it has no workspace id"),
+        ("SELECT EXISTS (SELECT 1 FROM users)", "it has no users"),
     ];
     let mut found: Vec<_> = checks.into_iter().map(|(sql, problem)| (is(sql), problem.to_owned())).collect();
     for table in COUNTED {
@@ -252,15 +253,15 @@ fn check_contents(path: &Path, id: Uuid, what: &str, findings: &mut Vec<Finding>
     Some(db)
 }
 
-/// Whether the count that triggers keep of a table is right. A file that no server has opened since the table came into
-/// being has neither.
+/// True if the maintained count of a table's rows is correct. A file that was last opened before the table existed has
+/// neither.
 fn is_counted(db: &Connection, table: &str) -> rusqlite::Result<bool> {
     let is_there = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")?.exists([table])?;
     let sql = format!("SELECT rows = (SELECT count(*) FROM {table}) FROM row_counts WHERE name = ?1");
     if is_there { db.query_row(&sql, [table], |row| row.get(0)) } else { Ok(true) }
 }
 
-/// What SQLite itself finds; the connection, where there is one to go on with.
+/// Runs SQLite's own checks. Returns the connection if more checks are possible.
 fn check_file(path: &Path, what: &str, kind: Kind, findings: &mut Vec<Finding>) -> Option<Connection> {
     let mut found = |problem: String| findings.push(Finding { what: what.into(), problem, fixed: false });
     if !path.exists() {

@@ -1,8 +1,8 @@
-//! An example for each command, which its `--help` and its man page end with.
+//! An example for each command, shown at the end of its `--help` and its man page.
 
 use clap::Command;
 
-/// What is typed behind `cx-engine`, by command.
+/// The example command lines, by command.
 const EXAMPLES: &[(&str, &str)] = &[
     ("", "cx-engine serve --listen 127.0.0.1:8080"),
     ("account", "cx-engine account list"),
@@ -52,7 +52,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("workspace suspend", "cx-engine workspace suspend acme"),
 ];
 
-/// The command and those below it, each with its example.
+/// Adds the examples to the command and its subcommands.
 pub fn add_to(command: Command) -> Command {
     below(command, "")
 }

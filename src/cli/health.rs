@@ -1,5 +1,5 @@
-//! `cx-engine health`: whether the server of these settings is ready. For containers and monitoring, whoever they run it as:
-//! it asks over the network, and opens no file of the server's.
+//! `cx-engine health`: checks that the server with these settings is ready. Containers and monitoring can run it as any
+//! user, because it uses only the network and opens no file of the server.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use ureq::tls::TlsConfig;
 use crate::cli::output::outln;
 use crate::config::Config;
 
-/// Less than what monitors wait for a command.
+/// Shorter than the usual timeout of monitors.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub fn run(config: &Config) -> anyhow::Result<()> {
@@ -20,9 +20,9 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .http_status_as_error(false)
         .max_redirects(0)
         .timeout_global(Some(PATIENCE))
-        // A proxy of the environment does not lead to this machine.
+        // A proxy from the environment cannot reach this machine.
         .proxy(None)
-        // The certificate is not for the address; and whether it is any good is not what is asked.
+        // The certificate is for a host name, not for this address, and its validity is not checked here.
         .tls_config(TlsConfig::builder().disable_verification(true).build())
         .build()
         .new_agent();
@@ -36,10 +36,10 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where this machine reaches what listens there: on any address is also on the loopback one.
+/// The address at which this machine reaches the listener. An unspecified address includes the loopback address.
 fn reached_at(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     if listen.port() == 0 {
-        bail!("`listen` names no port, so nobody knows where the server is");
+        bail!("`listen` has port 0, so the port of the server is unknown");
     }
     let address = match listen.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! `cx-engine mail`: whether mail leaves this server.
+//! `cx-engine mail`: checks that this server can send mail.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::values::{Email, Timestamp};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Send a test mail now, and print the mail server's answer
+    /// Send a test mail now and print the mail server's response
     Test {
-        /// The address to send it to
+        /// The address to send the test mail to
         address: String,
     },
 }
@@ -25,20 +25,20 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
     let url = engine.public_url().central();
     let mail = Mail {
         to,
-        subject: format!("Test mail of {url}"),
-        text: format!("This is a test mail of cx-engine at {url}.\nIt was sent by `cx-engine mail test`.\n"),
+        subject: format!("Test mail from {url}"),
+        text: format!("This is a test mail from cx-engine at {url}.\nIt was sent by `cx-engine mail test`.\n"),
         html: format!(
-            "<p>This is a test mail of cx-engine at {url}.</p><p>It was sent by <code>cx-engine mail test</code>.</p>"
+            "<p>This is a test mail from cx-engine at {url}.</p><p>It was sent by <code>cx-engine mail test</code>.</p>"
         ),
     };
     let from = engine.config.mail_from.to_string();
     match mail::send_now(engine, mail, now).with_context(|| format!("the test mail from {from} was not sent"))? {
         Sent::Taken { server, answer } => {
             outln!("sent to {address}, from {from}");
-            outln!("  {server} answered: {answer}");
+            outln!("  {server} responded: {answer}");
         }
         Sent::Kept(file) => {
-            outln!("no mail server is configured (`smtp_url`): the mail is the file {}", file.display());
+            outln!("no mail server is configured (`smtp_url`): the mail was written to {}", file.display());
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `cx-engine completions` and `cx-engine man`: what shells and `man` show of the commands.
+//! `cx-engine completions` and `cx-engine man`: completion scripts for shells, and manual pages.
 
 use std::fs;
 use std::path::Path;
@@ -15,14 +15,14 @@ pub fn completions(shell: Shell) -> String {
     clap_complete::generate(shell, &mut command(), "cx-engine", &mut script);
     let script = String::from_utf8_lossy(&script);
     match shell {
-        // clap_complete writes the hyphen of our name in two ways, and nothing behind the first word is completed.
+        // clap_complete writes the hyphen of our name in two ways, so bash would complete only the first word.
         Shell::Bash => script.replace("cx__subcmd__engine", "cx__engine"),
         Shell::Fish => script.into_owned() + &values_of_arguments(&command(), &[]),
         _ => script.into_owned(),
     }
 }
 
-/// For fish, to which clap_complete tells the values of options alone: those of arguments without a name.
+/// Completions for positional arguments in fish, which clap_complete supports only for options.
 fn values_of_arguments(command: &clap::Command, path: &[&str]) -> String {
     let mut lines = String::new();
     for argument in command.get_positionals() {
@@ -42,11 +42,11 @@ fn values_of_arguments(command: &clap::Command, path: &[&str]) -> String {
 
 /// Writes a manual page for each command into a folder.
 pub fn write_pages(folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    // `help` explains the others, and needs no pages of its own.
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    // `help` only repeats other pages.
     let command = command().disable_help_subcommand(true);
     clap_mangen::generate_to(command, folder).with_context(|| format!("cannot write to {}", folder.display()))?;
     let pages = fs::read_dir(folder)?.count();
-    outln!("{pages} manual pages are in {}", folder.display());
+    outln!("{pages} manual pages written to {}", folder.display());
     Ok(())
 }

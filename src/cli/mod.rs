@@ -1,4 +1,4 @@
-//! The command line: one file a command. Every command but `serve` and `demo` works beside a running server.
+//! The command line: one file per command. All commands except `serve` and `demo` also work while a server runs.
 
 mod account;
 mod backup;
@@ -39,8 +39,8 @@ use crate::values::Timestamp;
 use output::{errln, out};
 use settings::Settings;
 
-/// A customer-experience platform's API in one program: accounts and workspaces on a central host, each workspace on a
-/// subdomain and in a SQLite file of its own.
+/// Customer-experience platform API in one program: a central host for accounts and workspaces, and a subdomain and a
+/// SQLite file for each workspace.
 #[derive(Parser)]
 #[command(name = "cx-engine", version, max_term_width = 110, after_help = EXIT_CODES)]
 struct Cli {
@@ -56,14 +56,14 @@ struct Cli {
     command: Command,
 }
 
-/// The heading of the options that every command has.
+/// The heading of the options that all commands share.
 const GLOBAL: &str = "Global options";
 
-/// Where settings are read from that nobody names: of this folder, else of this machine.
+/// The default settings files: the first that exists is read.
 const SETTINGS_FILES: [&str; 2] = ["cx-engine.toml", "/etc/cx-engine/cx-engine.toml"];
 
 const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong use or settings, 3 doctor found something.";
+    "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage or settings, 3 doctor found problems.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -75,27 +75,27 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Serve a demo: an account and a workspace full of data, in a data directory of its own
+    /// Serve a demo: an account and a workspace full of sample data, in a separate data directory
     Demo {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Manage accounts: people, in whatever workspaces they work
+    /// Manage accounts: people, who can be members of many workspaces
     #[command(subcommand)]
     Account(account::Command),
-    /// Manage workspaces: each has a subdomain and a file
+    /// Manage workspaces: each has its own subdomain and database file
     #[command(subcommand)]
     Workspace(workspace::Command),
     /// Manage users: the accounts that are members of a workspace
     #[command(subcommand)]
     User(user::Command),
-    /// Manage tokens, and the keys that encrypt them
+    /// Manage tokens and the keys that encrypt them
     #[command(subcommand)]
     Token(token::Command),
-    /// Check that mail is sent
+    /// Check that mail can be sent
     #[command(subcommand)]
     Mail(mail::Command),
-    /// List every route of the API with the permission that it needs
+    /// List every route of the API with the permission that it requires
     Routes {
         /// Print JSON
         #[arg(long)]
@@ -109,14 +109,14 @@ enum Command {
     },
     /// Print the OpenAPI 3.1 description of the API
     Openapi {
-        /// Which API
+        /// Which API to describe
         layer: openapi::Which,
     },
-    /// Back up everything, or one workspace, also while a server runs
+    /// Back up everything or one workspace; also works while a server runs
     Backup(backup::Take),
-    /// List backups, or what is in one
+    /// List backups or the contents of one
     Backups(backup::List),
-    /// Restore one workspace, also while a server runs, or everything into a new folder
+    /// Restore one workspace, even while a server runs, or everything into a new folder
     Restore(backup::Restore),
     /// Check for damage, interrupted operations and undeliverable mail
     Doctor {
@@ -142,10 +142,10 @@ enum Command {
     },
 }
 
-/// The exit code for a command line or settings that cannot be used.
+/// The exit code for an invalid command line or invalid settings.
 const WRONG_USE: u8 = 2;
 
-/// Settings that cannot be used, wherever they come from.
+/// Invalid settings, from any source.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct BadSettings(String);
@@ -156,9 +156,9 @@ impl BadSettings {
     }
 }
 
-/// Runs what was typed; says why it failed.
+/// Runs the command line and reports errors.
 pub fn main() -> ExitCode {
-    // Whatever a command makes is its user's alone.
+    // Files that a command creates are accessible to their user only.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let done = match parsed {
@@ -166,7 +166,7 @@ pub fn main() -> ExitCode {
             errln!("cx-engine: {error:#}");
             if error.is::<BadSettings>() { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
         }),
-        // Wrong use goes to stderr; what `--help` and `--version` ask for, to stdout.
+        // Usage errors go to stderr; `--help` and `--version` go to stdout.
         Err(error) if error.use_stderr() => {
             let _ = error.print();
             ExitCode::from(WRONG_USE)
@@ -179,7 +179,7 @@ pub fn main() -> ExitCode {
     output::finish(done)
 }
 
-/// The tree of commands, each with its example.
+/// All commands, each with an example.
 fn command() -> clap::Command {
     examples::add_to(Cli::command())
 }
@@ -246,7 +246,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a command, and lets a server that runs on the same data know what webhooks are to be told of it.
+/// Runs a command, and announces its pending webhook deliveries to a server that runs on the same data.
 fn beside_server<T>(engine: &Arc<Engine>, work: impl FnOnce(&Arc<Engine>) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let done = work(engine);
     for workspace in engine.news.take() {
@@ -256,14 +256,14 @@ fn beside_server<T>(engine: &Arc<Engine>, work: impl FnOnce(&Arc<Engine>) -> any
 }
 
 impl Cli {
-    /// The settings of whatever works on the data directory, which must then be one's own.
+    /// The settings of a command that uses the data directory. Checks the directory's owner.
     fn config(&self, flags: &Settings) -> anyhow::Result<Config> {
         let config = self.settings(flags)?;
         owner::check(&config.data_dir)?;
         Ok(config)
     }
 
-    /// The settings of the demo, which has a data directory of its own: `demo` in the usual one, or what `--data-dir` names.
+    /// The settings of the demo. Its data directory is `demo` in the default one, or the one given by `--data-dir`.
     fn demo_config(&self, flags: &Settings) -> anyhow::Result<Config> {
         let mut config = self.settings(flags)?;
         if self.data_dir.is_none() {
@@ -277,12 +277,12 @@ impl Cli {
         Config::new(&self.typed(flags)?).map_err(BadSettings::from)
     }
 
-    /// Every setting that was typed anywhere: flags over the environment over the file.
+    /// All raw settings: flags override the environment, which overrides the file.
     fn typed(&self, flags: &Settings) -> anyhow::Result<Typed> {
         self.origins(flags).read().map_err(BadSettings::from)
     }
 
-    /// For a server, which reads its settings again when it is told to.
+    /// The source from which a server reloads its settings.
     fn source(&self, flags: &Settings) -> anyhow::Result<Source> {
         let (typed, origins) = (self.typed(flags)?, self.origins(flags));
         Ok(Source { typed, read: Box::new(move || origins.read()) })
@@ -293,9 +293,9 @@ impl Cli {
     }
 }
 
-/// Where settings come from.
+/// Where settings are read from.
 struct Origins {
-    /// The file that `--config` names.
+    /// The file given by `--config`.
     file: Option<PathBuf>,
     data_dir: Option<String>,
     flags: Settings,
@@ -321,19 +321,19 @@ impl Origins {
     }
 }
 
-/// The account with this address.
+/// The account with this email address.
 fn account_by_email(db: &Connection, email: &str) -> Result<Account> {
     let found = accounts::find_by_email(db, email)?;
     let missing = || Error::NotFound { code: "not_found", message: format!("There is no account {email}.") };
     found.map(|(account, _)| account).ok_or_else(missing)
 }
 
-/// A new password: typed twice at a terminal, unseen, or the first line of what is piped in.
+/// Asks for a new password: twice at a terminal, without echo; otherwise reads the first line of stdin.
 fn ask_new_password() -> anyhow::Result<String> {
     use std::io::IsTerminal;
     if std::io::stdin().is_terminal() {
         let password = rpassword::prompt_password("New password: ")?;
-        let again = rpassword::prompt_password("The same again: ")?;
+        let again = rpassword::prompt_password("Repeat the password: ")?;
         anyhow::ensure!(password == again, "the two passwords differ; nothing was changed");
         return Ok(password);
     }

@@ -1,5 +1,5 @@
-//! What commands print. Writing never panics and never stops a command: its work is done whether or not somebody reads
-//! about it. The first error of stdout is kept, and decides the exit code at the end.
+//! The output of commands. Writing never panics and never stops a command, since its work matters even if nobody reads
+//! the output. The first error of stdout decides the exit code.
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, StdoutLock, Write};
@@ -9,17 +9,17 @@ use std::sync::{Mutex, PoisonError};
 /// The first error of stdout.
 static FAILED: Mutex<Option<io::Error>> = Mutex::new(None);
 
-/// Prints to stdout, as `print!` does.
+/// Prints to stdout, like `print!`.
 macro_rules! out {
     ($($text:tt)*) => { $crate::cli::output::print(format_args!($($text)*)) };
 }
 
-/// Prints a line to stdout, as `outln!` does.
+/// Prints a line to stdout, like `println!`.
 macro_rules! outln {
     ($($text:tt)*) => { $crate::cli::output::print(format_args!("{}\n", format_args!($($text)*))) };
 }
 
-/// Prints a line to stderr, as `errln!` does.
+/// Prints a line to stderr, like `eprintln!`.
 macro_rules! errln {
     ($($text:tt)*) => { $crate::cli::output::print_error(format_args!($($text)*)) };
 }
@@ -28,38 +28,38 @@ pub(crate) use {errln, out, outln};
 
 pub fn print(text: Arguments<'_>) {
     let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
-    // After an error nothing more is written: a text with a hole in it would be worse than one that ends.
+    // After an error nothing more is written: a truncated text is better than one with a gap.
     if failed.is_none() {
         *failed = try_print(text).err();
     }
 }
 
-/// Writes rows without end to stdout. They stop where it fails, and that decides the exit code as it does for [`print()`].
+/// Streams rows to stdout. An error stops it and decides the exit code, as for [`print()`].
 pub fn stream(write: impl FnOnce(StdoutLock<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let Err(error) = write(io::stdout().lock()) else { return Ok(()) };
     *FAILED.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.downcast::<io::Error>()?);
     Ok(())
 }
 
-/// Prints the help or the version that was asked for.
+/// Prints the help or the version.
 pub fn print_help(help: &clap::Error) {
     let printed = help.print().and_then(|()| io::stdout().flush());
     *FAILED.lock().unwrap_or_else(PoisonError::into_inner) = printed.err();
 }
 
-/// Prints to stdout, for a caller that goes on without it.
+/// Prints to stdout; the caller handles an error.
 pub fn try_print(text: Arguments<'_>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_fmt(text)?;
     stdout.flush()
 }
 
-/// Stderr is the last resort: what it does not take is lost.
+/// Prints to stderr. An error is ignored.
 pub fn print_error(text: Arguments<'_>) {
     let _ = io::stderr().lock().write_fmt(format_args!("{text}\n"));
 }
 
-/// The exit code of a command, given that of its work: failure if stdout failed, unless its reader only went away.
+/// The final exit code of a command: failure if stdout failed, unless the reader closed the pipe.
 pub fn finish(code: ExitCode) -> ExitCode {
     let failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner).take();
     match failed {

@@ -1,5 +1,6 @@
-//! Whose a data directory is. What root makes in that of another user, a log beside a file that it only reads too, is root's,
-//! and the server of that user cannot open it: so root is refused before anything is opened, and told what to type.
+//! Checks the owner of a data directory. Files that root creates there, even the WAL of a file that it only reads,
+//! would belong to root, and the server's user could not open them. So root is rejected before anything is opened, and
+//! gets a hint.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +10,7 @@ use anyhow::bail;
 
 const ROOT: u32 = 0;
 
-/// Refuses root where the directory, or the central file in it, is another user's. What is not there yet is nobody's.
+/// Rejects root if the directory or its central file belongs to another user. Missing paths are fine.
 pub fn check(data: &Path) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
@@ -19,7 +20,7 @@ pub fn check(data: &Path) -> anyhow::Result<()> {
         if owner != ROOT {
             let user = name(owner).unwrap_or_else(|| format!("'#{owner}'"));
             bail!(
-                "{} belongs to {user}, who could not open what root makes there: type `sudo -u {user} cx-engine …`",
+                "{} belongs to {user}, who could not open files that root creates there: run `sudo -u {user} cx-engine …`",
                 path.display()
             );
         }
@@ -27,7 +28,7 @@ pub fn check(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The name of a user that the machine itself knows; `sudo` takes the number of any other.
+/// The name of a user in `/etc/passwd`. `sudo` accepts the number of any other user.
 fn name(owner: u32) -> Option<String> {
     let known = fs::read_to_string("/etc/passwd").ok()?;
     let owner = owner.to_string();

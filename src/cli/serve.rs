@@ -14,14 +14,14 @@ pub fn run(config: Config, source: Source, now: Timestamp) -> anyhow::Result<()>
     server::run(engine, front, source, crate::router()?, announce)
 }
 
-/// The one line that whoever started the server waits for.
+/// Prints the line that signals that the server is ready.
 pub fn announce(listening: Listening) {
     tell(&format!("listening on {listening}\n"));
 }
 
-/// Prints what a server says at its start. It serves also where nobody can read that.
+/// Prints a line at the start of a server. An error is only logged.
 pub fn tell(text: &str) {
     if let Err(error) = output::try_print(format_args!("{text}")) {
-        tracing::warn!(%error, "stdout cannot be written to");
+        tracing::warn!(%error, "cannot write to stdout");
     }
 }

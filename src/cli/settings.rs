@@ -7,11 +7,11 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 
 use crate::config::{Group, Kind, SETTINGS, Setting, Typed};
 
-/// What was typed of them.
+/// The raw values of the flags.
 #[derive(Clone, Default)]
 pub struct Settings(pub Typed);
 
-/// All but the data directory, which every command has.
+/// All settings except the data directory, which is a global option.
 fn flags() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| setting.name != "data_dir")
 }
@@ -38,7 +38,7 @@ fn value_name(setting: &Setting) -> &'static str {
     }
 }
 
-/// Takes any text, and tells shells what it may be: a value is checked with all others, by its setting.
+/// Accepts any text, but offers choices to shells. Values are validated together with all other settings.
 #[derive(Clone)]
 struct Choices(&'static [&'static str]);
 
@@ -64,9 +64,9 @@ impl Args for Settings {
                 .value_name(value_name(setting))
                 .help(format!("{about}: {allowed} [default: {shown}] [env: {variable}]"))
                 .help_heading(heading(setting.group))
-                // `-h` shows the settings that most servers need.
+                // `-h` shows only the settings that most servers need.
                 .hide_short_help(setting.group != Group::Main);
-            // Completions offer these. They are checked where all settings are, whatever they come from.
+            // Offered as completions. Validation happens later, together with all settings.
             match setting.kind {
                 Kind::Choice(choices) => arg.value_parser(Choices(choices)).hide_possible_values(true),
                 Kind::Flag => arg.value_parser(Choices(&["true", "false"])).hide_possible_values(true),

@@ -1,6 +1,6 @@
-//! Rows for people: columns as wide as their widest cell.
+//! Tables for terminals, with aligned columns.
 
-/// The rows under their headings, aligned, two spaces between.
+/// Formats rows under their headings, with two spaces between columns.
 pub fn aligned(headings: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());

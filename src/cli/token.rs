@@ -26,7 +26,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Revoke a token, or all tokens of an account, with effect on the next request
+    /// Revoke a token, or all tokens of an account, effective with the next request
     Revoke {
         /// The token's id, from `token list`
         #[arg(required_unless_present = "account")]
@@ -35,12 +35,12 @@ pub enum Command {
         #[arg(long, value_name = "EMAIL", conflicts_with = "id")]
         account: Option<String>,
     },
-    /// Create a new key that encrypts tokens from now on; existing tokens stay valid
+    /// Create a new key to encrypt tokens from now on; existing tokens stay valid
     RotateKeys {
-        /// Delete the older keys too: existing tokens become invalid, and everybody logs in again
+        /// Delete the older keys too: existing tokens become invalid, and everyone must log in again
         #[arg(long)]
         retire: bool,
-        /// Create a first key again, if the keys are lost and there is no backup of them; everybody logs in again
+        /// Replace lost keys that no backup contains; everyone must log in again
         #[arg(long, conflicts_with = "retire")]
         lost: bool,
     },
@@ -60,7 +60,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
                 Ok::<_, Error>(revoked)
             })?;
             if !revoked {
-                bail!("there is no token {id} that could be revoked");
+                bail!("no token {id}, or it is already revoked");
             }
             outln!("token {id} revoked");
         }
@@ -73,14 +73,14 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             })?;
             outln!("{revoked} tokens revoked");
         }
-        // Made before the data directory was opened, which needs one.
+        // The key was created before the data directory was opened, because opening requires one.
         Command::RotateKeys { lost: true, .. } => {
             announce_keys(engine, now)?;
-            outln!("a key in the place of those that were lost; what they sealed is good no more");
+            outln!("new key created; everything that the lost keys encrypted is invalid");
         }
         Command::RotateKeys { retire, .. } => {
             let name = engine.keys.make(now)?;
-            // What the older keys have sealed and is to last.
+            // Re-encrypts lasting secrets that the older keys encrypted.
             second_factor::reseal(engine)?;
             let retired = if *retire { engine.keys.retire()? } else { 0 };
             announce_keys(engine, now)?;
@@ -90,13 +90,13 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
     Ok(())
 }
 
-/// Makes the key that [`Command::RotateKeys`] is to put in the place of those that were lost.
+/// Creates the key that replaces lost ones, for [`Command::RotateKeys`].
 pub fn replace_lost(folder: &Path, now: Timestamp) -> anyhow::Result<()> {
-    ensure!(Keys::reopen(folder).is_err(), "{} has a key: nothing is lost", folder.display());
+    ensure!(Keys::reopen(folder).is_err(), "{} contains a key, so no keys are lost", folder.display());
     Keys::open(folder, now).map(drop)
 }
 
-/// A running server reads its keys again when it sees this.
+/// Makes a running server reload its keys.
 fn announce_keys(engine: &Engine, now: Timestamp) -> anyhow::Result<()> {
     engine.central.write(move |db| {
         db.execute("UPDATE revisions SET revision = revision + 1 WHERE name = 'keys'", [])?;

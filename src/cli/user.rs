@@ -16,25 +16,25 @@ use crate::workspace::{roles, users};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Make an account a user of a workspace, without an invitation
+    /// Add an account to a workspace as a user, without an invitation
     Add {
-        /// The account's email address; `account create` creates accounts
+        /// The account's email address; create accounts with `account create`
         email: String,
         /// The workspace's subdomain or id
         #[arg(long)]
         workspace: String,
-        /// The name of a role of the workspace
+        /// The name of a role in the workspace
         #[arg(long, default_value = "agent")]
         role: String,
     },
-    /// Give a user of a workspace another role
+    /// Change the role of a user in a workspace
     SetRole {
         /// The account's email address
         email: String,
         /// The workspace's subdomain or id
         #[arg(long)]
         workspace: String,
-        /// The name of a role of the workspace
+        /// The name of a role in the workspace
         #[arg(long)]
         role: String,
     },
@@ -47,7 +47,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Remove a user from a workspace, with effect on the next request; the account stays
+    /// Remove a user from a workspace, effective with the next request; the account remains
     Remove {
         /// The account's email address
         email: String,
@@ -66,15 +66,15 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let lease = open(engine, workspace)?;
             let (asked, account_id) = (email.clone(), account_id(engine, email)?);
             let user = lease.file().read(move |db| Ok::<_, Error>(users::of_account(db, account_id)?))?;
-            let user = user.with_context(|| format!("{asked} is no user of {workspace}"))?;
+            let user = user.with_context(|| format!("{asked} is not a user of {workspace}"))?;
             users::expel(engine, &lease, user.id, &engine.system(lease.id(), now))?;
-            outln!("{email} is no user of {workspace} any more");
+            outln!("{email} is no longer a user of {workspace}");
         }
     }
     Ok(())
 }
 
-/// The workspace's file first, as where an invitation is accepted: what a crash leaves, a repeat goes on from.
+/// Writes the workspace's file first, as when an invitation is accepted. A repeat completes what a crash interrupted.
 fn add(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp) -> anyhow::Result<()> {
     let (lease, asked) = (open(engine, workspace)?, email.to_owned());
     let account = engine.central.read(move |db| account_by_email(db, &asked))?;
@@ -87,7 +87,7 @@ fn add(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp
         Ok::<_, Error>((added, members::refresh(db, account_id, &account.name, &account.email, now)?))
     })?;
     let (is_new, has) = added;
-    let has = has.context("the user that was just added is gone")?;
+    let has = has.context("the new user was removed meanwhile")?;
     let shown = has.clone();
     let was_member = engine.central.write(move |db| {
         let was_member = memberships::exists(db, account_id, id)?;
@@ -95,7 +95,7 @@ fn add(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp
         Ok::<_, Error>(was_member)
     })?;
     if !is_new && was_member {
-        bail!("{email} is already a user of {workspace}, as {shown}: `user set-role` gives them another role");
+        bail!("{email} is already a user of {workspace}, as {shown}: change the role with `user set-role`");
     }
     outln!("{email} is now a user of {workspace}, as {shown}");
     Ok(())
@@ -114,7 +114,7 @@ fn set_role(engine: &Engine, email: &str, workspace: &str, role: &str, now: Time
         roles::keep_an_admin(db)?;
         Ok(Some(user))
     })?;
-    let user = user.with_context(|| format!("{email} is no user of {workspace}: `user add` adds them"))?;
+    let user = user.with_context(|| format!("{email} is not a user of {workspace}: add them with `user add`"))?;
     let (id, wanted) = (lease.id(), role.to_owned());
     engine.central.write(move |db| memberships::set_role(db, account_id, id, &wanted))?;
     outln!("{email} is now {role} in {workspace}, and was {}", user.role.name);

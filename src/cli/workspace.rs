@@ -23,88 +23,88 @@ use crate::values::{Name, Subdomain, Timestamp};
 pub enum Command {
     /// Create a workspace for an account
     Create {
-        /// Its name
+        /// Name of the workspace
         #[arg(long)]
         name: String,
-        /// Its subdomain [default: derived from the name]
+        /// Subdomain [default: derived from the name]
         #[arg(long)]
         subdomain: Option<String>,
         /// Email address of the account that owns it
         #[arg(long, value_name = "EMAIL")]
         owner: String,
     },
-    /// List workspaces, also those in the trash
+    /// List workspaces, including those in the trash
     List {
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Rename a workspace, or move it to another subdomain; the old one gets 404 at once
+    /// Rename a workspace or change its subdomain; the old subdomain gets 404 at once
     Rename {
-        /// Its subdomain or id
+        /// Subdomain or id of the workspace
         workspace: String,
-        /// Its new name
+        /// The new name
         #[arg(long, required_unless_present = "subdomain")]
         name: Option<String>,
-        /// Its new subdomain
+        /// The new subdomain
         #[arg(long)]
         subdomain: Option<String>,
     },
-    /// Suspend a workspace: everybody gets 403 until it is resumed
+    /// Suspend a workspace: everyone gets 403 until it is resumed
     Suspend {
-        /// Its subdomain or id
+        /// Subdomain or id of the workspace
         workspace: String,
     },
     /// Resume a suspended workspace
     Resume {
-        /// Its subdomain or id
+        /// Subdomain or id of the workspace
         workspace: String,
     },
-    /// Move a workspace to the trash; `workspace restore` brings it back
+    /// Move a workspace to the trash; restore it with `workspace restore`
     Delete {
-        /// Its subdomain or id
+        /// Subdomain or id of the workspace
         workspace: String,
-        /// Its subdomain again, as a confirmation
+        /// The subdomain again, to confirm
         #[arg(long, value_name = "SUBDOMAIN")]
         confirm: String,
     },
     /// Import rows from a file into a workspace, all or none
     Import(bulk::Import),
-    /// Export all rows of a workspace to stdout or to a file
+    /// Export all rows of a workspace to stdout or a file
     Export(bulk::Export),
-    /// Export a whole workspace, as it is now, to a file for another server
+    /// Export a whole workspace to a file, to import it on another server
     ExportFile {
-        /// Its subdomain or id
+        /// Subdomain or id of the workspace
         workspace: String,
         /// The file to write; it must not exist
         file: PathBuf,
     },
     /// Import a workspace from a file of `export-file` or of the API; users without an account here are invited
     ImportFile {
-        /// The file
+        /// The file to import
         #[arg(value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
         /// Email address of the account that will own it
         #[arg(long, value_name = "EMAIL")]
         owner: String,
-        /// Its name [default: that of its first organisation]
+        /// Name of the workspace [default: the name of its first organisation]
         #[arg(long)]
         name: Option<String>,
-        /// Its subdomain [default: derived from the name]
+        /// Subdomain [default: derived from the name]
         #[arg(long)]
         subdomain: Option<String>,
     },
-    /// Replace a workspace's damaged file by one that `export-file` or the API wrote of it
+    /// Replace the damaged file of a workspace with one exported from it by `export-file` or the API
     RestoreFile {
-        /// Its subdomain or id
+        /// Subdomain or id of the workspace
         workspace: String,
-        /// The file
+        /// The exported file
         #[arg(value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
     },
-    /// Take a workspace out of the trash
+    /// Restore a workspace from the trash
     Restore {
-        /// Its subdomain or id
+        /// Subdomain or id of the workspace
         workspace: String,
         /// Another subdomain, if the old one is taken
         #[arg(long)]
@@ -119,7 +119,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let owner = owner.clone();
             let account = engine.central.read(move |db| account_by_email(db, &owner))?;
             let workspace = workspaces::make(engine, new, account.id, Quotas::default(), &Origin::system(now))?;
-            outln!("workspace {} made as {}", workspace.id, workspace.subdomain);
+            outln!("workspace {} created as {}", workspace.id, workspace.subdomain);
         }
         Command::List { json } => list(engine, *json)?,
         Command::Rename { workspace, name, subdomain } => {
@@ -140,7 +140,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             }
             let origin = Origin::system(now);
             engine.central.write(move |db| workspaces::trash(db, found.id, &origin))?;
-            // A running server has the file open, and moves it itself.
+            // A running server has the file open and moves it itself.
             if !engine.is_served() {
                 workspaces::move_to_trash(engine, found.id)?;
             }
@@ -151,20 +151,20 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
         Command::ExportFile { workspace, file } => {
             let found = find(engine, workspace, |status| status != "trashed")?;
             export_file(engine, found.id, file)?;
-            outln!("{} is in {}", found.subdomain, file.display());
+            outln!("{} exported to {}", found.subdomain, file.display());
         }
         Command::ImportFile { file, owner, name, subdomain } => {
             let wish = Wish {
                 name: name.as_deref().map(parse_name).transpose()?,
                 subdomain: parse_subdomain(subdomain.as_ref())?,
-                owner: owner.parse().map_err(|said| anyhow!("the owner {said}"))?,
+                owner: owner.parse().map_err(|said| anyhow!("The owner {said}"))?,
             };
             tell(&workspace_files::bring_in(engine, file, wish, now)?);
         }
         Command::RestoreFile { workspace, file } => {
             let found = find(engine, workspace, |_| true)?;
             let done = workspace_files::put_back(engine, &found, file, now)?;
-            outln!("{} is as it was in {}", found.subdomain, file.display());
+            outln!("restored {} from {}", found.subdomain, file.display());
             tell_put_back(&done);
             tell_of_replication(engine, found.id);
         }
@@ -173,17 +173,17 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let subdomain = parse_subdomain(subdomain.as_ref())?;
             let shown = subdomain.as_deref().unwrap_or(&found.subdomain).to_owned();
             workspaces::restore(engine, found.id, subdomain, &Origin::system(now))?;
-            outln!("{shown} is back");
+            outln!("{shown} is restored");
             tell_of_replication(engine, found.id);
         }
     }
     Ok(())
 }
 
-/// A file that is there whole, or not at all.
+/// Writes the file atomically.
 fn export_file(engine: &Engine, id: Uuid, file: &Path) -> anyhow::Result<()> {
     if file.exists() {
-        bail!("{} is there already", file.display());
+        bail!("{} already exists", file.display());
     }
     let unfinished = file.with_extension("new");
     workspace_files::snapshot(engine, id, &unfinished)?;
@@ -192,36 +192,36 @@ fn export_file(engine: &Engine, id: Uuid, file: &Path) -> anyhow::Result<()> {
 
 pub fn tell(done: &BroughtIn) {
     let BroughtIn { workspace, adopted, is_copy } = done;
-    outln!("workspace {} brought in as {}", workspace.id, workspace.subdomain);
+    outln!("workspace {} imported as {}", workspace.id, workspace.subdomain);
     if *is_copy {
-        outln!("  the workspace of the file is here already: this is a copy of it, with an id of its own");
+        outln!("  the workspace in the file already exists here: this is a copy with a new id");
     }
     outln!("  users with an account here: {}", adopted.members.len());
     for guest in &adopted.guests {
         outln!("  invited, as {}: {}", guest.role.name, guest.email);
     }
     if adopted.webhooks > 0 {
-        outln!("  webhooks switched off, since the other server may still tell them: {}", adopted.webhooks);
+        outln!("  webhooks disabled, because the other server may still send to them: {}", adopted.webhooks);
     }
 }
 
-/// What has become of its users and of its old file.
+/// Prints the result for users and for the old file.
 pub fn tell_put_back(done: &PutBack) {
     for user in &done.users.left {
-        outln!("  no member any more, and no user: {}", user.email);
+        outln!("  removed, because no longer a member: {}", user.email);
     }
     for email in &done.users.joined {
-        outln!("  a member since, and a user: {email}");
+        outln!("  added, because now a member: {email}");
     }
     if let Some(replaced) = &done.replaced {
-        outln!("  the file that it had is {}: delete it when you have no more use for it", replaced.display());
+        outln!("  the old file is {}: delete it when you no longer need it", replaced.display());
     }
 }
 
-/// What whoever replicates must know of a workspace whose file has come back.
+/// Prints a hint about replication after a workspace's file was replaced.
 pub fn tell_of_replication(engine: &Engine, id: Uuid) {
     if life::was_replicated(&engine.registry.path(id)) {
-        outln!("  Litestream has let go of its file: restart it, or what changes from now on is not replicated");
+        outln!("  Litestream no longer replicates this file: restart Litestream, or new changes are not replicated");
     }
 }
 
@@ -254,12 +254,12 @@ fn set_status(engine: &Engine, which: &str, status: &'static str, now: Timestamp
     Ok(())
 }
 
-/// The workspace with this subdomain or id, among those with a status.
+/// The workspace with this subdomain or id, among those with a matching status.
 pub fn find(engine: &Engine, which: &str, status: fn(&str) -> bool) -> anyhow::Result<Workspace> {
     let mut all = engine.central.read(|db| Ok::<_, Error>(workspaces::all(db)?))?;
     all.retain(|(workspace, _)| status(&workspace.status));
     let found = workspaces::named(all, which).map(|(workspace, _)| workspace);
-    found.with_context(|| format!("there is no such workspace: {which}"))
+    found.with_context(|| format!("no such workspace: {which}"))
 }
 
 pub fn parse_name(name: &str) -> anyhow::Result<Name<255>> {

@@ -1,5 +1,5 @@
-//! The body of every route that takes one: a good one with other values in the fields that its description names, with
-//! fields that are not its own, and with slips in its text.
+//! Fuzzes the body of every route that takes one: a valid body with other values in its documented fields, with foreign
+//! fields, and with corrupted text.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,18 +17,18 @@ use crate::api::{Layer, Route, openapi};
 use crate::testing::description;
 use crate::walk::{Sample, is_a_browsers, owner, sample};
 
-/// What is changed in the good body of a route.
+/// The changes to the valid body of a route.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Case {
     layer: String,
     method: String,
     path: String,
-    /// Fields and what they are instead.
+    /// Fields and their new values.
     fields: Vec<(String, Value)>,
     slips: Vec<Slip>,
 }
 
-/// Fields that no client has any business with.
+/// Fields that no client may set.
 pub const FOREIGN: &[&str] = &[
     "id",
     "created_at",
@@ -43,7 +43,7 @@ pub const FOREIGN: &[&str] = &[
     "",
 ];
 
-/// Requests after which a world is worn out.
+/// After this number of requests, start again with a fresh server.
 const WORN: usize = 500;
 
 struct Stage {
@@ -71,7 +71,7 @@ pub fn routes() -> Vec<(Layer, &'static Route, Vec<String>)> {
     found
 }
 
-/// The names of the fields in a schema, wherever they are in it.
+/// Collects the names of all fields in a schema.
 fn collect(document: &Value, schema: &Value, into: &mut Vec<String>) {
     match openapi::resolve(document, schema) {
         Value::Object(parts) => {
@@ -103,7 +103,7 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// The first object in a body, which is where its fields are.
+/// The first object in a body. It has the body's fields.
 pub fn innermost(body: &mut Value) -> Option<&mut Map<String, Value>> {
     match body {
         Value::Object(fields) => Some(fields),
@@ -140,7 +140,7 @@ fn a_body_is_taken_or_refused_and_what_is_refused_changes_nothing() {
         let answer = world.holds(|| client.ask(route.method.clone(), &path, "application/json", text));
         if !answer.status.is_client_error() {
             samples.remove(&key);
-            // An account, a workspace or a password may be gone.
+            // The request may have deleted an account or a workspace, or changed a password.
             if *layer == Layer::Central {
                 *stage = fresh();
             }

@@ -1,4 +1,4 @@
-//! Credentials of every kind, almost as they were handed out: none is taken for the one that it almost is.
+//! Fuzzes credentials of every kind: no corrupted credential is accepted.
 
 use http::Method;
 use http::header::{AUTHORIZATION, HOST, HeaderValue};
@@ -10,20 +10,20 @@ use super::each;
 use super::odd::{self, Slip};
 use crate::testing::{Answer, Bench};
 
-/// Central tokens, a workspace's, keys, OAuth tokens, and those of call flows.
+/// A central token, a workspace token, a key, an OAuth token and a call flow's token.
 fn handed_out(bench: &Bench) -> Vec<(&'static str, &'static str, String)> {
     use serde_json::json;
 
     use crate::auth::Scope;
     use crate::routing::testing::Desk;
     let flow = Desk::new(bench).post("/cfd-tokens", json!({"name": "Night"})).created();
-    let own = |client: crate::testing::Client<'_>| client.token().expect("it has one").to_owned();
+    let own = |client: crate::testing::Client<'_>| client.token().expect("the client has a token").to_owned();
     vec![
         ("localhost", "/whoami", bench.token("owner@example.com", Scope::Central)),
         ("acme.localhost", "/customers", bench.token("owner@example.com", Scope::Workspace(bench.acme.id))),
         ("acme.localhost", "/customers", own(bench.key(&["customer.view"], None))),
         ("acme.localhost", "/customers", own(bench.oauth(&["customer.view"], None))),
-        ("acme.localhost", "/whoami", flow["token"].as_str().expect("it is shown").to_owned()),
+        ("acme.localhost", "/whoami", flow["token"].as_str().expect("the response contains the token").to_owned()),
     ]
 }
 
@@ -44,7 +44,7 @@ fn what_is_almost_a_credential_is_none() {
     let inputs = (0..handed_out.len(), vec(odd::slip(), 1..4), any::<bool>());
     each("credentials", inputs, |(which, slips, whole): &(usize, Vec<Slip>, bool)| {
         let (host, path, text) = &handed_out[*which];
-        // In the text, or in the whole header.
+        // Corrupt the credential, or the whole header.
         let (good, sent) = match whole {
             false => (text.clone(), [b"Bearer ", &*odd::slipped(text, slips)].concat()),
             true => (format!("Bearer {text}"), odd::slipped(&format!("Bearer {text}"), slips)),

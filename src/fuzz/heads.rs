@@ -1,4 +1,4 @@
-//! Heads of requests: hosts, targets and the headers that anybody reads.
+//! Fuzzes request headers, hosts and targets.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
@@ -34,7 +34,7 @@ const HEADERS: &[&str] = &[
     "expect",
 ];
 
-/// What a value of a header is made of.
+/// A header value, composed of parts.
 fn header() -> impl Strategy<Value = String> {
     let parts = vec![
         "Bearer ",
@@ -129,7 +129,7 @@ fn a_host_is_the_central_one_or_one_label_before_it() {
             let named = authority.replace("localhost", domain);
             match host(&named, domain) {
                 None => {}
-                // An address of this machine is the central host of localhost.
+                // A loopback address is the central host of localhost.
                 Some(Host::Central) if domain == "localhost" && named.starts_with([':', '[', '0', '1']) => {}
                 Some(Host::Central) => assert!(named.to_ascii_lowercase().starts_with(domain), "{named:?}"),
                 Some(Host::Workspace(label)) => {

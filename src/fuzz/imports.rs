@@ -1,4 +1,4 @@
-//! Files of rows, in CSV and in JSON: taken whole or not at all.
+//! Fuzzes imports in CSV and JSON: a file is imported completely or not at all.
 
 use http::Method;
 use proptest::collection::vec;
@@ -48,7 +48,7 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// The file, with its slips.
+/// The text of the file, after its corruption.
 fn written(case: &Case) -> Vec<u8> {
     let text = if case.csv {
         let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());

@@ -1,4 +1,4 @@
-//! What no client has a say in: a body that names columns which its route does not ask for sets none of them.
+//! Names foreign columns in the body of every route: no request may set a column that its route does not offer.
 
 use http::Method;
 use rusqlite::Connection;
@@ -8,7 +8,7 @@ use super::World;
 use super::bodies::{FOREIGN, innermost, routes};
 use crate::walk::{Sample, owner, sample};
 
-/// Nothing else has them in it. The text is short enough for whatever is read as one.
+/// Values that appear nowhere else. The text is short enough for every text field.
 const MARKS: [&str; 2] = ["987654321", "\u{a4}\u{a4}\u{a4}\u{a4}"];
 
 #[test]
@@ -16,13 +16,13 @@ fn a_body_sets_what_its_route_asks_for_and_nothing_else() {
     let names: Vec<String> = World::new().files.iter().flat_map(columns).collect();
     assert!(["password_hash", "permissions", "customer_id"].iter().all(|name| names.iter().any(|other| other == name)));
     for (layer, route, own) in routes() {
-        // What the forms of pages ask for is described to nobody.
+        // The form fields of pages are not documented.
         if ![Method::POST, Method::PUT].contains(&route.method) || route.path.starts_with("/ui/") {
             continue;
         }
         let foreign = || FOREIGN.iter().map(|&name| name.to_owned()).chain(names.iter().cloned());
         let own = &own[FOREIGN.len()..];
-        // As a number, and as a text: what was read as one of them is refused as the other.
+        // Send a number and a text: a field that expects one of them rejects the other.
         for mark in MARKS {
             let world = World::new();
             let value = mark.parse::<i64>().map_or_else(|_| json!(mark), |number| json!(number));
@@ -36,8 +36,8 @@ fn a_body_sets_what_its_route_asks_for_and_nothing_else() {
                 if answer.status != 400 {
                     break answer;
                 }
-                // What is refused by its name is not set; the others still may be.
-                let fields = innermost(&mut body).expect("it is the same body");
+                // Drop the fields that are rejected by name, and send the rest again.
+                let fields = innermost(&mut body).expect("the body still has an object in it");
                 let sent = fields.len();
                 let is_refused = |name: &str| answer.text.contains(&format!("The {} ", name.replace('_', " ")));
                 fields.retain(|name, sent| *sent != value || !is_refused(name));
@@ -66,7 +66,7 @@ fn columns(db: &Connection) -> Vec<String> {
     tables(db).iter().flat_map(|table| columns_of(db, table)).collect()
 }
 
-/// Where the mark is in a file.
+/// The columns of a file that contain the mark.
 fn marked(db: &Connection, mark: &str) -> Vec<String> {
     let mut found = Vec::new();
     for table in tables(db) {

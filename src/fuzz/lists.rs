@@ -1,4 +1,4 @@
-//! Queries of every list: filters, sorting, pages and cursors.
+//! Fuzzes the query of every list: filters, sorting, pages and cursors.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -16,11 +16,11 @@ use crate::testing::description;
 struct Case {
     path: String,
     query: Vec<(String, String)>,
-    /// Slips in a cursor that was answered, and whether there is one.
+    /// The corruption of a cursor from an earlier response. `None` sends no cursor.
     cursor: Option<Vec<Slip>>,
 }
 
-/// Every list that has an order, with the names of what its query may say.
+/// Every list that can be sorted, with the names of its query parameters.
 fn lists() -> Vec<(String, Vec<String>)> {
     let document = description(Layer::Workspace);
     let mut found = Vec::new();

@@ -1,9 +1,9 @@
-//! Fuzzing: everything that reads input is given what nobody would send. No panic, no 5xx, nothing changed by what was
-//! refused, and nothing opened that should stay shut.
+//! Fuzzing: every parser gets input that no one would send. Nothing may panic or respond with 5xx, no rejected request
+//! may change data, and no input may grant access.
 //!
-//! A target is a property and inputs for it. What is in its corpus, `tests/corpus/*.jsonl`, an input a line, is tried
-//! first, and then so many new ones: `PROPTEST_CASES=100000 cargo test --release --lib fuzz` takes its time. An input that breaks
-//! a property is made as small as it gets, and printed as a line for the corpus.
+//! A target is a property with a generator of inputs. It first tries its corpus, `tests/corpus/*.jsonl`, with one input
+//! per line, then new inputs. `PROPTEST_CASES=100000 cargo test --release --lib fuzz` tries more, and takes long. An
+//! input that breaks a property is minimized and printed as a line for the corpus.
 
 mod bodies;
 mod credentials;
@@ -28,11 +28,11 @@ use serde::de::DeserializeOwned;
 use crate::storage;
 use crate::testing::{Answer, Bench};
 
-/// Cases of a target where nobody asks for another number; proptest's own default tells that nobody did.
+/// Cases per target by default. If `PROPTEST_CASES` is not set, proptest reports its own default, `PROPTESTS`.
 const USUAL: u32 = 500;
 const PROPTESTS: u32 = 256;
 
-/// Tries a property on the target's corpus, and on inputs that nobody has seen before.
+/// Checks a property with the target's corpus and with new inputs.
 pub fn each<T: Debug + Serialize + DeserializeOwned>(
     target: &str,
     inputs: impl Strategy<Value = T>,
@@ -60,7 +60,7 @@ pub fn each<T: Debug + Serialize + DeserializeOwned>(
     }
 }
 
-/// Of every row of every table, but for the audit log and the numbers of its rows.
+/// A digest of every row of every table, except the audit log and SQLite's sequence numbers.
 fn digest(db: &Connection) -> u64 {
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('audit_log', 'sqlite_sequence')";
     let tables: Vec<String> =
@@ -77,11 +77,11 @@ fn digest(db: &Connection) -> u64 {
     hasher.finish()
 }
 
-/// A bench of which is known whether anything was written into its files.
+/// A test server, with a check whether anything was written to its files.
 struct World {
     bench: Bench,
     files: [Connection; 2],
-    /// The version of the central file, and a digest of what was in it then.
+    /// The last seen data version of the central file, and its digest then.
     central: Cell<(i64, u64)>,
 }
 
@@ -94,8 +94,8 @@ impl World {
         Self { bench, files, central: Cell::new((-1, 0)) }
     }
 
-    /// What changes when others write: a digest of the central file but for its audit log, which has refused logins too,
-    /// and how often the workspace's file was written, as SQLite counts it.
+    /// Values that change when another connection writes: a digest of the central file, and SQLite's data version of
+    /// the workspace file. The digest leaves out the audit log, which also records rejected logins.
     fn versions(&self) -> (u64, i64) {
         let version = |db: &Connection| db.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap();
         let [central, acme] = &self.files;
@@ -106,15 +106,15 @@ impl World {
         (self.central.get().1, version(acme))
     }
 
-    /// Asks for something: that it fails is not our fault, and if it was refused, nothing was done.
+    /// Sends a request and checks the response: no 5xx, and no write if the request was rejected.
     fn holds(&self, ask: impl FnOnce() -> Answer) -> Answer {
         let before = self.versions();
         let answer = ask();
         assert!(answer.status.as_u16() < 500, "{answer:?}");
-        // The first step of a login with a second factor is answered 401, and its challenge is kept.
+        // The first step of a login with a second factor is 401, and stores its challenge.
         let is_challenge = answer.text.contains("second_factor_required");
         if answer.status.is_client_error() && !is_challenge {
-            assert_eq!(self.versions(), before, "refused, and something was written: {answer:?}");
+            assert_eq!(self.versions(), before, "a rejected request has written: {answer:?}");
             let explained = answer.text.is_empty() || answer.text.starts_with('{') || answer.text.starts_with("<!");
             assert!(explained, "{answer:?}");
         }

@@ -1,4 +1,4 @@
-//! What programs send for tokens, and what browsers are sent with to approve.
+//! Fuzzes the OAuth requests of programs and browsers.
 
 use http::Method;
 use http::header::{LOCATION, SET_COOKIE};
@@ -14,10 +14,10 @@ use crate::values::email;
 
 const REDIRECT: &str = "https://example.com/back";
 
-/// What forms are sent as.
+/// The media type of forms.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Fields as a form has them, changed: `field` of `good` becomes another text, or the text with slips.
+/// Changes to the fields of a valid form: the index of the field, its new text if any, and the corruption.
 type Changes = Vec<(usize, Option<String>, Vec<Slip>)>;
 
 fn changes(fields: usize) -> impl Strategy<Value = Changes> {
@@ -65,7 +65,7 @@ fn a_program_gets_a_token_by_its_own_secret_alone() {
         let answer = world.holds(|| program.ask(Method::POST, path, FORM, form.clone()));
         let sent = |name: &str| form_urlencoded::parse(form.as_bytes()).find(|(field, _)| field == name).unwrap().1;
         let is_known = sent("client_id") == id && sent("client_secret") == secret;
-        // Spaces around it do not matter.
+        // Blanks around the values do not matter.
         let is_almost = sent("client_id").trim() == id && sent("client_secret").trim() == secret;
         assert!(!answer.status.is_success() || is_known || is_almost, "{form}: {answer:?}");
     });
@@ -111,7 +111,7 @@ fn a_form_does_nothing_without_the_key_of_its_page() {
     let paths = vec!["/oauth/authorize", "/ui/sign-in", "/ui/sign-out"];
     let inputs = (select(paths).prop_map(str::to_owned), changes(FIELDS.len()));
     each("oauth_forms", inputs, |(path, changes): &(String, Changes)| {
-        // Signing out ends a session, so each has its own.
+        // Signing out ends a session, so each request has its own.
         let browser = world.bench.browser("owner@example.com");
         let asked = |key: &str| {
             FIELDS.map(|(name, value)| match name {
@@ -121,7 +121,7 @@ fn a_form_does_nothing_without_the_key_of_its_page() {
             })
         };
         let page = browser.get(&format!("/oauth/authorize?{}", changed(&asked(""), &Vec::new())));
-        let (_, key) = page.text.split_once("name=\"form_key\" value=\"").expect("a form to approve in");
+        let (_, key) = page.text.split_once("name=\"form_key\" value=\"").expect("the page has a form");
         let good = asked(key.split('"').next().unwrap());
         let form = changed(&good, changes);
         let answer = world.holds(|| browser.ask(Method::POST, path, FORM, form.clone()));
@@ -135,7 +135,7 @@ fn a_form_does_nothing_without_the_key_of_its_page() {
         let location = answer.headers.get(LOCATION).map(|location| location.to_str().unwrap());
         let is_approved = location.is_some_and(|location| location.contains("?code=") || location.contains("&code="));
         let has_cookie = answer.headers.contains_key(SET_COOKIE);
-        // Else nothing would be tried here.
+        // Without changes the request must succeed, or the test would check nothing.
         assert!(!changes.is_empty() || has_cookie || is_approved, "{path}: {answer:?}");
         if has_cookie || is_approved {
             assert!(is_as_it_was("form_key"), "{path} {form}: {answer:?}");
@@ -150,7 +150,7 @@ fn a_form_does_nothing_without_the_key_of_its_page() {
     });
 }
 
-/// What the forms of the pages have in them together.
+/// All fields of the forms on these pages.
 const FIELDS: [(&str, &str); 11] = [
     ("form_key", ""),
     ("decision", "approve"),

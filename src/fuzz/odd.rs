@@ -1,4 +1,4 @@
-//! What nobody would type, and what is almost right.
+//! Generators of unusual and almost valid input.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use proptest::sample::select;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Texts that one reader or another has tripped over, and some that are good in many places.
+/// Texts that have broken parsers, and some that are valid in many places.
 const TEXTS: &[&str] = &[
     "",
     " ",
@@ -146,7 +146,7 @@ pub fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A change to a text, byte for byte: at so many thousandths of it, so many bytes become others.
+/// A corruption of a text: at `at` thousandths of its bytes, `cut` bytes are replaced by `put`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Slip {
     at: u16,
@@ -192,7 +192,7 @@ pub fn slip() -> impl Strategy<Value = Slip> {
     (0..=1000_u16, 0..6_u8, put).prop_map(|(at, cut, put)| Slip { at, cut, put })
 }
 
-/// A text after some slips; it may be no text any more.
+/// Applies corruptions to a text. The result may not be UTF-8.
 pub fn slipped(text: &str, slips: &[Slip]) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
     for Slip { at, cut, put } in slips {
@@ -203,12 +203,12 @@ pub fn slipped(text: &str, slips: &[Slip]) -> Vec<u8> {
     bytes
 }
 
-/// A text as the part of a query that it could be.
+/// Encodes a text for a query.
 pub fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Whether it can be asked for at all: hyper takes 65,534 bytes, and no others than there may be.
+/// Whether this is a valid request target. hyper accepts at most 65,534 bytes, and no invalid characters.
 pub fn is_target(path: &str) -> bool {
     http::Uri::try_from(format!("/api{path}")).is_ok()
 }

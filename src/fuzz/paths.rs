@@ -1,4 +1,4 @@
-//! Values in paths: none leads anywhere but to a row, or to nothing.
+//! Fuzzes values in paths: a value leads to a row or to nothing.
 
 use http::Method;
 use http::header::CONTENT_DISPOSITION;
@@ -28,7 +28,7 @@ fn routes() -> Vec<(Layer, Method, &'static str)> {
     [of(Layer::Central), of(Layer::Workspace)].concat()
 }
 
-/// As it stands in a path: percent signs and all.
+/// A value as written in a path, percent-encoded or not.
 fn value() -> impl Strategy<Value = String> {
     let parts = vec![
         "..",
@@ -81,7 +81,7 @@ fn a_value_in_a_path_leads_to_a_row_or_to_nothing() {
         let layer = if case.layer == "central" { Layer::Central } else { Layer::Workspace };
         let mut path = case.path.clone();
         for value in &case.values {
-            // A route without values gets one behind it.
+            // A route without parameters gets a value appended.
             let Some((before, rest)) = path.split_once('{') else { break };
             let (_, after) = rest.split_once('}').unwrap();
             path = format!("{before}{value}{after}");
@@ -104,7 +104,7 @@ fn a_value_in_a_path_leads_to_a_row_or_to_nothing() {
     });
 }
 
-/// Files in a folder and all below it, but for those that SQLite has beside an open one.
+/// The number of files in a folder and below it, without the companion files of open SQLite files.
 fn files_in(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| if path.is_dir() { files_in(&path) } else { usize::from(!is_beside(&path)) }).sum()

@@ -1,5 +1,5 @@
-//! Brings the indexes of workspaces to the rules of this program, after an update or a restore: of those that are open at
-//! once, of all others one after the other.
+//! Reindexes workspaces by the rules of this program, after an update or a restore: open workspaces at once, all others
+//! one by one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -12,17 +12,17 @@ use crate::engine::Engine;
 use crate::storage::{File, uuid_column};
 use crate::workspace::indexes;
 
-/// Turns in one round: about half a second, for which a server that stops waits.
+/// Turns per round: about half a second, which a stopping server has to wait.
 const TURNS: usize = 50;
 
-/// Rounds before workspaces are looked at in which nobody works: a minute, since who works comes first.
+/// Rounds before idle workspaces are checked (a minute), since active ones come first.
 const ROUNDS_BEFORE_SWEEP: u64 = 300;
 
 pub struct Indexer {
     engine: Arc<Engine>,
-    /// Open files that are known to be up to date, by their places in memory, which they keep as long as they are here.
+    /// Open files that are up to date, by address. A live `Weak` keeps the address from being reused.
     current: HashMap<usize, Weak<File>>,
-    /// The workspace that is looked at of those in which nobody works; nothing once each had its turn.
+    /// The idle workspace that was checked last; `None` once all are checked.
     swept: Option<Uuid>,
 }
 
@@ -31,7 +31,7 @@ impl Indexer {
         Self { engine, current: HashMap::new(), swept: Some(Uuid::nil()) }
     }
 
-    /// A file that cannot be read or written does not keep the others waiting.
+    /// Continues with the other files if one cannot be read or written.
     pub fn round(&mut self, n: u64) -> Result<()> {
         self.current.retain(|_, file| file.strong_count() > 0);
         let (mut result, mut turns) = (Ok(()), TURNS);
@@ -52,7 +52,7 @@ impl Indexer {
         result
     }
 
-    /// Goes on to the next workspace. One that is not finished is open now, and has its turn in the next round.
+    /// Checks the next idle workspace. If it needs more turns, it is open now and continues in the next round.
     fn sweep(&mut self, turns: &mut usize) -> Result<()> {
         let Some(last) = self.swept else { return Ok(()) };
         self.swept = self.engine.central.read(move |db| {

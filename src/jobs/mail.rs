@@ -1,7 +1,7 @@
-//! Mail: what waits in the outbox is sent by SMTP, or written into `data/outbox/` where no server is configured.
+//! Sends the mail in the outbox by SMTP, or writes it to `data/outbox/` if no server is configured.
 //!
-//! At least once: a mail leaves the outbox after the server has taken it. Where a crash comes between, it is sent
-//! again, and its Message-ID tells the receiver that it is the same.
+//! Delivery is at least once: a mail leaves the outbox after the server has accepted it. After a crash in between, it
+//! is sent again with the same Message-ID, so that the receiver can recognize it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -21,26 +21,26 @@ use crate::central::password;
 use crate::engine::Engine;
 use crate::values::{Email, Timestamp};
 
-/// Mails of one round at the most, and of these, of one cause: mails that come meanwhile wait for no more.
+/// Maximum mails per round, and per cause within a round. Limits how long new mail waits.
 const MOST: u32 = 50;
 const OF_ONE_CAUSE: u32 = 10;
 
-/// Why a mail was not sent.
+/// The reason that a mail was not sent.
 struct Failure {
-    /// All of it, which may name the receiver.
+    /// The full error, which may contain the recipient.
     said: String,
-    /// What may be logged.
+    /// The part that may be logged.
     logged: String,
-    /// Whether the next mail would only fail for the same reason.
+    /// True if the next mail would fail for the same reason.
     of_server: bool,
 }
 
-/// One round: answers those who forgot their password, and sends what is due.
+/// One round: handles requests for password resets and sends the mail that is due.
 pub fn round(engine: &Engine, now: Timestamp) -> Result<()> {
     password::answer_requests(engine, now)?;
     for queued in engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, now, MOST, OF_ONE_CAUSE)?))? {
         let id = queued.id;
-        // On a full disk a mail that was sent would be sent again, each round.
+        // Counted before sending. With a full disk, a mail could otherwise be sent again in each round.
         engine.central.write(move |db| Ok::<_, Error>(outbox::tried(db, id, now)?))?;
         let sent = send(engine, &queued);
         engine.meter.mailed(if sent.is_ok() { "sent" } else { "failed" });
@@ -50,8 +50,15 @@ pub fn round(engine: &Engine, now: Timestamp) -> Result<()> {
                 let (said, tries) = (failure.said, queued.tries + 1);
                 let again = engine.central.write(move |db| Ok::<_, Error>(outbox::failed(db, &queued, &said, now)?))?;
                 match again {
-                    Some(at) => tracing::warn!(mail = id, tries, error = failure.logged, %at, "a mail is sent later"),
-                    None => tracing::error!(mail = id, tries, error = failure.logged, "a mail is given up: see doctor"),
+                    Some(at) => {
+                        tracing::warn!(mail = id, tries, error = failure.logged, %at, "sending a mail failed; it is retried")
+                    }
+                    None => tracing::error!(
+                        mail = id,
+                        tries,
+                        error = failure.logged,
+                        "sending a mail failed for good; see doctor"
+                    ),
                 }
                 if failure.of_server {
                     break;
@@ -70,22 +77,22 @@ fn send(engine: &Engine, queued: &Queued) -> std::result::Result<(), Failure> {
         }
         None => {
             let path = keep(engine, queued, &message.formatted())?;
-            tracing::info!(file = %path.display(), "a mail is in a file, for there is no smtp_url");
+            tracing::info!(file = %path.display(), "no smtp_url: the mail was written to a file");
         }
     }
     Ok(())
 }
 
-/// What became of a mail.
+/// The result of sending a mail.
 #[derive(Debug)]
 pub enum Sent {
-    /// The mail server has taken it.
+    /// The mail server accepted it.
     Taken { server: String, answer: String },
-    /// Without a mail server, it is in a file.
+    /// Written to a file, because there is no mail server.
     Kept(PathBuf),
 }
 
-/// Sends a mail at once, and once, past the outbox. A failure says all that the server has said.
+/// Sends a mail at once, bypassing the outbox, without retries. The error contains everything that the server reported.
 pub fn send_now(engine: &Engine, mail: Mail, now: Timestamp) -> anyhow::Result<Sent> {
     let queued = Queued { id: 0, message_id: Uuid::now_v7().to_string(), mail, created_at: now, tries: 0 };
     let message = message(engine, &queued)?;
@@ -107,19 +114,19 @@ fn message(engine: &Engine, queued: &Queued) -> anyhow::Result<Message> {
         .from(from)
         .to(Mailbox::new(None, address(&mail.to)?))
         .subject(&mail.subject)
-        // Nobody's absence is to be reported to a program (RFC 3834, 5).
+        // Suppresses automatic replies such as absence notices (RFC 3834, 5).
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".into()))
         .multipart(MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()))?;
     Ok(message)
 }
 
-/// An earlier version has accepted what mail cannot be sent to.
+/// An earlier version accepted addresses that mail cannot be sent to.
 fn address(to: &Email) -> anyhow::Result<Address> {
-    let (local, domain) = to.to_send().context("the address is not one that mail can be sent to")?;
+    let (local, domain) = to.to_send().context("mail cannot be sent to this address")?;
     Ok(Address::new(local, domain)?)
 }
 
-/// Writes a mail into a file that is there whole or not at all. Mails hold codes: the folder is its owner's alone.
+/// Writes a mail to a file atomically. Mails contain codes, so only the owner may read the folder.
 fn keep(engine: &Engine, queued: &Queued, text: &[u8]) -> anyhow::Result<PathBuf> {
     let folder = engine.config.data_dir.join("outbox");
     if !folder.exists() {
@@ -138,13 +145,13 @@ fn keep(engine: &Engine, queued: &Queued, text: &[u8]) -> anyhow::Result<PathBuf
     Ok(path)
 }
 
-/// An answer of the server may repeat the address, so the log has no more than its code.
+/// The server's response may repeat the address, so only its code is logged.
 impl From<lettre::transport::smtp::Error> for Failure {
     fn from(error: lettre::transport::smtp::Error) -> Self {
         let said = error.to_string();
         let logged = match error.status() {
-            Some(code) => format!("the server answered {code}"),
-            None if error.is_response() => "the server's answer could not be read".into(),
+            Some(code) => format!("the server responded {code}"),
+            None if error.is_response() => "the server's response could not be parsed".into(),
             None => said.clone(),
         };
         Self { of_server: error.status().is_none() && !error.is_client(), said, logged }
@@ -192,7 +199,7 @@ mod tests {
         paths
     }
 
-    /// A server that greets with this line and hangs up; answers its URL.
+    /// A server that sends this greeting and hangs up; returns its URL.
     fn server_that_says(line: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("smtp://{}", listener.local_addr().unwrap());

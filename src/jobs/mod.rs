@@ -1,9 +1,8 @@
-//! What runs without a request, a round a second: the times of tokens' and keys' last uses are written, deleted
-//! workspaces moved to the trash and in the end out of it, invitations closed, old tokens deleted, logs brought into their
-//! files, old entries of journals deleted; beside that, on threads of their own since others' servers are slow, mail is sent and webhooks
-//! are told, and indexes brought up to date after an update.
+//! Background work. One round per second saves the last uses of tokens and keys, finishes deletions, empties the trash,
+//! closes invitations, deletes old tokens and old entries of the audit logs, and checkpoints WALs. Separate threads
+//! send mail and webhooks, because other servers are slow, and reindex after an update.
 //!
-//! A round takes the time as a value and may be run again at any moment: what it did, it does not do twice.
+//! A round takes the time as a value. Running it again at any moment is safe.
 
 pub mod indexes;
 pub mod mail;
@@ -30,19 +29,20 @@ use webhooks::Courier;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How often webhooks, and indexes to bring up to date, are looked for: the first message is to be on its way within a second of the change.
+/// Interval for webhooks and reindexing, so that a delivery starts within a second of the change.
 const OFTEN: Duration = Duration::from_millis(200);
 
-/// Rounds between two of the work that looks at whole tables.
+/// Every so many rounds, a round includes the work that scans whole tables.
 const SELDOM: u64 = 60;
 
-/// How long a token that has expired is kept, so that its bearer is told so.
+/// Retention of expired tokens, so that their bearers get `token_expired`.
 const EXPIRED_TOKENS_ARE_KEPT: i64 = 30 * 86_400;
 
-/// How long a mail on its way is waited for at the end. One that is then not yet taken is sent at the next start.
+/// Longest wait for a mail in transit when the server stops. If it is not accepted by then, it is sent at the next
+/// start.
 const FAREWELL: Duration = Duration::from_secs(3);
 
-/// The threads of the jobs.
+/// The background threads.
 pub struct Jobs {
     house: Rounds,
     mail: Rounds,
@@ -50,10 +50,10 @@ pub struct Jobs {
     indexes: Rounds,
 }
 
-/// A thread that does the same again and again.
+/// A thread that repeats a round.
 struct Rounds {
     stop: Sender<()>,
-    /// Disconnects with the end of the thread.
+    /// Disconnects when the thread ends.
     end: Receiver<()>,
 }
 
@@ -76,7 +76,7 @@ impl Jobs {
         })
     }
 
-    /// Lets the rounds that run end; a mail that is on its way is waited for a few seconds.
+    /// Lets running rounds finish. Waits a few seconds for a mail in transit.
     pub fn stop(self) {
         let (house, mail) = (self.house.told_to_stop(), self.mail.told_to_stop());
         let (webhooks, indexes) = (self.webhooks.told_to_stop(), self.indexes.told_to_stop());
@@ -96,7 +96,7 @@ impl Rounds {
         let (ended, end) = channel();
         let panics = Arc::clone(&supervisor);
         supervisor.spawn(name.into(), move || {
-            // Dropped in the reverse order: at the end, what the round holds has been let go.
+            // Dropped in reverse order: `round` and what it holds first, then the sender that signals the end.
             let _ended: Sender<()> = ended;
             let mut round = round;
             let mut trouble = None;
@@ -111,34 +111,34 @@ impl Rounds {
         Ok(Self { stop, end })
     }
 
-    /// What disconnects when the round that runs has ended.
+    /// Signals stop. The receiver disconnects when the running round has ended.
     fn told_to_stop(self) -> Receiver<()> {
         drop(self.stop);
         self.end
     }
 }
 
-/// Says that rounds fail, and why, once for as long as they fail for the same reason, and when they no longer do: a disk
-/// that is full is full for many rounds. Answers the reason.
+/// Logs a failure once for as long as the reason stays the same, and the recovery: a full disk stays full for many
+/// rounds. Returns the reason.
 fn told_once(name: &str, before: Option<String>, failed: Option<Error>) -> Option<String> {
     let now = failed.map(|error| error.to_string());
     match (&before, &now) {
         (before, Some(error)) if before.as_ref() != Some(error) => {
-            tracing::error!(error, "a round of {name} failed; it is tried again until it does not");
+            tracing::error!(error, "a round of {name} failed; it is retried");
         }
-        (Some(_), None) => tracing::info!("the rounds of {name} go on"),
+        (Some(_), None) => tracing::info!("the rounds of {name} work again"),
         _ => {}
     }
     now
 }
 
-/// One round; `whole` adds what is done seldom.
+/// One round; `whole` includes the less frequent work.
 pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
     write_token_uses(engine)?;
     finish_deletions(engine)?;
     expire_invitations(engine, now)?;
     account_admin::forget_failures(engine, now)?;
-    // A workspace that cannot be written does not keep the rest of the round waiting.
+    // A workspace that cannot be written must not block the rest of the round.
     let ended = password::end_grants(engine, now);
     if whole {
         write_key_uses(engine)?;
@@ -152,24 +152,23 @@ pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
     ended
 }
 
-/// Tends every file that is open. One that cannot be read or written does not keep the others waiting; where it is the
-/// disk's fault, it is that of all of them, and said once.
+/// Maintains every open file and continues after errors. Disk errors that affect all files are logged once.
 fn tend_open(engine: &Engine, now: Timestamp) {
     let mut failed = 0;
     for file in engine.registry.files() {
         if let Err(error) = tend(&file, now) {
             failed += 1;
             if !(failed > 1 && matches!(error, Error::StorageFull(_) | Error::ReadOnly(_))) {
-                tracing::error!(file = %file.path().display(), %error, "a workspace's file could not be tended");
+                tracing::error!(file = %file.path().display(), %error, "maintenance of a workspace's file failed");
             }
         }
     }
     if failed > 1 {
-        tracing::error!(failed, "so many files could not be tended");
+        tracing::error!(failed, "maintenance failed for several files");
     }
 }
 
-/// What is known of uses and not written yet.
+/// Saves the uses that are only in memory.
 pub fn write_uses(engine: &Engine) -> Result<()> {
     write_token_uses(engine)?;
     write_key_uses(engine)
@@ -183,7 +182,7 @@ fn write_token_uses(engine: &Engine) -> Result<()> {
     engine.central.write(move |db| Ok(tokens::write_uses(db, &uses)?))
 }
 
-/// A workspace that cannot be written does not keep the others' keys from having a last use.
+/// Continues with other workspaces if one cannot be written.
 fn write_key_uses(engine: &Engine) -> Result<()> {
     let mut result = Ok(());
     for (workspace, uses) in engine.key_uses.take() {
@@ -197,7 +196,7 @@ fn write_key_uses(engine: &Engine) -> Result<()> {
     result
 }
 
-/// Moves the files of workspaces that were deleted by another process, or by one that did not live to do it.
+/// Moves the files of workspaces that were deleted by another process or before a crash.
 fn finish_deletions(engine: &Arc<Engine>) -> Result<()> {
     for id in trashed_before(engine, i64::MAX)? {
         if engine.registry.path(id).exists() || engine.registry.is_open(id) {
@@ -207,7 +206,7 @@ fn finish_deletions(engine: &Arc<Engine>) -> Result<()> {
     Ok(())
 }
 
-/// A round that finds nothing to close does not write.
+/// Writes only if there is an invitation to close.
 fn expire_invitations(engine: &Engine, now: Timestamp) -> Result<()> {
     if engine.central.read(move |db| Ok::<_, Error>(invitations::some_are_over(db, now)?))? {
         engine.central.write(move |db| Ok::<_, Error>(invitations::expire(db, now)?))?;
@@ -229,10 +228,10 @@ fn empty_trash(engine: &Arc<Engine>, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Rows of a journal that are deleted in one turn.
+/// Rows to delete per turn.
 const ROWS_IN_A_TURN: usize = 500;
 
-/// Tends a workspace in which perhaps nobody works: another one each minute, so that all have their turn.
+/// Maintains one workspace per minute, open or not, so that each gets its turn.
 fn tend_sleeper(engine: &Engine, now: Timestamp) -> Result<()> {
     let minute = now.seconds() / 60;
     let sleeper = engine.central.read(move |db| {
@@ -243,7 +242,7 @@ fn tend_sleeper(engine: &Engine, now: Timestamp) -> Result<()> {
     sleeper.map_or(Ok(()), |id| tend(engine.registry.lease(id).file(), now))
 }
 
-/// Deletes what a workspace keeps no longer of its journal and of what OAuth clients were granted, in turns of some milliseconds, and brings its log into its file.
+/// Deletes expired audit entries, deliveries and OAuth grants of a workspace in short turns, and checkpoints its WAL.
 fn tend(file: &Arc<File>, now: Timestamp) -> Result<()> {
     let retention = file.read(settings::audit_retention)?;
     let first_kept = retention.map(|days| now.plus(-days.seconds()));

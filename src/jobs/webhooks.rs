@@ -1,8 +1,8 @@
-//! Webhooks: what waits in the workspaces' outboxes is posted to whoever asked to be told (Standard Webhooks 1.0).
+//! Posts pending webhook deliveries to their receivers (Standard Webhooks 1.0).
 //!
-//! At least once: a message is done with when the receiver has answered 2xx and that is written down. Where a crash comes
-//! between, it is posted again, and its `webhook-id` tells the receiver that it is the same. The messages of one webhook
-//! are posted one after the other, those of several beside each other.
+//! Delivery is at least once: a message is settled when the receiver has responded 2xx and that is saved. After a crash
+//! in between, it is posted again with the same `webhook-id`, so that the receiver can recognize it. The messages of
+//! one webhook are posted in sequence, those of different webhooks concurrently.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -26,33 +26,33 @@ use crate::values::{Timestamp, is_public, web_url};
 use crate::workspace::webhook_deliveries::{self, Due, Outcome};
 use crate::workspace::webhooks;
 
-/// Messages on their way at once.
+/// Maximum concurrent messages.
 const THREADS: usize = 16;
-/// Of those, messages of the workspaces of one owner: one whose receivers are slow leaves room to others.
+/// Maximum concurrent messages per owner, so that slow receivers of one owner leave room for others.
 const OF_ONE_OWNER: usize = 4;
 
-/// Messages that a webhook is posted before others have their turn.
+/// Messages that a webhook may send before others get their turn.
 const IN_A_TURN: usize = 10;
 
-/// Seconds after which a workspace is looked into again for which there was no room.
+/// Seconds until a workspace is checked again if there was no room for it.
 const NO_ROOM: i64 = 1;
 
-/// How long a receiver may take, all in all.
+/// Total time limit for a receiver.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long a webhook is left alone whose receiver could not be reached.
+/// Seconds to pause a webhook after its receiver could not be reached.
 const PAUSE: i64 = 15;
 
-/// Bytes that are kept of what a receiver answers, where they are text.
+/// Bytes to keep of a receiver's response, if it is text.
 const KEPT_OF_ANSWER: usize = 500;
 
-/// The receiver wants no more of this (Standard Webhooks 1.0, "Operational considerations").
+/// The receiver wants no more messages (Standard Webhooks 1.0, "Operational considerations").
 const GONE: u16 = 410;
 
-/// What the thread of webhooks knows between two rounds.
+/// The state of webhook delivery between two rounds.
 pub struct Courier {
     engine: Arc<Engine>,
-    /// Messages are signed with the time at which they are posted, whenever their turn comes.
+    /// A message is signed with the time at which it is posted.
     clock: fn() -> Timestamp,
     threads: Threads,
     agent: OnceLock<Agent>,
@@ -62,11 +62,11 @@ pub struct Courier {
 #[derive(Default)]
 struct State {
     has_begun: bool,
-    /// When to look into a workspace, at the latest.
+    /// The latest time to check each workspace.
     due: BTreeMap<Uuid, Timestamp>,
-    /// Webhooks whose messages are being posted, or wait for a thread; with the accounts that own their workspaces.
+    /// Webhooks with messages in transit or waiting for a thread, with the owner of the workspace.
     busy: HashMap<(Uuid, i64), i64>,
-    /// Webhooks that are left alone, and until when.
+    /// Paused webhooks and the end of the pause.
     resting: HashMap<(Uuid, i64), Timestamp>,
 }
 
@@ -76,21 +76,21 @@ impl Courier {
         Ok(Arc::new(Self { engine, clock, threads, agent: OnceLock::new(), state: Mutex::default() }))
     }
 
-    /// One round: looks where something is due, and hands it to the threads.
+    /// One round: finds due deliveries and hands them to the threads.
     pub fn round(self: &Arc<Self>, now: Timestamp) -> Result<()> {
         for (workspace, dropped) in self.engine.news.take_dropped() {
-            tracing::warn!(%workspace, dropped, "too many deliveries were waiting: the oldest were dropped");
+            tracing::warn!(%workspace, dropped, "too many pending deliveries; dropped the oldest");
         }
         for workspace in self.to_visit(now)? {
             if let Err(error) = self.visit(workspace, now) {
                 self.look_again(workspace, now.plus(PAUSE));
-                tracing::warn!(%workspace, %error, "a workspace's webhooks are looked for later");
+                tracing::warn!(%workspace, %error, "checking a workspace's webhooks failed; it is retried");
             }
         }
         Ok(())
     }
 
-    /// The workspaces that may have something due: at the start, each that has webhooks.
+    /// The workspaces that may have due deliveries. At the start, all that have webhooks.
     fn to_visit(&self, now: Timestamp) -> Result<HashSet<Uuid>> {
         let mut visit = self.engine.news.take();
         let has_begun = std::mem::replace(&mut self.state().has_begun, true);
@@ -107,7 +107,7 @@ impl Courier {
         };
         visit.extend(&announced);
         let mut state = self.state();
-        // What lies further off than anything is put off has its time from before the clock was put back.
+        // A due time beyond the longest back-off means that the clock was set back.
         let is_due = |at: Timestamp| at <= now || at > now.plus(webhook_deliveries::LONGEST_WAIT);
         visit.extend(state.due.iter().filter(|(_, at)| is_due(**at)).map(|(workspace, _)| *workspace));
         state.due.retain(|workspace, _| !visit.contains(workspace));
@@ -119,7 +119,8 @@ impl Courier {
         Ok(visit)
     }
 
-    /// Looks into a workspace, in a write turn: see `News`. Nothing is written, so nothing goes to disk.
+    /// Checks a workspace in a write turn, because that comes after the commit that announced it (see `News`). Nothing
+    /// is written, so nothing is synced.
     fn visit(self: &Arc<Self>, workspace: Uuid, now: Timestamp) -> Result<()> {
         if in_service(self.engine.directory.current(&self.engine.keys)?.identified(workspace)?).is_err() {
             return Ok(());
@@ -146,7 +147,7 @@ impl Courier {
             drop(state);
             return self.look_again(workspace, until);
         }
-        // One that is busy is looked at again when it no longer is.
+        // A busy webhook is checked again when it is done.
         if state.busy.contains_key(&(workspace, webhook)) {
             return;
         }
@@ -161,7 +162,7 @@ impl Courier {
             let done = inside.engine.supervisor.run("webhooks", || inside.deliver(workspace, webhook, now));
             let failed = !matches!(done, Ok(Ok(true)));
             if let Ok(Err(error)) = &done {
-                tracing::warn!(%workspace, webhook, %error, "a webhook's messages are posted later");
+                tracing::warn!(%workspace, webhook, %error, "posting to a webhook failed; it is retried");
             }
             let mut state = inside.state();
             state.busy.remove(&(workspace, webhook));
@@ -173,8 +174,8 @@ impl Courier {
         });
     }
 
-    /// Posts what a webhook is due, oldest first, and not all of it: others wait for the thread, and it has another turn.
-    /// Answers whether its receiver could be reached.
+    /// Posts the due messages of a webhook, oldest first, up to `IN_A_TURN`, so that others get the thread. Returns
+    /// whether the receiver was reached.
     fn deliver(&self, workspace: Uuid, webhook: i64, now: Timestamp) -> Result<bool> {
         for _ in 0..IN_A_TURN {
             let lease = self.engine.registry.lease(workspace);
@@ -184,7 +185,7 @@ impl Courier {
             let at = (self.clock)();
             let outcome = self.post(&due, at);
             self.engine.meter.posted(if outcome.error.is_none() { "delivered" } else { "failed" });
-            tracing::debug!(%workspace, webhook, delivery = due.id, status = outcome.status, "a webhook was told");
+            tracing::debug!(%workspace, webhook, delivery = due.id, status = outcome.status, "posted to a webhook");
             let reached = outcome.status.is_some();
             let author = self.engine.system(workspace, at);
             let lease = self.engine.registry.lease(workspace);
@@ -206,7 +207,7 @@ impl Courier {
     fn post(&self, due: &Due, at: Timestamp) -> Outcome {
         match self.try_post(due, at) {
             Ok((status, body)) => {
-                let error = (!(200..300).contains(&status)).then(|| format!("the receiver answered {status}"));
+                let error = (!(200..300).contains(&status)).then(|| format!("the receiver responded {status}"));
                 Outcome { status: Some(status), body: Some(body), error }
             }
             Err(error) => Outcome { error: Some(format!("{error:#}")), ..Outcome::default() },
@@ -217,7 +218,7 @@ impl Courier {
         let seconds = at.seconds();
         let request = self
             .agent()
-            .post(web_url::sent(&due.url).context("the address is not one that can be asked for")?)
+            .post(web_url::sent(&due.url).context("a request cannot be sent to this address")?)
             .header(http::header::CONTENT_TYPE, "application/json")
             .header("webhook-id", &due.message_id)
             .header("webhook-timestamp", seconds.to_string())
@@ -225,22 +226,22 @@ impl Courier {
         let mut answer = request.send(&due.body)?;
         let mut begins = Vec::new();
         let read = io::Read::take(answer.body_mut().as_reader(), KEPT_OF_ANSWER as u64);
-        // What can be read of it is enough: the status has come, and says whether the message was taken.
+        // A partial body is enough: the status already says whether the message was accepted.
         let _ = io::Read::read_to_end(&mut { read }, &mut begins);
         Ok((answer.status().as_u16(), text(&begins).unwrap_or_default().to_owned()))
     }
 
-    /// Made by the first message: a server without webhooks need not read the system's certificates.
+    /// Created with the first message, so that a server without webhooks need not read the system's certificates.
     fn agent(&self) -> &Agent {
         self.agent.get_or_init(|| {
             let found = rustls_native_certs::load_native_certs().certs;
             let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
             let config = Agent::config_builder()
                 .http_status_as_error(false)
-                // A receiver that has moved is to say so to the webhook's owner.
+                // Redirects are reported to the webhook's owner instead of followed.
                 .max_redirects(0)
                 .timeout_global(Some(PATIENCE))
-                // A proxy of the environment would go where we may not.
+                // A proxy from the environment could reach addresses that we must not.
                 .proxy(None)
                 .user_agent(concat!("cx-engine/", env!("CARGO_PKG_VERSION")))
                 .tls_config(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build())
@@ -260,13 +261,12 @@ impl Courier {
     }
 }
 
-/// Whether an address leads away from here: into the open internet, and to none of this machine's own addresses, behind
-/// whose firewall the server is.
+/// True if the address is on the public internet and not one of this machine's own, which are inside its firewall.
 fn is_foreign(address: IpAddr, own: &[IpAddr]) -> bool {
     is_public(address) && !own.iter().any(|own| own.to_canonical() == address.to_canonical())
 }
 
-/// What an answer begins with, if that is text: whatever else comes back is not shown. A letter that was cut off is left out.
+/// The start of a response, if it is text; other content is not shown. A character that was cut off is omitted.
 fn text(bytes: &[u8]) -> Option<&str> {
     let text = match str::from_utf8(bytes) {
         Ok(text) => text,
@@ -277,8 +277,8 @@ fn text(bytes: &[u8]) -> Option<&str> {
     text.chars().all(is_text).then_some(text)
 }
 
-/// Finds the addresses of a name, less those of the server's own network: asked at each connection, so a name cannot
-/// mean something else by the time that it is used.
+/// Resolves a name and removes private and own addresses. Runs at each connection, so that the name cannot change
+/// between check and use.
 #[derive(Debug)]
 struct Guard {
     private: bool,
@@ -300,7 +300,7 @@ impl Resolver for Guard {
             .filter(|address| self.private || is_foreign(address.ip(), &own))
             .for_each(|address| allowed.push(*address));
         if allowed.is_empty() {
-            let why = "the name leads to a private address, or to this machine, which private_webhooks does not allow";
+            let why = "the name resolves to a private address or to this machine; private_webhooks would allow that";
             return Err(ureq::Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, why)));
         }
         Ok(allowed)
@@ -319,7 +319,7 @@ mod tests {
     use super::*;
     use crate::testing::{Bench, Client};
 
-    /// A receiver that takes whoever comes, and hands them on.
+    /// A receiver that accepts every connection and passes it on.
     fn receiver(taken: impl Fn(TcpStream) + Send + 'static) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -327,7 +327,7 @@ mod tests {
         url
     }
 
-    /// A new workspace of somebody, and them in it.
+    /// Creates a workspace with its owner, and a client for it.
     fn workspace<'b>(bench: &'b Bench, owner: &Client<'_>, subdomain: &str) -> Client<'b> {
         let made = owner.post("/workspaces", json!({"name": subdomain, "subdomain": subdomain})).created();
         let entered: Value = owner.post("/switch-to", json!({"workspace_id": made["id"]})).ok();

@@ -1,7 +1,7 @@
-//! The page on which a person approves that a program acts for them (RFC 6749, 4.1.1 and 4.1.2).
+//! The page on which a user approves that a program acts for them (RFC 6749, 4.1.1 and 4.1.2).
 //!
-//! Who asks, and where the answer is to go, is settled first: while that is in doubt the person is told, and sent nowhere
-//! (RFC 6749, 4.1.2.1; RFC 9700, 4.11). Whatever else is wrong, the program is told.
+//! The client and its redirect URI are checked first. If either is wrong, the user sees an error page and is redirected
+//! nowhere (RFC 6749, 4.1.2.1; RFC 9700, 4.11). All other errors are reported to the program.
 
 use askama::Template;
 use http::StatusCode;
@@ -24,42 +24,50 @@ use crate::workspace::oauth::grants::{self, Approval};
 use crate::workspace::oauth::token::{BAD_SCOPE, Refusal, wanted};
 
 pub const ROUTES: &[Route] = &[
-    get("/oauth/authorize", &steps(show), Needs::Anyone, "The page to approve on"),
-    post("/oauth/authorize", &steps(decide), Needs::Anyone, "Approve or deny on the page"),
+    get("/oauth/authorize", &steps(show), Needs::Anyone, "Show the approval page"),
+    post("/oauth/authorize", &steps(decide), Needs::Anyone, "Approve or deny a program's request"),
 ];
 
-/// What a program sends a person with. All of it is read again when the person decides.
+/// The parameters of an authorization request. All are checked again when the user decides.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
+    /// Id of the OAuth client.
     client_id: Text<200>,
+    /// A registered redirect URI of the client, to the letter.
     redirect_uri: Text<2000>,
+    /// Must be `code`.
     response_type: Text<100>,
+    /// Requested scopes, separated by blanks. Default: the client's scopes.
     scope: Text<5000>,
+    /// Returned to the client unchanged.
     state: Text<4000>,
+    /// PKCE challenge (RFC 7636). Required of public clients.
     code_challenge: Text<200>,
+    /// Must be `S256`.
     code_challenge_method: Text<20>,
-    /// `approve` or `deny`, where the person has decided.
+    /// `approve` or `deny`, once the user has decided.
     decision: Text<20>,
-    /// The scopes that the page showed: no more than these are approved.
+    /// The scopes that the page showed. No others are approved.
     shown: Text<5000>,
+    /// Proves that the form comes from a page of this host.
     form_key: Text<100>,
 }
 
-/// What a request turns out to be.
+/// The result of checking a request.
 enum Verdict {
-    /// Not to be trusted with an answer: what the person is told.
+    /// The client or redirect URI is wrong. Contains the message for the user.
     Page(String),
-    /// The program is told what is wrong with it.
+    /// The error is reported to the program.
     Back(Refusal),
     Good(Box<Request>),
 }
 
-/// A request that a person may decide on.
+/// A valid request that the user may decide on.
 struct Request {
     client: Client,
     scopes: Scopes,
-    /// What the person would give, of what is asked.
+    /// The rights that the user would grant, in words.
     rights: Vec<String>,
     customer: Option<String>,
     user_id: i64,
@@ -104,7 +112,7 @@ fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Resu
         Ok(asked) => asked,
         Err(error) => return told(words, &words.problems(&error).join(" ")),
     };
-    // Whose session is over signs in, and is then asked again.
+    // If the session has expired, the user signs in and then sees the page again.
     if visitor.session.is_some()
         && let Err(error) = visitor.check(&asked.form_key)
     {
@@ -136,7 +144,9 @@ fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Resu
             }
             back(steps, &asked, &[("code", &code)])
         }
-        "deny" => back(steps, &asked, &[("error", "access_denied"), ("error_description", "The person denied it.")]),
+        "deny" => {
+            back(steps, &asked, &[("error", "access_denied"), ("error_description", "The user denied the request.")])
+        }
         _ => told(words, &words.not_decided()),
     }
 }
@@ -174,7 +184,7 @@ impl Asked {
         let person = match token.map(|token| callers::person(db, token)).transpose()? {
             Some(Person::Member(person)) => person,
             Some(Person::WithoutSecondFactor) => return Ok(Verdict::Page(words.second_factor_required())),
-            // The person signs in first; until then nothing is said of what they may.
+            // The user must sign in first. Until then, nothing is shown about the user's rights.
             Some(Person::NotAMember) | None => {
                 return Ok(Verdict::Good(Box::new(Request::unsigned(client, scopes))));
             }
@@ -198,7 +208,7 @@ impl Asked {
         })))
     }
 
-    /// This page with what was asked, but not what was decided.
+    /// The URL of this page with the request, but without the decision.
     fn here(&self) -> String {
         let start = "/oauth/authorize?";
         let mut url = form_urlencoded::Serializer::for_suffix(start.to_owned(), start.len());
@@ -260,13 +270,13 @@ fn page(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked, request: &Request) 
     Ok(Html::ok(words.0, text).with_cookie(cookie).leading_to(source_of(&asked.redirect_uri)))
 }
 
-/// The scheme, host and port of a URI that was registered.
+/// The scheme, host and port of a registered URI.
 fn origin_of(uri: &str) -> String {
     url::Url::parse(uri).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
 }
 
-/// The source of a Content Security Policy that allows a URI that was registered. A source cannot name an IPv6 address
-/// (CSP 3, 2.3.1), so that one is allowed by its scheme.
+/// A Content Security Policy source that allows a registered URI. A source cannot name an IPv6 address (CSP 3, 2.3.1),
+/// so an IPv6 URI is allowed by its scheme.
 fn source_of(uri: &str) -> String {
     match url::Url::parse(uri) {
         Ok(url) if matches!(url.host(), Some(url::Host::Ipv6(_))) => format!("{}:", url.scheme()),
@@ -274,7 +284,7 @@ fn source_of(uri: &str) -> String {
     }
 }
 
-/// The person is told, and sent nowhere.
+/// Shows an error page without a redirect.
 fn told(words: Words, why: &str) -> Result<Visited> {
     Message::about(words, &words.not_to_be_approved(), why).page(StatusCode::BAD_REQUEST).map(Visited::Page)
 }
@@ -283,7 +293,7 @@ fn refusal_pairs(refusal: Refusal) -> [(&'static str, &'static str); 2] {
     [("error", refusal.code), ("error_description", refusal.why)]
 }
 
-/// Sends the person back to the program, which is told this, its own `state`, and who says it (RFC 9207).
+/// Redirects to the program with these parameters, its own `state`, and the issuer (RFC 9207).
 fn back(steps: &Steps<'_>, asked: &Asked, told: &[(&str, &str)]) -> Result<Visited> {
     let start = format!("{}{}", &*asked.redirect_uri, if asked.redirect_uri.contains('?') { "&" } else { "?" });
     let length = start.len();
@@ -353,7 +363,7 @@ mod tests {
         rest.split('"').next().unwrap().replace("&amp;", "&").replace("&#38;", "&")
     }
 
-    /// Somebody with a session, as a browser that has signed in.
+    /// A browser with a session.
     fn signed_in<'b>(bench: &'b Bench, email: &str) -> Client<'b> {
         let page = anyone(bench).get("/ui/sign-in?to=/docs");
         let visiting = anyone(bench).with_header("cookie", &cookie(&page));
@@ -364,7 +374,7 @@ mod tests {
         anyone(bench).with_header("cookie", &cookie(&done))
     }
 
-    /// What the page sends when one of its buttons is pressed.
+    /// The form as the page sends it when a button is pressed.
     fn decide(browser: &Client<'_>, page: &Answer, client: &Value, decision: &str) -> Answer {
         let mut form = vec![("decision", decision.to_owned()), ("form_key", hidden(page, "form_key"))];
         let names =
@@ -523,7 +533,7 @@ mod tests {
         for site in ["cross-site", "same-site"] {
             cross(&browser.with_header("sec-fetch-site", site));
         }
-        // Somebody else's session does not make the form theirs.
+        // Another user's session does not make the form valid.
         bench.join_acme("zoe@example.com", "agent");
         cross(&signed_in(&bench, "zoe@example.com"));
         let form_key = hidden(&page, "form_key");
@@ -556,11 +566,15 @@ mod tests {
         for said in ["demande un accès à acme", "<li>voir les contacts</li>", "pour le client Renault", ">Refuser<"] {
             assert!(french.text.contains(said), "{said} is not in {}", french.text);
         }
-        // Of what is asked nothing is theirs to give.
+        // The user can grant none of the requested scopes.
         bench.admin().post("/roles", json!({"name": "auditor", "permissions": ["audit.view"]})).created();
         bench.join_acme("eve@example.com", "auditor");
         let nothing = signed_in(&bench, "eve@example.com").get(&path);
-        assert!(nothing.text.contains("may do nothing") && !nothing.text.contains("<li>"), "{}", nothing.text);
+        assert!(
+            nothing.text.contains("You have none of the rights") && !nothing.text.contains("<li>"),
+            "{}",
+            nothing.text
+        );
     }
 
     #[test]
@@ -576,7 +590,8 @@ mod tests {
         let out = browser.submit("/ui/sign-out", &form);
         assert_eq!(location(&out), "/ui/sign-in?to=%2Fdocs");
         assert!(location(&browser.get(&path)).starts_with("/ui/sign-in"));
-        // Once more, from the page that the browser still has; or by another site, whose form comes without the cookie.
+        // Repeated from the page that the browser still has, or sent by another site, whose form comes without the
+        // cookie.
         for who in [browser.clone(), anyone(&bench)] {
             let again = who.submit("/ui/sign-out", &form);
             assert_eq!(location(&again), "/ui/sign-in?to=%2Fdocs");
@@ -589,7 +604,8 @@ mod tests {
         assert!(location(&browser.get(&path)).starts_with("/ui/sign-in"));
     }
 
-    /// Somebody who makes the victim's browser sign in as themselves would be sent what the victim does next.
+    /// An attacker signs the victim's browser in as the attacker. Otherwise the attacker would receive what the victim
+    /// does next.
     #[test]
     fn nobody_is_signed_in_by_a_form_that_they_did_not_load() {
         let bench = Bench::new();
@@ -601,7 +617,7 @@ mod tests {
         for victim in [
             anyone(&bench),
             anyone(&bench).with_header("cookie", &victims_own),
-            // Were the cookie planted, browsers still say where the form was.
+            // Even with a planted cookie, browsers report the origin of the form.
             anyone(&bench).with_header("cookie", &cookie(&mallorys)).with_header("sec-fetch-site", "cross-site"),
             anyone(&bench).with_header("cookie", &cookie(&mallorys)).with_header("sec-fetch-site", "same-site"),
         ] {
@@ -690,7 +706,7 @@ mod tests {
         let browser = signed_in(&bench, "zoe@example.com");
         let page = browser.get(&format!("/oauth/authorize?{}", query(&client, &[])));
         assert!(page.text.contains("delete customers"), "{}", page.text);
-        // Between the page and the button.
+        // Between loading the page and pressing the button.
         bench.admin().put(&format!("/users/{user}"), json!({"role_id": reader})).created();
         let told = told(&location(&decide(&browser, &page, &client, "approve")));
         let exchange = json!({
@@ -717,7 +733,7 @@ mod tests {
         let client = client(&bench, json!({}));
         let at_other = signed_in(&bench, "owner@example.com").at("other.localhost");
         assert_eq!(at_other.get(&format!("/oauth/authorize?{}", query(&client, &[]))).status, 400);
-        // Under https the cookie has a name that no other host can set.
+        // Under https the cookie's name has a prefix that no other host can set.
         let secure = Bench::with(&[("trusted_proxies", "127.0.0.1")]);
         let page = anyone(&secure).with_header("x-forwarded-proto", "https").get("/ui/sign-in");
         let set = page.headers[header::SET_COOKIE].to_str().unwrap();

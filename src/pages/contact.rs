@@ -1,4 +1,5 @@
-//! The page of a contact: where a look-up leads whom a phone rings for, unless the workspace has a page elsewhere.
+//! The page of a contact. A CRM look-up links to it during a call, unless the workspace has a URL template for another
+//! system.
 
 use std::sync::Arc;
 
@@ -13,20 +14,20 @@ use crate::api::{Error, Html, Id, Needs, Redirect, Result, Route, Steps, Visited
 use crate::auth::callers::{self, Person};
 use crate::workspace::contacts::Contact;
 
-pub const ROUTES: &[Route] = &[get("/ui/contacts/{id}", &steps(show), Needs::Anyone, "The page of a contact")];
+pub const ROUTES: &[Route] = &[get("/ui/contacts/{id}", &steps(show), Needs::Anyone, "Show the page of a contact")];
 
-/// What there is to see, in the order in which somebody at a phone wants it.
+/// The fields of the page, in the order in which a person on the phone needs them.
 #[derive(Template)]
 #[template(path = "page_contact.html")]
 struct Page<'a> {
     words: Words,
     name: &'a str,
-    /// What the contact is, and where: role, service, company.
+    /// Role, service and company.
     place: &'a str,
-    /// As typed.
+    /// As entered.
     numbers: &'a [String],
     email: Option<&'a str>,
-    /// The address as a link has it.
+    /// The address as a `mailto:` link.
     mailto: String,
     comment: Option<&'a str>,
 }
@@ -43,23 +44,23 @@ fn show(steps: &Steps<'_>, visitor: Visitor, Id(id): Id) -> Result<Visited> {
     })?;
     let page = match found {
         Some(contact) => page(words, &contact)?,
-        // Whoever may not see contacts is not told which there are.
+        // A user who may not view contacts does not learn which exist.
         None => Message::about(words, &words.no_such_contact(), &words.gone_or_hidden()).page(StatusCode::NOT_FOUND)?,
     };
     Ok(Visited::Page(page))
 }
 
-/// A number as a link dials it (RFC 3966): without what people put between digits.
+/// A number for a `tel:` link (RFC 3966), without separators.
 pub fn dialled(number: &str) -> String {
     number.chars().filter(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#')).collect()
 }
 
-/// A link that writes to an address, and says nothing else: a `?` in it begins no header of the mail (RFC 6068, 2).
+/// A `mailto:` link. A `?` in the address is escaped, so it cannot start a header of the mail (RFC 6068, 2).
 fn mail_link(address: &str) -> String {
     format!("mailto:{}", utf8_percent_encode(address, ADDRESS))
 }
 
-/// What stands for itself in such a link.
+/// Characters that are not escaped in such a link.
 const ADDRESS: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'+');
 
@@ -111,7 +112,7 @@ mod tests {
         let url = looked_up["contacts"][0]["entity_url"].as_str().unwrap().to_owned();
         let path = url.strip_prefix("http://acme.localhost").unwrap();
         let nobody = bench.nobody().at("acme.localhost").get(path);
-        // The page that is gone on to is named as it was asked for, with the bench's `/api` before it.
+        // The redirect names the page as it was requested, with the test server's `/api` in front.
         assert_eq!(nobody.headers[header::LOCATION], "/ui/sign-in?to=%2Fapi%2Fui%2Fcontacts%2F1");
 
         let page = bench.browser("owner@example.com").get(path);

@@ -1,4 +1,4 @@
-//! The pages that mails about an address of an account lead to: one verifies the address, the other undoes a change.
+//! The pages that mails about an account's email address link to: one verifies the address, the other undoes a change.
 
 use askama::Template;
 use http::StatusCode;
@@ -13,24 +13,28 @@ use crate::central::session::{self, Credentials};
 use crate::values::{Name, Text};
 
 pub const ROUTES: &[Route] = &[
-    get("/ui/verify-email", &steps(show), Needs::Anyone, "The page to verify an email address"),
-    post("/ui/verify-email", &hashing(verify), Needs::Anyone, "Verify an email address on its page"),
-    get("/ui/undo-email-change", &steps(show_undo), Needs::Anyone, "The page to undo a change of address"),
-    post("/ui/undo-email-change", &steps(undo), Needs::Anyone, "Undo a change of address on its page"),
+    get("/ui/verify-email", &steps(show), Needs::Anyone, "Show the page to verify an email address"),
+    post("/ui/verify-email", &hashing(verify), Needs::Anyone, "Verify an email address"),
+    get("/ui/undo-email-change", &steps(show_undo), Needs::Anyone, "Show the page to undo a change of email address"),
+    post("/ui/undo-email-change", &steps(undo), Needs::Anyone, "Undo a change of email address"),
 ];
 
-/// What the link in the mail says.
+/// The parameters of the mailed link.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Mailed {
+    /// The code from the mail.
     code: Text<200>,
 }
 
-/// The password of the account whose address it is to be: whoever merely follows a link verifies nobody else's account.
+/// The password of the account is required. Otherwise a person who follows a link could verify an account that a
+/// stranger created.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Verifying {
+    /// The code from the mail.
     code: Text<200>,
+    /// Password of the account.
     password: Name<1000>,
 }
 

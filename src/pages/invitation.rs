@@ -1,4 +1,4 @@
-//! The page that the mail of an invitation leads to: who has an account logs in and joins, who has none makes one.
+//! The page that an invitation mail links to. A person with an account logs in and joins; others register.
 
 use askama::Template;
 use schemars::JsonSchema;
@@ -13,17 +13,17 @@ use crate::central::{accounts, email_verification, registration};
 use crate::values::{Name, Password};
 
 pub const ROUTES: &[Route] = &[
-    get("/ui/invitations/{code}", &steps(show), Needs::Anyone, "The page of an invitation"),
-    post("/ui/invitations/{code}", &hashing(accept), Needs::Anyone, "Accept an invitation on its page"),
+    get("/ui/invitations/{code}", &steps(show), Needs::Anyone, "Show the page of an invitation"),
+    post("/ui/invitations/{code}", &hashing(accept), Needs::Anyone, "Accept an invitation"),
 ];
 
-/// What somebody fills in who accepts.
+/// The form to accept an invitation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Accepting {
-    /// Of a new account.
+    /// Name for a new account.
     name: Option<Name<255>>,
-    /// Of the account, or for the new one.
+    /// Password of the account, or for the new one.
     password: Name<1000>,
 }
 
@@ -40,7 +40,7 @@ struct Asked<'a> {
     inviter: &'a str,
     role: &'a str,
     email: &'a str,
-    /// As it was typed, or as the inviter knows it.
+    /// The name as entered, else as the inviter gave it.
     name: &'a str,
     account_exists: bool,
 }
@@ -80,7 +80,7 @@ fn join(steps: &Steps<'_>, tries: Tries, found: &InviteByCode, filled: Accepting
         let account = session::verify(steps, &tries, &Credentials { email, password: filled.password })?;
         let (invited, origin) = (found.invite.email.clone(), steps.call.origin().by(account.id));
         steps.engine.central.write(move |db| {
-            // The code of the mail verifies the address that the mail went to.
+            // The mailed code verifies the address of the invitation.
             email_verification::confirm_if_own(db, &account, &invited, &origin)?;
             accounts::find(db, account.id)
         })?
@@ -159,7 +159,7 @@ mod tests {
         let inside = bench.nobody().at("acme.localhost").post("/login", login).ok();
         assert_eq!((&inside["user"]["name"], &inside["user"]["role"]["name"]), (&json!("Grace"), &json!("agent")));
         let again = bench.nobody().send(Method::GET, &path, None);
-        assert!(again.status == 422 && again.text.contains("accepted already"), "{again:?}");
+        assert!(again.status == 422 && again.text.contains("already been accepted"), "{again:?}");
     }
 
     #[test]

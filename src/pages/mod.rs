@@ -1,5 +1,5 @@
-//! What people see: what this server is, the description of its API as a page, and the pages that mails, programs and
-//! look-ups lead to.
+//! Pages for people: information about the server, the API reference, and the pages that mails, programs and look-ups
+//! link to.
 
 mod authorize;
 mod contact;
@@ -21,24 +21,24 @@ use serde::Serialize;
 use crate::api::{Error, Html, Needs, Ok200, Redirect, Resource, Result, Route, Steps, get, here, rendered};
 use words::Words;
 
-/// The same on both layers.
+/// The resources of both layers.
 pub const RESOURCES: &[Resource] = &[
-    Resource::new("Server", "What this server is.", ROUTES),
-    Resource::new("OpenAPI", "This description, for programs.", docs::OPENAPI),
+    Resource::new("Server", "Name and version of this server.", ROUTES),
+    Resource::new("OpenAPI", "The OpenAPI description of this API.", docs::OPENAPI),
     Resource::pages("API reference", docs::PAGES),
 ];
 
-/// What pages are made of besides themselves, the same on both layers.
+/// The stylesheets of pages, on both layers.
 pub const STYLE: Resource = Resource::pages("Style", style::ROUTES);
 
-/// Where links in mails lead, on the central host.
+/// The pages that mails link to, on the central host.
 pub const MAILED: &[Resource] = &[
     Resource::pages("Invitation page", invitation::ROUTES),
     Resource::pages("Password page", password_reset::ROUTES),
     Resource::pages("Address pages", email_verification::ROUTES),
 ];
 
-/// Where people sign in to a workspace, approve that a program acts for them, and see who calls.
+/// The pages of a workspace: sign-in, second factor, approval of programs, and contacts.
 pub const SIGNED_IN: &[Resource] = &[
     Resource::pages("Sign-in page", sign_in::ROUTES),
     Resource::pages("Second factor page", second_factor::ROUTES),
@@ -46,16 +46,20 @@ pub const SIGNED_IN: &[Resource] = &[
     Resource::pages("Contact page", contact::ROUTES),
 ];
 
-const ROUTES: &[Route] = &[get("/", &here(about), Needs::Anyone, "Show what this server is").named("getServer")];
+const ROUTES: &[Route] =
+    &[get("/", &here(about), Needs::Anyone, "Show the name and version of the server").named("getServer")];
 
-/// What a browser asks for at the root of a host, where there is no `/api`.
-pub static FRONT_DOOR: Route = get("/", &here(front_door), Needs::Anyone, "Where a browser is sent").named("getServer");
+/// The response to a browser at the root of a host, without `/api`.
+pub static FRONT_DOOR: Route =
+    get("/", &here(front_door), Needs::Anyone, "Redirect to the API reference").named("getServer");
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct About {
+    /// Always `cx-engine`.
     name: &'static str,
+    /// Version of the server.
     version: &'static str,
-    /// `central` or `workspace`.
+    /// Layer of the API: `central` or `workspace`.
     layer: &'static str,
 }
 
@@ -67,14 +71,14 @@ fn front_door(_: &Steps<'_>) -> Result<Redirect> {
     Ok(Redirect::to("/docs"))
 }
 
-/// A page that says one thing.
+/// A page with a single message.
 #[derive(Template)]
 #[template(path = "page_message.html")]
 struct Message<'a> {
     words: Words,
     title: &'a str,
     text: &'a str,
-    /// A URL, and what it is called.
+    /// A URL and its label.
     link: Option<(&'a str, &'a str)>,
 }
 
@@ -88,7 +92,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A form's page again, with what was wrong; what is not the visitor's to mend is answered as the API does.
+/// Shows a form again with its errors. Server errors are answered as in the API.
 fn shown(words: Words, error: Error, page: impl FnOnce(&[String]) -> Result<String>) -> Result<Html> {
     let status = error.status();
     if status.is_server_error() {

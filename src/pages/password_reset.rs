@@ -1,4 +1,4 @@
-//! The page that the mail for a forgotten password leads to.
+//! The page that a password reset mail links to.
 
 use askama::Template;
 use schemars::JsonSchema;
@@ -11,15 +11,17 @@ use crate::central::password::{self, Resetting};
 use crate::values::Text;
 
 pub const ROUTES: &[Route] = &[
-    get("/ui/password-reset", &here(show), Needs::Anyone, "The page for a new password"),
-    post("/ui/password-reset", &hashing(reset), Needs::Anyone, "Choose a new password on its page"),
+    get("/ui/password-reset", &here(show), Needs::Anyone, "Show the page to choose a new password"),
+    post("/ui/password-reset", &hashing(reset), Needs::Anyone, "Choose a new password"),
 ];
 
-/// What the link in the mail says.
+/// The parameters of the mailed link.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Mailed {
+    /// Email address of the account.
     email: Text<254>,
+    /// The code from the mail.
     code: Text<200>,
 }
 

@@ -1,4 +1,4 @@
-//! The page on which a person adds a second factor to their account, or removes it.
+//! The page to add or remove a second factor.
 
 use askama::Template;
 use http::StatusCode;
@@ -17,14 +17,15 @@ use crate::central::second_factor::{self, Disabling, Enrollment};
 use crate::values::{Name, Text};
 
 pub const ROUTES: &[Route] = &[
-    get("/ui/second-factor", &steps(show), Needs::Anyone, "The page of your second factor"),
-    post("/ui/second-factor", &hashing(change), Needs::Anyone, "Add or remove your second factor on its page"),
+    get("/ui/second-factor", &steps(show), Needs::Anyone, "Show the second-factor page"),
+    post("/ui/second-factor", &hashing(change), Needs::Anyone, "Add or remove a second factor"),
 ];
 
-/// Where the visitor goes on to.
+/// The path to continue to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Onward {
+    /// Path on this host.
     to: Text<8000>,
 }
 
@@ -33,9 +34,13 @@ pub struct Onward {
 pub struct Changing {
     /// `begin`, `confirm`, `renew` or `remove`.
     action: Text<20>,
+    /// Password of the account, for `begin` and `remove`.
     current_password: Text<1000>,
+    /// A code from the app; for `renew` and `remove` also a recovery code.
     code: Text<40>,
+    /// Path on this host to continue to.
     to: Text<8000>,
+    /// Proves that the form comes from a page of this host.
     form_key: Text<100>,
 }
 
@@ -44,18 +49,18 @@ pub struct Changing {
 struct Page<'a> {
     words: Words,
     enabled: bool,
-    /// Recovery codes that are left.
+    /// Number of unused recovery codes.
     left: &'a str,
-    /// One that was begun.
+    /// The started enrollment.
     enrollment: Option<&'a Enrollment>,
-    /// Recovery codes that were just created.
+    /// New recovery codes.
     codes: &'a [String],
     to: &'a str,
     form_key: &'a str,
     problems: &'a [String],
 }
 
-/// The page, from where the visitor goes on to a path of this host.
+/// The URL of this page, with the path to continue to.
 pub fn path(to: &str) -> String {
     let start = "/ui/second-factor?";
     form_urlencoded::Serializer::for_suffix(start.to_owned(), start.len()).append_pair("to", to).finish()
@@ -87,7 +92,7 @@ fn change(steps: &Steps<'_>, visitor: Visitor, tries: Tries, Form(filled): Form<
     }
 }
 
-/// Does what a button of the page says; answers recovery codes, where it created some.
+/// Applies the action of a button. Returns new recovery codes, if any were created.
 fn apply(steps: &Steps<'_>, tries: &Tries, session: &TokenInUse, filled: &Changing) -> Result<Vec<String>> {
     let account_id = session.account_id;
     match &*filled.action {
@@ -167,7 +172,7 @@ mod tests {
         answer.headers[header::LOCATION].to_str().unwrap()
     }
 
-    /// The answer to the password on the page to sign in on, and the browser that sent it.
+    /// Sends the password on the sign-in page. Returns the response and the browser that sent it.
     fn give_password<'b>(bench: &'b Bench, email: &str) -> (Client<'b>, Answer) {
         let page = bench.nobody().at("acme.localhost").get("/ui/sign-in?to=/docs");
         let browser = with_cookie(bench, &page);

@@ -1,4 +1,4 @@
-//! The page on which people sign in to a workspace, on their way to another page of it.
+//! The page to sign in to a workspace, before continuing to another page.
 
 use askama::Template;
 use http::StatusCode;
@@ -17,46 +17,57 @@ use crate::central::{second_factor, tokens, workspaces};
 use crate::values::{Email, Name, Text};
 
 pub const ROUTES: &[Route] = &[
-    get("/ui/sign-in", &steps(show), Needs::Anyone, "The page to sign in on"),
-    post("/ui/sign-in", &hashing(sign_in), Needs::Anyone, "Sign in on its page"),
-    post("/ui/sign-in/code", &steps(sign_in_with_code), Needs::Anyone, "Finish signing in with a code, on its page"),
-    post("/ui/sign-out", &steps(sign_out), Needs::Anyone, "Sign out, and go on"),
+    get("/ui/sign-in", &steps(show), Needs::Anyone, "Show the sign-in page"),
+    post("/ui/sign-in", &hashing(sign_in), Needs::Anyone, "Sign in with a password"),
+    post("/ui/sign-in/code", &steps(sign_in_with_code), Needs::Anyone, "Complete a sign-in with a second-factor code"),
+    post("/ui/sign-out", &steps(sign_out), Needs::Anyone, "Sign out and continue to the sign-in page"),
 ];
 
-/// What the token of a session is called where a person's tokens are listed.
+/// The label of a session's token in the list of tokens.
 const LABEL: &str = "browser";
 
-/// Where the visitor is on the way to.
+/// The path to continue to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Way {
+    /// Path on this host.
     to: Text<8000>,
 }
 
-/// What is filled in; whether it can be right is judged together, so that the page says no more than that it is not.
+/// The sign-in form. Email and password are checked together, so that the page does not reveal which of them is wrong.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SigningIn {
+    /// Email address of the account.
     email: Text<254>,
+    /// Password of the account.
     password: Text<1000>,
+    /// Path on this host to continue to.
     to: Text<8000>,
+    /// Proves that the form comes from a page of this host.
     form_key: Text<100>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SigningOut {
+    /// Path on this host to continue to after the next sign-in.
     to: Text<8000>,
+    /// Proves that the form comes from a page of this host.
     form_key: Text<100>,
 }
 
-/// The second step, for accounts that have a second factor.
+/// The second step, for accounts with a second factor.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SigningInWithCode {
+    /// The challenge from the first step.
     challenge: Text<100>,
+    /// A code from the app, or a recovery code.
     code: Text<40>,
+    /// Path on this host to continue to.
     to: Text<8000>,
+    /// Proves that the form comes from a page of this host.
     form_key: Text<100>,
 }
 
@@ -81,7 +92,7 @@ struct Page<'a> {
     problems: &'a [String],
 }
 
-/// The page to sign in on, from where it goes on to a path of this host.
+/// The URL of the sign-in page, with a path on this host to continue to.
 pub fn path(to: &str) -> String {
     let start = "/ui/sign-in?";
     form_urlencoded::Serializer::for_suffix(start.to_owned(), start.len()).append_pair("to", to).finish()
@@ -128,7 +139,7 @@ fn sign_in_with_code(
     }
 }
 
-/// The page again, with what was wrong; what is not the visitor's to mend is answered as the API does.
+/// Shows the page again with its errors. Server errors are answered as in the API.
 fn refused(steps: &Steps<'_>, visitor: &Visitor, error: Error, filled: &SigningIn) -> Result<Visited> {
     if error.status().is_server_error() {
         return Err(error);
@@ -137,7 +148,7 @@ fn refused(steps: &Steps<'_>, visitor: &Visitor, error: Error, filled: &SigningI
     page(steps, visitor, error.status(), filled, &problems).map(Visited::Page)
 }
 
-/// The account that the password is of; a challenge as an error, where the account has a second factor.
+/// The account with this email and password. If the account has a second factor, the error is a challenge.
 fn check_password(steps: &Steps<'_>, visitor: &Visitor, tries: &Tries, filled: &SigningIn) -> Result<i64> {
     visitor.check(&filled.form_key)?;
     let email = Email::of_account(filled.email.trim()).map_err(|_| Error::InvalidCredentials)?;
@@ -156,7 +167,8 @@ fn check_code(steps: &Steps<'_>, visitor: &Visitor, tries: &Tries, filled: &Sign
     Ok(second_factor::answer(steps, tries, &answer, Some(workspace))?.account_id)
 }
 
-/// Begins a session, and goes on; first to the page of the second factor, where the workspace requires one and there is none.
+/// Starts a session and redirects. If the workspace requires a second factor that the account lacks, the second-factor
+/// page comes first.
 fn begin_session(steps: &Steps<'_>, visitor: &Visitor, account_id: i64, filled: &SigningIn) -> Result<Visited> {
     let workspace = steps.call.workspace()?.id();
     if let Err(error) = session::admit(steps, account_id, workspace) {
@@ -177,7 +189,7 @@ fn sign_out(steps: &Steps<'_>, visitor: Visitor, Form(filled): Form<SigningOut>)
         Err(error) => return refused(steps, &visitor, error, &SigningIn::default()),
     };
     let onward = Redirect::to(path(&filled.to));
-    // A form of another site comes without the session, and is not to end it: so no cookie is taken away here.
+    // A form of another site arrives without the session and must not end it, so the cookie stays.
     let Some(session) = &visitor.session else { return Ok(Visited::Onward(onward)) };
     if let Err(error) = visitor.check(&filled.form_key) {
         return refused(steps, &visitor, error, &SigningIn { to: filled.to, ..SigningIn::default() });
@@ -187,8 +199,8 @@ fn sign_out(steps: &Steps<'_>, visitor: Visitor, Form(filled): Form<SigningOut>)
     Ok(Visited::Onward(onward.with_cookie(visitor.signed_out())))
 }
 
-/// A path of this host, or the front page of the documentation where it is not surely one: a browser takes `//` and `/\`
-/// for the beginning of another host's address.
+/// The path if it is a path on this host, else `/docs`. Browsers treat `//` and `/\` as the start of a URL on another
+/// host.
 pub fn on_this_host(to: &str) -> &str {
     let is_path = to.starts_with('/') && !to[1..].starts_with(['/', '\\']);
     if is_path && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "/docs" }

@@ -1,5 +1,5 @@
-//! The styles of pages, which are in the program. The address of each has a digest of it: a browser that has it asks no
-//! more, and one that has that of another version asks anew.
+//! The stylesheets of pages, compiled into the program. The URL of each contains a digest: a browser caches it forever,
+//! and a new version has a new URL.
 
 use std::sync::LazyLock;
 
@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::api::{Needs, Result, Route, Steps, Stylesheet, get, here};
 
 pub const ROUTES: &[Route] = &[
-    get(PAGES.path, &here(of_pages), Needs::Anyone, "The style of all pages"),
-    get(DOCS.path, &here(of_docs), Needs::Anyone, "The style of the API reference"),
+    get(PAGES.path, &here(of_pages), Needs::Anyone, "Get the stylesheet of pages"),
+    get(DOCS.path, &here(of_docs), Needs::Anyone, "Get the stylesheet of the API reference"),
 ];
 
 struct Style {
@@ -31,12 +31,12 @@ impl Style {
     }
 }
 
-/// Where a page says that its style is.
+/// The URL of the stylesheet of pages.
 pub fn address() -> String {
     format!("{}?{}", PAGES.path, *PAGES_DIGEST)
 }
 
-/// Where a page of the API reference says that its style is.
+/// The URL of the stylesheet of the API reference.
 pub fn docs_address() -> String {
     format!("{}?{}", DOCS.path, *DOCS_DIGEST)
 }

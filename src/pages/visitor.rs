@@ -1,9 +1,9 @@
-//! Whoever looks at a page of a workspace: known by the session in a cookie, or not yet.
+//! The visitor of a workspace's page, with or without a session.
 //!
-//! A session is a token of the person's for the workspace, so that it ends with them: it is listed and revoked like any
-//! other. It is sent by the browser alone, to this host alone, and no script can read it (RFC 6265; `__Host-` under
-//! https). A form carries what only a page of ours can know: a digest of the cookie. A sibling workspace is another site
-//! of the same owner to a browser, so `SameSite` alone would let its pages post.
+//! A session is a token of the user for the workspace, so it is listed, revoked and expires like any other token. The
+//! browser sends its cookie only to this host, and no script can read it (RFC 6265; `__Host-` under https). Each form
+//! contains a digest of the cookie, which only pages of this host can know. `SameSite` alone is not enough: for a
+//! browser, a sibling workspace belongs to the same site, so its pages could post.
 
 use std::sync::Arc;
 
@@ -17,36 +17,36 @@ use crate::api::{Call, Error, Input, Operation, Result};
 use crate::auth::{TokenInUse, secret};
 use crate::tenancy::Bearer;
 
-/// How long a session lasts, in seconds: a working day.
+/// Duration of a session in seconds: a working day.
 pub const SESSION_LASTS: i64 = 12 * 3600;
 
-/// What browsers say of where a request comes from (Fetch Metadata).
+/// The header in which browsers report the origin of a request (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 const SESSION: &str = "cx_session";
 const VISIT: &str = "cx_visit";
 
-/// What is known of a visitor.
+/// The visitor of a page.
 #[derive(Debug, Clone)]
 pub struct Visitor {
-    /// Their token, where they are signed in.
+    /// The token of the session, if the visitor is signed in.
     pub session: Option<Arc<TokenInUse>>,
-    /// What their forms are known by: the session's text, or that of a visit before there is one.
+    /// The secret behind the visitor's form keys: the session's token, or a visit cookie before sign-in.
     secret: Option<String>,
     cookies: Cookies,
     is_from_elsewhere: bool,
 }
 
-/// How cookies are named and bound here.
+/// Names and attributes of cookies.
 #[derive(Debug, Clone)]
 struct Cookies {
     is_secure: bool,
-    /// The path of the workspace, where its host is shared with others.
+    /// The path of the workspace, if it shares its host with others.
     path: String,
 }
 
 impl Visitor {
-    /// What a form of this visitor carries, and the cookie that goes with it where there is none yet.
+    /// The form key of this visitor, with a new cookie if the visitor has none.
     pub fn form_key(&self) -> Result<(String, Option<Cookie<'static>>)> {
         match &self.secret {
             Some(secret) => Ok((digest(secret), None)),
@@ -57,23 +57,26 @@ impl Visitor {
         }
     }
 
-    /// Refuses a form that another site sends in the visitor's name.
+    /// Rejects a form that another site sends in the visitor's name.
     pub fn check(&self, form_key: &str) -> Result<()> {
         let is_ours = self.secret.as_deref().is_some_and(|secret| digest(secret) == form_key);
         if is_ours && !self.is_from_elsewhere {
             return Ok(());
         }
-        Err(Error::forbidden("forbidden", "This form is not from here, or too old: go back, load the page again."))
+        Err(Error::forbidden(
+            "forbidden",
+            "This form is from another site or has expired. Go back and reload the page.",
+        ))
     }
 
-    /// The cookie of a session that begins.
+    /// The cookie of a new session.
     pub fn signed_in(&self, token: String) -> Cookie<'static> {
         let mut cookie = self.cookie(SESSION, token);
         cookie.set_max_age(cookie::time::Duration::seconds(SESSION_LASTS));
         cookie
     }
 
-    /// The cookie of one that ends.
+    /// The cookie that removes a session.
     pub fn signed_out(&self) -> Cookie<'static> {
         let mut cookie = self.cookie(SESSION, String::new());
         cookie.make_removal();
@@ -97,8 +100,8 @@ impl Cookies {
         Self { is_secure: call.address.scheme == "https", path }
     }
 
-    /// Under https no other host can set a cookie of this name (RFC 6265bis, 4.1.3.2). One that is bound to a path may not have
-    /// that name.
+    /// Under https, no other host can set a cookie with this prefix (RFC 6265bis, 4.1.3.2). A cookie that is bound to a
+    /// path cannot use the `__Host-` prefix.
     fn named(&self, name: &'static str) -> String {
         match (self.is_secure, self.path.as_str()) {
             (false, _) => name.to_owned(),
@@ -117,7 +120,8 @@ impl Input for Visitor {
         let cookies = Cookies::of(call);
         let sent = |name: &'static str| {
             let wanted = cookies.named(name);
-            // Piece by piece, as bytes: one that cannot be read, of another program's, hides no other.
+            // Cookies are parsed one by one, as bytes, so that a malformed cookie of another program does not hide
+            // ours.
             let headers = call.headers.get_all(header::COOKIE).iter();
             let pieces = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
             let mut pieces = pieces.filter_map(|piece| Cookie::parse(str::from_utf8(piece).ok()?).ok());

@@ -1,12 +1,12 @@
-//! What pages say, in each language there is. One row a text, so that none can be there in one language alone: the
-//! compiler wants each arm, and each value that stands in it.
+//! The texts of pages in each language. Each row has all languages, so the compiler rejects a missing translation or
+//! value.
 
 use std::borrow::Cow;
 
 use crate::api::{Error, Steps};
 use crate::values::Language;
 
-/// The words of one page.
+/// The texts of pages in one language.
 #[derive(Debug, Clone, Copy)]
 pub struct Words(pub Language);
 
@@ -41,10 +41,10 @@ words! {
     go_on(): "Continue", "Continuer";
     second_factor(): "Second factor", "Second facteur";
     second_factor_required():
-        "This workspace requires a second factor on your account: add one first.",
+        "This workspace requires a second factor. Add one to your account first.",
         "Cet espace de travail exige un second facteur sur votre compte\u{a0}: ajoutez-en un d’abord.";
     second_factor_about():
-        "With a second factor, logging in takes your password and a code from an app on your phone.",
+        "With a second factor, login requires your password and a code from an app on your phone.",
         "Avec un second facteur, la connexion demande votre mot de passe et un code d’une application sur votre téléphone.";
     add_second_factor(): "Add a second factor", "Ajouter un second facteur";
     scan_the_code():
@@ -54,7 +54,7 @@ words! {
     confirm_code(): "Confirm the code", "Confirmer le code";
     second_factor_is_on(): "The second factor is on", "Le second facteur est actif";
     keep_recovery_codes():
-        "Keep these recovery codes in a safe place. Each logs in once without the app. They are not shown again.",
+        "Keep these recovery codes in a safe place. Each allows one login without the app. They are not shown again.",
         "Conservez ces codes de secours en lieu sûr. Chacun permet une connexion sans l’application. Ils ne seront plus affichés.";
     recovery_codes_left(count): "Recovery codes left: {count}.", "Codes de secours restants\u{a0}: {count}.";
     new_recovery_codes(): "Create new recovery codes", "Créer de nouveaux codes de secours";
@@ -69,7 +69,7 @@ words! {
     log_in_as(email): "You log in as {email} from now on.", "Connectez-vous désormais en tant que {email}.";
     link_is_over(): "This link no longer works", "Ce lien ne fonctionne plus";
     link_was_used():
-        "It was used, is too old, or is not whole. Ask for another one.",
+        "It was used, has expired, or is incomplete. Ask for a new one.",
         "Il a déjà servi, est trop ancien ou incomplet. Demandez-en un autre.";
     undo_the_change(): "Undo the change of address", "Annuler le changement d’adresse";
     undo_about(email):
@@ -77,7 +77,7 @@ words! {
         "Votre compte revient à {email}, et toutes ses sessions prennent fin.";
     change_undone(): "The change is undone", "Le changement est annulé";
     choose_password_next(email):
-        "Your account has the address {email} again. Now choose a new password, so that whoever changed it stays out.",
+        "Your account has the address {email} again. Now choose a new password, so that the person who changed it cannot log in again.",
         "Votre compte a de nouveau l’adresse {email}. Choisissez maintenant un nouveau mot de passe, pour que celui qui l’a changée n’y revienne pas.";
 
     asks_for_access(client): "{client} asks for access", "{client} demande un accès";
@@ -87,29 +87,29 @@ words! {
     what_approving_means(email, client):
         "You are signed in as {email}. If you approve, {client} may, in your name:",
         "Vous êtes connecté en tant que {email}. Si vous acceptez, {client} pourra, en votre nom\u{a0}:";
-    /// Where nothing of what is asked is the person's to give.
+    /// The user can grant none of the requested rights.
     approving_means_nothing(email, client):
-        "You are signed in as {email}, and may do nothing of what {client} asks for: it would know that you approve, no more.",
-        "Vous êtes connecté en tant que {email}, et n’avez aucun des droits que {client} demande\u{a0}: l’application saurait que vous acceptez, rien de plus.";
-    for_one_customer(customer): "This is for the customer {customer} alone.", "Cela ne vaut que pour le client {customer}.";
+        "You are signed in as {email}. You have none of the rights that {client} asks for. If you approve, it only learns that you approved.",
+        "Vous êtes connecté en tant que {email}, et n’avez aucun des droits que {client} demande\u{a0}: si vous acceptez, l’application saura seulement que vous avez accepté.";
+    for_one_customer(customer): "This applies only to the customer {customer}.", "Cela ne vaut que pour le client {customer}.";
     sent_to(destination): "You are then sent to {destination}.", "Vous serez ensuite envoyé vers {destination}.";
     approve(): "Approve", "Accepter";
     deny(): "Deny", "Refuser";
     sign_in_as_somebody_else(): "Sign in as somebody else", "Se connecter avec un autre compte";
     not_to_be_approved(): "This cannot be approved", "Impossible d’accepter cette demande";
     unknown_program():
-        "The program that sent you is not known here, or is switched off.",
+        "The program that sent you is unknown here or is disabled.",
         "L’application qui vous envoie est inconnue ici, ou désactivée.";
     unknown_destination():
-        "The program wants you sent to an address that it has not registered.",
+        "The program asks to send you to an address that it has not registered.",
         "L’application veut vous envoyer vers une adresse qu’elle n’a pas enregistrée.";
     not_decided():
-        "The form says neither approve nor deny.",
+        "The form contains neither approve nor deny.",
         "Le formulaire ne dit ni accepter ni refuser.";
 
     no_such_contact(): "There is no such contact", "Contact introuvable";
     gone_or_hidden():
-        "It was deleted, or it is not one that you may see.",
+        "It was deleted, or you may not view it.",
         "Il a été supprimé, ou vous n’avez pas le droit de le voir.";
 
     join(workspace): "Join {workspace}", "Rejoindre {workspace}";
@@ -124,11 +124,11 @@ words! {
     invitation_closed(): "This invitation is closed", "Cette invitation est close";
     no_such_invitation(): "There is no such invitation", "Cette invitation n’existe pas";
     which_link_works():
-        "The link is not whole, or the invitation was sent again since: the newest mail has the link that works.",
+        "The link is incomplete, or the invitation was resent. Use the link in the newest mail.",
         "Le lien est incomplet, ou l’invitation a été renvoyée depuis\u{a0}: le lien du dernier message est le bon.";
     welcome(): "Welcome", "Bienvenue";
     you_are_a_member(workspace, email):
-        "You are a member of {workspace}, and log in as {email}.",
+        "You are now a member of {workspace}. Log in as {email}.",
         "Vous êtes membre de {workspace}, et vous connectez en tant que {email}.";
 
     choose_a_new_password(): "Choose a new password", "Choisissez un nouveau mot de passe";
@@ -140,7 +140,7 @@ words! {
 }
 
 impl Words {
-    /// In the language that the caller of a page would rather read.
+    /// The texts in the language that the caller prefers.
     pub fn of(steps: &Steps<'_>) -> Self {
         Self(steps.call.language())
     }
@@ -149,7 +149,7 @@ impl Words {
         self.0.tag()
     }
 
-    /// What is wrong, a sentence each, of that which is a visitor's to mend.
+    /// The errors that a visitor can correct, one sentence each.
     pub fn problems(self, error: &Error) -> Vec<String> {
         match self.0 {
             Language::English => error.sentences(),
@@ -158,7 +158,7 @@ impl Words {
     }
 }
 
-/// The API speaks English, and pages say what it says. What they never come across is told in general words.
+/// The messages of the API in French. Errors that pages do not produce get a general message.
 fn problems_in_french(error: &Error) -> Vec<String> {
     let sentence: Cow<'static, str> = match error {
         Error::Invalid(sentences) => return sentences.iter().map(|sentence| rule_in_french(sentence)).collect(),
@@ -195,7 +195,7 @@ fn problems_in_french(error: &Error) -> Vec<String> {
     vec![sentence.into_owned()]
 }
 
-/// What stands in the way, by its code.
+/// A message for the code of an error.
 fn state_in_french(code: &str) -> &'static str {
     match code {
         "forbidden" => {
@@ -219,7 +219,7 @@ fn state_in_french(code: &str) -> &'static str {
     }
 }
 
-/// A sentence of a rule that a field breaks: "The {field} …".
+/// Translates a validation sentence: "The {field} …".
 fn rule_in_french(sentence: &str) -> String {
     let fields = [
         ("The name ", "Le nom"),
@@ -259,7 +259,7 @@ mod tests {
         client.with_header("accept-language", "de, fr-CH;q=0.8, en;q=0.5")
     }
 
-    /// A page that is French through and through.
+    /// Checks that a page is entirely French.
     #[track_caller]
     fn is_french(page: &Answer, said: &str) {
         assert!(page.text.contains("<html lang=\"fr\">") && page.text.contains(said), "{page:?}");
@@ -280,7 +280,7 @@ mod tests {
             ("localhost", invitation(&bench, "grace@example.com"), "Create an account", "Créer un compte et rejoindre"),
             ("localhost", invitation(&bench, "stranger@example.com"), "Log in and join", "Se connecter et rejoindre"),
             ("localhost", "/ui/invitations/none".into(), "no such invitation", "Cette invitation n’existe pas"),
-            ("acme.localhost", "/oauth/authorize".into(), "not known here", "est inconnue ici"),
+            ("acme.localhost", "/oauth/authorize".into(), "unknown here", "est inconnue ici"),
         ] {
             let visitor = bench.nobody().at(host);
             let page = visitor.get(&path);
@@ -314,7 +314,7 @@ mod tests {
                 "ne peut pas dépasser 255 caractères.",
             ),
             (&new, vec![("name", "\0"), ("password", "x")], "null character", "Le nom n’est pas valable."),
-            (&new, vec![("name", "G"), ("name", "H")], "is there twice", "Le nom n’est pas valable."),
+            (&new, vec![("name", "G"), ("name", "H")], "is repeated", "Le nom n’est pas valable."),
             (&known, vec![("password", "wrong")], "or the password is wrong", "le mot de passe est incorrect."),
             (reset, vec![("email", "nobody"), ("code", "x")], "valid email", "n’est pas une adresse e-mail."),
             (

@@ -1,7 +1,7 @@
-//! Tokens of call flows: what a call flow of a PBX (3CX CFD) asks with where a call goes, and nothing else.
+//! Call-flow tokens: a call flow of a PBX (3CX CFD) uses one to look up destinations. It opens nothing else.
 //!
-//! A token is of one customer, and has no more rights than the user whom it is of; it may be bound to the hosts that it
-//! is used from. It is shown once and kept as a digest.
+//! A token belongs to one customer and has no more permissions than its user. It can be restricted to hosts. It is
+//! shown once and stored as a digest.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -16,77 +16,78 @@ use crate::auth::{Actor, CALL_FLOW_PREFIX, LOOK_UP};
 use crate::values::{AllowedHost, Name, Several, Timestamp};
 
 pub const ROUTES: &[Route] = &[
-    get(
-        "/smart-routings/cfd-tokens",
-        &run(list::<CfdToken>),
-        Needs::Scoped("routing.view"),
-        "List tokens of call flows",
-    ),
+    get("/smart-routings/cfd-tokens", &run(list::<CfdToken>), Needs::Scoped("routing.view"), "List call-flow tokens"),
     get(
         "/smart-routings/cfd-tokens/{id}",
         &run(show::<CfdToken>),
         Needs::Scoped("routing.view"),
-        "Show what is known of a call flow's token",
+        "Show a call-flow token, without its secret",
     ),
     post(
         "/smart-routings/cfd-tokens",
         &run(create),
         Needs::Scoped("routing.create"),
-        "Create a token for a call flow; it is shown this once",
+        "Create a call-flow token; it is shown only once",
     ),
     put(
         "/smart-routings/cfd-tokens/{id}",
         &run(update),
         Needs::Scoped("routing.update"),
-        "Change whose a call flow's token is, its hosts, or its end",
+        "Change the user, hosts or expiry of a call-flow token",
     ),
     delete(
         "/smart-routings/cfd-tokens/{id}",
         &run(remove::<CfdToken>),
         Needs::Scoped("routing.delete"),
-        "Delete a call flow's token: it is dead at once",
+        "Delete a call-flow token; it stops working at once",
     ),
 ];
 
 const MOST_HOSTS: usize = 50;
 
+/// A token that lets a call flow of a PBX look up destinations.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CfdToken {
+    /// Id of the token.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the token.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    /// Display name, for example the name of the call flow.
     #[schemars(example = &"Main call flow")]
     pub name: Name<255>,
-    /// The user whose rights it has: oneself, where a new one says nobody. When they leave it is nobody's, and opens
-    /// nothing until it is somebody's again.
+    /// Id of the user whose permissions limit the token. Defaults to the caller. Null after that user has left the
+    /// workspace: the token is rejected until it is assigned to another user.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub user_id: Option<i64>,
-    /// Addresses, networks and names that it may be used from, at most 50: from anywhere, where there are none.
+    /// Addresses, networks and host names that may use the token, at most 50. An empty list allows every address.
     pub hosts: Several<AllowedHost>,
-    /// Without an end where it is null.
+    /// Time at which the token expires (UTC). Null if it never expires.
     #[schemars(example = "2099-12-31T23:59:59Z")]
     pub expires_at: Option<Timestamp>,
-    /// How it ends.
+    /// Last four characters of the token, to tell tokens apart.
     #[schemars(extend("readOnly" = true))]
     pub last_four: Option<LastFour>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// The token with what is known of it.
+/// A call-flow token together with its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CfdTokenShown {
     #[serde(flatten)]
     known: CfdToken,
-    /// To be sent as `Authorization: Bearer {token}`; shown this once.
+    /// The token. Send it as `Authorization: Bearer {token}`. It is shown only in this response.
     token: String,
 }
 
-/// Who makes one must have the right that it gives away.
+/// The creator must have the look-up permission, which the token passes on.
 fn create(ctx: &mut Ctx<'_>, whose: Whose, Json(new): Json<CfdToken>) -> Result<Created<CfdTokenShown>> {
     let customer = whose.customer(ctx)?;
     check_may_give(ctx)?;
@@ -103,7 +104,7 @@ fn create(ctx: &mut Ctx<'_>, whose: Whose, Json(new): Json<CfdToken>) -> Result<
     Ok(Created(CfdTokenShown { known, token }))
 }
 
-/// Whoever makes it another user's gives it away anew, and answers for it from then on.
+/// Assigning a token to another user passes the permission on again. The caller becomes the creator of record.
 fn update(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<CfdToken>) -> Result<Created<CfdToken>> {
     let before = CfdToken::find(ctx.db, id)?.map(|token| token.user_id);
     let Created(token) = rows::update(ctx, whose, Id(id), changes)?;
@@ -114,7 +115,7 @@ fn update(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<CfdToken
     Ok(Created(token))
 }
 
-/// Refuses whoever may not change tokens of call flows, if the customer has any.
+/// Rejects a caller who may not change call-flow tokens, if the customer has any.
 pub fn check_may_move(ctx: &Ctx<'_>, customer: i64) -> Result<()> {
     let has_any = ctx.db.prepare_cached("SELECT 1 FROM cfd_tokens WHERE customer_id = ?1")?.exists([customer])?;
     match ctx.insider()?.may(UPDATE) {
@@ -133,7 +134,7 @@ fn check_may_give(ctx: &Ctx<'_>) -> Result<()> {
     }
 }
 
-/// Remembers the caller as the maker of a token: it is good for as long as they are.
+/// Records the caller as the creator of a token. The token is valid only as long as its creator is.
 fn keep_maker(ctx: &Ctx<'_>, id: i64) -> Result<()> {
     let (kind, maker) = match ctx.insider()?.actor {
         Actor::User { id, .. } => ("user", id),
@@ -150,7 +151,7 @@ fn keep_maker(ctx: &Ctx<'_>, id: i64) -> Result<()> {
 routed!(CfdToken in "cfd_tokens", told of as "cfd-token" { name, user_id, hosts, expires_at, last_four });
 
 impl Routed for CfdToken {
-    /// No body says how a token ends.
+    /// `last_four` follows the token. A body cannot change it.
     fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
         if let Some(old) = old {
             self.last_four.clone_from(&old.last_four);
@@ -159,7 +160,7 @@ impl Routed for CfdToken {
             return Err(Error::invalid(format!("The hosts may not be more than {MOST_HOSTS}.")));
         }
         match self.user_id {
-            // One that is nobody's may stay so.
+            // A token without a user may stay without one.
             None if old.is_some_and(|old| old.user_id.is_none()) => Ok(()),
             None => Err(Error::invalid("The user id field is required.")),
             Some(user) if db.prepare_cached("SELECT 1 FROM users WHERE id = ?1")?.exists([user])? => Ok(()),
@@ -301,7 +302,7 @@ mod tests {
         }
         bench.admin().delete(&key).ok();
         flow.get(LOOK_UP).refused(401, "token_revoked");
-        // Whoever gives it to a user anew answers for it.
+        // Assigning the token to a user makes the caller its creator of record.
         let user = bench.join_acme("agent@example.com", "agent");
         desk.put(&token, json!({"user_id": user})).created();
         flow.get(LOOK_UP).ok();

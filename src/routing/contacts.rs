@@ -1,4 +1,4 @@
-//! Routing contacts: people whose calls and mails are to go to a place of their own.
+//! Routing contacts: people whose calls and mails have a destination of their own.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/contacts/lookup",
         &run(lookup),
         Needs::LookUp("routing.view"),
-        "Look up where somebody's calls or mails go",
+        "Look up the destination of a contact's calls or mails",
     )
     .named("lookUpRoutingContact"),
     get(
@@ -66,63 +66,89 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// A person whose calls and mails are routed to a destination of their own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "RoutingContact")]
 pub struct Contact {
+    /// Id of the routing contact.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the routing contact.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// The customer's own name for it: no other contact of the customer has the same.
+    /// Code of the contact in the customer's own system. Unique within the customer.
     #[schemars(example = &"C-1001")]
     pub id_code: Option<Text<64>>,
+    /// Language of the contact, for example `fr`.
     pub language_code: Option<Text<16>>,
+    /// Company of the contact.
     pub company: Option<Text<255>>,
+    /// First name.
     pub first_name: Option<Text<255>>,
+    /// Last name.
     #[schemars(example = &"Martin")]
     pub last_name: Option<Text<255>>,
+    /// Email addresses of the contact.
     pub emails: Several<Email>,
-    /// Numbers as they were typed; found in any format.
+    /// Phone numbers, stored as typed. A look-up matches them in any format.
     pub telecoms: Several<Name<40>>,
-    /// Where mails of theirs go.
+    /// Destination for mails from this contact.
     pub email_destination: Option<Text<255>>,
-    /// Where calls of theirs go.
+    /// Destination for calls from this contact, for example an extension.
     #[schemars(example = &"801")]
     pub telecom_destination: Option<Text<255>>,
-    /// One of the options of the customer's first field, where that has any.
+    /// Selected value of the customer's routing field 1 (fields are numbered by id). If that field has options, one of
+    /// their values.
     pub field_select_1: Option<Text<255>>,
+    /// Selected value of the customer's routing field 2 (fields are numbered by id). If that field has options, one of
+    /// their values.
     pub field_select_2: Option<Text<255>>,
+    /// Selected value of the customer's routing field 3 (fields are numbered by id). If that field has options, one of
+    /// their values.
     pub field_select_3: Option<Text<255>>,
+    /// Selected value of the customer's routing field 4 (fields are numbered by id). If that field has options, one of
+    /// their values.
     pub field_select_4: Option<Text<255>>,
+    /// Custom yes/no value 1.
     pub field_boolean_1: bool,
+    /// Custom yes/no value 2.
     pub field_boolean_2: bool,
+    /// Custom yes/no value 3.
     pub field_boolean_3: bool,
+    /// Custom yes/no value 4.
     pub field_boolean_4: bool,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// By what somebody is looked up: the first of these that is known.
+/// The contact to look up. At least one parameter is required. They are tried in this order: `id_code`, `telecom`,
+/// `email`.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
+    /// The contact's `id_code`, exactly as stored.
     id_code: Text<64>,
-    /// A number in any format.
+    /// Phone number of the caller, in any format.
     #[schemars(example = "+33612345678")]
     telecom: Text<255>,
+    /// Email address of the sender.
     email: Text<255>,
 }
 
+/// The matching routing contact and its destination.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "RoutingContactMatch")]
 pub struct Found {
+    /// The contact that matched.
     contact: Contact,
-    /// Where it goes: `email_destination` for who was looked up by an address, else `telecom_destination`.
+    /// `email_destination` if the contact was found by its email address, otherwise `telecom_destination`.
     destination: Option<Text<255>>,
-    /// The customer's fields, in order, with what was selected.
+    /// The customer's routing fields, ordered by id, each with the contact's value.
     fields: Vec<Chosen>,
 }
 
@@ -147,7 +173,7 @@ fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result
     Ok(Ok200(Found { contact, destination, fields }))
 }
 
-/// The first contact that is found so, if any; nothing is found by nothing.
+/// The first contact that a query finds. A blank value finds nothing.
 fn one(db: &Connection, found: &str, customer: i64, by: &str) -> Result<Option<Contact>> {
     if by.is_empty() {
         return Ok(None);
@@ -166,7 +192,7 @@ const BY_EMAIL: &str =
 
 const TABLE: &str = "routing_contacts";
 
-/// The columns whose numbers are indexed.
+/// The columns with indexed phone numbers.
 pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &[], lists: &["telecoms"] };
 
 routed!(Contact in "routing_contacts", told of as "routing-contact" {
@@ -176,7 +202,7 @@ routed!(Contact in "routing_contacts", told of as "routing-contact" {
 });
 
 impl Routed for Contact {
-    /// A selection that was good when it was made stays, whatever options have come and gone since.
+    /// An unchanged selection stays valid, even if its option was deleted since.
     fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
         let mut wrong = Vec::new();
         let before = old.map(Self::selections);
@@ -208,7 +234,7 @@ impl Routed for Contact {
 }
 
 impl Contact {
-    /// What was selected, with the names that people read.
+    /// The selections, with the field names that error messages use.
     fn selections(&self) -> [(&'static str, Option<&str>); 4] {
         [
             ("field select 1", self.field_select_1.as_deref()),
@@ -331,7 +357,7 @@ mod tests {
         }
         let needed = "The telecom field is required when email and id code are not present.";
         desk.get("/contacts/lookup?telecom=%20").invalid(&[needed]);
-        // What it was found by before finds it no longer.
+        // The old number no longer finds the contact.
         desk.put("/contacts/1", json!({"telecoms": ["0143000000"]})).created();
         desk.put(&format!("/contacts/{}", second["id"]), json!({"emails": []})).created();
         desk.get("/contacts/lookup?telecom=0142000000").refused(404, "no_route");
@@ -375,13 +401,13 @@ mod tests {
         }
         let good = json!({"field_select_1": "free", "field_select_2": "g", "field_select_3": "free"});
         let made = desk.made("/contacts", good);
-        // What was good once stays, and is not good for others.
+        // The stored selection stays valid for this contact, but not for others.
         desk.put("/contacts/1", json!({"company": "Acme"})).created();
         desk.put(&format!("/contacts/{made}"), json!({"field_select_2": "x"}))
             .invalid(&["The selected field select 2 is invalid."]);
         let bad_row = json!([{"field_select_2": "g"}, {"field_select_2": "x"}]);
         desk.post("/contacts/import", bad_row).invalid(&["row 2: The selected field select 2 is invalid."]);
-        // Without options, anything goes again; and the first field of a customer is about the first selection.
+        // A field without options accepts any value again. The first field of a customer describes the first selection.
         desk.delete(&format!("/fields/{second}/options/{option}")).ok();
         desk.made("/contacts", json!({"field_select_2": "x"}));
     }
@@ -420,7 +446,7 @@ mod tests {
             assert_eq!((&counts["created"], &counts["updated"]), (&json!(1), &json!(1)), "{format}");
             assert_eq!(desk.get("/contacts/export").ok(), exported, "{format}");
         }
-        // A file of one customer's is no file for another.
+        // The exported file of one customer is rejected for another.
         let prohibited: Vec<String> =
             (1..=2).map(|n| format!("row {n}: The customer id field is prohibited.")).collect();
         let prohibited: Vec<&str> = prohibited.iter().map(String::as_str).collect();

@@ -1,26 +1,25 @@
-//! The table of endpoints: for each one request that does what it is for, and what is read back of its answer. A program
-//! written for the published API drives every one of them so.
+//! Test table of endpoints: for each endpoint one successful request and the expected parts of its response, as a
+//! program written for the published API sends them.
 
 use serde_json::{Map, Value, json};
 
 use super::testing::Desk;
 
-/// One endpoint.
 pub struct Endpoint {
     pub method: &'static str,
-    /// Behind `/smart-routings`, as in the table of routes.
+    /// Path after `/smart-routings`, as in the route table.
     pub path: &'static str,
-    /// What the ids in the path are of, by their names in the [`World`], in order.
+    /// Names of the [`World`] ids that fill the path parameters, in order.
     ids: &'static [&'static str],
-    /// Besides the customer; `{name}` stands for an id of the world, here and in the body.
+    /// Query without the customer. `{name}` stands for an id of the world, here and in the body.
     query: &'static str,
     body: Option<Value>,
     pub status: u16,
-    /// What the answer has, among other things.
+    /// Parts that the response must contain.
     pub reads: Value,
 }
 
-/// What there is before: one of each, made through the API.
+/// Rows that exist before each request: one of each kind, created through the API.
 const WORLD: &[(&str, &str, &str)] = &[
     ("field", "/fields", r#"{"name": "Walked", "default_value": "silver"}"#),
     ("option", "/fields/{field}/options", r#"{"name": "Walked", "value": "gold"}"#),
@@ -68,12 +67,12 @@ const WORLD: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Ids by what they are of.
+/// Ids by kind of row.
 pub struct World(Map<String, Value>);
 
 impl World {
     pub fn make(desk: &Desk<'_>) -> Self {
-        // What the program ships is there without being made.
+        // Geo models are built in.
         let mut world = Self(Map::from_iter([("model".to_owned(), json!(1))]));
         for (name, path, body) in WORLD {
             let id = desk.made(&world.filled(path), world.value(&serde_json::from_str(body).unwrap()));
@@ -82,12 +81,12 @@ impl World {
         world
     }
 
-    /// A text with ids in the place of their names.
+    /// Replaces names in braces with ids.
     fn filled(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, (name, id)| text.replace(&format!("{{{name}}}"), &id.to_string()))
     }
 
-    /// The same for each text of a value; one that is a name and nothing else becomes the number.
+    /// Replaces names in every text of a value. A text that is only a name becomes a number.
     fn value(&self, value: &Value) -> Value {
         match value {
             Value::String(text) => {
@@ -102,7 +101,7 @@ impl World {
 }
 
 impl Endpoint {
-    /// The path, with ids and query, but for the customer.
+    /// The path with ids and query, without the customer.
     pub fn path(&self, world: &World) -> String {
         let mut ids = self.ids.iter();
         let segments = self.path.split('/').map(|segment| match segment.starts_with('{') {
@@ -118,7 +117,6 @@ impl Endpoint {
     }
 }
 
-/// Every endpoint there is.
 pub fn all() -> Vec<Endpoint> {
     let on = |method, path, ids, query, status, reads| Endpoint { method, path, ids, query, body: None, status, reads };
     let get = |path, ids, query, reads| on("GET", path, ids, query, 200, reads);
@@ -202,7 +200,7 @@ pub fn all() -> Vec<Endpoint> {
             "cti_id={cti}&origin=0142000000",
             json!({"cti": {"id": "{cti}"}, "origin": "+33 1*", "destination": "Walked"}),
         ),
-        // Tokens of call flows
+        // Call-flow tokens
         get("/cfd-tokens", &[], "user_id=1", page(json!({"id": "{cfd}", "hosts": ["192.0.2.1"]}))),
         get("/cfd-tokens/{id}", &["cfd"], "", json!({"id": "{cfd}", "name": "Walked", "user_id": 1})),
         post("/cfd-tokens", &[], "", cfd_token(), cfd_token()),
@@ -262,7 +260,7 @@ pub fn all() -> Vec<Endpoint> {
                 "destination": "801", "destinations": ["801", "802"], "fallback": false,
             }),
         ),
-        // Groups of call queues
+        // Call queue groups
         get("/call-queues/groups", &[], "name=Walked", page(json!({"id": "{group}"}))),
         get("/call-queues/groups/{id}", &["group"], "", json!({"id": "{group}", "name": "Walked"})),
         post("/call-queues/groups", &[], "", json!({"name": "Sales"}), json!({"name": "Sales"})),
@@ -381,7 +379,7 @@ mod tests {
     use super::*;
     use crate::testing::Bench;
 
-    /// Whether the answer has all that is read of it.
+    /// Whether the response contains everything that is expected.
     fn has(answer: &Value, reads: &Value) -> bool {
         match (answer, reads) {
             (Value::Object(answer), Value::Object(reads)) => {

@@ -1,6 +1,6 @@
-//! Fields: what a customer calls the selections of its routing contacts, and what they may be.
+//! Routing fields: names and allowed values for the selections of a customer's routing contacts.
 //!
-//! The first field of a customer, by id, is about `field_select_1`, the second about `field_select_2`, up to the fourth.
+//! The first field of a customer, by id, describes `field_select_1`, the second `field_select_2`, up to the fourth.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -31,24 +31,32 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// A field describes one selection of the customer's routing contacts: the first field by id describes
+/// `field_select_1`, the fourth `field_select_4`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "RoutingField")]
 pub struct Field {
+    /// Id of the routing field.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the routing field.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    /// Display name of the selection.
     #[schemars(example = &"Loyalty")]
     pub name: Name<255>,
-    /// What counts for a contact that says nothing.
+    /// Value of contacts that have no selection.
     #[schemars(example = &"silver")]
     pub default_value: Option<Text<255>>,
-    /// The same, as one of the field's own options; before `default_value`.
+    /// Id of the option of this field whose value is the default. It takes precedence over `default_value`. `0` or
+    /// null: none.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub default_option_id: Option<i64>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
@@ -67,25 +75,26 @@ impl Routed for Field {
     }
 }
 
-/// Whether a customer's field of this place, from 0, allows a value: one of its options, where it has any.
+/// Whether the customer's field at this position (from 0) allows a value: one of its options, or anything if it has
+/// none.
 pub fn allow(db: &Connection, customer: i64, place: i64, value: &str) -> Result<bool> {
     let sql = "SELECT count(*) = 0 OR max(coalesce(value, name) = ?3) FROM routing_options
                WHERE routing_field_id = (SELECT id FROM routing_fields WHERE customer_id = ?1 ORDER BY id LIMIT 1 OFFSET ?2)";
     Ok(db.prepare_cached(sql)?.query_row((customer, place, value), |row| row.get(0))?)
 }
 
-/// A field with what it is for somebody.
+/// A routing field with its value for one contact.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Chosen {
-    /// What the customer calls it.
+    /// Display name of the field.
     name: String,
-    /// What was chosen, or what counts where nothing was.
+    /// The contact's selection, or the field's default. Null if there is neither.
     value: Option<String>,
-    /// The option's name, where the value is that of an option.
+    /// Name of the option with this value. Null if no option has it.
     label: Option<String>,
 }
 
-/// The fields of a customer that are about selections, each with the one that was made or its default.
+/// The first four fields of a customer, each with the selection or its default.
 pub fn chosen(db: &Connection, customer: i64, selections: &[Option<&str>; 4]) -> Result<Vec<Chosen>> {
     let sql = "SELECT f.id, f.name, coalesce((SELECT coalesce(o.value, o.name) FROM routing_options o
                    WHERE o.id = f.default_option_id), f.default_value)

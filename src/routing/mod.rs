@@ -1,5 +1,5 @@
-//! Smart routing: where calls of a workspace's customers go. Its data, and the answers that a call flow asks for, one file
-//! a resource.
+//! Smart routing: where calls of a workspace's customers go. The data, and the look-ups for call flows. One file per
+//! resource.
 
 pub mod call_queues;
 pub mod cfd_tokens;
@@ -32,22 +32,22 @@ use options::FieldOption;
 use survey_records::SurveyRecord;
 use surveys::Survey;
 
-/// Every table of the room.
+/// The resources of this module.
 pub const RESOURCES: &[Resource] = &[
     Resource::new(
         "Routing contacts",
-        "People whose calls and mails go to a destination of their own.",
+        "People whose calls and mails have a destination of their own.",
         contacts::ROUTES,
     ),
     Resource::new(
         "Routing fields",
-        "Names and choices for the selections of a customer's routing contacts.",
+        "Names and allowed values for the selections of a customer's routing contacts.",
         fields::ROUTES,
     ),
-    Resource::new("Routing options", "The choices of a routing field.", options::ROUTES),
+    Resource::new("Routing options", "Allowed values of a routing field.", options::ROUTES),
     Resource::new(
         "Call queues",
-        "Queues of calls: their numbers, and where their calls go by default.",
+        "Call queues with their numbers and default destinations.",
         call_queues::queues::ROUTES,
     ),
     Resource::new(
@@ -70,41 +70,41 @@ pub const RESOURCES: &[Resource] = &[
         "Exceptions for public holidays, one by one or for a whole year.",
         call_queues::holidays::ROUTES,
     ),
-    Resource::new("Call queue look-up", "Where the calls of a queue go at a moment.", call_queues::lookup::ROUTES),
-    Resource::new("CTIs", "Telephony programs of a customer, with destinations by the caller's number.", ctis::ROUTES),
     Resource::new(
-        "CTI destinations",
-        "Where the calls of a CTI go, by the number that they come from.",
-        ctis::destinations::ROUTES,
+        "Call queue look-up",
+        "Find the destination of a queue's calls at a given time.",
+        call_queues::lookup::ROUTES,
     ),
+    Resource::new("CTIs", "Telephony programs (CTIs) of a customer, with destinations by caller.", ctis::ROUTES),
+    Resource::new("CTI destinations", "Destinations of a CTI's calls, by caller.", ctis::destinations::ROUTES),
     Resource::new(
         "Geo models",
-        "How a postcode or a number is matched to a zone. They ship with the program.",
+        "Rules that match a postcode or a number to a zone. They are built in.",
         geo::models::ROUTES,
     ),
     Resource::new("Geo lists", "Destinations for the zones of a geo model.", geo::lists::ROUTES),
-    Resource::new("Geo destinations", "Where the calls from some zones of a geo list go.", geo::destinations::ROUTES),
+    Resource::new("Geo destinations", "Destinations of a geo list, by zone.", geo::destinations::ROUTES),
     Resource::new(
         "CFD tokens",
-        "Tokens for call flows of a PBX (3CX CFD): they can look up destinations and nothing else.",
+        "Tokens for call flows of a PBX (3CX CFD). They can only look up destinations.",
         cfd_tokens::ROUTES,
     ),
-    Resource::new("Surveys", "Questions to callers after a call, with a summary of the answers.", surveys::ROUTES),
-    Resource::new("Survey records", "What one caller answered after one call.", survey_records::ROUTES),
+    Resource::new("Surveys", "Surveys of callers after a call, with a summary of the responses.", surveys::ROUTES),
+    Resource::new("Survey records", "Responses of one caller after one call.", survey_records::ROUTES),
 ];
 
-/// Tables whose rows are a customer's own; what is inside them is not named.
+/// Tables of rows that belong directly to a customer. Nested rows are not listed.
 const TABLES: &[&str] =
     &["routing_contacts", "routing_fields", "call_queues", "call_queue_groups", "ctis", "geo_lists", "surveys"];
 
-/// Whether a customer has anything of this.
+/// Whether a customer has any call routing.
 pub fn is_used_by(db: &Connection, customer: i64) -> rusqlite::Result<bool> {
     let any = TABLES.iter().map(|table| format!("EXISTS (SELECT 1 FROM {table} WHERE customer_id = ?1)"));
     let sql = format!("SELECT {}", any.collect::<Vec<_>>().join(" OR "));
     db.prepare_cached(&sql)?.query_row([customer], |row| row.get(0))
 }
 
-/// Deletes all of a customer's; what is inside a row goes with it.
+/// Deletes all call routing of a customer. Nested rows are deleted with their parents.
 pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
     rows::delete_each::<Contact>(db, author, "customer_id", customer)?;
     rows::delete_each::<Field>(db, author, "customer_id", customer)?;
@@ -115,18 +115,19 @@ pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()>
     rows::delete_each::<Survey>(db, author, "customer_id", customer)
 }
 
-/// Deletes what lets somebody see a customer: it goes with the customer, also where the rest moves to another.
+/// Deletes the tokens of a customer. They are deleted with the customer even if the other rows move to another
+/// customer.
 pub fn delete_tokens(db: &Connection, author: &Author, customer: i64) -> Result<()> {
     rows::delete_each::<CfdToken>(db, author, "customer_id", customer)
 }
 
-/// Lets the tokens of a customer's call flows ask about another one.
+/// Moves the call-flow tokens of one customer to another.
 pub fn move_tokens(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
     cfd_tokens::check_may_move(ctx, from)?;
     rows::move_each::<CfdToken>(ctx.db, &ctx.author()?, from, to)
 }
 
-/// Lets all of a customer's be another's, who must have nothing of the same code.
+/// Moves all call routing of one customer to another. The target must not have rows with the same codes.
 pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
     rows::move_each::<Contact>(db, author, from, to)?;
     rows::move_each::<Field>(db, author, from, to)?;

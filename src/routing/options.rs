@@ -1,4 +1,4 @@
-//! Options of a field: what a selection may be.
+//! Options of a routing field: the values that it allows.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -44,29 +44,33 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// An option is one of the values that a routing field allows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "RoutingOption")]
 pub struct FieldOption {
+    /// Id of the option.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the option.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// As in the path, whatever a body says.
+    /// Id of the field in the path. A value in the body is ignored.
     pub routing_field_id: i64,
-    /// What people read.
+    /// Display name of the option.
     #[schemars(example = &"Gold")]
     pub name: Name<255>,
-    /// What contacts have; the name, where there is none.
+    /// Value that contacts store. If null, contacts store the name.
     #[schemars(example = &"gold")]
     pub value: Option<Text<255>>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// The column that names the field.
 pub const FIELD: &str = "routing_field_id";
 
 routed!(FieldOption in "routing_options", told of as "routing-option" { routing_field_id, name, value });

@@ -1,4 +1,4 @@
-//! Survey records: what one caller answered about one call.
+//! Survey records: the responses of one caller after one call.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -38,7 +38,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/survey-records",
         &run(create::<SurveyRecord>),
         Needs::Scoped("routing.create"),
-        "Record what a caller answered",
+        "Create a survey record",
     ),
     put(
         "/smart-routings/survey-records/{id}",
@@ -54,37 +54,46 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// One caller's responses to a survey after one call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SurveyRecord {
+    /// Id of the record.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the record.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// One of the customer's.
+    /// Id of a survey of the same customer.
     pub survey_id: RowId,
-    /// Who was asked.
+    /// The caller who responded, for example a phone number.
     #[schemars(example = &"+33612345678")]
     pub caller: Option<Text<255>>,
+    /// First score. Numbers are stored as text.
     pub score_1: Option<Score>,
+    /// Second score.
     pub score_2: Option<Score>,
+    /// Third score.
     pub score_3: Option<Score>,
+    /// Extension of the agent who took the call.
     #[schemars(example = &"101")]
     pub agent_extension: Option<Text<32>>,
+    /// Name of the agent who took the call.
     pub agent_name: Option<Text<255>>,
-    /// When it was answered: now, where nobody says.
+    /// Time of the response (UTC). Defaults to the time of creation.
     pub datetime: Option<Timestamp>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// Text of at most 64 characters; a number is taken too, and kept as text.
+/// Text of at most 64 characters. A number is accepted and stored as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Score(Text<64>);
 
-/// The column that names the survey.
 pub const SURVEY: &str = "survey_id";
 
 const TABLE: &str = "survey_records";
@@ -102,7 +111,7 @@ impl Routed for SurveyRecord {
     }
 }
 
-/// Does something with each record of a survey, oldest first, from a moment to another, both included.
+/// Calls `work` for each record of a survey, oldest first. Both ends of the period are included.
 pub fn each_between(
     db: &Connection,
     survey: i64,

@@ -1,4 +1,4 @@
-//! Surveys: what callers are asked when a call is over, and what their answers come to.
+//! Surveys of callers after a call, and summaries of their responses.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/surveys/{id}/summary",
         &run(summary),
         Needs::Scoped("routing.view"),
-        "Sum up what a survey's records say, also by agent",
+        "Summarize a survey's records, in total and by agent",
     )
     .named("getSurveySummary"),
     post("/smart-routings/surveys", &run(create::<Survey>), Needs::Scoped("routing.create"), "Create a survey"),
@@ -36,70 +36,88 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// A survey that callers answer after a call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Survey {
+    /// Id of the survey.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the survey.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    /// Display name of the survey.
     #[schemars(example = &"Satisfaction")]
     pub name: Name<255>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// Which records count: those from the first moment to the last, both included.
+/// The period of the records to summarize. Both ends are included.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Period {
-    /// A moment, or a day in UTC: `2024-01-20T12:00:00Z`, `2024-01-20`. From the first record, where it is blank.
+    /// Start of the period: a time, or a day in the workspace's time zone, for example `2024-01-20T12:00:00Z` or
+    /// `2024-01-20`. Defaults to the first record.
     from: Text<40>,
-    /// The same; a day counts to its end.
+    /// End of the period, in the same formats. A day counts to its end. Defaults to the last record.
     to: Text<40>,
 }
 
+/// Counts and averages of a survey's records.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "SurveySummary")]
 pub struct Summary {
+    /// The survey.
     survey: Survey,
+    /// Start of the period (UTC). Null if the request has none.
     from: Option<Timestamp>,
+    /// End of the period (UTC). Null if the request has none.
     to: Option<Timestamp>,
     #[serde(flatten)]
     sum: Sum,
-    /// The same of each agent, by extension, then by name.
+    /// The same figures for each agent, ordered by extension, then by name.
     agents: Vec<AgentSum>,
 }
 
+/// Counts and averages of one agent's records.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct AgentSum {
+    /// Extension of the agent. Null for records without one: these are grouped by name.
     agent_extension: Option<Text<32>>,
-    /// As the newest record has it, where there is an extension to tell them by.
+    /// Name of the agent, from the newest record with this extension.
     agent_name: Option<Text<255>>,
     #[serde(flatten)]
     sum: Sum,
 }
 
+/// Counts and averages of some records.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Sum {
-    /// How many records there are.
+    /// Number of records.
     count: u64,
+    /// Figures of `score_1`.
     score_1: ScoreSum,
+    /// Figures of `score_2`.
     score_2: ScoreSum,
+    /// Figures of `score_3`.
     score_3: ScoreSum,
 }
 
+/// Figures of one score.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ScoreSum {
-    /// How many records have it.
+    /// Number of records that have this score.
     count: u64,
-    /// Of those that are numbers; null where none is.
+    /// Average of the scores that are numbers. Null if none is.
     mean: Option<f64>,
-    /// How many records have each, by its text.
+    /// Number of records for each score text.
     distribution: BTreeMap<String, u64>,
-    /// How many are numbers.
+    /// Number of scores that are numbers.
     #[serde(skip)]
     numbers: f64,
 }
@@ -123,7 +141,7 @@ fn summary(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, Query(period): Query<Per
     Ok(Ok200(Summary { survey, from, to, sum, agents: agents.into_values().collect() }))
 }
 
-/// What a bound of the period means, where it is said.
+/// The first and last second that a bound of the period names. None if it is blank.
 fn moment(zone: &TimeZone, name: &str, text: &str) -> Result<Option<(Timestamp, Timestamp)>> {
     let said = Some(text.trim()).filter(|text| !text.is_empty());
     let read = said.map(|text| Timestamp::first_and_last(text, zone)).transpose();
@@ -145,7 +163,7 @@ impl ScoreSum {
         self.count += 1;
         *self.distribution.entry(score.to_owned()).or_default() += 1;
         if let Some(number) = score.parse::<f64>().ok().filter(|number| number.is_finite()) {
-            // Moved towards each number: a sum of them all could be past what a float holds.
+            // A running mean: the sum of all numbers could overflow a float.
             self.numbers += 1.0;
             let mean = self.mean.unwrap_or_default();
             self.mean = Some(mean + (number / self.numbers - mean / self.numbers));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::testing::{Answer, Bench, Client};
 
-/// Somebody who works on the call routing of one customer.
+/// A client for the call routing of one customer.
 pub struct Desk<'b> {
     pub client: Client<'b>,
     pub account: String,
@@ -12,13 +12,13 @@ pub struct Desk<'b> {
 }
 
 impl<'b> Desk<'b> {
-    /// The owner, for a new customer.
+    /// Signs in as the owner and creates a customer.
     pub fn new(bench: &'b Bench) -> Self {
         let made = bench.admin().post("/customers", json!({"name": "Routed"})).created();
         Self::of(bench, &made["id"].to_string())
     }
 
-    /// The owner, for a customer that is there.
+    /// Signs in as the owner, for an existing customer.
     pub fn of(bench: &'b Bench, customer: &str) -> Self {
         let customer = bench.admin().get(&format!("/customers/{customer}")).ok();
         let account = customer["customer_account"].as_str().unwrap().to_owned();
@@ -50,12 +50,12 @@ impl<'b> Desk<'b> {
         self.client.delete_with(&self.path(path), body)
     }
 
-    /// Makes something; answers its id.
+    /// Creates a row and returns its id.
     pub fn made(&self, path: &str, body: Value) -> i64 {
         self.post(path, body).created()["id"].as_i64().unwrap()
     }
 
-    /// The ids that a list answers.
+    /// The ids of the rows in a list.
     pub fn ids(&self, path: &str) -> Vec<i64> {
         let listed = self.get(path).ok();
         listed["data"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()

@@ -1,4 +1,4 @@
-//! Tokens of programs that route calls: shown once, and kept as a digest beside the row that they are of.
+//! Tokens of programs that route calls. A token is shown once. Its row stores only a digest.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -6,24 +6,24 @@ use crate::api::{Error, Result};
 use crate::auth::secret;
 use crate::values::Text;
 
-/// How a token ends, for people who have several.
+/// The last four characters of a token, to tell tokens apart.
 pub type LastFour = Text<4>;
 
-/// A new token that begins so, and its end.
+/// Creates a token with this prefix. Returns the token and its last four characters.
 pub fn make(prefix: &str) -> Result<(String, LastFour)> {
     let token = format!("{prefix}{}", secret::make()?);
     let last_four = Text::parse(token[token.len() - 4..].to_owned()).map_err(Error::Internal)?;
     Ok((token, last_four))
 }
 
-/// Makes a token the one that a row of this table is known by; one before it is known no longer.
+/// Stores the digest of a token in a row. The previous token of that row stops working.
 pub fn keep(db: &Connection, table: &'static str, id: i64, token: &str) -> rusqlite::Result<()> {
     let sql = format!("UPDATE {table} SET digest = ?2 WHERE id = ?1");
     db.prepare_cached(&sql)?.execute((id, secret::digest(token)))?;
     Ok(())
 }
 
-/// The row of this table that has a token.
+/// The id of the row with this token.
 pub fn owner(db: &Connection, table: &'static str, token: &str) -> rusqlite::Result<Option<i64>> {
     let sql = format!("SELECT id FROM {table} WHERE digest = ?1");
     db.prepare_cached(&sql)?.query_row([secret::digest(token)], |row| row.get(0)).optional()

@@ -1,4 +1,4 @@
-//! Whose data a request is about: every one names its customer, in its query.
+//! The customer of a request. Every routing request names its customer in the query.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::api::{Body, Call, Ctx, Error, Input, OfCustomer, Operation, Query, Re
 use crate::tenancy::customers;
 use crate::values::Text;
 
-/// The customer in the query of a request. One in the body is refused, since it could only say the same or be wrong.
+/// The customer in the query. A customer in the body is rejected: it could only repeat the query or contradict it.
 #[derive(Debug, Clone)]
 pub struct Whose {
     customer_account: Text<64>,
@@ -19,7 +19,7 @@ pub struct Whose {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Named {
-    /// The account of the customer whose data is meant. Callers that are bound to a customer may leave it out.
+    /// Account of the customer that the request is about. Optional for callers that are bound to one customer.
     #[schemars(example = &"CL000001")]
     customer_account: Text<64>,
 }
@@ -38,14 +38,15 @@ impl Input for Whose {
     }
 }
 
-/// Whether a body names a customer. Null names none: clients send every field that they know.
+/// Whether a body names a customer. Null does not count: clients send every field that they know.
 fn is_in(body: &[u8]) -> bool {
     let fields = serde_json::from_slice::<HashMap<String, Option<IgnoredAny>>>(body);
     fields.is_ok_and(|fields| fields.get("customer_id").is_some_and(Option::is_some))
 }
 
 impl Whose {
-    /// The customer. A caller that is bound to one may name no other, be there such a one or not.
+    /// The customer's id. A caller bound to one customer gets the same error for every other account, whether it exists
+    /// or not.
     pub fn customer(&self, ctx: &Ctx<'_>) -> Result<i64> {
         let account = self.customer_account.trim();
         if account.is_empty() {
@@ -57,18 +58,18 @@ impl Whose {
         }
     }
 
-    /// The same, beside the lanes.
+    /// The same in a blocking handler.
     pub fn customer_beside(self, steps: &Steps<'_>) -> Result<i64> {
         steps.read(move |ctx| self.customer(ctx))
     }
 
-    /// A row that was looked for: it must be there, and the customer's.
+    /// The row, if it exists and belongs to the customer.
     pub fn its<T: OfCustomer>(&self, ctx: &Ctx<'_>, found: Option<T>) -> Result<T> {
         let customer = self.customer(ctx)?;
         found.filter(|row| row.customer_id() == Some(customer)).ok_or_else(Error::not_found)
     }
 
-    /// What is said of a body, or a row of a file, that names a customer.
+    /// The error for a body, or an import row, that names a customer.
     pub fn prohibited() -> Error {
         Error::invalid("The customer id field is prohibited.")
     }

@@ -1,4 +1,4 @@
-//! The bodies of answers: whole, or a piece after the other as somebody reads them.
+//! Response bodies: whole, or streamed piece by piece.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use crate::api::{Answer, Call, Coding, Content, Error, Layer, Needs, Packer, Pie
 use crate::engine::Engine;
 use crate::storage::{Fault, File, Job, Verdict};
 
-/// What hyper is handed.
+/// The body type that hyper gets.
 pub type Outgoing = Either<Full<Bytes>, Channel<Bytes, Broken>>;
 
-/// The rest of a body could not be read: the client is to notice, and sees a connection that ends too early.
+/// The rest of a body could not be read. The connection ends early, so that the client notices.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer could not be finished")]
+#[error("the response could not be finished")]
 pub struct Broken;
 
-/// How often, and after how long, a piece is asked for again whose file has too much to do.
+/// Retries of a piece when its file is overloaded, and the pause between two.
 const PATIENCE: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,12 +32,12 @@ pub fn whole(bytes: Bytes) -> Outgoing {
     Either::Left(Full::new(bytes))
 }
 
-/// A list that is shorter is not worth packing.
+/// Shorter lists are not compressed.
 const SHORT: usize = 4 * 1024;
 
-/// An answer to a call, with its body: packed, if it is a long list or an export, and the client takes that. What is one
-/// resource, or was asked for by anybody, is sent as it is: nothing that holds a secret is packed together with what a
-/// client chose, for the length would tell of it.
+/// Builds the HTTP response. Compresses long lists and exports if the client accepts that. Single resources and
+/// responses to anonymous callers are never compressed: the length of a compressed body could reveal a secret that
+/// stands next to text that the client chose (BREACH).
 pub fn answer(answer: Answer, call: &Call) -> Response<Outgoing> {
     let is_list = call.route.method == Method::GET && call.route.needs != Needs::Anyone;
     let may_be_packed = is_list && call.route.handler.resource().is_none() && call.layer == Layer::Workspace;
@@ -88,7 +88,8 @@ fn outgoing(content: Content, packer: Option<Packer>, call: &Call) -> Outgoing {
     }
 }
 
-/// Where pieces are read. It keeps no workspace open: whoever reads slowly may do so while one is closed or deleted.
+/// The place that pieces are read from. It holds no lease, so a slow reader does not prevent closing or deleting the
+/// workspace.
 struct Source {
     engine: Arc<Engine>,
     workspace: Option<Uuid>,
@@ -103,7 +104,7 @@ impl Source {
     }
 }
 
-/// Reads a piece when the one before it is taken, and no sooner.
+/// Reads each piece only after the client has taken the one before.
 async fn send(
     mut sender: Sender<Bytes, Broken>,
     first: Bytes,
@@ -131,7 +132,7 @@ async fn send(
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => {
-                    tracing::error!(%error, "a long answer could not be finished");
+                    tracing::error!(%error, "a long response could not be finished");
                     return sender.abort(Broken);
                 }
             }
@@ -139,7 +140,7 @@ async fn send(
     }
 }
 
-/// Sends what ends a packed answer.
+/// Sends the end of a compressed body.
 async fn finish(mut sender: Sender<Bytes, Broken>, packer: Option<Packer>) {
     match packer.map(Packer::end) {
         None => {}
@@ -150,10 +151,10 @@ async fn finish(mut sender: Sender<Bytes, Broken>, packer: Option<Packer>) {
     }
 }
 
-/// Bytes of a file that are read at once.
+/// Bytes of a file to read at once.
 const PIECE_OF_FILE: usize = 256 * 1024;
 
-/// Reads a piece of a file when the one before it is taken, on a thread that may wait for a disk.
+/// Reads each piece only after the client has taken the one before, on a thread that may block.
 async fn send_file(mut sender: Sender<Bytes, Broken>, file: std::fs::File, engine: Arc<Engine>) {
     let file = Arc::new(file);
     loop {
@@ -172,7 +173,7 @@ async fn send_file(mut sender: Sender<Bytes, Broken>, file: std::fs::File, engin
                 }
             }
             Ok(Err(error)) => {
-                tracing::error!(%error, "a file could not be sent whole");
+                tracing::error!(%error, "cannot read a file that is being sent");
                 return sender.abort(Broken);
             }
             Err(_) => return sender.abort(Broken),
@@ -180,18 +181,17 @@ async fn send_file(mut sender: Sender<Bytes, Broken>, file: std::fs::File, engin
     }
 }
 
-/// What reads pieces, given back, and what it has read.
+/// The reader of pieces, handed back, and the piece that it read.
 type ReadPiece = (Box<dyn Pieces>, Result<Option<Bytes>>);
 
-/// Reads the next piece of a long answer, in a turn of its own, and gives back what reads them. Nothing where the file
-/// was closed.
+/// Reads the next piece in its own turn and hands the reader back. `None` if the file was closed.
 async fn next_piece(file: &Arc<File>, pieces: Box<dyn Pieces>) -> Option<ReadPiece> {
     let (told, answer) = oneshot::channel();
     file.submit_read(Box::new(PieceJob { pieces, read: Ok(None), told }));
     answer.await.ok()
 }
 
-/// One piece on its way to a thread.
+/// The job that reads one piece.
 struct PieceJob {
     pieces: Box<dyn Pieces>,
     read: Result<Option<Bytes>>,

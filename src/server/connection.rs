@@ -1,5 +1,5 @@
-//! One connection: HTTP/1.1 with keep-alive and pipelining, or HTTP/2, agreed upon in the handshake of TLS or known before
-//! without it, with bounds on what a client may make us wait for and hold.
+//! One connection: HTTP/1.1 with keep-alive and pipelining, or HTTP/2 (by ALPN, or by prior knowledge without TLS).
+//! Limits how long a client can keep us waiting and how much it can make us buffer.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -22,19 +22,19 @@ use super::heads::Next;
 use super::tls::Tls;
 use super::wire::{Traffic, Wire};
 
-/// The head of a request, at most.
+/// Maximum size of a request's head.
 const LONGEST_HEAD: usize = 32 * 1024;
 
-/// Fields in the head of a request, at most.
+/// Maximum number of headers of a request.
 const MOST_FIELDS: usize = 100;
 
-/// Requests that one HTTP/2 connection may have open at once.
+/// Maximum concurrent requests of an HTTP/2 connection.
 const STREAMS: u32 = 128;
 
-/// Bytes by which a client that reads at all is known: more than HTTP/2 sends where there is nothing to say.
+/// A client that reads at all takes at least this many bytes per round. HTTP/2 sends less than that when idle.
 const LEAST_WRITTEN: u64 = 1024;
 
-/// Serves a connection on a task of its own; its place and `open` are held for as long as it lasts.
+/// Serves a connection in its own task, which holds the connection's permit and `open` until the end.
 pub fn serve(entrant: Entrant, service: &Arc<Service>, tls: Option<&Arc<Tls>>, open: Option<mpsc::Sender<()>>) {
     let (service, tls) = (Arc::clone(service), tls.map(Arc::clone));
     tokio::spawn(async move {
@@ -42,23 +42,23 @@ pub fn serve(entrant: Entrant, service: &Arc<Service>, tls: Option<&Arc<Tls>>, o
         let _counted = service.engine().meter.connection_opened();
         let answering = Answering { service: Arc::clone(&service), peer, sent_on };
         if let Err(error) = attend(stream, answering, tls).await {
-            tracing::debug!(%peer, error = %error, "a connection ended early");
+            tracing::debug!(%peer, error = %error, "a connection ended with an error");
         }
         drop((place, open));
     });
 }
 
-/// What all requests of a connection have in common.
+/// Shared by all requests of a connection.
 struct Answering {
     service: Arc<Service>,
     peer: IpAddr,
-    /// The port to which each is sent on, where none is answered here.
+    /// If set, requests are only redirected, to this port.
     sent_on: Option<u16>,
 }
 
 type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// After the handshake, where TLS is spoken: that has as long as the head of a request.
+/// Does the TLS handshake first, if TLS is on. The handshake has as much time as a request's head.
 async fn attend(stream: TcpStream, answering: Answering, tls: Option<Arc<Tls>>) -> Ended {
     stream.set_nodelay(true)?;
     let Some(tls) = tls.filter(|_| answering.sent_on.is_none()) else { return converse(stream, answering).await };
@@ -79,13 +79,13 @@ where
     let (header_timeout, write_timeout) = (config.header_timeout, config.write_timeout);
     let mut stopping = service.stopping();
     let mut http = auto::Builder::new(TokioExecutor::new());
-    // The header timeout is also that of the next head, after an answer.
+    // The header timeout also limits the wait for the next request.
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(LONGEST_HEAD)
         .max_headers(MOST_FIELDS)
-        // Some clients compare names of headers by case.
+        // Some clients compare header names case-sensitively.
         .title_case_headers(true)
         .half_close(false);
     http.http2()
@@ -116,10 +116,10 @@ where
     });
     let connection = http.serve_connection(TokioIo::new(Wire::new(stream, Arc::clone(&traffic))), answer);
     tokio::pin!(connection);
-    // The header timeout of HTTP/1 begins once the version is known; a client that never says as much has no more time.
+    // hyper's header timeout starts once the HTTP version is known. This timer covers clients that send less than that.
     let silence = tokio::time::sleep(header_timeout);
     tokio::pin!(silence);
-    // A client that takes nothing is noticed after one round at the least and two at the most, and has one more to go.
+    // A client that reads nothing is noticed after one or two rounds and has one more round before it is disconnected.
     let mut rounds = tokio::time::interval(write_timeout / 2);
     rounds.reset();
     let (mut listening, mut let_go, mut last) = (true, false, (0, 0));
@@ -149,14 +149,14 @@ where
     }
 }
 
-/// The requests of a connection: how many began, and how many run. What was answered runs no longer, be it read or not.
+/// Counts a connection's requests: started and running. A request that has its response no longer runs, read or not.
 #[derive(Default)]
 struct Pulse {
     begun: AtomicU64,
     ended: AtomicU64,
 }
 
-/// A request that runs for as long as this is there.
+/// Counts a request as running until it is dropped.
 struct Running(Arc<Pulse>);
 
 impl Pulse {

@@ -1,4 +1,4 @@
-//! The door: lets connections in, as many as may be open, in all and from each address. One more is closed at once.
+//! The listener: accepts connections up to a total and a per-client limit. Connections over a limit are closed at once.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -16,12 +16,12 @@ use crate::config::Config;
 use crate::meter::Meter;
 use crate::values::Networks;
 
-/// How long nobody is let in after it failed: there are no more descriptors, mostly, and others have to go first.
+/// Pause after a failed accept. Usually the process is out of descriptors, and other connections must close first.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Door {
     main: TcpListener,
-    /// Where plain HTTP comes in that is to come back with TLS.
+    /// Accepts plain HTTP, which is redirected to HTTPS.
     plain: Option<TcpListener>,
     crowd: Arc<Crowd>,
     meter: Arc<Meter>,
@@ -29,27 +29,27 @@ pub struct Door {
     failed: Seldom,
 }
 
-/// Sockets that listen, from which nothing is accepted yet.
+/// Listening sockets that accept nothing yet.
 pub struct Listeners {
     main: std::net::TcpListener,
     plain: Option<std::net::TcpListener>,
 }
 
-/// A connection that was let in.
+/// An accepted connection.
 pub struct Entrant {
     pub stream: TcpStream,
     pub peer: IpAddr,
     pub place: Place,
-    /// The port at which it is to come back with TLS, where it came in without.
+    /// For plain HTTP: the HTTPS port to redirect to.
     pub sent_on: Option<u16>,
 }
 
-/// The connections that are open.
+/// Counts and limits the open connections.
 struct Crowd {
     most: usize,
-    /// From one address; as many as they like where it is zero.
+    /// Maximum per client; 0 means no limit.
     most_of_one: usize,
-    /// Whose connections are those of many people.
+    /// Trusted proxies, which are exempt because their connections serve many clients.
     proxies: Networks,
     open: Mutex<Open>,
 }
@@ -60,15 +60,15 @@ struct Open {
     of: HashMap<IpAddr, usize>,
 }
 
-/// A connection's place among those that are open, given back when this is dropped.
+/// Permission for one open connection, returned on drop.
 pub struct Place {
     crowd: Arc<Crowd>,
-    /// Where it comes from, if that is counted.
+    /// The client's network, if it is counted.
     network: Option<IpAddr>,
 }
 
 impl Door {
-    /// Must be called within the runtime.
+    /// Must be called within the tokio runtime.
     pub fn new(listeners: Listeners, config: &Config, meter: &Arc<Meter>) -> anyhow::Result<Self> {
         let main = TcpListener::from_std(listeners.main)?;
         let plain = listeners.plain.map(TcpListener::from_std).transpose()?;
@@ -95,7 +95,7 @@ impl Door {
         self.main.local_addr()
     }
 
-    /// Waits for the next connection that has a place.
+    /// Waits for the next connection within the limits.
     pub async fn next(&mut self) -> Entrant {
         loop {
             match self.accept().await {
@@ -106,14 +106,14 @@ impl Door {
                     }
                     self.meter.connection_refused();
                     if let Some(times) = self.turned_away.times(Instant::now()) {
-                        tracing::warn!(%peer, times, "too many connections: one more was closed");
+                        tracing::warn!(%peer, times, "too many connections; closed one");
                     }
                 }
-                // They had second thoughts.
+                // The client gave up before it was accepted.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     if let Some(times) = self.failed.times(Instant::now()) {
-                        tracing::warn!(%error, times, "a connection could not be accepted");
+                        tracing::warn!(%error, times, "cannot accept a connection");
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -136,7 +136,8 @@ impl Door {
 }
 
 impl Listeners {
-    /// Listens where the settings say, or on the sockets that systemd has opened: the first, and, for plain HTTP, the second.
+    /// Binds the configured addresses, or takes the sockets that systemd opened: the first for `listen`, the second for
+    /// `redirect_listen`.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let mut opened = ListenFd::from_env();
         let main = listen(&mut opened, 0, config.listen, "listen")?;
@@ -151,21 +152,18 @@ fn listen(
     address: SocketAddr,
     setting: &str,
 ) -> anyhow::Result<std::net::TcpListener> {
-    let listener = match opened
-        .take_tcp_listener(number)
-        .context("the socket that systemd opened is of another kind")?
-    {
+    let listener = match opened.take_tcp_listener(number).context("the socket from systemd is not a TCP listener")? {
         Some(listener) => listener,
         None => std::net::TcpListener::bind(address).map_err(|error| match error.kind() {
             ErrorKind::AddrInUse => {
-                anyhow!("{address} is in use by another server: stop that one, or choose another port (`{setting}`)")
+                anyhow!("{address} is in use by another server: stop it, or choose another port (`{setting}`)")
             }
             ErrorKind::PermissionDenied => anyhow!(
-                "this user may not listen on {address}: ports below 1024 need a privilege, or a socket of systemd \
+                "this user may not listen on {address}: ports below 1024 need a privilege or a systemd socket \
                  (cx-engine.socket); or choose another port (`{setting}`)"
             ),
             ErrorKind::AddrNotAvailable => {
-                anyhow!("{address} is no address of this machine: choose another (`{setting}`)")
+                anyhow!("{address} is not an address of this machine; choose another (`{setting}`)")
             }
             _ => anyhow!(error).context(format!("cannot listen on {address}")),
         })?,
@@ -237,7 +235,7 @@ mod tests {
         assert!(third.is_some() && admit(&crowd, "192.0.2.1").is_none());
         drop((second, other, third));
         let open = crowd.open();
-        assert_eq!((open.all, open.of.len()), (0, 0), "nothing is remembered of who has gone");
+        assert_eq!((open.all, open.of.len()), (0, 0), "closed connections are forgotten");
     }
 
     #[test]
@@ -252,7 +250,7 @@ mod tests {
     fn in_all_there_are_no_more_than_so_many_also_by_proxies() {
         let crowd = crowd(3, 1, &["10.0.0.0/8"]);
         let open = ["10.0.0.1", "10.0.0.1", "192.0.2.1"].map(|peer| admit(&crowd, peer));
-        assert!(open.iter().all(Option::is_some), "a proxy speaks for many");
+        assert!(open.iter().all(Option::is_some), "proxies are exempt");
         assert!(admit(&crowd, "10.0.0.1").is_none() && admit(&crowd, "192.0.2.2").is_none());
         drop(open);
         assert!(admit(&crowd, "192.0.2.2").is_some());

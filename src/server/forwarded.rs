@@ -1,6 +1,7 @@
-//! What trusted proxies say of a request: whom it came from, and by which host and scheme. They say so in `X-Forwarded-For`,
-//! `-Host` and `-Proto`, or in `Forwarded` (RFC 7239); a setting tells which of the two, since a proxy that writes one of
-//! them passes on the other as a client made it up. A value that cannot be read is refused, never guessed.
+//! Reads what trusted proxies report about a request: client address, host and scheme. A setting selects
+//! `X-Forwarded-For`, `-Host` and `-Proto`, or `Forwarded` (RFC 7239). Only one of the two is read, because a proxy
+//! that sets one passes the other through from the client, who may have forged it. An unreadable value is rejected,
+//! never guessed.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -10,18 +11,18 @@ use crate::api::{Error, Result};
 use crate::config::ForwardedFields;
 use crate::values::Networks;
 
-/// What the trusted proxies of a request say; nothing where there is none, or it does not say.
+/// The values that trusted proxies reported. A field is `None` if no trusted proxy reported it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
-    /// The nearest address that is no trusted proxy's.
+    /// The address closest to us that is not a trusted proxy.
     pub client: Option<IpAddr>,
-    /// As the nearest proxy was called.
+    /// The host that the nearest proxy was asked for.
     pub host: Option<String>,
     pub scheme: Option<&'static str>,
 }
 
 impl Forwarded {
-    /// Reads the fields that the trusted proxies write. A peer that is no trusted proxy says nothing.
+    /// Reads the configured headers. They are ignored if the peer is not a trusted proxy.
     pub fn read(headers: &HeaderMap, peer: IpAddr, trusted: &Networks, fields: ForwardedFields) -> Result<Self> {
         if !trusted.contains(peer) {
             return Ok(Self::default());
@@ -47,11 +48,11 @@ impl Forwarded {
     }
 }
 
-const BAD_LIST: &str = "A forwarded field of the proxy cannot be read.";
-const BAD_CLIENT: &str = "The proxy's forwarded field does not name the client by its address.";
-const BAD_SCHEME: &str = "The proxy's forwarded field names a scheme other than http and https.";
+const BAD_LIST: &str = "The proxy sent a forwarded header that cannot be parsed.";
+const BAD_CLIENT: &str = "The proxy's forwarded header does not give the client's IP address.";
+const BAD_SCHEME: &str = "The proxy's forwarded header gives a scheme other than http or https.";
 
-/// The elements of a field, over all its lines (RFC 9110, 5.3); a comma in quotes is none between them.
+/// The elements of a list header over all its lines (RFC 9110, 5.3). Commas in quotes do not separate.
 fn list(headers: &HeaderMap, name: &str) -> Result<Vec<String>> {
     let mut elements = Vec::new();
     let mut lines = headers.get_all(name).iter().peekable();
@@ -60,11 +61,11 @@ fn list(headers: &HeaderMap, name: &str) -> Result<Vec<String>> {
         let line = line.to_str().map_err(|_| Error::BadRequest(BAD_LIST))?;
         elements.extend(split(line, ',')?.into_iter().map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned));
     }
-    // A proxy that says something says what.
+    // A header that is sent must have a value.
     if is_sent && elements.is_empty() { Err(Error::BadRequest(BAD_LIST)) } else { Ok(elements) }
 }
 
-/// The parts between separators that stand outside of quotes.
+/// Splits at separators outside of quotes.
 fn split(text: &str, separator: char) -> Result<Vec<&str>> {
     let (mut parts, mut start) = (Vec::new(), 0);
     let (mut is_quoted, mut is_escaped) = (false, false);
@@ -87,7 +88,7 @@ fn split(text: &str, separator: char) -> Result<Vec<&str>> {
     Ok(parts)
 }
 
-/// The value of a quoted string, or of a token.
+/// The value of a token or a quoted string.
 fn unquoted(text: &str) -> Result<String> {
     let Some(rest) = text.strip_prefix('"') else {
         return if text.contains('"') { Err(Error::BadRequest(BAD_LIST)) } else { Ok(text.to_owned()) };
@@ -104,7 +105,7 @@ fn unquoted(text: &str) -> Result<String> {
     Ok(value)
 }
 
-/// The pairs of one element of `Forwarded` (RFC 7239, 4); each name once, in whatever case.
+/// The pairs of one `Forwarded` element (RFC 7239, 4). Names are case-insensitive and occur once.
 fn parameters(hop: &str) -> Result<Vec<(String, String)>> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for pair in split(hop, ';')?.into_iter().map(str::trim).filter(|pair| !pair.is_empty()) {
@@ -122,7 +123,7 @@ fn parameter(hop: &[(String, String)], name: &str) -> Option<String> {
     hop.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
 }
 
-/// The last address that is no trusted proxy's. What stands before it may be what the client made up, and is not read.
+/// The last address that is not a trusted proxy. Addresses before it may be forged by the client and are not read.
 fn client(clients: impl DoubleEndedIterator<Item = String>, trusted: &Networks) -> Result<Option<IpAddr>> {
     for text in clients.rev() {
         let address = node(&text).ok_or(Error::BadRequest(BAD_CLIENT))?;
@@ -133,7 +134,7 @@ fn client(clients: impl DoubleEndedIterator<Item = String>, trusted: &Networks) 
     Ok(None)
 }
 
-/// An address with a port or without, in brackets and quotes or without.
+/// Parses an address, optionally with a port, brackets or quotes.
 fn node(text: &str) -> Option<IpAddr> {
     let text = unquoted(text).ok()?;
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::from);

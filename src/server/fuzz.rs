@@ -1,5 +1,5 @@
-//! Bytes on the wire: what is taken for a request is what a strict reader takes for one, at the same place, whatever stands
-//! around it and however it is cut. So no proxy that reads strictly sees another request than we do (RFC 9112, 11.2).
+//! Fuzzes bytes on the wire: we read the same requests as a strict reader, at the same places, whatever surrounds them
+//! and however the bytes are split. So no strict proxy sees other requests than we do (RFC 9112, 11.2).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -24,10 +24,10 @@ use super::heads::Next;
 use super::wire::{Traffic, Wire};
 use crate::fuzz::each;
 
-/// Method, target and body; of a body in chunks nothing is compared, since nothing follows it.
+/// Method, target and body. A chunked body is not compared, because no request follows it.
 type Read = (String, Option<Vec<u8>>);
 
-/// A client that says its pieces, listens to nothing, and hangs up.
+/// A client that sends its pieces, reads nothing, and hangs up.
 struct Script(VecDeque<Vec<u8>>);
 
 impl AsyncRead for Script {
@@ -57,7 +57,7 @@ impl AsyncWrite for Script {
     }
 }
 
-/// The requests that we take out of these pieces.
+/// The requests that we read from these pieces.
 async fn taken(pieces: VecDeque<Vec<u8>>) -> Vec<Read> {
     let (traffic, taken) = (Arc::new(Traffic::default()), Arc::new(Mutex::new(Vec::new())));
     let (seen, into) = (Arc::clone(&traffic), Arc::clone(&taken));
@@ -78,15 +78,15 @@ async fn taken(pieces: VecDeque<Vec<u8>>) -> Vec<Read> {
         }
     });
     let mut http = auto::Builder::new(TokioExecutor::new());
-    // It hangs up with its last byte, and what it said before is to be read all the same.
+    // The client hangs up after its last byte. What it sent before must still be read.
     http.http1().half_close(true);
-    // That it ends in an error is the client's doing.
+    // An error at the end is expected from such a client.
     let _ = http.serve_connection(TokioIo::new(Wire::new(Script(pieces), traffic)), answer).await;
     let taken = taken.lock().unwrap();
     taken.clone()
 }
 
-/// The requests that a strict reader takes out of these bytes, up to where it would read no further.
+/// The requests that a strict reader reads from these bytes, until it would stop.
 fn strictly(mut bytes: &[u8]) -> Vec<Read> {
     let mut read = Vec::new();
     loop {
@@ -163,7 +163,7 @@ const PARTS: &[&str] = &[
     "5\r\nhello\r\n",
 ];
 
-/// Bytes, as parts and what stands between them, and where they are cut.
+/// Bytes in parts, with separators between them, and where they are split.
 type Said = (Vec<String>, Vec<u16>);
 
 #[test]

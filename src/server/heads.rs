@@ -1,20 +1,20 @@
-//! The heads of HTTP/1 requests as they came over the wire. hyper forgives what a proxy before us may read otherwise than
-//! we do, and of what it forgave it says nothing: so the bytes are looked at beside it, and such a request is refused.
+//! Strict checks of HTTP/1 request heads. hyper accepts some malformed heads silently, and a proxy before us may read
+//! those differently (request smuggling). So we also look at the raw bytes and reject such requests.
 
 use bytes::{Buf, BytesMut};
 use http::{Request, Version, header};
 use memchr::memchr;
 
-/// How a connection begins on which HTTP/2 is spoken (RFC 9113, 3.4).
+/// The preface of an HTTP/2 connection (RFC 9113, 3.4).
 const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The bytes of a connection that came and are not yet known to be of a request.
+/// Received bytes that are not yet assigned to a request.
 #[derive(Debug, Default)]
 pub struct Heads {
     came: BytesMut,
-    /// So much of what comes next is the body of the last request.
+    /// Remaining bytes of the last request's body.
     body: u64,
-    /// Nothing more is looked at: HTTP/2 has no lines, and after the last request there is none.
+    /// Stops the checks: HTTP/2 has no lines, and after the last request nothing follows.
     done: bool,
 }
 
@@ -22,12 +22,12 @@ pub struct Heads {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     Follows,
-    /// Where the body ends, and another head begins, only hyper knows.
+    /// Only hyper knows where the body ends and the next head begins.
     Never,
 }
 
 impl Heads {
-    /// Bytes that hyper is about to be given.
+    /// Adds bytes that hyper is about to get.
     pub fn came(&mut self, bytes: &[u8]) {
         if self.done {
             return;
@@ -40,7 +40,7 @@ impl Heads {
         }
     }
 
-    /// Takes the head of a request that hyper has read, and its body, out of what came; or says what is wrong with it.
+    /// Removes the head and body of a request that hyper has parsed; an error says how the head is malformed.
     pub fn take<B>(&mut self, request: &Request<B>) -> Result<Next, &'static str> {
         if request.version() == Version::HTTP_2 {
             self.finish();
@@ -65,23 +65,23 @@ impl Heads {
 
     fn take_head(&mut self) -> Result<(), &'static str> {
         let (mut begun, mut lengths) = (false, 0);
-        // hyper has found the end, which is a line with nothing in it.
+        // hyper has found the end of the head, an empty line.
         while let Some(end) = memchr(b'\n', &self.came) {
             let Some(line) = self.came[..end].strip_suffix(b"\r") else {
-                return Err("Each line of a head ends in CRLF.");
+                return Err("Each line of the request head must end with CRLF.");
             };
             let is_empty = line.is_empty();
             lengths += usize::from(is_field(line, b"content-length") || is_field(line, b"transfer-encoding"));
             self.came.advance(end + 1);
             match (is_empty, begun) {
-                (true, true) if lengths > 1 => return Err("The length of a body is said once."),
+                (true, true) if lengths > 1 => return Err("The request must state the length of its body only once."),
                 (true, true) => return Ok(()),
-                // Empty lines before a request are let be (RFC 9112, 2.2).
+                // Empty lines before a request are allowed (RFC 9112, 2.2).
                 (true, false) => {}
                 (false, _) => begun = true,
             }
         }
-        Err("A head ends in an empty line.")
+        Err("The request head must end with an empty line.")
     }
 
     fn finish(&mut self) {
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn heads_are_taken_one_after_the_other_and_bodies_are_none_of_them() {
         let posted = "\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 6\r\n\r\n";
-        // However it is cut into pieces; a body may have any lines.
+        // Any cut into pieces works, and a body may contain any lines.
         let all = format!("{GET}{posted}\n\n\n\n\n\n{GET}");
         for cut in 0..all.len() {
             let mut heads = heads("");

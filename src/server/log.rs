@@ -1,5 +1,5 @@
-//! The log: one structured line a request, text on a terminal, JSON otherwise, to stderr. No secret and no personal
-//! datum gets into it: not the query, not a body, not a token.
+//! The log: one structured line per request, to stderr; text on a terminal, otherwise JSON. It contains no secrets and
+//! no personal data: no query, no body, no token.
 
 use std::io::IsTerminal;
 use std::net::IpAddr;
@@ -23,17 +23,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 type SetFilter = Box<dyn Fn(EnvFilter) + Send + Sync>;
 
-/// Exchanges the filter of this process's log. Unset while there is no log.
+/// Replaces the filter of the process's log. Unset while there is no log.
 static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
 
-/// Logs by another filter from now on.
+/// Changes the log filter.
 pub fn set_filter(filter: &str) {
     if let Some(set) = SET_FILTER.get() {
         set(EnvFilter::new(filter));
     }
 }
 
-/// Starts the log of this process. What is logged is written until the answer is dropped.
+/// Starts the process's log. Lines are written until the guard is dropped.
 pub fn start(config: &Config) -> LogGuard {
     let is_terminal = std::io::stderr().is_terminal();
     let text = match config.log_format {
@@ -41,25 +41,25 @@ pub fn start(config: &Config) -> LogGuard {
         LogFormat::Json => false,
         LogFormat::Auto => is_terminal,
     };
-    // Without stderr, or a thread, there is no log; the server serves.
+    // Without stderr or a thread there is no log, but the server still serves.
     let Ok(writer) = LogWriter::start() else { return LogGuard::new(None) };
     let queue = writer.clone();
     let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(&config.log))
         .with_writer(move || queue.clone())
-        // It would print to stderr, and wait for whoever reads it.
+        // Internal errors would be printed to stderr, which can block.
         .log_internal_errors(false)
         .with_target(false);
-    // A second log in one process is a test's: the first stays.
+    // A second log in one process happens only in tests; the first stays.
     let set_filter: SetFilter = match (text, is_terminal) {
-        // It heeds NO_COLOR.
+        // Respects NO_COLOR.
         (true, true) => {
             let log = log.event_format(ShortLines).with_filter_reloading();
             let handle = log.reload_handle();
             let _ = log.try_init();
             Box::new(move |filter| drop(handle.reload(filter)))
         }
-        // In a file, codes of colors are noise, and every field may be of use.
+        // In a file, color codes are noise, and every field may be useful.
         (true, false) => {
             let log = log.with_ansi(false).with_filter_reloading();
             let handle = log.reload_handle();
@@ -74,7 +74,7 @@ pub fn start(config: &Config) -> LogGuard {
         }
     };
     let _ = SET_FILTER.set(set_filter);
-    // The standard hook prints to stderr as well.
+    // The default hook would also print to stderr.
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let at = panic.location().map(tracing::field::display);
@@ -84,18 +84,18 @@ pub fn start(config: &Config) -> LogGuard {
     LogGuard::new(Some(writer))
 }
 
-/// What would be said over and over: at once the first time, then no more than once in a while.
+/// Limits repeated messages: the first is logged at once, later ones at most once per `WHILE`.
 #[derive(Debug, Default)]
 pub struct Seldom {
     said: Option<Instant>,
     times: u64,
 }
 
-/// How long nothing is said after it was.
+/// Minimum time between two logged messages.
 const WHILE: Duration = Duration::from_secs(10);
 
 impl Seldom {
-    /// How often it has happened since it was last said, if now is the time to say so.
+    /// If it is time to log, the number of occurrences since the last logged message.
     pub fn times(&mut self, now: Instant) -> Option<u64> {
         self.times += 1;
         if self.said.is_some_and(|said| now.duration_since(said) < WHILE) {
@@ -106,7 +106,7 @@ impl Seldom {
     }
 }
 
-/// What is to be said of one request.
+/// The data for the log line of one request.
 pub struct Line {
     id: Uuid,
     began: Instant,
@@ -121,7 +121,7 @@ pub struct Line {
     account: Option<i64>,
     waited: Duration,
     worked: Duration,
-    /// What the log is told and the client is not.
+    /// The error detail, for the log only.
     fault: Option<String>,
 }
 
@@ -153,7 +153,7 @@ impl Line {
         self.workspace = Some(id);
     }
 
-    /// The name of that workspace.
+    /// Sets the subdomain of that workspace.
     pub fn named(&mut self, subdomain: &str) {
         self.subdomain = Some(subdomain.to_owned());
     }
@@ -166,7 +166,7 @@ impl Line {
         (self.waited, self.worked) = (waited, worked);
     }
 
-    /// A path beside the table.
+    /// Sets the path of a route outside the table.
     pub fn beside(&mut self, path: &'static str) {
         self.asked.route = path;
     }
@@ -175,7 +175,8 @@ impl Line {
         self.fault = error.detail().map(str::to_owned);
     }
 
-    /// Puts the request's id on the answer, counts it, and writes the line. Answers whether the content is to be left out.
+    /// Adds the request id to the response, counts the request and writes the line. Returns whether to omit the
+    /// content.
     pub fn finish(self, response: &mut Response<Outgoing>, meter: &Meter) -> bool {
         let took = self.began.elapsed();
         let id = self.id.simple().to_string();
@@ -208,8 +209,8 @@ impl Line {
     }
 }
 
-/// A path that leads nowhere, as the log shows it. A mistyped one may hold a code, a number or an address: only segments that look
-/// like words are shown.
+/// How the log shows an unknown path. A mistyped path may contain a code, a number or an address, so only segments that
+/// look like words are shown.
 fn shown_path(path: &str) -> String {
     const LONGEST: usize = 24;
     const MOST: usize = 8;
@@ -223,7 +224,7 @@ fn shown_path(path: &str) -> String {
     format!("/{}{rest}", shown.collect::<Vec<_>>().join("/"))
 }
 
-/// The method's name, if it is one that we answer: of others, clients could make up any number.
+/// The name of a supported method. Other names are merged, because clients could invent any number of them.
 fn known(method: &http::Method) -> &'static str {
     const KNOWN: [&str; 6] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"];
     KNOWN.into_iter().find(|known| method.as_str() == *known).unwrap_or("other")

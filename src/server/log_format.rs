@@ -1,4 +1,4 @@
-//! The log on a terminal: one short line an event. `12:00:01 GET /customers/{id} 200 acme 1.2 ms` is a request.
+//! The log on a terminal: one short line per event. `12:00:01 GET /customers/{id} 200 acme 1.2 ms` is a request.
 
 use std::fmt::{self, Write};
 
@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The message of the event that each request ends with.
+/// The message of the event that ends each request.
 pub const REQUEST: &str = "request";
 
 pub struct ShortLines;
@@ -22,7 +22,7 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut time = String::new();
         SystemTime.format_time(&mut Writer::new(&mut time))?;
-        // Of `2027-03-29T12:00:01.123456Z`: whoever looks on knows what day it is.
+        // The time of `2027-03-29T12:00:01.123456Z`, without the date.
         let time = time.get(11..19).unwrap_or(&time);
         let mut fields = Fields::default();
         event.record(&mut fields);
@@ -53,7 +53,7 @@ fn painted(text: &str, color: &str, has_color: bool) -> String {
     if has_color { format!("\u{1b}[{color}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
-/// What an event says.
+/// The message and fields of an event.
 #[derive(Default)]
 struct Fields {
     message: String,
@@ -70,7 +70,7 @@ impl Fields {
         self.others.iter().try_for_each(|(name, value)| write!(to, " {name}={value}"))
     }
 
-    /// The method, the route, or the path where there is none, the status, the workspace, how long it took.
+    /// Writes method, route (or else path), status, workspace and duration.
     fn write_request(&self, to: &mut Writer<'_>, has_color: bool) -> fmt::Result {
         let route = if self.get("route").is_empty() { self.get("path") } else { self.get("route") };
         let status = self.get("status");
@@ -91,7 +91,7 @@ impl Fields {
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = String::new();
-        // A value that cannot be written is left out.
+        // A value that cannot be formatted is omitted.
         let _ = write!(text, "{value:?}");
         self.keep(field, text);
     }
@@ -103,7 +103,7 @@ impl Visit for Fields {
 
 impl Fields {
     fn keep(&mut self, field: &Field, value: String) {
-        // One event is one line, whatever stands in it.
+        // One event is one line, whatever it contains.
         let value: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         match field.name() {
             "message" => self.message = value,

@@ -1,8 +1,8 @@
-//! The writer of the log. Lines go into a bounded queue, and a thread of its own writes them to stderr, so whoever logs
-//! never waits and never fails. A line for which there is no room, or that cannot be written, is dropped and counted.
+//! The log writer. Lines go into a bounded queue, and a thread writes them to stderr, so logging never waits and never
+//! fails. Lines that do not fit or cannot be written are dropped and counted.
 //!
-//! tracing-appender does the same, but its guard prints to stdout when the writer is stuck at the end, which then blocks or
-//! panics itself.
+//! tracing-appender does the same, but if the writer is stuck at the end, its guard prints to stdout, which can itself
+//! block or panic.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,28 +15,28 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::storage::STACK;
 
-/// Lines that wait to be written.
+/// Capacity of the queue, in lines.
 const QUEUE: usize = 4096;
 
-/// How long the end of the program waits for them.
+/// Longest wait for the queue at the end of the process.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Lines of this process that were dropped.
+/// Lines that this process dropped.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 enum Item {
     Line(Vec<u8>),
-    /// Told when all before it is written.
+    /// Signals when everything before it is written.
     Flush(Sender<()>),
 }
 
 #[derive(Clone)]
 pub struct LogWriter(Sender<Item>);
 
-/// Waits, when it is dropped, until what was logged is written, but not for long.
+/// On drop, waits up to `FAREWELL` until the queued lines are written.
 pub struct LogGuard(Option<LogWriter>);
 
-/// Lines that were dropped since the program started.
+/// Lines dropped since the process started.
 pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
@@ -48,7 +48,7 @@ fn drop_line() {
 impl LogWriter {
     /// Starts the thread that writes to stderr.
     pub fn start() -> io::Result<Self> {
-        // A handle of its own: the lock of the standard one would be held for as long as nobody reads.
+        // Uses its own handle. The lock of the standard handle would be held while a write blocks.
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         let (queue, items) = bounded(QUEUE);
         thread::Builder::new().name("log".into()).stack_size(STACK).spawn(move || write_all(stderr, &items))?;

@@ -1,4 +1,4 @@
-//! `/metrics`: what has been counted, and what is looked up when somebody asks, in the text format of OpenMetrics 1.0.
+//! `/metrics`: counters, and gauges that are looked up at each request, in the OpenMetrics 1.0 text format.
 
 use std::fs;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ struct Part {
     part: &'static str,
 }
 
-/// Everything, as text. What cannot be found out is left out.
+/// All metrics as text. Figures that cannot be determined are omitted.
 pub fn page(engine: &Engine) -> String {
     let mut registry = Registry::default();
     let ours = registry.sub_registry_with_prefix("cx_engine");
@@ -57,10 +57,10 @@ pub fn page(engine: &Engine) -> String {
     register_caches(engine, ours);
     register_outbox(engine, ours);
     register_threads(engine, ours);
-    ours.register("log_lines_dropped", "Lines that the log had no room for", ConstCounter::new(log_writer::dropped()));
+    ours.register("log_lines_dropped", "Log lines that were dropped", ConstCounter::new(log_writer::dropped()));
     #[cfg(target_os = "linux")]
     if register_process(&mut registry).is_none() {
-        tracing::debug!("the system tells nothing of this process");
+        tracing::debug!("no figures about this process in /proc");
     }
     let mut page = String::new();
     text::encode(&mut page, &registry).expect("a text takes all");
@@ -69,7 +69,7 @@ pub fn page(engine: &Engine) -> String {
 
 fn register_program(registry: &mut Registry) {
     let versions = [("version", env!("CARGO_PKG_VERSION")), ("sqlite", rusqlite::version())];
-    registry.register("build", "The program", Info::new(versions.to_vec()));
+    registry.register("build", "Versions of the program and of SQLite", Info::new(versions.to_vec()));
 }
 
 fn register_files(engine: &Engine, open: &[Arc<File>], registry: &mut Registry) {
@@ -85,10 +85,10 @@ fn register_files(engine: &Engine, open: &[Arc<File>], registry: &mut Registry) 
     ] {
         bytes.get_or_create(&Part { file, part }).set(size.cast_signed());
     }
-    registry.register("open_workspaces", "Workspaces whose files are open", ConstGauge::new(open.len() as i64));
+    registry.register("open_workspaces", "Workspaces with open files", ConstGauge::new(open.len() as i64));
     registry.register_with_unit(
         "sqlite",
-        "On disk: the central file and those of workspaces that are open, and their write-ahead logs",
+        "Size on disk of the central file and of open workspaces, and of their write-ahead logs",
         Unit::Bytes,
         bytes,
     );
@@ -107,7 +107,7 @@ fn register_waiting(engine: &Engine, open: &[Arc<File>], registry: &mut Registry
     ] {
         waiting.get_or_create(&Lane { lane }).set(jobs as i64);
     }
-    registry.register("waiting", "What waits just now, in the lanes of all files together and beside them", waiting);
+    registry.register("waiting", "Requests waiting now, by lane, over all files", waiting);
 }
 
 fn register_caches(engine: &Engine, registry: &mut Registry) {
@@ -119,11 +119,7 @@ fn register_caches(engine: &Engine, registry: &mut Registry) {
         looked.get_or_create(&Looked { cache, result: "hit" }).inc_by(hits);
         looked.get_or_create(&Looked { cache, result: "miss" }).inc_by(misses);
     }
-    registry.register(
-        "cache_lookups",
-        "Workspaces and tokens that were asked for, and whether they were at hand",
-        looked,
-    );
+    registry.register("cache_lookups", "Look-ups of workspaces and tokens in memory, by result", looked);
 }
 
 fn register_outbox(engine: &Engine, registry: &mut Registry) {
@@ -132,7 +128,11 @@ fn register_outbox(engine: &Engine, registry: &mut Registry) {
     for (state, count) in [("queued", queued), ("retried", retried), ("dead", dead)] {
         mails.get_or_create(&Mails { state }).set(count);
     }
-    registry.register("outbox_mails", "Mails that wait to be sent, to be sent again, and for doctor --fix", mails);
+    registry.register(
+        "outbox_mails",
+        "Mails in the outbox: queued, to be retried, and dead (waiting for doctor --fix)",
+        mails,
+    );
 }
 
 fn register_threads(engine: &Engine, registry: &mut Registry) {
@@ -141,14 +141,15 @@ fn register_threads(engine: &Engine, registry: &mut Registry) {
     for thread in THREADS {
         panics.get_or_create(&Kind { thread }).inc_by(counted.get(thread).copied().unwrap_or_default());
     }
-    registry.register("thread_panics", "Rounds and tasks of threads that panicked; the threads went on", panics);
+    registry.register("thread_panics", "Panics of rounds and tasks; the threads went on", panics);
 }
 
-/// Under the names that Prometheus' own clients give them. Read from `/proc` (proc(5)); a figure that is not there is left out.
+/// Process metrics with the names that Prometheus' own clients use, from `/proc` (proc(5)). Missing figures are
+/// omitted.
 #[cfg(target_os = "linux")]
 fn register_process(registry: &mut Registry) -> Option<()> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field, the name of the program, is in parentheses, and may hold spaces. The rest begins with the third.
+    // The second field, the program's name, is in parentheses and may contain spaces. Parsing starts with the third.
     let rest: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let field = |number: usize| rest.get(number - 3)?.parse::<u64>().ok();
     let (user, system, threads, start) = (field(14)?, field(15)?, field(20)?, field(22)?);
@@ -158,21 +159,21 @@ fn register_process(registry: &mut Registry) -> Option<()> {
     let booted: f64 = system_stat.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
     let started = booted + start as f64 / ticks;
     let gauge = |value: u64| ConstGauge::new(value.cast_signed());
+    registry.register("process_cpu_seconds", "CPU time used", ConstCounter::new((user + system) as f64 / ticks));
     registry.register(
-        "process_cpu_seconds",
-        "Processor time that was used",
-        ConstCounter::new((user + system) as f64 / ticks),
+        "process_start_time_seconds",
+        "Start time of the process, in Unix time",
+        ConstGauge::new(started),
     );
-    registry.register("process_start_time_seconds", "When the process began (Unix time)", ConstGauge::new(started));
     let resident = resident_pages * rustix::param::page_size() as u64;
-    registry.register("process_resident_memory_bytes", "Memory in use", gauge(resident));
-    registry.register("process_virtual_memory_bytes", "Addresses in use", gauge(virtual_bytes));
+    registry.register("process_resident_memory_bytes", "Resident memory", gauge(resident));
+    registry.register("process_virtual_memory_bytes", "Virtual memory", gauge(virtual_bytes));
     registry.register("process_threads", "Threads", gauge(threads));
     let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
-    registry.register("process_open_fds", "Files and sockets that are open", gauge(open));
+    registry.register("process_open_fds", "Open files and sockets", gauge(open));
     let (soft, _) = rlimit::Resource::NOFILE.get().ok()?;
     if soft != rlimit::INFINITY {
-        registry.register("process_max_fds", "Files and sockets that may be open", gauge(soft));
+        registry.register("process_max_fds", "Maximum open files and sockets", gauge(soft));
     }
     Some(())
 }

@@ -1,5 +1,5 @@
-//! The async front: accepts connections, reads requests, waits for turns, shuts down. The only room that knows hyper
-//! and tokio; what a request means is said elsewhere.
+//! The async front end: accepts connections, reads requests, waits for turns, shuts down. Only this module uses hyper
+//! and tokio. The modules below it define how requests are handled.
 
 mod body;
 mod connection;
@@ -39,7 +39,7 @@ pub use log::start as start_log;
 pub use service::Service;
 use tls::Tls;
 
-/// Where connections are accepted.
+/// The main listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Listening {
     pub scheme: &'static str,
@@ -52,27 +52,27 @@ impl fmt::Display for Listening {
     }
 }
 
-/// The sockets and the certificate of a server. They come before its data directory: where a port is taken, or a certificate
-/// cannot be read, no new data directory is left behind.
+/// The sockets and the certificate of a server. They are opened before the data directory, so that a taken port or an
+/// unreadable certificate leaves no new data directory behind.
 pub struct Front {
     listeners: Listeners,
     tls: Option<Arc<Tls>>,
     runtime: Runtime,
-    /// Caught from here on: SIGHUP never ends the server.
+    /// Registered early, so that SIGHUP never ends the server.
     hangup: Signal,
 }
 
-/// Where settings are read from: once at the start, and again at each SIGHUP.
+/// The source of the settings, read at the start and at each SIGHUP.
 pub struct Source {
     /// The values in force.
     pub typed: Typed,
-    /// Reads all of them again.
+    /// Reads all settings again.
     pub read: Box<dyn Fn() -> anyhow::Result<Typed> + Send + Sync>,
 }
 
 impl Front {
     pub fn open(config: &Config) -> anyhow::Result<Self> {
-        let tls = config.tls.as_ref().map(Tls::new).transpose().context("TLS cannot be spoken")?.map(Arc::new);
+        let tls = config.tls.as_ref().map(Tls::new).transpose().context("cannot set up TLS")?.map(Arc::new);
         let listeners = Listeners::open(config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()?;
         let hangup = {
@@ -83,8 +83,8 @@ impl Front {
     }
 }
 
-/// Serves until it is told to stop; what was begun is then ended, and all that is open closed.
-/// `ready` is told where, once connections are accepted.
+/// Serves until a signal to stop, then lets running requests finish and closes everything. Calls `ready` once
+/// connections are accepted.
 pub fn run(
     engine: Arc<Engine>,
     front: Front,
@@ -100,31 +100,31 @@ pub fn run(
     let Front { listeners, tls, runtime, hangup } = front;
     let reload = Reload { engine: Arc::clone(&engine), tls: tls.clone(), source: Arc::new(Mutex::new(source)) };
     let told_to_stop = runtime.block_on(listen(service, listeners, tls, (hangup, reload), ready))?;
-    // Whoever has not ended by now has had the time there was.
+    // Running requests have had `shutdown_timeout` to finish.
     runtime.shutdown_timeout(Duration::from_millis(100));
     close(&engine, jobs, engine.config.shutdown_timeout.saturating_sub(told_to_stop.elapsed()))
 }
 
-/// Files that an open workspace takes: its own, the log, the log's index, and as a rule no more than one reader's two.
+/// Descriptors of an open workspace: the database, its WAL, the WAL index, and usually one reader's two.
 const FILES_OF_A_WORKSPACE: u64 = 5;
 
-/// Asks for as many open files as the operating system allows, and keeps no more workspaces open than three quarters of
-/// them are enough for: the rest is for connections.
+/// Raises the limit of open files as far as the operating system allows. Workspaces may use three quarters of the
+/// limit; the rest is for connections.
 fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
-    let allowed = rlimit::increase_nofile_limit(u64::MAX).context("cannot ask how many files may be open")?;
-    tracing::debug!(allowed, "files that may be open");
+    let allowed = rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
+    tracing::debug!(allowed, "limit of open files");
     let room = usize::try_from(allowed / 4 * 3 / FILES_OF_A_WORKSPACE).unwrap_or(usize::MAX);
     if room < engine.config.max_open_workspaces {
         tracing::warn!(
             allowed,
-            "only {room} workspaces stay open: raise the limit of open files (LimitNOFILE, ulimit -n)"
+            "keeping at most {room} workspaces open: raise the limit of open files (LimitNOFILE, ulimit -n)"
         );
         engine.registry.keep_at_most(room);
     }
     Ok(())
 }
 
-/// Accepts connections until a signal, then sees the open ones out. Answers when the signal came.
+/// Accepts connections until a signal, then lets the open ones finish. Returns the time of the signal.
 async fn listen(
     service: Arc<Service>,
     listeners: Listeners,
@@ -138,7 +138,7 @@ async fn listen(
     let address = door.address()?;
     engine.listens_on(address);
     if !address.ip().is_loopback() && config.registration == Registration::Open {
-        tracing::warn!(%address, "registration is open to everybody who can reach this address; see --registration");
+        tracing::warn!(%address, "registration is open to anyone who can reach this address; see --registration");
     }
     let serve = |entrant, open| connection::serve(entrant, &service, tls.as_ref(), open);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -146,7 +146,6 @@ async fn listen(
         tls.keep_current(engine);
     }
     let listening = Listening { scheme: config.scheme(), address };
-    // The one line that a start leaves in the log.
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         data = %config.data_dir.display(),
@@ -159,7 +158,7 @@ async fn listen(
     ready(listening);
     tell_systemd(&[NotifyState::Ready, NotifyState::Status(&format!("listening on {listening}"))]);
 
-    // Each connection holds a sender; when the last has gone, so has the last connection.
+    // Each connection holds a sender, so the channel closes with the last connection.
     let (open, mut all_gone) = mpsc::channel::<()>(1);
     loop {
         tokio::select! {
@@ -170,8 +169,8 @@ async fn listen(
         }
     }
     let told_to_stop = Instant::now();
-    tracing::info!("told to stop: running requests end, new ones are refused");
-    tell_systemd(&[NotifyState::Stopping, NotifyState::Status("running requests end, new ones are refused")]);
+    tracing::info!("stopping: running requests finish, new ones are rejected");
+    tell_systemd(&[NotifyState::Stopping, NotifyState::Status("running requests finish, new ones are rejected")]);
     service.stop();
     drop(open);
     let last = tokio::time::sleep(config.shutdown_timeout);
@@ -181,7 +180,7 @@ async fn listen(
             entrant = door.next() => serve(entrant, None),
             _ = all_gone.recv() => break,
             () = &mut last => {
-                tracing::warn!("some requests did not end in time");
+                tracing::warn!("some requests did not finish in time");
                 break;
             }
         }
@@ -189,7 +188,7 @@ async fn listen(
     Ok(told_to_stop)
 }
 
-/// What SIGHUP does: reads the settings and the certificate again, and says in the log what came of it.
+/// Handles SIGHUP: reads the settings and the certificate again, and logs the result.
 #[derive(Clone)]
 struct Reload {
     engine: Arc<Engine>,
@@ -198,7 +197,7 @@ struct Reload {
 }
 
 impl Reload {
-    /// On another thread, since it reads files.
+    /// Runs on another thread, because it reads files.
     fn begin(&self) {
         let reload = self.clone();
         self.engine.steps.run(move || reload.run());
@@ -218,10 +217,13 @@ impl Reload {
                     self.engine.replace_config(config);
                 }
                 let (applied, need_restart) = (listed(&applied), listed(&need_restart));
-                tracing::warn!(applied, need_restart, "the settings were read again");
+                tracing::warn!(applied, need_restart, "the settings were reloaded");
             }
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "the settings cannot be used, and stay as they were");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the settings cannot be reloaded; the old ones stay in force"
+                );
             }
         }
     }
@@ -231,23 +233,23 @@ fn listed(names: &[&str]) -> String {
     if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
-/// Tells systemd how the service is, where it wants to know (`Type=notify`).
+/// Notifies systemd of the service's state (`Type=notify`).
 fn tell_systemd(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "systemd could not be told");
+        tracing::warn!(%error, "cannot notify systemd");
     }
 }
 
 fn close(engine: &Engine, jobs: Jobs, left: Duration) -> anyhow::Result<()> {
     jobs.stop();
     if let Err(error) = jobs::write_uses(engine) {
-        tracing::warn!(%error, "the last uses of tokens were not written");
+        tracing::warn!(%error, "cannot save the last uses of tokens");
     }
     if let Err(error) = engine.registry.close_all(left) {
-        tracing::warn!(%error, "a workspace was left open; its log is read at the next start");
+        tracing::warn!(%error, "a workspace was not closed; its WAL is recovered at the next start");
     }
     if let Err(error) = engine.central.rest() {
-        tracing::warn!(%error, "the central file's log was left beside it; it is read at the next start");
+        tracing::warn!(%error, "the WAL of the central file was not checkpointed; it is recovered at the next start");
     }
     tracing::info!("stopped");
     Ok(())

@@ -1,4 +1,4 @@
-//! The life of a request, step by step: head, tenant, route, token, workspace, body, turn, answer.
+//! The pipeline of a request: head, tenant, route, credential, workspace, body, execution, response.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, OnceLock};
@@ -27,21 +27,20 @@ use crate::tenancy::settings::Home;
 use crate::tenancy::{Bearer, Current, Host, LargeBody, Lease, Listed, host, workspace_in};
 use crate::values::Timestamp;
 
-/// Bodies larger than the usual that are in memory at once, while they arrive and until they are answered: as many as a
-/// small machine has room for.
+/// Maximum number of larger-than-usual bodies in memory at once, from arrival to response. Sized for a small machine.
 const LARGE_BODIES: usize = 8;
 
-/// Of a body that is refused, so much is taken at the most, and for so long: see [`Service::linger`].
+/// Limits for draining a rejected body, in bytes and in time: see [`Service::linger`].
 const MOST_LINGERED: usize = 64 * 1024 * 1024;
 const LONGEST_LINGER: Duration = Duration::from_secs(10);
 
-/// How long the network may take to say where the names of a token's hosts lead.
+/// Time limit for the DNS look-up of a token's allowed hosts.
 const LONGEST_LOOK_UP: Duration = Duration::from_secs(3);
 
-/// Names the workspace of a request to the central host.
+/// Names the workspace in a request to the central host.
 const WORKSPACE: HeaderName = HeaderName::from_static("x-workspace");
 
-/// Answers requests, from whatever connection they come.
+/// Handles requests from every connection.
 pub struct Service {
     engine: Arc<Engine>,
     router: Arc<Router>,
@@ -50,13 +49,13 @@ pub struct Service {
     stopping: watch::Sender<bool>,
 }
 
-/// Room for one large body, given back when this is dropped.
+/// Permission to hold one large body, returned on drop.
 struct Room {
     _of_group: Option<LargeBody>,
     _of_all: OwnedSemaphorePermit,
 }
 
-/// What a request turned out to be about.
+/// The result of routing and authentication.
 struct Addressed {
     layer: Layer,
     route: &'static Route,
@@ -80,7 +79,7 @@ impl Service {
         &self.engine
     }
 
-    /// Refuses every request from now on, and lets connections know.
+    /// Rejects every request from now on, and notifies the connections.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
     }
@@ -114,7 +113,7 @@ impl Service {
         response
     }
 
-    /// Answers a request that is not as HTTP wants it.
+    /// Rejects a request that violates HTTP.
     pub fn refuse<B>(&self, request: Request<B>, peer: IpAddr, why: &'static str) -> Response<Outgoing> {
         let (head, _) = request.into_parts();
         let forwarded = self.forwarded(&head.headers, peer);
@@ -122,8 +121,8 @@ impl Service {
         self.finish(line, self.is_secure(&forwarded), Err(Error::BadRequest(why)))
     }
 
-    /// Sends a request that came without TLS to the same place with it, whatever it asks: its method and its body stay the same
-    /// (RFC 9110, 15.4.9).
+    /// Redirects a plain HTTP request to the same URL with HTTPS, with any path. The 308 keeps method and body (RFC
+    /// 9110, 15.4.9).
     pub fn send_on<B>(&self, request: Request<B>, peer: IpAddr, port: u16) -> Response<Outgoing>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -136,8 +135,8 @@ impl Service {
         self.finish(line, false, self.place_with_tls(&head, peer, port).map(moved))
     }
 
-    /// Takes what is left of a body that nobody wants, within bounds, while its answer is on its way: a client that writes
-    /// all of it before it reads would find the connection reset, and no answer (RFC 9112, 9.6).
+    /// Drains the rest of an unwanted body, within limits, while the response is sent. A client that writes everything
+    /// before it reads would otherwise get a connection reset instead of the response (RFC 9112, 9.6).
     fn linger<B>(&self, body: B)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -155,13 +154,13 @@ impl Service {
         });
     }
 
-    /// Whether the caller came by https, as far as is known.
+    /// True if the client is known to use HTTPS.
     fn is_secure(&self, forwarded: &Result<Forwarded>) -> bool {
         let said = forwarded.as_ref().ok().and_then(|forwarded| forwarded.scheme);
         said.unwrap_or(self.engine.config.scheme()) == "https"
     }
 
-    /// Where what was asked is with TLS; nobody is sent to a host that is not ours.
+    /// The HTTPS URL of the request. Fails for unknown hosts, so that nobody is redirected to a foreign host.
     fn place_with_tls(&self, head: &Parts, peer: IpAddr, port: u16) -> Result<HeaderValue> {
         check_head(head)?;
         let authority = self.address(head, self.forwarded(&head.headers, peer)?)?.authority;
@@ -172,7 +171,7 @@ impl Service {
         HeaderValue::try_from(format!("https://{name}{port}{path}")).map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// The answer, or what there is to say of an error, with the headers that all answers have; counted, and in the log.
+    /// Builds the response, or the response to an error; adds the common headers, counts it and logs it.
     fn finish(&self, mut line: Line, is_secure: bool, answered: Result<Response<Outgoing>>) -> Response<Outgoing> {
         let mut response = answered.unwrap_or_else(|error| {
             line.error(&error);
@@ -213,7 +212,7 @@ impl Service {
         let id = workspace.as_ref().map(|workspace| workspace.id());
         let kind = route.handler.body();
         let sent_as = kind.types().iter().copied().find(|known| has_type(&head.headers, known.name()));
-        // Nothing is unpacked: what is small on the way may be without end.
+        // Compressed bodies are rejected: a small one could expand without limit.
         let mut encodings = head.headers.get_all(header::CONTENT_ENCODING).iter();
         let is_packed = encodings.any(|encoding| !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"));
         if kind != BodyKind::None && is_packed {
@@ -241,7 +240,7 @@ impl Service {
             kind => self.read_body(body, kind, sent_as, &call).await?,
         };
         let alone = Arc::get_mut(&mut call);
-        alone.ok_or_else(|| Error::Internal("somebody holds a call that has no body yet".into()))?.body = received;
+        alone.ok_or_else(|| Error::Internal("a request without its body is already shared".into()))?.body = received;
         let mut answered = turn::run(Arc::clone(&call)).await;
         if let Err(Error::UnknownHosts(names)) = &answered.result {
             self.learn_addresses(names, now).await;
@@ -258,7 +257,7 @@ impl Service {
         }
         match (result, id) {
             (Err(error), None) => Err(error.of_server()),
-            // Deleted between its look-up and its turn, most likely: then it is not damaged, but gone.
+            // The workspace was probably deleted between its look-up and its turn. Then it is not damaged, but gone.
             (Err(Error::Damaged(detail)), Some(id)) => {
                 in_service(self.engine.directory.current(&self.engine.keys)?.identified(id)?)?;
                 Err(Error::Damaged(detail))
@@ -267,7 +266,7 @@ impl Service {
         }
     }
 
-    /// What is answered beside the table of routes, on any host.
+    /// Handles the paths outside the table of routes, on any host.
     async fn answer_beside(&self, head: &Parts, line: &mut Line) -> Option<Result<Response<Outgoing>>> {
         let path = match head.uri.path() {
             "/healthz" => "/healthz",
@@ -288,19 +287,19 @@ impl Service {
         })
     }
 
-    /// Whether the central file can be read, and no thread is missing.
+    /// Ready if the central file can be read and no thread is missing.
     fn is_ready(&self) -> Result<()> {
         self.engine.directory.check().map_err(of_central)?;
         let missing = self.engine.supervisor.missing();
         if missing.is_empty() { Ok(()) } else { Err(Error::NotReady(missing)) }
     }
 
-    /// Whether a proxy is to get a certificate for a domain (Caddy's on-demand TLS, `ask`): for a host that is served here,
-    /// suspended or not, and for no other. It tells nothing that asking the host itself would not.
+    /// Tells a proxy whether it may get a certificate for a domain (Caddy's on-demand TLS, `ask`): only for hosts that
+    /// are served here, suspended or not. A request to the host itself would reveal the same.
     fn answers_for(&self, query: &str) -> Result<Response<Outgoing>> {
         let mut domains = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "domain");
         let (Some((_, domain)), None) = (domains.next(), domains.next()) else {
-            return Err(Error::BadRequest("The query names one domain: ?domain=acme.example.com."));
+            return Err(Error::BadRequest("The query must name one domain: ?domain=acme.example.com."));
         };
         if is_address(&domain) {
             return Err(self.unknown_host());
@@ -312,19 +311,19 @@ impl Service {
         Ok(ok())
     }
 
-    /// One at a time, beside the lanes: it looks at the disk, and takes a turn of the central file.
+    /// One at a time and outside the lanes, because it reads from the disk and takes a turn of the central file.
     async fn metrics(&self) -> Result<Response<Outgoing>> {
         let _alone = self.scraping.lock().await;
         let engine = Arc::clone(&self.engine);
         let text = turn::beside(&self.engine.steps, move || metrics::page(&engine)).await;
-        let text = text.ok_or_else(|| Error::Internal("the figures could not be told".into()))?;
+        let text = text.ok_or_else(|| Error::Internal("collecting the metrics failed".into()))?;
         let mut response = Response::new(body::whole(text.into()));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::TYPE));
         Ok(response)
     }
 
-    /// Asks the network where names lead to, in a task: whoever works on a file never waits for it. One that is not known
-    /// in time leads nowhere.
+    /// Resolves host names in a task, so that no thread with a file waits for the network. A name that is not resolved
+    /// in time has no addresses.
     async fn learn_addresses(&self, names: &[String], now: Timestamp) {
         let until = Instant::now() + LONGEST_LOOK_UP;
         for name in names {
@@ -335,7 +334,7 @@ impl Service {
         }
     }
 
-    /// Reads the workspace's time zone: a request has a time without one, which few have.
+    /// Reads the workspace's time zone. Needed only by the few requests that contain a time without a zone.
     async fn learn_zone(&self, call: &Arc<Call>) -> Result<()> {
         let reader = Arc::clone(call);
         let read = turn::beside(&self.engine.steps, move || {
@@ -346,7 +345,7 @@ impl Service {
         read.await.unwrap_or(Err(Error::Overloaded))
     }
 
-    /// Host, route, token and workspace. Nothing where a browser only asks whether it may.
+    /// Finds host, route, credential and workspace. `None` for a CORS preflight.
     fn find(
         &self,
         head: &Parts,
@@ -414,7 +413,8 @@ impl Service {
         Ok(Some(Addressed { layer, route, path_values, credential, workspace }))
     }
 
-    /// What a Bearer text is: a token that is good, or a key, of which more is known once its file is read.
+    /// Parses a bearer credential: a valid token, or the digest of a key, which is looked up later in the workspace's
+    /// file.
     fn credential(
         &self,
         text: &str,
@@ -437,13 +437,13 @@ impl Service {
         }
     }
 
-    /// Host, scheme and path as the caller has them; a trusted proxy may say what it was called by.
+    /// Host, scheme and path as the caller used them; a trusted proxy may report the host.
     fn address(&self, head: &Parts, forwarded: Forwarded) -> Result<Address> {
         let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let asked = head.uri.authority().map(Authority::as_str).or(host);
         let called = forwarded.host.as_deref();
-        let authority = called.or(asked).ok_or(Error::BadRequest("A request needs a Host header."))?;
-        // The Host header was looked at with the rest of the head, and a target beside it names the same.
+        let authority = called.or(asked).ok_or(Error::BadRequest("The request needs a Host header."))?;
+        // The Host header was checked with the head, and the request target must name the same host.
         if called.is_some() || host.is_none() {
             check_authority(authority)?;
         }
@@ -460,8 +460,8 @@ impl Service {
         Forwarded::read(headers, peer, &config.trusted_proxies, config.forwarded_fields)
     }
 
-    /// Reads a body to its end. What is more than usual is read once its sender may do what it asks for, and for as long as
-    /// there is room for it. What is not read is left, to be taken and thrown away.
+    /// Reads a body completely. A larger-than-usual body is read only after authorization and while memory is
+    /// available. The unread rest is left for [`Service::linger`].
     async fn read_body<B>(
         &self,
         body: &mut Option<B>,
@@ -513,7 +513,8 @@ impl Service {
         Ok((whole, room))
     }
 
-    /// Room for a large body of a caller who may do what it asks for, if there is any, in all and for its workspace's owner.
+    /// Authorizes the request and reserves memory for a large body, if there is any left in total and for the
+    /// workspace's owner.
     async fn room(&self, call: &Arc<Call>) -> Result<Room> {
         turn::authorize(call).await?;
         let group = call.workspace.as_ref().and_then(|workspace| workspace.group());
@@ -522,18 +523,18 @@ impl Service {
         Ok(Room { _of_group, _of_all })
     }
 
-    /// What a host means here.
+    /// Resolves a host to the central API or a workspace.
     fn tenant(&self, authority: &str) -> Result<Host> {
         let config = &self.engine.config;
-        // An address has no names below it: the path says the workspace.
+        // An IP address has no subdomains, so the path names the workspace.
         if config.workspace_by_path && is_address(authority) {
             return Ok(Host::Central);
         }
         host(authority, &config.central_domain).ok_or_else(|| self.unknown_host())
     }
 
-    /// What a request is addressed to. Where the setting `workspace_by_path` lets it, a request to the central host names a
-    /// workspace by its path or by a header; the path is then that on the workspace's own host.
+    /// Resolves the host of a request. With `workspace_by_path`, a request to the central host may name a workspace by
+    /// path or header; the path then becomes the one on the workspace's own host.
     fn addressed(&self, headers: &HeaderMap, address: &mut Address) -> Result<Host> {
         let tenant = self.tenant(&address.authority)?;
         if tenant != Host::Central || !self.engine.config.workspace_by_path {
@@ -563,7 +564,7 @@ impl Service {
         let domain = &self.engine.config.central_domain;
         Error::NotFound {
             code: "unknown_host",
-            message: format!("This server answers for {domain} and for workspaces one label below it."),
+            message: format!("This server serves {domain} and workspaces one label below it."),
         }
     }
 
@@ -578,7 +579,7 @@ impl Service {
         self.engine.config.cors_origins.iter().any(|allowed| origin == allowed.as_str()).then_some(origin)
     }
 
-    /// Lets a page of a configured origin read the answer (Fetch, CORS protocol).
+    /// Lets pages of a configured origin read the response (Fetch, CORS protocol).
     fn allow_origin(&self, origin: Option<HeaderValue>, answered: &mut HeaderMap) {
         if self.engine.config.cors_origins.is_empty() {
             return;
@@ -595,20 +596,20 @@ impl Service {
 }
 
 impl Addressed {
-    /// A route that asks for nothing.
+    /// A public route, without a credential.
     fn open(layer: Layer, route: &'static Route) -> Self {
         Self { layer, route, path_values: Vec::new(), credential: Credential::None, workspace: None }
     }
 }
 
-/// The workspace that was found, if it may be entered.
+/// The workspace, if it exists and is in service.
 fn served(found: Option<Listed>) -> Result<Listed> {
     let listed = found.ok_or_else(Error::workspace_not_found)?;
     in_service(Some(listed.clone()))?;
     Ok(listed)
 }
 
-/// Whether the client sends its body only once it is told to go on, which to read from it would do.
+/// True if the client waits for `100 Continue` before it sends its body. Reading the body would send that.
 fn waits(head: &Parts) -> bool {
     head.headers.contains_key(header::EXPECT)
 }
@@ -626,8 +627,8 @@ where
     }
 }
 
-/// The headers by which a browser keeps to what an answer is: no type but the one that is named (Fetch, 3.6), nothing kept
-/// that does not say that it may be, no address told to other sites by a page, and https (RFC 6797).
+/// Security headers: no sniffing of types (Fetch, 3.6), no caching unless the response allows it, no referrer, and
+/// HTTPS only (RFC 6797).
 fn secure(headers: &mut HeaderMap, hsts_max_age: u32) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -639,7 +640,7 @@ fn secure(headers: &mut HeaderMap, hsts_max_age: u32) {
     }
 }
 
-/// The head alone of an answer to `HEAD`: hyper leaves the content out of it over HTTP/1, and sends it over HTTP/2.
+/// Removes the content of a response to `HEAD`. hyper does that for HTTP/1, but not for HTTP/2.
 fn without_content(response: Response<Outgoing>) -> Response<Outgoing> {
     let (mut head, content) = response.into_parts();
     if let Some(length) = content.size_hint().exact() {
@@ -648,47 +649,47 @@ fn without_content(response: Response<Outgoing>) -> Response<Outgoing> {
     Response::from_parts(head, body::whole(Bytes::new()))
 }
 
-/// Whom a request comes from: the peer, unless a trusted proxy says for whom it speaks.
+/// The client's address: the peer, or the address that a trusted proxy reported.
 fn client(forwarded: &Result<Forwarded>, peer: IpAddr) -> IpAddr {
     forwarded.as_ref().ok().and_then(|forwarded| forwarded.client).unwrap_or(peer)
 }
 
-/// Refuses what HTTP leaves no doubt about, and what a proxy before us may have taken for another request than we would.
+/// Rejects heads that violate HTTP or that a proxy before us may have read differently.
 fn check_head(head: &Parts) -> Result<()> {
     let bad = |why| Err(Error::BadRequest(why));
     if head.method == Method::CONNECT || head.uri.path().is_empty() {
-        return bad("This server is no proxy.");
+        return bad("This server is not a proxy.");
     }
-    // hyper has taken a body in chunks, whatever else was done to it before.
+    // hyper treats a body as chunked even if other encodings are listed.
     let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-        return bad("The only transfer encoding that is taken is chunked.");
+        return bad("The only supported transfer encoding is chunked.");
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
-        return bad("A request has one Host header.");
+        return bad("The request must have only one Host header.");
     }
     if let Some(host) = host {
         check_authority(host.to_str().unwrap_or_default())?;
     } else if head.version == Version::HTTP_11 {
-        return bad("A request needs a Host header.");
+        return bad("The request needs a Host header.");
     }
     match (head.uri.authority(), host) {
         (Some(target), Some(host)) if !host.as_bytes().eq_ignore_ascii_case(target.as_str().as_bytes()) => {
-            bad("The Host header names another host than the request.")
+            bad("The Host header and the request target name different hosts.")
         }
         _ => Ok(()),
     }
 }
 
-/// A host, perhaps with a port, and nothing else.
+/// Accepts only a host, optionally with a port.
 fn check_authority(text: &str) -> Result<()> {
     let is_one = !text.contains(['@', ',']) && Authority::try_from(text).is_ok();
-    if is_one { Ok(()) } else { Err(Error::BadRequest("The Host header must be a host, perhaps with a port.")) }
+    if is_one { Ok(()) } else { Err(Error::BadRequest("The Host header must be a host, optionally with a port.")) }
 }
 
-/// Whether a host, perhaps with a port, is an IP address.
+/// True if a host, optionally with a port, is an IP address.
 fn is_address(authority: &str) -> bool {
     let bare = authority.strip_prefix('[').and_then(|rest| rest.split(']').next());
     bare.map_or_else(
@@ -720,19 +721,16 @@ fn preflight(head: &Parts) -> Response<Outgoing> {
     response
 }
 
-/// What was read was the central file.
+/// For errors while reading the central file.
 fn of_central(error: rusqlite::Error) -> Error {
     Error::from(error).of_server()
 }
 
 fn route_not_found() -> Error {
-    Error::NotFound {
-        code: "route_not_found",
-        message: "There is no such path here; /docs lists those there are.".into(),
-    }
+    Error::NotFound { code: "route_not_found", message: "No such path. /docs lists all paths.".into() }
 }
 
-/// The path as the table has it, and whether `/api` was before it. One slash at the end does not matter.
+/// The path as in the table, and whether it had the prefix `/api`. One slash at the end is ignored.
 fn api_path(path: &str) -> (&str, bool) {
     let (path, is_api) = match path.strip_prefix("/api") {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => (rest, true),
@@ -744,7 +742,8 @@ fn api_path(path: &str) -> (&str, bool) {
     }
 }
 
-/// The token of an `Authorization: Bearer` header (RFC 6750, 2.1). Of two headers others may have read the other one.
+/// The token of an `Authorization: Bearer` header (RFC 6750, 2.1). Two headers are rejected, since others may have read
+/// the other one.
 fn bearer(headers: &HeaderMap) -> Result<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(Error::Token(TokenFault::Missing))?;
@@ -758,8 +757,7 @@ fn bearer(headers: &HeaderMap) -> Result<&str> {
     }
 }
 
-/// Whether the body is of this type, with parameters or without. JSON has no other encoding than UTF-8 (RFC 8259, 8.1),
-/// whatever they say.
+/// True if the body has this media type. Parameters are ignored: JSON is always UTF-8 (RFC 8259, 8.1).
 fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))

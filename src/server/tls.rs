@@ -1,4 +1,4 @@
-//! TLS, where no proxy speaks it: a certificate and its key in files, read again when they change.
+//! TLS without a proxy: serves a certificate and its key from files and reloads them when they change.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +19,7 @@ use super::turn;
 use crate::config::TlsFiles;
 use crate::engine::Engine;
 
-/// How often the files are looked at.
+/// Interval between checks of the files.
 const EVERY: Duration = Duration::from_secs(2);
 
 pub struct Tls {
@@ -27,7 +27,7 @@ pub struct Tls {
     served: Arc<Served>,
 }
 
-/// The certificate that is served, and what its files looked like when they were read last.
+/// The certificate being served, and the state of its files when they were last read.
 #[derive(Debug)]
 struct Served {
     files: TlsFiles,
@@ -40,7 +40,7 @@ struct State {
     looks: [Option<Look>; 2],
 }
 
-/// By what a file is known to be another one: written anew, or put in the place of the old one.
+/// Detects that a file was rewritten or replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Look {
     inode: u64,
@@ -49,7 +49,7 @@ struct Look {
 }
 
 impl Tls {
-    /// For HTTP/2 and HTTP/1.1 over TLS 1.3 and 1.2.
+    /// Supports HTTP/2 and HTTP/1.1 over TLS 1.3 and 1.2.
     pub fn new(files: &TlsFiles) -> anyhow::Result<Self> {
         let looks = look(files);
         let state = State { certificate: Arc::new(read(files)?), looks };
@@ -66,13 +66,13 @@ impl Tls {
         self.acceptor.accept(stream).await
     }
 
-    /// Reads the files now, whether or not they look changed.
+    /// Reloads the files even if they look unchanged.
     pub fn reload(&self) {
         self.served.state().looks = [None; 2];
         self.served.renew();
     }
 
-    /// Looks after the files from now on. Connections that are open keep the certificate that they began with.
+    /// Starts checking the files. Open connections keep their certificate.
     pub fn keep_current(&self, engine: &Arc<Engine>) {
         let (served, engine) = (Arc::clone(&self.served), Arc::clone(engine));
         tokio::spawn(async move {
@@ -87,8 +87,8 @@ impl Tls {
 }
 
 impl Served {
-    /// Reads the files, if they are others than were read last. What cannot be served is said once, and the certificate from
-    /// before stays: of two files that are being replaced, one comes first.
+    /// Reloads the files if they changed. If they are invalid, logs that once and keeps the old certificate: while two
+    /// files are being replaced, one changes first.
     fn renew(&self) {
         let looks = look(&self.files);
         if looks == self.state().looks {
@@ -100,9 +100,11 @@ impl Served {
         match read {
             Ok(certificate) => {
                 state.certificate = Arc::new(certificate);
-                tracing::info!("another TLS certificate is served");
+                tracing::info!("reloaded the TLS certificate");
             }
-            Err(error) => tracing::error!(error = format!("{error:#}"), "the TLS certificate from before is served on"),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "invalid TLS certificate; still serving the old one")
+            }
         }
     }
 
@@ -129,8 +131,8 @@ fn read(files: &TlsFiles) -> anyhow::Result<CertifiedKey> {
     let said = |path: &Path, what| format!("{} cannot be read as {what}", path.display());
     let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let chain = chain.with_context(|| said(certificate, "certificates in PEM"))?;
-    ensure!(!chain.is_empty(), "there is no certificate in {}", certificate.display());
+    ensure!(!chain.is_empty(), "no certificate in {}", certificate.display());
     let private = PrivateKeyDer::from_pem_file(key).with_context(|| said(key, "a private key in PEM"))?;
     CertifiedKey::from_der(chain, private, &ring::default_provider())
-        .with_context(|| format!("{} and {} cannot be served together", certificate.display(), key.display()))
+        .with_context(|| format!("{} and {} do not belong together", certificate.display(), key.display()))
 }

@@ -1,5 +1,5 @@
-//! From async to a thread: the one hop. A call becomes a job of its file's lane, or a task beside the lanes, and its
-//! answer is awaited for as long as it may wait.
+//! Hands a request from async code to a thread, the only such handoff: as a job in the lane of its file, or as a task
+//! outside the lanes. Then waits for the response, up to `turn_timeout`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use super::body::{self, Outgoing};
 use crate::api::{Answer, Call, Error, Inputs, Place, Result, Route, perform};
 use crate::storage::{Fault, Job, Share, Threads, Verdict};
 
-/// What came of a call, and how long it took.
+/// The response to a request, and its timing.
 pub struct Answered {
     pub result: Result<Response<Outgoing>>,
     pub waited: Duration,
     pub worked: Duration,
 }
 
-/// The same, as the thread tells it.
+/// The same, as the thread sends it.
 struct Told {
     result: Result<Answer>,
     waited: Duration,
     worked: Duration,
 }
 
-/// Whether a call still waits: decided once, by whoever is first, the thread that has come to it or the one that will
-/// wait no longer. So what was answered 503 is never done after all.
+/// Decides once whether a request runs or times out, by whichever comes first: the thread that starts it or the waiter
+/// that gives up. So a request that got 503 never runs afterwards.
 #[derive(Default)]
 struct Ticket(AtomicU8);
 
@@ -43,7 +43,7 @@ impl Ticket {
     }
 }
 
-/// A call on its way to a thread.
+/// A request on its way to a thread.
 struct Errand {
     call: Arc<Call>,
     ticket: Arc<Ticket>,
@@ -51,12 +51,12 @@ struct Errand {
     joined: Instant,
     begun: Instant,
     worked: Duration,
-    /// Taken by the work; read again where it must work again.
+    /// Taken by the handler; read again if the handler has to run again.
     inputs: Option<Inputs>,
     result: Option<Result<Answer>>,
 }
 
-/// Runs the call where its handler belongs, and waits for the answer.
+/// Runs the request on its handler's executor and waits for the response.
 pub async fn run(call: Arc<Call>) -> Answered {
     let (told, mut answer) = oneshot::channel();
     let ticket = Arc::new(Ticket::default());
@@ -71,7 +71,7 @@ pub async fn run(call: Arc<Call>) -> Answered {
         inputs: Some(call.route.handler.read(&call)),
         result: None,
     };
-    // Locked only for what has a share beside the lanes: a turn has its file's.
+    // Computed only when needed, because it takes a lock. A turn uses the share of its file.
     let group = || call.workspace.as_ref().and_then(|workspace| workspace.group());
     match call.route.handler.place() {
         Place::Here => errand.run_beside(),
@@ -90,8 +90,8 @@ pub async fn run(call: Arc<Call>) -> Answered {
     Answered { result, waited, worked }
 }
 
-/// Whether the caller may do what it asks for: looked up in a read turn, before a large body is taken. The handler has it
-/// looked up again.
+/// Checks in a read turn whether the caller is allowed, before a large body is read. The check before the handler runs
+/// in addition.
 pub async fn authorize(call: &Arc<Call>) -> Result<()> {
     let (told, answer) = oneshot::channel();
     call.file().submit_read(Box::new(Authorization { call: Arc::clone(call), result: Ok(()), told }));
@@ -101,7 +101,7 @@ pub async fn authorize(call: &Arc<Call>) -> Result<()> {
     }
 }
 
-/// A look-up of who calls, on its way to a thread.
+/// The job for that check.
 struct Authorization {
     call: Arc<Call>,
     result: Result<()>,
@@ -120,13 +120,13 @@ impl Job for Authorization {
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
         let Self { call, result, told } = *self;
-        // Whoever has the answer is the only one who holds the call.
+        // Whoever gets the answer must hold the only reference to the request.
         drop(call);
         let _ = told.send(outcome.map_err(Error::from).and(result));
     }
 }
 
-/// Runs what is no call on such threads; nothing where it panicked.
+/// Runs other work on these threads; `None` if it panicked.
 pub async fn beside<T: Send + 'static>(threads: &Threads, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (told, answer) = oneshot::channel();
     threads.run(move || {
@@ -135,7 +135,7 @@ pub async fn beside<T: Send + 'static>(threads: &Threads, work: impl FnOnce() ->
     answer.await.ok()
 }
 
-/// Where calls of this row wait, if they do.
+/// The lane in which requests of this route wait, if any.
 pub fn lane(route: &Route) -> Option<&'static str> {
     match route.handler.place() {
         Place::Here => None,
@@ -162,7 +162,7 @@ impl Errand {
         }
     }
 
-    /// To threads beside the lanes, of which a group has its share.
+    /// Runs outside the lanes, within the group's share of these threads.
     fn send(self, threads: &Threads, share: Option<&Arc<Share>>) {
         let most = self.call.engine.config.max_waiting;
         match share {
@@ -178,7 +178,7 @@ impl Errand {
         self.inputs.take().unwrap_or_else(|| self.call.route.handler.read(&self.call))
     }
 
-    /// Where there is no lane: the work, caught, and the answer at once.
+    /// Runs without a lane: catches panics and responds at once.
     fn run_beside(mut self) {
         if !self.begin() {
             return;
@@ -193,7 +193,7 @@ impl Errand {
 
 impl Job for Errand {
     fn begin(&mut self) -> bool {
-        // A client that has gone away no longer wants to read; what it asked to be written, it may count on.
+        // If the client is gone, a read is skipped. A write still runs: the client may rely on it.
         if self.told.is_closed() && self.call.route.method == Method::GET {
             return false;
         }
@@ -201,7 +201,7 @@ impl Job for Errand {
         self.ticket.settle(BEGUN)
     }
 
-    /// A read has less time than a write, which others of the file wait for in any case.
+    /// A read has less time than a write, which blocks other writes of the file in any case.
     fn limit(&self) -> Option<Duration> {
         (self.call.route.method == Method::GET).then_some(self.call.engine.config.list_timeout)
     }
@@ -218,12 +218,12 @@ impl Job for Errand {
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
         let Self { call, told, joined, begun, worked, result, .. } = *self;
-        // With the call goes its lease: whoever has the answer may count on the workspace being idle.
+        // Drops the lease together with the request, so that the workspace is idle once the response is there.
         drop(call);
         let result = match (outcome, result) {
             (Err(fault), _) => Err(fault.into()),
             (Ok(()), Some(result)) => result,
-            (Ok(()), None) => Err(Error::Internal("a job was answered before it had worked".into())),
+            (Ok(()), None) => Err(Error::Internal("a job ended without a result".into())),
         };
         let _ = told.send(Told { result, waited: begun.duration_since(joined), worked });
     }

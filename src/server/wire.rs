@@ -1,5 +1,4 @@
-//! The wire: a connection's bytes on their way to hyper and from it. What comes in is shown to [`Heads`], what goes out is
-//! counted.
+//! Wraps a connection's stream: passes incoming bytes to [`Heads`] and counts outgoing bytes.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +16,7 @@ pub struct Wire<S> {
     traffic: Arc<Traffic>,
 }
 
-/// What went over a wire, for whoever serves the connection.
+/// The traffic of one connection, shared with the code that serves it.
 #[derive(Default)]
 pub struct Traffic {
     heads: Mutex<Heads>,

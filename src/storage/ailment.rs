@@ -1,22 +1,23 @@
-//! What ails a disk or a file, of all that SQLite or the operating system may report: what whoever is told can act upon.
+//! Disk and file errors that an operator can act on, recognized among all errors of SQLite and the operating system.
 
 use std::io;
 
 use rusqlite::{ErrorCode, ffi};
 
-/// No more files may be open in this process, or on this machine: one number each wherever this runs.
+/// Errno values for too many open files in this process and on this machine. They are the same on each supported
+/// platform.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ailment {
-    /// The disk is full. What was to be written is not, what was there is.
+    /// The disk is full. The write did not happen; existing data is unchanged.
     NoRoom,
-    /// The disk takes no writes, be it that it is mounted so or that it has failed.
+    /// The disk rejects writes: it is mounted read-only or has failed.
     NotWritable,
-    /// What is in the file makes no sense, or cannot be read.
+    /// The file content is malformed or cannot be read.
     Damaged,
-    /// No more files may be open.
+    /// The process or the machine has too many open files.
     NoDescriptors,
 }
 
@@ -24,7 +25,7 @@ impl Ailment {
     pub fn of_sqlite(error: &rusqlite::Error) -> Option<Self> {
         let rusqlite::Error::SqliteFailure(failure, _) = error else { return None };
         match (failure.code, failure.extended_code) {
-            // Where the index of a log cannot grow, SQLite does not say why: for want of room, as a rule.
+            // SQLite gives no reason when the WAL index cannot grow. Usually the disk is full.
             (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => Some(Self::NoRoom),
             (ErrorCode::ReadOnly, _)
             | (
@@ -43,7 +44,7 @@ impl Ailment {
         }
     }
 
-    /// The same, wherever it stands in a chain of causes.
+    /// Finds a disk error anywhere in a chain of causes.
     pub fn of(error: &anyhow::Error) -> Option<Self> {
         error.chain().find_map(|cause| match cause.downcast_ref::<rusqlite::Error>() {
             Some(error) => Self::of_sqlite(error),

@@ -1,4 +1,4 @@
-//! Jobs, and the running of many writes in one transaction.
+//! Jobs, and how many writes run in one transaction.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,37 +10,38 @@ use rusqlite::Connection;
 
 use super::ailment::Ailment;
 
-/// Steps of SQLite's machine between two looks at how long a small read takes, and the look at which it has taken too long:
-/// after about a millisecond.
+/// A small read is checked every `STEPS_BETWEEN_LOOKS` steps of SQLite's virtual machine. At check number `FEW_LOOKS`,
+/// after about a millisecond, the read has taken too long.
 const STEPS_BETWEEN_LOOKS: i32 = 1_000;
 const FEW_LOOKS: u32 = 20;
 
-/// One piece of work on one file, which leaves its result in itself until it may be told.
+/// One piece of work on one file. It stores its result in itself until it is answered.
 pub trait Job: Send {
-    /// Asked once, just before the work: is it still wanted?
+    /// Called once, just before the work. Returns false if the work is no longer wanted.
     fn begin(&mut self) -> bool;
 
-    /// How long its statements may run, where that is longer than is usual. It is then in a transaction of its own, after
-    /// those that waited beside it.
+    /// Time limit of its statements, if longer than the default. Such a job runs in a transaction of its own, after the
+    /// jobs that waited with it.
     fn limit(&self) -> Option<Duration> {
         None
     }
 
-    /// The work, inside a transaction. A write may be asked to work again: only where all it did before was undone.
+    /// Does the work, inside a transaction. A write may be called again, but only after all its changes were rolled
+    /// back.
     fn work(&mut self, db: &Connection) -> Verdict;
 
-    /// Told once, after the commit (or when there will be none): the moment to answer.
+    /// Called once, after the commit or when there will be no commit: sends the response.
     fn answer(self: Box<Self>, outcome: Result<(), Fault>);
 }
 
-/// What becomes of what a job did.
+/// Whether the changes of a job are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Keep,
     Undo,
 }
 
-/// Why a job's work could not be done, or not be kept. In each case nothing of it is in the file.
+/// Why the work of a job failed or was not kept. In each case the file contains none of its changes.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Fault {
     #[error("too many requests wait for this file")]
@@ -51,7 +52,7 @@ pub enum Fault {
     Unopened(String),
     #[error("the work was not committed: {0}")]
     Uncommitted(String),
-    /// The disk or the file is to blame, whoever asks.
+    /// The disk or the file is at fault, not the job.
     #[error("{1}")]
     Ailing(Ailment, String),
 }
@@ -73,7 +74,7 @@ impl Fault {
         }
     }
 
-    /// What a caught panic said.
+    /// Takes the message out of a caught panic.
     pub fn panicked(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -81,28 +82,28 @@ impl Fault {
     }
 }
 
-/// A job in a batch, with what came of it so far.
+/// A job in a batch, and its panic if it had one.
 struct Entry {
     job: Box<dyn Job>,
     panicked: Option<Fault>,
 }
 
-/// Why a batch as a whole is not in the file.
+/// Why a batch as a whole was not committed.
 enum Broken {
-    /// SQLite refused to begin or to commit.
+    /// SQLite failed to begin or to commit.
     Refused(rusqlite::Error),
-    /// A statement of one job took the whole transaction with it (SQLite does so when a write is interrupted, or the
-    /// disk is full).
+    /// A statement of one job ended the whole transaction. SQLite does so when a write is interrupted or the disk is
+    /// full.
     TakenAlong,
-    /// The same, where there is only that job, and it wants nothing kept: it says itself why.
+    /// The same, in a batch of one job that asked for a rollback anyway. The job reports the reason itself.
     Undone,
 }
 
-/// A job that was begun, and has not worked yet.
+/// A job that was begun and has not worked yet.
 pub struct Begun(Box<dyn Job>);
 
 impl Begun {
-    /// Nothing where it is no longer wanted.
+    /// Returns `None` if the job is no longer wanted.
     pub fn new(mut job: Box<dyn Job>) -> Option<Self> {
         job.begin().then_some(Self(job))
     }
@@ -112,14 +113,14 @@ impl Begun {
     }
 }
 
-/// One job in a read transaction.
+/// Runs one job in a read transaction.
 pub fn read(db: &Connection, mut job: Begun, limit: Duration) {
     let outcome = read_transaction(db, || work(db, &mut *job.0, limit));
     job.answer(outcome);
 }
 
-/// One job in a read transaction, on the connection that writes: for as long as writers can be kept waiting. It may be
-/// answered once that connection is free; one that needs longer is handed back, and may work again.
+/// Runs one job in a read transaction on the write connection, for as long as writers can be kept waiting. The caller
+/// answers it after releasing the connection. A job that needs longer is handed back, and may run again.
 pub fn read_little(db: &Connection, mut job: Begun) -> Result<Worked, Begun> {
     let needs_longer = Arc::new(AtomicBool::new(false));
     let (noted, mut looks) = (Arc::clone(&needs_longer), 0);
@@ -136,7 +137,8 @@ pub fn read_little(db: &Connection, mut job: Begun) -> Result<Worked, Begun> {
     if needs_longer.load(Ordering::Relaxed) {
         return Err(job);
     }
-    // What a reader's own connection would have refused has been undone here.
+    // This connection can write, so a write of the job was rolled back above. Report it as an error, as a read
+    // connection would.
     let has_written = db.total_changes() != written;
     let outcome = if has_written { Err(Fault::Panicked("a read has written".into())) } else { outcome };
     Ok(Worked { job: job.0, outcome })
@@ -151,7 +153,7 @@ fn read_transaction(db: &Connection, work: impl FnOnce() -> Result<Verdict, Faul
     outcome
 }
 
-/// A job that has worked, and what it is to be told.
+/// A job that has worked, and its outcome.
 pub struct Worked {
     job: Box<dyn Job>,
     outcome: Result<(), Fault>,
@@ -163,7 +165,8 @@ impl Worked {
     }
 }
 
-/// Writes, in one transaction, each undone by itself where it asks so. They may be answered: what is kept is on disk.
+/// Runs writes in one transaction. Each is rolled back alone if it asks for it. When this returns, what is kept is on
+/// disk, so the jobs may be answered.
 pub fn write(db: &Connection, jobs: Vec<Box<dyn Job>>, limit: Duration) -> Vec<Worked> {
     let mut batch: Vec<Entry> = Vec::with_capacity(jobs.len());
     for mut job in jobs {
@@ -181,7 +184,7 @@ fn write_all(db: &Connection, mut batch: Vec<Entry>, limit: Duration) -> Vec<Wor
     }
     match result {
         Ok(()) | Err(Broken::Undone) => told(batch, None),
-        // The innocent are tried again, each by itself, so that only the one to blame fails.
+        // Run each job again by itself, so that only the faulty one fails.
         Err(Broken::TakenAlong) if batch.len() > 1 => {
             let alone = batch.into_iter().map(|entry| vec![Entry { panicked: None, ..entry }]);
             alone.flat_map(|entry| write_all(db, entry, limit)).collect()
@@ -191,7 +194,7 @@ fn write_all(db: &Connection, mut batch: Vec<Entry>, limit: Duration) -> Vec<Wor
     }
 }
 
-/// Each with the fault of the whole batch, where there is one, or with its own.
+/// Gives each job the fault of the whole batch, or else its own.
 fn told(batch: Vec<Entry>, fault: Option<Fault>) -> Vec<Worked> {
     let outcome = |own: Option<Fault>| own.or_else(|| fault.clone()).map_or(Ok(()), Err);
     batch.into_iter().map(|Entry { job, panicked }| Worked { job, outcome: outcome(panicked) }).collect()
@@ -230,15 +233,15 @@ fn commit_together(db: &Connection, batch: &mut [Entry], limit: Duration) -> Res
     execute(db, end).map_err(Broken::Refused)
 }
 
-/// The work under its time limit, or the usual one; a panic becomes a fault.
+/// Runs the work under its own time limit or the default. A panic becomes a fault.
 fn work(db: &Connection, job: &mut dyn Job, limit: Duration) -> Result<Verdict, Fault> {
     let deadline = Instant::now() + job.limit().unwrap_or(limit);
-    // About a millisecond of virtual machine steps between two looks at the clock.
+    // 20,000 virtual machine steps take about a millisecond: that is the interval between two looks at the clock.
     let _ = db.progress_handler(20_000, Some(move || Instant::now() > deadline));
     caught(db, job)
 }
 
-/// The work under the progress handler that is set; a panic becomes a fault.
+/// Runs the work under the current progress handler. A panic becomes a fault.
 fn caught(db: &Connection, job: &mut dyn Job) -> Result<Verdict, Fault> {
     let verdict = catch_unwind(AssertUnwindSafe(|| job.work(db)));
     let _ = db.progress_handler(0, None::<fn() -> bool>);

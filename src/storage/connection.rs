@@ -1,4 +1,4 @@
-//! Connections: how each is opened and set up, and the pool of those that read.
+//! Connections: how they are opened and set up, and the pool of read connections.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,20 +12,20 @@ use scheduled_thread_pool::ScheduledThreadPool;
 
 use crate::values::fold::fold;
 
-/// Read connections of one file. Opened when reads meet or are long, closed when they have had nothing to do for a while.
+/// Read connections of one file. The pool opens them when reads overlap or are long, and closes them when idle.
 pub type Readers = r2d2::Pool<SqliteConnectionManager>;
 
-/// No file is made by opening it: a path that is wrong must not become an empty workspace.
+/// Opening never creates a file: a wrong path must not become an empty workspace.
 const FLAGS: OpenFlags =
     OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_URI);
 
-/// How long a connection waits for another process (the command line) that writes.
+/// How long a connection waits while another process, such as a command, writes.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// How long a read connection stays open that nobody needs.
+/// How long an idle read connection stays open.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// Distinct statements a connection keeps prepared: more than one resource's worth costs memory in every workspace.
+/// Prepared statements cached per connection. A larger cache costs memory in every open workspace.
 const STATEMENTS: usize = 64;
 
 pub(super) fn readers(path: &Path, most: u32, openers: Arc<ScheduledThreadPool>) -> Readers {
@@ -33,7 +33,7 @@ pub(super) fn readers(path: &Path, most: u32, openers: Arc<ScheduledThreadPool>)
         set_up(db)?;
         db.pragma_update(None, "query_only", true)
     });
-    // By default a pool starts three threads, opens ten connections, and asks each for a sign of life at check-out.
+    // By default a pool starts three threads, opens ten connections, and tests each connection at check-out.
     r2d2::Pool::builder()
         .max_size(most)
         .min_idle(Some(0))
@@ -46,28 +46,29 @@ pub(super) fn readers(path: &Path, most: u32, openers: Arc<ScheduledThreadPool>)
         .build_unchecked(manager)
 }
 
-/// A connection that writes, on a file that exists.
-#[expect(clippy::disallowed_methods, reason = "the room where connections are opened")]
+/// Opens a write connection to an existing file.
+#[expect(clippy::disallowed_methods, reason = "only this module opens connections")]
 pub fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let mut db = Connection::open_with_flags(path, FLAGS)?;
     set_up(&mut db)?;
-    // What writes touches the upper pages of every index again and again.
+    // Writes touch the upper pages of every index repeatedly, so this connection has a larger cache.
     db.pragma_update(None, "cache_size", -4096)?;
     Ok(db)
 }
 
-/// A connection that only reads, on a file that exists.
+/// Opens a read-only connection to an existing file.
 pub fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let db = open_writer(path)?;
     db.pragma_update(None, "query_only", true)?;
     Ok(db)
 }
 
-/// A connection that reads a file of a stranger, and runs nothing that is in it. The file is nobody else's meanwhile: it is
-/// read without locks, and without a log.
-#[expect(clippy::disallowed_methods, reason = "the room where connections are opened")]
+/// Opens a read-only connection to an untrusted file and executes nothing that is stored in it. No one else may use the
+/// file meanwhile: it is read without locks and without a WAL.
+#[expect(clippy::disallowed_methods, reason = "only this module opens connections")]
 pub(super) fn open_foreign(path: &Path) -> anyhow::Result<Connection> {
-    let mut url = url::Url::from_file_path(std::path::absolute(path)?).map_err(|()| anyhow::anyhow!("no such path"))?;
+    let mut url =
+        url::Url::from_file_path(std::path::absolute(path)?).map_err(|()| anyhow::anyhow!("the path is invalid"))?;
     url.set_query(Some("immutable=1"));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let db = Connection::open_with_flags(url.as_str(), flags)?;
@@ -78,24 +79,24 @@ pub(super) fn open_foreign(path: &Path) -> anyhow::Result<Connection> {
     Ok(db)
 }
 
-/// A connection on a file that need not exist yet.
-#[expect(clippy::disallowed_methods, reason = "the room where connections are opened")]
+/// Opens a connection, and creates the file if it does not exist.
+#[expect(clippy::disallowed_methods, reason = "only this module opens connections")]
 pub(super) fn create(path: &Path) -> rusqlite::Result<Connection> {
     let mut db = Connection::open_with_flags(path, FLAGS | OpenFlags::SQLITE_OPEN_CREATE)?;
     set_up(&mut db)?;
     Ok(db)
 }
 
-/// A connection on a file that is yet to be written, by copying another into it. Until that is whole it is of no use, so
-/// nothing is done to keep it from harm.
-#[expect(clippy::disallowed_methods, reason = "the room where connections are opened")]
+/// Opens a connection to a new file that will be overwritten with a copy of another. An incomplete copy is useless, so
+/// this connection has no journal and does not sync.
+#[expect(clippy::disallowed_methods, reason = "only this module opens connections")]
 pub(super) fn blank(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, FLAGS | OpenFlags::SQLITE_OPEN_CREATE)?;
     db.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
     Ok(db)
 }
 
-/// One transaction on a connection of one's own, for work beside the lanes: a file that is not in service yet.
+/// Runs one transaction on a connection outside the lanes, for a file that is not in service yet.
 pub fn transaction<T, E: From<rusqlite::Error>>(
     db: &mut Connection,
     work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
@@ -106,8 +107,8 @@ pub fn transaction<T, E: From<rusqlite::Error>>(
     Ok(done)
 }
 
-/// Brings the log into the file and empties it, as far as nobody needs it: it is not waited for whoever reads it, since
-/// nobody could write meanwhile, and a program that replicates the file never ends.
+/// Checkpoints and truncates the WAL without waiting for readers. Waiting would block writers, and a program that
+/// replicates the file reads forever.
 pub(super) fn empty_log(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(Duration::ZERO)?;
     let emptied = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -119,8 +120,9 @@ fn set_up(db: &mut Connection) -> rusqlite::Result<()> {
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    // Thousands of files are open at once: half a megabyte of pages each, the rest is the operating system's to cache.
-    // Checkpoints are made between two batches, not inside a commit that somebody waits for.
+    // Thousands of files are open at once, so each connection caches only half a megabyte of pages. The operating
+    // system caches the rest.
+    // Checkpoints run between two batches, not inside a commit that a client waits for.
     db.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;

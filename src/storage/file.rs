@@ -1,4 +1,4 @@
-//! A file in service: its lanes, its connections, its migrations, its checkpoints.
+//! A file in service: its lanes, connections, migrations and checkpoints.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -21,32 +21,32 @@ use super::share::Share;
 use super::threads::{Supervisor, Threads};
 use super::whole::beside;
 
-/// Writes that go into one transaction at the most: past that a batch no longer gets cheaper, only longer.
+/// Maximum writes in one transaction. A larger batch takes longer and is not cheaper per write.
 const LARGEST_BATCH: usize = 256;
 
-/// Answers that are worth a thread of their own.
+/// From this number of responses on, another thread sends them.
 const MANY_ANSWERS: usize = 4;
 
-/// Pages in the write-ahead log (16 MiB) after which it is brought into the file.
+/// Pages in the WAL (16 MiB) after which it is checkpointed.
 const LONG_LOG: i64 = 4_000;
 
-/// How far the log is on its way into the file.
+/// Progress of the checkpoint.
 const LOG_GROWS: u8 = 0;
 const LOG_BEING_COPIED: u8 = 1;
 const LOG_COPIED: u8 = 2;
 
-/// What one file may take of the machine.
+/// Limits on the resources that one file may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Reads of one file that run at once; fewer than there are threads, so that no workspace takes them all.
+    /// Concurrent reads per file. Fewer than there are threads, so that no workspace takes all of them.
     pub read_turns: usize,
     /// Jobs that may wait in one lane of one file.
     pub longest_lane: usize,
-    /// How long one request's statements may run.
+    /// Time limit for the statements of one job.
     pub statement: Duration,
 }
 
-/// What all files share: the threads, and the limits of each.
+/// State that all files share: the threads, and the limits per file.
 pub struct Storage {
     threads: Threads,
     thread_count: usize,
@@ -61,7 +61,7 @@ impl Storage {
         Ok(Arc::new(Self {
             threads: Threads::start("database", threads, supervisor)?,
             thread_count: threads,
-            // It catches what a task raises, and goes on.
+            // This pool catches the panics of its tasks.
             openers: Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("opener").build()),
             limits,
             supervisor: Arc::clone(supervisor),
@@ -69,14 +69,14 @@ impl Storage {
         }))
     }
 
-    /// Answers a batch. To wake many who wait takes as long as to write a few rows: then another thread does it, and
-    /// the next batch need not wait for that.
+    /// Answers a batch. Waking many waiters takes as long as writing a few rows, so another thread does that, and the
+    /// next batch starts at once.
     fn answer(&self, worked: Vec<Worked>) {
         let supervisor = Arc::clone(&self.supervisor);
         let few = worked.len() < MANY_ANSWERS;
         let answer_all = move || {
             for worked in worked {
-                // One that panics keeps no other of the batch from its answer.
+                // A panic in one answer must not keep the other jobs from theirs.
                 let _ = supervisor.run("database", || worked.answer());
             }
         };
@@ -87,28 +87,28 @@ impl Storage {
         }
     }
 
-    /// Lets a file go on a database thread: whoever is the last to hold it closes it, which may flush its log.
+    /// Releases a file on a database thread. The last holder closes the file, which may checkpoint its WAL.
     pub fn close(&self, file: Arc<File>) {
         self.threads.run(move || drop(file));
     }
 }
 
-/// One SQLite file. It is opened and migrated by the first job that reaches it, once.
+/// One SQLite file. The first job that reaches it opens and migrates it, once.
 pub struct File {
     path: PathBuf,
     kind: Kind,
     reads: Lane,
     writes: Lane,
-    // Closed in this order: the last connection to close is the one that can write, and brings the log into the file.
+    // Fields drop in this order. The write connection must close last, because only it can checkpoint the WAL.
     readers: Readers,
     writer: Mutex<Option<Connection>>,
     log: AtomicU8,
-    /// Set once the file has been opened and migrated: from then on a read need not wait for the writer.
+    /// Set once the file was opened and migrated. From then on a read need not wait for the writer.
     ready: OnceLock<()>,
     storage: Arc<Storage>,
-    /// The threads that work on it count to this.
+    /// The share that limits the threads for this file.
     share: Mutex<Arc<Share>>,
-    /// Those who wait for the file to be closed: told by being dropped, after the connections.
+    /// Waiters for the closing of the file. Dropping these senders, after the connections, notifies them.
     waiting_for_end: Mutex<Vec<Sender<()>>>,
 }
 
@@ -134,7 +134,7 @@ impl File {
         })
     }
 
-    /// Lets the threads that work on it from now on count to this share.
+    /// Assigns the file to a share. Threads that start on the file from now on count towards it.
     pub fn count_to(&self, share: &Arc<Share>) {
         *self.share.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(share);
     }
@@ -147,25 +147,25 @@ impl File {
         &self.path
     }
 
-    /// Jobs that wait in the lanes: to read, and to write.
+    /// Jobs waiting in the read lane and in the write lane.
     pub fn waiting(&self) -> (usize, usize) {
         (self.reads.waiting(), self.writes.waiting())
     }
 
-    /// What it takes on the disk, in bytes, and what its log takes beside it; nothing where there is none.
+    /// Bytes on disk of the file and of its WAL. 0 if missing.
     pub fn sizes(&self) -> (u64, u64) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len());
         (size(&self.path), size(&beside(&self.path, "-wal")))
     }
 
-    /// What disconnects when the last who holds the file has let it go and it is closed.
+    /// Returns a receiver that disconnects when the last holder has released the file and it is closed.
     pub fn end(&self) -> Receiver<()> {
         let (sender, end) = channel();
         self.waiting_for_end.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         end
     }
 
-    /// Lets a job read in a turn of its own, beside other reads and the writer.
+    /// Queues a job in the read lane. It runs concurrently with other reads and the writer.
     pub fn submit_read(self: &Arc<Self>, job: Box<dyn Job>) {
         match self.reads.join(job) {
             Joined::SendThread => self.send_reader(),
@@ -174,7 +174,7 @@ impl File {
         }
     }
 
-    /// Lets a job write, in one transaction with all that wait beside it.
+    /// Queues a job in the write lane. It shares a transaction with the jobs that wait with it.
     pub fn submit_write(self: &Arc<Self>, job: Box<dyn Job>) {
         match self.writes.join(job) {
             Joined::SendThread => self.send_writer(),
@@ -183,7 +183,7 @@ impl File {
         }
     }
 
-    /// Reads on a database thread and waits for it. Not to be called from one.
+    /// Reads on a database thread and waits for the result. Do not call this on a database thread.
     pub fn read<T, E>(self: &Arc<Self>, work: impl FnMut(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
@@ -192,7 +192,7 @@ impl File {
         wait(work, None, |job| self.submit_read(job))
     }
 
-    /// Writes on a database thread and waits until it is on disk. Not to be called from one.
+    /// Writes on a database thread and waits until the change is on disk. Do not call this on a database thread.
     pub fn write<T, E>(self: &Arc<Self>, work: impl FnMut(&Connection) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
@@ -201,7 +201,7 @@ impl File {
         wait(work, None, |job| self.submit_write(job))
     }
 
-    /// The same where it may take longer than is usual: others of the file that wait to write do so all that time.
+    /// Like `write`, with a longer time limit. Other writes of the file wait all that time.
     pub fn write_within<T, E>(
         self: &Arc<Self>,
         limit: Duration,
@@ -214,13 +214,13 @@ impl File {
         wait(work, Some(limit), |job| self.submit_write(job))
     }
 
-    /// Opens and migrates now, where a command or the start of the server wants to hear of a bad file at once.
+    /// Opens and migrates the file now, so that a command or a starting server sees a bad file at once.
     pub fn open(&self) -> anyhow::Result<()> {
         self.opened().map(|_| ())
     }
 
-    /// Brings the log into the file, so that the file alone is the whole of it, and lets the pages in memory go: in most
-    /// workspaces nobody asks for them again soon.
+    /// Checkpoints the WAL, so that the file is complete by itself, and frees cached pages. Most workspaces do not need
+    /// them again soon.
     pub fn rest(&self) -> anyhow::Result<()> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(db) = writer.as_ref() {
@@ -248,8 +248,8 @@ impl File {
         });
     }
 
-    /// A thread's turn in the read lane: it stays while nobody else wants the thread, and goes to the back of the
-    /// queue otherwise, so that busy files take turns with quiet ones.
+    /// Runs a turn in the read lane. The thread keeps the turn until another file wants a thread; then it goes to the
+    /// back of the queue, so that busy files alternate with quiet ones.
     fn serve_reads(self: &Arc<Self>) {
         loop {
             let jobs = self.reads.next(1);
@@ -265,7 +265,7 @@ impl File {
         }
     }
 
-    /// Whether others wait for a thread: files of any account, or of the same.
+    /// Whether other work waits for a thread, in the pool or in this share.
     fn is_thread_wanted(&self) -> bool {
         self.storage.threads.waiting() > 0 || self.share().waiting() > 0
     }
@@ -280,7 +280,7 @@ impl File {
         match self.reader() {
             Ok(db) => batch::read(&db, job, limit),
             Err(error) if Ailment::of(&error) == Some(Ailment::NoDescriptors) => {
-                // The connection that writes is open already: a small read can wait for it.
+                // The write connection is already open, so a small read can wait for it.
                 let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(job) = read_little_on(Some(writer), job) {
                     job.answer(Err(Fault::unopened(&error)));
@@ -290,8 +290,8 @@ impl File {
         }
     }
 
-    /// Where no reader is open and nobody writes, a small read needs no connection of its own: each has a copy of the
-    /// schema, which is most of the memory that an open workspace takes, and to read it is most of what opening takes.
+    /// Runs a small read on the write connection while no read connection is open and nobody writes. Each connection
+    /// has a copy of the schema: that is most of the memory of an open workspace, and most of the time to open it.
     fn read_on_writer(&self, job: Begun) -> Option<Begun> {
         let writer = match self.ready.get() {
             Some(()) => self.writer.try_lock().ok(),
@@ -307,23 +307,24 @@ impl File {
     }
 
     fn reader(&self) -> anyhow::Result<r2d2::PooledConnection<SqliteConnectionManager>> {
-        // The pool opens one, or tries until its time is up and forgets why it could not: that is seen here, at once.
+        // When the pool cannot open a connection, it retries until its timeout and loses the reason. Try once here to
+        // report the reason at once.
         self.connect(connection::open_reader)?;
         Ok(self.readers.get()?)
     }
 
-    /// Opens a connection; or says why not, also where that is for want of descriptors, which SQLite does not tell from a
-    /// file that is not there.
+    /// Opens a connection. SQLite does not distinguish a lack of file descriptors from a missing file, so the failure
+    /// is probed to tell them apart.
     fn connect(&self, open: fn(&Path) -> rusqlite::Result<Connection>) -> anyhow::Result<Connection> {
         let opened = open(&self.path).map_err(|error| {
-            // As many as SQLite opens: the file, its log, the index of that.
+            // SQLite needs three descriptors: the file, its WAL, and the WAL index.
             let probes: Vec<_> = (0..3).map(|_| std::fs::File::open(&self.path)).collect();
             probes.into_iter().find_map(Result::err).map_or_else(|| error.into(), anyhow::Error::from)
         });
         opened.with_context(|| format!("cannot open {}", self.path.display()))
     }
 
-    /// The thread's turn in the write lane; there is only one.
+    /// Runs the turn in the write lane. There is only one such turn.
     fn serve_writes(self: &Arc<Self>) {
         loop {
             let jobs = self.writes.next(LARGEST_BATCH);
@@ -352,18 +353,18 @@ impl File {
         }
     }
 
-    /// Keeps the log from growing without end, which makes every read slower and the next start long.
+    /// Keeps the WAL short: a long WAL slows down every read and the next start.
     ///
-    /// Another thread copies it into the file while writes go on; they add to it meanwhile. When that is done, what
-    /// was added is copied between two batches, and the next one begins the log anew. The batch before has been
-    /// answered: nobody waits for this but the batch that comes next, and for little.
+    /// Another thread copies the WAL into the file while writes continue and append to it. After that, the writer
+    /// copies the remainder between two batches, and the next batch restarts the WAL. The previous batch has been
+    /// answered by then, so only the next batch waits, and only briefly.
     fn tend_log(self: &Arc<Self>, db: &Connection) {
         match self.log.load(Ordering::Acquire) {
             LOG_GROWS if pages_in_log(db) > LONG_LOG => {
                 self.log.store(LOG_BEING_COPIED, Ordering::Release);
                 let file = Arc::clone(self);
                 self.storage.threads.run(move || {
-                    // What cannot be copied now is copied next time.
+                    // A failed checkpoint is repeated next time.
                     let _ = connection::open_writer(&file.path).and_then(|db| copy_log(&db));
                     file.log.store(LOG_COPIED, Ordering::Release);
                 });
@@ -376,13 +377,13 @@ impl File {
         }
     }
 
-    /// The connection that writes: opened, and the file migrated, by whoever comes first; the others wait here.
+    /// Returns the write connection. The first caller opens it and migrates the file; the others wait here.
     fn opened(&self) -> anyhow::Result<MutexGuard<'_, Option<Connection>>> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if writer.is_none() {
             let mut db = self.connect(connection::open_writer)?;
             migrate::migrate(&mut db, self.kind).with_context(|| format!("cannot use {}", self.path.display()))?;
-            // Of the pages that the schema was read from, none is needed again.
+            // The pages from which the schema was read are not needed again.
             db.execute_batch("PRAGMA shrink_memory")?;
             *writer = Some(db);
             self.storage.meter.file_opened();
@@ -392,7 +393,7 @@ impl File {
     }
 }
 
-/// Hands a turn on where its thread panics: with a turn that is never given back, a lane would stand still in the end.
+/// Passes the turn to a new thread if this thread panics. Each lost turn would slow the lane, and finally stop it.
 struct OnPanic<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for OnPanic<F> {
@@ -403,11 +404,11 @@ impl<F: FnMut()> Drop for OnPanic<F> {
     }
 }
 
-/// Reads on the connection that writes, if it is there; gives back a job that needs longer.
+/// Runs a small read on the write connection, if there is one. Returns a job that needs longer.
 fn read_little_on(writer: Option<MutexGuard<'_, Option<Connection>>>, job: Begun) -> Option<Begun> {
     let Some(db) = writer.as_ref().and_then(|writer| writer.as_ref()) else { return Some(job) };
     let read = batch::read_little(db, job);
-    // Whoever has the answer may ask again at once, and is to find the connection free.
+    // Release the connection before answering: the client may send its next request at once and must find it free.
     drop(writer);
     match read {
         Ok(worked) => {
@@ -418,8 +419,8 @@ fn read_little_on(writer: Option<MutexGuard<'_, Option<Connection>>>, job: Begun
     }
 }
 
-/// What waits together is written together. Nobody is to wait for a long job who came with it: such come last, each by
-/// itself.
+/// Groups waiting writes into batches. Short jobs form one batch. Each long job forms its own, after them, so that
+/// short jobs do not wait for it.
 fn batches(jobs: Vec<Box<dyn Job>>) -> impl Iterator<Item = Vec<Box<dyn Job>>> {
     let (long, short): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.limit().is_some());
     let short = (!short.is_empty()).then_some(short);
@@ -433,12 +434,12 @@ fn pages_in_log(db: &Connection) -> i64 {
     pages.unwrap_or(0)
 }
 
-/// As much of the log as no reader still needs.
+/// Copies as much of the WAL as no reader still needs.
 fn copy_log(db: &Connection) -> rusqlite::Result<()> {
     db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
-/// Lets a closure be submitted as a job, and waits for what came of it.
+/// Submits a closure as a job and waits for its result.
 fn wait<T, E>(
     work: impl FnMut(&Connection) -> Result<T, E> + Send + 'static,
     limit: Option<Duration>,
@@ -453,7 +454,7 @@ where
     result.recv().unwrap_or_else(|_| Err(Fault::Uncommitted("the file was closed".into()).into()))
 }
 
-/// A closure as a job, for callers that wait on a thread of their own.
+/// A closure as a job, for callers that wait on their own thread.
 struct Call<W, T, E> {
     work: W,
     limit: Option<Duration>,
@@ -484,10 +485,10 @@ where
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
         let Self { work, result, told, .. } = *self;
-        // With the work goes what it holds: whoever has the answer may count on that.
+        // Drop the closure with all it holds first: the caller relies on that when it has the result.
         drop(work);
         let result = match outcome {
-            Ok(()) => result.expect("a job that was not faulty has worked"),
+            Ok(()) => result.expect("a job without a fault has a result"),
             Err(fault) => Err(fault.into()),
         };
         let _ = told.send(result);

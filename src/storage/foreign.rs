@@ -1,5 +1,5 @@
-//! A file that somebody else wrote. Nothing in it is run before its schema is known to be one of our own: triggers, views
-//! and defaults are programs of whoever wrote them.
+//! Untrusted database files. Nothing in such a file is executed until its schema is verified: triggers, views and
+//! defaults are programs of the author of the file.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,25 +11,25 @@ use super::connection::open_foreign;
 use super::migrate::{self, Kind, create_of_version};
 use super::whole;
 
-/// Tables that Litestream keeps in what it replicates.
+/// Bookkeeping tables that Litestream adds to the files that it replicates.
 const LITESTREAM: [&str; 2] = ["_litestream_seq", "_litestream_lock"];
 
-/// How long a file may be worked on that is being brought in.
+/// Time limit for all work on an uploaded file.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Instructions of SQLite between two looks at the time.
+/// SQLite instructions between two looks at the clock.
 const LOOK_EVERY: i32 = 100_000;
 
-/// Pages that a migration may add to a file, besides as many as it has.
+/// A migration may double the number of pages and add this many.
 const ROOM: i64 = 25_000;
 
-/// The file's schema is not that of its version.
+/// The schema of the file differs from the schema of its version.
 #[derive(Debug, thiserror::Error)]
-#[error("its schema is not the one that cx-engine gives version {0}")]
+#[error("its schema differs from the schema of version {0}")]
 pub struct Unlike(i64);
 
-/// Refuses a file whose schema is not, to the letter, what the program makes for the file's own version. `folder` is for
-/// files to compare with, and may be used again.
+/// Rejects a file whose schema is not exactly the schema that this program creates for the file's version. `folder`
+/// holds template files for the comparison, and can be reused.
 pub fn verify_schema(path: &Path, kind: Kind, folder: &Path) -> anyhow::Result<()> {
     let db = open_foreign(path)?;
     limit(&db, LONGEST)?;
@@ -47,7 +47,7 @@ pub fn verify_schema(path: &Path, kind: Kind, folder: &Path) -> anyhow::Result<(
     Ok(())
 }
 
-/// Opens a file whose schema was verified, to migrate it and look through it: within a time, and without filling the disk.
+/// Opens a file with a verified schema for migration and inspection, with a time limit and a size limit.
 pub fn open_verified(path: &Path) -> anyhow::Result<Connection> {
     let db = super::open_writer(path)?;
     limit(&db, LONGEST)?;
@@ -60,7 +60,7 @@ pub fn open_verified(path: &Path) -> anyhow::Result<Connection> {
     Ok(db)
 }
 
-/// Interrupts whatever still runs on a connection after so long.
+/// Interrupts any statement on the connection after this time.
 fn limit(db: &Connection, longest: Duration) -> rusqlite::Result<()> {
     let until = Instant::now() + longest;
     db.progress_handler(LOOK_EVERY, Some(move || Instant::now() > until))
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    /// A file of this version, changed by a stranger.
+    /// Creates a file of this version and changes it as an attacker would.
     fn changed(folder: &Path, version: i64, sql: &str) -> std::path::PathBuf {
         let path = folder.join(format!("foreign-{version}.sqlite"));
         create_of_version(&path, Kind::Workspace, version).unwrap();
@@ -86,7 +86,7 @@ mod tests {
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
     }
 
-    /// What the migrations of that version would run, without end.
+    /// A trigger that the migrations of that version would fire, and that never ends.
     const ENDLESS: &str = "CREATE TABLE junk (value BLOB);
         CREATE TRIGGER endless AFTER UPDATE ON roles BEGIN
             INSERT INTO junk WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT zeroblob(10000) FROM n;

@@ -1,4 +1,4 @@
-//! A lane: the jobs that wait for one file, and how many threads may work on them at once.
+//! A lane: the queue of jobs for one file, and the number of threads that may work on them.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::batch::Job;
 
 pub struct Lane {
-    /// How many threads may be in the lane at once: the turns of this file.
+    /// The turns of this lane: the number of threads that may be in the lane at once.
     turns: usize,
-    /// How many jobs may wait; one more is refused.
+    /// Jobs that may wait. More are rejected.
     longest: usize,
     state: Mutex<State>,
 }
@@ -16,17 +16,17 @@ pub struct Lane {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Box<dyn Job>>,
-    /// Threads in the lane, or on their way to it.
+    /// Threads in the lane or on their way to it.
     taken: usize,
 }
 
-/// What to do after a job has joined the lane.
+/// The caller's next step after a job joined the lane.
 pub enum Joined {
     /// A turn was free: send a thread.
     SendThread,
-    /// All turns are taken: one of those threads will come to it.
+    /// All turns are taken. One of those threads will run the job.
     Waits,
-    /// The lane is full; the job is handed back.
+    /// The lane is full. The job is handed back.
     Full(Box<dyn Job>),
 }
 
@@ -48,7 +48,7 @@ impl Lane {
         Joined::SendThread
     }
 
-    /// The next jobs, at most `most`, for the thread that has a turn. An empty answer ends its turn.
+    /// Takes up to `most` jobs for the thread that has a turn. An empty result ends the turn.
     pub fn next(&self, most: usize) -> Vec<Box<dyn Job>> {
         let mut state = self.state();
         let many = state.waiting.len().min(most);
@@ -58,13 +58,13 @@ impl Lane {
         state.waiting.drain(..many).collect()
     }
 
-    /// Jobs that no thread has come to yet.
+    /// Jobs that no thread has taken yet.
     pub fn waiting(&self) -> usize {
         self.state().waiting.len()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics while it holds the lock, so a poisoned one is as sound as any other.
+        // No code panics while it holds the lock, so a poisoned lock still guards a valid state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! What is counted of all files together, as metrics: how writes are grouped and how long a group takes, files opened.
+//! Metrics of all files together: size and duration of write batches, and files opened.
 
 use std::time::Instant;
 
@@ -26,14 +26,14 @@ impl Default for Meter {
 
 impl Meter {
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("write_group_size", "Writes that were committed together", self.group_size.clone());
+        registry.register("write_group_size", "Writes committed in one transaction", self.group_size.clone());
         registry.register_with_unit(
             "write_group_duration",
-            "From the first statement of a group of writes until it is on disk",
+            "Time from the first statement of a group of writes until the group is on disk",
             Unit::Seconds,
             self.group_seconds.clone(),
         );
-        registry.register("files_opened", "Files that were opened: central file and workspaces", self.opened.clone());
+        registry.register("files_opened", "Files opened: the central file and workspaces", self.opened.clone());
     }
 
     pub(super) fn file_opened(&self) {

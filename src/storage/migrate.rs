@@ -1,4 +1,4 @@
-//! Migrations: the steps that bring a file of an earlier version to this one, embedded in the program.
+//! Migrations: the steps, embedded in the program, that bring an older file to the current version.
 
 use std::path::Path;
 
@@ -13,25 +13,25 @@ mod workspace {
     refinery::embed_migrations!("migrations/workspace");
 }
 
-/// The two kinds of file, each with migrations of its own.
+/// The two kinds of file. Each has its own migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Central,
     Workspace,
 }
 
-/// The file was written by a later version of the program, which may have changed what this one relies on.
+/// A newer version of the program wrote the file, and may have changed what this version relies on.
 #[derive(Debug, thiserror::Error)]
-#[error("the file is of version {found}, and this program knows versions up to {known}: run a newer cx-engine")]
+#[error("the file has version {found}, but this program supports versions up to {known}: run a newer cx-engine")]
 pub struct NewerVersion {
     found: i64,
     known: i64,
 }
 
-/// The file has no version: another program made it, or it has lost what was in it. To migrate it would be to take it for
-/// a new one.
+/// The file has no version: another program created it, or it lost its content. Migrating it would treat it as a new
+/// file.
 #[derive(Debug, thiserror::Error)]
-#[error("the file is empty, or not one that a cx-engine has made")]
+#[error("the file is empty or was not created by cx-engine")]
 pub struct NotOurs;
 
 impl Kind {
@@ -42,19 +42,19 @@ impl Kind {
         }
     }
 
-    /// Whether there is a migration of this number.
+    /// Whether a migration with this number exists.
     #[cfg(test)]
     pub fn has(self, version: i64) -> bool {
         self.runner().get_migrations().iter().any(|migration| i64::from(migration.version()) == version)
     }
 
-    /// The version a file has after every migration.
+    /// The version of a file after all migrations.
     pub fn version(self) -> i64 {
         self.runner().get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0)
     }
 }
 
-/// Brings an open file to this program's version. Costs one look at the file's header when it is there already.
+/// Migrates an open file to the current version. If it is current, this costs only a read of the file's header.
 pub fn migrate(db: &mut Connection, kind: Kind) -> anyhow::Result<()> {
     if check_version(db, kind)? == kind.version() {
         return Ok(());
@@ -62,7 +62,7 @@ pub fn migrate(db: &mut Connection, kind: Kind) -> anyhow::Result<()> {
     apply(db, kind)
 }
 
-/// The version that a file has; refused where this program does not know it.
+/// Returns the version of a file, or an error if this program does not support it.
 pub fn check_version(db: &Connection, kind: Kind) -> anyhow::Result<i64> {
     let (found, known) = (db.query_row("PRAGMA user_version", [], |row| row.get(0))?, kind.version());
     match found {
@@ -74,21 +74,21 @@ pub fn check_version(db: &Connection, kind: Kind) -> anyhow::Result<i64> {
 
 fn apply(db: &mut Connection, kind: Kind) -> anyhow::Result<()> {
     let known = kind.version();
-    kind.runner().set_grouped(true).run(db).context("a migration failed; the file is as it was")?;
+    kind.runner().set_grouped(true).run(db).context("a migration failed; the file is unchanged")?;
     db.pragma_update(None, "user_version", known)?;
     Ok(())
 }
 
-/// Makes a new, migrated file: all of it is in the one file, and on disk, when this returns.
+/// Creates a new, migrated file. When this returns, the file is complete without a WAL and on disk.
 pub fn create(path: &Path, kind: Kind) -> anyhow::Result<()> {
-    let mut db = super::connection::create(path).with_context(|| format!("cannot make {}", path.display()))?;
+    let mut db = super::connection::create(path).with_context(|| format!("cannot create {}", path.display()))?;
     apply(&mut db, kind)?;
     db.close().map_err(|(_, error)| error)?;
     std::fs::File::open(path)?.sync_all()?;
     Ok(())
 }
 
-/// Makes a file as the program of a version made it.
+/// Creates a file as that version of the program did.
 pub fn create_of_version(path: &Path, kind: Kind, version: i64) -> anyhow::Result<()> {
     let mut db = super::connection::create(path)?;
     kind.runner().set_target(refinery::Target::Version(version.try_into()?)).set_grouped(true).run(&mut db)?;

@@ -1,9 +1,9 @@
-//! One SQLite file: how it is opened, read, written in batches, migrated and closed. The only room that opens a
-//! connection or begins a transaction.
+//! One SQLite file: opening, reading, writing in batches, migrating and closing it. Only this module opens connections
+//! and begins transactions.
 //!
-//! A `File` is handed `Job`s and runs them on the database threads: reads side by side, up to a bound for each file;
-//! writes one after the other, all that wait at a time in one transaction with one flush to disk. It knows nothing of
-//! requests: whoever brings a job decides how its answer is awaited.
+//! A `File` takes jobs and runs them on the database threads. Reads run concurrently, up to a limit per file. Writes
+//! run one after the other; all that wait share one transaction and one sync to disk. This module knows nothing of
+//! requests: the submitter of a job decides how to wait for its result.
 
 mod ailment;
 mod batch;

@@ -1,11 +1,10 @@
-//! The columns of a resource, named once.
+//! Declares the columns of a resource once.
 
-/// Ties a struct to its table: the same names are its columns, in `COLUMNS`, in `from_row`, in `INSERT` and `UPDATE`.
+/// Ties a struct to its table. The field names are the column names in `COLUMNS`, `from_row`, `INSERT` and `UPDATE`.
 ///
-/// The first field is the integer key `id`. `insert` leaves it to SQLite where it is 0, and answers the key.
-/// `with` names a column that is made of the others by SQL, and not read.
-/// Parameters have names in the SQL for whoever reads it in a trace; they are bound by place, which SQLite numbers in
-/// the order in which it first meets them.
+/// The first field is the integer key `id`. `insert` returns the key; if `id` is 0, SQLite chooses it. `with` names a
+/// column that SQL computes from the others and that is not read. Parameters have names in the SQL so that a trace is
+/// readable. They are bound by position; SQLite numbers them in the order of their first use.
 macro_rules! record {
     ($type:ident in $table:literal { id, $($field:ident),+ $(,)? } $(with $made:ident = $from:literal)?) => {
         impl $type {
@@ -13,7 +12,7 @@ macro_rules! record {
 
             pub fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
                 let mut column = 0..;
-                let mut next = || column.next().expect("columns without end");
+                let mut next = || column.next().expect("the range has no end");
                 Ok(Self { id: row.get(next())?, $($field: row.get(next())?),+ })
             }
 
@@ -46,7 +45,7 @@ macro_rules! record {
 }
 pub(crate) use record;
 
-/// A UUID that is kept as text, for people who look into the file.
+/// Reads a UUID column. UUIDs are stored as text, so that people can read them in the file.
 pub fn uuid_column(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<uuid::Uuid> {
     let text = row.get_ref(column)?.as_str()?;
     text.parse().map_err(|error: uuid::Error| {

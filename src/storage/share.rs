@@ -1,5 +1,5 @@
-//! A share of the threads of a pool. Work of those who count together, such as the workspaces of one account, runs on so
-//! many threads at once and no more; the rest of it waits here, and the other threads are everybody's.
+//! A share of the threads of a pool. Tasks that count together, such as those for the workspaces of one account, run on
+//! at most so many threads at once. Further tasks wait here and leave the other threads free.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,24 +17,24 @@ struct State {
     waiting: VecDeque<Task>,
 }
 
-/// A thread of the share, given on or back when this is dropped.
+/// A thread in use by the share. Dropping it starts the next task of the share or frees the thread.
 struct Taken {
     share: Arc<Share>,
     threads: Threads,
 }
 
 impl Share {
-    /// Of so many threads at once.
+    /// A share of `most` threads.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most: most.max(1), state: Mutex::default() })
     }
 
-    /// All threads of a pool but one, which is left to others; the only one where there is one.
+    /// A share of all threads of a pool but one, which stays free for others. A pool of one thread is shared whole.
     pub fn of(threads: usize) -> Arc<Self> {
         Self::new(threads.saturating_sub(1))
     }
 
-    /// Runs a task on these threads, once there is room in the share.
+    /// Runs a task on these threads as soon as the share has room.
     pub fn run(self: &Arc<Self>, threads: &Threads, task: impl FnOnce() + Send + 'static) {
         let task: Task = Box::new(task);
         let mut state = self.state();
@@ -47,7 +47,7 @@ impl Share {
         self.send(threads, task);
     }
 
-    /// Tasks for which there is no room yet.
+    /// Tasks that wait for room.
     pub fn waiting(&self) -> usize {
         self.state().waiting.len()
     }
@@ -97,7 +97,7 @@ mod tests {
             hog.run(&threads, move || {
                 begun.send(n).unwrap();
                 let _ = held.lock().unwrap().recv();
-                assert_ne!(n, 1, "on purpose: a panic gives its thread back as well");
+                assert_ne!(n, 1, "on purpose: a panic frees its thread too");
             });
         }
         assert_eq!(begins.recv(), Ok(0));
@@ -105,7 +105,7 @@ mod tests {
         let (told, done) = channel();
         other.run(&threads, move || told.send(()).unwrap());
         done.recv().unwrap();
-        assert!(begins.try_recv().is_err(), "the others of the share wait");
+        assert!(begins.try_recv().is_err(), "the other tasks of the share wait");
         drop(release);
         assert_eq!(begins.iter().take(2).collect::<Vec<_>>(), [1, 2]);
     }

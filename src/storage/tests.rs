@@ -1,4 +1,4 @@
-//! What must hold of batches, lanes and files, whoever brings the jobs.
+//! Tests of batches, lanes and files, with any kind of job.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -35,7 +35,7 @@ impl Bench {
         names.unwrap()
     }
 
-    /// Holds the write lane until the sender is used or dropped, so that what is submitted meanwhile is one batch.
+    /// Holds the write lane until the sender is used or dropped. Jobs submitted meanwhile form one batch.
     fn hold_writer(&self) -> Sender<()> {
         let (release, held) = channel::<()>();
         let (began, begun) = channel();
@@ -66,7 +66,7 @@ impl Bench {
 
 type Answers = Receiver<(&'static str, Option<Fault>)>;
 
-/// A job that does what a test says.
+/// A job that runs the script of a test.
 struct Scripted<W> {
     name: &'static str,
     limit: Option<Duration>,
@@ -112,7 +112,7 @@ impl Job for Faulty {
 #[test]
 fn a_panic_outside_the_work_takes_no_turn_from_its_lane() {
     let bench = Bench::new(100);
-    // More than there are turns, or threads.
+    // More jobs than there are turns or threads.
     for _ in 0..10 {
         bench.file.submit_read(Box::new(Faulty));
         bench.file.submit_write(Box::new(Faulty));
@@ -126,7 +126,7 @@ fn a_panic_outside_the_work_takes_no_turn_from_its_lane() {
     assert_eq!(bench.settings(), ["written"]);
 }
 
-/// Work on one file that has begun, and goes on until the sender is dropped.
+/// Starts a read and keeps it running until the sender is dropped.
 fn hold_reader(file: &Arc<File>) -> Sender<()> {
     let (release, held) = channel::<()>();
     let (began, begun) = channel();
@@ -156,14 +156,14 @@ fn files_of_one_share_never_have_all_threads() {
     let share = Share::of(3);
     mine.file.count_to(&share);
     second.count_to(&share);
-    // A read of one and the write lane of the other: two of three threads.
+    // A read of one file and the write lane of the other take two of three threads.
     let (reading, writing) = (hold_reader(&second), mine.hold_writer());
     let (told, more) = channel();
     second.submit_read(Box::new(Scripted { name: "more", limit: None, work: |_: &Connection| Verdict::Undo, told }));
-    // The third thread works in order: if it were the share's, it would have come to the read before.
+    // The third thread works in order. If the share could use it, it would have run the earlier read first.
     others.read(|_| Ok::<_, Error>(())).unwrap();
     others.write(|_| Ok::<_, Error>(())).unwrap();
-    assert!(more.try_recv().is_err(), "the share has no third thread");
+    assert!(more.try_recv().is_err(), "the share may use only two threads");
     drop((reading, writing));
     assert!(more.recv().unwrap().1.is_none());
 }
@@ -172,7 +172,7 @@ fn add(db: &Connection, name: &str) {
     db.execute("INSERT INTO settings (name, value) VALUES (?1, '')", [name]).unwrap();
 }
 
-/// Counts without end, or until it is interrupted.
+/// Runs without end, until interrupted.
 fn spin(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(
         "INSERT INTO settings SELECT 'spin' || n, '' FROM
@@ -180,7 +180,7 @@ fn spin(db: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// Works in statements of a moment each, for longer than the bench lets a job.
+/// Runs many short statements, longer in total than the time limit of the tests.
 fn outstay(db: &Connection) -> rusqlite::Result<()> {
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(400) {
@@ -240,12 +240,12 @@ fn a_write_past_its_time_takes_nobody_with_it() {
     drop(release);
 
     assert!(before.recv().unwrap().1.is_none());
-    assert!(endless.recv().unwrap().1.is_none(), "it says itself why nothing of it is kept");
+    assert!(endless.recv().unwrap().1.is_none(), "the job itself reports why nothing of it is kept");
     assert!(after.recv().unwrap().1.is_none());
     assert_eq!(bench.settings(), ["after", "before"]);
 }
 
-/// As on a full disk, SQLite ends the whole transaction.
+/// SQLite ends the whole transaction, as on a full disk.
 #[test]
 fn a_write_for_which_there_is_no_room_says_so_and_takes_nobody_with_it() {
     let bench = Bench::new(100);
@@ -328,7 +328,7 @@ fn a_file_from_a_newer_version_is_refused_by_name() {
     assert!(error.contains("version 9999") && error.contains("file.sqlite"), "{error}");
 }
 
-/// A program that replicates files reads each of them for as long as it runs.
+/// A program that replicates files keeps a read open in each of them.
 #[test]
 fn a_rest_does_not_wait_for_whoever_reads() {
     let bench = Bench::new(100);
@@ -343,13 +343,13 @@ fn a_rest_does_not_wait_for_whoever_reads() {
     bench.file.write(add_one).unwrap();
     let begun = Instant::now();
     bench.file.rest().unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(2), "as long as SQLite waits is five seconds");
+    assert!(begun.elapsed() < Duration::from_secs(2), "SQLite would wait for five seconds");
     drop(reading);
     bench.file.rest().unwrap();
     assert_eq!(std::fs::metadata(beside(bench.file.path(), "-wal")).unwrap().len(), 0);
 }
 
-/// Of a file: where its version is kept, and all that is in it.
+/// The bytes of a file, including its version.
 fn contents(path: &std::path::Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
@@ -364,11 +364,11 @@ fn a_migration_that_fails_leaves_the_file_as_it_was() {
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let (before, before_schema) = (contents(&path), schema(&db).unwrap());
     let said = format!("{:#}", migrate(&mut db, Kind::Workspace).unwrap_err());
-    assert!(said.contains("a migration failed; the file is as it was") && said.contains("routing_contacts"), "{said}");
+    assert!(said.contains("a migration failed; the file is unchanged") && said.contains("routing_contacts"), "{said}");
     assert_eq!(schema(&db).unwrap(), before_schema);
     assert_eq!(check_version(&db, Kind::Workspace).unwrap(), 7);
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    assert!(contents(&path) == before, "not a byte is another");
+    assert!(contents(&path) == before, "no byte has changed");
 
     db.execute("DROP TABLE routing_contacts", []).unwrap();
     migrate(&mut db, Kind::Workspace).unwrap();
@@ -424,7 +424,7 @@ fn a_closed_file_is_one_file() {
     assert!(log.exists());
     let end = file.end();
     storage.close(file);
-    assert!(end.recv().is_err(), "nothing is sent: the end is the news");
+    assert!(end.recv().is_err(), "nothing is sent: the disconnection is the signal");
     assert!(!log.exists());
 }
 

@@ -1,5 +1,5 @@
-//! Threads that live as long as the process: supervised, so that a panic ends none of them and one that is missing is
-//! known; and pools of them that run what they are handed, in order.
+//! Threads that live as long as the process. A supervisor counts their panics and knows which threads have ended.
+//! Thread pools run tasks in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,10 +11,11 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::batch::Fault;
 
-/// Enough for SQLite and a handler, and less than a huge page: a thread that is given one holds all of it.
+/// Enough for SQLite and a handler, and less than a huge page: a thread with a huge-page stack holds all of it in
+/// memory.
 pub const STACK: usize = 1024 * 1024;
 
-/// What is known of the threads of an instance.
+/// State of the threads of an instance.
 #[derive(Default)]
 pub struct Supervisor(Mutex<Known>);
 
@@ -22,18 +23,18 @@ pub struct Supervisor(Mutex<Known>);
 struct Known {
     /// Threads that have ended.
     missing: BTreeSet<String>,
-    /// Panics that were caught, by the kind of thread.
+    /// Caught panics, by kind of thread.
     panics: BTreeMap<&'static str, u64>,
 }
 
-/// A thread that runs for as long as this is there.
+/// Marks a running thread. Dropping it reports the thread as missing.
 struct Alive {
     name: String,
     supervisor: Arc<Supervisor>,
 }
 
 impl Supervisor {
-    /// Starts a thread that is to run for as long as the process does.
+    /// Starts a thread that is to run as long as the process.
     pub fn spawn(self: &Arc<Self>, name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let alive = Alive { name: name.clone(), supervisor: Arc::clone(self) };
         thread::Builder::new().name(name).stack_size(STACK).spawn(move || {
@@ -43,7 +44,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// One round, or one task, of such a thread: a panic is counted, and the thread goes on.
+    /// Runs one round or one task of such a thread. A panic is counted, and the thread continues.
     pub fn run<T>(&self, kind: &'static str, work: impl FnOnce() -> T) -> Result<T, Fault> {
         catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
             *self.known().panics.entry(kind).or_default() += 1;
@@ -51,12 +52,12 @@ impl Supervisor {
         })
     }
 
-    /// Threads that have ended, by name.
+    /// Names of threads that have ended.
     pub fn missing(&self) -> Vec<String> {
         self.known().missing.iter().cloned().collect()
     }
 
-    /// Panics that were caught, by the kind of thread.
+    /// Caught panics, by kind of thread.
     pub fn panics(&self) -> BTreeMap<&'static str, u64> {
         self.known().panics.clone()
     }
@@ -74,7 +75,7 @@ impl Drop for Alive {
 
 pub(super) type Task = Box<dyn FnOnce() + Send>;
 
-/// Threads that blocking work runs on. They end when the last copy of this is dropped and what was handed over is done.
+/// Threads for blocking work. They end when the last clone of this is dropped and all submitted tasks are done.
 #[derive(Clone)]
 pub struct Threads {
     queue: Sender<Task>,
@@ -96,11 +97,11 @@ impl Threads {
     }
 
     pub fn run(&self, task: impl FnOnce() + Send + 'static) {
-        // The receivers live as long as the sender: no task ends a thread.
+        // Sending cannot fail: tasks do not end threads, so the receivers live as long as the sender.
         let _ = self.queue.send(Box::new(task));
     }
 
-    /// Tasks that no thread has come to yet.
+    /// Tasks that no thread has taken yet.
     pub fn waiting(&self) -> usize {
         self.queue.len()
     }

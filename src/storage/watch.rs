@@ -1,4 +1,4 @@
-//! Whether a file was changed, asked as cheaply as can be: a hundred thousand times a second.
+//! Detects changes to a file. It is cheap enough for a hundred thousand checks a second.
 
 use std::fs::File;
 use std::io;
@@ -7,19 +7,19 @@ use std::path::Path;
 
 use super::whole::beside;
 
-/// The header of the index of a file's log: whoever commits, in this process or another, leaves it different (SQLite,
-/// "WAL-mode File Format", 2.1). To read these bytes takes one call and no lock; to begin a transaction takes several.
+/// Reads the header of the WAL index, which each commit of any process changes (SQLite, "WAL-mode File Format", 2.1).
+/// That takes one system call and no lock. A transaction would take several.
 pub struct Watch {
     index: File,
     noted: Look,
 }
 
-/// What the header was at one moment; nothing where it could not be read.
+/// The header at one moment. `None` if it could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look(Option<[u8; 48]>);
 
 impl Watch {
-    /// On a file that a connection of this process has open, and has read from.
+    /// The file must already be open in this process, and have been read once.
     pub fn new(path: &Path) -> io::Result<Self> {
         Ok(Self { index: File::open(beside(path, "-shm"))?, noted: Look(None) })
     }
@@ -29,8 +29,8 @@ impl Watch {
         Look(self.index.read_exact_at(&mut header, 0).ok().map(|()| header))
     }
 
-    /// Whether there may be something new. The file is read after the look, and the look noted after that: what was half
-    /// written at the look is another header the next time, so nothing is missed.
+    /// Whether the file may have changed since `note`. Look first, then read the file, then note the look. If the look
+    /// hit a half-written header, the next look differs, so no change is missed.
     pub fn is_news(&self, look: Look) -> bool {
         look == Look(None) || look != self.noted
     }

@@ -1,4 +1,4 @@
-//! A file as a whole: copied at one moment, looked over for damage, compared with what it should be.
+//! Operations on a whole file: copy it at one moment, check its integrity, compare its schema.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,32 +10,32 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 use serde::{Deserialize, Serialize};
 
-/// Copies a file as it is at this moment into one that is not there yet, while others go on writing. The copy has no log,
-/// and no room that is not used.
+/// Copies the current state of a file to a new file while others continue to write. The copy has no WAL and no unused
+/// pages.
 pub fn snapshot(from: &Path, to: &Path) -> anyhow::Result<()> {
     let db = super::open_writer(from)?;
-    let name = to.to_str().context("the name of the copy is no text")?;
+    let name = to.to_str().context("the path of the copy is not UTF-8")?;
     db.execute("VACUUM INTO ?1", [name])
         .with_context(|| format!("cannot copy {} into {}", from.display(), to.display()))?;
     std::fs::File::open(to)?.sync_all()?;
     Ok(())
 }
 
-/// What is in a file: a copy that has the same has lost nothing.
+/// The content of a file, in figures. A copy with equal figures has lost nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// That of its migrations.
+    /// The version of the schema.
     pub version: i64,
-    /// The rows of each table.
+    /// The number of rows of each table.
     pub rows: BTreeMap<String, i64>,
 }
 
-/// Copies a file page by page as it is at one moment, while others go on writing, and whatever its version; answers what
-/// was in it then. The copy is the same, to the byte, where nothing was written since the last one.
+/// Copies a file of any version page by page, as it is at one moment, while others continue to write. Returns the
+/// content at that moment. Two copies without a write between them are equal, byte for byte.
 pub fn copy(from: &Path, to: &Path) -> anyhow::Result<Contents> {
     let source = super::open_reader(from).with_context(|| format!("cannot open {}", from.display()))?;
     let mut copy = super::connection::blank(to).with_context(|| format!("cannot write {}", to.display()))?;
-    // What is copied and what is counted is what this one sees.
+    // This transaction fixes the moment: the copy and the counts see the same state.
     let moment = source.unchecked_transaction()?;
     let contents = contents(&moment)?;
     Backup::new(&moment, &mut copy)?.run_to_completion(PAGES, Duration::ZERO, None)?;
@@ -44,7 +44,7 @@ pub fn copy(from: &Path, to: &Path) -> anyhow::Result<Contents> {
     Ok(contents)
 }
 
-/// Pages that are copied in one go.
+/// Pages copied per step.
 const PAGES: i32 = 1024;
 
 pub fn contents(db: &Connection) -> rusqlite::Result<Contents> {
@@ -59,14 +59,14 @@ pub fn contents(db: &Connection) -> rusqlite::Result<Contents> {
     Ok(Contents { version, rows: tables.into_iter().map(count).collect::<rusqlite::Result<_>>()? })
 }
 
-/// The file that SQLite keeps beside another.
+/// The path of a companion file of SQLite, such as the WAL.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
 }
 
-/// What is wrong with a file, as far as SQLite can tell: damage, rows that refer to nothing.
+/// Checks a file for damage and for dangling references, as far as SQLite can detect them.
 pub fn problems(db: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut problems = Vec::new();
     let said: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
@@ -74,12 +74,12 @@ pub fn problems(db: &Connection) -> rusqlite::Result<Vec<String>> {
         problems.push(said);
     }
     if db.prepare("PRAGMA foreign_key_check")?.exists([])? {
-        problems.push("a row refers to one that is not there".into());
+        problems.push("a row refers to a row that does not exist".into());
     }
     Ok(problems)
 }
 
-/// Every table, index, view and trigger, as SQL: two files of one version have the same.
+/// The SQL of each table, index, view and trigger. Two files of the same version have the same.
 pub fn schema(db: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT concat_ws(' ', type, name, tbl_name, sql) FROM sqlite_schema ORDER BY type, name";
     db.prepare(sql)?.query_map([], |row| row.get(0))?.collect()

@@ -1,5 +1,5 @@
-//! A workspace's file that comes from elsewhere: looked over, brought to this version, and its users made accounts of this
-//! server. Nothing of it is believed before its schema is found to be the one that our own files have.
+//! Imports a workspace file from elsewhere: verifies and migrates it, and turns its users into accounts of this server.
+//! Its content is not trusted before its schema equals that of our own files.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,17 +13,17 @@ use super::life::{OWNERS_ROLE, Owner};
 use super::members::{self, Member};
 use crate::storage::{self, Kind, uuid_column};
 
-/// A copy of the file, open and found good.
+/// A verified copy of the file, open.
 pub struct Candidate {
     db: Connection,
-    /// The workspace that it says it is.
+    /// The workspace id that the file states.
     pub id: Uuid,
-    /// What its first organisation is called.
+    /// The name of its first organisation.
     pub name: String,
     pub users: Vec<Member>,
 }
 
-/// An account that is to be a user, in the role of this name.
+/// An account to add as a user, and the name of its role.
 #[derive(Debug, Clone)]
 pub struct Joining {
     pub account_id: i64,
@@ -32,33 +32,33 @@ pub struct Joining {
     pub role: String,
 }
 
-/// What became of the users of a file that its own workspace has again.
+/// The result of restoring a file to its own workspace.
 #[derive(Debug, Default)]
 pub struct Rejoined {
-    /// Those who are no members any more, and no users either now.
+    /// Users of the file who are no longer members. They were removed.
     pub left: Vec<Member>,
-    /// The addresses of members who were none when the file was written.
+    /// Addresses of members who were added because the file did not have them.
     pub joined: Vec<String>,
 }
 
-/// What became of its users, and of its webhooks.
+/// The result of importing a file: its users and webhooks.
 #[derive(Debug, Default)]
 pub struct Adopted {
-    /// Those who have an account here, by the account, with the names of their roles.
+    /// Users with an account here: the account and the name of the role.
     pub members: Vec<(i64, String)>,
-    /// Those who have none.
+    /// Users without an account.
     pub guests: Vec<Member>,
-    /// How many were switched off: the server that it comes from may still tell them.
+    /// The number of webhooks that were disabled, because the original server may still deliver for them.
     pub webhooks: usize,
 }
 
 impl Candidate {
-    /// Opens a copy that nobody else has, once its schema is known to be that of its version, and migrates it.
+    /// Verifies the schema of a copy against its version, then opens and migrates it. No one else may use the copy.
     pub fn open(path: &Path, template: &Path) -> anyhow::Result<Self> {
-        let no_workspace = "the file is not one of a cx-engine workspace";
+        let no_workspace = "the file is not a cx-engine workspace";
         let folder = path.parent().context(no_workspace)?;
         match storage::verify_schema(path, Kind::Workspace, folder) {
-            // That one is of a later program is all there is to say.
+            // A newer version is the complete explanation.
             Err(newer) if newer.is::<storage::NewerVersion>() => return Err(newer),
             verified => verified.context(no_workspace)?,
         }
@@ -73,8 +73,9 @@ impl Candidate {
         Ok(Self { db, id, name, users })
     }
 
-    /// Makes the copy the file of the workspace `author` writes in: its users are the accounts that have their addresses,
-    /// its owner is one of them. It is closed when this returns, and all of it is in the one file.
+    /// Makes the copy the file of the workspace in which `author` writes. Users with an account here stay, and get the
+    /// account's id. The others are removed. The owner is added as a user. When this returns, the file is closed and
+    /// complete without a WAL.
     pub fn adopt(mut self, author: &Author, owner: &Owner, accounts: &HashMap<String, i64>) -> anyhow::Result<Adopted> {
         let adopted = storage::transaction(&mut self.db, |db| {
             db.execute("UPDATE workspace SET id = ?1", [author.workspace.to_string()])?;
@@ -92,8 +93,8 @@ impl Candidate {
         Ok(adopted)
     }
 
-    /// Makes the copy the file of the workspace that it was written for, again: its users are the members that there are
-    /// now, in the roles that they have now. It is closed when this returns, and all of it is in the one file.
+    /// Makes the copy the file of its own workspace again, with the current members in their current roles. When this
+    /// returns, the file is closed and complete without a WAL.
     pub fn rejoin(mut self, author: &Author, members: &[Joining]) -> anyhow::Result<Rejoined> {
         let accounts = members.iter().map(|member| (member.email.to_lowercase(), member.account_id)).collect();
         let rejoined = storage::transaction(&mut self.db, |db| {
@@ -103,7 +104,7 @@ impl Candidate {
                 if !self.users.iter().any(|user| user.email.eq_ignore_ascii_case(&member.email)) {
                     joined.push(member.email.clone());
                 }
-                // One whose role the file does not know keeps the one that it had.
+                // If the file does not have the member's role, the user keeps the role in the file.
                 let user = members::of_account(db, member.account_id)?.filter(|user| user.role.name != member.role);
                 if let Some(user) = user
                     && members::role_named(db, &member.role)?.is_some()
@@ -118,19 +119,20 @@ impl Candidate {
     }
 }
 
-/// Switches off what would speak to others for the server that the file comes from, and leaves out what only it can read.
+/// Disables everything that would contact others on behalf of the original server, and deletes data that only that
+/// server can decrypt.
 fn silence(db: &Connection) -> rusqlite::Result<usize> {
     db.execute(
-        "UPDATE webhook_deliveries SET status = 'failed', due_at = NULL, error = 'the workspace came to another server'
-         WHERE due_at IS NOT NULL",
+        "UPDATE webhook_deliveries SET status = 'failed', due_at = NULL,
+         error = 'the workspace was moved to another server' WHERE due_at IS NOT NULL",
         [],
     )?;
-    // Answers that were kept to be given again; they are sealed with keys that this server does not have.
+    // Stored idempotent responses are encrypted with keys that this server does not have.
     db.execute("DELETE FROM idempotency_keys", [])?;
     db.execute("UPDATE webhooks SET active = 0 WHERE active", [])
 }
 
-/// The role of whoever had one that the file does not know.
+/// The role of a member whose own role is missing in the file.
 const LEAST_ROLE: &str = "agent";
 
 type Settled = (Vec<(i64, String)>, Vec<Member>);
@@ -142,7 +144,7 @@ fn settle(
     joining: &[Joining],
     accounts: &HashMap<String, i64>,
 ) -> rusqlite::Result<Settled> {
-    // The numbers of that server's accounts first, so that none of them is taken for one of ours.
+    // First move the account ids of the original server out of the way, so that none is taken for an account of ours.
     db.execute("UPDATE users SET account_id = -id", [])?;
     let (mut settled, mut guests) = (Vec::new(), Vec::new());
     for user in users {

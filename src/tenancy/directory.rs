@@ -1,7 +1,7 @@
-//! What the server remembers of the central file: which name means which workspace, and which tokens are good.
+//! An exact in-memory cache of the central file: workspaces by name and id, and valid tokens.
 //!
-//! What is remembered is exact. The index of the central file's log tells in less than a microsecond whether anybody, in this
-//! process or another, has committed to it since; if so, the file's own count of revisions tells what to forget.
+//! The index of the central file's WAL shows in less than a microsecond whether any process has committed since the
+//! last look. If so, the revision counters in the file tell which entries to drop.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,19 +15,19 @@ use crate::auth::{AccessToken, Keys, Nonce, Scope, TokenFault, TokenInUse, secre
 use crate::storage::{self, Watch, uuid_column};
 use crate::values::Timestamp;
 
-/// Names and tokens that are remembered; one more, and the one that was used longest ago is forgotten.
+/// Maximum entries per cache. The least recently used entry is evicted.
 const REMEMBERED: usize = 20_000;
 
-/// How often the time of a token's last use is worth a write.
+/// Minimum seconds between two writes of a token's last use.
 const USE_IS_WRITTEN_EVERY: i64 = 60;
 
-/// A workspace as the central file lists it.
+/// A workspace, as the central file lists it.
 #[derive(Debug, Clone)]
 pub struct Listed {
     pub id: Uuid,
     pub subdomain: String,
     pub status: Status,
-    /// The account that owns it.
+    /// The account that owns the workspace.
     pub owner: i64,
 }
 
@@ -41,13 +41,13 @@ pub struct Directory {
     state: Mutex<State>,
 }
 
-/// The directory at one moment.
+/// The up-to-date directory, locked for one request.
 pub struct Current<'d> {
     state: MutexGuard<'d, State>,
     keys: &'d Keys,
 }
 
-/// Who a Bearer text is: as far as the central file knows, and the text itself.
+/// The holder of a Bearer token, as far as the central file knows.
 #[derive(Debug, Clone)]
 pub enum Bearer {
     Person(Arc<TokenInUse>),
@@ -61,7 +61,7 @@ struct State {
     by_name: Cache<String, Listed>,
     by_id: Cache<Uuid, Listed>,
     tokens: Cache<[u8; 32], Bearer>,
-    /// Tokens used since this was last written, and when.
+    /// Token uses that were not written yet, with their times.
     used: Vec<(i64, Timestamp)>,
 }
 
@@ -73,7 +73,7 @@ struct Revisions {
 }
 
 impl Directory {
-    /// On a central file that has been migrated.
+    /// Opens the directory on a migrated central file.
     pub fn open(central: &std::path::Path) -> anyhow::Result<Self> {
         let db = storage::open_reader(central)?;
         let revisions = read_revisions(&db)?;
@@ -91,27 +91,27 @@ impl Directory {
         })
     }
 
-    /// The uses of tokens that have not been written yet; whoever takes them writes them.
+    /// Takes the unwritten token uses. The caller must write them.
     pub fn take_uses(&self) -> Vec<(i64, Timestamp)> {
         std::mem::take(&mut self.lock().used)
     }
 
-    /// Whether the central file can be read: what `/readyz` asks.
+    /// Checks that the central file is readable, for `/readyz`.
     pub fn check(&self) -> rusqlite::Result<()> {
         self.lock().db.query_row("SELECT 1 FROM revisions LIMIT 1", [], |_| Ok(()))
     }
 
-    /// How often what was asked for was remembered, and how often not: workspaces, then tokens.
+    /// Cache hits and misses: of workspaces, then of tokens.
     pub fn hits_and_misses(&self) -> [(u64, u64); 2] {
         let State { by_name, by_id, tokens, .. } = &*self.lock();
         let workspaces = (by_name.hits() + by_id.hits(), by_name.misses() + by_id.misses());
         [workspaces, (tokens.hits(), tokens.misses())]
     }
 
-    /// What is remembered, after all that others changed has been forgotten.
+    /// Returns the cache after dropping all entries that others have changed.
     ///
-    /// The answer holds the lock: the file is read under it, so that nothing old is remembered after it was to be
-    /// forgotten. It is for one request's look-ups, and for no longer.
+    /// The result holds the lock, and the file is read under the lock. Otherwise an outdated entry could be stored
+    /// after the caches were cleared. Use it for the look-ups of one request only.
     pub fn current<'d>(&'d self, keys: &'d Keys) -> rusqlite::Result<Current<'d>> {
         let mut state = self.lock();
         let look = state.watch.look();
@@ -140,7 +140,7 @@ impl Directory {
 }
 
 impl Current<'_> {
-    /// The workspace of this name that is active or suspended.
+    /// Finds the active or suspended workspace with this name.
     pub fn named(&mut self, subdomain: &str) -> rusqlite::Result<Option<Listed>> {
         let state = &mut *self.state;
         if let Some(known) = state.by_name.get(subdomain) {
@@ -153,7 +153,7 @@ impl Current<'_> {
         Ok(found)
     }
 
-    /// The workspace with this id that is active or suspended.
+    /// Finds the active or suspended workspace with this id.
     pub fn identified(&mut self, id: Uuid) -> rusqlite::Result<Option<Listed>> {
         let state = &mut *self.state;
         if let Some(known) = state.by_id.get(&id) {
@@ -166,7 +166,7 @@ impl Current<'_> {
         Ok(found)
     }
 
-    /// The token behind a Bearer text, if it is good at this moment.
+    /// Finds the token behind a Bearer text if it is valid at this moment.
     pub fn bearer(&mut self, text: &str, now: Timestamp) -> rusqlite::Result<Result<Bearer, TokenFault>> {
         let state = &mut *self.state;
         let digest = secret::digest(text);
@@ -185,7 +185,7 @@ impl Current<'_> {
             return Ok(Err(TokenFault::Expired));
         }
         let last = token.last_used.load(Ordering::Relaxed);
-        // A last use of later than now is of before the clock was put back.
+        // A last use in the future means that the clock was set back.
         if !(0..USE_IS_WRITTEN_EVERY).contains(&(now.seconds() - last)) {
             token.last_used.store(now.seconds(), Ordering::Relaxed);
             state.used.push((token.id, now));
@@ -253,7 +253,7 @@ fn find_token(db: &Connection, claims: Claims) -> rusqlite::Result<Result<TokenI
                 operator: row.get(6)?,
                 second_factor: row.get(10)?,
             };
-            // After a restore the id may be that of a token issued since.
+            // After a restore, a newer token may have the same id. The nonce tells them apart.
             let is_another = row.get::<_, Option<Nonce>>(9)? != claims.nonce;
             Ok((token, revoked.is_some() || is_another))
         })
@@ -261,7 +261,7 @@ fn find_token(db: &Connection, claims: Claims) -> rusqlite::Result<Result<TokenI
     Ok(match found {
         Some((token, false)) if token.account_id == claims.account_id && token.scope == claims.scope => Ok(token),
         Some((_, false)) => Err(TokenFault::Invalid),
-        // A row is deleted with its account, or long after it expired: either way it was good once.
+        // A row is deleted with its account or long after it expired. In both cases the token was valid once.
         Some((_, true)) | None => Err(TokenFault::Revoked),
     })
 }

@@ -1,5 +1,5 @@
-//! OAuth grants as the central API needs them: those of an account end with its password. `workspace/oauth/grants.rs` has the
-//! rest.
+//! OAuth grants as the central API needs them: a password change ends the grants of the account. The rest is in
+//! `workspace/oauth/grants.rs`.
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::auth::Scopes;
 
 pub const RESOURCE: &str = "oauth-grant";
 
-/// A grant that has ended, as the audit log shows one.
+/// An ended grant, as the audit log shows it.
 #[derive(Debug, Serialize)]
 struct Ended {
     id: i64,
@@ -19,7 +19,7 @@ struct Ended {
     access_scopes: Scopes,
 }
 
-/// Ends every grant that the user of an account has approved: its code and every token of it are dead.
+/// Ends every grant that the user of an account has approved. The codes and tokens of these grants become invalid.
 pub fn end_all_of(db: &Connection, author: &Author, account_id: i64) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "UPDATE oauth_grants SET revoked_at = ?2

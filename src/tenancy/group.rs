@@ -1,15 +1,15 @@
-//! What the workspaces of one account may take of the server together: never all threads of a kind, and not all room for
-//! large bodies. An account that makes more workspaces gets no more of it.
+//! Limits the resources that the workspaces of one account use together, so that an account never takes all threads of
+//! a kind or all memory for large bodies. More workspaces do not give an account more resources.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::storage::Share;
 
-/// Large bodies of one account that are in memory at once: half of all.
+/// Large bodies of one account that may be in memory at once: half of all.
 const LARGE_BODIES: usize = 4;
 
-/// So many threads of each kind there are.
+/// The number of threads of each kind.
 #[derive(Debug, Clone, Copy)]
 pub struct Pools {
     pub database: usize,
@@ -24,7 +24,7 @@ pub struct Group {
     large_bodies: AtomicUsize,
 }
 
-/// Room for one large body, given back when this is dropped.
+/// A permit for one large body. Dropping it returns the permit.
 pub struct LargeBody(Arc<Group>);
 
 impl Group {
@@ -37,7 +37,7 @@ impl Group {
         })
     }
 
-    /// Room for one more large body, if the group has any left.
+    /// Takes a permit for a large body, if the group has one left.
     pub fn large_body(self: &Arc<Self>) -> Option<LargeBody> {
         let taken = self
             .large_bodies

@@ -1,17 +1,17 @@
-//! From the name in a request to the half of the API that answers it.
+//! Finds the central API or the workspace that a host name or a path refers to.
 
 use std::net::IpAddr;
 
-/// What a host name means.
+/// The target of a host name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
     Central,
-    /// The one label before the central domain.
+    /// The one label in front of the central domain.
     Workspace(String),
 }
 
-/// What `authority` (host, perhaps with a port) means under a central domain, or nothing where it means nothing here. Under
-/// `localhost`, an address of this machine is the central host, since not every client finds a way to that name.
+/// Resolves `authority` (a host, perhaps with a port) under a central domain. `None` means an unknown host. Under
+/// `localhost`, a loopback address is the central host too, since not every client can resolve that name.
 pub fn host(authority: &str, central_domain: &str) -> Option<Host> {
     let name = match authority.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -25,8 +25,8 @@ pub fn host(authority: &str, central_domain: &str) -> Option<Host> {
     (!label.is_empty() && !label.contains('.')).then(|| Host::Workspace(label.to_owned()))
 }
 
-/// The workspace that a path names, what of the path names it, and the rest: `/w/acme/api/customers` is `/api/customers` of
-/// `acme`. The metadata of an OAuth server has its own form (RFC 8414, section 3.1).
+/// Splits a path that names a workspace into the name, the prefix and the remaining path: `/w/acme/api/customers` is
+/// `/api/customers` of `acme`. The path of the OAuth server metadata has its own form (RFC 8414, section 3.1).
 pub fn workspace_in(path: &str) -> Option<(String, String, String)> {
     let (before, named) = match path.strip_prefix("/w/") {
         Some(named) => ("", named),

@@ -1,9 +1,9 @@
-//! Indexes of a workspace's file that follow from rules: what numbers and texts are found by.
+//! Indexes of a workspace file that depend on rules: the search indexes of phone numbers and texts.
 //!
-//! The rules change with the program, and with the workspace's default country. The file says by which rules each index
-//! was written. Where those are not the rules of now, a pass writes the index anew, in many short turns, so that others
-//! read and write between them. The setting that names the rules holds the state of the pass meanwhile: after a crash, or
-//! in a copy that was restored, the next pass goes on from there.
+//! The rules change with the program and with the workspace's default country. A setting in the file names the rules by
+//! which each index was written. If they are outdated, a pass rewrites the index in many short turns, so that others
+//! can read and write in between. Meanwhile the setting holds the state of the pass. So the next pass continues from
+//! there after a crash or a restore.
 
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
@@ -11,25 +11,25 @@ use uuid::Uuid;
 use super::phones::{self, Numbered};
 use super::settings::{default_country, setting};
 
-/// Which rules for numbers (`values/phone.rs`) and for texts (`values/fold.rs`) this program has. Whoever changes what
-/// either makes of a text raises this, and every file is indexed anew.
+/// Version of the rules for phone numbers (`values/phone.rs`) and texts (`values/fold.rs`). Increase it with each
+/// change of those rules: every file is then reindexed.
 const RULES: u32 = 2;
 
-/// An index, which is of several tables.
+/// An index over several tables.
 #[derive(Debug)]
 pub struct Index {
     /// The setting that names the rules.
     setting: &'static str,
-    /// The rules of now.
+    /// Returns the current rules.
     rules: fn(&Connection) -> rusqlite::Result<String>,
     steps: &'static [Step],
 }
 
-/// One table's part of an index.
+/// The part of an index that covers one table.
 #[derive(Debug)]
 pub enum Step {
     Numbers(&'static Numbered),
-    /// Statements that do the same however often they run, for the ids above `?1` and up to `?2`.
+    /// Idempotent statements that index the rows with ids above `?1` and up to `?2`.
     Texts {
         table: &'static str,
         statements: &'static [&'static str],
@@ -49,7 +49,7 @@ impl Index {
         Self { setting: TEXTS, rules: |_| Ok(text_rules()), steps }
     }
 
-    /// Whether the whole index follows the rules of now.
+    /// Whether the whole index follows the current rules.
     pub fn is_current(&self, db: &Connection) -> rusqlite::Result<bool> {
         Ok(setting(db, self.setting)? == Some((self.rules)(db)?))
     }
@@ -57,27 +57,27 @@ impl Index {
 
 const TEXTS: &str = "texts_indexed_by";
 
-/// Numbers are read by a country too.
+/// The rules for phone numbers depend on the default country too.
 fn number_rules(db: &Connection) -> rusqlite::Result<String> {
     Ok(number_rules_for(default_country(db)?.as_ref()))
 }
 
-/// How a file that is indexed by the rules of now names them, with this default country.
+/// The name of the current rules for phone numbers, with this default country.
 pub fn number_rules_for(country: &str) -> String {
     format!("{country} {RULES}")
 }
 
-/// How a file that is indexed by the rules of now names those for texts.
+/// The name of the current rules for texts.
 pub fn text_rules() -> String {
     RULES.to_string()
 }
 
-/// Whether what is sorted and searched by is there of every row.
+/// Whether every row has its current sort and search texts.
 pub fn texts_are_current(db: &Connection) -> rusqlite::Result<bool> {
     Ok(setting(db, TEXTS)? == Some(text_rules()))
 }
 
-/// A pass over all rows of an index. One that begins later overtakes it: then it does no more.
+/// A pass over all rows of an index. If a later pass begins, this one stops.
 #[derive(Debug, Clone)]
 pub struct Pass {
     index: &'static Index,
@@ -85,23 +85,23 @@ pub struct Pass {
     rules: String,
 }
 
-/// How far a pass is.
+/// The progress of a pass.
 struct State {
     name: String,
     step: usize,
-    /// The id of the last row that it has done of the step's table.
+    /// The id of the last finished row in the table of this step.
     after: i64,
     rules: String,
 }
 
 impl Pass {
-    /// Begins one where the index follows other rules than those of now, or goes on with one that was not finished.
+    /// Begins a pass if the index does not follow the current rules, or continues an unfinished pass.
     pub fn begin(db: &Connection, index: &'static Index) -> rusqlite::Result<Option<Self>> {
         let (found, rules) = (setting(db, index.setting)?, (index.rules)(db)?);
         if found.as_ref() == Some(&rules) {
             return Ok(None);
         }
-        // What another pass has done by other rules is done again.
+        // An unfinished pass by other rules starts again.
         let before = found.as_deref().and_then(State::read).filter(|state| state.rules == rules);
         let (step, after) = before.map_or((0, 0), |state| (state.step, state.after));
         let pass = Self { index, name: Uuid::now_v7().to_string(), rules };
@@ -109,7 +109,7 @@ impl Pass {
         Ok(Some(pass))
     }
 
-    /// Indexes the next `many` rows anew; answers whether there are more.
+    /// Reindexes the next `many` rows. Returns whether there are more.
     pub fn turn(&self, db: &Connection, many: usize) -> rusqlite::Result<bool> {
         let found = setting(db, self.index.setting)?;
         let state = found.as_deref().and_then(State::read).filter(|state| state.name == self.name);
@@ -140,7 +140,8 @@ impl Pass {
 }
 
 impl State {
-    /// Nothing where the setting names rules, or is of an earlier version, which began again.
+    /// Returns `None` if the setting names rules. The same holds for a pass in the format of an earlier version: that
+    /// pass starts again.
     fn read(text: &str) -> Option<Self> {
         let mut words = text.strip_prefix("pass ")?.splitn(4, ' ');
         Some(Self {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::storage::{self, uuid_column};
 
-/// What the central file says of its instance.
+/// The data of the central file about its instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InstanceRecord {
     pub id: Uuid,
@@ -15,7 +15,7 @@ pub struct InstanceRecord {
 }
 
 impl InstanceRecord {
-    /// Reads the row. There is none in a central file that an earlier version made and this version has not migrated yet.
+    /// Reads the row. A central file of an earlier version has none until it is migrated.
     pub fn read(db: &Connection) -> rusqlite::Result<Option<Self>> {
         let has_table =
             db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'instance'")?.exists([])?;
@@ -33,7 +33,7 @@ impl InstanceRecord {
         Self::read(&storage::open_reader(&data.join("central.sqlite"))?)
     }
 
-    /// Marks a new central file as that of a demo.
+    /// Marks a new central file as a demo.
     pub fn mark_as_demo(central: &Path) -> anyhow::Result<()> {
         let mut db = storage::open_writer(central)?;
         storage::transaction(&mut db, |db| db.execute("UPDATE instance SET is_demo = 1", []))?;

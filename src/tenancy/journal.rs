@@ -1,7 +1,8 @@
-//! The journal of a workspace: every change is accounted for in the transaction that makes it.
+//! The journal of a workspace. It records every change in the transaction of the change.
 //!
-//! A row of the audit log says who changed what, when, and from which address. Whoever asked by a webhook to be told of
-//! such changes has a delivery beside it: what was not committed is never announced, and what was is never forgotten.
+//! The audit log gets a row with the actor, the change, the time and the client address. Each webhook that subscribed
+//! to the event gets a delivery. Both are in the transaction, so uncommitted changes are never announced and committed
+//! changes always are.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::values::{Timestamp, choice};
 
 choice! {
-    /// What somebody is who changes something.
+    /// The kind of actor that made a change.
     ActorType { USER = "user", KEY = "integration-key", CLIENT = "oauth-client", SYSTEM = "system" }
 }
 
@@ -49,7 +50,7 @@ pub const RESOURCES: &[&str] = &[
     "routing-exception",
 ];
 
-/// The permission to see the fields of a resource; none where every user of the workspace sees them.
+/// The permission to see the fields of a resource. `None` means that every user of the workspace sees them.
 pub fn needed_to_view(resource: &str) -> Option<&'static str> {
     match resource {
         "customer" => Some("customer.view"),
@@ -66,15 +67,15 @@ pub fn needed_to_view(resource: &str) -> Option<&'static str> {
         "routing-field" | "routing-option" | "routing-contact" | "cti" | "cti-destination" | "cfd-token" | "survey"
         | "survey-record" | "geo-list" | "geo-destination" | "call-queue-group" | "call-queue" | "time-span"
         | "routing-exception" => Some("routing.view"),
-        // A resource that nobody has thought of is for those who may do everything.
+        // An unlisted resource requires all permissions.
         _ => Some("*"),
     }
 }
 
-/// What becomes of a resource, as the second half of an action's name.
+/// The second half of an action's name.
 pub const VERBS: &[&str] = &["created", "updated", "deleted"];
 
-/// The resources whose changes are told to webhooks, each with the permission to see it.
+/// The resources whose changes are sent to webhooks, each with the permission to see it.
 pub const ANNOUNCED: &[(&str, &str)] = &[
     ("customer", "customer.view"),
     ("contact", "contact.view"),
@@ -96,10 +97,10 @@ pub const ANNOUNCED: &[(&str, &str)] = &[
     ("routing-exception", "routing.view"),
 ];
 
-/// Fields that every change touches, or none.
+/// Fields that are not reported as changes.
 const NOT_CHANGES: [&str; 3] = ["id", "created_at", "updated_at"];
 
-/// Who changes something in a workspace, from where, and when.
+/// Records changes in a workspace: their actor, origin and time.
 #[derive(Debug, Clone)]
 pub struct Author {
     pub workspace: Uuid,
@@ -123,22 +124,22 @@ pub enum Actor {
         id: i64,
         name: String,
     },
-    /// The user whom the change is about: an account that joins or leaves.
+    /// The user that the change is about: an account that joins or leaves.
     Oneself,
     /// A command, or the server itself.
     System,
 }
 
-/// The workspaces in which a delivery may wait, as far as this process has made one.
+/// The workspaces in which this process may have created deliveries.
 ///
-/// A workspace is noted before its transaction is committed. Whoever takes it looks for deliveries in a write turn of
-/// the file: that comes after the commit, or sees what is about to be committed with it.
+/// A workspace is noted before its transaction commits. Its reader looks for deliveries in a write turn of the file.
+/// That turn comes after the commit, or is in the same batch and sees the delivery.
 #[derive(Debug, Default)]
 pub struct News {
     noted: Mutex<HashSet<Uuid>>,
-    /// Deliveries that may wait in one workspace; any number where it is 0.
+    /// Maximum pending deliveries per workspace. 0 means no limit.
     most_pending: i64,
-    /// How many were dropped since this was last asked, by workspace.
+    /// Deliveries dropped per workspace, since the last `take_dropped`.
     dropped: Mutex<HashMap<Uuid, usize>>,
 }
 
@@ -151,12 +152,12 @@ impl News {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(workspace);
     }
 
-    /// Those that were noted since this was last asked.
+    /// Takes the workspaces that were noted since the last call.
     pub fn take(&self) -> HashSet<Uuid> {
         std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// How many deliveries were dropped since this was last asked, where too many waited.
+    /// Takes the numbers of dropped deliveries since the last call.
     pub fn take_dropped(&self) -> HashMap<Uuid, usize> {
         std::mem::take(&mut *self.dropped.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -183,13 +184,13 @@ impl News {
 }
 
 impl Author {
-    /// A resource was made, as it is shown.
+    /// Records that a resource was created. `new` is its public form.
     pub fn created(&self, db: &Connection, resource: &'static str, new: &impl Serialize) -> rusqlite::Result<()> {
         let new = fields(new)?;
         self.note(db, resource, "created", changes(&Map::new(), &new), new)
     }
 
-    /// A resource was changed, as it was shown and is shown now. Where the two are the same there was no change.
+    /// Records that a resource was updated, from `old` to `new`, its public forms. Records nothing if they are equal.
     pub fn updated<T: Serialize>(
         &self,
         db: &Connection,
@@ -202,7 +203,7 @@ impl Author {
         if changes.is_empty() { Ok(()) } else { self.note(db, resource, "updated", changes, new) }
     }
 
-    /// A resource was deleted, as it was shown.
+    /// Records that a resource was deleted. `old` is its public form.
     pub fn deleted(&self, db: &Connection, resource: &'static str, old: &impl Serialize) -> rusqlite::Result<()> {
         let old = fields(old)?;
         self.note(db, resource, "deleted", changes(&old, &Map::new()), old)
@@ -244,7 +245,7 @@ impl Author {
         self.announce(db, &action, changes, shown)
     }
 
-    /// Puts a delivery into the outbox of each webhook that wants to know of this.
+    /// Adds a delivery to the outbox of each webhook that subscribed to this action.
     fn announce(
         &self,
         db: &Connection,
@@ -269,7 +270,7 @@ impl Author {
         Ok(())
     }
 
-    /// Lets a webhook be told a message, at once; answers the delivery's id.
+    /// Adds a delivery of a message that is due at once. Returns the delivery's id.
     fn deliver(&self, db: &Connection, webhook_id: i64, message: i64) -> rusqlite::Result<i64> {
         self.news.note(self.workspace);
         let id = db
@@ -281,26 +282,26 @@ impl Author {
         Ok(id)
     }
 
-    /// Lets one webhook be told something, at once; answers the delivery's id.
+    /// Creates a message for one webhook, due at once. Returns the delivery's id.
     pub fn tell(&self, db: &Connection, webhook_id: i64, event: &str, body: &str) -> rusqlite::Result<i64> {
         let message = keep_message(db, event, body)?;
         self.deliver(db, webhook_id, message)
     }
 
-    /// What a webhook is sent (Standard Webhooks, "Payload structure").
+    /// The body of a webhook message (Standard Webhooks, "Payload structure").
     pub fn message(&self, event: &str, data: &Value) -> rusqlite::Result<String> {
         text(&json!({"type": event, "timestamp": self.at, "workspace_id": self.workspace, "data": data}))
     }
 }
 
-/// Keeps a message for the deliveries that are made of it; answers its id.
+/// Stores a message that several deliveries can share. Returns its id.
 fn keep_message(db: &Connection, event: &str, body: &str) -> rusqlite::Result<i64> {
     let message_id = format!("msg_{}", Uuid::now_v7().simple());
     db.prepare_cached("INSERT INTO webhook_messages (message_id, event, body) VALUES (?1, ?2, ?3)")?
         .insert((message_id, event, body))
 }
 
-/// What is announced: written once, and only where somebody wants it.
+/// The body of an announcement. It is serialized once, and only if a webhook subscribed to it.
 enum Told {
     Of { changes: Map<String, Value>, shown: Map<String, Value> },
     Written(String),
@@ -322,7 +323,7 @@ impl Told {
     }
 }
 
-/// Whether a webhook's `*`, `contact.*` or `contact.created` means this action.
+/// Whether a webhook's subscription `*`, `contact.*` or `contact.created` includes this action.
 pub fn matches(wanted: &str, action: &str) -> bool {
     let Some((resource, _)) = action.split_once('.') else { return false };
     match wanted.strip_suffix('*') {
@@ -332,7 +333,7 @@ pub fn matches(wanted: &str, action: &str) -> bool {
     }
 }
 
-/// Deletes rows of the audit log that are older than they are kept, at most so many; answers how many they were.
+/// Deletes at most `most` rows of the audit log that are older than `before`. Returns the number of deleted rows.
 pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE at < ?1 ORDER BY at LIMIT ?2)",
@@ -340,8 +341,7 @@ pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Resu
     .execute((before, i64::try_from(most).unwrap_or(i64::MAX)))
 }
 
-/// Each field that is not as it was, before and after. What is not there, before it was made or once it was deleted, was
-/// or is null.
+/// Each changed field with its old and new value. A missing value, before the creation or after the deletion, is null.
 fn changes(old: &Map<String, Value>, new: &Map<String, Value>) -> Map<String, Value> {
     let names = if new.is_empty() { old } else { new }.keys().filter(|name| !NOT_CHANGES.contains(&name.as_str()));
     let both = names.map(|name| (name, old.get(name).unwrap_or(&Value::Null), new.get(name).unwrap_or(&Value::Null)));

@@ -1,7 +1,7 @@
-//! The life of a workspace's file: copied from a template, in service, in the trash, back, gone.
+//! The lifecycle of a workspace file: copied from a template, in service, in the trash, restored, deleted.
 //!
-//! The central file says what a workspace is; where its file lies follows. A step that a crash interrupted is finished
-//! by the server's next round of jobs, or found by `doctor`.
+//! The central file determines the state of a workspace; the place of its file follows. The next round of jobs finishes
+//! a step that a crash interrupted, or `doctor` reports it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,18 +16,18 @@ use super::indexing;
 use crate::storage::{self, Kind};
 use crate::values::Timestamp;
 
-/// A migrated workspace without an owner: to copy it takes a tenth of the time that migrating a new one does.
+/// A migrated workspace file without an owner. Copying it takes a tenth of the time of migrating a new file.
 pub struct Template {
     path: PathBuf,
-    /// Held while it is made, so that two first workspaces do not make it at once.
+    /// Held during the creation, so that two first workspaces do not create it at once.
     making: Mutex<()>,
 }
 
-/// What a new workspace's file begins with.
+/// The initial content of a workspace file.
 #[derive(Debug, Clone)]
 pub struct Beginning {
     pub id: Uuid,
-    /// What the workspace is called, and with it its first organisation.
+    /// The name of the workspace and of its first organisation.
     pub name: String,
     pub owner: Owner,
     pub default_country: String,
@@ -35,7 +35,7 @@ pub struct Beginning {
     pub now: Timestamp,
 }
 
-/// The account that a new workspace is made for; it is the workspace's first user.
+/// The account that owns a new workspace and is its first user.
 #[derive(Debug, Clone)]
 pub struct Owner {
     pub account_id: i64,
@@ -43,10 +43,10 @@ pub struct Owner {
     pub email: String,
 }
 
-/// The rights of other users than the owner of a file.
+/// The permission bits of the group and of others.
 const OTHERS: u32 = 0o077;
 
-/// The role of whoever makes a workspace.
+/// The role of the owner of a new workspace.
 pub const OWNERS_ROLE: &str = "admin";
 
 impl Template {
@@ -55,12 +55,12 @@ impl Template {
         Self { path: folder.join(format!("template-{version}.sqlite")), making: Mutex::default() }
     }
 
-    /// Makes a workspace's file at `path`: all of it is there and on disk when this returns, or nothing.
+    /// Creates a workspace file at `path`. When this returns, the whole file is on disk, or none of it.
     pub fn make(&self, path: &Path, beginning: &Beginning) -> anyhow::Result<()> {
         let unfinished = path.with_extension("new");
         let made = self.copy_to(&unfinished, beginning).and_then(|()| settle_file(&unfinished, path));
         if made.is_err() {
-            // On a full disk its room is wanted, and nobody else knows of it.
+            // On a full disk its space is needed, and no one else knows of this file.
             delete_file(&unfinished)?;
             delete_file(path)?;
         }
@@ -76,11 +76,11 @@ impl Template {
         db.close().map_err(|(_, error)| error.into())
     }
 
-    /// Where it lies, made if it is not there yet.
+    /// Returns the path of the template, and creates it if it does not exist.
     pub fn ready(&self) -> anyhow::Result<&Path> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.path.exists() {
-            // Another process may be at it too: each makes its own, and the last to finish wins.
+            // Another process may create it too. Each writes its own file, and the last rename wins.
             let unfinished = self.path.with_extension(format!("{}.new", std::process::id()));
             delete_file(&unfinished)?;
             let made = storage::create(&unfinished, Kind::Workspace);
@@ -113,26 +113,27 @@ fn begin(db: &rusqlite::Connection, new: &Beginning) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Where a workspace's file is in service: a folder for every 256th of them, since thousands in one folder are slow to list.
+/// The path of a workspace file in service. The files are spread over 256 folders, since a folder of thousands is slow
+/// to list.
 pub fn live_path(data: &Path, id: Uuid) -> PathBuf {
     let name = id.to_string();
-    // The last digits: the first of a UUID v7 are the time, which all workspaces of a year share.
+    // Use the last digits: the first digits of a UUID v7 are the time, so workspaces of the same year share them.
     data.join("workspaces").join(&name[name.len() - 2..]).join(format!("{name}.sqlite"))
 }
 
-/// Where it is while the workspace is in the trash.
+/// The path of a workspace file in the trash.
 pub fn trash_path(data: &Path, id: Uuid) -> PathBuf {
     data.join("trash").join(format!("{id}.sqlite"))
 }
 
-/// Whether Litestream has replicated the file at a path, by the folder that it keeps beside it. When the file is moved away,
-/// it lets go of it, and does not see that another one comes.
+/// Whether Litestream has replicated the file at a path. Its metadata folder next to the file shows that. Litestream
+/// stops when the file is moved away, and does not notice a new file at the same path.
 pub fn was_replicated(path: &Path) -> bool {
     let folder = path.file_name().map(|name| format!(".{}-litestream", name.to_string_lossy()));
     folder.is_some_and(|folder| path.with_file_name(folder).is_dir())
 }
 
-/// Moves a file that is whole to where a workspace's file lies: it is there and on disk when this returns.
+/// Moves a complete file to its final path. When this returns, the file is there and on disk.
 pub fn settle_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     let folder = folder_of(to)?;
     make_folder(folder)?;
@@ -141,17 +142,17 @@ pub fn settle_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     sync_folder(folder)
 }
 
-/// Makes a folder that is on disk when this returns: a file in it is as lost as the folder, if that is lost with the power.
+/// Creates a folder and syncs it. If a power loss removed the folder, all files in it would be lost too.
 pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     sync_folder(folder_of(folder)?)
 }
 
-/// Closes a folder, and what lies in it directly, to other users: their rights are taken away, and a folder whose rights
-/// cannot be changed is refused.
+/// Removes the permissions of group and others from a folder and its direct entries. Fails if a permission cannot be
+/// changed.
 pub fn make_private(folder: &Path) -> anyhow::Result<()> {
     close_to_others(folder)?;
     let unreadable = || format!("cannot read {}", folder.display());
@@ -170,35 +171,35 @@ fn close_to_others(path: &Path) -> anyhow::Result<()> {
     let open = match rights() {
         Ok(mode) if mode & OTHERS != 0 => mode,
         Ok(_) => return Ok(()),
-        // A file may be gone by now, such as the log of a database that somebody closes.
+        // The file may be gone by now, such as the WAL of a database that is being closed.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     let closed = fs::set_permissions(path, fs::Permissions::from_mode(open & !OTHERS));
     if closed.is_err() || rights().is_ok_and(|mode| mode & OTHERS != 0) {
-        bail!("{} is open to others (mode {open:03o}), and its rights cannot be changed", path.display());
+        bail!("{} is open to others (mode {open:03o}), and its permissions cannot be changed", path.display());
     }
-    tracing::warn!(path = %path.display(), mode = format!("{open:03o}"), "was open to others, and is no more");
+    tracing::warn!(path = %path.display(), mode = format!("{open:03o}"), "was open to others; access removed");
     Ok(())
 }
 
 pub fn sync_folder(folder: &Path) -> anyhow::Result<()> {
-    // The folder of a name without one is the working directory.
+    // The parent of a bare file name is the working directory.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
     synced.with_context(|| format!("cannot write {}", folder.display()))
 }
 
 pub fn folder_of(path: &Path) -> anyhow::Result<&Path> {
-    path.parent().with_context(|| format!("{} lies in no folder", path.display()))
+    path.parent().with_context(|| format!("{} has no parent folder", path.display()))
 }
 
-/// Moves a file that nobody has open, with its log where a crash left one: it is moved on disk when this returns. One that
-/// is not there has been moved before.
+/// Moves a file that no one has open, with the WAL that a crash may have left. When this returns, the move is on disk.
+/// A missing file counts as moved.
 pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     make_folder(folder_of(to)?)?;
     let mut moved = false;
-    // The log first: without it the file lacks its last writes, without the file the log is nothing.
+    // Move the WAL first. A file without its WAL lacks its last writes; a WAL without its file is harmless.
     for suffix in ["-wal", "-shm", ""] {
         match fs::rename(storage::beside(from, suffix), storage::beside(to, suffix)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -214,7 +215,7 @@ pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deletes a file that nobody has open, with its log. There is none where what should be its folder is something else.
+/// Deletes a file that no one has open, with its WAL. If the parent path is not a folder, the file does not exist.
 pub fn delete_file(path: &Path) -> anyhow::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
         match fs::remove_file(storage::beside(path, suffix)) {

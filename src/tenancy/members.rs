@@ -1,4 +1,4 @@
-//! What a workspace's file knows of accounts: each of its users is one, with copies of the account's name and address.
+//! The users of a workspace file. Each is an account, with copies of the account's name and address.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::journal::{Actor, Author};
 use crate::values::Timestamp;
 
-/// A user, as the journal shows one.
+/// A user, as the journal records it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Member {
     pub id: i64,
@@ -25,22 +25,21 @@ pub struct MemberRole {
 
 pub const RESOURCE: &str = "user";
 
-/// The user with this id.
 pub fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Member>> {
     one(db, "id", id)
 }
 
-/// The user that an account is here.
+/// The user of an account in this workspace.
 pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Option<Member>> {
     one(db, "account_id", account_id)
 }
 
-/// The account that a user is, if there is one with this id.
+/// The account of a user, if a user with this id exists.
 pub fn account_of(db: &Connection, id: i64) -> rusqlite::Result<Option<i64>> {
     db.prepare_cached("SELECT account_id FROM users WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
 }
 
-/// All of them, by id.
+/// All users, by id.
 pub fn all(db: &Connection) -> rusqlite::Result<Vec<Member>> {
     db.prepare(&format!("{SELECT} ORDER BY u.id"))?.query_map([], from_row)?.collect()
 }
@@ -64,14 +63,14 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Member> {
 }
 
 impl Member {
-    /// As the author of a change.
+    /// The user as the actor of a change.
     pub fn actor(self) -> Actor {
         Actor::User { id: self.id, name: self.name }
     }
 }
 
-/// Brings the copies of an account's name and address up to date; answers the name of the user's role, where the account
-/// is a user here at all. A name that the workspace gave its user stays until the account has another than it had.
+/// Updates the copies of an account's name and address. Returns the name of the user's role, or `None` if the account
+/// is no user here. A name that was set in the workspace stays until the account's own name changes.
 pub fn refresh(
     db: &Connection,
     account_id: i64,
@@ -89,17 +88,15 @@ pub fn refresh(
         .optional()
 }
 
-/// The name of a role, if there is one with this id.
 pub fn role(db: &Connection, id: i64) -> rusqlite::Result<Option<String>> {
     db.prepare_cached("SELECT name FROM roles WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
 }
 
-/// The id of a role, if there is one with this name.
 pub fn role_named(db: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     db.prepare_cached("SELECT id FROM roles WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
 }
 
-/// Makes an account a user; answers whether it was none before. One that is a user already keeps its role.
+/// Adds an account as a user. Returns false if it was one already; that user keeps its role.
 pub fn add(
     db: &Connection,
     author: &Author,
@@ -123,7 +120,7 @@ pub fn add(
     Ok(true)
 }
 
-/// Gives a user this role; answers the user's account, if there is such a user.
+/// Gives a user this role. Returns the user's account, or `None` if there is no such user.
 pub fn promote(db: &Connection, author: &Author, user_id: i64, role: &str) -> rusqlite::Result<Option<i64>> {
     let Some(old) = find(db, user_id)? else { return Ok(None) };
     let account_id = db
@@ -138,7 +135,7 @@ pub fn promote(db: &Connection, author: &Author, user_id: i64, role: &str) -> ru
     Ok(Some(account_id))
 }
 
-/// Takes an account out of the users; answers whether it was one.
+/// Removes the user of an account. Returns whether there was one.
 pub fn remove(db: &Connection, author: &Author, account_id: i64) -> rusqlite::Result<bool> {
     let Some(member) = of_account(db, account_id)? else { return Ok(false) };
     db.prepare_cached("DELETE FROM users WHERE account_id = ?1")?.execute([account_id])?;

@@ -1,4 +1,4 @@
-//! Workspaces as tenants: which host means which, which are open, and the life of one from template to trash.
+//! Workspaces as tenants: host names, open workspaces, and the lifecycle of a workspace file from template to trash.
 
 pub mod adoption;
 pub mod customers;

@@ -1,7 +1,7 @@
-//! The index of phone numbers in a workspace's file: found in any format they may be typed in.
+//! The index of phone numbers in a workspace file. It finds a number in any format in which people write it.
 //!
-//! Numbers without a prefix are read as those of the workspace's default country. When that changes, or the rules by which
-//! numbers are read, the index is written anew (`indexing.rs`).
+//! Numbers without a prefix belong to the workspace's default country. When that country or the parsing rules change,
+//! `indexing.rs` rewrites the index.
 
 use std::borrow::Cow;
 
@@ -14,31 +14,31 @@ pub use super::settings::default_country;
 use crate::values::phone::Dialled;
 use crate::values::{Text, phone};
 
-/// A number as it is typed, in a field of a resource.
+/// A phone number as written, in a field of a resource.
 pub type Typed = Option<Text<40>>;
 
-/// A table whose numbers are in the index.
+/// A table whose numbers are indexed.
 #[derive(Debug)]
 pub struct Numbered {
     pub table: &'static str,
-    /// The columns that a number stands in.
+    /// Columns with one text of numbers.
     pub columns: &'static [&'static str],
-    /// The columns that a JSON list of numbers stands in; each is indexed as the field `column[0]`, `column[1]`…
+    /// Columns with a JSON list of numbers. Each number is indexed as the field `column[0]`, `column[1]`…
     pub lists: &'static [&'static str],
 }
 
-/// The field of a number in a list, as the index has it.
+/// The field name of a number in a list, in the index.
 pub fn list_field(column: &str, place: usize) -> String {
     format!("{column}[{place}]")
 }
 
-/// Writes the numbers of a resource in the place of those it had.
+/// Replaces the indexed numbers of a resource.
 pub fn save(db: &Connection, resource: &str, id: i64, fields: &[(impl AsRef<str>, &Typed)]) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM phone_numbers WHERE resource = ?1 AND resource_id = ?2")?.execute((resource, id))?;
     insert(db, resource, id, fields)
 }
 
-/// Writes the numbers of a resource that had none.
+/// Adds the numbers of a resource that has none in the index.
 pub fn insert(db: &Connection, resource: &str, id: i64, fields: &[(impl AsRef<str>, &Typed)]) -> rusqlite::Result<()> {
     let typed = || fields.iter().filter_map(|(field, typed)| typed.as_ref().map(|typed| (field.as_ref(), typed)));
     if typed().next().is_none() {
@@ -53,37 +53,37 @@ pub fn insert(db: &Connection, resource: &str, id: i64, fields: &[(impl AsRef<st
     Ok(())
 }
 
-/// The field of one of several numbers in one text, as the index has it: `fax`, `fax/2`, up to `fax/4`.
+/// The field name of one of several numbers in a text, in the index: `fax`, `fax/2`, up to `fax/4`.
 fn field_of(field: &str, place: usize) -> Cow<'_, str> {
     if place == 0 { field.into() } else { format!("{field}/{}", place + 1).into() }
 }
 
-/// What comes before the digits of what can be no number: so such a text is found by the same digits alone, and not as
-/// the last digits of another's number.
+/// Prefix of the digits of an impossible number. Such a text is found only by exactly the same digits, and never as the
+/// last digits of another number.
 const IMPOSSIBLE: char = '?';
 
-/// What each number of a text is found by: the digits of its E.164 form, or those of an extension, from the last to the
-/// first.
+/// The index keys of the numbers in a text: the digits of the E.164 form or of the extension, reversed.
 fn keys(text: &str, country: Id) -> Vec<String> {
     phone::read(text, country).iter().map(key).collect()
 }
 
-/// What a number is found by.
+/// The index key of a number.
 pub fn key(dialled: &Dialled) -> String {
     let reversed = phone::reversed_digits(dialled.as_str());
     if let Dialled::Impossible(_) = dialled { format!("{IMPOSSIBLE}{reversed}") } else { reversed }
 }
 
-/// What the first number of a text is found by; empty where it has none.
+/// The index key of the first number in a text. Empty if there is none.
 pub fn reversed(text: &str, country: Id) -> String {
     phone::read(text, country).first().map(key).unwrap_or_default()
 }
 
-/// The fewest digits by which numbers are found that end with them.
+/// Minimum digits for a search by last digits.
 const FEWEST_LAST: usize = 4;
 
-/// The condition in SQL that a row of `resource` has a number, in one field or in any, and the values bound in it: the
-/// same number in E.164, or the same extension; and, for digits without a country code, a number that ends with them.
+/// Builds the SQL condition that a row of `resource` has a number, in one field or in any, and its bound values. The
+/// same E.164 number or the same extension matches. Digits without a country code also match numbers that end with
+/// them.
 pub fn condition(
     resource: &'static str,
     field: Option<&'static str>,
@@ -94,13 +94,13 @@ pub fn condition(
     let country = default_country(db)?;
     let Some(dialled) = phone::read(text, country).into_iter().next() else { return Ok(("0".into(), Vec::new())) };
     let (mut by, mut bound) = ("reversed = ?", vec![key(&dialled).into()]);
-    // As typed: in E.164 a number is longer than its last digits.
+    // Use the digits as written: the E.164 form is longer than the last digits.
     let last = phone::reversed_digits(&phone::addressed(text));
     let is_last =
         !matches!(dialled, Dialled::Impossible(_)) && !text.contains('+') && dialled.as_str().len() >= last.len();
     if is_last && last.len() >= FEWEST_LAST {
         by = "(reversed = ? OR reversed >= ? AND reversed < ?)";
-        // Texts that begin with the digits lie between them and them followed by the character after `9`.
+        // Keys with this prefix sort before the prefix followed by `:`, the character after `9`.
         let end = format!("{last}:");
         bound.extend([last.into(), end.into()]);
     }
@@ -109,7 +109,7 @@ pub fn condition(
     Ok((found, bound))
 }
 
-/// Writes the numbers of the rows between two ids anew: above the first, up to the second.
+/// Reindexes the numbers of the rows with ids above `after` and up to `last`.
 pub fn index_anew(db: &Connection, numbered: &Numbered, after: i64, last: i64) -> rusqlite::Result<()> {
     let Numbered { table, columns, lists } = numbered;
     let country = default_country(db)?;
@@ -142,7 +142,7 @@ pub fn index_anew(db: &Connection, numbered: &Numbered, after: i64, last: i64) -
         }
         found.sort();
         let before = indexed.query_map((table, id), |row| Ok((row.get(0)?, row.get(1)?)))?;
-        // Rows that are found by the same digits as before are not written again.
+        // Skip rows whose keys did not change.
         if before.collect::<rusqlite::Result<Vec<(String, String)>>>()? != found {
             db.prepare_cached("DELETE FROM phone_numbers WHERE resource = ?1 AND resource_id = ?2")?
                 .execute((table, id))?;

@@ -1,4 +1,4 @@
-//! The workspaces that are open: each at most once, the least recently used closed when there are too many.
+//! The open workspaces. Each is opened at most once. Above the limit, the least recently used is closed.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -20,11 +20,11 @@ pub struct Workspace {
     id: Uuid,
     file: Option<Arc<File>>,
     storage: Arc<Storage>,
-    /// The account that owns it, once a request has found that out, and what that may take.
+    /// The owning account and its group, once a request has looked up the owner.
     group: Mutex<Option<(i64, Arc<Group>)>>,
 }
 
-/// A workspace that stays open as long as this is held.
+/// Keeps a workspace open as long as it is held.
 #[derive(Clone)]
 pub struct Lease(Arc<Workspace>);
 
@@ -32,18 +32,18 @@ pub struct Registry {
     data: PathBuf,
     storage: Arc<Storage>,
     pools: Pools,
-    /// By the account that owns the workspaces.
+    /// Groups by owning account.
     groups: Mutex<HashMap<i64, Weak<Group>>>,
     most: AtomicUsize,
-    /// Leases of a workspace that was open, and of one that was not.
+    /// Leases of workspaces that were open, and of workspaces that were not.
     hits: AtomicU64,
     misses: AtomicU64,
-    /// The one that was leased last is the last.
+    /// Ordered by last lease, the most recent at the end.
     open: Mutex<LinkedHashMap<Uuid, Lease>>,
 }
 
 impl Registry {
-    /// Of the workspaces in a data directory, of which `most` stay open where nobody works in them.
+    /// A registry of the workspaces in a data directory. At most `most` idle workspaces stay open.
     pub fn new(data: PathBuf, storage: Arc<Storage>, pools: Pools, most: usize) -> Self {
         Self {
             data,
@@ -57,15 +57,15 @@ impl Registry {
         }
     }
 
-    /// Lowers the bound, where the operating system does not allow for as much.
+    /// Lowers the limit, if the operating system allows fewer open files.
     pub fn keep_at_most(&self, most: usize) {
         self.most.fetch_min(most.max(1), Ordering::Relaxed);
     }
 
-    /// The workspace, opened if it is not; the file itself is opened by the first job on it.
+    /// Leases the workspace and registers it as open. The first job opens the file itself.
     ///
-    /// Past the bound the least recently used that nobody works in is closed. Where somebody works in each of them,
-    /// there is one more: a request is never refused for the cache's sake.
+    /// At the limit, this closes the least recently used idle workspace. If every workspace is in use, it exceeds the
+    /// limit: the cache never rejects a request.
     pub fn lease(&self, id: Uuid) -> Lease {
         let mut open = self.lock();
         if let Some(workspace) = open.to_back(&id) {
@@ -88,7 +88,7 @@ impl Registry {
         workspace
     }
 
-    /// The same, for a request: it takes of the server what is left to all workspaces of this account.
+    /// Leases the workspace for a request. Its work counts towards the group of the owning account.
     pub fn lease_of(&self, id: Uuid, owner: i64) -> Lease {
         let lease = self.lease(id);
         let mut group = lease.group.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +112,7 @@ impl Registry {
         group
     }
 
-    /// Closes a workspace, and waits until the last request has left it, so long at the most.
+    /// Closes a workspace and waits at most `wait` until the last request has left it.
     pub fn close(&self, id: Uuid, wait: Duration) -> anyhow::Result<()> {
         let Some(workspace) = self.lock().remove(&id) else {
             return Ok(());
@@ -125,14 +125,14 @@ impl Registry {
         }
     }
 
-    /// Closes all of them within a time; for the end of the server.
+    /// Closes all workspaces within a time, when the server stops.
     pub fn close_all(&self, wait: Duration) -> anyhow::Result<()> {
         let last = Instant::now() + wait;
         let open: Vec<Uuid> = self.lock().keys().copied().collect();
         open.into_iter().try_for_each(|id| self.close(id, last.saturating_duration_since(Instant::now())))
     }
 
-    /// The files of the workspaces that are open.
+    /// The files of the open workspaces.
     pub fn files(&self) -> Vec<Arc<File>> {
         self.lock().values().map(|workspace| Arc::clone(workspace.file())).collect()
     }
@@ -145,12 +145,11 @@ impl Registry {
         self.lock().len()
     }
 
-    /// How often a workspace that was asked for was open, and how often not.
+    /// Leases that found the workspace open, and those that did not.
     pub fn hits_and_misses(&self) -> (u64, u64) {
         (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
     }
 
-    /// Where a workspace's file is.
     pub fn path(&self, id: Uuid) -> PathBuf {
         life::live_path(&self.data, id)
     }
@@ -165,13 +164,13 @@ impl Workspace {
         self.id
     }
 
-    /// What its owner's workspaces may take together; nothing where no request has come to it.
+    /// The group of the owning account. `None` until the first request to the workspace.
     pub fn group(&self) -> Option<Arc<Group>> {
         self.group.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, group)| Arc::clone(group))
     }
 
     pub fn file(&self) -> &Arc<File> {
-        self.file.as_ref().expect("there until the workspace is dropped")
+        self.file.as_ref().expect("the file is present until the workspace is dropped")
     }
 }
 
@@ -185,7 +184,7 @@ impl Deref for Lease {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        // The last request may end on a thread that must not wait for a disk.
+        // The last request may end on a thread that must not wait for the disk.
         if let Some(file) = self.file.take() {
             self.storage.close(file);
         }
@@ -214,7 +213,7 @@ mod tests {
         let ada = users["data"].as_array().unwrap().iter().find(|user| user["email"] == "ada@example.com").unwrap();
         let transfer = format!("/workspaces/{acme}/transfer");
         bench.central().post(&transfer, json!({"user_id": ada["id"]})).created();
-        assert!(!Arc::ptr_eq(&group(acme), &group(other)), "another account owns it now");
+        assert!(!Arc::ptr_eq(&group(acme), &group(other)), "now another account owns it");
     }
 
     #[test]

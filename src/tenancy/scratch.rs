@@ -1,4 +1,4 @@
-//! Scratch: a folder of one's own for files that are being copied or looked over, gone when it is dropped.
+//! A temporary folder for files that are being copied or verified. Dropping it deletes the folder.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,47 +10,47 @@ use super::life;
 
 pub struct Scratch {
     folder: TempDir,
-    /// Locked for as long as somebody works in it.
+    /// Locked while the folder is in use.
     _claim: File,
 }
 
 impl Scratch {
-    /// In a data directory: there is room where the files themselves are, and SQLite can work there.
+    /// Creates it in a data directory, which has space for large files and where SQLite can work.
     pub fn new(data: &Path) -> anyhow::Result<Self> {
         let place = place(data);
         life::make_folder(&place)?;
-        // A command that was killed leaves its files to the next one, and not to the next start of a server.
+        // Clear here too: a killed command must not leave its files until the next start of a server.
         if let Err(error) = clear(data) {
-            tracing::warn!(%error, "what a killed command left behind could not be cleared");
+            tracing::warn!(%error, "cannot delete the temporary files of a killed command");
         }
         loop {
             let folder = TempDir::new_in(&place).with_context(|| format!("cannot write to {}", place.display()))?;
             let claim = File::open(folder.path())?;
-            // A server that starts just now may have taken it for one that was left behind.
+            // A server that is starting may have taken the folder for an abandoned one.
             if claim.try_lock().is_ok() && folder.path().exists() {
                 return Ok(Self { folder, _claim: claim });
             }
         }
     }
 
-    /// In the system's folder for temporary files, for work without a data directory.
+    /// Creates it in the system's temporary folder, for work without a data directory.
     pub fn temporary() -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
         Ok(Self { _claim: File::open(folder.path())?, folder })
     }
 
-    /// A file in it, which nobody else has.
+    /// The path of a file in this folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
 
-/// Deletes what crashes have left behind. What somebody works in is locked.
+/// Deletes folders that crashes have left behind. Folders in use are locked.
 pub fn clear(data: &Path) -> anyhow::Result<()> {
     let place = place(data);
     for entry in fs::read_dir(&place).with_context(|| format!("cannot read {}", place.display()))? {
         let path = entry?.path();
-        // It may be gone, since whoever worked in it is done.
+        // It may be gone because its user has finished.
         let Ok(left) = File::open(&path) else { continue };
         if left.try_lock().is_ok() {
             let deleted = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
@@ -81,7 +81,7 @@ mod tests {
         drop(scratch);
         assert_eq!(fs::read_dir(data.path().join("copies")).unwrap().count(), 0);
 
-        // Whoever comes next clears too.
+        // A new temporary folder clears abandoned ones too.
         fs::create_dir(&left).unwrap();
         let _next = Scratch::new(data.path()).unwrap();
         assert!(!left.exists());

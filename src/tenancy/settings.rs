@@ -1,4 +1,4 @@
-//! Settings of a workspace that every room may need, read out of its file one by one.
+//! Workspace settings that several modules read.
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use phonenumber::country::Id as Country;
@@ -6,26 +6,26 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::values::phone;
 
-/// The text of a setting, where it was ever set.
+/// The text of a setting. `None` if it was never set.
 pub fn setting(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     db.prepare_cached("SELECT value FROM settings WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
 }
 
-/// The country whose numbers need no prefix: France, where it was never set.
+/// The country whose numbers need no prefix. Defaults to France.
 pub fn default_country(db: &Connection) -> rusqlite::Result<Country> {
     let code = setting(db, "default_country")?;
     Ok(code.and_then(|code| phone::country(&code)).unwrap_or(Country::FR))
 }
 
-/// Where the workspace is at home.
+/// The country and time zone of a workspace.
 pub struct Home {
     pub country: Country,
-    /// By whose clocks it lives: Paris, where it was never set.
+    /// Defaults to Europe/Paris.
     pub zone: TimeZone,
 }
 
 impl Home {
-    /// Read in one go, since a phone rings meanwhile.
+    /// Reads both in one statement, because a look-up does this while a phone rings.
     pub fn of(db: &Connection) -> rusqlite::Result<Self> {
         let (mut country, mut zone) = (Country::FR, None);
         let mut statement =

@@ -1,4 +1,4 @@
-//! Where somebody may call from: an address, a network of addresses, or a name that leads to addresses.
+//! A host from which a token may be used: an address, a network, or a name that resolves to addresses.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -8,17 +8,17 @@ use schemars::json_schema;
 use serde::Serialize;
 use url::Host;
 
-/// `192.0.2.1`, `2001:db8::/32` or `pbx.example.com`, as it was written.
+/// `192.0.2.1`, `2001:db8::/32` or `pbx.example.com`, as written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AllowedHost(String);
 
 impl AllowedHost {
-    /// Whether an address is this one, or in this network. A name says nothing of addresses by itself.
+    /// Whether this is the address, or a network that contains it. False for a name, which must be resolved first.
     pub fn has(&self, address: IpAddr) -> bool {
         net(&self.0).is_some_and(|net| net.contains(&address.to_canonical()))
     }
 
-    /// The name, where it is one.
+    /// The name, if this is a name.
     pub fn name(&self) -> Option<&str> {
         net(&self.0).is_none().then_some(&self.0)
     }

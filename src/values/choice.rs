@@ -1,14 +1,14 @@
 //! One word of a closed list.
 
-/// Makes a type of its own for a closed list of words. Its `Default` is the caller's to say: a word, or, derived, the
-/// blank, which is none of them and makes a field of the type required.
+/// Defines a type for a closed list of words. The caller defines its `Default`: a word, or, derived, the blank. The
+/// blank is none of the words, so it makes a field of the type required.
 macro_rules! choice {
     ($(#[$about:meta])* $type:ident { $($constant:ident = $word:literal),+ $(,)? }) => {
         $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
         pub struct $type(&'static str);
 
-        #[allow(dead_code, reason = "every word has a name, whether the house speaks of it or not")]
+        #[allow(dead_code, reason = "each word has a constant, even if no code uses it")]
         impl $type {
             $(pub const $constant: Self = Self($word);)+
             pub const WORDS: &'static [&'static str] = &[$($word),+];

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::phone;
 
-/// A country whose numbering plan is known, written in capitals: `FR`.
+/// A country with a known numbering plan, in capitals: `FR`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Country(String);
 

@@ -1,4 +1,4 @@
-//! Fields that a workspace adds to a resource of its own accord: a JSON object with bounds.
+//! Fields that a workspace adds to a resource: a JSON object of limited size.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 const LARGEST_BYTES: usize = 16 * 1024;
 const DEEPEST: usize = 5;
 
-/// A JSON object of at most 16 KiB as text, nested at most 5 deep.
+/// A JSON object of at most 16 KiB as text, nested at most 5 levels deep.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct CustomFields(Map<String, Value>);
 
@@ -26,7 +26,7 @@ impl<'de> Deserialize<'de> for CustomFields {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let value = match Value::deserialize(input)? {
             Value::Object(fields) => Value::Object(fields),
-            // An empty list is how some languages write an empty object.
+            // Some languages write an empty object as an empty list.
             Value::Array(items) if items.is_empty() => Value::Object(Map::new()),
             _ => return Err(de::Error::custom("must be an object.")),
         };
@@ -36,7 +36,7 @@ impl<'de> Deserialize<'de> for CustomFields {
         if value.to_string().len() > LARGEST_BYTES {
             return Err(de::Error::custom(format!("may not be greater than {LARGEST_BYTES} bytes.")));
         }
-        let Value::Object(fields) = value else { unreachable!("only objects come this far") };
+        let Value::Object(fields) = value else { unreachable!("other values were rejected above") };
         Ok(Self(fields))
     }
 }
@@ -66,7 +66,7 @@ impl JsonSchema for CustomFields {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "object", "additionalProperties": true, "examples": [{"tier": "gold"}],
-            "description": "At most 16 KiB as text, nested at most 5 deep."
+            "description": "At most 16 KiB as text, nested at most 5 levels deep."
         })
     }
 }

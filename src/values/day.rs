@@ -6,11 +6,11 @@ use jiff::civil::Date;
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// 0, a Sunday, to 6, a Saturday.
+/// 0 (Sunday) to 6 (Saturday).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DayOfWeek(i64);
 
-/// A date that there is, as it was written: `2027-05-01`.
+/// A date that exists, as written: `2027-05-01`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FullDate(String);
 
@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for DayOfWeek {
     }
 }
 
-/// A full date (RFC 3339, 5.6) that is in the calendar.
+/// Whether a text is a full date (RFC 3339, 5.6) that exists in the calendar.
 fn is_date(text: &str) -> bool {
     let is_written = text.len() == 10
         && text.bytes().enumerate().all(|(place, byte)| match place {
@@ -62,7 +62,7 @@ impl FromStr for Day {
         if text.trim().is_empty() {
             return Err("field is required.".into());
         }
-        // What is a day of some year is a day of a leap year.
+        // A day of every year must exist in a leap year.
         let is_day = text.strip_prefix("--").map_or_else(|| is_date(text), |day| is_date(&format!("2024-{day}")));
         if is_day { Ok(Self(text.into())) } else { Err("must be a valid date, like 2027-05-01 or --05-01.".into()) }
     }
@@ -84,7 +84,7 @@ super::described!(
 
 super::described!(FullDate, json_schema!({"type": "string", "format": "date", "examples": ["2027-05-01"]}));
 
-/// Dates that the calendar does not have, like 2027-02-29, fit the pattern and are refused.
+/// Dates that do not exist, such as 2027-02-29, match the pattern but are rejected.
 const PATTERN: &str = "^([0-9]{4}|-)-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))$";
 
 super::described!(Day, json_schema!({"type": "string", "pattern": PATTERN, "examples": ["2027-05-01", "--05-01"]}));

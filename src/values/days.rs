@@ -1,11 +1,11 @@
-//! How long something is kept, in days.
+//! A retention time in days.
 
 use std::str::FromStr;
 
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// Ten years: what is kept longer is kept for ever.
+/// Ten years. For a longer time, keep the data forever.
 const LONGEST: i64 = 3650;
 
 /// 1 to 3650 days.
@@ -13,7 +13,7 @@ const LONGEST: i64 = 3650;
 pub struct Days(i64);
 
 impl Days {
-    /// The days, or the sentence that says why not.
+    /// Checks the days. The error is the sentence for the client.
     pub fn new(days: i64) -> Result<Self, String> {
         if (1..=LONGEST).contains(&days) { Ok(Self(days)) } else { Err(format!("must be between 1 and {LONGEST}.")) }
     }

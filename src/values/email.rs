@@ -1,13 +1,13 @@
-//! An e-mail address that mail can be sent to (RFC 5321), of at most 254 characters. Requests, mails and sign-in read
-//! addresses here, and nowhere else.
+//! An email address to which mail can be sent (RFC 5321), of at most 254 characters. Requests, mails and sign-in all
+//! parse addresses here.
 
 use std::str::FromStr;
 
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// An address as it was written. Two that differ only in case are one: columns that are unique by it collate so. Its domain
-/// may be in Unicode; it is compared and sent as A-labels (IDNA).
+/// An address as written. Addresses that differ only in case are equal: unique columns use a collation without case.
+/// The domain may be in Unicode; it is compared and sent as A-labels (IDNA).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Email(String);
 
@@ -15,7 +15,7 @@ super::stored_as_text!(Email);
 
 const NO_EMAIL: &str = "must be a valid email address.";
 
-/// Characters of an address, and of what stands before the `@` (RFC 5321, 4.5.3.1).
+/// Maximum characters of an address and of its local part (RFC 5321, 4.5.3.1).
 const LONGEST: usize = 254;
 const LONGEST_LOCAL_PART: usize = 64;
 
@@ -29,23 +29,23 @@ impl FromStr for Email {
 }
 
 impl Email {
-    /// An address that somebody logs in with: an earlier version may have made an account of one that mail cannot be sent
-    /// to, and that account must not be locked out.
+    /// Parses an address for login. It is less strict: an earlier version may have created an account with an address
+    /// that cannot receive mail, and that account must not be locked out.
     pub fn of_account(text: &str) -> Result<Self, String> {
         let has_parts = text.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
         let is_address = has_parts && text.len() <= LONGEST && !text.chars().any(char::is_control);
         if is_address { Ok(Self(text.to_owned())) } else { Err(NO_EMAIL.into()) }
     }
 
-    /// What stands before the `@`, and the domain in A-labels: as mail is sent to it. Nothing where an earlier version has
-    /// accepted what mail cannot be sent to.
+    /// The local part and the domain in A-labels, as needed to send mail. `None` if an earlier version accepted an
+    /// address that cannot receive mail.
     pub fn to_send(&self) -> Option<(&str, String)> {
         parts(&self.0)
     }
 }
 
-/// The local part and the domain in A-labels. Nobody sends to quoted local parts or to such in Unicode: hardly a server
-/// takes them.
+/// Splits an address into the local part and the domain in A-labels. Quoted and Unicode local parts are rejected,
+/// because hardly any server accepts them.
 fn parts(text: &str) -> Option<(&str, String)> {
     let (local, domain) = text.rsplit_once('@')?;
     let is_atom = |atom: &str| !atom.is_empty() && atom.bytes().all(is_atext);
@@ -57,7 +57,7 @@ fn is_atext(c: u8) -> bool {
     c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&c)
 }
 
-/// A domain in A-labels, if it is a name of a host.
+/// Converts a domain to A-labels, if it is a host name.
 fn ascii(domain: &str) -> Option<String> {
     if domain.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c)) {
         return None;
@@ -69,19 +69,19 @@ fn ascii(domain: &str) -> Option<String> {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    // An address of the network is none of mail, but in brackets.
+    // A mail domain must not be an IP address, which mail requires in brackets.
     let is_number = |label: &str| label.bytes().all(|c| c.is_ascii_digit());
     let is_name = ascii.split('.').all(is_label) && !ascii.rsplit('.').next().is_some_and(is_number);
     is_name.then_some(ascii)
 }
 
-/// Characters that nobody sees and that IDNA drops: a name with one would look like another.
+/// Invisible characters that IDNA drops. A name with one would look like another name.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{206F}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}')
 }
 
-/// The ways in which an address may have been written: as it is, with its domain in A-labels, and in Unicode. Columns are
-/// compared with each.
+/// The possible spellings of an address: as written, with the domain in A-labels, and with the domain in Unicode.
+/// Columns are compared with each.
 pub fn spellings(text: &str) -> [String; 3] {
     let text = text.trim();
     match parts(text) {
@@ -93,7 +93,7 @@ pub fn spellings(text: &str) -> [String; 3] {
     }
 }
 
-/// Reads an address that somebody logs in with.
+/// Reads an address for login.
 pub fn of_account<'de, D: Deserializer<'de>>(input: D) -> Result<Email, D::Error> {
     let text = String::deserialize(input)?;
     if text.is_empty() {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever is accepted, mail can be sent to.
+        /// Every accepted address can receive mail.
         #[test]
         fn every_address_that_is_taken_can_be_mailed_to(local in "[a-zé0-9.+!'\"() @,;<>]{1,6}", domain in "[a-zA-Zü0-9.\\-_ß\\[\\]:]{1,9}") {
             can_be_mailed_to(&format!("{local}@{domain}"));

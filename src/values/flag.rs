@@ -1,9 +1,9 @@
-//! True or false in a query, where everything is text.
+//! A boolean in a query, where every value is text.
 
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// `1`, `true`, `0` or `false`; blank is false.
+/// `1`, `true`, `0` or `false`. Blank is false.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flag(pub bool);
 

@@ -1,19 +1,20 @@
-//! Text as it is compared: the one fold for filters, full-text search, duplicates, unique names and sorting.
+//! Normalizes text for comparison: for filters, full-text search, duplicates, unique names and sorting.
 //!
-//! What it makes of a text is kept in the files of workspaces. Whoever changes it raises `RULES` in
-//! `tenancy/indexing.rs`, so that these are written anew.
+//! Workspace files store normalized text. With each change of the result, increase `RULES` in `tenancy/indexing.rs`, so
+//! that stored text is rewritten.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use super::phone::decimal;
 
-/// A text without case, accents and typographic variants. Folding twice changes nothing.
+/// Removes case, accents and typographic variants. Folding twice changes nothing.
 ///
-/// - Case is folded in full (Unicode): `ß` is `ss`. Compatibility forms are plain letters: full width, ligatures.
-/// - Accents go, and with them Arabic hamza and the dots of Cyrillic `ё`. Letters that do not decompose have their plain
-///   letter: `ø` is `o`, `æ` is `ae`.
-/// - Apostrophes, dashes, quotes and blanks are those of ASCII, digits of any script too. What is invisible goes.
+/// - Case is folded in full (Unicode): `ß` becomes `ss`. Compatibility forms become plain letters: full width,
+///   ligatures.
+/// - Accents are removed, including Arabic hamza and the dots of Cyrillic `ё`. Letters that do not decompose become
+///   their plain letter: `ø` becomes `o`, `æ` becomes `ae`.
+/// - Apostrophes, dashes, quotes, blanks and digits of any script become ASCII. Invisible characters are removed.
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text
@@ -21,11 +22,11 @@ pub fn fold(text: &str) -> String {
             .map(|byte| if byte == b'`' { '\'' } else { char::from(byte.to_ascii_lowercase()) })
             .collect();
     }
-    // First what Unicode would take for a blank and an accent.
+    // Replace these first: Unicode would decompose them into a blank and an accent.
     let marks = text.chars().map(|c| if matches!(c, '´' | '΄' | '᾽' | '`') { '\'' } else { c });
     let letters = marks.nfkd().filter(|c| !is_combining_mark(*c) && !is_invisible(*c));
     let folded: String = letters.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
-    // Letters of one case may decompose where those of the other do not.
+    // Decompose again: a letter may decompose in one case and not in the other.
     let mut plain = String::with_capacity(folded.len());
     for c in folded.nfkd().filter(|c| !is_combining_mark(*c)) {
         match spelled(c) {
@@ -40,7 +41,7 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{640}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// What stands for a lower-case character that Unicode does not decompose.
+/// The replacement for a lower-case character that Unicode does not decompose.
 fn spelled(c: char) -> Option<&'static str> {
     Some(match c {
         'ß' => "ss",
@@ -105,13 +106,13 @@ mod tests {
         #[test]
         fn case_never_counts(text in "\\PC{0,12}") {
             proptest::prop_assert_eq!(fold(&text.to_lowercase()), fold(&text));
-            // An iota below a Greek letter is a letter of its own in capitals.
+            // A Greek iota subscript becomes a separate letter in capitals.
             if !text.nfd().any(|c| c == '\u{345}') {
                 proptest::prop_assert_eq!(fold(&text.to_uppercase()), fold(&text));
             }
         }
 
-        /// How a text is composed depends on the keyboard, and must not.
+        /// Keyboards compose characters differently, which must not matter.
         #[test]
         fn composition_never_counts(text in "\\PC{0,12}") {
             let composed: String = text.nfc().collect();

@@ -1,14 +1,14 @@
-//! Integers as clients write them: `1.0` is one too (JSON Schema 2020-12, 4.2.3).
+//! Integers as clients write them: `1.0` is an integer too (JSON Schema 2020-12, 4.2.3).
 
-/// Up to here every integer is a float.
+/// Up to this bound a float represents every integer exactly.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// The integer that a float is, where it is one.
+/// Converts a float to an integer if it has no fraction.
 pub fn whole(float: f64) -> Option<i64> {
     (float.fract() == 0.0 && float.abs() <= EXACT).then_some(float as i64)
 }
 
-/// The integer that a text is, in a query, where everything is text.
+/// Parses an integer in a query, where every value is text.
 pub fn read(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| whole(text.parse().ok()?))
 }

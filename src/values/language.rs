@@ -1,8 +1,7 @@
-//! The languages that pages for people are in.
+//! The languages of the pages for people.
 
 use std::cmp::Reverse;
 
-/// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Language {
     #[default]
@@ -13,7 +12,7 @@ pub enum Language {
 impl Language {
     const ALL: [Self; 2] = [Self::English, Self::French];
 
-    /// Its name in a document (RFC 5646).
+    /// Its language tag (RFC 5646).
     pub fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
@@ -21,8 +20,9 @@ impl Language {
         }
     }
 
-    /// The one that somebody likes best by the values of their `Accept-Language` (RFC 9110, 12.5.4), or English: of
-    /// `fr-CA;q=0.8, de` that is French. The crate `accept-language` compares whole tags, and takes `q=0` for a wish.
+    /// Chooses the preferred language from the values of `Accept-Language` (RFC 9110, 12.5.4). Defaults to English. For
+    /// `fr-CA;q=0.8, de` it is French. The crate `accept-language` does not fit: it compares whole tags and accepts
+    /// `q=0`.
     pub fn wanted<'v>(accepted: impl Iterator<Item = &'v str>) -> Self {
         let mut ranges: Vec<(u16, Self)> = accepted.flat_map(|value| value.split(',')).filter_map(range).collect();
         ranges.sort_by_key(|(weight, _)| Reverse(*weight));
@@ -30,7 +30,8 @@ impl Language {
     }
 }
 
-/// A range of the header that one of the languages is in, and its weight in thousandths, where that is not zero.
+/// Parses a range of the header. Returns its language and its weight in thousandths, if the language is known and the
+/// weight is not zero.
 fn range(text: &str) -> Option<(u16, Language)> {
     let (tag, weight) = text.split_once(';').unwrap_or((text, "q=1"));
     let (_, weight) = weight.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"))?;

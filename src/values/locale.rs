@@ -1,11 +1,11 @@
-//! The language that people read, and where: `fr`, `fr-FR`.
+//! A language, perhaps with a country: `fr`, `fr-FR`.
 
 use std::str::FromStr;
 
 use schemars::json_schema;
 use serde::Serialize;
 
-/// A language of ISO 639 in two or three small letters, and perhaps a country of ISO 3166 in two capitals.
+/// An ISO 639 language in two or three small letters, perhaps followed by an ISO 3166 country in two capitals.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Locale(String);
 

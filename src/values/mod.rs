@@ -1,8 +1,8 @@
-//! Small types with rules. A value that exists has passed them, so nothing inside the house checks it again.
+//! Small types with rules. A value that exists has passed its rules, so no other code checks them again.
 //!
-//! Each type reads itself from JSON (the sentence it refuses with begins after "The {field} "), writes itself back as
-//! it was written, describes itself to OpenAPI, and goes into and out of SQLite. `Default` is the blank that a request
-//! body is laid over: it is never an accepted value of a required field.
+//! Each type parses itself from JSON, serializes as it was written, describes itself for OpenAPI, and can be stored in
+//! SQLite. The error of the parser is a sentence that continues "The {field} ". `Default` is the blank that a request
+//! body is laid over: for a required field, it is never an accepted value.
 
 mod allowed_host;
 mod choice;
@@ -57,7 +57,7 @@ pub use timestamp::{Timestamp, civil};
 pub use token_ttl::TokenTtl;
 pub use web_url::{UrlTemplate, WebUrl};
 
-/// Lets a newtype over `String` be bound to and read from a SQLite column.
+/// Implements SQLite storage for a newtype over `String`.
 macro_rules! stored_as_text {
     ($type:ident $(<const $max:ident: usize>)?) => {
         impl$(<const $max: usize>)? rusqlite::ToSql for $type$(<$max>)? {
@@ -89,7 +89,7 @@ macro_rules! stored_as_text {
 }
 use stored_as_text;
 
-/// Lets a type be read from JSON by its `FromStr`, whose error is the sentence that refuses it.
+/// Implements `Deserialize` by `FromStr`. The error of `FromStr` is the sentence for the client.
 macro_rules! read_from_text {
     ($type:ident) => {
         impl<'de> serde::Deserialize<'de> for $type {
@@ -101,7 +101,7 @@ macro_rules! read_from_text {
 }
 pub(crate) use read_from_text;
 
-/// Describes a type to OpenAPI, wherever it stands, by this schema.
+/// Implements `JsonSchema` with this schema, always inline.
 macro_rules! described {
     ($type:ident, $schema:expr) => {
         impl schemars::JsonSchema for $type {
@@ -121,7 +121,7 @@ macro_rules! described {
 }
 pub(crate) use described;
 
-/// The items of a list in the order in which they were sent, each once. One that is bad is told by its place.
+/// Reads a list without duplicates, in its order. An error states the index of the bad item.
 pub fn distinct<'de, D, T>(input: D) -> Result<Vec<T>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -130,7 +130,7 @@ where
     <Vec<T> as serde::Deserialize>::deserialize(input).map(once)
 }
 
-/// Items in their order, without those that were there before.
+/// Removes duplicates and keeps the order.
 fn once<T: PartialEq>(all: Vec<T>) -> Vec<T> {
     let mut items = Vec::new();
     for item in all {
@@ -141,8 +141,8 @@ fn once<T: PartialEq>(all: Vec<T>) -> Vec<T> {
     items
 }
 
-/// Lets a newtype be bound to and read from a SQLite column that holds it as JSON. It is read as it was written, without
-/// its rules: a version that knew more may have written it.
+/// Implements SQLite storage as JSON for a newtype. It is read without checking the rules, because a newer version may
+/// have written it.
 macro_rules! stored_as_json {
     ($type:ident) => {
         impl rusqlite::ToSql for $type {
@@ -162,7 +162,7 @@ macro_rules! stored_as_json {
 }
 pub(crate) use stored_as_json;
 
-/// Lets a newtype over `i64` be bound to and read from a SQLite column.
+/// Implements SQLite storage for a newtype over `i64`.
 macro_rules! stored_as_integer {
     ($type:ident) => {
         impl rusqlite::ToSql for $type {

@@ -1,4 +1,4 @@
-//! Networks of addresses, as a setting lists them: `10.0.0.0/8, 127.0.0.1`.
+//! A list of networks, as in a setting: `10.0.0.0/8, 127.0.0.1`.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -27,7 +27,7 @@ impl FromStr for Networks {
     }
 }
 
-/// A network, or an address as the network of itself.
+/// Parses a network, or a single address as a network.
 fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| Some(text.parse::<IpAddr>().ok()?.to_canonical().into()))
 }

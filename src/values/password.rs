@@ -1,5 +1,5 @@
-//! A password that somebody chooses: 8 to 200 characters, not among the 10,000 that are guessed first, and not what is
-//! known of the person.
+//! A new password: 8 to 200 characters, not one of the 10,000 most common passwords, and not the person's name or
+//! address.
 
 use std::fmt;
 
@@ -9,18 +9,18 @@ use unicode_normalization::UnicodeNormalization;
 
 const SHORTEST: usize = 8;
 const LONGEST: usize = 200;
-/// Text that is judged at the most.
+/// Longer text is not checked for strength.
 const LONGEST_JUDGED: usize = 32;
 
-/// Guesses that somebody makes who knows the person.
+/// The number of guesses by a person who knows the user.
 const PERSONAL_GUESSES: u64 = 100_000;
 
-/// A new password, in its one form (RFC 8265, 4.2). It is written nowhere: neither to a log nor into an answer.
+/// A new password in normal form (RFC 8265, 4.2). It must never appear in a log or a response.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Password(String);
 
 impl Password {
-    /// The password, or the sentence that says why not.
+    /// Checks a password. The error is the sentence for the client.
     pub fn parse(text: String) -> Result<Self, String> {
         let text = opaque(&text);
         let length = text.chars().count();
@@ -39,7 +39,7 @@ impl Password {
         Ok(Self(text))
     }
 
-    /// Refuses what somebody tries who knows the person: the address and the name, the host, parts of them.
+    /// Rejects a password that resembles the user's address or name, the host, or a part of them.
     pub fn check_not_about(&self, email: &str, name: &str, host: &str) -> Result<(), String> {
         let (local, domain) = email.split_once('@').unwrap_or((email, ""));
         let whole = [email, local, domain, name, host].map(str::to_lowercase);
@@ -59,27 +59,28 @@ impl Password {
     }
 }
 
-/// The one form of a password (RFC 8265, 4.2): composed characters, and every space as U+0020.
+/// The normal form of a password (RFC 8265, 4.2): composed characters, and every space as U+0020.
 pub fn opaque(text: &str) -> String {
     let space = |c: char| if c.is_whitespace() && !c.is_control() { ' ' } else { c };
     text.chars().map(space).nfc().collect()
 }
 
-/// Letters and digits alone, without digits before and behind them: what somebody adds to a name.
+/// The letters and digits of a text, without digits at both ends, which people add to a name.
 fn bare(text: &str) -> String {
     let text: String = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
     text.trim_matches(char::is_numeric).to_owned()
 }
 
-/// How many guesses it takes, with these words tried first. Text that repeats a piece takes as many as the piece, each as
-/// often as it is repeated. Other long text is not judged: that takes longer than a hash, and nothing long is common.
+/// Estimates the number of guesses for a password when `known` words are tried first. For a repeated piece, that is the
+/// guesses for the piece times the repetitions. Other long text is not estimated: that takes longer than a hash, and no
+/// long text is common.
 fn guesses(text: &str, known: &[&str]) -> u64 {
     let characters: Vec<char> = text.chars().collect();
     let length = characters.len();
     let repeats = |period: &usize| characters.iter().zip(&characters[*period..]).all(|(one, next)| one == next);
     let period = (1..=length / 2).find(repeats);
     let judged: String = characters[..period.unwrap_or(length)].iter().collect();
-    // A whole address may be long, and is known as it is.
+    // An address may be too long to estimate, so compare it here.
     if known.contains(&judged.to_lowercase().as_str()) {
         return 1;
     }
@@ -113,7 +114,7 @@ super::described!(
     json_schema!({
         "type": "string", "format": "password", "minLength": SHORTEST, "maxLength": LONGEST,
         "examples": ["a-long-password"],
-        "description": "Not one of the 10,000 passwords that are guessed first, and not the person's name or address."
+        "description": "Must not be one of the 10,000 most common passwords, nor the person's name or address."
     })
 );
 

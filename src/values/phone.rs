@@ -1,7 +1,7 @@
-//! Phone numbers: kept as typed, found by what they mean.
+//! Phone numbers. They are stored as typed and found by their meaning.
 //!
-//! A number is typed in many ways (`+33 1 42 00 00 00`, `0142000000`, `0033142000000`, `sip:+33142000000@pbx`). Beside the
-//! text stands its E.164 form, by which it is found again.
+//! People type a number in many ways (`+33 1 42 00 00 00`, `0142000000`, `0033142000000`, `sip:+33142000000@pbx`). Its
+//! E.164 form is stored next to the text, and searches use that form.
 
 mod plans;
 mod written;
@@ -12,25 +12,25 @@ use super::fold::fold;
 use written::Run;
 pub use written::decimal;
 
-/// Numbers that are read out of one text; a text of forty characters has no more.
+/// Maximum numbers that are read from one text. A text of forty characters has no more.
 const MOST: usize = 4;
 
-/// Digits of the longest extension. More of them are a number with too many or too few digits.
+/// Digits of the longest extension. More digits are an impossible number.
 const LONGEST_SHORT: usize = 8;
 
-/// What a text means as a number.
+/// The meaning of a text as a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Dialled {
-    /// A number, in E.164.
+    /// A number in E.164.
     Number(String),
-    /// An extension or a short number: its digits, as they are dialled.
+    /// An extension or a short number: its digits, as dialled.
     Short(String),
-    /// Digits that can be no number: too many of them, or too few.
+    /// Digits that cannot be a number: too many or too few.
     Impossible(String),
 }
 
 impl Dialled {
-    /// The text without punctuation: a `+` and digits.
+    /// The number without punctuation: digits, perhaps after a `+`.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Number(text) | Self::Short(text) | Self::Impossible(text) => text,
@@ -38,13 +38,13 @@ impl Dialled {
     }
 }
 
-/// An ISO 3166 country (two letters) whose numbers need no prefix, or nothing where there is no such country.
+/// The country with this ISO 3166 code of two letters.
 pub fn country(code: &str) -> Option<Id> {
     code.to_ascii_uppercase().parse().ok()
 }
 
-/// The numbers that a text has, read as those that are dialled in `country`; nothing where it has none, as `anonymous`
-/// and `sip:anonymous@192.168.1.20`. Extensions and impossible numbers are read only where there is nothing else.
+/// Reads the numbers in a text as dialled in `country`. Returns nothing for texts such as `anonymous` and
+/// `sip:anonymous@192.168.1.20`. Extensions and impossible numbers are read only if the text has no other number.
 pub fn read(text: &str, country: Id) -> Vec<Dialled> {
     let text = written::plain(text);
     let runs = match written::user(&text) {
@@ -61,7 +61,7 @@ pub fn read(text: &str, country: Id) -> Vec<Dialled> {
     if !numbers.is_empty() {
         return numbers;
     }
-    // `Jean 75` has no extension, and `75 (Jean)` has one.
+    // `Jean 75` has no extension, but `75 (Jean)` has one.
     let plain = runs.iter().filter(|run| !run.is_named).map(|run| digits(&run.text));
     match plain.collect::<Vec<_>>().as_slice() {
         [] => Vec::new(),
@@ -73,7 +73,8 @@ pub fn read(text: &str, country: Id) -> Vec<Dialled> {
     }
 }
 
-/// The numbers in digits that were written together: one; else those between slashes; else two with a blank between them.
+/// Reads the numbers in a run of digits: as one number, else as numbers separated by slashes, else as two numbers
+/// separated by a blank.
 fn numbers_in(run: &str, country: Id) -> Vec<String> {
     if let Some(number) = number(run, country) {
         return vec![number];
@@ -91,13 +92,13 @@ fn number(run: &str, country: Id) -> Option<String> {
     if !run.trim_start().starts_with('+') {
         return plans::dialled_in(&digits, country);
     }
-    // In parentheses: not to be dialled from abroad.
+    // Digits in parentheses are not dialled from abroad.
     plans::international(&digits)
         .or_else(|| run.contains("(0)").then(|| plans::international(&self::digits(&run.replace("(0)", ""))))?)
 }
 
-/// A number in E.164 (`+33142000000`), read as one dialled in `country`. Nothing where it cannot be a number there:
-/// too short, too long, or words.
+/// The E.164 form (`+33142000000`) of a number dialled in `country`. `None` if it cannot be a number there: too short,
+/// too long, or words.
 pub fn e164(text: &str, country: Id) -> Option<String> {
     match read(text, country).into_iter().next() {
         Some(Dialled::Number(number)) => Some(number),
@@ -105,24 +106,24 @@ pub fn e164(text: &str, country: Id) -> Option<String> {
     }
 }
 
-/// How a number that was dialled in `country` may be dialled besides: in E.164, and, where it is the country's own, as it
-/// is dialled there (`+33142000000`, `0142000000`). Nothing where it is no number.
+/// Other ways to dial a number in `country`: the E.164 form, and the national form if it is a number of that country
+/// (`+33142000000`, `0142000000`). Empty if it is not a number.
 pub fn spellings(text: &str, country: Id) -> Vec<String> {
     let Some(e164) = e164(text, country) else { return Vec::new() };
     let national = plans::as_dialled_in(&e164, country);
     [e164].into_iter().chain(national).collect()
 }
 
-/// What stands in the place of a number that the caller withholds, or that is not known.
+/// Words that replace a number that is withheld or unknown.
 const WITHHELD: [&str; 8] =
     ["anonymous", "anonyme", "private", "restricted", "unavailable", "unknown", "withheld", "no number"];
 
-/// Whether a text says that there is no number to be shown.
+/// Whether a text states that the number is withheld or unknown.
 pub fn is_withheld(text: &str) -> bool {
     WITHHELD.contains(&fold(addressed(text).trim()).as_str())
 }
 
-/// Whom a text is about: the user of a SIP or tel URI, else the text itself.
+/// The user of a SIP or tel URI, or else the text itself.
 pub fn addressed(text: &str) -> String {
     let text = written::plain(text);
     written::user(&text).unwrap_or(text)
@@ -133,12 +134,12 @@ pub fn digits(text: &str) -> String {
     text.chars().filter_map(written::decimal).collect()
 }
 
-/// The digits from the last to the first: a search for "ends with" becomes one for "begins with", which an index answers.
+/// The digits in reverse order. That turns a search for "ends with" into "begins with", which an index can answer.
 pub fn reversed_digits(text: &str) -> String {
     digits(text).chars().rev().collect()
 }
 
-/// A plus that was not encoded arrives as a space: PBXs put a number into a URL as it is.
+/// Restores a plus that arrived as a space: PBXs put numbers into URLs without encoding them.
 pub fn unspaced(phone: &str) -> String {
     match phone.strip_prefix(' ') {
         Some(number) if number.starts_with(|first: char| first.is_ascii_digit()) => format!("+{number}"),
@@ -174,7 +175,7 @@ mod tests {
         }
     }
 
-    /// Whatever a country's metadata give as an example is found in every form that people and machines write.
+    /// Each example number in a country's metadata is found in every form that people and machines write.
     #[test]
     fn the_examples_of_every_country_are_read_in_every_form() {
         let mut wrong = Vec::new();
@@ -205,7 +206,7 @@ mod tests {
         assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     }
 
-    /// No country has numbers of so many digits, or of so few.
+    /// No country has numbers with so many or so few digits.
     #[test]
     fn too_many_digits_and_too_few_are_no_number() {
         let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! Where people reach the server: the scheme, host and port of the central host. Workspaces are one label below it.
+//! The public address of the server: scheme, host and port of the central host. Workspaces are one label below it.
 
 use std::str::FromStr;
 
@@ -8,9 +8,9 @@ use url::{Host, Url};
 pub struct PublicUrl {
     scheme: &'static str,
     host: String,
-    /// With its colon; empty if it is the scheme's own.
+    /// With the colon. Empty for the default port of the scheme.
     port: String,
-    /// Whether workspaces are paths of the central host, and not subdomains.
+    /// Whether workspaces are paths of the central host instead of subdomains.
     by_path: bool,
 }
 
@@ -26,7 +26,7 @@ impl PublicUrl {
         format!("{}://{}{}", self.scheme, self.host, self.port)
     }
 
-    /// Whether the host is an address and not a name.
+    /// Whether the host is an IP address.
     pub fn is_address(&self) -> bool {
         !matches!(Host::parse(&self.host), Ok(Host::Domain(_)))
     }

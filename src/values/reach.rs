@@ -1,11 +1,12 @@
-//! Where an address leads: into the open internet, or into some network of its owner's.
+//! Distinguishes addresses on the public internet from addresses of private and special networks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-/// What is not globally reachable (IANA IPv4 Special-Purpose Address Registry, 2024), multicast, and the old relays.
+/// Networks that are not globally reachable (IANA IPv4 Special-Purpose Address Registry, 2024), multicast, and the 6to4
+/// relays.
 static PRIVATE_V4: LazyLock<Vec<Ipv4Net>> = LazyLock::new(|| {
     let nets = [
         "0.0.0.0/8",
@@ -26,18 +27,18 @@ static PRIVATE_V4: LazyLock<Vec<Ipv4Net>> = LazyLock::new(|| {
     nets.iter().map(|net| net.parse().expect("a network")).collect()
 });
 
-/// What is not, of the addresses that are given to hosts at all (IANA IPv6 Special-Purpose Address Registry, 2024):
-/// protocols with another address inside, and documentation.
+/// The same within global unicast (IANA IPv6 Special-Purpose Address Registry, 2024): protocols that embed another
+/// address, and documentation.
 static PRIVATE_V6: LazyLock<Vec<Ipv6Net>> = LazyLock::new(|| {
     let nets = ["2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"];
     nets.iter().map(|net| net.parse().expect("a network")).collect()
 });
 
-/// Global unicast (RFC 4291, 2.4): nothing else is given to a host of the internet.
+/// Global unicast (RFC 4291, 2.4). Hosts on the internet have no other addresses.
 static UNICAST_V6: LazyLock<Ipv6Net> = LazyLock::new(|| "2000::/3".parse().expect("a network"));
 
-/// Whether an address is one of the open internet: no loopback, no private or link-local network, no multicast, and no
-/// way around that through an address inside another.
+/// Whether an address is on the public internet: no loopback, no private or link-local network, no multicast, and no
+/// such address embedded in another one.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),

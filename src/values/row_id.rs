@@ -1,11 +1,11 @@
-//! The id of a row that a request must name.
+//! The id of a row, required in a request.
 
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::integer;
 
-/// An integer from 1, as SQLite numbers rows. Whether there is such a row is another question.
+/// An integer from 1, as SQLite numbers rows. The row need not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct RowId(i64);
 
@@ -33,12 +33,12 @@ impl<'de> Deserialize<'de> for RowId {
     }
 }
 
-/// An id that may be null: `0` is no row's, and clears it for clients that send no null.
+/// Reads an id that may be null. `0` counts as null, for clients that cannot send null.
 pub fn nullable_id<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
     Ok(Option::<i64>::deserialize(input)?.filter(|id| *id != 0))
 }
 
-/// An id in a query, where everything is text: none where it is blank.
+/// Reads an id in a query, where every value is text. A blank value is `None`.
 pub fn id_in_query<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
     let text = Option::<String>::deserialize(input)?.unwrap_or_default();
     match text.trim() {

@@ -1,9 +1,9 @@
-//! How long something took, in whole seconds.
+//! A duration in whole seconds.
 
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// The longest there is, 68 years: sums of many stay far from the end of the integers.
+/// 68 years. The sum of many such values does not overflow.
 const LONGEST: i64 = i32::MAX as i64;
 
 /// 0 or more seconds.
@@ -11,7 +11,7 @@ const LONGEST: i64 = i32::MAX as i64;
 pub struct Seconds(i64);
 
 impl Seconds {
-    /// The seconds, or the sentence that says why not.
+    /// Checks the seconds. The error is the sentence for the client.
     pub fn new(seconds: i64) -> Result<Self, String> {
         match seconds {
             ..0 => Err("must be at least 0.".into()),

@@ -1,4 +1,4 @@
-//! A list of values, each of which counts once.
+//! A list without duplicates.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 const MOST: usize = 1000;
 
-/// At most 1,000 values in the order in which they were sent, none twice. A column holds it as JSON.
+/// At most 1,000 values in the order of the request, without duplicates. A column stores them as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Several<T>(Vec<T>);
 
@@ -44,7 +44,7 @@ impl<T: Serialize> ToSql for Several<T> {
     }
 }
 
-/// Values are read as they were written, without their rules: an earlier version may have had others.
+/// Reads stored values without checking the rules, because an earlier version may have had other rules.
 impl<T: FromSql> FromSql for Several<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let texts: Vec<String> =

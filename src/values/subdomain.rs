@@ -1,11 +1,11 @@
-//! The name a workspace has in the domain name system, in front of the central domain (RFC 1123 label, 3 to 63 long).
+//! The DNS label of a workspace, in front of the central domain (RFC 1123, 3 to 63 characters).
 
 use std::str::FromStr;
 
 use schemars::json_schema;
 use serde::Serialize;
 
-/// Names that visitors or browsers expect to mean something else.
+/// Names for which people or browsers expect another meaning.
 const RESERVED: &[&str] = &[
     "about",
     "abuse",
@@ -88,15 +88,15 @@ const RESERVED: &[&str] = &[
     "www",
 ];
 
-/// A free-standing label: 3 to 63 of `a-z 0-9 -`, no hyphen at either end, none in both third and fourth place
-/// (which would announce punycode, RFC 5891), and not reserved.
+/// A label of 3 to 63 characters of `a-z 0-9 -` that is not reserved. It has no hyphen at either end, and not two
+/// hyphens in third and fourth place, which would mean punycode (RFC 5891).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Subdomain(String);
 
 super::stored_as_text!(Subdomain);
 
 impl Subdomain {
-    /// The nearest subdomain to a workspace's name: "Zoé & Cie" gives `zoe-cie`.
+    /// The closest subdomain for a workspace name: "Zoé & Cie" becomes `zoe-cie`.
     pub fn from_name(name: &str) -> Self {
         let mut label = String::new();
         for c in super::fold::fold(name).chars() {
@@ -114,7 +114,7 @@ impl Subdomain {
             .unwrap_or_else(|_| Self("workspace".into()))
     }
 
-    /// This label with a number behind it, for when it is taken.
+    /// This label with a number appended, for use if it is taken.
     pub fn numbered(&self, n: u32) -> Self {
         Self(format!("{}-{n}", self.0))
     }

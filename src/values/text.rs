@@ -1,15 +1,15 @@
-//! Text with a greatest length, counted in characters.
+//! Text with a maximum length in characters.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// Text of at most `MAX` characters, kept as it was written. May be empty.
+/// Text of at most `MAX` characters, stored as written. It may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 pub struct Text<const MAX: usize>(pub(super) String);
 
-/// Text of 1 to `MAX` characters that is not blank: what a required name is.
+/// Text of 1 to `MAX` characters that is not blank, for required names.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Name<const MAX: usize>(pub(super) String);
 
@@ -17,14 +17,14 @@ super::stored_as_text!(Text<const MAX: usize>);
 super::stored_as_text!(Name<const MAX: usize>);
 
 impl<const MAX: usize> Text<MAX> {
-    /// The text, or the sentence that says why not.
+    /// Checks a text. The error is the sentence for the client.
     pub fn parse(text: String) -> Result<Self, String> {
         within(MAX, text).map(Self)
     }
 }
 
 impl<const MAX: usize> Name<MAX> {
-    /// The name, or the sentence that says why not.
+    /// Checks a name. The error is the sentence for the client.
     pub fn parse(text: String) -> Result<Self, String> {
         if text.trim().is_empty() {
             return Err("field is required.".into());
@@ -33,12 +33,12 @@ impl<const MAX: usize> Name<MAX> {
     }
 }
 
-/// SQLite ends a text at its first NUL, so one with a NUL would not come back as it was written.
+/// Rejects NUL too: SQLite ends a text at the first NUL, so the stored text would differ.
 fn within(max: usize, text: String) -> Result<String, String> {
     if text.contains('\0') {
         return Err("may not contain a null character.".into());
     }
-    // Bytes are at least as many as characters: the count is needed only past the bound.
+    // There are at least as many bytes as characters, so short texts need no count.
     if text.len() > max && text.chars().count() > max {
         return Err(format!("may not be greater than {max} characters."));
     }

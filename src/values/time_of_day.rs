@@ -1,11 +1,11 @@
-//! A time of day by the clock on the wall.
+//! A local time of day.
 
 use std::str::FromStr;
 
 use schemars::json_schema;
 use serde::Serialize;
 
-/// `09:00` or `09:00:30`, kept as it was written; the end of the day is `24:00`.
+/// `09:00` or `09:00:30`, stored as written. The end of the day is `24:00`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct TimeOfDay(String);
 
@@ -18,7 +18,7 @@ impl TimeOfDay {
     }
 }
 
-/// Seconds since midnight, where the text is a time of day.
+/// Parses a time of day into seconds since midnight.
 fn second(text: &str) -> Option<i64> {
     let two = |place: usize| text.get(place..place + 2).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
     let colon = |place: usize| text.get(place..=place) == Some(":");

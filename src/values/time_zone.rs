@@ -6,7 +6,8 @@ use jiff::tz::TimeZoneDatabase;
 use schemars::json_schema;
 use serde::Serialize;
 
-/// A zone that this program knows, whatever machine it runs on: `Europe/Paris`. Any case is taken, and put right.
+/// A zone in the bundled database, so it is the same on every machine: `Europe/Paris`. Case does not matter and is
+/// corrected.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct TimeZone(String);
 

@@ -9,12 +9,13 @@ use jiff::tz::TimeZone;
 use schemars::json_schema;
 use serde::{Serialize, Serializer};
 
-/// Seconds since 1970-01-01T00:00:00Z; a column holds this integer.
+/// Seconds since 1970-01-01T00:00:00Z. A column stores this integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The present moment. Only the server's edge and the command line ask for it; everything inside is handed `now`.
+    /// Reads the clock. Only the edge of the server and the command line call this; all other code gets `now` as a
+    /// parameter.
     #[expect(clippy::disallowed_methods, reason = "the one place where the clock is read")]
     pub fn now() -> Self {
         Self(jiff::Timestamp::now().as_second())
@@ -24,8 +25,8 @@ impl Timestamp {
         Self(seconds)
     }
 
-    /// The first and the last second that a text means by the clocks of a zone: of a moment they are the same, a day
-    /// (`2024-01-20`) has some 86,400.
+    /// The first and the last second of a text in a time zone. For a moment they are equal; a day (`2024-01-20`)
+    /// usually has 86,400 seconds.
     pub fn first_and_last(text: &str, zone: &TimeZone) -> Result<(Self, Self), String> {
         let Some(civil) = civil(text) else { return text.parse().map(|moment| (moment, moment)) };
         let moment = |civil: DateTime| {
@@ -35,13 +36,13 @@ impl Timestamp {
         if text.trim().len() > "2024-01-20".len() {
             return Ok(moment(civil).map(|moment| (moment, moment))?);
         }
-        // The calendar has a last day.
+        // The last day of the calendar has no next day.
         let last = civil.checked_add(1.day()).map(|next| moment(next).map(|next| next.0 - 1));
         let last = last.unwrap_or_else(|_| moment(civil).map(|first| first.0 + 86_399))?;
         Ok((moment(civil)?, Self(last)))
     }
 
-    /// The day on which it is, in UTC.
+    /// The day in UTC.
     pub fn date(self) -> Date {
         let moment = jiff::Timestamp::from_second(self.0).unwrap_or_default();
         jiff::tz::TimeZone::UTC.to_datetime(moment).date()
@@ -51,14 +52,14 @@ impl Timestamp {
         self.0
     }
 
-    /// So many seconds later, or the end of the calendar: the years from -9999 to 9999, which can be written.
+    /// Adds seconds. The result is limited to the years -9999 to 9999, which can be written.
     pub fn plus(self, seconds: i64) -> Self {
         let ends = (jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());
         Self(self.0.saturating_add(seconds).clamp(ends.0, ends.1))
     }
 }
 
-/// A date and perhaps a time, without a zone: `2027-01-31`, `2027-01-31 10:00:00`, `2027-01-31T10:00`.
+/// Parses a date, perhaps with a time, without a zone: `2027-01-31`, `2027-01-31 10:00:00`, `2027-01-31T10:00`.
 pub fn civil(text: &str) -> Option<DateTime> {
     let text = text.trim();
     let is_one = text.len() >= 10 && text.bytes().all(|byte| byte.is_ascii_digit() || b"-:. Tt".contains(&byte));

@@ -1,17 +1,17 @@
-//! How long an access token is good: a minute to a year, in seconds.
+//! The lifetime of an access token in seconds: a minute to a year.
 
 use schemars::json_schema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 const SHORTEST: i64 = 60;
-/// The year that the contract publishes.
+/// One year, the documented maximum.
 const LONGEST: i64 = 31_536_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TokenTtl(i64);
 
 impl TokenTtl {
-    /// The seconds, or the sentence that says why not.
+    /// Checks the seconds. The error is the sentence for the client.
     pub fn new(seconds: i64) -> Result<Self, String> {
         match seconds {
             SHORTEST..=LONGEST => Ok(Self(seconds)),

@@ -1,4 +1,4 @@
-//! Addresses in the web: one as it is, and one with places in it that are filled in later.
+//! Web addresses: plain URLs, and URL templates with placeholders.
 
 use std::str::FromStr;
 
@@ -7,16 +7,16 @@ use schemars::json_schema;
 use serde::Serialize;
 
 const LONGEST: usize = 2000;
-/// What may stand between braces in a template.
+/// The allowed placeholders of a template.
 const PLACEHOLDERS: [&str; 4] = ["id", "phone", "email", "display_name"];
 const NO_URL: &str = "must be an absolute http or https URL.";
 
-/// An absolute `http` or `https` URL of at most 2000 characters, kept as it was written.
+/// An absolute `http` or `https` URL of at most 2000 characters, stored as written.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct WebUrl(String);
 
-/// A [`WebUrl`] with placeholders behind its host: `{id}`, `{phone}`, `{email}`, `{display_name}`. Whatever they are
-/// filled with, it leads to the same host.
+/// A [`WebUrl`] with placeholders after its host: `{id}`, `{phone}`, `{email}`, `{display_name}`. No value of a
+/// placeholder can change the host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct UrlTemplate(String);
 
@@ -38,7 +38,8 @@ impl FromStr for UrlTemplate {
     fn from_str(text: &str) -> Result<Self, String> {
         within_length(text)?;
         let filled = filled(text, |_| "x".into())?;
-        // The URL up to its path, query or fragment: a caller's name must not choose where an agent is sent.
+        // The URL up to its path, query or fragment: a caller's name must not choose the host to which an agent is
+        // sent.
         let host_end = text.find("://").and_then(|at| text[at + 3..].find(['/', '?', '#']).map(|end| at + 3 + end));
         if text.find('{').is_some_and(|brace| host_end.is_none_or(|end| brace < end)) {
             return Err("may have placeholders only after its host.".into());
@@ -47,29 +48,29 @@ impl FromStr for UrlTemplate {
     }
 }
 
-/// What stands for itself anywhere in a URL (RFC 3986, 2.3); the rest is percent-encoded.
+/// Percent-encode all but the unreserved characters (RFC 3986, 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 impl UrlTemplate {
-    /// The address with a value in the place of each placeholder, percent-encoded.
+    /// Fills each placeholder with its percent-encoded value.
     pub fn fill<'v>(&self, value: impl Fn(&str) -> &'v str) -> String {
         let encoded = |name: &str| utf8_percent_encode(value(name), RESERVED).to_string();
-        filled(&self.0, encoded).expect("a template that was found good")
+        filled(&self.0, encoded).expect("a template is checked when it is parsed")
     }
 }
 
-/// The template with something in the place of each placeholder.
+/// Replaces each placeholder of a template.
 fn filled(template: &str, value: impl Fn(&str) -> String) -> Result<String, String> {
     let mut filled = String::with_capacity(template.len());
     let mut rest = template;
     while let Some(at) = rest.find(['{', '}']) {
         let inside = rest[at..].strip_prefix('{').and_then(|inside| inside.split_once('}'));
         let Some((name, after)) = inside.filter(|(name, _)| !name.contains('{')) else {
-            return Err("has a brace without its partner.".into());
+            return Err("has an unmatched brace.".into());
         };
         if !PLACEHOLDERS.contains(&name) {
             let known = PLACEHOLDERS.map(|name| format!("{{{name}}}")).join(", ");
-            return Err(format!("may have no other placeholders than {known}."));
+            return Err(format!("may only contain the placeholders {known}."));
         }
         filled.push_str(&rest[..at]);
         filled.push_str(&value(name));
@@ -85,8 +86,8 @@ fn within_length(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The parser of browsers, less what it forgives: it drops white space, takes `\` for `/`, and finds a host behind any
-/// number of slashes.
+/// Uses the URL parser of browsers, but rejects the errors that it forgives: it drops white space, reads `\` as `/`,
+/// and accepts any number of slashes before a host.
 fn is_absolute(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     host.is_some_and(|host| !host.starts_with(['/', '?', '#']))
@@ -94,8 +95,8 @@ fn is_absolute(text: &str) -> bool {
         && sent(text).is_some()
 }
 
-/// An address as it is requested: its host in A-labels (IDNA), the rest percent-encoded. Nothing where nobody could ask for
-/// it.
+/// The URL in the form for a request: the host in A-labels (IDNA), the rest percent-encoded. `None` if it cannot be
+/// requested.
 pub fn sent(text: &str) -> Option<String> {
     let url = url::Url::parse(text).ok().filter(url::Url::has_host)?;
     http::Uri::try_from(url.as_str()).ok().map(|_| url.into())
@@ -173,7 +174,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever is accepted can be asked for.
+        /// Every accepted URL can be requested.
         #[test]
         fn every_address_that_is_taken_can_be_sent_to(host in "[a-zü0-9.\\-_@:\\[\\]]{1,10}", path in "(/[\\PC]{0,5})?") {
             let text = format!("https://{host}{path}");
@@ -200,12 +201,12 @@ mod tests {
             assert_eq!(said(bad), Err("may have placeholders only after its host.".into()), "{bad}");
         }
         for bad in ["https://a/{name}", "https://a/{}", "https://a/{ id }", "https://a/{ID}"] {
-            assert!(said(bad).unwrap_err().starts_with("may have no other placeholders than {id}"), "{bad}");
+            assert!(said(bad).unwrap_err().starts_with("may only contain the placeholders {id}"), "{bad}");
         }
         for bad in
             ["https://a/{id", "https://a/id}", "https://a/{{id}}", "https://a/{{id}", "https://a/}{", "https://a/{"]
         {
-            assert_eq!(said(bad), Err("has a brace without its partner.".into()), "{bad}");
+            assert_eq!(said(bad), Err("has an unmatched brace.".into()), "{bad}");
         }
         for bad in ["", "crm.example.com/{id}", "ftp://a/{id}", "https://a/{id} {phone}", "https:///{id}"] {
             assert!(said(bad).is_err(), "{bad}");
@@ -225,7 +226,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// The rule as it reads: cut at the placeholders, what is left has no brace and is a URL.
+        /// Checks the rule directly: without its placeholders, a template has no brace and is a URL.
         #[test]
         fn a_template_is_a_url_between_its_placeholders(
             pieces in proptest::collection::vec(
@@ -241,7 +242,7 @@ mod tests {
                 without = without.replace(&format!("{{{name}}}"), "x");
             }
             let good = !without.contains(['{', '}']) && without.parse::<WebUrl>().is_ok();
-            // A name in doubled braces is cut out like any other, and leaves braces behind.
+            // A placeholder in doubled braces is removed too, and leaves braces.
             proptest::prop_assert_eq!(text.parse::<UrlTemplate>().is_ok(), good, "{}", text);
         }
 

@@ -1,4 +1,4 @@
-//! The audit log: who changed what in the workspace, when, and from where. `tenancy/journal.rs` writes it.
+//! The audit log: changes in the workspace, with their time, actor and address. `tenancy/journal.rs` writes it.
 
 use std::collections::BTreeMap;
 
@@ -14,25 +14,29 @@ use crate::tenancy::journal::{ActorType, RESOURCES, needed_to_view};
 use crate::values::Timestamp;
 
 pub const ROUTES: &[Route] =
-    &[get("/audit-log", &run(list), Needs::Permission("audit.view"), "List who changed what, newest first")
+    &[get("/audit-log", &run(list), Needs::Permission("audit.view"), "List changes, newest first")
         .named("listAuditLog")];
 
 /// One change.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "AuditEntry")]
 pub struct Entry {
+    /// Id of the entry.
     id: i64,
+    /// Time of the change (UTC).
     at: Timestamp,
+    /// The user or program that made the change.
     actor: Actor,
-    /// `customer.updated`: the resource, and what became of it.
+    /// Resource and kind of change, for example `customer.updated`.
     action: String,
+    /// Kind of the changed resource.
     #[schemars(extend("enum" = RESOURCES))]
     resource: String,
-    /// Null where there is only one, as of settings.
+    /// Id of the changed resource. Null for resources that exist once, such as the settings.
     resource_id: Option<i64>,
-    /// Where the request came from; null where it was a command's.
+    /// IP address of the request. Null for commands on the server.
     address: Option<String>,
-    /// Each field that changed, before and after; null for both where the caller may not view the resource.
+    /// Each changed field with its old and its new value. Both are null if the caller may not view the resource.
     #[schemars(schema_with = "changes_schema")]
     changes: BTreeMap<String, (Value, Value)>,
 }
@@ -45,14 +49,16 @@ fn changes_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Who made a change, under the name of that day.
+/// The user or program that made a change.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "AuditActor")]
 pub struct Actor {
+    /// Type of the actor.
     #[serde(rename = "type")]
     kind: ActorType,
-    /// Of the user or the key; null for the system, which is a command or the server itself.
+    /// Id of the user, key or other actor. Null for commands and for the server itself.
     id: Option<i64>,
+    /// Name of the actor at the time of the change.
     name: String,
 }
 
@@ -112,7 +118,7 @@ mod tests {
     use crate::tenancy::journal::{RESOURCES, VERBS};
     use crate::testing::{Bench, Client};
 
-    /// Newest last.
+    /// Oldest first.
     fn entries(client: &Client<'_>, query: &str) -> Vec<Value> {
         let listed = client.get(&format!("/audit-log?per_page=500&sort=id&{query}")).ok();
         listed["data"].as_array().unwrap().clone()
@@ -242,7 +248,7 @@ mod tests {
             for verb in VERBS {
                 let action = format!("{resource}.{verb}");
                 let known = admin.get(&format!("/audit-log?filter[action]={action}")).ok()["total"] != 0;
-                // There are settings as long as there is a workspace; and nobody deletes a chat.
+                // Settings always exist, and no route deletes a chat.
                 let happens = match *resource {
                     "settings" => *verb == "updated",
                     "chat" => *verb != "deleted",
@@ -260,7 +266,7 @@ mod tests {
         }
     }
 
-    /// A grant whose newest access token has fewer scopes than were approved: its id.
+    /// Creates a grant whose newest access token has fewer scopes than were approved. Returns its id.
     fn approve_and_narrow(bench: &Bench) -> String {
         let uri = "https://example.com/cb";
         let client =
@@ -299,7 +305,7 @@ mod tests {
         assert_eq!(found("filter[at][gte]=2024-01-01").len(), 3);
         bench.with_only(&["audit.view"]).get("/audit-log").ok();
         bench.with_only(&["customer.*"]).get("/audit-log").refused(403, "missing_permission");
-        // What is another workspace's is not here.
+        // Another workspace has its own log.
         assert_eq!(bench.admin_of_other().get("/audit-log").ok()["total"], 0);
     }
 

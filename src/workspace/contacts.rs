@@ -1,4 +1,4 @@
-//! Contacts: people who can be called, of a customer or of nobody's.
+//! Contacts: people who can be called. A contact may belong to a customer.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -25,35 +25,55 @@ pub const ROUTES: &[Route] = &[
     delete("/contacts/{id}", &run(remove), Needs::Scoped("contact.delete"), "Delete a contact"),
 ];
 
+/// A person who can be called.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Contact {
+    /// Id of the contact.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that the contact belongs to. Null if it belongs to none.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub customer_id: Option<i64>,
+    /// Form of address, for example `Mme`.
     pub civility: Option<Text<32>>,
+    /// First name.
     #[schemars(example = &"Zoé")]
     pub first_name: Option<Text<255>>,
+    /// Last name.
     #[schemars(example = &"Martin")]
     pub last_name: Name<255>,
+    /// Email address.
     pub email: Option<Email>,
+    /// Company of the contact.
     pub company: Option<Text<255>>,
+    /// Website. Free text.
     pub website: Option<Text<255>>,
-    /// As typed; found in any format, like every number here.
+    /// Business phone number, stored as typed. Filters and the CRM look-up match every number in any format.
     pub phone_business_1: Typed,
+    /// Second business phone number.
     pub phone_business_2: Typed,
+    /// Mobile phone number.
     #[schemars(example = &"06 12 34 56 78")]
     pub phone_mobile_1: Typed,
+    /// Second mobile phone number.
     pub phone_mobile_2: Typed,
+    /// Private phone number.
     pub phone_home_1: Typed,
+    /// Fax number.
     pub fax: Typed,
+    /// Position of the contact in the company.
     pub role: Option<Text<255>>,
+    /// Department of the contact in the company.
     pub service: Option<Text<255>>,
+    /// Notes. At most 10,000 characters.
     pub comment: Option<Text<10000>>,
+    /// Additional fields as a JSON object. At most 16 KiB as text, nested at most 5 levels deep.
     pub custom_fields: CustomFields,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
@@ -106,7 +126,7 @@ fn remove_many(ctx: &mut Ctx<'_>, Ids(ids): Ids) -> Result<Deleted> {
 const TABLE: &str = "contacts";
 const RESOURCE: &str = "contact";
 
-/// The columns whose numbers are indexed.
+/// The columns with indexed phone numbers.
 pub const NUMBERED: Numbered = Numbered {
     table: TABLE,
     columns: &["phone_business_1", "phone_business_2", "phone_mobile_1", "phone_mobile_2", "phone_home_1", "fax"],
@@ -118,7 +138,7 @@ record!(Contact in "contacts" {
     phone_mobile_1, phone_mobile_2, phone_home_1, fax, role, service, comment, custom_fields, created_at, updated_at,
 } with folded_last_name = "fold(:last_name)");
 
-/// Adds a contact; answers it as it is kept.
+/// Inserts a contact and returns it as stored.
 pub fn add(db: &Connection, author: &Author, mut new: Contact) -> Result<Contact> {
     check_customer(db, new.customer_id)?;
     new.id = new.insert(db)?;
@@ -127,7 +147,7 @@ pub fn add(db: &Connection, author: &Author, mut new: Contact) -> Result<Contact
     Ok(new)
 }
 
-/// Makes of a contact that is there what it is to be; answers it as it is kept.
+/// Replaces a stored contact and returns it as stored.
 pub fn change(db: &Connection, author: &Author, old: &Contact, new: Contact) -> Result<Contact> {
     check_customer(db, new.customer_id)?;
     new.save(db)?;
@@ -138,14 +158,14 @@ pub fn change(db: &Connection, author: &Author, old: &Contact, new: Contact) -> 
     Ok(new)
 }
 
-/// Lets every contact of a customer be another's.
+/// Moves all contacts of one customer to another.
 pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
     each_of(db, "customer_id", from, |old: Contact| {
         change(db, author, &old, Contact { customer_id: Some(to), updated_at: author.at, ..old.clone() }).map(|_| ())
     })
 }
 
-/// Deletes every contact of a customer.
+/// Deletes all contacts of a customer.
 pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
     each_of(db, "customer_id", customer, |contact| Ok(delete_one(db, author, &contact)?))
 }

@@ -23,7 +23,7 @@ use crate::values::{CustomFields, Email, Flag, Name, RowId, Text, Timestamp, cho
 
 pub const ROUTES: &[Route] = &[
     get("/customers", &run(list), Needs::Scoped("customer.view"), "List customers"),
-    get("/customers/resolve", &run(resolve), Needs::Scoped("customer.view"), "Find a customer's id by its account")
+    get("/customers/resolve", &run(resolve), Needs::Scoped("customer.view"), "Resolve a customer account to an id")
         .named("resolveCustomer"),
     get("/customers/export", &run(export), Needs::Scoped("customer.view"), "Export customers as JSON or CSV"),
     get("/customers/{id}", &run(show), Needs::Scoped("customer.view"), "Show a customer"),
@@ -38,108 +38,145 @@ pub const ROUTES: &[Route] = &[
     delete("/customers/{id}", &run(remove), Needs::Scoped("customer.delete"), "Delete a customer"),
 ];
 
+/// A company or person that the workspace serves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(transform = describe_count)]
 pub struct Customer {
+    /// Id of the customer.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
-    /// Unique in the workspace; made as `CL000123` where a new customer has none.
+    /// Account of the customer. Unique in the workspace. If absent, an account such as `CL000123` is created.
     #[serde(deserialize_with = "account")]
     #[schemars(schema_with = "account_schema")]
     pub customer_account: Text<64>,
+    /// Name of the customer.
     #[schemars(example = &"Zoé SARL")]
     pub name: Name<255>,
+    /// Type of the customer. Free text.
     #[serde(rename = "type")]
     pub kind: Option<Text<64>>,
+    /// Registration number of the company.
     pub registration_number: Option<Text<64>>,
+    /// VAT or tax number.
     pub tax_registration_number: Option<Text<64>>,
+    /// Code of the business activity, for example an NAF code.
     pub activity_code: Option<Text<64>>,
+    /// Email address.
     pub email_address: Option<Email>,
-    /// As typed; found in any format.
+    /// Phone number, stored as typed. Filters match it in any format.
     #[schemars(example = &"01 42 00 00 00")]
     pub phone: Typed,
+    /// Mobile phone number.
     pub mobile_phone: Typed,
+    /// Fax number.
     pub fax: Typed,
+    /// Website. Free text.
     pub website: Option<Text<255>>,
+    /// First name of the main contact.
     pub main_contact_first_name: Option<Text<255>>,
+    /// Last name of the main contact.
     pub main_contact_last_name: Option<Text<255>>,
+    /// First line of the main address.
     pub main_address_line1: Option<Text<255>>,
+    /// Second line of the main address.
     pub main_address_line2: Option<Text<255>>,
+    /// Postcode of the main address.
     pub main_address_postal_code: Option<Text<32>>,
+    /// City of the main address.
     #[schemars(example = &"Paris")]
     pub main_address_city: Option<Text<255>>,
+    /// Country of the main address.
     pub main_address_country: Option<Text<64>>,
+    /// Notes. At most 10,000 characters.
     pub comment: Option<Text<10000>>,
+    /// Whether the customer is active. For information only.
     pub active: bool,
+    /// Whether the customer is a VIP. For information only.
     pub vip: bool,
+    /// Additional fields as a JSON object. At most 16 KiB as text, nested at most 5 levels deep.
     pub custom_fields: CustomFields,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
+/// The account to resolve.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ByAccount {
+    /// Account of the customer.
     #[schemars(example = &"CL000001")]
     customer_account: Name<64>,
 }
 
+/// The id of a customer.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CustomerId")]
 pub struct Resolved {
+    /// Id of the customer.
     id: i64,
+    /// Account of the customer.
     customer_account: String,
 }
 
+/// Options of a deletion.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Removal {
-    /// Deletes the customer's contacts and call routing too.
+    /// Also delete the customer's contacts and call routing.
     cascade: Flag,
 }
 
+/// The customer to merge into.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "CustomerMerge")]
 #[serde(default)]
 pub struct Merging {
-    /// The customer that stays, as it is: what was the other's becomes its own.
+    /// Id of the customer to keep. Its own fields do not change. It receives the contacts, calls and call routing of
+    /// the other customer.
     into: RowId,
 }
 
+/// Options of a merge.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MovedKeys {
-    /// Moves the integration keys, OAuth clients and call-flow tokens of the customer that goes to the one that stays. It
-    /// requires the permissions to change them. Otherwise they end.
+    /// Move the integration keys, OAuth clients and call-flow tokens to the customer that is kept. This requires the
+    /// permissions to change them. Otherwise they are deleted.
     move_keys: Flag,
 }
 
-/// The customer that stays, and what ended with the other one.
+/// The customer that is kept, and the credentials that were deleted with the other customer.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CustomerMerged")]
 pub struct Merged {
     #[serde(flatten)]
     customer: Customer,
+    /// The credentials that were deleted.
     ended: Ended,
 }
 
-/// Credentials that were bound to a customer and were deleted with it.
+/// Numbers of credentials that were bound to a customer and deleted with it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "EndedCredentials")]
 pub struct Ended {
+    /// Number of deleted integration keys.
     #[schemars(range(min = 0))]
     integration_keys: i64,
+    /// Number of deleted OAuth clients.
     #[schemars(range(min = 0))]
     oauth_clients: i64,
+    /// Number of deleted call-flow tokens.
     #[schemars(range(min = 0))]
     cfd_tokens: i64,
 }
 
 impl Ended {
-    /// The credentials that the deletion of a customer deletes.
+    /// Counts the credentials that are deleted together with a customer.
     fn with(db: &Connection, customer: i64) -> rusqlite::Result<Self> {
         db.prepare_cached(
             "SELECT (SELECT count(*) FROM integration_keys WHERE customer_id = ?1),
@@ -153,31 +190,33 @@ impl Ended {
 }
 
 choice! {
-    /// What a list may have beside its rows' own fields.
+    /// Fields that a list can add to its rows.
     Extra { CONTACTS_COUNT = "contacts_count" }
 }
 
+/// Extra fields of a list.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct With {
-    /// Answers each customer with the number of its contacts.
+    /// `contacts_count` adds the number of contacts to each customer.
     #[serde(deserialize_with = "extra")]
     #[schemars(schema_with = "extra_schema")]
     with: Option<Extra>,
 }
 
-/// A page of customers, with what was asked for beside.
+/// A page of customers, with or without the requested extra fields.
 #[derive(Debug)]
 pub enum Customers {
     Plain(Page<Customer>),
     Counted(Page<CustomerCounted>),
 }
 
+/// A customer with the number of its contacts.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CustomerCounted {
     #[serde(flatten)]
     customer: Customer,
-    /// How many contacts it has.
+    /// Number of contacts of the customer.
     contacts_count: i64,
 }
 
@@ -223,7 +262,7 @@ fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<Customer>) -> Result<Created<Cu
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Customer>) -> Result<Created<Customer>> {
     let old = ctx.seen(Customer::find(ctx.db, id)?)?;
     let mut new = changes.apply(&old)?;
-    // Whether an account is taken says what other customers there are.
+    // A caller bound to a customer could learn from this which other accounts exist.
     if ctx.bound_to().is_some() && new.customer_account != old.customer_account {
         return Err(Error::bound());
     }
@@ -231,8 +270,8 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Customer>) -> Result<C
     change(ctx.db, &ctx.author()?, &old, new).map(Created)
 }
 
-/// What was bound to the customer that goes, goes with it, unless the caller moves it: a key was never given the other
-/// customer's rows.
+/// Credentials bound to the merged customer are deleted with it unless the caller moves them: they were never granted
+/// access to the rows of the other customer.
 fn merge(
     ctx: &mut Ctx<'_>,
     Id(id): Id,
@@ -276,7 +315,7 @@ fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<Removal>, Ids(ids): Ids)
 const TABLE: &str = "customers";
 const RESOURCE: &str = "customer";
 
-/// The columns whose numbers are indexed.
+/// The columns with indexed phone numbers.
 pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone", "fax"], lists: &[] };
 
 record!(Customer in "customers" {
@@ -286,7 +325,7 @@ record!(Customer in "customers" {
     custom_fields, created_at, updated_at,
 } with folded_name = "fold(:name)");
 
-/// Adds a customer, with an account made for it where it has none; answers it as it is kept.
+/// Inserts a customer and returns it as stored. A blank account is replaced by a new one.
 pub fn add(db: &Connection, author: &Author, mut new: Customer) -> Result<Customer> {
     if new.customer_account.trim().is_empty() {
         new.customer_account = next_account(db)?;
@@ -297,7 +336,7 @@ pub fn add(db: &Connection, author: &Author, mut new: Customer) -> Result<Custom
     Ok(new)
 }
 
-/// Makes of a customer that is there what it is to be; answers it as it is kept. Without an account it keeps its own.
+/// Replaces a stored customer and returns it as stored. With a blank account it keeps its own.
 pub fn change(db: &Connection, author: &Author, old: &Customer, mut new: Customer) -> Result<Customer> {
     if new.customer_account.trim().is_empty() {
         new.customer_account = old.customer_account.clone();
@@ -310,7 +349,7 @@ pub fn change(db: &Connection, author: &Author, old: &Customer, mut new: Custome
     Ok(new)
 }
 
-/// `CL` and the number that the next customer gets, or the first after it that nobody took by hand.
+/// `CL` and the id of the next customer, or the first larger number whose account is free.
 fn next_account(db: &Connection) -> Result<Text<64>> {
     let next: i64 = db
         .prepare_cached("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'customers'), 0) + 1")?
@@ -332,12 +371,12 @@ fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bo
     } else if db.prepare_cached("SELECT 1 FROM contacts WHERE customer_id = ?1")?.exists([id])? {
         return Err(Error::refused(
             "customer_has_contacts",
-            "The customer has contacts: delete them first, or with it by ?cascade=1.",
+            "The customer has contacts. Delete them first, or add ?cascade=1.",
         ));
     } else if routing::is_used_by(db, id)? {
         return Err(Error::refused(
             "customer_has_routing",
-            "The customer has call routing: delete it first, or with it by ?cascade=1.",
+            "The customer has call routing. Delete it first, or add ?cascade=1.",
         ));
     }
     integration_keys::delete_all(db, author, id)?;
@@ -348,7 +387,7 @@ fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bo
     Ok(())
 }
 
-/// An account may be left out, or null: one is made, or the old one stays.
+/// A missing or null account means: create one, or keep the stored one.
 fn account<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Text<64>, D::Error> {
     Option::deserialize(input).map(Option::unwrap_or_default)
 }
@@ -366,7 +405,7 @@ impl Reply for Customers {
     }
 }
 
-/// One that is left blank is none.
+/// A blank value counts as absent.
 fn extra<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Extra>, D::Error> {
     let word = Option::<String>::deserialize(input)?.filter(|word| !word.is_empty());
     word.map(|word| word.parse().map_err(serde::de::Error::custom)).transpose()
@@ -384,9 +423,9 @@ fn account_schema(generator: &mut SchemaGenerator) -> Schema {
     }
 }
 
-/// Adds the field of [`CustomerCounted`] to the schema of a customer, so that a list has one schema for its rows.
+/// Adds the field of [`CustomerCounted`] to the schema of a customer, so that the rows of a list have one schema.
 fn describe_count(schema: &mut Schema) {
-    let about = "The number of its contacts. Only in a list that was asked for `with=contacts_count`.";
+    let about = "Number of contacts of the customer. Only in lists requested with `with=contacts_count`.";
     schema.pointer_mut("/properties").and_then(serde_json::Value::as_object_mut).map(|properties| {
         let count = serde_json::json!({"type": "integer", "description": about, "readOnly": true});
         properties.insert("contacts_count".into(), count)
@@ -423,7 +462,7 @@ impl Customer {
     }
 }
 
-/// A customer of whom nothing is known: what the body of a new one is laid over.
+/// The values of a new customer before its body is applied.
 impl Default for Customer {
     fn default() -> Self {
         Self {
@@ -747,7 +786,7 @@ mod tests {
         bench.admin().post(&merge, json!({"into": stays.customer})).refused(422, "id_code_taken");
         let rows = endpoints::all();
         let shown = |desk: &Desk<'_>| -> Vec<Value> {
-            // A token was made for the customer that goes, and goes with it.
+            // The token is bound to the merged customer and ends with it.
             let lists = rows.iter().filter(|row| row.method == "GET" && !row.path.contains('{'));
             let lists = lists.filter(|row| row.path != "/cfd-tokens");
             lists.map(|row| desk.get(row.path).json()["data"].clone()).filter(|data| data.is_array()).collect()
@@ -845,8 +884,7 @@ mod tests {
             assert_eq!(found(query), expected, "{query}");
         }
         let nameless = bench.admin().get("/customers?filter[custom_fields]=x");
-        nameless
-            .invalid(&["The filter custom_fields takes the name of a field behind a point, like custom_fields.tier."]);
+        nameless.invalid(&["The filter custom_fields needs a field name after a dot, like custom_fields.tier."]);
         let operator = bench.admin().get("/customers?filter[custom_fields.tier][gte]=x");
         operator.invalid(&["The filter custom_fields.tier takes one value, without an operator."]);
     }

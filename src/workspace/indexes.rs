@@ -1,5 +1,5 @@
-//! Every index of a workspace's file that follows from rules, and how it is brought to those of now: by the jobs after an
-//! update of the program, by whoever changes the default country at once.
+//! The derived indexes of a workspace's file: normalized phone numbers and folded texts. Their rules can change with an
+//! update of the program; then the jobs rebuild them. A change of the default country rebuilds the numbers at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::routing;
 use crate::storage::File;
 use crate::tenancy::indexing::{Index, Pass, Step};
 
-/// What every number is found by. It follows the default country too.
+/// The normalized phone numbers. They also depend on the default country.
 pub static NUMBERS: Index = Index::of_numbers(&[
     Step::Numbers(&customers::NUMBERED),
     Step::Numbers(&contacts::NUMBERED),
@@ -22,7 +22,7 @@ pub static NUMBERS: Index = Index::of_numbers(&[
     Step::Numbers(&routing::call_queues::queues::NUMBERED),
 ]);
 
-/// What texts are searched and sorted by.
+/// The folded texts for search and sort.
 pub static TEXTS: Index = Index::of_texts(&[
     Step::Texts {
         table: "customers",
@@ -69,20 +69,20 @@ pub static TEXTS: Index = Index::of_texts(&[
     Step::Rows { table: "cti_destinations", work: routing::ctis::destinations::fold_anew },
 ]);
 
-/// Rows that are indexed anew in one turn: some milliseconds, for which others wait.
+/// Rows per write turn: a few milliseconds, during which other writers wait.
 const ROWS_IN_A_TURN: usize = 200;
 
-/// How often, and after how long, a turn is tried again that the file had no time for.
+/// Number of retries, and pause between them, while the file is overloaded.
 const TRIES: usize = 300;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Whether all indexes follow the rules of now.
+/// Whether all indexes follow the current rules.
 pub fn are_current(db: &Connection) -> rusqlite::Result<bool> {
     Ok(NUMBERS.is_current(db)? && TEXTS.is_current(db)?)
 }
 
-/// Brings all indexes to the rules of now, in at most so many turns, which are counted down; does nothing where they are.
-/// Answers whether they are now.
+/// Rebuilds all indexes by the current rules in at most `turns` turns, and counts them down. Does nothing if they are
+/// current. Returns whether they are current now.
 pub fn bring_up_to_date(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
     if file.read(|db| Ok::<_, Error>(are_current(db)?))? {
         return Ok(true);
@@ -97,12 +97,12 @@ pub fn bring_up_to_date(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
     Ok(true)
 }
 
-/// All turns of a pass.
+/// Runs a pass to its end.
 pub fn run(file: &Arc<File>, pass: &Pass) -> Result<()> {
     run_for(file, pass, &mut { usize::MAX }).map(|_| ())
 }
 
-/// So many turns of a pass; answers whether it is at its end. A file that has too much to do is waited for.
+/// Runs a pass for at most `turns` turns. Returns whether the pass is complete. Waits while the file is overloaded.
 fn run_for(file: &Arc<File>, pass: &Pass, turns: &mut usize) -> Result<bool> {
     let mut tries = TRIES;
     while *turns > 0 {
@@ -116,7 +116,7 @@ fn run_for(file: &Arc<File>, pass: &Pass, turns: &mut usize) -> Result<bool> {
                 std::thread::sleep(PAUSE);
             }
             Err(Error::Overloaded) => {
-                return Err(Error::Internal("not everything is indexed anew; the jobs go on with it".into()));
+                return Err(Error::Internal("the indexes are not completely rebuilt; the jobs continue".into()));
             }
             Err(error) => return Err(error),
         }
@@ -171,7 +171,7 @@ mod tests {
         numbered().map(|numbered| any(numbered.table)).collect()
     }
 
-    /// Fills every field of every resource that has numbers.
+    /// Stores the number in every phone field of every resource.
     fn everybody_has(bench: &Bench, number: &str) {
         let body = |fields: &[&str], mut body: Value| {
             fields.iter().for_each(|field| body[field] = json!(number));
@@ -204,7 +204,7 @@ mod tests {
         SEARCHED.iter().map(|path| bench.admin().get(path).ok()["total"].as_i64().unwrap()).collect()
     }
 
-    /// Makes of the file what an update finds: indexes as an earlier program has left them.
+    /// Sets the indexes back to the state in which an earlier version left them.
     fn age(bench: &Bench) {
         bench.in_file(|db| {
             db.execute_batch(
@@ -240,7 +240,7 @@ mod tests {
         age(&bench);
         assert!(!is_current(&bench));
         assert_eq!(totals(&bench), [0; 5]);
-        // What is not indexed yet is sorted all the same, and may be changed and deleted.
+        // Rows that are not indexed yet are still sorted, and can be changed and deleted.
         let names = |path: &str| {
             let data = bench.admin().get(path).ok()["data"].clone();
             data.as_array().unwrap().iter().map(|row| row["last_name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -294,7 +294,7 @@ mod tests {
             (all, "DE 2")
         );
 
-        // As if each had been written anew: nothing is forgotten, nothing is left over.
+        // The result equals a fresh index: nothing is missing, nothing is left over.
         let index = |db: &Connection| {
             let sql = "SELECT resource || field || reversed FROM phone_numbers ORDER BY resource, field";
             Ok(db.prepare(sql)?.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
@@ -333,7 +333,7 @@ mod tests {
         bench.in_file(|db| {
             db.execute("UPDATE settings SET value = 'DE' WHERE name = 'default_country'", [])?;
             let pass = Pass::begin(db, &NUMBERS)?.expect("there is work to do");
-            // The customer, that there are no more of them, and the first contact.
+            // Three turns: the customer, the end of the customers, and the first contact.
             for _ in 0..3 {
                 assert!(pass.turn(db, 1)?);
             }

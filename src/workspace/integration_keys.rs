@@ -1,7 +1,7 @@
-//! Integration keys: for a program that works in this workspace without a person.
+//! Integration keys: credentials for programs that work in this workspace without a user.
 //!
-//! A key is `cxk_` and 256 random bits, shown once and kept as a digest. It may do what it was given, which is never
-//! more than its maker may; bound to a customer, it sees that customer alone.
+//! A key is `cxk_` and 256 random bits, shown once and stored as a digest. It has the permissions it was granted, which
+//! never exceed those of its creator. A key bound to a customer sees only that customer.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -26,19 +26,19 @@ pub const ROUTES: &[Route] = &[
         "/integration-keys",
         &steps(create),
         Needs::Permission("integration-key.create"),
-        "Create an integration key; it is shown this once",
+        "Create an integration key; it is shown only once",
     ),
     put(
         "/integration-keys/{id}",
         &run(update),
         Needs::Permission("integration-key.update"),
-        "Change what an integration key may do, or switch it off",
+        "Change the permissions of an integration key, or disable it",
     ),
     post(
         "/integration-keys/{id}/rotate",
         &steps(rotate),
         Needs::Permission("integration-key.update"),
-        "Give an integration key a new secret, and the old one some time",
+        "Rotate the secret of an integration key",
     )
     .named("rotateIntegrationKey"),
     delete(
@@ -49,78 +49,89 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// How long the old secret works beside a new one, in seconds, where nobody says.
+/// Default lifetime of the old secret after a rotation, in seconds.
 const GRACE: i64 = 86_400;
 const LONGEST_GRACE: i64 = 30 * 86_400;
 
+/// A credential for a program that works in one workspace.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct IntegrationKey {
+    /// Id of the key.
     pub id: i64,
+    /// Display name, for example the program that uses the key.
     pub name: Name<255>,
-    /// As it was given them: `customer.view`, `customer.*`, `*`.
+    /// Permissions as granted: `customer.view`, `customer.*` or `*`.
     pub permissions: Permissions,
-    /// The only customer that it sees; with the customer goes the key.
+    /// Id of the only customer that the key can access. Null: all customers. The key is deleted with that customer.
     pub customer_id: Option<i64>,
-    /// Whether it is let in.
+    /// Whether the key is accepted.
     pub active: bool,
+    /// Time at which the key expires (UTC). Null if it never expires.
     pub expires_at: Option<Timestamp>,
-    /// How the newest secret begins.
+    /// First characters of the newest secret.
     pub prefix: Text<16>,
-    /// How the newest secret ends.
+    /// Last four characters of the newest secret.
     pub last_four: Text<4>,
-    /// To the minute.
+    /// Time of the last request with this key (UTC), to the minute. Null if it was never used.
     pub last_used_at: Option<Timestamp>,
+    /// Time of creation (UTC).
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     pub updated_at: Timestamp,
 }
 
-/// A key with its secret, which is not kept.
+/// An integration key together with its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct IntegrationKeyShown {
     #[serde(flatten)]
     known: IntegrationKey,
-    /// To be sent as `Authorization: Bearer {key}`; shown this once.
+    /// The secret. Send it as `Authorization: Bearer {key}`. It is shown only in this response.
     key: String,
 }
 
+/// An integration key to create.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewIntegrationKey {
-    /// What it is for.
+    /// Display name, for example the program that uses the key.
     #[schemars(example = &"Phones")]
     name: Name<255>,
-    /// At least one, and no more than the caller has.
+    /// At least one permission, and none that the caller does not have.
     #[serde(deserialize_with = "at_least_one")]
     #[schemars(extend("minItems" = 1))]
     permissions: Permissions,
-    /// Lets the key see this customer only; it stays so.
+    /// Restricts the key to this customer. It cannot be changed later.
     customer_id: Option<i64>,
-    /// Without an end where it is absent.
+    /// Time at which the key expires (UTC). If absent, the key never expires.
     #[schemars(example = &"2099-12-31T23:59:59Z")]
     expires_at: Option<Timestamp>,
 }
 
+/// The fields of an integration key that can change.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "IntegrationKey")]
 #[serde(default)]
 pub struct IntegrationKeyChanges {
+    /// Display name, for example the program that uses the key.
     #[schemars(example = &"Phones")]
     name: Name<255>,
-    /// At least one, and no more than the caller has.
+    /// At least one permission, and none that the caller does not have.
     #[serde(deserialize_with = "at_least_one")]
     #[schemars(extend("minItems" = 1))]
     permissions: Permissions,
-    /// A key that is not active is answered 401 `token_revoked`.
+    /// Requests with a key that is not active get 401 `token_revoked`.
     active: bool,
+    /// Time at which the key expires (UTC). Null if it never expires.
     #[schemars(example = &"2099-12-31T23:59:59Z")]
     expires_at: Option<Timestamp>,
 }
 
+/// Options of a rotation.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "KeyRotation")]
 #[serde(default)]
 pub struct Rotation {
-    /// Seconds for which the old secret works on: 86400, a day, where it is absent; 0 ends it at once.
+    /// Seconds for which the old secret stays valid. Defaults to 86400 (one day). 0 ends it at once.
     #[schemars(range(min = 0, max = 2_592_000))]
     #[schemars(example = 3600)]
     grace: Option<i64>,
@@ -163,7 +174,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Creat
     Ok(Created(shown))
 }
 
-/// A person is mailed about a secret in their name.
+/// Notifies the caller by mail about a new secret in their name.
 fn tell_maker(steps: &Steps<'_>, shown: &IntegrationKeyShown) -> Result<()> {
     match &steps.call.credential {
         Credential::Token(person) => notices::tell(steps, person, Made::Key(shown.known.name.to_string())),
@@ -223,13 +234,13 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
 const RESOURCE: &str = "integration-key";
 const UPDATE: &str = "integration-key.update";
 
-/// Deletes the keys that see only this customer.
+/// Deletes the keys that are bound to this customer.
 pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
     each_of(db, "customer_id", customer, |key| Ok(delete_one(db, author, &key)?))
 }
 
-/// Lets the keys of a customer see another one. They get rows that they were not given, which takes what a change of them
-/// takes.
+/// Binds the keys of one customer to another. They gain access to other rows, so this requires the same permissions as
+/// a change of the keys.
 pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
     let (insider, author) = (ctx.insider()?, ctx.author()?);
     each_of(ctx.db, "customer_id", from, |old: IntegrationKey| {
@@ -248,7 +259,7 @@ fn delete_one(db: &Connection, author: &Author, key: &IntegrationKey) -> rusqlit
     author.deleted(db, RESOURCE, key)
 }
 
-/// A key that may do nothing is a mistake.
+/// A key without permissions is a mistake.
 fn at_least_one<'de, D: Deserializer<'de>>(input: D) -> Result<Permissions, D::Error> {
     let permissions = Permissions::deserialize(input)?;
     if permissions.is_empty() { Err(de::Error::custom("field is required.")) } else { Ok(permissions) }
@@ -259,7 +270,7 @@ record!(IntegrationKey in "integration_keys" {
 });
 
 impl IntegrationKey {
-    /// A secret that is this key's from now on, once it is kept.
+    /// Creates a secret and sets its visible parts. The caller stores the digest.
     fn take_new_secret(&mut self) -> Result<String> {
         let secret = format!("{KEY_PREFIX}{}", secret::make()?);
         self.prefix = Text::parse(secret[..KEY_PREFIX.len() + 4].to_owned()).map_err(Error::Internal)?;
@@ -278,7 +289,7 @@ fn keep_secret(db: &Connection, id: i64, secret: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Brings the times of last use to the rows that show them.
+/// Writes the times of last use to the rows.
 pub fn write_uses<'u>(
     db: &Connection,
     uses: impl IntoIterator<Item = (&'u i64, &'u Timestamp)>,

@@ -1,4 +1,4 @@
-//! Invitations into this workspace, as those who invite see them. Who is invited answers in the central API.
+//! Invitations to this workspace, for those who invite. The invited person responds through the central API.
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -16,28 +16,29 @@ use crate::central::{mails, outbox, workspaces};
 use crate::values::{Email, Name, RowId};
 
 pub const ROUTES: &[Route] = &[
-    get("/user-invites", &steps(list), Needs::Permission("user.invite"), "List the invitations into this workspace"),
-    post("/user-invites", &steps(create), Needs::Permission("user.invite"), "Invite somebody by mail")
+    get("/user-invites", &steps(list), Needs::Permission("user.invite"), "List invitations to this workspace"),
+    post("/user-invites", &steps(create), Needs::Permission("user.invite"), "Invite a person by mail")
         .named("createInvitation"),
     post(
         "/user-invites/{id}/resend",
         &steps(resend),
         Needs::Permission("user.invite"),
-        "Send an invitation again, with another code",
+        "Resend an invitation with a new code",
     )
     .named("resendInvitation"),
-    delete("/user-invites/{id}", &steps(cancel), Needs::Permission("user.invite"), "Withdraw an invitation")
+    delete("/user-invites/{id}", &steps(cancel), Needs::Permission("user.invite"), "Cancel an invitation")
         .named("cancelInvitation"),
 ];
 
+/// An invitation to create.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewUserInvite {
-    /// Where the mail goes.
+    /// Email address to invite.
     email: Email,
-    /// The role of the new user; the caller must have every permission of it.
+    /// Id of the new user's role. The caller must have every permission of that role.
     role_id: RowId,
-    /// How the mail addresses them.
+    /// Name of the person, for the greeting of the mail.
     #[schemars(example = &"Grace Hopper")]
     name: Option<Name<255>>,
 }
@@ -80,7 +81,7 @@ fn cancel(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
     Ok(Done)
 }
 
-/// Whether the caller could give the role that an invitation offers. A role that is gone gives nothing.
+/// Checks that the caller could assign the role of the invitation. A deleted role grants nothing.
 fn check_touch(steps: &Steps<'_>, id: i64) -> Result<()> {
     let (insider, lease) = (steps.insider()?.clone(), steps.call.workspace()?);
     let workspace = lease.id();
@@ -92,7 +93,7 @@ fn inviter(insider: &Insider) -> Inviter {
     Inviter { id: insider.user_id(), name: insider.name.clone() }
 }
 
-/// Writes an invitation and, in the same transaction, the mail that brings its code.
+/// Writes an invitation, and the mail with its code in the same transaction.
 fn mailed(
     steps: &Steps<'_>,
     mut write: impl FnMut(&Connection) -> Result<(UserInvite, String)> + Send + 'static,
@@ -113,7 +114,7 @@ fn mailed(
             url: format!("{central_url}/ui/invitations/{code}"),
             expires_at: invite.expires_at,
         };
-        // What a program causes is the doing of whoever owns the workspace.
+        // Mails caused by a program count against the workspace's owner.
         let cause = person.map_or_else(|| workspaces::owner(db, workspace), Ok)?;
         outbox::put_for(db, quotas, cause, &mail.mail(invite.email.clone())?, now)?;
         Ok::<_, Error>(invite)
@@ -133,7 +134,7 @@ mod tests {
         json!({"email": email, "role_id": 3, "name": "Grace"})
     }
 
-    /// The code in the link of the newest mail, and whom it went to.
+    /// The code in the link of the newest mail, and its recipient.
     fn mailed(bench: &Bench) -> (String, String) {
         let mail = bench.mails().pop().expect("a mail");
         let (_, rest) = mail.text.split_once("http://localhost/ui/invitations/").unwrap_or_else(|| panic!("{mail:?}"));

@@ -1,4 +1,4 @@
-//! Organisations: the legal entities of the workspace itself, of which there is always one.
+//! Organisations: the legal entities of the workspace itself. There is always at least one.
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -24,38 +24,57 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// A legal entity of the workspace itself. One is made with the workspace, and named as it.
+/// A legal entity of the workspace itself. The first one is created with the workspace and has its name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Organisation {
+    /// Id of the organisation.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Name of the organisation.
     #[schemars(example = &"Acme SAS")]
     pub name: Name<255>,
+    /// Registration number of the company.
     pub registration_number: Option<Text<64>>,
+    /// VAT or tax number.
     pub tax_registration_number: Option<Text<64>>,
+    /// Slogan, for letters.
     pub slogan: Option<Text<255>>,
-    /// The legal form, as it is written: `SARL`, `GmbH`.
+    /// Legal form as written, for example `SARL` or `GmbH`.
     pub organisation_type: Option<Text<64>>,
-    /// As it is written on letters: `10 000 EUR`.
+    /// Share capital as written on letters, for example `10 000 EUR`.
     pub capital: Option<Text<64>>,
+    /// Code of the business activity, for example an NAF code.
     pub activity_code: Option<Text<64>>,
+    /// First name of the main contact.
     pub main_contact_first_name: Option<Text<255>>,
+    /// Last name of the main contact.
     pub main_contact_last_name: Option<Text<255>>,
+    /// First line of the main address.
     pub main_address_line1: Option<Text<255>>,
+    /// Second line of the main address.
     pub main_address_line2: Option<Text<255>>,
+    /// Postcode of the main address.
     pub main_address_postal_code: Option<Text<32>>,
+    /// City of the main address.
     #[schemars(example = &"Paris")]
     pub main_address_city: Option<Text<255>>,
+    /// Country of the main address.
     pub main_address_country: Option<Text<64>>,
+    /// Email address.
     pub email_address: Option<Email>,
+    /// Website. Free text.
     pub website: Option<Text<255>>,
-    /// As typed.
+    /// Phone number, stored as typed.
     pub phone: Typed,
+    /// Mobile phone number.
     pub mobile_phone: Typed,
+    /// Fax number.
     pub fax: Typed,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
@@ -90,7 +109,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Organisation>) -> Resu
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let organisation = find(ctx.db, id)?;
     if !ctx.db.prepare_cached("SELECT 1 FROM organisations WHERE id <> ?1")?.exists([id])? {
-        return Err(Error::refused("last_organisation", "The workspace needs an organisation, and this is its last."));
+        return Err(Error::refused("last_organisation", "The workspace must have at least one organisation."));
     }
     ctx.db.prepare_cached("DELETE FROM organisations WHERE id = ?1")?.execute([id])?;
     ctx.author()?.deleted(ctx.db, RESOURCE, &organisation)?;
@@ -142,7 +161,7 @@ mod tests {
         for (field, value) in sent.as_object().unwrap() {
             assert_eq!(&made[field], value, "{field}");
         }
-        // All of them, and those that the server keeps.
+        // All sent fields, and the three that the server sets.
         assert_eq!(made.as_object().unwrap().len(), sent.as_object().unwrap().len() + 3);
         assert_eq!(bench.admin().get("/organisations/2").ok(), made);
         assert_eq!(bench.admin().get("/organisations").ok()[1], made);
@@ -187,7 +206,7 @@ mod tests {
         bench.with_role("manager").put("/organisations/1", json!({"name": "Ours"})).created();
     }
 
-    /// A file of the version before, as it lies on disk: the program opens it and brings it up to date.
+    /// Opens a file of the previous version, which the program migrates.
     #[test]
     fn a_workspace_that_was_made_before_gets_one_and_the_template_none() {
         let folder = tempfile::tempdir().unwrap();

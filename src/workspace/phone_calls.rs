@@ -1,7 +1,7 @@
-//! Phone calls: the journal of who called whom, written by telephone systems and by people.
+//! Phone calls: the journal of calls, written by telephone systems and by users.
 //!
-//! A call is of the customer whose contact took part in it at the time. It outlives all that it refers to, and a contact
-//! that moves to another customer leaves its calls behind.
+//! A call belongs to the customer of its contact at the time of the call. It stays when the contact, customer or user
+//! is deleted. If the contact moves to another customer, its calls do not move.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -33,65 +33,79 @@ pub const ROUTES: &[Route] = &[
 ];
 
 choice! {
-    /// Which way a call went.
+    /// The direction of a call.
     #[derive(Default)]
     Direction { INBOUND = "inbound", OUTBOUND = "outbound" }
 }
 
 choice! {
-    /// How a call ended.
+    /// The outcome of a call.
     Status {
         COMPLETED = "completed", MISSED = "missed", NO_ANSWER = "no_answer", BUSY = "busy", REJECTED = "rejected",
         VOICEMAIL = "voicemail", FAILED = "failed",
     }
 }
 
+/// A phone call in the journal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PhoneCall {
+    /// Id of the phone call.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Direction of the call, as seen from the workspace.
     pub direction: Direction,
-    /// `completed`: people talked; `missed`: nobody here took it; `no_answer`: nobody there took it; `busy`, `rejected`;
-    /// `voicemail`: a message was left; `failed`: it never came about.
+    /// Outcome. `completed`: answered. `missed`: an inbound call that nobody took. `no_answer`: an outbound call that
+    /// nobody took. `busy`, `rejected`: the called side was busy or rejected the call. `voicemail`: a message was left.
+    /// `failed`: the call was not connected.
     pub status: Status,
-    /// Whether somebody took it. Where that is not said, and for as long as it is not: whether it was `completed`.
+    /// Whether the call was answered. While it is not set, it is true if the status is `completed`.
     #[schemars(schema_with = "answered_schema")]
     pub answered: Option<bool>,
-    /// Who called, as typed; found in any format.
+    /// Number of the caller, stored as typed. Filters match it in any format.
     #[schemars(example = &"+33612345678")]
     pub number_from: Typed,
-    /// Who was called.
+    /// Number that was called, stored as typed.
     pub number_to: Typed,
+    /// Extension of the agent.
     #[schemars(example = &"101")]
     pub agent_extension: Option<Text<32>>,
+    /// Name of the agent.
     pub agent_name: Option<Text<255>>,
+    /// Name of the call queue.
     pub queue: Option<Text<255>>,
-    /// Null too once the contact is deleted.
+    /// Id of the contact. Null if unknown, or if the contact was deleted.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub contact_id: Option<i64>,
-    /// That of the contact, where there is one, whatever is sent; it stays when the contact moves to another. Without a
-    /// contact it may be named.
+    /// Id of the customer. With a contact it is the contact's customer at that time, whatever the request says. Without
+    /// a contact it can be set.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub customer_id: Option<i64>,
-    /// The user of this workspace who took or made it.
+    /// Id of the user who took or placed the call.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub user_id: Option<i64>,
+    /// Subject of the call.
     #[schemars(example = &"Delivery")]
     pub subject: Option<Text<255>>,
+    /// Notes on the call. At most 10,000 characters.
     pub body: Option<Text<10000>>,
-    /// Where it is not said: so long before the end as the call took, or the moment at which it is recorded.
+    /// Start of the call (UTC). Defaults to `ended_at - duration_s`, else to the time of recording.
     #[schemars(schema_with = "started_schema")]
     pub started_at: Option<Timestamp>,
-    /// Not before `started_at`.
+    /// End of the call (UTC). Not before `started_at`.
     pub ended_at: Option<Timestamp>,
-    /// Where it is not said, and for as long as it is not: from `started_at` to `ended_at`.
+    /// Duration in seconds. While it is not set, it is `ended_at - started_at`.
     pub duration_s: Option<Seconds>,
+    /// URL of the recording.
     pub recording_url: Option<WebUrl>,
+    /// Transcription of the call. At most 100,000 characters.
     pub transcription: Option<Text<100000>>,
+    /// Summary of the call. At most 10,000 characters.
     pub summary: Option<Text<10000>>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
@@ -144,7 +158,7 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
 const TABLE: &str = "phone_calls";
 const RESOURCE: &str = "phone-call";
 
-/// The columns whose numbers are indexed.
+/// The columns with indexed phone numbers.
 pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["number_from", "number_to"], lists: &[] };
 
 record!(PhoneCall in "phone_calls" {
@@ -153,7 +167,7 @@ record!(PhoneCall in "phone_calls" {
     updated_at,
 });
 
-/// Adds a call; answers it as it is kept.
+/// Inserts a call and returns it as stored.
 pub fn add(db: &Connection, author: &Author, new: PhoneCall) -> Result<PhoneCall> {
     let mut new = new.told()?;
     new.check_references(db)?;
@@ -163,7 +177,7 @@ pub fn add(db: &Connection, author: &Author, new: PhoneCall) -> Result<PhoneCall
     Ok(new)
 }
 
-/// Makes of a call that is there what it is to be; answers it as it is kept.
+/// Replaces a stored call and returns it as stored.
 pub fn change(db: &Connection, author: &Author, old: &PhoneCall, new: PhoneCall) -> Result<PhoneCall> {
     let new = new.told()?;
     new.check_references(db)?;
@@ -175,14 +189,14 @@ pub fn change(db: &Connection, author: &Author, old: &PhoneCall, new: PhoneCall)
     Ok(new)
 }
 
-/// Lets every call of a customer be another's.
+/// Moves all calls of one customer to another.
 pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
     each_of(db, "customer_id", from, |old: PhoneCall| {
         change(db, author, &old, PhoneCall { customer_id: Some(to), updated_at: author.at, ..old.clone() }).map(|_| ())
     })
 }
 
-/// Whose a call with this contact is. The contact must be one that a caller sees who is bound to a customer, or to none.
+/// The customer of a contact. A caller bound to a customer must be able to see the contact.
 fn customer_of(db: &Connection, contact_id: i64, bound_to: Option<i64>) -> Result<Option<i64>> {
     let customer: Option<Option<i64>> = db
         .prepare_cached("SELECT customer_id FROM contacts WHERE id = ?1")?
@@ -207,7 +221,7 @@ impl Imports for PhoneCall {
         (&mut self.created_at, &mut self.updated_at)
     }
 
-    /// A file that says whose the call was may know better than the contact, who has moved since.
+    /// A customer in the file takes precedence over the contact's customer: the contact may have moved since the call.
     fn settled(
         mut self,
         db: &Connection,
@@ -245,7 +259,7 @@ impl PhoneCall {
         self.status == Status::COMPLETED
     }
 
-    /// The time from its start to its end, where both are known.
+    /// The time from start to end, if both are known.
     fn measured(&self) -> Result<Option<Seconds>> {
         let (Some(started), Some(ended)) = (self.started_at, self.ended_at) else { return Ok(None) };
         if ended < started {
@@ -255,8 +269,8 @@ impl PhoneCall {
         seconds.map(Some).map_err(|said| Error::invalid(format!("The duration s {said}")))
     }
 
-    /// The call in the place of an old one, by a change that names some fields: what was told from the rest follows it,
-    /// what was said stays.
+    /// Applies a change to an old call. Values that were derived from other fields are derived again. Values that were
+    /// set stay.
     fn following(mut self, old: &Self, names: impl Fn(&str) -> bool) -> Result<Self> {
         self.started_at = self.started_at.or(old.started_at);
         if !names("answered") && old.answered == Some(old.was_completed()) {
@@ -268,7 +282,7 @@ impl PhoneCall {
         Ok(self)
     }
 
-    /// The call with all that can be told from the rest of it, where it was not said.
+    /// Sets the missing fields that can be derived from the others.
     fn told(mut self) -> Result<Self> {
         let recorded = self.created_at;
         let before_its_end = |ended: Timestamp| ended.plus(-self.duration_s.map_or(0, Seconds::get));
@@ -308,7 +322,7 @@ fn started_schema(generator: &mut SchemaGenerator) -> Schema {
     told_schema::<Timestamp>(generator)
 }
 
-/// What may be left out, or null, and is always answered.
+/// The schema of a field that is optional in requests and always present in responses.
 fn told_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     if generator.contract().is_deserialize() {
         generator.subschema_for::<Option<T>>()
@@ -371,7 +385,7 @@ mod tests {
 
     use crate::testing::{Answer, Bench, Client};
 
-    /// A customer, and a contact of it.
+    /// Creates a customer and a contact of it.
     fn customer_and_contact(bench: &Bench) -> (i64, i64) {
         let customer = bench.admin().post("/customers", json!({"name": "Ada"})).created()["id"].as_i64().unwrap();
         let contact = json!({"last_name": "B", "customer_id": customer});
@@ -403,7 +417,7 @@ mod tests {
         for (field, value) in sent.as_object().unwrap() {
             assert_eq!(&made[field], value, "{field}");
         }
-        // All of them, and those that the server keeps.
+        // All sent fields, and the three that the server sets.
         assert_eq!(made.as_object().unwrap().len(), sent.as_object().unwrap().len() + 3);
         assert_eq!(bench.admin().get("/phone-calls/1").ok(), made);
         assert_eq!(bench.admin().get("/phone-calls").ok()["data"][0], made);
@@ -486,7 +500,7 @@ mod tests {
         assert_eq!(times(&made), [json!(two_past), json!(two_past), json!(0)]);
         let made = record(&bench.admin(), json!({"started_at": nine, "duration_s": 5})).created();
         assert_eq!(times(&made), [json!(nine), Value::Null, json!(5)]);
-        // At the ends of the calendar there is an answer too.
+        // A call at the limit of the calendar is recorded too.
         record(&bench.admin(), json!({"ended_at": "-009999-01-03T00:00:00Z", "duration_s": 2_000_000_000})).created();
     }
 
@@ -558,7 +572,7 @@ mod tests {
         assert_eq!(of(1), [None, None, None]);
         assert_eq!(ids(&bound.get("/phone-calls")), [2], "what has become nobody's is no other customer's");
         bound.get("/phone-calls/1").refused(404, "not_found");
-        // Calls alone do not keep a customer from being deleted.
+        // Calls do not prevent the deletion of their customer.
         bench.admin().delete(&format!("/customers/{kept}")).ok();
         assert_eq!((of(2), ids(&bench.admin().get("/phone-calls"))), ([None, None, None], vec![2, 1]));
     }
@@ -700,7 +714,7 @@ mod tests {
         assert_eq!(bench.in_file(move |db| Ok(db.query_row(left, [], |row| row.get::<_, i64>(0))?)), 0);
     }
 
-    /// With a million calls, the newest page and the calls of a moment, a contact, a customer or a user are no scan.
+    /// With a million calls, the newest page and the calls of a time, contact, customer or user need no scan.
     #[test]
     fn what_people_look_for_is_found_by_an_index() {
         let bench = Bench::new();
@@ -742,7 +756,7 @@ mod tests {
             "row 1: The selected customer id is invalid. The selected user id is invalid.",
             "row 2: The selected contact id is invalid.",
         ]);
-        // What is not said stays, with the contact that was not said.
+        // Omitted fields keep their values, including those derived from an omitted contact.
         let upsert = json!([{"id": 2, "subject": "Devis"}, {"id": 3, "contact_id": contact}]);
         bench.admin().post("/phone-calls/import?mode=upsert", upsert).created();
         assert_eq!(customers(), [json!(own), json!(other), json!(own)]);

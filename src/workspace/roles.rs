@@ -1,4 +1,4 @@
-//! Roles: what the users of the workspace may do. Three are built in; a workspace adds its own.
+//! Roles: sets of permissions for the users of a workspace. Three are built in, and a workspace can add its own.
 
 use std::sync::Arc;
 
@@ -22,50 +22,61 @@ pub const ROUTES: &[Route] = &[
         "/roles/{id}",
         &steps(update),
         Needs::Permission("role.manage"),
-        "Change a role; it holds from the next request on",
+        "Change a role, effective from the next request",
     ),
-    delete("/roles/{id}", &steps(remove), Needs::Permission("role.manage"), "Delete a role that nobody has"),
-    get("/permissions", &run(permissions), Needs::Insider, "List every permission there is").named("listPermissions"),
+    delete("/roles/{id}", &steps(remove), Needs::Permission("role.manage"), "Delete a role that no user has"),
+    get("/permissions", &run(permissions), Needs::Insider, "List all permissions").named("listPermissions"),
 ];
 
-/// A role, as lists have it.
+/// A role, without its permissions.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "RoleListed")]
 pub struct Listed {
+    /// Id of the role.
     id: i64,
+    /// Name of the role.
     name: Name<64>,
-    /// How many permissions of the catalogue it grants, wildcards counted out.
+    /// Number of permissions that the role grants. Wildcards are expanded.
     permissions_count: usize,
 }
 
+/// A role with its permissions.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Role {
+    /// Id of the role.
     pub id: i64,
+    /// Name of the role.
     pub name: Name<64>,
-    /// How many permissions of the catalogue it grants, wildcards counted out.
+    /// Number of permissions that the role grants. Wildcards are expanded.
     permissions_count: usize,
-    /// As the role was given them: `customer.view`, `customer.*`, `*`.
+    /// Permissions as granted: `customer.view`, `customer.*` or `*`.
     pub permissions: Permissions,
-    /// Whether it came with the workspace; then it does not change.
+    /// Whether the role is built in. Built-in roles cannot be changed.
     built_in: bool,
 }
 
+/// A role to create or change.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewRole {
-    /// Unique in the workspace, whatever its case.
+    /// Name of the role. Unique in the workspace, ignoring case.
     #[schemars(example = &"Desk")]
     name: Name<64>,
-    /// No more than the caller has, before and after a change. `customer.*` is every permission of a resource, `*` every one.
+    /// Permissions to grant. `customer.*` is every permission of a resource, `*` is every permission. The caller must
+    /// have all of them, and all that the role had before.
     permissions: Permissions,
 }
 
+/// A permission that a role can grant.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Permission {
-    /// `{resource}.{action}`
+    /// Name of the permission: `{resource}.{action}`.
     name: String,
+    /// Description of the permission, in English.
     description: String,
+    /// Resource of the permission.
     resource: &'static str,
+    /// Action of the permission.
     action: &'static str,
 }
 
@@ -92,7 +103,7 @@ fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewRole>) -> Result<Created<Role>> 
     Ok(Created(role))
 }
 
-/// Names are unique as people read them: without case and accents.
+/// Names are unique without regard to case and accents.
 fn check_name(db: &Connection, name: &str, id: i64) -> Result<()> {
     let same = "SELECT 1 FROM roles WHERE fold(name) = ?1 AND id <> ?2";
     if db.prepare_cached(same)?.exists((fold(name), id))? { Err(Error::taken("name")) } else { Ok(()) }
@@ -132,14 +143,14 @@ fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
         may_touch(&insider, [&role.permissions])?;
         Ok::<_, Error>(role)
     })?;
-    // Asked first: whoever accepts an invitation gets the role that it names.
+    // Checked first: accepting an invitation assigns the role that it names.
     if steps.engine.central.read(move |db| invitations::name_role(db, workspace, role.id, now))? {
-        return Err(Error::refused("role_in_use", "An invitation that is still open names this role."));
+        return Err(Error::refused("role_in_use", "A pending invitation has this role."));
     }
     file.write(move |db| {
         let role = changeable(db, id)?;
         if db.prepare_cached("SELECT 1 FROM users WHERE role_id = ?1")?.exists([id])? {
-            return Err(Error::refused("role_in_use", "Users have this role: give them another first."));
+            return Err(Error::refused("role_in_use", "Users have this role. Assign them another role first."));
         }
         db.execute("DELETE FROM roles WHERE id = ?1", [id])?;
         author.deleted(db, RESOURCE, &role)?;
@@ -161,16 +172,16 @@ fn permissions(_: &mut Ctx<'_>) -> Result<Ok200<Vec<Permission>>> {
     Ok(Ok200(all))
 }
 
-/// Refuses a change after which nobody could do everything.
+/// Rejects a change that would leave no user with every permission.
 pub fn keep_an_admin(db: &Connection) -> Result<()> {
     if has_admin(db, None)? { Ok(()) } else { Err(last_admin()) }
 }
 
 pub fn last_admin() -> Error {
-    Error::refused("last_admin", "The workspace needs an admin, and this would leave none.")
+    Error::refused("last_admin", "The workspace must have at least one admin.")
 }
 
-/// Whether a user, another than this one, has a role with every permission.
+/// Whether a user other than `without` has a role with every permission.
 pub fn has_admin(db: &Connection, without: Option<i64>) -> rusqlite::Result<bool> {
     db.prepare_cached(
         "SELECT 1 FROM users u JOIN roles r ON r.id = u.role_id
@@ -179,14 +190,13 @@ pub fn has_admin(db: &Connection, without: Option<i64>) -> rusqlite::Result<bool
     .exists([without])
 }
 
-/// The role with this id.
 pub fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Role>> {
     db.prepare_cached("SELECT id, name, permissions, built_in FROM roles WHERE id = ?1")?
         .query_row([id], from_row)
         .optional()
 }
 
-/// The role that is named in a request, which must be there.
+/// The role that a request names. It must exist.
 pub fn named(db: &Connection, id: i64) -> Result<Role> {
     find(db, id)?.ok_or_else(|| Error::invalid("The selected role id is invalid."))
 }
@@ -194,7 +204,7 @@ pub fn named(db: &Connection, id: i64) -> Result<Role> {
 fn changeable(db: &Connection, id: i64) -> Result<Role> {
     let role = find(db, id)?.ok_or_else(Error::not_found)?;
     if role.built_in {
-        return Err(Error::refused("role_is_built_in", "A role that came with the workspace does not change."));
+        return Err(Error::refused("role_is_built_in", "A built-in role cannot be changed."));
     }
     Ok(role)
 }
@@ -230,7 +240,7 @@ mod tests {
         bench.admin().delete("/roles/3").refused(422, "role_is_built_in");
     }
 
-    /// So that who may invite may invite those below.
+    /// A user who can invite can then assign every lower built-in role.
     #[test]
     fn each_built_in_role_may_all_that_the_next_may() {
         let bench = Bench::new();

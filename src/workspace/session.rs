@@ -1,4 +1,4 @@
-//! Signing in and out on a workspace's own host.
+//! Log in and log out on a workspace's own host.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,42 +14,43 @@ use crate::central::workspaces::{EVERYBODY, Workspace};
 
 pub const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in to this workspace").named("login"),
-    post(
-        "/login/second-factor",
-        &steps(login_with_code),
-        Needs::Anyone,
-        "Finish a login with the code of a second factor",
-    )
-    .named("loginWithSecondFactor"),
-    post("/logout", &steps(logout), Needs::SignedIn, "Log out: revoke the token of this call").named("logout"),
-    get("/whoami", &steps(whoami), Needs::Insider, "Show who you are here and what you may do").named("whoami"),
+    post("/login/second-factor", &steps(login_with_code), Needs::Anyone, "Complete a login with a second-factor code")
+        .named("loginWithSecondFactor"),
+    post("/logout", &steps(logout), Needs::SignedIn, "Log out and revoke the token of the request").named("logout"),
+    get("/whoami", &steps(whoami), Needs::Insider, "Show the caller and its permissions").named("whoami"),
     post("/switch-to", &steps(switch_to), Needs::SignedIn, "Get a token for a workspace, or for the central API")
         .named("switchTo"),
 ];
 
+/// A new token with its user and workspace.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "LoggedIntoWorkspace")]
 pub struct LoggedIn {
     #[serde(flatten)]
     issued: Issued,
+    /// The user of the workspace.
     user: User,
+    /// The workspace of the token.
     workspace: Workspace,
 }
 
+/// The caller, its workspace and its permissions.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WhoamiInWorkspace")]
 pub struct Whoami {
-    /// Null where a key asks.
+    /// The user. Null for an integration key.
     user: Option<User>,
     /// Always `workspace`.
     scope: &'static str,
+    /// The workspace of the request.
     workspace: Workspace,
-    /// The role's name; null where a key asks.
+    /// Name of the user's role. Null for an integration key.
     role: Option<String>,
-    /// As the role or the key has them: `customer.view`, `customer.*`, `*`.
+    /// Permissions as granted to the role or key: `customer.view`, `customer.*` or `*`.
     permissions: Permissions,
-    /// The only customer that the caller sees, if it is bound to one.
+    /// Id of the only customer that the caller can access. Null: all customers.
     customer_id: Option<i64>,
+    /// The token or key of the request.
     token: TokenShown,
 }
 
@@ -69,7 +70,7 @@ fn login_with_code(
     logged_in(steps, done.account_id)
 }
 
-/// The answer to a login that has succeeded.
+/// The response to a successful login.
 fn logged_in(steps: &Steps<'_>, account_id: i64) -> Result<Ok200<LoggedIn>> {
     let lease = steps.call.workspace()?;
     let id = lease.id();

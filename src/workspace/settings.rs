@@ -1,4 +1,4 @@
-//! Settings: what holds for the whole workspace.
+//! Settings of the whole workspace.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -22,55 +22,64 @@ pub const ROUTES: &[Route] = &[
         .named("updateSettings"),
 ];
 
-/// How a retention without end is kept.
+/// Stored value of an unlimited retention.
 const FOR_EVER: &str = "forever";
 
+/// The settings of the workspace.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Settings {
-    /// The country of phone numbers that are typed without a prefix.
+    /// Country (ISO 3166-1) of phone numbers without a prefix.
     default_country: Country,
+    /// IANA time zone of the workspace, for example `Europe/Paris`.
     timezone: TimeZone,
+    /// Language of the workspace, optionally with a country: `fr`, `fr-FR`.
     locale: Locale,
-    /// Where a look-up leads to, with `{id}`, `{phone}`, `{email}` and `{display_name}` of the contact that was found.
+    /// URL that the CRM look-up returns for a contact, with the placeholders `{id}`, `{phone}`, `{email}` and
+    /// `{display_name}`. Null: the contact's page on this server.
     contact_url_template: Option<UrlTemplate>,
+    /// Features of the CRM look-up.
     features: Features,
-    /// How long the audit log is kept; for ever where it is null.
+    /// Days for which audit log entries are kept. Null: forever.
     audit_retention_days: Option<Days>,
-    /// Whether members need a second factor on their account.
+    /// Whether members must have a second factor.
     require_second_factor: bool,
 }
 
+/// Features of the CRM look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Features {
     /// Whether callers are looked up.
     contact_lookup: bool,
-    /// Whether calls are journalled.
+    /// Whether calls and chats are journalled.
     call_logging: bool,
 }
 
-/// What may change: all of it.
+/// The settings of the workspace. All of them can change.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Settings")]
 #[serde(default)]
 pub struct SettingsChanges {
-    /// The country of phone numbers that are typed without a prefix. Numbers that are there already are read anew, which
-    /// takes some seconds for 100,000; the answer comes when all of them are found as numbers of this country.
+    /// Country (ISO 3166-1) of phone numbers without a prefix. A change reinterprets all stored numbers before the
+    /// response is sent. This takes a few seconds for 100,000 numbers.
     default_country: Country,
+    /// IANA time zone of the workspace, for example `Europe/Paris`.
     timezone: TimeZone,
-    /// The language of people, and perhaps their country.
+    /// Language of the workspace, optionally with a country: `fr`, `fr-FR`.
     locale: Locale,
-    /// Where a look-up leads to, with `{id}`, `{phone}`, `{email}` and `{display_name}` of the contact that was found:
-    /// an absolute URL, with placeholders only after its host.
+    /// URL that the CRM look-up returns for a contact, with the placeholders `{id}`, `{phone}`, `{email}` and
+    /// `{display_name}`. It must be absolute, and placeholders are allowed only after the host. Null: the contact's
+    /// page on this server.
     contact_url_template: Option<UrlTemplate>,
+    /// Features of the CRM look-up.
     features: FeatureChanges,
-    /// How long the audit log is kept; for ever where it is null.
+    /// Days for which audit log entries are kept. Null: forever.
     audit_retention_days: Option<Days>,
-    /// Require a second factor of members: those without one get 403 `second_factor_required`. Keys, OAuth clients and tokens
-    /// of programs go on.
+    /// Require a second factor of members: those without one get 403 `second_factor_required`. Keys, OAuth clients and
+    /// tokens of programs are not affected.
     require_second_factor: bool,
 }
 
-/// Those that are named change, the others stay.
+/// Features of the CRM look-up. Absent features do not change.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, try_from = "Map<String, Value>")]
 #[schemars(!try_from)]
@@ -79,7 +88,7 @@ pub struct FeatureChanges {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     contact_lookup: Option<bool>,
-    /// Whether calls are journalled.
+    /// Whether calls and chats are journalled.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "bool")]
     call_logging: Option<bool>,
@@ -89,8 +98,8 @@ fn show(ctx: &mut Ctx<'_>) -> Result<Ok200<Settings>> {
     Ok(Ok200(find(ctx.db)?))
 }
 
-/// The settings first: from then on numbers are written and asked for by the new country, so that what a crash leaves
-/// half done is half found. The jobs go on with it.
+/// Saves the settings first, so that numbers are written and searched by the new country from then on. If a crash
+/// interrupts the reindexing, numbers that are done are found, and the jobs finish the rest.
 fn update(steps: &Steps<'_>, changes: Changes<SettingsChanges>) -> Result<Created<Settings>> {
     let (author, file) = (steps.author()?, Arc::clone(steps.call.workspace()?.file()));
     let (settings, pass) = file.write(move |db| {
@@ -156,9 +165,9 @@ impl Settings {
     }
 }
 
-/// What the request of a PBX hangs on: read in one go, since a phone rings meanwhile.
+/// The settings that a PBX request depends on, read in one query because a phone is ringing.
 pub struct ForPbx {
-    /// Whose numbers need no prefix.
+    /// Country of numbers without a prefix.
     pub country: Id,
     pub contact_url_template: Option<UrlTemplate>,
     pub contact_lookup: bool,
@@ -184,12 +193,12 @@ impl ForPbx {
     }
 }
 
-/// How long the audit log is kept, where it is not for ever.
+/// Retention of the audit log. None: unlimited.
 pub fn audit_retention(db: &Connection) -> Result<Option<Days>> {
     Ok(find(db)?.audit_retention_days)
 }
 
-/// The settings, with what was never set as a workspace begins.
+/// The settings, with defaults for those that were never set.
 fn find(db: &Connection) -> Result<Settings> {
     let mut statement = db.prepare_cached("SELECT name, value FROM settings")?;
     let kept = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -209,13 +218,13 @@ fn find(db: &Connection) -> Result<Settings> {
     })
 }
 
-/// A value that somebody wrote into the file by hand, and that is none, counts as never set.
+/// An invalid value, written into the file by hand, counts as never set.
 fn value<T: FromStr<Err = String>>(kept: &HashMap<String, String>, name: &str, default: &str) -> Result<T> {
     let kept = kept.get(name).and_then(|value| value.parse().ok());
     kept.map_or_else(|| default.parse().map_err(Error::Internal), Ok)
 }
 
-/// By hand, for serde would take a list of values for an object, and `null` for what is not named.
+/// Written by hand: the derived code would accept a list of values as an object, and `null` for a missing field.
 impl TryFrom<Map<String, Value>> for FeatureChanges {
     type Error = String;
 
@@ -258,7 +267,7 @@ mod tests {
         });
         assert_eq!(bench.admin().put("/settings", sent.clone()).created(), sent);
         assert_eq!(bench.admin().get("/settings").ok(), sent);
-        // The other workspace has its own.
+        // The other workspace has its own settings.
         assert_eq!(bench.admin_of_other().get("/settings").ok()["locale"], "fr-FR");
 
         let changed = bench.admin().put("/settings", json!({"contact_url_template": null})).created();
@@ -295,11 +304,11 @@ mod tests {
             ),
             (
                 json!({"contact_url_template": "https://crm.example.com/{fax}"}),
-                "The contact url template may have no other placeholders than {id}, {phone}, {email}, {display_name}.",
+                "The contact url template may only contain the placeholders {id}, {phone}, {email}, {display_name}.",
             ),
             (
                 json!({"contact_url_template": "https://crm.example.com/{id"}),
-                "The contact url template has a brace without its partner.",
+                "The contact url template has an unmatched brace.",
             ),
             (
                 json!({"contact_url_template": "ftp://crm.example.com/{id}"}),

@@ -1,4 +1,5 @@
-//! Users: the accounts that are members of this workspace, each with a role, a name and phones of its own here.
+//! Users: the accounts that are members of this workspace, each with a role, and with its own name and phone numbers
+//! here.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -20,45 +21,62 @@ use crate::values::{Name, RowId, Timestamp, email};
 pub const ROUTES: &[Route] = &[
     get("/users", &run(list), Needs::Permission("user.view"), "List users"),
     get("/users/{id}", &run(show), Needs::Oneself("*"), "Show a user"),
-    put("/users/{id}", &steps(update), Needs::Oneself("user.update"), "Change a user's name, phones or role"),
+    put(
+        "/users/{id}",
+        &steps(update),
+        Needs::Oneself("user.update"),
+        "Change the name, phone numbers or role of a user",
+    ),
     delete("/users/{id}", &steps(remove), Needs::Permission("user.delete"), "Remove a user from the workspace"),
 ];
 
-/// A user of a workspace; its id is this workspace's own.
+/// A user of a workspace. The id is specific to the workspace.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "WorkspaceUser")]
 pub struct User {
+    /// Id of the user in this workspace.
     pub id: i64,
+    /// Name of the user in this workspace.
     pub name: Name<255>,
-    /// The account's.
+    /// Email address of the account.
     pub email: String,
-    /// As typed; found in any format.
+    /// Phone number, stored as typed. Filters match it in any format.
     pub phone: Typed,
+    /// Mobile phone number.
     pub mobile_phone: Typed,
+    /// Role of the user.
     pub role: UserRole,
+    /// Time at which the user joined (UTC).
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     pub updated_at: Timestamp,
     #[serde(skip)]
     pub account_id: i64,
 }
 
+/// The role of a user.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct UserRole {
+    /// Id of the role.
     pub id: i64,
+    /// Name of the role.
     pub name: String,
 }
 
-/// What may change. Everybody may change their own name and phones.
+/// The fields of a user that can change. Every user can change their own name and phone numbers.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "WorkspaceUser")]
 #[serde(default)]
 pub struct UserChanges {
-    /// In this workspace; a new name of the account takes its place.
+    /// Name in this workspace. A later change of the account's name replaces it.
     #[schemars(example = &"Grace Hopper")]
     name: Name<255>,
+    /// Phone number, stored as typed. Filters match it in any format.
     phone: Typed,
+    /// Mobile phone number.
     mobile_phone: Typed,
-    /// Changing it needs `user.update`. Changing another user needs every permission of the user's role, before and after.
+    /// Id of the role. A change requires `user.update`. To change another user, the caller must have every permission
+    /// of that user's role, before and after the change.
     role_id: RowId,
 }
 
@@ -113,9 +131,10 @@ fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
     expel(steps.engine, steps.call.workspace()?, id, &steps.author()?).map(|()| Done)
 }
 
-/// Ends a user's membership, and with it the account's tokens for the workspace.
+/// Ends a user's membership and revokes the account's tokens for the workspace.
 ///
-/// The central file first: from then on the account gets in no more, and what a crash leaves here, a repeat removes.
+/// The central file comes first: from then on the account has no access. If a crash leaves the user here, a repeat
+/// removes it.
 pub fn expel(engine: &Engine, workspace: &Lease, id: i64, author: &Author) -> Result<()> {
     let file = workspace.file();
     let (user, others_administer) =
@@ -131,7 +150,7 @@ pub fn expel(engine: &Engine, workspace: &Lease, id: i64, author: &Author) -> Re
         roles::keep_an_admin(db)
     });
     if removed.is_err() {
-        // The other admin has gone meanwhile.
+        // The other admin was removed meanwhile.
         let role = user.role.name;
         engine.central.write(move |db| memberships::save(db, account_id, workspace, &role, now))?;
     }
@@ -140,26 +159,26 @@ pub fn expel(engine: &Engine, workspace: &Lease, id: i64, author: &Author) -> Re
 
 const TABLE: &str = "users";
 
-/// The columns whose numbers are indexed.
+/// The columns with indexed phone numbers.
 pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone"], lists: &[] };
 
 pub fn find(db: &Connection, id: i64) -> Result<User> {
     one(db, "id", id)?.ok_or_else(Error::not_found)
 }
 
-/// All of them, by id: what the command line lists.
+/// All users by id, for the command line.
 pub fn all(db: &Connection) -> rusqlite::Result<Vec<User>> {
     let Listing { table, columns, .. } = User::LISTING;
     let mut statement = db.prepare(&format!("SELECT {columns} FROM {table} ORDER BY id"))?;
     statement.query_map([], User::from_row)?.collect()
 }
 
-/// The user that an account is in this workspace.
+/// The user of an account in this workspace.
 pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Option<User>> {
     one(db, "account_id", account_id)
 }
 
-/// Whether somebody with this address is a user already.
+/// Whether a user with this address exists.
 pub fn has_email(db: &Connection, email: &str) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM users WHERE email IN (?1, ?2, ?3)")?.exists(email::spellings(email))
 }
@@ -321,7 +340,7 @@ mod tests {
         keeper.get(&last).ok();
     }
 
-    /// Whose only admin has deleted their account, say: that is nobody else's fault.
+    /// For example after the only admin deleted their account: other changes still work.
     #[test]
     fn a_workspace_without_an_admin_goes_on() {
         let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! Deliveries of webhooks: what each was to be told, and what came of it. `jobs/webhooks.rs` sends them.
+//! Webhook deliveries: the messages to a webhook and their outcome. `jobs/webhooks.rs` sends them.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -13,78 +13,83 @@ use crate::tenancy::journal::ANNOUNCED;
 use crate::values::{Timestamp, choice};
 
 pub const ROUTES: &[Route] = &[
-    post("/webhooks/{id}/test", &run(test), Needs::Permission("webhook.update"), "Send a webhook a message to try it")
+    post("/webhooks/{id}/test", &run(test), Needs::Permission("webhook.update"), "Send a test message to a webhook")
         .named("testWebhook"),
     get(
         "/webhooks/{id}/deliveries",
         &run(list),
         Needs::Permission("webhook.view"),
-        "List what a webhook was told, newest first",
+        "List the deliveries of a webhook, newest first",
     ),
     get(
         "/webhooks/{id}/deliveries/{delivery_id}",
         &run(show),
         Needs::Permission("webhook.view"),
-        "Show a delivery with its message",
+        "Show a delivery and its message",
     ),
     post(
         "/webhooks/{id}/deliveries/{delivery_id}/replay",
         &run(replay),
         Needs::Permission("webhook.update"),
-        "Deliver a message again, under the same id",
+        "Replay a delivery with the same message id",
     )
     .named("replayWebhookDelivery"),
 ];
 
-/// What the test button sends.
+/// The event of a test message.
 const TEST_EVENT: &str = "webhook.test";
 
-/// Seconds before the second try, the third, and so on: 24 hours in all. Who has failed once more is given up.
+/// Seconds before each retry, 24 hours in total. After the last retry the delivery has failed.
 const WAITS: [i64; 7] = [5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, LONGEST_WAIT];
 
-/// A message whose time is further off has it from before the clock was put back: it is due.
+/// A due time beyond the longest back-off means that the clock was set back: the message is due.
 pub const LONGEST_WAIT: i64 = 8 * 3600 + 25 * 60 - 5;
 
-/// How long a delivery is kept that is not pending.
+/// Retention in seconds of deliveries that are not pending.
 pub const KEPT: i64 = 30 * 86_400;
 
 choice! {
-    /// Where a delivery is.
+    /// The state of a delivery.
     Status { PENDING = "pending", DELIVERED = "delivered", FAILED = "failed" }
 }
 
-/// One message to one webhook.
+/// A message to a webhook, and its outcome.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookDelivery")]
 pub struct Delivery {
+    /// Id of the delivery.
     id: i64,
+    /// Id of the webhook.
     webhook_id: i64,
-    /// The header `webhook-id`: the same at every try.
+    /// Value of the `webhook-id` header. It is the same for every attempt.
     message_id: String,
-    /// `customer.created`, or `webhook.test`.
+    /// Event of the message, for example `customer.created`, or `webhook.test`.
     event: String,
+    /// State of the delivery.
     status: Status,
-    /// Those that failed, since it was last asked for.
+    /// Number of failed attempts since the delivery was created or last replayed.
     tries: u32,
-    /// Null where there will be none.
+    /// Time of the next attempt (UTC). Null if there is none.
     next_try_at: Option<Timestamp>,
+    /// Time of the last attempt (UTC). Null if there was none.
     last_tried_at: Option<Timestamp>,
-    /// What the receiver answered last.
+    /// HTTP status of the last response.
     response_status: Option<u16>,
-    /// How the receiver's answer begins.
+    /// Beginning of the last response body.
     response_body: Option<String>,
-    /// Why the last try failed.
+    /// Reason why the last attempt failed.
     error: Option<String>,
+    /// Time of creation (UTC).
     created_at: Timestamp,
 }
 
-/// A delivery with what is sent.
+/// A delivery together with its message.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "WebhookDeliveryShown")]
 pub struct Shown {
     #[serde(flatten)]
     delivery: Delivery,
-    /// The message; its bytes are signed as they were written, which may space them otherwise than here.
+    /// The message. The signature covers the exact bytes that are sent, which may have other whitespace than this.
     body: Value,
 }
 
@@ -103,7 +108,7 @@ fn list(ctx: &mut Ctx<'_>, Id(id): Id, list: List<Delivery>) -> Result<Page<Deli
     list.only("webhook_id", id).page(ctx)
 }
 
-/// A message holds a resource: whoever may not see that, may not see it here.
+/// A message contains a resource, so the caller must be able to view that resource.
 fn show(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Ok200<Shown>> {
     let delivery = find(ctx.db, id, delivery)?;
     let resource = delivery.event.split('.').next().unwrap_or_default();
@@ -135,7 +140,7 @@ fn replay(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Creat
     find(ctx.db, webhook.id, id).map(Created)
 }
 
-/// Deliveries with what is known of their messages.
+/// Deliveries joined with their messages.
 const TABLE: &str =
     "(SELECT d.*, m.message_id, m.event FROM webhook_deliveries d JOIN webhook_messages m ON m.id = d.message)";
 
@@ -150,7 +155,6 @@ pub fn find(db: &Connection, webhook_id: i64, id: i64) -> Result<Delivery> {
     found.ok_or_else(Error::not_found)
 }
 
-/// A message whose time to be sent has come.
 #[derive(Debug)]
 pub struct Due {
     pub id: i64,
@@ -160,17 +164,17 @@ pub struct Due {
     pub body: String,
 }
 
-/// What came of a try.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What was answered, where anything was.
+    /// HTTP status of the response, if there was one.
     pub status: Option<u16>,
     pub body: Option<String>,
-    /// Why it failed, if it did.
+    /// Reason of the failure.
     pub error: Option<String>,
 }
 
-/// The webhooks that have a message due, the one that has waited longest first, and when, after these, the next one will be.
+/// The webhooks with a due message, longest waiting first, and the time at which the next message of the others is due.
 pub fn waiting(db: &Connection, now: Timestamp) -> rusqlite::Result<(Vec<i64>, Option<Timestamp>)> {
     let mut due = Vec::new();
     let mut next: Option<Timestamp> = None;
@@ -193,7 +197,7 @@ pub fn waiting(db: &Connection, now: Timestamp) -> rusqlite::Result<(Vec<i64>, O
     Ok((due.into_iter().map(|(_, id)| id).collect(), next))
 }
 
-/// The message that a webhook is to be sent next: of those that are due, the oldest.
+/// The oldest due message of a webhook.
 pub fn next_due(db: &Connection, webhook_id: i64, now: Timestamp) -> rusqlite::Result<Option<Due>> {
     db.prepare_cached(
         "SELECT d.id, m.message_id, w.url, w.secret, m.body
@@ -206,7 +210,7 @@ pub fn next_due(db: &Connection, webhook_id: i64, now: Timestamp) -> rusqlite::R
     .optional()
 }
 
-/// Notes what came of a try, and when there is another.
+/// Records the outcome of an attempt, and schedules the next one.
 pub fn settle(db: &Connection, id: i64, outcome: &Outcome, now: Timestamp) -> rusqlite::Result<()> {
     let tries: Option<u32> = db
         .prepare_cached("SELECT tries FROM webhook_deliveries WHERE id = ?1")?
@@ -227,7 +231,7 @@ pub fn settle(db: &Connection, id: i64, outcome: &Outcome, now: Timestamp) -> ru
     Ok(())
 }
 
-/// Gives up what a webhook was still to be told.
+/// Marks all pending deliveries of a webhook as failed.
 pub fn give_up(db: &Connection, webhook_id: i64, why: &str) -> rusqlite::Result<()> {
     db.prepare_cached(
         "UPDATE webhook_deliveries SET status = 'failed', due_at = NULL, error = ?2
@@ -237,7 +241,7 @@ pub fn give_up(db: &Connection, webhook_id: i64, why: &str) -> rusqlite::Result<
     Ok(())
 }
 
-/// Deletes deliveries of long ago, at most so many; answers how many they were.
+/// Deletes at most `most` old deliveries. Returns their number.
 pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "DELETE FROM webhook_deliveries WHERE id IN (
@@ -356,7 +360,7 @@ mod tests {
         assert_eq!(count(&bench, "webhook_messages"), 0);
     }
 
-    /// A file of the version before messages had a table.
+    /// Migrates a file from before messages had their own table.
     #[test]
     fn deliveries_from_before_keep_their_messages() {
         let folder = tempfile::tempdir().unwrap();
@@ -401,7 +405,7 @@ mod tests {
             (&json!("failed"), &json!("dropped: too many were waiting"))
         );
         assert_eq!(bench.engine.news.take_dropped().into_iter().collect::<Vec<_>>(), [(bench.acme.id, 3)]);
-        // What was told waits no longer, and leaves room.
+        // A delivered message no longer counts as pending and leaves room.
         bench.in_file(|db| Ok(settle(db, 5, &Outcome { status: Some(204), ..Outcome::default() }, START)?));
         bench.admin().post("/webhooks/1/test", json!({})).created();
         assert!(bench.engine.news.take_dropped().is_empty());

@@ -1,4 +1,4 @@
-//! Webhooks: URLs that are told of changes, by messages that are signed (Standard Webhooks, 1.0).
+//! Webhooks: URLs that are notified of changes by signed messages (Standard Webhooks 1.0).
 
 use std::sync::Arc;
 
@@ -25,54 +25,57 @@ pub const ROUTES: &[Route] = &[
         "/webhooks",
         &steps(create),
         Needs::Permission("webhook.create"),
-        "Create a webhook; its secret is shown this once",
+        "Create a webhook; its secret is shown only once",
     ),
-    put("/webhooks/{id}", &run(update), Needs::Permission("webhook.update"), "Change a webhook, or switch it off"),
-    delete(
-        "/webhooks/{id}",
-        &run(remove),
-        Needs::Permission("webhook.delete"),
-        "Delete a webhook, with its deliveries",
-    ),
+    put("/webhooks/{id}", &run(update), Needs::Permission("webhook.update"), "Change a webhook, or disable it"),
+    delete("/webhooks/{id}", &run(remove), Needs::Permission("webhook.delete"), "Delete a webhook and its deliveries"),
 ];
 
+/// A URL that is notified of changes.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Webhook {
+    /// Id of the webhook.
     pub id: i64,
-    /// Where messages are posted.
+    /// URL that messages are posted to.
     pub url: WebUrl,
+    /// Events to deliver, for example `customer.created`, `contact.*` or `*`.
     pub events: Events,
-    /// Whether it is told of anything. One whose receiver answers 410 is switched off.
+    /// Whether messages are sent. A webhook whose receiver responds with 410 is disabled.
     pub active: bool,
-    /// How the secret ends, by which people tell them apart.
+    /// Last four characters of the secret, to tell secrets apart.
     #[serde(rename = "secret_last_four", serialize_with = "last_four")]
     #[schemars(with = "String")]
     secret: SigningSecret,
+    /// Time of creation (UTC).
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     pub updated_at: Timestamp,
 }
 
-/// A webhook with what its messages are signed with.
+/// A webhook together with its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct WebhookShown {
     #[serde(flatten)]
     known: Webhook,
-    /// By which the receiver knows that a message is ours; shown this once.
+    /// Secret that signs the messages (Standard Webhooks). It is shown only in this response.
     secret: SigningSecret,
 }
 
+/// A webhook to create or change.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewWebhook {
-    /// Where messages are posted: an `http` or `https` URL that does not lead into the server's own network.
+    /// `http` or `https` URL that messages are posted to. It must not lead into the server's own network.
     url: WebUrl,
+    /// Events to deliver, for example `customer.created`, `contact.*` or `*`.
     events: Events,
-    /// What messages are signed with; made where it is absent, and kept where a change does not name it.
+    /// Secret that signs the messages. If absent, a new webhook gets a random one, and a change keeps the old one.
     secret: Option<SigningSecret>,
+    /// Whether messages are sent.
     active: bool,
 }
 
-/// What a webhook is told of: at least one of `customer.created`, `contact.*`, `*`.
+/// The events of a webhook: at least one of `customer.created`, `contact.*`, `*`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Events(Vec<String>);
 
@@ -84,7 +87,7 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Webhook>> {
     find(ctx.db, id).map(Ok200)
 }
 
-/// The central file first: a workspace that is looked into in vain does no harm, one that is forgotten would.
+/// The central file comes first: a stale entry is harmless, a missing entry loses deliveries.
 fn create(steps: &Steps<'_>, Json(new): Json<NewWebhook>) -> Result<Created<WebhookShown>> {
     new.check(steps.engine.config.private_webhooks)?;
     may_touch(steps.insider()?, [&new.events.permissions()])?;
@@ -110,7 +113,8 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewWebhook>) -> Result<Created<Webh
     })
 }
 
-/// Whoever says where messages go, and which, could read them: so they must have had the right to before.
+/// A caller who changes the URL or the events could read the messages. So the caller needs the permissions for the old
+/// and the new events.
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewWebhook>) -> Result<Created<Webhook>> {
     let old = find(ctx.db, id)?;
     let new = changes.apply(&NewWebhook {
@@ -152,17 +156,17 @@ const RESOURCE: &str = "webhook";
 record!(Webhook in "webhooks" { id, url, events, active, secret, created_at, updated_at });
 
 impl Webhook {
-    /// Whether this caller may change the webhook, or have it sent something.
+    /// Checks that the caller may change the webhook or trigger a message to it.
     pub fn check_touch(&self, caller: &Insider) -> Result<()> {
         may_touch(caller, [&self.events.permissions()])
     }
 
-    /// One that is switched off is told nothing, and so cannot be asked to.
+    /// A disabled webhook gets no messages, not even on request.
     pub fn check_active(&self) -> Result<()> {
         if self.active {
             return Ok(());
         }
-        Err(Error::refused("webhook_inactive", "The webhook is switched off: switch it on first."))
+        Err(Error::refused("webhook_inactive", "The webhook is disabled. Enable it first."))
     }
 }
 
@@ -170,7 +174,7 @@ pub fn find(db: &Connection, id: i64) -> Result<Webhook> {
     Webhook::find(db, id)?.ok_or_else(Error::not_found)
 }
 
-/// Switches a webhook off whose receiver wants no more.
+/// Disables a webhook whose receiver wants no more messages.
 pub fn switch_off(db: &Connection, author: &journal::Author, id: i64) -> Result<()> {
     let Some(old) = Webhook::find(db, id)?.filter(|webhook| webhook.active) else { return Ok(()) };
     let webhook = Webhook { active: false, updated_at: author.at, ..old.clone() };
@@ -207,7 +211,7 @@ impl Default for NewWebhook {
 }
 
 impl Events {
-    /// Everything that a webhook may ask for.
+    /// All events that a webhook can subscribe to.
     fn all() -> impl Iterator<Item = String> {
         let of = |(resource, _): &(&'static str, _)| {
             let resource = *resource;
@@ -216,7 +220,7 @@ impl Events {
         std::iter::once("*".to_owned()).chain(ANNOUNCED.iter().flat_map(of))
     }
 
-    /// What somebody must be allowed to see who wants to be told of these.
+    /// The permissions that are required to subscribe to these events.
     fn permissions(&self) -> Permissions {
         Permissions::of(ANNOUNCED.iter().filter_map(|(resource, permission)| {
             let told =
@@ -236,7 +240,7 @@ impl<'de> Deserialize<'de> for Events {
     }
 }
 
-/// One of them, so that one that is unknown is told by its place in the list.
+/// A single event, so that an error names the position of an unknown one in the list.
 #[derive(PartialEq)]
 struct Event(String);
 
@@ -260,7 +264,7 @@ impl JsonSchema for Events {
         "Events".into()
     }
 
-    /// A later version may answer an event that this one does not know.
+    /// Responses are not restricted to known events: a later version may add some.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         if generator.contract().is_serialize() {
             return json_schema!({"type": "array", "items": {"type": "string"}, "examples": [["customer.created"]]});
@@ -268,7 +272,7 @@ impl JsonSchema for Events {
         let all: Vec<String> = Self::all().collect();
         json_schema!({
             "type": "array", "minItems": 1, "items": {"type": "string", "enum": all},
-            "description": "What it is told of.", "examples": [["customer.created", "contact.*"]]
+            "description": "Events to deliver.", "examples": [["customer.created", "contact.*"]]
         })
     }
 }
@@ -382,7 +386,7 @@ mod tests {
             limited.post("/webhooks", body.clone()).refused(403, "missing_permission");
             limited.put("/webhooks/1", body).refused(403, "missing_permission");
         }
-        // Nor does anybody let what another asked for come to them instead.
+        // A caller cannot redirect events that they may not see to their own URL.
         made(&bench.admin(), &["contact.*"]);
         limited.put("/webhooks/2", json!({"url": "https://evil.example.com/"})).refused(403, "missing_permission");
         bench.admin().post("/contacts", json!({"last_name": "B"})).created();

@@ -1,5 +1,5 @@
-//! From the link of a PBX to its token, by a person at a real browser: signing in, approving, denying, and whatever goes
-//! wrong on the way; read by eye, by keyboard, on a phone, by night, in French.
+//! From the link of a PBX to its token, by a person in a real browser: sign in, approve, deny, and errors on the way.
+//! Checks appearance, keyboard use, phone width, dark mode and French.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::chromium::{Chromium, Scheme};
 use crate::client::Request;
 use crate::receiver::Receiver;
 
-/// A workspace, a PBX that is registered with it, and where that waits for people to come back.
+/// A workspace, a PBX registered with it, and the PBX's redirect address.
 struct Scene {
     bench: Bench,
     acme: Team,
@@ -52,7 +52,7 @@ impl Scene {
         browser.click("form button");
     }
 
-    /// What the PBX is told by those who came back, of favicons and the like no more.
+    /// The requests to the PBX's redirect address, without favicons and the like.
     fn told(&self) -> Vec<Vec<(String, String)>> {
         let came = self.callback.others().into_iter();
         let queries = came.filter_map(|message| message.path.strip_prefix("/hook?").map(str::to_owned));
@@ -84,7 +84,7 @@ fn a_person_comes_from_the_pbx_signs_in_approves_and_it_gets_its_token() {
     }
     assert!(!page.contains("delete"), "{page}");
 
-    // Pressed twice, it may be asked twice: each time comes back with a code of its own.
+    // A double click may submit twice; each response has its own code.
     browser.double_click("button[value=approve]");
     assert!(browser.url().starts_with(&scene.callback.url()), "{}", browser.url());
     let codes = scene.told();
@@ -112,7 +112,7 @@ fn a_person_denies_or_whose_session_is_over_signs_in_again() {
     let scene = Scene::new();
     browser.go(&scene.link());
     scene.sign_in(&mut browser, PASSWORD);
-    // Revoked elsewhere, while the page waits to be decided on.
+    // Revoked elsewhere while the page waits for a decision.
     let tokens = scene.bench.get(&scene.acme.owner, "/tokens").ok();
     let session = tokens["data"].as_array().unwrap().iter().find(|token| token["label"] == "browser");
     scene.bench.delete(&scene.acme.owner, &format!("/tokens/{}", session.expect("a session")["id"])).ok();
@@ -123,13 +123,13 @@ fn a_person_denies_or_whose_session_is_over_signs_in_again() {
     scene.sign_in(&mut browser, PASSWORD);
     browser.click("button[value=deny]");
     assert_eq!(scene.told_once("error"), "access_denied");
-    // Somebody else's turn at the same browser.
+    // Another person uses the same browser.
     browser.go(&scene.link());
     browser.click("button.link");
     assert!(browser.text().starts_with("Sign in to acme"), "{}", browser.text());
 }
 
-/// The source of a policy cannot name an IPv6 address, and the browser must go there all the same.
+/// A CSP source cannot name an IPv6 address, but the browser must still get there.
 #[test]
 fn a_program_that_waits_at_an_ipv6_address_is_told_too() {
     let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else { return };
@@ -172,7 +172,7 @@ fn no_page_of_another_origin_has_ours_in_a_frame() {
         browser.go(&scene.callback.url());
         assert_eq!(browser.frames(), ["chrome-error://chromewebdata/"], "{path}");
     }
-    // What may be framed is.
+    // A page that allows framing can be framed.
     let elsewhere = Receiver::start();
     scene.callback.shows(&format!("<iframe src=\"{}\"></iframe>", elsewhere.url()));
     browser.go(&scene.callback.url());
@@ -225,7 +225,8 @@ fn link_in_the_only_mail(bench: &Bench) -> String {
     format!("http://{}", rest.split_whitespace().next().unwrap())
 }
 
-/// On each kind of screen: no line is cut off, each word has contrast enough (WCAG 2.2, 1.4.3), each field its label.
+/// Checks on each kind of screen: no line is cut off, every word has enough contrast (WCAG 2.2, 1.4.3), every field has
+/// a label.
 fn look_at(browser: &mut Chromium, language: &str, name: &str) {
     for (screen, width, scheme) in
         [("light", 900, Scheme::Light), ("dark", 900, Scheme::Dark), ("phone", 360, Scheme::Light)]
@@ -244,7 +245,7 @@ fn look_at(browser: &mut Chromium, language: &str, name: &str) {
     assert_eq!(browser.look(problems), json!(true), "{name}");
 }
 
-/// The words of a page that stand out from what is behind them by less than 4.5 to 1.
+/// The words of a page with a contrast below 4.5 to 1.
 const FAINT: &str = "(() => {
     const channels = colour => colour.match(/[\\d.]+/g).map(Number);
     const luminance = colour => channels(colour).slice(0, 3).map(c => c / 255)

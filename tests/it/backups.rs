@@ -1,5 +1,5 @@
-//! Backups: taken beside a server that is written to, looked over, deleted in time; and put back, as a whole or one
-//! workspace of it, after whatever has happened.
+//! Backups: taken while the server is written to, verified, pruned, and restored completely or by workspace after
+//! various failures.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,18 +14,18 @@ use crate::bench::{Bench, PASSWORD, Team, central, email, eventually, sqlite, te
 use crate::faults::disks::{Disk, files_below};
 use crate::writers::write_until_gone;
 
-/// A folder for backups, beside the data directory.
+/// The backup folder, next to the data directory.
 fn shelf(bench: &Bench) -> PathBuf {
     bench.data().with_file_name("backups")
 }
 
-/// Types a command that works on backups.
+/// Runs a command with the backup folder.
 fn typed(bench: &Bench, arguments: &[&str]) -> crate::process::Typed {
     let folder = shelf(bench);
     bench.cli(&[arguments, &["--backup-dir", folder.to_str().unwrap()]].concat())
 }
 
-/// Takes a backup; answers its name.
+/// Takes a backup; returns its name.
 fn back_up(bench: &Bench, arguments: &[&str]) -> String {
     let said = typed(bench, &[&["backup", "--json"], arguments].concat()).ok();
     text(&serde_json::from_str::<Value>(&said).unwrap()["name"])
@@ -44,7 +44,7 @@ fn packed(bench: &Bench, backup: &str, workspace: &str) -> PathBuf {
     shelf(bench).join(backup).join(format!("workspaces/{workspace}.sqlite.zst"))
 }
 
-/// Every row of every table that people fill, as text.
+/// All rows of all tables with user data, as text.
 pub fn contents(file: &Path) -> Vec<String> {
     let db = sqlite(file);
     let tables = ["customers", "contacts", "users", "settings", "audit_log", "organisations"];
@@ -60,7 +60,8 @@ pub fn contents(file: &Path) -> Vec<String> {
     tables.iter().flat_map(|table| rows(table)).collect()
 }
 
-/// The drill: what was answered before a backup began is there when all else is lost, and nothing that was not sent.
+/// The drill: after a total loss, the backup contains everything that was acknowledged before it began, and nothing
+/// that was never sent.
 #[test]
 fn everything_is_lost_and_comes_back_as_it_was_while_it_was_backed_up() {
     let mut bench = Bench::new();
@@ -76,7 +77,7 @@ fn everything_is_lost_and_comes_back_as_it_was_while_it_was_backed_up() {
         drop(told);
         before.extend(heard.iter().take(200));
         name = back_up(bench, &[]);
-        // Whenever it is copied, what is counted and what is copied is of the same moment.
+        // Whenever a copy is taken, its counts and contents are from the same moment.
         for _ in 0..20 {
             back_up(bench, &["acme"]);
         }
@@ -92,7 +93,7 @@ fn everything_is_lost_and_comes_back_as_it_was_while_it_was_backed_up() {
     assert!(said.contains(&name), "{said}");
     bench.is_sound();
     bench.start();
-    // The tokens of that time are good: the keys that sealed them have come back too.
+    // Tokens from that time are valid, because their keys were restored too.
     let there = teams.iter().flat_map(|team| bench.customers(&team.inside));
     let there: Vec<String> = there.collect();
     let once: BTreeSet<String> = there.iter().cloned().collect();
@@ -100,7 +101,7 @@ fn everything_is_lost_and_comes_back_as_it_was_while_it_was_backed_up() {
     for name in &before {
         assert!(once.contains(name), "{name} was answered before the backup began");
     }
-    // Of each client there may be one that was not answered any more.
+    // The last request of each client may be unacknowledged.
     let unanswered = once.iter().filter(|&name| !before.contains(name) && !after.contains(name));
     assert!(unanswered.count() <= 4);
     assert!(once.len() < before.len() + after.len(), "the backup is older than the end");
@@ -146,14 +147,14 @@ fn one_workspace_is_put_back_to_a_chosen_backup_while_it_is_served_and_the_other
     let said = typed(&bench, &["restore", &acme.workspace, "--backup", &first]).ok();
     assert!(said.contains(&first), "{said}");
     assert_eq!(bench.customers(&acme.inside), ["Renault"]);
-    // As it was this morning, beside what there is now.
+    // The state of this morning, next to the current workspace.
     typed(&bench, &["restore", "acme", "--backup", &second, "--as", "acme-then"]).ok();
     let workspaces = bench.get(&acme.owner, "/workspaces?filter[subdomain]=acme-then").ok();
     let then = bench.enter(&acme.owner, &text(&workspaces["data"][0]["id"]));
     assert_eq!(bench.customers(&then), ["Renault", "Peugeot"]);
     assert_eq!(bench.customers(&acme.inside), ["Renault"]);
     assert_eq!(bench.customers(&zeta.inside), ["a neighbour's"]);
-    // A day before any backup, and one of another workspace.
+    // A date before any backup, and a backup of another workspace.
     typed(&bench, &["restore", "acme", "--at", "2020-01-01"]).failed();
     typed(&bench, &["restore", "zeta", "--backup", &second]).failed();
     typed(&bench, &["restore", "acme", "--at", "yesterday"]).failed();
@@ -208,7 +209,7 @@ fn what_has_not_changed_is_kept_once_and_outlives_the_backup_that_it_was_first_i
     assert_eq!(back_up(&bench, &["--keep-daily", "1"]), *names(&bench).last().unwrap());
     assert_eq!(names(&bench).len(), 2, "{:?}", names(&bench));
     let said = typed(&bench, &["backups", "--verify"]).ok();
-    assert!(said.contains("sound"), "{said}");
+    assert!(said.contains("no problems found"), "{said}");
 }
 
 #[test]
@@ -217,10 +218,13 @@ fn what_was_changed_since_it_was_packed_is_found_and_is_not_restored() {
     let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
     bench.customer(&acme.inside, "Renault");
     let name = back_up(&bench, &[]);
-    // A sound file of zstd and of SQLite, and another one than it was.
+    // A valid zstd and SQLite file, but not the packed one.
     fs::copy(packed(&bench, &name, &zeta.workspace), packed(&bench, &name, &acme.workspace)).unwrap();
     let said = typed(&bench, &["backups", "--verify", &name]).failed();
-    assert!(said.contains("acme: ") && said.contains("is not what was packed") && !said.contains("zeta: "), "{said}");
+    assert!(
+        said.contains("acme: ") && said.contains("does not match its checksum") && !said.contains("zeta: "),
+        "{said}"
+    );
     typed(&bench, &["restore", "acme"]).failed();
     assert_eq!(bench.customers(&acme.inside), ["Renault"]);
     typed(&bench, &["restore", "zeta"]).ok();
@@ -229,7 +233,7 @@ fn what_was_changed_since_it_was_packed_is_found_and_is_not_restored() {
     let into = bench.data().with_file_name("new");
     typed(&bench, &["restore", "--into", into.to_str().unwrap()]).failed();
     assert!(!into.join("central.sqlite").exists(), "nothing that can be served");
-    // It packs anew what it cannot read again.
+    // The backup packs a file again if the last manifest is unreadable.
     fs::write(shelf(&bench).join(&name).join("manifest.json"), "{}").unwrap();
     let said = typed(&bench, &["backups"]).failed();
     assert!(said.contains("manifest.json"), "{said}");
@@ -266,7 +270,7 @@ fn a_folder_that_is_not_empty_a_newer_version_and_a_second_at_once_are_refused()
     let name = back_up(&bench, &[]);
     let data = bench.data();
     let said = typed(&bench, &["restore", "--into", data.to_str().unwrap()]).failed();
-    assert!(said.contains("not an empty folder"), "{said}");
+    assert!(said.contains("is not empty"), "{said}");
     bench.is_sound();
 
     let lock = File::create(shelf(&bench).join("lock")).unwrap();
@@ -313,7 +317,7 @@ fn on_a_disk_that_is_full_there_is_an_error_and_nothing_else() {
     bench.cli(&backup).ok();
 }
 
-/// To begin anew would be to forget whose the workspaces are.
+/// A new central file would lose the owners of the existing workspaces.
 #[test]
 fn a_central_file_that_is_lost_is_not_begun_anew_where_there_are_workspaces() {
     let mut bench = Bench::new();

@@ -1,6 +1,7 @@
-//! The bench: a server of one's own on a data directory of one's own, and requests and commands of one line.
+//! The test server: a real server on its own data directory, and requests and commands in one line.
 //!
-//! `let bench = Bench::new(); let acme = bench.team("acme"); bench.post(&acme.inside, "/customers", json!({…})).created()`
+//! `let bench = Bench::new(); let acme = bench.team("acme"); bench.post(&acme.inside, "/customers",
+//! json!({…})).created()`
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,14 +23,14 @@ use crate::process::{LOG, Server, Typed, program, run};
 pub const PASSWORD: &str = "a long enough one";
 
 pub struct Bench {
-    // Dropped in this order: the server is gone before its folder is.
+    // Field order matters: the server is dropped before its folder.
     server: Server,
     flags: Vec<String>,
     environment: Vec<(String, String)>,
     folder: TempDir,
 }
 
-/// Somebody who asks: a host, and perhaps a token.
+/// A client: a host and an optional token.
 #[derive(Debug, Clone)]
 pub struct Who {
     pub host: String,
@@ -55,12 +56,12 @@ impl Bench {
         Self::within(&[], flags)
     }
 
-    /// With an environment, and flags for `serve`.
+    /// With environment variables, and flags for `serve`.
     pub fn within(environment: &[(&str, &str)], flags: &[&str]) -> Self {
         Self::inside(tempfile::tempdir().unwrap(), environment, flags)
     }
 
-    /// On a data directory that lies elsewhere, on a disk of its own perhaps.
+    /// On a data directory elsewhere, for example on another disk.
     pub fn on(data: &Path, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(data, folder.path().join("data")).unwrap();
@@ -75,7 +76,7 @@ impl Bench {
         Self { server, flags, environment, folder }
     }
 
-    /// The server's, as the system knows it.
+    /// The process id of the server.
     pub fn process(&self) -> u32 {
         self.server.id()
     }
@@ -88,17 +89,17 @@ impl Bench {
         self.folder.path().join("data")
     }
 
-    /// Tells the server to stop; it may take its time.
+    /// Sends SIGTERM; does not wait.
     pub fn terminate(&self) {
         self.server.signal("TERM");
     }
 
-    /// Tells the server to read its settings again.
+    /// Sends SIGHUP, to reload the settings.
     pub fn hang_up(&self) {
         self.server.signal("HUP");
     }
 
-    /// Waits until the server has ended; one that does not is killed, and says so by its status.
+    /// Waits until the server has exited. A server that does not exit is killed, which its status shows.
     pub fn ended(&mut self) -> ExitStatus {
         self.server.ended()
     }
@@ -107,12 +108,13 @@ impl Bench {
         self.server.stop()
     }
 
-    /// Kills the server, which gets no chance to do anything about it.
+    /// Kills the server with SIGKILL.
     pub fn kill(&self) {
         self.server.signal("KILL");
     }
 
-    /// Serves the same data directory again, with the same flags, on another port, once the last server has ended.
+    /// Starts the server again on the same data directory, with the same flags and another port, after the last one has
+    /// exited.
     pub fn start(&mut self) {
         self.ended();
         self.server = serve(self.folder.path(), &self.environment, &self.flags);
@@ -128,18 +130,18 @@ impl Bench {
         self.cli_with(arguments, "")
     }
 
-    /// As [`Bench::cli`], with something to read on stdin.
+    /// Like [`Bench::cli`], with input on stdin.
     pub fn cli_with(&self, arguments: &[&str], input: &str) -> Typed {
         run(program(self.folder.path()).args(arguments), input)
     }
 
-    /// What all servers on this bench wrote to stderr.
+    /// The stderr output of all servers started here.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join(LOG)).unwrap()
     }
 
-    /// The same, once the server has written all that it has logged: it does so beside its work. That is known by the line of
-    /// one more request, which is left out.
+    /// Like [`Bench::log`], once all lines are written. The log is written in the background, so this waits for the
+    /// line of one more request, which is left out.
     pub fn whole_log(&self) -> String {
         let request = Request { method: "GET", path: "/healthz", host: "localhost", ..Request::default() };
         let asked = self.ask(&request);
@@ -148,44 +150,44 @@ impl Bench {
         self.log().lines().filter(|line| !line.contains(id)).map(|line| format!("{line}\n")).collect()
     }
 
-    /// Files that the server has open, of those whose name ends so.
+    /// The number of files with this name ending that the server has open.
     pub fn open_files(&self, ending: &str) -> usize {
         self.descriptors().values().filter(|path| path.to_string_lossy().ends_with(ending)).count()
     }
 
-    /// Sockets that the server has open: the one that it listens on, and its connections.
+    /// The number of open sockets: the listener and the connections.
     pub fn open_sockets(&self) -> usize {
         self.descriptors().values().filter(|path| path.to_string_lossy().starts_with("socket:")).count()
     }
 
-    /// What the server has open, by number.
+    /// The open files of the server, by descriptor.
     fn descriptors(&self) -> BTreeMap<usize, PathBuf> {
         let all = fs::read_dir(format!("/proc/{}/fd", self.process())).unwrap().map(|entry| entry.unwrap());
-        // One that was closed meanwhile leads nowhere.
+        // A descriptor that was closed meanwhile has no target.
         all.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, fs::read_link(entry.path()).ok()?)))
             .collect()
     }
 
-    /// The server's memory that is in RAM, in MiB.
+    /// The resident memory of the server, in MiB.
     pub fn resident_mib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
-    /// Lets the server open so many files and sockets besides those that it has: each takes the lowest number that is free.
+    /// Lets the server open only so many more files and sockets. New descriptors take the lowest free numbers.
     pub fn limit_descriptors(&self, more: usize) {
         let taken = self.descriptors();
         let most = (0..).filter(|number| !taken.contains_key(number)).nth(more).unwrap();
         self.allow_descriptors(&most.to_string());
     }
 
-    /// Lets the server open as many as it may have at the most.
+    /// Raises the limit of open files to its maximum.
     pub fn lift_descriptor_limit(&self) {
         self.allow_descriptors(&self.descriptor_limits().1);
     }
 
-    /// How many files and sockets the server may have open, and to how many it may raise that.
+    /// The soft and the hard limit of open files.
     pub fn descriptor_limits(&self) -> (String, String) {
         let limits = fs::read_to_string(format!("/proc/{}/limits", self.process())).unwrap();
         let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
@@ -214,7 +216,7 @@ impl Bench {
         self.send(who, "DELETE", path, None)
     }
 
-    /// One request on a connection of its own.
+    /// Sends one request on a new connection.
     pub fn send(&self, who: &Who, method: &str, path: &str, body: Option<Value>) -> Answer {
         let host = format!("{}:{}", who.host, self.address().port());
         let body = body.map(|body| body.to_string());
@@ -229,7 +231,7 @@ impl Bench {
         })
     }
 
-    /// A new customer under an `Idempotency-Key`, which is its name.
+    /// Creates a customer with its name as the `Idempotency-Key`.
     pub fn keyed_customer(&self, who: &Who, name: &str) -> Answer {
         let body = json!({"name": name}).to_string();
         let key = [("Idempotency-Key", name)];
@@ -238,13 +240,12 @@ impl Bench {
         self.ask(&Request { method: "POST", path: "/api/customers", host, token, headers: &key, body })
     }
 
-    /// A request as it stands, on a connection of its own.
+    /// Sends a request unchanged, on a new connection.
     pub fn ask(&self, request: &Request<'_>) -> Answer {
         self.connect().ask(request).unwrap_or_else(|error| panic!("{error}: {request:?}"))
     }
 
-    /// A request for a new customer of which the server has the head, and waits for the body: it has said so by
-    /// `100 Continue`.
+    /// Starts to create a customer: the server has the head and waits for the body, which `100 Continue` confirms.
     pub fn begin(&self, who: &Who, body: &str) -> Connection {
         let length = body.len().to_string();
         let request = Request {
@@ -265,45 +266,45 @@ impl Bench {
         Connection::open(self.address()).unwrap()
     }
 
-    /// `{name}@example.com`, registered, on the central host. The first is an operator.
+    /// Registers `{name}@example.com` on the central host. The first account is an operator.
     pub fn register(&self, name: &str) -> Who {
         let body = json!({"name": name, "email": email(name), "password": PASSWORD});
         let answer = self.post(&central(), "/register", body).created();
         central().with(&answer["token"])
     }
 
-    /// `{name}@example.com`, made by a command: its address is verified, and it is mailed nothing.
+    /// Creates `{name}@example.com` by a command: its address is verified, and it gets no mail.
     pub fn verified(&self, name: &str) -> Who {
         self.cli_with(&["account", "create", "--name", name, "--email", &email(name)], PASSWORD).ok();
         self.log_in(name)
     }
 
-    /// `{name}@example.com` with another token.
+    /// Logs `{name}@example.com` in again, with a new token.
     pub fn log_in(&self, name: &str) -> Who {
         let answer = self.post(&central(), "/login", json!({"email": email(name), "password": PASSWORD})).ok();
         central().with(&answer["token"])
     }
 
-    /// Makes a workspace; answers its id.
+    /// Creates a workspace; returns its id.
     pub fn workspace(&self, owner: &Who, subdomain: &str) -> String {
         let body = json!({"name": subdomain, "subdomain": subdomain});
         text(&self.post(owner, "/workspaces", body).created()["id"])
     }
 
-    /// The same account in a workspace, on that workspace's host.
+    /// The same account in a workspace, on the workspace's host.
     pub fn enter(&self, who: &Who, workspace: &str) -> Who {
         let answer = self.post(who, "/switch-to", json!({"workspace_id": workspace})).ok();
         at(&text(&answer["workspace"]["subdomain"])).with(&answer["token"])
     }
 
-    /// An account of this name, and the workspace of this name that it made.
+    /// Creates an account and a workspace with this name.
     pub fn team(&self, name: &str) -> Team {
         let owner = self.register(name);
         let workspace = self.workspace(&owner, name);
         Team { inside: self.enter(&owner, &workspace), owner, workspace }
     }
 
-    /// Makes a customer; answers its id.
+    /// Creates a customer; returns its id.
     pub fn customer(&self, who: &Who, name: &str) -> i64 {
         self.post(who, "/customers", json!({"name": name})).created()["id"].as_i64().unwrap()
     }
@@ -321,31 +322,31 @@ impl Bench {
         names
     }
 
-    /// Runs the doctor; answers what it says, and its exit code.
+    /// Runs the doctor; returns its output and exit code.
     pub fn doctor(&self) -> (String, Option<i32>) {
         let said = self.cli(&["doctor"]);
         (said.out + &said.err, said.code)
     }
 
-    /// Looks for damage, of which there is to be none.
+    /// Checks that there is no damage.
     #[track_caller]
     pub fn is_sound(&self) {
         let (said, code) = self.doctor();
         assert_eq!(code, Some(0), "{said}");
     }
 
-    /// What `serve` says that refuses to.
+    /// The error of a `serve` that does not start.
     #[track_caller]
     pub fn refused_start(&self) -> String {
         self.cli(&["serve", "--listen", "127.0.0.1:0"]).failed()
     }
 
-    /// What an operator is told.
+    /// The instance as an operator sees it.
     pub fn instance(&self, operator: &Who) -> Value {
         self.get(operator, "/instance").ok()
     }
 
-    /// Where a workspace's file lies.
+    /// The path of a workspace's file.
     pub fn file(&self, workspace: &str) -> PathBuf {
         let folder = &workspace[workspace.len() - 2..];
         self.data().join("workspaces").join(folder).join(format!("{workspace}.sqlite"))
@@ -361,23 +362,23 @@ impl Drop for Bench {
 }
 
 impl Who {
-    /// The same with a token as an answer has it.
+    /// The same client with a token from a response.
     pub fn with(self, token: &Value) -> Self {
         Self { token: Some(text(token)), ..self }
     }
 
-    /// The same on another host.
+    /// The same client on another host.
     pub fn on(&self, host: &str) -> Self {
         Self { host: host.to_owned(), ..self.clone() }
     }
 }
 
-/// Nobody, on the central host.
+/// An anonymous client on the central host.
 pub fn central() -> Who {
     Who { host: "localhost".into(), token: None }
 }
 
-/// Nobody, on the host of a workspace.
+/// An anonymous client on the host of a workspace.
 pub fn at(subdomain: &str) -> Who {
     Who { host: format!("{subdomain}.localhost"), token: None }
 }
@@ -391,18 +392,18 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
 }
 
-/// Opens a file of the data directory as another program would.
+/// Opens a database file like another program would.
 #[expect(clippy::disallowed_methods, reason = "another program does not go through storage/")]
 pub fn sqlite(path: &Path) -> Sqlite {
     let file = Sqlite::open(path).unwrap();
-    // Triggers fold what is searched.
+    // Triggers use this function to fold searched text.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     let folded = |arguments: &Arguments<'_>| Ok(arguments.get::<Option<String>>(0)?.as_deref().map(fold));
     file.create_scalar_function("fold", 1, flags, folded).unwrap();
     file
 }
 
-/// For what nothing announces: asks until it is so, or fails.
+/// Polls until a condition holds, or fails.
 #[track_caller]
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let last = Instant::now() + PATIENCE;

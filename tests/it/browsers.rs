@@ -1,4 +1,4 @@
-//! Browsers of other origins (CORS): let in where the configuration names their origin, and nowhere else.
+//! CORS: only configured origins get access.
 
 use crate::bench::Bench;
 use crate::client::{Answer, Request};

@@ -1,11 +1,11 @@
-//! Many requests at once on a workspace that is not open, and more workspaces than may stay open.
+//! Many requests at once to a workspace that is not open, and more workspaces than may stay open.
 
 use std::sync::Barrier;
 use std::thread;
 
 use crate::bench::{Bench, Who};
 
-/// A file is opened by one that writes and at most so many that read (`read_turns`).
+/// A file has one connection that writes and at most `read_turns` that read.
 const MOST_CONNECTIONS: usize = 1 + 3;
 
 #[test]
@@ -32,7 +32,7 @@ fn a_hundred_requests_at_once_open_a_workspace_once() {
     assert_eq!(bench.customers(&acme.inside).len(), 1 + 20);
 }
 
-/// Every fifth writes.
+/// Every fifth request writes.
 fn read_or_write(bench: &Bench, who: &Who, n: usize) {
     if n.is_multiple_of(5) {
         bench.customer(who, &format!("customer {n}"));

@@ -1,4 +1,4 @@
-//! Workspaces on the central host, named by the path or by a header.
+//! Workspaces on the central host, named by path or header.
 
 use std::collections::HashMap;
 
@@ -67,7 +67,7 @@ fn a_path_or_a_header_names_the_workspace_for_its_own_tokens_alone() {
     assert_eq!(shared.ask("GET", "/api/customers", &named, None).ok()["total"], 1);
     assert_eq!(shared.ask("GET", "/w/acme/api/customers", &named, None).ok()["total"], 1);
 
-    // Another workspace's token is refused, as it is on the host.
+    // Another workspace's token is rejected, as on the workspace's own host.
     let foreign = [("Authorization", other.as_str())];
     shared.ask("GET", "/w/acme/api/customers", &foreign, None).refused(401, "wrong_token_scope");
     let foreign = [("Authorization", other.as_str()), ("X-Workspace", "acme")];
@@ -99,7 +99,7 @@ fn pages_and_cookies_keep_to_the_path_of_their_workspace() {
     let session = signed_in.header("set-cookie").unwrap().to_owned();
     assert!(session.contains("Path=/w/acme") && session.contains("HttpOnly"), "{session}");
 
-    // Sent to another workspace all the same, the session opens nothing there.
+    // The session grants nothing in another workspace.
     let session = session.split(';').next().unwrap();
     let elsewhere = shared.ask("GET", "/w/other/ui/contacts/1", &[("Cookie", session)], None);
     assert!(elsewhere.header("location").unwrap().starts_with("/w/other/ui/sign-in?to="), "{elsewhere:?}");
@@ -112,7 +112,7 @@ fn by_default_neither_path_nor_header_names_a_workspace() {
     let own = [("Authorization", own.as_str()), ("X-Workspace", "acme")];
     shared.ask("GET", "/w/acme/api/customers", &own, None).refused(404, "route_not_found");
     shared.ask("GET", "/api/whoami", &[("X-Workspace", "acme")], None).refused(401, "token_missing");
-    // A workspace's own host is not asked for another.
+    // A workspace's own host does not serve other workspaces.
     let foreign = [("Authorization", own[0].1), ("X-Workspace", "other")];
     assert_eq!(
         shared.at("acme.localhost", "GET", "/api/whoami", &foreign, None).ok()["workspace"]["subdomain"],

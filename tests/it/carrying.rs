@@ -1,4 +1,4 @@
-//! A workspace carried from one server to another: exported whole while others write, brought in with its users.
+//! Moving a workspace to another server: exported while others write, imported with its users.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::bench::{Bench, Team, Who, email, sqlite};
 use crate::client::Request;
 
-/// The workspace as the API exports it, in a file of the bench's.
+/// Exports a workspace through the API into a file next to the data directory.
 fn exported(bench: &Bench, team: &Team, name: &str) -> PathBuf {
     let file = bench.data().with_file_name(name);
     fs::write(&file, whole(bench, team)).unwrap();
@@ -52,15 +52,15 @@ fn a_workspace_goes_to_another_server_with_all_that_is_in_it() {
     here.customer(&acme.inside, "Peugeot");
     let file = exported(&here, &acme, "acme.sqlite");
 
-    // On the other server Zoé has an account, and another number than here; Max has none. The owner is somebody else.
+    // On the other server Zoé has an account with another id, Max has none, and the owner is another person.
     let (ada, zoe) = (there.register("ada"), there.verified("zoe"));
-    // Somebody has entered the address of a user of that server, and cannot read its mail.
+    // Mallory registered the address of a user there without access to its mail.
     let mallory = there.register("acme");
     let file = file.to_str().unwrap();
     let said = there.cli(&["workspace", "import-file", file, "--owner", &email("ada"), "--subdomain", "moved"]).ok();
     assert!(said.contains(&acme.workspace) && said.contains("moved"), "{said}");
     assert!(said.contains(&format!("invited, as agent: {}", email("max"))), "{said}");
-    assert!(said.contains("webhooks switched off") && !said.contains("copy"), "{said}");
+    assert!(said.contains("webhooks disabled") && !said.contains("copy"), "{said}");
 
     let workspaces = there.get(&zoe, "/workspaces").ok()["data"].clone();
     assert_eq!((&workspaces[0]["id"], &workspaces[0]["role"]), (&json!(acme.workspace), &json!("manager")));
@@ -70,23 +70,23 @@ fn a_workspace_goes_to_another_server_with_all_that_is_in_it() {
     let found = there.get(&zoe, "/contacts?filter[phone]=%2B33612345678").ok();
     assert_eq!(found["data"][0]["customer_id"], customer);
     let ada = inside(&there, &ada, &workspaces[0]["id"]);
-    // Not the user who had this account's number over there.
+    // Not the user that had this account id on the first server.
     let whoami = there.get(&ada, "/whoami").ok();
     assert_eq!((&whoami["role"], &whoami["user"]["id"]), (&json!("admin"), &json!(4)));
     assert_eq!(there.get(&ada, "/webhooks").ok()["data"][0]["active"], false);
     let waiting = there.get(&ada, "/webhooks/1/deliveries").ok();
     assert_eq!((&waiting["data"][0]["status"], &waiting["total"]), (&json!("failed"), &json!(1)));
-    // A program goes on under the same key.
+    // Integration keys stay valid.
     let program = Who { token: key["key"].as_str().map(str::to_owned), host: zoe.host.clone() };
     assert_eq!(there.get(&program, "/contacts").ok()["total"], 1);
     assert_eq!(there.get(&mallory, "/workspaces").ok()["total"], 0);
     assert_eq!(there.get(&mallory, "/user-invites").ok()["total"], 0);
-    // Who had no account makes one, and finds the invitation.
+    // Max creates an account and finds the invitation.
     let max = there.verified("max");
     let invite = there.get(&max, "/user-invites").ok()["data"][0]["id"].clone();
     there.post(&max, &format!("/user-invites/{invite}/accept"), json!({})).created();
     assert_eq!(there.get(&inside(&there, &max, &workspaces[0]["id"]), "/whoami").ok()["role"], "agent");
-    // The owner there was a user of here's who has no account there: their place is taken by the new one.
+    // The owner there has no account here. The new owner takes that place.
     let emails: Vec<Value> = there.get(&ada, "/users?sort=email").ok()["data"]
         .as_array()
         .unwrap()
@@ -166,9 +166,9 @@ fn a_file_is_brought_in_beside_the_workspace_it_came_from_as_another_one() {
     let file = file.to_str().unwrap();
     bench.cli(&["workspace", "export-file", "acme", file]).ok();
     let said = bench.cli(&["workspace", "export-file", "acme", file]).failed();
-    assert!(said.contains("is there already"), "{said}");
+    assert!(said.contains("already exists"), "{said}");
     let said = bench.cli(&["workspace", "import-file", file, "--owner", &email("acme"), "--name", "Acme, a copy"]).ok();
-    assert!(said.contains("acme-a-copy") && said.contains("copy of it"), "{said}");
+    assert!(said.contains("acme-a-copy") && said.contains("a copy with a new id"), "{said}");
     let listed = bench.get(&acme.owner, "/workspaces?sort=name").ok()["data"].clone();
     assert_eq!(listed[1]["name"], "Acme, a copy");
     let copy = inside(&bench, &acme.owner, &listed[1]["id"]);

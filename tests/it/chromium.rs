@@ -1,5 +1,5 @@
-//! A person at a real browser: Chromium without a window, driven through a pipe by the DevTools protocol. What it is told
-//! to do it does as a person would: by clicks, by keys, by following links; nothing is done to a page by script.
+//! A person in a real browser: headless Chromium, controlled over a pipe with the DevTools protocol. It only clicks,
+//! types and follows links like a person; no script changes a page.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -21,15 +21,15 @@ pub struct Chromium {
     process: Child,
     commands: ChildStdin,
     messages: Receiver<Value>,
-    /// What has happened and was not waited for yet.
+    /// Events that no one has waited for yet.
     events: VecDeque<Value>,
     sent: u64,
-    /// The tab, once there is one.
+    /// The tab, once it exists.
     session: Option<String>,
     _profile: TempDir,
 }
 
-/// Whether a page is shown to be read by day or by night.
+/// The color scheme of pages: light or dark.
 #[derive(Debug, Clone, Copy)]
 pub enum Scheme {
     Light,
@@ -37,8 +37,8 @@ pub enum Scheme {
 }
 
 impl Chromium {
-    /// A fresh profile of somebody who reads a language. Nothing where there is no Chromium: then the test says so and is
-    /// skipped, but for CI, where it fails.
+    /// Starts a fresh profile with a language. Returns `None` without Chromium: the test is then skipped with a
+    /// message, but fails in CI.
     pub fn start(language: &str) -> Option<Self> {
         let Some(program) = installed() else {
             assert!(!is_ci(), "there is no chromium here: apt-get install chromium");
@@ -46,7 +46,7 @@ impl Chromium {
             return None;
         };
         let profile = tempfile::tempdir().unwrap();
-        // It takes commands on descriptor 3 and answers on 4; a shell puts our pipes there.
+        // Chromium reads commands on descriptor 3 and writes responses to 4. The shell connects our pipes.
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$@\" 3<&0 4>&1 >/dev/null", "sh"]).arg(program).args([
             "--headless",
@@ -57,12 +57,12 @@ impl Chromium {
             "--disable-background-networking",
             "--disable-component-update",
             "--no-proxy-server",
-            // Frames of other origins are then in the tab's own process, where they can be looked at.
+            // Keeps frames of other origins in the tab's process, where the test can inspect them.
             "--disable-site-isolation-trials",
         ]);
         command.arg(format!("--user-data-dir={}", profile.path().display())).arg(format!("--accept-lang={language}"));
         if fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
-            // Chromium's sandbox wants a user that is not root.
+            // Chromium's sandbox does not work for root.
             command.arg("--no-sandbox");
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -91,28 +91,28 @@ impl Chromium {
         Some(chromium)
     }
 
-    /// Types an address, and waits for the page.
+    /// Opens an address and waits for the page.
     pub fn go(&mut self, url: &str) {
         self.led(|it| _ = it.tell("Page.navigate", json!({"url": url})));
     }
 
-    /// Clicks what a selector finds, and waits for the page that this leads to.
+    /// Clicks an element and waits for the next page.
     pub fn click(&mut self, selector: &str) {
         self.led(|it| it.press_mouse(selector, 1));
     }
 
-    /// As [`Chromium::click`], by somebody impatient.
+    /// Like [`Chromium::click`], with a double click.
     pub fn double_click(&mut self, selector: &str) {
         self.led(|it| it.press_mouse(selector, 2));
     }
 
-    /// Clicks a field and types into it, over what it has.
+    /// Clicks a field and replaces its content.
     pub fn fill(&mut self, selector: &str, text: &str) {
         self.press_mouse(selector, 3);
         self.type_text(text);
     }
 
-    /// Types into whatever has the focus.
+    /// Types into the focused element.
     pub fn type_text(&mut self, text: &str) {
         self.tell("Input.insertText", json!({"text": text}));
     }
@@ -121,13 +121,13 @@ impl Chromium {
         self.press_key(json!({"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}));
     }
 
-    /// Presses Enter, and waits for the page that this leads to.
+    /// Presses Enter and waits for the next page.
     pub fn enter(&mut self) {
         let enter = json!({"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"});
         self.led(|it| it.press_key(enter));
     }
 
-    /// What can be read on the page.
+    /// The visible text of the page.
     pub fn text(&mut self) -> String {
         self.look("document.body.innerText").as_str().unwrap().to_owned()
     }
@@ -136,13 +136,13 @@ impl Chromium {
         self.look("location.href").as_str().unwrap().to_owned()
     }
 
-    /// What the element in focus is called, or says.
+    /// The id or the text of the focused element.
     pub fn focused(&mut self) -> String {
         let focused = self.look("document.activeElement.id || document.activeElement.innerText");
         focused.as_str().unwrap().to_owned()
     }
 
-    /// What an expression makes of the page.
+    /// Evaluates an expression on the page.
     #[track_caller]
     pub fn look(&mut self, expression: &str) -> Value {
         let answer = self.tell("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
@@ -150,14 +150,14 @@ impl Chromium {
         answer["result"]["value"].clone()
     }
 
-    /// The addresses of the frames in the page, as far as they were let in.
+    /// The addresses of the frames that loaded.
     pub fn frames(&mut self) -> Vec<String> {
         let tree = self.tell("Page.getFrameTree", json!({}));
         let frames = tree["frameTree"]["childFrames"].as_array().into_iter().flatten();
         frames.map(|frame| frame["frame"]["url"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Shows pages on a screen of this width, by day or by night.
+    /// Sets the screen width and the color scheme.
     pub fn show(&mut self, width: u32, scheme: Scheme) {
         let screen = json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
         self.tell("Emulation.setDeviceMetricsOverride", screen);
@@ -169,7 +169,7 @@ impl Chromium {
         self.tell("Emulation.setEmulatedMedia", scheme);
     }
 
-    /// Keeps what is seen in `target/screenshots/`, for people to look at.
+    /// Saves a screenshot in `target/screenshots/`, for people.
     pub fn photograph(&mut self, name: &str) {
         let picture = self.tell("Page.captureScreenshot", json!({"format": "png"}));
         let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
@@ -199,7 +199,7 @@ impl Chromium {
         }
     }
 
-    /// Does what leads to another page, and waits until that is there.
+    /// Does something that opens another page, and waits for that page.
     fn led(&mut self, act: impl FnOnce(&mut Self)) {
         self.events.clear();
         act(self);
@@ -209,7 +209,7 @@ impl Chromium {
         }
     }
 
-    /// Gives a command, and waits for its answer.
+    /// Sends a command and waits for its response.
     #[track_caller]
     fn tell(&mut self, method: &str, params: Value) -> Value {
         self.sent += 1;
@@ -237,7 +237,7 @@ impl Chromium {
 
 impl Drop for Chromium {
     fn drop(&mut self) {
-        // One that has ended already is no failure.
+        // It may have exited already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! `cx-engine account`, `token`, `routes`, `openapi` and `completions`, beside a running server and without one.
+//! `cx-engine account`, `token`, `routes`, `openapi` and `completions`, with and without a running server.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn an_account_made_by_the_command_line_logs_in_at_the_running_server() {
     assert!(!said.contains("short\n"), "a password is not repeated: {said}");
 }
 
-/// A typing mistake that nobody sees would shut its maker out.
+/// An unseen typing mistake would lock the account.
 #[test]
 fn at_a_terminal_a_new_password_is_asked_for_twice() {
     let folder = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ fn a_disabled_account_gets_in_nowhere_until_it_is_unlocked() {
     let wrong = json!({"email": email("ada"), "password": "wrong password"});
     bench.post(&central(), "/login", wrong).refused(401, "invalid_credentials");
     assert!(bench.cli(&["account", "list"]).ok().contains("disabled"));
-    assert!(bench.cli(&["account", "disable", &email("acme")]).failed().contains("only operator"));
+    assert!(bench.cli(&["account", "disable", &email("acme")]).failed().contains("only enabled operator"));
 
     assert!(bench.cli(&["account", "unlock", "ada@example.com"]).ok().contains("it was disabled"));
     bench.get(&bench.log_in("ada"), "/whoami").ok();
@@ -119,7 +119,7 @@ fn an_account_with_too_many_failed_logins_is_unlocked_beside_the_server() {
         |password: &str| bench.post(&central(), "/login", json!({"email": email("ada"), "password": password})).status;
     while login("wrong password") != 429 {}
     assert_eq!(login(PASSWORD), 429);
-    assert!(bench.cli(&["account", "unlock", "ada@example.com"]).ok().contains("forgotten"));
+    assert!(bench.cli(&["account", "unlock", "ada@example.com"]).ok().contains("were reset"));
     eventually("the server lets it in", || login(PASSWORD) == 200);
 }
 
@@ -167,7 +167,7 @@ fn routes_and_descriptions_are_printed_as_they_are_served() {
     assert_eq!(table.lines().count(), routes.as_array().unwrap().len() + 1);
 
     for (layer, who) in [("central", central()), ("workspace", at("acme"))] {
-        // The command does not know which port the server was given.
+        // The command does not know the port of the server.
         let printed = bench.cli(&["openapi", layer]).ok();
         let printed = printed.replace("localhost:8080", &format!("localhost:{}", bench.address().port()));
         let printed: Value = serde_json::from_str(&printed).unwrap();

@@ -1,4 +1,4 @@
-//! What is configured: flags over the environment over the file over the defaults, and nothing wrong let through.
+//! Settings: flags override the environment, which overrides the file; invalid settings are rejected.
 
 use std::fs;
 use std::path::Path;
@@ -33,7 +33,7 @@ fn a_wrong_value_is_refused_with_where_it_comes_from() {
     let folder = tempfile::tempdir().unwrap();
     let said = run(program(folder.path()).arg("serve").env("CX_MAX_WAITING", "many"), "").wrong_use();
     assert!(said.contains("CX_MAX_WAITING") && said.contains("many"), "{said}");
-    // A misspelled one is not ignored, whatever the command.
+    // Every command rejects a misspelled variable.
     for command in ["serve", "demo", "backup", "health"] {
         let said = run(program(folder.path()).arg(command).env("CX_MAX_WAITNG", "10"), "").wrong_use();
         assert!(said.contains("CX_MAX_WAITNG") && said.contains("did you mean CX_MAX_WAITING?"), "{said}");
@@ -81,7 +81,7 @@ fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
     assert!(!folder.path().join("data").exists(), "it serves nothing");
 }
 
-/// A file system of its own for each run, in which `/etc` is empty but for that one file.
+/// Uses a separate file system, with only this file in `/etc`.
 #[test]
 fn the_machines_file_is_read_where_neither_a_flag_nor_this_folder_names_another() {
     let folder = tempfile::tempdir().unwrap();
@@ -116,7 +116,7 @@ fn what_is_printed_is_a_file_that_says_the_same() {
     assert_eq!(settings(&again), settings(&printed));
 }
 
-/// A level that is misspelled would be taken for the name of a target, and nothing would be logged.
+/// A misspelled level would be taken for a target, and nothing would be logged.
 #[test]
 fn a_log_filter_that_would_log_nothing_is_refused() {
     let folder = tempfile::tempdir().unwrap();

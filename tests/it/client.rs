@@ -1,4 +1,4 @@
-//! A small blocking HTTP/1.1 client: whole requests, and a bare connection where a test is about bytes.
+//! A small blocking HTTP/1.1 client: whole requests, and raw connections for tests about bytes.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Longer than anything a test waits for: a server that falls silent fails a test and does not hang it.
+/// Longer than any expected wait, so that a silent server fails a test instead of hanging it.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One request. What is not given is left out, `Host` included.
+/// One request. Empty fields are omitted, including `Host`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'r> {
     pub method: &'r str,
@@ -28,11 +28,11 @@ pub struct Answer {
     headers: Vec<(String, String)>,
 }
 
-/// A connection that is kept open between requests.
+/// A connection that stays open between requests.
 pub struct Connection(BufReader<TcpStream>);
 
 impl Request<'_> {
-    /// As it goes over the wire. A body is announced as JSON where the headers do not say what it is.
+    /// The bytes of the request. The body is sent as JSON unless the headers say otherwise.
     pub fn text(&self) -> String {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
         let mut header = |name: &str, value: &str| write!(text, "{name}: {value}\r\n").expect("a text takes all");
@@ -70,22 +70,22 @@ impl Connection {
         self.0.get_mut().write_all(bytes.as_ref())
     }
 
-    /// Sends the request and reads its answer.
+    /// Sends a request and reads its response.
     pub fn ask(&mut self, request: &Request<'_>) -> io::Result<Answer> {
         self.send(request.text())?;
         let answer = if request.method == "HEAD" { self.receive_head()? } else { self.receive()? };
         answer.ok_or_else(|| ErrorKind::ConnectionAborted.into())
     }
 
-    /// The next answer; nothing where the server closed the connection before it began one; `UnexpectedEof` where it
-    /// closed in the middle of one.
+    /// The next response; `None` if the server closed the connection before it; `UnexpectedEof` if it closed in the
+    /// middle.
     pub fn receive(&mut self) -> io::Result<Option<Answer>> {
         let Some(mut answer) = self.receive_head()? else { return Ok(None) };
         answer.text = String::from_utf8(self.receive_body(&answer)?).expect("answers are UTF-8");
         Ok(Some(answer))
     }
 
-    /// The rest of an answer whose head was received.
+    /// The body of a response whose head was received.
     pub fn receive_body(&mut self, head: &Answer) -> io::Result<Vec<u8>> {
         let length = head.header("content-length").map_or(0, |length| length.parse().expect("a number"));
         let mut body = vec![0; length];
@@ -93,7 +93,7 @@ impl Connection {
         Ok(body)
     }
 
-    /// The rest of an answer whose head was received, and whose length nobody knows before its end (RFC 9112, 7.1).
+    /// The chunked body of a response whose head was received (RFC 9112, 7.1).
     pub fn receive_chunks(&mut self) -> io::Result<String> {
         let mut body = Vec::new();
         loop {
@@ -109,14 +109,14 @@ impl Connection {
         }
     }
 
-    /// So many bytes, whatever they are.
+    /// Reads so many bytes.
     pub fn receive_bytes(&mut self, many: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; many];
         self.0.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// The next answer of which only the head is sent: to `HEAD`, or `100 Continue`.
+    /// A response that consists of a head only: to `HEAD`, or `100 Continue`.
     pub fn receive_head(&mut self) -> io::Result<Option<Answer>> {
         let mut first = String::new();
         match self.0.read_line(&mut first) {
@@ -162,7 +162,7 @@ impl Answer {
         self.json()
     }
 
-    /// A refusal of the shape `{message, error}`.
+    /// An error of the form `{message, error}`.
     #[track_caller]
     pub fn refused(&self, status: u16, error: &str) {
         assert_eq!((self.status, &self.json()["error"]), (status, &json!(error)), "{self:?}");
@@ -176,7 +176,7 @@ impl Answer {
     }
 }
 
-/// Whatever the operating system calls it: an answer began and did not end.
+/// Maps all errors of a response that was cut off to one kind.
 fn half_answered(error: io::Error) -> io::Error {
     io::Error::new(ErrorKind::UnexpectedEof, error)
 }

@@ -1,4 +1,4 @@
-//! Completions, as a person at a terminal gets them: each shell on a pseudo-terminal of its own, with tabs typed. And the manual.
+//! Completions as a person gets them: each shell on a pseudo-terminal, with tabs typed. And the manual pages.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::bench::eventually;
 use crate::process::{Process, not_run, program, run};
 
-/// A shell on a terminal, by util-linux' `script`.
+/// A shell on a terminal, started by util-linux' `script`.
 struct Terminal {
     stdin: ChildStdin,
     printed: Arc<Mutex<String>>,
@@ -21,8 +21,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// Starts a shell in a folder whose `bin` has a `cx-engine` that prints what it is given. Nothing where there is no such
-    /// shell.
+    /// Starts a shell in a folder with a `bin/cx-engine` that prints its arguments. Returns `None` without that shell.
     fn start(folder: &Path, shell: &str, arguments: &str) -> Option<Self> {
         if Command::new(shell).arg("--version").output().is_err() {
             not_run(&format!("there is no {shell} here: its completions are NOT tested"));
@@ -55,12 +54,12 @@ impl Terminal {
         self.stdin.flush().unwrap();
     }
 
-    /// Types a line, and waits for what it is to print.
+    /// Types a line and waits for the expected output.
     #[track_caller]
     fn gives(&mut self, keys: &str, expected: &str) {
         for part in keys.split_inclusive('\t') {
             self.type_in(part);
-            // As fast as people type: fish drops what arrives while it completes.
+            // Types at human speed, because fish drops input while it completes.
             thread::sleep(Duration::from_millis(150));
         }
         self.type_in("\n");
@@ -74,7 +73,7 @@ fn script(folder: &Path, shell: &str) -> String {
     run(program(folder).args(["completions", shell]), "").ok()
 }
 
-/// Words, names of options, and their values; `equals` is what the shell puts between the latter two.
+/// Completes words, option names and values; `equals` is the separator that the shell puts before a value.
 fn completes(terminal: &mut Terminal, equals: &str) {
     let name = if equals == "=" { "<--name=Ada>" } else { "<--name<Ada>" };
     terminal.gives("cx-engine acc\tcr\t--na\tAda", &format!("<account<create{name}"));

@@ -1,4 +1,4 @@
-//! What a client that is mistaken is told: the status, the code, and what is wrong with each field.
+//! Responses to mistakes of a client: the status, the code, and the problem of each field.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Exports of the real program, read by clients that take their time.
+//! Exports from the real program, read by slow clients.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use crate::bench::{Bench, Who, eventually, sqlite};
 use crate::client::Request;
 use crate::process::run;
 
-/// So many that they fit into no buffer between the program and its client.
+/// Enough rows to exceed all buffers between program and client.
 const MANY: i64 = 40_000;
 
 fn bench_with_contacts() -> (Bench, crate::bench::Team) {
@@ -28,7 +28,7 @@ fn bench_with_contacts() -> (Bench, crate::bench::Team) {
     (bench, acme)
 }
 
-/// Asks for the export, and reads no more than its head.
+/// Starts an export and reads only its head.
 fn begun(bench: &Bench, who: &Who, headers: &[(&str, &str)]) -> (crate::client::Connection, crate::client::Answer) {
     let request = Request {
         method: "GET",
@@ -49,7 +49,7 @@ fn begun(bench: &Bench, who: &Who, headers: &[(&str, &str)]) -> (crate::client::
 fn who_reads_slowly_holds_up_nobody_and_gets_all_of_it() {
     let (bench, acme) = bench_with_contacts();
     let mut stalled: Vec<_> = (0..8).map(|_| begun(&bench, &acme.inside, &[]).0).collect();
-    // More of them than there are threads: and all goes on.
+    // More exports than threads, and the server still works.
     bench.customer(&acme.inside, "Renault");
     assert_eq!(bench.customers(&acme.inside), ["Renault"]);
     bench.delete(&acme.inside, "/contacts/39999").ok();
@@ -57,7 +57,7 @@ fn who_reads_slowly_holds_up_nobody_and_gets_all_of_it() {
     let text = stalled.pop().unwrap().receive_chunks().unwrap();
     let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
     let ids: Vec<i64> = rows.iter().map(|row| row["id"].as_i64().unwrap()).collect();
-    // Deleted while it was read: whoever reads by key does not see it any more, and sees all others once.
+    // The row was deleted during the export. Reading by key skips it and returns every other row once.
     assert_eq!(ids, (1..=MANY).filter(|id| *id != 39_999).collect::<Vec<_>>());
 }
 
@@ -72,7 +72,7 @@ fn csv_is_for_who_accepts_it() {
     assert!(text.starts_with("id,customer_id,civility,"), "{}", &text[..80]);
 }
 
-/// A reader that is in no hurry keeps no file from the trash, and is told by an end that comes too early.
+/// A slow reader does not keep a file from the trash. The end of the response, which comes too early, tells the reader.
 #[test]
 fn a_workspace_that_is_deleted_ends_its_exports() {
     let (bench, acme) = bench_with_contacts();
@@ -85,7 +85,7 @@ fn a_workspace_that_is_deleted_ends_its_exports() {
     connection.receive_chunks().unwrap_err();
 }
 
-/// As curl unpacks it.
+/// curl decompresses it.
 #[test]
 fn a_list_and_an_export_are_packed_for_whoever_takes_that() {
     let bench = Bench::new();
@@ -118,7 +118,7 @@ fn a_list_and_an_export_are_packed_for_whoever_takes_that() {
         assert!(plain == unpacked && plain.len() == all, "{path}");
         assert!(few * 3 < all, "{path}: {few} of {all}");
     }
-    // One resource may be all secret, and is short.
+    // A single resource may contain a secret, and is short.
     let (one, size) = ask("/customers/1", true);
     assert_eq!(one.len(), size);
 }

@@ -29,7 +29,7 @@ fn an_invited_colleague_reads_the_mail_fills_in_the_page_and_works() {
     assert!(page.text.contains("<form method=\"post\">") && page.text.contains("Join acme"), "{}", page.text);
     let form = format!("name=Grace+Hopper&password={}", PASSWORD.replace(' ', "+"));
     let done = ask(&bench, "POST", &path, Some(&form));
-    assert!(done.status == 200 && done.text.contains("You are a member of acme"), "{done:?}");
+    assert!(done.status == 200 && done.text.contains("You are now a member of acme"), "{done:?}");
 
     let login = json!({"email": email("grace"), "password": PASSWORD});
     let answer = bench.post(&at("acme"), "/login", login).ok();

@@ -58,8 +58,8 @@ fn a_test_mail_is_sent_at_once_and_the_servers_answer_is_printed() {
     let settings = bench.data().with_file_name("cx-engine.toml");
     fs::write(&settings, format!("smtp_url = \"{}\"\nmail_from = \"no-reply@acme.test\"\n", smtp.url())).unwrap();
     let said = bench.cli(&["mail", "test", "ada@example.com"]).ok();
-    assert!(said.contains("from no-reply@acme.test") && said.contains("answered: 250"), "{said}");
-    assert!(smtp.next().letter().subject.starts_with("Test mail of http://localhost"));
+    assert!(said.contains("from no-reply@acme.test") && said.contains("responded: 250"), "{said}");
+    assert!(smtp.next().letter().subject.starts_with("Test mail from http://localhost"));
 
     assert!(bench.cli(&["mail", "test", "ada"]).failed().contains("address"));
     fs::write(&settings, "smtp_url = \"smtp://ada:secret@127.0.0.1:1\"\n").unwrap();
@@ -126,7 +126,7 @@ fn what_cannot_be_sent_at_first_arrives_once_the_server_is_back() {
     let bench = Bench::with(&["--smtp-url", &format!("smtp://{address}")]);
     bench.verified("ada");
     forgot(&bench, "ada");
-    eventually("the first try has failed", || bench.log().contains("a mail is sent later"));
+    eventually("the first try has failed", || bench.log().contains("sending a mail failed; it is retried"));
 
     let smtp = Smtp::on(TcpListener::bind(address).unwrap());
     let code = code(&bench, &smtp.next().letter());
@@ -159,12 +159,12 @@ fn what_is_refused_five_times_is_shown_by_the_doctor_and_sent_when_it_says_so() 
     file.busy_timeout(Duration::from_secs(10)).unwrap();
     eventually("it is a dead letter", || {
         file.execute("UPDATE outbox SET due_at = 0 WHERE due_at IS NOT NULL AND tries > 0", []).unwrap();
-        bench.log().contains("a mail is given up")
+        bench.log().contains("sending a mail failed for good")
     });
     let found = bench.cli(&["doctor"]);
     assert_eq!(found.code, Some(3), "{found:?}");
     assert!(
-        found.out.contains("ada@example.com could not be sent in 5 tries") && found.out.contains("535"),
+        found.out.contains("ada@example.com could not be sent after 5 tries") && found.out.contains("535"),
         "{found:?}"
     );
     assert!(!bench.whole_log().contains("@example.com"), "{}", bench.log());

@@ -22,7 +22,7 @@ fn the_demo_runs_as_the_readme_says_and_its_own_lines_work() {
     assert!(commands.contains(&"cargo test".to_owned()), "{commands:?}");
 
     let mut first = start_demo(&commands, folder.path());
-    assert!(first.greeting.contains("made: 200 customers, 1,000 contacts, 300 phone calls"), "{}", first.greeting);
+    assert!(first.greeting.contains("created: 200 customers, 1,000 contacts, 300 phone calls"), "{}", first.greeting);
     let (email, password) = (printed(&first, "Email"), printed(&first, "Password"));
     assert!(email.contains('@') && password.len() >= 8, "{}", first.greeting);
     let url = printed(&first, "URL");
@@ -31,7 +31,7 @@ fn the_demo_runs_as_the_readme_says_and_its_own_lines_work() {
     assert!(first.stop().success());
 
     let second = start_demo(&commands, folder.path());
-    assert!(second.greeting.contains("as you left it"), "{}", second.greeting);
+    assert!(second.greeting.contains("existing data"), "{}", second.greeting);
     assert_eq!((printed(&second, "Email"), printed(&second, "Password")), (email, password));
     assert_eq!(rows(&try_its_lines(&second)), rows(&made));
 }
@@ -66,7 +66,7 @@ fn a_demo_that_was_half_made_is_finished_by_the_next_run() {
     central.execute_batch("PRAGMA foreign_keys = ON; DELETE FROM workspaces").unwrap();
     fs::remove_dir_all(folder.path().join("data/demo/workspaces")).unwrap();
     let demo = start_demo(&first_commands(), folder.path());
-    assert!(demo.greeting.contains("made: 200 customers"), "{}", demo.greeting);
+    assert!(demo.greeting.contains("created: 200 customers"), "{}", demo.greeting);
 }
 
 /// The blocks that call the API, as one who reads down the page types them.

@@ -12,7 +12,8 @@ fn write_settings(bench: &Bench, text: &str) {
 
 /// Tells the server to read its settings again; answers the line that it logs about it.
 fn reload(bench: &Bench) -> String {
-    let said = |log: &str| log.matches("were read again").count() + log.matches("cannot be used, and stay").count();
+    let said =
+        |log: &str| log.matches("were reloaded").count() + log.matches("cannot be reloaded; the old ones stay").count();
     let before = said(&bench.log());
     bench.hang_up();
     eventually("it says what came of it", || said(&bench.log()) > before);

@@ -17,7 +17,7 @@ fn every_write_that_was_answered_before_the_end_is_there_after_it() {
     let acme = bench.team("acme");
     let (written, ends) = stop_while_clients_write(&bench, &acme);
     assert!(bench.ended().success(), "{}", bench.log());
-    assert!(!bench.log().contains("did not end in time"), "{}", bench.log());
+    assert!(!bench.log().contains("did not finish in time"), "{}", bench.log());
 
     bench.start();
     let there = bench.customers(&acme.inside);
@@ -88,7 +88,7 @@ fn a_request_that_does_not_end_is_waited_for_no_longer_than_the_timeout() {
     assert!(bench.stop().success(), "{}", bench.log());
     assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
     assert!(matches!(slow.receive(), Ok(None)), "no half answer");
-    assert!(bench.log().contains("did not end in time"));
+    assert!(bench.log().contains("did not finish in time"));
     bench.start();
     assert_eq!(bench.customers(&acme.inside), [""; 0]);
 }

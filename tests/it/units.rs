@@ -2,7 +2,6 @@
 //! the server's reach.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use crate::process::{document, not_run, packaged, run};

@@ -1,4 +1,4 @@
-//! What all operations share: the server, the ways to sign in, errors, headers.
+//! The parts that all operations share: server, security schemes, errors, headers.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::api::route::{Layer, Needs, Route};
 use crate::auth::Scopes;
 use crate::values::PublicUrl;
 
-/// The base URL of a layer. That of a workspace has its subdomain as a variable.
+/// The base URL of a layer. A workspace's URL has its subdomain as a variable.
 pub(super) fn server(layer: Layer, url: &PublicUrl) -> Value {
     match layer {
         Layer::Central => json!({"url": format!("{}/api", url.central()), "description": "The central host."}),
@@ -69,7 +69,7 @@ fn security_schemes(layer: Layer, url: &PublicUrl) -> Value {
         "bearer": bearer,
         "oauth2": {
             "type": "oauth2",
-            "description": "OAuth 2.0, for programs that act for a person or for themselves. The workspace `acme` stands for \
+            "description": "OAuth 2.0, for programs that act for a user or for themselves. Replace the workspace `acme` with \
                             your own.",
             "flows": {
                 "authorizationCode": flow(json!({"authorizationUrl": format!("{host}/oauth/authorize")})),
@@ -83,7 +83,7 @@ fn security_schemes(layer: Layer, url: &PublicUrl) -> Value {
     })
 }
 
-/// How a caller signs in for a route, where that is not by a token alone.
+/// How a caller signs in for a route, if a token is not the only way.
 pub(super) fn security(layer: Layer, route: &Route) -> Option<Value> {
     match (route.needs, layer) {
         // A client may also send its secret in the body, or have none.
@@ -163,7 +163,7 @@ fn error() -> Value {
     json!({"$ref": "#/components/schemas/ApiError"})
 }
 
-/// The error with this status.
+/// The response for an error with this status.
 pub(super) fn refusal(status: StatusCode) -> Value {
     let key = match REFUSALS.iter().find(|refusal| refusal.status == status) {
         Some(refusal) => refusal.key,
@@ -176,12 +176,12 @@ pub(super) fn refusal(status: StatusCode) -> Value {
 const FAILURE: &str = "ServerError";
 
 fn failure_response() -> Value {
-    let about = "500: the server failed. 503: it is overloaded or shutting down, and did nothing; retry after `Retry-After` \
+    let about = "500: the server failed. 503: it is overloaded or shutting down; nothing was changed. Retry after `Retry-After` \
                  seconds. 507: its disk is full.";
     response(about, error())
 }
 
-/// Moves each parameter that several operations have under `components`, and refers to it there.
+/// Moves each parameter that several operations share to `components` and refers to it.
 pub(super) fn share_parameters(paths: &mut Map<String, Value>) -> Map<String, Value> {
     let operations = || paths.values().flat_map(|path| path.as_object().into_iter().flat_map(Map::values));
     let mut uses: HashMap<String, usize> = HashMap::new();
@@ -205,7 +205,7 @@ pub(super) fn share_parameters(paths: &mut Map<String, Value>) -> Map<String, Va
     shared
 }
 
-/// `filter[created_at][gte]` as `FilterCreatedAtGte`.
+/// `filter[created_at][gte]` becomes `FilterCreatedAtGte`.
 fn component_name(parameter: &str) -> String {
     let words = parameter.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()
@@ -221,7 +221,7 @@ fn error_schema() -> Value {
             },
             "error": {"type": "string", "description": "A code for programs.", "examples": ["not_found"]},
             "hint": {
-                "type": "array", "items": {"type": "string"}, "description": "One sentence for each field that is to blame.",
+                "type": "array", "items": {"type": "string"}, "description": "One sentence for each invalid field.",
             },
         },
     })

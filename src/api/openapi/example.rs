@@ -1,9 +1,9 @@
-//! Examples of bodies, made from the examples of their fields.
+//! Examples of bodies, built from the examples of their fields.
 
 use serde_json::{Map, Value};
 
-/// The schema's own example; else an object with every required field, and every other one that has an example of its own. Nothing where a required
-/// field has none.
+/// The schema's own example, else an object with every required field and every field that has an example. `None` if a
+/// required field has no example.
 pub(super) fn of(schema: &Value) -> Option<Value> {
     if let Some(example) = schema["examples"].get(0) {
         return Some(example.clone());

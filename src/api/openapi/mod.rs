@@ -1,4 +1,4 @@
-//! OpenAPI 3.1 from the table of routes: each route's inputs and replies describe themselves.
+//! Generates OpenAPI 3.1 from the table of routes. Each route's inputs and replies describe themselves.
 
 mod components;
 mod example;
@@ -17,7 +17,7 @@ use super::route::{Audience, Layer, Needs, Resource, Route};
 use super::router::Router;
 use crate::values::PublicUrl;
 
-/// The description of one layer, as it is reached at this URL.
+/// The description of one layer, with this public URL.
 pub fn document(router: &Router, layer: Layer, url: &PublicUrl) -> Value {
     let mut schemas = Schemas::new();
     let mut paths = Map::new();
@@ -46,7 +46,7 @@ pub fn document(router: &Router, layer: Layer, url: &PublicUrl) -> Value {
     })
 }
 
-/// What a reference refers to; anything else is itself.
+/// Resolves a reference. Any other value is returned as it is.
 pub fn resolve<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
     let path = value["$ref"].as_str().and_then(|path| path.strip_prefix('#'));
     path.and_then(|path| document.pointer(path)).unwrap_or(value)
@@ -92,12 +92,12 @@ fn describe(router: &Router, layer: Layer, resource: &Resource, route: &Route, s
     described
 }
 
-/// Who may call a route, and what they see of the answer.
+/// The requirement for callers, and the limits of the response.
 fn access(router: &Router, layer: Layer, route: &Route) -> String {
     let needs = match route.needs {
         Needs::Permission(name) => format!("Requires the permission `{name}`."),
         Needs::Oneself(name) => format!("Requires the permission `{name}`, except for your own user."),
-        Needs::Own(name) => format!("Requires the permission `{name}`, except for what is your own."),
+        Needs::Own(name) => format!("Requires the permission `{name}`, except for your own rows."),
         Needs::Scoped(name) => {
             format!(
                 "Requires the permission `{name}`. A caller that is bound to a customer reaches that customer's rows."
@@ -125,15 +125,15 @@ fn access(router: &Router, layer: Layer, route: &Route) -> String {
     }
 }
 
-/// The errors that a route may answer besides those of its handler.
+/// The errors that a route may answer apart from those of its handler.
 fn refusals(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
-    // 404: an unknown host or workspace, besides a resource that is not there. 400: a request that is no valid HTTP.
+    // 404 also means an unknown host or workspace. 400 also means malformed HTTP.
     let mut statuses = vec![
         StatusCode::BAD_REQUEST,
         StatusCode::NOT_FOUND,
         StatusCode::INTERNAL_SERVER_ERROR,
         StatusCode::SERVICE_UNAVAILABLE,
-        // Also where nothing is changed: a file that is opened needs room beside it.
+        // Also for reads: opening a file needs disk space.
         StatusCode::INSUFFICIENT_STORAGE,
     ];
     if route.needs != Needs::Anyone || route.handler.place() == HandlerPlace::Hashing {

@@ -1,4 +1,4 @@
-//! One operation while it is described: its inputs and replies add their parameters, body and responses.
+//! Describes one operation. Its inputs and replies add their parameters, body and responses.
 
 use http::{Method, StatusCode};
 use schemars::JsonSchema;
@@ -9,7 +9,7 @@ use crate::api::idempotency;
 use crate::api::input::MediaType;
 use crate::api::route::Route;
 
-/// Where a parameter stands.
+/// The location of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     Path,
@@ -31,12 +31,12 @@ pub struct Operation<'s> {
     schemas: &'s mut Schemas,
     /// Names of the values in the path.
     path_values: Vec<&'static str>,
-    /// Media types that the handler reads, the usual one first.
+    /// Media types that the handler accepts. The first is the default.
     media_types: &'static [MediaType],
     pub(super) parameters: Vec<Value>,
     pub(super) body: Option<Value>,
     pub(super) responses: Map<String, Value>,
-    /// Statuses of errors that the operation may answer besides those of every route like it.
+    /// Error statuses of this operation in addition to those of every similar route.
     pub(super) refusals: Vec<StatusCode>,
 }
 
@@ -58,7 +58,7 @@ impl<'s> Operation<'s> {
         operation
     }
 
-    /// The value in the path that comes after so many others.
+    /// Describes the value at this position in the path.
     pub fn path_value(&mut self, place: usize, description: &str, schema: Value) {
         self.parameter(Place::Path, self.path_values[place], description, true, schema);
     }
@@ -90,21 +90,21 @@ impl<'s> Operation<'s> {
         self.parameters.push(parameter);
     }
 
-    /// The body is a new `T`, in which these fields are required.
+    /// The body is a new `T`. These fields are required.
     pub fn body<T: JsonSchema>(&mut self, required: &[String]) {
         let schema = self.schemas.new_input::<T>(required);
         let name = input_name::<T>("Input");
         self.body_of(&name, schema);
     }
 
-    /// The body names the fields of a `T` that are to change: any of them, or none.
+    /// The body contains the fields of a `T` to change: all, some or none.
     pub fn changes<T: JsonSchema>(&mut self) {
         let schema = self.schemas.input::<T>();
         let name = input_name::<T>("Update");
         self.body_of(&name, schema);
     }
 
-    /// The body has this schema, known by this name.
+    /// The body has this schema under this name.
     pub fn body_of(&mut self, name: &str, schema: Value) {
         let required = schema.get("required").is_some();
         let example = super::example::of(&schema);
@@ -112,7 +112,7 @@ impl<'s> Operation<'s> {
         self.take(required, schema, example);
     }
 
-    /// The body is a list of new `T`s, in each of which these fields are required.
+    /// The body is a list of new `T`s. These fields are required in each.
     pub fn list_of<T: JsonSchema>(&mut self, required: &[String], most: usize, description: &str) {
         let item = self.schemas.new_input::<T>(required);
         let example = super::example::of(&item).map(|example| json!([example]));
@@ -121,7 +121,8 @@ impl<'s> Operation<'s> {
         self.take(true, list, example);
     }
 
-    /// The body is many rows, in JSON or in CSV: each as [`Operation::body`] has it, with the fields that the server keeps.
+    /// The body contains many rows, in JSON or CSV: each as in [`Operation::body`], plus the fields that the server
+    /// sets.
     pub fn rows<T: JsonSchema>(&mut self, required: &[String], name: &str, kept: &Map<String, Value>) {
         let mut row = self.schemas.new_input::<T>(required);
         let example = super::example::of(&row);
@@ -129,7 +130,7 @@ impl<'s> Operation<'s> {
             properties.extend(kept.clone());
         }
         let row = self.schemas.named(&input_name::<T>("Row"), row);
-        // An object: some generators fail on a list beside another media type.
+        // An object, because some generators fail on a list if there is another media type.
         let import = json!({
             "type": "object", "required": ["data"],
             "description": format!("The rows. The list alone, or under `{name}`, is accepted too."),
@@ -143,12 +144,12 @@ impl<'s> Operation<'s> {
             MediaType::Json.name(): json,
             MediaType::Csv.name(): {"schema": {
                 "type": "string", "format": "binary",
-                "description": "A first line of field names, then a line for each row.",
+                "description": "A line with field names, then one line per row.",
             }},
         }}));
     }
 
-    /// Sets the body, in each media type that the handler reads.
+    /// Sets the body for each media type that the handler accepts.
     fn take(&mut self, required: bool, schema: Value, example: Option<Value>) {
         let mut content = Map::new();
         for media_type in self.media_types {
@@ -171,14 +172,14 @@ impl<'s> Operation<'s> {
         );
     }
 
-    /// The response with this status is many rows: a `T` in JSON, or CSV.
+    /// The response with this status contains many rows: a `T` in JSON, or CSV.
     pub fn export<T: JsonSchema>(&mut self, status: StatusCode) {
         let schema = self.schemas.output::<T>();
         let content = json!({"application/json": {"schema": schema}, "text/csv": {"schema": {"type": "string"}}});
         self.respond(status, "The rows.", content);
     }
 
-    /// The response with this status is some JSON object.
+    /// The response with this status is a JSON object of any shape.
     pub fn any(&mut self, status: StatusCode) {
         self.respond(status, "A JSON object.", json!({"application/json": {"schema": {"type": "object"}}}));
     }
@@ -194,9 +195,9 @@ impl<'s> Operation<'s> {
         self.respond(status, "An XML document.", json!({"application/xml": {"schema": {"type": "string"}}}));
     }
 
-    /// The response is a page for people.
+    /// The response is an HTML page.
     pub fn page(&mut self) {
-        self.respond(StatusCode::OK, "A page for people.", json!({"text/html": {"schema": {"type": "string"}}}));
+        self.respond(StatusCode::OK, "An HTML page.", json!({"text/html": {"schema": {"type": "string"}}}));
     }
 
     fn respond(&mut self, status: StatusCode, description: &str, content: Value) {
@@ -208,31 +209,31 @@ impl<'s> Operation<'s> {
         self.refusals.push(status);
     }
 
-    /// Adds the conditions of a route that shows a resource, or that changes or deletes one which another route shows.
+    /// Adds the conditional headers of a route that shows, changes or deletes a resource.
     pub(super) fn conditions(&mut self, route: &Route, shows: Option<&Route>) {
         let tag = r#"(W/)?"[!#-~]*""#;
         let pattern = format!("^(\\*|{tag}(, ?{tag})*)$");
         let tags = json!({"type": "string", "pattern": pattern, "examples": ["\"5d41402abc4b2a76\""]});
         let resource = route.handler.resource();
         if route.method == Method::GET && resource.is_some() {
-            let about =
-                "The ETag of a response that you have, or several. If it is still current, the response is 304.";
+            let about = "ETag of a response that you have, or several. If one is still current, the response is 304.";
             self.parameter(Place::Header, "If-None-Match", about, false, tags.clone());
-            let about = "The ETag of the state that you count on, or several. If the resource has changed since, the response \
+            let about = "ETag of the state that you expect, or several. If the resource has changed since, the response \
                          is 412.";
             self.parameter(Place::Header, "If-Match", about, false, tags);
             self.refusal(StatusCode::PRECONDITION_FAILED);
             self.responses.insert(
                 StatusCode::NOT_MODIFIED.as_str().into(),
-                json!({"description": "Not modified: the response that you have is current."}),
+                json!({"description": "Not modified. The response that you have is current."}),
             );
             self.tagged(StatusCode::OK);
             self.tagged(StatusCode::NOT_MODIFIED);
         } else if let (Method::PUT | Method::DELETE, Some(shows)) = (route.method.clone(), shows) {
-            let about = "The ETag that GET of this path answered, or several. If the resource has changed since, the \
-                         response is 412 and nothing is done.";
+            let about = "ETag from GET of this path, or several. If the resource has changed since, the \
+                         response is 412 and nothing is changed.";
             self.parameter(Place::Header, "If-Match", about, false, tags.clone());
-            let about = "ETags of states in which nothing is to be done, or `*` for any: then the response is 412.";
+            let about =
+                "ETags, or `*` for any. If the resource has one of them, the response is 412 and nothing is changed.";
             self.parameter(Place::Header, "If-None-Match", about, false, tags);
             self.refusal(StatusCode::PRECONDITION_FAILED);
             if route.method == Method::PUT && resource == shows.handler.resource() {
@@ -241,12 +242,12 @@ impl<'s> Operation<'s> {
         }
     }
 
-    /// Adds `Idempotency-Key` to a route that should not run twice for one request.
+    /// Adds `Idempotency-Key` to a route whose requests must not run twice.
     pub(super) fn idempotency(&mut self, route: &Route) {
         if !idempotency::counts_for(route) {
             return;
         }
-        let about = "A text of your choice, new for each request. A repeat within 24 hours with the same token, path, query \
+        let about = "Unique text for each request. A repeat within 24 hours with the same token, path, query \
                      and body does nothing and gets the first response. A rejected request may be sent again with the same \
                      key.";
         let key = json!({
@@ -263,7 +264,7 @@ impl<'s> Operation<'s> {
         self.responses[status.as_str()]["headers"]["ETag"] = json!({"$ref": "#/components/headers/ETag"});
     }
 
-    /// The schema of what clients may send of a `T`: without the fields that the server keeps.
+    /// The schema of a `T` in a request, without the fields that the server sets.
     pub fn input<T: JsonSchema>(&mut self) -> Value {
         self.schemas.input::<T>()
     }

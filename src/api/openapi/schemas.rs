@@ -1,13 +1,13 @@
-//! The named schemas of a description, and the clean-up that code generators need.
+//! The named schemas of an OpenAPI document, cleaned up for code generators.
 
 use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 pub(super) struct Schemas {
-    /// Makes schemas of what clients send. They are named here, by what they are for.
+    /// Generates schemas of requests. They are named here, by their purpose.
     inputs: SchemaGenerator,
-    /// Makes schemas of what is answered, and collects the named ones.
+    /// Generates schemas of responses, and collects the named ones.
     outputs: SchemaGenerator,
     named: Map<String, Value>,
 }
@@ -25,15 +25,15 @@ impl Schemas {
         Self { inputs: inputs.into_generator(), outputs: outputs.into_generator(), named: Map::new() }
     }
 
-    /// What clients may send of a `T`: without the fields that the server keeps, and without defaults. A client that was
-    /// generated with a default sends it, and so resets a field that its user did not name.
+    /// The schema of a `T` in a request, without the fields that the server sets and without defaults. A generated
+    /// client would send a default, and so reset a field that its user did not set.
     pub fn input<T: JsonSchema>(&mut self) -> Value {
         let mut schema = self.writable::<T>();
         clean(&mut schema);
         schema
     }
 
-    /// The same of a new `T`, in which these fields are required. The descriptions of the others say their defaults.
+    /// The schema of a new `T`. These fields are required. The descriptions of the other fields contain their defaults.
     pub fn new_input<T: JsonSchema>(&mut self, required: &[String]) -> Value {
         let mut schema = self.writable::<T>();
         for (name, field) in schema["properties"].as_object_mut().into_iter().flatten() {
@@ -62,14 +62,14 @@ impl Schemas {
         schema
     }
 
-    /// What is answered of a `T`: a reference, where it has a name.
+    /// The schema of a `T` in a response. A reference if the type has a name.
     pub fn output<T: JsonSchema>(&mut self) -> Value {
         let mut schema = self.outputs.subschema_for::<T>().to_value();
         clean(&mut schema);
         schema
     }
 
-    /// Names a schema, and refers to it.
+    /// Names a schema and returns a reference to it.
     pub fn named(&mut self, name: &str, schema: Value) -> Value {
         let schema = without_example(schema);
         let known = self.named.entry(name).or_insert_with(|| schema.clone());
@@ -92,7 +92,7 @@ impl Schemas {
     }
 }
 
-/// An object without its own example: that is of the body in which it is sent new.
+/// Removes an object's own example. It belongs to the body that creates the object.
 fn without_example(mut schema: Value) -> Value {
     if let Some(parts) = schema.as_object_mut().filter(|parts| parts.contains_key("properties")) {
         parts.remove("examples");
@@ -100,13 +100,13 @@ fn without_example(mut schema: Value) -> Value {
     schema
 }
 
-/// The name of a schema that clients send: `CustomerInput`, `CustomerUpdate`, `CustomerImport`.
+/// The name of a request schema: `CustomerInput`, `CustomerUpdate`, `CustomerImport`.
 pub(super) fn input_name<T: JsonSchema>(kind: &str) -> String {
     let name = T::schema_name();
     format!("{}{kind}", name.strip_prefix("New").unwrap_or(&name))
 }
 
-/// Rewrites what JSON Schema allows and code generators fail on: a schema that is `true`, a blank alternative to a choice
+/// Rewrites valid JSON Schema on which code generators fail: a schema that is `true`, a blank alternative of a choice
 /// (the server reads it as "not given"), a default.
 fn clean(schema: &mut Value) {
     let Value::Object(parts) = schema else { return };
@@ -129,7 +129,7 @@ fn clean(schema: &mut Value) {
     }
 }
 
-/// Several words, each with a description of its own, as an enum that describes them all.
+/// Turns several described words into an enum whose description covers them all.
 fn words_as_enum(parts: &mut Map<String, Value>) {
     let Some(choices) = parts.get("oneOf").and_then(Value::as_array) else { return };
     let word = |choice: &Value| choice["const"].as_str().map(str::to_owned);
@@ -146,8 +146,8 @@ fn words_as_enum(parts: &mut Map<String, Value>) {
     parts.insert("description".into(), json!(about.join(" ")));
 }
 
-/// Of several named schemas exactly one fits, except of the two kinds of page: some generators tell those apart only by
-/// trying.
+/// Turns `anyOf` of named schemas into `oneOf`, because exactly one fits. The two kinds of page are an exception: some
+/// generators tell those apart only by trying.
 fn one_of_several(parts: &mut Map<String, Value>) {
     let is_named = |choice: &Value| choice["$ref"].as_str().is_some_and(|name| !name.ends_with("Page"));
     if parts.get("anyOf").and_then(Value::as_array).is_some_and(|choices| choices.iter().all(is_named)) {
@@ -156,7 +156,7 @@ fn one_of_several(parts: &mut Map<String, Value>) {
     }
 }
 
-/// [`clean`] of a part of a schema, where `true` stands for anything.
+/// Like [`clean`], for a part of a schema, where `true` means any value.
 fn open(schema: &mut Value) {
     if *schema == Value::Bool(true) {
         *schema = json!({});

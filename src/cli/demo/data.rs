@@ -1,4 +1,4 @@
-//! The demo's data: made from a fixed seed, so that every first run makes the same.
+//! The data of the demo, generated from a fixed seed: each first run creates the same data.
 
 use fastrand::Rng;
 
@@ -11,7 +11,7 @@ const SEED: u64 = 20_240_120;
 const CUSTOMERS: usize = 200;
 const CONTACTS: usize = 1_000;
 const PHONE_CALLS: usize = 300;
-/// Days before now over which the calls are spread.
+/// Number of days before now that the calls are spread over.
 const DAYS_OF_CALLS: i64 = 42;
 const DAY: i64 = 86_400;
 
@@ -140,7 +140,7 @@ const AGENTS: &[(&str, &str)] =
     &[("Ada Demo", "201"), ("Hugo Bernard", "202"), ("Inès Moreau", "203"), ("Paul Girard", "204")];
 const QUEUES: &[&str] = &["Accueil", "Support", "Ventes"];
 const OUR_NUMBER: &str = "+33 1 42 00 00 00";
-/// What calls are about, and what came of it.
+/// Subjects of calls and their outcomes.
 const SUBJECTS: &[(&str, &str)] = &[
     ("Demande de devis", "Envoyer un devis avant la fin de la semaine."),
     ("Question sur une facture", "Facture expliquée, rien à corriger."),
@@ -152,13 +152,13 @@ const SUBJECTS: &[(&str, &str)] = &[
     ("Renouvellement de contrat", "Contrat reconduit pour un an."),
 ];
 
-/// What an empty workspace is filled with. Whoever refers to another does so by the id that an empty workspace gives it.
+/// The content of a new demo workspace. References use the ids that an empty workspace assigns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Data {
     pub customers: Vec<Customer>,
-    /// Of the customers.
+    /// Employees of the customers.
     pub contacts: Vec<Contact>,
-    /// With the contacts, the oldest first.
+    /// Calls with the contacts, oldest first.
     pub phone_calls: Vec<PhoneCall>,
 }
 
@@ -261,7 +261,7 @@ fn phone_call(rng: &mut Rng, contacts: &[Contact], now: Timestamp) -> PhoneCall 
     }
 }
 
-/// A French number as people type it: in one of three ways.
+/// A French number in one of three usual notations.
 fn landline(rng: &mut Rng, zone: &str) -> String {
     let pairs = pairs(rng);
     match rng.u8(0..3) {
@@ -280,7 +280,7 @@ fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.usize(0..from.len())]
 }
 
-/// A word as it may stand in an address.
+/// A word in the form used in addresses.
 fn plain(word: &str) -> String {
     fold(word).chars().filter(char::is_ascii_alphanumeric).collect()
 }

@@ -1,4 +1,4 @@
-//! `cx-engine demo`: an account, a workspace full of data, and four lines to begin with.
+//! `cx-engine demo`: an account, a workspace full of data, and four commands to start with.
 
 mod data;
 mod routing;
@@ -23,7 +23,7 @@ use crate::values::{Email, Name, Password, Timestamp};
 use crate::workspace::{contacts, customers, phone_calls};
 
 const EMAIL: &str = "demo@example.com";
-/// No secret: it is in the source, and printed at every start on this machine alone.
+/// Not a secret: published in the source and printed at every start, and valid on this machine only.
 const PASSWORD: &str = "demo-needs-no-secret";
 const SUBDOMAIN: &str = "acme";
 
@@ -41,7 +41,7 @@ pub fn run(config: Config, source: Source, now: Timestamp) -> anyhow::Result<()>
     })
 }
 
-/// Makes what is not there yet; answers whether that was anything.
+/// Creates what is missing; returns whether anything was created.
 fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
     let account = engine.central.read(|db| Ok::<_, Error>(accounts::find_by_email(db, EMAIL)?))?;
     let account = match account {
@@ -69,8 +69,8 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
     engine.registry.lease(workspace.id).file().write(move |db| fill(db, &author)).map_err(Into::into)
 }
 
-/// The password of the demo's account, if it is known. The published one is good on this machine alone: where others can
-/// reach the server it is exchanged for a random one.
+/// The password of the demo's account, if it is known. The published password is only allowed on this machine: if
+/// others can reach the server, it is replaced by a random one.
 fn password(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<Option<String>> {
     let found = engine.central.read(|db| Ok::<_, Error>(accounts::find_by_email(db, EMAIL)?))?;
     let (account, hash) = found.context("the demo has no account")?;
@@ -89,7 +89,7 @@ fn password(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<Option<Strin
     Ok(Some(random))
 }
 
-/// Refuses to serve a demo with its published password where others can reach it. `demo` replaces that password.
+/// Rejects serving a demo with its published password if others can reach it. `demo` replaces that password.
 pub fn check_password(engine: &Engine) -> anyhow::Result<()> {
     if !engine.record.is_demo || engine.config.listen.ip().is_loopback() {
         return Ok(());
@@ -98,7 +98,7 @@ pub fn check_password(engine: &Engine) -> anyhow::Result<()> {
     let Some((_, hash)) = found else { return Ok(()) };
     ensure!(
         engine.passwords.verify(PASSWORD, Some(&hash))? == Verified::No,
-        "{} is a demo whose password is published, and others can reach {}: run `cx-engine demo` with this folder and \
+        "{} is a demo with a published password, and others can reach {}: run `cx-engine demo` with this folder and \
          address, which sets a new password",
         engine.config.data_dir.display(),
         engine.config.listen
@@ -106,7 +106,7 @@ pub fn check_password(engine: &Engine) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the data, all of it or none, where there has never been a customer; answers whether it was written.
+/// Writes all the data if there has never been a customer; returns whether it did.
 fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     if db.prepare("SELECT 1 FROM sqlite_sequence WHERE name = 'customers'")?.exists([])? {
         return Ok(false);
@@ -126,14 +126,14 @@ fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
 }
 
 fn greet(url: &str, folder: &Path, password: Option<&str>, made: bool) {
-    let shown = password.unwrap_or("(as it was printed, or as you have set it)");
+    let shown = password.unwrap_or("(the one printed at the first start, or the one that you set)");
     let password = password.unwrap_or("PASSWORD");
     let folder = folder.display();
-    let what = if made { "made: 200 customers, 1,000 contacts, 300 phone calls" } else { "as you left it" };
+    let what = if made { "created: 200 customers, 1,000 contacts, 300 phone calls" } else { "existing data" };
     serve::tell(&format!(
         r#"The demo is ready ({what}).
 
-  URL       {url}/api      (to read: {url}/docs)
+  URL       {url}/api      (documentation: {url}/docs)
   Email     {EMAIL}
   Password  {shown}
   Folder    {folder}      (delete it to start over)

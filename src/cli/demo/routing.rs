@@ -1,4 +1,4 @@
-//! The demo's call routing, of its first customer: what each look-up needs to have something to say.
+//! Call routing data of the demo's first customer, with a result for each kind of look-up.
 
 use rusqlite::Connection;
 use serde::de::DeserializeOwned;
@@ -22,10 +22,10 @@ use crate::routing::survey_records::SurveyRecord;
 use crate::routing::surveys::Survey;
 use crate::tenancy::Author;
 
-/// The customer whose it is: the first that an empty workspace has.
+/// The id of the customer that owns the data: the first in an empty workspace.
 const CUSTOMER: i64 = 1;
 
-/// Zones of the model of French departments, by who looks after them.
+/// Zones of French departments, by the contact in charge of them.
 const REGIONS: [(&str, &[&str], &str); 3] = [
     ("Nord", &["59", "62", "80"], "811"),
     ("Paris", &["75", "92", "93", "94"], "812"),
@@ -37,7 +37,7 @@ struct Desk<'d> {
     author: &'d Author,
 }
 
-/// Fills a workspace in which there are customers, and no call routing yet.
+/// Fills a workspace that has customers but no call routing.
 pub fn fill(db: &Connection, author: &Author) -> Result<()> {
     let desk = Desk { db, author };
     desk.queues()?;
@@ -48,7 +48,7 @@ pub fn fill(db: &Connection, author: &Author) -> Result<()> {
 }
 
 impl Desk<'_> {
-    /// As a request with this body makes it.
+    /// Creates a row like a request with this body.
     fn add<T: Routed>(&self, body: Value) -> Result<T> {
         self.add_row(read(body)?)
     }
@@ -57,7 +57,7 @@ impl Desk<'_> {
         rows::add(self.db, self.author, rows::of(CUSTOMER, row, self.author.at))
     }
 
-    /// A queue that is open on working days, and closed on the public holidays of this year and the next.
+    /// Creates a queue that is open on working days and closed on the public holidays of this year and the next.
     fn queues(&self) -> Result<()> {
         let group = self.add::<Group>(json!({"name": "Agences"}))?;
         self.add::<Queue>(json!({
@@ -84,7 +84,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// Contacts with places of their own, and the field that says which language they speak.
+    /// Creates contacts with selectable destinations, and the field for the language that they speak.
     fn contacts(&self) -> Result<()> {
         let field = self.add::<Field>(json!({"name": "Langue", "default_value": "fr"}))?;
         for (name, value) in [("Français", "fr"), ("English", "en"), ("Deutsch", "de")] {
@@ -142,7 +142,7 @@ impl Desk<'_> {
     }
 }
 
-/// What a body says, with the rest blank.
+/// Parses a body; missing fields are blank.
 fn read<T: DeserializeOwned>(body: Value) -> Result<T> {
     serde_json::from_value(body).map_err(|error| Error::Internal(error.to_string()))
 }

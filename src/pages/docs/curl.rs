@@ -1,4 +1,4 @@
-//! A `curl` command for each operation, made from the examples of its description. `$CX` is the base URL of the layer.
+//! Builds a `curl` command for each operation from the examples in its description. `$CX` is the base URL of the layer.
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ pub fn command(document: &Value, method: &str, path: &str, operation: &Value) ->
     command
 }
 
-/// The path with an example in the place of each value, and the parameters that are required or have an example.
+/// The path with example values, and the query parameters that are required or have an example.
 fn target(document: &Value, path: &str, operation: &Value) -> String {
     let mut target = path.to_owned();
     let mut query = form_urlencoded::Serializer::new(String::new());
@@ -60,7 +60,7 @@ fn example(schema: &Value) -> String {
     }
 }
 
-/// One word for a shell.
+/// Quotes a word for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }

@@ -1,5 +1,5 @@
-//! The API reference: OpenAPI for programs; an index, one page per resource and a search for people. Both hosts serve the
-//! pages of both layers, so that a reader finds everything in one place. No page has a script.
+//! The API reference: OpenAPI for programs, and for people an index, one page per resource and a search. Both hosts
+//! serve the pages of both layers, so that a reader finds everything in one place. The pages have no scripts.
 
 mod curl;
 mod reference;
@@ -22,24 +22,22 @@ use crate::values::{Language, PublicUrl};
 use reference::Section;
 use search::Found;
 
-/// For programs.
 pub const OPENAPI: &[Route] =
-    &[get("/openapi.json", &steps(description), Needs::Anyone, "Get this description, as OpenAPI 3.1")
+    &[get("/openapi.json", &steps(description), Needs::Anyone, "Get this description as OpenAPI 3.1")
         .named("getOpenApi")];
 
-/// For people.
 pub const PAGES: &[Route] = &[
     get("/docs", &steps(index), Needs::Anyone, "Read or search the API reference"),
     get("/docs/{layer}/{resource}", &steps(resource), Needs::Anyone, "Read the reference of one resource"),
 ];
 
-/// Everything that is served here, made once: it is the same until the server has another public URL.
+/// All documents. They are built once and stay the same until the public URL changes.
 struct Library {
     url: PublicUrl,
     descriptions: [Arc<Document>; 2],
     sections: Vec<Section>,
     index: Arc<Document>,
-    /// By path: `/docs/workspace/customers`.
+    /// Pages by path: `/docs/workspace/customers`.
     pages: HashMap<String, Arc<Document>>,
 }
 
@@ -61,7 +59,7 @@ struct ResourcePage<'a> {
     resource: &'a reference::Resource,
 }
 
-/// What the reader searches for; empty where they do not.
+/// The search text, or empty.
 struct Asked(String);
 
 impl Input for Asked {
@@ -73,7 +71,7 @@ impl Input for Asked {
     fn describe(operation: &mut Operation<'_>) {
         operation.query(
             "q",
-            "Words to search for. The page lists the operations that have them all.",
+            "Words to search for. The page lists the operations that contain all of them.",
             serde_json::json!({"type": "string"}),
         );
     }
@@ -163,7 +161,7 @@ impl Library {
     }
 }
 
-/// A page of the reference: one that is kept, or one that was made for this request.
+/// A page of the reference: a stored one, or one built for this request.
 enum DocsPage {
     Kept(Kept<Html>),
     Made(Html),
@@ -217,7 +215,7 @@ mod tests {
         }
     }
 
-    /// Where the links of a page lead on the same host.
+    /// The targets of a page's links on the same host.
     fn links(page: &str) -> Vec<String> {
         let links = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
         links

@@ -1,4 +1,4 @@
-//! What a page of the reference shows of a resource, read from the OpenAPI description.
+//! The content of a reference page, read from the OpenAPI description.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub struct Resource {
     pub about: String,
     pub path: String,
     pub operations: Vec<Operation>,
-    /// Every named schema that the operations refer to.
+    /// Every named schema to which the operations refer.
     pub schemas: Vec<Schema>,
 }
 
@@ -35,12 +35,12 @@ pub struct Operation {
     pub about: Prose,
     pub curl: String,
     pub parameters: Vec<Field>,
-    /// Parameters that narrow a list.
+    /// Parameters that filter a list.
     pub filters: Vec<Field>,
     pub body: Option<Body>,
     pub responses: Vec<Response>,
     pub errors: Vec<Response>,
-    /// All that a search looks at, folded.
+    /// The text that the search looks at, folded.
     pub searched: String,
 }
 
@@ -48,7 +48,7 @@ pub struct Body {
     /// `application/json or text/csv`
     pub media_types: String,
     pub required: bool,
-    /// Where the body is a list: what its items are.
+    /// Whether the body is a list. The fields are then those of its items.
     pub list: bool,
     pub about: Prose,
     pub fields: Vec<Field>,
@@ -71,17 +71,17 @@ pub struct Field {
     pub types: Vec<Type>,
     pub required: bool,
     pub about: Prose,
-    /// Limits, choices, default and example, each in a few words.
+    /// Limits, choices, default and example, one short sentence each.
     pub notes: Vec<Prose>,
 }
 
-/// A type in words; a named schema links to itself.
+/// A type in words. A named schema is a link.
 pub struct Type {
     pub words: String,
     pub named: Option<String>,
 }
 
-/// Words, every other piece of which stood between backticks and is code.
+/// Text in pieces. Every second piece was between backticks and is code.
 pub type Prose = Vec<String>;
 
 impl Section {
@@ -126,14 +126,14 @@ impl Resource {
     }
 }
 
-/// Bodies are shown where they are sent, and errors are the same everywhere.
+/// Bodies are shown with their operation, and errors are the same everywhere.
 fn is_a_body(schema: &str) -> bool {
     ["Input", "Update", "Row", "Import", "ApiError", "InvalidRequest", "IdList"]
         .iter()
         .any(|ending| schema.ends_with(ending))
 }
 
-/// Collects the names of the schemas that a part refers to, also through others.
+/// Collects the names of the schemas to which a part refers, directly or indirectly.
 fn refer(document: &Value, part: &Value, names: &mut BTreeSet<String>) {
     match part {
         Value::Object(parts) => {
@@ -156,7 +156,7 @@ impl Operation {
         let parameters = parameters.map(|parameter| resolve(document, parameter));
         let (filters, parameters): (Vec<Field>, Vec<Field>) =
             parameters.map(Field::of_parameter).partition(|field| field.name.starts_with("filter["));
-        // A list of call routing takes the plain name of each filter as well.
+        // A list of call routing also accepts the plain name of each filter.
         let is_filter = |field: &Field| filters.iter().any(|filter| filter.name == format!("filter[{}]", field.name));
         let (plain, parameters): (Vec<Field>, Vec<Field>) = parameters.into_iter().partition(is_filter);
         let responses = operation["responses"].as_object().into_iter().flatten();
@@ -195,7 +195,7 @@ impl Body {
         let media_types: Vec<&str> = content.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
         let outer = content.into_iter().flatten().map(|(_, content)| resolve(document, &content["schema"])).next();
         let outer = outer.unwrap_or(&Value::Null);
-        // The list itself, or an import's object around it.
+        // The list itself, or the list inside an import's object.
         let rows = [outer, &outer["properties"]["data"]].into_iter().find_map(|list| list.get("items"));
         let (list, schema) = (rows.is_some(), rows.map_or(outer, |row| resolve(document, row)));
         Self {
@@ -219,7 +219,7 @@ impl Response {
 impl Schema {
     fn of(document: &Value, name: &str) -> Self {
         let schema = &document["components"]["schemas"][name];
-        // What is answered is there unless its sentence says when it is not.
+        // A field of a response is present unless its description says otherwise.
         let fields = fields(schema).into_iter().map(|field| Field { required: false, ..field });
         Self { name: name.to_owned(), about: prose(&schema["description"]), fields: fields.collect() }
     }

@@ -1,4 +1,4 @@
-//! The search of the reference: every operation that has all words, in its path, its sentences or its fields.
+//! The search of the reference: finds operations that contain all words in their path, sentences or fields.
 
 use super::reference::{Operation, Resource, Section};
 use crate::values::fold::fold;
@@ -8,7 +8,7 @@ pub struct Found<'a> {
     pub operation: &'a Operation,
 }
 
-/// The operations that have all words; those with all of them in the summary or path first.
+/// The operations that contain all words. Operations with all words in the summary or path come first.
 pub fn search<'a>(sections: &'a [Section], asked: &str) -> Vec<Found<'a>> {
     let words: Vec<String> = fold(asked).split_whitespace().map(str::to_owned).collect();
     let has_all = |text: &str| words.iter().all(|word| text.contains(word.as_str()));

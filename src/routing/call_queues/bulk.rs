@@ -1,4 +1,4 @@
-//! Many time spans in one request, made all or none.
+//! Creates many time spans in one request, all or none.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -11,14 +11,14 @@ use crate::api::{Body, Call, Created, Ctx, Error, Input, Operation, Result};
 use crate::routing::rows;
 use crate::routing::whose::Whose;
 
-/// Rows that one request may have.
+/// Maximum number of rows in a request.
 const MOST: usize = 1000;
 
-/// Problems that anybody wants to read about.
+/// Maximum number of problems in a response.
 const MOST_HINTS: usize = 100;
 
-/// Rows of one request, each read, or with what is wrong with it. A list, or an object that has one under `data` or
-/// `time_spans`. What a row is of stands in it; else beside the list; else in the query.
+/// The rows of a request, each valid or with its problems. The body is a list, or an object with the list under `data`
+/// or `time_spans`. A row's parent is taken from the row, else from that object, else from the query.
 #[derive(Debug)]
 pub struct Many(Vec<Result<TimeSpan, Vec<String>>>);
 
@@ -40,8 +40,8 @@ impl Input for Many {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        let about = "The time spans. An object with this list under `data` or `time_spans` is accepted too; what it says of the \
-                     parent beside the list holds for every item that does not say it.";
+        let about = "The time spans. An object with this list under `data` or `time_spans` is accepted too. A parent in that \
+                     object applies to every item that has none.";
         operation.list_of::<TimeSpan>(&parents::required::<TimeSpan>(), MOST, about);
         let item = operation.input::<TimeSpan>();
         for name in TimeSpan::PARENT {
@@ -49,12 +49,12 @@ impl Input for Many {
             if schema.get("examples").is_none() {
                 schema["examples"] = json!([schema["enum"][0]]);
             }
-            operation.query(name, "The same for every item, where the body does not say it.", schema);
+            operation.query(name, "Default for items, if the body does not set it.", schema);
         }
     }
 }
 
-/// The items of the list in a body; what it says of the parent beside the list counts in the place of the query's.
+/// The items of the list in a body. A parent in the object takes precedence over the parent in the query.
 fn items(text: &[u8], parent: &mut Map<String, Value>) -> Result<Vec<Value>> {
     let mut fields = match serde_json::from_slice(text) {
         Ok(Value::Array(items)) => return Ok(items),
@@ -94,14 +94,15 @@ fn row(reading: &Reading, item: Value, parent: &Map<String, Value>) -> Result<Re
     }
 }
 
-/// What was made of many.
+/// The rows that were created.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Made{T}s")]
 pub struct Made<T> {
     /// Always `ok`.
     response: &'static str,
-    /// How many were made.
+    /// Number of created rows.
     created: usize,
+    /// The created rows, in the order of the request.
     data: Vec<T>,
 }
 
@@ -118,7 +119,7 @@ pub fn create_many(ctx: &mut Ctx<'_>, whose: Whose, Many(items): Many) -> Result
         let added = item.map_err(Error::Invalid);
         match added.and_then(|new| rows::add(ctx.db, &author, rows::of(customer, new, ctx.now))) {
             Ok(row) => made.push(row),
-            // The item is to blame. The others are looked at nevertheless, so that all is said at once.
+            // The item is invalid. The others are still checked, so that the response lists every problem.
             Err(Error::Invalid(wrong)) => {
                 hint.extend(wrong.into_iter().map(|sentence| format!("item {number}: {sentence}")));
             }
@@ -129,7 +130,7 @@ pub fn create_many(ctx: &mut Ctx<'_>, whose: Whose, Many(items): Many) -> Result
     if !hint.is_empty() {
         return Err(Error::Invalid(hint));
     }
-    // Once all are there: those of one request overlap too.
+    // After all rows exist: rows of one request can overlap each other.
     Ok(Created(SavedSpan::of_many(ctx.db, made)?.into()))
 }
 

@@ -1,7 +1,7 @@
-//! The public holidays of some countries, by rule: days of the calendar, and days that lie so far from Easter.
+//! Public holidays of some countries, computed by rules: fixed days, and days relative to Easter.
 //!
-//! Each country is a file in `holidays/`, which names the law or the list that it was written from, and the year of which
-//! it is: the days of the whole country, and for its regions (ISO 3166-2) the days that only these have.
+//! Each country is a file in `holidays/`. It names its source (a law or a list) and the year of the source. It contains
+//! the holidays of the whole country, and those that only some regions (ISO 3166-2) have.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::values::choice;
 
 choice! {
-    /// A country whose public holidays are known.
+    /// A country with known public holidays.
     Country { BELGIUM = "BE", SWITZERLAND = "CH", GERMANY = "DE", FRANCE = "FR", LUXEMBOURG = "LU" }
 }
 
@@ -25,7 +25,7 @@ const FILES: [&str; 5] = [
 ];
 
 static CALENDARS: LazyLock<Vec<Calendar>> = LazyLock::new(|| {
-    FILES.iter().map(|file| serde_json::from_str(file).expect("what is shipped can be read")).collect()
+    FILES.iter().map(|file| serde_json::from_str(file).expect("the tests parse the built-in data")).collect()
 });
 
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ struct Calendar {
     regions: Vec<Region>,
 }
 
-/// A part of a country that has more holidays than all of it; or several parts with the same ones.
+/// Regional holidays of one region, or of several regions that have the same ones.
 #[derive(Deserialize)]
 struct Region {
     codes: Vec<String>,
@@ -45,14 +45,14 @@ struct Region {
 
 #[derive(Deserialize)]
 struct Rule {
-    /// In the country's own main language.
+    /// In the main language of the country.
     name: String,
     #[serde(flatten)]
     when: When,
-    /// The first and the last year of it, where it has not been for ever, or is no more.
+    /// First and last year of the holiday, if it has not always existed or was abolished.
     from: Option<i16>,
     until: Option<i16>,
-    /// The days of the week on which it counts, where that is not all of them: 0 is Sunday.
+    /// Days of the week on which the holiday applies (0 is Sunday). None: every day.
     only_on: Option<Vec<i8>>,
 }
 
@@ -66,25 +66,25 @@ enum When {
     First(First),
 }
 
-/// The first such day of the week on or after a day of the year.
+/// The first given weekday on or after a day of the year.
 #[derive(Deserialize)]
 struct First {
     /// 0 is Sunday.
     weekday: i8,
     /// Month and day.
     since: String,
-    /// A week later, where it would be so many days after Easter Sunday.
+    /// Moved by one week if it would be this many days after Easter Sunday.
     unless_easter: Option<i64>,
 }
 
-/// The codes of the regions of a country that have holidays of their own.
+/// Codes of the regions with regional holidays.
 pub fn regions(country: Country) -> impl Iterator<Item = &'static str> {
     let own = CALENDARS.iter().filter(move |calendar| calendar.country == country).flat_map(|found| &found.regions);
     own.flat_map(|region| &region.codes).map(String::as_str)
 }
 
-/// The public holidays of a country, or of a region of it, in a year from 1 to 9998, in order; two on one day are one, with
-/// the names of both.
+/// The public holidays of a country, or of one of its regions, in order, for a year from 1 to 9998. Two holidays on one
+/// day are one entry with both names.
 pub fn in_year(country: Country, region: Option<&str>, year: i16) -> Vec<(Date, String)> {
     let calendar = || CALENDARS.iter().filter(|calendar| calendar.country == country);
     let is_wanted = |found: &&Region| region.is_some_and(|region| found.codes.iter().any(|code| code == region));
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn easter_is_when_it_is() {
-        // The earliest and the latest there are among them.
+        // Includes the earliest and the latest possible Easter.
         for day in [
             "1818-03-22",
             "1886-04-25",

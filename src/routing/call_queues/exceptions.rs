@@ -1,4 +1,5 @@
-//! Exceptions: days on which a queue or a group of queues is closed, and where calls go then. They come before time spans.
+//! Exceptions: days on which a queue or a group is closed, and where calls go then. They take precedence over time
+//! spans.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -16,7 +17,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/call-queues/exceptions",
         &run(list::<RoutingException>),
         Needs::Scoped("routing.view"),
-        "List exceptions, holidays among them",
+        "List exceptions, including holidays",
     ),
     get(
         "/smart-routings/call-queues/exceptions/{id}",
@@ -44,33 +45,39 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// A day on which a queue or a group is closed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RoutingException {
+    /// Id of the exception.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the exception.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// The queue or the group that it is of, as said when it was made.
+    /// Id of the queue or group that the exception belongs to. It cannot be changed.
     pub exceptionable_id: RowId,
-    /// Which of the two that is.
+    /// Type of that parent. It cannot be changed.
     #[serde(deserialize_with = "parents::by_any_name")]
     pub exceptionable_type: ParentType,
+    /// Free text, for example a reference in another system.
     pub reference: Option<Text<255>>,
-    /// What people read.
+    /// Display name of the day.
     #[schemars(example = &"Company outing")]
     pub label: Option<Text<255>>,
-    /// Where calls go; the queue's default destination, where there is none.
+    /// Where calls go on this day. If null, they go to the queue's default destination.
     #[schemars(example = &"898")]
     pub destination: Option<Text<255>>,
-    /// A date, like 2027-05-01, or the same day of every year, like --05-01.
+    /// A date (`2027-05-01`), or a day of every year (`--05-01`).
     pub day: Day,
-    /// Whether it was made as a holiday.
+    /// Whether the exception was created as a holiday.
     #[serde(skip_deserializing)]
     #[schemars(extend("readOnly" = true))]
     pub holiday: bool,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! Groups of call queues, which have time spans and exceptions in common.
+//! Groups of call queues that share time spans and exceptions.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -17,46 +17,52 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/call-queues/groups",
         &run(list::<Group>),
         Needs::Scoped("routing.view"),
-        "List groups of call queues",
+        "List call queue groups",
     ),
     get(
         "/smart-routings/call-queues/groups/{id}",
         &run(show::<Group>),
         Needs::Scoped("routing.view"),
-        "Show a group of call queues",
+        "Show a call queue group",
     ),
     post(
         "/smart-routings/call-queues/groups",
         &run(create::<Group>),
         Needs::Scoped("routing.create"),
-        "Create a group of call queues",
+        "Create a call queue group",
     ),
     put(
         "/smart-routings/call-queues/groups/{id}",
         &run(update::<Group>),
         Needs::Scoped("routing.update"),
-        "Change a group of call queues",
+        "Change a call queue group",
     ),
     delete(
         "/smart-routings/call-queues/groups/{id}",
         &run(remove::<Group>),
         Needs::Scoped("routing.delete"),
-        "Delete a group with its time spans and exceptions; its queues stay",
+        "Delete a call queue group and its time spans and exceptions; its queues stay",
     ),
 ];
 
+/// A group of call queues that share time spans and exceptions.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "CallQueueGroup")]
 pub struct Group {
+    /// Id of the group.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the group.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    /// Display name of the group.
     #[schemars(example = &"Support")]
     pub name: Name<255>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }

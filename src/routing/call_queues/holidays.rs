@@ -1,4 +1,4 @@
-//! Holidays: exceptions that are made as such, one by one or as the public holidays of a country in a year.
+//! Holidays: exceptions that are created as holidays, one by one or as the public holidays of a country in a year.
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -27,35 +27,36 @@ pub const ROUTES: &[Route] = &[
     .named("createHolidays"),
 ];
 
-/// One holiday, or those of a country in a year.
+/// One holiday (`day`), or the public holidays of a country in a year (`country` and `year`).
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("examples" = [{"exceptionable_id": 1, "exceptionable_type": "call_queue", "country": "FR", "year": 2027}]))]
 pub struct NewHolidays {
-    /// The queue or the group that it is of.
+    /// Id of the queue or group that the holidays belong to.
     exceptionable_id: RowId,
-    /// Which of the two that is.
+    /// Type of that parent.
     #[serde(deserialize_with = "parents::by_any_name")]
     exceptionable_type: ParentType,
+    /// Free text, for example a reference in another system.
     reference: Option<Text<255>>,
-    /// What people read; the public holidays of a country have names of their own.
+    /// Display name of the holiday. Public holidays of a country have names of their own.
     label: Option<Text<255>>,
-    /// Where calls go; the queue's default destination, where there is none.
+    /// Where calls go on these days. If null, they go to the queue's default destination.
     destination: Option<Text<255>>,
-    /// A date, like 2027-05-01, or the same day of every year, like --05-01.
+    /// A date (`2027-05-01`), or a day of every year (`--05-01`). Not allowed together with `country`.
     day: Option<Day>,
-    /// In the place of a day: whose public holidays are meant.
+    /// Country whose public holidays are created.
     country: Option<Country>,
-    /// A region of that country (ISO 3166-2) with holidays of its own, like `FR-57`, `DE-BY` or `CH-ZH`: then these are made
-    /// as well.
+    /// Region of that country (ISO 3166-2), for example `FR-57`, `DE-BY` or `CH-ZH`. Its regional holidays are created
+    /// too.
     region: Option<Text<16>>,
-    /// In which year.
+    /// Year of the public holidays. Required with `country`.
     #[serde(deserialize_with = "year")]
     #[schemars(schema_with = "year_schema")]
     year: Option<i16>,
 }
 
-/// Years in which the calendar was or may be as the rules have it.
+/// Years for which the calendar rules are valid.
 const YEARS: std::ops::RangeInclusive<i64> = 1900..=2200;
 
 fn year<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i16>, D::Error> {
@@ -69,7 +70,7 @@ fn year_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": ["integer", "null"], "minimum": YEARS.start(), "maximum": YEARS.end()})
 }
 
-/// What a body says; of the parent what the query says, where the body does not.
+/// Reads the body. The parent in the body takes precedence over that in the query.
 impl Input for NewHolidays {
     const BODY: Body = Body::Json;
 
@@ -100,7 +101,7 @@ impl Input for NewHolidays {
     }
 }
 
-/// A region of a country as its calendar calls it: `fr-57` and `57` are `FR-57`. Nothing where none is named.
+/// Normalizes a region code: `fr-57` and `57` become `FR-57`. None if the region is blank.
 fn region(named: &str, country: Option<Country>) -> Result<Option<Text<16>>, String> {
     let named = named.trim().to_uppercase();
     if named.is_empty() {
@@ -118,7 +119,7 @@ fn region(named: &str, country: Option<Country>) -> Result<Option<Text<16>>, Str
     })
 }
 
-/// What is answered: the holiday, or all of them.
+/// The created holiday, or all holidays created for a country.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum HolidaysMade {
@@ -160,7 +161,7 @@ fn create(ctx: &mut Ctx<'_>, whose: Whose, new: NewHolidays) -> Result<Created<H
     Ok(Created(HolidaysMade::Many(made.into())))
 }
 
-/// Whether the parent has an exception for this very day already.
+/// Whether the parent already has an exception for this day.
 fn is_exception(db: &Connection, new: &RoutingException) -> Result<bool> {
     let sql = "SELECT 1 FROM routing_exceptions WHERE exceptionable_id = ?1 AND exceptionable_type = ?2 AND day = ?3";
     Ok(db.prepare_cached(sql)?.exists((new.exceptionable_id, new.exceptionable_type, &new.day))?)
@@ -216,7 +217,7 @@ mod tests {
         desk.made("/call-queues/groups", json!({"name": "G"}));
         let exception = "/call-queues/exceptions?exceptionable_id=1&exceptionable_type=call_queue";
         desk.made(exception, json!({"day": "2027-07-14", "label": "Ours"}));
-        // Neither a day of every year nor a day of another parent is that very day of this one.
+        // A day of every year, or a day of another parent, does not count as this date.
         desk.made(exception, json!({"day": "--12-25"}));
         desk.made(&exception.replace("=call_queue", "=call_queue_group"), json!({"day": "2027-08-15"}));
         let wanted =

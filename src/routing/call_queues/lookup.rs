@@ -1,4 +1,4 @@
-//! Where the calls of a queue go at a moment: what a call flow asks for.
+//! The call queue look-up: a call flow requests the destination of a queue's calls at a given time.
 
 use jiff::civil::{Date, DateTime};
 use phonenumber::country::Id as Country;
@@ -24,29 +24,31 @@ pub const ROUTES: &[Route] = &[get(
     "/smart-routings/call-queues/lookup",
     &run(lookup),
     Needs::LookUp("routing.view"),
-    "Look up where the calls of a queue go",
+    "Look up the destination of a queue's calls",
 )
 .named("lookUpCallQueue")];
 
-/// By what a queue is looked up, and for when. Where several are given, all must hold.
+/// The queue and the time to look up. If several parameters name the queue, all must match.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
+    /// Id of the queue.
     #[serde(deserialize_with = "id_in_query")]
     #[schemars(with = "Option<RowId>")]
     id: Option<i64>,
+    /// Code of the queue, exactly as stored.
     code: Text<64>,
-    /// In any format.
+    /// Number of the queue in the PBX, in any format.
     #[schemars(example = "+33142000000")]
     number: Text<255>,
-    /// In any format.
+    /// Number dialled from outside (DID), in any format.
     did_number: Text<255>,
-    /// The moment (RFC 3339); without an offset it is by the clocks of the workspace. Now, where it is not given.
+    /// Time to look up (RFC 3339). Without an offset it is in the workspace's time zone. Defaults to now.
     #[schemars(extend("format" = "date-time"))]
     at: Text<64>,
 }
 
-/// What was asked, found good.
+/// A valid look-up request.
 #[derive(Debug)]
 pub struct Question {
     asked: Asked,
@@ -55,7 +57,7 @@ pub struct Question {
 
 impl Input for Question {
     fn read(call: &Call) -> Result<Self> {
-        // `Query` leaves out an id, which a body may only repeat.
+        // `Query` skips `id`, which a body may only repeat. Here it is a parameter.
         let fields: Map<String, Value> = pairs(&call.query).map(|(name, value)| (name, value.into())).collect();
         let asked: Asked = Reading::of_query(call).lay_whole_over(&Asked::default(), &fields)?;
         let at = Some(asked.at.trim()).filter(|at| !at.is_empty()).map(str::parse::<Moment>).transpose();
@@ -76,29 +78,31 @@ impl Input for Question {
 }
 
 choice! {
-    /// Why calls go where they go.
+    /// The reason for a destination.
     Reason { EXCEPTION = "exception", TIME_SPAN = "time_span", DEFAULT = "default", INACTIVE = "inactive" }
 }
 
-/// Where calls go.
+/// Where the calls of a queue go.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallQueueRoute")]
 pub struct Found {
+    /// The queue that matched.
     queue: Queue,
-    /// Whether a time span says so.
+    /// True if a time span applies.
     open: bool,
-    /// `exception` or `time_span`: of the queue or of its group, which comes after. `default`: there is none of these.
-    /// `inactive`: the queue is not active.
+    /// Why calls go there. `exception` or `time_span`: one of the queue applies, or else one of its group. `default`:
+    /// none applies. `inactive`: the queue is not active.
     reason: Reason,
-    /// That of the exception or the time span. Where it has none, an open queue is gone on with, by its own number, and
-    /// else the default destination holds.
+    /// Destination of the exception or time span. If it has none: the queue's own number if open, otherwise the default
+    /// destination.
     destination: Option<String>,
-    /// Null where the destination is that of an exception or a time span: they do not say what it is.
+    /// Type of the destination. Null if it comes from an exception or a time span.
     destination_type: Option<DestinationType>,
-    /// The exception or the time span.
+    /// The exception or time span that applies. Null if there is none.
     matched: Option<Matched>,
 }
 
+/// The exception or time span that applies.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Matched {
@@ -119,8 +123,7 @@ fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Question { asked, at }: Question) -> 
 }
 
 impl Asked {
-    /// The queue that is meant: of several an active one, and of these the first. A number leads to the few queues that
-    /// have it.
+    /// The matching queue. Active queues come first, then the lowest id. The number index leads to few queues.
     fn queue(&self, db: &Connection, customer: i64, home: Country) -> Result<Option<Queue>> {
         let (mut from, mut conditions, mut bound) = ("call_queues", Vec::new(), Vec::new());
         let mut hold = |condition: &'static str, value: Sql| {
@@ -141,7 +144,8 @@ impl Asked {
         if !self.code.trim().is_empty() {
             hold("code = ?", self.code.trim().to_owned().into());
         }
-        // By code one index has both; else the customer has far more queues than there are of an id or a number.
+        // With a code, one index covers both columns. Otherwise `+` keeps SQLite from using the index on the customer,
+        // which has far more queues than an id or a number matches.
         hold(if self.code.trim().is_empty() { "+customer_id = ?" } else { "customer_id = ?" }, customer.into());
         let (columns, conditions) = (Queue::COLUMNS, conditions.join(" AND "));
         let sql = format!("SELECT {columns} FROM {from} WHERE {conditions} ORDER BY active DESC, id LIMIT 1");
@@ -160,7 +164,8 @@ const ALSO_DID: &str = "EXISTS (SELECT 1 FROM phone_numbers AS also
     WHERE also.resource = 'call_queues' AND also.resource_id = id AND also.field IN ('did_number', 'did_number/2', 'did_number/3', 'did_number/4')
         AND also.reversed = ?)";
 
-/// Why the calls of a queue go where they go, when the clocks show this.
+/// Decides by exceptions, then by time spans; of each kind, the queue's come before the group's. `clock` is the local
+/// time of the workspace.
 fn decide(db: &Connection, queue: &Queue, clock: DateTime) -> Result<(Reason, Option<Matched>)> {
     if !queue.active {
         return Ok((Reason::INACTIVE, None));
@@ -180,7 +185,7 @@ fn decide(db: &Connection, queue: &Queue, clock: DateTime) -> Result<(Reason, Op
     Ok((Reason::DEFAULT, None))
 }
 
-/// The exception of the day, a date before a day of every year: digits come after dashes in the order of texts.
+/// The exception of the day. A date comes before a day of every year, because digits sort after dashes.
 const EXCEPTION: &str =
     "exceptionable_id = ?1 AND exceptionable_type = ?2 AND day IN (?3, ?4) ORDER BY day DESC, id LIMIT 1";
 
@@ -192,8 +197,8 @@ fn exception(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) ->
     Ok(db.prepare_cached(&sql)?.query_row(bound, RoutingException::from_row).optional()?)
 }
 
-/// The span in which the clock is, one of a date before one of a day of the week, then the older one: one of this day, or
-/// one of the day before (?5, ?6) that ends before it starts, and so on this day.
+/// The time span that covers the time. A date comes before a day of the week, then the older span. A span of the
+/// previous day (?5, ?6) covers this day if it ends before it starts.
 const TIME_SPAN: &str = "time_spanable_id = ?1 AND time_spanable_type = ?2 AND on_day IN (?3, ?4, ?5, ?6)
     AND iif(on_day IN (?3, ?4),
         start_second <= ?7 AND (?7 < end_second OR end_second < start_second),
@@ -204,7 +209,7 @@ fn time_span(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) ->
     let (date, time) = (clock.date(), clock.time());
     let on = |date: Date| [date.to_string(), format!("day {}", date.weekday().to_sunday_zero_offset())];
     let ([date, day], before) = (on(date), date.yesterday().map(on));
-    // The first day of the calendar has none before it.
+    // The first day of the calendar has no previous day.
     let [date_before, day_before] = before.unwrap_or_default();
     let second = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
     let sql = format!("SELECT {} FROM time_spans WHERE {TIME_SPAN}", TimeSpan::COLUMNS);
@@ -237,7 +242,7 @@ mod tests {
     use crate::routing::testing::Desk;
     use crate::testing::Bench;
 
-    /// Somebody whose customer has a queue of a group, both with the id 1.
+    /// A desk whose customer has a queue in a group, both with the id 1.
     fn desk(bench: &Bench) -> Desk<'_> {
         let desk = Desk::new(bench);
         desk.made("/call-queues/groups", json!({"name": "G"}));
@@ -261,7 +266,7 @@ mod tests {
         desk.get(&format!("/call-queues/lookup?code=Q1&at={moment}")).ok()
     }
 
-    /// The reason, and the id of what says so.
+    /// The reason and the id of the matched row.
     fn why(desk: &Desk<'_>, moment: &str) -> (String, Option<i64>) {
         let found = at(desk, moment);
         assert_eq!(found["open"], found["reason"] == "time_span");
@@ -435,7 +440,7 @@ mod tests {
         let bench = Bench::new();
         let desk = desk(&bench);
         span(&desk, "call_queue", json!({"day_of_week": 3, "start_time": "18:00", "end_time": "24:00"}));
-        // A Wednesday; Paris is an hour ahead.
+        // A Wednesday. Paris is one hour ahead of UTC.
         for (moment, open) in [
             ("2027-01-06T17:59:59", false),
             ("2027-01-06T18:00:00", true),
@@ -470,12 +475,12 @@ mod tests {
             ("2024-03-31T00:29:59Z", false),
             ("2024-03-31T00:30:00Z", true),
             ("2024-03-31T00:59:59Z", true),
-            // A second later it is three.
+            // One second later local time jumps to 03:00.
             ("2024-03-31T01:00:00Z", false),
             ("2024-03-31T02:15:00", false),
             ("2024-10-27T00:29:59Z", true),
             ("2024-10-27T00:30:00Z", false),
-            // It is two for the second time.
+            // Local time is 02:00 for the second time.
             ("2024-10-27T01:00:00Z", true),
             ("2024-10-27T01:29:59Z", true),
             ("2024-10-27T01:30:00Z", false),
@@ -485,7 +490,7 @@ mod tests {
         ] {
             assert_eq!(is_open(&desk, moment), open, "{moment}");
         }
-        // The hour that there is not is the next.
+        // The skipped hour is read as the next hour.
         span(&desk, "call_queue", json!({"date_full": "2024-03-31", "start_time": "03:00", "end_time": "04:00"}));
         assert!(is_open(&desk, "2024-03-31T02:15:00") && is_open(&desk, "2024-03-31T01:15:00Z"));
     }

@@ -1,7 +1,7 @@
-//! Call queues: where calls go, by day and by hour.
+//! Call queues: where calls go, by day and time.
 //!
-//! A queue may be of a group. Both have time spans, in which they are open, and exceptions, which come before these; of
-//! several that say something of a moment, the queue's own come before those of its group.
+//! A queue may belong to a group. Both have time spans, in which they are open, and exceptions, which take precedence
+//! over time spans. Rows of the queue take precedence over rows of its group.
 
 mod bulk;
 pub mod calendars;

@@ -1,4 +1,4 @@
-//! A moment that a caller names, and what the clocks of the workspace show then.
+//! A time in a look-up request, and the local time of the workspace then.
 
 use std::str::FromStr;
 
@@ -6,17 +6,17 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// A moment, as it was named.
+/// A time as requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// With its offset from UTC.
+    /// With an offset from UTC.
     Certain(Timestamp),
-    /// By the clocks of the workspace. Where they are put back they show it twice: it is the first time. Where they are
-    /// put forward they never show it: it is as much later.
+    /// Local time of the workspace. A time that occurs twice means the first one. A skipped time is moved forward by
+    /// the gap.
     Local(DateTime),
 }
 
-/// What is said of what is none.
+/// Error message for an invalid time.
 pub const NO_MOMENT: &str = "must be a valid date and time, like 2024-01-20T12:00:00Z.";
 
 impl FromStr for Moment {
@@ -27,7 +27,8 @@ impl FromStr for Moment {
         if let Ok(certain) = text.parse() {
             return Ok(Self::Certain(certain));
         }
-        // Of a time with anything behind it, an offset that is none or a zone, the library would read the time alone.
+        // jiff would ignore text after a local time, such as an invalid offset or a zone. So only digits and separators
+        // are accepted.
         let is_local = text.split_once(['T', 't', ' ']).is_some_and(|(_, time)| {
             time.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.' | b','))
         });
@@ -36,7 +37,7 @@ impl FromStr for Moment {
     }
 }
 
-/// The plus of an offset that was not encoded arrives as a space.
+/// An unencoded `+` of an offset arrives as a space.
 fn with_plus(text: &str) -> String {
     match text.rsplit_once(' ') {
         Some((before, offset)) if before.contains(':') => format!("{before}+{offset}"),
@@ -45,7 +46,7 @@ fn with_plus(text: &str) -> String {
 }
 
 impl Moment {
-    /// What a clock in a zone shows; nothing where no clock shows that, at the ends of the calendar.
+    /// The local time in a zone. None if it is outside the calendar.
     pub fn on_the_clock(self, zone: &TimeZone) -> Option<DateTime> {
         match self {
             Self::Certain(moment) => Some(zone.to_datetime(moment)),
@@ -79,7 +80,7 @@ mod tests {
             ("2024-07-20 12:00:00 02:00", "2024-07-20T12:00:00"),
             ("2024-07-20 12:00:00", "2024-07-20T12:00:00"),
             ("2024-07-20T12:00", "2024-07-20T12:00:00"),
-            // The hour that there is not, and the one that there is twice.
+            // The skipped hour, and the hour that occurs twice.
             ("2024-03-31T01:59:59", "2024-03-31T01:59:59"),
             ("2024-03-31T02:00:00", "2024-03-31T03:00:00"),
             ("2024-03-31T02:30:00", "2024-03-31T03:30:00"),

@@ -1,5 +1,5 @@
-//! What time spans and exceptions are of, their parent: a queue, or a group of queues. It is named in the query when they
-//! are made, and they stay with it.
+//! The parent of time spans and exceptions: a queue or a group of queues. The query names it when they are created. It
+//! never changes.
 
 use rusqlite::Connection;
 use serde::{Deserialize, Deserializer, de};
@@ -16,27 +16,27 @@ use crate::tenancy::Author;
 use crate::values::choice;
 
 choice! {
-    /// What a parent is.
+    /// The type of a parent.
     #[derive(Default)]
     ParentType { QUEUE = "call_queue", GROUP = "call_queue_group" }
 }
 
-/// Reads a type by its word, or by the name of a class: `App\Models\CallQueueGroup`.
+/// Reads a parent type, or a class name such as `App\Models\CallQueueGroup`.
 pub fn by_any_name<'de, D: Deserializer<'de>>(input: D) -> Result<ParentType, D::Error> {
     let text = String::deserialize(input)?;
     let word = named(ParentType::WORDS, &text).unwrap_or(text.trim());
     word.parse().map_err(de::Error::custom)
 }
 
-/// A row that is of a queue or of a group.
+/// A row that belongs to a queue or a group.
 pub trait OfParent: Routed {
-    /// The fields that say of which: by id and by type. They are columns too.
+    /// The fields, and columns, with the id and the type of the parent.
     const PARENT: [&'static str; 2];
 
     fn parent(&self) -> (i64, ParentType);
 }
 
-/// Something new, in the body. What it is of stands in the query, or, where that does not say, in the body.
+/// A new row from the body. The parent in the query takes precedence over that in the body.
 #[derive(Debug)]
 pub struct New<T>(pub T);
 
@@ -45,7 +45,7 @@ impl<T: OfParent> Input for New<T> {
 
     fn read(call: &Call) -> Result<Self> {
         let mut fields = body::parse(&call.body)?;
-        // A parent that the body says is none is one that it does not say.
+        // A null parent in the body counts as absent.
         fields.retain(|name, value| !(value.is_null() && T::PARENT.contains(&name.as_str())));
         fields.extend(in_query(call, T::PARENT));
         Ok(Self(Reading::of(call).new_value(&fields)?))
@@ -57,7 +57,7 @@ impl<T: OfParent> Input for New<T> {
     }
 }
 
-/// The fields that a body must have: all that are required, but for the parent.
+/// The required fields of a body, without the parent.
 pub fn required<T: OfParent>() -> Vec<String> {
     let fields = api::required::<T>().into_iter();
     fields.filter(|field| !T::PARENT.contains(&field.as_str())).collect()
@@ -65,12 +65,12 @@ pub fn required<T: OfParent>() -> Vec<String> {
 
 pub fn describe_query(operation: &mut Operation<'_>, [id, kind]: [&'static str; 2]) {
     let integer = json!({"type": "integer", "format": "int64", "minimum": 1});
-    operation.required_query(id, "The queue or the group that it is of.", integer);
-    let about = "Which of the two that is. The names of classes are read as these, like App\\Models\\CallQueue.";
+    operation.required_query(id, "Id of the queue or group that it belongs to.", integer);
+    let about = "Type of that parent. Class names such as App\\Models\\CallQueue are accepted too.";
     operation.required_query(kind, about, json!({"type": "string", "enum": ParentType::WORDS}));
 }
 
-/// What a query says of the parent.
+/// The parent fields in a query.
 pub fn in_query(call: &Call, names: [&'static str; 2]) -> Map<String, Value> {
     let said = pairs(&call.query).filter(|(name, text)| names.contains(&name.as_str()) && !text.trim().is_empty());
     let value = |name: &str, text: &str| match text.trim().parse::<i64>() {
@@ -85,7 +85,7 @@ pub fn create<T: OfParent>(ctx: &mut Ctx<'_>, whose: Whose, New(new): New<T>) ->
     rows::add(ctx.db, &ctx.author()?, rows::of(customer, new, ctx.now)).map(Created)
 }
 
-/// What is wrong with the parent of a new row of a customer, if anything: there must be such a one of the same customer.
+/// The error message if the parent does not exist or belongs to another customer.
 pub fn problem<T: OfParent>(db: &Connection, customer: i64, row: &T) -> Result<Option<String>> {
     let (id, kind) = row.parent();
     let sql = match kind {
@@ -96,7 +96,7 @@ pub fn problem<T: OfParent>(db: &Connection, customer: i64, row: &T) -> Result<O
     Ok((!is_there).then(|| format!("The selected {} is invalid.", T::PARENT[0].replace('_', " "))))
 }
 
-/// Deletes all that is of a queue or of a group.
+/// Deletes all time spans and exceptions of a queue or a group.
 pub fn empty(db: &Connection, author: &Author, kind: ParentType, id: i64) -> Result<()> {
     delete_each::<TimeSpan>(db, author, kind, id)?;
     delete_each::<RoutingException>(db, author, kind, id)

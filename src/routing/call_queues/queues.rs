@@ -1,5 +1,4 @@
-//! Call queues: each is known by a code, its number or the number that is dialled, and says where its calls go when
-//! nothing else does.
+//! Call queues, each with its code, its numbers and its default destination.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -38,48 +37,59 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/call-queues/queues/{id}",
         &run(remove::<Queue>),
         Needs::Scoped("routing.delete"),
-        "Delete a call queue with its time spans and exceptions",
+        "Delete a call queue and its time spans and exceptions",
     ),
 ];
 
 choice! {
-    /// What a destination is.
+    /// The type of a destination.
     DestinationType {
         EXTENSION = "extension", QUEUE = "queue", NUMBER = "number", VOICEMAIL = "voicemail", HANGUP = "hangup",
     }
 }
 
+/// A call queue of a customer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "CallQueue")]
 pub struct Queue {
+    /// Id of the call queue.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the call queue.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// Whether time spans and exceptions count; where not, calls go to the default destination.
+    /// Whether time spans and exceptions apply. Calls of an inactive queue go to the default destination.
     pub active: bool,
+    /// Display name of the queue.
     #[schemars(example = &"Support")]
     pub name: Name<255>,
-    /// The customer's own name for it: no other queue of the customer has the same.
+    /// Code of the queue in the customer's own system. Unique within the customer.
     #[schemars(example = &"SUP")]
     pub code: Option<Text<64>>,
-    /// Its number in the PBX, as typed; found in any format.
+    /// Number of the queue in the PBX, stored as typed. Matched in any format.
     #[schemars(example = &"01 42 00 00 00")]
     pub number: Typed,
-    /// The number that is dialled from outside, as typed; found in any format.
+    /// Number dialled from outside (DID), stored as typed. Matched in any format.
     pub did_number: Typed,
+    /// Host name of the PBX that has the queue.
     pub host_name: Option<Text<255>>,
+    /// Type of the queue in the PBX, for example `ring-all`. Free text.
     #[serde(rename = "type")]
     pub kind: Option<Text<64>>,
-    /// A group of the same customer, whose time spans and exceptions count after the queue's own.
+    /// Id of a group of the same customer. The queue's own time spans and exceptions take precedence over those of the
+    /// group. `0` or null: none.
     #[serde(deserialize_with = "crate::values::nullable_id")]
     pub call_queue_group_id: Option<i64>,
+    /// Type of the default destination.
     pub default_destination_type: Option<DestinationType>,
+    /// Destination of calls when neither an exception nor a time span applies.
     #[schemars(example = &"899")]
     pub default_destination: Option<Text<255>>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
@@ -107,10 +117,9 @@ impl Default for Queue {
 
 const TABLE: &str = "call_queues";
 
-/// The column that names the group.
 pub const GROUP: &str = "call_queue_group_id";
 
-/// The columns whose numbers are indexed.
+/// The columns with indexed phone numbers.
 pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["number", "did_number"], lists: &[] };
 
 routed!(Queue in "call_queues", told of as "call-queue" {
@@ -245,7 +254,7 @@ mod tests {
         for (field, value) in all.as_object().unwrap() {
             assert_eq!(&made[field], value, "{field}");
         }
-        // Its numbers are those of the first, the other way round.
+        // This queue has the numbers of the first one, swapped.
         let turned = json!({"name": "B", "active": false, "number": "0142000000", "did_number": "801"});
         desk.made("/call-queues/queues", turned);
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

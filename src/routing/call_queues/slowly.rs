@@ -1,5 +1,5 @@
-//! Where calls go, found out slowly: by a calendar counted day by day and a look at every row. What the look-up answers is
-//! held against this.
+//! A slow reference implementation of the call queue look-up: it counts calendar days one by one and checks every row.
+//! Tests compare the look-up with it.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -12,7 +12,7 @@ use crate::routing::rows;
 use crate::routing::testing::Desk;
 use crate::testing::Bench;
 
-/// Days since 1970 of a date, and back, month by month.
+/// Converts dates to days since 1970 and back, month by month.
 mod plain {
     fn days_in(year: i64, month: i64) -> i64 {
         let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -47,7 +47,7 @@ mod plain {
         last - day_of_week(last)
     }
 
-    /// What the clocks of Paris show, in seconds, at so many seconds of UTC.
+    /// Local time in Paris, in seconds, for a UTC time in seconds.
     pub fn paris(utc: i64) -> i64 {
         let (year, _, _) = date(utc.div_euclid(86_400));
         let change = |month| last_sunday(year, month) * 86_400 + 3600;
@@ -64,7 +64,7 @@ mod plain {
     }
 }
 
-/// Whose a row is: the queue, its group, and those of the same ids that are not meant.
+/// Possible parents of a row: the queue, its group, and others with the same ids that must not match.
 const PARENTS: [(&str, i64); 4] =
     [("call_queue", 1), ("call_queue_group", 2), ("call_queue_group", 1), ("call_queue", 2)];
 
@@ -83,7 +83,7 @@ const DATES: [&str; 12] = [
     "2027-10-31",
 ];
 
-/// A row as it is sent, of one of the parents.
+/// A request body, with the index of its parent.
 type Row = (usize, Value);
 
 fn destination() -> impl Strategy<Value = Option<&'static str>> {
@@ -112,7 +112,7 @@ fn an_exception() -> impl Strategy<Value = Row> {
         .prop_map(|(parent, day, to)| (parent, json!({"day": day, "destination": to})))
 }
 
-/// A moment as it is asked for, and what the clocks show then, in seconds: around changes of the clocks, and midnights.
+/// A requested time and the local time then, in seconds: around clock changes and midnights.
 fn a_moment() -> impl Strategy<Value = (String, i64)> {
     let day = |(year, month, day)| plain::days(year, month, day) * 86_400;
     let centres =
@@ -131,7 +131,7 @@ fn a_moment() -> impl Strategy<Value = (String, i64)> {
     )
 }
 
-/// What is to be answered, found row by row: the reason, the id of the row, and where calls go.
+/// The expected response, found row by row: the reason, the id of the row, and the destination.
 fn expected(is_active: bool, spans: &[(i64, Row)], exceptions: &[(i64, Row)], clock: i64) -> Value {
     let (days, time) = (clock.div_euclid(86_400), clock.rem_euclid(86_400));
     let date = plain::written(clock)[..10].to_owned();
@@ -155,7 +155,7 @@ fn expected(is_active: bool, spans: &[(i64, Row)], exceptions: &[(i64, Row)], cl
     }
     for parent in [0, 1] {
         for field in ["date_full", "day_of_week"] {
-            // Each second of the day before and of this one, as the span has them.
+            // The seconds of the previous day and of this day that the span covers.
             let is_on = |row: &Value, days: i64| match field {
                 "date_full" => row[field] == plain::written(days * 86_400)[..10],
                 _ => row[field] == plain::day_of_week(days),

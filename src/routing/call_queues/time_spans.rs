@@ -1,4 +1,4 @@
-//! Time spans: when a queue or a group of queues is open, on a day of the week or on one date, and where calls go then.
+//! Time spans: when a queue or a group is open, on a day of the week or on a date, and where calls go then.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -52,50 +52,55 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// A period in which a queue or a group is open.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("examples" = [{"day_of_week": 1, "start_time": "09:00", "end_time": "18:00", "destination": "801"}]))]
 pub struct TimeSpan {
+    /// Id of the time span.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the time span.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// The queue or the group that it is of, as said when it was made.
+    /// Id of the queue or group that the time span belongs to. It cannot be changed.
     pub time_spanable_id: RowId,
-    /// Which of the two that is.
+    /// Type of that parent. It cannot be changed.
     #[serde(deserialize_with = "parents::by_any_name")]
     pub time_spanable_type: ParentType,
+    /// Free text, for example a reference in another system.
     pub reference: Option<Text<255>>,
-    /// Where calls go; the queue itself, where there is none.
+    /// Where calls go in this period. If null, they go to the queue's own number.
     #[schemars(example = &"801")]
     pub destination: Option<Text<255>>,
-    /// From 0, a Sunday, to 6, a Saturday. There is either this or `date_full`.
+    /// Day of the week from 0 (Sunday) to 6 (Saturday). Either this or `date_full` is required.
     pub day_of_week: Option<DayOfWeek>,
-    /// One date, which comes before the day of the week.
+    /// A single date. It takes precedence over time spans by day of the week.
     pub date_full: Option<FullDate>,
-    /// By the clocks of the workspace, as it was written.
+    /// Start of the period, in the workspace's time zone.
     pub start_time: TimeOfDay,
-    /// The first moment that is no more in the span. `24:00` is the end of the day; a time before `start_time` is on the next
-    /// day.
+    /// End of the period, not included. `24:00` is the end of the day. A time before `start_time` is on the next day.
     pub end_time: TimeOfDay,
     /// Seconds since midnight.
     #[serde(skip)]
     pub start_second: i64,
     #[serde(skip)]
     pub end_second: i64,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// A time span, and those that it gets in the way of.
+/// A time span with the time spans that it overlaps.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SavedSpan {
     #[serde(flatten)]
     span: TimeSpan,
-    /// The ids of the spans of the same parent, and on the same day of the week or date, that have moments in common with
-    /// it: in these the older span counts. At most 100; absent where there are none.
+    /// Ids of the time spans of the same parent, on the same day of the week or date, that overlap this one; at most
+    /// 100. The older one takes precedence. Absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     overlaps: Vec<i64>,
 }
@@ -133,7 +138,7 @@ fn create(ctx: &mut Ctx<'_>, whose: Whose, new: New<TimeSpan>) -> Result<Created
     SavedSpan::of(ctx.db, span).map(Created)
 }
 
-/// A day that a change names takes the place of the other: clients leave out what is null, so they cannot clear that.
+/// A new `day_of_week` or `date_full` replaces the other one. Clients omit null fields, so they could not clear it.
 fn update(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<TimeSpan>) -> Result<Created<SavedSpan>> {
     let old = whose.its(ctx, TimeSpan::find(ctx.db, id)?)?;
     let changes = changes.without(&TimeSpan::PARENT);
@@ -158,7 +163,7 @@ impl Routed for TimeSpan {
             (Some(_), Some(_)) => Some("The date full field is prohibited when day of week is present."),
             _ => None,
         };
-        // The end of a day is the beginning of the next one.
+        // 24:00 equals 00:00 of the next day.
         let is_empty = self.start_second == self.end_second || (self.start_second, self.end_second) == (DAY, 0);
         let times = is_empty.then_some("The end time must differ from the start time.");
         let wrong: Vec<String> =
@@ -167,18 +172,17 @@ impl Routed for TimeSpan {
     }
 }
 
-/// Seconds in a day, and in a week.
 const DAY: i64 = 86_400;
 const WEEK: i64 = 7 * DAY;
 
-/// Spans that one answer names as overlapping.
+/// Maximum number of overlaps in a response.
 const MOST_OVERLAPS: usize = 100;
 
-/// Spans of one parent that may get in one another's way: all on days of the week, or all on dates. A date is meant to come
-/// before a day of the week.
+/// Time spans of one parent that can overlap: all by day of the week, or all by date. A date overlapping a day of the
+/// week is intended: the date takes precedence.
 struct Siblings {
     are_weekly: bool,
-    /// The id of each, when it begins, in seconds since the beginning of the week or since the year 1, and how long it is.
+    /// Id, start and length of each span. The start is in seconds since the beginning of the week, or since year 1.
     spans: Vec<(i64, i64, i64)>,
 }
 
@@ -198,10 +202,10 @@ impl Siblings {
         Ok(Self { are_weekly, spans: spans.collect::<rusqlite::Result<_>>()? })
     }
 
-    /// The ids of those that have moments in common with one of them.
+    /// The ids of the other spans that overlap this one.
     fn overlaps(&self, id: i64) -> Vec<i64> {
         let Some((_, begin, length)) = self.spans.iter().find(|(known, ..)| *known == id) else { return Vec::new() };
-        // Days of the week come again.
+        // Weeks repeat.
         let apart = |from: i64, to: i64| if self.are_weekly { (to - from).rem_euclid(WEEK) } else { to - from };
         let meets = |(_, other, other_length): &&(i64, i64, i64)| {
             (0..*length).contains(&apart(*begin, *other)) || (0..*other_length).contains(&apart(*other, *begin))
@@ -211,7 +215,7 @@ impl Siblings {
     }
 }
 
-/// Days since Sunday, or since the year 1.
+/// Days since Sunday, or since year 1.
 fn days(day: Option<DayOfWeek>, date: Option<&FullDate>) -> i64 {
     let since = |date: &FullDate| {
         let date: Date = date.parse().ok()?;
@@ -276,7 +280,7 @@ mod tests {
 
     const OF_QUEUE: &str = "/call-queues/time-spans?time_spanable_id=1&time_spanable_type=call_queue";
 
-    /// Somebody whose customer has a queue and a group, each with the id 1.
+    /// A desk whose customer has a queue and a group, each with the id 1.
     fn desk(bench: &Bench) -> Desk<'_> {
         let desk = Desk::new(bench);
         desk.made("/call-queues/queues", json!({"name": "Q"}));
@@ -328,11 +332,11 @@ mod tests {
         assert_eq!(overlaps(OF_QUEUE, on(1, "09:00", "12:00")), Value::Null);
         assert_eq!(overlaps(OF_QUEUE, on(1, "12:00", "14:00")), Value::Null);
         assert_eq!(overlaps(OF_QUEUE, on(1, "11:59", "12:01")), json!([1, 2]));
-        // From Saturday to Sunday, and around the end of the week.
+        // From Saturday to Sunday, across the end of the week.
         assert_eq!(overlaps(OF_QUEUE, on(6, "22:00", "06:00")), Value::Null);
         assert_eq!(overlaps(OF_QUEUE, on(0, "05:00", "07:00")), json!([4]));
         assert_eq!(overlaps(OF_QUEUE, on(0, "06:00", "06:30")), json!([5]));
-        // A date comes before a day of the week on purpose; another parent has spans of its own.
+        // A date is meant to override a day of the week, and other parents do not overlap.
         assert_eq!(overlaps(OF_QUEUE, date("2027-05-03", "09:00", "12:00")), Value::Null);
         assert_eq!(overlaps(OF_QUEUE, date("2027-05-02", "23:00", "10:00")), json!([7]));
         let of_group = OF_QUEUE.replace("=call_queue", "=call_queue_group");
@@ -399,7 +403,7 @@ mod tests {
         ] {
             desk.post(&path(query), morning()).invalid(&says);
         }
-        // With what else is wrong, at once.
+        // The response lists this together with the other problems.
         desk.post(&path("time_spanable_type=user"), json!({"start_time": "09:00"})).invalid(&[
             "The time spanable id field is required.",
             kind,

@@ -1,4 +1,4 @@
-//! Destinations of a CTI: where calls go by the number that they are from, and the look-up of the one that says most.
+//! Destinations of a CTI, and the look-up of the destination of a call by its origin.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -47,53 +47,63 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// The destination of calls from one origin, or from all origins with one prefix.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "CtiDestination")]
 pub struct Destination {
+    /// Id of the destination.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the destination.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// As in the path, whatever a body says.
+    /// Id of the CTI in the path. A value in the body is ignored.
     pub cti_id: i64,
-    /// A number, an extension or a name; or how it begins, with `*` behind: `+33 1*`. A `*` alone is any. A CTI has it
-    /// once, in whatever way it is written.
+    /// A number, an extension or a name. A `*` at the end makes it a prefix, for example `+33 1*`; a `*` alone matches
+    /// every origin. Unique within the CTI, in whichever format it is written.
     #[schemars(example = &"+33 1*")]
     pub origin: Name<64>,
+    /// Where these calls go, for example an extension or a number.
     #[schemars(example = &"801")]
     pub destination: Option<Text<255>>,
     #[serde(skip)]
     dialled: String,
     #[serde(skip)]
     is_prefix: bool,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
+/// The call to route.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
-    /// This or `token` is needed.
+    /// Id of the CTI. Either this or `token` is required.
     #[serde(deserialize_with = "id_in_query")]
     #[schemars(with = "Option<RowId>")]
     #[schemars(example = 1)]
     cti_id: Option<i64>,
-    /// The CTI's own.
+    /// Token of the CTI.
     token: Text<255>,
-    /// Who calls: a number in any format, an extension or a name.
+    /// Caller: a number in any format, an extension or a name.
     #[schemars(example = "+33142000000")]
     origin: Name<255>,
 }
 
+/// The destination of a call.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CtiRoute")]
 pub struct Found {
+    /// The CTI that was asked for.
     cti: Cti,
-    /// The origin that was found to say most of the one that was asked for, as it is written.
+    /// The origin that matched, as it is stored. An exact match comes before the longest prefix.
     origin: Name<64>,
+    /// Where the call goes.
     destination: Option<Text<255>>,
 }
 
@@ -110,7 +120,6 @@ pub fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Re
     Ok(Ok200(Found { cti, origin, destination }))
 }
 
-/// The column that names the CTI.
 pub const CTI: &str = "cti_id";
 
 const TABLE: &str = "cti_destinations";
@@ -145,7 +154,8 @@ impl Inside for Destination {
     }
 }
 
-/// What counts of an origin: the digits of a number, with a `+` before a country's code; the letters of a name.
+/// The compared form of an origin: the digits of a number, with `+` before a country code, or the folded letters of a
+/// name.
 fn dialled(text: &str) -> String {
     if text.chars().any(char::is_alphabetic) {
         return fold(text.trim());
@@ -158,8 +168,8 @@ fn dialled(text: &str) -> String {
     }
 }
 
-/// Writes what counts of the origins between two ids anew. Two that have come to be the same leave the older one as it is
-/// looked for; the other stays as it was.
+/// Recomputes the compared form of the origins with ids after `after` up to `last`. If two origins of a CTI become
+/// equal, the second update is ignored, and that row keeps its old form.
 pub fn fold_anew(db: &Connection, after: i64, last: i64) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached("SELECT id, origin FROM cti_destinations WHERE id > ?1 AND id <= ?2")?;
     let rows = statement.query_map((after, last), |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -171,19 +181,19 @@ pub fn fold_anew(db: &Connection, after: i64, last: i64) -> rusqlite::Result<()>
     Ok(())
 }
 
-/// The destination that says most of an origin: the same one; else the prefix that leaves the fewest of its characters
-/// open, in whichever way it may be written. Where two leave as many, the older one.
+/// The best destination for an origin: an exact match, else the prefix that leaves the fewest characters of the origin
+/// unmatched, over all spellings of it. Of equal prefixes the older one wins.
 fn best(db: &Connection, cti: i64, origin: &str) -> Result<Option<Destination>> {
     let country = phones::default_country(db)?;
     let mut spellings = phone::spellings(origin, country);
     let user = phone::addressed(origin);
     let typed = match phone::read(origin, country).first() {
-        // A number with words beside it is no name.
+        // A number followed by words is still a number, not a name.
         Some(number) if user.chars().any(char::is_alphabetic) => number.as_str().to_owned(),
         Some(_) => dialled(&user),
         None => dialled(origin),
     };
-    // Who withholds a number is a name in a SIP address.
+    // A withheld number appears as a name in the SIP address, such as `anonymous`.
     if let Some(id) = at(db, cti, false, &dialled(&user))? {
         return Ok(Destination::find(db, id)?);
     }
@@ -208,8 +218,9 @@ fn at(db: &Connection, cti: i64, is_prefix: bool, dialled: &str) -> rusqlite::Re
     db.prepare_cached(sql)?.query_row((cti, is_prefix, dialled), |row| row.get(0)).optional()
 }
 
-/// The longest prefix that a text begins with, and its length. In order, prefixes of a text lie before it: the last one
-/// before it is the longest, or shows how much of the text a longer one than itself could have; so a few looks are enough.
+/// The longest stored prefix of a text, and its length. In sort order, prefixes of a text come before it. So the last
+/// stored prefix before the text either matches, or shows how much of the text a longer match can share. A few seeks
+/// are enough.
 fn longest_prefix(db: &Connection, cti: i64, text: &str) -> rusqlite::Result<Option<(i64, usize)>> {
     let sql = "SELECT id, dialled FROM cti_destinations
                WHERE cti_id = ?1 AND is_prefix = 1 AND dialled <= ?2 ORDER BY dialled DESC LIMIT 1";
@@ -225,7 +236,7 @@ fn longest_prefix(db: &Connection, cti: i64, text: &str) -> rusqlite::Result<Opt
     }
 }
 
-/// Bytes of the whole characters with which both texts begin.
+/// Length in bytes of the common beginning of both texts, in whole characters.
 fn shared(one: &str, other: &str) -> usize {
     let pairs = one.chars().zip(other.chars());
     pairs.take_while(|(one, other)| one == other).map(|(one, _)| one.len_utf8()).sum()
@@ -354,7 +365,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// The few looks find what a look at every prefix finds.
+        /// The seeks find the same prefix as a scan of all prefixes.
         #[test]
         fn the_longest_prefix_is_found(prefixes in prop::collection::btree_set("[0-2é]{0,5}", 0..25), asked in prop::collection::vec("[0-2é]{1,7}", 1..20)) {
             let bench = Bench::new();

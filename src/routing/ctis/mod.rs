@@ -1,4 +1,4 @@
-//! CTIs: telephony programs of a customer, each with places that calls from an origin go to.
+//! CTIs: telephony programs of a customer, each with destinations by origin of a call.
 
 pub mod destinations;
 
@@ -29,7 +29,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/ctis/lookup",
         &run(destinations::lookup),
         Needs::LookUp("routing.view"),
-        "Look up where a call from an origin goes",
+        "Look up the destination of a call by its origin",
     )
     .named("lookUpCti"),
     get("/smart-routings/ctis/{id}", &run(show::<Cti>), Needs::Scoped("routing.view"), "Show a CTI"),
@@ -37,7 +37,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/ctis",
         &run(create),
         Needs::Scoped("routing.create"),
-        "Create a CTI; its token is shown this once",
+        "Create a CTI; its token is shown only once",
     ),
     post(
         "/smart-routings/ctis/import",
@@ -49,7 +49,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/ctis/{id}/regenerate-token",
         &run(regenerate),
         Needs::Scoped("routing.update"),
-        "Give a CTI a new token; the old one ends at once",
+        "Replace the token of a CTI; the old one stops working at once",
     )
     .named("regenerateCtiToken"),
     put("/smart-routings/ctis/{id}", &run(update::<Cti>), Needs::Scoped("routing.update"), "Change a CTI"),
@@ -67,35 +67,41 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// How the tokens of CTIs begin.
+/// Prefix of CTI tokens.
 const PREFIX: &str = "cxt_";
 
 const TABLE: &str = "ctis";
 
+/// A telephony program (CTI) of a customer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Cti {
+    /// Id of the CTI.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the CTI.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
+    /// Display name of the CTI.
     #[schemars(example = &"Reception")]
     pub name: Name<255>,
-    /// How its token ends. One that was imported has none, until it is given one.
+    /// Last four characters of the token. Null for an imported CTI until it gets a token from `regenerate-token`.
     #[schemars(extend("readOnly" = true))]
     pub last_four: Option<LastFour>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// A CTI with its token, which is not kept.
+/// A CTI together with its token.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CtiShown {
     #[serde(flatten)]
     cti: Cti,
-    /// By this the look-up knows the CTI, in the place of `cti_id`; shown this once.
+    /// The token. The look-up accepts it instead of `cti_id`. It is shown only in this response.
     token: String,
 }
 
@@ -123,7 +129,7 @@ const RESOURCE: &str = "cti";
 routed!(Cti in "ctis", told of as "cti" { name, last_four });
 
 impl Routed for Cti {
-    /// No body says how a token ends.
+    /// `last_four` follows the token. A body cannot change it.
     fn check(&mut self, _: &Connection, old: Option<&Self>) -> Result<()> {
         if let Some(old) = old {
             self.last_four.clone_from(&old.last_four);
@@ -217,7 +223,7 @@ mod tests {
         let second = again["token"].as_str().unwrap();
         assert_eq!(found(second).ok()["cti"]["id"], id);
         found(&first).refused(404, "not_found");
-        // A token is no key to another customer's.
+        // The token of another customer's CTI finds nothing.
         other.get(&format!("/ctis/lookup?token={second}&origin=204")).refused(404, "not_found");
         other.post(&format!("/ctis/{id}/regenerate-token"), json!({})).refused(404, "not_found");
 

@@ -1,4 +1,4 @@
-//! Destinations of a geo list: where some zones of its model go. And the answer that a call flow asks for.
+//! Destinations of a geo list by zone, and the look-up that a call flow requests.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -18,7 +18,7 @@ pub const ROUTES: &[Route] = &[
         "/smart-routings/geo/destinations/lookup",
         &run(lookup),
         Needs::LookUp("routing.view"),
-        "Look up where a postcode or a number goes",
+        "Look up the destination of a postcode or number",
     )
     .named("lookUpGeoDestination"),
     get(
@@ -53,66 +53,79 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// The destinations of one or more zones of a geo list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct GeoDestination {
+    /// Id of the destination.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the destination.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// As in the path, whatever a body says.
+    /// Id of the list in the path. A value in the body is ignored.
     pub geo_routing_list_id: i64,
-    /// Codes of the list's model, as the model has them; each in one destination of the list only.
+    /// Zone codes of the list's geo model, for example `["75", "2A"]`. A zone may be in one destination of the list
+    /// only.
     pub zones: Several<Name<16>>,
-    /// What people call it.
+    /// Display name of the destination.
     #[schemars(example = &"Paris")]
     pub nickname: Option<Text<255>>,
-    /// Where values of these zones go; the others in turn where this one does not do.
+    /// Destination for values in these zones. Call flows try the other destinations in order.
     #[schemars(example = &"801")]
     pub destination_1: Option<Text<255>>,
+    /// Second destination.
     pub destination_2: Option<Text<255>>,
+    /// Third destination.
     pub destination_3: Option<Text<255>>,
+    /// Fourth destination.
     pub destination_4: Option<Text<255>>,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// What is to go somewhere, and by which list.
+/// The value to route, and the list to use.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
-    /// The customer's own code for the list.
+    /// The list's `list_id`.
     #[schemars(example = &"north")]
     list_id: Name<64>,
-    /// A postcode, or a number in any format: what the list's model reads. This, `number`, `postcode` or `zone` is needed.
+    /// A postcode or a phone number in any format, as the list's geo model expects. One of `value`, `number`,
+    /// `postcode` and `zone` is required.
     #[schemars(example = &"75008")]
     value: Text<255>,
-    /// The same as `value`.
+    /// Same as `value`.
     number: Text<255>,
-    /// The same as `value`.
+    /// Same as `value`.
     postcode: Text<255>,
-    /// The code of a zone of the list's model; else the same as `value`.
+    /// Code of a zone of the list's geo model. Any other text is read like `value`.
     zone: Text<255>,
 }
 
+/// The destinations of a value.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "GeoRoute")]
 pub struct Found {
+    /// The list that was asked for.
     list: GeoList,
-    /// The zone that the value is in, by the list's model; null where it is in none.
+    /// Zone of the value in the list's geo model. Null if no zone matches.
     zone: Option<&'static Zone>,
-    /// The first of the destinations.
+    /// First of `destinations`. Null if there are none.
     destination: Option<Text<255>>,
-    /// Those that are not blank, in order.
+    /// All destinations that are set, in order.
     destinations: Vec<Text<255>>,
-    /// Whether these are the list's fallbacks, since the value is in no zone, or in one that has no destination.
+    /// True if these are the fallback destinations of the list, because the value has no zone or the zone has no
+    /// destination.
     fallback: bool,
 }
 
 impl Asked {
-    /// The first of the values that say something.
+    /// The first value that is not blank.
     fn value(&self) -> Result<&str> {
         let values = [&self.value, &self.number, &self.postcode, &self.zone];
         let said = values.into_iter().find(|value| !value.trim().is_empty());
@@ -138,7 +151,6 @@ fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result
 
 const BY_ZONE: &str = "SELECT destination_id FROM geo_destination_zones WHERE geo_routing_list_id = ?1 AND zone = ?2";
 
-/// The column that names the list.
 pub const LIST: &str = "geo_routing_list_id";
 
 routed!(GeoDestination in "geo_destinations", told of as "geo-destination" {
@@ -171,7 +183,7 @@ impl Routed for GeoDestination {
 }
 
 impl GeoDestination {
-    /// The destination of a list that a zone is in, if any.
+    /// The destination of a zone in a list.
     fn of_zone(db: &Connection, list: i64, code: &str) -> rusqlite::Result<Option<Self>> {
         let sql = format!("SELECT {} FROM geo_destinations WHERE id = ({BY_ZONE})", Self::COLUMNS);
         db.prepare_cached(&sql)?.query_row((list, code), Self::from_row).optional()
@@ -236,7 +248,7 @@ mod tests {
     use crate::routing::testing::Desk;
     use crate::testing::Bench;
 
-    /// A list `A` of departments, with fallbacks; answers the path of its destinations.
+    /// Creates a list `A` of departments with fallbacks. Returns the path of its destinations.
     fn departments(desk: &Desk<'_>) -> String {
         let list = json!({
             "list_id": "A", "fallback_destination_2": "902", "fallback_destination_3": " ", "fallback_destination_4": "904",
@@ -272,7 +284,7 @@ mod tests {
             let answered = (&found["zone"], &found["destination"], &found["destinations"], &found["fallback"]);
             assert_eq!(answered, (&zone, &destination, &destinations, &json!(fallback)), "{value}");
         }
-        // What is changed or deleted is no longer where a value goes.
+        // A changed or deleted destination no longer matches.
         desk.put(&format!("{destinations}/{paris}"), json!({"zones": ["2A"]})).created();
         assert_eq!(look("75011")["fallback"], true);
         desk.put(&format!("{destinations}/{empty}"), json!({"zones": ["13", "75"], "destination_3": "813"})).created();
@@ -313,7 +325,7 @@ mod tests {
         for value in ["value=75011", "postcode=F-75011", "number=75011", "zone=75", "zone=75011"] {
             assert_eq!(zone(value), "75", "{value}");
         }
-        // Ajaccio is in the zone; no postcode begins so.
+        // `2A` is the zone of Ajaccio, but no postcode begins with it.
         assert_eq!(zone("zone=2A"), "2A");
         desk.get("/geo/destinations/lookup?list_id=A&value=75011").refused(404, "not_found");
         other.get("/geo/destinations/lookup?list_id=a&value=75011").refused(404, "not_found");
@@ -340,7 +352,7 @@ mod tests {
         desk.put(&format!("{destinations}/{first}"), json!({"zones": ["13", "75"], "nickname": "N"})).created();
         desk.put(&format!("{destinations}/{first}"), json!({"zones": ["13"]})).created();
         desk.put(&format!("{destinations}/{second}"), json!({"zones": ["06", "75"]})).created();
-        // Another list has zones of its own.
+        // Zones are unique within a list, not across lists.
         let another = desk.made("/geo/lists", json!({"list_id": "B", "geo_routing_model_id": 1}));
         desk.made(&format!("/geo/lists/{another}/destinations"), json!({"zones": ["06", "13", "75"]}));
     }

@@ -1,4 +1,4 @@
-//! Geo lists: where the zones of a model go, under a code of the customer's own.
+//! Geo lists: destinations for the zones of a geo model, under a code of the customer.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -30,33 +30,42 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
+/// A list of destinations for the zones of one geo model.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct GeoList {
+    /// Id of the geo list.
     #[schemars(extend("readOnly" = true))]
     pub id: i64,
+    /// Id of the customer that owns the geo list.
     #[schemars(extend("readOnly" = true))]
     pub customer_id: i64,
-    /// The customer's own code for it: no other geo list of the customer has the same.
+    /// Code of the list in the customer's own system. Unique within the customer.
     #[schemars(example = &"north")]
     pub list_id: Name<64>,
+    /// Display name of the list.
     #[schemars(example = &"Northern branches")]
     pub list_name: Option<Text<255>>,
-    /// Where to go with a value whose zone has no destination; the others in turn where this one does not do.
+    /// Destination for values whose zone has none. Call flows try the other fallbacks in order.
     #[schemars(example = &"800")]
     pub fallback_destination_1: Option<Text<255>>,
+    /// Second fallback.
     pub fallback_destination_2: Option<Text<255>>,
+    /// Third fallback.
     pub fallback_destination_3: Option<Text<255>>,
+    /// Fourth fallback.
     pub fallback_destination_4: Option<Text<255>>,
-    /// The geo model whose zones the destinations have.
+    /// Id of the geo model that defines the zones.
     pub geo_routing_model_id: RowId,
+    /// Time of creation (UTC).
     #[schemars(extend("readOnly" = true))]
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     #[schemars(extend("readOnly" = true))]
     pub updated_at: Timestamp,
 }
 
-/// The id of the list that a customer calls something.
+/// Selects the id of a customer's list by its code.
 pub const BY_CODE: &str = "SELECT id FROM geo_lists WHERE customer_id = ?1 AND list_id = ?2";
 
 routed!(GeoList in "geo_lists", told of as "geo-list" {
@@ -75,7 +84,7 @@ impl Routed for GeoList {
         let mut zones = statement.query([self.id])?;
         while let Some(zone) = zones.next()? {
             if model.zone(zone.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?).is_none() {
-                let said = "The destinations of this list have zones that are not of the other model.";
+                let said = "The destinations of this list have zones that the other model does not have.";
                 return Err(Error::refused("zones_of_another_model", said));
             }
         }
@@ -88,7 +97,7 @@ impl Routed for GeoList {
 }
 
 impl GeoList {
-    /// The list that a customer calls this, if any.
+    /// The customer's list with this code.
     pub fn with_code(db: &Connection, customer: i64, code: &str) -> rusqlite::Result<Option<Self>> {
         let sql = format!("SELECT {} FROM geo_lists WHERE id = ({BY_CODE})", Self::COLUMNS);
         db.prepare_cached(&sql)?.query_row((customer, code), Self::from_row).optional()

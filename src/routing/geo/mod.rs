@@ -1,5 +1,5 @@
-//! Geo routing: a postcode or a number goes to the destination of the zone that it is in. Which zones there are is a
-//! model's to say; where each of them goes is a list's.
+//! Geo routing: a postcode or a number is routed by its zone. A geo model defines the zones, and a geo list has the
+//! destination of each zone.
 
 pub mod destinations;
 pub mod lists;

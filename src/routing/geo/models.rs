@@ -1,8 +1,8 @@
-//! Geo models: how a postcode or a number is read, cut and matched to a zone. They are shipped with the program, and the
-//! same in every workspace.
+//! Geo models: how a postcode or a number is read, cut and matched to a zone. They are built into the program and are
+//! the same in every workspace.
 //!
-//! `models/models.json` says what models there are and where their data is from; each has its zones in a file beside it.
-//! Lists name models by their ids and zones by their codes: neither may ever be taken away or mean something else.
+//! `models/models.json` lists the models and the sources of their data. The zones of each model are in a file of that
+//! folder. Lists store model ids and zone codes: never remove or reuse one.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -22,44 +22,49 @@ pub const ROUTES: &[Route] = &[
     get("/smart-routings/geo/models/{id}", &run(show), Needs::Scoped("routing.view"), "Show a geo model and its zones"),
 ];
 
-/// What a value is matched by: read as what the model is about, cut to `max_length` characters from `match_position`, and
-/// compared by `match_method`.
+/// A geo model matches a value to a zone. It reads the value, keeps `max_length` characters from `match_position` and
+/// compares them by `match_method`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "GeoModel")]
 pub struct Model {
+    /// Id of the geo model. It is the same in every workspace.
     pub id: i64,
+    /// Display name of the geo model.
     pub name: String,
-    /// Characters of a value that count.
+    /// Number of characters that are compared.
     pub max_length: usize,
+    /// How the characters are compared with a zone.
     pub match_method: MatchMethod,
+    /// Which end of the value the characters are taken from.
     pub match_position: MatchPosition,
     #[serde(skip_serializing)]
     #[schemars(skip)]
     reads: Reads,
+    /// The zones of the model.
     #[serde(skip_deserializing)]
     pub zones: Vec<Zone>,
-    /// Which of the zones a text or prefix leads to.
+    /// Position of the zone for each text or prefix.
     #[serde(skip)]
     led_to: HashMap<String, usize>,
-    /// Who publishes what the zones are.
+    /// Publisher of the zones.
     pub source: String,
-    /// As of which year.
+    /// Year of the published data.
     pub year: i64,
 }
 
-/// How what is left of a value is compared.
+/// How characters are compared with a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MatchMethod {
-    /// It is what leads to the zone.
+    /// They are equal to a code or text of the zone.
     Exact,
-    /// It begins with what leads to the zone; the longest counts.
+    /// They begin with a code or text of the zone. The longest match wins.
     Prefix,
-    /// It lies between two numbers of as many digits, or is one of them.
+    /// They are a number within a range of the zone.
     Range,
 }
 
-/// Which characters of a value are left.
+/// The end of the value that the characters are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MatchPosition {
@@ -67,28 +72,31 @@ pub enum MatchPosition {
     End,
 }
 
+/// A zone of a geo model.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "GeoZone")]
 pub struct Zone {
+    /// Code of the zone, unique within the model.
     pub code: String,
+    /// Display name of the zone.
     pub label: String,
-    /// The texts, prefixes or ranges (`1000-1299`) that lead here; the code, where there are none.
+    /// Texts, prefixes or ranges (`1000-1299`) that lead to this zone. If the shipped data has none, its code.
     #[serde(default, skip_serializing)]
     matches: Vec<String>,
 }
 
-/// What a value is before it is cut.
+/// How a value is read before it is cut.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Reads {
-    /// Letters and digits, in capitals: a postcode, or a number that is matched by its end.
+    /// Letters and digits, in upper case: a postcode, or a number that is matched by its end.
     Text,
-    /// A postcode of a country, in digits of any script: perhaps behind the letters of the country, perhaps without the zero
-    /// that it begins with, which spreadsheets take away.
+    /// A postcode of a country, in digits of any script. It may have the country letters in front. Its leading zero may
+    /// be missing, because spreadsheets remove it.
     Postcode { letters: Vec<String>, length: usize, may_lead_with_zero: bool },
-    /// A phone number as it is dialled within a country: behind a 0, without any of these country's codes.
+    /// A phone number as dialled within a country: a 0, then the number without any of these country codes.
     National { country: Country, codes: Vec<String> },
-    /// A phone number with the country's code, in digits.
+    /// A phone number with its country code, in digits.
     Dialling,
 }
 
@@ -101,7 +109,6 @@ fn show(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id) -> Result<Ok200<&'static Mo
     find(id).map(Ok200).ok_or_else(Error::not_found)
 }
 
-/// The model of this id, if there is one.
 pub fn find(id: i64) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.id == id)
 }
@@ -112,7 +119,7 @@ static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
     models.into_iter().map(|model| Model { zones: zones(model.id), ..model }.indexed()).collect()
 });
 
-/// The zones of each model, by its id.
+/// The zones of each model, by model id.
 const ZONES: &[(i64, &str)] = &[
     (1, include_str!("models/french_departments.json")),
     (2, include_str!("models/french_phone_zones.json")),
@@ -126,11 +133,11 @@ const ZONES: &[(i64, &str)] = &[
 ];
 
 fn shipped<T: serde::de::DeserializeOwned>(json: &str) -> T {
-    serde_json::from_str(json).expect("what is shipped was read by the tests")
+    serde_json::from_str(json).expect("the tests parse the built-in data")
 }
 
 impl Model {
-    /// The model, with its zones found by what leads to them.
+    /// Indexes the zones by the texts and prefixes that lead to them.
     fn indexed(mut self) -> Self {
         for (place, zone) in self.zones.iter_mut().enumerate() {
             if zone.matches.is_empty() {
@@ -141,13 +148,12 @@ impl Model {
         self
     }
 
-    /// The zone of this code, if the model has it.
     pub fn zone(&self, code: &str) -> Option<&Zone> {
         self.zones.iter().find(|zone| zone.code == code)
     }
 
-    /// The zone that a value leads to, if any. Phone numbers without a prefix are those of the country `home`, unless the
-    /// model is about one country's; it is asked for only where it counts.
+    /// The zone of a value. A phone number without a prefix is read as a number of `home`, unless the model is for one
+    /// country. `home` is called only if it is needed.
     pub fn zone_of<E>(&self, value: &str, home: impl FnOnce() -> Result<Country, E>) -> Result<Option<&Zone>, E> {
         let read = match &self.reads {
             Reads::Text => Some(letters_and_digits(value)),
@@ -160,7 +166,7 @@ impl Model {
         Ok(read.and_then(|read| self.zone_by(&read)))
     }
 
-    /// The same for what a value is as the model reads it.
+    /// The zone of a value that was already read.
     fn zone_by(&self, read: &str) -> Option<&Zone> {
         let cut = cut(read, self.max_length, self.match_position);
         let led_to = |with: &str| self.led_to.get(with).map(|place| &self.zones[*place]);
@@ -176,8 +182,8 @@ fn letters_and_digits(value: &str) -> String {
     value.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_uppercase).collect()
 }
 
-/// A postcode without the letters of its country, and with its leading zero: only one digit less than it has can be meant so.
-/// With fewer it is the beginning of one, such as a department.
+/// A postcode without country letters, and with its leading zero. The zero is restored only if exactly one digit is
+/// missing. Shorter texts are beginnings of postcodes, such as a department.
 fn postcode(value: &str, letters: &[String], length: usize, may_lead_with_zero: bool) -> String {
     let written: String = letters_and_digits(value).chars().map(|c| phone::decimal(c).unwrap_or(c)).collect();
     let without = |letters: &String| {
@@ -189,20 +195,20 @@ fn postcode(value: &str, letters: &[String], length: usize, may_lead_with_zero: 
     if is_short && may_lead_with_zero { format!("0{code}") } else { code.to_owned() }
 }
 
-/// The digits of a phone number with its country's code.
+/// The digits of a phone number with its country code.
 fn digits(value: &str, home: Country) -> Option<String> {
     phone::e164(&phone::unspaced(value), home).map(|number| phone::digits(&number))
 }
 
-/// The digits of a phone number as it is dialled within its country, whose codes are these.
+/// The digits of a phone number as dialled within its country, which has these country codes.
 fn national(value: &str, country: Country, codes: &[String]) -> Option<String> {
     let digits = digits(value, country)?;
     let rest = codes.iter().find_map(|code| digits.strip_prefix(code.as_str()))?;
     Some(format!("0{rest}"))
 }
 
-/// Whether a number of as many digits as the ends of a range lies between them: as texts of one length, digits are in the
-/// order of their numbers.
+/// Whether the digits are within a range whose ends have the same length. Digit texts of one length sort like their
+/// numbers.
 fn holds(range: &str, cut: &str) -> bool {
     range.split_once('-').is_some_and(|(first, last)| {
         let is_alike = cut.len() == first.len() && cut.bytes().all(|byte| byte.is_ascii_digit());
@@ -210,7 +216,7 @@ fn holds(range: &str, cut: &str) -> bool {
     })
 }
 
-/// At most so many characters of a text, the first or the last.
+/// At most `most` characters from the start or the end of a text.
 fn cut(text: &str, most: usize, position: MatchPosition) -> &str {
     let at = |place| text.char_indices().nth(place).map_or(text.len(), |(at, _)| at);
     match position {
@@ -221,8 +227,8 @@ fn cut(text: &str, most: usize, position: MatchPosition) -> &str {
 
 impl Listed for &'static Model {
     const LISTING: Listing = Listing {
-        // There is no table: the file itself is one, as text in SQL, and so without apostrophes. Every customer has each
-        // of its rows.
+        // The models have no table. The JSON file is a SQL literal here, so it must not contain apostrophes. The rows
+        // match every customer.
         table: concat!(
             "(SELECT model.value ->> 'id' AS id, model.value ->> 'name' AS name, model.value ->> 'source' AS source,
                      model.value ->> 'year' AS year, model.value ->> 'max_length' AS max_length,
@@ -403,7 +409,7 @@ mod tests {
             (2, "+33 1 42 00 00 00", Some("01")),
             (2, "0033142000000", Some("01")),
             (2, "01.42.00.00.00", Some("01")),
-            // A plus that was not encoded.
+            // An unencoded plus arrives as a space.
             (2, " 33142000000", Some("01")),
             (2, "05 56 00 00 00", Some("05")),
             (2, "+262 262 12 34 56", Some("02")),
@@ -492,7 +498,7 @@ mod tests {
         assert_eq!(bound.get("/smart-routings/geo/models").ok()["total"], 9);
     }
 
-    /// Models whose zones meet often, of texts in which characters have one to four bytes.
+    /// Models with overlapping zones, of texts whose characters have one to four bytes.
     fn models() -> impl Strategy<Value = Model> {
         let method = prop::sample::select(vec![MatchMethod::Exact, MatchMethod::Prefix, MatchMethod::Range]);
         let position = prop::sample::select(vec![MatchPosition::Start, MatchPosition::End]);
@@ -524,7 +530,7 @@ mod tests {
         Zone { code: number.to_string(), label: String::new(), matches: vec![with] }
     }
 
-    /// How well something leads to a zone, told character by character and number by number.
+    /// How well a text, prefix or range matches, computed character by character and number by number.
     fn fits(model: &Model, with: &str, left: &[char]) -> Option<usize> {
         let with: Vec<char> = with.chars().collect();
         let number = |digits: &[char]| digits.iter().collect::<String>().parse::<u32>().ok();
@@ -541,7 +547,7 @@ mod tests {
     }
 
     proptest! {
-        /// The zone is one that none fits better than; and none is found only where none fits.
+        /// The zone that is found is a best match. No zone is found only if none matches.
         #[test]
         fn a_value_is_in_the_zone_that_fits_it_best(model in models(), value in "[é𝔸]{1,4}|[0 \\-aéÉ𝔸🇫]{0,6}|[0-9]{0,5}") {
             let mut left = Vec::new();

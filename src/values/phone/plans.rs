@@ -1,7 +1,7 @@
-//! Numbering plans: which digits can be a number of which country, from the metadata of the `phonenumber` crate.
+//! Numbering plans: which digits can be a number of which country, by the metadata of the `phonenumber` crate.
 //!
-//! The crate's own parser is not used. It strips a country code that is none (`476 12 345` in Norway), and it checks no
-//! length where the metadata name the lengths by kind of number only, which they always do.
+//! The crate's own parser is not used. It strips country codes where there is none (`476 12 345` in Norway). It also
+//! ignores lengths that the metadata list by kind of number only, and they always do.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};
@@ -11,21 +11,21 @@ use phonenumber::metadata::DATABASE;
 use phonenumber::{Metadata, Type};
 use regex::{Regex, RegexBuilder};
 
-/// The longest country code.
+/// Digits of the longest country code.
 const LONGEST_CODE: usize = 3;
 
-/// Digits of the shortest number that is read as international without a `+`. Fewer are an extension, or the last digits
-/// of a number, in most places.
+/// Minimum digits of an international number without `+`. In most places fewer digits are an extension, or the last
+/// digits of a number.
 const SHORTEST_WITHOUT_PLUS: usize = 8;
 
-/// Digits of the longest number (E.164). Some countries have longer ones that nobody calls from abroad.
+/// Digits of the longest number (E.164). Some countries have longer numbers, but no one calls these from abroad.
 const LONGEST: usize = 15;
 
-/// The fewest digits without a `+` where the country is one's own.
+/// Minimum digits of an international number without `+` if its country is the workspace's own.
 const SHORTEST_OWN: usize = 7;
 
-/// Digits from which on a number is one in every country. Fewer are an extension, but for the countries whose numbers are
-/// that short.
+/// From this number of digits on, a text is a number in every country. Fewer digits are an extension, except in
+/// countries with such short numbers.
 const ALWAYS_A_NUMBER: usize = 5;
 
 const KINDS: [Type; 10] = [
@@ -41,23 +41,23 @@ const KINDS: [Type; 10] = [
     Type::Voicemail,
 ];
 
-/// How the numbers of a country are built.
+/// The numbering plan of a country.
 struct Plan {
     metadata: &'static Metadata,
-    /// Digits of the shortest fixed or mobile number, without any prefix.
+    /// Digits of the shortest fixed or mobile number, without a prefix.
     shortest: usize,
-    /// What a valid number looks like, and what is dialled before it within the country. Compiled when first needed: a
-    /// workspace mostly meets a few of 250 plans.
+    /// Patterns of valid numbers and of prefixes. Each is compiled on first use: a workspace needs few of the 250
+    /// plans.
     valid: OnceLock<Option<Regex>>,
     kinds: OnceLock<Vec<Regex>>,
     prefix: OnceLock<Option<Regex>>,
     abroad: OnceLock<Option<Regex>>,
 }
 
-/// The plans that share a country code, the main country's first.
+/// The plans that share a country code, the main country first.
 struct Code {
     plans: Vec<Plan>,
-    /// Bit n: numbers of n digits are possible.
+    /// Bit n is set if numbers of n digits are possible.
     lengths: u32,
 }
 
@@ -66,7 +66,7 @@ static CODES: LazyLock<HashMap<u16, Code>> = LazyLock::new(|| {
     (1..1000).filter_map(of_code).collect()
 });
 
-/// A number in E.164 without its `+`: the country code and the rest.
+/// A number in E.164 without `+`: the country code and the national number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Read {
     code: u16,
@@ -74,15 +74,15 @@ struct Read {
     is_valid: bool,
 }
 
-/// The digits of a number that was typed with its country code, in E.164. Nothing where no number has so many digits.
+/// Converts digits with a country code to E.164. `None` if no number has so many digits.
 pub fn international(digits: &str) -> Option<String> {
     read_international(digits).map(Read::e164)
 }
 
-/// The digits of a number that was typed as it is dialled in `country`, in E.164: a national number; else one with the
-/// way out of the country before it; else an international one that lacks its `+`. Nothing where it can be none of them.
+/// Converts digits as dialled in `country` to E.164. They may be a national number, an international number with that
+/// country's international prefix, or an international number without its `+`.
 pub fn dialled_in(digits: &str, country: Id) -> Option<String> {
-    // The way out of nearly every country, whichever this one is.
+    // Nearly every country uses this international prefix, so accept it in each.
     if let Some(read) = digits.strip_prefix("00").and_then(read_international) {
         return Some(read.e164());
     }
@@ -104,13 +104,13 @@ pub fn dialled_in(digits: &str, country: Id) -> Option<String> {
     national.or(abroad).or(without_plus).map(Read::e164)
 }
 
-/// How a number in E.164 is dialled within its country, where that is `country`.
+/// The national form of an E.164 number, if it is a number of `country`.
 pub fn as_dialled_in(e164: &str, country: Id) -> Option<String> {
     let (code, plan) = plan_of(country)?;
     let national = e164.strip_prefix('+')?.strip_prefix(&code.to_string())?;
     let read = read_national(national, code, plan).filter(|read| read.national == national)?;
     let main = &CODES.get(&code)?.plans[0];
-    // Another country that shares the code.
+    // The number belongs to another country with the same code.
     if !plan.accepts(&read.national) && main.metadata.id() != plan.metadata.id() && main.accepts(&read.national) {
         return None;
     }
@@ -132,7 +132,7 @@ fn read_international(digits: &str) -> Option<Read> {
         let code = digits[..end].parse().ok().filter(|code| CODES.contains_key(code))?;
         Some((code, &digits[end..]))
     })?;
-    // `+33 (0)1 …`: what is dialled within the country only stands behind its code, as people write it.
+    // `+33 (0)1 …`: people write the national prefix after the country code.
     CODES.get(&code)?.best(code, rest, CODES.get(&code)?.plans[0].without_prefix(rest))
 }
 
@@ -155,8 +155,8 @@ impl Code {
         Self { plans, lengths }
     }
 
-    /// The digits as they are, or without the national prefix: whichever is a valid number, else a possible one. A prefix
-    /// is not taken away from a number that is valid with it, to leave one that is not.
+    /// Chooses between the digits as written and the digits without the national prefix: a valid number first, else a
+    /// possible one. If the number is valid only with the prefix, the prefix stays.
     fn best(&self, code: u16, digits: &str, stripped: [Option<String>; 2]) -> Option<Read> {
         let read = |national: String| Read { code, is_valid: self.accepts(&national), national };
         let ways = stripped.into_iter().flatten().chain([digits.to_owned()]);
@@ -189,7 +189,7 @@ impl Plan {
         }
     }
 
-    /// The metadata name lengths by kind of number.
+    /// All possible lengths, because the metadata list them by kind of number.
     fn lengths(&self) -> u32 {
         let descriptors = self.metadata.descriptors();
         let kinds = KINDS.iter().filter_map(|kind| descriptors.get(*kind)).chain([descriptors.general()]);
@@ -197,7 +197,7 @@ impl Plan {
         lengths.filter(|length| *length < 32).fold(0, |all, length| all | 1 << length)
     }
 
-    /// Whether digits are a valid number, and not only one of a possible length.
+    /// Whether digits are a valid number, and not only of a possible length.
     fn accepts(&self, national: &str) -> bool {
         let pattern = || self.metadata.descriptors().general().national_number().as_str();
         let valid = self.valid.get_or_init(|| compiled(&format!("^(?:{})$", pattern())));
@@ -209,8 +209,8 @@ impl Plan {
         self.abroad.get_or_init(compile).as_ref()
     }
 
-    /// Whether digits that begin with the country's own code are meant with it, and are no national number that happens
-    /// to begin so. Who leaves out a national prefix mostly has put the country's code in its place.
+    /// Decides whether digits that begin with the country's own code contain that code, or are a national number that
+    /// begins with the same digits. People who leave out a national prefix usually replace it by the country code.
     fn is_own(&self, own: &Read, national: Option<&Read>, digits: &str) -> bool {
         let Some(national) = national.filter(|national| national.is_valid) else { return true };
         match (self.is_of_a_kind(&own.national), self.is_of_a_kind(&national.national)) {
@@ -219,7 +219,7 @@ impl Plan {
         }
     }
 
-    /// Whether digits are a number of a kind: fixed, mobile, … This is narrower than what the country accepts in general.
+    /// Whether digits match a kind of number, such as fixed or mobile. This is stricter than the general pattern.
     fn is_of_a_kind(&self, national: &str) -> bool {
         let descriptors = || KINDS.iter().filter_map(|kind| self.metadata.descriptors().get(*kind));
         let pattern =
@@ -228,8 +228,8 @@ impl Plan {
         kinds.iter().any(|kind| kind.is_match(national))
     }
 
-    /// The digits without what is dialled before them within the country: `0`, a carrier's code. In some countries, local
-    /// digits become a whole number.
+    /// Removes the national prefix, such as `0` or a carrier code. In some countries this also completes local digits
+    /// to a full number.
     fn without_prefix(&self, digits: &str) -> [Option<String>; 2] {
         let plain = self.metadata.national_prefix().and_then(|prefix| digits.strip_prefix(prefix)).map(str::to_owned);
         [self.parsed(digits), plain]
@@ -271,15 +271,14 @@ fn compiled(pattern: &str) -> Option<Regex> {
 pub(super) mod examples {
     use super::*;
 
-    /// A number of every kind of every country: the country, its code, the number, and the prefix that is dialled before
-    /// it at home.
+    /// A number of every kind and country: the country, its code, the number, and the national prefix.
     pub fn all() -> Vec<(Id, u16, String, String)> {
         let mut all = Vec::new();
         for metadata in DATABASE.iter() {
             let Ok(country) = metadata.id().parse::<Id>() else { continue };
             let prefix = metadata.national_prefix().unwrap_or_default();
             let kinds = KINDS.iter().filter_map(|kind| metadata.descriptors().get(*kind));
-            // Four digits are an extension, but where the country's own numbers are as short.
+            // Four digits are an extension, unless the country's own numbers are as short.
             let has_short =
                 |number: &str| number.len() >= ALWAYS_A_NUMBER || Plan::of(metadata).shortest <= number.len();
             for example in kinds.filter_map(|kind| kind.example()).filter(|example| has_short(example)) {

@@ -1,6 +1,6 @@
-//! What people and machines write where a number is expected: `0142000201 (bureau)`, `"Jean" <sip:+33142000017@10.0.0.1>`,
-//! `01 42 00 02 01 / 06 12 34 56 78`, `+33142000206;ext=12`. Here it is taken apart (RFC 3261, RFC 3966); which digits make
-//! a number is not known here.
+//! Splits text that people and machines write in place of a number (RFC 3261, RFC 3966), such as `0142000201 (bureau)`,
+//! `"Jean" <sip:+33142000017@10.0.0.1>`, `01 42 00 02 01 / 06 12 34 56 78` and `+33142000206;ext=12`. It does not
+//! decide which digits form a number.
 
 use std::net::Ipv4Addr;
 
@@ -9,16 +9,16 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::values::fold::fold;
 
-/// Digits that were written together.
+/// Digits that are written together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
     /// As written, with blanks and punctuation between the digits.
     pub text: String,
-    /// Whether a name or another word stands before it.
+    /// Whether a name or another word precedes the digits.
     pub is_named: bool,
 }
 
-/// What an extension is announced by.
+/// Words that announce an extension.
 const EXTENSION: [&str; 16] = [
     "ext",
     "extn",
@@ -40,9 +40,9 @@ const EXTENSION: [&str; 16] = [
 
 const SCHEMES: [&str; 4] = ["sips:", "sip:", "tel:", "callto:"];
 
-/// The digit that a character stands for, in any script that counts in tens.
+/// The ASCII digit of a decimal digit in any script.
 pub fn decimal(c: char) -> Option<char> {
-    /// The zero of each script; the nine digits behind it follow in order.
+    /// The zero of each script. The other nine digits follow it in order.
     const ZEROS: [u32; 37] = [
         0x0030, 0x0660, 0x06F0, 0x07C0, 0x0966, 0x09E6, 0x0A66, 0x0AE6, 0x0B66, 0x0BE6, 0x0C66, 0x0CE6, 0x0D66, 0x0DE6,
         0x0E50, 0x0ED0, 0x0F20, 0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40,
@@ -53,7 +53,7 @@ pub fn decimal(c: char) -> Option<char> {
     char::from_digit(code - zero, 10)
 }
 
-/// A text in plain characters: digits of any script as ASCII, no full width, nothing invisible.
+/// Converts a text to plain characters: ASCII digits, no full width, no invisible characters.
 pub fn plain(text: &str) -> String {
     if text.is_ascii() {
         return text.trim().to_owned();
@@ -64,8 +64,8 @@ pub fn plain(text: &str) -> String {
     plain.trim().to_owned()
 }
 
-/// Whom a SIP or tel URI is about: its user, without the name before it, the host and the parameters. Nothing where the
-/// text is no such URI. An empty text where it names no user.
+/// The user of a SIP or tel URI, without display name, host and parameters. `None` if the text is no such URI. Empty if
+/// the URI has no user.
 pub fn user(text: &str) -> Option<String> {
     let bracketed = text.split_once('<').map(|(_, rest)| rest.split_once('>').map_or(rest, |(inside, _)| inside));
     let uri = bracketed.filter(|inside| !inside.trim().is_empty()).unwrap_or(text).trim();
@@ -79,7 +79,7 @@ pub fn user(text: &str) -> Option<String> {
     };
     let decoded = percent_decode_str(before).decode_utf8_lossy().into_owned();
     let user = decoded.split(';').next().unwrap_or_default();
-    // A password; nobody should send one.
+    // Drop a password, which should not be sent.
     let user = user.split(':').next().unwrap_or_default().trim();
     if is_number(user) || scheme.is_some() {
         return Some(in_context(user, &decoded));
@@ -87,7 +87,7 @@ pub fn user(text: &str) -> Option<String> {
     Some(user.split_whitespace().next_back().unwrap_or_default().to_owned())
 }
 
-/// The first scheme of a URI in a text, at the beginning of a word, and what is behind it.
+/// Finds the first URI scheme at the start of a word. Returns it and the text after it.
 fn scheme(text: &str) -> Option<(&'static str, &str)> {
     let lower = text.to_ascii_lowercase();
     SCHEMES.into_iter().find_map(|scheme| {
@@ -97,7 +97,7 @@ fn scheme(text: &str) -> Option<(&'static str, &str)> {
     })
 }
 
-/// The number of a URI without an `@`: nothing where it is a host.
+/// The number in a URI without `@`. Empty if it is a host.
 fn without_host(rest: &str) -> String {
     let decoded = percent_decode_str(rest).decode_utf8_lossy().into_owned();
     let number = decoded.split([';', '?']).next().unwrap_or_default().trim();
@@ -105,7 +105,7 @@ fn without_host(rest: &str) -> String {
     if host.parse::<Ipv4Addr>().is_ok() { String::new() } else { in_context(host, &decoded) }
 }
 
-/// A local number with the country that its parameters name (RFC 3966, 5.1.5).
+/// Adds the country of the URI's parameters to a local number (RFC 3966, 5.1.5).
 fn in_context(number: &str, with_parameters: &str) -> String {
     let context = with_parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("phone-context="));
     match context.filter(|context| context.starts_with('+') && !number.starts_with('+')) {
@@ -119,12 +119,12 @@ pub fn is_number(text: &str) -> bool {
     text.chars().any(|c| c.is_ascii_digit()) && text.chars().all(|c| is_inside(c) || matches!(c, '/' | '*' | '#'))
 }
 
-/// What stands in a number, beside the slash.
+/// Characters that may be in a number. A slash is handled separately.
 fn is_inside(c: char) -> bool {
     c.is_ascii_digit() || c.is_whitespace() || matches!(c, '+' | '.' | '-' | '(' | ')' | '~')
 }
 
-/// The digits that stand together in a plain text, in order, less those of an extension that follows a number.
+/// The runs of digits in a plain text, in order, without the extension that follows a number.
 pub fn runs(text: &str) -> Vec<Run> {
     let mut found: Vec<Run> = Vec::new();
     let (mut rest, mut is_named) = (text, false);

@@ -1,4 +1,4 @@
-//! What a PBX writes: it sends every field of its form, blank where it has nothing to say, and much of it as text.
+//! Values as a PBX sends them: every field of its form, empty if unknown, and often as text.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -12,23 +12,23 @@ use serde_json::Value;
 
 use crate::values::{Seconds, Timestamp, described, read_from_text};
 
-/// A value; or nothing, which may be left out, null, blank, or a variable that the PBX could not fill: `[Agent]`.
+/// An optional value. Missing, null, blank, and a variable that the PBX could not fill (`[Agent]`) all mean none.
 #[derive(Debug, Clone, Serialize)]
 pub struct OrBlank<T>(Option<T>);
 
-/// The id of a row, as a number or as the text that a look-up answered; 0 is nobody's.
+/// The id of a row, as a number or as the text that a look-up returned. 0 means none.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Named(i64);
 
-/// A moment: RFC 3339, or without a zone, which is then UTC; also as .NET writes one where nobody says how.
+/// A time: RFC 3339, or without a zone, which means UTC. The default format of .NET is accepted too.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Moment(Timestamp);
 
-/// How long something took: seconds, or `hours:minutes:seconds`.
+/// A duration: seconds, or `hours:minutes:seconds`.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Took(Seconds);
 
-/// Moments without a zone.
+/// Formats of times without a zone.
 const WITHOUT_ZONE: [&str; 3] = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M:%S"];
 
 impl<T> OrBlank<T> {
@@ -36,7 +36,7 @@ impl<T> OrBlank<T> {
         self.0.as_ref()
     }
 
-    /// What is said, else what was there.
+    /// The value, else the previous one.
     pub fn or(self, before: Option<T>) -> Option<T> {
         self.0.or(before)
     }
@@ -60,7 +60,8 @@ impl Took {
     }
 }
 
-/// Whether a text is nothing but the name of a variable. 3CX sends one that it cannot fill as it stands in the template.
+/// Whether a text is only the name of a variable. 3CX sends a variable that it cannot fill exactly as the template has
+/// it.
 pub fn is_variable(text: &str) -> bool {
     let name = text.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let is_name = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

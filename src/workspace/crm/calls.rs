@@ -1,4 +1,4 @@
-//! The journal of calls, as a PBX keeps it: what it says of a call becomes a phone call like any other.
+//! The call journal for PBXs: a call that a PBX reports is stored as a phone call like any other.
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -12,54 +12,67 @@ use crate::values::{Seconds, Text, Timestamp, WebUrl, choice, phone};
 use crate::workspace::phone_calls::{self, Direction, PhoneCall, Status};
 
 choice! {
-    /// How a PBX calls a call: which way it went, and what came of it.
+    /// The direction and outcome of a call, in the words of a PBX.
     CallType { INBOUND = "Inbound", OUTBOUND = "Outbound", MISSED = "Missed", NOT_ANSWERED = "Notanswered" }
 }
 
-/// A call as a PBX tells of it. Every field may be blank; what a repeat leaves blank stays as it was.
+/// A phone call as a PBX reports it. Every field may be empty. A repeat does not clear fields: an empty one keeps the
+/// stored value.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("examples" = [{"call_type": "Inbound", "number": "+33612345678", "agent_extension": "101", "duration_s": 95, "external_id": "call-4711"}]))]
 pub struct JournalledCall {
-    /// `Inbound` and `Outbound` were answered, `Missed` came in and `Notanswered` went out in vain. This or `direction`
-    /// is needed.
+    /// `Inbound` and `Outbound` were answered, `Missed` is an inbound and `Notanswered` an outbound call that was not.
+    /// Either this or `direction` is required.
     call_type: OrBlank<CallType>,
+    /// Direction of the call, as seen from the workspace.
     direction: OrBlank<Direction>,
-    /// The number at the other end, in any format, or a SIP address. Of a long one only the number is kept.
+    /// Number of the other party, in any format, or a SIP address. If a SIP address is too long, only its user part is
+    /// stored.
     #[schemars(example = &"+33612345678")]
     number: OrBlank<Text<255>>,
-    /// The number of ours that was called, or called from.
+    /// Own number that was called, or that the call was placed from.
     did: OrBlank<Text<255>>,
-    /// What the PBX shows for the number: the subject, where there is none.
+    /// Caller name that the PBX shows. It becomes the subject if `subject` is empty.
     name: OrBlank<Text<255>>,
+    /// Extension of the agent.
     #[schemars(example = &"101")]
     agent_extension: OrBlank<Text<32>>,
+    /// Name of the agent.
     agent_name: OrBlank<Text<255>>,
-    /// The user with this address took or made the call.
+    /// Email address of the user who took or placed the call.
     agent_email: OrBlank<Text<255>>,
+    /// Name of the call queue.
     queue: OrBlank<Text<255>>,
-    /// The contact, which must be there; 0 is nobody.
+    /// Id of an existing contact. `0`: none.
     contact_id: OrBlank<Named>,
-    /// The contact, as the look-up answered it. Where neither is of a contact, the best match for the number is taken.
+    /// Id of the contact as the look-up returned it. If neither this nor `contact_id` names a contact, the best match
+    /// for the number is used.
     entity_id: OrBlank<Text<255>>,
-    /// UTC, where no zone is said.
+    /// Start of the call. UTC if it has no time zone.
     started_at: OrBlank<Moment>,
+    /// End of the call. UTC if it has no time zone.
     ended_at: OrBlank<Moment>,
-    /// Seconds, or a clock.
+    /// Duration: seconds (`95`) or a clock (`00:01:35`).
     duration_s: OrBlank<Took>,
+    /// URL of the recording.
     recording_url: OrBlank<WebUrl>,
+    /// Subject of the call.
     subject: OrBlank<Text<255>>,
+    /// Notes on the call. At most 10,000 characters.
     body: OrBlank<Text<10000>>,
-    /// What the PBX calls the call: sent again, it updates.
+    /// Id of the call in the PBX. A request with a known id updates that call.
     #[schemars(example = &"call-4711")]
     external_id: OrBlank<Text<255>>,
 }
 
+/// The journalled phone call.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallJournalled")]
 pub struct KeptCall {
     /// Always `ok`.
     response: &'static str,
+    /// The phone call as stored.
     phone_call: PhoneCall,
 }
 
@@ -96,14 +109,14 @@ pub fn update(
 
 const TABLE: &str = "phone_calls";
 
-/// The call that was journalled under this name, while it is still of the customer whose PBX it is.
+/// The call with this external id, if it still belongs to the customer of the PBX.
 fn find(db: &Connection, customer: Option<i64>, external_id: Option<&str>) -> Result<Option<PhoneCall>> {
     let Some(id) = external_ids::find(db, TABLE, customer, external_id)? else { return Ok(None) };
     Ok(PhoneCall::find(db, id)?.filter(|call| call.is_seen_by(customer)))
 }
 
 impl JournalledCall {
-    /// The call with all that is said in the place of what was there.
+    /// Applies the reported values to a stored or new call.
     fn told_over(self, ctx: &Ctx<'_>, customer: Option<i64>, old: PhoneCall) -> Result<PhoneCall> {
         let is_new = old.id == 0;
         let (direction, status) = self.course(&old, is_new)?;
@@ -120,7 +133,7 @@ impl JournalledCall {
         let took = self.duration_s.said().map(|took| took.seconds());
         let started_at = times.0.or(old.started_at);
         let ended_at = times.1.or_else(|| end(started_at, took)).or(old.ended_at);
-        // What is told from the times follows them.
+        // A derived duration follows the new times.
         let duration_s = if times == (None, None) { took.or(old.duration_s) } else { took };
         Ok(PhoneCall {
             direction,
@@ -145,7 +158,7 @@ impl JournalledCall {
         })
     }
 
-    /// Which way it went, and how it ended.
+    /// The direction and the outcome.
     fn course(&self, old: &PhoneCall, is_new: bool) -> Result<(Direction, Status)> {
         let by_type = self.call_type.said().map(|call_type| match *call_type {
             CallType::OUTBOUND => (Direction::OUTBOUND, Status::COMPLETED),
@@ -169,14 +182,14 @@ impl JournalledCall {
     fn contact(&self, db: &Connection, customer: Option<i64>, old: &PhoneCall) -> Result<Option<i64>> {
         let named = self.contact_id.said().and_then(|named| named.id());
         let entity = self.entity_id.said().map(|entity| &**entity);
-        // A repeat does not look again: somebody may have put it right meanwhile.
+        // A repeat does not look up the contact again: a user may have corrected it.
         let number = self.number.said().filter(|_| old.contact_id.is_none()).map(|number| &**number);
         let by = lookup::By { phone: number, email: None, country: phones::default_country(db)? };
         Ok(contact_of(db, customer, named, entity, &by)?.or(old.contact_id))
     }
 }
 
-/// A number as the journal has room for it: as it was sent, or a long SIP address without its host and parameters.
+/// A number as stored: as sent, or without host and parameters if it is a long SIP address.
 fn kept(field: &str, number: OrBlank<Text<255>>) -> Result<Typed> {
     let Some(number) = number.or(None) else { return Ok(None) };
     let short = Text::parse(number.to_string()).or_else(|_| Text::parse(phone::addressed(&number)));
@@ -207,7 +220,7 @@ mod tests {
         answer["phone_call"].clone()
     }
 
-    /// A customer with this account, and the id of a contact of it with this number.
+    /// Creates a customer with this account and a contact with this number. Returns both ids.
     fn customer(bench: &Bench, account: &str, number: &str) -> (i64, i64) {
         let body = json!({"name": account, "customer_account": account});
         let customer = bench.admin().post("/customers", body).created()["id"].as_i64().unwrap();
@@ -324,7 +337,7 @@ mod tests {
         assert_eq!(contact(json!({})), Some(first));
         assert_eq!(contact(json!({"contact_id": second})), Some(second));
         assert_eq!(contact(json!({"entity_id": second.to_string()})), Some(second));
-        // A contact that is gone, one of another system, and the one that stands for nobody.
+        // A deleted contact, an id of another system, and the id of an unknown caller.
         for entity in ["99", "lead-7", "0"] {
             assert_eq!(contact(json!({"entity_id": entity, "contact_id": "0"})), Some(first), "{entity}");
         }
@@ -396,7 +409,8 @@ mod tests {
         assert_ne!(made(&pbx, json!({"call_type": "Missed", "external_id": "8"}))["id"], first["id"]);
         assert_eq!(bench.admin().get("/phone-calls").ok()["total"], 2);
 
-        // The name is the PBX's own: another's call of the same name is another call, and a deleted one is forgotten.
+        // External ids are per customer: the same id from another PBX is another call. The id of a deleted call is
+        // forgotten.
         let (customer, _) = customer(&bench, "A", "0143000000");
         let bound = bench.key(&["crm.lookup"], Some(customer));
         let theirs = made(&bound, json!({"call_type": "Missed", "external_id": "7"}));

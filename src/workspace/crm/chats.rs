@@ -1,7 +1,6 @@
-//! Chats: the journal of who wrote to whom, as a PBX keeps it.
+//! Chats: the chat journal for PBXs.
 //!
-//! As a phone call, a chat is of the customer whose contact took part in it at the time, and outlives all that it refers
-//! to.
+//! Like a phone call, a chat belongs to the customer of its contact at the time, and stays when the contact is deleted.
 
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
@@ -15,72 +14,92 @@ use crate::storage::record;
 use crate::tenancy::{Author, phones};
 use crate::values::{Text, Timestamp};
 
+/// A chat in the journal.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Chat {
+    /// Id of the chat.
     pub id: i64,
-    /// The number at the other end, as it was sent.
+    /// Number of the other party, as sent.
     pub number: Option<Text<255>>,
+    /// Email address of the other party.
     pub email: Option<Text<255>>,
-    /// What the PBX shows for who writes.
+    /// Name of the other party that the PBX shows.
     pub name: Option<Text<255>>,
+    /// Extension of the agent.
     pub agent_extension: Option<Text<32>>,
+    /// Name of the agent.
     pub agent_name: Option<Text<255>>,
+    /// Name of the call queue.
     pub queue: Option<Text<255>>,
-    /// Null too once the contact is deleted.
+    /// Id of the contact. Null if unknown, or if the contact was deleted.
     pub contact_id: Option<i64>,
-    /// That of the contact, where there is one; it stays when the contact moves to another.
+    /// Id of the customer: that of the contact at that time, else that of the PBX. Null if there is none.
     pub customer_id: Option<i64>,
-    /// The user of this workspace who answered it.
+    /// Id of the user who responded.
     pub user_id: Option<i64>,
+    /// Subject of the chat.
     pub subject: Option<Text<255>>,
-    /// What was written.
+    /// Text of the chat. At most 100,000 characters.
     pub body: Option<Text<100000>>,
+    /// Start of the chat (UTC).
     pub started_at: Timestamp,
+    /// End of the chat (UTC).
     pub ended_at: Option<Timestamp>,
+    /// Time of creation (UTC).
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     pub updated_at: Timestamp,
 }
 
-/// A chat as a PBX tells of it. Every field may be blank; what a repeat leaves blank stays as it was.
+/// A chat as a PBX reports it. Every field may be empty. A repeat does not clear fields: an empty one keeps the stored
+/// value.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(extend("examples" = [{"number": "+33612345678", "agent_extension": "101", "body": "Where is my parcel?", "external_id": "chat-4711"}]))]
 pub struct JournalledChat {
-    /// The number at the other end.
+    /// Number of the other party.
     #[schemars(example = &"+33612345678")]
     number: OrBlank<Text<255>>,
+    /// Email address of the other party.
     email: OrBlank<Text<255>>,
-    /// What the PBX shows for who writes.
+    /// Name of the other party that the PBX shows.
     name: OrBlank<Text<255>>,
+    /// Extension of the agent.
     #[schemars(example = &"101")]
     agent_extension: OrBlank<Text<32>>,
+    /// Name of the agent.
     agent_name: OrBlank<Text<255>>,
-    /// The user with this address answered the chat.
+    /// Email address of the user who responded.
     agent_email: OrBlank<Text<255>>,
+    /// Name of the call queue.
     queue: OrBlank<Text<255>>,
-    /// The contact, which must be there; 0 is nobody.
+    /// Id of an existing contact. `0`: none.
     contact_id: OrBlank<Named>,
-    /// The contact, as the look-up answered it. Where neither is of a contact, the best match for the number or the
-    /// address is taken.
+    /// Id of the contact as the look-up returned it. If neither this nor `contact_id` names a contact, the best match
+    /// for the number or email address is used.
     entity_id: OrBlank<Text<255>>,
+    /// Subject of the chat.
     subject: OrBlank<Text<255>>,
-    /// What was written.
+    /// Text of the chat. At most 100,000 characters.
     body: OrBlank<Text<100000>>,
-    /// UTC, where no zone is said; where it is not said at all, the moment at which the chat is journalled.
+    /// Start of the chat. UTC if it has no time zone. Defaults to the time of the request.
     started_at: OrBlank<Moment>,
+    /// End of the chat. UTC if it has no time zone.
     ended_at: OrBlank<Moment>,
-    /// Seconds, or a clock: tells the end where that is not said.
+    /// Duration: seconds (`95`) or a clock (`00:01:35`). It sets the end if `ended_at` is empty.
     duration_s: OrBlank<Took>,
-    /// What the PBX calls the chat: sent again, it updates.
+    /// Id of the chat in the PBX. A request with a known id updates that chat.
     #[schemars(example = &"chat-4711")]
     external_id: OrBlank<Text<255>>,
 }
 
+/// The journalled chat.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "ChatJournalled")]
 pub struct KeptChat {
     /// Always `ok`.
     response: &'static str,
+    /// The chat as stored.
     chat: Chat,
 }
 
@@ -123,13 +142,13 @@ impl OfCustomer for Chat {
     }
 }
 
-/// The chat that was journalled under this name, while it is still of the customer whose PBX it is.
+/// The chat with this external id, if it still belongs to the customer of the PBX.
 fn find(db: &Connection, customer: Option<i64>, external_id: Option<&str>) -> Result<Option<Chat>> {
     let Some(id) = external_ids::find(db, TABLE, customer, external_id)? else { return Ok(None) };
     Ok(Chat::find(db, id)?.filter(|chat| chat.is_seen_by(customer)))
 }
 
-/// Lets every chat of a customer be another's.
+/// Moves all chats of one customer to another.
 pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
     each_of(db, "customer_id", from, |old: Chat| {
         let new = Chat { customer_id: Some(to), updated_at: author.at, ..old.clone() };
@@ -139,7 +158,7 @@ pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<
 }
 
 impl JournalledChat {
-    /// The chat with all that is said in the place of what was there.
+    /// Applies the reported values to a stored or new chat.
     fn told_over(self, ctx: &Ctx<'_>, customer: Option<i64>, old: Chat) -> Result<Chat> {
         let contact_id = self.contact(ctx.db, customer, &old)?;
         let customer_id = match contact_id {
@@ -175,7 +194,7 @@ impl JournalledChat {
     fn contact(&self, db: &Connection, customer: Option<i64>, old: &Chat) -> Result<Option<i64>> {
         let named = self.contact_id.said().and_then(|named| named.id());
         let entity = self.entity_id.said().map(|entity| &**entity);
-        // A repeat does not look again: somebody may have put it right meanwhile.
+        // A repeat does not look up the contact again: a user may have corrected it.
         let said =
             |text: &OrBlank<Text<255>>| text.said().filter(|_| old.contact_id.is_none()).map(ToString::to_string);
         let (phone, email) = (said(&self.number), said(&self.email));
@@ -269,7 +288,7 @@ mod tests {
         );
         assert_ne!(made(&pbx, json!({"body": "Bonjour"}))["id"], first["id"]);
         assert_eq!(pbx.get("/crm/lookup/chats").ok()["total"], 2);
-        // A call may have the same name.
+        // A call can have the same external id.
         let call = pbx.post("/crm/lookup/phone-calls", json!({"call_type": "Missed", "external_id": "7"})).created();
         assert_eq!(call["phone_call"]["id"], 1);
     }

@@ -1,8 +1,8 @@
-//! What a PBX calls the rows that it has journalled: by that a repeat is known, and updates.
+//! External ids: the ids that PBXs give to journalled rows. A known id marks a repeat, which updates the row.
 
 use rusqlite::{Connection, OptionalExtension};
 
-/// The row that the PBX of a customer, or of the whole workspace, has given a name.
+/// The row with this external id, of a customer's PBX or of a PBX of the whole workspace.
 pub fn find(
     db: &Connection,
     resource: &str,
@@ -17,7 +17,7 @@ pub fn find(
     .optional()
 }
 
-/// Gives a row its name, in the place of another that had it.
+/// Saves the external id of a row. Another row with that id loses it.
 pub fn save(
     db: &Connection,
     resource: &str,

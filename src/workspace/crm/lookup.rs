@@ -1,4 +1,4 @@
-//! Who calls: the look-up on which a ringing phone waits, and the contact that is made of a caller whom nobody knew.
+//! The caller look-up, on which a ringing phone waits, and the creation of a contact for an unknown caller.
 
 use phonenumber::country::Id;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -17,102 +17,133 @@ use crate::workspace::contacts::{self, Contact};
 use crate::workspace::phone_calls::Direction;
 use crate::workspace::settings::ForPbx;
 
-/// Contacts in an answer. Nobody at a ringing phone looks at more.
+/// Maximum number of contacts in a response. Nobody at a ringing phone reads more.
 const MOST: usize = 50;
 
-/// Digits at the end of a number that say whose it is, whatever country it is thought to be of.
+/// Number of last digits that identify a number, whatever country prefix is assumed.
 const TELLING_DIGITS: usize = 9;
 
+/// The caller to look up.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
-    /// Who calls, in any format. This or `email` is needed.
+    /// Number of the caller, in any format. Either this or `email` is required.
     #[schemars(example = "+33612345678")]
     phone: OrBlank<Text<255>>,
-    /// Who writes.
+    /// Email address of the sender.
     email: OrBlank<Text<255>>,
-    /// What the PBX calls them, should nobody be found.
+    /// Name that the PBX shows. It names the caller in the response if no contact is found.
     display_name: OrBlank<Text<255>>,
 }
 
+/// The contacts that match a caller.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallerSearch")]
 pub struct Found {
-    /// Best first: the number as it was typed, then the same number, then one that ends with the same nine digits, then
-    /// the address. At most 50; where nobody is found, or nobody is to be looked up, one that stands for the caller.
+    /// At most 50 contacts, best match first: the number as typed, the same number, a number with the same last nine
+    /// digits, the email address. If there is no match, or the look-up is disabled, one contact with the id `0`.
     contacts: Vec<Caller>,
 }
 
-/// A contact as a PBX shows it: all of it text, empty where there is none.
+/// A contact in the form that a PBX shows. All values are text; empty if unknown.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Caller {
-    /// `0` stands for somebody whom nobody knows.
+    /// Id of the contact. `0` if the caller is unknown.
     #[schemars(example = &"7")]
     id: String,
+    /// First name.
     first_name: String,
+    /// Last name.
     last_name: String,
+    /// Email address.
     email: String,
+    /// Business phone number.
     phone_business_1: String,
+    /// Mobile phone number.
     phone_mobile_1: String,
+    /// Company of the contact.
     company: String,
-    /// What the PBX opens: the workspace's `contact_url_template` filled in, else the contact's page.
+    /// URL that the PBX opens: the workspace's `contact_url_template` with its placeholders filled in, or the contact's
+    /// page on this server.
     entity_url: String,
 }
 
-/// Somebody who called, and is to be known from now on.
+/// A caller to store as a contact.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NewCaller {
+    /// Last name.
     #[schemars(example = &"Lefèvre")]
     last_name: Name<255>,
+    /// First name.
     first_name: OrBlank<Text<255>>,
+    /// Form of address, for example `Mme`.
     civility: OrBlank<Text<32>>,
+    /// Email address.
     email: OrBlank<Email>,
-    /// Kept in the first number that is free.
+    /// Number of the caller. It is stored in the first of `phone_business_1`, `phone_mobile_1` and `phone_business_2`
+    /// that is empty.
     #[schemars(example = &"06 12 34 56 78")]
     phone: OrBlank<Text<255>>,
+    /// Business phone number, stored in `phone_business_1`.
     phone_business: OrBlank<Text<255>>,
+    /// Mobile phone number, stored in `phone_mobile_1`.
     phone_mobile: OrBlank<Text<255>>,
-    /// Kept in `custom_fields` as `custom_value`.
+    /// Stored in `custom_fields` as `custom_value`.
     custom_value: OrBlank<Text<1000>>,
-    /// Not kept: which way they called is a matter of the call.
+    /// Accepted, but not stored.
     call_direction: OrBlank<Direction>,
 }
 
+/// The stored contact.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CallerCreated")]
 pub struct Known {
     /// Always `ok`.
     response: &'static str,
+    /// The new contact, or the existing one with the same number and last name.
     contact: KnownCaller,
 }
 
-/// A contact as a PBX shows it, and all the rest of it.
+/// A contact in the form that a PBX shows, with all its other fields.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct KnownCaller {
     #[serde(flatten)]
     shown: Caller,
+    /// Id of the customer that the contact belongs to. Null if it belongs to none.
     customer_id: Option<i64>,
+    /// Form of address, for example `Mme`.
     civility: Option<Text<32>>,
+    /// Website. Free text.
     website: Option<Text<255>>,
+    /// Second business phone number.
     phone_business_2: Typed,
+    /// Second mobile phone number.
     phone_mobile_2: Typed,
+    /// Private phone number.
     phone_home_1: Typed,
+    /// Fax number.
     fax: Typed,
+    /// Position of the contact in the company.
     role: Option<Text<255>>,
+    /// Department of the contact in the company.
     service: Option<Text<255>>,
+    /// Notes.
     comment: Option<Text<10000>>,
+    /// Additional fields as a JSON object. At most 16 KiB as text, nested at most 5 levels deep.
     custom_fields: CustomFields,
+    /// Time of creation (UTC).
     created_at: Timestamp,
+    /// Time of the last change (UTC).
     updated_at: Timestamp,
 }
 
-/// What somebody is looked for by.
+/// Search criteria for a caller.
 #[derive(Debug, Clone, Copy)]
 pub struct By<'a> {
     pub phone: Option<&'a str>,
     pub email: Option<&'a str>,
-    /// Whose numbers need no prefix.
+    /// Country of numbers without a prefix.
     pub country: Id,
 }
 
@@ -153,11 +184,11 @@ pub fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewCaller>, Query(whose): Query
     Ok(Created(Known { response: "ok", contact: KnownCaller::of(contact, shown) }))
 }
 
-/// Where contacts are to be opened.
+/// The target of links to contacts.
 enum Links {
-    /// As the workspace says.
+    /// The URL template of the workspace.
     Elsewhere(UrlTemplate),
-    /// On its own pages, which are at this address.
+    /// The contact pages at this address.
     Here(String),
 }
 
@@ -169,7 +200,7 @@ impl Links {
         })
     }
 
-    /// The number in a link is the one that rings: by that, another CRM finds them too.
+    /// The link contains the calling number, by which another CRM can find the contact too.
     fn put(&self, contact: &mut Caller, by: &By<'_>) {
         let template = match self {
             Self::Elsewhere(template) => template,
@@ -191,7 +222,7 @@ impl Links {
     }
 }
 
-/// Everybody who is meant, of one customer or of all, best first and each once.
+/// All matching contacts of one customer or of all, best match first, each once.
 fn callers(db: &Connection, customer: Option<i64>, by: &By<'_>) -> Result<Vec<Caller>> {
     let mut found: Vec<Caller> = Vec::new();
     let mut take = |caller: Caller| {
@@ -214,8 +245,8 @@ fn callers(db: &Connection, customer: Option<i64>, by: &By<'_>) -> Result<Vec<Ca
     Ok(found)
 }
 
-/// Numbers in the index that may be meant: those with the same last digits; of an extension, and of what can be no number,
-/// only the same.
+/// A range of the number index: numbers with the same last digits. Extensions, and digits that cannot be a number,
+/// match only exactly.
 struct Range {
     digits: String,
     from: String,
@@ -223,20 +254,21 @@ struct Range {
 }
 
 impl Range {
-    /// Nothing where a text has no number: `anonymous`.
+    /// None if the text has no number, such as `anonymous`.
     fn of(phone: &str, country: Id) -> Option<Self> {
         let number = phone::read(phone, country).into_iter().next()?;
         let is_number = matches!(number, Dialled::Number(_));
         let digits = phones::key(&number);
         let from = digits.get(..TELLING_DIGITS).filter(|_| is_number).unwrap_or(&digits).to_owned();
-        // `:` is the character behind `9`; behind a text comes the same with the least of all characters.
+        // `:` is the character after `9`. For an exact match the range ends at the text followed by the smallest
+        // character.
         let end = if digits.len() < TELLING_DIGITS || !is_number { format!("{from}\u{1}") } else { format!("{from}:") };
         Some(Self { digits, from, end })
     }
 }
 
-/// A range of the index and the rows that it leads to, which are few: only they are sorted. A contact is in it with each
-/// of its numbers, of which it has six.
+/// Reads a range of the index and the few contacts that it leads to, and sorts only these. A contact has up to six
+/// numbers in the index.
 const WITH_NUMBER: &str = "
     SELECT c.id, c.first_name, c.last_name, c.email, c.phone_business_1, c.phone_mobile_1, c.company
     FROM phone_numbers n CROSS JOIN contacts c ON c.id = n.resource_id
@@ -245,20 +277,20 @@ const WITH_NUMBER: &str = "
         IS TRUE DESC, n.reversed = ?5 DESC, c.id
     LIMIT 300";
 
-/// The order of the index is that of ids.
+/// The index is in the order of the ids.
 const WITH_EMAIL: &str = "
     SELECT c.id, c.first_name, c.last_name, c.email, c.phone_business_1, c.phone_mobile_1, c.company
     FROM contacts c INDEXED BY contacts_email
     WHERE c.email COLLATE NOCASE IN (?2, ?3, ?4) AND (?1 IS NULL OR c.customer_id = ?1) ORDER BY c.id
     LIMIT 50";
 
-/// The contact that is most likely meant.
+/// The best match.
 pub fn best(db: &Connection, customer: Option<i64>, by: &By<'_>) -> Result<Option<i64>> {
     let first = callers(db, customer, by)?.into_iter().next();
     Ok(first.and_then(|caller| caller.id.parse().ok()))
 }
 
-/// The contact that is there already: with one of the numbers, and the last name, of a customer or of any.
+/// An existing contact with one of the numbers and the same last name, of one customer or of all.
 fn known(db: &Connection, customer: Option<i64>, new: &Contact, country: Id) -> Result<Option<Contact>> {
     let numbers = [&new.phone_business_1, &new.phone_mobile_1, &new.phone_business_2];
     for number in numbers.into_iter().flatten() {
@@ -277,7 +309,7 @@ fn known(db: &Connection, customer: Option<i64>, new: &Contact, country: Id) -> 
     Ok(None)
 }
 
-/// A number as a contact has it: of a SIP address its user. Who withholds a number has none.
+/// A number to store: the user part of a SIP address. None for a withheld number.
 fn number(field: &str, said: OrBlank<Text<255>>) -> Result<Typed> {
     let number = said.or(None).map(|said| phone::addressed(&said));
     let number = number.filter(|number| !number.is_empty() && !phone::is_withheld(number));
@@ -343,7 +375,7 @@ impl Caller {
         }
     }
 
-    /// Somebody whom nobody knows: with this in hand, the PBX journals the call all the same.
+    /// An unknown caller. With this entry the PBX still journals the call.
     fn unknown(by: &By<'_>, display_name: Option<&str>) -> Self {
         let (phone, email) = (by.phone.unwrap_or_default(), by.email.unwrap_or_default());
         let address = if phone.is_empty() { email } else { phone };
@@ -389,7 +421,7 @@ mod tests {
     use super::*;
     use crate::testing::{Bench, Client};
 
-    /// A PBX of the whole workspace.
+    /// A client for a PBX of the whole workspace.
     fn pbx(bench: &Bench) -> Client<'_> {
         bench.key(&["crm.lookup"], None)
     }
@@ -560,7 +592,7 @@ mod tests {
         assert_eq!((found.len(), found.last().map(String::as_str)), (MOST, Some("50")));
     }
 
-    /// Among many, one contact takes few steps of SQLite's machine; no table is read from its beginning.
+    /// Among many contacts, a look-up takes few SQLite steps and scans no table.
     #[test]
     fn a_look_up_reads_what_it_finds_and_no_more() {
         let bench = Bench::new();
@@ -605,7 +637,7 @@ mod tests {
         for (field, value) in fields.as_object().unwrap() {
             assert_eq!(&made["contact"][field], value, "{field}");
         }
-        // Whatever the API shows of a contact is there.
+        // The response has every field that the API shows of a contact.
         for (field, value) in kept.as_object().unwrap() {
             let told = &made["contact"][field];
             let as_text = value.as_str().map_or_else(String::new, str::to_owned);
@@ -649,7 +681,7 @@ mod tests {
         assert_eq!(id(&bound, "LEFEVRE", "sip:+33142000000@10.0.0.1"), "1");
         assert_eq!(id(&bound, "Martin", "+33142000000"), "2");
         assert_eq!(id(&bound, "Lefèvre", "+33142000001"), "3");
-        // A PBX of the whole workspace knows every contact; one of another customer none of these.
+        // A PBX of the whole workspace finds every contact. A PBX of another customer finds none of these.
         assert_eq!(id(&pbx(&bench), "lefevre", "0142000000"), "1");
         let other = bench.admin().post("/customers", json!({"name": "O"})).created()["id"].as_i64();
         assert_eq!(id(&bench.key(&["crm.lookup"], other), "Lefèvre", "0142000000"), "4");

@@ -1,8 +1,8 @@
-//! What a PBX asks while a phone rings, and what it journals once the call is over.
+//! The CRM look-up for PBXs: look up a caller while a phone rings, and journal the call or chat afterwards.
 //!
-//! A PBX has the one permission `crm.lookup`: with it go looking up and adding callers, and keeping the journals of calls
-//! and chats, but nothing else of contacts or phone calls. Mostly its key is bound to a customer; one that is not may
-//! keep to a customer by `customer_account`.
+//! A PBX has only the permission `crm.lookup`. It allows caller look-ups, new callers and the journals of calls and
+//! chats, but no other access to contacts or phone calls. Its key is usually bound to a customer. A key that is not can
+//! name a customer by `customer_account`.
 
 mod blank;
 mod calls;
@@ -26,10 +26,9 @@ use chats::Chat;
 const NEEDS: Needs = Needs::Scoped("crm.lookup");
 
 pub const ROUTES: &[Route] = &[
-    get("/crm/lookup/contacts/search", &run(lookup::search), NEEDS, "Look up who calls or writes, best match first")
+    get("/crm/lookup/contacts/search", &run(lookup::search), NEEDS, "Look up a caller, best match first")
         .named("searchCallers"),
-    post("/crm/lookup/contacts", &run(lookup::create), NEEDS, "Create the contact of somebody who calls")
-        .named("createCaller"),
+    post("/crm/lookup/contacts", &run(lookup::create), NEEDS, "Create a contact for a caller").named("createCaller"),
     get("/crm/lookup/phone-calls", &run(list::<PhoneCall>), NEEDS, "List journalled phone calls, newest first")
         .named("listJournalledCalls"),
     post("/crm/lookup/phone-calls", &run(calls::journal), NEEDS, "Journal a phone call; a repeat updates it")
@@ -47,16 +46,16 @@ pub const ROUTES: &[Route] = &[
     .named("getCrmTemplate"),
 ];
 
-/// Whose rows are meant.
+/// The customer of the request.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Whose {
-    /// The account of the only customer that is meant, where the caller is not bound to one anyway.
+    /// Account of the customer to restrict the request to. Not required for callers that are bound to one customer.
     customer_account: OrBlank<Text<64>>,
 }
 
 impl Whose {
-    /// The only customer whose rows the caller sees, here.
+    /// The only customer of the request. None: all customers.
     fn customer(&self, ctx: &Ctx<'_>) -> Result<Option<i64>> {
         match self.customer_account.said() {
             Some(account) => ctx.customer_with(account).map(Some),
@@ -65,7 +64,7 @@ impl Whose {
     }
 }
 
-/// What is journalled of one kind, as far as the caller sees it here.
+/// Lists the journalled calls or chats of the customer.
 fn list<T: Listed>(ctx: &mut Ctx<'_>, list: List<T>, Query(whose): Query<Whose>) -> Result<Page<T>> {
     match whose.customer(ctx)? {
         Some(customer) => list.only("customer_id", customer).page(ctx),
@@ -73,19 +72,20 @@ fn list<T: Listed>(ctx: &mut Ctx<'_>, list: List<T>, Query(whose): Query<Whose>)
     }
 }
 
-/// Journals are kept, unless the workspace wants none. It is an error and no empty answer: what is answered is kept.
+/// Rejects journal entries if the workspace has disabled them. A success response would claim that the entry was
+/// stored.
 fn check_logging(db: &Connection) -> Result<()> {
     if ForPbx::find(db)?.call_logging {
         return Ok(());
     }
     Err(Error::refused(
         "call_logging_off",
-        "This workspace journals no calls: its setting features.call_logging is off.",
+        "Call logging is disabled in this workspace (setting features.call_logging).",
     ))
 }
 
-/// The contact that a PBX means: the one that it names, else the one that it was told of, if that is there still, else
-/// the best match for the number or the address.
+/// The contact of a call or chat: by `contact_id`; else by `entity_id`, if that contact still exists; else the best
+/// match for the number or address.
 fn contact_of(
     db: &Connection,
     customer: Option<i64>,
@@ -110,13 +110,13 @@ fn is_seen(db: &Connection, customer: Option<i64>, contact: i64) -> Result<bool>
     Ok(db.prepare_cached(sql)?.exists((contact, customer))?)
 }
 
-/// Whose a contact is that is there.
+/// The customer of an existing contact.
 fn customer_of(db: &Connection, contact: i64) -> Result<Option<i64>> {
     let mut statement = db.prepare_cached("SELECT customer_id FROM contacts WHERE id = ?1")?;
     Ok(statement.query_row([contact], |row| row.get(0))?)
 }
 
-/// The user whom a PBX knows by an e-mail address, if any.
+/// The user with this email address.
 fn user_of(db: &Connection, email: Option<&str>) -> Result<Option<i64>> {
     let sql = "SELECT id FROM users WHERE email IN (?1, ?2, ?3) ORDER BY id LIMIT 1";
     let Some(email) = email else { return Ok(None) };

@@ -1,8 +1,10 @@
-//! The CRM template of a PBX: uploaded there, it says what is asked here, when, and by which token.
+//! The CRM template of a PBX. It defines the requests of the PBX to this server, when it sends them, and with which
+//! token.
 //!
-//! In 3CX's format ("CRM template XML description") it authorises by a parameter of the type `OAuth`: who presses its
-//! button approves here, and 3CX keeps what the response scenario makes of the code. That is the access token, which is
-//! good for a year, and not the refresh token: 3CX cannot keep the new one that each use of that gives.
+//! 3CX's format ("CRM template XML description") has a parameter of the type `OAuth`. The administrator clicks its
+//! button and approves here. 3CX then stores one value that the response scenario extracts. The template extracts the
+//! access token, which is valid for a year. A refresh token would not work: each use returns a new one, and 3CX cannot
+//! store it.
 
 use std::str::FromStr;
 
@@ -13,13 +15,15 @@ use serde::{Deserialize, Serialize};
 use crate::api::{Ctx, Query, Result, Xml, rendered};
 use crate::values::{described, read_from_text};
 
+/// The PBX that needs a template.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Asked {
+    /// Name of the PBX.
     pbx: Pbx,
 }
 
-/// A PBX that there is a template for. The blank one is none.
+/// A PBX with a template. The blank value is invalid.
 #[derive(Debug, Default, Serialize)]
 pub struct Pbx(&'static str);
 
@@ -29,11 +33,7 @@ impl FromStr for Pbx {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == THREE_CX {
-            Ok(Self(THREE_CX))
-        } else {
-            Err(format!("must be one there is a template for: {THREE_CX}."))
-        }
+        if text == THREE_CX { Ok(Self(THREE_CX)) } else { Err(format!("must be a PBX with a template: {THREE_CX}.")) }
     }
 }
 
@@ -43,7 +43,7 @@ described!(Pbx, json_schema!({"type": "string", "enum": [THREE_CX]}));
 #[derive(Template)]
 #[template(path = "crm_3cx.xml")]
 struct ThreeCx<'a> {
-    /// The workspace's address, without a slash at the end.
+    /// The address of the workspace, without a trailing slash.
     origin: &'a str,
 }
 
@@ -62,21 +62,21 @@ mod tests {
 
     use crate::testing::{Bench, Client};
 
-    /// Where 3CX has people sent back to.
+    /// The redirect URI of 3CX.
     const CALLBACK: &str = "https://pbx.example.com/webclient/callback";
 
-    /// A PBX that has a template, and what its administrator has entered.
+    /// A simulated PBX with a template and the values that its administrator entered.
     struct Pbx<'b> {
         bench: &'b Bench,
         template: String,
         entered: HashMap<&'static str, String>,
     }
 
-    /// What a scenario gave the PBX: the outputs of each contact.
+    /// The outputs of a scenario, per contact.
     type Outputs = Vec<HashMap<String, String>>;
 
     impl<'b> Pbx<'b> {
-        /// With what the template has by itself.
+        /// With the template's own values.
         fn new(bench: &'b Bench, account: &str) -> Self {
             let template = bench.admin().get("/crm/template?pbx=3cx").text;
             let mut entered = HashMap::new();
@@ -102,8 +102,8 @@ mod tests {
             Self { bench, template, entered }
         }
 
-        /// Authorised as an administrator does it: they enter the client of the workspace, press the button, sign in on the
-        /// page that opens, and approve; the PBX makes its token of the code.
+        /// Authorizes like an administrator: enters the workspace's client, clicks the button, signs in on the page
+        /// that opens, and approves. The PBX exchanges the code for a token.
         fn authorised(bench: &'b Bench, customer: Option<i64>, account: &str) -> Self {
             let mut pbx = Self::new(bench, account);
             let client = json!({
@@ -137,7 +137,7 @@ mod tests {
             pbx
         }
 
-        /// Runs a scenario with what the PBX knows at the time.
+        /// Runs a scenario with the values that the PBX has.
         fn play(&self, id: &str, knows: &[(&'static str, &str)]) -> Outputs {
             let mut variables = self.entered.clone();
             variables.extend(knows.iter().map(|(name, value)| (*name, (*value).to_owned())));
@@ -216,7 +216,7 @@ mod tests {
         outputs.map(named).collect()
     }
 
-    /// A text with the values of what is in brackets, or in brackets with a format behind.
+    /// Replaces variables in brackets, which may have a format, by their values.
     fn fill(text: &str, variables: &HashMap<&'static str, String>) -> String {
         let mut text = text.to_owned();
         for (name, value) in variables {
@@ -246,7 +246,7 @@ mod tests {
         let customer =
             bench.admin().post("/customers", json!({"name": "A", "customer_account": "A 1"})).created()["id"].clone();
         let pbx = Pbx::authorised(&bench, None, "A 1");
-        // Of whom only another customer's PBX knows.
+        // A contact that only the PBX of another customer can find.
         let theirs = bench.admin().post("/customers", json!({"name": "B"})).created()["id"].clone();
         let theirs = json!({"last_name": "B", "fax": "0142000000", "email": "zoe@example.com", "customer_id": theirs});
         bench.admin().post("/contacts", theirs).created();
@@ -268,7 +268,7 @@ mod tests {
             let shown = shown.map(|output| known[0][output].as_str());
             assert_eq!(shown, ["2", "Contacts", "Zoé", "Lefèvre", "", "zoe@example.com", "+33142000000"]);
         }
-        // 3CX drops a contact that has the number nowhere: it is told the one that it asked for.
+        // 3CX drops a contact that does not have the requested number. So the outputs repeat that number.
         assert_eq!(pbx.play("", &[("Number", "0142000000")])[0]["PhoneOther"], "0142000000");
 
         for call_type in ["Inbound", "Inbound", "Missed"] {
@@ -294,7 +294,7 @@ mod tests {
             (&json!("Bonjour 👋\nOui"), &json!(2), &customer)
         );
 
-        // Whoever it is, it is the customer's PBX that tells of them.
+        // The journalled call belongs to the customer of the PBX, even if the caller is unknown.
         let nobody =
             [CALL, &[("CallType", "Inbound"), ("Number", "0149000000"), ("EntityId", "0"), ("ChatMessages", "")]]
                 .concat();
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(child(response, "Request").unwrap().attribute("Url"), Some("http://acme.localhost/oauth/token"));
 
         assert_eq!(download(bench.admin().at("localhost")).text, answer.text);
-        // No port that a caller names is in it.
+        // The template ignores the port in the request's Host header.
         assert_eq!(download(bench.admin().at("ACME.localhost:8080")).text, answer.text);
         let other = download(bench.admin_of_other()).text;
         assert!(!other.contains("acme") && other.contains("http://other.localhost/api/crm/lookup"), "{other}");
@@ -356,6 +356,6 @@ mod tests {
             bench.admin().get(&format!("/crm/template{query}")).invalid(&["The pbx field is required."]);
         }
         let unknown = bench.admin().get("/crm/template?pbx=3CX9000");
-        unknown.invalid(&["The pbx must be one there is a template for: 3cx."]);
+        unknown.invalid(&["The pbx must be a PBX with a template: 3cx."]);
     }
 }

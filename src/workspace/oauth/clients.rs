@@ -1,4 +1,4 @@
-//! OAuth clients: the programs that may ask for tokens of this workspace (RFC 6749, 2).
+//! OAuth clients: programs that can request tokens of this workspace (RFC 6749, 2).
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -21,120 +21,136 @@ pub const ROUTES: &[Route] = &[
         "/oauth-clients",
         &run(create),
         Needs::Permission("oauth-client.create"),
-        "Register an OAuth client; its secret is shown this once",
+        "Register an OAuth client; its secret is shown only once",
     ),
     put(
         "/oauth-clients/{id}",
         &run(update),
         Needs::Permission("oauth-client.update"),
-        "Change an OAuth client, or switch it off",
+        "Change an OAuth client, or disable it",
     ),
     post(
         "/oauth-clients/{id}/rotate-secret",
         &run(rotate_secret),
         Needs::Permission("oauth-client.update"),
-        "Give an OAuth client a new secret; the old one is dead",
+        "Replace the secret of an OAuth client; the old one stops working at once",
     )
     .named("rotateOauthClientSecret"),
     delete(
         "/oauth-clients/{id}",
         &run(remove),
         Needs::Permission("oauth-client.delete"),
-        "Delete an OAuth client, and with it every token that it was given",
+        "Delete an OAuth client and revoke all its tokens",
     ),
 ];
 
-/// How client ids and secrets begin, so that people know them for what they are.
+/// Prefixes that make client ids and secrets recognizable.
 const ID_PREFIX: &str = "cxc_";
 const SECRET_PREFIX: &str = "cxs_";
 
 choice! {
-    /// A way to get a token.
+    /// A way to get a token (RFC 6749).
     GrantType { AUTHORIZATION_CODE = "authorization_code", CLIENT_CREDENTIALS = "client_credentials" }
 }
 
+/// A program that can request tokens of this workspace.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "OAuthClient")]
 pub struct Client {
+    /// Id of the client in this API.
     pub id: i64,
-    /// What people who approve are shown.
+    /// Name of the client. Users see it when they approve access.
     pub name: Name<255>,
-    /// By which the program names itself; it is no secret.
+    /// Public identifier of the client in OAuth requests.
     pub client_id: Text<64>,
+    /// URIs that users are sent back to.
     pub redirect_uris: RedirectUris,
+    /// Ways in which the client can get a token.
     pub grants: Grants,
+    /// Scopes that its tokens can have.
     pub scopes: Scopes,
-    /// The only customer that its tokens see; with the customer goes the client.
+    /// Id of the only customer that its tokens can access. Null: all customers. The client is deleted with that
+    /// customer.
     pub customer_id: Option<i64>,
-    /// Whether it can keep a secret. One that cannot has none, and must use PKCE.
+    /// Whether the client can keep a secret. A public client has no secret and must use PKCE.
     pub confidential: bool,
-    /// Whether it is let in, and its tokens are.
+    /// Whether the client and its tokens are accepted.
     pub active: bool,
-    /// Seconds for which an access token is good; null for the server's `oauth_access_token_ttl`.
+    /// Lifetime of an access token in seconds. Null: the server's `oauth_access_token_ttl`.
     pub access_token_ttl: Option<TokenTtl>,
+    /// Time of creation (UTC).
     pub created_at: Timestamp,
+    /// Time of the last change (UTC).
     pub updated_at: Timestamp,
-    /// How the secret ends, by which people tell them apart; null of a public client.
+    /// Last four characters of the secret, to tell secrets apart. Null for a public client.
     pub secret_last_four: Option<Text<4>>,
     #[serde(skip)]
     pub secret_digest: Option<Vec<u8>>,
 }
 
-/// A client with its secret, which is not kept.
+/// An OAuth client together with its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "OAuthClientShown")]
 pub struct ClientShown {
     #[serde(flatten)]
     client: Client,
-    /// Shown this once; null where the client is public.
+    /// The secret. It is shown only in this response. Null for a public client.
     client_secret: Option<String>,
 }
 
+/// An OAuth client to register.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "NewOAuthClient")]
 pub struct NewClient {
+    /// Name of the client. Users see it when they approve access.
     #[schemars(example = &"3CX")]
     name: Name<255>,
-    /// Where people are sent back to: absolute, `https` (or `http` on the loopback address), without a fragment. Needed
-    /// for `authorization_code`.
+    /// URIs that users are sent back to. Required for `authorization_code`. Each is absolute, `https` (or `http` on the
+    /// loopback address) and without a fragment.
     redirect_uris: RedirectUris,
+    /// Ways in which the client can get a token.
     grants: Grants,
-    /// What its tokens may do at the most; no more than the caller may.
+    /// Scopes that its tokens can have. None that the caller does not have.
     scopes: Scopes,
-    /// Lets its tokens see this customer only; it stays so.
+    /// Restricts its tokens to this customer. It cannot be changed later.
     customer_id: Option<i64>,
-    /// Whether it can keep a secret; it stays so.
+    /// Whether the client can keep a secret. It cannot be changed later.
     #[schemars(example = true)]
     confidential: bool,
+    /// Whether the client and its tokens are accepted.
     active: bool,
-    /// Seconds for which an access token is good, 60 to 31536000; null for the server's `oauth_access_token_ttl`.
+    /// Lifetime of an access token in seconds, 60 to 31536000. Null: the server's `oauth_access_token_ttl`.
     access_token_ttl: Option<TokenTtl>,
 }
 
+/// The fields of an OAuth client that can change.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "OAuthClient")]
 pub struct ClientChanges {
+    /// Name of the client. Users see it when they approve access.
     #[schemars(example = &"3CX")]
     name: Name<255>,
-    /// As of a new one.
+    /// URIs that users are sent back to. Required for `authorization_code`. Each is absolute, `https` (or `http` on the
+    /// loopback address) and without a fragment.
     redirect_uris: RedirectUris,
+    /// Ways in which the client can get a token.
     grants: Grants,
-    /// No more than the caller may.
+    /// Scopes that its tokens can have. None that the caller does not have.
     scopes: Scopes,
-    /// A client that is not active gets no tokens, and those that it has are answered 401 `token_revoked`.
+    /// A client that is not active gets no tokens. Its existing tokens get 401 `token_revoked`.
     active: bool,
-    /// Seconds for which an access token is good, 60 to 31536000; null for the server's `oauth_access_token_ttl`. It holds
-    /// for tokens that are issued from now on.
+    /// Lifetime of an access token in seconds, 60 to 31536000. Null: the server's `oauth_access_token_ttl`. A change
+    /// applies to new tokens.
     access_token_ttl: Option<TokenTtl>,
 }
 
-/// Where people may be sent back to: exactly these.
+/// Redirect URIs. They match exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct RedirectUris(Vec<String>);
 
-/// The ways in which a client may get tokens: at least one.
+/// The grant types of a client, at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Grants(Vec<GrantType>);
 
@@ -231,20 +247,20 @@ fn find(db: &Connection, id: i64) -> Result<Client> {
     Client::find(db, id)?.ok_or_else(Error::not_found)
 }
 
-/// The client that names itself so, if it is let in.
+/// The active client with this `client_id`.
 pub fn named(db: &Connection, client_id: &str) -> rusqlite::Result<Option<Client>> {
     db.prepare_cached(&format!("SELECT {} FROM oauth_clients WHERE client_id = ?1 AND active", Client::COLUMNS))?
         .query_row([client_id], Client::from_row)
         .optional()
 }
 
-/// Deletes the clients whose tokens see only this customer.
+/// Deletes the clients that are bound to this customer.
 pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
     each_of(db, "customer_id", customer, |client| Ok(delete_one(db, author, &client)?))
 }
 
-/// Lets the clients of a customer see another one. They get rows that they were not given, which takes what a change of them
-/// takes.
+/// Binds the clients of one customer to another. They gain access to other rows, so this requires the same permissions
+/// as a change of the clients.
 pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
     let (insider, author) = (ctx.insider()?, ctx.author()?);
     each_of(ctx.db, "customer_id", from, |old: Client| {
@@ -264,7 +280,7 @@ fn delete_one(db: &Connection, author: &Author, client: &Client) -> rusqlite::Re
 }
 
 impl Client {
-    /// A secret that is this client's from now on, where it may have one.
+    /// Creates a secret and sets its digest and last four characters. None for a public client.
     fn take_new_secret(&mut self) -> Result<Option<String>> {
         if !self.confidential {
             return Ok(None);
@@ -276,13 +292,13 @@ impl Client {
         Ok(Some(secret))
     }
 
-    /// What is to be true of the fields together.
+    /// Checks rules that involve several fields.
     fn check(&self) -> Result<()> {
         if self.may_use(GrantType::AUTHORIZATION_CODE) && self.redirect_uris.0.is_empty() {
             return Err(Error::invalid("The redirect uris field is required."));
         }
         if !self.confidential && self.may_use(GrantType::CLIENT_CREDENTIALS) {
-            return Err(Error::invalid("The grants may not have client_credentials where the client is public."));
+            return Err(Error::invalid("The grants may not have client_credentials if the client is public."));
         }
         Ok(())
     }
@@ -291,7 +307,7 @@ impl Client {
         self.grants.0.contains(&grant)
     }
 
-    /// Whether people may be sent back to this, compared to the letter (RFC 9700, 2.1).
+    /// Whether this is a registered redirect URI, compared exactly (RFC 9700, 2.1).
     pub fn redirects_to(&self, uri: &str) -> bool {
         self.redirect_uris.0.iter().any(|registered| registered == uri)
     }
@@ -312,15 +328,15 @@ impl Default for NewClient {
     }
 }
 
-/// More than these nobody needs, and each is compared at each approval.
+/// No client needs more, and each is compared at each approval.
 const MOST_URIS: usize = 20;
 const LONGEST_URI: usize = 2000;
 
-/// What such a URI looks like, for whoever reads the description.
+/// Pattern of redirect URIs for the OpenAPI description.
 const REDIRECT_URI: &str = r##"^(https://|http://(localhost|127\.0\.0\.1|\[::1\])([:/]|$))[^\s\\*<>"#@]+$"##;
 
-/// Whether people may be sent there (RFC 8252, 7.3; RFC 9700, 2.1 and 4.1.1): to another machine only under TLS, and to
-/// nothing that a browser would read in another way than we do.
+/// Whether a text is an acceptable redirect URI (RFC 8252, 7.3; RFC 9700, 2.1 and 4.1.1): another machine only over
+/// TLS, and nothing that a browser parses differently.
 fn is_redirect_uri(text: &str) -> bool {
     let Ok(url) = url::Url::parse(text) else { return false };
     let is_loopback = match url.host() {
@@ -341,7 +357,8 @@ fn is_redirect_uri(text: &str) -> bool {
         && url.password().is_none()
 }
 
-/// A host of letters, digits, `-`, `_` and dots, or an address: browsers take others, which would end the list of a policy.
+/// A host of letters, digits, `-`, `_` and dots, or an IP address. Browsers accept other characters, which could end
+/// the source list of a Content-Security-Policy.
 fn has_plain_host(url: &url::Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)),
@@ -362,7 +379,7 @@ impl<'de> Deserialize<'de> for RedirectUris {
     }
 }
 
-/// One of them, so that a bad one is told by its place in the list.
+/// A single URI, so that an error names its position in the list.
 #[derive(PartialEq)]
 struct RedirectUri(String);
 
@@ -488,7 +505,7 @@ mod tests {
         let made = bench.admin().post("/oauth-clients", with(&json!({"confidential": false}))).created();
         assert_eq!((&made["client_secret"], &made["secret_last_four"]), (&Value::Null, &Value::Null));
         bench.admin().post("/oauth-clients/1/rotate-secret", json!({})).refused(422, "client_is_public");
-        let says = "The grants may not have client_credentials where the client is public.";
+        let says = "The grants may not have client_credentials if the client is public.";
         bench.admin().put("/oauth-clients/1", json!({"grants": ["client_credentials"]})).invalid(&[says]);
     }
 
@@ -522,7 +539,7 @@ mod tests {
             }
         }
         let public = json!({"confidential": false, "grants": ["client_credentials"]});
-        let says = "The grants may not have client_credentials where the client is public.";
+        let says = "The grants may not have client_credentials if the client is public.";
         bench.admin().post("/oauth-clients", with(&public)).invalid(&[says]);
         bench.admin().post("/customers", json!({"name": "A"})).created();
         let kept = bench.admin().put("/oauth-clients/1", json!({"confidential": false, "customer_id": 1})).created();

@@ -1,12 +1,13 @@
-//! OAuth grants: what a client may do for a person who approved it, or for itself; and the state machine of codes, access
-//! tokens and refresh tokens, each step in one transaction of one file.
+//! OAuth grants: the access of a client, approved by a user or for itself; and the state machine of codes, access
+//! tokens and refresh tokens. Each step is one transaction of one file.
 //!
-//! A person approves: a grant, with the scopes that the page showed, and a code. The code is exchanged: an access token and a
-//! refresh token. The refresh token is used: the next pair of the same grant, and the pair before it is dead. A code or a
-//! refresh token that comes a second time has been stolen from somebody: the grant ends, and with it whatever came of it
-//! (RFC 9700, 4.13 and 4.14).
+//! An approval creates a grant with the scopes that the page showed, and a code. The code is exchanged for an access
+//! token and a refresh token. A refresh token is exchanged for the next pair, which invalidates the previous pair. A
+//! code or refresh token that is used twice was stolen. Then the whole grant and all its tokens are revoked (RFC 9700,
+//! 4.13 and 4.14).
 //!
-//! A grant gives at each use what was approved, what the client may have now and what the person may do now: all three.
+//! At each use, a grant is limited to the scopes that were approved, that the client may have now, and that the user's
+//! permissions allow now.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -22,67 +23,73 @@ use crate::tenancy::journal::Actor;
 use crate::values::Timestamp;
 
 pub const ROUTES: &[Route] = &[
-    get("/oauth-grants", &run(list), Needs::Own(MANAGE), "List OAuth grants: your own, or those of everybody"),
+    get("/oauth-grants", &run(list), Needs::Own(MANAGE), "List your OAuth grants, or all of them if permitted"),
     delete(
         "/oauth-grants/{id}",
         &run(remove),
         Needs::Own(MANAGE),
-        "End an OAuth grant: its tokens stop working at once",
+        "Revoke an OAuth grant; its tokens stop working at once",
     )
     .named("revokeOauthGrant"),
 ];
 
-/// Who has it sees and ends the grants of others too.
+/// Permission to list and revoke the grants of other users.
 const MANAGE: &str = "oauth-client.update";
 
-/// A code's life, in seconds (RFC 6749, 4.1.2: ten minutes at the most).
+/// Lifetime of a code in seconds (RFC 6749, 4.1.2: at most ten minutes).
 const CODE_GOOD_FOR: i64 = 60;
-/// A refresh token's: two years, so that a program that sleeps for the life of an access token can still wake up.
+/// Lifetime of a refresh token in seconds: two years, so that a program can renew after an access token has expired.
 const REFRESH_GOOD_FOR: i64 = 2 * 31_536_000;
 
-/// How long a code that is over is kept, so that its second use is noticed.
+/// Retention of used and expired codes in seconds, to detect a second use.
 const CODES_ARE_KEPT: i64 = 86_400;
 
-/// Grants that a client may have got for itself: one that asks anew for each call loses its oldest.
+/// Maximum number of grants that a client has for itself. A client that requests a token each time loses the oldest.
 const MOST_OF_ITS_OWN: i64 = 100;
 
 const REFRESH_PREFIX: &str = "cxr_";
 
-/// A grant, as the API shows it.
+/// Access that a user approved for an OAuth client, or that a client obtained for itself.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "OAuthGrant")]
 pub struct Shown {
+    /// Id of the grant.
     pub id: i64,
+    /// The OAuth client.
     pub client: Named,
-    /// The user who approved it; null if the client asked for itself.
+    /// The user who approved it. Null if the client acts for itself.
     pub user: Option<Named>,
-    /// What the grant allows now: of what was approved, what the client may have and the user may do.
+    /// Scopes that are effective now: those that were approved, that the client may have and that the user's
+    /// permissions allow.
     pub scopes: Scopes,
-    /// When it was approved.
+    /// Time of the approval (UTC).
     pub created_at: Timestamp,
-    /// When its last token expires.
+    /// Time at which the last token of the grant expires (UTC).
     pub expires_at: Timestamp,
 }
 
+/// A client or user of a grant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "OAuthGrantParty")]
 pub struct Named {
+    /// Id of the client or user.
     pub id: i64,
+    /// Name of the client or user.
     pub name: String,
 }
 
-/// What a person has approved.
+/// An approval by a user.
 #[derive(Debug, Clone)]
 pub struct Approval {
     pub client_id: i64,
     pub user_id: i64,
     pub redirect_uri: String,
-    /// As the page showed them.
+    /// The scopes that the page showed.
     pub scopes: Scopes,
     pub challenge: Option<String>,
 }
 
-/// A code that was found.
+/// A stored code.
 #[derive(Debug)]
 pub struct Code {
     digest: [u8; 32],
@@ -93,14 +100,14 @@ pub struct Code {
     pub is_used: bool,
 }
 
-/// What a client was granted; as the audit log has it, without its times and what only tokens need.
+/// A grant. The audit log shows it without its times and the fields for tokens.
 #[derive(Debug, Clone, Serialize)]
 pub struct Grant {
     pub id: i64,
     pub client_id: i64,
     pub user_id: Option<i64>,
     pub scopes: Scopes,
-    /// Of the newest access token: the same, or fewer.
+    /// The scopes of the newest access token: all scopes of the grant or fewer.
     pub access_scopes: Scopes,
     #[serde(skip)]
     pub serial: i64,
@@ -114,7 +121,7 @@ pub struct Grant {
     pub is_revoked: bool,
 }
 
-/// What a client is handed.
+/// The tokens in a response.
 #[derive(Debug)]
 pub struct Pair {
     pub access_token: String,
@@ -122,14 +129,14 @@ pub struct Pair {
     pub scopes: Scopes,
 }
 
-/// Whatever it takes to give a client tokens.
+/// The context for issuing tokens to a client.
 pub struct Issuer<'a> {
     pub db: &'a Connection,
     pub keys: &'a Keys,
     pub client: &'a Client,
-    /// The client, as the author of what changes.
+    /// The client, as the actor of the changes.
     pub author: Author,
-    /// Seconds for which an access token is good.
+    /// Lifetime of an access token in seconds.
     pub access_good_for: i64,
 }
 
@@ -156,7 +163,7 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     Ok(Done)
 }
 
-/// Keeps an approval, which is a grant from now on; answers the code that stands for it.
+/// Stores an approval as a grant. Returns its code.
 pub fn approve(db: &Connection, author: &Author, approval: &Approval) -> Result<String> {
     let (code, now) = (secret::make()?, author.at);
     let until = now.plus(CODE_GOOD_FOR);
@@ -184,14 +191,15 @@ pub fn code(db: &Connection, code: &str) -> rusqlite::Result<Option<Code>> {
 }
 
 impl Issuer<'_> {
-    /// Uses a code up: the first tokens of its grant.
+    /// Exchanges a code for the first tokens of its grant.
     pub fn exchange(&self, code: Code) -> Result<Pair> {
         self.db.prepare_cached("UPDATE oauth_codes SET used = 1 WHERE digest = ?1")?.execute([code.digest])?;
         let scopes = holding(self.db, self.client, &code.grant, &code.grant.scopes)?;
         self.renew(code.grant, scopes)
     }
 
-    /// The next pair of tokens of a grant, with these scopes for the access token; the pair before it is dead.
+    /// Issues the next pair of tokens of a grant, with these scopes for the access token. The previous pair becomes
+    /// invalid.
     pub fn renew(&self, grant: Grant, access_scopes: Scopes) -> Result<Pair> {
         let until = self.author.at.plus(REFRESH_GOOD_FOR.max(self.access_good_for));
         let (grant, access_token) = self.access_token(grant, access_scopes, until)?;
@@ -199,7 +207,7 @@ impl Issuer<'_> {
         Ok(Pair { access_token, refresh_token, scopes: grant.access_scopes })
     }
 
-    /// A token for the client itself, without a person and without a refresh token (RFC 6749, 4.4.3).
+    /// Issues a token to the client itself, without a user and without a refresh token (RFC 6749, 4.4.3).
     pub fn for_itself(&self, scopes: &Scopes) -> Result<Pair> {
         let (now, client_id) = (self.author.at, self.client.id);
         let until = now.plus(self.access_good_for);
@@ -215,7 +223,7 @@ impl Issuer<'_> {
         Ok(Pair { access_token, refresh_token: None, scopes: grant.access_scopes })
     }
 
-    /// Makes a grant's next access token; those before it are dead.
+    /// Issues the next access token of a grant. The previous ones become invalid.
     fn access_token(&self, old: Grant, access_scopes: Scopes, expires_at: Timestamp) -> Result<(Grant, String)> {
         let Author { at: now, workspace, .. } = self.author;
         let nonce = Nonce::make()?;
@@ -240,7 +248,7 @@ impl Issuer<'_> {
     }
 }
 
-/// Those of some scopes of a grant that hold now.
+/// The scopes that are effective now.
 pub fn holding(db: &Connection, client: &Client, grant: &Grant, scopes: &Scopes) -> rusqlite::Result<Scopes> {
     let sql = "SELECT r.permissions FROM users u JOIN roles r ON r.id = u.role_id WHERE u.id = ?1";
     let person: Option<Permissions> = match grant.user_id {
@@ -250,7 +258,7 @@ pub fn holding(db: &Connection, client: &Client, grant: &Grant, scopes: &Scopes)
     Ok(scopes.holding(&client.scopes, person.as_ref()))
 }
 
-/// The grant that a refresh token is of, and whether the token is its newest.
+/// The grant of a refresh token, and whether the token is its newest.
 pub fn of_refresh_token(db: &Connection, token: &str) -> rusqlite::Result<Option<(Grant, bool)>> {
     let found: Option<(i64, i64)> = db
         .prepare_cached("SELECT grant_id, serial FROM oauth_refresh_tokens WHERE digest = ?1")?
@@ -263,12 +271,12 @@ pub fn of_refresh_token(db: &Connection, token: &str) -> rusqlite::Result<Option
     }))
 }
 
-/// Ends a grant: its code and every token of it are dead. One that has ended stays so.
+/// Revokes a grant with its code and all its tokens. A revoked grant stays unchanged.
 pub fn end(db: &Connection, author: &Author, grant: &Grant) -> rusqlite::Result<()> {
     let ended = db
         .prepare_cached("UPDATE oauth_grants SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")?
         .execute((grant.id, author.at))?;
-    // A client may get a token for itself and give it back at each call: that is nobody's approval.
+    // A client may get and revoke a token for each request. No user approved it, so the audit log leaves it out.
     let is_its_own = grant.user_id.is_none() && matches!(author.actor, Actor::Client { .. });
     if ended > 0 && !is_its_own { author.deleted(db, RESOURCE, grant) } else { Ok(()) }
 }
@@ -296,7 +304,7 @@ pub fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Grant>> {
     .optional()
 }
 
-/// Deletes grants whose last token has ended, at most so many; answers how many they were.
+/// Deletes at most `most` grants whose last token has expired. Returns their number.
 pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "DELETE FROM oauth_grants WHERE id IN (SELECT id FROM oauth_grants WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)",
@@ -304,7 +312,7 @@ pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Resu
     .execute((before, i64::try_from(most).unwrap_or(i64::MAX)))
 }
 
-/// A grant that has no tokens yet.
+/// Inserts a grant without tokens.
 fn begin(
     db: &Connection,
     client_id: i64,

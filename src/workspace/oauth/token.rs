@@ -1,6 +1,6 @@
-//! Where programs get, renew, give back and look into tokens, and learn where all of that is.
+//! OAuth endpoints: get, refresh, revoke and introspect tokens, and the server metadata.
 //!
-//! Every refusal is one of RFC 6749, 5.2, whatever is wrong.
+//! Every error is one of RFC 6749, 5.2.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -23,16 +23,14 @@ use crate::tenancy::{Author, members};
 use crate::values::{Text, TokenTtl};
 
 pub const ROUTES: &[Route] = &[
-    post("/oauth/token", &run(token), Needs::Anyone, "Get an access token, by a code, a refresh token or for oneself")
-        .named("getOauthToken"),
-    post("/oauth/revoke", &run(revoke), Needs::Anyone, "Give a token back: its whole grant is over")
-        .named("revokeOauthToken"),
+    post("/oauth/token", &run(token), Needs::Anyone, "Get an access token").named("getOauthToken"),
+    post("/oauth/revoke", &run(revoke), Needs::Anyone, "Revoke a token and its whole grant").named("revokeOauthToken"),
     post("/oauth/introspect", &run(introspect), Needs::Anyone, "Introspect a token").named("introspectOauthToken"),
     get("/.well-known/oauth-authorization-server", &here(metadata), Needs::Anyone, "Show the OAuth server metadata")
         .named("getOauthMetadata"),
 ];
 
-/// Why a request of a client is refused (RFC 6749, 5.2).
+/// An OAuth error (RFC 6749, 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal {
     pub code: &'static str,
@@ -46,11 +44,11 @@ const fn refuse(code: &'static str, why: &'static str) -> Refusal {
 }
 
 const BAD_CLIENT: Refusal = refuse("invalid_client", "The client is unknown, or its secret is wrong.");
-const BAD_CODE: Refusal = refuse("invalid_grant", "The code is not valid, or no longer.");
-const BAD_REFRESH_TOKEN: Refusal = refuse("invalid_grant", "The refresh token is not valid, or no longer.");
-pub const BAD_SCOPE: Refusal = refuse("invalid_scope", "The scope is unknown, or more than the client may have.");
+const BAD_CODE: Refusal = refuse("invalid_grant", "The code is invalid or has expired.");
+const BAD_REFRESH_TOKEN: Refusal = refuse("invalid_grant", "The refresh token is invalid or has expired.");
+pub const BAD_SCOPE: Refusal = refuse("invalid_scope", "The scope is unknown, or the client may not have it.");
 
-/// What is sent to get a token: which of it is needed depends on the grant.
+/// A token request (RFC 6749). The required fields depend on `grant_type`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "OAuthToken")]
 #[serde(default)]
@@ -58,35 +56,40 @@ pub struct TokenRequest {
     /// `authorization_code`, `client_credentials` or `refresh_token`.
     #[schemars(example = &"client_credentials")]
     grant_type: Option<Text<100>>,
+    /// Authorization code from the redirect. Required for `authorization_code`.
     code: Option<Text<500>>,
-    /// The one that the code was asked for with.
+    /// The `redirect_uri` of the authorization request. Required for `authorization_code`.
     redirect_uri: Option<Text<2000>>,
-    /// PKCE (RFC 7636): what the challenge was made of.
+    /// PKCE code verifier (RFC 7636). Required if the authorization request had a `code_challenge`.
     code_verifier: Option<Text<128>>,
+    /// Refresh token to exchange. Required for `refresh_token`. It can be used once.
     refresh_token: Option<Text<500>>,
-    /// Scopes with spaces between; the client's own where there are none.
+    /// Scopes, separated by spaces. Defaults to the scopes of the client, or of the refresh token.
     #[schemars(example = &"client crm")]
     scope: Option<Text<5000>>,
-    /// Where the client does not name itself by HTTP Basic.
+    /// Public identifier of the client. Not required if the client authenticates with HTTP Basic.
     client_id: Option<Text<200>>,
+    /// Secret of a confidential client. Not required if the client authenticates with HTTP Basic.
     client_secret: Option<Text<200>>,
 }
 
-/// A token that is given back, or looked into.
+/// A token to revoke or to introspect.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "OAuthTokenNamed")]
 #[serde(default)]
 pub struct TokenNamed {
+    /// The token.
     #[schemars(example = &"v4.local.…")]
     token: Option<Text<2000>>,
-    /// Not needed: tokens tell by themselves what they are.
+    /// Accepted, but not required: the server recognizes every token.
     token_type_hint: Option<Text<100>>,
-    /// Where the client does not name itself by HTTP Basic.
+    /// Public identifier of the client. Not required if the client authenticates with HTTP Basic.
     client_id: Option<Text<200>>,
+    /// Secret of a confidential client. Not required if the client authenticates with HTTP Basic.
     client_secret: Option<Text<200>>,
 }
 
-/// HTTP Basic, as OAuth has it: name and secret are form-encoded inside (RFC 6749, 2.3.1).
+/// HTTP Basic credentials. In OAuth, name and secret are form-encoded inside (RFC 6749, 2.3.1).
 #[derive(Debug, Clone)]
 pub enum Basic {
     None,
@@ -94,69 +97,93 @@ pub enum Basic {
     Malformed,
 }
 
-/// What a client is answered.
+/// An access token (RFC 6749).
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Token {
+    /// The token. Send it as `Authorization: Bearer {access_token}`.
     access_token: String,
     /// Always `Bearer`.
     token_type: &'static str,
-    /// Seconds.
+    /// Lifetime of the access token in seconds.
     expires_in: i64,
-    /// Where a person approved: good once, for the next pair.
+    /// Token to get the next pair of tokens. It can be used once. Absent for `client_credentials`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     refresh_token: Option<String>,
-    /// With spaces between.
+    /// Granted scopes, separated by spaces.
     scope: String,
 }
 
-/// What is known of a token (RFC 7662, 2.2); of one that is not good, or another's, nothing but that.
+/// The state of a token (RFC 7662). An invalid token, or one of another client, has only `active: false`.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Introspection {
+    /// Whether the token is valid.
     active: bool,
+    /// Effective scopes, separated by spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
+    /// Client that the token was issued to.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
-    /// The email of the person who approved.
+    /// Email address of the user who approved.
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<String>,
+    /// `Bearer` for an access token. Absent for a refresh token.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
-    /// Seconds since 1970.
+    /// Time of expiry, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
+    /// Time of the approval, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     iat: Option<i64>,
-    /// The person, or the client where it asked for itself.
+    /// Id of the user who approved, or the `client_id` if the client acts for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
+    /// Address of the workspace that issued the token.
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
 }
 
-/// Where what is (RFC 8414, 2).
+/// Metadata of the OAuth server (RFC 8414).
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Metadata {
+    /// Address of the workspace, which is the issuer of its tokens.
     issuer: String,
+    /// URL of the page on which users approve access.
     authorization_endpoint: String,
+    /// URL to get tokens.
     token_endpoint: String,
+    /// URL to revoke tokens.
     revocation_endpoint: String,
+    /// URL to introspect tokens.
     introspection_endpoint: String,
+    /// All scopes.
     scopes_supported: Vec<String>,
+    /// Supported response types.
     response_types_supported: [&'static str; 1],
+    /// Supported response modes.
     response_modes_supported: [&'static str; 1],
+    /// Supported grant types.
     grant_types_supported: [&'static str; 3],
+    /// Client authentication methods of the token endpoint.
     token_endpoint_auth_methods_supported: [&'static str; 3],
+    /// Client authentication methods of the revocation endpoint.
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    /// Client authentication methods of the introspection endpoint.
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    /// Supported PKCE methods.
     code_challenge_methods_supported: [&'static str; 1],
+    /// Whether redirects carry the `iss` parameter (RFC 9207).
     authorization_response_iss_parameter_supported: bool,
+    /// URL of the documentation.
     service_documentation: String,
+    /// Languages of the pages.
     ui_locales_supported: [&'static str; 2],
 }
 
-/// 200 with a `T`, or one of OAuth's refusals. A refusal is no error of the handler's: what it revoked is kept.
+/// A response: 200 with a `T`, or an OAuth error. The handler returns the error as a value, so that its transaction
+/// commits the revocation.
 pub struct ToClient<T>(Judged<T>);
 
 fn token(ctx: &mut Ctx<'_>, basic: Basic, OAuthForm(asked): OAuthForm<TokenRequest>) -> Result<ToClient<Token>> {
@@ -170,7 +197,7 @@ fn token(ctx: &mut Ctx<'_>, basic: Basic, OAuthForm(asked): OAuthForm<TokenReque
             Some("refresh_token") => by_refresh_token(ctx, &client, asked)?,
             Some("client_credentials") => for_itself(ctx, &client, asked)?,
             None => Err(refuse("invalid_request", "The grant_type is missing.")),
-            Some(_) => Err(refuse("unsupported_grant_type", "There is no such grant_type here.")),
+            Some(_) => Err(refuse("unsupported_grant_type", "The grant_type is not supported.")),
         };
         Ok(given.map(|pair| Token {
             access_token: pair.access_token,
@@ -182,8 +209,8 @@ fn token(ctx: &mut Ctx<'_>, basic: Basic, OAuthForm(asked): OAuthForm<TokenReque
     })
 }
 
-/// Whatever is revoked ends its whole grant, which RFC 7009, 2.1 allows for an access token and wants for the other. A
-/// token that is none is revoked already.
+/// Revoking either token revokes the whole grant. RFC 7009, 2.1 allows that for an access token and requires it for a
+/// refresh token. An unknown token counts as revoked.
 fn revoke(ctx: &mut Ctx<'_>, basic: Basic, OAuthForm(asked): OAuthForm<TokenNamed>) -> Result<ToClient<NoBody>> {
     answer(asked, |asked| {
         let client = match authenticate(ctx.db, &basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
@@ -195,7 +222,7 @@ fn revoke(ctx: &mut Ctx<'_>, basic: Basic, OAuthForm(asked): OAuthForm<TokenName
         };
         match grant_of(ctx, token)? {
             Some((grant, _)) if grant.client_id != client.id => {
-                Ok(Err(refuse("invalid_grant", "The token is another client's.")))
+                Ok(Err(refuse("invalid_grant", "The token belongs to another client.")))
             }
             Some((grant, _)) => {
                 grants::end(ctx.db, &author(ctx, &client)?, &grant)?;
@@ -213,7 +240,7 @@ fn introspect(
 ) -> Result<ToClient<Introspection>> {
     answer(asked, |asked| {
         let client = match authenticate(ctx.db, &basic, asked.client_id.as_deref(), asked.client_secret.as_deref())? {
-            // Who cannot prove who they are could try out what they found (RFC 7662, 2.1).
+            // An unauthenticated client could test stolen tokens (RFC 7662, 2.1).
             Ok(client) if client.confidential => client,
             Ok(_) | Err(_) => return Ok(Err(BAD_CLIENT)),
         };
@@ -283,8 +310,8 @@ fn by_code(ctx: &Ctx<'_>, client: &Client, asked: &TokenRequest) -> Result<Judge
     match (&code.challenge, asked.code_verifier.as_deref()) {
         (None, None) => {}
         (Some(challenge), Some(verifier)) if challenge_of(verifier) == *challenge => {}
-        // Also a verifier where there was no challenge: somebody took the challenge out (RFC 9700, 2.1.1).
-        _ => return Ok(Err(refuse("invalid_grant", "The code_verifier does not fit the code_challenge."))),
+        // This includes a verifier without a challenge: an attacker removed the challenge (RFC 9700, 2.1.1).
+        _ => return Ok(Err(refuse("invalid_grant", "The code_verifier does not match the code_challenge."))),
     }
     issuer(ctx, client)?.exchange(code).map(Ok)
 }
@@ -311,7 +338,7 @@ fn by_refresh_token(ctx: &Ctx<'_>, client: &Client, asked: &TokenRequest) -> Res
 
 fn for_itself(ctx: &Ctx<'_>, client: &Client, asked: &TokenRequest) -> Result<Judged<Pair>> {
     if !client.confidential || !client.may_use(GrantType::CLIENT_CREDENTIALS) {
-        return Ok(Err(refuse("unauthorized_client", "The client may not ask for itself.")));
+        return Ok(Err(refuse("unauthorized_client", "The client may not use client_credentials.")));
     }
     let scopes = match wanted(asked.scope.as_deref(), &client.scopes) {
         Ok(scopes) => scopes,
@@ -325,23 +352,23 @@ fn issuer<'a>(ctx: &'a Ctx<'_>, client: &'a Client) -> Result<Issuer<'a>> {
     Ok(Issuer { db: ctx.db, keys: &ctx.call.engine.keys, client, author, access_good_for })
 }
 
-/// Seconds for which an access token of the client is good.
+/// Lifetime of the client's access tokens in seconds.
 fn access_good_for(ctx: &Ctx<'_>, client: &Client) -> i64 {
     client.access_token_ttl.map_or(ctx.call.engine.config.oauth_access_token_ttl, TokenTtl::get)
 }
 
-/// The client, as the author of what it does to its grants.
+/// The client, as the actor of changes to its grants.
 fn author(ctx: &Ctx<'_>, client: &Client) -> Result<Author> {
     let actor = Actor::Client { id: client.id, name: client.name.to_string() };
     Ok(ctx.call.author_in(ctx.call.workspace()?.id(), actor))
 }
 
-/// The server, which ends a grant whose tokens are used twice.
+/// The server, as the actor that revokes a grant after a second use.
 fn server(ctx: &Ctx<'_>) -> Result<Author> {
     Ok(ctx.call.author_in(ctx.call.workspace()?.id(), Actor::System))
 }
 
-/// The scopes that are asked for, which must be among those that may be had; all of these where none are named.
+/// The requested scopes, which must be within those allowed. Defaults to all that are allowed.
 pub fn wanted(asked: Option<&str>, may_have: &Scopes) -> Judged<Scopes> {
     let scopes = Scopes::parse(asked.unwrap_or_default()).ok_or(BAD_SCOPE)?;
     match scopes.is_empty() {
@@ -356,14 +383,14 @@ fn challenge_of(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
 
-/// How a token stands to its grant.
+/// The status of a token within its grant.
 struct Seen {
     is_access: bool,
     is_newest: bool,
     expires_at: crate::values::Timestamp,
 }
 
-/// The grant that a token of either kind came of.
+/// The grant of an access token or refresh token.
 fn grant_of(ctx: &Ctx<'_>, token: &str) -> Result<Option<(Grant, Seen)>> {
     if let Some((grant, is_newest)) = grants::of_refresh_token(ctx.db, token)? {
         let expires_at = grant.expires_at;
@@ -382,7 +409,7 @@ fn grant_of(ctx: &Ctx<'_>, token: &str) -> Result<Option<(Grant, Seen)>> {
     }
 }
 
-/// The client that a request says it comes from, if it proves that.
+/// The client of a request, if it authenticates.
 fn authenticate(
     db: &Connection,
     basic: &Basic,
@@ -393,7 +420,7 @@ fn authenticate(
         Basic::Malformed => return Ok(Err(BAD_CLIENT)),
         Basic::Named { client_id: named, client_secret: secret } => {
             if client_secret.is_some() || client_id.is_some_and(|id| id != named) {
-                return Ok(Err(refuse("invalid_request", "The client names itself in two ways.")));
+                return Ok(Err(refuse("invalid_request", "The client authenticates in two ways.")));
             }
             (named.as_str(), Some(secret.as_str()))
         }
@@ -402,7 +429,7 @@ fn authenticate(
             None => return Ok(Err(BAD_CLIENT)),
         },
     };
-    // A public client has no password to send by Basic, and sends an empty one.
+    // A public client has no secret. With Basic it sends an empty one.
     let secret = secret.filter(|secret| !secret.is_empty());
     let proves_it = |client: &Client| match (&client.secret_digest, secret) {
         (Some(kept), Some(secret)) => kept[..] == secret::digest(secret)[..],
@@ -412,7 +439,7 @@ fn authenticate(
     Ok(clients::named(db, id)?.filter(proves_it).ok_or(BAD_CLIENT))
 }
 
-/// Reads what is asked, and answers it; a body that cannot be read is OAuth's `invalid_request` too.
+/// Runs an endpoint. An unreadable body is an `invalid_request` of OAuth too.
 fn answer<A, T>(asked: Result<A>, work: impl FnOnce(&A) -> Result<Judged<T>>) -> Result<ToClient<T>> {
     let judged = match asked {
         Ok(asked) => work(&asked)?,
@@ -420,7 +447,7 @@ fn answer<A, T>(asked: Result<A>, work: impl FnOnce(&A) -> Result<Judged<T>>) ->
             Err(refuse("invalid_request", "The body must be a form, sent as application/x-www-form-urlencoded."))
         }
         Err(Error::Invalid(_) | Error::MalformedJson(_) | Error::BadRequest(_)) => {
-            Err(refuse("invalid_request", "The body is malformed, or a field is given twice or is too long."))
+            Err(refuse("invalid_request", "The body is malformed, or a field is repeated or too long."))
         }
         Err(other) => return Err(other),
     };
@@ -452,7 +479,7 @@ impl Input for Basic {
     }
 }
 
-/// Nothing but that it was done.
+/// An empty object.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Empty")]
 pub struct NoBody {}
@@ -467,7 +494,7 @@ impl<T: Serialize + JsonSchema> Reply for ToClient<T> {
                 let status = if is_unknown { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
                 let body = serde_json::json!({"error": code, "error_description": why, "message": why});
                 let mut answer = json(status, &body)?;
-                // RFC 9110, 15.5.2: whichever way the client has tried.
+                // RFC 9110, 15.5.2, for either way of authentication.
                 if is_unknown {
                     let challenge = HeaderValue::from_static("Basic realm=\"oauth\"");
                     answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -499,10 +526,10 @@ mod tests {
 
     const URI: &str = "https://pbx.example.com/callback";
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-    /// Of that verifier (RFC 7636, appendix B).
+    /// The challenge of that verifier (RFC 7636, appendix B).
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-    /// A client of `acme`, as it was made: its id, its client_id, its secret.
+    /// Creates a client in `acme`. The response has its id, `client_id` and secret.
     fn client(bench: &Bench, more: Value) -> Value {
         let mut body = json!({
             "name": "3CX", "redirect_uris": [URI], "grants": ["authorization_code", "client_credentials"],
@@ -516,7 +543,7 @@ mod tests {
         client(bench, json!({"confidential": false, "grants": ["authorization_code"]}))
     }
 
-    /// What a person's approval gives: user 1 is the owner, an admin.
+    /// The code of an approval by user 1, the owner and an admin.
     fn code(bench: &Bench, client: &Value, challenge: Option<&str>) -> String {
         code_at(bench, client, challenge, 1, Timestamp::now())
     }
@@ -600,7 +627,7 @@ mod tests {
         let old = code_at(&bench, &client, None, 1, Timestamp::now().plus(-61));
         refused(&exchange(&bench, &client, &old), 400, "invalid_grant");
         refused(&exchange(&bench, &client, "made-up"), 400, "invalid_grant");
-        // None of that used it up.
+        // The failed attempts did not use the code.
         exchange(&bench, &client, &good).ok();
     }
 
@@ -639,7 +666,7 @@ mod tests {
         let wider =
             json!({"grant_type": "refresh_token", "refresh_token": third["refresh_token"], "scope": "customer.view"});
         refused(&ask(&bench, &client, "/oauth/token", wider), 400, "invalid_scope");
-        // The grant itself has not become narrower (RFC 6749, 6).
+        // The scopes of the grant itself were not reduced (RFC 6749, 6).
         let fourth = refresh(&bench, &client, &third["refresh_token"]).ok();
         assert_eq!(fourth["scope"], first["scope"]);
 
@@ -706,7 +733,7 @@ mod tests {
         refused(&ask(&bench, &client, "/oauth/token", wider), 400, "invalid_scope");
         let next = refresh(&bench, &client, &pair["refresh_token"]).ok();
         assert_eq!(next["scope"], "crm client");
-        // What was approved is there again when the client may have it again.
+        // The approved scopes are effective again once the client may have them again.
         bench.admin().put(&path, json!({"scopes": ["client", "crm", "contact.view", "customer.view"]})).created();
         let again = refresh(&bench, &client, &next["refresh_token"]).ok();
         assert_eq!(again["scope"], "contact.view crm client");
@@ -760,7 +787,7 @@ mod tests {
         refused(&refresh(&bench, &client, &agents["refresh_token"]), 400, "invalid_grant");
         assert!(seen(&agent).is_empty());
         with(&bench, &owners).get("/contacts").ok();
-        // Nobody ends what they could not give.
+        // A user cannot revoke a grant with scopes that they do not have.
         bench.with_only(&["oauth-client.update"]).delete("/oauth-grants/1").refused(403, "missing_permission");
         bench.admin().delete("/oauth-grants/1").ok();
         bench.admin().delete("/oauth-grants/1").refused(404, "not_found");
@@ -788,7 +815,7 @@ mod tests {
         with(&bench, &others).get("/contacts").ok();
     }
 
-    /// As after a restore: what was made since is undone, and its ids are given again.
+    /// As after a restore: later grants are gone, and their ids are reused.
     #[test]
     fn a_token_of_a_grant_that_was_undone_is_not_the_next_grants() {
         let bench = Bench::new();
@@ -856,7 +883,7 @@ mod tests {
         let text = token["access_token"].as_str().unwrap().to_owned();
         let token = with(&bench, &token);
         token.get("/customers").ok();
-        // From the central host it reaches what only a workspace has.
+        // From the central host the token reaches routes that only a workspace has.
         bench.nobody().with_token(text.clone()).get("/customers").ok();
         bench.nobody().with_token(text.clone()).get("/workspaces").refused(401, "wrong_token_scope");
         bench
@@ -880,7 +907,7 @@ mod tests {
         };
         let wish = json!({"grant_type": "client_credentials"});
         try_with(&basic(&format!("{id}:{secret}")), wish.clone()).ok();
-        // Form-encoded inside, as RFC 6749, 2.3.1 has it.
+        // Form-encoded inside (RFC 6749, 2.3.1).
         try_with(&basic(&format!("{}:{secret}", id.replace('_', "%5F"))), wish.clone()).ok();
         let unknown = try_with(&basic(&format!("{id}:wrong")), wish.clone());
         refused(&unknown, 401, "invalid_client");
@@ -901,7 +928,7 @@ mod tests {
             refused(&answer, 401, "invalid_client");
             assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Basic realm=\"oauth\"");
         }
-        // A parameter without a value is none (RFC 6749, 3.2), and a public client has no password.
+        // A parameter without a value counts as absent (RFC 6749, 3.2). A public client has no secret.
         let form = [("grant_type", "client_credentials"), ("client_secret", ""), ("client_id", ""), ("scope", "")];
         let by_basic = anyone(&bench).with_header("authorization", &basic(&format!("{id}:{secret}")));
         by_basic.submit("/oauth/token", &form).ok();

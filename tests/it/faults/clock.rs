@@ -1,5 +1,5 @@
-//! The clock is put back while the server runs, by an hour and by a year: what was given out stays good, what is written
-//! stays in order, what waits does not wait until it is that late again.
+//! The clock is set back while the server runs, by an hour and by a year: tokens stay valid, written order is kept, and
+//! waiting work does not wait for the old time to come again.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::disks::files_below;
 use crate::bench::{Bench, Who, central, email, eventually, text};
 use crate::process::not_run;
 
-/// What the program asks for the time, put before the system's own: ahead by the seconds that a file says.
+/// A preloaded library that shifts the program's time by the seconds in a file.
 const SHIM: &str = r#"
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -40,7 +40,7 @@ const DAY: u32 = 24 * HOUR;
 struct Clock(TempDir);
 
 impl Clock {
-    /// A later one than that of the machine; nothing, and a word on stderr, where there is no C compiler.
+    /// A clock ahead of the machine's. Returns `None`, with a message, without a C compiler.
     fn ahead_by(seconds: u32) -> Option<Self> {
         let clock = Self(tempfile::tempdir().unwrap());
         let source = clock.file("shim.c");
@@ -64,7 +64,7 @@ impl Clock {
         self.0.path().join(name)
     }
 
-    /// A server that goes by it.
+    /// A server with this clock.
     fn bench(&self) -> Bench {
         let (shim, clock) = (self.file("shim.so"), self.file("clock"));
         let environment = [
@@ -97,7 +97,7 @@ fn after_the_clock_was_put_back_everything_goes_on() {
     }
     wrong("nobody").refused(429, "too_many_requests");
 
-    // 400 days ahead no more, but 35; and then an hour less.
+    // Now 35 instead of 400 days ahead, and then an hour less.
     let mut names = vec!["Renault".to_owned()];
     for (ahead_by, name) in [(35 * DAY, "Peugeot"), (35 * DAY - HOUR, "Citroën")] {
         clock.set(ahead_by);
@@ -122,7 +122,7 @@ fn after_the_clock_was_put_back_everything_goes_on() {
     bench.is_sound();
 }
 
-/// Everything of a list, by cursor.
+/// All rows of a list, by cursor.
 fn walk(bench: &Bench, who: &Who, list: &str) -> Vec<Value> {
     let mut found = Vec::new();
     let mut cursor = String::new();

@@ -1,4 +1,4 @@
-//! Files that are damaged, while the server runs and while it does not: whose file it is hears of it, and nobody else.
+//! Damaged files, while the server runs and while it does not: only the affected workspace notices.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -8,16 +8,16 @@ use serde_json::json;
 
 use crate::bench::{Bench, PASSWORD, Team, central, email, eventually, sqlite};
 
-/// A page of SQLite's.
+/// The page size of SQLite.
 const PAGE: u64 = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Damage {
-    /// All but its first page is nonsense.
+    /// Everything after the first page is overwritten.
     Overwritten,
-    /// Its head is nonsense: it is no file of SQLite's.
+    /// The header is overwritten: SQLite does not recognize the file.
     Foreign,
-    /// The second half of it is gone.
+    /// The second half is missing.
     Truncated,
     Empty,
 }
@@ -39,7 +39,7 @@ impl Damage {
     }
 }
 
-/// What a file has in its log goes into it, and nobody has any of it in memory: another program has changed it since.
+/// Checkpoints the WAL of a file. The change by another program makes the server drop its cached pages.
 fn settle(path: &Path) {
     let file = sqlite(path);
     file.execute_batch("CREATE TABLE another (program); DROP TABLE another").unwrap();
@@ -48,7 +48,7 @@ fn settle(path: &Path) {
         .unwrap();
 }
 
-/// The workspace `acme` has a customer, is exported, and gets another, which the file that it is mended with does not have.
+/// Creates a customer in `acme`, exports the workspace, and creates another customer that the exported file lacks.
 fn exported(bench: &Bench, acme: &Team) -> String {
     bench.customer(&acme.inside, "Renault");
     let file = bench.data().with_file_name("acme.sqlite");
@@ -57,7 +57,7 @@ fn exported(bench: &Bench, acme: &Team) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-/// That `acme` is damaged, that everybody hears so who should, and that `zeta` is as it was; then it is mended.
+/// Checks that the damage of `acme` is reported, that `zeta` is unaffected, and that a restore fixes it.
 fn is_found_and_mended(bench: &Bench, acme: &Team, zeta: &Team, file: &str, damage: Damage) {
     eventually("the damage is met with", || bench.get(&acme.inside, "/customers").status != 200);
     for answer in [
@@ -75,7 +75,7 @@ fn is_found_and_mended(bench: &Bench, acme: &Team, zeta: &Team, file: &str, dama
     assert!(said.contains(&acme.workspace) && !said.contains(&zeta.workspace), "{damage:?}: {said}");
 
     let said = bench.cli(&["workspace", "restore-file", "acme", file]).ok();
-    assert!(said.contains("acme is as it was"), "{damage:?}: {said}");
+    assert!(said.contains("restored acme from"), "{damage:?}: {said}");
     assert_eq!(bench.customers(&acme.inside), ["Renault"], "{damage:?}");
     bench.customer(&acme.inside, "Citroën");
     bench.is_sound();

@@ -1,5 +1,5 @@
-//! No more files may be open: who needs one more is asked to come again, and all others are served. Connections are in
-//! `hostile/floods.rs`.
+//! Out of file descriptors: requests that need one get an error and can retry; all others are served.
+//! `hostile/floods.rs` covers connections.
 
 use crate::bench::{Bench, Who};
 use crate::client::Request;
@@ -19,7 +19,7 @@ fn a_workspace_for_which_there_are_no_descriptors_is_not_taken_for_damaged() {
     };
     ask(&acme, "/api/customers/1").ok();
     assert_eq!(bench.open_sockets(), quiet + 1);
-    // Too few for the file, its log and the log's index.
+    // Too few for the file, its WAL and the WAL index.
     for spare in 0..3 {
         bench.limit_descriptors(spare);
         let answer = ask(&zeta, "/api/customers");
@@ -36,7 +36,7 @@ fn a_workspace_for_which_there_are_no_descriptors_is_not_taken_for_damaged() {
 fn a_server_takes_as_many_as_it_may_have_and_says_so() {
     let bench = Bench::with(&["--log", "debug"]);
     let log = bench.whole_log();
-    assert!(log.contains("files that may be open"), "{log}");
+    assert!(log.contains("limit of open files"), "{log}");
     let (allowed, most) = bench.descriptor_limits();
     assert_eq!(allowed, most);
 }

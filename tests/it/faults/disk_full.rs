@@ -1,5 +1,5 @@
-//! A disk that is full: what is to be written is 507 and not there, what was answered is, reads go on; and once there is room,
-//! all goes on at once.
+//! Full disk: writes get 507 and change nothing, acknowledged writes are kept, reads work, and everything works again
+//! once there is space.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -30,7 +30,7 @@ fn import(bench: &Bench, who: &Who, rows: usize) -> Answer {
     })
 }
 
-/// The names of a team's customers, none of which is there twice.
+/// The names of a team's customers; fails on duplicates.
 fn names(bench: &Bench, team: &Team) -> BTreeSet<String> {
     let there = bench.customers(&team.inside);
     let names: BTreeSet<String> = there.iter().cloned().collect();
@@ -81,7 +81,7 @@ fn writes_are_refused_reads_go_on_and_all_goes_on_once_there_is_room() {
     bench.is_sound();
 }
 
-/// Clients write at once while the disk fills up; answers what was written before each of them was refused.
+/// Clients write concurrently while the disk fills up; returns what was written before each client got an error.
 fn write_until_full(bench: &Bench, team: &Team, disk: &Disk) -> BTreeSet<String> {
     let (told, heard) = channel();
     thread::scope(|scope| {
@@ -138,7 +138,7 @@ fn an_import_for_which_there_is_no_room_leaves_nothing() {
     let bench = Bench::on(&disk.data(), &[]);
     let acme = bench.team("acme");
     bench.customer(&acme.inside, "Renault");
-    // More than a writer keeps in memory, so that the disk is full in the middle of it and not only at its end.
+    // More than a writer keeps in memory, so that the disk fills up during the import and not at its end.
     disk.fill_but(2 << 20);
     import(&bench, &acme.inside, 20_000).refused(507, "storage_full");
     assert_eq!(bench.customers(&acme.inside), ["Renault"]);
@@ -147,7 +147,7 @@ fn an_import_for_which_there_is_no_room_leaves_nothing() {
     assert_eq!(bench.get(&acme.inside, "/customers").ok()["total"], 2_001);
 }
 
-/// What SQLite wants room for is the index of the log, before anything is written.
+/// SQLite needs space for the WAL index before it writes anything.
 #[test]
 fn a_workspace_that_was_not_open_says_so_and_opens_once_there_is_room() {
     let Some(disk) = Disk::in_memory(16) else { return };
@@ -161,7 +161,7 @@ fn a_workspace_that_was_not_open_says_so_and_opens_once_there_is_room() {
     assert_eq!(bench.customers(&acme.inside), ["Renault"]);
 }
 
-/// A mail that were sent, and could not be noted as sent, would be sent again each second.
+/// A mail that was sent but not marked as sent would be sent again each second.
 #[test]
 fn a_mail_waits_until_it_can_be_noted_that_it_was_sent() {
     let Some(disk) = Disk::in_memory(16) else { return };
@@ -169,13 +169,15 @@ fn a_mail_waits_until_it_can_be_noted_that_it_was_sent() {
     let bench = Bench::on(&disk.data(), &["--smtp-url", &format!("smtp://{address}")]);
     bench.verified("ada");
     bench.post(&central(), "/password/forgot", json!({"email": email("ada")})).ok();
-    eventually("a first try has failed, since nobody listens", || bench.log().contains("a mail is sent later"));
+    eventually("a first try has failed, since nobody listens", || {
+        bench.log().contains("sending a mail failed; it is retried")
+    });
     disk.fill_but(0);
     let smtp = Smtp::on(TcpListener::bind(address).unwrap());
     eventually("a round has failed", || bench.log().contains("a round of mail failed"));
     assert_eq!(smtp.others().len(), 0);
     disk.free();
-    eventually("the rounds go on", || bench.log().contains("the rounds of mail go on"));
+    eventually("the rounds go on", || bench.log().contains("the rounds of mail work again"));
     assert_eq!(smtp.next().letter().to, email("ada"));
     assert_eq!(smtp.others().len(), 0);
     assert!(!bench.log().contains("panicked"), "{}", bench.log());

@@ -1,4 +1,4 @@
-//! Disks of a test's own: small, to be filled, and to be taken away from those who write.
+//! Disks for tests: small ones to fill, and ones that stop accepting writes.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -9,19 +9,19 @@ use tempfile::TempDir;
 
 use crate::process::not_run;
 
-/// A file system that is there until this is dropped: after the server on it.
+/// A mounted file system; must be dropped after the server that uses it.
 pub struct Disk {
     folder: TempDir,
 }
 
 impl Disk {
-    /// In memory, of so many MiB; nothing, and a word on stderr, where this machine lets nobody mount.
+    /// In memory, with so many MiB. Returns `None`, with a message, if this machine does not allow mounts.
     pub fn in_memory(mebibytes: u32) -> Option<Self> {
         let disk = Self::unmounted();
         disk.mount(&["-t", "tmpfs", "-o", &format!("size={mebibytes}m"), "tmpfs"])
     }
 
-    /// In a file, as a file system that takes no more writes once it has failed.
+    /// In a file, with a file system that accepts no writes after a failure.
     pub fn in_file() -> Option<Self> {
         let disk = Self::unmounted();
         let image = disk.folder.path().join("image");
@@ -51,14 +51,14 @@ impl Disk {
         self.folder.path().join("disk")
     }
 
-    /// A folder on it for a data directory.
+    /// A folder for a data directory.
     pub fn data(&self) -> PathBuf {
         let data = self.root().join("data");
         fs::create_dir_all(&data).unwrap();
         data
     }
 
-    /// Fills it to the last byte, but for so many.
+    /// Fills the disk, except for so many bytes.
     pub fn fill_but(&self, left: u64) {
         let mut file = File::options().create(true).append(true).open(self.ballast()).unwrap();
         for piece in [1 << 16, 1 << 12, 1] {
@@ -74,7 +74,7 @@ impl Disk {
         file.set_len(size.checked_sub(left).expect("more ballast than is to be left")).unwrap();
     }
 
-    /// Throws the ballast away.
+    /// Deletes the filling.
     pub fn free(&self) {
         fs::remove_file(self.ballast()).unwrap();
     }
@@ -83,12 +83,12 @@ impl Disk {
         self.root().join("ballast")
     }
 
-    /// Lets nobody write any more; nobody may have anything open to write just now.
+    /// Makes the disk read-only. No file may be open for writing.
     pub fn write_protect(&self) {
         assert!(self.remount("ro"));
     }
 
-    /// Fails as ext4 does that has found itself damaged: from here on it can be read and not be written, whoever has what open.
+    /// Fails like ext4 after it found damage: the disk is read-only from now on, even for open files.
     pub fn fail(&self) {
         assert!(self.remount("abort"));
     }
@@ -100,17 +100,17 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Whoever has a file of it open yet, keeps it until then.
+        // Unmounts lazily: open files stay usable until they are closed.
         succeeds(Command::new("umount").arg("-l").arg(self.root()));
     }
 }
 
-/// Whether a program that is there does what it is asked.
+/// True if a program exists and succeeds.
 fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-/// Every file below a folder whose name ends so.
+/// All files below a folder with one of these name endings.
 pub fn files_below(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {

@@ -1,5 +1,5 @@
-//! `kill -9` in the middle of everything: what was answered is there afterwards, nothing is there twice, whoever got no answer
-//! may ask again, and nothing is damaged.
+//! `kill -9` at any moment: acknowledged writes are kept, nothing is duplicated, requests without a response can be
+//! repeated, and nothing is damaged.
 //!
 //! The long form: `cargo test --test it faults::kills -- --ignored`.
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::bench::{Bench, Team, Who, text};
 use crate::client::Request;
 
-/// Answers of each client that are asked for again after a kill.
+/// Number of responses per client to repeat after a kill.
 const ASKED_AGAIN: usize = 3;
 
 #[test]
@@ -37,12 +37,12 @@ fn workspaces_that_were_answered_survive_thirty_kills() {
     kill_while_workspaces_are_made(30);
 }
 
-/// What became of a client's requests, each of which made a customer under a key.
+/// The requests of a client, each of which created a customer with an idempotency key.
 struct Sent {
     client: usize,
-    /// Those that were answered, with the answers.
+    /// Requests with their responses.
     answered: Vec<(String, Value)>,
-    /// The last one, of which nobody knows whether it was done.
+    /// The last request, whose outcome is unknown.
     unanswered: String,
 }
 
@@ -85,7 +85,7 @@ fn write_until_killed(bench: &Bench, teams: &[Team; 2], round: usize) -> Vec<Sen
             scope.spawn(move || make_customers_until_gone(bench, who, client, round, &told))
         };
         let clients: Vec<_> = (0..6).map(client).collect();
-        // A round later than the last: so that each comes in another moment.
+        // A different number of requests in each round, so that the kill comes at another moment.
         heard.iter().take(40 + round % 30).for_each(drop);
         bench.kill();
         clients.into_iter().map(|client| client.join().unwrap()).collect()
@@ -128,7 +128,7 @@ fn kill_while_workspaces_are_made(rounds: usize) {
             let inside = bench.enter(&owner, &id);
             bench.customer(&inside, "Renault");
         }
-        // What was not answered is either whole, or its name is free again.
+        // A workspace without a response either exists completely, or its name is free.
         let listed = bench.get(&owner, "/workspaces?per_page=500").ok();
         for workspace in listed["data"].as_array().unwrap() {
             bench.enter(&owner, &text(&workspace["id"]));

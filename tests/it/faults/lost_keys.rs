@@ -1,5 +1,5 @@
-//! The files in `data/keys` are gone, or not what they should be: no server makes another key in silence, with which
-//! everybody would be logged out, and what is sent again would be done again.
+//! Missing or invalid files in `data/keys`: no server silently creates a new key, which would log everyone out and make
+//! repeated requests run again.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -39,7 +39,7 @@ fn where_there_is_no_backup_of_it_another_is_asked_for_and_everybody_logs_in_aga
     let mut bench = Bench::new();
     let acme = bench.team("acme");
     bench.customer(&acme.inside, "Renault");
-    assert!(bench.cli(&["token", "rotate-keys", "--lost"]).failed().contains("nothing is lost"));
+    assert!(bench.cli(&["token", "rotate-keys", "--lost"]).failed().contains("no keys are lost"));
     bench.stop();
     fs::remove_file(key(&bench)).unwrap();
     bench.cli(&["token", "rotate-keys", "--lost"]).ok();

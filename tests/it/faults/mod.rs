@@ -1,7 +1,8 @@
-//! What goes wrong around the program: it is killed, the power fails, the disk is full or takes no writes, files are damaged,
-//! lost or of another version, the clock is put back. `disks.rs` and `traces.rs` are the hands of these tests.
+//! Failures around the program: kills, power loss, full and read-only disks, damaged or lost files, files of another
+//! version, and clocks set back. `disks.rs` and `traces.rs` are helpers.
 //!
-//! Some need what not every machine has (the right to mount, `strace`, `libfaketime`): without it they say so, and pass.
+//! Some tests need what not every machine has (permission to mount, `strace`, a C compiler): without it they print a
+//! message and pass.
 
 mod clock;
 mod damage;

@@ -1,23 +1,23 @@
-//! The power fails: whatever was answered is on the disk before it is answered, and the log of a file before the file, seen in
-//! the order in which the program asks the system.
+//! Power loss: everything is synced before it is acknowledged, and a WAL before its database file. The tests check the
+//! order of system calls.
 
 use serde_json::json;
 
 use super::traces::{Event, Moment, Tracer};
 use crate::bench::Bench;
 
-/// What was seen, to be looked through from one place to the next.
+/// A trace that the tests search.
 struct Seen(Vec<Event>);
 
 impl Seen {
-    /// Where the last is, before a place, that is so.
+    /// The last matching event before a position.
     #[track_caller]
     fn last(&self, what: &str, before: usize, is_so: impl Fn(&Event) -> bool) -> usize {
         let found = self.0[..before].iter().rposition(is_so);
         found.unwrap_or_else(|| panic!("{what} does not come before: {:#?}", &self.0[..before]))
     }
 
-    /// Where the answer with this status begins to be sent.
+    /// The position where the response with this status starts to be sent.
     #[track_caller]
     fn answer(&self, status: u16) -> usize {
         let head = format!("HTTP/1.1 {status}");
@@ -74,7 +74,7 @@ fn a_workspace_is_answered_once_its_file_its_name_and_its_row_are_on_the_disk() 
     let renamed = seen.last("the rename", name, |event| ended(event, &RENAMES, &id));
     let file = seen.last("the sync of the file", renamed, |event| ended(event, &SYNCS, &new));
     seen.none("a write into the file", file, renamed, |event| begins(event, &WRITES, &new));
-    // The folder itself is as new as the file in it, and is in the folder of all of them.
+    // The folder is as new as the file in it, so its parent folder must be synced too.
     seen.last("the sync of the folder's folder", file, parent);
 }
 
@@ -94,7 +94,7 @@ fn what_is_in_the_trash_or_out_of_it_is_there_on_the_disk_before_its_row_says_so
     seen.last("the rename", name, |event| ended(event, &RENAMES, &acme.workspace));
 }
 
-/// A checkpoint: the log first, then the file, and no more of the log until that is on the disk.
+/// A checkpoint syncs the WAL, then writes and syncs the file, and only then resets the WAL.
 #[test]
 fn a_log_is_on_the_disk_before_its_file_is_written_and_kept_until_that_is() {
     let mut bench = Bench::new();
@@ -117,7 +117,7 @@ fn a_log_is_on_the_disk_before_its_file_is_written_and_kept_until_that_is() {
     }
 }
 
-/// So that what the other tests find in a trace is not there by chance.
+/// Shows that the syncs in the other tests are not there by chance.
 #[test]
 fn a_read_is_answered_without_the_disk() {
     let bench = Bench::new();

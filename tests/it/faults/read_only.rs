@@ -1,4 +1,4 @@
-//! A data directory that cannot be written to, from the start or all at once.
+//! A data directory that is read-only, from the start or suddenly.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! `workspace restore-file`: a workspace has again what a file has that was exported of it, and its own name and members.
+//! `workspace restore-file`: a workspace gets the content of an exported file, but keeps its own name and members.
 
 use std::fs;
 
@@ -34,9 +34,9 @@ fn members_are_those_that_there_are_now_in_the_roles_that_they_have_now() {
     bench.put(&acme.owner, &format!("/workspaces/{}", acme.workspace), json!({"name": "Acme SA"})).created();
 
     let said = bench.cli(&["workspace", "restore-file", "acme", &file]).ok();
-    assert!(said.contains(&format!("no user: {}", email("max"))), "{said}");
-    assert!(said.contains(&format!("a user: {}", email("kim"))), "{said}");
-    // The same token as before; the audit log says who was added and who is gone.
+    assert!(said.contains(&format!("no longer a member: {}", email("max"))), "{said}");
+    assert!(said.contains(&format!("now a member: {}", email("kim"))), "{said}");
+    // The same token as before; the audit log names who was added and removed.
     assert_eq!(bench.customers(&acme.inside), ["Renault"]);
     let users = bench.get(&acme.inside, "/users?sort=email").ok();
     let users: Vec<_> =
@@ -63,11 +63,11 @@ fn the_file_that_it_had_lies_in_the_trash_and_one_that_was_lost_is_no_obstacle()
     assert!(fs::metadata(&file).is_ok(), "the file is copied");
 
     assert_eq!(bench.customers(&acme.inside), ["Renault"]);
-    // The server has it open yet, and must not go on writing into nowhere.
+    // The server still has the file open and must not continue to write to it.
     fs::remove_file(bench.file(&acme.workspace)).unwrap();
     bench.customer(&acme.inside, "into nowhere");
     let said = bench.cli(&["workspace", "restore-file", "acme", &file]).ok();
-    assert!(!said.contains("the file that it had"), "{said}");
+    assert!(!said.contains("the old file"), "{said}");
     assert_eq!(bench.customers(&acme.inside), ["Renault"]);
     bench.customer(&acme.inside, "Citroën");
     assert_eq!(bench.customers(&acme.inside), ["Renault", "Citroën"]);

@@ -1,4 +1,4 @@
-//! What a process asks of the system, in order, as `strace` sees it.
+//! The system calls of a process in order, from `strace`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,22 +10,22 @@ use tempfile::TempDir;
 use crate::bench::Bench;
 use crate::process::{Process, not_run};
 
-/// What writes, and what makes it last; and how sockets are set up.
+/// Calls that write, sync or set up sockets.
 const WATCHED: &str =
     "trace=pwrite64,write,writev,sendto,sendmsg,fsync,fdatasync,rename,renameat,renameat2,ftruncate,unlink,setsockopt";
 
-/// A tracer at work on the server of a bench.
+/// A tracer attached to a test server.
 pub struct Tracer {
     process: Process,
     folder: TempDir,
 }
 
-/// One call, at the moment when it began or when it had ended.
+/// One system call, at its start or its end.
 #[derive(Debug, Clone)]
 pub struct Event {
     pub moment: Moment,
     pub call: String,
-    /// What it was called with, files by their paths.
+    /// The arguments, with paths for files.
     pub with: String,
 }
 
@@ -36,7 +36,7 @@ pub enum Moment {
 }
 
 impl Tracer {
-    /// Watches a server from now on; nothing, and a word on stderr, where there is no `strace` or it is not let.
+    /// Traces a server from now on. Returns `None`, with a message, if `strace` is missing or not allowed.
     pub fn of(bench: &Bench) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let process = strace(&folder.path().join("trace"))
@@ -49,7 +49,7 @@ impl Tracer {
         };
         let mut said = BufReader::new(process.stderr.take().unwrap()).lines();
         let is_attached = said.next().is_some_and(|line| line.is_ok_and(|line| line.contains("attached")));
-        // It says so of each thread, and must have somebody who listens.
+        // strace reports each thread, and its pipe must be drained.
         std::thread::spawn(move || said.for_each(drop));
         let tracer = Self { process: Process(process), folder };
         if !is_attached {
@@ -59,15 +59,15 @@ impl Tracer {
         Some(tracer)
     }
 
-    /// All that was seen until the process ended.
+    /// All events until the process exited.
     pub fn until_the_end(mut self) -> Vec<Event> {
         self.process.0.wait().unwrap();
         self.events()
     }
 
-    /// All that was seen until now.
+    /// All events until now.
     pub fn until_now(mut self) -> Vec<Event> {
-        // Told so, and not killed: then it writes what it has, and lets the process go.
+        // SIGINT instead of SIGKILL, so that strace writes its output and detaches.
         let told = Command::new("sh").args(["-c", &format!("kill -INT {}", self.process.0.id())]).status().unwrap();
         assert!(told.success());
         self.process.0.wait().unwrap();
@@ -83,8 +83,8 @@ impl Tracer {
     }
 }
 
-/// What a line tells: `7 fsync(3</a>) = 0` of a call from its beginning to its end, `7 fsync(3</a> <unfinished ...>` of the
-/// first, `7 <... fsync resumed>) = 0` of the second, where others came between the two.
+/// Parses a line: `7 fsync(3</a>) = 0` is a complete call; `7 fsync(3</a> <unfinished ...>` is a start and `7 <...
+/// fsync resumed>) = 0` its end, if other calls came in between.
 fn events(line: &str) -> Vec<Event> {
     let Some((thread, rest)) = line.split_once(' ') else { return Vec::new() };
     let rest = rest.trim_start();
@@ -100,7 +100,7 @@ fn events(line: &str) -> Vec<Event> {
     }
 }
 
-/// All of a command, from its beginning to its end.
+/// All events of a command.
 pub fn of_command(bench: &Bench, arguments: &[&str]) -> Option<Vec<Event>> {
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
@@ -116,7 +116,7 @@ pub fn of_command(bench: &Bench, arguments: &[&str]) -> Option<Vec<Event>> {
     }
 }
 
-/// Watches what it is given, and writes what it sees into this file.
+/// Builds a `strace` command that writes to this file.
 fn strace(trace: &Path) -> Command {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-s", "40", "-e", "signal=none", "-e", WATCHED, "-o"]).arg(trace);
@@ -128,7 +128,7 @@ fn read(trace: &Path) -> Vec<Event> {
     joined(lines.flat_map(|line| events(&line.unwrap())).collect())
 }
 
-/// Gives the end of a call what is known from its beginning: what it was called with.
+/// Adds the arguments from the start of a call to its end.
 fn joined(events: Vec<Event>) -> Vec<Event> {
     let mut joined: Vec<Event> = Vec::with_capacity(events.len());
     for mut event in events {

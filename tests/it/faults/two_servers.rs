@@ -1,4 +1,4 @@
-//! Two servers: not on one data directory, and well on a copy of it.
+//! Two servers cannot share a data directory, but one can run on a copy.
 
 use std::process::Command;
 

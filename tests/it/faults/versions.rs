@@ -1,4 +1,4 @@
-//! Files of another version of the program: a newer one is refused by name, an older one is migrated, or stays as it was.
+//! Files of other versions: newer files are rejected by name, older ones are migrated or stay unchanged.
 
 use std::fs;
 use std::path::Path;
@@ -57,11 +57,10 @@ fn a_server_whose_central_file_is_of_a_newer_version_does_not_start_and_names_it
     bench.customer(&acme.inside, "Renault");
 }
 
-/// Two versions before the one that brought call routing: what the first of the steps does must go too, where the second fails.
+/// Two versions before the one with call routing: if the second migration fails, the first must be undone too.
 const EARLIER: i32 = 7;
 
-/// The workspace's file as an earlier version of the program made it, with a table in it that a later migration wants to
-/// make, and that another program has made.
+/// Creates a workspace's file of an earlier version, with a foreign table whose name a later migration needs.
 fn make_earlier(path: &Path, team: &Team) {
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/workspace");
     let migrations = load_sql_migrations(migrations).unwrap();
@@ -95,10 +94,10 @@ fn a_migration_that_fails_leaves_the_file_as_it_was_and_is_done_once_nothing_is_
     }
     bench.customer(&zeta.inside, "a neighbour's");
     let log = bench.whole_log();
-    assert!(log.contains("a migration failed; the file is as it was") && log.contains(&acme.workspace), "{log}");
+    assert!(log.contains("a migration failed; the file is unchanged") && log.contains(&acme.workspace), "{log}");
     bench.stop();
     assert_eq!(version(&path), i64::from(EARLIER));
-    assert!(fs::read(&path).unwrap() == before, "not a byte is another");
+    assert!(fs::read(&path).unwrap() == before, "no byte has changed");
 
     sqlite(&path).execute("DROP TABLE routing_options", []).unwrap();
     bench.start();

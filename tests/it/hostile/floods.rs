@@ -1,4 +1,4 @@
-//! Floods: connections without number, and requests without answers.
+//! Floods of connections, and of requests whose responses nobody reads.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use crate::bench::{Bench, central, eventually};
 use crate::client::Connection;
 use crate::process::run;
 
-/// Connections that the server has let in.
+/// Opens connections that the server accepts.
 fn open(bench: &Bench, many: usize) -> Vec<Connection> {
     let mut open: Vec<Connection> = (0..many).map(|_| bench.connect()).collect();
     for connection in &mut open {
@@ -17,10 +17,10 @@ fn open(bench: &Bench, many: usize) -> Vec<Connection> {
     open
 }
 
-/// Whether a new connection is closed before anything is said on it.
+/// True if a new connection is closed at once.
 fn is_turned_away(bench: &Bench) -> bool {
     let mut connection = bench.connect();
-    // It may be closed already.
+    // The connection may be closed already.
     let _ = connection.send(GOOD);
     connection.receive().unwrap().is_none()
 }
@@ -55,7 +55,7 @@ fn there_are_so_many_connections_in_all_and_a_proxy_may_have_them() {
     eventually("there is room again", || !is_turned_away(&bench));
 }
 
-/// Without descriptors nobody is let in; the server neither ends nor spins until there are some again.
+/// Without descriptors no connection is accepted; the server neither exits nor spins until there are some again.
 #[test]
 fn a_server_without_descriptors_waits_until_it_has_some() {
     let bench = Bench::new();
@@ -64,10 +64,10 @@ fn a_server_without_descriptors_waits_until_it_has_some() {
     let waiting: Vec<Connection> = (0..20).map(|_| bench.connect()).collect();
     let said = || -> Vec<u64> {
         let log = bench.log();
-        let lines = log.lines().filter(|line| line.contains("could not be accepted"));
+        let lines = log.lines().filter(|line| line.contains("cannot accept a connection"));
         lines.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["times"].as_u64().unwrap()).collect()
     };
-    // It is said at once, and again after ten seconds: with how often it was tried meanwhile.
+    // Logged at once, and again after ten seconds with the number of failures.
     eventually("it is said twice", || said().len() == 2);
     assert!((50..200).contains(&said()[1]), "{:?}", said());
     kept[0].send(GOOD).unwrap();

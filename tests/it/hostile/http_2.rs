@@ -1,4 +1,4 @@
-//! HTTP/2 as no client of good faith speaks it, in frames made by hand (RFC 9113, 4 to 6).
+//! Hostile HTTP/2 clients, with handmade frames (RFC 9113, 4 to 6).
 
 use std::io;
 
@@ -28,7 +28,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A `GET` in HPACK: what has an index by it, the rest as it is (RFC 7541, 6).
+/// A `GET` in HPACK: indexed fields by index, others as literals (RFC 7541, 6).
 fn get(path: &str) -> Vec<u8> {
     let mut block = vec![0x82, 0x86, 0x04, path.len() as u8];
     block.extend(path.bytes());
@@ -37,7 +37,7 @@ fn get(path: &str) -> Vec<u8> {
     block
 }
 
-/// A field of a name of one letter and so many bytes below 127.
+/// A field with a name of one letter and a value of so many bytes, below 127.
 fn field(name: u8, value: usize) -> Vec<u8> {
     let mut field = vec![0x00, 1, name, value as u8];
     field.extend(vec![b'v'; value]);
@@ -50,7 +50,7 @@ fn begin(bench: &Bench, settings: &[u8]) -> Connection {
     connection
 }
 
-/// The next frame: its kind, its stream and what is in it.
+/// The next frame: kind, stream and payload.
 fn receive(connection: &mut Connection) -> io::Result<(u8, u32, Vec<u8>)> {
     let head = connection.receive_bytes(9)?;
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
@@ -58,8 +58,8 @@ fn receive(connection: &mut Connection) -> io::Result<(u8, u32, Vec<u8>)> {
     Ok((head[3], stream, connection.receive_bytes(length)?))
 }
 
-/// The kinds of the frames until the server ends the connection. It asks once whether we have heard of that, and no more
-/// whether we are there.
+/// The kinds of the frames until the server closes the connection. It pings once to confirm its shutdown, and sends no
+/// keep-alive pings.
 fn until_the_end(connection: &mut Connection) -> Vec<u8> {
     let mut kinds = Vec::new();
     loop {
@@ -101,7 +101,7 @@ fn whoever_asks_and_takes_it_back_without_end_harms_nobody() {
             let reset = frame(RESET, 0, stream, &8_u32.to_be_bytes());
             [frame(HEADERS, END_STREAM | END_HEADERS, stream, &get("/api/openapi.json")), reset].concat()
         };
-        // It may have had enough by now.
+        // The server may have closed the connection already.
         if connection.send(streams.flat_map(asked).collect::<Vec<u8>>()).is_err() {
             break;
         }
@@ -155,7 +155,7 @@ fn a_head_that_is_too_long_gets_no_answer_but_that() {
 #[test]
 fn no_more_requests_are_open_than_may_be() {
     let bench = Bench::new();
-    // No window: no answer ends.
+    // Without a window no response can finish.
     let mut connection = begin(&bench, &[0, 4, 0, 0, 0, 0]);
     let asked = (0..200).flat_map(|n| frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, &get("/api")));
     connection.send(asked.collect::<Vec<u8>>()).unwrap();
@@ -185,7 +185,7 @@ fn who_says_nothing_is_let_go() {
     assert!(frames.contains(&DATA) && frames.contains(&GO_AWAY), "it was answered, and told: {frames:?}");
 }
 
-/// It could answer pings for ever, and never open a window.
+/// Such a client could answer pings forever and never open a window.
 #[test]
 fn who_asks_and_has_no_room_for_the_answer_is_let_go() {
     let bench = Bench::with(&["--write-timeout", "1"]);
@@ -201,7 +201,7 @@ fn who_asks_and_has_no_room_for_the_answer_is_let_go() {
     assert!(bench.open_sockets() > sockets);
     let mut looks = 0;
     eventually("it is let go", || {
-        // Now and then: it is there, and that is all that it says.
+        // Now and then the client shows that it is alive, but does nothing else.
         if looks % 40 == 0 {
             let _ = deaf.send(frame(PING, 0, 0, &[0; 8]));
         }

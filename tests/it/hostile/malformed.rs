@@ -1,11 +1,11 @@
-//! What is no HTTP, or more than there should be: refused, and never mixed up with what came before it or comes after.
+//! Malformed or oversized input is rejected, and never mixed up with the requests before or after it.
 
 use crate::bench::Bench;
 use crate::client::Request;
 
 use super::GOOD;
 
-/// The head of a request, at most.
+/// Maximum size of a request's head.
 const LONGEST_HEAD: usize = 32 * 1024;
 
 #[test]
@@ -52,7 +52,7 @@ fn a_head_has_a_hundred_fields_and_no_more() {
     }
 }
 
-/// What nobody reads is not taken for the next request.
+/// An unread body is not taken for the next request.
 #[test]
 fn a_body_where_none_is_wanted_does_not_become_a_request() {
     let bench = Bench::new();
@@ -69,7 +69,7 @@ fn a_body_where_none_is_wanted_does_not_become_a_request() {
     bench.get(&ada, "/whoami").ok();
 }
 
-/// A few kilobytes may become gigabytes: nothing is unpacked.
+/// A few kilobytes could expand to gigabytes, so nothing is decompressed.
 #[test]
 fn a_body_that_is_packed_is_refused() {
     let bench = Bench::new();

@@ -1,4 +1,4 @@
-//! Input that means harm, over real connections: none of it gets more than its sender's share, and nobody else notices.
+//! Malicious input over real connections: no sender gets more than a fair share, and other clients are not affected.
 
 mod floods;
 mod http_2;

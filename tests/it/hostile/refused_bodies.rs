@@ -1,5 +1,5 @@
-//! Requests that are refused before their body is read, from clients that write all of it before they read: the answer
-//! arrives, over HTTP/1.1 and HTTP/2.
+//! Requests that are rejected before their body is read, from clients that send the whole body before they read: the
+//! response arrives, over HTTP/1.1 and HTTP/2.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::process::{not_run, run};
 
 const THREE_MB: usize = 3_000_000;
 
-/// Posts 3 MB by what Python brings along, or by `requests`, and prints the status and the error of each answer.
+/// Posts 3 MB with Python's own client or `requests`, and prints the status and error of each response.
 const CLIENT: &str = "
 import http.client, json, sys
 port, asked = int(sys.argv[2]), json.loads(sys.argv[3])
@@ -28,7 +28,7 @@ send = by_requests if sys.argv[1] == 'requests' else by_http_client
 print(json.dumps([[status, json.loads(text)['error']] for status, text in (send(*one) for one in asked)]))
 ";
 
-/// What is asked, and what it is refused with.
+/// Requests and the errors that they get.
 fn refusals(bench: &Bench) -> Vec<([&'static str; 2], Value, Value)> {
     let acme = bench.team("acme").inside;
     let key = json!({"name": "reads", "permissions": ["contact.view"]});
@@ -66,7 +66,7 @@ fn python_reads_why_a_body_of_3_mb_was_refused() {
             not_run(&format!("Python has no {library} here, which sends all before it reads"));
             continue;
         }
-        // Several times: a reset races with the answer.
+        // Several times, because a reset would race with the response.
         for _ in 0..3 {
             let port = bench.address().port().to_string();
             let arguments = ["-c", CLIENT, library, &port, &json!(asked).to_string()];

@@ -1,4 +1,4 @@
-//! Clients that are slow, or silent: nobody waits because of them, and they are not waited for without end.
+//! Slow or silent clients block nobody and are disconnected.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ fn clients_that_are_slow_with_their_bodies_delay_nobody() {
         connection.send(&body(n).as_bytes()[..5]).unwrap();
     }
 
-    // Twenty requests are in the middle of their bodies, and there are no more than two threads and one place to wait.
+    // Twenty requests are in the middle of their bodies, with only two threads and one waiting place.
     for n in 0..10 {
         bench.customer(&acme, &format!("fast {n}"));
     }
@@ -50,7 +50,7 @@ fn a_body_that_does_not_arrive_is_given_up() {
 fn a_body_that_ends_early_changes_nothing() {
     let bench = Bench::new();
     let acme = bench.team("acme").inside;
-    // What arrived would be a whole customer.
+    // The received part would be a complete customer.
     let mut gone = bench.begin(&acme, r#"{"name":"never"}   "#);
     gone.send(r#"{"name":"never"}"#).unwrap();
     drop(gone);
@@ -86,7 +86,7 @@ fn a_connection_on_which_nothing_is_asked_any_more_is_closed() {
     assert!(kept.receive().unwrap().is_none());
 }
 
-/// Whoever asks and does not read holds what was asked for in memory, and a connection.
+/// A client that does not read its responses occupies memory and a connection.
 #[test]
 fn a_client_that_does_not_read_is_let_go_and_harms_nobody() {
     let bench = Bench::with(&["--write-timeout", "1"]);
@@ -95,7 +95,7 @@ fn a_client_that_does_not_read_is_let_go_and_harms_nobody() {
     let asked = Request { method: "GET", path: "/api/openapi.json", host: "localhost", ..Request::default() }.text();
     let mut deaf: Vec<Connection> = (0..10).map(|_| bench.connect()).collect();
     for connection in &mut deaf {
-        // Some gigabytes, if all of it were written down.
+        // Several gigabytes, if all responses were buffered.
         connection.send(asked.repeat(2_000)).unwrap();
     }
     for n in 0..20 {

@@ -1,11 +1,11 @@
-//! Requests that two readers may take for different ones: a proxy before us and we. All are refused, and what comes after
-//! them on the same connection is not looked at.
+//! Requests that a proxy and this server could parse differently. All are rejected, and everything after them on the
+//! connection is ignored.
 
 use super::GOOD;
 use crate::bench::{Bench, central};
 use crate::client::{Answer, Connection, Request};
 
-/// Sends a good request, a bad one and another good one; the first is answered, the second refused, the third not seen.
+/// Sends a good, a bad and another good request: the first succeeds, the second is rejected, the third is ignored.
 fn refuse(bench: &Bench, bad: &str) -> Answer {
     let mut connection = bench.connect();
     connection.send(format!("{GOOD}{bad}{GOOD}")).unwrap();
@@ -20,7 +20,7 @@ fn post(headers: &str, body: &str) -> String {
     format!("POST /api/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}\r\n\r\n{body}")
 }
 
-/// What hyper refuses before anybody else has seen it.
+/// hyper itself rejects these.
 #[test]
 fn what_is_no_http_is_refused_after_what_was_good_is_answered() {
     let bench = Bench::new();
@@ -89,13 +89,13 @@ fn the_size_of_a_chunk_is_beyond_doubt() {
     ] {
         refuse(&bench, &post("Transfer-Encoding: chunked", chunks));
     }
-    // There is no end to what is said beside it.
+    // Unlimited chunk extensions and trailers.
     refuse(&bench, &post("Transfer-Encoding: chunked", &format!("2;{}\r\n{{}}\r\n0\r\n\r\n", "x".repeat(20_000))));
     let trailers = "X-Trailer: 1\r\n".repeat(2_000);
     refuse(&bench, &post("Transfer-Encoding: chunked", &format!("2\r\n{{}}\r\n0\r\n{trailers}\r\n")));
 }
 
-/// Where it ends, only whoever counted the chunks knows.
+/// Only hyper, which counted the chunks, knows where the body ends.
 #[test]
 fn after_a_body_in_chunks_there_is_no_other_request() {
     let bench = Bench::new();
@@ -121,7 +121,7 @@ fn each_line_of_a_head_ends_in_crlf() {
         said.refused(400, "bad_request");
     }
     refuse(&bench, &format!("\n{GOOD}"));
-    // What is in a body is nobody's business, and an empty line before a request is let be.
+    // Line endings in a body are not checked, and an empty line before a request is allowed.
     let mut connection = bench.connect();
     connection.send(format!("{}\r\n{GOOD}", post("Content-Length: 4", "{\n\n}"))).unwrap();
     connection
@@ -163,7 +163,7 @@ fn a_request_names_one_host_and_nothing_else() {
     assert_eq!(whole.receive().unwrap().unwrap().ok()["layer"], "central");
 }
 
-/// One that trusted proxies speak for is judged like any other.
+/// A request through a trusted proxy is checked like any other.
 #[test]
 fn a_proxy_forwards_one_host_and_nothing_else() {
     let bench = Bench::with(&["--trusted-proxies", "127.0.0.1"]);
