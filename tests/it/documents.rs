@@ -160,6 +160,22 @@ fn the_generated_pages_are_current() {
     }
 }
 
+#[test]
+fn the_page_on_the_command_line_has_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = run(program(folder.path()).arg("help"), "").ok();
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // A description that goes on in the next line is indented by more.
+    let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|name| !name.is_empty());
+    let commands: Vec<&str> = names.filter(|name| *name != "help").collect();
+    assert!(commands.len() > 10, "{help}");
+    let page = document("docs/command-line.md");
+    for command in commands {
+        let has_it = page.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{command}")));
+        assert!(has_it, "docs/command-line.md does not have `{command}`");
+    }
+}
+
 /// The figures of the performance page are a selection of those that were measured.
 #[test]
 fn the_performance_page_has_figures_of_the_benchmarks() {
