@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::api::{Error, Id, Layer, Needs, Ok200, Place, Resource, Result, Route, Router, Steps, get, here, openapi};
-use crate::auth::{Scope, catalogue};
+use crate::auth::Scope;
 use crate::routing::endpoints::{self, World};
 use crate::routing::testing::Desk;
 use crate::tenancy::Author;
 use crate::testing::{Answer, App, Bench, Client, PASSWORD, description};
 use crate::values::Timestamp;
 use crate::workspace::oauth::grants::{self, Approval};
+use crate::workspace::{self, permission_catalog};
 
 /// A request for which the route succeeds.
 #[derive(Clone)]
@@ -101,13 +102,9 @@ impl Samples<'_> {
         self.made("/integration-keys", json!({"name": "walked", "permissions": permissions}))
     }
 
-    fn organisation(&self) -> String {
-        self.made("/organisations", json!({"name": "Walked"}))
-    }
-
     fn oauth_client(&self, route: &Route) -> String {
         let own = || route.needs.permission().map(str::to_owned).into_iter().collect();
-        let scopes: Vec<String> = if self.greater { catalogue::names().collect() } else { own() };
+        let scopes: Vec<String> = if self.greater { permission_catalog::names().collect() } else { own() };
         self.made("/oauth-clients", oauth_client(&scopes))
     }
 
@@ -180,8 +177,48 @@ impl Samples<'_> {
         (made["id"].as_str().unwrap().to_owned(), made["subdomain"].clone())
     }
 
+    /// A request of a resource that declares its samples.
+    fn declared(&self, route: &Route) -> Option<Sample> {
+        let is_own = |own: &Route| own.method == route.method && own.path == route.path;
+        let resource = workspace::resources().find(|resource| resource.routes.iter().any(is_own))?;
+        let [create, change] = resource.samples?;
+        let mut new: Value = serde_json::from_str(create).unwrap();
+        let (collection, rest) = match route.path.split_once("/{id}") {
+            Some((collection, rest)) => (collection, Some(rest)),
+            None => (route.path, None),
+        };
+        let has_customer = resource.table?.fields.iter().any(|field| field.name == "customer_id");
+        if has_customer && self.customer.is_some() {
+            new["customer_id"] = json!(self.customer);
+        }
+        let sample = |path: String, body: Option<Value>| Some(Sample { path, body });
+        let own = collection.trim_end_matches("/bulk").to_owned();
+        let row = || if own == "/customers" { self.customer() } else { self.made(&own, new.clone()) };
+        match (route.method.as_str(), rest, route.path.rsplit('/').next()?) {
+            ("POST", None, "import") => {
+                sample(collection.into(), Some(json!([serde_json::from_str::<Value>(create).unwrap()])))
+            }
+            ("POST", None, name) if format!("/{name}") == collection => {
+                sample(collection.into(), Some(serde_json::from_str(create).unwrap()))
+            }
+            ("DELETE", None, "bulk") => {
+                sample(collection.into(), Some(json!({"ids": [row().parse::<i64>().unwrap()]})))
+            }
+            ("GET" | "DELETE", Some(""), _) => sample(format!("{collection}/{}", row()), None),
+            ("PUT", Some(""), _) => {
+                sample(format!("{collection}/{}", row()), Some(serde_json::from_str(change).unwrap()))
+            }
+            _ => None,
+        }
+    }
+
     /// The sample for a route. Every new route gets its sample here.
     fn of(&self, layer: Layer, route: &Route) -> Sample {
+        if layer == Layer::Workspace
+            && let Some(sample) = self.declared(route)
+        {
+            return sample;
+        }
         let path = route.path;
         let with_id = |id: &str| path.replace("{id}", id);
         let at = |id: String| Sample { path: with_id(&id), body: None };
@@ -240,20 +277,12 @@ impl Samples<'_> {
             (_, "GET", "/crm/template") => Sample { path: format!("{path}?pbx=3cx"), body: None },
             (_, "GET", path) if !path.contains('{') => Sample { path: path.into(), body: None },
             (_, "GET" | "DELETE", path) if path.starts_with("/customers/{id}") => at(self.customer()),
-            (_, "GET" | "DELETE", "/contacts/{id}") => at(self.contact()),
             (_, "PUT", "/customers/{id}") => change(self.customer(), json!({"vip": true})),
             (_, "POST", "/customers/{id}/merge") => {
                 let into = self.made("/customers", json!({"name": "Kept"})).parse::<i64>().unwrap();
                 change(self.customer(), json!({"into": into}))
             }
-            (_, "PUT", "/contacts/{id}") => change(self.contact(), json!({"first_name": "Zoé"})),
-            (_, "POST", "/customers") => plain(json!({"name": "Ada"})),
-            (_, "POST", "/contacts") => plain(json!({"last_name": "Lovelace"})),
-            (_, "POST", "/customers/import") => plain(json!([{"name": "Ada"}])),
-            (_, "POST", "/contacts/import") => plain(json!([{"last_name": "Lovelace"}])),
-            (_, "POST", "/phone-calls/import") => plain(json!([{"direction": "outbound"}])),
             (_, "DELETE", "/customers/bulk") => plain(ids(self.customer())),
-            (_, "DELETE", "/contacts/bulk") => plain(ids(self.contact())),
 
             (_, "POST", "/oauth-clients") => {
                 plain(oauth_client(&[route.needs.permission().unwrap_or_default().to_owned()]))
@@ -273,10 +302,6 @@ impl Samples<'_> {
                 Sample { path: with_id(&id).replace("{delivery_id}", &delivery), body: None }
             }
 
-            (_, "GET" | "DELETE", "/phone-calls/{id}") => at(self.phone_call()),
-            (_, "POST", "/phone-calls") => plain(json!({"direction": "outbound"})),
-            (_, "PUT", "/phone-calls/{id}") => change(self.phone_call(), json!({"status": "missed"})),
-
             (_, "POST", "/crm/lookup/contacts") => plain(json!({"last_name": "Lovelace", "phone": "01 42 00 00 00"})),
             (_, "POST", "/crm/lookup/phone-calls") => {
                 self.contact();
@@ -286,9 +311,6 @@ impl Samples<'_> {
             (_, "POST", "/crm/lookup/chats") => plain(json!({"number": "01 42 00 00 00", "body": "Bonjour"})),
 
             (_, "PUT", "/settings") => plain(json!({"locale": "de-CH"})),
-            (_, "GET" | "DELETE", "/organisations/{id}") => at(self.organisation()),
-            (_, "POST", "/organisations") => plain(json!({"name": "Acme SA"})),
-            (_, "PUT", "/organisations/{id}") => change(self.organisation(), json!({"capital": "10 000 EUR"})),
 
             (_, "GET" | "DELETE", "/users/{id}") => at(self.user()),
             (_, "PUT", "/users/{id}") => change(self.user(), json!({"phone": "01 42 00 00 00"})),
@@ -768,7 +790,7 @@ fn a_customers_key_reaches_the_customers_rows_alone() {
 #[test]
 fn a_customers_oauth_token_reaches_the_customers_rows_alone() {
     customers_programs_reach_their_rows_alone(|bench, customer| {
-        let all: Vec<String> = catalogue::names().collect();
+        let all: Vec<String> = permission_catalog::names().collect();
         bench.oauth(&all.iter().map(String::as_str).collect::<Vec<_>>(), customer)
     });
 }
@@ -1025,7 +1047,7 @@ fn what_is_answered_at_once_asks_for_nobody() {
 fn every_permission_that_a_route_needs_is_in_the_catalogue() {
     walk_workspace(|_, route| {
         if let Some(permission) = route.needs.permission() {
-            assert!(catalogue::knows(permission), "{}: {permission}", route.path);
+            assert!(permission_catalog::knows(permission), "{}: {permission}", route.path);
         }
     });
 }

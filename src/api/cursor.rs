@@ -30,6 +30,8 @@ pub struct Cursor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     pub column: &'static str,
+    /// The expression instead of the column, while the texts of the file are not all indexed.
+    pub unindexed: Option<&'static str>,
     pub down: bool,
 }
 
@@ -522,7 +524,8 @@ mod tests {
             let hits = Hits { place: 0, index: "contacts_fts", words: "\"a\"*".into() };
             let mut range = Range::default();
             range.must("id", ">", &json!(7));
-            let sql = select::<Contact>(Some(&hits), &[], &range, &[Key { column: "id", down: false }]);
+            let sql =
+                select::<Contact>(Some(&hits), &[], &range, &[Key { column: "id", unindexed: None, down: false }]);
             let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
             let plan = statement.query_map(params!["\"a\"*", 7, 21], |row| row.get::<_, String>(3))?;
             Ok(plan.collect::<rusqlite::Result<Vec<String>>>()?.join("\n"))

@@ -14,23 +14,25 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::body::{self, Reading};
 use super::call::Call;
+use super::crud;
+use super::customer_scope::Scope;
+use super::entity::{Editable, Given, ServerFields};
 use super::error::{Error, Result};
 use super::export::Format;
 use super::handler::Steps;
 use super::input::{Body, Input, MediaType, Query, pairs, required};
-use super::list::{Listed, Listing};
+use super::list::Listing;
 use super::openapi::Operation;
 use super::reply::{Answer, Reply, json as json_response};
 use super::rows::{Row, Rows};
 use crate::storage::{Fault, File};
 use crate::tenancy::Author;
 use crate::tenancy::settings::Home;
-use crate::values::{Flag, Timestamp};
+use crate::values::Flag;
 
 /// Maximum rows per request. Writing that many takes some ten seconds, in which the workspace has no other writes.
 const MOST_ROWS: usize = 250_000;
@@ -44,35 +46,6 @@ const MOST_HINTS: usize = 100;
 /// Largest id that a row may bring. The next generated id follows the largest one ever used, so many ids must be left,
 /// and clients that keep numbers as floats must be able to read them.
 const LARGEST_ID: i64 = 1 << 52;
-
-/// A resource that can be imported. Contains the differences between resources.
-pub trait Imports: Listed + Default + PartialEq + DeserializeOwned + Send + 'static {
-    /// The plural name. In JSON, the rows may be under this name.
-    const NAME: &'static str;
-    /// The permission to change a row.
-    const UPDATE: &'static str;
-    /// The field that identifies a row apart from its id.
-    const KEY: Option<Key>;
-
-    /// The times of creation and of the last change.
-    fn times(&mut self) -> (&mut Timestamp, &mut Timestamp);
-
-    /// Completes a new row, or the replacement of `old`, with values that the file does not have: the customer, if the
-    /// caller is bound to one, and values that depend on other fields. `names` tells which fields the file has.
-    fn settled(
-        self,
-        _db: &Connection,
-        _old: Option<&Self>,
-        _bound_to: Option<i64>,
-        _names: &dyn Fn(&str) -> bool,
-    ) -> Result<Self> {
-        Ok(self)
-    }
-
-    fn add(db: &Connection, author: &Author, new: Self) -> Result<Self>;
-
-    fn change(db: &Connection, author: &Author, old: &Self, new: Self) -> Result<Self>;
-}
 
 /// A field, and the SQL column that it is looked up in.
 pub struct Key {
@@ -111,20 +84,14 @@ pub struct Sheet<T> {
     of: PhantomData<fn() -> T>,
 }
 
-impl<T: Imports> Sheet<T> {
-    /// Writes the rows for the caller.
-    pub fn import(self, steps: &Steps<'_>) -> Result<Counts> {
-        let bound_to = steps.insider()?.customer_id;
-        self.import_within(steps, bound_to)
-    }
-
-    /// Writes the rows, for one customer only if one is given.
-    pub fn import_within(self, steps: &Steps<'_>, customer: Option<i64>) -> Result<Counts> {
+impl<T: Editable> Sheet<T> {
+    /// Writes the rows for the caller, and for one customer only if one is given.
+    pub fn import(self, steps: &Steps<'_>, customer: Option<i64>) -> Result<Counts> {
         let mode = match self.mode {
             Some(mode) => mode,
             None => mode_in(&self.text, self.format)?,
         };
-        let rows = Rows::find::<T>(self.text, self.format, T::NAME)?;
+        let rows = Rows::find::<T>(self.text, self.format, T::PLURAL)?;
         if rows.count() > MOST_ROWS {
             return Err(Error::invalid(format!("The file may not have more than {MOST_ROWS} rows. Send it in parts.")));
         }
@@ -135,7 +102,7 @@ impl<T: Imports> Sheet<T> {
             dry_run: self.dry_run,
             bound_to: customer,
             is_bound: insider.customer_id.is_some(),
-            may_change: insider.may(T::UPDATE),
+            may_change: insider.may(&update_permission::<T>()),
         };
         importer.import::<T>(steps.call.workspace()?.file(), rows, LONGEST, |_| {})
     }
@@ -202,7 +169,7 @@ enum Written {
 
 impl Importer {
     /// Writes all rows or none, in a turn of limited time. Calls `progress` with the number of each row.
-    pub fn import<T: Imports>(
+    pub fn import<T: Editable>(
         self,
         file: &Arc<File>,
         rows: Rows,
@@ -221,10 +188,9 @@ impl Importer {
         }
     }
 
-    fn write<T: Imports>(&self, db: &Connection, rows: &Rows, progress: &mut dyn FnMut(usize)) -> Result<Counts> {
+    fn write<T: Editable>(&self, db: &Connection, rows: &Rows, progress: &mut dyn FnMut(usize)) -> Result<Counts> {
         let there = There::of::<T>(self.bound_to)?;
-        // Only lists of smart routing accept plain filter names.
-        let reading = Reading::of_import(T::LISTING.plain_filters, Home::of(db)?.zone);
+        let reading = Reading::of_import(T::Scope::NAMES_CUSTOMER, Home::of(db)?.zone);
         let mut counts = Counts { dry_run: self.dry_run, ..Counts::default() };
         let (mut number, mut bad, mut hint) = (0, 0, Vec::new());
         rows.each(|row| {
@@ -250,7 +216,7 @@ impl Importer {
         if bad == 0 { Ok(counts) } else { Err(Error::BadRows { hint, count: bad }) }
     }
 
-    fn write_row<T: Imports>(
+    fn write_row<T: Editable>(
         &self,
         db: &Connection,
         there: &There,
@@ -271,38 +237,46 @@ impl Importer {
                 row.retain(|_, value| !value.is_null());
                 self.create::<T>(db, reading, &row).map(|()| Written::Created)
             }
-            Some(_) if !self.may_change => Err(Error::MissingPermission(T::UPDATE.into())),
+            Some(_) if !self.may_change => Err(Error::MissingPermission(update_permission::<T>().into())),
             Some(old) => self.update(db, reading, old, row).map(|()| Written::Updated),
         }
     }
 
-    fn create<T: Imports>(&self, db: &Connection, reading: &Reading, row: &Row) -> Result<()> {
+    fn given<'a>(&self, names: &'a dyn Fn(&str) -> bool) -> Given<'a> {
+        Given { customer: self.bound_to, names, is_import: true }
+    }
+
+    fn create<T: Editable>(&self, db: &Connection, reading: &Reading, row: &Row) -> Result<()> {
         let mut new: T = reading.lay_whole_over(&T::default(), row)?;
-        let (created_at, updated_at) = new.times();
+        let ServerFields { created_at, updated_at, .. } = new.server_fields();
         for (field, moment) in [("created_at", created_at), ("updated_at", updated_at)] {
             if !row.contains_key(field) {
                 *moment = self.author.at;
             }
         }
-        let new = new.settled(db, None, self.bound_to, &|field| row.contains_key(field))?;
-        T::add(db, &self.author, new).map(|_| ())
+        new.prepare(db, None, &self.given(&|field| row.contains_key(field)))?;
+        crud::add(db, &self.author, new).map(|_| ())
     }
 
     /// Leaves a row alone that equals the file's. If the file has another `updated_at` than the row, the change gets
     /// the file's. If it has the same one, the file is an edited export, and the change gets the current time.
-    fn update<T: Imports>(&self, db: &Connection, reading: &Reading, mut old: T, mut row: Row) -> Result<()> {
+    fn update<T: Editable>(&self, db: &Connection, reading: &Reading, mut old: T, mut row: Row) -> Result<()> {
         row.remove("id");
-        let new: T = reading.lay_whole_over(&old, &row)?;
-        let mut new = new.settled(db, Some(&old), self.bound_to, &|field| row.contains_key(field))?;
+        let mut new: T = reading.lay_whole_over(&old, &row)?;
+        new.prepare(db, Some(&old), &self.given(&|field| row.contains_key(field)))?;
         if new == old {
             return Ok(());
         }
-        let (_, updated_at) = new.times();
-        if *updated_at == *old.times().1 {
+        let updated_at = new.server_fields().updated_at;
+        if *updated_at == *old.server_fields().updated_at {
             *updated_at = self.author.at;
         }
-        T::change(db, &self.author, &old, new).map(|_| ())
+        crud::rewrite(db, &self.author, &old, new).map(|_| ())
     }
+}
+
+fn update_permission<T: Editable>() -> String {
+    format!("{}.update", T::PERMISSIONS)
 }
 
 /// Checks the range of an id. An id that is not an integer is rejected with the rest of its row.
@@ -323,7 +297,7 @@ struct There {
 }
 
 impl There {
-    fn of<T: Imports>(bound_to: Option<i64>) -> Result<Self> {
+    fn of<T: Editable>(bound_to: Option<i64>) -> Result<Self> {
         let Listing { table, columns, customer, .. } = T::LISTING;
         let seen = match (bound_to, customer) {
             (None, _) => String::new(),
@@ -343,7 +317,7 @@ impl There {
     }
 
     /// By the id if such a row exists, else by the key.
-    fn find<T: Imports>(&self, db: &Connection, row: &Row) -> Result<Option<T>> {
+    fn find<T: Editable>(&self, db: &Connection, row: &Row) -> Result<Option<T>> {
         if let Some(id) = row.get("id").and_then(Value::as_i64)
             && let Some(found) = self.rows(db, &self.by_id, id.into())?.pop()
         {
@@ -355,7 +329,7 @@ impl There {
         };
         let mut found = self.rows(db, sql, named.to_owned().into())?;
         if found.len() > 1 {
-            let (field, table) = (key.field.replace('_', " "), T::NAME.replace('_', " "));
+            let (field, table) = (key.field.replace('_', " "), T::PLURAL.replace('_', " "));
             return Err(Error::invalid(format!("The {field} matches several {table}: use an id.")));
         }
         Ok(found.pop())
@@ -363,22 +337,22 @@ impl There {
 
     /// Whether a row brings an id that matches no row visible to the caller. The id may be another customer's or
     /// unused.
-    fn brings_unseen_id<T: Imports>(&self, db: &Connection, row: &Row) -> Result<bool> {
+    fn brings_unseen_id<T: Editable>(&self, db: &Connection, row: &Row) -> Result<bool> {
         match row.get("id").and_then(Value::as_i64) {
             Some(id) => Ok(self.rows::<T>(db, &self.by_id, id.into())?.is_empty()),
             None => Ok(false),
         }
     }
 
-    fn rows<T: Imports>(&self, db: &Connection, sql: &str, wanted: Sql) -> Result<Vec<T>> {
+    fn rows<T: Editable>(&self, db: &Connection, sql: &str, wanted: Sql) -> Result<Vec<T>> {
         let bound = [wanted].into_iter().chain(self.bound_to.map(Sql::from));
         let mut statement = db.prepare_cached(sql)?;
-        let rows = statement.query_map(params_from_iter(bound), T::from_row)?;
+        let rows = statement.query_map(params_from_iter(bound), T::from_columns)?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }
 
-impl<T: Imports> Input for Sheet<T> {
+impl<T: Editable> Input for Sheet<T> {
     const BODY: Body = Body::Rows;
 
     fn read(call: &Call) -> Result<Self> {
@@ -408,7 +382,7 @@ impl<T: Imports> Input for Sheet<T> {
             },
             "created_at": moment, "updated_at": moment,
         });
-        operation.rows::<T>(&required::<T>(), T::NAME, kept.as_object().expect("an object"));
+        operation.rows::<T>(&required::<T>(), T::PLURAL, kept.as_object().expect("an object"));
         let known = T::KEY.map(|key| format!(" or {}", key.field)).unwrap_or_default();
         let text = format!(
             "`create`: every row is new. `upsert`: a row that exists, by its id{known}, is changed. \

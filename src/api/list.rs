@@ -11,14 +11,13 @@ use serde_json::json;
 use super::call::Call;
 use super::cursor::{Cursor, Key, order_by};
 use super::error::{Error, Result};
+use super::field::{Field, FilterKind, Wanted, moment_schema, search_words, word_count};
 use super::handler::Ctx;
 use super::input::{Input, pairs};
 use super::openapi::Operation;
 use super::page::{self, NumberedPage, Page};
 use crate::tenancy::indexing::texts_are_current;
-use crate::tenancy::phones;
-use crate::values::fold::fold;
-use crate::values::{Timestamp, civil, integer};
+use crate::values::{civil, integer};
 
 /// Default rows per page.
 const PER_PAGE: i64 = 20;
@@ -47,14 +46,14 @@ pub trait Listed: Serialize + JsonSchema {
         Self: Sized;
 }
 
-/// The table of a list, and its filters and sort keys. Every text here becomes SQL unchanged.
+/// The table of a list, and its fields. Every text here becomes SQL unchanged.
+#[derive(Clone, Copy)]
 pub struct Listing {
     pub table: &'static str,
     pub columns: &'static str,
-    pub filters: &'static [Filter],
+    pub fields: &'static [Field],
     /// Whether filters are also accepted by their plain name: `name=…`
     pub plain_filters: bool,
-    pub sorts: &'static [Sort],
     /// The default order: by `id`, ascending or descending.
     pub newest_first: bool,
     /// Whether triggers count the rows of the unfiltered list. Otherwise it is counted by a query.
@@ -63,45 +62,22 @@ pub struct Listing {
     pub customer: Option<&'static str>,
 }
 
-/// `filter[name]=…`
-pub struct Filter {
-    pub name: &'static str,
-    pub by: By,
-}
+impl Listing {
+    /// A list of whole rows, oldest first, for callers who see the whole workspace.
+    pub const fn of(table: &'static str, columns: &'static str, fields: &'static [Field]) -> Self {
+        let (plain_filters, newest_first, counted_by_triggers) = (false, false, false);
+        Self { table, columns, fields, plain_filters, newest_first, counted_by_triggers, customer: None }
+    }
 
-/// How a filter compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// The column contains the text, ignoring case and accents.
-    Text(&'static str),
-    /// The column equals the integer.
-    Integer(&'static str),
-    /// The column equals 0 or 1.
-    Flag(&'static str),
-    /// The column equals one of these texts.
-    Choice(&'static str, &'static [&'static str]),
-    /// The same. Clients may also send a class name for each of these texts: see [`named`].
-    Class(&'static str, &'static [&'static str]),
-    /// The column equals the time, or is within the day (also with `[on]`), or is in the range of `[gte]` and `[lte]`.
-    /// Days and times without a zone are in the workspace's time zone.
-    Moment(&'static str),
-    /// One of the resource's numbers equals the number, in any format, or ends with its digits.
-    Phone(&'static str),
-    /// The same for the number in one field.
-    PhoneIn(&'static str, &'static str),
-    /// Every word begins a word in the full-text index.
-    Term(&'static str),
-    /// Every word occurs in one of the columns, ignoring case and accents. For tables that are too small for an index.
-    Words(&'static [&'static str]),
-    /// The column is a JSON object, and the field that the caller names equals the text, ignoring case and accents:
-    /// `filter[custom_fields.tier]=gold`.
-    Field(&'static str),
-}
+    /// The fields that callers may filter by.
+    fn filters(&self) -> impl Iterator<Item = (&'static Field, FilterKind)> {
+        self.fields.iter().filter_map(|field| field.filter.map(|filter| (field, filter)))
+    }
 
-/// `sort=name`, `sort=-name`
-pub struct Sort {
-    pub name: &'static str,
-    pub column: &'static str,
+    /// The names that callers may sort by.
+    fn sorts(&self) -> impl Iterator<Item = &'static str> {
+        self.fields.iter().filter(|field| field.sort.is_some()).map(|field| field.name)
+    }
 }
 
 /// A parsed and valid list query.
@@ -110,10 +86,10 @@ pub struct List<T> {
     pub(super) per_page: i64,
     /// The position, if the query has a cursor. The inner `None` is the first page.
     walk: Option<Option<Cursor>>,
-    wanted: Vec<(By, Wanted)>,
+    wanted: Vec<(&'static Field, Wanted)>,
     /// Conditions that always apply.
     fixed: Vec<(&'static str, Sql)>,
-    sorts: Vec<(&'static Sort, Direction)>,
+    sorts: Vec<(&'static Field, Direction)>,
     of: std::marker::PhantomData<T>,
 }
 
@@ -123,13 +99,6 @@ pub(super) struct Hits {
     pub place: usize,
     pub index: &'static str,
     pub words: String,
-}
-
-enum Wanted {
-    Text(String),
-    Field(String, String),
-    Integer(i64),
-    Between(i64, i64),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -167,178 +136,40 @@ impl<T: Listed> Input for List<T> {
             "Rows per page.",
             json!({"type": "integer", "minimum": 1, "maximum": MOST_PER_PAGE, "default": PER_PAGE}),
         );
-        let sorts: Vec<&str> = listing.sorts.iter().map(|sort| sort.name).collect();
+        let sorts: Vec<&str> = listing.sorts().collect();
         let name = format!("-?({})", sorts.join("|"));
         operation.query(
             "sort",
             &format!("One or more of {}, separated by commas. A leading minus reverses the order.", sorts.join(", ")),
             json!({"type": "string", "pattern": format!("^({name}(,{name}){{0,{}}})?$", MOST_SORTS - 1)}),
         );
-        for filter in listing.filters {
-            let (text, schema) = filter.by.described();
-            let name = if let By::Field(_) = filter.by { ".tier" } else { "" };
+        for (field, filter) in listing.filters() {
+            let (text, schema) = filter.described();
+            let member = if filter == FilterKind::Member { ".tier" } else { "" };
             if listing.plain_filters {
-                operation.query(filter.name, text, schema.clone());
+                operation.query(field.name, text, schema.clone());
             }
-            operation.query(&format!("filter[{}{name}]", filter.name), text, schema);
-            if let By::Moment(_) = filter.by {
+            operation.query(&format!("filter[{}{member}]", field.name), text, schema);
+            if filter == FilterKind::Moment {
                 operation.query(
-                    &format!("filter[{}][gte]", filter.name),
+                    &format!("filter[{}][gte]", field.name),
                     "At this time or later. A date counts from its start.",
-                    moment(),
+                    moment_schema(),
                 );
                 operation.query(
-                    &format!("filter[{}][lte]", filter.name),
+                    &format!("filter[{}][lte]", field.name),
                     "At this time or earlier. A date counts to its end.",
-                    moment(),
+                    moment_schema(),
                 );
                 let day = json!({"type": "string", "format": "date", "examples": ["2027-03-29"]});
                 operation.query(
-                    &format!("filter[{}][on]", filter.name),
+                    &format!("filter[{}][on]", field.name),
                     "On this day, in the workspace's time zone.",
                     day,
                 );
             }
         }
     }
-}
-
-impl By {
-    fn described(self) -> (&'static str, serde_json::Value) {
-        match self {
-            Self::Text(_) => ("Contains this text, ignoring case and accents.", json!({"type": "string"})),
-            Self::Integer(_) => ("Equals this number.", json!({"type": "integer", "format": "int64"})),
-            Self::Flag(_) => ("Is true or false.", json!({"type": "boolean"})),
-            Self::Choice(_, choices) | Self::Class(_, choices) => {
-                ("Equals this value.", json!({"type": "string", "enum": choices}))
-            }
-            Self::Moment(_) => ("At this time. A date, like 2027-03-29, means that day.", moment()),
-            Self::Phone(_) => (
-                "Has this number, in any format, or a number that ends with these digits (at least 4).",
-                json!({"type": "string"}),
-            ),
-            Self::PhoneIn(..) => (
-                "Equals this number, in any format, or ends with these digits (at least 4).",
-                json!({"type": "string"}),
-            ),
-            Self::Field(_) => (
-                "The named field, here `tier`, equals this text, ignoring case and accents.",
-                json!({"type": "string"}),
-            ),
-            Self::Term(_) => ("Full-text search: every word begins a word of the resource.", json!({"type": "string"})),
-            Self::Words(_) => (
-                "Full-text search: every word occurs in a text of the resource, ignoring case and accents.",
-                json!({"type": "string"}),
-            ),
-        }
-    }
-
-    fn read(self, name: &str, operator: Option<&str>, value: &str, zone: &TimeZone) -> Result<Wanted, String> {
-        match (self, operator) {
-            (Self::Moment(_), operator) => moments(name, operator, value, zone),
-            (_, Some(_)) => Err(format!("The filter {name} takes one value, without an operator.")),
-            (Self::Text(_) | Self::Phone(_) | Self::PhoneIn(..) | Self::Term(_) | Self::Words(_), None) => {
-                Ok(Wanted::Text(value.to_owned()))
-            }
-            (Self::Field(_), None) => match name.split_once('.') {
-                Some((_, field)) if !field.is_empty() => Ok(Wanted::Field(field.to_owned(), fold(value))),
-                _ => Err(format!("The filter {name} needs a field name after a dot, like {name}.tier.")),
-            },
-            (Self::Integer(_), None) => {
-                integer::read(value).map(Wanted::Integer).ok_or_else(|| format!("The {name} must be an integer."))
-            }
-            (Self::Flag(_), None) => match value {
-                "1" | "true" => Ok(Wanted::Integer(1)),
-                "0" | "false" => Ok(Wanted::Integer(0)),
-                _ => Err(format!("The {name} must be true or false.")),
-            },
-            (Self::Choice(_, choices), None) if choices.contains(&value) => Ok(Wanted::Text(value.to_owned())),
-            (Self::Class(_, choices), None) if named(choices, value).is_some() => {
-                Ok(Wanted::Text(named(choices, value).unwrap_or_default().to_owned()))
-            }
-            (Self::Choice(_, choices) | Self::Class(_, choices), None) => {
-                Err(format!("The selected {name} is invalid; it may be {}.", choices.join(", ")))
-            }
-        }
-    }
-
-    /// The SQL condition, and the values that are bound in it.
-    fn condition(self, wanted: &Wanted, db: &Connection) -> Result<(String, Vec<Sql>)> {
-        Ok(match (self, wanted) {
-            (Self::Text(column), Wanted::Text(text)) => {
-                (format!("instr(fold({column}), ?) > 0"), vec![fold(text).into()])
-            }
-            (Self::Field(column), Wanted::Field(field, text)) => (
-                format!(
-                    "EXISTS (SELECT 1 FROM json_each({column}) AS field WHERE field.key = ? AND
-                     fold(iif(field.type IN ('true', 'false'), field.type, CAST(field.value AS TEXT))) = ?)"
-                ),
-                vec![field.clone().into(), text.clone().into()],
-            ),
-            (Self::Choice(column, _) | Self::Class(column, _), Wanted::Text(text)) => {
-                (format!("{column} = ?"), vec![text.clone().into()])
-            }
-            (Self::Phone(resource), Wanted::Text(text)) => phones::condition(resource, None, text, db)?,
-            (Self::PhoneIn(resource, field), Wanted::Text(text)) => phones::condition(resource, Some(field), text, db)?,
-            (Self::Term(index), Wanted::Text(text)) => match words(text) {
-                Some(words) => (format!("id IN (SELECT rowid FROM {index} WHERE {index} MATCH ?)"), vec![words.into()]),
-                None => ("0".into(), Vec::new()),
-            },
-            (Self::Words(columns), Wanted::Text(text)) => {
-                let words: Vec<String> = text.split_whitespace().map(fold).collect();
-                let has_one = columns.iter().map(|column| format!("instr(fold({column}), ?) > 0"));
-                let has_one = format!("({})", has_one.collect::<Vec<_>>().join(" OR "));
-                let bound = words.iter().flat_map(|word| columns.iter().map(|_| word.clone().into()));
-                (vec![has_one; words.len()].join(" AND "), bound.collect())
-            }
-            (Self::Integer(column) | Self::Flag(column), Wanted::Integer(value)) => {
-                (format!("{column} = ?"), vec![(*value).into()])
-            }
-            (Self::Moment(column), Wanted::Between(from, to)) => {
-                (format!("{column} BETWEEN ? AND ?"), vec![(*from).into(), (*to).into()])
-            }
-            _ => return Err(Error::Internal("a filter was read as one kind and used as another".into())),
-        })
-    }
-}
-
-/// The schema of a time. A blank filter is ignored.
-fn moment() -> serde_json::Value {
-    json!({"type": "string", "format": "date-time"})
-}
-
-/// Finds a word by its own name or by a class name: `App\\Models\\CallQueueGroup` is `call_queue_group`.
-pub fn named(words: &[&'static str], text: &str) -> Option<&'static str> {
-    let plain = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
-    let class = text.rsplit(['\\', '/', '.', ':']).next().unwrap_or(text).trim();
-    words.iter().find(|word| plain(word) == plain(class)).copied()
-}
-
-/// Resolves a time or a day with an operator.
-fn moments(name: &str, operator: Option<&str>, value: &str, zone: &TimeZone) -> Result<Wanted, String> {
-    let (first, last) = Timestamp::first_and_last(value, zone).map_err(|said| format!("The {name} {said}"))?;
-    let (first, last) = (first.seconds(), last.seconds());
-    match operator {
-        None | Some("on") => Ok(Wanted::Between(first, last)),
-        Some("gte") => Ok(Wanted::Between(first, i64::MAX)),
-        Some("lte") => Ok(Wanted::Between(i64::MIN, last)),
-        Some(other) => Err(format!("The filter {name} has no operator {other}; it has gte, lte and on.")),
-    }
-}
-
-fn word_count(text: &str) -> usize {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count()
-}
-
-/// Converts a text to an FTS5 query: each word is a quoted prefix, and all must match. No FTS5 operator survives. The
-/// index contains folded texts.
-fn words(text: &str) -> Option<String> {
-    let words: Vec<String> = fold(text)
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(|word| format!("\"{word}\"*"))
-        .collect();
-    (!words.is_empty()).then(|| words.join(" "))
 }
 
 impl<T: Listed> List<T> {
@@ -380,8 +211,8 @@ impl<T: Listed> List<T> {
 
     /// Each word of a full-text filter is a search, so words are counted over all filters.
     fn searches_too_much(&self) -> Option<String> {
-        let searched = self.wanted.iter().filter_map(|(by, wanted)| match (by, wanted) {
-            (By::Term(_) | By::Words(_), Wanted::Text(text)) => Some(text),
+        let searched = self.wanted.iter().filter_map(|(field, wanted)| match (field.filter, wanted) {
+            (Some(FilterKind::Term(_) | FilterKind::Words(_)), Wanted::Text(text)) => Some(text),
             _ => None,
         });
         let count = |text: &String| (text.split_whitespace().count().max(word_count(text)), text.chars().count());
@@ -416,10 +247,10 @@ impl<T: Listed> List<T> {
                     return Err(format!("The sort may not have more than {MOST_SORTS} keys."));
                 }
                 for key in value.split(',').filter(|_| !value.is_empty()) {
-                    let (sort, direction) = Self::sorted(key)?;
+                    let (field, direction) = Self::sorted(key)?;
                     // A repeated key has no effect: the rows that it could sort are equal in it.
-                    if !self.sorts.iter().any(|(known, _)| known.name == sort.name) {
-                        self.sorts.push((sort, direction));
+                    if !self.sorts.iter().any(|(known, _)| known.name == field.name) {
+                        self.sorts.push((field, direction));
                     }
                 }
             }
@@ -440,27 +271,26 @@ impl<T: Listed> List<T> {
 
     /// The parameters that the list accepts.
     fn known() -> String {
-        let filters = T::LISTING.filters.iter().map(|filter| format!("filter[{}]", filter.name));
+        let filters = T::LISTING.filters().map(|(field, _)| format!("filter[{}]", field.name));
         let own = ["page", "per_page", "cursor", "sort"].map(str::to_owned);
         own.into_iter().chain(filters).collect::<Vec<_>>().join(", ")
     }
 
     /// Converts a plain filter, `name` or `name[gte]`, to its form inside `filter[…]`.
     fn plain(name: &str) -> Option<String> {
-        let Listing { filters, plain_filters, .. } = const { T::LISTING };
-        let field = name.split('[').next().unwrap_or(name);
-        let is_one = plain_filters && filters.iter().any(|filter| filter.name == field);
+        let own = name.split('[').next().unwrap_or(name);
+        let is_one = T::LISTING.plain_filters && T::LISTING.filters().any(|(field, _)| field.name == own);
         is_one.then(|| name.strip_suffix(']').unwrap_or(name).replacen('[', "][", 1))
     }
 
-    fn sorted(key: &str) -> Result<(&'static Sort, Direction), String> {
+    fn sorted(key: &str) -> Result<(&'static Field, Direction), String> {
         let (name, direction) = match key.strip_prefix('-') {
             Some(name) => (name, Direction::Down),
             None => (key, Direction::Up),
         };
-        let sorts = const { T::LISTING }.sorts;
-        sorts.iter().find(|sort| sort.name == name).map(|sort| (sort, direction)).ok_or_else(|| {
-            let allowed: Vec<&str> = sorts.iter().map(|sort| sort.name).collect();
+        let field = T::LISTING.fields.iter().find(|field| field.name == name && field.sort.is_some());
+        field.map(|field| (field, direction)).ok_or_else(|| {
+            let allowed: Vec<&str> = T::LISTING.sorts().collect();
             format!("The selected sort {name} is invalid; it may be {}.", allowed.join(", "))
         })
     }
@@ -470,21 +300,20 @@ impl<T: Listed> List<T> {
             Some((name, operator)) => (name, Some(operator)),
             None => (inside, None),
         };
-        let filters = const { T::LISTING }.filters;
         let object = name.split_once('.').map(|(object, _)| object);
-        let is_named = |filter: &&Filter| match filter.by {
-            By::Field(_) => filter.name == object.unwrap_or(name),
-            _ => filter.name == name,
+        let is_named = |(field, filter): &(&'static Field, FilterKind)| match filter {
+            FilterKind::Member => field.name == object.unwrap_or(name),
+            _ => field.name == name,
         };
-        let filter = filters.iter().find(is_named).ok_or_else(|| {
-            let allowed: Vec<&str> = filters.iter().map(|filter| filter.name).collect();
+        let (field, filter) = T::LISTING.filters().find(is_named).ok_or_else(|| {
+            let allowed: Vec<&str> = T::LISTING.filters().map(|(field, _)| field.name).collect();
             format!("The selected filter {name} is invalid; it may be {}.", allowed.join(", "))
         })?;
         if !value.is_empty() {
             if self.wanted.len() == MOST_FILTERS {
                 return Err(format!("There may not be more than {MOST_FILTERS} filters."));
             }
-            self.wanted.push((filter.by, filter.by.read(name, operator, value, zone)?));
+            self.wanted.push((field, filter.read(name, operator, value, zone)?));
         }
         Ok(())
     }
@@ -544,8 +373,10 @@ impl<T: Listed> List<T> {
     /// The full-text filter, if the list is sorted by id: the index returns its hits in that order.
     pub(super) fn hits(&self, order: &[Key]) -> Option<Hits> {
         let [Key { column: "id", .. }] = order else { return None };
-        self.wanted.iter().enumerate().find_map(|(place, asked)| match asked {
-            (By::Term(index), Wanted::Text(text)) => words(text).map(|words| Hits { place, index, words }),
+        self.wanted.iter().enumerate().find_map(|(place, (field, wanted))| match (field.filter, wanted) {
+            (Some(FilterKind::Term(index)), Wanted::Text(text)) => {
+                search_words(text).map(|words| Hits { place, index, words })
+            }
             _ => None,
         })
     }
@@ -562,8 +393,8 @@ impl<T: Listed> List<T> {
             conditions.push(format!("{column} = ?"));
             bound.push(value.clone());
         }
-        for (_, (by, wanted)) in self.wanted.iter().enumerate().filter(|(place, _)| Some(*place) != left_out) {
-            let (condition, values) = by.condition(wanted, ctx.db)?;
+        for (_, (field, wanted)) in self.wanted.iter().enumerate().filter(|(place, _)| Some(*place) != left_out) {
+            let (condition, values) = field.condition(wanted, ctx.db)?;
             conditions.push(condition);
             bound.extend(values);
         }
@@ -573,7 +404,8 @@ impl<T: Listed> List<T> {
     /// The sort order, as a query states it.
     pub(super) fn sort(&self) -> String {
         let sorts = self.sorts.iter();
-        let names = sorts.map(|(sort, way)| format!("{}{}", if *way == Direction::Down { "-" } else { "" }, sort.name));
+        let names =
+            sorts.map(|(field, way)| format!("{}{}", if *way == Direction::Down { "-" } else { "" }, field.name));
         names.collect::<Vec<_>>().join(",")
     }
 
@@ -581,14 +413,15 @@ impl<T: Listed> List<T> {
     pub(super) fn order(&self, turned: bool) -> Vec<Key> {
         let mut down = T::LISTING.newest_first;
         let mut order = Vec::new();
-        for (sort, direction) in &self.sorts {
+        for (field, direction) in &self.sorts {
             down = *direction == Direction::Down;
-            order.push(Key { column: sort.column, down: down != turned });
-            if sort.column == "id" {
+            let column = field.sort.unwrap_or(field.column);
+            order.push(Key { column, unindexed: field.sort_unindexed, down: down != turned });
+            if column == "id" {
                 return order;
             }
         }
-        order.push(Key { column: "id", down: down != turned });
+        order.push(Key { column: "id", unindexed: None, down: down != turned });
         order
     }
 
@@ -614,16 +447,12 @@ impl<T: Listed> List<T> {
     }
 }
 
-/// Columns with folded texts, for sorting, and the expressions that replace them until every row is folded.
-const FOLDED: [(&str, &str); 2] = [("folded_name", "fold(name)"), ("folded_last_name", "fold(last_name)")];
-
-/// The order with columns that are valid even while the texts of the file are still being indexed.
+/// An order that holds whether or not the texts of the file are all indexed.
 pub(super) fn indexed(order: Vec<Key>, db: &Connection) -> rusqlite::Result<Vec<Key>> {
-    let slowly = |key: &Key| FOLDED.iter().find(|(column, _)| *column == key.column).map(|(_, expression)| *expression);
-    if order.iter().all(|key| slowly(key).is_none()) || texts_are_current(db)? {
+    if order.iter().all(|key| key.unindexed.is_none()) || texts_are_current(db)? {
         return Ok(order);
     }
-    Ok(order.into_iter().map(|key| Key { column: slowly(&key).unwrap_or(key.column), ..key }).collect())
+    Ok(order.into_iter().map(|key| Key { column: key.unindexed.unwrap_or(key.column), ..key }).collect())
 }
 
 /// Rows that are in memory at once.
@@ -743,7 +572,7 @@ mod tests {
 
     #[test]
     fn nothing_in_a_term_is_an_operator() {
-        assert_eq!(words("Zoé OR (x* \"y\")").as_deref(), Some("\"zoe\"* \"or\"* \"x\"* \"y\"*"));
-        assert_eq!(words(" *-\" "), None);
+        assert_eq!(search_words("Zoé OR (x* \"y\")").as_deref(), Some("\"zoe\"* \"or\"* \"x\"* \"y\"*"));
+        assert_eq!(search_words(" *-\" "), None);
     }
 }

@@ -7,13 +7,17 @@ mod call;
 mod cell;
 mod coding;
 mod conditions;
+pub mod crud;
 mod csv_text;
 mod cursor;
+mod customer_scope;
 mod disclosure;
 mod document;
 mod encoding;
+pub mod entity;
 mod error;
 mod export;
+pub mod field;
 mod handler;
 mod idempotency;
 mod ids;
@@ -24,21 +28,22 @@ pub mod openapi;
 mod page;
 pub mod perform;
 mod reply;
+pub mod resource;
 mod route;
 mod router;
 mod rows;
 mod tries;
-mod whose;
 
 pub use authority::may_touch;
 pub use call::{Address, Call, in_service};
 pub use coding::{Coding, Packer};
+pub use customer_scope::{CallerScope, CustomerColumn, OfCustomer, Scope, check_customer, placed};
 pub use document::{Document, Kept};
 pub use error::{Error, Result};
 pub use export::{Export, Format, export_all};
 pub use handler::{Ctx, Handler, Inputs, Place, Steps, bulk, hashing, here, run, steps};
 pub use ids::Ids;
-pub use import::{Counts, Importer, Imports, Key, Mode, Sheet};
+pub use import::{Counts, Importer, Key, Mode, Sheet};
 pub use input::{
     Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, OAuthForm, Query, Uuid, decode, pairs, required,
 };
@@ -49,8 +54,8 @@ pub use reply::{
     Answer, Content, Created, Deleted, Done, FileReply, Html, Json200, Ok200, Pieces, Redirect, Reply, Stylesheet,
     Visited, Xml, json, rendered,
 };
-pub use route::{Audience, Layer, Needs, Resource, Route, delete, get, post, put};
+pub use resource::{Audience, Resource};
+pub use route::{Layer, Needs, Route, delete, get, post, put};
 pub use router::Router;
 pub use rows::Rows;
 pub use tries::{Counted, Tries};
-pub use whose::{OfCustomer, check_customer, placed};

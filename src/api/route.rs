@@ -17,7 +17,7 @@ pub struct Route {
     /// The summary in the documentation, as an imperative.
     pub summary: &'static str,
     /// The name of the operation, if it differs from what [`Resource::operation_id`] derives.
-    name: Option<&'static str>,
+    pub name: Option<&'static str>,
     /// Whether a workspace token on the central host is answered by the workspace's route of the same path.
     pub follows_token: bool,
 }
@@ -63,62 +63,6 @@ impl Route {
         };
         if admitted { Ok(()) } else { Err(TokenFault::WrongScope) }
     }
-}
-
-/// The routes of one resource, under a name for people.
-#[derive(Clone, Copy)]
-pub struct Resource {
-    pub name: &'static str,
-    /// Description of the resource, in one or two sentences.
-    pub about: &'static str,
-    pub routes: &'static [Route],
-    pub audience: Audience,
-}
-
-impl Resource {
-    /// A part of the API.
-    pub const fn new(name: &'static str, about: &'static str, routes: &'static [Route]) -> Self {
-        Self { name, about, routes, audience: Audience::Programs }
-    }
-
-    /// Pages that people reach by links.
-    pub const fn pages(name: &'static str, routes: &'static [Route]) -> Self {
-        Self { name, about: "", routes, audience: Audience::People }
-    }
-
-    /// The name of a route's operation: `listCallQueues`, `createCallQueue`. Routes that are not usual for a collection
-    /// name their own.
-    pub fn operation_id(&self, route: &Route) -> String {
-        if let Some(name) = route.name {
-            return name.to_owned();
-        }
-        let words =
-            self.name.split([' ', '-']).map(|word| word[..1].to_ascii_uppercase() + &word[1..].to_ascii_lowercase());
-        let several: String = words.collect();
-        let one = match several.strip_suffix("ies") {
-            Some(stem) => format!("{stem}y"),
-            None => several.strip_suffix('s').unwrap_or(&several).to_owned(),
-        };
-        let (_, last) = route.path.rsplit_once('/').unwrap_or_default();
-        match (route.method.as_str(), last) {
-            ("GET", "export") => format!("export{several}"),
-            ("POST", "import") => format!("import{several}"),
-            ("DELETE", "bulk") => format!("delete{several}"),
-            ("POST", "bulk") => format!("create{several}"),
-            ("GET", last) if last.starts_with('{') => format!("get{one}"),
-            ("GET", _) => format!("list{several}"),
-            ("POST", _) => format!("create{one}"),
-            ("PUT", _) => format!("update{one}"),
-            (_, _) => format!("delete{one}"),
-        }
-    }
-}
-
-/// The audience of routes. Only routes for programs are in the OpenAPI description.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Audience {
-    Programs,
-    People,
 }
 
 /// The requirement for a caller. It is checked before the handler runs, in the same turn if the handler has one.

@@ -4,7 +4,8 @@ use http::Method;
 
 use super::error::{Error, Result};
 use super::handler::Place;
-use super::route::{Layer, Resource, Route};
+use super::resource::Resource;
+use super::route::{Layer, Route};
 
 /// The routes of both layers. Literal segments take precedence over `{id}`.
 pub struct Router {

@@ -2,7 +2,6 @@
 //! and the throttle for failed attempts.
 
 pub mod callers;
-pub mod catalogue;
 mod host_names;
 mod key_uses;
 mod keys;
@@ -10,7 +9,7 @@ mod nonce;
 mod origin;
 mod passwords;
 pub mod permissions;
-mod scopes;
+pub mod scopes;
 pub mod seal;
 pub mod secret;
 mod signing;

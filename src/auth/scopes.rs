@@ -3,15 +3,12 @@
 use std::fmt;
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::Serialize;
 
-use super::catalogue;
 use super::permissions::Permissions;
-use crate::values::{Language, distinct};
 
 /// Both scopes together grant the permission to look up callers.
-const LOOK_UP: [&str; 2] = ["client", "crm"];
+pub const LOOK_UP: [&str; 2] = ["client", "crm"];
 const LOOK_UP_PERMISSION: &str = "crm.lookup";
 
 /// Scopes in the order of the request, without duplicates.
@@ -19,31 +16,8 @@ const LOOK_UP_PERMISSION: &str = "crm.lookup";
 pub struct Scopes(Vec<String>);
 
 impl Scopes {
-    /// Every scope that exists.
-    pub fn all() -> impl Iterator<Item = String> {
-        LOOK_UP.iter().map(|scope| (*scope).to_owned()).chain(catalogue::names())
-    }
-
-    /// Every scope with its description.
-    pub fn described() -> impl Iterator<Item = (String, String)> {
-        let look_up =
-            LOOK_UP.map(|scope| (scope.to_owned(), "Look up callers. Requires both `client` and `crm`".to_owned()));
-        let others = catalogue::in_words(Language::English);
-        look_up.into_iter().chain(others.map(|(name, can)| (name, format!("Can {can}"))))
-    }
-
-    /// Parses scopes separated by spaces. Returns `None` if one of them is unknown.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut scopes = Self::default();
-        for scope in text.split(' ').filter(|scope| !scope.is_empty()) {
-            if !is_known(scope) {
-                return None;
-            }
-            if !scopes.contains(scope) {
-                scopes.0.push(scope.to_owned());
-            }
-        }
-        Some(scopes)
+    pub fn of(scopes: impl IntoIterator<Item = String>) -> Self {
+        Self(scopes.into_iter().collect())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -92,51 +66,10 @@ impl Scopes {
     }
 }
 
-fn is_known(scope: &str) -> bool {
-    LOOK_UP.contains(&scope) || (!scope.contains('*') && catalogue::knows(scope))
-}
-
 /// Separated by spaces, as in tokens.
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(" "))
-    }
-}
-
-impl<'de> Deserialize<'de> for Scopes {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let scopes: Vec<Scope> = distinct(input)?;
-        Ok(Self(scopes.into_iter().map(|Scope(scope)| scope).collect()))
-    }
-}
-
-/// One scope. It is a type, so that the error for an unknown scope states its index in the list.
-#[derive(PartialEq)]
-struct Scope(String);
-
-impl<'de> Deserialize<'de> for Scope {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let scope = String::deserialize(input)?;
-        if is_known(&scope) { Ok(Self(scope)) } else { Err(de::Error::custom("unknown scope")) }
-    }
-}
-
-impl JsonSchema for Scopes {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Scopes".into()
-    }
-
-    /// In responses an item is any string, because a later version may add scopes.
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        if generator.contract().is_serialize() {
-            return json_schema!({"type": "array", "items": {"type": "string"}, "examples": [["client", "crm"]]});
-        }
-        let all: Vec<String> = Self::all().collect();
-        json_schema!({"type": "array", "items": {"type": "string", "enum": all}, "examples": [["client", "crm"]]})
     }
 }
 
@@ -185,16 +118,5 @@ mod tests {
         assert_eq!(holding("client crm audit.view", "client crm audit.view", Some(&["audit.view"])), "audit.view");
         // A client that has lost one of the two cannot look up callers.
         assert_eq!(holding("client crm", "client", Some(&["*"])), "client");
-    }
-
-    #[test]
-    fn only_what_there_is_can_be_asked_for() {
-        assert_eq!(scopes("crm  client crm").to_string(), "crm client");
-        assert_eq!(scopes(""), Scopes::default());
-        for unknown in ["*", "customer.*", "customer", "customer.paint", "crm\tclient", "CRM"] {
-            assert_eq!(Scopes::parse(unknown), None, "{unknown}");
-        }
-        assert!(scopes("crm").are_within(&scopes("client crm")));
-        assert!(!scopes("client crm").are_within(&scopes("crm")));
     }
 }

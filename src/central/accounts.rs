@@ -10,7 +10,9 @@ use super::audit_log::{self, Event};
 use super::email_verification::CodeMailer;
 use super::notices::{self, About};
 use super::{email_verification, password, session, tokens, workspaces};
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::field::{flag, integer, moment, text};
+use crate::api::list::{List, Listed, Listing};
+use crate::api::resource::Resource;
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Json, Needs, Page, Result, Route, Steps, Tries, delete, get, hashing, put, run,
 };
@@ -20,7 +22,11 @@ use crate::tenancy::journal::Actor;
 use crate::tenancy::members;
 use crate::values::{Email, Name, Password, Text, Timestamp, email};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Account", "Accounts of people. One account may be a member of many workspaces.", ROUTES)
+        .french("Compte");
+
+const ROUTES: &[Route] = &[
     get("/accounts", &run(list), Needs::Operator, "List all accounts (operators only)").named("listAccounts"),
     put("/account", &hashing(update), Needs::SignedIn, "Change your name, email or password").named("updateAccount"),
     delete("/account", &hashing(remove), Needs::SignedIn, "Delete your account").named("deleteAccount"),
@@ -306,21 +312,16 @@ impl Listed for ListedAccount {
         table: "(SELECT a.*, f.confirmed_at IS NOT NULL AS second_factor
                  FROM accounts a LEFT JOIN second_factors f ON f.account_id = a.id)",
         columns: "id, name, email, created_at, updated_at, operator, email_verified, pending_email, disabled_at, second_factor",
-        filters: &[
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "email", by: By::Text("email") },
-            Filter { name: "email_verified", by: By::Flag("email_verified") },
-            Filter { name: "operator", by: By::Flag("operator") },
-            Filter { name: "second_factor", by: By::Flag("second_factor") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
+        fields: &[
+            integer("id").only_sorted(),
+            text("name").sorted_by("fold(name)"),
+            text("email").sorted(),
+            flag("email_verified"),
+            flag("operator"),
+            flag("second_factor"),
+            moment("created_at").sorted(),
         ],
         plain_filters: false,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "email", column: "email" },
-            Sort { name: "created_at", column: "created_at" },
-        ],
         newest_first: false,
         counted_by_triggers: false,
         customer: None,

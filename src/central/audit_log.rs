@@ -11,13 +11,19 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::workspaces::EVERYBODY;
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::field::{choice, integer, moment, text};
+use crate::api::list::{List, Listed, Listing};
+use crate::api::resource::Resource;
 use crate::api::{Ctx, Needs, Page, Result, Route, get, run};
 use crate::auth::{Origin, OriginActor};
 use crate::storage::{self, uuid_column};
 use crate::values::{Timestamp, choice};
 
-pub const ROUTES: &[Route] = &[get(
+pub const RESOURCE: Resource =
+    Resource::new("Audit log", "Events of accounts, tokens and workspaces, with time, actor and address.", ROUTES)
+        .french("Journal d’audit");
+
+const ROUTES: &[Route] = &[get(
     "/audit-log",
     &run(list),
     Needs::SignedIn,
@@ -214,18 +220,18 @@ impl Listed for Entry {
                  UNION ALL SELECT *, 0 FROM audit_log)",
         columns: "id, at, actor_type, actor_id, actor_email, action, account_id, account_email, workspace_id, address,
                   user_agent, details",
-        filters: &[
-            Filter { name: "at", by: By::Moment("at") },
-            Filter { name: "actor_type", by: By::Choice("actor_type", CentralActor::WORDS) },
-            Filter { name: "actor_id", by: By::Integer("actor_id") },
-            Filter { name: "actor_email", by: By::Text("actor_email") },
-            Filter { name: "action", by: By::Choice("action", ACTIONS) },
-            Filter { name: "account_id", by: By::Integer("account_id") },
-            Filter { name: "account_email", by: By::Text("account_email") },
-            Filter { name: "address", by: By::Text("address") },
+        fields: &[
+            integer("id").only_sorted(),
+            moment("at").sorted(),
+            choice("actor_type", CentralActor::WORDS),
+            integer("actor_id"),
+            text("actor_email"),
+            choice("action", ACTIONS),
+            integer("account_id"),
+            text("account_email"),
+            text("address"),
         ],
         plain_filters: false,
-        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "at", column: "at" }],
         newest_first: true,
         counted_by_triggers: false,
         customer: None,

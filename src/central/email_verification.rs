@@ -17,11 +17,16 @@ use super::mails::{EmailChange, EmailCode};
 use super::notices::{self, About};
 use super::quotas::Quotas;
 use super::{outbox, tokens};
+use crate::api::resource::Resource;
 use crate::api::{Call, Created, Ctx, Done, Error, Input, Json, Needs, Operation, Result, Route, post, run};
 use crate::auth::{Origin, secret};
 use crate::values::{Email, Name, Timestamp};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Email verification", "Verify the email address of an account with a mailed code.", ROUTES)
+        .french("Vérification de l’e-mail");
+
+const ROUTES: &[Route] = &[
     post("/account/email/verify", &run(verify), Needs::SignedIn, "Verify your email address with the mailed code")
         .named("verifyEmail"),
     post("/account/email/resend", &run(resend), Needs::SignedIn, "Resend the code that verifies your email address")

@@ -5,11 +5,14 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::api::resource::Resource;
 use crate::api::{Error, Needs, Ok200, Result, Route, Steps, get, steps};
 use crate::storage::Kind;
 use crate::values::Timestamp;
 
-pub const ROUTES: &[Route] =
+pub const RESOURCE: Resource = Resource::new("Instance", "Information about the server, for its operators.", ROUTES);
+
+const ROUTES: &[Route] =
     &[get("/instance", &steps(show), Needs::Operator, "Show counts, versions and disk use (operators only)")
         .named("getInstance")];
 

@@ -12,7 +12,9 @@ use super::accounts::{self, Account};
 use super::email_verification;
 use super::memberships;
 use super::quotas::Quotas;
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::field::{choice, integer, moment, text};
+use crate::api::list::{List, Listed, Listing};
+use crate::api::resource::Resource;
 use crate::api::{
     Code, Created, Ctx, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, get, in_service, post, run, steps,
 };
@@ -23,7 +25,9 @@ use crate::tenancy::journal::Actor;
 use crate::tenancy::members;
 use crate::values::{Email, Name, Text, Timestamp, email};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new("Invitations", "Invitations that are addressed to you.", ROUTES);
+
+const ROUTES: &[Route] = &[
     get("/user-invites", &run(list), Needs::SignedIn, "List pending invitations addressed to you"),
     post("/user-invites/{id}/accept", &steps(accept), Needs::SignedIn, "Accept an invitation")
         .named("acceptInvitation"),
@@ -355,22 +359,15 @@ impl Listed for UserInvite {
                  LEFT JOIN accounts a ON a.email = i.email AND a.email_verified WHERE w.status IN ('active', 'suspended'))",
         columns: "id, email, name, role_id, role, workspace_id, workspace_name, subdomain, inviter_id, inviter, status,
                   expires_at, created_at",
-        filters: &[
-            Filter { name: "email", by: By::Text("email") },
-            Filter { name: "name", by: By::Text("name") },
-            Filter {
-                name: "status",
-                by: By::Choice("status", &["pending", "accepted", "declined", "cancelled", "expired"]),
-            },
-            Filter { name: "created_at", by: By::Moment("created_at") },
+        fields: &[
+            integer("id").only_sorted(),
+            text("email").sorted(),
+            text("name"),
+            choice("status", &["pending", "accepted", "declined", "cancelled", "expired"]),
+            moment("created_at").sorted(),
+            moment("expires_at").only_sorted(),
         ],
         plain_filters: false,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "email", column: "email" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "expires_at", column: "expires_at" },
-        ],
         newest_first: true,
         counted_by_triggers: false,
         customer: None,

@@ -7,12 +7,17 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::tokens;
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::field::{flag, integer, text};
+use crate::api::list::{List, Listed, Listing};
+use crate::api::resource::Resource;
 use crate::api::{self, Ctx, Error, Needs, Page, Result, Route, get, run};
 use crate::tenancy::adoption::Joining;
 use crate::values::Timestamp;
 
-pub const ROUTES: &[Route] =
+pub const RESOURCE: Resource =
+    Resource::new("Members", "The accounts that belong to a workspace.", ROUTES).french("Membres");
+
+const ROUTES: &[Route] =
     &[get("/workspaces/{id}/members", &run(list), Needs::Owner, "List the members of a workspace")
         .named("listMembers")];
 
@@ -46,15 +51,15 @@ impl Listed for Membership {
                  FROM memberships m JOIN accounts a ON a.id = m.account_id
                  LEFT JOIN second_factors f ON f.account_id = a.id)",
         columns: "id, name, email, email_verified, second_factor, role, created_at",
-        filters: &[
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "email", by: By::Text("email") },
-            Filter { name: "email_verified", by: By::Flag("email_verified") },
-            Filter { name: "second_factor", by: By::Flag("second_factor") },
-            Filter { name: "role", by: By::Text("role") },
+        fields: &[
+            integer("id").only_sorted(),
+            text("name").sorted_by("fold(name)"),
+            text("email"),
+            flag("email_verified"),
+            flag("second_factor"),
+            text("role"),
         ],
         plain_filters: false,
-        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "name", column: "fold(name)" }],
         newest_first: false,
         counted_by_triggers: false,
         customer: None,

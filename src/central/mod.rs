@@ -25,41 +25,17 @@ use crate::api::Resource;
 
 /// All resources of the layer.
 pub const RESOURCES: &[Resource] = &[
-    Resource::new("Session", "Log in and out, and move between the central API and workspaces.", session::ROUTES),
-    Resource::new(
-        "Registration",
-        "Register an account, optionally with a first workspace or an invitation.",
-        registration::ROUTES,
-    ),
-    Resource::new("Account", "Accounts of people. One account may be a member of many workspaces.", accounts::ROUTES),
-    Resource::new(
-        "Email verification",
-        "Verify the email address of an account with a mailed code.",
-        email_verification::ROUTES,
-    ),
-    Resource::new(
-        "Second factor",
-        "One-time passwords (RFC 6238) and recovery codes, required at login.",
-        second_factor::ROUTES,
-    ),
-    Resource::new("Password", "Reset a forgotten password with a mailed code.", password::ROUTES),
-    Resource::new(
-        "Tokens",
-        "Sessions of people and tokens of programs. Each is valid for the central API or one workspace.",
-        tokens::ROUTES,
-    ),
-    Resource::new(
-        "Workspaces",
-        "Create, rename, transfer and delete workspaces. Each has its own subdomain and database.",
-        workspaces::ROUTES,
-    ),
-    Resource::new("Members", "The accounts that belong to a workspace.", memberships::ROUTES),
-    Resource::new("Workspace files", "Export a whole workspace as one file.", workspace_files::ROUTES),
-    Resource::new("Invitations", "Invitations that are addressed to you.", invitations::ROUTES),
-    Resource::new(
-        "Audit log",
-        "Events of accounts, tokens and workspaces, with time, actor and address.",
-        audit_log::ROUTES,
-    ),
-    Resource::new("Instance", "Information about the server, for its operators.", instance::ROUTES),
+    session::RESOURCE,
+    registration::RESOURCE,
+    accounts::RESOURCE,
+    email_verification::RESOURCE,
+    second_factor::RESOURCE,
+    password::RESOURCE,
+    tokens::RESOURCE,
+    workspaces::RESOURCE,
+    memberships::RESOURCE,
+    workspace_files::RESOURCE,
+    invitations::RESOURCE,
+    audit_log::RESOURCE,
+    instance::RESOURCE,
 ];

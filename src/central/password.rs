@@ -12,6 +12,7 @@ use super::audit_log::{self, Event};
 use super::mails::PasswordReset;
 use super::notices::{self, About};
 use super::{accounts, email_verification, outbox, second_factor, tokens};
+use crate::api::resource::Resource;
 use crate::api::{Done, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post, steps};
 use crate::auth::{Purpose, secret};
 use crate::engine::Engine;
@@ -20,7 +21,10 @@ use crate::tenancy::grants;
 
 use crate::values::{Email, Name, Password, Timestamp};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Password", "Reset a forgotten password with a mailed code.", ROUTES).french("Mot de passe");
+
+const ROUTES: &[Route] = &[
     post("/password/forgot", &steps(forgot), Needs::Anyone, "Request a password reset code by mail")
         .named("forgotPassword"),
     post("/password/reset", &hashing(reset), Needs::Anyone, "Set a new password with a mailed code")

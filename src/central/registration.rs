@@ -12,13 +12,18 @@ use super::invitations::{self, UserInvite};
 use super::notices;
 use super::tokens::{self, Issued, NewIssue};
 use super::workspaces::{self, NewWorkspace, Workspace};
+use crate::api::resource::Resource;
 use crate::api::{Counted, Created, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post};
 use crate::auth::{Purpose, Scope};
 use crate::config::{Config, Registration};
 use crate::tenancy::life::Owner;
 use crate::values::{Email, Name, Password, Subdomain, Text};
 
-pub const ROUTES: &[Route] =
+pub const RESOURCE: Resource =
+    Resource::new("Registration", "Register an account, optionally with a first workspace or an invitation.", ROUTES)
+        .french("Inscription");
+
+const ROUTES: &[Route] =
     &[post("/register", &hashing(register), Needs::Anyone, "Register an account, optionally with a first workspace")
         .named("register")];
 

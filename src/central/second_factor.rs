@@ -19,6 +19,7 @@ use super::accounts::{self, Account};
 use super::audit_log::{self, Event};
 use super::notices::{self, About};
 use super::session;
+use crate::api::resource::Resource;
 use crate::api::{
     Body, Call, Created, Ctx, Done, Error, Id, Input, Json, Needs, Ok200, Operation, Result, Route, Steps, Tries,
     delete, get, hashing, post, run, steps,
@@ -27,7 +28,11 @@ use crate::auth::{Keys, Origin, Purpose, TokenInUse, seal, secret};
 use crate::engine::Engine;
 use crate::values::{Name, Text, Timestamp};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Second factor", "One-time passwords (RFC 6238) and recovery codes, required at login.", ROUTES)
+        .french("Second facteur");
+
+const ROUTES: &[Route] = &[
     get("/account/second-factor", &run(show), Needs::SignedIn, "Show whether login requires a second factor")
         .named("getSecondFactor"),
     post(

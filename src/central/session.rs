@@ -13,6 +13,7 @@ use super::second_factor::{self, Challenge};
 use super::tokens::{self, Issued, NewIssue};
 use super::workspaces::{self, Workspace};
 use super::{memberships, notices};
+use crate::api::resource::Resource;
 use crate::api::{
     Counted, Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps,
 };
@@ -21,7 +22,10 @@ use crate::engine::Engine;
 use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp, email};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Session", "Log in and out, and move between the central API and workspaces.", ROUTES);
+
+const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in").named("login"),
     post("/login/second-factor", &steps(login_with_code), Needs::Anyone, "Complete a login with a second-factor code")
         .named("loginWithSecondFactor"),

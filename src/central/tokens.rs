@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::audit_log::{self, Event};
 use super::notices::{self, About};
 use super::{account_admin, session};
-use crate::api::list::{List, Listed, Listing, Sort};
+use crate::api::field::{integer, moment};
+use crate::api::list::{List, Listed, Listing};
+use crate::api::resource::Resource;
 use crate::api::{
     Created, Ctx, Deleted, Done, Error, Id, Json, Needs, Page, Query, Result, Route, Steps, delete, get, post, run,
     steps,
@@ -21,7 +23,14 @@ use crate::auth::{Nonce, Origin, Scope, TokenInUse, TokenKind, network_of};
 use crate::engine::Engine;
 use crate::values::{Flag, Name, Timestamp};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new(
+    "Tokens",
+    "Sessions of people and tokens of programs. Each is valid for the central API or one workspace.",
+    ROUTES,
+)
+.french("Jetons");
+
+const ROUTES: &[Route] = &[
     get("/tokens", &run(list), Needs::SignedIn, "List your sessions and tokens, newest first"),
     post("/tokens", &steps(create), Needs::SignedIn, "Create a token for a program; the response shows it once"),
     delete("/tokens", &run(revoke_others), Needs::SignedIn, "Revoke all your other tokens").named("revokeOtherTokens"),
@@ -302,9 +311,8 @@ impl Listed for Token {
                  LEFT JOIN workspaces w ON w.id = t.workspace_id WHERE t.revoked_at IS NULL)",
         columns: "id, label, workspace_id, workspace_name, subdomain, created_at, last_used_at, expires_at, kind,
                   parent_id, address, user_agent, account_id",
-        filters: &[],
+        fields: &[integer("id").only_sorted(), moment("created_at").only_sorted()],
         plain_filters: false,
-        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "created_at", column: "created_at" }],
         newest_first: true,
         counted_by_triggers: false,
         customer: None,

@@ -15,6 +15,7 @@ use super::invitations::{self, Guest, InviteRole, Inviter};
 use super::quotas::Quotas;
 use super::workspaces::{self, NewWorkspace, Workspace};
 use super::{accounts, memberships, webhook_workspaces};
+use crate::api::resource::Resource;
 use crate::api::{self, Error, FileReply, Needs, Result, Route, Steps, bulk, get, in_service};
 use crate::auth::Origin;
 use crate::engine::Engine;
@@ -23,7 +24,10 @@ use crate::tenancy::adoption::{Adopted, Candidate, Rejoined};
 use crate::tenancy::life::{self, Owner};
 use crate::values::{Email, Name, Subdomain, Timestamp};
 
-pub const ROUTES: &[Route] =
+pub const RESOURCE: Resource =
+    Resource::new("Workspace files", "Export a whole workspace as one file.", ROUTES).french("Fichiers des espaces");
+
+const ROUTES: &[Route] =
     &[get("/workspaces/{id}/export", &bulk(export), Needs::Owner, "Export a workspace as its SQLite file")
         .named("exportWorkspace")];
 

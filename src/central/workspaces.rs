@@ -14,7 +14,9 @@ use uuid::Uuid;
 use super::audit_log::{self, Event};
 use super::quotas::Quotas;
 use super::{memberships, tokens};
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::field::{moment, text};
+use crate::api::list::{List, Listed, Listing};
+use crate::api::resource::Resource;
 use crate::api::{
     self, Changes, Created, Ctx, Done, Error, Json, Needs, Ok200, Page, Query, Result, Route, Steps, delete, get, post,
     put, run, steps,
@@ -27,7 +29,14 @@ use crate::tenancy::life::{self, Beginning, OWNERS_ROLE, Owner};
 use crate::tenancy::members;
 use crate::values::{Name, RowId, Subdomain, Timestamp};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new(
+    "Workspaces",
+    "Create, rename, transfer and delete workspaces. Each has its own subdomain and database.",
+    ROUTES,
+)
+.french("Espaces de travail");
+
+const ROUTES: &[Route] = &[
     get("/workspaces", &run(list), Needs::SignedIn, "List your workspaces (operators may list all)"),
     post("/workspaces", &steps(create), Needs::SignedIn, "Create a workspace"),
     get("/workspaces/{id}", &run(show), Needs::Member, "Show a workspace"),
@@ -490,17 +499,8 @@ impl Listed for Workspace {
                  SELECT id, name, subdomain, NULL, 0, status, created_at, updated_at, 0 FROM workspaces
                  WHERE status IN ('active', 'suspended'))",
         columns: "id, name, subdomain, role, owner, status, created_at, updated_at",
-        filters: &[
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "subdomain", by: By::Text("subdomain") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-        ],
+        fields: &[text("name").sorted_by("fold(name)"), text("subdomain").sorted(), moment("created_at").sorted()],
         plain_filters: false,
-        sorts: &[
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "subdomain", column: "subdomain" },
-            Sort { name: "created_at", column: "created_at" },
-        ],
         newest_first: false,
         counted_by_triggers: false,
         customer: None,

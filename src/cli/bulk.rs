@@ -11,20 +11,16 @@ use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use uuid::Uuid;
 
 use super::workspace::find;
-use crate::api::list::Listed;
-use crate::api::{Error, Format, Importer, Imports, Mode, Pieces, Rows, export_all};
+use crate::api::resource::Files;
+use crate::api::{Error, Format, Importer, Mode, Pieces};
 use crate::cli::output::{self, outln};
 use crate::engine::Engine;
-use crate::routing::{self, ctis::Cti};
 use crate::storage::File;
 use crate::tenancy::customers;
 use crate::values::Timestamp;
-use crate::workspace::contacts::Contact;
-use crate::workspace::customers::Customer;
-use crate::workspace::phone_calls::PhoneCall;
+use crate::workspace;
 
 /// Time limit of an import. The user can interrupt it at any time.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -34,7 +30,8 @@ pub struct Import {
     /// Subdomain or id of the workspace
     workspace: String,
     /// What to import
-    resource: Resource,
+    #[arg(value_parser = resources())]
+    resource: &'static dyn Files,
     /// The file to import; - reads from stdin
     #[arg(value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
@@ -60,7 +57,8 @@ pub struct Export {
     /// Subdomain or id of the workspace
     workspace: String,
     /// What to export
-    resource: Resource,
+    #[arg(value_parser = resources())]
+    resource: &'static dyn Files,
     /// Export only the rows of the customer with this account number
     #[arg(long, value_name = "ACCOUNT")]
     customer: Option<String>,
@@ -72,13 +70,11 @@ pub struct Export {
     output: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Resource {
-    Customers,
-    Contacts,
-    PhoneCalls,
-    RoutingContacts,
-    Ctis,
+/// The resources whose rows can be imported and exported, by the name that people type.
+fn resources() -> impl TypedValueParser<Value = &'static dyn Files> {
+    let all = || workspace::resources().filter_map(|resource| resource.files);
+    PossibleValuesParser::new(all().map(|files| files.name()))
+        .map(move |name| all().find(|files| files.name() == name).expect("a listed name"))
 }
 
 /// Listed here so that shells can complete them.
@@ -101,27 +97,17 @@ fn named(file: &Arc<File>, account: Option<&str>) -> anyhow::Result<Option<i64>>
 impl Import {
     pub fn run(&self, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
         let found = find(engine, &self.workspace, |status| status != "trashed")?;
-        match self.resource {
-            Resource::Customers => self.rows_of::<Customer>(engine, found.id, now),
-            Resource::Contacts => self.rows_of::<Contact>(engine, found.id, now),
-            Resource::PhoneCalls => self.rows_of::<PhoneCall>(engine, found.id, now),
-            _ if self.customer.is_none() => {
-                bail!("--customer is required: the account of the customer that the rows belong to")
-            }
-            Resource::RoutingContacts => self.rows_of::<routing::contacts::Contact>(engine, found.id, now),
-            Resource::Ctis => self.rows_of::<Cti>(engine, found.id, now),
+        if self.resource.need_customer() && self.customer.is_none() {
+            bail!("--customer is required: the account of the customer that the rows belong to");
         }
-    }
-
-    fn rows_of<T: Imports>(&self, engine: &Engine, workspace: Uuid, now: Timestamp) -> anyhow::Result<()> {
         let Some(format) = self.format.or_else(|| by_ending(&self.file)) else {
             bail!("the format of {} is unknown: add --format json or --format csv", self.file.display());
         };
         let text = self.read().with_context(|| format!("cannot read {}", self.file.display()))?;
-        let rows = Rows::find::<T>(text.into(), format, T::NAME)?;
-        let lease = engine.registry.lease(workspace);
+        let rows = self.resource.rows(text.into(), format)?;
+        let lease = engine.registry.lease(found.id);
         let importer = Importer {
-            author: engine.system(workspace, now),
+            author: engine.system(found.id, now),
             mode: self.mode,
             dry_run: self.dry_run,
             bound_to: named(lease.file(), self.customer.as_deref())?,
@@ -132,7 +118,7 @@ impl Import {
             .with_style(ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} rows")?);
         let shown = bar.clone();
         let progress = move |number| shown.set_position(number as u64);
-        let done = importer.import::<T>(lease.file(), rows, LONGEST, progress);
+        let done = self.resource.import(importer, lease.file(), rows, LONGEST, Box::new(progress));
         bar.finish_and_clear();
         let counts = done.context("nothing was imported")?;
         let (created, updated) = (counts.created, counts.updated);
@@ -169,29 +155,14 @@ impl Export {
         let format = self.format.or_else(|| by_ending(self.output.as_deref()?)).unwrap_or(Format::Json);
         let lease = engine.registry.lease(found.id);
         let customer = named(lease.file(), self.customer.as_deref())?;
-        match self.resource {
-            Resource::Customers => self.rows_of::<Customer>(lease.file(), format, customer),
-            Resource::Contacts => self.rows_of::<Contact>(lease.file(), format, customer),
-            Resource::PhoneCalls => self.rows_of::<PhoneCall>(lease.file(), format, customer),
-            Resource::RoutingContacts => self.rows_of::<routing::contacts::Contact>(lease.file(), format, customer),
-            Resource::Ctis => self.rows_of::<Cti>(lease.file(), format, customer),
-        }
-    }
-
-    fn rows_of<T: Listed + Default + 'static>(
-        &self,
-        file: &Arc<File>,
-        format: Format,
-        customer: Option<i64>,
-    ) -> anyhow::Result<()> {
-        let rows = export_all::<T>(format, customer)?;
+        let rows = self.resource.export(format, customer)?;
         let Some(path) = &self.output else {
-            return output::stream(|stdout| write(file, rows, stdout));
+            return output::stream(|stdout| write(lease.file(), rows, stdout));
         };
         let mut beside = path.clone().into_os_string();
         beside.push(".part");
         let beside = PathBuf::from(beside);
-        let written = write_file(file, rows, &beside).and_then(|()| Ok(fs::rename(&beside, path)?));
+        let written = write_file(lease.file(), rows, &beside).and_then(|()| Ok(fs::rename(&beside, path)?));
         if written.is_err() {
             // Removes the incomplete file, if it was created.
             let _ = fs::remove_file(&beside);

@@ -12,6 +12,7 @@ use super::words::Words;
 use super::{Message, sign_in};
 use crate::api::{Error, Html, Id, Needs, Redirect, Result, Route, Steps, Visited, get, rendered, steps};
 use crate::auth::callers::{self, Person};
+use crate::storage::Stored;
 use crate::workspace::contacts::Contact;
 
 pub const ROUTES: &[Route] = &[get("/ui/contacts/{id}", &steps(show), Needs::Anyone, "Show the page of a contact")];

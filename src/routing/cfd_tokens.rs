@@ -3,19 +3,31 @@
 //! A token belongs to one customer and has no more permissions than its user. It can be restricted to hosts. It is
 //! shown once and stored as a digest.
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{self, Routed, list, of, remove, routed, show};
+use super::customer_param::CustomerParam;
 use super::tokens::{self, LastFour};
-use super::whose::Whose;
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::crud::{self, list, remove, show};
+use crate::api::entity::{Editable, Entity, entity};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Changes, Created, Ctx, Error, Id, Json, Needs, Result, Route, delete, get, post, put, run};
 use crate::auth::{Actor, CALL_FLOW_PREFIX, LOOK_UP};
+use crate::storage::Stored;
+use crate::tenancy::journal::Recorded;
 use crate::values::{AllowedHost, Name, Several, Timestamp};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new(
+    "CFD tokens",
+    "Tokens for call flows of a PBX (3CX CFD). They can only look up destinations.",
+    ROUTES,
+)
+.french("Jetons CFD")
+.section(Section::Routing)
+.entity::<CfdToken>();
+
+const ROUTES: &[Route] = &[
     get("/smart-routings/cfd-tokens", &run(list::<CfdToken>), Needs::Scoped("routing.view"), "List call-flow tokens"),
     get(
         "/smart-routings/cfd-tokens/{id}",
@@ -45,37 +57,33 @@ pub const ROUTES: &[Route] = &[
 
 const MOST_HOSTS: usize = 50;
 
-/// A token that lets a call flow of a PBX look up destinations.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct CfdToken {
-    /// Id of the token.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the token.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Display name, for example the name of the call flow.
-    #[schemars(example = &"Main call flow")]
-    pub name: Name<255>,
-    /// Id of the user whose permissions limit the token. Defaults to the caller. Null after that user has left the
-    /// workspace: the token is rejected until it is assigned to another user.
-    #[serde(deserialize_with = "crate::values::nullable_id")]
-    pub user_id: Option<i64>,
-    /// Addresses, networks and host names that may use the token, at most 50. An empty list allows every address.
-    pub hosts: Several<AllowedHost>,
-    /// Time at which the token expires (UTC). Null if it never expires.
-    #[schemars(example = "2099-12-31T23:59:59Z")]
-    pub expires_at: Option<Timestamp>,
-    /// Last four characters of the token, to tell tokens apart.
-    #[schemars(extend("readOnly" = true))]
-    pub last_four: Option<LastFour>,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A token that lets a call flow of a PBX look up destinations.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct CfdToken in "cfd_tokens" {
+        /// Id of the customer that owns the token.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Display name, for example the name of the call flow.
+        #[schemars(example = &"Main call flow")]
+        pub name: Name<255> => text.sorted_by("fold(name)"), "Name", "Nom";
+        /// Id of the user whose permissions limit the token. Defaults to the caller. Null after that user has left the
+        /// workspace: the token is rejected until it is assigned to another user.
+        #[serde(deserialize_with = "crate::values::nullable_id")]
+        pub user_id: Option<i64> => integer, "User", "Utilisateur";
+        /// Addresses, networks and host names that may use the token, at most 50. An empty list allows every address.
+        pub hosts: Several<AllowedHost> => text, "Hosts", "Hôtes";
+        /// Time at which the token expires (UTC). Null if it never expires.
+        #[schemars(example = "2099-12-31T23:59:59Z")]
+        pub expires_at: Option<Timestamp> => moment.sorted(), "Expiry", "Expiration";
+        /// Last four characters of the token, to tell tokens apart.
+        #[schemars(extend("readOnly" = true))]
+        pub last_four: Option<LastFour> => text, "Last four characters", "Quatre derniers caractères";
+    }
+    recorded: &Recorded::new("cfd-token", Some("routing.view")), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    also: [words(&["name", "hosts"])];
 }
 
 /// A call-flow token together with its secret.
@@ -88,8 +96,8 @@ pub struct CfdTokenShown {
 }
 
 /// The creator must have the look-up permission, which the token passes on.
-fn create(ctx: &mut Ctx<'_>, whose: Whose, Json(new): Json<CfdToken>) -> Result<Created<CfdTokenShown>> {
-    let customer = whose.customer(ctx)?;
+fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, Json(new): Json<CfdToken>) -> Result<Created<CfdTokenShown>> {
+    let customer = Some(scope.id(ctx)?);
     check_may_give(ctx)?;
     let insider = ctx.insider()?;
     let oneself = match insider.actor {
@@ -98,16 +106,21 @@ fn create(ctx: &mut Ctx<'_>, whose: Whose, Json(new): Json<CfdToken>) -> Result<
     };
     let (token, last_four) = tokens::make(CALL_FLOW_PREFIX)?;
     let new = CfdToken { user_id: new.user_id.or(oneself), last_four: Some(last_four), ..new };
-    let known = rows::add(ctx.db, &ctx.author()?, of(customer, new, ctx.now))?;
+    let known = crud::create_for(ctx, customer, new)?;
     tokens::keep(ctx.db, "cfd_tokens", known.id, &token)?;
     keep_maker(ctx, known.id)?;
     Ok(Created(CfdTokenShown { known, token }))
 }
 
 /// Assigning a token to another user passes the permission on again. The caller becomes the creator of record.
-fn update(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<CfdToken>) -> Result<Created<CfdToken>> {
+fn update(
+    ctx: &mut Ctx<'_>,
+    scope: CustomerParam,
+    Id(id): Id,
+    changes: Changes<CfdToken>,
+) -> Result<Created<CfdToken>> {
     let before = CfdToken::find(ctx.db, id)?.map(|token| token.user_id);
-    let Created(token) = rows::update(ctx, whose, Id(id), changes)?;
+    let Created(token) = crud::update(ctx, scope, Id(id), changes)?;
     if before != Some(token.user_id) {
         check_may_give(ctx)?;
         keep_maker(ctx, id)?;
@@ -148,9 +161,7 @@ fn keep_maker(ctx: &Ctx<'_>, id: i64) -> Result<()> {
     Ok(())
 }
 
-routed!(CfdToken in "cfd_tokens", told of as "cfd-token" { name, user_id, hosts, expires_at, last_four });
-
-impl Routed for CfdToken {
+impl Entity for CfdToken {
     /// `last_four` follows the token. A body cannot change it.
     fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
         if let Some(old) = old {
@@ -169,39 +180,7 @@ impl Routed for CfdToken {
     }
 }
 
-impl Listed for CfdToken {
-    const LISTING: Listing = Listing {
-        table: "cfd_tokens",
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "user_id", by: By::Integer("user_id") },
-            Filter { name: "hosts", by: By::Text("hosts") },
-            Filter { name: "expires_at", by: By::Moment("expires_at") },
-            Filter { name: "last_four", by: By::Text("last_four") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Words(&["name", "hosts"]) },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "expires_at", column: "expires_at" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
-    }
-}
+impl Editable for CfdToken {}
 
 #[cfg(test)]
 mod tests {

@@ -1,19 +1,39 @@
 //! Routing contacts: people whose calls and mails have a destination of their own.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::customer_param::CustomerParam;
 use super::fields::{self, Chosen};
-use super::rows::{self, Routed, create, export, import, imported, list, remove, remove_many, routed, show, update};
-use super::whose::Whose;
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
-use crate::api::{Ctx, Error, Imports, Key, Needs, Ok200, Query, Result, Route, bulk, delete, get, post, put, run};
-use crate::tenancy::Author;
-use crate::tenancy::phones::{self, Numbered, Typed, list_field};
-use crate::values::{Email, Name, Several, Text, Timestamp, email, phone};
+use crate::api::crud::{create, export, import, list, remove, remove_many, show, update};
+use crate::api::entity::{Editable, Entity, entity};
+use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
+use crate::api::{Ctx, Error, Key, Needs, Ok200, Query, Result, Route, bulk, delete, get, post, put, run};
+use crate::storage::Stored;
+use crate::tenancy::journal::Recorded;
+use crate::tenancy::phones::{self, Typed, list_field};
+use crate::values::{Email, Name, Several, Text, email, phone};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Routing contacts", "People whose calls and mails have a destination of their own.", ROUTES)
+        .french("Contacts de routage")
+        .section(Section::Routing)
+        .permissions(&PERMISSIONS)
+        .entity::<Contact>()
+        .files::<Contact>();
+
+const PERMISSIONS: PermissionGroup = PermissionGroup {
+    resource: "routing",
+    actions: &[
+        action("view", "see call routing", "voir le routage des appels", MANAGER_AND_AGENT),
+        action("create", "create call routing", "créer des règles de routage des appels", MANAGER),
+        action("update", "change call routing", "modifier le routage des appels", MANAGER),
+        action("delete", "delete call routing", "supprimer des règles de routage des appels", MANAGER),
+    ],
+};
+
+const ROUTES: &[Route] = &[
     get("/smart-routings/contacts", &run(list::<Contact>), Needs::Scoped("routing.view"), "List routing contacts"),
     get(
         "/smart-routings/contacts/export",
@@ -66,64 +86,61 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// A person whose calls and mails are routed to a destination of their own.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(rename = "RoutingContact")]
-pub struct Contact {
-    /// Id of the routing contact.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the routing contact.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Code of the contact in the customer's own system. Unique within the customer.
-    #[schemars(example = &"C-1001")]
-    pub id_code: Option<Text<64>>,
-    /// Language of the contact, for example `fr`.
-    pub language_code: Option<Text<16>>,
-    /// Company of the contact.
-    pub company: Option<Text<255>>,
-    /// First name.
-    pub first_name: Option<Text<255>>,
-    /// Last name.
-    #[schemars(example = &"Martin")]
-    pub last_name: Option<Text<255>>,
-    /// Email addresses of the contact.
-    pub emails: Several<Email>,
-    /// Phone numbers, stored as typed. A look-up matches them in any format.
-    pub telecoms: Several<Name<40>>,
-    /// Destination for mails from this contact.
-    pub email_destination: Option<Text<255>>,
-    /// Destination for calls from this contact, for example an extension.
-    #[schemars(example = &"801")]
-    pub telecom_destination: Option<Text<255>>,
-    /// Selected value of the customer's routing field 1 (fields are numbered by id). If that field has options, one of
-    /// their values.
-    pub field_select_1: Option<Text<255>>,
-    /// Selected value of the customer's routing field 2 (fields are numbered by id). If that field has options, one of
-    /// their values.
-    pub field_select_2: Option<Text<255>>,
-    /// Selected value of the customer's routing field 3 (fields are numbered by id). If that field has options, one of
-    /// their values.
-    pub field_select_3: Option<Text<255>>,
-    /// Selected value of the customer's routing field 4 (fields are numbered by id). If that field has options, one of
-    /// their values.
-    pub field_select_4: Option<Text<255>>,
-    /// Custom yes/no value 1.
-    pub field_boolean_1: bool,
-    /// Custom yes/no value 2.
-    pub field_boolean_2: bool,
-    /// Custom yes/no value 3.
-    pub field_boolean_3: bool,
-    /// Custom yes/no value 4.
-    pub field_boolean_4: bool,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A person whose calls and mails are routed to a destination of their own.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    #[schemars(rename = "RoutingContact")]
+    pub struct Contact in "routing_contacts" {
+        /// Id of the customer that owns the routing contact.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Code of the contact in the customer's own system. Unique within the customer.
+        #[schemars(example = &"C-1001")]
+        pub id_code: Option<Text<64>> => text.sorted().searched(), "Code", "Code";
+        /// Language of the contact, for example `fr`.
+        pub language_code: Option<Text<16>> => text, "Language", "Langue";
+        /// Company of the contact.
+        pub company: Option<Text<255>> => text.sorted_by("fold(company)").searched(), "Company", "Société";
+        /// First name.
+        pub first_name: Option<Text<255>> => text.sorted_by("fold(first_name)").searched(), "First name", "Prénom";
+        /// Last name.
+        #[schemars(example = &"Martin")]
+        pub last_name: Option<Text<255>> => text.sorted_by("fold(last_name)").searched(), "Last name", "Nom";
+        /// Email addresses of the contact.
+        pub emails: Several<Email> => text.searched(), "Emails", "E-mails";
+        /// Phone numbers, stored as typed. A look-up matches them in any format.
+        pub telecoms: Several<Name<40>> => phone_numbers("routing_contacts").searched(), "Numbers", "Numéros";
+        /// Destination for mails from this contact.
+        pub email_destination: Option<Text<255>> => text, "Destination of mails", "Destination des e-mails";
+        /// Destination for calls from this contact, for example an extension.
+        #[schemars(example = &"801")]
+        pub telecom_destination: Option<Text<255>> => text, "Destination of calls", "Destination des appels";
+        /// Selected value of the customer's routing field 1 (fields are numbered by id). If that field has options, one of
+        /// their values.
+        pub field_select_1: Option<Text<255>> => text, "Selection 1", "Sélection 1";
+        /// Selected value of the customer's routing field 2 (fields are numbered by id). If that field has options, one of
+        /// their values.
+        pub field_select_2: Option<Text<255>> => text, "Selection 2", "Sélection 2";
+        /// Selected value of the customer's routing field 3 (fields are numbered by id). If that field has options, one of
+        /// their values.
+        pub field_select_3: Option<Text<255>> => text, "Selection 3", "Sélection 3";
+        /// Selected value of the customer's routing field 4 (fields are numbered by id). If that field has options, one of
+        /// their values.
+        pub field_select_4: Option<Text<255>> => text, "Selection 4", "Sélection 4";
+        /// Custom yes/no value 1.
+        pub field_boolean_1: bool => flag, "Flag 1", "Indicateur 1";
+        /// Custom yes/no value 2.
+        pub field_boolean_2: bool => flag, "Flag 2", "Indicateur 2";
+        /// Custom yes/no value 3.
+        pub field_boolean_3: bool => flag, "Flag 3", "Indicateur 3";
+        /// Custom yes/no value 4.
+        pub field_boolean_4: bool => flag, "Flag 4", "Indicateur 4";
+    }
+    recorded: &Recorded::announced("routing-contact", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    phone_lists: [telecoms];
+    also: [term("routing_contacts_fts")];
 }
 
 /// The contact to look up. At least one parameter is required. They are tried in this order: `id_code`, `telecom`,
@@ -152,8 +169,8 @@ pub struct Found {
     fields: Vec<Chosen>,
 }
 
-fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result<Ok200<Found>> {
-    let customer = whose.customer(ctx)?;
+fn lookup(ctx: &mut Ctx<'_>, scope: CustomerParam, Query(asked): Query<Asked>) -> Result<Ok200<Found>> {
+    let customer = scope.id(ctx)?;
     if [&*asked.id_code, &*asked.telecom, &*asked.email].iter().all(|text| text.trim().is_empty()) {
         return Err(Error::invalid("The telecom field is required when email and id code are not present."));
     }
@@ -179,7 +196,7 @@ fn one(db: &Connection, found: &str, customer: i64, by: &str) -> Result<Option<C
         return Ok(None);
     }
     let sql = format!("SELECT {} FROM routing_contacts WHERE id = ({found})", Contact::COLUMNS);
-    Ok(db.prepare_cached(&sql)?.query_row(params![customer, by], Contact::from_row).optional()?)
+    Ok(db.prepare_cached(&sql)?.query_row(params![customer, by], Contact::from_columns).optional()?)
 }
 
 const BY_CODE: &str = "SELECT id FROM routing_contacts WHERE customer_id = ?1 AND id_code = ?2";
@@ -192,16 +209,7 @@ const BY_EMAIL: &str =
 
 const TABLE: &str = "routing_contacts";
 
-/// The columns with indexed phone numbers.
-pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &[], lists: &["telecoms"] };
-
-routed!(Contact in "routing_contacts", told of as "routing-contact" {
-    id_code, language_code, company, first_name, last_name, emails, telecoms, email_destination, telecom_destination,
-    field_select_1, field_select_2, field_select_3, field_select_4, field_boolean_1, field_boolean_2, field_boolean_3,
-    field_boolean_4,
-});
-
-impl Routed for Contact {
+impl Entity for Contact {
     /// An unchanged selection stays valid, even if its option was deleted since.
     fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
         let mut wrong = Vec::new();
@@ -245,80 +253,9 @@ impl Contact {
     }
 }
 
-impl Imports for Contact {
-    const NAME: &'static str = "contacts";
-    const UPDATE: &'static str = "routing.update";
+impl Editable for Contact {
+    const PLURAL: &'static str = "contacts";
     const KEY: Option<Key> = Some(Key { field: "id_code", column: "id_code" });
-
-    fn times(&mut self) -> (&mut Timestamp, &mut Timestamp) {
-        (&mut self.created_at, &mut self.updated_at)
-    }
-
-    fn settled(
-        self,
-        db: &Connection,
-        _: Option<&Self>,
-        bound_to: Option<i64>,
-        _: &dyn Fn(&str) -> bool,
-    ) -> Result<Self> {
-        imported(db, self, bound_to)
-    }
-
-    fn add(db: &Connection, author: &Author, new: Self) -> Result<Self> {
-        rows::add(db, author, new)
-    }
-
-    fn change(db: &Connection, author: &Author, old: &Self, new: Self) -> Result<Self> {
-        rows::rewrite(db, author, old, new)
-    }
-}
-
-impl Listed for Contact {
-    const LISTING: Listing = Listing {
-        table: TABLE,
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "id_code", by: By::Text("id_code") },
-            Filter { name: "language_code", by: By::Text("language_code") },
-            Filter { name: "company", by: By::Text("company") },
-            Filter { name: "first_name", by: By::Text("first_name") },
-            Filter { name: "last_name", by: By::Text("last_name") },
-            Filter { name: "emails", by: By::Text("emails") },
-            Filter { name: "telecoms", by: By::Phone(TABLE) },
-            Filter { name: "email_destination", by: By::Text("email_destination") },
-            Filter { name: "telecom_destination", by: By::Text("telecom_destination") },
-            Filter { name: "field_select_1", by: By::Text("field_select_1") },
-            Filter { name: "field_select_2", by: By::Text("field_select_2") },
-            Filter { name: "field_select_3", by: By::Text("field_select_3") },
-            Filter { name: "field_select_4", by: By::Text("field_select_4") },
-            Filter { name: "field_boolean_1", by: By::Flag("field_boolean_1") },
-            Filter { name: "field_boolean_2", by: By::Flag("field_boolean_2") },
-            Filter { name: "field_boolean_3", by: By::Flag("field_boolean_3") },
-            Filter { name: "field_boolean_4", by: By::Flag("field_boolean_4") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Term("routing_contacts_fts") },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "id_code", column: "id_code" },
-            Sort { name: "company", column: "fold(company)" },
-            Sort { name: "first_name", column: "fold(first_name)" },
-            Sort { name: "last_name", column: "fold(last_name)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
-    }
 }
 
 #[cfg(test)]

@@ -2,18 +2,31 @@
 //!
 //! The first field of a customer, by id, describes `field_select_1`, the second `field_select_2`, up to the fourth.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::options::{self, FieldOption};
-use super::rows::{self, Routed, create, list, remove, routed, show, update};
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::crud::{self, create, list, remove, show, update};
+use crate::api::entity::{Editable, Entity, entity};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
+use crate::routing::customer_param::CustomerParam;
+use crate::storage::Stored;
 use crate::tenancy::Author;
-use crate::values::{Name, Text, Timestamp};
+use crate::tenancy::journal::Recorded;
+use crate::values::{Name, Text};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new(
+    "Routing fields",
+    "Names and allowed values for the selections of a customer's routing contacts.",
+    ROUTES,
+)
+.french("Champs de routage")
+.section(Section::Routing)
+.entity::<Field>();
+
+const ROUTES: &[Route] = &[
     get("/smart-routings/fields", &run(list::<Field>), Needs::Scoped("routing.view"), "List routing fields"),
     get("/smart-routings/fields/{id}", &run(show::<Field>), Needs::Scoped("routing.view"), "Show a routing field"),
     post("/smart-routings/fields", &run(create::<Field>), Needs::Scoped("routing.create"), "Create a routing field"),
@@ -31,49 +44,45 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// A field describes one selection of the customer's routing contacts: the first field by id describes
-/// `field_select_1`, the fourth `field_select_4`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(rename = "RoutingField")]
-pub struct Field {
-    /// Id of the routing field.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the routing field.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Display name of the selection.
-    #[schemars(example = &"Loyalty")]
-    pub name: Name<255>,
-    /// Value of contacts that have no selection.
-    #[schemars(example = &"silver")]
-    pub default_value: Option<Text<255>>,
-    /// Id of the option of this field whose value is the default. It takes precedence over `default_value`. `0` or
-    /// null: none.
-    #[serde(deserialize_with = "crate::values::nullable_id")]
-    pub default_option_id: Option<i64>,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A field describes one selection of the customer's routing contacts: the first field by id describes
+    /// `field_select_1`, the fourth `field_select_4`.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    #[schemars(rename = "RoutingField")]
+    pub struct Field in "routing_fields" {
+        /// Id of the customer that owns the routing field.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Display name of the selection.
+        #[schemars(example = &"Loyalty")]
+        pub name: Name<255> => text.sorted_by("fold(name)"), "Name", "Nom";
+        /// Value of contacts that have no selection.
+        #[schemars(example = &"silver")]
+        pub default_value: Option<Text<255>> => text, "Default value", "Valeur par défaut";
+        /// Id of the option of this field whose value is the default. It takes precedence over `default_value`. `0` or
+        /// null: none.
+        #[serde(deserialize_with = "crate::values::nullable_id")]
+        pub default_option_id: Option<i64> => integer, "Default option", "Option par défaut";
+    }
+    recorded: &Recorded::announced("routing-field", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    also: [words(&["name", "default_value"])];
 }
 
-routed!(Field in "routing_fields", told of as "routing-field" { name, default_value, default_option_id });
-
-impl Routed for Field {
+impl Entity for Field {
     fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
         let Some(option) = self.default_option_id else { return Ok(()) };
         let own = FieldOption::find(db, option)?.filter(|option| self.id != 0 && option.routing_field_id == self.id);
         own.map(|_| ()).ok_or_else(|| Error::invalid("The selected default option id is invalid."))
     }
 
-    fn empty(&self, db: &Connection, author: &Author) -> Result<()> {
-        rows::delete_each::<FieldOption>(db, author, options::FIELD, self.id)
+    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
+        crud::delete_each::<FieldOption>(db, author, options::FIELD, self.id)
     }
 }
+
+impl Editable for Field {}
 
 /// Whether the customer's field at this position (from 0) allows a value: one of its options, or anything if it has
 /// none.
@@ -113,35 +122,4 @@ pub fn chosen(db: &Connection, customer: i64, selections: &[Option<&str>; 4]) ->
         chosen.push(Chosen { name: row.get(1)?, label: label.transpose()?.flatten(), value });
     }
     Ok(chosen)
-}
-
-impl Listed for Field {
-    const LISTING: Listing = Listing {
-        table: "routing_fields",
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "default_value", by: By::Text("default_value") },
-            Filter { name: "default_option_id", by: By::Integer("default_option_id") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Words(&["name", "default_value"]) },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
-    }
 }

@@ -3,19 +3,28 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
+use rusqlite::Connection;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
-use super::rows::{Routed, create, export, list, remove, routed, show, update};
 use super::surveys::Survey;
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::crud::{create, export, list, remove, show, update};
+use crate::api::entity::{Editable, Entity, entity};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
+use crate::routing::customer_param::CustomerParam;
+use crate::storage::Stored;
+use crate::tenancy::journal::Recorded;
 use crate::values::{RowId, Text, Timestamp};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new("Survey records", "Responses of one caller after one call.", ROUTES)
+    .french("Réponses aux enquêtes")
+    .section(Section::Routing)
+    .entity::<SurveyRecord>();
+
+const ROUTES: &[Route] = &[
     get(
         "/smart-routings/survey-records",
         &run(list::<SurveyRecord>),
@@ -54,40 +63,36 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// One caller's responses to a survey after one call.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct SurveyRecord {
-    /// Id of the record.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the record.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Id of a survey of the same customer.
-    pub survey_id: RowId,
-    /// The caller who responded, for example a phone number.
-    #[schemars(example = &"+33612345678")]
-    pub caller: Option<Text<255>>,
-    /// First score. Numbers are stored as text.
-    pub score_1: Option<Score>,
-    /// Second score.
-    pub score_2: Option<Score>,
-    /// Third score.
-    pub score_3: Option<Score>,
-    /// Extension of the agent who took the call.
-    #[schemars(example = &"101")]
-    pub agent_extension: Option<Text<32>>,
-    /// Name of the agent who took the call.
-    pub agent_name: Option<Text<255>>,
-    /// Time of the response (UTC). Defaults to the time of creation.
-    pub datetime: Option<Timestamp>,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// One caller's responses to a survey after one call.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct SurveyRecord in "survey_records" {
+        /// Id of the customer that owns the record.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Id of a survey of the same customer.
+        pub survey_id: RowId => integer, "Survey", "Enquête";
+        /// The caller who responded, for example a phone number.
+        #[schemars(example = &"+33612345678")]
+        pub caller: Option<Text<255>> => text.sorted_by("fold(caller)"), "Caller", "Appelant";
+        /// First score. Numbers are stored as text.
+        pub score_1: Option<Score> => text, "Score 1", "Note 1";
+        /// Second score.
+        pub score_2: Option<Score> => text, "Score 2", "Note 2";
+        /// Third score.
+        pub score_3: Option<Score> => text, "Score 3", "Note 3";
+        /// Extension of the agent who took the call.
+        #[schemars(example = &"101")]
+        pub agent_extension: Option<Text<32>> => text.sorted(), "Extension", "Poste";
+        /// Name of the agent who took the call.
+        pub agent_name: Option<Text<255>> => text.sorted_by("fold(agent_name)"), "Agent", "Agent";
+        /// Time of the response (UTC). Defaults to the time of creation.
+        pub datetime: Option<Timestamp> => moment.sorted(), "Time", "Date et heure";
+    }
+    recorded: &Recorded::announced("survey-record", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    also: [words(&["caller", "agent_extension", "agent_name", "score_1", "score_2", "score_3"])];
 }
 
 /// Text of at most 64 characters. A number is accepted and stored as text.
@@ -96,13 +101,7 @@ pub struct Score(Text<64>);
 
 pub const SURVEY: &str = "survey_id";
 
-const TABLE: &str = "survey_records";
-
-routed!(SurveyRecord in "survey_records", told of as "survey-record" {
-    survey_id, caller, score_1, score_2, score_3, agent_extension, agent_name, datetime,
-});
-
-impl Routed for SurveyRecord {
+impl Entity for SurveyRecord {
     fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
         self.datetime = self.datetime.or(Some(self.created_at));
         let survey = Survey::find(db, self.survey_id.get())?;
@@ -110,6 +109,8 @@ impl Routed for SurveyRecord {
         own.map(|_| ()).ok_or_else(|| Error::invalid("The selected survey id is invalid."))
     }
 }
+
+impl Editable for SurveyRecord {}
 
 /// Calls `work` for each record of a survey, oldest first. Both ends of the period are included.
 pub fn each_between(
@@ -125,7 +126,7 @@ pub fn each_between(
     );
     let (from, to) = (from.map_or(i64::MIN, Timestamp::seconds), to.map_or(i64::MAX, Timestamp::seconds));
     let mut statement = db.prepare_cached(&sql)?;
-    let mut rows = statement.query_map((survey, from, to), SurveyRecord::from_row)?;
+    let mut rows = statement.query_map((survey, from, to), SurveyRecord::from_columns)?;
     Ok(rows.try_for_each(|record| record.map(&mut work))?)
 }
 
@@ -171,48 +172,6 @@ impl JsonSchema for Score {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<Text<64>>()
-    }
-}
-
-impl Listed for SurveyRecord {
-    const LISTING: Listing = Listing {
-        table: TABLE,
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "survey_id", by: By::Integer("survey_id") },
-            Filter { name: "caller", by: By::Text("caller") },
-            Filter { name: "score_1", by: By::Text("score_1") },
-            Filter { name: "score_2", by: By::Text("score_2") },
-            Filter { name: "score_3", by: By::Text("score_3") },
-            Filter { name: "agent_extension", by: By::Text("agent_extension") },
-            Filter { name: "agent_name", by: By::Text("agent_name") },
-            Filter { name: "datetime", by: By::Moment("datetime") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter {
-                name: "term",
-                by: By::Words(&["caller", "agent_extension", "agent_name", "score_1", "score_2", "score_3"]),
-            },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "datetime", column: "datetime" },
-            Sort { name: "caller", column: "fold(caller)" },
-            Sort { name: "agent_extension", column: "agent_extension" },
-            Sort { name: "agent_name", column: "fold(agent_name)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
     }
 }
 

@@ -3,20 +3,28 @@
 use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Routed, create, delete_each, list, remove, routed, show, update};
+use super::customer_param::CustomerParam;
 use super::survey_records::{self, SurveyRecord};
-use super::whose::Whose;
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::crud::{self, create, list, remove, show, update};
+use crate::api::entity::{Editable, Entity, entity};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Ctx, Error, Id, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
 use crate::tenancy::Author;
+use crate::tenancy::journal::Recorded;
 use crate::tenancy::settings::Home;
 use crate::values::{Name, Text, Timestamp};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Surveys", "Surveys of callers after a call, with a summary of the responses.", ROUTES)
+        .french("Enquêtes")
+        .section(Section::Routing)
+        .entity::<Survey>();
+
+const ROUTES: &[Route] = &[
     get("/smart-routings/surveys", &run(list::<Survey>), Needs::Scoped("routing.view"), "List surveys"),
     get("/smart-routings/surveys/{id}", &run(show::<Survey>), Needs::Scoped("routing.view"), "Show a survey"),
     get(
@@ -36,25 +44,21 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// A survey that callers answer after a call.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Survey {
-    /// Id of the survey.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the survey.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Display name of the survey.
-    #[schemars(example = &"Satisfaction")]
-    pub name: Name<255>,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A survey that callers answer after a call.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct Survey in "surveys" {
+        /// Id of the customer that owns the survey.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Display name of the survey.
+        #[schemars(example = &"Satisfaction")]
+        pub name: Name<255> => text.sorted_by("fold(name)"), "Name", "Nom";
+    }
+    recorded: &Recorded::announced("survey", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    also: [words(&["name"])];
 }
 
 /// The period of the records to summarize. Both ends are included.
@@ -122,8 +126,13 @@ pub struct ScoreSum {
     numbers: f64,
 }
 
-fn summary(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, Query(period): Query<Period>) -> Result<Ok200<Summary>> {
-    let survey = whose.its(ctx, Survey::find(ctx.db, id)?)?;
+fn summary(
+    ctx: &mut Ctx<'_>,
+    scope: CustomerParam,
+    Id(id): Id,
+    Query(period): Query<Period>,
+) -> Result<Ok200<Summary>> {
+    let survey = crud::find::<Survey>(ctx, &scope, id)?;
     let zone = Home::of(ctx.db)?.zone;
     let (from, to) = (moment(&zone, "from", &period.from)?, moment(&zone, "to", &period.to)?);
     let (from, to) = (from.map(|(first, _)| first), to.map(|(_, last)| last));
@@ -171,42 +180,13 @@ impl ScoreSum {
     }
 }
 
-routed!(Survey in "surveys", told of as "survey" { name });
-
-impl Routed for Survey {
-    fn empty(&self, db: &Connection, author: &Author) -> Result<()> {
-        delete_each::<SurveyRecord>(db, author, survey_records::SURVEY, self.id)
+impl Entity for Survey {
+    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
+        crud::delete_each::<SurveyRecord>(db, author, survey_records::SURVEY, self.id)
     }
 }
 
-impl Listed for Survey {
-    const LISTING: Listing = Listing {
-        table: "surveys",
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Words(&["name"]) },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
-    }
-}
+impl Editable for Survey {}
 
 #[cfg(test)]
 mod tests {

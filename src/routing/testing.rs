@@ -14,7 +14,7 @@ pub struct Desk<'b> {
 impl<'b> Desk<'b> {
     /// Signs in as the owner and creates a customer.
     pub fn new(bench: &'b Bench) -> Self {
-        let made = bench.admin().post("/customers", json!({"name": "Routed"})).created();
+        let made = bench.admin().post("/customers", json!({"name": "Entity"})).created();
         Self::of(bench, &made["id"].to_string())
     }
 

@@ -29,7 +29,7 @@ pub use meter::Meter;
 pub use migrate::create_of_version;
 pub use migrate::{Kind, NewerVersion, check_version, create, migrate};
 pub(crate) use record::record;
-pub use record::uuid_column;
+pub use record::{Stored, uuid_column};
 pub use share::Share;
 pub use threads::{STACK, Supervisor, Threads};
 pub use watch::Watch;

@@ -1,19 +1,48 @@
-//! Declares the columns of a resource once.
+//! The columns of a table, named once.
 
-/// Ties a struct to its table. The field names are the column names in `COLUMNS`, `from_row`, `INSERT` and `UPDATE`.
+use rusqlite::{Connection, Row};
+
+/// A struct that is a row of a table. Implemented by [`record!`].
 ///
-/// The first field is the integer key `id`. `insert` returns the key; if `id` is 0, SQLite chooses it. `with` names a
-/// column that SQL computes from the others and that is not read. Parameters have names in the SQL so that a trace is
-/// readable. They are bound by position; SQLite numbers them in the order of their first use.
+/// Only the file of a resource writes its rows, so that every change is recorded.
+pub trait Stored: Sized {
+    const TABLE: &'static str;
+    const COLUMNS: &'static str;
+    /// The column that SQL computes from others, and its expression.
+    const COMPUTED: Option<(&'static str, &'static str)> = None;
+
+    /// Reads a row of `COLUMNS`.
+    fn from_columns(row: &Row<'_>) -> rusqlite::Result<Self>;
+    fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Self>>;
+    /// Inserts the row and returns its key. SQLite assigns the key if `id` is 0.
+    fn insert(&self, db: &Connection) -> rusqlite::Result<i64>;
+    fn save(&self, db: &Connection) -> rusqlite::Result<()>;
+    fn delete(&self, db: &Connection) -> rusqlite::Result<()>;
+}
+
+/// Implements [`Stored`] for a struct whose fields are named like the columns of its table.
+///
+/// The first field is the integer key `id`. `with` names a column that SQL computes from the others, and that is not read.
+/// Parameters are named for people who read the SQL in a trace. They are bound by position: SQLite numbers them in the
+/// order in which it first meets them.
 macro_rules! record {
     ($type:ident in $table:literal { id, $($field:ident),+ $(,)? } $(with $made:ident = $from:literal)?) => {
-        impl $type {
-            pub const COLUMNS: &'static str = concat!("id", $(", ", stringify!($field)),+);
+        impl $crate::storage::Stored for $type {
+            const TABLE: &'static str = $table;
+            const COLUMNS: &'static str = concat!("id", $(", ", stringify!($field)),+);
+            $(const COMPUTED: Option<(&'static str, &'static str)> = Some((stringify!($made), $from));)?
 
-            pub fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+            fn from_columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
                 let mut column = 0..;
-                let mut next = || column.next().expect("the range has no end");
+                let mut next = || column.next().expect("columns without end");
                 Ok(Self { id: row.get(next())?, $($field: row.get(next())?),+ })
+            }
+
+            fn find(db: &rusqlite::Connection, id: i64) -> rusqlite::Result<Option<Self>> {
+                use rusqlite::OptionalExtension;
+                const SQL: &str =
+                    concat!("SELECT id", $(", ", stringify!($field)),+, " FROM ", $table, " WHERE id = ?1");
+                db.prepare_cached(SQL)?.query_row([id], Self::from_columns).optional()
             }
 
             fn insert(&self, db: &rusqlite::Connection) -> rusqlite::Result<i64> {
@@ -34,11 +63,9 @@ macro_rules! record {
                 Ok(())
             }
 
-            pub fn find(db: &rusqlite::Connection, id: i64) -> rusqlite::Result<Option<Self>> {
-                use rusqlite::OptionalExtension;
-                const SQL: &str =
-                    concat!("SELECT id", $(", ", stringify!($field)),+, " FROM ", $table, " WHERE id = ?1");
-                db.prepare_cached(SQL)?.query_row([id], Self::from_row).optional()
+            fn delete(&self, db: &rusqlite::Connection) -> rusqlite::Result<()> {
+                db.prepare_cached(concat!("DELETE FROM ", $table, " WHERE id = ?1"))?.execute([self.id])?;
+                Ok(())
             }
         }
     };

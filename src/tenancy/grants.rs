@@ -5,9 +5,10 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::Author;
+use super::journal::Recorded;
 use crate::auth::Scopes;
 
-pub const RESOURCE: &str = "oauth-grant";
+pub const RECORDED: &Recorded = &Recorded::new("oauth-grant", Some("oauth-client.update"));
 
 /// An ended grant, as the audit log shows it.
 #[derive(Debug, Serialize)]
@@ -36,5 +37,5 @@ pub fn end_all_of(db: &Connection, author: &Author, account_id: i64) -> rusqlite
         })
     })?;
     let ended = ended.collect::<rusqlite::Result<Vec<_>>>()?;
-    ended.iter().try_for_each(|grant| author.deleted(db, RESOURCE, grant))
+    ended.iter().try_for_each(|grant| author.deleted(db, RECORDED, grant))
 }

@@ -5,6 +5,8 @@
 //! can read and write in between. Meanwhile the setting holds the state of the pass. So the next pass continues from
 //! there after a crash or a restore.
 
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
@@ -22,31 +24,31 @@ pub struct Index {
     setting: &'static str,
     /// Returns the current rules.
     rules: fn(&Connection) -> rusqlite::Result<String>,
-    steps: &'static [Step],
+    steps: LazyLock<Vec<Step>>,
 }
 
 /// The part of an index that covers one table.
 #[derive(Debug)]
-pub enum Step {
+pub struct Step {
+    pub table: &'static str,
+    pub work: Work,
+}
+
+#[derive(Debug)]
+pub enum Work {
     Numbers(&'static Numbered),
-    /// Idempotent statements that index the rows with ids above `?1` and up to `?2`.
-    Texts {
-        table: &'static str,
-        statements: &'static [&'static str],
-    },
-    Rows {
-        table: &'static str,
-        work: fn(&Connection, i64, i64) -> rusqlite::Result<()>,
-    },
+    /// Repeatable statements, for the ids above `?1` and up to `?2`.
+    Statements(Vec<String>),
+    Function(fn(&Connection, i64, i64) -> rusqlite::Result<()>),
 }
 
 impl Index {
-    pub const fn of_numbers(steps: &'static [Step]) -> Self {
-        Self { setting: "phones_indexed_for", rules: number_rules, steps }
+    pub const fn of_numbers(steps: fn() -> Vec<Step>) -> Self {
+        Self { setting: "phones_indexed_for", rules: number_rules, steps: LazyLock::new(steps) }
     }
 
-    pub const fn of_texts(steps: &'static [Step]) -> Self {
-        Self { setting: TEXTS, rules: |_| Ok(text_rules()), steps }
+    pub const fn of_texts(steps: fn() -> Vec<Step>) -> Self {
+        Self { setting: TEXTS, rules: |_| Ok(text_rules()), steps: LazyLock::new(steps) }
     }
 
     /// Whether the whole index follows the current rules.
@@ -88,7 +90,8 @@ pub struct Pass {
 /// The progress of a pass.
 struct State {
     name: String,
-    step: usize,
+    /// The table of the current step.
+    table: String,
     /// The id of the last finished row in the table of this step.
     after: i64,
     rules: String,
@@ -103,9 +106,12 @@ impl Pass {
         }
         // An unfinished pass by other rules starts again.
         let before = found.as_deref().and_then(State::read).filter(|state| state.rules == rules);
-        let (step, after) = before.map_or((0, 0), |state| (state.step, state.after));
         let pass = Self { index, name: Uuid::now_v7().to_string(), rules };
-        pass.save(db, step, after)?;
+        match (before.filter(|state| pass.position(&state.table).is_some()), index.steps.first()) {
+            (Some(state), _) => pass.save(db, &state.table, state.after)?,
+            (None, Some(first)) => pass.save(db, first.table, 0)?,
+            (None, None) => pass.write(db, &pass.rules)?,
+        }
         Ok(Some(pass))
     }
 
@@ -113,23 +119,29 @@ impl Pass {
     pub fn turn(&self, db: &Connection, many: usize) -> rusqlite::Result<bool> {
         let found = setting(db, self.index.setting)?;
         let state = found.as_deref().and_then(State::read).filter(|state| state.name == self.name);
-        let Some(State { step, after, .. }) = state else { return Ok(false) };
-        let Some(now) = self.index.steps.get(step) else {
-            self.write(db, &self.rules)?;
-            return Ok(false);
-        };
-        match last_of(db, now.table(), after, many)? {
-            Some(last) => {
-                now.work(db, after, last)?;
-                self.save(db, step, last)?;
+        let Some(State { table, after, .. }) = state else { return Ok(false) };
+        let Some(position) = self.position(&table) else { return Ok(false) };
+        let (step, next) = (&self.index.steps[position], self.index.steps.get(position + 1));
+        match (last_of(db, step.table, after, many)?, next) {
+            (Some(last), _) => {
+                step.run(db, after, last)?;
+                self.save(db, step.table, last)?;
             }
-            None => self.save(db, step + 1, 0)?,
+            (None, Some(next)) => self.save(db, next.table, 0)?,
+            (None, None) => {
+                self.write(db, &self.rules)?;
+                return Ok(false);
+            }
         }
         Ok(true)
     }
 
-    fn save(&self, db: &Connection, step: usize, after: i64) -> rusqlite::Result<()> {
-        self.write(db, &format!("pass {} {step} {after} {}", self.name, self.rules))
+    fn position(&self, table: &str) -> Option<usize> {
+        self.index.steps.iter().position(|step| step.table == table)
+    }
+
+    fn save(&self, db: &Connection, table: &str, after: i64) -> rusqlite::Result<()> {
+        self.write(db, &format!("pass {} {table} {after} {}", self.name, self.rules))
     }
 
     fn write(&self, db: &Connection, value: &str) -> rusqlite::Result<()> {
@@ -146,7 +158,7 @@ impl State {
         let mut words = text.strip_prefix("pass ")?.splitn(4, ' ');
         Some(Self {
             name: words.next()?.to_owned(),
-            step: words.next()?.parse().ok()?,
+            table: words.next()?.to_owned(),
             after: words.next()?.parse().ok()?,
             rules: words.next()?.to_owned(),
         })
@@ -154,20 +166,14 @@ impl State {
 }
 
 impl Step {
-    fn table(&self) -> &'static str {
-        match self {
-            Self::Numbers(Numbered { table, .. }) | Self::Texts { table, .. } | Self::Rows { table, .. } => table,
-        }
-    }
-
-    fn work(&self, db: &Connection, after: i64, last: i64) -> rusqlite::Result<()> {
-        match self {
-            Self::Numbers(numbered) => phones::index_anew(db, numbered, after, last),
-            Self::Texts { statements, .. } => statements.iter().try_for_each(|sql| {
+    fn run(&self, db: &Connection, after: i64, last: i64) -> rusqlite::Result<()> {
+        match &self.work {
+            Work::Numbers(numbered) => phones::index_anew(db, numbered, after, last),
+            Work::Statements(statements) => statements.iter().try_for_each(|sql| {
                 db.prepare_cached(sql)?.execute((after, last))?;
                 Ok(())
             }),
-            Self::Rows { work, .. } => work(db, after, last),
+            Work::Function(function) => function(db, after, last),
         }
     }
 }

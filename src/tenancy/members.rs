@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
+use super::journal::Recorded;
 use super::journal::{Actor, Author};
 use crate::values::Timestamp;
 
@@ -23,7 +24,7 @@ pub struct MemberRole {
     pub name: String,
 }
 
-pub const RESOURCE: &str = "user";
+pub const RECORDED: &Recorded = &Recorded::announced("user", "user.view");
 
 pub fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Member>> {
     one(db, "id", id)
@@ -115,7 +116,7 @@ pub fn add(
         return Ok(false);
     }
     if let Some(member) = of_account(db, account_id)? {
-        author.created(db, RESOURCE, &member)?;
+        author.created(db, RECORDED, &member)?;
     }
     Ok(true)
 }
@@ -130,7 +131,7 @@ pub fn promote(db: &Connection, author: &Author, user_id: i64, role: &str) -> ru
         )?
         .query_row((user_id, role, author.at), |row| row.get(0))?;
     if let Some(new) = find(db, user_id)? {
-        author.updated(db, RESOURCE, &old, &new)?;
+        author.updated(db, RECORDED, &old, &new)?;
     }
     Ok(Some(account_id))
 }
@@ -139,6 +140,6 @@ pub fn promote(db: &Connection, author: &Author, user_id: i64, role: &str) -> ru
 pub fn remove(db: &Connection, author: &Author, account_id: i64) -> rusqlite::Result<bool> {
     let Some(member) = of_account(db, account_id)? else { return Ok(false) };
     db.prepare_cached("DELETE FROM users WHERE account_id = ?1")?.execute([account_id])?;
-    author.deleted(db, RESOURCE, &member)?;
+    author.deleted(db, RECORDED, &member)?;
     Ok(true)
 }

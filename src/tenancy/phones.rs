@@ -18,7 +18,7 @@ use crate::values::{Text, phone};
 pub type Typed = Option<Text<40>>;
 
 /// A table whose numbers are indexed.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Numbered {
     pub table: &'static str,
     /// Columns with one text of numbers.

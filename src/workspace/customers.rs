@@ -1,107 +1,139 @@
 //! Customers: the companies and people that the workspace serves.
 
 use http::StatusCode;
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use super::contacts::{self, Contact};
-use super::crm::chats;
+use super::contacts::Contact;
+use super::crm::chats::Chat;
+use super::integration_keys;
 use super::oauth::clients;
-use super::{integration_keys, phone_calls};
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use super::phone_calls::PhoneCall;
+use crate::api::crud::{self, create, export, import, show, update};
+use crate::api::entity::{Editable, Entity, Given, entity};
+use crate::api::list::List;
 use crate::api::openapi::Operation;
+use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
 use crate::api::{
-    Answer, Call, Changes, Counts, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Imports, Json, Key,
-    Needs, OfCustomer, Ok200, Page, Query, Reply, Result, Route, Sheet, Steps, bulk, delete, get, post, put, run,
+    Answer, Call, CallerScope, Created, Ctx, Deleted, Done, Error, Id, Ids, Json, Key, Needs, Ok200, Page, Query,
+    Reply, Result, Route, bulk, delete, get, post, put, run,
 };
 use crate::routing;
-use crate::storage::record;
-use crate::tenancy::phones::{self, Numbered, Typed};
+use crate::storage::Stored;
+use crate::tenancy::journal::Recorded;
+use crate::tenancy::phones::Typed;
 use crate::tenancy::{self, Author};
 use crate::values::{CustomFields, Email, Flag, Name, RowId, Text, Timestamp, choice};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Customers", "The companies and people that the workspace serves.", ROUTES)
+        .french("Clients")
+        .permissions(&PERMISSIONS)
+        .entity::<Customer>()
+        .files::<Customer>()
+        .samples(r#"{"name": "Ada"}"#, r#"{"vip": true}"#);
+
+const PERMISSIONS: PermissionGroup = PermissionGroup {
+    resource: "customer",
+    actions: &[
+        action("view", "see customers", "voir les clients", MANAGER_AND_AGENT),
+        action("create", "create customers", "créer des clients", MANAGER),
+        action("update", "change customers", "modifier les clients", MANAGER),
+        action("delete", "delete customers", "supprimer des clients", MANAGER),
+    ],
+};
+
+const ROUTES: &[Route] = &[
     get("/customers", &run(list), Needs::Scoped("customer.view"), "List customers"),
     get("/customers/resolve", &run(resolve), Needs::Scoped("customer.view"), "Resolve a customer account to an id")
         .named("resolveCustomer"),
-    get("/customers/export", &run(export), Needs::Scoped("customer.view"), "Export customers as JSON or CSV"),
-    get("/customers/{id}", &run(show), Needs::Scoped("customer.view"), "Show a customer"),
+    get(
+        "/customers/export",
+        &run(export::<Customer>),
+        Needs::Scoped("customer.view"),
+        "Export customers as JSON or CSV",
+    ),
+    get("/customers/{id}", &run(show::<Customer>), Needs::Scoped("customer.view"), "Show a customer"),
     get("/customers/{id}/contacts", &run(contacts), Needs::Scoped("contact.view"), "List a customer's contacts")
         .named("listCustomerContacts"),
-    post("/customers", &run(create), Needs::Permission("customer.create"), "Create a customer"),
-    post("/customers/import", &bulk(import), Needs::Permission("customer.create"), "Import customers from JSON or CSV"),
-    put("/customers/{id}", &run(update), Needs::Scoped("customer.update"), "Change a customer"),
+    post("/customers", &run(create::<Customer>), Needs::Permission("customer.create"), "Create a customer"),
+    post(
+        "/customers/import",
+        &bulk(import::<Customer>),
+        Needs::Permission("customer.create"),
+        "Import customers from JSON or CSV",
+    ),
+    put("/customers/{id}", &run(update::<Customer>), Needs::Scoped("customer.update"), "Change a customer"),
     post("/customers/{id}/merge", &run(merge), Needs::Permission("customer.update"), "Merge a customer into another")
         .named("mergeCustomers"),
     delete("/customers/bulk", &run(remove_many), Needs::Scoped("customer.delete"), "Delete customers, all or none"),
     delete("/customers/{id}", &run(remove), Needs::Scoped("customer.delete"), "Delete a customer"),
 ];
 
-/// A company or person that the workspace serves.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(transform = describe_count)]
-pub struct Customer {
-    /// Id of the customer.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Account of the customer. Unique in the workspace. If absent, an account such as `CL000123` is created.
-    #[serde(deserialize_with = "account")]
-    #[schemars(schema_with = "account_schema")]
-    pub customer_account: Text<64>,
-    /// Name of the customer.
-    #[schemars(example = &"Zoé SARL")]
-    pub name: Name<255>,
-    /// Type of the customer. Free text.
-    #[serde(rename = "type")]
-    pub kind: Option<Text<64>>,
-    /// Registration number of the company.
-    pub registration_number: Option<Text<64>>,
-    /// VAT or tax number.
-    pub tax_registration_number: Option<Text<64>>,
-    /// Code of the business activity, for example an NAF code.
-    pub activity_code: Option<Text<64>>,
-    /// Email address.
-    pub email_address: Option<Email>,
-    /// Phone number, stored as typed. Filters match it in any format.
-    #[schemars(example = &"01 42 00 00 00")]
-    pub phone: Typed,
-    /// Mobile phone number.
-    pub mobile_phone: Typed,
-    /// Fax number.
-    pub fax: Typed,
-    /// Website. Free text.
-    pub website: Option<Text<255>>,
-    /// First name of the main contact.
-    pub main_contact_first_name: Option<Text<255>>,
-    /// Last name of the main contact.
-    pub main_contact_last_name: Option<Text<255>>,
-    /// First line of the main address.
-    pub main_address_line1: Option<Text<255>>,
-    /// Second line of the main address.
-    pub main_address_line2: Option<Text<255>>,
-    /// Postcode of the main address.
-    pub main_address_postal_code: Option<Text<32>>,
-    /// City of the main address.
-    #[schemars(example = &"Paris")]
-    pub main_address_city: Option<Text<255>>,
-    /// Country of the main address.
-    pub main_address_country: Option<Text<64>>,
-    /// Notes. At most 10,000 characters.
-    pub comment: Option<Text<10000>>,
-    /// Whether the customer is active. For information only.
-    pub active: bool,
-    /// Whether the customer is a VIP. For information only.
-    pub vip: bool,
-    /// Additional fields as a JSON object. At most 16 KiB as text, nested at most 5 levels deep.
-    pub custom_fields: CustomFields,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A company or person that the workspace serves.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    #[schemars(transform = describe_count)]
+    pub struct Customer in "customers" {
+        /// Account of the customer. Unique in the workspace. If absent, an account such as `CL000123` is created.
+        #[serde(deserialize_with = "account")]
+        #[schemars(schema_with = "account_schema")]
+        pub customer_account: Text<64> => text.sorted().searched(), "Account", "Compte";
+        /// Name of the customer.
+        #[schemars(example = &"Zoé SARL")]
+        pub name: Name<255> => text.sorted_by_folded("folded_name", "fold(name)").searched(), "Name", "Nom";
+        /// Type of the customer. Free text.
+        #[serde(rename = "type")]
+        pub kind: Option<Text<64>> => stored, "Type", "Type";
+        /// Registration number of the company.
+        pub registration_number: Option<Text<64>> => stored, "Registration number", "Numéro d’immatriculation";
+        /// VAT or tax number.
+        pub tax_registration_number: Option<Text<64>> => stored, "VAT number", "Numéro de TVA";
+        /// Code of the business activity, for example an NAF code.
+        pub activity_code: Option<Text<64>> => stored, "Activity code", "Code d’activité";
+        /// Email address.
+        pub email_address: Option<Email> => text.searched(), "Email", "E-mail";
+        /// Phone number, stored as typed. Filters match it in any format.
+        #[schemars(example = &"01 42 00 00 00")]
+        pub phone: Typed => phone_numbers("customers"), "Phone", "Téléphone";
+        /// Mobile phone number.
+        pub mobile_phone: Typed => stored, "Mobile", "Mobile";
+        /// Fax number.
+        pub fax: Typed => stored, "Fax", "Fax";
+        /// Website. Free text.
+        pub website: Option<Text<255>> => stored, "Website", "Site web";
+        /// First name of the main contact.
+        pub main_contact_first_name: Option<Text<255>> => stored.searched(), "Contact’s first name", "Prénom du contact";
+        /// Last name of the main contact.
+        pub main_contact_last_name: Option<Text<255>> => stored.searched(), "Contact’s last name", "Nom du contact";
+        /// First line of the main address.
+        pub main_address_line1: Option<Text<255>> => stored, "Address", "Adresse";
+        /// Second line of the main address.
+        pub main_address_line2: Option<Text<255>> => stored, "Address, line 2", "Adresse, ligne 2";
+        /// Postcode of the main address.
+        pub main_address_postal_code: Option<Text<32>> => stored, "Postal code", "Code postal";
+        /// City of the main address.
+        #[schemars(example = &"Paris")]
+        pub main_address_city: Option<Text<255>> => text.named("city").searched(), "City", "Ville";
+        /// Country of the main address.
+        pub main_address_country: Option<Text<64>> => text.named("country"), "Country", "Pays";
+        /// Notes. At most 10,000 characters.
+        pub comment: Option<Text<10000>> => stored.searched(), "Notes", "Notes";
+        /// Whether the customer is active. For information only.
+        pub active: bool => flag, "Active", "Actif";
+        /// Whether the customer is a VIP. For information only.
+        pub vip: bool => flag, "VIP", "VIP";
+        /// Additional fields as a JSON object. At most 16 KiB as text, nested at most 5 levels deep.
+        pub custom_fields: CustomFields => object, "Custom fields", "Champs personnalisés";
+    }
+    recorded: &Recorded::announced("customer", "customer.view"), permissions: "customer", scope: CallerScope;
+    customer: id;
+    phones: [phone, mobile_phone, fax];
+    list: { counted_by_triggers: true };
+    also: [term("customers_fts")];
+    computed: folded_name = "fold(:name)";
 }
 
 /// The account to resolve.
@@ -232,42 +264,14 @@ fn list(ctx: &mut Ctx<'_>, list: List<Customer>, Query(with): Query<With>) -> Re
     Ok(Customers::Counted(counted))
 }
 
-fn export(ctx: &mut Ctx<'_>, list: List<Customer>, format: Format) -> Result<Export<Customer>> {
-    list.export(ctx, format)
-}
-
-fn import(steps: &Steps<'_>, sheet: Sheet<Customer>) -> Result<Counts> {
-    sheet.import(steps)
-}
-
 fn resolve(ctx: &mut Ctx<'_>, Query(by): Query<ByAccount>) -> Result<Ok200<Resolved>> {
     let id = ctx.customer_with(&by.customer_account)?;
     Ok(Ok200(Resolved { id, customer_account: by.customer_account.to_string() }))
 }
 
-fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Customer>> {
-    ctx.seen(Customer::find(ctx.db, id)?).map(Ok200)
-}
-
 fn contacts(ctx: &mut Ctx<'_>, Id(id): Id, list: List<Contact>) -> Result<Page<Contact>> {
-    ctx.seen(Customer::find(ctx.db, id)?)?;
+    crud::find::<Customer>(ctx, &CallerScope, id)?;
     list.only("customer_id", id).page(ctx)
-}
-
-fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<Customer>) -> Result<Created<Customer>> {
-    (new.created_at, new.updated_at) = (ctx.now, ctx.now);
-    add(ctx.db, &ctx.author()?, new).map(Created)
-}
-
-fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Customer>) -> Result<Created<Customer>> {
-    let old = ctx.seen(Customer::find(ctx.db, id)?)?;
-    let mut new = changes.apply(&old)?;
-    // A caller bound to a customer could learn from this which other accounts exist.
-    if ctx.bound_to().is_some() && new.customer_account != old.customer_account {
-        return Err(Error::bound());
-    }
-    new.updated_at = ctx.now;
-    change(ctx.db, &ctx.author()?, &old, new).map(Created)
 }
 
 /// Credentials bound to the merged customer are deleted with it unless the caller moves them: they were never granted
@@ -278,14 +282,14 @@ fn merge(
     Query(keys): Query<MovedKeys>,
     Json(merging): Json<Merging>,
 ) -> Result<Created<Merged>> {
-    let goes = ctx.seen(Customer::find(ctx.db, id)?)?;
+    let goes = crud::find::<Customer>(ctx, &CallerScope, id)?;
     let author = ctx.author()?;
     let into = merging.into.get();
     let stays = Customer::find(ctx.db, into)?.filter(|customer| customer.id != id);
     let stays = stays.ok_or_else(|| Error::invalid("The selected into is invalid."))?;
-    contacts::move_all(ctx.db, &author, id, into)?;
-    phone_calls::move_all(ctx.db, &author, id, into)?;
-    chats::move_all(ctx.db, &author, id, into)?;
+    crud::move_each::<Contact>(ctx.db, &author, id, into)?;
+    crud::move_each::<PhoneCall>(ctx.db, &author, id, into)?;
+    crud::move_each::<Chat>(ctx.db, &author, id, into)?;
     routing::move_all(ctx.db, &author, id, into)?;
     if keys.move_keys.0 {
         integration_keys::move_all(ctx, id, into)?;
@@ -293,60 +297,69 @@ fn merge(
         routing::move_tokens(ctx, id, into)?;
     }
     let ended = Ended::with(ctx.db, id)?;
-    delete_one(ctx.db, &author, &goes, false)?;
+    crud::delete(ctx.db, &author, &goes)?;
     Ok(Created(Merged { customer: stays, ended }))
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id, Query(removal): Query<Removal>) -> Result<Done> {
-    let customer = ctx.seen(Customer::find(ctx.db, id)?)?;
-    delete_one(ctx.db, &ctx.author()?, &customer, removal.cascade.0)?;
+    let customer: Customer = crud::find(ctx, &CallerScope, id)?;
+    delete_with(ctx.db, &ctx.author()?, &customer, &removal)?;
     Ok(Done)
 }
 
 fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<Removal>, Ids(ids): Ids) -> Result<Deleted> {
     let author = ctx.author()?;
     for id in &ids {
-        let customer = ctx.seen(Customer::find(ctx.db, *id)?).map_err(|_| Ids::unknown())?;
-        delete_one(ctx.db, &author, &customer, removal.cascade.0)?;
+        let customer: Customer = crud::find(ctx, &CallerScope, *id).map_err(|_| Ids::unknown())?;
+        delete_with(ctx.db, &author, &customer, &removal)?;
     }
     Ok(Deleted(ids.len()))
 }
 
-const TABLE: &str = "customers";
-const RESOURCE: &str = "customer";
-
-/// The columns with indexed phone numbers.
-pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone", "fax"], lists: &[] };
-
-record!(Customer in "customers" {
-    id, customer_account, name, kind, registration_number, tax_registration_number, activity_code, email_address,
-    phone, mobile_phone, fax, website, main_contact_first_name, main_contact_last_name, main_address_line1,
-    main_address_line2, main_address_postal_code, main_address_city, main_address_country, comment, active, vip,
-    custom_fields, created_at, updated_at,
-} with folded_name = "fold(:name)");
-
-/// Inserts a customer and returns it as stored. A blank account is replaced by a new one.
-pub fn add(db: &Connection, author: &Author, mut new: Customer) -> Result<Customer> {
-    if new.customer_account.trim().is_empty() {
-        new.customer_account = next_account(db)?;
+fn delete_with(db: &Connection, author: &Author, customer: &Customer, removal: &Removal) -> Result<()> {
+    if removal.cascade.0 {
+        crud::delete_each::<Contact>(db, author, "customer_id", customer.id)?;
+        routing::delete_all(db, author, customer.id)?;
     }
-    new.id = new.insert(db)?;
-    phones::insert(db, TABLE, new.id, &new.numbers())?;
-    author.created(db, RESOURCE, &new)?;
-    Ok(new)
+    crud::delete(db, author, customer)
 }
 
-/// Replaces a stored customer and returns it as stored. With a blank account it keeps its own.
-pub fn change(db: &Connection, author: &Author, old: &Customer, mut new: Customer) -> Result<Customer> {
-    if new.customer_account.trim().is_empty() {
-        new.customer_account = old.customer_account.clone();
+impl Entity for Customer {
+    /// A caller that is bound to the customer keeps its account: an account that is taken would show that another customer
+    /// exists.
+    fn prepare(&mut self, _: &Connection, old: Option<&Self>, given: &Given<'_>) -> Result<()> {
+        let changes = old.is_some_and(|old| old.customer_account != self.customer_account);
+        if changes && given.customer.is_some() && !given.is_import { Err(Error::bound()) } else { Ok(()) }
     }
-    new.save(db)?;
-    if new.numbers() != old.numbers() {
-        phones::save(db, TABLE, new.id, &new.numbers())?;
+
+    /// A blank account is replaced: by a new one, or by the stored one.
+    fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
+        if self.customer_account.trim().is_empty() {
+            self.customer_account = match old {
+                Some(old) => old.customer_account.clone(),
+                None => next_account(db)?,
+            };
+        }
+        Ok(())
     }
-    author.updated(db, RESOURCE, old, &new)?;
-    Ok(new)
+
+    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
+        if db.prepare_cached("SELECT 1 FROM contacts WHERE customer_id = ?1")?.exists([self.id])? {
+            let message = "The customer has contacts. Delete them first, or add ?cascade=1.";
+            return Err(Error::refused("customer_has_contacts", message));
+        }
+        if routing::is_used_by(db, self.id)? {
+            let message = "The customer has call routing. Delete it first, or add ?cascade=1.";
+            return Err(Error::refused("customer_has_routing", message));
+        }
+        integration_keys::delete_all(db, author, self.id)?;
+        clients::delete_all(db, author, self.id)?;
+        routing::delete_tokens(db, author, self.id)
+    }
+}
+
+impl Editable for Customer {
+    const KEY: Option<Key> = Some(Key { field: "customer_account", column: "customer_account" });
 }
 
 /// `CL` and the id of the next customer, or the first larger number whose account is free.
@@ -361,30 +374,6 @@ fn next_account(db: &Connection) -> Result<Text<64>> {
         }
     }
     unreachable!("numbers have no end")
-}
-
-fn delete_one(db: &Connection, author: &Author, customer: &Customer, cascade: bool) -> Result<()> {
-    let id = customer.id;
-    if cascade {
-        contacts::delete_all(db, author, id)?;
-        routing::delete_all(db, author, id)?;
-    } else if db.prepare_cached("SELECT 1 FROM contacts WHERE customer_id = ?1")?.exists([id])? {
-        return Err(Error::refused(
-            "customer_has_contacts",
-            "The customer has contacts. Delete them first, or add ?cascade=1.",
-        ));
-    } else if routing::is_used_by(db, id)? {
-        return Err(Error::refused(
-            "customer_has_routing",
-            "The customer has call routing. Delete it first, or add ?cascade=1.",
-        ));
-    }
-    integration_keys::delete_all(db, author, id)?;
-    clients::delete_all(db, author, id)?;
-    routing::delete_tokens(db, author, id)?;
-    db.prepare_cached("DELETE FROM customers WHERE id = ?1")?.execute([id])?;
-    author.deleted(db, RESOURCE, customer)?;
-    Ok(())
 }
 
 /// A missing or null account means: create one, or keep the stored one.
@@ -432,37 +421,6 @@ fn describe_count(schema: &mut Schema) {
     });
 }
 
-impl OfCustomer for Customer {
-    fn customer_id(&self) -> Option<i64> {
-        Some(self.id)
-    }
-}
-
-impl Imports for Customer {
-    const NAME: &'static str = TABLE;
-    const UPDATE: &'static str = "customer.update";
-    const KEY: Option<Key> = Some(Key { field: "customer_account", column: "customer_account" });
-
-    fn times(&mut self) -> (&mut Timestamp, &mut Timestamp) {
-        (&mut self.created_at, &mut self.updated_at)
-    }
-
-    fn add(db: &Connection, author: &Author, new: Self) -> Result<Self> {
-        add(db, author, new)
-    }
-
-    fn change(db: &Connection, author: &Author, old: &Self, new: Self) -> Result<Self> {
-        change(db, author, old, new)
-    }
-}
-
-impl Customer {
-    fn numbers(&self) -> [(&'static str, &Typed); 3] {
-        [("phone", &self.phone), ("mobile_phone", &self.mobile_phone), ("fax", &self.fax)]
-    }
-}
-
-/// The values of a new customer before its body is applied.
 impl Default for Customer {
     fn default() -> Self {
         Self {
@@ -492,42 +450,6 @@ impl Default for Customer {
             created_at: Timestamp::default(),
             updated_at: Timestamp::default(),
         }
-    }
-}
-
-impl Listed for Customer {
-    const LISTING: Listing = Listing {
-        table: TABLE,
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "email_address", by: By::Text("email_address") },
-            Filter { name: "phone", by: By::Phone(TABLE) },
-            Filter { name: "customer_account", by: By::Text("customer_account") },
-            Filter { name: "city", by: By::Text("main_address_city") },
-            Filter { name: "country", by: By::Text("main_address_country") },
-            Filter { name: "active", by: By::Flag("active") },
-            Filter { name: "vip", by: By::Flag("vip") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "custom_fields", by: By::Field("custom_fields") },
-            Filter { name: "term", by: By::Term("customers_fts") },
-        ],
-        plain_filters: false,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "folded_name" },
-            Sort { name: "customer_account", column: "customer_account" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: true,
-        customer: Some("id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
     }
 }
 

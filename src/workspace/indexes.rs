@@ -6,68 +6,62 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{contacts, customers, phone_calls, users};
+use super::resources;
+use crate::api::field::FilterKind;
+use crate::api::resource::Table;
 use crate::api::{Error, Result};
-use crate::routing;
 use crate::storage::File;
-use crate::tenancy::indexing::{Index, Pass, Step};
+use crate::tenancy::indexing::{Index, Pass, Step, Work};
 
 /// The normalized phone numbers. They also depend on the default country.
-pub static NUMBERS: Index = Index::of_numbers(&[
-    Step::Numbers(&customers::NUMBERED),
-    Step::Numbers(&contacts::NUMBERED),
-    Step::Numbers(&phone_calls::NUMBERED),
-    Step::Numbers(&users::NUMBERED),
-    Step::Numbers(&routing::contacts::NUMBERED),
-    Step::Numbers(&routing::call_queues::queues::NUMBERED),
-]);
+pub static NUMBERS: Index = Index::of_numbers(|| {
+    let numbered = |table: &'static Table| !table.numbers.columns.is_empty() || !table.numbers.lists.is_empty();
+    let step = |table: &'static Table| Step { table: table.name, work: Work::Numbers(&table.numbers) };
+    tables().filter(|table| numbered(table)).map(step).collect()
+});
 
 /// The folded texts for search and sort.
-pub static TEXTS: Index = Index::of_texts(&[
-    Step::Texts {
-        table: "customers",
-        statements: &[
-            "UPDATE customers SET folded_name = fold(name) WHERE id > ?1 AND id <= ?2 AND folded_name IS NOT fold(name)",
-            "INSERT OR REPLACE INTO customers_fts (rowid, name, customer_account, email_address, main_contact_first_name, main_contact_last_name, main_address_city, comment)
-             SELECT id, fold(name), fold(customer_account), fold(email_address), fold(main_contact_first_name), fold(main_contact_last_name), fold(main_address_city), fold(comment)
-             FROM customers WHERE id > ?1 AND id <= ?2",
-        ],
-    },
-    Step::Texts {
-        table: "contacts",
-        statements: &[
-            "UPDATE contacts SET folded_last_name = fold(last_name) WHERE id > ?1 AND id <= ?2 AND folded_last_name IS NOT fold(last_name)",
-            "INSERT OR REPLACE INTO contacts_fts (rowid, first_name, last_name, email, company, role, service, comment)
-             SELECT id, fold(first_name), fold(last_name), fold(email), fold(company), fold(role), fold(service), fold(comment)
-             FROM contacts WHERE id > ?1 AND id <= ?2",
-        ],
-    },
-    Step::Texts {
-        table: "users",
-        statements: &[
-            "INSERT OR REPLACE INTO users_fts (rowid, name, email)
-             SELECT id, fold(name), fold(email)
-             FROM users WHERE id > ?1 AND id <= ?2",
-        ],
-    },
-    Step::Texts {
-        table: "phone_calls",
-        statements: &[
-            "INSERT OR REPLACE INTO phone_calls_fts (rowid, subject, body, agent_name, queue, transcription, summary)
-             SELECT id, fold(subject), fold(body), fold(agent_name), fold(queue), fold(transcription), fold(summary)
-             FROM phone_calls WHERE id > ?1 AND id <= ?2",
-        ],
-    },
-    Step::Texts {
-        table: "routing_contacts",
-        statements: &[
-            "INSERT OR REPLACE INTO routing_contacts_fts (rowid, id_code, company, first_name, last_name, emails, telecoms)
-             SELECT id, fold(id_code), fold(company), fold(first_name), fold(last_name), fold(emails), fold(telecoms)
-             FROM routing_contacts WHERE id > ?1 AND id <= ?2",
-        ],
-    },
-    Step::Rows { table: "cti_destinations", work: routing::ctis::destinations::fold_anew },
-]);
+pub static TEXTS: Index = Index::of_texts(|| {
+    let step = |table: &'static Table| {
+        let statements = folding(table);
+        let work = match table.fold {
+            Some(function) => Work::Function(function),
+            None if statements.is_empty() => return None,
+            None => Work::Statements(statements),
+        };
+        Some(Step { table: table.name, work })
+    };
+    tables().filter_map(step).collect()
+});
+
+/// The tables of all resources.
+fn tables() -> impl Iterator<Item = &'static Table> {
+    resources().filter_map(|resource| resource.table.as_ref())
+}
+
+/// The statements that fold the texts of the rows with ids above `?1` and up to `?2`: the computed column, and the full-text
+/// index.
+fn folding(table: &Table) -> Vec<String> {
+    let name = table.name;
+    let computed = table.computed.map(|(column, parameters)| {
+        let expression = parameters.replace(':', "");
+        format!("UPDATE {name} SET {column} = {expression} WHERE id > ?1 AND id <= ?2 AND {column} IS NOT {expression}")
+    });
+    let index = table.fields.iter().find_map(|field| match field.filter {
+        Some(FilterKind::Term(index)) => Some(index),
+        _ => None,
+    });
+    let searched: Vec<&str> = table.fields.iter().filter(|field| field.is_searched).map(|field| field.column).collect();
+    let indexed = index.map(|index| {
+        let folded: Vec<String> = searched.iter().map(|column| format!("fold({column})")).collect();
+        let (columns, folded) = (searched.join(", "), folded.join(", "));
+        format!(
+            "INSERT OR REPLACE INTO {index} (rowid, {columns})
+             SELECT id, {folded} FROM {name} WHERE id > ?1 AND id <= ?2"
+        )
+    });
+    computed.into_iter().chain(indexed).collect()
+}
 
 /// Rows per write turn: a few milliseconds, during which other writers wait.
 const ROWS_IN_A_TURN: usize = 200;
@@ -129,6 +123,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::crud;
     use crate::jobs;
     use crate::tenancy::phones::Numbered;
     use crate::testing::{Bench, Client};
@@ -136,15 +131,14 @@ mod tests {
     use crate::workspace::contacts::Contact;
 
     fn numbered() -> impl Iterator<Item = &'static Numbered> {
-        [
-            &customers::NUMBERED,
-            &contacts::NUMBERED,
-            &phone_calls::NUMBERED,
-            &users::NUMBERED,
-            &routing::contacts::NUMBERED,
-            &routing::call_queues::queues::NUMBERED,
-        ]
-        .into_iter()
+        tables()
+            .map(|table| &table.numbers)
+            .filter(|numbered| !numbered.columns.is_empty() || !numbered.lists.is_empty())
+    }
+
+    /// The fields with numbers of a table.
+    fn columns(table: &str) -> &'static [&'static str] {
+        numbered().find(|numbered| numbered.table == table).unwrap().columns
     }
 
     fn setting(bench: &Bench, name: &'static str) -> String {
@@ -178,14 +172,14 @@ mod tests {
             body
         };
         let admin = bench.admin();
-        admin.post("/customers", body(customers::NUMBERED.columns, json!({"name": "Weiß"}))).created();
-        admin.post("/contacts", body(contacts::NUMBERED.columns, json!({"last_name": "Weiß"}))).created();
+        admin.post("/customers", body(columns("customers"), json!({"name": "Weiß"}))).created();
+        admin.post("/contacts", body(columns("contacts"), json!({"last_name": "Weiß"}))).created();
         let call = json!({"direction": "inbound", "subject": "Weiß"});
-        admin.post("/phone-calls", body(phone_calls::NUMBERED.columns, call)).created();
-        admin.put("/users/1", body(users::NUMBERED.columns, json!({"name": "Weiß"}))).created();
+        admin.post("/phone-calls", body(columns("phone_calls"), call)).created();
+        admin.put("/users/1", body(columns("users"), json!({"name": "Weiß"}))).created();
         let routed = json!({"telecoms": [number, "nobody"], "last_name": "Weiß"});
         admin.post("/smart-routings/contacts?customer_account=CL000001", routed).created();
-        let queue = body(routing::call_queues::queues::NUMBERED.columns, json!({"name": "Sales"}));
+        let queue = body(columns("call_queues"), json!({"name": "Sales"}));
         admin.post("/smart-routings/call-queues/queues?customer_account=CL000001", queue).created();
         admin.post("/smart-routings/ctis?customer_account=CL000001", json!({"name": "A"})).created();
         let origin = json!({"origin": "Weiß", "destination": "1"});
@@ -315,7 +309,7 @@ mod tests {
         bench.in_file(move |db| {
             for n in 0..rows {
                 let number = Text::parse(format!("030 {n:06}")).ok();
-                contacts::add(db, &author, Contact { phone_home_1: number, ..Contact::default() })?;
+                crud::add(db, &author, Contact { phone_home_1: number, ..Contact::default() })?;
             }
             Ok(())
         });

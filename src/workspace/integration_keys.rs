@@ -7,7 +7,9 @@ use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
+use crate::api::field::{flag, integer, moment, text};
+use crate::api::list::{List, Listed, Listing, each_of};
+use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, check_customer, delete,
     get, may_touch, post, put, run, steps,
@@ -15,11 +17,34 @@ use crate::api::{
 use crate::auth::{Credential, KEY_PREFIX, Permissions, secret};
 use crate::central::notices::{self, Made};
 use crate::central::session::TokenShown;
-use crate::storage::record;
+use crate::storage::{Stored, record};
 use crate::tenancy::Author;
+use crate::tenancy::journal::Recorded;
 use crate::values::{Name, Text, Timestamp};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Integration keys", "Credentials for programs that work in this workspace without a user.", ROUTES)
+        .french("Clés d’intégration")
+        .section(Section::Integrations)
+        .permissions(&PERMISSIONS)
+        .recorded(&[RECORDED]);
+
+const PERMISSIONS: PermissionGroup = PermissionGroup {
+    resource: "integration-key",
+    actions: &[
+        action("view", "see integration keys", "voir les clés d’intégration", MANAGER_AND_AGENT),
+        action("create", "create integration keys", "créer des clés d’intégration", MANAGER),
+        action(
+            "update",
+            "change and rotate integration keys",
+            "modifier et renouveler les clés d’intégration",
+            MANAGER,
+        ),
+        action("delete", "delete integration keys", "supprimer des clés d’intégration", MANAGER),
+    ],
+};
+
+const ROUTES: &[Route] = &[
     get("/integration-keys", &run(list), Needs::Permission("integration-key.view"), "List integration keys"),
     get("/integration-keys/{id}", &run(show), Needs::Permission("integration-key.view"), "Show an integration key"),
     post(
@@ -167,7 +192,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Creat
         let secret = key.take_new_secret()?;
         key.id = key.insert(db)?;
         keep_secret(db, key.id, &secret)?;
-        author.created(db, RESOURCE, &key)?;
+        author.created(db, RECORDED, &key)?;
         Ok::<_, Error>(IntegrationKeyShown { known: key, key: secret })
     })?;
     tell_maker(steps, &shown)?;
@@ -195,7 +220,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>
     (key.name, key.permissions, key.active, key.expires_at) = (new.name, new.permissions, new.active, new.expires_at);
     key.updated_at = ctx.now;
     key.save(ctx.db)?;
-    ctx.author()?.updated(ctx.db, RESOURCE, &old, &key)?;
+    ctx.author()?.updated(ctx.db, RECORDED, &old, &key)?;
     Ok(Created(key))
 }
 
@@ -217,7 +242,7 @@ fn rotate(steps: &Steps<'_>, Id(id): Id, Json(rotation): Json<Rotation>) -> Resu
         let over = "DELETE FROM integration_key_secrets WHERE key_id = ?1 AND expires_at <= ?2";
         db.prepare_cached(over)?.execute((id, now))?;
         keep_secret(db, id, &secret)?;
-        author.updated(db, RESOURCE, &old, &key)?;
+        author.updated(db, RECORDED, &old, &key)?;
         Ok::<_, Error>(IntegrationKeyShown { known: key, key: secret })
     })?;
     tell_maker(steps, &shown)?;
@@ -231,7 +256,7 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     Ok(Done)
 }
 
-const RESOURCE: &str = "integration-key";
+pub const RECORDED: &Recorded = &Recorded::new("integration-key", Some("integration-key.view"));
 const UPDATE: &str = "integration-key.update";
 
 /// Deletes the keys that are bound to this customer.
@@ -250,13 +275,13 @@ pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
         may_touch(insider, [&old.permissions])?;
         let new = IntegrationKey { customer_id: Some(to), updated_at: ctx.now, ..old.clone() };
         new.save(ctx.db)?;
-        Ok(author.updated(ctx.db, RESOURCE, &old, &new)?)
+        Ok(author.updated(ctx.db, RECORDED, &old, &new)?)
     })
 }
 
 fn delete_one(db: &Connection, author: &Author, key: &IntegrationKey) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM integration_keys WHERE id = ?1")?.execute([key.id])?;
-    author.deleted(db, RESOURCE, key)
+    author.deleted(db, RECORDED, key)
 }
 
 /// A key without permissions is a mistake.
@@ -308,28 +333,23 @@ impl Listed for IntegrationKey {
     const LISTING: Listing = Listing {
         table: "integration_keys",
         columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "active", by: By::Flag("active") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "last_used_at", by: By::Moment("last_used_at") },
-            Filter { name: "expires_at", by: By::Moment("expires_at") },
+        fields: &[
+            integer("id").only_sorted(),
+            text("name").sorted_by("fold(name)"),
+            integer("customer_id"),
+            flag("active"),
+            moment("created_at").sorted(),
+            moment("last_used_at").sorted(),
+            moment("expires_at"),
         ],
         plain_filters: false,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "last_used_at", column: "last_used_at" },
-        ],
         newest_first: true,
         counted_by_triggers: false,
         customer: None,
     };
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
+        Self::from_columns(row)
     }
 }
 

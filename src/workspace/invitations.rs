@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{roles, users};
 use crate::api::list::List;
+use crate::api::resource::{Resource, Section};
 use crate::api::{
     Created, Done, Error, Id, Json, Needs, Page, Result, Route, Steps, delete, get, may_touch, post, steps,
 };
@@ -15,7 +16,10 @@ use crate::central::quotas::Quotas;
 use crate::central::{mails, outbox, workspaces};
 use crate::values::{Email, Name, RowId};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Invitations", "Invite people to this workspace by mail.", ROUTES).section(Section::Team);
+
+const ROUTES: &[Route] = &[
     get("/user-invites", &steps(list), Needs::Permission("user.invite"), "List invitations to this workspace"),
     post("/user-invites", &steps(create), Needs::Permission("user.invite"), "Invite a person by mail")
         .named("createInvitation"),

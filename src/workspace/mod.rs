@@ -9,6 +9,7 @@ pub mod integration_keys;
 pub mod invitations;
 pub mod oauth;
 pub mod organisations;
+pub mod permission_catalog;
 pub mod phone_calls;
 pub mod roles;
 pub mod session;
@@ -18,52 +19,67 @@ pub mod webhook_deliveries;
 pub mod webhooks;
 
 use crate::api::Resource;
+use crate::tenancy::journal::Recorded;
 
 /// The resources of this layer.
 pub const RESOURCES: &[Resource] = &[
-    Resource::new("Session", "Log in to this workspace and log out.", session::ROUTES),
-    Resource::new("Settings", "Settings of the whole workspace.", settings::ROUTES),
-    Resource::new(
-        "Organisations",
-        "The legal entities of the workspace. There is always at least one.",
-        organisations::ROUTES,
-    ),
-    Resource::new("Users", "The accounts that are members of this workspace, each with a role.", users::ROUTES),
-    Resource::new("Invitations", "Invite people to this workspace by mail.", invitations::ROUTES),
-    Resource::new(
-        "Roles",
-        "Sets of permissions for users. Three roles are built in, and a workspace can add its own.",
-        roles::ROUTES,
-    ),
-    Resource::new(
-        "Integration keys",
-        "Credentials for programs that work in this workspace without a user.",
-        integration_keys::ROUTES,
-    ),
-    Resource::new(
-        "OAuth clients",
-        "Programs that can request tokens of this workspace (RFC 6749).",
-        oauth::clients::ROUTES,
-    ),
-    Resource::new("OAuth grants", "Access that users have approved for OAuth clients.", oauth::grants::ROUTES),
-    Resource::new(
-        "OAuth",
-        "Get, renew, revoke and introspect OAuth tokens (RFC 6749, 7009, 7662, 8414).",
-        oauth::token::ROUTES,
-    ),
-    Resource::new("Customers", "The companies and people that the workspace serves.", customers::ROUTES),
-    Resource::new("Contacts", "People who can be called. A contact may belong to a customer.", contacts::ROUTES),
-    Resource::new("Phone calls", "The journal of phone calls.", phone_calls::ROUTES),
-    Resource::new(
-        "CRM look-up",
-        "Look up a caller while a phone rings, and journal calls and chats. For PBXs.",
-        crm::ROUTES,
-    ),
-    Resource::new("Audit log", "Changes in the workspace with their time, actor and address.", audit_log::ROUTES),
-    Resource::new(
-        "Webhooks",
-        "URLs that are notified of changes by signed messages (Standard Webhooks 1.0).",
-        webhooks::ROUTES,
-    ),
-    Resource::new("Webhook deliveries", "Messages to a webhook and their outcome.", webhook_deliveries::ROUTES),
+    session::RESOURCE,
+    settings::RESOURCE,
+    organisations::RESOURCE,
+    users::RESOURCE,
+    invitations::RESOURCE,
+    roles::RESOURCE,
+    integration_keys::RESOURCE,
+    oauth::clients::RESOURCE,
+    oauth::grants::RESOURCE,
+    oauth::token::RESOURCE,
+    customers::RESOURCE,
+    contacts::RESOURCE,
+    phone_calls::RESOURCE,
+    crm::RESOURCE,
+    audit_log::RESOURCE,
+    webhooks::RESOURCE,
+    webhook_deliveries::RESOURCE,
 ];
+
+/// Every resource of the layer, and of call routing.
+pub fn resources() -> impl Iterator<Item = &'static Resource> {
+    RESOURCES.iter().chain(crate::routing::RESOURCES)
+}
+
+/// Every resource whose changes the audit log records.
+pub fn recorded() -> impl Iterator<Item = &'static Recorded> {
+    resources().flat_map(|resource| resource.recorded.iter().copied())
+}
+
+/// The names of these resources.
+pub const RECORDED_NAMES: &[&str] =
+    &recorded_names::<{ count_recorded(RESOURCES) + count_recorded(crate::routing::RESOURCES) }>();
+
+const fn count_recorded(resources: &[Resource]) -> usize {
+    let (mut count, mut at) = (0, 0);
+    while at < resources.len() {
+        count += resources[at].recorded.len();
+        at += 1;
+    }
+    count
+}
+
+const fn recorded_names<const N: usize>() -> [&'static str; N] {
+    let mut names = [""; N];
+    let (mut count, mut layer) = (0, 0);
+    while layer < 2 {
+        let resources = if layer == 0 { RESOURCES } else { crate::routing::RESOURCES };
+        let mut at = 0;
+        while at < resources.len() {
+            let mut kind = 0;
+            while kind < resources[at].recorded.len() {
+                names[count] = resources[at].recorded[kind].name;
+                (count, kind) = (count + 1, kind + 1);
+            }
+            at += 1;
+        }
+        layer += 1;
+    }
+    names
+}

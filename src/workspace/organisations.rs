@@ -4,130 +4,132 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, delete, get, post, put, run,
-};
-use crate::storage::record;
+use crate::api::crud::{create, remove, show, update};
+use crate::api::entity::{Editable, Entity, entity};
+use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
+use crate::api::{CallerScope, Ctx, Error, Needs, Ok200, Result, Route, delete, get, post, put, run};
+use crate::storage::Stored;
+use crate::tenancy::Author;
+use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones::Typed;
-use crate::values::{Email, Name, Text, Timestamp};
+use crate::values::{Email, Name, Text};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Organisations", "The legal entities of the workspace. There is always at least one.", ROUTES)
+        .section(Section::Team)
+        .permissions(&PERMISSIONS)
+        .entity::<Organisation>()
+        .samples(r#"{"name": "Acme SA"}"#, r#"{"capital": "10 000 EUR"}"#);
+
+const PERMISSIONS: PermissionGroup = PermissionGroup {
+    resource: "organisation",
+    actions: &[
+        action(
+            "view",
+            "see the workspace's organisations",
+            "voir les organisations de l’espace de travail",
+            MANAGER_AND_AGENT,
+        ),
+        action("create", "create organisations", "créer des organisations", MANAGER),
+        action("update", "change organisations", "modifier les organisations", MANAGER),
+        action("delete", "delete organisations", "supprimer des organisations", MANAGER),
+    ],
+};
+
+const ROUTES: &[Route] = &[
     get("/organisations", &run(list), Needs::Permission("organisation.view"), "List the workspace's organisations"),
-    get("/organisations/{id}", &run(show), Needs::Permission("organisation.view"), "Show an organisation"),
-    post("/organisations", &run(create), Needs::Permission("organisation.create"), "Create an organisation"),
-    put("/organisations/{id}", &run(update), Needs::Permission("organisation.update"), "Change an organisation"),
+    get(
+        "/organisations/{id}",
+        &run(show::<Organisation>),
+        Needs::Permission("organisation.view"),
+        "Show an organisation",
+    ),
+    post(
+        "/organisations",
+        &run(create::<Organisation>),
+        Needs::Permission("organisation.create"),
+        "Create an organisation",
+    ),
+    put(
+        "/organisations/{id}",
+        &run(update::<Organisation>),
+        Needs::Permission("organisation.update"),
+        "Change an organisation",
+    ),
     delete(
         "/organisations/{id}",
-        &run(remove),
+        &run(remove::<Organisation>),
         Needs::Permission("organisation.delete"),
         "Delete an organisation, unless it is the last",
     ),
 ];
 
-/// A legal entity of the workspace itself. The first one is created with the workspace and has its name.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Organisation {
-    /// Id of the organisation.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Name of the organisation.
-    #[schemars(example = &"Acme SAS")]
-    pub name: Name<255>,
-    /// Registration number of the company.
-    pub registration_number: Option<Text<64>>,
-    /// VAT or tax number.
-    pub tax_registration_number: Option<Text<64>>,
-    /// Slogan, for letters.
-    pub slogan: Option<Text<255>>,
-    /// Legal form as written, for example `SARL` or `GmbH`.
-    pub organisation_type: Option<Text<64>>,
-    /// Share capital as written on letters, for example `10 000 EUR`.
-    pub capital: Option<Text<64>>,
-    /// Code of the business activity, for example an NAF code.
-    pub activity_code: Option<Text<64>>,
-    /// First name of the main contact.
-    pub main_contact_first_name: Option<Text<255>>,
-    /// Last name of the main contact.
-    pub main_contact_last_name: Option<Text<255>>,
-    /// First line of the main address.
-    pub main_address_line1: Option<Text<255>>,
-    /// Second line of the main address.
-    pub main_address_line2: Option<Text<255>>,
-    /// Postcode of the main address.
-    pub main_address_postal_code: Option<Text<32>>,
-    /// City of the main address.
-    #[schemars(example = &"Paris")]
-    pub main_address_city: Option<Text<255>>,
-    /// Country of the main address.
-    pub main_address_country: Option<Text<64>>,
-    /// Email address.
-    pub email_address: Option<Email>,
-    /// Website. Free text.
-    pub website: Option<Text<255>>,
-    /// Phone number, stored as typed.
-    pub phone: Typed,
-    /// Mobile phone number.
-    pub mobile_phone: Typed,
-    /// Fax number.
-    pub fax: Typed,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A legal entity of the workspace itself. The first one is created with the workspace and has its name.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct Organisation in "organisations" {
+        /// Name of the organisation.
+        #[schemars(example = &"Acme SAS")]
+        pub name: Name<255> => stored, "Name", "Nom";
+        /// Registration number of the company.
+        pub registration_number: Option<Text<64>> => stored, "Registration number", "Numéro d’immatriculation";
+        /// VAT or tax number.
+        pub tax_registration_number: Option<Text<64>> => stored, "VAT number", "Numéro de TVA";
+        /// Slogan, for letters.
+        pub slogan: Option<Text<255>> => stored, "Slogan", "Slogan";
+        /// Legal form as written, for example `SARL` or `GmbH`.
+        pub organisation_type: Option<Text<64>> => stored, "Legal form", "Forme juridique";
+        /// Share capital as written on letters, for example `10 000 EUR`.
+        pub capital: Option<Text<64>> => stored, "Capital", "Capital";
+        /// Code of the business activity, for example an NAF code.
+        pub activity_code: Option<Text<64>> => stored, "Activity code", "Code d’activité";
+        /// First name of the main contact.
+        pub main_contact_first_name: Option<Text<255>> => stored, "Contact’s first name", "Prénom du contact";
+        /// Last name of the main contact.
+        pub main_contact_last_name: Option<Text<255>> => stored, "Contact’s last name", "Nom du contact";
+        /// First line of the main address.
+        pub main_address_line1: Option<Text<255>> => stored, "Address", "Adresse";
+        /// Second line of the main address.
+        pub main_address_line2: Option<Text<255>> => stored, "Address, line 2", "Adresse, ligne 2";
+        /// Postcode of the main address.
+        pub main_address_postal_code: Option<Text<32>> => stored, "Postal code", "Code postal";
+        /// City of the main address.
+        #[schemars(example = &"Paris")]
+        pub main_address_city: Option<Text<255>> => stored, "City", "Ville";
+        /// Country of the main address.
+        pub main_address_country: Option<Text<64>> => stored, "Country", "Pays";
+        /// Email address.
+        pub email_address: Option<Email> => stored, "Email", "E-mail";
+        /// Website. Free text.
+        pub website: Option<Text<255>> => stored, "Website", "Site web";
+        /// Phone number, stored as typed.
+        pub phone: Typed => stored, "Phone", "Téléphone";
+        /// Mobile phone number.
+        pub mobile_phone: Typed => stored, "Mobile", "Mobile";
+        /// Fax number.
+        pub fax: Typed => stored, "Fax", "Fax";
+    }
+    recorded: &Recorded::announced("organisation", "organisation.view"), permissions: "organisation", scope: CallerScope;
 }
 
 fn list(ctx: &mut Ctx<'_>) -> Result<Ok200<Vec<Organisation>>> {
     let sql = format!("SELECT {} FROM organisations ORDER BY id", Organisation::COLUMNS);
     let mut statement = ctx.db.prepare_cached(&sql)?;
-    let organisations = statement.query_map([], Organisation::from_row)?.collect::<rusqlite::Result<_>>()?;
+    let organisations = statement.query_map([], Organisation::from_columns)?.collect::<rusqlite::Result<_>>()?;
     Ok(Ok200(organisations))
 }
 
-fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Organisation>> {
-    find(ctx.db, id).map(Ok200)
-}
-
-fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<Organisation>) -> Result<Created<Organisation>> {
-    (new.created_at, new.updated_at) = (ctx.now, ctx.now);
-    new.id = new.insert(ctx.db)?;
-    ctx.author()?.created(ctx.db, RESOURCE, &new)?;
-    Ok(Created(new))
-}
-
-fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<Organisation>) -> Result<Created<Organisation>> {
-    let old = find(ctx.db, id)?;
-    let mut new = changes.apply(&old)?;
-    new.updated_at = ctx.now;
-    new.save(ctx.db)?;
-    ctx.author()?.updated(ctx.db, RESOURCE, &old, &new)?;
-    Ok(Created(new))
-}
-
-fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
-    let organisation = find(ctx.db, id)?;
-    if !ctx.db.prepare_cached("SELECT 1 FROM organisations WHERE id <> ?1")?.exists([id])? {
-        return Err(Error::refused("last_organisation", "The workspace must have at least one organisation."));
+impl Entity for Organisation {
+    fn release(&self, db: &Connection, _: &Author) -> Result<()> {
+        if db.prepare_cached("SELECT 1 FROM organisations WHERE id <> ?1")?.exists([self.id])? {
+            return Ok(());
+        }
+        Err(Error::refused("last_organisation", "The workspace must have at least one organisation."))
     }
-    ctx.db.prepare_cached("DELETE FROM organisations WHERE id = ?1")?.execute([id])?;
-    ctx.author()?.deleted(ctx.db, RESOURCE, &organisation)?;
-    Ok(Done)
 }
 
-const RESOURCE: &str = "organisation";
-
-record!(Organisation in "organisations" {
-    id, name, registration_number, tax_registration_number, slogan, organisation_type, capital, activity_code,
-    main_contact_first_name, main_contact_last_name, main_address_line1, main_address_line2,
-    main_address_postal_code, main_address_city, main_address_country, email_address, website, phone, mobile_phone,
-    fax, created_at, updated_at,
-});
-
-fn find(db: &Connection, id: i64) -> Result<Organisation> {
-    Organisation::find(db, id)?.ok_or_else(Error::not_found)
-}
+impl Editable for Organisation {}
 
 #[cfg(test)]
 mod tests {

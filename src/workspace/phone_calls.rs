@@ -3,33 +3,53 @@
 //! A call belongs to the customer of its contact at the time of the call. It stays when the contact, customer or user
 //! is deleted. If the contact moves to another customer, its calls do not move.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
-use crate::api::{
-    Changes, Counts, Created, Ctx, Done, Error, Export, Format, Id, Imports, Json, Key, Needs, OfCustomer, Ok200, Page,
-    Result, Route, Sheet, Steps, bulk, delete, get, placed, post, put, run,
-};
-use crate::storage::record;
-use crate::tenancy::Author;
-use crate::tenancy::phones::{self, Numbered, Typed};
+use crate::api::crud::{create, export, import, list, remove, show, update};
+use crate::api::entity::{Editable, Entity, Given, entity};
+use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
+use crate::api::{CallerScope, Error, Needs, Result, Route, bulk, delete, get, placed, post, put, run};
+use crate::tenancy::journal::Recorded;
+use crate::tenancy::phones::Typed;
 use crate::values::{Seconds, Text, Timestamp, WebUrl, choice};
 
-pub const ROUTES: &[Route] = &[
-    get("/phone-calls", &run(list), Needs::Scoped("phone-call.view"), "List phone calls, newest first"),
-    get("/phone-calls/export", &run(export), Needs::Scoped("phone-call.view"), "Export phone calls as JSON or CSV"),
-    get("/phone-calls/{id}", &run(show), Needs::Scoped("phone-call.view"), "Show a phone call"),
-    post("/phone-calls", &run(create), Needs::Scoped("phone-call.create"), "Record a phone call"),
+pub const RESOURCE: Resource = Resource::new("Phone calls", "The journal of phone calls.", ROUTES)
+    .french("Appels")
+    .permissions(&PERMISSIONS)
+    .entity::<PhoneCall>()
+    .files::<PhoneCall>()
+    .samples(r#"{"direction": "outbound"}"#, r#"{"status": "missed"}"#);
+
+const PERMISSIONS: PermissionGroup = PermissionGroup {
+    resource: "phone-call",
+    actions: &[
+        action("view", "see phone calls", "voir les appels", MANAGER_AND_AGENT),
+        action("create", "record phone calls", "enregistrer des appels", MANAGER_AND_AGENT),
+        action("update", "change phone calls", "modifier les appels", MANAGER_AND_AGENT),
+        action("delete", "delete phone calls", "supprimer des appels", MANAGER),
+    ],
+};
+
+const ROUTES: &[Route] = &[
+    get("/phone-calls", &run(list::<PhoneCall>), Needs::Scoped("phone-call.view"), "List phone calls, newest first"),
+    get(
+        "/phone-calls/export",
+        &run(export::<PhoneCall>),
+        Needs::Scoped("phone-call.view"),
+        "Export phone calls as JSON or CSV",
+    ),
+    get("/phone-calls/{id}", &run(show::<PhoneCall>), Needs::Scoped("phone-call.view"), "Show a phone call"),
+    post("/phone-calls", &run(create::<PhoneCall>), Needs::Scoped("phone-call.create"), "Record a phone call"),
     post(
         "/phone-calls/import",
-        &bulk(import),
+        &bulk(import::<PhoneCall>),
         Needs::Scoped("phone-call.create"),
         "Import phone calls from JSON or CSV",
     ),
-    put("/phone-calls/{id}", &run(update), Needs::Scoped("phone-call.update"), "Change a phone call"),
-    delete("/phone-calls/{id}", &run(remove), Needs::Scoped("phone-call.delete"), "Delete a phone call"),
+    put("/phone-calls/{id}", &run(update::<PhoneCall>), Needs::Scoped("phone-call.update"), "Change a phone call"),
+    delete("/phone-calls/{id}", &run(remove::<PhoneCall>), Needs::Scoped("phone-call.delete"), "Delete a phone call"),
 ];
 
 choice! {
@@ -46,154 +66,66 @@ choice! {
     }
 }
 
-/// A phone call in the journal.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct PhoneCall {
-    /// Id of the phone call.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Direction of the call, as seen from the workspace.
-    pub direction: Direction,
-    /// Outcome. `completed`: answered. `missed`: an inbound call that nobody took. `no_answer`: an outbound call that
-    /// nobody took. `busy`, `rejected`: the called side was busy or rejected the call. `voicemail`: a message was left.
-    /// `failed`: the call was not connected.
-    pub status: Status,
-    /// Whether the call was answered. While it is not set, it is true if the status is `completed`.
-    #[schemars(schema_with = "answered_schema")]
-    pub answered: Option<bool>,
-    /// Number of the caller, stored as typed. Filters match it in any format.
-    #[schemars(example = &"+33612345678")]
-    pub number_from: Typed,
-    /// Number that was called, stored as typed.
-    pub number_to: Typed,
-    /// Extension of the agent.
-    #[schemars(example = &"101")]
-    pub agent_extension: Option<Text<32>>,
-    /// Name of the agent.
-    pub agent_name: Option<Text<255>>,
-    /// Name of the call queue.
-    pub queue: Option<Text<255>>,
-    /// Id of the contact. Null if unknown, or if the contact was deleted.
-    #[serde(deserialize_with = "crate::values::nullable_id")]
-    pub contact_id: Option<i64>,
-    /// Id of the customer. With a contact it is the contact's customer at that time, whatever the request says. Without
-    /// a contact it can be set.
-    #[serde(deserialize_with = "crate::values::nullable_id")]
-    pub customer_id: Option<i64>,
-    /// Id of the user who took or placed the call.
-    #[serde(deserialize_with = "crate::values::nullable_id")]
-    pub user_id: Option<i64>,
-    /// Subject of the call.
-    #[schemars(example = &"Delivery")]
-    pub subject: Option<Text<255>>,
-    /// Notes on the call. At most 10,000 characters.
-    pub body: Option<Text<10000>>,
-    /// Start of the call (UTC). Defaults to `ended_at - duration_s`, else to the time of recording.
-    #[schemars(schema_with = "started_schema")]
-    pub started_at: Option<Timestamp>,
-    /// End of the call (UTC). Not before `started_at`.
-    pub ended_at: Option<Timestamp>,
-    /// Duration in seconds. While it is not set, it is `ended_at - started_at`.
-    pub duration_s: Option<Seconds>,
-    /// URL of the recording.
-    pub recording_url: Option<WebUrl>,
-    /// Transcription of the call. At most 100,000 characters.
-    pub transcription: Option<Text<100000>>,
-    /// Summary of the call. At most 10,000 characters.
-    pub summary: Option<Text<10000>>,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
-}
-
-fn list(ctx: &mut Ctx<'_>, list: List<PhoneCall>) -> Result<Page<PhoneCall>> {
-    list.page(ctx)
-}
-
-fn export(ctx: &mut Ctx<'_>, list: List<PhoneCall>, format: Format) -> Result<Export<PhoneCall>> {
-    list.export(ctx, format)
-}
-
-fn import(steps: &Steps<'_>, sheet: Sheet<PhoneCall>) -> Result<Counts> {
-    sheet.import(steps)
-}
-
-fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<PhoneCall>> {
-    ctx.seen(PhoneCall::find(ctx.db, id)?).map(Ok200)
-}
-
-fn create(ctx: &mut Ctx<'_>, Json(mut new): Json<PhoneCall>) -> Result<Created<PhoneCall>> {
-    (new.created_at, new.updated_at) = (ctx.now, ctx.now);
-    new.customer_id = match new.contact_id {
-        Some(contact) => customer_of(ctx.db, contact, ctx.bound_to())?,
-        None => ctx.placed(new.customer_id)?,
-    };
-    add(ctx.db, &ctx.author()?, new).map(Created)
-}
-
-pub fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<PhoneCall>) -> Result<Created<PhoneCall>> {
-    let old = ctx.seen(PhoneCall::find(ctx.db, id)?)?;
-    let mut call = changes.apply(&old)?;
-    call.updated_at = ctx.now;
-    call.customer_id = match call.contact_id {
-        Some(_) if call.contact_id == old.contact_id => old.customer_id,
-        Some(contact) => customer_of(ctx.db, contact, ctx.bound_to())?,
-        None => ctx.placed(call.customer_id)?,
-    };
-    let call = call.following(&old, |field| changes.name(field))?;
-    change(ctx.db, &ctx.author()?, &old, call).map(Created)
-}
-
-fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
-    let call = ctx.seen(PhoneCall::find(ctx.db, id)?)?;
-    ctx.db.prepare_cached("DELETE FROM phone_calls WHERE id = ?1")?.execute([id])?;
-    ctx.author()?.deleted(ctx.db, RESOURCE, &call)?;
-    Ok(Done)
-}
-
-const TABLE: &str = "phone_calls";
-const RESOURCE: &str = "phone-call";
-
-/// The columns with indexed phone numbers.
-pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["number_from", "number_to"], lists: &[] };
-
-record!(PhoneCall in "phone_calls" {
-    id, direction, status, answered, number_from, number_to, agent_extension, agent_name, queue, contact_id, customer_id,
-    user_id, subject, body, started_at, ended_at, duration_s, recording_url, transcription, summary, created_at,
-    updated_at,
-});
-
-/// Inserts a call and returns it as stored.
-pub fn add(db: &Connection, author: &Author, new: PhoneCall) -> Result<PhoneCall> {
-    let mut new = new.told()?;
-    new.check_references(db)?;
-    new.id = new.insert(db)?;
-    phones::insert(db, TABLE, new.id, &new.numbers())?;
-    author.created(db, RESOURCE, &new)?;
-    Ok(new)
-}
-
-/// Replaces a stored call and returns it as stored.
-pub fn change(db: &Connection, author: &Author, old: &PhoneCall, new: PhoneCall) -> Result<PhoneCall> {
-    let new = new.told()?;
-    new.check_references(db)?;
-    new.save(db)?;
-    if new.numbers() != old.numbers() {
-        phones::save(db, TABLE, new.id, &new.numbers())?;
+entity! {
+    /// A phone call in the journal.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct PhoneCall in "phone_calls" {
+        /// Direction of the call, as seen from the workspace.
+        pub direction: Direction => choice(Direction::WORDS), "Direction", "Sens";
+        /// Outcome. `completed`: answered. `missed`: an inbound call that nobody took. `no_answer`: an outbound call that
+        /// nobody took. `busy`, `rejected`: the called side was busy or rejected the call. `voicemail`: a message was left.
+        /// `failed`: the call was not connected.
+        pub status: Status => choice(Status::WORDS), "Outcome", "Résultat";
+        /// Whether the call was answered. While it is not set, it is true if the status is `completed`.
+        #[schemars(schema_with = "answered_schema")]
+        pub answered: Option<bool> => flag, "Answered", "Répondu";
+        /// Number of the caller, stored as typed. Filters match it in any format.
+        #[schemars(example = &"+33612345678")]
+        pub number_from: Typed => phone, "Caller", "Appelant";
+        /// Number that was called, stored as typed.
+        pub number_to: Typed => phone, "Called number", "Numéro appelé";
+        /// Extension of the agent.
+        #[schemars(example = &"101")]
+        pub agent_extension: Option<Text<32>> => text, "Extension", "Poste";
+        /// Name of the agent.
+        pub agent_name: Option<Text<255>> => text.searched(), "Agent", "Agent";
+        /// Name of the call queue.
+        pub queue: Option<Text<255>> => text.searched(), "Queue", "File d’attente";
+        /// Id of the contact. Null if unknown, or if the contact was deleted.
+        #[serde(deserialize_with = "crate::values::nullable_id")]
+        pub contact_id: Option<i64> => integer, "Contact", "Contact";
+        /// Id of the customer. With a contact it is the contact's customer at that time, whatever the request says. Without
+        /// a contact it can be set.
+        #[serde(deserialize_with = "crate::values::nullable_id")]
+        pub customer_id: Option<i64> => integer, "Customer", "Client";
+        /// Id of the user who took or placed the call.
+        #[serde(deserialize_with = "crate::values::nullable_id")]
+        pub user_id: Option<i64> => integer, "User", "Utilisateur";
+        /// Subject of the call.
+        #[schemars(example = &"Delivery")]
+        pub subject: Option<Text<255>> => text.searched(), "Subject", "Objet";
+        /// Notes on the call. At most 10,000 characters.
+        pub body: Option<Text<10000>> => text.searched(), "Text", "Texte";
+        /// Start of the call (UTC). Defaults to `ended_at - duration_s`, else to the time of recording.
+        #[schemars(schema_with = "started_schema")]
+        pub started_at: Option<Timestamp> => moment.sorted(), "Start", "Début";
+        /// End of the call (UTC). Not before `started_at`.
+        pub ended_at: Option<Timestamp> => moment.sorted(), "End", "Fin";
+        /// Duration in seconds. While it is not set, it is `ended_at - started_at`.
+        pub duration_s: Option<Seconds> => integer.sorted(), "Duration (s)", "Durée (s)";
+        /// URL of the recording.
+        pub recording_url: Option<WebUrl> => text, "Recording", "Enregistrement";
+        /// Transcription of the call. At most 100,000 characters.
+        pub transcription: Option<Text<100000>> => text.searched(), "Transcription", "Transcription";
+        /// Summary of the call. At most 10,000 characters.
+        pub summary: Option<Text<10000>> => text.searched(), "Summary", "Résumé";
     }
-    author.updated(db, RESOURCE, old, &new)?;
-    Ok(new)
-}
-
-/// Moves all calls of one customer to another.
-pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
-    each_of(db, "customer_id", from, |old: PhoneCall| {
-        change(db, author, &old, PhoneCall { customer_id: Some(to), updated_at: author.at, ..old.clone() }).map(|_| ())
-    })
+    recorded: &Recorded::announced("phone-call", "phone-call.view"), permissions: "phone-call", scope: CallerScope;
+    customer: customer_id;
+    phones: [number_from, number_to];
+    list: { newest_first: true, counted_by_triggers: true };
+    also: [any_phone("phone", "phone_calls"), term("phone_calls_fts")];
 }
 
 /// The customer of a contact. A caller bound to a customer must be able to see the contact.
@@ -206,55 +138,35 @@ fn customer_of(db: &Connection, contact_id: i64, bound_to: Option<i64>) -> Resul
     customer.filter(seen).ok_or_else(|| Error::invalid("The selected contact id is invalid."))
 }
 
-impl OfCustomer for PhoneCall {
-    fn customer_id(&self) -> Option<i64> {
-        self.customer_id
-    }
-}
-
-impl Imports for PhoneCall {
-    const NAME: &'static str = TABLE;
-    const UPDATE: &'static str = "phone-call.update";
-    const KEY: Option<Key> = None;
-
-    fn times(&mut self) -> (&mut Timestamp, &mut Timestamp) {
-        (&mut self.created_at, &mut self.updated_at)
-    }
-
-    /// A customer in the file takes precedence over the contact's customer: the contact may have moved since the call.
-    fn settled(
-        mut self,
-        db: &Connection,
-        old: Option<&Self>,
-        bound_to: Option<i64>,
-        names: &dyn Fn(&str) -> bool,
-    ) -> Result<Self> {
-        let contact = self.contact_id.filter(|contact| old.and_then(|old| old.contact_id) != Some(*contact));
-        let of_contact = contact.map(|contact| customer_of(db, contact, bound_to)).transpose()?;
-        self.customer_id = match of_contact.filter(|_| !names("customer_id")) {
-            Some(customer) => customer,
-            None => placed(self.customer_id, bound_to)?,
+impl Entity for PhoneCall {
+    /// The call of a contact belongs to the contact's customer, as of the time at which the contact was set. A file may name
+    /// another one: the contact may have moved since.
+    fn prepare(&mut self, db: &Connection, old: Option<&Self>, given: &Given<'_>) -> Result<()> {
+        let unchanged = old.filter(|old| self.contact_id.is_some() && self.contact_id == old.contact_id);
+        let is_named = given.is_import && (given.names)("customer_id");
+        self.customer_id = match (unchanged, self.contact_id) {
+            (Some(old), _) if !given.is_import => old.customer_id,
+            (None, Some(contact)) => {
+                let of_contact = customer_of(db, contact, given.customer)?;
+                if is_named { placed(self.customer_id, given.customer)? } else { of_contact }
+            }
+            _ => placed(self.customer_id, given.customer)?,
         };
         match old {
-            Some(old) => self.following(old, names)?.told(),
-            None => self.told(),
+            Some(old) => self.follow(old, given.names),
+            None => Ok(()),
         }
     }
 
-    fn add(db: &Connection, author: &Author, new: Self) -> Result<Self> {
-        add(db, author, new)
-    }
-
-    fn change(db: &Connection, author: &Author, old: &Self, new: Self) -> Result<Self> {
-        change(db, author, old, new)
+    fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
+        self.complete()?;
+        self.check_references(db)
     }
 }
 
-impl PhoneCall {
-    fn numbers(&self) -> [(&'static str, &Typed); 2] {
-        [("number_from", &self.number_from), ("number_to", &self.number_to)]
-    }
+impl Editable for PhoneCall {}
 
+impl PhoneCall {
     fn was_completed(&self) -> bool {
         self.status == Status::COMPLETED
     }
@@ -271,7 +183,7 @@ impl PhoneCall {
 
     /// Applies a change to an old call. Values that were derived from other fields are derived again. Values that were
     /// set stay.
-    fn following(mut self, old: &Self, names: impl Fn(&str) -> bool) -> Result<Self> {
+    fn follow(&mut self, old: &Self, names: &dyn Fn(&str) -> bool) -> Result<()> {
         self.started_at = self.started_at.or(old.started_at);
         if !names("answered") && old.answered == Some(old.was_completed()) {
             self.answered = None;
@@ -279,11 +191,11 @@ impl PhoneCall {
         if !names("duration_s") && old.duration_s == old.measured()? {
             self.duration_s = None;
         }
-        Ok(self)
+        Ok(())
     }
 
     /// Sets the missing fields that can be derived from the others.
-    fn told(mut self) -> Result<Self> {
+    fn complete(&mut self) -> Result<()> {
         let recorded = self.created_at;
         let before_its_end = |ended: Timestamp| ended.plus(-self.duration_s.map_or(0, Seconds::get));
         let ended = self.ended_at.filter(|ended| *ended < recorded);
@@ -291,7 +203,7 @@ impl PhoneCall {
         self.answered = self.answered.or(Some(self.was_completed()));
         let measured = self.measured()?;
         self.duration_s = self.duration_s.or(measured);
-        Ok(self)
+        Ok(())
     }
 
     fn check_references(&self, db: &Connection) -> Result<()> {
@@ -328,54 +240,6 @@ fn told_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
         generator.subschema_for::<Option<T>>()
     } else {
         generator.subschema_for::<T>()
-    }
-}
-
-impl Listed for PhoneCall {
-    const LISTING: Listing = Listing {
-        table: TABLE,
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "direction", by: By::Choice("direction", Direction::WORDS) },
-            Filter { name: "status", by: By::Choice("status", Status::WORDS) },
-            Filter { name: "answered", by: By::Flag("answered") },
-            Filter { name: "phone", by: By::Phone(TABLE) },
-            Filter { name: "number_from", by: By::Text("number_from") },
-            Filter { name: "number_to", by: By::Text("number_to") },
-            Filter { name: "agent_extension", by: By::Text("agent_extension") },
-            Filter { name: "agent_name", by: By::Text("agent_name") },
-            Filter { name: "queue", by: By::Text("queue") },
-            Filter { name: "contact_id", by: By::Integer("contact_id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "user_id", by: By::Integer("user_id") },
-            Filter { name: "subject", by: By::Text("subject") },
-            Filter { name: "body", by: By::Text("body") },
-            Filter { name: "started_at", by: By::Moment("started_at") },
-            Filter { name: "ended_at", by: By::Moment("ended_at") },
-            Filter { name: "duration_s", by: By::Integer("duration_s") },
-            Filter { name: "recording_url", by: By::Text("recording_url") },
-            Filter { name: "transcription", by: By::Text("transcription") },
-            Filter { name: "summary", by: By::Text("summary") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Term("phone_calls_fts") },
-        ],
-        plain_filters: false,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "started_at", column: "started_at" },
-            Sort { name: "ended_at", column: "ended_at" },
-            Sort { name: "duration_s", column: "duration_s" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: true,
-        counted_by_triggers: true,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
     }
 }
 

@@ -6,15 +6,33 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::permission_catalog;
+use crate::api::resource::{PermissionGroup, Resource, Section, action};
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Steps, delete, get, may_touch, post,
     put, run, steps,
 };
-use crate::auth::{Permissions, catalogue};
+use crate::auth::Permissions;
 use crate::central::{invitations, memberships};
+use crate::tenancy::journal::Recorded;
 use crate::values::{Name, fold::fold};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new(
+    "Roles",
+    "Sets of permissions for users. Three roles are built in, and a workspace can add its own.",
+    ROUTES,
+)
+.french("Rôles")
+.section(Section::Team)
+.permissions(&PERMISSIONS)
+.recorded(&[RECORDED]);
+
+const PERMISSIONS: PermissionGroup = PermissionGroup {
+    resource: "role",
+    actions: &[action("manage", "create, change and delete roles", "créer, modifier et supprimer des rôles", &[])],
+};
+
+const ROUTES: &[Route] = &[
     get("/roles", &run(list), Needs::Insider, "List roles"),
     get("/roles/{id}", &run(show), Needs::Insider, "Show a role with its permissions"),
     post("/roles", &run(create), Needs::Permission("role.manage"), "Create a role"),
@@ -99,7 +117,7 @@ fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewRole>) -> Result<Created<Role>> 
         .prepare_cached("INSERT INTO roles (name, permissions) VALUES (?1, ?2)")?
         .insert((&new.name, &new.permissions))?;
     let role = find(ctx.db, id)?.ok_or_else(Error::not_found)?;
-    ctx.author()?.created(ctx.db, RESOURCE, &role)?;
+    ctx.author()?.created(ctx.db, RECORDED, &role)?;
     Ok(Created(role))
 }
 
@@ -123,7 +141,7 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Cr
             keep_an_admin(db)?;
         }
         let new = find(db, id)?.ok_or_else(Error::not_found)?;
-        author.updated(db, RESOURCE, &old, &new)?;
+        author.updated(db, RECORDED, &old, &new)?;
         Ok::<_, Error>((old, new))
     })?;
     if old.name != role.name {
@@ -153,20 +171,21 @@ fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
             return Err(Error::refused("role_in_use", "Users have this role. Assign them another role first."));
         }
         db.execute("DELETE FROM roles WHERE id = ?1", [id])?;
-        author.deleted(db, RESOURCE, &role)?;
+        author.deleted(db, RECORDED, &role)?;
         Ok(())
     })?;
     Ok(Done)
 }
 
-const RESOURCE: &str = "role";
+pub const RECORDED: &Recorded = &Recorded::new("role", None);
 
 fn permissions(_: &mut Ctx<'_>) -> Result<Ok200<Vec<Permission>>> {
     let mut all = Vec::new();
-    for group in catalogue::CATALOGUE {
-        for (action, can, _) in group.actions {
-            let (name, description) = (format!("{}.{action}", group.resource), format!("Can {can}."));
-            all.push(Permission { name, description, resource: group.resource, action });
+    for group in permission_catalog::groups() {
+        for action in group.actions {
+            let (name, description) =
+                (format!("{}.{}", group.resource, action.name), format!("Can {}.", action.can.english));
+            all.push(Permission { name, description, resource: group.resource, action: action.name });
         }
     }
     Ok(Ok200(all))
@@ -224,8 +243,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Role> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::auth::catalogue;
     use crate::testing::Bench;
+    use crate::workspace::permission_catalog;
 
     #[test]
     fn the_built_in_roles_are_there_and_do_not_change() {
@@ -245,7 +264,7 @@ mod tests {
     fn each_built_in_role_may_all_that_the_next_may() {
         let bench = Bench::new();
         for (upper, lower) in [("admin", "manager"), ("manager", "agent")] {
-            for permission in catalogue::names().filter(|name| bench.may(lower, name)) {
+            for permission in permission_catalog::names().filter(|name| bench.may(lower, name)) {
                 assert!(bench.may(upper, &permission), "{upper} lacks {permission}");
             }
         }

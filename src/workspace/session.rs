@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::integration_keys;
 use super::users::{self, User};
+use crate::api::resource::Resource;
 use crate::api::{Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, steps};
 use crate::auth::{Actor, Permissions, Scope};
 use crate::central::second_factor;
@@ -12,7 +13,9 @@ use crate::central::session::{Credentials, TokenShown, as_member, begin_session,
 use crate::central::tokens::{self, Issued};
 use crate::central::workspaces::{EVERYBODY, Workspace};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new("Session", "Log in to this workspace and log out.", ROUTES);
+
+const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in to this workspace").named("login"),
     post("/login/second-factor", &steps(login_with_code), Needs::Anyone, "Complete a login with a second-factor code")
         .named("loginWithSecondFactor"),

@@ -11,16 +11,36 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::indexes;
+use crate::api::resource::{PermissionGroup, Resource, Section, action};
 use crate::api::{Changes, Created, Ctx, Error, Needs, Ok200, Result, Route, Steps, get, put, run, steps};
 use crate::tenancy::indexing::Pass;
+use crate::tenancy::journal::Recorded;
 use crate::values::{Country, Days, Locale, TimeZone, UrlTemplate, phone};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new("Settings", "Settings of the whole workspace.", ROUTES)
+    .french("Paramètres")
+    .section(Section::Workspace)
+    .permissions(&PERMISSIONS)
+    .recorded(&[RECORDED]);
+
+const PERMISSIONS: PermissionGroup = PermissionGroup {
+    resource: "workspace",
+    actions: &[action(
+        "manage",
+        "change the workspace's settings",
+        "modifier les paramètres de l’espace de travail",
+        &[],
+    )],
+};
+
+const ROUTES: &[Route] = &[
     get("/settings", &run(show), Needs::Permission("workspace.manage"), "Show the workspace's settings")
         .named("getSettings"),
     put("/settings", &steps(update), Needs::Permission("workspace.manage"), "Change the workspace's settings")
         .named("updateSettings"),
 ];
+
+const RECORDED: &Recorded = &Recorded::new("settings", Some("workspace.manage"));
 
 /// Stored value of an unlimited retention.
 const FOR_EVER: &str = "forever";
@@ -106,7 +126,7 @@ fn update(steps: &Steps<'_>, changes: Changes<SettingsChanges>) -> Result<Create
         let old = find(db)?;
         let new = old.changed(&changes)?;
         new.save(db)?;
-        author.updated(db, "settings", &old, &new)?;
+        author.updated(db, RECORDED, &old, &new)?;
         Ok::<_, Error>((new, Pass::begin(db, &indexes::NUMBERS)?))
     })?;
     if let Some(pass) = pass {

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::roles;
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::field::{any_phone, integer, moment, term, text};
+use crate::api::list::{List, Listed, Listing};
+use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, Table, action};
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Id, Needs, Ok200, Page, Result, Route, Steps, delete, get, may_touch, put, run,
     steps,
@@ -18,7 +20,30 @@ use crate::tenancy::phones::{self, Numbered, Typed};
 use crate::tenancy::{Author, members};
 use crate::values::{Name, RowId, Timestamp, email};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Users", "The accounts that are members of this workspace, each with a role.", ROUTES)
+        .french("Utilisateurs")
+        .section(Section::Team)
+        .permissions(&PERMISSIONS)
+        .recorded(&[members::RECORDED])
+        .table(Table { name: TABLE, fields: User::LISTING.fields, numbers: NUMBERED, computed: None, fold: None });
+
+const PERMISSIONS: PermissionGroup = PermissionGroup {
+    resource: "user",
+    actions: &[
+        action("view", "see users", "voir les utilisateurs", MANAGER_AND_AGENT),
+        action(
+            "invite",
+            "invite users, and see and cancel invitations",
+            "inviter des utilisateurs, voir et annuler les invitations",
+            MANAGER,
+        ),
+        action("update", "change users and their roles", "modifier les utilisateurs et leurs rôles", MANAGER),
+        action("delete", "remove users", "retirer des utilisateurs", &[]),
+    ],
+};
+
+const ROUTES: &[Route] = &[
     get("/users", &run(list), Needs::Permission("user.view"), "List users"),
     get("/users/{id}", &run(show), Needs::Oneself("*"), "Show a user"),
     put(
@@ -112,7 +137,7 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
         if other_role {
             roles::keep_an_admin(db)?;
         }
-        author.updated(db, members::RESOURCE, &before, &members::find(db, id)?)?;
+        author.updated(db, members::RECORDED, &before, &members::find(db, id)?)?;
         Ok((old, find(db, id)?))
     })?;
     if user.role.id != old.role.id {
@@ -194,20 +219,16 @@ impl Listed for User {
     const LISTING: Listing = Listing {
         table: "(SELECT u.*, r.name AS role_name FROM users u JOIN roles r ON r.id = u.role_id)",
         columns: "id, name, email, phone, mobile_phone, role_id, role_name, created_at, updated_at, account_id",
-        filters: &[
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "email", by: By::Text("email") },
-            Filter { name: "phone", by: By::Phone(TABLE) },
-            Filter { name: "term", by: By::Term("users_fts") },
+        fields: &[
+            integer("id").only_sorted(),
+            text("name").sorted_by("fold(name)").searched(),
+            text("email").sorted_by("fold(email)").searched(),
+            any_phone("phone", TABLE),
+            term("users_fts"),
+            moment("created_at").only_sorted(),
+            moment("updated_at").only_sorted(),
         ],
         plain_filters: false,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "email", column: "fold(email)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
         newest_first: false,
         counted_by_triggers: false,
         customer: None,

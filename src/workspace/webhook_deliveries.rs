@@ -6,13 +6,18 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::webhooks;
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::field::{choice, integer, moment, text};
+use crate::api::list::{List, Listed, Listing};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Created, Ctx, Error, Id, Inner, Needs, Ok200, Page, Result, Route, get, post, run};
 use crate::auth::SigningSecret;
-use crate::tenancy::journal::ANNOUNCED;
 use crate::values::{Timestamp, choice};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new("Webhook deliveries", "Messages to a webhook and their outcome.", ROUTES)
+    .french("Envois des webhooks")
+    .section(Section::Integrations);
+
+const ROUTES: &[Route] = &[
     post("/webhooks/{id}/test", &run(test), Needs::Permission("webhook.update"), "Send a test message to a webhook")
         .named("testWebhook"),
     get(
@@ -112,7 +117,7 @@ fn list(ctx: &mut Ctx<'_>, Id(id): Id, list: List<Delivery>) -> Result<Page<Deli
 fn show(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Ok200<Shown>> {
     let delivery = find(ctx.db, id, delivery)?;
     let resource = delivery.event.split('.').next().unwrap_or_default();
-    let needed = ANNOUNCED.iter().find(|(announced, _)| *announced == resource).map(|(_, permission)| *permission);
+    let needed = super::recorded().find(|recorded| recorded.name == resource).and_then(|recorded| recorded.view);
     let insider = ctx.insider()?;
     if let Some(missing) = needed.filter(|permission| !insider.may(permission)) {
         return Err(Error::MissingPermission(missing.into()));
@@ -254,14 +259,14 @@ impl Listed for Delivery {
     const LISTING: Listing = Listing {
         table: TABLE,
         columns: COLUMNS,
-        filters: &[
-            Filter { name: "event", by: By::Text("event") },
-            Filter { name: "status", by: By::Choice("status", Status::WORDS) },
-            Filter { name: "message_id", by: By::Text("message_id") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
+        fields: &[
+            integer("id").only_sorted(),
+            text("event"),
+            choice("status", Status::WORDS),
+            text("message_id"),
+            moment("created_at").sorted(),
         ],
         plain_filters: false,
-        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "created_at", column: "created_at" }],
         newest_first: true,
         counted_by_triggers: false,
         customer: None,

@@ -6,7 +6,9 @@ use rusqlite::{Connection, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::field::{flag, integer, moment, text};
+use crate::api::list::{List, Listed, Listing};
+use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, delete, get, may_touch,
     post, put, run, steps,
@@ -14,11 +16,27 @@ use crate::api::{
 use crate::auth::{Insider, Permissions, SigningSecret};
 use crate::central::quotas::Quotas;
 use crate::central::webhook_workspaces;
-use crate::storage::record;
-use crate::tenancy::journal::{self, ANNOUNCED, VERBS};
+use crate::storage::{Stored, record};
+use crate::tenancy::journal::{self, Recorded, VERBS};
 use crate::values::{Timestamp, WebUrl, distinct, is_public, stored_as_json};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Webhooks", "URLs that are notified of changes by signed messages (Standard Webhooks 1.0).", ROUTES)
+        .section(Section::Integrations)
+        .permissions(&PERMISSIONS)
+        .recorded(&[RECORDED]);
+
+const PERMISSIONS: PermissionGroup = PermissionGroup {
+    resource: "webhook",
+    actions: &[
+        action("view", "see webhooks", "voir les webhooks", MANAGER_AND_AGENT),
+        action("create", "create webhooks", "créer des webhooks", MANAGER),
+        action("update", "change webhooks", "modifier les webhooks", MANAGER),
+        action("delete", "delete webhooks", "supprimer des webhooks", MANAGER),
+    ],
+};
+
+const ROUTES: &[Route] = &[
     get("/webhooks", &run(list), Needs::Permission("webhook.view"), "List webhooks"),
     get("/webhooks/{id}", &run(show), Needs::Permission("webhook.view"), "Show a webhook"),
     post(
@@ -108,7 +126,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewWebhook>) -> Result<Created<Webh
             updated_at: author.at,
         };
         webhook.id = webhook.insert(db)?;
-        author.created(db, RESOURCE, &webhook)?;
+        author.created(db, RECORDED, &webhook)?;
         Ok(Created(WebhookShown { known: webhook, secret }))
     })
 }
@@ -139,7 +157,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewWebhook>) -> Result
     if webhook.active && !old.active {
         author.news.note(author.workspace);
     }
-    author.updated(ctx.db, RESOURCE, &old, &webhook)?;
+    author.updated(ctx.db, RECORDED, &old, &webhook)?;
     Ok(Created(webhook))
 }
 
@@ -147,11 +165,11 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let webhook = find(ctx.db, id)?;
     webhook.check_touch(ctx.insider()?)?;
     ctx.db.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
-    ctx.author()?.deleted(ctx.db, RESOURCE, &webhook)?;
+    ctx.author()?.deleted(ctx.db, RECORDED, &webhook)?;
     Ok(Done)
 }
 
-const RESOURCE: &str = "webhook";
+pub const RECORDED: &Recorded = &Recorded::new("webhook", Some("webhook.view"));
 
 record!(Webhook in "webhooks" { id, url, events, active, secret, created_at, updated_at });
 
@@ -179,7 +197,7 @@ pub fn switch_off(db: &Connection, author: &journal::Author, id: i64) -> Result<
     let Some(old) = Webhook::find(db, id)?.filter(|webhook| webhook.active) else { return Ok(()) };
     let webhook = Webhook { active: false, updated_at: author.at, ..old.clone() };
     webhook.save(db)?;
-    Ok(author.updated(db, RESOURCE, &old, &webhook)?)
+    Ok(author.updated(db, RECORDED, &old, &webhook)?)
 }
 
 fn last_four<S: Serializer>(secret: &SigningSecret, output: S) -> Result<S::Ok, S::Error> {
@@ -210,22 +228,26 @@ impl Default for NewWebhook {
     }
 }
 
+/// The resources whose changes are announced, each with the permission to see it.
+fn announced() -> impl Iterator<Item = (&'static str, &'static str)> {
+    super::recorded()
+        .filter(|recorded| recorded.is_announced)
+        .filter_map(|recorded| Some((recorded.name, recorded.view?)))
+}
+
 impl Events {
     /// All events that a webhook can subscribe to.
     fn all() -> impl Iterator<Item = String> {
-        let of = |(resource, _): &(&'static str, _)| {
-            let resource = *resource;
-            VERBS.iter().chain(&["*"]).map(move |verb| format!("{resource}.{verb}"))
-        };
-        std::iter::once("*".to_owned()).chain(ANNOUNCED.iter().flat_map(of))
+        let of = |(resource, _)| VERBS.iter().chain(&["*"]).map(move |verb| format!("{resource}.{verb}"));
+        std::iter::once("*".to_owned()).chain(announced().flat_map(of))
     }
 
-    /// The permissions that are required to subscribe to these events.
+    /// The permissions that a caller needs to see these events.
     fn permissions(&self) -> Permissions {
-        Permissions::of(ANNOUNCED.iter().filter_map(|(resource, permission)| {
-            let told =
+        Permissions::of(announced().filter_map(|(resource, permission)| {
+            let includes =
                 |wanted: &String| VERBS.iter().any(|verb| journal::matches(wanted, &format!("{resource}.{verb}")));
-            self.0.iter().any(told).then_some(*permission)
+            self.0.iter().any(includes).then_some(permission)
         }))
     }
 }
@@ -283,24 +305,20 @@ impl Listed for Webhook {
     const LISTING: Listing = Listing {
         table: "webhooks",
         columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "url", by: By::Text("url") },
-            Filter { name: "active", by: By::Flag("active") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
+        fields: &[
+            integer("id").only_sorted(),
+            text("url").sorted_by("fold(url)"),
+            flag("active"),
+            moment("created_at").sorted(),
         ],
         plain_filters: false,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "url", column: "fold(url)" },
-            Sort { name: "created_at", column: "created_at" },
-        ],
         newest_first: false,
         counted_by_triggers: false,
         customer: None,
     };
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
+        Self::from_columns(row)
     }
 }
 

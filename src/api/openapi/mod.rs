@@ -13,7 +13,8 @@ use schemas::Schemas;
 
 use super::disclosure;
 use super::handler::Place as HandlerPlace;
-use super::route::{Audience, Layer, Needs, Resource, Route};
+use super::resource::{Audience, Resource};
+use super::route::{Layer, Needs, Route};
 use super::router::Router;
 use crate::values::PublicUrl;
 

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, ensure};
 use rusqlite::Connection;
 
 use super::serve;
-use crate::api::Error;
+use crate::api::{Error, crud};
 use crate::auth::{Origin, Verified, secret};
 use crate::central::quotas::Quotas;
 use crate::central::workspaces::{self, NewWorkspace};
@@ -20,7 +20,6 @@ use crate::engine::Engine;
 use crate::server::{self, Front, Source};
 use crate::tenancy::Author;
 use crate::values::{Email, Name, Password, Timestamp};
-use crate::workspace::{contacts, customers, phone_calls};
 
 const EMAIL: &str = "demo@example.com";
 /// Not a secret: published in the source and printed at every start, and valid on this machine only.
@@ -113,13 +112,13 @@ fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     }
     let data::Data { customers, contacts, phone_calls } = data::make(author.at);
     for customer in customers {
-        customers::add(db, author, customer)?;
+        crud::add(db, author, customer)?;
     }
     for contact in contacts {
-        contacts::add(db, author, contact)?;
+        crud::add(db, author, contact)?;
     }
     for call in phone_calls {
-        phone_calls::add(db, author, call)?;
+        crud::add(db, author, call)?;
     }
     routing::fill(db, author)?;
     Ok(true)

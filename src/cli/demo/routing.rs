@@ -4,7 +4,8 @@ use rusqlite::Connection;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::api::{Error, Result};
+use crate::api::entity::Editable;
+use crate::api::{Error, Result, crud};
 use crate::routing::call_queues::calendars::{self, Country};
 use crate::routing::call_queues::exceptions::RoutingException;
 use crate::routing::call_queues::groups::Group;
@@ -17,7 +18,6 @@ use crate::routing::fields::Field;
 use crate::routing::geo::destinations::GeoDestination;
 use crate::routing::geo::lists::GeoList;
 use crate::routing::options::FieldOption;
-use crate::routing::rows::{self, Routed};
 use crate::routing::survey_records::SurveyRecord;
 use crate::routing::surveys::Survey;
 use crate::tenancy::Author;
@@ -49,12 +49,13 @@ pub fn fill(db: &Connection, author: &Author) -> Result<()> {
 
 impl Desk<'_> {
     /// Creates a row like a request with this body.
-    fn add<T: Routed>(&self, body: Value) -> Result<T> {
+    fn add<T: Editable>(&self, body: Value) -> Result<T> {
         self.add_row(read(body)?)
     }
 
-    fn add_row<T: Routed>(&self, row: T) -> Result<T> {
-        rows::add(self.db, self.author, rows::of(CUSTOMER, row, self.author.at))
+    fn add_row<T: Editable>(&self, mut row: T) -> Result<T> {
+        row.set_customer(Some(CUSTOMER));
+        crud::add(self.db, self.author, crud::timed(row, self.author.at))
     }
 
     /// Creates a queue that is open on working days and closed on the public holidays of this year and the next.

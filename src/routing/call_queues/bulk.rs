@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::parents::{self, OfParent};
 use super::time_spans::{SavedSpan, TimeSpan};
 use crate::api::body::{self, Reading, Unfit};
+use crate::api::crud;
 use crate::api::{Body, Call, Created, Ctx, Error, Input, Operation, Result};
-use crate::routing::rows;
-use crate::routing::whose::Whose;
+use crate::routing::customer_param::CustomerParam;
 
 /// Maximum number of rows in a request.
 const MOST: usize = 1000;
@@ -81,7 +81,7 @@ fn said_of_parent(fields: &Map<String, Value>) -> impl Iterator<Item = (String, 
 fn row(reading: &Reading, item: Value, parent: &Map<String, Value>) -> Result<Result<TimeSpan, Vec<String>>> {
     let Value::Object(mut fields) = item else { return Ok(Err(vec!["The item must be an object.".into()])) };
     if fields.get("customer_id").is_some_and(|customer| !customer.is_null()) {
-        return Ok(Err(Whose::prohibited().sentences()));
+        return Ok(Err(CustomerParam::prohibited().sentences()));
     }
     fields.values_mut().for_each(body::whole_numbers);
     let own: Map<String, Value> = said_of_parent(&fields).collect();
@@ -112,12 +112,12 @@ impl<T> From<Vec<T>> for Made<T> {
     }
 }
 
-pub fn create_many(ctx: &mut Ctx<'_>, whose: Whose, Many(items): Many) -> Result<Created<Made<SavedSpan>>> {
-    let (customer, author) = (whose.customer(ctx)?, ctx.author()?);
+pub fn create_many(ctx: &mut Ctx<'_>, scope: CustomerParam, Many(items): Many) -> Result<Created<Made<SavedSpan>>> {
+    let customer = Some(scope.id(ctx)?);
     let (mut made, mut hint) = (Vec::new(), Vec::new());
     for (number, item) in (1..).zip(items) {
         let added = item.map_err(Error::Invalid);
-        match added.and_then(|new| rows::add(ctx.db, &author, rows::of(customer, new, ctx.now))) {
+        match added.and_then(|new| crud::create_for(ctx, customer, new)) {
             Ok(row) => made.push(row),
             // The item is invalid. The others are still checked, so that the response lists every problem.
             Err(Error::Invalid(wrong)) => {

@@ -1,18 +1,29 @@
 //! Exceptions: days on which a queue or a group is closed, and where calls go then. They take precedence over time
 //! spans.
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::parents::{self, OfParent, ParentType, create};
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::crud::{self, list, remove, show};
+use crate::api::entity::{Editable, Entity, entity};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Changes, Created, Ctx, Error, Id, Needs, Result, Route, delete, get, post, put, run};
-use crate::routing::rows::{self, Routed, list, remove, routed, show};
-use crate::routing::whose::Whose;
-use crate::values::{Day, RowId, Text, Timestamp};
+use crate::routing::customer_param::CustomerParam;
+use crate::tenancy::journal::Recorded;
+use crate::values::{Day, RowId, Text};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new(
+    "Routing exceptions",
+    "Days on which a queue or a group is closed. They take precedence over time spans.",
+    ROUTES,
+)
+.french("Exceptions")
+.section(Section::Routing)
+.entity::<RoutingException>();
+
+const ROUTES: &[Route] = &[
     get(
         "/smart-routings/call-queues/exceptions",
         &run(list::<RoutingException>),
@@ -45,106 +56,64 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// A day on which a queue or a group is closed.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct RoutingException {
-    /// Id of the exception.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the exception.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Id of the queue or group that the exception belongs to. It cannot be changed.
-    pub exceptionable_id: RowId,
-    /// Type of that parent. It cannot be changed.
-    #[serde(deserialize_with = "parents::by_any_name")]
-    pub exceptionable_type: ParentType,
-    /// Free text, for example a reference in another system.
-    pub reference: Option<Text<255>>,
-    /// Display name of the day.
-    #[schemars(example = &"Company outing")]
-    pub label: Option<Text<255>>,
-    /// Where calls go on this day. If null, they go to the queue's default destination.
-    #[schemars(example = &"898")]
-    pub destination: Option<Text<255>>,
-    /// A date (`2027-05-01`), or a day of every year (`--05-01`).
-    pub day: Day,
-    /// Whether the exception was created as a holiday.
-    #[serde(skip_deserializing)]
-    #[schemars(extend("readOnly" = true))]
-    pub holiday: bool,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A day on which a queue or a group is closed.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct RoutingException in "routing_exceptions" {
+        /// Id of the customer that owns the exception.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Id of the queue or group that the exception belongs to. It cannot be changed.
+        pub exceptionable_id: RowId => integer, "Queue or group", "File ou groupe";
+        /// Type of that parent. It cannot be changed.
+        #[serde(deserialize_with = "parents::by_any_name")]
+        pub exceptionable_type: ParentType => class(ParentType::WORDS), "Of", "Rattachement";
+        /// Free text, for example a reference in another system.
+        pub reference: Option<Text<255>> => text, "Reference", "Référence";
+        /// Display name of the day.
+        #[schemars(example = &"Company outing")]
+        pub label: Option<Text<255>> => text.sorted_by("fold(label)"), "Label", "Libellé";
+        /// Where calls go on this day. If null, they go to the queue's default destination.
+        #[schemars(example = &"898")]
+        pub destination: Option<Text<255>> => text, "Destination", "Destination";
+        /// A date (`2027-05-01`), or a day of every year (`--05-01`).
+        pub day: Day => text.sorted(), "Day", "Jour";
+        /// Whether the exception was created as a holiday.
+        #[serde(skip_deserializing)]
+        #[schemars(extend("readOnly" = true))]
+        pub holiday: bool => flag;
+    }
+    recorded: &Recorded::announced("routing-exception", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    also: [words(&["reference", "label", "destination"])];
 }
 
 fn update(
     ctx: &mut Ctx<'_>,
-    whose: Whose,
+    scope: CustomerParam,
     Id(id): Id,
     changes: Changes<RoutingException>,
 ) -> Result<Created<RoutingException>> {
-    let old = whose.its(ctx, RoutingException::find(ctx.db, id)?)?;
+    let old = crud::find::<RoutingException>(ctx, &scope, id)?;
     let new = changes.without(&RoutingException::PARENT).apply(&old)?;
-    rows::change(ctx.db, &ctx.author()?, &old, RoutingException { holiday: old.holiday, ..new }).map(Created)
+    crud::change(ctx.db, &ctx.author()?, &old, RoutingException { holiday: old.holiday, ..new }).map(Created)
 }
 
-routed!(RoutingException in "routing_exceptions", told of as "routing-exception" {
-    exceptionable_id, exceptionable_type, reference, label, destination, day, holiday,
-});
-
-impl Routed for RoutingException {
+impl Entity for RoutingException {
     fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
         let wrong = if old.is_none() { parents::problem(db, self.customer_id, self)? } else { None };
         wrong.map_or(Ok(()), |sentence| Err(Error::invalid(sentence)))
     }
 }
 
+impl Editable for RoutingException {}
+
 impl OfParent for RoutingException {
     const PARENT: [&'static str; 2] = ["exceptionable_id", "exceptionable_type"];
 
     fn parent(&self) -> (i64, ParentType) {
         (self.exceptionable_id.get(), self.exceptionable_type)
-    }
-}
-
-impl Listed for RoutingException {
-    const LISTING: Listing = Listing {
-        table: "routing_exceptions",
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "exceptionable_id", by: By::Integer("exceptionable_id") },
-            Filter { name: "exceptionable_type", by: By::Class("exceptionable_type", ParentType::WORDS) },
-            Filter { name: "reference", by: By::Text("reference") },
-            Filter { name: "label", by: By::Text("label") },
-            Filter { name: "destination", by: By::Text("destination") },
-            Filter { name: "day", by: By::Text("day") },
-            Filter { name: "holiday", by: By::Flag("holiday") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Words(&["reference", "label", "destination"]) },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "day", column: "day" },
-            Sort { name: "label", column: "fold(label)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
     }
 }
 

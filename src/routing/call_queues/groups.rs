@@ -1,18 +1,28 @@
 //! Groups of call queues that share time spans and exceptions.
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::parents::{self, ParentType};
 use super::queues::{self, Queue};
-use crate::api::list::{By, Filter, Listed, Listing, Sort, each_of};
+use crate::api::crud::{self, create, list, remove, show, update};
+use crate::api::entity::{Editable, Entity, entity};
+use crate::api::list::each_of;
+use crate::api::resource::{Resource, Section};
 use crate::api::{Needs, Result, Route, delete, get, post, put, run};
-use crate::routing::rows::{self, Routed, create, list, remove, routed, show, update};
+use crate::routing::customer_param::CustomerParam;
 use crate::tenancy::Author;
-use crate::values::{Name, Timestamp};
+use crate::tenancy::journal::Recorded;
+use crate::values::Name;
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Call queue groups", "Groups of call queues that share time spans and exceptions.", ROUTES)
+        .french("Groupes de files")
+        .section(Section::Routing)
+        .entity::<Group>();
+
+const ROUTES: &[Route] = &[
     get(
         "/smart-routings/call-queues/groups",
         &run(list::<Group>),
@@ -45,67 +55,34 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// A group of call queues that share time spans and exceptions.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(rename = "CallQueueGroup")]
-pub struct Group {
-    /// Id of the group.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the group.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Display name of the group.
-    #[schemars(example = &"Support")]
-    pub name: Name<255>,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A group of call queues that share time spans and exceptions.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    #[schemars(rename = "CallQueueGroup")]
+    pub struct Group in "call_queue_groups" {
+        /// Id of the customer that owns the group.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Display name of the group.
+        #[schemars(example = &"Support")]
+        pub name: Name<255> => text.sorted_by("fold(name)"), "Name", "Nom";
+    }
+    recorded: &Recorded::announced("call-queue-group", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    also: [words(&["name"])];
 }
 
-routed!(Group in "call_queue_groups", told of as "call-queue-group" { name });
-
-impl Routed for Group {
-    fn empty(&self, db: &Connection, author: &Author) -> Result<()> {
+impl Entity for Group {
+    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
         parents::empty(db, author, ParentType::GROUP, self.id)?;
         each_of(db, queues::GROUP, self.id, |old: Queue| {
-            rows::change(db, author, &old, Queue { call_queue_group_id: None, ..old.clone() }).map(|_| ())
+            crud::change(db, author, &old, Queue { call_queue_group_id: None, ..old.clone() }).map(|_| ())
         })
     }
 }
 
-impl Listed for Group {
-    const LISTING: Listing = Listing {
-        table: "call_queue_groups",
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Words(&["name"]) },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
-    }
-}
+impl Editable for Group {}
 
 #[cfg(test)]
 mod tests {

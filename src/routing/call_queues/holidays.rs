@@ -9,14 +9,20 @@ use super::calendars::{self, Country};
 use super::exceptions::RoutingException;
 use super::parents::{self, OfParent, ParentType};
 use crate::api::body::Reading;
+use crate::api::crud;
+use crate::api::resource::{Resource, Section};
 use crate::api::{
     Body, Call, Created, Ctx, Error, Input, List, Needs, Operation, Page, Result, Route, body, get, post, run,
 };
-use crate::routing::rows;
-use crate::routing::whose::Whose;
+use crate::routing::customer_param::CustomerParam;
 use crate::values::{Day, RowId, Text};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Holidays", "Exceptions for public holidays, one by one or for a whole year.", ROUTES)
+        .french("Jours fériés")
+        .section(Section::Routing);
+
+const ROUTES: &[Route] = &[
     get("/smart-routings/call-queues/exceptions/holidays", &run(list), Needs::Scoped("routing.view"), "List holidays"),
     post(
         "/smart-routings/call-queues/exceptions/holidays",
@@ -127,12 +133,12 @@ enum HolidaysMade {
     Many(Made<RoutingException>),
 }
 
-fn list(ctx: &mut Ctx<'_>, whose: Whose, list: List<RoutingException>) -> Result<Page<RoutingException>> {
-    rows::list(ctx, whose, list.only("holiday", true))
+fn list(ctx: &mut Ctx<'_>, scope: CustomerParam, list: List<RoutingException>) -> Result<Page<RoutingException>> {
+    crud::list(ctx, scope, list.only("holiday", true))
 }
 
-fn create(ctx: &mut Ctx<'_>, whose: Whose, new: NewHolidays) -> Result<Created<HolidaysMade>> {
-    let (customer, author) = (whose.customer(ctx)?, ctx.author()?);
+fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, new: NewHolidays) -> Result<Created<HolidaysMade>> {
+    let customer = scope.id(ctx)?;
     let (country, region, year, day) = (new.country, new.region, new.year, new.day);
     let holiday = RoutingException {
         exceptionable_id: new.exceptionable_id,
@@ -144,9 +150,8 @@ fn create(ctx: &mut Ctx<'_>, whose: Whose, new: NewHolidays) -> Result<Created<H
         holiday: true,
         ..RoutingException::default()
     };
-    let holiday = rows::of(customer, holiday, ctx.now);
     let (Some(country), Some(year)) = (country, year) else {
-        return rows::add(ctx.db, &author, holiday).map(|made| Created(HolidaysMade::One(made)));
+        return crud::create_for(ctx, Some(customer), holiday).map(|made| Created(HolidaysMade::One(made)));
     };
     if let Some(wrong) = parents::problem(ctx.db, customer, &holiday)? {
         return Err(Error::invalid(wrong));
@@ -155,7 +160,7 @@ fn create(ctx: &mut Ctx<'_>, whose: Whose, new: NewHolidays) -> Result<Created<H
     for (date, name) in calendars::in_year(country, region.as_deref(), year) {
         let new = RoutingException { day: date.into(), label: Text::parse(name).ok(), ..holiday.clone() };
         if !is_exception(ctx.db, &new)? {
-            made.push(rows::add(ctx.db, &author, new)?);
+            made.push(crud::create_for(ctx, Some(customer), new)?);
         }
     }
     Ok(Created(HolidaysMade::Many(made.into())))

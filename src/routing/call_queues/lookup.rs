@@ -14,13 +14,20 @@ use super::parents::ParentType;
 use super::queues::{DestinationType, Queue};
 use super::time_spans::TimeSpan;
 use crate::api::body::Reading;
+use crate::api::resource::{Resource, Section};
 use crate::api::{Call, Ctx, Error, Input, Needs, Ok200, Operation, Query, Result, Route, get, pairs, run};
-use crate::routing::whose::Whose;
+use crate::routing::customer_param::CustomerParam;
+use crate::storage::Stored;
 use crate::tenancy::phones;
 use crate::tenancy::settings::Home;
 use crate::values::{RowId, Text, choice, id_in_query, phone};
 
-pub const ROUTES: &[Route] = &[get(
+pub const RESOURCE: Resource =
+    Resource::new("Call queue look-up", "Find the destination of a queue's calls at a given time.", ROUTES)
+        .french("Recherche de file")
+        .section(Section::Routing);
+
+const ROUTES: &[Route] = &[get(
     "/smart-routings/call-queues/lookup",
     &run(lookup),
     Needs::LookUp("routing.view"),
@@ -110,8 +117,8 @@ enum Matched {
     TimeSpan(TimeSpan),
 }
 
-fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Question { asked, at }: Question) -> Result<Ok200<Found>> {
-    let customer = whose.customer(ctx)?;
+fn lookup(ctx: &mut Ctx<'_>, scope: CustomerParam, Question { asked, at }: Question) -> Result<Ok200<Found>> {
+    let customer = scope.id(ctx)?;
     let Home { country, zone } = Home::of(ctx.db)?;
     let queue = asked.queue(ctx.db, customer, country)?.ok_or_else(Error::no_route)?;
     let now = || jiff::Timestamp::from_second(ctx.now.seconds()).map(Moment::Certain);
@@ -149,7 +156,7 @@ impl Asked {
         hold(if self.code.trim().is_empty() { "+customer_id = ?" } else { "customer_id = ?" }, customer.into());
         let (columns, conditions) = (Queue::COLUMNS, conditions.join(" AND "));
         let sql = format!("SELECT {columns} FROM {from} WHERE {conditions} ORDER BY active DESC, id LIMIT 1");
-        Ok(db.prepare_cached(&sql)?.query_row(params_from_iter(bound), Queue::from_row).optional()?)
+        Ok(db.prepare_cached(&sql)?.query_row(params_from_iter(bound), Queue::from_columns).optional()?)
     }
 }
 
@@ -194,7 +201,7 @@ fn exception(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) ->
     let every_year = format!("--{:02}-{:02}", date.month(), date.day());
     let sql = format!("SELECT {} FROM routing_exceptions WHERE {EXCEPTION}", RoutingException::COLUMNS);
     let bound = params![id, kind, date.to_string(), every_year];
-    Ok(db.prepare_cached(&sql)?.query_row(bound, RoutingException::from_row).optional()?)
+    Ok(db.prepare_cached(&sql)?.query_row(bound, RoutingException::from_columns).optional()?)
 }
 
 /// The time span that covers the time. A date comes before a day of the week, then the older span. A span of the
@@ -214,7 +221,7 @@ fn time_span(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) ->
     let second = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
     let sql = format!("SELECT {} FROM time_spans WHERE {TIME_SPAN}", TimeSpan::COLUMNS);
     let bound = params![id, kind, date, day, date_before, day_before, second];
-    Ok(db.prepare_cached(&sql)?.query_row(bound, TimeSpan::from_row).optional()?)
+    Ok(db.prepare_cached(&sql)?.query_row(bound, TimeSpan::from_columns).optional()?)
 }
 
 impl Found {

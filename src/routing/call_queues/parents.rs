@@ -8,10 +8,12 @@ use serde_json::{Map, Value, json};
 use super::exceptions::RoutingException;
 use super::time_spans::TimeSpan;
 use crate::api::body::{self, Reading};
-use crate::api::list::{each_of, named};
+use crate::api::crud;
+use crate::api::entity::{Declared, Editable};
+use crate::api::field::named;
+use crate::api::list::each_of;
 use crate::api::{self, Body, Call, Created, Ctx, Input, Operation, Result, pairs};
-use crate::routing::rows::{self, Routed};
-use crate::routing::whose::Whose;
+use crate::routing::customer_param::CustomerParam;
 use crate::tenancy::Author;
 use crate::values::choice;
 
@@ -29,7 +31,7 @@ pub fn by_any_name<'de, D: Deserializer<'de>>(input: D) -> Result<ParentType, D:
 }
 
 /// A row that belongs to a queue or a group.
-pub trait OfParent: Routed {
+pub trait OfParent: Editable + Declared<Scope = CustomerParam> {
     /// The fields, and columns, with the id and the type of the parent.
     const PARENT: [&'static str; 2];
 
@@ -80,9 +82,8 @@ pub fn in_query(call: &Call, names: [&'static str; 2]) -> Map<String, Value> {
     said.map(|(name, text)| (name.clone(), value(&name, &text))).collect()
 }
 
-pub fn create<T: OfParent>(ctx: &mut Ctx<'_>, whose: Whose, New(new): New<T>) -> Result<Created<T>> {
-    let customer = whose.customer(ctx)?;
-    rows::add(ctx.db, &ctx.author()?, rows::of(customer, new, ctx.now)).map(Created)
+pub fn create<T: OfParent>(ctx: &mut Ctx<'_>, scope: CustomerParam, New(new): New<T>) -> Result<Created<T>> {
+    crud::create_row(ctx, &scope, new).map(Created)
 }
 
 /// The error message if the parent does not exist or belongs to another customer.
@@ -108,7 +109,7 @@ fn delete_each<T: OfParent>(db: &Connection, author: &Author, kind: ParentType, 
         T::PARENT[0],
         id,
         |row: T| {
-            if row.parent() == (id, kind) { rows::delete(db, author, &row) } else { Ok(()) }
+            if row.parent() == (id, kind) { crud::delete(db, author, &row) } else { Ok(()) }
         },
     )
 }

@@ -1,19 +1,29 @@
 //! Call queues, each with its code, its numbers and its default destination.
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::groups::Group;
 use super::parents::{self, ParentType};
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::crud::{create, list, remove, show, update};
+use crate::api::entity::{Editable, Entity, entity};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
-use crate::routing::rows::{Routed, create, list, remove, routed, show, update};
+use crate::routing::customer_param::CustomerParam;
+use crate::storage::Stored;
 use crate::tenancy::Author;
-use crate::tenancy::phones::{self, Numbered, Typed};
+use crate::tenancy::journal::Recorded;
+use crate::tenancy::phones::{self, Typed};
 use crate::values::{Name, Text, Timestamp, choice};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Call queues", "Call queues with their numbers and default destinations.", ROUTES)
+        .french("Files d’attente")
+        .section(Section::Routing)
+        .entity::<Queue>();
+
+const ROUTES: &[Route] = &[
     get("/smart-routings/call-queues/queues", &run(list::<Queue>), Needs::Scoped("routing.view"), "List call queues"),
     get(
         "/smart-routings/call-queues/queues/{id}",
@@ -48,50 +58,47 @@ choice! {
     }
 }
 
-/// A call queue of a customer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(rename = "CallQueue")]
-pub struct Queue {
-    /// Id of the call queue.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the call queue.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Whether time spans and exceptions apply. Calls of an inactive queue go to the default destination.
-    pub active: bool,
-    /// Display name of the queue.
-    #[schemars(example = &"Support")]
-    pub name: Name<255>,
-    /// Code of the queue in the customer's own system. Unique within the customer.
-    #[schemars(example = &"SUP")]
-    pub code: Option<Text<64>>,
-    /// Number of the queue in the PBX, stored as typed. Matched in any format.
-    #[schemars(example = &"01 42 00 00 00")]
-    pub number: Typed,
-    /// Number dialled from outside (DID), stored as typed. Matched in any format.
-    pub did_number: Typed,
-    /// Host name of the PBX that has the queue.
-    pub host_name: Option<Text<255>>,
-    /// Type of the queue in the PBX, for example `ring-all`. Free text.
-    #[serde(rename = "type")]
-    pub kind: Option<Text<64>>,
-    /// Id of a group of the same customer. The queue's own time spans and exceptions take precedence over those of the
-    /// group. `0` or null: none.
-    #[serde(deserialize_with = "crate::values::nullable_id")]
-    pub call_queue_group_id: Option<i64>,
-    /// Type of the default destination.
-    pub default_destination_type: Option<DestinationType>,
-    /// Destination of calls when neither an exception nor a time span applies.
-    #[schemars(example = &"899")]
-    pub default_destination: Option<Text<255>>,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A call queue of a customer.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    #[schemars(rename = "CallQueue")]
+    pub struct Queue in "call_queues" {
+        /// Id of the customer that owns the call queue.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Whether time spans and exceptions apply. Calls of an inactive queue go to the default destination.
+        pub active: bool => flag, "Active", "Actif";
+        /// Display name of the queue.
+        #[schemars(example = &"Support")]
+        pub name: Name<255> => text.sorted_by("fold(name)"), "Name", "Nom";
+        /// Code of the queue in the customer's own system. Unique within the customer.
+        #[schemars(example = &"SUP")]
+        pub code: Option<Text<64>> => text.sorted_by("fold(code)"), "Code", "Code";
+        /// Number of the queue in the PBX, stored as typed. Matched in any format.
+        #[schemars(example = &"01 42 00 00 00")]
+        pub number: Typed => phone_number("call_queues"), "Number", "Numéro";
+        /// Number dialled from outside (DID), stored as typed. Matched in any format.
+        pub did_number: Typed => phone_number("call_queues"), "Direct number", "Numéro direct";
+        /// Host name of the PBX that has the queue.
+        pub host_name: Option<Text<255>> => text, "Host", "Hôte";
+        /// Type of the queue in the PBX, for example `ring-all`. Free text.
+        #[serde(rename = "type")]
+        pub kind: Option<Text<64>> => text.named("type"), "Type", "Type";
+        /// Id of a group of the same customer. The queue's own time spans and exceptions take precedence over those of the
+        /// group. `0` or null: none.
+        #[serde(deserialize_with = "crate::values::nullable_id")]
+        pub call_queue_group_id: Option<i64> => integer, "Group", "Groupe";
+        /// Type of the default destination.
+        pub default_destination_type: Option<DestinationType> => choice(DestinationType::WORDS), "Default destination type", "Type de destination par défaut";
+        /// Destination of calls when neither an exception nor a time span applies.
+        #[schemars(example = &"899")]
+        pub default_destination: Option<Text<255>> => text, "Default destination", "Destination par défaut";
+    }
+    recorded: &Recorded::announced("call-queue", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    phones: [number, did_number];
+    also: [words(&["name", "code", "number", "did_number", "host_name", "kind", "default_destination"])];
 }
 
 impl Default for Queue {
@@ -119,15 +126,7 @@ const TABLE: &str = "call_queues";
 
 pub const GROUP: &str = "call_queue_group_id";
 
-/// The columns with indexed phone numbers.
-pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["number", "did_number"], lists: &[] };
-
-routed!(Queue in "call_queues", told of as "call-queue" {
-    active, name, code, number, did_number, host_name, kind, call_queue_group_id, default_destination_type,
-    default_destination,
-});
-
-impl Routed for Queue {
+impl Entity for Queue {
     fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
         let Some(group) = self.call_queue_group_id else { return Ok(()) };
         let own = Group::find(db, group)?.filter(|group| group.customer_id == self.customer_id);
@@ -144,55 +143,12 @@ impl Routed for Queue {
         Ok(())
     }
 
-    fn empty(&self, db: &Connection, author: &Author) -> Result<()> {
+    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
         parents::empty(db, author, ParentType::QUEUE, self.id)
     }
 }
 
-impl Listed for Queue {
-    const LISTING: Listing = Listing {
-        table: TABLE,
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "active", by: By::Flag("active") },
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "code", by: By::Text("code") },
-            Filter { name: "number", by: By::PhoneIn(TABLE, "number") },
-            Filter { name: "did_number", by: By::PhoneIn(TABLE, "did_number") },
-            Filter { name: "host_name", by: By::Text("host_name") },
-            Filter { name: "type", by: By::Text("kind") },
-            Filter { name: "call_queue_group_id", by: By::Integer(GROUP) },
-            Filter {
-                name: "default_destination_type",
-                by: By::Choice("default_destination_type", DestinationType::WORDS),
-            },
-            Filter { name: "default_destination", by: By::Text("default_destination") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter {
-                name: "term",
-                by: By::Words(&["name", "code", "number", "did_number", "host_name", "kind", "default_destination"]),
-            },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "code", column: "fold(code)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
-    }
-}
+impl Editable for Queue {}
 
 #[cfg(test)]
 mod tests {

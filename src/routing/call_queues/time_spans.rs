@@ -10,13 +10,21 @@ use serde::{Deserialize, Serialize};
 
 use super::bulk::create_many;
 use super::parents::{self, New, OfParent, ParentType};
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::crud::{self, list, remove, remove_many};
+use crate::api::entity::{Editable, Entity, entity};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Changes, Created, Ctx, Error, Id, Needs, Ok200, Result, Route, delete, get, post, put, run};
-use crate::routing::rows::{self, Routed, list, remove, remove_many, routed};
-use crate::routing::whose::Whose;
-use crate::values::{DayOfWeek, FullDate, RowId, Text, TimeOfDay, Timestamp};
+use crate::routing::customer_param::CustomerParam;
+use crate::tenancy::journal::Recorded;
+use crate::values::{DayOfWeek, FullDate, RowId, Text, TimeOfDay};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Time spans", "Opening hours of a queue or a group, by day of the week or by date.", ROUTES)
+        .french("Horaires")
+        .section(Section::Routing)
+        .entity::<TimeSpan>();
+
+const ROUTES: &[Route] = &[
     get(
         "/smart-routings/call-queues/time-spans",
         &run(list::<TimeSpan>),
@@ -52,46 +60,42 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// A period in which a queue or a group is open.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(extend("examples" = [{"day_of_week": 1, "start_time": "09:00", "end_time": "18:00", "destination": "801"}]))]
-pub struct TimeSpan {
-    /// Id of the time span.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the time span.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Id of the queue or group that the time span belongs to. It cannot be changed.
-    pub time_spanable_id: RowId,
-    /// Type of that parent. It cannot be changed.
-    #[serde(deserialize_with = "parents::by_any_name")]
-    pub time_spanable_type: ParentType,
-    /// Free text, for example a reference in another system.
-    pub reference: Option<Text<255>>,
-    /// Where calls go in this period. If null, they go to the queue's own number.
-    #[schemars(example = &"801")]
-    pub destination: Option<Text<255>>,
-    /// Day of the week from 0 (Sunday) to 6 (Saturday). Either this or `date_full` is required.
-    pub day_of_week: Option<DayOfWeek>,
-    /// A single date. It takes precedence over time spans by day of the week.
-    pub date_full: Option<FullDate>,
-    /// Start of the period, in the workspace's time zone.
-    pub start_time: TimeOfDay,
-    /// End of the period, not included. `24:00` is the end of the day. A time before `start_time` is on the next day.
-    pub end_time: TimeOfDay,
-    /// Seconds since midnight.
-    #[serde(skip)]
-    pub start_second: i64,
-    #[serde(skip)]
-    pub end_second: i64,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A period in which a queue or a group is open.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    #[schemars(extend("examples" = [{"day_of_week": 1, "start_time": "09:00", "end_time": "18:00", "destination": "801"}]))]
+    pub struct TimeSpan in "time_spans" {
+        /// Id of the customer that owns the time span.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Id of the queue or group that the time span belongs to. It cannot be changed.
+        pub time_spanable_id: RowId => integer, "Queue or group", "File ou groupe";
+        /// Type of that parent. It cannot be changed.
+        #[serde(deserialize_with = "parents::by_any_name")]
+        pub time_spanable_type: ParentType => class(ParentType::WORDS), "Of", "Rattachement";
+        /// Free text, for example a reference in another system.
+        pub reference: Option<Text<255>> => text, "Reference", "Référence";
+        /// Where calls go in this period. If null, they go to the queue's own number.
+        #[schemars(example = &"801")]
+        pub destination: Option<Text<255>> => text, "Destination", "Destination";
+        /// Day of the week from 0 (Sunday) to 6 (Saturday). Either this or `date_full` is required.
+        pub day_of_week: Option<DayOfWeek> => integer.sorted(), "Day of the week", "Jour de la semaine";
+        /// A single date. It takes precedence over time spans by day of the week.
+        pub date_full: Option<FullDate> => text.sorted(), "Date", "Date";
+        /// Start of the period, in the workspace's time zone.
+        pub start_time: TimeOfDay => text.sorted_by("start_second"), "Start", "Début";
+        /// End of the period, not included. `24:00` is the end of the day. A time before `start_time` is on the next day.
+        pub end_time: TimeOfDay => text.sorted_by("end_second"), "End", "Fin";
+        /// Seconds since midnight.
+        #[serde(skip)]
+        pub start_second: i64 => stored;
+        #[serde(skip)]
+        pub end_second: i64 => stored;
+    }
+    recorded: &Recorded::announced("time-span", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    also: [words(&["reference", "destination"])];
 }
 
 /// A time span with the time spans that it overlaps.
@@ -128,33 +132,33 @@ impl SavedSpan {
     }
 }
 
-fn show(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id) -> Result<Ok200<SavedSpan>> {
-    let span = whose.its(ctx, TimeSpan::find(ctx.db, id)?)?;
+fn show(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id) -> Result<Ok200<SavedSpan>> {
+    let span = crud::find::<TimeSpan>(ctx, &scope, id)?;
     SavedSpan::of(ctx.db, span).map(Ok200)
 }
 
-fn create(ctx: &mut Ctx<'_>, whose: Whose, new: New<TimeSpan>) -> Result<Created<SavedSpan>> {
-    let Created(span) = parents::create(ctx, whose, new)?;
+fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, new: New<TimeSpan>) -> Result<Created<SavedSpan>> {
+    let Created(span) = parents::create(ctx, scope, new)?;
     SavedSpan::of(ctx.db, span).map(Created)
 }
 
 /// A new `day_of_week` or `date_full` replaces the other one. Clients omit null fields, so they could not clear it.
-fn update(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<TimeSpan>) -> Result<Created<SavedSpan>> {
-    let old = whose.its(ctx, TimeSpan::find(ctx.db, id)?)?;
+fn update(
+    ctx: &mut Ctx<'_>,
+    scope: CustomerParam,
+    Id(id): Id,
+    changes: Changes<TimeSpan>,
+) -> Result<Created<SavedSpan>> {
+    let old = crud::find::<TimeSpan>(ctx, &scope, id)?;
     let changes = changes.without(&TimeSpan::PARENT);
     let named = changes.apply(&TimeSpan { day_of_week: None, date_full: None, ..old.clone() })?;
     let names_day = named.day_of_week.is_some() || named.date_full.is_some();
     let new = if names_day { named } else { changes.apply(&old)? };
-    let span = rows::change(ctx.db, &ctx.author()?, &old, new)?;
+    let span = crud::change(ctx.db, &ctx.author()?, &old, new)?;
     SavedSpan::of(ctx.db, span).map(Created)
 }
 
-routed!(TimeSpan in "time_spans", told of as "time-span" {
-    time_spanable_id, time_spanable_type, reference, destination, day_of_week, date_full, start_time, end_time,
-    start_second, end_second,
-});
-
-impl Routed for TimeSpan {
+impl Entity for TimeSpan {
     fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
         (self.start_second, self.end_second) = (self.start_time.second(), self.end_time.second());
         let parent = if old.is_none() { parents::problem(db, self.customer_id, self)? } else { None };
@@ -171,6 +175,8 @@ impl Routed for TimeSpan {
         if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
     }
 }
+
+impl Editable for TimeSpan {}
 
 const DAY: i64 = 86_400;
 const WEEK: i64 = 7 * DAY;
@@ -229,45 +235,6 @@ impl OfParent for TimeSpan {
 
     fn parent(&self) -> (i64, ParentType) {
         (self.time_spanable_id.get(), self.time_spanable_type)
-    }
-}
-
-impl Listed for TimeSpan {
-    const LISTING: Listing = Listing {
-        table: "time_spans",
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "time_spanable_id", by: By::Integer("time_spanable_id") },
-            Filter { name: "time_spanable_type", by: By::Class("time_spanable_type", ParentType::WORDS) },
-            Filter { name: "reference", by: By::Text("reference") },
-            Filter { name: "destination", by: By::Text("destination") },
-            Filter { name: "day_of_week", by: By::Integer("day_of_week") },
-            Filter { name: "date_full", by: By::Text("date_full") },
-            Filter { name: "start_time", by: By::Text("start_time") },
-            Filter { name: "end_time", by: By::Text("end_time") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Words(&["reference", "destination"]) },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "day_of_week", column: "day_of_week" },
-            Sort { name: "date_full", column: "date_full" },
-            Sort { name: "start_time", column: "start_second" },
-            Sort { name: "end_time", column: "end_second" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
     }
 }
 

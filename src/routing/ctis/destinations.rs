@@ -1,82 +1,87 @@
 //! Destinations of a CTI, and the look-up of the destination of a call by its origin.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Cti, TABLE as CTIS};
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::crud::{create_nested, list_nested, remove_nested, show_nested, update_nested};
+use crate::api::entity::{Editable, Entity, Nested, entity};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Ctx, Error, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
-use crate::routing::rows::{Inside, Routed, create_in, list_in, remove_in, routed, show_in, update_in};
+use crate::routing::customer_param::CustomerParam;
 use crate::routing::tokens;
-use crate::routing::whose::Whose;
+use crate::storage::Stored;
+use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones;
 use crate::values::fold::fold;
-use crate::values::{Name, RowId, Text, Timestamp, id_in_query, phone};
+use crate::values::{Name, RowId, Text, id_in_query, phone};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new("CTI destinations", "Destinations of a CTI's calls, by caller.", ROUTES)
+    .french("Destinations CTI")
+    .section(Section::Routing)
+    .entity::<Destination>()
+    .folded(fold_anew);
+
+const ROUTES: &[Route] = &[
     get(
         "/smart-routings/ctis/{id}/destinations",
-        &run(list_in::<Destination>),
+        &run(list_nested::<Destination>),
         Needs::Scoped("routing.view"),
         "List a CTI's destinations",
     ),
     get(
         "/smart-routings/ctis/{id}/destinations/{destination_id}",
-        &run(show_in::<Destination>),
+        &run(show_nested::<Destination>),
         Needs::Scoped("routing.view"),
         "Show a destination of a CTI",
     ),
     post(
         "/smart-routings/ctis/{id}/destinations",
-        &run(create_in::<Destination>),
+        &run(create_nested::<Destination>),
         Needs::Scoped("routing.create"),
         "Create a destination of a CTI",
     ),
     put(
         "/smart-routings/ctis/{id}/destinations/{destination_id}",
-        &run(update_in::<Destination>),
+        &run(update_nested::<Destination>),
         Needs::Scoped("routing.update"),
         "Change a destination of a CTI",
     ),
     delete(
         "/smart-routings/ctis/{id}/destinations/{destination_id}",
-        &run(remove_in::<Destination>),
+        &run(remove_nested::<Destination>),
         Needs::Scoped("routing.delete"),
         "Delete a destination of a CTI",
     ),
 ];
 
-/// The destination of calls from one origin, or from all origins with one prefix.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(rename = "CtiDestination")]
-pub struct Destination {
-    /// Id of the destination.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the destination.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Id of the CTI in the path. A value in the body is ignored.
-    pub cti_id: i64,
-    /// A number, an extension or a name. A `*` at the end makes it a prefix, for example `+33 1*`; a `*` alone matches
-    /// every origin. Unique within the CTI, in whichever format it is written.
-    #[schemars(example = &"+33 1*")]
-    pub origin: Name<64>,
-    /// Where these calls go, for example an extension or a number.
-    #[schemars(example = &"801")]
-    pub destination: Option<Text<255>>,
-    #[serde(skip)]
-    dialled: String,
-    #[serde(skip)]
-    is_prefix: bool,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// The destination of calls from one origin, or from all origins with one prefix.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    #[schemars(rename = "CtiDestination")]
+    pub struct Destination in "cti_destinations" {
+        /// Id of the customer that owns the destination.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Id of the CTI in the path. A value in the body is ignored.
+        pub cti_id: i64 => integer, "CTI", "CTI";
+        /// A number, an extension or a name. A `*` at the end makes it a prefix, for example `+33 1*`; a `*` alone matches
+        /// every origin. Unique within the CTI, in whichever format it is written.
+        #[schemars(example = &"+33 1*")]
+        pub origin: Name<64> => text.sorted_by("fold(origin)"), "Origin", "Origine";
+        /// Where these calls go, for example an extension or a number.
+        #[schemars(example = &"801")]
+        pub destination: Option<Text<255>> => text.sorted_by("fold(destination)"), "Destination", "Destination";
+        #[serde(skip)]
+        pub dialled: String => stored;
+        #[serde(skip)]
+        pub is_prefix: bool => stored;
+    }
+    recorded: &Recorded::announced("cti-destination", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    also: [words(&["origin", "destination"])];
 }
 
 /// The call to route.
@@ -107,14 +112,15 @@ pub struct Found {
     destination: Option<Text<255>>,
 }
 
-pub fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result<Ok200<Found>> {
+pub fn lookup(ctx: &mut Ctx<'_>, scope: CustomerParam, Query(asked): Query<Asked>) -> Result<Ok200<Found>> {
     let cti = match (asked.cti_id, asked.token.trim()) {
         (None, "") => return Err(Error::invalid("The cti id field is required when token is not present.")),
         (None, token) => tokens::owner(ctx.db, CTIS, token)?,
         (id, _) => id,
     };
     let cti = cti.map(|id| Cti::find(ctx.db, id)).transpose()?.flatten();
-    let cti = whose.its(ctx, cti)?;
+    let customer = scope.id(ctx)?;
+    let cti = cti.filter(|cti| cti.customer_id == customer).ok_or_else(Error::not_found)?;
     let found = best(ctx.db, cti.id, &phone::unspaced(&asked.origin))?.ok_or_else(Error::no_route)?;
     let (origin, destination) = (found.origin, found.destination);
     Ok(Ok200(Found { cti, origin, destination }))
@@ -122,13 +128,7 @@ pub fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Re
 
 pub const CTI: &str = "cti_id";
 
-const TABLE: &str = "cti_destinations";
-
-routed!(Destination in "cti_destinations", told of as "cti-destination" {
-    cti_id, origin, destination, dialled, is_prefix,
-});
-
-impl Routed for Destination {
+impl Entity for Destination {
     fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
         let (begins, is_prefix) = match self.origin.trim().strip_suffix('*') {
             Some(begins) => (begins, true),
@@ -144,7 +144,9 @@ impl Routed for Destination {
     }
 }
 
-impl Inside for Destination {
+impl Editable for Destination {}
+
+impl Nested for Destination {
     type Parent = Cti;
 
     const PARENT: &'static str = CTI;
@@ -240,38 +242,6 @@ fn longest_prefix(db: &Connection, cti: i64, text: &str) -> rusqlite::Result<Opt
 fn shared(one: &str, other: &str) -> usize {
     let pairs = one.chars().zip(other.chars());
     pairs.take_while(|(one, other)| one == other).map(|(one, _)| one.len_utf8()).sum()
-}
-
-impl Listed for Destination {
-    const LISTING: Listing = Listing {
-        table: TABLE,
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "cti_id", by: By::Integer(CTI) },
-            Filter { name: "origin", by: By::Text("origin") },
-            Filter { name: "destination", by: By::Text("destination") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Words(&["origin", "destination"]) },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "origin", column: "fold(origin)" },
-            Sort { name: "destination", column: "fold(destination)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
-    }
 }
 
 #[cfg(test)]

@@ -2,22 +2,30 @@
 
 pub mod destinations;
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{
-    self, Routed, delete_each, export, import, imported, list, of, remove, remove_many, routed, show, update,
-};
+use super::customer_param::CustomerParam;
 use super::tokens::{self, LastFour};
-use super::whose::Whose;
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
-use crate::api::{Created, Ctx, Id, Imports, Json, Key, Needs, Result, Route, bulk, delete, get, post, put, run};
+use crate::api::crud::{self, export, import, list, remove, remove_many, show, update};
+use crate::api::entity::{Declared, Editable, Entity, Given, entity};
+use crate::api::resource::{Resource, Section};
+use crate::api::{Created, Ctx, Id, Json, Key, Needs, Result, Route, Scope, bulk, delete, get, post, put, run};
+use crate::storage::Stored;
 use crate::tenancy::Author;
-use crate::values::{Name, Timestamp};
+use crate::tenancy::journal::Recorded;
+use crate::values::Name;
 use destinations::Destination;
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("CTIs", "Telephony programs (CTIs) of a customer, with destinations by caller.", ROUTES)
+        .french("CTI")
+        .section(Section::Routing)
+        .entity::<Cti>()
+        .files::<Cti>();
+
+const ROUTES: &[Route] = &[
     get("/smart-routings/ctis", &run(list::<Cti>), Needs::Scoped("routing.view"), "List CTIs"),
     get(
         "/smart-routings/ctis/export",
@@ -72,28 +80,24 @@ const PREFIX: &str = "cxt_";
 
 const TABLE: &str = "ctis";
 
-/// A telephony program (CTI) of a customer.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Cti {
-    /// Id of the CTI.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the CTI.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Display name of the CTI.
-    #[schemars(example = &"Reception")]
-    pub name: Name<255>,
-    /// Last four characters of the token. Null for an imported CTI until it gets a token from `regenerate-token`.
-    #[schemars(extend("readOnly" = true))]
-    pub last_four: Option<LastFour>,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A telephony program (CTI) of a customer.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct Cti in "ctis" {
+        /// Id of the customer that owns the CTI.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Display name of the CTI.
+        #[schemars(example = &"Reception")]
+        pub name: Name<255> => text.sorted_by("fold(name)"), "Name", "Nom";
+        /// Last four characters of the token. Null for an imported CTI until it gets a token from `regenerate-token`.
+        #[schemars(extend("readOnly" = true))]
+        pub last_four: Option<LastFour> => text, "Last four characters", "Quatre derniers caractères";
+    }
+    recorded: &Recorded::announced("cti", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    also: [words(&["name"])];
 }
 
 /// A CTI together with its token.
@@ -105,30 +109,32 @@ pub struct CtiShown {
     token: String,
 }
 
-fn create(ctx: &mut Ctx<'_>, whose: Whose, Json(new): Json<Cti>) -> Result<Created<CtiShown>> {
-    let customer = whose.customer(ctx)?;
+fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, Json(new): Json<Cti>) -> Result<Created<CtiShown>> {
     let (token, last_four) = tokens::make(PREFIX)?;
-    let new = of(customer, Cti { last_four: Some(last_four), ..new }, ctx.now);
-    let cti = rows::add(ctx.db, &ctx.author()?, new)?;
+    let cti = crud::create_row(ctx, &scope, Cti { last_four: Some(last_four), ..new })?;
     tokens::keep(ctx.db, TABLE, cti.id, &token)?;
     Ok(Created(CtiShown { cti, token }))
 }
 
-fn regenerate(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id) -> Result<Created<CtiShown>> {
-    let old = whose.its(ctx, Cti::find(ctx.db, id)?)?;
+fn regenerate(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id) -> Result<Created<CtiShown>> {
+    let old = crud::find::<Cti>(ctx, &scope, id)?;
     let (token, last_four) = tokens::make(PREFIX)?;
     let cti = Cti { last_four: Some(last_four), updated_at: ctx.now, ..old.clone() };
     cti.save(ctx.db)?;
     tokens::keep(ctx.db, TABLE, id, &token)?;
-    ctx.author()?.updated(ctx.db, RESOURCE, &old, &cti)?;
+    ctx.author()?.updated(ctx.db, <Cti as Declared>::RECORDED, &old, &cti)?;
     Ok(Created(CtiShown { cti, token }))
 }
 
-const RESOURCE: &str = "cti";
+impl Entity for Cti {
+    /// A file cannot set `last_four` either, and a file that changes nothing else changes nothing.
+    fn prepare(&mut self, db: &Connection, old: Option<&Self>, given: &Given<'_>) -> Result<()> {
+        if given.is_import {
+            self.last_four = old.and_then(|old| old.last_four.clone());
+        }
+        CustomerParam::assign(self, db, given)
+    }
 
-routed!(Cti in "ctis", told of as "cti" { name, last_four });
-
-impl Routed for Cti {
     /// `last_four` follows the token. A body cannot change it.
     fn check(&mut self, _: &Connection, old: Option<&Self>) -> Result<()> {
         if let Some(old) = old {
@@ -137,68 +143,13 @@ impl Routed for Cti {
         Ok(())
     }
 
-    fn empty(&self, db: &Connection, author: &Author) -> Result<()> {
-        delete_each::<Destination>(db, author, destinations::CTI, self.id)
+    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
+        crud::delete_each::<Destination>(db, author, destinations::CTI, self.id)
     }
 }
 
-impl Imports for Cti {
-    const NAME: &'static str = "ctis";
-    const UPDATE: &'static str = "routing.update";
+impl Editable for Cti {
     const KEY: Option<Key> = Some(Key { field: "name", column: "name" });
-
-    fn times(&mut self) -> (&mut Timestamp, &mut Timestamp) {
-        (&mut self.created_at, &mut self.updated_at)
-    }
-
-    fn settled(
-        self,
-        db: &Connection,
-        old: Option<&Self>,
-        bound_to: Option<i64>,
-        _: &dyn Fn(&str) -> bool,
-    ) -> Result<Self> {
-        let last_four = old.and_then(|old| old.last_four.clone());
-        imported(db, Self { last_four, ..self }, bound_to)
-    }
-
-    fn add(db: &Connection, author: &Author, new: Self) -> Result<Self> {
-        rows::add(db, author, new)
-    }
-
-    fn change(db: &Connection, author: &Author, old: &Self, new: Self) -> Result<Self> {
-        rows::rewrite(db, author, old, new)
-    }
-}
-
-impl Listed for Cti {
-    const LISTING: Listing = Listing {
-        table: TABLE,
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "last_four", by: By::Text("last_four") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Words(&["name"]) },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
-    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,27 @@
 //! Destinations of a geo list by zone, and the look-up that a call flow requests.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lists::GeoList;
 use super::models::Zone;
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::crud::{create_nested, list_nested, remove_nested, show_nested, update_nested};
+use crate::api::entity::{Editable, Entity, Nested, entity};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Ctx, Error, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
-use crate::routing::rows::{Inside, Routed, create_in, list_in, remove_in, routed, show_in, update_in};
-use crate::routing::whose::Whose;
+use crate::routing::customer_param::CustomerParam;
+use crate::storage::Stored;
+use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones;
-use crate::values::{Name, Several, Text, Timestamp};
+use crate::values::{Name, Several, Text};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new("Geo destinations", "Destinations of a geo list, by zone.", ROUTES)
+    .french("Destinations géographiques")
+    .section(Section::Routing)
+    .entity::<GeoDestination>();
+
+const ROUTES: &[Route] = &[
     get(
         "/smart-routings/geo/destinations/lookup",
         &run(lookup),
@@ -23,69 +31,65 @@ pub const ROUTES: &[Route] = &[
     .named("lookUpGeoDestination"),
     get(
         "/smart-routings/geo/lists/{id}/destinations",
-        &run(list_in::<GeoDestination>),
+        &run(list_nested::<GeoDestination>),
         Needs::Scoped("routing.view"),
         "List a geo list's destinations",
     ),
     get(
         "/smart-routings/geo/lists/{id}/destinations/{destination_id}",
-        &run(show_in::<GeoDestination>),
+        &run(show_nested::<GeoDestination>),
         Needs::Scoped("routing.view"),
         "Show a geo destination",
     ),
     post(
         "/smart-routings/geo/lists/{id}/destinations",
-        &run(create_in::<GeoDestination>),
+        &run(create_nested::<GeoDestination>),
         Needs::Scoped("routing.create"),
         "Create a geo destination",
     ),
     put(
         "/smart-routings/geo/lists/{id}/destinations/{destination_id}",
-        &run(update_in::<GeoDestination>),
+        &run(update_nested::<GeoDestination>),
         Needs::Scoped("routing.update"),
         "Change a geo destination",
     ),
     delete(
         "/smart-routings/geo/lists/{id}/destinations/{destination_id}",
-        &run(remove_in::<GeoDestination>),
+        &run(remove_nested::<GeoDestination>),
         Needs::Scoped("routing.delete"),
         "Delete a geo destination",
     ),
 ];
 
-/// The destinations of one or more zones of a geo list.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct GeoDestination {
-    /// Id of the destination.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the destination.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Id of the list in the path. A value in the body is ignored.
-    pub geo_routing_list_id: i64,
-    /// Zone codes of the list's geo model, for example `["75", "2A"]`. A zone may be in one destination of the list
-    /// only.
-    pub zones: Several<Name<16>>,
-    /// Display name of the destination.
-    #[schemars(example = &"Paris")]
-    pub nickname: Option<Text<255>>,
-    /// Destination for values in these zones. Call flows try the other destinations in order.
-    #[schemars(example = &"801")]
-    pub destination_1: Option<Text<255>>,
-    /// Second destination.
-    pub destination_2: Option<Text<255>>,
-    /// Third destination.
-    pub destination_3: Option<Text<255>>,
-    /// Fourth destination.
-    pub destination_4: Option<Text<255>>,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// The destinations of one or more zones of a geo list.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct GeoDestination in "geo_destinations" {
+        /// Id of the customer that owns the destination.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Id of the list in the path. A value in the body is ignored.
+        pub geo_routing_list_id: i64 => integer, "List", "Liste";
+        /// Zone codes of the list's geo model, for example `["75", "2A"]`. A zone may be in one destination of the list
+        /// only.
+        pub zones: Several<Name<16>> => text, "Zones", "Zones";
+        /// Display name of the destination.
+        #[schemars(example = &"Paris")]
+        pub nickname: Option<Text<255>> => text.sorted_by("fold(nickname)"), "Name", "Nom";
+        /// Destination for values in these zones. Call flows try the other destinations in order.
+        #[schemars(example = &"801")]
+        pub destination_1: Option<Text<255>> => text, "Destination 1", "Destination 1";
+        /// Second destination.
+        pub destination_2: Option<Text<255>> => text, "Destination 2", "Destination 2";
+        /// Third destination.
+        pub destination_3: Option<Text<255>> => text, "Destination 3", "Destination 3";
+        /// Fourth destination.
+        pub destination_4: Option<Text<255>> => text, "Destination 4", "Destination 4";
+    }
+    recorded: &Recorded::announced("geo-destination", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    also: [words(&["nickname", "zones"])];
 }
 
 /// The value to route, and the list to use.
@@ -133,8 +137,8 @@ impl Asked {
     }
 }
 
-fn lookup(ctx: &mut Ctx<'_>, whose: Whose, Query(asked): Query<Asked>) -> Result<Ok200<Found>> {
-    let (db, customer) = (ctx.db, whose.customer(ctx)?);
+fn lookup(ctx: &mut Ctx<'_>, scope: CustomerParam, Query(asked): Query<Asked>) -> Result<Ok200<Found>> {
+    let (db, customer) = (ctx.db, scope.id(ctx)?);
     let value = asked.value()?;
     let list = GeoList::with_code(db, customer, &asked.list_id)?.ok_or_else(Error::not_found)?;
     let named = list.model().and_then(|model| model.zone(asked.zone.trim()));
@@ -153,11 +157,7 @@ const BY_ZONE: &str = "SELECT destination_id FROM geo_destination_zones WHERE ge
 
 pub const LIST: &str = "geo_routing_list_id";
 
-routed!(GeoDestination in "geo_destinations", told of as "geo-destination" {
-    geo_routing_list_id, zones, nickname, destination_1, destination_2, destination_3, destination_4,
-});
-
-impl Routed for GeoDestination {
+impl Entity for GeoDestination {
     fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
         let model = GeoList::find(db, self.geo_routing_list_id)?.and_then(|list| list.model());
         let is_one = |code: &str| model.is_some_and(|model| model.zone(code).is_some());
@@ -182,11 +182,13 @@ impl Routed for GeoDestination {
     }
 }
 
+impl Editable for GeoDestination {}
+
 impl GeoDestination {
     /// The destination of a zone in a list.
     fn of_zone(db: &Connection, list: i64, code: &str) -> rusqlite::Result<Option<Self>> {
         let sql = format!("SELECT {} FROM geo_destinations WHERE id = ({BY_ZONE})", Self::COLUMNS);
-        db.prepare_cached(&sql)?.query_row((list, code), Self::from_row).optional()
+        db.prepare_cached(&sql)?.query_row((list, code), Self::from_columns).optional()
     }
 
     fn destinations(&self) -> [&Option<Text<255>>; 4] {
@@ -194,48 +196,13 @@ impl GeoDestination {
     }
 }
 
-impl Inside for GeoDestination {
+impl Nested for GeoDestination {
     type Parent = GeoList;
 
     const PARENT: &'static str = LIST;
 
     fn parent(&mut self) -> &mut i64 {
         &mut self.geo_routing_list_id
-    }
-}
-
-impl Listed for GeoDestination {
-    const LISTING: Listing = Listing {
-        table: "geo_destinations",
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "geo_routing_list_id", by: By::Integer(LIST) },
-            Filter { name: "zones", by: By::Text("zones") },
-            Filter { name: "nickname", by: By::Text("nickname") },
-            Filter { name: "destination_1", by: By::Text("destination_1") },
-            Filter { name: "destination_2", by: By::Text("destination_2") },
-            Filter { name: "destination_3", by: By::Text("destination_3") },
-            Filter { name: "destination_4", by: By::Text("destination_4") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Words(&["nickname", "zones"]) },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "nickname", column: "fold(nickname)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
     }
 }
 

@@ -1,18 +1,27 @@
 //! Geo lists: destinations for the zones of a geo model, under a code of the customer.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::destinations::{self, GeoDestination};
 use super::models::{self, Model};
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::crud::{self, create, list, remove, show, update};
+use crate::api::entity::{Editable, Entity, entity};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
-use crate::routing::rows::{self, Routed, create, list, remove, routed, show, update};
+use crate::routing::customer_param::CustomerParam;
+use crate::storage::Stored;
 use crate::tenancy::Author;
-use crate::values::{Name, RowId, Text, Timestamp};
+use crate::tenancy::journal::Recorded;
+use crate::values::{Name, RowId, Text};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new("Geo lists", "Destinations for the zones of a geo model.", ROUTES)
+    .french("Listes géographiques")
+    .section(Section::Routing)
+    .entity::<GeoList>();
+
+const ROUTES: &[Route] = &[
     get("/smart-routings/geo/lists", &run(list::<GeoList>), Needs::Scoped("routing.view"), "List geo lists"),
     get("/smart-routings/geo/lists/{id}", &run(show::<GeoList>), Needs::Scoped("routing.view"), "Show a geo list"),
     post("/smart-routings/geo/lists", &run(create::<GeoList>), Needs::Scoped("routing.create"), "Create a geo list"),
@@ -30,50 +39,41 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// A list of destinations for the zones of one geo model.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct GeoList {
-    /// Id of the geo list.
-    #[schemars(extend("readOnly" = true))]
-    pub id: i64,
-    /// Id of the customer that owns the geo list.
-    #[schemars(extend("readOnly" = true))]
-    pub customer_id: i64,
-    /// Code of the list in the customer's own system. Unique within the customer.
-    #[schemars(example = &"north")]
-    pub list_id: Name<64>,
-    /// Display name of the list.
-    #[schemars(example = &"Northern branches")]
-    pub list_name: Option<Text<255>>,
-    /// Destination for values whose zone has none. Call flows try the other fallbacks in order.
-    #[schemars(example = &"800")]
-    pub fallback_destination_1: Option<Text<255>>,
-    /// Second fallback.
-    pub fallback_destination_2: Option<Text<255>>,
-    /// Third fallback.
-    pub fallback_destination_3: Option<Text<255>>,
-    /// Fourth fallback.
-    pub fallback_destination_4: Option<Text<255>>,
-    /// Id of the geo model that defines the zones.
-    pub geo_routing_model_id: RowId,
-    /// Time of creation (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    #[schemars(extend("readOnly" = true))]
-    pub updated_at: Timestamp,
+entity! {
+    /// A list of destinations for the zones of one geo model.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    pub struct GeoList in "geo_lists" {
+        /// Id of the customer that owns the geo list.
+        #[schemars(extend("readOnly" = true))]
+        pub customer_id: i64 => integer, "Customer", "Client";
+        /// Code of the list in the customer's own system. Unique within the customer.
+        #[schemars(example = &"north")]
+        pub list_id: Name<64> => text.sorted(), "Code", "Code";
+        /// Display name of the list.
+        #[schemars(example = &"Northern branches")]
+        pub list_name: Option<Text<255>> => text.sorted_by("fold(list_name)"), "Name", "Nom";
+        /// Destination for values whose zone has none. Call flows try the other fallbacks in order.
+        #[schemars(example = &"800")]
+        pub fallback_destination_1: Option<Text<255>> => text, "Fallback 1", "Repli 1";
+        /// Second fallback.
+        pub fallback_destination_2: Option<Text<255>> => text, "Fallback 2", "Repli 2";
+        /// Third fallback.
+        pub fallback_destination_3: Option<Text<255>> => text, "Fallback 3", "Repli 3";
+        /// Fourth fallback.
+        pub fallback_destination_4: Option<Text<255>> => text, "Fallback 4", "Repli 4";
+        /// Id of the geo model that defines the zones.
+        pub geo_routing_model_id: RowId => integer, "Model", "Modèle";
+    }
+    recorded: &Recorded::announced("geo-list", "routing.view"), permissions: "routing", scope: CustomerParam;
+    customer: customer_id;
+    also: [words(&["list_id", "list_name"])];
 }
 
 /// Selects the id of a customer's list by its code.
 pub const BY_CODE: &str = "SELECT id FROM geo_lists WHERE customer_id = ?1 AND list_id = ?2";
 
-routed!(GeoList in "geo_lists", told of as "geo-list" {
-    list_id, list_name, fallback_destination_1, fallback_destination_2, fallback_destination_3, fallback_destination_4,
-    geo_routing_model_id,
-});
-
-impl Routed for GeoList {
+impl Entity for GeoList {
     fn check(&mut self, db: &Connection, old: Option<&Self>) -> Result<()> {
         let model = self.model().ok_or_else(|| Error::invalid("The selected geo routing model id is invalid."))?;
         if old.is_none_or(|old| old.geo_routing_model_id == self.geo_routing_model_id) {
@@ -91,16 +91,18 @@ impl Routed for GeoList {
         Ok(())
     }
 
-    fn empty(&self, db: &Connection, author: &Author) -> Result<()> {
-        rows::delete_each::<GeoDestination>(db, author, destinations::LIST, self.id)
+    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
+        crud::delete_each::<GeoDestination>(db, author, destinations::LIST, self.id)
     }
 }
+
+impl Editable for GeoList {}
 
 impl GeoList {
     /// The customer's list with this code.
     pub fn with_code(db: &Connection, customer: i64, code: &str) -> rusqlite::Result<Option<Self>> {
         let sql = format!("SELECT {} FROM geo_lists WHERE id = ({BY_CODE})", Self::COLUMNS);
-        db.prepare_cached(&sql)?.query_row((customer, code), Self::from_row).optional()
+        db.prepare_cached(&sql)?.query_row((customer, code), Self::from_columns).optional()
     }
 
     pub fn model(&self) -> Option<&'static Model> {
@@ -114,42 +116,6 @@ impl GeoList {
             &self.fallback_destination_3,
             &self.fallback_destination_4,
         ]
-    }
-}
-
-impl Listed for GeoList {
-    const LISTING: Listing = Listing {
-        table: "geo_lists",
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "list_id", by: By::Text("list_id") },
-            Filter { name: "list_name", by: By::Text("list_name") },
-            Filter { name: "fallback_destination_1", by: By::Text("fallback_destination_1") },
-            Filter { name: "fallback_destination_2", by: By::Text("fallback_destination_2") },
-            Filter { name: "fallback_destination_3", by: By::Text("fallback_destination_3") },
-            Filter { name: "fallback_destination_4", by: By::Text("fallback_destination_4") },
-            Filter { name: "geo_routing_model_id", by: By::Integer("geo_routing_model_id") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
-            Filter { name: "updated_at", by: By::Moment("updated_at") },
-            Filter { name: "term", by: By::Words(&["list_id", "list_name"]) },
-        ],
-        plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "list_id", column: "list_id" },
-            Sort { name: "list_name", column: "fold(list_name)" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "updated_at", column: "updated_at" },
-        ],
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
     }
 }
 

@@ -12,12 +12,19 @@ use rusqlite::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::list::{By, Filter, Listed, Listing, Sort};
+use crate::api::field::{choice, integer, text, words};
+use crate::api::list::{Listed, Listing};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Ctx, Error, Id, List, Needs, Ok200, Page, Result, Route, get, run};
-use crate::routing::whose::Whose;
+use crate::routing::customer_param::CustomerParam;
 use crate::values::phone;
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("Geo models", "Rules that match a postcode or a number to a zone. They are built in.", ROUTES)
+        .french("Modèles géographiques")
+        .section(Section::Routing);
+
+const ROUTES: &[Route] = &[
     get("/smart-routings/geo/models", &run(list), Needs::Scoped("routing.view"), "List geo models"),
     get("/smart-routings/geo/models/{id}", &run(show), Needs::Scoped("routing.view"), "Show a geo model and its zones"),
 ];
@@ -100,12 +107,12 @@ enum Reads {
     Dialling,
 }
 
-fn list(ctx: &mut Ctx<'_>, whose: Whose, list: List<&'static Model>) -> Result<Page<&'static Model>> {
-    list.only("customer_id", whose.customer(ctx)?).page(ctx)
+fn list(ctx: &mut Ctx<'_>, scope: CustomerParam, list: List<&'static Model>) -> Result<Page<&'static Model>> {
+    list.only("customer_id", scope.id(ctx)?).page(ctx)
 }
 
-fn show(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id) -> Result<Ok200<&'static Model>> {
-    whose.customer(ctx)?;
+fn show(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id) -> Result<Ok200<&'static Model>> {
+    scope.id(ctx)?;
     find(id).map(Ok200).ok_or_else(Error::not_found)
 }
 
@@ -239,22 +246,17 @@ impl Listed for &'static Model {
             "') AS model)"
         ),
         columns: "id",
-        filters: &[
-            Filter { name: "id", by: By::Integer("id") },
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "max_length", by: By::Integer("max_length") },
-            Filter { name: "match_method", by: By::Choice("match_method", &["exact", "prefix", "range"]) },
-            Filter { name: "match_position", by: By::Choice("match_position", &["start", "end"]) },
-            Filter { name: "source", by: By::Text("source") },
-            Filter { name: "year", by: By::Integer("year") },
-            Filter { name: "term", by: By::Words(&["name", "source"]) },
+        fields: &[
+            integer("id").sorted(),
+            text("name").sorted_by("fold(name)"),
+            integer("max_length"),
+            choice("match_method", &["exact", "prefix", "range"]),
+            choice("match_position", &["start", "end"]),
+            text("source"),
+            integer("year").sorted(),
+            words(&["name", "source"]),
         ],
         plain_filters: true,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "year", column: "year" },
-        ],
         newest_first: false,
         counted_by_triggers: false,
         customer: Some("customer_id"),

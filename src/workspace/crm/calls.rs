@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::blank::{Moment, Named, OrBlank, Took};
 use super::{Whose, check_logging, contact_of, external_ids, lookup, user_of};
-use crate::api::{Changes, Created, Ctx, Error, Id, Json, OfCustomer, Query, Result};
+use crate::api::{CallerScope, Changes, Created, Ctx, Error, Id, Json, OfCustomer, Query, Result, crud};
+use crate::storage::Stored;
 use crate::tenancy::phones::{self, Typed};
 use crate::values::{Seconds, Text, Timestamp, WebUrl, choice, phone};
-use crate::workspace::phone_calls::{self, Direction, PhoneCall, Status};
+use crate::workspace::phone_calls::{Direction, PhoneCall, Status};
 
 choice! {
     /// The direction and outcome of a call, in the words of a PBX.
@@ -88,8 +89,8 @@ pub fn journal(
     let blank = PhoneCall { customer_id: customer, created_at: ctx.now, ..PhoneCall::default() };
     let new = said.told_over(ctx, customer, old.clone().unwrap_or(blank))?;
     let phone_call = match old {
-        Some(old) => phone_calls::change(ctx.db, &ctx.author()?, &old, new)?,
-        None => phone_calls::add(ctx.db, &ctx.author()?, new)?,
+        Some(old) => crud::rewrite(ctx.db, &ctx.author()?, &old, new)?,
+        None => crud::add(ctx.db, &ctx.author()?, new)?,
     };
     external_ids::save(ctx.db, TABLE, customer, external_id.as_deref(), phone_call.id)?;
     Ok(Created(KeptCall { response: "ok", phone_call }))
@@ -103,7 +104,7 @@ pub fn update(
 ) -> Result<Created<KeptCall>> {
     let customer = whose.customer(ctx)?;
     PhoneCall::find(ctx.db, id)?.filter(|call| call.is_seen_by(customer)).ok_or_else(Error::not_found)?;
-    let Created(phone_call) = phone_calls::update(ctx, Id(id), changes)?;
+    let Created(phone_call) = crud::update(ctx, CallerScope, Id(id), changes)?;
     Ok(Created(KeptCall { response: "ok", phone_call }))
 }
 

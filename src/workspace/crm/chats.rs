@@ -2,54 +2,56 @@
 //!
 //! Like a phone call, a chat belongs to the customer of its contact at the time, and stays when the contact is deleted.
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::blank::{Moment, Named, OrBlank, Took};
 use super::{Whose, check_logging, contact_of, external_ids, lookup, user_of};
-use crate::api::list::{By, Filter, Listed, Listing, Sort, each_of};
-use crate::api::{Created, Ctx, Error, Json, OfCustomer, Query, Result};
-use crate::storage::record;
-use crate::tenancy::{Author, phones};
+use crate::api::entity::{Entity, entity};
+use crate::api::{CallerScope, Created, Ctx, Error, Json, OfCustomer, Query, Result, crud};
+use crate::storage::Stored;
+use crate::tenancy::journal::Recorded;
+use crate::tenancy::phones;
 use crate::values::{Text, Timestamp};
 
-/// A chat in the journal.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
-pub struct Chat {
-    /// Id of the chat.
-    pub id: i64,
-    /// Number of the other party, as sent.
-    pub number: Option<Text<255>>,
-    /// Email address of the other party.
-    pub email: Option<Text<255>>,
-    /// Name of the other party that the PBX shows.
-    pub name: Option<Text<255>>,
-    /// Extension of the agent.
-    pub agent_extension: Option<Text<32>>,
-    /// Name of the agent.
-    pub agent_name: Option<Text<255>>,
-    /// Name of the call queue.
-    pub queue: Option<Text<255>>,
-    /// Id of the contact. Null if unknown, or if the contact was deleted.
-    pub contact_id: Option<i64>,
-    /// Id of the customer: that of the contact at that time, else that of the PBX. Null if there is none.
-    pub customer_id: Option<i64>,
-    /// Id of the user who responded.
-    pub user_id: Option<i64>,
-    /// Subject of the chat.
-    pub subject: Option<Text<255>>,
-    /// Text of the chat. At most 100,000 characters.
-    pub body: Option<Text<100000>>,
-    /// Start of the chat (UTC).
-    pub started_at: Timestamp,
-    /// End of the chat (UTC).
-    pub ended_at: Option<Timestamp>,
-    /// Time of creation (UTC).
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    pub updated_at: Timestamp,
+entity! {
+    /// A chat in the journal.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
+    pub struct Chat in "chats" {
+        /// Number of the other party, as sent.
+        pub number: Option<Text<255>> => text, "Number", "Numéro";
+        /// Email address of the other party.
+        pub email: Option<Text<255>> => text, "Email", "E-mail";
+        /// Name of the other party that the PBX shows.
+        pub name: Option<Text<255>> => text, "Name", "Nom";
+        /// Extension of the agent.
+        pub agent_extension: Option<Text<32>> => text, "Extension", "Poste";
+        /// Name of the agent.
+        pub agent_name: Option<Text<255>> => text, "Agent", "Agent";
+        /// Name of the call queue.
+        pub queue: Option<Text<255>> => text, "Queue", "File d’attente";
+        /// Id of the contact. Null if unknown, or if the contact was deleted.
+        pub contact_id: Option<i64> => integer, "Contact", "Contact";
+        /// Id of the customer: that of the contact at that time, else that of the PBX. Null if there is none.
+        pub customer_id: Option<i64> => integer, "Customer", "Client";
+        /// Id of the user who responded.
+        pub user_id: Option<i64> => integer, "User", "Utilisateur";
+        /// Subject of the chat.
+        pub subject: Option<Text<255>> => text, "Subject", "Objet";
+        /// Text of the chat. At most 100,000 characters.
+        pub body: Option<Text<100000>> => text, "Text", "Texte";
+        /// Start of the chat (UTC).
+        pub started_at: Timestamp => moment.sorted(), "Start", "Début";
+        /// End of the chat (UTC).
+        pub ended_at: Option<Timestamp> => stored, "End", "Fin";
+    }
+    recorded: &Recorded::new("chat", Some("contact.view")), permissions: "contact", scope: CallerScope;
+    customer: customer_id;
+    list: { newest_first: true };
 }
+
+impl Entity for Chat {}
 
 /// A chat as a PBX reports it. Every field may be empty. A repeat does not clear fields: an empty one keeps the stored
 /// value.
@@ -116,12 +118,10 @@ pub fn journal(
     let mut chat = said.told_over(ctx, customer, old.clone().unwrap_or(blank))?;
     match old {
         Some(old) => {
-            chat.save(ctx.db)?;
-            ctx.author()?.updated(ctx.db, RESOURCE, &old, &chat)?;
+            chat = crud::rewrite(ctx.db, &ctx.author()?, &old, chat)?;
         }
         None => {
-            chat.id = chat.insert(ctx.db)?;
-            ctx.author()?.created(ctx.db, RESOURCE, &chat)?;
+            chat = crud::add(ctx.db, &ctx.author()?, chat)?;
         }
     }
     external_ids::save(ctx.db, TABLE, customer, external_id.as_deref(), chat.id)?;
@@ -129,32 +129,11 @@ pub fn journal(
 }
 
 const TABLE: &str = "chats";
-const RESOURCE: &str = "chat";
-
-record!(Chat in "chats" {
-    id, number, email, name, agent_extension, agent_name, queue, contact_id, customer_id, user_id, subject, body,
-    started_at, ended_at, created_at, updated_at,
-});
-
-impl OfCustomer for Chat {
-    fn customer_id(&self) -> Option<i64> {
-        self.customer_id
-    }
-}
 
 /// The chat with this external id, if it still belongs to the customer of the PBX.
 fn find(db: &Connection, customer: Option<i64>, external_id: Option<&str>) -> Result<Option<Chat>> {
     let Some(id) = external_ids::find(db, TABLE, customer, external_id)? else { return Ok(None) };
     Ok(Chat::find(db, id)?.filter(|chat| chat.is_seen_by(customer)))
-}
-
-/// Moves all chats of one customer to another.
-pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
-    each_of(db, "customer_id", from, |old: Chat| {
-        let new = Chat { customer_id: Some(to), updated_at: author.at, ..old.clone() };
-        new.save(db)?;
-        Ok(author.updated(db, RESOURCE, &old, &new)?)
-    })
 }
 
 impl JournalledChat {
@@ -200,36 +179,6 @@ impl JournalledChat {
         let (phone, email) = (said(&self.number), said(&self.email));
         let by = lookup::By { phone: phone.as_deref(), email: email.as_deref(), country: phones::default_country(db)? };
         Ok(contact_of(db, customer, named, entity, &by)?.or(old.contact_id))
-    }
-}
-
-impl Listed for Chat {
-    const LISTING: Listing = Listing {
-        table: TABLE,
-        columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "number", by: By::Text("number") },
-            Filter { name: "email", by: By::Text("email") },
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "agent_extension", by: By::Text("agent_extension") },
-            Filter { name: "agent_name", by: By::Text("agent_name") },
-            Filter { name: "queue", by: By::Text("queue") },
-            Filter { name: "contact_id", by: By::Integer("contact_id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "user_id", by: By::Integer("user_id") },
-            Filter { name: "subject", by: By::Text("subject") },
-            Filter { name: "body", by: By::Text("body") },
-            Filter { name: "started_at", by: By::Moment("started_at") },
-        ],
-        plain_filters: false,
-        sorts: &[Sort { name: "id", column: "id" }, Sort { name: "started_at", column: "started_at" }],
-        newest_first: true,
-        counted_by_triggers: false,
-        customer: Some("customer_id"),
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
     }
 }
 

@@ -8,12 +8,13 @@ use serde_json::json;
 
 use super::Whose;
 use super::blank::{OrBlank, is_variable};
-use crate::api::{Call, Created, Ctx, Error, Json, Ok200, Query, Result};
+use crate::api::{Call, Created, Ctx, Error, Json, Ok200, Query, Result, crud};
+use crate::storage::Stored;
 use crate::tenancy::phones::{self, Typed};
 use crate::values::fold::fold;
 use crate::values::phone::Dialled;
 use crate::values::{CustomFields, Email, Name, Text, Timestamp, UrlTemplate, email, phone};
-use crate::workspace::contacts::{self, Contact};
+use crate::workspace::contacts::Contact;
 use crate::workspace::phone_calls::Direction;
 use crate::workspace::settings::ForPbx;
 
@@ -176,7 +177,7 @@ pub fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewCaller>, Query(whose): Query
     let new = new.contact(customer, settings.country)?;
     let contact = match known(ctx.db, customer, &new, settings.country)? {
         Some(contact) => contact,
-        None => contacts::add(ctx.db, &ctx.author()?, Contact { created_at: ctx.now, updated_at: ctx.now, ..new })?,
+        None => crud::add(ctx.db, &ctx.author()?, Contact { created_at: ctx.now, updated_at: ctx.now, ..new })?,
     };
     let mut shown = Caller::of(&contact);
     let links = Links::of(ctx.call, settings.contact_url_template)?;

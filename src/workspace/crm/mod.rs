@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::phone_calls::PhoneCall;
 use super::settings::ForPbx;
 use crate::api::list::{List, Listed};
+use crate::api::resource::{MANAGER_AND_AGENT, PermissionGroup, Resource, action};
 use crate::api::{Ctx, Error, Needs, Page, Query, Result, Route, get, post, put, run};
 use crate::values::{Text, email};
 use blank::OrBlank;
@@ -25,7 +26,26 @@ use chats::Chat;
 
 const NEEDS: Needs = Needs::Scoped("crm.lookup");
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource = Resource::new(
+    "CRM look-up",
+    "Look up a caller while a phone rings, and journal calls and chats. For PBXs.",
+    ROUTES,
+)
+.french("Recherche CRM")
+.permissions(&PERMISSIONS)
+.entity::<Chat>();
+
+const PERMISSIONS: PermissionGroup = PermissionGroup {
+    resource: "crm",
+    actions: &[action(
+        "lookup",
+        "look up callers and journal calls, as a PBX does",
+        "identifier les appelants et journaliser les appels, comme un standard",
+        MANAGER_AND_AGENT,
+    )],
+};
+
+const ROUTES: &[Route] = &[
     get("/crm/lookup/contacts/search", &run(lookup::search), NEEDS, "Look up a caller, best match first")
         .named("searchCallers"),
     post("/crm/lookup/contacts", &run(lookup::create), NEEDS, "Create a contact for a caller").named("createCaller"),

@@ -4,17 +4,37 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort, each_of};
+use crate::api::field::{flag, integer, moment, text};
+use crate::api::list::{List, Listed, Listing, each_of};
+use crate::api::resource::{AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, check_customer, delete, get,
     may_touch, post, put, run,
 };
 use crate::auth::{Scopes, secret};
-use crate::storage::record;
+use crate::storage::{Stored, record};
 use crate::tenancy::Author;
+use crate::tenancy::journal::Recorded;
 use crate::values::{Name, Text, Timestamp, TokenTtl, choice, distinct, stored_as_json};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("OAuth clients", "Programs that can request tokens of this workspace (RFC 6749).", ROUTES)
+        .french("Clients OAuth")
+        .section(Section::Integrations)
+        .permissions(&PERMISSIONS)
+        .recorded(&[RECORDED]);
+
+const PERMISSIONS: PermissionGroup = PermissionGroup {
+    resource: "oauth-client",
+    actions: &[
+        action("view", "see OAuth clients", "voir les clients OAuth", AGENT),
+        action("create", "create OAuth clients", "créer des clients OAuth", &[]),
+        action("update", "change OAuth clients", "modifier les clients OAuth", &[]),
+        action("delete", "delete OAuth clients", "supprimer des clients OAuth", &[]),
+    ],
+};
+
+const ROUTES: &[Route] = &[
     get("/oauth-clients", &run(list), Needs::Permission("oauth-client.view"), "List OAuth clients"),
     get("/oauth-clients/{id}", &run(show), Needs::Permission("oauth-client.view"), "Show an OAuth client"),
     post(
@@ -184,7 +204,7 @@ fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewClient>) -> Result<Created<Clien
     may_touch(ctx.insider()?, [&client.scopes.permissions()])?;
     let client_secret = client.take_new_secret()?;
     client.id = client.insert(ctx.db)?;
-    ctx.author()?.created(ctx.db, RESOURCE, &client)?;
+    ctx.author()?.created(ctx.db, RECORDED, &client)?;
     Ok(Created(ClientShown { client, client_secret }))
 }
 
@@ -211,7 +231,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ClientChanges>) -> Res
     client.check()?;
     may_touch(ctx.insider()?, [&old.scopes.permissions(), &client.scopes.permissions()])?;
     client.save(ctx.db)?;
-    ctx.author()?.updated(ctx.db, RESOURCE, &old, &client)?;
+    ctx.author()?.updated(ctx.db, RECORDED, &old, &client)?;
     Ok(Created(client))
 }
 
@@ -224,7 +244,7 @@ fn rotate_secret(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<ClientShown>> 
     let mut client = Client { updated_at: ctx.now, ..old.clone() };
     let client_secret = client.take_new_secret()?;
     client.save(ctx.db)?;
-    ctx.author()?.updated(ctx.db, RESOURCE, &old, &client)?;
+    ctx.author()?.updated(ctx.db, RECORDED, &old, &client)?;
     Ok(Created(ClientShown { client, client_secret }))
 }
 
@@ -235,7 +255,7 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     Ok(Done)
 }
 
-const RESOURCE: &str = "oauth-client";
+pub const RECORDED: &Recorded = &Recorded::new("oauth-client", Some("oauth-client.view"));
 const UPDATE: &str = "oauth-client.update";
 
 record!(Client in "oauth_clients" {
@@ -270,13 +290,13 @@ pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
         may_touch(insider, [&old.scopes.permissions()])?;
         let new = Client { customer_id: Some(to), updated_at: ctx.now, ..old.clone() };
         new.save(ctx.db)?;
-        Ok(author.updated(ctx.db, RESOURCE, &old, &new)?)
+        Ok(author.updated(ctx.db, RECORDED, &old, &new)?)
     })
 }
 
 fn delete_one(db: &Connection, author: &Author, client: &Client) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM oauth_clients WHERE id = ?1")?.execute([client.id])?;
-    author.deleted(db, RESOURCE, client)
+    author.deleted(db, RECORDED, client)
 }
 
 impl Client {
@@ -433,26 +453,22 @@ impl Listed for Client {
     const LISTING: Listing = Listing {
         table: "oauth_clients",
         columns: Self::COLUMNS,
-        filters: &[
-            Filter { name: "name", by: By::Text("name") },
-            Filter { name: "client_id", by: By::Text("client_id") },
-            Filter { name: "customer_id", by: By::Integer("customer_id") },
-            Filter { name: "active", by: By::Flag("active") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
+        fields: &[
+            integer("id").only_sorted(),
+            text("name").sorted_by("fold(name)"),
+            text("client_id"),
+            integer("customer_id"),
+            flag("active"),
+            moment("created_at").sorted(),
         ],
         plain_filters: false,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "name", column: "fold(name)" },
-            Sort { name: "created_at", column: "created_at" },
-        ],
         newest_first: false,
         counted_by_triggers: false,
         customer: None,
     };
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_row(row)
+        Self::from_columns(row)
     }
 }
 

@@ -14,15 +14,23 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::clients::Client;
-use crate::api::list::{By, Filter, List, Listed, Listing, Sort};
+use crate::api::field::{integer, moment};
+use crate::api::list::{List, Listed, Listing};
+use crate::api::resource::{Resource, Section};
 use crate::api::{Ctx, Done, Error, Id, Needs, Page, Result, Route, delete, get, may_touch, run};
 use crate::auth::{AccessToken, Keys, Nonce, Permissions, Scopes, seal, secret};
 use crate::tenancy::Author;
-use crate::tenancy::grants::RESOURCE;
+use crate::tenancy::grants::RECORDED;
 use crate::tenancy::journal::Actor;
 use crate::values::Timestamp;
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("OAuth grants", "Access that users have approved for OAuth clients.", ROUTES)
+        .french("Accès OAuth")
+        .section(Section::Integrations)
+        .recorded(&[RECORDED]);
+
+const ROUTES: &[Route] = &[
     get("/oauth-grants", &run(list), Needs::Own(MANAGE), "List your OAuth grants, or all of them if permitted"),
     delete(
         "/oauth-grants/{id}",
@@ -169,7 +177,7 @@ pub fn approve(db: &Connection, author: &Author, approval: &Approval) -> Result<
     let until = now.plus(CODE_GOOD_FOR);
     db.prepare_cached("DELETE FROM oauth_codes WHERE expires_at < ?1")?.execute([now.plus(-CODES_ARE_KEPT)])?;
     let grant = begin(db, approval.client_id, Some(approval.user_id), &approval.scopes, until, now)?;
-    author.created(db, RESOURCE, &grant)?;
+    author.created(db, RECORDED, &grant)?;
     db.prepare_cached(
         "INSERT INTO oauth_codes (digest, grant_id, redirect_uri, challenge, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
@@ -234,7 +242,7 @@ impl Issuer<'_> {
             )?
             .execute((grant.id, grant.serial, &grant.access_scopes, expires_at, nonce))?;
         if grant.user_id.is_some() {
-            self.author.updated(self.db, RESOURCE, &old, &grant)?;
+            self.author.updated(self.db, RECORDED, &old, &grant)?;
         }
         let token = AccessToken {
             grant_id: grant.id,
@@ -278,7 +286,7 @@ pub fn end(db: &Connection, author: &Author, grant: &Grant) -> rusqlite::Result<
         .execute((grant.id, author.at))?;
     // A client may get and revoke a token for each request. No user approved it, so the audit log leaves it out.
     let is_its_own = grant.user_id.is_none() && matches!(author.actor, Actor::Client { .. });
-    if ended > 0 && !is_its_own { author.deleted(db, RESOURCE, grant) } else { Ok(()) }
+    if ended > 0 && !is_its_own { author.deleted(db, RECORDED, grant) } else { Ok(()) }
 }
 
 pub fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Grant>> {
@@ -358,17 +366,14 @@ impl Listed for Shown {
                  LEFT JOIN users u ON u.id = g.user_id LEFT JOIN roles r ON r.id = u.role_id
                  WHERE g.revoked_at IS NULL)",
         columns: "id, client_id, client_name, user_id, user_name, scopes, client_scopes, permissions, created_at, expires_at",
-        filters: &[
-            Filter { name: "client_id", by: By::Integer("client_id") },
-            Filter { name: "user_id", by: By::Integer("user_id") },
-            Filter { name: "created_at", by: By::Moment("created_at") },
+        fields: &[
+            integer("id").only_sorted(),
+            integer("client_id"),
+            integer("user_id"),
+            moment("created_at").sorted(),
+            moment("expires_at").only_sorted(),
         ],
         plain_filters: false,
-        sorts: &[
-            Sort { name: "id", column: "id" },
-            Sort { name: "created_at", column: "created_at" },
-            Sort { name: "expires_at", column: "expires_at" },
-        ],
         newest_first: true,
         counted_by_triggers: false,
         customer: None,

@@ -39,4 +39,5 @@
 
 pub mod clients;
 pub mod grants;
+mod scopes;
 pub mod token;

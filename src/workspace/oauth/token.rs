@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::clients::{self, Client, GrantType};
 use super::grants::{self, Grant, Issuer, Pair};
+use crate::api::resource::{Resource, Section};
 use crate::api::{
     Answer, Call, Ctx, Error, Input, Needs, OAuthForm, Ok200, Operation, Reply, Result, Route, Steps, get, here, json,
     post, run,
@@ -22,7 +23,11 @@ use crate::tenancy::journal::Actor;
 use crate::tenancy::{Author, members};
 use crate::values::{Text, TokenTtl};
 
-pub const ROUTES: &[Route] = &[
+pub const RESOURCE: Resource =
+    Resource::new("OAuth", "Get, renew, revoke and introspect OAuth tokens (RFC 6749, 7009, 7662, 8414).", ROUTES)
+        .section(Section::Integrations);
+
+const ROUTES: &[Route] = &[
     post("/oauth/token", &run(token), Needs::Anyone, "Get an access token").named("getOauthToken"),
     post("/oauth/revoke", &run(revoke), Needs::Anyone, "Revoke a token and its whole grant").named("revokeOauthToken"),
     post("/oauth/introspect", &run(introspect), Needs::Anyone, "Introspect a token").named("introspectOauthToken"),

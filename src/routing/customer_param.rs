@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Body, Call, Ctx, Error, Input, OfCustomer, Operation, Query, Result, Steps};
+use crate::api::entity::{Entity, Given};
+use crate::api::list::{List, Listed};
+use crate::api::{Body, Call, Ctx, Error, Input, Operation, Query, Result, Scope, Steps};
 use crate::tenancy::customers;
 use crate::values::Text;
 
 /// The customer in the query. A customer in the body is rejected: it could only repeat the query or contradict it.
 #[derive(Debug, Clone)]
-pub struct Whose {
+pub struct CustomerParam {
     customer_account: Text<64>,
 }
 
@@ -24,7 +27,7 @@ struct Named {
     customer_account: Text<64>,
 }
 
-impl Input for Whose {
+impl Input for CustomerParam {
     fn read(call: &Call) -> Result<Self> {
         let Query(Named { customer_account }) = Query::read(call)?;
         if call.route.handler.body() == Body::Json && is_in(&call.body) {
@@ -44,10 +47,10 @@ fn is_in(body: &[u8]) -> bool {
     fields.is_ok_and(|fields| fields.get("customer_id").is_some_and(Option::is_some))
 }
 
-impl Whose {
+impl CustomerParam {
     /// The customer's id. A caller bound to one customer gets the same error for every other account, whether it exists
     /// or not.
-    pub fn customer(&self, ctx: &Ctx<'_>) -> Result<i64> {
+    pub fn id(&self, ctx: &Ctx<'_>) -> Result<i64> {
         let account = self.customer_account.trim();
         if account.is_empty() {
             return ctx.bound_to().ok_or_else(|| Error::invalid("The customer account field is required."));
@@ -58,19 +61,40 @@ impl Whose {
         }
     }
 
-    /// The same in a blocking handler.
-    pub fn customer_beside(self, steps: &Steps<'_>) -> Result<i64> {
-        steps.read(move |ctx| self.customer(ctx))
-    }
-
-    /// The row, if it exists and belongs to the customer.
-    pub fn its<T: OfCustomer>(&self, ctx: &Ctx<'_>, found: Option<T>) -> Result<T> {
-        let customer = self.customer(ctx)?;
-        found.filter(|row| row.customer_id() == Some(customer)).ok_or_else(Error::not_found)
-    }
-
     /// The error for a body, or an import row, that names a customer.
     pub fn prohibited() -> Error {
         Error::invalid("The customer id field is prohibited.")
+    }
+}
+
+impl Scope for CustomerParam {
+    const NAMES_CUSTOMER: bool = true;
+
+    fn customer(&self, ctx: &Ctx<'_>) -> Result<Option<i64>> {
+        self.id(ctx).map(Some)
+    }
+
+    fn customer_of_import(self, steps: &Steps<'_>) -> Result<Option<i64>> {
+        steps.read(move |ctx| self.customer(ctx))
+    }
+
+    fn narrow<T: Listed>(&self, ctx: &Ctx<'_>, list: List<T>) -> Result<List<T>> {
+        Ok(list.only("customer_id", self.id(ctx)?))
+    }
+
+    /// Assigns the row to the customer of the request. A row of a file may name that customer. It must still exist when the
+    /// file is imported.
+    fn assign<T: Entity>(row: &mut T, db: &Connection, given: &Given<'_>) -> Result<()> {
+        let customer = given.customer.ok_or_else(Error::customer_not_found)?;
+        if given.is_import {
+            if !customers::exists(db, customer)? {
+                return Err(Error::customer_not_found());
+            }
+            if row.customer_id().is_some_and(|named| named != 0 && named != customer) {
+                return Err(Self::prohibited());
+            }
+        }
+        row.set_customer(Some(customer));
+        Ok(())
     }
 }

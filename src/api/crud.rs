@@ -1,263 +1,201 @@
-//! What all rows of call routing have in common: each is one customer's, each is made, changed and deleted under the same
-//! rules, and what is inside a row goes with it. What differs from one to another is in its own file.
+//! The handlers of entities: list, export, import, show, create, update and delete, one row or many.
+//!
+//! Every handler first reads the scope of the request: the customer whose rows it reaches. A row outside the scope is
+//! answered as one that does not exist.
 
 use rusqlite::Connection;
-use serde::de::DeserializeOwned;
 
-use super::whose::Whose;
-use crate::api::list::{List, Listed, each_of};
-use crate::api::{
-    Changes, Counts, Created, Ctx, Deleted, Done, Error, Export, Format, Id, Ids, Imports, Inner, Json, OfCustomer,
-    Ok200, Page, Result, Sheet, Steps,
-};
-use crate::tenancy::{Author, customers};
+use super::customer_scope::Scope;
+use super::entity::{Editable, Entity, Given, Nested, ServerFields};
+use super::error::{Error, Result};
+use super::export::{Export, Format};
+use super::handler::{Ctx, Steps};
+use super::ids::Ids;
+use super::import::{Counts, Sheet};
+use super::input::{Changes, Id, Inner, Json};
+use super::list::{List, each_of};
+use super::page::Page;
+use super::reply::{Created, Deleted, Done, Ok200};
+use crate::tenancy::Author;
 use crate::values::Timestamp;
 
-/// A row as its table keeps it. Implemented by the macro `routed`.
-pub trait Kept: Listed + OfCustomer + Clone + Default + DeserializeOwned + Send + 'static {
-    /// What the audit log calls it.
-    const RESOURCE: &'static str;
-
-    fn of_server(&mut self) -> OfServer<'_>;
-    fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Self>>;
-    fn insert(&self, db: &Connection) -> rusqlite::Result<i64>;
-    fn save(&self, db: &Connection) -> rusqlite::Result<()>;
-    fn delete(&self, db: &Connection) -> rusqlite::Result<()>;
+pub fn list<T: Entity>(ctx: &mut Ctx<'_>, scope: T::Scope, list: List<T>) -> Result<Page<T>> {
+    scope.narrow(ctx, list)?.page(ctx)
 }
 
-/// The fields of a row that no body sets.
-pub struct OfServer<'r> {
-    pub id: &'r mut i64,
-    pub customer_id: &'r mut i64,
-    pub created_at: &'r mut Timestamp,
-    pub updated_at: &'r mut Timestamp,
+pub fn export<T: Entity + Default>(
+    ctx: &mut Ctx<'_>,
+    scope: T::Scope,
+    list: List<T>,
+    format: Format,
+) -> Result<Export<T>> {
+    scope.narrow(ctx, list)?.export(ctx, format)
 }
 
-/// What differs from one resource to another.
-pub trait Routed: Kept {
-    /// Finds the row good, or says what is wrong with it, before it is written in the place of `old`, or as a new one.
-    fn check(&mut self, _db: &Connection, _old: Option<&Self>) -> Result<()> {
-        Ok(())
-    }
-
-    /// Writes what the row is found by, beside it.
-    fn index(&self, _db: &Connection, _old: Option<&Self>) -> Result<()> {
-        Ok(())
-    }
-
-    /// Deletes what is inside the row, and lets go of it whatever else names it.
-    fn empty(&self, _db: &Connection, _author: &Author) -> Result<()> {
-        Ok(())
-    }
+pub fn import<T: Editable>(steps: &Steps<'_>, scope: T::Scope, sheet: Sheet<T>) -> Result<Counts> {
+    let customer = scope.customer_of_import(steps)?;
+    sheet.import(steps, customer)
 }
 
-/// A row inside another, which the path names.
-pub trait Inside: Routed {
-    type Parent: Kept;
-
-    /// The column that holds the parent's id.
-    const PARENT: &'static str;
-
-    fn parent(&mut self) -> &mut i64;
+pub fn show<T: Entity>(ctx: &mut Ctx<'_>, scope: T::Scope, Id(id): Id) -> Result<Ok200<T>> {
+    find(ctx, &scope, id).map(Ok200)
 }
 
-pub fn list<T: Routed>(ctx: &mut Ctx<'_>, whose: Whose, list: List<T>) -> Result<Page<T>> {
-    list.only("customer_id", whose.customer(ctx)?).page(ctx)
+pub fn create<T: Editable>(ctx: &mut Ctx<'_>, scope: T::Scope, Json(new): Json<T>) -> Result<Created<T>> {
+    create_row(ctx, &scope, new).map(Created)
 }
 
-pub fn export<T: Routed>(ctx: &mut Ctx<'_>, whose: Whose, list: List<T>, format: Format) -> Result<Export<T>> {
-    list.only("customer_id", whose.customer(ctx)?).export(ctx, format)
-}
-
-pub fn import<T: Routed + Imports>(steps: &Steps<'_>, whose: Whose, sheet: Sheet<T>) -> Result<Counts> {
-    let customer = whose.customer_beside(steps)?;
-    sheet.import_within(steps, Some(customer))
-}
-
-pub fn show<T: Routed>(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id) -> Result<Ok200<T>> {
-    whose.its(ctx, T::find(ctx.db, id)?).map(Ok200)
-}
-
-pub fn create<T: Routed>(ctx: &mut Ctx<'_>, whose: Whose, Json(new): Json<T>) -> Result<Created<T>> {
-    let customer = whose.customer(ctx)?;
-    add(ctx.db, &ctx.author()?, of(customer, new, ctx.now)).map(Created)
-}
-
-pub fn update<T: Routed>(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id, changes: Changes<T>) -> Result<Created<T>> {
-    let old = whose.its(ctx, T::find(ctx.db, id)?)?;
+pub fn update<T: Editable>(ctx: &mut Ctx<'_>, scope: T::Scope, Id(id): Id, changes: Changes<T>) -> Result<Created<T>> {
+    let old = find(ctx, &scope, id)?;
     let new = changes.apply(&old)?;
-    change(ctx.db, &ctx.author()?, &old, new).map(Created)
+    update_row(ctx, &scope, &old, new, &|field| changes.name(field)).map(Created)
 }
 
-pub fn remove<T: Routed>(ctx: &mut Ctx<'_>, whose: Whose, Id(id): Id) -> Result<Done> {
-    let row: T = whose.its(ctx, T::find(ctx.db, id)?)?;
+pub fn remove<T: Entity>(ctx: &mut Ctx<'_>, scope: T::Scope, Id(id): Id) -> Result<Done> {
+    let row: T = find(ctx, &scope, id)?;
     delete(ctx.db, &ctx.author()?, &row)?;
     Ok(Done)
 }
 
-pub fn remove_many<T: Routed>(ctx: &mut Ctx<'_>, whose: Whose, Ids(ids): Ids) -> Result<Deleted> {
-    let (customer, author) = (whose.customer(ctx)?, ctx.author()?);
+pub fn remove_many<T: Entity>(ctx: &mut Ctx<'_>, scope: T::Scope, Ids(ids): Ids) -> Result<Deleted> {
+    let (customer, author) = (scope.customer(ctx)?, ctx.author()?);
     for id in &ids {
-        let row = T::find(ctx.db, *id)?.filter(|row| row.customer_id() == Some(customer));
+        let row = T::find(ctx.db, *id)?.filter(|row| row.is_seen_by(customer));
         delete(ctx.db, &author, &row.ok_or_else(Ids::unknown)?)?;
     }
     Ok(Deleted(ids.len()))
 }
 
-pub fn list_in<T: Inside>(ctx: &mut Ctx<'_>, whose: Whose, Id(parent): Id, list: List<T>) -> Result<Page<T>> {
-    whose.its(ctx, T::Parent::find(ctx.db, parent)?)?;
+pub fn list_nested<T: Nested>(ctx: &mut Ctx<'_>, scope: T::Scope, Id(parent): Id, list: List<T>) -> Result<Page<T>> {
+    find::<T::Parent>(ctx, &scope, parent)?;
     list.only(T::PARENT, parent).page(ctx)
 }
 
-pub fn show_in<T: Inside>(ctx: &mut Ctx<'_>, whose: Whose, parent: Id, inner: Inner) -> Result<Ok200<T>> {
-    find_in(ctx, &whose, parent, inner).map(Ok200)
+pub fn show_nested<T: Nested>(ctx: &mut Ctx<'_>, scope: T::Scope, parent: Id, inner: Inner) -> Result<Ok200<T>> {
+    find_nested(ctx, &scope, parent, inner).map(Ok200)
 }
 
-pub fn create_in<T: Inside>(
+pub fn create_nested<T: Nested>(
     ctx: &mut Ctx<'_>,
-    whose: Whose,
+    scope: T::Scope,
     Id(parent): Id,
     Json(mut new): Json<T>,
 ) -> Result<Created<T>> {
-    whose.its(ctx, T::Parent::find(ctx.db, parent)?)?;
+    find::<T::Parent>(ctx, &scope, parent)?;
     *new.parent() = parent;
-    create(ctx, whose, Json(new))
+    create_row(ctx, &scope, new).map(Created)
 }
 
-pub fn update_in<T: Inside>(
+pub fn update_nested<T: Nested>(
     ctx: &mut Ctx<'_>,
-    whose: Whose,
+    scope: T::Scope,
     parent: Id,
     inner: Inner,
     changes: Changes<T>,
 ) -> Result<Created<T>> {
-    let old: T = find_in(ctx, &whose, parent, inner)?;
+    let old: T = find_nested(ctx, &scope, parent, inner)?;
     let mut new = changes.apply(&old)?;
     *new.parent() = parent.0;
-    change(ctx.db, &ctx.author()?, &old, new).map(Created)
+    update_row(ctx, &scope, &old, new, &|field| changes.name(field)).map(Created)
 }
 
-pub fn remove_in<T: Inside>(ctx: &mut Ctx<'_>, whose: Whose, parent: Id, inner: Inner) -> Result<Done> {
-    let row: T = find_in(ctx, &whose, parent, inner)?;
+pub fn remove_nested<T: Nested>(ctx: &mut Ctx<'_>, scope: T::Scope, parent: Id, inner: Inner) -> Result<Done> {
+    let row: T = find_nested(ctx, &scope, parent, inner)?;
     delete(ctx.db, &ctx.author()?, &row)?;
     Ok(Done)
 }
 
-fn find_in<T: Inside>(ctx: &Ctx<'_>, whose: &Whose, Id(parent): Id, Inner(id): Inner) -> Result<T> {
-    let mut row: T = whose.its(ctx, T::find(ctx.db, id)?)?;
+/// A row in the scope of the request.
+pub fn find<T: Entity>(ctx: &Ctx<'_>, scope: &T::Scope, id: i64) -> Result<T> {
+    let customer = scope.customer(ctx)?;
+    T::find(ctx.db, id)?.filter(|row| row.is_seen_by(customer)).ok_or_else(Error::not_found)
+}
+
+fn find_nested<T: Nested>(ctx: &Ctx<'_>, scope: &T::Scope, Id(parent): Id, Inner(id): Inner) -> Result<T> {
+    let mut row: T = find(ctx, scope, id)?;
     if *row.parent() == parent { Ok(row) } else { Err(Error::not_found()) }
 }
 
-/// A new row, as a customer's.
-pub fn of<T: Kept>(customer: i64, mut new: T, now: Timestamp) -> T {
-    let OfServer { customer_id, created_at, updated_at, .. } = new.of_server();
-    (*customer_id, *created_at, *updated_at) = (customer, now, now);
+/// Creates a row for the request.
+pub fn create_row<T: Entity>(ctx: &Ctx<'_>, scope: &T::Scope, new: T) -> Result<T> {
+    create_for(ctx, scope.customer(ctx)?, new)
+}
+
+/// Creates a row for the request, in a scope that was read before.
+pub fn create_for<T: Entity>(ctx: &Ctx<'_>, customer: Option<i64>, new: T) -> Result<T> {
+    let given = Given { customer, names: &|_| true, is_import: false };
+    let mut new = timed(new, ctx.now);
+    new.prepare(ctx.db, None, &given)?;
+    add(ctx.db, &ctx.author()?, new)
+}
+
+/// Changes a row for the request. `names` tells which fields the request names.
+pub fn update_row<T: Entity>(
+    ctx: &Ctx<'_>,
+    scope: &T::Scope,
+    old: &T,
+    mut new: T,
+    names: &dyn Fn(&str) -> bool,
+) -> Result<T> {
+    let given = Given { customer: scope.customer(ctx)?, names, is_import: false };
+    *new.server_fields().updated_at = ctx.now;
+    new.prepare(ctx.db, Some(old), &given)?;
+    rewrite(ctx.db, &ctx.author()?, old, new)
+}
+
+/// A new row with its times.
+pub fn timed<T: Entity>(mut new: T, now: Timestamp) -> T {
+    let ServerFields { created_at, updated_at, .. } = new.server_fields();
+    (*created_at, *updated_at) = (now, now);
     new
 }
 
-/// Adds a row; answers it as it is kept.
-pub fn add<T: Routed>(db: &Connection, author: &Author, mut new: T) -> Result<T> {
+/// Adds a prepared row. Returns it as stored.
+pub fn add<T: Entity>(db: &Connection, author: &Author, mut new: T) -> Result<T> {
     new.check(db, None)?;
-    *new.of_server().id = new.insert(db)?;
+    *new.server_fields().id = new.insert(db)?;
     new.index(db, None)?;
-    author.created(db, T::RESOURCE, &new)?;
+    author.created(db, T::RECORDED, &new)?;
     Ok(new)
 }
 
-/// Makes of a row that is there what it is to be, by a request; answers it as it is kept.
-pub fn change<T: Routed>(db: &Connection, author: &Author, old: &T, mut new: T) -> Result<T> {
-    *new.of_server().updated_at = author.at;
+/// Replaces a row by a prepared one, now. Returns it as stored.
+pub fn change<T: Entity>(db: &Connection, author: &Author, old: &T, mut new: T) -> Result<T> {
+    *new.server_fields().updated_at = author.at;
     rewrite(db, author, old, new)
 }
 
-/// The same, with the times that it has.
-pub fn rewrite<T: Routed>(db: &Connection, author: &Author, old: &T, mut new: T) -> Result<T> {
+/// Replaces a row by a prepared one that has its times. Returns it as stored.
+pub fn rewrite<T: Entity>(db: &Connection, author: &Author, old: &T, mut new: T) -> Result<T> {
     new.check(db, Some(old))?;
     new.save(db)?;
     new.index(db, Some(old))?;
-    author.updated(db, T::RESOURCE, old, &new)?;
+    author.updated(db, T::RECORDED, old, &new)?;
     Ok(new)
 }
 
-pub fn delete<T: Routed>(db: &Connection, author: &Author, row: &T) -> Result<()> {
-    row.empty(db, author)?;
+/// Deletes a row, and the rows inside it.
+pub fn delete<T: Entity>(db: &Connection, author: &Author, row: &T) -> Result<()> {
+    row.release(db, author)?;
     row.delete(db)?;
-    Ok(author.deleted(db, T::RESOURCE, row)?)
+    Ok(author.deleted(db, T::RECORDED, row)?)
 }
 
-/// Deletes every row whose column is this.
-pub fn delete_each<T: Routed>(db: &Connection, author: &Author, column: &'static str, value: i64) -> Result<()> {
+/// Deletes every row with a value in a column.
+pub fn delete_each<T: Entity>(db: &Connection, author: &Author, column: &'static str, value: i64) -> Result<()> {
     each_of(db, column, value, |row: T| delete(db, author, &row))
 }
 
-/// Lets every row of a customer be another's, as it is: what it refers to moves with it, and it is found as before.
-pub fn move_each<T: Routed>(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
+/// Moves every row of a customer to another one. Rows that it refers to move with it, and its indexes stay valid.
+pub fn move_each<T: Entity>(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
     each_of(db, "customer_id", from, |old: T| {
-        let new = of(to, old.clone(), author.at);
+        let mut new = old.clone();
+        new.set_customer(Some(to));
+        *new.server_fields().updated_at = author.at;
         new.save(db)?;
-        Ok(author.updated(db, T::RESOURCE, &old, &new)?)
+        Ok(author.updated(db, T::RECORDED, &old, &new)?)
     })
 }
-
-/// A row out of a file is the customer's for whom the file is, whom it may name; who must still be there.
-pub fn imported<T: Kept>(db: &Connection, mut row: T, customer: Option<i64>) -> Result<T> {
-    let customer = customer.ok_or_else(Error::customer_not_found)?;
-    if !customers::exists(db, customer)? {
-        return Err(Error::customer_not_found());
-    }
-    let named = row.of_server().customer_id;
-    if ![0, customer].contains(named) {
-        return Err(Whose::prohibited());
-    }
-    *named = customer;
-    Ok(row)
-}
-
-/// Ties a struct to its table, as [`crate::storage::record!`] does, and to what the audit log calls it. The struct has
-/// `id`, `customer_id`, `created_at` and `updated_at` besides the columns that are named.
-macro_rules! routed {
-    ($type:ident in $table:literal, told of as $resource:literal { $($field:ident),+ $(,)? }) => {
-        $crate::storage::record!($type in $table { id, customer_id, $($field),+, created_at, updated_at });
-
-        impl $crate::api::OfCustomer for $type {
-            fn customer_id(&self) -> Option<i64> {
-                Some(self.customer_id)
-            }
-        }
-
-        impl $crate::routing::rows::Kept for $type {
-            const RESOURCE: &'static str = $resource;
-
-            fn of_server(&mut self) -> $crate::routing::rows::OfServer<'_> {
-                $crate::routing::rows::OfServer {
-                    id: &mut self.id,
-                    customer_id: &mut self.customer_id,
-                    created_at: &mut self.created_at,
-                    updated_at: &mut self.updated_at,
-                }
-            }
-
-            fn find(db: &rusqlite::Connection, id: i64) -> rusqlite::Result<Option<Self>> {
-                Self::find(db, id)
-            }
-
-            fn insert(&self, db: &rusqlite::Connection) -> rusqlite::Result<i64> {
-                self.insert(db)
-            }
-
-            fn save(&self, db: &rusqlite::Connection) -> rusqlite::Result<()> {
-                self.save(db)
-            }
-
-            fn delete(&self, db: &rusqlite::Connection) -> rusqlite::Result<()> {
-                db.prepare_cached(concat!("DELETE FROM ", $table, " WHERE id = ?1"))?.execute([self.id])?;
-                Ok(())
-            }
-        }
-    };
-}
-pub(super) use routed;
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -1,0 +1,275 @@
+//! A resource: one part of the API, declared once in its own file. The router, the permission catalog, the audit log,
+//! webhooks, the indexes, the command line, the description of the API and the tests read this value.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+
+use super::customer_scope::Scope;
+use super::entity::{Editable, Entity};
+use super::error::Result;
+use super::export::{Format, export_all};
+use super::field::{Field, Label};
+use super::import::{Counts, Importer};
+use super::reply::Pieces;
+use super::route::Route;
+use super::rows::Rows;
+use crate::storage::File;
+use crate::tenancy::journal::Recorded;
+use crate::tenancy::phones::Numbered;
+
+/// A part of the API.
+#[derive(Clone, Copy)]
+pub struct Resource {
+    /// The name that people read, in the plural.
+    pub name: &'static str,
+    /// The same in French.
+    pub french_name: &'static str,
+    /// A description of one or two sentences.
+    pub about: &'static str,
+    pub routes: &'static [Route],
+    pub audience: Audience,
+    pub section: Section,
+    /// The permissions that belong to the resource.
+    pub permissions: Option<&'static PermissionGroup>,
+    /// The changes that the audit log records.
+    pub recorded: &'static [&'static Recorded],
+    /// The table of its rows.
+    pub table: Option<Table>,
+    /// Import and export of its rows.
+    pub files: Option<&'static dyn Files>,
+    /// Bodies for the test of every route: one that creates a row, and one that changes it.
+    pub samples: Option<[&'static str; 2]>,
+}
+
+/// The table of a resource's rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    pub name: &'static str,
+    pub fields: &'static [Field],
+    /// The phone numbers in the index.
+    pub numbers: Numbered,
+    /// The column that SQL computes from others, and its expression.
+    pub computed: Option<(&'static str, &'static str)>,
+    /// Writes what else is found by folded text, for the ids above the first and up to the second.
+    pub fold: Option<fn(&Connection, i64, i64) -> rusqlite::Result<()>>,
+}
+
+/// The audience of a resource. Resources for programs are part of the OpenAPI description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    Programs,
+    People,
+}
+
+/// Where people look for a resource. Permissions are listed in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    Data,
+    Routing,
+    Team,
+    Integrations,
+    History,
+    Workspace,
+}
+
+/// The permissions of a resource.
+#[derive(Debug)]
+pub struct PermissionGroup {
+    /// The first part of their names: `contact` of `contact.view`.
+    pub resource: &'static str,
+    pub actions: &'static [Action],
+}
+
+/// A permission: an action on a resource.
+#[derive(Debug)]
+pub struct Action {
+    /// The second part of its name: `view` of `contact.view`.
+    pub name: &'static str,
+    /// The words after "Can", in English and in French.
+    pub can: Label,
+    /// The built-in roles that have it, besides `admin`, which has every permission.
+    pub roles: &'static [&'static str],
+}
+
+/// The built-in roles that an action may name.
+pub const MANAGER: &[&str] = &["manager"];
+pub const AGENT: &[&str] = &["agent"];
+pub const MANAGER_AND_AGENT: &[&str] = &["manager", "agent"];
+
+pub const fn action(
+    name: &'static str,
+    english: &'static str,
+    french: &'static str,
+    roles: &'static [&'static str],
+) -> Action {
+    Action { name, can: Label { english, french }, roles }
+}
+
+impl Resource {
+    /// A part of the API, in the section for data.
+    pub const fn new(name: &'static str, about: &'static str, routes: &'static [Route]) -> Self {
+        Self {
+            name,
+            french_name: name,
+            about,
+            routes,
+            audience: Audience::Programs,
+            section: Section::Data,
+            permissions: None,
+            recorded: &[],
+            table: None,
+            files: None,
+            samples: None,
+        }
+    }
+
+    /// Pages, to which people are led by links.
+    pub const fn pages(name: &'static str, routes: &'static [Route]) -> Self {
+        Self { audience: Audience::People, ..Self::new(name, "", routes) }
+    }
+
+    #[must_use]
+    pub const fn french(self, french_name: &'static str) -> Self {
+        Self { french_name, ..self }
+    }
+
+    #[must_use]
+    pub const fn section(self, section: Section) -> Self {
+        Self { section, ..self }
+    }
+
+    #[must_use]
+    pub const fn permissions(self, permissions: &'static PermissionGroup) -> Self {
+        Self { permissions: Some(permissions), ..self }
+    }
+
+    #[must_use]
+    pub const fn recorded(self, recorded: &'static [&'static Recorded]) -> Self {
+        Self { recorded, ..self }
+    }
+
+    /// The table, and the name in the audit log, of an entity.
+    #[must_use]
+    pub const fn entity<T: Entity>(self) -> Self {
+        let table = Table {
+            name: T::TABLE,
+            fields: T::LISTING.fields,
+            numbers: T::NUMBERED,
+            computed: T::COMPUTED,
+            fold: None,
+        };
+        Self { recorded: const { &[T::RECORDED] }, table: Some(table), ..self }
+    }
+
+    /// Folds what else is found by folded text.
+    #[must_use]
+    pub const fn folded(self, fold: fn(&Connection, i64, i64) -> rusqlite::Result<()>) -> Self {
+        match self.table {
+            Some(table) => Self { table: Some(Table { fold: Some(fold), ..table }), ..self },
+            None => self,
+        }
+    }
+
+    #[must_use]
+    pub const fn table(self, table: Table) -> Self {
+        Self { table: Some(table), ..self }
+    }
+
+    /// Lets the command line import and export files of an entity.
+    #[must_use]
+    pub const fn files<T: Editable>(self) -> Self {
+        Self { files: Some(const { &FilesOf::<T>(PhantomData) }), ..self }
+    }
+
+    #[must_use]
+    pub const fn samples(self, create: &'static str, change: &'static str) -> Self {
+        Self { samples: Some([create, change]), ..self }
+    }
+
+    /// The name of a route's operation: `listCallQueues`, `createCallQueue`. A route that is not a usual one of a collection
+    /// has its own name.
+    pub fn operation_id(&self, route: &Route) -> String {
+        if let Some(name) = route.name {
+            return name.to_owned();
+        }
+        let words =
+            self.name.split([' ', '-']).map(|word| word[..1].to_ascii_uppercase() + &word[1..].to_ascii_lowercase());
+        let plural: String = words.collect();
+        let singular = match plural.strip_suffix("ies") {
+            Some(stem) => format!("{stem}y"),
+            None => plural.strip_suffix('s').unwrap_or(&plural).to_owned(),
+        };
+        let (_, last) = route.path.rsplit_once('/').unwrap_or_default();
+        match (route.method.as_str(), last) {
+            ("GET", "export") => format!("export{plural}"),
+            ("POST", "import") => format!("import{plural}"),
+            ("DELETE", "bulk") => format!("delete{plural}"),
+            ("POST", "bulk") => format!("create{plural}"),
+            ("GET", last) if last.starts_with('{') => format!("get{singular}"),
+            ("GET", _) => format!("list{plural}"),
+            ("POST", _) => format!("create{singular}"),
+            ("PUT", _) => format!("update{singular}"),
+            (_, _) => format!("delete{singular}"),
+        }
+    }
+}
+
+/// Import and export of a resource, for callers who know its name only.
+pub trait Files: Sync {
+    /// The name that people type: `phone-calls`.
+    fn name(&self) -> String;
+
+    /// Whether every row belongs to a customer that the caller must name.
+    fn need_customer(&self) -> bool;
+
+    /// The rows in a text.
+    fn rows(&self, text: Bytes, format: Format) -> Result<Rows>;
+
+    /// Writes all rows or none. Calls `progress` with the number of each row.
+    fn import(
+        &self,
+        importer: Importer,
+        file: &Arc<File>,
+        rows: Rows,
+        longest: Duration,
+        progress: Box<dyn FnMut(usize) + Send>,
+    ) -> Result<Counts>;
+
+    /// All rows, or those of a customer.
+    fn export(&self, format: Format, customer: Option<i64>) -> Result<Box<dyn Pieces>>;
+}
+
+struct FilesOf<T>(PhantomData<fn() -> T>);
+
+impl<T: Editable> Files for FilesOf<T> {
+    fn name(&self) -> String {
+        T::TABLE.replace('_', "-")
+    }
+
+    fn need_customer(&self) -> bool {
+        T::Scope::NAMES_CUSTOMER
+    }
+
+    fn rows(&self, text: Bytes, format: Format) -> Result<Rows> {
+        Rows::find::<T>(text, format, T::PLURAL)
+    }
+
+    fn import(
+        &self,
+        importer: Importer,
+        file: &Arc<File>,
+        rows: Rows,
+        longest: Duration,
+        progress: Box<dyn FnMut(usize) + Send>,
+    ) -> Result<Counts> {
+        importer.import::<T>(file, rows, longest, progress)
+    }
+
+    fn export(&self, format: Format, customer: Option<i64>) -> Result<Box<dyn Pieces>> {
+        export_all::<T>(format, customer)
+    }
+}
