@@ -10,7 +10,6 @@ use uuid::Uuid;
 use crate::api::field::FilterKind;
 use crate::api::{Error, Id, Layer, Needs, Ok200, Place, Resource, Result, Route, Router, Steps, get, here, openapi};
 use crate::auth::Scope;
-use crate::config::SETTINGS;
 use crate::routing::endpoints::{self, World};
 use crate::routing::testing::Desk;
 use crate::tenancy::Author;
@@ -1151,23 +1150,4 @@ fn every_permission_that_a_route_needs_is_in_the_catalogue() {
             assert!(permission_catalog::knows(permission), "{}: {permission}", route.path);
         }
     });
-}
-
-/// README's tables of routes and settings match the code, row by row.
-#[test]
-fn the_readme_lists_every_route_and_every_setting() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let router = crate::router().unwrap();
-    let mut rows = Vec::new();
-    for layer in [Layer::Central, Layer::Workspace] {
-        for route in router.routes(layer) {
-            let (layer, needs) = (layer.name(), route.needs);
-            rows.push(format!("| {layer} | {} `{}` | {needs} | {} |", route.method, route.path, route.summary));
-        }
-    }
-    for setting in SETTINGS {
-        rows.push(format!("| `{}` | `{}` | {}: {} |", setting.name, setting.default, setting.about, setting.allowed));
-    }
-    let missing: Vec<&String> = rows.iter().filter(|row| !readme.contains(row.as_str())).collect();
-    assert!(missing.is_empty(), "README lacks:\n{}", missing.iter().map(|row| format!("{row}\n")).collect::<String>());
 }
