@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::api::field::FilterKind;
-use crate::api::{Error, Id, Layer, Needs, Ok200, Place, Resource, Result, Route, Router, Steps, get, here, openapi};
+use crate::api::{Error, Id, Layer, Needs, Ok200, Resource, Result, Route, Router, Steps, get, here, openapi};
 use crate::auth::Scope;
+use crate::executors::Place;
 use crate::routing::endpoints::{self, World};
 use crate::routing::testing::Desk;
 use crate::tenancy::Author;

@@ -44,7 +44,7 @@ pub use document::{Document, Kept};
 pub use entity::Key;
 pub use error::{Error, Result};
 pub use export::{Export, export_all};
-pub use handler::{Ctx, Handler, Inputs, Place, Steps, bulk, hashing, here, run, steps};
+pub use handler::{Ctx, Handler, Inputs, Steps, bulk, hashing, here, run, steps};
 pub use ids::Ids;
 pub use import::{Counts, Importer, Mode, Sheet};
 pub use input::{Changes, Code, Form, Id, Inner, Input, Json, Link, OAuthForm, Query, Uuid, decode, pairs, required};

@@ -27,11 +27,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
-use rusqlite::Connection;
 
-use crate::api::{Error, Result};
-use crate::central::accounts::{self, Account};
-use crate::central::webhook_workspaces;
 use crate::config::{Config, Setting, Typed};
 use crate::engine::{self, Engine};
 use crate::server::Source;
@@ -249,8 +245,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 /// Runs a command, and announces its pending webhook deliveries to a server that runs on the same data.
 fn beside_server<T>(engine: &Arc<Engine>, work: impl FnOnce(&Arc<Engine>) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let done = work(engine);
-    for workspace in engine.news.take() {
-        engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::announce(db, workspace)?))?;
+    for workspace in engine.node.news.take() {
+        engine.central.announce_deliveries(workspace)?;
     }
     done
 }
@@ -319,13 +315,6 @@ impl Origins {
         }
         Ok(typed)
     }
-}
-
-/// The account with this email address.
-fn account_by_email(db: &Connection, email: &str) -> Result<Account> {
-    let found = accounts::find_by_email(db, email)?;
-    let missing = || Error::NotFound { code: "not_found", message: format!("There is no account {email}.") };
-    found.map(|(account, _)| account).ok_or_else(missing)
 }
 
 /// Asks for a new password: twice at a terminal, without echo; otherwise reads the first line of stdin.

@@ -12,8 +12,8 @@ use crate::api::{
     steps,
 };
 use crate::auth::Scope;
+use crate::central::second_factor;
 use crate::central::session::{self, Credentials};
-use crate::central::{second_factor, tokens, workspaces};
 use crate::values::{Email, Name, Text};
 
 pub const ROUTES: &[Route] = &[
@@ -195,7 +195,7 @@ fn sign_out(steps: &Steps<'_>, visitor: Visitor, Form(filled): Form<SigningOut>)
         return refused(steps, &visitor, error, &SigningIn { to: filled.to, ..SigningIn::default() });
     }
     let (id, now) = (session.id, steps.now);
-    steps.engine.central.write(move |db| Ok::<_, Error>(tokens::revoke_one(db, id, now)?))?;
+    steps.engine.central.revoke_token(id, now)?;
     Ok(Visited::Onward(onward.with_cookie(visitor.signed_out())))
 }
 
@@ -228,7 +228,7 @@ fn page(
     problems: &[String],
 ) -> Result<Html> {
     let id = steps.call.workspace()?.id();
-    let workspace = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::name(db, id)?))?;
+    let workspace = steps.engine.central.workspace_name(id)?;
     let (form_key, cookie) = visitor.form_key()?;
     let words = Words::of(steps);
     let text = rendered(&Page {

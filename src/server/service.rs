@@ -315,7 +315,7 @@ impl Service {
     async fn metrics(&self) -> Result<Response<Outgoing>> {
         let _alone = self.scraping.lock().await;
         let engine = Arc::clone(&self.engine);
-        let text = turn::beside(&self.engine.steps, move || metrics::page(&engine)).await;
+        let text = turn::beside(&self.engine.executors.steps, move || metrics::page(&engine)).await;
         let text = text.ok_or_else(|| Error::Internal("collecting the metrics failed".into()))?;
         let mut response = Response::new(body::whole(text.into()));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::TYPE));
@@ -330,14 +330,14 @@ impl Service {
             let found = tokio::time::timeout_at(until, tokio::net::lookup_host((name.as_str(), 0))).await;
             let addresses = found.ok().and_then(Result::ok).into_iter().flatten();
             let addresses = addresses.map(|address| address.ip().to_canonical()).collect();
-            self.engine.host_names.learn(name.clone(), addresses, now);
+            self.engine.node.host_names.learn(name.clone(), addresses, now);
         }
     }
 
     /// Reads the workspace's time zone. Needed only by the few requests that contain a time without a zone.
     async fn learn_zone(&self, call: &Arc<Call>) -> Result<()> {
         let reader = Arc::clone(call);
-        let read = turn::beside(&self.engine.steps, move || {
+        let read = turn::beside(&self.engine.executors.steps, move || {
             let home = reader.file().read(|db| Ok::<_, Error>(Home::of(db)?))?;
             let _ = reader.zone.set(home.zone);
             Ok(())

@@ -613,8 +613,8 @@ mod tests {
     fn a_filter_or_sort_that_is_not_there_is_refused_with_those_that_are() {
         let bench = Bench::new();
         for (query, says) in [
-            ("filter[nope]=1", "name, email_address, phone"),
-            ("sort=zip", "id, name, customer_account"),
+            ("filter[nope]=1", "customer_account, name, email_address"),
+            ("sort=zip", "id, customer_account, name"),
             ("per_page=501", "between 1 and 500"),
             ("per_page=0", "between 1 and 500"),
             ("page=0", "at least 1"),

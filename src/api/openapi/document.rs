@@ -8,10 +8,10 @@ use super::operation::Operation;
 use super::schemas::Schemas;
 
 use crate::api::disclosure;
-use crate::api::handler::Place as HandlerPlace;
 use crate::api::resource::{Audience, Resource};
 use crate::api::route::{Layer, Needs, Route};
 use crate::api::router::Router;
+use crate::executors::Place;
 use crate::values::PublicUrl;
 
 /// The description of one layer, with this public URL.
@@ -133,10 +133,10 @@ fn refusals(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
         // Also for reads: opening a file needs disk space.
         StatusCode::INSUFFICIENT_STORAGE,
     ];
-    if route.needs != Needs::Anyone || route.handler.place() == HandlerPlace::Hashing {
+    if route.needs != Needs::Anyone || route.handler.place() == Place::Hashing {
         statuses.push(StatusCode::UNAUTHORIZED);
     }
-    if route.needs != Needs::Anyone || layer == Layer::Workspace || route.handler.place() == HandlerPlace::Hashing {
+    if route.needs != Needs::Anyone || layer == Layer::Workspace || route.handler.place() == Place::Hashing {
         statuses.push(StatusCode::FORBIDDEN);
     }
     if route.method != Method::GET {
