@@ -1,5 +1,5 @@
 //! Configuration: raw settings (flags, then `CX_…` in the environment, then a file, then defaults) become a [`Config`].
-//! One table defines the flags, the environment variables, the file, `--print-config` and README's table.
+//! One table defines the flags, the environment variables, the file, `--print-config` and `docs/configuration.md`.
 
 mod settings;
 mod values;

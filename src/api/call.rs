@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::error::{Error, Result};
-use super::input::MediaType;
+use super::media_type::MediaType;
 use super::route::{Layer, Needs, Route};
 use super::router::Router;
 use crate::auth::callers::Person;

@@ -8,7 +8,8 @@ use rusqlite::Connection;
 
 use super::call::{Call, nobody};
 use super::error::Result;
-use super::input::{Body, Input};
+use super::input::Input;
+use super::media_type::Body;
 use super::openapi::Operation;
 use super::reply::{Answer, Reply};
 use crate::auth::{Insider, TokenInUse, Who};

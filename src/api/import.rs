@@ -18,14 +18,14 @@ use serde_json::{Value, json};
 
 use super::body::{self, Reading};
 use super::call::Call;
-use super::crud;
-use super::customer_scope::Scope;
-use super::entity::{Editable, Given, ServerFields};
+use super::customer_scope::{Given, Scope};
+use super::entity::{Editable, Key, ServerFields};
+use super::entity_rows;
 use super::error::{Error, Result};
-use super::export::Format;
 use super::handler::Steps;
-use super::input::{Body, Input, MediaType, Query, pairs, required};
+use super::input::{Input, Query, pairs, required};
 use super::list::Listing;
+use super::media_type::{Body, Format, MediaType};
 use super::openapi::Operation;
 use super::reply::{Answer, Reply, json as json_response};
 use super::rows::{Row, Rows};
@@ -46,12 +46,6 @@ const MOST_HINTS: usize = 100;
 /// Largest id that a row may bring. The next generated id follows the largest one ever used, so many ids must be left,
 /// and clients that keep numbers as floats must be able to read them.
 const LARGEST_ID: i64 = 1 << 52;
-
-/// A field, and the SQL column that it is looked up in.
-pub struct Key {
-    pub field: &'static str,
-    pub column: &'static str,
-}
 
 /// What an import does with rows that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,7 +249,7 @@ impl Importer {
             }
         }
         new.prepare(db, None, &self.given(&|field| row.contains_key(field)))?;
-        crud::add(db, &self.author, new).map(|_| ())
+        entity_rows::add(db, &self.author, new).map(|_| ())
     }
 
     /// Leaves a row alone that equals the file's. If the file has another `updated_at` than the row, the change gets
@@ -271,7 +265,7 @@ impl Importer {
         if *updated_at == *old.server_fields().updated_at {
             *updated_at = self.author.at;
         }
-        crud::rewrite(db, &self.author, &old, new).map(|_| ())
+        entity_rows::rewrite(db, &self.author, &old, new).map(|_| ())
     }
 }
 

@@ -15,7 +15,7 @@ use super::cell::Field;
 use super::csv_text::{CsvRow, CsvText, is_blank};
 use super::encoding::{self, Encoding};
 use super::error::{Error, Result};
-use super::export::Format;
+use super::media_type::Format;
 
 /// The fields of a row.
 pub type Row = Map<String, Value>;

@@ -4,6 +4,7 @@ mod account;
 mod backup;
 mod bulk;
 mod demo;
+mod docs;
 mod doctor;
 mod examples;
 mod health;
@@ -95,6 +96,12 @@ enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Print a page of the documentation that follows from the code
+    #[command(hide = true)]
+    Docs {
+        /// The page
+        page: docs::Page,
     },
     /// Print the OpenAPI 3.1 description of the API
     Openapi {
@@ -210,6 +217,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => beside_server(&engine()?, |engine| token::run(command, engine, now))?,
         Command::Mail(command) => beside_server(&engine()?, |engine| mail::run(command, engine, now))?,
         Command::Routes { json } => routes::run(*json)?,
+        Command::Docs { page } => docs::run(*page)?,
         Command::Openapi { layer } => openapi::run(*layer, &cli.settings(&Settings::default())?)?,
         Command::Backup(command) => backup::take(command, &cli.config(&command.place.settings())?, now)?,
         Command::Backups(command) if command.all => backup::list(command, &cli.settings(&command.place.settings())?)?,

@@ -21,7 +21,7 @@ use crate::storage::{File, Supervisor};
 use crate::tenancy::journal;
 use crate::values::Timestamp;
 use crate::workspace::oauth::grants;
-use crate::workspace::{integration_keys, settings, webhook_deliveries};
+use crate::workspace::{integration_keys, settings::Settings, webhook_deliveries};
 use indexes::Indexer;
 use webhooks::Courier;
 
@@ -223,7 +223,7 @@ fn tend_sleeper(engine: &Engine, now: Timestamp) -> Result<()> {
 
 /// Deletes expired audit entries, deliveries and OAuth grants of a workspace in short turns, and checkpoints its WAL.
 fn tend(file: &Arc<File>, now: Timestamp) -> Result<()> {
-    let retention = file.read(settings::audit_retention)?;
+    let retention = file.read(|db| Ok::<_, Error>(Settings::find(db)?.audit_retention_days))?;
     let first_kept = retention.map(|days| now.plus(-days.seconds()));
     let forget = move |db: &Connection| -> Result<usize> {
         let entries = first_kept.map_or(Ok(0), |moment| journal::forget(db, moment, ROWS_IN_A_TURN))?;

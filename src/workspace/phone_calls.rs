@@ -8,9 +8,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use crate::api::crud::{create, export, import, list, remove, show, update};
-use crate::api::entity::{Editable, Entity, Given, entity};
+use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
-use crate::api::{CallerScope, Error, Needs, Result, Route, bulk, delete, get, placed, post, put, run};
+use crate::api::{CallerScope, Error, Given, Needs, Result, Route, bulk, delete, get, placed, post, put, run};
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones::Typed;
 use crate::values::{Seconds, Text, Timestamp, WebUrl, choice};

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, ensure};
 use rusqlite::Connection;
 
 use super::serve;
-use crate::api::{Error, crud};
+use crate::api::{Error, entity_rows};
 use crate::auth::{Origin, Verified, secret};
 use crate::central::accounts;
 use crate::central::quotas::Quotas;
@@ -109,13 +109,13 @@ fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     }
     let data::Data { customers, contacts, phone_calls } = data::make(author.at);
     for customer in customers {
-        crud::add(db, author, customer)?;
+        entity_rows::add(db, author, customer)?;
     }
     for contact in contacts {
-        crud::add(db, author, contact)?;
+        entity_rows::add(db, author, contact)?;
     }
     for call in phone_calls {
-        crud::add(db, author, call)?;
+        entity_rows::add(db, author, call)?;
     }
     routing::fill(db, author)?;
     Ok(true)

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Whose;
 use super::blank::{OrBlank, is_variable};
-use crate::api::{Call, Created, Ctx, Error, Json, Ok200, Query, Result, crud};
+use crate::api::{Call, Created, Ctx, Error, Json, Ok200, Query, Result, entity_rows};
 use crate::storage::Stored;
 use crate::tenancy::phones::{self, Typed};
 use crate::values::fold::fold;
@@ -16,7 +16,7 @@ use crate::values::phone::Dialled;
 use crate::values::{CustomFields, Email, Name, Text, Timestamp, UrlTemplate, email, phone};
 use crate::workspace::contacts::Contact;
 use crate::workspace::phone_calls::Direction;
-use crate::workspace::settings::ForPbx;
+use crate::workspace::settings::Settings;
 
 /// Maximum number of contacts in a response. Nobody at a ringing phone reads more.
 const MOST: usize = 50;
@@ -156,11 +156,11 @@ pub fn search(ctx: &mut Ctx<'_>, Query(asked): Query<Asked>, Query(whose): Query
         return Err(Error::invalid("The phone field is required when email is not present."));
     }
     let customer = whose.customer(ctx)?;
-    let settings = ForPbx::find(ctx.db)?;
-    let by = By { phone: phone.as_deref(), email, country: settings.country };
+    let settings = Settings::find(ctx.db)?;
+    let by = By { phone: phone.as_deref(), email, country: settings.country() };
     let shown = By { phone: shown.as_deref(), ..by };
     let links = Links::of(ctx.call, settings.contact_url_template)?;
-    let mut contacts = if settings.contact_lookup { callers(ctx.db, customer, &by)? } else { Vec::new() };
+    let mut contacts = if settings.features.contact_lookup { callers(ctx.db, customer, &by)? } else { Vec::new() };
     if contacts.is_empty() {
         contacts.push(Caller::unknown(&shown, asked.display_name.said().map(|name| &**name)));
     }
@@ -173,15 +173,16 @@ pub fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewCaller>, Query(whose): Query
         return Err(Error::invalid("The last name field is required."));
     }
     let customer = whose.customer(ctx)?;
-    let settings = ForPbx::find(ctx.db)?;
-    let new = new.contact(customer, settings.country)?;
-    let contact = match known(ctx.db, customer, &new, settings.country)? {
+    let settings = Settings::find(ctx.db)?;
+    let country = settings.country();
+    let new = new.contact(customer, country)?;
+    let contact = match known(ctx.db, customer, &new, country)? {
         Some(contact) => contact,
-        None => crud::add(ctx.db, &ctx.author()?, Contact { created_at: ctx.now, updated_at: ctx.now, ..new })?,
+        None => entity_rows::add(ctx.db, &ctx.author()?, Contact { created_at: ctx.now, updated_at: ctx.now, ..new })?,
     };
     let mut shown = Caller::of(&contact);
     let links = Links::of(ctx.call, settings.contact_url_template)?;
-    links.put(&mut shown, &By { phone: None, email: None, country: settings.country });
+    links.put(&mut shown, &By { phone: None, email: None, country });
     Ok(Created(Known { response: "ok", contact: KnownCaller::of(contact, shown) }))
 }
 
