@@ -5,7 +5,6 @@
 //! A code alone is not enough: the caller must be signed in as the account or enter its password. Otherwise somebody
 //! could register a stranger's address, and the stranger would verify it by following the link.
 
-use http::StatusCode;
 use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,7 +17,7 @@ use super::notices::{self, About};
 use super::quotas::Quotas;
 use super::{credentials, outbox};
 use crate::api::resource::Resource;
-use crate::api::{Call, Created, Ctx, Done, Error, Input, Json, Needs, Operation, Result, Route, post, run};
+use crate::api::{Call, Created, Ctx, Done, Error, Json, Needs, Result, Route, post, run};
 use crate::auth::{Origin, secret};
 use crate::tenancy::Central;
 use crate::values::{Email, Name, Timestamp};
@@ -65,7 +64,7 @@ fn verify(ctx: &mut Ctx<'_>, Json(given): Json<MailedCode>) -> Result<Created<Ac
     confirm(ctx.db, &named.ok_or_else(wrong_code)?, &ctx.call.origin()).map(Created)
 }
 
-fn resend(ctx: &mut Ctx<'_>, mailer: CodeMailer) -> Result<Done> {
+fn resend(ctx: &mut Ctx<'_>, quotas: Quotas) -> Result<Done> {
     let account = accounts::find(ctx.db, ctx.call.token()?.account_id)?;
     let email = match &account.pending_email {
         Some(pending) => pending,
@@ -84,6 +83,7 @@ fn resend(ctx: &mut Ctx<'_>, mailer: CodeMailer) -> Result<Done> {
     if (1..=RESEND_AFTER).contains(&wait) {
         return Err(Error::TooManyRequests(wait));
     }
+    let mailer = CodeMailer { quotas, ..CodeMailer::of(ctx.call) };
     mailer.send(ctx.db, &account, email, ctx.now)?;
     Ok(Done)
 }
@@ -211,17 +211,6 @@ impl CodeMailer {
         let mail = EmailCode { name: account.name.clone(), url, code, expires_at };
         let mail = mail.mail(email.parse().map_err(Error::Internal)?)?;
         outbox::put_for(db, self.quotas, account.id, &mail, now)
-    }
-}
-
-/// A handler with this input is subject to the mail quota, so its description includes 429.
-impl Input for CodeMailer {
-    fn read(call: &Call) -> Result<Self> {
-        Ok(Self::of(call))
-    }
-
-    fn describe(operation: &mut Operation<'_>) {
-        operation.refusal(StatusCode::TOO_MANY_REQUESTS);
     }
 }
 
