@@ -1,4 +1,3 @@
-
 use std::sync::OnceLock;
 
 use crate::workspace::contacts::Contact;

@@ -1,4 +1,3 @@
-
 use serde_json::{Value, json};
 
 use crate::testing::{Answer, Bench, Client};

@@ -1,4 +1,3 @@
-
 use rusqlite::StatementStatus;
 use serde_json::{Value, json};
 
