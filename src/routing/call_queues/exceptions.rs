@@ -82,7 +82,7 @@ entity! {
         /// Whether the exception was created as a holiday.
         #[serde(skip_deserializing)]
         #[schemars(extend("readOnly" = true))]
-        pub holiday: bool => flag;
+        pub holiday: bool => flag, "Holiday", "Jour férié";
     }
     recorded: &Recorded::announced("routing-exception", "routing.view"), permissions: "routing", scope: CustomerParam;
     customer: customer_id;
