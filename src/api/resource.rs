@@ -48,6 +48,9 @@ pub struct Resource {
     pub samples: Option<[&'static str; 2]>,
 }
 
+/// Indexes rows by folded text. The values are the last id before the first row, and the id of the last row.
+pub type Fold = fn(&Connection, i64, i64) -> rusqlite::Result<()>;
+
 /// The table of a resource's rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
@@ -58,7 +61,7 @@ pub struct Table {
     /// The column that SQL computes from others, and its expression.
     pub computed: Option<(&'static str, &'static str)>,
     /// Writes what else is found by folded text, for the ids above the first and up to the second.
-    pub fold: Option<fn(&Connection, i64, i64) -> rusqlite::Result<()>>,
+    pub fold: Option<Fold>,
 }
 
 /// The audience of a resource. Resources for programs are part of the OpenAPI description.
