@@ -105,7 +105,7 @@ fn the_command_line_carries_one_customers_rows() {
     let export = |rest: &[&str]| bench.cli(&[&["workspace", "export", "acme"], rest].concat());
     assert!(import(&["routing-contacts", "new.csv"]).failed().contains("--customer"));
     let nobody = import(&["routing-contacts", "new.csv", "--customer", "X"]).failed();
-    assert!(nobody.contains("no customer with the account X"), "{nobody}");
+    assert!(nobody.contains("no customer has the account X"), "{nobody}");
     for account in [&own, &other] {
         let done = import(&["routing-contacts", "new.csv", "--customer", account]).ok();
         assert_eq!(done.trim(), "2 created, 0 updated");

@@ -29,7 +29,7 @@ fn a_workspace_of_a_newer_version_is_left_alone_and_the_others_go_on() {
     bench.start();
     bench.get(&acme.inside, "/customers").refused(503, "workspace_damaged");
     bench.customer(&zeta.inside, "a neighbour's");
-    let said = format!("of version {LATER}, and this program knows versions up to {known}");
+    let said = format!("has version {LATER}, but this program supports versions up to {known}");
     assert!(bench.whole_log().contains(&said) && bench.log().contains(&acme.workspace), "{}", bench.log());
     let (doctor, code) = bench.doctor();
     assert_eq!(code, Some(3), "{doctor}");
