@@ -35,7 +35,7 @@ mod rows;
 mod tries;
 
 pub use authority::may_touch;
-pub use call::{Address, Call, in_service};
+pub use call::{Address, Call, in_service, language};
 pub use coding::{Coding, Packer};
 pub use customer_scope::{CallerScope, CustomerColumn, OfCustomer, Scope, check_customer, placed};
 pub use document::{Document, Kept};
@@ -45,7 +45,8 @@ pub use handler::{Ctx, Handler, Inputs, Place, Steps, bulk, hashing, here, run, 
 pub use ids::Ids;
 pub use import::{Counts, Importer, Key, Mode, Sheet};
 pub use input::{
-    Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, OAuthForm, Query, Uuid, decode, pairs, required,
+    Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, OAuthForm, Query, Uuid, decode, form_field,
+    pairs, required,
 };
 pub use list::List;
 pub use openapi::Operation;
