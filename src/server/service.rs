@@ -416,8 +416,6 @@ fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::Full;
-
     use super::*;
     use crate::testing::{Bench, PASSWORD};
 
