@@ -1,12 +1,11 @@
 //! Configuration: raw settings (flags, then `CX_…` in the environment, then a file, then defaults) become a [`Config`].
-//! One table defines the flags, the environment variables, the file, `--print-config` and README's table.
+//! One table defines the flags, the environment variables, the file, `--print-config` and `docs/configuration.md`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -15,6 +14,7 @@ use lettre::transport::smtp::SmtpTransportBuilder;
 use lettre::transport::smtp::client::{CertificateStore, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, SmtpTransport};
+use parking_lot::RwLock;
 use url::Url;
 
 use crate::auth::PasswordCost;
@@ -907,7 +907,7 @@ impl LiveConfig {
     }
 
     pub fn replace(&self, config: Config) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Box::leak(Box::new(config));
+        *self.0.write() = Box::leak(Box::new(config));
     }
 }
 
@@ -915,7 +915,7 @@ impl Deref for LiveConfig {
     type Target = Config;
 
     fn deref(&self) -> &Config {
-        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+        *self.0.read()
     }
 }
 

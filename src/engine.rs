@@ -1,23 +1,25 @@
 //! An instance: an open data directory, with the state and threads that serve it. The server and each command have one.
 //! Only the server also listens.
 
-use std::collections::HashSet;
 use std::fs::{self, File as Handle, TryLockError};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, bail, ensure};
 use uuid::Uuid;
 
 use crate::api::Error;
-use crate::auth::{HostNames, KeyUses, Keys, Passwords, Throttle};
+use crate::auth::{Keys, Passwords};
 use crate::config::{Config, LiveConfig};
+use crate::durable_fs;
+use crate::executors::Executors;
 use crate::meter::Meter;
-use crate::storage::{self, File, Kind, Limits, Storage, Supervisor, Threads};
+use crate::node_state::NodeState;
+use crate::storage::{self, File, Kind, Limits, Storage, Supervisor};
 use crate::tenancy::life::{self, Template};
-use crate::tenancy::{self, Author, Directory, InstanceRecord, News, Pools, Scratch, journal};
+use crate::tenancy::{self, Author, Central, Directory, InstanceRecord, Pools, Scratch, journal};
 use crate::values::{Password, PublicUrl, Timestamp};
 
 /// Threads for work on two files. Such work waits for turns in both files, so it must not run on the database threads.
@@ -30,24 +32,15 @@ pub struct Engine {
     /// Supervises every thread that lives as long as the process.
     pub supervisor: Arc<Supervisor>,
     storage: Arc<Storage>,
-    pub central: Arc<File>,
+    pub central: Central,
     pub directory: Directory,
     pub registry: tenancy::Registry,
     pub template: Template,
     pub keys: Keys,
     pub passwords: Passwords,
-    pub throttle: Throttle,
-    pub key_uses: KeyUses,
-    pub host_names: HostNames,
-    pub news: Arc<News>,
+    pub node: NodeState,
     pub meter: Arc<Meter>,
-    /// Digests of idempotency keys whose requests are running outside the lanes.
-    pub running_keys: Mutex<HashSet<[u8; 32]>>,
-    pub steps: Threads,
-    /// One thread per processor: each hash occupies one, and its memory.
-    pub hashing: Threads,
-    /// For work that takes seconds. Half as many as database threads, so that the other half stays free.
-    pub bulk: Threads,
+    pub executors: Executors,
     pub started_at: Timestamp,
     /// The address of the listener. The system may have chosen the port.
     listens: OnceLock<SocketAddr>,
@@ -84,11 +77,11 @@ impl Engine {
 
     fn open_with(config: Config, is_demo: bool, now: Timestamp) -> anyhow::Result<Arc<Self>> {
         let data = &config.data_dir;
-        life::make_folder(data)?;
+        durable_fs::create_folder(data)?;
         life::make_private(data)?;
         check_writable(data)?;
         for folder in ["workspaces", "trash", "copies"] {
-            life::make_folder(&data.join(folder))?;
+            durable_fs::create_folder(&data.join(folder))?;
         }
         let path = data.join("central.sqlite");
         let keys = data.join("keys");
@@ -104,8 +97,12 @@ impl Engine {
             },
             &supervisor,
         )?;
-        let bulk = config.database_threads / 2;
-        let pools = Pools { database: config.database_threads, steps: STEP_THREADS, bulk };
+        let pools = Pools {
+            database: config.database_threads,
+            steps: STEP_THREADS,
+            // Half as many as database threads, so that the other half stays free.
+            bulk: config.database_threads / 2,
+        };
         if !path.exists() {
             check_new(data)?;
             create_central(&path, is_demo)?;
@@ -120,20 +117,14 @@ impl Engine {
             registry: tenancy::Registry::new(data.clone(), Arc::clone(&storage), pools, config.max_open_workspaces),
             template: Template::new(data.join("workspaces")),
             passwords: Passwords::new(config.password_cost)?,
-            throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
-            key_uses: KeyUses::default(),
-            host_names: HostNames::default(),
-            news: Arc::new(News::new(config.quotas.max_pending_deliveries)),
+            node: NodeState::new(&config),
             meter: Arc::new(Meter::new(config.metrics)),
-            running_keys: Mutex::default(),
-            steps: Threads::start("steps", STEP_THREADS, &supervisor)?,
-            hashing: Threads::start("hashing", config.hashing_threads, &supervisor)?,
-            bulk: Threads::start("bulk", bulk, &supervisor)?,
+            executors: Executors::start(pools, config.hashing_threads, &supervisor)?,
             supervisor,
             started_at: now,
             listens: OnceLock::new(),
             storage,
-            central,
+            central: Central::new(central),
             keys,
             config: LiveConfig::new(config),
         }))
@@ -168,7 +159,7 @@ impl Engine {
 
     /// The change recorder for changes by a command or by the server itself.
     pub fn system(&self, workspace: Uuid, now: Timestamp) -> Author {
-        let news = Arc::clone(&self.news);
+        let news = Arc::clone(&self.node.news);
         Author { workspace, actor: journal::Actor::System, address: None, at: now, news }
     }
 

@@ -3,6 +3,9 @@
 /// Small types with rules: email addresses, phone numbers, subdomains, timestamps.
 pub mod values;
 
+/// Files and folders that a power loss cannot take back.
+pub mod durable_fs;
+
 /// One SQLite file: lanes, batched writes, migrations. Only this module opens connections.
 pub mod storage;
 
@@ -18,6 +21,12 @@ pub mod config;
 
 /// Metrics for `/metrics` that are counted when they happen.
 pub mod meter;
+
+/// Where handlers run.
+pub mod executors;
+
+/// State that is only in memory.
+pub mod node_state;
 
 /// An instance: an open data directory.
 pub mod engine;

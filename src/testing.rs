@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use crate::api::{Error, Layer, Router, openapi};
 use crate::auth::{Origin, Permissions, Scope};
+use crate::central::credentials::{self, NewIssue};
 use crate::central::invitations::{self, Guest, InviteRole, Inviter};
-use crate::central::outbox::{self, Mail};
+use crate::central::outbox::Mail;
 use crate::central::quotas::Quotas;
-use crate::central::tokens::{self, NewIssue};
 use crate::central::workspaces::{self, NewWorkspace, Workspace};
 use crate::central::{accounts, memberships, password};
 use crate::config::{Config, Setting, Typed};
@@ -302,7 +302,12 @@ impl Bench {
         let (engine, email) = (Arc::clone(&self.engine), email.to_owned());
         let issued = self.engine.central.write(move |db| {
             let (account, _) = accounts::find_by_email(db, &email)?.ok_or_else(Error::not_found)?;
-            tokens::issue(db, &engine, &NewIssue::session(account.id, scope, "test", 3600), &Origin::system(moment))
+            credentials::issue(
+                db,
+                &engine,
+                &NewIssue::session(account.id, scope, "test", 3600),
+                &Origin::system(moment),
+            )
         });
         issued.unwrap().token
     }
@@ -311,8 +316,7 @@ impl Bench {
     pub fn mails(&self) -> Vec<Mail> {
         let now = Timestamp::now();
         password::answer_requests(&self.engine, now).unwrap();
-        let due = move |db: &rusqlite::Connection| Ok::<_, Error>(outbox::due(db, now, 1000, 1000)?);
-        let mut queued = self.engine.central.read(due).unwrap();
+        let mut queued = self.engine.central.mails_due(now, 1000, 1000).unwrap();
         queued.sort_by_key(|queued| queued.id);
         queued.into_iter().map(|queued| queued.mail).collect()
     }
@@ -335,7 +339,7 @@ impl Bench {
         let issued = self.engine.central.write(move |db| {
             let (account, _) = accounts::find_by_email(db, &email)?.ok_or_else(Error::not_found)?;
             let token = NewIssue::session(account.id, Scope::Central, "test", 0);
-            tokens::issue(db, &engine, &token, &Origin::system(moment))
+            credentials::issue(db, &engine, &token, &Origin::system(moment))
         });
         issued.unwrap().token
     }

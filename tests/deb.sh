@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The Debian package, from its making to its purge, in a Debian of its own: a folder that debootstrap fills once, and a copy of it
-# for each run. No systemd runs in there: the server is started as its unit would. BUILT=1 packs target/dist/cx-engine as it
-# is; else it is built. Wants root.
+# Tests the Debian package, from its build to its purge, in a Debian folder that debootstrap creates once and each run
+# copies. There is no systemd inside, so the script starts the server as the unit would. BUILT=1 packs the existing
+# target/dist/cx-engine instead of building it. Requires root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,14 +43,14 @@ trap 'exit 1' INT TERM
 rm -rf "$root"
 cp -a --reflink=auto "$base" "$root"
 
-# inside USER COMMAND …: as typed by that user on that machine.
+# inside USER COMMAND …: runs a command as that user inside.
 inside() {
     local user=$1
     shift
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 chroot --userspec="$user:" "$root" "$@"
 }
 service() { inside cx-engine "$@"; }
-# What a unit would run, which has no quotes in it.
+# Runs the command line of a unit, which must not contain quotes.
 command_of() { sed -n 's/^ExecStart=//p' "$root/usr/lib/systemd/system/$1"; }
 dpkg_in() { inside root dpkg "$@" >>"$OUT/dpkg.log" 2>&1 || fail "dpkg $*: see target/deb/dpkg.log"; }
 start() {
@@ -74,7 +74,7 @@ links() { find "$root/etc/systemd/system" -name 'cx-engine*' -printf '%P\n' | so
 is() { [ "$2" = "$3" ] || fail "$1: it is $2, and should be $3"; }
 
 : >"$OUT/dpkg.log"
-# The second is the same of a higher version, and packed in less time.
+# The second package is the same with a higher version, packed in less time.
 packaging/prepare target/dist/cx-engine
 cargo deb --quiet --no-build --profile dist --output "$OUT/cx-engine.deb" >/dev/null
 cargo deb --quiet --no-build --profile dist --fast --deb-version 9.0.0-1 --output "$OUT/cx-engine_9.deb" >/dev/null
@@ -90,15 +90,15 @@ say "installed; the service and a backup a day are switched on, and cx-engine is
 
 doc=$root/usr/share/doc/cx-engine
 for page in cx-engine cx-engine-serve cx-engine-account-create; do
-    [ -s "$root/usr/share/man/man1/$page.1.gz" ] || fail "there is no manual page of $page"
+    [ -s "$root/usr/share/man/man1/$page.1.gz" ] || fail "no manual page of $page"
 done
 for file in bash-completion/completions/cx-engine zsh/vendor-completions/_cx-engine fish/vendor_completions.d/cx-engine.fish; do
-    [ -s "$root/usr/share/$file" ] || fail "there is no completion in $file"
+    [ -s "$root/usr/share/$file" ] || fail "no completion in $file"
 done
-zcat "$doc/changelog.Debian.gz" | sed -n 1p | grep -q '^cx-engine (' || fail "there is no changelog in Debian's form"
-for document in "$doc"/*.md; do
-    { grep -oE '\]\([^)#:]+\)' "$document" || true; } | sed 's/^](//; s/)$//' | sort -u | while read -r link; do
-        [ -e "$doc/$link" ] || fail "$(basename "$document") links to $link, which is not there"
+zcat "$doc/changelog.Debian.gz" | sed -n 1p | grep -q '^cx-engine (' || fail "no Debian changelog"
+find "$doc" -name '*.md' | while read -r document; do
+    { grep -oE '\]\([^)#:]+[#)]' "$document" || true; } | sed 's/^](//; s/[#)]$//' | sort -u | while read -r link; do
+        [ -e "$(dirname "$document")/$link" ] || fail "$(basename "$document") links to $link, which does not exist"
     done
 done
 say "manual pages, completions and the changelog are there, and every link of the documents leads somewhere"
@@ -109,8 +109,8 @@ echo "listen = \"127.0.0.1:$port\" # the admin's" >>"$conf"
 start
 is "the server's user" "$(stat -c %u "/proc/$server")" "$(inside root id -u cx-engine)"
 say "$(inside root cx-engine health), and is cx-engine's"
-refused=$(inside root cx-engine workspace list 2>&1) && fail "root is not refused"
-grep -q 'sudo -u cx-engine cx-engine' <<<"$refused" || fail "root is not told what to type: $refused"
+refused=$(inside root cx-engine workspace list 2>&1) && fail "root is not rejected"
+grep -q 'sudo -u cx-engine cx-engine' <<<"$refused" || fail "root gets no hint: $refused"
 service cx-engine account create --name Ada --email ada@example.com <<<'a-long-password' >/dev/null
 service cx-engine workspace create --name Acme --subdomain acme --owner ada@example.com >/dev/null
 has_acme "beside the server"
@@ -121,7 +121,7 @@ say "an account, a workspace and a backup were made beside the server, by its us
 
 dpkg_in -i /root/cx-engine_9.deb
 is "the version" "$(inside root dpkg-query -W -f '${Version}' cx-engine)" 9.0.0-1
-grep -q "the admin's" "$conf" || fail "the upgrade took the admin's settings"
+grep -q "the admin's" "$conf" || fail "the upgrade lost the admin's settings"
 has_acme "upgraded under a running server"
 stop
 start
@@ -130,8 +130,8 @@ stop
 say "upgraded: data, and settings that an admin changed, are as they were"
 
 dpkg_in -r cx-engine
-[ ! -e "$root/usr/bin/cx-engine" ] || fail "removed, and still there"
-grep -q "the admin's" "$conf" || fail "removal took the settings"
+[ ! -e "$root/usr/bin/cx-engine" ] || fail "removed, but still there"
+grep -q "the admin's" "$conf" || fail "removal deleted the settings"
 dpkg_in -i /root/cx-engine_9.deb
 start
 has_acme "reinstalled"
@@ -139,14 +139,14 @@ stop
 is "what is switched on again" "$(links)" "multi-user.target.wants/cx-engine.service timers.target.wants/cx-engine-backup.timer"
 say "removed and installed again: data and settings are as they were"
 
-# As `systemctl enable` would, which is not in there.
+# Like `systemctl enable`, which does not exist inside.
 mkdir -p "$root/etc/systemd/system/sockets.target.wants"
 ln -s /usr/lib/systemd/system/cx-engine.socket "$root/etc/systemd/system/sockets.target.wants/"
 dpkg_in -P cx-engine
-[ ! -e "$root/etc/cx-engine" ] || fail "purged, and $(find "$root/etc/cx-engine") is still there"
+[ ! -e "$root/etc/cx-engine" ] || fail "purged, but $(find "$root/etc/cx-engine") is still there"
 is "what is left of units" "$(links)" ""
 for folder in $DATA $BACKUPS; do
-    grep -q "what is in $folder stays there" "$OUT/dpkg.log" || fail "nobody was told of $folder"
+    grep -q "the content of $folder is kept" "$OUT/dpkg.log" || fail "no message about $folder"
     is "$folder" "$(inside root stat -c '%U %a' "$folder")" "cx-engine 700"
 done
 dpkg_in -i /root/cx-engine_9.deb

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::error::{Error, Result};
-use super::input::MediaType;
+use super::media_type::MediaType;
 use super::resource::Audience;
 use super::route::{Layer, Needs, Route};
 use super::router::Router;
@@ -158,7 +158,7 @@ impl Call {
 
     /// A change recorder for an actor in a workspace.
     pub fn author_in(&self, workspace: Uuid, actor: journal::Actor) -> Author {
-        let news = Arc::clone(&self.engine.news);
+        let news = Arc::clone(&self.engine.node.news);
         Author { workspace, actor, address: Some(self.client), at: self.now, news }
     }
 
@@ -166,7 +166,7 @@ impl Call {
     pub fn file(&self) -> &Arc<File> {
         match (self.layer, &self.workspace) {
             (Layer::Workspace, Some(workspace)) => workspace.file(),
-            _ => &self.engine.central,
+            _ => self.engine.central.file(),
         }
     }
 
@@ -226,7 +226,7 @@ impl Call {
             Credential::Key(digest) => {
                 let insider = callers::key(db, digest, self.now)?.map_err(Error::Token)?;
                 if let Actor::Key { id, last_used_at } = insider.actor {
-                    self.engine.key_uses.note(self.workspace()?.id(), id, last_used_at, self.now);
+                    self.engine.node.key_uses.note(self.workspace()?.id(), id, last_used_at, self.now);
                 }
                 Ok(insider)
             }
@@ -247,7 +247,7 @@ impl Call {
         }
         let mut unknown = Vec::new();
         for name in hosts.iter().filter_map(AllowedHost::name) {
-            match self.engine.host_names.addresses(name, self.now) {
+            match self.engine.node.host_names.addresses(name, self.now) {
                 Some(addresses) if addresses.contains(&self.client.to_canonical()) => return Ok(()),
                 Some(_) => {}
                 None => unknown.push(name.to_owned()),

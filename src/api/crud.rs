@@ -3,21 +3,19 @@
 //! Every handler first reads the scope of the request: the customer whose rows it reaches. A row outside the scope is
 //! answered as one that does not exist.
 
-use rusqlite::Connection;
-
-use super::customer_scope::Scope;
-use super::entity::{Editable, Entity, Given, Nested, ServerFields};
+use super::customer_scope::{Given, Scope};
+use super::entity::{Editable, Entity, Nested};
+use super::entity_rows;
 use super::error::{Error, Result};
-use super::export::{Export, Format};
+use super::export::Export;
 use super::handler::{Ctx, Steps};
 use super::ids::Ids;
 use super::import::{Counts, Sheet};
 use super::input::{Changes, Id, Inner, Json};
-use super::list::{List, each_of};
+use super::list::List;
+use super::media_type::Format;
 use super::page::Page;
 use super::reply::{Created, Deleted, Done, Ok200};
-use crate::tenancy::Author;
-use crate::values::Timestamp;
 
 pub fn list<T: Entity>(ctx: &mut Ctx<'_>, scope: T::Scope, list: List<T>) -> Result<Page<T>> {
     scope.narrow(ctx, list)?.page(ctx)
@@ -53,7 +51,7 @@ pub fn update<T: Editable>(ctx: &mut Ctx<'_>, scope: T::Scope, Id(id): Id, chang
 
 pub fn remove<T: Entity>(ctx: &mut Ctx<'_>, scope: T::Scope, Id(id): Id) -> Result<Done> {
     let row: T = find(ctx, &scope, id)?;
-    delete(ctx.db, &ctx.author()?, &row)?;
+    entity_rows::delete(ctx.db, &ctx.author()?, &row)?;
     Ok(Done)
 }
 
@@ -61,7 +59,7 @@ pub fn remove_many<T: Entity>(ctx: &mut Ctx<'_>, scope: T::Scope, Ids(ids): Ids)
     let (customer, author) = (scope.customer(ctx)?, ctx.author()?);
     for id in &ids {
         let row = T::find(ctx.db, *id)?.filter(|row| row.is_seen_by(customer));
-        delete(ctx.db, &author, &row.ok_or_else(Ids::unknown)?)?;
+        entity_rows::delete(ctx.db, &author, &row.ok_or_else(Ids::unknown)?)?;
     }
     Ok(Deleted(ids.len()))
 }
@@ -101,7 +99,7 @@ pub fn update_nested<T: Nested>(
 
 pub fn remove_nested<T: Nested>(ctx: &mut Ctx<'_>, scope: T::Scope, parent: Id, inner: Inner) -> Result<Done> {
     let row: T = find_nested(ctx, &scope, parent, inner)?;
-    delete(ctx.db, &ctx.author()?, &row)?;
+    entity_rows::delete(ctx.db, &ctx.author()?, &row)?;
     Ok(Done)
 }
 
@@ -124,9 +122,9 @@ pub fn create_row<T: Entity>(ctx: &Ctx<'_>, scope: &T::Scope, new: T) -> Result<
 /// Creates a row for the request, in a scope that was read before.
 pub fn create_for<T: Entity>(ctx: &Ctx<'_>, customer: Option<i64>, new: T) -> Result<T> {
     let given = Given { customer, names: &|_| true, is_import: false };
-    let mut new = timed(new, ctx.now);
+    let mut new = entity_rows::timed(new, ctx.now);
     new.prepare(ctx.db, None, &given)?;
-    add(ctx.db, &ctx.author()?, new)
+    entity_rows::add(ctx.db, &ctx.author()?, new)
 }
 
 /// Changes a row for the request. `names` tells which fields the request names.
@@ -140,62 +138,9 @@ pub fn update_row<T: Entity>(
     let given = Given { customer: scope.customer(ctx)?, names, is_import: false };
     *new.server_fields().updated_at = ctx.now;
     new.prepare(ctx.db, Some(old), &given)?;
-    rewrite(ctx.db, &ctx.author()?, old, new)
+    entity_rows::rewrite(ctx.db, &ctx.author()?, old, new)
 }
 
-/// A new row with its times.
-pub fn timed<T: Entity>(mut new: T, now: Timestamp) -> T {
-    let ServerFields { created_at, updated_at, .. } = new.server_fields();
-    (*created_at, *updated_at) = (now, now);
-    new
-}
-
-/// Adds a prepared row. Returns it as stored.
-pub fn add<T: Entity>(db: &Connection, author: &Author, mut new: T) -> Result<T> {
-    new.check(db, None)?;
-    *new.server_fields().id = new.insert(db)?;
-    new.index(db, None)?;
-    author.created(db, T::RECORDED, &new)?;
-    Ok(new)
-}
-
-/// Replaces a row by a prepared one, now. Returns it as stored.
-pub fn change<T: Entity>(db: &Connection, author: &Author, old: &T, mut new: T) -> Result<T> {
-    *new.server_fields().updated_at = author.at;
-    rewrite(db, author, old, new)
-}
-
-/// Replaces a row by a prepared one that has its times. Returns it as stored.
-pub fn rewrite<T: Entity>(db: &Connection, author: &Author, old: &T, mut new: T) -> Result<T> {
-    new.check(db, Some(old))?;
-    new.save(db)?;
-    new.index(db, Some(old))?;
-    author.updated(db, T::RECORDED, old, &new)?;
-    Ok(new)
-}
-
-/// Deletes a row, and the rows inside it.
-pub fn delete<T: Entity>(db: &Connection, author: &Author, row: &T) -> Result<()> {
-    row.release(db, author)?;
-    row.delete(db)?;
-    Ok(author.deleted(db, T::RECORDED, row)?)
-}
-
-/// Deletes every row with a value in a column.
-pub fn delete_each<T: Entity>(db: &Connection, author: &Author, column: &'static str, value: i64) -> Result<()> {
-    each_of(db, column, value, |row: T| delete(db, author, &row))
-}
-
-/// Moves every row of a customer to another one. Rows that it refers to move with it, and its indexes stay valid.
-pub fn move_each<T: Entity>(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
-    each_of(db, "customer_id", from, |old: T| {
-        let mut new = old.clone();
-        new.set_customer(Some(to));
-        *new.server_fields().updated_at = author.at;
-        new.save(db)?;
-        Ok(author.updated(db, T::RECORDED, &old, &new)?)
-    })
-}
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

@@ -3,7 +3,6 @@
 use rusqlite::Connection;
 
 use super::call::Call;
-use super::entity::{Entity, Given};
 use super::error::{Error, Result};
 use super::handler::{Ctx, Steps};
 use super::input::Input;
@@ -53,6 +52,15 @@ impl CustomerColumn for i64 {
     }
 }
 
+/// What the caller, or a file, gives besides the values of a row.
+pub struct Given<'a> {
+    /// The only customer whose rows the caller may write, if there is one.
+    pub customer: Option<i64>,
+    /// Tells which fields the body or the file names.
+    pub names: &'a dyn Fn(&str) -> bool,
+    pub is_import: bool,
+}
+
 /// How a request says which customer it is about.
 pub trait Scope: Input {
     /// Whether the query names the customer. Such lists accept filters by their plain name, and such bodies may repeat
@@ -69,7 +77,7 @@ pub trait Scope: Input {
     fn narrow<T: Listed>(&self, ctx: &Ctx<'_>, list: List<T>) -> Result<List<T>>;
 
     /// Assigns a new or changed row to its customer.
-    fn assign<T: Entity>(row: &mut T, db: &Connection, given: &Given<'_>) -> Result<()>;
+    fn assign<T: OfCustomer>(row: &mut T, db: &Connection, given: &Given<'_>) -> Result<()>;
 }
 
 /// The scope of the caller: the customer that the caller is bound to, or the whole workspace. The request names nothing.
@@ -100,7 +108,7 @@ impl Scope for CallerScope {
         Ok(list)
     }
 
-    fn assign<T: Entity>(row: &mut T, _: &Connection, given: &Given<'_>) -> Result<()> {
+    fn assign<T: OfCustomer>(row: &mut T, _: &Connection, given: &Given<'_>) -> Result<()> {
         let customer = placed(row.customer_id(), given.customer)?;
         row.set_customer(customer);
         Ok(())

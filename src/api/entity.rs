@@ -7,9 +7,8 @@ use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::customer_scope::{OfCustomer, Scope};
+use super::customer_scope::{Given, OfCustomer, Scope};
 use super::error::Result;
-use super::import::Key;
 use super::list::Listed;
 use crate::storage::Stored;
 use crate::tenancy::journal::{Author, Recorded};
@@ -77,6 +76,12 @@ pub trait Editable: Entity + Default + PartialEq + DeserializeOwned + Serialize 
     const KEY: Option<Key> = None;
 }
 
+/// A field, and the SQL column that it is looked up in.
+pub struct Key {
+    pub field: &'static str,
+    pub column: &'static str,
+}
+
 /// An entity inside another one, which the path names.
 pub trait Nested: Editable {
     type Parent: Entity<Scope = Self::Scope>;
@@ -92,15 +97,6 @@ pub struct ServerFields<'r> {
     pub id: &'r mut i64,
     pub created_at: &'r mut Timestamp,
     pub updated_at: &'r mut Timestamp,
-}
-
-/// What the caller, or a file, gives besides the values of a row.
-pub struct Given<'a> {
-    /// The only customer whose rows the caller may write, if there is one.
-    pub customer: Option<i64>,
-    /// Tells which fields the body or the file names.
-    pub names: &'a dyn Fn(&str) -> bool,
-    pub is_import: bool,
 }
 
 /// Declares an entity: its struct, its table and its fields.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::input::Body;
+use super::media_type::Body;
 use crate::auth::{Throttled, TokenFault};
 use crate::storage::{Ailment, Fault};
 

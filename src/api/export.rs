@@ -4,7 +4,6 @@
 //! meanwhile may be included or not. Every other row is included once.
 
 use std::marker::PhantomData;
-use std::str::FromStr;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -18,32 +17,14 @@ use super::call::Call;
 use super::cell;
 use super::error::{Error, Result};
 use super::handler::Ctx;
-use super::input::{Input, MediaType, pairs};
+use super::input::{Input, pairs};
 use super::list::{List, Listed, Listing};
+use super::media_type::{Format, MediaType};
 use super::openapi::Operation;
 use super::reply::{Answer, Content, Pieces, Reply};
 
 /// Rows per turn. One turn takes some milliseconds, which is the longest that other requests of the workspace wait.
 const ROWS_IN_A_TURN: i64 = 500;
-
-/// The format of an export: `?format=csv`, or `Accept: text/csv`, else JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Json,
-    Csv,
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "json" => Ok(Self::Json),
-            "csv" => Ok(Self::Csv),
-            _ => Err("The selected format is invalid; it may be json, csv.".into()),
-        }
-    }
-}
 
 impl Input for Format {
     fn read(call: &Call) -> Result<Self> {

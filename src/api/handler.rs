@@ -8,11 +8,13 @@ use rusqlite::Connection;
 
 use super::call::{Call, nobody};
 use super::error::Result;
-use super::input::{Body, Input};
+use super::input::Input;
+use super::media_type::Body;
 use super::openapi::Operation;
 use super::reply::{Answer, Reply};
 use crate::auth::{Insider, TokenInUse, Who};
 use crate::engine::Engine;
+use crate::executors::Place;
 use crate::storage::File;
 use crate::tenancy::Author;
 use crate::values::Timestamp;
@@ -41,21 +43,6 @@ pub trait Handler: Sync {
 
 /// The inputs of a handler, or the reason why they cannot be read. Only that handler knows their type.
 pub type Inputs = Result<Box<dyn Any + Send>>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// In one turn of the layer's file. A `GET` reads; all other methods write.
-    Turn,
-    /// On a blocking thread outside the lanes, for work on two files or on the file system. The handler takes its own
-    /// turns.
-    Steps,
-    /// Like `Steps`, on the few threads for password hashing, which is slow and needs much memory.
-    Hashing,
-    /// Like `Steps`, on the few threads for work that takes seconds and holds a file's write lane meanwhile.
-    Bulk,
-    /// At once, on the connection's own thread. Such a handler is fast and uses neither a file nor the caller.
-    Here,
-}
 
 /// The context of a handler in a turn: one transaction, the caller, and the time.
 pub struct Ctx<'a> {
@@ -111,7 +98,7 @@ impl Steps<'_> {
         &self,
         work: impl FnMut(&mut Ctx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.read_in(&self.engine.central, work)
+        self.read_in(self.engine.central.file(), work)
     }
 
     fn read_in<T: Send + 'static>(

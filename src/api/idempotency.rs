@@ -4,12 +4,12 @@
 //! rejected request has changed nothing and is not stored.
 
 use std::collections::HashSet;
-use std::sync::{MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use parking_lot::MutexGuard;
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -154,7 +154,7 @@ impl Drop for Running<'_> {
 }
 
 fn running(engine: &Engine) -> MutexGuard<'_, HashSet<[u8; 32]>> {
-    engine.running_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    engine.node.running_keys.lock()
 }
 
 impl Kept {
@@ -323,7 +323,7 @@ mod tests {
         let first = central.post("/tokens", json!({"label": "nightly"}));
         replays(&first, &central.post("/tokens", json!({"label": "nightly"})));
         let token = first.created()["token"].as_str().unwrap().to_owned();
-        for path in [bench.engine.registry.path(bench.acme.id), bench.engine.central.path().to_owned()] {
+        for path in [bench.engine.registry.path(bench.acme.id), bench.engine.central.file().path().to_owned()] {
             for path in [path.with_extension("sqlite-wal"), path] {
                 let bytes = std::fs::read(&path).unwrap();
                 for text in [&secret, &token] {

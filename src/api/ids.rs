@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::body;
 use super::call::Call;
 use super::error::{Error, Result};
-use super::input::{Body, Input, pairs};
+use super::input::{Input, pairs};
+use super::media_type::Body;
 use super::openapi::Operation;
 use crate::values::integer;
 

@@ -15,6 +15,7 @@ mod disclosure;
 mod document;
 mod encoding;
 pub mod entity;
+pub mod entity_rows;
 mod error;
 mod export;
 pub mod field;
@@ -24,6 +25,7 @@ mod ids;
 mod import;
 mod input;
 pub mod list;
+mod media_type;
 pub mod openapi;
 mod page;
 pub mod perform;
@@ -37,18 +39,19 @@ mod tries;
 pub use authority::may_touch;
 pub use call::{Address, Call, in_service, language};
 pub use coding::{Coding, Packer};
-pub use customer_scope::{CallerScope, CustomerColumn, OfCustomer, Scope, check_customer, placed};
+pub use customer_scope::{CallerScope, CustomerColumn, Given, OfCustomer, Scope, check_customer, placed};
 pub use document::{Document, Kept};
+pub use entity::Key;
 pub use error::{Error, Result};
-pub use export::{Export, Format, export_all};
-pub use handler::{Ctx, Handler, Inputs, Place, Steps, bulk, hashing, here, run, steps};
+pub use export::{Export, export_all};
+pub use handler::{Ctx, Handler, Inputs, Steps, bulk, hashing, here, run, steps};
 pub use ids::Ids;
-pub use import::{Counts, Importer, Key, Mode, Sheet};
+pub use import::{Counts, Importer, Mode, Sheet};
 pub use input::{
-    Body, Changes, Code, Form, Id, Inner, Input, Json, Link, MediaType, OAuthForm, Query, Uuid, decode, form_field,
-    pairs, required,
+    Changes, Code, Form, Id, Inner, Input, Json, Link, OAuthForm, Query, Uuid, decode, form_field, pairs, required,
 };
 pub use list::List;
+pub use media_type::{Body, Format, MediaType};
 pub use openapi::Operation;
 pub use page::Page;
 pub use reply::{

@@ -11,9 +11,10 @@ use rusqlite::Connection;
 use super::customer_scope::Scope;
 use super::entity::{Editable, Entity};
 use super::error::Result;
-use super::export::{Format, export_all};
+use super::export::export_all;
 use super::field::{Field, Label};
 use super::import::{Counts, Importer};
+use super::media_type::Format;
 use super::reply::Pieces;
 use super::route::Route;
 use super::rows::Rows;
@@ -39,6 +40,8 @@ pub struct Resource {
     pub recorded: &'static [&'static Recorded],
     /// The table of its rows.
     pub table: Option<Table>,
+    /// The fields that people see, with their labels.
+    pub fields: &'static [Field],
     /// Import and export of its rows.
     pub files: Option<&'static dyn Files>,
     /// Bodies for the test of every route: one that creates a row, and one that changes it.
@@ -126,6 +129,7 @@ impl Resource {
             permissions: None,
             recorded: &[],
             table: None,
+            fields: &[],
             files: None,
             samples: None,
         }
@@ -171,7 +175,7 @@ impl Resource {
             computed: T::COMPUTED,
             fold: None,
         };
-        Self { recorded: const { &[T::RECORDED] }, table: Some(table), ..self }
+        Self { recorded: const { &[T::RECORDED] }, table: Some(table), fields: table.fields, ..self }
     }
 
     /// Folds what else is found by folded text.
@@ -185,7 +189,12 @@ impl Resource {
 
     #[must_use]
     pub const fn table(self, table: Table) -> Self {
-        Self { table: Some(table), ..self }
+        Self { table: Some(table), fields: table.fields, ..self }
+    }
+
+    #[must_use]
+    pub const fn fields(self, fields: &'static [Field]) -> Self {
+        Self { fields, ..self }
     }
 
     /// Lets the command line import and export files of an entity.

@@ -3,9 +3,9 @@
 use http::Method;
 
 use super::error::{Error, Result};
-use super::handler::Place;
 use super::resource::{Audience, Resource};
 use super::route::{Layer, Route};
+use crate::executors::Place;
 
 /// The routes of both layers, and those at the root of every host. Literal segments take precedence over `{id}`.
 pub struct Router {

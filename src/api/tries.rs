@@ -56,19 +56,19 @@ impl Tries {
 impl Counted {
     /// Rejects the request if too many attempts failed recently. Call this before hashing a password.
     pub fn check(&self) -> Result<(), Throttled> {
-        self.engine.throttle.check(&self.keys, self.now)
+        self.engine.node.throttle.check(&self.keys, self.now)
     }
 
     /// Counts a failed attempt.
     pub fn count(&self) {
-        self.engine.throttle.count(&self.keys, self.now);
+        self.engine.node.throttle.count(&self.keys, self.now);
     }
 
     /// Forgets the failures of the email, session or account. Those of the address stay. Otherwise an attacker could
     /// reset the limit with a login to an account of their own.
     pub fn forgive(&self) {
         let own = self.keys.iter().filter(|key| !matches!(key, Key::Address(..)));
-        own.for_each(|key| self.engine.throttle.forgive(key));
+        own.for_each(|key| self.engine.node.throttle.forgive(key));
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::values::Timestamp;
 
@@ -35,7 +36,7 @@ impl HostNames {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, (Vec<IpAddr>, Timestamp)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

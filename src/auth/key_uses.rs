@@ -1,8 +1,8 @@
 //! Times of last use of integration keys, until the jobs write them. A request that only reads must not write for this.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::values::Timestamp;
@@ -30,6 +30,6 @@ impl KeyUses {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, HashMap<i64, Timestamp>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -4,16 +4,17 @@
 //! existing key decrypts.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
+use parking_lot::Mutex;
 use pasetors::keys::{Generate, SymmetricKey};
 use pasetors::paserk::{FormatAsPaserk, Id};
 use pasetors::version4::V4;
 
+use crate::durable_fs;
 use crate::values::Timestamp;
 
 type Key = Arc<SymmetricKey<V4>>;
@@ -27,9 +28,7 @@ pub struct Keys {
 impl Keys {
     /// Opens the keys in a folder, and creates a key if there is none.
     pub fn open(folder: &Path, now: Timestamp) -> anyhow::Result<Self> {
-        if !folder.exists() {
-            fs::DirBuilder::new().mode(0o700).recursive(true).create(folder)?;
-        }
+        durable_fs::create_private_folder(folder)?;
         let keys = Self { folder: folder.to_owned(), loaded: Mutex::new(None) };
         if keys.load()?.is_empty() {
             keys.make(now)?;
@@ -61,17 +60,13 @@ impl Keys {
         let second = newest.unwrap_or(0).max(now.seconds());
         for n in 0.. {
             let path = self.folder.join(format!("{second:012}-{n:03}.key"));
-            match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(mut file) => {
-                    writeln!(file, "{text}")?;
-                    file.sync_all()?;
-                    break;
-                }
+            match durable_fs::create_private_file(&path, format!("{text}\n").as_bytes()) {
+                Ok(()) => break,
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error).with_context(|| format!("cannot create {}", path.display())),
             }
         }
-        fs::File::open(&self.folder)?.sync_all()?;
+        durable_fs::sync(&self.folder)?;
         self.forget();
         name(&key)
     }
@@ -90,7 +85,7 @@ impl Keys {
 
     /// Makes the next access read the folder again.
     pub fn forget(&self) {
-        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.loaded.lock() = None;
     }
 
     pub(super) fn newest(&self) -> anyhow::Result<(String, Key)> {
@@ -102,7 +97,7 @@ impl Keys {
     }
 
     fn load(&self) -> anyhow::Result<Vec<(String, Key)>> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loaded.lock();
         if let Some(keys) = &*loaded {
             return Ok(keys.clone());
         }

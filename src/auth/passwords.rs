@@ -1,10 +1,9 @@
 //! Password hashes: argon2id in PHC strings (RFC 9106). The memory for hashing is allocated once.
 
-use std::sync::{Mutex, PoisonError};
-
 use anyhow::{Context, anyhow};
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
+use parking_lot::Mutex;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::values::opaque;
@@ -98,14 +97,14 @@ impl Passwords {
     }
 
     fn compute(&self, password: &str, salt: &[u8], params: &Params, length: usize) -> anyhow::Result<Output> {
-        let mut blocks = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut blocks = self.idle.lock().pop().unwrap_or_default();
         // Each hash needs 19 MiB. Returning them to the allocator each time made the heap of a busy server grow to
         // hundreds of MiB.
         blocks.resize(params.block_count(), Block::default());
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         let mut output = vec![0; length];
         let result = argon.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, &mut blocks[..]);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(blocks);
+        self.idle.lock().push(blocks);
         result.map_err(|error| anyhow!("cannot hash a password: {error}"))?;
         Output::new(&output).map_err(|error| anyhow!("{error}"))
     }
@@ -205,7 +204,7 @@ mod tests {
     fn who_is_unknown_costs_a_hash_too() {
         let passwords = Passwords::new(CHEAP).unwrap();
         passwords.verify("correct horse", None).unwrap();
-        let used: Vec<usize> = passwords.idle.lock().unwrap().iter().map(Vec::len).collect();
+        let used: Vec<usize> = passwords.idle.lock().iter().map(Vec::len).collect();
         assert_eq!(used, [64], "the memory of one hash, in blocks of a KiB");
     }
 

@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use quick_cache::unsync::Cache;
 
 use crate::values::Timestamp;
@@ -136,7 +136,7 @@ impl Throttle {
     }
 
     fn lock(&self) -> MutexGuard<'_, Cache<Key, VecDeque<Timestamp>>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failures.lock()
     }
 }
 

@@ -33,8 +33,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::durable_fs;
 use crate::storage::Kind;
-use crate::tenancy::{Scratch, life};
+use crate::tenancy::Scratch;
 use crate::values::Timestamp;
 
 pub use ownership::{Ownership, count_by_instance};
@@ -156,7 +157,7 @@ impl Repository {
     /// Creates the folder if necessary and locks it: only one process at a time takes or deletes backups. Deletes the
     /// remains of an interrupted one.
     fn claim(&self) -> anyhow::Result<File> {
-        make_private_folder(&self.folder)?;
+        durable_fs::create_private_folder(&self.folder)?;
         let path = self.folder.join("lock");
         let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         match lock.try_lock() {
@@ -270,15 +271,4 @@ fn unfinished(folder: &Path) -> PathBuf {
 
 fn is_unfinished(folder: &Path) -> bool {
     folder.to_string_lossy().ends_with(UNFINISHED)
-}
-
-/// Creates a folder that only its owner can read: a backup contains all data of the instance, and the keys of its
-/// tokens.
-fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    if !folder.is_dir() {
-        life::make_folder(folder)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(())
 }

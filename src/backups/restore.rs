@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 
 use super::take::copy_keys;
-use super::{Backup, CENTRAL, KEYS, make_private_folder};
+use super::{Backup, CENTRAL, KEYS};
+use crate::durable_fs;
 use crate::storage::{self, Kind};
 use crate::tenancy::life;
 
@@ -23,9 +24,9 @@ pub fn restore(backup: &Backup, data: &Path, mut progress: impl FnMut(usize)) ->
     }
     let is_free = !data.exists() || fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_none());
     ensure!(is_free, "{} is not empty: restore the backup into a new folder", data.display());
-    make_private_folder(data)?;
+    durable_fs::create_private_folder(data)?;
     let keys = data.join(KEYS);
-    make_private_folder(&keys)?;
+    durable_fs::create_private_folder(&keys)?;
     copy_keys(&backup.folder.join(KEYS), &keys)?;
     // A server must not migrate files with triggers of an attacker.
     let templates = tempfile::tempdir_in(data).context("cannot write to the new folder")?;
@@ -35,14 +36,14 @@ pub fn restore(backup: &Backup, data: &Path, mut progress: impl FnMut(usize)) ->
             "trashed" => life::trash_path(data, workspace.id),
             _ => life::live_path(data, workspace.id),
         };
-        life::make_folder(life::folder_of(&path)?)?;
+        durable_fs::create_folder(durable_fs::folder_of(&path)?)?;
         backup.unpack(&workspace.file, &path).with_context(|| format!("cannot restore {}", workspace.subdomain))?;
         let verified = storage::verify_schema(&path, Kind::Workspace, templates.path());
         verified.with_context(|| format!("{} is not a workspace file", workspace.subdomain))?;
-        life::sync_folder(life::folder_of(&path)?)?;
+        durable_fs::sync(durable_fs::folder_of(&path)?)?;
     }
     drop(templates);
     let unfinished = data.join(CENTRAL);
     backup.unpack(central, &unfinished).context("cannot restore the central file")?;
-    life::settle_file(&unfinished, &data.join("central.sqlite"))
+    durable_fs::rename(&unfinished, &data.join("central.sqlite"))
 }

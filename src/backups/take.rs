@@ -1,19 +1,18 @@
 //! Takes a backup while a server may run, without using its lanes and without migrating anything.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use uuid::Uuid;
 
 use super::{
-    Backup, CENTRAL, Failure, KEYS, MANIFEST, Manifest, Packed, PackedWorkspace, Repository, WORKSPACES,
-    make_private_folder, unfinished,
+    Backup, CENTRAL, Failure, KEYS, MANIFEST, Manifest, Packed, PackedWorkspace, Repository, WORKSPACES, unfinished,
 };
 use crate::central::workspaces::{self, Workspace};
+use crate::durable_fs;
 use crate::storage::{self, Ailment, Contents};
 use crate::tenancy::{Scratch, life};
 use crate::values::Timestamp;
@@ -104,8 +103,8 @@ impl Making<'_> {
         wanted: Vec<(Workspace, String)>,
         mut progress: impl FnMut(usize, usize),
     ) -> anyhow::Result<Manifest> {
-        make_private_folder(&self.folder)?;
-        make_private_folder(&self.folder.join(WORKSPACES))?;
+        durable_fs::create_private_folder(&self.folder)?;
+        durable_fs::create_private_folder(&self.folder.join(WORKSPACES))?;
         if let Some((copy, contents)) = central {
             manifest.central = Some(self.keep(copy, contents, CENTRAL.into(), self.older.central)?);
         }
@@ -135,7 +134,7 @@ impl Making<'_> {
         if is_everything {
             // Copy the keys last, so that they include each key that encrypted data in the copies above.
             let keys = self.folder.join(KEYS);
-            make_private_folder(&keys)?;
+            durable_fs::create_private_folder(&keys)?;
             copy_keys(&self.data.join(KEYS), &keys)?;
         }
         Ok(manifest)
@@ -189,13 +188,9 @@ impl Making<'_> {
 
     /// Writes the manifest and renames the folder. From then on it is a backup, and on disk.
     fn settle(&self, manifest: &Manifest, folder: &Path) -> anyhow::Result<()> {
-        let mut file = private_file(&self.folder.join(MANIFEST))?;
-        serde_json::to_writer_pretty(&mut file, manifest)?;
-        file.sync_all()?;
-        life::sync_folder(&self.folder.join(WORKSPACES))?;
-        life::sync_folder(&self.folder)?;
-        fs::rename(&self.folder, folder).with_context(|| format!("cannot write {}", folder.display()))?;
-        life::sync_folder(life::folder_of(folder)?)
+        create_private_file(&self.folder.join(MANIFEST), &serde_json::to_vec_pretty(manifest)?)?;
+        durable_fs::sync(&self.folder.join(WORKSPACES))?;
+        durable_fs::rename(&self.folder, folder)
     }
 }
 
@@ -204,16 +199,13 @@ pub(super) fn copy_keys(from: &Path, to: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
         let key = fs::read(entry.path()).with_context(|| format!("cannot read {}", entry.path().display()))?;
-        let mut file = private_file(&to.join(entry.file_name()))?;
-        file.write_all(&key)?;
-        file.sync_all()?;
+        create_private_file(&to.join(entry.file_name()), &key)?;
     }
-    life::sync_folder(to)
+    durable_fs::sync(to)
 }
 
-fn private_file(path: &Path) -> anyhow::Result<File> {
-    let made = File::options().write(true).create_new(true).mode(0o600).open(path);
-    made.with_context(|| format!("cannot write {}", path.display()))
+fn create_private_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    durable_fs::create_private_file(path, content).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The inode of the file at a path, if there is one.

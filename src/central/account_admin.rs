@@ -8,16 +8,16 @@ use serde_json::json;
 use super::accounts::{self, Account};
 use super::audit_log::{self, Event};
 use super::notices::{self, About};
-use super::{password, tokens, workspaces};
+use super::{credentials, password, workspaces};
 use crate::api::{Error, Result};
 use crate::auth::{Key, Origin, Purpose};
 use crate::engine::Engine;
-use crate::tenancy::members;
+use crate::tenancy::{Central, members};
 use crate::values::{Email, Name, Timestamp};
 
 /// Changes an account's name, address, or both. The operator vouches for the address, so it counts as verified. The old
 /// address is notified.
-pub fn rename(
+fn rename(
     db: &Connection,
     account: &Account,
     name: Option<&Name<255>>,
@@ -48,7 +48,7 @@ pub fn rename(
 
 /// Ends every session of an account and blocks its login. Returns the number of revoked tokens.
 /// [`password::end_grants`] ends its OAuth grants. Integration keys belong to their workspace and stay valid.
-pub fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<usize> {
+fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<usize> {
     if account.operator && !accounts::has_other_operator(db, account.id)? {
         return Err(Error::refused("last_operator", "This is the only enabled operator."));
     }
@@ -59,13 +59,13 @@ pub fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<us
         origin,
         Event::new("account.updated").about(account.id).with(json!({"disabled": [false, true]})),
     )?;
-    Ok(tokens::revoke_all(db, account.id, None, origin.at)?)
+    Ok(credentials::revoke_all(db, account.id, None, origin.at)?)
 }
 
 /// Lets a disabled account, or one with too many failed attempts, log in again. A running server applies the latter
 /// within a second. Returns whether the account was disabled.
-pub fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
-    let was_disabled = is_disabled(db, account.id)?;
+fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
+    let was_disabled = accounts::is_disabled(db, account.id)?;
     if was_disabled {
         db.execute("UPDATE accounts SET disabled_at = NULL WHERE id = ?1", [account.id])?;
         let event = Event::new("account.updated").about(account.id).with(json!({"disabled": [true, false]}));
@@ -75,9 +75,30 @@ pub fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<boo
     Ok(was_disabled)
 }
 
-pub fn is_disabled(db: &Connection, account_id: i64) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM accounts WHERE id = ?1 AND disabled_at IS NOT NULL";
-    db.prepare_cached(sql)?.exists([account_id])
+impl Central {
+    /// Gives the account with this address another name, another address, or both.
+    pub fn rename_account(
+        &self,
+        email: &str,
+        name: Option<Name<255>>,
+        new_email: Option<Email>,
+        origin: Origin,
+    ) -> Result<Account> {
+        let email = email.to_owned();
+        self.write(move |db| rename(db, &accounts::named(db, &email)?, name.as_ref(), new_email.as_ref(), &origin))
+    }
+
+    /// Ends every session of the account with this address and lets it log in no more; answers how many tokens were revoked.
+    pub fn disable_account(&self, email: &str, origin: Origin) -> Result<usize> {
+        let email = email.to_owned();
+        self.write(move |db| disable(db, &accounts::named(db, &email)?, &origin))
+    }
+
+    /// Lets the account with this address log in again; answers whether it was disabled.
+    pub fn unlock_account(&self, email: &str, origin: Origin) -> Result<bool> {
+        let email = email.to_owned();
+        self.write(move |db| unlock(db, &accounts::named(db, &email)?, &origin))
+    }
 }
 
 /// Deletes an account and its users in all workspaces.
@@ -119,10 +140,10 @@ pub fn forget_failures(engine: &Engine, now: Timestamp) -> Result<()> {
             Ok::<_, Error>(rows.collect::<rusqlite::Result<Vec<_>>>()?)
         })?;
         for purpose in [Purpose::Password, Purpose::SecondFactor, Purpose::Code, Purpose::Mail] {
-            engine.throttle.forgive(&Key::email(purpose, &email));
-            engine.throttle.forgive(&Key::Account(purpose, id));
+            engine.node.throttle.forgive(&Key::email(purpose, &email));
+            engine.node.throttle.forgive(&Key::Account(purpose, id));
             for address in addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok()) {
-                engine.throttle.forgive(&Key::address(purpose, address));
+                engine.node.throttle.forgive(&Key::address(purpose, address));
             }
         }
         engine.central.write(move |db| {

@@ -10,13 +10,13 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::workspaces::EVERYBODY;
 use crate::api::field::{choice, integer, moment, text};
 use crate::api::list::{List, Listed, Listing};
 use crate::api::resource::Resource;
 use crate::api::{Ctx, Needs, Page, Result, Route, get, run};
 use crate::auth::{Origin, OriginActor};
 use crate::storage::{self, uuid_column};
+use crate::tenancy::Central;
 use crate::values::{Timestamp, choice};
 
 pub const RESOURCE: Resource =
@@ -69,6 +69,9 @@ pub const ACTIONS: &[&str] = &[
     "backup.restored",
     "keys.rotated",
 ];
+
+/// Pseudo-account whose lists contain everything, for operators. Real account ids start at 1.
+pub const EVERYBODY: i64 = 0;
 
 /// An entry of the central audit log.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -204,12 +207,19 @@ pub fn record_beside(central: &Path, origin: &Origin, event: Event) -> anyhow::R
     Ok(())
 }
 
-/// Deletes up to `most` entries older than `before`. Returns the number deleted.
-pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
-    db.prepare_cached(
-        "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE at < ?1 ORDER BY at LIMIT ?2)",
-    )?
-    .execute((before, i64::try_from(most).unwrap_or(i64::MAX)))
+impl Central {
+    /// Writes an entry in a transaction of its own, after what happened.
+    pub fn record_event(&self, origin: Origin, event: Event) -> Result<()> {
+        self.write(move |db| Ok(record(db, &origin, event.clone())?))
+    }
+
+    /// Deletes up to `most` entries older than `before`. Returns the number deleted.
+    pub fn forget_audit_log(&self, before: Timestamp, most: usize) -> Result<usize> {
+        self.write(move |db| {
+            let sql = "DELETE FROM audit_log WHERE id IN (SELECT id FROM audit_log WHERE at < ?1 ORDER BY at LIMIT ?2)";
+            Ok(db.prepare_cached(sql)?.execute((before, i64::try_from(most).unwrap_or(i64::MAX)))?)
+        })
+    }
 }
 
 impl Listed for Entry {

@@ -16,10 +16,11 @@ use super::audit_log::{self, Event};
 use super::mails::{EmailChange, EmailCode};
 use super::notices::{self, About};
 use super::quotas::Quotas;
-use super::{outbox, tokens};
+use super::{credentials, outbox};
 use crate::api::resource::Resource;
 use crate::api::{Call, Created, Ctx, Done, Error, Input, Json, Needs, Operation, Result, Route, post, run};
 use crate::auth::{Origin, secret};
+use crate::tenancy::Central;
 use crate::values::{Email, Name, Timestamp};
 
 pub const RESOURCE: Resource =
@@ -102,7 +103,7 @@ pub struct Named {
 }
 
 /// The address that a valid code verifies.
-pub fn with_code(db: &Connection, code: &str, now: Timestamp) -> rusqlite::Result<Option<Named>> {
+fn with_code(db: &Connection, code: &str, now: Timestamp) -> rusqlite::Result<Option<Named>> {
     db.prepare_cached(
         "SELECT a.id, c.email, a.email FROM email_codes c JOIN accounts a ON a.id = c.account_id
          WHERE c.digest = ?1 AND c.expires_at > ?2",
@@ -114,7 +115,7 @@ pub fn with_code(db: &Connection, code: &str, now: Timestamp) -> rusqlite::Resul
 }
 
 /// Verifies the address of a code.
-pub fn confirm(db: &Connection, named: &Named, origin: &Origin) -> Result<Account> {
+fn confirm(db: &Connection, named: &Named, origin: &Origin) -> Result<Account> {
     db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([named.account_id])?;
     take(db, named.account_id, &named.email, origin)?;
     accounts::find(db, named.account_id)
@@ -224,16 +225,9 @@ impl Input for CodeMailer {
     }
 }
 
-/// The address that a valid undo code restores.
-pub fn former_address(db: &Connection, code: &str, now: Timestamp) -> rusqlite::Result<Option<String>> {
-    db.prepare_cached("SELECT email FROM email_undo_codes WHERE digest = ?1 AND expires_at > ?2")?
-        .query_row((secret::digest(code), now), |row| row.get(0))
-        .optional()
-}
-
 /// Restores the address to which an undo code was mailed. Ends all sessions of the account, because an attacker may be
 /// in one.
-pub fn bring_back(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
+fn bring_back(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
     let found: Option<(i64, String, bool, Timestamp)> = db
         .prepare_cached(
             "SELECT account_id, email, email_verified, expires_at FROM email_undo_codes
@@ -254,8 +248,46 @@ pub fn bring_back(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
     db.prepare_cached("DELETE FROM email_undo_codes WHERE account_id = ?1 AND expires_at >= ?2")?
         .execute((id, expires_at))?;
     db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([id])?;
-    tokens::revoke_all(db, id, None, origin.at)?;
+    credentials::revoke_all(db, id, None, origin.at)?;
     Ok(audit_log::record(db, origin, Event::new("email.change_undone").about(id).with(json!({"email": email})))?)
+}
+
+impl Central {
+    /// What a code that was mailed and is good at this moment verifies.
+    pub fn email_by_code(&self, code: &str, now: Timestamp) -> Result<Option<Named>> {
+        let code = code.to_owned();
+        self.read(move |db| Ok(with_code(db, &code, now)?))
+    }
+
+    /// Verifies an address of which the account has shown the code.
+    pub fn confirm_email(&self, named: Named, origin: Origin) -> Result<Account> {
+        self.write(move |db| confirm(db, &named, &origin))
+    }
+
+    /// Verifies an address that somebody has shown to read the mail of, if it is the account's, or is to be; answers the
+    /// account.
+    pub fn confirm_own_email(&self, account: Account, email: &str, origin: Origin) -> Result<Account> {
+        let email = email.to_owned();
+        self.write(move |db| {
+            confirm_if_own(db, &account, &email, &origin)?;
+            accounts::find(db, account.id)
+        })
+    }
+
+    /// The address that a valid undo code restores.
+    pub fn former_email(&self, code: &str, now: Timestamp) -> Result<Option<String>> {
+        let digest = secret::digest(code);
+        self.read(move |db| {
+            let sql = "SELECT email FROM email_undo_codes WHERE digest = ?1 AND expires_at > ?2";
+            Ok(db.prepare_cached(sql)?.query_row((digest, now), |row| row.get(0)).optional()?)
+        })
+    }
+
+    /// Gives an account the address back that a code was mailed to.
+    pub fn undo_email_change(&self, code: &str, origin: Origin) -> Result<()> {
+        let code = code.to_owned();
+        self.write(move |db| bring_back(db, &code, &origin))
+    }
 }
 
 /// The same error for a code that is unknown, used, expired, or another account's.

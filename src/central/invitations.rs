@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::accounts::{self, Account};
 use super::email_verification;
-use super::memberships;
 use super::quotas::Quotas;
+use super::{mails, memberships, outbox, workspaces};
 use crate::api::field::{choice, integer, moment, text};
 use crate::api::list::{List, Listed, Listing};
 use crate::api::resource::Resource;
@@ -22,7 +22,7 @@ use crate::auth::{Origin, secret};
 use crate::engine::Engine;
 use crate::storage::uuid_column;
 use crate::tenancy::journal::Actor;
-use crate::tenancy::members;
+use crate::tenancy::{Central, members};
 use crate::values::{Email, Name, Text, Timestamp, email};
 
 pub const RESOURCE: Resource = Resource::new("Invitations", "Invitations that are addressed to you.", ROUTES);
@@ -114,6 +114,17 @@ pub struct Guest {
     pub name: Option<Name<255>>,
     pub role: InviteRole,
     pub inviter: Inviter,
+}
+
+/// How an invitation is mailed.
+#[derive(Debug, Clone)]
+pub struct Mailing {
+    /// The URL of the central host.
+    pub central_url: String,
+    /// The account that causes the mail. None if a program does.
+    pub cause_id: Option<i64>,
+    pub quotas: Quotas,
+    pub now: Timestamp,
 }
 
 fn list(ctx: &mut Ctx<'_>, list: List<UserInvite>) -> Result<Page<UserInvite>> {
@@ -250,13 +261,7 @@ pub fn already_member() -> Error {
 
 /// Gives an invitation a new code and seven more days. The old code becomes invalid. An expired invitation is pending
 /// again.
-pub fn renew(
-    db: &Connection,
-    workspace: Uuid,
-    id: i64,
-    quotas: Quotas,
-    now: Timestamp,
-) -> Result<(UserInvite, String)> {
+fn renew(db: &Connection, workspace: Uuid, id: i64, quotas: Quotas, now: Timestamp) -> Result<(UserInvite, String)> {
     of_workspace(db, workspace, id)?.check_unanswered()?;
     let resent_at = "SELECT resent_at FROM user_invites WHERE id = ?1";
     quotas.check_resend(db.prepare_cached(resent_at)?.query_row([id], |row| row.get(0))?, now)?;
@@ -269,47 +274,99 @@ pub fn renew(
     Ok((find(db, id)?, code))
 }
 
-/// Cancels a pending invitation.
-pub fn cancel(db: &Connection, workspace: Uuid, id: i64, now: Timestamp) -> Result<()> {
-    of_workspace(db, workspace, id)?.check_unanswered()?;
-    settle(db, id, "cancelled", now)
-}
-
 /// The invitation of a code, whatever its status.
 pub fn with_code(db: &Connection, code: &str) -> rusqlite::Result<Option<UserInvite>> {
     one(db, "code_digest = ?1", [secret::digest(code)])
 }
 
 /// The same, with the data that the accept page needs.
-pub fn shown_by_code(db: &Connection, code: &str) -> Result<Option<InviteByCode>> {
+fn shown_by_code(db: &Connection, code: &str) -> Result<Option<InviteByCode>> {
     let Some(invite) = with_code(db, code)? else { return Ok(None) };
     let account_exists = accounts::find_by_email(db, &invite.email)?.is_some();
     Ok(Some(InviteByCode { invite, account_exists }))
 }
 
-/// The id of the role in an invitation of this workspace.
-pub fn role_of(db: &Connection, workspace: Uuid, id: i64) -> Result<i64> {
-    Ok(of_workspace(db, workspace, id)?.role.id)
-}
-
-/// Whether a pending invitation names this role.
-pub fn name_role(db: &Connection, workspace: Uuid, role_id: i64, now: Timestamp) -> Result<bool> {
-    let sql = "SELECT 1 FROM user_invites
-               WHERE workspace_id = ?1 AND role_id = ?2 AND status = 'pending' AND expires_at > ?3";
-    Ok(db.prepare_cached(sql)?.exists((workspace.to_string(), role_id, now))?)
-}
-
-/// Closes expired invitations. Returns their number.
-pub fn expire(db: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+/// Closes expired invitations.
+fn expire(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     db.prepare_cached(
         "UPDATE user_invites SET status = 'expired', updated_at = ?1 WHERE status = 'pending' AND expires_at <= ?1",
     )?
-    .execute([now])
+    .execute([now])?;
+    Ok(())
 }
 
-/// Whether [`expire`] would close any.
-pub fn some_are_over(db: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM user_invites WHERE status = 'pending' AND expires_at <= ?1")?.exists([now])
+impl Central {
+    /// Writes an invitation, and the mail with its code in the same transaction. Mails caused by a program count against the
+    /// workspace's owner.
+    fn mail_invitation(
+        &self,
+        mailing: Mailing,
+        write: impl Fn(&Connection) -> Result<(UserInvite, String)> + Send + 'static,
+    ) -> Result<UserInvite> {
+        self.write(move |db| {
+            let (invite, code) = write(db)?;
+            let mail = mails::Invitation {
+                workspace: invite.workspace.name.clone(),
+                inviter: invite.invited_by.name.clone(),
+                role: invite.role.name.clone(),
+                name: invite.name.as_ref().map(ToString::to_string),
+                url: format!("{}/ui/invitations/{code}", mailing.central_url),
+                expires_at: invite.expires_at,
+            };
+            let cause = mailing.cause_id.map_or_else(|| workspaces::owner(db, invite.workspace.id), Ok)?;
+            outbox::put_for(db, mailing.quotas, cause, &mail.mail(invite.email.clone())?, mailing.now)?;
+            Ok(invite)
+        })
+    }
+
+    /// Invites somebody, and mails the code.
+    pub fn invite(&self, guest: Guest, mailing: Mailing) -> Result<UserInvite> {
+        let (quotas, now) = (mailing.quotas, mailing.now);
+        self.mail_invitation(mailing, move |db| create(db, &guest, quotas, now))
+    }
+
+    /// Gives an invitation another code, which is mailed, and seven days more.
+    pub fn renew_invitation(&self, workspace: Uuid, id: i64, mailing: Mailing) -> Result<UserInvite> {
+        let (quotas, now) = (mailing.quotas, mailing.now);
+        self.mail_invitation(mailing, move |db| renew(db, workspace, id, quotas, now))
+    }
+
+    /// Cancels a pending invitation.
+    pub fn cancel_invitation(&self, workspace: Uuid, id: i64, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            of_workspace(db, workspace, id)?.check_unanswered()?;
+            settle(db, id, "cancelled", now)
+        })
+    }
+
+    /// The id of the role in an invitation of this workspace.
+    pub fn invited_role(&self, workspace: Uuid, id: i64) -> Result<i64> {
+        self.read(move |db| Ok(of_workspace(db, workspace, id)?.role.id))
+    }
+
+    /// Whether a pending invitation names this role.
+    pub fn has_invitation_to_role(&self, workspace: Uuid, role_id: i64, now: Timestamp) -> Result<bool> {
+        self.read(move |db| {
+            let sql = "SELECT 1 FROM user_invites
+                       WHERE workspace_id = ?1 AND role_id = ?2 AND status = 'pending' AND expires_at > ?3";
+            Ok(db.prepare_cached(sql)?.exists((workspace.to_string(), role_id, now))?)
+        })
+    }
+
+    /// The invitation that a code was mailed for, with what a page needs beside it.
+    pub fn invitation_by_code(&self, code: &str) -> Result<Option<InviteByCode>> {
+        let code = code.to_owned();
+        self.read(move |db| shown_by_code(db, &code))
+    }
+
+    /// Closes expired invitations. Writes only if there is one to close.
+    pub fn expire_invitations(&self, now: Timestamp) -> Result<()> {
+        let some_are_over = self.read(move |db| {
+            let sql = "SELECT 1 FROM user_invites WHERE status = 'pending' AND expires_at <= ?1";
+            Ok::<_, Error>(db.prepare_cached(sql)?.exists([now])?)
+        })?;
+        if some_are_over { self.write(move |db| Ok(expire(db, now)?)) } else { Ok(()) }
+    }
 }
 
 fn settle(db: &Connection, id: i64, status: &str, now: Timestamp) -> Result<()> {
@@ -393,7 +450,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::central::workspaces;
     use crate::testing::{Bench, Client, PASSWORD};
 
     /// Invites into `acme` as an agent. Returns the path of the invitation and its code.

@@ -1,16 +1,19 @@
 //! Memberships: the accounts of each workspace. The workspace's file has the same people as users. This copy, with the
 //! role's name, serves lists that must not open every file.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::tokens;
+use super::credentials;
 use crate::api::field::{flag, integer, text};
 use crate::api::list::{List, Listed, Listing};
 use crate::api::resource::Resource;
 use crate::api::{self, Ctx, Error, Needs, Page, Result, Route, get, run};
+use crate::tenancy::Central;
 use crate::tenancy::adoption::Joining;
 use crate::values::Timestamp;
 
@@ -88,11 +91,6 @@ pub fn save(db: &Connection, account_id: i64, workspace: Uuid, role: &str, now: 
     Ok(())
 }
 
-pub fn exists(db: &Connection, account_id: i64, workspace: Uuid) -> rusqlite::Result<bool> {
-    let sql = "SELECT 1 FROM memberships WHERE account_id = ?1 AND workspace_id = ?2";
-    db.prepare_cached(sql)?.exists((account_id, workspace.to_string()))
-}
-
 /// Updates the role of a member. Does not create a membership.
 pub fn set_role(db: &Connection, account_id: i64, workspace: Uuid, role: &str) -> Result<()> {
     db.prepare_cached("UPDATE memberships SET role = ?3 WHERE account_id = ?1 AND workspace_id = ?2")?.execute((
@@ -105,15 +103,10 @@ pub fn set_role(db: &Connection, account_id: i64, workspace: Uuid, role: &str) -
 
 /// Ends a membership and revokes the account's tokens for the workspace. Idempotent.
 pub fn end(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) -> Result<()> {
-    let owns = db
-        .prepare_cached("SELECT 1 FROM workspaces WHERE id = ?1 AND owner_id = ?2")?
-        .exists((workspace.to_string(), account_id))?;
-    if owns {
-        return Err(Error::refused("is_owner", "The owner cannot leave the workspace. Transfer the workspace first."));
-    }
+    check_not_owner(db, account_id, workspace)?;
     db.prepare_cached("DELETE FROM memberships WHERE account_id = ?1 AND workspace_id = ?2")?
         .execute((account_id, workspace.to_string()))?;
-    tokens::revoke_member(db, account_id, workspace, now)?;
+    credentials::revoke_member(db, account_id, workspace, now)?;
     Ok(())
 }
 
@@ -127,11 +120,60 @@ pub fn of_workspace(db: &Connection, workspace: Uuid) -> rusqlite::Result<Vec<Jo
     db.prepare_cached(sql)?.query_map([workspace.to_string()], joining)?.collect()
 }
 
-pub fn rename_role(db: &Connection, workspace: Uuid, old: &str, new: &str) -> Result<()> {
-    db.prepare_cached("UPDATE memberships SET role = ?3 WHERE workspace_id = ?1 AND role = ?2")?.execute((
-        workspace.to_string(),
-        old,
-        new,
-    ))?;
+fn check_not_owner(db: &Connection, account_id: i64, workspace: Uuid) -> Result<()> {
+    let owns = db
+        .prepare_cached("SELECT 1 FROM workspaces WHERE id = ?1 AND owner_id = ?2")?
+        .exists((workspace.to_string(), account_id))?;
+    if owns {
+        return Err(Error::refused("is_owner", "The owner cannot leave the workspace. Transfer the workspace first."));
+    }
     Ok(())
+}
+
+impl Central {
+    /// Fails for the account that owns a workspace: it stays a member.
+    pub fn check_not_owner(&self, account_id: i64, workspace: Uuid) -> Result<()> {
+        self.read(move |db| check_not_owner(db, account_id, workspace))
+    }
+
+    /// The accounts that are members of a workspace.
+    pub fn member_ids(&self, workspace: Uuid) -> Result<BTreeSet<i64>> {
+        self.read(move |db| {
+            let mut statement = db.prepare("SELECT account_id FROM memberships WHERE workspace_id = ?1")?;
+            let ids = statement.query_map([workspace.to_string()], |row| row.get(0))?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Makes an account a member, in this role; answers whether it was one already.
+    pub fn save_membership(&self, account_id: i64, workspace: Uuid, role: &str, now: Timestamp) -> Result<bool> {
+        let role = role.to_owned();
+        self.write(move |db| {
+            let sql = "SELECT 1 FROM memberships WHERE account_id = ?1 AND workspace_id = ?2";
+            let was_member = db.prepare_cached(sql)?.exists((account_id, workspace.to_string()))?;
+            save(db, account_id, workspace, &role, now)?;
+            Ok(was_member)
+        })
+    }
+
+    /// Gives a member's role its present name.
+    pub fn set_member_role(&self, account_id: i64, workspace: Uuid, role: &str) -> Result<()> {
+        let role = role.to_owned();
+        self.write(move |db| set_role(db, account_id, workspace, &role))
+    }
+
+    /// Ends a membership, and with it the account's tokens for the workspace.
+    pub fn end_membership(&self, account_id: i64, workspace: Uuid, now: Timestamp) -> Result<()> {
+        self.write(move |db| end(db, account_id, workspace, now))
+    }
+
+    /// Gives a role of a workspace another name.
+    pub fn rename_role(&self, workspace: Uuid, old: &str, new: &str) -> Result<()> {
+        let (old, new) = (old.to_owned(), new.to_owned());
+        self.write(move |db| {
+            let sql = "UPDATE memberships SET role = ?3 WHERE workspace_id = ?1 AND role = ?2";
+            db.prepare_cached(sql)?.execute((workspace.to_string(), &old, &new))?;
+            Ok(())
+        })
+    }
 }

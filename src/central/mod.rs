@@ -4,6 +4,7 @@
 pub mod account_admin;
 pub mod accounts;
 pub mod audit_log;
+pub mod credentials;
 pub mod email_verification;
 pub mod instance;
 pub mod invitations;
@@ -11,6 +12,7 @@ pub mod mails;
 pub mod memberships;
 pub mod notices;
 pub mod outbox;
+pub mod own_account;
 pub mod password;
 pub mod quotas;
 pub mod registration;
@@ -27,7 +29,7 @@ use crate::api::Resource;
 pub const RESOURCES: &[Resource] = &[
     session::RESOURCE,
     registration::RESOURCE,
-    accounts::RESOURCE,
+    own_account::RESOURCE,
     email_verification::RESOURCE,
     second_factor::RESOURCE,
     password::RESOURCE,

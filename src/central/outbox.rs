@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::quotas::Quotas;
 use crate::api::Result;
+use crate::tenancy::Central;
 use crate::values::{Email, Timestamp};
 
 /// Seconds before each retry. After the last one failed, the mail is a dead letter.
@@ -66,75 +67,94 @@ fn insert(db: &Connection, mail: &Mail, cause_id: Option<i64>, now: Timestamp) -
     Ok(())
 }
 
-/// Returns mails that are due, in rounds: the oldest of each cause, then the second of each, so an account that causes
-/// many mails delays nobody else's. The cause of a mail that the server sends on its own behalf is its recipient. A due
-/// time beyond the longest back-off means that the clock was set back; such a mail is due at once.
-pub fn due(db: &Connection, now: Timestamp, most: u32, of_one_cause: u32) -> rusqlite::Result<Vec<Queued>> {
-    db.prepare_cached(
-        "WITH due AS (
-             SELECT id, due_at, row_number() OVER (PARTITION BY coalesce(cause_id, recipient) ORDER BY due_at, id) AS turn
-             FROM outbox WHERE due_at <= ?1 OR due_at > ?2)
-         SELECT o.id, message_id, recipient, subject, text, html, created_at, tries
-         FROM due JOIN outbox o ON o.id = due.id WHERE turn <= ?4 ORDER BY turn, due.due_at, due.id LIMIT ?3",
-    )?
-    .query_map((now, now.plus(LONGEST_WAIT), most, of_one_cause), from_row)?
-    .collect()
-}
-
-/// Records an attempt before the mail is sent. If this write fails, the mail could not be removed after sending either,
-/// so it is not sent.
-pub fn tried(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
-    db.prepare_cached("UPDATE outbox SET last_tried_at = ?2 WHERE id = ?1")?.execute((id, now))?;
-    Ok(())
-}
-
-/// Removes a mail that was sent.
-pub fn sent(db: &Connection, id: i64) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
-    Ok(())
-}
-
-/// Records a failed attempt. Returns the time of the next attempt, if any.
-pub fn failed(db: &Connection, queued: &Queued, error: &str, now: Timestamp) -> rusqlite::Result<Option<Timestamp>> {
-    let due_at = WAITS.get(queued.tries as usize).map(|wait| now.plus(*wait));
-    let error: String = error.chars().take(LONGEST_ERROR).collect();
-    db.prepare_cached(
-        "UPDATE outbox SET tries = tries + 1, due_at = ?2, last_error = ?3, last_tried_at = ?4 WHERE id = ?1",
-    )?
-    .execute((queued.id, due_at, error, now))?;
-    Ok(due_at)
-}
-
-/// The numbers of mails that wait for the first attempt, that wait for a retry, and that are dead letters.
-pub fn count(db: &Connection) -> rusqlite::Result<[i64; 3]> {
-    let sql = "SELECT count(*) FILTER (WHERE due_at IS NOT NULL AND tries = 0),
-                      count(*) FILTER (WHERE due_at IS NOT NULL AND tries > 0),
-                      count(*) FILTER (WHERE due_at IS NULL) FROM outbox";
-    db.prepare_cached(sql)?.query_row([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))
-}
-
-/// The dead letters, oldest first.
-pub fn dead_letters(db: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
-    let mut statement = db.prepare(
-        "SELECT id, recipient, subject, tries, last_error, last_tried_at FROM outbox WHERE due_at IS NULL ORDER BY id",
-    )?;
-    let letters = statement.query_map([], |row| {
-        Ok(DeadLetter {
-            id: row.get(0)?,
-            recipient: row.get(1)?,
-            subject: row.get(2)?,
-            tries: row.get(3)?,
-            last_error: row.get(4)?,
-            last_tried_at: row.get(5)?,
+impl Central {
+    /// Returns mails that are due, in rounds: the oldest of each cause, then the second of each, so an account that causes
+    /// many mails delays nobody else's. The cause of a mail that the server sends on its own behalf is its recipient. A due
+    /// time beyond the longest back-off means that the clock was set back; such a mail is due at once.
+    pub fn mails_due(&self, now: Timestamp, most: u32, of_one_cause: u32) -> Result<Vec<Queued>> {
+        self.read(move |db| {
+            let mut statement = db.prepare_cached(
+                "WITH due AS (
+                     SELECT id, due_at,
+                            row_number() OVER (PARTITION BY coalesce(cause_id, recipient) ORDER BY due_at, id) AS turn
+                     FROM outbox WHERE due_at <= ?1 OR due_at > ?2)
+                 SELECT o.id, message_id, recipient, subject, text, html, created_at, tries
+                 FROM due JOIN outbox o ON o.id = due.id WHERE turn <= ?4 ORDER BY turn, due.due_at, due.id LIMIT ?3",
+            )?;
+            let mails = statement.query_map((now, now.plus(LONGEST_WAIT), most, of_one_cause), from_row)?;
+            Ok(mails.collect::<rusqlite::Result<_>>()?)
         })
-    })?;
-    letters.collect()
-}
+    }
 
-/// Queues a dead letter again, with all its attempts.
-pub fn queue_again(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
-    db.execute("UPDATE outbox SET due_at = ?2, tries = 0 WHERE id = ?1 AND due_at IS NULL", (id, now))?;
-    Ok(())
+    /// Records an attempt before the mail is sent. If this write fails, the mail could not be removed after sending either,
+    /// so it is not sent.
+    pub fn note_mail_tried(&self, id: i64, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached("UPDATE outbox SET last_tried_at = ?2 WHERE id = ?1")?.execute((id, now))?;
+            Ok(())
+        })
+    }
+
+    /// Removes a mail that was sent.
+    pub fn forget_mail(&self, id: i64) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([id])?;
+            Ok(())
+        })
+    }
+
+    /// Records a failed attempt. Returns the time of the next attempt, if any.
+    pub fn note_mail_failed(&self, queued: &Queued, error: &str, now: Timestamp) -> Result<Option<Timestamp>> {
+        let (id, due_at) = (queued.id, WAITS.get(queued.tries as usize).map(|wait| now.plus(*wait)));
+        let error: String = error.chars().take(LONGEST_ERROR).collect();
+        self.write(move |db| {
+            db.prepare_cached(
+                "UPDATE outbox SET tries = tries + 1, due_at = ?2, last_error = ?3, last_tried_at = ?4 WHERE id = ?1",
+            )?
+            .execute((id, due_at, &error, now))?;
+            Ok(due_at)
+        })
+    }
+
+    /// The numbers of mails that wait for the first attempt, that wait for a retry, and that are dead letters.
+    pub fn count_mails(&self) -> Result<[i64; 3]> {
+        self.read(|db| {
+            let sql = "SELECT count(*) FILTER (WHERE due_at IS NOT NULL AND tries = 0),
+                              count(*) FILTER (WHERE due_at IS NOT NULL AND tries > 0),
+                              count(*) FILTER (WHERE due_at IS NULL) FROM outbox";
+            let count = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
+            Ok(db.prepare_cached(sql)?.query_row([], count)?)
+        })
+    }
+
+    /// The dead letters, oldest first.
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>> {
+        self.read(|db| {
+            let mut statement = db.prepare(
+                "SELECT id, recipient, subject, tries, last_error, last_tried_at FROM outbox
+                 WHERE due_at IS NULL ORDER BY id",
+            )?;
+            let letters = statement.query_map([], |row| {
+                Ok(DeadLetter {
+                    id: row.get(0)?,
+                    recipient: row.get(1)?,
+                    subject: row.get(2)?,
+                    tries: row.get(3)?,
+                    last_error: row.get(4)?,
+                    last_tried_at: row.get(5)?,
+                })
+            })?;
+            Ok(letters.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Queues a dead letter again, with all its attempts.
+    pub fn queue_mail_again(&self, id: i64, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            db.execute("UPDATE outbox SET due_at = ?2, tries = 0 WHERE id = ?1 AND due_at IS NULL", (id, now))?;
+            Ok(())
+        })
+    }
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Queued> {

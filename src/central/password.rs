@@ -11,13 +11,13 @@ use uuid::Uuid;
 use super::audit_log::{self, Event};
 use super::mails::PasswordReset;
 use super::notices::{self, About};
-use super::{accounts, email_verification, outbox, second_factor, tokens};
+use super::{accounts, credentials, email_verification, outbox, second_factor};
 use crate::api::resource::Resource;
 use crate::api::{Done, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post, steps};
-use crate::auth::{Purpose, secret};
+use crate::auth::{Origin, Purpose, secret};
 use crate::engine::Engine;
 use crate::storage::uuid_column;
-use crate::tenancy::grants;
+use crate::tenancy::{Central, grants};
 
 use crate::values::{Email, Name, Password, Timestamp};
 
@@ -114,7 +114,7 @@ pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<(
         }
         // The new hash deletes all codes of the account by a trigger, including this one.
         accounts::set_password_hash(db, account_id, &hash, now)?;
-        tokens::revoke_all(db, account_id, None, now)?;
+        credentials::revoke_all(db, account_id, None, now)?;
         outdate_grants(db, account_id)?;
         email_verification::prove_by_reset(db, account_id)?;
         audit_log::record(db, &origin, Event::new("password.reset").about(account_id))?;
@@ -123,6 +123,28 @@ pub fn choose(steps: &Steps<'_>, tries: Tries, resetting: Resetting) -> Result<(
     tries.forgive();
     end_grants_now(steps.engine, steps.now);
     Ok(())
+}
+
+impl Central {
+    /// Gives an account another password and revokes its tokens; answers how many. For an operator.
+    pub fn set_password(&self, account_id: i64, hash: String, origin: Origin) -> Result<usize> {
+        self.write(move |db| {
+            accounts::set_password_hash(db, account_id, &hash, origin.at)?;
+            outdate_grants(db, account_id)?;
+            audit_log::record(db, &origin, Event::new("password.changed").about(account_id))?;
+            notices::put(db, account_id, &About::PasswordChanged, &origin)?;
+            Ok(credentials::revoke_all(db, account_id, None, origin.at)?)
+        })
+    }
+
+    /// The same for the account of a demo, of which nobody is told.
+    pub fn set_demo_password(&self, account_id: i64, hash: String, now: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            accounts::set_password_hash(db, account_id, &hash, now)?;
+            credentials::revoke_all(db, account_id, None, now)?;
+            Ok(())
+        })
+    }
 }
 
 /// Marks all OAuth grants of an account to be ended, in the transaction that changes its password: an attacker with the

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::{self, Account};
+use super::credentials::{self, Issued, NewIssue};
 use super::email_verification::CodeMailer;
 use super::invitations::{self, UserInvite};
 use super::notices;
-use super::tokens::{self, Issued, NewIssue};
 use super::workspaces::{self, NewWorkspace, Workspace};
 use crate::api::resource::Resource;
 use crate::api::{Counted, Created, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post};
@@ -103,8 +103,7 @@ fn invite(steps: &Steps<'_>, code: &str, email: &Email) -> Result<UserInvite> {
 /// Adds a new account to the workspace of its invitation.
 fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<Workspace> {
     invitations::join(steps, account, invite)?;
-    let (account_id, id) = (account.id, invite.workspace.id);
-    let found = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
+    let found = steps.engine.central.workspace_of_member(account.id, invite.workspace.id)?;
     found.ok_or_else(Error::workspace_not_found)
 }
 
@@ -120,9 +119,8 @@ fn create_signed_in(
     // Each attempt costs a hash or reveals whether an address has an account, whatever the result.
     tries.check()?;
     tries.count();
-    let email = new.email.clone();
     // Checked before the password is hashed, because hashing is expensive. The unique index has the last word.
-    if engine.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?.is_some()))? {
+    if engine.central.password_by_email(&new.email)?.is_some() {
         return Err(Error::taken("email"));
     }
     let hash = engine.hash_password(&new.password, &new.email, &new.name)?;
@@ -144,7 +142,7 @@ fn create_signed_in(
             mailer.send(db, &accounts::find(db, id)?, &new.email, now)?;
         }
         let session = NewIssue::session(id, Scope::Central, "login", inside.config.token_ttl);
-        let issued = tokens::issue(db, &inside, &session, &origin)?;
+        let issued = credentials::issue(db, &inside, &session, &origin)?;
         notices::note_login(db, id, &origin)?;
         let workspace =
             first.as_ref().map(|first| workspaces::reserve(db, Uuid::now_v7(), first, id, now)).transpose()?;

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::accounts::{self, Account};
 use super::audit_log::{self, Event};
+use super::credentials;
 use super::notices::{self, About};
-use super::session;
 use crate::api::resource::Resource;
 use crate::api::{
     Body, Call, Created, Ctx, Done, Error, Id, Input, Json, Needs, Ok200, Operation, Result, Route, Steps, Tries,
@@ -26,6 +26,7 @@ use crate::api::{
 };
 use crate::auth::{Keys, Origin, Purpose, TokenInUse, seal, secret};
 use crate::engine::Engine;
+use crate::tenancy::Central;
 use crate::values::{Name, Text, Timestamp};
 
 pub const RESOURCE: Resource =
@@ -186,8 +187,8 @@ fn enroll(steps: &Steps<'_>, tries: Tries, Json(given): Json<Enrolling>) -> Resu
 /// The first step: checks the password and creates a secret. The secret takes effect once a code for it is submitted.
 pub fn begin_enrollment(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, password: &str) -> Result<Enrollment> {
     let (account_id, token_id) = (token.account_id, token.id);
-    let (account, kept) = steps.engine.central.read(move |db| accounts::find_with_password(db, account_id))?;
-    session::compare(steps.engine, &tries.of_session(Purpose::Password, token_id), password, Some(&kept))?;
+    let (account, kept) = steps.engine.central.account_with_password(account_id)?;
+    credentials::compare(steps.engine, &tries.of_session(Purpose::Password, token_id), password, Some(&kept))?;
     let mut bytes = [0; 20];
     getrandom::fill(&mut bytes).map_err(anyhow::Error::from)?;
     let secret = Secret::from(bytes.to_vec());
@@ -267,9 +268,9 @@ fn disable(steps: &Steps<'_>, tries: Tries, Json(given): Json<Disabling>) -> Res
 /// Removes the second factor of the token's owner.
 pub fn remove(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, given: &Disabling) -> Result<()> {
     let (account_id, token_id) = (token.account_id, token.id);
-    let (_, kept) = steps.engine.central.read(move |db| accounts::find_with_password(db, account_id))?;
+    let (_, kept) = steps.engine.central.account_with_password(account_id)?;
     let password = tries.of_session(Purpose::Password, token_id);
-    session::compare(steps.engine, &password, &given.current_password, Some(&kept))?;
+    credentials::compare(steps.engine, &password, &given.current_password, Some(&kept))?;
     with_code(steps, tries, account_id, &given.code, move |db, origin| {
         delete_factor(db, account_id)?;
         audit_log::record(db, origin, Event::new("second_factor.disabled").about(account_id))?;
@@ -299,7 +300,7 @@ fn reset_by_operator(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
 }
 
 /// Removes the second factor of a person who has lost it.
-pub fn reset(db: &Connection, account_id: i64, origin: &Origin) -> Result<()> {
+fn reset(db: &Connection, account_id: i64, origin: &Origin) -> Result<()> {
     if !find(db, account_id)?.enabled {
         return Err(no_factor());
     }
@@ -338,8 +339,7 @@ fn with_code<T: Send + 'static>(
 
 /// Rejects a login with a challenge, if the account has a second factor.
 pub fn challenge(steps: &Steps<'_>, account_id: i64, workspace: Option<Uuid>) -> Result<()> {
-    let enabled = steps.engine.central.read(move |db| Ok::<_, Error>(find(db, account_id)?.enabled))?;
-    if !enabled {
+    if !steps.engine.central.second_factor(account_id)?.enabled {
         return Ok(());
     }
     let (challenge, now) = (secret::make()?, steps.now);
@@ -468,6 +468,19 @@ pub fn find(db: &Connection, account_id: i64) -> Result<SecondFactor> {
     });
     let none = SecondFactor { enabled: false, enabled_at: None, recovery_codes_left: 0 };
     Ok(found.optional()?.unwrap_or(none))
+}
+
+impl Central {
+    /// The second factor of an account, or that there is none.
+    pub fn second_factor(&self, account_id: i64) -> Result<SecondFactor> {
+        self.read(move |db| find(db, account_id))
+    }
+
+    /// Removes the second factor of the account with this address, whose owner has lost it.
+    pub fn reset_second_factor(&self, email: &str, origin: Origin) -> Result<()> {
+        let email = email.to_owned();
+        self.write(move |db| reset(db, accounts::named(db, &email)?.id, &origin))
+    }
 }
 
 /// Deletes the second factor of an account, and its pending logins.

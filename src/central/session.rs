@@ -9,16 +9,13 @@ use uuid::Uuid;
 
 use super::accounts::{self, Account};
 use super::audit_log::{self, Event};
+use super::credentials::{self, Issued, NewIssue};
+use super::notices;
 use super::second_factor::{self, Challenge};
-use super::tokens::{self, Issued, NewIssue};
 use super::workspaces::{self, Workspace};
-use super::{memberships, notices};
 use crate::api::resource::Resource;
-use crate::api::{
-    Counted, Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps,
-};
+use crate::api::{Ctx, Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, run, steps};
 use crate::auth::{Purpose, Scope, Verified, callers};
-use crate::engine::Engine;
 use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp, email};
 
@@ -117,15 +114,14 @@ fn login_with_code(
     second_factor::Attempt(given): second_factor::Attempt,
 ) -> Result<Ok200<LoggedIn>> {
     let Challenge { account_id, .. } = second_factor::answer(steps, &tries, &given, None)?;
-    let user = steps.engine.central.read(move |db| accounts::find(db, account_id))?;
+    let user = steps.engine.central.account(account_id)?;
     logged_in(steps, user)
 }
 
 /// The response to a successful login.
 fn logged_in(steps: &Steps<'_>, user: Account) -> Result<Ok200<LoggedIn>> {
     let issued = begin_session(steps, user.id, Scope::Central, "login", steps.engine.config.token_ttl)?;
-    let id = user.id;
-    let mut workspaces = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::of_account(db, id)?))?;
+    let mut workspaces = steps.engine.central.workspaces_of(user.id)?;
     workspaces.iter_mut().for_each(|workspace| workspace.set_url(steps.engine));
     Ok(Ok200(LoggedIn { issued, user, workspaces }))
 }
@@ -140,7 +136,7 @@ pub fn begin_session(
 ) -> Result<Issued> {
     let (inside, origin) = (Arc::clone(steps.engine), steps.call.origin().by(account_id));
     steps.engine.central.write(move |db| {
-        let issued = tokens::issue(db, &inside, &NewIssue::session(account_id, scope, label, ttl), &origin)?;
+        let issued = credentials::issue(db, &inside, &NewIssue::session(account_id, scope, label, ttl), &origin)?;
         let event = Event { workspace: scope.workspace(), ..Event::new("login.succeeded").about(account_id) };
         audit_log::record(db, &origin, event)?;
         notices::note_login(db, account_id, &origin)?;
@@ -149,7 +145,7 @@ pub fn begin_session(
 }
 
 pub fn logout(ctx: &mut Ctx<'_>) -> Result<Done> {
-    tokens::revoke_one(ctx.db, ctx.call.token()?.id, ctx.now)?;
+    credentials::revoke_one(ctx.db, ctx.call.token()?.id, ctx.now)?;
     Ok(Done)
 }
 
@@ -172,7 +168,7 @@ pub fn switch_to(steps: &Steps<'_>, Json(to): Json<Destination>) -> Result<Ok200
     let scope = Scope::from(to.workspace_id);
     let (inside, origin) = (Arc::clone(steps.engine), steps.call.origin());
     let issued = steps.engine.central.write(move |db| {
-        tokens::issue(db, &inside, &NewIssue::switched(&parent, scope, inside.config.token_ttl), &origin)
+        credentials::issue(db, &inside, &NewIssue::switched(&parent, scope, inside.config.token_ttl), &origin)
     })?;
     let scope = if workspace.is_some() { "workspace" } else { "central" };
     Ok(Ok200(Switched { issued, scope, workspace }))
@@ -195,13 +191,11 @@ pub fn verify(steps: &Steps<'_>, tries: &Tries, given: &Credentials) -> Result<A
         true => tries.at(Purpose::Password),
         false => tries.of(Purpose::Password, &given.email),
     };
-    let verified = compare(steps.engine, &tries, &given.password, kept.as_deref());
+    let verified = credentials::compare(steps.engine, &tries, &given.password, kept.as_deref());
     if matches!(verified, Err(Error::InvalidCredentials)) {
-        let (origin, email, id) = (steps.call.origin(), given.email.clone(), account.as_ref().map(|a| a.id));
-        let noted = steps.engine.central.write(move |db| {
-            let event = Event::new("login.failed").of_address(&email).with(json!({"reason": "password"}));
-            Ok::<_, Error>(audit_log::record(db, &origin, Event { account_id: id, ..event })?)
-        });
+        let event = Event::new("login.failed").of_address(&given.email).with(json!({"reason": "password"}));
+        let event = Event { account_id: account.as_ref().map(|account| account.id), ..event };
+        let noted = steps.engine.central.record_event(steps.call.origin(), event);
         // The password is wrong even if the audit entry cannot be written.
         if let Err(error) = noted {
             tracing::warn!(%error, "could not record a failed login in the audit log");
@@ -214,21 +208,6 @@ pub fn verify(steps: &Steps<'_>, tries: &Tries, given: &Credentials) -> Result<A
         steps.engine.central.write(move |db| Ok::<_, Error>(accounts::set_password_hash(db, id, &hash, now)?))?;
     }
     Ok(account)
-}
-
-/// Compares a password with its hash. After too many failures, every password is rejected without hashing.
-pub fn compare(engine: &Engine, tries: &Counted, given: &str, kept: Option<&str>) -> Result<Verified> {
-    tries.check()?;
-    match engine.passwords.verify(given, kept)? {
-        Verified::No => {
-            tries.count();
-            Err(Error::InvalidCredentials)
-        }
-        verified => {
-            tries.forgive();
-            Ok(verified)
-        }
-    }
 }
 
 /// Enters a workspace, if the account may. Copies the account's name and address to the workspace's file.
@@ -246,14 +225,14 @@ pub fn lacks_second_factor(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Resu
     if !lease.file().read(|db| Ok::<_, Error>(callers::requires_second_factor(db)?))? {
         return Ok(false);
     }
-    Ok(!steps.engine.central.read(move |db| second_factor::find(db, account_id))?.enabled)
+    Ok(!steps.engine.central.second_factor(account_id)?.enabled)
 }
 
 /// The same without the check of the second factor.
 pub fn admit(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
     let listed = steps.engine.directory.current(&steps.engine.keys)?.identified(id)?;
     let listed = listed.ok_or_else(Error::workspace_not_found)?;
-    let account = steps.engine.central.read(move |db| accounts::find(db, account_id))?;
+    let account = steps.engine.central.account(account_id)?;
     let mut workspace = as_member(steps, account_id, id)?;
     if listed.status == Status::Suspended {
         return Err(Error::workspace_suspended());
@@ -267,14 +246,14 @@ pub fn admit(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> 
     if workspace.role.as_deref() != Some(&role) {
         workspace.role = Some(role.clone());
         // The central role is a copy, and a crash between the two writes left it outdated.
-        steps.engine.central.write(move |db| memberships::set_role(db, account_id, id, &role))?;
+        steps.engine.central.set_member_role(account_id, id, &role)?;
     }
     Ok(workspace)
 }
 
 /// The workspace as this account sees it, if it is a member.
 pub fn as_member(steps: &Steps<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
-    let found = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::find_for(db, account_id, id)?))?;
+    let found = steps.engine.central.workspace_of_member(account_id, id)?;
     let mut workspace = found.ok_or_else(Error::not_a_member)?;
     workspace.set_url(steps.engine);
     Ok(workspace)

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::audit_log::{self, Event};
+use super::credentials::{Issued, NewIssue, issue, revoke_all, revoke_one};
 use super::notices::{self, About};
-use super::{account_admin, session};
+use super::{accounts, session};
 use crate::api::field::{integer, moment};
 use crate::api::list::{List, Listed, Listing};
 use crate::api::resource::Resource;
@@ -18,9 +19,8 @@ use crate::api::{
     Created, Ctx, Deleted, Done, Error, Id, Json, Needs, Page, Query, Result, Route, Steps, delete, get, post, run,
     steps,
 };
-use crate::auth::seal::{self, Claims};
-use crate::auth::{Nonce, Origin, Scope, TokenInUse, TokenKind, network_of};
-use crate::engine::Engine;
+use crate::auth::{Origin, Scope, TokenKind, network_of};
+use crate::tenancy::Central;
 use crate::values::{Flag, Name, Timestamp};
 
 pub const RESOURCE: Resource = Resource::new(
@@ -37,19 +37,6 @@ const ROUTES: &[Route] = &[
     delete("/tokens/{id}", &run(revoke), Needs::SignedIn, "Revoke a token and the tokens that were switched from it")
         .named("revokeToken"),
 ];
-
-/// A new token. Its text is not stored.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Issued {
-    /// The token. Send it as `Authorization: Bearer {token}`.
-    pub token: String,
-    /// Always `Bearer`.
-    pub token_type: &'static str,
-    /// Lifetime in seconds.
-    pub expires_in: i64,
-    #[serde(skip)]
-    id: i64,
-}
 
 /// A token as its owner sees it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -184,118 +171,47 @@ fn revoke_others(ctx: &mut Ctx<'_>, Query(_): Query<Others>) -> Result<Deleted> 
     Ok(Deleted(revoked))
 }
 
-/// A token to be issued.
-pub struct NewIssue<'a> {
-    pub account_id: i64,
-    pub scope: Scope,
-    pub label: &'a str,
-    pub kind: TokenKind,
-    /// Lifetime in seconds.
-    pub ttl: i64,
-    /// The token from which it is switched. Revoking that token revokes this one.
-    pub parent_id: Option<i64>,
-    /// The latest time of expiry.
-    pub latest: Option<Timestamp>,
-}
-
-impl<'a> NewIssue<'a> {
-    /// The token of a login.
-    pub fn session(account_id: i64, scope: Scope, label: &'a str, ttl: i64) -> Self {
-        Self { account_id, scope, label, kind: TokenKind::SESSION, ttl, parent_id: None, latest: None }
+impl Central {
+    /// Revokes a token for an operator, with an entry in the audit log; answers whether there was one to revoke.
+    pub fn revoke_any_token(&self, id: i64, origin: Origin) -> Result<bool> {
+        self.write(move |db| {
+            let revoked = revoke_one(db, id, origin.at)?;
+            if revoked {
+                audit_log::record(db, &origin, Event::new("token.revoked").with(json!({"token_id": id})))?;
+            }
+            Ok(revoked)
+        })
     }
 
-    /// A token switched from another one. It expires with that one at the latest.
-    pub fn switched(from: &TokenInUse, scope: Scope, ttl: i64) -> Self {
-        Self {
-            kind: from.kind,
-            parent_id: Some(from.id),
-            latest: Some(from.expires_at),
-            ..Self::session(from.account_id, scope, "switch", ttl)
-        }
+    /// Revokes every token of the account with this address; answers how many.
+    pub fn revoke_tokens_of(&self, email: &str, origin: Origin) -> Result<usize> {
+        let email = email.to_owned();
+        self.write(move |db| {
+            let account = accounts::named(db, &email)?;
+            audit_log::record(db, &origin, Event::new("token.revoked").about(account.id))?;
+            Ok(revoke_all(db, account.id, None, origin.at)?)
+        })
     }
-}
 
-/// Inserts a token's row and encrypts the token. Rejects a disabled account. Every login needs a token, so this check
-/// suffices.
-pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Origin) -> Result<Issued> {
-    let NewIssue { account_id, scope, .. } = *new;
-    if account_admin::is_disabled(db, account_id)? {
-        return Err(Error::forbidden("account_disabled", "This account is disabled. Ask an operator of the server."));
+    /// The tokens of the account with this email address that are not revoked.
+    pub fn tokens_of(&self, email: &str) -> Result<Vec<Token>> {
+        let email = email.to_owned();
+        self.read(move |db| {
+            let Listing { table, columns, .. } = Token::LISTING;
+            let sql = format!("SELECT {columns} FROM {table} WHERE account_id = ?1 ORDER BY id DESC");
+            let account_id = accounts::named(db, &email)?.id;
+            let mut statement = db.prepare(&sql)?;
+            Ok(statement.query_map([account_id], Token::from_row)?.collect::<rusqlite::Result<_>>()?)
+        })
     }
-    let expires_at = new.latest.map_or(origin.at.plus(new.ttl), |latest| latest.min(origin.at.plus(new.ttl)));
-    let nonce = Nonce::make()?;
-    let id = db
-        .prepare_cached(
-            "INSERT INTO tokens (account_id, workspace_id, label, created_at, expires_at, nonce, kind, parent_id, address,
-                                 user_agent)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )?
-        .insert((
-            account_id,
-            scope.workspace().map(|id| id.to_string()),
-            new.label,
-            origin.at,
-            expires_at,
-            nonce,
-            new.kind,
-            new.parent_id,
-            origin.address.map(|address| address.to_string()),
-            &origin.user_agent,
-        ))?;
-    let token = seal::seal(Claims { token_id: id, account_id, scope, expires_at, nonce: Some(nonce) }, &engine.keys)?;
-    let expires_in = expires_at.seconds() - origin.at.seconds();
-    Ok(Issued { token, token_type: "Bearer", expires_in, id })
-}
 
-/// Revokes a token and the tokens that were switched from it. Returns whether any was revoked.
-pub fn revoke_one(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<bool> {
-    Ok(revoke_with_children(db, "id = ?2", &[&now, &id])? > 0)
-}
-
-/// Revokes the tokens that meet a condition, and all tokens switched from them, directly or indirectly. The first value
-/// is the time.
-fn revoke_with_children(db: &Connection, condition: &'static str, values: &[&dyn ToSql]) -> rusqlite::Result<usize> {
-    db.prepare_cached(&format!(
-        "WITH RECURSIVE ended (id) AS (
-             SELECT id FROM tokens WHERE {condition} AND revoked_at IS NULL
-             UNION SELECT t.id FROM tokens t JOIN ended ON t.parent_id = ended.id
-         )
-         UPDATE tokens SET revoked_at = ?1 WHERE id IN ended AND revoked_at IS NULL"
-    ))?
-    .execute(values)
-}
-
-/// Revokes every token of an account, except one if given. Returns the number revoked.
-pub fn revoke_all(db: &Connection, account_id: i64, except: Option<i64>, now: Timestamp) -> rusqlite::Result<usize> {
-    db.prepare_cached(
-        "UPDATE tokens SET revoked_at = ?3 WHERE account_id = ?1 AND id IS NOT ?2 AND revoked_at IS NULL",
-    )?
-    .execute((account_id, except, now))
-}
-
-/// Revokes the tokens of an account for a workspace, and the tokens that were switched from them.
-pub fn revoke_member(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) -> rusqlite::Result<()> {
-    let workspace = workspace.to_string();
-    revoke_with_children(db, "account_id = ?2 AND workspace_id = ?3", &[&now, &account_id, &workspace])?;
-    Ok(())
-}
-
-/// Revokes every token for a workspace, and the tokens that were switched from them.
-pub fn revoke_workspace(db: &Connection, workspace: Uuid, now: Timestamp) -> rusqlite::Result<usize> {
-    revoke_with_children(db, "workspace_id = ?2", &[&now, &workspace.to_string()])
-}
-
-/// Writes the times of last use.
-pub fn write_uses(db: &Connection, uses: &[(i64, Timestamp)]) -> rusqlite::Result<()> {
-    let mut statement = db.prepare_cached("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1")?;
-    uses.iter().try_for_each(|used| statement.execute(*used).map(|_| ()))
-}
-
-/// The tokens of an account that are not revoked.
-pub fn all(db: &Connection, account_id: i64) -> rusqlite::Result<Vec<Token>> {
-    let Listing { table, columns, .. } = Token::LISTING;
-    let mut statement = db.prepare(&format!("SELECT {columns} FROM {table} WHERE account_id = ?1 ORDER BY id DESC"))?;
-    statement.query_map([account_id], Token::from_row)?.collect()
+    /// Makes a running server reload its keys.
+    pub fn announce_keys(&self, origin: Origin) -> Result<()> {
+        self.write(move |db| {
+            db.execute("UPDATE revisions SET revision = revision + 1 WHERE name = 'keys'", [])?;
+            Ok(audit_log::record(db, &origin, Event::new("keys.rotated"))?)
+        })
+    }
 }
 
 fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Token>> {

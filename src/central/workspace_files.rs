@@ -18,6 +18,7 @@ use super::{accounts, memberships, webhook_workspaces};
 use crate::api::resource::Resource;
 use crate::api::{self, Error, FileReply, Needs, Result, Route, Steps, bulk, get, in_service};
 use crate::auth::Origin;
+use crate::durable_fs;
 use crate::engine::Engine;
 use crate::storage;
 use crate::tenancy::adoption::{Adopted, Candidate, Rejoined};
@@ -40,11 +41,8 @@ fn export(steps: &Steps<'_>, api::Uuid(id): api::Uuid) -> Result<FileReply> {
     let scratch = steps.engine.scratch()?;
     let path = scratch.file("copy.sqlite");
     snapshot(steps.engine, id, &path)?;
-    let origin = steps.call.origin();
-    steps.engine.central.write(move |db| {
-        let event = Event::new("workspace.exported").of_workspace(id);
-        Ok::<_, Error>(audit_log::record(db, &origin, event)?)
-    })?;
+    let event = Event::new("workspace.exported").of_workspace(id);
+    steps.engine.central.record_event(steps.call.origin(), event)?;
     // The copy has no name any more while it is sent. It exists as long as it is open, even if the server crashes.
     let copy = File::open(&path).context("cannot read the copy")?;
     Ok(FileReply { file: copy, kind: "application/octet-stream", name: format!("{subdomain}.sqlite") })
@@ -127,7 +125,7 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
     let owner = Owner { account_id: owner.id, name: owner.name, email: owner.email };
     let author = engine.system(id, now);
     let adopted = candidate.adopt(&author, &owner, &ours).and_then(|adopted| {
-        life::settle_file(copy, &engine.registry.path(id))?;
+        durable_fs::rename(copy, &engine.registry.path(id))?;
         Ok(adopted)
     });
     let adopted = match adopted {
@@ -197,8 +195,7 @@ pub fn put_back(engine: &Arc<Engine>, workspace: &Workspace, source: &Path, now:
         // Restored in either case. If the exchange failed, the old file is still in place.
         workspaces::restore(engine, id, None, &Origin::system(now))?;
         if workspace.status == "suspended" {
-            let origin = Origin::system(now);
-            engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, id, "suspended", &origin)?))?;
+            engine.central.set_workspace_status(id, "suspended", Origin::system(now))?;
         }
         exchanged
     })
@@ -223,8 +220,8 @@ fn exchange(
     } else {
         life::delete_file(&old)?;
     }
-    life::settle_file(copy, &old)?;
-    engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::add(db, id)?))?;
+    durable_fs::rename(copy, &old)?;
+    engine.central.add_webhook_workspace(id)?;
     Ok(PutBack { users, replaced: had_one.then_some(aside) })
 }
 
@@ -234,7 +231,7 @@ fn take_out_of_service(engine: &Arc<Engine>, id: Uuid) -> anyhow::Result<()> {
     // The server may have the file open although it is gone from its folder. A placeholder shows when the server has
     // closed the file.
     if engine.is_served() && !live.exists() {
-        life::make_folder(life::folder_of(&live)?)?;
+        durable_fs::create_folder(durable_fs::folder_of(&live)?)?;
         File::create(&live).with_context(|| format!("cannot create {}", live.display()))?;
     }
     let until = Instant::now() + LETTING_GO;

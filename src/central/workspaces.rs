@@ -3,6 +3,7 @@
 //! A workspace is a row here and its own file. The row is written first: it reserves the subdomain, and its status is
 //! `creating` until the file exists.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -11,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit_log::{self, Event};
+use super::audit_log::{self, EVERYBODY, Event};
 use super::quotas::Quotas;
-use super::{memberships, tokens};
+use super::{credentials, memberships};
 use crate::api::field::{moment, text};
 use crate::api::list::{List, Listed, Listing};
 use crate::api::resource::Resource;
@@ -26,7 +27,7 @@ use crate::engine::Engine;
 use crate::storage::uuid_column;
 use crate::tenancy::journal::Actor;
 use crate::tenancy::life::{self, Beginning, OWNERS_ROLE, Owner};
-use crate::tenancy::members;
+use crate::tenancy::{Central, members};
 use crate::values::{Name, RowId, Subdomain, Timestamp};
 
 pub const RESOURCE: Resource = Resource::new(
@@ -316,6 +317,91 @@ pub fn name(db: &Connection, id: Uuid) -> rusqlite::Result<String> {
     db.prepare_cached("SELECT name FROM workspaces WHERE id = ?1")?.query_row([id.to_string()], |row| row.get(0))
 }
 
+impl Central {
+    pub fn workspace_owner(&self, id: Uuid) -> Result<i64> {
+        self.read(move |db| Ok(owner(db, id)?))
+    }
+
+    pub fn workspace_name(&self, id: Uuid) -> Result<String> {
+        self.read(move |db| Ok(name(db, id)?))
+    }
+
+    /// The workspace, if the account is a member of it.
+    pub fn workspace_of_member(&self, account_id: i64, id: Uuid) -> Result<Option<Workspace>> {
+        self.read(move |db| Ok(find_for(db, account_id, id)?))
+    }
+
+    /// The workspaces that an account is a member of.
+    pub fn workspaces_of(&self, account_id: i64) -> Result<Vec<Workspace>> {
+        self.read(move |db| Ok(of_account(db, account_id)?))
+    }
+
+    /// Every workspace but those in the making, with its owner's address.
+    pub fn all_workspaces(&self) -> Result<Vec<(Workspace, String)>> {
+        self.read(|db| Ok(all(db)?))
+    }
+
+    /// The status of every workspace, by id.
+    pub fn workspace_statuses(&self) -> Result<Vec<(Uuid, String)>> {
+        self.read(|db| {
+            let mut statement = db.prepare("SELECT id, status FROM workspaces ORDER BY id")?;
+            let rows = statement.query_map([], |row| Ok((uuid_column(row, 0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The active workspace at a place in the order of ids, which begins anew behind the last of them.
+    pub fn active_workspace(&self, place: i64) -> Result<Option<Uuid>> {
+        self.read(move |db| {
+            let sql = "SELECT id FROM workspaces WHERE status = 'active' ORDER BY id
+                       LIMIT 1 OFFSET ?1 % max(1, (SELECT count(*) FROM workspaces WHERE status = 'active'))";
+            Ok(db.prepare_cached(sql)?.query_row([place], |row| uuid_column(row, 0)).optional()?)
+        })
+    }
+
+    /// The active workspace whose id follows another one.
+    pub fn active_workspace_after(&self, last: Uuid) -> Result<Option<Uuid>> {
+        self.read(move |db| {
+            let sql = "SELECT id FROM workspaces WHERE status = 'active' AND id > ?1 ORDER BY id LIMIT 1";
+            Ok(db.prepare_cached(sql)?.query_row([last.to_string()], |row| uuid_column(row, 0)).optional()?)
+        })
+    }
+
+    pub fn rename_workspace(&self, id: Uuid, name: Name<255>, subdomain: Subdomain, origin: Origin) -> Result<()> {
+        self.write(move |db| rename(db, id, &name, &subdomain, &origin))
+    }
+
+    /// `active` or `suspended`; answers whether the workspace was there to be told.
+    pub fn set_workspace_status(&self, id: Uuid, status: &'static str, origin: Origin) -> Result<bool> {
+        self.write(move |db| Ok(set_status(db, id, status, &origin)?))
+    }
+
+    /// The row's half of a deletion.
+    pub fn trash_workspace(&self, id: Uuid, origin: Origin) -> Result<()> {
+        self.write(move |db| trash(db, id, &origin))
+    }
+
+    pub fn workspaces_trashed_before(&self, moment: i64) -> Result<Vec<Uuid>> {
+        self.read(move |db| {
+            let sql = "SELECT id FROM workspaces WHERE status = 'trashed' AND trashed_at <= ?1";
+            let mut statement = db.prepare_cached(sql)?;
+            let ids = statement.query_map([moment], |row| uuid_column(row, 0))?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// Deletes a workspace that is in the trash, and its file there.
+    pub fn delete_trashed_workspace(&self, id: Uuid, file: PathBuf) -> Result<()> {
+        self.write(move |db| {
+            let gone = db.execute("DELETE FROM workspaces WHERE id = ?1 AND status = 'trashed'", [id.to_string()])?;
+            if gone > 0 {
+                life::delete_file(&file)?;
+            }
+            Ok(())
+        })
+    }
+}
+
 /// Activates a reserved workspace after its file was created.
 pub fn activate(db: &Connection, id: Uuid) -> rusqlite::Result<()> {
     db.execute("UPDATE workspaces SET status = 'active' WHERE id = ?1 AND status = 'creating'", [id.to_string()])?;
@@ -392,7 +478,7 @@ pub fn set_status(db: &Connection, id: Uuid, status: &str, origin: &Origin) -> r
 /// The first half of a deletion: from now on, requests are rejected. [`move_to_trash`] then moves the file.
 pub fn trash(db: &Connection, id: Uuid, origin: &Origin) -> Result<()> {
     let now = origin.at;
-    tokens::revoke_workspace(db, id, now)?;
+    credentials::revoke_workspace(db, id, now)?;
     db.execute(
         "UPDATE workspaces SET status = 'trashed', trashed_at = ?2, updated_at = ?2 WHERE id = ?1",
         (id.to_string(), now),
@@ -485,9 +571,6 @@ pub fn find_for(db: &Connection, account_id: i64, id: Uuid) -> rusqlite::Result<
         .query_row((account_id, id.to_string()), Workspace::from_row)
         .optional()
 }
-
-/// Pseudo-account whose list contains every workspace, for operators. Real account ids start at 1.
-pub const EVERYBODY: i64 = 0;
 
 impl Listed for Workspace {
     const LISTING: Listing = Listing {

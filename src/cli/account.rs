@@ -5,13 +5,10 @@ use std::sync::Arc;
 use anyhow::{anyhow, bail};
 use serde_json::{Value, json};
 
+use super::ask_new_password;
 use super::table::aligned;
-use super::{account_by_email, ask_new_password};
-use crate::api::{Error, Result};
 use crate::auth::Origin;
-use crate::central::audit_log::{self, Event};
-use crate::central::notices::{self, About};
-use crate::central::{account_admin, accounts, password, second_factor, tokens};
+use crate::central::{account_admin, accounts, password};
 use crate::cli::output::{out, outln};
 use crate::engine::Engine;
 use crate::values::{Email, Name, Password, Timestamp};
@@ -107,17 +104,9 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
         Command::Create { name, email, operator } => NewAccount::ask(name, email, *operator)?.create(engine, now)?,
         Command::List { json } => list(engine, *json)?,
         Command::SetPassword { email } => {
-            let email = email.clone();
-            let account = engine.central.read(move |db| account_by_email(db, &email))?;
+            let account = engine.central.account_by_email(email)?;
             let hash = engine.hash_password(&new_password()?, &account.email, &account.name)?;
-            let origin = Origin::system(now);
-            let revoked = engine.central.write(move |db| {
-                accounts::set_password_hash(db, account.id, &hash, now)?;
-                password::outdate_grants(db, account.id)?;
-                audit_log::record(db, &origin, Event::new("password.changed").about(account.id))?;
-                notices::put(db, account.id, &About::PasswordChanged, &origin)?;
-                Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)
-            })?;
+            let revoked = engine.central.set_password(account.id, hash, Origin::system(now))?;
             password::end_grants(engine, now)?;
             outln!("password of {} set; {revoked} tokens revoked", account.email);
         }
@@ -125,34 +114,21 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let name = name.clone().map(Name::parse).transpose().map_err(|said| anyhow!("The name {said}"))?;
             let new_email: Option<Email> =
                 new_email.as_ref().map(|text| text.parse()).transpose().map_err(|said| anyhow!("The email {said}"))?;
-            let (asked, origin) = (email.clone(), Origin::system(now));
-            let renamed = engine.central.write(move |db| {
-                let account = account_by_email(db, &asked)?;
-                account_admin::rename(db, &account, name.as_ref(), new_email.as_ref(), &origin)
-            })?;
+            let renamed = engine.central.rename_account(email, name, new_email, Origin::system(now))?;
             outln!("account {} is now {} <{}>", renamed.id, renamed.name, renamed.email);
         }
         Command::Disable { email } => {
-            let (asked, origin) = (email.clone(), Origin::system(now));
-            let revoked = engine.central.write(move |db| {
-                let account = account_by_email(db, &asked)?;
-                account_admin::disable(db, &account, &origin)
-            })?;
+            let revoked = engine.central.disable_account(email, Origin::system(now))?;
             password::end_grants(engine, now)?;
             outln!("{email} is disabled; {revoked} tokens revoked");
         }
         Command::Unlock { email } => {
-            let (asked, origin) = (email.clone(), Origin::system(now));
-            let was_disabled = engine.central.write(move |db| {
-                let account = account_by_email(db, &asked)?;
-                account_admin::unlock(db, &account, &origin)
-            })?;
+            let was_disabled = engine.central.unlock_account(email, Origin::system(now))?;
             let was = if was_disabled { "was disabled" } else { "was not disabled" };
             outln!("{email} can log in: it {was}, and its failed logins were reset");
         }
         Command::Delete { email, confirm } => {
-            let asked = email.clone();
-            let account = engine.central.read(move |db| account_by_email(db, &asked))?;
+            let account = engine.central.account_by_email(email)?;
             if *confirm != account.email {
                 bail!("--confirm must be {}", account.email);
             }
@@ -160,11 +136,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             outln!("{} is deleted", account.email);
         }
         Command::ResetSecondFactor { email } => {
-            let (asked, origin) = (email.clone(), Origin::system(now));
-            engine.central.write(move |db| {
-                let account = account_by_email(db, &asked)?;
-                second_factor::reset(db, account.id, &origin)
-            })?;
+            engine.central.reset_second_factor(email, Origin::system(now))?;
             outln!("{email} now logs in with only a password");
         }
     }
@@ -172,8 +144,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
 }
 
 fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
-    let accounts: Result<_> = engine.central.read(|db| Ok(accounts::all(db)?));
-    let accounts = accounts?;
+    let accounts = engine.central.all_accounts()?;
     if as_json {
         let rows: Vec<Value> = accounts
             .iter()

@@ -13,7 +13,6 @@ use super::owner;
 use super::settings::Settings;
 use super::table::aligned;
 use super::workspace::{parse_subdomain, tell, tell_of_replication, tell_put_back};
-use crate::api::Error;
 use crate::auth::Origin;
 use crate::backups::{
     self, Backup, Keep, Ownership, Packed, PackedWorkspace, Repository, Scope, Sorted, count_by_instance,
@@ -215,7 +214,7 @@ pub fn restore_all(command: &Restore, into: &Path, config: &Config, now: Timesta
 
 /// Restores one workspace into an instance, which may be running.
 pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
-    let ours = engine.central.read(|db| Ok::<_, Error>(workspaces::all(db)?))?;
+    let ours = engine.central.all_workspaces()?;
     let ours = workspaces::named(ours, which).map(|(workspace, _)| workspace);
     let packed = |backup: &Backup| match &ours {
         Some(ours) => backup.workspace(ours.id).cloned(),
@@ -228,7 +227,7 @@ pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Ti
     let file = scratch.file("restored.sqlite");
     backup.unpack(&packed.file, &file)?;
     let event = Event::new("backup.restored").of_workspace(packed.id).with(json!({"backup": backup.name}));
-    engine.central.write(move |db| Ok::<_, Error>(audit_log::record(db, &Origin::system(now), event.clone())?))?;
+    engine.central.record_event(Origin::system(now), event)?;
     match (ours, &command.beside) {
         (Some(ours), None) => {
             let done = workspace_files::put_back(engine, &ours, &file, now)?;

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rusqlite::{Connection, ToSql};
+use rusqlite::Connection;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::api::Error;
-use crate::central::{memberships, outbox, workspaces};
+use crate::central::workspaces;
 use crate::cli::output::outln;
 use crate::engine::Engine;
 use crate::storage::{self, Kind};
@@ -70,12 +70,8 @@ pub fn run(engine: &Arc<Engine>, fix: bool, as_json: bool, now: Timestamp) -> an
 }
 
 fn rows(engine: &Engine) -> anyhow::Result<Vec<Row>> {
-    let rows = engine.central.read(|db| {
-        let mut statement = db.prepare("SELECT id, status FROM workspaces ORDER BY id")?;
-        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-        Ok::<_, Error>(rows.collect::<rusqlite::Result<Vec<(String, String)>>>()?)
-    })?;
-    Ok(rows.into_iter().filter_map(|(id, status)| Some(Row { id: id.parse().ok()?, status })).collect())
+    let rows = engine.central.workspace_statuses()?;
+    Ok(rows.into_iter().map(|(id, status)| Row { id, status }).collect())
 }
 
 fn check_workspace(
@@ -158,10 +154,8 @@ fn check_members(
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<()> {
     // An unreadable file has been reported already.
-    let Ok(users) = accounts(db, "SELECT account_id FROM users", &[]) else { return Ok(()) };
-    let members = engine.central.read(move |db| {
-        accounts(db, "SELECT account_id FROM memberships WHERE workspace_id = ?1", &[&id.to_string()])
-    })?;
+    let Ok(users) = accounts(db) else { return Ok(()) };
+    let members = engine.central.member_ids(id)?;
     let mut found = |problem: String| findings.push(Finding { what: id.to_string(), problem, fixed: fix });
     for account_id in users.difference(&members).copied() {
         if fix {
@@ -172,16 +166,16 @@ fn check_members(
     }
     for account_id in members.difference(&users).copied() {
         if fix {
-            engine.central.write(move |db| memberships::end(db, account_id, id, now))?;
+            engine.central.end_membership(account_id, id, now)?;
         }
         found(format!("account {account_id} is a member but not a user"));
     }
     Ok(())
 }
 
-fn accounts(db: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<BTreeSet<i64>, Error> {
-    let mut statement = db.prepare(sql)?;
-    Ok(statement.query_map(values, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+/// The accounts that are users, as a workspace's file says.
+fn accounts(db: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
+    db.prepare("SELECT account_id FROM users")?.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Finds files without a workspace: a manual copy, or the rest of a failed creation. They are moved to the trash, not
@@ -212,10 +206,10 @@ fn check_orphans(engine: &Engine, rows: &[Row], fix: bool, findings: &mut Vec<Fi
 
 /// Finds mail that failed for good, and queues it again; also while a server runs.
 fn check_mail(engine: &Engine, fix: bool, now: Timestamp, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
-    let letters = engine.central.read(|db| Ok::<_, Error>(outbox::dead_letters(db)?))?;
+    let letters = engine.central.dead_letters()?;
     for letter in letters {
         if fix {
-            engine.central.write(move |db| Ok::<_, Error>(outbox::queue_again(db, letter.id, now)?))?;
+            engine.central.queue_mail_again(letter.id, now)?;
         }
         let problem = format!(
             "{:?} to {} could not be sent after {} tries; last at {}: {}",

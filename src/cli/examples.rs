@@ -18,6 +18,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("backups", "cx-engine backups --backup-dir /mnt/backups --verify"),
     ("completions", "cx-engine completions bash"),
     ("demo", "cx-engine demo --listen 127.0.0.1:8081"),
+    ("docs", "cx-engine docs routes"),
     ("doctor", "cx-engine doctor --fix"),
     ("health", "cx-engine health"),
     ("mail", "cx-engine mail test ada@example.com"),

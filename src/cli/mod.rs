@@ -4,6 +4,7 @@ mod account;
 mod backup;
 mod bulk;
 mod demo;
+mod docs;
 mod doctor;
 mod examples;
 mod health;
@@ -26,11 +27,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
-use rusqlite::Connection;
 
-use crate::api::{Error, Result};
-use crate::central::accounts::{self, Account};
-use crate::central::webhook_workspaces;
 use crate::config::{Config, Setting, Typed};
 use crate::engine::{self, Engine};
 use crate::server::Source;
@@ -99,6 +96,12 @@ enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Print a page of the documentation that follows from the code
+    #[command(hide = true)]
+    Docs {
+        /// The page
+        page: docs::Page,
     },
     /// Print the OpenAPI 3.1 description of the API
     Openapi {
@@ -214,6 +217,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Token(command) => beside_server(&engine()?, |engine| token::run(command, engine, now))?,
         Command::Mail(command) => beside_server(&engine()?, |engine| mail::run(command, engine, now))?,
         Command::Routes { json } => routes::run(*json)?,
+        Command::Docs { page } => docs::run(*page)?,
         Command::Openapi { layer } => openapi::run(*layer, &cli.settings(&Settings::default())?)?,
         Command::Backup(command) => backup::take(command, &cli.config(&command.place.settings())?, now)?,
         Command::Backups(command) if command.all => backup::list(command, &cli.settings(&command.place.settings())?)?,
@@ -241,8 +245,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 /// Runs a command, and announces its pending webhook deliveries to a server that runs on the same data.
 fn beside_server<T>(engine: &Arc<Engine>, work: impl FnOnce(&Arc<Engine>) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let done = work(engine);
-    for workspace in engine.news.take() {
-        engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::announce(db, workspace)?))?;
+    for workspace in engine.node.news.take() {
+        engine.central.announce_deliveries(workspace)?;
     }
     done
 }
@@ -311,13 +315,6 @@ impl Origins {
         }
         Ok(typed)
     }
-}
-
-/// The account with this email address.
-fn account_by_email(db: &Connection, email: &str) -> Result<Account> {
-    let found = accounts::find_by_email(db, email)?;
-    let missing = || Error::NotFound { code: "not_found", message: format!("There is no account {email}.") };
-    found.map(|(account, _)| account).ok_or_else(missing)
 }
 
 /// Asks for a new password: twice at a terminal, without echo; otherwise reads the first line of stdin.

@@ -4,7 +4,8 @@
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, StdoutLock, Write};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// The first error of stdout.
 static FAILED: Mutex<Option<io::Error>> = Mutex::new(None);
@@ -27,7 +28,7 @@ macro_rules! errln {
 pub(crate) use {errln, out, outln};
 
 pub fn print(text: Arguments<'_>) {
-    let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut failed = FAILED.lock();
     // After an error nothing more is written: a truncated text is better than one with a gap.
     if failed.is_none() {
         *failed = try_print(text).err();
@@ -37,14 +38,14 @@ pub fn print(text: Arguments<'_>) {
 /// Streams rows to stdout. An error stops it and decides the exit code, as for [`print()`].
 pub fn stream(write: impl FnOnce(StdoutLock<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let Err(error) = write(io::stdout().lock()) else { return Ok(()) };
-    *FAILED.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.downcast::<io::Error>()?);
+    *FAILED.lock() = Some(error.downcast::<io::Error>()?);
     Ok(())
 }
 
 /// Prints the help or the version.
 pub fn print_help(help: &clap::Error) {
     let printed = help.print().and_then(|()| io::stdout().flush());
-    *FAILED.lock().unwrap_or_else(PoisonError::into_inner) = printed.err();
+    *FAILED.lock() = printed.err();
 }
 
 /// Prints to stdout; the caller handles an error.
@@ -61,7 +62,7 @@ pub fn print_error(text: Arguments<'_>) {
 
 /// The final exit code of a command: failure if stdout failed, unless the reader closed the pipe.
 pub fn finish(code: ExitCode) -> ExitCode {
-    let failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let failed = FAILED.lock().take();
     match failed {
         Some(error) if error.kind() != ErrorKind::BrokenPipe => {
             errln!("cx-engine: cannot write to stdout: {error}");

@@ -16,7 +16,7 @@ fn flags() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| setting.name != "data_dir")
 }
 
-fn heading(group: Group) -> &'static str {
+pub fn heading(group: Group) -> &'static str {
     match group {
         Group::Main => "Settings",
         Group::Limit => "Limits and quotas",

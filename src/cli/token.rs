@@ -4,14 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{bail, ensure};
-use serde_json::json;
 
-use super::account_by_email;
 use super::table::aligned;
-use crate::api::Error;
 use crate::auth::{Keys, Origin};
-use crate::central::audit_log::{self, Event};
-use crate::central::{second_factor, tokens};
+use crate::central::second_factor;
 use crate::cli::output::{out, outln};
 use crate::engine::Engine;
 use crate::values::Timestamp;
@@ -50,32 +46,19 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
     match command {
         Command::List { email, json } => list(engine, email, *json)?,
         Command::Revoke { id: Some(id), .. } => {
-            let id = *id;
-            let revoked = engine.central.write(move |db| {
-                let event = Event::new("token.revoked").with(json!({"token_id": id}));
-                let revoked = tokens::revoke_one(db, id, now)?;
-                if revoked {
-                    audit_log::record(db, &Origin::system(now), event)?;
-                }
-                Ok::<_, Error>(revoked)
-            })?;
-            if !revoked {
+            if !engine.central.revoke_any_token(*id, Origin::system(now))? {
                 bail!("no token {id}, or it is already revoked");
             }
             outln!("token {id} revoked");
         }
         Command::Revoke { account, .. } => {
-            let email = account.clone().unwrap_or_default();
-            let revoked = engine.central.write(move |db| {
-                let account = account_by_email(db, &email)?;
-                audit_log::record(db, &Origin::system(now), Event::new("token.revoked").about(account.id))?;
-                Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)
-            })?;
+            let email = account.as_deref().unwrap_or_default();
+            let revoked = engine.central.revoke_tokens_of(email, Origin::system(now))?;
             outln!("{revoked} tokens revoked");
         }
         // The key was created before the data directory was opened, because opening requires one.
         Command::RotateKeys { lost: true, .. } => {
-            announce_keys(engine, now)?;
+            engine.central.announce_keys(Origin::system(now))?;
             outln!("new key created; everything that the lost keys encrypted is invalid");
         }
         Command::RotateKeys { retire, .. } => {
@@ -83,7 +66,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             // Re-encrypts lasting secrets that the older keys encrypted.
             second_factor::reseal(engine)?;
             let retired = if *retire { engine.keys.retire()? } else { 0 };
-            announce_keys(engine, now)?;
+            engine.central.announce_keys(Origin::system(now))?;
             outln!("new key {name}; {retired} older keys deleted");
         }
     }
@@ -96,22 +79,8 @@ pub fn replace_lost(folder: &Path, now: Timestamp) -> anyhow::Result<()> {
     Keys::open(folder, now).map(drop)
 }
 
-/// Makes a running server reload its keys.
-fn announce_keys(engine: &Engine, now: Timestamp) -> anyhow::Result<()> {
-    engine.central.write(move |db| {
-        db.execute("UPDATE revisions SET revision = revision + 1 WHERE name = 'keys'", [])?;
-        audit_log::record(db, &Origin::system(now), Event::new("keys.rotated"))?;
-        Ok::<_, Error>(())
-    })?;
-    Ok(())
-}
-
 fn list(engine: &Engine, email: &str, as_json: bool) -> anyhow::Result<()> {
-    let email = email.to_owned();
-    let tokens = engine.central.read(move |db| {
-        let account = account_by_email(db, &email)?;
-        Ok::<_, Error>(tokens::all(db, account.id)?)
-    })?;
+    let tokens = engine.central.tokens_of(email)?;
     if as_json {
         outln!("{}", serde_json::to_string_pretty(&tokens)?);
         return Ok(());

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 
 use super::table::aligned;
-use super::{account_by_email, workspace};
+use super::workspace;
 use crate::api::Error;
-use crate::central::memberships;
 use crate::cli::output::{out, outln};
 use crate::engine::Engine;
 use crate::tenancy::{Lease, members};
@@ -76,8 +75,8 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
 
 /// Writes the workspace's file first, as when an invitation is accepted. A repeat completes what a crash interrupted.
 fn add(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp) -> anyhow::Result<()> {
-    let (lease, asked) = (open(engine, workspace)?, email.to_owned());
-    let account = engine.central.read(move |db| account_by_email(db, &asked))?;
+    let lease = open(engine, workspace)?;
+    let account = engine.central.account_by_email(email)?;
     let (account_id, id, wanted) = (account.id, lease.id(), role.to_owned());
     let role_id = lease.file().read(move |db| Ok::<_, Error>(members::role_named(db, &wanted)?))?;
     let role_id = role_id.with_context(|| format!("{workspace} has no role {role}"))?;
@@ -88,16 +87,11 @@ fn add(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp
     })?;
     let (is_new, has) = added;
     let has = has.context("the new user was removed meanwhile")?;
-    let shown = has.clone();
-    let was_member = engine.central.write(move |db| {
-        let was_member = memberships::exists(db, account_id, id)?;
-        memberships::save(db, account_id, id, &has, now)?;
-        Ok::<_, Error>(was_member)
-    })?;
+    let was_member = engine.central.save_membership(account_id, id, &has, now)?;
     if !is_new && was_member {
-        bail!("{email} is already a user of {workspace}, as {shown}: change the role with `user set-role`");
+        bail!("{email} is already a user of {workspace}, as {has}: change the role with `user set-role`");
     }
-    outln!("{email} is now a user of {workspace}, as {shown}");
+    outln!("{email} is now a user of {workspace}, as {has}");
     Ok(())
 }
 
@@ -115,8 +109,7 @@ fn set_role(engine: &Engine, email: &str, workspace: &str, role: &str, now: Time
         Ok(Some(user))
     })?;
     let user = user.with_context(|| format!("{email} is not a user of {workspace}: add them with `user add`"))?;
-    let (id, wanted) = (lease.id(), role.to_owned());
-    engine.central.write(move |db| memberships::set_role(db, account_id, id, &wanted))?;
+    engine.central.set_member_role(account_id, lease.id(), role)?;
     outln!("{email} is now {role} in {workspace}, and was {}", user.role.name);
     Ok(())
 }
@@ -143,6 +136,5 @@ fn open(engine: &Engine, which: &str) -> anyhow::Result<Lease> {
 }
 
 fn account_id(engine: &Engine, email: &str) -> anyhow::Result<i64> {
-    let email = email.to_owned();
-    Ok(engine.central.read(move |db| account_by_email(db, &email))?.id)
+    Ok(engine.central.account_by_email(email)?.id)
 }

@@ -7,9 +7,8 @@ use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::bulk;
 use super::table::aligned;
-use super::{account_by_email, bulk};
-use crate::api::Error;
 use crate::auth::Origin;
 use crate::central::quotas::Quotas;
 use crate::central::workspace_files::{self, BroughtIn, PutBack, Wish};
@@ -116,8 +115,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
     match command {
         Command::Create { name, subdomain, owner } => {
             let new = NewWorkspace { name: parse_name(name)?, subdomain: parse_subdomain(subdomain.as_ref())? };
-            let owner = owner.clone();
-            let account = engine.central.read(move |db| account_by_email(db, &owner))?;
+            let account = engine.central.account_by_email(owner)?;
             let workspace = workspaces::make(engine, new, account.id, Quotas::default(), &Origin::system(now))?;
             outln!("workspace {} created as {}", workspace.id, workspace.subdomain);
         }
@@ -128,7 +126,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             let subdomain = parse_subdomain(Some(subdomain.as_ref().unwrap_or(&old.subdomain)))?.unwrap_or_default();
             let shown = format!("{} is {name} at {subdomain}", old.subdomain);
             let origin = Origin::system(now);
-            engine.central.write(move |db| workspaces::rename(db, old.id, &name, &subdomain, &origin))?;
+            engine.central.rename_workspace(old.id, name, subdomain, origin)?;
             outln!("{shown}");
         }
         Command::Suspend { workspace } => set_status(engine, workspace, "suspended", now)?,
@@ -139,7 +137,7 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
                 bail!("--confirm must be {}", found.subdomain);
             }
             let origin = Origin::system(now);
-            engine.central.write(move |db| workspaces::trash(db, found.id, &origin))?;
+            engine.central.trash_workspace(found.id, origin)?;
             // A running server has the file open and moves it itself.
             if !engine.is_served() {
                 workspaces::move_to_trash(engine, found.id)?;
@@ -226,7 +224,7 @@ pub fn tell_of_replication(engine: &Engine, id: Uuid) {
 }
 
 fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
-    let all = engine.central.read(|db| Ok::<_, Error>(workspaces::all(db)?))?;
+    let all = engine.central.all_workspaces()?;
     if as_json {
         let rows: Vec<Value> = all
             .iter()
@@ -249,14 +247,14 @@ fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
 fn set_status(engine: &Engine, which: &str, status: &'static str, now: Timestamp) -> anyhow::Result<()> {
     let found = find(engine, which, |status| status != "trashed")?;
     let origin = Origin::system(now);
-    engine.central.write(move |db| Ok::<_, Error>(workspaces::set_status(db, found.id, status, &origin)?))?;
+    engine.central.set_workspace_status(found.id, status, origin)?;
     outln!("{} is {status}", found.subdomain);
     Ok(())
 }
 
 /// The workspace with this subdomain or id, among those with a matching status.
 pub fn find(engine: &Engine, which: &str, status: fn(&str) -> bool) -> anyhow::Result<Workspace> {
-    let mut all = engine.central.read(|db| Ok::<_, Error>(workspaces::all(db)?))?;
+    let mut all = engine.central.all_workspaces()?;
     all.retain(|(workspace, _)| status(&workspace.status));
     let found = workspaces::named(all, which).map(|(workspace, _)| workspace);
     found.with_context(|| format!("no such workspace: {which}"))

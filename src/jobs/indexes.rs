@@ -4,12 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
-use crate::api::{Error, Result};
+use crate::api::Result;
 use crate::engine::Engine;
-use crate::storage::{File, uuid_column};
+use crate::storage::File;
 use crate::workspace::indexes;
 
 /// Turns per round: about half a second, which a stopping server has to wait.
@@ -55,11 +54,7 @@ impl Indexer {
     /// Checks the next idle workspace. If it needs more turns, it is open now and continues in the next round.
     fn sweep(&mut self, turns: &mut usize) -> Result<()> {
         let Some(last) = self.swept else { return Ok(()) };
-        self.swept = self.engine.central.read(move |db| {
-            let sql = "SELECT id FROM workspaces WHERE status = 'active' AND id > ?1 ORDER BY id LIMIT 1";
-            let mut statement = db.prepare_cached(sql)?;
-            Ok::<_, Error>(statement.query_row([last.to_string()], |row| uuid_column(row, 0)).optional()?)
-        })?;
+        self.swept = self.engine.central.active_workspace_after(last)?;
         let Some(id) = self.swept else { return Ok(()) };
         indexes::bring_up_to_date(self.engine.registry.lease(id).file(), turns).map(|_| ())
     }

@@ -3,9 +3,6 @@
 //! Delivery is at least once: a mail leaves the outbox after the server has accepted it. After a crash in between, it
 //! is sent again with the same Message-ID, so that the receiver can recognize it.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -15,9 +12,10 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message, Transport};
 use uuid::Uuid;
 
-use crate::api::{Error, Result};
-use crate::central::outbox::{self, Mail, Queued};
+use crate::api::Result;
+use crate::central::outbox::{Mail, Queued};
 use crate::central::password;
+use crate::durable_fs;
 use crate::engine::Engine;
 use crate::values::{Email, Timestamp};
 
@@ -38,17 +36,17 @@ struct Failure {
 /// One round: handles requests for password resets and sends the mail that is due.
 pub fn round(engine: &Engine, now: Timestamp) -> Result<()> {
     password::answer_requests(engine, now)?;
-    for queued in engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, now, MOST, OF_ONE_CAUSE)?))? {
+    for queued in engine.central.mails_due(now, MOST, OF_ONE_CAUSE)? {
         let id = queued.id;
         // Counted before sending. With a full disk, a mail could otherwise be sent again in each round.
-        engine.central.write(move |db| Ok::<_, Error>(outbox::tried(db, id, now)?))?;
+        engine.central.note_mail_tried(id, now)?;
         let sent = send(engine, &queued);
         engine.meter.mailed(if sent.is_ok() { "sent" } else { "failed" });
         match sent {
-            Ok(()) => engine.central.write(move |db| Ok::<_, Error>(outbox::sent(db, id)?))?,
+            Ok(()) => engine.central.forget_mail(id)?,
             Err(failure) => {
                 let (said, tries) = (failure.said, queued.tries + 1);
-                let again = engine.central.write(move |db| Ok::<_, Error>(outbox::failed(db, &queued, &said, now)?))?;
+                let again = engine.central.note_mail_failed(&queued, &said, now)?;
                 match again {
                     Some(at) => {
                         tracing::warn!(mail = id, tries, error = failure.logged, %at, "sending a mail failed; it is retried")
@@ -129,19 +127,9 @@ fn address(to: &Email) -> anyhow::Result<Address> {
 /// Writes a mail to a file atomically. Mails contain codes, so only the owner may read the folder.
 fn keep(engine: &Engine, queued: &Queued, text: &[u8]) -> anyhow::Result<PathBuf> {
     let folder = engine.config.data_dir.join("outbox");
-    if !folder.exists() {
-        DirBuilder::new().mode(0o700).recursive(true).create(&folder)?;
-    }
+    durable_fs::create_private_folder(&folder)?;
     let path = folder.join(format!("{}.eml", queued.message_id));
-    let unfinished = path.with_extension("new");
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &path)?;
-        File::open(&folder)?.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
+    durable_fs::write_private_file(&path, text)?;
     Ok(path)
 }
 
@@ -167,12 +155,15 @@ impl From<anyhow::Error> for Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead, BufReader};
+    use std::fs;
+    use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
     use std::os::unix::fs::PermissionsExt;
     use std::thread;
 
     use super::*;
+    use crate::api::Error;
+    use crate::central::outbox;
     use crate::testing::Bench;
 
     /// 2024-01-20T12:00:00Z
@@ -189,7 +180,7 @@ mod tests {
     }
 
     fn due(bench: &Bench, at: Timestamp) -> Vec<Queued> {
-        bench.engine.central.read(move |db| Ok::<_, Error>(outbox::due(db, at, 99, 99)?)).unwrap()
+        bench.engine.central.mails_due(at, 99, 99).unwrap()
     }
 
     fn files(bench: &Bench) -> Vec<PathBuf> {
@@ -263,8 +254,7 @@ mod tests {
         cause(2, "other@example.com".into());
         queue(&bench, "reset@example.com");
         let order: Vec<String> = {
-            let due = |db: &rusqlite::Connection| Ok::<_, Error>(outbox::due(db, NOW, MOST, OF_ONE_CAUSE)?);
-            let due = bench.engine.central.read(due).unwrap();
+            let due = bench.engine.central.mails_due(NOW, MOST, OF_ONE_CAUSE).unwrap();
             due.into_iter().map(|queued| queued.mail.to.to_string()).collect()
         };
         assert_eq!(order[..4], ["flood0@example.com", "other@example.com", "reset@example.com", "flood1@example.com"]);
@@ -292,13 +282,13 @@ mod tests {
         }
         assert_eq!(waited, [2, 60, 900, 7200]);
 
-        let dead = || bench.engine.central.read(|db| Ok::<_, Error>(outbox::dead_letters(db)?)).unwrap();
+        let dead = || bench.engine.central.dead_letters().unwrap();
         let letter = dead().pop().unwrap();
         assert_eq!((letter.recipient.as_str(), letter.tries, letter.last_tried_at), ("ada@example.com", 5, at));
         assert!(letter.last_error.contains("554"), "{letter:?}");
         round(&bench.engine, at.plus(86_400)).unwrap();
         assert_eq!(dead().len(), 1, "it is left alone");
-        bench.engine.central.write(move |db| Ok::<_, Error>(outbox::queue_again(db, letter.id, at)?)).unwrap();
+        bench.engine.central.queue_mail_again(letter.id, at).unwrap();
         assert_eq!((due(&bench, at).len(), dead().len()), (1, 0));
     }
 

@@ -12,18 +12,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension};
-use uuid::Uuid;
+use rusqlite::Connection;
 
 use crate::api::{Error, Result};
-use crate::central::{account_admin, audit_log, invitations, password, tokens, workspaces};
+use crate::central::{account_admin, password, workspaces};
 use crate::engine::Engine;
-use crate::storage::{File, Supervisor, uuid_column};
+use crate::storage::{File, Supervisor};
 use crate::tenancy::journal;
-use crate::tenancy::life;
 use crate::values::Timestamp;
 use crate::workspace::oauth::grants;
-use crate::workspace::{integration_keys, settings, webhook_deliveries};
+use crate::workspace::{integration_keys, settings::Settings, webhook_deliveries};
 use indexes::Indexer;
 use webhooks::Courier;
 
@@ -136,7 +134,7 @@ fn told_once(name: &str, before: Option<String>, failed: Option<Error>) -> Optio
 pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
     write_token_uses(engine)?;
     finish_deletions(engine)?;
-    expire_invitations(engine, now)?;
+    engine.central.expire_invitations(now)?;
     account_admin::forget_failures(engine, now)?;
     // A workspace that cannot be written must not block the rest of the round.
     let ended = password::end_grants(engine, now);
@@ -147,7 +145,7 @@ pub fn round(engine: &Arc<Engine>, now: Timestamp, whole: bool) -> Result<()> {
         forget_tokens(engine, now)?;
         forget_audit(engine, now)?;
         tend_open(engine, now);
-        engine.central.rest()?;
+        engine.central.file().rest()?;
     }
     ended
 }
@@ -179,13 +177,13 @@ fn write_token_uses(engine: &Engine) -> Result<()> {
     if uses.is_empty() {
         return Ok(());
     }
-    engine.central.write(move |db| Ok(tokens::write_uses(db, &uses)?))
+    engine.central.write_token_uses(uses)
 }
 
 /// Continues with other workspaces if one cannot be written.
 fn write_key_uses(engine: &Engine) -> Result<()> {
     let mut result = Ok(());
-    for (workspace, uses) in engine.key_uses.take() {
+    for (workspace, uses) in engine.node.key_uses.take() {
         let listed = engine.directory.current(&engine.keys)?.identified(workspace)?;
         if listed.is_some() {
             let lease = engine.registry.lease(workspace);
@@ -198,7 +196,7 @@ fn write_key_uses(engine: &Engine) -> Result<()> {
 
 /// Moves the files of workspaces that were deleted by another process or before a crash.
 fn finish_deletions(engine: &Arc<Engine>) -> Result<()> {
-    for id in trashed_before(engine, i64::MAX)? {
+    for id in engine.central.workspaces_trashed_before(i64::MAX)? {
         if engine.registry.path(id).exists() || engine.registry.is_open(id) {
             workspaces::move_to_trash(engine, id)?;
         }
@@ -206,24 +204,9 @@ fn finish_deletions(engine: &Arc<Engine>) -> Result<()> {
     Ok(())
 }
 
-/// Writes only if there is an invitation to close.
-fn expire_invitations(engine: &Engine, now: Timestamp) -> Result<()> {
-    if engine.central.read(move |db| Ok::<_, Error>(invitations::some_are_over(db, now)?))? {
-        engine.central.write(move |db| Ok::<_, Error>(invitations::expire(db, now)?))?;
-    }
-    Ok(())
-}
-
 fn empty_trash(engine: &Arc<Engine>, now: Timestamp) -> Result<()> {
-    for id in trashed_before(engine, now.plus(-engine.config.trash_days * 86_400).seconds())? {
-        let inside = Arc::clone(engine);
-        engine.central.write(move |db| {
-            let gone = db.execute("DELETE FROM workspaces WHERE id = ?1 AND status = 'trashed'", [id.to_string()])?;
-            if gone > 0 {
-                life::delete_file(&inside.trash_path(id))?;
-            }
-            Ok::<_, Error>(())
-        })?;
+    for id in engine.central.workspaces_trashed_before(now.plus(-engine.config.trash_days * 86_400).seconds())? {
+        engine.central.delete_trashed_workspace(id, engine.trash_path(id))?;
     }
     Ok(())
 }
@@ -234,17 +217,13 @@ const ROWS_IN_A_TURN: usize = 500;
 /// Maintains one workspace per minute, open or not, so that each gets its turn.
 fn tend_sleeper(engine: &Engine, now: Timestamp) -> Result<()> {
     let minute = now.seconds() / 60;
-    let sleeper = engine.central.read(move |db| {
-        let sql = "SELECT id FROM workspaces WHERE status = 'active' ORDER BY id
-                   LIMIT 1 OFFSET ?1 % max(1, (SELECT count(*) FROM workspaces WHERE status = 'active'))";
-        Ok::<_, Error>(db.prepare_cached(sql)?.query_row([minute], |row| uuid_column(row, 0)).optional()?)
-    })?;
+    let sleeper = engine.central.active_workspace(minute)?;
     sleeper.map_or(Ok(()), |id| tend(engine.registry.lease(id).file(), now))
 }
 
 /// Deletes expired audit entries, deliveries and OAuth grants of a workspace in short turns, and checkpoints its WAL.
 fn tend(file: &Arc<File>, now: Timestamp) -> Result<()> {
-    let retention = file.read(settings::audit_retention)?;
+    let retention = file.read(|db| Ok::<_, Error>(Settings::find(db)?.audit_retention_days))?;
     let first_kept = retention.map(|days| now.plus(-days.seconds()));
     let forget = move |db: &Connection| -> Result<usize> {
         let entries = first_kept.map_or(Ok(0), |moment| journal::forget(db, moment, ROWS_IN_A_TURN))?;
@@ -255,33 +234,21 @@ fn tend(file: &Arc<File>, now: Timestamp) -> Result<()> {
     Ok(file.rest()?)
 }
 
-fn trashed_before(engine: &Engine, moment: i64) -> Result<Vec<Uuid>> {
-    engine.central.read(move |db| {
-        let mut statement =
-            db.prepare_cached("SELECT id FROM workspaces WHERE status = 'trashed' AND trashed_at <= ?1")?;
-        let ids = statement.query_map([moment], |row| row.get::<_, String>(0))?;
-        Ok(ids.collect::<rusqlite::Result<Vec<_>>>()?.iter().filter_map(|id| id.parse().ok()).collect())
-    })
-}
-
 fn forget_audit(engine: &Engine, now: Timestamp) -> Result<()> {
     let first_kept = now.plus(-engine.config.audit_days * 86_400);
-    let forget = move |db: &Connection| Ok::<_, Error>(audit_log::forget(db, first_kept, ROWS_IN_A_TURN)?);
-    while engine.central.write(forget)? >= ROWS_IN_A_TURN {}
+    while engine.central.forget_audit_log(first_kept, ROWS_IN_A_TURN)? >= ROWS_IN_A_TURN {}
     Ok(())
 }
 
 fn forget_tokens(engine: &Engine, now: Timestamp) -> Result<()> {
     let last = now.plus(-EXPIRED_TOKENS_ARE_KEPT);
-    engine.central.write(move |db| {
-        db.prepare_cached("DELETE FROM tokens WHERE expires_at < ?1 OR revoked_at < ?1")?.execute([last])?;
-        Ok(())
-    })
+    engine.central.delete_ended_tokens(last)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use uuid::Uuid;
 
     use super::*;
     use crate::testing::Bench;

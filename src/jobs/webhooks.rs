@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
+use parking_lot::{Mutex, MutexGuard};
 use ureq::config::Config;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -19,7 +20,6 @@ use ureq::{Agent, http};
 use uuid::Uuid;
 
 use crate::api::{Error, Result, in_service};
-use crate::central::{webhook_workspaces, workspaces};
 use crate::engine::Engine;
 use crate::storage::Threads;
 use crate::values::{Timestamp, is_public, web_url};
@@ -78,7 +78,7 @@ impl Courier {
 
     /// One round: finds due deliveries and hands them to the threads.
     pub fn round(self: &Arc<Self>, now: Timestamp) -> Result<()> {
-        for (workspace, dropped) in self.engine.news.take_dropped() {
+        for (workspace, dropped) in self.engine.node.news.take_dropped() {
             tracing::warn!(%workspace, dropped, "too many pending deliveries; dropped the oldest");
         }
         for workspace in self.to_visit(now)? {
@@ -92,16 +92,15 @@ impl Courier {
 
     /// The workspaces that may have due deliveries. At the start, all that have webhooks.
     fn to_visit(&self, now: Timestamp) -> Result<HashSet<Uuid>> {
-        let mut visit = self.engine.news.take();
+        let mut visit = self.engine.node.news.take();
         let has_begun = std::mem::replace(&mut self.state().has_begun, true);
-        let announced = self.engine.central.read(move |db| {
-            Ok::<_, Error>(if has_begun { webhook_workspaces::announced(db)? } else { webhook_workspaces::all(db)? })
-        });
+        let central = &self.engine.central;
+        let announced = if has_begun { central.announced_deliveries() } else { central.webhook_workspaces() };
         let announced = match announced {
             Ok(announced) => announced,
             Err(error) => {
                 self.state().has_begun = has_begun;
-                visit.iter().for_each(|workspace| self.engine.news.note(*workspace));
+                visit.iter().for_each(|workspace| self.engine.node.news.note(*workspace));
                 return Err(error);
             }
         };
@@ -114,7 +113,7 @@ impl Courier {
         state.resting.retain(|_, until| *until > now && *until <= now.plus(PAUSE));
         drop(state);
         if !announced.is_empty() {
-            self.engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::taken(db, &announced)?))?;
+            central.take_announced(announced)?;
         }
         Ok(visit)
     }
@@ -134,7 +133,7 @@ impl Courier {
         if webhooks.is_empty() {
             return Ok(());
         }
-        let owner = self.engine.central.read(move |db| Ok::<_, Error>(workspaces::owner(db, workspace)?))?;
+        let owner = self.engine.central.workspace_owner(workspace)?;
         for webhook in webhooks {
             self.send_out(workspace, owner, webhook, now);
         }
@@ -170,7 +169,7 @@ impl Courier {
                 state.resting.insert((workspace, webhook), (inside.clock)().plus(PAUSE));
             }
             drop(state);
-            inside.engine.news.note(workspace);
+            inside.engine.node.news.note(workspace);
         });
     }
 
@@ -257,7 +256,7 @@ impl Courier {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -16,7 +16,6 @@ use crate::api::{Error, Form, Html, Link, Needs, Redirect, Result, Route, Steps,
 use crate::auth::callers::{self, Person};
 use crate::auth::{Scopes, TokenInUse};
 use crate::central::notices::{self, Made};
-use crate::central::workspaces;
 use crate::tenancy::journal::Actor;
 use crate::values::Text;
 use crate::workspace::oauth::clients::{self, Client, GrantType};
@@ -244,7 +243,7 @@ fn is_challenge(text: &str) -> bool {
 
 fn page(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked, request: &Request) -> Result<Html> {
     let id = steps.call.workspace()?.id();
-    let workspace = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::name(db, id)?))?;
+    let workspace = steps.engine.central.workspace_name(id)?;
     let (form_key, cookie) = visitor.form_key()?;
     let origin = origin_of(&asked.redirect_uri);
     let (words, shown) = (Words::of(steps.call), request.scopes.to_string());

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::words::Words;
 use super::{Message, shown};
 use crate::api::{Error, Form, Html, Needs, Query, Result, Route, Steps, Tries, get, hashing, post, rendered, steps};
-use crate::central::email_verification::{self, Named};
+use crate::central::email_verification::Named;
 use crate::central::session::{self, Credentials};
 use crate::values::{Name, Text};
 
@@ -75,8 +75,7 @@ fn verify(
     let confirmed = filled.and_then(|filled| {
         let email = named.login.parse().map_err(Error::Internal)?;
         let account = session::verify(steps, &tries, &Credentials { email, password: filled.password })?;
-        let (named, origin) = (named.clone(), steps.call.origin().by(account.id));
-        steps.engine.central.write(move |db| email_verification::confirm(db, &named, &origin))
+        steps.engine.central.confirm_email(named.clone(), steps.call.origin().by(account.id))
     });
     match confirmed {
         Ok(account) => {
@@ -96,9 +95,7 @@ fn undo(steps: &Steps<'_>, Query(mailed): Query<Mailed>, Form(filled): Form<Mail
     let words = Words::of(steps.call);
     let code = filled.as_ref().map_or(&mailed.code, |filled| &filled.code).clone();
     let Some(email) = former(steps, &code)? else { return no_such_link(words) };
-    let (typed, origin) = (code.to_string(), steps.call.origin());
-    let undone =
-        filled.and_then(|_| steps.engine.central.write(move |db| email_verification::bring_back(db, &typed, &origin)));
+    let undone = filled.and_then(|_| steps.engine.central.undo_email_change(&code, steps.call.origin()));
     match undone {
         Ok(()) => {
             Message::about(words, &words.change_undone(), &words.choose_password_next(&email)).page(StatusCode::OK)
@@ -108,13 +105,11 @@ fn undo(steps: &Steps<'_>, Query(mailed): Query<Mailed>, Form(filled): Form<Mail
 }
 
 fn named(steps: &Steps<'_>, code: &str) -> Result<Option<Named>> {
-    let (code, now) = (code.to_owned(), steps.now);
-    steps.engine.central.read(move |db| Ok(email_verification::with_code(db, &code, now)?))
+    steps.engine.central.email_by_code(code, steps.now)
 }
 
 fn former(steps: &Steps<'_>, code: &str) -> Result<Option<String>> {
-    let (code, now) = (code.to_owned(), steps.now);
-    steps.engine.central.read(move |db| Ok(email_verification::former_address(db, &code, now)?))
+    steps.engine.central.former_email(code, steps.now)
 }
 
 fn page(words: Words, status: StatusCode, named: &Named, code: &str, problems: &[String]) -> Result<Html> {

@@ -10,7 +10,7 @@ use super::{Message, shown};
 use crate::api::{Code, Error, Form, Html, Needs, Result, Route, Steps, Tries, get, hashing, post, rendered, steps};
 use crate::central::invitations::{self, InviteByCode};
 use crate::central::session::{self, Credentials};
-use crate::central::{accounts, email_verification, registration};
+use crate::central::{accounts, registration};
 use crate::values::{Name, Password};
 
 pub const ROUTES: &[Route] = &[
@@ -48,7 +48,7 @@ struct Asked<'a> {
 
 fn show(steps: &Steps<'_>, Code(code): Code) -> Result<Html> {
     let words = Words::of(steps.call);
-    let Some(found) = find(steps, code)? else { return no_invitation(words) };
+    let Some(found) = steps.engine.central.invitation_by_code(&code)? else { return no_invitation(words) };
     match found.invite.check_open(steps.now) {
         Ok(()) => page(words, StatusCode::OK, &found, None, &[]),
         Err(closed) => {
@@ -60,7 +60,7 @@ fn show(steps: &Steps<'_>, Code(code): Code) -> Result<Html> {
 
 fn accept(steps: &Steps<'_>, Code(code): Code, tries: Tries, Form(filled): Form<Accepting>) -> Result<Html> {
     let words = Words::of(steps.call);
-    let Some(found) = find(steps, code)? else { return no_invitation(words) };
+    let Some(found) = steps.engine.central.invitation_by_code(&code)? else { return no_invitation(words) };
     let typed = filled.as_ref().ok().and_then(|filled| filled.name.clone());
     match filled.and_then(|filled| join(steps, tries, &found, filled)) {
         Ok(()) => {
@@ -78,12 +78,9 @@ fn join(steps: &Steps<'_>, tries: Tries, found: &InviteByCode, filled: Accepting
     found.invite.check_open(now)?;
     let account = if found.account_exists {
         let account = session::verify(steps, &tries, &Credentials { email, password: filled.password })?;
-        let (invited, origin) = (found.invite.email.clone(), steps.call.origin().by(account.id));
-        steps.engine.central.write(move |db| {
-            // The mailed code verifies the address of the invitation.
-            email_verification::confirm_if_own(db, &account, &invited, &origin)?;
-            accounts::find(db, account.id)
-        })?
+        let origin = steps.call.origin().by(account.id);
+        // The mailed code verifies the address of the invitation.
+        engine.central.confirm_own_email(account, &found.invite.email, origin)?
     } else {
         registration::check(&engine.config, true)?;
         let name = filled.name.ok_or_else(|| Error::invalid("The name field is required."))?;
@@ -93,10 +90,6 @@ fn join(steps: &Steps<'_>, tries: Tries, found: &InviteByCode, filled: Accepting
         accounts::create(engine, name, email, &password, false, &steps.call.origin())?
     };
     invitations::join(steps, &account, &found.invite).map(|_| ())
-}
-
-fn find(steps: &Steps<'_>, code: String) -> Result<Option<InviteByCode>> {
-    steps.engine.central.read(move |db| invitations::shown_by_code(db, &code))
 }
 
 fn page(

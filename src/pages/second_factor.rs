@@ -110,7 +110,7 @@ fn page(
     problems: &[String],
 ) -> Result<Html> {
     let account_id = steps.token()?.account_id;
-    let state = steps.engine.central.read(move |db| second_factor::find(db, account_id))?;
+    let state = steps.engine.central.second_factor(account_id)?;
     let enrollment = match state.enabled {
         true => None,
         false => second_factor::begun_enrollment(steps, account_id)?,

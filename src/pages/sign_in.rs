@@ -14,8 +14,8 @@ use crate::api::{
     rendered, steps,
 };
 use crate::auth::Scope;
+use crate::central::second_factor;
 use crate::central::session::{self, Credentials};
-use crate::central::{second_factor, tokens, workspaces};
 use crate::values::{Email, Name, Text};
 
 pub const ROUTES: &[Route] = &[
@@ -192,7 +192,7 @@ fn sign_out(steps: &Steps<'_>, visitor: Visitor, Form(filled): Form<SigningOut>)
     // A form of another site arrives without the session and must not end it, so the cookie stays.
     let Some(session) = &visitor.session else { return Ok(Visited::Onward(onward)) };
     let (id, now) = (session.id, steps.now);
-    steps.engine.central.write(move |db| Ok::<_, Error>(tokens::revoke_one(db, id, now)?))?;
+    steps.engine.central.revoke_token(id, now)?;
     Ok(Visited::Onward(onward.with_cookie(visitor.signed_out())))
 }
 
@@ -225,7 +225,7 @@ fn page(
     problems: &[String],
 ) -> Result<Html> {
     let id = steps.call.workspace()?.id();
-    let workspace = steps.engine.central.read(move |db| Ok::<_, Error>(workspaces::name(db, id)?))?;
+    let workspace = steps.engine.central.workspace_name(id)?;
     let (form_key, cookie) = visitor.form_key()?;
     let words = Words::of(steps.call);
     let text = rendered(&Page {

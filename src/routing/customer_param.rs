@@ -7,9 +7,8 @@ use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::api::entity::{Entity, Given};
 use crate::api::list::{List, Listed};
-use crate::api::{Body, Call, Ctx, Error, Input, Operation, Query, Result, Scope, Steps};
+use crate::api::{Body, Call, Ctx, Error, Given, Input, OfCustomer, Operation, Query, Result, Scope, Steps};
 use crate::tenancy::customers;
 use crate::values::Text;
 
@@ -84,7 +83,7 @@ impl Scope for CustomerParam {
 
     /// Assigns the row to the customer of the request. A row of a file may name that customer. It must still exist when the
     /// file is imported.
-    fn assign<T: Entity>(row: &mut T, db: &Connection, given: &Given<'_>) -> Result<()> {
+    fn assign<T: OfCustomer>(row: &mut T, db: &Connection, given: &Given<'_>) -> Result<()> {
         let customer = given.customer.ok_or_else(Error::customer_not_found)?;
         if given.is_import {
             if !customers::exists(db, customer)? {

@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::options::{self, FieldOption};
-use crate::api::crud::{self, create, list, remove, show, update};
+use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
-use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
+use crate::api::{Error, Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
 use crate::tenancy::Author;
@@ -78,7 +78,7 @@ impl Entity for Field {
     }
 
     fn release(&self, db: &Connection, author: &Author) -> Result<()> {
-        crud::delete_each::<FieldOption>(db, author, options::FIELD, self.id)
+        entity_rows::delete_each::<FieldOption>(db, author, options::FIELD, self.id)
     }
 }
 

@@ -19,7 +19,7 @@ mod tokens;
 
 use rusqlite::Connection;
 
-use crate::api::{Ctx, Resource, Result, crud};
+use crate::api::{Ctx, Resource, Result, entity_rows};
 use crate::tenancy::Author;
 use call_queues::{exceptions::RoutingException, groups::Group, queues::Queue, time_spans::TimeSpan};
 use cfd_tokens::CfdToken;
@@ -65,40 +65,40 @@ pub fn is_used_by(db: &Connection, customer: i64) -> rusqlite::Result<bool> {
 
 /// Deletes all call routing of a customer. Nested rows are deleted with their parents.
 pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
-    crud::delete_each::<Contact>(db, author, "customer_id", customer)?;
-    crud::delete_each::<Field>(db, author, "customer_id", customer)?;
-    crud::delete_each::<Queue>(db, author, "customer_id", customer)?;
-    crud::delete_each::<Group>(db, author, "customer_id", customer)?;
-    crud::delete_each::<Cti>(db, author, "customer_id", customer)?;
-    crud::delete_each::<GeoList>(db, author, "customer_id", customer)?;
-    crud::delete_each::<Survey>(db, author, "customer_id", customer)
+    entity_rows::delete_each::<Contact>(db, author, "customer_id", customer)?;
+    entity_rows::delete_each::<Field>(db, author, "customer_id", customer)?;
+    entity_rows::delete_each::<Queue>(db, author, "customer_id", customer)?;
+    entity_rows::delete_each::<Group>(db, author, "customer_id", customer)?;
+    entity_rows::delete_each::<Cti>(db, author, "customer_id", customer)?;
+    entity_rows::delete_each::<GeoList>(db, author, "customer_id", customer)?;
+    entity_rows::delete_each::<Survey>(db, author, "customer_id", customer)
 }
 
 /// Deletes the tokens of a customer. They are deleted with the customer even if the other rows move to another
 /// customer.
 pub fn delete_tokens(db: &Connection, author: &Author, customer: i64) -> Result<()> {
-    crud::delete_each::<CfdToken>(db, author, "customer_id", customer)
+    entity_rows::delete_each::<CfdToken>(db, author, "customer_id", customer)
 }
 
 /// Moves the call-flow tokens of one customer to another.
 pub fn move_tokens(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
     cfd_tokens::check_may_move(ctx, from)?;
-    crud::move_each::<CfdToken>(ctx.db, &ctx.author()?, from, to)
+    entity_rows::move_each::<CfdToken>(ctx.db, &ctx.author()?, from, to)
 }
 
 /// Moves all call routing of one customer to another. The target must not have rows with the same codes.
 pub fn move_all(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
-    crud::move_each::<Contact>(db, author, from, to)?;
-    crud::move_each::<Field>(db, author, from, to)?;
-    crud::move_each::<FieldOption>(db, author, from, to)?;
-    crud::move_each::<Queue>(db, author, from, to)?;
-    crud::move_each::<Group>(db, author, from, to)?;
-    crud::move_each::<TimeSpan>(db, author, from, to)?;
-    crud::move_each::<RoutingException>(db, author, from, to)?;
-    crud::move_each::<Cti>(db, author, from, to)?;
-    crud::move_each::<Destination>(db, author, from, to)?;
-    crud::move_each::<GeoList>(db, author, from, to)?;
-    crud::move_each::<GeoDestination>(db, author, from, to)?;
-    crud::move_each::<Survey>(db, author, from, to)?;
-    crud::move_each::<SurveyRecord>(db, author, from, to)
+    entity_rows::move_each::<Contact>(db, author, from, to)?;
+    entity_rows::move_each::<Field>(db, author, from, to)?;
+    entity_rows::move_each::<FieldOption>(db, author, from, to)?;
+    entity_rows::move_each::<Queue>(db, author, from, to)?;
+    entity_rows::move_each::<Group>(db, author, from, to)?;
+    entity_rows::move_each::<TimeSpan>(db, author, from, to)?;
+    entity_rows::move_each::<RoutingException>(db, author, from, to)?;
+    entity_rows::move_each::<Cti>(db, author, from, to)?;
+    entity_rows::move_each::<Destination>(db, author, from, to)?;
+    entity_rows::move_each::<GeoList>(db, author, from, to)?;
+    entity_rows::move_each::<GeoDestination>(db, author, from, to)?;
+    entity_rows::move_each::<Survey>(db, author, from, to)?;
+    entity_rows::move_each::<SurveyRecord>(db, author, from, to)
 }

@@ -5,10 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::fields::Field;
-use crate::api::crud::{self, create_nested, list_nested, remove_nested, show_nested, update_nested};
+use crate::api::crud::{create_nested, list_nested, remove_nested, show_nested, update_nested};
 use crate::api::entity::{Editable, Entity, Nested, entity};
 use crate::api::resource::{Resource, Section};
-use crate::api::{Needs, Result, Route, delete, get, post, put, run};
+use crate::api::{Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
 use crate::tenancy::Author;
@@ -82,7 +82,9 @@ impl Entity for FieldOption {
     fn release(&self, db: &Connection, author: &Author) -> Result<()> {
         let field = Field::find(db, self.routing_field_id)?;
         match field.filter(|field| field.default_option_id == Some(self.id)) {
-            Some(old) => crud::change(db, author, &old, Field { default_option_id: None, ..old.clone() }).map(|_| ()),
+            Some(old) => {
+                entity_rows::change(db, author, &old, Field { default_option_id: None, ..old.clone() }).map(|_| ())
+            }
             None => Ok(()),
         }
     }

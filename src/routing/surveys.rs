@@ -12,7 +12,7 @@ use super::survey_records::{self, SurveyRecord};
 use crate::api::crud::{self, create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
-use crate::api::{Ctx, Error, Id, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
+use crate::api::{Ctx, Error, Id, Needs, Ok200, Query, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::tenancy::Author;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::settings::Home;
@@ -182,7 +182,7 @@ impl ScoreSum {
 
 impl Entity for Survey {
     fn release(&self, db: &Connection, author: &Author) -> Result<()> {
-        crud::delete_each::<SurveyRecord>(db, author, survey_records::SURVEY, self.id)
+        entity_rows::delete_each::<SurveyRecord>(db, author, survey_records::SURVEY, self.id)
     }
 }
 

@@ -98,7 +98,7 @@ struct Source {
 
 impl Source {
     async fn next(&self, pieces: Box<dyn Pieces>) -> Option<ReadPiece> {
-        let Some(id) = self.workspace else { return next_piece(&self.engine.central, pieces).await };
+        let Some(id) = self.workspace else { return next_piece(self.engine.central.file(), pieces).await };
         in_service(self.engine.directory.current(&self.engine.keys).ok()?.identified(id).ok()?).ok()?;
         let lease = self.engine.registry.lease(id);
         next_piece(lease.file(), pieces).await
@@ -161,7 +161,7 @@ async fn send_file(mut sender: Sender<Bytes, Broken>, file: std::fs::File, engin
     loop {
         let (told, read) = oneshot::channel();
         let inside = Arc::clone(&file);
-        engine.steps.run(move || {
+        engine.executors.steps.run(move || {
             let mut piece = Vec::with_capacity(PIECE_OF_FILE);
             let done = (&*inside).take(PIECE_OF_FILE as u64).read_to_end(&mut piece);
             let _ = told.send(done.map(|_| Bytes::from(piece)));

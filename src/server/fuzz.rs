@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use parking_lot::Mutex;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -68,7 +69,7 @@ async fn taken(pieces: VecDeque<Vec<u8>>) -> Vec<Read> {
             let line = format!("{} {}", request.method(), request.uri());
             if let (Ok(next), Ok(body)) = (next, request.into_body().collect().await) {
                 let body = (next == Next::Follows).then(|| body.to_bytes().to_vec());
-                into.lock().unwrap().push((line, body));
+                into.lock().push((line, body));
             }
             let mut response = Response::new(Full::<Bytes>::default());
             if next != Ok(Next::Follows) {
@@ -82,7 +83,7 @@ async fn taken(pieces: VecDeque<Vec<u8>>) -> Vec<Read> {
     http.http1().half_close(true);
     // An error at the end is expected from such a client.
     let _ = http.serve_connection(TokioIo::new(Wire::new(Script(pieces), traffic)), answer).await;
-    let taken = taken.lock().unwrap();
+    let taken = taken.lock();
     taken.clone()
 }
 

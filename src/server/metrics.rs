@@ -11,9 +11,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::log_writer;
-use crate::api::Error;
-use crate::central::outbox;
 use crate::engine::Engine;
+use crate::executors::Place;
 use crate::meter::Lane;
 use crate::storage::File;
 
@@ -30,8 +29,8 @@ struct Mails {
     state: &'static str,
 }
 
-/// The kinds of threads that live as long as the process.
-const THREADS: [&str; 7] = ["bulk", "database", "hashing", "jobs", "mail", "steps", "webhooks"];
+/// Threads that are of no executor.
+const OTHER_THREADS: [&str; 3] = ["jobs", "mail", "webhooks"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
@@ -74,7 +73,7 @@ fn register_program(registry: &mut Registry) {
 
 fn register_files(engine: &Engine, open: &[Arc<File>], registry: &mut Registry) {
     let bytes = Family::<Part, Gauge>::default();
-    let (central, central_log) = engine.central.sizes();
+    let (central, central_log) = engine.central.file().sizes();
     let (workspaces, logs) =
         open.iter().map(|file| file.sizes()).fold((0, 0), |(files, logs), (file, log)| (files + file, logs + log));
     for (file, part, size) in [
@@ -95,16 +94,14 @@ fn register_files(engine: &Engine, open: &[Arc<File>], registry: &mut Registry) 
 }
 
 fn register_waiting(engine: &Engine, open: &[Arc<File>], registry: &mut Registry) {
-    let lanes = open.iter().chain([&engine.central]).map(|file| file.waiting());
+    let lanes = open.iter().chain([engine.central.file()]).map(|file| file.waiting());
     let (reads, writes) = lanes.fold((0, 0), |(reads, writes), (read, write)| (reads + read, writes + write));
     let waiting = Family::<Lane, Gauge>::default();
-    for (lane, jobs) in [
-        ("read", reads),
-        ("write", writes),
-        ("steps", engine.steps.waiting()),
-        ("hashing", engine.hashing.waiting()),
-        ("bulk", engine.bulk.waiting()),
-    ] {
+    let beside = Place::WITH_THREADS.iter().filter_map(|place| {
+        let threads = place.threads(&engine.executors)?;
+        Some((place.name(), threads.waiting()))
+    });
+    for (lane, jobs) in [("read", reads), ("write", writes)].into_iter().chain(beside) {
         waiting.get_or_create(&Lane { lane }).set(jobs as i64);
     }
     registry.register("waiting", "Requests waiting now, by lane, over all files", waiting);
@@ -123,7 +120,7 @@ fn register_caches(engine: &Engine, registry: &mut Registry) {
 }
 
 fn register_outbox(engine: &Engine, registry: &mut Registry) {
-    let Ok([queued, retried, dead]) = engine.central.read(|db| Ok::<_, Error>(outbox::count(db)?)) else { return };
+    let Ok([queued, retried, dead]) = engine.central.count_mails() else { return };
     let mails = Family::<Mails, Gauge>::default();
     for (state, count) in [("queued", queued), ("retried", retried), ("dead", dead)] {
         mails.get_or_create(&Mails { state }).set(count);
@@ -138,7 +135,8 @@ fn register_outbox(engine: &Engine, registry: &mut Registry) {
 fn register_threads(engine: &Engine, registry: &mut Registry) {
     let panics = Family::<Kind, Counter>::default();
     let counted = engine.supervisor.panics();
-    for thread in THREADS {
+    let executors = [Place::Turn].into_iter().chain(Place::WITH_THREADS).map(Place::name);
+    for thread in executors.chain(OTHER_THREADS) {
         panics.get_or_create(&Kind { thread }).inc_by(counted.get(thread).copied().unwrap_or_default());
     }
     registry.register("thread_panics", "Panics of rounds and tasks; the threads went on", panics);
@@ -171,9 +169,8 @@ fn register_process(registry: &mut Registry) -> Option<()> {
     registry.register("process_threads", "Threads", gauge(threads));
     let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
     registry.register("process_open_fds", "Open files and sockets", gauge(open));
-    let (soft, _) = rlimit::Resource::NOFILE.get().ok()?;
-    if soft != rlimit::INFINITY {
-        registry.register("process_max_fds", "Maximum open files and sockets", gauge(soft));
+    if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        registry.register("process_max_fds", "Maximum open files and sockets", gauge(limit));
     }
     Some(())
 }

@@ -23,10 +23,12 @@ mod wire;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use parking_lot::Mutex;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -116,7 +118,7 @@ const FILES_OF_A_WORKSPACE: u64 = 5;
 /// Raises the limit of open files as far as the operating system allows. Workspaces may use three quarters of the
 /// limit; the rest is for connections.
 fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
-    let allowed = rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
+    let allowed = raise_open_files().context("cannot raise the limit of open files")?;
     tracing::debug!(allowed, "limit of open files");
     let room = usize::try_from(allowed / 4 * 3 / FILES_OF_A_WORKSPACE).unwrap_or(usize::MAX);
     if room < engine.config.max_open_workspaces {
@@ -127,6 +129,13 @@ fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
         engine.registry.keep_at_most(room);
     }
     Ok(())
+}
+
+/// Raises the limit of open files to the highest that the operating system allows, and answers it.
+fn raise_open_files() -> std::io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
 /// Accepts connections until a signal, then lets the open ones finish. Returns the time of the signal.
@@ -205,14 +214,14 @@ impl Reload {
     /// Runs on another thread, because it reads files.
     fn begin(&self) {
         let reload = self.clone();
-        self.engine.steps.run(move || reload.run());
+        self.engine.executors.steps.run(move || reload.run());
     }
 
     fn run(&self) {
         if let Some(tls) = &self.tls {
             tls.reload();
         }
-        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut source = self.source.lock();
         let reloaded = (source.read)().and_then(|new| Reloaded::new(&source.typed, &new));
         match reloaded {
             Ok(Reloaded { config, typed, applied, need_restart }) => {
@@ -253,7 +262,7 @@ fn close(engine: &Engine, jobs: Jobs, left: Duration) -> anyhow::Result<()> {
     if let Err(error) = engine.registry.close_all(left) {
         tracing::warn!(%error, "a workspace was not closed; its WAL is recovered at the next start");
     }
-    if let Err(error) = engine.central.rest() {
+    if let Err(error) = engine.central.file().rest() {
         tracing::warn!(%error, "the WAL of the central file was not checkpointed; it is recovered at the next start");
     }
     tracing::info!("stopped");

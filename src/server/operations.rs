@@ -12,9 +12,9 @@ use super::body::{self, Outgoing};
 use super::metrics;
 use super::turn;
 use crate::api::{
-    Answer, Call, Content, Error, Needs, Operation, Place, Reply, Resource, Result, Route, Steps, get, here, perform,
-    steps,
+    Answer, Call, Content, Error, Needs, Operation, Reply, Resource, Result, Route, Steps, get, here, perform, steps,
 };
+use crate::executors::Place;
 use crate::tenancy::Host;
 
 pub const OPERATIONS: Resource = Resource::operations("Operation", ROUTES);
@@ -64,7 +64,7 @@ pub async fn answer(call: Arc<Call>, running: &Mutex<()>) -> Result<Response<Out
         Place::Here => work(),
         _ => {
             let _alone = running.lock().await;
-            let answer = turn::beside(&call.engine.steps, work).await;
+            let answer = turn::beside(&call.engine.executors.steps, work).await;
             answer.unwrap_or_else(|| Err(Error::Internal("an operation of the server failed".into())))
         }
     };

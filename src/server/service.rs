@@ -258,14 +258,14 @@ impl Service {
             let found = tokio::time::timeout_at(until, tokio::net::lookup_host((name.as_str(), 0))).await;
             let addresses = found.ok().and_then(Result::ok).into_iter().flatten();
             let addresses = addresses.map(|address| address.ip().to_canonical()).collect();
-            self.engine.host_names.learn(name.clone(), addresses, now);
+            self.engine.node.host_names.learn(name.clone(), addresses, now);
         }
     }
 
     /// Reads the workspace's time zone. Needed only by the few requests that contain a time without a zone.
     async fn learn_zone(&self, call: &Arc<Call>) -> Result<()> {
         let reader = Arc::clone(call);
-        let read = turn::beside(&self.engine.steps, move || {
+        let read = turn::beside(&self.engine.executors.steps, move || {
             let home = reader.file().read(|db| Ok::<_, Error>(Home::of(db)?))?;
             let _ = reader.zone.set(home.zone);
             Ok(())

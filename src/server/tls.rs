@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -80,7 +81,7 @@ impl Tls {
             loop {
                 rounds.tick().await;
                 let served = Arc::clone(&served);
-                turn::beside(&engine.steps, move || served.renew()).await;
+                turn::beside(&engine.executors.steps, move || served.renew()).await;
             }
         });
     }
@@ -109,7 +110,7 @@ impl Served {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

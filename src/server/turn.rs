@@ -11,7 +11,8 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::body::{self, Outgoing};
-use crate::api::{Answer, Call, Error, Inputs, Place, Result, Route, perform};
+use crate::api::{Answer, Call, Error, Inputs, Result, Route, perform};
+use crate::executors::Place;
 use crate::storage::{Fault, Job, Share, Threads, Verdict};
 
 /// The response to a request, and its timing.
@@ -73,12 +74,11 @@ pub async fn run(call: Arc<Call>) -> Answered {
     };
     // Computed only when needed, because it takes a lock. A turn uses the share of its file.
     let group = || call.workspace.as_ref().and_then(|workspace| workspace.group());
-    match call.route.handler.place() {
-        Place::Here => errand.run_beside(),
-        Place::Steps => errand.send(&call.engine.steps, group().as_ref().map(|group| &group.steps)),
-        Place::Hashing => errand.send(&call.engine.hashing, None),
-        Place::Bulk => errand.send(&call.engine.bulk, group().as_ref().map(|group| &group.bulk)),
-        Place::Turn => errand.join_lane(),
+    let place = call.route.handler.place();
+    match place.threads(&call.engine.executors) {
+        Some(threads) => errand.send(threads, group().as_ref().and_then(|group| place.share(group))),
+        None if place == Place::Turn => errand.join_lane(),
+        None => errand.run_beside(),
     }
     let answered = match tokio::time::timeout(call.engine.config.turn_timeout, &mut answer).await {
         Ok(answered) => answered,
@@ -141,9 +141,7 @@ pub fn lane(route: &Route) -> Option<&'static str> {
         Place::Here => None,
         Place::Turn if route.method == Method::GET => Some("read"),
         Place::Turn => Some("write"),
-        Place::Steps => Some("steps"),
-        Place::Hashing => Some("hashing"),
-        Place::Bulk => Some("bulk"),
+        place => Some(place.name()),
     }
 }
 

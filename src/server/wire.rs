@@ -2,11 +2,12 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use http::Request;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::heads::{Heads, Next};
@@ -43,7 +44,7 @@ impl Traffic {
 
     /// As [`Heads::take`].
     pub fn take_head<B>(&self, request: &Request<B>) -> Result<Next, &'static str> {
-        self.heads.lock().unwrap_or_else(PoisonError::into_inner).take(request)
+        self.heads.lock().take(request)
     }
 }
 
@@ -53,7 +54,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let came = &buffer.filled()[before..];
         if !came.is_empty() {
-            self.traffic.heads.lock().unwrap_or_else(PoisonError::into_inner).came(came);
+            self.traffic.heads.lock().came(came);
         }
         polled
     }

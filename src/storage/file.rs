@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use parking_lot::{Mutex, MutexGuard};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 use scheduled_thread_pool::ScheduledThreadPool;
@@ -18,7 +19,7 @@ use super::lane::{Joined, Lane};
 use super::meter::Meter;
 use super::migrate::{self, Kind};
 use super::share::Share;
-use super::threads::{Supervisor, Threads};
+use super::threads::{DATABASE_THREADS, Supervisor, Threads};
 use super::whole::beside;
 
 /// Maximum writes in one transaction. A larger batch takes longer and is not cheaper per write.
@@ -59,7 +60,7 @@ pub struct Storage {
 impl Storage {
     pub fn start(threads: usize, limits: Limits, supervisor: &Arc<Supervisor>) -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            threads: Threads::start("database", threads, supervisor)?,
+            threads: Threads::start(DATABASE_THREADS, threads, supervisor)?,
             thread_count: threads,
             // This pool catches the panics of its tasks.
             openers: Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("opener").build()),
@@ -77,7 +78,7 @@ impl Storage {
         let answer_all = move || {
             for worked in worked {
                 // A panic in one answer must not keep the other jobs from theirs.
-                let _ = supervisor.run("database", || worked.answer());
+                let _ = supervisor.run(DATABASE_THREADS, || worked.answer());
             }
         };
         if few {
@@ -136,11 +137,11 @@ impl File {
 
     /// Assigns the file to a share. Threads that start on the file from now on count towards it.
     pub fn count_to(&self, share: &Arc<Share>) {
-        *self.share.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(share);
+        *self.share.lock() = Arc::clone(share);
     }
 
     fn share(&self) -> Arc<Share> {
-        Arc::clone(&self.share.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.share.lock())
     }
 
     pub fn path(&self) -> &Path {
@@ -161,7 +162,7 @@ impl File {
     /// Returns a receiver that disconnects when the last holder has released the file and it is closed.
     pub fn end(&self) -> Receiver<()> {
         let (sender, end) = channel();
-        self.waiting_for_end.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        self.waiting_for_end.lock().push(sender);
         end
     }
 
@@ -222,7 +223,7 @@ impl File {
     /// Checkpoints the WAL, so that the file is complete by itself, and frees cached pages. Most workspaces do not need
     /// them again soon.
     pub fn rest(&self) -> anyhow::Result<()> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.writer.lock();
         if let Some(db) = writer.as_ref() {
             connection::empty_log(db)?;
             db.execute_batch("PRAGMA shrink_memory")?;
@@ -281,7 +282,7 @@ impl File {
             Ok(db) => batch::read(&db, job, limit),
             Err(error) if Ailment::of(&error) == Some(Ailment::NoDescriptors) => {
                 // The write connection is already open, so a small read can wait for it.
-                let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+                let writer = self.writer.lock();
                 if let Some(job) = read_little_on(Some(writer), job) {
                     job.answer(Err(Fault::unopened(&error)));
                 }
@@ -294,7 +295,7 @@ impl File {
     /// has a copy of the schema: that is most of the memory of an open workspace, and most of the time to open it.
     fn read_on_writer(&self, job: Begun) -> Option<Begun> {
         let writer = match self.ready.get() {
-            Some(()) => self.writer.try_lock().ok(),
+            Some(()) => self.writer.try_lock(),
             None => match self.opened() {
                 Ok(writer) => Some(writer),
                 Err(error) => {
@@ -379,7 +380,7 @@ impl File {
 
     /// Returns the write connection. The first caller opens it and migrates the file; the others wait here.
     fn opened(&self) -> anyhow::Result<MutexGuard<'_, Option<Connection>>> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock();
         if writer.is_none() {
             let mut db = self.connect(connection::open_writer)?;
             migrate::migrate(&mut db, self.kind).with_context(|| format!("cannot use {}", self.path.display()))?;

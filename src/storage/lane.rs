@@ -1,7 +1,8 @@
 //! A lane: the queue of jobs for one file, and the number of threads that may work on them.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::batch::Job;
 
@@ -65,6 +66,6 @@ impl Lane {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock, so a poisoned lock still guards a valid state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }

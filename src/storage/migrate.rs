@@ -5,6 +5,8 @@ use std::path::Path;
 use anyhow::Context;
 use rusqlite::Connection;
 
+use crate::durable_fs;
+
 mod central {
     refinery::embed_migrations!("migrations/central");
 }
@@ -84,8 +86,7 @@ pub fn create(path: &Path, kind: Kind) -> anyhow::Result<()> {
     let mut db = super::connection::create(path).with_context(|| format!("cannot create {}", path.display()))?;
     apply(&mut db, kind)?;
     db.close().map_err(|(_, error)| error)?;
-    std::fs::File::open(path)?.sync_all()?;
-    Ok(())
+    durable_fs::sync(path)
 }
 
 /// Creates a file as that version of the program did.

@@ -31,7 +31,7 @@ pub use migrate::{Kind, NewerVersion, check_version, create, migrate};
 pub(crate) use record::record;
 pub use record::{Stored, uuid_column};
 pub use share::Share;
-pub use threads::{STACK, Supervisor, Threads};
+pub use threads::{DATABASE_THREADS, STACK, Supervisor, Threads};
 pub use watch::Watch;
 pub use whole::{Contents, beside, contents, copy, problems, schema, snapshot};
 

@@ -2,7 +2,9 @@
 //! at most so many threads at once. Further tasks wait here and leave the other threads free.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::threads::{Task, Threads};
 
@@ -61,7 +63,7 @@ impl Share {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -96,7 +98,7 @@ mod tests {
             let (begun, held) = (begun.clone(), Arc::clone(&held));
             hog.run(&threads, move || {
                 begun.send(n).unwrap();
-                let _ = held.lock().unwrap().recv();
+                let _ = held.lock().recv();
                 assert_ne!(n, 1, "on purpose: a panic frees its thread too");
             });
         }

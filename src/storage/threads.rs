@@ -4,16 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::batch::Fault;
 
 /// Enough for SQLite and a handler, and less than a huge page: a thread with a huge-page stack holds all of it in
 /// memory.
 pub const STACK: usize = 1024 * 1024;
+
+/// The kind of the threads that work in turns.
+pub const DATABASE_THREADS: &str = "database";
 
 /// State of the threads of an instance.
 #[derive(Default)]
@@ -63,7 +67,7 @@ impl Supervisor {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

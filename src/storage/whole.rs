@@ -10,6 +10,8 @@ use rusqlite::Connection;
 use rusqlite::backup::Backup;
 use serde::{Deserialize, Serialize};
 
+use crate::durable_fs;
+
 /// Copies the current state of a file to a new file while others continue to write. The copy has no WAL and no unused
 /// pages.
 pub fn snapshot(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -17,8 +19,7 @@ pub fn snapshot(from: &Path, to: &Path) -> anyhow::Result<()> {
     let name = to.to_str().context("the path of the copy is not UTF-8")?;
     db.execute("VACUUM INTO ?1", [name])
         .with_context(|| format!("cannot copy {} into {}", from.display(), to.display()))?;
-    std::fs::File::open(to)?.sync_all()?;
-    Ok(())
+    durable_fs::sync(to)
 }
 
 /// The content of a file, in figures. A copy with equal figures has lost nothing.

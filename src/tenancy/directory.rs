@@ -3,9 +3,10 @@
 //! The index of the central file's WAL shows in less than a microsecond whether any process has committed since the
 //! last look. If so, the revision counters in the file tell which entries to drop.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use quick_cache::unsync::Cache;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
@@ -135,7 +136,7 @@ impl Directory {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

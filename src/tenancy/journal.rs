@@ -6,8 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -97,17 +98,17 @@ impl News {
     }
 
     pub fn note(&self, workspace: Uuid) {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner).insert(workspace);
+        self.noted.lock().insert(workspace);
     }
 
     /// Takes the workspaces that were noted since the last call.
     pub fn take(&self) -> HashSet<Uuid> {
-        std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.noted.lock())
     }
 
     /// Takes the numbers of dropped deliveries since the last call.
     pub fn take_dropped(&self) -> HashMap<Uuid, usize> {
-        std::mem::take(&mut *self.dropped.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.dropped.lock())
     }
 
     /// Drops the oldest deliveries of a workspace in which too many wait.
@@ -126,7 +127,7 @@ impl News {
                  WHERE id IN (SELECT id FROM webhook_deliveries WHERE due_at IS NOT NULL ORDER BY id LIMIT ?1)",
             )?
             .execute([too_many])?;
-        *self.dropped.lock().unwrap_or_else(PoisonError::into_inner).entry(workspace).or_default() += dropped;
+        *self.dropped.lock().entry(workspace).or_default() += dropped;
         Ok(())
     }
 }

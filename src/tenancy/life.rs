@@ -7,12 +7,13 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::indexing;
+use crate::durable_fs;
 use crate::storage::{self, Kind};
 use crate::values::Timestamp;
 
@@ -58,7 +59,7 @@ impl Template {
     /// Creates a workspace file at `path`. When this returns, the whole file is on disk, or none of it.
     pub fn make(&self, path: &Path, beginning: &Beginning) -> anyhow::Result<()> {
         let unfinished = path.with_extension("new");
-        let made = self.copy_to(&unfinished, beginning).and_then(|()| settle_file(&unfinished, path));
+        let made = self.copy_to(&unfinished, beginning).and_then(|()| durable_fs::rename(&unfinished, path));
         if made.is_err() {
             // On a full disk its space is needed, and no one else knows of this file.
             delete_file(&unfinished)?;
@@ -69,7 +70,7 @@ impl Template {
 
     fn copy_to(&self, unfinished: &Path, beginning: &Beginning) -> anyhow::Result<()> {
         let template = self.ready()?;
-        make_folder(folder_of(unfinished)?)?;
+        durable_fs::create_folder(durable_fs::folder_of(unfinished)?)?;
         fs::copy(template, unfinished).with_context(|| format!("cannot write {}", unfinished.display()))?;
         let mut db = storage::open_writer(unfinished)?;
         storage::transaction(&mut db, |db| begin(db, beginning))?;
@@ -78,7 +79,7 @@ impl Template {
 
     /// Returns the path of the template, and creates it if it does not exist.
     pub fn ready(&self) -> anyhow::Result<&Path> {
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _making = self.making.lock();
         if !self.path.exists() {
             // Another process may create it too. Each writes its own file, and the last rename wins.
             let unfinished = self.path.with_extension(format!("{}.new", std::process::id()));
@@ -133,24 +134,6 @@ pub fn was_replicated(path: &Path) -> bool {
     folder.is_some_and(|folder| path.with_file_name(folder).is_dir())
 }
 
-/// Moves a complete file to its final path. When this returns, the file is there and on disk.
-pub fn settle_file(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let folder = folder_of(to)?;
-    make_folder(folder)?;
-    fs::File::open(from)?.sync_all()?;
-    fs::rename(from, to)?;
-    sync_folder(folder)
-}
-
-/// Creates a folder and syncs it. If a power loss removed the folder, all files in it would be lost too.
-pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    sync_folder(folder_of(folder)?)
-}
-
 /// Removes the permissions of group and others from a folder and its direct entries. Fails if a permission cannot be
 /// changed.
 pub fn make_private(folder: &Path) -> anyhow::Result<()> {
@@ -183,21 +166,10 @@ fn close_to_others(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub fn sync_folder(folder: &Path) -> anyhow::Result<()> {
-    // The parent of a bare file name is the working directory.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
-    synced.with_context(|| format!("cannot write {}", folder.display()))
-}
-
-pub fn folder_of(path: &Path) -> anyhow::Result<&Path> {
-    path.parent().with_context(|| format!("{} has no parent folder", path.display()))
-}
-
 /// Moves a file that no one has open, with the WAL that a crash may have left. When this returns, the move is on disk.
 /// A missing file counts as moved.
 pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
-    make_folder(folder_of(to)?)?;
+    durable_fs::create_folder(durable_fs::folder_of(to)?)?;
     let mut moved = false;
     // Move the WAL first. A file without its WAL lacks its last writes; a WAL without its file is harmless.
     for suffix in ["-wal", "-shm", ""] {
@@ -209,8 +181,8 @@ pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
         }
     }
     if moved {
-        sync_folder(folder_of(to)?)?;
-        sync_folder(folder_of(from)?)?;
+        durable_fs::sync(durable_fs::folder_of(to)?)?;
+        durable_fs::sync(durable_fs::folder_of(from)?)?;
     }
     Ok(())
 }

@@ -5,10 +5,11 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use hashlink::LinkedHashMap;
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::group::{Group, Pools};
@@ -91,7 +92,7 @@ impl Registry {
     /// Leases the workspace for a request. Its work counts towards the group of the owning account.
     pub fn lease_of(&self, id: Uuid, owner: i64) -> Lease {
         let lease = self.lease(id);
-        let mut group = lease.group.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut group = lease.group.lock();
         if group.as_ref().is_none_or(|(known, _)| *known != owner) {
             let now = self.group(owner);
             lease.file().count_to(&now.database);
@@ -102,7 +103,7 @@ impl Registry {
     }
 
     fn group(&self, owner: i64) -> Arc<Group> {
-        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = self.groups.lock();
         if let Some(group) = groups.get(&owner).and_then(Weak::upgrade) {
             return group;
         }
@@ -155,7 +156,7 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, LinkedHashMap<Uuid, Lease>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 
@@ -166,7 +167,7 @@ impl Workspace {
 
     /// The group of the owning account. `None` until the first request to the workspace.
     pub fn group(&self) -> Option<Arc<Group>> {
-        self.group.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, group)| Arc::clone(group))
+        self.group.lock().as_ref().map(|(_, group)| Arc::clone(group))
     }
 
     pub fn file(&self) -> &Arc<File> {

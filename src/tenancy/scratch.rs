@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tempfile::TempDir;
 
-use super::life;
+use crate::durable_fs;
 
 pub struct Scratch {
     folder: TempDir,
@@ -18,7 +18,7 @@ impl Scratch {
     /// Creates it in a data directory, which has space for large files and where SQLite can work.
     pub fn new(data: &Path) -> anyhow::Result<Self> {
         let place = place(data);
-        life::make_folder(&place)?;
+        durable_fs::create_folder(&place)?;
         // Clear here too: a killed command must not leave its files until the next start of a server.
         if let Err(error) = clear(data) {
             tracing::warn!(%error, "cannot delete the temporary files of a killed command");

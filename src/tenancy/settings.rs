@@ -6,6 +6,10 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::values::phone;
 
+/// The country and the time zone of a workspace that has not set its own.
+pub const DEFAULT_COUNTRY: &str = "FR";
+pub const DEFAULT_ZONE: &str = "Europe/Paris";
+
 /// The text of a setting. `None` if it was never set.
 pub fn setting(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     db.prepare_cached("SELECT value FROM settings WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()
@@ -38,7 +42,7 @@ impl Home {
                 _ => country = phone::country(value).unwrap_or(country),
             }
         }
-        let zone = zone.or_else(|| TimeZoneDatabase::bundled().get("Europe/Paris").ok());
+        let zone = zone.or_else(|| TimeZoneDatabase::bundled().get(DEFAULT_ZONE).ok());
         Ok(Self { country, zone: zone.unwrap_or(TimeZone::UTC) })
     }
 }

@@ -505,9 +505,9 @@ mod tests {
         jobs::round(&bench.engine, Timestamp::now(), true).unwrap();
         assert!(used().is_string(), "{}", used());
         program(&bench, &key).get("/customers").ok();
-        assert!(bench.engine.key_uses.take().is_empty());
+        assert!(bench.engine.node.key_uses.take().is_empty());
         bench.in_file(|db| Ok(db.execute("UPDATE integration_keys SET last_used_at = last_used_at - 61", [])?));
         program(&bench, &key).get("/customers").ok();
-        assert_eq!(bench.engine.key_uses.take().len(), 1);
+        assert_eq!(bench.engine.node.key_uses.take().len(), 1);
     }
 }

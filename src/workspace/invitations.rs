@@ -1,19 +1,15 @@
 //! Invitations to this workspace, for those who invite. The invited person responds through the central API.
 
-use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{roles, users};
 use crate::api::list::List;
 use crate::api::resource::{Resource, Section};
-use crate::api::{
-    Created, Done, Error, Id, Json, Needs, Page, Result, Route, Steps, delete, get, may_touch, post, steps,
-};
+use crate::api::{Created, Done, Id, Json, Needs, Page, Result, Route, Steps, delete, get, may_touch, post, steps};
 use crate::auth::{Credential, Insider};
-use crate::central::invitations::{self, Guest, InviteRole, Inviter, UserInvite};
+use crate::central::invitations::{self, Guest, InviteRole, Inviter, Mailing, UserInvite};
 use crate::central::quotas::Quotas;
-use crate::central::{mails, outbox, workspaces};
 use crate::values::{Email, Name, RowId};
 
 pub const RESOURCE: Resource =
@@ -53,7 +49,7 @@ fn list(steps: &Steps<'_>, list: List<UserInvite>) -> Result<Page<UserInvite>> {
 }
 
 fn create(steps: &Steps<'_>, quotas: Quotas, Json(new): Json<NewUserInvite>) -> Result<Created<UserInvite>> {
-    let (insider, lease, now) = (steps.insider()?.clone(), steps.call.workspace()?, steps.now);
+    let (insider, lease) = (steps.insider()?.clone(), steps.call.workspace()?);
     let workspace = lease.id();
     let guest = lease.file().read(move |db| {
         let role = roles::named(db, new.role_id.get())?;
@@ -69,27 +65,25 @@ fn create(steps: &Steps<'_>, quotas: Quotas, Json(new): Json<NewUserInvite>) -> 
             inviter: inviter(&insider),
         })
     })?;
-    mailed(steps, move |db| invitations::create(db, &guest, quotas, now))
+    steps.engine.central.invite(guest, mailing(steps, quotas)).map(Created)
 }
 
 fn resend(steps: &Steps<'_>, quotas: Quotas, Id(id): Id) -> Result<Created<UserInvite>> {
     check_touch(steps, id)?;
-    let (workspace, now) = (steps.call.workspace()?.id(), steps.now);
-    mailed(steps, move |db| invitations::renew(db, workspace, id, quotas, now))
+    let workspace = steps.call.workspace()?.id();
+    steps.engine.central.renew_invitation(workspace, id, mailing(steps, quotas)).map(Created)
 }
 
 fn cancel(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
     check_touch(steps, id)?;
-    let (workspace, now) = (steps.call.workspace()?.id(), steps.now);
-    steps.engine.central.write(move |db| invitations::cancel(db, workspace, id, now))?;
+    steps.engine.central.cancel_invitation(steps.call.workspace()?.id(), id, steps.now)?;
     Ok(Done)
 }
 
 /// Checks that the caller could assign the role of the invitation. A deleted role grants nothing.
 fn check_touch(steps: &Steps<'_>, id: i64) -> Result<()> {
     let (insider, lease) = (steps.insider()?.clone(), steps.call.workspace()?);
-    let workspace = lease.id();
-    let role = steps.engine.central.read(move |db| invitations::role_of(db, workspace, id))?;
+    let role = steps.engine.central.invited_role(lease.id(), id)?;
     lease.file().read(move |db| may_touch(&insider, roles::find(db, role)?.iter().map(|role| &role.permissions)))
 }
 
@@ -97,33 +91,13 @@ fn inviter(insider: &Insider) -> Inviter {
     Inviter { id: insider.user_id(), name: insider.name.clone() }
 }
 
-/// Writes an invitation, and the mail with its code in the same transaction.
-fn mailed(
-    steps: &Steps<'_>,
-    mut write: impl FnMut(&Connection) -> Result<(UserInvite, String)> + Send + 'static,
-) -> Result<Created<UserInvite>> {
-    let (now, quotas, workspace) = (steps.now, steps.engine.config.quotas, steps.call.workspace()?.id());
-    let person = match &steps.call.credential {
+/// How the caller's invitation is mailed.
+fn mailing(steps: &Steps<'_>, quotas: Quotas) -> Mailing {
+    let cause_id = match &steps.call.credential {
         Credential::Token(token) => Some(token.account_id),
         _ => None,
     };
-    let central_url = steps.engine.public_url().central();
-    let invite = steps.engine.central.write(move |db| {
-        let (invite, code) = write(db)?;
-        let mail = mails::Invitation {
-            workspace: invite.workspace.name.clone(),
-            inviter: invite.invited_by.name.clone(),
-            role: invite.role.name.clone(),
-            name: invite.name.as_ref().map(ToString::to_string),
-            url: format!("{central_url}/ui/invitations/{code}"),
-            expires_at: invite.expires_at,
-        };
-        // Mails caused by a program count against the workspace's owner.
-        let cause = person.map_or_else(|| workspaces::owner(db, workspace), Ok)?;
-        outbox::put_for(db, quotas, cause, &mail.mail(invite.email.clone())?, now)?;
-        Ok::<_, Error>(invite)
-    })?;
-    Ok(Created(invite))
+    Mailing { central_url: steps.engine.public_url().central(), cause_id, quotas, now: steps.now }
 }
 
 #[cfg(test)]

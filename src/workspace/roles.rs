@@ -13,7 +13,6 @@ use crate::api::{
     put, run, steps,
 };
 use crate::auth::Permissions;
-use crate::central::{invitations, memberships};
 use crate::tenancy::journal::Recorded;
 use crate::values::{Name, fold::fold};
 
@@ -145,8 +144,7 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Cr
         Ok::<_, Error>((old, new))
     })?;
     if old.name != role.name {
-        let (workspace, name) = (lease.id(), role.name.clone());
-        steps.engine.central.write(move |db| memberships::rename_role(db, workspace, &old.name, &name))?;
+        steps.engine.central.rename_role(lease.id(), &old.name, &role.name)?;
     }
     Ok(Created(role))
 }
@@ -162,7 +160,7 @@ fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
         Ok::<_, Error>(role)
     })?;
     // Checked first: accepting an invitation assigns the role that it names.
-    if steps.engine.central.read(move |db| invitations::name_role(db, workspace, role.id, now))? {
+    if steps.engine.central.has_invitation_to_role(workspace, role.id, now)? {
         return Err(Error::refused("role_in_use", "A pending invitation has this role."));
     }
     file.write(move |db| {

@@ -8,10 +8,11 @@ use super::users::{self, User};
 use crate::api::resource::Resource;
 use crate::api::{Done, Error, Json, Needs, Ok200, Result, Route, Steps, Tries, get, hashing, post, steps};
 use crate::auth::{Actor, Permissions, Scope};
+use crate::central::audit_log::EVERYBODY;
+use crate::central::credentials::Issued;
 use crate::central::second_factor;
 use crate::central::session::{Credentials, TokenShown, as_member, begin_session, enter, switch_to, verify};
-use crate::central::tokens::{self, Issued};
-use crate::central::workspaces::{EVERYBODY, Workspace};
+use crate::central::workspaces::Workspace;
 
 pub const RESOURCE: Resource = Resource::new("Session", "Log in to this workspace and log out.", ROUTES);
 
@@ -86,7 +87,7 @@ fn logged_in(steps: &Steps<'_>, account_id: i64) -> Result<Ok200<LoggedIn>> {
 
 fn logout(steps: &Steps<'_>) -> Result<Done> {
     let (id, now) = (steps.token()?.id, steps.now);
-    steps.engine.central.write(move |db| Ok::<_, Error>(tokens::revoke_one(db, id, now)?))?;
+    steps.engine.central.revoke_token(id, now)?;
     Ok(Done)
 }
 

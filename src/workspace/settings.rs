@@ -1,7 +1,6 @@
 //! Settings of the whole workspace.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use phonenumber::country::Id;
@@ -11,17 +10,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::indexes;
+use crate::api::field::{self, Field};
 use crate::api::resource::{PermissionGroup, Resource, Section, action};
 use crate::api::{Changes, Created, Ctx, Error, Needs, Ok200, Result, Route, Steps, get, put, run, steps};
 use crate::tenancy::indexing::Pass;
 use crate::tenancy::journal::Recorded;
+use crate::tenancy::settings::{DEFAULT_COUNTRY, DEFAULT_ZONE};
 use crate::values::{Country, Days, Locale, TimeZone, UrlTemplate, phone};
 
 pub const RESOURCE: Resource = Resource::new("Settings", "Settings of the whole workspace.", ROUTES)
     .french("Paramètres")
     .section(Section::Workspace)
     .permissions(&PERMISSIONS)
-    .recorded(&[RECORDED]);
+    .recorded(&[RECORDED])
+    .fields(LABELS);
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "workspace",
@@ -42,61 +44,74 @@ const ROUTES: &[Route] = &[
 
 const RECORDED: &Recorded = &Recorded::new("settings", Some("workspace.manage"));
 
-/// Stored value of an unlimited retention.
-const FOR_EVER: &str = "forever";
+/// Declares the settings of a workspace: name, type, default as it is stored, English and French label.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr, $english:literal, $french:literal;)+) => {
+        /// The settings of the workspace.
+        #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+        pub struct Settings {
+            $($(#[$doc])* pub $name: $type,)+
+        }
 
-/// The settings of the workspace.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Settings {
-    /// Country (ISO 3166-1) of phone numbers without a prefix.
-    default_country: Country,
-    /// IANA time zone of the workspace, for example `Europe/Paris`.
-    timezone: TimeZone,
-    /// Language of the workspace, optionally with a country: `fr`, `fr-FR`.
-    locale: Locale,
-    /// URL that the CRM look-up returns for a contact, with the placeholders `{id}`, `{phone}`, `{email}` and
-    /// `{display_name}`. Null: the contact's page on this server.
-    contact_url_template: Option<UrlTemplate>,
-    /// Features of the CRM look-up.
-    features: Features,
-    /// Days for which audit log entries are kept. Null: forever.
-    audit_retention_days: Option<Days>,
-    /// Whether members must have a second factor.
-    require_second_factor: bool,
+        /// The settings of the workspace. All of them can change.
+        #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+        #[schemars(rename = "Settings")]
+        #[serde(default)]
+        pub struct SettingsChanges {
+            $($(#[$doc])* $name: <$type as SettingValue>::Change,)+
+        }
+
+        /// The labels of the settings.
+        pub const LABELS: &[Field] = &[$(field::stored(stringify!($name)).label($english, $french)),+];
+
+        impl Settings {
+            /// Reads the settings. An unset setting has its default.
+            pub fn find(db: &Connection) -> Result<Self> {
+                let stored = stored(db)?;
+                Ok(Self { $($name: SettingValue::read(&stored, stringify!($name), $default)?),+ })
+            }
+
+            fn save(&self, db: &Connection) -> rusqlite::Result<()> {
+                $(self.$name.save(db, stringify!($name))?;)+
+                Ok(())
+            }
+
+            fn changed(&self, changes: &Changes<SettingsChanges>) -> Result<Self> {
+                let new = changes.apply(&SettingsChanges { $($name: self.$name.as_change()),+ })?;
+                Ok(Self { $($name: self.$name.changed(new.$name)),+ })
+            }
+        }
+    };
 }
 
-/// Features of the CRM look-up.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
-pub struct Features {
-    /// Whether callers are looked up.
-    contact_lookup: bool,
-    /// Whether calls and chats are journalled.
-    call_logging: bool,
-}
-
-/// The settings of the workspace. All of them can change.
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Settings")]
-#[serde(default)]
-pub struct SettingsChanges {
+settings! {
     /// Country (ISO 3166-1) of phone numbers without a prefix. A change reinterprets all stored numbers before the
     /// response is sent. This takes a few seconds for 100,000 numbers.
-    default_country: Country,
+    default_country: Country = DEFAULT_COUNTRY, "Default country", "Pays par défaut";
     /// IANA time zone of the workspace, for example `Europe/Paris`.
-    timezone: TimeZone,
+    timezone: TimeZone = DEFAULT_ZONE, "Time zone", "Fuseau horaire";
     /// Language of the workspace, optionally with a country: `fr`, `fr-FR`.
-    locale: Locale,
+    locale: Locale = "fr-FR", "Language", "Langue";
     /// URL that the CRM look-up returns for a contact, with the placeholders `{id}`, `{phone}`, `{email}` and
     /// `{display_name}`. It must be absolute, and placeholders are allowed only after the host. Null: the contact's
     /// page on this server.
-    contact_url_template: Option<UrlTemplate>,
+    contact_url_template: Option<UrlTemplate> = "", "Link to a contact", "Lien vers un contact";
     /// Features of the CRM look-up.
-    features: FeatureChanges,
+    features: Features = "1", "Features", "Fonctions";
     /// Days for which audit log entries are kept. Null: forever.
-    audit_retention_days: Option<Days>,
+    audit_retention_days: Option<Days> = "365", "Days of the audit log", "Jours du journal d’audit";
     /// Require a second factor of members: those without one get 403 `second_factor_required`. Keys, OAuth clients and
     /// tokens of programs are not affected.
-    require_second_factor: bool,
+    require_second_factor: bool = "0", "Require a second factor", "Exiger un second facteur";
+}
+
+/// Features of the CRM look-up. Each is a setting of its own in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct Features {
+    /// Whether callers are looked up.
+    pub contact_lookup: bool,
+    /// Whether calls and chats are journalled.
+    pub call_logging: bool,
 }
 
 /// Features of the CRM look-up. Absent features do not change.
@@ -115,7 +130,7 @@ pub struct FeatureChanges {
 }
 
 fn show(ctx: &mut Ctx<'_>) -> Result<Ok200<Settings>> {
-    Ok(Ok200(find(ctx.db)?))
+    Ok(Ok200(Settings::find(ctx.db)?))
 }
 
 /// Saves the settings first, so that numbers are written and searched by the new country from then on. If a crash
@@ -123,7 +138,7 @@ fn show(ctx: &mut Ctx<'_>) -> Result<Ok200<Settings>> {
 fn update(steps: &Steps<'_>, changes: Changes<SettingsChanges>) -> Result<Created<Settings>> {
     let (author, file) = (steps.author()?, Arc::clone(steps.call.workspace()?.file()));
     let (settings, pass) = file.write(move |db| {
-        let old = find(db)?;
+        let old = Settings::find(db)?;
         let new = old.changed(&changes)?;
         new.save(db)?;
         author.updated(db, RECORDED, &old, &new)?;
@@ -136,112 +151,145 @@ fn update(steps: &Steps<'_>, changes: Changes<SettingsChanges>) -> Result<Create
 }
 
 impl Settings {
-    fn changed(&self, changes: &Changes<SettingsChanges>) -> Result<Self> {
-        let new = changes.apply(&SettingsChanges {
-            default_country: self.default_country.clone(),
-            timezone: self.timezone.clone(),
-            locale: self.locale.clone(),
-            contact_url_template: self.contact_url_template.clone(),
-            features: FeatureChanges::default(),
-            audit_retention_days: self.audit_retention_days,
-            require_second_factor: self.require_second_factor,
-        })?;
-        let old = self.features;
-        Ok(Self {
-            default_country: new.default_country,
-            timezone: new.timezone,
-            locale: new.locale,
-            contact_url_template: new.contact_url_template,
-            features: Features {
-                contact_lookup: new.features.contact_lookup.unwrap_or(old.contact_lookup),
-                call_logging: new.features.call_logging.unwrap_or(old.call_logging),
-            },
-            audit_retention_days: new.audit_retention_days,
-            require_second_factor: new.require_second_factor,
-        })
+    /// The country of numbers without a prefix.
+    pub fn country(&self) -> Id {
+        phone::country(&self.default_country).unwrap_or(Id::FR)
     }
+}
 
-    fn save(&self, db: &Connection) -> rusqlite::Result<()> {
-        let flag = |on: bool| Some(if on { "1" } else { "0" });
-        let retention = self.audit_retention_days.map_or_else(|| FOR_EVER.to_owned(), |days| days.to_string());
-        for (name, value) in [
-            ("default_country", Some(&*self.default_country)),
-            ("timezone", Some(&*self.timezone)),
-            ("locale", Some(&*self.locale)),
-            ("contact_url_template", self.contact_url_template.as_deref()),
-            ("contact_lookup", flag(self.features.contact_lookup)),
-            ("call_logging", flag(self.features.call_logging)),
-            ("audit_retention_days", Some(&retention)),
-            ("require_second_factor", flag(self.require_second_factor)),
-        ] {
-            match value {
-                Some(_) => db
-                    .prepare_cached("INSERT OR REPLACE INTO settings (name, value) VALUES (?1, ?2)")?
-                    .execute((name, value))?,
-                None => db.prepare_cached("DELETE FROM settings WHERE name = ?1")?.execute([name])?,
-            };
+/// The stored settings by name.
+type Stored = HashMap<String, String>;
+
+fn stored(db: &Connection) -> rusqlite::Result<Stored> {
+    let mut statement = db.prepare_cached("SELECT name, value FROM settings")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+fn save(db: &Connection, name: &str, value: Option<&str>) -> rusqlite::Result<()> {
+    match value {
+        Some(value) => db
+            .prepare_cached("INSERT OR REPLACE INTO settings (name, value) VALUES (?1, ?2)")?
+            .execute((name, value))
+            .map(|_| ()),
+        None => db.prepare_cached("DELETE FROM settings WHERE name = ?1")?.execute([name]).map(|_| ()),
+    }
+}
+
+/// The type of a setting.
+trait SettingValue: Sized {
+    /// A change of the setting in a request.
+    type Change;
+
+    /// Reads the stored value. An invalid value, which someone wrote into the file, counts as unset.
+    fn read(stored: &Stored, name: &str, default: &str) -> Result<Self>;
+    fn save(&self, db: &Connection, name: &str) -> rusqlite::Result<()>;
+    fn as_change(&self) -> Self::Change;
+    fn changed(&self, change: Self::Change) -> Self;
+}
+
+/// Implements a setting that a request replaces.
+macro_rules! replaced {
+    () => {
+        type Change = Self;
+
+        fn as_change(&self) -> Self {
+            self.clone()
         }
-        Ok(())
+
+        fn changed(&self, change: Self) -> Self {
+            change
+        }
+    };
+}
+
+/// Implements a setting that is stored as its own text.
+macro_rules! text_settings {
+    ($($type:ty),+) => {
+        $(impl SettingValue for $type {
+            replaced!();
+
+            fn read(stored: &Stored, name: &str, default: &str) -> Result<Self> {
+                let valid = stored.get(name).and_then(|value| value.parse().ok());
+                valid.map_or_else(|| default.parse().map_err(Error::Internal), Ok)
+            }
+
+            fn save(&self, db: &Connection, name: &str) -> rusqlite::Result<()> {
+                save(db, name, Some(&**self))
+            }
+        })+
+    };
+}
+text_settings!(Country, TimeZone, Locale);
+
+impl SettingValue for bool {
+    replaced!();
+
+    fn read(stored: &Stored, name: &str, default: &str) -> Result<Self> {
+        Ok(stored.get(name).map_or(default, String::as_str) == "1")
+    }
+
+    fn save(&self, db: &Connection, name: &str) -> rusqlite::Result<()> {
+        save(db, name, Some(if *self { "1" } else { "0" }))
     }
 }
 
-/// The settings that a PBX request depends on, read in one query because a phone is ringing.
-pub struct ForPbx {
-    /// Country of numbers without a prefix.
-    pub country: Id,
-    pub contact_url_template: Option<UrlTemplate>,
-    pub contact_lookup: bool,
-    pub call_logging: bool,
+impl SettingValue for Option<UrlTemplate> {
+    replaced!();
+
+    fn read(stored: &Stored, name: &str, _: &str) -> Result<Self> {
+        Ok(stored.get(name).and_then(|template| template.parse().ok()))
+    }
+
+    fn save(&self, db: &Connection, name: &str) -> rusqlite::Result<()> {
+        save(db, name, self.as_deref())
+    }
 }
 
-impl ForPbx {
-    pub fn find(db: &Connection) -> rusqlite::Result<Self> {
-        let mut found = Self { country: Id::FR, contact_url_template: None, contact_lookup: true, call_logging: true };
-        let mut statement = db.prepare_cached("SELECT name, value FROM settings")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let value = row.get_ref(1)?.as_str()?;
-            match row.get_ref(0)?.as_str()? {
-                "default_country" => found.country = phone::country(value).unwrap_or(found.country),
-                "contact_url_template" => found.contact_url_template = value.parse().ok(),
-                "contact_lookup" => found.contact_lookup = value == "1",
-                "call_logging" => found.call_logging = value == "1",
-                _ => {}
+/// Stored value of an unlimited retention.
+const FOR_EVER: &str = "forever";
+
+impl SettingValue for Option<Days> {
+    replaced!();
+
+    fn read(stored: &Stored, name: &str, default: &str) -> Result<Self> {
+        match stored.get(name).map(String::as_str) {
+            Some(FOR_EVER) => Ok(None),
+            value => {
+                let valid = value.and_then(|value| value.parse().ok());
+                valid.map_or_else(|| default.parse().map_err(Error::Internal), Ok).map(Some)
             }
         }
-        Ok(found)
+    }
+
+    fn save(&self, db: &Connection, name: &str) -> rusqlite::Result<()> {
+        save(db, name, Some(&self.map_or_else(|| FOR_EVER.to_owned(), |days| days.to_string())))
     }
 }
 
-/// Retention of the audit log. None: unlimited.
-pub fn audit_retention(db: &Connection) -> Result<Option<Days>> {
-    Ok(find(db)?.audit_retention_days)
-}
+impl SettingValue for Features {
+    type Change = FeatureChanges;
 
-/// The settings, with defaults for those that were never set.
-fn find(db: &Connection) -> Result<Settings> {
-    let mut statement = db.prepare_cached("SELECT name, value FROM settings")?;
-    let kept = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let kept: HashMap<String, String> = kept.collect::<rusqlite::Result<_>>()?;
-    let on = |name: &str| kept.get(name).is_none_or(|value| value == "1");
-    Ok(Settings {
-        default_country: value(&kept, "default_country", "FR")?,
-        timezone: value(&kept, "timezone", "Europe/Paris")?,
-        locale: value(&kept, "locale", "fr-FR")?,
-        contact_url_template: kept.get("contact_url_template").and_then(|template| template.parse().ok()),
-        features: Features { contact_lookup: on("contact_lookup"), call_logging: on("call_logging") },
-        audit_retention_days: match kept.get("audit_retention_days").map(String::as_str) {
-            Some(FOR_EVER) => None,
-            _ => Some(value(&kept, "audit_retention_days", "365")?),
-        },
-        require_second_factor: kept.get("require_second_factor").is_some_and(|value| value == "1"),
-    })
-}
+    fn read(stored: &Stored, _: &str, default: &str) -> Result<Self> {
+        let flag = |name| bool::read(stored, name, default);
+        Ok(Self { contact_lookup: flag("contact_lookup")?, call_logging: flag("call_logging")? })
+    }
 
-/// An invalid value, written into the file by hand, counts as never set.
-fn value<T: FromStr<Err = String>>(kept: &HashMap<String, String>, name: &str, default: &str) -> Result<T> {
-    let kept = kept.get(name).and_then(|value| value.parse().ok());
-    kept.map_or_else(|| default.parse().map_err(Error::Internal), Ok)
+    fn save(&self, db: &Connection, _: &str) -> rusqlite::Result<()> {
+        self.contact_lookup.save(db, "contact_lookup")?;
+        self.call_logging.save(db, "call_logging")
+    }
+
+    fn as_change(&self) -> FeatureChanges {
+        FeatureChanges::default()
+    }
+
+    fn changed(&self, change: FeatureChanges) -> Self {
+        Self {
+            contact_lookup: change.contact_lookup.unwrap_or(self.contact_lookup),
+            call_logging: change.call_logging.unwrap_or(self.call_logging),
+        }
+    }
 }
 
 /// Written by hand: the derived code would accept a list of values as an object, and `null` for a missing field.

@@ -13,7 +13,6 @@ use crate::api::{
     Changes, Created, Ctx, Done, Error, Id, Needs, Ok200, Page, Result, Route, Steps, delete, get, may_touch, put, run,
     steps,
 };
-use crate::central::memberships;
 use crate::engine::Engine;
 use crate::tenancy::Lease;
 use crate::tenancy::phones::{self, Numbered, Typed};
@@ -141,8 +140,7 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
         Ok((old, find(db, id)?))
     })?;
     if user.role.id != old.role.id {
-        let (workspace, account_id, role) = (lease.id(), user.account_id, user.role.name.clone());
-        steps.engine.central.write(move |db| memberships::set_role(db, account_id, workspace, &role))?;
+        steps.engine.central.set_member_role(user.account_id, lease.id(), &user.role.name)?;
     }
     Ok(Created(user))
 }
@@ -166,18 +164,18 @@ pub fn expel(engine: &Engine, workspace: &Lease, id: i64, author: &Author) -> Re
         file.read(move |db| Ok::<_, Error>((find(db, id)?, roles::has_admin(db, Some(id))?)))?;
     let (account_id, workspace, now) = (user.account_id, workspace.id(), author.at);
     let author = author.clone();
-    engine.central.write(move |db| {
-        memberships::end(db, account_id, workspace, now)?;
-        if others_administer { Ok(()) } else { Err(roles::last_admin()) }
-    })?;
+    if !others_administer {
+        engine.central.check_not_owner(account_id, workspace)?;
+        return Err(roles::last_admin());
+    }
+    engine.central.end_membership(account_id, workspace, now)?;
     let removed = file.write(move |db| {
         members::remove(db, &author, account_id)?;
         roles::keep_an_admin(db)
     });
     if removed.is_err() {
         // The other admin was removed meanwhile.
-        let role = user.role.name;
-        engine.central.write(move |db| memberships::save(db, account_id, workspace, &role, now))?;
+        engine.central.save_membership(account_id, workspace, &user.role.name, now)?;
     }
     removed
 }
@@ -221,12 +219,12 @@ impl Listed for User {
         columns: "id, name, email, phone, mobile_phone, role_id, role_name, created_at, updated_at, account_id",
         fields: &[
             integer("id").only_sorted(),
-            text("name").sorted_by("fold(name)").searched(),
-            text("email").sorted_by("fold(email)").searched(),
+            text("name").sorted_by("fold(name)").searched().label("Name", "Nom"),
+            text("email").sorted_by("fold(email)").searched().label("Email", "E-mail"),
             any_phone("phone", TABLE),
             term("users_fts"),
-            moment("created_at").only_sorted(),
-            moment("updated_at").only_sorted(),
+            moment("created_at").only_sorted().label("Created", "Création"),
+            moment("updated_at").only_sorted().label("Changed", "Modification"),
         ],
         plain_filters: false,
         newest_first: false,

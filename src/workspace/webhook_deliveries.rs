@@ -409,11 +409,11 @@ mod tests {
             (&dropped["status"], &dropped["error"]),
             (&json!("failed"), &json!("dropped: too many were waiting"))
         );
-        assert_eq!(bench.engine.news.take_dropped().into_iter().collect::<Vec<_>>(), [(bench.acme.id, 3)]);
+        assert_eq!(bench.engine.node.news.take_dropped().into_iter().collect::<Vec<_>>(), [(bench.acme.id, 3)]);
         // A delivered message no longer counts as pending and leaves room.
         bench.in_file(|db| Ok(settle(db, 5, &Outcome { status: Some(204), ..Outcome::default() }, START)?));
         bench.admin().post("/webhooks/1/test", json!({})).created();
-        assert!(bench.engine.news.take_dropped().is_empty());
+        assert!(bench.engine.node.news.take_dropped().is_empty());
     }
 
     #[test]

@@ -15,7 +15,6 @@ use crate::api::{
 };
 use crate::auth::{Insider, Permissions, SigningSecret};
 use crate::central::quotas::Quotas;
-use crate::central::webhook_workspaces;
 use crate::storage::{Stored, record};
 use crate::tenancy::journal::{self, Recorded, VERBS};
 use crate::values::{Timestamp, WebUrl, distinct, is_public, stored_as_json};
@@ -111,7 +110,7 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewWebhook>) -> Result<Created<Webh
     may_touch(steps.insider()?, [&new.events.permissions()])?;
     let (author, lease) = (steps.author()?, steps.call.workspace()?);
     let workspace = lease.id();
-    steps.engine.central.write(move |db| Ok::<_, Error>(webhook_workspaces::add(db, workspace)?))?;
+    steps.engine.central.add_webhook_workspace(workspace)?;
     let (file, quotas) = (Arc::clone(lease.file()), Quotas::of(steps.call));
     file.write(move |db| {
         quotas.check_webhooks(db)?;

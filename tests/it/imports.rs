@@ -1,7 +1,6 @@
 //! Imports into the real program: by the API beside others who work there, and by the command line beside the server.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, Who, eventually};
 use crate::client::{Answer, Connection, Request};
-use crate::process::run;
+use crate::process::{document, run};
 
 const MANY: usize = 20_000;
 
@@ -216,15 +215,14 @@ fn a_command_that_cannot_be_done_says_why_and_leaves_nothing() {
     assert_eq!(total(&bench, &acme.inside), 0);
 }
 
-/// README's block on imports, as it stands.
+/// The block of `docs/import-export.md`, as it stands.
 #[test]
-fn the_lines_of_the_readme_import_and_export() {
+fn the_lines_of_the_documentation_import_and_export() {
     let bench = Bench::new();
     let acme = bench.team("acme");
     bench.post(&acme.inside, "/contacts", json!({"last_name": "Martin"})).created();
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let (_, section) = readme.split_once("## Import and export").unwrap();
-    let block = section.split_once("```sh\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let chapter = document("docs/import-export.md");
+    let block = chapter.split_once("```sh\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
     let script = block
         .replace("localhost:8080", &format!("localhost:{}", bench.address().port()))
         .replace("cx-engine ", concat!(env!("CARGO_BIN_EXE_cx-engine"), " "));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, central, eventually};
 use crate::client::{Answer, Request};
-use crate::process::{not_run, run};
+use crate::process::{document, not_run, run};
 use crate::receiver::Receiver;
 
 /// Figures by their name and labels, as the page has them.
@@ -168,7 +168,7 @@ fn the_figures_of_the_process_are_those_of_the_system() {
 
 /// By the parser of Prometheus' own client for Python, which is strict about the format.
 #[test]
-fn prometheus_reads_all_of_it_and_readme_has_each() {
+fn prometheus_reads_all_of_it_and_the_documentation_has_each() {
     let bench = Bench::with(&["--metrics", "true"]);
     let acme = bench.team("acme").inside;
     bench.customer(&acme, "Renault");
@@ -178,10 +178,10 @@ fn prometheus_reads_all_of_it_and_readme_has_each() {
 
     let families: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     assert!(families.len() > 20, "{families:?}");
-    let readme = include_str!("../../README.md");
+    let chapter = document("docs/metrics.md");
     for family in &families {
         let name = family.strip_prefix("cx_engine_").unwrap_or("process_");
-        assert!(readme.contains(&format!("`{name}")), "README does not say what {family} is");
+        assert!(chapter.contains(&format!("`{name}")), "docs/metrics.md does not say what {family} is");
     }
 
     const PARSE: &str = "import json, sys

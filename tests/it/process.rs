@@ -164,6 +164,12 @@ pub fn packaged(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name)
 }
 
+/// The text of a document of the repository.
+pub fn document(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// Ports of listeners that have gone: nobody takes them at once.
 pub fn free_ports<const MANY: usize>() -> [u16; MANY] {
     let listeners = [(); MANY].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());

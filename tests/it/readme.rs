@@ -1,4 +1,4 @@
-//! The first run, by the README's own commands and the lines that they print.
+//! The first run, by the commands of the README and of the chapters in `docs/`, and the lines that they print.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,10 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::bench::{sqlite, text};
-use crate::process::{Server, program, run};
+use crate::process::{Server, document, program, run};
+
+/// The documents whose blocks for a shell call the API, in the order to read them.
+const CHAPTERS: [&str; 4] = ["README.md", "docs/users.md", "docs/pbx.md", "docs/call-routing.md"];
 
 /// Lines of the README within which a newcomer must have been told how to begin.
 const PATIENCE_OF_A_NEWCOMER: usize = 20;
@@ -75,9 +78,8 @@ fn the_chapters_work_as_they_stand_one_after_the_other() {
     assert!(try_its_lines(&demo).len() >= 2);
     assert!(demo.stop().success());
 
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let blocks: Vec<&str> =
-        readme.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block)).collect();
+    let chapters = CHAPTERS.map(document);
+    let blocks: Vec<&str> = chapters.iter().flat_map(|chapter| shell_blocks(chapter)).collect();
     let serves = blocks[1].lines().find_map(|line| line.strip_prefix("cx-engine serve")).unwrap();
     let mut command = program(folder.path());
     command.arg("serve").args(serves.split('#').next().unwrap_or_default().split_whitespace());
@@ -105,9 +107,14 @@ fn the_chapters_work_as_they_stand_one_after_the_other() {
     assert_eq!(call["phone_call"]["contact_id"].to_string(), text(&made["contact"]["id"]));
 }
 
+/// The blocks of a document that are for a shell.
+fn shell_blocks(document: &str) -> Vec<&str> {
+    document.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block)).collect()
+}
+
 /// The commands of the README's first block for a shell.
 fn first_commands() -> Vec<String> {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme = document("README.md");
     let mut lines = readme.lines();
     let before = lines.by_ref().take_while(|line| *line != "```sh").count();
     let commands: Vec<&str> = lines.take_while(|line| *line != "```").collect();

@@ -2,12 +2,11 @@
 //! the server's reach.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-use crate::process::{not_run, packaged, run};
+use crate::process::{document, not_run, packaged, run};
 
-/// Tenths of what `systemd-analyze security` calls exposure, of 100; the README says so.
+/// Tenths of what `systemd-analyze security` calls exposure, of 100; `docs/install.md` says so.
 const MOST_EXPOSED: [(&str, u32); 2] = [("cx-engine.service", 11), ("cx-engine-backup.service", 2)];
 
 /// The units in a folder of one's own, with a program that is there; nothing, and a word on stderr, where there is no systemd.
@@ -45,7 +44,6 @@ fn the_services_reach_little_of_the_machine() {
         let said = run(security.arg(folder.path().join(unit)), "");
         assert_eq!(said.code, Some(0), "{unit} is more exposed than that: {}{}", said.out, said.err);
     }
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let stated = format!("exposure of {:.1} of 10", f64::from(MOST_EXPOSED[0].1) / 10.0);
-    assert!(readme.contains(&stated), "the README does not speak of an {stated}");
+    assert!(document("docs/install.md").contains(&stated), "docs/install.md does not speak of an {stated}");
 }

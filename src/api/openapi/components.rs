@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::api::input::Body;
+use crate::api::media_type::Body;
 use crate::api::route::{Layer, Needs, Route};
 use crate::auth::Scopes;
 use crate::values::PublicUrl;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::schemas::{Schemas, input_name};
 use crate::api::idempotency;
-use crate::api::input::MediaType;
+use crate::api::media_type::MediaType;
 use crate::api::route::Route;
 
 /// The location of a parameter.

@@ -10,11 +10,11 @@ use anyhow::{Context, anyhow, ensure};
 use rusqlite::Connection;
 
 use super::serve;
-use crate::api::{Error, crud};
+use crate::api::{Error, entity_rows};
 use crate::auth::{Origin, Verified, secret};
+use crate::central::accounts;
 use crate::central::quotas::Quotas;
 use crate::central::workspaces::{self, NewWorkspace};
-use crate::central::{accounts, tokens};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::server::{self, Front, Source};
@@ -42,7 +42,7 @@ pub fn run(config: Config, source: Source, now: Timestamp) -> anyhow::Result<()>
 
 /// Creates what is missing; returns whether anything was created.
 fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
-    let account = engine.central.read(|db| Ok::<_, Error>(accounts::find_by_email(db, EMAIL)?))?;
+    let account = engine.central.password_by_email(EMAIL)?;
     let account = match account {
         Some((account, _)) => account,
         None => {
@@ -53,7 +53,7 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
         }
     };
     let id = account.id;
-    let mut workspaces = engine.central.read(move |db| Ok::<_, Error>(workspaces::of_account(db, id)?))?;
+    let mut workspaces = engine.central.workspaces_of(id)?;
     let workspace = match workspaces.pop() {
         Some(workspace) => workspace,
         None => {
@@ -71,7 +71,7 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
 /// The password of the demo's account, if it is known. The published password is only allowed on this machine: if
 /// others can reach the server, it is replaced by a random one.
 fn password(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<Option<String>> {
-    let found = engine.central.read(|db| Ok::<_, Error>(accounts::find_by_email(db, EMAIL)?))?;
+    let found = engine.central.password_by_email(EMAIL)?;
     let (account, hash) = found.context("the demo has no account")?;
     if engine.passwords.verify(PASSWORD, Some(&hash))? == Verified::No {
         return Ok(None);
@@ -81,10 +81,7 @@ fn password(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<Option<Strin
     }
     let random = secret::make()?;
     let hash = engine.passwords.hash(&random)?;
-    engine.central.write(move |db| {
-        accounts::set_password_hash(db, account.id, &hash, now)?;
-        Ok::<_, Error>(tokens::revoke_all(db, account.id, None, now)?)
-    })?;
+    engine.central.set_demo_password(account.id, hash, now)?;
     Ok(Some(random))
 }
 
@@ -93,7 +90,7 @@ pub fn check_password(engine: &Engine) -> anyhow::Result<()> {
     if !engine.record.is_demo || engine.config.listen.ip().is_loopback() {
         return Ok(());
     }
-    let found = engine.central.read(|db| Ok::<_, Error>(accounts::find_by_email(db, EMAIL)?))?;
+    let found = engine.central.password_by_email(EMAIL)?;
     let Some((_, hash)) = found else { return Ok(()) };
     ensure!(
         engine.passwords.verify(PASSWORD, Some(&hash))? == Verified::No,
@@ -112,13 +109,13 @@ fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
     }
     let data::Data { customers, contacts, phone_calls } = data::make(author.at);
     for customer in customers {
-        crud::add(db, author, customer)?;
+        entity_rows::add(db, author, customer)?;
     }
     for contact in contacts {
-        crud::add(db, author, contact)?;
+        entity_rows::add(db, author, contact)?;
     }
     for call in phone_calls {
-        crud::add(db, author, call)?;
+        entity_rows::add(db, author, call)?;
     }
     routing::fill(db, author)?;
     Ok(true)

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::api::entity::Editable;
-use crate::api::{Error, Result, crud};
+use crate::api::{Error, Result, entity_rows};
 use crate::routing::call_queues::calendars::{self, Country};
 use crate::routing::call_queues::exceptions::RoutingException;
 use crate::routing::call_queues::groups::Group;
@@ -55,7 +55,7 @@ impl Desk<'_> {
 
     fn add_row<T: Editable>(&self, mut row: T) -> Result<T> {
         row.set_customer(Some(CUSTOMER));
-        crud::add(self.db, self.author, crud::timed(row, self.author.at))
+        entity_rows::add(self.db, self.author, entity_rows::timed(row, self.author.at))
     }
 
     /// Creates a queue that is open on working days and closed on the public holidays of this year and the next.

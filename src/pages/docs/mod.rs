@@ -6,10 +6,11 @@ mod reference;
 mod search;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use askama::Template;
 use http::StatusCode;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::Message;
@@ -127,7 +128,7 @@ fn page(template: &impl Template) -> Result<Html> {
 fn library(call: &Call) -> Result<Arc<Library>> {
     static KEPT: Mutex<Option<Arc<Library>>> = Mutex::new(None);
     let url = call.engine.public_url();
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kept = KEPT.lock();
     match &*kept {
         Some(library) if library.url == url => Ok(Arc::clone(library)),
         _ => {

@@ -9,7 +9,7 @@ use super::parents::{self, OfParent, ParentType, create};
 use crate::api::crud::{self, list, remove, show};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
-use crate::api::{Changes, Created, Ctx, Error, Id, Needs, Result, Route, delete, get, post, put, run};
+use crate::api::{Changes, Created, Ctx, Error, Id, Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::tenancy::journal::Recorded;
 use crate::values::{Day, RowId, Text};
@@ -82,7 +82,7 @@ entity! {
         /// Whether the exception was created as a holiday.
         #[serde(skip_deserializing)]
         #[schemars(extend("readOnly" = true))]
-        pub holiday: bool => flag;
+        pub holiday: bool => flag, "Holiday", "Jour férié";
     }
     recorded: &Recorded::announced("routing-exception", "routing.view"), permissions: "routing", scope: CustomerParam;
     customer: customer_id;
@@ -97,7 +97,7 @@ fn update(
 ) -> Result<Created<RoutingException>> {
     let old = crud::find::<RoutingException>(ctx, &scope, id)?;
     let new = changes.without(&RoutingException::PARENT).apply(&old)?;
-    crud::change(ctx.db, &ctx.author()?, &old, RoutingException { holiday: old.holiday, ..new }).map(Created)
+    entity_rows::change(ctx.db, &ctx.author()?, &old, RoutingException { holiday: old.holiday, ..new }).map(Created)
 }
 
 impl Entity for RoutingException {

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::parents::{self, ParentType};
 use super::queues::{self, Queue};
-use crate::api::crud::{self, create, list, remove, show, update};
+use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::list::each_of;
 use crate::api::resource::{Resource, Section};
-use crate::api::{Needs, Result, Route, delete, get, post, put, run};
+use crate::api::{Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::tenancy::Author;
 use crate::tenancy::journal::Recorded;
@@ -77,7 +77,7 @@ impl Entity for Group {
     fn release(&self, db: &Connection, author: &Author) -> Result<()> {
         parents::empty(db, author, ParentType::GROUP, self.id)?;
         each_of(db, queues::GROUP, self.id, |old: Queue| {
-            crud::change(db, author, &old, Queue { call_queue_group_id: None, ..old.clone() }).map(|_| ())
+            entity_rows::change(db, author, &old, Queue { call_queue_group_id: None, ..old.clone() }).map(|_| ())
         })
     }
 }

@@ -12,7 +12,7 @@ use crate::api::crud;
 use crate::api::entity::{Declared, Editable};
 use crate::api::field::named;
 use crate::api::list::each_of;
-use crate::api::{self, Body, Call, Created, Ctx, Input, Operation, Result, pairs};
+use crate::api::{self, Body, Call, Created, Ctx, Input, Operation, Result, entity_rows, pairs};
 use crate::routing::customer_param::CustomerParam;
 use crate::tenancy::Author;
 use crate::values::choice;
@@ -104,12 +104,7 @@ pub fn empty(db: &Connection, author: &Author, kind: ParentType, id: i64) -> Res
 }
 
 fn delete_each<T: OfParent>(db: &Connection, author: &Author, kind: ParentType, id: i64) -> Result<()> {
-    each_of(
-        db,
-        T::PARENT[0],
-        id,
-        |row: T| {
-            if row.parent() == (id, kind) { crud::delete(db, author, &row) } else { Ok(()) }
-        },
-    )
+    each_of(db, T::PARENT[0], id, |row: T| {
+        if row.parent() == (id, kind) { entity_rows::delete(db, author, &row) } else { Ok(()) }
+    })
 }

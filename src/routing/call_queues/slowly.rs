@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::exceptions::RoutingException;
 use super::time_spans::TimeSpan;
-use crate::api::crud;
+use crate::api::entity_rows;
 use crate::routing::testing::Desk;
 use crate::testing::Bench;
 
@@ -207,13 +207,17 @@ fn at_any_moment_calls_go_where_a_slow_look_at_every_row_says() {
             let (mut made, mut closed) = (Vec::new(), Vec::new());
             for span in &spans {
                 let new: TimeSpan = serde_json::from_value(with_parent("time_spanable", span)).unwrap();
-                let new = crud::add(db, &author, crud::timed(TimeSpan { customer_id: customer, ..new }, author.at))?;
+                let new = entity_rows::add(
+                    db,
+                    &author,
+                    entity_rows::timed(TimeSpan { customer_id: customer, ..new }, author.at),
+                )?;
                 made.push((new.id, span.clone()));
             }
             for exception in &exceptions {
                 let new: RoutingException = serde_json::from_value(with_parent("exceptionable", exception)).unwrap();
                 let new = RoutingException { customer_id: customer, ..new };
-                let new = crud::add(db, &author, crud::timed(new, author.at))?;
+                let new = entity_rows::add(db, &author, entity_rows::timed(new, author.at))?;
                 closed.push((new.id, exception.clone()));
             }
             Ok((made, closed))

@@ -13,7 +13,9 @@ use super::parents::{self, New, OfParent, ParentType};
 use crate::api::crud::{self, list, remove, remove_many};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
-use crate::api::{Changes, Created, Ctx, Error, Id, Needs, Ok200, Result, Route, delete, get, post, put, run};
+use crate::api::{
+    Changes, Created, Ctx, Error, Id, Needs, Ok200, Result, Route, delete, entity_rows, get, post, put, run,
+};
 use crate::routing::customer_param::CustomerParam;
 use crate::tenancy::journal::Recorded;
 use crate::values::{DayOfWeek, FullDate, RowId, Text, TimeOfDay};
@@ -154,7 +156,7 @@ fn update(
     let named = changes.apply(&TimeSpan { day_of_week: None, date_full: None, ..old.clone() })?;
     let names_day = named.day_of_week.is_some() || named.date_full.is_some();
     let new = if names_day { named } else { changes.apply(&old)? };
-    let span = crud::change(ctx.db, &ctx.author()?, &old, new)?;
+    let span = entity_rows::change(ctx.db, &ctx.author()?, &old, new)?;
     SavedSpan::of(ctx.db, span).map(Created)
 }
 

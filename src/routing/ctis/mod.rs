@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::customer_param::CustomerParam;
 use super::tokens::{self, LastFour};
 use crate::api::crud::{self, export, import, list, remove, remove_many, show, update};
-use crate::api::entity::{Declared, Editable, Entity, Given, entity};
+use crate::api::entity::{Declared, Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
-use crate::api::{Created, Ctx, Id, Json, Key, Needs, Result, Route, Scope, bulk, delete, get, post, put, run};
+use crate::api::{
+    Created, Ctx, Given, Id, Json, Key, Needs, Result, Route, Scope, bulk, delete, entity_rows, get, post, put, run,
+};
 use crate::storage::Stored;
 use crate::tenancy::Author;
 use crate::tenancy::journal::Recorded;
@@ -144,7 +146,7 @@ impl Entity for Cti {
     }
 
     fn release(&self, db: &Connection, author: &Author) -> Result<()> {
-        crud::delete_each::<Destination>(db, author, destinations::CTI, self.id)
+        entity_rows::delete_each::<Destination>(db, author, destinations::CTI, self.id)
     }
 }
 

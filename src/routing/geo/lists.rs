@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::destinations::{self, GeoDestination};
 use super::models::{self, Model};
-use crate::api::crud::{self, create, list, remove, show, update};
+use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
-use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
+use crate::api::{Error, Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
 use crate::tenancy::Author;
@@ -92,7 +92,7 @@ impl Entity for GeoList {
     }
 
     fn release(&self, db: &Connection, author: &Author) -> Result<()> {
-        crud::delete_each::<GeoDestination>(db, author, destinations::LIST, self.id)
+        entity_rows::delete_each::<GeoDestination>(db, author, destinations::LIST, self.id)
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blank::{Moment, Named, OrBlank, Took};
 use super::{Whose, check_logging, contact_of, external_ids, lookup, user_of};
-use crate::api::{CallerScope, Changes, Created, Ctx, Error, Id, Json, OfCustomer, Query, Result, crud};
+use crate::api::{CallerScope, Changes, Created, Ctx, Error, Id, Json, OfCustomer, Query, Result, crud, entity_rows};
 use crate::storage::Stored;
 use crate::tenancy::phones::{self, Typed};
 use crate::values::{Seconds, Text, Timestamp, WebUrl, choice, phone};
@@ -89,8 +89,8 @@ pub fn journal(
     let blank = PhoneCall { customer_id: customer, created_at: ctx.now, ..PhoneCall::default() };
     let new = said.told_over(ctx, customer, old.clone().unwrap_or(blank))?;
     let phone_call = match old {
-        Some(old) => crud::rewrite(ctx.db, &ctx.author()?, &old, new)?,
-        None => crud::add(ctx.db, &ctx.author()?, new)?,
+        Some(old) => entity_rows::rewrite(ctx.db, &ctx.author()?, &old, new)?,
+        None => entity_rows::add(ctx.db, &ctx.author()?, new)?,
     };
     external_ids::save(ctx.db, TABLE, customer, external_id.as_deref(), phone_call.id)?;
     Ok(Created(KeptCall { response: "ok", phone_call }))

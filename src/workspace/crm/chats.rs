@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::blank::{Moment, Named, OrBlank, Took};
 use super::{Whose, check_logging, contact_of, external_ids, lookup, user_of};
 use crate::api::entity::{Entity, entity};
-use crate::api::{CallerScope, Created, Ctx, Error, Json, OfCustomer, Query, Result, crud};
+use crate::api::{CallerScope, Created, Ctx, Error, Json, OfCustomer, Query, Result, entity_rows};
 use crate::storage::Stored;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones;
@@ -118,10 +118,10 @@ pub fn journal(
     let mut chat = said.told_over(ctx, customer, old.clone().unwrap_or(blank))?;
     match old {
         Some(old) => {
-            chat = crud::rewrite(ctx.db, &ctx.author()?, &old, chat)?;
+            chat = entity_rows::rewrite(ctx.db, &ctx.author()?, &old, chat)?;
         }
         None => {
-            chat = crud::add(ctx.db, &ctx.author()?, chat)?;
+            chat = entity_rows::add(ctx.db, &ctx.author()?, chat)?;
         }
     }
     external_ids::save(ctx.db, TABLE, customer, external_id.as_deref(), chat.id)?;

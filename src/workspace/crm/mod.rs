@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::phone_calls::PhoneCall;
-use super::settings::ForPbx;
+use super::settings::Settings;
 use crate::api::list::{List, Listed};
 use crate::api::resource::{MANAGER_AND_AGENT, PermissionGroup, Resource, action};
 use crate::api::{Ctx, Error, Needs, Page, Query, Result, Route, get, post, put, run};
@@ -95,7 +95,7 @@ fn list<T: Listed>(ctx: &mut Ctx<'_>, list: List<T>, Query(whose): Query<Whose>)
 /// Rejects journal entries if the workspace has disabled them. A success response would claim that the entry was
 /// stored.
 fn check_logging(db: &Connection) -> Result<()> {
-    if ForPbx::find(db)?.call_logging {
+    if Settings::find(db)?.features.call_logging {
         return Ok(());
     }
     Err(Error::refused(

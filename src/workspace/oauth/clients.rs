@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::api::field::{flag, integer, moment, text};
 use crate::api::list::{List, Listed, Listing, each_of};
-use crate::api::resource::{AGENT, PermissionGroup, Resource, Section, action};
+use crate::api::resource::{MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::{
     Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, check_customer, delete, get,
     may_touch, post, put, run,
@@ -27,7 +27,7 @@ pub const RESOURCE: Resource =
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "oauth-client",
     actions: &[
-        action("view", "see OAuth clients", "voir les clients OAuth", AGENT),
+        action("view", "see OAuth clients", "voir les clients OAuth", MANAGER_AND_AGENT),
         action("create", "create OAuth clients", "créer des clients OAuth", &[]),
         action("update", "change OAuth clients", "modifier les clients OAuth", &[]),
         action("delete", "delete OAuth clients", "supprimer des clients OAuth", &[]),

@@ -1,0 +1,63 @@
+//! Writes rows of entities: each change with its checks, its indexes, its audit row and its webhook deliveries.
+
+use rusqlite::Connection;
+
+use super::entity::{Entity, ServerFields};
+use super::error::Result;
+use super::list::each_of;
+use crate::tenancy::Author;
+use crate::values::Timestamp;
+
+/// A new row with its times.
+pub fn timed<T: Entity>(mut new: T, now: Timestamp) -> T {
+    let ServerFields { created_at, updated_at, .. } = new.server_fields();
+    (*created_at, *updated_at) = (now, now);
+    new
+}
+
+/// Adds a prepared row. Returns it as stored.
+pub fn add<T: Entity>(db: &Connection, author: &Author, mut new: T) -> Result<T> {
+    new.check(db, None)?;
+    *new.server_fields().id = new.insert(db)?;
+    new.index(db, None)?;
+    author.created(db, T::RECORDED, &new)?;
+    Ok(new)
+}
+
+/// Replaces a row by a prepared one, now. Returns it as stored.
+pub fn change<T: Entity>(db: &Connection, author: &Author, old: &T, mut new: T) -> Result<T> {
+    *new.server_fields().updated_at = author.at;
+    rewrite(db, author, old, new)
+}
+
+/// Replaces a row by a prepared one that has its times. Returns it as stored.
+pub fn rewrite<T: Entity>(db: &Connection, author: &Author, old: &T, mut new: T) -> Result<T> {
+    new.check(db, Some(old))?;
+    new.save(db)?;
+    new.index(db, Some(old))?;
+    author.updated(db, T::RECORDED, old, &new)?;
+    Ok(new)
+}
+
+/// Deletes a row, and the rows inside it.
+pub fn delete<T: Entity>(db: &Connection, author: &Author, row: &T) -> Result<()> {
+    row.release(db, author)?;
+    row.delete(db)?;
+    Ok(author.deleted(db, T::RECORDED, row)?)
+}
+
+/// Deletes every row with a value in a column.
+pub fn delete_each<T: Entity>(db: &Connection, author: &Author, column: &'static str, value: i64) -> Result<()> {
+    each_of(db, column, value, |row: T| delete(db, author, &row))
+}
+
+/// Moves every row of a customer to another one. Rows that it refers to move with it, and its indexes stay valid.
+pub fn move_each<T: Entity>(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
+    each_of(db, "customer_id", from, |old: T| {
+        let mut new = old.clone();
+        new.set_customer(Some(to));
+        *new.server_fields().updated_at = author.at;
+        new.save(db)?;
+        Ok(author.updated(db, T::RECORDED, &old, &new)?)
+    })
+}

@@ -1,0 +1,84 @@
+//! Media types: the bodies that handlers accept, and the formats of files.
+
+use std::str::FromStr;
+
+/// The kind of body that a request may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// Any body is ignored.
+    None,
+    Json,
+    /// `application/x-www-form-urlencoded`, as pages send it, or JSON.
+    FormOrJson,
+    /// The same for an OAuth client. The handler rejects other media types with an OAuth error.
+    OAuthForm,
+    /// Rows of a resource, in JSON or CSV.
+    Rows,
+}
+
+/// The media types of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaType {
+    Json,
+    Form,
+    Csv,
+}
+
+impl MediaType {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Form => "application/x-www-form-urlencoded",
+            Self::Csv => "text/csv",
+        }
+    }
+}
+
+impl Body {
+    /// The usual size limit of a body, in bytes.
+    pub const USUAL: usize = 1024 * 1024;
+
+    /// The accepted media types. The first is the default.
+    pub fn types(self) -> &'static [MediaType] {
+        match self {
+            Self::None | Self::Json => &[MediaType::Json],
+            Self::FormOrJson | Self::OAuthForm => &[MediaType::Json, MediaType::Form],
+            Self::Rows => &[MediaType::Json, MediaType::Csv],
+        }
+    }
+
+    /// The size limit in bytes.
+    pub fn largest(self) -> usize {
+        match self {
+            Self::None | Self::Json | Self::FormOrJson | Self::OAuthForm => Self::USUAL,
+            Self::Rows => 32 * Self::USUAL,
+        }
+    }
+
+    /// The body of a handler that has both inputs.
+    pub const fn or(self, other: Self) -> Self {
+        match self {
+            Self::None => other,
+            some => some,
+        }
+    }
+}
+
+/// The format of an export: `?format=csv`, or `Accept: text/csv`, else JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Csv,
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "json" => Ok(Self::Json),
+            "csv" => Ok(Self::Csv),
+            _ => Err("The selected format is invalid; it may be json, csv.".into()),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The OpenAPI document of a layer, from the table of routes.
+
+use http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::components;
+use super::operation::Operation;
+use super::schemas::Schemas;
+
+use crate::api::disclosure;
+use crate::api::resource::{Audience, Resource};
+use crate::api::route::{Layer, Needs, Route};
+use crate::api::router::Router;
+use crate::executors::Place;
+use crate::values::PublicUrl;
+
+/// The description of one layer, with this public URL.
+pub fn document(router: &Router, layer: Layer, url: &PublicUrl) -> Value {
+    let mut schemas = Schemas::new();
+    let mut paths = Map::new();
+    let resources = || router.resources(layer).iter().filter(|resource| resource.audience == Audience::Programs);
+    for resource in resources() {
+        for route in resource.routes {
+            let path = paths.entry(route.path).or_insert_with(|| json!({}));
+            path[route.method.as_str().to_ascii_lowercase()] = describe(router, layer, resource, route, &mut schemas);
+        }
+    }
+    let parameters = components::share_parameters(&mut paths);
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": format!("cx-engine, {} API", layer.name()),
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": about(layer),
+            "contact": {"name": "The operator of this server", "url": url.central()},
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [components::server(layer, url)],
+        "security": [{"bearer": []}],
+        "tags": resources().map(|tag| json!({"name": tag.name, "description": tag.about})).collect::<Value>(),
+        "paths": paths,
+        "components": components::all(layer, url, schemas.take(), parameters),
+    })
+}
+
+/// Resolves a reference. Any other value is returned as it is.
+pub fn resolve<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
+    let path = value["$ref"].as_str().and_then(|path| path.strip_prefix('#'));
+    path.and_then(|path| document.pointer(path)).unwrap_or(value)
+}
+
+fn about(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Central => {
+            "Accounts, workspaces, invitations and tokens, on the central host. Send a token of the central API as \
+             `Authorization: Bearer …`. `POST /switch-to` gives a token for a workspace."
+        }
+        Layer::Workspace => {
+            "Everything inside one workspace, on the workspace's host. Send a token of this workspace, or an integration \
+             key, as `Authorization: Bearer …`."
+        }
+    }
+}
+
+fn describe(router: &Router, layer: Layer, resource: &Resource, route: &Route, schemas: &mut Schemas) -> Value {
+    let mut operation = Operation::of(route, schemas);
+    operation.conditions(route, router.shows(layer, route));
+    operation.idempotency(route);
+    let Operation { parameters, body, mut responses, refusals: mut statuses, .. } = operation;
+    statuses.extend(refusals(route, layer, body.is_some()));
+    statuses.sort();
+    for status in statuses {
+        responses.insert(status.as_str().into(), components::refusal(status));
+    }
+    let mut described = json!({
+        "operationId": resource.operation_id(route),
+        "tags": [resource.name],
+        "summary": route.summary,
+        "description": access(router, layer, route),
+        "parameters": parameters,
+        "responses": responses,
+    });
+    if let Some(body) = body {
+        described["requestBody"] = body;
+    }
+    if let Some(security) = components::security(layer, route) {
+        described["security"] = security;
+    }
+    described
+}
+
+/// The requirement for callers, and the limits of the response.
+fn access(router: &Router, layer: Layer, route: &Route) -> String {
+    let needs = match route.needs {
+        Needs::Permission(name) => format!("Requires the permission `{name}`."),
+        Needs::Oneself(name) => format!("Requires the permission `{name}`, except for your own user."),
+        Needs::Own(name) => format!("Requires the permission `{name}`, except for your own rows."),
+        Needs::Scoped(name) => {
+            format!(
+                "Requires the permission `{name}`. A caller that is bound to a customer reaches that customer's rows."
+            )
+        }
+        Needs::LookUp(name) => format!(
+            "Requires the permission `{name}`, or the token of a call flow. A caller that is bound to a customer reaches \
+             that customer's rows."
+        ),
+        Needs::Operator => "For operators of the instance only.".to_owned(),
+        Needs::Member => "For members of the workspace only.".to_owned(),
+        Needs::Owner => "For the owner of the workspace only.".to_owned(),
+        Needs::Insider => "For every user and integration key of the workspace.".to_owned(),
+        Needs::SignedIn => "Requires a token.".to_owned(),
+        Needs::AnyToken => "Requires a token, of the central API or of a workspace.".to_owned(),
+        Needs::Anyone => "Requires no token.".to_owned(),
+    };
+    match disclosure::needed_to_view(router, layer, route) {
+        Some(view) => {
+            format!(
+                "{needs} Without the permission `{view}`, the response has only the id and the fields that were sent."
+            )
+        }
+        None => needs,
+    }
+}
+
+/// The errors that a route may answer apart from those of its handler.
+fn refusals(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
+    // 404 also means an unknown host or workspace. 400 also means malformed HTTP.
+    let mut statuses = vec![
+        StatusCode::BAD_REQUEST,
+        StatusCode::NOT_FOUND,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::SERVICE_UNAVAILABLE,
+        // Also for reads: opening a file needs disk space.
+        StatusCode::INSUFFICIENT_STORAGE,
+    ];
+    if route.needs != Needs::Anyone || route.handler.place() == Place::Hashing {
+        statuses.push(StatusCode::UNAUTHORIZED);
+    }
+    if route.needs != Needs::Anyone || layer == Layer::Workspace || route.handler.place() == Place::Hashing {
+        statuses.push(StatusCode::FORBIDDEN);
+    }
+    if route.method != Method::GET {
+        statuses.push(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    if has_body {
+        statuses.extend([
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ]);
+    }
+    statuses
+}

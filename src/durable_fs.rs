@@ -1,0 +1,67 @@
+//! Files and folders that a power loss cannot take back: written, synced, renamed, and their folder synced.
+//!
+//! A new file is on the disk only after its folder is synced, and a new folder only after the folder that contains it is.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use anyhow::Context;
+
+/// Creates a folder with the folders above it, unless it exists.
+pub fn create_folder(folder: &Path) -> anyhow::Result<()> {
+    create_folder_with(&mut DirBuilder::new(), folder)
+}
+
+/// Creates a folder that only its owner can open, unless it exists.
+pub fn create_private_folder(folder: &Path) -> anyhow::Result<()> {
+    create_folder_with(DirBuilder::new().mode(0o700), folder)
+}
+
+fn create_folder_with(builder: &mut DirBuilder, folder: &Path) -> anyhow::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    builder.recursive(true).create(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    sync(folder_of(folder)?)
+}
+
+/// Creates a file that only its owner can read. The caller syncs the folder, once for all files that it creates there.
+pub fn create_private_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Writes a file that only its owner can read, whole or not at all. It replaces the file that has the path.
+pub fn write_private_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let unfinished = path.with_extension("new");
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => create_private_file(&unfinished, content),
+    }
+    .with_context(|| format!("cannot write {}", path.display()))?;
+    rename(&unfinished, path)
+}
+
+/// Syncs a file or a folder, then renames it. Creates the folder that it is moved into, unless it exists.
+pub fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let folder = folder_of(to)?;
+    create_folder(folder)?;
+    sync(from)?;
+    fs::rename(from, to).with_context(|| format!("cannot write {}", to.display()))?;
+    sync(folder)
+}
+
+/// Syncs a file, or the names in a folder.
+pub fn sync(path: &Path) -> anyhow::Result<()> {
+    // The parent of a bare file name is the working directory.
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let synced = File::open(path).and_then(|file| file.sync_all());
+    synced.with_context(|| format!("cannot write {}", path.display()))
+}
+
+pub fn folder_of(path: &Path) -> anyhow::Result<&Path> {
+    path.parent().with_context(|| format!("{} has no parent folder", path.display()))
+}

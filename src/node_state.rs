@@ -1,0 +1,31 @@
+//! State that is only in memory: it ends with the process, and a second machine has its own.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::auth::{HostNames, KeyUses, Throttle};
+use crate::config::Config;
+use crate::tenancy::News;
+
+pub struct NodeState {
+    pub throttle: Throttle,
+    pub key_uses: KeyUses,
+    pub host_names: HostNames,
+    pub news: Arc<News>,
+    /// Digests of idempotency keys whose requests are running outside the lanes.
+    pub running_keys: Mutex<HashSet<[u8; 32]>>,
+}
+
+impl NodeState {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
+            key_uses: KeyUses::default(),
+            host_names: HostNames::default(),
+            news: Arc::new(News::new(config.quotas.max_pending_deliveries)),
+            running_keys: Mutex::default(),
+        }
+    }
+}
