@@ -72,5 +72,5 @@ pub fn router() -> anyhow::Result<api::Router> {
     let central = [central::RESOURCES, pages::RESOURCES, &[pages::STYLE], pages::MAILED].concat();
     let workspace =
         [workspace::RESOURCES, routing::RESOURCES, pages::RESOURCES, &[pages::STYLE], pages::SIGNED_IN].concat();
-    api::Router::new(&central, &workspace)
+    api::Router::new(&central, &workspace)?.with_root(&[pages::FRONT_DOOR, server::OPERATIONS])
 }

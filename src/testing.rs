@@ -35,7 +35,7 @@ pub struct Bench {
     pub engine: Arc<Engine>,
     pub acme: Workspace,
     pub other: Workspace,
-    service: Service,
+    pub service: Service,
     runtime: Runtime,
     _folder: TempDir,
 }
@@ -407,6 +407,11 @@ impl Client<'_> {
 
     pub fn token(&self) -> Option<&str> {
         self.token.as_deref()
+    }
+
+    /// The same client without a token.
+    pub fn anonymous(&self) -> Self {
+        Self { token: None, ..self.clone() }
     }
 
     /// With the token from a response.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::error::{Error, Result};
 use super::media_type::MediaType;
+use super::resource::Audience;
 use super::route::{Layer, Needs, Route};
 use super::router::Router;
 use crate::auth::callers::Person;
@@ -24,6 +25,7 @@ pub struct Call {
     pub engine: Arc<Engine>,
     pub router: Arc<Router>,
     pub route: &'static Route,
+    pub audience: Audience,
     pub layer: Layer,
     /// The values in the path, in order, decoded.
     pub path_values: Vec<String>,
@@ -65,6 +67,12 @@ impl Address {
     }
 }
 
+/// The language that the sender of these headers prefers.
+pub fn language(headers: &HeaderMap) -> Language {
+    let values = headers.get_all(header::ACCEPT_LANGUAGE).iter();
+    Language::wanted(values.filter_map(|value| value.to_str().ok()))
+}
+
 /// The id of a workspace that exists and is not suspended.
 pub fn in_service(found: Option<Listed>) -> Result<Uuid> {
     let listed = found.ok_or_else(Error::workspace_not_found)?;
@@ -97,10 +105,10 @@ impl Call {
         }
     }
 
-    /// The user's token that the request carries. Routes that need a token always have one.
+    /// The user's token that the request carries, or that of the session. Routes that need a token always have one.
     pub fn token(&self) -> Result<&Arc<TokenInUse>> {
         match &self.credential {
-            Credential::Token(token) => Ok(token),
+            Credential::Token(token) | Credential::Session(token) => Ok(token),
             Credential::Key(_) | Credential::CallFlow(_) => {
                 Err(Error::forbidden("forbidden", "This needs a user's token, not a key."))
             }
@@ -125,8 +133,7 @@ impl Call {
 
     /// The language that the caller prefers.
     pub fn language(&self) -> Language {
-        let values = self.headers.get_all(header::ACCEPT_LANGUAGE).iter();
-        Language::wanted(values.filter_map(|value| value.to_str().ok()))
+        language(&self.headers)
     }
 
     /// The open workspace. Every route of the workspace layer has one.
@@ -211,7 +218,7 @@ impl Call {
 
     fn insider(&self, db: &Connection) -> Result<Insider> {
         match &self.credential {
-            Credential::Token(token) => match callers::person(db, token)? {
+            Credential::Token(token) | Credential::Session(token) => match callers::person(db, token)? {
                 Person::Member(insider) => Ok(insider),
                 Person::WithoutSecondFactor => Err(Error::second_factor_missing()),
                 Person::NotAMember => Err(Error::not_a_member()),

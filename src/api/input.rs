@@ -182,6 +182,12 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for OAuthForm
     }
 }
 
+/// One field of a form, or of JSON in its place. Blank if the form does not contain it as a text.
+pub fn form_field(call: &Call, name: &str) -> Result<String> {
+    let fields = form_or_json(call)?;
+    Ok(fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned())
+}
+
 /// The fields of a form, or of JSON in its place.
 fn form_or_json(call: &Call) -> Result<Map<String, Value>> {
     match call.sent_as {

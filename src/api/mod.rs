@@ -37,7 +37,7 @@ mod rows;
 mod tries;
 
 pub use authority::may_touch;
-pub use call::{Address, Call, in_service};
+pub use call::{Address, Call, in_service, language};
 pub use coding::{Coding, Packer};
 pub use customer_scope::{CallerScope, CustomerColumn, Given, OfCustomer, Scope, check_customer, placed};
 pub use document::{Document, Kept};
@@ -47,7 +47,9 @@ pub use export::{Export, export_all};
 pub use handler::{Ctx, Handler, Inputs, Steps, bulk, hashing, here, run, steps};
 pub use ids::Ids;
 pub use import::{Counts, Importer, Mode, Sheet};
-pub use input::{Changes, Code, Form, Id, Inner, Input, Json, Link, OAuthForm, Query, Uuid, decode, pairs, required};
+pub use input::{
+    Changes, Code, Form, Id, Inner, Input, Json, Link, OAuthForm, Query, Uuid, decode, form_field, pairs, required,
+};
 pub use list::List;
 pub use media_type::{Body, Format, MediaType};
 pub use openapi::Operation;

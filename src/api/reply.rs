@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::fs::File;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -253,42 +253,17 @@ impl Html {
     pub fn leading_to(self, origin: String) -> Self {
         Self { leads_to: Some(origin), ..self }
     }
-}
 
-impl Redirect {
-    pub fn to(to: impl Into<String>) -> Self {
-        Self { to: to.into(), cookie: None }
-    }
-
-    /// Sets a cookie.
-    #[must_use]
-    pub fn with_cookie(self, cookie: impl ToString) -> Self {
-        Self { cookie: Some(cookie.to_string()), ..self }
-    }
-}
-
-fn header_value(text: String) -> Result<HeaderValue> {
-    HeaderValue::try_from(text).map_err(|error| Error::Internal(error.to_string()))
-}
-
-fn set_cookie(answer: &mut Answer, cookie: Option<String>) -> Result<()> {
-    if let Some(cookie) = cookie {
-        answer.headers_mut().append(header::SET_COOKIE, header_value(cookie)?);
-    }
-    Ok(())
-}
-
-impl Reply for Html {
-    /// Pages are written for a separate host. If the path names the workspace, form actions get that prefix. No value
-    /// in a page can look like an attribute, because quotes are escaped.
-    fn into_response(self, call: &Call) -> Result<Answer> {
-        let text = match call.address.prefix.as_str() {
+    /// The response. Pages are written for a separate host. If the path names the workspace, form actions get that
+    /// prefix. No value in a page can look like an attribute, because quotes are escaped.
+    pub fn response(self, prefix: &str) -> Result<Response<Bytes>> {
+        let text = match prefix {
             "" => self.text,
             prefix => self.text.replace("action=\"/", &format!("action=\"{prefix}/")),
         };
-        let mut response = Response::new(Content::Whole(text.into()));
+        let mut response = Response::new(Bytes::from(text));
         *response.status_mut() = self.status;
-        set_cookie(&mut response, self.cookie)?;
+        set_cookie(response.headers_mut(), self.cookie)?;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         // The page may have a style and nothing else: no script, no frame, no other origin.
@@ -305,6 +280,48 @@ impl Reply for Html {
         headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.language.tag()));
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Language"));
         Ok(response)
+    }
+}
+
+impl Redirect {
+    pub fn to(to: impl Into<String>) -> Self {
+        Self { to: to.into(), cookie: None }
+    }
+
+    /// Sets a cookie.
+    #[must_use]
+    pub fn with_cookie(self, cookie: impl ToString) -> Self {
+        Self { cookie: Some(cookie.to_string()), ..self }
+    }
+
+    /// The response. A path is relative to the workspace's own host.
+    pub fn response(self, prefix: &str) -> Result<Response<Bytes>> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::FOUND;
+        set_cookie(response.headers_mut(), self.cookie)?;
+        let to = if self.to.starts_with('/') { format!("{prefix}{}", self.to) } else { self.to };
+        response.headers_mut().insert(header::LOCATION, header_value(to)?);
+        // The location may contain a code and belongs to one visitor.
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        Ok(response)
+    }
+}
+
+fn header_value(text: String) -> Result<HeaderValue> {
+    HeaderValue::try_from(text).map_err(|error| Error::Internal(error.to_string()))
+}
+
+fn set_cookie(headers: &mut HeaderMap, cookie: Option<String>) -> Result<()> {
+    if let Some(cookie) = cookie {
+        headers.append(header::SET_COOKIE, header_value(cookie)?);
+    }
+    Ok(())
+}
+
+impl Reply for Html {
+    fn into_response(self, call: &Call) -> Result<Answer> {
+        Ok(self.response(&call.address.prefix)?.map(Content::Whole))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -329,16 +346,7 @@ impl Reply for Stylesheet {
 
 impl Reply for Redirect {
     fn into_response(self, call: &Call) -> Result<Answer> {
-        let mut response = Response::new(Content::Whole(Bytes::new()));
-        *response.status_mut() = StatusCode::FOUND;
-        set_cookie(&mut response, self.cookie)?;
-        // A path is relative to the workspace's own host.
-        let to = if self.to.starts_with('/') { format!("{}{}", call.address.prefix, self.to) } else { self.to };
-        response.headers_mut().insert(header::LOCATION, header_value(to)?);
-        // The location may contain a code and belongs to one visitor.
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        Ok(response)
+        Ok(self.response(&call.address.prefix)?.map(Content::Whole))
     }
 
     fn describe(operation: &mut Operation<'_>) {

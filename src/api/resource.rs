@@ -64,11 +64,15 @@ pub struct Table {
     pub fold: Option<Fold>,
 }
 
-/// The audience of a resource. Resources for programs are part of the OpenAPI description.
+/// The audience of a resource. It decides which credentials a request may carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
+    /// Routes with tokens and keys. They are part of the OpenAPI description.
     Programs,
+    /// Pages, with the session of a browser.
     People,
+    /// Routes without credentials, on every host.
+    Operators,
 }
 
 /// Where people look for a resource. Permissions are listed in this order.
@@ -137,6 +141,11 @@ impl Resource {
     /// Pages, to which people are led by links.
     pub const fn pages(name: &'static str, routes: &'static [Route]) -> Self {
         Self { audience: Audience::People, ..Self::new(name, "", routes) }
+    }
+
+    /// Routes for the operation of the server.
+    pub const fn operations(name: &'static str, routes: &'static [Route]) -> Self {
+        Self { audience: Audience::Operators, ..Self::new(name, "", routes) }
     }
 
     #[must_use]

@@ -5,6 +5,7 @@ use http::Method;
 use uuid::Uuid;
 
 use super::handler::Handler;
+use super::resource::Audience;
 use crate::auth::{Credential, Scope, TokenFault};
 
 /// One operation of the API.
@@ -20,6 +21,8 @@ pub struct Route {
     pub name: Option<&'static str>,
     /// Whether a workspace token on the central host is answered by the workspace's route of the same path.
     pub follows_token: bool,
+    /// Whether the form must prove that a page of this host sent it, even if the visitor has no session.
+    pub has_form_key: bool,
 }
 
 impl Route {
@@ -30,7 +33,7 @@ impl Route {
         needs: Needs,
         summary: &'static str,
     ) -> Self {
-        Self { method, path, handler, needs, summary, name: None, follows_token: false }
+        Self { method, path, handler, needs, summary, name: None, follows_token: false, has_form_key: false }
     }
 
     /// Names the operation, as a verb and a noun. Generated clients name a method after it.
@@ -48,10 +51,27 @@ impl Route {
         self
     }
 
+    /// Requires the form key also of visitors without a session.
+    #[must_use]
+    pub const fn with_form_key(mut self) -> Self {
+        self.has_form_key = true;
+        self
+    }
+
     /// Whether a credential may be used for the route, on a host of this layer and workspace.
-    pub fn admits(&self, layer: Layer, credential: &Credential, workspace: Option<Uuid>) -> Result<(), TokenFault> {
+    pub fn admits(
+        &self,
+        audience: Audience,
+        layer: Layer,
+        credential: &Credential,
+        workspace: Option<Uuid>,
+    ) -> Result<(), TokenFault> {
         let admitted = match (credential, layer) {
             (Credential::None, _) => self.needs == Needs::Anyone,
+            (Credential::Session(token), _) => {
+                audience == Audience::People && workspace.is_some() && token.scope.workspace() == workspace
+            }
+            _ if audience != Audience::Programs => false,
             (Credential::Token(token), Layer::Central) => {
                 token.scope == Scope::Central || self.needs == Needs::AnyToken
             }

@@ -3,23 +3,25 @@
 use http::Method;
 
 use super::error::{Error, Result};
-use super::resource::Resource;
+use super::resource::{Audience, Resource};
 use super::route::{Layer, Route};
 use crate::executors::Place;
 
-/// The routes of both layers. Literal segments take precedence over `{id}`.
+/// The routes of both layers, and those at the root of every host. Literal segments take precedence over `{id}`.
 pub struct Router {
     central: Table,
     workspace: Table,
+    root: Table,
 }
 
 struct Table {
-    paths: matchit::Router<Vec<&'static Route>>,
+    paths: matchit::Router<(Audience, Vec<&'static Route>)>,
     resources: Vec<Resource>,
 }
 
 /// The routes of one path, and the values in it.
 pub struct Matched<'r, 'p> {
+    pub audience: Audience,
     routes: &'r [&'static Route],
     pub values: Vec<&'p str>,
 }
@@ -27,7 +29,12 @@ pub struct Matched<'r, 'p> {
 impl Router {
     /// Rejects a table in which two routes have the same method and path.
     pub fn new(central: &[Resource], workspace: &[Resource]) -> anyhow::Result<Self> {
-        Ok(Self { central: Table::new(central)?, workspace: Table::new(workspace)? })
+        Ok(Self { central: Table::new(central)?, workspace: Table::new(workspace)?, root: Table::new(&[])? })
+    }
+
+    /// Adds routes whose path is never below `/api`.
+    pub fn with_root(self, resources: &[Resource]) -> anyhow::Result<Self> {
+        Ok(Self { root: Table::new(resources)?, ..self })
     }
 
     pub fn resources(&self, layer: Layer) -> &[Resource] {
@@ -38,9 +45,19 @@ impl Router {
         self.resources(layer).iter().flat_map(|resource| resource.routes)
     }
 
+    /// The routes whose path is never below `/api`.
+    pub fn root_routes(&self) -> impl Iterator<Item = &'static Route> {
+        self.root.resources.iter().flat_map(|resource| resource.routes)
+    }
+
+    /// Finds a path that is the same with and without `/api`.
     pub fn find<'p>(&self, layer: Layer, path: &'p str) -> Option<Matched<'_, 'p>> {
-        let found = self.table(layer).paths.at(path).ok()?;
-        Some(Matched { routes: found.value, values: found.params.iter().map(|(_, value)| value).collect() })
+        self.table(layer).find(path)
+    }
+
+    /// Finds a path that is never below `/api`.
+    pub fn at_root<'p>(&self, path: &'p str) -> Option<Matched<'_, 'p>> {
+        self.root.find(path)
     }
 
     /// The route that shows the resource which a route changes or deletes: `GET` of the same path, in a turn of the
@@ -71,22 +88,40 @@ impl Router {
 
 impl Table {
     fn new(resources: &[Resource]) -> anyhow::Result<Self> {
-        let routes: Vec<&'static Route> = resources.iter().flat_map(|resource| resource.routes).collect();
+        let of = |resource: &Resource| -> Vec<(Audience, &'static Route)> {
+            resource.routes.iter().map(|route| (resource.audience, route)).collect()
+        };
+        let routes: Vec<_> = resources.iter().flat_map(of).collect();
         let mut paths = matchit::Router::new();
-        for route in &routes {
-            let beside: Vec<_> = routes.iter().copied().filter(|other| other.path == route.path).collect();
-            if beside.iter().filter(|other| other.method == route.method).count() > 1 {
+        for (audience, route) in &routes {
+            let same_path: Vec<_> = routes.iter().filter(|(_, other)| other.path == route.path).collect();
+            if same_path.iter().filter(|(_, other)| other.method == route.method).count() > 1 {
                 anyhow::bail!("{} {} is in the table twice", route.method, route.path);
             }
-            if std::ptr::eq(beside[0], *route) {
-                paths.insert(route.path, beside)?;
+            if same_path.iter().any(|(other, _)| other != audience) {
+                anyhow::bail!("{} has routes for more than one audience", route.path);
+            }
+            if std::ptr::eq(same_path[0].1, *route) {
+                paths.insert(route.path, (*audience, same_path.iter().map(|(_, route)| *route).collect()))?;
             }
         }
         Ok(Self { paths, resources: resources.to_vec() })
     }
+
+    fn find<'p>(&self, path: &'p str) -> Option<Matched<'_, 'p>> {
+        let found = self.paths.at(path).ok()?;
+        let (audience, routes) = found.value;
+        let values = found.params.iter().map(|(_, value)| value).collect();
+        Some(Matched { audience: *audience, routes, values })
+    }
 }
 
 impl Matched<'_, '_> {
+    /// The path in the table.
+    pub fn path(&self) -> &'static str {
+        self.routes[0].path
+    }
+
     /// The route for a method. `HEAD` is `GET` without the body.
     pub fn route(&self, method: &Method) -> Result<&'static Route> {
         let method = if method == Method::HEAD { &Method::GET } else { method };

@@ -21,6 +21,8 @@ pub enum Credential {
     None,
     /// A valid token of a person.
     Token(Arc<TokenInUse>),
+    /// The session of a person's browser. It is valid for pages and for no other route.
+    Session(Arc<TokenInUse>),
     /// The digest of an integration key. Only the workspace's file knows whether the key is valid.
     Key([u8; 32]),
     /// An access token of an OAuth client, encrypted by us for this workspace. Only the workspace's file knows whether

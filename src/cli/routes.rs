@@ -9,7 +9,8 @@ use crate::cli::output::{out, outln};
 pub fn run(as_json: bool) -> anyhow::Result<()> {
     let router = crate::router()?;
     let layers = [Layer::Central, Layer::Workspace];
-    let rows = layers.iter().flat_map(|layer| router.routes(*layer).map(move |route| (*layer, route)));
+    let rows = layers.iter().flat_map(|layer| router.routes(*layer).map(move |route| (layer.name(), route)));
+    let rows = rows.chain(router.root_routes().map(|route| ("any", route)));
     if as_json {
         let rows: Vec<Value> = rows.map(|(layer, route)| shown(layer, route)).collect();
         outln!("{}", serde_json::to_string_pretty(&rows)?);
@@ -18,7 +19,7 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
     let rows: Vec<Vec<String>> = rows
         .map(|(layer, route)| {
             vec![
-                layer.name().into(),
+                layer.into(),
                 route.method.to_string(),
                 route.path.into(),
                 route.needs.to_string(),
@@ -30,9 +31,9 @@ pub fn run(as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn shown(layer: Layer, route: &Route) -> Value {
+fn shown(layer: &str, route: &Route) -> Value {
     json!({
-        "layer": layer.name(), "method": route.method.as_str(), "path": route.path,
+        "layer": layer, "method": route.method.as_str(), "path": route.path,
         "needs": route.needs.to_string(), "summary": route.summary,
     })
 }

@@ -15,7 +15,7 @@ use super::odd::{self, Slip};
 use super::{World, each};
 use crate::api::{Layer, Route, openapi};
 use crate::testing::description;
-use crate::walk::{Sample, is_a_browsers, owner, sample};
+use crate::walk::{Sample, owner, sample};
 
 /// The changes to the valid body of a route.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub fn routes() -> Vec<(Layer, &'static Route, Vec<String>)> {
     let mut found = Vec::new();
     for layer in [Layer::Central, Layer::Workspace] {
         let document = description(layer);
-        for route in router.routes(layer).filter(|route| !is_a_browsers(route)) {
+        for route in router.routes(layer) {
             let operation = &document["paths"][route.path][route.method.as_str().to_ascii_lowercase()];
             let body = &operation["requestBody"]["content"]["application/json"]["schema"];
             let mut fields: Vec<String> = FOREIGN.iter().map(|&name| name.to_owned()).collect();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{World, each, odd};
 use crate::api::Layer;
-use crate::walk::{is_a_browsers, owner};
+use crate::walk::owner;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Case {
@@ -21,10 +21,8 @@ struct Case {
 
 fn routes() -> Vec<(Layer, Method, &'static str)> {
     let router = crate::router().unwrap();
-    let of = |layer| -> Vec<_> {
-        let routes = router.routes(layer).filter(|route| !is_a_browsers(route));
-        routes.map(|route| (layer, route.method.clone(), route.path)).collect()
-    };
+    let of =
+        |layer| -> Vec<_> { router.routes(layer).map(|route| (layer, route.method.clone(), route.path)).collect() };
     [of(Layer::Central), of(Layer::Workspace)].concat()
 }
 

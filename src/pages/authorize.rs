@@ -50,8 +50,6 @@ pub struct Asked {
     decision: Text<20>,
     /// The scopes that the page showed. No others are approved.
     shown: Text<5000>,
-    /// Proves that the form comes from a page of this host.
-    form_key: Text<100>,
 }
 
 /// The result of checking a request.
@@ -91,7 +89,7 @@ struct Page<'a> {
 }
 
 fn show(steps: &Steps<'_>, visitor: Visitor, Link(asked): Link<Asked>) -> Result<Visited> {
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let asked = match asked {
         Ok(asked) => asked,
         Err(error) => return told(words, &words.problems(&error).join(" ")),
@@ -107,20 +105,15 @@ fn show(steps: &Steps<'_>, visitor: Visitor, Link(asked): Link<Asked>) -> Result
 }
 
 fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Result<Visited> {
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let asked = match asked {
         Ok(asked) => asked,
         Err(error) => return told(words, &words.problems(&error).join(" ")),
     };
-    // If the session has expired, the user signs in and then sees the page again.
-    if visitor.session.is_some()
-        && let Err(error) = visitor.check(&asked.form_key)
-    {
-        return told(words, &words.problems(&error).join(" "));
-    }
     let request = match judge(steps, &visitor, &asked)? {
         Verdict::Page(why) => return told(words, &why),
         Verdict::Back(refusal) => return back(steps, &asked, &refusal_pairs(refusal)),
+        // If the session has expired, the user signs in and then sees the page again.
         Verdict::Good(_) if visitor.session.is_none() => {
             return Ok(Visited::Onward(Redirect::to(sign_in::path(&asked.here()))));
         }
@@ -152,7 +145,7 @@ fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Resu
 }
 
 fn judge(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked) -> Result<Verdict> {
-    let (asked, words, token) = (asked.clone(), Words::of(steps), visitor.session.clone());
+    let (asked, words, token) = (asked.clone(), Words::of(steps.call), visitor.session.clone());
     steps.call.workspace()?.file().read(move |db| asked.judge(db, words, token.as_deref()))
 }
 
@@ -254,7 +247,7 @@ fn page(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked, request: &Request) 
     let workspace = steps.engine.central.workspace_name(id)?;
     let (form_key, cookie) = visitor.form_key()?;
     let origin = origin_of(&asked.redirect_uri);
-    let (words, shown) = (Words::of(steps), request.scopes.to_string());
+    let (words, shown) = (Words::of(steps.call), request.scopes.to_string());
     let text = rendered(&Page {
         words,
         client: &request.client.name,

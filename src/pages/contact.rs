@@ -1,21 +1,15 @@
 //! The page of a contact. A CRM look-up links to it during a call, unless the workspace has a URL template for another
 //! system.
 
-use std::sync::Arc;
-
 use askama::Template;
-use http::StatusCode;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::visitor::Visitor;
 use super::words::Words;
-use super::{Message, sign_in};
-use crate::api::{Error, Html, Id, Needs, Redirect, Result, Route, Steps, Visited, get, rendered, steps};
-use crate::auth::callers::{self, Person};
-use crate::storage::Stored;
+use crate::api::{CallerScope, Ctx, Html, Id, Needs, Ok200, Result, Route, crud, get, rendered, run};
 use crate::workspace::contacts::Contact;
 
-pub const ROUTES: &[Route] = &[get("/ui/contacts/{id}", &steps(show), Needs::Anyone, "Show the page of a contact")];
+pub const ROUTES: &[Route] =
+    &[get("/ui/contacts/{id}", &run(show), Needs::Scoped("contact.view"), "Show the page of a contact")];
 
 /// The fields of the page, in the order in which a person on the phone needs them.
 #[derive(Template)]
@@ -33,22 +27,9 @@ struct Page<'a> {
     comment: Option<&'a str>,
 }
 
-fn show(steps: &Steps<'_>, visitor: Visitor, Id(id): Id) -> Result<Visited> {
-    let words = Words::of(steps);
-    let Some(session) = &visitor.session else {
-        return Ok(Visited::Onward(Redirect::to(sign_in::path(&steps.call.address.path))));
-    };
-    let token = Arc::clone(session);
-    let found = steps.call.workspace()?.file().read(move |db| {
-        let may_see = matches!(callers::person(db, &token)?, Person::Member(person) if person.may("contact.view"));
-        Ok::<_, Error>(if may_see { Contact::find(db, id)? } else { None })
-    })?;
-    let page = match found {
-        Some(contact) => page(words, &contact)?,
-        // A user who may not view contacts does not learn which exist.
-        None => Message::about(words, &words.no_such_contact(), &words.gone_or_hidden()).page(StatusCode::NOT_FOUND)?,
-    };
-    Ok(Visited::Page(page))
+fn show(ctx: &mut Ctx<'_>, scope: CallerScope, id: Id) -> Result<Html> {
+    let Ok200(contact) = crud::show::<Contact>(ctx, scope, id)?;
+    page(Words::of(ctx.call), &contact)
 }
 
 /// A number for a `tel:` link (RFC 3966), without separators.

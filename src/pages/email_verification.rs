@@ -58,9 +58,9 @@ struct UndoPage<'a> {
 }
 
 fn show(steps: &Steps<'_>, Query(mailed): Query<Mailed>) -> Result<Html> {
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let Some(named) = named(steps, &mailed.code)? else { return no_such_link(words) };
-    page(words, &named, &mailed.code, &[]).map(|text| Html::ok(words.0, text))
+    page(words, StatusCode::OK, &named, &mailed.code, &[])
 }
 
 fn verify(
@@ -69,7 +69,7 @@ fn verify(
     Query(mailed): Query<Mailed>,
     Form(filled): Form<Verifying>,
 ) -> Result<Html> {
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let code = filled.as_ref().map_or(&mailed.code, |filled| &filled.code).clone();
     let Some(named) = named(steps, &code)? else { return no_such_link(words) };
     let confirmed = filled.and_then(|filled| {
@@ -81,18 +81,18 @@ fn verify(
         Ok(account) => {
             Message::about(words, &words.address_confirmed(), &words.log_in_as(&account.email)).page(StatusCode::OK)
         }
-        Err(error) => shown(words, error, |problems| page(words, &named, &code, problems)),
+        Err(error) => shown(words, error, |status, problems| page(words, status, &named, &code, problems)),
     }
 }
 
 fn show_undo(steps: &Steps<'_>, Query(mailed): Query<Mailed>) -> Result<Html> {
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let Some(email) = former(steps, &mailed.code)? else { return no_such_link(words) };
-    undo_page(words, &email, &mailed.code, &[]).map(|text| Html::ok(words.0, text))
+    undo_page(words, StatusCode::OK, &email, &mailed.code, &[])
 }
 
 fn undo(steps: &Steps<'_>, Query(mailed): Query<Mailed>, Form(filled): Form<Mailed>) -> Result<Html> {
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let code = filled.as_ref().map_or(&mailed.code, |filled| &filled.code).clone();
     let Some(email) = former(steps, &code)? else { return no_such_link(words) };
     let undone = filled.and_then(|_| steps.engine.central.undo_email_change(&code, steps.call.origin()));
@@ -100,7 +100,7 @@ fn undo(steps: &Steps<'_>, Query(mailed): Query<Mailed>, Form(filled): Form<Mail
         Ok(()) => {
             Message::about(words, &words.change_undone(), &words.choose_password_next(&email)).page(StatusCode::OK)
         }
-        Err(error) => shown(words, error, |problems| undo_page(words, &email, &code, problems)),
+        Err(error) => shown(words, error, |status, problems| undo_page(words, status, &email, &code, problems)),
     }
 }
 
@@ -112,12 +112,13 @@ fn former(steps: &Steps<'_>, code: &str) -> Result<Option<String>> {
     steps.engine.central.former_email(code, steps.now)
 }
 
-fn page(words: Words, named: &Named, code: &str, problems: &[String]) -> Result<String> {
-    rendered(&VerifyPage { words, email: &named.email, login: &named.login, code, problems })
+fn page(words: Words, status: StatusCode, named: &Named, code: &str, problems: &[String]) -> Result<Html> {
+    let text = rendered(&VerifyPage { words, email: &named.email, login: &named.login, code, problems })?;
+    Ok(Html::new(status, words.0, text))
 }
 
-fn undo_page(words: Words, email: &str, code: &str, problems: &[String]) -> Result<String> {
-    rendered(&UndoPage { words, email, code, problems })
+fn undo_page(words: Words, status: StatusCode, email: &str, code: &str, problems: &[String]) -> Result<Html> {
+    Ok(Html::new(status, words.0, rendered(&UndoPage { words, email, code, problems })?))
 }
 
 fn no_such_link(words: Words) -> Result<Html> {

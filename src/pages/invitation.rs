@@ -1,6 +1,7 @@
 //! The page that an invitation mail links to. A person with an account logs in and joins; others register.
 
 use askama::Template;
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,10 +47,10 @@ struct Asked<'a> {
 }
 
 fn show(steps: &Steps<'_>, Code(code): Code) -> Result<Html> {
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let Some(found) = steps.engine.central.invitation_by_code(&code)? else { return no_invitation(words) };
     match found.invite.check_open(steps.now) {
-        Ok(()) => page(words, &found, None, &[]).map(|text| Html::ok(words.0, text)),
+        Ok(()) => page(words, StatusCode::OK, &found, None, &[]),
         Err(closed) => {
             let why = words.problems(&closed).join(" ");
             Message::about(words, &words.invitation_closed(), &why).page(closed.status())
@@ -58,7 +59,7 @@ fn show(steps: &Steps<'_>, Code(code): Code) -> Result<Html> {
 }
 
 fn accept(steps: &Steps<'_>, Code(code): Code, tries: Tries, Form(filled): Form<Accepting>) -> Result<Html> {
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let Some(found) = steps.engine.central.invitation_by_code(&code)? else { return no_invitation(words) };
     let typed = filled.as_ref().ok().and_then(|filled| filled.name.clone());
     match filled.and_then(|filled| join(steps, tries, &found, filled)) {
@@ -66,10 +67,9 @@ fn accept(steps: &Steps<'_>, Code(code): Code, tries: Tries, Form(filled): Form<
             let workspace = &found.invite.workspace;
             let url = steps.engine.public_url().workspace(&workspace.subdomain);
             let text = words.you_are_a_member(&workspace.name, &found.invite.email);
-            Message { link: Some((&url, &url)), ..Message::about(words, &words.welcome(), &text) }
-                .page(http::StatusCode::OK)
+            Message { link: Some((&url, &url)), ..Message::about(words, &words.welcome(), &text) }.page(StatusCode::OK)
         }
-        Err(error) => shown(words, error, |problems| page(words, &found, typed.as_deref(), problems)),
+        Err(error) => shown(words, error, |status, problems| page(words, status, &found, typed.as_deref(), problems)),
     }
 }
 
@@ -92,7 +92,13 @@ fn join(steps: &Steps<'_>, tries: Tries, found: &InviteByCode, filled: Accepting
     invitations::join(steps, &account, &found.invite).map(|_| ())
 }
 
-fn page(words: Words, found: &InviteByCode, name: Option<&str>, problems: &[String]) -> Result<String> {
+fn page(
+    words: Words,
+    status: StatusCode,
+    found: &InviteByCode,
+    name: Option<&str>,
+    problems: &[String],
+) -> Result<Html> {
     let invite = &found.invite;
     let is = Asked {
         workspace: &invite.workspace.name,
@@ -102,11 +108,11 @@ fn page(words: Words, found: &InviteByCode, name: Option<&str>, problems: &[Stri
         name: name.or(invite.name.as_deref()).unwrap_or_default(),
         account_exists: found.account_exists,
     };
-    rendered(&Page { words, is, problems })
+    Ok(Html::new(status, words.0, rendered(&Page { words, is, problems })?))
 }
 
 fn no_invitation(words: Words) -> Result<Html> {
-    Message::about(words, &words.no_such_invitation(), &words.which_link_works()).page(http::StatusCode::NOT_FOUND)
+    Message::about(words, &words.no_such_invitation(), &words.which_link_works()).page(StatusCode::NOT_FOUND)
 }
 
 #[cfg(test)]

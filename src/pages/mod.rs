@@ -5,6 +5,7 @@ mod authorize;
 mod contact;
 mod docs;
 mod email_verification;
+mod error_page;
 mod invitation;
 mod password_reset;
 mod second_factor;
@@ -19,6 +20,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::{Error, Html, Needs, Ok200, Redirect, Resource, Result, Route, Steps, get, here, rendered};
+pub use error_page::ErrorPage;
+pub use sign_in::to_sign_in;
+#[cfg(test)]
+pub use visitor::form_key_of;
+pub use visitor::{check_form, session};
 use words::Words;
 
 /// The resources of both layers.
@@ -49,9 +55,10 @@ pub const SIGNED_IN: &[Resource] = &[
 const ROUTES: &[Route] =
     &[get("/", &here(about), Needs::Anyone, "Show the name and version of the server").named("getServer")];
 
-/// The response to a browser at the root of a host, without `/api`.
-pub static FRONT_DOOR: Route =
-    get("/", &here(front_door), Needs::Anyone, "Redirect to the API reference").named("getServer");
+/// The page at the root of a host, without `/api`.
+pub const FRONT_DOOR: Resource = Resource::pages("Front door", FRONT_DOOR_ROUTES);
+
+const FRONT_DOOR_ROUTES: &[Route] = &[get("/", &here(front_door), Needs::Anyone, "Redirect to the API reference")];
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct About {
@@ -92,11 +99,11 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Shows a form again with its errors. Server errors are answered as in the API.
-fn shown(words: Words, error: Error, page: impl FnOnce(&[String]) -> Result<String>) -> Result<Html> {
+/// Shows a form again with its errors. A server error is shown on a page of its own.
+fn shown(words: Words, error: Error, page: impl FnOnce(StatusCode, &[String]) -> Result<Html>) -> Result<Html> {
     let status = error.status();
     if status.is_server_error() {
         return Err(error);
     }
-    page(&words.problems(&error)).map(|text| Html::new(status, words.0, text))
+    page(status, &words.problems(&error))
 }

@@ -1,6 +1,7 @@
 //! The page that a password reset mail links to.
 
 use askama::Template;
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,20 +36,21 @@ struct Page<'a> {
 }
 
 fn show(steps: &Steps<'_>, Query(mailed): Query<Mailed>) -> Result<Html> {
-    let words = Words::of(steps);
-    page(words, &mailed, &[]).map(|text| Html::ok(words.0, text))
+    let words = Words::of(steps.call);
+    page(words, StatusCode::OK, &mailed, &[])
 }
 
 fn reset(steps: &Steps<'_>, tries: Tries, Query(mailed): Query<Mailed>, Form(filled): Form<Resetting>) -> Result<Html> {
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     match filled.and_then(|resetting| password::choose(steps, tries, resetting)) {
-        Ok(()) => Message::about(words, &words.password_is_set(), &words.log_in_with_it()).page(http::StatusCode::OK),
-        Err(error) => shown(words, error, |problems| page(words, &mailed, problems)),
+        Ok(()) => Message::about(words, &words.password_is_set(), &words.log_in_with_it()).page(StatusCode::OK),
+        Err(error) => shown(words, error, |status, problems| page(words, status, &mailed, problems)),
     }
 }
 
-fn page(words: Words, mailed: &Mailed, problems: &[String]) -> Result<String> {
-    rendered(&Page { words, email: &mailed.email, code: &mailed.code, problems })
+fn page(words: Words, status: StatusCode, mailed: &Mailed, problems: &[String]) -> Result<Html> {
+    let text = rendered(&Page { words, email: &mailed.email, code: &mailed.code, problems })?;
+    Ok(Html::new(status, words.0, text))
 }
 
 #[cfg(test)]

@@ -5,20 +5,17 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sign_in;
 use super::visitor::Visitor;
 use super::words::Words;
-use crate::api::{
-    Error, Form, Html, Needs, Query, Redirect, Result, Route, Steps, Tries, Visited, get, hashing, post, rendered,
-    steps,
-};
+use super::{shown, sign_in};
+use crate::api::{Error, Form, Html, Needs, Query, Result, Route, Steps, Tries, get, hashing, post, rendered, steps};
 use crate::auth::TokenInUse;
 use crate::central::second_factor::{self, Disabling, Enrollment};
 use crate::values::{Name, Text};
 
 pub const ROUTES: &[Route] = &[
-    get("/ui/second-factor", &steps(show), Needs::Anyone, "Show the second-factor page"),
-    post("/ui/second-factor", &hashing(change), Needs::Anyone, "Add or remove a second factor"),
+    get("/ui/second-factor", &steps(show), Needs::SignedIn, "Show the second-factor page"),
+    post("/ui/second-factor", &hashing(change), Needs::SignedIn, "Add or remove a second factor"),
 ];
 
 /// The path to continue to.
@@ -40,8 +37,6 @@ pub struct Changing {
     code: Text<40>,
     /// Path on this host to continue to.
     to: Text<8000>,
-    /// Proves that the form comes from a page of this host.
-    form_key: Text<100>,
 }
 
 #[derive(Template)]
@@ -66,28 +61,16 @@ pub fn path(to: &str) -> String {
     form_urlencoded::Serializer::for_suffix(start.to_owned(), start.len()).append_pair("to", to).finish()
 }
 
-fn show(steps: &Steps<'_>, visitor: Visitor, Query(onward): Query<Onward>) -> Result<Visited> {
-    let Some(session) = &visitor.session else {
-        return Ok(Visited::Onward(Redirect::to(sign_in::path(&path(&onward.to)))));
-    };
-    page(steps, &visitor, session, StatusCode::OK, &onward.to, &[], &[]).map(Visited::Page)
+fn show(steps: &Steps<'_>, visitor: Visitor, Query(onward): Query<Onward>) -> Result<Html> {
+    page(steps, &visitor, StatusCode::OK, &onward.to, &[], &[])
 }
 
-fn change(steps: &Steps<'_>, visitor: Visitor, tries: Tries, Form(filled): Form<Changing>) -> Result<Visited> {
-    let Some(session) = visitor.session.clone() else {
-        return Ok(Visited::Onward(Redirect::to(sign_in::path("/ui/second-factor"))));
-    };
+fn change(steps: &Steps<'_>, visitor: Visitor, tries: Tries, Form(filled): Form<Changing>) -> Result<Html> {
     let to = filled.as_ref().map(|filled| filled.to.clone()).unwrap_or_default();
-    let done = filled.and_then(|filled| {
-        visitor.check(&filled.form_key)?;
-        apply(steps, &tries, &session, &filled)
-    });
-    match done {
-        Ok(codes) => page(steps, &visitor, &session, StatusCode::OK, &to, &codes, &[]).map(Visited::Page),
-        Err(error) if error.status().is_server_error() => Err(error),
+    match filled.and_then(|filled| apply(steps, &tries, steps.token()?, &filled)) {
+        Ok(codes) => page(steps, &visitor, StatusCode::OK, &to, &codes, &[]),
         Err(error) => {
-            let problems = Words::of(steps).problems(&error);
-            page(steps, &visitor, &session, error.status(), &to, &[], &problems).map(Visited::Page)
+            shown(Words::of(steps.call), error, |status, problems| page(steps, &visitor, status, &to, &[], problems))
         }
     }
 }
@@ -121,20 +104,19 @@ fn apply(steps: &Steps<'_>, tries: &Tries, session: &TokenInUse, filled: &Changi
 fn page(
     steps: &Steps<'_>,
     visitor: &Visitor,
-    session: &TokenInUse,
     status: StatusCode,
     to: &str,
     codes: &[String],
     problems: &[String],
 ) -> Result<Html> {
-    let account_id = session.account_id;
+    let account_id = steps.token()?.account_id;
     let state = steps.engine.central.second_factor(account_id)?;
     let enrollment = match state.enabled {
         true => None,
         false => second_factor::begun_enrollment(steps, account_id)?,
     };
     let (form_key, cookie) = visitor.form_key()?;
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let text = rendered(&Page {
         words,
         enabled: state.enabled,
@@ -243,7 +225,10 @@ mod tests {
         let central = bench.nobody().with_token(bench.token("zoe@example.com", Scope::Central));
         assert_eq!(central.get("/account/second-factor").ok()["enabled"], false);
         let nobody = bench.nobody().at("acme.localhost");
-        assert_eq!(location(&nobody.get("/ui/second-factor")), "/ui/sign-in?to=%2Fui%2Fsecond-factor%3Fto%3D");
-        assert_eq!(location(&nobody.submit("/ui/second-factor", &[])), "/ui/sign-in?to=%2Fui%2Fsecond-factor");
+        assert_eq!(
+            location(&nobody.get("/ui/second-factor?to=")),
+            "/ui/sign-in?to=%2Fapi%2Fui%2Fsecond-factor%3Fto%3D"
+        );
+        assert_eq!(location(&nobody.submit("/ui/second-factor", &[])), "/ui/sign-in?to=%2Fapi%2Fui%2Fsecond-factor");
     }
 }

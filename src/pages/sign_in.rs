@@ -1,15 +1,17 @@
 //! The page to sign in to a workspace, before continuing to another page.
 
 use askama::Template;
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::shown;
 use super::visitor::{SESSION_LASTS, Visitor};
 use super::words::Words;
 use crate::api::{
-    Error, Form, Html, Needs, Query, Redirect, Result, Route, Steps, Tries, Visited, get, hashing, post, rendered,
-    steps,
+    Address, Error, Form, Html, Needs, Query, Redirect, Result, Route, Steps, Tries, Visited, get, hashing, post,
+    rendered, steps,
 };
 use crate::auth::Scope;
 use crate::central::login_challenges;
@@ -18,8 +20,9 @@ use crate::values::{Email, Name, Text};
 
 pub const ROUTES: &[Route] = &[
     get("/ui/sign-in", &steps(show), Needs::Anyone, "Show the sign-in page"),
-    post("/ui/sign-in", &hashing(sign_in), Needs::Anyone, "Sign in with a password"),
-    post("/ui/sign-in/code", &steps(sign_in_with_code), Needs::Anyone, "Complete a sign-in with a second-factor code"),
+    post("/ui/sign-in", &hashing(sign_in), Needs::Anyone, "Sign in with a password").with_form_key(),
+    post("/ui/sign-in/code", &steps(sign_in_with_code), Needs::Anyone, "Complete a sign-in with a second-factor code")
+        .with_form_key(),
     post("/ui/sign-out", &steps(sign_out), Needs::Anyone, "Sign out and continue to the sign-in page"),
 ];
 
@@ -44,8 +47,6 @@ pub struct SigningIn {
     password: Text<1000>,
     /// Path on this host to continue to.
     to: Text<8000>,
-    /// Proves that the form comes from a page of this host.
-    form_key: Text<100>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -53,8 +54,6 @@ pub struct SigningIn {
 pub struct SigningOut {
     /// Path on this host to continue to after the next sign-in.
     to: Text<8000>,
-    /// Proves that the form comes from a page of this host.
-    form_key: Text<100>,
 }
 
 /// The second step, for accounts with a second factor.
@@ -67,8 +66,6 @@ pub struct SigningInWithCode {
     code: Text<40>,
     /// Path on this host to continue to.
     to: Text<8000>,
-    /// Proves that the form comes from a page of this host.
-    form_key: Text<100>,
 }
 
 #[derive(Template)]
@@ -98,6 +95,15 @@ pub fn path(to: &str) -> String {
     form_urlencoded::Serializer::for_suffix(start.to_owned(), start.len()).append_pair("to", to).finish()
 }
 
+/// Redirects the request for a page to the sign-in page, which continues to the same path and query.
+pub fn to_sign_in(address: &Address, query: Option<&str>) -> Result<Response<Bytes>> {
+    let page = match query {
+        Some(query) => format!("{}?{query}", address.path),
+        None => address.path.clone(),
+    };
+    Redirect::to(path(&page)).response(&address.prefix)
+}
+
 fn show(steps: &Steps<'_>, visitor: Visitor, Query(way): Query<Way>) -> Result<Html> {
     let filled = SigningIn { to: way.to, ..SigningIn::default() };
     page(steps, &visitor, StatusCode::OK, &filled, &[])
@@ -108,7 +114,7 @@ fn sign_in(steps: &Steps<'_>, visitor: Visitor, tries: Tries, Form(filled): Form
         Ok(filled) => filled,
         Err(error) => return refused(steps, &visitor, error, &SigningIn::default()),
     };
-    match check_password(steps, &visitor, &tries, &filled) {
+    match check_password(steps, &tries, &filled) {
         Ok(account_id) => begin_session(steps, &visitor, account_id, &filled),
         Err(Error::SecondFactorRequired(challenge)) => {
             code_page(steps, &visitor, StatusCode::OK, &challenge, &filled.to, &[]).map(Visited::Page)
@@ -128,29 +134,24 @@ fn sign_in_with_code(
         Err(error) => return refused(steps, &visitor, error, &SigningIn::default()),
     };
     let back = SigningIn { to: filled.to.clone(), ..SigningIn::default() };
-    match check_code(steps, &visitor, &tries, &filled) {
+    match check_code(steps, &tries, &filled) {
         Ok(account_id) => begin_session(steps, &visitor, account_id, &back),
-        Err(Error::WrongCode) => {
-            let problems = Words::of(steps).problems(&Error::WrongCode);
-            code_page(steps, &visitor, Error::WrongCode.status(), &filled.challenge, &filled.to, &problems)
-                .map(Visited::Page)
-        }
+        Err(error @ Error::WrongCode) => shown(Words::of(steps.call), error, |status, problems| {
+            code_page(steps, &visitor, status, &filled.challenge, &filled.to, problems)
+        })
+        .map(Visited::Page),
         Err(error) => refused(steps, &visitor, error, &back),
     }
 }
 
-/// Shows the page again with its errors. Server errors are answered as in the API.
+/// Shows the page again with its errors.
 fn refused(steps: &Steps<'_>, visitor: &Visitor, error: Error, filled: &SigningIn) -> Result<Visited> {
-    if error.status().is_server_error() {
-        return Err(error);
-    }
-    let problems = Words::of(steps).problems(&error);
-    page(steps, visitor, error.status(), filled, &problems).map(Visited::Page)
+    let page = |status, problems: &[String]| page(steps, visitor, status, filled, problems);
+    shown(Words::of(steps.call), error, page).map(Visited::Page)
 }
 
 /// The account with this email and password. If the account has a second factor, the error is a challenge.
-fn check_password(steps: &Steps<'_>, visitor: &Visitor, tries: &Tries, filled: &SigningIn) -> Result<i64> {
-    visitor.check(&filled.form_key)?;
+fn check_password(steps: &Steps<'_>, tries: &Tries, filled: &SigningIn) -> Result<i64> {
     let email = Email::of_account(filled.email.trim()).map_err(|_| Error::InvalidCredentials)?;
     let password = Name::parse(filled.password.to_string()).map_err(|_| Error::InvalidCredentials)?;
     let account_id = session::verify(steps, tries, &Credentials { email, password })?.id;
@@ -158,8 +159,7 @@ fn check_password(steps: &Steps<'_>, visitor: &Visitor, tries: &Tries, filled: &
     Ok(account_id)
 }
 
-fn check_code(steps: &Steps<'_>, visitor: &Visitor, tries: &Tries, filled: &SigningInWithCode) -> Result<i64> {
-    visitor.check(&filled.form_key)?;
+fn check_code(steps: &Steps<'_>, tries: &Tries, filled: &SigningInWithCode) -> Result<i64> {
     let challenge = Name::parse(filled.challenge.to_string()).map_err(|_| Error::WrongChallenge)?;
     let code = Name::parse(filled.code.to_string()).map_err(|_| Error::WrongCode)?;
     let workspace = steps.call.workspace()?.id();
@@ -191,9 +191,6 @@ fn sign_out(steps: &Steps<'_>, visitor: Visitor, Form(filled): Form<SigningOut>)
     let onward = Redirect::to(path(&filled.to));
     // A form of another site arrives without the session and must not end it, so the cookie stays.
     let Some(session) = &visitor.session else { return Ok(Visited::Onward(onward)) };
-    if let Err(error) = visitor.check(&filled.form_key) {
-        return refused(steps, &visitor, error, &SigningIn { to: filled.to, ..SigningIn::default() });
-    }
     let (id, now) = (session.id, steps.now);
     steps.engine.central.revoke_token(id, now)?;
     Ok(Visited::Onward(onward.with_cookie(visitor.signed_out())))
@@ -215,7 +212,7 @@ fn code_page(
     problems: &[String],
 ) -> Result<Html> {
     let (form_key, cookie) = visitor.form_key()?;
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let text = rendered(&CodePage { words, challenge, to, form_key: &form_key, problems })?;
     Ok(Html::new(status, words.0, text).with_cookie(cookie))
 }
@@ -230,7 +227,7 @@ fn page(
     let id = steps.call.workspace()?.id();
     let workspace = steps.engine.central.workspace_name(id)?;
     let (form_key, cookie) = visitor.form_key()?;
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let text = rendered(&Page {
         words,
         workspace: &workspace,

@@ -1,4 +1,4 @@
-//! The visitor of a workspace's page, with or without a session.
+//! The cookies of a workspace's pages: the session of a visitor, and the keys of forms.
 //!
 //! A session is a token of the user for the workspace, so it is listed, revoked and expires like any other token. The
 //! browser sends its cookie only to this host, and no script can read it (RFC 6265; `__Host-` under https). Each form
@@ -10,12 +10,14 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::{Cookie, SameSite};
-use http::{HeaderName, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-use crate::api::{Call, Error, Input, Operation, Result};
-use crate::auth::{TokenInUse, secret};
-use crate::tenancy::Bearer;
+use crate::api::{Address, Audience, Call, Error, Input, Operation, Result, form_field};
+use crate::auth::{Credential, TokenInUse, secret};
+use crate::tenancy::{Bearer, Current};
+use crate::values::Timestamp;
 
 /// Duration of a session in seconds: a working day.
 pub const SESSION_LASTS: i64 = 12 * 3600;
@@ -34,7 +36,6 @@ pub struct Visitor {
     /// The secret behind the visitor's form keys: the session's token, or a visit cookie before sign-in.
     secret: Option<String>,
     cookies: Cookies,
-    is_from_elsewhere: bool,
 }
 
 /// Names and attributes of cookies.
@@ -55,18 +56,6 @@ impl Visitor {
                 Ok((digest(&visit), Some(self.cookie(VISIT, visit))))
             }
         }
-    }
-
-    /// Rejects a form that another site sends in the visitor's name.
-    pub fn check(&self, form_key: &str) -> Result<()> {
-        let is_ours = self.secret.as_deref().is_some_and(|secret| digest(secret) == form_key);
-        if is_ours && !self.is_from_elsewhere {
-            return Ok(());
-        }
-        Err(Error::forbidden(
-            "forbidden",
-            "This form is from another site or has expired. Go back and reload the page.",
-        ))
     }
 
     /// The cookie of a new session.
@@ -94,10 +83,19 @@ impl Visitor {
 }
 
 impl Cookies {
-    fn of(call: &Call) -> Self {
-        let prefix = &call.address.prefix;
-        let path = if prefix.is_empty() { "/".to_owned() } else { prefix.clone() };
-        Self { is_secure: call.address.scheme == "https", path }
+    fn of(address: &Address) -> Self {
+        let path = if address.prefix.is_empty() { "/".to_owned() } else { address.prefix.clone() };
+        Self { is_secure: address.scheme == "https", path }
+    }
+
+    /// The value that the browser sent. Cookies are parsed one by one, as bytes, so that a malformed cookie of another
+    /// program does not hide ours.
+    fn sent(&self, headers: &HeaderMap, name: &'static str) -> Option<String> {
+        let wanted = self.named(name);
+        let headers = headers.get_all(header::COOKIE).iter();
+        let pieces = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+        let mut pieces = pieces.filter_map(|piece| Cookie::parse(str::from_utf8(piece).ok()?).ok());
+        pieces.find(|cookie| cookie.name() == wanted).map(|cookie| cookie.value().to_owned())
     }
 
     /// Under https, no other host can set a cookie with this prefix (RFC 6265bis, 4.1.3.2). A cookie that is bound to a
@@ -115,33 +113,56 @@ fn digest(secret: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(format!("form {secret}")))
 }
 
+/// The session of a request for a page of this workspace, if the browser has one.
+pub fn session(
+    headers: &HeaderMap,
+    address: &Address,
+    workspace: Uuid,
+    directory: &mut Current<'_>,
+    now: Timestamp,
+) -> Result<Credential> {
+    let Some(text) = Cookies::of(address).sent(headers, SESSION) else { return Ok(Credential::None) };
+    Ok(match directory.bearer(&text, now)? {
+        Ok(Bearer::Person(token)) if token.scope.workspace() == Some(workspace) => Credential::Session(token),
+        _ => Credential::None,
+    })
+}
+
+/// Rejects a form that another site sends in the visitor's name. This is the only check of form keys, and it runs
+/// before the handler of every page.
+pub fn check_form(call: &Call) -> Result<()> {
+    if call.audience != Audience::People || call.route.method == Method::GET {
+        return Ok(());
+    }
+    let visitor = Visitor::read(call)?;
+    if visitor.session.is_none() && !call.route.has_form_key {
+        return Ok(());
+    }
+    let form_key = form_field(call, "form_key")?;
+    let is_ours = visitor.secret.as_deref().is_some_and(|secret| digest(secret) == form_key);
+    let site = call.header(&FETCH_SITE);
+    if is_ours && site.is_none_or(|site| site == "same-origin" || site == "none") {
+        return Ok(());
+    }
+    Err(Error::forbidden("forbidden", "This form is from another site or has expired. Go back and reload the page."))
+}
+
 impl Input for Visitor {
     fn read(call: &Call) -> Result<Self> {
-        let cookies = Cookies::of(call);
-        let sent = |name: &'static str| {
-            let wanted = cookies.named(name);
-            // Cookies are parsed one by one, as bytes, so that a malformed cookie of another program does not hide
-            // ours.
-            let headers = call.headers.get_all(header::COOKIE).iter();
-            let pieces = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
-            let mut pieces = pieces.filter_map(|piece| Cookie::parse(str::from_utf8(piece).ok()?).ok());
-            pieces.find(|cookie| cookie.name() == wanted).map(|cookie| cookie.value().to_owned())
+        let cookies = Cookies::of(&call.address);
+        let (session, name) = match &call.credential {
+            Credential::Session(token) => (Some(Arc::clone(token)), SESSION),
+            _ => (None, VISIT),
         };
-        let workspace = call.workspace()?.id();
-        let text = sent(SESSION);
-        let bearer = match &text {
-            Some(text) => call.engine.directory.current(&call.engine.keys)?.bearer(text, call.now)?.ok(),
-            None => None,
-        };
-        let session = match bearer {
-            Some(Bearer::Person(token)) if token.scope.workspace() == Some(workspace) => Some(token),
-            _ => None,
-        };
-        let secret = if session.is_some() { text } else { sent(VISIT) };
-        let site = call.header(&FETCH_SITE);
-        let is_from_elsewhere = site.is_some_and(|site| site != "same-origin" && site != "none");
-        Ok(Self { session, secret, cookies, is_from_elsewhere })
+        let secret = cookies.sent(&call.headers, name);
+        Ok(Self { session, secret, cookies })
     }
 
     fn describe(_: &mut Operation<'_>) {}
+}
+
+/// The form key of a visitor with this session or visit.
+#[cfg(test)]
+pub fn form_key_of(secret: &str) -> String {
+    digest(secret)
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::api::{Error, Steps};
+use crate::api::{Call, Error};
 use crate::values::Language;
 
 /// The texts of pages in one language.
@@ -112,6 +112,10 @@ words! {
         "It was deleted, or you may not view it.",
         "Il a été supprimé, ou vous n’avez pas le droit de le voir.";
 
+    no_such_page(): "There is no such page", "Cette page n’existe pas";
+    check_the_link(): "The link is wrong or incomplete.", "Le lien est faux ou incomplet.";
+    cannot_be_shown(): "This page cannot be shown", "Impossible d’afficher cette page";
+
     join(workspace): "Join {workspace}", "Rejoindre {workspace}";
     invites_you(inviter, workspace, role):
         "{inviter} invites you to work in {workspace} as {role}.",
@@ -141,8 +145,8 @@ words! {
 
 impl Words {
     /// The texts in the language that the caller prefers.
-    pub fn of(steps: &Steps<'_>) -> Self {
-        Self(steps.call.language())
+    pub fn of(call: &Call) -> Self {
+        Self(call.language())
     }
 
     pub fn tag(self) -> &'static str {
@@ -208,6 +212,7 @@ fn state_in_french(code: &str) -> &'static str {
         "not_a_member" => "Vous n’êtes pas membre de cet espace de travail.",
         "registration_closed" => "La création de comptes est fermée ici.",
         "workspace_suspended" => "Cet espace de travail est suspendu.",
+        "unknown_host" | "route_not_found" | "not_found" => "Cette adresse n’existe pas.",
         "workspace_not_found" => "Cet espace de travail n’existe pas.",
         "email_taken" => "Cette adresse e-mail a déjà un compte\u{a0}: rechargez la page.",
         "invite_expired" => "L’invitation a expiré\u{a0}: demandez-en une autre.",

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::api::{Answer, Call, Coding, Content, Error, Layer, Needs, Packer, Pieces, Result, in_service};
+use crate::api::{Answer, Audience, Call, Coding, Content, Error, Layer, Needs, Packer, Pieces, Result, in_service};
 use crate::engine::Engine;
 use crate::storage::{Fault, File, Job, Verdict};
 
@@ -36,10 +36,11 @@ pub fn whole(bytes: Bytes) -> Outgoing {
 const SHORT: usize = 4 * 1024;
 
 /// Builds the HTTP response. Compresses long lists and exports if the client accepts that. Single resources and
-/// responses to anonymous callers are never compressed: the length of a compressed body could reveal a secret that
+/// pages are never compressed, nor responses to anonymous callers: the length of a compressed body could reveal a secret that
 /// stands next to text that the client chose (BREACH).
 pub fn answer(answer: Answer, call: &Call) -> Response<Outgoing> {
-    let is_list = call.route.method == Method::GET && call.route.needs != Needs::Anyone;
+    let is_read = call.route.method == Method::GET && call.route.needs != Needs::Anyone;
+    let is_list = is_read && call.audience == Audience::Programs;
     let may_be_packed = is_list && call.route.handler.resource().is_none() && call.layer == Layer::Workspace;
     let is_long = match answer.body() {
         Content::Whole(bytes) => bytes.len() >= SHORT,

@@ -166,8 +166,8 @@ impl Line {
         (self.waited, self.worked) = (waited, worked);
     }
 
-    /// Sets the path of a route outside the table.
-    pub fn beside(&mut self, path: &'static str) {
+    /// Sets the path of a route that is the same on every host.
+    pub fn at_root(&mut self, path: &'static str) {
         self.asked.route = path;
     }
 

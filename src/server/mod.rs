@@ -1,8 +1,11 @@
 //! The async front end: accepts connections, reads requests, waits for turns, shuts down. Only this module uses hyper
 //! and tokio. The modules below it define how requests are handled.
 
+mod address;
+mod admission;
 mod body;
 mod connection;
+mod cors;
 mod door;
 mod forwarded;
 #[cfg(test)]
@@ -12,6 +15,7 @@ mod log;
 mod log_format;
 mod log_writer;
 mod metrics;
+mod operations;
 mod service;
 mod tls;
 mod turn;
@@ -38,6 +42,7 @@ use crate::storage::STACK;
 use crate::tenancy::scratch;
 use door::{Door, Listeners};
 pub use log::start as start_log;
+pub use operations::OPERATIONS;
 pub use service::Service;
 use tls::Tls;
 

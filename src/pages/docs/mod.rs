@@ -114,7 +114,7 @@ fn resource(steps: &Steps<'_>, place: Place) -> Result<DocsPage> {
     if let Some(page) = library.pages.get(&place.path) {
         return Ok(DocsPage::Kept(Kept::new(Arc::clone(page))));
     }
-    let words = Words::of(steps);
+    let words = Words::of(steps.call);
     let missing = Message::about(words, "No such page", "The reference has no page here. Its index is at /docs.");
     missing.page(StatusCode::NOT_FOUND).map(DocsPage::Made)
 }

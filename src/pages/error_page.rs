@@ -1,0 +1,115 @@
+//! Errors of pages, as pages in the visitor's language.
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+
+use super::Message;
+use super::words::Words;
+use crate::api::{Error, language};
+
+/// The page for the error of a request.
+pub struct ErrorPage {
+    words: Words,
+    about: About,
+}
+
+enum About {
+    Contact,
+    Approval,
+    Other,
+}
+
+impl ErrorPage {
+    /// The error page of a path. `None` if the path belongs to programs.
+    pub fn of(path: &str, headers: &HeaderMap) -> Option<Self> {
+        let about = match path {
+            "/oauth/authorize" => About::Approval,
+            path if path.starts_with("/ui/contacts/") => About::Contact,
+            path if path == "/ui" || path.starts_with("/ui/") => About::Other,
+            _ => return None,
+        };
+        Some(Self { words: Words(language(headers)), about })
+    }
+
+    /// The response, with the headers of the error.
+    pub fn response(&self, error: Error) -> Response<Bytes> {
+        let (status, title, text) = self.texts(&error);
+        let page = Message::about(self.words, &title, &text).page(status).and_then(|page| page.response(""));
+        let response = error.into_response();
+        let Ok(page) = page else { return response };
+        let (mut head, _) = response.into_parts();
+        let (of_page, text) = page.into_parts();
+        head.status = of_page.status;
+        head.headers.extend(of_page.headers);
+        Response::from_parts(head, text)
+    }
+
+    fn texts(&self, error: &Error) -> (StatusCode, String, String) {
+        let (words, status) = (self.words, error.status());
+        let text = words.problems(error).join(" ");
+        match (&self.about, error) {
+            // A user who may not view contacts does not learn which exist.
+            (
+                About::Contact,
+                Error::MissingPermission(_)
+                | Error::Forbidden { code: "second_factor_required" | "not_a_member", .. }
+                | Error::NotFound { code: "not_found", .. },
+            ) => (StatusCode::NOT_FOUND, words.no_such_contact(), words.gone_or_hidden()),
+            // A form from another site is one more request that cannot be approved.
+            (About::Approval, Error::Forbidden { code: "forbidden", .. }) => {
+                (StatusCode::BAD_REQUEST, words.not_to_be_approved(), text)
+            }
+            (About::Approval, _) if status.is_client_error() => (status, words.not_to_be_approved(), text),
+            (_, Error::NotFound { code: "route_not_found", .. }) => {
+                (status, words.no_such_page(), words.check_the_link())
+            }
+            _ => (status, words.cannot_be_shown(), text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, header};
+
+    use crate::testing::Bench;
+
+    #[test]
+    fn an_error_of_a_page_is_a_page_in_the_visitors_language() {
+        let bench = Bench::new();
+        for (host, method, path, status, english, french) in [
+            ("localhost", Method::GET, "/ui/nowhere", 404, "There is no such page", "Cette page n’existe pas"),
+            ("acme.localhost", Method::GET, "/ui", 404, "There is no such page", "Cette page n’existe pas"),
+            ("localhost", Method::GET, "/ui/contacts/1", 404, "There is no such page", "Cette page n’existe pas"),
+            (
+                "acme.localhost",
+                Method::DELETE,
+                "/ui/sign-in",
+                405,
+                "allows only GET, POST, HEAD",
+                "n’a pas pu être lue",
+            ),
+            ("acme.localhost", Method::DELETE, "/oauth/authorize", 405, "cannot be approved", "Impossible d’accepter"),
+            ("nowhere.localhost", Method::GET, "/ui/sign-in", 404, "no such workspace", "n’existe pas"),
+        ] {
+            let visitor = bench.nobody().at(host);
+            for (language, said) in [("en", english), ("fr", french)] {
+                let page = visitor.with_header("accept-language", language).send(method.clone(), path, None);
+                assert_eq!(page.status, status, "{method} {path}: {page:?}");
+                assert!(page.text.contains(&format!("<html lang=\"{language}\">")), "{page:?}");
+                assert!(page.text.contains(said), "{said}: {page:?}");
+                assert_eq!(page.headers[header::CONTENT_TYPE], "text/html; charset=utf-8");
+                assert_eq!(page.headers.contains_key(header::ALLOW), status == 405);
+            }
+        }
+        let large = bench.nobody().submit("/ui/password-reset", &[("email", &"x".repeat(2 * 1024 * 1024))]);
+        assert!(large.status == 413 && large.text.starts_with("<!doctype html>"), "{large:?}");
+        let answer = bench.nobody().at("acme.localhost").send(Method::DELETE, "/contacts", None);
+        answer.refused(405, "method_not_allowed");
+        bench.service.stop();
+        let stopping = bench.nobody().at("acme.localhost").get("/ui/sign-in");
+        assert!(stopping.status == 503 && stopping.text.contains("shutting down"), "{stopping:?}");
+        assert_eq!(stopping.headers[header::RETRY_AFTER], "1");
+        assert_eq!(stopping.headers.get_all(header::CONTENT_TYPE).iter().count(), 1);
+    }
+}
