@@ -1173,7 +1173,8 @@ const VERBS: &[&str] = &[
 #[test]
 fn every_summary_begins_with_a_verb() {
     let router = crate::router().unwrap();
-    for route in [Layer::Central, Layer::Workspace].into_iter().flat_map(|layer| router.routes(layer)) {
+    let of_layers = [Layer::Central, Layer::Workspace].into_iter().flat_map(|layer| router.routes(layer));
+    for route in router.root_routes().chain(of_layers) {
         let first = route.summary.split([' ', ':']).next().unwrap_or_default();
         assert!(VERBS.contains(&first), "{} {}: {:?}", route.method, route.path, route.summary);
     }

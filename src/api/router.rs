@@ -45,9 +45,13 @@ impl Router {
         self.resources(layer).iter().flat_map(|resource| resource.routes)
     }
 
-    /// The routes whose path is never below `/api`.
+    /// The resources whose paths are never below `/api`.
+    pub fn root_resources(&self) -> &[Resource] {
+        &self.root.resources
+    }
+
     pub fn root_routes(&self) -> impl Iterator<Item = &'static Route> {
-        self.root.resources.iter().flat_map(|resource| resource.routes)
+        self.root_resources().iter().flat_map(|resource| resource.routes)
     }
 
     /// Finds a path that is the same with and without `/api`.

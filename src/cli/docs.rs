@@ -1,7 +1,7 @@
 //! `cx-engine docs`: the pages of `docs/` that follow from tables in the code.
 
 use super::settings::heading;
-use crate::api::{Layer, Router};
+use crate::api::{Layer, Resource, Router};
 use crate::cli::output::out;
 use crate::config::{Group, SETTINGS};
 
@@ -18,9 +18,8 @@ const ROUTES: &str = "\
 
 Every route of the API. The prefix `/api` is optional. `/docs` on each host has parameters, schemas and examples;
 `/api/openapi.json` has the same for programs; `cx-engine routes` prints this table. The column \"needs\" names the
-permission of the caller's role or key, or says who else may call. A dash means that no token is required.
-
-On every host, outside this table: `/healthz`, `/readyz`, `/metrics` and `/internal/tls-ask`. See [operation](operation.md#health-checks).
+permission of the caller's role or key, or says who else may call. A dash means that no token is required. Pages
+(`/ui/…`) accept the session of a browser instead of a token.
 ";
 
 const CONFIGURATION: &str = "\
@@ -52,14 +51,19 @@ fn routes(router: &Router) -> String {
     let mut page = ROUTES.to_owned();
     for layer in [Layer::Central, Layer::Workspace] {
         page += &format!("\n## The {} API\n", layer.name());
-        for resource in router.resources(layer) {
-            page += &format!("\n### {}\n\n| route | needs | summary |\n|---|---|---|\n", resource.name);
-            for route in resource.routes {
-                page += &format!("| {} `{}` | {} | {} |\n", route.method, route.path, route.needs, route.summary);
-            }
-        }
+        page.extend(router.resources(layer).iter().map(resource));
     }
+    page += "\n## Every host\n\nThese paths have no prefix. See [operation](operation.md#health-checks).\n";
+    page.extend(router.root_resources().iter().map(resource));
     page
+}
+
+fn resource(resource: &Resource) -> String {
+    let mut rows = format!("\n### {}\n\n| route | needs | summary |\n|---|---|---|\n", resource.name);
+    for route in resource.routes {
+        rows += &format!("| {} `{}` | {} | {} |\n", route.method, route.path, route.needs, route.summary);
+    }
+    rows
 }
 
 fn configuration() -> String {

@@ -23,14 +23,14 @@ pub const OPERATIONS: Resource = Resource::operations("Operation", ROUTES);
 pub const METRICS: &str = "/metrics";
 
 const ROUTES: &[Route] = &[
-    get("/healthz", &here(live), Needs::Anyone, "Check that the server runs"),
-    get("/readyz", &here(ready), Needs::Anyone, "Check that the server can read its data and that every thread runs"),
+    get("/healthz", &here(live), Needs::Anyone, "Show that the server runs"),
+    get("/readyz", &here(ready), Needs::Anyone, "Verify that the server can read its data and that every thread runs"),
     get(METRICS, &steps(scrape), Needs::Anyone, "Get metrics in the OpenMetrics format"),
     get(
         "/internal/tls-ask",
         &here(serves_domain),
         Needs::Anyone,
-        "Check that a domain is served here, before a proxy gets a certificate for it",
+        "Verify that a domain is served here, before a proxy gets a certificate for it",
     ),
 ];
 
