@@ -19,7 +19,7 @@ use parking_lot::RwLock;
 use crate::auth::PasswordCost;
 use crate::values::{Networks, PublicUrl};
 use settings::nearest;
-pub use settings::{Group, Kind, SETTINGS, Setting};
+pub use settings::{SETTINGS, Setting, SettingGroup, SettingKind};
 use values::without_password;
 
 /// The validated settings.
@@ -138,12 +138,12 @@ const NOT_OURS: [&str; 3] = ["CX_DOMAIN", "CX_REPLICA", "CX_SERVER"];
 
 /// Raw values by setting name, each with its origin.
 #[derive(Debug, Clone, Default)]
-pub struct Typed {
+pub struct RawSettings {
     values: BTreeMap<&'static str, (String, String)>,
     file: Option<PathBuf>,
 }
 
-impl Typed {
+impl RawSettings {
     pub fn insert(&mut self, setting: &'static Setting, value: String, origin: String) {
         self.values.insert(setting.name, (value, origin));
     }
@@ -196,7 +196,7 @@ impl Typed {
 pub struct Reloaded {
     pub config: Config,
     /// The values in force.
-    pub typed: Typed,
+    pub typed: RawSettings,
     /// Changed settings that were applied.
     pub applied: Vec<&'static str>,
     /// Changed settings that need a restart.
@@ -205,7 +205,7 @@ pub struct Reloaded {
 
 impl Reloaded {
     /// Applies the changes that a running server can apply. If any new value is invalid, none is applied.
-    pub fn new(old: &Typed, new: &Typed) -> anyhow::Result<Self> {
+    pub fn new(old: &RawSettings, new: &RawSettings) -> anyhow::Result<Self> {
         Config::new(new)?;
         let (mut typed, mut applied, mut need_restart) = (old.clone(), Vec::new(), Vec::new());
         for setting in SETTINGS {
@@ -251,7 +251,7 @@ impl Deref for LiveConfig {
 
 impl Config {
     /// Applies the raw values over the defaults. The error names the first value that is not allowed.
-    pub fn new(typed: &Typed) -> anyhow::Result<Self> {
+    pub fn new(typed: &RawSettings) -> anyhow::Result<Self> {
         let mut config = Self { settings_file: typed.file.clone(), ..Self::blank() };
         for setting in SETTINGS {
             let typed = typed.values.get(setting.name);
@@ -347,7 +347,7 @@ impl Config {
 
 /// Formats the settings in force as a `cx-engine.toml`, each with its origin. A setting with a password becomes a
 /// comment without the password.
-pub fn print(typed: &Typed) -> String {
+pub fn print(typed: &RawSettings) -> String {
     let mut text = String::new();
     for setting in SETTINGS {
         let (value, origin) = match typed.values.get(setting.name) {

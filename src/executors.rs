@@ -4,73 +4,73 @@ use std::io;
 use std::sync::Arc;
 
 use crate::storage::{DATABASE_THREADS, Share, Supervisor, Threads};
-use crate::tenancy::{Group, Pools};
+use crate::tenancy::{AccountGroup, Pools};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Executor {
     /// In one turn of the layer's file. A `GET` reads; all other methods write.
-    Turn,
+    Transaction,
     /// On a blocking thread outside the lanes, for work on two files or on the file system. The handler takes its own
     /// turns.
-    Steps,
-    /// Like `Steps`, on the few threads for password hashing, which is slow and needs much memory.
+    Blocking,
+    /// Like `BlockingCtx`, on the few threads for password hashing, which is slow and needs much memory.
     Hashing,
-    /// Like `Steps`, on the few threads for work that takes seconds and holds a file's write lane meanwhile.
-    Bulk,
+    /// Like `BlockingCtx`, on the few threads for work that takes seconds and holds a file's write lane meanwhile.
+    LongRunning,
     /// At once, on the connection's own thread. Such a handler is fast and uses neither a file nor the caller.
-    Here,
+    Inline,
 }
 
-impl Place {
+impl Executor {
     /// Those that have threads of their own.
-    pub const WITH_THREADS: [Self; 3] = [Self::Steps, Self::Hashing, Self::Bulk];
+    pub const WITH_THREADS: [Self; 3] = [Self::Blocking, Self::Hashing, Self::LongRunning];
 
     /// The name of its threads, in metrics too.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Turn => DATABASE_THREADS,
-            Self::Steps => "steps",
+            Self::Transaction => DATABASE_THREADS,
+            Self::Blocking => "steps",
             Self::Hashing => "hashing",
-            Self::Bulk => "bulk",
-            Self::Here => "here",
+            Self::LongRunning => "bulk",
+            Self::Inline => "here",
         }
     }
 
     pub fn threads(self, executors: &Executors) -> Option<&Threads> {
         match self {
-            Self::Steps => Some(&executors.steps),
+            Self::Blocking => Some(&executors.blocking),
             Self::Hashing => Some(&executors.hashing),
-            Self::Bulk => Some(&executors.bulk),
-            Self::Turn | Self::Here => None,
+            Self::LongRunning => Some(&executors.long_running),
+            Self::Transaction | Self::Inline => None,
         }
     }
 
     /// The share of these threads that the workspaces of one account have. Hashing has none.
-    pub fn share(self, group: &Group) -> Option<&Arc<Share>> {
+    pub fn share(self, group: &AccountGroup) -> Option<&Arc<Share>> {
         match self {
-            Self::Steps => Some(&group.steps),
-            Self::Bulk => Some(&group.bulk),
-            Self::Hashing | Self::Turn | Self::Here => None,
+            Self::Blocking => Some(&group.blocking),
+            Self::LongRunning => Some(&group.long_running),
+            Self::Hashing | Self::Transaction | Self::Inline => None,
         }
     }
 }
 
 /// The threads of the executors that have threads of their own.
 pub struct Executors {
-    pub steps: Threads,
+    pub blocking: Threads,
     /// One thread per processor: each hash occupies one, and its memory.
     hashing: Threads,
     /// For work that takes seconds.
-    bulk: Threads,
+    long_running: Threads,
 }
 
 impl Executors {
     pub fn start(pools: Pools, hashing: usize, supervisor: &Arc<Supervisor>) -> io::Result<Self> {
-        let start = |place: Place, count| Threads::start(place.name(), count, supervisor);
+        let start = |place: Executor, count| Threads::start(place.name(), count, supervisor);
         Ok(Self {
-            steps: start(Place::Steps, pools.steps)?,
-            hashing: start(Place::Hashing, hashing)?,
-            bulk: start(Place::Bulk, pools.bulk)?,
+            blocking: start(Executor::Blocking, pools.blocking)?,
+            hashing: start(Executor::Hashing, hashing)?,
+            long_running: start(Executor::LongRunning, pools.long_running)?,
         })
     }
 }

@@ -20,7 +20,7 @@ pub mod auth;
 pub mod config;
 
 /// Metrics for `/metrics` that are counted when they happen.
-pub mod meter;
+pub mod metrics;
 
 /// Where handlers run.
 pub mod executors;
@@ -29,7 +29,7 @@ pub mod executors;
 pub mod node_state;
 
 /// An instance: an open data directory.
-pub mod engine;
+pub mod instance;
 
 /// The framework of endpoints: routes, inputs, responses, errors, lists, OpenAPI.
 pub mod api;
@@ -59,13 +59,7 @@ pub mod server;
 pub mod cli;
 
 #[cfg(test)]
-mod cases;
-#[cfg(test)]
-mod fuzz;
-#[cfg(test)]
-mod testing;
-#[cfg(test)]
-mod walk;
+mod tests;
 
 /// The table of every route, of both layers.
 pub fn router() -> anyhow::Result<api::Router> {

@@ -7,13 +7,13 @@ use parking_lot::Mutex;
 
 use crate::auth::{HostNames, KeyUses, Throttle};
 use crate::config::Config;
-use crate::tenancy::News;
+use crate::tenancy::PendingDeliveries;
 
 pub struct NodeState {
     pub throttle: Throttle,
     pub key_uses: KeyUses,
     pub host_names: HostNames,
-    pub news: Arc<News>,
+    pub pending: Arc<PendingDeliveries>,
     /// Digests of idempotency keys whose requests are running outside the lanes.
     pub running_keys: Mutex<HashSet<[u8; 32]>>,
 }
@@ -24,7 +24,7 @@ impl NodeState {
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
             key_uses: KeyUses::default(),
             host_names: HostNames::default(),
-            news: Arc::new(News::new(config.quotas.max_pending_deliveries)),
+            pending: Arc::new(PendingDeliveries::new(config.quotas.max_pending_deliveries)),
             running_keys: Mutex::default(),
         }
     }

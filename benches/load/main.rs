@@ -283,7 +283,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// The very requests of [`Bench::get`], answered with as many bytes by a server that does nothing.
+    /// The very requests of [`TestServer::get`], answered with as many bytes by a server that does nothing.
     async fn bare_hyper(&self, connections: usize) -> Result<Measurement> {
         announce(&BARE_HYPER, connections);
         let server = Process::start_bare_hyper(self.answer_bytes().await?)?;
@@ -311,7 +311,7 @@ impl Bench {
         .await
     }
 
-    /// The same as [`Bench::get`], and the logins that arrive beside it.
+    /// The same as [`TestServer::get`], and the logins that arrive beside it.
     async fn get_during_logins(&self, connections: usize) -> Result<[Measurement; 2]> {
         announce(&GET_DURING_LOGINS, connections);
         let address = self.engine.address();

@@ -47,7 +47,7 @@ impl Engine {
         Self::start_on(scratch_directory()?, &[])
     }
 
-    /// As [`Engine::start`], with every request in a log that nobody reads.
+    /// As [`Instance::start`], with every request in a log that nobody reads.
     pub fn start_with_unread_log() -> Result<Self> {
         let (unread, log) = std::io::pipe().context("making a pipe")?;
         let data = scratch_directory()?;

@@ -5,11 +5,11 @@
 //! thing checks this here.
 
 use super::error::{Error, Result};
-use crate::auth::{Insider, Permissions};
+use crate::auth::{Permissions, Principal};
 
 /// Rejects a caller who lacks a permission of one of these states of a thing.
-pub fn may_touch<'p>(caller: &Insider, states: impl IntoIterator<Item = &'p Permissions>) -> Result<()> {
-    match states.into_iter().find_map(|permissions| caller.permissions.lacks(permissions)) {
+pub fn require_grantable<'p>(caller: &Principal, states: impl IntoIterator<Item = &'p Permissions>) -> Result<()> {
+    match states.into_iter().find_map(|permissions| caller.permissions.first_missing(permissions)) {
         Some(missing) => Err(Error::MissingPermission(missing.to_owned().into())),
         None => Ok(()),
     }

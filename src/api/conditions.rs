@@ -9,9 +9,9 @@ use super::error::{Error, Result};
 
 /// A strong entity tag: a digest of the body.
 #[derive(Debug)]
-pub struct Tag(String);
+pub struct ETag(String);
 
-impl Tag {
+impl ETag {
     pub fn of(body: &[u8]) -> Self {
         Self(URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..16]))
     }
@@ -28,12 +28,12 @@ impl Tag {
 }
 
 /// Whether the request has a condition.
-pub fn are_set(headers: &HeaderMap) -> bool {
+pub fn has_conditions(headers: &HeaderMap) -> bool {
     headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH)
 }
 
 /// Whether `If-Match` allows the request for this tag. Weak tags never match (RFC 9110, 13.1.1).
-pub fn match_for(headers: &HeaderMap, tag: &Tag) -> Result<bool> {
+pub fn matches(headers: &HeaderMap, tag: &ETag) -> Result<bool> {
     if !headers.contains_key(header::IF_MATCH) {
         return Ok(true);
     }
@@ -42,7 +42,7 @@ pub fn match_for(headers: &HeaderMap, tag: &Tag) -> Result<bool> {
 }
 
 /// Whether the caller has this state already (RFC 9110, 13.1.2).
-pub fn know(headers: &HeaderMap, tag: &Tag) -> Result<bool> {
+pub fn matches_none(headers: &HeaderMap, tag: &ETag) -> Result<bool> {
     if !headers.contains_key(header::IF_NONE_MATCH) {
         return Ok(false);
     }
@@ -52,7 +52,7 @@ pub fn know(headers: &HeaderMap, tag: &Tag) -> Result<bool> {
 
 /// Whether a header names this tag. `counts` decides by weakness which named tags count. `None` if the header is
 /// malformed.
-fn is_among(tag: &Tag, headers: &HeaderMap, name: HeaderName, counts: impl Fn(bool) -> bool) -> Option<bool> {
+fn is_among(tag: &ETag, headers: &HeaderMap, name: HeaderName, counts: impl Fn(bool) -> bool) -> Option<bool> {
     let values: Vec<&HeaderValue> = headers.get_all(name).iter().collect();
     if let [value] = values[..]
         && value == "*"
@@ -104,15 +104,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::{Answer, Bench, Client};
+    use crate::tests::{TestClient, TestResponse, TestServer};
 
-    fn tag_of(answer: &Answer) -> String {
+    fn tag_of(answer: &TestResponse) -> String {
         answer.headers[header::ETAG].to_str().unwrap().to_owned()
     }
 
     /// A client that has created a customer, and the customer's tag.
-    fn with_customer(bench: &Bench) -> (Client<'_>, String) {
-        let me = bench.admin();
+    fn with_customer(server: &TestServer) -> (TestClient<'_>, String) {
+        let me = server.admin();
         me.post("/customers", json!({"name": "Ada"})).created();
         let tag = tag_of(&me.get("/customers/1"));
         (me, tag)
@@ -120,8 +120,8 @@ mod tests {
 
     #[test]
     fn who_has_a_resource_already_is_not_sent_it_again() {
-        let bench = Bench::new();
-        let (me, tag) = with_customer(&bench);
+        let server = TestServer::new();
+        let (me, tag) = with_customer(&server);
         for known in
             [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), format!(",\"a,b\" ,W/{tag},"), "*".into()]
         {
@@ -135,13 +135,13 @@ mod tests {
         me.with_header("If-None-Match", "\"another\"").get("/customers/1").ok();
         me.put("/customers/1", json!({"vip": true})).created();
         me.with_header("If-None-Match", &tag).get("/customers/1").ok();
-        me.with_header("If-None-Match", "*").get("/customers/2").refused(404, "not_found");
+        me.with_header("If-None-Match", "*").get("/customers/2").rejected(404, "not_found");
     }
 
     #[test]
     fn who_changes_what_another_has_changed_is_told_so_and_changes_nothing() {
-        let bench = Bench::new();
-        let (me, old) = with_customer(&bench);
+        let server = TestServer::new();
+        let (me, old) = with_customer(&server);
         let changed = me.with_header("If-Match", &old).put("/customers/1", json!({"name": "Bob"}));
         let new = tag_of(&changed);
         assert_eq!((changed.created()["name"].clone(), new == old), (json!("Bob"), false));
@@ -149,58 +149,58 @@ mod tests {
 
         for stale in [&old, &format!("W/{new}"), &format!("{old}, W/{new}")] {
             let stale = me.with_header("If-Match", stale);
-            stale.put("/customers/1", json!({"name": "Eve"})).refused(412, "stale_write");
-            stale.put("/customers/1", json!({"name": 1})).refused(412, "stale_write");
-            stale.delete("/customers/1").refused(412, "stale_write");
+            stale.put("/customers/1", json!({"name": "Eve"})).rejected(412, "stale_write");
+            stale.put("/customers/1", json!({"name": 1})).rejected(412, "stale_write");
+            stale.delete("/customers/1").rejected(412, "stale_write");
         }
         assert_eq!(me.get("/customers/1").ok()["name"], "Bob");
         me.with_header("If-Match", "*").put("/customers/1", json!({"vip": true})).created();
         let newest = tag_of(&me.get("/customers/1"));
         me.with_header("If-Match", &format!("{old}, {newest}")).delete("/customers/1").ok();
         for method in [http::Method::PUT, http::Method::DELETE] {
-            me.with_header("If-Match", "*").send(method, "/customers/1", None).refused(404, "not_found");
+            me.with_header("If-Match", "*").send(method, "/customers/1", None).rejected(404, "not_found");
         }
     }
 
     #[test]
     fn a_condition_is_looked_at_after_the_permission_and_the_row() {
-        let bench = Bench::new();
-        let (_, tag) = with_customer(&bench);
+        let server = TestServer::new();
+        let (_, tag) = with_customer(&server);
         let change = json!({"name": "Eve"});
-        let stranger = bench.nobody().at("acme.localhost").with_header("If-Match", "\"x\"");
-        stranger.put("/customers/1", change.clone()).refused(401, "token_missing");
-        let reader = bench.with_only(&["customer.view"]).with_header("If-Match", "\"x\"");
-        reader.put("/customers/1", change.clone()).refused(403, "missing_permission");
+        let stranger = server.anonymous().at("acme.localhost").with_header("If-Match", "\"x\"");
+        stranger.put("/customers/1", change.clone()).rejected(401, "token_missing");
+        let reader = server.with_only(&["customer.view"]).with_header("If-Match", "\"x\"");
+        reader.put("/customers/1", change.clone()).rejected(403, "missing_permission");
         // The tag does not depend on rows that the caller cannot see.
-        bench.admin().post("/customers", json!({"name": "Own"})).created();
-        let bound = bench.key(&["*"], Some(2)).with_header("If-Match", &tag);
-        bound.put("/customers/1", change).refused(404, "not_found");
+        server.admin().post("/customers", json!({"name": "Own"})).created();
+        let bound = server.key(&["*"], Some(2)).with_header("If-Match", &tag);
+        bound.put("/customers/1", change).rejected(404, "not_found");
     }
 
     #[test]
     fn a_tag_without_its_quotes_is_the_same_tag() {
-        let bench = Bench::new();
-        let (me, tag) = with_customer(&bench);
+        let server = TestServer::new();
+        let (me, tag) = with_customer(&server);
         let bare = tag.trim_matches('"');
         for known in [bare.to_owned(), format!("W/{bare}"), format!("x, {bare}")] {
             assert_eq!(me.with_header("If-None-Match", &known).get("/customers/1").status, 304, "{known}");
         }
-        me.with_header("If-Match", "another").put("/customers/1", json!({"vip": true})).refused(412, "stale_write");
+        me.with_header("If-Match", "another").put("/customers/1", json!({"vip": true})).rejected(412, "stale_write");
         me.with_header("If-Match", bare).put("/customers/1", json!({"vip": true})).created();
     }
 
     #[test]
     fn if_none_match_stops_a_change_and_if_match_a_read() {
-        let bench = Bench::new();
-        let (me, tag) = with_customer(&bench);
+        let server = TestServer::new();
+        let (me, tag) = with_customer(&server);
         for known in ["*", &tag, &format!("\"x\", W/{tag}")] {
             let me = me.with_header("If-None-Match", known);
-            me.put("/customers/1", json!({"name": "Eve"})).refused(412, "precondition_failed");
-            me.delete("/customers/1").refused(412, "precondition_failed");
-            me.put("/customers/9", json!({"name": "Eve"})).refused(404, "not_found");
+            me.put("/customers/1", json!({"name": "Eve"})).rejected(412, "precondition_failed");
+            me.delete("/customers/1").rejected(412, "precondition_failed");
+            me.put("/customers/9", json!({"name": "Eve"})).rejected(404, "not_found");
         }
         let both = me.with_header("If-Match", "\"x\"").with_header("If-None-Match", "*");
-        both.put("/customers/1", json!({"name": "Eve"})).refused(412, "stale_write");
+        both.put("/customers/1", json!({"name": "Eve"})).rejected(412, "stale_write");
         assert_eq!(me.get("/customers/1").ok()["name"], "Ada");
         me.with_header("If-None-Match", "\"another\"").put("/customers/1", json!({"name": "Bob"})).created();
 
@@ -208,41 +208,41 @@ mod tests {
         me.with_header("If-Match", &tag).get("/customers/1").ok();
         me.with_header("If-Match", "*").get("/customers/1").ok();
         for other in ["\"another\"", &format!("W/{tag}")] {
-            me.with_header("If-Match", other).get("/customers/1").refused(412, "stale_write");
+            me.with_header("If-Match", other).get("/customers/1").rejected(412, "stale_write");
         }
-        me.with_header("If-Match", "*").get("/customers/9").refused(404, "not_found");
+        me.with_header("If-Match", "*").get("/customers/9").rejected(404, "not_found");
     }
 
     #[test]
     fn beside_the_lanes_it_holds_too() {
-        let bench = Bench::new();
-        let me = bench.admin();
+        let server = TestServer::new();
+        let me = server.admin();
         let old = tag_of(&me.get("/settings"));
         let changed = me.with_header("If-Match", &old).put("/settings", json!({"locale": "de-CH"}));
         changed.created();
         assert_eq!(tag_of(&changed), tag_of(&me.get("/settings")));
-        me.with_header("If-Match", &old).put("/settings", json!({"locale": "fr"})).refused(412, "stale_write");
+        me.with_header("If-Match", &old).put("/settings", json!({"locale": "fr"})).rejected(412, "stale_write");
         assert_eq!(me.get("/settings").ok()["locale"], "de-CH");
     }
 
     #[test]
     fn what_is_shown_nowhere_has_no_state_to_be_stale() {
-        let bench = Bench::new();
-        let (me, _) = with_customer(&bench);
+        let server = TestServer::new();
+        let (me, _) = with_customer(&server);
         me.with_header("If-Match", "nonsense").delete_with("/customers/bulk", json!({"ids": [1]})).ok();
     }
 
     #[test]
     fn a_header_that_is_no_list_of_tags_is_refused() {
-        let bench = Bench::new();
-        let (me, tag) = with_customer(&bench);
+        let server = TestServer::new();
+        let (me, tag) = with_customer(&server);
         for bad in
             ["", ",", "\"x", "x\"", "w/\"x\"", "\"x\" \"y\"", "\"x\", *", "*, *", "\"a b\"", "a b", "W/", &tag[1..]]
         {
             let (read, write) = (me.with_header("If-None-Match", bad), me.with_header("If-Match", bad));
-            read.get("/customers/1").refused(400, "bad_request");
-            write.put("/customers/1", json!({"name": "Eve"})).refused(400, "bad_request");
-            write.delete("/customers/1").refused(400, "bad_request");
+            read.get("/customers/1").rejected(400, "bad_request");
+            write.put("/customers/1", json!({"name": "Eve"})).rejected(400, "bad_request");
+            write.delete("/customers/1").rejected(400, "bad_request");
         }
         assert_eq!(me.get("/customers/1").ok()["name"], "Ada");
     }

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::error::{Error, Result};
 use super::handler::Ctx;
-use super::list::{Hits, List, Listed, Listing, indexed};
-use super::page::{self, CursorPage};
+use super::list::{List, ListSpec, Listable, TextHits, usable_order};
+use super::pagination::{self, CursorPage};
 
 /// A position between two rows of a list, and a direction. Encoded as base64url of JSON, which is opaque to clients.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Cursor {
 
 /// A sort key of a list: a column, or an expression of one. The last key is `id`, which is never null and breaks ties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
+pub struct SortKey {
     pub column: &'static str,
     /// The expression instead of the column, while the texts of the file are not all indexed.
     pub unindexed: Option<&'static str>,
@@ -37,7 +37,7 @@ pub struct Key {
 
 /// A consecutive part of an ordered list: its conditions, and the values that are bound in them.
 #[derive(Debug, Default)]
-struct Range {
+struct KeyRange {
     conditions: Vec<String>,
     bound: Vec<Sql>,
 }
@@ -58,23 +58,23 @@ impl Cursor {
     }
 
     /// The same position in the other direction.
-    fn turned(&self) -> Self {
+    fn reversed(&self) -> Self {
         Self { back: !self.back, including: !self.including, ..self.clone() }
     }
 }
 
-impl<T: Listed> List<T> {
+impl<T: Listable> List<T> {
     /// Reads the page at a cursor, or the first page without one.
-    pub(super) fn walk(&self, ctx: &Ctx<'_>, from: Option<&Cursor>) -> Result<CursorPage<T>> {
+    pub(super) fn page_at_cursor(&self, ctx: &Ctx<'_>, from: Option<&Cursor>) -> Result<CursorPage<T>> {
         let back = from.is_some_and(|cursor| cursor.back);
-        let order = indexed(self.order(back), ctx.db)?;
+        let order = usable_order(self.order(back), ctx.db)?;
         let wanted = usize::try_from(self.per_page).unwrap_or(usize::MAX);
-        let hits = self.hits(&order);
-        let (asked, bound) = self.conditions_but(ctx, hits.as_ref().map(|hits| hits.place))?;
+        let hits = self.text_hits(&order);
+        let (asked, bound) = self.conditions_without(ctx, hits.as_ref().map(|hits| hits.place))?;
 
         // Reads one row more than the page has, to know whether there is a next page.
         let mut rows: Vec<(T, Vec<Value>)> = Vec::new();
-        for range in from.map_or_else(|| vec![Range::default()], |cursor| ranges(&order, cursor)) {
+        for range in from.map_or_else(|| vec![KeyRange::default()], |cursor| ranges(&order, cursor)) {
             let missing = wanted + 1 - rows.len();
             if missing == 0 {
                 break;
@@ -100,14 +100,14 @@ impl<T: Listed> List<T> {
         // If the page has no row to start from, the cursor is the requested one, reversed.
         let at = |row: Option<&(T, Vec<Value>)>, back: bool| {
             let row = row.map(|(_, keys)| Cursor { sort: self.sort(), keys: keys.clone(), back, including: false });
-            row.or_else(|| from.map(Cursor::turned)).map(|cursor| cursor.text()).transpose()
+            row.or_else(|| from.map(Cursor::reversed)).map(|cursor| cursor.text()).transpose()
         };
         let (is_first, is_last) = if back { (!more, false) } else { (from.is_none(), !more) };
         let before = if is_first { None } else { at(rows.first(), true)? };
         let behind = if is_last { None } else { at(rows.last(), false)? };
-        let (path, query) = (ctx.call.address.url(), &ctx.call.query);
+        let (path, query) = (ctx.request.address.url(), &ctx.request.query);
         Ok(CursorPage {
-            next_page_url: behind.as_ref().map(|cursor| page::url(&path, query, "cursor", cursor)),
+            next_page_url: behind.as_ref().map(|cursor| pagination::url(&path, query, "cursor", cursor)),
             data: rows.into_iter().map(|(row, _)| row).collect(),
             per_page: self.per_page,
             next_cursor: behind,
@@ -118,10 +118,10 @@ impl<T: Listed> List<T> {
 
 /// SQL for the rows of a range, with their sort keys after their columns. Hits of a full-text index are read one by one
 /// in order, so the cost depends on the page size and not on the number of hits.
-fn select<T: Listed>(hits: Option<&Hits>, asked: &[String], range: &Range, order: &[Key]) -> String {
-    let Listing { table, columns, .. } = T::LISTING;
+fn select<T: Listable>(hits: Option<&TextHits>, asked: &[String], range: &KeyRange, order: &[SortKey]) -> String {
+    let ListSpec { table, columns, .. } = T::LISTING;
     let keys = order.iter().map(|key| key.column).collect::<Vec<_>>().join(", ");
-    if let Some(Hits { index, .. }) = hits {
+    if let Some(TextHits { index, .. }) = hits {
         let direction = if order.iter().any(|key| key.down) { " DESC" } else { "" };
         let behind: String = range.conditions.iter().map(|condition| format!(" AND row{condition}")).collect();
         let filtered = if asked.is_empty() { String::new() } else { format!(" WHERE {}", asked.join(" AND ")) };
@@ -137,7 +137,7 @@ fn select<T: Listed>(hits: Option<&Hits>, asked: &[String], range: &Range, order
 }
 
 /// An order as SQL.
-pub fn order_by(order: &[Key]) -> String {
+pub fn order_by(order: &[SortKey]) -> String {
     let keys = order.iter().map(|key| format!("{}{}", key.column, if key.down { " DESC" } else { "" }));
     keys.collect::<Vec<_>>().join(", ")
 }
@@ -145,17 +145,17 @@ pub fn order_by(order: &[Key]) -> String {
 /// The rows after a cursor's position, as consecutive ranges. The first ranges differ from the cursor's row only in the
 /// last key, the last ones in the first key. Each range is a conjunction that an index on the order answers by a seek.
 /// A single condition for all would make SQLite read every row before the position.
-fn ranges(order: &[Key], cursor: &Cursor) -> Vec<Range> {
+fn ranges(order: &[SortKey], cursor: &Cursor) -> Vec<KeyRange> {
     let mut ranges = Vec::new();
     for differs in (0..order.len()).rev() {
-        let mut tied = Range::default();
+        let mut tied = KeyRange::default();
         for (key, value) in order.iter().zip(&cursor.keys).take(differs) {
-            tied.must(key.column, if value.is_null() { "IS" } else { "=" }, value);
+            tied.require(key.column, if value.is_null() { "IS" } else { "=" }, value);
         }
         let including = cursor.including && differs + 1 == order.len();
-        for (operator, value) in behind(order[differs], &cursor.keys[differs], including) {
-            let mut range = Range { conditions: tied.conditions.clone(), bound: tied.bound.clone() };
-            range.must(order[differs].column, operator, value);
+        for (operator, value) in comparisons_after(order[differs], &cursor.keys[differs], including) {
+            let mut range = KeyRange { conditions: tied.conditions.clone(), bound: tied.bound.clone() };
+            range.require(order[differs].column, operator, value);
             ranges.push(range);
         }
     }
@@ -163,7 +163,7 @@ fn ranges(order: &[Key], cursor: &Cursor) -> Vec<Range> {
 }
 
 /// Conditions on a column for rows after one that has this value. SQLite sorts nulls first.
-fn behind(key: Key, value: &Value, including: bool) -> Vec<(&'static str, &Value)> {
+fn comparisons_after(key: SortKey, value: &Value, including: bool) -> Vec<(&'static str, &Value)> {
     match (value, key.down) {
         (Value::Null, true) => vec![],
         (Value::Null, false) => vec![("IS NOT", &Value::Null)],
@@ -173,8 +173,8 @@ fn behind(key: Key, value: &Value, including: bool) -> Vec<(&'static str, &Value
     }
 }
 
-impl Range {
-    fn must(&mut self, column: &str, operator: &str, value: &Value) {
+impl KeyRange {
+    fn require(&mut self, column: &str, operator: &str, value: &Value) {
         let value = match value {
             // SQLite does not see that `IS ?` keeps the remaining keys in order, so the null is written out.
             Value::Null => return self.conditions.push(format!("{column} {operator} NULL")),

@@ -2,17 +2,17 @@
 
 use rusqlite::Connection;
 
-use super::call::Call;
 use super::error::{Error, Result};
-use super::handler::{Ctx, Steps};
+use super::handler::{BlockingCtx, Ctx};
 use super::input::Input;
-use super::list::{List, Listed};
+use super::list::{List, Listable};
 use super::openapi::Operation;
-use crate::auth::Who;
-use crate::tenancy::customers;
+use super::request::Request;
+use crate::auth::Caller;
+use crate::tenancy::customer_lookup;
 
 /// A row that belongs to a customer and is visible to callers who are bound to that customer.
-pub trait OfCustomer {
+pub trait CustomerOwned {
     /// The customer, if the row belongs to one.
     fn customer_id(&self) -> Option<i64> {
         None
@@ -21,7 +21,7 @@ pub trait OfCustomer {
     fn set_customer(&mut self, _customer: Option<i64>) {}
 
     /// Whether a caller who is bound to this customer sees the row. A caller who is bound to none sees all rows.
-    fn is_seen_by(&self, customer: Option<i64>) -> bool {
+    fn is_visible_to(&self, customer: Option<i64>) -> bool {
         customer.is_none() || self.customer_id() == customer
     }
 }
@@ -71,13 +71,13 @@ pub trait Scope: Input {
     fn customer(&self, ctx: &Ctx<'_>) -> Result<Option<i64>>;
 
     /// The same for an import, which runs outside a turn.
-    fn customer_of_import(self, steps: &Steps<'_>) -> Result<Option<i64>>;
+    fn customer_of_import(self, ctx: &BlockingCtx<'_>) -> Result<Option<i64>>;
 
     /// Limits a list to the scope.
-    fn narrow<T: Listed>(&self, ctx: &Ctx<'_>, list: List<T>) -> Result<List<T>>;
+    fn narrow<T: Listable>(&self, ctx: &Ctx<'_>, list: List<T>) -> Result<List<T>>;
 
     /// Assigns a new or changed row to its customer.
-    fn assign<T: OfCustomer>(row: &mut T, db: &Connection, given: &Given<'_>) -> Result<()>;
+    fn assign<T: CustomerOwned>(row: &mut T, db: &Connection, given: &Given<'_>) -> Result<()>;
 }
 
 /// The scope of the caller: the customer that the caller is bound to, or the whole workspace. The request names nothing.
@@ -85,7 +85,7 @@ pub trait Scope: Input {
 pub struct CallerScope;
 
 impl Input for CallerScope {
-    fn read(_: &Call) -> Result<Self> {
+    fn read(_: &Request) -> Result<Self> {
         Ok(Self)
     }
 
@@ -99,16 +99,16 @@ impl Scope for CallerScope {
         Ok(ctx.bound_to())
     }
 
-    fn customer_of_import(self, steps: &Steps<'_>) -> Result<Option<i64>> {
-        Ok(steps.insider()?.customer_id)
+    fn customer_of_import(self, ctx: &BlockingCtx<'_>) -> Result<Option<i64>> {
+        Ok(ctx.principal()?.customer_id)
     }
 
     /// Every list is limited to the customer of its caller already.
-    fn narrow<T: Listed>(&self, _: &Ctx<'_>, list: List<T>) -> Result<List<T>> {
+    fn narrow<T: Listable>(&self, _: &Ctx<'_>, list: List<T>) -> Result<List<T>> {
         Ok(list)
     }
 
-    fn assign<T: OfCustomer>(row: &mut T, _: &Connection, given: &Given<'_>) -> Result<()> {
+    fn assign<T: CustomerOwned>(row: &mut T, _: &Connection, given: &Given<'_>) -> Result<()> {
         let customer = placed(row.customer_id(), given.customer)?;
         row.set_customer(customer);
         Ok(())
@@ -118,27 +118,27 @@ impl Scope for CallerScope {
 impl Ctx<'_> {
     /// The only customer that the caller sees, if the caller is bound to one.
     pub fn bound_to(&self) -> Option<i64> {
-        match self.who {
-            Who::Insider(insider) => insider.customer_id,
-            Who::Outsider => None,
+        match self.caller {
+            Caller::Principal(principal) => principal.customer_id,
+            Caller::Anonymous => None,
         }
     }
 
     /// A row that must exist and be visible to the caller.
-    pub fn seen<T: OfCustomer>(&self, found: Option<T>) -> Result<T> {
+    pub fn require_visible<T: CustomerOwned>(&self, found: Option<T>) -> Result<T> {
         let bound_to = self.bound_to();
-        found.filter(|row| row.is_seen_by(bound_to)).ok_or_else(Error::not_found)
+        found.filter(|row| row.is_visible_to(bound_to)).ok_or_else(Error::not_found)
     }
 
     /// The customer of a new row: the named one, which must be the caller's if the caller is bound to one; else the
     /// caller's.
-    pub fn placed(&self, named: Option<i64>) -> Result<Option<i64>> {
+    pub fn assign_customer(&self, named: Option<i64>) -> Result<Option<i64>> {
         placed(named, self.bound_to())
     }
 
     /// The customer with this account, if the caller sees it.
     pub fn customer_with(&self, account: &str) -> Result<i64> {
-        let found = customers::with_account(self.db, account)?;
+        let found = customer_lookup::with_account(self.db, account)?;
         let seen = |id: &i64| self.bound_to().is_none_or(|own| own == *id);
         found.filter(seen).ok_or_else(Error::customer_not_found)
     }
@@ -147,7 +147,7 @@ impl Ctx<'_> {
 /// The customer of a new row, for a caller who is bound to this customer or to none.
 pub fn placed(named: Option<i64>, bound_to: Option<i64>) -> Result<Option<i64>> {
     match (named, bound_to) {
-        (Some(named), Some(own)) if named != own => Err(Error::bound()),
+        (Some(named), Some(own)) if named != own => Err(Error::bound_to_customer()),
         (named, own) => Ok(own.or(named)),
     }
 }
@@ -155,7 +155,7 @@ pub fn placed(named: Option<i64>, bound_to: Option<i64>) -> Result<Option<i64>> 
 /// Checks that a named customer exists.
 pub fn check_customer(db: &Connection, named: Option<i64>) -> Result<()> {
     match named {
-        Some(id) if !customers::exists(db, id)? => Err(Error::invalid("The selected customer id is invalid.")),
+        Some(id) if !customer_lookup::exists(db, id)? => Err(Error::invalid("The selected customer id is invalid.")),
         _ => Ok(()),
     }
 }

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Map, Value};
 
-use super::call::Call;
 use super::error::{Error, Result};
-use super::reply::{Answer, Content};
+use super::request::Request;
+use super::response::{ApiResponse, Content};
 use super::route::{Layer, Needs, Route};
 use super::router::Router;
-use crate::auth::Who;
+use crate::auth::Caller;
 
 /// Secrets that only the response to the change contains.
 const SHOWN_ONCE: [&str; 2] = ["key", "client_secret"];
@@ -28,28 +28,31 @@ pub fn needed_to_view(router: &Router, layer: Layer, route: &Route) -> Option<&'
 }
 
 /// Whether the caller may see the whole response.
-pub fn is_whole(call: &Call, who: &Who) -> bool {
-    let Who::Insider(insider) = who else { return true };
-    let in_path = || call.path_values.first().and_then(|id| id.parse().ok());
+pub fn is_complete(request: &Request, caller: &Caller) -> bool {
+    let Caller::Principal(principal) = caller else { return true };
+    let in_path = || request.path_values.first().and_then(|id| id.parse().ok());
     let is_oneself = || {
-        matches!(call.route.needs, Needs::Oneself(_)) && insider.user_id().is_some() && in_path() == insider.user_id()
+        matches!(request.route.needs, Needs::Self_(_))
+            && principal.user_id().is_some()
+            && in_path() == principal.user_id()
     };
-    needed_to_view(&call.router, call.layer, call.route).is_none_or(|needed| insider.may(needed) || is_oneself())
+    needed_to_view(&request.router, request.layer, request.route)
+        .is_none_or(|needed| principal.has_permission(needed) || is_oneself())
 }
 
 /// The response, limited to what the caller may see.
-pub fn limited(call: &Call, who: &Who, mut answer: Answer) -> Result<Answer> {
-    if is_whole(call, who) {
+pub fn redact(request: &Request, caller: &Caller, mut answer: ApiResponse) -> Result<ApiResponse> {
+    if is_complete(request, caller) {
         return Ok(answer);
     }
-    if let Content::Whole(body) = answer.body()
+    if let Content::Full(body) = answer.body()
         && let Ok(Value::Object(whole)) = serde_json::from_slice(body)
     {
-        let sent: Map<String, Value> = serde_json::from_slice(&call.body).unwrap_or_default();
+        let sent: Map<String, Value> = serde_json::from_slice(&request.body).unwrap_or_default();
         let is_shown = |name: &str| name == "id" || SHOWN_ONCE.contains(&name) || sent.contains_key(name);
         let shown: Map<String, Value> = whole.into_iter().filter(|(name, _)| is_shown(name)).collect();
         let text = serde_json::to_vec(&shown).map_err(|error| Error::Internal(error.to_string()))?;
-        *answer.body_mut() = Content::Whole(Bytes::from(text));
+        *answer.body_mut() = Content::Full(Bytes::from(text));
     }
     Ok(answer)
 }

@@ -7,16 +7,16 @@ use rusqlite::Connection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::customer_scope::{Given, OfCustomer, Scope};
+use super::customer_scope::{CustomerOwned, Given, Scope};
 use super::error::Result;
-use super::list::Listed;
+use super::list::Listable;
 use crate::storage::Stored;
-use crate::tenancy::journal::{Author, Recorded};
-use crate::tenancy::phones::{self, Numbered, Typed};
+use crate::tenancy::journal::{ChangeRecorder, Recorded};
+use crate::tenancy::phones::{self, PhoneColumns, PhoneText};
 use crate::values::Timestamp;
 
 /// The declaration of an entity. Implemented by [`entity!`].
-pub trait Declared: Stored + Listed + OfCustomer + Clone + Send + 'static {
+pub trait Declared: Stored + Listable + CustomerOwned + Clone + Send + 'static {
     /// The name in the audit log and in webhooks.
     const RECORDED: &'static Recorded;
 
@@ -24,7 +24,7 @@ pub trait Declared: Stored + Listed + OfCustomer + Clone + Send + 'static {
     const PERMISSIONS: &'static str;
 
     /// The phone numbers in the index.
-    const NUMBERED: Numbered;
+    const NUMBERED: PhoneColumns;
 
     /// How a request names the customer that it is about.
     type Scope: Scope;
@@ -35,7 +35,7 @@ pub trait Declared: Stored + Listed + OfCustomer + Clone + Send + 'static {
     fn server_fields(&mut self) -> ServerFields<'_>;
 
     /// The phone numbers of the row.
-    fn phone_numbers(&self) -> Vec<(&'static str, &Typed)>;
+    fn phone_numbers(&self) -> Vec<(&'static str, &PhoneText)>;
 }
 
 /// What an entity does differently from others.
@@ -62,7 +62,7 @@ pub trait Entity: Declared {
     }
 
     /// Deletes the rows inside the row and clears references to it, before it is deleted. May reject the deletion.
-    fn release(&self, _db: &Connection, _author: &Author) -> Result<()> {
+    fn release(&self, _db: &Connection, _author: &ChangeRecorder) -> Result<()> {
         Ok(())
     }
 }
@@ -73,11 +73,11 @@ pub trait Editable: Entity + Default + PartialEq + DeserializeOwned + Serialize 
     const PLURAL: &'static str = Self::TABLE;
 
     /// The field that identifies a row of a file apart from its id.
-    const KEY: Option<Key> = None;
+    const KEY: Option<ImportKey> = None;
 }
 
 /// A field, and the SQL column that it is looked up in.
-pub struct Key {
+pub struct ImportKey {
     pub field: &'static str,
     pub column: &'static str,
 }
@@ -140,8 +140,8 @@ macro_rules! entity {
             id, $($field,)+ created_at, updated_at,
         } $(with $computed = $from)?);
 
-        impl $crate::api::list::Listed for $type {
-            const LISTING: $crate::api::list::Listing = {
+        impl $crate::api::list::Listable for $type {
+            const LISTING: $crate::api::list::ListSpec = {
                 #[allow(unused_imports, reason = "no entity has fields of every kind")]
                 use $crate::api::field::{
                     any_phone, choice, class, flag, integer, moment, object, phone, phone_number, phone_numbers, stored,
@@ -157,11 +157,11 @@ macro_rules! entity {
                     $($($also,)+)?
                 ];
                 #[allow(clippy::needless_update, reason = "a resource may set every property")]
-                $crate::api::list::Listing {
+                $crate::api::list::ListSpec {
                     plain_filters: PLAIN,
                     $(customer: Some(stringify!($customer)),)?
                     $($($property: $setting,)+)?
-                    ..$crate::api::list::Listing::of($table, <$type as $crate::storage::Stored>::COLUMNS, FIELDS)
+                    ..$crate::api::list::ListSpec::of($table, <$type as $crate::storage::Stored>::COLUMNS, FIELDS)
                 }
             };
 
@@ -173,7 +173,7 @@ macro_rules! entity {
         impl $crate::api::entity::Declared for $type {
             const RECORDED: &'static $crate::tenancy::journal::Recorded = $recorded;
             const PERMISSIONS: &'static str = $permissions;
-            const NUMBERED: $crate::tenancy::phones::Numbered = $crate::tenancy::phones::Numbered {
+            const NUMBERED: $crate::tenancy::phones::PhoneColumns = $crate::tenancy::phones::PhoneColumns {
                 table: $table,
                 columns: &[$($(stringify!($phone)),*)?],
                 lists: &[$($(stringify!($phone_list)),+)?],
@@ -190,12 +190,12 @@ macro_rules! entity {
                 $crate::api::entity::ServerFields { id, created_at, updated_at }
             }
 
-            fn phone_numbers(&self) -> Vec<(&'static str, &$crate::tenancy::phones::Typed)> {
+            fn phone_numbers(&self) -> Vec<(&'static str, &$crate::tenancy::phones::PhoneText)> {
                 vec![$($((stringify!($phone), &self.$phone)),*)?]
             }
         }
 
-        impl $crate::api::OfCustomer for $type {
+        impl $crate::api::CustomerOwned for $type {
             $(
                 fn customer_id(&self) -> Option<i64> {
                     $crate::api::CustomerColumn::get(&self.$customer)

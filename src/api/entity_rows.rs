@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use super::entity::{Entity, ServerFields};
 use super::error::Result;
-use super::list::each_of;
-use crate::tenancy::Author;
+use super::list::for_each_row;
+use crate::tenancy::ChangeRecorder;
 use crate::values::Timestamp;
 
 /// A new row with its times.
@@ -16,48 +16,53 @@ pub fn timed<T: Entity>(mut new: T, now: Timestamp) -> T {
 }
 
 /// Adds a prepared row. Returns it as stored.
-pub fn add<T: Entity>(db: &Connection, author: &Author, mut new: T) -> Result<T> {
+pub fn add<T: Entity>(db: &Connection, recorder: &ChangeRecorder, mut new: T) -> Result<T> {
     new.check(db, None)?;
     *new.server_fields().id = new.insert(db)?;
     new.index(db, None)?;
-    author.created(db, T::RECORDED, &new)?;
+    recorder.created(db, T::RECORDED, &new)?;
     Ok(new)
 }
 
 /// Replaces a row by a prepared one, now. Returns it as stored.
-pub fn change<T: Entity>(db: &Connection, author: &Author, old: &T, mut new: T) -> Result<T> {
-    *new.server_fields().updated_at = author.at;
-    rewrite(db, author, old, new)
+pub fn change<T: Entity>(db: &Connection, recorder: &ChangeRecorder, old: &T, mut new: T) -> Result<T> {
+    *new.server_fields().updated_at = recorder.at;
+    rewrite(db, recorder, old, new)
 }
 
 /// Replaces a row by a prepared one that has its times. Returns it as stored.
-pub fn rewrite<T: Entity>(db: &Connection, author: &Author, old: &T, mut new: T) -> Result<T> {
+pub fn rewrite<T: Entity>(db: &Connection, recorder: &ChangeRecorder, old: &T, mut new: T) -> Result<T> {
     new.check(db, Some(old))?;
     new.save(db)?;
     new.index(db, Some(old))?;
-    author.updated(db, T::RECORDED, old, &new)?;
+    recorder.updated(db, T::RECORDED, old, &new)?;
     Ok(new)
 }
 
 /// Deletes a row, and the rows inside it.
-pub fn delete<T: Entity>(db: &Connection, author: &Author, row: &T) -> Result<()> {
-    row.release(db, author)?;
+pub fn delete<T: Entity>(db: &Connection, recorder: &ChangeRecorder, row: &T) -> Result<()> {
+    row.release(db, recorder)?;
     row.delete(db)?;
-    Ok(author.deleted(db, T::RECORDED, row)?)
+    Ok(recorder.deleted(db, T::RECORDED, row)?)
 }
 
 /// Deletes every row with a value in a column.
-pub fn delete_each<T: Entity>(db: &Connection, author: &Author, column: &'static str, value: i64) -> Result<()> {
-    each_of(db, column, value, |row: T| delete(db, author, &row))
+pub fn delete_each<T: Entity>(
+    db: &Connection,
+    recorder: &ChangeRecorder,
+    column: &'static str,
+    value: i64,
+) -> Result<()> {
+    for_each_row(db, column, value, |row: T| delete(db, recorder, &row))
 }
 
 /// Moves every row of a customer to another one. Rows that it refers to move with it, and its indexes stay valid.
-pub fn move_each<T: Entity>(db: &Connection, author: &Author, from: i64, to: i64) -> Result<()> {
-    each_of(db, "customer_id", from, |old: T| {
+pub fn move_each<T: Entity>(db: &Connection, recorder: &ChangeRecorder, from: i64, to: i64) -> Result<()> {
+    for_each_row(db, "customer_id", from, |old: T| {
         let mut new = old.clone();
         new.set_customer(Some(to));
-        *new.server_fields().updated_at = author.at;
+        *new.server_fields().updated_at = recorder.at;
         new.save(db)?;
-        Ok(author.updated(db, T::RECORDED, &old, &new)?)
+        Ok(recorder.updated(db, T::RECORDED, &old, &new)?)
     })
 }

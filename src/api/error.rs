@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::media_type::Body;
+use super::media_type::BodyKind;
 use crate::auth::{Throttled, TokenFault};
-use crate::storage::{Ailment, Fault};
+use crate::storage::{DiskError, Fault};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -21,7 +21,7 @@ pub enum Error {
     /// Parameters that break their rules, with one sentence per problem.
     Invalid(Vec<String>),
     /// Rows of a file that break their rules: one sentence for each of the first rows, and the number of all.
-    BadRows {
+    InvalidRows {
         hint: Vec<String>,
         count: usize,
     },
@@ -50,11 +50,11 @@ pub enum Error {
     /// The body exceeds this number of bytes.
     TooLarge(usize),
     /// The media type of the body is not accepted.
-    UnsupportedMediaType(Body),
+    UnsupportedMediaType(BodyKind),
     /// The body has a content coding. None is accepted.
     UnsupportedEncoding,
     /// Well-formed, but the state forbids it. The hint names a field if a field is to blame.
-    Refused {
+    Rejected {
         code: Cow<'static, str>,
         message: String,
         hint: Vec<String>,
@@ -62,14 +62,14 @@ pub enum Error {
     /// Too many attempts failed recently. Contains the seconds until the next is allowed.
     TooManyRequests(i64),
     /// The resource is no longer in the state that `If-Match` names.
-    Stale,
+    PreconditionFailed,
     /// `If-None-Match` names the state of the resource.
-    NotAbsent,
+    AlreadyExists,
     Overloaded,
     /// These host names must be resolved before access can be decided.
     UnknownHosts(Vec<String>),
     /// A time in the request has no zone. The workspace's time zone must be read first.
-    NeedsZone,
+    NeedsTimeZone,
     /// The disk is full. The text goes only to the log.
     StorageFull(String),
     /// The disk is not writable. The text goes only to the log.
@@ -99,8 +99,8 @@ impl Error {
         Self::NotFound { code: "not_found", message: "There is no such resource.".into() }
     }
 
-    pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Refused { code: code.into(), message: message.into(), hint: Vec::new() }
+    pub fn rejected(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Rejected { code: code.into(), message: message.into(), hint: Vec::new() }
     }
 
     pub fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
@@ -117,12 +117,12 @@ impl Error {
     }
 
     /// The token of a call flow was used for something other than a routing look-up.
-    pub fn only_looks_up() -> Self {
+    pub fn lookup_only() -> Self {
         Self::forbidden("forbidden", "The token of a call flow can only look up routes.")
     }
 
     /// A caller that is bound to one customer tried to go beyond it.
-    pub fn bound() -> Self {
+    pub fn bound_to_customer() -> Self {
         Self::forbidden("forbidden", "This token or key is bound to one customer and may not access anything else.")
     }
 
@@ -146,7 +146,7 @@ impl Error {
     /// The value is in use already: 422 `{field}_taken`.
     pub fn taken(field: &str) -> Self {
         let sentence = format!("The {} has already been taken.", field.replace('_', " "));
-        Self::Refused { code: format!("{field}_taken").into(), message: sentence.clone(), hint: vec![sentence] }
+        Self::Rejected { code: format!("{field}_taken").into(), message: sentence.clone(), hint: vec![sentence] }
     }
 
     pub fn status(&self) -> StatusCode {
@@ -161,7 +161,7 @@ impl Error {
         match self {
             Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
-            Self::Invalid(_) | Self::BadRows { .. } => (StatusCode::BAD_REQUEST, "invalid"),
+            Self::Invalid(_) | Self::InvalidRows { .. } => (StatusCode::BAD_REQUEST, "invalid"),
             Self::Token(fault) => (StatusCode::UNAUTHORIZED, fault.code()),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
             Self::SecondFactorRequired(_) => (StatusCode::UNAUTHORIZED, "second_factor_required"),
@@ -175,11 +175,11 @@ impl Error {
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::UnsupportedMediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::UnsupportedEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding"),
-            Self::Refused { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
+            Self::Rejected { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
-            Self::Stale => (StatusCode::PRECONDITION_FAILED, "stale_write"),
-            Self::NotAbsent => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
-            Self::Overloaded | Self::UnknownHosts(_) | Self::NeedsZone => {
+            Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "stale_write"),
+            Self::AlreadyExists => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
+            Self::Overloaded | Self::UnknownHosts(_) | Self::NeedsTimeZone => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
             Self::StorageFull(_) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
@@ -196,14 +196,14 @@ impl Error {
         match self {
             Self::MalformedJson(detail) => format!("The body is not valid JSON: {detail}.").into(),
             Self::BadRequest(message) => (*message).into(),
-            Self::Invalid(_) | Self::BadRows { .. } => "bad request: please check body parameters.".into(),
+            Self::Invalid(_) | Self::InvalidRows { .. } => "bad request: please check body parameters.".into(),
             Self::Token(fault) => fault.message().into(),
             Self::InvalidCredentials => "The email or the password is wrong.".into(),
             Self::SecondFactorRequired(_) => "This account has a second factor. Send the challenge and a code.".into(),
             Self::WrongCode => "The code is wrong or was used before.".into(),
             Self::WrongChallenge => "The login has expired. Start again.".into(),
             Self::MissingPermission(name) => format!("This requires the permission {name}.").into(),
-            Self::Forbidden { message, .. } | Self::NotFound { message, .. } | Self::Refused { message, .. } => {
+            Self::Forbidden { message, .. } | Self::NotFound { message, .. } | Self::Rejected { message, .. } => {
                 message.as_str().into()
             }
             Self::MethodNotAllowed(allowed) => format!("This path allows only {allowed}.").into(),
@@ -215,9 +215,13 @@ impl Error {
             }
             Self::UnsupportedEncoding => "The body must be sent without a Content-Encoding, or with identity.".into(),
             Self::TooManyRequests(wait) => format!("Too many attempts. Try again in {wait} seconds.").into(),
-            Self::NotAbsent => "The state of the resource is one that If-None-Match names. Nothing was changed.".into(),
-            Self::Stale => "The resource was changed meanwhile. Nothing was changed. Read it again.".into(),
-            Self::Overloaded | Self::UnknownHosts(_) | Self::NeedsZone => {
+            Self::AlreadyExists => {
+                "The state of the resource is one that If-None-Match names. Nothing was changed.".into()
+            }
+            Self::PreconditionFailed => {
+                "The resource was changed meanwhile. Nothing was changed. Read it again.".into()
+            }
+            Self::Overloaded | Self::UnknownHosts(_) | Self::NeedsTimeZone => {
                 "The server is overloaded. Nothing was changed. Try again shortly.".into()
             }
             Self::StorageFull(_) => "The server's disk is full. Nothing was changed.".into(),
@@ -243,26 +247,26 @@ impl Error {
     }
 
     /// Turns `Damaged` into `ServerDamaged`, if the damaged file is not that of the requested workspace.
-    pub fn of_server(self) -> Self {
+    pub fn on_central(self) -> Self {
         match self {
             Self::Damaged(detail) => Self::ServerDamaged(detail),
             error => error,
         }
     }
 
-    fn of_ailment(ailment: Ailment, detail: String) -> Self {
+    fn from_disk_error(ailment: DiskError, detail: String) -> Self {
         match ailment {
-            Ailment::NoRoom => Self::StorageFull(detail),
-            Ailment::NotWritable => Self::ReadOnly(detail),
-            Ailment::Damaged => Self::Damaged(detail),
-            Ailment::NoDescriptors => Self::Overloaded,
+            DiskError::Full => Self::StorageFull(detail),
+            DiskError::ReadOnly => Self::ReadOnly(detail),
+            DiskError::Damaged => Self::Damaged(detail),
+            DiskError::NoDescriptors => Self::Overloaded,
         }
     }
 
     /// The messages for the client, one sentence each.
-    pub fn sentences(&self) -> Vec<String> {
+    pub fn messages(&self) -> Vec<String> {
         match self {
-            Self::Invalid(hint) | Self::BadRows { hint, .. } => hint.clone(),
+            Self::Invalid(hint) | Self::InvalidRows { hint, .. } => hint.clone(),
             _ => vec![self.message().into_owned()],
         }
     }
@@ -270,11 +274,11 @@ impl Error {
     fn body(&self) -> Value {
         match self {
             Self::Invalid(hint) => json!({"response": self.message(), "hint": hint}),
-            Self::BadRows { hint, count } => json!({"response": self.message(), "hint": hint, "count": count}),
+            Self::InvalidRows { hint, count } => json!({"response": self.message(), "hint": hint, "count": count}),
             Self::SecondFactorRequired(challenge) => {
                 json!({"message": self.message(), "error": self.code(), "challenge": challenge})
             }
-            Self::Refused { hint, .. } if !hint.is_empty() => {
+            Self::Rejected { hint, .. } if !hint.is_empty() => {
                 json!({"message": self.message(), "error": self.code(), "hint": hint})
             }
             _ => json!({"message": self.message(), "error": self.code()}),
@@ -314,7 +318,7 @@ impl Error {
             // 507 has no `Retry-After`: RFC 4918, 11.5 forbids repeating the request automatically.
             Self::Overloaded
             | Self::UnknownHosts(_)
-            | Self::NeedsZone
+            | Self::NeedsTimeZone
             | Self::ReadOnly(_)
             | Self::Damaged(_)
             | Self::ServerDamaged(_)
@@ -329,7 +333,7 @@ impl Error {
 }
 
 /// The media types that a body may have.
-fn names(body: Body, between: &str) -> String {
+fn names(body: BodyKind, between: &str) -> String {
     body.types().iter().map(|kind| kind.name()).collect::<Vec<_>>().join(between)
 }
 
@@ -338,8 +342,8 @@ fn names(body: Body, between: &str) -> String {
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
-        if let Some(ailment) = Ailment::of_sqlite(&error) {
-            return Self::of_ailment(ailment, error.to_string());
+        if let Some(ailment) = DiskError::of_sqlite(&error) {
+            return Self::from_disk_error(ailment, error.to_string());
         }
         if let rusqlite::Error::SqliteFailure(failure, message) = &error {
             match failure.code {
@@ -367,7 +371,7 @@ impl From<Fault> for Error {
         match fault {
             Fault::Full | Fault::Uncommitted(_) => Self::Overloaded,
             Fault::Unopened(_) => Self::Damaged(fault.to_string()),
-            Fault::Ailing(ailment, said) => Self::of_ailment(ailment, said),
+            Fault::Ailing(ailment, said) => Self::from_disk_error(ailment, said),
             Fault::Panicked(_) => Self::Internal(fault.to_string()),
         }
     }
@@ -383,8 +387,8 @@ impl From<Throttled> for Error {
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Self {
         let said = format!("{error:#}");
-        match Ailment::of(&error) {
-            Some(ailment) => Self::of_ailment(ailment, said),
+        match DiskError::of(&error) {
+            Some(ailment) => Self::from_disk_error(ailment, said),
             None => Self::Internal(said),
         }
     }
@@ -394,7 +398,7 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Invalid(hint) => f.write_str(&hint.join(" ")),
-            Self::BadRows { hint, count } => write!(f, "bad rows: {count}\n{}", hint.join("\n")),
+            Self::InvalidRows { hint, count } => write!(f, "bad rows: {count}\n{}", hint.join("\n")),
             Self::Internal(detail) | Self::Damaged(detail) | Self::ServerDamaged(detail) => f.write_str(detail),
             Self::StorageFull(detail) | Self::ReadOnly(detail) => write!(f, "{} ({detail})", self.message()),
             _ => f.write_str(&self.message()),

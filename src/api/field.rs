@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::error::{Error, Result};
 use crate::tenancy::phones;
-use crate::values::fold::fold;
+use crate::values::normalize::normalize;
 use crate::values::{Timestamp, integer};
 
 /// A field of a list.
@@ -68,7 +68,7 @@ pub enum FilterKind {
 }
 
 /// The value of a filter, read.
-pub enum Wanted {
+pub enum FilterValue {
     Text(String),
     Member(String, String),
     Integer(i64),
@@ -188,41 +188,43 @@ impl Field {
     }
 
     /// The condition in SQL, and the values bound in it.
-    pub fn condition(&self, wanted: &Wanted, db: &Connection) -> Result<(String, Vec<Sql>)> {
+    pub fn condition(&self, wanted: &FilterValue, db: &Connection) -> Result<(String, Vec<Sql>)> {
         let column = self.column;
         Ok(match (self.filter, wanted) {
-            (Some(FilterKind::Text), Wanted::Text(text)) => {
-                (format!("instr(fold({column}), ?) > 0"), vec![fold(text).into()])
+            (Some(FilterKind::Text), FilterValue::Text(text)) => {
+                (format!("instr(fold({column}), ?) > 0"), vec![normalize(text).into()])
             }
-            (Some(FilterKind::Member), Wanted::Member(member, text)) => (
+            (Some(FilterKind::Member), FilterValue::Member(member, text)) => (
                 format!(
                     "EXISTS (SELECT 1 FROM json_each({column}) AS field WHERE field.key = ? AND
                      fold(iif(field.type IN ('true', 'false'), field.type, CAST(field.value AS TEXT))) = ?)"
                 ),
                 vec![member.clone().into(), text.clone().into()],
             ),
-            (Some(FilterKind::Choice(_) | FilterKind::Class(_)), Wanted::Text(text)) => {
+            (Some(FilterKind::Choice(_) | FilterKind::Class(_)), FilterValue::Text(text)) => {
                 (format!("{column} = ?"), vec![text.clone().into()])
             }
-            (Some(FilterKind::AnyPhone(resource)), Wanted::Text(text)) => phones::condition(resource, None, text, db)?,
-            (Some(FilterKind::Phone(resource)), Wanted::Text(text)) => {
+            (Some(FilterKind::AnyPhone(resource)), FilterValue::Text(text)) => {
+                phones::condition(resource, None, text, db)?
+            }
+            (Some(FilterKind::Phone(resource)), FilterValue::Text(text)) => {
                 phones::condition(resource, Some(column), text, db)?
             }
-            (Some(FilterKind::Term(index)), Wanted::Text(text)) => match search_words(text) {
+            (Some(FilterKind::Term(index)), FilterValue::Text(text)) => match search_words(text) {
                 Some(words) => (format!("id IN (SELECT rowid FROM {index} WHERE {index} MATCH ?)"), vec![words.into()]),
                 None => ("0".into(), Vec::new()),
             },
-            (Some(FilterKind::Words(columns)), Wanted::Text(text)) => {
-                let words: Vec<String> = text.split_whitespace().map(fold).collect();
+            (Some(FilterKind::Words(columns)), FilterValue::Text(text)) => {
+                let words: Vec<String> = text.split_whitespace().map(normalize).collect();
                 let has_one = columns.iter().map(|column| format!("instr(fold({column}), ?) > 0"));
                 let has_one = format!("({})", has_one.collect::<Vec<_>>().join(" OR "));
                 let bound = words.iter().flat_map(|word| columns.iter().map(|_| word.clone().into()));
                 (vec![has_one; words.len()].join(" AND "), bound.collect())
             }
-            (Some(FilterKind::Integer | FilterKind::Flag), Wanted::Integer(value)) => {
+            (Some(FilterKind::Integer | FilterKind::Flag), FilterValue::Integer(value)) => {
                 (format!("{column} = ?"), vec![(*value).into()])
             }
-            (Some(FilterKind::Moment), Wanted::Between(from, to)) => {
+            (Some(FilterKind::Moment), FilterValue::Between(from, to)) => {
                 (format!("{column} BETWEEN ? AND ?"), vec![(*from).into(), (*to).into()])
             }
             _ => return Err(Error::Internal("a filter was read as one kind and used as another".into())),
@@ -262,28 +264,28 @@ impl FilterKind {
     }
 
     /// Reads the value of a filter, or says why it is invalid.
-    pub fn read(self, name: &str, operator: Option<&str>, value: &str, zone: &TimeZone) -> Result<Wanted, String> {
+    pub fn read(self, name: &str, operator: Option<&str>, value: &str, zone: &TimeZone) -> Result<FilterValue, String> {
         match (self, operator) {
-            (Self::Moment, operator) => moments(name, operator, value, zone),
+            (Self::Moment, operator) => timestamp_range(name, operator, value, zone),
             (_, Some(_)) => Err(format!("The filter {name} takes one value, without an operator.")),
             (Self::Text | Self::AnyPhone(_) | Self::Phone(_) | Self::Term(_) | Self::Words(_), None) => {
-                Ok(Wanted::Text(value.to_owned()))
+                Ok(FilterValue::Text(value.to_owned()))
             }
             (Self::Member, None) => match name.split_once('.') {
-                Some((_, member)) if !member.is_empty() => Ok(Wanted::Member(member.to_owned(), fold(value))),
+                Some((_, member)) if !member.is_empty() => Ok(FilterValue::Member(member.to_owned(), normalize(value))),
                 _ => Err(format!("The filter {name} needs a field name after a dot, like {name}.tier.")),
             },
             (Self::Integer, None) => {
-                integer::read(value).map(Wanted::Integer).ok_or_else(|| format!("The {name} must be an integer."))
+                integer::read(value).map(FilterValue::Integer).ok_or_else(|| format!("The {name} must be an integer."))
             }
             (Self::Flag, None) => match value {
-                "1" | "true" => Ok(Wanted::Integer(1)),
-                "0" | "false" => Ok(Wanted::Integer(0)),
+                "1" | "true" => Ok(FilterValue::Integer(1)),
+                "0" | "false" => Ok(FilterValue::Integer(0)),
                 _ => Err(format!("The {name} must be true or false.")),
             },
-            (Self::Choice(choices), None) if choices.contains(&value) => Ok(Wanted::Text(value.to_owned())),
+            (Self::Choice(choices), None) if choices.contains(&value) => Ok(FilterValue::Text(value.to_owned())),
             (Self::Class(choices), None) if named(choices, value).is_some() => {
-                Ok(Wanted::Text(named(choices, value).unwrap_or_default().to_owned()))
+                Ok(FilterValue::Text(named(choices, value).unwrap_or_default().to_owned()))
             }
             (Self::Choice(choices) | Self::Class(choices), None) => {
                 Err(format!("The selected {name} is invalid; it may be {}.", choices.join(", ")))
@@ -304,13 +306,13 @@ pub fn named(words: &[&'static str], text: &str) -> Option<&'static str> {
 }
 
 /// The range of times for a time or a day, and an operator.
-fn moments(name: &str, operator: Option<&str>, value: &str, zone: &TimeZone) -> Result<Wanted, String> {
+fn timestamp_range(name: &str, operator: Option<&str>, value: &str, zone: &TimeZone) -> Result<FilterValue, String> {
     let (first, last) = Timestamp::first_and_last(value, zone).map_err(|problem| format!("The {name} {problem}"))?;
     let (first, last) = (first.seconds(), last.seconds());
     match operator {
-        None | Some("on") => Ok(Wanted::Between(first, last)),
-        Some("gte") => Ok(Wanted::Between(first, i64::MAX)),
-        Some("lte") => Ok(Wanted::Between(i64::MIN, last)),
+        None | Some("on") => Ok(FilterValue::Between(first, last)),
+        Some("gte") => Ok(FilterValue::Between(first, i64::MAX)),
+        Some("lte") => Ok(FilterValue::Between(i64::MIN, last)),
         Some(other) => Err(format!("The filter {name} has no operator {other}; it has gte, lte and on.")),
     }
 }
@@ -322,7 +324,7 @@ pub fn word_count(text: &str) -> usize {
 /// A text as an FTS5 query: each word becomes a quoted prefix, and all of them must match. Quotes leave no operator in the
 /// text. The index has folded texts.
 pub fn search_words(text: &str) -> Option<String> {
-    let words: Vec<String> = fold(text)
+    let words: Vec<String> = normalize(text)
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(|word| format!("\"{word}\"*"))

@@ -6,36 +6,42 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::call::{Call, nobody};
 use super::error::Result;
 use super::input::Input;
-use super::media_type::Body;
+use super::media_type::BodyKind;
 use super::openapi::Operation;
-use super::reply::{Answer, Reply};
-use crate::auth::{Insider, TokenInUse, Who};
-use crate::engine::Engine;
-use crate::executors::Place;
+use super::request::{Request, no_principal};
+use super::response::{ApiResponse, IntoResponse};
+use crate::auth::{Caller, Principal, TokenInUse};
+use crate::executors::Executor;
+use crate::instance::Instance;
 use crate::storage::File;
-use crate::tenancy::Author;
+use crate::tenancy::ChangeRecorder;
 use crate::values::Timestamp;
 
 /// A handler, with code to read its inputs and to write its reply.
 pub trait Handler: Sync {
     /// The executor that runs the handler.
-    fn place(&self) -> Place;
+    fn executor(&self) -> Executor;
 
     /// Reads the inputs. This happens before the turn, so no other request of the file waits for it.
-    fn read(&self, call: &Call) -> Inputs;
+    fn read(&self, request: &Request) -> Inputs;
 
     /// Runs the handler with its inputs, for a caller who meets the needs of the route. `db` is given if the handler
     /// runs in a turn.
-    fn answer(&self, call: &Arc<Call>, inputs: Inputs, who: &Who, db: Option<&Connection>) -> Result<Answer>;
+    fn respond(
+        &self,
+        request: &Arc<Request>,
+        inputs: Inputs,
+        caller: &Caller,
+        db: Option<&Connection>,
+    ) -> Result<ApiResponse>;
 
     /// The type of the resource in the response, if the response is a resource.
     fn resource(&self) -> Option<TypeId>;
 
     /// The media types of the body.
-    fn body(&self) -> Body;
+    fn body(&self) -> BodyKind;
 
     /// Adds the inputs and replies to the OpenAPI description.
     fn describe(&self, operation: &mut Operation<'_>);
@@ -47,50 +53,50 @@ pub type Inputs = Result<Box<dyn Any + Send>>;
 /// The context of a handler in a turn: one transaction, the caller, and the time.
 pub struct Ctx<'a> {
     pub db: &'a Connection,
-    pub who: &'a Who,
+    pub caller: &'a Caller,
     pub now: Timestamp,
-    pub call: &'a Arc<Call>,
+    pub request: &'a Arc<Request>,
 }
 
 /// The context of a handler outside the lanes: the instance, the caller, and the time.
-pub struct Steps<'a> {
-    pub engine: &'a Arc<Engine>,
-    pub who: &'a Who,
+pub struct BlockingCtx<'a> {
+    pub instance: &'a Arc<Instance>,
+    pub caller: &'a Caller,
     pub now: Timestamp,
-    pub call: &'a Arc<Call>,
+    pub request: &'a Arc<Request>,
 }
 
 impl Ctx<'_> {
     /// The caller. Present on every route of the workspace layer that needs one.
-    pub fn insider(&self) -> Result<&Insider> {
-        insider(self.who)
+    pub fn principal(&self) -> Result<&Principal> {
+        require_principal(self.caller)
     }
 
     /// A change recorder for the caller.
-    pub fn author(&self) -> Result<Author> {
-        self.call.author(self.who)
+    pub fn recorder(&self) -> Result<ChangeRecorder> {
+        self.request.recorder(self.caller)
     }
 }
 
-impl Steps<'_> {
+impl BlockingCtx<'_> {
     /// The user's token that the request carries.
     pub fn token(&self) -> Result<&Arc<TokenInUse>> {
-        self.call.token()
+        self.request.token()
     }
 
     /// The caller. Present on every route of the workspace layer that needs one.
-    pub fn insider(&self) -> Result<&Insider> {
-        insider(self.who)
+    pub fn principal(&self) -> Result<&Principal> {
+        require_principal(self.caller)
     }
 
     /// A change recorder for the caller in the workspace.
-    pub fn author(&self) -> Result<Author> {
-        self.call.author(self.who)
+    pub fn recorder(&self) -> Result<ChangeRecorder> {
+        self.request.recorder(self.caller)
     }
 
     /// Reads in a turn of the layer's file, as the same caller.
     pub fn read<T: Send + 'static>(&self, work: impl FnMut(&mut Ctx<'_>) -> Result<T> + Send + 'static) -> Result<T> {
-        self.read_in(self.call.file(), work)
+        self.read_in(self.request.file(), work)
     }
 
     /// Reads in a turn of the central file, as the same caller.
@@ -98,7 +104,7 @@ impl Steps<'_> {
         &self,
         work: impl FnMut(&mut Ctx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.read_in(self.engine.central.file(), work)
+        self.read_in(self.instance.central.file(), work)
     }
 
     fn read_in<T: Send + 'static>(
@@ -106,65 +112,65 @@ impl Steps<'_> {
         file: &Arc<File>,
         mut work: impl FnMut(&mut Ctx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (call, who) = (Arc::clone(self.call), self.who.clone());
-        file.read(move |db| work(&mut Ctx { db, who: &who, now: call.now, call: &call }))
+        let (request, caller) = (Arc::clone(self.request), self.caller.clone());
+        file.read(move |db| work(&mut Ctx { db, caller: &caller, now: request.now, request: &request }))
     }
 }
 
-fn insider(who: &Who) -> Result<&Insider> {
-    match who {
-        Who::Insider(insider) => Ok(insider),
-        Who::Outsider => Err(nobody()),
+fn require_principal(caller: &Caller) -> Result<&Principal> {
+    match caller {
+        Caller::Principal(principal) => Ok(principal),
+        Caller::Anonymous => Err(no_principal()),
     }
 }
 
 /// A function that runs in a turn. Created by [`run`].
-pub struct InTurn<F, I> {
+pub struct TransactionHandler<F, I> {
     function: F,
     inputs: PhantomData<fn(I)>,
 }
 
-/// A function that runs outside the lanes. Created by [`steps`], [`hashing`], [`bulk`] and [`here`].
-pub struct Beside<F, I> {
+/// A function that runs outside the lanes. Created by [`blocking`], [`hashing`], [`long_running`] and [`inline`].
+pub struct BlockingHandler<F, I> {
     function: F,
-    place: Place,
+    executor: Executor,
     inputs: PhantomData<fn(I)>,
 }
 
 /// Runs `fn(&mut Ctx, inputs…) -> Result<reply>` in a turn of the layer's file.
-pub const fn run<F, I>(function: F) -> InTurn<F, I> {
-    InTurn { function, inputs: PhantomData }
+pub const fn run<F, I>(function: F) -> TransactionHandler<F, I> {
+    TransactionHandler { function, inputs: PhantomData }
 }
 
 /// Runs `fn(&Steps, inputs…) -> Result<reply>` on a blocking thread.
-pub const fn steps<F, I>(function: F) -> Beside<F, I> {
-    Beside { function, place: Place::Steps, inputs: PhantomData }
+pub const fn blocking<F, I>(function: F) -> BlockingHandler<F, I> {
+    BlockingHandler { function, executor: Executor::Blocking, inputs: PhantomData }
 }
 
 /// Runs `fn(&Steps, inputs…) -> Result<reply>` on a thread for password hashing.
-pub const fn hashing<F, I>(function: F) -> Beside<F, I> {
-    Beside { function, place: Place::Hashing, inputs: PhantomData }
+pub const fn hashing<F, I>(function: F) -> BlockingHandler<F, I> {
+    BlockingHandler { function, executor: Executor::Hashing, inputs: PhantomData }
 }
 
 /// Runs `fn(&Steps, inputs…) -> Result<reply>` on a thread for long-running work.
-pub const fn bulk<F, I>(function: F) -> Beside<F, I> {
-    Beside { function, place: Place::Bulk, inputs: PhantomData }
+pub const fn long_running<F, I>(function: F) -> BlockingHandler<F, I> {
+    BlockingHandler { function, executor: Executor::LongRunning, inputs: PhantomData }
 }
 
 /// Runs `fn(&Steps, inputs…) -> Result<reply>` at once.
-pub const fn here<F, I>(function: F) -> Beside<F, I> {
-    Beside { function, place: Place::Here, inputs: PhantomData }
+pub const fn inline<F, I>(function: F) -> BlockingHandler<F, I> {
+    BlockingHandler { function, executor: Executor::Inline, inputs: PhantomData }
 }
 
 /// The parts that both kinds of handler share.
 macro_rules! handler {
-    ($inputs:ty, $reply:ty, $place:expr) => {
-        fn place(&self) -> Place {
-            let place: fn(&Self) -> Place = $place;
-            place(self)
+    ($inputs:ty, $reply:ty, $executor:expr) => {
+        fn executor(&self) -> Executor {
+            let executor: fn(&Self) -> Executor = $executor;
+            executor(self)
         }
 
-        fn body(&self) -> Body {
+        fn body(&self) -> BodyKind {
             <$inputs>::BODY
         }
 
@@ -172,8 +178,8 @@ macro_rules! handler {
             <$reply>::resource()
         }
 
-        fn read(&self, call: &Call) -> Inputs {
-            Ok(Box::new(<$inputs>::read(call)?))
+        fn read(&self, request: &Request) -> Inputs {
+            Ok(Box::new(<$inputs>::read(request)?))
         }
 
         fn describe(&self, operation: &mut Operation<'_>) {
@@ -187,10 +193,10 @@ macro_rules! handler {
 macro_rules! handlers {
     ($($input:ident $value:ident),*) => {
         impl<$($input: Input),*> Input for ($($input,)*) {
-            const BODY: Body = Body::None$(.or($input::BODY))*;
+            const BODY: BodyKind = BodyKind::None$(.combine($input::BODY))*;
 
-            fn read(_call: &Call) -> Result<Self> {
-                Ok(($($input::read(_call)?,)*))
+            fn read(_request: &Request) -> Result<Self> {
+                Ok(($($input::read(_request)?,)*))
             }
 
             fn describe(_operation: &mut Operation<'_>) {
@@ -198,46 +204,46 @@ macro_rules! handlers {
             }
         }
 
-        impl<F, R, $($input),*> Handler for InTurn<F, ($($input,)*)>
+        impl<F, R, $($input),*> Handler for TransactionHandler<F, ($($input,)*)>
         where
             F: Fn(&mut Ctx<'_>, $($input),*) -> Result<R> + Sync,
-            R: Reply,
+            R: IntoResponse,
             $($input: Input + Send + 'static,)*
         {
-            handler!(($($input,)*), R, |_| Place::Turn);
+            handler!(($($input,)*), R, |_| Executor::Transaction);
 
-            fn answer(
+            fn respond(
                 &self,
-                call: &Arc<Call>,
+                request: &Arc<Request>,
                 inputs: Inputs,
-                who: &Who,
+                caller: &Caller,
                 db: Option<&Connection>,
-            ) -> Result<Answer> {
+            ) -> Result<ApiResponse> {
                 let db = db.expect("a handler in a turn gets its file");
                 let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("the inputs of this handler");
-                let mut ctx = Ctx { db, who, now: call.now, call };
-                (self.function)(&mut ctx, $($value),*)?.into_response(call)
+                let mut ctx = Ctx { db, caller, now: request.now, request };
+                (self.function)(&mut ctx, $($value),*)?.into_response(request)
             }
         }
 
-        impl<F, R, $($input),*> Handler for Beside<F, ($($input,)*)>
+        impl<F, R, $($input),*> Handler for BlockingHandler<F, ($($input,)*)>
         where
-            F: Fn(&Steps<'_>, $($input),*) -> Result<R> + Sync,
-            R: Reply,
+            F: Fn(&BlockingCtx<'_>, $($input),*) -> Result<R> + Sync,
+            R: IntoResponse,
             $($input: Input + Send + 'static,)*
         {
-            handler!(($($input,)*), R, |beside: &Self| beside.place);
+            handler!(($($input,)*), R, |handler: &Self| handler.executor);
 
-            fn answer(
+            fn respond(
                 &self,
-                call: &Arc<Call>,
+                request: &Arc<Request>,
                 inputs: Inputs,
-                who: &Who,
+                caller: &Caller,
                 _: Option<&Connection>,
-            ) -> Result<Answer> {
+            ) -> Result<ApiResponse> {
                 let ($($value,)*) = *inputs?.downcast::<($($input,)*)>().expect("the inputs of this handler");
-                let steps = Steps { engine: &call.engine, who, now: call.now, call };
-                (self.function)(&steps, $($value),*)?.into_response(call)
+                let ctx = BlockingCtx { instance: &request.instance, caller, now: request.now, request };
+                (self.function)(&ctx, $($value),*)?.into_response(request)
             }
         }
     };

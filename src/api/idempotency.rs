@@ -14,12 +14,12 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::call::Call;
 use super::error::{Error, Result};
-use super::reply::{Answer, Content};
+use super::request::Request;
+use super::response::{ApiResponse, Content};
 use super::route::{Needs, Route};
-use crate::auth::{Actor, Credential, Insider, Who, seal};
-use crate::engine::Engine;
+use crate::auth::{Caller, Credential, Identity, Principal, encryption};
+use crate::instance::Instance;
 
 /// The request header with the key.
 pub const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -38,7 +38,7 @@ const FORGOTTEN_AT_ONCE: i64 = 4;
 
 /// A request with a key. It may have been sent before.
 #[derive(Clone, Copy)]
-pub struct Attempt {
+pub struct IdempotentRequest {
     /// Digest of the sender, the path and the key.
     digest: [u8; 32],
     /// Digest of the query and the body.
@@ -46,14 +46,14 @@ pub struct Attempt {
 }
 
 /// A request that is running outside the lanes, for as long as this guard exists.
-pub struct Running<'e> {
-    engine: &'e Engine,
+pub struct RunningRequest<'e> {
+    instance: &'e Instance,
     digest: [u8; 32],
 }
 
 /// The stored form of a response.
 #[derive(Serialize, Deserialize)]
-pub struct Kept {
+pub struct StoredResponse {
     /// Digest of the request. It is encrypted, because the digest of a short request reveals the request.
     request: String,
     status: u16,
@@ -66,11 +66,11 @@ pub fn counts_for(route: &Route) -> bool {
     route.method == Method::POST && route.needs != Needs::Anyone
 }
 
-impl Attempt {
+impl IdempotentRequest {
     /// The request as an attempt, if it has a key and the route supports keys.
-    pub fn of(call: &Call, who: &Who) -> Result<Option<Self>> {
-        let keys: Vec<&HeaderValue> = call.headers.get_all(KEY).iter().collect();
-        if keys.is_empty() || !counts_for(call.route) {
+    pub fn of(request: &Request, caller: &Caller) -> Result<Option<Self>> {
+        let keys: Vec<&HeaderValue> = request.headers.get_all(KEY).iter().collect();
+        if keys.is_empty() || !counts_for(request.route) {
             return Ok(None);
         }
         let key = match keys[..] {
@@ -80,65 +80,68 @@ impl Attempt {
         if key.is_empty() || !key.iter().all(u8::is_ascii_graphic) {
             return Err(Error::BadRequest("The Idempotency-Key header must be 1 to 255 visible ASCII characters."));
         }
-        let sender = match (&call.credential, who) {
+        let sender = match (&request.credential, caller) {
             (Credential::Token(token), _) => ("token", token.id),
             (Credential::Client(token), _) => ("grant", token.grant_id),
-            (Credential::Key(_), Who::Insider(Insider { actor: Actor::Key { id, .. }, .. })) => ("key", *id),
+            (Credential::Key(_), Caller::Principal(Principal { actor: Identity::Key { id, .. }, .. })) => ("key", *id),
             _ => return Ok(None),
         };
-        let workspace = call.workspace.as_ref().map(|lease| lease.id());
-        let parts = serde_json::to_vec(&(workspace, sender, call.route.path, &call.path_values, key));
+        let workspace = request.workspace.as_ref().map(|lease| lease.id());
+        let parts = serde_json::to_vec(&(workspace, sender, request.route.path, &request.path_values, key));
         let digest = Sha256::digest(parts.map_err(|error| Error::Internal(error.to_string()))?).into();
-        let length = (call.query.len() as u64).to_le_bytes();
-        let request = [&length, call.query.as_bytes(), &call.body].iter().fold(Sha256::new(), Sha256::chain_update);
+        let length = (request.query.len() as u64).to_le_bytes();
+        let request =
+            [&length, request.query.as_bytes(), &request.body].iter().fold(Sha256::new(), Sha256::chain_update);
         Ok(Some(Self { digest, request: request.finalize().into() }))
     }
 
     /// Rejects the request while another one with the same key is running, because its response is not known yet.
-    pub fn begin<'e>(&self, engine: &'e Engine) -> Result<Running<'e>> {
-        if running(engine).insert(self.digest) {
-            Ok(Running { engine, digest: self.digest })
+    pub fn begin<'e>(&self, instance: &'e Instance) -> Result<RunningRequest<'e>> {
+        if running(instance).insert(self.digest) {
+            Ok(RunningRequest { instance, digest: self.digest })
         } else {
             let message = "A request with this Idempotency-Key is still running. Try again shortly.";
-            Err(Error::refused("idempotency_key_in_use", message))
+            Err(Error::rejected("idempotency_key_in_use", message))
         }
     }
 
     /// The stored response, if the same request was sent before.
-    pub fn replay(&self, call: &Call, db: &Connection) -> Result<Option<Answer>> {
+    pub fn replay(&self, request: &Request, db: &Connection) -> Result<Option<ApiResponse>> {
         let sealed: Option<String> = db
             .prepare_cached("SELECT answer FROM idempotency_keys WHERE digest = ?1 AND created_at > ?2")?
-            .query_row((self.digest, call.now.plus(-KEPT_FOR)), |row| row.get(0))
+            .query_row((self.digest, request.now.plus(-KEPT_FOR)), |row| row.get(0))
             .optional()?;
         // A response that was encrypted by another server, or with a retired key, is ignored.
-        let opened = sealed.and_then(|sealed| seal::open_text(&sealed, &self.digest, &call.engine.keys));
-        let Some(kept) = opened.and_then(|text| serde_json::from_str::<Kept>(&text).ok()) else { return Ok(None) };
+        let opened = sealed.and_then(|sealed| encryption::decrypt_text(&sealed, &self.digest, &request.instance.keys));
+        let Some(kept) = opened.and_then(|text| serde_json::from_str::<StoredResponse>(&text).ok()) else {
+            return Ok(None);
+        };
         if kept.request != URL_SAFE_NO_PAD.encode(self.request) {
             let message = "This Idempotency-Key was used for a different request. Use a new key.";
-            return Err(Error::refused("idempotency_key_reused", message));
+            return Err(Error::rejected("idempotency_key_reused", message));
         }
         kept.answer().map(Some)
     }
 
     /// Stores the response for the next attempt.
-    pub fn keep(&self, call: &Call, kept: &Kept, db: &Connection) -> Result<()> {
+    pub fn store(&self, request: &Request, kept: &StoredResponse, db: &Connection) -> Result<()> {
         let text = serde_json::to_string(kept).map_err(|error| Error::Internal(error.to_string()))?;
-        let sealed = seal::seal_text(&text, &self.digest, &call.engine.keys)?;
+        let sealed = encryption::encrypt_text(&text, &self.digest, &request.instance.keys)?;
         db.prepare_cached(
             "DELETE FROM idempotency_keys WHERE rowid IN
              (SELECT rowid FROM idempotency_keys WHERE created_at <= ?1 ORDER BY created_at LIMIT ?2)",
         )?
-        .execute((call.now.plus(-KEPT_FOR), FORGOTTEN_AT_ONCE))?;
+        .execute((request.now.plus(-KEPT_FOR), FORGOTTEN_AT_ONCE))?;
         db.prepare_cached("INSERT OR REPLACE INTO idempotency_keys (digest, answer, created_at) VALUES (?1, ?2, ?3)")?
-            .execute((self.digest, sealed, call.now))?;
+            .execute((self.digest, sealed, request.now))?;
         Ok(())
     }
 
     /// The stored form of a response, if the request succeeded.
-    pub fn kept(&self, answer: &Answer) -> Option<Kept> {
-        let Content::Whole(body) = answer.body() else { return None };
+    pub fn stored_response(&self, answer: &ApiResponse) -> Option<StoredResponse> {
+        let Content::Full(body) = answer.body() else { return None };
         let kind = answer.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        answer.status().is_success().then_some(Kept {
+        answer.status().is_success().then_some(StoredResponse {
             request: URL_SAFE_NO_PAD.encode(self.request),
             status: answer.status().as_u16(),
             kind: kind.unwrap_or_default().to_owned(),
@@ -147,20 +150,20 @@ impl Attempt {
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for RunningRequest<'_> {
     fn drop(&mut self) {
-        running(self.engine).remove(&self.digest);
+        running(self.instance).remove(&self.digest);
     }
 }
 
-fn running(engine: &Engine) -> MutexGuard<'_, HashSet<[u8; 32]>> {
-    engine.node.running_keys.lock()
+fn running(instance: &Instance) -> MutexGuard<'_, HashSet<[u8; 32]>> {
+    instance.node.running_keys.lock()
 }
 
-impl Kept {
-    fn answer(self) -> Result<Answer> {
+impl StoredResponse {
+    fn answer(self) -> Result<ApiResponse> {
         let ours = |error: &dyn std::fmt::Display| Error::Internal(error.to_string());
-        let mut answer = Answer::new(Content::Whole(Bytes::from(self.body)));
+        let mut answer = ApiResponse::new(Content::Full(Bytes::from(self.body)));
         *answer.status_mut() = StatusCode::from_u16(self.status).map_err(|error| ours(&error))?;
         let kind = HeaderValue::try_from(self.kind).map_err(|error| ours(&error))?;
         answer.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -178,30 +181,31 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::{Created, Resource, Router, Steps, post, steps};
-    use crate::testing::{Answer, Bench, Client};
+    use crate::api::{BlockingCtx, Resource, Router, Saved, blocking, post};
+    use crate::tests::{TestClient, TestResponse, TestServer};
     use crate::values::Timestamp;
 
-    fn with_key<'b>(who: &Client<'b>, key: &str) -> Client<'b> {
+    fn with_key<'b>(who: &TestClient<'b>, key: &str) -> TestClient<'b> {
         who.with_header("Idempotency-Key", key)
     }
 
     /// Asserts that a response is the first one, replayed.
     #[track_caller]
-    fn replays(first: &Answer, again: &Answer) {
-        let seen = |answer: &Answer| (answer.status, answer.text.clone(), answer.headers[header::CONTENT_TYPE].clone());
+    fn replays(first: &TestResponse, again: &TestResponse) {
+        let seen =
+            |answer: &TestResponse| (answer.status, answer.text.clone(), answer.headers[header::CONTENT_TYPE].clone());
         assert_eq!(seen(first), seen(again));
         assert_eq!((first.headers.get(REPLAYED), &again.headers[REPLAYED]), (None, &HeaderValue::from_static("true")));
     }
 
-    fn total(who: &Client<'_>, list: &str) -> Value {
+    fn total(who: &TestClient<'_>, list: &str) -> Value {
         who.get(list).ok()["total"].clone()
     }
 
     #[test]
     fn what_is_sent_again_is_done_once_and_answered_alike() {
-        let bench = Bench::new();
-        let (me, ada) = (bench.admin(), json!({"name": "Ada"}));
+        let server = TestServer::new();
+        let (me, ada) = (server.admin(), json!({"name": "Ada"}));
         let keyed = with_key(&me, "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"");
         let first = keyed.post("/customers", ada.clone());
         first.created();
@@ -215,8 +219,8 @@ mod tests {
 
     #[test]
     fn a_key_is_not_taken_for_another_request() {
-        let bench = Bench::new();
-        let keyed = with_key(&bench.admin(), "k");
+        let server = TestServer::new();
+        let keyed = with_key(&server.admin(), "k");
         keyed.post("/customers", json!({"name": "Ada"})).created();
         for (path, body) in [
             ("/customers", json!({"name": "Bob"})),
@@ -224,24 +228,28 @@ mod tests {
             ("/customers", json!({})),
             ("/customers?a=1", json!({"name": "Ada"})),
         ] {
-            keyed.post(path, body).refused(422, "idempotency_key_reused");
+            keyed.post(path, body).rejected(422, "idempotency_key_reused");
         }
         assert_eq!(total(&keyed, "/customers"), 1);
     }
 
     #[test]
     fn each_token_and_key_and_path_has_keys_of_its_own() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let ada = json!({"name": "Ada"});
-        for who in
-            [bench.admin(), bench.admin(), bench.with_role("manager"), bench.key(&["*"], None), bench.key(&["*"], None)]
-        {
+        for who in [
+            server.admin(),
+            server.admin(),
+            server.with_role("manager"),
+            server.key(&["*"], None),
+            server.key(&["*"], None),
+        ] {
             let answer = with_key(&who, "k").post("/customers", ada.clone());
             assert_eq!((answer.created()["name"].clone(), answer.headers.get(REPLAYED)), (json!("Ada"), None));
         }
-        bench.admin_of_other().with_header("Idempotency-Key", "k").post("/customers", ada).created();
+        server.admin_of_other().with_header("Idempotency-Key", "k").post("/customers", ada).created();
         // With the same body, which both routes accept.
-        let keyed = with_key(&bench.admin(), "k");
+        let keyed = with_key(&server.admin(), "k");
         keyed.post("/customers", json!({"name": "Ada", "last_name": "Ada"})).created();
         let contact = keyed.post("/contacts", json!({"name": "Ada", "last_name": "Ada"}));
         assert_eq!((&contact.created()["last_name"], contact.headers.get(REPLAYED)), (&json!("Ada"), None));
@@ -254,12 +262,12 @@ mod tests {
 
     #[test]
     fn what_was_refused_may_be_sent_again() {
-        let bench = Bench::new();
-        let (me, taken) = (bench.admin(), json!({"name": "Ada", "customer_account": "A-1"}));
+        let server = TestServer::new();
+        let (me, taken) = (server.admin(), json!({"name": "Ada", "customer_account": "A-1"}));
         me.post("/customers", taken.clone()).created();
         let keyed = with_key(&me, "k");
         keyed.post("/customers", json!({"name": ""})).invalid(&["The name field is required."]);
-        keyed.post("/customers", taken.clone()).refused(422, "customer_account_taken");
+        keyed.post("/customers", taken.clone()).rejected(422, "customer_account_taken");
         me.delete("/customers/1").ok();
         let first = keyed.post("/customers", taken.clone());
         assert_eq!(first.created()["id"], 2);
@@ -268,15 +276,15 @@ mod tests {
 
     #[test]
     fn after_a_day_a_key_is_new_and_old_ones_are_deleted() {
-        let bench = Bench::new();
-        let (me, ada) = (bench.admin(), json!({"name": "Ada"}));
+        let server = TestServer::new();
+        let (me, ada) = (server.admin(), json!({"name": "Ada"}));
         let first = with_key(&me, "k").post("/customers", ada.clone());
         let older_by = |seconds: i64| {
             let sql = "UPDATE idempotency_keys SET created_at = created_at - ?1";
-            bench.in_file(move |db| Ok(db.execute(sql, [seconds])?));
+            server.in_file(move |db| Ok(db.execute(sql, [seconds])?));
         };
         let kept = || {
-            bench.in_file(|db| {
+            server.in_file(|db| {
                 Ok(db.query_row("SELECT count(*) FROM idempotency_keys", [], |row| row.get::<_, i64>(0))?)
             })
         };
@@ -297,33 +305,33 @@ mod tests {
 
     #[test]
     fn who_may_no_longer_do_it_is_not_told_what_came_of_it() {
-        let bench = Bench::new();
-        let me = with_key(&bench.with_role("manager"), "k");
+        let server = TestServer::new();
+        let me = with_key(&server.with_role("manager"), "k");
         me.post("/customers", json!({"name": "Ada"})).created();
-        bench.in_file(|db| {
+        server.in_file(|db| {
             Ok(db.execute("UPDATE users SET role_id = (SELECT id FROM roles WHERE name = 'agent') WHERE id > 1", [])?)
         });
-        me.post("/customers", json!({"name": "Ada"})).refused(403, "missing_permission");
+        me.post("/customers", json!({"name": "Ada"})).rejected(403, "missing_permission");
 
-        let token = with_key(&bench.central(), "k");
+        let token = with_key(&server.central(), "k");
         token.post("/logout", json!({})).ok();
-        token.post("/logout", json!({})).refused(401, "token_revoked");
+        token.post("/logout", json!({})).rejected(401, "token_revoked");
     }
 
     #[test]
     fn a_secret_that_is_shown_once_is_shown_again_and_lies_in_no_file() {
-        let bench = Bench::new();
-        let me = with_key(&bench.admin(), "k");
+        let server = TestServer::new();
+        let me = with_key(&server.admin(), "k");
         let new = json!({"name": "importer", "permissions": ["contact.view"]});
         let first = me.post("/integration-keys", new.clone());
         replays(&first, &me.post("/integration-keys", new));
         let secret = first.created()["key"].as_str().unwrap().to_owned();
-        bench.nobody().at("acme.localhost").with_token(secret.clone()).get("/contacts").ok();
-        let central = with_key(&bench.central(), "k");
+        server.anonymous().at("acme.localhost").with_token(secret.clone()).get("/contacts").ok();
+        let central = with_key(&server.central(), "k");
         let first = central.post("/tokens", json!({"label": "nightly"}));
         replays(&first, &central.post("/tokens", json!({"label": "nightly"})));
         let token = first.created()["token"].as_str().unwrap().to_owned();
-        for path in [bench.engine.registry.path(bench.acme.id), bench.engine.central.file().path().to_owned()] {
+        for path in [server.instance.registry.path(server.acme.id), server.instance.central.file().path().to_owned()] {
             for path in [path.with_extension("sqlite-wal"), path] {
                 let bytes = std::fs::read(&path).unwrap();
                 for text in [&secret, &token] {
@@ -336,12 +344,12 @@ mod tests {
     /// As after a move to another server: a response that cannot be decrypted is ignored.
     #[test]
     fn what_other_keys_have_sealed_is_not_replayed() {
-        let bench = Bench::new();
-        let (program, ada) = (with_key(&bench.key(&["*"], None), "k"), json!({"name": "Ada"}));
+        let server = TestServer::new();
+        let (program, ada) = (with_key(&server.key(&["*"], None), "k"), json!({"name": "Ada"}));
         let first = program.post("/customers", ada.clone());
-        bench.engine.keys.make(Timestamp::now()).unwrap();
+        server.instance.keys.create(Timestamp::now()).unwrap();
         replays(&first, &program.post("/customers", ada.clone()));
-        bench.engine.keys.retire().unwrap();
+        server.instance.keys.delete_old().unwrap();
         let again = program.post("/customers", ada.clone());
         assert_eq!(again.created()["id"], 2);
         replays(&again, &program.post("/customers", ada));
@@ -349,31 +357,31 @@ mod tests {
 
     #[test]
     fn a_key_is_visible_ascii_and_one_at_a_time() {
-        let bench = Bench::new();
-        let me = bench.admin();
+        let server = TestServer::new();
+        let me = server.admin();
         let ada = json!({"name": "Ada"});
         let bad = ["".to_owned(), "a b".into(), "\u{e9}".into(), "x".repeat(LONGEST + 1)];
         for keyed in bad.iter().map(|key| with_key(&me, key)).chain([with_key(&with_key(&me, "a"), "b")]) {
-            keyed.post("/customers", ada.clone()).refused(400, "bad_request");
+            keyed.post("/customers", ada.clone()).rejected(400, "bad_request");
         }
         with_key(&me, &"x".repeat(LONGEST)).post("/customers", ada.clone()).created();
         // A key has no owner on routes without a caller, and no use on routes that create nothing.
-        let login = json!({"email": "owner@example.com", "password": crate::testing::PASSWORD});
-        with_key(&bench.nobody(), "a b").post("/login", login).ok();
+        let login = json!({"email": "owner@example.com", "password": crate::tests::PASSWORD});
+        with_key(&server.anonymous(), "a b").post("/login", login).ok();
         with_key(&me, "a b").put("/customers/1", ada).created();
         with_key(&me, "a b").get("/customers/1").ok();
     }
 
     #[test]
     fn beside_the_lanes_too_it_is_done_once() {
-        let bench = Bench::new();
-        let me = with_key(&bench.central(), "k");
+        let server = TestServer::new();
+        let me = with_key(&server.central(), "k");
         let first = me.post("/workspaces", json!({"name": "New"}));
         first.created();
         replays(&first, &me.post("/workspaces", json!({"name": "New"})));
-        me.post("/workspaces", json!({"name": "Newer"})).refused(422, "idempotency_key_reused");
+        me.post("/workspaces", json!({"name": "Newer"})).rejected(422, "idempotency_key_reused");
         assert_eq!(total(&me, "/workspaces"), 3);
-        with_key(&bench.central(), "k").post("/workspaces", json!({"name": "New"})).created();
+        with_key(&server.central(), "k").post("/workspaces", json!({"name": "New"})).created();
     }
 
     /// Both ends of [`slowly`]: it has begun, and it may end.
@@ -381,29 +389,29 @@ mod tests {
     static TIMES: AtomicI64 = AtomicI64::new(0);
 
     /// Returns how often it was called. The first call takes as long as the test wants.
-    fn slowly(_: &Steps<'_>) -> Result<Created<i64>> {
+    fn slowly(_: &BlockingCtx<'_>) -> Result<Saved<i64>> {
         let times = TIMES.fetch_add(1, Ordering::SeqCst) + 1;
         if times == 1 {
             MEETING.wait();
             MEETING.wait();
         }
-        Ok(Created(times))
+        Ok(Saved(times))
     }
 
     #[test]
     fn while_it_is_being_done_the_same_is_refused() {
-        const ROUTES: &[Route] = &[post("/slowly", &steps(slowly), Needs::SignedIn, "waits")];
-        let bench = &Bench::with_router(Router::new(&[], &[Resource::new("Tests", "", ROUTES)]).unwrap());
-        let me = &with_key(&bench.admin(), "k");
+        const ROUTES: &[Route] = &[post("/slowly", &blocking(slowly), Needs::SignedIn, "waits")];
+        let server = &TestServer::with_router(Router::new(&[], &[Resource::new("Tests", "", ROUTES)]).unwrap());
+        let me = &with_key(&server.admin(), "k");
         let (first, same, other) = thread::scope(|scope| {
             let first = scope.spawn(|| me.post("/slowly", json!({})));
             MEETING.wait();
             let same = me.post("/slowly", json!({}));
-            let other = with_key(&bench.admin(), "k").post("/slowly", json!({}));
+            let other = with_key(&server.admin(), "k").post("/slowly", json!({}));
             MEETING.wait();
             (first.join().unwrap(), same, other)
         });
-        same.refused(422, "idempotency_key_in_use");
+        same.rejected(422, "idempotency_key_in_use");
         assert_eq!((first.created(), other.created()), (json!(1), json!(2)));
         replays(&first, &me.post("/slowly", json!({})));
     }

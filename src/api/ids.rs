@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::body;
-use super::call::Call;
 use super::error::{Error, Result};
 use super::input::{Input, pairs};
-use super::media_type::Body;
+use super::json_body;
+use super::media_type::BodyKind;
 use super::openapi::Operation;
+use super::request::Request;
 use crate::values::integer;
 
 const MOST: usize = 10_000;
@@ -19,21 +19,21 @@ pub struct Ids(pub Vec<i64>);
 
 impl Ids {
     /// An id does not exist. Then the whole request is rejected.
-    pub fn unknown() -> Error {
+    pub fn unknown_id() -> Error {
         let sentence = "The selected ids is invalid.";
-        Error::Refused { code: "unknown_ids".into(), message: sentence.into(), hint: vec![sentence.into()] }
+        Error::Rejected { code: "unknown_ids".into(), message: sentence.into(), hint: vec![sentence.into()] }
     }
 }
 
 impl Input for Ids {
-    const BODY: Body = Body::Json;
+    const BODY: BodyKind = BodyKind::Json;
 
-    fn read(call: &Call) -> Result<Self> {
-        let mut fields = body::parse(&call.body)?;
+    fn read(request: &Request) -> Result<Self> {
+        let mut fields = json_body::parse(&request.body)?;
         if !fields.contains_key("ids") {
-            fields = in_query(&call.query);
+            fields = in_query(&request.query);
         }
-        let with_gaps = fields.get("ids").and_then(Value::as_object).and_then(body::list_with_gaps);
+        let with_gaps = fields.get("ids").and_then(Value::as_object).and_then(json_body::list_with_gaps);
         let ids = match with_gaps.as_ref().or(fields.get("ids")) {
             None | Some(Value::Null) => return Err(Error::invalid("The ids field is required.")),
             Some(Value::Array(ids)) if ids.is_empty() => return Err(Error::invalid("The ids field is required.")),

@@ -16,22 +16,22 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::body::{self, Reading};
-use super::call::Call;
 use super::customer_scope::{Given, Scope};
-use super::entity::{Editable, Key, ServerFields};
+use super::entity::{Editable, ImportKey, ServerFields};
 use super::entity_rows;
 use super::error::{Error, Result};
-use super::handler::Steps;
+use super::handler::BlockingCtx;
+use super::import_file::{ImportRow, ImportRows};
 use super::input::{Input, Query, pairs, required};
-use super::list::Listing;
-use super::media_type::{Body, Format, MediaType};
+use super::json_body::{self, ValueReader};
+use super::list::ListSpec;
+use super::media_type::{BodyKind, Format, MediaType};
 use super::openapi::Operation;
-use super::reply::{Answer, Reply, json as json_response};
-use super::rows::{Row, Rows};
+use super::request::Request;
+use super::response::{ApiResponse, IntoResponse, json as json_response};
 use crate::storage::{Fault, File};
-use crate::tenancy::Author;
-use crate::tenancy::settings::Home;
+use crate::tenancy::ChangeRecorder;
+use crate::tenancy::locale_settings::WorkspaceLocale;
 use crate::values::Flag;
 
 /// Maximum rows per request. Writing that many takes some ten seconds, in which the workspace has no other writes.
@@ -49,14 +49,14 @@ const LARGEST_ID: i64 = 1 << 52;
 
 /// What an import does with rows that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum ImportMode {
     /// Every row is new. A row that exists is bad.
     Create,
     /// A row that exists, by its id or its key, is changed. The others are new.
     Upsert,
 }
 
-impl FromStr for Mode {
+impl FromStr for ImportMode {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -69,59 +69,59 @@ impl FromStr for Mode {
 }
 
 /// An uploaded file of `T` that is not parsed yet.
-pub struct Sheet<T> {
+pub struct ImportBody<T> {
     text: Bytes,
     format: Format,
     /// The mode in the query. Without one, the body may have it.
-    mode: Option<Mode>,
+    mode: Option<ImportMode>,
     dry_run: bool,
     of: PhantomData<fn() -> T>,
 }
 
-impl<T: Editable> Sheet<T> {
+impl<T: Editable> ImportBody<T> {
     /// Writes the rows for the caller, and for one customer only if one is given.
-    pub fn import(self, steps: &Steps<'_>, customer: Option<i64>) -> Result<Counts> {
+    pub fn import(self, ctx: &BlockingCtx<'_>, customer: Option<i64>) -> Result<ImportCounts> {
         let mode = match self.mode {
             Some(mode) => mode,
             None => mode_in(&self.text, self.format)?,
         };
-        let rows = Rows::find::<T>(self.text, self.format, T::PLURAL)?;
+        let rows = ImportRows::find::<T>(self.text, self.format, T::PLURAL)?;
         if rows.count() > MOST_ROWS {
             return Err(Error::invalid(format!("The file may not have more than {MOST_ROWS} rows. Send it in parts.")));
         }
-        let insider = steps.insider()?;
+        let principal = ctx.principal()?;
         let importer = Importer {
-            author: steps.author()?,
+            recorder: ctx.recorder()?,
             mode,
             dry_run: self.dry_run,
             bound_to: customer,
-            is_bound: insider.customer_id.is_some(),
-            may_change: insider.may(&update_permission::<T>()),
+            is_bound: principal.customer_id.is_some(),
+            may_change: principal.has_permission(&update_permission::<T>()),
         };
-        importer.import::<T>(steps.call.workspace()?.file(), rows, LONGEST, |_| {})
+        importer.import::<T>(ctx.request.workspace()?.file(), rows, LONGEST, |_| {})
     }
 }
 
 /// The mode in a JSON object that contains rows.
-fn mode_in(text: &[u8], format: Format) -> Result<Mode> {
+fn mode_in(text: &[u8], format: Format) -> Result<ImportMode> {
     #[derive(serde::Deserialize)]
-    struct Beside {
+    struct ImportModeQuery {
         mode: Option<String>,
     }
     if format == Format::Csv || !text.trim_ascii_start().starts_with(b"{") {
-        return Ok(Mode::Create);
+        return Ok(ImportMode::Create);
     }
     // Other errors in the text are found when its rows are read.
-    let said = serde_json::from_slice::<Beside>(text).ok().and_then(|beside| beside.mode);
-    let mode = said.filter(|mode| !mode.is_empty()).map_or(Ok(Mode::Create), |mode| mode.parse());
+    let said = serde_json::from_slice::<ImportModeQuery>(text).ok().and_then(|beside| beside.mode);
+    let mode = said.filter(|mode| !mode.is_empty()).map_or(Ok(ImportMode::Create), |mode| mode.parse());
     mode.map_err(|said: String| Error::invalid(said))
 }
 
 /// The parameters of an import.
 #[derive(Debug, Clone)]
 pub struct Importer {
-    pub author: Author,
-    pub mode: Mode,
+    pub recorder: ChangeRecorder,
+    pub mode: ImportMode,
     /// Only report what the import would do.
     pub dry_run: bool,
     /// The only customer whose rows are seen and written, if any.
@@ -134,7 +134,7 @@ pub struct Importer {
 
 /// Numbers of rows that were created and changed. In a dry run, the numbers that would be.
 #[derive(Debug, Clone, Default)]
-pub struct Counts {
+pub struct ImportCounts {
     pub created: usize,
     pub updated: usize,
     /// The encoding of a CSV file.
@@ -145,18 +145,18 @@ pub struct Counts {
 }
 
 /// The reason why an import was rolled back.
-enum Undone {
-    DryRun(Counts),
+enum ImportFailure {
+    DryRun(ImportCounts),
     Failed(Error),
 }
 
-impl From<Fault> for Undone {
+impl From<Fault> for ImportFailure {
     fn from(fault: Fault) -> Self {
         Self::Failed(fault.into())
     }
 }
 
-enum Written {
+enum WrittenRow {
     Created,
     Updated,
 }
@@ -166,62 +166,67 @@ impl Importer {
     pub fn import<T: Editable>(
         self,
         file: &Arc<File>,
-        rows: Rows,
+        rows: ImportRows,
         longest: Duration,
         mut progress: impl FnMut(usize) + Send + 'static,
-    ) -> Result<Counts> {
+    ) -> Result<ImportCounts> {
         let (encoding, ignored_columns) = (rows.encoding.map(|encoding| encoding.0), rows.ignored_columns.clone());
         let written = file.write_within(longest, move |db| match self.write::<T>(db, &rows, &mut progress) {
-            Ok(counts) if self.dry_run => Err(Undone::DryRun(counts)),
+            Ok(counts) if self.dry_run => Err(ImportFailure::DryRun(counts)),
             Ok(counts) => Ok(counts),
-            Err(error) => Err(Undone::Failed(error)),
+            Err(error) => Err(ImportFailure::Failed(error)),
         });
         match written {
-            Ok(counts) | Err(Undone::DryRun(counts)) => Ok(Counts { encoding, ignored_columns, ..counts }),
-            Err(Undone::Failed(error)) => Err(error),
+            Ok(counts) | Err(ImportFailure::DryRun(counts)) => Ok(ImportCounts { encoding, ignored_columns, ..counts }),
+            Err(ImportFailure::Failed(error)) => Err(error),
         }
     }
 
-    fn write<T: Editable>(&self, db: &Connection, rows: &Rows, progress: &mut dyn FnMut(usize)) -> Result<Counts> {
-        let there = There::of::<T>(self.bound_to)?;
-        let reading = Reading::of_import(T::Scope::NAMES_CUSTOMER, Home::of(db)?.zone);
-        let mut counts = Counts { dry_run: self.dry_run, ..Counts::default() };
+    fn write<T: Editable>(
+        &self,
+        db: &Connection,
+        rows: &ImportRows,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<ImportCounts> {
+        let there = ExistingRows::of::<T>(self.bound_to)?;
+        let reading = ValueReader::of_import(T::Scope::NAMES_CUSTOMER, WorkspaceLocale::of(db)?.zone);
+        let mut counts = ImportCounts { dry_run: self.dry_run, ..ImportCounts::default() };
         let (mut number, mut bad, mut hint) = (0, 0, Vec::new());
-        rows.each(|row| {
+        rows.for_each(|row| {
             number += 1;
             progress(number);
             match row
                 .map_err(Error::invalid)
                 .and_then(|row| self.write_row::<T>(db, &there, &reading, rows.without_nulls(row)))
             {
-                Ok(Written::Created) => counts.created += 1,
-                Ok(Written::Updated) => counts.updated += 1,
+                Ok(WrittenRow::Created) => counts.created += 1,
+                Ok(WrittenRow::Updated) => counts.updated += 1,
                 // The row is bad. The remaining rows are checked too, so that all problems are reported at once.
-                Err(error @ (Error::Invalid(_) | Error::Refused { .. })) => {
+                Err(error @ (Error::Invalid(_) | Error::Rejected { .. })) => {
                     bad += 1;
                     if hint.len() < MOST_HINTS {
-                        hint.push(format!("row {number}: {}", error.sentences().join(" ")));
+                        hint.push(format!("row {number}: {}", error.messages().join(" ")));
                     }
                 }
                 Err(error) => return Err(error),
             }
             Ok(())
         })?;
-        if bad == 0 { Ok(counts) } else { Err(Error::BadRows { hint, count: bad }) }
+        if bad == 0 { Ok(counts) } else { Err(Error::InvalidRows { hint, count: bad }) }
     }
 
     fn write_row<T: Editable>(
         &self,
         db: &Connection,
-        there: &There,
-        reading: &Reading,
-        mut row: Row,
-    ) -> Result<Written> {
-        row.retain(|name, value| !value.is_null() || !body::KEPT_BY_SERVER.contains(&name.as_str()));
+        there: &ExistingRows,
+        reading: &ValueReader,
+        mut row: ImportRow,
+    ) -> Result<WrittenRow> {
+        row.retain(|name, value| !value.is_null() || !json_body::KEPT_BY_SERVER.contains(&name.as_str()));
         check_id(&row)?;
         let old: Option<T> = match self.mode {
-            Mode::Create => None,
-            Mode::Upsert => there.find(db, &row)?,
+            ImportMode::Create => None,
+            ImportMode::Upsert => there.find(db, &row)?,
         };
         if old.is_none() && self.is_bound && there.brings_unseen_id::<T>(db, &row)? {
             return Err(Error::invalid("The selected id is invalid."));
@@ -229,10 +234,10 @@ impl Importer {
         match old {
             None => {
                 row.retain(|_, value| !value.is_null());
-                self.create::<T>(db, reading, &row).map(|()| Written::Created)
+                self.create::<T>(db, reading, &row).map(|()| WrittenRow::Created)
             }
             Some(_) if !self.may_change => Err(Error::MissingPermission(update_permission::<T>().into())),
-            Some(old) => self.update(db, reading, old, row).map(|()| Written::Updated),
+            Some(old) => self.update(db, reading, old, row).map(|()| WrittenRow::Updated),
         }
     }
 
@@ -240,32 +245,38 @@ impl Importer {
         Given { customer: self.bound_to, names, is_import: true }
     }
 
-    fn create<T: Editable>(&self, db: &Connection, reading: &Reading, row: &Row) -> Result<()> {
-        let mut new: T = reading.lay_whole_over(&T::default(), row)?;
+    fn create<T: Editable>(&self, db: &Connection, reading: &ValueReader, row: &ImportRow) -> Result<()> {
+        let mut new: T = reading.merge_all(&T::default(), row)?;
         let ServerFields { created_at, updated_at, .. } = new.server_fields();
         for (field, moment) in [("created_at", created_at), ("updated_at", updated_at)] {
             if !row.contains_key(field) {
-                *moment = self.author.at;
+                *moment = self.recorder.at;
             }
         }
         new.prepare(db, None, &self.given(&|field| row.contains_key(field)))?;
-        entity_rows::add(db, &self.author, new).map(|_| ())
+        entity_rows::add(db, &self.recorder, new).map(|_| ())
     }
 
     /// Leaves a row alone that equals the file's. If the file has another `updated_at` than the row, the change gets
     /// the file's. If it has the same one, the file is an edited export, and the change gets the current time.
-    fn update<T: Editable>(&self, db: &Connection, reading: &Reading, mut old: T, mut row: Row) -> Result<()> {
+    fn update<T: Editable>(
+        &self,
+        db: &Connection,
+        reading: &ValueReader,
+        mut old: T,
+        mut row: ImportRow,
+    ) -> Result<()> {
         row.remove("id");
-        let mut new: T = reading.lay_whole_over(&old, &row)?;
+        let mut new: T = reading.merge_all(&old, &row)?;
         new.prepare(db, Some(&old), &self.given(&|field| row.contains_key(field)))?;
         if new == old {
             return Ok(());
         }
         let updated_at = new.server_fields().updated_at;
         if *updated_at == *old.server_fields().updated_at {
-            *updated_at = self.author.at;
+            *updated_at = self.recorder.at;
         }
-        entity_rows::rewrite(db, &self.author, &old, new).map(|_| ())
+        entity_rows::rewrite(db, &self.recorder, &old, new).map(|_| ())
     }
 }
 
@@ -274,7 +285,7 @@ fn update_permission<T: Editable>() -> String {
 }
 
 /// Checks the range of an id. An id that is not an integer is rejected with the rest of its row.
-fn check_id(row: &Row) -> Result<()> {
+fn check_id(row: &ImportRow) -> Result<()> {
     match row.get("id") {
         Some(Value::Number(id)) if !id.is_f64() && !id.as_i64().is_some_and(|id| (1..=LARGEST_ID).contains(&id)) => {
             Err(Error::invalid(format!("The id must be between 1 and {LARGEST_ID}.")))
@@ -284,19 +295,19 @@ fn check_id(row: &Row) -> Result<()> {
 }
 
 /// Finds rows that exist, as far as the caller sees them.
-struct There {
+struct ExistingRows {
     by_id: String,
-    by_key: Option<(Key, String)>,
+    by_key: Option<(ImportKey, String)>,
     bound_to: Option<i64>,
 }
 
-impl There {
+impl ExistingRows {
     fn of<T: Editable>(bound_to: Option<i64>) -> Result<Self> {
-        let Listing { table, columns, customer, .. } = T::LISTING;
+        let ListSpec { table, columns, customer, .. } = T::LISTING;
         let seen = match (bound_to, customer) {
             (None, _) => String::new(),
             (Some(_), Some(customer)) => format!(" AND {customer} = ?2"),
-            (Some(_), None) => return Err(Error::bound()),
+            (Some(_), None) => return Err(Error::bound_to_customer()),
         };
         // Two rows are enough to know that the match is not unique.
         let sql = |column: &str| format!("SELECT {columns} FROM {table} WHERE {column} = ?1{seen} LIMIT 2");
@@ -311,7 +322,7 @@ impl There {
     }
 
     /// By the id if such a row exists, else by the key.
-    fn find<T: Editable>(&self, db: &Connection, row: &Row) -> Result<Option<T>> {
+    fn find<T: Editable>(&self, db: &Connection, row: &ImportRow) -> Result<Option<T>> {
         if let Some(id) = row.get("id").and_then(Value::as_i64)
             && let Some(found) = self.rows(db, &self.by_id, id.into())?.pop()
         {
@@ -331,7 +342,7 @@ impl There {
 
     /// Whether a row brings an id that matches no row visible to the caller. The id may be another customer's or
     /// unused.
-    fn brings_unseen_id<T: Editable>(&self, db: &Connection, row: &Row) -> Result<bool> {
+    fn brings_unseen_id<T: Editable>(&self, db: &Connection, row: &ImportRow) -> Result<bool> {
         match row.get("id").and_then(Value::as_i64) {
             Some(id) => Ok(self.rows::<T>(db, &self.by_id, id.into())?.is_empty()),
             None => Ok(false),
@@ -346,15 +357,15 @@ impl There {
     }
 }
 
-impl<T: Editable> Input for Sheet<T> {
-    const BODY: Body = Body::Rows;
+impl<T: Editable> Input for ImportBody<T> {
+    const BODY: BodyKind = BodyKind::Rows;
 
-    fn read(call: &Call) -> Result<Self> {
-        let Query(Dry { dry_run }) = Query::read(call)?;
-        let mode = pairs(&call.query).find(|(name, _)| name == "mode").map(|(_, mode)| mode);
+    fn read(request: &Request) -> Result<Self> {
+        let Query(DryRunQuery { dry_run }) = Query::read(request)?;
+        let mode = pairs(&request.query).find(|(name, _)| name == "mode").map(|(_, mode)| mode);
         Ok(Self {
-            text: call.body.clone(),
-            format: if call.sent_as == Some(MediaType::Csv) { Format::Csv } else { Format::Json },
+            text: request.body.clone(),
+            format: if request.sent_as == Some(MediaType::Csv) { Format::Csv } else { Format::Json },
             mode: match mode.as_deref() {
                 None | Some("") => None,
                 Some(mode) => Some(mode.parse().map_err(|said: String| Error::invalid(said))?),
@@ -383,20 +394,20 @@ impl<T: Editable> Input for Sheet<T> {
              Default: `mode` in the body, else `create`."
         );
         operation.query("mode", &text, json!({"type": "string", "enum": ["create", "upsert"]}));
-        operation.parameters::<Dry>(super::openapi::Place::Query, &[]);
+        operation.parameters::<DryRunQuery>(super::openapi::ParameterIn::Query, &[]);
     }
 }
 
 #[derive(Debug, Default, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(default)]
-struct Dry {
+struct DryRunQuery {
     /// Checks all rows and reports the result without changing anything.
     dry_run: Flag,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Imported")]
-struct CountsBody {
+struct ImportCountsSchema {
     /// Always `ok`.
     response: &'static str,
     /// Number of rows created. In a dry run, the number that would be created.
@@ -415,17 +426,17 @@ struct CountsBody {
 }
 
 /// 201 `{"response":"ok","created":n,"updated":n}`, or 200 after a dry run, which changes nothing.
-impl Reply for Counts {
-    fn into_response(self, _: &Call) -> Result<Answer> {
+impl IntoResponse for ImportCounts {
+    fn into_response(self, _: &Request) -> Result<ApiResponse> {
         let status = if self.dry_run { StatusCode::OK } else { StatusCode::CREATED };
         let Self { created, updated, encoding, ignored_columns, .. } = self;
         let ignored_columns = Some(ignored_columns).filter(|ignored| encoding.is_some() || !ignored.is_empty());
-        json_response(status, &CountsBody { response: "ok", created, updated, encoding, ignored_columns })
+        json_response(status, &ImportCountsSchema { response: "ok", created, updated, encoding, ignored_columns })
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.answer::<CountsBody>(StatusCode::CREATED);
-        operation.answer::<CountsBody>(StatusCode::OK);
+        operation.response::<ImportCountsSchema>(StatusCode::CREATED);
+        operation.response::<ImportCountsSchema>(StatusCode::OK);
     }
 }
 

@@ -6,19 +6,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::body::{self, Reading, Unfit};
-use super::call::Call;
 use super::error::{Error, Result};
-use super::media_type::{Body, MediaType};
-use super::openapi::{Operation, Place};
+use super::json_body::{self, ReadError, ValueReader};
+use super::media_type::{BodyKind, MediaType};
+use super::openapi::{Operation, ParameterIn};
+use super::request::Request;
 use crate::values::{Email, Timestamp};
 
 /// A value that a handler receives, read from the request.
 pub trait Input: Sized {
     /// The kind of body that the value is read from, if any.
-    const BODY: Body = Body::None;
+    const BODY: BodyKind = BodyKind::None;
 
-    fn read(call: &Call) -> Result<Self>;
+    fn read(request: &Request) -> Result<Self>;
     fn describe(operation: &mut Operation<'_>);
 }
 
@@ -27,8 +27,8 @@ pub trait Input: Sized {
 pub struct Id(pub i64);
 
 impl Input for Id {
-    fn read(call: &Call) -> Result<Self> {
-        let id = call.path_values.first().and_then(|value| value.parse().ok());
+    fn read(request: &Request) -> Result<Self> {
+        let id = request.path_values.first().and_then(|value| value.parse().ok());
         id.map(Self).ok_or_else(Error::not_found)
     }
 
@@ -39,11 +39,11 @@ impl Input for Id {
 
 /// The second id in the path, of a resource nested in the first.
 #[derive(Debug, Clone, Copy)]
-pub struct Inner(pub i64);
+pub struct InnerId(pub i64);
 
-impl Input for Inner {
-    fn read(call: &Call) -> Result<Self> {
-        let id = call.path_values.get(1).and_then(|value| value.parse().ok());
+impl Input for InnerId {
+    fn read(request: &Request) -> Result<Self> {
+        let id = request.path_values.get(1).and_then(|value| value.parse().ok());
         id.map(Self).ok_or_else(Error::not_found)
     }
 
@@ -61,8 +61,8 @@ fn id_schema() -> Value {
 pub struct Uuid(pub uuid::Uuid);
 
 impl Input for Uuid {
-    fn read(call: &Call) -> Result<Self> {
-        let id = call.path_values.first().and_then(|value| value.parse().ok());
+    fn read(request: &Request) -> Result<Self> {
+        let id = request.path_values.first().and_then(|value| value.parse().ok());
         id.map(Self).ok_or_else(Error::not_found)
     }
 
@@ -73,11 +73,11 @@ impl Input for Uuid {
 
 /// The code in the path, as it was issued.
 #[derive(Debug, Clone)]
-pub struct Code(pub String);
+pub struct PathCode(pub String);
 
-impl Input for Code {
-    fn read(call: &Call) -> Result<Self> {
-        call.path_values.first().cloned().map(Self).ok_or_else(Error::not_found)
+impl Input for PathCode {
+    fn read(request: &Request) -> Result<Self> {
+        request.path_values.first().cloned().map(Self).ok_or_else(Error::not_found)
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -90,11 +90,11 @@ impl Input for Code {
 pub struct Json<T>(pub T);
 
 impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Json<T> {
-    const BODY: Body = Body::Json;
+    const BODY: BodyKind = BodyKind::Json;
 
-    fn read(call: &Call) -> Result<Self> {
-        let fields = body::parse(&call.body)?;
-        Ok(Self(Reading::of(call).new_value(&fields)?))
+    fn read(request: &Request) -> Result<Self> {
+        let fields = json_body::parse(&request.body)?;
+        Ok(Self(ValueReader::of(request).new_value(&fields)?))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -106,34 +106,38 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Json<T> {
 #[derive(Debug)]
 pub struct Changes<T> {
     fields: Map<String, Value>,
-    reading: Reading,
+    reading: ValueReader,
     to: std::marker::PhantomData<T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Changes<T> {
     /// Returns the changed value.
     pub fn apply(&self, to: &T) -> Result<T> {
-        Ok(self.reading.lay_over(to, &self.fields)?)
+        Ok(self.reading.merge(to, &self.fields)?)
     }
 
     /// The change without some fields. They keep their value.
     #[must_use]
-    pub fn without(mut self, fields: &[&str]) -> Self {
+    pub fn ignoring(mut self, fields: &[&str]) -> Self {
         self.fields.retain(|name, _| !fields.contains(&name.as_str()));
         self
     }
 
     /// Whether the change contains a field, even with its current value.
-    pub fn name(&self, field: &str) -> bool {
+    pub fn mentions(&self, field: &str) -> bool {
         self.fields.contains_key(field)
     }
 }
 
 impl<T: Serialize + DeserializeOwned + JsonSchema> Input for Changes<T> {
-    const BODY: Body = Body::Json;
+    const BODY: BodyKind = BodyKind::Json;
 
-    fn read(call: &Call) -> Result<Self> {
-        Ok(Self { fields: body::parse(&call.body)?, reading: Reading::of(call), to: std::marker::PhantomData })
+    fn read(request: &Request) -> Result<Self> {
+        Ok(Self {
+            fields: json_body::parse(&request.body)?,
+            reading: ValueReader::of(request),
+            to: std::marker::PhantomData,
+        })
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -146,14 +150,14 @@ impl<T: Serialize + DeserializeOwned + JsonSchema> Input for Changes<T> {
 pub struct Form<T>(pub Result<T>);
 
 impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
-    const BODY: Body = Body::FormOrJson;
+    const BODY: BodyKind = BodyKind::FormOrJson;
 
-    fn read(call: &Call) -> Result<Self> {
-        let fields = form_or_json(call);
+    fn read(request: &Request) -> Result<Self> {
+        let fields = form_or_json(request);
         if let Err(Error::BadRequest(why)) = fields {
             return Err(Error::BadRequest(why));
         }
-        Ok(Self(fields.and_then(|fields| Ok(Reading::of(call).lay_over(&T::default(), &fields)?))))
+        Ok(Self(fields.and_then(|fields| Ok(ValueReader::of(request).merge(&T::default(), &fields)?))))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -167,14 +171,14 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
 pub struct OAuthForm<T>(pub Result<T>);
 
 impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for OAuthForm<T> {
-    const BODY: Body = Body::OAuthForm;
+    const BODY: BodyKind = BodyKind::OAuthForm;
 
-    fn read(call: &Call) -> Result<Self> {
-        let fields = form_or_json(call).map(|mut fields| {
+    fn read(request: &Request) -> Result<Self> {
+        let fields = form_or_json(request).map(|mut fields| {
             fields.retain(|_, value| value.as_str() != Some(""));
             fields
         });
-        Ok(Self(fields.and_then(|fields| Ok(Reading::of(call).lay_over(&T::default(), &fields)?))))
+        Ok(Self(fields.and_then(|fields| Ok(ValueReader::of(request).merge(&T::default(), &fields)?))))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -183,31 +187,31 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for OAuthForm
 }
 
 /// One field of a form, or of JSON in its place. Blank if the form does not contain it as a text.
-pub fn form_field(call: &Call, name: &str) -> Result<String> {
-    let fields = form_or_json(call)?;
+pub fn form_field(request: &Request, name: &str) -> Result<String> {
+    let fields = form_or_json(request)?;
     Ok(fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
 /// The fields of a form, or of JSON in its place.
-fn form_or_json(call: &Call) -> Result<Map<String, Value>> {
-    match call.sent_as {
+fn form_or_json(request: &Request) -> Result<Map<String, Value>> {
+    match request.sent_as {
         Some(MediaType::Form) => {
-            let text = std::str::from_utf8(&call.body).map_err(|_| Error::BadRequest("The form is not UTF-8."))?;
+            let text = std::str::from_utf8(&request.body).map_err(|_| Error::BadRequest("The form is not UTF-8."))?;
             fields_of(form_pairs(text))
         }
-        None if !call.body.is_empty() => Err(Error::UnsupportedMediaType(Body::OAuthForm)),
-        _ => body::parse(&call.body),
+        None if !request.body.is_empty() => Err(Error::UnsupportedMediaType(BodyKind::OAuthForm)),
+        _ => json_body::parse(&request.body),
     }
 }
 
 /// The query of a link to a page, or the reason why it is not a `T`. The page shows the error.
 #[derive(Debug)]
-pub struct Link<T>(pub Result<T>);
+pub struct LinkQuery<T>(pub Result<T>);
 
-impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Link<T> {
-    fn read(call: &Call) -> Result<Self> {
-        let fields = fields_of(pairs(&call.query));
-        Ok(Self(fields.and_then(|fields| Ok(Reading::of_query(call).lay_over(&T::default(), &fields)?))))
+impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for LinkQuery<T> {
+    fn read(request: &Request) -> Result<Self> {
+        let fields = fields_of(pairs(&request.query));
+        Ok(Self(fields.and_then(|fields| Ok(ValueReader::of_query(request).merge(&T::default(), &fields)?))))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -232,20 +236,20 @@ fn fields_of(pairs: impl Iterator<Item = (String, String)>) -> Result<Map<String
 pub struct Query<T>(pub T);
 
 impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Query<T> {
-    fn read(call: &Call) -> Result<Self> {
-        let fields = pairs(&call.query).map(|(name, value)| (name, Value::String(value))).collect();
-        Ok(Self(Reading::of_query(call).lay_over(&T::default(), &fields)?))
+    fn read(request: &Request) -> Result<Self> {
+        let fields = pairs(&request.query).map(|(name, value)| (name, Value::String(value))).collect();
+        Ok(Self(ValueReader::of_query(request).merge(&T::default(), &fields)?))
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.parameters::<T>(Place::Query, &required::<T>());
+        operation.parameters::<T>(ParameterIn::Query, &required::<T>());
     }
 }
 
 /// The required fields of a `T`.
 pub fn required<T: Default + Serialize + DeserializeOwned>() -> Vec<String> {
-    match Reading::default().lay_over(&T::default(), &Map::new()) {
-        Err(Unfit::Fields(problems)) => problems.into_iter().map(|(field, _)| field).collect(),
+    match ValueReader::default().merge(&T::default(), &Map::new()) {
+        Err(ReadError::Fields(problems)) => problems.into_iter().map(|(field, _)| field).collect(),
         _ => Vec::new(),
     }
 }
@@ -254,7 +258,7 @@ pub fn required<T: Default + Serialize + DeserializeOwned>() -> Vec<String> {
 /// phone number: many clients do not encode it there.
 pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     query.split('&').filter(|pair| !pair.is_empty()).flat_map(|pair| {
-        let plus = pair.split_once('=').and_then(|(name, value)| with_plus(name, value));
+        let plus = pair.split_once('=').and_then(|(name, value)| keeps_plus(name, value));
         form_pairs(pair).map(move |(name, value)| (name, plus.clone().unwrap_or(value)))
     })
 }
@@ -265,7 +269,7 @@ fn form_pairs(form: &str) -> impl Iterator<Item = (String, String)> {
 }
 
 /// The value with a literal `+`, if it is one of these.
-fn with_plus(name: &str, value: &str) -> Option<String> {
+fn keeps_plus(name: &str, value: &str) -> Option<String> {
     let last = value.rfind('+')?;
     // Full-text search treats a `+` as a blank.
     if name.contains("term") {

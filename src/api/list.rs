@@ -8,14 +8,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::call::Call;
-use super::cursor::{Cursor, Key, order_by};
+use super::cursor::{Cursor, SortKey, order_by};
 use super::error::{Error, Result};
-use super::field::{Field, FilterKind, Wanted, moment_schema, search_words, word_count};
+use super::field::{Field, FilterKind, FilterValue, moment_schema, search_words, word_count};
 use super::handler::Ctx;
 use super::input::{Input, pairs};
 use super::openapi::Operation;
-use super::page::{self, NumberedPage, Page};
+use super::pagination::{self, NumberedPage, Page};
+use super::request::Request;
 use crate::tenancy::indexing::texts_are_current;
 use crate::values::{civil, integer};
 
@@ -37,8 +37,8 @@ const MOST_SORTS: usize = 10;
 const LONGEST_QUERY: usize = 4096;
 
 /// A resource that can be listed.
-pub trait Listed: Serialize + JsonSchema {
-    const LISTING: Listing;
+pub trait Listable: Serialize + JsonSchema {
+    const LISTING: ListSpec;
 
     /// Reads a row of `LISTING.columns`.
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self>
@@ -48,7 +48,7 @@ pub trait Listed: Serialize + JsonSchema {
 
 /// The table of a list, and its fields. Every text here becomes SQL unchanged.
 #[derive(Clone, Copy)]
-pub struct Listing {
+pub struct ListSpec {
     pub table: &'static str,
     pub columns: &'static str,
     pub fields: &'static [Field],
@@ -62,7 +62,7 @@ pub struct Listing {
     pub customer: Option<&'static str>,
 }
 
-impl Listing {
+impl ListSpec {
     /// A list of whole rows, oldest first, for callers who see the whole workspace.
     pub const fn of(table: &'static str, columns: &'static str, fields: &'static [Field]) -> Self {
         let (plain_filters, newest_first, counted_by_triggers) = (false, false, false);
@@ -85,8 +85,8 @@ pub struct List<T> {
     page: i64,
     pub(super) per_page: i64,
     /// The position, if the query has a cursor. The inner `None` is the first page.
-    walk: Option<Option<Cursor>>,
-    wanted: Vec<(&'static Field, Wanted)>,
+    cursor: Option<Option<Cursor>>,
+    filters: Vec<(&'static Field, FilterValue)>,
     /// Conditions that always apply.
     fixed: Vec<(&'static str, Sql)>,
     sorts: Vec<(&'static Field, Direction)>,
@@ -94,7 +94,7 @@ pub struct List<T> {
 }
 
 /// Matches of a full-text index.
-pub(super) struct Hits {
+pub(super) struct TextHits {
     /// The position of the filter that they belong to.
     pub place: usize,
     pub index: &'static str,
@@ -107,15 +107,15 @@ enum Direction {
     Down,
 }
 
-impl<T: Listed> Input for List<T> {
-    fn read(call: &Call) -> Result<Self> {
-        let has_no_zone = || pairs(&call.query).any(|(_, value)| civil(&value).is_some());
-        let zone = match call.zone() {
+impl<T: Listable> Input for List<T> {
+    fn read(request: &Request) -> Result<Self> {
+        let has_no_zone = || pairs(&request.query).any(|(_, value)| civil(&value).is_some());
+        let zone = match request.time_zone() {
             Some(zone) => zone.clone(),
-            None if has_no_zone() => return Err(Error::NeedsZone),
+            None if has_no_zone() => return Err(Error::NeedsTimeZone),
             None => TimeZone::UTC,
         };
-        Self::asked(&call.query, &zone).map_err(Error::Invalid)
+        Self::parse(&request.query, &zone).map_err(Error::Invalid)
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -172,14 +172,14 @@ impl<T: Listed> Input for List<T> {
     }
 }
 
-impl<T: Listed> List<T> {
+impl<T: Listable> List<T> {
     /// Parses a list query, or returns all problems.
-    pub(super) fn asked(query: &str, zone: &TimeZone) -> Result<Self, Vec<String>> {
+    pub(super) fn parse(query: &str, zone: &TimeZone) -> Result<Self, Vec<String>> {
         let mut list = Self {
             page: 1,
             per_page: PER_PAGE,
-            walk: None,
-            wanted: Vec::new(),
+            cursor: None,
+            filters: Vec::new(),
             fixed: Vec::new(),
             sorts: Vec::new(),
             of: std::marker::PhantomData,
@@ -192,7 +192,7 @@ impl<T: Listed> List<T> {
         for (name, value) in pairs(query) {
             if name == "cursor" {
                 cursor = Some(value);
-            } else if let Err(problem) = list.take(&name, value.trim(), zone)
+            } else if let Err(problem) = list.read_parameter(&name, value.trim(), zone)
                 && problems.last() != Some(&problem)
             {
                 problems.push(problem);
@@ -201,8 +201,8 @@ impl<T: Listed> List<T> {
         problems.extend(list.searches_too_much());
         // Checked last, because the cursor depends on the sort, which may follow it.
         if let (Some(text), []) = (cursor, problems.as_slice()) {
-            match list.place(&text) {
-                Ok(place) => list.walk = Some(place),
+            match list.read_cursor(&text) {
+                Ok(place) => list.cursor = Some(place),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -211,8 +211,8 @@ impl<T: Listed> List<T> {
 
     /// Each word of a full-text filter is a search, so words are counted over all filters.
     fn searches_too_much(&self) -> Option<String> {
-        let searched = self.wanted.iter().filter_map(|(field, wanted)| match (field.filter, wanted) {
-            (Some(FilterKind::Term(_) | FilterKind::Words(_)), Wanted::Text(text)) => Some(text),
+        let searched = self.filters.iter().filter_map(|(field, wanted)| match (field.filter, wanted) {
+            (Some(FilterKind::Term(_) | FilterKind::Words(_)), FilterValue::Text(text)) => Some(text),
             _ => None,
         });
         let count = |text: &String| (text.split_whitespace().count().max(word_count(text)), text.chars().count());
@@ -222,7 +222,7 @@ impl<T: Listed> List<T> {
         })
     }
 
-    fn place(&self, text: &str) -> Result<Option<Cursor>, String> {
+    fn read_cursor(&self, text: &str) -> Result<Option<Cursor>, String> {
         if text.is_empty() {
             return Ok(None);
         }
@@ -231,7 +231,7 @@ impl<T: Listed> List<T> {
     }
 
     /// Takes one parameter of the query. A parameter that no list knows is ignored.
-    fn take(&mut self, name: &str, value: &str, zone: &TimeZone) -> Result<(), String> {
+    fn read_parameter(&mut self, name: &str, value: &str, zone: &TimeZone) -> Result<(), String> {
         match name {
             "page" => {
                 self.page = integer::read(value)
@@ -247,7 +247,7 @@ impl<T: Listed> List<T> {
                     return Err(format!("The sort may not have more than {MOST_SORTS} keys."));
                 }
                 for key in value.split(',').filter(|_| !value.is_empty()) {
-                    let (field, direction) = Self::sorted(key)?;
+                    let (field, direction) = Self::parse_sort(key)?;
                     // A repeated key has no effect: the rows that it could sort are equal in it.
                     if !self.sorts.iter().any(|(known, _)| known.name == field.name) {
                         self.sorts.push((field, direction));
@@ -257,12 +257,12 @@ impl<T: Listed> List<T> {
             _ => {
                 if let Some(inside) = name.strip_prefix("filter[").and_then(|rest| rest.strip_suffix(']')) {
                     self.filter(inside, value, zone)?;
-                } else if let Some(inside) = Self::plain(name) {
+                } else if let Some(inside) = Self::plain_filter(name) {
                     self.filter(&inside, value, zone)?;
                 } else if ["page", "per_page", "cursor", "sort", "filter"]
                     .contains(&name.split('[').next().unwrap_or(name))
                 {
-                    return Err(format!("The parameter {name} is unknown; it may be {}.", Self::known()));
+                    return Err(format!("The parameter {name} is unknown; it may be {}.", Self::allowed_parameters()));
                 }
             }
         }
@@ -270,20 +270,20 @@ impl<T: Listed> List<T> {
     }
 
     /// The parameters that the list accepts.
-    fn known() -> String {
+    fn allowed_parameters() -> String {
         let filters = T::LISTING.filters().map(|(field, _)| format!("filter[{}]", field.name));
         let own = ["page", "per_page", "cursor", "sort"].map(str::to_owned);
         own.into_iter().chain(filters).collect::<Vec<_>>().join(", ")
     }
 
     /// Converts a plain filter, `name` or `name[gte]`, to its form inside `filter[…]`.
-    fn plain(name: &str) -> Option<String> {
+    fn plain_filter(name: &str) -> Option<String> {
         let own = name.split('[').next().unwrap_or(name);
         let is_one = T::LISTING.plain_filters && T::LISTING.filters().any(|(field, _)| field.name == own);
         is_one.then(|| name.strip_suffix(']').unwrap_or(name).replacen('[', "][", 1))
     }
 
-    fn sorted(key: &str) -> Result<(&'static Field, Direction), String> {
+    fn parse_sort(key: &str) -> Result<(&'static Field, Direction), String> {
         let (name, direction) = match key.strip_prefix('-') {
             Some(name) => (name, Direction::Down),
             None => (key, Direction::Up),
@@ -310,31 +310,31 @@ impl<T: Listed> List<T> {
             format!("The selected filter {name} is invalid; it may be {}.", allowed.join(", "))
         })?;
         if !value.is_empty() {
-            if self.wanted.len() == MOST_FILTERS {
+            if self.filters.len() == MOST_FILTERS {
                 return Err(format!("There may not be more than {MOST_FILTERS} filters."));
             }
-            self.wanted.push((field, filter.read(name, operator, value, zone)?));
+            self.filters.push((field, filter.read(name, operator, value, zone)?));
         }
         Ok(())
     }
 
     /// Limits the list to rows with this value in the column, for a list nested in a resource.
     #[must_use]
-    pub fn only(mut self, column: &'static str, value: impl Into<Sql>) -> Self {
+    pub fn restrict(mut self, column: &'static str, value: impl Into<Sql>) -> Self {
         self.fixed.push((column, value.into()));
         self
     }
 
     /// Reads the page.
     pub fn page(&self, ctx: &Ctx<'_>) -> Result<Page<T>> {
-        match &self.walk {
-            Some(place) => self.walk(ctx, place.as_ref()).map(Page::Cursor),
-            None => self.numbered(ctx).map(Page::Numbered),
+        match &self.cursor {
+            Some(place) => self.page_at_cursor(ctx, place.as_ref()).map(Page::Cursor),
+            None => self.numbered_page(ctx).map(Page::Numbered),
         }
     }
 
-    fn numbered(&self, ctx: &Ctx<'_>) -> Result<NumberedPage<T>> {
-        let Listing { table, columns, counted_by_triggers, .. } = T::LISTING;
+    fn numbered_page(&self, ctx: &Ctx<'_>) -> Result<NumberedPage<T>> {
+        let ListSpec { table, columns, counted_by_triggers, .. } = T::LISTING;
         let (conditions, mut bound) = self.conditions(ctx)?;
         let filtered =
             if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
@@ -351,7 +351,7 @@ impl<T: Listed> List<T> {
         // A page in the second half is read from the end, because skipping rows costs as much as reading them.
         let from_the_end = offset > total / 2;
         let skip = if from_the_end { total - offset - many } else { offset };
-        let order = order_by(&indexed(self.order(from_the_end), ctx.db)?);
+        let order = order_by(&usable_order(self.order(from_the_end), ctx.db)?);
         let mut data = Vec::new();
         if many > 0 {
             let sql = format!("SELECT {columns} FROM {table}{filtered} ORDER BY {order} LIMIT ? OFFSET ?");
@@ -362,38 +362,38 @@ impl<T: Listed> List<T> {
                 data.reverse();
             }
         }
-        Ok(self.with_neighbours(data, total, offset, ctx.call))
+        Ok(self.with_page_links(data, total, offset, ctx.request))
     }
 
     /// The SQL conditions, and the values that are bound in them: the caller's filters and the caller's customer.
     pub(super) fn conditions(&self, ctx: &Ctx<'_>) -> Result<(Vec<String>, Vec<Sql>)> {
-        self.conditions_but(ctx, None)
+        self.conditions_without(ctx, None)
     }
 
     /// The full-text filter, if the list is sorted by id: the index returns its hits in that order.
-    pub(super) fn hits(&self, order: &[Key]) -> Option<Hits> {
-        let [Key { column: "id", .. }] = order else { return None };
-        self.wanted.iter().enumerate().find_map(|(place, (field, wanted))| match (field.filter, wanted) {
-            (Some(FilterKind::Term(index)), Wanted::Text(text)) => {
-                search_words(text).map(|words| Hits { place, index, words })
+    pub(super) fn text_hits(&self, order: &[SortKey]) -> Option<TextHits> {
+        let [SortKey { column: "id", .. }] = order else { return None };
+        self.filters.iter().enumerate().find_map(|(place, (field, wanted))| match (field.filter, wanted) {
+            (Some(FilterKind::Term(index)), FilterValue::Text(text)) => {
+                search_words(text).map(|words| TextHits { place, index, words })
             }
             _ => None,
         })
     }
 
     /// The same without the filter at this position.
-    pub(super) fn conditions_but(&self, ctx: &Ctx<'_>, left_out: Option<usize>) -> Result<(Vec<String>, Vec<Sql>)> {
+    pub(super) fn conditions_without(&self, ctx: &Ctx<'_>, left_out: Option<usize>) -> Result<(Vec<String>, Vec<Sql>)> {
         let mut conditions = Vec::new();
         let mut bound = Vec::new();
         if let Some(own) = ctx.bound_to() {
-            conditions.push(format!("{} = ?", T::LISTING.customer.ok_or_else(Error::bound)?));
+            conditions.push(format!("{} = ?", T::LISTING.customer.ok_or_else(Error::bound_to_customer)?));
             bound.push(own.into());
         }
         for (column, value) in &self.fixed {
             conditions.push(format!("{column} = ?"));
             bound.push(value.clone());
         }
-        for (_, (field, wanted)) in self.wanted.iter().enumerate().filter(|(place, _)| Some(*place) != left_out) {
+        for (_, (field, wanted)) in self.filters.iter().enumerate().filter(|(place, _)| Some(*place) != left_out) {
             let (condition, values) = field.condition(wanted, ctx.db)?;
             conditions.push(condition);
             bound.extend(values);
@@ -410,26 +410,26 @@ impl<T: Listed> List<T> {
     }
 
     /// The complete order. `id` breaks ties, in the direction of the last sort key, as indexes have it.
-    pub(super) fn order(&self, turned: bool) -> Vec<Key> {
+    pub(super) fn order(&self, turned: bool) -> Vec<SortKey> {
         let mut down = T::LISTING.newest_first;
         let mut order = Vec::new();
         for (field, direction) in &self.sorts {
             down = *direction == Direction::Down;
             let column = field.sort.unwrap_or(field.column);
-            order.push(Key { column, unindexed: field.sort_unindexed, down: down != turned });
+            order.push(SortKey { column, unindexed: field.sort_unindexed, down: down != turned });
             if column == "id" {
                 return order;
             }
         }
-        order.push(Key { column: "id", unindexed: None, down: down != turned });
+        order.push(SortKey { column: "id", unindexed: None, down: down != turned });
         order
     }
 
-    fn with_neighbours(&self, data: Vec<T>, total: i64, offset: i64, call: &Call) -> NumberedPage<T> {
+    fn with_page_links(&self, data: Vec<T>, total: i64, offset: i64, request: &Request) -> NumberedPage<T> {
         let last_page = ((total + self.per_page - 1) / self.per_page).max(1);
         let rows = i64::try_from(data.len()).unwrap_or(i64::MAX);
-        let path = call.address.url();
-        let url = |page: i64| page::url(&path, &call.query, "page", &page.to_string());
+        let path = request.address.url();
+        let url = |page: i64| pagination::url(&path, &request.query, "page", &page.to_string());
         NumberedPage {
             current_page: self.page,
             last_page,
@@ -448,24 +448,24 @@ impl<T: Listed> List<T> {
 }
 
 /// An order that holds whether or not the texts of the file are all indexed.
-pub(super) fn indexed(order: Vec<Key>, db: &Connection) -> rusqlite::Result<Vec<Key>> {
+pub(super) fn usable_order(order: Vec<SortKey>, db: &Connection) -> rusqlite::Result<Vec<SortKey>> {
     if order.iter().all(|key| key.unindexed.is_none()) || texts_are_current(db)? {
         return Ok(order);
     }
-    Ok(order.into_iter().map(|key| Key { column: key.unindexed.unwrap_or(key.column), ..key }).collect())
+    Ok(order.into_iter().map(|key| SortKey { column: key.unindexed.unwrap_or(key.column), ..key }).collect())
 }
 
 /// Rows that are in memory at once.
 const ROWS_AT_ONCE: i64 = 500;
 
 /// Runs `work` on every row with this value in the column. It may change or delete the row.
-pub fn each_of<T: Listed>(
+pub fn for_each_row<T: Listable>(
     db: &Connection,
     column: &'static str,
     value: i64,
     mut work: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
-    let Listing { table, columns, .. } = T::LISTING;
+    let ListSpec { table, columns, .. } = T::LISTING;
     let sql = format!("SELECT {columns} FROM {table} WHERE {column} = ?1 AND id > ?2 ORDER BY id LIMIT {ROWS_AT_ONCE}");
     let mut after = i64::MIN;
     loop {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 /// The kind of body that a request may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Body {
+pub enum BodyKind {
     /// Any body is ignored.
     None,
     Json,
@@ -34,7 +34,7 @@ impl MediaType {
     }
 }
 
-impl Body {
+impl BodyKind {
     /// The usual size limit of a body, in bytes.
     pub const USUAL: usize = 1024 * 1024;
 
@@ -48,7 +48,7 @@ impl Body {
     }
 
     /// The size limit in bytes.
-    pub fn largest(self) -> usize {
+    pub fn max_bytes(self) -> usize {
         match self {
             Self::None | Self::Json | Self::FormOrJson | Self::OAuthForm => Self::USUAL,
             Self::Rows => 32 * Self::USUAL,
@@ -56,7 +56,7 @@ impl Body {
     }
 
     /// The body of a handler that has both inputs.
-    pub const fn or(self, other: Self) -> Self {
+    pub const fn combine(self, other: Self) -> Self {
         match self {
             Self::None => other,
             some => some,

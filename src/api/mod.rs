@@ -2,64 +2,65 @@
 //! value, replies that declare their status, and one error type. It knows no resource.
 
 mod authority;
-pub mod body;
-mod call;
-mod cell;
-mod coding;
+mod cached_document;
+mod charset;
+mod compression;
 mod conditions;
 pub mod crud;
+mod csv_cell;
 mod csv_text;
 mod cursor;
 mod customer_scope;
 mod disclosure;
-mod document;
-mod encoding;
 pub mod entity;
 pub mod entity_rows;
 mod error;
+pub mod execute;
 mod export;
 pub mod field;
 mod handler;
 mod idempotency;
 mod ids;
 mod import;
+mod import_file;
 mod input;
+pub mod json_body;
 pub mod list;
 mod media_type;
 pub mod openapi;
-mod page;
-pub mod perform;
-mod reply;
+mod pagination;
+mod rate_limit;
+mod request;
 pub mod resource;
+mod response;
 mod route;
 mod router;
-mod rows;
-mod tries;
 
-pub use authority::may_touch;
-pub use call::{Address, Call, in_service, language};
-pub use coding::{Coding, Packer};
-pub use customer_scope::{CallerScope, CustomerColumn, Given, OfCustomer, Scope, check_customer, placed};
-pub use document::{Document, Kept};
-pub use entity::Key;
+pub use authority::require_grantable;
+pub use cached_document::{CachedContent, CachedDocument};
+pub use compression::{ContentCoding, Packer};
+pub use customer_scope::{CallerScope, CustomerColumn, CustomerOwned, Given, Scope, check_customer, placed};
+pub use entity::ImportKey;
 pub use error::{Error, Result};
 pub use export::{Export, export_all};
-pub use handler::{Ctx, Handler, Inputs, Steps, bulk, hashing, here, run, steps};
+pub use handler::{BlockingCtx, Ctx, Handler, Inputs, blocking, hashing, inline, long_running, run};
 pub use ids::Ids;
-pub use import::{Counts, Importer, Mode, Sheet};
+pub use import::{ImportBody, ImportCounts, ImportMode, Importer};
+pub use import_file::ImportRows;
 pub use input::{
-    Changes, Code, Form, Id, Inner, Input, Json, Link, OAuthForm, Query, Uuid, decode, form_field, pairs, required,
+    Changes, Form, Id, InnerId, Input, Json, LinkQuery, OAuthForm, PathCode, Query, Uuid, decode, form_field, pairs,
+    required,
 };
 pub use list::List;
-pub use media_type::{Body, Format, MediaType};
+pub use media_type::{BodyKind, Format, MediaType};
 pub use openapi::Operation;
-pub use page::Page;
-pub use reply::{
-    Answer, Content, Created, Deleted, Done, FileReply, Html, Json200, Ok200, Pieces, Redirect, Reply, Stylesheet,
-    Visited, Xml, json, rendered,
-};
+pub use pagination::Page;
+pub use rate_limit::{RateLimit, RateLimitedAttempt};
+pub use request::{Address, Request, language, require_active};
 pub use resource::{Audience, Resource};
+pub use response::{
+    ApiResponse, ByteStream, Content, Deleted, Done, FileResponse, Html, IntoResponse, Json200, Ok200, PageOrRedirect,
+    Redirect, Saved, Stylesheet, Xml, json, render,
+};
 pub use route::{Layer, Needs, Route, delete, get, post, put};
 pub use router::Router;
-pub use rows::Rows;
-pub use tries::{Counted, Tries};

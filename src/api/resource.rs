@@ -13,14 +13,14 @@ use super::entity::{Editable, Entity};
 use super::error::Result;
 use super::export::export_all;
 use super::field::{Field, Label};
-use super::import::{Counts, Importer};
+use super::import::{ImportCounts, Importer};
+use super::import_file::ImportRows;
 use super::media_type::Format;
-use super::reply::Pieces;
+use super::response::ByteStream;
 use super::route::Route;
-use super::rows::Rows;
 use crate::storage::File;
 use crate::tenancy::journal::Recorded;
-use crate::tenancy::phones::Numbered;
+use crate::tenancy::phones::PhoneColumns;
 
 /// A part of the API.
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ pub struct Resource {
     /// The changes that the audit log records.
     pub recorded: &'static [&'static Recorded],
     /// The table of its rows.
-    pub table: Option<Table>,
+    pub table: Option<EntityTable>,
     /// The fields that people see, with their labels.
     pub fields: &'static [Field],
     /// Import and export of its rows.
@@ -53,11 +53,11 @@ pub type Fold = fn(&Connection, i64, i64) -> rusqlite::Result<()>;
 
 /// The table of a resource's rows.
 #[derive(Debug, Clone, Copy)]
-pub struct Table {
+pub struct EntityTable {
     pub name: &'static str,
     pub fields: &'static [Field],
     /// The phone numbers in the index.
-    pub numbers: Numbered,
+    pub numbers: PhoneColumns,
     /// The column that SQL computes from others, and its expression.
     pub computed: Option<(&'static str, &'static str)>,
     /// Writes what else is found by folded text, for the ids above the first and up to the second.
@@ -91,12 +91,12 @@ pub enum Section {
 pub struct PermissionGroup {
     /// The first part of their names: `contact` of `contact.view`.
     pub resource: &'static str,
-    pub actions: &'static [Action],
+    pub actions: &'static [PermissionAction],
 }
 
 /// A permission: an action on a resource.
 #[derive(Debug)]
-pub struct Action {
+pub struct PermissionAction {
     /// The second part of its name: `view` of `contact.view`.
     pub name: &'static str,
     /// The words after "Can", in English and in French.
@@ -115,8 +115,8 @@ pub const fn action(
     english: &'static str,
     french: &'static str,
     roles: &'static [&'static str],
-) -> Action {
-    Action { name, can: Label { english, french }, roles }
+) -> PermissionAction {
+    PermissionAction { name, can: Label { english, french }, roles }
 }
 
 impl Resource {
@@ -171,7 +171,7 @@ impl Resource {
     /// The table, and the name in the audit log, of an entity.
     #[must_use]
     pub const fn entity<T: Entity>(self) -> Self {
-        let table = Table {
+        let table = EntityTable {
             name: T::TABLE,
             fields: T::LISTING.fields,
             numbers: T::NUMBERED,
@@ -185,13 +185,13 @@ impl Resource {
     #[must_use]
     pub const fn folded(self, fold: fn(&Connection, i64, i64) -> rusqlite::Result<()>) -> Self {
         match self.table {
-            Some(table) => Self { table: Some(Table { fold: Some(fold), ..table }), ..self },
+            Some(table) => Self { table: Some(EntityTable { fold: Some(fold), ..table }), ..self },
             None => self,
         }
     }
 
     #[must_use]
-    pub const fn table(self, table: Table) -> Self {
+    pub const fn table(self, table: EntityTable) -> Self {
         Self { table: Some(table), fields: table.fields, ..self }
     }
 
@@ -248,20 +248,20 @@ pub trait Files: Sync {
     fn need_customer(&self) -> bool;
 
     /// The rows in a text.
-    fn rows(&self, text: Bytes, format: Format) -> Result<Rows>;
+    fn rows(&self, text: Bytes, format: Format) -> Result<ImportRows>;
 
     /// Writes all rows or none. Calls `progress` with the number of each row.
     fn import(
         &self,
         importer: Importer,
         file: &Arc<File>,
-        rows: Rows,
+        rows: ImportRows,
         longest: Duration,
         progress: Box<dyn FnMut(usize) + Send>,
-    ) -> Result<Counts>;
+    ) -> Result<ImportCounts>;
 
     /// All rows, or those of a customer.
-    fn export(&self, format: Format, customer: Option<i64>) -> Result<Box<dyn Pieces>>;
+    fn export(&self, format: Format, customer: Option<i64>) -> Result<Box<dyn ByteStream>>;
 }
 
 struct FilesOf<T>(PhantomData<fn() -> T>);
@@ -275,22 +275,22 @@ impl<T: Editable> Files for FilesOf<T> {
         T::Scope::NAMES_CUSTOMER
     }
 
-    fn rows(&self, text: Bytes, format: Format) -> Result<Rows> {
-        Rows::find::<T>(text, format, T::PLURAL)
+    fn rows(&self, text: Bytes, format: Format) -> Result<ImportRows> {
+        ImportRows::find::<T>(text, format, T::PLURAL)
     }
 
     fn import(
         &self,
         importer: Importer,
         file: &Arc<File>,
-        rows: Rows,
+        rows: ImportRows,
         longest: Duration,
         progress: Box<dyn FnMut(usize) + Send>,
-    ) -> Result<Counts> {
+    ) -> Result<ImportCounts> {
         importer.import::<T>(file, rows, longest, progress)
     }
 
-    fn export(&self, format: Format, customer: Option<i64>) -> Result<Box<dyn Pieces>> {
+    fn export(&self, format: Format, customer: Option<i64>) -> Result<Box<dyn ByteStream>> {
         export_all::<T>(format, customer)
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::handler::Handler;
 use super::resource::Audience;
-use crate::auth::{Credential, Scope, TokenFault};
+use crate::auth::{Credential, TokenFault, TokenScope};
 
 /// One operation of the API.
 pub struct Route {
@@ -73,7 +73,7 @@ impl Route {
             }
             _ if audience != Audience::Programs => false,
             (Credential::Token(token), Layer::Central) => {
-                token.scope == Scope::Central || self.needs == Needs::AnyToken
+                token.scope == TokenScope::Central || self.needs == Needs::AnyToken
             }
             (Credential::Token(token), Layer::Workspace) => workspace.is_some() && token.scope.workspace() == workspace,
             (Credential::Client(token), Layer::Workspace) => workspace == Some(token.workspace),
@@ -105,14 +105,14 @@ pub enum Needs {
     /// Workspace: a user or a key with the permission. Callers that are bound to a customer are rejected.
     Permission(&'static str),
     /// The same, or the user in the path.
-    Oneself(&'static str),
+    Self_(&'static str),
     /// Workspace: a user or a key with the permission, or any user for their own rows. The handler checks ownership.
-    Own(&'static str),
+    OwnOr(&'static str),
     /// Workspace: a user or a key with the permission. A caller that is bound to a customer reaches that customer's
     /// rows.
     Scoped(&'static str),
     /// Like `Scoped`. The token of a call flow is accepted too; it has no other right.
-    LookUp(&'static str),
+    Lookup(&'static str),
 }
 
 impl Needs {
@@ -120,10 +120,10 @@ impl Needs {
     pub fn permission(self) -> Option<&'static str> {
         match self {
             Self::Permission(name)
-            | Self::Oneself(name)
-            | Self::Own(name)
+            | Self::Self_(name)
+            | Self::OwnOr(name)
             | Self::Scoped(name)
-            | Self::LookUp(name) => Some(name),
+            | Self::Lookup(name) => Some(name),
             _ => None,
         }
     }
@@ -141,9 +141,9 @@ impl std::fmt::Display for Needs {
             Self::Owner => f.write_str("the owner"),
             Self::Insider => f.write_str("a token or key"),
             Self::Permission(name) | Self::Scoped(name) => f.write_str(name),
-            Self::LookUp(name) => write!(f, "{name}, or a call flow"),
-            Self::Oneself(name) => write!(f, "{name}, or your own user"),
-            Self::Own(name) => write!(f, "{name}, or your own rows"),
+            Self::Lookup(name) => write!(f, "{name}, or a call flow"),
+            Self::Self_(name) => write!(f, "{name}, or your own user"),
+            Self::OwnOr(name) => write!(f, "{name}, or your own rows"),
         }
     }
 }

@@ -5,7 +5,7 @@ use http::Method;
 use super::error::{Error, Result};
 use super::resource::{Audience, Resource};
 use super::route::{Layer, Route};
-use crate::executors::Place;
+use crate::executors::Executor;
 
 /// The routes of both layers, and those at the root of every host. Literal segments take precedence over `{id}`.
 pub struct Router {
@@ -20,7 +20,7 @@ struct Table {
 }
 
 /// The routes of one path, and the values in it.
-pub struct Matched<'r, 'p> {
+pub struct RouteMatch<'r, 'p> {
     pub audience: Audience,
     routes: &'r [&'static Route],
     pub values: Vec<&'p str>,
@@ -55,23 +55,23 @@ impl Router {
     }
 
     /// Finds a path that is the same with and without `/api`.
-    pub fn find<'p>(&self, layer: Layer, path: &'p str) -> Option<Matched<'_, 'p>> {
+    pub fn find<'p>(&self, layer: Layer, path: &'p str) -> Option<RouteMatch<'_, 'p>> {
         self.table(layer).find(path)
     }
 
     /// Finds a path that is never below `/api`.
-    pub fn at_root<'p>(&self, path: &'p str) -> Option<Matched<'_, 'p>> {
+    pub fn at_root<'p>(&self, path: &'p str) -> Option<RouteMatch<'_, 'p>> {
         self.root.find(path)
     }
 
     /// The route that shows the resource which a route changes or deletes: `GET` of the same path, in a turn of the
     /// same file.
-    pub fn shows(&self, layer: Layer, route: &Route) -> Option<&'static Route> {
+    pub fn show_route(&self, layer: Layer, route: &Route) -> Option<&'static Route> {
         self.routes(layer).find(|other| {
             let handler = other.handler;
             other.method == Method::GET
                 && other.path == route.path
-                && handler.place() == Place::Turn
+                && handler.executor() == Executor::Transaction
                 && handler.resource().is_some()
         })
     }
@@ -112,15 +112,15 @@ impl Table {
         Ok(Self { paths, resources: resources.to_vec() })
     }
 
-    fn find<'p>(&self, path: &'p str) -> Option<Matched<'_, 'p>> {
+    fn find<'p>(&self, path: &'p str) -> Option<RouteMatch<'_, 'p>> {
         let found = self.paths.at(path).ok()?;
         let (audience, routes) = found.value;
         let values = found.params.iter().map(|(_, value)| value).collect();
-        Some(Matched { audience: *audience, routes, values })
+        Some(RouteMatch { audience: *audience, routes, values })
     }
 }
 
-impl Matched<'_, '_> {
+impl RouteMatch<'_, '_> {
     /// The path in the table.
     pub fn path(&self) -> &'static str {
         self.routes[0].path

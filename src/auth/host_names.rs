@@ -27,7 +27,7 @@ impl HostNames {
     }
 
     /// Stores the addresses of a name. An empty list means that the name has none.
-    pub fn learn(&self, name: String, addresses: Vec<IpAddr>, now: Timestamp) {
+    pub fn remember(&self, name: String, addresses: Vec<IpAddr>, now: Timestamp) {
         let mut known = self.lock();
         if known.len() >= REMEMBERED {
             known.clear();
@@ -47,8 +47,8 @@ mod tests {
     #[test]
     fn an_answer_counts_for_a_minute() {
         let (names, at) = (HostNames::default(), Timestamp::from_seconds);
-        names.learn("pbx.example.com".into(), vec![[192, 0, 2, 1].into()], at(0));
-        names.learn("gone.example.com".into(), Vec::new(), at(0));
+        names.remember("pbx.example.com".into(), vec![[192, 0, 2, 1].into()], at(0));
+        names.remember("gone.example.com".into(), Vec::new(), at(0));
         assert_eq!(names.addresses("pbx.example.com", at(59)), Some(vec![[192, 0, 2, 1].into()]));
         assert_eq!(names.addresses("gone.example.com", at(59)), Some(Vec::new()));
         assert_eq!(names.addresses("pbx.example.com", at(60)), None);

@@ -16,7 +16,7 @@ pub struct KeyUses(Mutex<HashMap<Uuid, HashMap<i64, Timestamp>>>);
 
 impl KeyUses {
     /// Notes a use, unless the written one is less than a minute old.
-    pub fn note(&self, workspace: Uuid, key: i64, written: Option<Timestamp>, now: Timestamp) {
+    pub fn record(&self, workspace: Uuid, key: i64, written: Option<Timestamp>, now: Timestamp) {
         let age = written.map(|written| now.seconds() - written.seconds());
         // A written use in the future means that the clock was set back.
         if age.is_none_or(|age| !(0..WRITTEN_EVERY).contains(&age)) {

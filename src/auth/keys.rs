@@ -17,12 +17,12 @@ use pasetors::version4::V4;
 use crate::durable_fs;
 use crate::values::Timestamp;
 
-type Key = Arc<SymmetricKey<V4>>;
+type SealingKey = Arc<SymmetricKey<V4>>;
 
 pub struct Keys {
     folder: PathBuf,
-    /// By name, oldest first. Read again after [`Keys::forget`].
-    loaded: Mutex<Option<Vec<(String, Key)>>>,
+    /// By name, oldest first. Read again after [`Keys::reload`].
+    loaded: Mutex<Option<Vec<(String, SealingKey)>>>,
 }
 
 impl Keys {
@@ -31,7 +31,7 @@ impl Keys {
         durable_fs::create_private_folder(folder)?;
         let keys = Self { folder: folder.to_owned(), loaded: Mutex::new(None) };
         if keys.load()?.is_empty() {
-            keys.make(now)?;
+            keys.create(now)?;
         }
         Ok(keys)
     }
@@ -50,7 +50,7 @@ impl Keys {
     }
 
     /// Creates a key that encrypts from now on, and returns its name. The other keys still decrypt.
-    pub fn make(&self, now: Timestamp) -> anyhow::Result<String> {
+    pub fn create(&self, now: Timestamp) -> anyhow::Result<String> {
         let key = SymmetricKey::<V4>::generate()?;
         let mut text = String::new();
         key.fmt(&mut text)?;
@@ -67,36 +67,36 @@ impl Keys {
             }
         }
         durable_fs::sync(&self.folder)?;
-        self.forget();
+        self.reload();
         name(&key)
     }
 
     /// Deletes every key but the newest, so that what they encrypted becomes unreadable. Returns the number of deleted
     /// keys.
-    pub fn retire(&self) -> anyhow::Result<usize> {
+    pub fn delete_old(&self) -> anyhow::Result<usize> {
         let mut paths = self.paths()?;
         paths.pop();
         for path in &paths {
             fs::remove_file(path).with_context(|| format!("cannot delete {}", path.display()))?;
         }
-        self.forget();
+        self.reload();
         Ok(paths.len())
     }
 
     /// Makes the next access read the folder again.
-    pub fn forget(&self) {
+    pub fn reload(&self) {
         *self.loaded.lock() = None;
     }
 
-    pub(super) fn newest(&self) -> anyhow::Result<(String, Key)> {
+    pub(super) fn newest(&self) -> anyhow::Result<(String, SealingKey)> {
         self.load()?.last().cloned().context("there is no key to encrypt tokens with")
     }
 
-    pub(super) fn named(&self, name: &str) -> Option<Key> {
+    pub(super) fn named(&self, name: &str) -> Option<SealingKey> {
         self.load().ok()?.iter().find(|(known, _)| known == name).map(|(_, key)| Arc::clone(key))
     }
 
-    fn load(&self) -> anyhow::Result<Vec<(String, Key)>> {
+    fn load(&self) -> anyhow::Result<Vec<(String, SealingKey)>> {
         let mut loaded = self.loaded.lock();
         if let Some(keys) = &*loaded {
             return Ok(keys.clone());
@@ -144,15 +144,15 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::auth::Scope;
     use crate::auth::TokenFault;
-    use crate::auth::seal::{Claims, Opened, open, open_text, seal, seal_text};
+    use crate::auth::TokenScope;
+    use crate::auth::encryption::{Claims, DecryptedToken, decrypt_text, decrypt_token, encrypt_text, encrypt_token};
 
     fn claims() -> Claims {
         Claims {
             token_id: 7,
             account_id: 3,
-            scope: Scope::Central,
+            scope: TokenScope::Central,
             expires_at: Timestamp::from_seconds(1_700_000_000),
             nonce: serde_json::from_str("\"AAECAwQFBgcICQoLDA0ODw\"").ok(),
         }
@@ -162,37 +162,40 @@ mod tests {
     fn a_key_is_its_owners_alone_and_outlives_the_process() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("keys");
-        let token = seal(claims(), &Keys::open(&folder, Timestamp::default()).unwrap()).unwrap();
+        let token = encrypt_token(claims(), &Keys::open(&folder, Timestamp::default()).unwrap()).unwrap();
 
         let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap();
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(open(&token, &Keys::open(&folder, Timestamp::default()).unwrap()), Ok(Opened::Person(claims())));
+        assert_eq!(
+            decrypt_token(&token, &Keys::open(&folder, Timestamp::default()).unwrap()),
+            Ok(DecryptedToken::Person(claims()))
+        );
     }
 
     #[test]
     fn rotation_keeps_old_tokens_until_their_key_is_retired() {
         let folder = tempfile::tempdir().unwrap();
         let keys = Keys::open(folder.path(), Timestamp::default()).unwrap();
-        let old = seal(claims(), &keys).unwrap();
-        keys.make(Timestamp::default()).unwrap();
-        let new = seal(claims(), &keys).unwrap();
+        let old = encrypt_token(claims(), &keys).unwrap();
+        keys.create(Timestamp::default()).unwrap();
+        let new = encrypt_token(claims(), &keys).unwrap();
 
-        assert_eq!(open(&old, &keys), Ok(Opened::Person(claims())));
-        assert_eq!(keys.retire().unwrap(), 1);
-        assert_eq!(open(&old, &keys), Err(TokenFault::Invalid));
-        assert_eq!(open(&new, &keys), Ok(Opened::Person(claims())));
+        assert_eq!(decrypt_token(&old, &keys), Ok(DecryptedToken::Person(claims())));
+        assert_eq!(keys.delete_old().unwrap(), 1);
+        assert_eq!(decrypt_token(&old, &keys), Err(TokenFault::Invalid));
+        assert_eq!(decrypt_token(&new, &keys), Ok(DecryptedToken::Person(claims())));
     }
 
     #[test]
     fn a_key_that_is_made_after_the_clock_was_put_back_is_the_newest() {
         let folder = tempfile::tempdir().unwrap();
         let keys = Keys::open(folder.path(), Timestamp::from_seconds(1_700_000_000)).unwrap();
-        let old = seal(claims(), &keys).unwrap();
-        keys.make(Timestamp::from_seconds(1_600_000_000)).unwrap();
-        let new = seal(claims(), &keys).unwrap();
-        keys.retire().unwrap();
-        assert_eq!(open(&old, &keys), Err(TokenFault::Invalid));
-        assert_eq!(open(&new, &keys), Ok(Opened::Person(claims())));
+        let old = encrypt_token(claims(), &keys).unwrap();
+        keys.create(Timestamp::from_seconds(1_600_000_000)).unwrap();
+        let new = encrypt_token(claims(), &keys).unwrap();
+        keys.delete_old().unwrap();
+        assert_eq!(decrypt_token(&old, &keys), Err(TokenFault::Invalid));
+        assert_eq!(decrypt_token(&new, &keys), Ok(DecryptedToken::Person(claims())));
     }
 
     #[test]
@@ -214,11 +217,14 @@ mod tests {
     fn what_is_sealed_for_one_place_opens_in_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let keys = Keys::open(folder.path(), Timestamp::default()).unwrap();
-        let token = seal(claims(), &keys).unwrap();
-        let text = open_text(&token, b"", &keys).unwrap();
-        let sealed = seal_text(&text, b"a", &keys).unwrap();
-        assert_eq!(open_text(&sealed, b"a", &keys), Some(text));
-        assert_eq!((open_text(&sealed, b"b", &keys), open(&sealed, &keys)), (None, Err(TokenFault::Invalid)));
+        let token = encrypt_token(claims(), &keys).unwrap();
+        let text = decrypt_text(&token, b"", &keys).unwrap();
+        let sealed = encrypt_text(&text, b"a", &keys).unwrap();
+        assert_eq!(decrypt_text(&sealed, b"a", &keys), Some(text));
+        assert_eq!(
+            (decrypt_text(&sealed, b"b", &keys), decrypt_token(&sealed, &keys)),
+            (None, Err(TokenFault::Invalid))
+        );
         assert!(!sealed.contains("jti"), "{sealed}");
     }
 
@@ -226,11 +232,11 @@ mod tests {
     fn what_was_not_sealed_here_does_not_open() {
         let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let keys = Keys::open(ours.path(), Timestamp::default()).unwrap();
-        let foreign = seal(claims(), &Keys::open(theirs.path(), Timestamp::default()).unwrap()).unwrap();
-        let mut changed = seal(claims(), &keys).unwrap();
+        let foreign = encrypt_token(claims(), &Keys::open(theirs.path(), Timestamp::default()).unwrap()).unwrap();
+        let mut changed = encrypt_token(claims(), &keys).unwrap();
         changed.replace_range(20..21, if &changed[20..21] == "A" { "B" } else { "A" });
         for bad in ["", "v4.local.", "v4.local.AAAA", "v4.public.AAAA.e30", "nonsense", &foreign, &changed] {
-            assert_eq!(open(bad, &keys), Err(TokenFault::Invalid), "{bad}");
+            assert_eq!(decrypt_token(bad, &keys), Err(TokenFault::Invalid), "{bad}");
         }
     }
 }

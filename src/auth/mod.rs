@@ -1,8 +1,10 @@
 //! Authentication and authorization: passwords, tokens and the keys that encrypt them, integration keys, permissions,
 //! and the throttle for failed attempts.
 
-pub mod callers;
+mod credential;
+pub mod encryption;
 mod host_names;
+pub mod identity;
 mod key_uses;
 mod keys;
 mod nonce;
@@ -10,14 +12,15 @@ mod origin;
 mod passwords;
 pub mod permissions;
 pub mod scopes;
-pub mod seal;
 pub mod secret;
 mod signing;
 mod throttle;
-mod token;
 
-pub use callers::{Actor, Insider, LOOK_UP, Who};
+pub use credential::{
+    AccessToken, CALL_FLOW_PREFIX, Credential, KEY_PREFIX, TokenFault, TokenInUse, TokenKind, TokenScope,
+};
 pub use host_names::HostNames;
+pub use identity::{Caller, Identity, LOOK_UP, Principal};
 pub use key_uses::KeyUses;
 pub use keys::Keys;
 pub use nonce::Nonce;
@@ -26,5 +29,4 @@ pub use passwords::{PasswordCost, Passwords, Verified};
 pub use permissions::Permissions;
 pub use scopes::Scopes;
 pub use signing::SigningSecret;
-pub use throttle::{Key, Purpose, Throttle, Throttled, network};
-pub use token::{AccessToken, CALL_FLOW_PREFIX, Credential, KEY_PREFIX, Scope, TokenFault, TokenInUse, TokenKind};
+pub use throttle::{Purpose, Throttle, ThrottleKey, Throttled, network};

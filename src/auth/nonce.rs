@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Nonce([u8; 16]);
 
 impl Nonce {
-    pub fn make() -> anyhow::Result<Self> {
+    pub fn random() -> anyhow::Result<Self> {
         let mut bits = [0; 16];
         getrandom::fill(&mut bits)?;
         Ok(Self(bits))

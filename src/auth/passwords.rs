@@ -6,7 +6,7 @@ use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use parking_lot::Mutex;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::values::opaque;
+use crate::values::prepare;
 
 /// The cost of one hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Passwords {
     /// Hashes a password for storage.
     pub fn hash(&self, password: &str) -> anyhow::Result<String> {
         let salt = Salt::generate();
-        let output = self.compute(password, salt.as_ref(), &self.params, Params::DEFAULT_OUTPUT_LEN)?;
+        let output = self.derive(password, salt.as_ref(), &self.params, Params::DEFAULT_OUTPUT_LEN)?;
         let kept = PasswordHash {
             algorithm: ARGON2ID_IDENT,
             version: Some(Version::V0x13.into()),
@@ -67,7 +67,7 @@ impl Passwords {
     /// Old hashes may be of a password in any Unicode form. So this also tries the password as typed and its decomposed
     /// form, in which a Mac sends it.
     pub fn verify(&self, password: &str, kept: Option<&str>) -> anyhow::Result<Verified> {
-        let one_form = opaque(password);
+        let one_form = prepare(password);
         let verified = self.compare(&one_form, kept)?;
         let mut tried = vec![one_form];
         for other in [password.to_owned(), password.nfd().collect()] {
@@ -86,7 +86,7 @@ impl Passwords {
         let kept = PasswordHash::new(kept.unwrap_or(&self.nobody)).map_err(|error| anyhow!("{error}"))?;
         let params = Params::try_from(&kept).map_err(|error| anyhow!("{error}"))?;
         let (salt, expected) = kept.salt.zip(kept.hash).context("a stored password has no salt or no hash")?;
-        let output = self.compute(password, salt.as_ref(), &params, expected.len())?;
+        let output = self.derive(password, salt.as_ref(), &params, expected.len())?;
         // `Output` compares in constant time.
         if output != expected || !known {
             return Ok(Verified::No);
@@ -96,7 +96,7 @@ impl Passwords {
         if same_cost { Ok(Verified::Yes) } else { self.hash(password).map(Verified::Rehash) }
     }
 
-    fn compute(&self, password: &str, salt: &[u8], params: &Params, length: usize) -> anyhow::Result<Output> {
+    fn derive(&self, password: &str, salt: &[u8], params: &Params, length: usize) -> anyhow::Result<Output> {
         let mut blocks = self.idle.lock().pop().unwrap_or_default();
         // Each hash needs 19 MiB. Returning them to the allocator each time made the heap of a busy server grow to
         // hundreds of MiB.
@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::api::Error;
-    use crate::testing::{Bench, PASSWORD};
+    use crate::tests::{PASSWORD, TestServer};
 
     const CHEAP: PasswordCost = PasswordCost { memory_kib: 64, passes: 1, lanes: 1 };
 
@@ -132,10 +132,10 @@ mod tests {
 
     #[test]
     fn nobody_chooses_what_is_known_of_them_wherever_a_password_is_chosen() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let says = ["The password is too easy to guess: it is your name or address, or the name of this site."];
         let register = |email: &str, name: &str, password: &str| {
-            bench.nobody().post("/register", json!({"name": name, "email": email, "password": password}))
+            server.anonymous().post("/register", json!({"name": name, "email": email, "password": password}))
         };
         register("grace.hopper@navy.example", "Grace", "grace.hopper@navy.example").invalid(&says);
         register("grace.hopper@navy.example", "Grace", "grace.hopper").invalid(&says);
@@ -143,13 +143,13 @@ mod tests {
         register("g@navy.example", "Grace Vandermolen", "localhost1").invalid(&says);
         register("g@navy.example", "Grace Vandermolen", "quite-a-long-one").created();
         let change = json!({"password": "owner@example.com", "current_password": PASSWORD});
-        bench.central().put("/account", change).invalid(&says);
-        bench.nobody().post("/password/forgot", json!({"email": "owner@example.com"})).ok();
-        let mail = bench.mails().pop().unwrap().text;
+        server.central().put("/account", change).invalid(&says);
+        server.anonymous().post("/password/forgot", json!({"email": "owner@example.com"})).ok();
+        let mail = server.mails().pop().unwrap().text;
         let code = mail.split_once("&code=").unwrap().1.split_whitespace().next().unwrap();
         let reset = |password: &str| {
             let body = json!({"email": "owner@example.com", "code": code, "password": password});
-            bench.nobody().post("/password/reset", body)
+            server.anonymous().post("/password/reset", body)
         };
         reset("owner@example.com").invalid(&says);
         reset("quite-another-one").ok();
@@ -157,24 +157,25 @@ mod tests {
 
     #[test]
     fn a_password_that_was_kept_decomposed_logs_in_and_is_kept_anew() {
-        let bench = Bench::new();
-        let old = bench.engine.passwords.hash("cafe\u{301} noir et the\u{301}").unwrap();
-        let kept = |bench: &Bench| {
+        let server = TestServer::new();
+        let old = server.instance.passwords.hash("cafe\u{301} noir et the\u{301}").unwrap();
+        let kept = |server: &TestServer| {
             let sql = "SELECT password_hash FROM accounts WHERE id = 1";
-            bench
-                .engine
+            server
+                .instance
                 .central
                 .read(move |db| Ok::<_, Error>(db.query_row(sql, [], |row| row.get::<_, String>(0))?))
                 .unwrap()
         };
         let first = old.clone();
         let sql = "UPDATE accounts SET password_hash = ?1 WHERE id = 1";
-        bench.engine.central.write(move |db| Ok::<_, Error>(db.execute(sql, [&first])?)).unwrap();
-        let login =
-            |password: &str| bench.nobody().post("/login", json!({"email": "owner@example.com", "password": password}));
-        login("cafe noir et the").refused(401, "invalid_credentials");
+        server.instance.central.write(move |db| Ok::<_, Error>(db.execute(sql, [&first])?)).unwrap();
+        let login = |password: &str| {
+            server.anonymous().post("/login", json!({"email": "owner@example.com", "password": password}))
+        };
+        login("cafe noir et the").rejected(401, "invalid_credentials");
         login("caf\u{e9} noir et th\u{e9}").ok();
-        assert_ne!(kept(&bench), old);
+        assert_ne!(kept(&server), old);
         login("cafe\u{301} noir et the\u{301}").ok();
         login("caf\u{e9} noir et th\u{e9}").ok();
     }

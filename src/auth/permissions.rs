@@ -15,8 +15,8 @@ impl Permissions {
 
     /// Keeps the permissions that `others` cover too.
     #[must_use]
-    pub fn within(self, others: &Self) -> Self {
-        Self(self.0.into_iter().filter(|permission| others.cover(permission)).collect())
+    pub fn intersection(self, others: &Self) -> Self {
+        Self(self.0.into_iter().filter(|permission| others.grants(permission)).collect())
     }
 
     pub fn is_empty(&self) -> bool {
@@ -24,13 +24,13 @@ impl Permissions {
     }
 
     /// Whether this permission, or everything that this wildcard stands for, is granted.
-    pub fn cover(&self, permission: &str) -> bool {
+    pub fn grants(&self, permission: &str) -> bool {
         self.0.iter().any(|granted| covers(granted, permission))
     }
 
     /// Finds one of `others` that these permissions do not cover. Their holder must not grant it.
-    pub fn lacks<'o>(&self, others: &'o Self) -> Option<&'o str> {
-        others.0.iter().map(String::as_str).find(|other| !self.cover(other))
+    pub fn first_missing<'o>(&self, others: &'o Self) -> Option<&'o str> {
+        others.0.iter().map(String::as_str).find(|other| !self.grants(other))
     }
 }
 

@@ -40,21 +40,21 @@ impl Scopes {
     /// Keeps the scopes that are still valid: the client may have them, and the person who approved them, if any, may
     /// use them.
     #[must_use]
-    pub fn holding(&self, client: &Self, person: Option<&Permissions>) -> Self {
+    pub fn effective(&self, client: &Self, person: Option<&Permissions>) -> Self {
         let held = Self(self.iter().filter(|scope| client.contains(scope)).map(str::to_owned).collect());
         match person {
-            Some(person) => held.of_person(person),
+            Some(person) => held.limited_to(person),
             None => held,
         }
     }
 
     /// Keeps the scopes that a person with these permissions may use.
-    fn of_person(self, person: &Permissions) -> Self {
+    fn limited_to(self, person: &Permissions) -> Self {
         let looks_up = LOOK_UP.iter().all(|scope| self.contains(scope));
         let may = |scope: &String| match LOOK_UP.contains(&scope.as_str()) {
             // One of the two alone grants nothing.
-            true => !looks_up || person.cover(LOOK_UP_PERMISSION),
-            false => person.cover(scope),
+            true => !looks_up || person.grants(LOOK_UP_PERMISSION),
+            false => person.grants(scope),
         };
         Self(self.0.into_iter().filter(may).collect())
     }
@@ -97,17 +97,17 @@ mod tests {
 
     #[test]
     fn client_and_crm_look_up_together_and_neither_alone() {
-        assert!(scopes("client crm").permissions().cover("crm.lookup"));
-        assert!(!scopes("client").permissions().cover("crm.lookup"));
-        assert!(!scopes("crm customer.view").permissions().cover("crm.lookup"));
-        assert!(scopes("crm customer.view").permissions().cover("customer.view"));
+        assert!(scopes("client crm").permissions().grants("crm.lookup"));
+        assert!(!scopes("client").permissions().grants("crm.lookup"));
+        assert!(!scopes("crm customer.view").permissions().grants("crm.lookup"));
+        assert!(scopes("crm customer.view").permissions().grants("customer.view"));
     }
 
     #[test]
     fn what_holds_is_granted_and_the_clients_and_the_persons() {
         let holding = |granted: &str, client: &str, person: Option<&[&str]>| {
             let person = person.map(|names| Permissions::of(names.iter().copied()));
-            scopes(granted).holding(&scopes(client), person.as_ref()).to_string()
+            scopes(granted).effective(&scopes(client), person.as_ref()).to_string()
         };
         assert_eq!(holding("contact.view customer.view", "customer.view audit.view", None), "customer.view");
         assert_eq!(

@@ -21,7 +21,7 @@ pub struct SigningSecret(String);
 
 impl SigningSecret {
     /// Creates a secret of 256 random bits.
-    pub fn make() -> anyhow::Result<Self> {
+    pub fn random() -> anyhow::Result<Self> {
         let mut bits = [0; 32];
         getrandom::fill(&mut bits)?;
         Ok(Self(format!("{PREFIX}{}", STANDARD.encode(bits))))
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_secret_has_enough_bytes_and_is_not_printed() {
-        let made = SigningSecret::make().unwrap();
+        let made = SigningSecret::random().unwrap();
         let text = serde_json::to_string(&made).unwrap();
         assert!(serde_json::from_str::<SigningSecret>(&text).is_ok_and(|read| read == made));
         assert_eq!(format!("{made:?}"), "SigningSecret");

@@ -21,7 +21,7 @@ pub struct Throttle {
     /// Seconds for which a failure counts.
     window: i64,
     /// The times of the latest failures of each key, at most the allowed number.
-    failures: Mutex<Cache<Key, VecDeque<Timestamp>>>,
+    failures: Mutex<Cache<ThrottleKey, VecDeque<Timestamp>>>,
 }
 
 /// The kind of failure. Each kind is counted separately: a person who mistyped a password may still request a reset.
@@ -41,7 +41,7 @@ pub enum Purpose {
 
 /// Failures with the same key are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Key {
+pub enum ThrottleKey {
     /// In lower case. The account need not exist.
     Email(Purpose, String),
     /// A [`network`]: a client can choose the rest of its address freely.
@@ -60,7 +60,7 @@ const FOR_ONE_EMAIL: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Throttled(pub i64);
 
-impl Key {
+impl ThrottleKey {
     pub fn email(purpose: Purpose, email: &str) -> Self {
         Self::Email(purpose, email.to_lowercase())
     }
@@ -97,7 +97,7 @@ impl Throttle {
     ///
     /// Simultaneous attempts are all allowed until the first of them has failed. Their number is limited by the number
     /// of hashing threads.
-    pub fn check(&self, keys: &[Key], now: Timestamp) -> Result<(), Throttled> {
+    pub fn check(&self, keys: &[ThrottleKey], now: Timestamp) -> Result<(), Throttled> {
         let failures = self.lock();
         if self.attempts == 0 {
             return Ok(());
@@ -114,7 +114,7 @@ impl Throttle {
     }
 
     /// Counts a failure for each key.
-    pub fn count(&self, keys: &[Key], now: Timestamp) {
+    pub fn count(&self, keys: &[ThrottleKey], now: Timestamp) {
         if self.attempts == 0 {
             return;
         }
@@ -131,11 +131,11 @@ impl Throttle {
     }
 
     /// Forgets the failures of a key.
-    pub fn forgive(&self, key: &Key) {
+    pub fn reset(&self, key: &ThrottleKey) {
         self.lock().remove(key);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Cache<Key, VecDeque<Timestamp>>> {
+    fn lock(&self) -> MutexGuard<'_, Cache<ThrottleKey, VecDeque<Timestamp>>> {
         self.failures.lock()
     }
 }
@@ -148,20 +148,20 @@ mod tests {
         Timestamp::from_seconds(1_000_000 + second)
     }
 
-    fn ada() -> [Key; 1] {
-        [Key::Account(Purpose::Password, 1)]
+    fn ada() -> [ThrottleKey; 1] {
+        [ThrottleKey::Account(Purpose::Password, 1)]
     }
 
     #[test]
     fn strangers_who_guess_at_an_email_need_far_more_guesses_to_shut_its_owner_out() {
         let throttle = Throttle::new(3, 900);
-        let email = [Key::email(Purpose::Password, "ada@example.com")];
+        let email = [ThrottleKey::email(Purpose::Password, "ada@example.com")];
         for _ in 0..3 * FOR_ONE_EMAIL {
             assert_eq!(throttle.check(&email, at(0)), Ok(()));
             throttle.count(&email, at(0));
         }
         assert_eq!(throttle.check(&email, at(0)), Err(Throttled(900)));
-        let mail = [Key::email(Purpose::Mail, "ada@example.com")];
+        let mail = [ThrottleKey::email(Purpose::Mail, "ada@example.com")];
         (0..3).for_each(|_| throttle.count(&mail, at(0)));
         assert_eq!(throttle.check(&mail, at(0)), Err(Throttled(900)), "the number of mails to one address is limited");
     }
@@ -197,21 +197,24 @@ mod tests {
     #[test]
     fn whichever_key_waits_longest_is_waited_for() {
         let throttle = Throttle::new(1, 900);
-        let both = [Key::address(Purpose::Password, "192.0.2.1".parse().unwrap()), Key::Account(Purpose::Password, 1)];
+        let both = [
+            ThrottleKey::address(Purpose::Password, "192.0.2.1".parse().unwrap()),
+            ThrottleKey::Account(Purpose::Password, 1),
+        ];
         throttle.count(&both[..1], at(0));
         throttle.count(&both[1..], at(50));
         assert_eq!(throttle.check(&both[..1], at(60)), Err(Throttled(840)));
         assert_eq!(throttle.check(&both, at(60)), Err(Throttled(890)));
-        throttle.forgive(&both[1]);
+        throttle.reset(&both[1]);
         assert_eq!(throttle.check(&both, at(60)), Err(Throttled(840)));
-        assert_eq!(throttle.check(&[Key::Account(Purpose::Password, 2)], at(60)), Ok(()));
+        assert_eq!(throttle.check(&[ThrottleKey::Account(Purpose::Password, 2)], at(60)), Ok(()));
     }
 
     #[test]
     fn what_fails_of_one_kind_does_not_count_for_another() {
         let throttle = Throttle::new(1, 900);
         throttle.count(&ada(), at(0));
-        assert_eq!(throttle.check(&[Key::Account(Purpose::Mail, 1)], at(0)), Ok(()));
+        assert_eq!(throttle.check(&[ThrottleKey::Account(Purpose::Mail, 1)], at(0)), Ok(()));
         assert_eq!(throttle.check(&ada(), at(0)), Err(Throttled(900)));
     }
 
@@ -226,8 +229,11 @@ mod tests {
 
     #[test]
     fn emails_are_one_in_any_case_and_addresses_in_one_network() {
-        assert_eq!(Key::email(Purpose::Password, "Ada@Example.COM"), Key::email(Purpose::Password, "ada@example.com"));
-        let address = |text: &str| Key::address(Purpose::Password, text.parse().unwrap());
+        assert_eq!(
+            ThrottleKey::email(Purpose::Password, "Ada@Example.COM"),
+            ThrottleKey::email(Purpose::Password, "ada@example.com")
+        );
+        let address = |text: &str| ThrottleKey::address(Purpose::Password, text.parse().unwrap());
         for (one, other, same) in [
             ("192.0.2.1", "192.0.2.2", false),
             ("192.0.2.1", "::ffff:192.0.2.1", true),
@@ -242,7 +248,7 @@ mod tests {
     fn what_is_remembered_has_a_bound() {
         let throttle = Throttle::new(3, 900);
         for n in 0..3 * REMEMBERED {
-            throttle.count(&[Key::email(Purpose::Password, &format!("{n}@example.com"))], at(0));
+            throttle.count(&[ThrottleKey::email(Purpose::Password, &format!("{n}@example.com"))], at(0));
         }
         assert!(throttle.lock().len() <= REMEMBERED, "{}", throttle.lock().len());
     }

@@ -34,15 +34,15 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::durable_fs;
-use crate::storage::Kind;
-use crate::tenancy::Scratch;
+use crate::storage::FileKind;
+use crate::tenancy::InstanceTempDir;
 use crate::values::Timestamp;
 
 pub use ownership::{Ownership, count_by_instance};
 pub use pack::Packed;
 pub use restore::restore;
 pub use retention::Keep;
-pub use take::{Scope, take};
+pub use take::{BackupScope, take};
 
 const MANIFEST: &str = "manifest.json";
 const CENTRAL: &str = "central.sqlite.zst";
@@ -91,7 +91,7 @@ pub struct Manifest {
     pub central: Option<Packed>,
     pub workspaces: Vec<PackedWorkspace>,
     /// Workspaces that could not be read.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<WorkspaceFailure>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ pub struct PackedWorkspace {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Failure {
+pub struct WorkspaceFailure {
     pub id: Uuid,
     pub subdomain: String,
     pub problem: String,
@@ -127,7 +127,7 @@ impl Repository {
     }
 
     /// Reads every backup in the folder, and separates the backups of this instance from the others.
-    pub fn sorted(&self) -> anyhow::Result<Sorted> {
+    pub fn list(&self) -> anyhow::Result<Sorted> {
         let (own, others) = self.all()?.into_iter().partition(|backup| self.ownership.owns(backup));
         Ok(Sorted { own, others })
     }
@@ -156,7 +156,7 @@ impl Repository {
 
     /// Creates the folder if necessary and locks it: only one process at a time takes or deletes backups. Deletes the
     /// remains of an interrupted one.
-    fn claim(&self) -> anyhow::Result<File> {
+    fn lock(&self) -> anyhow::Result<File> {
         durable_fs::create_private_folder(&self.folder)?;
         let path = self.folder.join("lock");
         let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -229,15 +229,15 @@ impl Backup {
     }
 
     /// The workspace, in a backup of one workspace.
-    pub fn of_one(&self) -> Option<&PackedWorkspace> {
+    pub fn single_workspace(&self) -> Option<&PackedWorkspace> {
         self.manifest.workspaces.first().filter(|_| self.manifest.central.is_none())
     }
 
     /// Every file in the backup: its name, its kind, and its packed form.
-    pub fn files(&self) -> impl Iterator<Item = (&str, Kind, &Packed)> {
-        let central = self.manifest.central.iter().map(|packed| ("central", Kind::Central, packed));
+    pub fn files(&self) -> impl Iterator<Item = (&str, FileKind, &Packed)> {
+        let central = self.manifest.central.iter().map(|packed| ("central", FileKind::Central, packed));
         let workspaces = self.manifest.workspaces.iter();
-        central.chain(workspaces.map(|workspace| (workspace.subdomain.as_str(), Kind::Workspace, &workspace.file)))
+        central.chain(workspaces.map(|workspace| (workspace.subdomain.as_str(), FileKind::Workspace, &workspace.file)))
     }
 
     /// Unpacks a file to an unused path and verifies it, byte for byte.
@@ -246,10 +246,10 @@ impl Backup {
     }
 
     /// Unpacks every file, verifies it and deletes the unpacked copy. Calls `done` after each file.
-    pub fn verify(&self, scratch: &Scratch, mut done: impl FnMut()) -> anyhow::Result<Vec<String>> {
+    pub fn verify(&self, temp_dir: &InstanceTempDir, mut done: impl FnMut()) -> anyhow::Result<Vec<String>> {
         let mut problems = Vec::new();
         for (what, _, packed) in self.files() {
-            if let Err(error) = packed.verify(&self.folder, scratch) {
+            if let Err(error) = packed.verify(&self.folder, temp_dir) {
                 problems.push(format!("{what}: {error:#}"));
             }
             done();

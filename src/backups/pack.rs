@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::storage::{self, Contents};
-use crate::tenancy::{Scratch, life};
+use crate::tenancy::{InstanceTempDir, lifecycle};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packed {
@@ -66,17 +66,17 @@ impl Packed {
         file.sync_all()?;
         ensure!(digest(to)? == (self.bytes, self.sha256.clone()), "{} does not match its checksum", from.display());
         let db = storage::open_reader(to)?;
-        let problems = storage::problems(&db)?;
+        let problems = storage::integrity_problems(&db)?;
         ensure!(problems.is_empty(), "the file is damaged: {}", problems.join("; "));
         ensure!(storage::contents(&db)? == self.contents, "the file does not have the expected number of rows");
         Ok(())
     }
 
     /// Unpacks and verifies the file, then deletes the unpacked copy.
-    pub fn verify(&self, folder: &Path, scratch: &Scratch) -> anyhow::Result<()> {
-        let unpacked = scratch.file("unpacked.sqlite");
+    pub fn verify(&self, folder: &Path, temp_dir: &InstanceTempDir) -> anyhow::Result<()> {
+        let unpacked = temp_dir.file("unpacked.sqlite");
         let sound = self.unpack(folder, &unpacked);
-        life::delete_file(&unpacked)?;
+        lifecycle::delete_file(&unpacked)?;
         sound
     }
 }

@@ -8,8 +8,8 @@ use anyhow::{Context, ensure};
 use super::take::copy_keys;
 use super::{Backup, CENTRAL, KEYS};
 use crate::durable_fs;
-use crate::storage::{self, Kind};
-use crate::tenancy::life;
+use crate::storage::{self, FileKind};
+use crate::tenancy::lifecycle;
 
 /// Creates a data directory from a complete backup. Each file is verified. The central file comes last: without it, no
 /// server can use the folder. `progress` gets the number of finished workspaces.
@@ -33,12 +33,12 @@ pub fn restore(backup: &Backup, data: &Path, mut progress: impl FnMut(usize)) ->
     for (n, workspace) in backup.manifest.workspaces.iter().enumerate() {
         progress(n);
         let path = match workspace.status.as_str() {
-            "trashed" => life::trash_path(data, workspace.id),
-            _ => life::live_path(data, workspace.id),
+            "trashed" => lifecycle::trash_path(data, workspace.id),
+            _ => lifecycle::live_path(data, workspace.id),
         };
         durable_fs::create_folder(durable_fs::folder_of(&path)?)?;
         backup.unpack(&workspace.file, &path).with_context(|| format!("cannot restore {}", workspace.subdomain))?;
-        let verified = storage::verify_schema(&path, Kind::Workspace, templates.path());
+        let verified = storage::verify_schema(&path, FileKind::Workspace, templates.path());
         verified.with_context(|| format!("{} is not a workspace file", workspace.subdomain))?;
         durable_fs::sync(durable_fs::folder_of(&path)?)?;
     }

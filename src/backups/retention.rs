@@ -25,31 +25,34 @@ pub struct Keep {
 
 impl Keep {
     /// Whether no option is set. Then no backup is deleted.
-    fn is_silent(&self) -> bool {
+    fn is_empty(&self) -> bool {
         [self.keep_last, self.keep_daily, self.keep_weekly, self.keep_monthly].iter().all(Option::is_none)
     }
 
     /// Chooses which of these moments to keep. They are in order, newest first. The newest is always kept.
-    fn choose(&self, moments: &[Timestamp]) -> Vec<bool> {
+    fn select_kept(&self, moments: &[Timestamp]) -> Vec<bool> {
         let mut kept: Vec<bool> = (0..moments.len()).map(|n| n < self.keep_last.unwrap_or(0).max(1)).collect();
         let mut keep_first_of_each = |most: Option<usize>, indices: Vec<usize>| {
             indices.into_iter().take(most.unwrap_or(0)).for_each(|n| kept[n] = true);
         };
-        keep_first_of_each(self.keep_daily, firsts(moments, |moment| moment.date()));
+        keep_first_of_each(self.keep_daily, first_of_each(moments, |moment| moment.date()));
         keep_first_of_each(
             self.keep_weekly,
-            firsts(moments, |moment| {
+            first_of_each(moments, |moment| {
                 let week = moment.date().iso_week_date();
                 (week.year(), week.week())
             }),
         );
-        keep_first_of_each(self.keep_monthly, firsts(moments, |moment| (moment.date().year(), moment.date().month())));
+        keep_first_of_each(
+            self.keep_monthly,
+            first_of_each(moments, |moment| (moment.date().year(), moment.date().month())),
+        );
         kept
     }
 }
 
 /// The index of the first moment of each period.
-fn firsts<P: Hash + Eq>(moments: &[Timestamp], period: impl Fn(Timestamp) -> P) -> Vec<usize> {
+fn first_of_each<P: Hash + Eq>(moments: &[Timestamp], period: impl Fn(Timestamp) -> P) -> Vec<usize> {
     let mut seen = HashSet::new();
     (0..moments.len()).filter(|&n| seen.insert(period(moments[n]))).collect()
 }
@@ -61,18 +64,18 @@ impl Repository {
     /// Incomplete backups are deleted without being counted. An incomplete new backup deletes nothing. So the last
     /// backup of a workspace that became unreadable stays.
     pub fn prune(&self, keep: &Keep, made: &Backup) -> anyhow::Result<Vec<String>> {
-        if keep.is_silent() || !made.manifest.failures.is_empty() {
+        if keep.is_empty() || !made.manifest.failures.is_empty() {
             return Ok(Vec::new());
         }
-        let _claim = self.claim()?;
-        let mut alike = self.sorted()?.own;
-        let subject = |backup: &Backup| backup.of_one().map(|workspace| workspace.id);
+        let _claim = self.lock()?;
+        let mut alike = self.list()?.own;
+        let subject = |backup: &Backup| backup.single_workspace().map(|workspace| workspace.id);
         alike.retain(|backup| subject(backup) == subject(made) && backup.manifest.taken_at <= made.manifest.taken_at);
         alike.reverse();
         let (complete, mut going): (Vec<_>, Vec<_>) =
             alike.into_iter().partition(|backup| backup.manifest.failures.is_empty());
         let moments: Vec<Timestamp> = complete.iter().map(|backup| backup.manifest.taken_at).collect();
-        let kept = keep.choose(&moments);
+        let kept = keep.select_kept(&moments);
         going.extend(complete.into_iter().zip(kept).filter(|(_, kept)| !kept).map(|(backup, _)| backup));
         let names = going.iter().map(|backup| backup.name.clone()).collect();
         going.into_iter().try_for_each(Backup::delete)?;
@@ -91,7 +94,7 @@ mod tests {
     /// The moments that are kept, as text.
     fn kept<'a>(keep: Keep, newest_first: &[&'a str]) -> Vec<&'a str> {
         let moments: Vec<Timestamp> = newest_first.iter().map(|text| text.parse().unwrap()).collect();
-        let kept = keep.choose(&moments);
+        let kept = keep.select_kept(&moments);
         newest_first.iter().zip(kept).filter(|(_, kept)| *kept).map(|(text, _)| *text).collect()
     }
 
@@ -125,7 +128,7 @@ mod tests {
             seconds.sort_unstable_by(|a, b| b.cmp(a));
             let moments: Vec<Timestamp> = seconds.into_iter().map(Timestamp::from_seconds).collect();
             let [keep_last, keep_daily, keep_weekly, keep_monthly] = most;
-            let kept = Keep { keep_last, keep_daily, keep_weekly, keep_monthly }.choose(&moments);
+            let kept = Keep { keep_last, keep_daily, keep_weekly, keep_monthly }.select_kept(&moments);
             prop_assert!(kept[0]);
             let count = kept.iter().filter(|kept| **kept).count();
             prop_assert!(count <= most.iter().flatten().sum::<usize>().max(1) + 1);

@@ -9,16 +9,17 @@ use anyhow::{Context, bail};
 use uuid::Uuid;
 
 use super::{
-    Backup, CENTRAL, Failure, KEYS, MANIFEST, Manifest, Packed, PackedWorkspace, Repository, WORKSPACES, unfinished,
+    Backup, CENTRAL, KEYS, MANIFEST, Manifest, Packed, PackedWorkspace, Repository, WORKSPACES, WorkspaceFailure,
+    unfinished,
 };
 use crate::central::workspace_rows::{self, Workspace};
 use crate::durable_fs;
-use crate::storage::{self, Ailment, Contents};
-use crate::tenancy::{Scratch, life};
+use crate::storage::{self, Contents, DiskError};
+use crate::tenancy::{InstanceTempDir, lifecycle};
 use crate::values::Timestamp;
 
 /// What to back up.
-pub enum Scope<'a> {
+pub enum BackupScope<'a> {
     Everything,
     /// One workspace, by its subdomain or id.
     Workspace(&'a str),
@@ -32,31 +33,31 @@ const TRIES: usize = 5;
 pub fn take(
     data: &Path,
     repository: &Repository,
-    scope: Scope<'_>,
+    scope: BackupScope<'_>,
     now: Timestamp,
     progress: impl FnMut(usize, usize),
 ) -> anyhow::Result<Backup> {
-    let _claim = repository.claim()?;
+    let _claim = repository.lock()?;
     let before = repository.all()?;
-    let own = repository.sorted()?.own;
-    let scratch = Scratch::new(data)?;
+    let own = repository.list()?.own;
+    let temp_dir = InstanceTempDir::new(data)?;
     let central = data.join("central.sqlite");
-    let copy = scratch.file("central.sqlite");
+    let copy = temp_dir.file("central.sqlite");
     let contents = storage::copy(&central, &copy)?;
     let mut wanted = workspace_rows::all(&storage::open_reader(&copy)?)?;
     let manifest = Manifest::new(repository.instance(), now, &before);
     let mut name = manifest.name();
-    if let Scope::Workspace(which) = scope {
+    if let BackupScope::Workspace(which) = scope {
         let found =
             workspace_rows::named(wanted, which).with_context(|| format!("there is no such workspace: {which}"))?;
         name = format!("{name}-{}", found.0.subdomain);
         wanted = vec![found];
     }
     let folder = repository.folder().join(&name);
-    let making = Making { data, folder: unfinished(&folder), scratch, older: Older::of(&own) };
-    let central = matches!(scope, Scope::Everything).then_some((copy.as_path(), contents));
-    let made = making.fill(manifest, central, wanted, progress).and_then(|manifest| {
-        making.settle(&manifest, &folder)?;
+    let making = BackupInProgress { data, folder: unfinished(&folder), temp_dir, older: PreviousBackup::of(&own) };
+    let central = matches!(scope, BackupScope::Everything).then_some((copy.as_path(), contents));
+    let made = making.write_contents(manifest, central, wanted, progress).and_then(|manifest| {
+        making.commit(&manifest, &folder)?;
         Ok(manifest)
     });
     if made.is_err() {
@@ -67,21 +68,21 @@ pub fn take(
 }
 
 /// A backup in progress.
-struct Making<'a> {
+struct BackupInProgress<'a> {
     data: &'a Path,
     folder: PathBuf,
-    scratch: Scratch,
-    older: Older<'a>,
+    temp_dir: InstanceTempDir,
+    older: PreviousBackup<'a>,
 }
 
 /// The newest packed files in older backups. A file may be unchanged since then.
 #[derive(Default)]
-struct Older<'a> {
+struct PreviousBackup<'a> {
     central: Option<(&'a Path, &'a Packed)>,
     workspaces: HashMap<Uuid, (&'a Path, &'a Packed)>,
 }
 
-impl<'a> Older<'a> {
+impl<'a> PreviousBackup<'a> {
     /// Reads backups that are in order, oldest first.
     fn of(backups: &'a [Backup]) -> Self {
         let mut older = Self::default();
@@ -95,9 +96,9 @@ impl<'a> Older<'a> {
     }
 }
 
-impl Making<'_> {
+impl BackupInProgress<'_> {
     /// Packs all files. Without `central`, only the workspaces.
-    fn fill(
+    fn write_contents(
         &self,
         mut manifest: Manifest,
         central: Option<(&Path, Contents)>,
@@ -107,7 +108,7 @@ impl Making<'_> {
         durable_fs::create_private_folder(&self.folder)?;
         durable_fs::create_private_folder(&self.folder.join(WORKSPACES))?;
         if let Some((copy, contents)) = central {
-            manifest.central = Some(self.keep(copy, contents, CENTRAL.into(), self.older.central)?);
+            manifest.central = Some(self.store(copy, contents, CENTRAL.into(), self.older.central)?);
         }
         let (count, is_everything) = (wanted.len(), manifest.central.is_some());
         for (n, (workspace, owner)) in wanted.into_iter().enumerate() {
@@ -121,12 +122,12 @@ impl Making<'_> {
                 // The workspace was in the trash, and was deleted after the central file was copied.
                 Ok(None) if status == "trashed" => continue,
                 Ok(None) => "its file is missing".into(),
-                Err(error) => match Ailment::of(&error) {
-                    Some(Ailment::NoRoom | Ailment::NotWritable) => return Err(error),
+                Err(error) => match DiskError::of(&error) {
+                    Some(DiskError::Full | DiskError::ReadOnly) => return Err(error),
                     _ => format!("{error:#}"),
                 },
             };
-            manifest.failures.push(Failure { id, subdomain, problem });
+            manifest.failures.push(WorkspaceFailure { id, subdomain, problem });
         }
         progress(count, count);
         if let (false, [failure]) = (is_everything, manifest.failures.as_slice()) {
@@ -143,35 +144,35 @@ impl Making<'_> {
 
     /// Packs the file of a workspace. `None` if there is no such file.
     fn workspace(&self, id: Uuid) -> anyhow::Result<Option<Packed>> {
-        let copy = self.scratch.file("copy.sqlite");
+        let copy = self.temp_dir.file("copy.sqlite");
         let kept = self.copy(id, &copy).and_then(|contents| {
             let keep = |contents| {
                 let path = format!("{WORKSPACES}/{id}.sqlite.zst");
-                self.keep(&copy, contents, path, self.older.workspaces.get(&id).copied())
+                self.store(&copy, contents, path, self.older.workspaces.get(&id).copied())
             };
             contents.map(keep).transpose()
         });
-        life::delete_file(&copy)?;
+        lifecycle::delete_file(&copy)?;
         kept
     }
 
     /// Copies a workspace file from its place in service or in the trash. A copy is discarded if the file moved
     /// meanwhile, since it may lack the content of the WAL.
     fn copy(&self, id: Uuid, to: &Path) -> anyhow::Result<Option<Contents>> {
-        let places = [life::live_path(self.data, id), life::trash_path(self.data, id)];
+        let places = [lifecycle::live_path(self.data, id), lifecycle::trash_path(self.data, id)];
         for _ in 0..TRIES {
             let Some((place, file)) = places.iter().find_map(|place| Some((place, inode(place)?))) else { continue };
             let copied = storage::copy(place, to);
             if inode(place) == Some(file) {
                 return copied.map(Some);
             }
-            life::delete_file(to)?;
+            lifecycle::delete_file(to)?;
         }
         Ok(None)
     }
 
     /// Packs a copy and verifies the packed file.
-    fn keep(
+    fn store(
         &self,
         copy: &Path,
         contents: Contents,
@@ -180,7 +181,7 @@ impl Making<'_> {
     ) -> anyhow::Result<Packed> {
         let to = self.folder.join(&path);
         let packed = Packed::pack(copy, contents, &self.folder, path, older)?;
-        if let Err(error) = packed.verify(&self.folder, &self.scratch) {
+        if let Err(error) = packed.verify(&self.folder, &self.temp_dir) {
             fs::remove_file(&to).with_context(|| format!("cannot delete {}", to.display()))?;
             return Err(error);
         }
@@ -188,7 +189,7 @@ impl Making<'_> {
     }
 
     /// Writes the manifest and renames the folder. From then on it is a backup, and on disk.
-    fn settle(&self, manifest: &Manifest, folder: &Path) -> anyhow::Result<()> {
+    fn commit(&self, manifest: &Manifest, folder: &Path) -> anyhow::Result<()> {
         create_private_file(&self.folder.join(MANIFEST), &serde_json::to_vec_pretty(manifest)?)?;
         durable_fs::sync(&self.folder.join(WORKSPACES))?;
         durable_fs::rename(&self.folder, folder)

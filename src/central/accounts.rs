@@ -5,12 +5,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::audit_log::{self, Event};
+use super::central_audit_log::{self, CentralAuditEvent};
 use crate::api::field::{flag, integer, moment, text};
-use crate::api::list::{List, Listed, Listing};
+use crate::api::list::{List, ListSpec, Listable};
 use crate::api::{Ctx, Error, Page, Result};
 use crate::auth::Origin;
-use crate::engine::Engine;
+use crate::instance::Instance;
 use crate::tenancy::Central;
 use crate::values::{Email, Name, Password, Timestamp, email};
 
@@ -58,17 +58,17 @@ pub fn list(ctx: &mut Ctx<'_>, list: List<ListedAccount>) -> Result<Page<ListedA
 /// Creates an account without a token. Its address counts as verified, because an operator typed it or an invitation
 /// was mailed to it.
 pub fn create(
-    engine: &Engine,
+    instance: &Instance,
     name: Name<255>,
     email: Email,
     password: &Password,
     operator: bool,
     origin: &Origin,
 ) -> Result<Account> {
-    let hash = engine.hash_password(password, &email, &name)?;
+    let hash = instance.hash_password(password, &email, &name)?;
     let origin = origin.clone();
-    engine.central.write(move |db| {
-        let operator = operator || !any(db)?;
+    instance.central.write(move |db| {
+        let operator = operator || !any_exists(db)?;
         let id = insert(db, &name, &email, &hash, operator, &origin)?;
         set_verified(db, id)?;
         find(db, id)
@@ -76,7 +76,7 @@ pub fn create(
 }
 
 /// Whether any account exists. The first account becomes an operator.
-pub fn any(db: &Connection) -> rusqlite::Result<bool> {
+pub fn any_exists(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row("SELECT EXISTS (SELECT 1 FROM accounts)", [], |row| row.get(0))
 }
 
@@ -192,7 +192,11 @@ pub fn insert(
              VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
         )?
         .insert((name, email, hash, operator, origin.at))?;
-    audit_log::record(db, origin, Event::new("account.created").about(id).with(json!({"operator": operator})))?;
+    central_audit_log::record(
+        db,
+        origin,
+        CentralAuditEvent::new("account.created").about(id).with(json!({"operator": operator})),
+    )?;
     Ok(id)
 }
 
@@ -203,7 +207,7 @@ pub fn delete_account(db: &Connection, id: i64) -> Result<()> {
     let owns: bool =
         db.query_row("SELECT EXISTS (SELECT 1 FROM workspaces WHERE owner_id = ?1)", [id], |row| row.get(0))?;
     if owns {
-        return Err(Error::refused("owns_workspaces", "You own a workspace. Transfer or delete it first."));
+        return Err(Error::rejected("owns_workspaces", "You own a workspace. Transfer or delete it first."));
     }
     db.execute("DELETE FROM accounts WHERE id = ?1", [id])?;
     Ok(())
@@ -225,8 +229,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Account> {
     })
 }
 
-impl Listed for ListedAccount {
-    const LISTING: Listing = Listing {
+impl Listable for ListedAccount {
+    const LISTING: ListSpec = ListSpec {
         table: "(SELECT a.*, f.confirmed_at IS NOT NULL AS second_factor
                  FROM accounts a LEFT JOIN second_factors f ON f.account_id = a.id)",
         columns: "id, name, email, created_at, updated_at, operator, email_verified, pending_email, disabled_at, second_factor",

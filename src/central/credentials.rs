@@ -7,10 +7,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::accounts;
-use crate::api::{Counted, Error, Result};
-use crate::auth::seal::{self, Claims};
-use crate::auth::{Nonce, Origin, Scope, TokenInUse, TokenKind, Verified};
-use crate::engine::Engine;
+use crate::api::{Error, RateLimitedAttempt, Result};
+use crate::auth::encryption::{self, Claims};
+use crate::auth::{Nonce, Origin, TokenInUse, TokenKind, TokenScope, Verified};
+use crate::instance::Instance;
 use crate::tenancy::Central;
 use crate::values::Timestamp;
 
@@ -28,24 +28,24 @@ pub struct Issued {
 }
 
 /// Compares a password with its hash. After too many failures, every password is rejected without hashing.
-pub fn compare(engine: &Engine, tries: &Counted, given: &str, kept: Option<&str>) -> Result<Verified> {
+pub fn compare(instance: &Instance, tries: &RateLimitedAttempt, given: &str, kept: Option<&str>) -> Result<Verified> {
     tries.check()?;
-    match engine.passwords.verify(given, kept)? {
+    match instance.passwords.verify(given, kept)? {
         Verified::No => {
             tries.count();
             Err(Error::InvalidCredentials)
         }
         verified => {
-            tries.forgive();
+            tries.reset();
             Ok(verified)
         }
     }
 }
 
 /// A token to be issued.
-pub struct NewIssue<'a> {
+pub struct TokenSpec<'a> {
     pub account_id: i64,
-    pub scope: Scope,
+    pub scope: TokenScope,
     pub label: &'a str,
     pub kind: TokenKind,
     /// Lifetime in seconds.
@@ -56,32 +56,32 @@ pub struct NewIssue<'a> {
     pub latest: Option<Timestamp>,
 }
 
-impl<'a> NewIssue<'a> {
+impl<'a> TokenSpec<'a> {
     /// The token of a login.
-    pub fn session(account_id: i64, scope: Scope, label: &'a str, ttl: i64) -> Self {
+    pub fn is_session(account_id: i64, scope: TokenScope, label: &'a str, ttl: i64) -> Self {
         Self { account_id, scope, label, kind: TokenKind::SESSION, ttl, parent_id: None, latest: None }
     }
 
     /// A token switched from another one. It expires with that one at the latest.
-    pub fn switched(from: &TokenInUse, scope: Scope, ttl: i64) -> Self {
+    pub fn switched(from: &TokenInUse, scope: TokenScope, ttl: i64) -> Self {
         Self {
             kind: from.kind,
             parent_id: Some(from.id),
             latest: Some(from.expires_at),
-            ..Self::session(from.account_id, scope, "switch", ttl)
+            ..Self::is_session(from.account_id, scope, "switch", ttl)
         }
     }
 }
 
 /// Inserts a token's row and encrypts the token. Rejects a disabled account. Every login needs a token, so this check
 /// suffices.
-pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Origin) -> Result<Issued> {
-    let NewIssue { account_id, scope, .. } = *new;
+pub fn issue(db: &Connection, instance: &Instance, new: &TokenSpec<'_>, origin: &Origin) -> Result<Issued> {
+    let TokenSpec { account_id, scope, .. } = *new;
     if accounts::is_disabled(db, account_id)? {
         return Err(Error::forbidden("account_disabled", "This account is disabled. Ask an operator of the server."));
     }
     let expires_at = new.latest.map_or(origin.at.plus(new.ttl), |latest| latest.min(origin.at.plus(new.ttl)));
-    let nonce = Nonce::make()?;
+    let nonce = Nonce::random()?;
     let id = db
         .prepare_cached(
             "INSERT INTO tokens (account_id, workspace_id, label, created_at, expires_at, nonce, kind, parent_id, address,
@@ -100,7 +100,10 @@ pub fn issue(db: &Connection, engine: &Engine, new: &NewIssue<'_>, origin: &Orig
             origin.address.map(|address| address.to_string()),
             &origin.user_agent,
         ))?;
-    let token = seal::seal(Claims { token_id: id, account_id, scope, expires_at, nonce: Some(nonce) }, &engine.keys)?;
+    let token = encryption::encrypt_token(
+        Claims { token_id: id, account_id, scope, expires_at, nonce: Some(nonce) },
+        &instance.keys,
+    )?;
     let expires_in = expires_at.seconds() - origin.at.seconds();
     Ok(Issued { token, token_type: "Bearer", expires_in, id })
 }

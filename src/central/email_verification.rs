@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::accounts::{self, Account};
-use super::audit_log::{self, Event};
-use super::mails::{EmailChange, EmailCode};
-use super::notices::{self, About};
+use super::central_audit_log::{self, CentralAuditEvent};
+use super::mail_templates::{EmailChange, EmailCode};
+use super::notices::{self, NoticeKind};
 use super::quotas::Quotas;
 use super::{credentials, outbox};
 use crate::api::resource::Resource;
-use crate::api::{Call, Created, Ctx, Done, Error, Json, Needs, Result, Route, post, run};
+use crate::api::{Ctx, Done, Error, Json, Needs, Request, Result, Route, Saved, post, run};
 use crate::auth::{Origin, secret};
 use crate::tenancy::Central;
 use crate::values::{Email, Name, Timestamp};
@@ -50,7 +50,6 @@ const RESEND_AFTER: i64 = 5 * 60;
 const UNDO_TTL: i64 = 7 * 86_400;
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "MailedCode")]
 #[serde(default)]
 pub struct MailedCode {
     /// The code from the mail.
@@ -58,18 +57,18 @@ pub struct MailedCode {
     code: Name<200>,
 }
 
-fn verify(ctx: &mut Ctx<'_>, Json(given): Json<MailedCode>) -> Result<Created<Account>> {
-    let id = ctx.call.token()?.account_id;
+fn verify(ctx: &mut Ctx<'_>, Json(given): Json<MailedCode>) -> Result<Saved<Account>> {
+    let id = ctx.request.token()?.account_id;
     let named = with_code(ctx.db, &given.code, ctx.now)?.filter(|named| named.account_id == id);
-    confirm(ctx.db, &named.ok_or_else(wrong_code)?, &ctx.call.origin()).map(Created)
+    confirm(ctx.db, &named.ok_or_else(wrong_code)?, &ctx.request.origin()).map(Saved)
 }
 
 fn resend(ctx: &mut Ctx<'_>, quotas: Quotas) -> Result<Done> {
-    let account = accounts::find(ctx.db, ctx.call.token()?.account_id)?;
+    let account = accounts::find(ctx.db, ctx.request.token()?.account_id)?;
     let email = match &account.pending_email {
         Some(pending) => pending,
         None if account.email_verified => {
-            return Err(Error::refused("email_verified", "The address of this account is already verified."));
+            return Err(Error::rejected("email_verified", "The address of this account is already verified."));
         }
         None => &account.email,
     };
@@ -83,19 +82,19 @@ fn resend(ctx: &mut Ctx<'_>, quotas: Quotas) -> Result<Done> {
     if (1..=RESEND_AFTER).contains(&wait) {
         return Err(Error::TooManyRequests(wait));
     }
-    let mailer = CodeMailer { quotas, ..CodeMailer::of(ctx.call) };
+    let mailer = CodeMailer { quotas, ..CodeMailer::of(ctx.request) };
     mailer.send(ctx.db, &account, email, ctx.now)?;
     Ok(Done)
 }
 
 fn undo(ctx: &mut Ctx<'_>, Json(given): Json<MailedCode>) -> Result<Done> {
-    bring_back(ctx.db, &given.code, &ctx.call.origin())?;
+    restore_former(ctx.db, &given.code, &ctx.request.origin())?;
     Ok(Done)
 }
 
 /// An address that a code verifies.
 #[derive(Debug, Clone)]
-pub struct Named {
+pub struct PendingVerification {
     pub account_id: i64,
     pub email: String,
     /// The current login address of the account.
@@ -103,21 +102,21 @@ pub struct Named {
 }
 
 /// The address that a valid code verifies.
-fn with_code(db: &Connection, code: &str, now: Timestamp) -> rusqlite::Result<Option<Named>> {
+fn with_code(db: &Connection, code: &str, now: Timestamp) -> rusqlite::Result<Option<PendingVerification>> {
     db.prepare_cached(
         "SELECT a.id, c.email, a.email FROM email_codes c JOIN accounts a ON a.id = c.account_id
          WHERE c.digest = ?1 AND c.expires_at > ?2",
     )?
     .query_row((secret::digest(code), now), |row| {
-        Ok(Named { account_id: row.get(0)?, email: row.get(1)?, login: row.get(2)? })
+        Ok(PendingVerification { account_id: row.get(0)?, email: row.get(1)?, login: row.get(2)? })
     })
     .optional()
 }
 
 /// Verifies the address of a code.
-fn confirm(db: &Connection, named: &Named, origin: &Origin) -> Result<Account> {
+fn confirm(db: &Connection, named: &PendingVerification, origin: &Origin) -> Result<Account> {
     db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([named.account_id])?;
-    take(db, named.account_id, &named.email, origin)?;
+    set_email(db, named.account_id, &named.email, origin)?;
     accounts::find(db, named.account_id)
 }
 
@@ -130,13 +129,13 @@ pub fn confirm_if_own(db: &Connection, account: &Account, email: &str, origin: &
     if !is(&account.email) && !account.pending_email.as_deref().is_some_and(is) {
         return Ok(false);
     }
-    take(db, account.id, email, origin)?;
+    set_email(db, account.id, email, origin)?;
     Ok(true)
 }
 
 /// Verifies the address to which a password reset code was mailed. Drops a pending change of address, because an
 /// attacker may have requested it.
-pub fn prove_by_reset(db: &Connection, account_id: i64) -> Result<()> {
+pub fn verify_by_reset(db: &Connection, account_id: i64) -> Result<()> {
     db.prepare_cached("UPDATE accounts SET email_verified = 1, pending_email = NULL WHERE id = ?1")?
         .execute([account_id])?;
     db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([account_id])?;
@@ -144,17 +143,17 @@ pub fn prove_by_reset(db: &Connection, account_id: i64) -> Result<()> {
 }
 
 /// Makes the address the account's verified address.
-fn take(db: &Connection, account_id: i64, email: &str, origin: &Origin) -> Result<()> {
+fn set_email(db: &Connection, account_id: i64, email: &str, origin: &Origin) -> Result<()> {
     let old = accounts::find(db, account_id)?;
     db.prepare_cached(
         "UPDATE accounts SET email = ?2, email_verified = 1, pending_email = NULLIF(pending_email, ?2), updated_at = ?3
          WHERE id = ?1",
     )?
     .execute((account_id, email, origin.at))?;
-    let event = Event::new(if old.email == email { "email.verified" } else { "email.changed" });
-    audit_log::record(db, origin, event.about(account_id).with(json!({"email": email})))?;
+    let event = CentralAuditEvent::new(if old.email == email { "email.verified" } else { "email.changed" });
+    central_audit_log::record(db, origin, event.about(account_id).with(json!({"email": email})))?;
     if old.email != email {
-        notices::put_to(db, &old, &old.email, &About::EmailChanged { email }, origin)?;
+        notices::queue_to(db, &old, &old.email, &NoticeKind::EmailChanged { email }, origin)?;
     }
     Ok(())
 }
@@ -168,7 +167,7 @@ pub fn request_change(db: &Connection, id: i64, email: &Email, mailer: &CodeMail
         .execute((id, email, origin.at))?;
     let account = accounts::find(db, id)?;
     mailer.send(db, &account, email, origin.at)?;
-    let (code, expires_at) = (secret::make()?, origin.at.plus(UNDO_TTL));
+    let (code, expires_at) = (secret::random()?, origin.at.plus(UNDO_TTL));
     db.prepare_cached("DELETE FROM email_undo_codes WHERE expires_at <= ?1")?.execute([origin.at])?;
     db.prepare_cached(
         "INSERT INTO email_undo_codes (digest, account_id, email, email_verified, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -180,9 +179,9 @@ pub fn request_change(db: &Connection, id: i64, email: &Email, mailer: &CodeMail
         url: format!("{}/ui/undo-email-change?code={code}", mailer.url),
         expires_at,
     };
-    outbox::put(db, &change.mail(account.email.parse().map_err(Error::Internal)?)?, origin.at)?;
-    let event = Event::new("email.change_requested").about(id).with(json!({"email": email}));
-    Ok(audit_log::record(db, origin, event)?)
+    outbox::queue(db, &change.mail(account.email.parse().map_err(Error::Internal)?)?, origin.at)?;
+    let event = CentralAuditEvent::new("email.change_requested").about(id).with(json!({"email": email}));
+    Ok(central_audit_log::record(db, origin, event)?)
 }
 
 /// The settings for mailing codes to unverified addresses.
@@ -194,14 +193,14 @@ pub struct CodeMailer {
 }
 
 impl CodeMailer {
-    pub fn of(call: &Call) -> Self {
-        let url = call.engine.public_url().central();
-        Self { url, quotas: call.engine.config.quotas }
+    pub fn of(request: &Request) -> Self {
+        let url = request.instance.public_url().central();
+        Self { url, quotas: request.instance.config.quotas }
     }
 
     /// Mails a new code, if the account's quota allows another mail. The old code becomes invalid.
     pub fn send(&self, db: &Connection, account: &Account, email: &str, now: Timestamp) -> Result<()> {
-        let (code, expires_at) = (secret::make()?, now.plus(CODE_TTL));
+        let (code, expires_at) = (secret::random()?, now.plus(CODE_TTL));
         db.prepare_cached(
             "INSERT OR REPLACE INTO email_codes (account_id, digest, email, sent_at, expires_at)
              VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -210,13 +209,13 @@ impl CodeMailer {
         let url = format!("{}/ui/verify-email?code={code}", self.url);
         let mail = EmailCode { name: account.name.clone(), url, code, expires_at };
         let mail = mail.mail(email.parse().map_err(Error::Internal)?)?;
-        outbox::put_for(db, self.quotas, account.id, &mail, now)
+        outbox::queue_for(db, self.quotas, account.id, &mail, now)
     }
 }
 
 /// Restores the address to which an undo code was mailed. Ends all sessions of the account, because an attacker may be
 /// in one.
-fn bring_back(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
+fn restore_former(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
     let found: Option<(i64, String, bool, Timestamp)> = db
         .prepare_cached(
             "SELECT account_id, email, email_verified, expires_at FROM email_undo_codes
@@ -238,18 +237,22 @@ fn bring_back(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
         .execute((id, expires_at))?;
     db.prepare_cached("DELETE FROM email_codes WHERE account_id = ?1")?.execute([id])?;
     credentials::revoke_all(db, id, None, origin.at)?;
-    Ok(audit_log::record(db, origin, Event::new("email.change_undone").about(id).with(json!({"email": email})))?)
+    Ok(central_audit_log::record(
+        db,
+        origin,
+        CentralAuditEvent::new("email.change_undone").about(id).with(json!({"email": email})),
+    )?)
 }
 
 impl Central {
     /// What a code that was mailed and is good at this moment verifies.
-    pub fn email_by_code(&self, code: &str, now: Timestamp) -> Result<Option<Named>> {
+    pub fn email_by_code(&self, code: &str, now: Timestamp) -> Result<Option<PendingVerification>> {
         let code = code.to_owned();
         self.read(move |db| Ok(with_code(db, &code, now)?))
     }
 
     /// Verifies an address of which the account has shown the code.
-    pub fn confirm_email(&self, named: Named, origin: Origin) -> Result<Account> {
+    pub fn confirm_email(&self, named: PendingVerification, origin: Origin) -> Result<Account> {
         self.write(move |db| confirm(db, &named, &origin))
     }
 
@@ -275,7 +278,7 @@ impl Central {
     /// Gives an account the address back that a code was mailed to.
     pub fn undo_email_change(&self, code: &str, origin: Origin) -> Result<()> {
         let code = code.to_owned();
-        self.write(move |db| bring_back(db, &code, &origin))
+        self.write(move |db| restore_former(db, &code, &origin))
     }
 }
 

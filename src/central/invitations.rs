@@ -11,15 +11,16 @@ use uuid::Uuid;
 use super::accounts::{self, Account};
 use super::email_verification;
 use super::quotas::Quotas;
-use super::{mails, memberships, outbox, workspace_rows};
+use super::{mail_templates, memberships, outbox, workspace_rows};
 use crate::api::field::{choice, integer, moment, text};
-use crate::api::list::{List, Listed, Listing};
+use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::Resource;
 use crate::api::{
-    Code, Created, Ctx, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, get, in_service, post, run, steps,
+    BlockingCtx, Ctx, Error, Id, Json, Needs, Ok200, Page, PathCode, Result, Route, Saved, blocking, get, post,
+    require_active, run,
 };
 use crate::auth::{Origin, secret};
-use crate::engine::Engine;
+use crate::instance::Instance;
 use crate::storage::uuid_column;
 use crate::tenancy::journal::Actor;
 use crate::tenancy::{Central, members};
@@ -29,7 +30,7 @@ pub const RESOURCE: Resource = Resource::new("Invitations", "Invitations that ar
 
 const ROUTES: &[Route] = &[
     get("/user-invites", &run(list), Needs::SignedIn, "List pending invitations addressed to you"),
-    post("/user-invites/{id}/accept", &steps(accept), Needs::SignedIn, "Accept an invitation")
+    post("/user-invites/{id}/accept", &blocking(accept), Needs::SignedIn, "Accept an invitation")
         .named("acceptInvitation"),
     post("/user-invites/{id}/decline", &run(decline), Needs::SignedIn, "Decline an invitation")
         .named("declineInvitation"),
@@ -128,48 +129,48 @@ pub struct Mailing {
 }
 
 fn list(ctx: &mut Ctx<'_>, list: List<UserInvite>) -> Result<Page<UserInvite>> {
-    list.only("account_id", ctx.call.token()?.account_id).only("status", "pending".to_owned()).page(ctx)
+    list.restrict("account_id", ctx.request.token()?.account_id).restrict("status", "pending".to_owned()).page(ctx)
 }
 
-fn accept(steps: &Steps<'_>, Id(id): Id, Json(answer): Json<InviteAnswer>) -> Result<Created<UserInvite>> {
-    let (account_id, origin) = (steps.token()?.account_id, steps.call.origin());
-    let (account, invite) = steps.engine.central.write(move |db| {
-        let invite = addressed_to(db, account_id, id, answer.code.as_deref(), &origin)?;
+fn accept(ctx: &BlockingCtx<'_>, Id(id): Id, Json(answer): Json<InviteAnswer>) -> Result<Saved<UserInvite>> {
+    let (account_id, origin) = (ctx.token()?.account_id, ctx.request.origin());
+    let (account, invite) = ctx.instance.central.write(move |db| {
+        let invite = find_by_email(db, account_id, id, answer.code.as_deref(), &origin)?;
         invite.check_open(origin.at)?;
         Ok::<_, Error>((accounts::find(db, account_id)?, invite))
     })?;
-    join(steps, &account, &invite).map(Created)
+    join(ctx, &account, &invite).map(Saved)
 }
 
-fn decline(ctx: &mut Ctx<'_>, Id(id): Id, Json(answer): Json<InviteAnswer>) -> Result<Created<UserInvite>> {
-    let account_id = ctx.call.token()?.account_id;
-    addressed_to(ctx.db, account_id, id, answer.code.as_deref(), &ctx.call.origin())?.check_open(ctx.now)?;
-    settle(ctx.db, id, "declined", ctx.now)?;
-    find(ctx.db, id).map(Created)
+fn decline(ctx: &mut Ctx<'_>, Id(id): Id, Json(answer): Json<InviteAnswer>) -> Result<Saved<UserInvite>> {
+    let account_id = ctx.request.token()?.account_id;
+    find_by_email(ctx.db, account_id, id, answer.code.as_deref(), &ctx.request.origin())?.check_open(ctx.now)?;
+    record_answer(ctx.db, id, "declined", ctx.now)?;
+    find(ctx.db, id).map(Saved)
 }
 
-fn by_code(ctx: &mut Ctx<'_>, Code(code): Code) -> Result<Ok200<InviteByCode>> {
+fn by_code(ctx: &mut Ctx<'_>, PathCode(code): PathCode) -> Result<Ok200<InviteByCode>> {
     shown_by_code(ctx.db, &code)?.map(Ok200).ok_or_else(Error::not_found)
 }
 
 impl UserInvite {
     /// Checks that the invitation can still be accepted or declined.
     pub fn check_open(&self, now: Timestamp) -> Result<()> {
-        self.check_unanswered()?;
+        self.check_pending()?;
         if self.status == "expired" || self.expires_at <= now {
-            return Err(Error::refused("invite_expired", "The invitation has expired. Ask for a new one."));
+            return Err(Error::rejected("invite_expired", "The invitation has expired. Ask for a new one."));
         }
         Ok(())
     }
 
-    fn check_unanswered(&self) -> Result<()> {
+    fn check_pending(&self) -> Result<()> {
         let (code, message) = match self.status.as_str() {
             "cancelled" => ("invite_cancelled", "The invitation was withdrawn."),
             "accepted" => ("invite_accepted", "The invitation has already been accepted."),
             "declined" => ("invite_declined", "The invitation has been declined."),
             _ => return Ok(()),
         };
-        Err(Error::refused(code, message))
+        Err(Error::rejected(code, message))
     }
 }
 
@@ -177,24 +178,24 @@ impl UserInvite {
 ///
 /// The workspace's file is written first. If a crash follows, the user has no access yet, and a repeat continues from
 /// there.
-pub fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<UserInvite> {
-    let (engine, now) = (steps.engine, steps.now);
+pub fn join(ctx: &BlockingCtx<'_>, account: &Account, invite: &UserInvite) -> Result<UserInvite> {
+    let (instance, now) = (ctx.instance, ctx.now);
     let (id, workspace, role_id, account_id) = (invite.id, invite.workspace.id, invite.role.id, account.id);
-    check_workspace(engine, workspace)?;
-    let lease = engine.registry.lease(workspace);
+    check_workspace(instance, workspace)?;
+    let lease = instance.registry.lease(workspace);
     let (name, email) = (account.name.clone(), account.email.clone());
-    let author = steps.call.author_in(workspace, Actor::Oneself);
-    let again = author.clone();
+    let recorder = ctx.request.recorder_for(workspace, Actor::Oneself);
+    let again = recorder.clone();
     let (role, added) = lease.file().write(move |db| {
         let role = members::role(db, role_id)?;
         let gone =
-            || Error::refused("invite_cancelled", "The role of the invitation was deleted. Ask for a new invitation.");
-        Ok::<_, Error>((role.ok_or_else(gone)?, members::add(db, &author, account_id, &name, &email, role_id)?))
+            || Error::rejected("invite_cancelled", "The role of the invitation was deleted. Ask for a new invitation.");
+        Ok::<_, Error>((role.ok_or_else(gone)?, members::add(db, &recorder, account_id, &name, &email, role_id)?))
     })?;
-    let joined = engine.central.write(move |db| {
+    let joined = instance.central.write(move |db| {
         find(db, id)?.check_open(now)?;
         memberships::save(db, account_id, workspace, &role, now)?;
-        settle(db, id, "accepted", now)?;
+        record_answer(db, id, "accepted", now)?;
         find(db, id)
     });
     if joined.is_err() && added {
@@ -205,8 +206,8 @@ pub fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result
 }
 
 /// Checks that the workspace is active, so that a user can join it.
-pub fn check_workspace(engine: &Engine, id: Uuid) -> Result<()> {
-    in_service(engine.directory.current(&engine.keys)?.identified(id)?).map(|_| ())
+pub fn check_workspace(instance: &Instance, id: Uuid) -> Result<()> {
+    require_active(instance.directory.current(&instance.keys)?.by_id(id)?).map(|_| ())
 }
 
 /// Creates an invitation. Returns it with the code to mail.
@@ -230,10 +231,10 @@ pub fn create(db: &Connection, guest: &Guest, quotas: Quotas, now: Timestamp) ->
         )?
         .exists((&workspace, typed, ascii, unicode))?;
     if is_invited {
-        return Err(Error::refused("already_invited", "This address is already invited. Resend the invitation."));
+        return Err(Error::rejected("already_invited", "This address is already invited. Resend the invitation."));
     }
     quotas.check_invitations(db, guest.workspace, now)?;
-    let code = secret::make()?;
+    let code = secret::random()?;
     let id = db
         .prepare_cached(
             "INSERT INTO user_invites (workspace_id, email, name, role_id, role, inviter_id, inviter, code_digest,
@@ -256,16 +257,16 @@ pub fn create(db: &Connection, guest: &Guest, quotas: Quotas, now: Timestamp) ->
 }
 
 pub fn already_member() -> Error {
-    Error::refused("already_member", "A user of the workspace already has this address.")
+    Error::rejected("already_member", "A user of the workspace already has this address.")
 }
 
 /// Gives an invitation a new code and seven more days. The old code becomes invalid. An expired invitation is pending
 /// again.
 fn renew(db: &Connection, workspace: Uuid, id: i64, quotas: Quotas, now: Timestamp) -> Result<(UserInvite, String)> {
-    of_workspace(db, workspace, id)?.check_unanswered()?;
+    of_workspace(db, workspace, id)?.check_pending()?;
     let resent_at = "SELECT resent_at FROM user_invites WHERE id = ?1";
     quotas.check_resend(db.prepare_cached(resent_at)?.query_row([id], |row| row.get(0))?, now)?;
-    let code = secret::make()?;
+    let code = secret::random()?;
     db.prepare_cached(
         "UPDATE user_invites SET code_digest = ?2, status = 'pending', expires_at = ?3, updated_at = ?4, resent_at = ?4
          WHERE id = ?1",
@@ -305,7 +306,7 @@ impl Central {
     ) -> Result<UserInvite> {
         self.write(move |db| {
             let (invite, code) = write(db)?;
-            let mail = mails::Invitation {
+            let mail = mail_templates::Invitation {
                 workspace: invite.workspace.name.clone(),
                 inviter: invite.invited_by.name.clone(),
                 role: invite.role.name.clone(),
@@ -314,7 +315,7 @@ impl Central {
                 expires_at: invite.expires_at,
             };
             let cause = mailing.cause_id.map_or_else(|| workspace_rows::owner(db, invite.workspace.id), Ok)?;
-            outbox::put_for(db, mailing.quotas, cause, &mail.mail(invite.email.clone())?, mailing.now)?;
+            outbox::queue_for(db, mailing.quotas, cause, &mail.mail(invite.email.clone())?, mailing.now)?;
             Ok(invite)
         })
     }
@@ -334,8 +335,8 @@ impl Central {
     /// Cancels a pending invitation.
     pub fn cancel_invitation(&self, workspace: Uuid, id: i64, now: Timestamp) -> Result<()> {
         self.write(move |db| {
-            of_workspace(db, workspace, id)?.check_unanswered()?;
-            settle(db, id, "cancelled", now)
+            of_workspace(db, workspace, id)?.check_pending()?;
+            record_answer(db, id, "cancelled", now)
         })
     }
 
@@ -369,7 +370,7 @@ impl Central {
     }
 }
 
-fn settle(db: &Connection, id: i64, status: &str, now: Timestamp) -> Result<()> {
+fn record_answer(db: &Connection, id: i64, status: &str, now: Timestamp) -> Result<()> {
     db.prepare_cached("UPDATE user_invites SET status = ?2, updated_at = ?3 WHERE id = ?1")?
         .execute((id, status, now))?;
     Ok(())
@@ -377,7 +378,7 @@ fn settle(db: &Connection, id: i64, status: &str, now: Timestamp) -> Result<()> 
 
 /// An invitation that an account may answer: its verified address matches, or it has the code. The code verifies the
 /// address.
-fn addressed_to(db: &Connection, account_id: i64, id: i64, code: Option<&str>, origin: &Origin) -> Result<UserInvite> {
+fn find_by_email(db: &Connection, account_id: i64, id: i64, code: Option<&str>, origin: &Origin) -> Result<UserInvite> {
     let Some(code) = code else {
         return one(db, "id = ?1 AND account_id = ?2", (id, account_id))?.ok_or_else(Error::not_found);
     };
@@ -402,14 +403,14 @@ fn one(
     condition: &'static str,
     values: impl rusqlite::Params,
 ) -> rusqlite::Result<Option<UserInvite>> {
-    let Listing { table, columns, .. } = UserInvite::LISTING;
+    let ListSpec { table, columns, .. } = UserInvite::LISTING;
     db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE {condition}"))?
         .query_row(values, UserInvite::from_row)
         .optional()
 }
 
-impl Listed for UserInvite {
-    const LISTING: Listing = Listing {
+impl Listable for UserInvite {
+    const LISTING: ListSpec = ListSpec {
         // The account that has this verified address now.
         table: "(SELECT i.*, w.name AS workspace_name, w.subdomain, a.id AS account_id
                  FROM user_invites i JOIN workspaces w ON w.id = i.workspace_id

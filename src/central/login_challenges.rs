@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit_log::{self, Event};
+use super::central_audit_log::{self, CentralAuditEvent};
 use super::second_factor;
-use crate::api::{Body, Call, Error, Input, Json, Operation, Result, Steps, Tries};
+use crate::api::{BlockingCtx, BodyKind, Error, Input, Json, Operation, RateLimit, Request, Result};
 use crate::auth::{Purpose, secret};
 use crate::values::Name;
 
@@ -21,9 +21,8 @@ const CHALLENGE_ATTEMPTS: i64 = 5;
 
 /// The second step of a login.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "SecondFactorLogin")]
 #[serde(default)]
-pub struct Answer {
+pub struct SecondFactorLogin {
     /// The challenge from the first step. Valid for 5 minutes and 5 attempts.
     #[schemars(example = &"k3f97qxm2b8d")]
     pub challenge: Name<100>,
@@ -33,18 +32,18 @@ pub struct Answer {
 }
 
 /// The same as an input. OpenAPI documents its 401, for an expired challenge or a wrong code.
-pub struct Attempt(pub Answer);
+pub struct SecondFactorAttempt(pub SecondFactorLogin);
 
-impl Input for Attempt {
-    const BODY: Body = Json::<Answer>::BODY;
+impl Input for SecondFactorAttempt {
+    const BODY: BodyKind = Json::<SecondFactorLogin>::BODY;
 
-    fn read(call: &Call) -> Result<Self> {
-        Json::read(call).map(|Json(answer)| Self(answer))
+    fn read(request: &Request) -> Result<Self> {
+        Json::read(request).map(|Json(answer)| Self(answer))
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        Json::<Answer>::describe(operation);
-        operation.refusal(StatusCode::UNAUTHORIZED);
+        Json::<SecondFactorLogin>::describe(operation);
+        operation.error_response(StatusCode::UNAUTHORIZED);
     }
 }
 
@@ -54,13 +53,13 @@ pub struct Challenge {
 }
 
 /// Rejects a login with a challenge, if the account has a second factor.
-pub fn challenge(steps: &Steps<'_>, account_id: i64, workspace: Option<Uuid>) -> Result<()> {
-    if !steps.engine.central.second_factor(account_id)?.enabled {
+pub fn challenge(ctx: &BlockingCtx<'_>, account_id: i64, workspace: Option<Uuid>) -> Result<()> {
+    if !ctx.instance.central.second_factor(account_id)?.enabled {
         return Ok(());
     }
-    let (challenge, now) = (secret::make()?, steps.now);
+    let (challenge, now) = (secret::random()?, ctx.now);
     let digest = secret::digest(&challenge);
-    steps.engine.central.write(move |db| {
+    ctx.instance.central.write(move |db| {
         db.prepare_cached("DELETE FROM login_challenges WHERE expires_at <= ?1")?.execute([now])?;
         db.prepare_cached(
             "INSERT INTO login_challenges (digest, account_id, workspace_id, expires_at) VALUES (?1, ?2, ?3, ?4)",
@@ -72,7 +71,7 @@ pub fn challenge(steps: &Steps<'_>, account_id: i64, workspace: Option<Uuid>) ->
 }
 
 /// The result of a code.
-enum Tried {
+enum CodeCheck {
     Right,
     Wrong,
     /// The challenge has expired or has no attempts left.
@@ -80,46 +79,51 @@ enum Tried {
 }
 
 /// Checks a code for a challenge that was issued on the same workspace host, or on the central host.
-pub fn answer(steps: &Steps<'_>, tries: &Tries, given: &Answer, workspace: Option<Uuid>) -> Result<Challenge> {
-    let (digest, now) = (secret::digest(&given.challenge), steps.now);
-    let account_id: Option<i64> = steps.engine.central.read(move |db| {
+pub fn answer(
+    ctx: &BlockingCtx<'_>,
+    rate_limit: &RateLimit,
+    given: &SecondFactorLogin,
+    workspace: Option<Uuid>,
+) -> Result<Challenge> {
+    let (digest, now) = (secret::digest(&given.challenge), ctx.now);
+    let account_id: Option<i64> = ctx.instance.central.read(move |db| {
         let sql =
             "SELECT account_id FROM login_challenges WHERE digest = ?1 AND workspace_id IS ?2 AND expires_at > ?3";
         let workspace = workspace.map(|id| id.to_string());
         Ok::<_, Error>(db.prepare_cached(sql)?.query_row((digest, workspace, now), |row| row.get(0)).optional()?)
     })?;
     let account_id = account_id.ok_or(Error::WrongChallenge)?;
-    let tries = tries.of_account(Purpose::SecondFactor, account_id);
+    let tries = rate_limit.for_account(Purpose::SecondFactor, account_id);
     tries.check()?;
-    let (engine, origin, code) = (Arc::clone(steps.engine), steps.call.origin(), given.code.clone());
-    let tried = steps.engine.central.write(move |db| {
+    let (instance, origin, code) = (Arc::clone(ctx.instance), ctx.request.origin(), given.code.clone());
+    let tried = ctx.instance.central.write(move |db| {
         let attempts: Option<i64> = db
             .prepare_cached("UPDATE login_challenges SET attempts = attempts + 1 WHERE digest = ?1 RETURNING attempts")?
             .query_row([digest], |row| row.get(0))
             .optional()?;
         let end = || db.prepare_cached("DELETE FROM login_challenges WHERE digest = ?1")?.execute([digest]);
         // Another attempt completed the challenge first.
-        let Some(attempts) = attempts else { return Ok::<_, Error>(Tried::Over) };
-        if second_factor::use_code(db, &engine.keys, account_id, &code, origin.at)? {
+        let Some(attempts) = attempts else { return Ok::<_, Error>(CodeCheck::Over) };
+        if second_factor::use_code(db, &instance.keys, account_id, &code, origin.at)? {
             end()?;
-            return Ok(Tried::Right);
+            return Ok(CodeCheck::Right);
         }
-        let event = Event::new("login.failed").about(account_id).with(json!({"reason": "second_factor"}));
-        audit_log::record(db, &origin, event)?;
+        let event = CentralAuditEvent::new("login.failed").about(account_id).with(json!({"reason": "second_factor"}));
+        central_audit_log::record(db, &origin, event)?;
         if attempts >= CHALLENGE_ATTEMPTS {
             end()?;
         }
-        Ok(Tried::Wrong)
+        Ok(CodeCheck::Wrong)
     })?;
     match tried {
-        Tried::Right => {
-            tries.forgive();
+        CodeCheck::Right => {
+            tries.reset();
             Ok(Challenge { account_id })
         }
-        Tried::Wrong => {
+        CodeCheck::Wrong => {
             tries.count();
             Err(Error::WrongCode)
         }
-        Tried::Over => Err(Error::WrongChallenge),
+        CodeCheck::Over => Err(Error::WrongChallenge),
     }
 }

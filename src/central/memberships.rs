@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use super::credentials;
 use crate::api::field::{flag, integer, text};
-use crate::api::list::{List, Listed, Listing};
+use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::Resource;
 use crate::api::{self, Ctx, Error, Needs, Page, Result, Route, get, run};
 use crate::tenancy::Central;
-use crate::tenancy::adoption::Joining;
+use crate::tenancy::workspace_import::JoiningUser;
 use crate::values::Timestamp;
 
 pub const RESOURCE: Resource =
@@ -44,11 +44,11 @@ pub struct Membership {
 }
 
 fn list(ctx: &mut Ctx<'_>, api::Uuid(id): api::Uuid, list: List<Membership>) -> Result<Page<Membership>> {
-    list.only("workspace_id", id.to_string()).page(ctx)
+    list.restrict("workspace_id", id.to_string()).page(ctx)
 }
 
-impl Listed for Membership {
-    const LISTING: Listing = Listing {
+impl Listable for Membership {
+    const LISTING: ListSpec = ListSpec {
         table: "(SELECT a.id, a.name, a.email, a.email_verified, f.confirmed_at IS NOT NULL AS second_factor, m.role,
                         m.created_at, m.workspace_id
                  FROM memberships m JOIN accounts a ON a.id = m.account_id
@@ -102,7 +102,7 @@ pub fn set_role(db: &Connection, account_id: i64, workspace: Uuid, role: &str) -
 }
 
 /// Ends a membership and revokes the account's tokens for the workspace. Idempotent.
-pub fn end(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) -> Result<()> {
+pub fn delete(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) -> Result<()> {
     check_not_owner(db, account_id, workspace)?;
     db.prepare_cached("DELETE FROM memberships WHERE account_id = ?1 AND workspace_id = ?2")?
         .execute((account_id, workspace.to_string()))?;
@@ -111,11 +111,11 @@ pub fn end(db: &Connection, account_id: i64, workspace: Uuid, now: Timestamp) ->
 }
 
 /// The members of a workspace, with the names of their roles.
-pub fn of_workspace(db: &Connection, workspace: Uuid) -> rusqlite::Result<Vec<Joining>> {
+pub fn of_workspace(db: &Connection, workspace: Uuid) -> rusqlite::Result<Vec<JoiningUser>> {
     let sql = "SELECT a.id, a.name, a.email, m.role FROM memberships m JOIN accounts a ON a.id = m.account_id
                WHERE m.workspace_id = ?1 ORDER BY a.id";
     let joining = |row: &Row<'_>| {
-        Ok(Joining { account_id: row.get(0)?, name: row.get(1)?, email: row.get(2)?, role: row.get(3)? })
+        Ok(JoiningUser { account_id: row.get(0)?, name: row.get(1)?, email: row.get(2)?, role: row.get(3)? })
     };
     db.prepare_cached(sql)?.query_map([workspace.to_string()], joining)?.collect()
 }
@@ -125,7 +125,7 @@ fn check_not_owner(db: &Connection, account_id: i64, workspace: Uuid) -> Result<
         .prepare_cached("SELECT 1 FROM workspaces WHERE id = ?1 AND owner_id = ?2")?
         .exists((workspace.to_string(), account_id))?;
     if owns {
-        return Err(Error::refused("is_owner", "The owner cannot leave the workspace. Transfer the workspace first."));
+        return Err(Error::rejected("is_owner", "The owner cannot leave the workspace. Transfer the workspace first."));
     }
     Ok(())
 }
@@ -164,7 +164,7 @@ impl Central {
 
     /// Ends a membership, and with it the account's tokens for the workspace.
     pub fn end_membership(&self, account_id: i64, workspace: Uuid, now: Timestamp) -> Result<()> {
-        self.write(move |db| end(db, account_id, workspace, now))
+        self.write(move |db| delete(db, account_id, workspace, now))
     }
 
     /// Gives a role of a workspace another name.

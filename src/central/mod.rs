@@ -2,23 +2,23 @@
 //! resource.
 
 pub mod account_admin;
+pub mod account_session;
 pub mod accounts;
-pub mod audit_log;
+pub mod central_audit_log;
 pub mod credentials;
 pub mod email_verification;
-pub mod instance;
+pub mod instance_info;
 pub mod invitations;
 pub mod login_challenges;
-pub mod mails;
+pub mod mail_templates;
 pub mod memberships;
 pub mod notices;
 pub mod outbox;
 pub mod own_account;
-pub mod password;
+pub mod password_recovery;
 pub mod quotas;
 pub mod registration;
 pub mod second_factor;
-pub mod session;
 pub mod tokens;
 pub mod webhook_workspaces;
 pub mod workspace_files;
@@ -30,17 +30,17 @@ use crate::api::Resource;
 
 /// All resources of the layer.
 pub const RESOURCES: &[Resource] = &[
-    session::RESOURCE,
+    account_session::RESOURCE,
     registration::RESOURCE,
     own_account::RESOURCE,
     email_verification::RESOURCE,
     second_factor::RESOURCE,
-    password::RESOURCE,
+    password_recovery::RESOURCE,
     tokens::RESOURCE,
     workspaces::RESOURCE,
     memberships::RESOURCE,
     workspace_files::RESOURCE,
     invitations::RESOURCE,
-    audit_log::RESOURCE,
-    instance::RESOURCE,
+    central_audit_log::RESOURCE,
+    instance_info::RESOURCE,
 ];

@@ -3,15 +3,15 @@
 use rusqlite::Connection;
 
 use super::accounts::{self, Account};
-use super::mails::Notice;
+use super::mail_templates::Notice;
 use super::{outbox, workspace_rows};
-use crate::api::{Error, Result, Steps};
+use crate::api::{BlockingCtx, Error, Result};
 use crate::auth::{Origin, TokenInUse};
 use crate::values::Timestamp;
 
 /// The change that a notice is about.
 #[derive(Debug, Clone)]
-pub enum About<'a> {
+pub enum NoticeKind<'a> {
     PasswordChanged,
     EmailChanged {
         email: &'a str,
@@ -35,7 +35,7 @@ pub enum About<'a> {
     NewNetwork,
 }
 
-impl About<'_> {
+impl NoticeKind<'_> {
     fn subject(&self) -> &'static str {
         match self {
             Self::PasswordChanged => "Your password was changed",
@@ -74,13 +74,19 @@ impl About<'_> {
 }
 
 /// Queues a notice for an account, in the transaction of the change.
-pub fn put(db: &Connection, account_id: i64, about: &About<'_>, origin: &Origin) -> Result<()> {
+pub fn queue(db: &Connection, account_id: i64, about: &NoticeKind<'_>, origin: &Origin) -> Result<()> {
     let account = accounts::find(db, account_id)?;
-    put_to(db, &account, &account.email, about, origin)
+    queue_to(db, &account, &account.email, about, origin)
 }
 
 /// Queues a notice to a current or former address of an account.
-pub fn put_to(db: &Connection, account: &Account, email: &str, about: &About<'_>, origin: &Origin) -> Result<()> {
+pub fn queue_to(
+    db: &Connection,
+    account: &Account,
+    email: &str,
+    about: &NoticeKind<'_>,
+    origin: &Origin,
+) -> Result<()> {
     let notice = Notice {
         name: account.name.clone(),
         subject: about.subject().to_owned(),
@@ -89,27 +95,27 @@ pub fn put_to(db: &Connection, account: &Account, email: &str, about: &About<'_>
         user_agent: origin.user_agent.clone(),
         at: origin.at,
     };
-    Ok(outbox::put(db, &notice.mail(email.parse().map_err(Error::Internal)?)?, origin.at)?)
+    Ok(outbox::queue(db, &notice.mail(email.parse().map_err(Error::Internal)?)?, origin.at)?)
 }
 
 /// The name of an object that a user created in a workspace and that acts for the user.
 #[derive(Debug, Clone)]
-pub enum Made {
+pub enum CreatedCredential {
     Key(String),
     Grant(String),
 }
 
 /// Queues a notice about a created object. The object stays, even if the notice fails.
-pub fn tell(steps: &Steps<'_>, person: &TokenInUse, made: Made) -> Result<()> {
-    let (account_id, workspace) = (person.account_id, steps.call.workspace()?.id());
-    let origin = steps.call.origin().by(account_id);
-    let queued = steps.engine.central.write(move |db| {
+pub fn notify(ctx: &BlockingCtx<'_>, person: &TokenInUse, made: CreatedCredential) -> Result<()> {
+    let (account_id, workspace) = (person.account_id, ctx.request.workspace()?.id());
+    let origin = ctx.request.origin().by(account_id);
+    let queued = ctx.instance.central.write(move |db| {
         let workspace = &workspace_rows::name(db, workspace)?;
         let about = match &made {
-            Made::Key(name) => About::KeyCreated { name, workspace },
-            Made::Grant(client) => About::AccessGranted { client, workspace },
+            CreatedCredential::Key(name) => NoticeKind::KeyCreated { name, workspace },
+            CreatedCredential::Grant(client) => NoticeKind::AccessGranted { client, workspace },
         };
-        put(db, account_id, &about, &origin)
+        queue(db, account_id, &about, &origin)
     });
     if let Err(error) = queued {
         tracing::warn!(%error, "could not queue a notice about a created key or grant");
@@ -122,7 +128,7 @@ const NETWORK_MAIL_EVERY: i64 = 30 * 86_400;
 
 /// Records the network of a login. Queues a notice if the account has other networks and has not used this one for a
 /// month.
-pub fn note_login(db: &Connection, account_id: i64, origin: &Origin) -> Result<()> {
+pub fn record_login(db: &Connection, account_id: i64, origin: &Origin) -> Result<()> {
     let Some(network) = origin.network() else { return Ok(()) };
     let (is_first, last): (bool, Option<Timestamp>) = db
         .prepare_cached(
@@ -137,7 +143,7 @@ pub fn note_login(db: &Connection, account_id: i64, origin: &Origin) -> Result<(
     .execute((account_id, &network, origin.at))?;
     let is_new = last.is_none_or(|last| last.plus(NETWORK_MAIL_EVERY) <= origin.at);
     if is_new && !is_first {
-        put(db, account_id, &About::NewNetwork, origin)?;
+        queue(db, account_id, &NoticeKind::NewNetwork, origin)?;
     }
     Ok(())
 }
@@ -154,19 +160,19 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::{Bench, PASSWORD};
+    use crate::tests::{PASSWORD, TestServer};
 
-    fn subjects(bench: &Bench) -> Vec<String> {
-        bench.mails().into_iter().map(|mail| mail.subject).collect()
+    fn subjects(server: &TestServer) -> Vec<String> {
+        server.mails().into_iter().map(|mail| mail.subject).collect()
     }
 
     #[test]
     fn a_person_is_told_what_changed_from_where_and_by_what() {
-        let bench = Bench::new();
-        let me = bench.central().with_header("user-agent", "curl/8");
+        let server = TestServer::new();
+        let me = server.central().with_header("user-agent", "curl/8");
         me.post("/tokens", json!({"label": "nightly"})).created();
         me.put("/account", json!({"password": "another-long-one", "current_password": PASSWORD})).created();
-        let mails = bench.mails();
+        let mails = server.mails();
         let [token, password] = &mails[..] else { panic!("{mails:?}") };
         assert_eq!(
             (token.to.to_string(), token.subject.as_str()),
@@ -180,24 +186,24 @@ mod tests {
 
     #[test]
     fn a_key_or_an_approval_in_somebodys_name_is_told_to_them() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let key = json!({"name": "nightly", "permissions": ["customer.view"]});
-        let key = bench.admin().post("/integration-keys", key).created();
-        bench.admin().post(&format!("/integration-keys/{}/rotate", key["id"]), json!({})).created();
-        bench
+        let key = server.admin().post("/integration-keys", key).created();
+        server.admin().post(&format!("/integration-keys/{}/rotate", key["id"]), json!({})).created();
+        server
             .key(&["integration-key.create", "contact.view"], None)
             .post("/integration-keys", json!({"name": "by a program", "permissions": ["contact.view"]}))
             .created();
         let client = json!({
             "name": "3CX", "redirect_uris": ["https://example.com/"], "grants": ["authorization_code"], "scopes": ["crm"],
         });
-        let client = bench.admin().post("/oauth-clients", client).created();
+        let client = server.admin().post("/oauth-clients", client).created();
         let query = format!(
             "client_id={}&redirect_uri=https%3A%2F%2Fexample.com%2F&response_type=code",
             client["client_id"].as_str().unwrap()
         );
-        bench.approve("owner@example.com", &format!("/oauth/authorize?{query}"));
-        let mails = bench.mails();
+        server.approve("owner@example.com", &format!("/oauth/authorize?{query}"));
+        let mails = server.mails();
         let texts: Vec<&str> = mails.iter().map(|mail| mail.text.as_str()).collect();
         assert_eq!(mails.len(), 4, "{texts:?}");
         for (text, said) in texts.iter().zip(["nightly", "nightly", "a program", "3CX"]) {
@@ -207,28 +213,28 @@ mod tests {
 
     #[test]
     fn a_login_from_another_network_is_told_once_a_month() {
-        let bench = Bench::with(&[("trusted_proxies", "127.0.0.1")]);
+        let server = TestServer::with(&[("trusted_proxies", "127.0.0.1")]);
         let login = |address: &str| {
-            let client = bench.nobody().with_header("x-forwarded-for", address);
+            let client = server.anonymous().with_header("x-forwarded-for", address);
             client.post("/login", json!({"email": "owner@example.com", "password": PASSWORD})).ok();
         };
         // The first network is the account's usual one.
         for address in ["192.0.2.1", "192.0.2.200"] {
             login(address);
         }
-        assert_eq!(subjects(&bench), [""; 0]);
+        assert_eq!(subjects(&server), [""; 0]);
         for address in ["198.51.100.1", "198.51.100.2", "192.0.2.1", "2001:db8:1:2::1", "2001:db8:1:3::1"] {
             login(address);
         }
-        assert_eq!(subjects(&bench), ["Login from a new network"; 2]);
-        bench
-            .engine
+        assert_eq!(subjects(&server), ["Login from a new network"; 2]);
+        server
+            .instance
             .central
             .write(|db| {
                 Ok::<_, Error>(db.execute("UPDATE known_networks SET last_login_at = last_login_at - 2592000", [])?)
             })
             .unwrap();
         login("192.0.2.9");
-        assert_eq!(subjects(&bench).len(), 3);
+        assert_eq!(subjects(&server).len(), 3);
     }
 }

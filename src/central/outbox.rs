@@ -1,4 +1,4 @@
-//! The outbox: mails to be sent, written in the transaction that causes them. `jobs/mail.rs` sends them.
+//! The outbox: mails to be sent, written in the transaction that causes them. `jobs/mail_sender.rs` sends them.
 
 use rusqlite::{Connection, Row};
 use uuid::Uuid;
@@ -48,12 +48,12 @@ pub struct DeadLetter {
 }
 
 /// Queues a mail that the server sends on its own behalf.
-pub fn put(db: &Connection, mail: &Mail, now: Timestamp) -> rusqlite::Result<()> {
+pub fn queue(db: &Connection, mail: &Mail, now: Timestamp) -> rusqlite::Result<()> {
     insert(db, mail, None, now)
 }
 
 /// Queues a mail that an account causes, if the account's hourly quota allows it.
-pub fn put_for(db: &Connection, quotas: Quotas, cause_id: i64, mail: &Mail, now: Timestamp) -> Result<()> {
+pub fn queue_for(db: &Connection, quotas: Quotas, cause_id: i64, mail: &Mail, now: Timestamp) -> Result<()> {
     quotas.count_mail(db, cause_id, now)?;
     Ok(insert(db, mail, Some(cause_id), now)?)
 }

@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::accounts::{self, Account};
-use super::audit_log::{self, Event};
+use super::central_audit_log::{self, CentralAuditEvent};
 use super::email_verification::{self, CodeMailer};
-use super::notices::{self, About};
-use super::{credentials, password, workspace_rows};
+use super::notices::{self, NoticeKind};
+use super::{credentials, password_recovery, workspace_rows};
 use crate::api::resource::Resource;
 use crate::api::{
-    Changes, Created, Done, Error, Json, Needs, Result, Route, Steps, Tries, delete, get, hashing, put, run,
+    BlockingCtx, Changes, Done, Error, Json, Needs, RateLimit, Result, Route, Saved, delete, get, hashing, put, run,
 };
 use crate::auth::Purpose;
 use crate::tenancy::journal::Actor;
@@ -47,17 +47,16 @@ pub struct AccountChanges {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "AccountDeletion")]
 #[serde(default)]
-pub struct Farewell {
+pub struct AccountDeletion {
     /// The password of the account.
     #[schemars(example = &"a-long-password")]
     current_password: Name<1000>,
 }
 
-fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> Result<Created<Account>> {
-    let (id, token_id) = (steps.token()?.account_id, steps.token()?.id);
-    let (account, kept) = steps.engine.central.account_with_password(id)?;
+fn update(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, changes: Changes<AccountChanges>) -> Result<Saved<Account>> {
+    let (id, token_id) = (ctx.token()?.account_id, ctx.token()?.id);
+    let (account, kept) = ctx.instance.central.account_with_password(id)?;
     let blank = AccountChanges {
         name: Name::parse(account.name.clone()).map_err(Error::invalid)?,
         email: account.email.parse().map_err(Error::Internal)?,
@@ -68,24 +67,24 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
     if wanted.password.is_some() || new_email.is_some() {
         let given = wanted.current_password.as_deref();
         let given = given.ok_or_else(|| Error::invalid("The current password field is required."))?;
-        credentials::compare(steps.engine, &tries.of_session(Purpose::Password, token_id), given, Some(&kept))?;
+        credentials::compare(ctx.instance, &rate_limit.for_session(Purpose::Password, token_id), given, Some(&kept))?;
     }
     if new_email.is_some() {
         // Each request reveals whether an address has an account.
-        let asked = tries.at(Purpose::Account);
+        let asked = rate_limit.for_address(Purpose::Account);
         asked.check()?;
         asked.count();
     }
     let hash = wanted.password.as_ref();
-    let hash = hash.map(|new| steps.engine.hash_password(new, &wanted.email, &wanted.name)).transpose()?;
+    let hash = hash.map(|new| ctx.instance.hash_password(new, &wanted.email, &wanted.name)).transpose()?;
     let is_new_password = hash.is_some();
-    let (mailer, origin) = (CodeMailer::of(steps.call), steps.call.origin());
-    let account = steps.engine.central.write(move |db| {
+    let (mailer, origin) = (CodeMailer::of(ctx.request), ctx.request.origin());
+    let account = ctx.instance.central.write(move |db| {
         let now = origin.at;
         if *wanted.name != *account.name {
             db.execute("UPDATE accounts SET name = ?2, updated_at = ?3 WHERE id = ?1", (id, &wanted.name, now))?;
-            let event = Event::new("account.updated").about(id);
-            audit_log::record(db, &origin, event.with(json!({"name": [account.name, wanted.name]})))?;
+            let event = CentralAuditEvent::new("account.updated").about(id);
+            central_audit_log::record(db, &origin, event.with(json!({"name": [account.name, wanted.name]})))?;
         }
         if let Some(email) = &new_email {
             email_verification::request_change(db, id, email, &mailer, &origin)?;
@@ -93,35 +92,35 @@ fn update(steps: &Steps<'_>, tries: Tries, changes: Changes<AccountChanges>) -> 
         if let Some(hash) = &hash {
             accounts::set_password_hash(db, id, hash, now)?;
             credentials::revoke_all(db, id, Some(token_id), now)?;
-            password::outdate_grants(db, id)?;
-            audit_log::record(db, &origin, Event::new("password.changed").about(id))?;
-            notices::put(db, id, &About::PasswordChanged, &origin)?;
+            password_recovery::mark_grants_for_end(db, id)?;
+            central_audit_log::record(db, &origin, CentralAuditEvent::new("password.changed").about(id))?;
+            notices::queue(db, id, &NoticeKind::PasswordChanged, &origin)?;
         }
         accounts::find(db, id)
     })?;
     if is_new_password {
-        password::end_grants_now(steps.engine, steps.now);
+        password_recovery::end_grants_now(ctx.instance, ctx.now);
     }
-    Ok(Created(account))
+    Ok(Saved(account))
 }
 
-fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Result<Done> {
-    let id = steps.token()?.account_id;
-    let (_, kept) = steps.engine.central.account_with_password(id)?;
-    let tries = tries.of_session(Purpose::Password, steps.token()?.id);
-    credentials::compare(steps.engine, &tries, &farewell.current_password, Some(&kept))?;
-    let origin = steps.call.origin();
-    let left = steps.engine.central.write(move |db| {
+fn remove(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, Json(farewell): Json<AccountDeletion>) -> Result<Done> {
+    let id = ctx.token()?.account_id;
+    let (_, kept) = ctx.instance.central.account_with_password(id)?;
+    let tries = rate_limit.for_session(Purpose::Password, ctx.token()?.id);
+    credentials::compare(ctx.instance, &tries, &farewell.current_password, Some(&kept))?;
+    let origin = ctx.request.origin();
+    let left = ctx.instance.central.write(move |db| {
         let left = workspace_rows::of_account(db, id)?;
-        audit_log::record(db, &origin, Event::new("account.deleted").about(id))?;
+        central_audit_log::record(db, &origin, CentralAuditEvent::new("account.deleted").about(id))?;
         accounts::delete_account(db, id)?;
         Ok::<_, Error>(left)
     })?;
     for workspace in left {
-        let lease = steps.engine.registry.lease(workspace.id);
+        let lease = ctx.instance.registry.lease(workspace.id);
         // The account is gone by now, so its user has no access. `doctor` finds a user that stayed behind.
-        let author = steps.call.author_in(workspace.id, Actor::Oneself);
-        if let Err(error) = lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &author, id)?)) {
+        let recorder = ctx.request.recorder_for(workspace.id, Actor::Oneself);
+        if let Err(error) = lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &recorder, id)?)) {
             tracing::warn!(workspace = %workspace.id, %error, "could not remove the user of a deleted account");
         }
     }
@@ -132,7 +131,7 @@ fn remove(steps: &Steps<'_>, tries: Tries, Json(farewell): Json<Farewell>) -> Re
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::{Bench, PASSWORD};
+    use crate::tests::{PASSWORD, TestServer};
 
     fn registering(email: &str) -> Value {
         json!({"name": "Zoé", "email": email, "password": "quite-a-long-one"})
@@ -140,14 +139,14 @@ mod tests {
 
     #[test]
     fn email_and_password_change_only_with_the_current_password() {
-        let bench = Bench::new();
-        let me = bench.central();
+        let server = TestServer::new();
+        let me = server.central();
         assert_eq!(me.put("/account", json!({"name": "New"})).created()["name"], "New");
         me.put("/account", json!({"email": "new@example.com"})).invalid(&["The current password field is required."]);
         let wrong = json!({"password": "another-long-one", "current_password": "wrong-password"});
-        me.put("/account", wrong).refused(401, "invalid_credentials");
+        me.put("/account", wrong).rejected(401, "invalid_credentials");
 
-        let other = bench.central();
+        let other = server.central();
         let right = json!({"email": "new@example.com", "password": "another-long-one", "current_password": PASSWORD});
         let changed = me.put("/account", right).created();
         assert_eq!(
@@ -155,59 +154,63 @@ mod tests {
             (&json!("owner@example.com"), &json!("new@example.com"))
         );
         assert_eq!(me.get("/whoami").ok()["user"]["name"], "New");
-        other.get("/whoami").refused(401, "token_revoked");
-        let login =
-            |email: &str, password: &str| bench.nobody().post("/login", json!({"email": email, "password": password}));
-        login("owner@example.com", PASSWORD).refused(401, "invalid_credentials");
-        login("new@example.com", "another-long-one").refused(401, "invalid_credentials");
+        other.get("/whoami").rejected(401, "token_revoked");
+        let login = |email: &str, password: &str| {
+            server.anonymous().post("/login", json!({"email": email, "password": password}))
+        };
+        login("owner@example.com", PASSWORD).rejected(401, "invalid_credentials");
+        login("new@example.com", "another-long-one").rejected(401, "invalid_credentials");
         login("owner@example.com", "another-long-one").ok();
     }
 
     #[test]
     fn guesses_at_the_current_password_are_throttled() {
-        let bench = Bench::with(&[("throttle_attempts", "2")]);
-        let me = bench.central();
+        let server = TestServer::with(&[("throttle_attempts", "2")]);
+        let me = server.central();
         let change = |password: &str| json!({"email": "new@example.com", "current_password": password});
-        me.put("/account", change("wrong-password")).refused(401, "invalid_credentials");
-        me.delete_with("/account", json!({"current_password": "wrong"})).refused(401, "invalid_credentials");
-        me.put("/account", change(PASSWORD)).refused(429, "too_many_requests");
-        me.delete_with("/account", json!({"current_password": PASSWORD})).refused(429, "too_many_requests");
+        me.put("/account", change("wrong-password")).rejected(401, "invalid_credentials");
+        me.delete_with("/account", json!({"current_password": "wrong"})).rejected(401, "invalid_credentials");
+        me.put("/account", change(PASSWORD)).rejected(429, "too_many_requests");
+        me.delete_with("/account", json!({"current_password": PASSWORD})).rejected(429, "too_many_requests");
         me.put("/account", json!({"name": "New"})).created();
     }
 
     #[test]
     fn addresses_that_have_an_account_are_told_so_often_as_by_registration() {
-        let bench = Bench::with(&[("throttle_attempts", "2")]);
-        let (me, stranger) = (bench.central(), bench.stranger());
+        let server = TestServer::with(&[("throttle_attempts", "2")]);
+        let (me, stranger) = (server.central(), server.stranger());
         stranger.get("/whoami").ok();
         let change = |email: &str| json!({"email": email, "current_password": PASSWORD});
-        me.put("/account", change("stranger@example.com")).refused(422, "email_taken");
-        me.put("/account", change("STRANGER@example.com")).refused(422, "email_taken");
-        me.put("/account", change("free@example.com")).refused(429, "too_many_requests");
+        me.put("/account", change("stranger@example.com")).rejected(422, "email_taken");
+        me.put("/account", change("STRANGER@example.com")).rejected(422, "email_taken");
+        me.put("/account", change("free@example.com")).rejected(429, "too_many_requests");
         assert_eq!(me.get("/whoami").ok()["user"].get("pending_email"), None);
     }
 
     #[test]
     fn operators_see_which_addresses_are_verified() {
-        let bench = Bench::new();
-        bench.nobody().post("/register", registering("zoe@example.com")).created();
-        let found = |query: &str| bench.central().get(&format!("/accounts?{query}")).ok()["data"].clone();
+        let server = TestServer::new();
+        server.anonymous().post("/register", registering("zoe@example.com")).created();
+        let found = |query: &str| server.central().get(&format!("/accounts?{query}")).ok()["data"].clone();
         let zoe = &found("filter[email_verified]=0")[0];
         assert_eq!((&zoe["email"], &zoe["operator"]), (&json!("zoe@example.com"), &json!(false)));
         assert_eq!(found("filter[operator]=1")[0]["email"], "owner@example.com");
-        bench.stranger().get("/accounts").refused(403, "forbidden");
-        let members = format!("/workspaces/{}/members", bench.acme.id);
-        assert_eq!(bench.central().get(&members).ok()["data"][0]["email_verified"], true);
+        server.stranger().get("/accounts").rejected(403, "forbidden");
+        let members = format!("/workspaces/{}/members", server.acme.id);
+        assert_eq!(server.central().get(&members).ok()["data"][0]["email_verified"], true);
     }
 
     #[test]
     fn an_owner_stays_and_anybody_else_may_go() {
-        let bench = Bench::new();
-        bench.central().delete_with("/account", json!({"current_password": PASSWORD})).refused(422, "owns_workspaces");
-        let made = bench.nobody().post("/register", registering("zoe@example.com")).created();
-        let zoe = bench.nobody().signed_in(&made);
-        zoe.delete_with("/account", json!({"current_password": "wrong"})).refused(401, "invalid_credentials");
+        let server = TestServer::new();
+        server
+            .central()
+            .delete_with("/account", json!({"current_password": PASSWORD}))
+            .rejected(422, "owns_workspaces");
+        let made = server.anonymous().post("/register", registering("zoe@example.com")).created();
+        let zoe = server.anonymous().signed_in(&made);
+        zoe.delete_with("/account", json!({"current_password": "wrong"})).rejected(401, "invalid_credentials");
         zoe.delete_with("/account", json!({"current_password": "quite-a-long-one"})).ok();
-        zoe.get("/whoami").refused(401, "token_revoked");
+        zoe.get("/whoami").rejected(401, "token_revoked");
     }
 }

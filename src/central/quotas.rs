@@ -6,7 +6,7 @@ use http::StatusCode;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use crate::api::{Call, Error, Input, Operation, Result};
+use crate::api::{Error, Input, Operation, Request, Result};
 use crate::auth::Credential;
 pub use crate::config::Quotas;
 use crate::values::Timestamp;
@@ -16,10 +16,10 @@ const DAY: i64 = 86_400;
 
 impl Quotas {
     /// The quotas that apply to this caller in a workspace.
-    pub fn of(call: &Call) -> Self {
-        match &call.credential {
+    pub fn of(request: &Request) -> Self {
+        match &request.credential {
             Credential::Token(token) if token.operator => Self::default(),
-            _ => call.engine.config.quotas,
+            _ => request.instance.config.quotas,
         }
     }
 
@@ -85,12 +85,12 @@ impl Quotas {
 
 /// A handler with this input is subject to a quota per time, so its description includes 429.
 impl Input for Quotas {
-    fn read(call: &Call) -> Result<Self> {
-        Ok(Self::of(call))
+    fn read(request: &Request) -> Result<Self> {
+        Ok(Self::of(request))
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.refusal(StatusCode::TOO_MANY_REQUESTS);
+        operation.error_response(StatusCode::TOO_MANY_REQUESTS);
     }
 }
 
@@ -102,7 +102,7 @@ fn check(quota: &'static str, allowed: i64, had: impl FnOnce() -> rusqlite::Resu
     if allowed == 0 || had()? < allowed {
         return Ok(());
     }
-    Err(Error::refused("quota_reached", format!("The quota {quota} is reached. {allowed} are allowed.")))
+    Err(Error::rejected("quota_reached", format!("The quota {quota} is reached. {allowed} are allowed.")))
 }
 
 /// `nth` returns the time of the event that is this many before the newest one, within the period.
@@ -126,67 +126,67 @@ fn check_rate(
 mod tests {
     use serde_json::json;
 
-    use crate::testing::{Answer, Bench, Client};
+    use crate::tests::{TestClient, TestResponse, TestServer};
 
     #[track_caller]
-    fn waits(answer: &Answer, longest: i64) {
-        answer.refused(429, "too_many_requests");
+    fn waits(answer: &TestResponse, longest: i64) {
+        answer.rejected(429, "too_many_requests");
         let wait: i64 = answer.headers["retry-after"].to_str().unwrap().parse().unwrap();
         assert!((longest - 60..=longest).contains(&wait), "{wait}");
     }
 
     /// A workspace of an account that is not an operator, and its owner there.
-    fn strangers(bench: &Bench) -> Client<'_> {
-        let made = bench.stranger().post("/workspaces", json!({"name": "Theirs", "subdomain": "theirs"})).created();
-        let entered = bench.stranger().post("/switch-to", json!({"workspace_id": made["id"]})).ok();
-        bench.nobody().signed_in(&entered).at("theirs.localhost")
+    fn strangers(server: &TestServer) -> TestClient<'_> {
+        let made = server.stranger().post("/workspaces", json!({"name": "Theirs", "subdomain": "theirs"})).created();
+        let entered = server.stranger().post("/switch-to", json!({"workspace_id": made["id"]})).ok();
+        server.anonymous().signed_in(&entered).at("theirs.localhost")
     }
 
     #[test]
     fn an_account_owns_so_many_workspaces_and_is_given_no_more() {
-        let bench = Bench::with(&[("max_workspaces_per_account", "2")]);
-        let make = |client: &Client<'_>| client.post("/workspaces", json!({"name": "One more"}));
-        let stranger = bench.stranger();
+        let server = TestServer::with(&[("max_workspaces_per_account", "2")]);
+        let make = |client: &TestClient<'_>| client.post("/workspaces", json!({"name": "One more"}));
+        let stranger = server.stranger();
         let first = make(&stranger).created();
         make(&stranger).created();
         let refused = make(&stranger);
-        refused.refused(422, "quota_reached");
+        refused.rejected(422, "quota_reached");
         assert!(refused.text.contains("max_workspaces_per_account") && refused.text.contains("2 are allowed"));
         // Operators are exempt. An operator cannot transfer a workspace beyond the new owner's quota.
         for _ in 0..3 {
-            make(&bench.central()).created();
+            make(&server.central()).created();
         }
-        let user = bench.join_acme("stranger@example.com", "agent");
+        let user = server.join_acme("stranger@example.com", "agent");
         let transfer =
-            || bench.central().post(&format!("/workspaces/{}/transfer", bench.acme.id), json!({"user_id": user}));
-        transfer().refused(422, "quota_reached");
-        assert_eq!(bench.admin().get(&format!("/users/{user}")).ok()["role"]["name"], "agent");
+            || server.central().post(&format!("/workspaces/{}/transfer", server.acme.id), json!({"user_id": user}));
+        transfer().rejected(422, "quota_reached");
+        assert_eq!(server.admin().get(&format!("/users/{user}")).ok()["role"]["name"], "agent");
         let path = format!("/workspaces/{}", first["id"].as_str().unwrap());
         stranger.delete_with(&path, json!({"subdomain": first["subdomain"]})).ok();
         transfer().created();
-        make(&stranger).refused(422, "quota_reached");
+        make(&stranger).rejected(422, "quota_reached");
     }
 
     #[test]
     fn an_account_has_so_many_tokens_that_work() {
-        let bench = Bench::with(&[("max_tokens_per_account", "3")]);
-        let stranger = bench.stranger();
+        let server = TestServer::with(&[("max_tokens_per_account", "3")]);
+        let stranger = server.stranger();
         let make = || stranger.post("/tokens", json!({"label": "program"}));
         let first = make().created();
         make().created();
-        make().refused(422, "quota_reached");
+        make().rejected(422, "quota_reached");
         stranger.delete(&format!("/tokens/{}", first["id"])).ok();
         make().created();
         for _ in 0..5 {
-            bench.central().post("/tokens", json!({"label": "operator"})).created();
+            server.central().post("/tokens", json!({"label": "operator"})).created();
         }
     }
 
     #[test]
     fn a_workspace_invites_so_many_a_day_and_each_again_after_a_time() {
-        let bench = Bench::with(&[("invitations_per_day", "2")]);
-        let owner = strangers(&bench);
-        let invite = |client: &Client<'_>, n: usize| {
+        let server = TestServer::with(&[("invitations_per_day", "2")]);
+        let owner = strangers(&server);
+        let invite = |client: &TestClient<'_>, n: usize| {
             client.post("/user-invites", json!({"email": format!("g{n}@example.com"), "role_id": 3}))
         };
         let path = format!("/user-invites/{}", invite(&owner, 1).created()["id"]);
@@ -195,24 +195,24 @@ mod tests {
         // A cancelled invitation was mailed too.
         owner.delete(&path).ok();
         invite(&owner, 2).created();
-        let mails = bench.mails().len();
+        let mails = server.mails().len();
         waits(&invite(&owner, 3), 86_400);
-        assert_eq!(bench.mails().len(), mails);
+        assert_eq!(server.mails().len(), mails);
         (0..3).for_each(|n| {
-            invite(&bench.admin(), n).created();
+            invite(&server.admin(), n).created();
         });
     }
 
     #[test]
     fn an_account_causes_so_many_mails_an_hour_in_whichever_workspace() {
-        let bench = Bench::with(&[("mails_per_hour", "2")]);
-        let owner = strangers(&bench);
-        bench.join_acme("stranger@example.com", "admin");
-        let inside = bench
-            .nobody()
+        let server = TestServer::with(&[("mails_per_hour", "2")]);
+        let owner = strangers(&server);
+        server.join_acme("stranger@example.com", "admin");
+        let inside = server
+            .anonymous()
             .at("acme.localhost")
-            .with_token(bench.token("stranger@example.com", crate::auth::Scope::Workspace(bench.acme.id)));
-        let invite = |client: &Client<'_>, n: usize| {
+            .with_token(server.token("stranger@example.com", crate::auth::TokenScope::Workspace(server.acme.id)));
+        let invite = |client: &TestClient<'_>, n: usize| {
             client.post("/user-invites", json!({"email": format!("g{n}@example.com"), "role_id": 3}))
         };
         invite(&owner, 1).created();
@@ -221,28 +221,29 @@ mod tests {
         waits(&invite(&inside, 3), 3600);
         // A mail that a key causes counts for the owner of the workspace.
         let key = owner.post("/integration-keys", json!({"name": "k", "permissions": ["*"]})).created();
-        let key = bench.nobody().at("theirs.localhost").with_token(key["key"].as_str().unwrap().into());
+        let key = server.anonymous().at("theirs.localhost").with_token(key["key"].as_str().unwrap().into());
         waits(&invite(&key, 4), 3600);
-        invite(&bench.admin(), 5).created();
-        let invited = bench.mails().into_iter().filter(|mail| mail.subject.contains("invites you"));
+        invite(&server.admin(), 5).created();
+        let invited = server.mails().into_iter().filter(|mail| mail.subject.contains("invites you"));
         assert_eq!(invited.count(), 3);
     }
 
     #[test]
     fn a_workspace_has_so_many_webhooks() {
-        let bench = Bench::with(&[("max_webhooks", "1")]);
-        let owner = strangers(&bench);
+        let server = TestServer::with(&[("max_webhooks", "1")]);
+        let owner = strangers(&server);
         let webhook = json!({"url": "https://example.com/", "events": ["*"]});
         owner.post("/webhooks", webhook.clone()).created();
-        owner.post("/webhooks", webhook.clone()).refused(422, "quota_reached");
-        bench.admin().post("/webhooks", webhook.clone()).created();
-        bench.admin().post("/webhooks", webhook).created();
+        owner.post("/webhooks", webhook.clone()).rejected(422, "quota_reached");
+        server.admin().post("/webhooks", webhook.clone()).created();
+        server.admin().post("/webhooks", webhook).created();
     }
 
     #[test]
     fn a_quota_of_nothing_is_none() {
-        let bench = Bench::with(&[("max_webhooks", "0"), ("mails_per_hour", "0"), ("invitation_resend_interval", "0")]);
-        let owner = strangers(&bench);
+        let server =
+            TestServer::with(&[("max_webhooks", "0"), ("mails_per_hour", "0"), ("invitation_resend_interval", "0")]);
+        let owner = strangers(&server);
         let invite = owner.post("/user-invites", json!({"email": "g@example.com", "role_id": 3})).created();
         for _ in 0..3 {
             owner.post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();

@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::accounts::{self, Account};
-use super::credentials::{self, Issued, NewIssue};
+use super::credentials::{self, Issued, TokenSpec};
 use super::email_verification::CodeMailer;
 use super::invitations::{self, UserInvite};
 use super::notices;
 use super::workspace_lifecycle::{self, NewWorkspace};
 use super::workspace_rows::Workspace;
 use crate::api::resource::Resource;
-use crate::api::{Counted, Created, Error, Json, Needs, Result, Route, Steps, Tries, hashing, post};
-use crate::auth::{Purpose, Scope};
+use crate::api::{BlockingCtx, Error, Json, Needs, RateLimit, RateLimitedAttempt, Result, Route, Saved, hashing, post};
+use crate::auth::{Purpose, TokenScope};
 use crate::config::{Config, Registration};
-use crate::tenancy::life::Owner;
+use crate::tenancy::lifecycle::Owner;
 use crate::values::{Email, Name, Password, Subdomain, Text};
 
 pub const RESOURCE: Resource =
@@ -31,7 +31,7 @@ const ROUTES: &[Route] =
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Registration")]
 #[serde(default)]
-pub struct Registering {
+pub struct NewRegistration {
     /// Full name.
     #[schemars(example = &"Ada Lovelace")]
     name: Name<255>,
@@ -61,23 +61,28 @@ pub struct Registered {
     workspace: Option<Workspace>,
 }
 
-fn register(steps: &Steps<'_>, tries: Tries, Json(new): Json<Registering>) -> Result<Created<Registered>> {
-    check(&steps.engine.config, new.invite.is_some())?;
+fn register(
+    ctx: &BlockingCtx<'_>,
+    rate_limit: RateLimit,
+    Json(new): Json<NewRegistration>,
+) -> Result<Saved<Registered>> {
+    check(&ctx.instance.config, new.invite.is_some())?;
     if new.password_confirmation.as_ref().is_some_and(|again| **again != *new.password.reveal()) {
         return Err(Error::invalid("The password confirmation does not match."));
     }
-    let invite = new.invite.as_ref().map(|code| invite(steps, code, &new.email)).transpose()?;
-    let (account, issued, mut workspace) = create_signed_in(steps, &tries.at(Purpose::Account), new, invite.is_some())?;
+    let invite = new.invite.as_ref().map(|code| invite(ctx, code, &new.email)).transpose()?;
+    let (account, issued, mut workspace) =
+        create_signed_in(ctx, &rate_limit.for_address(Purpose::Account), new, invite.is_some())?;
     if let Some(invite) = invite {
-        match join(steps, &account, &invite) {
+        match join(ctx, &account, &invite) {
             Ok(joined) => _ = workspace.get_or_insert(joined),
             Err(error) => tracing::info!(%error, "could not add a new account to the workspace of its invitation"),
         }
     }
     if let Some(workspace) = &mut workspace {
-        workspace.set_url(steps.engine);
+        workspace.set_url(ctx.instance);
     }
-    Ok(Created(Registered { user: account, issued, workspace }))
+    Ok(Saved(Registered { user: account, issued, workspace }))
 }
 
 /// Checks whether registration is allowed, with or without an invitation.
@@ -91,40 +96,40 @@ pub fn check(config: &Config, invited: bool) -> Result<()> {
 }
 
 /// The invitation of a code, if it was mailed to this address and is still open.
-fn invite(steps: &Steps<'_>, code: &str, email: &Email) -> Result<UserInvite> {
-    let (code, now) = (code.to_owned(), steps.now);
-    let found = steps.engine.central.read(move |db| Ok::<_, Error>(invitations::with_code(db, &code)?))?;
+fn invite(ctx: &BlockingCtx<'_>, code: &str, email: &Email) -> Result<UserInvite> {
+    let (code, now) = (code.to_owned(), ctx.now);
+    let found = ctx.instance.central.read(move |db| Ok::<_, Error>(invitations::with_code(db, &code)?))?;
     let invite = found.filter(|invite| invite.email.eq_ignore_ascii_case(email));
     let invite = invite.ok_or_else(|| Error::invalid("The selected invite is invalid."))?;
     invite.check_open(now)?;
-    invitations::check_workspace(steps.engine, invite.workspace.id)?;
+    invitations::check_workspace(ctx.instance, invite.workspace.id)?;
     Ok(invite)
 }
 
 /// Adds a new account to the workspace of its invitation.
-fn join(steps: &Steps<'_>, account: &Account, invite: &UserInvite) -> Result<Workspace> {
-    invitations::join(steps, account, invite)?;
-    let found = steps.engine.central.workspace_of_member(account.id, invite.workspace.id)?;
+fn join(ctx: &BlockingCtx<'_>, account: &Account, invite: &UserInvite) -> Result<Workspace> {
+    invitations::join(ctx, account, invite)?;
+    let found = ctx.instance.central.workspace_of_member(account.id, invite.workspace.id)?;
     found.ok_or_else(Error::workspace_not_found)
 }
 
 /// Creates the account, its token and the requested workspace: all of them or none. The address counts as verified if
 /// an invitation was mailed to it. Otherwise a code is mailed.
 fn create_signed_in(
-    steps: &Steps<'_>,
-    tries: &Counted,
-    new: Registering,
+    ctx: &BlockingCtx<'_>,
+    tries: &RateLimitedAttempt,
+    new: NewRegistration,
     invited: bool,
 ) -> Result<(Account, Issued, Option<Workspace>)> {
-    let (engine, now) = (steps.engine, steps.now);
+    let (instance, now) = (ctx.instance, ctx.now);
     // Each attempt costs a hash or reveals whether an address has an account, whatever the result.
     tries.check()?;
     tries.count();
     // Checked before the password is hashed, because hashing is expensive. The unique index has the last word.
-    if engine.central.password_by_email(&new.email)?.is_some() {
+    if instance.central.password_by_email(&new.email)?.is_some() {
         return Err(Error::taken("email"));
     }
-    let hash = engine.hash_password(&new.password, &new.email, &new.name)?;
+    let hash = instance.hash_password(&new.password, &new.email, &new.name)?;
     let first = match (new.workspace_name, new.subdomain) {
         (None, None) => None,
         (name, subdomain) => {
@@ -133,32 +138,32 @@ fn create_signed_in(
             Some(NewWorkspace { name: Name::parse(name).map_err(Error::invalid)?, subdomain })
         }
     };
-    let (inside, origin, mailer) = (Arc::clone(engine), steps.call.origin(), CodeMailer::of(steps.call));
-    let (account, issued, workspace) = engine.central.write(move |db| {
-        let operator = !accounts::any(db)?;
+    let (inside, origin, mailer) = (Arc::clone(instance), ctx.request.origin(), CodeMailer::of(ctx.request));
+    let (account, issued, workspace) = instance.central.write(move |db| {
+        let operator = !accounts::any_exists(db)?;
         let id = accounts::insert(db, &new.name, &new.email, &hash, operator, &origin)?;
         if invited {
             accounts::set_verified(db, id)?;
         } else {
             mailer.send(db, &accounts::find(db, id)?, &new.email, now)?;
         }
-        let session = NewIssue::session(id, Scope::Central, "login", inside.config.token_ttl);
+        let session = TokenSpec::is_session(id, TokenScope::Central, "login", inside.config.token_ttl);
         let issued = credentials::issue(db, &inside, &session, &origin)?;
-        notices::note_login(db, id, &origin)?;
+        notices::record_login(db, id, &origin)?;
         let workspace =
             first.as_ref().map(|first| workspace_lifecycle::reserve(db, Uuid::now_v7(), first, id, now)).transpose()?;
         Ok::<_, Error>((accounts::find(db, id)?, issued, workspace))
     })?;
-    let made_by = steps.call.origin().by(account.id);
+    let made_by = ctx.request.origin().by(account.id);
     let Some(workspace) = workspace else {
         return Ok((account, issued, None));
     };
     let owner = Owner { account_id: account.id, name: account.name.clone(), email: account.email.clone() };
-    match workspace_lifecycle::open_for_business(engine, workspace, owner, &made_by) {
+    match workspace_lifecycle::create_file(instance, workspace, owner, &made_by) {
         Ok(workspace) => Ok((account, issued, Some(workspace))),
         Err(error) => {
             let id = account.id;
-            engine.central.write(move |db| accounts::delete_account(db, id))?;
+            instance.central.write(move |db| accounts::delete_account(db, id))?;
             Err(error)
         }
     }
@@ -168,7 +173,7 @@ fn create_signed_in(
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
 
     fn registering(email: &str) -> Value {
         json!({"name": "Zoé", "email": email, "password": "quite-a-long-one"})
@@ -176,37 +181,40 @@ mod tests {
 
     #[test]
     fn who_registers_is_signed_in() {
-        let bench = Bench::new();
-        let made = bench.nobody().post("/register", registering("zoe@example.com")).created();
+        let server = TestServer::new();
+        let made = server.anonymous().post("/register", registering("zoe@example.com")).created();
         assert_eq!((&made["token_type"], &made["workspace"]), (&json!("Bearer"), &Value::Null));
         assert_eq!((&made["user"]["email"], &made["user"]["password"]), (&json!("zoe@example.com"), &Value::Null));
-        let me = bench.nobody().signed_in(&made).get("/whoami").ok();
+        let me = server.anonymous().signed_in(&made).get("/whoami").ok();
         assert_eq!((&me["user"], &me["scope"], &me["workspaces"]), (&made["user"], &json!("central"), &json!([])));
     }
 
     #[test]
     fn a_first_workspace_may_be_made_at_once() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let mut body = registering("zoe@example.com");
         body["workspace_name"] = json!("Zoé & Cie");
-        let made = bench.nobody().post("/register", body).created();
+        let made = server.anonymous().post("/register", body).created();
         assert_eq!((&made["workspace"]["subdomain"], &made["workspace"]["owner"]), (&json!("zoe-cie"), &json!(true)));
-        let switched =
-            bench.nobody().signed_in(&made).post("/switch-to", json!({"workspace_id": made["workspace"]["id"]})).ok();
-        let inside = bench.nobody().signed_in(&switched).at("zoe-cie.localhost");
+        let switched = server
+            .anonymous()
+            .signed_in(&made)
+            .post("/switch-to", json!({"workspace_id": made["workspace"]["id"]}))
+            .ok();
+        let inside = server.anonymous().signed_in(&switched).at("zoe-cie.localhost");
         assert_eq!(inside.get("/whoami").ok()["role"], "admin");
     }
 
     #[test]
     fn a_registration_that_is_refused_leaves_nothing() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let refused = |changed: Value| {
             let mut body = registering("zoe@example.com");
             body.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
-            bench.nobody().post("/register", body)
+            server.anonymous().post("/register", body)
         };
-        refused(json!({"email": "OWNER@example.com"})).refused(422, "email_taken");
-        refused(json!({"subdomain": "acme"})).refused(422, "subdomain_taken");
+        refused(json!({"email": "OWNER@example.com"})).rejected(422, "email_taken");
+        refused(json!({"subdomain": "acme"})).rejected(422, "subdomain_taken");
         refused(json!({"subdomain": "www"})).invalid(&["The subdomain is reserved."]);
         refused(json!({"password": "short"})).invalid(&["The password must be at least 8 characters."]);
         refused(json!({"password": "password1"}))
@@ -215,16 +223,16 @@ mod tests {
         refused(json!({"invite": "x"})).invalid(&["The selected invite is invalid."]);
         refused(json!({"name": null, "email": "zoe"}))
             .invalid(&["The name field is required.", "The email must be a valid email address."]);
-        bench.nobody().post("/register", registering("zoe@example.com")).created();
+        server.anonymous().post("/register", registering("zoe@example.com")).created();
     }
 
     #[test]
     fn an_address_registers_so_many_accounts_and_then_waits() {
-        let bench = Bench::with(&[("throttle_attempts", "3")]);
-        let register = |email: &str| bench.nobody().post("/register", registering(email));
+        let server = TestServer::with(&[("throttle_attempts", "3")]);
+        let register = |email: &str| server.anonymous().post("/register", registering(email));
         register("zoe@example.com").created();
-        register("zoe@example.com").refused(422, "email_taken");
+        register("zoe@example.com").rejected(422, "email_taken");
         register("ada@example.com").created();
-        register("grace@example.com").refused(429, "too_many_requests");
+        register("grace@example.com").rejected(429, "too_many_requests");
     }
 }

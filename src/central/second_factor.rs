@@ -13,16 +13,16 @@ use serde::{Deserialize, Serialize};
 use totp_rs::{Builder, Secret, Totp};
 
 use super::accounts::{self, Account};
-use super::audit_log::{self, Event};
+use super::central_audit_log::{self, CentralAuditEvent};
 use super::credentials;
-use super::notices::{self, About};
+use super::notices::{self, NoticeKind};
 use crate::api::resource::Resource;
 use crate::api::{
-    Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Steps, Tries, delete, get, hashing, post, run,
-    steps,
+    BlockingCtx, Ctx, Done, Error, Id, Json, Needs, Ok200, RateLimit, Result, Route, Saved, blocking, delete, get,
+    hashing, post, run,
 };
-use crate::auth::{Keys, Origin, Purpose, TokenInUse, seal, secret};
-use crate::engine::Engine;
+use crate::auth::{Keys, Origin, Purpose, TokenInUse, encryption, secret};
+use crate::instance::Instance;
 use crate::tenancy::Central;
 use crate::values::{Name, Text, Timestamp};
 
@@ -44,7 +44,7 @@ const ROUTES: &[Route] = &[
         .named("removeSecondFactor"),
     post(
         "/account/second-factor/recovery-codes",
-        &steps(renew_recovery_codes),
+        &blocking(renew_recovery_codes),
         Needs::SignedIn,
         "Replace your recovery codes with new ones",
     )
@@ -79,7 +79,7 @@ pub struct SecondFactor {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "SecondFactor")]
 #[serde(default)]
-pub struct Enrolling {
+pub struct EnrollmentChanges {
     /// The password of the account. Starts an enrollment.
     #[schemars(example = &"a-long-password")]
     pub current_password: Option<Text<1000>>,
@@ -103,9 +103,8 @@ pub struct Enrollment {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "SecondFactorRemoval")]
 #[serde(default)]
-pub struct Disabling {
+pub struct SecondFactorRemoval {
     /// The password of the account.
     #[schemars(example = &"a-long-password")]
     pub current_password: Name<1000>,
@@ -115,9 +114,8 @@ pub struct Disabling {
 }
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "SecondFactorProof")]
 #[serde(default)]
-pub struct Proof {
+pub struct SecondFactorProof {
     /// A code from the app, or a recovery code.
     #[schemars(example = &"123456")]
     code: Name<40>,
@@ -131,31 +129,40 @@ pub struct RecoveryCodes {
 }
 
 fn show(ctx: &mut Ctx<'_>) -> Result<Ok200<SecondFactor>> {
-    Ok(Ok200(find(ctx.db, ctx.call.token()?.account_id)?))
+    Ok(Ok200(find(ctx.db, ctx.request.token()?.account_id)?))
 }
 
-fn enroll(steps: &Steps<'_>, tries: Tries, Json(given): Json<Enrolling>) -> Result<Created<Enrollment>> {
-    let token = steps.token()?;
+fn enroll(
+    ctx: &BlockingCtx<'_>,
+    rate_limit: RateLimit,
+    Json(given): Json<EnrollmentChanges>,
+) -> Result<Saved<Enrollment>> {
+    let token = ctx.token()?;
     match (given.code, given.current_password) {
-        (Some(code), _) => finish_enrollment(steps, &tries, token.account_id, &code).map(Created),
-        (None, Some(password)) => begin_enrollment(steps, &tries, token, &password).map(Created),
+        (Some(code), _) => finish_enrollment(ctx, &rate_limit, token.account_id, &code).map(Saved),
+        (None, Some(password)) => begin_enrollment(ctx, &rate_limit, token, &password).map(Saved),
         (None, None) => Err(Error::invalid("The current password field is required.")),
     }
 }
 
 /// The first step: checks the password and creates a secret. The secret takes effect once a code for it is submitted.
-pub fn begin_enrollment(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, password: &str) -> Result<Enrollment> {
+pub fn begin_enrollment(
+    ctx: &BlockingCtx<'_>,
+    rate_limit: &RateLimit,
+    token: &TokenInUse,
+    password: &str,
+) -> Result<Enrollment> {
     let (account_id, token_id) = (token.account_id, token.id);
-    let (account, kept) = steps.engine.central.account_with_password(account_id)?;
-    credentials::compare(steps.engine, &tries.of_session(Purpose::Password, token_id), password, Some(&kept))?;
+    let (account, kept) = ctx.instance.central.account_with_password(account_id)?;
+    credentials::compare(ctx.instance, &rate_limit.for_session(Purpose::Password, token_id), password, Some(&kept))?;
     let mut bytes = [0; 20];
     getrandom::fill(&mut bytes).map_err(anyhow::Error::from)?;
     let secret = Secret::from(bytes.to_vec());
-    let sealed = seal::seal_text(&secret.to_base32(), &context(account_id), &steps.engine.keys)?;
-    let now = steps.now;
-    let state = steps.engine.central.write(move |db| {
+    let sealed = encryption::encrypt_text(&secret.to_base32(), &context(account_id), &ctx.instance.keys)?;
+    let now = ctx.now;
+    let state = ctx.instance.central.write(move |db| {
         if find(db, account_id)?.enabled {
-            return Err(Error::refused(
+            return Err(Error::rejected(
                 "second_factor_enabled",
                 "The account already has a second factor. Remove it first.",
             ));
@@ -166,13 +173,13 @@ pub fn begin_enrollment(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, pa
         .execute((account_id, &sealed, now))?;
         find(db, account_id)
     })?;
-    enrollment(steps.engine, state, &account, secret)
+    enrollment(ctx.instance, state, &account, secret)
 }
 
 /// An enrollment that waits for its first code.
-fn enrollment(engine: &Engine, state: SecondFactor, account: &Account, secret: Secret) -> Result<Enrollment> {
+fn enrollment(instance: &Instance, state: SecondFactor, account: &Account, secret: Secret) -> Result<Enrollment> {
     let shown = secret.to_base32();
-    let issuer = format!("cx-engine {}", engine.config.central_domain);
+    let issuer = format!("cx-engine {}", instance.config.central_domain);
     let totp =
         Builder::new().with_secret(secret).with_account_name(account.email.replace(':', "")).with_issuer(Some(issuer));
     let unusable = |error: String| Error::Internal(error);
@@ -185,76 +192,90 @@ fn enrollment(engine: &Engine, state: SecondFactor, account: &Account, secret: S
 }
 
 /// The started enrollment of an account, to show it again.
-pub fn begun_enrollment(steps: &Steps<'_>, account_id: i64) -> Result<Option<Enrollment>> {
-    let (engine, now) = (Arc::clone(steps.engine), steps.now);
-    let found = steps.engine.central.read(move |db| {
-        let secret = unconfirmed(db, &engine.keys, account_id, now)?;
+pub fn begun_enrollment(ctx: &BlockingCtx<'_>, account_id: i64) -> Result<Option<Enrollment>> {
+    let (instance, now) = (Arc::clone(ctx.instance), ctx.now);
+    let found = ctx.instance.central.read(move |db| {
+        let secret = unconfirmed(db, &instance.keys, account_id, now)?;
         Ok::<_, Error>((find(db, account_id)?, accounts::find(db, account_id)?, secret))
     })?;
     let (state, account, Some(secret)) = found else { return Ok(None) };
-    enrollment(steps.engine, state, &account, secret).map(Some)
+    enrollment(ctx.instance, state, &account, secret).map(Some)
 }
 
 /// The second step: checks a code.
-pub fn finish_enrollment(steps: &Steps<'_>, tries: &Tries, account_id: i64, code: &str) -> Result<Enrollment> {
-    let tries = tries.of_account(Purpose::SecondFactor, account_id);
+pub fn finish_enrollment(
+    ctx: &BlockingCtx<'_>,
+    rate_limit: &RateLimit,
+    account_id: i64,
+    code: &str,
+) -> Result<Enrollment> {
+    let tries = rate_limit.for_account(Purpose::SecondFactor, account_id);
     tries.check()?;
-    let (engine, origin, code) = (Arc::clone(steps.engine), steps.call.origin().by(account_id), code.to_owned());
-    let done = steps.engine.central.write(move |db| {
-        let Some(secret) = unconfirmed(db, &engine.keys, account_id, origin.at)? else {
-            return Err(Error::refused("no_enrollment", "No enrollment was started. Start with your password."));
+    let (instance, origin, code) = (Arc::clone(ctx.instance), ctx.request.origin().by(account_id), code.to_owned());
+    let done = ctx.instance.central.write(move |db| {
+        let Some(secret) = unconfirmed(db, &instance.keys, account_id, origin.at)? else {
+            return Err(Error::rejected("no_enrollment", "No enrollment was started. Start with your password."));
         };
         let Some(step) = totp(secret)?.check(&digits(&code), seconds(origin.at)) else { return Ok(None) };
         db.prepare_cached("UPDATE second_factors SET confirmed_at = ?2, last_step = ?3 WHERE account_id = ?1")?
             .execute((account_id, origin.at, step.cast_signed()))?;
         let codes = make_recovery_codes(db, account_id)?;
-        audit_log::record(db, &origin, Event::new("second_factor.enabled").about(account_id))?;
-        notices::put(db, account_id, &About::SecondFactorEnabled, &origin)?;
+        central_audit_log::record(db, &origin, CentralAuditEvent::new("second_factor.enabled").about(account_id))?;
+        notices::queue(db, account_id, &NoticeKind::SecondFactorEnabled, &origin)?;
         Ok(Some((find(db, account_id)?, codes)))
     })?;
     let Some((state, codes)) = done else {
         tries.count();
         return Err(Error::invalid("The selected code is invalid."));
     };
-    tries.forgive();
+    tries.reset();
     Ok(Enrollment { state, secret: None, otpauth_url: None, qr_code: None, recovery_codes: Some(codes) })
 }
 
-fn disable(steps: &Steps<'_>, tries: Tries, Json(given): Json<Disabling>) -> Result<Done> {
-    remove(steps, &tries, steps.token()?, &given).map(|()| Done)
+fn disable(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, Json(given): Json<SecondFactorRemoval>) -> Result<Done> {
+    remove(ctx, &rate_limit, ctx.token()?, &given).map(|()| Done)
 }
 
 /// Removes the second factor of the token's owner.
-pub fn remove(steps: &Steps<'_>, tries: &Tries, token: &TokenInUse, given: &Disabling) -> Result<()> {
+pub fn remove(
+    ctx: &BlockingCtx<'_>,
+    rate_limit: &RateLimit,
+    token: &TokenInUse,
+    given: &SecondFactorRemoval,
+) -> Result<()> {
     let (account_id, token_id) = (token.account_id, token.id);
-    let (_, kept) = steps.engine.central.account_with_password(account_id)?;
-    let password = tries.of_session(Purpose::Password, token_id);
-    credentials::compare(steps.engine, &password, &given.current_password, Some(&kept))?;
-    with_code(steps, tries, account_id, &given.code, move |db, origin| {
+    let (_, kept) = ctx.instance.central.account_with_password(account_id)?;
+    let password = rate_limit.for_session(Purpose::Password, token_id);
+    credentials::compare(ctx.instance, &password, &given.current_password, Some(&kept))?;
+    with_code(ctx, rate_limit, account_id, &given.code, move |db, origin| {
         delete_factor(db, account_id)?;
-        audit_log::record(db, origin, Event::new("second_factor.disabled").about(account_id))?;
-        notices::put(db, account_id, &About::SecondFactorDisabled, origin)
+        central_audit_log::record(db, origin, CentralAuditEvent::new("second_factor.disabled").about(account_id))?;
+        notices::queue(db, account_id, &NoticeKind::SecondFactorDisabled, origin)
     })
 }
 
-fn renew_recovery_codes(steps: &Steps<'_>, tries: Tries, Json(given): Json<Proof>) -> Result<Created<RecoveryCodes>> {
-    let recovery_codes = renew(steps, &tries, steps.token()?.account_id, &given.code)?;
-    Ok(Created(RecoveryCodes { recovery_codes }))
+fn renew_recovery_codes(
+    ctx: &BlockingCtx<'_>,
+    rate_limit: RateLimit,
+    Json(given): Json<SecondFactorProof>,
+) -> Result<Saved<RecoveryCodes>> {
+    let recovery_codes = renew(ctx, &rate_limit, ctx.token()?.account_id, &given.code)?;
+    Ok(Saved(RecoveryCodes { recovery_codes }))
 }
 
 /// Replaces the recovery codes of an account. Requires a code.
-pub fn renew(steps: &Steps<'_>, tries: &Tries, account_id: i64, code: &str) -> Result<Vec<String>> {
-    with_code(steps, tries, account_id, code, move |db, origin| {
+pub fn renew(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, account_id: i64, code: &str) -> Result<Vec<String>> {
+    with_code(ctx, rate_limit, account_id, code, move |db, origin| {
         let codes = make_recovery_codes(db, account_id)?;
-        audit_log::record(db, origin, Event::new("recovery_codes.created").about(account_id))?;
-        notices::put(db, account_id, &About::RecoveryCodesCreated, origin)?;
+        central_audit_log::record(db, origin, CentralAuditEvent::new("recovery_codes.created").about(account_id))?;
+        notices::queue(db, account_id, &NoticeKind::RecoveryCodesCreated, origin)?;
         Ok(codes)
     })
 }
 
 fn reset_by_operator(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     accounts::find(ctx.db, id)?;
-    reset(ctx.db, id, &ctx.call.origin())?;
+    reset(ctx.db, id, &ctx.request.origin())?;
     Ok(Done)
 }
 
@@ -264,26 +285,26 @@ fn reset(db: &Connection, account_id: i64, origin: &Origin) -> Result<()> {
         return Err(no_factor());
     }
     delete_factor(db, account_id)?;
-    audit_log::record(db, origin, Event::new("second_factor.reset").about(account_id))?;
-    notices::put(db, account_id, &About::SecondFactorReset, origin)
+    central_audit_log::record(db, origin, CentralAuditEvent::new("second_factor.reset").about(account_id))?;
+    notices::queue(db, account_id, &NoticeKind::SecondFactorReset, origin)
 }
 
 /// Runs an action that requires a code of the caller. The code is used up.
 fn with_code<T: Send + 'static>(
-    steps: &Steps<'_>,
-    tries: &Tries,
+    ctx: &BlockingCtx<'_>,
+    rate_limit: &RateLimit,
     account_id: i64,
     code: &str,
     mut work: impl FnMut(&Connection, &Origin) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let tries = tries.of_account(Purpose::SecondFactor, account_id);
+    let tries = rate_limit.for_account(Purpose::SecondFactor, account_id);
     tries.check()?;
-    let (engine, origin, code) = (Arc::clone(steps.engine), steps.call.origin().by(account_id), code.to_owned());
-    let done = steps.engine.central.write(move |db| {
+    let (instance, origin, code) = (Arc::clone(ctx.instance), ctx.request.origin().by(account_id), code.to_owned());
+    let done = ctx.instance.central.write(move |db| {
         if !find(db, account_id)?.enabled {
             return Err(no_factor());
         }
-        if !use_code(db, &engine.keys, account_id, &code, origin.at)? {
+        if !use_code(db, &instance.keys, account_id, &code, origin.at)? {
             return Ok(None);
         }
         work(db, &origin).map(Some)
@@ -292,7 +313,7 @@ fn with_code<T: Send + 'static>(
         tries.count();
         return Err(Error::WrongCode);
     };
-    tries.forgive();
+    tries.reset();
     Ok(done)
 }
 
@@ -379,14 +400,14 @@ pub fn delete_factor(db: &Connection, account_id: i64) -> rusqlite::Result<()> {
 }
 
 /// Encrypts every secret again with the newest key, before the older keys are deleted.
-pub fn reseal(engine: &Arc<Engine>) -> Result<()> {
-    let inside = Arc::clone(engine);
-    engine.central.write(move |db| {
+pub fn reseal(instance: &Arc<Instance>) -> Result<()> {
+    let inside = Arc::clone(instance);
+    instance.central.write(move |db| {
         let mut statement = db.prepare("SELECT account_id, secret FROM second_factors")?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         for (account_id, sealed) in rows.collect::<rusqlite::Result<Vec<(i64, String)>>>()? {
-            let Some(text) = seal::open_text(&sealed, &context(account_id), &inside.keys) else { continue };
-            let sealed = seal::seal_text(&text, &context(account_id), &inside.keys)?;
+            let Some(text) = encryption::decrypt_text(&sealed, &context(account_id), &inside.keys) else { continue };
+            let sealed = encryption::encrypt_text(&text, &context(account_id), &inside.keys)?;
             db.execute("UPDATE second_factors SET secret = ?2 WHERE account_id = ?1", (account_id, sealed))?;
         }
         Ok(())
@@ -402,7 +423,7 @@ fn unconfirmed(db: &Connection, keys: &Keys, account_id: i64, now: Timestamp) ->
 }
 
 fn opened(sealed: &str, keys: &Keys, account_id: i64) -> Option<Secret> {
-    Secret::try_from_base32(seal::open_text(sealed, &context(account_id), keys)?).ok()
+    Secret::try_from_base32(encryption::decrypt_text(sealed, &context(account_id), keys)?).ok()
 }
 
 /// The encryption context. It binds a secret to its account.
@@ -420,7 +441,7 @@ fn seconds(at: Timestamp) -> u64 {
 }
 
 fn no_factor() -> Error {
-    Error::refused("no_second_factor", "The account has no second factor.")
+    Error::rejected("no_second_factor", "The account has no second factor.")
 }
 
 #[cfg(test)]

@@ -8,18 +8,18 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit_log::{self, Event};
-use super::credentials::{Issued, NewIssue, issue, revoke_all, revoke_one};
-use super::notices::{self, About};
-use super::{accounts, session};
+use super::central_audit_log::{self, CentralAuditEvent};
+use super::credentials::{Issued, TokenSpec, issue, revoke_all, revoke_one};
+use super::notices::{self, NoticeKind};
+use super::{account_session, accounts};
 use crate::api::field::{integer, moment};
-use crate::api::list::{List, Listed, Listing};
+use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::Resource;
 use crate::api::{
-    Created, Ctx, Deleted, Done, Error, Id, Json, Needs, Page, Query, Result, Route, Steps, delete, get, post, run,
-    steps,
+    BlockingCtx, Ctx, Deleted, Done, Error, Id, Json, Needs, Page, Query, Result, Route, Saved, blocking, delete, get,
+    post, run,
 };
-use crate::auth::{Origin, Scope, TokenKind, network_of};
+use crate::auth::{Origin, TokenKind, TokenScope, network_of};
 use crate::tenancy::Central;
 use crate::values::{Flag, Name, Timestamp};
 
@@ -32,7 +32,7 @@ pub const RESOURCE: Resource = Resource::new(
 
 const ROUTES: &[Route] = &[
     get("/tokens", &run(list), Needs::SignedIn, "List your sessions and tokens, newest first"),
-    post("/tokens", &steps(create), Needs::SignedIn, "Create a token for a program; the response shows it once"),
+    post("/tokens", &blocking(create), Needs::SignedIn, "Create a token for a program; the response shows it once"),
     delete("/tokens", &run(revoke_others), Needs::SignedIn, "Revoke all your other tokens").named("revokeOtherTokens"),
     delete("/tokens/{id}", &run(revoke), Needs::SignedIn, "Revoke a token and the tokens that were switched from it")
         .named("revokeToken"),
@@ -98,7 +98,7 @@ pub struct NewToken {
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Others {
+pub struct OthersQuery {
     /// Must be `1`, as a confirmation.
     #[serde(deserialize_with = "set")]
     #[schemars(extend("enum" = [true]))]
@@ -120,54 +120,58 @@ pub struct NewTokenShown {
 }
 
 fn list(ctx: &mut Ctx<'_>, list: List<Token>) -> Result<Page<Token>> {
-    let token = ctx.call.token()?;
-    let mut page = list.only("account_id", token.account_id).page(ctx)?;
+    let token = ctx.request.token()?;
+    let mut page = list.restrict("account_id", token.account_id).page(ctx)?;
     for listed in page.rows_mut() {
         listed.current = listed.id == token.id;
     }
     Ok(page)
 }
 
-fn create(steps: &Steps<'_>, Json(new): Json<NewToken>) -> Result<Created<NewTokenShown>> {
-    let ttl = new.expires_in.unwrap_or(steps.engine.config.token_ttl);
+fn create(ctx: &BlockingCtx<'_>, Json(new): Json<NewToken>) -> Result<Saved<NewTokenShown>> {
+    let ttl = new.expires_in.unwrap_or(ctx.instance.config.token_ttl);
     if !(60..=315_360_000).contains(&ttl) {
         return Err(Error::invalid("The expires in must be between 60 and 315360000."));
     }
-    let scope = Scope::from(new.workspace_id);
+    let scope = TokenScope::from(new.workspace_id);
     if let Some(id) = new.workspace_id {
-        session::enter(steps, steps.token()?.account_id, id)?;
+        account_session::open_session(ctx, ctx.token()?.account_id, id)?;
     }
-    let (inside, maker, origin) = (Arc::clone(steps.engine), steps.token()?, steps.call.origin());
+    let (inside, maker, origin) = (Arc::clone(ctx.instance), ctx.token()?, ctx.request.origin());
     let account_id = maker.account_id;
     let latest = (maker.kind == TokenKind::PROGRAM).then_some(maker.expires_at);
-    let shown = steps.engine.central.write(move |db| {
+    let shown = ctx.instance.central.write(move |db| {
         inside.config.quotas.check_tokens(db, account_id, origin.at)?;
         let token =
-            NewIssue { kind: TokenKind::PROGRAM, latest, ..NewIssue::session(account_id, scope, &new.label, ttl) };
+            TokenSpec { kind: TokenKind::PROGRAM, latest, ..TokenSpec::is_session(account_id, scope, &new.label, ttl) };
         let issued = issue(db, &inside, &token, &origin)?;
-        let event = Event { workspace: scope.workspace(), ..Event::new("token.created").about(account_id) };
-        audit_log::record(db, &origin, event.with(json!({"token_id": issued.id, "label": new.label})))?;
-        notices::put(db, account_id, &About::TokenCreated { label: &new.label }, &origin)?;
+        let event = CentralAuditEvent {
+            workspace: scope.workspace(),
+            ..CentralAuditEvent::new("token.created").about(account_id)
+        };
+        central_audit_log::record(db, &origin, event.with(json!({"token_id": issued.id, "label": new.label})))?;
+        notices::queue(db, account_id, &NoticeKind::TokenCreated { label: &new.label }, &origin)?;
         let token = find(db, issued.id)?.ok_or_else(Error::not_found)?;
         Ok::<_, Error>(NewTokenShown { issued, token })
     })?;
-    Ok(Created(shown))
+    Ok(Saved(shown))
 }
 
 fn revoke(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
-    let account_id = ctx.call.token()?.account_id;
+    let account_id = ctx.request.token()?.account_id;
     let found = find(ctx.db, id)?.filter(|token| token.account_id == account_id).ok_or_else(Error::not_found)?;
     revoke_one(ctx.db, id, ctx.now)?;
-    let event = Event::new("token.revoked").about(account_id).with(json!({"token_id": id, "label": found.label}));
-    audit_log::record(ctx.db, &ctx.call.origin(), event)?;
+    let event =
+        CentralAuditEvent::new("token.revoked").about(account_id).with(json!({"token_id": id, "label": found.label}));
+    central_audit_log::record(ctx.db, &ctx.request.origin(), event)?;
     Ok(Done)
 }
 
-fn revoke_others(ctx: &mut Ctx<'_>, Query(_): Query<Others>) -> Result<Deleted> {
-    let token = ctx.call.token()?;
+fn revoke_others(ctx: &mut Ctx<'_>, Query(_): Query<OthersQuery>) -> Result<Deleted> {
+    let token = ctx.request.token()?;
     let revoked = revoke_all(ctx.db, token.account_id, Some(token.id), ctx.now)?;
-    let event = Event::new("token.revoked").about(token.account_id).with(json!({"others": revoked}));
-    audit_log::record(ctx.db, &ctx.call.origin(), event)?;
+    let event = CentralAuditEvent::new("token.revoked").about(token.account_id).with(json!({"others": revoked}));
+    central_audit_log::record(ctx.db, &ctx.request.origin(), event)?;
     Ok(Deleted(revoked))
 }
 
@@ -177,7 +181,11 @@ impl Central {
         self.write(move |db| {
             let revoked = revoke_one(db, id, origin.at)?;
             if revoked {
-                audit_log::record(db, &origin, Event::new("token.revoked").with(json!({"token_id": id})))?;
+                central_audit_log::record(
+                    db,
+                    &origin,
+                    CentralAuditEvent::new("token.revoked").with(json!({"token_id": id})),
+                )?;
             }
             Ok(revoked)
         })
@@ -188,7 +196,7 @@ impl Central {
         let email = email.to_owned();
         self.write(move |db| {
             let account = accounts::named(db, &email)?;
-            audit_log::record(db, &origin, Event::new("token.revoked").about(account.id))?;
+            central_audit_log::record(db, &origin, CentralAuditEvent::new("token.revoked").about(account.id))?;
             Ok(revoke_all(db, account.id, None, origin.at)?)
         })
     }
@@ -197,7 +205,7 @@ impl Central {
     pub fn tokens_of(&self, email: &str) -> Result<Vec<Token>> {
         let email = email.to_owned();
         self.read(move |db| {
-            let Listing { table, columns, .. } = Token::LISTING;
+            let ListSpec { table, columns, .. } = Token::LISTING;
             let sql = format!("SELECT {columns} FROM {table} WHERE account_id = ?1 ORDER BY id DESC");
             let account_id = accounts::named(db, &email)?.id;
             let mut statement = db.prepare(&sql)?;
@@ -209,20 +217,20 @@ impl Central {
     pub fn announce_keys(&self, origin: Origin) -> Result<()> {
         self.write(move |db| {
             db.execute("UPDATE revisions SET revision = revision + 1 WHERE name = 'keys'", [])?;
-            Ok(audit_log::record(db, &origin, Event::new("keys.rotated"))?)
+            Ok(central_audit_log::record(db, &origin, CentralAuditEvent::new("keys.rotated"))?)
         })
     }
 }
 
 fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Token>> {
-    let Listing { table, columns, .. } = Token::LISTING;
+    let ListSpec { table, columns, .. } = Token::LISTING;
     db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE id = ?1"))?
         .query_row([id], Token::from_row)
         .optional()
 }
 
-impl Listed for Token {
-    const LISTING: Listing = Listing {
+impl Listable for Token {
+    const LISTING: ListSpec = ListSpec {
         table: "(SELECT t.*, w.name AS workspace_name, w.subdomain FROM tokens t
                  LEFT JOIN workspaces w ON w.id = t.workspace_id WHERE t.revoked_at IS NULL)",
         columns: "id, label, workspace_id, workspace_name, subdomain, created_at, last_used_at, expires_at, kind,
@@ -265,20 +273,20 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::jobs;
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
     use crate::values::Timestamp;
 
     #[test]
     fn a_token_for_a_program_is_shown_once_listed_and_revoked() {
-        let bench = Bench::new();
-        let me = bench.central();
+        let server = TestServer::new();
+        let me = server.central();
         let made =
-            me.post("/tokens", json!({"label": "nightly", "workspace_id": bench.acme.id, "expires_in": 60})).created();
+            me.post("/tokens", json!({"label": "nightly", "workspace_id": server.acme.id, "expires_in": 60})).created();
         assert_eq!(
             (&made["scope"], &made["workspace"]["subdomain"], &made["expires_in"]),
             (&json!("workspace"), &json!("acme"), &json!(60))
         );
-        let program = bench.nobody().signed_in(&made).at("acme.localhost");
+        let program = server.anonymous().signed_in(&made).at("acme.localhost");
         program.get("/customers").ok();
 
         let listed = me.get("/tokens").ok();
@@ -287,36 +295,36 @@ mod tests {
             listed["data"].as_array().unwrap().iter().filter(|row| row["current"] == true).collect();
         assert_eq!(current.len(), 1);
         me.delete(&format!("/tokens/{}", made["id"])).ok();
-        program.get("/customers").refused(401, "token_revoked");
-        me.delete(&format!("/tokens/{}", made["id"])).refused(404, "not_found");
+        program.get("/customers").rejected(401, "token_revoked");
+        me.delete(&format!("/tokens/{}", made["id"])).rejected(404, "not_found");
     }
 
     #[test]
     fn a_token_that_was_switched_from_another_ends_with_it() {
-        let bench = Bench::new();
-        let short = bench.central().post("/tokens", json!({"label": "short", "expires_in": 60})).created();
-        let short_client = bench.nobody().signed_in(&short);
-        let child = short_client.post("/switch-to", json!({"workspace_id": bench.acme.id})).ok();
+        let server = TestServer::new();
+        let short = server.central().post("/tokens", json!({"label": "short", "expires_in": 60})).created();
+        let short_client = server.anonymous().signed_in(&short);
+        let child = short_client.post("/switch-to", json!({"workspace_id": server.acme.id})).ok();
         assert!(child["expires_in"].as_i64().unwrap() <= 60, "{child}");
-        let inside = bench.nobody().signed_in(&child).at("acme.localhost");
-        let grandchild = inside.post("/switch-to", json!({"workspace_id": bench.other.id})).ok();
+        let inside = server.anonymous().signed_in(&child).at("acme.localhost");
+        let grandchild = inside.post("/switch-to", json!({"workspace_id": server.other.id})).ok();
         assert!(grandchild["expires_in"].as_i64().unwrap() <= 60, "{grandchild}");
-        let beyond = bench.nobody().signed_in(&grandchild).at("other.localhost");
+        let beyond = server.anonymous().signed_in(&grandchild).at("other.localhost");
         beyond.get("/customers").ok();
         let longer = short_client.post("/tokens", json!({"label": "longer", "expires_in": 3600})).created();
         assert!(longer["expires_in"].as_i64().unwrap() <= 60, "{longer}");
 
         short_client.post("/logout", json!({})).ok();
-        inside.get("/customers").refused(401, "token_revoked");
-        beyond.get("/customers").refused(401, "token_revoked");
+        inside.get("/customers").rejected(401, "token_revoked");
+        beyond.get("/customers").rejected(401, "token_revoked");
     }
 
     #[test]
     fn a_persons_other_sessions_are_shown_and_ended_together() {
-        let bench = Bench::new();
-        let (me, other) = (bench.central(), bench.stranger());
-        let login = json!({"email": "owner@example.com", "password": crate::testing::PASSWORD});
-        let elsewhere = bench.nobody().with_header("user-agent", "curl/8").post("/login", login).ok();
+        let server = TestServer::new();
+        let (me, other) = (server.central(), server.stranger());
+        let login = json!({"email": "owner@example.com", "password": crate::tests::PASSWORD});
+        let elsewhere = server.anonymous().with_header("user-agent", "curl/8").post("/login", login).ok();
         let listed = me.get("/tokens").ok();
         let shown = &listed["data"][0];
         assert_eq!(
@@ -329,18 +337,18 @@ mod tests {
             (ended + 1, me.get("/tokens").ok()["total"].as_u64().unwrap()),
             (listed["total"].as_u64().unwrap(), 1)
         );
-        bench.nobody().signed_in(&elsewhere).get("/whoami").refused(401, "token_revoked");
+        server.anonymous().signed_in(&elsewhere).get("/whoami").rejected(401, "token_revoked");
         other.get("/whoami").ok();
     }
 
     /// As after a restore: ids that were used since are used again.
     #[test]
     fn a_token_whose_id_was_used_again_opens_nothing() {
-        let bench = Bench::new();
-        let old = bench.stranger();
+        let server = TestServer::new();
+        let old = server.stranger();
         old.get("/whoami").ok();
-        bench
-            .engine
+        server
+            .instance
             .central
             .write(|db| {
                 db.execute("DELETE FROM accounts WHERE email = 'stranger@example.com'", [])?;
@@ -348,51 +356,51 @@ mod tests {
                 Ok::<_, crate::api::Error>(())
             })
             .unwrap();
-        let body = json!({"name": "New", "email": "new@example.com", "password": crate::testing::PASSWORD});
-        let new = bench.nobody().signed_in(&bench.nobody().post("/register", body).created());
-        let ids = bench.engine.central.read(|db| {
+        let body = json!({"name": "New", "email": "new@example.com", "password": crate::tests::PASSWORD});
+        let new = server.anonymous().signed_in(&server.anonymous().post("/register", body).created());
+        let ids = server.instance.central.read(|db| {
             let sql = "SELECT a.id, t.id FROM accounts a JOIN tokens t ON t.account_id = a.id WHERE email = 'new@example.com'";
             Ok::<(i64, i64), crate::api::Error>(db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
         });
         assert_eq!(ids.unwrap(), (2, 1), "both ids are those of before");
-        old.get("/whoami").refused(401, "token_revoked");
+        old.get("/whoami").rejected(401, "token_revoked");
         assert_eq!(new.get("/whoami").ok()["user"]["name"], "New");
     }
 
     #[test]
     fn bounds_of_a_token() {
-        let bench = Bench::new();
-        let me = bench.central();
+        let server = TestServer::new();
+        let me = server.central();
         me.post("/tokens", json!({})).invalid(&["The label field is required."]);
         let too_short = me.post("/tokens", json!({"label": "a", "expires_in": 59}));
         too_short.invalid(&["The expires in must be between 60 and 315360000."]);
         let nowhere = json!({"label": "a", "workspace_id": "01a20b2c-00a2-73dc-a1d6-997badde1f7c"});
-        me.post("/tokens", nowhere).refused(404, "workspace_not_found");
+        me.post("/tokens", nowhere).rejected(404, "workspace_not_found");
     }
 
     #[test]
     fn somebody_elses_token_is_not_there() {
-        let bench = Bench::new();
-        let theirs = bench.with_role("agent").get("/whoami").ok()["token"]["id"].clone();
-        bench.central().delete(&format!("/tokens/{theirs}")).refused(404, "not_found");
+        let server = TestServer::new();
+        let theirs = server.with_role("agent").get("/whoami").ok()["token"]["id"].clone();
+        server.central().delete(&format!("/tokens/{theirs}")).rejected(404, "not_found");
     }
 
     #[test]
     fn an_expired_token_is_told_so_and_later_forgotten() {
-        let bench = Bench::new();
-        let old = bench.token_until("owner@example.com", Timestamp::from_seconds(1));
-        let client = bench.nobody().with_token(old);
-        client.get("/whoami").refused(401, "token_expired");
-        jobs::round(&bench.engine, Timestamp::now(), true).unwrap();
-        client.get("/whoami").refused(401, "token_revoked");
+        let server = TestServer::new();
+        let old = server.token_until("owner@example.com", Timestamp::from_seconds(1));
+        let client = server.anonymous().with_token(old);
+        client.get("/whoami").rejected(401, "token_expired");
+        jobs::round(&server.instance, Timestamp::now(), true).unwrap();
+        client.get("/whoami").rejected(401, "token_revoked");
     }
 
     #[test]
     fn the_last_use_is_written_by_the_jobs() {
-        let bench = Bench::new();
-        let me = bench.central();
+        let server = TestServer::new();
+        let me = server.central();
         assert_eq!(me.get("/tokens").ok()["data"][0]["last_used_at"], Value::Null);
-        jobs::round(&bench.engine, Timestamp::now(), false).unwrap();
+        jobs::round(&server.instance, Timestamp::now(), false).unwrap();
         assert!(me.get("/tokens").ok()["data"][0]["last_used_at"].is_string());
     }
 }

@@ -10,48 +10,48 @@ use anyhow::Context;
 use rusqlite::OptionalExtension;
 use uuid::Uuid;
 
-use super::audit_log::{self, Event};
+use super::central_audit_log::{self, CentralAuditEvent};
 use super::invitations::{self, Guest, InviteRole, Inviter};
 use super::quotas::Quotas;
 use super::workspace_lifecycle::{self, NewWorkspace};
 use super::workspace_rows::Workspace;
 use super::{accounts, memberships, webhook_workspaces};
 use crate::api::resource::Resource;
-use crate::api::{self, Error, FileReply, Needs, Result, Route, Steps, bulk, get, in_service};
+use crate::api::{self, BlockingCtx, Error, FileResponse, Needs, Result, Route, get, long_running, require_active};
 use crate::auth::Origin;
 use crate::durable_fs;
-use crate::engine::Engine;
+use crate::instance::Instance;
 use crate::storage;
-use crate::tenancy::adoption::{Adopted, Candidate, Rejoined};
-use crate::tenancy::life::{self, Owner};
+use crate::tenancy::lifecycle::{self, Owner};
+use crate::tenancy::workspace_import::{Candidate, ImportedUsers, Rejoined};
 use crate::values::{Email, Name, Subdomain, Timestamp};
 
 pub const RESOURCE: Resource =
     Resource::new("Workspace files", "Export a whole workspace as one file.", ROUTES).french("Fichiers des espaces");
 
 const ROUTES: &[Route] =
-    &[get("/workspaces/{id}/export", &bulk(export), Needs::Owner, "Export a workspace as its SQLite file")
+    &[get("/workspaces/{id}/export", &long_running(export), Needs::Owner, "Export a workspace as its SQLite file")
         .named("exportWorkspace")];
 
 /// Exports a copy, so that a slow client blocks nothing. A copy needs as much disk space as the workspace, so it runs
 /// on the few threads for long-running work.
-fn export(steps: &Steps<'_>, api::Uuid(id): api::Uuid) -> Result<FileReply> {
-    let listed = steps.engine.directory.current(&steps.engine.keys)?.identified(id)?;
+fn export(ctx: &BlockingCtx<'_>, api::Uuid(id): api::Uuid) -> Result<FileResponse> {
+    let listed = ctx.instance.directory.current(&ctx.instance.keys)?.by_id(id)?;
     let subdomain = listed.as_ref().map(|listed| listed.subdomain.clone()).unwrap_or_default();
-    in_service(listed)?;
-    let scratch = steps.engine.scratch()?;
-    let path = scratch.file("copy.sqlite");
-    snapshot(steps.engine, id, &path)?;
-    let event = Event::new("workspace.exported").of_workspace(id);
-    steps.engine.central.record_event(steps.call.origin(), event)?;
+    require_active(listed)?;
+    let temp_dir = ctx.instance.temp_dir()?;
+    let path = temp_dir.file("copy.sqlite");
+    snapshot(ctx.instance, id, &path)?;
+    let event = CentralAuditEvent::new("workspace.exported").of_workspace(id);
+    ctx.instance.central.record_event(ctx.request.origin(), event)?;
     // The copy has no name any more while it is sent. It exists as long as it is open, even if the server crashes.
     let copy = File::open(&path).context("cannot read the copy")?;
-    Ok(FileReply { file: copy, kind: "application/octet-stream", name: format!("{subdomain}.sqlite") })
+    Ok(FileResponse { file: copy, kind: "application/octet-stream", name: format!("{subdomain}.sqlite") })
 }
 
 /// Writes a consistent snapshot of a workspace to a separate file. Writers are not blocked.
-pub fn snapshot(engine: &Engine, id: Uuid, to: &Path) -> Result<()> {
-    let lease = engine.registry.lease(id);
+pub fn snapshot(instance: &Instance, id: Uuid, to: &Path) -> Result<()> {
+    let lease = instance.registry.lease(id);
     lease.file().open()?;
     let copied = storage::snapshot(lease.file().path(), to);
     if copied.is_err() {
@@ -61,48 +61,62 @@ pub fn snapshot(engine: &Engine, id: Uuid, to: &Path) -> Result<()> {
 }
 
 /// Name, subdomain and owner for an imported workspace.
-pub struct Wish {
+pub struct PlacementOptions {
     pub name: Option<Name<255>>,
     pub subdomain: Option<Subdomain>,
     pub owner: Email,
 }
 
 /// The result of an import.
-pub struct BroughtIn {
+pub struct ImportedWorkspace {
     pub workspace: Workspace,
-    pub adopted: Adopted,
+    pub adopted: ImportedUsers,
     /// Whether the id of the workspace in the file is already in use here. The import then gets a new id.
     pub is_copy: bool,
 }
 
 /// Imports a workspace from a file. The file stays unchanged. As for a new workspace, the row is written first.
-pub fn bring_in(engine: &Arc<Engine>, source: &Path, wish: Wish, now: Timestamp) -> anyhow::Result<BroughtIn> {
-    with_copy(engine, source, |copy| bring_in_copy(engine, copy, wish, now))
+pub fn import(
+    instance: &Arc<Instance>,
+    source: &Path,
+    wish: PlacementOptions,
+    now: Timestamp,
+) -> anyhow::Result<ImportedWorkspace> {
+    with_copy(instance, source, |copy| import_copy(instance, copy, wish, now))
 }
 
 /// Runs `work` on a copy of a file. The copy is deleted afterwards, unless `work` has moved it.
-fn with_copy<T>(engine: &Engine, source: &Path, work: impl FnOnce(&Path) -> anyhow::Result<T>) -> anyhow::Result<T> {
+fn with_copy<T>(
+    instance: &Instance,
+    source: &Path,
+    work: impl FnOnce(&Path) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let log = storage::beside(source, "-wal");
     anyhow::ensure!(
         fs::metadata(&log).map_or(true, |log| log.len() == 0),
         "{} has a write-ahead log: it is in use or was not closed. Export the workspace instead",
         source.display()
     );
-    let scratch = engine.scratch()?;
-    let copy = scratch.file("copy.sqlite");
+    let temp_dir = instance.temp_dir()?;
+    let copy = temp_dir.file("copy.sqlite");
     fs::copy(source, &copy).with_context(|| format!("cannot copy {}", source.display()))?;
     work(&copy)
 }
 
-fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) -> anyhow::Result<BroughtIn> {
-    let candidate = Candidate::open(copy, engine.template.ready()?)?;
+fn import_copy(
+    instance: &Arc<Instance>,
+    copy: &Path,
+    wish: PlacementOptions,
+    now: Timestamp,
+) -> anyhow::Result<ImportedWorkspace> {
+    let candidate = Candidate::open(copy, instance.template.path_or_create()?)?;
     let name = match wish.name {
         Some(name) => name,
         None => Name::parse(candidate.name.clone()).map_err(anyhow::Error::msg)?,
     };
     let new = NewWorkspace { name, subdomain: wish.subdomain };
     let (said, emails) = (candidate.id, candidate.users.iter().map(|user| user.email.clone()).collect::<Vec<_>>());
-    let (owner, ours, workspace) = engine.central.write(move |db| {
+    let (owner, ours, workspace) = instance.central.write(move |db| {
         let owner = accounts::find_by_email(db, &wish.owner)?.map(|(account, _)| account);
         let owner = owner.ok_or_else(|| Error::NotFound {
             code: "not_found",
@@ -124,20 +138,20 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
     })?;
     let id = workspace.id;
     let owner = Owner { account_id: owner.id, name: owner.name, email: owner.email };
-    let author = engine.system(id, now);
-    let adopted = candidate.adopt(&author, &owner, &ours).and_then(|adopted| {
-        durable_fs::rename(copy, &engine.registry.path(id))?;
+    let recorder = instance.system_recorder(id, now);
+    let adopted = candidate.import(&recorder, &owner, &ours).and_then(|adopted| {
+        durable_fs::rename(copy, &instance.registry.path(id))?;
         Ok(adopted)
     });
     let adopted = match adopted {
         Ok(adopted) => adopted,
         Err(error) => {
-            workspace_lifecycle::give_up(engine, id)?;
+            workspace_lifecycle::undo_reservation(instance, id)?;
             return Err(error);
         }
     };
     let (members, guests) = (adopted.members.clone(), adopted.guests.clone());
-    let opened = engine.central.write(move |db| {
+    let opened = instance.central.write(move |db| {
         workspace_lifecycle::activate(db, id)?;
         for (account_id, role) in &members {
             memberships::save(db, *account_id, id, role, now)?;
@@ -152,19 +166,19 @@ fn bring_in_copy(engine: &Arc<Engine>, copy: &Path, wish: Wish, now: Timestamp) 
             };
             invitations::create(db, &guest, Quotas::default(), now)?;
         }
-        let event = Event::new("workspace.imported").about(owner.account_id).of_workspace(id);
-        audit_log::record(db, &Origin::system(now), event)?;
+        let event = CentralAuditEvent::new("workspace.imported").about(owner.account_id).of_workspace(id);
+        central_audit_log::record(db, &Origin::system(now), event)?;
         Ok::<_, Error>(webhook_workspaces::add(db, id)?)
     });
     if let Err(error) = opened {
-        workspace_lifecycle::give_up(engine, id)?;
+        workspace_lifecycle::undo_reservation(instance, id)?;
         return Err(error.into());
     }
-    Ok(BroughtIn { workspace, adopted, is_copy: id != said })
+    Ok(ImportedWorkspace { workspace, adopted, is_copy: id != said })
 }
 
 /// The result of putting a file back.
-pub struct PutBack {
+pub struct RestoredWorkspace {
     pub users: Rejoined,
     /// Path of the replaced file, if there was one.
     pub replaced: Option<PathBuf>,
@@ -182,63 +196,68 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The workspace goes through the trash like a deletion and a restore. A running server therefore closes the file, and
 /// no request reaches the workspace meanwhile. If the operation is interrupted, the workspace is in the trash, and
 /// repeating the command continues.
-pub fn put_back(engine: &Arc<Engine>, workspace: &Workspace, source: &Path, now: Timestamp) -> anyhow::Result<PutBack> {
+pub fn restore_from(
+    instance: &Arc<Instance>,
+    workspace: &Workspace,
+    source: &Path,
+    now: Timestamp,
+) -> anyhow::Result<RestoredWorkspace> {
     let id = workspace.id;
-    with_copy(engine, source, |copy| {
-        let candidate = Candidate::open(copy, engine.template.ready()?)?;
+    with_copy(instance, source, |copy| {
+        let candidate = Candidate::open(copy, instance.template.path_or_create()?)?;
         anyhow::ensure!(
             candidate.id == id,
             "the file belongs to workspace {}, not to {id}. Use `import-file` to import it as another workspace",
             candidate.id
         );
-        engine.central.write(move |db| Ok::<_, Error>(workspace_lifecycle::set_aside(db, id, now)?))?;
-        let exchanged = exchange(engine, id, candidate, copy, now);
+        instance.central.write(move |db| Ok::<_, Error>(workspace_lifecycle::take_offline(db, id, now)?))?;
+        let exchanged = replace_file(instance, id, candidate, copy, now);
         // Restored in either case. If the exchange failed, the old file is still in place.
-        workspace_lifecycle::restore(engine, id, None, &Origin::system(now))?;
+        workspace_lifecycle::restore(instance, id, None, &Origin::system(now))?;
         if workspace.status == "suspended" {
-            engine.central.set_workspace_status(id, "suspended", Origin::system(now))?;
+            instance.central.set_workspace_status(id, "suspended", Origin::system(now))?;
         }
         exchanged
     })
 }
 
 /// Replaces the file of a deleted workspace by the copy, and keeps the old file under another name.
-fn exchange(
-    engine: &Arc<Engine>,
+fn replace_file(
+    instance: &Arc<Instance>,
     id: Uuid,
     candidate: Candidate,
     copy: &Path,
     now: Timestamp,
-) -> anyhow::Result<PutBack> {
-    let members = engine.central.read(move |db| Ok::<_, Error>(memberships::of_workspace(db, id)?))?;
-    let users = candidate.rejoin(&engine.system(id, now), &members)?;
-    take_out_of_service(engine, id)?;
-    let old = engine.trash_path(id);
+) -> anyhow::Result<RestoredWorkspace> {
+    let members = instance.central.read(move |db| Ok::<_, Error>(memberships::of_workspace(db, id)?))?;
+    let users = candidate.restore_users(&instance.system_recorder(id, now), &members)?;
+    take_out_of_service(instance, id)?;
+    let old = instance.trash_path(id);
     let aside = old.with_file_name(format!("{id}-replaced-{}.sqlite", now.seconds()));
     let had_one = fs::metadata(&old).is_ok_and(|old| old.len() > 0);
     if had_one {
-        life::move_file(&old, &aside)?;
+        lifecycle::move_file(&old, &aside)?;
     } else {
-        life::delete_file(&old)?;
+        lifecycle::delete_file(&old)?;
     }
     durable_fs::rename(copy, &old)?;
-    engine.central.add_webhook_workspace(id)?;
-    Ok(PutBack { users, replaced: had_one.then_some(aside) })
+    instance.central.add_webhook_workspace(id)?;
+    Ok(RestoredWorkspace { users, replaced: had_one.then_some(aside) })
 }
 
 /// Moves the file of a deleted workspace to the trash, or waits until a running server has closed and moved it.
-fn take_out_of_service(engine: &Arc<Engine>, id: Uuid) -> anyhow::Result<()> {
-    let live = engine.registry.path(id);
+fn take_out_of_service(instance: &Arc<Instance>, id: Uuid) -> anyhow::Result<()> {
+    let live = instance.registry.path(id);
     // The server may have the file open although it is gone from its folder. A placeholder shows when the server has
     // closed the file.
-    if engine.is_served() && !live.exists() {
+    if instance.is_running() && !live.exists() {
         durable_fs::create_folder(durable_fs::folder_of(&live)?)?;
         File::create(&live).with_context(|| format!("cannot create {}", live.display()))?;
     }
     let until = Instant::now() + LETTING_GO;
-    while engine.is_served() && live.exists() {
+    while instance.is_running() && live.exists() {
         anyhow::ensure!(Instant::now() < until, "the running server has not closed the workspace's file. Try again");
         std::thread::sleep(LOOK);
     }
-    Ok(workspace_lifecycle::move_to_trash(engine, id)?)
+    Ok(workspace_lifecycle::move_to_trash(instance, id)?)
 }

@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit_log::{self, Event};
+use super::central_audit_log::{self, CentralAuditEvent};
 use super::quotas::Quotas;
 use super::workspace_rows::Workspace;
 use super::{accounts, credentials, memberships};
 use crate::api::{Error, Result};
 use crate::auth::Origin;
-use crate::engine::Engine;
+use crate::instance::Instance;
 use crate::storage::uuid_column;
 use crate::tenancy::Central;
-use crate::tenancy::life::{self, Beginning, OWNERS_ROLE, Owner};
+use crate::tenancy::lifecycle::{self, NewWorkspaceFile, OWNERS_ROLE, Owner};
 use crate::values::{Name, Subdomain, Timestamp};
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -35,21 +35,21 @@ pub struct NewWorkspace {
 }
 
 /// Creates a workspace with its row and file, for an account whose quota allows it.
-pub fn make(
-    engine: &Arc<Engine>,
+pub fn create_workspace(
+    instance: &Arc<Instance>,
     new: NewWorkspace,
     account_id: i64,
     quotas: Quotas,
     origin: &Origin,
 ) -> Result<Workspace> {
     let now = origin.at;
-    let (owner, workspace) = engine.central.write(move |db| {
+    let (owner, workspace) = instance.central.write(move |db| {
         quotas.check_workspaces(db, account_id)?;
         let account = accounts::find(db, account_id)?;
         let workspace = reserve(db, Uuid::now_v7(), &new, account_id, now)?;
         Ok::<_, Error>((Owner { account_id, name: account.name, email: account.email }, workspace))
     })?;
-    open_for_business(engine, workspace, owner, origin)
+    create_file(instance, workspace, owner, origin)
 }
 
 /// Writes the row of a workspace whose file does not exist yet, and its owner's membership.
@@ -78,33 +78,28 @@ pub fn reserve(db: &Connection, id: Uuid, new: &NewWorkspace, owner_id: i64, now
 }
 
 /// Creates the file of a reserved workspace and activates the workspace. If that fails, the row is deleted.
-pub fn open_for_business(
-    engine: &Arc<Engine>,
-    workspace: Workspace,
-    owner: Owner,
-    origin: &Origin,
-) -> Result<Workspace> {
+pub fn create_file(instance: &Arc<Instance>, workspace: Workspace, owner: Owner, origin: &Origin) -> Result<Workspace> {
     let (id, account_id) = (workspace.id, owner.account_id);
-    let beginning = Beginning {
+    let beginning = NewWorkspaceFile {
         id,
         name: workspace.name.clone(),
         owner,
-        default_country: engine.config.default_country.clone(),
-        timezone: engine.config.timezone.clone(),
+        default_country: instance.config.default_country.clone(),
+        timezone: instance.config.timezone.clone(),
         now: origin.at,
     };
     let origin = origin.clone();
-    let event = Event::new("workspace.created").about(account_id).of_workspace(id);
+    let event = CentralAuditEvent::new("workspace.created").about(account_id).of_workspace(id);
     let event = event.with(json!({"name": workspace.name, "subdomain": workspace.subdomain}));
     let open = move |db: &Connection| {
         activate(db, id)?;
-        Ok::<_, Error>(audit_log::record(db, &origin, event.clone())?)
+        Ok::<_, Error>(central_audit_log::record(db, &origin, event.clone())?)
     };
-    let made = engine.template.make(&engine.registry.path(id), &beginning).map_err(Error::from);
-    match made.and_then(|()| engine.central.write(open)) {
+    let made = instance.template.make(&instance.registry.path(id), &beginning).map_err(Error::from);
+    match made.and_then(|()| instance.central.write(open)) {
         Ok(()) => Ok(workspace),
         Err(error) => {
-            give_up(engine, id)?;
+            undo_reservation(instance, id)?;
             Err(error)
         }
     }
@@ -118,18 +113,18 @@ pub fn activate(db: &Connection, id: Uuid) -> rusqlite::Result<()> {
 
 /// Deletes a reservation and its partial file. The file is deleted first, because deleting the row may need its disk
 /// space.
-pub fn give_up(engine: &Engine, id: Uuid) -> Result<()> {
-    let is_reserved = engine.central.read(move |db| {
+pub fn undo_reservation(instance: &Instance, id: Uuid) -> Result<()> {
+    let is_reserved = instance.central.read(move |db| {
         let sql = "SELECT 1 FROM workspaces WHERE id = ?1 AND status = 'creating'";
         Ok::<_, Error>(db.prepare_cached(sql)?.exists([id.to_string()])?)
     })?;
     if !is_reserved {
         return Ok(());
     }
-    let path = engine.registry.path(id);
-    life::delete_file(&path)?;
-    life::delete_file(&path.with_extension("new"))?;
-    engine.central.write(move |db| {
+    let path = instance.registry.path(id);
+    lifecycle::delete_file(&path)?;
+    lifecycle::delete_file(&path.with_extension("new"))?;
+    instance.central.write(move |db| {
         db.execute("DELETE FROM workspaces WHERE id = ?1 AND status = 'creating'", [id.to_string()])?;
         Ok(())
     })
@@ -139,14 +134,14 @@ pub fn give_up(engine: &Engine, id: Uuid) -> Result<()> {
 const LONGEST_MAKING: i64 = 3600;
 
 /// Deletes aborted reservations, left by a crash or by a disk that was too full to delete them at once.
-pub fn forget_unfinished(engine: &Engine, now: Timestamp) -> Result<()> {
-    let unfinished: Vec<Uuid> = engine.central.read(move |db| {
+pub fn undo_abandoned_reservations(instance: &Instance, now: Timestamp) -> Result<()> {
+    let unfinished: Vec<Uuid> = instance.central.read(move |db| {
         let sql = "SELECT id FROM workspaces WHERE status = 'creating' AND created_at <= ?1";
         let mut statement = db.prepare_cached(sql)?;
         let ids = statement.query_map([now.plus(-LONGEST_MAKING)], |row| uuid_column(row, 0))?;
         Ok::<_, Error>(ids.collect::<rusqlite::Result<_>>()?)
     })?;
-    unfinished.into_iter().try_for_each(|id| give_up(engine, id))
+    unfinished.into_iter().try_for_each(|id| undo_reservation(instance, id))
 }
 
 /// The first free subdomain of `name`, `name-2`, `name-3`, …
@@ -171,12 +166,12 @@ pub fn trash(db: &Connection, id: Uuid, origin: &Origin) -> Result<()> {
         "UPDATE workspaces SET status = 'trashed', trashed_at = ?2, updated_at = ?2 WHERE id = ?1",
         (id.to_string(), now),
     )?;
-    Ok(audit_log::record(db, origin, Event::new("workspace.deleted").of_workspace(id))?)
+    Ok(central_audit_log::record(db, origin, CentralAuditEvent::new("workspace.deleted").of_workspace(id))?)
 }
 
 /// Takes a workspace out of service like a deletion, but keeps its tokens. Its trash date is in the future, so that the
 /// trash cannot be emptied meanwhile.
-pub fn set_aside(db: &Connection, id: Uuid, now: Timestamp) -> rusqlite::Result<()> {
+pub fn take_offline(db: &Connection, id: Uuid, now: Timestamp) -> rusqlite::Result<()> {
     db.execute(
         "UPDATE workspaces SET status = 'trashed', trashed_at = ?2, updated_at = ?3 WHERE id = ?1",
         (id.to_string(), now.plus(86_400), now),
@@ -187,26 +182,26 @@ pub fn set_aside(db: &Connection, id: Uuid, now: Timestamp) -> rusqlite::Result<
 /// The second half of a deletion, once the last request has finished. Idempotent.
 ///
 /// The file is moved inside a write to the central file, so that no restore in any process can interfere.
-pub fn move_to_trash(engine: &Arc<Engine>, id: Uuid) -> Result<()> {
-    engine.registry.close(id, engine.config.statement_timeout)?;
-    let inside = Arc::clone(engine);
-    engine.central.write(move |db| {
+pub fn move_to_trash(instance: &Arc<Instance>, id: Uuid) -> Result<()> {
+    instance.registry.close(id, instance.config.statement_timeout)?;
+    let inside = Arc::clone(instance);
+    instance.central.write(move |db| {
         let trashed: bool = db.query_row(
             "SELECT EXISTS (SELECT 1 FROM workspaces WHERE id = ?1 AND status = 'trashed')",
             [id.to_string()],
             |row| row.get(0),
         )?;
         if trashed {
-            life::move_file(&inside.registry.path(id), &inside.trash_path(id))?;
+            lifecycle::move_file(&inside.registry.path(id), &inside.trash_path(id))?;
         }
         Ok(())
     })
 }
 
 /// Restores a workspace from the trash, under its old subdomain or another one.
-pub fn restore(engine: &Arc<Engine>, id: Uuid, subdomain: Option<Subdomain>, origin: &Origin) -> Result<()> {
-    let (inside, origin) = (Arc::clone(engine), origin.clone());
-    engine.central.write(move |db| {
+pub fn restore(instance: &Arc<Instance>, id: Uuid, subdomain: Option<Subdomain>, origin: &Origin) -> Result<()> {
+    let (inside, origin) = (Arc::clone(instance), origin.clone());
+    instance.central.write(move |db| {
         let old: Option<String> = db
             .query_row(
                 "SELECT subdomain FROM workspaces WHERE id = ?1 AND status = 'trashed'",
@@ -219,8 +214,8 @@ pub fn restore(engine: &Arc<Engine>, id: Uuid, subdomain: Option<Subdomain>, ori
             "UPDATE workspaces SET status = 'active', trashed_at = NULL, subdomain = ?2, updated_at = ?3 WHERE id = ?1",
             (id.to_string(), subdomain.as_deref().unwrap_or(&old), origin.at),
         )?;
-        audit_log::record(db, &origin, Event::new("workspace.restored").of_workspace(id))?;
-        life::move_file(&inside.trash_path(id), &inside.registry.path(id))?;
+        central_audit_log::record(db, &origin, CentralAuditEvent::new("workspace.restored").of_workspace(id))?;
+        lifecycle::move_file(&inside.trash_path(id), &inside.registry.path(id))?;
         Ok(())
     })
 }
@@ -245,7 +240,7 @@ impl Central {
         self.write(move |db| {
             let gone = db.execute("DELETE FROM workspaces WHERE id = ?1 AND status = 'trashed'", [id.to_string()])?;
             if gone > 0 {
-                life::delete_file(&file)?;
+                lifecycle::delete_file(&file)?;
             }
             Ok(())
         })

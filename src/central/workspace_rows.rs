@@ -6,12 +6,12 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::audit_log::{self, Event};
+use super::central_audit_log::{self, CentralAuditEvent};
 use crate::api::Result;
 use crate::api::field::{moment, text};
-use crate::api::list::{Listed, Listing};
+use crate::api::list::{ListSpec, Listable};
 use crate::auth::Origin;
-use crate::engine::Engine;
+use crate::instance::Instance;
 use crate::storage::uuid_column;
 use crate::tenancy::Central;
 use crate::values::{Name, Subdomain, Timestamp};
@@ -40,8 +40,8 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    pub fn set_url(&mut self, engine: &Engine) {
-        self.url = engine.public_url().workspace(&self.subdomain);
+    pub fn set_url(&mut self, instance: &Instance) {
+        self.url = instance.public_url().workspace(&self.subdomain);
     }
 }
 
@@ -120,8 +120,10 @@ pub fn rename(db: &Connection, id: Uuid, name: &str, subdomain: &str, origin: &O
         "UPDATE workspaces SET name = ?2, subdomain = ?3, updated_at = ?4 WHERE id = ?1",
         (id.to_string(), name, subdomain, origin.at),
     )?;
-    let event = Event::new("workspace.updated").of_workspace(id).with(json!({"name": name, "subdomain": subdomain}));
-    Ok(audit_log::record(db, origin, event)?)
+    let event = CentralAuditEvent::new("workspace.updated")
+        .of_workspace(id)
+        .with(json!({"name": name, "subdomain": subdomain}));
+    Ok(central_audit_log::record(db, origin, event)?)
 }
 
 /// Sets the status to `active` or `suspended`. Returns whether the workspace exists and is not deleted.
@@ -131,7 +133,7 @@ pub fn set_status(db: &Connection, id: Uuid, status: &str, origin: &Origin) -> r
         (id.to_string(), status, origin.at),
     )?;
     let action = if status == "suspended" { "workspace.suspended" } else { "workspace.resumed" };
-    audit_log::record(db, origin, Event::new(action).of_workspace(id))?;
+    central_audit_log::record(db, origin, CentralAuditEvent::new(action).of_workspace(id))?;
     Ok(changed > 0)
 }
 
@@ -156,7 +158,7 @@ pub fn named(all: Vec<(Workspace, String)>, which: &str) -> Option<(Workspace, S
 
 /// The workspaces of which the account is a member.
 pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Vec<Workspace>> {
-    let Listing { table, columns, .. } = Workspace::LISTING;
+    let ListSpec { table, columns, .. } = Workspace::LISTING;
     db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE account_id = ?1 ORDER BY id"))?
         .query_map([account_id], Workspace::from_row)?
         .collect()
@@ -164,14 +166,14 @@ pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Vec<Work
 
 /// The workspace, if the account is a member of it.
 pub fn find_for(db: &Connection, account_id: i64, id: Uuid) -> rusqlite::Result<Option<Workspace>> {
-    let Listing { table, columns, .. } = Workspace::LISTING;
+    let ListSpec { table, columns, .. } = Workspace::LISTING;
     db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE account_id = ?1 AND id = ?2"))?
         .query_row((account_id, id.to_string()), Workspace::from_row)
         .optional()
 }
 
-impl Listed for Workspace {
-    const LISTING: Listing = Listing {
+impl Listable for Workspace {
+    const LISTING: ListSpec = ListSpec {
         table: "(SELECT w.id, w.name, w.subdomain, m.role, w.owner_id = m.account_id AS owner, w.status, w.created_at,
                         w.updated_at, m.account_id
                  FROM workspaces w JOIN memberships m ON m.workspace_id = w.id

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use super::ask_new_password;
 use super::table::aligned;
 use crate::auth::Origin;
-use crate::central::{account_admin, accounts, password};
+use crate::central::{account_admin, accounts, password_recovery};
 use crate::cli::output::{out, outln};
-use crate::engine::Engine;
+use crate::instance::Instance;
 use crate::values::{Email, Name, Password, Timestamp};
 
 #[derive(clap::Subcommand)]
-pub enum Command {
+pub enum AccountCommand {
     /// Create an account; asks for the password, or reads it from stdin
     Create {
         /// The person's name
@@ -89,62 +89,64 @@ impl NewAccount {
         Ok(Self { name, email, password: new_password()?, operator })
     }
 
-    pub fn create(self, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
+    pub fn create(self, instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<()> {
         let Self { name, email, password, operator } = self;
-        let account = accounts::create(engine, name, email, &password, operator, &Origin::system(now))?;
+        let account = accounts::create(instance, name, email, &password, operator, &Origin::system(now))?;
         outln!("account {} created for {}", account.id, account.email);
-        let url = engine.public_url().central();
+        let url = instance.public_url().central();
         outln!("  sign in: POST {url}/api/login (described at {url}/docs)");
         Ok(())
     }
 }
 
-pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
+pub fn run(command: &AccountCommand, instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<()> {
     match command {
-        Command::Create { name, email, operator } => NewAccount::ask(name, email, *operator)?.create(engine, now)?,
-        Command::List { json } => list(engine, *json)?,
-        Command::SetPassword { email } => {
-            let account = engine.central.account_by_email(email)?;
-            let hash = engine.hash_password(&new_password()?, &account.email, &account.name)?;
-            let revoked = engine.central.set_password(account.id, hash, Origin::system(now))?;
-            password::end_grants(engine, now)?;
+        AccountCommand::Create { name, email, operator } => {
+            NewAccount::ask(name, email, *operator)?.create(instance, now)?
+        }
+        AccountCommand::List { json } => list(instance, *json)?,
+        AccountCommand::SetPassword { email } => {
+            let account = instance.central.account_by_email(email)?;
+            let hash = instance.hash_password(&new_password()?, &account.email, &account.name)?;
+            let revoked = instance.central.set_password(account.id, hash, Origin::system(now))?;
+            password_recovery::end_grants(instance, now)?;
             outln!("password of {} set; {revoked} tokens revoked", account.email);
         }
-        Command::Rename { email, name, new_email } => {
+        AccountCommand::Rename { email, name, new_email } => {
             let name = name.clone().map(Name::parse).transpose().map_err(|said| anyhow!("The name {said}"))?;
             let new_email: Option<Email> =
                 new_email.as_ref().map(|text| text.parse()).transpose().map_err(|said| anyhow!("The email {said}"))?;
-            let renamed = engine.central.rename_account(email, name, new_email, Origin::system(now))?;
+            let renamed = instance.central.rename_account(email, name, new_email, Origin::system(now))?;
             outln!("account {} is now {} <{}>", renamed.id, renamed.name, renamed.email);
         }
-        Command::Disable { email } => {
-            let revoked = engine.central.disable_account(email, Origin::system(now))?;
-            password::end_grants(engine, now)?;
+        AccountCommand::Disable { email } => {
+            let revoked = instance.central.disable_account(email, Origin::system(now))?;
+            password_recovery::end_grants(instance, now)?;
             outln!("{email} is disabled; {revoked} tokens revoked");
         }
-        Command::Unlock { email } => {
-            let was_disabled = engine.central.unlock_account(email, Origin::system(now))?;
+        AccountCommand::Unlock { email } => {
+            let was_disabled = instance.central.unlock_account(email, Origin::system(now))?;
             let was = if was_disabled { "was disabled" } else { "was not disabled" };
             outln!("{email} can log in: it {was}, and its failed logins were reset");
         }
-        Command::Delete { email, confirm } => {
-            let account = engine.central.account_by_email(email)?;
+        AccountCommand::Delete { email, confirm } => {
+            let account = instance.central.account_by_email(email)?;
             if *confirm != account.email {
                 bail!("--confirm must be {}", account.email);
             }
-            account_admin::delete(engine, &account, &Origin::system(now))?;
+            account_admin::delete(instance, &account, &Origin::system(now))?;
             outln!("{} is deleted", account.email);
         }
-        Command::ResetSecondFactor { email } => {
-            engine.central.reset_second_factor(email, Origin::system(now))?;
+        AccountCommand::ResetSecondFactor { email } => {
+            instance.central.reset_second_factor(email, Origin::system(now))?;
             outln!("{email} now logs in with only a password");
         }
     }
     Ok(())
 }
 
-fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
-    let accounts = engine.central.all_accounts()?;
+fn list(instance: &Instance, as_json: bool) -> anyhow::Result<()> {
+    let accounts = instance.central.all_accounts()?;
     if as_json {
         let rows: Vec<Value> = accounts
             .iter()

@@ -10,24 +10,24 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::owner;
-use super::settings::Settings;
+use super::setting_flags::SettingArgs;
 use super::table::aligned;
-use super::workspace::{parse_subdomain, tell, tell_of_replication, tell_put_back};
+use super::workspace::{parse_subdomain, print_imported, print_replication_note, print_restored};
 use crate::auth::Origin;
 use crate::backups::{
-    self, Backup, Keep, Ownership, Packed, PackedWorkspace, Repository, Scope, Sorted, count_by_instance,
+    self, Backup, BackupScope, Keep, Ownership, Packed, PackedWorkspace, Repository, Sorted, count_by_instance,
 };
-use crate::central::audit_log::{self, Event};
-use crate::central::workspace_files::{self, Wish};
+use crate::central::central_audit_log::{self, CentralAuditEvent};
+use crate::central::workspace_files::{self, PlacementOptions};
 use crate::central::workspace_rows;
 use crate::cli::output::{errln, out, outln};
-use crate::config::{Config, Setting, Typed};
-use crate::engine::{self, Engine};
-use crate::tenancy::Scratch;
+use crate::config::{Config, RawSettings, Setting};
+use crate::instance::{self, Instance};
+use crate::tenancy::InstanceTempDir;
 use crate::values::Timestamp;
 
 #[derive(clap::Args)]
-pub struct Take {
+pub struct TakeArgs {
     /// Back up only this workspace, by its subdomain or id
     workspace: Option<String>,
     #[command(flatten)]
@@ -36,11 +36,11 @@ pub struct Take {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub place: Place,
+    pub place: BackupDir,
 }
 
 #[derive(clap::Args)]
-pub struct List {
+pub struct ListArgs {
     /// Show the contents of this backup
     name: Option<String>,
     /// List the backups of all instances in the folder; requires no data directory
@@ -53,11 +53,11 @@ pub struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub place: Place,
+    pub place: BackupDir,
 }
 
 #[derive(clap::Args)]
-pub struct Restore {
+pub struct RestoreArgs {
     /// The workspace: its current subdomain or id, or the one at the time of the backup
     #[arg(required_unless_present = "into", conflicts_with = "into")]
     workspace: Option<String>,
@@ -80,31 +80,31 @@ pub struct Restore {
     #[arg(long, value_name = "EMAIL", conflicts_with = "into")]
     owner: Option<String>,
     #[command(flatten)]
-    pub place: Place,
+    pub place: BackupDir,
 }
 
 /// The folder for backups.
 #[derive(clap::Args)]
-pub struct Place {
+pub struct BackupDir {
     /// Folder for backups [default: backups in the data directory] [env: CX_BACKUP_DIR]
     #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     pub backup_dir: Option<String>,
 }
 
-impl Place {
+impl BackupDir {
     /// The settings given by these flags.
-    pub fn settings(&self) -> Settings {
-        let mut typed = Typed::default();
+    pub fn settings(&self) -> SettingArgs {
+        let mut typed = RawSettings::default();
         if let (Some(folder), Some(setting)) = (&self.backup_dir, Setting::named("backup_dir")) {
             typed.insert(setting, folder.clone(), "the flag --backup-dir".into());
         }
-        Settings(typed)
+        SettingArgs(typed)
     }
 }
 
-pub fn take(command: &Take, config: &Config, now: Timestamp) -> anyhow::Result<()> {
+pub fn take(command: &TakeArgs, config: &Config, now: Timestamp) -> anyhow::Result<()> {
     let repository = own_repository(config)?;
-    let scope = command.workspace.as_deref().map_or(Scope::Everything, Scope::Workspace);
+    let scope = command.workspace.as_deref().map_or(BackupScope::Everything, BackupScope::Workspace);
     let bar = bar(0)?;
     let backup = backups::take(&config.data_dir, &repository, scope, now, |done, all| {
         bar.set_length(all as u64);
@@ -114,7 +114,7 @@ pub fn take(command: &Take, config: &Config, now: Timestamp) -> anyhow::Result<(
     let backup = backup.context("the backup failed")?;
     note(&config.data_dir, "backup.created", &backup, now);
     let deleted = repository.prune(&command.keep, &backup)?;
-    let others = repository.sorted()?.others;
+    let others = repository.list()?.others;
     if command.json {
         let mut shown = summary(&backup);
         shown["deleted"] = json!(deleted);
@@ -131,9 +131,9 @@ pub fn take(command: &Take, config: &Config, now: Timestamp) -> anyhow::Result<(
     incomplete(&backup)
 }
 
-pub fn list(command: &List, config: &Config) -> anyhow::Result<()> {
+pub fn list(command: &ListArgs, config: &Config) -> anyhow::Result<()> {
     let repository = if command.all { Repository::new(config, Ownership::default()) } else { own_repository(config)? };
-    let Sorted { own, others } = repository.sorted()?;
+    let Sorted { own, others } = repository.list()?;
     let lines = if command.all { Vec::new() } else { others_in(&repository, &others) };
     let found = match &command.name {
         Some(name) => {
@@ -172,7 +172,7 @@ pub fn list(command: &List, config: &Config) -> anyhow::Result<()> {
 
 /// The backup folder, seen from the instance in the data directory.
 fn own_repository(config: &Config) -> anyhow::Result<Repository> {
-    engine::require_instance(&config.data_dir)?;
+    instance::require_instance(&config.data_dir)?;
     Ok(Repository::new(config, Ownership::of_data_dir(&config.data_dir)?))
 }
 
@@ -192,7 +192,7 @@ fn others_in(repository: &Repository, others: &[Backup]) -> Vec<String> {
 }
 
 /// Restores everything into a new data directory.
-pub fn restore_all(command: &Restore, into: &Path, config: &Config, now: Timestamp) -> anyhow::Result<()> {
+pub fn restore_all(command: &RestoreArgs, into: &Path, config: &Config, now: Timestamp) -> anyhow::Result<()> {
     let backup = command.whole_backup(config)?;
     let bar = bar(backup.manifest.workspaces.len())?;
     let restored = backups::restore(&backup, into, |done| bar.set_position(done as u64));
@@ -213,31 +213,31 @@ pub fn restore_all(command: &Restore, into: &Path, config: &Config, now: Timesta
 }
 
 /// Restores one workspace into an instance, which may be running.
-pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
-    let ours = engine.central.all_workspaces()?;
+pub fn restore_one(command: &RestoreArgs, which: &str, instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<()> {
+    let ours = instance.central.all_workspaces()?;
     let ours = workspace_rows::named(ours, which).map(|(workspace, _)| workspace);
     let packed = |backup: &Backup| match &ours {
         Some(ours) => backup.workspace(ours.id).cloned(),
         None => backup.workspaces_named(which).next().cloned(),
     };
     let backup = command
-        .backup_of_one(&own_repository(&engine.config)?, which, ours.is_some(), |backup| packed(backup).is_some())?;
+        .backup_of_one(&own_repository(&instance.config)?, which, ours.is_some(), |backup| packed(backup).is_some())?;
     let packed = packed(&backup).with_context(|| format!("{} does not contain {which}", backup.name))?;
-    let scratch = Scratch::new(&engine.config.data_dir)?;
-    let file = scratch.file("restored.sqlite");
+    let temp_dir = InstanceTempDir::new(&instance.config.data_dir)?;
+    let file = temp_dir.file("restored.sqlite");
     backup.unpack(&packed.file, &file)?;
-    let event = Event::new("backup.restored").of_workspace(packed.id).with(json!({"backup": backup.name}));
-    engine.central.record_event(Origin::system(now), event)?;
+    let event = CentralAuditEvent::new("backup.restored").of_workspace(packed.id).with(json!({"backup": backup.name}));
+    instance.central.record_event(Origin::system(now), event)?;
     match (ours, &command.beside) {
         (Some(ours), None) => {
-            let done = workspace_files::put_back(engine, &ours, &file, now)?;
+            let done = workspace_files::restore_from(instance, &ours, &file, now)?;
             outln!("restored {} from {}", ours.subdomain, backup.name);
-            tell_put_back(&done);
-            tell_of_replication(engine, ours.id);
+            print_restored(&done);
+            print_replication_note(instance, ours.id);
         }
         (_, beside) => {
             let wish = command.wish(&packed, beside.as_ref())?;
-            tell(&workspace_files::bring_in(engine, &file, wish, now)?);
+            print_imported(&workspace_files::import(instance, &file, wish, now)?);
         }
     }
     Ok(())
@@ -245,13 +245,14 @@ pub fn restore_one(command: &Restore, which: &str, engine: &Arc<Engine>, now: Ti
 
 /// Records the operation in the audit log. The operation is done even if recording fails.
 fn note(data: &Path, action: &'static str, backup: &Backup, now: Timestamp) {
-    let event = Event::new(action).with(json!({"backup": backup.name, "workspaces": backup.manifest.workspaces.len()}));
-    if let Err(error) = audit_log::record_beside(&data.join("central.sqlite"), &Origin::system(now), event) {
+    let event = CentralAuditEvent::new(action)
+        .with(json!({"backup": backup.name, "workspaces": backup.manifest.workspaces.len()}));
+    if let Err(error) = central_audit_log::record_beside(&data.join("central.sqlite"), &Origin::system(now), event) {
         errln!("cx-engine: cannot record this in the audit log: {error:#}");
     }
 }
 
-impl Restore {
+impl RestoreArgs {
     pub fn target(&self) -> (Option<&Path>, &str) {
         (self.into.as_deref(), self.workspace.as_deref().unwrap_or_default())
     }
@@ -272,7 +273,7 @@ impl Restore {
         has_it: impl Fn(&Backup) -> bool,
     ) -> anyhow::Result<Backup> {
         let at = self.latest()?;
-        let Sorted { own, others } = repository.sorted()?;
+        let Sorted { own, others } = repository.list()?;
         if let Some(name) = &self.backup {
             let named = own.into_iter().chain(others).find(|backup| backup.name == *name);
             let named = named.with_context(|| format!("no backup {name} in {}", repository.folder().display()))?;
@@ -311,7 +312,7 @@ impl Restore {
         if let Some(name) = &self.backup {
             return repository.named(name);
         }
-        let Sorted { own, others } = repository.sorted()?;
+        let Sorted { own, others } = repository.list()?;
         let folder = repository.folder().display();
         let is_whole = |backup: &Backup| backup.manifest.central.is_some();
         let missing = || match at {
@@ -343,9 +344,9 @@ impl Restore {
         newest(all, at, |backup| backup.manifest.instance == instance).with_context(missing)
     }
 
-    fn wish(&self, packed: &PackedWorkspace, beside: Option<&String>) -> anyhow::Result<Wish> {
+    fn wish(&self, packed: &PackedWorkspace, beside: Option<&String>) -> anyhow::Result<PlacementOptions> {
         let owner = self.owner.as_ref().unwrap_or(&packed.owner);
-        Ok(Wish {
+        Ok(PlacementOptions {
             name: Some(super::workspace::parse_name(&packed.name)?),
             subdomain: parse_subdomain(Some(beside.unwrap_or(&packed.subdomain)))?,
             owner: owner.parse().map_err(|said| anyhow!("The owner {said}"))?,
@@ -360,12 +361,12 @@ fn newest(backups: Vec<Backup>, at: Option<Timestamp>, wanted: impl Fn(&Backup) 
 }
 
 /// The problems found.
-fn verify(all: &[Backup], command: &List, config: &Config) -> anyhow::Result<Vec<String>> {
-    let scratch = if command.all { Scratch::temporary()? } else { Scratch::new(&config.data_dir)? };
+fn verify(all: &[Backup], command: &ListArgs, config: &Config) -> anyhow::Result<Vec<String>> {
+    let temp_dir = if command.all { InstanceTempDir::temporary()? } else { InstanceTempDir::new(&config.data_dir)? };
     let bar = bar(all.iter().map(|backup| backup.files().count()).sum())?;
     let mut problems = Vec::new();
     for backup in all {
-        let found = backup.verify(&scratch, || bar.inc(1))?;
+        let found = backup.verify(&temp_dir, || bar.inc(1))?;
         problems.extend(found.into_iter().map(|problem| format!("{}: {problem}", backup.name)));
     }
     bar.finish_and_clear();
@@ -424,7 +425,7 @@ fn table(all: &[Backup], with_instance: bool) -> String {
         };
         let mut row = vec![
             backup.name.clone(),
-            backup.of_one().map_or("everything", |workspace| &workspace.subdomain).to_owned(),
+            backup.single_workspace().map_or("everything", |workspace| &workspace.subdomain).to_owned(),
             manifest.workspaces.len().to_string(),
             HumanBytes(sizes(backup).packed).to_string(),
             manifest.program.clone(),

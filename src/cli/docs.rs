@@ -1,12 +1,12 @@
 //! `cx-engine docs`: the pages of `docs/` that follow from tables in the code.
 
-use super::settings::heading;
+use super::setting_flags::heading;
 use crate::api::{Layer, Resource, Router};
 use crate::cli::output::out;
-use crate::config::{Group, SETTINGS};
+use crate::config::{SettingGroup, SETTINGS};
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-pub enum Page {
+pub enum GeneratedPage {
     Routes,
     Configuration,
 }
@@ -39,10 +39,10 @@ file over the default.
 - Put a password, such as the one in `smtp_url`, into the environment. Other users of the machine can see flags.
 ";
 
-pub fn run(page: Page) -> anyhow::Result<()> {
+pub fn run(page: GeneratedPage) -> anyhow::Result<()> {
     match page {
-        Page::Routes => out!("{}", routes(&crate::router()?)),
-        Page::Configuration => out!("{}", configuration()),
+        GeneratedPage::Routes => out!("{}", routes(&crate::router()?)),
+        GeneratedPage::Configuration => out!("{}", configuration()),
     }
     Ok(())
 }
@@ -68,7 +68,7 @@ fn resource(resource: &Resource) -> String {
 
 fn configuration() -> String {
     let mut page = CONFIGURATION.to_owned();
-    for group in [Group::Main, Group::Limit, Group::Tuning] {
+    for group in [SettingGroup::Main, SettingGroup::Limit, SettingGroup::Tuning] {
         page +=
             &format!("\n## {}\n\n| setting | default | description | reload |\n|---|---|---|---|\n", heading(group));
         for setting in SETTINGS.iter().filter(|setting| setting.group == group) {

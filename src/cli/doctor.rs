@@ -13,11 +13,11 @@ use uuid::Uuid;
 use crate::api::Error;
 use crate::central::workspace_lifecycle;
 use crate::cli::output::outln;
-use crate::engine::Engine;
-use crate::storage::{self, Kind};
-use crate::tenancy::{life, members};
+use crate::instance::Instance;
+use crate::storage::{self, FileKind};
+use crate::tenancy::{lifecycle, members};
 use crate::values::Timestamp;
-use crate::workspace::indexes;
+use crate::workspace::search_indexes;
 
 /// The exit code if problems were found.
 const FOUND: u8 = 3;
@@ -36,24 +36,24 @@ struct Finding {
 }
 
 /// The row of a workspace.
-struct Row {
+struct WorkspaceRow {
     id: Uuid,
     status: String,
 }
 
-pub fn run(engine: &Arc<Engine>, fix: bool, as_json: bool, now: Timestamp) -> anyhow::Result<ExitCode> {
+pub fn run(instance: &Arc<Instance>, fix: bool, as_json: bool, now: Timestamp) -> anyhow::Result<ExitCode> {
     let mut findings = Vec::new();
-    check_file(&engine.config.data_dir.join("central.sqlite"), "central", Kind::Central, &mut findings);
-    let rows = rows(engine)?;
+    check_file(&instance.config.data_dir.join("central.sqlite"), "central", FileKind::Central, &mut findings);
+    let rows = rows(instance)?;
     let bar = ProgressBar::new(rows.len() as u64)
         .with_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} workspaces")?);
     for row in &rows {
-        check_workspace(engine, row, fix, now, &mut findings)?;
+        check_workspace(instance, row, fix, now, &mut findings)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
-    check_orphans(engine, &rows, fix, &mut findings)?;
-    check_mail(engine, fix, now, &mut findings)?;
+    check_orphans(instance, &rows, fix, &mut findings)?;
+    check_mail(instance, fix, now, &mut findings)?;
 
     if as_json {
         outln!("{}", serde_json::to_string_pretty(&findings)?);
@@ -69,33 +69,33 @@ pub fn run(engine: &Arc<Engine>, fix: bool, as_json: bool, now: Timestamp) -> an
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
 }
 
-fn rows(engine: &Engine) -> anyhow::Result<Vec<Row>> {
-    let rows = engine.central.workspace_statuses()?;
-    Ok(rows.into_iter().map(|(id, status)| Row { id, status }).collect())
+fn rows(instance: &Instance) -> anyhow::Result<Vec<WorkspaceRow>> {
+    let rows = instance.central.workspace_statuses()?;
+    Ok(rows.into_iter().map(|(id, status)| WorkspaceRow { id, status }).collect())
 }
 
 fn check_workspace(
-    engine: &Arc<Engine>,
-    row: &Row,
+    instance: &Arc<Instance>,
+    row: &WorkspaceRow,
     fix: bool,
     now: Timestamp,
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<()> {
     let id = row.id;
-    let (live, trashed) = (engine.registry.path(id), engine.trash_path(id));
+    let (live, trashed) = (instance.registry.path(id), instance.trash_path(id));
     let what = id.to_string();
     // A running server may be in the middle of these operations, and finishes them itself.
-    let fix = fix && !engine.is_served();
+    let fix = fix && !instance.is_running();
     match row.status.as_str() {
         "creating" => {
             if fix {
-                workspace_lifecycle::give_up(engine, id)?;
+                workspace_lifecycle::undo_reservation(instance, id)?;
             }
             findings.push(Finding { what, problem: "its creation was interrupted".into(), fixed: fix });
         }
         "trashed" if live.exists() => {
             if fix {
-                workspace_lifecycle::move_to_trash(engine, id)?;
+                workspace_lifecycle::move_to_trash(instance, id)?;
             }
             findings.push(Finding {
                 what,
@@ -106,8 +106,8 @@ fn check_workspace(
         "trashed" => _ = check_contents(&trashed, id, &what, findings),
         _ => {
             if let Some(db) = check_contents(&live, id, &what, findings) {
-                check_indexes(engine, &db, id, fix, findings)?;
-                check_members(engine, &db, id, fix, now, findings)?;
+                check_indexes(instance, &db, id, fix, findings)?;
+                check_members(instance, &db, id, fix, now, findings)?;
             }
         }
     }
@@ -117,19 +117,19 @@ fn check_workspace(
 /// Finds indexes that were built by other rules, after an update or a change of the default country, and are not
 /// rebuilt yet. Files of an earlier version are skipped: they are migrated when first opened.
 fn check_indexes(
-    engine: &Engine,
+    instance: &Instance,
     db: &Connection,
     id: Uuid,
     fix: bool,
     findings: &mut Vec<Finding>,
 ) -> anyhow::Result<()> {
-    let is_current = |db| Ok::<_, rusqlite::Error>(!is_of_this_version(db)? || indexes::are_current(db)?);
+    let is_current = |db| Ok::<_, rusqlite::Error>(!is_of_this_version(db)? || search_indexes::are_current(db)?);
     // A running server rebuilds them itself. An unreadable file has been reported already.
-    if engine.is_served() || is_current(db).unwrap_or(true) {
+    if instance.is_running() || is_current(db).unwrap_or(true) {
         return Ok(());
     }
     if fix {
-        indexes::bring_up_to_date(engine.registry.lease(id).file(), &mut { usize::MAX })?;
+        search_indexes::bring_up_to_date(instance.registry.lease(id).file(), &mut { usize::MAX })?;
     }
     let problem = "its indexes of phone numbers and texts are out of date; a running server or --fix rebuilds them";
     findings.push(Finding { what: id.to_string(), problem: problem.into(), fixed: fix });
@@ -138,7 +138,7 @@ fn check_indexes(
 
 fn is_of_this_version(db: &Connection) -> rusqlite::Result<bool> {
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    Ok(version == Kind::Workspace.version())
+    Ok(version == FileKind::Workspace.version())
 }
 
 /// Finds users without a membership and members without a user, which a crash between the writes to two files leaves.
@@ -146,7 +146,7 @@ fn is_of_this_version(db: &Connection) -> rusqlite::Result<bool> {
 /// A user without a membership has no access, so the user is removed: that finishes a removal, or undoes an acceptance,
 /// which can be repeated.
 fn check_members(
-    engine: &Engine,
+    instance: &Instance,
     db: &Connection,
     id: Uuid,
     fix: bool,
@@ -155,18 +155,18 @@ fn check_members(
 ) -> anyhow::Result<()> {
     // An unreadable file has been reported already.
     let Ok(users) = accounts(db) else { return Ok(()) };
-    let members = engine.central.member_ids(id)?;
+    let members = instance.central.member_ids(id)?;
     let mut found = |problem: String| findings.push(Finding { what: id.to_string(), problem, fixed: fix });
     for account_id in users.difference(&members).copied() {
         if fix {
-            let (lease, author) = (engine.registry.lease(id), engine.system(id, now));
-            lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &author, account_id)?))?;
+            let (lease, recorder) = (instance.registry.lease(id), instance.system_recorder(id, now));
+            lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &recorder, account_id)?))?;
         }
         found(format!("account {account_id} is a user but not a member"));
     }
     for account_id in members.difference(&users).copied() {
         if fix {
-            engine.central.end_membership(account_id, id, now)?;
+            instance.central.end_membership(account_id, id, now)?;
         }
         found(format!("account {account_id} is a member but not a user"));
     }
@@ -180,10 +180,15 @@ fn accounts(db: &Connection) -> rusqlite::Result<BTreeSet<i64>> {
 
 /// Finds files without a workspace: a manual copy, or the rest of a failed creation. They are moved to the trash, not
 /// deleted.
-fn check_orphans(engine: &Engine, rows: &[Row], fix: bool, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+fn check_orphans(
+    instance: &Instance,
+    rows: &[WorkspaceRow],
+    fix: bool,
+    findings: &mut Vec<Finding>,
+) -> anyhow::Result<()> {
     let known: HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
-    let fix = fix && !engine.is_served();
-    for folder in std::fs::read_dir(engine.config.data_dir.join("workspaces"))? {
+    let fix = fix && !instance.is_running();
+    for folder in std::fs::read_dir(instance.config.data_dir.join("workspaces"))? {
         let folder = folder?.path();
         if !folder.is_dir() {
             continue;
@@ -194,7 +199,7 @@ fn check_orphans(engine: &Engine, rows: &[Row], fix: bool, findings: &mut Vec<Fi
             let is_file = path.extension().is_some_and(|extension| extension == "sqlite");
             if let Some(id) = id.filter(|id| is_file && !known.contains(id)) {
                 if fix {
-                    life::move_file(&path, &engine.trash_path(id))?;
+                    lifecycle::move_file(&path, &instance.trash_path(id))?;
                 }
                 let problem = "the file belongs to no workspace".into();
                 findings.push(Finding { what: path.display().to_string(), problem, fixed: fix });
@@ -205,11 +210,11 @@ fn check_orphans(engine: &Engine, rows: &[Row], fix: bool, findings: &mut Vec<Fi
 }
 
 /// Finds mail that failed for good, and queues it again; also while a server runs.
-fn check_mail(engine: &Engine, fix: bool, now: Timestamp, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
-    let letters = engine.central.dead_letters()?;
+fn check_mail(instance: &Instance, fix: bool, now: Timestamp, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+    let letters = instance.central.dead_letters()?;
     for letter in letters {
         if fix {
-            engine.central.queue_mail_again(letter.id, now)?;
+            instance.central.queue_mail_again(letter.id, now)?;
         }
         let problem = format!(
             "{:?} to {} could not be sent after {} tries; last at {}: {}",
@@ -221,7 +226,7 @@ fn check_mail(engine: &Engine, fix: bool, now: Timestamp, findings: &mut Vec<Fin
 }
 
 fn check_contents(path: &Path, id: Uuid, what: &str, findings: &mut Vec<Finding>) -> Option<Connection> {
-    let db = check_file(path, what, Kind::Workspace, findings)?;
+    let db = check_file(path, what, FileKind::Workspace, findings)?;
     let is = |sql: &str| db.query_row(sql, [], |row| row.get::<_, bool>(0));
     let checks = [
         ("SELECT count(*) = 1 FROM workspace", "it has no workspace id"),
@@ -256,7 +261,7 @@ fn is_counted(db: &Connection, table: &str) -> rusqlite::Result<bool> {
 }
 
 /// Runs SQLite's own checks. Returns the connection if more checks are possible.
-fn check_file(path: &Path, what: &str, kind: Kind, findings: &mut Vec<Finding>) -> Option<Connection> {
+fn check_file(path: &Path, what: &str, kind: FileKind, findings: &mut Vec<Finding>) -> Option<Connection> {
     let mut found = |problem: String| findings.push(Finding { what: what.into(), problem, fixed: false });
     if !path.exists() {
         found("its file is missing".into());
@@ -273,7 +278,7 @@ fn check_file(path: &Path, what: &str, kind: Kind, findings: &mut Vec<Finding>) 
         found(format!("its file cannot be used: {error:#}"));
         return None;
     }
-    match storage::problems(&db) {
+    match storage::integrity_problems(&db) {
         Ok(problems) => problems.into_iter().for_each(found),
         Err(error) => {
             found(format!("its file is damaged: {error}"));

@@ -6,12 +6,12 @@ use anyhow::{Context, anyhow};
 
 use crate::central::outbox::Mail;
 use crate::cli::output::outln;
-use crate::engine::Engine;
-use crate::jobs::mail::{self, Sent};
+use crate::instance::Instance;
+use crate::jobs::mail_sender::{self, MailSent};
 use crate::values::{Email, Timestamp};
 
 #[derive(clap::Subcommand)]
-pub enum Command {
+pub enum MailCommand {
     /// Send a test mail now and print the mail server's response
     Test {
         /// The address to send the test mail to
@@ -19,10 +19,10 @@ pub enum Command {
     },
 }
 
-pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
-    let Command::Test { address } = command;
+pub fn run(command: &MailCommand, instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<()> {
+    let MailCommand::Test { address } = command;
     let to: Email = address.parse().map_err(|said| anyhow!("The address {said}"))?;
-    let url = engine.public_url().central();
+    let url = instance.public_url().central();
     let mail = Mail {
         to,
         subject: format!("Test mail from {url}"),
@@ -31,13 +31,15 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
             "<p>This is a test mail from cx-engine at {url}.</p><p>It was sent by <code>cx-engine mail test</code>.</p>"
         ),
     };
-    let from = engine.config.mail_from.to_string();
-    match mail::send_now(engine, mail, now).with_context(|| format!("the test mail from {from} was not sent"))? {
-        Sent::Taken { server, answer } => {
+    let from = instance.config.mail_from.to_string();
+    match mail_sender::send_now(instance, mail, now)
+        .with_context(|| format!("the test mail from {from} was not sent"))?
+    {
+        MailSent::Taken { server, answer } => {
             outln!("sent to {address}, from {from}");
             outln!("  {server} responded: {answer}");
         }
-        Sent::Kept(file) => {
+        MailSent::Kept(file) => {
             outln!("no mail server is configured (`smtp_url`): the mail was written to {}", file.display());
         }
     }

@@ -2,12 +2,12 @@
 
 mod account;
 mod backup;
-mod bulk;
 mod demo;
 mod docs;
 mod doctor;
 mod examples;
 mod health;
+mod import_export;
 mod mail;
 mod manuals;
 mod openapi;
@@ -15,7 +15,7 @@ mod output;
 mod owner;
 mod routes;
 mod serve;
-mod settings;
+mod setting_flags;
 mod table;
 mod token;
 mod user;
@@ -28,12 +28,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
-use crate::config::{Config, Setting, Typed};
-use crate::engine::{self, Engine};
-use crate::server::Source;
+use crate::config::{Config, RawSettings, Setting};
+use crate::instance::{self, Instance};
+use crate::server::ConfigSource;
 use crate::values::Timestamp;
 use output::{errln, out};
-use settings::Settings;
+use setting_flags::SettingArgs;
 
 /// Customer-experience platform API in one program: a central host for accounts and workspaces, and a subdomain and a
 /// SQLite file for each workspace.
@@ -69,28 +69,28 @@ enum Command {
         #[arg(long)]
         print_config: bool,
         #[command(flatten)]
-        settings: Settings,
+        settings: SettingArgs,
     },
     /// Serve a demo: an account and a workspace full of sample data, in a separate data directory
     Demo {
         #[command(flatten)]
-        settings: Settings,
+        settings: SettingArgs,
     },
     /// Manage accounts: people, who can be members of many workspaces
     #[command(subcommand)]
-    Account(account::Command),
+    Account(account::AccountCommand),
     /// Manage workspaces: each has its own subdomain and database file
     #[command(subcommand)]
-    Workspace(workspace::Command),
+    Workspace(workspace::WorkspaceCommand),
     /// Manage users: the accounts that are members of a workspace
     #[command(subcommand)]
-    User(user::Command),
+    User(user::UserCommand),
     /// Manage tokens and the keys that encrypt them
     #[command(subcommand)]
-    Token(token::Command),
+    Token(token::TokenCommand),
     /// Check that mail can be sent
     #[command(subcommand)]
-    Mail(mail::Command),
+    Mail(mail::MailCommand),
     /// List every route of the API with the permission that it requires
     Routes {
         /// Print JSON
@@ -101,19 +101,19 @@ enum Command {
     #[command(hide = true)]
     Docs {
         /// The page
-        page: docs::Page,
+        page: docs::GeneratedPage,
     },
     /// Print the OpenAPI 3.1 description of the API
     Openapi {
         /// Which API to describe
-        layer: openapi::Which,
+        layer: openapi::DescriptionLayer,
     },
     /// Back up everything or one workspace; also works while a server runs
-    Backup(backup::Take),
+    Backup(backup::TakeArgs),
     /// List backups or the contents of one
-    Backups(backup::List),
+    Backups(backup::ListArgs),
     /// Restore one workspace, even while a server runs, or everything into a new folder
-    Restore(backup::Restore),
+    Restore(backup::RestoreArgs),
     /// Check for damage, interrupted operations and undeliverable mail
     Doctor {
         /// Complete interrupted operations and retry failed mail; damage is only reported
@@ -182,16 +182,16 @@ fn command() -> clap::Command {
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let now = Timestamp::now();
-    let open = |config: Config| -> anyhow::Result<Arc<Engine>> {
-        engine::require_instance(&config.data_dir)?;
-        Engine::open(config.clone(), now)
+    let open = |config: Config| -> anyhow::Result<Arc<Instance>> {
+        instance::require_instance(&config.data_dir)?;
+        Instance::open(config.clone(), now)
             .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))
     };
-    let create = |config: Config| -> anyhow::Result<Arc<Engine>> {
-        Engine::open_or_create(config.clone(), now)
+    let create = |config: Config| -> anyhow::Result<Arc<Instance>> {
+        Instance::open_or_create(config.clone(), now)
             .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))
     };
-    let engine = || open(cli.config(&Settings::default())?);
+    let instance = || open(cli.config(&SettingArgs::default())?);
     match &cli.command {
         Command::Serve { print_config, settings } if *print_config => {
             let typed = cli.typed(settings)?;
@@ -200,25 +200,25 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Serve { settings, .. } => serve::run(cli.config(settings)?, cli.source(settings)?, now)?,
         Command::Demo { settings } => demo::run(cli.demo_config(settings)?, cli.source(settings)?, now)?,
-        Command::Account(account::Command::Create { name, email, operator }) => {
-            let config = cli.config(&Settings::default())?;
+        Command::Account(account::AccountCommand::Create { name, email, operator }) => {
+            let config = cli.config(&SettingArgs::default())?;
             let new = account::NewAccount::ask(name, email, *operator)?;
-            beside_server(&create(config)?, |engine| new.create(engine, now))?;
+            beside_server(&create(config)?, |instance| new.create(instance, now))?;
         }
-        Command::Account(command) => beside_server(&engine()?, |engine| account::run(command, engine, now))?,
-        Command::Workspace(command) => beside_server(&engine()?, |engine| workspace::run(command, engine, now))?,
-        Command::User(command) => beside_server(&engine()?, |engine| user::run(command, engine, now))?,
-        Command::Token(command @ token::Command::RotateKeys { lost: true, .. }) => {
-            let config = cli.config(&Settings::default())?;
-            engine::require_instance(&config.data_dir)?;
+        Command::Account(command) => beside_server(&instance()?, |instance| account::run(command, instance, now))?,
+        Command::Workspace(command) => beside_server(&instance()?, |instance| workspace::run(command, instance, now))?,
+        Command::User(command) => beside_server(&instance()?, |instance| user::run(command, instance, now))?,
+        Command::Token(command @ token::TokenCommand::RotateKeys { lost: true, .. }) => {
+            let config = cli.config(&SettingArgs::default())?;
+            instance::require_instance(&config.data_dir)?;
             token::replace_lost(&config.data_dir.join("keys"), now)?;
-            beside_server(&open(config)?, |engine| token::run(command, engine, now))?;
+            beside_server(&open(config)?, |instance| token::run(command, instance, now))?;
         }
-        Command::Token(command) => beside_server(&engine()?, |engine| token::run(command, engine, now))?,
-        Command::Mail(command) => beside_server(&engine()?, |engine| mail::run(command, engine, now))?,
+        Command::Token(command) => beside_server(&instance()?, |instance| token::run(command, instance, now))?,
+        Command::Mail(command) => beside_server(&instance()?, |instance| mail::run(command, instance, now))?,
         Command::Routes { json } => routes::run(*json)?,
         Command::Docs { page } => docs::run(*page)?,
-        Command::Openapi { layer } => openapi::run(*layer, &cli.settings(&Settings::default())?)?,
+        Command::Openapi { layer } => openapi::run(*layer, &cli.settings(&SettingArgs::default())?)?,
         Command::Backup(command) => backup::take(command, &cli.config(&command.place.settings())?, now)?,
         Command::Backups(command) if command.all => backup::list(command, &cli.settings(&command.place.settings())?)?,
         Command::Backups(command) => backup::list(command, &cli.config(&command.place.settings())?)?,
@@ -228,14 +228,14 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
                 backup::restore_all(command, into, &cli.settings(&command.place.settings())?, now)?;
             }
             (None, which) => {
-                let engine = open(cli.config(&command.place.settings())?)?;
-                beside_server(&engine, |engine| backup::restore_one(command, which, engine, now))?;
+                let instance = open(cli.config(&command.place.settings())?)?;
+                beside_server(&instance, |instance| backup::restore_one(command, which, instance, now))?;
             }
         },
         Command::Doctor { fix, json } => {
-            return beside_server(&engine()?, |engine| doctor::run(engine, *fix, *json, now));
+            return beside_server(&instance()?, |instance| doctor::run(instance, *fix, *json, now));
         }
-        Command::Health => health::run(&cli.settings(&Settings::default())?)?,
+        Command::Health => health::run(&cli.settings(&SettingArgs::default())?)?,
         Command::Completions { shell } => out!("{}", manuals::completions(*shell)),
         Command::Man { folder } => manuals::write_pages(folder)?,
     }
@@ -243,24 +243,27 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs a command, and announces its pending webhook deliveries to a server that runs on the same data.
-fn beside_server<T>(engine: &Arc<Engine>, work: impl FnOnce(&Arc<Engine>) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let done = work(engine);
-    for workspace in engine.node.news.take() {
-        engine.central.announce_deliveries(workspace)?;
+fn beside_server<T>(
+    instance: &Arc<Instance>,
+    work: impl FnOnce(&Arc<Instance>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let done = work(instance);
+    for workspace in instance.node.pending.take() {
+        instance.central.announce_deliveries(workspace)?;
     }
     done
 }
 
 impl Cli {
     /// The settings of a command that uses the data directory. Checks the directory's owner.
-    fn config(&self, flags: &Settings) -> anyhow::Result<Config> {
+    fn config(&self, flags: &SettingArgs) -> anyhow::Result<Config> {
         let config = self.settings(flags)?;
         owner::check(&config.data_dir)?;
         Ok(config)
     }
 
     /// The settings of the demo. Its data directory is `demo` in the default one, or the one given by `--data-dir`.
-    fn demo_config(&self, flags: &Settings) -> anyhow::Result<Config> {
+    fn demo_config(&self, flags: &SettingArgs) -> anyhow::Result<Config> {
         let mut config = self.settings(flags)?;
         if self.data_dir.is_none() {
             config.data_dir.push("demo");
@@ -269,22 +272,22 @@ impl Cli {
         Ok(config)
     }
 
-    fn settings(&self, flags: &Settings) -> anyhow::Result<Config> {
+    fn settings(&self, flags: &SettingArgs) -> anyhow::Result<Config> {
         Config::new(&self.typed(flags)?).map_err(BadSettings::from)
     }
 
     /// All raw settings: flags override the environment, which overrides the file.
-    fn typed(&self, flags: &Settings) -> anyhow::Result<Typed> {
+    fn typed(&self, flags: &SettingArgs) -> anyhow::Result<RawSettings> {
         self.origins(flags).read().map_err(BadSettings::from)
     }
 
     /// The source from which a server reloads its settings.
-    fn source(&self, flags: &Settings) -> anyhow::Result<Source> {
+    fn source(&self, flags: &SettingArgs) -> anyhow::Result<ConfigSource> {
         let (typed, origins) = (self.typed(flags)?, self.origins(flags));
-        Ok(Source { typed, read: Box::new(move || origins.read()) })
+        Ok(ConfigSource { typed, read: Box::new(move || origins.read()) })
     }
 
-    fn origins(&self, flags: &Settings) -> Origins {
+    fn origins(&self, flags: &SettingArgs) -> Origins {
         Origins { file: self.config.clone(), data_dir: self.data_dir.clone(), flags: flags.clone() }
     }
 }
@@ -294,12 +297,12 @@ struct Origins {
     /// The file given by `--config`.
     file: Option<PathBuf>,
     data_dir: Option<String>,
-    flags: Settings,
+    flags: SettingArgs,
 }
 
 impl Origins {
-    fn read(&self) -> anyhow::Result<Typed> {
-        let mut typed = Typed::default();
+    fn read(&self) -> anyhow::Result<RawSettings> {
+        let mut typed = RawSettings::default();
         match &self.file {
             Some(path) => typed.add_file(path)?,
             None => {

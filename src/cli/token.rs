@@ -9,11 +9,11 @@ use super::table::aligned;
 use crate::auth::{Keys, Origin};
 use crate::central::second_factor;
 use crate::cli::output::{out, outln};
-use crate::engine::Engine;
+use crate::instance::Instance;
 use crate::values::Timestamp;
 
 #[derive(clap::Subcommand)]
-pub enum Command {
+pub enum TokenCommand {
     /// List the tokens of an account
     List {
         /// The account's email address
@@ -42,45 +42,45 @@ pub enum Command {
     },
 }
 
-pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
+pub fn run(command: &TokenCommand, instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<()> {
     match command {
-        Command::List { email, json } => list(engine, email, *json)?,
-        Command::Revoke { id: Some(id), .. } => {
-            if !engine.central.revoke_any_token(*id, Origin::system(now))? {
+        TokenCommand::List { email, json } => list(instance, email, *json)?,
+        TokenCommand::Revoke { id: Some(id), .. } => {
+            if !instance.central.revoke_any_token(*id, Origin::system(now))? {
                 bail!("no token {id}, or it is already revoked");
             }
             outln!("token {id} revoked");
         }
-        Command::Revoke { account, .. } => {
+        TokenCommand::Revoke { account, .. } => {
             let email = account.as_deref().unwrap_or_default();
-            let revoked = engine.central.revoke_tokens_of(email, Origin::system(now))?;
+            let revoked = instance.central.revoke_tokens_of(email, Origin::system(now))?;
             outln!("{revoked} tokens revoked");
         }
         // The key was created before the data directory was opened, because opening requires one.
-        Command::RotateKeys { lost: true, .. } => {
-            engine.central.announce_keys(Origin::system(now))?;
+        TokenCommand::RotateKeys { lost: true, .. } => {
+            instance.central.announce_keys(Origin::system(now))?;
             outln!("new key created; everything that the lost keys encrypted is invalid");
         }
-        Command::RotateKeys { retire, .. } => {
-            let name = engine.keys.make(now)?;
+        TokenCommand::RotateKeys { retire, .. } => {
+            let name = instance.keys.create(now)?;
             // Re-encrypts lasting secrets that the older keys encrypted.
-            second_factor::reseal(engine)?;
-            let retired = if *retire { engine.keys.retire()? } else { 0 };
-            engine.central.announce_keys(Origin::system(now))?;
+            second_factor::reseal(instance)?;
+            let retired = if *retire { instance.keys.delete_old()? } else { 0 };
+            instance.central.announce_keys(Origin::system(now))?;
             outln!("new key {name}; {retired} older keys deleted");
         }
     }
     Ok(())
 }
 
-/// Creates the key that replaces lost ones, for [`Command::RotateKeys`].
+/// Creates the key that replaces lost ones, for [`TokenCommand::RotateKeys`].
 pub fn replace_lost(folder: &Path, now: Timestamp) -> anyhow::Result<()> {
     ensure!(Keys::reopen(folder).is_err(), "{} contains a key, so no keys are lost", folder.display());
     Keys::open(folder, now).map(drop)
 }
 
-fn list(engine: &Engine, email: &str, as_json: bool) -> anyhow::Result<()> {
-    let tokens = engine.central.tokens_of(email)?;
+fn list(instance: &Instance, email: &str, as_json: bool) -> anyhow::Result<()> {
+    let tokens = instance.central.tokens_of(email)?;
     if as_json {
         outln!("{}", serde_json::to_string_pretty(&tokens)?);
         return Ok(());

@@ -8,13 +8,13 @@ use super::table::aligned;
 use super::workspace;
 use crate::api::Error;
 use crate::cli::output::{out, outln};
-use crate::engine::Engine;
+use crate::instance::Instance;
 use crate::tenancy::{Lease, members};
 use crate::values::Timestamp;
 use crate::workspace::{roles, users};
 
 #[derive(clap::Subcommand)]
-pub enum Command {
+pub enum UserCommand {
     /// Add an account to a workspace as a user, without an invitation
     Add {
         /// The account's email address; create accounts with `account create`
@@ -56,17 +56,17 @@ pub enum Command {
     },
 }
 
-pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
+pub fn run(command: &UserCommand, instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<()> {
     match command {
-        Command::Add { email, workspace, role } => add(engine, email, workspace, role, now)?,
-        Command::SetRole { email, workspace, role } => set_role(engine, email, workspace, role, now)?,
-        Command::List { workspace, json } => list(&open(engine, workspace)?, *json)?,
-        Command::Remove { email, workspace } => {
-            let lease = open(engine, workspace)?;
-            let (asked, account_id) = (email.clone(), account_id(engine, email)?);
+        UserCommand::Add { email, workspace, role } => add(instance, email, workspace, role, now)?,
+        UserCommand::SetRole { email, workspace, role } => set_role(instance, email, workspace, role, now)?,
+        UserCommand::List { workspace, json } => list(&open(instance, workspace)?, *json)?,
+        UserCommand::Remove { email, workspace } => {
+            let lease = open(instance, workspace)?;
+            let (asked, account_id) = (email.clone(), account_id(instance, email)?);
             let user = lease.file().read(move |db| Ok::<_, Error>(users::of_account(db, account_id)?))?;
             let user = user.with_context(|| format!("{asked} is not a user of {workspace}"))?;
-            users::expel(engine, &lease, user.id, &engine.system(lease.id(), now))?;
+            users::remove_member(instance, &lease, user.id, &instance.system_recorder(lease.id(), now))?;
             outln!("{email} is no longer a user of {workspace}");
         }
     }
@@ -74,20 +74,20 @@ pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::R
 }
 
 /// Writes the workspace's file first, as when an invitation is accepted. A repeat completes what a crash interrupted.
-fn add(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp) -> anyhow::Result<()> {
-    let lease = open(engine, workspace)?;
-    let account = engine.central.account_by_email(email)?;
+fn add(instance: &Instance, email: &str, workspace: &str, role: &str, now: Timestamp) -> anyhow::Result<()> {
+    let lease = open(instance, workspace)?;
+    let account = instance.central.account_by_email(email)?;
     let (account_id, id, wanted) = (account.id, lease.id(), role.to_owned());
     let role_id = lease.file().read(move |db| Ok::<_, Error>(members::role_named(db, &wanted)?))?;
     let role_id = role_id.with_context(|| format!("{workspace} has no role {role}"))?;
-    let author = engine.system(id, now);
+    let recorder = instance.system_recorder(id, now);
     let added = lease.file().write(move |db| {
-        let added = members::add(db, &author, account_id, &account.name, &account.email, role_id)?;
-        Ok::<_, Error>((added, members::refresh(db, account_id, &account.name, &account.email, now)?))
+        let added = members::add(db, &recorder, account_id, &account.name, &account.email, role_id)?;
+        Ok::<_, Error>((added, members::refresh_copies(db, account_id, &account.name, &account.email, now)?))
     })?;
     let (is_new, has) = added;
     let has = has.context("the new user was removed meanwhile")?;
-    let was_member = engine.central.save_membership(account_id, id, &has, now)?;
+    let was_member = instance.central.save_membership(account_id, id, &has, now)?;
     if !is_new && was_member {
         bail!("{email} is already a user of {workspace}, as {has}: change the role with `user set-role`");
     }
@@ -95,21 +95,21 @@ fn add(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp
     Ok(())
 }
 
-fn set_role(engine: &Engine, email: &str, workspace: &str, role: &str, now: Timestamp) -> anyhow::Result<()> {
-    let (lease, account_id) = (open(engine, workspace)?, account_id(engine, email)?);
-    let author = engine.system(lease.id(), now);
+fn set_role(instance: &Instance, email: &str, workspace: &str, role: &str, now: Timestamp) -> anyhow::Result<()> {
+    let (lease, account_id) = (open(instance, workspace)?, account_id(instance, email)?);
+    let recorder = instance.system_recorder(lease.id(), now);
     let wanted = role.to_owned();
     let user = lease.file().write(move |db| {
         if members::role_named(db, &wanted)?.is_none() {
             return Err(Error::NotFound { code: "not_found", message: format!("There is no role {wanted}.") });
         }
         let Some(user) = users::of_account(db, account_id)? else { return Ok(None) };
-        members::promote(db, &author, user.id, &wanted)?;
-        roles::keep_an_admin(db)?;
+        members::promote(db, &recorder, user.id, &wanted)?;
+        roles::require_admin(db)?;
         Ok(Some(user))
     })?;
     let user = user.with_context(|| format!("{email} is not a user of {workspace}: add them with `user add`"))?;
-    engine.central.set_member_role(account_id, lease.id(), role)?;
+    instance.central.set_member_role(account_id, lease.id(), role)?;
     outln!("{email} is now {role} in {workspace}, and was {}", user.role.name);
     Ok(())
 }
@@ -130,11 +130,11 @@ fn list(lease: &Lease, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open(engine: &Engine, which: &str) -> anyhow::Result<Lease> {
-    let found = workspace::find(engine, which, |status| status != "trashed")?;
-    Ok(engine.registry.lease(found.id))
+fn open(instance: &Instance, which: &str) -> anyhow::Result<Lease> {
+    let found = workspace::find(instance, which, |status| status != "trashed")?;
+    Ok(instance.registry.lease(found.id))
 }
 
-fn account_id(engine: &Engine, email: &str) -> anyhow::Result<i64> {
-    Ok(engine.central.account_by_email(email)?.id)
+fn account_id(instance: &Instance, email: &str) -> anyhow::Result<i64> {
+    Ok(instance.central.account_by_email(email)?.id)
 }

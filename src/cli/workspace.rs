@@ -7,20 +7,20 @@ use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::bulk;
+use super::import_export;
 use super::table::aligned;
 use crate::auth::Origin;
 use crate::central::quotas::Quotas;
-use crate::central::workspace_files::{self, BroughtIn, PutBack, Wish};
+use crate::central::workspace_files::{self, ImportedWorkspace, PlacementOptions, RestoredWorkspace};
 use crate::central::workspace_lifecycle::{self, NewWorkspace};
 use crate::central::workspace_rows::{self, Workspace};
 use crate::cli::output::{out, outln};
-use crate::engine::Engine;
-use crate::tenancy::life;
+use crate::instance::Instance;
+use crate::tenancy::lifecycle;
 use crate::values::{Name, Subdomain, Timestamp};
 
 #[derive(clap::Subcommand)]
-pub enum Command {
+pub enum WorkspaceCommand {
     /// Create a workspace for an account
     Create {
         /// Name of the workspace
@@ -69,9 +69,9 @@ pub enum Command {
         confirm: String,
     },
     /// Import rows from a file into a workspace, all or none
-    Import(bulk::Import),
+    Import(import_export::ImportArgs),
     /// Export all rows of a workspace to stdout or a file
-    Export(bulk::Export),
+    Export(import_export::ExportArgs),
     /// Export a whole workspace to a file, to import it on another server
     ExportFile {
         /// Subdomain or id of the workspace
@@ -112,86 +112,91 @@ pub enum Command {
     },
 }
 
-pub fn run(command: &Command, engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<()> {
+pub fn run(command: &WorkspaceCommand, instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<()> {
     match command {
-        Command::Create { name, subdomain, owner } => {
+        WorkspaceCommand::Create { name, subdomain, owner } => {
             let new = NewWorkspace { name: parse_name(name)?, subdomain: parse_subdomain(subdomain.as_ref())? };
-            let account = engine.central.account_by_email(owner)?;
-            let workspace =
-                workspace_lifecycle::make(engine, new, account.id, Quotas::default(), &Origin::system(now))?;
+            let account = instance.central.account_by_email(owner)?;
+            let workspace = workspace_lifecycle::create_workspace(
+                instance,
+                new,
+                account.id,
+                Quotas::default(),
+                &Origin::system(now),
+            )?;
             outln!("workspace {} created as {}", workspace.id, workspace.subdomain);
         }
-        Command::List { json } => list(engine, *json)?,
-        Command::Rename { workspace, name, subdomain } => {
-            let old = find(engine, workspace, |status| status != "trashed")?;
+        WorkspaceCommand::List { json } => list(instance, *json)?,
+        WorkspaceCommand::Rename { workspace, name, subdomain } => {
+            let old = find(instance, workspace, |status| status != "trashed")?;
             let name = parse_name(name.as_ref().unwrap_or(&old.name))?;
             let subdomain = parse_subdomain(Some(subdomain.as_ref().unwrap_or(&old.subdomain)))?.unwrap_or_default();
             let shown = format!("{} is {name} at {subdomain}", old.subdomain);
             let origin = Origin::system(now);
-            engine.central.rename_workspace(old.id, name, subdomain, origin)?;
+            instance.central.rename_workspace(old.id, name, subdomain, origin)?;
             outln!("{shown}");
         }
-        Command::Suspend { workspace } => set_status(engine, workspace, "suspended", now)?,
-        Command::Resume { workspace } => set_status(engine, workspace, "active", now)?,
-        Command::Delete { workspace, confirm } => {
-            let found = find(engine, workspace, |status| status != "trashed")?;
+        WorkspaceCommand::Suspend { workspace } => set_status(instance, workspace, "suspended", now)?,
+        WorkspaceCommand::Resume { workspace } => set_status(instance, workspace, "active", now)?,
+        WorkspaceCommand::Delete { workspace, confirm } => {
+            let found = find(instance, workspace, |status| status != "trashed")?;
             if *confirm != found.subdomain {
                 bail!("--confirm must be {}", found.subdomain);
             }
             let origin = Origin::system(now);
-            engine.central.trash_workspace(found.id, origin)?;
+            instance.central.trash_workspace(found.id, origin)?;
             // A running server has the file open and moves it itself.
-            if !engine.is_served() {
-                workspace_lifecycle::move_to_trash(engine, found.id)?;
+            if !instance.is_running() {
+                workspace_lifecycle::move_to_trash(instance, found.id)?;
             }
-            outln!("{} is in the trash for {} days", found.subdomain, engine.config.trash_days);
+            outln!("{} is in the trash for {} days", found.subdomain, instance.config.trash_days);
         }
-        Command::Import(import) => import.run(engine, now)?,
-        Command::Export(export) => export.run(engine)?,
-        Command::ExportFile { workspace, file } => {
-            let found = find(engine, workspace, |status| status != "trashed")?;
-            export_file(engine, found.id, file)?;
+        WorkspaceCommand::Import(import) => import.run(instance, now)?,
+        WorkspaceCommand::Export(export) => export.run(instance)?,
+        WorkspaceCommand::ExportFile { workspace, file } => {
+            let found = find(instance, workspace, |status| status != "trashed")?;
+            export_file(instance, found.id, file)?;
             outln!("{} exported to {}", found.subdomain, file.display());
         }
-        Command::ImportFile { file, owner, name, subdomain } => {
-            let wish = Wish {
+        WorkspaceCommand::ImportFile { file, owner, name, subdomain } => {
+            let wish = PlacementOptions {
                 name: name.as_deref().map(parse_name).transpose()?,
                 subdomain: parse_subdomain(subdomain.as_ref())?,
                 owner: owner.parse().map_err(|said| anyhow!("The owner {said}"))?,
             };
-            tell(&workspace_files::bring_in(engine, file, wish, now)?);
+            print_imported(&workspace_files::import(instance, file, wish, now)?);
         }
-        Command::RestoreFile { workspace, file } => {
-            let found = find(engine, workspace, |_| true)?;
-            let done = workspace_files::put_back(engine, &found, file, now)?;
+        WorkspaceCommand::RestoreFile { workspace, file } => {
+            let found = find(instance, workspace, |_| true)?;
+            let done = workspace_files::restore_from(instance, &found, file, now)?;
             outln!("restored {} from {}", found.subdomain, file.display());
-            tell_put_back(&done);
-            tell_of_replication(engine, found.id);
+            print_restored(&done);
+            print_replication_note(instance, found.id);
         }
-        Command::Restore { workspace, subdomain } => {
-            let found = find(engine, workspace, |status| status == "trashed")?;
+        WorkspaceCommand::Restore { workspace, subdomain } => {
+            let found = find(instance, workspace, |status| status == "trashed")?;
             let subdomain = parse_subdomain(subdomain.as_ref())?;
             let shown = subdomain.as_deref().unwrap_or(&found.subdomain).to_owned();
-            workspace_lifecycle::restore(engine, found.id, subdomain, &Origin::system(now))?;
+            workspace_lifecycle::restore(instance, found.id, subdomain, &Origin::system(now))?;
             outln!("{shown} is restored");
-            tell_of_replication(engine, found.id);
+            print_replication_note(instance, found.id);
         }
     }
     Ok(())
 }
 
 /// Writes the file atomically.
-fn export_file(engine: &Engine, id: Uuid, file: &Path) -> anyhow::Result<()> {
+fn export_file(instance: &Instance, id: Uuid, file: &Path) -> anyhow::Result<()> {
     if file.exists() {
         bail!("{} already exists", file.display());
     }
     let unfinished = file.with_extension("new");
-    workspace_files::snapshot(engine, id, &unfinished)?;
+    workspace_files::snapshot(instance, id, &unfinished)?;
     std::fs::rename(&unfinished, file).with_context(|| format!("cannot write {}", file.display()))
 }
 
-pub fn tell(done: &BroughtIn) {
-    let BroughtIn { workspace, adopted, is_copy } = done;
+pub fn print_imported(done: &ImportedWorkspace) {
+    let ImportedWorkspace { workspace, adopted, is_copy } = done;
     outln!("workspace {} imported as {}", workspace.id, workspace.subdomain);
     if *is_copy {
         outln!("  the workspace in the file already exists here: this is a copy with a new id");
@@ -206,7 +211,7 @@ pub fn tell(done: &BroughtIn) {
 }
 
 /// Prints the result for users and for the old file.
-pub fn tell_put_back(done: &PutBack) {
+pub fn print_restored(done: &RestoredWorkspace) {
     for user in &done.users.left {
         outln!("  removed, because no longer a member: {}", user.email);
     }
@@ -219,14 +224,14 @@ pub fn tell_put_back(done: &PutBack) {
 }
 
 /// Prints a hint about replication after a workspace's file was replaced.
-pub fn tell_of_replication(engine: &Engine, id: Uuid) {
-    if life::was_replicated(&engine.registry.path(id)) {
+pub fn print_replication_note(instance: &Instance, id: Uuid) {
+    if lifecycle::was_replicated(&instance.registry.path(id)) {
         outln!("  Litestream no longer replicates this file: restart Litestream, or new changes are not replicated");
     }
 }
 
-fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
-    let all = engine.central.all_workspaces()?;
+fn list(instance: &Instance, as_json: bool) -> anyhow::Result<()> {
+    let all = instance.central.all_workspaces()?;
     if as_json {
         let rows: Vec<Value> = all
             .iter()
@@ -246,17 +251,17 @@ fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn set_status(engine: &Engine, which: &str, status: &'static str, now: Timestamp) -> anyhow::Result<()> {
-    let found = find(engine, which, |status| status != "trashed")?;
+fn set_status(instance: &Instance, which: &str, status: &'static str, now: Timestamp) -> anyhow::Result<()> {
+    let found = find(instance, which, |status| status != "trashed")?;
     let origin = Origin::system(now);
-    engine.central.set_workspace_status(found.id, status, origin)?;
+    instance.central.set_workspace_status(found.id, status, origin)?;
     outln!("{} is {status}", found.subdomain);
     Ok(())
 }
 
 /// The workspace with this subdomain or id, among those with a matching status.
-pub fn find(engine: &Engine, which: &str, status: fn(&str) -> bool) -> anyhow::Result<Workspace> {
-    let mut all = engine.central.all_workspaces()?;
+pub fn find(instance: &Instance, which: &str, status: fn(&str) -> bool) -> anyhow::Result<Workspace> {
+    let mut all = instance.central.all_workspaces()?;
     all.retain(|(workspace, _)| status(&workspace.status));
     let found = workspace_rows::named(all, which).map(|(workspace, _)| workspace);
     found.with_context(|| format!("no such workspace: {which}"))

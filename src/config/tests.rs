@@ -1,15 +1,15 @@
 use super::values::has_path;
 use super::*;
 
-fn typed(name: &str, value: &str) -> Typed {
-    let mut typed = Typed::default();
+fn typed(name: &str, value: &str) -> RawSettings {
+    let mut typed = RawSettings::default();
     typed.insert(Setting::named(name).unwrap(), value.into(), "a test".into());
     typed
 }
 
 #[test]
 fn the_defaults_are_allowed() {
-    let config = Config::new(&Typed::default()).unwrap();
+    let config = Config::new(&RawSettings::default()).unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.registration, Registration::Open);
     assert_eq!((config.throttle_attempts, config.throttle_window), (10, 900));
@@ -68,7 +68,7 @@ fn what_is_printed_can_be_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cx-engine.toml");
     std::fs::write(&path, print(&typed("central_domain", "cx.example.com"))).unwrap();
-    let mut read = Typed::default();
+    let mut read = RawSettings::default();
     read.add_file(&path).unwrap();
     assert_eq!(Config::new(&read).unwrap().central_domain, "cx.example.com");
 }
@@ -145,6 +145,6 @@ fn a_name_that_is_not_known_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cx-engine.toml");
     std::fs::write(&path, "lisen = \"x\"").unwrap();
-    let said = Typed::default().add_file(&path).unwrap_err().to_string();
+    let said = RawSettings::default().add_file(&path).unwrap_err().to_string();
     assert!(said.contains("lisen") && said.contains("listen"), "{said}");
 }

@@ -9,29 +9,32 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::visitor::Visitor;
-use super::words::Words;
+use super::session::BrowserSession;
+use super::translations::Translations;
 use super::{Message, sign_in};
-use crate::api::{Error, Form, Html, Link, Needs, Redirect, Result, Route, Steps, Visited, get, post, rendered, steps};
-use crate::auth::callers::{self, Person};
+use crate::api::{
+    BlockingCtx, Error, Form, Html, LinkQuery, Needs, PageOrRedirect, Redirect, Result, Route, blocking, get, post,
+    render,
+};
+use crate::auth::identity::{self, MemberCheck};
 use crate::auth::{Scopes, TokenInUse};
-use crate::central::notices::{self, Made};
+use crate::central::notices::{self, CreatedCredential};
 use crate::tenancy::journal::Actor;
 use crate::values::Text;
-use crate::workspace::oauth::clients::{self, Client, GrantType};
+use crate::workspace::oauth::clients::{self, GrantType, OAuthClient};
 use crate::workspace::oauth::grants::{self, Approval};
-use crate::workspace::oauth::protocol::{BAD_SCOPE, Refusal};
-use crate::workspace::oauth::token::wanted;
+use crate::workspace::oauth::protocol::{BAD_SCOPE, OAuthError};
+use crate::workspace::oauth::token_endpoint::resolve_scopes;
 
 pub const ROUTES: &[Route] = &[
-    get("/oauth/authorize", &steps(show), Needs::Anyone, "Show the approval page"),
-    post("/oauth/authorize", &steps(decide), Needs::Anyone, "Approve or deny a program's request"),
+    get("/oauth/authorize", &blocking(show), Needs::Anyone, "Show the approval page"),
+    post("/oauth/authorize", &blocking(decide), Needs::Anyone, "Approve or deny a program's request"),
 ];
 
 /// The parameters of an authorization request. All are checked again when the user decides.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Asked {
+pub struct AuthorizeParams {
     /// Id of the OAuth client.
     client_id: Text<200>,
     /// A registered redirect URI of the client, to the letter.
@@ -53,17 +56,17 @@ pub struct Asked {
 }
 
 /// The result of checking a request.
-enum Verdict {
+enum RequestCheck {
     /// The client or redirect URI is wrong. Contains the message for the user.
     Page(String),
     /// The error is reported to the program.
-    Back(Refusal),
-    Good(Box<Request>),
+    Back(OAuthError),
+    Good(Box<AuthorizationRequest>),
 }
 
 /// A valid request that the user may decide on.
-struct Request {
-    client: Client,
+struct AuthorizationRequest {
+    client: OAuthClient,
     scopes: Scopes,
     /// The rights that the user would grant, in words.
     rights: Vec<String>,
@@ -75,8 +78,8 @@ struct Request {
 
 #[derive(Template)]
 #[template(path = "page_authorize.html")]
-struct Page<'a> {
-    words: Words,
+struct AuthorizePage<'a> {
+    words: Translations,
     client: &'a str,
     workspace: &'a str,
     email: &'a str,
@@ -88,36 +91,44 @@ struct Page<'a> {
     form_key: &'a str,
 }
 
-fn show(steps: &Steps<'_>, visitor: Visitor, Link(asked): Link<Asked>) -> Result<Visited> {
-    let words = Words::of(steps.call);
+fn show(
+    ctx: &BlockingCtx<'_>,
+    browser: BrowserSession,
+    LinkQuery(asked): LinkQuery<AuthorizeParams>,
+) -> Result<PageOrRedirect> {
+    let words = Translations::of(ctx.request);
     let asked = match asked {
         Ok(asked) => asked,
-        Err(error) => return told(words, &words.problems(&error).join(" ")),
+        Err(error) => return error_page(words, &words.problems(&error).join(" ")),
     };
-    match judge(steps, &visitor, &asked)? {
-        Verdict::Page(why) => told(words, &why),
-        Verdict::Back(refusal) => back(steps, &asked, &refusal_pairs(refusal)),
-        Verdict::Good(request) => match request {
-            _ if visitor.session.is_none() => Ok(Visited::Onward(Redirect::to(sign_in::path(&asked.here())))),
-            request => page(steps, &visitor, &asked, &request).map(Visited::Page),
+    match check_request(ctx, &browser, &asked)? {
+        RequestCheck::Page(why) => error_page(words, &why),
+        RequestCheck::Back(refusal) => redirect_back(ctx, &asked, &refusal_pairs(refusal)),
+        RequestCheck::Good(request) => match request {
+            _ if browser.session.is_none() => Ok(PageOrRedirect::Redirect(Redirect::to(sign_in::path(&asked.here())))),
+            request => page(ctx, &browser, &asked, &request).map(PageOrRedirect::Page),
         },
     }
 }
 
-fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Result<Visited> {
-    let words = Words::of(steps.call);
+fn decide(
+    ctx: &BlockingCtx<'_>,
+    browser: BrowserSession,
+    Form(asked): Form<AuthorizeParams>,
+) -> Result<PageOrRedirect> {
+    let words = Translations::of(ctx.request);
     let asked = match asked {
         Ok(asked) => asked,
-        Err(error) => return told(words, &words.problems(&error).join(" ")),
+        Err(error) => return error_page(words, &words.problems(&error).join(" ")),
     };
-    let request = match judge(steps, &visitor, &asked)? {
-        Verdict::Page(why) => return told(words, &why),
-        Verdict::Back(refusal) => return back(steps, &asked, &refusal_pairs(refusal)),
+    let request = match check_request(ctx, &browser, &asked)? {
+        RequestCheck::Page(why) => return error_page(words, &why),
+        RequestCheck::Back(refusal) => return redirect_back(ctx, &asked, &refusal_pairs(refusal)),
         // If the session has expired, the user signs in and then sees the page again.
-        Verdict::Good(_) if visitor.session.is_none() => {
-            return Ok(Visited::Onward(Redirect::to(sign_in::path(&asked.here()))));
+        RequestCheck::Good(_) if browser.session.is_none() => {
+            return Ok(PageOrRedirect::Redirect(Redirect::to(sign_in::path(&asked.here()))));
         }
-        Verdict::Good(request) => request,
+        RequestCheck::Good(request) => request,
     };
     match &*asked.decision {
         "approve" => {
@@ -125,39 +136,41 @@ fn decide(steps: &Steps<'_>, visitor: Visitor, Form(asked): Form<Asked>) -> Resu
                 client_id: request.client.id,
                 user_id: request.user_id,
                 redirect_uri: asked.redirect_uri.to_string(),
-                scopes: request.scopes.holding(&Scopes::parse(&asked.shown).unwrap_or_default(), None),
+                scopes: request.scopes.effective(&Scopes::parse(&asked.shown).unwrap_or_default(), None),
                 challenge: Some(asked.code_challenge.to_string()).filter(|challenge| !challenge.is_empty()),
             };
-            let lease = steps.call.workspace()?;
+            let lease = ctx.request.workspace()?;
             let person = Actor::User { id: request.user_id, name: request.name };
-            let author = steps.call.author_in(lease.id(), person);
-            let code = lease.file().write(move |db| grants::approve(db, &author, &approval))?;
-            if let Some(session) = &visitor.session {
-                notices::tell(steps, session, Made::Grant(request.client.name.to_string()))?;
+            let recorder = ctx.request.recorder_for(lease.id(), person);
+            let code = lease.file().write(move |db| grants::approve(db, &recorder, &approval))?;
+            if let Some(session) = &browser.session {
+                notices::notify(ctx, session, CreatedCredential::Grant(request.client.name.to_string()))?;
             }
-            back(steps, &asked, &[("code", &code)])
+            redirect_back(ctx, &asked, &[("code", &code)])
         }
-        "deny" => {
-            back(steps, &asked, &[("error", "access_denied"), ("error_description", "The user denied the request.")])
-        }
-        _ => told(words, &words.not_decided()),
+        "deny" => redirect_back(
+            ctx,
+            &asked,
+            &[("error", "access_denied"), ("error_description", "The user denied the request.")],
+        ),
+        _ => error_page(words, &words.not_decided()),
     }
 }
 
-fn judge(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked) -> Result<Verdict> {
-    let (asked, words, token) = (asked.clone(), Words::of(steps.call), visitor.session.clone());
-    steps.call.workspace()?.file().read(move |db| asked.judge(db, words, token.as_deref()))
+fn check_request(ctx: &BlockingCtx<'_>, browser: &BrowserSession, asked: &AuthorizeParams) -> Result<RequestCheck> {
+    let (asked, words, token) = (asked.clone(), Translations::of(ctx.request), browser.session.clone());
+    ctx.request.workspace()?.file().read(move |db| asked.judge(db, words, token.as_deref()))
 }
 
-impl Asked {
-    fn judge(&self, db: &Connection, words: Words, token: Option<&TokenInUse>) -> Result<Verdict> {
+impl AuthorizeParams {
+    fn judge(&self, db: &Connection, words: Translations, token: Option<&TokenInUse>) -> Result<RequestCheck> {
         let Some(client) = clients::named(db, &self.client_id)? else {
-            return Ok(Verdict::Page(words.unknown_program()));
+            return Ok(RequestCheck::Page(words.unknown_program()));
         };
-        if !client.redirects_to(&self.redirect_uri) {
-            return Ok(Verdict::Page(words.unknown_destination()));
+        if !client.allows_redirect(&self.redirect_uri) {
+            return Ok(RequestCheck::Page(words.unknown_destination()));
         }
-        let refusal = |code, why| Ok(Verdict::Back(Refusal { code, why }));
+        let refusal = |code, why| Ok(RequestCheck::Back(OAuthError { code, why }));
         if !client.may_use(GrantType::AUTHORIZATION_CODE) {
             return refusal("unauthorized_client", "The client may not use codes.");
         }
@@ -166,7 +179,9 @@ impl Asked {
             "" => return refusal("invalid_request", "The response_type is missing."),
             _ => return refusal("unsupported_response_type", "The response_type must be code."),
         }
-        let Ok(scopes) = wanted(Some(&self.scope), &client.scopes) else { return Ok(Verdict::Back(BAD_SCOPE)) };
+        let Ok(scopes) = resolve_scopes(Some(&self.scope), &client.scopes) else {
+            return Ok(RequestCheck::Back(BAD_SCOPE));
+        };
         match (&*self.code_challenge, &*self.code_challenge_method) {
             ("", "") if client.confidential => {}
             ("", _) => return refusal("invalid_request", "The code_challenge is missing."),
@@ -174,24 +189,24 @@ impl Asked {
             (_, "S256") => return refusal("invalid_request", "The code_challenge is malformed."),
             _ => return refusal("invalid_request", "The code_challenge_method must be S256."),
         }
-        let person = match token.map(|token| callers::person(db, token)).transpose()? {
-            Some(Person::Member(person)) => person,
-            Some(Person::WithoutSecondFactor) => return Ok(Verdict::Page(words.second_factor_required())),
+        let person = match token.map(|token| identity::member(db, token)).transpose()? {
+            Some(MemberCheck::Member(person)) => person,
+            Some(MemberCheck::WithoutSecondFactor) => return Ok(RequestCheck::Page(words.second_factor_required())),
             // The user must sign in first. Until then, nothing is shown about the user's rights.
-            Some(Person::NotAMember) | None => {
-                return Ok(Verdict::Good(Box::new(Request::unsigned(client, scopes))));
+            Some(MemberCheck::NotAMember) | None => {
+                return Ok(RequestCheck::Good(Box::new(AuthorizationRequest::unsigned(client, scopes))));
             }
         };
         let user_id = person.user_id().ok_or_else(Error::not_a_member)?;
-        let scopes = scopes.holding(&client.scopes, Some(&person.permissions));
+        let scopes = scopes.effective(&client.scopes, Some(&person.permissions));
         let customer = client.customer_id.map(|id| {
             db.prepare_cached("SELECT name FROM customers WHERE id = ?1")?
                 .query_row([id], |row| row.get::<_, String>(0))
         });
         let email =
             db.prepare_cached("SELECT email FROM users WHERE id = ?1")?.query_row([user_id], |row| row.get(0))?;
-        Ok(Verdict::Good(Box::new(Request {
-            rights: scopes.permissions().in_words(words.0),
+        Ok(RequestCheck::Good(Box::new(AuthorizationRequest {
+            rights: scopes.permissions().descriptions(words.0),
             customer: customer.transpose()?,
             user_id,
             name: person.name,
@@ -223,8 +238,8 @@ impl Asked {
     }
 }
 
-impl Request {
-    fn unsigned(client: Client, scopes: Scopes) -> Self {
+impl AuthorizationRequest {
+    fn unsigned(client: OAuthClient, scopes: Scopes) -> Self {
         Self {
             client,
             scopes,
@@ -242,13 +257,18 @@ fn is_challenge(text: &str) -> bool {
     text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-fn page(steps: &Steps<'_>, visitor: &Visitor, asked: &Asked, request: &Request) -> Result<Html> {
-    let id = steps.call.workspace()?.id();
-    let workspace = steps.engine.central.workspace_name(id)?;
-    let (form_key, cookie) = visitor.form_key()?;
+fn page(
+    ctx: &BlockingCtx<'_>,
+    browser: &BrowserSession,
+    asked: &AuthorizeParams,
+    request: &AuthorizationRequest,
+) -> Result<Html> {
+    let id = ctx.request.workspace()?.id();
+    let workspace = ctx.instance.central.workspace_name(id)?;
+    let (form_key, cookie) = browser.form_key()?;
     let origin = origin_of(&asked.redirect_uri);
-    let (words, shown) = (Words::of(steps.call), request.scopes.to_string());
-    let text = rendered(&Page {
+    let (words, shown) = (Translations::of(ctx.request), request.scopes.to_string());
+    let text = render(&AuthorizePage {
         words,
         client: &request.client.name,
         workspace: &workspace,
@@ -278,16 +298,16 @@ fn source_of(uri: &str) -> String {
 }
 
 /// Shows an error page without a redirect.
-fn told(words: Words, why: &str) -> Result<Visited> {
-    Message::about(words, &words.not_to_be_approved(), why).page(StatusCode::BAD_REQUEST).map(Visited::Page)
+fn error_page(words: Translations, why: &str) -> Result<PageOrRedirect> {
+    Message::about(words, &words.not_to_be_approved(), why).page(StatusCode::BAD_REQUEST).map(PageOrRedirect::Page)
 }
 
-fn refusal_pairs(refusal: Refusal) -> [(&'static str, &'static str); 2] {
+fn refusal_pairs(refusal: OAuthError) -> [(&'static str, &'static str); 2] {
     [("error", refusal.code), ("error_description", refusal.why)]
 }
 
 /// Redirects to the program with these parameters, its own `state`, and the issuer (RFC 9207).
-fn back(steps: &Steps<'_>, asked: &Asked, told: &[(&str, &str)]) -> Result<Visited> {
+fn redirect_back(ctx: &BlockingCtx<'_>, asked: &AuthorizeParams, told: &[(&str, &str)]) -> Result<PageOrRedirect> {
     let start = format!("{}{}", &*asked.redirect_uri, if asked.redirect_uri.contains('?') { "&" } else { "?" });
     let length = start.len();
     let mut url = form_urlencoded::Serializer::for_suffix(start, length);
@@ -295,8 +315,8 @@ fn back(steps: &Steps<'_>, asked: &Asked, told: &[(&str, &str)]) -> Result<Visit
     if !asked.state.is_empty() {
         url.append_pair("state", &asked.state);
     }
-    url.append_pair("iss", &steps.call.workspace_url()?);
-    Ok(Visited::Onward(Redirect::to(url.finish())))
+    url.append_pair("iss", &ctx.request.workspace_url()?);
+    Ok(PageOrRedirect::Redirect(Redirect::to(url.finish())))
 }
 
 #[cfg(test)]

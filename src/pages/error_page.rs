@@ -4,16 +4,16 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::Message;
-use super::words::Words;
+use super::translations::Translations;
 use crate::api::{Error, language};
 
 /// The page for the error of a request.
 pub struct ErrorPage {
-    words: Words,
-    about: About,
+    words: Translations,
+    about: ErrorTopic,
 }
 
-enum About {
+enum ErrorTopic {
     Contact,
     Approval,
     Other,
@@ -23,12 +23,12 @@ impl ErrorPage {
     /// The error page of a path. `None` if the path belongs to programs.
     pub fn of(path: &str, headers: &HeaderMap) -> Option<Self> {
         let about = match path {
-            "/oauth/authorize" => About::Approval,
-            path if path.starts_with("/ui/contacts/") => About::Contact,
-            path if path == "/ui" || path.starts_with("/ui/") => About::Other,
+            "/oauth/authorize" => ErrorTopic::Approval,
+            path if path.starts_with("/ui/contacts/") => ErrorTopic::Contact,
+            path if path == "/ui" || path.starts_with("/ui/") => ErrorTopic::Other,
             _ => return None,
         };
-        Some(Self { words: Words(language(headers)), about })
+        Some(Self { words: Translations(language(headers)), about })
     }
 
     /// The response, with the headers of the error.
@@ -50,16 +50,16 @@ impl ErrorPage {
         match (&self.about, error) {
             // A user who may not view contacts does not learn which exist.
             (
-                About::Contact,
+                ErrorTopic::Contact,
                 Error::MissingPermission(_)
                 | Error::Forbidden { code: "second_factor_required" | "not_a_member", .. }
                 | Error::NotFound { code: "not_found", .. },
             ) => (StatusCode::NOT_FOUND, words.no_such_contact(), words.gone_or_hidden()),
             // A form from another site is one more request that cannot be approved.
-            (About::Approval, Error::Forbidden { code: "forbidden", .. }) => {
+            (ErrorTopic::Approval, Error::Forbidden { code: "forbidden", .. }) => {
                 (StatusCode::BAD_REQUEST, words.not_to_be_approved(), text)
             }
-            (About::Approval, _) if status.is_client_error() => (status, words.not_to_be_approved(), text),
+            (ErrorTopic::Approval, _) if status.is_client_error() => (status, words.not_to_be_approved(), text),
             (_, Error::NotFound { code: "route_not_found", .. }) => {
                 (status, words.no_such_page(), words.check_the_link())
             }
@@ -72,11 +72,11 @@ impl ErrorPage {
 mod tests {
     use http::{Method, header};
 
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
 
     #[test]
     fn an_error_of_a_page_is_a_page_in_the_visitors_language() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         for (host, method, path, status, english, french) in [
             ("localhost", Method::GET, "/ui/nowhere", 404, "There is no such page", "Cette page n’existe pas"),
             ("acme.localhost", Method::GET, "/ui", 404, "There is no such page", "Cette page n’existe pas"),
@@ -92,7 +92,7 @@ mod tests {
             ("acme.localhost", Method::DELETE, "/oauth/authorize", 405, "cannot be approved", "Impossible d’accepter"),
             ("nowhere.localhost", Method::GET, "/ui/sign-in", 404, "no such workspace", "n’existe pas"),
         ] {
-            let visitor = bench.nobody().at(host);
+            let visitor = server.anonymous().at(host);
             for (language, said) in [("en", english), ("fr", french)] {
                 let page = visitor.with_header("accept-language", language).send(method.clone(), path, None);
                 assert_eq!(page.status, status, "{method} {path}: {page:?}");
@@ -102,12 +102,12 @@ mod tests {
                 assert_eq!(page.headers.contains_key(header::ALLOW), status == 405);
             }
         }
-        let large = bench.nobody().submit("/ui/password-reset", &[("email", &"x".repeat(2 * 1024 * 1024))]);
+        let large = server.anonymous().submit("/ui/password-reset", &[("email", &"x".repeat(2 * 1024 * 1024))]);
         assert!(large.status == 413 && large.text.starts_with("<!doctype html>"), "{large:?}");
-        let answer = bench.nobody().at("acme.localhost").send(Method::DELETE, "/contacts", None);
-        answer.refused(405, "method_not_allowed");
-        bench.service.stop();
-        let stopping = bench.nobody().at("acme.localhost").get("/ui/sign-in");
+        let answer = server.anonymous().at("acme.localhost").send(Method::DELETE, "/contacts", None);
+        answer.rejected(405, "method_not_allowed");
+        server.service.stop();
+        let stopping = server.anonymous().at("acme.localhost").get("/ui/sign-in");
         assert!(stopping.status == 503 && stopping.text.contains("shutting down"), "{stopping:?}");
         assert_eq!(stopping.headers[header::RETRY_AFTER], "1");
         assert_eq!(stopping.headers.get_all(header::CONTENT_TYPE).iter().count(), 1);

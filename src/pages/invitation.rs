@@ -5,16 +5,18 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::words::Words;
+use super::translations::Translations;
 use super::{Message, shown};
-use crate::api::{Code, Error, Form, Html, Needs, Result, Route, Steps, Tries, get, hashing, post, rendered, steps};
+use crate::api::{
+    BlockingCtx, Error, Form, Html, Needs, PathCode, RateLimit, Result, Route, blocking, get, hashing, post, render,
+};
+use crate::central::account_session::{self, Login};
 use crate::central::invitations::{self, InviteByCode};
-use crate::central::session::{self, Credentials};
 use crate::central::{accounts, registration};
 use crate::values::{Name, Password};
 
 pub const ROUTES: &[Route] = &[
-    get("/ui/invitations/{code}", &steps(show), Needs::Anyone, "Show the page of an invitation"),
+    get("/ui/invitations/{code}", &blocking(show), Needs::Anyone, "Show the page of an invitation"),
     post("/ui/invitations/{code}", &hashing(accept), Needs::Anyone, "Accept an invitation"),
 ];
 
@@ -30,13 +32,13 @@ pub struct Accepting {
 
 #[derive(Template)]
 #[template(path = "page_invitation.html")]
-struct Page<'a> {
-    words: Words,
-    is: Asked<'a>,
+struct InvitationPage<'a> {
+    words: Translations,
+    is: ShownInvitation<'a>,
     problems: &'a [String],
 }
 
-struct Asked<'a> {
+struct ShownInvitation<'a> {
     workspace: &'a str,
     inviter: &'a str,
     role: &'a str,
@@ -46,10 +48,10 @@ struct Asked<'a> {
     account_exists: bool,
 }
 
-fn show(steps: &Steps<'_>, Code(code): Code) -> Result<Html> {
-    let words = Words::of(steps.call);
-    let Some(found) = steps.engine.central.invitation_by_code(&code)? else { return no_invitation(words) };
-    match found.invite.check_open(steps.now) {
+fn show(ctx: &BlockingCtx<'_>, PathCode(code): PathCode) -> Result<Html> {
+    let words = Translations::of(ctx.request);
+    let Some(found) = ctx.instance.central.invitation_by_code(&code)? else { return no_invitation(words) };
+    match found.invite.check_open(ctx.now) {
         Ok(()) => page(words, StatusCode::OK, &found, None, &[]),
         Err(closed) => {
             let why = words.problems(&closed).join(" ");
@@ -58,14 +60,19 @@ fn show(steps: &Steps<'_>, Code(code): Code) -> Result<Html> {
     }
 }
 
-fn accept(steps: &Steps<'_>, Code(code): Code, tries: Tries, Form(filled): Form<Accepting>) -> Result<Html> {
-    let words = Words::of(steps.call);
-    let Some(found) = steps.engine.central.invitation_by_code(&code)? else { return no_invitation(words) };
+fn accept(
+    ctx: &BlockingCtx<'_>,
+    PathCode(code): PathCode,
+    rate_limit: RateLimit,
+    Form(filled): Form<Accepting>,
+) -> Result<Html> {
+    let words = Translations::of(ctx.request);
+    let Some(found) = ctx.instance.central.invitation_by_code(&code)? else { return no_invitation(words) };
     let typed = filled.as_ref().ok().and_then(|filled| filled.name.clone());
-    match filled.and_then(|filled| join(steps, tries, &found, filled)) {
+    match filled.and_then(|filled| join(ctx, rate_limit, &found, filled)) {
         Ok(()) => {
             let workspace = &found.invite.workspace;
-            let url = steps.engine.public_url().workspace(&workspace.subdomain);
+            let url = ctx.instance.public_url().workspace(&workspace.subdomain);
             let text = words.you_are_a_member(&workspace.name, &found.invite.email);
             Message { link: Some((&url, &url)), ..Message::about(words, &words.welcome(), &text) }.page(StatusCode::OK)
         }
@@ -73,34 +80,34 @@ fn accept(steps: &Steps<'_>, Code(code): Code, tries: Tries, Form(filled): Form<
     }
 }
 
-fn join(steps: &Steps<'_>, tries: Tries, found: &InviteByCode, filled: Accepting) -> Result<()> {
-    let (engine, now, email) = (steps.engine, steps.now, found.invite.email.clone());
+fn join(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, found: &InviteByCode, filled: Accepting) -> Result<()> {
+    let (instance, now, email) = (ctx.instance, ctx.now, found.invite.email.clone());
     found.invite.check_open(now)?;
     let account = if found.account_exists {
-        let account = session::verify(steps, &tries, &Credentials { email, password: filled.password })?;
-        let origin = steps.call.origin().by(account.id);
+        let account = account_session::verify(ctx, &rate_limit, &Login { email, password: filled.password })?;
+        let origin = ctx.request.origin().by(account.id);
         // The mailed code verifies the address of the invitation.
-        engine.central.confirm_own_email(account, &found.invite.email, origin)?
+        instance.central.confirm_own_email(account, &found.invite.email, origin)?
     } else {
-        registration::check(&engine.config, true)?;
+        registration::check(&instance.config, true)?;
         let name = filled.name.ok_or_else(|| Error::invalid("The name field is required."))?;
         let password = Password::parse(filled.password.to_string());
         let password = password.map_err(|said| Error::invalid(format!("The password {said}")))?;
-        invitations::check_workspace(engine, found.invite.workspace.id)?;
-        accounts::create(engine, name, email, &password, false, &steps.call.origin())?
+        invitations::check_workspace(instance, found.invite.workspace.id)?;
+        accounts::create(instance, name, email, &password, false, &ctx.request.origin())?
     };
-    invitations::join(steps, &account, &found.invite).map(|_| ())
+    invitations::join(ctx, &account, &found.invite).map(|_| ())
 }
 
 fn page(
-    words: Words,
+    words: Translations,
     status: StatusCode,
     found: &InviteByCode,
     name: Option<&str>,
     problems: &[String],
 ) -> Result<Html> {
     let invite = &found.invite;
-    let is = Asked {
+    let is = ShownInvitation {
         workspace: &invite.workspace.name,
         inviter: &invite.invited_by.name,
         role: &invite.role.name,
@@ -108,10 +115,10 @@ fn page(
         name: name.or(invite.name.as_deref()).unwrap_or_default(),
         account_exists: found.account_exists,
     };
-    Ok(Html::new(status, words.0, rendered(&Page { words, is, problems })?))
+    Ok(Html::new(status, words.0, render(&InvitationPage { words, is, problems })?))
 }
 
-fn no_invitation(words: Words) -> Result<Html> {
+fn no_invitation(words: Translations) -> Result<Html> {
     Message::about(words, &words.no_such_invitation(), &words.which_link_works()).page(StatusCode::NOT_FOUND)
 }
 
@@ -120,66 +127,66 @@ mod tests {
     use http::Method;
     use serde_json::json;
 
-    use crate::testing::{Answer, Bench, PASSWORD};
+    use crate::tests::{PASSWORD, TestResponse, TestServer};
 
-    fn invited(bench: &Bench, email: &str) -> String {
+    fn invited(server: &TestServer, email: &str) -> String {
         let body = json!({"email": email, "role_id": 3, "name": "Grace <b>"});
-        bench.admin().post("/user-invites", body).created();
-        let text = bench.mails().pop().unwrap().text;
+        server.admin().post("/user-invites", body).created();
+        let text = server.mails().pop().unwrap().text;
         let (_, rest) = text.split_once("http://localhost/ui/").unwrap();
         format!("/ui/{}", rest.split_whitespace().next().unwrap())
     }
 
-    fn filled(bench: &Bench, path: &str, form: &[(&str, &str)]) -> Answer {
-        bench.nobody().submit(path, form)
+    fn filled(server: &TestServer, path: &str, form: &[(&str, &str)]) -> TestResponse {
+        server.anonymous().submit(path, form)
     }
 
     #[test]
     fn somebody_without_an_account_makes_one_and_is_in() {
-        let bench = Bench::with(&[("registration", "invite")]);
-        let path = invited(&bench, "grace@example.com");
-        let page = bench.nobody().send(Method::GET, &path, None);
+        let server = TestServer::with(&[("registration", "invite")]);
+        let path = invited(&server, "grace@example.com");
+        let page = server.anonymous().send(Method::GET, &path, None);
         assert_eq!(page.status, 200);
         for said in ["Join acme", "value=\"grace@example.com\"", "Grace &#60;b&#62;", "Create an account and join"] {
             assert!(page.text.contains(said), "{said} is not in {}", page.text);
         }
-        let short = filled(&bench, &path, &[("name", "Gr\"ace"), ("password", "short")]);
+        let short = filled(&server, &path, &[("name", "Gr\"ace"), ("password", "short")]);
         assert_eq!(short.status, 400);
         assert!(
             short.text.contains("must be at least 8 characters.") && short.text.contains("Gr&#34;ace"),
             "{short:?}"
         );
-        let nameless = filled(&bench, &path, &[("name", ""), ("password", PASSWORD)]);
+        let nameless = filled(&server, &path, &[("name", ""), ("password", PASSWORD)]);
         assert!(nameless.text.contains("The name field is required."), "{nameless:?}");
 
-        let done = filled(&bench, &path, &[("name", "Grace"), ("password", PASSWORD)]);
+        let done = filled(&server, &path, &[("name", "Grace"), ("password", PASSWORD)]);
         assert!(done.status == 200 && done.text.contains("http://acme.localhost"), "{done:?}");
         let login = json!({"email": "grace@example.com", "password": PASSWORD});
-        let inside = bench.nobody().at("acme.localhost").post("/login", login).ok();
+        let inside = server.anonymous().at("acme.localhost").post("/login", login).ok();
         assert_eq!((&inside["user"]["name"], &inside["user"]["role"]["name"]), (&json!("Grace"), &json!("agent")));
-        let again = bench.nobody().send(Method::GET, &path, None);
+        let again = server.anonymous().send(Method::GET, &path, None);
         assert!(again.status == 422 && again.text.contains("already been accepted"), "{again:?}");
     }
 
     #[test]
     fn somebody_with_an_account_gives_its_password() {
-        let bench = Bench::new();
-        bench.stranger();
-        let path = invited(&bench, "stranger@example.com");
-        assert!(bench.nobody().send(Method::GET, &path, None).text.contains("Log in and join"));
-        let wrong = filled(&bench, &path, &[("password", "wrong-password")]);
+        let server = TestServer::new();
+        server.stranger();
+        let path = invited(&server, "stranger@example.com");
+        assert!(server.anonymous().send(Method::GET, &path, None).text.contains("Log in and join"));
+        let wrong = filled(&server, &path, &[("password", "wrong-password")]);
         assert!(wrong.status == 401 && wrong.text.contains("The email or the password is wrong."), "{wrong:?}");
-        assert_eq!(bench.admin().get("/users").ok()["total"], 1);
-        assert_eq!(filled(&bench, &path, &[("password", PASSWORD)]).status, 200);
-        assert_eq!(bench.admin().get("/users").ok()["total"], 2);
+        assert_eq!(server.admin().get("/users").ok()["total"], 1);
+        assert_eq!(filled(&server, &path, &[("password", PASSWORD)]).status, 200);
+        assert_eq!(server.admin().get("/users").ok()["total"], 2);
     }
 
     #[test]
     fn a_link_that_leads_nowhere_says_so() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         for answer in [
-            bench.nobody().send(Method::GET, "/ui/invitations/nothing", None),
-            filled(&bench, "/ui/invitations/nothing", &[("password", PASSWORD)]),
+            server.anonymous().send(Method::GET, "/ui/invitations/nothing", None),
+            filled(&server, "/ui/invitations/nothing", &[("password", PASSWORD)]),
         ] {
             assert!(answer.status == 404 && answer.text.contains("There is no such invitation"), "{answer:?}");
         }

@@ -2,30 +2,30 @@
 //! link to.
 
 mod authorize;
-mod contact;
+mod contact_page;
 mod docs;
-mod email_verification;
+mod email_verification_page;
 mod error_page;
 mod invitation;
-mod password_reset;
-mod second_factor;
+mod password_reset_page;
+mod second_factor_page;
+mod session;
 mod sign_in;
 mod style;
-mod visitor;
-mod words;
+mod translations;
 
 use askama::Template;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::api::{Error, Html, Needs, Ok200, Redirect, Resource, Result, Route, Steps, get, here, rendered};
+use crate::api::{BlockingCtx, Error, Html, Needs, Ok200, Redirect, Resource, Result, Route, get, inline, render};
 pub use error_page::ErrorPage;
-pub use sign_in::to_sign_in;
 #[cfg(test)]
-pub use visitor::form_key_of;
-pub use visitor::{check_form, session};
-use words::Words;
+pub use session::form_key_of;
+pub use session::{check_form, session};
+pub use sign_in::to_sign_in;
+use translations::Translations;
 
 /// The resources of both layers.
 pub const RESOURCES: &[Resource] = &[
@@ -40,25 +40,25 @@ pub const STYLE: Resource = Resource::pages("Style", style::ROUTES);
 /// The pages that mails link to, on the central host.
 pub const MAILED: &[Resource] = &[
     Resource::pages("Invitation page", invitation::ROUTES),
-    Resource::pages("Password page", password_reset::ROUTES),
-    Resource::pages("Address pages", email_verification::ROUTES),
+    Resource::pages("Password page", password_reset_page::ROUTES),
+    Resource::pages("Address pages", email_verification_page::ROUTES),
 ];
 
 /// The pages of a workspace: sign-in, second factor, approval of programs, and contacts.
 pub const SIGNED_IN: &[Resource] = &[
     Resource::pages("Sign-in page", sign_in::ROUTES),
-    Resource::pages("Second factor page", second_factor::ROUTES),
+    Resource::pages("Second factor page", second_factor_page::ROUTES),
     Resource::pages("Approval page", authorize::ROUTES),
-    Resource::pages("Contact page", contact::ROUTES),
+    Resource::pages("Contact page", contact_page::ROUTES),
 ];
 
 const ROUTES: &[Route] =
-    &[get("/", &here(about), Needs::Anyone, "Show the name and version of the server").named("getServer")];
+    &[get("/", &inline(about), Needs::Anyone, "Show the name and version of the server").named("getServer")];
 
 /// The page at the root of a host, without `/api`.
 pub const FRONT_DOOR: Resource = Resource::pages("Front door", FRONT_DOOR_ROUTES);
 
-const FRONT_DOOR_ROUTES: &[Route] = &[get("/", &here(front_door), Needs::Anyone, "Redirect to the API reference")];
+const FRONT_DOOR_ROUTES: &[Route] = &[get("/", &inline(front_door), Needs::Anyone, "Redirect to the API reference")];
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct About {
@@ -70,11 +70,11 @@ pub struct About {
     layer: &'static str,
 }
 
-fn about(steps: &Steps<'_>) -> Result<Ok200<About>> {
-    Ok(Ok200(About { name: "cx-engine", version: env!("CARGO_PKG_VERSION"), layer: steps.call.layer.name() }))
+fn about(ctx: &BlockingCtx<'_>) -> Result<Ok200<About>> {
+    Ok(Ok200(About { name: "cx-engine", version: env!("CARGO_PKG_VERSION"), layer: ctx.request.layer.name() }))
 }
 
-fn front_door(_: &Steps<'_>) -> Result<Redirect> {
+fn front_door(_: &BlockingCtx<'_>) -> Result<Redirect> {
     Ok(Redirect::to("/docs"))
 }
 
@@ -82,7 +82,7 @@ fn front_door(_: &Steps<'_>) -> Result<Redirect> {
 #[derive(Template)]
 #[template(path = "page_message.html")]
 struct Message<'a> {
-    words: Words,
+    words: Translations,
     title: &'a str,
     text: &'a str,
     /// A URL and its label.
@@ -90,17 +90,17 @@ struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn about(words: Words, title: &'a str, text: &'a str) -> Self {
+    fn about(words: Translations, title: &'a str, text: &'a str) -> Self {
         Self { words, title, text, link: None }
     }
 
     fn page(&self, status: StatusCode) -> Result<Html> {
-        rendered(self).map(|text| Html::new(status, self.words.0, text))
+        render(self).map(|text| Html::new(status, self.words.0, text))
     }
 }
 
 /// Shows a form again with its errors. A server error is shown on a page of its own.
-fn shown(words: Words, error: Error, page: impl FnOnce(StatusCode, &[String]) -> Result<Html>) -> Result<Html> {
+fn shown(words: Translations, error: Error, page: impl FnOnce(StatusCode, &[String]) -> Result<Html>) -> Result<Html> {
     let status = error.status();
     if status.is_server_error() {
         return Err(error);

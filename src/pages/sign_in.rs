@@ -6,24 +6,29 @@ use http::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::session::{BrowserSession, SESSION_LASTS};
 use super::shown;
-use super::visitor::{SESSION_LASTS, Visitor};
-use super::words::Words;
+use super::translations::Translations;
 use crate::api::{
-    Address, Error, Form, Html, Needs, Query, Redirect, Result, Route, Steps, Tries, Visited, get, hashing, post,
-    rendered, steps,
+    Address, BlockingCtx, Error, Form, Html, Needs, PageOrRedirect, Query, RateLimit, Redirect, Result, Route,
+    blocking, get, hashing, post, render,
 };
-use crate::auth::Scope;
+use crate::auth::TokenScope;
+use crate::central::account_session::{self, Login};
 use crate::central::login_challenges;
-use crate::central::session::{self, Credentials};
 use crate::values::{Email, Name, Text};
 
 pub const ROUTES: &[Route] = &[
-    get("/ui/sign-in", &steps(show), Needs::Anyone, "Show the sign-in page"),
+    get("/ui/sign-in", &blocking(show), Needs::Anyone, "Show the sign-in page"),
     post("/ui/sign-in", &hashing(sign_in), Needs::Anyone, "Sign in with a password").with_form_key(),
-    post("/ui/sign-in/code", &steps(sign_in_with_code), Needs::Anyone, "Complete a sign-in with a second-factor code")
-        .with_form_key(),
-    post("/ui/sign-out", &steps(sign_out), Needs::Anyone, "Sign out and continue to the sign-in page"),
+    post(
+        "/ui/sign-in/code",
+        &blocking(sign_in_with_code),
+        Needs::Anyone,
+        "Complete a sign-in with a second-factor code",
+    )
+    .with_form_key(),
+    post("/ui/sign-out", &blocking(sign_out), Needs::Anyone, "Sign out and continue to the sign-in page"),
 ];
 
 /// The label of a session's token in the list of tokens.
@@ -32,7 +37,7 @@ const LABEL: &str = "browser";
 /// The path to continue to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Way {
+pub struct ReturnTo {
     /// Path on this host.
     to: Text<8000>,
 }
@@ -71,7 +76,7 @@ pub struct SigningInWithCode {
 #[derive(Template)]
 #[template(path = "page_sign_in_code.html")]
 struct CodePage<'a> {
-    words: Words,
+    words: Translations,
     challenge: &'a str,
     to: &'a str,
     form_key: &'a str,
@@ -80,8 +85,8 @@ struct CodePage<'a> {
 
 #[derive(Template)]
 #[template(path = "page_sign_in.html")]
-struct Page<'a> {
-    words: Words,
+struct SignInPage<'a> {
+    words: Translations,
     workspace: &'a str,
     email: &'a str,
     to: &'a str,
@@ -104,96 +109,111 @@ pub fn to_sign_in(address: &Address, query: Option<&str>) -> Result<Response<Byt
     Redirect::to(path(&page)).response(&address.prefix)
 }
 
-fn show(steps: &Steps<'_>, visitor: Visitor, Query(way): Query<Way>) -> Result<Html> {
+fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(way): Query<ReturnTo>) -> Result<Html> {
     let filled = SigningIn { to: way.to, ..SigningIn::default() };
-    page(steps, &visitor, StatusCode::OK, &filled, &[])
+    page(ctx, &browser, StatusCode::OK, &filled, &[])
 }
 
-fn sign_in(steps: &Steps<'_>, visitor: Visitor, tries: Tries, Form(filled): Form<SigningIn>) -> Result<Visited> {
+fn sign_in(
+    ctx: &BlockingCtx<'_>,
+    browser: BrowserSession,
+    rate_limit: RateLimit,
+    Form(filled): Form<SigningIn>,
+) -> Result<PageOrRedirect> {
     let filled = match filled {
         Ok(filled) => filled,
-        Err(error) => return refused(steps, &visitor, error, &SigningIn::default()),
+        Err(error) => return refused(ctx, &browser, error, &SigningIn::default()),
     };
-    match check_password(steps, &tries, &filled) {
-        Ok(account_id) => begin_session(steps, &visitor, account_id, &filled),
+    match check_password(ctx, &rate_limit, &filled) {
+        Ok(account_id) => begin_session(ctx, &browser, account_id, &filled),
         Err(Error::SecondFactorRequired(challenge)) => {
-            code_page(steps, &visitor, StatusCode::OK, &challenge, &filled.to, &[]).map(Visited::Page)
+            code_page(ctx, &browser, StatusCode::OK, &challenge, &filled.to, &[]).map(PageOrRedirect::Page)
         }
-        Err(error) => refused(steps, &visitor, error, &filled),
+        Err(error) => refused(ctx, &browser, error, &filled),
     }
 }
 
 fn sign_in_with_code(
-    steps: &Steps<'_>,
-    visitor: Visitor,
-    tries: Tries,
+    ctx: &BlockingCtx<'_>,
+    browser: BrowserSession,
+    rate_limit: RateLimit,
     Form(filled): Form<SigningInWithCode>,
-) -> Result<Visited> {
+) -> Result<PageOrRedirect> {
     let filled = match filled {
         Ok(filled) => filled,
-        Err(error) => return refused(steps, &visitor, error, &SigningIn::default()),
+        Err(error) => return refused(ctx, &browser, error, &SigningIn::default()),
     };
     let back = SigningIn { to: filled.to.clone(), ..SigningIn::default() };
-    match check_code(steps, &tries, &filled) {
-        Ok(account_id) => begin_session(steps, &visitor, account_id, &back),
-        Err(error @ Error::WrongCode) => shown(Words::of(steps.call), error, |status, problems| {
-            code_page(steps, &visitor, status, &filled.challenge, &filled.to, problems)
+    match check_code(ctx, &rate_limit, &filled) {
+        Ok(account_id) => begin_session(ctx, &browser, account_id, &back),
+        Err(error @ Error::WrongCode) => shown(Translations::of(ctx.request), error, |status, problems| {
+            code_page(ctx, &browser, status, &filled.challenge, &filled.to, problems)
         })
-        .map(Visited::Page),
-        Err(error) => refused(steps, &visitor, error, &back),
+        .map(PageOrRedirect::Page),
+        Err(error) => refused(ctx, &browser, error, &back),
     }
 }
 
 /// Shows the page again with its errors.
-fn refused(steps: &Steps<'_>, visitor: &Visitor, error: Error, filled: &SigningIn) -> Result<Visited> {
-    let page = |status, problems: &[String]| page(steps, visitor, status, filled, problems);
-    shown(Words::of(steps.call), error, page).map(Visited::Page)
+fn refused(
+    ctx: &BlockingCtx<'_>,
+    browser: &BrowserSession,
+    error: Error,
+    filled: &SigningIn,
+) -> Result<PageOrRedirect> {
+    let page = |status, problems: &[String]| page(ctx, browser, status, filled, problems);
+    shown(Translations::of(ctx.request), error, page).map(PageOrRedirect::Page)
 }
 
 /// The account with this email and password. If the account has a second factor, the error is a challenge.
-fn check_password(steps: &Steps<'_>, tries: &Tries, filled: &SigningIn) -> Result<i64> {
+fn check_password(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, filled: &SigningIn) -> Result<i64> {
     let email = Email::of_account(filled.email.trim()).map_err(|_| Error::InvalidCredentials)?;
     let password = Name::parse(filled.password.to_string()).map_err(|_| Error::InvalidCredentials)?;
-    let account_id = session::verify(steps, tries, &Credentials { email, password })?.id;
-    login_challenges::challenge(steps, account_id, Some(steps.call.workspace()?.id()))?;
+    let account_id = account_session::verify(ctx, rate_limit, &Login { email, password })?.id;
+    login_challenges::challenge(ctx, account_id, Some(ctx.request.workspace()?.id()))?;
     Ok(account_id)
 }
 
-fn check_code(steps: &Steps<'_>, tries: &Tries, filled: &SigningInWithCode) -> Result<i64> {
+fn check_code(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, filled: &SigningInWithCode) -> Result<i64> {
     let challenge = Name::parse(filled.challenge.to_string()).map_err(|_| Error::WrongChallenge)?;
     let code = Name::parse(filled.code.to_string()).map_err(|_| Error::WrongCode)?;
-    let workspace = steps.call.workspace()?.id();
-    let answer = login_challenges::Answer { challenge, code };
-    Ok(login_challenges::answer(steps, tries, &answer, Some(workspace))?.account_id)
+    let workspace = ctx.request.workspace()?.id();
+    let answer = login_challenges::SecondFactorLogin { challenge, code };
+    Ok(login_challenges::answer(ctx, rate_limit, &answer, Some(workspace))?.account_id)
 }
 
 /// Starts a session and redirects. If the workspace requires a second factor that the account lacks, the second-factor
 /// page comes first.
-fn begin_session(steps: &Steps<'_>, visitor: &Visitor, account_id: i64, filled: &SigningIn) -> Result<Visited> {
-    let workspace = steps.call.workspace()?.id();
-    if let Err(error) = session::admit(steps, account_id, workspace) {
-        return refused(steps, visitor, error, filled);
+fn begin_session(
+    ctx: &BlockingCtx<'_>,
+    browser: &BrowserSession,
+    account_id: i64,
+    filled: &SigningIn,
+) -> Result<PageOrRedirect> {
+    let workspace = ctx.request.workspace()?.id();
+    if let Err(error) = account_session::admit(ctx, account_id, workspace) {
+        return refused(ctx, browser, error, filled);
     }
-    let to = match session::lacks_second_factor(steps, account_id, workspace)? {
-        true => super::second_factor::path(on_this_host(&filled.to)),
+    let to = match account_session::lacks_second_factor(ctx, account_id, workspace)? {
+        true => super::second_factor_page::path(on_this_host(&filled.to)),
         false => on_this_host(&filled.to).to_owned(),
     };
-    let scope = Scope::Workspace(workspace);
-    let issued = session::begin_session(steps, account_id, scope, LABEL, SESSION_LASTS)?;
-    Ok(Visited::Onward(Redirect::to(to).with_cookie(visitor.signed_in(issued.token))))
+    let scope = TokenScope::Workspace(workspace);
+    let issued = account_session::begin_session(ctx, account_id, scope, LABEL, SESSION_LASTS)?;
+    Ok(PageOrRedirect::Redirect(Redirect::to(to).with_cookie(browser.signed_in(issued.token))))
 }
 
-fn sign_out(steps: &Steps<'_>, visitor: Visitor, Form(filled): Form<SigningOut>) -> Result<Visited> {
+fn sign_out(ctx: &BlockingCtx<'_>, browser: BrowserSession, Form(filled): Form<SigningOut>) -> Result<PageOrRedirect> {
     let filled = match filled {
         Ok(filled) => filled,
-        Err(error) => return refused(steps, &visitor, error, &SigningIn::default()),
+        Err(error) => return refused(ctx, &browser, error, &SigningIn::default()),
     };
     let onward = Redirect::to(path(&filled.to));
     // A form of another site arrives without the session and must not end it, so the cookie stays.
-    let Some(session) = &visitor.session else { return Ok(Visited::Onward(onward)) };
-    let (id, now) = (session.id, steps.now);
-    steps.engine.central.revoke_token(id, now)?;
-    Ok(Visited::Onward(onward.with_cookie(visitor.signed_out())))
+    let Some(session) = &browser.session else { return Ok(PageOrRedirect::Redirect(onward)) };
+    let (id, now) = (session.id, ctx.now);
+    ctx.instance.central.revoke_token(id, now)?;
+    Ok(PageOrRedirect::Redirect(onward.with_cookie(browser.signed_out())))
 }
 
 /// The path if it is a path on this host, else `/docs`. Browsers treat `//` and `/\` as the start of a URL on another
@@ -204,31 +224,31 @@ pub fn on_this_host(to: &str) -> &str {
 }
 
 fn code_page(
-    steps: &Steps<'_>,
-    visitor: &Visitor,
+    ctx: &BlockingCtx<'_>,
+    browser: &BrowserSession,
     status: StatusCode,
     challenge: &str,
     to: &str,
     problems: &[String],
 ) -> Result<Html> {
-    let (form_key, cookie) = visitor.form_key()?;
-    let words = Words::of(steps.call);
-    let text = rendered(&CodePage { words, challenge, to, form_key: &form_key, problems })?;
+    let (form_key, cookie) = browser.form_key()?;
+    let words = Translations::of(ctx.request);
+    let text = render(&CodePage { words, challenge, to, form_key: &form_key, problems })?;
     Ok(Html::new(status, words.0, text).with_cookie(cookie))
 }
 
 fn page(
-    steps: &Steps<'_>,
-    visitor: &Visitor,
+    ctx: &BlockingCtx<'_>,
+    browser: &BrowserSession,
     status: StatusCode,
     filled: &SigningIn,
     problems: &[String],
 ) -> Result<Html> {
-    let id = steps.call.workspace()?.id();
-    let workspace = steps.engine.central.workspace_name(id)?;
-    let (form_key, cookie) = visitor.form_key()?;
-    let words = Words::of(steps.call);
-    let text = rendered(&Page {
+    let id = ctx.request.workspace()?.id();
+    let workspace = ctx.instance.central.workspace_name(id)?;
+    let (form_key, cookie) = browser.form_key()?;
+    let words = Translations::of(ctx.request);
+    let text = render(&SignInPage {
         words,
         workspace: &workspace,
         email: &filled.email,

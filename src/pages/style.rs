@@ -7,11 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use crate::api::{Needs, Result, Route, Steps, Stylesheet, get, here};
+use crate::api::{BlockingCtx, Needs, Result, Route, Stylesheet, get, inline};
 
 pub const ROUTES: &[Route] = &[
-    get(PAGES.path, &here(of_pages), Needs::Anyone, "Get the stylesheet of pages"),
-    get(DOCS.path, &here(of_docs), Needs::Anyone, "Get the stylesheet of the API reference"),
+    get(PAGES.path, &inline(of_pages), Needs::Anyone, "Get the stylesheet of pages"),
+    get(DOCS.path, &inline(of_docs), Needs::Anyone, "Get the stylesheet of the API reference"),
 ];
 
 struct Style {
@@ -41,26 +41,26 @@ pub fn docs_address() -> String {
     format!("{}?{}", DOCS.path, *DOCS_DIGEST)
 }
 
-fn of_pages(steps: &Steps<'_>) -> Result<Stylesheet> {
-    Ok(Stylesheet { text: PAGES.text, is_for_ever: steps.call.query == *PAGES_DIGEST })
+fn of_pages(ctx: &BlockingCtx<'_>) -> Result<Stylesheet> {
+    Ok(Stylesheet { text: PAGES.text, is_for_ever: ctx.request.query == *PAGES_DIGEST })
 }
 
-fn of_docs(steps: &Steps<'_>) -> Result<Stylesheet> {
-    Ok(Stylesheet { text: DOCS.text, is_for_ever: steps.call.query == *DOCS_DIGEST })
+fn of_docs(ctx: &BlockingCtx<'_>) -> Result<Stylesheet> {
+    Ok(Stylesheet { text: DOCS.text, is_for_ever: ctx.request.query == *DOCS_DIGEST })
 }
 
 #[cfg(test)]
 mod tests {
     use http::header;
 
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
 
     #[test]
     fn every_page_has_its_style_on_its_own_host_and_a_browser_keeps_it() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let pages = [("localhost", "/ui/password-reset"), ("acme.localhost", "/ui/sign-in"), ("localhost", "/docs")];
         for (host, page) in pages {
-            let visitor = bench.nobody().at(host);
+            let visitor = server.anonymous().at(host);
             let page = visitor.get(page);
             let (_, rest) = page.text.split_once("<link rel=\"stylesheet\" href=\"").unwrap();
             let address = rest.split('"').next().unwrap();

@@ -8,15 +8,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::customer_param::CustomerParam;
-use super::tokens::{self, LastFour};
+use super::routing_tokens::{self, LastFour};
 use crate::api::crud::{self, list, remove, show};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
-use crate::api::{Changes, Created, Ctx, Error, Id, Json, Needs, Result, Route, delete, get, post, put, run};
-use crate::auth::{Actor, CALL_FLOW_PREFIX, LOOK_UP};
+use crate::api::{Changes, Ctx, Error, Id, Json, Needs, Result, Route, Saved, delete, get, post, put, run};
+use crate::auth::{CALL_FLOW_PREFIX, Identity, LOOK_UP};
 use crate::storage::Stored;
 use crate::tenancy::journal::Recorded;
-use crate::values::{AllowedHost, Name, Several, Timestamp};
+use crate::values::{AllowedHost, Name, Timestamp, UniqueList};
 
 pub const RESOURCE: Resource = Resource::new(
     "CFD tokens",
@@ -73,7 +73,7 @@ entity! {
         #[serde(deserialize_with = "crate::values::nullable_id")]
         pub user_id: Option<i64> => integer, "User", "Utilisateur";
         /// Addresses, networks and host names that may use the token, at most 50. An empty list allows every address.
-        pub hosts: Several<AllowedHost> => text, "Hosts", "Hôtes";
+        pub hosts: UniqueList<AllowedHost> => text, "Hosts", "Hôtes";
         /// Time at which the token expires (UTC). Null if it never expires.
         #[schemars(example = "2099-12-31T23:59:59Z")]
         pub expires_at: Option<Timestamp> => moment.sorted(), "Expiry", "Expiration";
@@ -96,42 +96,37 @@ pub struct CfdTokenShown {
 }
 
 /// The creator must have the look-up permission, which the token passes on.
-fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, Json(new): Json<CfdToken>) -> Result<Created<CfdTokenShown>> {
+fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, Json(new): Json<CfdToken>) -> Result<Saved<CfdTokenShown>> {
     let customer = Some(scope.id(ctx)?);
     check_may_give(ctx)?;
-    let insider = ctx.insider()?;
-    let oneself = match insider.actor {
-        Actor::Client { user_id, .. } => user_id,
-        _ => insider.user_id(),
+    let principal = ctx.principal()?;
+    let oneself = match principal.actor {
+        Identity::Client { user_id, .. } => user_id,
+        _ => principal.user_id(),
     };
-    let (token, last_four) = tokens::make(CALL_FLOW_PREFIX)?;
+    let (token, last_four) = routing_tokens::generate(CALL_FLOW_PREFIX)?;
     let new = CfdToken { user_id: new.user_id.or(oneself), last_four: Some(last_four), ..new };
     let known = crud::create_for(ctx, customer, new)?;
-    tokens::keep(ctx.db, "cfd_tokens", known.id, &token)?;
-    keep_maker(ctx, known.id)?;
-    Ok(Created(CfdTokenShown { known, token }))
+    routing_tokens::save(ctx.db, "cfd_tokens", known.id, &token)?;
+    keep_creator(ctx, known.id)?;
+    Ok(Saved(CfdTokenShown { known, token }))
 }
 
 /// Assigning a token to another user passes the permission on again. The caller becomes the creator of record.
-fn update(
-    ctx: &mut Ctx<'_>,
-    scope: CustomerParam,
-    Id(id): Id,
-    changes: Changes<CfdToken>,
-) -> Result<Created<CfdToken>> {
+fn update(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id, changes: Changes<CfdToken>) -> Result<Saved<CfdToken>> {
     let before = CfdToken::find(ctx.db, id)?.map(|token| token.user_id);
-    let Created(token) = crud::update(ctx, scope, Id(id), changes)?;
+    let Saved(token) = crud::update(ctx, scope, Id(id), changes)?;
     if before != Some(token.user_id) {
         check_may_give(ctx)?;
-        keep_maker(ctx, id)?;
+        keep_creator(ctx, id)?;
     }
-    Ok(Created(token))
+    Ok(Saved(token))
 }
 
 /// Rejects a caller who may not change call-flow tokens, if the customer has any.
 pub fn check_may_move(ctx: &Ctx<'_>, customer: i64) -> Result<()> {
     let has_any = ctx.db.prepare_cached("SELECT 1 FROM cfd_tokens WHERE customer_id = ?1")?.exists([customer])?;
-    match ctx.insider()?.may(UPDATE) {
+    match ctx.principal()?.has_permission(UPDATE) {
         _ if !has_any => Ok(()),
         false => Err(Error::MissingPermission(UPDATE.into())),
         true => check_may_give(ctx),
@@ -141,19 +136,19 @@ pub fn check_may_move(ctx: &Ctx<'_>, customer: i64) -> Result<()> {
 const UPDATE: &str = "routing.update";
 
 fn check_may_give(ctx: &Ctx<'_>) -> Result<()> {
-    match ctx.insider()?.may(LOOK_UP) {
+    match ctx.principal()?.has_permission(LOOK_UP) {
         true => Ok(()),
         false => Err(Error::MissingPermission(LOOK_UP.into())),
     }
 }
 
 /// Records the caller as the creator of a token. The token is valid only as long as its creator is.
-fn keep_maker(ctx: &Ctx<'_>, id: i64) -> Result<()> {
-    let (kind, maker) = match ctx.insider()?.actor {
-        Actor::User { id, .. } => ("user", id),
-        Actor::Key { id, .. } => ("integration-key", id),
-        Actor::Client { token, .. } => ("oauth-grant", token.grant_id),
-        Actor::CallFlow { .. } => return Err(Error::only_looks_up()),
+fn keep_creator(ctx: &Ctx<'_>, id: i64) -> Result<()> {
+    let (kind, maker) = match ctx.principal()?.actor {
+        Identity::User { id, .. } => ("user", id),
+        Identity::Key { id, .. } => ("integration-key", id),
+        Identity::Client { token, .. } => ("oauth-grant", token.grant_id),
+        Identity::CallFlow { .. } => return Err(Error::lookup_only()),
     };
     ctx.db
         .prepare_cached("UPDATE cfd_tokens SET maker_type = ?2, maker_id = ?3 WHERE id = ?1")?
@@ -186,86 +181,85 @@ impl Editable for CfdToken {}
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::routing::testing::Desk;
-    use crate::testing::{Bench, Client};
+    use crate::tests::{RoutingClient, TestClient, TestServer};
 
-    fn made(desk: &Desk<'_>, body: Value) -> (Value, String) {
-        let made = desk.post("/cfd-tokens", body).created();
+    fn made(routing: &RoutingClient<'_>, body: Value) -> (Value, String) {
+        let made = routing.post("/cfd-tokens", body).created();
         let token = made["token"].as_str().unwrap().to_owned();
         (made, token)
     }
 
-    fn call_flow<'b>(bench: &'b Bench, token: &str) -> Client<'b> {
-        bench.nobody().at("acme.localhost").with_token(token.into())
+    fn call_flow<'b>(server: &'b TestServer, token: &str) -> TestClient<'b> {
+        server.anonymous().at("acme.localhost").with_token(token.into())
     }
 
     const LOOK_UP: &str = "/smart-routings/contacts/lookup?id_code=A1";
 
     #[test]
     fn a_token_is_shown_once_looks_up_for_its_customer_and_dies_at_once() {
-        let bench = Bench::new();
-        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
-        let contact = desk.made("/contacts", json!({"id_code": "A1"}));
-        other.made("/contacts", json!({"id_code": "A1"}));
-        let (made, token) = made(&desk, json!({"name": "Night", "last_four": "mine"}));
+        let server = TestServer::new();
+        let (routing, other) = (RoutingClient::new(&server), RoutingClient::new(&server));
+        let contact = routing.create("/contacts", json!({"id_code": "A1"}));
+        other.create("/contacts", json!({"id_code": "A1"}));
+        let (made, token) = made(&routing, json!({"name": "Night", "last_four": "mine"}));
         assert!(token.starts_with("cxf_") && token.len() == 47, "{token}");
         assert_eq!((&made["user_id"], &made["hosts"], &made["expires_at"]), (&json!(1), &json!([]), &Value::Null));
         assert_eq!(made["last_four"], &token[43..]);
-        let flow = call_flow(&bench, &token);
+        let flow = call_flow(&server, &token);
         assert_eq!(flow.get(LOOK_UP).ok()["contact"]["id"], contact);
-        flow.get(&desk.path("/contacts/lookup?id_code=A1")).ok();
-        flow.get(&other.path("/contacts/lookup?id_code=A1")).refused(403, "forbidden");
-        flow.get("/whoami").refused(403, "forbidden");
-        flow.get("/smart-routings/contacts").refused(403, "forbidden");
-        flow.clone().at("localhost").get(LOOK_UP).refused(401, "wrong_token_scope");
-        flow.clone().at("other.localhost").get(LOOK_UP).refused(401, "token_invalid");
+        flow.get(&routing.path("/contacts/lookup?id_code=A1")).ok();
+        flow.get(&other.path("/contacts/lookup?id_code=A1")).rejected(403, "forbidden");
+        flow.get("/whoami").rejected(403, "forbidden");
+        flow.get("/smart-routings/contacts").rejected(403, "forbidden");
+        flow.clone().at("localhost").get(LOOK_UP).rejected(401, "wrong_token_scope");
+        flow.clone().at("other.localhost").get(LOOK_UP).rejected(401, "token_invalid");
 
         let path = format!("/cfd-tokens/{}", made["id"]);
-        for shown in [desk.get(&path).text, desk.get("/cfd-tokens").text] {
+        for shown in [routing.get(&path).text, routing.get("/cfd-tokens").text] {
             assert!(!shown.contains(&token), "{shown}");
         }
-        let changed = desk.put(&path, json!({"name": "Day", "last_four": "mine"})).created();
+        let changed = routing.put(&path, json!({"name": "Day", "last_four": "mine"})).created();
         assert_eq!((&changed["last_four"], &changed["token"]), (&made["last_four"], &Value::Null));
         flow.get(LOOK_UP).ok();
-        desk.delete(&path).ok();
-        flow.get(LOOK_UP).refused(401, "token_invalid");
+        routing.delete(&path).ok();
+        flow.get(LOOK_UP).rejected(401, "token_invalid");
     }
 
     #[test]
     fn a_token_may_no_more_than_its_user_and_ends_with_them_or_in_time() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
-        desk.made("/contacts", json!({"id_code": "A1"}));
-        let user = bench.join_acme("zoe@example.com", "agent");
-        let (made, token) = made(&desk, json!({"name": "Night", "user_id": user}));
-        let (flow, path) = (call_flow(&bench, &token), format!("/cfd-tokens/{}", made["id"]));
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        routing.create("/contacts", json!({"id_code": "A1"}));
+        let user = server.join_acme("zoe@example.com", "agent");
+        let (made, token) = made(&routing, json!({"name": "Night", "user_id": user}));
+        let (flow, path) = (call_flow(&server, &token), format!("/cfd-tokens/{}", made["id"]));
         flow.get(LOOK_UP).ok();
-        let role = bench.admin().post("/roles", json!({"name": "blind", "permissions": ["customer.*"]})).created();
-        bench.admin().put(&format!("/users/{user}"), json!({"role_id": role["id"]})).created();
-        flow.get(LOOK_UP).refused(403, "missing_permission");
-        bench.admin().delete(&format!("/users/{user}")).ok();
-        flow.get(LOOK_UP).refused(401, "token_revoked");
-        assert_eq!(desk.get(&path).ok()["user_id"], Value::Null);
-        desk.put(&path, json!({"name": "Still nobody's"})).created();
-        desk.put(&path, json!({"user_id": 1})).created();
+        let role = server.admin().post("/roles", json!({"name": "blind", "permissions": ["customer.*"]})).created();
+        server.admin().put(&format!("/users/{user}"), json!({"role_id": role["id"]})).created();
+        flow.get(LOOK_UP).rejected(403, "missing_permission");
+        server.admin().delete(&format!("/users/{user}")).ok();
+        flow.get(LOOK_UP).rejected(401, "token_revoked");
+        assert_eq!(routing.get(&path).ok()["user_id"], Value::Null);
+        routing.put(&path, json!({"name": "Still nobody's"})).created();
+        routing.put(&path, json!({"user_id": 1})).created();
         flow.get(LOOK_UP).ok();
-        desk.put(&path, json!({"expires_at": "2024-01-01T00:00:00Z"})).created();
-        flow.get(LOOK_UP).refused(401, "token_expired");
+        routing.put(&path, json!({"expires_at": "2024-01-01T00:00:00Z"})).created();
+        flow.get(LOOK_UP).rejected(401, "token_expired");
     }
 
     #[test]
     fn a_token_is_good_for_as_long_as_who_made_it() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
-        desk.made("/contacts", json!({"id_code": "A1"}));
-        let path = desk.path("/cfd-tokens");
-        let made_by = |maker: &Client<'_>| {
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        routing.create("/contacts", json!({"id_code": "A1"}));
+        let path = routing.path("/cfd-tokens");
+        let made_by = |maker: &TestClient<'_>| {
             let made = maker.post(&path, json!({"name": "N", "user_id": 1})).created();
-            (call_flow(&bench, made["token"].as_str().unwrap()), format!("/cfd-tokens/{}", made["id"]))
+            (call_flow(&server, made["token"].as_str().unwrap()), format!("/cfd-tokens/{}", made["id"]))
         };
         let of_key = json!({"name": "k", "permissions": ["routing.*"]});
-        let key = bench.admin().post("/integration-keys", of_key).created();
-        let program = bench.nobody().at("acme.localhost").with_token(key["key"].as_str().unwrap().into());
+        let key = server.admin().post("/integration-keys", of_key).created();
+        let program = server.anonymous().at("acme.localhost").with_token(key["key"].as_str().unwrap().into());
         let (flow, token) = made_by(&program);
         flow.get(LOOK_UP).ok();
         let key = format!("/integration-keys/{}", key["id"]);
@@ -274,39 +268,39 @@ mod tests {
             (json!({"expires_at": "2024-01-01T00:00:00Z"}), json!({"expires_at": null})),
             (json!({"permissions": ["routing.create"]}), json!({"permissions": ["routing.*"]})),
         ] {
-            bench.admin().put(&key, change).created();
-            flow.get(LOOK_UP).refused(401, "token_revoked");
-            bench.admin().put(&key, back).created();
+            server.admin().put(&key, change).created();
+            flow.get(LOOK_UP).rejected(401, "token_revoked");
+            server.admin().put(&key, back).created();
             flow.get(LOOK_UP).ok();
         }
-        bench.admin().delete(&key).ok();
-        flow.get(LOOK_UP).refused(401, "token_revoked");
+        server.admin().delete(&key).ok();
+        flow.get(LOOK_UP).rejected(401, "token_revoked");
         // Assigning the token to a user makes the caller its creator of record.
-        let user = bench.join_acme("agent@example.com", "agent");
-        desk.put(&token, json!({"user_id": user})).created();
+        let user = server.join_acme("agent@example.com", "agent");
+        routing.put(&token, json!({"user_id": user})).created();
         flow.get(LOOK_UP).ok();
 
-        let (flow, _) = made_by(&bench.oauth(&["routing.create", "routing.view"], None));
+        let (flow, _) = made_by(&server.oauth(&["routing.create", "routing.view"], None));
         flow.get(LOOK_UP).ok();
-        let grants = bench.admin().get("/oauth-grants").ok();
-        bench.admin().delete(&format!("/oauth-grants/{}", grants["data"][0]["id"])).ok();
-        flow.get(LOOK_UP).refused(401, "token_revoked");
+        let grants = server.admin().get("/oauth-grants").ok();
+        server.admin().delete(&format!("/oauth-grants/{}", grants["data"][0]["id"])).ok();
+        flow.get(LOOK_UP).rejected(401, "token_revoked");
 
-        let manager = bench.join_acme("manager@example.com", "manager");
-        let (flow, _) = made_by(&bench.with_role("manager"));
+        let manager = server.join_acme("manager@example.com", "manager");
+        let (flow, _) = made_by(&server.with_role("manager"));
         flow.get(LOOK_UP).ok();
-        bench.admin().delete(&format!("/users/{manager}")).ok();
-        flow.get(LOOK_UP).refused(401, "token_revoked");
+        server.admin().delete(&format!("/users/{manager}")).ok();
+        flow.get(LOOK_UP).rejected(401, "token_revoked");
     }
 
     #[test]
     fn who_makes_one_may_look_up_and_says_for_whom() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
-        let path = desk.path("/cfd-tokens");
-        let maker = bench.with_only(&["routing.create"]);
-        maker.post(&path, json!({"name": "N"})).refused(403, "missing_permission");
-        let program = bench.key(&["routing.*"], Some(desk.customer));
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        let path = routing.path("/cfd-tokens");
+        let maker = server.with_only(&["routing.create"]);
+        maker.post(&path, json!({"name": "N"})).rejected(403, "missing_permission");
+        let program = server.key(&["routing.*"], Some(routing.customer));
         program.post(&path, json!({"name": "N"})).invalid(&["The user id field is required."]);
         program.post(&path, json!({"name": "N", "user_id": 99})).invalid(&["The selected user id is invalid."]);
         program.post(&path, json!({"name": "N", "user_id": 1})).created();
@@ -318,11 +312,11 @@ mod tests {
 
     #[test]
     fn a_token_is_used_from_its_hosts_alone() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
-        desk.made("/contacts", json!({"id_code": "A1"}));
-        let (made, token) = made(&desk, json!({"name": "Night"}));
-        let flow = call_flow(&bench, &token);
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        routing.create("/contacts", json!({"id_code": "A1"}));
+        let (made, token) = made(&routing, json!({"name": "Night"}));
+        let flow = call_flow(&server, &token);
         for (hosts, is_let_in) in [
             (json!([]), true),
             (json!(["127.0.0.1"]), true),
@@ -332,15 +326,15 @@ mod tests {
             (json!(["nowhere.invalid"]), false),
             (json!(["nowhere.invalid", "localhost"]), true),
         ] {
-            desk.put(&format!("/cfd-tokens/{}", made["id"]), json!({"hosts": hosts})).created();
+            routing.put(&format!("/cfd-tokens/{}", made["id"]), json!({"hosts": hosts})).created();
             let answer = flow.get(LOOK_UP);
             if is_let_in {
                 answer.ok();
             } else {
-                answer.refused(403, "host_not_allowed");
+                answer.rejected(403, "host_not_allowed");
             }
         }
-        let bad = desk.post("/cfd-tokens", json!({"name": "N", "hosts": ["http://x"]}));
+        let bad = routing.post("/cfd-tokens", json!({"name": "N", "hosts": ["http://x"]}));
         bad.invalid(&[
             "The hosts 0 must be an address, a network or a name, like 192.0.2.1, 10.0.0.0/8 or pbx.example.com.",
         ]);
@@ -348,13 +342,13 @@ mod tests {
 
     #[test]
     fn a_token_does_not_go_where_its_customer_goes() {
-        let bench = Bench::new();
-        let (goes, stays) = (Desk::new(&bench), Desk::new(&bench));
-        goes.made("/contacts", json!({"id_code": "A1"}));
+        let server = TestServer::new();
+        let (goes, stays) = (RoutingClient::new(&server), RoutingClient::new(&server));
+        goes.create("/contacts", json!({"id_code": "A1"}));
         let (_, token) = made(&goes, json!({"name": "Night"}));
-        bench.admin().post(&format!("/customers/{}/merge", goes.customer), json!({"into": stays.customer})).created();
-        call_flow(&bench, &token).get(LOOK_UP).refused(401, "token_invalid");
+        server.admin().post(&format!("/customers/{}/merge", goes.customer), json!({"into": stays.customer})).created();
+        call_flow(&server, &token).get(LOOK_UP).rejected(401, "token_invalid");
         stays.get("/contacts/lookup?id_code=A1").ok();
-        assert_eq!(bench.admin().get("/audit-log?filter[action]=cfd-token.deleted").ok()["total"], 1);
+        assert_eq!(server.admin().get("/audit-log?filter[action]=cfd-token.deleted").ok()["total"], 1);
     }
 }

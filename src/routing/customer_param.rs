@@ -7,9 +7,11 @@ use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::api::list::{List, Listed};
-use crate::api::{Body, Call, Ctx, Error, Given, Input, OfCustomer, Operation, Query, Result, Scope, Steps};
-use crate::tenancy::customers;
+use crate::api::list::{List, Listable};
+use crate::api::{
+    BlockingCtx, BodyKind, Ctx, CustomerOwned, Error, Given, Input, Operation, Query, Request, Result, Scope,
+};
+use crate::tenancy::customer_lookup;
 use crate::values::Text;
 
 /// The customer in the query. A customer in the body is rejected: it could only repeat the query or contradict it.
@@ -20,23 +22,23 @@ pub struct CustomerParam {
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-struct Named {
+struct CustomerQuery {
     /// Account of the customer that the request is about. Optional for callers that are bound to one customer.
     #[schemars(example = &"CL000001")]
     customer_account: Text<64>,
 }
 
 impl Input for CustomerParam {
-    fn read(call: &Call) -> Result<Self> {
-        let Query(Named { customer_account }) = Query::read(call)?;
-        if call.route.handler.body() == Body::Json && is_in(&call.body) {
+    fn read(request: &Request) -> Result<Self> {
+        let Query(CustomerQuery { customer_account }) = Query::read(request)?;
+        if request.route.handler.body() == BodyKind::Json && is_in(&request.body) {
             return Err(Self::prohibited());
         }
         Ok(Self { customer_account })
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        Query::<Named>::describe(operation);
+        Query::<CustomerQuery>::describe(operation);
     }
 }
 
@@ -54,8 +56,8 @@ impl CustomerParam {
         if account.is_empty() {
             return ctx.bound_to().ok_or_else(|| Error::invalid("The customer account field is required."));
         }
-        match (customers::with_account(ctx.db, account)?, ctx.bound_to()) {
-            (named, Some(own)) if named != Some(own) => Err(Error::bound()),
+        match (customer_lookup::with_account(ctx.db, account)?, ctx.bound_to()) {
+            (named, Some(own)) if named != Some(own) => Err(Error::bound_to_customer()),
             (named, _) => named.ok_or_else(Error::customer_not_found),
         }
     }
@@ -73,20 +75,20 @@ impl Scope for CustomerParam {
         self.id(ctx).map(Some)
     }
 
-    fn customer_of_import(self, steps: &Steps<'_>) -> Result<Option<i64>> {
-        steps.read(move |ctx| self.customer(ctx))
+    fn customer_of_import(self, ctx: &BlockingCtx<'_>) -> Result<Option<i64>> {
+        ctx.read(move |ctx| self.customer(ctx))
     }
 
-    fn narrow<T: Listed>(&self, ctx: &Ctx<'_>, list: List<T>) -> Result<List<T>> {
-        Ok(list.only("customer_id", self.id(ctx)?))
+    fn narrow<T: Listable>(&self, ctx: &Ctx<'_>, list: List<T>) -> Result<List<T>> {
+        Ok(list.restrict("customer_id", self.id(ctx)?))
     }
 
     /// Assigns the row to the customer of the request. A row of a file may name that customer. It must still exist when the
     /// file is imported.
-    fn assign<T: OfCustomer>(row: &mut T, db: &Connection, given: &Given<'_>) -> Result<()> {
+    fn assign<T: CustomerOwned>(row: &mut T, db: &Connection, given: &Given<'_>) -> Result<()> {
         let customer = given.customer.ok_or_else(Error::customer_not_found)?;
         if given.is_import {
-            if !customers::exists(db, customer)? {
+            if !customer_lookup::exists(db, customer)? {
                 return Err(Error::customer_not_found());
             }
             if row.customer_id().is_some_and(|named| named != 0 && named != customer) {

@@ -6,14 +6,14 @@ use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::options::{self, FieldOption};
+use super::options::{self, RoutingOption};
 use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
 use crate::api::{Error, Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
-use crate::tenancy::Author;
+use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
 use crate::values::{Name, Text};
 
@@ -24,21 +24,31 @@ pub const RESOURCE: Resource = Resource::new(
 )
 .french("Champs de routage")
 .section(Section::Routing)
-.entity::<Field>();
+.entity::<RoutingField>();
 
 const ROUTES: &[Route] = &[
-    get("/smart-routings/fields", &run(list::<Field>), Needs::Scoped("routing.view"), "List routing fields"),
-    get("/smart-routings/fields/{id}", &run(show::<Field>), Needs::Scoped("routing.view"), "Show a routing field"),
-    post("/smart-routings/fields", &run(create::<Field>), Needs::Scoped("routing.create"), "Create a routing field"),
+    get("/smart-routings/fields", &run(list::<RoutingField>), Needs::Scoped("routing.view"), "List routing fields"),
+    get(
+        "/smart-routings/fields/{id}",
+        &run(show::<RoutingField>),
+        Needs::Scoped("routing.view"),
+        "Show a routing field",
+    ),
+    post(
+        "/smart-routings/fields",
+        &run(create::<RoutingField>),
+        Needs::Scoped("routing.create"),
+        "Create a routing field",
+    ),
     put(
         "/smart-routings/fields/{id}",
-        &run(update::<Field>),
+        &run(update::<RoutingField>),
         Needs::Scoped("routing.update"),
         "Change a routing field",
     ),
     delete(
         "/smart-routings/fields/{id}",
-        &run(remove::<Field>),
+        &run(remove::<RoutingField>),
         Needs::Scoped("routing.delete"),
         "Delete a routing field and its options",
     ),
@@ -49,8 +59,7 @@ entity! {
     /// `field_select_1`, the fourth `field_select_4`.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(default)]
-    #[schemars(rename = "RoutingField")]
-    pub struct Field in "routing_fields" {
+    pub struct RoutingField in "routing_fields" {
         /// Id of the customer that owns the routing field.
         #[schemars(extend("readOnly" = true))]
         pub customer_id: i64 => integer, "Customer", "Client";
@@ -70,23 +79,23 @@ entity! {
     also: [words(&["name", "default_value"])];
 }
 
-impl Entity for Field {
+impl Entity for RoutingField {
     fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
         let Some(option) = self.default_option_id else { return Ok(()) };
-        let own = FieldOption::find(db, option)?.filter(|option| self.id != 0 && option.routing_field_id == self.id);
+        let own = RoutingOption::find(db, option)?.filter(|option| self.id != 0 && option.routing_field_id == self.id);
         own.map(|_| ()).ok_or_else(|| Error::invalid("The selected default option id is invalid."))
     }
 
-    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
-        entity_rows::delete_each::<FieldOption>(db, author, options::FIELD, self.id)
+    fn release(&self, db: &Connection, recorder: &ChangeRecorder) -> Result<()> {
+        entity_rows::delete_each::<RoutingOption>(db, recorder, options::FIELD, self.id)
     }
 }
 
-impl Editable for Field {}
+impl Editable for RoutingField {}
 
 /// Whether the customer's field at this position (from 0) allows a value: one of its options, or anything if it has
 /// none.
-pub fn allow(db: &Connection, customer: i64, place: i64, value: &str) -> Result<bool> {
+pub fn allows(db: &Connection, customer: i64, place: i64, value: &str) -> Result<bool> {
     let sql = "SELECT count(*) = 0 OR max(coalesce(value, name) = ?3) FROM routing_options
                WHERE routing_field_id = (SELECT id FROM routing_fields WHERE customer_id = ?1 ORDER BY id LIMIT 1 OFFSET ?2)";
     Ok(db.prepare_cached(sql)?.query_row((customer, place, value), |row| row.get(0))?)
@@ -104,7 +113,7 @@ pub struct Chosen {
 }
 
 /// The first four fields of a customer, each with the selection or its default.
-pub fn chosen(db: &Connection, customer: i64, selections: &[Option<&str>; 4]) -> Result<Vec<Chosen>> {
+pub fn selected_options(db: &Connection, customer: i64, selections: &[Option<&str>; 4]) -> Result<Vec<Chosen>> {
     let sql = "SELECT f.id, f.name, coalesce((SELECT coalesce(o.value, o.name) FROM routing_options o
                    WHERE o.id = f.default_option_id), f.default_value)
                FROM routing_fields f WHERE f.customer_id = ?1 ORDER BY f.id LIMIT 4";

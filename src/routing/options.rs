@@ -4,50 +4,50 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::fields::Field;
+use super::fields::RoutingField;
 use crate::api::crud::{create_nested, list_nested, remove_nested, show_nested, update_nested};
 use crate::api::entity::{Editable, Entity, Nested, entity};
 use crate::api::resource::{Resource, Section};
 use crate::api::{Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
-use crate::tenancy::Author;
+use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
 use crate::values::{Name, Text};
 
 pub const RESOURCE: Resource = Resource::new("Routing options", "Allowed values of a routing field.", ROUTES)
     .french("Options de routage")
     .section(Section::Routing)
-    .entity::<FieldOption>();
+    .entity::<RoutingOption>();
 
 const ROUTES: &[Route] = &[
     get(
         "/smart-routings/fields/{id}/options",
-        &run(list_nested::<FieldOption>),
+        &run(list_nested::<RoutingOption>),
         Needs::Scoped("routing.view"),
         "List a routing field's options",
     ),
     get(
         "/smart-routings/fields/{id}/options/{option_id}",
-        &run(show_nested::<FieldOption>),
+        &run(show_nested::<RoutingOption>),
         Needs::Scoped("routing.view"),
         "Show an option",
     ),
     post(
         "/smart-routings/fields/{id}/options",
-        &run(create_nested::<FieldOption>),
+        &run(create_nested::<RoutingOption>),
         Needs::Scoped("routing.create"),
         "Create an option",
     ),
     put(
         "/smart-routings/fields/{id}/options/{option_id}",
-        &run(update_nested::<FieldOption>),
+        &run(update_nested::<RoutingOption>),
         Needs::Scoped("routing.update"),
         "Change an option",
     ),
     delete(
         "/smart-routings/fields/{id}/options/{option_id}",
-        &run(remove_nested::<FieldOption>),
+        &run(remove_nested::<RoutingOption>),
         Needs::Scoped("routing.delete"),
         "Delete an option",
     ),
@@ -57,8 +57,7 @@ entity! {
     /// An option is one of the values that a routing field allows.
     #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(default)]
-    #[schemars(rename = "RoutingOption")]
-    pub struct FieldOption in "routing_options" {
+    pub struct RoutingOption in "routing_options" {
         /// Id of the customer that owns the option.
         #[schemars(extend("readOnly" = true))]
         pub customer_id: i64 => integer, "Customer", "Client";
@@ -78,22 +77,23 @@ entity! {
 
 pub const FIELD: &str = "routing_field_id";
 
-impl Entity for FieldOption {
-    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
-        let field = Field::find(db, self.routing_field_id)?;
+impl Entity for RoutingOption {
+    fn release(&self, db: &Connection, recorder: &ChangeRecorder) -> Result<()> {
+        let field = RoutingField::find(db, self.routing_field_id)?;
         match field.filter(|field| field.default_option_id == Some(self.id)) {
             Some(old) => {
-                entity_rows::change(db, author, &old, Field { default_option_id: None, ..old.clone() }).map(|_| ())
+                entity_rows::change(db, recorder, &old, RoutingField { default_option_id: None, ..old.clone() })
+                    .map(|_| ())
             }
             None => Ok(()),
         }
     }
 }
 
-impl Editable for FieldOption {}
+impl Editable for RoutingOption {}
 
-impl Nested for FieldOption {
-    type Parent = Field;
+impl Nested for RoutingOption {
+    type Parent = RoutingField;
 
     const PARENT: &'static str = FIELD;
 

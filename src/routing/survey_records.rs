@@ -179,50 +179,49 @@ impl JsonSchema for Score {
 mod tests {
     use serde_json::json;
 
-    use crate::routing::testing::Desk;
-    use crate::testing::Bench;
+    use crate::tests::{RoutingClient, TestServer};
 
     #[test]
     fn a_score_is_text_and_a_number_becomes_one() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
-        let survey = desk.made("/surveys", json!({"name": "S"}));
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        let survey = routing.create("/surveys", json!({"name": "S"}));
         let record = json!({"survey_id": survey, "score_1": 5, "score_2": 4.5, "score_3": "05"});
-        let made = desk.post("/survey-records", record).created();
+        let made = routing.post("/survey-records", record).created();
         assert_eq!((&made["score_1"], &made["score_2"], &made["score_3"]), (&json!("5"), &json!("4.5"), &json!("05")));
         assert_eq!(made["datetime"], made["created_at"]);
         for bad in [json!(true), json!([1]), json!({})] {
-            let refused = desk.post("/survey-records", json!({"survey_id": survey, "score_1": bad}));
+            let refused = routing.post("/survey-records", json!({"survey_id": survey, "score_1": bad}));
             refused.invalid(&["The score 1 must be a string."]);
         }
-        desk.post("/survey-records", json!({})).invalid(&["The survey id field is required."]);
+        routing.post("/survey-records", json!({})).invalid(&["The survey id field is required."]);
     }
 
     #[test]
     fn a_record_is_of_a_survey_of_its_customers() {
-        let bench = Bench::new();
-        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
+        let server = TestServer::new();
+        let (routing, other) = (RoutingClient::new(&server), RoutingClient::new(&server));
         let (survey, theirs) =
-            (desk.made("/surveys", json!({"name": "S"})), other.made("/surveys", json!({"name": "O"})));
+            (routing.create("/surveys", json!({"name": "S"})), other.create("/surveys", json!({"name": "O"})));
         let invalid = &["The selected survey id is invalid."];
-        desk.post("/survey-records", json!({"survey_id": theirs})).invalid(invalid);
-        desk.post("/survey-records", json!({"survey_id": 99})).invalid(invalid);
-        let record = desk.made("/survey-records", json!({"survey_id": survey}));
-        desk.put(&format!("/survey-records/{record}"), json!({"survey_id": theirs})).invalid(invalid);
-        assert_eq!(desk.get(&format!("/survey-records/{record}")).ok()["survey_id"], survey);
+        routing.post("/survey-records", json!({"survey_id": theirs})).invalid(invalid);
+        routing.post("/survey-records", json!({"survey_id": 99})).invalid(invalid);
+        let record = routing.create("/survey-records", json!({"survey_id": survey}));
+        routing.put(&format!("/survey-records/{record}"), json!({"survey_id": theirs})).invalid(invalid);
+        assert_eq!(routing.get(&format!("/survey-records/{record}")).ok()["survey_id"], survey);
     }
 
     #[test]
     fn records_are_found_by_what_they_say_and_when() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
         let (first, second) =
-            (desk.made("/surveys", json!({"name": "S"})), desk.made("/surveys", json!({"name": "O"})));
+            (routing.create("/surveys", json!({"name": "S"})), routing.create("/surveys", json!({"name": "O"})));
         let record = |survey: i64, caller: &str, extension: &str, day: i32| {
             let datetime = format!("2024-01-{day:02}T12:00:00Z");
             let record =
                 json!({"survey_id": survey, "caller": caller, "agent_extension": extension, "datetime": datetime});
-            desk.made("/survey-records", record)
+            routing.create("/survey-records", record)
         };
         let one = record(first, "+33 1 42 00 00 00", "204", 1);
         let two = record(first, "anonymous", "205", 2);
@@ -238,11 +237,11 @@ mod tests {
             ("term=204%20%2B33".into(), vec![one, three]),
             ("sort=-datetime".into(), vec![three, two, one]),
         ] {
-            assert_eq!(desk.ids(&format!("/survey-records?{query}")), found, "{query}");
+            assert_eq!(routing.ids(&format!("/survey-records?{query}")), found, "{query}");
         }
-        let exported = desk.get("/survey-records/export?agent_extension=205").ok();
+        let exported = routing.get("/survey-records/export?agent_extension=205").ok();
         assert_eq!((exported.as_array().unwrap().len(), &exported[0]["id"]), (1, &json!(two)));
         let many = format!("/survey-records?term={}", vec!["a"; 21].join("+"));
-        desk.get(&many).invalid(&["The term filters may not have more than 20 words and 100 characters in all."]);
+        routing.get(&many).invalid(&["The term filters may not have more than 20 words and 100 characters in all."]);
     }
 }

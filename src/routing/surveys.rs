@@ -13,9 +13,9 @@ use crate::api::crud::{self, create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
 use crate::api::{Ctx, Error, Id, Needs, Ok200, Query, Result, Route, delete, entity_rows, get, post, put, run};
-use crate::tenancy::Author;
+use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
-use crate::tenancy::settings::Home;
+use crate::tenancy::locale_settings::WorkspaceLocale;
 use crate::values::{Name, Text, Timestamp};
 
 pub const RESOURCE: Resource =
@@ -74,8 +74,7 @@ pub struct Period {
 
 /// Counts and averages of a survey's records.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "SurveySummary")]
-pub struct Summary {
+pub struct SurveySummary {
     /// The survey.
     survey: Survey,
     /// Start of the period (UTC). Null if the request has none.
@@ -131,9 +130,9 @@ fn summary(
     scope: CustomerParam,
     Id(id): Id,
     Query(period): Query<Period>,
-) -> Result<Ok200<Summary>> {
+) -> Result<Ok200<SurveySummary>> {
     let survey = crud::find::<Survey>(ctx, &scope, id)?;
-    let zone = Home::of(ctx.db)?.zone;
+    let zone = WorkspaceLocale::of(ctx.db)?.zone;
     let (from, to) = (moment(&zone, "from", &period.from)?, moment(&zone, "to", &period.to)?);
     let (from, to) = (from.map(|(first, _)| first), to.map(|(_, last)| last));
     let mut sum = Sum::default();
@@ -147,7 +146,7 @@ fn summary(
         agent.agent_name = record.agent_name.clone().or(agent.agent_name.take());
         agent.sum.take(&record);
     })?;
-    Ok(Ok200(Summary { survey, from, to, sum, agents: agents.into_values().collect() }))
+    Ok(Ok200(SurveySummary { survey, from, to, sum, agents: agents.into_values().collect() }))
 }
 
 /// The first and last second that a bound of the period names. None if it is blank.
@@ -181,8 +180,8 @@ impl ScoreSum {
 }
 
 impl Entity for Survey {
-    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
-        entity_rows::delete_each::<SurveyRecord>(db, author, survey_records::SURVEY, self.id)
+    fn release(&self, db: &Connection, recorder: &ChangeRecorder) -> Result<()> {
+        entity_rows::delete_each::<SurveyRecord>(db, recorder, survey_records::SURVEY, self.id)
     }
 }
 
@@ -192,15 +191,14 @@ impl Editable for Survey {}
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::routing::testing::Desk;
-    use crate::testing::Bench;
+    use crate::tests::{RoutingClient, TestServer};
 
     #[test]
     fn a_summary_counts_and_averages_each_score_by_agent() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
         let (survey, other) =
-            (desk.made("/surveys", json!({"name": "S"})), desk.made("/surveys", json!({"name": "O"})));
+            (routing.create("/surveys", json!({"name": "S"})), routing.create("/surveys", json!({"name": "O"})));
         for (day, extension, name, scores) in [
             (1, json!("204"), json!("Ada"), ["5", "yes", ""]),
             (2, json!("204"), json!("Ada L"), ["4", "no", " "]),
@@ -212,10 +210,10 @@ mod tests {
                 "survey_id": survey, "agent_extension": extension, "agent_name": name, "score_1": scores[0],
                 "score_2": scores[1], "score_3": scores[2], "datetime": format!("2024-01-0{day}T12:00:00Z"),
             });
-            desk.made("/survey-records", record);
+            routing.create("/survey-records", record);
         }
-        desk.made("/survey-records", json!({"survey_id": other, "score_1": "9"}));
-        let sum = |query: &str| desk.get(&format!("/surveys/{survey}/summary{query}")).ok();
+        routing.create("/survey-records", json!({"survey_id": other, "score_1": "9"}));
+        let sum = |query: &str| routing.get(&format!("/surveys/{survey}/summary{query}")).ok();
         let score = |count: u64, mean: Value, distribution: Value| json!({"count": count, "mean": mean, "distribution": distribution});
         let none = score(0, Value::Null, json!({}));
         let week = sum("?from=2024-01-01&to=2024-01-04");
@@ -235,21 +233,21 @@ mod tests {
         assert_eq!((&sum("")["count"], &sum("?from=2024-01-09")["count"]), (&json!(5), &json!(1)));
         assert_eq!(sum("?to=2024-01-01T11:59:59Z")["count"], 0);
         assert_eq!(sum("?to=2024-01-01T12:00:00Z")["count"], 1);
-        let bad = desk.get(&format!("/surveys/{survey}/summary?from=soon"));
+        let bad = routing.get(&format!("/surveys/{survey}/summary?from=soon"));
         bad.invalid(&["The from must be a valid date and time, like 2024-01-20T12:00:00Z."]);
-        Desk::new(&bench).get(&format!("/surveys/{survey}/summary")).refused(404, "not_found");
+        RoutingClient::new(&server).get(&format!("/surveys/{survey}/summary")).rejected(404, "not_found");
     }
 
     #[test]
     fn a_survey_goes_with_its_records() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
         let (survey, other) =
-            (desk.made("/surveys", json!({"name": "S"})), desk.made("/surveys", json!({"name": "O"})));
-        desk.made("/survey-records", json!({"survey_id": survey}));
-        let stays = desk.made("/survey-records", json!({"survey_id": other}));
-        desk.delete(&format!("/surveys/{survey}")).ok();
-        assert_eq!(desk.ids("/survey-records"), [stays]);
-        assert_eq!(bench.admin().get("/audit-log?filter[action]=survey-record.deleted").ok()["total"], 1);
+            (routing.create("/surveys", json!({"name": "S"})), routing.create("/surveys", json!({"name": "O"})));
+        routing.create("/survey-records", json!({"survey_id": survey}));
+        let stays = routing.create("/survey-records", json!({"survey_id": other}));
+        routing.delete(&format!("/surveys/{survey}")).ok();
+        assert_eq!(routing.ids("/survey-records"), [stays]);
+        assert_eq!(server.admin().get("/audit-log?filter[action]=survey-record.deleted").ok()["total"], 1);
     }
 }

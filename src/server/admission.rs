@@ -3,13 +3,13 @@
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
 
-use super::log::Line;
+use super::log::RequestLog;
 use super::service::Service;
 use super::{address, cors, operations};
-use crate::api::{self, Address, Audience, Error, Layer, Needs, Result, Route, in_service};
+use crate::api::{self, Address, Audience, Error, Layer, Needs, Result, Route, require_active};
 use crate::auth::{CALL_FLOW_PREFIX, Credential, KEY_PREFIX, TokenFault, secret};
 use crate::pages;
-use crate::tenancy::{Bearer, Current, Host, Lease, Listed};
+use crate::tenancy::{Bearer, Current, Host, Lease, WorkspaceEntry};
 use crate::values::Timestamp;
 
 /// The result of routing.
@@ -19,7 +19,7 @@ struct Routed {
     route: &'static Route,
     path_values: Vec<String>,
     /// The workspace that the host names.
-    named: Option<Listed>,
+    named: Option<WorkspaceEntry>,
     /// Whether the request came to the central host for a route of a workspace.
     from_central: bool,
 }
@@ -45,13 +45,13 @@ pub struct Admitted {
 
 impl Service {
     /// Finds an operation of the server. It is answered on any host.
-    pub fn operation(&self, head: &Parts, line: &mut Line) -> Result<Option<Admitted>> {
+    pub fn operation(&self, head: &Parts, log: &mut RequestLog) -> Result<Option<Admitted>> {
         let path = head.uri.path();
         let found = self.router.at_root(path).filter(|found| found.audience == Audience::Operators);
-        let Some(found) = found.filter(|_| path != operations::METRICS || self.engine.config.metrics) else {
+        let Some(found) = found.filter(|_| path != operations::METRICS || self.instance.config.metrics) else {
             return Ok(None);
         };
-        line.at_root(found.path());
+        log.at_root(found.path());
         Ok(Some(Admitted {
             layer: Layer::Central,
             audience: found.audience,
@@ -69,20 +69,20 @@ impl Service {
         tenant: Host,
         address: &Address,
         now: Timestamp,
-        line: &mut Line,
+        log: &mut RequestLog,
     ) -> Result<Admission> {
-        let mut directory = self.engine.directory.current(&self.engine.keys)?;
-        let Some(mut routed) = self.route(head, &tenant, &address.path, &mut directory, line)? else {
+        let mut directory = self.instance.directory.current(&self.instance.keys)?;
+        let Some(mut routed) = self.route(head, &tenant, &address.path, &mut directory, log)? else {
             return Ok(Admission::Preflight);
         };
-        let credential = self.authenticate(head, address, &mut routed, &mut directory, now, line)?;
+        let credential = self.authenticate(head, address, &mut routed, &mut directory, now, log)?;
         if routed.audience == Audience::People
             && routed.route.needs != Needs::Anyone
             && matches!(credential, Credential::None)
         {
             return Ok(Admission::SignIn);
         }
-        let workspace = self.lease(&routed, &credential, &mut directory, line)?;
+        let workspace = self.lease(&routed, &credential, &mut directory, log)?;
         let Routed { layer, audience, route, path_values, .. } = routed;
         Ok(Admission::Request(Admitted { layer, audience, route, path_values, credential, workspace }))
     }
@@ -94,15 +94,15 @@ impl Service {
         tenant: &Host,
         path: &str,
         directory: &mut Current<'_>,
-        line: &mut Line,
+        log: &mut RequestLog,
     ) -> Result<Option<Routed>> {
         let named = match tenant {
             Host::Central => None,
-            Host::Workspace(label) => Some(served(directory.named(label)?)?),
+            Host::Workspace(label) => Some(require_served(directory.by_subdomain(label)?)?),
         };
         if let Some(listed) = &named {
-            line.in_workspace(listed.id);
-            line.named(&listed.subdomain);
+            log.in_workspace(listed.id);
+            log.named(&listed.subdomain);
         }
         let layer = if named.is_some() { Layer::Workspace } else { Layer::Central };
 
@@ -118,11 +118,11 @@ impl Service {
             // A workspace's token reaches from the central host what only a workspace has.
             None => (Layer::Workspace, self.router.find(Layer::Workspace, path).ok_or_else(route_not_found)?),
         };
-        if cors::is_preflight(&self.engine.config, head) {
+        if cors::is_preflight(&self.instance.config, head) {
             return Ok(None);
         }
         let route = matched.route(&head.method)?;
-        line.routed(layer, route);
+        log.routed(layer, route);
         let path_values = matched.values.iter().map(|value| api::decode(value)).collect();
         let from_central = layer == Layer::Workspace && named.is_none();
         if from_central && (route.needs == Needs::Anyone || matched.audience == Audience::People) {
@@ -140,7 +140,7 @@ impl Service {
         routed: &mut Routed,
         directory: &mut Current<'_>,
         now: Timestamp,
-        line: &mut Line,
+        log: &mut RequestLog,
     ) -> Result<Credential> {
         match (routed.audience, &routed.named) {
             (Audience::People, Some(listed)) => {
@@ -149,7 +149,7 @@ impl Service {
             (Audience::Programs, _) if routed.route.needs != Needs::Anyone => {}
             _ => return Ok(Credential::None),
         }
-        let credential = self.credential(bearer(&head.headers)?, directory, now, line)?;
+        let credential = self.credential(bearer(&head.headers)?, directory, now, log)?;
         if routed.route.follows_token && routed.named.is_none() && credential.is_of_workspace() {
             let (path, _) = address::api_path(&address.path);
             let own = self.router.find(Layer::Workspace, path).ok_or_else(route_not_found)?;
@@ -164,7 +164,7 @@ impl Service {
         routed: &Routed,
         credential: &Credential,
         directory: &mut Current<'_>,
-        line: &mut Line,
+        log: &mut RequestLog,
     ) -> Result<Option<Lease>> {
         let workspace = match (&routed.named, credential) {
             (Some(listed), _) => Some(listed.id),
@@ -175,14 +175,14 @@ impl Service {
         routed.route.admits(routed.audience, routed.layer, credential, workspace).map_err(Error::Token)?;
         let listed = match (&routed.named, workspace) {
             (None, Some(id)) => {
-                line.in_workspace(id);
-                let listed = served(directory.identified(id)?)?;
-                line.named(&listed.subdomain);
+                log.in_workspace(id);
+                let listed = require_served(directory.by_id(id)?)?;
+                log.named(&listed.subdomain);
                 Some(listed)
             }
             (named, _) => named.clone(),
         };
-        Ok(listed.map(|listed| self.engine.registry.lease_of(listed.id, listed.owner)))
+        Ok(listed.map(|listed| self.instance.registry.lease_of(listed.id, listed.owner)))
     }
 
     /// Parses a bearer credential: a valid token, or the digest of a key, which is looked up later in the workspace's
@@ -192,7 +192,7 @@ impl Service {
         text: &str,
         directory: &mut Current<'_>,
         now: Timestamp,
-        line: &mut Line,
+        log: &mut RequestLog,
     ) -> Result<Credential> {
         if text.starts_with(KEY_PREFIX) {
             return Ok(Credential::Key(secret::digest(text)));
@@ -202,7 +202,7 @@ impl Service {
         }
         match directory.bearer(text, now)?.map_err(Error::Token)? {
             Bearer::Person(token) => {
-                line.asked_by(&token);
+                log.by_account(&token);
                 Ok(Credential::Token(token))
             }
             Bearer::Client(token) => Ok(Credential::Client(token)),
@@ -211,9 +211,9 @@ impl Service {
 }
 
 /// The workspace, if it exists and is in service.
-fn served(found: Option<Listed>) -> Result<Listed> {
+fn require_served(found: Option<WorkspaceEntry>) -> Result<WorkspaceEntry> {
     let listed = found.ok_or_else(Error::workspace_not_found)?;
-    in_service(Some(listed.clone()))?;
+    require_active(Some(listed.clone()))?;
     Ok(listed)
 }
 

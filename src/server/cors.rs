@@ -3,7 +3,7 @@
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
-use super::body::{self, Outgoing};
+use super::response_body::{self, Outgoing};
 use crate::config::Config;
 
 /// Whether a browser asks for permission to send a cross-origin request.
@@ -36,7 +36,7 @@ pub fn allow_origin(config: &Config, origin: Option<HeaderValue>, answered: &mut
 
 /// The response to a preflight.
 pub fn preflight(head: &Parts) -> Response<Outgoing> {
-    let mut response = Response::new(body::whole(bytes::Bytes::new()));
+    let mut response = Response::new(response_body::full(bytes::Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));

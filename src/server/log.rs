@@ -11,13 +11,13 @@ use hyper::body::Body;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-use super::body::Outgoing;
 use super::log_format::ShortLines;
 use super::log_writer::{LogGuard, LogWriter};
+use super::response_body::Outgoing;
 use crate::api::{Error, Layer, Route};
 use crate::auth::TokenInUse;
 use crate::config::{Config, LogFormat};
-use crate::meter::{Asked, Meter};
+use crate::metrics::{Metrics, RouteLabels};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -86,35 +86,35 @@ pub fn start(config: &Config) -> LogGuard {
 
 /// Limits repeated messages: the first is logged at once, later ones at most once per `WHILE`.
 #[derive(Debug, Default)]
-pub struct Seldom {
-    said: Option<Instant>,
+pub struct LogLimiter {
+    last_logged: Option<Instant>,
     times: u64,
 }
 
 /// Minimum time between two logged messages.
 const WHILE: Duration = Duration::from_secs(10);
 
-impl Seldom {
+impl LogLimiter {
     /// If it is time to log, the number of occurrences since the last logged message.
     pub fn times(&mut self, now: Instant) -> Option<u64> {
         self.times += 1;
-        if self.said.is_some_and(|said| now.duration_since(said) < WHILE) {
+        if self.last_logged.is_some_and(|said| now.duration_since(said) < WHILE) {
             return None;
         }
-        self.said = Some(now);
+        self.last_logged = Some(now);
         Some(std::mem::take(&mut self.times))
     }
 }
 
 /// The data for the log line of one request.
-pub struct Line {
+pub struct RequestLog {
     id: Uuid,
     began: Instant,
     method: http::Method,
     /// `HEAD` over HTTP/2.
     has_no_content: bool,
     peer: IpAddr,
-    asked: Asked,
+    labels: RouteLabels,
     uri: http::Uri,
     workspace: Option<Uuid>,
     subdomain: Option<String>,
@@ -125,7 +125,7 @@ pub struct Line {
     fault: Option<String>,
 }
 
-impl Line {
+impl RequestLog {
     pub fn new(head: &http::request::Parts, peer: IpAddr) -> Self {
         let method = &head.method;
         Self {
@@ -134,7 +134,7 @@ impl Line {
             began: Instant::now(),
             method: method.clone(),
             peer,
-            asked: Asked { layer: "", method: known(method), route: "" },
+            labels: RouteLabels { layer: "", method: known_method(method), route: "" },
             uri: head.uri.clone(),
             workspace: None,
             subdomain: None,
@@ -146,7 +146,7 @@ impl Line {
     }
 
     pub fn routed(&mut self, layer: Layer, route: &Route) {
-        (self.asked.layer, self.asked.route) = (layer.name(), route.path);
+        (self.labels.layer, self.labels.route) = (layer.name(), route.path);
     }
 
     pub fn in_workspace(&mut self, id: Uuid) {
@@ -158,7 +158,7 @@ impl Line {
         self.subdomain = Some(subdomain.to_owned());
     }
 
-    pub fn asked_by(&mut self, token: &TokenInUse) {
+    pub fn by_account(&mut self, token: &TokenInUse) {
         self.account = Some(token.account_id);
     }
 
@@ -168,7 +168,7 @@ impl Line {
 
     /// Sets the path of a route that is the same on every host.
     pub fn at_root(&mut self, path: &'static str) {
-        self.asked.route = path;
+        self.labels.route = path;
     }
 
     pub fn error(&mut self, error: &Error) {
@@ -177,7 +177,7 @@ impl Line {
 
     /// Adds the request id to the response, counts the request and writes the line. Returns whether to omit the
     /// content.
-    pub fn finish(self, response: &mut Response<Outgoing>, meter: &Meter) -> bool {
+    pub fn finish(self, response: &mut Response<Outgoing>, metrics: &Metrics) -> bool {
         let took = self.began.elapsed();
         let id = self.id.simple().to_string();
         if let Ok(value) = HeaderValue::from_str(&id) {
@@ -185,14 +185,14 @@ impl Line {
         }
         if let Some(fault) = &self.fault {
             let workspace = self.workspace.map(tracing::field::display);
-            tracing::error!(request_id = id, route = self.asked.route, workspace, fault, "a request failed");
+            tracing::error!(request_id = id, route = self.labels.route, workspace, fault, "a request failed");
         }
         tracing::info!(
             request_id = id,
             method = self.method.as_str(),
-            route = self.asked.route,
-            path = self.asked.route.is_empty().then(|| shown_path(self.uri.path())),
-            layer = self.asked.layer,
+            route = self.labels.route,
+            path = self.labels.route.is_empty().then(|| shown_path(self.uri.path())),
+            layer = self.labels.layer,
             workspace = self.workspace.map(tracing::field::display),
             subdomain = self.subdomain,
             account = self.account,
@@ -204,7 +204,7 @@ impl Line {
             took_us = took.as_micros() as u64,
             "request"
         );
-        meter.request_ended(self.asked, response.status(), took);
+        metrics.request_ended(self.labels, response.status(), took);
         self.has_no_content
     }
 }
@@ -225,7 +225,7 @@ fn shown_path(path: &str) -> String {
 }
 
 /// The name of a supported method. Other names are merged, because clients could invent any number of them.
-fn known(method: &http::Method) -> &'static str {
+fn known_method(method: &http::Method) -> &'static str {
     const KNOWN: [&str; 6] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"];
     KNOWN.into_iter().find(|known| method.as_str() == *known).unwrap_or("other")
 }
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn what_happens_over_and_over_is_said_once_in_a_while() {
-        let (mut seldom, start) = (Seldom::default(), Instant::now());
+        let (mut seldom, start) = (LogLimiter::default(), Instant::now());
         assert_eq!(seldom.times(start), Some(1));
         for second in 1..10 {
             assert_eq!(seldom.times(start + Duration::from_secs(second)), None);

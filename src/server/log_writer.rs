@@ -24,14 +24,14 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Lines that this process dropped.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-enum Item {
+enum LogItem {
     Line(Vec<u8>),
     /// Signals when everything before it is written.
     Flush(Sender<()>),
 }
 
 #[derive(Clone)]
-pub struct LogWriter(Sender<Item>);
+pub struct LogWriter(Sender<LogItem>);
 
 /// On drop, waits up to `FAREWELL` until the queued lines are written.
 pub struct LogGuard(Option<LogWriter>);
@@ -57,7 +57,7 @@ impl LogWriter {
 
     fn flush(&self) {
         let (written, wait) = bounded(1);
-        if self.0.try_send(Item::Flush(written)).is_ok() {
+        if self.0.try_send(LogItem::Flush(written)).is_ok() {
             let _ = wait.recv_timeout(FAREWELL);
         }
     }
@@ -65,7 +65,7 @@ impl LogWriter {
 
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.try_send(Item::Line(line.to_vec())).is_err() {
+        if self.0.try_send(LogItem::Line(line.to_vec())).is_err() {
             drop_line();
         }
         Ok(line.len())
@@ -90,12 +90,12 @@ impl Drop for LogGuard {
     }
 }
 
-fn write_all(mut to: impl Write, items: &Receiver<Item>) {
+fn write_all(mut to: impl Write, items: &Receiver<LogItem>) {
     for item in items {
         match item {
-            Item::Line(line) if to.write_all(&line).is_err() => drop_line(),
-            Item::Line(_) => {}
-            Item::Flush(written) => {
+            LogItem::Line(line) if to.write_all(&line).is_err() => drop_line(),
+            LogItem::Line(_) => {}
+            LogItem::Flush(written) => {
                 let _ = written.try_send(());
             }
         }

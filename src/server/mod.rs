@@ -3,23 +3,23 @@
 
 mod address;
 mod admission;
-mod body;
-mod connection;
 mod cors;
-mod door;
+mod counted_stream;
+mod dispatch;
 mod forwarded;
-#[cfg(test)]
-mod fuzz;
-mod heads;
+mod http_connection;
+mod listener;
 mod log;
 mod log_format;
 mod log_writer;
-mod metrics;
+mod metrics_page;
 mod operations;
+#[cfg(test)]
+mod reader_fuzz;
+mod response_body;
 mod service;
+mod strict_http1;
 mod tls;
-mod turn;
-mod wire;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -35,12 +35,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::api::Router;
-use crate::config::{Config, Registration, Reloaded, Typed};
-use crate::engine::Engine;
+use crate::config::{Config, RawSettings, Registration, Reloaded};
+use crate::instance::Instance;
 use crate::jobs::{self, Jobs};
 use crate::storage::STACK;
-use crate::tenancy::scratch;
-use door::{Door, Listeners};
+use crate::tenancy::temp_dir;
+use listener::{BoundSockets, Listener};
 pub use log::start as start_log;
 pub use operations::OPERATIONS;
 pub use service::Service;
@@ -62,7 +62,7 @@ impl fmt::Display for Listening {
 /// The sockets and the certificate of a server. They are opened before the data directory, so that a taken port or an
 /// unreadable certificate leaves no new data directory behind.
 pub struct Front {
-    listeners: Listeners,
+    listeners: BoundSockets,
     tls: Option<Arc<Tls>>,
     runtime: Runtime,
     /// Registered early, so that SIGHUP never ends the server.
@@ -70,17 +70,17 @@ pub struct Front {
 }
 
 /// The source of the settings, read at the start and at each SIGHUP.
-pub struct Source {
+pub struct ConfigSource {
     /// The values in force.
-    pub typed: Typed,
+    pub typed: RawSettings,
     /// Reads all settings again.
-    pub read: Box<dyn Fn() -> anyhow::Result<Typed> + Send + Sync>,
+    pub read: Box<dyn Fn() -> anyhow::Result<RawSettings> + Send + Sync>,
 }
 
 impl Front {
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let tls = config.tls.as_ref().map(Tls::new).transpose().context("cannot set up TLS")?.map(Arc::new);
-        let listeners = Listeners::open(config)?;
+        let listeners = BoundSockets::open(config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()?;
         let hangup = {
             let _within = runtime.enter();
@@ -93,23 +93,23 @@ impl Front {
 /// Serves until a signal to stop, then lets running requests finish and closes everything. Calls `ready` once
 /// connections are accepted.
 pub fn run(
-    engine: Arc<Engine>,
+    instance: Arc<Instance>,
     front: Front,
-    source: Source,
+    source: ConfigSource,
     router: Router,
     ready: impl FnOnce(Listening),
 ) -> anyhow::Result<()> {
-    let _claim = engine.claim()?;
-    scratch::clear(&engine.config.data_dir)?;
-    allow_for_files(&engine)?;
-    let jobs = Jobs::start(Arc::clone(&engine))?;
-    let service = Arc::new(Service::new(Arc::clone(&engine), Arc::new(router)));
+    let _claim = instance.lock_data_dir()?;
+    temp_dir::delete_abandoned(&instance.config.data_dir)?;
+    allow_for_files(&instance)?;
+    let jobs = Jobs::start(Arc::clone(&instance))?;
+    let service = Arc::new(Service::new(Arc::clone(&instance), Arc::new(router)));
     let Front { listeners, tls, runtime, hangup } = front;
-    let reload = Reload { engine: Arc::clone(&engine), tls: tls.clone(), source: Arc::new(Mutex::new(source)) };
+    let reload = Reload { instance: Arc::clone(&instance), tls: tls.clone(), source: Arc::new(Mutex::new(source)) };
     let told_to_stop = runtime.block_on(listen(service, listeners, tls, (hangup, reload), ready))?;
     // Running requests have had `shutdown_timeout` to finish.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    close(&engine, jobs, engine.config.shutdown_timeout.saturating_sub(told_to_stop.elapsed()))
+    close(&instance, jobs, instance.config.shutdown_timeout.saturating_sub(told_to_stop.elapsed()))
 }
 
 /// Descriptors of an open workspace: the database, its WAL, the WAL index, and usually one reader's two.
@@ -117,16 +117,16 @@ const FILES_OF_A_WORKSPACE: u64 = 5;
 
 /// Raises the limit of open files as far as the operating system allows. Workspaces may use three quarters of the
 /// limit; the rest is for connections.
-fn allow_for_files(engine: &Engine) -> anyhow::Result<()> {
+fn allow_for_files(instance: &Instance) -> anyhow::Result<()> {
     let allowed = raise_open_files().context("cannot raise the limit of open files")?;
     tracing::debug!(allowed, "limit of open files");
     let room = usize::try_from(allowed / 4 * 3 / FILES_OF_A_WORKSPACE).unwrap_or(usize::MAX);
-    if room < engine.config.max_open_workspaces {
+    if room < instance.config.max_open_workspaces {
         tracing::warn!(
             allowed,
             "keeping at most {room} workspaces open: raise the limit of open files (LimitNOFILE, ulimit -n)"
         );
-        engine.registry.keep_at_most(room);
+        instance.registry.set_max_open(room);
     }
     Ok(())
 }
@@ -141,23 +141,23 @@ fn raise_open_files() -> std::io::Result<u64> {
 /// Accepts connections until a signal, then lets the open ones finish. Returns the time of the signal.
 async fn listen(
     service: Arc<Service>,
-    listeners: Listeners,
+    listeners: BoundSockets,
     tls: Option<Arc<Tls>>,
     (mut hangup, reload): (Signal, Reload),
     ready: impl FnOnce(Listening),
 ) -> anyhow::Result<Instant> {
-    let engine = service.engine();
-    let config = &engine.config;
-    let mut door = Door::new(listeners, config, &engine.meter)?;
+    let instance = service.instance();
+    let config = &instance.config;
+    let mut door = Listener::new(listeners, config, &instance.metrics)?;
     let address = door.address()?;
-    engine.listens_on(address);
+    instance.listens_on(address);
     if !address.ip().is_loopback() && config.registration == Registration::Open {
         tracing::warn!(%address, "registration is open to anyone who can reach this address; see --registration");
     }
-    let serve = |entrant, open| connection::serve(entrant, &service, tls.as_ref(), open);
+    let serve = |entrant, open| http_connection::serve(entrant, &service, tls.as_ref(), open);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     if let Some(tls) = &tls {
-        tls.keep_current(engine);
+        tls.reload_periodically(instance);
     }
     let listening = Listening { scheme: config.scheme(), address };
     tracing::info!(
@@ -205,16 +205,16 @@ async fn listen(
 /// Handles SIGHUP: reads the settings and the certificate again, and logs the result.
 #[derive(Clone)]
 struct Reload {
-    engine: Arc<Engine>,
+    instance: Arc<Instance>,
     tls: Option<Arc<Tls>>,
-    source: Arc<Mutex<Source>>,
+    source: Arc<Mutex<ConfigSource>>,
 }
 
 impl Reload {
     /// Runs on another thread, because it reads files.
     fn begin(&self) {
         let reload = self.clone();
-        self.engine.executors.steps.run(move || reload.run());
+        self.instance.executors.blocking.run(move || reload.run());
     }
 
     fn run(&self) {
@@ -228,7 +228,7 @@ impl Reload {
                 source.typed = typed;
                 if !applied.is_empty() {
                     log::set_filter(&config.log);
-                    self.engine.replace_config(config);
+                    self.instance.replace_config(config);
                 }
                 let (applied, need_restart) = (listed(&applied), listed(&need_restart));
                 tracing::warn!(applied, need_restart, "the settings were reloaded");
@@ -254,15 +254,15 @@ fn tell_systemd(state: &[NotifyState<'_>]) {
     }
 }
 
-fn close(engine: &Engine, jobs: Jobs, left: Duration) -> anyhow::Result<()> {
+fn close(instance: &Instance, jobs: Jobs, left: Duration) -> anyhow::Result<()> {
     jobs.stop();
-    if let Err(error) = jobs::write_uses(engine) {
+    if let Err(error) = jobs::write_uses(instance) {
         tracing::warn!(%error, "cannot save the last uses of tokens");
     }
-    if let Err(error) = engine.registry.close_all(left) {
+    if let Err(error) = instance.registry.close_all(left) {
         tracing::warn!(%error, "a workspace was not closed; its WAL is recovered at the next start");
     }
-    if let Err(error) = engine.central.file().rest() {
+    if let Err(error) = instance.central.file().checkpoint() {
         tracing::warn!(%error, "the WAL of the central file was not checkpointed; it is recovered at the next start");
     }
     tracing::info!("stopped");

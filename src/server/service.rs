@@ -5,29 +5,29 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Duration, Instant};
 
 use super::admission::{Admission, Admitted};
-use super::body::{self, Outgoing};
+use super::dispatch::{self, DispatchResult};
 use super::forwarded::Forwarded;
-use super::log::Line;
-use super::turn::{self, Answered};
+use super::log::RequestLog;
+use super::response_body::{self, Outgoing};
 use super::{address, cors, operations};
-use crate::api::{Address, Body as BodyKind, Call, Error, Result, Router, in_service};
-use crate::engine::Engine;
+use crate::api::{Address, BodyKind, Error, Request, Result, Router, require_active};
+use crate::instance::Instance;
 use crate::pages::{self, ErrorPage};
-use crate::tenancy::settings::Home;
+use crate::tenancy::locale_settings::WorkspaceLocale;
 use crate::tenancy::{LargeBody, workspace_in};
 use crate::values::Timestamp;
 
 /// Maximum number of larger-than-usual bodies in memory at once, from arrival to response. Sized for a small machine.
 const LARGE_BODIES: usize = 8;
 
-/// Limits for draining a rejected body, in bytes and in time: see [`Service::linger`].
+/// Limits for draining a rejected body, in bytes and in time: see [`Service::drain_in_background`].
 const MOST_LINGERED: usize = 64 * 1024 * 1024;
 const LONGEST_LINGER: Duration = Duration::from_secs(10);
 
@@ -36,7 +36,7 @@ const LONGEST_LOOK_UP: Duration = Duration::from_secs(3);
 
 /// Handles requests from every connection.
 pub struct Service {
-    pub(super) engine: Arc<Engine>,
+    pub(super) instance: Arc<Instance>,
     pub(super) router: Arc<Router>,
     large_bodies: Arc<Semaphore>,
     scraping: tokio::sync::Mutex<()>,
@@ -44,15 +44,15 @@ pub struct Service {
 }
 
 /// Permission to hold one large body, returned on drop.
-struct Room {
+struct BodyPermit {
     _of_group: Option<LargeBody>,
     _of_all: OwnedSemaphorePermit,
 }
 
 impl Service {
-    pub fn new(engine: Arc<Engine>, router: Arc<Router>) -> Self {
+    pub fn new(instance: Arc<Instance>, router: Arc<Router>) -> Self {
         Self {
-            engine,
+            instance,
             router,
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
             scraping: tokio::sync::Mutex::default(),
@@ -60,8 +60,8 @@ impl Service {
         }
     }
 
-    pub fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.instance
     }
 
     /// Rejects every request from now on, and notifies the connections.
@@ -73,19 +73,19 @@ impl Service {
         self.stopping.subscribe()
     }
 
-    pub async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Outgoing>
+    pub async fn answer<B>(&self, request: http::Request<B>, peer: IpAddr) -> Response<Outgoing>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let (head, body) = request.into_parts();
-        let waits = waits(&head);
-        let config = &self.engine.config;
+        let waits = expects_continue(&head);
+        let config = &self.instance.config;
         let forwarded = address::forwarded(config, &head.headers, peer);
         let client = address::client(&forwarded, peer);
         let origin = cors::allowed_origin(config, &head.headers).cloned();
         let page = self.error_page(&head);
-        let _running = self.engine.meter.request_began();
-        let mut line = Line::new(&head, client);
+        let _running = self.instance.metrics.request_began();
+        let mut line = RequestLog::new(&head, client);
         let is_secure = self.is_secure(&forwarded);
         let mut body = Some(body);
         let answered = match forwarded {
@@ -93,7 +93,7 @@ impl Service {
             Err(error) => Err(error),
         };
         if let Some(rest) = body.filter(|_| !waits) {
-            self.linger(rest);
+            self.drain_in_background(rest);
         }
         let mut response = self.finish(line, is_secure, page, answered);
         cors::allow_origin(config, origin, response.headers_mut());
@@ -101,31 +101,31 @@ impl Service {
     }
 
     /// Rejects a request that violates HTTP.
-    pub fn refuse<B>(&self, request: Request<B>, peer: IpAddr, why: &'static str) -> Response<Outgoing> {
+    pub fn reject<B>(&self, request: http::Request<B>, peer: IpAddr, why: &'static str) -> Response<Outgoing> {
         let (head, _) = request.into_parts();
-        let forwarded = address::forwarded(&self.engine.config, &head.headers, peer);
-        let line = Line::new(&head, address::client(&forwarded, peer));
+        let forwarded = address::forwarded(&self.instance.config, &head.headers, peer);
+        let line = RequestLog::new(&head, address::client(&forwarded, peer));
         self.finish(line, self.is_secure(&forwarded), self.error_page(&head), Err(Error::BadRequest(why)))
     }
 
     /// Redirects a plain HTTP request to the same URL with HTTPS, with any path. The 308 keeps method and body (RFC
     /// 9110, 15.4.9).
-    pub fn send_on<B>(&self, request: Request<B>, peer: IpAddr, port: u16) -> Response<Outgoing>
+    pub fn redirect_to_tls<B>(&self, request: http::Request<B>, peer: IpAddr, port: u16) -> Response<Outgoing>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let (head, body) = request.into_parts();
-        if !waits(&head) {
-            self.linger(body);
+        if !expects_continue(&head) {
+            self.drain_in_background(body);
         }
-        let line = Line::new(&head, peer);
-        let place = address::place_with_tls(&self.engine.config, &head, peer, port);
-        self.finish(line, false, None, place.map(moved))
+        let line = RequestLog::new(&head, peer);
+        let place = address::place_with_tls(&self.instance.config, &head, peer, port);
+        self.finish(line, false, None, place.map(redirect))
     }
 
     /// Drains the rest of an unwanted body, within limits, while the response is sent. A client that writes everything
     /// before it reads would otherwise get a connection reset instead of the response (RFC 9112, 9.6).
-    fn linger<B>(&self, body: B)
+    fn drain_in_background<B>(&self, body: B)
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
@@ -145,7 +145,7 @@ impl Service {
     /// The page for errors, if a person asks for a page.
     fn error_page(&self, head: &Parts) -> Option<ErrorPage> {
         let path = head.uri.path();
-        let named = self.engine.config.workspace_by_path.then(|| workspace_in(path)).flatten();
+        let named = self.instance.config.workspace_by_path.then(|| workspace_in(path)).flatten();
         let path = named.as_ref().map_or(path, |(_, _, path)| path);
         ErrorPage::of(address::api_path(path).0, &head.headers)
     }
@@ -153,28 +153,28 @@ impl Service {
     /// True if the client is known to use HTTPS.
     fn is_secure(&self, forwarded: &Result<Forwarded>) -> bool {
         let said = forwarded.as_ref().ok().and_then(|forwarded| forwarded.scheme);
-        said.unwrap_or(self.engine.config.scheme()) == "https"
+        said.unwrap_or(self.instance.config.scheme()) == "https"
     }
 
     /// Builds the response, or the response to an error; adds the common headers, counts it and logs it.
     fn finish(
         &self,
-        mut line: Line,
+        mut log: RequestLog,
         is_secure: bool,
         page: Option<ErrorPage>,
         answered: Result<Response<Outgoing>>,
     ) -> Response<Outgoing> {
         let mut response = answered.unwrap_or_else(|error| {
-            line.error(&error);
-            self.engine.meter.refused(error.code());
+            log.error(&error);
+            self.instance.metrics.request_rejected(error.code());
             let response = match page {
                 Some(page) => page.response(error),
                 None => error.into_response(),
             };
-            response.map(body::whole)
+            response.map(response_body::full)
         });
-        secure(response.headers_mut(), if is_secure { self.engine.config.hsts_max_age } else { 0 });
-        let has_no_content = line.finish(&mut response, &self.engine.meter);
+        secure(response.headers_mut(), if is_secure { self.instance.config.hsts_max_age } else { 0 });
+        let has_no_content = log.finish(&mut response, &self.instance.metrics);
         if has_no_content { without_content(response) } else { response }
     }
 
@@ -184,7 +184,7 @@ impl Service {
         body: &mut Option<B>,
         forwarded: Forwarded,
         client: IpAddr,
-        line: &mut Line,
+        log: &mut RequestLog,
     ) -> Result<Response<Outgoing>>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -194,20 +194,20 @@ impl Service {
         }
         address::check_head(&head)?;
         let now = Timestamp::now();
-        if let Some(admitted) = self.operation(&head, line)? {
+        if let Some(admitted) = self.operation(&head, log)? {
             // The route needs no host, so the host is not checked.
-            let scheme = forwarded.scheme.unwrap_or(self.engine.config.scheme());
+            let scheme = forwarded.scheme.unwrap_or(self.instance.config.scheme());
             let (authority, prefix, path) = (String::new(), String::new(), head.uri.path().to_owned());
-            let call = self.call(head, admitted, Address { scheme, authority, prefix, path }, client, now);
-            return operations::answer(Arc::new(call), &self.scraping).await;
+            let request = self.call(head, admitted, Address { scheme, authority, prefix, path }, client, now);
+            return operations::answer(Arc::new(request), &self.scraping).await;
         }
-        let mut address = address::address(&self.engine.config, &head, forwarded)?;
-        let tenant = address::addressed(&self.engine.config, &head.headers, &mut address)?;
-        let admission = self.admit(&head, tenant, &address, now, line).map_err(Error::of_server)?;
+        let mut address = address::address(&self.instance.config, &head, forwarded)?;
+        let tenant = address::addressed(&self.instance.config, &head.headers, &mut address)?;
+        let admission = self.admit(&head, tenant, &address, now, log).map_err(Error::on_central)?;
         let admitted = match admission {
             Admission::Request(admitted) => admitted,
             Admission::Preflight => return Ok(cors::preflight(&head)),
-            Admission::SignIn => return Ok(pages::to_sign_in(&address, head.uri.query())?.map(body::whole)),
+            Admission::SignIn => return Ok(pages::to_sign_in(&address, head.uri.query())?.map(response_body::full)),
         };
         let (route, id) = (admitted.route, admitted.workspace.as_ref().map(|workspace| workspace.id()));
         let kind = route.handler.body();
@@ -217,33 +217,33 @@ impl Service {
         if kind != BodyKind::None && is_packed {
             return Err(Error::UnsupportedEncoding);
         }
-        let mut call = Arc::new(self.call(head, admitted, address, client, now));
+        let mut request = Arc::new(self.call(head, admitted, address, client, now));
         let (received, _room) = match kind {
             BodyKind::None => (Bytes::new(), None),
-            kind => self.read_body(body, kind, &call).await?,
+            kind => self.read_body(body, kind, &request).await?,
         };
-        let alone = Arc::get_mut(&mut call);
+        let alone = Arc::get_mut(&mut request);
         alone.ok_or_else(|| Error::Internal("a request without its body is already shared".into()))?.body = received;
-        pages::check_form(&call)?;
-        let mut answered = turn::run(Arc::clone(&call)).await;
+        pages::check_form(&request)?;
+        let mut answered = dispatch::run(Arc::clone(&request)).await;
         if let Err(Error::UnknownHosts(names)) = &answered.result {
-            self.learn_addresses(names, now).await;
-            answered = turn::run(Arc::clone(&call)).await;
+            self.resolve_hosts(names, now).await;
+            answered = dispatch::run(Arc::clone(&request)).await;
         }
-        if let Err(Error::NeedsZone) = &answered.result {
-            self.learn_zone(&call).await?;
-            answered = turn::run(call).await;
+        if let Err(Error::NeedsTimeZone) = &answered.result {
+            self.load_time_zone(&request).await?;
+            answered = dispatch::run(request).await;
         }
-        let Answered { result, waited, worked } = answered;
-        line.timed(waited, worked);
-        if let Some(lane) = turn::lane(route) {
-            self.engine.meter.waited(lane, waited);
+        let DispatchResult { result, waited, worked } = answered;
+        log.timed(waited, worked);
+        if let Some(lane) = dispatch::lane_name(route) {
+            self.instance.metrics.request_waited(lane, waited);
         }
         match (result, id) {
-            (Err(error), None) => Err(error.of_server()),
+            (Err(error), None) => Err(error.on_central()),
             // The workspace was probably deleted between its look-up and its turn. Then it is not damaged, but gone.
             (Err(Error::Damaged(detail)), Some(id)) => {
-                in_service(self.engine.directory.current(&self.engine.keys)?.identified(id)?)?;
+                require_active(self.instance.directory.current(&self.instance.keys)?.by_id(id)?)?;
                 Err(Error::Damaged(detail))
             }
             (result, _) => result,
@@ -252,34 +252,34 @@ impl Service {
 
     /// Resolves host names in a task, so that no thread with a file waits for the network. A name that is not resolved
     /// in time has no addresses.
-    async fn learn_addresses(&self, names: &[String], now: Timestamp) {
+    async fn resolve_hosts(&self, names: &[String], now: Timestamp) {
         let until = Instant::now() + LONGEST_LOOK_UP;
         for name in names {
             let found = tokio::time::timeout_at(until, tokio::net::lookup_host((name.as_str(), 0))).await;
             let addresses = found.ok().and_then(Result::ok).into_iter().flatten();
             let addresses = addresses.map(|address| address.ip().to_canonical()).collect();
-            self.engine.node.host_names.learn(name.clone(), addresses, now);
+            self.instance.node.host_names.remember(name.clone(), addresses, now);
         }
     }
 
     /// Reads the workspace's time zone. Needed only by the few requests that contain a time without a zone.
-    async fn learn_zone(&self, call: &Arc<Call>) -> Result<()> {
-        let reader = Arc::clone(call);
-        let read = turn::beside(&self.engine.executors.steps, move || {
-            let home = reader.file().read(|db| Ok::<_, Error>(Home::of(db)?))?;
-            let _ = reader.zone.set(home.zone);
+    async fn load_time_zone(&self, request: &Arc<Request>) -> Result<()> {
+        let reader = Arc::clone(request);
+        let read = dispatch::run_on(&self.instance.executors.blocking, move || {
+            let home = reader.file().read(|db| Ok::<_, Error>(WorkspaceLocale::of(db)?))?;
+            let _ = reader.time_zone.set(home.zone);
             Ok(())
         });
         read.await.unwrap_or(Err(Error::Overloaded))
     }
 
     /// The request without its body.
-    fn call(&self, head: Parts, admitted: Admitted, address: Address, client: IpAddr, now: Timestamp) -> Call {
+    fn call(&self, head: Parts, admitted: Admitted, address: Address, client: IpAddr, now: Timestamp) -> Request {
         let Admitted { layer, audience, route, path_values, credential, workspace } = admitted;
         let types = route.handler.body().types();
         let sent_as = types.iter().copied().find(|known| has_type(&head.headers, known.name()));
-        Call {
-            engine: Arc::clone(&self.engine),
+        Request {
+            instance: Arc::clone(&self.instance),
             router: Arc::clone(&self.router),
             route,
             audience,
@@ -292,33 +292,33 @@ impl Service {
             credential,
             workspace,
             address,
-            zone: OnceLock::new(),
+            time_zone: OnceLock::new(),
             client,
             now,
         }
     }
 
     /// Reads a body completely. A larger-than-usual body is read only after authorization and while memory is
-    /// available. The unread rest is left for [`Service::linger`].
+    /// available. The unread rest is left for [`Service::drain_in_background`].
     async fn read_body<B>(
         &self,
         body: &mut Option<B>,
         kind: BodyKind,
-        call: &Arc<Call>,
-    ) -> Result<(Bytes, Option<Room>)>
+        request: &Arc<Request>,
+    ) -> Result<(Bytes, Option<BodyPermit>)>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let Some(incoming) = body else { return Ok((Bytes::new(), None)) };
-        let (announced, largest) = (incoming.size_hint().lower(), kind.largest());
+        let (announced, largest) = (incoming.size_hint().lower(), kind.max_bytes());
         if announced > largest as u64 {
             return Err(Error::TooLarge(largest));
         }
-        let is_refused = call.sent_as.is_none() && kind != BodyKind::OAuthForm;
+        let is_refused = request.sent_as.is_none() && kind != BodyKind::OAuthForm;
         if announced > 0 && is_refused {
             return Err(Error::UnsupportedMediaType(kind));
         }
-        let until = Instant::now() + self.engine.config.body_timeout;
+        let until = Instant::now() + self.instance.config.body_timeout;
         let (mut pieces, mut length, mut room) = (Vec::new(), 0, None);
         loop {
             let piece = match tokio::time::timeout_at(until, incoming.frame()).await {
@@ -338,7 +338,7 @@ impl Service {
                 return Err(Error::TooLarge(largest));
             }
             if length > BodyKind::USUAL && room.is_none() {
-                room = Some(self.room(call).await?);
+                room = Some(self.reserve_body(request).await?);
             }
             pieces.push(piece);
         }
@@ -352,17 +352,17 @@ impl Service {
 
     /// Authorizes the request and reserves memory for a large body, if there is any left in total and for the
     /// workspace's owner.
-    async fn room(&self, call: &Arc<Call>) -> Result<Room> {
-        turn::authorize(call).await?;
-        let group = call.workspace.as_ref().and_then(|workspace| workspace.group());
+    async fn reserve_body(&self, request: &Arc<Request>) -> Result<BodyPermit> {
+        dispatch::authorize(request).await?;
+        let group = request.workspace.as_ref().and_then(|workspace| workspace.group());
         let _of_group = group.map(|group| group.large_body().ok_or(Error::Overloaded)).transpose()?;
         let _of_all = Arc::clone(&self.large_bodies).try_acquire_owned().map_err(|_| Error::Overloaded)?;
-        Ok(Room { _of_group, _of_all })
+        Ok(BodyPermit { _of_group, _of_all })
     }
 }
 
 /// True if the client waits for `100 Continue` before it sends its body. Reading the body would send that.
-fn waits(head: &Parts) -> bool {
+fn expects_continue(head: &Parts) -> bool {
     head.headers.contains_key(header::EXPECT)
 }
 
@@ -398,11 +398,11 @@ fn without_content(response: Response<Outgoing>) -> Response<Outgoing> {
     if let Some(length) = content.size_hint().exact() {
         head.headers.entry(header::CONTENT_LENGTH).or_insert(length.into());
     }
-    Response::from_parts(head, body::whole(Bytes::new()))
+    Response::from_parts(head, response_body::full(Bytes::new()))
 }
 
-fn moved(place: HeaderValue) -> Response<Outgoing> {
-    let mut response = Response::new(body::whole(Bytes::new()));
+fn redirect(place: HeaderValue) -> Response<Outgoing> {
+    let mut response = Response::new(response_body::full(Bytes::new()));
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
     response.headers_mut().insert(header::LOCATION, place);
     response
@@ -417,21 +417,21 @@ fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Bench, PASSWORD};
+    use crate::tests::{PASSWORD, TestServer};
 
     #[test]
     fn every_answer_says_how_a_browser_is_to_take_it() {
-        let bench = Bench::with(&[("trusted_proxies", "127.0.0.1")]);
-        let contact = bench.admin().post("/contacts", serde_json::json!({"last_name": "Ada"}));
+        let server = TestServer::with(&[("trusted_proxies", "127.0.0.1")]);
+        let contact = server.admin().post("/contacts", serde_json::json!({"last_name": "Ada"}));
         let answers = [
             contact,
-            bench.admin().get("/contacts/1"),
-            bench.admin().get("/contacts"),
-            bench.admin().get("/contacts/export"),
-            bench.admin().get("/contacts/99"),
-            bench.nobody().get("/nowhere"),
-            bench.nobody().post("/login", serde_json::json!({"email": "owner@example.com", "password": PASSWORD})),
-            bench.nobody().at("acme.localhost").get("/ui/sign-in"),
+            server.admin().get("/contacts/1"),
+            server.admin().get("/contacts"),
+            server.admin().get("/contacts/export"),
+            server.admin().get("/contacts/99"),
+            server.anonymous().get("/nowhere"),
+            server.anonymous().post("/login", serde_json::json!({"email": "owner@example.com", "password": PASSWORD})),
+            server.anonymous().at("acme.localhost").get("/ui/sign-in"),
         ];
         for answer in answers {
             let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
@@ -440,12 +440,12 @@ mod tests {
             assert_eq!(header("referrer-policy"), Some("no-referrer"), "{answer:?}");
             assert_eq!(header("strict-transport-security"), None, "{answer:?}");
         }
-        let by_https = |bench: &Bench| {
-            let answer = bench.nobody().with_header("x-forwarded-proto", "https").get("/nowhere");
+        let by_https = |server: &TestServer| {
+            let answer = server.anonymous().with_header("x-forwarded-proto", "https").get("/nowhere");
             answer.headers.get(header::STRICT_TRANSPORT_SECURITY).cloned()
         };
-        assert_eq!(by_https(&bench).unwrap(), "max-age=15552000");
-        let off = Bench::with(&[("trusted_proxies", "127.0.0.1"), ("hsts_max_age", "0")]);
+        assert_eq!(by_https(&server).unwrap(), "max-age=15552000");
+        let off = TestServer::with(&[("trusted_proxies", "127.0.0.1"), ("hsts_max_age", "0")]);
         assert_eq!(by_https(&off), None);
     }
 }

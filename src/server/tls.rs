@@ -16,9 +16,9 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, ServerConfig
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::server::TlsStream;
 
-use super::turn;
+use super::dispatch;
 use crate::config::TlsFiles;
-use crate::engine::Engine;
+use crate::instance::Instance;
 
 /// Interval between checks of the files.
 const EVERY: Duration = Duration::from_secs(2);
@@ -32,18 +32,18 @@ pub struct Tls {
 #[derive(Debug)]
 struct Served {
     files: TlsFiles,
-    state: Mutex<State>,
+    state: Mutex<CertificateState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct CertificateState {
     certificate: Arc<CertifiedKey>,
-    looks: [Option<Look>; 2],
+    looks: [Option<FileStamp>; 2],
 }
 
 /// Detects that a file was rewritten or replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Look {
+struct FileStamp {
     inode: u64,
     length: u64,
     changed: (i64, i64),
@@ -53,7 +53,7 @@ impl Tls {
     /// Supports HTTP/2 and HTTP/1.1 over TLS 1.3 and 1.2.
     pub fn new(files: &TlsFiles) -> anyhow::Result<Self> {
         let looks = look(files);
-        let state = State { certificate: Arc::new(read(files)?), looks };
+        let state = CertificateState { certificate: Arc::new(read(files)?), looks };
         let served = Arc::new(Served { files: files.clone(), state: Mutex::new(state) });
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -74,14 +74,14 @@ impl Tls {
     }
 
     /// Starts checking the files. Open connections keep their certificate.
-    pub fn keep_current(&self, engine: &Arc<Engine>) {
-        let (served, engine) = (Arc::clone(&self.served), Arc::clone(engine));
+    pub fn reload_periodically(&self, instance: &Arc<Instance>) {
+        let (served, instance) = (Arc::clone(&self.served), Arc::clone(instance));
         tokio::spawn(async move {
             let mut rounds = tokio::time::interval(EVERY);
             loop {
                 rounds.tick().await;
                 let served = Arc::clone(&served);
-                turn::beside(&engine.executors.steps, move || served.renew()).await;
+                dispatch::run_on(&instance.executors.blocking, move || served.renew()).await;
             }
         });
     }
@@ -109,7 +109,7 @@ impl Served {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CertificateState> {
         self.state.lock()
     }
 }
@@ -120,10 +120,10 @@ impl ResolvesServerCert for Served {
     }
 }
 
-fn look(files: &TlsFiles) -> [Option<Look>; 2] {
+fn look(files: &TlsFiles) -> [Option<FileStamp>; 2] {
     [&files.certificate, &files.key].map(|path| {
         let data = fs::metadata(path).ok()?;
-        Some(Look { inode: data.ino(), length: data.len(), changed: (data.mtime(), data.mtime_nsec()) })
+        Some(FileStamp { inode: data.ino(), length: data.len(), changed: (data.mtime(), data.mtime_nsec()) })
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use super::ailment::Ailment;
+use super::disk_error::DiskError;
 
 /// A small read is checked every `STEPS_BETWEEN_LOOKS` steps of SQLite's virtual machine. At check number `FEW_LOOKS`,
 /// after about a millisecond, the read has taken too long.
@@ -37,8 +37,8 @@ pub trait Job: Send {
 /// Whether the changes of a job are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    Keep,
-    Undo,
+    Commit,
+    Rollback,
 }
 
 /// Why the work of a job failed or was not kept. In each case the file contains none of its changes.
@@ -54,13 +54,13 @@ pub enum Fault {
     Uncommitted(String),
     /// The disk or the file is at fault, not the job.
     #[error("{1}")]
-    Ailing(Ailment, String),
+    Ailing(DiskError, String),
 }
 
 impl Fault {
     pub fn unopened(error: &anyhow::Error) -> Self {
         let said = format!("{error:#}");
-        match Ailment::of(error) {
+        match DiskError::of(error) {
             Some(ailment) => Self::Ailing(ailment, said),
             None => Self::Unopened(said),
         }
@@ -68,7 +68,7 @@ impl Fault {
 
     fn uncommitted(error: &rusqlite::Error) -> Self {
         let said = error.to_string();
-        match Ailment::of_sqlite(error) {
+        match DiskError::of_sqlite(error) {
             Some(ailment) => Self::Ailing(ailment, said),
             None => Self::Uncommitted(said),
         }
@@ -83,13 +83,13 @@ impl Fault {
 }
 
 /// A job in a batch, and its panic if it had one.
-struct Entry {
+struct BatchEntry {
     job: Box<dyn Job>,
     panicked: Option<Fault>,
 }
 
 /// Why a batch as a whole was not committed.
-enum Broken {
+enum BatchError {
     /// SQLite failed to begin or to commit.
     Refused(rusqlite::Error),
     /// A statement of one job ended the whole transaction. SQLite does so when a write is interrupted or the disk is
@@ -121,7 +121,7 @@ pub fn read(db: &Connection, mut job: Begun, limit: Duration) {
 
 /// Runs one job in a read transaction on the write connection, for as long as writers can be kept waiting. The caller
 /// answers it after releasing the connection. A job that needs longer is handed back, and may run again.
-pub fn read_little(db: &Connection, mut job: Begun) -> Result<Worked, Begun> {
+pub fn read_small(db: &Connection, mut job: Begun) -> Result<FinishedJob, Begun> {
     let needs_longer = Arc::new(AtomicBool::new(false));
     let (noted, mut looks) = (Arc::clone(&needs_longer), 0);
     let written = db.total_changes();
@@ -132,7 +132,7 @@ pub fn read_little(db: &Connection, mut job: Begun) -> Result<Worked, Begun> {
             looks >= FEW_LOOKS
         };
         let _ = db.progress_handler(STEPS_BETWEEN_LOOKS, Some(look));
-        caught(db, &mut *job.0)
+        run_caught(db, &mut *job.0)
     });
     if needs_longer.load(Ordering::Relaxed) {
         return Err(job);
@@ -141,7 +141,7 @@ pub fn read_little(db: &Connection, mut job: Begun) -> Result<Worked, Begun> {
     // connection would.
     let has_written = db.total_changes() != written;
     let outcome = if has_written { Err(Fault::Panicked("a read has written".into())) } else { outcome };
-    Ok(Worked { job: job.0, outcome })
+    Ok(FinishedJob { job: job.0, outcome })
 }
 
 fn read_transaction(db: &Connection, work: impl FnOnce() -> Result<Verdict, Fault>) -> Result<(), Fault> {
@@ -154,12 +154,12 @@ fn read_transaction(db: &Connection, work: impl FnOnce() -> Result<Verdict, Faul
 }
 
 /// A job that has worked, and its outcome.
-pub struct Worked {
+pub struct FinishedJob {
     job: Box<dyn Job>,
     outcome: Result<(), Fault>,
 }
 
-impl Worked {
+impl FinishedJob {
     pub fn answer(self) {
         self.job.answer(self.outcome);
     }
@@ -167,70 +167,72 @@ impl Worked {
 
 /// Runs writes in one transaction. Each is rolled back alone if it asks for it. When this returns, what is kept is on
 /// disk, so the jobs may be answered.
-pub fn write(db: &Connection, jobs: Vec<Box<dyn Job>>, limit: Duration) -> Vec<Worked> {
-    let mut batch: Vec<Entry> = Vec::with_capacity(jobs.len());
+pub fn write(db: &Connection, jobs: Vec<Box<dyn Job>>, limit: Duration) -> Vec<FinishedJob> {
+    let mut batch: Vec<BatchEntry> = Vec::with_capacity(jobs.len());
     for mut job in jobs {
         if job.begin() {
-            batch.push(Entry { job, panicked: None });
+            batch.push(BatchEntry { job, panicked: None });
         }
     }
     if batch.is_empty() { Vec::new() } else { write_all(db, batch, limit) }
 }
 
-fn write_all(db: &Connection, mut batch: Vec<Entry>, limit: Duration) -> Vec<Worked> {
+fn write_all(db: &Connection, mut batch: Vec<BatchEntry>, limit: Duration) -> Vec<FinishedJob> {
     let result = commit_together(db, &mut batch, limit);
     if !db.is_autocommit() {
         let _ = execute(db, "ROLLBACK");
     }
     match result {
-        Ok(()) | Err(Broken::Undone) => told(batch, None),
+        Ok(()) | Err(BatchError::Undone) => with_outcomes(batch, None),
         // Run each job again by itself, so that only the faulty one fails.
-        Err(Broken::TakenAlong) if batch.len() > 1 => {
-            let alone = batch.into_iter().map(|entry| vec![Entry { panicked: None, ..entry }]);
+        Err(BatchError::TakenAlong) if batch.len() > 1 => {
+            let alone = batch.into_iter().map(|entry| vec![BatchEntry { panicked: None, ..entry }]);
             alone.flat_map(|entry| write_all(db, entry, limit)).collect()
         }
-        Err(Broken::Refused(error)) => told(batch, Some(Fault::uncommitted(&error))),
-        Err(Broken::TakenAlong) => told(batch, Some(Fault::Uncommitted("a statement ended the transaction".into()))),
+        Err(BatchError::Refused(error)) => with_outcomes(batch, Some(Fault::uncommitted(&error))),
+        Err(BatchError::TakenAlong) => {
+            with_outcomes(batch, Some(Fault::Uncommitted("a statement ended the transaction".into())))
+        }
     }
 }
 
 /// Gives each job the fault of the whole batch, or else its own.
-fn told(batch: Vec<Entry>, fault: Option<Fault>) -> Vec<Worked> {
+fn with_outcomes(batch: Vec<BatchEntry>, fault: Option<Fault>) -> Vec<FinishedJob> {
     let outcome = |own: Option<Fault>| own.or_else(|| fault.clone()).map_or(Ok(()), Err);
-    batch.into_iter().map(|Entry { job, panicked }| Worked { job, outcome: outcome(panicked) }).collect()
+    batch.into_iter().map(|BatchEntry { job, panicked }| FinishedJob { job, outcome: outcome(panicked) }).collect()
 }
 
-fn commit_together(db: &Connection, batch: &mut [Entry], limit: Duration) -> Result<(), Broken> {
-    execute(db, "BEGIN IMMEDIATE").map_err(Broken::Refused)?;
+fn commit_together(db: &Connection, batch: &mut [BatchEntry], limit: Duration) -> Result<(), BatchError> {
+    execute(db, "BEGIN IMMEDIATE").map_err(BatchError::Refused)?;
     let alone = batch.len() == 1;
     let mut kept = false;
     for entry in batch {
         if !alone {
-            execute(db, "SAVEPOINT job").map_err(|_| Broken::TakenAlong)?;
+            execute(db, "SAVEPOINT job").map_err(|_| BatchError::TakenAlong)?;
         }
         let verdict = work(db, &mut *entry.job, limit).unwrap_or_else(|fault| {
             entry.panicked = Some(fault);
-            Verdict::Undo
+            Verdict::Rollback
         });
         if db.is_autocommit() {
-            let says_why = alone && verdict == Verdict::Undo;
-            return Err(if says_why { Broken::Undone } else { Broken::TakenAlong });
+            let says_why = alone && verdict == Verdict::Rollback;
+            return Err(if says_why { BatchError::Undone } else { BatchError::TakenAlong });
         }
         match (verdict, alone) {
-            (Verdict::Keep, true) => kept = true,
-            (Verdict::Undo, true) => {}
-            (Verdict::Keep, false) => {
+            (Verdict::Commit, true) => kept = true,
+            (Verdict::Rollback, true) => {}
+            (Verdict::Commit, false) => {
                 kept = true;
-                execute(db, "RELEASE job").map_err(|_| Broken::TakenAlong)?;
+                execute(db, "RELEASE job").map_err(|_| BatchError::TakenAlong)?;
             }
-            (Verdict::Undo, false) => {
-                execute(db, "ROLLBACK TO job").map_err(|_| Broken::TakenAlong)?;
-                execute(db, "RELEASE job").map_err(|_| Broken::TakenAlong)?;
+            (Verdict::Rollback, false) => {
+                execute(db, "ROLLBACK TO job").map_err(|_| BatchError::TakenAlong)?;
+                execute(db, "RELEASE job").map_err(|_| BatchError::TakenAlong)?;
             }
         }
     }
     let end = if kept { "COMMIT" } else { "ROLLBACK" };
-    execute(db, end).map_err(Broken::Refused)
+    execute(db, end).map_err(BatchError::Refused)
 }
 
 /// Runs the work under its own time limit or the default. A panic becomes a fault.
@@ -238,11 +240,11 @@ fn work(db: &Connection, job: &mut dyn Job, limit: Duration) -> Result<Verdict, 
     let deadline = Instant::now() + job.limit().unwrap_or(limit);
     // 20,000 virtual machine steps take about a millisecond: that is the interval between two looks at the clock.
     let _ = db.progress_handler(20_000, Some(move || Instant::now() > deadline));
-    caught(db, job)
+    run_caught(db, job)
 }
 
 /// Runs the work under the current progress handler. A panic becomes a fault.
-fn caught(db: &Connection, job: &mut dyn Job) -> Result<Verdict, Fault> {
+fn run_caught(db: &Connection, job: &mut dyn Job) -> Result<Verdict, Fault> {
     let verdict = catch_unwind(AssertUnwindSafe(|| job.work(db)));
     let _ = db.progress_handler(0, None::<fn() -> bool>);
     verdict.map_err(|panic| Fault::panicked(&*panic))

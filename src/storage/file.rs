@@ -12,15 +12,15 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 use scheduled_thread_pool::ScheduledThreadPool;
 
-use super::ailment::Ailment;
-use super::batch::{self, Begun, Fault, Job, Verdict, Worked};
-use super::connection::{self, Readers};
+use super::batch::{self, Begun, Fault, FinishedJob, Job, Verdict};
+use super::disk_error::DiskError;
 use super::lane::{Joined, Lane};
-use super::meter::Meter;
-use super::migrate::{self, Kind};
+use super::migrate::{self, FileKind};
 use super::share::Share;
+use super::snapshot::beside;
+use super::sqlite_connection::{self, Readers};
+use super::storage_metrics::StorageMetrics;
 use super::threads::{DATABASE_THREADS, Supervisor, Threads};
-use super::whole::beside;
 
 /// Maximum writes in one transaction. A larger batch takes longer and is not cheaper per write.
 const LARGEST_BATCH: usize = 256;
@@ -54,7 +54,7 @@ pub struct Storage {
     openers: Arc<ScheduledThreadPool>,
     limits: Limits,
     supervisor: Arc<Supervisor>,
-    pub meter: Meter,
+    pub metrics: StorageMetrics,
 }
 
 impl Storage {
@@ -66,13 +66,13 @@ impl Storage {
             openers: Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("opener").build()),
             limits,
             supervisor: Arc::clone(supervisor),
-            meter: Meter::default(),
+            metrics: StorageMetrics::default(),
         }))
     }
 
     /// Answers a batch. Waking many waiters takes as long as writing a few rows, so another thread does that, and the
     /// next batch starts at once.
-    fn answer(&self, worked: Vec<Worked>) {
+    fn answer(&self, worked: Vec<FinishedJob>) {
         let supervisor = Arc::clone(&self.supervisor);
         let few = worked.len() < MANY_ANSWERS;
         let answer_all = move || {
@@ -97,7 +97,7 @@ impl Storage {
 /// One SQLite file. The first job that reaches it opens and migrates it, once.
 pub struct File {
     path: PathBuf,
-    kind: Kind,
+    kind: FileKind,
     reads: Lane,
     writes: Lane,
     // Fields drop in this order. The write connection must close last, because only it can checkpoint the WAL.
@@ -114,21 +114,21 @@ pub struct File {
 }
 
 impl File {
-    pub fn new(storage: &Arc<Storage>, path: PathBuf, kind: Kind) -> Arc<Self> {
+    pub fn new(storage: &Arc<Storage>, path: PathBuf, kind: FileKind) -> Arc<Self> {
         let limits = storage.limits;
         let most = u32::try_from(limits.read_turns).unwrap_or(u32::MAX);
         Arc::new(Self {
             reads: Lane::new(limits.read_turns, limits.longest_lane),
             writes: Lane::new(1, limits.longest_lane),
-            readers: connection::readers(&path, most, Arc::clone(&storage.openers)),
+            readers: sqlite_connection::readers(&path, most, Arc::clone(&storage.openers)),
             writer: Mutex::new(None),
             log: AtomicU8::new(LOG_GROWS),
             ready: OnceLock::new(),
             waiting_for_end: Mutex::default(),
             storage: Arc::clone(storage),
             share: Mutex::new(match kind {
-                Kind::Central => Share::new(usize::MAX),
-                Kind::Workspace => Share::of(storage.thread_count),
+                FileKind::Central => Share::new(usize::MAX),
+                FileKind::Workspace => Share::of(storage.thread_count),
             }),
             path,
             kind,
@@ -136,7 +136,7 @@ impl File {
     }
 
     /// Assigns the file to a share. Threads that start on the file from now on count towards it.
-    pub fn count_to(&self, share: &Arc<Share>) {
+    pub fn set_share(&self, share: &Arc<Share>) {
         *self.share.lock() = Arc::clone(share);
     }
 
@@ -160,7 +160,7 @@ impl File {
     }
 
     /// Returns a receiver that disconnects when the last holder has released the file and it is closed.
-    pub fn end(&self) -> Receiver<()> {
+    pub fn closed(&self) -> Receiver<()> {
         let (sender, end) = channel();
         self.waiting_for_end.lock().push(sender);
         end
@@ -222,10 +222,10 @@ impl File {
 
     /// Checkpoints the WAL, so that the file is complete by itself, and frees cached pages. Most workspaces do not need
     /// them again soon.
-    pub fn rest(&self) -> anyhow::Result<()> {
+    pub fn checkpoint(&self) -> anyhow::Result<()> {
         let writer = self.writer.lock();
         if let Some(db) = writer.as_ref() {
-            connection::empty_log(db)?;
+            sqlite_connection::truncate_wal(db)?;
             db.execute_batch("PRAGMA shrink_memory")?;
         }
         Ok(())
@@ -260,14 +260,14 @@ impl File {
             for job in jobs {
                 self.read_one(job);
             }
-            if self.is_thread_wanted() {
+            if self.should_yield() {
                 return self.send_reader();
             }
         }
     }
 
     /// Whether other work waits for a thread, in the pool or in this share.
-    fn is_thread_wanted(&self) -> bool {
+    fn should_yield(&self) -> bool {
         self.storage.threads.waiting() > 0 || self.share().waiting() > 0
     }
 
@@ -280,10 +280,10 @@ impl File {
         let Some(job) = self.read_on_writer(job) else { return };
         match self.reader() {
             Ok(db) => batch::read(&db, job, limit),
-            Err(error) if Ailment::of(&error) == Some(Ailment::NoDescriptors) => {
+            Err(error) if DiskError::of(&error) == Some(DiskError::NoDescriptors) => {
                 // The write connection is already open, so a small read can wait for it.
                 let writer = self.writer.lock();
-                if let Some(job) = read_little_on(Some(writer), job) {
+                if let Some(job) = read_small_on(Some(writer), job) {
                     job.answer(Err(Fault::unopened(&error)));
                 }
             }
@@ -304,13 +304,13 @@ impl File {
                 }
             },
         };
-        read_little_on(writer, job)
+        read_small_on(writer, job)
     }
 
     fn reader(&self) -> anyhow::Result<r2d2::PooledConnection<SqliteConnectionManager>> {
         // When the pool cannot open a connection, it retries until its timeout and loses the reason. Try once here to
         // report the reason at once.
-        self.connect(connection::open_reader)?;
+        self.connect(sqlite_connection::open_reader)?;
         Ok(self.readers.get()?)
     }
 
@@ -338,9 +338,9 @@ impl File {
                     for batch in batches(jobs) {
                         let begun = Instant::now();
                         let worked = batch::write(db, batch, self.storage.limits.statement);
-                        self.storage.meter.group_written(worked.len(), begun);
+                        self.storage.metrics.group_written(worked.len(), begun);
                         self.storage.answer(worked);
-                        self.tend_log(db);
+                        self.maintain_log(db);
                     }
                 }
                 Err(error) => {
@@ -348,7 +348,7 @@ impl File {
                     jobs.into_iter().for_each(|job| job.answer(Err(fault.clone())));
                 }
             }
-            if self.is_thread_wanted() {
+            if self.should_yield() {
                 return self.send_writer();
             }
         }
@@ -359,14 +359,14 @@ impl File {
     /// Another thread copies the WAL into the file while writes continue and append to it. After that, the writer
     /// copies the remainder between two batches, and the next batch restarts the WAL. The previous batch has been
     /// answered by then, so only the next batch waits, and only briefly.
-    fn tend_log(self: &Arc<Self>, db: &Connection) {
+    fn maintain_log(self: &Arc<Self>, db: &Connection) {
         match self.log.load(Ordering::Acquire) {
             LOG_GROWS if pages_in_log(db) > LONG_LOG => {
                 self.log.store(LOG_BEING_COPIED, Ordering::Release);
                 let file = Arc::clone(self);
                 self.storage.threads.run(move || {
                     // A failed checkpoint is repeated next time.
-                    let _ = connection::open_writer(&file.path).and_then(|db| copy_log(&db));
+                    let _ = sqlite_connection::open_writer(&file.path).and_then(|db| copy_log(&db));
                     file.log.store(LOG_COPIED, Ordering::Release);
                 });
             }
@@ -382,12 +382,12 @@ impl File {
     fn opened(&self) -> anyhow::Result<MutexGuard<'_, Option<Connection>>> {
         let mut writer = self.writer.lock();
         if writer.is_none() {
-            let mut db = self.connect(connection::open_writer)?;
+            let mut db = self.connect(sqlite_connection::open_writer)?;
             migrate::migrate(&mut db, self.kind).with_context(|| format!("cannot use {}", self.path.display()))?;
             // The pages from which the schema was read are not needed again.
             db.execute_batch("PRAGMA shrink_memory")?;
             *writer = Some(db);
-            self.storage.meter.file_opened();
+            self.storage.metrics.file_opened();
             let _ = self.ready.set(());
         }
         Ok(writer)
@@ -406,9 +406,9 @@ impl<F: FnMut()> Drop for OnPanic<F> {
 }
 
 /// Runs a small read on the write connection, if there is one. Returns a job that needs longer.
-fn read_little_on(writer: Option<MutexGuard<'_, Option<Connection>>>, job: Begun) -> Option<Begun> {
+fn read_small_on(writer: Option<MutexGuard<'_, Option<Connection>>>, job: Begun) -> Option<Begun> {
     let Some(db) = writer.as_ref().and_then(|writer| writer.as_ref()) else { return Some(job) };
-    let read = batch::read_little(db, job);
+    let read = batch::read_small(db, job);
     // Release the connection before answering: the client may send its next request at once and must find it free.
     drop(writer);
     match read {
@@ -451,19 +451,19 @@ where
     E: From<Fault> + Send + 'static,
 {
     let (told, result) = sync_channel(1);
-    submit(Box::new(Call { work, limit, result: None, told }));
+    submit(Box::new(ClosureJob { work, limit, result: None, told }));
     result.recv().unwrap_or_else(|_| Err(Fault::Uncommitted("the file was closed".into()).into()))
 }
 
 /// A closure as a job, for callers that wait on their own thread.
-struct Call<W, T, E> {
+struct ClosureJob<W, T, E> {
     work: W,
     limit: Option<Duration>,
     result: Option<Result<T, E>>,
     told: SyncSender<Result<T, E>>,
 }
 
-impl<W, T, E> Job for Call<W, T, E>
+impl<W, T, E> Job for ClosureJob<W, T, E>
 where
     W: FnMut(&Connection) -> Result<T, E> + Send,
     T: Send,
@@ -479,7 +479,7 @@ where
 
     fn work(&mut self, db: &Connection) -> Verdict {
         let result = (self.work)(db);
-        let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
+        let verdict = if result.is_ok() { Verdict::Commit } else { Verdict::Rollback };
         self.result = Some(result);
         verdict
     }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use rusqlite::Connection;
 
-use super::connection::open_foreign;
-use super::migrate::{self, Kind, create_of_version};
-use super::whole;
+use super::migrate::{self, FileKind, create_of_version};
+use super::snapshot;
+use super::sqlite_connection::open_foreign;
 
 /// Bookkeeping tables that Litestream adds to the files that it replicates.
 const LITESTREAM: [&str; 2] = ["_litestream_seq", "_litestream_lock"];
@@ -30,17 +30,17 @@ pub struct Unlike(i64);
 
 /// Rejects a file whose schema is not exactly the schema that this program creates for the file's version. `folder`
 /// holds template files for the comparison, and can be reused.
-pub fn verify_schema(path: &Path, kind: Kind, folder: &Path) -> anyhow::Result<()> {
+pub fn verify_schema(path: &Path, kind: FileKind, folder: &Path) -> anyhow::Result<()> {
     let db = open_foreign(path)?;
     limit(&db, LONGEST)?;
     let version = migrate::check_version(&db, kind)?;
-    let found = whole::schema(&db)?;
+    let found = snapshot::schema(&db)?;
     drop(db);
     let template = folder.join(format!("template-{version}.sqlite"));
     if !template.exists() {
         create_of_version(&template, kind, version)?;
     }
-    let expected = whole::schema(&super::open_reader(&template)?)?;
+    let expected = snapshot::schema(&super::open_reader(&template)?)?;
     let is_litestreams =
         |line: &&String| LITESTREAM.iter().any(|table| line.starts_with(&format!("table {table} {table} ")));
     ensure!(found.iter().filter(|line| !is_litestreams(line)).eq(&expected), Unlike(version));
@@ -75,7 +75,7 @@ mod tests {
     /// Creates a file of this version and changes it as an attacker would.
     fn changed(folder: &Path, version: i64, sql: &str) -> std::path::PathBuf {
         let path = folder.join(format!("foreign-{version}.sqlite"));
-        create_of_version(&path, Kind::Workspace, version).unwrap();
+        create_of_version(&path, FileKind::Workspace, version).unwrap();
         let db = super::super::open_writer(&path).unwrap();
         db.execute_batch(sql).unwrap();
         db.close().map_err(|(_, error)| error).unwrap();
@@ -97,7 +97,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = changed(folder.path(), 1, ENDLESS);
         let before = fs::read(&path).unwrap();
-        let refused = verify_schema(&path, Kind::Workspace, folder.path()).unwrap_err();
+        let refused = verify_schema(&path, FileKind::Workspace, folder.path()).unwrap_err();
         assert!(refused.is::<Unlike>(), "{refused:#}");
         assert_eq!(fs::read(&path).unwrap(), before);
         assert!(bytes(folder.path()) < 10_000_000);
@@ -115,27 +115,27 @@ mod tests {
         ] {
             let folder = tempfile::tempdir().unwrap();
             let path = changed(folder.path(), 1, sql);
-            assert!(verify_schema(&path, Kind::Workspace, folder.path()).unwrap_err().is::<Unlike>(), "{sql}");
+            assert!(verify_schema(&path, FileKind::Workspace, folder.path()).unwrap_err().is::<Unlike>(), "{sql}");
         }
     }
 
     #[test]
     fn a_file_of_every_version_is_ours_and_comes_to_this_one() {
         let folder = tempfile::tempdir().unwrap();
-        let newest = Kind::Workspace.version();
-        let versions = (1..=newest).filter(|version| Kind::Workspace.has(*version));
+        let newest = FileKind::Workspace.version();
+        let versions = (1..=newest).filter(|version| FileKind::Workspace.has(*version));
         let litestreams = "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER);
                            CREATE TABLE _litestream_lock (id INTEGER)";
         for version in versions {
             let path = changed(folder.path(), version, litestreams);
-            verify_schema(&path, Kind::Workspace, folder.path()).unwrap();
+            verify_schema(&path, FileKind::Workspace, folder.path()).unwrap();
             let mut db = open_verified(&path).unwrap();
-            migrate::migrate(&mut db, Kind::Workspace).unwrap();
+            migrate::migrate(&mut db, FileKind::Workspace).unwrap();
             let template = folder.path().join(format!("template-{newest}.sqlite"));
             if version == newest {
                 assert_eq!(
-                    whole::schema(&db).unwrap(),
-                    whole::schema(&super::super::open_reader(&template).unwrap()).unwrap()
+                    snapshot::schema(&db).unwrap(),
+                    snapshot::schema(&super::super::open_reader(&template).unwrap()).unwrap()
                 );
             }
         }

@@ -11,11 +11,11 @@ pub struct Lane {
     turns: usize,
     /// Jobs that may wait. More are rejected.
     longest: usize,
-    state: Mutex<State>,
+    state: Mutex<LaneState>,
 }
 
 #[derive(Default)]
-struct State {
+struct LaneState {
     waiting: VecDeque<Box<dyn Job>>,
     /// Threads in the lane or on their way to it.
     taken: usize,
@@ -64,7 +64,7 @@ impl Lane {
         self.state().waiting.len()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LaneState> {
         // No code panics while it holds the lock, so a poisoned lock still guards a valid state.
         self.state.lock()
     }

@@ -17,7 +17,7 @@ mod workspace {
 
 /// The two kinds of file. Each has its own migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     Central,
     Workspace,
 }
@@ -36,7 +36,7 @@ pub struct NewerVersion {
 #[error("the file is empty or was not created by cx-engine")]
 pub struct NotOurs;
 
-impl Kind {
+impl FileKind {
     fn runner(self) -> refinery::Runner {
         match self {
             Self::Central => central::migrations::runner(),
@@ -57,7 +57,7 @@ impl Kind {
 }
 
 /// Migrates an open file to the current version. If it is current, this costs only a read of the file's header.
-pub fn migrate(db: &mut Connection, kind: Kind) -> anyhow::Result<()> {
+pub fn migrate(db: &mut Connection, kind: FileKind) -> anyhow::Result<()> {
     if check_version(db, kind)? == kind.version() {
         return Ok(());
     }
@@ -65,7 +65,7 @@ pub fn migrate(db: &mut Connection, kind: Kind) -> anyhow::Result<()> {
 }
 
 /// Returns the version of a file, or an error if this program does not support it.
-pub fn check_version(db: &Connection, kind: Kind) -> anyhow::Result<i64> {
+pub fn check_version(db: &Connection, kind: FileKind) -> anyhow::Result<i64> {
     let (found, known) = (db.query_row("PRAGMA user_version", [], |row| row.get(0))?, kind.version());
     match found {
         1.. if found > known => Err(NewerVersion { found, known }.into()),
@@ -74,7 +74,7 @@ pub fn check_version(db: &Connection, kind: Kind) -> anyhow::Result<i64> {
     }
 }
 
-fn apply(db: &mut Connection, kind: Kind) -> anyhow::Result<()> {
+fn apply(db: &mut Connection, kind: FileKind) -> anyhow::Result<()> {
     let known = kind.version();
     kind.runner().set_grouped(true).run(db).context("a migration failed; the file is unchanged")?;
     db.pragma_update(None, "user_version", known)?;
@@ -82,16 +82,16 @@ fn apply(db: &mut Connection, kind: Kind) -> anyhow::Result<()> {
 }
 
 /// Creates a new, migrated file. When this returns, the file is complete without a WAL and on disk.
-pub fn create(path: &Path, kind: Kind) -> anyhow::Result<()> {
-    let mut db = super::connection::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+pub fn create(path: &Path, kind: FileKind) -> anyhow::Result<()> {
+    let mut db = super::sqlite_connection::create(path).with_context(|| format!("cannot create {}", path.display()))?;
     apply(&mut db, kind)?;
     db.close().map_err(|(_, error)| error)?;
     durable_fs::sync(path)
 }
 
 /// Creates a file as that version of the program did.
-pub fn create_of_version(path: &Path, kind: Kind, version: i64) -> anyhow::Result<()> {
-    let mut db = super::connection::create(path)?;
+pub fn create_of_version(path: &Path, kind: FileKind, version: i64) -> anyhow::Result<()> {
+    let mut db = super::sqlite_connection::create(path)?;
     kind.runner().set_target(refinery::Target::Version(version.try_into()?)).set_grouped(true).run(&mut db)?;
     db.pragma_update(None, "user_version", version)?;
     db.close().map_err(|(_, error)| error.into())

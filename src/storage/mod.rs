@@ -5,35 +5,35 @@
 //! run one after the other; all that wait share one transaction and one sync to disk. This module knows nothing of
 //! requests: the submitter of a job decides how to wait for its result.
 
-mod ailment;
 mod batch;
-mod connection;
+mod change_detector;
+mod disk_error;
 mod file;
 mod foreign;
 mod lane;
-mod meter;
 mod migrate;
 mod record;
 mod share;
+mod snapshot;
+mod sqlite_connection;
+mod storage_metrics;
 mod threads;
-mod watch;
-mod whole;
 
-pub use ailment::Ailment;
 pub use batch::{Fault, Job, Verdict};
-pub use connection::{open_reader, open_writer, transaction};
+pub use change_detector::ChangeDetector;
+pub use disk_error::DiskError;
 pub use file::{File, Limits, Storage};
 pub use foreign::{open_verified, verify_schema};
-pub use meter::Meter;
 #[cfg(test)]
 pub use migrate::create_of_version;
-pub use migrate::{Kind, NewerVersion, check_version, create, migrate};
+pub use migrate::{FileKind, NewerVersion, check_version, create, migrate};
 pub(crate) use record::record;
 pub use record::{Stored, uuid_column};
 pub use share::Share;
+pub use snapshot::{Contents, beside, contents, copy, integrity_problems, schema, snapshot};
+pub use sqlite_connection::{open_reader, open_writer, transaction};
+pub use storage_metrics::StorageMetrics;
 pub use threads::{DATABASE_THREADS, STACK, Supervisor, Threads};
-pub use watch::Watch;
-pub use whole::{Contents, beside, contents, copy, problems, schema, snapshot};
 
 #[cfg(test)]
 mod tests;

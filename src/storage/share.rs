@@ -10,17 +10,17 @@ use super::threads::{Task, Threads};
 
 pub struct Share {
     most: usize,
-    state: Mutex<State>,
+    state: Mutex<ShareState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ShareState {
     running: usize,
     waiting: VecDeque<Task>,
 }
 
 /// A thread in use by the share. Dropping it starts the next task of the share or frees the thread.
-struct Taken {
+struct ShareGuard {
     share: Arc<Share>,
     threads: Threads,
 }
@@ -55,19 +55,19 @@ impl Share {
     }
 
     fn send(self: &Arc<Self>, threads: &Threads, task: Task) {
-        let taken = Taken { share: Arc::clone(self), threads: threads.clone() };
+        let taken = ShareGuard { share: Arc::clone(self), threads: threads.clone() };
         threads.run(move || {
             let _taken = taken;
             task();
         });
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ShareState> {
         self.state.lock()
     }
 }
 
-impl Drop for Taken {
+impl Drop for ShareGuard {
     fn drop(&mut self) {
         let mut state = self.share.state();
         let next = state.waiting.pop_front();

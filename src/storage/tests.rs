@@ -10,20 +10,20 @@ use tempfile::TempDir;
 use super::*;
 use crate::api::Error;
 
-struct Bench {
+struct TestFile {
     file: Arc<File>,
     storage: Arc<Storage>,
     _folder: TempDir,
 }
 
-impl Bench {
+impl TestFile {
     fn new(longest_lane: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file.sqlite");
-        create(&path, Kind::Workspace).unwrap();
+        create(&path, FileKind::Workspace).unwrap();
         let limits = Limits { read_turns: 2, longest_lane, statement: Duration::from_millis(300) };
         let storage = Storage::start(3, limits, &Arc::default()).unwrap();
-        Self { file: File::new(&storage, path, Kind::Workspace), storage, _folder: folder }
+        Self { file: File::new(&storage, path, FileKind::Workspace), storage, _folder: folder }
     }
 
     fn settings(&self) -> Vec<String> {
@@ -42,7 +42,7 @@ impl Bench {
         self.submit("a-hold", move |_| {
             let _ = began.send(());
             let _ = held.recv();
-            Verdict::Undo
+            Verdict::Rollback
         });
         begun.recv().unwrap();
         release
@@ -101,7 +101,7 @@ impl Job for Faulty {
     }
 
     fn work(&mut self, _: &Connection) -> Verdict {
-        Verdict::Undo
+        Verdict::Rollback
     }
 
     fn answer(self: Box<Self>, _: Result<(), Fault>) {
@@ -111,19 +111,19 @@ impl Job for Faulty {
 
 #[test]
 fn a_panic_outside_the_work_takes_no_turn_from_its_lane() {
-    let bench = Bench::new(100);
+    let server = TestFile::new(100);
     // More jobs than there are turns or threads.
     for _ in 0..10 {
-        bench.file.submit_read(Box::new(Faulty));
-        bench.file.submit_write(Box::new(Faulty));
+        server.file.submit_read(Box::new(Faulty));
+        server.file.submit_write(Box::new(Faulty));
     }
-    bench.submit("written", |db| {
+    server.submit("written", |db| {
         add(db, "written");
-        Verdict::Keep
+        Verdict::Commit
     });
-    let (name, fault) = bench.submit("after", |_| Verdict::Undo).recv().unwrap();
+    let (name, fault) = server.submit("after", |_| Verdict::Rollback).recv().unwrap();
     assert!(name == "after" && fault.is_none());
-    assert_eq!(bench.settings(), ["written"]);
+    assert_eq!(server.settings(), ["written"]);
 }
 
 /// Starts a read and keeps it running until the sender is dropped.
@@ -145,21 +145,26 @@ fn hold_reader(file: &Arc<File>) -> Sender<()> {
 
 #[test]
 fn files_of_one_share_never_have_all_threads() {
-    let mine = Bench::new(100);
+    let mine = TestFile::new(100);
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| {
         let path = folder.path().join(name);
-        create(&path, Kind::Workspace).unwrap();
-        File::new(&mine.storage, path, Kind::Workspace)
+        create(&path, FileKind::Workspace).unwrap();
+        File::new(&mine.storage, path, FileKind::Workspace)
     };
     let (second, others) = (file("second.sqlite"), file("others.sqlite"));
     let share = Share::of(3);
-    mine.file.count_to(&share);
-    second.count_to(&share);
+    mine.file.set_share(&share);
+    second.set_share(&share);
     // A read of one file and the write lane of the other take two of three threads.
     let (reading, writing) = (hold_reader(&second), mine.hold_writer());
     let (told, more) = channel();
-    second.submit_read(Box::new(Scripted { name: "more", limit: None, work: |_: &Connection| Verdict::Undo, told }));
+    second.submit_read(Box::new(Scripted {
+        name: "more",
+        limit: None,
+        work: |_: &Connection| Verdict::Rollback,
+        told,
+    }));
     // The third thread works in order. If the share could use it, it would have run the earlier read first.
     others.read(|_| Ok::<_, Error>(())).unwrap();
     others.write(|_| Ok::<_, Error>(())).unwrap();
@@ -193,23 +198,23 @@ fn outstay(db: &Connection) -> rusqlite::Result<()> {
 
 #[test]
 fn who_fails_in_a_batch_is_undone_alone() {
-    let bench = Bench::new(100);
-    let release = bench.hold_writer();
-    let good = bench.submit("good", |db| {
+    let server = TestFile::new(100);
+    let release = server.hold_writer();
+    let good = server.submit("good", |db| {
         add(db, "good");
-        Verdict::Keep
+        Verdict::Commit
     });
-    let refused = bench.submit("refused", |db| {
+    let refused = server.submit("refused", |db| {
         add(db, "refused");
-        Verdict::Undo
+        Verdict::Rollback
     });
-    let panicked = bench.submit("panicked", |db| {
+    let panicked = server.submit("panicked", |db| {
         add(db, "panicked");
         panic!("on purpose");
     });
-    let last = bench.submit("last", |db| {
+    let last = server.submit("last", |db| {
         add(db, "last");
-        Verdict::Keep
+        Verdict::Commit
     });
     drop(release);
 
@@ -217,60 +222,60 @@ fn who_fails_in_a_batch_is_undone_alone() {
     assert!(refused.recv().unwrap().1.is_none());
     assert!(matches!(panicked.recv().unwrap().1, Some(Fault::Panicked(said)) if said == "on purpose"));
     assert!(last.recv().unwrap().1.is_none());
-    assert_eq!(bench.settings(), ["good", "last"]);
+    assert_eq!(server.settings(), ["good", "last"]);
 }
 
 #[test]
 fn a_write_past_its_time_takes_nobody_with_it() {
-    let bench = Bench::new(100);
-    let release = bench.hold_writer();
-    let before = bench.submit("before", |db| {
+    let server = TestFile::new(100);
+    let release = server.hold_writer();
+    let before = server.submit("before", |db| {
         add(db, "before");
-        Verdict::Keep
+        Verdict::Commit
     });
     // SQLite ends the whole transaction when it interrupts a write.
-    let endless = bench.submit("endless", |db| match spin(db) {
-        Ok(()) => Verdict::Keep,
-        Err(_) => Verdict::Undo,
+    let endless = server.submit("endless", |db| match spin(db) {
+        Ok(()) => Verdict::Commit,
+        Err(_) => Verdict::Rollback,
     });
-    let after = bench.submit("after", |db| {
+    let after = server.submit("after", |db| {
         add(db, "after");
-        Verdict::Keep
+        Verdict::Commit
     });
     drop(release);
 
     assert!(before.recv().unwrap().1.is_none());
     assert!(endless.recv().unwrap().1.is_none(), "the job itself reports why nothing of it is kept");
     assert!(after.recv().unwrap().1.is_none());
-    assert_eq!(bench.settings(), ["after", "before"]);
+    assert_eq!(server.settings(), ["after", "before"]);
 }
 
 /// SQLite ends the whole transaction, as on a full disk.
 #[test]
 fn a_write_for_which_there_is_no_room_says_so_and_takes_nobody_with_it() {
-    let bench = Bench::new(100);
+    let server = TestFile::new(100);
     let bound = |pages: i64| {
         let bound = move |db: &Connection| Ok::<_, Error>(db.pragma_update(None, "max_page_count", pages)?);
-        bench.file.write(bound).unwrap();
+        server.file.write(bound).unwrap();
     };
     let long = |db: &Connection| {
         let insert = "INSERT INTO settings SELECT 'long', group_concat(s.sql) FROM sqlite_schema s, sqlite_schema";
         db.execute(insert, []).map_err(Error::from)
     };
-    let pages = bench.file.read(|db| Ok::<i64, Error>(db.query_row("PRAGMA page_count", [], |row| row.get(0))?));
+    let pages = server.file.read(|db| Ok::<i64, Error>(db.query_row("PRAGMA page_count", [], |row| row.get(0))?));
     bound(pages.unwrap() + 8);
-    assert!(matches!(bench.file.write(long), Err(Error::StorageFull(_))));
+    assert!(matches!(server.file.write(long), Err(Error::StorageFull(_))));
 
-    let release = bench.hold_writer();
+    let release = server.hold_writer();
     let keep = |name: &'static str| {
-        bench.submit(name, move |db| {
+        server.submit(name, move |db| {
             add(db, name);
-            Verdict::Keep
+            Verdict::Commit
         })
     };
     let before = keep("before");
-    let refused = bench.submit("refused", move |db| match long(db) {
-        Err(Error::StorageFull(_)) => Verdict::Undo,
+    let refused = server.submit("refused", move |db| match long(db) {
+        Err(Error::StorageFull(_)) => Verdict::Rollback,
         came => panic!("{came:?}"),
     });
     let after = keep("after");
@@ -278,75 +283,75 @@ fn a_write_for_which_there_is_no_room_says_so_and_takes_nobody_with_it() {
     for answers in [before, refused, after] {
         assert!(answers.recv().unwrap().1.is_none());
     }
-    assert_eq!(bench.settings(), ["after", "before"]);
+    assert_eq!(server.settings(), ["after", "before"]);
     bound(1 << 30);
-    bench.file.write(long).unwrap();
+    server.file.write(long).unwrap();
 }
 
 #[test]
 fn a_lane_that_is_full_refuses_at_once() {
-    let bench = Bench::new(1);
-    let release = bench.hold_writer();
-    let waits = bench.submit("waits", |db| {
+    let server = TestFile::new(1);
+    let release = server.hold_writer();
+    let waits = server.submit("waits", |db| {
         add(db, "waits");
-        Verdict::Keep
+        Verdict::Commit
     });
-    let refused = bench.submit("refused", |db| {
+    let refused = server.submit("refused", |db| {
         add(db, "refused");
-        Verdict::Keep
+        Verdict::Commit
     });
     assert!(matches!(refused.recv().unwrap().1, Some(Fault::Full)));
     drop(release);
     assert!(waits.recv().unwrap().1.is_none());
-    assert_eq!(bench.settings(), ["waits"]);
+    assert_eq!(server.settings(), ["waits"]);
 }
 
 #[test]
 fn a_reader_cannot_write_and_does_not_wait_for_the_writer() {
-    let bench = Bench::new(100);
-    assert!(bench.settings().is_empty());
-    let release = bench.hold_writer();
-    assert!(bench.settings().is_empty());
+    let server = TestFile::new(100);
+    assert!(server.settings().is_empty());
+    let release = server.hold_writer();
+    assert!(server.settings().is_empty());
     drop(release);
-    let written = bench.file.read(|db| Ok::<_, Error>(db.execute("INSERT INTO settings VALUES ('a', '')", [])?));
+    let written = server.file.read(|db| Ok::<_, Error>(db.execute("INSERT INTO settings VALUES ('a', '')", [])?));
     assert!(written.is_err());
 }
 
 #[test]
 fn a_read_that_writes_is_refused_also_by_the_connection_that_may() {
-    let bench = Bench::new(100);
-    let written = bench.file.read(|db| Ok::<_, Error>(db.execute("INSERT INTO settings VALUES ('a', '')", [])?));
+    let server = TestFile::new(100);
+    let written = server.file.read(|db| Ok::<_, Error>(db.execute("INSERT INTO settings VALUES ('a', '')", [])?));
     assert!(matches!(&written, Err(Error::Internal(said)) if said.contains("a read has written")), "{written:?}");
-    assert!(bench.settings().is_empty());
+    assert!(server.settings().is_empty());
 }
 
 #[test]
 fn a_file_from_a_newer_version_is_refused_by_name() {
-    let bench = Bench::new(100);
-    open_writer(bench.file.path()).unwrap().pragma_update(None, "user_version", 9_999).unwrap();
-    let error = bench.file.read(|_| Ok::<_, Error>(())).unwrap_err().to_string();
+    let server = TestFile::new(100);
+    open_writer(server.file.path()).unwrap().pragma_update(None, "user_version", 9_999).unwrap();
+    let error = server.file.read(|_| Ok::<_, Error>(())).unwrap_err().to_string();
     assert!(error.contains("version 9999") && error.contains("file.sqlite"), "{error}");
 }
 
 /// A program that replicates files keeps a read open in each of them.
 #[test]
 fn a_rest_does_not_wait_for_whoever_reads() {
-    let bench = Bench::new(100);
+    let server = TestFile::new(100);
     let add_one = |db: &Connection| {
         add(db, "kept");
         Ok::<_, Error>(())
     };
-    bench.file.open().unwrap();
-    let reader = open_reader(bench.file.path()).unwrap();
+    server.file.open().unwrap();
+    let reader = open_reader(server.file.path()).unwrap();
     let reading = reader.unchecked_transaction().unwrap();
     reading.query_row("SELECT count(*) FROM settings", [], |_| Ok(())).unwrap();
-    bench.file.write(add_one).unwrap();
+    server.file.write(add_one).unwrap();
     let begun = Instant::now();
-    bench.file.rest().unwrap();
+    server.file.checkpoint().unwrap();
     assert!(begun.elapsed() < Duration::from_secs(2), "SQLite would wait for five seconds");
     drop(reading);
-    bench.file.rest().unwrap();
-    assert_eq!(std::fs::metadata(beside(bench.file.path(), "-wal")).unwrap().len(), 0);
+    server.file.checkpoint().unwrap();
+    assert_eq!(std::fs::metadata(beside(server.file.path(), "-wal")).unwrap().len(), 0);
 }
 
 /// The bytes of a file, including its version.
@@ -358,21 +363,21 @@ fn contents(path: &std::path::Path) -> Vec<u8> {
 fn a_migration_that_fails_leaves_the_file_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("earlier.sqlite");
-    migrate::create_of_version(&path, Kind::Workspace, 7).unwrap();
+    migrate::create_of_version(&path, FileKind::Workspace, 7).unwrap();
     let mut db = open_writer(&path).unwrap();
     db.execute("CREATE TABLE routing_contacts (obstacle)", []).unwrap();
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let (before, before_schema) = (contents(&path), schema(&db).unwrap());
-    let said = format!("{:#}", migrate(&mut db, Kind::Workspace).unwrap_err());
+    let said = format!("{:#}", migrate(&mut db, FileKind::Workspace).unwrap_err());
     assert!(said.contains("a migration failed; the file is unchanged") && said.contains("routing_contacts"), "{said}");
     assert_eq!(schema(&db).unwrap(), before_schema);
-    assert_eq!(check_version(&db, Kind::Workspace).unwrap(), 7);
+    assert_eq!(check_version(&db, FileKind::Workspace).unwrap(), 7);
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     assert!(contents(&path) == before, "no byte has changed");
 
     db.execute("DROP TABLE routing_contacts", []).unwrap();
-    migrate(&mut db, Kind::Workspace).unwrap();
-    assert_eq!(check_version(&db, Kind::Workspace).unwrap(), Kind::Workspace.version());
+    migrate(&mut db, FileKind::Workspace).unwrap();
+    assert_eq!(check_version(&db, FileKind::Workspace).unwrap(), FileKind::Workspace.version());
 }
 
 #[test]
@@ -381,40 +386,40 @@ fn a_file_without_a_version_is_not_taken_for_a_new_one() {
     let path = folder.path().join("empty.sqlite");
     std::fs::write(&path, "").unwrap();
     let mut db = open_writer(&path).unwrap();
-    let said = migrate(&mut db, Kind::Workspace).unwrap_err().to_string();
+    let said = migrate(&mut db, FileKind::Workspace).unwrap_err().to_string();
     assert!(said.contains("empty"), "{said}");
     assert!(schema(&db).unwrap().is_empty());
 }
 
 #[test]
 fn a_file_that_is_no_database_any_more_keeps_no_thread_waiting() {
-    let bench = Bench::new(100);
+    let server = TestFile::new(100);
     let add_one = |db: &Connection| {
         add(db, "kept");
         Ok::<_, Error>(())
     };
-    bench.file.write(add_one).unwrap();
-    bench.file.rest().unwrap();
-    std::fs::write(bench.file.path(), [b'x'; 4096]).unwrap();
+    server.file.write(add_one).unwrap();
+    server.file.checkpoint().unwrap();
+    std::fs::write(server.file.path(), [b'x'; 4096]).unwrap();
     let began = Instant::now();
     let read =
-        bench.file.read(|db| Ok::<i64, Error>(db.query_row("SELECT count(*) FROM settings", [], |row| row.get(0))?));
+        server.file.read(|db| Ok::<i64, Error>(db.query_row("SELECT count(*) FROM settings", [], |row| row.get(0))?));
     assert!(matches!(&read, Err(Error::Damaged(_))), "{read:?}");
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[test]
 fn a_file_that_is_missing_is_not_made_by_opening_it() {
-    let bench = Bench::new(100);
-    let path = bench.file.path().with_file_name("missing.sqlite");
-    let file = File::new(&bench.storage, path.clone(), Kind::Workspace);
+    let server = TestFile::new(100);
+    let path = server.file.path().with_file_name("missing.sqlite");
+    let file = File::new(&server.storage, path.clone(), FileKind::Workspace);
     assert!(file.read(|_| Ok::<_, Error>(())).is_err());
     assert!(!path.exists());
 }
 
 #[test]
 fn a_closed_file_is_one_file() {
-    let Bench { file, storage, _folder } = Bench::new(100);
+    let TestFile { file, storage, _folder } = TestFile::new(100);
     file.write(|db| {
         add(db, "kept");
         Ok::<_, Error>(())
@@ -422,7 +427,7 @@ fn a_closed_file_is_one_file() {
     .unwrap();
     let log = file.path().with_file_name("file.sqlite-wal");
     assert!(log.exists());
-    let end = file.end();
+    let end = file.closed();
     storage.close(file);
     assert!(end.recv().is_err(), "nothing is sent: the disconnection is the signal");
     assert!(!log.exists());
@@ -430,24 +435,24 @@ fn a_closed_file_is_one_file() {
 
 #[test]
 fn a_long_write_has_the_time_that_it_asks_for_and_holds_up_nobody_who_came_with_it() {
-    let bench = Bench::new(100);
-    let release = bench.hold_writer();
+    let server = TestFile::new(100);
+    let release = server.hold_writer();
     let (told, order) = channel();
     let (first, second) = (told.clone(), told);
-    let long = bench.submit_within(Some(Duration::from_secs(60)), "long", move |db| {
+    let long = server.submit_within(Some(Duration::from_secs(60)), "long", move |db| {
         let _ = first.send("long");
         add(db, "long");
         outstay(db).unwrap();
-        Verdict::Keep
+        Verdict::Commit
     });
-    let short = bench.submit("short", move |db| {
+    let short = server.submit("short", move |db| {
         let _ = second.send("short");
         outstay(db).unwrap_err();
-        Verdict::Undo
+        Verdict::Rollback
     });
     drop(release);
     assert!(short.recv().unwrap().1.is_none());
     assert!(long.recv().unwrap().1.is_none());
     assert_eq!(order.iter().collect::<Vec<_>>(), ["short", "long"]);
-    assert_eq!(bench.settings(), ["long"]);
+    assert_eq!(server.settings(), ["long"]);
 }

@@ -21,10 +21,10 @@ pub const DATABASE_THREADS: &str = "database";
 
 /// State of the threads of an instance.
 #[derive(Default)]
-pub struct Supervisor(Mutex<Known>);
+pub struct Supervisor(Mutex<ThreadHealth>);
 
 #[derive(Default)]
-struct Known {
+struct ThreadHealth {
     /// Threads that have ended.
     missing: BTreeSet<String>,
     /// Caught panics, by kind of thread.
@@ -57,7 +57,7 @@ impl Supervisor {
     }
 
     /// Names of threads that have ended.
-    pub fn missing(&self) -> Vec<String> {
+    pub fn missing_threads(&self) -> Vec<String> {
         self.known().missing.iter().cloned().collect()
     }
 
@@ -66,7 +66,7 @@ impl Supervisor {
         self.known().panics.clone()
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, ThreadHealth> {
         self.0.lock()
     }
 }
@@ -128,7 +128,7 @@ mod tests {
         threads.run(move || told.send(()).unwrap());
         done.recv().unwrap();
         assert_eq!(supervisor.panics(), BTreeMap::from([("tested", 3)]));
-        assert!(supervisor.missing().is_empty());
+        assert!(supervisor.missing_threads().is_empty());
     }
 
     #[test]
@@ -144,11 +144,11 @@ mod tests {
             })
             .unwrap();
         begins.recv().unwrap();
-        assert!(supervisor.missing().is_empty());
+        assert!(supervisor.missing_threads().is_empty());
         drop(end);
-        while supervisor.missing().is_empty() {
+        while supervisor.missing_threads().is_empty() {
             thread::yield_now();
         }
-        assert_eq!(supervisor.missing(), ["tested"]);
+        assert_eq!(supervisor.missing_threads(), ["tested"]);
     }
 }

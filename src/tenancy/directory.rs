@@ -11,9 +11,9 @@ use quick_cache::unsync::Cache;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use crate::auth::seal::{self, Claims, Opened};
-use crate::auth::{AccessToken, Keys, Nonce, Scope, TokenFault, TokenInUse, secret};
-use crate::storage::{self, Watch, uuid_column};
+use crate::auth::encryption::{self, Claims, DecryptedToken};
+use crate::auth::{AccessToken, Keys, Nonce, TokenFault, TokenInUse, TokenScope, secret};
+use crate::storage::{self, ChangeDetector, uuid_column};
 use crate::values::Timestamp;
 
 /// Maximum entries per cache. The least recently used entry is evicted.
@@ -24,7 +24,7 @@ const USE_IS_WRITTEN_EVERY: i64 = 60;
 
 /// A workspace, as the central file lists it.
 #[derive(Debug, Clone)]
-pub struct Listed {
+pub struct WorkspaceEntry {
     pub id: Uuid,
     pub subdomain: String,
     pub status: Status,
@@ -39,12 +39,12 @@ pub enum Status {
 }
 
 pub struct Directory {
-    state: Mutex<State>,
+    state: Mutex<DirectoryState>,
 }
 
 /// The up-to-date directory, locked for one request.
 pub struct Current<'d> {
-    state: MutexGuard<'d, State>,
+    state: MutexGuard<'d, DirectoryState>,
     keys: &'d Keys,
 }
 
@@ -55,12 +55,12 @@ pub enum Bearer {
     Client(Arc<AccessToken>),
 }
 
-struct State {
+struct DirectoryState {
     db: Connection,
-    watch: Watch,
+    watch: ChangeDetector,
     revisions: Revisions,
-    by_name: Cache<String, Listed>,
-    by_id: Cache<Uuid, Listed>,
+    by_name: Cache<String, WorkspaceEntry>,
+    by_id: Cache<Uuid, WorkspaceEntry>,
     tokens: Cache<[u8; 32], Bearer>,
     /// Token uses that were not written yet, with their times.
     used: Vec<(i64, Timestamp)>,
@@ -78,9 +78,9 @@ impl Directory {
     pub fn open(central: &std::path::Path) -> anyhow::Result<Self> {
         let db = storage::open_reader(central)?;
         let revisions = read_revisions(&db)?;
-        let watch = Watch::new(central)?;
+        let watch = ChangeDetector::new(central)?;
         Ok(Self {
-            state: Mutex::new(State {
+            state: Mutex::new(DirectoryState {
                 db,
                 watch,
                 revisions,
@@ -104,7 +104,7 @@ impl Directory {
 
     /// Cache hits and misses: of workspaces, then of tokens.
     pub fn hits_and_misses(&self) -> [(u64, u64); 2] {
-        let State { by_name, by_id, tokens, .. } = &*self.lock();
+        let DirectoryState { by_name, by_id, tokens, .. } = &*self.lock();
         let workspaces = (by_name.hits() + by_id.hits(), by_name.misses() + by_id.misses());
         [workspaces, (tokens.hits(), tokens.misses())]
     }
@@ -115,8 +115,8 @@ impl Directory {
     /// after the caches were cleared. Use it for the look-ups of one request only.
     pub fn current<'d>(&'d self, keys: &'d Keys) -> rusqlite::Result<Current<'d>> {
         let mut state = self.lock();
-        let look = state.watch.look();
-        if state.watch.is_news(look) {
+        let look = state.watch.read_header();
+        if state.watch.has_changed(look) {
             let revisions = read_revisions(&state.db)?;
             if revisions.tokens != state.revisions.tokens {
                 state.tokens.clear();
@@ -127,7 +127,7 @@ impl Directory {
             }
             if revisions.keys != state.revisions.keys {
                 state.tokens.clear();
-                keys.forget();
+                keys.reload();
             }
             state.revisions = revisions;
             state.watch.note(look);
@@ -135,19 +135,19 @@ impl Directory {
         Ok(Current { state, keys })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, DirectoryState> {
         self.state.lock()
     }
 }
 
 impl Current<'_> {
     /// Finds the active or suspended workspace with this name.
-    pub fn named(&mut self, subdomain: &str) -> rusqlite::Result<Option<Listed>> {
+    pub fn by_subdomain(&mut self, subdomain: &str) -> rusqlite::Result<Option<WorkspaceEntry>> {
         let state = &mut *self.state;
         if let Some(known) = state.by_name.get(subdomain) {
             return Ok(Some(known.clone()));
         }
-        let found = listed(&state.db, "subdomain", subdomain)?;
+        let found = find_workspace(&state.db, "subdomain", subdomain)?;
         if let Some(found) = &found {
             state.by_name.insert(subdomain.to_owned(), found.clone());
         }
@@ -155,12 +155,12 @@ impl Current<'_> {
     }
 
     /// Finds the active or suspended workspace with this id.
-    pub fn identified(&mut self, id: Uuid) -> rusqlite::Result<Option<Listed>> {
+    pub fn by_id(&mut self, id: Uuid) -> rusqlite::Result<Option<WorkspaceEntry>> {
         let state = &mut *self.state;
         if let Some(known) = state.by_id.get(&id) {
             return Ok(Some(known.clone()));
         }
-        let found = listed(&state.db, "id", &id.to_string())?;
+        let found = find_workspace(&state.db, "id", &id.to_string())?;
         if let Some(found) = &found {
             state.by_id.insert(id, found.clone());
         }
@@ -211,7 +211,7 @@ fn read_revisions(db: &Connection) -> rusqlite::Result<Revisions> {
     Ok(revisions)
 }
 
-fn listed(db: &Connection, column: &'static str, value: &str) -> rusqlite::Result<Option<Listed>> {
+fn find_workspace(db: &Connection, column: &'static str, value: &str) -> rusqlite::Result<Option<WorkspaceEntry>> {
     let sql = format!(
         "SELECT id, subdomain, status, owner_id FROM workspaces WHERE {column} = ?1 AND status IN ('active', 'suspended')"
     );
@@ -219,15 +219,15 @@ fn listed(db: &Connection, column: &'static str, value: &str) -> rusqlite::Resul
         .query_row([value], |row| {
             let active = row.get_ref(2)?.as_str()? == "active";
             let status = if active { Status::Active } else { Status::Suspended };
-            Ok(Listed { id: uuid_column(row, 0)?, subdomain: row.get(1)?, status, owner: row.get(3)? })
+            Ok(WorkspaceEntry { id: uuid_column(row, 0)?, subdomain: row.get(1)?, status, owner: row.get(3)? })
         })
         .optional()
 }
 
 fn find_bearer(db: &Connection, text: &str, keys: &Keys) -> rusqlite::Result<Result<Bearer, TokenFault>> {
-    match seal::open(text, keys) {
-        Ok(Opened::Person(claims)) => Ok(find_token(db, claims)?.map(|token| Bearer::Person(Arc::new(token)))),
-        Ok(Opened::Client(token)) => Ok(Ok(Bearer::Client(Arc::new(token)))),
+    match encryption::decrypt_token(text, keys) {
+        Ok(DecryptedToken::Person(claims)) => Ok(find_token(db, claims)?.map(|token| Bearer::Person(Arc::new(token)))),
+        Ok(DecryptedToken::Client(token)) => Ok(Ok(Bearer::Client(Arc::new(token)))),
         Err(fault) => Ok(Err(fault)),
     }
 }
@@ -246,7 +246,7 @@ fn find_token(db: &Connection, claims: Claims) -> rusqlite::Result<Result<TokenI
             let token = TokenInUse {
                 id: row.get(0)?,
                 account_id: row.get(1)?,
-                scope: Scope::from(scope),
+                scope: TokenScope::from(scope),
                 kind: row.get(8)?,
                 label: row.get(3)?,
                 expires_at: row.get(4)?,

@@ -10,10 +10,10 @@ use std::sync::LazyLock;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use super::phones::{self, Numbered};
-use super::settings::{default_country, setting};
+use super::locale_settings::{default_country, setting};
+use super::phones::{self, PhoneColumns};
 
-/// Version of the rules for phone numbers (`values/phone.rs`) and texts (`values/fold.rs`). Increase it with each
+/// Version of the rules for phone numbers (`values/phone.rs`) and texts (`values/normalize.rs`). Increase it with each
 /// change of those rules: every file is then reindexed.
 const RULES: u32 = 2;
 
@@ -31,12 +31,12 @@ pub struct Index {
 #[derive(Debug)]
 pub struct Step {
     pub table: &'static str,
-    pub work: Work,
+    pub work: Reindexing,
 }
 
 #[derive(Debug)]
-pub enum Work {
-    Numbers(&'static Numbered),
+pub enum Reindexing {
+    Numbers(&'static PhoneColumns),
     /// Repeatable statements, for the ids above `?1` and up to `?2`.
     Statements(Vec<String>),
     Function(fn(&Connection, i64, i64) -> rusqlite::Result<()>),
@@ -88,7 +88,7 @@ pub struct Pass {
 }
 
 /// The progress of a pass.
-struct State {
+struct IndexProgress {
     name: String,
     /// The table of the current step.
     table: String,
@@ -105,7 +105,7 @@ impl Pass {
             return Ok(None);
         }
         // An unfinished pass by other rules starts again.
-        let before = found.as_deref().and_then(State::read).filter(|state| state.rules == rules);
+        let before = found.as_deref().and_then(IndexProgress::read).filter(|state| state.rules == rules);
         let pass = Self { index, name: Uuid::now_v7().to_string(), rules };
         match (before.filter(|state| pass.position(&state.table).is_some()), index.steps.first()) {
             (Some(state), _) => pass.save(db, &state.table, state.after)?,
@@ -116,10 +116,10 @@ impl Pass {
     }
 
     /// Reindexes the next `many` rows. Returns whether there are more.
-    pub fn turn(&self, db: &Connection, many: usize) -> rusqlite::Result<bool> {
+    pub fn index_next(&self, db: &Connection, many: usize) -> rusqlite::Result<bool> {
         let found = setting(db, self.index.setting)?;
-        let state = found.as_deref().and_then(State::read).filter(|state| state.name == self.name);
-        let Some(State { table, after, .. }) = state else { return Ok(false) };
+        let state = found.as_deref().and_then(IndexProgress::read).filter(|state| state.name == self.name);
+        let Some(IndexProgress { table, after, .. }) = state else { return Ok(false) };
         let Some(position) = self.position(&table) else { return Ok(false) };
         let (step, next) = (&self.index.steps[position], self.index.steps.get(position + 1));
         match (last_of(db, step.table, after, many)?, next) {
@@ -151,7 +151,7 @@ impl Pass {
     }
 }
 
-impl State {
+impl IndexProgress {
     /// Returns `None` if the setting names rules. The same holds for a pass in the format of an earlier version: that
     /// pass starts again.
     fn read(text: &str) -> Option<Self> {
@@ -168,12 +168,12 @@ impl State {
 impl Step {
     fn run(&self, db: &Connection, after: i64, last: i64) -> rusqlite::Result<()> {
         match &self.work {
-            Work::Numbers(numbered) => phones::index_anew(db, numbered, after, last),
-            Work::Statements(statements) => statements.iter().try_for_each(|sql| {
+            Reindexing::Numbers(numbered) => phones::reindex(db, numbered, after, last),
+            Reindexing::Statements(statements) => statements.iter().try_for_each(|sql| {
                 db.prepare_cached(sql)?.execute((after, last))?;
                 Ok(())
             }),
-            Work::Function(function) => function(db, after, last),
+            Reindexing::Function(function) => function(db, after, last),
         }
     }
 }

@@ -51,12 +51,12 @@ const NOT_CHANGES: [&str; 3] = ["id", "created_at", "updated_at"];
 
 /// Records changes in a workspace: their actor, origin and time.
 #[derive(Debug, Clone)]
-pub struct Author {
+pub struct ChangeRecorder {
     pub workspace: Uuid,
     pub actor: Actor,
     pub address: Option<IpAddr>,
     pub at: Timestamp,
-    pub news: Arc<News>,
+    pub pending: Arc<PendingDeliveries>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub enum Actor {
 /// A workspace is noted before its transaction commits. Its reader looks for deliveries in a write turn of the file.
 /// That turn comes after the commit, or is in the same batch and sees the delivery.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct PendingDeliveries {
     noted: Mutex<HashSet<Uuid>>,
     /// Maximum pending deliveries per workspace. 0 means no limit.
     most_pending: i64,
@@ -92,12 +92,12 @@ pub struct News {
     dropped: Mutex<HashMap<Uuid, usize>>,
 }
 
-impl News {
+impl PendingDeliveries {
     pub fn new(most_pending: i64) -> Self {
         Self { most_pending, ..Self::default() }
     }
 
-    pub fn note(&self, workspace: Uuid) {
+    pub fn add(&self, workspace: Uuid) {
         self.noted.lock().insert(workspace);
     }
 
@@ -132,11 +132,11 @@ impl News {
     }
 }
 
-impl Author {
+impl ChangeRecorder {
     /// Records that a resource was created. `new` is its public form.
     pub fn created(&self, db: &Connection, resource: &'static Recorded, new: &impl Serialize) -> rusqlite::Result<()> {
         let new = fields(new)?;
-        self.note(db, resource, "created", changes(&Map::new(), &new), new)
+        self.record(db, resource, "created", changes(&Map::new(), &new), new)
     }
 
     /// Records that a resource was updated, from `old` to `new`, its public forms. Records nothing if they are equal.
@@ -149,16 +149,16 @@ impl Author {
     ) -> rusqlite::Result<()> {
         let new = fields(new)?;
         let changes = changes(&fields(old)?, &new);
-        if changes.is_empty() { Ok(()) } else { self.note(db, resource, "updated", changes, new) }
+        if changes.is_empty() { Ok(()) } else { self.record(db, resource, "updated", changes, new) }
     }
 
     /// Records that a resource was deleted. `old` is its public form.
     pub fn deleted(&self, db: &Connection, resource: &'static Recorded, old: &impl Serialize) -> rusqlite::Result<()> {
         let old = fields(old)?;
-        self.note(db, resource, "deleted", changes(&old, &Map::new()), old)
+        self.record(db, resource, "deleted", changes(&old, &Map::new()), old)
     }
 
-    fn note(
+    fn record(
         &self,
         db: &Connection,
         resource: &'static Recorded,
@@ -204,7 +204,7 @@ impl Author {
     ) -> rusqlite::Result<()> {
         let mut webhooks = db.prepare_cached("SELECT id, events FROM webhooks WHERE active")?;
         let mut webhooks = webhooks.query([])?;
-        let mut told = Told::Of { changes, shown };
+        let mut told = DeliveryPayload::Of { changes, shown };
         let mut message = None;
         while let Some(webhook) = webhooks.next()? {
             let events: Vec<String> = serde_json::from_str(webhook.get_ref(1)?.as_str()?).map_err(unwritable)?;
@@ -221,18 +221,18 @@ impl Author {
 
     /// Adds a delivery of a message that is due at once. Returns the delivery's id.
     fn deliver(&self, db: &Connection, webhook_id: i64, message: i64) -> rusqlite::Result<i64> {
-        self.news.note(self.workspace);
+        self.pending.add(self.workspace);
         let id = db
             .prepare_cached(
                 "INSERT INTO webhook_deliveries (webhook_id, message, due_at, created_at) VALUES (?1, ?2, ?3, ?3)",
             )?
             .insert((webhook_id, message, self.at))?;
-        self.news.drop_oldest(db, self.workspace)?;
+        self.pending.drop_oldest(db, self.workspace)?;
         Ok(id)
     }
 
     /// Creates a message for one webhook, due at once. Returns the delivery's id.
-    pub fn tell(&self, db: &Connection, webhook_id: i64, event: &str, body: &str) -> rusqlite::Result<i64> {
+    pub fn send_to(&self, db: &Connection, webhook_id: i64, event: &str, body: &str) -> rusqlite::Result<i64> {
         let message = keep_message(db, event, body)?;
         self.deliver(db, webhook_id, message)
     }
@@ -251,19 +251,19 @@ fn keep_message(db: &Connection, event: &str, body: &str) -> rusqlite::Result<i6
 }
 
 /// The body of an announcement. It is serialized once, and only if a webhook subscribed to it.
-enum Told {
+enum DeliveryPayload {
     Of { changes: Map<String, Value>, shown: Map<String, Value> },
     Written(String),
 }
 
-impl Told {
-    fn body(&mut self, author: &Author, action: &str) -> rusqlite::Result<&str> {
+impl DeliveryPayload {
+    fn body(&mut self, recorder: &ChangeRecorder, action: &str) -> rusqlite::Result<&str> {
         if let Self::Of { changes, shown } = self {
             let mut data = std::mem::take(shown);
             if action.ends_with(".updated") {
                 data.insert("changes".into(), Value::Object(std::mem::take(changes)));
             }
-            *self = Self::Written(author.message(action, &Value::Object(data))?);
+            *self = Self::Written(recorder.message(action, &Value::Object(data))?);
         }
         match self {
             Self::Written(body) => Ok(body),

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 
 use super::journal::Recorded;
-use super::journal::{Actor, Author};
+use super::journal::{Actor, ChangeRecorder};
 use crate::values::Timestamp;
 
 /// A user, as the journal records it.
@@ -72,7 +72,7 @@ impl Member {
 
 /// Updates the copies of an account's name and address. Returns the name of the user's role, or `None` if the account
 /// is no user here. A name that was set in the workspace stays until the account's own name changes.
-pub fn refresh(
+pub fn refresh_copies(
     db: &Connection,
     account_id: i64,
     name: &str,
@@ -100,7 +100,7 @@ pub fn role_named(db: &Connection, name: &str) -> rusqlite::Result<Option<i64>> 
 /// Adds an account as a user. Returns false if it was one already; that user keeps its role.
 pub fn add(
     db: &Connection,
-    author: &Author,
+    recorder: &ChangeRecorder,
     account_id: i64,
     name: &str,
     email: &str,
@@ -111,35 +111,35 @@ pub fn add(
             "INSERT INTO users (account_id, name, account_name, email, role_id, created_at, updated_at)
              VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (account_id) DO NOTHING",
         )?
-        .execute((account_id, name, email, role_id, author.at))?;
+        .execute((account_id, name, email, role_id, recorder.at))?;
     if added == 0 {
         return Ok(false);
     }
     if let Some(member) = of_account(db, account_id)? {
-        author.created(db, RECORDED, &member)?;
+        recorder.created(db, RECORDED, &member)?;
     }
     Ok(true)
 }
 
 /// Gives a user this role. Returns the user's account, or `None` if there is no such user.
-pub fn promote(db: &Connection, author: &Author, user_id: i64, role: &str) -> rusqlite::Result<Option<i64>> {
+pub fn promote(db: &Connection, recorder: &ChangeRecorder, user_id: i64, role: &str) -> rusqlite::Result<Option<i64>> {
     let Some(old) = find(db, user_id)? else { return Ok(None) };
     let account_id = db
         .prepare_cached(
             "UPDATE users SET role_id = (SELECT id FROM roles WHERE name = ?2), updated_at = ?3 WHERE id = ?1
              RETURNING account_id",
         )?
-        .query_row((user_id, role, author.at), |row| row.get(0))?;
+        .query_row((user_id, role, recorder.at), |row| row.get(0))?;
     if let Some(new) = find(db, user_id)? {
-        author.updated(db, RECORDED, &old, &new)?;
+        recorder.updated(db, RECORDED, &old, &new)?;
     }
     Ok(Some(account_id))
 }
 
 /// Removes the user of an account. Returns whether there was one.
-pub fn remove(db: &Connection, author: &Author, account_id: i64) -> rusqlite::Result<bool> {
+pub fn remove(db: &Connection, recorder: &ChangeRecorder, account_id: i64) -> rusqlite::Result<bool> {
     let Some(member) = of_account(db, account_id)? else { return Ok(false) };
     db.prepare_cached("DELETE FROM users WHERE account_id = ?1")?.execute([account_id])?;
-    author.deleted(db, RECORDED, &member)?;
+    recorder.deleted(db, RECORDED, &member)?;
     Ok(true)
 }

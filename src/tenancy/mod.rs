@@ -1,27 +1,27 @@
 //! Workspaces as tenants: host names, open workspaces, and the lifecycle of a workspace file from template to trash.
 
-pub mod adoption;
+mod account_group;
 mod central;
-pub mod customers;
+pub mod customer_lookup;
 mod directory;
-pub mod grants;
-mod group;
+pub mod grant_revocation;
 mod hosts;
 pub mod indexing;
 mod instance_record;
 pub mod journal;
-pub mod life;
+pub mod lifecycle;
+pub mod locale_settings;
 pub mod members;
 pub mod phones;
 mod registry;
-pub mod scratch;
-pub mod settings;
+pub mod temp_dir;
+pub mod workspace_import;
 
+pub use account_group::{AccountGroup, LargeBody, Pools};
 pub use central::Central;
-pub use directory::{Bearer, Current, Directory, Listed, Status};
-pub use group::{Group, LargeBody, Pools};
+pub use directory::{Bearer, Current, Directory, Status, WorkspaceEntry};
 pub use hosts::{Host, host, workspace_in};
 pub use instance_record::InstanceRecord;
-pub use journal::{Author, News};
+pub use journal::{ChangeRecorder, PendingDeliveries};
 pub use registry::{Lease, Registry};
-pub use scratch::Scratch;
+pub use temp_dir::InstanceTempDir;

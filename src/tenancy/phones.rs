@@ -10,16 +10,16 @@ use rusqlite::Connection;
 use rusqlite::types::FromSqlError;
 use rusqlite::types::Value;
 
-pub use super::settings::default_country;
+pub use super::locale_settings::default_country;
 use crate::values::phone::Dialled;
 use crate::values::{Text, phone};
 
 /// A phone number as written, in a field of a resource.
-pub type Typed = Option<Text<40>>;
+pub type PhoneText = Option<Text<40>>;
 
 /// A table whose numbers are indexed.
 #[derive(Debug, Clone, Copy)]
-pub struct Numbered {
+pub struct PhoneColumns {
     pub table: &'static str,
     /// Columns with one text of numbers.
     pub columns: &'static [&'static str],
@@ -33,13 +33,23 @@ pub fn list_field(column: &str, place: usize) -> String {
 }
 
 /// Replaces the indexed numbers of a resource.
-pub fn save(db: &Connection, resource: &str, id: i64, fields: &[(impl AsRef<str>, &Typed)]) -> rusqlite::Result<()> {
+pub fn save(
+    db: &Connection,
+    resource: &str,
+    id: i64,
+    fields: &[(impl AsRef<str>, &PhoneText)],
+) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM phone_numbers WHERE resource = ?1 AND resource_id = ?2")?.execute((resource, id))?;
     insert(db, resource, id, fields)
 }
 
 /// Adds the numbers of a resource that has none in the index.
-pub fn insert(db: &Connection, resource: &str, id: i64, fields: &[(impl AsRef<str>, &Typed)]) -> rusqlite::Result<()> {
+pub fn insert(
+    db: &Connection,
+    resource: &str,
+    id: i64,
+    fields: &[(impl AsRef<str>, &PhoneText)],
+) -> rusqlite::Result<()> {
     let typed = || fields.iter().filter_map(|(field, typed)| typed.as_ref().map(|typed| (field.as_ref(), typed)));
     if typed().next().is_none() {
         return Ok(());
@@ -95,7 +105,7 @@ pub fn condition(
     let Some(dialled) = phone::read(text, country).into_iter().next() else { return Ok(("0".into(), Vec::new())) };
     let (mut by, mut bound) = ("reversed = ?", vec![key(&dialled).into()]);
     // Use the digits as written: the E.164 form is longer than the last digits.
-    let last = phone::reversed_digits(&phone::addressed(text));
+    let last = phone::reversed_digits(&phone::uri_user(text));
     let is_last =
         !matches!(dialled, Dialled::Impossible(_)) && !text.contains('+') && dialled.as_str().len() >= last.len();
     if is_last && last.len() >= FEWEST_LAST {
@@ -110,8 +120,8 @@ pub fn condition(
 }
 
 /// Reindexes the numbers of the rows with ids above `after` and up to `last`.
-pub fn index_anew(db: &Connection, numbered: &Numbered, after: i64, last: i64) -> rusqlite::Result<()> {
-    let Numbered { table, columns, lists } = numbered;
+pub fn reindex(db: &Connection, numbered: &PhoneColumns, after: i64, last: i64) -> rusqlite::Result<()> {
+    let PhoneColumns { table, columns, lists } = numbered;
     let country = default_country(db)?;
     let read = [*columns, *lists].concat().join(", ");
     let sql = format!("SELECT id, {read} FROM {table} WHERE id > ?1 AND id <= ?2");
@@ -128,7 +138,7 @@ pub fn index_anew(db: &Connection, numbered: &Numbered, after: i64, last: i64) -
             found.extend(keys.map(|(place, key)| (field_of(field, place).into_owned(), key)));
         };
         for (place, field) in columns.iter().enumerate() {
-            let typed: Typed = row.get(place + 1)?;
+            let typed: PhoneText = row.get(place + 1)?;
             if let Some(typed) = typed {
                 find(field, &typed);
             }

@@ -12,29 +12,29 @@ use hashlink::LinkedHashMap;
 use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
-use super::group::{Group, Pools};
-use super::life;
-use crate::storage::{File, Kind, Storage};
+use super::account_group::{AccountGroup, Pools};
+use super::lifecycle;
+use crate::storage::{File, FileKind, Storage};
 
 /// An open workspace.
-pub struct Workspace {
+pub struct OpenWorkspace {
     id: Uuid,
     file: Option<Arc<File>>,
     storage: Arc<Storage>,
     /// The owning account and its group, once a request has looked up the owner.
-    group: Mutex<Option<(i64, Arc<Group>)>>,
+    group: Mutex<Option<(i64, Arc<AccountGroup>)>>,
 }
 
 /// Keeps a workspace open as long as it is held.
 #[derive(Clone)]
-pub struct Lease(Arc<Workspace>);
+pub struct Lease(Arc<OpenWorkspace>);
 
 pub struct Registry {
     data: PathBuf,
     storage: Arc<Storage>,
     pools: Pools,
     /// Groups by owning account.
-    groups: Mutex<HashMap<i64, Weak<Group>>>,
+    groups: Mutex<HashMap<i64, Weak<AccountGroup>>>,
     most: AtomicUsize,
     /// Leases of workspaces that were open, and of workspaces that were not.
     hits: AtomicU64,
@@ -59,7 +59,7 @@ impl Registry {
     }
 
     /// Lowers the limit, if the operating system allows fewer open files.
-    pub fn keep_at_most(&self, most: usize) {
+    pub fn set_max_open(&self, most: usize) {
         self.most.fetch_min(most.max(1), Ordering::Relaxed);
     }
 
@@ -79,9 +79,9 @@ impl Registry {
             let Some(oldest) = open.iter().find(|(_, workspace)| idle(workspace)).map(|(id, _)| *id) else { break };
             open.remove(&oldest);
         }
-        let workspace = Lease(Arc::new(Workspace {
+        let workspace = Lease(Arc::new(OpenWorkspace {
             id,
-            file: Some(File::new(&self.storage, self.path(id), Kind::Workspace)),
+            file: Some(File::new(&self.storage, self.path(id), FileKind::Workspace)),
             storage: Arc::clone(&self.storage),
             group: Mutex::default(),
         }));
@@ -95,20 +95,20 @@ impl Registry {
         let mut group = lease.group.lock();
         if group.as_ref().is_none_or(|(known, _)| *known != owner) {
             let now = self.group(owner);
-            lease.file().count_to(&now.database);
+            lease.file().set_share(&now.database);
             *group = Some((owner, now));
         }
         drop(group);
         lease
     }
 
-    fn group(&self, owner: i64) -> Arc<Group> {
+    fn group(&self, owner: i64) -> Arc<AccountGroup> {
         let mut groups = self.groups.lock();
         if let Some(group) = groups.get(&owner).and_then(Weak::upgrade) {
             return group;
         }
         groups.retain(|_, group| group.strong_count() > 0);
-        let group = Group::new(self.pools);
+        let group = AccountGroup::new(self.pools);
         groups.insert(owner, Arc::downgrade(&group));
         group
     }
@@ -118,7 +118,7 @@ impl Registry {
         let Some(workspace) = self.lock().remove(&id) else {
             return Ok(());
         };
-        let end = workspace.file().end();
+        let end = workspace.file().closed();
         drop(workspace);
         match end.recv_timeout(wait) {
             Err(RecvTimeoutError::Timeout) => anyhow::bail!("workspace {id} is still in use"),
@@ -152,7 +152,7 @@ impl Registry {
     }
 
     pub fn path(&self, id: Uuid) -> PathBuf {
-        life::live_path(&self.data, id)
+        lifecycle::live_path(&self.data, id)
     }
 
     fn lock(&self) -> MutexGuard<'_, LinkedHashMap<Uuid, Lease>> {
@@ -160,13 +160,13 @@ impl Registry {
     }
 }
 
-impl Workspace {
+impl OpenWorkspace {
     pub fn id(&self) -> Uuid {
         self.id
     }
 
     /// The group of the owning account. `None` until the first request to the workspace.
-    pub fn group(&self) -> Option<Arc<Group>> {
+    pub fn group(&self) -> Option<Arc<AccountGroup>> {
         self.group.lock().as_ref().map(|(_, group)| Arc::clone(group))
     }
 
@@ -176,14 +176,14 @@ impl Workspace {
 }
 
 impl Deref for Lease {
-    type Target = Workspace;
+    type Target = OpenWorkspace;
 
-    fn deref(&self) -> &Workspace {
+    fn deref(&self) -> &OpenWorkspace {
         &self.0
     }
 }
 
-impl Drop for Workspace {
+impl Drop for OpenWorkspace {
     fn drop(&mut self) {
         // The last request may end on a thread that must not wait for the disk.
         if let Some(file) = self.file.take() {
@@ -197,29 +197,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
 
     #[test]
     fn the_workspaces_of_one_account_are_one_group_until_one_is_anothers() {
-        let bench = Bench::new();
-        bench.join_acme("ada@example.com", "admin");
+        let server = TestServer::new();
+        server.join_acme("ada@example.com", "admin");
         let group = |id: Uuid| {
-            bench.admin().get("/customers").ok();
-            bench.admin_of_other().get("/customers").ok();
-            bench.engine.registry.lease(id).group().unwrap()
+            server.admin().get("/customers").ok();
+            server.admin_of_other().get("/customers").ok();
+            server.instance.registry.lease(id).group().unwrap()
         };
-        let (acme, other) = (bench.acme.id, bench.other.id);
+        let (acme, other) = (server.acme.id, server.other.id);
         assert!(Arc::ptr_eq(&group(acme), &group(other)));
-        let users = bench.admin().get("/users").ok();
+        let users = server.admin().get("/users").ok();
         let ada = users["data"].as_array().unwrap().iter().find(|user| user["email"] == "ada@example.com").unwrap();
         let transfer = format!("/workspaces/{acme}/transfer");
-        bench.central().post(&transfer, json!({"user_id": ada["id"]})).created();
+        server.central().post(&transfer, json!({"user_id": ada["id"]})).created();
         assert!(!Arc::ptr_eq(&group(acme), &group(other)), "now another account owns it");
     }
 
     #[test]
     fn a_group_has_half_of_the_room_for_large_bodies() {
-        let group = Group::new(Pools { database: 4, steps: 4, bulk: 2 });
+        let group = AccountGroup::new(Pools { database: 4, blocking: 4, long_running: 2 });
         let mut taken: Vec<_> = std::iter::from_fn(|| group.large_body()).collect();
         assert_eq!(taken.len(), 4);
         taken.pop();

@@ -12,24 +12,24 @@ mod day;
 mod days;
 pub mod email;
 mod flag;
-pub mod fold;
 pub mod integer;
 mod language;
 mod locale;
 mod networks;
+pub mod normalize;
 mod password;
 pub mod phone;
+mod public_address;
 mod public_url;
-mod reach;
 mod row_id;
 mod seconds;
-mod several;
 mod subdomain;
 mod text;
 mod time_of_day;
 mod time_zone;
 mod timestamp;
 mod token_ttl;
+mod unique_list;
 pub mod web_url;
 
 pub use allowed_host::AllowedHost;
@@ -43,18 +43,18 @@ pub use flag::Flag;
 pub use language::Language;
 pub use locale::Locale;
 pub use networks::Networks;
-pub use password::{Password, opaque};
+pub use password::{Password, prepare};
+pub use public_address::is_public;
 pub use public_url::PublicUrl;
-pub use reach::is_public;
 pub use row_id::{RowId, id_in_query, nullable_id};
 pub use seconds::Seconds;
-pub use several::Several;
 pub use subdomain::Subdomain;
 pub use text::{Name, Text};
 pub use time_of_day::TimeOfDay;
 pub use time_zone::TimeZone;
 pub use timestamp::{Timestamp, civil};
 pub use token_ttl::TokenTtl;
+pub use unique_list::UniqueList;
 pub use web_url::{UrlTemplate, WebUrl};
 
 /// Implements SQLite storage for a newtype over `String`.
@@ -127,11 +127,11 @@ where
     D: serde::Deserializer<'de>,
     T: serde::Deserialize<'de> + PartialEq,
 {
-    <Vec<T> as serde::Deserialize>::deserialize(input).map(once)
+    <Vec<T> as serde::Deserialize>::deserialize(input).map(unique)
 }
 
 /// Removes duplicates and keeps the order.
-fn once<T: PartialEq>(all: Vec<T>) -> Vec<T> {
+fn unique<T: PartialEq>(all: Vec<T>) -> Vec<T> {
     let mut items = Vec::new();
     for item in all {
         if !items.contains(&item) {

@@ -22,7 +22,7 @@ pub struct Password(String);
 impl Password {
     /// Checks a password. The error is the sentence for the client.
     pub fn parse(text: String) -> Result<Self, String> {
-        let text = opaque(&text);
+        let text = prepare(&text);
         let length = text.chars().count();
         if length == 0 {
             return Err("field is required.".into());
@@ -46,8 +46,8 @@ impl Password {
         let parts = whole.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
         let known: Vec<&str> = whole.iter().map(String::as_str).chain(parts).filter(|part| part.len() >= 3).collect();
         let with_these = guesses(&self.0, &known);
-        let bare = bare(&self.0);
-        let is_one = !bare.is_empty() && known.iter().any(|known| self::bare(known) == bare);
+        let bare = letters_and_digits(&self.0);
+        let is_one = !bare.is_empty() && known.iter().any(|known| self::letters_and_digits(known) == bare);
         if is_one || (with_these <= PERSONAL_GUESSES && with_these < guesses(&self.0, &[])) {
             return Err("is too easy to guess: it is your name or address, or the name of this site.".into());
         }
@@ -60,13 +60,13 @@ impl Password {
 }
 
 /// The normal form of a password (RFC 8265, 4.2): composed characters, and every space as U+0020.
-pub fn opaque(text: &str) -> String {
+pub fn prepare(text: &str) -> String {
     let space = |c: char| if c.is_whitespace() && !c.is_control() { ' ' } else { c };
     text.chars().map(space).nfc().collect()
 }
 
 /// The letters and digits of a text, without digits at both ends, which people add to a name.
-fn bare(text: &str) -> String {
+fn letters_and_digits(text: &str) -> String {
     let text: String = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
     text.trim_matches(char::is_numeric).to_owned()
 }

@@ -8,7 +8,7 @@ mod written;
 
 use phonenumber::country::Id;
 
-use super::fold::fold;
+use super::normalize::normalize;
 use written::Run;
 pub use written::decimal;
 
@@ -120,11 +120,11 @@ const WITHHELD: [&str; 8] =
 
 /// Whether a text states that the number is withheld or unknown.
 pub fn is_withheld(text: &str) -> bool {
-    WITHHELD.contains(&fold(addressed(text).trim()).as_str())
+    WITHHELD.contains(&normalize(uri_user(text).trim()).as_str())
 }
 
 /// The user of a SIP or tel URI, or else the text itself.
-pub fn addressed(text: &str) -> String {
+pub fn uri_user(text: &str) -> String {
     let text = written::plain(text);
     written::user(&text).unwrap_or(text)
 }
@@ -140,7 +140,7 @@ pub fn reversed_digits(text: &str) -> String {
 }
 
 /// Restores a plus that arrived as a space: PBXs put numbers into URLs without encoding them.
-pub fn unspaced(phone: &str) -> String {
+pub fn restore_plus(phone: &str) -> String {
     match phone.strip_prefix(' ') {
         Some(number) if number.starts_with(|first: char| first.is_ascii_digit()) => format!("+{number}"),
         _ => phone.trim().to_owned(),

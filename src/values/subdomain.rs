@@ -99,7 +99,7 @@ impl Subdomain {
     /// The closest subdomain for a workspace name: "Zoé & Cie" becomes `zoe-cie`.
     pub fn from_name(name: &str) -> Self {
         let mut label = String::new();
-        for c in super::fold::fold(name).chars() {
+        for c in super::normalize::normalize(name).chars() {
             if c.is_ascii_alphanumeric() {
                 label.push(c);
             } else if !label.is_empty() && !label.ends_with('-') {

@@ -92,12 +92,12 @@ fn is_absolute(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     host.is_some_and(|host| !host.starts_with(['/', '?', '#']))
         && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\')
-        && sent(text).is_some()
+        && request_form(text).is_some()
 }
 
 /// The URL in the form for a request: the host in A-labels (IDNA), the rest percent-encoded. `None` if it cannot be
 /// requested.
-pub fn sent(text: &str) -> Option<String> {
+pub fn request_form(text: &str) -> Option<String> {
     let url = url::Url::parse(text).ok().filter(url::Url::has_host)?;
     http::Uri::try_from(url.as_str()).ok().map(|_| url.into())
 }
@@ -169,7 +169,7 @@ mod tests {
     fn a_host_in_unicode_is_kept_as_typed_and_asked_for_in_a_labels() {
         let url: WebUrl = "http://münchen.example:8080/é?b=ü".parse().unwrap();
         assert_eq!(&*url, "http://münchen.example:8080/é?b=ü");
-        assert_eq!(sent(&url).as_deref(), Some("http://xn--mnchen-3ya.example:8080/%C3%A9?b=%C3%BC"));
+        assert_eq!(request_form(&url).as_deref(), Some("http://xn--mnchen-3ya.example:8080/%C3%A9?b=%C3%BC"));
         assert!("http://xn--a/".parse::<WebUrl>().is_err());
     }
 
@@ -179,7 +179,7 @@ mod tests {
         fn every_address_that_is_taken_can_be_sent_to(host in "[a-zü0-9.\\-_@:\\[\\]]{1,10}", path in "(/[\\PC]{0,5})?") {
             let text = format!("https://{host}{path}");
             if text.parse::<WebUrl>().is_ok() {
-                let sent = sent(&text).unwrap();
+                let sent = request_form(&text).unwrap();
                 proptest::prop_assert!(sent.is_ascii(), "{}", sent);
                 let uri: http::Uri = sent.parse().unwrap();
                 proptest::prop_assert!(uri.host().is_some_and(|host| !host.is_empty()));

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{RECORDED_NAMES, recorded};
 use crate::api::field::{choice, integer, moment, text};
-use crate::api::list::{List, Listed, Listing};
+use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::{MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::{Ctx, Needs, Page, Result, Route, get, run};
 use crate::tenancy::journal::ActorType;
@@ -33,14 +33,13 @@ const ROUTES: &[Route] =
 
 /// One change.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "AuditEntry")]
-pub struct Entry {
+pub struct AuditEntry {
     /// Id of the entry.
     id: i64,
     /// Time of the change (UTC).
     at: Timestamp,
     /// The user or program that made the change.
-    actor: Actor,
+    actor: AuditActor,
     /// Resource and kind of change, for example `customer.updated`.
     action: String,
     /// Kind of the changed resource.
@@ -65,8 +64,7 @@ fn changes_schema(_: &mut SchemaGenerator) -> Schema {
 
 /// The user or program that made a change.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "AuditActor")]
-pub struct Actor {
+pub struct AuditActor {
     /// Type of the actor.
     #[serde(rename = "type")]
     kind: ActorType,
@@ -76,13 +74,13 @@ pub struct Actor {
     name: String,
 }
 
-fn list(ctx: &mut Ctx<'_>, list: List<Entry>) -> Result<Page<Entry>> {
+fn list(ctx: &mut Ctx<'_>, list: List<AuditEntry>) -> Result<Page<AuditEntry>> {
     let mut page = list.page(ctx)?;
-    let insider = ctx.insider()?;
-    let is_hidden = |entry: &Entry| match recorded().find(|recorded| recorded.name == entry.resource) {
-        Some(recorded) => recorded.view.is_some_and(|needed| !insider.may(needed)),
+    let principal = ctx.principal()?;
+    let is_hidden = |entry: &AuditEntry| match recorded().find(|recorded| recorded.name == entry.resource) {
+        Some(recorded) => recorded.view.is_some_and(|needed| !principal.has_permission(needed)),
         // Recorded by a later version: only for callers who may do everything.
-        None => !insider.may("*"),
+        None => !principal.has_permission("*"),
     };
     for entry in page.rows_mut().iter_mut().filter(|entry| is_hidden(entry)) {
         entry.changes.values_mut().for_each(|change| *change = (Value::Null, Value::Null));
@@ -90,8 +88,8 @@ fn list(ctx: &mut Ctx<'_>, list: List<Entry>) -> Result<Page<Entry>> {
     Ok(page)
 }
 
-impl Listed for Entry {
-    const LISTING: Listing = Listing {
+impl Listable for AuditEntry {
+    const LISTING: ListSpec = ListSpec {
         table: "audit_log",
         columns: "id, at, actor_type, actor_id, actor_name, action, resource, resource_id, address, changes",
         fields: &[
@@ -117,7 +115,7 @@ impl Listed for Entry {
         Ok(Self {
             id: row.get(0)?,
             at: row.get(1)?,
-            actor: Actor { kind: row.get(2)?, id: row.get(3)?, name: row.get(4)? },
+            actor: AuditActor { kind: row.get(2)?, id: row.get(3)?, name: row.get(4)? },
             action: row.get(5)?,
             resource: row.get(6)?,
             resource_id: row.get(7)?,
@@ -131,31 +129,30 @@ impl Listed for Entry {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::routing::endpoints::{self, World};
-    use crate::routing::testing::Desk;
     use crate::tenancy::journal::VERBS;
-    use crate::testing::{Bench, Client};
+    use crate::tests::routing_endpoints::{self, CreatedRows};
+    use crate::tests::{RoutingClient, TestClient, TestServer};
     use crate::workspace::RECORDED_NAMES;
 
     /// Oldest first.
-    fn entries(client: &Client<'_>, query: &str) -> Vec<Value> {
+    fn entries(client: &TestClient<'_>, query: &str) -> Vec<Value> {
         let listed = client.get(&format!("/audit-log?per_page=500&sort=id&{query}")).ok();
         listed["data"].as_array().unwrap().clone()
     }
 
-    fn actions(bench: &Bench) -> Vec<String> {
-        let all = entries(&bench.admin(), "").into_iter();
+    fn actions(server: &TestServer) -> Vec<String> {
+        let all = entries(&server.admin(), "").into_iter();
         all.map(|entry| format!("{} {}", entry["action"].as_str().unwrap(), entry["resource_id"])).collect()
     }
 
     #[test]
     fn an_entry_says_who_did_what_when_and_from_where() {
-        let bench = Bench::new();
-        let made = bench.admin().post("/customers", json!({"name": "Ada", "vip": true})).created();
-        bench.admin().put("/customers/1", json!({"name": "Zoé", "vip": true, "phone": "01 42 00 00 00"})).created();
-        bench.admin().delete("/customers/1").ok();
+        let server = TestServer::new();
+        let made = server.admin().post("/customers", json!({"name": "Ada", "vip": true})).created();
+        server.admin().put("/customers/1", json!({"name": "Zoé", "vip": true, "phone": "01 42 00 00 00"})).created();
+        server.admin().delete("/customers/1").ok();
 
-        let told = entries(&bench.admin(), "");
+        let told = entries(&server.admin(), "");
         assert_eq!(told.len(), 3);
         let owner = json!({"type": "user", "id": 1, "name": "Somebody"});
         for (entry, action) in told.iter().zip(["customer.created", "customer.updated", "customer.deleted"]) {
@@ -175,19 +172,19 @@ mod tests {
 
     #[test]
     fn what_changes_nothing_or_is_refused_leaves_no_entry() {
-        let bench = Bench::new();
-        bench.admin().post("/customers", json!({"name": "Ada"})).created();
-        bench.admin().put("/customers/1", json!({"name": "Ada"})).created();
-        bench.admin().put("/customers/1", json!({"name": ""})).invalid(&["The name field is required."]);
-        bench.admin().post("/contacts", json!({"last_name": "B", "customer_id": 9})).status.is_client_error();
-        bench.admin().delete_with("/customers/bulk", json!({"ids": [1, 9]})).refused(422, "unknown_ids");
-        assert_eq!(actions(&bench), ["customer.created 1"]);
+        let server = TestServer::new();
+        server.admin().post("/customers", json!({"name": "Ada"})).created();
+        server.admin().put("/customers/1", json!({"name": "Ada"})).created();
+        server.admin().put("/customers/1", json!({"name": ""})).invalid(&["The name field is required."]);
+        server.admin().post("/contacts", json!({"last_name": "B", "customer_id": 9})).status.is_client_error();
+        server.admin().delete_with("/customers/bulk", json!({"ids": [1, 9]})).rejected(422, "unknown_ids");
+        assert_eq!(actions(&server), ["customer.created 1"]);
     }
 
     #[test]
     fn what_goes_or_moves_with_a_customer_is_accounted_for_one_by_one() {
-        let bench = Bench::new();
-        let admin = bench.admin();
+        let server = TestServer::new();
+        let admin = server.admin();
         for name in ["A", "B"] {
             admin.post("/customers", json!({"name": name})).created();
         }
@@ -195,10 +192,10 @@ mod tests {
             admin.post("/contacts", json!({"last_name": "C", "customer_id": 1})).created();
         }
         admin.post("/phone-calls", json!({"direction": "inbound", "customer_id": 1})).created();
-        bench.key(&["contact.view"], Some(1));
-        let before = actions(&bench).len();
+        server.key(&["contact.view"], Some(1));
+        let before = actions(&server).len();
         admin.post("/customers/1/merge", json!({"into": 2})).created();
-        let told = actions(&bench);
+        let told = actions(&server);
         let merged = [
             "contact.updated 1",
             "contact.updated 2",
@@ -213,13 +210,13 @@ mod tests {
         );
 
         admin.delete("/customers/2?cascade=1").ok();
-        assert_eq!(actions(&bench)[told.len()..], ["contact.deleted 1", "contact.deleted 2", "customer.deleted 2"]);
+        assert_eq!(actions(&server)[told.len()..], ["contact.deleted 1", "contact.deleted 2", "customer.deleted 2"]);
     }
 
     #[test]
     fn every_resource_is_accounted_for_and_no_secret_is_told() {
-        let bench = Bench::new();
-        let admin = bench.admin();
+        let server = TestServer::new();
+        let admin = server.admin();
         let made = |path: &str, body: Value| admin.post(path, body).created()["id"].to_string();
         let at = |path: &str, id: &str| format!("{path}/{id}");
         let key = admin.post("/integration-keys", json!({"name": "K", "permissions": ["customer.view"]})).created();
@@ -245,22 +242,22 @@ mod tests {
         let rotated = admin.post(&format!("/integration-keys/{key_id}/rotate"), json!({})).created();
         admin.delete(&at("/integration-keys", &key_id)).ok();
         let client_at = at("/oauth-clients", &client["id"].to_string());
-        let narrowed = approve_and_narrow(&bench);
+        let narrowed = approve_and_narrow(&server);
         admin.delete(&at("/oauth-grants", &narrowed)).ok();
         admin.put(&client_at, json!({"active": false})).created();
         admin.delete(&client_at).ok();
         admin.put(&at("/webhooks", &webhook_id), json!({"active": false})).created();
         admin.delete(&at("/webhooks", &webhook_id)).ok();
-        let user = bench.join_acme("zoe@example.com", "agent").to_string();
+        let user = server.join_acme("zoe@example.com", "agent").to_string();
         admin.put(&at("/users", &user), json!({"name": "Zoé"})).created();
         admin.delete(&at("/users", &user)).ok();
         admin.put("/settings", json!({"locale": "en"})).created();
 
-        for endpoint in endpoints::all().iter().filter(|endpoint| endpoint.method != "GET") {
-            let desk = Desk::new(&bench);
-            let world = World::make(&desk);
-            let path = desk.path(&endpoint.path(&world));
-            desk.client.send(endpoint.method.parse().unwrap(), &path, endpoint.body(&world));
+        for endpoint in routing_endpoints::all().iter().filter(|endpoint| endpoint.method != "GET") {
+            let routing = RoutingClient::new(&server);
+            let world = CreatedRows::make(&routing);
+            let path = routing.path(&endpoint.path(&world));
+            routing.client.send(endpoint.method.parse().unwrap(), &path, endpoint.body(&world));
         }
 
         for resource in RECORDED_NAMES {
@@ -276,7 +273,7 @@ mod tests {
                 assert_eq!(known, happens, "{action}");
             }
         }
-        let all: String = bench.in_file(|db| {
+        let all: String = server.in_file(|db| {
             let all = "SELECT group_concat(changes, ' ') FROM audit_log";
             Ok(db.query_row(all, [], |row| row.get(0))?)
         });
@@ -286,33 +283,33 @@ mod tests {
     }
 
     /// Creates a grant whose newest access token has fewer scopes than were approved. Returns its id.
-    fn approve_and_narrow(bench: &Bench) -> String {
+    fn approve_and_narrow(server: &TestServer) -> String {
         let uri = "https://example.com/cb";
         let client =
             json!({"name": "P", "grants": ["authorization_code"], "redirect_uris": [uri], "scopes": ["client", "crm"]});
-        let client = bench.admin().post("/oauth-clients", client).created();
+        let client = server.admin().post("/oauth-clients", client).created();
         let text = |name: &str| client[name].as_str().unwrap().to_owned();
         let (id, secret) = (text("client_id"), text("client_secret"));
         let page = format!("/oauth/authorize?client_id={id}&redirect_uri={uri}&response_type=code");
-        let code = bench.approve("owner@example.com", &page);
+        let code = server.approve("owner@example.com", &page);
         let ask = |more: Value| {
             let mut body = json!({"client_id": id, "client_secret": secret, "redirect_uri": uri});
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            bench.nobody().at("acme.localhost").post("/oauth/token", body).ok()
+            server.anonymous().at("acme.localhost").post("/oauth/token", body).ok()
         };
         let first = ask(json!({"grant_type": "authorization_code", "code": code}));
         ask(json!({"grant_type": "refresh_token", "refresh_token": first["refresh_token"], "scope": "crm"}));
-        bench.admin().get("/oauth-grants").ok()["data"][0]["id"].to_string()
+        server.admin().get("/oauth-grants").ok()["data"][0]["id"].to_string()
     }
 
     #[test]
     fn entries_are_found_by_each_of_their_fields() {
-        let bench = Bench::new();
-        bench.admin().post("/customers", json!({"name": "A"})).created();
-        let key = bench.key(&["contact.create"], None);
+        let server = TestServer::new();
+        server.admin().post("/customers", json!({"name": "A"})).created();
+        let key = server.key(&["contact.create"], None);
         key.post("/contacts", json!({"last_name": "B"})).created();
         let found = |query: &str| -> Vec<Value> {
-            entries(&bench.admin(), query).into_iter().map(|entry| entry["action"].clone()).collect()
+            entries(&server.admin(), query).into_iter().map(|entry| entry["action"].clone()).collect()
         };
         assert_eq!(found("filter[actor_type]=integration-key"), ["contact.created"]);
         assert_eq!(found("filter[actor_name]=program&filter[actor_id]=1"), ["contact.created"]);
@@ -322,18 +319,18 @@ mod tests {
         assert_eq!(found("filter[address]=127.0").len(), 3);
         assert_eq!(found("filter[at][lte]=2024-01-01"), [json!(null); 0]);
         assert_eq!(found("filter[at][gte]=2024-01-01").len(), 3);
-        bench.with_only(&["audit.view"]).get("/audit-log").ok();
-        bench.with_only(&["customer.*"]).get("/audit-log").refused(403, "missing_permission");
+        server.with_only(&["audit.view"]).get("/audit-log").ok();
+        server.with_only(&["customer.*"]).get("/audit-log").rejected(403, "missing_permission");
         // Another workspace has its own log.
-        assert_eq!(bench.admin_of_other().get("/audit-log").ok()["total"], 0);
+        assert_eq!(server.admin_of_other().get("/audit-log").ok()["total"], 0);
     }
 
     #[test]
     fn values_are_for_those_who_may_view_what_changed() {
-        let bench = Bench::new();
-        bench.admin().post("/customers", json!({"name": "Ada"})).created();
-        bench.admin().post("/contacts", json!({"last_name": "Lovelace", "email": "ada@example.com"})).created();
-        let auditor = bench.with_only(&["audit.view", "customer.view"]);
+        let server = TestServer::new();
+        server.admin().post("/customers", json!({"name": "Ada"})).created();
+        server.admin().post("/contacts", json!({"last_name": "Lovelace", "email": "ada@example.com"})).created();
+        let auditor = server.with_only(&["audit.view", "customer.view"]);
         let seen = |resource: &str| entries(&auditor, &format!("filter[resource]={resource}"))[0].clone();
         assert_eq!(seen("customer")["changes"]["name"], json!([null, "Ada"]));
         let contact = seen("contact");
@@ -342,23 +339,23 @@ mod tests {
             (&json!("contact.created"), &json!([null, null]))
         );
         assert!(!auditor.get("/audit-log").text.contains("Lovelace"));
-        assert!(bench.admin().get("/audit-log").text.contains("Lovelace"));
+        assert!(server.admin().get("/audit-log").text.contains("Lovelace"));
     }
 
     #[test]
     fn who_joins_and_who_leaves_is_their_own_author() {
-        let bench = Bench::new();
-        let role = bench.admin().get("/roles").ok()[2]["id"].clone();
+        let server = TestServer::new();
+        let role = server.admin().get("/roles").ok()[2]["id"].clone();
         let invite = json!({"email": "stranger@example.com", "role_id": role});
-        let invite = bench.admin().post("/user-invites", invite).created();
-        bench.stranger().post(&format!("/user-invites/{}/accept", invite["id"]), json!({})).created();
-        let joined = &entries(&bench.admin(), "filter[resource]=user")[0];
+        let invite = server.admin().post("/user-invites", invite).created();
+        server.stranger().post(&format!("/user-invites/{}/accept", invite["id"]), json!({})).created();
+        let joined = &entries(&server.admin(), "filter[resource]=user")[0];
         assert_eq!((&joined["action"], &joined["actor"]["id"]), (&json!("user.created"), &joined["resource_id"]));
         assert_eq!(joined["changes"]["role"], json!([null, {"id": role, "name": "agent"}]));
 
-        let farewell = json!({"current_password": crate::testing::PASSWORD});
-        bench.stranger().delete_with("/account", farewell).ok();
-        let left = &entries(&bench.admin(), "filter[resource]=user")[1];
+        let farewell = json!({"current_password": crate::tests::PASSWORD});
+        server.stranger().delete_with("/account", farewell).ok();
+        let left = &entries(&server.admin(), "filter[resource]=user")[1];
         assert_eq!((&left["action"], &left["actor"]), (&json!("user.deleted"), &joined["actor"]));
     }
 }

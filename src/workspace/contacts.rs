@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::api::crud::{create, export, import, list, remove, remove_many, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
-use crate::api::{CallerScope, Key, Needs, Result, Route, bulk, check_customer, delete, get, post, put, run};
+use crate::api::{
+    CallerScope, ImportKey, Needs, Result, Route, check_customer, delete, get, long_running, post, put, run,
+};
 use crate::tenancy::journal::Recorded;
-use crate::tenancy::phones::Typed;
+use crate::tenancy::phones::PhoneText;
 use crate::values::{CustomFields, Email, Name, Text};
 
 pub const RESOURCE: Resource =
@@ -36,7 +38,7 @@ const ROUTES: &[Route] = &[
     post("/contacts", &run(create::<Contact>), Needs::Scoped("contact.create"), "Create a contact"),
     post(
         "/contacts/import",
-        &bulk(import::<Contact>),
+        &long_running(import::<Contact>),
         Needs::Scoped("contact.create"),
         "Import contacts from JSON or CSV",
     ),
@@ -73,18 +75,18 @@ entity! {
         /// Website. Free text.
         pub website: Option<Text<255>> => text, "Website", "Site web";
         /// Business phone number, stored as typed. Filters and the CRM look-up match every number in any format.
-        pub phone_business_1: Typed => phone, "Business phone", "Téléphone professionnel";
+        pub phone_business_1: PhoneText => phone, "Business phone", "Téléphone professionnel";
         /// Second business phone number.
-        pub phone_business_2: Typed => phone, "Business phone 2", "Téléphone professionnel 2";
+        pub phone_business_2: PhoneText => phone, "Business phone 2", "Téléphone professionnel 2";
         /// Mobile phone number.
         #[schemars(example = &"06 12 34 56 78")]
-        pub phone_mobile_1: Typed => phone, "Mobile", "Mobile";
+        pub phone_mobile_1: PhoneText => phone, "Mobile", "Mobile";
         /// Second mobile phone number.
-        pub phone_mobile_2: Typed => phone, "Mobile 2", "Mobile 2";
+        pub phone_mobile_2: PhoneText => phone, "Mobile 2", "Mobile 2";
         /// Private phone number.
-        pub phone_home_1: Typed => phone, "Home phone", "Téléphone privé";
+        pub phone_home_1: PhoneText => phone, "Home phone", "Téléphone privé";
         /// Fax number.
-        pub fax: Typed => phone, "Fax", "Fax";
+        pub fax: PhoneText => phone, "Fax", "Fax";
         /// Position of the contact in the company.
         pub role: Option<Text<255>> => text.searched(), "Position", "Fonction";
         /// Department of the contact in the company.
@@ -109,19 +111,19 @@ impl Entity for Contact {
 }
 
 impl Editable for Contact {
-    const KEY: Option<Key> = Some(Key { field: "email", column: "email COLLATE NOCASE" });
+    const KEY: Option<ImportKey> = Some(ImportKey { field: "email", column: "email COLLATE NOCASE" });
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
 
     #[test]
     fn a_contact_is_answered_whole_and_kept_as_it_was_sent() {
-        let bench = Bench::new();
-        let customer = bench.admin().post("/customers", json!({"name": "Ada"})).created()["id"].clone();
+        let server = TestServer::new();
+        let customer = server.admin().post("/customers", json!({"name": "Ada"})).created()["id"].clone();
         let sent = json!({
             "customer_id": customer, "civility": "Mme", "first_name": "Zoé", "last_name": "Lefèvre",
             "email": "Zoe@Example.com", "company": "Acme", "website": "https://example.com",
@@ -129,82 +131,82 @@ mod tests {
             "phone_mobile_2": "+33 7 00 00 00 00", "phone_home_1": "0450000000", "fax": "0142000001",
             "role": "Directrice", "service": "Achats", "comment": "c", "custom_fields": {"a": null},
         });
-        let made = bench.admin().post("/contacts", sent.clone()).created();
+        let made = server.admin().post("/contacts", sent.clone()).created();
         for (field, value) in sent.as_object().unwrap() {
             assert_eq!(&made[field], value, "{field}");
         }
-        assert_eq!(bench.admin().get(&format!("/contacts/{}", made["id"])).ok(), made);
+        assert_eq!(server.admin().get(&format!("/contacts/{}", made["id"])).ok(), made);
     }
 
     #[test]
     fn any_of_its_numbers_finds_a_contact_in_any_format_and_an_old_one_no_longer() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let numbers = json!({"last_name": "B", "phone_business_1": "01 42 00 00 00", "phone_home_1": "+49 30 123456"});
-        bench.admin().post("/contacts", numbers).created();
+        server.admin().post("/contacts", numbers).created();
         let found =
-            |number: &str| bench.admin().get(&format!("/contacts?filter[phone]={number}")).ok()["total"].clone();
+            |number: &str| server.admin().get(&format!("/contacts?filter[phone]={number}")).ok()["total"].clone();
         for number in ["%2B33142000000", "0142000000", "0033142000000", "01.42.00.00.00", "004930123456", "3456"] {
             assert_eq!(found(number), 1, "{number}");
         }
-        bench.admin().put("/contacts/1", json!({"phone_business_1": "01 43 00 00 00"})).created();
+        server.admin().put("/contacts/1", json!({"phone_business_1": "01 43 00 00 00"})).created();
         assert_eq!((found("0142000000"), found("0143000000")), (json!(0), json!(1)));
-        bench.admin().delete("/contacts/1").ok();
+        server.admin().delete("/contacts/1").ok();
         assert_eq!(found("0143000000"), 0);
     }
 
     #[test]
     fn numbers_without_a_prefix_are_of_the_workspaces_country() {
-        let bench = Bench::new();
-        bench.in_file(|db| {
+        let server = TestServer::new();
+        server.in_file(|db| {
             db.execute("UPDATE settings SET value = 'DE' WHERE name = 'default_country'", [])?;
             Ok(())
         });
-        bench.admin().post("/contacts", json!({"last_name": "B", "phone_business_1": "030 123456"})).created();
-        assert_eq!(bench.admin().get("/contacts?filter[phone]=%2B4930123456").ok()["total"], 1);
+        server.admin().post("/contacts", json!({"last_name": "B", "phone_business_1": "030 123456"})).created();
+        assert_eq!(server.admin().get("/contacts?filter[phone]=%2B4930123456").ok()["total"], 1);
     }
 
     #[test]
     fn its_customer_must_be_there() {
-        let bench = Bench::new();
-        let answer = bench.admin().post("/contacts", json!({"last_name": "B", "customer_id": 7}));
+        let server = TestServer::new();
+        let answer = server.admin().post("/contacts", json!({"last_name": "B", "customer_id": 7}));
         answer.invalid(&["The selected customer id is invalid."]);
-        bench.admin().post("/contacts", json!({"last_name": "B"})).created();
-        bench.admin().put("/contacts/1", json!({"customer_id": 7})).invalid(&["The selected customer id is invalid."]);
-        assert_eq!(bench.admin().get("/contacts/1").ok()["customer_id"], Value::Null);
+        server.admin().post("/contacts", json!({"last_name": "B"})).created();
+        server.admin().put("/contacts/1", json!({"customer_id": 7})).invalid(&["The selected customer id is invalid."]);
+        assert_eq!(server.admin().get("/contacts/1").ok()["customer_id"], Value::Null);
     }
 
     #[test]
     fn words_find_it_by_their_beginnings_whatever_was_changed_since() {
-        let bench = Bench::new();
-        bench
+        let server = TestServer::new();
+        server
             .admin()
             .post("/contacts", json!({"first_name": "Zoé", "last_name": "Lefèvre", "company": "Acme"}))
             .created();
-        let found = |term: &str| bench.admin().get(&format!("/contacts?filter[term]={term}")).ok()["total"].clone();
+        let found = |term: &str| server.admin().get(&format!("/contacts?filter[term]={term}")).ok()["total"].clone();
         assert_eq!((found("zoe%20lef"), found("acme"), found("martin")), (json!(1), json!(1), json!(0)));
-        bench.admin().put("/contacts/1", json!({"last_name": "Martin"})).created();
+        server.admin().put("/contacts/1", json!({"last_name": "Martin"})).created();
         assert_eq!((found("lefevre"), found("martin")), (json!(0), json!(1)));
     }
 
     #[test]
     fn an_agent_creates_and_changes_and_does_not_delete() {
-        let bench = Bench::new();
-        let agent = bench.with_role("agent");
+        let server = TestServer::new();
+        let agent = server.with_role("agent");
         agent.post("/contacts", json!({"last_name": "B"})).created();
         agent.put("/contacts/1", json!({"last_name": "C"})).created();
-        agent.delete("/contacts/1").refused(403, "missing_permission");
-        agent.post("/customers", json!({"name": ""})).refused(403, "missing_permission");
+        agent.delete("/contacts/1").rejected(403, "missing_permission");
+        agent.post("/customers", json!({"name": ""})).rejected(403, "missing_permission");
     }
 
     #[test]
     fn many_are_deleted_all_or_none() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         for name in ["A", "B"] {
-            bench.admin().post("/contacts", json!({"last_name": name})).created();
+            server.admin().post("/contacts", json!({"last_name": name})).created();
         }
-        bench.admin().delete_with("/contacts/bulk", json!({"ids": [2, 9]})).refused(422, "unknown_ids");
-        assert_eq!(bench.admin().get("/contacts").ok()["total"], 2);
-        assert_eq!(bench.admin().delete_with("/contacts/bulk", json!({"ids": [1, 2]})).ok()["deleted"], 2);
-        assert_eq!(bench.admin().get("/contacts").ok()["total"], 0);
+        server.admin().delete_with("/contacts/bulk", json!({"ids": [2, 9]})).rejected(422, "unknown_ids");
+        assert_eq!(server.admin().get("/contacts").ok()["total"], 2);
+        assert_eq!(server.admin().delete_with("/contacts/bulk", json!({"ids": [1, 2]})).ok()["deleted"], 2);
+        assert_eq!(server.admin().get("/contacts").ok()["total"], 0);
     }
 }

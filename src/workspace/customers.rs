@@ -16,14 +16,14 @@ use crate::api::list::List;
 use crate::api::openapi::Operation;
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
 use crate::api::{
-    Answer, Call, CallerScope, Created, Ctx, Deleted, Done, Error, Given, Id, Ids, Json, Key, Needs, Ok200, Page,
-    Query, Reply, Result, Route, bulk, delete, entity_rows, get, post, put, run,
+    ApiResponse, CallerScope, Ctx, Deleted, Done, Error, Given, Id, Ids, ImportKey, IntoResponse, Json, Needs, Ok200,
+    Page, Query, Request, Result, Route, Saved, delete, entity_rows, get, long_running, post, put, run,
 };
 use crate::routing;
 use crate::storage::Stored;
 use crate::tenancy::journal::Recorded;
-use crate::tenancy::phones::Typed;
-use crate::tenancy::{self, Author};
+use crate::tenancy::phones::PhoneText;
+use crate::tenancy::{self, ChangeRecorder};
 use crate::values::{CustomFields, Email, Flag, Name, RowId, Text, Timestamp, choice};
 
 pub const RESOURCE: Resource =
@@ -60,7 +60,7 @@ const ROUTES: &[Route] = &[
     post("/customers", &run(create::<Customer>), Needs::Permission("customer.create"), "Create a customer"),
     post(
         "/customers/import",
-        &bulk(import::<Customer>),
+        &long_running(import::<Customer>),
         Needs::Permission("customer.create"),
         "Import customers from JSON or CSV",
     ),
@@ -97,11 +97,11 @@ entity! {
         pub email_address: Option<Email> => text.searched(), "Email", "E-mail";
         /// Phone number, stored as typed. Filters match it in any format.
         #[schemars(example = &"01 42 00 00 00")]
-        pub phone: Typed => phone_numbers("customers"), "Phone", "Téléphone";
+        pub phone: PhoneText => phone_numbers("customers"), "Phone", "Téléphone";
         /// Mobile phone number.
-        pub mobile_phone: Typed => stored, "Mobile", "Mobile";
+        pub mobile_phone: PhoneText => stored, "Mobile", "Mobile";
         /// Fax number.
-        pub fax: Typed => stored, "Fax", "Fax";
+        pub fax: PhoneText => stored, "Fax", "Fax";
         /// Website. Free text.
         pub website: Option<Text<255>> => stored, "Website", "Site web";
         /// First name of the main contact.
@@ -147,8 +147,7 @@ pub struct ByAccount {
 
 /// The id of a customer.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "CustomerId")]
-pub struct Resolved {
+pub struct CustomerId {
     /// Id of the customer.
     id: i64,
     /// Account of the customer.
@@ -158,16 +157,15 @@ pub struct Resolved {
 /// Options of a deletion.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Removal {
+pub struct CustomerRemovalQuery {
     /// Also delete the customer's contacts and call routing.
     cascade: Flag,
 }
 
 /// The customer to merge into.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "CustomerMerge")]
 #[serde(default)]
-pub struct Merging {
+pub struct CustomerMerge {
     /// Id of the customer to keep. Its own fields do not change. It receives the contacts, calls and call routing of
     /// the other customer.
     into: RowId,
@@ -184,18 +182,16 @@ pub struct MovedKeys {
 
 /// The customer that is kept, and the credentials that were deleted with the other customer.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "CustomerMerged")]
-pub struct Merged {
+pub struct CustomerMerged {
     #[serde(flatten)]
     customer: Customer,
     /// The credentials that were deleted.
-    ended: Ended,
+    ended: EndedCredentials,
 }
 
 /// Numbers of credentials that were bound to a customer and deleted with it.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "EndedCredentials")]
-pub struct Ended {
+pub struct EndedCredentials {
     /// Number of deleted integration keys.
     #[schemars(range(min = 0))]
     integration_keys: i64,
@@ -207,7 +203,7 @@ pub struct Ended {
     cfd_tokens: i64,
 }
 
-impl Ended {
+impl EndedCredentials {
     /// Counts the credentials that are deleted together with a customer.
     fn with(db: &Connection, customer: i64) -> rusqlite::Result<Self> {
         db.prepare_cached(
@@ -229,7 +225,7 @@ choice! {
 /// Extra fields of a list.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct With {
+pub struct WithQuery {
     /// `contacts_count` adds the number of contacts to each customer.
     #[serde(deserialize_with = "extra")]
     #[schemars(schema_with = "extra_schema")]
@@ -252,7 +248,7 @@ pub struct CustomerCounted {
     contacts_count: i64,
 }
 
-fn list(ctx: &mut Ctx<'_>, list: List<Customer>, Query(with): Query<With>) -> Result<Customers> {
+fn list(ctx: &mut Ctx<'_>, list: List<Customer>, Query(with): Query<WithQuery>) -> Result<Customers> {
     let page = list.page(ctx)?;
     if with.with.is_none() {
         return Ok(Customers::Plain(page));
@@ -264,14 +260,14 @@ fn list(ctx: &mut Ctx<'_>, list: List<Customer>, Query(with): Query<With>) -> Re
     Ok(Customers::Counted(counted))
 }
 
-fn resolve(ctx: &mut Ctx<'_>, Query(by): Query<ByAccount>) -> Result<Ok200<Resolved>> {
+fn resolve(ctx: &mut Ctx<'_>, Query(by): Query<ByAccount>) -> Result<Ok200<CustomerId>> {
     let id = ctx.customer_with(&by.customer_account)?;
-    Ok(Ok200(Resolved { id, customer_account: by.customer_account.to_string() }))
+    Ok(Ok200(CustomerId { id, customer_account: by.customer_account.to_string() }))
 }
 
 fn contacts(ctx: &mut Ctx<'_>, Id(id): Id, list: List<Contact>) -> Result<Page<Contact>> {
     crud::find::<Customer>(ctx, &CallerScope, id)?;
-    list.only("customer_id", id).page(ctx)
+    list.restrict("customer_id", id).page(ctx)
 }
 
 /// Credentials bound to the merged customer are deleted with it unless the caller moves them: they were never granted
@@ -280,48 +276,53 @@ fn merge(
     ctx: &mut Ctx<'_>,
     Id(id): Id,
     Query(keys): Query<MovedKeys>,
-    Json(merging): Json<Merging>,
-) -> Result<Created<Merged>> {
+    Json(merging): Json<CustomerMerge>,
+) -> Result<Saved<CustomerMerged>> {
     let goes = crud::find::<Customer>(ctx, &CallerScope, id)?;
-    let author = ctx.author()?;
+    let recorder = ctx.recorder()?;
     let into = merging.into.get();
     let stays = Customer::find(ctx.db, into)?.filter(|customer| customer.id != id);
     let stays = stays.ok_or_else(|| Error::invalid("The selected into is invalid."))?;
-    entity_rows::move_each::<Contact>(ctx.db, &author, id, into)?;
-    entity_rows::move_each::<PhoneCall>(ctx.db, &author, id, into)?;
-    entity_rows::move_each::<Chat>(ctx.db, &author, id, into)?;
-    routing::move_all(ctx.db, &author, id, into)?;
+    entity_rows::move_each::<Contact>(ctx.db, &recorder, id, into)?;
+    entity_rows::move_each::<PhoneCall>(ctx.db, &recorder, id, into)?;
+    entity_rows::move_each::<Chat>(ctx.db, &recorder, id, into)?;
+    routing::move_all(ctx.db, &recorder, id, into)?;
     if keys.move_keys.0 {
         integration_keys::move_all(ctx, id, into)?;
         clients::move_all(ctx, id, into)?;
         routing::move_tokens(ctx, id, into)?;
     }
-    let ended = Ended::with(ctx.db, id)?;
-    entity_rows::delete(ctx.db, &author, &goes)?;
-    Ok(Created(Merged { customer: stays, ended }))
+    let ended = EndedCredentials::with(ctx.db, id)?;
+    entity_rows::delete(ctx.db, &recorder, &goes)?;
+    Ok(Saved(CustomerMerged { customer: stays, ended }))
 }
 
-fn remove(ctx: &mut Ctx<'_>, Id(id): Id, Query(removal): Query<Removal>) -> Result<Done> {
+fn remove(ctx: &mut Ctx<'_>, Id(id): Id, Query(removal): Query<CustomerRemovalQuery>) -> Result<Done> {
     let customer: Customer = crud::find(ctx, &CallerScope, id)?;
-    delete_with(ctx.db, &ctx.author()?, &customer, &removal)?;
+    delete_with(ctx.db, &ctx.recorder()?, &customer, &removal)?;
     Ok(Done)
 }
 
-fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<Removal>, Ids(ids): Ids) -> Result<Deleted> {
-    let author = ctx.author()?;
+fn remove_many(ctx: &mut Ctx<'_>, Query(removal): Query<CustomerRemovalQuery>, Ids(ids): Ids) -> Result<Deleted> {
+    let recorder = ctx.recorder()?;
     for id in &ids {
-        let customer: Customer = crud::find(ctx, &CallerScope, *id).map_err(|_| Ids::unknown())?;
-        delete_with(ctx.db, &author, &customer, &removal)?;
+        let customer: Customer = crud::find(ctx, &CallerScope, *id).map_err(|_| Ids::unknown_id())?;
+        delete_with(ctx.db, &recorder, &customer, &removal)?;
     }
     Ok(Deleted(ids.len()))
 }
 
-fn delete_with(db: &Connection, author: &Author, customer: &Customer, removal: &Removal) -> Result<()> {
+fn delete_with(
+    db: &Connection,
+    recorder: &ChangeRecorder,
+    customer: &Customer,
+    removal: &CustomerRemovalQuery,
+) -> Result<()> {
     if removal.cascade.0 {
-        entity_rows::delete_each::<Contact>(db, author, "customer_id", customer.id)?;
-        routing::delete_all(db, author, customer.id)?;
+        entity_rows::delete_each::<Contact>(db, recorder, "customer_id", customer.id)?;
+        routing::delete_all(db, recorder, customer.id)?;
     }
-    entity_rows::delete(db, author, customer)
+    entity_rows::delete(db, recorder, customer)
 }
 
 impl Entity for Customer {
@@ -329,7 +330,7 @@ impl Entity for Customer {
     /// exists.
     fn prepare(&mut self, _: &Connection, old: Option<&Self>, given: &Given<'_>) -> Result<()> {
         let changes = old.is_some_and(|old| old.customer_account != self.customer_account);
-        if changes && given.customer.is_some() && !given.is_import { Err(Error::bound()) } else { Ok(()) }
+        if changes && given.customer.is_some() && !given.is_import { Err(Error::bound_to_customer()) } else { Ok(()) }
     }
 
     /// A blank account is replaced: by a new one, or by the stored one.
@@ -343,23 +344,23 @@ impl Entity for Customer {
         Ok(())
     }
 
-    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
+    fn release(&self, db: &Connection, recorder: &ChangeRecorder) -> Result<()> {
         if db.prepare_cached("SELECT 1 FROM contacts WHERE customer_id = ?1")?.exists([self.id])? {
             let message = "The customer has contacts. Delete them first, or add ?cascade=1.";
-            return Err(Error::refused("customer_has_contacts", message));
+            return Err(Error::rejected("customer_has_contacts", message));
         }
-        if routing::is_used_by(db, self.id)? {
+        if routing::has_rows(db, self.id)? {
             let message = "The customer has call routing. Delete it first, or add ?cascade=1.";
-            return Err(Error::refused("customer_has_routing", message));
+            return Err(Error::rejected("customer_has_routing", message));
         }
-        integration_keys::delete_all(db, author, self.id)?;
-        clients::delete_all(db, author, self.id)?;
-        routing::delete_tokens(db, author, self.id)
+        integration_keys::delete_all(db, recorder, self.id)?;
+        clients::delete_all(db, recorder, self.id)?;
+        routing::delete_tokens(db, recorder, self.id)
     }
 }
 
 impl Editable for Customer {
-    const KEY: Option<Key> = Some(Key { field: "customer_account", column: "customer_account" });
+    const KEY: Option<ImportKey> = Some(ImportKey { field: "customer_account", column: "customer_account" });
 }
 
 /// `CL` and the id of the next customer, or the first larger number whose account is free.
@@ -369,7 +370,7 @@ fn next_account(db: &Connection) -> Result<Text<64>> {
         .query_row([], |row| row.get(0))?;
     for number in next.. {
         let account = format!("CL{number:06}");
-        if tenancy::customers::with_account(db, &account)?.is_none() {
+        if tenancy::customer_lookup::with_account(db, &account)?.is_none() {
             return Text::parse(account).map_err(Error::Internal);
         }
     }
@@ -381,16 +382,16 @@ fn account<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Text<64>, D::Er
     Option::deserialize(input).map(Option::unwrap_or_default)
 }
 
-impl Reply for Customers {
-    fn into_response(self, call: &Call) -> Result<Answer> {
+impl IntoResponse for Customers {
+    fn into_response(self, request: &Request) -> Result<ApiResponse> {
         match self {
-            Self::Plain(page) => page.into_response(call),
-            Self::Counted(page) => page.into_response(call),
+            Self::Plain(page) => page.into_response(request),
+            Self::Counted(page) => page.into_response(request),
         }
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.answer::<Page<Customer>>(StatusCode::OK);
+        operation.response::<Page<Customer>>(StatusCode::OK);
     }
 }
 

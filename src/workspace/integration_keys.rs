@@ -8,17 +8,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::api::field::{flag, integer, moment, text};
-use crate::api::list::{List, Listed, Listing, each_of};
+use crate::api::list::{List, ListSpec, Listable, for_each_row};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, check_customer, delete,
-    get, may_touch, post, put, run, steps,
+    BlockingCtx, Changes, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Saved, blocking,
+    check_customer, delete, get, post, put, require_grantable, run,
 };
 use crate::auth::{Credential, KEY_PREFIX, Permissions, secret};
-use crate::central::notices::{self, Made};
-use crate::central::session::TokenShown;
+use crate::central::account_session::TokenShown;
+use crate::central::notices::{self, CreatedCredential};
 use crate::storage::{Stored, record};
-use crate::tenancy::Author;
+use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
 use crate::values::{Name, Text, Timestamp};
 
@@ -49,7 +49,7 @@ const ROUTES: &[Route] = &[
     get("/integration-keys/{id}", &run(show), Needs::Permission("integration-key.view"), "Show an integration key"),
     post(
         "/integration-keys",
-        &steps(create),
+        &blocking(create),
         Needs::Permission("integration-key.create"),
         "Create an integration key; it is shown only once",
     ),
@@ -61,7 +61,7 @@ const ROUTES: &[Route] = &[
     ),
     post(
         "/integration-keys/{id}/rotate",
-        &steps(rotate),
+        &blocking(rotate),
         Needs::Permission("integration-key.update"),
         "Rotate the secret of an integration key",
     )
@@ -153,9 +153,8 @@ pub struct IntegrationKeyChanges {
 
 /// Options of a rotation.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "KeyRotation")]
 #[serde(default)]
-pub struct Rotation {
+pub struct KeyRotation {
     /// Seconds for which the old secret stays valid. Defaults to 86400 (one day). 0 ends it at once.
     #[schemars(range(min = 0, max = 2_592_000))]
     #[schemars(example = 3600)]
@@ -170,10 +169,10 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<IntegrationKey>> {
     find(ctx.db, id).map(Ok200)
 }
 
-fn create(steps: &Steps<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Created<IntegrationKeyShown>> {
-    let (insider, author) = (steps.insider()?.clone(), steps.author()?);
-    let shown = steps.call.workspace()?.file().write(move |db| {
-        may_touch(&insider, [&new.permissions])?;
+fn create(ctx: &BlockingCtx<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Saved<IntegrationKeyShown>> {
+    let (principal, recorder) = (ctx.principal()?.clone(), ctx.recorder()?);
+    let shown = ctx.request.workspace()?.file().write(move |db| {
+        require_grantable(&principal, [&new.permissions])?;
         check_customer(db, new.customer_id)?;
         let new = new.clone();
         let mut key = IntegrationKey {
@@ -186,28 +185,28 @@ fn create(steps: &Steps<'_>, Json(new): Json<NewIntegrationKey>) -> Result<Creat
             prefix: Text::default(),
             last_four: Text::default(),
             last_used_at: None,
-            created_at: author.at,
-            updated_at: author.at,
+            created_at: recorder.at,
+            updated_at: recorder.at,
         };
         let secret = key.take_new_secret()?;
         key.id = key.insert(db)?;
         keep_secret(db, key.id, &secret)?;
-        author.created(db, RECORDED, &key)?;
+        recorder.created(db, RECORDED, &key)?;
         Ok::<_, Error>(IntegrationKeyShown { known: key, key: secret })
     })?;
-    tell_maker(steps, &shown)?;
-    Ok(Created(shown))
+    notify_creator(ctx, &shown)?;
+    Ok(Saved(shown))
 }
 
 /// Notifies the caller by mail about a new secret in their name.
-fn tell_maker(steps: &Steps<'_>, shown: &IntegrationKeyShown) -> Result<()> {
-    match &steps.call.credential {
-        Credential::Token(person) => notices::tell(steps, person, Made::Key(shown.known.name.to_string())),
+fn notify_creator(ctx: &BlockingCtx<'_>, shown: &IntegrationKeyShown) -> Result<()> {
+    match &ctx.request.credential {
+        Credential::Token(person) => notices::notify(ctx, person, CreatedCredential::Key(shown.known.name.to_string())),
         _ => Ok(()),
     }
 }
 
-fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>) -> Result<Created<IntegrationKey>> {
+fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>) -> Result<Saved<IntegrationKey>> {
     let old = find(ctx.db, id)?;
     let mut key = old.clone();
     let new = changes.apply(&IntegrationKeyChanges {
@@ -216,24 +215,24 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>
         active: key.active,
         expires_at: key.expires_at,
     })?;
-    may_touch(ctx.insider()?, [&old.permissions, &new.permissions])?;
+    require_grantable(ctx.principal()?, [&old.permissions, &new.permissions])?;
     (key.name, key.permissions, key.active, key.expires_at) = (new.name, new.permissions, new.active, new.expires_at);
     key.updated_at = ctx.now;
     key.save(ctx.db)?;
-    ctx.author()?.updated(ctx.db, RECORDED, &old, &key)?;
-    Ok(Created(key))
+    ctx.recorder()?.updated(ctx.db, RECORDED, &old, &key)?;
+    Ok(Saved(key))
 }
 
-fn rotate(steps: &Steps<'_>, Id(id): Id, Json(rotation): Json<Rotation>) -> Result<Created<IntegrationKeyShown>> {
+fn rotate(ctx: &BlockingCtx<'_>, Id(id): Id, Json(rotation): Json<KeyRotation>) -> Result<Saved<IntegrationKeyShown>> {
     let grace = rotation.grace.unwrap_or(GRACE);
     if !(0..=LONGEST_GRACE).contains(&grace) {
         return Err(Error::invalid(format!("The grace must be between 0 and {LONGEST_GRACE}.")));
     }
-    let (insider, author, now) = (steps.insider()?.clone(), steps.author()?, steps.now);
-    let shown = steps.call.workspace()?.file().write(move |db| {
+    let (principal, recorder, now) = (ctx.principal()?.clone(), ctx.recorder()?, ctx.now);
+    let shown = ctx.request.workspace()?.file().write(move |db| {
         let old = find(db, id)?;
         let mut key = old.clone();
-        may_touch(&insider, [&key.permissions])?;
+        require_grantable(&principal, [&key.permissions])?;
         let secret = key.take_new_secret()?;
         key.updated_at = now;
         key.save(db)?;
@@ -242,17 +241,17 @@ fn rotate(steps: &Steps<'_>, Id(id): Id, Json(rotation): Json<Rotation>) -> Resu
         let over = "DELETE FROM integration_key_secrets WHERE key_id = ?1 AND expires_at <= ?2";
         db.prepare_cached(over)?.execute((id, now))?;
         keep_secret(db, id, &secret)?;
-        author.updated(db, RECORDED, &old, &key)?;
+        recorder.updated(db, RECORDED, &old, &key)?;
         Ok::<_, Error>(IntegrationKeyShown { known: key, key: secret })
     })?;
-    tell_maker(steps, &shown)?;
-    Ok(Created(shown))
+    notify_creator(ctx, &shown)?;
+    Ok(Saved(shown))
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let key = find(ctx.db, id)?;
-    may_touch(ctx.insider()?, [&key.permissions])?;
-    delete_one(ctx.db, &ctx.author()?, &key)?;
+    require_grantable(ctx.principal()?, [&key.permissions])?;
+    delete_one(ctx.db, &ctx.recorder()?, &key)?;
     Ok(Done)
 }
 
@@ -260,28 +259,28 @@ pub const RECORDED: &Recorded = &Recorded::new("integration-key", Some("integrat
 const UPDATE: &str = "integration-key.update";
 
 /// Deletes the keys that are bound to this customer.
-pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
-    each_of(db, "customer_id", customer, |key| Ok(delete_one(db, author, &key)?))
+pub fn delete_all(db: &Connection, recorder: &ChangeRecorder, customer: i64) -> Result<()> {
+    for_each_row(db, "customer_id", customer, |key| Ok(delete_one(db, recorder, &key)?))
 }
 
 /// Binds the keys of one customer to another. They gain access to other rows, so this requires the same permissions as
 /// a change of the keys.
 pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
-    let (insider, author) = (ctx.insider()?, ctx.author()?);
-    each_of(ctx.db, "customer_id", from, |old: IntegrationKey| {
-        if !insider.may(UPDATE) {
+    let (principal, recorder) = (ctx.principal()?, ctx.recorder()?);
+    for_each_row(ctx.db, "customer_id", from, |old: IntegrationKey| {
+        if !principal.has_permission(UPDATE) {
             return Err(Error::MissingPermission(UPDATE.into()));
         }
-        may_touch(insider, [&old.permissions])?;
+        require_grantable(principal, [&old.permissions])?;
         let new = IntegrationKey { customer_id: Some(to), updated_at: ctx.now, ..old.clone() };
         new.save(ctx.db)?;
-        Ok(author.updated(ctx.db, RECORDED, &old, &new)?)
+        Ok(recorder.updated(ctx.db, RECORDED, &old, &new)?)
     })
 }
 
-fn delete_one(db: &Connection, author: &Author, key: &IntegrationKey) -> rusqlite::Result<()> {
+fn delete_one(db: &Connection, recorder: &ChangeRecorder, key: &IntegrationKey) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM integration_keys WHERE id = ?1")?.execute([key.id])?;
-    author.deleted(db, RECORDED, key)
+    recorder.deleted(db, RECORDED, key)
 }
 
 /// A key without permissions is a mistake.
@@ -297,7 +296,7 @@ record!(IntegrationKey in "integration_keys" {
 impl IntegrationKey {
     /// Creates a secret and sets its visible parts. The caller stores the digest.
     fn take_new_secret(&mut self) -> Result<String> {
-        let secret = format!("{KEY_PREFIX}{}", secret::make()?);
+        let secret = format!("{KEY_PREFIX}{}", secret::random()?);
         self.prefix = Text::parse(secret[..KEY_PREFIX.len() + 4].to_owned()).map_err(Error::Internal)?;
         self.last_four = Text::parse(secret[secret.len() - 4..].to_owned()).map_err(Error::Internal)?;
         Ok(secret)
@@ -329,8 +328,8 @@ impl From<IntegrationKey> for TokenShown {
     }
 }
 
-impl Listed for IntegrationKey {
-    const LISTING: Listing = Listing {
+impl Listable for IntegrationKey {
+    const LISTING: ListSpec = ListSpec {
         table: "integration_keys",
         columns: Self::COLUMNS,
         fields: &[
@@ -359,44 +358,44 @@ mod tests {
 
     use super::*;
     use crate::jobs;
-    use crate::testing::{Bench, Client};
+    use crate::tests::{TestClient, TestServer};
 
-    fn made(by: &Client<'_>, body: Value) -> (String, Value) {
+    fn made(by: &TestClient<'_>, body: Value) -> (String, Value) {
         let mut made = by.post("/integration-keys", body).created();
         let key = made.as_object_mut().unwrap().remove("key").unwrap();
         (key.as_str().unwrap().to_owned(), made)
     }
 
-    fn program<'b>(bench: &'b Bench, key: &str) -> Client<'b> {
-        bench.nobody().at("acme.localhost").with_token(key.into())
+    fn program<'b>(server: &'b TestServer, key: &str) -> TestClient<'b> {
+        server.anonymous().at("acme.localhost").with_token(key.into())
     }
 
     #[test]
     fn a_key_is_shown_once_and_does_what_it_was_given() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let (key, made) =
-            made(&bench.admin(), json!({"name": "importer", "permissions": ["customer.*", "contact.view"]}));
+            made(&server.admin(), json!({"name": "importer", "permissions": ["customer.*", "contact.view"]}));
         assert!(key.starts_with("cxk_") && key.len() == 47, "{key}");
         assert_eq!((made["prefix"].as_str(), made["last_four"].as_str()), (Some(&key[..8]), Some(&key[43..])));
-        let listed = bench.admin().get("/integration-keys").ok();
+        let listed = server.admin().get("/integration-keys").ok();
         assert_eq!(listed["data"], json!([made]));
-        assert_eq!(bench.admin().get(&format!("/integration-keys/{}", made["id"])).ok(), made);
+        assert_eq!(server.admin().get(&format!("/integration-keys/{}", made["id"])).ok(), made);
         assert!(!listed.to_string().contains(&key));
 
-        let program = program(&bench, &key);
+        let program = program(&server, &key);
         program.post("/customers", json!({"name": "A"})).created();
-        program.post("/contacts", json!({"last_name": "B"})).refused(403, "missing_permission");
+        program.post("/contacts", json!({"last_name": "B"})).rejected(403, "missing_permission");
         let me = program.get("/whoami").ok();
         assert_eq!((&me["user"], &me["role"], &me["token"]["label"]), (&Value::Null, &Value::Null, &json!("importer")));
         assert_eq!((&me["permissions"], &me["workspace"]["subdomain"]), (&made["permissions"], &json!("acme")));
-        program.post("/logout", json!({})).refused(403, "forbidden");
+        program.post("/logout", json!({})).rejected(403, "forbidden");
     }
 
     #[test]
     fn the_file_holds_a_digest_and_never_the_key() {
-        let bench = Bench::new();
-        let (key, _) = made(&bench.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
-        let dump = bench.in_file(|db| {
+        let server = TestServer::new();
+        let (key, _) = made(&server.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
+        let dump = server.in_file(|db| {
             let rows = "SELECT group_concat(hex(digest) || quote(k.name) || quote(permissions) || prefix || last_four)
                         FROM integration_key_secrets s JOIN integration_keys k ON k.id = s.key_id";
             Ok(db.query_row(rows, [], |row| row.get::<_, String>(0))?)
@@ -407,107 +406,107 @@ mod tests {
 
     #[test]
     fn nobody_makes_changes_or_is_shown_a_key_that_may_do_more_than_they() {
-        let bench = Bench::new();
-        let manager = bench.with_role("manager");
+        let server = TestServer::new();
+        let manager = server.with_role("manager");
         let refused =
             |permissions: Value| manager.post("/integration-keys", json!({"name": "a", "permissions": permissions}));
-        refused(json!(["role.manage"])).refused(403, "missing_permission");
-        refused(json!(["*"])).refused(403, "missing_permission");
+        refused(json!(["role.manage"])).rejected(403, "missing_permission");
+        refused(json!(["*"])).rejected(403, "missing_permission");
         refused(json!([])).invalid(&["The permissions field is required."]);
-        let (_, key) = made(&bench.admin(), json!({"name": "a", "permissions": ["*"]}));
+        let (_, key) = made(&server.admin(), json!({"name": "a", "permissions": ["*"]}));
         let path = format!("/integration-keys/{}", key["id"]);
-        manager.post(&format!("{path}/rotate"), json!({})).refused(403, "missing_permission");
-        manager.put(&path, json!({"permissions": ["*", "customer.view"]})).refused(403, "missing_permission");
+        manager.post(&format!("{path}/rotate"), json!({})).rejected(403, "missing_permission");
+        manager.put(&path, json!({"permissions": ["*", "customer.view"]})).rejected(403, "missing_permission");
         for change in [json!({"name": "b"}), json!({"active": true}), json!({"permissions": ["customer.view"]})] {
-            manager.put(&path, change).refused(403, "missing_permission");
+            manager.put(&path, change).rejected(403, "missing_permission");
         }
     }
 
     #[test]
     fn a_rotated_key_works_beside_the_new_one_for_its_grace() {
-        let bench = Bench::new();
-        let (old, made) = made(&bench.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
+        let server = TestServer::new();
+        let (old, made) = made(&server.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
         let rotate = |body: Value| {
             let path = format!("/integration-keys/{}/rotate", made["id"]);
-            bench.admin().post(&path, body).created()["key"].as_str().unwrap().to_owned()
+            server.admin().post(&path, body).created()["key"].as_str().unwrap().to_owned()
         };
         let new = rotate(json!({}));
-        program(&bench, &old).get("/customers").ok();
-        program(&bench, &new).get("/customers").ok();
-        let ends = bench.in_file(|db| {
+        program(&server, &old).get("/customers").ok();
+        program(&server, &new).get("/customers").ok();
+        let ends = server.in_file(|db| {
             let sql = "SELECT max(expires_at) FROM integration_key_secrets";
             Ok(db.query_row(sql, [], |row| row.get::<_, Timestamp>(0))?)
         });
         assert!((86_300..=86_400).contains(&(ends.seconds() - Timestamp::now().seconds())), "{ends}");
 
         let newest = rotate(json!({"grace": 0}));
-        program(&bench, &new).get("/customers").refused(401, "token_invalid");
-        program(&bench, &old).get("/customers").ok();
-        program(&bench, &newest).get("/customers").ok();
-        bench.in_file(|db| {
+        program(&server, &new).get("/customers").rejected(401, "token_invalid");
+        program(&server, &old).get("/customers").ok();
+        program(&server, &newest).get("/customers").ok();
+        server.in_file(|db| {
             Ok(db.execute("UPDATE integration_key_secrets SET expires_at = 1 WHERE expires_at > 1", [])?)
         });
-        program(&bench, &old).get("/customers").refused(401, "token_expired");
+        program(&server, &old).get("/customers").rejected(401, "token_expired");
         let path = format!("/integration-keys/{}/rotate", made["id"]);
-        bench.admin().post(&path, json!({"grace": -1})).invalid(&["The grace must be between 0 and 2592000."]);
+        server.admin().post(&path, json!({"grace": -1})).invalid(&["The grace must be between 0 and 2592000."]);
     }
 
     #[test]
     fn a_key_that_is_off_over_or_gone_is_told_so() {
-        let bench = Bench::new();
-        let (key, made) = made(&bench.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
+        let server = TestServer::new();
+        let (key, made) = made(&server.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
         let path = format!("/integration-keys/{}", made["id"]);
-        let said = |code: &str| program(&bench, &key).get("/customers").refused(401, code);
-        bench.admin().put(&path, json!({"active": false})).created();
+        let said = |code: &str| program(&server, &key).get("/customers").rejected(401, code);
+        server.admin().put(&path, json!({"active": false})).created();
         said("token_revoked");
-        bench.admin().put(&path, json!({"active": true, "expires_at": "2024-01-20T12:00:00Z"})).created();
+        server.admin().put(&path, json!({"active": true, "expires_at": "2024-01-20T12:00:00Z"})).created();
         said("token_expired");
-        bench.admin().put(&path, json!({"expires_at": null})).created();
-        program(&bench, &key).get("/customers").ok();
-        bench.admin().delete(&path).ok();
+        server.admin().put(&path, json!({"expires_at": null})).created();
+        program(&server, &key).get("/customers").ok();
+        server.admin().delete(&path).ok();
         said("token_invalid");
-        bench.admin().delete(&path).refused(404, "not_found");
-        bench.admin().get("/integration-keys?filter[name]=a").ok();
+        server.admin().delete(&path).rejected(404, "not_found");
+        server.admin().get("/integration-keys?filter[name]=a").ok();
     }
 
     #[test]
     fn a_customers_key_writes_into_that_customer_and_goes_with_it() {
-        let bench = Bench::new();
-        let customer = |name: &str| bench.admin().post("/customers", json!({"name": name})).created()["id"].clone();
+        let server = TestServer::new();
+        let customer = |name: &str| server.admin().post("/customers", json!({"name": name})).created()["id"].clone();
         let (own, other) = (customer("Own"), customer("Other"));
-        let theirs = bench.admin().post("/contacts", json!({"last_name": "B", "customer_id": other})).created();
-        let program = bench.key(&["*"], own.as_i64());
+        let theirs = server.admin().post("/contacts", json!({"last_name": "B", "customer_id": other})).created();
+        let program = server.key(&["*"], own.as_i64());
         assert_eq!(program.get("/whoami").ok()["customer_id"], own);
         assert_eq!(program.post("/contacts", json!({"last_name": "A"})).created()["customer_id"], own);
-        program.post("/contacts", json!({"last_name": "A", "customer_id": other})).refused(403, "forbidden");
-        program.put("/contacts/2", json!({"customer_id": other})).refused(403, "forbidden");
+        program.post("/contacts", json!({"last_name": "A", "customer_id": other})).rejected(403, "forbidden");
+        program.put("/contacts/2", json!({"customer_id": other})).rejected(403, "forbidden");
         program.put("/contacts/2", json!({"customer_id": null, "role": "r"})).created();
-        assert_eq!(bench.admin().get("/contacts/2").ok()["customer_id"], own);
+        assert_eq!(server.admin().get("/contacts/2").ok()["customer_id"], own);
         assert_eq!(program.get("/contacts").ok()["total"], 1);
         assert_eq!(program.get(&format!("/contacts?filter[customer_id]={other}")).ok()["total"], 0);
-        program.get(&format!("/contacts/{}", theirs["id"])).refused(404, "not_found");
-        program.get(&format!("/customers/{other}/contacts")).refused(404, "not_found");
-        program.post("/customers", json!({"name": "Third"})).refused(403, "forbidden");
+        program.get(&format!("/contacts/{}", theirs["id"])).rejected(404, "not_found");
+        program.get(&format!("/customers/{other}/contacts")).rejected(404, "not_found");
+        program.post("/customers", json!({"name": "Third"})).rejected(403, "forbidden");
 
         let unknown = json!({"name": "a", "permissions": ["*"], "customer_id": 99});
-        bench.admin().post("/integration-keys", unknown).invalid(&["The selected customer id is invalid."]);
-        bench.admin().delete(&format!("/customers/{own}?cascade=1")).ok();
-        program.get("/contacts").refused(401, "token_invalid");
+        server.admin().post("/integration-keys", unknown).invalid(&["The selected customer id is invalid."]);
+        server.admin().delete(&format!("/customers/{own}?cascade=1")).ok();
+        program.get("/contacts").rejected(401, "token_invalid");
     }
 
     #[test]
     fn the_last_use_is_written_at_most_once_a_minute() {
-        let bench = Bench::new();
-        let (key, made) = made(&bench.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
-        let used = || bench.admin().get("/integration-keys").ok()["data"][0]["last_used_at"].clone();
+        let server = TestServer::new();
+        let (key, made) = made(&server.admin(), json!({"name": "a", "permissions": ["customer.view"]}));
+        let used = || server.admin().get("/integration-keys").ok()["data"][0]["last_used_at"].clone();
         assert_eq!(made["last_used_at"], Value::Null);
-        program(&bench, &key).get("/customers").ok();
-        jobs::round(&bench.engine, Timestamp::now(), true).unwrap();
+        program(&server, &key).get("/customers").ok();
+        jobs::round(&server.instance, Timestamp::now(), true).unwrap();
         assert!(used().is_string(), "{}", used());
-        program(&bench, &key).get("/customers").ok();
-        assert!(bench.engine.node.key_uses.take().is_empty());
-        bench.in_file(|db| Ok(db.execute("UPDATE integration_keys SET last_used_at = last_used_at - 61", [])?));
-        program(&bench, &key).get("/customers").ok();
-        assert_eq!(bench.engine.node.key_uses.take().len(), 1);
+        program(&server, &key).get("/customers").ok();
+        assert!(server.instance.node.key_uses.take().is_empty());
+        server.in_file(|db| Ok(db.execute("UPDATE integration_keys SET last_used_at = last_used_at - 61", [])?));
+        program(&server, &key).get("/customers").ok();
+        assert_eq!(server.instance.node.key_uses.take().len(), 1);
     }
 }

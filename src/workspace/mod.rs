@@ -4,35 +4,35 @@ pub mod audit_log;
 pub mod contacts;
 pub mod crm;
 pub mod customers;
-pub mod indexes;
 pub mod integration_keys;
-pub mod invitations;
 pub mod oauth;
 pub mod organisations;
 pub mod permission_catalog;
 pub mod phone_calls;
 pub mod roles;
-pub mod session;
+pub mod search_indexes;
 pub mod settings;
 pub mod users;
 pub mod webhook_deliveries;
 pub mod webhooks;
+pub mod workspace_invitations;
+pub mod workspace_session;
 
 use crate::api::Resource;
 use crate::tenancy::journal::Recorded;
 
 /// The resources of this layer.
 pub const RESOURCES: &[Resource] = &[
-    session::RESOURCE,
+    workspace_session::RESOURCE,
     settings::RESOURCE,
     organisations::RESOURCE,
     users::RESOURCE,
-    invitations::RESOURCE,
+    workspace_invitations::RESOURCE,
     roles::RESOURCE,
     integration_keys::RESOURCE,
     oauth::clients::RESOURCE,
     oauth::grants::RESOURCE,
-    oauth::token::RESOURCE,
+    oauth::token_endpoint::RESOURCE,
     customers::RESOURCE,
     contacts::RESOURCE,
     phone_calls::RESOURCE,

@@ -9,9 +9,9 @@ use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::{CallerScope, Ctx, Error, Needs, Ok200, Result, Route, delete, get, post, put, run};
 use crate::storage::Stored;
-use crate::tenancy::Author;
+use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
-use crate::tenancy::phones::Typed;
+use crate::tenancy::phones::PhoneText;
 use crate::values::{Email, Name, Text};
 
 pub const RESOURCE: Resource =
@@ -104,11 +104,11 @@ entity! {
         /// Website. Free text.
         pub website: Option<Text<255>> => stored, "Website", "Site web";
         /// Phone number, stored as typed.
-        pub phone: Typed => stored, "Phone", "Téléphone";
+        pub phone: PhoneText => stored, "Phone", "Téléphone";
         /// Mobile phone number.
-        pub mobile_phone: Typed => stored, "Mobile", "Mobile";
+        pub mobile_phone: PhoneText => stored, "Mobile", "Mobile";
         /// Fax number.
-        pub fax: Typed => stored, "Fax", "Fax";
+        pub fax: PhoneText => stored, "Fax", "Fax";
     }
     recorded: &Recorded::announced("organisation", "organisation.view"), permissions: "organisation", scope: CallerScope;
 }
@@ -121,11 +121,11 @@ fn list(ctx: &mut Ctx<'_>) -> Result<Ok200<Vec<Organisation>>> {
 }
 
 impl Entity for Organisation {
-    fn release(&self, db: &Connection, _: &Author) -> Result<()> {
+    fn release(&self, db: &Connection, _: &ChangeRecorder) -> Result<()> {
         if db.prepare_cached("SELECT 1 FROM organisations WHERE id <> ?1")?.exists([self.id])? {
             return Ok(());
         }
-        Err(Error::refused("last_organisation", "The workspace must have at least one organisation."))
+        Err(Error::rejected("last_organisation", "The workspace must have at least one organisation."))
     }
 }
 
@@ -136,20 +136,20 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::storage;
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
 
     #[test]
     fn a_workspace_begins_with_one_that_is_named_as_it() {
-        let bench = Bench::new();
-        let listed = bench.admin().get("/organisations").ok();
+        let server = TestServer::new();
+        let listed = server.admin().get("/organisations").ok();
         assert_eq!(listed.as_array().map(Vec::len), Some(1));
-        assert_eq!((&listed[0]["id"], &listed[0]["name"]), (&json!(1), &json!(bench.acme.name)));
-        assert_eq!(bench.admin().get("/organisations/1").ok(), listed[0]);
+        assert_eq!((&listed[0]["id"], &listed[0]["name"]), (&json!(1), &json!(server.acme.name)));
+        assert_eq!(server.admin().get("/organisations/1").ok(), listed[0]);
     }
 
     #[test]
     fn an_organisation_is_answered_whole_and_kept_as_it_was_sent() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let sent = json!({
             "name": "Acme Télécom", "registration_number": "123 456 789", "tax_registration_number": "FR40123456789",
             "slogan": "On vous rappelle", "organisation_type": "SARL", "capital": "10 000 EUR",
@@ -159,53 +159,53 @@ mod tests {
             "email_address": "Bonjour@Example.com", "website": "https://example.com", "phone": "01 42 00 00 00",
             "mobile_phone": "+33 6 12 34 56 78", "fax": "0142000001",
         });
-        let made = bench.admin().post("/organisations", sent.clone()).created();
+        let made = server.admin().post("/organisations", sent.clone()).created();
         for (field, value) in sent.as_object().unwrap() {
             assert_eq!(&made[field], value, "{field}");
         }
         // All sent fields, and the three that the server sets.
         assert_eq!(made.as_object().unwrap().len(), sent.as_object().unwrap().len() + 3);
-        assert_eq!(bench.admin().get("/organisations/2").ok(), made);
-        assert_eq!(bench.admin().get("/organisations").ok()[1], made);
+        assert_eq!(server.admin().get("/organisations/2").ok(), made);
+        assert_eq!(server.admin().get("/organisations").ok()[1], made);
 
-        let changed = bench.admin().put("/organisations/2", json!({"slogan": null, "name": "Acme SA"})).created();
+        let changed = server.admin().put("/organisations/2", json!({"slogan": null, "name": "Acme SA"})).created();
         assert_eq!((&changed["slogan"], &changed["name"]), (&Value::Null, &json!("Acme SA")));
         assert_eq!(changed["capital"], "10 000 EUR");
-        assert_eq!(bench.admin().get("/organisations/2").ok(), changed);
+        assert_eq!(server.admin().get("/organisations/2").ok(), changed);
     }
 
     #[test]
     fn what_is_not_as_it_should_be_is_refused() {
-        let bench = Bench::new();
-        bench.admin().post("/organisations", json!({})).invalid(&["The name field is required."]);
-        bench.admin().put("/organisations/1", json!({"name": " "})).invalid(&["The name field is required."]);
-        bench
+        let server = TestServer::new();
+        server.admin().post("/organisations", json!({})).invalid(&["The name field is required."]);
+        server.admin().put("/organisations/1", json!({"name": " "})).invalid(&["The name field is required."]);
+        server
             .admin()
             .put("/organisations/1", json!({"capital": 10000, "email_address": "zoe"}))
             .invalid(&["The capital must be a string.", "The email address must be a valid email address."]);
-        bench.admin().get("/organisations/2").refused(404, "not_found");
-        bench.admin().put("/organisations/2", json!({})).refused(404, "not_found");
-        bench.admin().delete("/organisations/2").refused(404, "not_found");
+        server.admin().get("/organisations/2").rejected(404, "not_found");
+        server.admin().put("/organisations/2", json!({})).rejected(404, "not_found");
+        server.admin().delete("/organisations/2").rejected(404, "not_found");
     }
 
     #[test]
     fn the_last_one_stays() {
-        let bench = Bench::new();
-        bench.admin().delete("/organisations/1").refused(422, "last_organisation");
-        bench.admin().post("/organisations", json!({"name": "Acme SA"})).created();
-        assert_eq!(bench.admin().delete("/organisations/1").ok(), json!({"response": "ok"}));
-        bench.admin().delete("/organisations/2").refused(422, "last_organisation");
+        let server = TestServer::new();
+        server.admin().delete("/organisations/1").rejected(422, "last_organisation");
+        server.admin().post("/organisations", json!({"name": "Acme SA"})).created();
+        assert_eq!(server.admin().delete("/organisations/1").ok(), json!({"response": "ok"}));
+        server.admin().delete("/organisations/2").rejected(422, "last_organisation");
     }
 
     #[test]
     fn an_agent_sees_them_and_does_not_change_them() {
-        let bench = Bench::new();
-        let agent = bench.with_role("agent");
+        let server = TestServer::new();
+        let agent = server.with_role("agent");
         agent.get("/organisations").ok();
-        agent.post("/organisations", json!({"name": "Mine"})).refused(403, "missing_permission");
-        agent.put("/organisations/1", json!({"name": "Mine"})).refused(403, "missing_permission");
-        agent.delete("/organisations/1").refused(403, "missing_permission");
-        bench.with_role("manager").put("/organisations/1", json!({"name": "Ours"})).created();
+        agent.post("/organisations", json!({"name": "Mine"})).rejected(403, "missing_permission");
+        agent.put("/organisations/1", json!({"name": "Mine"})).rejected(403, "missing_permission");
+        agent.delete("/organisations/1").rejected(403, "missing_permission");
+        server.with_role("manager").put("/organisations/1", json!({"name": "Ours"})).created();
     }
 
     /// Opens a file of the previous version, which the program migrates.
@@ -214,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (name, expected) in [("workspace", 1), ("template", 0)] {
             let path = folder.path().join(name);
-            storage::create_of_version(&path, storage::Kind::Workspace, 2).unwrap();
+            storage::create_of_version(&path, storage::FileKind::Workspace, 2).unwrap();
             let mut db = storage::open_writer(&path).unwrap();
             if name == "workspace" {
                 db.execute_batch(
@@ -223,7 +223,7 @@ mod tests {
                 )
                 .unwrap();
             }
-            storage::migrate(&mut db, storage::Kind::Workspace).unwrap();
+            storage::migrate(&mut db, storage::FileKind::Workspace).unwrap();
             let one = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
             assert_eq!(one("SELECT count(*) FROM organisations WHERE created_at = 7"), expected);
             assert_eq!(

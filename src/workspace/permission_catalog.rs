@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 use super::resources;
-use crate::api::resource::{Action, PermissionGroup};
+use crate::api::resource::{PermissionAction, PermissionGroup};
 use crate::auth::Permissions;
 use crate::values::{Language, distinct};
 
@@ -22,7 +22,7 @@ pub fn groups() -> &'static [&'static PermissionGroup] {
     &GROUPS
 }
 
-fn actions() -> impl Iterator<Item = (String, &'static Action)> {
+fn actions() -> impl Iterator<Item = (String, &'static PermissionAction)> {
     let names = |group: &&'static PermissionGroup| {
         let group = *group;
         group.actions.iter().map(move |action| (format!("{}.{}", group.resource, action.name), action))
@@ -47,7 +47,7 @@ pub fn in_words(language: Language) -> impl Iterator<Item = (String, &'static st
 }
 
 /// Whether a role may contain this name: a permission, all permissions of a resource, or all permissions.
-pub fn knows(name: &str) -> bool {
+pub fn is_known(name: &str) -> bool {
     let Some((resource, action)) = name.split_once('.') else { return name == "*" };
     let group = groups().iter().find(|group| group.resource == resource);
     group.is_some_and(|group| action == "*" || group.actions.iter().any(|known| known.name == action))
@@ -55,32 +55,32 @@ pub fn knows(name: &str) -> bool {
 
 impl Permissions {
     /// Describes the permissions for people.
-    pub fn in_words(&self, language: Language) -> Vec<String> {
-        let all = in_words(language).filter(|(name, _)| self.cover(name));
+    pub fn descriptions(&self, language: Language) -> Vec<String> {
+        let all = in_words(language).filter(|(name, _)| self.grants(name));
         all.map(|(_, can)| can.to_owned()).collect()
     }
 
     /// The number of permissions of the catalog that these grant.
     pub fn count(&self) -> usize {
-        names().filter(|name| self.cover(name)).count()
+        names().filter(|name| self.grants(name)).count()
     }
 }
 
 impl<'de> Deserialize<'de> for Permissions {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let permissions: Vec<Permission> = distinct(input)?;
-        Ok(Self::of(permissions.iter().map(|Permission(name)| name.as_str())))
+        let permissions: Vec<PermissionName> = distinct(input)?;
+        Ok(Self::of(permissions.iter().map(|PermissionName(name)| name.as_str())))
     }
 }
 
 /// One permission. It is a type, so that the error for an unknown name states its index in the list.
 #[derive(PartialEq)]
-struct Permission(String);
+struct PermissionName(String);
 
-impl<'de> Deserialize<'de> for Permission {
+impl<'de> Deserialize<'de> for PermissionName {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let name = String::deserialize(input)?;
-        if knows(&name) { Ok(Self(name)) } else { Err(de::Error::custom("unknown permission")) }
+        if is_known(&name) { Ok(Self(name)) } else { Err(de::Error::custom("unknown permission")) }
     }
 }
 
@@ -107,7 +107,7 @@ impl JsonSchema for Permissions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
 
     #[test]
     fn only_names_of_the_catalogue_are_taken_each_once() {
@@ -120,13 +120,13 @@ mod tests {
 
     #[test]
     fn the_built_in_roles_have_the_permissions_that_the_resources_declare() {
-        let bench = Bench::new();
-        for role in bench.admin().get("/roles").ok().as_array().unwrap() {
+        let server = TestServer::new();
+        for role in server.admin().get("/roles").ok().as_array().unwrap() {
             let name = role["name"].as_str().unwrap().to_owned();
             let declared = actions().filter(|(_, action)| name == "admin" || action.roles.contains(&name.as_str()));
             let (sql, wanted) = ("SELECT permissions FROM roles WHERE name = ?1", name.clone());
-            let stored: Permissions = bench.in_file(move |db| Ok(db.query_row(sql, [&wanted], |row| row.get(0))?));
-            let granted = names().filter(|permission| stored.cover(permission));
+            let stored: Permissions = server.in_file(move |db| Ok(db.query_row(sql, [&wanted], |row| row.get(0))?));
+            let granted = names().filter(|permission| stored.grants(permission));
             assert_eq!(granted.collect::<Vec<_>>(), declared.map(|(name, _)| name).collect::<Vec<_>>());
         }
     }

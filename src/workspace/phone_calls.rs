@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::api::crud::{create, export, import, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
-use crate::api::{CallerScope, Error, Given, Needs, Result, Route, bulk, delete, get, placed, post, put, run};
+use crate::api::{CallerScope, Error, Given, Needs, Result, Route, delete, get, long_running, placed, post, put, run};
 use crate::tenancy::journal::Recorded;
-use crate::tenancy::phones::Typed;
+use crate::tenancy::phones::PhoneText;
 use crate::values::{Seconds, Text, Timestamp, WebUrl, choice};
 
 pub const RESOURCE: Resource = Resource::new("Phone calls", "The journal of phone calls.", ROUTES)
@@ -44,7 +44,7 @@ const ROUTES: &[Route] = &[
     post("/phone-calls", &run(create::<PhoneCall>), Needs::Scoped("phone-call.create"), "Record a phone call"),
     post(
         "/phone-calls/import",
-        &bulk(import::<PhoneCall>),
+        &long_running(import::<PhoneCall>),
         Needs::Scoped("phone-call.create"),
         "Import phone calls from JSON or CSV",
     ),
@@ -82,9 +82,9 @@ entity! {
         pub answered: Option<bool> => flag, "Answered", "Répondu";
         /// Number of the caller, stored as typed. Filters match it in any format.
         #[schemars(example = &"+33612345678")]
-        pub number_from: Typed => phone, "Caller", "Appelant";
+        pub number_from: PhoneText => phone, "Caller", "Appelant";
         /// Number that was called, stored as typed.
-        pub number_to: Typed => phone, "Called number", "Numéro appelé";
+        pub number_to: PhoneText => phone, "Called number", "Numéro appelé";
         /// Extension of the agent.
         #[schemars(example = &"101")]
         pub agent_extension: Option<Text<32>> => text, "Extension", "Poste";
@@ -172,7 +172,7 @@ impl PhoneCall {
     }
 
     /// The time from start to end, if both are known.
-    fn measured(&self) -> Result<Option<Seconds>> {
+    fn elapsed(&self) -> Result<Option<Seconds>> {
         let (Some(started), Some(ended)) = (self.started_at, self.ended_at) else { return Ok(None) };
         if ended < started {
             return Err(Error::invalid("The ended at may not be before the started at."));
@@ -188,7 +188,7 @@ impl PhoneCall {
         if !names("answered") && old.answered == Some(old.was_completed()) {
             self.answered = None;
         }
-        if !names("duration_s") && old.duration_s == old.measured()? {
+        if !names("duration_s") && old.duration_s == old.elapsed()? {
             self.duration_s = None;
         }
         Ok(())
@@ -201,7 +201,7 @@ impl PhoneCall {
         let ended = self.ended_at.filter(|ended| *ended < recorded);
         self.started_at = self.started_at.or(Some(ended.map_or(recorded, before_its_end)));
         self.answered = self.answered.or(Some(self.was_completed()));
-        let measured = self.measured()?;
+        let measured = self.elapsed()?;
         self.duration_s = self.duration_s.or(measured);
         Ok(())
     }

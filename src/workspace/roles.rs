@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::permission_catalog;
 use crate::api::resource::{PermissionGroup, Resource, Section, action};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Steps, delete, get, may_touch, post,
-    put, run, steps,
+    BlockingCtx, Changes, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Saved, blocking, delete, get, post,
+    put, require_grantable, run,
 };
 use crate::auth::Permissions;
 use crate::tenancy::journal::Recorded;
-use crate::values::{Name, fold::fold};
+use crate::values::{Name, normalize::normalize};
 
 pub const RESOURCE: Resource = Resource::new(
     "Roles",
@@ -37,18 +37,18 @@ const ROUTES: &[Route] = &[
     post("/roles", &run(create), Needs::Permission("role.manage"), "Create a role"),
     put(
         "/roles/{id}",
-        &steps(update),
+        &blocking(update),
         Needs::Permission("role.manage"),
         "Change a role, effective from the next request",
     ),
-    delete("/roles/{id}", &steps(remove), Needs::Permission("role.manage"), "Delete a role that no user has"),
+    delete("/roles/{id}", &blocking(remove), Needs::Permission("role.manage"), "Delete a role that no user has"),
     get("/permissions", &run(permissions), Needs::Insider, "List all permissions").named("listPermissions"),
 ];
 
 /// A role, without its permissions.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "RoleListed")]
-pub struct Listed {
+pub struct RoleSummary {
     /// Id of the role.
     id: i64,
     /// Name of the role.
@@ -97,10 +97,10 @@ pub struct Permission {
     action: &'static str,
 }
 
-fn list(ctx: &mut Ctx<'_>) -> Result<Ok200<Vec<Listed>>> {
+fn list(ctx: &mut Ctx<'_>) -> Result<Ok200<Vec<RoleSummary>>> {
     let mut statement = ctx.db.prepare_cached("SELECT id, name, permissions, built_in FROM roles ORDER BY id")?;
     let roles = statement.query_map([], from_row)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let listed = |role: Role| Listed { id: role.id, name: role.name, permissions_count: role.permissions_count };
+    let listed = |role: Role| RoleSummary { id: role.id, name: role.name, permissions_count: role.permissions_count };
     Ok(Ok200(roles.into_iter().map(listed).collect()))
 }
 
@@ -108,68 +108,68 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Role>> {
     find(ctx.db, id)?.map(Ok200).ok_or_else(Error::not_found)
 }
 
-fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewRole>) -> Result<Created<Role>> {
-    may_touch(ctx.insider()?, [&new.permissions])?;
+fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewRole>) -> Result<Saved<Role>> {
+    require_grantable(ctx.principal()?, [&new.permissions])?;
     check_name(ctx.db, &new.name, 0)?;
     let id = ctx
         .db
         .prepare_cached("INSERT INTO roles (name, permissions) VALUES (?1, ?2)")?
         .insert((&new.name, &new.permissions))?;
     let role = find(ctx.db, id)?.ok_or_else(Error::not_found)?;
-    ctx.author()?.created(ctx.db, RECORDED, &role)?;
-    Ok(Created(role))
+    ctx.recorder()?.created(ctx.db, RECORDED, &role)?;
+    Ok(Saved(role))
 }
 
 /// Names are unique without regard to case and accents.
 fn check_name(db: &Connection, name: &str, id: i64) -> Result<()> {
     let same = "SELECT 1 FROM roles WHERE fold(name) = ?1 AND id <> ?2";
-    if db.prepare_cached(same)?.exists((fold(name), id))? { Err(Error::taken("name")) } else { Ok(()) }
+    if db.prepare_cached(same)?.exists((normalize(name), id))? { Err(Error::taken("name")) } else { Ok(()) }
 }
 
-fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Created<Role>> {
-    let (insider, author, lease) = (steps.insider()?.clone(), steps.author()?, steps.call.workspace()?);
+fn update(ctx: &BlockingCtx<'_>, Id(id): Id, changes: Changes<NewRole>) -> Result<Saved<Role>> {
+    let (principal, recorder, lease) = (ctx.principal()?.clone(), ctx.recorder()?, ctx.request.workspace()?);
     let (old, role) = lease.file().write(move |db| {
-        let old = changeable(db, id)?;
+        let old = find_changeable(db, id)?;
         let new = changes.apply(&NewRole { name: old.name.clone(), permissions: old.permissions.clone() })?;
-        may_touch(&insider, [&old.permissions, &new.permissions])?;
+        require_grantable(&principal, [&old.permissions, &new.permissions])?;
         if new.name != old.name {
             check_name(db, &new.name, id)?;
         }
         db.execute("UPDATE roles SET name = ?2, permissions = ?3 WHERE id = ?1", (id, &new.name, &new.permissions))?;
         if new.permissions != old.permissions {
-            keep_an_admin(db)?;
+            require_admin(db)?;
         }
         let new = find(db, id)?.ok_or_else(Error::not_found)?;
-        author.updated(db, RECORDED, &old, &new)?;
+        recorder.updated(db, RECORDED, &old, &new)?;
         Ok::<_, Error>((old, new))
     })?;
     if old.name != role.name {
-        steps.engine.central.rename_role(lease.id(), &old.name, &role.name)?;
+        ctx.instance.central.rename_role(lease.id(), &old.name, &role.name)?;
     }
-    Ok(Created(role))
+    Ok(Saved(role))
 }
 
-fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
-    let lease = steps.call.workspace()?;
-    let (workspace, author, now) = (lease.id(), steps.author()?, steps.now);
+fn remove(ctx: &BlockingCtx<'_>, Id(id): Id) -> Result<Done> {
+    let lease = ctx.request.workspace()?;
+    let (workspace, recorder, now) = (lease.id(), ctx.recorder()?, ctx.now);
     let file = Arc::clone(lease.file());
-    let insider = steps.insider()?.clone();
+    let principal = ctx.principal()?.clone();
     let role = file.read(move |db| {
-        let role = changeable(db, id)?;
-        may_touch(&insider, [&role.permissions])?;
+        let role = find_changeable(db, id)?;
+        require_grantable(&principal, [&role.permissions])?;
         Ok::<_, Error>(role)
     })?;
     // Checked first: accepting an invitation assigns the role that it names.
-    if steps.engine.central.has_invitation_to_role(workspace, role.id, now)? {
-        return Err(Error::refused("role_in_use", "A pending invitation has this role."));
+    if ctx.instance.central.has_invitation_to_role(workspace, role.id, now)? {
+        return Err(Error::rejected("role_in_use", "A pending invitation has this role."));
     }
     file.write(move |db| {
-        let role = changeable(db, id)?;
+        let role = find_changeable(db, id)?;
         if db.prepare_cached("SELECT 1 FROM users WHERE role_id = ?1")?.exists([id])? {
-            return Err(Error::refused("role_in_use", "Users have this role. Assign them another role first."));
+            return Err(Error::rejected("role_in_use", "Users have this role. Assign them another role first."));
         }
         db.execute("DELETE FROM roles WHERE id = ?1", [id])?;
-        author.deleted(db, RECORDED, &role)?;
+        recorder.deleted(db, RECORDED, &role)?;
         Ok(())
     })?;
     Ok(Done)
@@ -190,12 +190,12 @@ fn permissions(_: &mut Ctx<'_>) -> Result<Ok200<Vec<Permission>>> {
 }
 
 /// Rejects a change that would leave no user with every permission.
-pub fn keep_an_admin(db: &Connection) -> Result<()> {
+pub fn require_admin(db: &Connection) -> Result<()> {
     if has_admin(db, None)? { Ok(()) } else { Err(last_admin()) }
 }
 
 pub fn last_admin() -> Error {
-    Error::refused("last_admin", "The workspace must have at least one admin.")
+    Error::rejected("last_admin", "The workspace must have at least one admin.")
 }
 
 /// Whether a user other than `without` has a role with every permission.
@@ -218,10 +218,10 @@ pub fn named(db: &Connection, id: i64) -> Result<Role> {
     find(db, id)?.ok_or_else(|| Error::invalid("The selected role id is invalid."))
 }
 
-fn changeable(db: &Connection, id: i64) -> Result<Role> {
+fn find_changeable(db: &Connection, id: i64) -> Result<Role> {
     let role = find(db, id)?.ok_or_else(Error::not_found)?;
     if role.built_in {
-        return Err(Error::refused("role_is_built_in", "A built-in role cannot be changed."));
+        return Err(Error::rejected("role_is_built_in", "A built-in role cannot be changed."));
     }
     Ok(role)
 }
@@ -241,109 +241,109 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Role> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
     use crate::workspace::permission_catalog;
 
     #[test]
     fn the_built_in_roles_are_there_and_do_not_change() {
-        let bench = Bench::new();
-        let roles = bench.admin().get("/roles").ok();
+        let server = TestServer::new();
+        let roles = server.admin().get("/roles").ok();
         let names: Vec<&str> = roles.as_array().unwrap().iter().map(|role| role["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["admin", "manager", "agent"]);
-        let all = bench.admin().get("/permissions").ok().as_array().unwrap().len();
+        let all = server.admin().get("/permissions").ok().as_array().unwrap().len();
         assert_eq!(roles[0], json!({"id": 1, "name": "admin", "permissions_count": all}));
-        assert_eq!(bench.admin().get("/roles/1").ok()["permissions"], json!(["*"]));
-        bench.admin().put("/roles/2", json!({"name": "boss"})).refused(422, "role_is_built_in");
-        bench.admin().delete("/roles/3").refused(422, "role_is_built_in");
+        assert_eq!(server.admin().get("/roles/1").ok()["permissions"], json!(["*"]));
+        server.admin().put("/roles/2", json!({"name": "boss"})).rejected(422, "role_is_built_in");
+        server.admin().delete("/roles/3").rejected(422, "role_is_built_in");
     }
 
     /// A user who can invite can then assign every lower built-in role.
     #[test]
     fn each_built_in_role_may_all_that_the_next_may() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         for (upper, lower) in [("admin", "manager"), ("manager", "agent")] {
-            for permission in permission_catalog::names().filter(|name| bench.may(lower, name)) {
-                assert!(bench.may(upper, &permission), "{upper} lacks {permission}");
+            for permission in permission_catalog::names().filter(|name| server.may(lower, name)) {
+                assert!(server.may(upper, &permission), "{upper} lacks {permission}");
             }
         }
         for kept_from in ["role.manage", "user.delete", "workspace.manage", "oauth-client.create"] {
-            assert!(!bench.may("manager", kept_from), "{kept_from}");
+            assert!(!server.may("manager", kept_from), "{kept_from}");
         }
         let guest = json!({"email": "guest@example.com", "role_id": 3});
-        bench.with_role("manager").post("/user-invites", guest).created();
+        server.with_role("manager").post("/user-invites", guest).created();
     }
 
     #[test]
     fn a_role_holds_wildcards_and_counts_what_they_stand_for() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let new = json!({"name": "Desk", "permissions": ["contact.*", "customer.view", "customer.view"]});
-        let made = bench.admin().post("/roles", new).created();
+        let made = server.admin().post("/roles", new).created();
         assert_eq!(made["permissions"], json!(["contact.*", "customer.view"]));
         assert_eq!((&made["permissions_count"], &made["built_in"]), (&json!(5), &json!(false)));
-        assert_eq!(bench.admin().get(&format!("/roles/{}", made["id"])).ok(), made);
+        assert_eq!(server.admin().get(&format!("/roles/{}", made["id"])).ok(), made);
     }
 
     #[test]
     fn a_name_or_a_permission_that_cannot_be_is_refused() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let made = |name: &str, permissions: Value| {
-            bench.admin().post("/roles", json!({"name": name, "permissions": permissions}))
+            server.admin().post("/roles", json!({"name": name, "permissions": permissions}))
         };
         made("Desk", json!(["customer.fly"])).invalid(&["The selected permissions 0 is invalid."]);
         made("", json!("*")).invalid(&["The name field is required.", "The permissions must be a list."]);
-        made("ADMIN", json!([])).refused(422, "name_taken");
+        made("ADMIN", json!([])).rejected(422, "name_taken");
     }
 
     #[test]
     fn what_a_role_may_do_changes_with_the_next_request() {
-        let bench = Bench::new();
-        let role = bench.admin().post("/roles", json!({"name": "Desk", "permissions": ["customer.view"]})).created();
+        let server = TestServer::new();
+        let role = server.admin().post("/roles", json!({"name": "Desk", "permissions": ["customer.view"]})).created();
         let path = format!("/roles/{}", role["id"]);
-        let caller = bench.with_role("Desk");
+        let caller = server.with_role("Desk");
         caller.get("/customers").ok();
-        caller.post("/customers", json!({"name": "A"})).refused(403, "missing_permission");
-        bench.admin().put(&path, json!({"permissions": ["customer.create"]})).created();
-        caller.get("/customers").refused(403, "missing_permission");
+        caller.post("/customers", json!({"name": "A"})).rejected(403, "missing_permission");
+        server.admin().put(&path, json!({"permissions": ["customer.create"]})).created();
+        caller.get("/customers").rejected(403, "missing_permission");
         caller.post("/customers", json!({"name": "A"})).created();
         assert_eq!(caller.get("/whoami").ok()["permissions"], json!(["customer.create"]));
     }
 
     #[test]
     fn nobody_gives_away_what_they_do_not_have() {
-        let bench = Bench::new();
-        let keeper = bench.with_only(&["role.manage", "customer.*"]);
-        keeper.post("/roles", json!({"name": "A", "permissions": ["*"]})).refused(403, "missing_permission");
+        let server = TestServer::new();
+        let keeper = server.with_only(&["role.manage", "customer.*"]);
+        keeper.post("/roles", json!({"name": "A", "permissions": ["*"]})).rejected(403, "missing_permission");
         let made = keeper.post("/roles", json!({"name": "A", "permissions": ["customer.view"]})).created();
         let path = format!("/roles/{}", made["id"]);
-        keeper.put(&path, json!({"permissions": ["contact.view"]})).refused(403, "missing_permission");
+        keeper.put(&path, json!({"permissions": ["contact.view"]})).rejected(403, "missing_permission");
         keeper.put(&path, json!({"name": "B", "permissions": ["customer.*"]})).created();
-        assert_eq!(bench.admin().get(&path).ok()["permissions"], json!(["customer.*"]));
+        assert_eq!(server.admin().get(&path).ok()["permissions"], json!(["customer.*"]));
     }
 
     #[test]
     fn a_role_that_somebody_has_or_is_offered_stays() {
-        let bench = Bench::new();
-        let role = |name: &str| bench.admin().post("/roles", json!({"name": name})).created()["id"].clone();
+        let server = TestServer::new();
+        let role = |name: &str| server.admin().post("/roles", json!({"name": name})).created()["id"].clone();
         let (held, offered, free) = (role("Held"), role("Offered"), role("Free"));
-        bench.with_role("Held");
+        server.with_role("Held");
         let guest = json!({"email": "guest@example.com", "role_id": offered});
-        let invite = bench.admin().post("/user-invites", guest).created();
+        let invite = server.admin().post("/user-invites", guest).created();
         for taken in [&held, &offered] {
-            bench.admin().delete(&format!("/roles/{taken}")).refused(422, "role_in_use");
+            server.admin().delete(&format!("/roles/{taken}")).rejected(422, "role_in_use");
         }
-        bench.admin().delete(&format!("/roles/{free}")).ok();
-        bench.admin().delete(&format!("/user-invites/{}", invite["id"])).ok();
-        bench.admin().delete(&format!("/roles/{offered}")).ok();
-        bench.admin().get(&format!("/roles/{offered}")).refused(404, "not_found");
+        server.admin().delete(&format!("/roles/{free}")).ok();
+        server.admin().delete(&format!("/user-invites/{}", invite["id"])).ok();
+        server.admin().delete(&format!("/roles/{offered}")).ok();
+        server.admin().get(&format!("/roles/{offered}")).rejected(404, "not_found");
     }
 
     #[test]
     fn a_renamed_role_is_called_so_on_the_central_host_too() {
-        let bench = Bench::new();
-        let role = bench.admin().post("/roles", json!({"name": "Desk"})).created()["id"].clone();
-        let member = bench.with_role("Desk");
-        bench.admin().put(&format!("/roles/{role}"), json!({"name": "Front desk"})).created();
-        let central = bench.nobody().signed_in(&member.post("/switch-to", json!({})).ok());
+        let server = TestServer::new();
+        let role = server.admin().post("/roles", json!({"name": "Desk"})).created()["id"].clone();
+        let member = server.with_role("Desk");
+        server.admin().put(&format!("/roles/{role}"), json!({"name": "Front desk"})).created();
+        let central = server.anonymous().signed_in(&member.post("/switch-to", json!({})).ok());
         assert_eq!(central.get("/workspaces").ok()["data"][0]["role"], "Front desk");
     }
 }

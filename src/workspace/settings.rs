@@ -9,13 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::indexes;
+use super::search_indexes;
 use crate::api::field::{self, Field};
 use crate::api::resource::{PermissionGroup, Resource, Section, action};
-use crate::api::{Changes, Created, Ctx, Error, Needs, Ok200, Result, Route, Steps, get, put, run, steps};
+use crate::api::{BlockingCtx, Changes, Ctx, Error, Needs, Ok200, Result, Route, Saved, blocking, get, put, run};
 use crate::tenancy::indexing::Pass;
 use crate::tenancy::journal::Recorded;
-use crate::tenancy::settings::{DEFAULT_COUNTRY, DEFAULT_ZONE};
+use crate::tenancy::locale_settings::{DEFAULT_COUNTRY, DEFAULT_ZONE};
 use crate::values::{Country, Days, Locale, TimeZone, UrlTemplate, phone};
 
 pub const RESOURCE: Resource = Resource::new("Settings", "Settings of the whole workspace.", ROUTES)
@@ -38,7 +38,7 @@ const PERMISSIONS: PermissionGroup = PermissionGroup {
 const ROUTES: &[Route] = &[
     get("/settings", &run(show), Needs::Permission("workspace.manage"), "Show the workspace's settings")
         .named("getSettings"),
-    put("/settings", &steps(update), Needs::Permission("workspace.manage"), "Change the workspace's settings")
+    put("/settings", &blocking(update), Needs::Permission("workspace.manage"), "Change the workspace's settings")
         .named("updateSettings"),
 ];
 
@@ -135,19 +135,19 @@ fn show(ctx: &mut Ctx<'_>) -> Result<Ok200<Settings>> {
 
 /// Saves the settings first, so that numbers are written and searched by the new country from then on. If a crash
 /// interrupts the reindexing, numbers that are done are found, and the jobs finish the rest.
-fn update(steps: &Steps<'_>, changes: Changes<SettingsChanges>) -> Result<Created<Settings>> {
-    let (author, file) = (steps.author()?, Arc::clone(steps.call.workspace()?.file()));
+fn update(ctx: &BlockingCtx<'_>, changes: Changes<SettingsChanges>) -> Result<Saved<Settings>> {
+    let (recorder, file) = (ctx.recorder()?, Arc::clone(ctx.request.workspace()?.file()));
     let (settings, pass) = file.write(move |db| {
         let old = Settings::find(db)?;
         let new = old.changed(&changes)?;
         new.save(db)?;
-        author.updated(db, RECORDED, &old, &new)?;
-        Ok::<_, Error>((new, Pass::begin(db, &indexes::NUMBERS)?))
+        recorder.updated(db, RECORDED, &old, &new)?;
+        Ok::<_, Error>((new, Pass::begin(db, &search_indexes::NUMBERS)?))
     })?;
     if let Some(pass) = pass {
-        indexes::run(&file, &pass)?;
+        search_indexes::run(&file, &pass)?;
     }
-    Ok(Created(settings))
+    Ok(Saved(settings))
 }
 
 impl Settings {
@@ -158,9 +158,9 @@ impl Settings {
 }
 
 /// The stored settings by name.
-type Stored = HashMap<String, String>;
+type StoredSettings = HashMap<String, String>;
 
-fn stored(db: &Connection) -> rusqlite::Result<Stored> {
+fn stored(db: &Connection) -> rusqlite::Result<StoredSettings> {
     let mut statement = db.prepare_cached("SELECT name, value FROM settings")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
@@ -182,7 +182,7 @@ trait SettingValue: Sized {
     type Change;
 
     /// Reads the stored value. An invalid value, which someone wrote into the file, counts as unset.
-    fn read(stored: &Stored, name: &str, default: &str) -> Result<Self>;
+    fn read(stored: &StoredSettings, name: &str, default: &str) -> Result<Self>;
     fn save(&self, db: &Connection, name: &str) -> rusqlite::Result<()>;
     fn as_change(&self) -> Self::Change;
     fn changed(&self, change: Self::Change) -> Self;
@@ -209,7 +209,7 @@ macro_rules! text_settings {
         $(impl SettingValue for $type {
             replaced!();
 
-            fn read(stored: &Stored, name: &str, default: &str) -> Result<Self> {
+            fn read(stored: &StoredSettings, name: &str, default: &str) -> Result<Self> {
                 let valid = stored.get(name).and_then(|value| value.parse().ok());
                 valid.map_or_else(|| default.parse().map_err(Error::Internal), Ok)
             }
@@ -225,7 +225,7 @@ text_settings!(Country, TimeZone, Locale);
 impl SettingValue for bool {
     replaced!();
 
-    fn read(stored: &Stored, name: &str, default: &str) -> Result<Self> {
+    fn read(stored: &StoredSettings, name: &str, default: &str) -> Result<Self> {
         Ok(stored.get(name).map_or(default, String::as_str) == "1")
     }
 
@@ -237,7 +237,7 @@ impl SettingValue for bool {
 impl SettingValue for Option<UrlTemplate> {
     replaced!();
 
-    fn read(stored: &Stored, name: &str, _: &str) -> Result<Self> {
+    fn read(stored: &StoredSettings, name: &str, _: &str) -> Result<Self> {
         Ok(stored.get(name).and_then(|template| template.parse().ok()))
     }
 
@@ -246,13 +246,13 @@ impl SettingValue for Option<UrlTemplate> {
     }
 }
 
-/// Stored value of an unlimited retention.
+/// StoredSettings value of an unlimited retention.
 const FOR_EVER: &str = "forever";
 
 impl SettingValue for Option<Days> {
     replaced!();
 
-    fn read(stored: &Stored, name: &str, default: &str) -> Result<Self> {
+    fn read(stored: &StoredSettings, name: &str, default: &str) -> Result<Self> {
         match stored.get(name).map(String::as_str) {
             Some(FOR_EVER) => Ok(None),
             value => {
@@ -270,7 +270,7 @@ impl SettingValue for Option<Days> {
 impl SettingValue for Features {
     type Change = FeatureChanges;
 
-    fn read(stored: &Stored, _: &str, default: &str) -> Result<Self> {
+    fn read(stored: &StoredSettings, _: &str, default: &str) -> Result<Self> {
         let flag = |name| bool::read(stored, name, default);
         Ok(Self { contact_lookup: flag("contact_lookup")?, call_logging: flag("call_logging")? })
     }
@@ -310,44 +310,44 @@ impl TryFrom<Map<String, Value>> for FeatureChanges {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
 
     #[test]
     fn a_workspace_begins_with_settings() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let begins = json!({
             "default_country": "FR", "timezone": "Europe/Paris", "locale": "fr-FR", "contact_url_template": null,
             "features": {"contact_lookup": true, "call_logging": true}, "audit_retention_days": 365,
             "require_second_factor": false,
         });
-        assert_eq!(bench.admin().get("/settings").ok(), begins);
-        assert_eq!(bench.admin().put("/settings", json!({})).created(), begins);
+        assert_eq!(server.admin().get("/settings").ok(), begins);
+        assert_eq!(server.admin().put("/settings", json!({})).created(), begins);
     }
 
     #[test]
     fn settings_are_answered_whole_and_kept_as_they_were_sent() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let sent = json!({
             "default_country": "DE", "timezone": "America/New_York", "locale": "en",
             "contact_url_template": "https://crm.example.com/search?phone={phone}&name={display_name}",
             "features": {"contact_lookup": false, "call_logging": false}, "audit_retention_days": null,
             "require_second_factor": false,
         });
-        assert_eq!(bench.admin().put("/settings", sent.clone()).created(), sent);
-        assert_eq!(bench.admin().get("/settings").ok(), sent);
+        assert_eq!(server.admin().put("/settings", sent.clone()).created(), sent);
+        assert_eq!(server.admin().get("/settings").ok(), sent);
         // The other workspace has its own settings.
-        assert_eq!(bench.admin_of_other().get("/settings").ok()["locale"], "fr-FR");
+        assert_eq!(server.admin_of_other().get("/settings").ok()["locale"], "fr-FR");
 
-        let changed = bench.admin().put("/settings", json!({"contact_url_template": null})).created();
+        let changed = server.admin().put("/settings", json!({"contact_url_template": null})).created();
         assert_eq!((&changed["contact_url_template"], &changed["locale"]), (&Value::Null, &json!("en")));
-        assert_eq!(bench.admin().get("/settings").ok(), changed);
+        assert_eq!(server.admin().get("/settings").ok(), changed);
     }
 
     #[test]
     fn a_feature_that_is_not_named_stays() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let features =
-            |body: Value| bench.admin().put("/settings", json!({"features": body})).created()["features"].clone();
+            |body: Value| server.admin().put("/settings", json!({"features": body})).created()["features"].clone();
         assert_eq!(features(json!({"contact_lookup": false})), json!({"contact_lookup": false, "call_logging": true}));
         assert_eq!(features(json!({"call_logging": false})), json!({"contact_lookup": false, "call_logging": false}));
         assert_eq!(features(json!({"other": 1})), json!({"contact_lookup": false, "call_logging": false}));
@@ -356,8 +356,8 @@ mod tests {
 
     #[test]
     fn what_is_no_setting_is_refused_and_changes_nothing() {
-        let bench = Bench::new();
-        let before = bench.admin().get("/settings").ok();
+        let server = TestServer::new();
+        let before = server.admin().get("/settings").ok();
         for (body, says) in [
             (json!({"default_country": "UK"}), "The default country must be an ISO 3166 code of two letters, like FR."),
             (json!({"default_country": null}), "The default country field is required."),
@@ -389,21 +389,21 @@ mod tests {
         ] {
             let mut sent = json!({"locale": "en"});
             sent.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
-            bench.admin().put("/settings", sent).invalid(&[says]);
+            server.admin().put("/settings", sent).invalid(&[says]);
         }
-        assert_eq!(bench.admin().get("/settings").ok(), before);
+        assert_eq!(server.admin().get("/settings").ok(), before);
     }
 
     #[test]
     fn only_who_manages_the_workspace_sees_and_changes_them() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         for role in ["manager", "agent"] {
-            bench.with_role(role).get("/settings").refused(403, "missing_permission");
-            bench.with_role(role).put("/settings", json!({})).refused(403, "missing_permission");
+            server.with_role(role).get("/settings").rejected(403, "missing_permission");
+            server.with_role(role).put("/settings", json!({})).rejected(403, "missing_permission");
         }
-        bench.with_only(&["workspace.manage"]).put("/settings", json!({"locale": "en"})).created();
-        bench.key(&["workspace.manage"], None).get("/settings").ok();
-        let customer = bench.admin().post("/customers", json!({"name": "Ada"})).created()["id"].as_i64();
-        bench.key(&["*"], customer).get("/settings").refused(403, "forbidden");
+        server.with_only(&["workspace.manage"]).put("/settings", json!({"locale": "en"})).created();
+        server.key(&["workspace.manage"], None).get("/settings").ok();
+        let customer = server.admin().post("/customers", json!({"name": "Ada"})).created()["id"].as_i64();
+        server.key(&["*"], customer).get("/settings").rejected(403, "forbidden");
     }
 }

@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::roles;
 use crate::api::field::{any_phone, integer, moment, term, text};
-use crate::api::list::{List, Listed, Listing};
-use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, Table, action};
+use crate::api::list::{List, ListSpec, Listable};
+use crate::api::resource::{EntityTable, MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Needs, Ok200, Page, Result, Route, Steps, delete, get, may_touch, put, run,
-    steps,
+    BlockingCtx, Changes, Ctx, Done, Error, Id, Needs, Ok200, Page, Result, Route, Saved, blocking, delete, get, put,
+    require_grantable, run,
 };
-use crate::engine::Engine;
+use crate::instance::Instance;
 use crate::tenancy::Lease;
-use crate::tenancy::phones::{self, Numbered, Typed};
-use crate::tenancy::{Author, members};
+use crate::tenancy::phones::{self, PhoneColumns, PhoneText};
+use crate::tenancy::{ChangeRecorder, members};
 use crate::values::{Name, RowId, Timestamp, email};
 
 pub const RESOURCE: Resource =
@@ -25,7 +25,13 @@ pub const RESOURCE: Resource =
         .section(Section::Team)
         .permissions(&PERMISSIONS)
         .recorded(&[members::RECORDED])
-        .table(Table { name: TABLE, fields: User::LISTING.fields, numbers: NUMBERED, computed: None, fold: None });
+        .table(EntityTable {
+            name: TABLE,
+            fields: WorkspaceUser::LISTING.fields,
+            numbers: NUMBERED,
+            computed: None,
+            fold: None,
+        });
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "user",
@@ -44,20 +50,19 @@ const PERMISSIONS: PermissionGroup = PermissionGroup {
 
 const ROUTES: &[Route] = &[
     get("/users", &run(list), Needs::Permission("user.view"), "List users"),
-    get("/users/{id}", &run(show), Needs::Oneself("*"), "Show a user"),
+    get("/users/{id}", &run(show), Needs::Self_("*"), "Show a user"),
     put(
         "/users/{id}",
-        &steps(update),
-        Needs::Oneself("user.update"),
+        &blocking(update),
+        Needs::Self_("user.update"),
         "Change the name, phone numbers or role of a user",
     ),
-    delete("/users/{id}", &steps(remove), Needs::Permission("user.delete"), "Remove a user from the workspace"),
+    delete("/users/{id}", &blocking(remove), Needs::Permission("user.delete"), "Remove a user from the workspace"),
 ];
 
 /// A user of a workspace. The id is specific to the workspace.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-#[schemars(rename = "WorkspaceUser")]
-pub struct User {
+pub struct WorkspaceUser {
     /// Id of the user in this workspace.
     pub id: i64,
     /// Name of the user in this workspace.
@@ -65,9 +70,9 @@ pub struct User {
     /// Email address of the account.
     pub email: String,
     /// Phone number, stored as typed. Filters match it in any format.
-    pub phone: Typed,
+    pub phone: PhoneText,
     /// Mobile phone number.
-    pub mobile_phone: Typed,
+    pub mobile_phone: PhoneText,
     /// Role of the user.
     pub role: UserRole,
     /// Time at which the user joined (UTC).
@@ -96,24 +101,24 @@ pub struct UserChanges {
     #[schemars(example = &"Grace Hopper")]
     name: Name<255>,
     /// Phone number, stored as typed. Filters match it in any format.
-    phone: Typed,
+    phone: PhoneText,
     /// Mobile phone number.
-    mobile_phone: Typed,
+    mobile_phone: PhoneText,
     /// Id of the role. A change requires `user.update`. To change another user, the caller must have every permission
     /// of that user's role, before and after the change.
     role_id: RowId,
 }
 
-fn list(ctx: &mut Ctx<'_>, list: List<User>) -> Result<Page<User>> {
+fn list(ctx: &mut Ctx<'_>, list: List<WorkspaceUser>) -> Result<Page<WorkspaceUser>> {
     list.page(ctx)
 }
 
-fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<User>> {
+fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<WorkspaceUser>> {
     find(ctx.db, id).map(Ok200)
 }
 
-fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Result<Created<User>> {
-    let (insider, author, lease) = (steps.insider()?.clone(), steps.author()?, steps.call.workspace()?);
+fn update(ctx: &BlockingCtx<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Result<Saved<WorkspaceUser>> {
+    let (principal, recorder, lease) = (ctx.principal()?.clone(), ctx.recorder()?, ctx.request.workspace()?);
     let (old, user) = lease.file().write(move |db| {
         let (old, before) = (find(db, id)?, members::find(db, id)?);
         let new = changes.apply(&UserChanges {
@@ -123,59 +128,59 @@ fn update(steps: &Steps<'_>, Id(id): Id, changes: Changes<UserChanges>) -> Resul
             role_id: old.role.id.into(),
         })?;
         let other_role = new.role_id.get() != old.role.id;
-        if other_role && !insider.may("user.update") {
+        if other_role && !principal.has_permission("user.update") {
             return Err(Error::MissingPermission("user.update".into()));
         }
         let roles = [roles::named(db, old.role.id)?, roles::named(db, new.role_id.get())?];
-        may_touch(&insider, roles.iter().map(|role| &role.permissions))?;
+        require_grantable(&principal, roles.iter().map(|role| &role.permissions))?;
         db.prepare_cached(
             "UPDATE users SET name = ?2, phone = ?3, mobile_phone = ?4, role_id = ?5, updated_at = ?6 WHERE id = ?1",
         )?
-        .execute((id, &new.name, &new.phone, &new.mobile_phone, new.role_id, author.at))?;
+        .execute((id, &new.name, &new.phone, &new.mobile_phone, new.role_id, recorder.at))?;
         phones::save(db, TABLE, id, &[("phone", &new.phone), ("mobile_phone", &new.mobile_phone)])?;
         if other_role {
-            roles::keep_an_admin(db)?;
+            roles::require_admin(db)?;
         }
-        author.updated(db, members::RECORDED, &before, &members::find(db, id)?)?;
+        recorder.updated(db, members::RECORDED, &before, &members::find(db, id)?)?;
         Ok((old, find(db, id)?))
     })?;
     if user.role.id != old.role.id {
-        steps.engine.central.set_member_role(user.account_id, lease.id(), &user.role.name)?;
+        ctx.instance.central.set_member_role(user.account_id, lease.id(), &user.role.name)?;
     }
-    Ok(Created(user))
+    Ok(Saved(user))
 }
 
-fn remove(steps: &Steps<'_>, Id(id): Id) -> Result<Done> {
-    let insider = steps.insider()?.clone();
-    steps.call.workspace()?.file().read(move |db| {
+fn remove(ctx: &BlockingCtx<'_>, Id(id): Id) -> Result<Done> {
+    let principal = ctx.principal()?.clone();
+    ctx.request.workspace()?.file().read(move |db| {
         let role = roles::named(db, find(db, id)?.role.id)?;
-        may_touch(&insider, [&role.permissions])
+        require_grantable(&principal, [&role.permissions])
     })?;
-    expel(steps.engine, steps.call.workspace()?, id, &steps.author()?).map(|()| Done)
+    remove_member(ctx.instance, ctx.request.workspace()?, id, &ctx.recorder()?).map(|()| Done)
 }
 
 /// Ends a user's membership and revokes the account's tokens for the workspace.
 ///
 /// The central file comes first: from then on the account has no access. If a crash leaves the user here, a repeat
 /// removes it.
-pub fn expel(engine: &Engine, workspace: &Lease, id: i64, author: &Author) -> Result<()> {
+pub fn remove_member(instance: &Instance, workspace: &Lease, id: i64, recorder: &ChangeRecorder) -> Result<()> {
     let file = workspace.file();
     let (user, others_administer) =
         file.read(move |db| Ok::<_, Error>((find(db, id)?, roles::has_admin(db, Some(id))?)))?;
-    let (account_id, workspace, now) = (user.account_id, workspace.id(), author.at);
-    let author = author.clone();
+    let (account_id, workspace, now) = (user.account_id, workspace.id(), recorder.at);
+    let recorder = recorder.clone();
     if !others_administer {
-        engine.central.check_not_owner(account_id, workspace)?;
+        instance.central.check_not_owner(account_id, workspace)?;
         return Err(roles::last_admin());
     }
-    engine.central.end_membership(account_id, workspace, now)?;
+    instance.central.end_membership(account_id, workspace, now)?;
     let removed = file.write(move |db| {
-        members::remove(db, &author, account_id)?;
-        roles::keep_an_admin(db)
+        members::remove(db, &recorder, account_id)?;
+        roles::require_admin(db)
     });
     if removed.is_err() {
         // The other admin was removed meanwhile.
-        engine.central.save_membership(account_id, workspace, &user.role.name, now)?;
+        instance.central.save_membership(account_id, workspace, &user.role.name, now)?;
     }
     removed
 }
@@ -183,21 +188,21 @@ pub fn expel(engine: &Engine, workspace: &Lease, id: i64, author: &Author) -> Re
 const TABLE: &str = "users";
 
 /// The columns with indexed phone numbers.
-pub const NUMBERED: Numbered = Numbered { table: TABLE, columns: &["phone", "mobile_phone"], lists: &[] };
+pub const NUMBERED: PhoneColumns = PhoneColumns { table: TABLE, columns: &["phone", "mobile_phone"], lists: &[] };
 
-pub fn find(db: &Connection, id: i64) -> Result<User> {
+pub fn find(db: &Connection, id: i64) -> Result<WorkspaceUser> {
     one(db, "id", id)?.ok_or_else(Error::not_found)
 }
 
 /// All users by id, for the command line.
-pub fn all(db: &Connection) -> rusqlite::Result<Vec<User>> {
-    let Listing { table, columns, .. } = User::LISTING;
+pub fn all(db: &Connection) -> rusqlite::Result<Vec<WorkspaceUser>> {
+    let ListSpec { table, columns, .. } = WorkspaceUser::LISTING;
     let mut statement = db.prepare(&format!("SELECT {columns} FROM {table} ORDER BY id"))?;
-    statement.query_map([], User::from_row)?.collect()
+    statement.query_map([], WorkspaceUser::from_row)?.collect()
 }
 
 /// The user of an account in this workspace.
-pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Option<User>> {
+pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Option<WorkspaceUser>> {
     one(db, "account_id", account_id)
 }
 
@@ -206,15 +211,15 @@ pub fn has_email(db: &Connection, email: &str) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM users WHERE email IN (?1, ?2, ?3)")?.exists(email::spellings(email))
 }
 
-fn one(db: &Connection, column: &'static str, value: i64) -> rusqlite::Result<Option<User>> {
-    let Listing { table, columns, .. } = User::LISTING;
+fn one(db: &Connection, column: &'static str, value: i64) -> rusqlite::Result<Option<WorkspaceUser>> {
+    let ListSpec { table, columns, .. } = WorkspaceUser::LISTING;
     db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE {column} = ?1"))?
-        .query_row([value], User::from_row)
+        .query_row([value], WorkspaceUser::from_row)
         .optional()
 }
 
-impl Listed for User {
-    const LISTING: Listing = Listing {
+impl Listable for WorkspaceUser {
+    const LISTING: ListSpec = ListSpec {
         table: "(SELECT u.*, r.name AS role_name FROM users u JOIN roles r ON r.id = u.role_id)",
         columns: "id, name, email, phone, mobile_phone, role_id, role_name, created_at, updated_at, account_id",
         fields: &[
@@ -251,25 +256,25 @@ impl Listed for User {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::auth::Scope;
-    use crate::testing::{Bench, Client, PASSWORD};
+    use crate::auth::TokenScope;
+    use crate::tests::{PASSWORD, TestClient, TestServer};
 
-    fn id(client: &Client<'_>) -> Value {
+    fn id(client: &TestClient<'_>) -> Value {
         client.get("/whoami").ok()["user"]["id"].clone()
     }
 
-    fn at(client: &Client<'_>) -> String {
+    fn at(client: &TestClient<'_>) -> String {
         format!("/users/{}", id(client))
     }
 
     #[test]
     fn users_are_found_by_name_email_words_and_phone_in_any_format() {
-        let bench = Bench::new();
-        let user = bench.join_acme("zoe.lefevre@example.com", "agent");
+        let server = TestServer::new();
+        let user = server.join_acme("zoe.lefevre@example.com", "agent");
         let changes = json!({"name": "Zoé Lefèvre", "phone": "01 42 00 00 00", "mobile_phone": "+33 6 12 34 56 78"});
-        let changed = bench.admin().put(&format!("/users/{user}"), changes).created();
+        let changed = server.admin().put(&format!("/users/{user}"), changes).created();
         assert_eq!(changed["role"], json!({"id": 3, "name": "agent"}));
-        let found = |query: &str| bench.admin().get(&format!("/users?{query}")).ok()["data"].clone();
+        let found = |query: &str| server.admin().get(&format!("/users?{query}")).ok()["data"].clone();
         for query in [
             "filter[name]=lefevre",
             "filter[email]=ZOE.",
@@ -280,48 +285,48 @@ mod tests {
             assert_eq!(found(query), json!([changed]), "{query}");
         }
         assert_eq!(found("sort=-id")[0]["id"], user);
-        let answer = bench.admin().get("/users?sort=phone");
+        let answer = server.admin().get("/users?sort=phone");
         answer.invalid(&["The selected sort phone is invalid; it may be id, name, email, created_at, updated_at."]);
     }
 
     #[test]
     fn only_an_admin_sees_a_user_whole_and_everybody_themselves() {
-        let bench = Bench::new();
-        let (manager, agent) = (bench.with_role("manager"), bench.with_role("agent"));
-        bench.admin().get(&at(&agent)).ok();
-        manager.get(&at(&agent)).refused(403, "missing_permission");
+        let server = TestServer::new();
+        let (manager, agent) = (server.with_role("manager"), server.with_role("agent"));
+        server.admin().get(&at(&agent)).ok();
+        manager.get(&at(&agent)).rejected(403, "missing_permission");
         assert_eq!(agent.get(&at(&agent)).ok()["email"], "agent@example.com");
-        agent.get(&at(&manager)).refused(403, "missing_permission");
-        bench.admin().get("/users/99").refused(404, "not_found");
+        agent.get(&at(&manager)).rejected(403, "missing_permission");
+        server.admin().get("/users/99").rejected(404, "not_found");
     }
 
     #[test]
     fn everybody_changes_their_own_name_and_phones_and_not_their_role() {
-        let bench = Bench::new();
-        let agent = bench.with_role("agent");
+        let server = TestServer::new();
+        let agent = server.with_role("agent");
         assert_eq!(agent.put(&at(&agent), json!({"name": "Zoé", "phone": "204"})).created()["name"], "Zoé");
         assert_eq!(agent.put(&at(&agent), json!({"phone": null})).created()["phone"], Value::Null);
-        agent.put(&at(&agent), json!({"role_id": 1})).refused(403, "missing_permission");
-        agent.put("/users/1", json!({"name": "Mine"})).refused(403, "missing_permission");
+        agent.put(&at(&agent), json!({"role_id": 1})).rejected(403, "missing_permission");
+        agent.put("/users/1", json!({"name": "Mine"})).rejected(403, "missing_permission");
         agent.put(&at(&agent), json!({"name": ""})).invalid(&["The name field is required."]);
-        bench.admin().put(&at(&agent), json!({"role_id": 99})).invalid(&["The selected role id is invalid."]);
-        bench.admin().put(&at(&agent), json!({"role_id": null})).invalid(&["The role id field is required."]);
+        server.admin().put(&at(&agent), json!({"role_id": 99})).invalid(&["The selected role id is invalid."]);
+        server.admin().put(&at(&agent), json!({"role_id": null})).invalid(&["The role id field is required."]);
         assert_eq!(agent.get("/whoami").ok()["role"], "agent");
     }
 
     #[test]
     fn a_name_given_here_stays_until_the_account_takes_another() {
-        let bench = Bench::new();
-        bench.admin().put("/users/1", json!({"name": "Front desk"})).created();
-        let enter = || bench.central().post("/switch-to", json!({"workspace_id": bench.acme.id})).ok();
+        let server = TestServer::new();
+        server.admin().put("/users/1", json!({"name": "Front desk"})).created();
+        let enter = || server.central().post("/switch-to", json!({"workspace_id": server.acme.id})).ok();
         enter();
-        assert_eq!(bench.admin().get("/users/1").ok()["name"], "Front desk");
+        assert_eq!(server.admin().get("/users/1").ok()["name"], "Front desk");
         let moved = json!({"email": "moved@example.com", "current_password": PASSWORD});
-        bench.central().put("/account", moved).created();
-        bench.verify_email(&bench.central());
-        let central = bench.nobody().with_token(bench.token("moved@example.com", Scope::Central));
-        let enter = || central.post("/switch-to", json!({"workspace_id": bench.acme.id})).ok();
-        let inside = bench.nobody().signed_in(&enter()).at("acme.localhost");
+        server.central().put("/account", moved).created();
+        server.verify_email(&server.central());
+        let central = server.anonymous().with_token(server.token("moved@example.com", TokenScope::Central));
+        let enter = || central.post("/switch-to", json!({"workspace_id": server.acme.id})).ok();
+        let inside = server.anonymous().signed_in(&enter()).at("acme.localhost");
         let me = inside.get("/users/1").ok();
         assert_eq!((&me["name"], &me["email"]), (&json!("Front desk"), &json!("moved@example.com")));
         central.put("/account", json!({"name": "Ada"})).created();
@@ -331,80 +336,80 @@ mod tests {
 
     #[test]
     fn a_role_is_given_and_taken_by_those_who_have_as_much() {
-        let bench = Bench::new();
-        let (manager, agent) = (bench.with_role("manager"), bench.with_role("agent"));
-        manager.put(&at(&agent), json!({"role_id": 1})).refused(403, "missing_permission");
-        bench.join_acme("second@example.com", "admin");
-        manager.put("/users/1", json!({"role_id": 3})).refused(403, "missing_permission");
+        let server = TestServer::new();
+        let (manager, agent) = (server.with_role("manager"), server.with_role("agent"));
+        manager.put(&at(&agent), json!({"role_id": 1})).rejected(403, "missing_permission");
+        server.join_acme("second@example.com", "admin");
+        manager.put("/users/1", json!({"role_id": 3})).rejected(403, "missing_permission");
         manager.put(&at(&agent), json!({"role_id": 2})).created();
         manager.put(&at(&agent), json!({"role_id": 3})).created();
-        manager.put(&at(&manager), json!({"role_id": 1})).refused(403, "missing_permission");
-        bench.admin().put(&at(&agent), json!({"role_id": 2})).created();
+        manager.put(&at(&manager), json!({"role_id": 1})).rejected(403, "missing_permission");
+        server.admin().put(&at(&agent), json!({"role_id": 2})).created();
         assert_eq!(agent.get("/whoami").ok()["role"], "manager");
-        let central = bench.nobody().signed_in(&agent.post("/switch-to", json!({})).ok());
+        let central = server.anonymous().signed_in(&agent.post("/switch-to", json!({})).ok());
         assert_eq!(central.get("/workspaces").ok()["data"][0]["role"], "manager");
     }
 
     #[test]
     fn the_workspace_keeps_an_admin() {
-        let bench = Bench::new();
-        bench.admin().put("/users/1", json!({"role_id": 3})).refused(422, "last_admin");
-        let second = bench.join_acme("second@example.com", "admin");
-        bench.admin().put("/users/1", json!({"role_id": 3})).created();
-        let keeper = bench.with_role("admin");
+        let server = TestServer::new();
+        server.admin().put("/users/1", json!({"role_id": 3})).rejected(422, "last_admin");
+        let second = server.join_acme("second@example.com", "admin");
+        server.admin().put("/users/1", json!({"role_id": 3})).created();
+        let keeper = server.with_role("admin");
         keeper.delete(&format!("/users/{second}")).ok();
         let last = at(&keeper);
-        keeper.delete(&last).refused(422, "last_admin");
-        keeper.put(&last, json!({"role_id": 2})).refused(422, "last_admin");
+        keeper.delete(&last).rejected(422, "last_admin");
+        keeper.put(&last, json!({"role_id": 2})).rejected(422, "last_admin");
         keeper.get(&last).ok();
     }
 
     /// For example after the only admin deleted their account: other changes still work.
     #[test]
     fn a_workspace_without_an_admin_goes_on() {
-        let bench = Bench::new();
-        let agent = bench.with_role("agent");
-        bench.in_file(|db| Ok(db.execute("UPDATE users SET role_id = 2 WHERE id = 1", [])?));
+        let server = TestServer::new();
+        let agent = server.with_role("agent");
+        server.in_file(|db| Ok(db.execute("UPDATE users SET role_id = 2 WHERE id = 1", [])?));
         agent.put(&at(&agent), json!({"name": "Zoé"})).created();
         let own = json!({"user_id": 1});
-        bench.central().post(&format!("/workspaces/{}/transfer", bench.acme.id), own).created();
-        assert_eq!(bench.admin().get("/whoami").ok()["role"], "admin");
+        server.central().post(&format!("/workspaces/{}/transfer", server.acme.id), own).created();
+        assert_eq!(server.admin().get("/whoami").ok()["role"], "admin");
     }
 
     #[test]
     fn who_is_removed_is_out_at_once_and_may_be_invited_again() {
-        let bench = Bench::new();
-        let agent = bench.with_role("agent");
-        let central = bench.nobody().with_token(bench.token("agent@example.com", Scope::Central));
+        let server = TestServer::new();
+        let agent = server.with_role("agent");
+        let central = server.anonymous().with_token(server.token("agent@example.com", TokenScope::Central));
         let path = at(&agent);
-        bench.admin().put(&path, json!({"phone": "01 42 00 00 00"})).created();
-        bench.with_role("manager").delete(&path).refused(403, "missing_permission");
-        bench.admin().delete(&path).ok();
-        agent.get("/customers").refused(401, "token_revoked");
+        server.admin().put(&path, json!({"phone": "01 42 00 00 00"})).created();
+        server.with_role("manager").delete(&path).rejected(403, "missing_permission");
+        server.admin().delete(&path).ok();
+        agent.get("/customers").rejected(401, "token_revoked");
         central.get("/whoami").ok();
         assert_eq!(central.get("/workspaces").ok()["total"], 0);
-        central.post("/switch-to", json!({"workspace_id": bench.acme.id})).refused(403, "not_a_member");
-        assert_eq!(bench.admin().get("/users?filter[phone]=0142000000").ok()["total"], 0);
-        bench.admin().delete(&path).refused(404, "not_found");
-        bench.admin().post("/user-invites", json!({"email": "agent@example.com", "role_id": 3})).created();
+        central.post("/switch-to", json!({"workspace_id": server.acme.id})).rejected(403, "not_a_member");
+        assert_eq!(server.admin().get("/users?filter[phone]=0142000000").ok()["total"], 0);
+        server.admin().delete(&path).rejected(404, "not_found");
+        server.admin().post("/user-invites", json!({"email": "agent@example.com", "role_id": 3})).created();
     }
 
     #[test]
     fn the_owner_stays_until_the_workspace_is_transferred() {
-        let bench = Bench::new();
-        let heir = bench.with_role("manager");
-        let path = format!("/workspaces/{}/transfer", bench.acme.id);
-        bench.with_role("admin").delete("/users/1").refused(422, "is_owner");
-        bench.central().post(&path, json!({"user_id": 99})).invalid(&["The selected user id is invalid."]);
-        bench.central().post(&path, json!({})).invalid(&["The user id field is required."]);
+        let server = TestServer::new();
+        let heir = server.with_role("manager");
+        let path = format!("/workspaces/{}/transfer", server.acme.id);
+        server.with_role("admin").delete("/users/1").rejected(422, "is_owner");
+        server.central().post(&path, json!({"user_id": 99})).invalid(&["The selected user id is invalid."]);
+        server.central().post(&path, json!({})).invalid(&["The user id field is required."]);
 
-        let given = bench.central().post(&path, json!({"user_id": id(&heir)})).created();
+        let given = server.central().post(&path, json!({"user_id": id(&heir)})).created();
         assert_eq!((&given["owner"], &given["role"]), (&json!(false), &json!("admin")));
         assert_eq!(heir.get("/whoami").ok()["role"], "admin");
-        let owner = bench.nobody().signed_in(&heir.post("/switch-to", json!({})).ok());
+        let owner = server.anonymous().signed_in(&heir.post("/switch-to", json!({})).ok());
         assert_eq!(owner.get("/workspaces").ok()["data"][0]["owner"], true);
-        bench.central().post(&path, json!({"user_id": 1})).refused(403, "forbidden");
+        server.central().post(&path, json!({"user_id": 1})).rejected(403, "forbidden");
         heir.delete("/users/1").ok();
-        heir.delete(&at(&heir)).refused(422, "is_owner");
+        heir.delete(&at(&heir)).rejected(422, "is_owner");
     }
 }

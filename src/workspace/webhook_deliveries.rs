@@ -1,4 +1,4 @@
-//! Webhook deliveries: the messages to a webhook and their outcome. `jobs/webhooks.rs` sends them.
+//! Webhook deliveries: the messages to a webhook and their outcome. `jobs/webhook_sender.rs` sends them.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::webhooks;
 use crate::api::field::{choice, integer, moment, text};
-use crate::api::list::{List, Listed, Listing};
+use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::{Resource, Section};
-use crate::api::{Created, Ctx, Error, Id, Inner, Needs, Ok200, Page, Result, Route, get, post, run};
+use crate::api::{Ctx, Error, Id, InnerId, Needs, Ok200, Page, Result, Route, Saved, get, post, run};
 use crate::auth::SigningSecret;
 use crate::values::{Timestamp, choice};
 
@@ -60,8 +60,7 @@ choice! {
 
 /// A message to a webhook, and its outcome.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-#[schemars(rename = "WebhookDelivery")]
-pub struct Delivery {
+pub struct WebhookDelivery {
     /// Id of the delivery.
     id: i64,
     /// Id of the webhook.
@@ -90,36 +89,35 @@ pub struct Delivery {
 
 /// A delivery together with its message.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "WebhookDeliveryShown")]
-pub struct Shown {
+pub struct WebhookDeliveryShown {
     #[serde(flatten)]
-    delivery: Delivery,
+    delivery: WebhookDelivery,
     /// The message. The signature covers the exact bytes that are sent, which may have other whitespace than this.
     body: Value,
 }
 
-fn test(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<Delivery>> {
+fn test(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Saved<WebhookDelivery>> {
     let webhook = webhooks::find(ctx.db, id)?;
-    webhook.check_touch(ctx.insider()?)?;
+    webhook.check_touch(ctx.principal()?)?;
     webhook.check_active()?;
-    let author = ctx.author()?;
-    let message = author.message(TEST_EVENT, &json!({"webhook_id": id}))?;
-    let delivery = author.tell(ctx.db, id, TEST_EVENT, &message)?;
-    find(ctx.db, id, delivery).map(Created)
+    let recorder = ctx.recorder()?;
+    let message = recorder.message(TEST_EVENT, &json!({"webhook_id": id}))?;
+    let delivery = recorder.send_to(ctx.db, id, TEST_EVENT, &message)?;
+    find(ctx.db, id, delivery).map(Saved)
 }
 
-fn list(ctx: &mut Ctx<'_>, Id(id): Id, list: List<Delivery>) -> Result<Page<Delivery>> {
+fn list(ctx: &mut Ctx<'_>, Id(id): Id, list: List<WebhookDelivery>) -> Result<Page<WebhookDelivery>> {
     webhooks::find(ctx.db, id)?;
-    list.only("webhook_id", id).page(ctx)
+    list.restrict("webhook_id", id).page(ctx)
 }
 
 /// A message contains a resource, so the caller must be able to view that resource.
-fn show(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Ok200<Shown>> {
+fn show(ctx: &mut Ctx<'_>, Id(id): Id, InnerId(delivery): InnerId) -> Result<Ok200<WebhookDeliveryShown>> {
     let delivery = find(ctx.db, id, delivery)?;
     let resource = delivery.event.split('.').next().unwrap_or_default();
     let needed = super::recorded().find(|recorded| recorded.name == resource).and_then(|recorded| recorded.view);
-    let insider = ctx.insider()?;
-    if let Some(missing) = needed.filter(|permission| !insider.may(permission)) {
+    let principal = ctx.principal()?;
+    if let Some(missing) = needed.filter(|permission| !principal.has_permission(permission)) {
         return Err(Error::MissingPermission(missing.into()));
     }
     let body: String = ctx
@@ -129,20 +127,20 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Ok200<S
         )?
         .query_row([delivery.id], |row| row.get(0))?;
     let body = serde_json::from_str(&body).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(Ok200(Shown { delivery, body }))
+    Ok(Ok200(WebhookDeliveryShown { delivery, body }))
 }
 
-fn replay(ctx: &mut Ctx<'_>, Id(id): Id, Inner(delivery): Inner) -> Result<Created<Delivery>> {
+fn replay(ctx: &mut Ctx<'_>, Id(id): Id, InnerId(delivery): InnerId) -> Result<Saved<WebhookDelivery>> {
     let webhook = webhooks::find(ctx.db, id)?;
-    let Delivery { id, .. } = find(ctx.db, id, delivery)?;
-    webhook.check_touch(ctx.insider()?)?;
+    let WebhookDelivery { id, .. } = find(ctx.db, id, delivery)?;
+    webhook.check_touch(ctx.principal()?)?;
     webhook.check_active()?;
     ctx.db
         .prepare_cached("UPDATE webhook_deliveries SET status = 'pending', tries = 0, due_at = ?2 WHERE id = ?1")?
         .execute((id, ctx.now))?;
-    let author = ctx.author()?;
-    author.news.note(author.workspace);
-    find(ctx.db, webhook.id, id).map(Created)
+    let recorder = ctx.recorder()?;
+    recorder.pending.add(recorder.workspace);
+    find(ctx.db, webhook.id, id).map(Saved)
 }
 
 /// Deliveries joined with their messages.
@@ -152,10 +150,10 @@ const TABLE: &str =
 const COLUMNS: &str = "id, webhook_id, message_id, event, status, tries, due_at, last_tried_at, response_status,
     response_body, error, created_at";
 
-pub fn find(db: &Connection, webhook_id: i64, id: i64) -> Result<Delivery> {
+pub fn find(db: &Connection, webhook_id: i64, id: i64) -> Result<WebhookDelivery> {
     let found = db
         .prepare_cached(&format!("SELECT {COLUMNS} FROM {TABLE} WHERE id = ?1 AND webhook_id = ?2"))?
-        .query_row((id, webhook_id), Delivery::from_row)
+        .query_row((id, webhook_id), WebhookDelivery::from_row)
         .optional()?;
     found.ok_or_else(Error::not_found)
 }
@@ -171,7 +169,7 @@ pub struct Due {
 
 /// The outcome of an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct DeliveryOutcome {
     /// HTTP status of the response, if there was one.
     pub status: Option<u16>,
     pub body: Option<String>,
@@ -180,7 +178,7 @@ pub struct Outcome {
 }
 
 /// The webhooks with a due message, longest waiting first, and the time at which the next message of the others is due.
-pub fn waiting(db: &Connection, now: Timestamp) -> rusqlite::Result<(Vec<i64>, Option<Timestamp>)> {
+pub fn due_webhooks(db: &Connection, now: Timestamp) -> rusqlite::Result<(Vec<i64>, Option<Timestamp>)> {
     let mut due = Vec::new();
     let mut next: Option<Timestamp> = None;
     let mut statement = db.prepare_cached(
@@ -216,7 +214,7 @@ pub fn next_due(db: &Connection, webhook_id: i64, now: Timestamp) -> rusqlite::R
 }
 
 /// Records the outcome of an attempt, and schedules the next one.
-pub fn settle(db: &Connection, id: i64, outcome: &Outcome, now: Timestamp) -> rusqlite::Result<()> {
+pub fn record_outcome(db: &Connection, id: i64, outcome: &DeliveryOutcome, now: Timestamp) -> rusqlite::Result<()> {
     let tries: Option<u32> = db
         .prepare_cached("SELECT tries FROM webhook_deliveries WHERE id = ?1")?
         .query_row([id], |row| row.get(0))
@@ -255,8 +253,8 @@ pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Resu
     .execute((before, i64::try_from(most).unwrap_or(i64::MAX)))
 }
 
-impl Listed for Delivery {
-    const LISTING: Listing = Listing {
+impl Listable for WebhookDelivery {
+    const LISTING: ListSpec = ListSpec {
         table: TABLE,
         columns: COLUMNS,
         fields: &[
@@ -296,20 +294,20 @@ mod tests {
 
     use super::*;
     use crate::storage;
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
 
     const START: Timestamp = Timestamp::from_seconds(1_705_752_000);
 
     #[test]
     fn tries_go_on_for_a_day_and_then_no_more() {
-        let bench = Bench::new();
-        bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
-        let author = bench.author();
-        bench.in_file(move |db| Ok(author.tell(db, 1, "customer.created", "{}")?));
+        let server = TestServer::new();
+        server.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+        let recorder = server.recorder();
+        server.in_file(move |db| Ok(recorder.send_to(db, 1, "customer.created", "{}")?));
         let mut tries = Vec::new();
         let mut now = START;
         loop {
-            let (due, next) = bench.in_file(move |db| Ok(waiting(db, now)?));
+            let (due, next) = server.in_file(move |db| Ok(due_webhooks(db, now)?));
             if due.is_empty() {
                 match next {
                     Some(next) => now = next,
@@ -318,14 +316,14 @@ mod tests {
                 continue;
             }
             tries.push(now.seconds() - START.seconds());
-            bench.in_file(move |db| {
+            server.in_file(move |db| {
                 let due = next_due(db, 1, now)?.expect("what was said to be due");
                 let error = Some("the receiver answered 500".to_owned());
-                Ok(settle(db, due.id, &Outcome { status: Some(500), body: None, error }, now)?)
+                Ok(record_outcome(db, due.id, &DeliveryOutcome { status: Some(500), body: None, error }, now)?)
             });
         }
         assert_eq!(tries, [0, 5, 305, 2105, 9305, 27305, 56105, 86400]);
-        let off = bench.in_file(move |db| {
+        let off = server.in_file(move |db| {
             db.execute("UPDATE webhooks SET active = 0", [])?;
             db.execute("UPDATE webhook_deliveries SET due_at = ?1", [now])?;
             let none_is_due = next_due(db, 1, now)?.is_none();
@@ -334,35 +332,35 @@ mod tests {
             Ok(none_is_due)
         });
         assert!(off, "a webhook that is off is told nothing");
-        let given_up = bench.admin().get("/webhooks/1/deliveries").ok()["data"][0].clone();
+        let given_up = server.admin().get("/webhooks/1/deliveries").ok()["data"][0].clone();
         assert_eq!((&given_up["status"], &given_up["tries"]), (&json!("failed"), &json!(8)));
-        let again = bench.admin().post("/webhooks/1/deliveries/1/replay", json!({})).created();
+        let again = server.admin().post("/webhooks/1/deliveries/1/replay", json!({})).created();
         assert_eq!((&again["status"], &again["tries"]), (&json!("pending"), &json!(0)));
     }
 
-    fn count(bench: &Bench, table: &'static str) -> i64 {
-        bench.in_file(move |db| Ok(db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?))
+    fn count(server: &TestServer, table: &'static str) -> i64 {
+        server.in_file(move |db| Ok(db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?))
     }
 
     #[test]
     fn a_message_is_kept_once_for_all_who_are_told_and_as_long_as_one_of_them() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         for _ in 0..5 {
-            bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+            server.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
         }
-        bench.admin().post("/customers", json!({"name": "Ada"})).created();
-        assert_eq!((count(&bench, "webhook_messages"), count(&bench, "webhook_deliveries")), (1, 5));
+        server.admin().post("/customers", json!({"name": "Ada"})).created();
+        assert_eq!((count(&server, "webhook_messages"), count(&server, "webhook_deliveries")), (1, 5));
         let shown = |webhook: i64| {
-            let listed = bench.admin().get(&format!("/webhooks/{webhook}/deliveries?filter[event]=customer")).ok();
-            bench.admin().get(&format!("/webhooks/{webhook}/deliveries/{}", listed["data"][0]["id"])).ok()
+            let listed = server.admin().get(&format!("/webhooks/{webhook}/deliveries?filter[event]=customer")).ok();
+            server.admin().get(&format!("/webhooks/{webhook}/deliveries/{}", listed["data"][0]["id"])).ok()
         };
         assert_eq!((&shown(1)["body"], &shown(1)["message_id"]), (&shown(5)["body"], &shown(5)["message_id"]));
         (1..5).for_each(|id| {
-            bench.admin().delete(&format!("/webhooks/{id}")).ok();
+            server.admin().delete(&format!("/webhooks/{id}")).ok();
         });
-        assert_eq!(count(&bench, "webhook_messages"), 1);
-        bench.admin().delete("/webhooks/5").ok();
-        assert_eq!(count(&bench, "webhook_messages"), 0);
+        assert_eq!(count(&server, "webhook_messages"), 1);
+        server.admin().delete("/webhooks/5").ok();
+        assert_eq!(count(&server, "webhook_messages"), 0);
     }
 
     /// Migrates a file from before messages had their own table.
@@ -370,7 +368,7 @@ mod tests {
     fn deliveries_from_before_keep_their_messages() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        storage::create_of_version(&path, storage::Kind::Workspace, 10).unwrap();
+        storage::create_of_version(&path, storage::FileKind::Workspace, 10).unwrap();
         let mut db = storage::open_writer(&path).unwrap();
         db.execute_batch(
             "INSERT INTO webhooks (id, url, events, secret, active, created_at, updated_at) VALUES (1, 'u', '[]', '', 1, 0, 0);
@@ -378,7 +376,7 @@ mod tests {
              VALUES (3, 1, 'msg_3', 'customer.created', '{}', 7, 0), (9, 1, 'msg_9', 'customer.updated', '[]', NULL, 0);",
         )
         .unwrap();
-        storage::migrate(&mut db, storage::Kind::Workspace).unwrap();
+        storage::migrate(&mut db, storage::FileKind::Workspace).unwrap();
         let found = find(&db, 1, 9).unwrap();
         assert_eq!((found.message_id.as_str(), found.event.as_str()), ("msg_9", "customer.updated"));
         let pending = "SELECT rows FROM row_counts WHERE name = 'pending_deliveries'";
@@ -392,59 +390,61 @@ mod tests {
 
     #[test]
     fn where_too_many_wait_the_oldest_are_dropped_and_it_is_said_how_many() {
-        let bench = Bench::with(&[("max_pending_deliveries", "3")]);
+        let server = TestServer::with(&[("max_pending_deliveries", "3")]);
         for _ in 0..2 {
-            bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+            server.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
         }
         for name in ["A", "B", "C"] {
-            bench.admin().post("/customers", json!({"name": name})).created();
+            server.admin().post("/customers", json!({"name": name})).created();
         }
-        let waiting = bench.in_file(|db| {
+        let waiting = server.in_file(|db| {
             let sql = "SELECT group_concat(id ORDER BY id) FROM webhook_deliveries WHERE due_at IS NOT NULL";
             Ok(db.query_row(sql, [], |row| row.get::<_, String>(0))?)
         });
         assert_eq!(waiting, "4,5,6");
-        let dropped = bench.admin().get("/webhooks/1/deliveries/1").ok();
+        let dropped = server.admin().get("/webhooks/1/deliveries/1").ok();
         assert_eq!(
             (&dropped["status"], &dropped["error"]),
             (&json!("failed"), &json!("dropped: too many were waiting"))
         );
-        assert_eq!(bench.engine.node.news.take_dropped().into_iter().collect::<Vec<_>>(), [(bench.acme.id, 3)]);
+        assert_eq!(server.instance.node.pending.take_dropped().into_iter().collect::<Vec<_>>(), [(server.acme.id, 3)]);
         // A delivered message no longer counts as pending and leaves room.
-        bench.in_file(|db| Ok(settle(db, 5, &Outcome { status: Some(204), ..Outcome::default() }, START)?));
-        bench.admin().post("/webhooks/1/test", json!({})).created();
-        assert!(bench.engine.node.news.take_dropped().is_empty());
+        server.in_file(|db| {
+            Ok(record_outcome(db, 5, &DeliveryOutcome { status: Some(204), ..DeliveryOutcome::default() }, START)?)
+        });
+        server.admin().post("/webhooks/1/test", json!({})).created();
+        assert!(server.instance.node.pending.take_dropped().is_empty());
     }
 
     #[test]
     fn what_waits_does_not_wait_until_a_clock_that_was_put_back_is_that_late_again() {
-        let bench = Bench::new();
-        bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
-        let author = bench.author();
-        bench.in_file(move |db| Ok(author.tell(db, 1, "customer.created", "{}")?));
+        let server = TestServer::new();
+        server.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+        let recorder = server.recorder();
+        server.in_file(move |db| Ok(recorder.send_to(db, 1, "customer.created", "{}")?));
         for (earlier, is_due) in [(3600, false), (LONGEST_WAIT, false), (LONGEST_WAIT + 1, true), (365 * 86_400, true)]
         {
             let now = START.plus(-earlier);
-            let ((due, _), next) = bench.in_file(move |db| Ok((waiting(db, now)?, next_due(db, 1, now)?)));
+            let ((due, _), next) = server.in_file(move |db| Ok((due_webhooks(db, now)?, next_due(db, 1, now)?)));
             assert_eq!((!due.is_empty(), next.is_some()), (is_due, is_due), "{earlier} seconds earlier");
         }
     }
 
     #[test]
     fn what_is_over_is_forgotten_and_what_is_not_is_kept() {
-        let bench = Bench::new();
-        bench.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
-        let author = bench.author();
-        let left = bench.in_file(move |db| {
+        let server = TestServer::new();
+        server.admin().post("/webhooks", json!({"url": "https://example.com/", "events": ["*"]})).created();
+        let recorder = server.recorder();
+        let left = server.in_file(move |db| {
             for _ in 0..3 {
-                author.tell(db, 1, "customer.created", "{}")?;
+                recorder.send_to(db, 1, "customer.created", "{}")?;
             }
-            settle(db, 1, &Outcome { status: Some(204), ..Outcome::default() }, START)?;
+            record_outcome(db, 1, &DeliveryOutcome { status: Some(204), ..DeliveryOutcome::default() }, START)?;
             give_up(db, 1, "no more")?;
-            author.tell(db, 1, "customer.created", "{}")?;
+            recorder.send_to(db, 1, "customer.created", "{}")?;
             let before = |moment: Timestamp, most: usize| forget(db, moment, most);
             assert_eq!(
-                (before(author.at, 9)?, before(author.at.plus(1), 2)?, before(author.at.plus(1), 9)?),
+                (before(recorder.at, 9)?, before(recorder.at.plus(1), 2)?, before(recorder.at.plus(1), 9)?),
                 (0, 2, 1)
             );
             Ok(db.query_row("SELECT group_concat(id) FROM webhook_deliveries", [], |row| row.get::<_, String>(0))?)

@@ -7,13 +7,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::api::field::{flag, integer, moment, text};
-use crate::api::list::{List, Listed, Listing};
+use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Steps, delete, get, may_touch,
-    post, put, run, steps,
+    BlockingCtx, Changes, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Saved, blocking, delete, get,
+    post, put, require_grantable, run,
 };
-use crate::auth::{Insider, Permissions, SigningSecret};
+use crate::auth::{Permissions, Principal, SigningSecret};
 use crate::central::quotas::Quotas;
 use crate::storage::{Stored, record};
 use crate::tenancy::journal::{self, Recorded, VERBS};
@@ -40,7 +40,7 @@ const ROUTES: &[Route] = &[
     get("/webhooks/{id}", &run(show), Needs::Permission("webhook.view"), "Show a webhook"),
     post(
         "/webhooks",
-        &steps(create),
+        &blocking(create),
         Needs::Permission("webhook.create"),
         "Create a webhook; its secret is shown only once",
     ),
@@ -105,34 +105,34 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Webhook>> {
 }
 
 /// The central file comes first: a stale entry is harmless, a missing entry loses deliveries.
-fn create(steps: &Steps<'_>, Json(new): Json<NewWebhook>) -> Result<Created<WebhookShown>> {
-    new.check(steps.engine.config.private_webhooks)?;
-    may_touch(steps.insider()?, [&new.events.permissions()])?;
-    let (author, lease) = (steps.author()?, steps.call.workspace()?);
+fn create(ctx: &BlockingCtx<'_>, Json(new): Json<NewWebhook>) -> Result<Saved<WebhookShown>> {
+    new.check(ctx.instance.config.private_webhooks)?;
+    require_grantable(ctx.principal()?, [&new.events.permissions()])?;
+    let (recorder, lease) = (ctx.recorder()?, ctx.request.workspace()?);
     let workspace = lease.id();
-    steps.engine.central.add_webhook_workspace(workspace)?;
-    let (file, quotas) = (Arc::clone(lease.file()), Quotas::of(steps.call));
+    ctx.instance.central.add_webhook_workspace(workspace)?;
+    let (file, quotas) = (Arc::clone(lease.file()), Quotas::of(ctx.request));
     file.write(move |db| {
         quotas.check_webhooks(db)?;
-        let secret = new.secret.clone().map_or_else(SigningSecret::make, Ok)?;
+        let secret = new.secret.clone().map_or_else(SigningSecret::random, Ok)?;
         let mut webhook = Webhook {
             id: 0,
             url: new.url.clone(),
             events: new.events.clone(),
             active: new.active,
             secret: secret.clone(),
-            created_at: author.at,
-            updated_at: author.at,
+            created_at: recorder.at,
+            updated_at: recorder.at,
         };
         webhook.id = webhook.insert(db)?;
-        author.created(db, RECORDED, &webhook)?;
-        Ok(Created(WebhookShown { known: webhook, secret }))
+        recorder.created(db, RECORDED, &webhook)?;
+        Ok(Saved(WebhookShown { known: webhook, secret }))
     })
 }
 
 /// A caller who changes the URL or the events could read the messages. So the caller needs the permissions for the old
 /// and the new events.
-fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewWebhook>) -> Result<Created<Webhook>> {
+fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewWebhook>) -> Result<Saved<Webhook>> {
     let old = find(ctx.db, id)?;
     let new = changes.apply(&NewWebhook {
         url: old.url.clone(),
@@ -140,8 +140,8 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewWebhook>) -> Result
         secret: None,
         active: old.active,
     })?;
-    new.check(ctx.call.engine.config.private_webhooks)?;
-    may_touch(ctx.insider()?, [&old.events.permissions(), &new.events.permissions()])?;
+    new.check(ctx.request.instance.config.private_webhooks)?;
+    require_grantable(ctx.principal()?, [&old.events.permissions(), &new.events.permissions()])?;
     let webhook = Webhook {
         id,
         url: new.url,
@@ -152,19 +152,19 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewWebhook>) -> Result
         updated_at: ctx.now,
     };
     webhook.save(ctx.db)?;
-    let author = ctx.author()?;
+    let recorder = ctx.recorder()?;
     if webhook.active && !old.active {
-        author.news.note(author.workspace);
+        recorder.pending.add(recorder.workspace);
     }
-    author.updated(ctx.db, RECORDED, &old, &webhook)?;
-    Ok(Created(webhook))
+    recorder.updated(ctx.db, RECORDED, &old, &webhook)?;
+    Ok(Saved(webhook))
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let webhook = find(ctx.db, id)?;
-    webhook.check_touch(ctx.insider()?)?;
+    webhook.check_touch(ctx.principal()?)?;
     ctx.db.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
-    ctx.author()?.deleted(ctx.db, RECORDED, &webhook)?;
+    ctx.recorder()?.deleted(ctx.db, RECORDED, &webhook)?;
     Ok(Done)
 }
 
@@ -174,8 +174,8 @@ record!(Webhook in "webhooks" { id, url, events, active, secret, created_at, upd
 
 impl Webhook {
     /// Checks that the caller may change the webhook or trigger a message to it.
-    pub fn check_touch(&self, caller: &Insider) -> Result<()> {
-        may_touch(caller, [&self.events.permissions()])
+    pub fn check_touch(&self, caller: &Principal) -> Result<()> {
+        require_grantable(caller, [&self.events.permissions()])
     }
 
     /// A disabled webhook gets no messages, not even on request.
@@ -183,7 +183,7 @@ impl Webhook {
         if self.active {
             return Ok(());
         }
-        Err(Error::refused("webhook_inactive", "The webhook is disabled. Enable it first."))
+        Err(Error::rejected("webhook_inactive", "The webhook is disabled. Enable it first."))
     }
 }
 
@@ -192,11 +192,11 @@ pub fn find(db: &Connection, id: i64) -> Result<Webhook> {
 }
 
 /// Disables a webhook whose receiver wants no more messages.
-pub fn switch_off(db: &Connection, author: &journal::Author, id: i64) -> Result<()> {
+pub fn deactivate(db: &Connection, recorder: &journal::ChangeRecorder, id: i64) -> Result<()> {
     let Some(old) = Webhook::find(db, id)?.filter(|webhook| webhook.active) else { return Ok(()) };
-    let webhook = Webhook { active: false, updated_at: author.at, ..old.clone() };
+    let webhook = Webhook { active: false, updated_at: recorder.at, ..old.clone() };
     webhook.save(db)?;
-    Ok(author.updated(db, RECORDED, &old, &webhook)?)
+    Ok(recorder.updated(db, RECORDED, &old, &webhook)?)
 }
 
 fn last_four<S: Serializer>(secret: &SigningSecret, output: S) -> Result<S::Ok, S::Error> {
@@ -253,19 +253,19 @@ impl Events {
 
 impl<'de> Deserialize<'de> for Events {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let events: Vec<Event> = distinct(input)?;
+        let events: Vec<WebhookEvent> = distinct(input)?;
         if events.is_empty() {
             return Err(de::Error::custom("field is required."));
         }
-        Ok(Self(events.into_iter().map(|Event(event)| event).collect()))
+        Ok(Self(events.into_iter().map(|WebhookEvent(event)| event).collect()))
     }
 }
 
 /// A single event, so that an error names the position of an unknown one in the list.
 #[derive(PartialEq)]
-struct Event(String);
+struct WebhookEvent(String);
 
-impl<'de> Deserialize<'de> for Event {
+impl<'de> Deserialize<'de> for WebhookEvent {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let event = String::deserialize(input)?;
         if Events::all().any(|known| known == event) {
@@ -300,8 +300,8 @@ impl JsonSchema for Events {
 
 stored_as_json!(Events);
 
-impl Listed for Webhook {
-    const LISTING: Listing = Listing {
+impl Listable for Webhook {
+    const LISTING: ListSpec = ListSpec {
         table: "webhooks",
         columns: Self::COLUMNS,
         fields: &[
@@ -326,53 +326,53 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::{Bench, Client};
+    use crate::tests::{TestClient, TestServer};
 
-    fn made(client: &Client<'_>, events: &[&str]) -> Value {
+    fn made(client: &TestClient<'_>, events: &[&str]) -> Value {
         client.post("/webhooks", json!({"url": "https://example.com/hook", "events": events})).created()
     }
 
     #[test]
     fn a_webhook_is_answered_whole_and_its_secret_is_shown_once() {
-        let bench = Bench::new();
-        let mut made = made(&bench.admin(), &["customer.created", "contact.*", "contact.*"]);
+        let server = TestServer::new();
+        let mut made = made(&server.admin(), &["customer.created", "contact.*", "contact.*"]);
         let secret = made.as_object_mut().unwrap().remove("secret").unwrap();
         assert!(secret.as_str().unwrap().parse::<SigningSecret>().is_ok());
         assert_eq!((&made["events"], &made["active"]), (&json!(["customer.created", "contact.*"]), &json!(true)));
-        assert_eq!(bench.admin().get("/webhooks/1").ok(), made);
-        assert_eq!(bench.admin().get("/webhooks").ok()["data"], json!([made]));
-        let changed = bench.admin().put("/webhooks/1", json!({"active": false, "events": ["*"]})).created();
+        assert_eq!(server.admin().get("/webhooks/1").ok(), made);
+        assert_eq!(server.admin().get("/webhooks").ok()["data"], json!([made]));
+        let changed = server.admin().put("/webhooks/1", json!({"active": false, "events": ["*"]})).created();
         assert_eq!(
             (&changed["active"], &changed["events"], &changed["url"]),
             (&json!(false), &json!(["*"]), &made["url"])
         );
         assert_eq!(changed.get("secret"), None);
-        bench.admin().delete("/webhooks/1").ok();
-        bench.admin().get("/webhooks/1").refused(404, "not_found");
-        bench.admin().get("/webhooks/1/deliveries").refused(404, "not_found");
+        server.admin().delete("/webhooks/1").ok();
+        server.admin().get("/webhooks/1").rejected(404, "not_found");
+        server.admin().get("/webhooks/1/deliveries").rejected(404, "not_found");
     }
 
     #[test]
     fn a_secret_may_be_brought_and_changed() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let own = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let body = json!({"url": "https://example.com/", "events": ["*"], "secret": own});
-        assert_eq!(bench.admin().post("/webhooks", body).created()["secret"], own);
-        let kept = |bench: &Bench| {
-            bench.in_file(|db| Ok(db.query_row("SELECT secret FROM webhooks", [], |row| row.get::<_, String>(0))?))
+        assert_eq!(server.admin().post("/webhooks", body).created()["secret"], own);
+        let kept = |server: &TestServer| {
+            server.in_file(|db| Ok(db.query_row("SELECT secret FROM webhooks", [], |row| row.get::<_, String>(0))?))
         };
-        bench.admin().put("/webhooks/1", json!({"url": "https://example.com/other"})).created();
-        assert_eq!(kept(&bench), own);
+        server.admin().put("/webhooks/1", json!({"url": "https://example.com/other"})).created();
+        assert_eq!(kept(&server), own);
         let other = own.replace("LaSw", "LbSw");
-        let changed = bench.admin().put("/webhooks/1", json!({"secret": other})).created();
-        assert_eq!((kept(&bench), &changed["secret_last_four"]), (other, &json!("LbSw")));
+        let changed = server.admin().put("/webhooks/1", json!({"secret": other})).created();
+        assert_eq!((kept(&server), &changed["secret_last_four"]), (other, &json!("LbSw")));
     }
 
     #[test]
     fn what_is_not_as_it_should_be_is_refused() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let good = json!({"url": "https://example.com/", "events": ["*"]});
-        bench.admin().post("/webhooks", good.clone()).created();
+        server.admin().post("/webhooks", good.clone()).created();
         for (change, says) in [
             (json!({"url": null}), "The url field is required."),
             (json!({"url": "ftp://example.com/"}), "The url must be an absolute http or https URL."),
@@ -387,41 +387,41 @@ mod tests {
         ] {
             let mut body = good.clone();
             body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-            bench.admin().post("/webhooks", body).invalid(&[says]);
-            bench.admin().put("/webhooks/1", change).invalid(&[says]);
+            server.admin().post("/webhooks", body).invalid(&[says]);
+            server.admin().put("/webhooks/1", change).invalid(&[says]);
         }
-        assert_eq!(bench.admin().get("/webhooks").ok()["total"], 1);
+        assert_eq!(server.admin().get("/webhooks").ok()["total"], 1);
     }
 
     #[test]
     fn nobody_is_told_what_they_may_not_see() {
-        let bench = Bench::new();
-        let limited = bench.with_only(&["webhook.*", "customer.view"]);
+        let server = TestServer::new();
+        let limited = server.with_only(&["webhook.*", "customer.view"]);
         made(&limited, &["customer.*"]);
         for events in [json!(["contact.created"]), json!(["customer.created", "*"])] {
             let body = json!({"url": "https://example.com/", "events": events});
-            limited.post("/webhooks", body.clone()).refused(403, "missing_permission");
-            limited.put("/webhooks/1", body).refused(403, "missing_permission");
+            limited.post("/webhooks", body.clone()).rejected(403, "missing_permission");
+            limited.put("/webhooks/1", body).rejected(403, "missing_permission");
         }
         // A caller cannot redirect events that they may not see to their own URL.
-        made(&bench.admin(), &["contact.*"]);
-        limited.put("/webhooks/2", json!({"url": "https://evil.example.com/"})).refused(403, "missing_permission");
-        bench.admin().post("/contacts", json!({"last_name": "B"})).created();
+        made(&server.admin(), &["contact.*"]);
+        limited.put("/webhooks/2", json!({"url": "https://evil.example.com/"})).rejected(403, "missing_permission");
+        server.admin().post("/contacts", json!({"last_name": "B"})).created();
         limited.get("/webhooks/2/deliveries").ok();
-        limited.get("/webhooks/2/deliveries/1").refused(403, "missing_permission");
-        assert_eq!(bench.admin().get("/webhooks/2/deliveries/1").ok()["body"]["data"]["last_name"], "B");
-        bench.admin().get("/webhooks/1/deliveries/1").refused(404, "not_found");
+        limited.get("/webhooks/2/deliveries/1").rejected(403, "missing_permission");
+        assert_eq!(server.admin().get("/webhooks/2/deliveries/1").ok()["body"]["data"]["last_name"], "B");
+        server.admin().get("/webhooks/1/deliveries/1").rejected(404, "not_found");
     }
 
     #[test]
     fn what_happens_while_a_webhook_is_off_is_not_told_later() {
-        let bench = Bench::new();
-        made(&bench.admin(), &["*"]);
-        bench.admin().put("/webhooks/1", json!({"active": false})).created();
-        bench.admin().post("/customers", json!({"name": "A"})).created();
-        bench.admin().put("/webhooks/1", json!({"active": true})).created();
-        bench.admin().post("/customers", json!({"name": "B"})).created();
-        let told = bench.admin().get("/webhooks/1/deliveries").ok();
+        let server = TestServer::new();
+        made(&server.admin(), &["*"]);
+        server.admin().put("/webhooks/1", json!({"active": false})).created();
+        server.admin().post("/customers", json!({"name": "A"})).created();
+        server.admin().put("/webhooks/1", json!({"active": true})).created();
+        server.admin().post("/customers", json!({"name": "B"})).created();
+        let told = server.admin().get("/webhooks/1/deliveries").ok();
         assert_eq!((&told["total"], &told["data"][0]["status"]), (&json!(1), &json!("pending")));
     }
 }

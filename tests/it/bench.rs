@@ -11,7 +11,7 @@ use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cx_engine::values::fold::fold;
+use cx_engine::values::normalize::normalize;
 use rusqlite::Connection as Sqlite;
 use rusqlite::functions::{Context as Arguments, FunctionFlags};
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ impl Bench {
         self.cli_with(arguments, "")
     }
 
-    /// Like [`Bench::cli`], with input on stdin.
+    /// Like [`TestServer::cli`], with input on stdin.
     pub fn cli_with(&self, arguments: &[&str], input: &str) -> Typed {
         run(program(self.folder.path()).args(arguments), input)
     }
@@ -140,7 +140,7 @@ impl Bench {
         fs::read_to_string(self.folder.path().join(LOG)).unwrap()
     }
 
-    /// Like [`Bench::log`], once all lines are written. The log is written in the background, so this waits for the
+    /// Like [`TestServer::log`], once all lines are written. The log is written in the background, so this waits for the
     /// line of one more request, which is left out.
     pub fn whole_log(&self) -> String {
         let request = Request { method: "GET", path: "/healthz", host: "localhost", ..Request::default() };
@@ -398,7 +398,7 @@ pub fn sqlite(path: &Path) -> Sqlite {
     let file = Sqlite::open(path).unwrap();
     // Triggers use this function to fold searched text.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
-    let folded = |arguments: &Arguments<'_>| Ok(arguments.get::<Option<String>>(0)?.as_deref().map(fold));
+    let folded = |arguments: &Arguments<'_>| Ok(arguments.get::<Option<String>>(0)?.as_deref().map(normalize));
     file.create_scalar_function("fold", 1, flags, folded).unwrap();
     file
 }

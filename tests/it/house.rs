@@ -87,7 +87,7 @@ fn only_storage_begins_and_ends_transactions() {
 
 #[test]
 fn only_the_central_modules_take_turns_in_the_central_file_by_closures_of_their_own() {
-    let own = ["central/", "tenancy/central.rs", "engine.rs"];
+    let own = ["central/", "tenancy/central.rs", "instance.rs"];
     for (name, code) in sources() {
         let code: String = code.split_whitespace().collect();
         for turn in ["central.read(", "central.write(", "central.file().read(", "central.file().write("] {

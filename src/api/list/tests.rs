@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::Bench;
+use crate::tests::TestServer;
 
 #[test]
 fn what_one_request_may_ask_of_a_list_has_an_end() {
-    let bench = Bench::new();
-    bench.admin().post("/customers", json!({"name": "Renault"})).created();
-    let get = |query: String| bench.admin().get(&format!("/customers?{query}"));
+    let server = TestServer::new();
+    server.admin().post("/customers", json!({"name": "Renault"})).created();
+    let get = |query: String| server.admin().get(&format!("/customers?{query}"));
     get(format!("sort={}", ["name,-id"; 5].join(","))).ok();
     get(format!("sort={}", ["name"; 11].join(","))).invalid(&["The sort may not have more than 10 keys."]);
     for filter in ["phone", "name", "custom_fields.tier", "term"] {
@@ -55,10 +55,10 @@ proptest! {
         contacts in contacts(), name in "[zoée'_%-]{0,2}", company in "[éx ]{0,1}", own in any::<bool>(), from in 0..4_i64, to in 0..4_i64,
     ) {
         const DAY: i64 = 86_400;
-        let bench = Bench::new();
-        bench.admin().post("/customers", serde_json::json!({"name": "Own"})).created();
+        let server = TestServer::new();
+        server.admin().post("/customers", serde_json::json!({"name": "Own"})).created();
         let rows = contacts.clone();
-        bench.in_file(move |db| {
+        server.in_file(move |db| {
             let sql = "INSERT INTO contacts (last_name, company, customer_id, created_at, custom_fields, updated_at)
                        VALUES (?1, ?2, ?3, ?4, '{}', 0)";
             for (name, company, is_own, day) in &rows {
@@ -73,7 +73,7 @@ proptest! {
         if own {
             query.append_pair("filter[customer_id]", "1");
         }
-        let listed = bench.admin().get(&format!("/contacts?sort=id&{}", query.finish())).ok();
+        let listed = server.admin().get(&format!("/contacts?sort=id&{}", query.finish())).ok();
         let found: Vec<i64> =
             listed["data"].as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect();
         let has = |text: &str, part: &str| plain(text).contains(&plain(part.trim()));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::api::media_type::Body;
+use crate::api::media_type::BodyKind;
 use crate::api::route::{Layer, Needs, Route};
 use crate::auth::Scopes;
 use crate::values::PublicUrl;
@@ -57,7 +57,7 @@ fn security_schemes(layer: Layer, url: &PublicUrl) -> Value {
     }
     let host = url.workspace("acme");
     let scopes: Map<String, Value> =
-        Scopes::described().map(|(name, description)| (name, description.into())).collect();
+        Scopes::descriptions().map(|(name, description)| (name, description.into())).collect();
     let flow = |also: Value| {
         let mut flow = json!({
             "tokenUrl": format!("{host}/api/oauth/token"), "refreshUrl": format!("{host}/api/oauth/token"), "scopes": scopes,
@@ -87,7 +87,7 @@ fn security_schemes(layer: Layer, url: &PublicUrl) -> Value {
 pub(super) fn security(layer: Layer, route: &Route) -> Option<Value> {
     match (route.needs, layer) {
         // A client may also send its secret in the body, or have none.
-        (Needs::Anyone, _) if route.handler.body() == Body::OAuthForm => Some(json!([{"basic": []}, {}])),
+        (Needs::Anyone, _) if route.handler.body() == BodyKind::OAuthForm => Some(json!([{"basic": []}, {}])),
         (Needs::Anyone, _) => Some(json!([])),
         (needs, Layer::Workspace) => {
             let scopes: Vec<&str> = needs.permission().into_iter().filter(|name| *name != "*").collect();
@@ -97,54 +97,58 @@ pub(super) fn security(layer: Layer, route: &Route) -> Option<Value> {
     }
 }
 
-struct Refusal {
+struct FailureSchema {
     status: StatusCode,
     key: &'static str,
     about: &'static str,
 }
 
-const REFUSALS: &[Refusal] = &[
-    Refusal {
+const REFUSALS: &[FailureSchema] = &[
+    FailureSchema {
         status: StatusCode::BAD_REQUEST,
         key: "BadRequest",
         about: "The request is malformed, or a parameter is invalid.",
     },
-    Refusal {
+    FailureSchema {
         status: StatusCode::UNAUTHORIZED,
         key: "Unauthorized",
         about: "The token is missing, invalid, expired or revoked; or the credentials are wrong.",
     },
-    Refusal { status: StatusCode::FORBIDDEN, key: "Forbidden", about: "The caller lacks the permission." },
-    Refusal {
+    FailureSchema { status: StatusCode::FORBIDDEN, key: "Forbidden", about: "The caller lacks the permission." },
+    FailureSchema {
         status: StatusCode::NOT_FOUND,
         key: "NotFound",
         about: "The resource, workspace or host does not exist.",
     },
-    Refusal { status: StatusCode::REQUEST_TIMEOUT, key: "RequestTimeout", about: "The body did not arrive in time." },
-    Refusal {
+    FailureSchema {
+        status: StatusCode::REQUEST_TIMEOUT,
+        key: "RequestTimeout",
+        about: "The body did not arrive in time.",
+    },
+    FailureSchema {
         status: StatusCode::PRECONDITION_FAILED,
         key: "PreconditionFailed",
         about: "The resource is not in the state that `If-Match` or `If-None-Match` names.",
     },
-    Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, key: "PayloadTooLarge", about: "The body is too large." },
-    Refusal {
+    FailureSchema { status: StatusCode::PAYLOAD_TOO_LARGE, key: "PayloadTooLarge", about: "The body is too large." },
+    FailureSchema {
         status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
         key: "UnsupportedMediaType",
         about: "The body has a media type that the operation does not read.",
     },
-    Refusal {
+    FailureSchema {
         status: StatusCode::UNPROCESSABLE_ENTITY,
         key: "UnprocessableEntity",
         about: "The request is valid, but the current state forbids it.",
     },
-    Refusal {
+    FailureSchema {
         status: StatusCode::TOO_MANY_REQUESTS,
         key: "TooManyRequests",
         about: "Retry after `Retry-After` seconds.",
     },
 ];
 
-impl Refusal {
+impl FailureSchema {
     fn response(&self) -> Value {
         if self.status == StatusCode::BAD_REQUEST {
             let invalid = json!({"$ref": "#/components/schemas/InvalidRequest"});

@@ -11,7 +11,7 @@ use crate::api::disclosure;
 use crate::api::resource::{Audience, Resource};
 use crate::api::route::{Layer, Needs, Route};
 use crate::api::router::Router;
-use crate::executors::Place;
+use crate::executors::Executor;
 use crate::values::PublicUrl;
 
 /// The description of one layer, with this public URL.
@@ -64,10 +64,10 @@ fn about(layer: Layer) -> &'static str {
 
 fn describe(router: &Router, layer: Layer, resource: &Resource, route: &Route, schemas: &mut Schemas) -> Value {
     let mut operation = Operation::of(route, schemas);
-    operation.conditions(route, router.shows(layer, route));
+    operation.conditions(route, router.show_route(layer, route));
     operation.idempotency(route);
     let Operation { parameters, body, mut responses, refusals: mut statuses, .. } = operation;
-    statuses.extend(refusals(route, layer, body.is_some()));
+    statuses.extend(error_responses(route, layer, body.is_some()));
     statuses.sort();
     for status in statuses {
         responses.insert(status.as_str().into(), components::refusal(status));
@@ -93,14 +93,14 @@ fn describe(router: &Router, layer: Layer, resource: &Resource, route: &Route, s
 fn access(router: &Router, layer: Layer, route: &Route) -> String {
     let needs = match route.needs {
         Needs::Permission(name) => format!("Requires the permission `{name}`."),
-        Needs::Oneself(name) => format!("Requires the permission `{name}`, except for your own user."),
-        Needs::Own(name) => format!("Requires the permission `{name}`, except for your own rows."),
+        Needs::Self_(name) => format!("Requires the permission `{name}`, except for your own user."),
+        Needs::OwnOr(name) => format!("Requires the permission `{name}`, except for your own rows."),
         Needs::Scoped(name) => {
             format!(
                 "Requires the permission `{name}`. A caller that is bound to a customer reaches that customer's rows."
             )
         }
-        Needs::LookUp(name) => format!(
+        Needs::Lookup(name) => format!(
             "Requires the permission `{name}`, or the token of a call flow. A caller that is bound to a customer reaches \
              that customer's rows."
         ),
@@ -123,7 +123,7 @@ fn access(router: &Router, layer: Layer, route: &Route) -> String {
 }
 
 /// The errors that a route may answer apart from those of its handler.
-fn refusals(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
+fn error_responses(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
     // 404 also means an unknown host or workspace. 400 also means malformed HTTP.
     let mut statuses = vec![
         StatusCode::BAD_REQUEST,
@@ -133,10 +133,10 @@ fn refusals(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
         // Also for reads: opening a file needs disk space.
         StatusCode::INSUFFICIENT_STORAGE,
     ];
-    if route.needs != Needs::Anyone || route.handler.place() == Place::Hashing {
+    if route.needs != Needs::Anyone || route.handler.executor() == Executor::Hashing {
         statuses.push(StatusCode::UNAUTHORIZED);
     }
-    if route.needs != Needs::Anyone || layer == Layer::Workspace || route.handler.place() == Place::Hashing {
+    if route.needs != Needs::Anyone || layer == Layer::Workspace || route.handler.executor() == Executor::Hashing {
         statuses.push(StatusCode::FORBIDDEN);
     }
     if route.method != Method::GET {

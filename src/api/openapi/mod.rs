@@ -7,4 +7,4 @@ pub mod operation;
 mod schemas;
 
 pub use document::{document, resolve};
-pub use operation::{Operation, Place};
+pub use operation::{Operation, ParameterIn};

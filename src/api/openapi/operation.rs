@@ -11,13 +11,13 @@ use crate::api::route::Route;
 
 /// The location of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum ParameterIn {
     Path,
     Query,
     Header,
 }
 
-impl Place {
+impl ParameterIn {
     fn name(self) -> &'static str {
         match self {
             Self::Path => "path",
@@ -60,19 +60,19 @@ impl<'s> Operation<'s> {
 
     /// Describes the value at this position in the path.
     pub fn path_value(&mut self, place: usize, description: &str, schema: Value) {
-        self.parameter(Place::Path, self.path_values[place], description, true, schema);
+        self.parameter(ParameterIn::Path, self.path_values[place], description, true, schema);
     }
 
     pub fn query(&mut self, name: &str, description: &str, schema: Value) {
-        self.parameter(Place::Query, name, description, false, schema);
+        self.parameter(ParameterIn::Query, name, description, false, schema);
     }
 
     pub fn required_query(&mut self, name: &str, description: &str, schema: Value) {
-        self.parameter(Place::Query, name, description, true, schema);
+        self.parameter(ParameterIn::Query, name, description, true, schema);
     }
 
     /// Each field of `T` as a parameter.
-    pub fn parameters<T: JsonSchema>(&mut self, place: Place, required: &[String]) {
+    pub fn parameters<T: JsonSchema>(&mut self, place: ParameterIn, required: &[String]) {
         let schema = self.schemas.input::<T>();
         for (name, mut schema) in schema["properties"].as_object().cloned().into_iter().flatten() {
             let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
@@ -81,7 +81,7 @@ impl<'s> Operation<'s> {
         }
     }
 
-    fn parameter(&mut self, place: Place, name: &str, description: &str, required: bool, schema: Value) {
+    fn parameter(&mut self, place: ParameterIn, name: &str, description: &str, required: bool, schema: Value) {
         let mut parameter = json!({"name": name, "in": place.name(), "required": required});
         if !description.is_empty() {
             parameter["description"] = json!(description);
@@ -109,7 +109,7 @@ impl<'s> Operation<'s> {
         let required = schema.get("required").is_some();
         let example = super::example::of(&schema);
         let schema = self.schemas.named(name, schema);
-        self.take(required, schema, example);
+        self.set_body(required, schema, example);
     }
 
     /// The body is a list of new `T`s. These fields are required in each.
@@ -118,7 +118,7 @@ impl<'s> Operation<'s> {
         let example = super::example::of(&item).map(|example| json!([example]));
         let item = self.schemas.named(&input_name::<T>("Input"), item);
         let list = json!({"type": "array", "items": item, "minItems": 1, "maxItems": most, "description": description});
-        self.take(true, list, example);
+        self.set_body(true, list, example);
     }
 
     /// The body contains many rows, in JSON or CSV: each as in [`Operation::body`], plus the fields that the server
@@ -150,7 +150,7 @@ impl<'s> Operation<'s> {
     }
 
     /// Sets the body for each media type that the handler accepts.
-    fn take(&mut self, required: bool, schema: Value, example: Option<Value>) {
+    fn set_body(&mut self, required: bool, schema: Value, example: Option<Value>) {
         let mut content = Map::new();
         for media_type in self.media_types {
             let mut described = json!({"schema": schema});
@@ -163,9 +163,9 @@ impl<'s> Operation<'s> {
     }
 
     /// The response with this status is a `T`.
-    pub fn answer<T: JsonSchema>(&mut self, status: StatusCode) {
+    pub fn response<T: JsonSchema>(&mut self, status: StatusCode) {
         let schema = self.schemas.output::<T>();
-        self.respond(
+        self.add_response(
             status,
             status.canonical_reason().unwrap_or_default(),
             json!({"application/json": {"schema": schema}}),
@@ -176,36 +176,36 @@ impl<'s> Operation<'s> {
     pub fn export<T: JsonSchema>(&mut self, status: StatusCode) {
         let schema = self.schemas.output::<T>();
         let content = json!({"application/json": {"schema": schema}, "text/csv": {"schema": {"type": "string"}}});
-        self.respond(status, "The rows.", content);
+        self.add_response(status, "The rows.", content);
     }
 
     /// The response with this status is a JSON object of any shape.
-    pub fn any(&mut self, status: StatusCode) {
-        self.respond(status, "A JSON object.", json!({"application/json": {"schema": {"type": "object"}}}));
+    pub fn any_json_response(&mut self, status: StatusCode) {
+        self.add_response(status, "A JSON object.", json!({"application/json": {"schema": {"type": "object"}}}));
     }
 
     /// The response with this status is a file.
-    pub fn file(&mut self, status: StatusCode) {
+    pub fn file_response(&mut self, status: StatusCode) {
         let schema = json!({"type": "string", "format": "binary"});
-        self.respond(status, "A file.", json!({"application/octet-stream": {"schema": schema}}));
+        self.add_response(status, "A file.", json!({"application/octet-stream": {"schema": schema}}));
     }
 
     /// The response with this status is an XML document.
     pub fn xml(&mut self, status: StatusCode) {
-        self.respond(status, "An XML document.", json!({"application/xml": {"schema": {"type": "string"}}}));
+        self.add_response(status, "An XML document.", json!({"application/xml": {"schema": {"type": "string"}}}));
     }
 
     /// The response is an HTML page.
-    pub fn page(&mut self) {
-        self.respond(StatusCode::OK, "An HTML page.", json!({"text/html": {"schema": {"type": "string"}}}));
+    pub fn page_response(&mut self) {
+        self.add_response(StatusCode::OK, "An HTML page.", json!({"text/html": {"schema": {"type": "string"}}}));
     }
 
-    fn respond(&mut self, status: StatusCode, description: &str, content: Value) {
+    fn add_response(&mut self, status: StatusCode, description: &str, content: Value) {
         self.responses.insert(status.as_str().into(), json!({"description": description, "content": content}));
     }
 
     /// The operation may answer an error with this status.
-    pub fn refusal(&mut self, status: StatusCode) {
+    pub fn error_response(&mut self, status: StatusCode) {
         self.refusals.push(status);
     }
 
@@ -217,27 +217,27 @@ impl<'s> Operation<'s> {
         let resource = route.handler.resource();
         if route.method == Method::GET && resource.is_some() {
             let about = "ETag of a response that you have, or several. If one is still current, the response is 304.";
-            self.parameter(Place::Header, "If-None-Match", about, false, tags.clone());
+            self.parameter(ParameterIn::Header, "If-None-Match", about, false, tags.clone());
             let about = "ETag of the state that you expect, or several. If the resource has changed since, the response \
                          is 412.";
-            self.parameter(Place::Header, "If-Match", about, false, tags);
-            self.refusal(StatusCode::PRECONDITION_FAILED);
+            self.parameter(ParameterIn::Header, "If-Match", about, false, tags);
+            self.error_response(StatusCode::PRECONDITION_FAILED);
             self.responses.insert(
                 StatusCode::NOT_MODIFIED.as_str().into(),
                 json!({"description": "Not modified. The response that you have is current."}),
             );
-            self.tagged(StatusCode::OK);
-            self.tagged(StatusCode::NOT_MODIFIED);
+            self.with_etag(StatusCode::OK);
+            self.with_etag(StatusCode::NOT_MODIFIED);
         } else if let (Method::PUT | Method::DELETE, Some(shows)) = (route.method.clone(), shows) {
             let about = "ETag from GET of this path, or several. If the resource has changed since, the \
                          response is 412 and nothing is changed.";
-            self.parameter(Place::Header, "If-Match", about, false, tags.clone());
+            self.parameter(ParameterIn::Header, "If-Match", about, false, tags.clone());
             let about =
                 "ETags, or `*` for any. If the resource has one of them, the response is 412 and nothing is changed.";
-            self.parameter(Place::Header, "If-None-Match", about, false, tags);
-            self.refusal(StatusCode::PRECONDITION_FAILED);
+            self.parameter(ParameterIn::Header, "If-None-Match", about, false, tags);
+            self.error_response(StatusCode::PRECONDITION_FAILED);
             if route.method == Method::PUT && resource == shows.handler.resource() {
-                self.tagged(StatusCode::CREATED);
+                self.with_etag(StatusCode::CREATED);
             }
         }
     }
@@ -254,13 +254,13 @@ impl<'s> Operation<'s> {
             "type": "string", "minLength": 1, "maxLength": idempotency::LONGEST, "pattern": "^[!-~]+$",
             "examples": ["order-4711"],
         });
-        self.parameter(Place::Header, "Idempotency-Key", about, false, key);
+        self.parameter(ParameterIn::Header, "Idempotency-Key", about, false, key);
         for (_, response) in &mut self.responses {
             response["headers"]["Idempotency-Replayed"] = json!({"$ref": "#/components/headers/IdempotencyReplayed"});
         }
     }
 
-    fn tagged(&mut self, status: StatusCode) {
+    fn with_etag(&mut self, status: StatusCode) {
         self.responses[status.as_str()]["headers"]["ETag"] = json!({"$ref": "#/components/headers/ETag"});
     }
 

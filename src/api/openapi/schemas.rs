@@ -112,7 +112,7 @@ fn clean(schema: &mut Value) {
     let Value::Object(parts) = schema else { return };
     parts.remove("default");
     words_as_enum(parts);
-    one_of_several(parts);
+    one_of(parts);
     if let Some(Value::Array(words)) = parts.get_mut("enum") {
         words.retain(|word| word != "");
         if words.iter().all(Value::is_string) && !parts.contains_key("type") {
@@ -148,7 +148,7 @@ fn words_as_enum(parts: &mut Map<String, Value>) {
 
 /// Turns `anyOf` of named schemas into `oneOf`, because exactly one fits. The two kinds of page are an exception: some
 /// generators tell those apart only by trying.
-fn one_of_several(parts: &mut Map<String, Value>) {
+fn one_of(parts: &mut Map<String, Value>) {
     let is_named = |choice: &Value| choice["$ref"].as_str().is_some_and(|name| !name.ends_with("Page"));
     if parts.get("anyOf").and_then(Value::as_array).is_some_and(|choices| choices.iter().all(is_named)) {
         let choices = parts.remove("anyOf").unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use crate::values::{Email, Name, Seconds, Text, Timestamp, fold::fold};
+use crate::values::{Email, Name, Seconds, Text, Timestamp, normalize::normalize};
 use crate::workspace::contacts::Contact;
 use crate::workspace::customers::Customer;
 use crate::workspace::phone_calls::{Direction, PhoneCall, Status};
@@ -162,7 +162,7 @@ pub struct Data {
     pub phone_calls: Vec<PhoneCall>,
 }
 
-pub fn make(now: Timestamp) -> Data {
+pub fn generate(now: Timestamp) -> Data {
     let mut rng = Rng::with_seed(SEED);
     let customers: Vec<Customer> = (0..CUSTOMERS).map(|_| customer(&mut rng, now)).collect();
     let contacts: Vec<Contact> = (0..CONTACTS).map(|_| contact(&mut rng, &customers, now)).collect();
@@ -282,7 +282,7 @@ fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
 
 /// A word in the form used in addresses.
 fn plain(word: &str) -> String {
-    fold(word).chars().filter(char::is_ascii_alphanumeric).collect()
+    normalize(word).chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 fn text<const MAX: usize>(words: &str) -> Option<Text<MAX>> {
@@ -299,10 +299,10 @@ mod tests {
 
     #[test]
     fn every_run_makes_the_same_and_all_of_it_is_good() {
-        let made = make(Timestamp::default());
+        let made = generate(Timestamp::default());
         let Data { customers, contacts, phone_calls } = &made;
         assert_eq!((customers.len(), contacts.len(), phone_calls.len()), (200, 1_000, 300));
-        assert_eq!(make(Timestamp::default()), made);
+        assert_eq!(generate(Timestamp::default()), made);
         assert!(customers.iter().all(|customer| !customer.name.is_empty() && customer.email_address.is_some()));
         assert!(contacts.iter().all(|contact| !contact.last_name.is_empty() && contact.email.is_some()));
         let whole = |call: &PhoneCall| {

@@ -16,9 +16,9 @@ use crate::central::accounts;
 use crate::central::quotas::Quotas;
 use crate::central::workspace_lifecycle::{self, NewWorkspace};
 use crate::config::Config;
-use crate::engine::Engine;
-use crate::server::{self, Front, Source};
-use crate::tenancy::Author;
+use crate::instance::Instance;
+use crate::server::{self, ConfigSource, Front};
+use crate::tenancy::ChangeRecorder;
 use crate::values::{Email, Name, Password, Timestamp};
 
 const EMAIL: &str = "demo@example.com";
@@ -26,14 +26,14 @@ const EMAIL: &str = "demo@example.com";
 const PASSWORD: &str = "demo-needs-no-secret";
 const SUBDOMAIN: &str = "acme";
 
-pub fn run(config: Config, source: Source, now: Timestamp) -> anyhow::Result<()> {
+pub fn run(config: Config, source: ConfigSource, now: Timestamp) -> anyhow::Result<()> {
     let _log = server::start_log(&config);
     let front = Front::open(&config)?;
-    let engine = Engine::open_or_create_demo(config, now)?;
-    let made = prepare(&engine, now)?;
-    let password = password(&engine, now)?;
-    let serving = Arc::clone(&engine);
-    server::run(engine, front, source, crate::router()?, move |listening| {
+    let instance = Instance::open_or_create_demo(config, now)?;
+    let made = prepare(&instance, now)?;
+    let password = password(&instance, now)?;
+    let serving = Arc::clone(&instance);
+    server::run(instance, front, source, crate::router()?, move |listening| {
         let folder = &serving.config.data_dir;
         greet(&serving.public_url().workspace(SUBDOMAIN), folder, password.as_deref(), made);
         serve::announce(listening)
@@ -41,19 +41,19 @@ pub fn run(config: Config, source: Source, now: Timestamp) -> anyhow::Result<()>
 }
 
 /// Creates what is missing; returns whether anything was created.
-fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
-    let account = engine.central.password_by_email(EMAIL)?;
+fn prepare(instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<bool> {
+    let account = instance.central.password_by_email(EMAIL)?;
     let account = match account {
         Some((account, _)) => account,
         None => {
             let name = Name::parse("Ada Demo".into()).map_err(|said| anyhow!(said))?;
             let email: Email = EMAIL.parse().map_err(|said: String| anyhow!(said))?;
             let password = Password::parse(PASSWORD.into()).map_err(|said| anyhow!(said))?;
-            accounts::create(engine, name, email, &password, false, &Origin::system(now))?
+            accounts::create(instance, name, email, &password, false, &Origin::system(now))?
         }
     };
     let id = account.id;
-    let mut workspaces = engine.central.workspaces_of(id)?;
+    let mut workspaces = instance.central.workspaces_of(id)?;
     let workspace = match workspaces.pop() {
         Some(workspace) => workspace,
         None => {
@@ -61,63 +61,63 @@ fn prepare(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<bool> {
                 name: Name::parse("Acme Télécom".into()).map_err(|said| anyhow!(said))?,
                 subdomain: SUBDOMAIN.parse().ok(),
             };
-            workspace_lifecycle::make(engine, new, id, Quotas::default(), &Origin::system(now))?
+            workspace_lifecycle::create_workspace(instance, new, id, Quotas::default(), &Origin::system(now))?
         }
     };
-    let author = engine.system(workspace.id, now);
-    engine.registry.lease(workspace.id).file().write(move |db| fill(db, &author)).map_err(Into::into)
+    let recorder = instance.system_recorder(workspace.id, now);
+    instance.registry.lease(workspace.id).file().write(move |db| fill(db, &recorder)).map_err(Into::into)
 }
 
 /// The password of the demo's account, if it is known. The published password is only allowed on this machine: if
 /// others can reach the server, it is replaced by a random one.
-fn password(engine: &Arc<Engine>, now: Timestamp) -> anyhow::Result<Option<String>> {
-    let found = engine.central.password_by_email(EMAIL)?;
+fn password(instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<Option<String>> {
+    let found = instance.central.password_by_email(EMAIL)?;
     let (account, hash) = found.context("the demo has no account")?;
-    if engine.passwords.verify(PASSWORD, Some(&hash))? == Verified::No {
+    if instance.passwords.verify(PASSWORD, Some(&hash))? == Verified::No {
         return Ok(None);
     }
-    if engine.config.listen.ip().is_loopback() {
+    if instance.config.listen.ip().is_loopback() {
         return Ok(Some(PASSWORD.to_owned()));
     }
-    let random = secret::make()?;
-    let hash = engine.passwords.hash(&random)?;
-    engine.central.set_demo_password(account.id, hash, now)?;
+    let random = secret::random()?;
+    let hash = instance.passwords.hash(&random)?;
+    instance.central.set_demo_password(account.id, hash, now)?;
     Ok(Some(random))
 }
 
 /// Rejects serving a demo with its published password if others can reach it. `demo` replaces that password.
-pub fn check_password(engine: &Engine) -> anyhow::Result<()> {
-    if !engine.record.is_demo || engine.config.listen.ip().is_loopback() {
+pub fn check_password(instance: &Instance) -> anyhow::Result<()> {
+    if !instance.record.is_demo || instance.config.listen.ip().is_loopback() {
         return Ok(());
     }
-    let found = engine.central.password_by_email(EMAIL)?;
+    let found = instance.central.password_by_email(EMAIL)?;
     let Some((_, hash)) = found else { return Ok(()) };
     ensure!(
-        engine.passwords.verify(PASSWORD, Some(&hash))? == Verified::No,
+        instance.passwords.verify(PASSWORD, Some(&hash))? == Verified::No,
         "{} is a demo with a published password, and others can reach {}: run `cx-engine demo` with this folder and \
          address, which sets a new password",
-        engine.config.data_dir.display(),
-        engine.config.listen
+        instance.config.data_dir.display(),
+        instance.config.listen
     );
     Ok(())
 }
 
 /// Writes all the data if there has never been a customer; returns whether it did.
-fn fill(db: &Connection, author: &Author) -> Result<bool, Error> {
+fn fill(db: &Connection, recorder: &ChangeRecorder) -> Result<bool, Error> {
     if db.prepare("SELECT 1 FROM sqlite_sequence WHERE name = 'customers'")?.exists([])? {
         return Ok(false);
     }
-    let data::Data { customers, contacts, phone_calls } = data::make(author.at);
+    let data::Data { customers, contacts, phone_calls } = data::generate(recorder.at);
     for customer in customers {
-        entity_rows::add(db, author, customer)?;
+        entity_rows::add(db, recorder, customer)?;
     }
     for contact in contacts {
-        entity_rows::add(db, author, contact)?;
+        entity_rows::add(db, recorder, contact)?;
     }
     for call in phone_calls {
-        entity_rows::add(db, author, call)?;
+        entity_rows::add(db, recorder, call)?;
     }
-    routing::fill(db, author)?;
+    routing::fill(db, recorder)?;
     Ok(true)
 }
 
@@ -126,7 +126,7 @@ fn greet(url: &str, folder: &Path, password: Option<&str>, made: bool) {
     let password = password.unwrap_or("PASSWORD");
     let folder = folder.display();
     let what = if made { "created: 200 customers, 1,000 contacts, 300 phone calls" } else { "existing data" };
-    serve::tell(&format!(
+    serve::notify_systemd(&format!(
         r#"The demo is ready ({what}).
 
   URL       {url}/api      (documentation: {url}/docs)

@@ -8,19 +8,19 @@ use crate::api::entity::Editable;
 use crate::api::{Error, Result, entity_rows};
 use crate::routing::call_queues::calendars::{self, Country};
 use crate::routing::call_queues::exceptions::RoutingException;
-use crate::routing::call_queues::groups::Group;
-use crate::routing::call_queues::queues::Queue;
+use crate::routing::call_queues::queue_groups::CallQueueGroup;
+use crate::routing::call_queues::queues::CallQueue;
 use crate::routing::call_queues::time_spans::TimeSpan;
-use crate::routing::contacts::Contact;
 use crate::routing::ctis::Cti;
-use crate::routing::ctis::destinations::Destination;
-use crate::routing::fields::Field;
-use crate::routing::geo::destinations::GeoDestination;
-use crate::routing::geo::lists::GeoList;
-use crate::routing::options::FieldOption;
+use crate::routing::ctis::cti_destinations::CtiDestination;
+use crate::routing::fields::RoutingField;
+use crate::routing::geo::geo_destinations::GeoDestination;
+use crate::routing::geo::geo_lists::GeoList;
+use crate::routing::options::RoutingOption;
+use crate::routing::routing_contacts::RoutingContact;
 use crate::routing::survey_records::SurveyRecord;
 use crate::routing::surveys::Survey;
-use crate::tenancy::Author;
+use crate::tenancy::ChangeRecorder;
 
 /// The id of the customer that owns the data: the first in an empty workspace.
 const CUSTOMER: i64 = 1;
@@ -32,22 +32,22 @@ const REGIONS: [(&str, &[&str], &str); 3] = [
     ("Sud", &["06", "13", "83"], "813"),
 ];
 
-struct Desk<'d> {
+struct RoutingDemo<'d> {
     db: &'d Connection,
-    author: &'d Author,
+    recorder: &'d ChangeRecorder,
 }
 
 /// Fills a workspace that has customers but no call routing.
-pub fn fill(db: &Connection, author: &Author) -> Result<()> {
-    let desk = Desk { db, author };
-    desk.queues()?;
-    desk.contacts()?;
-    desk.origins()?;
-    desk.zones()?;
-    desk.survey()
+pub fn fill(db: &Connection, recorder: &ChangeRecorder) -> Result<()> {
+    let routing = RoutingDemo { db, recorder };
+    routing.queues()?;
+    routing.contacts()?;
+    routing.origins()?;
+    routing.zones()?;
+    routing.survey()
 }
 
-impl Desk<'_> {
+impl RoutingDemo<'_> {
     /// Creates a row like a request with this body.
     fn add<T: Editable>(&self, body: Value) -> Result<T> {
         self.add_row(read(body)?)
@@ -55,13 +55,13 @@ impl Desk<'_> {
 
     fn add_row<T: Editable>(&self, mut row: T) -> Result<T> {
         row.set_customer(Some(CUSTOMER));
-        entity_rows::add(self.db, self.author, entity_rows::timed(row, self.author.at))
+        entity_rows::add(self.db, self.recorder, entity_rows::timed(row, self.recorder.at))
     }
 
     /// Creates a queue that is open on working days and closed on the public holidays of this year and the next.
     fn queues(&self) -> Result<()> {
-        let group = self.add::<Group>(json!({"name": "Agences"}))?;
-        self.add::<Queue>(json!({
+        let group = self.add::<CallQueueGroup>(json!({"name": "Agences"}))?;
+        self.add::<CallQueue>(json!({
             "name": "Standard", "code": "standard", "number": "01 42 00 00 00", "did_number": "+33 1 42 00 00 01",
             "type": "inbound", "call_queue_group_id": group.id, "default_destination_type": "voicemail",
             "default_destination": "899",
@@ -72,7 +72,7 @@ impl Desk<'_> {
                 "destination": "801", "day_of_week": day, "start_time": start, "end_time": end,
             }))?;
         }
-        let this_year = self.author.at.date().year();
+        let this_year = self.recorder.at.date().year();
         for (date, name) in
             [this_year, this_year + 1].iter().flat_map(|year| calendars::in_year(Country::FRANCE, None, *year))
         {
@@ -87,9 +87,9 @@ impl Desk<'_> {
 
     /// Creates contacts with selectable destinations, and the field for the language that they speak.
     fn contacts(&self) -> Result<()> {
-        let field = self.add::<Field>(json!({"name": "Langue", "default_value": "fr"}))?;
+        let field = self.add::<RoutingField>(json!({"name": "Langue", "default_value": "fr"}))?;
         for (name, value) in [("Français", "fr"), ("English", "en"), ("Deutsch", "de")] {
-            self.add::<FieldOption>(json!({"routing_field_id": field.id, "name": name, "value": value}))?;
+            self.add::<RoutingOption>(json!({"routing_field_id": field.id, "name": name, "value": value}))?;
         }
         for (number, (first, last, language)) in (1..).zip([
             ("Zoé", "Lefèvre", "fr"),
@@ -98,7 +98,7 @@ impl Desk<'_> {
             ("Karim", "Benali", "fr"),
         ]) {
             let email = format!("{}@example.com", last.to_lowercase().replace('è', "e"));
-            self.add::<Contact>(json!({
+            self.add::<RoutingContact>(json!({
                 "id_code": format!("VIP{number}"), "language_code": language, "first_name": first, "last_name": last,
                 "emails": [email], "telecoms": [format!("06 12 34 56 7{number}")], "field_select_1": language,
                 "telecom_destination": format!("80{number}"), "email_destination": "support@example.com",
@@ -113,7 +113,7 @@ impl Desk<'_> {
         for (origin, destination) in
             [("*", "800"), ("+33 1*", "801"), ("+33 6*", "806"), ("+49*", "849"), ("204", "204")]
         {
-            self.add::<Destination>(json!({"cti_id": cti.id, "origin": origin, "destination": destination}))?;
+            self.add::<CtiDestination>(json!({"cti_id": cti.id, "origin": origin, "destination": destination}))?;
         }
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Desk<'_> {
         for (number, (score, agent)) in (1_i64..).zip([(5, 204), (4, 204), (5, 205), (3, 205), (5, 204), (2, 206)]) {
             self.add::<SurveyRecord>(json!({
                 "survey_id": survey.id, "caller": format!("06 12 34 56 7{number}"), "score_1": score,
-                "agent_extension": agent.to_string(), "datetime": self.author.at.plus(-number * 86_400),
+                "agent_extension": agent.to_string(), "datetime": self.recorder.at.plus(-number * 86_400),
             }))?;
         }
         Ok(())

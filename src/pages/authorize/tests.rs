@@ -1,20 +1,20 @@
 use http::header;
 use serde_json::{Value, json};
 
-use crate::auth::Scope;
-use crate::testing::{Answer, Bench, Client, PASSWORD};
+use crate::auth::TokenScope;
+use crate::tests::{PASSWORD, TestClient, TestResponse, TestServer};
 
 const SCRIPT_IN_URL: &str = "%22%3E%3Cscript%3Ealert(1)%3C/script%3E";
 const URI: &str = "https://pbx.example.com/callback?a=b";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-fn client(bench: &Bench, more: Value) -> Value {
+fn client(server: &TestServer, more: Value) -> Value {
     let mut body = json!({
         "name": "3CX <b>", "redirect_uris": [URI, "http://127.0.0.1:1234/"], "grants": ["authorization_code"],
         "scopes": ["client", "crm", "contact.view", "customer.delete"],
     });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    bench.admin().post("/oauth-clients", body).created()
+    server.admin().post("/oauth-clients", body).created()
 }
 
 fn query(client: &Value, more: &[(&str, &str)]) -> String {
@@ -32,39 +32,39 @@ fn query(client: &Value, more: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-fn anyone(bench: &Bench) -> Client<'_> {
-    bench.nobody().at("acme.localhost")
+fn anyone(server: &TestServer) -> TestClient<'_> {
+    server.anonymous().at("acme.localhost")
 }
 
-fn location(answer: &Answer) -> String {
+fn location(answer: &TestResponse) -> String {
     assert_eq!(answer.status, 302, "{}", answer.text);
     answer.headers[header::LOCATION].to_str().unwrap().to_owned()
 }
 
-fn cookie(answer: &Answer) -> String {
+fn cookie(answer: &TestResponse) -> String {
     let set = answer.headers[header::SET_COOKIE].to_str().unwrap();
     assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax") && set.contains("Path=/"), "{set}");
     set.split(';').next().unwrap().to_owned()
 }
 
-fn hidden(page: &Answer, name: &str) -> String {
+fn hidden(page: &TestResponse, name: &str) -> String {
     let start = format!("name=\"{name}\" value=\"");
     let (_, rest) = page.text.split_once(&start).unwrap_or_else(|| panic!("no {name} in {}", page.text));
     rest.split('"').next().unwrap().replace("&amp;", "&").replace("&#38;", "&")
 }
 
 /// A browser with a session.
-fn signed_in<'b>(bench: &'b Bench, email: &str) -> Client<'b> {
-    let page = anyone(bench).get("/ui/sign-in?to=/docs");
-    let visiting = anyone(bench).with_header("cookie", &cookie(&page));
+fn signed_in<'b>(server: &'b TestServer, email: &str) -> TestClient<'b> {
+    let page = anyone(server).get("/ui/sign-in?to=/docs");
+    let visiting = anyone(server).with_header("cookie", &cookie(&page));
     let form = [("email", email), ("password", PASSWORD), ("to", "/docs"), ("form_key", &hidden(&page, "form_key"))];
     let done = visiting.submit("/ui/sign-in", &form);
     assert_eq!(location(&done), "/docs");
-    anyone(bench).with_header("cookie", &cookie(&done))
+    anyone(server).with_header("cookie", &cookie(&done))
 }
 
 /// The form as the page sends it when a button is pressed.
-fn decide(browser: &Client<'_>, page: &Answer, client: &Value, decision: &str) -> Answer {
+fn decide(browser: &TestClient<'_>, page: &TestResponse, client: &Value, decision: &str) -> TestResponse {
     let mut form = vec![("decision", decision.to_owned()), ("form_key", hidden(page, "form_key"))];
     let names = ["redirect_uri", "response_type", "state", "scope", "code_challenge", "code_challenge_method", "shown"];
     let there = names.iter().filter(|name| page.text.contains(&format!("name=\"{name}\"")));
@@ -80,15 +80,15 @@ fn told(location: &str) -> std::collections::BTreeMap<String, String> {
 
 #[test]
 fn a_person_signs_in_approves_and_the_program_gets_its_token() {
-    let bench = Bench::new();
-    let client = client(&bench, json!({}));
+    let server = TestServer::new();
+    let client = client(&server, json!({}));
     let path = format!("/oauth/authorize?{}", query(&client, &[("scope", "client crm")]));
-    let to_sign_in = location(&anyone(&bench).get(&path));
+    let to_sign_in = location(&anyone(&server).get(&path));
     assert!(to_sign_in.starts_with("/ui/sign-in?to=%2Foauth%2Fauthorize%3Fclient_id%3D"), "{to_sign_in}");
 
-    let page = anyone(&bench).get(&to_sign_in);
+    let page = anyone(&server).get(&to_sign_in);
     let to = hidden(&page, "to");
-    let visiting = anyone(&bench).with_header("cookie", &cookie(&page));
+    let visiting = anyone(&server).with_header("cookie", &cookie(&page));
     let form = |password: &str| -> Vec<(&str, String)> {
         vec![
             ("email", "owner@example.com".into()),
@@ -105,7 +105,7 @@ fn a_person_signs_in_approves_and_the_program_gets_its_token() {
     assert!(wrong.status == 401 && wrong.text.contains("The email or the password is wrong."), "{wrong:?}");
     assert_eq!(hidden(&wrong, "to"), to);
     let done = submit(&form(PASSWORD));
-    let browser = anyone(&bench).with_header("cookie", &cookie(&done));
+    let browser = anyone(&server).with_header("cookie", &cookie(&done));
     let page = browser.get(&location(&done));
     assert_eq!(page.status, 200);
     assert!(page.text.contains("3CX &#60;b&#62;") && page.text.contains("owner@example.com"), "{}", page.text);
@@ -122,9 +122,9 @@ fn a_person_signs_in_approves_and_the_program_gets_its_token() {
         "grant_type": "authorization_code", "code": told["code"], "redirect_uri": URI,
         "client_id": client["client_id"], "client_secret": client["client_secret"],
     });
-    let token = anyone(&bench).post("/oauth/token", exchange).ok();
+    let token = anyone(&server).post("/oauth/token", exchange).ok();
     assert_eq!(token["scope"], "client crm");
-    let whoami = anyone(&bench).with_token(token["access_token"].as_str().unwrap().into()).get("/whoami").ok();
+    let whoami = anyone(&server).with_token(token["access_token"].as_str().unwrap().into()).get("/whoami").ok();
     assert_eq!((&whoami["permissions"], &whoami["user"]["id"]), (&json!(["crm.lookup"]), &json!(1)));
 }
 
@@ -142,9 +142,9 @@ fn a_page_leads_to_where_its_program_is() {
 
 #[test]
 fn a_person_denies() {
-    let bench = Bench::new();
-    let client = client(&bench, json!({}));
-    let browser = signed_in(&bench, "owner@example.com");
+    let server = TestServer::new();
+    let client = client(&server, json!({}));
+    let browser = signed_in(&server, "owner@example.com");
     let page = browser.get(&format!("/oauth/authorize?{}", query(&client, &[])));
     let told = told(&location(&decide(&browser, &page, &client, "deny")));
     assert_eq!((told["error"].as_str(), told["state"].as_str()), ("access_denied", "a b&c"));
@@ -153,10 +153,10 @@ fn a_person_denies() {
 
 #[test]
 fn nobody_is_sent_where_the_program_has_not_registered() {
-    let bench = Bench::new();
-    let client = client(&bench, json!({}));
-    let browser = signed_in(&bench, "owner@example.com");
-    let off = self::client(&bench, json!({"active": false}));
+    let server = TestServer::new();
+    let client = client(&server, json!({}));
+    let browser = signed_in(&server, "owner@example.com");
+    let off = self::client(&server, json!({"active": false}));
     let mut bad = vec![query(&off, &[]), query(&client, &[("client_id", "nobody")]), String::new()];
     for uri in [
         "https://pbx.example.com/callback",
@@ -173,7 +173,7 @@ fn nobody_is_sent_where_the_program_has_not_registered() {
     bad.push(format!("{}&redirect_uri=https%3A%2F%2Fevil.example", query(&client, &[])));
     bad.push(format!("{}&client_id=other", query(&client, &[])));
     for query in bad {
-        for who in [anyone(&bench), browser.clone()] {
+        for who in [anyone(&server), browser.clone()] {
             let answer = who.get(&format!("/oauth/authorize?{query}"));
             assert!(answer.status == 400 && answer.headers.get(header::LOCATION).is_none(), "{query}: {answer:?}");
         }
@@ -182,11 +182,11 @@ fn nobody_is_sent_where_the_program_has_not_registered() {
 
 #[test]
 fn the_program_is_told_what_is_wrong_with_what_it_asks() {
-    let bench = Bench::new();
-    let browser = signed_in(&bench, "owner@example.com");
-    let confidential = client(&bench, json!({}));
-    let public = client(&bench, json!({"confidential": false}));
-    let none = client(&bench, json!({"grants": ["client_credentials"]}));
+    let server = TestServer::new();
+    let browser = signed_in(&server, "owner@example.com");
+    let confidential = client(&server, json!({}));
+    let public = client(&server, json!({"confidential": false}));
+    let none = client(&server, json!({"grants": ["client_credentials"]}));
     for (client, more, error) in [
         (&confidential, vec![("response_type", "token")], "unsupported_response_type"),
         (&confidential, vec![("response_type", "")], "invalid_request"),
@@ -208,22 +208,22 @@ fn the_program_is_told_what_is_wrong_with_what_it_asks() {
 
 #[test]
 fn a_form_of_another_site_or_of_nobody_approves_nothing() {
-    let bench = Bench::new();
-    let client = client(&bench, json!({}));
-    let browser = signed_in(&bench, "owner@example.com");
+    let server = TestServer::new();
+    let client = client(&server, json!({}));
+    let browser = signed_in(&server, "owner@example.com");
     let page = browser.get(&format!("/oauth/authorize?{}", query(&client, &[])));
-    let cross = |browser: &Client<'_>| {
+    let cross = |browser: &TestClient<'_>| {
         let answer = decide(browser, &page, &client, "approve");
         assert!(answer.status == 400 && answer.headers.get(header::LOCATION).is_none(), "{answer:?}");
     };
-    let nobody = location(&decide(&anyone(&bench), &page, &client, "approve"));
+    let nobody = location(&decide(&anyone(&server), &page, &client, "approve"));
     assert!(nobody.starts_with("/ui/sign-in?to="), "{nobody}");
     for site in ["cross-site", "same-site"] {
         cross(&browser.with_header("sec-fetch-site", site));
     }
     // Another user's session does not make the form valid.
-    bench.join_acme("zoe@example.com", "agent");
-    cross(&signed_in(&bench, "zoe@example.com"));
+    server.join_acme("zoe@example.com", "agent");
+    cross(&signed_in(&server, "zoe@example.com"));
     let form_key = hidden(&page, "form_key");
     let form = [
         ("form_key", form_key.as_str()),
@@ -234,40 +234,40 @@ fn a_form_of_another_site_or_of_nobody_approves_nothing() {
     ];
     assert_eq!(browser.submit("/oauth/authorize", &form).status, 400);
     let codes =
-        bench.in_file(|db| Ok(db.query_row("SELECT count(*) FROM oauth_codes", [], |row| row.get::<_, i64>(0))?));
+        server.in_file(|db| Ok(db.query_row("SELECT count(*) FROM oauth_codes", [], |row| row.get::<_, i64>(0))?));
     assert_eq!(codes, 0);
 }
 
 #[test]
 fn the_page_says_what_the_person_gives_and_no_more() {
-    let bench = Bench::new();
-    let customer = bench.admin().post("/customers", json!({"name": "Renault"})).created()["id"].clone();
-    let client = client(&bench, json!({"customer_id": customer}));
-    bench.join_acme("zoe@example.com", "agent");
+    let server = TestServer::new();
+    let customer = server.admin().post("/customers", json!({"name": "Renault"})).created()["id"].clone();
+    let client = client(&server, json!({"customer_id": customer}));
+    server.join_acme("zoe@example.com", "agent");
     let path = format!("/oauth/authorize?{}", query(&client, &[]));
-    let agents = signed_in(&bench, "zoe@example.com").get(&path);
+    let agents = signed_in(&server, "zoe@example.com").get(&path);
     assert!(agents.text.contains("see contacts") && !agents.text.contains("delete customers"), "{}", agents.text);
     assert!(agents.text.contains("Renault"), "{}", agents.text);
-    let admins = signed_in(&bench, "owner@example.com").get(&path);
+    let admins = signed_in(&server, "owner@example.com").get(&path);
     assert!(admins.text.contains("delete customers"), "{}", admins.text);
-    let french = signed_in(&bench, "zoe@example.com").with_header("accept-language", "fr").get(&path);
+    let french = signed_in(&server, "zoe@example.com").with_header("accept-language", "fr").get(&path);
     for said in ["demande un accès à acme", "<li>voir les contacts</li>", "pour le client Renault", ">Refuser<"] {
         assert!(french.text.contains(said), "{said} is not in {}", french.text);
     }
     // The user can grant none of the requested scopes.
-    bench.admin().post("/roles", json!({"name": "auditor", "permissions": ["audit.view"]})).created();
-    bench.join_acme("eve@example.com", "auditor");
-    let nothing = signed_in(&bench, "eve@example.com").get(&path);
+    server.admin().post("/roles", json!({"name": "auditor", "permissions": ["audit.view"]})).created();
+    server.join_acme("eve@example.com", "auditor");
+    let nothing = signed_in(&server, "eve@example.com").get(&path);
     assert!(nothing.text.contains("You have none of the rights") && !nothing.text.contains("<li>"), "{}", nothing.text);
 }
 
 #[test]
 fn a_session_ends_by_signing_out_and_with_the_membership() {
-    let bench = Bench::new();
-    let client = client(&bench, json!({}));
-    let user = bench.join_acme("zoe@example.com", "agent");
+    let server = TestServer::new();
+    let client = client(&server, json!({}));
+    let user = server.join_acme("zoe@example.com", "agent");
     let path = format!("/oauth/authorize?{}", query(&client, &[]));
-    let browser = signed_in(&bench, "zoe@example.com");
+    let browser = signed_in(&server, "zoe@example.com");
     let page = browser.get(&path);
     let form = [("form_key", hidden(&page, "form_key")), ("to", "/docs".to_owned())];
     let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -276,15 +276,15 @@ fn a_session_ends_by_signing_out_and_with_the_membership() {
     assert!(location(&browser.get(&path)).starts_with("/ui/sign-in"));
     // Repeated from the page that the browser still has, or sent by another site, whose form comes without the
     // cookie.
-    for who in [browser.clone(), anyone(&bench)] {
+    for who in [browser.clone(), anyone(&server)] {
         let again = who.submit("/ui/sign-out", &form);
         assert_eq!(location(&again), "/ui/sign-in?to=%2Fdocs");
         assert!(again.headers.get(header::SET_COOKIE).is_none(), "{again:?}");
     }
 
-    let browser = signed_in(&bench, "zoe@example.com");
+    let browser = signed_in(&server, "zoe@example.com");
     assert_eq!(browser.get(&path).status, 200);
-    bench.admin().delete(&format!("/users/{user}")).ok();
+    server.admin().delete(&format!("/users/{user}")).ok();
     assert!(location(&browser.get(&path)).starts_with("/ui/sign-in"));
 }
 
@@ -292,51 +292,51 @@ fn a_session_ends_by_signing_out_and_with_the_membership() {
 /// does next.
 #[test]
 fn nobody_is_signed_in_by_a_form_that_they_did_not_load() {
-    let bench = Bench::new();
-    bench.join_acme("mallory@example.com", "agent");
-    let mallorys = anyone(&bench).get("/ui/sign-in");
+    let server = TestServer::new();
+    server.join_acme("mallory@example.com", "agent");
+    let mallorys = anyone(&server).get("/ui/sign-in");
     let form_key = hidden(&mallorys, "form_key");
     let form = [("email", "mallory@example.com"), ("password", PASSWORD), ("form_key", &form_key)];
-    let victims_own = cookie(&anyone(&bench).get("/ui/sign-in"));
+    let victims_own = cookie(&anyone(&server).get("/ui/sign-in"));
     for victim in [
-        anyone(&bench),
-        anyone(&bench).with_header("cookie", &victims_own),
+        anyone(&server),
+        anyone(&server).with_header("cookie", &victims_own),
         // Even with a planted cookie, browsers report the origin of the form.
-        anyone(&bench).with_header("cookie", &cookie(&mallorys)).with_header("sec-fetch-site", "cross-site"),
-        anyone(&bench).with_header("cookie", &cookie(&mallorys)).with_header("sec-fetch-site", "same-site"),
+        anyone(&server).with_header("cookie", &cookie(&mallorys)).with_header("sec-fetch-site", "cross-site"),
+        anyone(&server).with_header("cookie", &cookie(&mallorys)).with_header("sec-fetch-site", "same-site"),
     ] {
         let answer = victim.submit("/ui/sign-in", &form);
         assert_eq!(answer.status, 403, "{answer:?}");
         let set = answer.headers.get(header::SET_COOKIE).map_or("", |set| set.to_str().unwrap());
         assert!(!set.contains("cx_session"), "{set}");
     }
-    let hers = anyone(&bench).with_header("cookie", &cookie(&mallorys)).submit("/ui/sign-in", &form);
+    let hers = anyone(&server).with_header("cookie", &cookie(&mallorys)).submit("/ui/sign-in", &form);
     assert_eq!(location(&hers), "/docs");
 }
 
 #[test]
 fn only_a_persons_token_for_this_workspace_is_a_session() {
-    let bench = Bench::new();
-    let client = client(&bench, json!({"grants": ["authorization_code", "client_credentials"]}));
+    let server = TestServer::new();
+    let client = client(&server, json!({"grants": ["authorization_code", "client_credentials"]}));
     let path = format!("/oauth/authorize?{}", query(&client, &[]));
     let wish = json!({
         "grant_type": "client_credentials", "client_id": client["client_id"],
         "client_secret": client["client_secret"],
     });
-    let access = anyone(&bench).post("/oauth/token", wish).ok()["access_token"].as_str().unwrap().to_owned();
-    let key = bench.admin().post("/integration-keys", json!({"name": "k", "permissions": ["*"]})).created();
+    let access = anyone(&server).post("/oauth/token", wish).ok()["access_token"].as_str().unwrap().to_owned();
+    let key = server.admin().post("/integration-keys", json!({"name": "k", "permissions": ["*"]})).created();
     let key = key["key"].as_str().unwrap().to_owned();
     let owner = "owner@example.com";
     for (token, is_session) in [
-        (bench.token(owner, Scope::Workspace(bench.acme.id)), true),
-        (bench.token(owner, Scope::Workspace(bench.other.id)), false),
-        (bench.token(owner, Scope::Central), false),
+        (server.token(owner, TokenScope::Workspace(server.acme.id)), true),
+        (server.token(owner, TokenScope::Workspace(server.other.id)), false),
+        (server.token(owner, TokenScope::Central), false),
         (access, false),
         (key, false),
         ("made-up".into(), false),
         (String::new(), false),
     ] {
-        let answer = anyone(&bench).with_header("cookie", &format!("cx_session={token}")).get(&path);
+        let answer = anyone(&server).with_header("cookie", &format!("cx_session={token}")).get(&path);
         assert_eq!(answer.status == 200, is_session, "{token}: {answer:?}");
         assert!(is_session || location(&answer).starts_with("/ui/sign-in?"), "{token}: {answer:?}");
     }
@@ -345,18 +345,18 @@ fn only_a_persons_token_for_this_workspace_is_a_session() {
 #[test]
 fn whatever_is_shown_is_text_and_whatever_is_sent_back_one_line() {
     const SCRIPT: &str = "\"'><script>alert(1)</script>";
-    let bench = Bench::new();
-    let customer = bench.admin().post("/customers", json!({"name": SCRIPT})).created()["id"].clone();
-    let client = client(&bench, json!({"name": SCRIPT, "customer_id": customer}));
-    bench.central().put(&format!("/workspaces/{}", bench.acme.id), json!({"name": SCRIPT})).created();
+    let server = TestServer::new();
+    let customer = server.admin().post("/customers", json!({"name": SCRIPT})).created()["id"].clone();
+    let client = client(&server, json!({"name": SCRIPT, "customer_id": customer}));
+    server.central().put(&format!("/workspaces/{}", server.acme.id), json!({"name": SCRIPT})).created();
     let state = format!("{SCRIPT}\r\nSet-Cookie: a=b");
     let path = format!("/oauth/authorize?{}", query(&client, &[("state", &state)]));
-    let browser = signed_in(&bench, "owner@example.com");
+    let browser = signed_in(&server, "owner@example.com");
     let page = browser.get(&path);
     assert!(page.status == 200 && page.text.matches("&#60;script&#62;").count() >= 4, "{}", page.text);
-    let visiting = anyone(&bench).get(&format!("/ui/sign-in?{}", query(&client, &[("to", SCRIPT)])));
+    let visiting = anyone(&server).get(&format!("/ui/sign-in?{}", query(&client, &[("to", SCRIPT)])));
     let tried = [("email", SCRIPT), ("to", SCRIPT), ("form_key", SCRIPT)];
-    let refused = anyone(&bench).submit("/ui/sign-in", &tried);
+    let refused = anyone(&server).submit("/ui/sign-in", &tried);
     for page in [&page, &visiting, &refused, &browser.get(&format!("/oauth/authorize?client_id={SCRIPT_IN_URL}"))] {
         assert!(page.text.contains("<h1>") && !page.text.contains("<script"), "{}", page.text);
     }
@@ -382,42 +382,42 @@ fn whatever_is_shown_is_text_and_whatever_is_sent_back_one_line() {
 
 #[test]
 fn what_a_person_may_no_more_they_cannot_give() {
-    let bench = Bench::new();
-    let client = client(&bench, json!({}));
-    let user = bench.join_acme("zoe@example.com", "admin");
+    let server = TestServer::new();
+    let client = client(&server, json!({}));
+    let user = server.join_acme("zoe@example.com", "admin");
     let reader = json!({"name": "reader", "permissions": ["contact.view"]});
-    let reader = bench.admin().post("/roles", reader).created()["id"].clone();
-    let browser = signed_in(&bench, "zoe@example.com");
+    let reader = server.admin().post("/roles", reader).created()["id"].clone();
+    let browser = signed_in(&server, "zoe@example.com");
     let page = browser.get(&format!("/oauth/authorize?{}", query(&client, &[])));
     assert!(page.text.contains("delete customers"), "{}", page.text);
     // Between loading the page and pressing the button.
-    bench.admin().put(&format!("/users/{user}"), json!({"role_id": reader})).created();
+    server.admin().put(&format!("/users/{user}"), json!({"role_id": reader})).created();
     let told = told(&location(&decide(&browser, &page, &client, "approve")));
     let exchange = json!({
         "grant_type": "authorization_code", "code": told["code"], "redirect_uri": URI,
         "client_id": client["client_id"], "client_secret": client["client_secret"],
     });
-    let token = anyone(&bench).post("/oauth/token", exchange).ok()["access_token"].as_str().unwrap().to_owned();
-    let program = anyone(&bench).with_token(token);
+    let token = anyone(&server).post("/oauth/token", exchange).ok()["access_token"].as_str().unwrap().to_owned();
+    let program = anyone(&server).with_token(token);
     program.get("/contacts").ok();
-    program.delete("/customers/1").refused(403, "missing_permission");
+    program.delete("/customers/1").rejected(403, "missing_permission");
     assert_eq!(program.get("/whoami").ok()["permissions"], json!(["contact.view"]));
 }
 
 #[test]
 fn a_stranger_does_not_get_in_and_a_session_is_one_workspaces() {
-    let bench = Bench::new();
-    bench.stranger();
-    let page = anyone(&bench).get("/ui/sign-in");
-    let visiting = anyone(&bench).with_header("cookie", &cookie(&page));
+    let server = TestServer::new();
+    server.stranger();
+    let page = anyone(&server).get("/ui/sign-in");
+    let visiting = anyone(&server).with_header("cookie", &cookie(&page));
     let form = [("email", "stranger@example.com"), ("password", PASSWORD), ("form_key", &hidden(&page, "form_key"))];
     let refused = visiting.submit("/ui/sign-in", &form);
     assert!(refused.status == 403 && refused.text.contains("not a member"), "{refused:?}");
-    let client = client(&bench, json!({}));
-    let at_other = signed_in(&bench, "owner@example.com").at("other.localhost");
+    let client = client(&server, json!({}));
+    let at_other = signed_in(&server, "owner@example.com").at("other.localhost");
     assert_eq!(at_other.get(&format!("/oauth/authorize?{}", query(&client, &[]))).status, 400);
     // Under https the cookie's name has a prefix that no other host can set.
-    let secure = Bench::with(&[("trusted_proxies", "127.0.0.1")]);
+    let secure = TestServer::with(&[("trusted_proxies", "127.0.0.1")]);
     let page = anyone(&secure).with_header("x-forwarded-proto", "https").get("/ui/sign-in");
     let set = page.headers[header::SET_COOKIE].to_str().unwrap();
     assert!(set.starts_with("__Host-cx_visit=") && set.contains("Secure"), "{set}");

@@ -14,32 +14,32 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::Message;
-use super::words::Words;
+use super::translations::Translations;
 use crate::api::{
-    Answer, Call, Document, Html, Input, Json200, Kept, Layer, Needs, Operation, Reply, Result, Route, Steps, get,
-    openapi, pairs, rendered, steps,
+    ApiResponse, BlockingCtx, CachedContent, CachedDocument, Html, Input, IntoResponse, Json200, Layer, Needs,
+    Operation, Request, Result, Route, blocking, get, openapi, pairs, render,
 };
 use crate::values::{Language, PublicUrl};
-use reference::Section;
-use search::Found;
+use reference::SectionDoc;
+use search::SearchHit;
 
 pub const OPENAPI: &[Route] =
-    &[get("/openapi.json", &steps(description), Needs::Anyone, "Get this description as OpenAPI 3.1")
+    &[get("/openapi.json", &blocking(description), Needs::Anyone, "Get this description as OpenAPI 3.1")
         .named("getOpenApi")];
 
 pub const PAGES: &[Route] = &[
-    get("/docs", &steps(index), Needs::Anyone, "Read or search the API reference"),
-    get("/docs/{layer}/{resource}", &steps(resource), Needs::Anyone, "Read the reference of one resource"),
+    get("/docs", &blocking(index), Needs::Anyone, "Read or search the API reference"),
+    get("/docs/{layer}/{resource}", &blocking(resource), Needs::Anyone, "Read the reference of one resource"),
 ];
 
 /// All documents. They are built once and stay the same until the public URL changes.
-struct Library {
+struct DocsLibrary {
     url: PublicUrl,
-    descriptions: [Arc<Document>; 2],
-    sections: Vec<Section>,
-    index: Arc<Document>,
+    descriptions: [Arc<CachedContent>; 2],
+    sections: Vec<SectionDoc>,
+    index: Arc<CachedContent>,
     /// Pages by path: `/docs/workspace/customers`.
-    pages: HashMap<String, Arc<Document>>,
+    pages: HashMap<String, Arc<CachedContent>>,
 }
 
 #[derive(Template)]
@@ -47,25 +47,25 @@ struct Library {
 struct IndexPage<'a> {
     version: &'static str,
     asked: &'a str,
-    found: Option<Vec<Found<'a>>>,
-    sections: &'a [Section],
+    found: Option<Vec<SearchHit<'a>>>,
+    sections: &'a [SectionDoc],
 }
 
 #[derive(Template)]
 #[template(path = "docs_resource.html")]
 struct ResourcePage<'a> {
     version: &'static str,
-    sections: &'a [Section],
-    section: &'a Section,
-    resource: &'a reference::Resource,
+    sections: &'a [SectionDoc],
+    section: &'a SectionDoc,
+    resource: &'a reference::ResourceDoc,
 }
 
 /// The search text, or empty.
-struct Asked(String);
+struct SearchQuery(String);
 
-impl Input for Asked {
-    fn read(call: &Call) -> Result<Self> {
-        let asked = pairs(&call.query).find(|(name, _)| name == "q").map(|(_, text)| text.trim().to_owned());
+impl Input for SearchQuery {
+    fn read(request: &Request) -> Result<Self> {
+        let asked = pairs(&request.query).find(|(name, _)| name == "q").map(|(_, text)| text.trim().to_owned());
         Ok(Self(asked.unwrap_or_default()))
     }
 
@@ -79,13 +79,13 @@ impl Input for Asked {
 }
 
 /// The layer and the resource in the path.
-struct Place {
+struct DocsPath {
     path: String,
 }
 
-impl Input for Place {
-    fn read(call: &Call) -> Result<Self> {
-        Ok(Self { path: format!("/docs/{}", call.path_values.join("/")) })
+impl Input for DocsPath {
+    fn read(request: &Request) -> Result<Self> {
+        Ok(Self { path: format!("/docs/{}", request.path_values.join("/")) })
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -95,26 +95,26 @@ impl Input for Place {
     }
 }
 
-fn description(steps: &Steps<'_>) -> Result<Kept<Json200>> {
-    let library = library(steps.call)?;
-    Ok(Kept::new(Arc::clone(&library.descriptions[usize::from(steps.call.layer == Layer::Workspace)])))
+fn description(ctx: &BlockingCtx<'_>) -> Result<CachedDocument<Json200>> {
+    let library = library(ctx.request)?;
+    Ok(CachedDocument::new(Arc::clone(&library.descriptions[usize::from(ctx.request.layer == Layer::Workspace)])))
 }
 
-fn index(steps: &Steps<'_>, Asked(asked): Asked) -> Result<DocsPage> {
-    let library = library(steps.call)?;
+fn index(ctx: &BlockingCtx<'_>, SearchQuery(asked): SearchQuery) -> Result<DocsPage> {
+    let library = library(ctx.request)?;
     if asked.is_empty() {
-        return Ok(DocsPage::Kept(Kept::new(Arc::clone(&library.index))));
+        return Ok(DocsPage::Kept(CachedDocument::new(Arc::clone(&library.index))));
     }
     let found = Some(search::search(&library.sections, &asked));
     page(&IndexPage { version: VERSION, asked: &asked, found, sections: &library.sections }).map(DocsPage::Made)
 }
 
-fn resource(steps: &Steps<'_>, place: Place) -> Result<DocsPage> {
-    let library = library(steps.call)?;
+fn resource(ctx: &BlockingCtx<'_>, place: DocsPath) -> Result<DocsPage> {
+    let library = library(ctx.request)?;
     if let Some(page) = library.pages.get(&place.path) {
-        return Ok(DocsPage::Kept(Kept::new(Arc::clone(page))));
+        return Ok(DocsPage::Kept(CachedDocument::new(Arc::clone(page))));
     }
-    let words = Words::of(steps.call);
+    let words = Translations::of(ctx.request);
     let missing = Message::about(words, "No such page", "The reference has no page here. Its index is at /docs.");
     missing.page(StatusCode::NOT_FOUND).map(DocsPage::Made)
 }
@@ -122,62 +122,62 @@ fn resource(steps: &Steps<'_>, place: Place) -> Result<DocsPage> {
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 fn page(template: &impl Template) -> Result<Html> {
-    rendered(template).map(|text| Html::ok(Language::English, text))
+    render(template).map(|text| Html::ok(Language::English, text))
 }
 
-fn library(call: &Call) -> Result<Arc<Library>> {
-    static KEPT: Mutex<Option<Arc<Library>>> = Mutex::new(None);
-    let url = call.engine.public_url();
+fn library(request: &Request) -> Result<Arc<DocsLibrary>> {
+    static KEPT: Mutex<Option<Arc<DocsLibrary>>> = Mutex::new(None);
+    let url = request.instance.public_url();
     let mut kept = KEPT.lock();
     match &*kept {
         Some(library) if library.url == url => Ok(Arc::clone(library)),
         _ => {
-            let library = Arc::new(Library::make(call, url)?);
+            let library = Arc::new(DocsLibrary::make(request, url)?);
             *kept = Some(Arc::clone(&library));
             Ok(library)
         }
     }
 }
 
-impl Library {
-    fn make(call: &Call, url: PublicUrl) -> Result<Self> {
-        let described = [Layer::Central, Layer::Workspace].map(|layer| openapi::document(&call.router, layer, &url));
-        let sections: Vec<Section> = described
+impl DocsLibrary {
+    fn make(request: &Request, url: PublicUrl) -> Result<Self> {
+        let described = [Layer::Central, Layer::Workspace].map(|layer| openapi::document(&request.router, layer, &url));
+        let sections: Vec<SectionDoc> = described
             .iter()
             .zip([Layer::Central, Layer::Workspace])
-            .map(|(document, layer)| Section::of(document, layer))
+            .map(|(document, layer)| SectionDoc::of(document, layer))
             .collect();
         let index = IndexPage { version: VERSION, asked: "", found: None, sections: &sections };
-        let index = Arc::new(Document::of(page(&index)?.into_response(call)?)?);
+        let index = Arc::new(CachedContent::of(page(&index)?.into_response(request)?)?);
         let mut pages = HashMap::new();
         for section in &sections {
             for resource in &section.resources {
                 let page = page(&ResourcePage { version: VERSION, sections: &sections, section, resource })?;
-                pages.insert(resource.path.clone(), Arc::new(Document::of(page.into_response(call)?)?));
+                pages.insert(resource.path.clone(), Arc::new(CachedContent::of(page.into_response(request)?)?));
             }
         }
         let [central, workspace] =
-            described.map(|document: Value| Document::of(Json200(document).into_response(call)?));
+            described.map(|document: Value| CachedContent::of(Json200(document).into_response(request)?));
         Ok(Self { url, descriptions: [Arc::new(central?), Arc::new(workspace?)], sections, index, pages })
     }
 }
 
 /// A page of the reference: a stored one, or one built for this request.
 enum DocsPage {
-    Kept(Kept<Html>),
+    Kept(CachedDocument<Html>),
     Made(Html),
 }
 
-impl Reply for DocsPage {
-    fn into_response(self, call: &Call) -> Result<Answer> {
+impl IntoResponse for DocsPage {
+    fn into_response(self, request: &Request) -> Result<ApiResponse> {
         match self {
-            Self::Kept(page) => page.into_response(call),
-            Self::Made(page) => page.into_response(call),
+            Self::Kept(page) => page.into_response(request),
+            Self::Made(page) => page.into_response(request),
         }
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.page();
+        operation.page_response();
     }
 }
 
@@ -185,17 +185,17 @@ impl Reply for DocsPage {
 mod tests {
     use http::header;
 
-    use crate::testing::Bench;
+    use crate::tests::TestServer;
 
     #[test]
     fn the_reference_is_sent_packed_and_not_again_to_whoever_has_it() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         for (host, path) in [
             ("localhost", "/docs/central/tokens"),
             ("acme.localhost", "/docs/workspace/customers"),
             ("acme.localhost", "/openapi.json"),
         ] {
-            let anybody = bench.nobody().at(host);
+            let anybody = server.anonymous().at(host);
             let plain = anybody.get(path);
             let mut tags = vec![plain.headers[header::ETAG].clone()];
             for coding in ["gzip", "br"] {
@@ -228,9 +228,9 @@ mod tests {
 
     #[test]
     fn every_link_leads_to_a_page_and_every_anchor_is_there() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         for host in ["localhost", "acme.localhost"] {
-            let anybody = bench.nobody().at(host);
+            let anybody = server.anonymous().at(host);
             let index = anybody.get("/docs");
             let pages = links(&index.text);
             assert!(
@@ -244,13 +244,13 @@ mod tests {
                 }
             }
         }
-        assert_eq!(bench.nobody().get("/docs/central/nothing").status, 404);
+        assert_eq!(server.anonymous().get("/docs/central/nothing").status, 404);
     }
 
     #[test]
     fn a_body_is_shown_also_of_an_import() {
-        let bench = Bench::new();
-        let page = bench.nobody().at("acme.localhost").get("/docs/workspace/contacts").text;
+        let server = TestServer::new();
+        let page = server.anonymous().at("acme.localhost").get("/docs/workspace/contacts").text;
         let shown = |id: &str| {
             let (_, operation) = page.split_once(&format!("<section class=\"operation\" id=\"{id}\"")).unwrap();
             operation.split_once("</section>").unwrap().0
@@ -264,8 +264,8 @@ mod tests {
 
     #[test]
     fn a_search_finds_operations_by_path_sentence_and_field() {
-        let bench = Bench::new();
-        let found = |asked: &str| bench.nobody().get(&format!("/docs?q={asked}")).text;
+        let server = TestServer::new();
+        let found = |asked: &str| server.anonymous().get(&format!("/docs?q={asked}")).text;
         assert!(found("phone-calls").contains("/docs/workspace/phone-calls#listPhoneCalls"));
         assert!(found("IMPORT+customers").contains("#importCustomers"));
         assert!(found("tax_registration_number").contains("#createCustomer"));

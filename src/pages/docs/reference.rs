@@ -7,68 +7,68 @@ use serde_json::Value;
 use super::curl;
 use crate::api::Layer;
 use crate::api::openapi::resolve;
-use crate::values::fold::fold;
+use crate::values::normalize::normalize;
 
 /// One layer of the API.
-pub struct Section {
+pub struct SectionDoc {
     pub title: &'static str,
     pub about: Prose,
     /// Base URL.
     pub url: String,
-    pub resources: Vec<Resource>,
+    pub resources: Vec<ResourceDoc>,
 }
 
-pub struct Resource {
+pub struct ResourceDoc {
     pub name: String,
     pub about: String,
     pub path: String,
-    pub operations: Vec<Operation>,
+    pub operations: Vec<OperationDoc>,
     /// Every named schema to which the operations refer.
-    pub schemas: Vec<Schema>,
+    pub schemas: Vec<SchemaDoc>,
 }
 
-pub struct Operation {
+pub struct OperationDoc {
     pub id: String,
     pub method: String,
     pub path: String,
     pub summary: String,
     pub about: Prose,
     pub curl: String,
-    pub parameters: Vec<Field>,
+    pub parameters: Vec<FieldDoc>,
     /// Parameters that filter a list.
-    pub filters: Vec<Field>,
-    pub body: Option<Body>,
-    pub responses: Vec<Response>,
-    pub errors: Vec<Response>,
+    pub filters: Vec<FieldDoc>,
+    pub body: Option<BodyDoc>,
+    pub responses: Vec<ResponseDoc>,
+    pub errors: Vec<ResponseDoc>,
     /// The text that the search looks at, folded.
     pub searched: String,
 }
 
-pub struct Body {
+pub struct BodyDoc {
     /// `application/json or text/csv`
     pub media_types: String,
     pub required: bool,
     /// Whether the body is a list. The fields are then those of its items.
     pub list: bool,
     pub about: Prose,
-    pub fields: Vec<Field>,
+    pub fields: Vec<FieldDoc>,
 }
 
-pub struct Response {
+pub struct ResponseDoc {
     pub status: String,
     pub about: Prose,
-    pub types: Vec<Type>,
+    pub types: Vec<TypeDoc>,
 }
 
-pub struct Schema {
+pub struct SchemaDoc {
     pub name: String,
     pub about: Prose,
-    pub fields: Vec<Field>,
+    pub fields: Vec<FieldDoc>,
 }
 
-pub struct Field {
+pub struct FieldDoc {
     pub name: String,
-    pub types: Vec<Type>,
+    pub types: Vec<TypeDoc>,
     pub required: bool,
     pub about: Prose,
     /// Limits, choices, default and example, one short sentence each.
@@ -76,7 +76,7 @@ pub struct Field {
 }
 
 /// A type in words. A named schema is a link.
-pub struct Type {
+pub struct TypeDoc {
     pub words: String,
     pub named: Option<String>,
 }
@@ -84,7 +84,7 @@ pub struct Type {
 /// Text in pieces. Every second piece was between backticks and is code.
 pub type Prose = Vec<String>;
 
-impl Section {
+impl SectionDoc {
     pub fn of(document: &Value, layer: Layer) -> Self {
         let tags = document["tags"].as_array().into_iter().flatten();
         let url = text(&document["servers"][0]["url"])
@@ -96,12 +96,12 @@ impl Section {
             },
             about: prose(&document["info"]["description"]),
             url,
-            resources: tags.map(|tag| Resource::of(document, layer, tag)).collect(),
+            resources: tags.map(|tag| ResourceDoc::of(document, layer, tag)).collect(),
         }
     }
 }
 
-impl Resource {
+impl ResourceDoc {
     fn of(document: &Value, layer: Layer, tag: &Value) -> Self {
         let name = text(&tag["name"]);
         let mut operations = Vec::new();
@@ -109,7 +109,7 @@ impl Resource {
         for (path, methods) in document["paths"].as_object().into_iter().flatten() {
             for (method, operation) in methods.as_object().into_iter().flatten() {
                 if operation["tags"][0] == tag["name"] {
-                    operations.push(Operation::of(document, &method.to_ascii_uppercase(), path, operation));
+                    operations.push(OperationDoc::of(document, &method.to_ascii_uppercase(), path, operation));
                     refer(document, &operation["responses"], &mut referred);
                     refer(document, &operation["requestBody"], &mut referred);
                 }
@@ -121,7 +121,7 @@ impl Resource {
             name: name.to_owned(),
             about: text(&tag["description"]).to_owned(),
             operations,
-            schemas: schemas.map(|name| Schema::of(document, name)).collect(),
+            schemas: schemas.map(|name| SchemaDoc::of(document, name)).collect(),
         }
     }
 }
@@ -150,26 +150,27 @@ fn refer(document: &Value, part: &Value, names: &mut BTreeSet<String>) {
     }
 }
 
-impl Operation {
+impl OperationDoc {
     fn of(document: &Value, method: &str, path: &str, operation: &Value) -> Self {
         let parameters = operation["parameters"].as_array().into_iter().flatten();
         let parameters = parameters.map(|parameter| resolve(document, parameter));
-        let (filters, parameters): (Vec<Field>, Vec<Field>) =
-            parameters.map(Field::of_parameter).partition(|field| field.name.starts_with("filter["));
+        let (filters, parameters): (Vec<FieldDoc>, Vec<FieldDoc>) =
+            parameters.map(FieldDoc::of_parameter).partition(|field| field.name.starts_with("filter["));
         // A list of call routing also accepts the plain name of each filter.
-        let is_filter = |field: &Field| filters.iter().any(|filter| filter.name == format!("filter[{}]", field.name));
-        let (plain, parameters): (Vec<Field>, Vec<Field>) = parameters.into_iter().partition(is_filter);
+        let is_filter =
+            |field: &FieldDoc| filters.iter().any(|filter| filter.name == format!("filter[{}]", field.name));
+        let (plain, parameters): (Vec<FieldDoc>, Vec<FieldDoc>) = parameters.into_iter().partition(is_filter);
         let responses = operation["responses"].as_object().into_iter().flatten();
-        let (errors, responses): (Vec<Response>, Vec<Response>) = responses
-            .map(|(status, response)| Response::of(status, resolve(document, response)))
+        let (errors, responses): (Vec<ResponseDoc>, Vec<ResponseDoc>) = responses
+            .map(|(status, response)| ResponseDoc::of(status, resolve(document, response)))
             .partition(|response| response.status.starts_with(['4', '5']));
-        let body = operation.get("requestBody").map(|body| Body::of(document, body));
+        let body = operation.get("requestBody").map(|body| BodyDoc::of(document, body));
         let fields = || body.iter().flat_map(|body| &body.fields).chain(&parameters).chain(&filters);
         let words: Vec<&str> = fields().map(|field| field.name.as_str()).collect();
         let id = text(&operation["operationId"]).to_owned();
         let summary = text(&operation["summary"]).to_owned();
         Self {
-            searched: fold(&format!(
+            searched: normalize(&format!(
                 "{id} {method} {path} {summary} {} {}",
                 text(&operation["description"]),
                 words.join(" ")
@@ -189,7 +190,7 @@ impl Operation {
     }
 }
 
-impl Body {
+impl BodyDoc {
     fn of(document: &Value, body: &Value) -> Self {
         let content = body["content"].as_object();
         let media_types: Vec<&str> = content.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
@@ -208,7 +209,7 @@ impl Body {
     }
 }
 
-impl Response {
+impl ResponseDoc {
     fn of(status: &str, response: &Value) -> Self {
         let schema = response["content"].as_object().and_then(|content| content.values().next());
         let types = schema.map_or_else(Vec::new, |content| types(&content["schema"]));
@@ -216,16 +217,16 @@ impl Response {
     }
 }
 
-impl Schema {
+impl SchemaDoc {
     fn of(document: &Value, name: &str) -> Self {
         let schema = &document["components"]["schemas"][name];
         // A field of a response is present unless its description says otherwise.
-        let fields = fields(schema).into_iter().map(|field| Field { required: false, ..field });
+        let fields = fields(schema).into_iter().map(|field| FieldDoc { required: false, ..field });
         Self { name: name.to_owned(), about: prose(&schema["description"]), fields: fields.collect() }
     }
 }
 
-impl Field {
+impl FieldDoc {
     fn of_parameter(parameter: &Value) -> Self {
         let about = &parameter["description"];
         Self::of(text(&parameter["name"]), &parameter["schema"], parameter["required"] == true, about)
@@ -236,17 +237,17 @@ impl Field {
     }
 }
 
-fn fields(schema: &Value) -> Vec<Field> {
+fn fields(schema: &Value) -> Vec<FieldDoc> {
     let required =
         |name: &str| schema["required"].as_array().is_some_and(|names| names.iter().any(|known| known == name));
     let properties = schema["properties"].as_object().into_iter().flatten();
-    properties.map(|(name, field)| Field::of(name, field, required(name), &field["description"])).collect()
+    properties.map(|(name, field)| FieldDoc::of(name, field, required(name), &field["description"])).collect()
 }
 
-fn types(schema: &Value) -> Vec<Type> {
+fn types(schema: &Value) -> Vec<TypeDoc> {
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.rsplit('/').next().unwrap_or_default();
-        return vec![Type { words: name.to_owned(), named: Some(name.to_owned()) }];
+        return vec![TypeDoc { words: name.to_owned(), named: Some(name.to_owned()) }];
     }
     if let Some(choices) = schema["anyOf"].as_array() {
         return choices.iter().flat_map(types).collect();
@@ -260,14 +261,14 @@ fn types(schema: &Value) -> Vec<Type> {
             let mut items = types(&schema["items"]);
             let words = items.iter().map(|item| item.words.as_str()).collect::<Vec<_>>().join(" or ");
             let named = items.pop().and_then(|item| item.named);
-            Type { words: format!("list of {}", if words.is_empty() { "any" } else { &words }), named }
+            TypeDoc { words: format!("list of {}", if words.is_empty() { "any" } else { &words }), named }
         }
         "string" => {
             let format = schema["format"].as_str().map(|format| format!(" ({format})")).unwrap_or_default();
-            Type { words: format!("string{format}"), named: None }
+            TypeDoc { words: format!("string{format}"), named: None }
         }
-        "" => Type { words: "any".into(), named: None },
-        name => Type { words: name.to_owned(), named: None },
+        "" => TypeDoc { words: "any".into(), named: None },
+        name => TypeDoc { words: name.to_owned(), named: None },
     };
     several.into_iter().map(one).collect()
 }

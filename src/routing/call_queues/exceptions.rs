@@ -9,7 +9,7 @@ use super::parents::{self, OfParent, ParentType, create};
 use crate::api::crud::{self, list, remove, show};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
-use crate::api::{Changes, Created, Ctx, Error, Id, Needs, Result, Route, delete, entity_rows, get, post, put, run};
+use crate::api::{Changes, Ctx, Error, Id, Needs, Result, Route, Saved, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::tenancy::journal::Recorded;
 use crate::values::{Day, RowId, Text};
@@ -94,10 +94,10 @@ fn update(
     scope: CustomerParam,
     Id(id): Id,
     changes: Changes<RoutingException>,
-) -> Result<Created<RoutingException>> {
+) -> Result<Saved<RoutingException>> {
     let old = crud::find::<RoutingException>(ctx, &scope, id)?;
-    let new = changes.without(&RoutingException::PARENT).apply(&old)?;
-    entity_rows::change(ctx.db, &ctx.author()?, &old, RoutingException { holiday: old.holiday, ..new }).map(Created)
+    let new = changes.ignoring(&RoutingException::PARENT).apply(&old)?;
+    entity_rows::change(ctx.db, &ctx.recorder()?, &old, RoutingException { holiday: old.holiday, ..new }).map(Saved)
 }
 
 impl Entity for RoutingException {
@@ -121,58 +121,58 @@ impl OfParent for RoutingException {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::routing::testing::Desk;
-    use crate::testing::Bench;
+    use crate::tests::{RoutingClient, TestServer};
 
     const OF_QUEUE: &str = "/call-queues/exceptions?exceptionable_id=1&exceptionable_type=call_queue";
 
-    fn desk(bench: &Bench) -> Desk<'_> {
-        let desk = Desk::new(bench);
-        desk.made("/call-queues/queues", json!({"name": "Q"}));
-        desk.made("/call-queues/groups", json!({"name": "G"}));
-        desk
+    fn desk(server: &TestServer) -> RoutingClient<'_> {
+        let routing = RoutingClient::new(server);
+        routing.create("/call-queues/queues", json!({"name": "Q"}));
+        routing.create("/call-queues/groups", json!({"name": "G"}));
+        routing
     }
 
     #[test]
     fn a_day_is_one_of_the_calendar_once_or_every_year() {
-        let bench = Bench::new();
-        let desk = desk(&bench);
+        let server = TestServer::new();
+        let routing = desk(&server);
         for day in ["2024-02-29", "--02-29", "--12-31"] {
-            assert_eq!(desk.post(OF_QUEUE, json!({"day": day})).created()["day"], day);
+            assert_eq!(routing.post(OF_QUEUE, json!({"day": day})).created()["day"], day);
         }
         let must = &["The day must be a valid date, like 2027-05-01 or --05-01."];
         for day in ["2027-02-29", "--02-30", "05-01", "2027-05-01T00:00:00Z", "--é5-01"] {
-            desk.post(OF_QUEUE, json!({"day": day})).invalid(must);
+            routing.post(OF_QUEUE, json!({"day": day})).invalid(must);
         }
-        desk.post(OF_QUEUE, json!({"label": "x"})).invalid(&["The day field is required."]);
-        desk.put("/call-queues/exceptions/1", json!({"day": null})).invalid(&["The day field is required."]);
+        routing.post(OF_QUEUE, json!({"label": "x"})).invalid(&["The day field is required."]);
+        routing.put("/call-queues/exceptions/1", json!({"day": null})).invalid(&["The day field is required."]);
     }
 
     #[test]
     fn a_parent_is_named_in_the_query_and_stays() {
-        let bench = Bench::new();
-        let desk = desk(&bench);
-        let theirs = Desk::new(&bench).made("/call-queues/queues", json!({"name": "Q"}));
+        let server = TestServer::new();
+        let routing = desk(&server);
+        let theirs = RoutingClient::new(&server).create("/call-queues/queues", json!({"name": "Q"}));
         let day = json!({"day": "--05-01"});
-        desk.post("/call-queues/exceptions", day.clone())
+        routing
+            .post("/call-queues/exceptions", day.clone())
             .invalid(&["The exceptionable id field is required.", "The exceptionable type field is required."]);
         let foreign = format!("/call-queues/exceptions?exceptionable_id={theirs}&exceptionable_type=call_queue");
-        desk.post(&foreign, day).invalid(&["The selected exceptionable id is invalid."]);
+        routing.post(&foreign, day).invalid(&["The selected exceptionable id is invalid."]);
         let body = json!({"day": "--05-01", "exceptionable_id": 99, "exceptionable_type": "nothing", "holiday": true});
-        let made = desk.post(OF_QUEUE, body.clone()).created();
+        let made = routing.post(OF_QUEUE, body.clone()).created();
         assert_eq!((&made["exceptionable_id"], &made["exceptionable_type"]), (&json!(1), &json!("call_queue")));
         assert_eq!(made["holiday"], false);
-        let changed = desk.put("/call-queues/exceptions/1", body).created();
+        let changed = routing.put("/call-queues/exceptions/1", body).created();
         assert_eq!((&changed["exceptionable_id"], &changed["holiday"]), (&json!(1), &json!(false)));
     }
 
     #[test]
     fn exceptions_are_listed_by_each_of_their_fields() {
-        let bench = Bench::new();
-        let desk = desk(&bench);
+        let server = TestServer::new();
+        let routing = desk(&server);
         let all = json!({"reference": "R1", "label": "Été", "destination": "801", "day": "2027-08-15"});
-        desk.made(OF_QUEUE, all);
-        desk.made(
+        routing.create(OF_QUEUE, all);
+        routing.create(
             "/call-queues/exceptions/holidays",
             json!({"exceptionable_id": 1, "exceptionable_type": "call_queue_group", "day": "--05-01"}),
         );
@@ -190,12 +190,12 @@ mod tests {
             ("term=ete", vec![1]),
             ("sort=day", vec![2, 1]),
         ] {
-            assert_eq!(desk.ids(&format!("/call-queues/exceptions?{query}")), ids, "{query}");
+            assert_eq!(routing.ids(&format!("/call-queues/exceptions?{query}")), ids, "{query}");
         }
-        assert_eq!(desk.ids("/call-queues/exceptions/holidays"), [2]);
-        assert_eq!(desk.ids("/call-queues/exceptions/holidays?exceptionable_type=call_queue"), Vec::<i64>::new());
+        assert_eq!(routing.ids("/call-queues/exceptions/holidays"), [2]);
+        assert_eq!(routing.ids("/call-queues/exceptions/holidays?exceptionable_type=call_queue"), Vec::<i64>::new());
         assert_eq!(
-            desk.put("/call-queues/exceptions/2", json!({"label": "May"})).created()["holiday"],
+            routing.put("/call-queues/exceptions/2", json!({"label": "May"})).created()["holiday"],
             Value::Bool(true)
         );
     }

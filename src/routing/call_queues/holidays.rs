@@ -4,15 +4,15 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::bulk::Made;
 use super::calendars::{self, Country};
+use super::create_many::CreatedMany;
 use super::exceptions::RoutingException;
 use super::parents::{self, OfParent, ParentType};
-use crate::api::body::Reading;
 use crate::api::crud;
+use crate::api::json_body::ValueReader;
 use crate::api::resource::{Resource, Section};
 use crate::api::{
-    Body, Call, Created, Ctx, Error, Input, List, Needs, Operation, Page, Result, Route, body, get, post, run,
+    BodyKind, Ctx, Error, Input, List, Needs, Operation, Page, Request, Result, Route, Saved, get, json_body, post, run,
 };
 use crate::routing::customer_param::CustomerParam;
 use crate::values::{Day, RowId, Text};
@@ -78,17 +78,17 @@ fn year_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 
 /// Reads the body. The parent in the body takes precedence over that in the query.
 impl Input for NewHolidays {
-    const BODY: Body = Body::Json;
+    const BODY: BodyKind = BodyKind::Json;
 
-    fn read(call: &Call) -> Result<Self> {
-        let mut fields = body::parse(&call.body)?;
-        for (name, value) in parents::in_query(call, RoutingException::PARENT) {
+    fn read(request: &Request) -> Result<Self> {
+        let mut fields = json_body::parse(&request.body)?;
+        for (name, value) in parents::in_query(request, RoutingException::PARENT) {
             let said = fields.entry(name).or_insert_with(|| value.clone());
             if said.is_null() {
                 *said = value;
             }
         }
-        let new: Self = Reading::of(call).new_value(&fields)?;
+        let new: Self = ValueReader::of(request).new_value(&fields)?;
         let wrong = match (&new.day, new.country, new.year) {
             (None, None, None) => "The day field is required when country is not present.",
             (_, Some(_), None) => "The year field is required when country is present.",
@@ -130,14 +130,14 @@ fn region(named: &str, country: Option<Country>) -> Result<Option<Text<16>>, Str
 #[serde(untagged)]
 enum HolidaysMade {
     One(RoutingException),
-    Many(Made<RoutingException>),
+    Many(CreatedMany<RoutingException>),
 }
 
 fn list(ctx: &mut Ctx<'_>, scope: CustomerParam, list: List<RoutingException>) -> Result<Page<RoutingException>> {
-    crud::list(ctx, scope, list.only("holiday", true))
+    crud::list(ctx, scope, list.restrict("holiday", true))
 }
 
-fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, new: NewHolidays) -> Result<Created<HolidaysMade>> {
+fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, new: NewHolidays) -> Result<Saved<HolidaysMade>> {
     let customer = scope.id(ctx)?;
     let (country, region, year, day) = (new.country, new.region, new.year, new.day);
     let holiday = RoutingException {
@@ -151,7 +151,7 @@ fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, new: NewHolidays) -> Result<C
         ..RoutingException::default()
     };
     let (Some(country), Some(year)) = (country, year) else {
-        return crud::create_for(ctx, Some(customer), holiday).map(|made| Created(HolidaysMade::One(made)));
+        return crud::create_for(ctx, Some(customer), holiday).map(|made| Saved(HolidaysMade::One(made)));
     };
     if let Some(wrong) = parents::problem(ctx.db, customer, &holiday)? {
         return Err(Error::invalid(wrong));
@@ -163,7 +163,7 @@ fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, new: NewHolidays) -> Result<C
             made.push(crud::create_for(ctx, Some(customer), new)?);
         }
     }
-    Ok(Created(HolidaysMade::Many(made.into())))
+    Ok(Saved(HolidaysMade::Many(made.into())))
 }
 
 /// Whether the parent already has an exception for this day.
@@ -176,8 +176,7 @@ fn is_exception(db: &Connection, new: &RoutingException) -> Result<bool> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::routing::testing::Desk;
-    use crate::testing::Bench;
+    use crate::tests::{RoutingClient, TestServer};
 
     const HOLIDAYS: &str = "/call-queues/exceptions/holidays";
 
@@ -188,46 +187,47 @@ mod tests {
 
     #[test]
     fn a_holiday_is_of_the_parent_in_the_body_or_else_in_the_query() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
-        desk.made("/call-queues/queues", json!({"name": "Q"}));
-        desk.made("/call-queues/groups", json!({"name": "G"}));
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        routing.create("/call-queues/queues", json!({"name": "Q"}));
+        routing.create("/call-queues/groups", json!({"name": "G"}));
         let in_query = format!("{HOLIDAYS}?exceptionable_id=1&exceptionable_type=call_queue_group");
         let day = json!({"day": "2027-05-01", "label": "Fête", "destination": "801", "reference": "R"});
-        let made = desk.post(&in_query, of_queue(day.clone())).created();
+        let made = routing.post(&in_query, of_queue(day.clone())).created();
         assert_eq!((&made["exceptionable_type"], &made["holiday"]), (&json!("call_queue"), &json!(true)));
         for (field, value) in day.as_object().unwrap() {
             assert_eq!(&made[field], value, "{field}");
         }
         let nulls = json!({"day": "2027-05-01", "exceptionable_id": null});
         for body in [day, nulls] {
-            assert_eq!(desk.post(&in_query, body).created()["exceptionable_type"], "call_queue_group");
+            assert_eq!(routing.post(&in_query, body).created()["exceptionable_type"], "call_queue_group");
         }
-        desk.post(HOLIDAYS, json!({"day": "2027-05-01"}))
+        routing
+            .post(HOLIDAYS, json!({"day": "2027-05-01"}))
             .invalid(&["The exceptionable id field is required.", "The exceptionable type field is required."]);
-        let theirs = Desk::new(&bench).made("/call-queues/queues", json!({"name": "Q"}));
+        let theirs = RoutingClient::new(&server).create("/call-queues/queues", json!({"name": "Q"}));
         let foreign = json!({"exceptionable_id": theirs, "exceptionable_type": "call_queue"});
         for more in [json!({"day": "2027-05-01"}), json!({"country": "FR", "year": 2027})] {
             let mut body = foreign.clone();
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            desk.post(HOLIDAYS, body).invalid(&["The selected exceptionable id is invalid."]);
+            routing.post(HOLIDAYS, body).invalid(&["The selected exceptionable id is invalid."]);
         }
     }
 
     #[test]
     fn the_public_holidays_of_a_country_are_made_at_once_but_for_days_that_are_taken() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
-        desk.made("/call-queues/queues", json!({"name": "Q"}));
-        desk.made("/call-queues/groups", json!({"name": "G"}));
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        routing.create("/call-queues/queues", json!({"name": "Q"}));
+        routing.create("/call-queues/groups", json!({"name": "G"}));
         let exception = "/call-queues/exceptions?exceptionable_id=1&exceptionable_type=call_queue";
-        desk.made(exception, json!({"day": "2027-07-14", "label": "Ours"}));
+        routing.create(exception, json!({"day": "2027-07-14", "label": "Ours"}));
         // A day of every year, or a day of another parent, does not count as this date.
-        desk.made(exception, json!({"day": "--12-25"}));
-        desk.made(&exception.replace("=call_queue", "=call_queue_group"), json!({"day": "2027-08-15"}));
+        routing.create(exception, json!({"day": "--12-25"}));
+        routing.create(&exception.replace("=call_queue", "=call_queue_group"), json!({"day": "2027-08-15"}));
         let wanted =
             of_queue(json!({"country": "FR", "year": 2027, "destination": "801", "reference": "R", "label": "x"}));
-        let made = desk.post(HOLIDAYS, wanted.clone()).created();
+        let made = routing.post(HOLIDAYS, wanted.clone()).created();
         let days: Vec<(&str, &str)> = made["data"]
             .as_array()
             .unwrap()
@@ -252,23 +252,23 @@ mod tests {
             (&first["destination"], &first["reference"], &first["holiday"], &first["exceptionable_type"]),
             (&json!("801"), &json!("R"), &json!(true), &json!("call_queue"))
         );
-        assert_eq!(desk.get(&format!("{HOLIDAYS}?per_page=500")).ok()["total"], 10);
-        assert_eq!(desk.post(HOLIDAYS, wanted).created(), json!({"response": "ok", "created": 0, "data": []}));
+        assert_eq!(routing.get(&format!("{HOLIDAYS}?per_page=500")).ok()["total"], 10);
+        assert_eq!(routing.post(HOLIDAYS, wanted).created(), json!({"response": "ok", "created": 0, "data": []}));
         for country in ["BE", "CH", "DE", "LU"] {
             let group = json!({"exceptionable_id": 1, "exceptionable_type": "call_queue_group", "country": country, "year": 2200});
-            assert!(desk.post(HOLIDAYS, group).created()["created"] != 0, "{country}");
+            assert!(routing.post(HOLIDAYS, group).created()["created"] != 0, "{country}");
         }
     }
 
     #[test]
     fn a_region_has_the_days_of_its_country_and_its_own() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
         let days = |country: &str, region: &str| {
-            let queue = desk.made("/call-queues/queues", json!({"name": "Q"}));
+            let queue = routing.create("/call-queues/queues", json!({"name": "Q"}));
             let wanted = json!({"exceptionable_id": queue, "exceptionable_type": "call_queue", "country": country,
                                 "region": region, "year": 2027});
-            let made = desk.post(HOLIDAYS, wanted).created();
+            let made = routing.post(HOLIDAYS, wanted).created();
             let days = made["data"].as_array().unwrap().iter().map(|row| row["day"].as_str().unwrap().to_owned());
             days.collect::<Vec<_>>()
         };
@@ -282,7 +282,7 @@ mod tests {
         assert!(days("DE", "DE-BY").contains(&"2027-01-06".into()));
         assert!(!days("DE", "DE-BE").contains(&"2027-01-06".into()));
         assert!(days("CH", "CH-ZH").contains(&"2027-03-26".into()));
-        desk.made("/call-queues/queues", json!({"name": "Q"}));
+        routing.create("/call-queues/queues", json!({"name": "Q"}));
         for (body, says) in [
             (
                 json!({"country": "FR", "region": "FR-75", "year": 2027}),
@@ -294,15 +294,15 @@ mod tests {
             ),
             (json!({"day": "--05-01", "region": "FR-57"}), "The country field is required when region is present."),
         ] {
-            desk.post(HOLIDAYS, of_queue(body)).invalid(&[says]);
+            routing.post(HOLIDAYS, of_queue(body)).invalid(&[says]);
         }
     }
 
     #[test]
     fn what_is_wanted_is_a_day_or_a_country_in_a_year() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
-        desk.made("/call-queues/queues", json!({"name": "Q"}));
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        routing.create("/call-queues/queues", json!({"name": "Q"}));
         for (body, says) in [
             (json!({}), "The day field is required when country is not present."),
             (json!({"country": "FR"}), "The year field is required when country is present."),
@@ -317,8 +317,8 @@ mod tests {
             (json!({"country": "FR", "year": "soon"}), "The year must be an integer."),
             (json!({"day": "--02-30"}), "The day must be a valid date, like 2027-05-01 or --05-01."),
         ] {
-            desk.post(HOLIDAYS, of_queue(body)).invalid(&[says]);
+            routing.post(HOLIDAYS, of_queue(body)).invalid(&[says]);
         }
-        assert!(desk.ids(HOLIDAYS).is_empty());
+        assert!(routing.ids(HOLIDAYS).is_empty());
     }
 }

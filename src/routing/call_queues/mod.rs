@@ -3,15 +3,15 @@
 //! A queue may belong to a group. Both have time spans, in which they are open, and exceptions, which take precedence
 //! over time spans. Rows of the queue take precedence over rows of its group.
 
-mod bulk;
 pub mod calendars;
+mod create_many;
 pub mod exceptions;
-pub mod groups;
 pub mod holidays;
-pub mod lookup;
 mod moment;
-mod parents;
-pub mod queues;
 #[cfg(test)]
-mod slowly;
+mod oracle;
+mod parents;
+pub mod queue_groups;
+pub mod queue_lookup;
+pub mod queues;
 pub mod time_spans;

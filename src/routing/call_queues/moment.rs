@@ -47,7 +47,7 @@ fn with_plus(text: &str) -> String {
 
 impl Moment {
     /// The local time in a zone. None if it is outside the calendar.
-    pub fn on_the_clock(self, zone: &TimeZone) -> Option<DateTime> {
+    pub fn local_time(self, zone: &TimeZone) -> Option<DateTime> {
         match self {
             Self::Certain(moment) => Some(zone.to_datetime(moment)),
             Self::Local(shown) => {
@@ -66,7 +66,7 @@ mod tests {
 
     fn shown(text: &str) -> String {
         let paris = TimeZoneDatabase::bundled().get("Europe/Paris").unwrap();
-        text.parse::<Moment>().unwrap().on_the_clock(&paris).unwrap().to_string()
+        text.parse::<Moment>().unwrap().local_time(&paris).unwrap().to_string()
     }
 
     #[test]
@@ -117,6 +117,6 @@ mod tests {
     fn at_the_ends_of_the_calendar_no_clock_shows_anything() {
         let paris = TimeZoneDatabase::bundled().get("Europe/Paris").unwrap();
         let first: Moment = "-009999-01-01T00:00:00".parse().unwrap();
-        assert_eq!(first.on_the_clock(&paris), None);
+        assert_eq!(first.local_time(&paris), None);
     }
 }

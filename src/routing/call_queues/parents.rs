@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::exceptions::RoutingException;
 use super::time_spans::TimeSpan;
-use crate::api::body::{self, Reading};
 use crate::api::crud;
 use crate::api::entity::{Declared, Editable};
 use crate::api::field::named;
-use crate::api::list::each_of;
-use crate::api::{self, Body, Call, Created, Ctx, Input, Operation, Result, entity_rows, pairs};
+use crate::api::json_body::{self, ValueReader};
+use crate::api::list::for_each_row;
+use crate::api::{self, BodyKind, Ctx, Input, Operation, Request, Result, Saved, entity_rows, pairs};
 use crate::routing::customer_param::CustomerParam;
-use crate::tenancy::Author;
+use crate::tenancy::ChangeRecorder;
 use crate::values::choice;
 
 choice! {
@@ -40,17 +40,17 @@ pub trait OfParent: Editable + Declared<Scope = CustomerParam> {
 
 /// A new row from the body. The parent in the query takes precedence over that in the body.
 #[derive(Debug)]
-pub struct New<T>(pub T);
+pub struct NewInParent<T>(pub T);
 
-impl<T: OfParent> Input for New<T> {
-    const BODY: Body = Body::Json;
+impl<T: OfParent> Input for NewInParent<T> {
+    const BODY: BodyKind = BodyKind::Json;
 
-    fn read(call: &Call) -> Result<Self> {
-        let mut fields = body::parse(&call.body)?;
+    fn read(request: &Request) -> Result<Self> {
+        let mut fields = json_body::parse(&request.body)?;
         // A null parent in the body counts as absent.
         fields.retain(|name, value| !(value.is_null() && T::PARENT.contains(&name.as_str())));
-        fields.extend(in_query(call, T::PARENT));
-        Ok(Self(Reading::of(call).new_value(&fields)?))
+        fields.extend(in_query(request, T::PARENT));
+        Ok(Self(ValueReader::of(request).new_value(&fields)?))
     }
 
     fn describe(operation: &mut Operation<'_>) {
@@ -73,8 +73,8 @@ pub fn describe_query(operation: &mut Operation<'_>, [id, kind]: [&'static str; 
 }
 
 /// The parent fields in a query.
-pub fn in_query(call: &Call, names: [&'static str; 2]) -> Map<String, Value> {
-    let said = pairs(&call.query).filter(|(name, text)| names.contains(&name.as_str()) && !text.trim().is_empty());
+pub fn in_query(request: &Request, names: [&'static str; 2]) -> Map<String, Value> {
+    let said = pairs(&request.query).filter(|(name, text)| names.contains(&name.as_str()) && !text.trim().is_empty());
     let value = |name: &str, text: &str| match text.trim().parse::<i64>() {
         Ok(id) if name == names[0] => Value::from(id),
         _ => Value::from(text),
@@ -82,8 +82,12 @@ pub fn in_query(call: &Call, names: [&'static str; 2]) -> Map<String, Value> {
     said.map(|(name, text)| (name.clone(), value(&name, &text))).collect()
 }
 
-pub fn create<T: OfParent>(ctx: &mut Ctx<'_>, scope: CustomerParam, New(new): New<T>) -> Result<Created<T>> {
-    crud::create_row(ctx, &scope, new).map(Created)
+pub fn create<T: OfParent>(
+    ctx: &mut Ctx<'_>,
+    scope: CustomerParam,
+    NewInParent(new): NewInParent<T>,
+) -> Result<Saved<T>> {
+    crud::create_row(ctx, &scope, new).map(Saved)
 }
 
 /// The error message if the parent does not exist or belongs to another customer.
@@ -98,13 +102,13 @@ pub fn problem<T: OfParent>(db: &Connection, customer: i64, row: &T) -> Result<O
 }
 
 /// Deletes all time spans and exceptions of a queue or a group.
-pub fn empty(db: &Connection, author: &Author, kind: ParentType, id: i64) -> Result<()> {
-    delete_each::<TimeSpan>(db, author, kind, id)?;
-    delete_each::<RoutingException>(db, author, kind, id)
+pub fn empty(db: &Connection, recorder: &ChangeRecorder, kind: ParentType, id: i64) -> Result<()> {
+    delete_each::<TimeSpan>(db, recorder, kind, id)?;
+    delete_each::<RoutingException>(db, recorder, kind, id)
 }
 
-fn delete_each<T: OfParent>(db: &Connection, author: &Author, kind: ParentType, id: i64) -> Result<()> {
-    each_of(db, T::PARENT[0], id, |row: T| {
-        if row.parent() == (id, kind) { entity_rows::delete(db, author, &row) } else { Ok(()) }
+fn delete_each<T: OfParent>(db: &Connection, recorder: &ChangeRecorder, kind: ParentType, id: i64) -> Result<()> {
+    for_each_row(db, T::PARENT[0], id, |row: T| {
+        if row.parent() == (id, kind) { entity_rows::delete(db, recorder, &row) } else { Ok(()) }
     })
 }

@@ -4,48 +4,53 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::groups::Group;
 use super::parents::{self, ParentType};
+use super::queue_groups::CallQueueGroup;
 use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
 use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
-use crate::tenancy::Author;
+use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
-use crate::tenancy::phones::{self, Typed};
+use crate::tenancy::phones::{self, PhoneText};
 use crate::values::{Name, Text, Timestamp, choice};
 
 pub const RESOURCE: Resource =
     Resource::new("Call queues", "Call queues with their numbers and default destinations.", ROUTES)
         .french("Files d’attente")
         .section(Section::Routing)
-        .entity::<Queue>();
+        .entity::<CallQueue>();
 
 const ROUTES: &[Route] = &[
-    get("/smart-routings/call-queues/queues", &run(list::<Queue>), Needs::Scoped("routing.view"), "List call queues"),
+    get(
+        "/smart-routings/call-queues/queues",
+        &run(list::<CallQueue>),
+        Needs::Scoped("routing.view"),
+        "List call queues",
+    ),
     get(
         "/smart-routings/call-queues/queues/{id}",
-        &run(show::<Queue>),
+        &run(show::<CallQueue>),
         Needs::Scoped("routing.view"),
         "Show a call queue",
     ),
     post(
         "/smart-routings/call-queues/queues",
-        &run(create::<Queue>),
+        &run(create::<CallQueue>),
         Needs::Scoped("routing.create"),
         "Create a call queue",
     ),
     put(
         "/smart-routings/call-queues/queues/{id}",
-        &run(update::<Queue>),
+        &run(update::<CallQueue>),
         Needs::Scoped("routing.update"),
         "Change a call queue",
     ),
     delete(
         "/smart-routings/call-queues/queues/{id}",
-        &run(remove::<Queue>),
+        &run(remove::<CallQueue>),
         Needs::Scoped("routing.delete"),
         "Delete a call queue and its time spans and exceptions",
     ),
@@ -62,8 +67,7 @@ entity! {
     /// A call queue of a customer.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(default)]
-    #[schemars(rename = "CallQueue")]
-    pub struct Queue in "call_queues" {
+    pub struct CallQueue in "call_queues" {
         /// Id of the customer that owns the call queue.
         #[schemars(extend("readOnly" = true))]
         pub customer_id: i64 => integer, "Customer", "Client";
@@ -77,9 +81,9 @@ entity! {
         pub code: Option<Text<64>> => text.sorted_by("fold(code)"), "Code", "Code";
         /// Number of the queue in the PBX, stored as typed. Matched in any format.
         #[schemars(example = &"01 42 00 00 00")]
-        pub number: Typed => phone_number("call_queues"), "Number", "Numéro";
+        pub number: PhoneText => phone_number("call_queues"), "Number", "Numéro";
         /// Number dialled from outside (DID), stored as typed. Matched in any format.
-        pub did_number: Typed => phone_number("call_queues"), "Direct number", "Numéro direct";
+        pub did_number: PhoneText => phone_number("call_queues"), "Direct number", "Numéro direct";
         /// Host name of the PBX that has the queue.
         pub host_name: Option<Text<255>> => text, "Host", "Hôte";
         /// Type of the queue in the PBX, for example `ring-all`. Free text.
@@ -101,7 +105,7 @@ entity! {
     also: [words(&["name", "code", "number", "did_number", "host_name", "kind", "default_destination"])];
 }
 
-impl Default for Queue {
+impl Default for CallQueue {
     fn default() -> Self {
         Self {
             id: 0,
@@ -126,10 +130,10 @@ const TABLE: &str = "call_queues";
 
 pub const GROUP: &str = "call_queue_group_id";
 
-impl Entity for Queue {
+impl Entity for CallQueue {
     fn check(&mut self, db: &Connection, _: Option<&Self>) -> Result<()> {
         let Some(group) = self.call_queue_group_id else { return Ok(()) };
-        let own = Group::find(db, group)?.filter(|group| group.customer_id == self.customer_id);
+        let own = CallQueueGroup::find(db, group)?.filter(|group| group.customer_id == self.customer_id);
         own.map(|_| ()).ok_or_else(|| Error::invalid("The selected call queue group id is invalid."))
     }
 
@@ -143,108 +147,111 @@ impl Entity for Queue {
         Ok(())
     }
 
-    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
-        parents::empty(db, author, ParentType::QUEUE, self.id)
+    fn release(&self, db: &Connection, recorder: &ChangeRecorder) -> Result<()> {
+        parents::empty(db, recorder, ParentType::QUEUE, self.id)
     }
 }
 
-impl Editable for Queue {}
+impl Editable for CallQueue {}
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::routing::testing::Desk;
-    use crate::testing::Bench;
+    use crate::tests::{RoutingClient, TestServer};
 
     #[test]
     fn a_queue_is_active_and_of_no_group_where_nothing_else_is_said() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
-        let made = desk.post("/call-queues/queues", json!({"name": "Sales"})).created();
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        let made = routing.post("/call-queues/queues", json!({"name": "Sales"})).created();
         assert_eq!((&made["active"], &made["call_queue_group_id"]), (&json!(true), &Value::Null));
-        desk.post("/call-queues/queues", json!({})).invalid(&["The name field is required."]);
-        desk.post("/call-queues/queues", json!({"name": "S", "default_destination_type": "fax", "active": "yes"}))
+        routing.post("/call-queues/queues", json!({})).invalid(&["The name field is required."]);
+        routing
+            .post("/call-queues/queues", json!({"name": "S", "default_destination_type": "fax", "active": "yes"}))
             .invalid(&["The selected default destination type is invalid.", "The active must be true or false."]);
     }
 
     #[test]
     fn a_code_is_one_queues_of_a_customer() {
-        let bench = Bench::new();
-        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
-        desk.made("/call-queues/queues", json!({"name": "A", "code": "Q1"}));
-        other.made("/call-queues/queues", json!({"name": "A", "code": "Q1"}));
-        desk.post("/call-queues/queues", json!({"name": "B", "code": "Q1"})).refused(422, "code_taken");
-        let none = desk.made("/call-queues/queues", json!({"name": "B"}));
-        desk.made("/call-queues/queues", json!({"name": "B"}));
-        desk.put(&format!("/call-queues/queues/{none}"), json!({"code": "Q1"})).refused(422, "code_taken");
+        let server = TestServer::new();
+        let (routing, other) = (RoutingClient::new(&server), RoutingClient::new(&server));
+        routing.create("/call-queues/queues", json!({"name": "A", "code": "Q1"}));
+        other.create("/call-queues/queues", json!({"name": "A", "code": "Q1"}));
+        routing.post("/call-queues/queues", json!({"name": "B", "code": "Q1"})).rejected(422, "code_taken");
+        let none = routing.create("/call-queues/queues", json!({"name": "B"}));
+        routing.create("/call-queues/queues", json!({"name": "B"}));
+        routing.put(&format!("/call-queues/queues/{none}"), json!({"code": "Q1"})).rejected(422, "code_taken");
     }
 
     #[test]
     fn a_group_is_one_of_the_same_customer() {
-        let bench = Bench::new();
-        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
-        let theirs = other.made("/call-queues/groups", json!({"name": "G"}));
-        let own = desk.made("/call-queues/groups", json!({"name": "G"}));
+        let server = TestServer::new();
+        let (routing, other) = (RoutingClient::new(&server), RoutingClient::new(&server));
+        let theirs = other.create("/call-queues/groups", json!({"name": "G"}));
+        let own = routing.create("/call-queues/groups", json!({"name": "G"}));
         let invalid = &["The selected call queue group id is invalid."];
         for group in [theirs, -1, 99] {
-            desk.post("/call-queues/queues", json!({"name": "A", "call_queue_group_id": group})).invalid(invalid);
+            routing.post("/call-queues/queues", json!({"name": "A", "call_queue_group_id": group})).invalid(invalid);
         }
-        let queue = desk.made("/call-queues/queues", json!({"name": "A", "call_queue_group_id": own}));
+        let queue = routing.create("/call-queues/queues", json!({"name": "A", "call_queue_group_id": own}));
         let path = format!("/call-queues/queues/{queue}");
-        desk.put(&path, json!({"call_queue_group_id": theirs})).invalid(invalid);
-        assert_eq!(desk.put(&path, json!({"call_queue_group_id": null})).created()["call_queue_group_id"], Value::Null);
+        routing.put(&path, json!({"call_queue_group_id": theirs})).invalid(invalid);
+        assert_eq!(
+            routing.put(&path, json!({"call_queue_group_id": null})).created()["call_queue_group_id"],
+            Value::Null
+        );
     }
 
     #[test]
     fn queues_are_listed_by_each_of_their_fields() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
-        let group = desk.made("/call-queues/groups", json!({"name": "G"}));
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        let group = routing.create("/call-queues/groups", json!({"name": "G"}));
         let all = json!({
             "active": true, "name": "Vente Été", "code": "Q1", "number": "801", "did_number": "01 42 00 00 00",
             "host_name": "pbx.example.com", "type": "ring-all", "call_queue_group_id": group,
             "default_destination_type": "hangup", "default_destination": "999",
         });
-        let made = desk.post("/call-queues/queues", all.clone()).created();
+        let made = routing.post("/call-queues/queues", all.clone()).created();
         for (field, value) in all.as_object().unwrap() {
             assert_eq!(&made[field], value, "{field}");
         }
         // This queue has the numbers of the first one, swapped.
         let turned = json!({"name": "B", "active": false, "number": "0142000000", "did_number": "801"});
-        desk.made("/call-queues/queues", turned);
+        routing.create("/call-queues/queues", turned);
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let by = all.as_object().unwrap().iter().map(|(field, value)| (field.clone(), text(value)));
         let more = [("term", "ete 801"), ("name", "ete"), ("did_number", "+33142000000")];
         for (field, value) in by.chain(more.map(|(field, value)| (field.to_owned(), value.to_owned()))) {
             let value: String = form_urlencoded::byte_serialize(value.as_bytes()).collect();
             for query in [format!("{field}={value}"), format!("filter[{field}]={value}")] {
-                assert_eq!(desk.ids(&format!("/call-queues/queues?{query}")), [1], "{query}");
+                assert_eq!(routing.ids(&format!("/call-queues/queues?{query}")), [1], "{query}");
             }
         }
-        desk.put("/call-queues/queues/1", json!({"did_number": "0143000000"})).created();
-        assert!(desk.ids("/call-queues/queues?did_number=0142000000").is_empty());
+        routing.put("/call-queues/queues/1", json!({"did_number": "0143000000"})).created();
+        assert!(routing.ids("/call-queues/queues?did_number=0142000000").is_empty());
     }
 
     #[test]
     fn what_is_of_a_queue_goes_with_it_and_what_is_of_a_group_of_the_same_number_stays() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
         let (queue, group) = (
-            desk.made("/call-queues/queues", json!({"name": "Q"})),
-            desk.made("/call-queues/groups", json!({"name": "G"})),
+            routing.create("/call-queues/queues", json!({"name": "Q"})),
+            routing.create("/call-queues/groups", json!({"name": "G"})),
         );
         assert_eq!(queue, group);
         for kind in ["call_queue", "call_queue_group"] {
             let span = json!({"day_of_week": 1, "start_time": "09:00", "end_time": "18:00"});
-            desk.made(&format!("/call-queues/time-spans?time_spanable_id=1&time_spanable_type={kind}"), span);
+            routing.create(&format!("/call-queues/time-spans?time_spanable_id=1&time_spanable_type={kind}"), span);
             let path = format!("/call-queues/exceptions?exceptionable_id=1&exceptionable_type={kind}");
-            desk.made(&path, json!({"day": "--05-01"}));
+            routing.create(&path, json!({"day": "--05-01"}));
         }
-        desk.delete("/call-queues/queues/1").ok();
-        assert_eq!(desk.ids("/call-queues/time-spans"), [2]);
-        assert_eq!(desk.ids("/call-queues/exceptions"), [2]);
-        let told = bench.admin().get("/audit-log?sort=id&per_page=100").ok();
+        routing.delete("/call-queues/queues/1").ok();
+        assert_eq!(routing.ids("/call-queues/time-spans"), [2]);
+        assert_eq!(routing.ids("/call-queues/exceptions"), [2]);
+        let told = server.admin().get("/audit-log?sort=id&per_page=100").ok();
         let told: Vec<&str> =
             told["data"].as_array().unwrap().iter().filter_map(|row| row["action"].as_str()).collect();
         let end = ["time-span.deleted", "routing-exception.deleted", "call-queue.deleted"];

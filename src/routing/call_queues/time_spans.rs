@@ -8,13 +8,13 @@ use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::bulk::create_many;
-use super::parents::{self, New, OfParent, ParentType};
+use super::create_many::create_many;
+use super::parents::{self, NewInParent, OfParent, ParentType};
 use crate::api::crud::{self, list, remove, remove_many};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
 use crate::api::{
-    Changes, Created, Ctx, Error, Id, Needs, Ok200, Result, Route, delete, entity_rows, get, post, put, run,
+    Changes, Ctx, Error, Id, Needs, Ok200, Result, Route, Saved, delete, entity_rows, get, post, put, run,
 };
 use crate::routing::customer_param::CustomerParam;
 use crate::tenancy::journal::Recorded;
@@ -139,25 +139,20 @@ fn show(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id) -> Result<Ok200<Sav
     SavedSpan::of(ctx.db, span).map(Ok200)
 }
 
-fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, new: New<TimeSpan>) -> Result<Created<SavedSpan>> {
-    let Created(span) = parents::create(ctx, scope, new)?;
-    SavedSpan::of(ctx.db, span).map(Created)
+fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, new: NewInParent<TimeSpan>) -> Result<Saved<SavedSpan>> {
+    let Saved(span) = parents::create(ctx, scope, new)?;
+    SavedSpan::of(ctx.db, span).map(Saved)
 }
 
 /// A new `day_of_week` or `date_full` replaces the other one. Clients omit null fields, so they could not clear it.
-fn update(
-    ctx: &mut Ctx<'_>,
-    scope: CustomerParam,
-    Id(id): Id,
-    changes: Changes<TimeSpan>,
-) -> Result<Created<SavedSpan>> {
+fn update(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id, changes: Changes<TimeSpan>) -> Result<Saved<SavedSpan>> {
     let old = crud::find::<TimeSpan>(ctx, &scope, id)?;
-    let changes = changes.without(&TimeSpan::PARENT);
+    let changes = changes.ignoring(&TimeSpan::PARENT);
     let named = changes.apply(&TimeSpan { day_of_week: None, date_full: None, ..old.clone() })?;
     let names_day = named.day_of_week.is_some() || named.date_full.is_some();
     let new = if names_day { named } else { changes.apply(&old)? };
-    let span = entity_rows::change(ctx.db, &ctx.author()?, &old, new)?;
-    SavedSpan::of(ctx.db, span).map(Created)
+    let span = entity_rows::change(ctx.db, &ctx.recorder()?, &old, new)?;
+    SavedSpan::of(ctx.db, span).map(Saved)
 }
 
 impl Entity for TimeSpan {
@@ -244,17 +239,16 @@ impl OfParent for TimeSpan {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::routing::testing::Desk;
-    use crate::testing::Bench;
+    use crate::tests::{RoutingClient, TestServer};
 
     const OF_QUEUE: &str = "/call-queues/time-spans?time_spanable_id=1&time_spanable_type=call_queue";
 
     /// A desk whose customer has a queue and a group, each with the id 1.
-    fn desk(bench: &Bench) -> Desk<'_> {
-        let desk = Desk::new(bench);
-        desk.made("/call-queues/queues", json!({"name": "Q"}));
-        desk.made("/call-queues/groups", json!({"name": "G"}));
-        desk
+    fn desk(server: &TestServer) -> RoutingClient<'_> {
+        let routing = RoutingClient::new(server);
+        routing.create("/call-queues/queues", json!({"name": "Q"}));
+        routing.create("/call-queues/groups", json!({"name": "G"}));
+        routing
     }
 
     fn morning() -> Value {
@@ -263,36 +257,37 @@ mod tests {
 
     #[test]
     fn times_are_answered_as_they_were_written() {
-        let bench = Bench::new();
-        let desk = desk(&bench);
-        let made = desk.post(OF_QUEUE, morning()).created();
+        let server = TestServer::new();
+        let routing = desk(&server);
+        let made = routing.post(OF_QUEUE, morning()).created();
         assert_eq!((&made["start_time"], &made["end_time"]), (&json!("09:00"), &json!("12:30:00")));
         assert_eq!(made.get("start_second"), None);
-        assert_eq!(desk.get("/call-queues/time-spans/1").ok(), made);
-        desk.post(OF_QUEUE, json!({"day_of_week": 0, "start_time": "00:00", "end_time": "24:00"})).created();
+        assert_eq!(routing.get("/call-queues/time-spans/1").ok(), made);
+        routing.post(OF_QUEUE, json!({"day_of_week": 0, "start_time": "00:00", "end_time": "24:00"})).created();
         let time = "must be a time of day, like 09:00 or 09:00:30.";
-        desk.post(OF_QUEUE, json!({"day_of_week": 7, "start_time": "9:00", "end_time": "é4:00"})).invalid(&[
+        routing.post(OF_QUEUE, json!({"day_of_week": 7, "start_time": "9:00", "end_time": "é4:00"})).invalid(&[
             "The day of week must be between 0 and 6.",
             &format!("The start time {time}"),
             &format!("The end time {time}"),
         ]);
-        desk.post(OF_QUEUE, json!({"day_of_week": 1}))
+        routing
+            .post(OF_QUEUE, json!({"day_of_week": 1}))
             .invalid(&["The start time field is required.", "The end time field is required."]);
         let differ = &["The end time must differ from the start time."];
         for (start, end) in [("09:00", "09:00:00"), ("24:00", "24:00"), ("24:00", "00:00")] {
-            desk.post(OF_QUEUE, json!({"day_of_week": 1, "start_time": start, "end_time": end})).invalid(differ);
+            routing.post(OF_QUEUE, json!({"day_of_week": 1, "start_time": start, "end_time": end})).invalid(differ);
         }
-        desk.put("/call-queues/time-spans/1", json!({"end_time": "09:00"})).invalid(differ);
-        desk.put("/call-queues/time-spans/1", json!({"end_time": "08:00"})).created();
+        routing.put("/call-queues/time-spans/1", json!({"end_time": "09:00"})).invalid(differ);
+        routing.put("/call-queues/time-spans/1", json!({"end_time": "08:00"})).created();
     }
 
     #[test]
     fn spans_that_overlap_are_accepted_and_named() {
-        let bench = Bench::new();
-        let desk = desk(&bench);
+        let server = TestServer::new();
+        let routing = desk(&server);
         let overlaps = |query: &str, body: Value| {
-            let made = desk.post(query, body).created();
-            assert_eq!(desk.get(&format!("/call-queues/time-spans/{}", made["id"])).ok(), made);
+            let made = routing.post(query, body).created();
+            assert_eq!(routing.get(&format!("/call-queues/time-spans/{}", made["id"])).ok(), made);
             made["overlaps"].clone()
         };
         let on = |day: i64, start: &str, end: &str| json!({"day_of_week": day, "start_time": start, "end_time": end});
@@ -311,17 +306,17 @@ mod tests {
         let of_group = OF_QUEUE.replace("=call_queue", "=call_queue_group");
         assert_eq!(overlaps(&of_group, on(1, "00:00", "24:00")), Value::Null);
         assert_eq!(overlaps(&of_group, on(0, "23:00", "00:00:01")), json!([9]));
-        let changed = desk.put("/call-queues/time-spans/2", json!({"start_time": "08:00"})).created();
+        let changed = routing.put("/call-queues/time-spans/2", json!({"start_time": "08:00"})).created();
         assert_eq!(changed["overlaps"], json!([1, 3]));
         let many = json!([on(3, "09:00", "10:00"), on(3, "09:30", "11:00")]);
-        let made = desk.post(&OF_QUEUE.replace("time-spans?", "time-spans/bulk?"), many).created();
+        let made = routing.post(&OF_QUEUE.replace("time-spans?", "time-spans/bulk?"), many).created();
         assert_eq!((&made["data"][0]["overlaps"], &made["data"][1]["overlaps"]), (&json!([12]), &json!([11])));
     }
 
     #[test]
     fn there_is_a_day_of_the_week_or_a_date_and_a_change_puts_one_in_the_place_of_the_other() {
-        let bench = Bench::new();
-        let desk = desk(&bench);
+        let server = TestServer::new();
+        let routing = desk(&server);
         let times = json!({"start_time": "09:00", "end_time": "12:00"});
         let with = |more: Value| {
             let mut body = times.clone();
@@ -331,13 +326,14 @@ mod tests {
         let neither = &["The day of week field is required when date full is not present."];
         let both = &["The date full field is prohibited when day of week is present."];
         let two = json!({"day_of_week": 1, "date_full": "2027-05-01"});
-        desk.post(OF_QUEUE, with(json!({}))).invalid(neither);
-        desk.post(OF_QUEUE, with(two.clone())).invalid(both);
-        desk.post(OF_QUEUE, with(json!({"date_full": "2027-02-29"})))
+        routing.post(OF_QUEUE, with(json!({}))).invalid(neither);
+        routing.post(OF_QUEUE, with(two.clone())).invalid(both);
+        routing
+            .post(OF_QUEUE, with(json!({"date_full": "2027-02-29"})))
             .invalid(&["The date full must be a valid date, like 2027-05-01."]);
-        desk.made(OF_QUEUE, with(json!({"day_of_week": 0, "date_full": null})));
+        routing.create(OF_QUEUE, with(json!({"day_of_week": 0, "date_full": null})));
         let days = |change: Value| {
-            let changed = desk.put("/call-queues/time-spans/1", change).created();
+            let changed = routing.put("/call-queues/time-spans/1", change).created();
             (changed["day_of_week"].clone(), changed["date_full"].clone())
         };
         assert_eq!(days(json!({"date_full": "2027-05-01"})), (Value::Null, json!("2027-05-01")));
@@ -345,16 +341,16 @@ mod tests {
         assert_eq!(days(json!({"day_of_week": null})), (Value::Null, json!("2027-05-01")));
         assert_eq!(days(json!({"day_of_week": 6})), (json!(6), Value::Null));
         assert_eq!(days(json!({"day_of_week": 5, "date_full": null})), (json!(5), Value::Null));
-        desk.put("/call-queues/time-spans/1", two).invalid(both);
-        desk.put("/call-queues/time-spans/1", json!({"day_of_week": null})).invalid(neither);
+        routing.put("/call-queues/time-spans/1", two).invalid(both);
+        routing.put("/call-queues/time-spans/1", json!({"day_of_week": null})).invalid(neither);
     }
 
     #[test]
     fn a_parent_is_named_in_the_query_and_is_the_customers() {
-        let bench = Bench::new();
-        let desk = desk(&bench);
-        let other = Desk::new(&bench);
-        let theirs = other.made("/call-queues/queues", json!({"name": "Q"}));
+        let server = TestServer::new();
+        let routing = desk(&server);
+        let other = RoutingClient::new(&server);
+        let theirs = other.create("/call-queues/queues", json!({"name": "Q"}));
         let path = |query: &str| format!("/call-queues/time-spans?{query}");
         let (id, kind) = ("The selected time spanable id is invalid.", "The selected time spanable type is invalid.");
         for (query, says) in [
@@ -370,10 +366,10 @@ mod tests {
             ("time_spanable_id=1&time_spanable_type=%C3%A9", vec![kind]),
             ("time_spanable_id=1&time_spanable_type=App%5CModels%5CUser", vec![kind]),
         ] {
-            desk.post(&path(query), morning()).invalid(&says);
+            routing.post(&path(query), morning()).invalid(&says);
         }
         // The response lists this together with the other problems.
-        desk.post(&path("time_spanable_type=user"), json!({"start_time": "09:00"})).invalid(&[
+        routing.post(&path("time_spanable_type=user"), json!({"start_time": "09:00"})).invalid(&[
             "The time spanable id field is required.",
             kind,
             "The end time field is required.",
@@ -387,37 +383,38 @@ mod tests {
             ("CALL_QUEUE_GROUP", "call_queue_group"),
         ] {
             let named: String = form_urlencoded::byte_serialize(named.as_bytes()).collect();
-            let made = desk.post(&path(&format!("time_spanable_id=1&time_spanable_type={named}")), morning()).created();
+            let made =
+                routing.post(&path(&format!("time_spanable_id=1&time_spanable_type={named}")), morning()).created();
             assert_eq!((&made["time_spanable_id"], &made["time_spanable_type"]), (&json!(1), &json!(is)), "{named}");
         }
     }
 
     #[test]
     fn a_body_may_name_the_parent_where_the_query_does_not_and_nothing_moves_it_later() {
-        let bench = Bench::new();
-        let desk = desk(&bench);
+        let server = TestServer::new();
+        let routing = desk(&server);
         let mut body = morning();
         (body["time_spanable_id"], body["time_spanable_type"]) = (json!(99), json!("call_queue_group"));
-        let made = desk.post(OF_QUEUE, body.clone()).created();
+        let made = routing.post(OF_QUEUE, body.clone()).created();
         assert_eq!((&made["time_spanable_id"], &made["time_spanable_type"]), (&json!(1), &json!("call_queue")));
         body["time_spanable_id"] = json!(1);
-        let made = desk.post("/call-queues/time-spans", body.clone()).created();
+        let made = routing.post("/call-queues/time-spans", body.clone()).created();
         assert_eq!(made["time_spanable_type"], "call_queue_group");
         let elsewhere = "time_spanable_id=99&time_spanable_type=call_queue";
         let path = format!("/call-queues/time-spans/{}?{elsewhere}", made["id"]);
         let change = json!({"time_spanable_id": "x", "time_spanable_type": "call_queue", "reference": "R"});
-        let changed = desk.put(&path, change).created();
+        let changed = routing.put(&path, change).created();
         assert_eq!((&changed["time_spanable_id"], &changed["reference"]), (&json!(1), &json!("R")));
         assert_eq!(changed["time_spanable_type"], "call_queue_group");
     }
 
     #[test]
     fn time_spans_are_listed_by_each_of_their_fields() {
-        let bench = Bench::new();
-        let desk = desk(&bench);
+        let server = TestServer::new();
+        let routing = desk(&server);
         let weekly = json!({"reference": "Été", "destination": "801", "day_of_week": 1, "start_time": "09:00", "end_time": "12:00"});
-        desk.made(OF_QUEUE, weekly);
-        desk.made(
+        routing.create(OF_QUEUE, weekly);
+        routing.create(
             "/call-queues/time-spans?time_spanable_id=1&time_spanable_type=call_queue_group",
             json!({"date_full": "2027-05-01", "start_time": "08:00", "end_time": "24:00"}),
         );
@@ -435,7 +432,7 @@ mod tests {
             ("filter[term]=ete", vec![1]),
             ("sort=start_time", vec![2, 1]),
         ] {
-            assert_eq!(desk.ids(&format!("/call-queues/time-spans?{query}")), ids, "{query}");
+            assert_eq!(routing.ids(&format!("/call-queues/time-spans?{query}")), ids, "{query}");
         }
     }
 }

@@ -1,24 +1,25 @@
 //! CTIs: telephony programs of a customer, each with destinations by origin of a call.
 
-pub mod destinations;
+pub mod cti_destinations;
 
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::customer_param::CustomerParam;
-use super::tokens::{self, LastFour};
+use super::routing_tokens::{self, LastFour};
 use crate::api::crud::{self, export, import, list, remove, remove_many, show, update};
 use crate::api::entity::{Declared, Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
 use crate::api::{
-    Created, Ctx, Given, Id, Json, Key, Needs, Result, Route, Scope, bulk, delete, entity_rows, get, post, put, run,
+    Ctx, Given, Id, ImportKey, Json, Needs, Result, Route, Saved, Scope, delete, entity_rows, get, long_running, post,
+    put, run,
 };
 use crate::storage::Stored;
-use crate::tenancy::Author;
+use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
 use crate::values::Name;
-use destinations::Destination;
+use cti_destinations::CtiDestination;
 
 pub const RESOURCE: Resource =
     Resource::new("CTIs", "Telephony programs (CTIs) of a customer, with destinations by caller.", ROUTES)
@@ -37,8 +38,8 @@ const ROUTES: &[Route] = &[
     ),
     get(
         "/smart-routings/ctis/lookup",
-        &run(destinations::lookup),
-        Needs::LookUp("routing.view"),
+        &run(cti_destinations::lookup),
+        Needs::Lookup("routing.view"),
         "Look up the destination of a call by its origin",
     )
     .named("lookUpCti"),
@@ -51,7 +52,7 @@ const ROUTES: &[Route] = &[
     ),
     post(
         "/smart-routings/ctis/import",
-        &bulk(import::<Cti>),
+        &long_running(import::<Cti>),
         Needs::Scoped("routing.create"),
         "Import CTIs from JSON or CSV",
     ),
@@ -111,21 +112,21 @@ pub struct CtiShown {
     token: String,
 }
 
-fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, Json(new): Json<Cti>) -> Result<Created<CtiShown>> {
-    let (token, last_four) = tokens::make(PREFIX)?;
+fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, Json(new): Json<Cti>) -> Result<Saved<CtiShown>> {
+    let (token, last_four) = routing_tokens::generate(PREFIX)?;
     let cti = crud::create_row(ctx, &scope, Cti { last_four: Some(last_four), ..new })?;
-    tokens::keep(ctx.db, TABLE, cti.id, &token)?;
-    Ok(Created(CtiShown { cti, token }))
+    routing_tokens::save(ctx.db, TABLE, cti.id, &token)?;
+    Ok(Saved(CtiShown { cti, token }))
 }
 
-fn regenerate(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id) -> Result<Created<CtiShown>> {
+fn regenerate(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id) -> Result<Saved<CtiShown>> {
     let old = crud::find::<Cti>(ctx, &scope, id)?;
-    let (token, last_four) = tokens::make(PREFIX)?;
+    let (token, last_four) = routing_tokens::generate(PREFIX)?;
     let cti = Cti { last_four: Some(last_four), updated_at: ctx.now, ..old.clone() };
     cti.save(ctx.db)?;
-    tokens::keep(ctx.db, TABLE, id, &token)?;
-    ctx.author()?.updated(ctx.db, <Cti as Declared>::RECORDED, &old, &cti)?;
-    Ok(Created(CtiShown { cti, token }))
+    routing_tokens::save(ctx.db, TABLE, id, &token)?;
+    ctx.recorder()?.updated(ctx.db, <Cti as Declared>::RECORDED, &old, &cti)?;
+    Ok(Saved(CtiShown { cti, token }))
 }
 
 impl Entity for Cti {
@@ -145,67 +146,69 @@ impl Entity for Cti {
         Ok(())
     }
 
-    fn release(&self, db: &Connection, author: &Author) -> Result<()> {
-        entity_rows::delete_each::<Destination>(db, author, destinations::CTI, self.id)
+    fn release(&self, db: &Connection, recorder: &ChangeRecorder) -> Result<()> {
+        entity_rows::delete_each::<CtiDestination>(db, recorder, cti_destinations::CTI, self.id)
     }
 }
 
 impl Editable for Cti {
-    const KEY: Option<Key> = Some(Key { field: "name", column: "name" });
+    const KEY: Option<ImportKey> = Some(ImportKey { field: "name", column: "name" });
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::routing::testing::Desk;
-    use crate::testing::Bench;
+    use crate::tests::{RoutingClient, TestServer};
 
     #[test]
     fn a_token_is_shown_once_and_ends_when_another_is_made() {
-        let bench = Bench::new();
-        let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
-        let made = desk.post("/ctis", json!({"name": "A", "last_four": "mine"})).created();
+        let server = TestServer::new();
+        let (routing, other) = (RoutingClient::new(&server), RoutingClient::new(&server));
+        let made = routing.post("/ctis", json!({"name": "A", "last_four": "mine"})).created();
         let (id, first) = (made["id"].as_i64().unwrap(), made["token"].as_str().unwrap().to_owned());
         assert!(first.starts_with("cxt_") && first.len() == 47, "{first}");
         assert_eq!(made["last_four"], &first[43..]);
-        desk.made(&format!("/ctis/{id}/destinations"), json!({"origin": "*", "destination": "800"}));
-        let found = |token: &str| desk.get(&format!("/ctis/lookup?token={token}&origin=204"));
+        routing.create(&format!("/ctis/{id}/destinations"), json!({"origin": "*", "destination": "800"}));
+        let found = |token: &str| routing.get(&format!("/ctis/lookup?token={token}&origin=204"));
         assert_eq!(found(&first).ok()["destination"], "800");
-        let again = desk.post(&format!("/ctis/{id}/regenerate-token"), json!({})).created();
+        let again = routing.post(&format!("/ctis/{id}/regenerate-token"), json!({})).created();
         let second = again["token"].as_str().unwrap();
         assert_eq!(found(second).ok()["cti"]["id"], id);
-        found(&first).refused(404, "not_found");
+        found(&first).rejected(404, "not_found");
         // The token of another customer's CTI finds nothing.
-        other.get(&format!("/ctis/lookup?token={second}&origin=204")).refused(404, "not_found");
-        other.post(&format!("/ctis/{id}/regenerate-token"), json!({})).refused(404, "not_found");
+        other.get(&format!("/ctis/lookup?token={second}&origin=204")).rejected(404, "not_found");
+        other.post(&format!("/ctis/{id}/regenerate-token"), json!({})).rejected(404, "not_found");
 
-        let changed = desk.put(&format!("/ctis/{id}"), json!({"name": "B", "last_four": "mine"})).created();
+        let changed = routing.put(&format!("/ctis/{id}"), json!({"name": "B", "last_four": "mine"})).created();
         assert_eq!((&changed["last_four"], &changed["token"]), (&json!(&second[43..]), &Value::Null));
-        for shown in [desk.get(&format!("/ctis/{id}")).text, desk.get("/ctis").text, desk.get("/ctis/export").text] {
+        for shown in
+            [routing.get(&format!("/ctis/{id}")).text, routing.get("/ctis").text, routing.get("/ctis/export").text]
+        {
             assert!(!shown.contains(second) && !shown.contains(&first), "{shown}");
         }
-        assert_eq!(bench.admin().get("/audit-log?filter[action]=cti.updated").ok()["total"], 2);
-        let file = bench.in_file(|db| Ok(std::fs::read(db.path().unwrap()).unwrap()));
+        assert_eq!(server.admin().get("/audit-log?filter[action]=cti.updated").ok()["total"], 2);
+        let file = server.in_file(|db| Ok(std::fs::read(db.path().unwrap()).unwrap()));
         assert!(!file.windows(43).any(|window| window == &second.as_bytes()[4..]), "the token is in the file");
     }
 
     #[test]
     fn what_an_export_wrote_changes_nothing_and_makes_no_token() {
-        let bench = Bench::new();
-        let desk = Desk::new(&bench);
-        let token = desk.post("/ctis", json!({"name": "A"})).created()["token"].as_str().unwrap().to_owned();
-        desk.made("/ctis/1/destinations", json!({"origin": "*", "destination": "800"}));
-        let exported = desk.get("/ctis/export").ok();
-        let counts = desk.post("/ctis/import?mode=upsert", exported.clone()).created();
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        let token = routing.post("/ctis", json!({"name": "A"})).created()["token"].as_str().unwrap().to_owned();
+        routing.create("/ctis/1/destinations", json!({"origin": "*", "destination": "800"}));
+        let exported = routing.get("/ctis/export").ok();
+        let counts = routing.post("/ctis/import?mode=upsert", exported.clone()).created();
         assert_eq!((&counts["created"], &counts["updated"]), (&json!(0), &json!(1)));
-        assert_eq!(desk.get("/ctis/export").ok(), exported);
-        desk.get(&format!("/ctis/lookup?token={token}&origin=1")).ok();
-        desk.post("/ctis/import?mode=upsert", json!({"ctis": [{"name": "A"}, {"name": "B", "last_four": "mine"}]}))
+        assert_eq!(routing.get("/ctis/export").ok(), exported);
+        routing.get(&format!("/ctis/lookup?token={token}&origin=1")).ok();
+        routing
+            .post("/ctis/import?mode=upsert", json!({"ctis": [{"name": "A"}, {"name": "B", "last_four": "mine"}]}))
             .created();
-        let listed = desk.get("/ctis").ok();
+        let listed = routing.get("/ctis").ok();
         assert_eq!((&listed["total"], &listed["data"][1]["last_four"]), (&json!(2), &Value::Null));
-        desk.delete_with("/ctis/bulk", json!({"ids": [1]})).ok();
-        desk.get(&format!("/ctis/lookup?token={token}&origin=1")).refused(404, "not_found");
+        routing.delete_with("/ctis/bulk", json!({"ids": [1]})).ok();
+        routing.get(&format!("/ctis/lookup?token={token}&origin=1")).rejected(404, "not_found");
     }
 }

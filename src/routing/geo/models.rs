@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::field::{choice, integer, text, words};
-use crate::api::list::{Listed, Listing};
+use crate::api::list::{ListSpec, Listable};
 use crate::api::resource::{Resource, Section};
 use crate::api::{Ctx, Error, Id, List, Needs, Ok200, Page, Result, Route, get, run};
 use crate::routing::customer_param::CustomerParam;
@@ -32,8 +32,7 @@ const ROUTES: &[Route] = &[
 /// A geo model matches a value to a zone. It reads the value, keeps `max_length` characters from `match_position` and
 /// compares them by `match_method`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "GeoModel")]
-pub struct Model {
+pub struct GeoModel {
     /// Id of the geo model. It is the same in every workspace.
     pub id: i64,
     /// Display name of the geo model.
@@ -49,7 +48,7 @@ pub struct Model {
     reads: Reads,
     /// The zones of the model.
     #[serde(skip_deserializing)]
-    pub zones: Vec<Zone>,
+    pub zones: Vec<GeoZone>,
     /// Position of the zone for each text or prefix.
     #[serde(skip)]
     led_to: HashMap<String, usize>,
@@ -81,8 +80,7 @@ pub enum MatchPosition {
 
 /// A zone of a geo model.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "GeoZone")]
-pub struct Zone {
+pub struct GeoZone {
     /// Code of the zone, unique within the model.
     pub code: String,
     /// Display name of the zone.
@@ -107,23 +105,24 @@ enum Reads {
     Dialling,
 }
 
-fn list(ctx: &mut Ctx<'_>, scope: CustomerParam, list: List<&'static Model>) -> Result<Page<&'static Model>> {
-    list.only("customer_id", scope.id(ctx)?).page(ctx)
+fn list(ctx: &mut Ctx<'_>, scope: CustomerParam, list: List<&'static GeoModel>) -> Result<Page<&'static GeoModel>> {
+    list.restrict("customer_id", scope.id(ctx)?).page(ctx)
 }
 
-fn show(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id) -> Result<Ok200<&'static Model>> {
+fn show(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id) -> Result<Ok200<&'static GeoModel>> {
     scope.id(ctx)?;
     find(id).map(Ok200).ok_or_else(Error::not_found)
 }
 
-pub fn find(id: i64) -> Option<&'static Model> {
+pub fn find(id: i64) -> Option<&'static GeoModel> {
     MODELS.iter().find(|model| model.id == id)
 }
 
-static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| {
-    let models: Vec<Model> = shipped(include_str!("models/models.json"));
-    let zones = |id| ZONES.iter().find(|(model, _)| *model == id).map_or_else(Vec::new, |(_, zones)| shipped(zones));
-    models.into_iter().map(|model| Model { zones: zones(model.id), ..model }.indexed()).collect()
+static MODELS: LazyLock<Vec<GeoModel>> = LazyLock::new(|| {
+    let models: Vec<GeoModel> = parse_embedded(include_str!("models/models.json"));
+    let zones =
+        |id| ZONES.iter().find(|(model, _)| *model == id).map_or_else(Vec::new, |(_, zones)| parse_embedded(zones));
+    models.into_iter().map(|model| GeoModel { zones: zones(model.id), ..model }.indexed()).collect()
 });
 
 /// The zones of each model, by model id.
@@ -139,11 +138,11 @@ const ZONES: &[(i64, &str)] = &[
     (9, include_str!("models/last_two_digits.json")),
 ];
 
-fn shipped<T: serde::de::DeserializeOwned>(json: &str) -> T {
+fn parse_embedded<T: serde::de::DeserializeOwned>(json: &str) -> T {
     serde_json::from_str(json).expect("the tests parse the built-in data")
 }
 
-impl Model {
+impl GeoModel {
     /// Indexes the zones by the texts and prefixes that lead to them.
     fn indexed(mut self) -> Self {
         for (place, zone) in self.zones.iter_mut().enumerate() {
@@ -155,26 +154,26 @@ impl Model {
         self
     }
 
-    pub fn zone(&self, code: &str) -> Option<&Zone> {
+    pub fn zone(&self, code: &str) -> Option<&GeoZone> {
         self.zones.iter().find(|zone| zone.code == code)
     }
 
     /// The zone of a value. A phone number without a prefix is read as a number of `home`, unless the model is for one
     /// country. `home` is called only if it is needed.
-    pub fn zone_of<E>(&self, value: &str, home: impl FnOnce() -> Result<Country, E>) -> Result<Option<&Zone>, E> {
+    pub fn zone_of<E>(&self, value: &str, home: impl FnOnce() -> Result<Country, E>) -> Result<Option<&GeoZone>, E> {
         let read = match &self.reads {
             Reads::Text => Some(letters_and_digits(value)),
             Reads::Postcode { letters, length, may_lead_with_zero } => {
                 Some(postcode(value, letters, *length, *may_lead_with_zero))
             }
-            Reads::National { country, codes } => national(value, *country, codes),
+            Reads::National { country, codes } => national_number(value, *country, codes),
             Reads::Dialling => digits(value, home()?),
         };
         Ok(read.and_then(|read| self.zone_by(&read)))
     }
 
     /// The zone of a value that was already read.
-    fn zone_by(&self, read: &str) -> Option<&Zone> {
+    fn zone_by(&self, read: &str) -> Option<&GeoZone> {
         let cut = cut(read, self.max_length, self.match_position);
         let led_to = |with: &str| self.led_to.get(with).map(|place| &self.zones[*place]);
         match self.match_method {
@@ -204,11 +203,11 @@ fn postcode(value: &str, letters: &[String], length: usize, may_lead_with_zero: 
 
 /// The digits of a phone number with its country code.
 fn digits(value: &str, home: Country) -> Option<String> {
-    phone::e164(&phone::unspaced(value), home).map(|number| phone::digits(&number))
+    phone::e164(&phone::restore_plus(value), home).map(|number| phone::digits(&number))
 }
 
 /// The digits of a phone number as dialled within its country, which has these country codes.
-fn national(value: &str, country: Country, codes: &[String]) -> Option<String> {
+fn national_number(value: &str, country: Country, codes: &[String]) -> Option<String> {
     let digits = digits(value, country)?;
     let rest = codes.iter().find_map(|code| digits.strip_prefix(code.as_str()))?;
     Some(format!("0{rest}"))
@@ -232,8 +231,8 @@ fn cut(text: &str, most: usize, position: MatchPosition) -> &str {
     }
 }
 
-impl Listed for &'static Model {
-    const LISTING: Listing = Listing {
+impl Listable for &'static GeoModel {
+    const LISTING: ListSpec = ListSpec {
         // The models have no table. The JSON file is a SQL literal here, so it must not contain apostrophes. The rows
         // match every customer.
         table: concat!(

@@ -55,20 +55,20 @@ struct Plan {
 }
 
 /// The plans that share a country code, the main country first.
-struct Code {
+struct CallingCode {
     plans: Vec<Plan>,
     /// Bit n is set if numbers of n digits are possible.
     lengths: u32,
 }
 
-static CODES: LazyLock<HashMap<u16, Code>> = LazyLock::new(|| {
-    let of_code = |code: u16| DATABASE.by_code(&code).map(|plans| (code, Code::of(plans)));
+static CODES: LazyLock<HashMap<u16, CallingCode>> = LazyLock::new(|| {
+    let of_code = |code: u16| DATABASE.by_code(&code).map(|plans| (code, CallingCode::of(plans)));
     (1..1000).filter_map(of_code).collect()
 });
 
 /// A number in E.164 without `+`: the country code and the national number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Read {
+struct ParsedNumber {
     code: u16,
     national: String,
     is_valid: bool,
@@ -76,7 +76,7 @@ struct Read {
 
 /// Converts digits with a country code to E.164. `None` if no number has so many digits.
 pub fn international(digits: &str) -> Option<String> {
-    read_international(digits).map(Read::e164)
+    read_international(digits).map(ParsedNumber::e164)
 }
 
 /// Converts digits as dialled in `country` to E.164. They may be a national number, an international number with that
@@ -94,14 +94,14 @@ pub fn dialled_in(digits: &str, country: Id) -> Option<String> {
         return Some(own.clone().e164());
     }
     if national.as_ref().is_some_and(|read| read.is_valid) {
-        return national.map(Read::e164);
+        return national.map(ParsedNumber::e164);
     }
     let without_plus = without_plus.filter(|_| (SHORTEST_WITHOUT_PLUS..=LONGEST).contains(&digits.len()));
     let abroad = plan.abroad().and_then(|way_out| {
         let end = way_out.find(digits)?.end();
         read_international(&digits[end..])
     });
-    national.or(abroad).or(without_plus).map(Read::e164)
+    national.or(abroad).or(without_plus).map(ParsedNumber::e164)
 }
 
 /// The national form of an E.164 number, if it is a number of `country`.
@@ -124,7 +124,7 @@ fn plan_of(country: Id) -> Option<(u16, &'static Plan)> {
     plans.iter().find(|plan| plan.metadata.id() == country.as_ref()).map(|plan| (code, plan))
 }
 
-fn read_international(digits: &str) -> Option<Read> {
+fn read_international(digits: &str) -> Option<ParsedNumber> {
     if digits.starts_with('0') {
         return None;
     }
@@ -136,19 +136,19 @@ fn read_international(digits: &str) -> Option<Read> {
     CODES.get(&code)?.best(code, rest, CODES.get(&code)?.plans[0].without_prefix(rest))
 }
 
-fn read_national(digits: &str, code: u16, plan: &Plan) -> Option<Read> {
+fn read_national(digits: &str, code: u16, plan: &Plan) -> Option<ParsedNumber> {
     let read = CODES.get(&code)?.best(code, digits, plan.without_prefix(digits))?;
     let enough = ALWAYS_A_NUMBER.min(plan.shortest);
     (read.national.len() >= enough).then_some(read)
 }
 
-impl Read {
+impl ParsedNumber {
     fn e164(self) -> String {
         format!("+{}{}", self.code, self.national)
     }
 }
 
-impl Code {
+impl CallingCode {
     fn of(plans: Vec<&'static Metadata>) -> Self {
         let plans: Vec<Plan> = plans.into_iter().map(Plan::of).collect();
         let lengths = plans.iter().fold(0, |all, plan| all | plan.lengths());
@@ -157,10 +157,10 @@ impl Code {
 
     /// Chooses between the digits as written and the digits without the national prefix: a valid number first, else a
     /// possible one. If the number is valid only with the prefix, the prefix stays.
-    fn best(&self, code: u16, digits: &str, stripped: [Option<String>; 2]) -> Option<Read> {
-        let read = |national: String| Read { code, is_valid: self.accepts(&national), national };
+    fn best(&self, code: u16, digits: &str, stripped: [Option<String>; 2]) -> Option<ParsedNumber> {
+        let read = |national: String| ParsedNumber { code, is_valid: self.accepts(&national), national };
         let ways = stripped.into_iter().flatten().chain([digits.to_owned()]);
-        let mut possible: Vec<Read> = ways.filter(|way| self.is_possible(way.len())).map(read).collect();
+        let mut possible: Vec<ParsedNumber> = ways.filter(|way| self.is_possible(way.len())).map(read).collect();
         let best = possible.iter().position(|read| read.is_valid).unwrap_or(0);
         (best < possible.len()).then(|| possible.swap_remove(best))
     }
@@ -211,7 +211,7 @@ impl Plan {
 
     /// Decides whether digits that begin with the country's own code contain that code, or are a national number that
     /// begins with the same digits. People who leave out a national prefix usually replace it by the country code.
-    fn is_own(&self, own: &Read, national: Option<&Read>, digits: &str) -> bool {
+    fn is_own(&self, own: &ParsedNumber, national: Option<&ParsedNumber>, digits: &str) -> bool {
         let Some(national) = national.filter(|national| national.is_valid) else { return true };
         match (self.is_of_a_kind(&own.national), self.is_of_a_kind(&national.national)) {
             (true, true) => self.metadata.national_prefix().is_some() && national.national == digits,

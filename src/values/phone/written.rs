@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use percent_encoding::percent_decode_str;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::values::fold::fold;
+use crate::values::normalize::normalize;
 
 /// Digits that are written together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,7 +135,7 @@ pub fn runs(text: &str) -> Vec<Run> {
         let ends = |(at, c): (usize, char)| (!(is_inside(c) || c == '/') || c == '+' && at > 0).then_some(at);
         let end = from.char_indices().find_map(ends).unwrap_or(from.len());
         let run = from[..end].trim_matches(|c: char| !(c.is_ascii_digit() || c == '+'));
-        let word = fold(before.trim_matches(|c: char| !c.is_alphabetic()));
+        let word = normalize(before.trim_matches(|c: char| !c.is_alphabetic()));
         let is_announced = EXTENSION.contains(&word.rsplit(|c: char| !c.is_alphabetic()).next().unwrap_or_default());
         let is_extension = !found.is_empty() && (is_announced || before.trim_end().ends_with('#'));
         is_named |= !word.is_empty() && !is_announced;

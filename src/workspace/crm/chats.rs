@@ -6,10 +6,10 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::blank::{Moment, Named, OrBlank, Took};
-use super::{Whose, check_logging, contact_of, external_ids, lookup, user_of};
+use super::pbx_values::{OrBlank, PbxDuration, PbxId, PbxTime};
+use super::{CustomerFilter, caller_lookup, check_logging, contact_of, external_ids, user_of};
 use crate::api::entity::{Entity, entity};
-use crate::api::{CallerScope, Created, Ctx, Error, Json, OfCustomer, Query, Result, entity_rows};
+use crate::api::{CallerScope, Ctx, CustomerOwned, Error, Json, Query, Result, Saved, entity_rows};
 use crate::storage::Stored;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones;
@@ -76,7 +76,7 @@ pub struct JournalledChat {
     /// Name of the call queue.
     queue: OrBlank<Text<255>>,
     /// Id of an existing contact. `0`: none.
-    contact_id: OrBlank<Named>,
+    contact_id: OrBlank<PbxId>,
     /// Id of the contact as the look-up returned it. If neither this nor `contact_id` names a contact, the best match
     /// for the number or email address is used.
     entity_id: OrBlank<Text<255>>,
@@ -85,11 +85,11 @@ pub struct JournalledChat {
     /// Text of the chat. At most 100,000 characters.
     body: OrBlank<Text<100000>>,
     /// Start of the chat. UTC if it has no time zone. Defaults to the time of the request.
-    started_at: OrBlank<Moment>,
+    started_at: OrBlank<PbxTime>,
     /// End of the chat. UTC if it has no time zone.
-    ended_at: OrBlank<Moment>,
+    ended_at: OrBlank<PbxTime>,
     /// Duration: seconds (`95`) or a clock (`00:01:35`). It sets the end if `ended_at` is empty.
-    duration_s: OrBlank<Took>,
+    duration_s: OrBlank<PbxDuration>,
     /// Id of the chat in the PBX. A request with a known id updates that chat.
     #[schemars(example = &"chat-4711")]
     external_id: OrBlank<Text<255>>,
@@ -97,8 +97,7 @@ pub struct JournalledChat {
 
 /// The journalled chat.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "ChatJournalled")]
-pub struct KeptChat {
+pub struct ChatJournalled {
     /// Always `ok`.
     response: &'static str,
     /// The chat as stored.
@@ -108,24 +107,24 @@ pub struct KeptChat {
 pub fn journal(
     ctx: &mut Ctx<'_>,
     Json(said): Json<JournalledChat>,
-    Query(whose): Query<Whose>,
-) -> Result<Created<KeptChat>> {
+    Query(whose): Query<CustomerFilter>,
+) -> Result<Saved<ChatJournalled>> {
     check_logging(ctx.db)?;
     let customer = whose.customer(ctx)?;
-    let external_id = said.external_id.said().cloned();
+    let external_id = said.external_id.value().cloned();
     let old = find(ctx.db, customer, external_id.as_deref())?;
     let blank = Chat { customer_id: customer, started_at: ctx.now, created_at: ctx.now, ..Chat::default() };
-    let mut chat = said.told_over(ctx, customer, old.clone().unwrap_or(blank))?;
+    let mut chat = said.apply_to(ctx, customer, old.clone().unwrap_or(blank))?;
     match old {
         Some(old) => {
-            chat = entity_rows::rewrite(ctx.db, &ctx.author()?, &old, chat)?;
+            chat = entity_rows::rewrite(ctx.db, &ctx.recorder()?, &old, chat)?;
         }
         None => {
-            chat = entity_rows::add(ctx.db, &ctx.author()?, chat)?;
+            chat = entity_rows::add(ctx.db, &ctx.recorder()?, chat)?;
         }
     }
     external_ids::save(ctx.db, TABLE, customer, external_id.as_deref(), chat.id)?;
-    Ok(Created(KeptChat { response: "ok", chat }))
+    Ok(Saved(ChatJournalled { response: "ok", chat }))
 }
 
 const TABLE: &str = "chats";
@@ -133,26 +132,26 @@ const TABLE: &str = "chats";
 /// The chat with this external id, if it still belongs to the customer of the PBX.
 fn find(db: &Connection, customer: Option<i64>, external_id: Option<&str>) -> Result<Option<Chat>> {
     let Some(id) = external_ids::find(db, TABLE, customer, external_id)? else { return Ok(None) };
-    Ok(Chat::find(db, id)?.filter(|chat| chat.is_seen_by(customer)))
+    Ok(Chat::find(db, id)?.filter(|chat| chat.is_visible_to(customer)))
 }
 
 impl JournalledChat {
     /// Applies the reported values to a stored or new chat.
-    fn told_over(self, ctx: &Ctx<'_>, customer: Option<i64>, old: Chat) -> Result<Chat> {
+    fn apply_to(self, ctx: &Ctx<'_>, customer: Option<i64>, old: Chat) -> Result<Chat> {
         let contact_id = self.contact(ctx.db, customer, &old)?;
         let customer_id = match contact_id {
             Some(contact) if contact_id != old.contact_id => super::customer_of(ctx.db, contact)?,
             _ => old.customer_id,
         };
-        let said = |moment: &OrBlank<Moment>| moment.said().map(|moment| moment.timestamp());
+        let said = |moment: &OrBlank<PbxTime>| moment.value().map(|moment| moment.timestamp());
         let started_at = said(&self.started_at).unwrap_or(old.started_at);
-        let took = self.duration_s.said().map(|took| started_at.plus(took.seconds().get()));
+        let took = self.duration_s.value().map(|took| started_at.plus(took.seconds().get()));
         let ended_at = said(&self.ended_at).or(took).or(old.ended_at);
         if ended_at.is_some_and(|ended| ended < started_at) {
             return Err(Error::invalid("The ended at may not be before the started at."));
         }
         Ok(Chat {
-            user_id: user_of(ctx.db, self.agent_email.said().map(|email| &**email))?.or(old.user_id),
+            user_id: user_of(ctx.db, self.agent_email.value().map(|email| &**email))?.or(old.user_id),
             number: self.number.or(old.number),
             email: self.email.or(old.email),
             name: self.name.or(old.name),
@@ -171,13 +170,17 @@ impl JournalledChat {
     }
 
     fn contact(&self, db: &Connection, customer: Option<i64>, old: &Chat) -> Result<Option<i64>> {
-        let named = self.contact_id.said().and_then(|named| named.id());
-        let entity = self.entity_id.said().map(|entity| &**entity);
+        let named = self.contact_id.value().and_then(|named| named.id());
+        let entity = self.entity_id.value().map(|entity| &**entity);
         // A repeat does not look up the contact again: a user may have corrected it.
         let said =
-            |text: &OrBlank<Text<255>>| text.said().filter(|_| old.contact_id.is_none()).map(ToString::to_string);
+            |text: &OrBlank<Text<255>>| text.value().filter(|_| old.contact_id.is_none()).map(ToString::to_string);
         let (phone, email) = (said(&self.number), said(&self.email));
-        let by = lookup::By { phone: phone.as_deref(), email: email.as_deref(), country: phones::default_country(db)? };
+        let by = caller_lookup::CallerCriteria {
+            phone: phone.as_deref(),
+            email: email.as_deref(),
+            country: phones::default_country(db)?,
+        };
         Ok(contact_of(db, customer, named, entity, &by)?.or(old.contact_id))
     }
 }
@@ -186,9 +189,9 @@ impl JournalledChat {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::testing::{Bench, Client};
+    use crate::tests::{TestClient, TestServer};
 
-    fn made(client: &Client<'_>, said: Value) -> Value {
+    fn made(client: &TestClient<'_>, said: Value) -> Value {
         let answer = client.post("/crm/lookup/chats", said).created();
         assert_eq!(answer["response"], "ok");
         answer["chat"].clone()
@@ -196,17 +199,17 @@ mod tests {
 
     #[test]
     fn a_chat_is_kept_with_all_that_is_said_and_read_again() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let customer =
-            bench.admin().post("/customers", json!({"name": "A", "customer_account": "A"})).created()["id"].clone();
+            server.admin().post("/customers", json!({"name": "A", "customer_account": "A"})).created()["id"].clone();
         let contact = json!({"last_name": "B", "customer_id": customer, "email": "zoe@example.com"});
-        let contact = bench.admin().post("/contacts", contact).created()["id"].clone();
+        let contact = server.admin().post("/contacts", contact).created()["id"].clone();
         let said = json!({
             "number": "sip:zoe@example.com", "email": "ZOE@example.com", "name": "Zoé", "agent_extension": "204",
             "agent_name": "Ada L", "agent_email": "owner@example.com", "queue": "800", "subject": "Devis",
             "body": "Bonjour 👋\nOui", "started_at": "2024-01-19T09:00:00Z", "duration_s": "00:01:35",
         });
-        let chat = made(&bench.key(&["crm.lookup"], None), said.clone());
+        let chat = made(&server.key(&["crm.lookup"], None), said.clone());
         for field in
             ["number", "email", "name", "agent_extension", "agent_name", "queue", "subject", "body", "started_at"]
         {
@@ -214,21 +217,22 @@ mod tests {
         }
         assert_eq!((&chat["contact_id"], &chat["customer_id"], &chat["user_id"]), (&contact, &customer, &json!(1)));
         assert_eq!(chat["ended_at"], "2024-01-19T09:01:35Z");
-        let listed =
-            |client: &Client<'_>, query: &str| client.get(&format!("/crm/lookup/chats?{query}")).ok()["data"].clone();
-        let bound = bench.key(&["crm.lookup"], customer.as_i64());
+        let listed = |client: &TestClient<'_>, query: &str| {
+            client.get(&format!("/crm/lookup/chats?{query}")).ok()["data"].clone()
+        };
+        let bound = server.key(&["crm.lookup"], customer.as_i64());
         for query in ["", "filter[email]=zoe", "customer_account=A", "filter[started_at]=2024-01-19"] {
             assert_eq!(listed(&bound, query), json!([chat]), "{query}");
         }
-        let other = bench.admin().post("/customers", json!({"name": "B"})).created()["id"].as_i64();
-        assert_eq!(listed(&bench.key(&["crm.lookup"], other), ""), json!([]));
-        assert_eq!(bench.admin().get("/audit-log?filter[action]=chat.created").ok()["total"], 1);
+        let other = server.admin().post("/customers", json!({"name": "B"})).created()["id"].as_i64();
+        assert_eq!(listed(&server.key(&["crm.lookup"], other), ""), json!([]));
+        assert_eq!(server.admin().get("/audit-log?filter[action]=chat.created").ok()["total"], 1);
     }
 
     #[test]
     fn a_repeat_updates_and_never_doubles() {
-        let bench = Bench::new();
-        let pbx = bench.key(&["crm.lookup"], None);
+        let server = TestServer::new();
+        let pbx = server.key(&["crm.lookup"], None);
         let first = made(&pbx, json!({"external_id": "7", "name": "Zoé", "body": "Bonjour"}));
         let again = made(&pbx, json!({"external_id": "7", "body": "Bonjour\nMerci"}));
         assert_eq!(
@@ -244,20 +248,20 @@ mod tests {
 
     #[test]
     fn a_chat_does_not_end_before_it_begins() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let backwards = json!({"started_at": "2024-01-19T09:00:00Z", "ended_at": "2024-01-19T08:00:00Z"});
-        let answer = bench.key(&["crm.lookup"], None).post("/crm/lookup/chats", backwards);
+        let answer = server.key(&["crm.lookup"], None).post("/crm/lookup/chats", backwards);
         answer.invalid(&["The ended at may not be before the started at."]);
     }
 
     #[test]
     fn a_merged_customers_chats_are_the_others() {
-        let bench = Bench::new();
-        let customer = |name: &str| bench.admin().post("/customers", json!({"name": name})).created()["id"].as_i64();
+        let server = TestServer::new();
+        let customer = |name: &str| server.admin().post("/customers", json!({"name": name})).created()["id"].as_i64();
         let (goes, stays) = (customer("Doubled"), customer("Kept"));
-        made(&bench.key(&["crm.lookup"], goes), json!({"body": "Bonjour"}));
-        bench.admin().post(&format!("/customers/{}/merge", goes.unwrap()), json!({"into": stays})).created();
-        let chats = bench.key(&["crm.lookup"], stays).get("/crm/lookup/chats").ok();
+        made(&server.key(&["crm.lookup"], goes), json!({"body": "Bonjour"}));
+        server.admin().post(&format!("/customers/{}/merge", goes.unwrap()), json!({"into": stays})).created();
+        let chats = server.key(&["crm.lookup"], stays).get("/crm/lookup/chats").ok();
         assert_eq!((&chats["total"], chats["data"][0]["customer_id"].as_i64()), (&json!(1), stays));
     }
 }

@@ -4,11 +4,11 @@
 //! chats, but no other access to contacts or phone calls. Its key is usually bound to a customer. A key that is not can
 //! name a customer by `customer_account`.
 
-mod blank;
+mod caller_lookup;
 mod calls;
 pub mod chats;
 mod external_ids;
-mod lookup;
+mod pbx_values;
 mod template;
 
 use rusqlite::Connection;
@@ -17,12 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use super::phone_calls::PhoneCall;
 use super::settings::Settings;
-use crate::api::list::{List, Listed};
+use crate::api::list::{List, Listable};
 use crate::api::resource::{MANAGER_AND_AGENT, PermissionGroup, Resource, action};
 use crate::api::{Ctx, Error, Needs, Page, Query, Result, Route, get, post, put, run};
 use crate::values::{Text, email};
-use blank::OrBlank;
 use chats::Chat;
+use pbx_values::OrBlank;
 
 const NEEDS: Needs = Needs::Scoped("crm.lookup");
 
@@ -46,9 +46,10 @@ const PERMISSIONS: PermissionGroup = PermissionGroup {
 };
 
 const ROUTES: &[Route] = &[
-    get("/crm/lookup/contacts/search", &run(lookup::search), NEEDS, "Look up a caller, best match first")
+    get("/crm/lookup/contacts/search", &run(caller_lookup::search), NEEDS, "Look up a caller, best match first")
         .named("searchCallers"),
-    post("/crm/lookup/contacts", &run(lookup::create), NEEDS, "Create a contact for a caller").named("createCaller"),
+    post("/crm/lookup/contacts", &run(caller_lookup::create), NEEDS, "Create a contact for a caller")
+        .named("createCaller"),
     get("/crm/lookup/phone-calls", &run(list::<PhoneCall>), NEEDS, "List journalled phone calls, newest first")
         .named("listJournalledCalls"),
     post("/crm/lookup/phone-calls", &run(calls::journal), NEEDS, "Journal a phone call; a repeat updates it")
@@ -69,15 +70,15 @@ const ROUTES: &[Route] = &[
 /// The customer of the request.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Whose {
+pub struct CustomerFilter {
     /// Account of the customer to restrict the request to. Not required for callers that are bound to one customer.
     customer_account: OrBlank<Text<64>>,
 }
 
-impl Whose {
+impl CustomerFilter {
     /// The only customer of the request. None: all customers.
     fn customer(&self, ctx: &Ctx<'_>) -> Result<Option<i64>> {
-        match self.customer_account.said() {
+        match self.customer_account.value() {
             Some(account) => ctx.customer_with(account).map(Some),
             None => Ok(ctx.bound_to()),
         }
@@ -85,9 +86,9 @@ impl Whose {
 }
 
 /// Lists the journalled calls or chats of the customer.
-fn list<T: Listed>(ctx: &mut Ctx<'_>, list: List<T>, Query(whose): Query<Whose>) -> Result<Page<T>> {
+fn list<T: Listable>(ctx: &mut Ctx<'_>, list: List<T>, Query(whose): Query<CustomerFilter>) -> Result<Page<T>> {
     match whose.customer(ctx)? {
-        Some(customer) => list.only("customer_id", customer).page(ctx),
+        Some(customer) => list.restrict("customer_id", customer).page(ctx),
         None => list.page(ctx),
     }
 }
@@ -98,7 +99,7 @@ fn check_logging(db: &Connection) -> Result<()> {
     if Settings::find(db)?.features.call_logging {
         return Ok(());
     }
-    Err(Error::refused(
+    Err(Error::rejected(
         "call_logging_off",
         "Call logging is disabled in this workspace (setting features.call_logging).",
     ))
@@ -111,7 +112,7 @@ fn contact_of(
     customer: Option<i64>,
     named: Option<i64>,
     entity: Option<&str>,
-    by: &lookup::By<'_>,
+    by: &caller_lookup::CallerCriteria<'_>,
 ) -> Result<Option<i64>> {
     if let Some(id) = named {
         let seen = is_seen(db, customer, id)?;
@@ -122,7 +123,7 @@ fn contact_of(
     {
         return Ok(Some(id));
     }
-    lookup::best(db, customer, by)
+    caller_lookup::best_match(db, customer, by)
 }
 
 fn is_seen(db: &Connection, customer: Option<i64>, contact: i64) -> Result<bool> {

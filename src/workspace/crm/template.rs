@@ -12,13 +12,13 @@ use askama::Template;
 use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Ctx, Query, Result, Xml, rendered};
+use crate::api::{Ctx, Query, Result, Xml, render};
 use crate::values::{described, read_from_text};
 
 /// The PBX that needs a template.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Asked {
+pub struct TemplateQuery {
     /// Name of the PBX.
     pbx: Pbx,
 }
@@ -47,9 +47,9 @@ struct ThreeCx<'a> {
     origin: &'a str,
 }
 
-pub fn download(ctx: &mut Ctx<'_>, Query(_): Query<Asked>) -> Result<Xml> {
-    let origin = ctx.call.workspace_url()?;
-    Ok(Xml { name: "CXEngine.xml", text: rendered(&ThreeCx { origin: &origin })? })
+pub fn download(ctx: &mut Ctx<'_>, Query(_): Query<TemplateQuery>) -> Result<Xml> {
+    let origin = ctx.request.workspace_url()?;
+    Ok(Xml { name: "CXEngine.xml", text: render(&ThreeCx { origin: &origin })? })
 }
 
 #[cfg(test)]
@@ -60,14 +60,14 @@ mod tests {
     use roxmltree::{Document, Node};
     use serde_json::{Map, Value, json};
 
-    use crate::testing::{Bench, Client};
+    use crate::tests::{TestClient, TestServer};
 
     /// The redirect URI of 3CX.
     const CALLBACK: &str = "https://pbx.example.com/webclient/callback";
 
     /// A simulated PBX with a template and the values that its administrator entered.
     struct Pbx<'b> {
-        bench: &'b Bench,
+        server: &'b TestServer,
         template: String,
         entered: HashMap<&'static str, String>,
     }
@@ -77,8 +77,8 @@ mod tests {
 
     impl<'b> Pbx<'b> {
         /// With the template's own values.
-        fn new(bench: &'b Bench, account: &str) -> Self {
-            let template = bench.admin().get("/crm/template?pbx=3cx").text;
+        fn new(server: &'b TestServer, account: &str) -> Self {
+            let template = server.admin().get("/crm/template?pbx=3cx").text;
             let mut entered = HashMap::new();
             for parameter in
                 Document::parse(&template).unwrap().descendants().filter(|node| node.has_tag_name("Parameter"))
@@ -99,18 +99,18 @@ mod tests {
                 entered.insert(name, parameter.attribute("Default").unwrap_or_default().to_owned());
             }
             entered.insert("AccountID", account.to_owned());
-            Self { bench, template, entered }
+            Self { server, template, entered }
         }
 
         /// Authorizes like an administrator: enters the workspace's client, clicks the button, signs in on the page
         /// that opens, and approves. The PBX exchanges the code for a token.
-        fn authorised(bench: &'b Bench, customer: Option<i64>, account: &str) -> Self {
-            let mut pbx = Self::new(bench, account);
+        fn authorised(server: &'b TestServer, customer: Option<i64>, account: &str) -> Self {
+            let mut pbx = Self::new(server, account);
             let client = json!({
                 "name": "3CX", "redirect_uris": [CALLBACK], "grants": ["authorization_code"],
                 "scopes": ["client", "crm"], "customer_id": customer,
             });
-            let client = bench.admin().post("/oauth-clients", client).created();
+            let client = server.admin().post("/oauth-clients", client).created();
             let text = |field: &str| client[field].as_str().unwrap().to_owned();
             pbx.entered.extend([("ClientID", text("client_id")), ("ClientSecret", text("client_secret"))]);
 
@@ -120,7 +120,7 @@ mod tests {
             knows.extend([("RedirectUri", CALLBACK.to_owned()), ("State", "s 1".to_owned())]);
             let asked = fill(button.attribute("RequestUrlParameters").unwrap(), &knows);
             let path = button.attribute("RequestUrl").unwrap().strip_prefix("http://acme.localhost").unwrap();
-            let code = bench.approve("owner@example.com", &format!("{path}?{}", asked.replace(' ', "%20")));
+            let code = server.approve("owner@example.com", &format!("{path}?{}", asked.replace(' ', "%20")));
 
             let scenario = scenario(&document, button.attribute("ResponseScenario").unwrap());
             let request = child(scenario, "Request").unwrap();
@@ -130,7 +130,7 @@ mod tests {
                 values.iter().map(|(name, value)| (&**name, value.as_str().unwrap())).collect();
             assert_eq!(request.attribute("RequestEncoding"), Some("UrlEncoded"));
             let path = request.attribute("Url").unwrap().strip_prefix("http://acme.localhost").unwrap();
-            let answer = bench.nobody().at("acme.localhost").submit(path, &form).ok();
+            let answer = server.anonymous().at("acme.localhost").submit(path, &form).ok();
             let token = child(scenario, "Variables").and_then(|variables| child(variables, "Variable")).unwrap();
             let token = answer[token.attribute("Path").unwrap()].as_str().unwrap().to_owned();
             pbx.entered.insert("AccessToken", token);
@@ -168,7 +168,7 @@ mod tests {
             assert_eq!(headers.attribute("Key"), Some("Authorization"));
             let authorization = fill(headers.text().unwrap(), variables);
             let token = authorization.strip_prefix("Bearer ").unwrap().to_owned();
-            let client = self.bench.nobody().at("acme.localhost").with_token(token);
+            let client = self.server.anonymous().at("acme.localhost").with_token(token);
             let (method, body) = match request.attribute("RequestType").unwrap() {
                 "Get" => (Method::GET, None),
                 "Post" => (Method::POST, Some(posted(request, variables))),
@@ -242,14 +242,14 @@ mod tests {
 
     #[test]
     fn a_pbx_looks_up_creates_and_journals_as_its_template_says() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         let customer =
-            bench.admin().post("/customers", json!({"name": "A", "customer_account": "A 1"})).created()["id"].clone();
-        let pbx = Pbx::authorised(&bench, None, "A 1");
+            server.admin().post("/customers", json!({"name": "A", "customer_account": "A 1"})).created()["id"].clone();
+        let pbx = Pbx::authorised(&server, None, "A 1");
         // A contact that only the PBX of another customer can find.
-        let theirs = bench.admin().post("/customers", json!({"name": "B"})).created()["id"].clone();
+        let theirs = server.admin().post("/customers", json!({"name": "B"})).created()["id"].clone();
         let theirs = json!({"last_name": "B", "fax": "0142000000", "email": "zoe@example.com", "customer_id": theirs});
-        bench.admin().post("/contacts", theirs).created();
+        server.admin().post("/contacts", theirs).created();
 
         let stranger = &pbx.play("", &[("Number", "+33142000000")])[0];
         assert_eq!(
@@ -260,7 +260,7 @@ mod tests {
             [("FirstName", "Zoé"), ("LastName", "Lefèvre"), ("Email", "zoe@example.com"), ("Number", "+33142000000")];
         let created = &pbx.play("CreateContactRecordFromClient", &new)[0];
         assert_eq!((&*created["EntityId"], &*created["ContactUrl"]), ("2", "http://acme.localhost/ui/contacts/2"));
-        assert_eq!(bench.admin().get("/contacts/2").ok()["customer_id"], customer);
+        assert_eq!(server.admin().get("/contacts/2").ok()["customer_id"], customer);
         for known in
             [pbx.play("", &[("Number", "0142000000")]), pbx.play("LookupByEmail", &[("Email", "zoe@example.com")])]
         {
@@ -275,7 +275,7 @@ mod tests {
             let missed = [("CallType", call_type), ("Agent", if call_type == "Missed" { "205" } else { "204" })];
             pbx.play("ReportCall", &[CALL, &missed].concat());
         }
-        let calls = bench.admin().get("/phone-calls").ok();
+        let calls = server.admin().get("/phone-calls").ok();
         assert_eq!(calls["total"], 2, "a call that is reported twice is one");
         let call = &calls["data"][1];
         let kept = json!({
@@ -288,7 +288,7 @@ mod tests {
         }
 
         pbx.play("ReportChat", &[CALL, &[("ChatMessages", "Bonjour 👋\nOui")]].concat());
-        let chat = &bench.admin().get("/crm/lookup/chats").ok()["data"][0];
+        let chat = &server.admin().get("/crm/lookup/chats").ok()["data"][0];
         assert_eq!(
             (&chat["body"], &chat["contact_id"], &chat["customer_id"]),
             (&json!("Bonjour 👋\nOui"), &json!(2), &customer)
@@ -301,29 +301,29 @@ mod tests {
         pbx.play("ReportCall", &nobody);
         pbx.play("ReportChat", &nobody);
         for path in ["/phone-calls", "/crm/lookup/chats"] {
-            let newest = &bench.admin().get(path).ok()["data"][0];
+            let newest = &server.admin().get(path).ok()["data"][0];
             assert_eq!((&newest["contact_id"], &newest["customer_id"]), (&Value::Null, &customer), "{path}");
         }
     }
 
     #[test]
     fn a_bound_pbx_needs_no_account_and_reports_what_it_is_told_to() {
-        let bench = Bench::new();
-        let customer = bench.admin().post("/customers", json!({"name": "A"})).created()["id"].as_i64();
-        let mut pbx = Pbx::authorised(&bench, customer, "");
+        let server = TestServer::new();
+        let customer = server.admin().post("/customers", json!({"name": "A"})).created()["id"].as_i64();
+        let mut pbx = Pbx::authorised(&server, customer, "");
         let call = [CALL, &[("CallType", "Notanswered"), ("EntityId", "0")]].concat();
         pbx.play("ReportCall", &call);
-        assert_eq!(bench.admin().get("/phone-calls").ok()["data"][0]["customer_id"].as_i64(), customer);
+        assert_eq!(server.admin().get("/phone-calls").ok()["data"][0]["customer_id"].as_i64(), customer);
         pbx.entered.insert("ReportCallEnabled", "False".into());
         pbx.play("ReportCall", &[&*call, &[("Agent", "206")]].concat());
-        assert_eq!(bench.admin().get("/phone-calls").ok()["total"], 1);
+        assert_eq!(server.admin().get("/phone-calls").ok()["total"], 1);
     }
 
     #[test]
     fn the_template_is_of_the_workspace_whatever_host_it_is_asked_of() {
-        let bench = Bench::new();
-        let download = |client: Client<'_>| client.get("/crm/template?pbx=3cx");
-        let answer = download(bench.admin());
+        let server = TestServer::new();
+        let download = |client: TestClient<'_>| client.get("/crm/template?pbx=3cx");
+        let answer = download(server.admin());
         assert_eq!(answer.headers["content-type"], "application/xml");
         assert_eq!(answer.headers["content-disposition"], "attachment; filename=\"CXEngine.xml\"");
         let document = Document::parse(&answer.text).unwrap();
@@ -342,20 +342,20 @@ mod tests {
             .unwrap();
         assert_eq!(child(response, "Request").unwrap().attribute("Url"), Some("http://acme.localhost/oauth/token"));
 
-        assert_eq!(download(bench.admin().at("localhost")).text, answer.text);
+        assert_eq!(download(server.admin().at("localhost")).text, answer.text);
         // The template ignores the port in the request's Host header.
-        assert_eq!(download(bench.admin().at("ACME.localhost:8080")).text, answer.text);
-        let other = download(bench.admin_of_other()).text;
+        assert_eq!(download(server.admin().at("ACME.localhost:8080")).text, answer.text);
+        let other = download(server.admin_of_other()).text;
         assert!(!other.contains("acme") && other.contains("http://other.localhost/api/crm/lookup"), "{other}");
     }
 
     #[test]
     fn a_pbx_must_be_one_that_there_is_a_template_for() {
-        let bench = Bench::new();
+        let server = TestServer::new();
         for query in ["", "?pbx="] {
-            bench.admin().get(&format!("/crm/template{query}")).invalid(&["The pbx field is required."]);
+            server.admin().get(&format!("/crm/template{query}")).invalid(&["The pbx field is required."]);
         }
-        let unknown = bench.admin().get("/crm/template?pbx=3CX9000");
+        let unknown = server.admin().get("/crm/template?pbx=3CX9000");
         unknown.invalid(&["The pbx must be a PBX with a template: 3cx."]);
     }
 }

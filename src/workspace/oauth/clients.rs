@@ -5,15 +5,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::api::field::{flag, integer, moment, text};
-use crate::api::list::{List, Listed, Listing, each_of};
+use crate::api::list::{List, ListSpec, Listable, for_each_row};
 use crate::api::resource::{MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::{
-    Changes, Created, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, check_customer, delete, get,
-    may_touch, post, put, run,
+    Changes, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Saved, check_customer, delete, get, post,
+    put, require_grantable, run,
 };
 use crate::auth::{Scopes, secret};
 use crate::storage::{Stored, record};
-use crate::tenancy::Author;
+use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
 use crate::values::{Name, Text, Timestamp, TokenTtl, choice, distinct, stored_as_json};
 
@@ -75,8 +75,7 @@ choice! {
 
 /// A program that can request tokens of this workspace.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-#[schemars(rename = "OAuthClient")]
-pub struct Client {
+pub struct OAuthClient {
     /// Id of the client in this API.
     pub id: i64,
     /// Name of the client. Users see it when they approve access.
@@ -110,10 +109,9 @@ pub struct Client {
 
 /// An OAuth client together with its secret.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "OAuthClientShown")]
-pub struct ClientShown {
+pub struct OAuthClientShown {
     #[serde(flatten)]
-    client: Client,
+    client: OAuthClient,
     /// The secret. It is shown only in this response. Null for a public client.
     client_secret: Option<String>,
 }
@@ -121,8 +119,7 @@ pub struct ClientShown {
 /// An OAuth client to register.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(rename = "NewOAuthClient")]
-pub struct NewClient {
+pub struct NewOAuthClient {
     /// Name of the client. Users see it when they approve access.
     #[schemars(example = &"3CX")]
     name: Name<255>,
@@ -148,7 +145,7 @@ pub struct NewClient {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(rename = "OAuthClient")]
-pub struct ClientChanges {
+pub struct OAuthClientChanges {
     /// Name of the client. Users see it when they approve access.
     #[schemars(example = &"3CX")]
     name: Name<255>,
@@ -174,20 +171,20 @@ pub struct RedirectUris(Vec<String>);
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Grants(Vec<GrantType>);
 
-fn list(ctx: &mut Ctx<'_>, list: List<Client>) -> Result<Page<Client>> {
+fn list(ctx: &mut Ctx<'_>, list: List<OAuthClient>) -> Result<Page<OAuthClient>> {
     list.page(ctx)
 }
 
-fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Client>> {
+fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<OAuthClient>> {
     find(ctx.db, id).map(Ok200)
 }
 
-fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewClient>) -> Result<Created<ClientShown>> {
+fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewOAuthClient>) -> Result<Saved<OAuthClientShown>> {
     check_customer(ctx.db, new.customer_id)?;
-    let mut client = Client {
+    let mut client = OAuthClient {
         id: 0,
         name: new.name,
-        client_id: Text::parse(format!("{ID_PREFIX}{}", &secret::make()?[..24])).map_err(Error::Internal)?,
+        client_id: Text::parse(format!("{ID_PREFIX}{}", &secret::random()?[..24])).map_err(Error::Internal)?,
         redirect_uris: new.redirect_uris,
         grants: new.grants,
         scopes: new.scopes,
@@ -201,16 +198,16 @@ fn create(ctx: &mut Ctx<'_>, Json(new): Json<NewClient>) -> Result<Created<Clien
         secret_digest: None,
     };
     client.check()?;
-    may_touch(ctx.insider()?, [&client.scopes.permissions()])?;
+    require_grantable(ctx.principal()?, [&client.scopes.permissions()])?;
     let client_secret = client.take_new_secret()?;
     client.id = client.insert(ctx.db)?;
-    ctx.author()?.created(ctx.db, RECORDED, &client)?;
-    Ok(Created(ClientShown { client, client_secret }))
+    ctx.recorder()?.created(ctx.db, RECORDED, &client)?;
+    Ok(Saved(OAuthClientShown { client, client_secret }))
 }
 
-fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ClientChanges>) -> Result<Created<Client>> {
+fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<OAuthClientChanges>) -> Result<Saved<OAuthClient>> {
     let old = find(ctx.db, id)?;
-    let new = changes.apply(&ClientChanges {
+    let new = changes.apply(&OAuthClientChanges {
         name: old.name.clone(),
         redirect_uris: old.redirect_uris.clone(),
         grants: old.grants.clone(),
@@ -218,7 +215,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ClientChanges>) -> Res
         active: old.active,
         access_token_ttl: old.access_token_ttl,
     })?;
-    let client = Client {
+    let client = OAuthClient {
         name: new.name,
         redirect_uris: new.redirect_uris,
         grants: new.grants,
@@ -229,83 +226,83 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ClientChanges>) -> Res
         ..old.clone()
     };
     client.check()?;
-    may_touch(ctx.insider()?, [&old.scopes.permissions(), &client.scopes.permissions()])?;
+    require_grantable(ctx.principal()?, [&old.scopes.permissions(), &client.scopes.permissions()])?;
     client.save(ctx.db)?;
-    ctx.author()?.updated(ctx.db, RECORDED, &old, &client)?;
-    Ok(Created(client))
+    ctx.recorder()?.updated(ctx.db, RECORDED, &old, &client)?;
+    Ok(Saved(client))
 }
 
-fn rotate_secret(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Created<ClientShown>> {
+fn rotate_secret(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Saved<OAuthClientShown>> {
     let old = find(ctx.db, id)?;
-    may_touch(ctx.insider()?, [&old.scopes.permissions()])?;
+    require_grantable(ctx.principal()?, [&old.scopes.permissions()])?;
     if !old.confidential {
-        return Err(Error::refused("client_is_public", "A public client has no secret."));
+        return Err(Error::rejected("client_is_public", "A public client has no secret."));
     }
-    let mut client = Client { updated_at: ctx.now, ..old.clone() };
+    let mut client = OAuthClient { updated_at: ctx.now, ..old.clone() };
     let client_secret = client.take_new_secret()?;
     client.save(ctx.db)?;
-    ctx.author()?.updated(ctx.db, RECORDED, &old, &client)?;
-    Ok(Created(ClientShown { client, client_secret }))
+    ctx.recorder()?.updated(ctx.db, RECORDED, &old, &client)?;
+    Ok(Saved(OAuthClientShown { client, client_secret }))
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let client = find(ctx.db, id)?;
-    may_touch(ctx.insider()?, [&client.scopes.permissions()])?;
-    delete_one(ctx.db, &ctx.author()?, &client)?;
+    require_grantable(ctx.principal()?, [&client.scopes.permissions()])?;
+    delete_one(ctx.db, &ctx.recorder()?, &client)?;
     Ok(Done)
 }
 
 pub const RECORDED: &Recorded = &Recorded::new("oauth-client", Some("oauth-client.view"));
 const UPDATE: &str = "oauth-client.update";
 
-record!(Client in "oauth_clients" {
+record!(OAuthClient in "oauth_clients" {
     id, name, client_id, redirect_uris, grants, scopes, customer_id, confidential, active, access_token_ttl, created_at,
     updated_at, secret_last_four, secret_digest,
 });
 
-fn find(db: &Connection, id: i64) -> Result<Client> {
-    Client::find(db, id)?.ok_or_else(Error::not_found)
+fn find(db: &Connection, id: i64) -> Result<OAuthClient> {
+    OAuthClient::find(db, id)?.ok_or_else(Error::not_found)
 }
 
 /// The active client with this `client_id`.
-pub fn named(db: &Connection, client_id: &str) -> rusqlite::Result<Option<Client>> {
-    db.prepare_cached(&format!("SELECT {} FROM oauth_clients WHERE client_id = ?1 AND active", Client::COLUMNS))?
-        .query_row([client_id], Client::from_row)
+pub fn named(db: &Connection, client_id: &str) -> rusqlite::Result<Option<OAuthClient>> {
+    db.prepare_cached(&format!("SELECT {} FROM oauth_clients WHERE client_id = ?1 AND active", OAuthClient::COLUMNS))?
+        .query_row([client_id], OAuthClient::from_row)
         .optional()
 }
 
 /// Deletes the clients that are bound to this customer.
-pub fn delete_all(db: &Connection, author: &Author, customer: i64) -> Result<()> {
-    each_of(db, "customer_id", customer, |client| Ok(delete_one(db, author, &client)?))
+pub fn delete_all(db: &Connection, recorder: &ChangeRecorder, customer: i64) -> Result<()> {
+    for_each_row(db, "customer_id", customer, |client| Ok(delete_one(db, recorder, &client)?))
 }
 
 /// Binds the clients of one customer to another. They gain access to other rows, so this requires the same permissions
 /// as a change of the clients.
 pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
-    let (insider, author) = (ctx.insider()?, ctx.author()?);
-    each_of(ctx.db, "customer_id", from, |old: Client| {
-        if !insider.may(UPDATE) {
+    let (principal, recorder) = (ctx.principal()?, ctx.recorder()?);
+    for_each_row(ctx.db, "customer_id", from, |old: OAuthClient| {
+        if !principal.has_permission(UPDATE) {
             return Err(Error::MissingPermission(UPDATE.into()));
         }
-        may_touch(insider, [&old.scopes.permissions()])?;
-        let new = Client { customer_id: Some(to), updated_at: ctx.now, ..old.clone() };
+        require_grantable(principal, [&old.scopes.permissions()])?;
+        let new = OAuthClient { customer_id: Some(to), updated_at: ctx.now, ..old.clone() };
         new.save(ctx.db)?;
-        Ok(author.updated(ctx.db, RECORDED, &old, &new)?)
+        Ok(recorder.updated(ctx.db, RECORDED, &old, &new)?)
     })
 }
 
-fn delete_one(db: &Connection, author: &Author, client: &Client) -> rusqlite::Result<()> {
+fn delete_one(db: &Connection, recorder: &ChangeRecorder, client: &OAuthClient) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM oauth_clients WHERE id = ?1")?.execute([client.id])?;
-    author.deleted(db, RECORDED, client)
+    recorder.deleted(db, RECORDED, client)
 }
 
-impl Client {
+impl OAuthClient {
     /// Creates a secret and sets its digest and last four characters. None for a public client.
     fn take_new_secret(&mut self) -> Result<Option<String>> {
         if !self.confidential {
             return Ok(None);
         }
-        let secret = format!("{SECRET_PREFIX}{}", secret::make()?);
+        let secret = format!("{SECRET_PREFIX}{}", secret::random()?);
         self.secret_last_four =
             Text::parse(secret[secret.len() - 4..].to_owned()).map(Some).map_err(Error::Internal)?;
         self.secret_digest = Some(secret::digest(&secret).to_vec());
@@ -328,12 +325,12 @@ impl Client {
     }
 
     /// Whether this is a registered redirect URI, compared exactly (RFC 9700, 2.1).
-    pub fn redirects_to(&self, uri: &str) -> bool {
+    pub fn allows_redirect(&self, uri: &str) -> bool {
         self.redirect_uris.0.iter().any(|registered| registered == uri)
     }
 }
 
-impl Default for NewClient {
+impl Default for NewOAuthClient {
     fn default() -> Self {
         Self {
             name: Name::default(),
@@ -449,8 +446,8 @@ impl JsonSchema for Grants {
     }
 }
 
-impl Listed for Client {
-    const LISTING: Listing = Listing {
+impl Listable for OAuthClient {
+    const LISTING: ListSpec = ListSpec {
         table: "oauth_clients",
         columns: Self::COLUMNS,
         fields: &[

@@ -13,14 +13,14 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::clients::Client;
+use super::clients::OAuthClient;
 use crate::api::field::{integer, moment};
-use crate::api::list::{List, Listed, Listing};
+use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::{Resource, Section};
-use crate::api::{Ctx, Done, Error, Id, Needs, Page, Result, Route, delete, get, may_touch, run};
-use crate::auth::{AccessToken, Keys, Nonce, Permissions, Scopes, seal, secret};
-use crate::tenancy::Author;
-use crate::tenancy::grants::RECORDED;
+use crate::api::{Ctx, Done, Error, Id, Needs, Page, Result, Route, delete, get, require_grantable, run};
+use crate::auth::{AccessToken, Keys, Nonce, Permissions, Scopes, encryption, secret};
+use crate::tenancy::ChangeRecorder;
+use crate::tenancy::grant_revocation::RECORDED;
 use crate::tenancy::journal::Actor;
 use crate::values::Timestamp;
 
@@ -31,11 +31,11 @@ pub const RESOURCE: Resource =
         .recorded(&[RECORDED]);
 
 const ROUTES: &[Route] = &[
-    get("/oauth-grants", &run(list), Needs::Own(MANAGE), "List your OAuth grants, or all of them if permitted"),
+    get("/oauth-grants", &run(list), Needs::OwnOr(MANAGE), "List your OAuth grants, or all of them if permitted"),
     delete(
         "/oauth-grants/{id}",
         &run(remove),
-        Needs::Own(MANAGE),
+        Needs::OwnOr(MANAGE),
         "Revoke an OAuth grant; its tokens stop working at once",
     )
     .named("revokeOauthGrant"),
@@ -59,14 +59,13 @@ const REFRESH_PREFIX: &str = "cxr_";
 
 /// Access that a user approved for an OAuth client, or that a client obtained for itself.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "OAuthGrant")]
-pub struct Shown {
+pub struct OAuthGrant {
     /// Id of the grant.
     pub id: i64,
     /// The OAuth client.
-    pub client: Named,
+    pub client: OAuthGrantParty,
     /// The user who approved it. Null if the client acts for itself.
-    pub user: Option<Named>,
+    pub user: Option<OAuthGrantParty>,
     /// Scopes that are effective now: those that were approved, that the client may have and that the user's
     /// permissions allow.
     pub scopes: Scopes,
@@ -78,8 +77,7 @@ pub struct Shown {
 
 /// A client or user of a grant.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "OAuthGrantParty")]
-pub struct Named {
+pub struct OAuthGrantParty {
     /// Id of the client or user.
     pub id: i64,
     /// Name of the client or user.
@@ -99,7 +97,7 @@ pub struct Approval {
 
 /// A stored code.
 #[derive(Debug)]
-pub struct Code {
+pub struct AuthorizationCode {
     digest: [u8; 32],
     pub grant: Grant,
     pub redirect_uri: String,
@@ -131,7 +129,7 @@ pub struct Grant {
 
 /// The tokens in a response.
 #[derive(Debug)]
-pub struct Pair {
+pub struct IssuedTokens {
     pub access_token: String,
     pub refresh_token: Option<String>,
     pub scopes: Scopes,
@@ -141,43 +139,43 @@ pub struct Pair {
 pub struct Issuer<'a> {
     pub db: &'a Connection,
     pub keys: &'a Keys,
-    pub client: &'a Client,
+    pub client: &'a OAuthClient,
     /// The client, as the actor of the changes.
-    pub author: Author,
+    pub recorder: ChangeRecorder,
     /// Lifetime of an access token in seconds.
     pub access_good_for: i64,
 }
 
-fn list(ctx: &mut Ctx<'_>, list: List<Shown>) -> Result<Page<Shown>> {
-    let insider = ctx.insider()?;
-    match insider.user_id().filter(|_| !insider.may(MANAGE)) {
-        Some(own) => list.only("user_id", own).page(ctx),
+fn list(ctx: &mut Ctx<'_>, list: List<OAuthGrant>) -> Result<Page<OAuthGrant>> {
+    let principal = ctx.principal()?;
+    match principal.user_id().filter(|_| !principal.has_permission(MANAGE)) {
+        Some(own) => list.restrict("user_id", own).page(ctx),
         None => list.page(ctx),
     }
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
-    let insider = ctx.insider()?;
+    let principal = ctx.principal()?;
     let grant = find(ctx.db, id)?.filter(|grant| !grant.is_revoked);
-    let is_own = grant.as_ref().is_some_and(|grant| grant.user_id.is_some() && grant.user_id == insider.user_id());
-    if !is_own && !insider.may(MANAGE) {
+    let is_own = grant.as_ref().is_some_and(|grant| grant.user_id.is_some() && grant.user_id == principal.user_id());
+    if !is_own && !principal.has_permission(MANAGE) {
         return Err(Error::MissingPermission(MANAGE.into()));
     }
     let grant = grant.ok_or_else(Error::not_found)?;
     if !is_own {
-        may_touch(insider, [&grant.scopes.permissions()])?;
+        require_grantable(principal, [&grant.scopes.permissions()])?;
     }
-    end(ctx.db, &ctx.author()?, &grant)?;
+    end(ctx.db, &ctx.recorder()?, &grant)?;
     Ok(Done)
 }
 
 /// Stores an approval as a grant. Returns its code.
-pub fn approve(db: &Connection, author: &Author, approval: &Approval) -> Result<String> {
-    let (code, now) = (secret::make()?, author.at);
+pub fn approve(db: &Connection, recorder: &ChangeRecorder, approval: &Approval) -> Result<String> {
+    let (code, now) = (secret::random()?, recorder.at);
     let until = now.plus(CODE_GOOD_FOR);
     db.prepare_cached("DELETE FROM oauth_codes WHERE expires_at < ?1")?.execute([now.plus(-CODES_ARE_KEPT)])?;
     let grant = begin(db, approval.client_id, Some(approval.user_id), &approval.scopes, until, now)?;
-    author.created(db, RECORDED, &grant)?;
+    recorder.created(db, RECORDED, &grant)?;
     db.prepare_cached(
         "INSERT INTO oauth_codes (digest, grant_id, redirect_uri, challenge, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?
@@ -185,7 +183,7 @@ pub fn approve(db: &Connection, author: &Author, approval: &Approval) -> Result<
     Ok(code)
 }
 
-pub fn code(db: &Connection, code: &str) -> rusqlite::Result<Option<Code>> {
+pub fn find_code(db: &Connection, code: &str) -> rusqlite::Result<Option<AuthorizationCode>> {
     let digest = secret::digest(code);
     let found = db
         .prepare_cached(
@@ -195,29 +193,29 @@ pub fn code(db: &Connection, code: &str) -> rusqlite::Result<Option<Code>> {
         .optional()?;
     let Some((grant_id, redirect_uri, challenge, expires_at, is_used)) = found else { return Ok(None) };
     let grant = find(db, grant_id)?;
-    Ok(grant.map(|grant| Code { digest, grant, redirect_uri, challenge, expires_at, is_used }))
+    Ok(grant.map(|grant| AuthorizationCode { digest, grant, redirect_uri, challenge, expires_at, is_used }))
 }
 
 impl Issuer<'_> {
     /// Exchanges a code for the first tokens of its grant.
-    pub fn exchange(&self, code: Code) -> Result<Pair> {
+    pub fn exchange(&self, code: AuthorizationCode) -> Result<IssuedTokens> {
         self.db.prepare_cached("UPDATE oauth_codes SET used = 1 WHERE digest = ?1")?.execute([code.digest])?;
-        let scopes = holding(self.db, self.client, &code.grant, &code.grant.scopes)?;
+        let scopes = effective_scopes(self.db, self.client, &code.grant, &code.grant.scopes)?;
         self.renew(code.grant, scopes)
     }
 
     /// Issues the next pair of tokens of a grant, with these scopes for the access token. The previous pair becomes
     /// invalid.
-    pub fn renew(&self, grant: Grant, access_scopes: Scopes) -> Result<Pair> {
-        let until = self.author.at.plus(REFRESH_GOOD_FOR.max(self.access_good_for));
+    pub fn renew(&self, grant: Grant, access_scopes: Scopes) -> Result<IssuedTokens> {
+        let until = self.recorder.at.plus(REFRESH_GOOD_FOR.max(self.access_good_for));
         let (grant, access_token) = self.access_token(grant, access_scopes, until)?;
         let refresh_token = Some(new_refresh_token(self.db, &grant)?);
-        Ok(Pair { access_token, refresh_token, scopes: grant.access_scopes })
+        Ok(IssuedTokens { access_token, refresh_token, scopes: grant.access_scopes })
     }
 
     /// Issues a token to the client itself, without a user and without a refresh token (RFC 6749, 4.4.3).
-    pub fn for_itself(&self, scopes: &Scopes) -> Result<Pair> {
-        let (now, client_id) = (self.author.at, self.client.id);
+    pub fn client_credentials(&self, scopes: &Scopes) -> Result<IssuedTokens> {
+        let (now, client_id) = (self.recorder.at, self.client.id);
         let until = now.plus(self.access_good_for);
         let grant = begin(self.db, client_id, None, scopes, until, now)?;
         self.db
@@ -228,13 +226,13 @@ impl Issuer<'_> {
             )?
             .execute((client_id, MOST_OF_ITS_OWN))?;
         let (grant, access_token) = self.access_token(grant, scopes.clone(), until)?;
-        Ok(Pair { access_token, refresh_token: None, scopes: grant.access_scopes })
+        Ok(IssuedTokens { access_token, refresh_token: None, scopes: grant.access_scopes })
     }
 
     /// Issues the next access token of a grant. The previous ones become invalid.
     fn access_token(&self, old: Grant, access_scopes: Scopes, expires_at: Timestamp) -> Result<(Grant, String)> {
-        let Author { at: now, workspace, .. } = self.author;
-        let nonce = Nonce::make()?;
+        let ChangeRecorder { at: now, workspace, .. } = self.recorder;
+        let nonce = Nonce::random()?;
         let grant = Grant { serial: old.serial + 1, nonce: Some(nonce), access_scopes, expires_at, ..old.clone() };
         self.db
             .prepare_cached(
@@ -242,7 +240,7 @@ impl Issuer<'_> {
             )?
             .execute((grant.id, grant.serial, &grant.access_scopes, expires_at, nonce))?;
         if grant.user_id.is_some() {
-            self.author.updated(self.db, RECORDED, &old, &grant)?;
+            self.recorder.updated(self.db, RECORDED, &old, &grant)?;
         }
         let token = AccessToken {
             grant_id: grant.id,
@@ -251,19 +249,24 @@ impl Issuer<'_> {
             workspace,
             expires_at: now.plus(self.access_good_for),
         };
-        let text = seal::seal_access(token, self.keys)?;
+        let text = encryption::encrypt_access_token(token, self.keys)?;
         Ok((grant, text))
     }
 }
 
 /// The scopes that are effective now.
-pub fn holding(db: &Connection, client: &Client, grant: &Grant, scopes: &Scopes) -> rusqlite::Result<Scopes> {
+pub fn effective_scopes(
+    db: &Connection,
+    client: &OAuthClient,
+    grant: &Grant,
+    scopes: &Scopes,
+) -> rusqlite::Result<Scopes> {
     let sql = "SELECT r.permissions FROM users u JOIN roles r ON r.id = u.role_id WHERE u.id = ?1";
     let person: Option<Permissions> = match grant.user_id {
         Some(id) => Some(db.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?.unwrap_or_default()),
         None => None,
     };
-    Ok(scopes.holding(&client.scopes, person.as_ref()))
+    Ok(scopes.effective(&client.scopes, person.as_ref()))
 }
 
 /// The grant of a refresh token, and whether the token is its newest.
@@ -280,13 +283,13 @@ pub fn of_refresh_token(db: &Connection, token: &str) -> rusqlite::Result<Option
 }
 
 /// Revokes a grant with its code and all its tokens. A revoked grant stays unchanged.
-pub fn end(db: &Connection, author: &Author, grant: &Grant) -> rusqlite::Result<()> {
+pub fn end(db: &Connection, recorder: &ChangeRecorder, grant: &Grant) -> rusqlite::Result<()> {
     let ended = db
         .prepare_cached("UPDATE oauth_grants SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")?
-        .execute((grant.id, author.at))?;
+        .execute((grant.id, recorder.at))?;
     // A client may get and revoke a token for each request. No user approved it, so the audit log leaves it out.
-    let is_its_own = grant.user_id.is_none() && matches!(author.actor, Actor::Client { .. });
-    if ended > 0 && !is_its_own { author.deleted(db, RECORDED, grant) } else { Ok(()) }
+    let is_its_own = grant.user_id.is_none() && matches!(recorder.actor, Actor::Client { .. });
+    if ended > 0 && !is_its_own { recorder.deleted(db, RECORDED, grant) } else { Ok(()) }
 }
 
 pub fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Grant>> {
@@ -313,7 +316,7 @@ pub fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Grant>> {
 }
 
 /// Deletes at most `most` grants whose last token has expired. Returns their number.
-pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
+pub fn delete_expired(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "DELETE FROM oauth_grants WHERE id IN (SELECT id FROM oauth_grants WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)",
     )?
@@ -350,7 +353,7 @@ fn begin(
 }
 
 fn new_refresh_token(db: &Connection, grant: &Grant) -> Result<String> {
-    let token = format!("{REFRESH_PREFIX}{}", secret::make()?);
+    let token = format!("{REFRESH_PREFIX}{}", secret::random()?);
     db.prepare_cached("INSERT INTO oauth_refresh_tokens (digest, grant_id, serial) VALUES (?1, ?2, ?3)")?.execute((
         secret::digest(&token),
         grant.id,
@@ -359,8 +362,8 @@ fn new_refresh_token(db: &Connection, grant: &Grant) -> Result<String> {
     Ok(token)
 }
 
-impl Listed for Shown {
-    const LISTING: Listing = Listing {
+impl Listable for OAuthGrant {
+    const LISTING: ListSpec = ListSpec {
         table: "(SELECT g.*, c.name AS client_name, c.scopes AS client_scopes, u.name AS user_name, r.permissions
                  FROM oauth_grants g JOIN oauth_clients c ON c.id = g.client_id
                  LEFT JOIN users u ON u.id = g.user_id LEFT JOIN roles r ON r.id = u.role_id
@@ -384,9 +387,9 @@ impl Listed for Shown {
         let user_id: Option<i64> = row.get(3)?;
         Ok(Self {
             id: row.get(0)?,
-            client: Named { id: row.get(1)?, name: row.get(2)? },
-            user: user_id.map(|id| row.get(4).map(|name| Named { id, name })).transpose()?,
-            scopes: row.get::<_, Scopes>(5)?.holding(&row.get(6)?, person.as_ref()),
+            client: OAuthGrantParty { id: row.get(1)?, name: row.get(2)? },
+            user: user_id.map(|id| row.get(4).map(|name| OAuthGrantParty { id, name })).transpose()?,
+            scopes: row.get::<_, Scopes>(5)?.effective(&row.get(6)?, person.as_ref()),
             created_at: row.get(8)?,
             expires_at: row.get(9)?,
         })

@@ -35,10 +35,10 @@
 //! | RFC 9700, 2.2.2, 4.14: refresh tokens rotate, reuse ends the family | `a_refresh_token_gives_the_next_pair_once…` |
 //! | RFC 9700, 2.4: no password grant; 2.1.2: no implicit grant | `what_is_no_request…`, `the_program_is_told…` |
 //! | RFC 9700, 4.11: no open redirect | `only_a_path_of_this_host_is_gone_on_to` |
-//! | the contract: limited to the user's permissions and to the client's customer | `a_token_does_no_more_than_the_person_may…`, `walk::a_customers_oauth_token…` |
+//! | the contract: limited to the user's permissions and to the client's customer | `a_token_does_no_more_than_the_person_may…`, `every_route::a_customers_oauth_token…` |
 
 pub mod clients;
 pub mod grants;
 pub mod protocol;
 mod scopes;
-pub mod token;
+pub mod token_endpoint;

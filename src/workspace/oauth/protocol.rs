@@ -7,25 +7,25 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::clients::{self, Client};
-use crate::api::{Answer, Call, Error, Input, Operation, Reply, Result, json};
+use super::clients::{self, OAuthClient};
+use crate::api::{ApiResponse, Error, Input, IntoResponse, Operation, Request, Result, json};
 use crate::auth::secret;
 
 /// An OAuth error (RFC 6749, 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
+pub struct OAuthError {
     pub code: &'static str,
     pub why: &'static str,
 }
 
-pub type Judged<T> = Result<T, Refusal>;
+pub type OAuthResult<T> = Result<T, OAuthError>;
 
-pub const fn refuse(code: &'static str, why: &'static str) -> Refusal {
-    Refusal { code, why }
+pub const fn oauth_error(code: &'static str, why: &'static str) -> OAuthError {
+    OAuthError { code, why }
 }
 
-pub const BAD_CLIENT: Refusal = refuse("invalid_client", "The client is unknown, or its secret is wrong.");
-pub const BAD_SCOPE: Refusal = refuse("invalid_scope", "The scope is unknown, or the client may not have it.");
+pub const BAD_CLIENT: OAuthError = oauth_error("invalid_client", "The client is unknown, or its secret is wrong.");
+pub const BAD_SCOPE: OAuthError = oauth_error("invalid_scope", "The scope is unknown, or the client may not have it.");
 
 /// HTTP Basic credentials. In OAuth, name and secret are form-encoded inside (RFC 6749, 2.3.1).
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub enum Basic {
 
 /// A response: 200 with a `T`, or an OAuth error. The handler returns the error as a value, so that its transaction
 /// commits the revocation.
-pub struct ToClient<T>(Judged<T>);
+pub struct TokenResponse<T>(OAuthResult<T>);
 
 /// The client of a request, if it authenticates.
 pub fn authenticate(
@@ -45,12 +45,12 @@ pub fn authenticate(
     basic: &Basic,
     client_id: Option<&str>,
     client_secret: Option<&str>,
-) -> Result<Judged<Client>> {
+) -> Result<OAuthResult<OAuthClient>> {
     let (id, secret) = match basic {
         Basic::Malformed => return Ok(Err(BAD_CLIENT)),
         Basic::Named { client_id: named, client_secret: secret } => {
             if client_secret.is_some() || client_id.is_some_and(|id| id != named) {
-                return Ok(Err(refuse("invalid_request", "The client authenticates in two ways.")));
+                return Ok(Err(oauth_error("invalid_request", "The client authenticates in two ways.")));
             }
             (named.as_str(), Some(secret.as_str()))
         }
@@ -61,7 +61,7 @@ pub fn authenticate(
     };
     // A public client has no secret. With Basic it sends an empty one.
     let secret = secret.filter(|secret| !secret.is_empty());
-    let proves_it = |client: &Client| match (&client.secret_digest, secret) {
+    let proves_it = |client: &OAuthClient| match (&client.secret_digest, secret) {
         (Some(kept), Some(secret)) => kept[..] == secret::digest(secret)[..],
         (None, None) => !client.confidential,
         _ => false,
@@ -70,23 +70,23 @@ pub fn authenticate(
 }
 
 /// Runs an endpoint. An unreadable body is an `invalid_request` of OAuth too.
-pub fn answer<A, T>(asked: Result<A>, work: impl FnOnce(&A) -> Result<Judged<T>>) -> Result<ToClient<T>> {
+pub fn answer<A, T>(asked: Result<A>, work: impl FnOnce(&A) -> Result<OAuthResult<T>>) -> Result<TokenResponse<T>> {
     let judged = match asked {
         Ok(asked) => work(&asked)?,
         Err(Error::UnsupportedMediaType(_)) => {
-            Err(refuse("invalid_request", "The body must be a form, sent as application/x-www-form-urlencoded."))
+            Err(oauth_error("invalid_request", "The body must be a form, sent as application/x-www-form-urlencoded."))
         }
         Err(Error::Invalid(_) | Error::MalformedJson(_) | Error::BadRequest(_)) => {
-            Err(refuse("invalid_request", "The body is malformed, or a field is repeated or too long."))
+            Err(oauth_error("invalid_request", "The body is malformed, or a field is repeated or too long."))
         }
         Err(other) => return Err(other),
     };
-    Ok(ToClient(judged))
+    Ok(TokenResponse(judged))
 }
 
 impl Input for Basic {
-    fn read(call: &Call) -> Result<Self> {
-        let Some((scheme, encoded)) = call.header(&header::AUTHORIZATION).and_then(|value| value.split_once(' '))
+    fn read(request: &Request) -> Result<Self> {
+        let Some((scheme, encoded)) = request.header(&header::AUTHORIZATION).and_then(|value| value.split_once(' '))
         else {
             return Ok(Self::None);
         };
@@ -105,21 +105,21 @@ impl Input for Basic {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.refusal(StatusCode::UNAUTHORIZED);
+        operation.error_response(StatusCode::UNAUTHORIZED);
     }
 }
 
 /// An empty object.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Empty")]
-pub struct NoBody {}
+pub struct EmptyResponse {}
 
-impl<T: Serialize + JsonSchema> Reply for ToClient<T> {
-    fn into_response(self, _: &Call) -> Result<Answer> {
+impl<T: Serialize + JsonSchema> IntoResponse for TokenResponse<T> {
+    fn into_response(self, _: &Request) -> Result<ApiResponse> {
         let Self(judged) = self;
         let mut answer = match &judged {
             Ok(given) => json(StatusCode::OK, given)?,
-            Err(Refusal { code, why }) => {
+            Err(OAuthError { code, why }) => {
                 let is_unknown = *code == BAD_CLIENT.code;
                 let status = if is_unknown { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
                 let body = serde_json::json!({"error": code, "error_description": why, "message": why});
@@ -139,6 +139,6 @@ impl<T: Serialize + JsonSchema> Reply for ToClient<T> {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.answer::<T>(StatusCode::OK);
+        operation.response::<T>(StatusCode::OK);
     }
 }

@@ -16,7 +16,7 @@ impl Scopes {
     }
 
     /// Every scope with its description.
-    pub fn described() -> impl Iterator<Item = (String, String)> {
+    pub fn descriptions() -> impl Iterator<Item = (String, String)> {
         let look_up =
             LOOK_UP.map(|scope| (scope.to_owned(), "Look up callers. Requires both `client` and `crm`".to_owned()));
         let others = permission_catalog::in_words(Language::English);
@@ -39,21 +39,21 @@ impl Scopes {
 }
 
 fn is_known(scope: &str) -> bool {
-    LOOK_UP.contains(&scope) || (!scope.contains('*') && permission_catalog::knows(scope))
+    LOOK_UP.contains(&scope) || (!scope.contains('*') && permission_catalog::is_known(scope))
 }
 
 impl<'de> Deserialize<'de> for Scopes {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
-        let scopes: Vec<Scope> = distinct(input)?;
-        Ok(Self::of(scopes.into_iter().map(|Scope(scope)| scope)))
+        let scopes: Vec<ScopeName> = distinct(input)?;
+        Ok(Self::of(scopes.into_iter().map(|ScopeName(scope)| scope)))
     }
 }
 
 /// One scope. It is a type, so that the error for an unknown scope states its index in the list.
 #[derive(PartialEq)]
-struct Scope(String);
+struct ScopeName(String);
 
-impl<'de> Deserialize<'de> for Scope {
+impl<'de> Deserialize<'de> for ScopeName {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let scope = String::deserialize(input)?;
         if is_known(&scope) { Ok(Self(scope)) } else { Err(de::Error::custom("unknown scope")) }

@@ -4,10 +4,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::routing::testing::Desk;
-use crate::testing::Bench;
+use crate::tests::{RoutingClient, TestServer};
 
-fn of<'m>(model: &'m Model, value: &str, home: Country) -> Option<&'m Zone> {
+fn of<'m>(model: &'m GeoModel, value: &str, home: Country) -> Option<&'m GeoZone> {
     model.zone_of(value, || Ok::<_, ()>(home)).unwrap()
 }
 
@@ -21,7 +20,7 @@ fn whatever_is_said_to_lead_to_a_zone_leads_there_and_nowhere_else() {
     assert_eq!(ids, ZONES.iter().map(|(id, _)| *id).collect::<Vec<_>>());
     assert_eq!(ids, (1..=9).collect::<Vec<i64>>());
     for model in &*MODELS {
-        let Model { name, source, year, zones, max_length, .. } = model;
+        let GeoModel { name, source, year, zones, max_length, .. } = model;
         assert!(!name.is_empty() && !source.is_empty() && *year > 2000 && !zones.is_empty(), "{name}");
         let (mut codes, mut matches) = (HashSet::new(), HashSet::new());
         for zone in zones {
@@ -187,10 +186,10 @@ fn a_number_leads_to_its_zone_in_any_format() {
 
 #[test]
 fn models_are_listed_like_all_else_and_are_the_same_for_every_customer() {
-    let bench = Bench::new();
-    let (desk, other) = (Desk::new(&bench), Desk::new(&bench));
-    assert_eq!(desk.ids("/geo/models"), (1..=9).collect::<Vec<i64>>());
-    assert_eq!(other.get("/geo/models").ok()["data"], desk.get("/geo/models").ok()["data"]);
+    let server = TestServer::new();
+    let (routing, other) = (RoutingClient::new(&server), RoutingClient::new(&server));
+    assert_eq!(routing.ids("/geo/models"), (1..=9).collect::<Vec<i64>>());
+    assert_eq!(other.get("/geo/models").ok()["data"], routing.get("/geo/models").ok()["data"]);
     for (query, ids) in [
         ("id=4", vec![4]),
         ("name=BELGIAN", vec![4]),
@@ -203,34 +202,35 @@ fn models_are_listed_like_all_else_and_are_the_same_for_every_customer() {
         ("term=french%20insee", vec![1, 3]),
         ("sort=-id&match_position=end", vec![9, 8]),
     ] {
-        assert_eq!(desk.ids(&format!("/geo/models?{query}")), ids, "{query}");
+        assert_eq!(routing.ids(&format!("/geo/models?{query}")), ids, "{query}");
     }
-    desk.get("/geo/models?match_method=near")
+    routing
+        .get("/geo/models?match_method=near")
         .invalid(&["The selected match_method is invalid; it may be exact, prefix, range."]);
-    let page = desk.get("/geo/models?page=2&per_page=4").ok();
+    let page = routing.get("/geo/models?page=2&per_page=4").ok();
     assert_eq!((&page["total"], &page["last_page"], &page["from"]), (&json!(9), &json!(3), &json!(5)));
     assert!(page["next_page_url"].as_str().unwrap().contains("per_page=4&"), "{page}");
-    let first = desk.get("/geo/models?cursor=&per_page=8").ok();
+    let first = routing.get("/geo/models?cursor=&per_page=8").ok();
     let behind = first["next_cursor"].as_str().unwrap();
-    assert_eq!(desk.ids(&format!("/geo/models?per_page=8&cursor={behind}")), [9]);
+    assert_eq!(routing.ids(&format!("/geo/models?per_page=8&cursor={behind}")), [9]);
 
-    let model = desk.get("/geo/models/4").ok();
-    assert_eq!(model, desk.get("/geo/models?id=4").ok()["data"][0]);
+    let model = routing.get("/geo/models/4").ok();
+    assert_eq!(model, routing.get("/geo/models?id=4").ok()["data"][0]);
     assert_eq!(model["zones"][0], json!({"code": "BRU", "label": "Bruxelles / Brussel"}));
     let names = ["id", "name", "max_length", "match_method", "match_position", "zones", "source", "year"];
     assert_eq!(model.as_object().unwrap().keys().collect::<Vec<_>>(), names);
-    desk.get("/geo/models/10").refused(404, "not_found");
+    routing.get("/geo/models/10").rejected(404, "not_found");
     for path in ["/smart-routings/geo/models", "/smart-routings/geo/models/4", "/smart-routings/geo/models/10"] {
-        bench.admin().get(path).invalid(&["The customer account field is required."]);
-        let bound = bench.key(&["routing.view"], Some(desk.customer));
-        bound.get(&format!("{path}?customer_account={}", other.account)).refused(403, "forbidden");
+        server.admin().get(path).invalid(&["The customer account field is required."]);
+        let bound = server.key(&["routing.view"], Some(routing.customer));
+        bound.get(&format!("{path}?customer_account={}", other.account)).rejected(403, "forbidden");
     }
-    let bound = bench.key(&["routing.view"], Some(desk.customer));
+    let bound = server.key(&["routing.view"], Some(routing.customer));
     assert_eq!(bound.get("/smart-routings/geo/models").ok()["total"], 9);
 }
 
 /// Models with overlapping zones, of texts whose characters have one to four bytes.
-fn models() -> impl Strategy<Value = Model> {
+fn models() -> impl Strategy<Value = GeoModel> {
     let method = prop::sample::select(vec![MatchMethod::Exact, MatchMethod::Prefix, MatchMethod::Range]);
     let position = prop::sample::select(vec![MatchPosition::Start, MatchPosition::End]);
     (method, position, 1..4_usize).prop_flat_map(|(match_method, match_position, max_length)| {
@@ -241,7 +241,7 @@ fn models() -> impl Strategy<Value = Model> {
             }
             _ => "[É𝔸]{1,3}".boxed(),
         };
-        let made = move |all: Vec<String>| Model {
+        let made = move |all: Vec<String>| GeoModel {
             id: 1,
             name: String::new(),
             max_length,
@@ -257,12 +257,12 @@ fn models() -> impl Strategy<Value = Model> {
     })
 }
 
-fn zone(number: i64, with: String) -> Zone {
-    Zone { code: number.to_string(), label: String::new(), matches: vec![with] }
+fn zone(number: i64, with: String) -> GeoZone {
+    GeoZone { code: number.to_string(), label: String::new(), matches: vec![with] }
 }
 
 /// How well a text, prefix or range matches, computed character by character and number by number.
-fn fits(model: &Model, with: &str, left: &[char]) -> Option<usize> {
+fn fits(model: &GeoModel, with: &str, left: &[char]) -> Option<usize> {
     let with: Vec<char> = with.chars().collect();
     let number = |digits: &[char]| digits.iter().collect::<String>().parse::<u32>().ok();
     let does = match model.match_method {
@@ -296,7 +296,7 @@ proptest! {
                 MatchPosition::End => drop(left.remove(0)),
             }
         }
-        let fit = |zone: &Zone| fits(&model, &zone.matches[0], &left);
+        let fit = |zone: &GeoZone| fits(&model, &zone.matches[0], &left);
         let best = model.zones.iter().filter_map(fit).max();
         let found = of(&model, &value, Country::FR);
         prop_assert_eq!(found.and_then(fit), best);

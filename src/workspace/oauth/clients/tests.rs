@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::testing::Bench;
+use crate::tests::TestServer;
 
 fn good() -> Value {
     json!({
@@ -17,8 +17,8 @@ fn with(change: &Value) -> Value {
 
 #[test]
 fn a_client_is_answered_whole_and_its_secret_is_shown_once() {
-    let bench = Bench::new();
-    let mut made = bench.admin().post("/oauth-clients", good()).created();
+    let server = TestServer::new();
+    let mut made = server.admin().post("/oauth-clients", good()).created();
     let secret = made.as_object_mut().unwrap().remove("client_secret").unwrap();
     let secret = secret.as_str().unwrap();
     assert!(secret.starts_with("cxs_") && secret.len() == 47, "{secret}");
@@ -28,31 +28,31 @@ fn a_client_is_answered_whole_and_its_secret_is_shown_once() {
         assert_eq!(&made[field], value, "{field}");
     }
     assert_eq!((&made["confidential"], &made["active"]), (&json!(true), &json!(true)));
-    assert_eq!(bench.admin().get("/oauth-clients/1").ok(), made);
-    assert_eq!(bench.admin().get("/oauth-clients").ok()["data"], json!([made]));
-    let changed = bench.admin().put("/oauth-clients/1", json!({"name": "PBX", "scopes": ["crm"]})).created();
+    assert_eq!(server.admin().get("/oauth-clients/1").ok(), made);
+    assert_eq!(server.admin().get("/oauth-clients").ok()["data"], json!([made]));
+    let changed = server.admin().put("/oauth-clients/1", json!({"name": "PBX", "scopes": ["crm"]})).created();
     assert_eq!((&changed["name"], &changed["client_id"]), (&json!("PBX"), &made["client_id"]));
-    let rotated = bench.admin().post("/oauth-clients/1/rotate-secret", json!({})).created();
+    let rotated = server.admin().post("/oauth-clients/1/rotate-secret", json!({})).created();
     assert_ne!(rotated["client_secret"], secret);
-    assert_eq!(bench.admin().get("/audit-log?filter[action]=oauth-client.updated").ok()["total"], 2);
-    bench.admin().delete("/oauth-clients/1").ok();
-    bench.admin().get("/oauth-clients/1").refused(404, "not_found");
+    assert_eq!(server.admin().get("/audit-log?filter[action]=oauth-client.updated").ok()["total"], 2);
+    server.admin().delete("/oauth-clients/1").ok();
+    server.admin().get("/oauth-clients/1").rejected(404, "not_found");
 }
 
 #[test]
 fn a_public_client_has_no_secret() {
-    let bench = Bench::new();
-    let made = bench.admin().post("/oauth-clients", with(&json!({"confidential": false}))).created();
+    let server = TestServer::new();
+    let made = server.admin().post("/oauth-clients", with(&json!({"confidential": false}))).created();
     assert_eq!((&made["client_secret"], &made["secret_last_four"]), (&Value::Null, &Value::Null));
-    bench.admin().post("/oauth-clients/1/rotate-secret", json!({})).refused(422, "client_is_public");
+    server.admin().post("/oauth-clients/1/rotate-secret", json!({})).rejected(422, "client_is_public");
     let says = "The grants may not have client_credentials if the client is public.";
-    bench.admin().put("/oauth-clients/1", json!({"grants": ["client_credentials"]})).invalid(&[says]);
+    server.admin().put("/oauth-clients/1", json!({"grants": ["client_credentials"]})).invalid(&[says]);
 }
 
 #[test]
 fn what_is_not_as_it_should_be_is_refused() {
-    let bench = Bench::new();
-    bench.admin().post("/oauth-clients", good()).created();
+    let server = TestServer::new();
+    server.admin().post("/oauth-clients", good()).created();
     let uri = "The redirect uris 0 must be an absolute https URL (or http on the loopback address) without a fragment or a wildcard.";
     for (change, says) in [
         (json!({"name": ""}), "The name field is required."),
@@ -73,42 +73,42 @@ fn what_is_not_as_it_should_be_is_refused() {
         (json!({"redirect_uris": ["https://a,b.example.com/"]}), uri),
         (json!({"customer_id": 9}), "The selected customer id is invalid."),
     ] {
-        bench.admin().post("/oauth-clients", with(&change)).invalid(&[says]);
+        server.admin().post("/oauth-clients", with(&change)).invalid(&[says]);
         if change.get("customer_id").is_none() {
-            bench.admin().put("/oauth-clients/1", change).invalid(&[says]);
+            server.admin().put("/oauth-clients/1", change).invalid(&[says]);
         }
     }
     let public = json!({"confidential": false, "grants": ["client_credentials"]});
     let says = "The grants may not have client_credentials if the client is public.";
-    bench.admin().post("/oauth-clients", with(&public)).invalid(&[says]);
-    bench.admin().post("/customers", json!({"name": "A"})).created();
-    let kept = bench.admin().put("/oauth-clients/1", json!({"confidential": false, "customer_id": 1})).created();
+    server.admin().post("/oauth-clients", with(&public)).invalid(&[says]);
+    server.admin().post("/customers", json!({"name": "A"})).created();
+    let kept = server.admin().put("/oauth-clients/1", json!({"confidential": false, "customer_id": 1})).created();
     assert_eq!((&kept["confidential"], &kept["customer_id"]), (&json!(true), &Value::Null));
-    assert_eq!(bench.admin().get("/oauth-clients").ok()["total"], 1);
+    assert_eq!(server.admin().get("/oauth-clients").ok()["total"], 1);
 }
 
 #[test]
 fn nobody_gives_a_client_more_than_they_have() {
-    let bench = Bench::new();
-    let limited = bench.with_only(&["oauth-client.*", "contact.view"]);
+    let server = TestServer::new();
+    let limited = server.with_only(&["oauth-client.*", "contact.view"]);
     limited.post("/oauth-clients", with(&json!({"scopes": ["contact.view"]}))).created();
     for scopes in [json!(["contact.view", "contact.delete"]), json!(["client", "crm"])] {
-        limited.post("/oauth-clients", with(&json!({"scopes": scopes}))).refused(403, "missing_permission");
-        limited.put("/oauth-clients/1", json!({"scopes": scopes})).refused(403, "missing_permission");
+        limited.post("/oauth-clients", with(&json!({"scopes": scopes}))).rejected(403, "missing_permission");
+        limited.put("/oauth-clients/1", json!({"scopes": scopes})).rejected(403, "missing_permission");
     }
-    bench.admin().post("/oauth-clients", good()).created();
-    limited.post("/oauth-clients/2/rotate-secret", json!({})).refused(403, "missing_permission");
+    server.admin().post("/oauth-clients", good()).created();
+    limited.post("/oauth-clients/2/rotate-secret", json!({})).rejected(403, "missing_permission");
     limited
         .put("/oauth-clients/2", json!({"redirect_uris": ["https://evil.example/"]}))
-        .refused(403, "missing_permission");
+        .rejected(403, "missing_permission");
 }
 
 #[test]
 fn a_client_goes_with_its_customer() {
-    let bench = Bench::new();
-    bench.admin().post("/customers", json!({"name": "A"})).created();
-    bench.admin().post("/oauth-clients", with(&json!({"customer_id": 1}))).created();
-    bench.admin().delete("/customers/1").ok();
-    bench.admin().get("/oauth-clients/1").refused(404, "not_found");
-    assert_eq!(bench.admin().get("/audit-log?filter[action]=oauth-client.deleted").ok()["total"], 1);
+    let server = TestServer::new();
+    server.admin().post("/customers", json!({"name": "A"})).created();
+    server.admin().post("/oauth-clients", with(&json!({"customer_id": 1}))).created();
+    server.admin().delete("/customers/1").ok();
+    server.admin().get("/oauth-clients/1").rejected(404, "not_found");
+    assert_eq!(server.admin().get("/audit-log?filter[action]=oauth-client.deleted").ok()["total"], 1);
 }

@@ -1,0 +1,136 @@
+//! Executes a request on a thread: identifies the caller, checks preconditions, replays a stored response or runs the
+//! handler, and tags the response.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, StatusCode, header};
+use rusqlite::Connection;
+
+use super::conditions::{self, ETag};
+use super::disclosure;
+use super::error::{Error, Result};
+use super::handler::Inputs;
+use super::idempotency::IdempotentRequest;
+use super::request::Request;
+use super::response::{ApiResponse, Content};
+use super::route::Needs;
+use crate::auth::Caller;
+
+/// Executes a request in a turn of the layer's file. Everything is in one transaction, so a response is stored exactly
+/// if its change is.
+pub fn in_transaction(request: &Arc<Request>, inputs: Inputs, db: &Connection) -> Result<ApiResponse> {
+    let caller = request.identify(db)?;
+    check_unchanged(request, &caller, db)?;
+    let attempt = IdempotentRequest::of(request, &caller)?;
+    if let Some(attempt) = attempt
+        && let Some(first) = attempt.replay(request, db)?
+    {
+        return Ok(first);
+    }
+    let answer = respond(request, inputs, &caller, Some(db))?;
+    if let Some(attempt) = attempt
+        && let Some(kept) = attempt.stored_response(&answer)
+    {
+        attempt.store(request, &kept, db)?;
+    }
+    with_etag(request, &caller, answer)
+}
+
+/// Executes a request outside the lanes. The caller and the precondition are checked in a turn of their own before the
+/// handler runs, so a change between that turn and the handler goes unnoticed.
+pub fn outside_transaction(request: &Arc<Request>, inputs: Inputs) -> Result<ApiResponse> {
+    let caller = match request.route.needs {
+        Needs::Anyone => Caller::Anonymous,
+        _ => {
+            let inside = Arc::clone(request);
+            request.file().read(move |db| {
+                let caller = inside.identify(db)?;
+                check_unchanged(&inside, &caller, db)?;
+                Ok::<_, Error>(caller)
+            })?
+        }
+    };
+    let answer = match IdempotentRequest::of(request, &caller)? {
+        Some(attempt) => respond_once(request, inputs, &caller, attempt)?,
+        None => respond(request, inputs, &caller, None)?,
+    };
+    with_etag(request, &caller, answer)
+}
+
+/// Runs the handler outside the lanes, unless a response is stored. The response is stored in a turn of its own
+/// afterwards. No other request with the same key runs meanwhile, so the work is not done twice.
+fn respond_once(
+    request: &Arc<Request>,
+    inputs: Inputs,
+    caller: &Caller,
+    attempt: IdempotentRequest,
+) -> Result<ApiResponse> {
+    let _running = attempt.begin(&request.instance)?;
+    let inside = Arc::clone(request);
+    if let Some(first) = request.file().read(move |db| attempt.replay(&inside, db))? {
+        return Ok(first);
+    }
+    let answer = respond(request, inputs, caller, None)?;
+    if let Some(kept) = attempt.stored_response(&answer) {
+        let inside = Arc::clone(request);
+        // The work is done, so the response is sent even if it could not be stored.
+        if let Err(error) = request.file().write(move |db| attempt.store(&inside, &kept, db)) {
+            tracing::warn!(%error, "could not store a response: a repeat of this request will run again");
+        }
+    }
+    Ok(answer)
+}
+
+/// Checks `If-Match` and `If-None-Match` against the tag of the resource that `GET` of the same path shows (RFC 9110,
+/// 13.2.2).
+fn check_unchanged(request: &Arc<Request>, caller: &Caller, db: &Connection) -> Result<()> {
+    if !conditions::has_conditions(&request.headers) || ![Method::PUT, Method::DELETE].contains(&request.route.method) {
+        return Ok(());
+    }
+    let Some(shows) = request.router.show_route(request.layer, request.route) else { return Ok(()) };
+    let shown = shows.handler.respond(request, shows.handler.read(request), caller, Some(db))?;
+    let Content::Full(body) = shown.body() else { return Ok(()) };
+    let tag = ETag::of(body);
+    match (conditions::matches(&request.headers, &tag)?, conditions::matches_none(&request.headers, &tag)?) {
+        (false, _) => Err(Error::PreconditionFailed),
+        (true, true) => Err(Error::AlreadyExists),
+        (true, false) => Ok(()),
+    }
+}
+
+/// The handler's response, limited to what the caller may see.
+fn respond(request: &Arc<Request>, inputs: Inputs, caller: &Caller, db: Option<&Connection>) -> Result<ApiResponse> {
+    disclosure::redact(request, caller, request.route.handler.respond(request, inputs, caller, db)?)
+}
+
+/// Adds the tag if the response equals that of `GET` of the path. Removes the body if the caller has it already.
+fn with_etag(request: &Request, caller: &Caller, mut answer: ApiResponse) -> Result<ApiResponse> {
+    let resource = request.route.handler.resource();
+    let is_shown = match request.route.method {
+        Method::GET => resource.is_some(),
+        Method::PUT => {
+            let shows = request.router.show_route(request.layer, request.route);
+            let is_same = shows.is_some_and(|shows| shows.handler.resource() == resource);
+            resource.is_some() && is_same && disclosure::is_complete(request, caller)
+        }
+        _ => false,
+    };
+    let tag = match answer.body() {
+        Content::Full(body) if is_shown => ETag::of(body),
+        _ => return Ok(answer),
+    };
+    answer.headers_mut().insert(header::ETAG, tag.header()?);
+    if request.route.method != Method::GET {
+        return Ok(answer);
+    }
+    if !conditions::matches(&request.headers, &tag)? {
+        return Err(Error::PreconditionFailed);
+    }
+    if conditions::matches_none(&request.headers, &tag)? {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        answer.headers_mut().remove(header::CONTENT_TYPE);
+        *answer.body_mut() = Content::Full(Bytes::new());
+    }
+    Ok(answer)
+}

@@ -1,0 +1,78 @@
+//! Information about the instance, for its operators.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::api::resource::Resource;
+use crate::api::{BlockingCtx, Error, Needs, Ok200, Result, Route, blocking, get};
+use crate::storage::FileKind;
+use crate::values::Timestamp;
+
+pub const RESOURCE: Resource = Resource::new("Instance", "Information about the server, for its operators.", ROUTES);
+
+const ROUTES: &[Route] =
+    &[get("/instance", &blocking(show), Needs::Operator, "Show counts, versions and disk use (operators only)")
+        .named("getInstance")];
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Instance")]
+pub struct InstanceInfo {
+    /// Version of cx-engine.
+    version: &'static str,
+    /// Version of SQLite.
+    sqlite_version: &'static str,
+    /// Schema version of the central database.
+    central_schema_version: i64,
+    /// Schema version of workspace databases.
+    workspace_schema_version: i64,
+    /// Start time of the server.
+    started_at: Timestamp,
+    /// Number of accounts.
+    accounts: i64,
+    /// Number of active and suspended workspaces.
+    workspaces: i64,
+    /// Number of deleted workspaces in the trash.
+    workspaces_in_trash: i64,
+    /// Number of workspaces whose files are open.
+    open_workspaces: usize,
+    /// Size of the data directory, in bytes.
+    disk_bytes: u64,
+}
+
+fn show(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceInfo>> {
+    let instance = ctx.instance;
+    let (accounts, workspaces, workspaces_in_trash) = instance.central.read(|db| {
+        let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0));
+        Ok::<_, Error>((
+            count("SELECT count(*) FROM accounts")?,
+            count("SELECT count(*) FROM workspaces WHERE status IN ('active', 'suspended')")?,
+            count("SELECT count(*) FROM workspaces WHERE status = 'trashed'")?,
+        ))
+    })?;
+    Ok(Ok200(InstanceInfo {
+        version: env!("CARGO_PKG_VERSION"),
+        sqlite_version: rusqlite::version(),
+        central_schema_version: FileKind::Central.version(),
+        workspace_schema_version: FileKind::Workspace.version(),
+        started_at: instance.started_at,
+        accounts,
+        workspaces,
+        workspaces_in_trash,
+        open_workspaces: instance.registry.count(),
+        disk_bytes: size(&instance.config.data_dir),
+    }))
+}
+
+/// The size of the files in a folder, in bytes. A file that disappears meanwhile is not counted.
+fn size(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(data) if data.is_dir() => size(&entry.path()),
+            Ok(data) => data.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}

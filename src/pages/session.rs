@@ -1,0 +1,168 @@
+//! The cookies of a workspace's pages: the session of a visitor, and the keys of forms.
+//!
+//! A session is a token of the user for the workspace, so it is listed, revoked and expires like any other token. The
+//! browser sends its cookie only to this host, and no script can read it (RFC 6265; `__Host-` under https). Each form
+//! contains a digest of the cookie, which only pages of this host can know. `SameSite` alone is not enough: for a
+//! browser, a sibling workspace belongs to the same site, so its pages could post.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cookie::{Cookie, SameSite};
+use http::{HeaderMap, HeaderName, Method, header};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::api::{Address, Audience, Error, Input, Operation, Request, Result, form_field};
+use crate::auth::{Credential, TokenInUse, secret};
+use crate::tenancy::{Bearer, Current};
+use crate::values::Timestamp;
+
+/// Duration of a session in seconds: a working day.
+pub const SESSION_LASTS: i64 = 12 * 3600;
+
+/// The header in which browsers report the origin of a request (Fetch Metadata).
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+const SESSION: &str = "cx_session";
+const VISIT: &str = "cx_visit";
+
+/// The visitor of a page.
+#[derive(Debug, Clone)]
+pub struct BrowserSession {
+    /// The token of the session, if the visitor is signed in.
+    pub session: Option<Arc<TokenInUse>>,
+    /// The secret behind the visitor's form keys: the session's token, or a visit cookie before sign-in.
+    secret: Option<String>,
+    cookies: Cookies,
+}
+
+/// Names and attributes of cookies.
+#[derive(Debug, Clone)]
+struct Cookies {
+    is_secure: bool,
+    /// The path of the workspace, if it shares its host with others.
+    path: String,
+}
+
+impl BrowserSession {
+    /// The form key of this visitor, with a new cookie if the visitor has none.
+    pub fn form_key(&self) -> Result<(String, Option<Cookie<'static>>)> {
+        match &self.secret {
+            Some(secret) => Ok((digest(secret), None)),
+            None => {
+                let visit = secret::random()?;
+                Ok((digest(&visit), Some(self.cookie(VISIT, visit))))
+            }
+        }
+    }
+
+    /// The cookie of a new session.
+    pub fn signed_in(&self, token: String) -> Cookie<'static> {
+        let mut cookie = self.cookie(SESSION, token);
+        cookie.set_max_age(cookie::time::Duration::seconds(SESSION_LASTS));
+        cookie
+    }
+
+    /// The cookie that removes a session.
+    pub fn signed_out(&self) -> Cookie<'static> {
+        let mut cookie = self.cookie(SESSION, String::new());
+        cookie.make_removal();
+        cookie
+    }
+
+    fn cookie(&self, name: &'static str, value: String) -> Cookie<'static> {
+        Cookie::build((self.cookies.named(name), value))
+            .path(self.cookies.path.clone())
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.cookies.is_secure)
+            .build()
+    }
+}
+
+impl Cookies {
+    fn of(address: &Address) -> Self {
+        let path = if address.prefix.is_empty() { "/".to_owned() } else { address.prefix.clone() };
+        Self { is_secure: address.scheme == "https", path }
+    }
+
+    /// The value that the browser sent. Cookies are parsed one by one, as bytes, so that a malformed cookie of another
+    /// program does not hide ours.
+    fn sent(&self, headers: &HeaderMap, name: &'static str) -> Option<String> {
+        let wanted = self.named(name);
+        let headers = headers.get_all(header::COOKIE).iter();
+        let pieces = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+        let mut pieces = pieces.filter_map(|piece| Cookie::parse(str::from_utf8(piece).ok()?).ok());
+        pieces.find(|cookie| cookie.name() == wanted).map(|cookie| cookie.value().to_owned())
+    }
+
+    /// Under https, no other host can set a cookie with this prefix (RFC 6265bis, 4.1.3.2). A cookie that is bound to a
+    /// path cannot use the `__Host-` prefix.
+    fn named(&self, name: &'static str) -> String {
+        match (self.is_secure, self.path.as_str()) {
+            (false, _) => name.to_owned(),
+            (true, "/") => format!("__Host-{name}"),
+            (true, _) => format!("__Secure-{name}"),
+        }
+    }
+}
+
+fn digest(secret: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(format!("form {secret}")))
+}
+
+/// The session of a request for a page of this workspace, if the browser has one.
+pub fn session(
+    headers: &HeaderMap,
+    address: &Address,
+    workspace: Uuid,
+    directory: &mut Current<'_>,
+    now: Timestamp,
+) -> Result<Credential> {
+    let Some(text) = Cookies::of(address).sent(headers, SESSION) else { return Ok(Credential::None) };
+    Ok(match directory.bearer(&text, now)? {
+        Ok(Bearer::Person(token)) if token.scope.workspace() == Some(workspace) => Credential::Session(token),
+        _ => Credential::None,
+    })
+}
+
+/// Rejects a form that another site sends in the visitor's name. This is the only check of form keys, and it runs
+/// before the handler of every page.
+pub fn check_form(request: &Request) -> Result<()> {
+    if request.audience != Audience::People || request.route.method == Method::GET {
+        return Ok(());
+    }
+    let visitor = BrowserSession::read(request)?;
+    if visitor.session.is_none() && !request.route.has_form_key {
+        return Ok(());
+    }
+    let form_key = form_field(request, "form_key")?;
+    let is_ours = visitor.secret.as_deref().is_some_and(|secret| digest(secret) == form_key);
+    let site = request.header(&FETCH_SITE);
+    if is_ours && site.is_none_or(|site| site == "same-origin" || site == "none") {
+        return Ok(());
+    }
+    Err(Error::forbidden("forbidden", "This form is from another site or has expired. Go back and reload the page."))
+}
+
+impl Input for BrowserSession {
+    fn read(request: &Request) -> Result<Self> {
+        let cookies = Cookies::of(&request.address);
+        let (session, name) = match &request.credential {
+            Credential::Session(token) => (Some(Arc::clone(token)), SESSION),
+            _ => (None, VISIT),
+        };
+        let secret = cookies.sent(&request.headers, name);
+        Ok(Self { session, secret, cookies })
+    }
+
+    fn describe(_: &mut Operation<'_>) {}
+}
+
+/// The form key of a visitor with this session or visit.
+#[cfg(test)]
+pub fn form_key_of(secret: &str) -> String {
+    digest(secret)
+}

@@ -1,0 +1,369 @@
+//! The texts of pages in each language. Each row has all languages, so the compiler rejects a missing translation or
+//! value.
+
+use std::borrow::Cow;
+
+use crate::api::{Error, Request};
+use crate::values::Language;
+
+/// The texts of pages in one language.
+#[derive(Debug, Clone, Copy)]
+pub struct Translations(pub Language);
+
+/// `name(values): "in English", "in French";`
+macro_rules! words {
+    ($($(#[$about:meta])* $name:ident($($value:ident),*): $english:literal, $french:literal;)*) => {
+        impl Translations {
+            $($(#[$about])* pub fn $name(self, $($value: &str),*) -> String {
+                match self.0 {
+                    Language::English => format!($english),
+                    Language::French => format!($french),
+                }
+            })*
+        }
+    };
+}
+
+words! {
+    email(): "Email", "Adresse e-mail";
+    password(): "Password", "Mot de passe";
+    password_rule():
+        "At least 8 characters, and not one that is easy to guess.",
+        "Au moins 8 caractères, et pas facile à deviner.";
+
+    sign_in_to(workspace): "Sign in to {workspace}", "Se connecter à {workspace}";
+    sign_in(): "Sign in", "Se connecter";
+
+    code(): "Code", "Code";
+    code_rule():
+        "From your authenticator app, or one of your recovery codes.",
+        "De votre application d’authentification, ou un de vos codes de secours.";
+    go_on(): "Continue", "Continuer";
+    second_factor(): "Second factor", "Second facteur";
+    second_factor_required():
+        "This workspace requires a second factor. Add one to your account first.",
+        "Cet espace de travail exige un second facteur sur votre compte\u{a0}: ajoutez-en un d’abord.";
+    second_factor_about():
+        "With a second factor, login requires your password and a code from an app on your phone.",
+        "Avec un second facteur, la connexion demande votre mot de passe et un code d’une application sur votre téléphone.";
+    add_second_factor(): "Add a second factor", "Ajouter un second facteur";
+    scan_the_code():
+        "Scan this with an authenticator app, or type the key into it. Then enter the code that the app shows.",
+        "Scannez ceci avec une application d’authentification, ou tapez-y la clé. Puis entrez le code qu’elle affiche.";
+    key(): "Key", "Clé";
+    confirm_code(): "Confirm the code", "Confirmer le code";
+    second_factor_is_on(): "The second factor is on", "Le second facteur est actif";
+    keep_recovery_codes():
+        "Keep these recovery codes in a safe place. Each allows one login without the app. They are not shown again.",
+        "Conservez ces codes de secours en lieu sûr. Chacun permet une connexion sans l’application. Ils ne seront plus affichés.";
+    recovery_codes_left(count): "Recovery codes left: {count}.", "Codes de secours restants\u{a0}: {count}.";
+    new_recovery_codes(): "Create new recovery codes", "Créer de nouveaux codes de secours";
+    remove_second_factor(): "Remove the second factor", "Retirer le second facteur";
+
+    confirm_your_email(): "Confirm your email address", "Confirmez votre adresse e-mail";
+    confirm_email_about(email, login):
+        "Enter the password of the account {login} to confirm that {email} is yours.",
+        "Entrez le mot de passe du compte {login} pour confirmer que {email} est à vous.";
+    confirm_the_address(): "Confirm the address", "Confirmer l’adresse";
+    address_confirmed(): "The address is confirmed", "L’adresse est confirmée";
+    log_in_as(email): "You log in as {email} from now on.", "Connectez-vous désormais en tant que {email}.";
+    link_is_over(): "This link no longer works", "Ce lien ne fonctionne plus";
+    link_was_used():
+        "It was used, has expired, or is incomplete. Ask for a new one.",
+        "Il a déjà servi, est trop ancien ou incomplet. Demandez-en un autre.";
+    undo_the_change(): "Undo the change of address", "Annuler le changement d’adresse";
+    undo_about(email):
+        "Your account goes back to {email}, and all of its sessions end.",
+        "Votre compte revient à {email}, et toutes ses sessions prennent fin.";
+    change_undone(): "The change is undone", "Le changement est annulé";
+    choose_password_next(email):
+        "Your account has the address {email} again. Now choose a new password, so that the person who changed it cannot log in again.",
+        "Votre compte a de nouveau l’adresse {email}. Choisissez maintenant un nouveau mot de passe, pour que celui qui l’a changée n’y revienne pas.";
+
+    asks_for_access(client): "{client} asks for access", "{client} demande un accès";
+    asks_for_access_to(client, workspace):
+        "{client} asks for access to {workspace}",
+        "{client} demande un accès à {workspace}";
+    what_approving_means(email, client):
+        "You are signed in as {email}. If you approve, {client} may, in your name:",
+        "Vous êtes connecté en tant que {email}. Si vous acceptez, {client} pourra, en votre nom\u{a0}:";
+    /// The user can grant none of the requested rights.
+    approving_means_nothing(email, client):
+        "You are signed in as {email}. You have none of the rights that {client} asks for. If you approve, it only learns that you approved.",
+        "Vous êtes connecté en tant que {email}, et n’avez aucun des droits que {client} demande\u{a0}: si vous acceptez, l’application saura seulement que vous avez accepté.";
+    for_one_customer(customer): "This applies only to the customer {customer}.", "Cela ne vaut que pour le client {customer}.";
+    sent_to(destination): "You are then sent to {destination}.", "Vous serez ensuite envoyé vers {destination}.";
+    approve(): "Approve", "Accepter";
+    deny(): "Deny", "Refuser";
+    sign_in_as_somebody_else(): "Sign in as somebody else", "Se connecter avec un autre compte";
+    not_to_be_approved(): "This cannot be approved", "Impossible d’accepter cette demande";
+    unknown_program():
+        "The program that sent you is unknown here or is disabled.",
+        "L’application qui vous envoie est inconnue ici, ou désactivée.";
+    unknown_destination():
+        "The program asks to send you to an address that it has not registered.",
+        "L’application veut vous envoyer vers une adresse qu’elle n’a pas enregistrée.";
+    not_decided():
+        "The form contains neither approve nor deny.",
+        "Le formulaire ne dit ni accepter ni refuser.";
+
+    no_such_contact(): "There is no such contact", "Contact introuvable";
+    gone_or_hidden():
+        "It was deleted, or you may not view it.",
+        "Il a été supprimé, ou vous n’avez pas le droit de le voir.";
+
+    no_such_page(): "There is no such page", "Cette page n’existe pas";
+    check_the_link(): "The link is wrong or incomplete.", "Le lien est faux ou incomplet.";
+    cannot_be_shown(): "This page cannot be shown", "Impossible d’afficher cette page";
+
+    join(workspace): "Join {workspace}", "Rejoindre {workspace}";
+    invites_you(inviter, workspace, role):
+        "{inviter} invites you to work in {workspace} as {role}.",
+        "{inviter} vous invite à travailler dans {workspace} avec le rôle {role}.";
+    your_password(): "Your password", "Votre mot de passe";
+    log_in_and_join(): "Log in and join", "Se connecter et rejoindre";
+    your_name(): "Your name", "Votre nom";
+    choose_a_password(): "Choose a password", "Choisissez un mot de passe";
+    create_and_join(): "Create an account and join", "Créer un compte et rejoindre";
+    invitation_closed(): "This invitation is closed", "Cette invitation est close";
+    no_such_invitation(): "There is no such invitation", "Cette invitation n’existe pas";
+    which_link_works():
+        "The link is incomplete, or the invitation was resent. Use the link in the newest mail.",
+        "Le lien est incomplet, ou l’invitation a été renvoyée depuis\u{a0}: le lien du dernier message est le bon.";
+    welcome(): "Welcome", "Bienvenue";
+    you_are_a_member(workspace, email):
+        "You are now a member of {workspace}. Log in as {email}.",
+        "Vous êtes membre de {workspace}, et vous connectez en tant que {email}.";
+
+    choose_a_new_password(): "Choose a new password", "Choisissez un nouveau mot de passe";
+    new_password(): "New password", "Nouveau mot de passe";
+    logged_out_everywhere(): "You will be logged out everywhere.", "Vous serez déconnecté partout.";
+    set_the_password(): "Set the password", "Enregistrer le mot de passe";
+    password_is_set(): "The password is set", "Le mot de passe est enregistré";
+    log_in_with_it(): "Log in with it from now on.", "Utilisez-le désormais pour vous connecter.";
+}
+
+impl Translations {
+    /// The texts in the language that the caller prefers.
+    pub fn of(request: &Request) -> Self {
+        Self(request.language())
+    }
+
+    pub fn tag(self) -> &'static str {
+        self.0.tag()
+    }
+
+    /// The errors that a visitor can correct, one sentence each.
+    pub fn problems(self, error: &Error) -> Vec<String> {
+        match self.0 {
+            Language::English => error.messages(),
+            Language::French => problems_in_french(error),
+        }
+    }
+}
+
+/// The messages of the API in French. Errors that pages do not produce get a general message.
+fn problems_in_french(error: &Error) -> Vec<String> {
+    let sentence: Cow<'static, str> = match error {
+        Error::Invalid(sentences) => return sentences.iter().map(|sentence| rule_in_french(sentence)).collect(),
+        Error::InvalidCredentials => "L’adresse e-mail ou le mot de passe est incorrect.".into(),
+        Error::WrongCode => "Le code est incorrect, ou a déjà servi.".into(),
+        Error::WrongChallenge => "La connexion a expiré\u{a0}: recommencez.".into(),
+        Error::SecondFactorRequired(_) => "La connexion demande un code.".into(),
+        Error::TooManyRequests(wait) => format!("Trop de tentatives\u{a0}: réessayez dans {wait} secondes.").into(),
+        Error::Forbidden { code, .. } | Error::NotFound { code, .. } => state_in_french(code).into(),
+        Error::Rejected { code, .. } => state_in_french(code).into(),
+        Error::MalformedJson(_)
+        | Error::BadRequest(_)
+        | Error::InvalidRows { .. }
+        | Error::Token(_)
+        | Error::MissingPermission(_)
+        | Error::MethodNotAllowed(_)
+        | Error::BodyTimeout
+        | Error::TooLarge(_)
+        | Error::UnsupportedMediaType(_)
+        | Error::UnsupportedEncoding
+        | Error::PreconditionFailed
+        | Error::NeedsTimeZone
+        | Error::AlreadyExists => {
+            "La demande n’a pas pu être lue\u{a0}: revenez en arrière et rechargez la page.".into()
+        }
+        Error::Overloaded
+        | Error::UnknownHosts(_)
+        | Error::StorageFull(_)
+        | Error::ReadOnly(_)
+        | Error::Damaged(_)
+        | Error::ServerDamaged(_)
+        | Error::ShuttingDown
+        | Error::NotReady(_)
+        | Error::Internal(_) => "Le serveur n’a pas pu répondre\u{a0}: réessayez dans un instant.".into(),
+    };
+    vec![sentence.into_owned()]
+}
+
+/// A message for the code of an error.
+fn state_in_french(code: &str) -> &'static str {
+    match code {
+        "forbidden" => {
+            "Ce formulaire ne vient pas d’ici, ou est trop ancien\u{a0}: revenez en arrière et rechargez la page."
+        }
+        "second_factor_required" => "Cet espace de travail exige un second facteur sur votre compte.",
+        "second_factor_enabled" => "Votre compte a déjà un second facteur.",
+        "no_second_factor" => "Votre compte n’a pas de second facteur.",
+        "no_enrollment" => "L’ajout a expiré\u{a0}: recommencez.",
+        "not_a_member" => "Vous n’êtes pas membre de cet espace de travail.",
+        "registration_closed" => "La création de comptes est fermée ici.",
+        "workspace_suspended" => "Cet espace de travail est suspendu.",
+        "unknown_host" | "route_not_found" | "not_found" => "Cette adresse n’existe pas.",
+        "workspace_not_found" => "Cet espace de travail n’existe pas.",
+        "email_taken" => "Cette adresse e-mail a déjà un compte\u{a0}: rechargez la page.",
+        "invite_expired" => "L’invitation a expiré\u{a0}: demandez-en une autre.",
+        "invite_cancelled" => "L’invitation a été retirée.",
+        "invite_accepted" => "L’invitation a déjà été acceptée.",
+        "invite_declined" => "L’invitation a été refusée.",
+        "already_member" => "Cette adresse e-mail est déjà celle d’un membre de l’espace de travail.",
+        _ => "Ce n’est pas possible dans l’état actuel.",
+    }
+}
+
+/// Translates a validation sentence: "The {field} …".
+fn rule_in_french(sentence: &str) -> String {
+    let fields = [
+        ("The name ", "Le nom"),
+        ("The email ", "L’adresse e-mail"),
+        ("The password ", "Le mot de passe"),
+        ("The code ", "Le code"),
+        ("The selected code ", "Le code"),
+    ];
+    let named = fields.iter().find_map(|(start, field)| Some((*field, sentence.strip_prefix(start)?)));
+    let (field, rule) = named.unwrap_or(("La demande", sentence));
+    let bound = || rule.split(' ').find(|word| word.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or_default();
+    match rule {
+        "field is required." => format!("{field} est obligatoire."),
+        "must be a valid email address." => format!("{field} n’est pas une adresse e-mail."),
+        rule if rule.starts_with("is too common") => {
+            format!("{field} est trop courant\u{a0}: choisissez-en un plus difficile.")
+        }
+        rule if rule.starts_with("must be at least ") => format!("{field} doit avoir au moins {} caractères.", bound()),
+        rule if rule.starts_with("may not be greater than ") => {
+            format!("{field} ne peut pas dépasser {} caractères.", bound())
+        }
+        _ => format!("{field} n’est pas valable."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header;
+
+    use crate::tests::{PASSWORD, TestClient, TestResponse, TestServer};
+
+    fn invitation(server: &TestServer, email: &str) -> String {
+        format!("/ui/invitations/{}", server.invited(email).1)
+    }
+
+    fn in_french<'b>(client: TestClient<'b>) -> TestClient<'b> {
+        client.with_header("accept-language", "de, fr-CH;q=0.8, en;q=0.5")
+    }
+
+    /// Checks that a page is entirely French.
+    #[track_caller]
+    fn is_french(page: &TestResponse, said: &str) {
+        assert!(page.text.contains("<html lang=\"fr\">") && page.text.contains(said), "{page:?}");
+        assert_eq!(page.headers[header::CONTENT_LANGUAGE], "fr");
+        assert_eq!(page.headers[header::VARY], "Accept-Language");
+        for english in ["The ", " the ", " is ", "assword<", "Choose", "Sign", "Log in"] {
+            assert!(!page.text.contains(english), "{english:?} in {}", page.text);
+        }
+    }
+
+    #[test]
+    fn each_page_is_in_the_language_that_its_visitor_likes_best() {
+        let server = TestServer::new();
+        server.stranger();
+        for (host, path, english, french) in [
+            ("acme.localhost", "/ui/sign-in".to_owned(), "Sign in to acme", "Se connecter à acme"),
+            ("localhost", "/ui/password-reset".into(), "Set the password", "Enregistrer le mot de passe"),
+            (
+                "localhost",
+                invitation(&server, "grace@example.com"),
+                "Create an account",
+                "Créer un compte et rejoindre",
+            ),
+            ("localhost", invitation(&server, "stranger@example.com"), "Log in and join", "Se connecter et rejoindre"),
+            ("localhost", "/ui/invitations/none".into(), "no such invitation", "Cette invitation n’existe pas"),
+            ("acme.localhost", "/oauth/authorize".into(), "unknown here", "est inconnue ici"),
+        ] {
+            let visitor = server.anonymous().at(host);
+            let page = visitor.get(&path);
+            assert!(page.text.contains("<html lang=\"en\">") && page.text.contains(english), "{page:?}");
+            assert_eq!(page.headers[header::CONTENT_LANGUAGE], "en");
+            assert_eq!(page.headers[header::VARY], "Accept-Language");
+            is_french(&in_french(visitor).get(&path), french);
+        }
+    }
+
+    #[test]
+    fn whatever_a_visitor_does_wrong_is_said_in_their_language() {
+        let server = TestServer::new();
+        server.stranger();
+        let long = "x".repeat(300);
+        let (new, known) = (invitation(&server, "grace@example.com"), invitation(&server, "stranger@example.com"));
+        let reset = "/ui/password-reset";
+        for (path, form, english, french) in [
+            (&*new, vec![("password", PASSWORD)], "The name field is required.", "Le nom est obligatoire."),
+            (
+                &new,
+                vec![("name", "G"), ("password", "short")],
+                "at least 8 characters",
+                "doit avoir au moins 8 caractères.",
+            ),
+            (&new, vec![("name", "G"), ("password", "password")], "is too common", "Le mot de passe est trop courant"),
+            (
+                &new,
+                vec![("name", &long), ("password", "x")],
+                "greater than 255",
+                "ne peut pas dépasser 255 caractères.",
+            ),
+            (&new, vec![("name", "\0"), ("password", "x")], "null character", "Le nom n’est pas valable."),
+            (&new, vec![("name", "G"), ("name", "H")], "is repeated", "Le nom n’est pas valable."),
+            (&known, vec![("password", "wrong")], "or the password is wrong", "le mot de passe est incorrect."),
+            (reset, vec![("email", "nobody"), ("code", "x")], "valid email", "n’est pas une adresse e-mail."),
+            (
+                reset,
+                vec![("email", "a@b.c"), ("code", "x"), ("password", PASSWORD)],
+                "selected code",
+                "Le code n’est pas",
+            ),
+        ] {
+            let visitor = server.anonymous();
+            let said = visitor.submit(path, &form);
+            assert!(said.status.is_client_error() && said.text.contains(english), "{said:?}");
+            is_french(&in_french(visitor).submit(path, &form), french);
+        }
+        let stale = server.anonymous().at("acme.localhost");
+        is_french(&in_french(stale).submit("/ui/sign-in", &[("email", "a@b.c")]), "Ce formulaire ne vient pas");
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_said_in_their_language() {
+        let server = TestServer::with(&[("throttle_attempts", "1"), ("registration", "closed")]);
+        server.stranger();
+        let path = invitation(&server, "stranger@example.com");
+        let visitor = in_french(server.anonymous());
+        let closed = visitor.submit(&invitation(&server, "new@example.com"), &[("name", "N"), ("password", PASSWORD)]);
+        is_french(&closed, "La création de comptes est fermée ici.");
+        assert_eq!(visitor.submit(&path, &[("password", "wrong")]).status, 401);
+        is_french(&visitor.submit(&path, &[("password", "wrong")]), "Trop de tentatives");
+        for (status, said) in [
+            ("cancelled", "a été retirée"),
+            ("accepted", "déjà été acceptée"),
+            ("declined", "a été refusée"),
+            ("expired", "a expiré"),
+        ] {
+            let sql = format!("UPDATE user_invites SET status = '{status}'");
+            server.instance.central.write(move |db| Ok::<_, crate::api::Error>(db.execute(&sql, [])?)).unwrap();
+            is_french(&visitor.get(&path), said);
+        }
+    }
+}

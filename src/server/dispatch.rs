@@ -1,0 +1,287 @@
+//! Hands a request from async code to a thread, the only such handoff: as a job in the lane of its file, or as a task
+//! outside the lanes. Then waits for the response, up to `turn_timeout`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use http::{Method, Response};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::response_body::{self, Outgoing};
+use crate::api::{ApiResponse, Error, Inputs, Request, Result, Route, execute};
+use crate::executors::Executor;
+use crate::storage::{Fault, Job, Share, Threads, Verdict};
+
+/// The response to a request, and its timing.
+pub struct DispatchResult {
+    pub result: Result<Response<Outgoing>>,
+    pub waited: Duration,
+    pub worked: Duration,
+}
+
+/// The same, as the thread sends it.
+struct JobOutcome {
+    result: Result<ApiResponse>,
+    waited: Duration,
+    worked: Duration,
+}
+
+/// Decides once whether a request runs or times out, by whichever comes first: the thread that starts it or the waiter
+/// that gives up. So a request that got 503 never runs afterwards.
+#[derive(Default)]
+struct Ticket(AtomicU8);
+
+const WAITING: u8 = 0;
+const BEGUN: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+impl Ticket {
+    fn claim(&self, state: u8) -> bool {
+        self.0.compare_exchange(WAITING, state, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// A request on its way to a thread.
+struct RequestJob {
+    request: Arc<Request>,
+    ticket: Arc<Ticket>,
+    told: oneshot::Sender<JobOutcome>,
+    joined: Instant,
+    begun: Instant,
+    worked: Duration,
+    /// Taken by the handler; read again if the handler has to run again.
+    inputs: Option<Inputs>,
+    result: Option<Result<ApiResponse>>,
+}
+
+/// Runs the request on its handler's executor and waits for the response.
+pub async fn run(request: Arc<Request>) -> DispatchResult {
+    let (told, mut answer) = oneshot::channel();
+    let ticket = Arc::new(Ticket::default());
+    let joined = Instant::now();
+    let job = RequestJob {
+        request: Arc::clone(&request),
+        ticket: Arc::clone(&ticket),
+        told,
+        joined,
+        begun: joined,
+        worked: Duration::ZERO,
+        inputs: Some(request.route.handler.read(&request)),
+        result: None,
+    };
+    // Computed only when needed, because it takes a lock. A turn uses the share of its file.
+    let group = || request.workspace.as_ref().and_then(|workspace| workspace.group());
+    let place = request.route.handler.executor();
+    match place.threads(&request.instance.executors) {
+        Some(threads) => job.send(threads, group().as_ref().and_then(|group| place.share(group))),
+        None if place == Executor::Transaction => job.join_lane(),
+        None => job.run_outside_lane(),
+    }
+    let answered = match tokio::time::timeout(request.instance.config.turn_timeout, &mut answer).await {
+        Ok(answered) => answered,
+        Err(_) if ticket.claim(GIVEN_UP) => return overloaded(joined),
+        Err(_) => answer.await,
+    };
+    let Ok(JobOutcome { result, waited, worked }) = answered else { return overloaded(joined) };
+    let result = result.map(|answer| response_body::answer(answer, &request));
+    DispatchResult { result, waited, worked }
+}
+
+/// Checks in a read turn whether the caller is allowed, before a large body is read. The check before the handler runs
+/// in addition.
+pub async fn authorize(request: &Arc<Request>) -> Result<()> {
+    let (told, answer) = oneshot::channel();
+    request.file().submit_read(Box::new(Authorization { request: Arc::clone(request), result: Ok(()), told }));
+    match tokio::time::timeout(request.instance.config.turn_timeout, answer).await {
+        Ok(Ok(result)) => result,
+        _ => Err(Error::Overloaded),
+    }
+}
+
+/// The job for that check.
+struct Authorization {
+    request: Arc<Request>,
+    result: Result<()>,
+    told: oneshot::Sender<Result<()>>,
+}
+
+impl Job for Authorization {
+    fn begin(&mut self) -> bool {
+        !self.told.is_closed()
+    }
+
+    fn work(&mut self, db: &Connection) -> Verdict {
+        self.result = self.request.identify(db).map(|_| ());
+        Verdict::Rollback
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
+        let Self { request, result, told } = *self;
+        // Whoever gets the answer must hold the only reference to the request.
+        drop(request);
+        let _ = told.send(outcome.map_err(Error::from).and(result));
+    }
+}
+
+/// Runs other work on these threads; `None` if it panicked.
+pub async fn run_on<T: Send + 'static>(threads: &Threads, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (told, answer) = oneshot::channel();
+    threads.run(move || {
+        let _ = told.send(work());
+    });
+    answer.await.ok()
+}
+
+/// The lane in which requests of this route wait, if any.
+pub fn lane_name(route: &Route) -> Option<&'static str> {
+    match route.handler.executor() {
+        Executor::Inline => None,
+        Executor::Transaction if route.method == Method::GET => Some("read"),
+        Executor::Transaction => Some("write"),
+        place => Some(place.name()),
+    }
+}
+
+fn overloaded(joined: Instant) -> DispatchResult {
+    DispatchResult { result: Err(Error::Overloaded), waited: joined.elapsed(), worked: Duration::ZERO }
+}
+
+impl RequestJob {
+    fn join_lane(self) {
+        let request = Arc::clone(&self.request);
+        let file = request.file();
+        if request.route.method == Method::GET {
+            file.submit_read(Box::new(self));
+        } else {
+            file.submit_write(Box::new(self));
+        }
+    }
+
+    /// Runs outside the lanes, within the group's share of these threads.
+    fn send(self, threads: &Threads, share: Option<&Arc<Share>>) {
+        let most = self.request.instance.config.max_waiting;
+        match share {
+            Some(share) if threads.waiting().max(share.waiting()) < most => {
+                share.run(threads, move || self.run_outside_lane());
+            }
+            None if threads.waiting() < most => threads.run(move || self.run_outside_lane()),
+            _ => {}
+        }
+    }
+
+    fn inputs(&mut self) -> Inputs {
+        self.inputs.take().unwrap_or_else(|| self.request.route.handler.read(&self.request))
+    }
+
+    /// Runs without a lane: catches panics and responds at once.
+    fn run_outside_lane(mut self) {
+        if !self.begin() {
+            return;
+        }
+        let inputs = self.inputs();
+        let result = catch_unwind(AssertUnwindSafe(|| execute::outside_transaction(&self.request, inputs)));
+        self.worked = self.begun.elapsed();
+        self.result = Some(result.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into())));
+        Box::new(self).answer(Ok(()));
+    }
+}
+
+impl Job for RequestJob {
+    fn begin(&mut self) -> bool {
+        // If the client is gone, a read is skipped. A write still runs: the client may rely on it.
+        if self.told.is_closed() && self.request.route.method == Method::GET {
+            return false;
+        }
+        self.begun = Instant::now();
+        self.ticket.claim(BEGUN)
+    }
+
+    /// A read has less time than a write, which blocks other writes of the file in any case.
+    fn limit(&self) -> Option<Duration> {
+        (self.request.route.method == Method::GET).then_some(self.request.instance.config.list_timeout)
+    }
+
+    fn work(&mut self, db: &Connection) -> Verdict {
+        let began = Instant::now();
+        let inputs = self.inputs();
+        let result = execute::in_transaction(&self.request, inputs, db);
+        let verdict = if result.is_ok() { Verdict::Commit } else { Verdict::Rollback };
+        self.worked = began.elapsed();
+        self.result = Some(result);
+        verdict
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
+        let Self { request, told, joined, begun, worked, result, .. } = *self;
+        // Drops the lease together with the request, so that the workspace is idle once the response is there.
+        drop(request);
+        let result = match (outcome, result) {
+            (Err(fault), _) => Err(fault.into()),
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(Error::Internal("a job ended without a result".into())),
+        };
+        let _ = told.send(JobOutcome { result, waited: begun.duration_since(joined), worked });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::api::{
+        BlockingCtx, Ctx, Done, Needs, Ok200, Resource, Result, Route, Router, blocking, get, inline, post, run,
+    };
+    use crate::tests::TestServer;
+
+    fn panics_in_its_turn(ctx: &mut Ctx<'_>) -> Result<Done> {
+        ctx.db.execute("INSERT INTO settings (name, value) VALUES ('half', 'done')", [])?;
+        panic!("on purpose");
+    }
+
+    fn panics_beside(_: &BlockingCtx<'_>) -> Result<Done> {
+        panic!("on purpose");
+    }
+
+    fn never_ends(ctx: &mut Ctx<'_>) -> Result<Ok200<i64>> {
+        let endless = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c";
+        Ok(Ok200(ctx.db.query_row(endless, [], |row| row.get(0))?))
+    }
+
+    fn halves(ctx: &mut Ctx<'_>) -> Result<Ok200<i64>> {
+        let sql = "SELECT count(*) FROM settings WHERE name = 'half'";
+        Ok(Ok200(ctx.db.query_row(sql, [], |row| row.get(0))?))
+    }
+
+    const ROUTES: &[Route] = &[
+        post("/turn", &run(panics_in_its_turn), Needs::SignedIn, "panics"),
+        post("/steps", &blocking(panics_beside), Needs::SignedIn, "panics"),
+        post("/here", &inline(panics_beside), Needs::Anyone, "panics"),
+        get("/endless", &run(never_ends), Needs::SignedIn, "never ends"),
+        get("/halves", &run(halves), Needs::SignedIn, "counts"),
+    ];
+
+    fn server() -> TestServer {
+        TestServer::with_router(Router::new(&[], &[Resource::new("Tests", "", ROUTES)]).unwrap())
+    }
+
+    #[test]
+    fn a_panic_is_a_500_that_leaves_nothing_and_the_next_request_works() {
+        let server = server();
+        for path in ["/turn", "/steps", "/here", "/turn"] {
+            let answer = server.admin().post(path, json!({}));
+            answer.rejected(500, "internal_error");
+            assert!(!answer.text.contains("on purpose"), "{}", answer.text);
+        }
+        assert_eq!(server.admin().get("/halves").ok(), 0);
+    }
+
+    #[test]
+    fn a_statement_past_its_time_is_a_503_and_the_next_request_works() {
+        let server = server();
+        server.admin().get("/endless").rejected(503, "overloaded");
+        assert_eq!(server.admin().get("/halves").ok(), 0);
+    }
+}

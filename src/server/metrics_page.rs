@@ -1,0 +1,176 @@
+//! `/metrics`: counters, and gauges that are looked up at each request, in the OpenMetrics 1.0 text format.
+
+use std::fs;
+use std::sync::Arc;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::log_writer;
+use crate::executors::Executor;
+use crate::instance::Instance;
+use crate::metrics::LaneLabels;
+use crate::storage::File;
+
+pub const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    cache: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutboxLabels {
+    state: &'static str,
+}
+
+/// Threads that are of no executor.
+const OTHER_THREADS: [&str; 3] = ["jobs", "mail", "webhooks"];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ThreadLabels {
+    thread: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FileLabels {
+    file: &'static str,
+    part: &'static str,
+}
+
+/// All metrics as text. Figures that cannot be determined are omitted.
+pub fn page(instance: &Instance) -> String {
+    let mut registry = Registry::default();
+    let ours = registry.sub_registry_with_prefix("cx_engine");
+    instance.metrics.register(ours);
+    instance.files_metrics().register(ours);
+    register_program(ours);
+    let open = instance.registry.files();
+    register_files(instance, &open, ours);
+    register_waiting(instance, &open, ours);
+    register_caches(instance, ours);
+    register_outbox(instance, ours);
+    register_threads(instance, ours);
+    ours.register("log_lines_dropped", "Log lines that were dropped", ConstCounter::new(log_writer::dropped()));
+    #[cfg(target_os = "linux")]
+    if register_process(&mut registry).is_none() {
+        tracing::debug!("no figures about this process in /proc");
+    }
+    let mut page = String::new();
+    text::encode(&mut page, &registry).expect("a text takes all");
+    page
+}
+
+fn register_program(registry: &mut Registry) {
+    let versions = [("version", env!("CARGO_PKG_VERSION")), ("sqlite", rusqlite::version())];
+    registry.register("build", "Versions of the program and of SQLite", Info::new(versions.to_vec()));
+}
+
+fn register_files(instance: &Instance, open: &[Arc<File>], registry: &mut Registry) {
+    let bytes = Family::<FileLabels, Gauge>::default();
+    let (central, central_log) = instance.central.file().sizes();
+    let (workspaces, logs) =
+        open.iter().map(|file| file.sizes()).fold((0, 0), |(files, logs), (file, log)| (files + file, logs + log));
+    for (file, part, size) in [
+        ("central", "data", central),
+        ("central", "log", central_log),
+        ("open_workspaces", "data", workspaces),
+        ("open_workspaces", "log", logs),
+    ] {
+        bytes.get_or_create(&FileLabels { file, part }).set(size.cast_signed());
+    }
+    registry.register("open_workspaces", "Workspaces with open files", ConstGauge::new(open.len() as i64));
+    registry.register_with_unit(
+        "sqlite",
+        "Size on disk of the central file and of open workspaces, and of their write-ahead logs",
+        Unit::Bytes,
+        bytes,
+    );
+}
+
+fn register_waiting(instance: &Instance, open: &[Arc<File>], registry: &mut Registry) {
+    let lanes = open.iter().chain([instance.central.file()]).map(|file| file.waiting());
+    let (reads, writes) = lanes.fold((0, 0), |(reads, writes), (read, write)| (reads + read, writes + write));
+    let waiting = Family::<LaneLabels, Gauge>::default();
+    let beside = Executor::WITH_THREADS.iter().filter_map(|place| {
+        let threads = place.threads(&instance.executors)?;
+        Some((place.name(), threads.waiting()))
+    });
+    for (lane, jobs) in [("read", reads), ("write", writes)].into_iter().chain(beside) {
+        waiting.get_or_create(&LaneLabels { lane }).set(jobs as i64);
+    }
+    registry.register("waiting", "Requests waiting now, by lane, over all files", waiting);
+}
+
+fn register_caches(instance: &Instance, registry: &mut Registry) {
+    let [workspaces, tokens] = instance.directory.hits_and_misses();
+    let looked = Family::<CacheLabels, Counter>::default();
+    for (cache, (hits, misses)) in
+        [("workspaces", workspaces), ("tokens", tokens), ("open_workspaces", instance.registry.hits_and_misses())]
+    {
+        looked.get_or_create(&CacheLabels { cache, result: "hit" }).inc_by(hits);
+        looked.get_or_create(&CacheLabels { cache, result: "miss" }).inc_by(misses);
+    }
+    registry.register("cache_lookups", "Look-ups of workspaces and tokens in memory, by result", looked);
+}
+
+fn register_outbox(instance: &Instance, registry: &mut Registry) {
+    let Ok([queued, retried, dead]) = instance.central.count_mails() else { return };
+    let mails = Family::<OutboxLabels, Gauge>::default();
+    for (state, count) in [("queued", queued), ("retried", retried), ("dead", dead)] {
+        mails.get_or_create(&OutboxLabels { state }).set(count);
+    }
+    registry.register(
+        "outbox_mails",
+        "Mails in the outbox: queued, to be retried, and dead (waiting for doctor --fix)",
+        mails,
+    );
+}
+
+fn register_threads(instance: &Instance, registry: &mut Registry) {
+    let panics = Family::<ThreadLabels, Counter>::default();
+    let counted = instance.supervisor.panics();
+    let executors = [Executor::Transaction].into_iter().chain(Executor::WITH_THREADS).map(Executor::name);
+    for thread in executors.chain(OTHER_THREADS) {
+        panics.get_or_create(&ThreadLabels { thread }).inc_by(counted.get(thread).copied().unwrap_or_default());
+    }
+    registry.register("thread_panics", "Panics of rounds and tasks; the threads went on", panics);
+}
+
+/// Process metrics with the names that Prometheus' own clients use, from `/proc` (proc(5)). Missing figures are
+/// omitted.
+#[cfg(target_os = "linux")]
+fn register_process(registry: &mut Registry) -> Option<()> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field, the program's name, is in parentheses and may contain spaces. Parsing starts with the third.
+    let rest: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let field = |number: usize| rest.get(number - 3)?.parse::<u64>().ok();
+    let (user, system, threads, start) = (field(14)?, field(15)?, field(20)?, field(22)?);
+    let (virtual_bytes, resident_pages) = (field(23)?, field(24)?);
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    let system_stat = fs::read_to_string("/proc/stat").ok()?;
+    let booted: f64 = system_stat.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
+    let started = booted + start as f64 / ticks;
+    let gauge = |value: u64| ConstGauge::new(value.cast_signed());
+    registry.register("process_cpu_seconds", "CPU time used", ConstCounter::new((user + system) as f64 / ticks));
+    registry.register(
+        "process_start_time_seconds",
+        "Start time of the process, in Unix time",
+        ConstGauge::new(started),
+    );
+    let resident = resident_pages * rustix::param::page_size() as u64;
+    registry.register("process_resident_memory_bytes", "Resident memory", gauge(resident));
+    registry.register("process_virtual_memory_bytes", "Virtual memory", gauge(virtual_bytes));
+    registry.register("process_threads", "Threads", gauge(threads));
+    let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;
+    registry.register("process_open_fds", "Open files and sockets", gauge(open));
+    if let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        registry.register("process_max_fds", "Maximum open files and sockets", gauge(limit));
+    }
+    Some(())
+}

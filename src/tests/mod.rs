@@ -1,0 +1,11 @@
+//! Tests that span modules, and the clients that all tests share.
+
+mod cases;
+pub mod every_route;
+pub mod fuzz;
+mod routing_client;
+pub mod routing_endpoints;
+mod test_server;
+
+pub use routing_client::RoutingClient;
+pub use test_server::{AuthenticatorApp, PASSWORD, TestClient, TestResponse, TestServer, description};

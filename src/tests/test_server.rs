@@ -1,0 +1,518 @@
+//! The test server: an in-process server in a temporary directory, without a socket, and requests in one line.
+//!
+//! `bench.admin().post("/customers", json!({"name": "Ada"})).created()`. The server has two workspaces, `acme` and
+//! `other`, and several kinds of users in `acme`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use crate::api::{Error, Layer, Router, openapi};
+use crate::auth::{Origin, Permissions, TokenScope};
+use crate::central::credentials::{self, TokenSpec};
+use crate::central::invitations::{self, Guest, InviteRole, Inviter};
+use crate::central::outbox::Mail;
+use crate::central::quotas::Quotas;
+use crate::central::workspace_lifecycle::{self, NewWorkspace};
+use crate::central::workspace_rows::Workspace;
+use crate::central::{accounts, memberships, password_recovery};
+use crate::config::{Config, RawSettings, Setting};
+use crate::instance::Instance;
+use crate::server::Service;
+use crate::tenancy::{ChangeRecorder, members};
+use crate::values::{Name, Password, PublicUrl, Timestamp};
+use crate::workspace::users;
+
+pub struct TestServer {
+    pub instance: Arc<Instance>,
+    pub acme: Workspace,
+    pub other: Workspace,
+    pub service: Service,
+    runtime: Runtime,
+    _folder: TempDir,
+}
+
+/// A client: a host, a token, and optional headers.
+#[derive(Clone)]
+pub struct TestClient<'b> {
+    server: &'b TestServer,
+    host: String,
+    token: Option<String>,
+    headers: Vec<(&'static str, String)>,
+}
+
+/// An authenticator app with the secret of one account.
+pub struct AuthenticatorApp {
+    totp: totp_rs::Totp,
+    pub recovery_codes: Vec<String>,
+    /// The time step of the next code. The server accepts each step once, and only those directly before and after now.
+    next: std::cell::Cell<u64>,
+}
+
+impl AuthenticatorApp {
+    /// Adds a second factor to the account of a client of the central API.
+    pub fn enroll(client: &TestClient<'_>) -> Self {
+        let begun = client.post("/account/second-factor", json!({"current_password": PASSWORD})).created();
+        let mut app = Self::with_secret(begun["secret"].as_str().unwrap());
+        let done = client.post("/account/second-factor", json!({"code": app.code()})).created();
+        let codes = done["recovery_codes"].as_array().unwrap().iter();
+        app.recovery_codes = codes.map(|code| code.as_str().unwrap().to_owned()).collect();
+        app
+    }
+
+    /// Uses a secret as shown by an enrollment.
+    pub fn with_secret(base32: &str) -> Self {
+        let secret = totp_rs::Secret::try_from_base32(base32).unwrap();
+        let totp = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+        let now = u64::try_from(Timestamp::now().seconds()).unwrap() / 30;
+        Self { totp, recovery_codes: Vec::new(), next: (now - 1).into() }
+    }
+
+    /// An unused code. There are two besides the one used to enroll.
+    pub fn code(&self) -> String {
+        let step = self.next.replace(self.next.get() + 1);
+        self.totp.generate(step * 30).to_string()
+    }
+}
+
+#[derive(Debug)]
+pub struct TestResponse {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+pub const PASSWORD: &str = "a-password-for-tests";
+
+impl TestServer {
+    pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With other settings than the default ones for tests.
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        Self::create_template(crate::router().unwrap(), settings)
+    }
+
+    /// With routes that exist only in a test.
+    pub fn with_router(router: Router) -> Self {
+        Self::create_template(router, &[])
+    }
+
+    fn create_template(router: Router, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let instance = Instance::open_or_create(config(folder.path(), settings), now()).unwrap();
+        let owner = account(&instance, "owner@example.com");
+        let acme = workspace(&instance, "acme", owner);
+        let other = workspace(&instance, "other", owner);
+        Self {
+            service: Service::new(Arc::clone(&instance), Arc::new(router)),
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            _folder: folder,
+            instance,
+            acme,
+            other,
+        }
+    }
+
+    /// An anonymous client on the central host.
+    pub fn anonymous(&self) -> TestClient<'_> {
+        TestClient { server: self, host: "localhost".into(), token: None, headers: Vec::new() }
+    }
+
+    /// The first account, owner of both workspaces, on the central host.
+    pub fn central(&self) -> TestClient<'_> {
+        TestClient { token: Some(self.token("owner@example.com", TokenScope::Central)), ..self.anonymous() }
+    }
+
+    /// The owner, in `acme`.
+    pub fn admin(&self) -> TestClient<'_> {
+        self.in_acme("owner@example.com")
+    }
+
+    /// The owner, in `other`.
+    pub fn admin_of_other(&self) -> TestClient<'_> {
+        let token = self.token("owner@example.com", TokenScope::Workspace(self.other.id));
+        self.anonymous().at("other.localhost").with_token(token)
+    }
+
+    /// A user of `acme` with this role, created on first use.
+    pub fn with_role(&self, role: &str) -> TestClient<'_> {
+        let email = format!("{role}@example.com");
+        if self.account(&email).is_none() {
+            self.join_acme(&email, role);
+        }
+        self.in_acme(&email)
+    }
+
+    /// A user of `acme` with a new role that has only these permissions.
+    pub fn with_only(&self, permissions: &[&str]) -> TestClient<'_> {
+        let name = Uuid::now_v7().simple().to_string();
+        self.admin().post("/roles", json!({"name": name, "permissions": permissions})).created();
+        self.with_role(&name)
+    }
+
+    /// An integration key of `acme` with these permissions, optionally bound to one customer.
+    pub fn key(&self, permissions: &[&str], customer_id: Option<i64>) -> TestClient<'_> {
+        let body = json!({"name": "a program", "permissions": permissions, "customer_id": customer_id});
+        let made = self.admin().post("/integration-keys", body).created();
+        self.anonymous().at("acme.localhost").with_token(made["key"].as_str().unwrap().to_owned())
+    }
+
+    /// A program with a token of an OAuth client of `acme` with these scopes, optionally bound to one customer.
+    pub fn oauth(&self, scopes: &[&str], customer_id: Option<i64>) -> TestClient<'_> {
+        let body = json!({
+            "name": "a program", "grants": ["client_credentials"], "scopes": scopes, "customer_id": customer_id,
+        });
+        let made = self.admin().post("/oauth-clients", body).created();
+        let wish = json!({
+            "grant_type": "client_credentials", "client_id": made["client_id"], "client_secret": made["client_secret"],
+        });
+        let program = self.anonymous().at("acme.localhost");
+        let token = program.post("/oauth/token", wish).ok()["access_token"].as_str().unwrap().to_owned();
+        program.with_token(token)
+    }
+
+    /// A browser with a signed-in user of `acme`.
+    pub fn browser(&self, email: &str) -> TestClient<'_> {
+        let token = self.token(email, TokenScope::Workspace(self.acme.id));
+        self.anonymous().at("acme.localhost").with_header("cookie", &format!("cx_session={token}"))
+    }
+
+    /// Signs a user of `acme` in on an authorization page and approves; returns the code that the program gets.
+    pub fn approve(&self, email: &str, path: &str) -> String {
+        let browser = self.anonymous().at("acme.localhost");
+        let cookie = |answer: &TestResponse| {
+            let set = answer.headers[header::SET_COOKIE].to_str().unwrap();
+            set.split(';').next().unwrap().to_owned()
+        };
+        let hidden = |page: &TestResponse| -> Vec<(String, String)> {
+            let fields = page.text.split("<form").nth(1).unwrap().split("<input type=\"hidden\" name=\"").skip(1);
+            let field = |text: &str| {
+                let (name, rest) = text.split_once("\" value=\"").unwrap();
+                (name.to_owned(), rest.split('"').next().unwrap().replace("&#38;", "&"))
+            };
+            fields.map(field).collect()
+        };
+        let submit = |browser: &TestClient<'_>, path: &str, page: &TestResponse, filled: &[(&str, &str)]| {
+            let hidden = hidden(page);
+            let hidden = hidden.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let answer = browser.submit(path, &hidden.chain(filled.iter().copied()).collect::<Vec<_>>());
+            (answer.headers[header::LOCATION].to_str().unwrap().to_owned(), answer)
+        };
+        let asked = browser.get(path);
+        let page = browser.get(asked.headers[header::LOCATION].to_str().unwrap());
+        let visiting = browser.with_header("cookie", &cookie(&page));
+        let (back, done) = submit(&visiting, "/ui/sign-in", &page, &[("email", email), ("password", PASSWORD)]);
+        let browser = browser.with_header("cookie", &cookie(&done));
+        let page = browser.get(&back);
+        let (told, _) = submit(&browser, "/oauth/authorize", &page, &[("decision", "approve")]);
+        let told = url::Url::parse(&told).unwrap();
+        told.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned()
+    }
+
+    /// An account without a workspace, on the central host.
+    pub fn stranger(&self) -> TestClient<'_> {
+        let email = "stranger@example.com";
+        if self.account(email).is_none() {
+            account(&self.instance, email);
+        }
+        TestClient { token: Some(self.token(email, TokenScope::Central)), ..self.anonymous() }
+    }
+
+    /// True if a role of `acme` has a permission, according to the file.
+    pub fn may(&self, role: &str, permission: &str) -> bool {
+        let role = role.to_owned();
+        let file = self.instance.registry.lease(self.acme.id);
+        let granted = file.file().read(move |db| {
+            let sql = "SELECT permissions FROM roles WHERE name = ?1";
+            Ok::<_, Error>(db.query_row(sql, [&role], |row| row.get::<_, Permissions>(0))?)
+        });
+        granted.unwrap().grants(permission)
+    }
+
+    /// Makes an account a user of `acme`; returns the user's id.
+    pub fn join_acme(&self, email: &str, role: &str) -> i64 {
+        let (acme, role, in_file) = (self.acme.id, role.to_owned(), role.to_owned());
+        let account_id = self.account(email).unwrap_or_else(|| account(&self.instance, email));
+        self.instance.central.write(move |db| memberships::save(db, account_id, acme, &role, now())).unwrap();
+        let (email, recorder) = (email.to_owned(), self.recorder());
+        self.in_file(move |db| {
+            let role = members::role_named(db, &in_file)?.expect("a role that is there");
+            members::add(db, &recorder, account_id, "Somebody", &email, role)?;
+            Ok(users::of_account(db, account_id)?.expect("just added").id)
+        })
+    }
+
+    /// Invites an address into a workspace other than `acme` and `other`; returns the invitation's id and code.
+    pub fn invited(&self, email: &str) -> (i64, String) {
+        let host = format!("host-{}@example.com", Uuid::now_v7().simple());
+        let subdomain = format!("hosts-{}", Uuid::now_v7().simple());
+        let theirs = workspace(&self.instance, &subdomain, account(&self.instance, &host));
+        let guest = Guest {
+            workspace: theirs.id,
+            email: email.parse().unwrap(),
+            name: None,
+            role: InviteRole { id: 3, name: "agent".into() },
+            inviter: Inviter { id: Some(1), name: "Somebody".into() },
+        };
+        let made =
+            self.instance.central.write(move |db| invitations::create(db, &guest, Quotas::default(), Timestamp::now()));
+        let (invite, code) = made.unwrap();
+        (invite.id, code)
+    }
+
+    fn account(&self, email: &str) -> Option<i64> {
+        let email = email.to_owned();
+        let found = self.instance.central.read(move |db| Ok::<_, Error>(accounts::find_by_email(db, &email)?));
+        found.unwrap().map(|(account, _)| account.id)
+    }
+
+    fn in_acme(&self, email: &str) -> TestClient<'_> {
+        let token = self.token(email, TokenScope::Workspace(self.acme.id));
+        self.anonymous().at("acme.localhost").with_token(token)
+    }
+
+    /// The author of changes in `acme` that bypass the API.
+    pub fn recorder(&self) -> ChangeRecorder {
+        self.instance.system_recorder(self.acme.id, now())
+    }
+
+    /// Runs a closure on the file of `acme`, bypassing the API.
+    pub fn in_file<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&rusqlite::Connection) -> Result<T, Error> + Send + 'static,
+    ) -> T {
+        self.instance.registry.lease(self.acme.id).file().write(work).unwrap()
+    }
+
+    pub fn token(&self, email: &str, scope: TokenScope) -> String {
+        self.token_of(email, scope, Timestamp::now())
+    }
+
+    /// A token that was issued at this moment, valid for an hour.
+    pub fn token_of(&self, email: &str, scope: TokenScope, moment: Timestamp) -> String {
+        let (instance, email) = (Arc::clone(&self.instance), email.to_owned());
+        let issued = self.instance.central.write(move |db| {
+            let (account, _) = accounts::find_by_email(db, &email)?.ok_or_else(Error::not_found)?;
+            credentials::issue(
+                db,
+                &instance,
+                &TokenSpec::is_session(account.id, scope, "test", 3600),
+                &Origin::system(moment),
+            )
+        });
+        issued.unwrap().token
+    }
+
+    /// The queued mails, oldest first, after requests for password resets were handled.
+    pub fn mails(&self) -> Vec<Mail> {
+        let now = Timestamp::now();
+        password_recovery::answer_requests(&self.instance, now).unwrap();
+        let mut queued = self.instance.central.mails_due(now, 1000, 1000).unwrap();
+        queued.sort_by_key(|queued| queued.id);
+        queued.into_iter().map(|queued| queued.mail).collect()
+    }
+
+    /// Verifies a client's email address with the code that was mailed last.
+    pub fn verify_email(&self, client: &TestClient<'_>) -> Value {
+        client.post("/account/email/verify", json!({"code": self.mailed("/ui/verify-email?code=")})).created()
+    }
+
+    /// The text after `before` in the newest mail that contains it.
+    pub fn mailed(&self, before: &str) -> String {
+        let mails = self.mails();
+        let rest = mails.iter().rev().find_map(|mail| mail.text.split_once(before)).expect("a mail that has it").1;
+        rest.split_whitespace().next().unwrap().to_owned()
+    }
+
+    /// A token for the central API that is valid until a moment.
+    pub fn token_until(&self, email: &str, moment: Timestamp) -> String {
+        let (instance, email) = (Arc::clone(&self.instance), email.to_owned());
+        let issued = self.instance.central.write(move |db| {
+            let (account, _) = accounts::find_by_email(db, &email)?.ok_or_else(Error::not_found)?;
+            let token = TokenSpec::is_session(account.id, TokenScope::Central, "test", 0);
+            credentials::issue(db, &instance, &token, &Origin::system(moment))
+        });
+        issued.unwrap().token
+    }
+
+    pub fn send(&self, request: Request<Full<Bytes>>) -> TestResponse {
+        self.runtime.block_on(async {
+            let (head, body) = self.service.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            TestResponse {
+                status: head.status,
+                headers: head.headers,
+                text: String::from_utf8_lossy(&body).into_owned(),
+            }
+        })
+    }
+}
+
+impl TestClient<'_> {
+    pub fn get(&self, path: &str) -> TestResponse {
+        self.send(Method::GET, path, None)
+    }
+
+    pub fn post(&self, path: &str, body: Value) -> TestResponse {
+        self.send(Method::POST, path, Some(body))
+    }
+
+    /// Posts a CSV file.
+    pub fn post_csv(&self, path: &str, text: impl Into<Vec<u8>>) -> TestResponse {
+        self.ask(Method::POST, path, "text/csv", text)
+    }
+
+    pub fn put(&self, path: &str, body: Value) -> TestResponse {
+        self.send(Method::PUT, path, Some(body))
+    }
+
+    pub fn delete(&self, path: &str) -> TestResponse {
+        self.send(Method::DELETE, path, None)
+    }
+
+    pub fn delete_with(&self, path: &str, body: Value) -> TestResponse {
+        self.send(Method::DELETE, path, Some(body))
+    }
+
+    /// Submits the form of a page.
+    pub fn submit(&self, path: &str, form: &[(&str, &str)]) -> TestResponse {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        self.ask(Method::POST, path, "application/x-www-form-urlencoded", body)
+    }
+
+    pub fn send(&self, method: Method, path: &str, body: Option<Value>) -> TestResponse {
+        self.ask(method, path, "application/json", body.map(|body| body.to_string()).unwrap_or_default())
+    }
+
+    pub fn ask(&self, method: Method, path: &str, kind: &str, body: impl Into<Vec<u8>>) -> TestResponse {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/api{path}"))
+            .header(header::HOST, &self.host)
+            .header(header::CONTENT_TYPE, kind);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        self.server.send(request.body(Full::from(body.into())).unwrap())
+    }
+
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// The same client without a token.
+    pub fn anonymous(&self) -> Self {
+        Self { token: None, ..self.clone() }
+    }
+
+    /// With the token from a response.
+    pub fn signed_in(self, answer: &Value) -> Self {
+        let token = answer["token"].as_str().expect("a token").to_owned();
+        self.with_token(token)
+    }
+
+    pub fn with_token(self, token: String) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
+    /// The same client with an additional header.
+    pub fn with_header(&self, name: &'static str, value: &str) -> Self {
+        let mut other = self.clone();
+        other.headers.push((name, value.to_owned()));
+        other
+    }
+
+    /// The same client on another host.
+    pub fn at(self, host: &str) -> Self {
+        Self { host: host.into(), ..self }
+    }
+}
+
+impl TestResponse {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn ok(&self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        self.json()
+    }
+
+    #[track_caller]
+    pub fn created(&self) -> Value {
+        assert_eq!(self.status, StatusCode::CREATED, "{}", self.text);
+        self.json()
+    }
+
+    /// An error of the form `{message, error}`.
+    #[track_caller]
+    pub fn rejected(&self, status: u16, error: &str) {
+        assert_eq!((self.status.as_u16(), &self.json()["error"]), (status, &json!(error)), "{}", self.text);
+    }
+
+    /// A 400 with these sentences, in any order.
+    #[track_caller]
+    pub fn invalid(&self, sentences: &[&str]) {
+        assert_eq!(self.status, StatusCode::BAD_REQUEST, "{}", self.text);
+        let body = self.json();
+        let mut hint: Vec<&str> = body["hint"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let mut expected = sentences.to_vec();
+        hint.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(hint, expected);
+    }
+}
+
+fn config(folder: &Path, settings: &[(&str, &str)]) -> Config {
+    let mut typed = RawSettings::default();
+    let folder = folder.display().to_string();
+    let server = [
+        ("data_dir", folder.as_str()),
+        // The default port, so that URLs in responses contain no port.
+        ("public_url", "http://localhost"),
+        ("password_memory_kib", "64"),
+        ("password_passes", "1"),
+        ("statement_timeout", "2"),
+        // A walk over all routes fails more often than any limit allows.
+        ("throttle_attempts", "0"),
+    ];
+    for (name, value) in server.iter().chain(settings).copied() {
+        typed.insert(Setting::named(name).unwrap(), value.into(), "the bench".into());
+    }
+    Config::new(&typed).unwrap()
+}
+
+fn account(instance: &Instance, email: &str) -> i64 {
+    let password = Password::parse(PASSWORD.into()).unwrap();
+    let name = Name::parse("Somebody".into()).unwrap();
+    accounts::create(instance, name, email.parse().unwrap(), &password, false, &Origin::system(now())).unwrap().id
+}
+
+fn workspace(instance: &Arc<Instance>, subdomain: &str, owner: i64) -> Workspace {
+    let new = NewWorkspace { name: Name::parse(subdomain.into()).unwrap(), subdomain: subdomain.parse().ok() };
+    workspace_lifecycle::create_workspace(instance, new, owner, Quotas::default(), &Origin::system(now())).unwrap()
+}
+
+/// 2024-01-20T12:00:00Z
+fn now() -> Timestamp {
+    Timestamp::from_seconds(1_705_752_000)
+}
+
+/// The OpenAPI document of a layer, as `cx-engine openapi` prints it by default.
+pub fn description(layer: Layer) -> Value {
+    openapi::document(&crate::router().unwrap(), layer, &PublicUrl::new("http", "localhost", 8080))
+}
