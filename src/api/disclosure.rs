@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Map, Value};
 
+use super::access::{Layer, Needs};
 use super::error::{Error, Result};
 use super::request::Request;
 use super::response::{ApiResponse, Content};
-use super::route::{Layer, Needs, Route};
+use super::route::Route;
 use super::router::Router;
 use crate::auth::Caller;
 
@@ -28,23 +29,17 @@ pub fn needed_to_view(router: &Router, layer: Layer, route: &Route) -> Option<&'
 }
 
 /// Whether the caller may see the whole response.
-pub fn is_complete(request: &Request, caller: &Caller) -> bool {
+pub fn is_complete(router: &Router, route: &Route, request: &Request, caller: &Caller) -> bool {
     let Caller::Principal(principal) = caller else { return true };
     let in_path = || request.path_values.first().and_then(|id| id.parse().ok());
     let is_oneself = || {
-        matches!(request.route.needs, Needs::Self_(_))
-            && principal.user_id().is_some()
-            && in_path() == principal.user_id()
+        matches!(request.needs, Needs::Self_(_)) && principal.user_id().is_some() && in_path() == principal.user_id()
     };
-    needed_to_view(&request.router, request.layer, request.route)
-        .is_none_or(|needed| principal.has_permission(needed) || is_oneself())
+    needed_to_view(router, request.layer, route).is_none_or(|needed| principal.has_permission(needed) || is_oneself())
 }
 
-/// The response, limited to what the caller may see.
-pub fn redact(request: &Request, caller: &Caller, mut answer: ApiResponse) -> Result<ApiResponse> {
-    if is_complete(request, caller) {
-        return Ok(answer);
-    }
+/// The response, limited to what a caller may see who has the permission to change the resource, and not to view it.
+pub fn redact(request: &Request, mut answer: ApiResponse) -> Result<ApiResponse> {
     if let Content::Full(body) = answer.body()
         && let Ok(Value::Object(whole)) = serde_json::from_slice(body)
     {

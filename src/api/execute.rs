@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use rusqlite::Connection;
 
+use super::access::Needs;
 use super::conditions::{self, ETag};
 use super::disclosure;
 use super::error::{Error, Result};
@@ -14,64 +15,76 @@ use super::handler::Inputs;
 use super::idempotency::IdempotentRequest;
 use super::request::Request;
 use super::response::{ApiResponse, Content};
-use super::route::Needs;
+use super::route::Route;
+use super::router::Router;
 use crate::auth::Caller;
+
+/// A request with the row of the route table that responds to it.
+#[derive(Clone)]
+pub struct RoutedRequest {
+    pub request: Arc<Request>,
+    pub route: &'static Route,
+    pub router: Arc<Router>,
+}
 
 /// Executes a request in a turn of the layer's file. Everything is in one transaction, so a response is stored exactly
 /// if its change is.
-pub fn in_transaction(request: &Arc<Request>, inputs: Inputs, db: &Connection) -> Result<ApiResponse> {
+pub fn in_transaction(routed: &RoutedRequest, inputs: Inputs, db: &Connection) -> Result<ApiResponse> {
+    let request = &routed.request;
     let caller = request.identify(db)?;
-    check_unchanged(request, &caller, db)?;
+    check_unchanged(routed, &caller, db)?;
     let attempt = IdempotentRequest::of(request, &caller)?;
     if let Some(attempt) = attempt
         && let Some(first) = attempt.replay(request, db)?
     {
         return Ok(first);
     }
-    let answer = respond(request, inputs, &caller, Some(db))?;
+    let answer = respond(routed, inputs, &caller, Some(db))?;
     if let Some(attempt) = attempt
         && let Some(kept) = attempt.stored_response(&answer)
     {
         attempt.store(request, &kept, db)?;
     }
-    with_etag(request, &caller, answer)
+    with_etag(routed, &caller, answer)
 }
 
 /// Executes a request outside the lanes. The caller and the precondition are checked in a turn of their own before the
 /// handler runs, so a change between that turn and the handler goes unnoticed.
-pub fn outside_transaction(request: &Arc<Request>, inputs: Inputs) -> Result<ApiResponse> {
-    let caller = match request.route.needs {
+pub fn outside_transaction(routed: &RoutedRequest, inputs: Inputs) -> Result<ApiResponse> {
+    let request = &routed.request;
+    let caller = match request.needs {
         Needs::Anyone => Caller::Anonymous,
         _ => {
-            let inside = Arc::clone(request);
+            let inside = routed.clone();
             request.file().read(move |db| {
-                let caller = inside.identify(db)?;
+                let caller = inside.request.identify(db)?;
                 check_unchanged(&inside, &caller, db)?;
                 Ok::<_, Error>(caller)
             })?
         }
     };
     let answer = match IdempotentRequest::of(request, &caller)? {
-        Some(attempt) => respond_once(request, inputs, &caller, attempt)?,
-        None => respond(request, inputs, &caller, None)?,
+        Some(attempt) => respond_once(routed, inputs, &caller, attempt)?,
+        None => respond(routed, inputs, &caller, None)?,
     };
-    with_etag(request, &caller, answer)
+    with_etag(routed, &caller, answer)
 }
 
 /// Runs the handler outside the lanes, unless a response is stored. The response is stored in a turn of its own
 /// afterwards. No other request with the same key runs meanwhile, so the work is not done twice.
 fn respond_once(
-    request: &Arc<Request>,
+    routed: &RoutedRequest,
     inputs: Inputs,
     caller: &Caller,
     attempt: IdempotentRequest,
 ) -> Result<ApiResponse> {
+    let request = &routed.request;
     let _running = attempt.begin(&request.instance)?;
     let inside = Arc::clone(request);
     if let Some(first) = request.file().read(move |db| attempt.replay(&inside, db))? {
         return Ok(first);
     }
-    let answer = respond(request, inputs, caller, None)?;
+    let answer = respond(routed, inputs, caller, None)?;
     if let Some(kept) = attempt.stored_response(&answer) {
         let inside = Arc::clone(request);
         // The work is done, so the response is sent even if it could not be stored.
@@ -84,11 +97,12 @@ fn respond_once(
 
 /// Checks `If-Match` and `If-None-Match` against the tag of the resource that `GET` of the same path shows (RFC 9110,
 /// 13.2.2).
-fn check_unchanged(request: &Arc<Request>, caller: &Caller, db: &Connection) -> Result<()> {
-    if !conditions::has_conditions(&request.headers) || ![Method::PUT, Method::DELETE].contains(&request.route.method) {
+fn check_unchanged(routed: &RoutedRequest, caller: &Caller, db: &Connection) -> Result<()> {
+    let RoutedRequest { request, route, router } = routed;
+    if !conditions::has_conditions(&request.headers) || ![Method::PUT, Method::DELETE].contains(&request.method) {
         return Ok(());
     }
-    let Some(shows) = request.router.show_route(request.layer, request.route) else { return Ok(()) };
+    let Some(shows) = router.show_route(request.layer, route) else { return Ok(()) };
     let shown = shows.handler.respond(request, shows.handler.read(request), caller, Some(db))?;
     let Content::Full(body) = shown.body() else { return Ok(()) };
     let tag = ETag::of(body);
@@ -100,19 +114,25 @@ fn check_unchanged(request: &Arc<Request>, caller: &Caller, db: &Connection) -> 
 }
 
 /// The handler's response, limited to what the caller may see.
-fn respond(request: &Arc<Request>, inputs: Inputs, caller: &Caller, db: Option<&Connection>) -> Result<ApiResponse> {
-    disclosure::redact(request, caller, request.route.handler.respond(request, inputs, caller, db)?)
+fn respond(routed: &RoutedRequest, inputs: Inputs, caller: &Caller, db: Option<&Connection>) -> Result<ApiResponse> {
+    let RoutedRequest { request, route, router } = routed;
+    let response = route.handler.respond(request, inputs, caller, db)?;
+    if disclosure::is_complete(router, route, request, caller) {
+        return Ok(response);
+    }
+    disclosure::redact(request, response)
 }
 
 /// Adds the tag if the response equals that of `GET` of the path. Removes the body if the caller has it already.
-fn with_etag(request: &Request, caller: &Caller, mut answer: ApiResponse) -> Result<ApiResponse> {
-    let resource = request.route.handler.resource();
-    let is_shown = match request.route.method {
+fn with_etag(routed: &RoutedRequest, caller: &Caller, mut answer: ApiResponse) -> Result<ApiResponse> {
+    let RoutedRequest { request, route, router } = routed;
+    let resource = route.handler.resource();
+    let is_shown = match request.method {
         Method::GET => resource.is_some(),
         Method::PUT => {
-            let shows = request.router.show_route(request.layer, request.route);
+            let shows = router.show_route(request.layer, route);
             let is_same = shows.is_some_and(|shows| shows.handler.resource() == resource);
-            resource.is_some() && is_same && disclosure::is_complete(request, caller)
+            resource.is_some() && is_same && disclosure::is_complete(router, route, request, caller)
         }
         _ => false,
     };
@@ -121,7 +141,7 @@ fn with_etag(request: &Request, caller: &Caller, mut answer: ApiResponse) -> Res
         _ => return Ok(answer),
     };
     answer.headers_mut().insert(header::ETAG, tag.header()?);
-    if request.route.method != Method::GET {
+    if request.method != Method::GET {
         return Ok(answer);
     }
     if !conditions::matches(&request.headers, &tag)? {

@@ -14,10 +14,10 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::access::Needs;
 use super::error::{Error, Result};
 use super::request::Request;
 use super::response::{ApiResponse, Content};
-use super::route::{Needs, Route};
 use crate::auth::{Caller, Credential, Identity, Principal, encryption};
 use crate::instance::Instance;
 
@@ -62,15 +62,15 @@ pub struct StoredResponse {
 }
 
 /// Whether the route supports keys: it changes something and identifies its caller.
-pub fn counts_for(route: &Route) -> bool {
-    route.method == Method::POST && route.needs != Needs::Anyone
+pub fn counts_for(method: &Method, needs: Needs) -> bool {
+    *method == Method::POST && needs != Needs::Anyone
 }
 
 impl IdempotentRequest {
     /// The request as an attempt, if it has a key and the route supports keys.
     pub fn of(request: &Request, caller: &Caller) -> Result<Option<Self>> {
         let keys: Vec<&HeaderValue> = request.headers.get_all(KEY).iter().collect();
-        if keys.is_empty() || !counts_for(request.route) {
+        if keys.is_empty() || !counts_for(&request.method, request.needs) {
             return Ok(None);
         }
         let key = match keys[..] {
@@ -87,7 +87,7 @@ impl IdempotentRequest {
             _ => return Ok(None),
         };
         let workspace = request.workspace.as_ref().map(|lease| lease.id());
-        let parts = serde_json::to_vec(&(workspace, sender, request.route.path, &request.path_values, key));
+        let parts = serde_json::to_vec(&(workspace, sender, request.route_path, &request.path_values, key));
         let digest = Sha256::digest(parts.map_err(|error| Error::Internal(error.to_string()))?).into();
         let length = (request.query.len() as u64).to_le_bytes();
         let request =
@@ -181,7 +181,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::{BlockingCtx, Resource, Router, Saved, blocking, post};
+    use crate::api::{BlockingCtx, Resource, Route, Router, Saved, blocking, post};
     use crate::tests::{TestClient, TestResponse, TestServer};
     use crate::values::Timestamp;
 

@@ -77,7 +77,7 @@ impl From<ReadError> for Error {
 
 impl ValueReader {
     pub fn of(request: &Request) -> Self {
-        Self { is_loose: request.route.path.starts_with("/smart-routings/"), zone: request.time_zone().cloned() }
+        Self { is_loose: request.route_path.starts_with("/smart-routings/"), zone: request.time_zone().cloned() }
     }
 
     /// For a query. A blank text in a query does not mean null.

@@ -1,5 +1,7 @@
 //! Lists: filters, sorting and numbered pages, the same for every resource that declares its filters and sort keys.
-//! Cursor pages are in `cursor.rs`.
+//! Cursor pages are in `list/cursor.rs`.
+
+mod cursor;
 
 use jiff::tz::TimeZone;
 use rusqlite::types::Value as Sql;
@@ -8,7 +10,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::cursor::{Cursor, SortKey, order_by};
 use super::error::{Error, Result};
 use super::field::{Field, FilterKind, FilterValue, moment_schema, search_words, word_count};
 use super::handler::Ctx;
@@ -18,6 +19,7 @@ use super::pagination::{self, NumberedPage, Page};
 use super::request::Request;
 use crate::tenancy::indexing::texts_are_current;
 use crate::values::{civil, integer};
+use cursor::{Cursor, SortKey, order_by};
 
 /// Default rows per page.
 const PER_PAGE: i64 = 20;

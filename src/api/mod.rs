@@ -1,6 +1,7 @@
 //! The framework for endpoints: a table of routes, plain functions as handlers, inputs that declare the source of a
 //! value, replies that declare their status, and one error type. It knows no resource.
 
+mod access;
 mod authority;
 mod cached_document;
 mod charset;
@@ -9,7 +10,6 @@ mod conditions;
 pub mod crud;
 mod csv_cell;
 mod csv_text;
-mod cursor;
 mod customer_scope;
 mod disclosure;
 pub mod entity;
@@ -36,6 +36,7 @@ mod response;
 mod route;
 mod router;
 
+pub use access::{Audience, Layer, Needs};
 pub use authority::require_grantable;
 pub use cached_document::{CachedContent, CachedDocument};
 pub use compression::{ContentCoding, Packer};
@@ -57,10 +58,10 @@ pub use openapi::Operation;
 pub use pagination::Page;
 pub use rate_limit::{RateLimit, RateLimitedAttempt};
 pub use request::{Address, Request, language, require_active};
-pub use resource::{Audience, Resource};
+pub use resource::Resource;
 pub use response::{
     ApiResponse, ByteStream, Content, Deleted, Done, FileResponse, Html, IntoResponse, Json200, Ok200, PageOrRedirect,
     Redirect, Saved, Stylesheet, Xml, json, render,
 };
-pub use route::{Layer, Needs, Route, delete, get, post, put};
+pub use route::{Route, delete, get, post, put};
 pub use router::Router;

@@ -4,16 +4,15 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
 use uuid::Uuid;
 
+use super::access::Audience;
+use super::access::{Layer, Needs};
 use super::error::{Error, Result};
-use super::media_type::MediaType;
-use super::resource::Audience;
-use super::route::{Layer, Needs, Route};
-use super::router::Router;
+use super::media_type::{BodyKind, MediaType};
 use crate::auth::identity::MemberCheck;
 use crate::auth::{Caller, Credential, Identity, Origin, Principal, TokenFault, TokenInUse, identity};
 use crate::instance::Instance;
@@ -23,8 +22,14 @@ use crate::values::{AllowedHost, Language, Timestamp};
 
 pub struct Request {
     pub instance: Arc<Instance>,
-    pub router: Arc<Router>,
-    pub route: &'static Route,
+    pub method: Method,
+    /// The path of the route: `{id}` stands for one segment.
+    pub route_path: &'static str,
+    pub needs: Needs,
+    /// The body that the route accepts.
+    pub accepts: BodyKind,
+    /// Whether a form must prove that a page of this host sent it, even if the visitor has no session.
+    pub has_form_key: bool,
     pub audience: Audience,
     pub layer: Layer,
     /// The values in the path, in order, decoded.
@@ -173,7 +178,7 @@ impl Request {
     /// Identifies the caller and checks that the caller meets the needs of the route. Reads the layer's file, in the
     /// handler's transaction if the handler has one.
     pub fn identify(&self, db: &Connection) -> Result<Caller> {
-        match (self.layer, self.route.needs) {
+        match (self.layer, self.needs) {
             (_, Needs::Anyone) => Ok(Caller::Anonymous),
             (Layer::Central, needs) => self.check_account(db, needs).map(|()| Caller::Anonymous),
             (Layer::Workspace, needs) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::Connection;
 
+use super::access::Audience;
 use super::customer_scope::Scope;
 use super::entity::{Editable, Entity};
 use super::error::Result;
@@ -62,17 +63,6 @@ pub struct EntityTable {
     pub computed: Option<(&'static str, &'static str)>,
     /// Writes what else is found by folded text, for the ids above the first and up to the second.
     pub fold: Option<Fold>,
-}
-
-/// The audience of a resource. It decides which credentials a request may carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Audience {
-    /// Routes with tokens and keys. They are part of the OpenAPI description.
-    Programs,
-    /// Pages, with the session of a browser.
-    People,
-    /// Routes without credentials, on every host.
-    Operators,
 }
 
 /// Where people look for a resource. Permissions are listed in this order.

@@ -2,9 +2,11 @@
 
 use http::Method;
 
+use super::access::Audience;
+use super::access::Layer;
 use super::error::{Error, Result};
-use super::resource::{Audience, Resource};
-use super::route::{Layer, Route};
+use super::resource::Resource;
+use super::route::Route;
 use crate::executors::Executor;
 
 /// The routes of both layers, and those at the root of every host. Literal segments take precedence over `{id}`.

@@ -3,7 +3,7 @@
 use super::setting_flags::heading;
 use crate::api::{Layer, Resource, Router};
 use crate::cli::output::out;
-use crate::config::{SettingGroup, SETTINGS};
+use crate::config::{SETTINGS, SettingGroup};
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum GeneratedPage {

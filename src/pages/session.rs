@@ -131,11 +131,11 @@ pub fn session(
 /// Rejects a form that another site sends in the visitor's name. This is the only check of form keys, and it runs
 /// before the handler of every page.
 pub fn check_form(request: &Request) -> Result<()> {
-    if request.audience != Audience::People || request.route.method == Method::GET {
+    if request.audience != Audience::People || request.method == Method::GET {
         return Ok(());
     }
     let visitor = BrowserSession::read(request)?;
-    if visitor.session.is_none() && !request.route.has_form_key {
+    if visitor.session.is_none() && !request.has_form_key {
         return Ok(());
     }
     let form_key = form_field(request, "form_key")?;

@@ -31,7 +31,7 @@ struct CustomerQuery {
 impl Input for CustomerParam {
     fn read(request: &Request) -> Result<Self> {
         let Query(CustomerQuery { customer_account }) = Query::read(request)?;
-        if request.route.handler.body() == BodyKind::Json && is_in(&request.body) {
+        if request.accepts == BodyKind::Json && is_in(&request.body) {
             return Err(Self::prohibited());
         }
         Ok(Self { customer_account })

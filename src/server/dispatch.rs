@@ -11,7 +11,8 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::response_body::{self, Outgoing};
-use crate::api::{ApiResponse, Error, Inputs, Request, Result, Route, execute};
+use crate::api::execute::{self, RoutedRequest};
+use crate::api::{ApiResponse, Error, Inputs, Request, Result, Route};
 use crate::executors::Executor;
 use crate::storage::{Fault, Job, Share, Threads, Verdict};
 
@@ -46,7 +47,7 @@ impl Ticket {
 
 /// A request on its way to a thread.
 struct RequestJob {
-    request: Arc<Request>,
+    routed: RoutedRequest,
     ticket: Arc<Ticket>,
     told: oneshot::Sender<JobOutcome>,
     joined: Instant,
@@ -58,23 +59,24 @@ struct RequestJob {
 }
 
 /// Runs the request on its handler's executor and waits for the response.
-pub async fn run(request: Arc<Request>) -> DispatchResult {
+pub async fn run(routed: RoutedRequest) -> DispatchResult {
+    let RoutedRequest { request, route, .. } = routed.clone();
     let (told, mut answer) = oneshot::channel();
     let ticket = Arc::new(Ticket::default());
     let joined = Instant::now();
     let job = RequestJob {
-        request: Arc::clone(&request),
+        routed,
         ticket: Arc::clone(&ticket),
         told,
         joined,
         begun: joined,
         worked: Duration::ZERO,
-        inputs: Some(request.route.handler.read(&request)),
+        inputs: Some(route.handler.read(&request)),
         result: None,
     };
     // Computed only when needed, because it takes a lock. A turn uses the share of its file.
     let group = || request.workspace.as_ref().and_then(|workspace| workspace.group());
-    let place = request.route.handler.executor();
+    let place = route.handler.executor();
     match place.threads(&request.instance.executors) {
         Some(threads) => job.send(threads, group().as_ref().and_then(|group| place.share(group))),
         None if place == Executor::Transaction => job.join_lane(),
@@ -86,7 +88,7 @@ pub async fn run(request: Arc<Request>) -> DispatchResult {
         Err(_) => answer.await,
     };
     let Ok(JobOutcome { result, waited, worked }) = answered else { return overloaded(joined) };
-    let result = result.map(|answer| response_body::answer(answer, &request));
+    let result = result.map(|answer| response_body::answer(answer, &request, route));
     DispatchResult { result, waited, worked }
 }
 
@@ -151,9 +153,9 @@ fn overloaded(joined: Instant) -> DispatchResult {
 
 impl RequestJob {
     fn join_lane(self) {
-        let request = Arc::clone(&self.request);
+        let request = Arc::clone(&self.routed.request);
         let file = request.file();
-        if request.route.method == Method::GET {
+        if request.method == Method::GET {
             file.submit_read(Box::new(self));
         } else {
             file.submit_write(Box::new(self));
@@ -162,7 +164,7 @@ impl RequestJob {
 
     /// Runs outside the lanes, within the group's share of these threads.
     fn send(self, threads: &Threads, share: Option<&Arc<Share>>) {
-        let most = self.request.instance.config.max_waiting;
+        let most = self.routed.request.instance.config.max_waiting;
         match share {
             Some(share) if threads.waiting().max(share.waiting()) < most => {
                 share.run(threads, move || self.run_outside_lane());
@@ -173,7 +175,7 @@ impl RequestJob {
     }
 
     fn inputs(&mut self) -> Inputs {
-        self.inputs.take().unwrap_or_else(|| self.request.route.handler.read(&self.request))
+        self.inputs.take().unwrap_or_else(|| self.routed.route.handler.read(&self.routed.request))
     }
 
     /// Runs without a lane: catches panics and responds at once.
@@ -182,7 +184,7 @@ impl RequestJob {
             return;
         }
         let inputs = self.inputs();
-        let result = catch_unwind(AssertUnwindSafe(|| execute::outside_transaction(&self.request, inputs)));
+        let result = catch_unwind(AssertUnwindSafe(|| execute::outside_transaction(&self.routed, inputs)));
         self.worked = self.begun.elapsed();
         self.result = Some(result.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into())));
         Box::new(self).answer(Ok(()));
@@ -192,7 +194,7 @@ impl RequestJob {
 impl Job for RequestJob {
     fn begin(&mut self) -> bool {
         // If the client is gone, a read is skipped. A write still runs: the client may rely on it.
-        if self.told.is_closed() && self.request.route.method == Method::GET {
+        if self.told.is_closed() && self.routed.request.method == Method::GET {
             return false;
         }
         self.begun = Instant::now();
@@ -201,13 +203,13 @@ impl Job for RequestJob {
 
     /// A read has less time than a write, which blocks other writes of the file in any case.
     fn limit(&self) -> Option<Duration> {
-        (self.request.route.method == Method::GET).then_some(self.request.instance.config.list_timeout)
+        (self.routed.request.method == Method::GET).then_some(self.routed.request.instance.config.list_timeout)
     }
 
     fn work(&mut self, db: &Connection) -> Verdict {
         let began = Instant::now();
         let inputs = self.inputs();
-        let result = execute::in_transaction(&self.request, inputs, db);
+        let result = execute::in_transaction(&self.routed, inputs, db);
         let verdict = if result.is_ok() { Verdict::Commit } else { Verdict::Rollback };
         self.worked = began.elapsed();
         self.result = Some(result);
@@ -215,9 +217,9 @@ impl Job for RequestJob {
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
-        let Self { request, told, joined, begun, worked, result, .. } = *self;
+        let Self { routed, told, joined, begun, worked, result, .. } = *self;
         // Drops the lease together with the request, so that the workspace is idle once the response is there.
-        drop(request);
+        drop(routed);
         let result = match (outcome, result) {
             (Err(fault), _) => Err(fault.into()),
             (Ok(()), Some(result)) => result,

@@ -2,7 +2,6 @@
 //! routes are answered on any host, even if there is no workspace. They run outside the limits of other requests.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::{HeaderValue, Response, header};
 use tokio::sync::Mutex;
@@ -11,9 +10,10 @@ use super::address;
 use super::dispatch;
 use super::metrics_page;
 use super::response_body::{self, Outgoing};
+use crate::api::execute::{self, RoutedRequest};
 use crate::api::{
     ApiResponse, BlockingCtx, Content, Error, IntoResponse, Needs, Operation, Request, Resource, Result, Route,
-    blocking, execute, get, inline,
+    blocking, get, inline,
 };
 use crate::executors::Executor;
 use crate::tenancy::Host;
@@ -63,10 +63,10 @@ impl IntoResponse for Plain {
 
 /// Runs an operation: at once, or on a thread. Those on a thread run one at a time, because they read from the disk and
 /// take turns of the central file.
-pub async fn answer(request: Arc<Request>, running: &Mutex<()>) -> Result<Response<Outgoing>> {
-    let inside = Arc::clone(&request);
-    let work = move || execute::outside_transaction(&inside, inside.route.handler.read(&inside));
-    let answer = match request.route.handler.executor() {
+pub async fn answer(routed: RoutedRequest, running: &Mutex<()>) -> Result<Response<Outgoing>> {
+    let RoutedRequest { request, route, .. } = routed.clone();
+    let work = move || execute::outside_transaction(&routed, route.handler.read(&routed.request));
+    let answer = match route.handler.executor() {
         Executor::Inline => work(),
         _ => {
             let _alone = running.lock().await;
@@ -74,7 +74,7 @@ pub async fn answer(request: Arc<Request>, running: &Mutex<()>) -> Result<Respon
             answer.unwrap_or_else(|| Err(Error::Internal("an operation of the server failed".into())))
         }
     };
-    answer.map(|answer| response_body::answer(answer, &request)).map_err(Error::on_central)
+    answer.map(|answer| response_body::answer(answer, &request, route)).map_err(Error::on_central)
 }
 
 fn live(_: &BlockingCtx<'_>) -> Result<Plain> {

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::api::{
-    ApiResponse, Audience, ByteStream, Content, ContentCoding, Error, Layer, Needs, Packer, Request, Result,
+    ApiResponse, Audience, ByteStream, Content, ContentCoding, Error, Layer, Needs, Packer, Request, Result, Route,
     require_active,
 };
 use crate::instance::Instance;
@@ -41,10 +41,10 @@ const SHORT: usize = 4 * 1024;
 /// Builds the HTTP response. Compresses long lists and exports if the client accepts that. Single resources and
 /// pages are never compressed, nor responses to anonymous callers: the length of a compressed body could reveal a secret that
 /// stands next to text that the client chose (BREACH).
-pub fn answer(answer: ApiResponse, request: &Request) -> Response<Outgoing> {
-    let is_read = request.route.method == Method::GET && request.route.needs != Needs::Anyone;
+pub fn answer(answer: ApiResponse, request: &Request, route: &Route) -> Response<Outgoing> {
+    let is_read = request.method == Method::GET && request.needs != Needs::Anyone;
     let is_list = is_read && request.audience == Audience::Programs;
-    let may_be_packed = is_list && request.route.handler.resource().is_none() && request.layer == Layer::Workspace;
+    let may_be_packed = is_list && route.handler.resource().is_none() && request.layer == Layer::Workspace;
     let is_long = match answer.body() {
         Content::Full(bytes) => bytes.len() >= SHORT,
         Content::Stream(..) => true,

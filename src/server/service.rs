@@ -17,7 +17,8 @@ use super::forwarded::Forwarded;
 use super::log::RequestLog;
 use super::response_body::{self, Outgoing};
 use super::{address, cors, operations};
-use crate::api::{Address, BodyKind, Error, Request, Result, Router, require_active};
+use crate::api::execute::RoutedRequest;
+use crate::api::{Address, BodyKind, Error, Request, Result, Route, Router, require_active};
 use crate::instance::Instance;
 use crate::pages::{self, ErrorPage};
 use crate::tenancy::locale_settings::WorkspaceLocale;
@@ -198,8 +199,9 @@ impl Service {
             // The route needs no host, so the host is not checked.
             let scheme = forwarded.scheme.unwrap_or(self.instance.config.scheme());
             let (authority, prefix, path) = (String::new(), String::new(), head.uri.path().to_owned());
+            let route = admitted.route;
             let request = self.call(head, admitted, Address { scheme, authority, prefix, path }, client, now);
-            return operations::answer(Arc::new(request), &self.scraping).await;
+            return operations::answer(self.routed(Arc::new(request), route), &self.scraping).await;
         }
         let mut address = address::address(&self.instance.config, &head, forwarded)?;
         let tenant = address::addressed(&self.instance.config, &head.headers, &mut address)?;
@@ -225,14 +227,14 @@ impl Service {
         let alone = Arc::get_mut(&mut request);
         alone.ok_or_else(|| Error::Internal("a request without its body is already shared".into()))?.body = received;
         pages::check_form(&request)?;
-        let mut answered = dispatch::run(Arc::clone(&request)).await;
+        let mut answered = dispatch::run(self.routed(Arc::clone(&request), route)).await;
         if let Err(Error::UnknownHosts(names)) = &answered.result {
             self.resolve_hosts(names, now).await;
-            answered = dispatch::run(Arc::clone(&request)).await;
+            answered = dispatch::run(self.routed(Arc::clone(&request), route)).await;
         }
         if let Err(Error::NeedsTimeZone) = &answered.result {
             self.load_time_zone(&request).await?;
-            answered = dispatch::run(request).await;
+            answered = dispatch::run(self.routed(request, route)).await;
         }
         let DispatchResult { result, waited, worked } = answered;
         log.timed(waited, worked);
@@ -273,6 +275,10 @@ impl Service {
         read.await.unwrap_or(Err(Error::Overloaded))
     }
 
+    fn routed(&self, request: Arc<Request>, route: &'static Route) -> RoutedRequest {
+        RoutedRequest { request, route, router: Arc::clone(&self.router) }
+    }
+
     /// The request without its body.
     fn call(&self, head: Parts, admitted: Admitted, address: Address, client: IpAddr, now: Timestamp) -> Request {
         let Admitted { layer, audience, route, path_values, credential, workspace } = admitted;
@@ -280,8 +286,11 @@ impl Service {
         let sent_as = types.iter().copied().find(|known| has_type(&head.headers, known.name()));
         Request {
             instance: Arc::clone(&self.instance),
-            router: Arc::clone(&self.router),
-            route,
+            method: route.method.clone(),
+            route_path: route.path,
+            needs: route.needs,
+            accepts: route.handler.body(),
+            has_form_key: route.has_form_key,
             audience,
             layer,
             path_values,

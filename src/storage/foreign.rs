@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use rusqlite::Connection;
 
+use super::integrity;
 use super::migrate::{self, FileKind, create_of_version};
-use super::snapshot;
 use super::sqlite_connection::open_foreign;
 
 /// Bookkeeping tables that Litestream adds to the files that it replicates.
@@ -34,13 +34,13 @@ pub fn verify_schema(path: &Path, kind: FileKind, folder: &Path) -> anyhow::Resu
     let db = open_foreign(path)?;
     limit(&db, LONGEST)?;
     let version = migrate::check_version(&db, kind)?;
-    let found = snapshot::schema(&db)?;
+    let found = integrity::schema(&db)?;
     drop(db);
     let template = folder.join(format!("template-{version}.sqlite"));
     if !template.exists() {
         create_of_version(&template, kind, version)?;
     }
-    let expected = snapshot::schema(&super::open_reader(&template)?)?;
+    let expected = integrity::schema(&super::open_reader(&template)?)?;
     let is_litestreams =
         |line: &&String| LITESTREAM.iter().any(|table| line.starts_with(&format!("table {table} {table} ")));
     ensure!(found.iter().filter(|line| !is_litestreams(line)).eq(&expected), Unlike(version));
@@ -134,8 +134,8 @@ mod tests {
             let template = folder.path().join(format!("template-{newest}.sqlite"));
             if version == newest {
                 assert_eq!(
-                    snapshot::schema(&db).unwrap(),
-                    snapshot::schema(&super::super::open_reader(&template).unwrap()).unwrap()
+                    integrity::schema(&db).unwrap(),
+                    integrity::schema(&super::super::open_reader(&template).unwrap()).unwrap()
                 );
             }
         }

@@ -1147,6 +1147,7 @@ const VERBS: &[&str] = &[
     "Look",
     "Merge",
     "Move",
+    "Read",
     "Record",
     "Redirect",
     "Register",

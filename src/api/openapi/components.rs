@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::api::access::{Layer, Needs};
 use crate::api::media_type::BodyKind;
-use crate::api::route::{Layer, Needs, Route};
+use crate::api::route::Route;
 use crate::auth::Scopes;
 use crate::values::PublicUrl;
 

@@ -4,13 +4,15 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::components;
-use super::operation::Operation;
+use super::operation::{Operation, ParameterIn};
 use super::schemas::Schemas;
 
-use crate::api::disclosure;
-use crate::api::resource::{Audience, Resource};
-use crate::api::route::{Layer, Needs, Route};
+use crate::api::access::Audience;
+use crate::api::access::{Layer, Needs};
+use crate::api::resource::Resource;
+use crate::api::route::Route;
 use crate::api::router::Router;
+use crate::api::{disclosure, idempotency};
 use crate::executors::Executor;
 use crate::values::PublicUrl;
 
@@ -62,8 +64,62 @@ fn about(layer: Layer) -> &'static str {
     }
 }
 
+impl Operation<'_> {
+    /// Adds the conditional headers of a route that shows, changes or deletes a resource.
+    fn conditions(&mut self, route: &Route, shows: Option<&Route>) {
+        let tag = r#"(W/)?"[!#-~]*""#;
+        let pattern = format!("^(\\*|{tag}(, ?{tag})*)$");
+        let tags = json!({"type": "string", "pattern": pattern, "examples": ["\"5d41402abc4b2a76\""]});
+        let resource = route.handler.resource();
+        if route.method == Method::GET && resource.is_some() {
+            let about = "ETag of a response that you have, or several. If one is still current, the response is 304.";
+            self.parameter(ParameterIn::Header, "If-None-Match", about, false, tags.clone());
+            let about = "ETag of the state that you expect, or several. If the resource has changed since, the response \
+                         is 412.";
+            self.parameter(ParameterIn::Header, "If-Match", about, false, tags);
+            self.error_response(StatusCode::PRECONDITION_FAILED);
+            self.responses.insert(
+                StatusCode::NOT_MODIFIED.as_str().into(),
+                json!({"description": "Not modified. The response that you have is current."}),
+            );
+            self.with_etag(StatusCode::OK);
+            self.with_etag(StatusCode::NOT_MODIFIED);
+        } else if let (Method::PUT | Method::DELETE, Some(shows)) = (route.method.clone(), shows) {
+            let about = "ETag from GET of this path, or several. If the resource has changed since, the \
+                         response is 412 and nothing is changed.";
+            self.parameter(ParameterIn::Header, "If-Match", about, false, tags.clone());
+            let about =
+                "ETags, or `*` for any. If the resource has one of them, the response is 412 and nothing is changed.";
+            self.parameter(ParameterIn::Header, "If-None-Match", about, false, tags);
+            self.error_response(StatusCode::PRECONDITION_FAILED);
+            if route.method == Method::PUT && resource == shows.handler.resource() {
+                self.with_etag(StatusCode::CREATED);
+            }
+        }
+    }
+
+    /// Adds `Idempotency-Key` to a route whose requests must not run twice.
+    fn idempotency(&mut self, route: &Route) {
+        if !idempotency::counts_for(&route.method, route.needs) {
+            return;
+        }
+        let about = "Unique text for each request. A repeat within 24 hours with the same token, path, query \
+                     and body does nothing and gets the first response. A rejected request may be sent again with the same \
+                     key.";
+        let key = json!({
+            "type": "string", "minLength": 1, "maxLength": idempotency::LONGEST, "pattern": "^[!-~]+$",
+            "examples": ["order-4711"],
+        });
+        self.parameter(ParameterIn::Header, "Idempotency-Key", about, false, key);
+        for (_, response) in &mut self.responses {
+            response["headers"]["Idempotency-Replayed"] = json!({"$ref": "#/components/headers/IdempotencyReplayed"});
+        }
+    }
+}
+
 fn describe(router: &Router, layer: Layer, resource: &Resource, route: &Route, schemas: &mut Schemas) -> Value {
-    let mut operation = Operation::of(route, schemas);
+    let mut operation = Operation::new(route.path, route.handler.body().types(), schemas);
+    route.handler.describe(&mut operation);
     operation.conditions(route, router.show_route(layer, route));
     operation.idempotency(route);
     let Operation { parameters, body, mut responses, refusals: mut statuses, .. } = operation;

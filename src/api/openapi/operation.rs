@@ -1,13 +1,11 @@
 //! Describes one operation. Its inputs and replies add their parameters, body and responses.
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::schemas::{Schemas, input_name};
-use crate::api::idempotency;
 use crate::api::media_type::MediaType;
-use crate::api::route::Route;
 
 /// The location of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,21 +39,19 @@ pub struct Operation<'s> {
 }
 
 impl<'s> Operation<'s> {
-    /// Describes the handler of a route.
-    pub(super) fn of(route: &Route, schemas: &'s mut Schemas) -> Self {
-        let segments = route.path.split('/');
+    /// An operation without inputs and responses, at this path.
+    pub(super) fn new(path: &'static str, media_types: &'static [MediaType], schemas: &'s mut Schemas) -> Self {
+        let segments = path.split('/');
         let path_values = segments.filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}')).collect();
-        let mut operation = Self {
+        Self {
             schemas,
             path_values,
-            media_types: route.handler.body().types(),
+            media_types,
             parameters: Vec::new(),
             body: None,
             responses: Map::new(),
             refusals: Vec::new(),
-        };
-        route.handler.describe(&mut operation);
-        operation
+        }
     }
 
     /// Describes the value at this position in the path.
@@ -81,7 +77,14 @@ impl<'s> Operation<'s> {
         }
     }
 
-    fn parameter(&mut self, place: ParameterIn, name: &str, description: &str, required: bool, schema: Value) {
+    pub(super) fn parameter(
+        &mut self,
+        place: ParameterIn,
+        name: &str,
+        description: &str,
+        required: bool,
+        schema: Value,
+    ) {
         let mut parameter = json!({"name": name, "in": place.name(), "required": required});
         if !description.is_empty() {
             parameter["description"] = json!(description);
@@ -209,58 +212,7 @@ impl<'s> Operation<'s> {
         self.refusals.push(status);
     }
 
-    /// Adds the conditional headers of a route that shows, changes or deletes a resource.
-    pub(super) fn conditions(&mut self, route: &Route, shows: Option<&Route>) {
-        let tag = r#"(W/)?"[!#-~]*""#;
-        let pattern = format!("^(\\*|{tag}(, ?{tag})*)$");
-        let tags = json!({"type": "string", "pattern": pattern, "examples": ["\"5d41402abc4b2a76\""]});
-        let resource = route.handler.resource();
-        if route.method == Method::GET && resource.is_some() {
-            let about = "ETag of a response that you have, or several. If one is still current, the response is 304.";
-            self.parameter(ParameterIn::Header, "If-None-Match", about, false, tags.clone());
-            let about = "ETag of the state that you expect, or several. If the resource has changed since, the response \
-                         is 412.";
-            self.parameter(ParameterIn::Header, "If-Match", about, false, tags);
-            self.error_response(StatusCode::PRECONDITION_FAILED);
-            self.responses.insert(
-                StatusCode::NOT_MODIFIED.as_str().into(),
-                json!({"description": "Not modified. The response that you have is current."}),
-            );
-            self.with_etag(StatusCode::OK);
-            self.with_etag(StatusCode::NOT_MODIFIED);
-        } else if let (Method::PUT | Method::DELETE, Some(shows)) = (route.method.clone(), shows) {
-            let about = "ETag from GET of this path, or several. If the resource has changed since, the \
-                         response is 412 and nothing is changed.";
-            self.parameter(ParameterIn::Header, "If-Match", about, false, tags.clone());
-            let about =
-                "ETags, or `*` for any. If the resource has one of them, the response is 412 and nothing is changed.";
-            self.parameter(ParameterIn::Header, "If-None-Match", about, false, tags);
-            self.error_response(StatusCode::PRECONDITION_FAILED);
-            if route.method == Method::PUT && resource == shows.handler.resource() {
-                self.with_etag(StatusCode::CREATED);
-            }
-        }
-    }
-
-    /// Adds `Idempotency-Key` to a route whose requests must not run twice.
-    pub(super) fn idempotency(&mut self, route: &Route) {
-        if !idempotency::counts_for(route) {
-            return;
-        }
-        let about = "Unique text for each request. A repeat within 24 hours with the same token, path, query \
-                     and body does nothing and gets the first response. A rejected request may be sent again with the same \
-                     key.";
-        let key = json!({
-            "type": "string", "minLength": 1, "maxLength": idempotency::LONGEST, "pattern": "^[!-~]+$",
-            "examples": ["order-4711"],
-        });
-        self.parameter(ParameterIn::Header, "Idempotency-Key", about, false, key);
-        for (_, response) in &mut self.responses {
-            response["headers"]["Idempotency-Replayed"] = json!({"$ref": "#/components/headers/IdempotencyReplayed"});
-        }
-    }
-
-    fn with_etag(&mut self, status: StatusCode) {
+    pub(super) fn with_etag(&mut self, status: StatusCode) {
         self.responses[status.as_str()]["headers"]["ETag"] = json!({"$ref": "#/components/headers/ETag"});
     }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::Message;
 use super::translations::Translations;
 use crate::api::{
-    ApiResponse, BlockingCtx, CachedContent, CachedDocument, Html, Input, IntoResponse, Json200, Layer, Needs,
+    ApiResponse, BlockingCtx, CachedContent, CachedDocument, Error, Html, Input, IntoResponse, Json200, Layer, Needs,
     Operation, Request, Result, Route, blocking, get, openapi, pairs, render,
 };
 use crate::values::{Language, PublicUrl};
@@ -141,7 +141,8 @@ fn library(request: &Request) -> Result<Arc<DocsLibrary>> {
 
 impl DocsLibrary {
     fn make(request: &Request, url: PublicUrl) -> Result<Self> {
-        let described = [Layer::Central, Layer::Workspace].map(|layer| openapi::document(&request.router, layer, &url));
+        let router = crate::router().map_err(|error| Error::Internal(error.to_string()))?;
+        let described = [Layer::Central, Layer::Workspace].map(|layer| openapi::document(&router, layer, &url));
         let sections: Vec<SectionDoc> = described
             .iter()
             .zip([Layer::Central, Layer::Workspace])

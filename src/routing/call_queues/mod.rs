@@ -4,6 +4,7 @@
 //! over time spans. Rows of the queue take precedence over rows of its group.
 
 pub mod calendars;
+mod children;
 mod create_many;
 pub mod exceptions;
 pub mod holidays;

@@ -5,16 +5,12 @@ use rusqlite::Connection;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value, json};
 
-use super::exceptions::RoutingException;
-use super::time_spans::TimeSpan;
 use crate::api::crud;
 use crate::api::entity::{Declared, Editable};
 use crate::api::field::named;
 use crate::api::json_body::{self, ValueReader};
-use crate::api::list::for_each_row;
-use crate::api::{self, BodyKind, Ctx, Input, Operation, Request, Result, Saved, entity_rows, pairs};
+use crate::api::{self, BodyKind, Ctx, Input, Operation, Request, Result, Saved, pairs};
 use crate::routing::customer_param::CustomerParam;
-use crate::tenancy::ChangeRecorder;
 use crate::values::choice;
 
 choice! {
@@ -99,16 +95,4 @@ pub fn problem<T: OfParent>(db: &Connection, customer: i64, row: &T) -> Result<O
     };
     let is_there = db.prepare_cached(sql)?.exists((id, customer))?;
     Ok((!is_there).then(|| format!("The selected {} is invalid.", T::PARENT[0].replace('_', " "))))
-}
-
-/// Deletes all time spans and exceptions of a queue or a group.
-pub fn empty(db: &Connection, recorder: &ChangeRecorder, kind: ParentType, id: i64) -> Result<()> {
-    delete_each::<TimeSpan>(db, recorder, kind, id)?;
-    delete_each::<RoutingException>(db, recorder, kind, id)
-}
-
-fn delete_each<T: OfParent>(db: &Connection, recorder: &ChangeRecorder, kind: ParentType, id: i64) -> Result<()> {
-    for_each_row(db, T::PARENT[0], id, |row: T| {
-        if row.parent() == (id, kind) { entity_rows::delete(db, recorder, &row) } else { Ok(()) }
-    })
 }

@@ -4,7 +4,8 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::parents::{self, ParentType};
+use super::children;
+use super::parents::ParentType;
 use super::queues::{self, CallQueue};
 use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
@@ -74,7 +75,7 @@ entity! {
 
 impl Entity for CallQueueGroup {
     fn release(&self, db: &Connection, recorder: &ChangeRecorder) -> Result<()> {
-        parents::empty(db, recorder, ParentType::GROUP, self.id)?;
+        children::delete_all(db, recorder, ParentType::GROUP, self.id)?;
         for_each_row(db, queues::GROUP, self.id, |old: CallQueue| {
             entity_rows::change(db, recorder, &old, CallQueue { call_queue_group_id: None, ..old.clone() }).map(|_| ())
         })

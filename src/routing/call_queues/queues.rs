@@ -4,7 +4,8 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::parents::{self, ParentType};
+use super::children;
+use super::parents::ParentType;
 use super::queue_groups::CallQueueGroup;
 use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
@@ -148,7 +149,7 @@ impl Entity for CallQueue {
     }
 
     fn release(&self, db: &Connection, recorder: &ChangeRecorder) -> Result<()> {
-        parents::empty(db, recorder, ParentType::QUEUE, self.id)
+        children::delete_all(db, recorder, ParentType::QUEUE, self.id)
     }
 }
 

@@ -8,10 +8,10 @@ use rusqlite::{Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::{Error, Result};
-use super::handler::Ctx;
-use super::list::{List, ListSpec, Listable, TextHits, usable_order};
-use super::pagination::{self, CursorPage};
+use super::{List, ListSpec, Listable, TextHits, usable_order};
+use crate::api::error::{Error, Result};
+use crate::api::handler::Ctx;
+use crate::api::pagination::{self, CursorPage};
 
 /// A position between two rows of a list, and a direction. Encoded as base64url of JSON, which is opaque to clients.
 #[derive(Debug, Clone, Serialize, Deserialize)]
