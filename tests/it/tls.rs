@@ -115,12 +115,21 @@ fn links_are_those_of_tls_and_a_workspace_works_by_them() {
     let list: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(list["path"], format!("{url}/api/customers"));
     // Signed in on a page: the cookie goes over TLS alone.
+    let folder = tempfile::tempdir().unwrap();
+    let jar = folder.path().join("cookies").display().to_string();
+    let sign_in = format!("{url}/ui/sign-in");
+    let form = secure.curl(&[&sign_in, "--cookie-jar", &jar]).ok();
+    let form_key = form.split("name=\"form_key\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     let page = secure.curl(&[
-        &format!("{url}/ui/sign-in"),
+        &sign_in,
         "--dump-header",
         "-",
+        "--cookie",
+        &jar,
         "-H",
         &format!("Origin: {url}"),
+        "--data-urlencode",
+        &format!("form_key={form_key}"),
         "--data-urlencode",
         "email=ada@example.com",
         "--data-urlencode",
