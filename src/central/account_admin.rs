@@ -81,7 +81,7 @@ fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
 }
 
 impl Central {
-    /// Gives the account with this address another name, another address, or both.
+    /// Changes the name, the address, or both, of the account with this address.
     pub fn rename_account(
         &self,
         email: &str,
@@ -93,13 +93,13 @@ impl Central {
         self.write(move |db| rename(db, &accounts::named(db, &email)?, name.as_ref(), new_email.as_ref(), &origin))
     }
 
-    /// Ends every session of the account with this address and lets it log in no more; answers how many tokens were revoked.
+    /// Disables the account with this address and ends its sessions. Returns the number of revoked tokens.
     pub fn disable_account(&self, email: &str, origin: Origin) -> Result<usize> {
         let email = email.to_owned();
         self.write(move |db| disable(db, &accounts::named(db, &email)?, &origin))
     }
 
-    /// Lets the account with this address log in again; answers whether it was disabled.
+    /// Unlocks the account with this address. Returns whether it was disabled.
     pub fn unlock_account(&self, email: &str, origin: Origin) -> Result<bool> {
         let email = email.to_owned();
         self.write(move |db| unlock(db, &accounts::named(db, &email)?, &origin))
