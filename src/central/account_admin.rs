@@ -51,7 +51,7 @@ fn rename(
 }
 
 /// Ends every session of an account and blocks its login. Returns the number of revoked tokens.
-/// [`password::end_grants`] ends its OAuth grants. Integration keys belong to their workspace and stay valid.
+/// [`password_recovery::end_grants`] ends its OAuth grants. Integration keys belong to their workspace and stay valid.
 fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<usize> {
     if account.operator && !accounts::has_other_operator(db, account.id)? {
         return Err(Error::rejected("last_operator", "This is the only enabled operator."));
@@ -66,8 +66,8 @@ fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<usize>
     Ok(credentials::revoke_all(db, account.id, None, origin.at)?)
 }
 
-/// Lets a disabled account, or one with too many failed attempts, log in again. A running server applies the latter
-/// within a second. Returns whether the account was disabled.
+/// Lets a disabled account, or one with too many failed attempts, log in again. A running server forgets the failed
+/// attempts within a second. Returns whether the account was disabled.
 fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
     let was_disabled = accounts::is_disabled(db, account.id)?;
     if was_disabled {

@@ -148,7 +148,7 @@ impl Central {
         })
     }
 
-    /// Queues a dead letter again, with all its attempts.
+    /// Queues a dead letter again. All attempts are available again.
     pub fn queue_mail_again(&self, id: i64, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             db.execute("UPDATE outbox SET due_at = ?2, tries = 0 WHERE id = ?1 AND due_at IS NULL", (id, now))?;
