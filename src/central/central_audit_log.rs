@@ -205,7 +205,7 @@ pub fn record_beside(central: &Path, origin: &Origin, event: CentralAuditEvent) 
 }
 
 impl Central {
-    /// Writes an entry in a transaction of its own, after what happened.
+    /// Writes an entry in a separate transaction, after the event.
     pub fn record_event(&self, origin: Origin, event: CentralAuditEvent) -> Result<()> {
         self.write(move |db| Ok(record(db, &origin, event.clone())?))
     }

@@ -1,7 +1,7 @@
 //! The lifecycle of a workspace: created, activated, in the trash, restored, deleted.
 //!
-//! A workspace is a row in the central file and a file of its own. The row is written first: it reserves the subdomain, and
-//! its status is `creating` until the file exists.
+//! A workspace is a row in the central file and a separate file. The row is written first: it reserves the subdomain,
+//! and its status is `creating` until the file exists.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -221,7 +221,7 @@ pub fn restore(instance: &Arc<Instance>, id: Uuid, subdomain: Option<Subdomain>,
 }
 
 impl Central {
-    /// The row's half of a deletion.
+    /// The first half of a deletion: see [`trash`].
     pub fn trash_workspace(&self, id: Uuid, origin: Origin) -> Result<()> {
         self.write(move |db| trash(db, id, &origin))
     }

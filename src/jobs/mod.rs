@@ -30,7 +30,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Interval for webhooks and reindexing, so that a delivery starts within a second of the change.
 const OFTEN: Duration = Duration::from_millis(200);
 
-/// Every so many rounds, a round includes the work that scans whole tables.
+/// Interval, in rounds, of the work that scans whole tables.
 const SELDOM: u64 = 60;
 
 /// Retention of expired tokens, so that their bearers get `token_expired`.

@@ -118,8 +118,8 @@ impl WebhookSender {
         Ok(visit)
     }
 
-    /// Checks a workspace in a write turn, because that comes after the commit that announced it (see `PendingDeliveries`). Nothing
-    /// is written, so nothing is synced.
+    /// Checks a workspace in a write turn, because that comes after the commit that announced it (see
+    /// `PendingDeliveries`). Nothing is written, so nothing is synced.
     fn visit(self: &Arc<Self>, workspace: Uuid, now: Timestamp) -> Result<()> {
         if require_active(self.instance.directory.current(&self.instance.keys)?.by_id(workspace)?).is_err() {
             return Ok(());

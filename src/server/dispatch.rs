@@ -23,15 +23,15 @@ pub struct DispatchResult {
     pub worked: Duration,
 }
 
-/// The same, as the thread sends it.
+/// The outcome of a job, as the thread sends it.
 struct JobOutcome {
     result: Result<ApiResponse>,
     waited: Duration,
     worked: Duration,
 }
 
-/// Decides once whether a request runs or times out, by whichever comes first: the thread that starts it or the waiter
-/// that gives up. So a request that got 503 never runs afterwards.
+/// Decides once whether a request runs or times out. The first to claim it wins: the thread that starts the request or
+/// the waiter that gives up. So a request that got 503 never runs afterwards.
 #[derive(Default)]
 struct Ticket(AtomicU8);
 
@@ -92,8 +92,8 @@ pub async fn run(routed: RoutedRequest) -> DispatchResult {
     DispatchResult { result, waited, worked }
 }
 
-/// Checks in a read turn whether the caller is allowed, before a large body is read. The check before the handler runs
-/// in addition.
+/// Checks in a read turn whether the caller is allowed, before a large body is read. The handler's own check still
+/// follows.
 pub async fn authorize(request: &Arc<Request>) -> Result<()> {
     let (told, answer) = oneshot::channel();
     request.file().submit_read(Box::new(Authorization { request: Arc::clone(request), result: Ok(()), told }));
@@ -103,7 +103,7 @@ pub async fn authorize(request: &Arc<Request>) -> Result<()> {
     }
 }
 
-/// The job for that check.
+/// The job of [`authorize`].
 struct Authorization {
     request: Arc<Request>,
     result: Result<()>,
@@ -122,7 +122,7 @@ impl Job for Authorization {
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
         let Self { request, result, told } = *self;
-        // Whoever gets the answer must hold the only reference to the request.
+        // The receiver of the result must hold the only reference to the request.
         drop(request);
         let _ = told.send(outcome.map_err(Error::from).and(result));
     }

@@ -38,8 +38,8 @@ pub fn full(bytes: Bytes) -> Outgoing {
 /// Shorter lists are not compressed.
 const SHORT: usize = 4 * 1024;
 
-/// Builds the HTTP response. Compresses long lists and exports if the client accepts that. Single resources and
-/// pages are never compressed, nor responses to anonymous callers: the length of a compressed body could reveal a secret that
+/// Builds the HTTP response. Compresses long lists and exports if the client accepts that. Never compresses single
+/// resources, pages, and responses to anonymous callers: the length of a compressed body could reveal a secret that
 /// stands next to text that the client chose (BREACH).
 pub fn answer(answer: ApiResponse, request: &Request, route: &Route) -> Response<Outgoing> {
     let is_read = request.method == Method::GET && request.needs != Needs::Anyone;

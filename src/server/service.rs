@@ -143,7 +143,7 @@ impl Service {
         });
     }
 
-    /// The page for errors, if a person asks for a page.
+    /// The page for errors, if a browser requests a page.
     fn error_page(&self, head: &Parts) -> Option<ErrorPage> {
         let path = head.uri.path();
         let named = self.instance.config.workspace_by_path.then(|| workspace_in(path)).flatten();

@@ -92,7 +92,7 @@ impl<W: FnMut(&Connection) -> Verdict + Send> Job for Scripted<W> {
     }
 }
 
-/// A job whose answer panics.
+/// A job that panics when it sends its response.
 struct Faulty;
 
 impl Job for Faulty {

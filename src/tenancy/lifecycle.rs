@@ -61,7 +61,7 @@ impl Template {
         let unfinished = path.with_extension("new");
         let made = self.copy_to(&unfinished, beginning).and_then(|()| durable_fs::rename(&unfinished, path));
         if made.is_err() {
-            // On a full disk its space is needed, and no one else knows of this file.
+            // Free the space, because the disk may be full. Nothing else deletes this file.
             delete_file(&unfinished)?;
             delete_file(path)?;
         }
