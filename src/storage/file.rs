@@ -17,7 +17,7 @@ use super::disk_error::DiskError;
 use super::lane::{Joined, Lane};
 use super::migrate::{self, FileKind};
 use super::share::Share;
-use super::snapshot::beside;
+use super::snapshot::companion_path;
 use super::sqlite_connection::{self, Readers};
 use super::storage_metrics::StorageMetrics;
 use super::threads::{DATABASE_THREADS, Supervisor, Threads};
@@ -26,7 +26,7 @@ use super::threads::{DATABASE_THREADS, Supervisor, Threads};
 const LARGEST_BATCH: usize = 256;
 
 /// From this number of responses on, another thread sends them.
-const MANY_ANSWERS: usize = 4;
+const MANY_RESULTS: usize = 4;
 
 /// Pages in the WAL (16 MiB) after which it is checkpointed.
 const LONG_LOG: i64 = 4_000;
@@ -74,7 +74,7 @@ impl Storage {
     /// that, and the next batch starts at once.
     fn answer(&self, worked: Vec<FinishedJob>) {
         let supervisor = Arc::clone(&self.supervisor);
-        let few = worked.len() < MANY_ANSWERS;
+        let few = worked.len() < MANY_RESULTS;
         let answer_all = move || {
             for worked in worked {
                 // If one response panics, the others must still be sent.
@@ -156,7 +156,7 @@ impl File {
     /// Bytes on disk of the file and of its WAL. 0 if missing.
     pub fn sizes(&self) -> (u64, u64) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len());
-        (size(&self.path), size(&beside(&self.path, "-wal")))
+        (size(&self.path), size(&companion_path(&self.path, "-wal")))
     }
 
     /// Returns a receiver that disconnects when the last holder has released the file and it is closed.
