@@ -1,4 +1,4 @@
-//! Configuration: raw settings (flags, then `CX_…` in the environment, then a file, then defaults) become a [`Config`].
+//! Configuration: raw settings (flags, then `CX_…` in the environment, then a file, then defaults) become a `Config`.
 //! One table defines the flags, the environment variables, the file, `--print-config` and `docs/configuration.md`.
 
 mod setting_table;

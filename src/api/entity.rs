@@ -1,6 +1,6 @@
 //! Entities: rows of a workspace that are listed, read, created, changed and deleted by the same handlers (`crud.rs`).
 //!
-//! A resource declares an entity once, by [`entity!`]: its table, its fields with their filters and labels, and the
+//! A resource declares an entity once, by `entity!`: its table, its fields with their filters and labels, and the
 //! customer of a row. What differs from other resources is a method of [`Entity`] that the resource overrides.
 
 use rusqlite::Connection;
@@ -15,7 +15,7 @@ use crate::tenancy::journal::{ChangeRecorder, Recorded};
 use crate::tenancy::phones::{self, PhoneColumns, PhoneText};
 use crate::values::Timestamp;
 
-/// The declaration of an entity. Implemented by [`entity!`].
+/// The declaration of an entity. Implemented by `entity!`.
 pub trait Declared: Stored + Listable + CustomerOwned + Clone + Send + 'static {
     /// The name in the audit log and in webhooks.
     const RECORDED: &'static Recorded;

@@ -17,7 +17,7 @@ pub struct Route {
     pub needs: Needs,
     /// The summary in the documentation, as an imperative.
     pub summary: &'static str,
-    /// The name of the operation, if it differs from what [`Resource::operation_id`] derives.
+    /// The name of the operation, if it differs from what `Resource::operation_id` derives.
     pub name: Option<&'static str>,
     /// Whether a workspace token on the central host is answered by the workspace's route of the same path.
     pub follows_token: bool,

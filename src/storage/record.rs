@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row};
 
-/// A struct that is a row of a table. Implemented by [`record!`].
+/// A struct that is a row of a table. Implemented by `record!`.
 ///
 /// Only the file of a resource writes its rows, so that every change is recorded.
 pub trait Stored: Sized {
