@@ -14,7 +14,7 @@ use crate::instance::Instance;
 use crate::values::Timestamp;
 
 /// Rate limits by the caller's address, and by email once it is known. This is the only access to the throttle, so
-/// every handler that may answer 429 has this input, and OpenAPI documents the 429.
+/// every handler that may return 429 has this input, and OpenAPI documents the 429.
 pub struct RateLimit {
     instance: Arc<Instance>,
     client: IpAddr,
