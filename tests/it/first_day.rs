@@ -1,4 +1,4 @@
-//! The first day of a new user: an account, a workspace, customers and contacts in it, and the export at the end.
+//! The first day of a new user: an account, a workspace, customers and contacts in it, and the log-out.
 
 use std::collections::BTreeSet;
 

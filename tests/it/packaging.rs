@@ -1,4 +1,4 @@
-//! The files of `packaging/` for others: `compose.yaml`, and the generated files of the package.
+//! The files of `packaging/`: `compose.yaml`, the changelog for Debian, and the scripts.
 
 use std::path::Path;
 use std::process::Command;
