@@ -20,7 +20,7 @@ use crate::{announce, customer, fill};
 const QUIET: Name = Name { key: "hostile-quiet", label: "GET customer, nobody else asks" };
 const BESIDE: Name = Name { key: "hostile", label: "the same beside a hostile tenant" };
 
-/// Connections of the measured tenant. More would be a load of their own.
+/// Connections of the measured tenant. More would add load.
 const CONNECTIONS: usize = 4;
 
 const LONGEST_QUIET: Duration = Duration::from_secs(60);

@@ -65,7 +65,7 @@ impl RateLimitedAttempt {
     }
 
     /// Forgets the failures of the email, session or account. Those of the address stay. Otherwise an attacker could
-    /// reset the limit with a login to an account of their own.
+    /// reset the limit with a login to their own account.
     pub fn reset(&self) {
         let own = self.keys.iter().filter(|key| !matches!(key, ThrottleKey::Address(..)));
         own.for_each(|key| self.instance.node.throttle.reset(key));
