@@ -1,7 +1,7 @@
 //! Configuration: raw settings (flags, then `CX_…` in the environment, then a file, then defaults) become a [`Config`].
 //! One table defines the flags, the environment variables, the file, `--print-config` and `docs/configuration.md`.
 
-mod settings;
+mod setting_table;
 mod values;
 
 use std::collections::BTreeMap;
@@ -18,8 +18,8 @@ use parking_lot::RwLock;
 
 use crate::auth::PasswordCost;
 use crate::values::{Networks, PublicUrl};
-use settings::nearest;
-pub use settings::{SETTINGS, Setting, SettingGroup, SettingKind};
+use setting_table::nearest;
+pub use setting_table::{SETTINGS, Setting, SettingGroup, SettingKind};
 use values::without_password;
 
 /// The validated settings.

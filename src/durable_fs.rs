@@ -1,6 +1,7 @@
-//! Files and folders that a power loss cannot take back: written, synced, renamed, and their folder synced.
+//! Writes files and folders so that they survive a power loss: syncs the content, renames, syncs the folder.
 //!
-//! A new file is on the disk only after its folder is synced, and a new folder only after the folder that contains it is.
+//! A new file is on disk only after its folder is synced. A new folder is on disk only after its parent folder is
+//! synced.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
@@ -34,7 +35,7 @@ pub fn create_private_file(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Writes a file that only its owner can read, whole or not at all. It replaces the file that has the path.
+/// Writes a file that only its owner can read, completely or not at all. Replaces an existing file at the path.
 pub fn write_private_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let unfinished = path.with_extension("new");
     match fs::remove_file(&unfinished) {
@@ -45,7 +46,7 @@ pub fn write_private_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     rename(&unfinished, path)
 }
 
-/// Syncs a file or a folder, then renames it. Creates the folder that it is moved into, unless it exists.
+/// Syncs a file or a folder, renames it, and syncs the target folder. Creates the target folder if it does not exist.
 pub fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
     let folder = folder_of(to)?;
     create_folder(folder)?;

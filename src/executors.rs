@@ -1,4 +1,4 @@
-//! Executors: where handlers run, and the threads of their own that three of these have.
+//! Executors: where handlers run. Three of them have separate threads.
 
 use std::io;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ pub enum Executor {
     /// On a blocking thread outside the lanes, for work on two files or on the file system. The handler takes its own
     /// turns.
     Blocking,
-    /// Like `BlockingCtx`, on the few threads for password hashing, which is slow and needs much memory.
+    /// Like `Blocking`, on the few threads for password hashing, which is slow and needs much memory.
     Hashing,
-    /// Like `BlockingCtx`, on the few threads for work that takes seconds and holds a file's write lane meanwhile.
+    /// Like `Blocking`, on the few threads for work that takes seconds and holds a file's write lane meanwhile.
     LongRunning,
     /// At once, on the connection's own thread. Such a handler is fast and uses neither a file nor the caller.
     Inline,
 }
 
 impl Executor {
-    /// Those that have threads of their own.
+    /// The executors with separate threads.
     pub const WITH_THREADS: [Self; 3] = [Self::Blocking, Self::Hashing, Self::LongRunning];
 
     /// The name of its threads, in metrics too.
@@ -45,7 +45,7 @@ impl Executor {
         }
     }
 
-    /// The share of these threads that the workspaces of one account have. Hashing has none.
+    /// The share of these threads for the workspaces of one account. Hashing has no shares.
     pub fn share(self, group: &AccountGroup) -> Option<&Arc<Share>> {
         match self {
             Self::Blocking => Some(&group.blocking),
@@ -55,7 +55,7 @@ impl Executor {
     }
 }
 
-/// The threads of the executors that have threads of their own.
+/// The threads of the executors with separate threads.
 pub struct Executors {
     pub blocking: Threads,
     /// One thread per processor: each hash occupies one, and its memory.

@@ -1,4 +1,4 @@
-//! State that is only in memory: it ends with the process, and a second machine has its own.
+//! State in memory only. It ends with the process. A second machine would have a separate state.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -27,7 +27,7 @@ pub enum Needs {
     /// Central: the owner of the workspace in the path.
     Owner,
     /// Workspace: any user or integration key.
-    Insider,
+    Principal,
     /// Workspace: a user or a key with the permission. Callers that are bound to a customer are rejected.
     Permission(&'static str),
     /// The same, or the user in the path.
@@ -65,7 +65,7 @@ impl std::fmt::Display for Needs {
             Self::Operator => f.write_str("an operator"),
             Self::Member => f.write_str("a member"),
             Self::Owner => f.write_str("the owner"),
-            Self::Insider => f.write_str("a token or key"),
+            Self::Principal => f.write_str("a token or key"),
             Self::Permission(name) | Self::Scoped(name) => f.write_str(name),
             Self::Lookup(name) => write!(f, "{name}, or a call flow"),
             Self::Self_(name) => write!(f, "{name}, or your own user"),

@@ -109,7 +109,7 @@ macro_rules! entity {
         pub struct $type:ident in $table:literal {
             $(
                 $(#[$field_meta:meta])*
-                pub $field:ident: $field_type:ty
+                $visible:vis $field:ident: $field_type:ty
                     => $kind:ident $(($($argument:expr),+))? $(.$method:ident($($value:expr),*))*
                     $(, $english:literal, $french:literal)?;
             )+
@@ -127,7 +127,7 @@ macro_rules! entity {
             /// Id, assigned by the server.
             #[schemars(extend("readOnly" = true))]
             pub id: i64,
-            $($(#[$field_meta])* pub $field: $field_type,)+
+            $($(#[$field_meta])* $visible $field: $field_type,)+
             /// Time of creation (UTC).
             #[schemars(extend("readOnly" = true))]
             pub created_at: $crate::values::Timestamp,

@@ -112,7 +112,7 @@ fn mode_in(text: &[u8], format: Format) -> Result<ImportMode> {
         return Ok(ImportMode::Create);
     }
     // Other errors in the text are found when its rows are read.
-    let said = serde_json::from_slice::<ImportModeQuery>(text).ok().and_then(|beside| beside.mode);
+    let said = serde_json::from_slice::<ImportModeQuery>(text).ok().and_then(|query| query.mode);
     let mode = said.filter(|mode| !mode.is_empty()).map_or(Ok(ImportMode::Create), |mode| mode.parse());
     mode.map_err(|said: String| Error::invalid(said))
 }

@@ -105,8 +105,8 @@ pub(super) struct TextHits {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
-    Up,
-    Down,
+    Ascending,
+    Descending,
 }
 
 impl<T: Listable> Input for List<T> {
@@ -287,8 +287,8 @@ impl<T: Listable> List<T> {
 
     fn parse_sort(key: &str) -> Result<(&'static Field, Direction), String> {
         let (name, direction) = match key.strip_prefix('-') {
-            Some(name) => (name, Direction::Down),
-            None => (key, Direction::Up),
+            Some(name) => (name, Direction::Descending),
+            None => (key, Direction::Ascending),
         };
         let field = T::LISTING.fields.iter().find(|field| field.name == name && field.sort.is_some());
         field.map(|field| (field, direction)).ok_or_else(|| {
@@ -407,7 +407,7 @@ impl<T: Listable> List<T> {
     pub(super) fn sort(&self) -> String {
         let sorts = self.sorts.iter();
         let names =
-            sorts.map(|(field, way)| format!("{}{}", if *way == Direction::Down { "-" } else { "" }, field.name));
+            sorts.map(|(field, way)| format!("{}{}", if *way == Direction::Descending { "-" } else { "" }, field.name));
         names.collect::<Vec<_>>().join(",")
     }
 
@@ -416,7 +416,7 @@ impl<T: Listable> List<T> {
         let mut down = T::LISTING.newest_first;
         let mut order = Vec::new();
         for (field, direction) in &self.sorts {
-            down = *direction == Direction::Down;
+            down = *direction == Direction::Descending;
             let column = field.sort.unwrap_or(field.column);
             order.push(SortKey { column, unindexed: field.sort_unindexed, down: down != turned });
             if column == "id" {

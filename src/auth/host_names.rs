@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::values::Timestamp;
 
-/// Seconds for which an answer of the resolver is valid. That includes the answer that there is no address.
+/// Seconds for which a response of the resolver is valid. That includes the response that there is no address.
 const KEPT_FOR: i64 = 60;
 
 /// Maximum cached names. Beyond that, the cache is cleared.
@@ -22,7 +22,7 @@ impl HostNames {
     pub fn addresses(&self, name: &str, now: Timestamp) -> Option<Vec<IpAddr>> {
         let known = self.lock();
         let (addresses, asked_at) = known.get(name)?;
-        // An answer from the future means that the clock was set back.
+        // A response from the future means that the clock was set back.
         (0..KEPT_FOR).contains(&(now.seconds() - asked_at.seconds())).then(|| addresses.clone())
     }
 

@@ -17,12 +17,12 @@ use pasetors::version4::V4;
 use crate::durable_fs;
 use crate::values::Timestamp;
 
-type SealingKey = Arc<SymmetricKey<V4>>;
+type EncryptionKey = Arc<SymmetricKey<V4>>;
 
 pub struct Keys {
     folder: PathBuf,
     /// By name, oldest first. Read again after [`Keys::reload`].
-    loaded: Mutex<Option<Vec<(String, SealingKey)>>>,
+    loaded: Mutex<Option<Vec<(String, EncryptionKey)>>>,
 }
 
 impl Keys {
@@ -88,15 +88,15 @@ impl Keys {
         *self.loaded.lock() = None;
     }
 
-    pub(super) fn newest(&self) -> anyhow::Result<(String, SealingKey)> {
+    pub(super) fn newest(&self) -> anyhow::Result<(String, EncryptionKey)> {
         self.load()?.last().cloned().context("there is no key to encrypt tokens with")
     }
 
-    pub(super) fn named(&self, name: &str) -> Option<SealingKey> {
+    pub(super) fn named(&self, name: &str) -> Option<EncryptionKey> {
         self.load().ok()?.iter().find(|(known, _)| known == name).map(|(_, key)| Arc::clone(key))
     }
 
-    fn load(&self) -> anyhow::Result<Vec<(String, SealingKey)>> {
+    fn load(&self) -> anyhow::Result<Vec<(String, EncryptionKey)>> {
         let mut loaded = self.loaded.lock();
         if let Some(keys) = &*loaded {
             return Ok(keys.clone());

@@ -180,7 +180,8 @@ mod tests {
         login("caf\u{e9} noir et th\u{e9}").ok();
     }
 
-    /// The stored hash is from before passwords were normalized: of the password as typed, on a Mac or elsewhere.
+    /// An older version stored the hash of the password as typed, on a Mac or elsewhere, before passwords were
+    /// normalized.
     #[test]
     fn a_password_is_the_same_however_it_is_typed_and_was_kept() {
         let passwords = Passwords::new(CHEAP).unwrap();

@@ -266,7 +266,7 @@ impl Backup {
 }
 
 fn unfinished(folder: &Path) -> PathBuf {
-    crate::storage::beside(folder, UNFINISHED)
+    crate::storage::companion_path(folder, UNFINISHED)
 }
 
 fn is_unfinished(folder: &Path) -> bool {

@@ -25,7 +25,7 @@ pub enum BackupScope<'a> {
     Workspace(&'a str),
 }
 
-/// How often to look for a file that is being moved into or out of the trash.
+/// Maximum attempts to copy a file that is being moved into or out of the trash.
 const TRIES: usize = 5;
 
 /// Takes a backup and verifies each file of it. When this returns, the backup is complete, or there is none. Unreadable
@@ -61,7 +61,7 @@ pub fn take(
         Ok(manifest)
     });
     if made.is_err() {
-        // On a full disk this space is needed. The next backup deletes what cannot be deleted now.
+        // Free the space, because the disk may be full. If this fails, the next backup deletes the folder.
         let _ = fs::remove_dir_all(&making.folder);
     }
     Ok(Backup { manifest: made?, name, folder })

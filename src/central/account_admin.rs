@@ -51,7 +51,7 @@ fn rename(
 }
 
 /// Ends every session of an account and blocks its login. Returns the number of revoked tokens.
-/// [`password::end_grants`] ends its OAuth grants. Integration keys belong to their workspace and stay valid.
+/// [`password_recovery::end_grants`] ends its OAuth grants. Integration keys belong to their workspace and stay valid.
 fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<usize> {
     if account.operator && !accounts::has_other_operator(db, account.id)? {
         return Err(Error::rejected("last_operator", "This is the only enabled operator."));
@@ -66,8 +66,8 @@ fn disable(db: &Connection, account: &Account, origin: &Origin) -> Result<usize>
     Ok(credentials::revoke_all(db, account.id, None, origin.at)?)
 }
 
-/// Lets a disabled account, or one with too many failed attempts, log in again. A running server applies the latter
-/// within a second. Returns whether the account was disabled.
+/// Lets a disabled account, or one with too many failed attempts, log in again. A running server forgets the failed
+/// attempts within a second. Returns whether the account was disabled.
 fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
     let was_disabled = accounts::is_disabled(db, account.id)?;
     if was_disabled {
@@ -81,7 +81,7 @@ fn unlock(db: &Connection, account: &Account, origin: &Origin) -> Result<bool> {
 }
 
 impl Central {
-    /// Gives the account with this address another name, another address, or both.
+    /// Changes the name, the address, or both, of the account with this address.
     pub fn rename_account(
         &self,
         email: &str,
@@ -93,13 +93,13 @@ impl Central {
         self.write(move |db| rename(db, &accounts::named(db, &email)?, name.as_ref(), new_email.as_ref(), &origin))
     }
 
-    /// Ends every session of the account with this address and lets it log in no more; answers how many tokens were revoked.
+    /// Disables the account with this address and ends its sessions. Returns the number of revoked tokens.
     pub fn disable_account(&self, email: &str, origin: Origin) -> Result<usize> {
         let email = email.to_owned();
         self.write(move |db| disable(db, &accounts::named(db, &email)?, &origin))
     }
 
-    /// Lets the account with this address log in again; answers whether it was disabled.
+    /// Unlocks the account with this address. Returns whether it was disabled.
     pub fn unlock_account(&self, email: &str, origin: Origin) -> Result<bool> {
         let email = email.to_owned();
         self.write(move |db| unlock(db, &accounts::named(db, &email)?, &origin))

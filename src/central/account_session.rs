@@ -183,7 +183,7 @@ pub fn switch_to(ctx: &BlockingCtx<'_>, Json(to): Json<WorkspaceSwitch>) -> Resu
     Ok(Ok200(Switched { issued, scope, workspace }))
 }
 
-/// The account with an email and a password. An unknown email takes as long as a wrong password.
+/// Checks an email and a password, and returns the account. An unknown email takes as long as a wrong password.
 pub fn verify(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, given: &Login) -> Result<Account> {
     let (email, origin) = (given.email.clone(), ctx.request.origin());
     let (found, is_at_home) = ctx.instance.central.read(move |db| {
@@ -237,7 +237,7 @@ pub fn lacks_second_factor(ctx: &BlockingCtx<'_>, account_id: i64, id: Uuid) -> 
     Ok(!ctx.instance.central.second_factor(account_id)?.enabled)
 }
 
-/// The same without the check of the second factor.
+/// Like [`open_session`], without the check of the second factor.
 pub fn admit(ctx: &BlockingCtx<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
     let listed = ctx.instance.directory.current(&ctx.instance.keys)?.by_id(id)?;
     let listed = listed.ok_or_else(Error::workspace_not_found)?;

@@ -100,7 +100,7 @@ pub fn find_by_email(db: &Connection, email: &str) -> rusqlite::Result<Option<(A
     first(db, "email = ?1", email)
 }
 
-/// The account with this address; fails if nobody has it.
+/// The account with this address. Fails if there is none.
 pub fn named(db: &Connection, email: &str) -> Result<Account> {
     let missing = || Error::NotFound { code: "not_found", message: format!("There is no account {email}.") };
     find_by_email(db, email)?.map(|(account, _)| account).ok_or_else(missing)
@@ -111,18 +111,18 @@ impl Central {
         self.read(move |db| find(db, id))
     }
 
-    /// The account, and the form in which its password is kept.
+    /// The account and its password hash.
     pub fn account_with_password(&self, id: i64) -> Result<(Account, String)> {
         self.read(move |db| find_with_password(db, id))
     }
 
-    /// The account with this address; fails if nobody has it.
+    /// The account with this address. Fails if there is none.
     pub fn account_by_email(&self, email: &str) -> Result<Account> {
         let email = email.to_owned();
         self.read(move |db| named(db, &email))
     }
 
-    /// The account with this address, and the form in which its password is kept.
+    /// The account with this address and its password hash.
     pub fn password_by_email(&self, email: &str) -> Result<Option<(Account, String)>> {
         let email = email.to_owned();
         self.read(move |db| Ok(find_by_email(db, &email)?))

@@ -194,7 +194,7 @@ pub fn record(db: &Connection, origin: &Origin, event: CentralAuditEvent) -> rus
 
 /// Writes an entry into a central file that this process has not opened as an instance. Does nothing if the file is
 /// older than the audit log.
-pub fn record_beside(central: &Path, origin: &Origin, event: CentralAuditEvent) -> anyhow::Result<()> {
+pub fn record_by_command(central: &Path, origin: &Origin, event: CentralAuditEvent) -> anyhow::Result<()> {
     let mut db = storage::open_writer(central)?;
     storage::transaction(&mut db, |db| {
         let has_log =
@@ -205,7 +205,7 @@ pub fn record_beside(central: &Path, origin: &Origin, event: CentralAuditEvent) 
 }
 
 impl Central {
-    /// Writes an entry in a transaction of its own, after what happened.
+    /// Writes an entry in a separate transaction, after the event.
     pub fn record_event(&self, origin: Origin, event: CentralAuditEvent) -> Result<()> {
         self.write(move |db| Ok(record(db, &origin, event.clone())?))
     }

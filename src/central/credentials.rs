@@ -1,5 +1,5 @@
-//! Credentials: passwords as they are compared, tokens as they are issued and revoked. Which workspaces an account may enter is
-//! a matter of memberships.
+//! Credentials: compares passwords, issues and revokes tokens. Memberships decide which workspaces an account may
+//! enter.
 
 use rusqlite::{Connection, ToSql};
 use schemars::JsonSchema;
@@ -147,7 +147,7 @@ pub fn revoke_workspace(db: &Connection, workspace: Uuid, now: Timestamp) -> rus
 }
 
 impl Central {
-    /// Revokes a token, and those that were switched from it.
+    /// Revokes a token and the tokens that were switched from it.
     pub fn revoke_token(&self, id: i64, now: Timestamp) -> Result<()> {
         self.write(move |db| Ok(revoke_one(db, id, now).map(|_| ())?))
     }
@@ -160,7 +160,7 @@ impl Central {
         })
     }
 
-    /// Deletes the tokens that ended before a moment.
+    /// Deletes the tokens that expired or were revoked before this time.
     pub fn delete_ended_tokens(&self, before: Timestamp) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached("DELETE FROM tokens WHERE expires_at < ?1 OR revoked_at < ?1")?.execute([before])?;

@@ -2,7 +2,7 @@
 //!
 //! A changed address takes effect only after verification. The old address can undo the change for seven days.
 //!
-//! A code alone is not enough: the caller must be signed in as the account or enter its password. Otherwise somebody
+//! A code alone is not enough: the caller must be signed in as the account or enter its password. Otherwise an attacker
 //! could register a stranger's address, and the stranger would verify it by following the link.
 
 use rusqlite::{Connection, OptionalExtension};
@@ -245,19 +245,18 @@ fn restore_former(db: &Connection, code: &str, origin: &Origin) -> Result<()> {
 }
 
 impl Central {
-    /// What a code that was mailed and is good at this moment verifies.
+    /// The address that a valid code verifies.
     pub fn email_by_code(&self, code: &str, now: Timestamp) -> Result<Option<PendingVerification>> {
         let code = code.to_owned();
         self.read(move |db| Ok(with_code(db, &code, now)?))
     }
 
-    /// Verifies an address of which the account has shown the code.
+    /// Verifies the address of a submitted code.
     pub fn confirm_email(&self, named: PendingVerification, origin: Origin) -> Result<Account> {
         self.write(move |db| confirm(db, &named, &origin))
     }
 
-    /// Verifies an address that somebody has shown to read the mail of, if it is the account's, or is to be; answers the
-    /// account.
+    /// Verifies an address by other proof, if it is the account's current or pending address. Returns the account.
     pub fn confirm_own_email(&self, account: Account, email: &str, origin: Origin) -> Result<Account> {
         let email = email.to_owned();
         self.write(move |db| {
@@ -275,7 +274,7 @@ impl Central {
         })
     }
 
-    /// Gives an account the address back that a code was mailed to.
+    /// Restores the address to which an undo code was mailed.
     pub fn undo_email_change(&self, code: &str, origin: Origin) -> Result<()> {
         let code = code.to_owned();
         self.write(move |db| restore_former(db, &code, &origin))

@@ -280,7 +280,7 @@ pub fn with_code(db: &Connection, code: &str) -> rusqlite::Result<Option<UserInv
     one(db, "code_digest = ?1", [secret::digest(code)])
 }
 
-/// The same, with the data that the accept page needs.
+/// The invitation of a code, with the data that the accept page needs.
 fn shown_by_code(db: &Connection, code: &str) -> Result<Option<InviteByCode>> {
     let Some(invite) = with_code(db, code)? else { return Ok(None) };
     let account_exists = accounts::find_by_email(db, &invite.email)?.is_some();
@@ -297,8 +297,8 @@ fn expire(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
 }
 
 impl Central {
-    /// Writes an invitation, and the mail with its code in the same transaction. Mails caused by a program count against the
-    /// workspace's owner.
+    /// Writes an invitation and the mail with its code in one transaction. A mail that a program causes counts against
+    /// the workspace's owner.
     fn mail_invitation(
         &self,
         mailing: Mailing,
@@ -320,13 +320,13 @@ impl Central {
         })
     }
 
-    /// Invites somebody, and mails the code.
+    /// Creates an invitation and mails its code.
     pub fn invite(&self, guest: Guest, mailing: Mailing) -> Result<UserInvite> {
         let (quotas, now) = (mailing.quotas, mailing.now);
         self.mail_invitation(mailing, move |db| create(db, &guest, quotas, now))
     }
 
-    /// Gives an invitation another code, which is mailed, and seven days more.
+    /// Gives an invitation a new code and seven more days, and mails the code.
     pub fn renew_invitation(&self, workspace: Uuid, id: i64, mailing: Mailing) -> Result<UserInvite> {
         let (quotas, now) = (mailing.quotas, mailing.now);
         self.mail_invitation(mailing, move |db| renew(db, workspace, id, quotas, now))
@@ -354,7 +354,7 @@ impl Central {
         })
     }
 
-    /// The invitation that a code was mailed for, with what a page needs beside it.
+    /// The invitation of a code, with the data that the accept page needs.
     pub fn invitation_by_code(&self, code: &str) -> Result<Option<InviteByCode>> {
         let code = code.to_owned();
         self.read(move |db| shown_by_code(db, &code))
@@ -376,8 +376,8 @@ fn record_answer(db: &Connection, id: i64, status: &str, now: Timestamp) -> Resu
     Ok(())
 }
 
-/// An invitation that an account may answer: its verified address matches, or it has the code. The code verifies the
-/// address.
+/// An invitation that an account may accept or decline: its verified address matches, or it has the code. The code
+/// verifies the address.
 fn find_by_email(db: &Connection, account_id: i64, id: i64, code: Option<&str>, origin: &Origin) -> Result<UserInvite> {
     let Some(code) = code else {
         return one(db, "id = ?1 AND account_id = ?2", (id, account_id))?.ok_or_else(Error::not_found);

@@ -31,7 +31,7 @@ pub struct SecondFactorLogin {
     pub code: Name<40>,
 }
 
-/// The same as an input. OpenAPI documents its 401, for an expired challenge or a wrong code.
+/// [`SecondFactorLogin`] as an input. OpenAPI documents its 401, for an expired challenge or a wrong code.
 pub struct SecondFactorAttempt(pub SecondFactorLogin);
 
 impl Input for SecondFactorAttempt {

@@ -220,7 +220,7 @@ fn on_one_line(name: &str) -> String {
 /// Maximum consecutive digits of a name. Fewer than a telephone number has.
 const MOST_DIGITS: usize = 5;
 
-/// Defuses a name that another person chose, for a mail to a recipient who did not ask for it. No mail program can then
+/// Defuses a name that another person chose, for a mail that the recipient did not request. No mail program can then
 /// turn a part of it into a link or a phone number. A space follows each character that joins the parts of an address,
 /// and long runs of digits are cut.
 fn strip_links(name: &str) -> String {

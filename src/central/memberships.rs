@@ -131,7 +131,7 @@ fn check_not_owner(db: &Connection, account_id: i64, workspace: Uuid) -> Result<
 }
 
 impl Central {
-    /// Fails for the account that owns a workspace: it stays a member.
+    /// Fails if the account owns the workspace: an owner stays a member.
     pub fn check_not_owner(&self, account_id: i64, workspace: Uuid) -> Result<()> {
         self.read(move |db| check_not_owner(db, account_id, workspace))
     }
@@ -145,7 +145,7 @@ impl Central {
         })
     }
 
-    /// Makes an account a member, in this role; answers whether it was one already.
+    /// Makes an account a member, or updates the role of a member. Returns whether it was a member before.
     pub fn save_membership(&self, account_id: i64, workspace: Uuid, role: &str, now: Timestamp) -> Result<bool> {
         let role = role.to_owned();
         self.write(move |db| {
@@ -156,18 +156,18 @@ impl Central {
         })
     }
 
-    /// Gives a member's role its present name.
+    /// Updates the role of a member. Does not create a membership.
     pub fn set_member_role(&self, account_id: i64, workspace: Uuid, role: &str) -> Result<()> {
         let role = role.to_owned();
         self.write(move |db| set_role(db, account_id, workspace, &role))
     }
 
-    /// Ends a membership, and with it the account's tokens for the workspace.
+    /// Ends a membership and revokes the account's tokens for the workspace.
     pub fn end_membership(&self, account_id: i64, workspace: Uuid, now: Timestamp) -> Result<()> {
         self.write(move |db| delete(db, account_id, workspace, now))
     }
 
-    /// Gives a role of a workspace another name.
+    /// Renames a role in the memberships of a workspace.
     pub fn rename_role(&self, workspace: Uuid, old: &str, new: &str) -> Result<()> {
         let (old, new) = (old.to_owned(), new.to_owned());
         self.write(move |db| {

@@ -68,9 +68,9 @@ fn insert(db: &Connection, mail: &Mail, cause_id: Option<i64>, now: Timestamp) -
 }
 
 impl Central {
-    /// Returns mails that are due, in rounds: the oldest of each cause, then the second of each, so an account that causes
-    /// many mails delays nobody else's. The cause of a mail that the server sends on its own behalf is its recipient. A due
-    /// time beyond the longest back-off means that the clock was set back; such a mail is due at once.
+    /// Returns mails that are due, in rounds: the oldest of each cause, then the second of each. So the many mails of
+    /// one account do not delay those of others. The cause of a mail that the server sends on its own behalf is its
+    /// recipient. A due time beyond the longest back-off means that the clock was set back; such a mail is due at once.
     pub fn mails_due(&self, now: Timestamp, most: u32, of_one_cause: u32) -> Result<Vec<Queued>> {
         self.read(move |db| {
             let mut statement = db.prepare_cached(
@@ -86,8 +86,8 @@ impl Central {
         })
     }
 
-    /// Records an attempt before the mail is sent. If this write fails, the mail could not be removed after sending either,
-    /// so it is not sent.
+    /// Records an attempt before the mail is sent. If this write fails, the mail is not sent, because it could not be
+    /// removed after sending either.
     pub fn note_mail_tried(&self, id: i64, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached("UPDATE outbox SET last_tried_at = ?2 WHERE id = ?1")?.execute((id, now))?;
@@ -148,7 +148,7 @@ impl Central {
         })
     }
 
-    /// Queues a dead letter again, with all its attempts.
+    /// Queues a dead letter again. All attempts are available again.
     pub fn queue_mail_again(&self, id: i64, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             db.execute("UPDATE outbox SET due_at = ?2, tries = 0 WHERE id = ?1 AND due_at IS NULL", (id, now))?;

@@ -118,7 +118,7 @@ fn remove(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, Json(farewell): Json<Acc
     })?;
     for workspace in left {
         let lease = ctx.instance.registry.lease(workspace.id);
-        // The account is gone by now, so its user has no access. `doctor` finds a user that stayed behind.
+        // The account is deleted, so its user has no access. `doctor` finds a user that this write did not remove.
         let recorder = ctx.request.recorder_for(workspace.id, Actor::Oneself);
         if let Err(error) = lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &recorder, id)?)) {
             tracing::warn!(workspace = %workspace.id, %error, "could not remove the user of a deleted account");

@@ -69,7 +69,7 @@ struct ResetRequest {
 fn forgot(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, Json(forgotten): Json<ForgottenPassword>) -> Result<Done> {
     let tries = rate_limit.for_email(Purpose::Mail, &forgotten.email);
     tries.check()?;
-    // Each request may send a mail to a person who did not ask for it.
+    // Each request may send a mail that its recipient did not request.
     tries.count();
     let url = ctx.instance.public_url().central();
     let now = ctx.now;
@@ -125,7 +125,7 @@ pub fn choose(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, resetting: NewPasswo
 }
 
 impl Central {
-    /// Gives an account another password and revokes its tokens; answers how many. For an operator.
+    /// Sets the password of an account and revokes its tokens. Returns their number. For operators.
     pub fn set_password(&self, account_id: i64, hash: String, origin: Origin) -> Result<usize> {
         self.write(move |db| {
             accounts::set_password_hash(db, account_id, &hash, origin.at)?;
@@ -136,7 +136,7 @@ impl Central {
         })
     }
 
-    /// The same for the account of a demo, of which nobody is told.
+    /// Sets the password of a demo's account and revokes its tokens, without audit entry and notice.
     pub fn set_demo_password(&self, account_id: i64, hash: String, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             accounts::set_password_hash(db, account_id, &hash, now)?;

@@ -105,7 +105,8 @@ fn check(quota: &'static str, allowed: i64, had: impl FnOnce() -> rusqlite::Resu
     Err(Error::rejected("quota_reached", format!("The quota {quota} is reached. {allowed} are allowed.")))
 }
 
-/// `nth` returns the time of the event that is this many before the newest one, within the period.
+/// `nth(start, n)` returns the time of the event that has `n` newer ones, among the events since `start`. The rate is
+/// exceeded if there is such an event.
 fn check_rate(
     allowed: i64,
     time: i64,

@@ -380,12 +380,12 @@ pub fn find(db: &Connection, account_id: i64) -> Result<SecondFactor> {
 }
 
 impl Central {
-    /// The second factor of an account, or that there is none.
+    /// The second factor of an account, enabled or not.
     pub fn second_factor(&self, account_id: i64) -> Result<SecondFactor> {
         self.read(move |db| find(db, account_id))
     }
 
-    /// Removes the second factor of the account with this address, whose owner has lost it.
+    /// Removes the second factor of the account with this address, for an owner who has lost it.
     pub fn reset_second_factor(&self, email: &str, origin: Origin) -> Result<()> {
         let email = email.to_owned();
         self.write(move |db| reset(db, accounts::named(db, &email)?.id, &origin))

@@ -176,7 +176,7 @@ fn revoke_others(ctx: &mut Ctx<'_>, Query(_): Query<OthersQuery>) -> Result<Dele
 }
 
 impl Central {
-    /// Revokes a token for an operator, with an entry in the audit log; answers whether there was one to revoke.
+    /// Revokes a token for an operator and records that in the audit log. Returns whether a token was revoked.
     pub fn revoke_any_token(&self, id: i64, origin: Origin) -> Result<bool> {
         self.write(move |db| {
             let revoked = revoke_one(db, id, origin.at)?;
@@ -191,7 +191,7 @@ impl Central {
         })
     }
 
-    /// Revokes every token of the account with this address; answers how many.
+    /// Revokes every token of the account with this address. Returns the number revoked.
     pub fn revoke_tokens_of(&self, email: &str, origin: Origin) -> Result<usize> {
         let email = email.to_owned();
         self.write(move |db| {
@@ -341,7 +341,7 @@ mod tests {
         other.get("/whoami").ok();
     }
 
-    /// As after a restore: ids that were used since are used again.
+    /// After a restore, ids that were used since the backup are used again.
     #[test]
     fn a_token_whose_id_was_used_again_opens_nothing() {
         let server = TestServer::new();

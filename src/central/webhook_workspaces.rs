@@ -14,7 +14,7 @@ pub fn add(db: &Connection, workspace: Uuid) -> rusqlite::Result<()> {
 }
 
 impl Central {
-    /// Remembers a workspace that has a webhook, or soon will.
+    /// Adds a workspace that has a webhook or is about to have one.
     pub fn add_webhook_workspace(&self, workspace: Uuid) -> Result<()> {
         self.write(move |db| Ok(add(db, workspace)?))
     }

@@ -91,7 +91,7 @@ fn with_copy<T>(
     source: &Path,
     work: impl FnOnce(&Path) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let log = storage::beside(source, "-wal");
+    let log = storage::companion_path(source, "-wal");
     anyhow::ensure!(
         fs::metadata(&log).map_or(true, |log| log.len() == 0),
         "{} has a write-ahead log: it is in use or was not closed. Export the workspace instead",

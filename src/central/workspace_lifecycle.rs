@@ -1,7 +1,7 @@
 //! The lifecycle of a workspace: created, activated, in the trash, restored, deleted.
 //!
-//! A workspace is a row in the central file and a file of its own. The row is written first: it reserves the subdomain, and
-//! its status is `creating` until the file exists.
+//! A workspace is a row in the central file and a separate file. The row is written first: it reserves the subdomain,
+//! and its status is `creating` until the file exists.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,14 +131,14 @@ pub fn undo_reservation(instance: &Instance, id: Uuid) -> Result<()> {
 }
 
 /// Seconds after which an unfinished creation counts as aborted.
-const LONGEST_MAKING: i64 = 3600;
+const RESERVATION_TIMEOUT: i64 = 3600;
 
 /// Deletes aborted reservations, left by a crash or by a disk that was too full to delete them at once.
 pub fn undo_abandoned_reservations(instance: &Instance, now: Timestamp) -> Result<()> {
     let unfinished: Vec<Uuid> = instance.central.read(move |db| {
         let sql = "SELECT id FROM workspaces WHERE status = 'creating' AND created_at <= ?1";
         let mut statement = db.prepare_cached(sql)?;
-        let ids = statement.query_map([now.plus(-LONGEST_MAKING)], |row| uuid_column(row, 0))?;
+        let ids = statement.query_map([now.plus(-RESERVATION_TIMEOUT)], |row| uuid_column(row, 0))?;
         Ok::<_, Error>(ids.collect::<rusqlite::Result<_>>()?)
     })?;
     unfinished.into_iter().try_for_each(|id| undo_reservation(instance, id))
@@ -221,7 +221,7 @@ pub fn restore(instance: &Arc<Instance>, id: Uuid, subdomain: Option<Subdomain>,
 }
 
 impl Central {
-    /// The row's half of a deletion.
+    /// The first half of a deletion: see [`trash`].
     pub fn trash_workspace(&self, id: Uuid, origin: Origin) -> Result<()> {
         self.write(move |db| trash(db, id, &origin))
     }

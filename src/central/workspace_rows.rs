@@ -74,7 +74,7 @@ impl Central {
         self.read(move |db| Ok(of_account(db, account_id)?))
     }
 
-    /// Every workspace but those in the making, with its owner's address.
+    /// Every workspace except those with status `creating`, with the owner's address.
     pub fn all_workspaces(&self) -> Result<Vec<(Workspace, String)>> {
         self.read(|db| Ok(all(db)?))
     }
@@ -88,7 +88,7 @@ impl Central {
         })
     }
 
-    /// The active workspace at a place in the order of ids, which begins anew behind the last of them.
+    /// The active workspace at this position in the order of ids. Positions past the end start again at the first id.
     pub fn active_workspace(&self, place: i64) -> Result<Option<Uuid>> {
         self.read(move |db| {
             let sql = "SELECT id FROM workspaces WHERE status = 'active' ORDER BY id
@@ -109,7 +109,7 @@ impl Central {
         self.write(move |db| rename(db, id, &name, &subdomain, &origin))
     }
 
-    /// `active` or `suspended`; answers whether the workspace was there to be told.
+    /// Sets the status to `active` or `suspended`. Returns whether the workspace exists and is not deleted.
     pub fn set_workspace_status(&self, id: Uuid, status: &'static str, origin: Origin) -> Result<bool> {
         self.write(move |db| Ok(set_status(db, id, status, &origin)?))
     }

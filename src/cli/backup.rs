@@ -247,7 +247,8 @@ pub fn restore_one(command: &RestoreArgs, which: &str, instance: &Arc<Instance>,
 fn note(data: &Path, action: &'static str, backup: &Backup, now: Timestamp) {
     let event = CentralAuditEvent::new(action)
         .with(json!({"backup": backup.name, "workspaces": backup.manifest.workspaces.len()}));
-    if let Err(error) = central_audit_log::record_beside(&data.join("central.sqlite"), &Origin::system(now), event) {
+    if let Err(error) = central_audit_log::record_by_command(&data.join("central.sqlite"), &Origin::system(now), event)
+    {
         errln!("cx-engine: cannot record this in the audit log: {error:#}");
     }
 }

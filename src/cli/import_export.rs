@@ -159,13 +159,13 @@ impl ExportArgs {
         let Some(path) = &self.output else {
             return output::stream(|stdout| write(lease.file(), rows, stdout));
         };
-        let mut beside = path.clone().into_os_string();
-        beside.push(".part");
-        let beside = PathBuf::from(beside);
-        let written = write_file(lease.file(), rows, &beside).and_then(|()| Ok(fs::rename(&beside, path)?));
+        let mut partial = path.clone().into_os_string();
+        partial.push(".part");
+        let partial = PathBuf::from(partial);
+        let written = write_file(lease.file(), rows, &partial).and_then(|()| Ok(fs::rename(&partial, path)?));
         if written.is_err() {
             // Removes the incomplete file, if it was created.
-            let _ = fs::remove_file(&beside);
+            let _ = fs::remove_file(&partial);
         }
         written.with_context(|| format!("cannot write {}", path.display()))
     }

@@ -30,8 +30,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Interval for webhooks and reindexing, so that a delivery starts within a second of the change.
 const OFTEN: Duration = Duration::from_millis(200);
 
-/// Every so many rounds, a round includes the work that scans whole tables.
-const SELDOM: u64 = 60;
+/// Interval, in rounds, of the work that scans whole tables.
+const ROUNDS_PER_MINUTE: u64 = 60;
 
 /// Retention of expired tokens, so that their bearers get `token_expired`.
 const EXPIRED_TOKENS_ARE_KEPT: i64 = 30 * 86_400;
@@ -57,7 +57,7 @@ struct JobThread {
 
 impl Jobs {
     pub fn start(instance: Arc<Instance>) -> std::io::Result<Self> {
-        let beside = Arc::clone(&instance);
+        let for_mail = Arc::clone(&instance);
         let mut indexer = Indexer::new(Arc::clone(&instance));
         let courier = WebhookSender::start(Arc::clone(&instance), Timestamp::now)?;
         let supervised = Arc::clone(&instance.supervisor);
@@ -65,11 +65,11 @@ impl Jobs {
         Ok(Self {
             maintenance: JobThread::start("jobs", EVERY, supervisor(), move |n| {
                 let now = Timestamp::now();
-                round(&instance, now, n % SELDOM == 0)?;
-                if n % SELDOM == SELDOM / 2 { maintain_idle(&instance, now) } else { Ok(()) }
+                round(&instance, now, n % ROUNDS_PER_MINUTE == 0)?;
+                if n % ROUNDS_PER_MINUTE == ROUNDS_PER_MINUTE / 2 { maintain_idle(&instance, now) } else { Ok(()) }
             })?,
             mail: JobThread::start("mail", EVERY, supervisor(), move |_| {
-                mail_sender::round(&beside, Timestamp::now())
+                mail_sender::round(&for_mail, Timestamp::now())
             })?,
             indexes: JobThread::start("indexes", OFTEN, supervisor(), move |n| indexer.round(n))?,
             webhooks: JobThread::start("webhooks", OFTEN, supervisor(), move |_| courier.round(Timestamp::now()))?,

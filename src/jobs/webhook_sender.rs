@@ -118,8 +118,8 @@ impl WebhookSender {
         Ok(visit)
     }
 
-    /// Checks a workspace in a write turn, because that comes after the commit that announced it (see `PendingDeliveries`). Nothing
-    /// is written, so nothing is synced.
+    /// Checks a workspace in a write turn, because that comes after the commit that announced it (see
+    /// `PendingDeliveries`). Nothing is written, so nothing is synced.
     fn visit(self: &Arc<Self>, workspace: Uuid, now: Timestamp) -> Result<()> {
         if require_active(self.instance.directory.current(&self.instance.keys)?.by_id(workspace)?).is_err() {
             return Ok(());
@@ -355,18 +355,18 @@ mod tests {
         courier.round(Timestamp::now()).unwrap();
         let first: Vec<TcpStream> = holds.iter().take(OF_ONE_OWNER).collect();
 
-        let (told, tells) = channel();
+        let (read_bodies, received) = channel();
         let answers = receiver(move |mut stream| {
             let mut head = [0; 1024];
             let read = stream.read(&mut head).unwrap();
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
-            let _ = told.send(read);
+            let _ = read_bodies.send(read);
         });
         let quiet = workspace(&server, &server.stranger(), "quiet");
         webhook(&quiet, &answers);
         quiet.post("/customers", json!({"name": "Ada"})).created();
         courier.round(Timestamp::now()).unwrap();
-        assert!(tells.recv_timeout(PATIENCE).is_ok(), "the other owner's message waits behind the silent ones");
+        assert!(received.recv_timeout(PATIENCE).is_ok(), "the other owner's message waits behind the silent ones");
         assert!(holds.try_recv().is_err(), "more than {OF_ONE_OWNER} messages of one owner are on their way");
         drop(first);
     }

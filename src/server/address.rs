@@ -14,7 +14,7 @@ use crate::tenancy::{Host, host, workspace_in};
 /// Names the workspace in a request to the central host.
 const WORKSPACE: HeaderName = HeaderName::from_static("x-workspace");
 
-/// The HTTPS URL of the request. Fails for unknown hosts, so that nobody is redirected to a foreign host.
+/// The HTTPS URL of the request. Fails for unknown hosts, so that no client is redirected to a foreign host.
 pub fn place_with_tls(config: &Config, head: &Parts, peer: IpAddr, port: u16) -> Result<HeaderValue> {
     check_head(head)?;
     let authority = address(config, head, forwarded(config, &head.headers, peer)?)?.authority;

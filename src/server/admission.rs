@@ -44,7 +44,7 @@ pub struct Admitted {
 }
 
 impl Service {
-    /// Finds an operation of the server. It is answered on any host.
+    /// Finds an operation of the server. It is available on any host.
     pub fn operation(&self, head: &Parts, log: &mut RequestLog) -> Result<Option<Admitted>> {
         let path = head.uri.path();
         let found = self.router.at_root(path).filter(|found| found.audience == Audience::Operators);
@@ -115,7 +115,7 @@ impl Service {
         }
         let (layer, matched) = match self.router.find(layer, path) {
             Some(matched) => (layer, matched),
-            // A workspace's token reaches from the central host what only a workspace has.
+            // On the central host, a workspace token may use routes that only a workspace has.
             None => (Layer::Workspace, self.router.find(Layer::Workspace, path).ok_or_else(route_not_found)?),
         };
         if cors::is_preflight(&self.instance.config, head) {

@@ -1,4 +1,4 @@
-//! Cross-origin requests (Fetch, CORS protocol): pages of the configured origins may call the API.
+//! Cross-origin requests (Fetch, CORS protocol): pages of the configured origins may use the API.
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use super::response_body::{self, Outgoing};
 use crate::config::Config;
 
-/// Whether a browser asks for permission to send a cross-origin request.
+/// Whether a request is a preflight: a browser checks whether it may send a cross-origin request.
 pub fn is_preflight(config: &Config, head: &Parts) -> bool {
     head.method == Method::OPTIONS
         && head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)

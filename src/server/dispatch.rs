@@ -23,15 +23,15 @@ pub struct DispatchResult {
     pub worked: Duration,
 }
 
-/// The same, as the thread sends it.
+/// The outcome of a job, as the thread sends it.
 struct JobOutcome {
     result: Result<ApiResponse>,
     waited: Duration,
     worked: Duration,
 }
 
-/// Decides once whether a request runs or times out, by whichever comes first: the thread that starts it or the waiter
-/// that gives up. So a request that got 503 never runs afterwards.
+/// Decides once whether a request runs or times out. The first to claim it wins: the thread that starts the request or
+/// the waiter that gives up. So a request that got 503 never runs afterwards.
 #[derive(Default)]
 struct Ticket(AtomicU8);
 
@@ -49,7 +49,7 @@ impl Ticket {
 struct RequestJob {
     routed: RoutedRequest,
     ticket: Arc<Ticket>,
-    told: oneshot::Sender<JobOutcome>,
+    sender: oneshot::Sender<JobOutcome>,
     joined: Instant,
     begun: Instant,
     worked: Duration,
@@ -61,13 +61,13 @@ struct RequestJob {
 /// Runs the request on its handler's executor and waits for the response.
 pub async fn run(routed: RoutedRequest) -> DispatchResult {
     let RoutedRequest { request, route, .. } = routed.clone();
-    let (told, mut answer) = oneshot::channel();
+    let (sender, mut answer) = oneshot::channel();
     let ticket = Arc::new(Ticket::default());
     let joined = Instant::now();
     let job = RequestJob {
         routed,
         ticket: Arc::clone(&ticket),
-        told,
+        sender,
         joined,
         begun: joined,
         worked: Duration::ZERO,
@@ -92,27 +92,27 @@ pub async fn run(routed: RoutedRequest) -> DispatchResult {
     DispatchResult { result, waited, worked }
 }
 
-/// Checks in a read turn whether the caller is allowed, before a large body is read. The check before the handler runs
-/// in addition.
+/// Checks in a read turn whether the caller is allowed, before a large body is read. The handler's own check still
+/// follows.
 pub async fn authorize(request: &Arc<Request>) -> Result<()> {
-    let (told, answer) = oneshot::channel();
-    request.file().submit_read(Box::new(Authorization { request: Arc::clone(request), result: Ok(()), told }));
+    let (sender, answer) = oneshot::channel();
+    request.file().submit_read(Box::new(Authorization { request: Arc::clone(request), result: Ok(()), sender }));
     match tokio::time::timeout(request.instance.config.turn_timeout, answer).await {
         Ok(Ok(result)) => result,
         _ => Err(Error::Overloaded),
     }
 }
 
-/// The job for that check.
+/// The job of [`authorize`].
 struct Authorization {
     request: Arc<Request>,
     result: Result<()>,
-    told: oneshot::Sender<Result<()>>,
+    sender: oneshot::Sender<Result<()>>,
 }
 
 impl Job for Authorization {
     fn begin(&mut self) -> bool {
-        !self.told.is_closed()
+        !self.sender.is_closed()
     }
 
     fn work(&mut self, db: &Connection) -> Verdict {
@@ -121,18 +121,18 @@ impl Job for Authorization {
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
-        let Self { request, result, told } = *self;
-        // Whoever gets the answer must hold the only reference to the request.
+        let Self { request, result, sender } = *self;
+        // The receiver of the result must hold the only reference to the request.
         drop(request);
-        let _ = told.send(outcome.map_err(Error::from).and(result));
+        let _ = sender.send(outcome.map_err(Error::from).and(result));
     }
 }
 
 /// Runs other work on these threads; `None` if it panicked.
 pub async fn run_on<T: Send + 'static>(threads: &Threads, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (told, answer) = oneshot::channel();
+    let (sender, answer) = oneshot::channel();
     threads.run(move || {
-        let _ = told.send(work());
+        let _ = sender.send(work());
     });
     answer.await.ok()
 }
@@ -194,7 +194,7 @@ impl RequestJob {
 impl Job for RequestJob {
     fn begin(&mut self) -> bool {
         // If the client is gone, a read is skipped. A write still runs: the client may rely on it.
-        if self.told.is_closed() && self.routed.request.method == Method::GET {
+        if self.sender.is_closed() && self.routed.request.method == Method::GET {
             return false;
         }
         self.begun = Instant::now();
@@ -217,7 +217,7 @@ impl Job for RequestJob {
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
-        let Self { routed, told, joined, begun, worked, result, .. } = *self;
+        let Self { routed, sender, joined, begun, worked, result, .. } = *self;
         // Drops the lease together with the request, so that the workspace is idle once the response is there.
         drop(routed);
         let result = match (outcome, result) {
@@ -225,7 +225,7 @@ impl Job for RequestJob {
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(Error::Internal("a job ended without a result".into())),
         };
-        let _ = told.send(JobOutcome { result, waited: begun.duration_since(joined), worked });
+        let _ = sender.send(JobOutcome { result, waited: begun.duration_since(joined), worked });
     }
 }
 

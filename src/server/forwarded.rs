@@ -16,7 +16,7 @@ use crate::values::Networks;
 pub struct Forwarded {
     /// The address closest to us that is not a trusted proxy.
     pub client: Option<IpAddr>,
-    /// The host that the nearest proxy was asked for.
+    /// The host of the request that the nearest proxy received.
     pub host: Option<String>,
     pub scheme: Option<&'static str>,
 }

@@ -153,7 +153,7 @@ impl RequestLog {
         self.workspace = Some(id);
     }
 
-    /// Sets the subdomain of that workspace.
+    /// Sets the subdomain of the request's workspace.
     pub fn named(&mut self, subdomain: &str) {
         self.subdomain = Some(subdomain.to_owned());
     }

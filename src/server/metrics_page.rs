@@ -97,11 +97,11 @@ fn register_waiting(instance: &Instance, open: &[Arc<File>], registry: &mut Regi
     let lanes = open.iter().chain([instance.central.file()]).map(|file| file.waiting());
     let (reads, writes) = lanes.fold((0, 0), |(reads, writes), (read, write)| (reads + read, writes + write));
     let waiting = Family::<LaneLabels, Gauge>::default();
-    let beside = Executor::WITH_THREADS.iter().filter_map(|place| {
+    let outside_lanes = Executor::WITH_THREADS.iter().filter_map(|place| {
         let threads = place.threads(&instance.executors)?;
         Some((place.name(), threads.waiting()))
     });
-    for (lane, jobs) in [("read", reads), ("write", writes)].into_iter().chain(beside) {
+    for (lane, jobs) in [("read", reads), ("write", writes)].into_iter().chain(outside_lanes) {
         waiting.get_or_create(&LaneLabels { lane }).set(jobs as i64);
     }
     registry.register("waiting", "Requests waiting now, by lane, over all files", waiting);

@@ -131,7 +131,7 @@ fn allow_for_files(instance: &Instance) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Raises the limit of open files to the highest that the operating system allows, and answers it.
+/// Raises the limit of open files to the highest that the operating system allows, and returns that limit.
 fn raise_open_files() -> std::io::Result<u64> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;

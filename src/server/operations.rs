@@ -1,5 +1,5 @@
 //! Operation of the server: health, readiness, metrics, and the domains for which a proxy may get certificates. These
-//! routes are answered on any host, even if there is no workspace. They run outside the limits of other requests.
+//! routes are available on any host, even if there is no workspace. They run outside the limits of other requests.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! Fuzzes bytes on the wire: we read the same requests as a strict reader, at the same places, whatever surrounds them
-//! and however the bytes are split. So no strict proxy sees other requests than we do (RFC 9112, 11.2).
+//! Fuzzes bytes on the wire. We must read the same requests as a strict reader, for any bytes around them and any split
+//! of the bytes. So no strict proxy sees other requests than we do (RFC 9112, 11.2).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -164,7 +164,7 @@ const PARTS: &[&str] = &[
     "5\r\nhello\r\n",
 ];
 
-/// Bytes in parts, with separators between them, and where they are split.
+/// The parts of the bytes, with separators between them, and the positions of the splits.
 type Said = (Vec<String>, Vec<u16>);
 
 #[test]

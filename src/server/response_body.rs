@@ -38,8 +38,8 @@ pub fn full(bytes: Bytes) -> Outgoing {
 /// Shorter lists are not compressed.
 const SHORT: usize = 4 * 1024;
 
-/// Builds the HTTP response. Compresses long lists and exports if the client accepts that. Single resources and
-/// pages are never compressed, nor responses to anonymous callers: the length of a compressed body could reveal a secret that
+/// Builds the HTTP response. Compresses long lists and exports if the client accepts that. Never compresses single
+/// resources, pages, and responses to anonymous callers: the length of a compressed body could reveal a secret that
 /// stands next to text that the client chose (BREACH).
 pub fn answer(answer: ApiResponse, request: &Request, route: &Route) -> Response<Outgoing> {
     let is_read = request.method == Method::GET && request.needs != Needs::Anyone;
@@ -162,12 +162,12 @@ const PIECE_OF_FILE: usize = 256 * 1024;
 async fn send_file(mut sender: Sender<Bytes, StreamAborted>, file: std::fs::File, instance: Arc<Instance>) {
     let file = Arc::new(file);
     loop {
-        let (told, read) = oneshot::channel();
+        let (result_sender, read) = oneshot::channel();
         let inside = Arc::clone(&file);
         instance.executors.blocking.run(move || {
             let mut piece = Vec::with_capacity(PIECE_OF_FILE);
             let done = (&*inside).take(PIECE_OF_FILE as u64).read_to_end(&mut piece);
-            let _ = told.send(done.map(|_| Bytes::from(piece)));
+            let _ = result_sender.send(done.map(|_| Bytes::from(piece)));
         });
         match read.await {
             Ok(Ok(piece)) if piece.is_empty() => return,
@@ -190,8 +190,8 @@ type ReadPiece = (Box<dyn ByteStream>, Result<Option<Bytes>>);
 
 /// Reads the next piece in its own turn and hands the reader back. `None` if the file was closed.
 async fn next_piece(file: &Arc<File>, pieces: Box<dyn ByteStream>) -> Option<ReadPiece> {
-    let (told, answer) = oneshot::channel();
-    file.submit_read(Box::new(PieceJob { pieces, read: Ok(None), told }));
+    let (result_sender, answer) = oneshot::channel();
+    file.submit_read(Box::new(PieceJob { pieces, read: Ok(None), result_sender }));
     answer.await.ok()
 }
 
@@ -199,12 +199,12 @@ async fn next_piece(file: &Arc<File>, pieces: Box<dyn ByteStream>) -> Option<Rea
 struct PieceJob {
     pieces: Box<dyn ByteStream>,
     read: Result<Option<Bytes>>,
-    told: oneshot::Sender<ReadPiece>,
+    result_sender: oneshot::Sender<ReadPiece>,
 }
 
 impl Job for PieceJob {
     fn begin(&mut self) -> bool {
-        !self.told.is_closed()
+        !self.result_sender.is_closed()
     }
 
     fn work(&mut self, db: &Connection) -> Verdict {
@@ -213,7 +213,7 @@ impl Job for PieceJob {
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
-        let Self { pieces, read, told } = *self;
-        let _ = told.send((pieces, outcome.map_err(Error::from).and(read)));
+        let Self { pieces, read, result_sender } = *self;
+        let _ = result_sender.send((pieces, outcome.map_err(Error::from).and(read)));
     }
 }

@@ -143,7 +143,7 @@ impl Service {
         });
     }
 
-    /// The page for errors, if a person asks for a page.
+    /// The page for errors, if a browser requests a page.
     fn error_page(&self, head: &Parts) -> Option<ErrorPage> {
         let path = head.uri.path();
         let named = self.instance.config.workspace_by_path.then(|| workspace_in(path)).flatten();
@@ -200,7 +200,7 @@ impl Service {
             let scheme = forwarded.scheme.unwrap_or(self.instance.config.scheme());
             let (authority, prefix, path) = (String::new(), String::new(), head.uri.path().to_owned());
             let route = admitted.route;
-            let request = self.call(head, admitted, Address { scheme, authority, prefix, path }, client, now);
+            let request = self.build_request(head, admitted, Address { scheme, authority, prefix, path }, client, now);
             return operations::answer(self.routed(Arc::new(request), route), &self.scraping).await;
         }
         let mut address = address::address(&self.instance.config, &head, forwarded)?;
@@ -219,7 +219,7 @@ impl Service {
         if kind != BodyKind::None && is_packed {
             return Err(Error::UnsupportedEncoding);
         }
-        let mut request = Arc::new(self.call(head, admitted, address, client, now));
+        let mut request = Arc::new(self.build_request(head, admitted, address, client, now));
         let (received, _room) = match kind {
             BodyKind::None => (Bytes::new(), None),
             kind => self.read_body(body, kind, &request).await?,
@@ -280,7 +280,14 @@ impl Service {
     }
 
     /// The request without its body.
-    fn call(&self, head: Parts, admitted: Admitted, address: Address, client: IpAddr, now: Timestamp) -> Request {
+    fn build_request(
+        &self,
+        head: Parts,
+        admitted: Admitted,
+        address: Address,
+        client: IpAddr,
+        now: Timestamp,
+    ) -> Request {
         let Admitted { layer, audience, route, path_values, credential, workspace } = admitted;
         let types = route.handler.body().types();
         let sent_as = types.iter().copied().find(|known| has_type(&head.headers, known.name()));

@@ -15,22 +15,21 @@ use super::disk_error::DiskError;
 const STEPS_BETWEEN_LOOKS: i32 = 1_000;
 const FEW_LOOKS: u32 = 20;
 
-/// One piece of work on one file. It stores its result in itself until it is answered.
+/// One piece of work on one file. It holds its result until [`Job::answer`] sends it.
 pub trait Job: Send {
     /// Called once, just before the work. Returns false if the work is no longer wanted.
     fn begin(&mut self) -> bool;
 
-    /// Time limit of its statements, if longer than the default. Such a job runs in a transaction of its own, after the
+    /// Time limit of its statements, if longer than the default. Such a job runs in a separate transaction, after the
     /// jobs that waited with it.
     fn limit(&self) -> Option<Duration> {
         None
     }
 
-    /// Does the work, inside a transaction. A write may be called again, but only after all its changes were rolled
-    /// back.
+    /// Does the work, inside a transaction. A write may run again, but only after all its changes were rolled back.
     fn work(&mut self, db: &Connection) -> Verdict;
 
-    /// Called once, after the commit or when there will be no commit: sends the response.
+    /// Sends the response. Called once: after the commit, or when it is certain that there will be no commit.
     fn answer(self: Box<Self>, outcome: Result<(), Fault>);
 }
 
@@ -95,11 +94,11 @@ enum BatchError {
     /// A statement of one job ended the whole transaction. SQLite does so when a write is interrupted or the disk is
     /// full.
     TakenAlong,
-    /// The same, in a batch of one job that asked for a rollback anyway. The job reports the reason itself.
+    /// The same, in a batch of one job that requested a rollback anyway. The job reports the reason itself.
     Undone,
 }
 
-/// A job that was begun and has not worked yet.
+/// A job that has begun and has not done its work yet.
 pub struct Begun(Box<dyn Job>);
 
 impl Begun {
@@ -120,7 +119,7 @@ pub fn read(db: &Connection, mut job: Begun, limit: Duration) {
 }
 
 /// Runs one job in a read transaction on the write connection, for as long as writers can be kept waiting. The caller
-/// answers it after releasing the connection. A job that needs longer is handed back, and may run again.
+/// sends the response after it has released the connection. A job that needs longer is handed back, and may run again.
 pub fn read_small(db: &Connection, mut job: Begun) -> Result<FinishedJob, Begun> {
     let needs_longer = Arc::new(AtomicBool::new(false));
     let (noted, mut looks) = (Arc::clone(&needs_longer), 0);
@@ -153,7 +152,7 @@ fn read_transaction(db: &Connection, work: impl FnOnce() -> Result<Verdict, Faul
     outcome
 }
 
-/// A job that has worked, and its outcome.
+/// A job that has done its work, and its outcome.
 pub struct FinishedJob {
     job: Box<dyn Job>,
     outcome: Result<(), Fault>,
@@ -165,8 +164,8 @@ impl FinishedJob {
     }
 }
 
-/// Runs writes in one transaction. Each is rolled back alone if it asks for it. When this returns, what is kept is on
-/// disk, so the jobs may be answered.
+/// Runs writes in one transaction. A job that requests a rollback is rolled back alone. When this returns, all kept
+/// changes are on disk, so the responses may be sent.
 pub fn write(db: &Connection, jobs: Vec<Box<dyn Job>>, limit: Duration) -> Vec<FinishedJob> {
     let mut batch: Vec<BatchEntry> = Vec::with_capacity(jobs.len());
     for mut job in jobs {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::snapshot::beside;
+use super::snapshot::companion_path;
 
 /// Reads the header of the WAL index, which each commit of any process changes (SQLite, "WAL-mode File Format", 2.1).
 /// That takes one system call and no lock. A transaction would take several.
@@ -21,7 +21,7 @@ pub struct WalHeader(Option<[u8; 48]>);
 impl ChangeDetector {
     /// The file must already be open in this process, and have been read once.
     pub fn new(path: &Path) -> io::Result<Self> {
-        Ok(Self { index: File::open(beside(path, "-shm"))?, noted: WalHeader(None) })
+        Ok(Self { index: File::open(companion_path(path, "-shm"))?, noted: WalHeader(None) })
     }
 
     pub fn read_header(&self) -> WalHeader {

@@ -17,7 +17,7 @@ use super::disk_error::DiskError;
 use super::lane::{Joined, Lane};
 use super::migrate::{self, FileKind};
 use super::share::Share;
-use super::snapshot::beside;
+use super::snapshot::companion_path;
 use super::sqlite_connection::{self, Readers};
 use super::storage_metrics::StorageMetrics;
 use super::threads::{DATABASE_THREADS, Supervisor, Threads};
@@ -26,7 +26,7 @@ use super::threads::{DATABASE_THREADS, Supervisor, Threads};
 const LARGEST_BATCH: usize = 256;
 
 /// From this number of responses on, another thread sends them.
-const MANY_ANSWERS: usize = 4;
+const MANY_RESULTS: usize = 4;
 
 /// Pages in the WAL (16 MiB) after which it is checkpointed.
 const LONG_LOG: i64 = 4_000;
@@ -70,14 +70,14 @@ impl Storage {
         }))
     }
 
-    /// Answers a batch. Waking many waiters takes as long as writing a few rows, so another thread does that, and the
-    /// next batch starts at once.
+    /// Sends the responses of a batch. Waking many waiters takes as long as writing a few rows, so another thread does
+    /// that, and the next batch starts at once.
     fn answer(&self, worked: Vec<FinishedJob>) {
         let supervisor = Arc::clone(&self.supervisor);
-        let few = worked.len() < MANY_ANSWERS;
+        let few = worked.len() < MANY_RESULTS;
         let answer_all = move || {
             for worked in worked {
-                // A panic in one answer must not keep the other jobs from theirs.
+                // If one response panics, the others must still be sent.
                 let _ = supervisor.run(DATABASE_THREADS, || worked.answer());
             }
         };
@@ -156,7 +156,7 @@ impl File {
     /// Bytes on disk of the file and of its WAL. 0 if missing.
     pub fn sizes(&self) -> (u64, u64) {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len());
-        (size(&self.path), size(&beside(&self.path, "-wal")))
+        (size(&self.path), size(&companion_path(&self.path, "-wal")))
     }
 
     /// Returns a receiver that disconnects when the last holder has released the file and it is closed.
@@ -291,7 +291,7 @@ impl File {
         }
     }
 
-    /// Runs a small read on the write connection while no read connection is open and nobody writes. Each connection
+    /// Runs a small read on the write connection while no read connection is open and no write runs. Each connection
     /// has a copy of the schema: that is most of the memory of an open workspace, and most of the time to open it.
     fn read_on_writer(&self, job: Begun) -> Option<Begun> {
         let writer = match self.ready.get() {
@@ -357,8 +357,8 @@ impl File {
     /// Keeps the WAL short: a long WAL slows down every read and the next start.
     ///
     /// Another thread copies the WAL into the file while writes continue and append to it. After that, the writer
-    /// copies the remainder between two batches, and the next batch restarts the WAL. The previous batch has been
-    /// answered by then, so only the next batch waits, and only briefly.
+    /// copies the remainder between two batches, and the next batch restarts the WAL. The responses of the previous
+    /// batch are already sent, so only the next batch waits, and only briefly.
     fn maintain_log(self: &Arc<Self>, db: &Connection) {
         match self.log.load(Ordering::Acquire) {
             LOG_GROWS if pages_in_log(db) > LONG_LOG => {
@@ -409,7 +409,7 @@ impl<F: FnMut()> Drop for OnPanic<F> {
 fn read_small_on(writer: Option<MutexGuard<'_, Option<Connection>>>, job: Begun) -> Option<Begun> {
     let Some(db) = writer.as_ref().and_then(|writer| writer.as_ref()) else { return Some(job) };
     let read = batch::read_small(db, job);
-    // Release the connection before answering: the client may send its next request at once and must find it free.
+    // Release the connection before the response: the client may send its next request at once and must find it free.
     drop(writer);
     match read {
         Ok(worked) => {

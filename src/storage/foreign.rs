@@ -1,5 +1,5 @@
-//! Untrusted database files. Nothing in such a file is executed until its schema is verified: triggers, views and
-//! defaults are programs of the author of the file.
+//! Untrusted database files. Nothing in such a file is executed until its schema is verified: an attacker can put code
+//! into triggers, views and defaults.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ pub fn integrity_problems(db: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(problems)
 }
 
-/// The SQL of each table, index, view and trigger. Two files of the same version have the same.
+/// The SQL of each table, index, view and trigger. It is equal in two files of the same version.
 pub fn schema(db: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT concat_ws(' ', type, name, tbl_name, sql) FROM sqlite_schema ORDER BY type, name";
     db.prepare(sql)?.query_map([], |row| row.get(0))?.collect()

@@ -22,9 +22,9 @@ pub trait Stored: Sized {
 
 /// Implements [`Stored`] for a struct whose fields are named like the columns of its table.
 ///
-/// The first field is the integer key `id`. `with` names a column that SQL computes from the others, and that is not read.
-/// Parameters are named for people who read the SQL in a trace. They are bound by position: SQLite numbers them in the
-/// order in which it first meets them.
+/// The first field is the integer key `id`. `with` names a column that SQL computes from the others and that is not
+/// read. Parameters are named for people who read the SQL in a trace. They are bound by position: SQLite numbers them
+/// in the order in which it first meets them.
 macro_rules! record {
     ($type:ident in $table:literal { id, $($field:ident),+ $(,)? } $(with $made:ident = $from:literal)?) => {
         impl $crate::storage::Stored for $type {

@@ -62,7 +62,7 @@ pub fn contents(db: &Connection) -> rusqlite::Result<Contents> {
 }
 
 /// The path of a companion file of SQLite, such as the WAL.
-pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub fn companion_path(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()

@@ -92,7 +92,7 @@ impl<W: FnMut(&Connection) -> Verdict + Send> Job for Scripted<W> {
     }
 }
 
-/// A job whose answer panics.
+/// A job that panics when it sends its response.
 struct Faulty;
 
 impl Job for Faulty {
@@ -351,7 +351,7 @@ fn a_rest_does_not_wait_for_whoever_reads() {
     assert!(begun.elapsed() < Duration::from_secs(2), "SQLite would wait for five seconds");
     drop(reading);
     server.file.checkpoint().unwrap();
-    assert_eq!(std::fs::metadata(beside(server.file.path(), "-wal")).unwrap().len(), 0);
+    assert_eq!(std::fs::metadata(companion_path(server.file.path(), "-wal")).unwrap().len(), 0);
 }
 
 /// The bytes of a file, including its version.

@@ -1,8 +1,8 @@
-//! The central file, as the rest of the program sees it: questions and changes that have names.
+//! The interface of the central file for the rest of the program: named reads and writes.
 //!
-//! The methods are in `central/`, each in the file of the rows that it reads or writes. A machine that does not own the
-//! central file will have to ask the one that does: these methods are what it asks. Only `central/` takes turns in the file
-//! by closures of its own.
+//! The methods are in `central/`, each in the module that owns the rows. If several machines run one instance, these
+//! methods are the requests to the machine that owns the central file. So only `central/` may pass closures to the
+//! file.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Central {
         self.file.write(work)
     }
 
-    /// For requests of the central layer, which have their turns in it.
+    /// The file, for requests of the central layer. Each runs in a turn of the file.
     pub fn file(&self) -> &Arc<File> {
         &self.file
     }

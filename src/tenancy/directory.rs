@@ -167,7 +167,7 @@ impl Current<'_> {
         Ok(found)
     }
 
-    /// Finds the token behind a Bearer text if it is valid at this moment.
+    /// Finds the token of a Bearer text, if the token is valid at this moment.
     pub fn bearer(&mut self, text: &str, now: Timestamp) -> rusqlite::Result<Result<Bearer, TokenFault>> {
         let state = &mut *self.state;
         let digest = secret::digest(text);

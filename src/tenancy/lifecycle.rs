@@ -61,7 +61,7 @@ impl Template {
         let unfinished = path.with_extension("new");
         let made = self.copy_to(&unfinished, beginning).and_then(|()| durable_fs::rename(&unfinished, path));
         if made.is_err() {
-            // On a full disk its space is needed, and no one else knows of this file.
+            // Free the space, because the disk may be full. Nothing else deletes this file.
             delete_file(&unfinished)?;
             delete_file(path)?;
         }
@@ -173,7 +173,7 @@ pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     let mut moved = false;
     // Move the WAL first. A file without its WAL lacks its last writes; a WAL without its file is harmless.
     for suffix in ["-wal", "-shm", ""] {
-        match fs::rename(storage::beside(from, suffix), storage::beside(to, suffix)) {
+        match fs::rename(storage::companion_path(from, suffix), storage::companion_path(to, suffix)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot move {}", from.display()));
             }
@@ -190,7 +190,7 @@ pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
 /// Deletes a file that no one has open, with its WAL. If the parent path is not a folder, the file does not exist.
 pub fn delete_file(path: &Path) -> anyhow::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
-        match fs::remove_file(storage::beside(path, suffix)) {
+        match fs::remove_file(storage::companion_path(path, suffix)) {
             Err(error) if ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
                 return Err(error).with_context(|| format!("cannot delete {}", path.display()));
             }

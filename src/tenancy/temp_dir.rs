@@ -50,7 +50,7 @@ pub fn delete_abandoned(data: &Path) -> anyhow::Result<()> {
     let place = parent_dir(data);
     for entry in fs::read_dir(&place).with_context(|| format!("cannot read {}", place.display()))? {
         let path = entry?.path();
-        // It may be gone because its user has finished.
+        // The process that used the folder may have deleted it.
         let Ok(left) = File::open(&path) else { continue };
         if left.try_lock().is_ok() {
             let deleted = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };

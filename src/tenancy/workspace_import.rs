@@ -73,7 +73,7 @@ impl Candidate {
         Ok(Self { db, id, name, users })
     }
 
-    /// Makes the copy the file of the workspace in which `author` writes. Users with an account here stay, and get the
+    /// Makes the copy the file of the workspace of `recorder`. Users with an account on this server stay, and get the
     /// account's id. The others are removed. The owner is added as a user. When this returns, the file is closed and
     /// complete without a WAL.
     pub fn import(

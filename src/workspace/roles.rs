@@ -32,8 +32,8 @@ const PERMISSIONS: PermissionGroup = PermissionGroup {
 };
 
 const ROUTES: &[Route] = &[
-    get("/roles", &run(list), Needs::Insider, "List roles"),
-    get("/roles/{id}", &run(show), Needs::Insider, "Show a role with its permissions"),
+    get("/roles", &run(list), Needs::Principal, "List roles"),
+    get("/roles/{id}", &run(show), Needs::Principal, "Show a role with its permissions"),
     post("/roles", &run(create), Needs::Permission("role.manage"), "Create a role"),
     put(
         "/roles/{id}",
@@ -42,7 +42,7 @@ const ROUTES: &[Route] = &[
         "Change a role, effective from the next request",
     ),
     delete("/roles/{id}", &blocking(remove), Needs::Permission("role.manage"), "Delete a role that no user has"),
-    get("/permissions", &run(permissions), Needs::Insider, "List all permissions").named("listPermissions"),
+    get("/permissions", &run(permissions), Needs::Principal, "List all permissions").named("listPermissions"),
 ];
 
 /// A role, without its permissions.

@@ -2,28 +2,28 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::api::field::{flag, integer, moment, text};
-use crate::api::list::{List, ListSpec, Listable};
+use crate::api::crud::{list, show};
+use crate::api::entity::{Entity, entity};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::{
-    BlockingCtx, Changes, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Saved, blocking, delete, get,
-    post, put, require_grantable, run,
+    BlockingCtx, CallerScope, Changes, Ctx, Done, Error, Id, Json, Needs, Result, Route, Saved, blocking, delete,
+    entity_rows, get, post, put, require_grantable, run,
 };
 use crate::auth::{Permissions, Principal, SigningSecret};
 use crate::central::quotas::Quotas;
-use crate::storage::{Stored, record};
+use crate::storage::Stored;
 use crate::tenancy::journal::{self, Recorded, VERBS};
-use crate::values::{Timestamp, WebUrl, distinct, is_public, stored_as_json};
+use crate::values::{WebUrl, distinct, is_public, stored_as_json};
 
 pub const RESOURCE: Resource =
     Resource::new("Webhooks", "URLs that are notified of changes by signed messages (Standard Webhooks 1.0).", ROUTES)
         .section(Section::Integrations)
         .permissions(&PERMISSIONS)
-        .recorded(&[RECORDED]);
+        .entity::<Webhook>();
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "webhook",
@@ -36,8 +36,8 @@ const PERMISSIONS: PermissionGroup = PermissionGroup {
 };
 
 const ROUTES: &[Route] = &[
-    get("/webhooks", &run(list), Needs::Permission("webhook.view"), "List webhooks"),
-    get("/webhooks/{id}", &run(show), Needs::Permission("webhook.view"), "Show a webhook"),
+    get("/webhooks", &run(list::<Webhook>), Needs::Permission("webhook.view"), "List webhooks"),
+    get("/webhooks/{id}", &run(show::<Webhook>), Needs::Permission("webhook.view"), "Show a webhook"),
     post(
         "/webhooks",
         &blocking(create),
@@ -48,26 +48,25 @@ const ROUTES: &[Route] = &[
     delete("/webhooks/{id}", &run(remove), Needs::Permission("webhook.delete"), "Delete a webhook and its deliveries"),
 ];
 
-/// A URL that is notified of changes.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Webhook {
-    /// Id of the webhook.
-    pub id: i64,
-    /// URL that messages are posted to.
-    pub url: WebUrl,
-    /// Events to deliver, for example `customer.created`, `contact.*` or `*`.
-    pub events: Events,
-    /// Whether messages are sent. A webhook whose receiver responds with 410 is disabled.
-    pub active: bool,
-    /// Last four characters of the secret, to tell secrets apart.
-    #[serde(rename = "secret_last_four", serialize_with = "last_four")]
-    #[schemars(with = "String")]
-    secret: SigningSecret,
-    /// Time of creation (UTC).
-    pub created_at: Timestamp,
-    /// Time of the last change (UTC).
-    pub updated_at: Timestamp,
+entity! {
+    /// A URL that is notified of changes.
+    #[derive(Debug, Clone, Serialize, JsonSchema)]
+    pub struct Webhook in "webhooks" {
+        /// URL that messages are posted to.
+        pub url: WebUrl => text.sorted_by("fold(url)"), "URL", "URL";
+        /// Events to deliver, for example `customer.created`, `contact.*` or `*`.
+        pub events: Events => stored, "Events", "Événements";
+        /// Whether messages are sent. A webhook whose receiver responds with 410 is disabled.
+        pub active: bool => flag, "Active", "Actif";
+        /// Last four characters of the secret, to tell secrets apart.
+        #[serde(rename = "secret_last_four", serialize_with = "last_four")]
+        #[schemars(with = "String")]
+        secret: SigningSecret => stored.named("secret_last_four"), "Secret", "Secret";
+    }
+    recorded: &Recorded::new("webhook", Some("webhook.view")), permissions: "webhook", scope: CallerScope;
 }
+
+impl Entity for Webhook {}
 
 /// A webhook together with its secret.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -96,14 +95,6 @@ pub struct NewWebhook {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Events(Vec<String>);
 
-fn list(ctx: &mut Ctx<'_>, list: List<Webhook>) -> Result<Page<Webhook>> {
-    list.page(ctx)
-}
-
-fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Webhook>> {
-    find(ctx.db, id).map(Ok200)
-}
-
 /// The central file comes first: a stale entry is harmless, a missing entry loses deliveries.
 fn create(ctx: &BlockingCtx<'_>, Json(new): Json<NewWebhook>) -> Result<Saved<WebhookShown>> {
     new.check(ctx.instance.config.private_webhooks)?;
@@ -115,7 +106,7 @@ fn create(ctx: &BlockingCtx<'_>, Json(new): Json<NewWebhook>) -> Result<Saved<We
     file.write(move |db| {
         quotas.check_webhooks(db)?;
         let secret = new.secret.clone().map_or_else(SigningSecret::random, Ok)?;
-        let mut webhook = Webhook {
+        let webhook = Webhook {
             id: 0,
             url: new.url.clone(),
             events: new.events.clone(),
@@ -124,8 +115,7 @@ fn create(ctx: &BlockingCtx<'_>, Json(new): Json<NewWebhook>) -> Result<Saved<We
             created_at: recorder.at,
             updated_at: recorder.at,
         };
-        webhook.id = webhook.insert(db)?;
-        recorder.created(db, RECORDED, &webhook)?;
+        let webhook = entity_rows::add(db, &recorder, webhook)?;
         Ok(Saved(WebhookShown { known: webhook, secret }))
     })
 }
@@ -151,26 +141,19 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<NewWebhook>) -> Result
         created_at: old.created_at,
         updated_at: ctx.now,
     };
-    webhook.save(ctx.db)?;
     let recorder = ctx.recorder()?;
     if webhook.active && !old.active {
         recorder.pending.add(recorder.workspace);
     }
-    recorder.updated(ctx.db, RECORDED, &old, &webhook)?;
-    Ok(Saved(webhook))
+    entity_rows::rewrite(ctx.db, &recorder, &old, webhook).map(Saved)
 }
 
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let webhook = find(ctx.db, id)?;
     webhook.check_touch(ctx.principal()?)?;
-    ctx.db.prepare_cached("DELETE FROM webhooks WHERE id = ?1")?.execute([id])?;
-    ctx.recorder()?.deleted(ctx.db, RECORDED, &webhook)?;
+    entity_rows::delete(ctx.db, &ctx.recorder()?, &webhook)?;
     Ok(Done)
 }
-
-pub const RECORDED: &Recorded = &Recorded::new("webhook", Some("webhook.view"));
-
-record!(Webhook in "webhooks" { id, url, events, active, secret, created_at, updated_at });
 
 impl Webhook {
     /// Checks that the caller may change the webhook or trigger a message to it.
@@ -195,8 +178,7 @@ pub fn find(db: &Connection, id: i64) -> Result<Webhook> {
 pub fn deactivate(db: &Connection, recorder: &journal::ChangeRecorder, id: i64) -> Result<()> {
     let Some(old) = Webhook::find(db, id)?.filter(|webhook| webhook.active) else { return Ok(()) };
     let webhook = Webhook { active: false, updated_at: recorder.at, ..old.clone() };
-    webhook.save(db)?;
-    Ok(recorder.updated(db, RECORDED, &old, &webhook)?)
+    entity_rows::rewrite(db, recorder, &old, webhook).map(|_| ())
 }
 
 fn last_four<S: Serializer>(secret: &SigningSecret, output: S) -> Result<S::Ok, S::Error> {
@@ -299,27 +281,6 @@ impl JsonSchema for Events {
 }
 
 stored_as_json!(Events);
-
-impl Listable for Webhook {
-    const LISTING: ListSpec = ListSpec {
-        table: "webhooks",
-        columns: Self::COLUMNS,
-        fields: &[
-            integer("id").only_sorted(),
-            text("url").sorted_by("fold(url)"),
-            flag("active"),
-            moment("created_at").sorted(),
-        ],
-        plain_filters: false,
-        newest_first: false,
-        counted_by_triggers: false,
-        customer: None,
-    };
-
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Self::from_columns(row)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -28,7 +28,7 @@ const ROUTES: &[Route] = &[
     )
     .named("loginWithSecondFactor"),
     post("/logout", &blocking(logout), Needs::SignedIn, "Log out and revoke the token of the request").named("logout"),
-    get("/whoami", &blocking(whoami), Needs::Insider, "Show the caller and its permissions").named("whoami"),
+    get("/whoami", &blocking(whoami), Needs::Principal, "Show the caller and its permissions").named("whoami"),
     post("/switch-to", &blocking(switch_to), Needs::SignedIn, "Get a token for a workspace, or for the central API")
         .named("switchTo"),
 ];

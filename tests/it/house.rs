@@ -156,6 +156,18 @@ fn no_module_uses_one_above_it() {
 }
 
 #[test]
+fn no_two_files_have_the_same_name() {
+    let mut names = std::collections::HashSet::new();
+    for (path, _) in sources() {
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        assert!(
+            ["mod.rs", "tests.rs"].contains(&name.as_str()) || names.insert(name),
+            "src/{path} has the name of another file"
+        );
+    }
+}
+
+#[test]
 fn no_room_is_for_odds_and_ends() {
     for (name, _) in sources() {
         for part in name.trim_end_matches(".rs").split('/') {

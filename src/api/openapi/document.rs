@@ -163,7 +163,7 @@ fn access(router: &Router, layer: Layer, route: &Route) -> String {
         Needs::Operator => "For operators of the instance only.".to_owned(),
         Needs::Member => "For members of the workspace only.".to_owned(),
         Needs::Owner => "For the owner of the workspace only.".to_owned(),
-        Needs::Insider => "For every user and integration key of the workspace.".to_owned(),
+        Needs::Principal => "For every user and integration key of the workspace.".to_owned(),
         Needs::SignedIn => "Requires a token.".to_owned(),
         Needs::AnyToken => "Requires a token, of the central API or of a workspace.".to_owned(),
         Needs::Anyone => "Requires no token.".to_owned(),

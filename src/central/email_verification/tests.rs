@@ -32,7 +32,7 @@ fn who_registers_is_mailed_a_code_and_verifies_the_address_once() {
     assert_eq!(me(&zoe)["email_verified"], false);
     let code = code(&server);
     let verify = |client: &TestClient<'_>, code: &str| client.post("/account/email/verify", json!({"code": code}));
-    // The code belongs to one account, whoever else has it.
+    // The code is valid for one account only.
     verify(&server.stranger(), &code).invalid(&["The selected code is invalid."]);
     verify(&zoe, "guessed").invalid(&["The selected code is invalid."]);
     assert_eq!(verify(&zoe, &code).created()["email_verified"], true);

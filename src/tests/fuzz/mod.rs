@@ -5,8 +5,8 @@
 //! per line, then new inputs. `PROPTEST_CASES=100000 cargo test --release --lib fuzz` tries more, and takes long. An
 //! input that breaks a property is minimized and printed as a line for the corpus.
 
+mod almost_credentials;
 mod bodies;
-mod credentials;
 mod imports;
 mod list_queries;
 mod oauth;

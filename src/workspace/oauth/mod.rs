@@ -41,5 +41,5 @@
 pub mod clients;
 pub mod grants;
 pub mod protocol;
-mod scopes;
+mod scope_catalog;
 pub mod token_endpoint;
