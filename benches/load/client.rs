@@ -1,5 +1,5 @@
-//! The load client: keep-alive HTTP/1.1 over plain sockets. It shares the cores with the server it measures, so it does
-//! no more than it must: requests are written straight into a buffer, and of an answer only status and length are read.
+//! The load client: keep-alive HTTP/1.1 over plain sockets. It shares the cores with the server that it measures, so it
+//! does little: it writes requests straight into a buffer, and reads only the status and length of a response.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-/// Past this a request counts as never answered, and the run ends instead of hanging.
+/// After this time a request counts as failed, and the run ends instead of hanging.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a scenario runs.
@@ -41,15 +41,15 @@ impl Window {
     }
 }
 
-/// What was seen during a window.
+/// The results of a window.
 #[derive(Default)]
 pub struct Tally {
-    /// Good answers inside the window.
+    /// Number of good responses inside the window.
     pub answered: usize,
-    /// Microseconds of every good answer, also of those still awaited when the window closed: to leave these out
-    /// would hide the slowest.
+    /// Latency of every good response in microseconds. Responses after the end of the window are included, because
+    /// without them the slowest would be missing.
     pub latencies: Vec<u32>,
-    /// Answers that were not 2xx, and connections that broke; during the warm-up too.
+    /// Number of responses other than 2xx and of broken connections, including the warm-up.
     pub errors: usize,
     pub first_error: Option<String>,
 }
@@ -66,7 +66,7 @@ impl Tally {
         self.latencies.push(micros(answered - asked));
     }
 
-    /// Good answers, in no window: how long each took.
+    /// Good responses outside a window, with their latencies.
     pub fn of(took: &[Duration]) -> Self {
         Self { answered: took.len(), latencies: took.iter().map(|took| micros(*took)).collect(), ..Self::default() }
     }
@@ -88,10 +88,9 @@ fn micros(took: Duration) -> u32 {
     u32::try_from(took.as_micros()).unwrap_or(u32::MAX)
 }
 
-/// Asks in a closed loop: every connection sends its next request when it has the answer to its last.
-///
-/// `requests` is called once a connection, with its number, and gives the function that writes that connection's next
-/// request into an empty buffer.
+/// Sends requests in a closed loop: every connection sends its next request after the response to its last. `requests`
+/// is called once per connection, with its number. It returns the function that writes that connection's next request
+/// into an empty buffer.
 pub async fn load<Next>(
     address: SocketAddr,
     connections: usize,
@@ -101,7 +100,7 @@ pub async fn load<Next>(
 where
     Next: FnMut(&mut Vec<u8>) + Send + 'static,
 {
-    // All are open before the clock starts: connecting is not what is measured.
+    // All connections are open before the clock starts, because connecting is not measured.
     let mut opened = Vec::with_capacity(connections);
     for number in 0..connections as u64 {
         opened.push((Connection::open(address).await?, requests(number)));
@@ -111,7 +110,7 @@ where
     for (connection, next_request) in opened {
         tasks.spawn(ask_until_over(connection, next_request, window));
     }
-    // One limit for all together: a timer for each request would cost the client more than reading the answer.
+    // One limit for all together: a timer for each request would cost the client more than reading the response.
     let tallies = timeout(times.warmup + times.measured + ANSWER_LIMIT, tasks.join_all())
         .await
         .context("a request was not answered within 30 s")?;
@@ -145,8 +144,8 @@ async fn ask_until_over(
     tally
 }
 
-/// Asks in an open loop: a request is sent at its time, however many are still to be answered, on a connection that has
-/// nothing else to do or on a new one; answers how many those came to be. A server that falls behind is not asked less.
+/// Sends requests in an open loop: each at its time, however many are still running, on an idle or a new connection. A
+/// slow server does not get fewer requests. Returns the number of connections.
 pub async fn load_at_rate(
     address: SocketAddr,
     per_second: u32,
@@ -179,10 +178,10 @@ pub async fn load_at_rate(
     Ok((total, connections))
 }
 
-/// A connection that has nothing to do, and since when.
+/// An idle connection, and since when it is idle.
 type Idle = (Connection, Instant);
 
-/// How long it is used again: a server closes it after a while.
+/// How long a connection is reused. A server closes it after a while.
 const FRESH: Duration = Duration::from_secs(5);
 
 async fn ask_once(address: SocketAddr, request: &[u8], idle: &Mutex<Vec<Idle>>) -> Result<()> {
@@ -210,7 +209,7 @@ impl Connection {
         Ok(Self { stream, received: BytesMut::with_capacity(16 * 1024) })
     }
 
-    /// Sends one whole request and reads the whole answer to it.
+    /// Sends one request and reads its response.
     pub async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>> {
         self.stream.write_all(request).await.context("sending a request")?;
         self.received.clear();
@@ -229,7 +228,7 @@ impl Connection {
                 }
                 ensure!(self.received.len() == end, "the server sent more than one answer to a request");
             }
-            // Of a body in chunks no more is looked at than where it ends.
+            // For a chunked body, only the end matters.
             None => {
                 while !self.received.ends_with(b"\r\n0\r\n\r\n") {
                     self.receive().await?;
@@ -257,7 +256,7 @@ impl Answer<'_> {
     }
 }
 
-/// For messages about answers that were not good: the status and the beginning of the body.
+/// The status and the beginning of the body, for error messages.
 impl std::fmt::Display for Answer<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shown = &self.body[..self.body.len().min(200)];
@@ -267,14 +266,14 @@ impl std::fmt::Display for Answer<'_> {
 
 struct Head {
     status: u16,
-    /// Bytes up to and with the empty line.
+    /// Length in bytes, including the empty line.
     length: usize,
-    /// Nothing where the body comes in chunks.
+    /// `None` for a chunked body.
     content_length: Option<usize>,
 }
 
 impl Head {
-    /// `None` as long as the empty line has not come in.
+    /// `None` until the empty line was received.
     fn read(received: &[u8]) -> Result<Option<Self>> {
         let Some(end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
             return Ok(None);

@@ -1,5 +1,6 @@
-//! A tenant that means harm, beside one that asks for its own: how long the other one's requests take, next to a run in
-//! which nobody else asks. The server's log is a pipe that nobody reads. `--only hostile --seconds 600` is ten minutes of it.
+//! A hostile tenant and a normal one: the latency of the normal tenant's requests, compared with a run without the
+//! hostile tenant. The server's log is a pipe that nobody reads. `--only hostile --seconds 600` runs it for ten
+//! minutes.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -19,16 +20,16 @@ use crate::{announce, customer, fill};
 const QUIET: Name = Name { key: "hostile-quiet", label: "GET customer, nobody else asks" };
 const BESIDE: Name = Name { key: "hostile", label: "the same beside a hostile tenant" };
 
-/// Connections of the tenant that is measured: more would be a load of its own.
+/// Connections of the measured tenant. More would add load.
 const CONNECTIONS: usize = 4;
 
 const LONGEST_QUIET: Duration = Duration::from_secs(60);
 
-/// Customers of each workspace: enough for a list over all of them to be slow.
+/// Customers of each workspace: enough to make a list of all of them slow.
 const ROWS: usize = 20_000;
 const ROWS_OF_AN_IMPORT: usize = 5_000;
 
-/// Connections of the hostile tenant that do each of its works.
+/// Connections of the hostile tenant for each kind of request.
 const AT_ONCE: usize = 4;
 
 /// Connections that announce a large body and send one byte of it.
@@ -51,7 +52,7 @@ pub async fn measure(times: Times, rows: usize) -> Result<[Measurement; 2]> {
     }
 
     announce(&QUIET, CONNECTIONS);
-    // What to compare with needs no soak.
+    // The comparison needs no long run.
     let calm = Times { measured: times.measured.min(LONGEST_QUIET), ..times };
     let quiet = ask(&own, &ids, calm).await?;
     let quiet = Measurement::new(QUIET, CONNECTIONS, calm, quiet, engine.held());
@@ -76,7 +77,7 @@ async fn ask(own: &Workspace, ids: &Arc<[u64]>, times: Times) -> Result<Tally> {
     .await
 }
 
-/// All of it at once, until it is shut down.
+/// Starts all attacks of a workspace. They run until `attack` is shut down.
 fn attack_from(workspace: &Workspace, attack: &mut JoinSet<()>) {
     for n in 0..AT_ONCE {
         attack.spawn(again(workspace.clone(), n, expensive_lists));
@@ -93,7 +94,7 @@ fn attack_from(workspace: &Workspace, attack: &mut JoinSet<()>) {
     }
 }
 
-/// Sends what a function writes, again and again, whatever it is answered; on a new connection where the last one is closed.
+/// Sends requests from `write` again and again and ignores the responses. Reconnects when the connection is closed.
 async fn again(workspace: Workspace, number: usize, write: fn(&Workspace, usize, &mut Vec<u8>)) {
     let mut request = Vec::new();
     for round in 0.. {
@@ -108,7 +109,7 @@ async fn again(workspace: Workspace, number: usize, write: fn(&Workspace, usize,
     }
 }
 
-/// Lists that look at every row.
+/// Lists that read every row.
 fn expensive_lists(workspace: &Workspace, number: usize, request: &mut Vec<u8>) {
     let words = ["a", "e", "at", "pa", "mar"];
     let word = words[number % words.len()];
@@ -147,7 +148,7 @@ fn mails(_: &Workspace, number: usize, request: &mut Vec<u8>) {
     request.extend_from_slice(format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes());
 }
 
-/// A key that nobody has, 33 MB that never come, and one byte of them.
+/// An unknown key, and a body of 33 MB of which only one byte is sent.
 async fn announced_bodies(workspace: Workspace) {
     loop {
         if let Ok(mut stream) = TcpStream::connect(workspace.address).await {

@@ -1,5 +1,5 @@
-//! Lists of many rows, one request after the other: by number from either end and from the middle, by cursor at the
-//! beginning of the way and at its end, filtered, and by words.
+//! Lists of many rows, one request at a time: page numbers near both ends and in the middle, cursors at the beginning
+//! and the end, filters, and full-text search.
 
 use std::fmt::Arguments;
 use std::time::Instant;
@@ -22,7 +22,7 @@ const ACCOUNT: Name = Name { key: "list-account", label: "filter: an account, in
 const TERM: Name = Name { key: "list-term", label: "term: two words, one of them of one row" };
 const COMMON: Name = Name { key: "list-common", label: "term: a word of every row" };
 
-/// Rows on a page where the caller does not say.
+/// Rows per page by default.
 const PER_PAGE: usize = 20;
 
 impl Bench {

@@ -1,6 +1,5 @@
-//! How fast the real server is, as a ratio to bare hyper on the same machine in the same run: `cargo bench --bench load`.
-//!
-//! The figures of two machines cannot be compared, the ratios can. `-- --help` lists the options.
+//! The speed of the real server, as a ratio to bare hyper on the same machine in the same run: `cargo bench --bench
+//! load`. Compare the ratios of two machines, not the figures. `-- --help` lists the options.
 
 mod client;
 mod hostile;
@@ -31,7 +30,7 @@ use many::Many;
 use report::{Conditions, Measurement, Name, Report, Starts};
 use server::{Engine, Held, Process, Workspace};
 
-/// Few, since the client shares the cores with the server.
+/// Few, because the client shares the cores with the server.
 const CLIENT_WORKERS: usize = 2;
 const STARTS: usize = 5;
 const LOGINS_PER_SECOND: u32 = 50;
@@ -159,7 +158,7 @@ fn main() -> Result<ExitCode> {
         .build()
         .context("starting tokio")?;
     let report = runtime.block_on(async {
-        // Both branches end here and not in the middle, so that what was started is stopped.
+        // Both branches end here, so that started processes are stopped.
         tokio::select! {
             report = measure(&options) => report,
             interrupted = interruption() => interrupted,
@@ -274,7 +273,7 @@ const LIST: Name = Name { key: "list", label: "list of 20 customers, with total"
 const CREATE: Name = Name { key: "create", label: "create customer, durable" };
 const TRANSACTIONS: Name = Name { key: "transactions", label: "rows into SQLite, one transaction each" };
 
-/// A server with a filled workspace, and one method a scenario.
+/// A server with a filled workspace, and one method per scenario.
 struct Bench {
     times: Times,
     engine: Engine,
@@ -283,7 +282,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// The very requests of [`TestServer::get`], answered with as many bytes by a server that does nothing.
+    /// The same requests as `get`, to a server that does nothing and responds with as many bytes.
     async fn bare_hyper(&self, connections: usize) -> Result<Measurement> {
         announce(&BARE_HYPER, connections);
         let server = Process::start_bare_hyper(self.answer_bytes().await?)?;
@@ -311,7 +310,7 @@ impl Bench {
         .await
     }
 
-    /// The same as [`TestServer::get`], and the logins that arrive beside it.
+    /// The same requests as `get`, and logins at the same time.
     async fn get_during_logins(&self, connections: usize) -> Result<[Measurement; 2]> {
         announce(&GET_DURING_LOGINS, connections);
         let address = self.engine.address();
@@ -322,7 +321,7 @@ impl Bench {
         Ok([self.measured(GET_DURING_LOGINS, connections, asked?), meanwhile])
     }
 
-    /// The paths that a function makes up, on each connection others.
+    /// Requests paths from a function, with other random numbers on each connection.
     async fn ask(
         &self,
         name: Name,
@@ -359,7 +358,7 @@ impl Bench {
         Ok(self.measured(CREATE, connections, tally).in_groups_of((after.0 - before.0) / (after.1 - before.1)))
     }
 
-    /// How many writes were committed, and in how many groups.
+    /// Number of committed writes, and of their batches.
     async fn groups(&self) -> Result<(f64, f64)> {
         let (writes, groups) = ("cx_engine_write_group_size_sum", "cx_engine_write_group_size_count");
         Ok((self.engine.metric(writes).await?, self.engine.metric(groups).await?))
@@ -390,10 +389,10 @@ fn announce(name: &Name, connections: usize) {
     eprintln!("{}, connections: {connections} …", name.label);
 }
 
-/// Where a row is posted to, and its body.
+/// The path to post a row to, and its body.
 type Row = (String, String);
 
-/// Creates the rows that the scenarios read, and gives their ids.
+/// Creates the rows that the scenarios read. Returns their ids.
 async fn fill(
     workspace: &Workspace,
     row: impl Fn(usize) -> Row + Copy + Send + 'static,
@@ -436,13 +435,13 @@ const FIRST_NAMES: [&str; 8] = ["Ada", "Bérénice", "Camille", "Driss", "Élodi
 const LAST_NAMES: [&str; 7] = ["Martin", "Lefèvre", "Moreau", "Nguyen", "Benali", "Dubois", "Rousseau"];
 const CITIES: [&str; 5] = ["Paris", "Lyon", "Saint-Étienne", "Marseille", "Clermont-Ferrand"];
 
-/// The body of a create request; numbers below a million differ in name, email and phone.
+/// The body of a create request. Numbers below a million differ in name, email and phone.
 fn customer(number: usize) -> String {
     let first_name = FIRST_NAMES[number % FIRST_NAMES.len()];
     let last_name = LAST_NAMES[number % LAST_NAMES.len()];
     let city = CITIES[number % CITIES.len()];
     let phone = customer_phone(number);
-    // By hand and not with serde_json, which would take the server's processor time.
+    // Not serialized with serde_json, which would take processor time from the server.
     let mut body = String::with_capacity(256);
     body += &format!(r#"{{"name":"Atelier {last_name} {number}","email_address":"contact{number}@example.com","#);
     body += &format!(r#""phone":"{phone}","main_address_city":"{city}","#);
@@ -455,7 +454,7 @@ fn customer_phone(number: usize) -> String {
     format!("+33 1 42 {pair_1:02} {pair_2:02} {pair_3:02}")
 }
 
-/// The body of a request for a contact; numbers below ten million differ in phone.
+/// The body to create a contact. Numbers below ten million differ in phone.
 fn contact(number: usize) -> String {
     let first_name = FIRST_NAMES[number % FIRST_NAMES.len()];
     let last_name = LAST_NAMES[number % LAST_NAMES.len()];
@@ -463,12 +462,12 @@ fn contact(number: usize) -> String {
     format!(r#"{{"first_name":"{first_name}","last_name":"{last_name} {number}","phone_mobile_1":"+33{phone}"}}"#)
 }
 
-/// A French number without what it is dialled with.
+/// A French number without a prefix.
 fn national_number(number: usize) -> String {
     format!("61{number:07}")
 }
 
-/// What a server could do that commits every row by itself and has nothing else to do: SQLite from one thread, no HTTP.
+/// The speed of SQLite with one thread, one transaction per row, and no HTTP.
 #[allow(clippy::disallowed_methods, reason = "a scratch file of the benchmark, not one of the server's")]
 fn measure_transactions(times: Times) -> Result<Measurement> {
     announce(&TRANSACTIONS, 1);

@@ -1,5 +1,5 @@
-//! Many workspaces on disk, few of which are asked for often and most of them seldom (Zipf's law): how long a start takes,
-//! what the first request of a workspace costs, and what a server does whose workspaces are not all open.
+//! Many workspaces on disk. A few get many requests, most get few (Zipf's law). Measures the start, the first request
+//! to a workspace, and a server that cannot keep all workspaces open.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ const HOT: Name = Name { key: "many-hot", label: "GET, Zipf over as many as stay
 const ALL: Name = Name { key: "many", label: "GET, Zipf over all workspaces" };
 const WRITES: Name = Name { key: "many-writes", label: "create, Zipf over all workspaces" };
 
-/// Workspaces whose first request is measured.
+/// Number of workspaces whose first request is measured.
 const FIRST_REQUESTS: usize = 1000;
 
-/// Of all workspaces, those that stay open: a fifth, as the default has it for ten thousand.
+/// Share of the workspaces that stay open: a fifth.
 const STAY_OPEN: usize = 5;
 
 const CUSTOMER: &str = "/api/customers/1";
 
-/// A server on a data directory with many workspaces, of one customer each.
+/// A server on a data directory with many workspaces, each with one customer.
 pub struct Many {
     times: Times,
     engine: Option<Engine>,
@@ -52,7 +52,7 @@ impl Many {
         Ok(Self { times, engine: Some(engine), workspaces: workspaces.into() })
     }
 
-    /// Started anew, several times.
+    /// Starts the server several times.
     pub async fn starts(&mut self) -> Result<Starts> {
         let mut each = Vec::with_capacity(STARTS);
         for _ in 0..STARTS {
@@ -61,7 +61,7 @@ impl Many {
         Ok(Starts { workspaces: self.workspaces.len(), each })
     }
 
-    /// As many stay open as there are to be of these workspaces.
+    /// Limits the open workspaces to this number.
     async fn restart(&mut self) -> Result<server::Start> {
         let engine = self.engine.take().context("there is a server")?;
         let most = self.stay_open().to_string();
@@ -83,7 +83,7 @@ impl Many {
         let base = self.bare_hyper(connections).await?;
         let firsts = FIRST_REQUESTS.min(open / 2);
         let cold = self.first_requests(COLD, 0..firsts).await?;
-        // All that stay open are open from here on.
+        // From here on the maximum number of workspaces is open.
         self.first_requests(COLD, firsts..open).await?;
         let hot = self.get(HOT, open, connections).await?;
         let cold_full = self.first_requests(COLD_FULL, open..(open + firsts)).await?;
@@ -92,7 +92,7 @@ impl Many {
         Ok(vec![base, cold, cold_full, hot, of_all, writes])
     }
 
-    /// The requests of [`ALL`], answered with as many bytes by a server that does nothing.
+    /// The requests of [`ALL`], to a server that does nothing and responds with as many bytes.
     async fn bare_hyper(&self, connections: usize) -> Result<Measurement> {
         let answer_bytes = self.workspaces[0].answer_bytes(format_args!("{CUSTOMER}")).await?;
         let server = Process::start_bare_hyper(answer_bytes)?;
@@ -127,7 +127,7 @@ impl Many {
         .await
     }
 
-    /// Requests to the first so many workspaces, to each as often as Zipf's law has it.
+    /// Requests to this number of workspaces, distributed by Zipf's law.
     async fn zipf(
         &self,
         name: Name,
@@ -169,8 +169,8 @@ fn ask_for_customer(_: &mut Rng, workspace: &Workspace, request: &mut Vec<u8>) {
     workspace.write_get(request, format_args!("{CUSTOMER}"));
 }
 
-/// For each rank, the share of the requests that goes to it or to one before it: the n-th is asked for 1/n as often as the
-/// first.
+/// For each rank, the share of the requests to it and all earlier ranks. The n-th workspace gets 1/n as many requests
+/// as the first.
 fn zipf_shares(count: usize) -> Vec<f64> {
     let total: f64 = (1..=count).map(|rank| 1.0 / rank as f64).sum();
     let mut upto = 0.0;

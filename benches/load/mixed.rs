@@ -1,5 +1,5 @@
-//! A working day in short: mostly reads, some writes, logins at a steady rate, and imports and exports beside them, in ten
-//! equal parts. What is to be seen is that the last part is like the first: in latency and in memory.
+//! A short working day: mostly reads, some writes, logins at a steady rate, imports and exports, in ten equal parts.
+//! The last part should equal the first in latency and memory.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ const LOGINS_PER_SECOND: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(2);
 const ROWS_OF_AN_IMPORT: usize = 1000;
 
-/// An import or an export that takes longer has failed.
+/// An import or export that takes longer counts as failed.
 const LONG: Duration = Duration::from_secs(120);
 
 impl Bench {
@@ -73,7 +73,7 @@ impl Bench {
         Ok(measured)
     }
 
-    /// One after the other with pauses between, until the time is over.
+    /// Sends one request at a time, with pauses, until the time is over.
     async fn again_and_again(
         &self,
         times: Times,
@@ -96,7 +96,8 @@ impl Bench {
     }
 }
 
-/// Nine in ten read: a customer, a page of them, who calls. One writes: mostly a change, seldom a new customer.
+/// Nine of ten requests read: a customer, a page of customers, or a caller look-up. One writes: mostly a change, rarely
+/// a new customer.
 fn write_any(workspace: &Workspace, ids: &[u64], random: &mut Rng, request: &mut Vec<u8>) {
     let id = ids[random.usize(0..ids.len())];
     match random.u8(0..100) {

@@ -1,4 +1,4 @@
-//! What was measured, as a table for people or as JSON; every rate beside the base, the mean of the runs of bare hyper.
+//! The results as a table or as JSON. Every rate is compared with the base: the mean rate of bare hyper.
 
 use std::fmt;
 use std::thread::available_parallelism;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::client::{Tally, Times};
 use crate::server::{DATA_DIRECTORY, Held, LOG_LEVEL, Start};
 
-/// The key of the measurements that the others are compared to.
+/// The key of the base measurements.
 pub const BASE: &str = "bare-hyper";
 
 pub struct Report {
@@ -18,7 +18,7 @@ pub struct Report {
     pub measurements: Vec<Measurement>,
 }
 
-/// A server that was started several times on as many workspaces.
+/// The start times of a server with a number of workspaces.
 pub struct Starts {
     pub workspaces: usize,
     pub each: Vec<Start>,
@@ -34,7 +34,7 @@ impl Starts {
     }
 }
 
-/// What the figures depend on, beside the machine.
+/// The conditions of the measurements, besides the machine.
 pub struct Conditions {
     pub times: Times,
     /// Customers in the workspace before the first scenario.
@@ -42,9 +42,9 @@ pub struct Conditions {
 }
 
 pub struct Name {
-    /// In JSON.
+    /// The name in JSON.
     pub key: &'static str,
-    /// In the table.
+    /// The name in the table.
     pub label: &'static str,
 }
 
@@ -55,7 +55,7 @@ pub struct Measurement {
     p50_ms: f64,
     p99_ms: f64,
     held: Held,
-    /// Writes that were committed together, on average.
+    /// Average number of writes per commit.
     group_size: Option<f64>,
     errors: usize,
     first_error: Option<String>,
@@ -77,7 +77,7 @@ impl Measurement {
         }
     }
 
-    /// Of requests that were sent one after the other, and took so long each.
+    /// A measurement of requests that were sent one at a time.
     pub fn one_by_one(name: Name, took: &[Duration], held: Held) -> Self {
         let times = Times { warmup: Duration::ZERO, measured: took.iter().sum() };
         Self::new(name, 1, times, Tally::of(took), held)
@@ -88,7 +88,7 @@ impl Measurement {
     }
 }
 
-/// Not a number where nothing was answered.
+/// NaN without any response.
 fn percentile_ms(sorted_micros: &[u32], share: f64) -> f64 {
     let rank = (sorted_micros.len() as f64 * share).ceil() as usize;
     sorted_micros.get(rank.saturating_sub(1)).map_or(f64::NAN, |&micros| f64::from(micros) / 1000.0)
@@ -103,7 +103,7 @@ impl Report {
         self.measurements.iter().map(|measurement| measurement.errors).sum()
     }
 
-    /// Rates of bare hyper, in the order they were measured.
+    /// Rates of bare hyper, in order of measurement.
     fn base_rates(&self) -> Vec<f64> {
         let base = self.measurements.iter().filter(|measurement| measurement.name.key == BASE);
         base.map(|measurement| measurement.per_second).collect()
@@ -179,7 +179,7 @@ fn start_to_json(starts: &Starts) -> Value {
     })
 }
 
-/// The table: conditions, starts, a line for each measurement, and what to doubt about them.
+/// The table: conditions, starts, one line per measurement, and warnings.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_conditions(f)?;
@@ -247,7 +247,7 @@ impl Report {
         Ok(())
     }
 
-    /// How far the runs of bare hyper are apart: how much of any difference may be the machine's.
+    /// The spread of the runs of bare hyper, which shows how much the machine itself varies.
     fn write_drift(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rates = self.base_rates();
         if rates.is_empty() {
@@ -282,7 +282,7 @@ fn or_dash(value: Option<f64>, digits: usize) -> String {
     }
 }
 
-/// Whole, in groups of three digits: 81,234.
+/// A whole number in groups of three digits: 81,234.
 fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut grouped = String::new();

@@ -1,11 +1,11 @@
-//! Where a call goes: what is behind the look-ups of call routing, and the requests of a call flow.
+//! Call routing: the rows for each look-up, and the requests of a call flow.
 
 use anyhow::Result;
 
 use super::report::{Measurement, Name};
 use super::{Bench, Row, fill};
 
-/// The customer whose calls are routed: the first that the bench makes.
+/// Paths of the customer whose calls are routed: the first in the workspace.
 macro_rules! path {
     ($path:literal) => {
         concat!("/api/smart-routings", $path, "customer_account=CL000001")
@@ -17,12 +17,12 @@ const ORIGIN: Name = Name { key: "route-origin", label: "where a call from an or
 const ZONE: Name = Name { key: "route-zone", label: "where a postcode's call goes" };
 const QUEUE: Name = Name { key: "route-queue", label: "where a queue's call goes now" };
 
-/// Départements of mainland France but for Corsica: zones of the model that the lists have.
+/// Departments of mainland France without Corsica: the zones of the lists' model.
 const ZONES: usize = 94;
 const WITHOUT_ZONE: usize = 20;
 
 impl Bench {
-    /// Each look-up with so many rows of its own behind it.
+    /// Measures each look-up, with this number of rows behind it.
     pub async fn routes(&self, rows: usize, connections: usize) -> Result<[Measurement; 4]> {
         let model = self.workspace.departements().await?;
         let lists = rows.div_ceil(ZONES);
@@ -33,7 +33,7 @@ impl Bench {
         fill(workspace, origin, rows, connections).await?;
         let list =
             move |n| (path!("/geo/lists?").into(), format!(r#"{{"list_id":"L{n}","geo_routing_model_id":{model}}}"#));
-        // One after the other, so that their ids are known.
+        // One at a time, so that their ids are known.
         fill(workspace, list, lists, 1).await?;
         fill(workspace, zone, lists * ZONES, connections).await?;
         fill(workspace, queue, rows, 1).await?;
@@ -80,7 +80,7 @@ fn zone(number: usize) -> Row {
 }
 
 fn departement(number: usize) -> usize {
-    // There is no 20: it was divided into two.
+    // There is no department 20: it was divided.
     if number + 1 < WITHOUT_ZONE { number + 1 } else { number + 2 }
 }
 

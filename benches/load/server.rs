@@ -1,4 +1,4 @@
-//! The processes that are measured, each stopped when its value is dropped, and a workspace to measure in.
+//! The measured processes, each stopped when its value is dropped, and a workspace for the measurements.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -23,22 +23,22 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::{ANSWER_LIMIT, Connection};
 
-/// What a server says on stdout once it answers; its address follows.
+/// The line on stdout of a server that is ready. Its address follows.
 const READY: &str = "listening on http://";
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
-/// Where the databases lie: beside the build and not in /tmp, which is often in memory, where a flush costs nothing.
+/// The folder for databases: next to the build, not in /tmp. /tmp is often in memory, where a sync costs nothing.
 pub const DATA_DIRECTORY: &str = env!("CARGO_TARGET_TMPDIR");
 
 pub const LOG_LEVEL: &str = "warn";
 
-/// The server under measurement, on a data directory of its own.
+/// The measured server on its own data directory.
 pub struct Engine {
-    // Before the directory: fields are dropped in this order, and the process writes into it until it is stopped.
+    // Before the directory: fields are dropped in this order, and the process writes to the directory until it stops.
     process: Process,
     data: TempDir,
-    /// The end of its log that nobody reads.
+    /// The end of the log pipe that nobody reads.
     _unread: Option<PipeReader>,
 }
 
@@ -47,7 +47,7 @@ impl Engine {
         Self::start_on(scratch_directory()?, &[])
     }
 
-    /// As [`Instance::start`], with every request in a log that nobody reads.
+    /// Like `start`, with every request logged to a pipe that nobody reads.
     pub fn start_with_unread_log() -> Result<Self> {
         let (unread, log) = std::io::pipe().context("making a pipe")?;
         let data = scratch_directory()?;
@@ -66,13 +66,13 @@ impl Engine {
             .args(["serve", "--listen", "127.0.0.1:0", "--metrics", "true", "--log", log, "--data-dir"])
             .arg(data.path())
             .args(flags)
-            // Settings of whoever runs this, or of the machine, would change what is measured.
+            // The settings of the user or the machine would change the results.
             .args(["--config", "/dev/null"])
             .env_clear();
         command
     }
 
-    /// Stopped; its data, on which another may be started.
+    /// Stops the server. Returns its data for another server.
     pub fn stopped(self) -> TempDir {
         let Self { process, data, .. } = self;
         drop(process);
@@ -83,12 +83,12 @@ impl Engine {
         self.process.address
     }
 
-    /// What the process holds of the machine just now.
+    /// The current resources of the process.
     pub fn held(&self) -> Held {
         self.process.held()
     }
 
-    /// One of the figures that `/metrics` has.
+    /// A metric from `/metrics`.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         let mut connection = Connection::open(self.address()).await?;
         let answer = connection.exchange(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
@@ -99,10 +99,10 @@ impl Engine {
     }
 }
 
-/// What a process holds of the machine; nothing where there is no /proc.
+/// The resources of a process. Empty without /proc.
 #[derive(Clone, Copy, Default)]
 pub struct Held {
-    /// The memory that is in RAM.
+    /// The resident memory.
     pub resident_mib: Option<f64>,
     pub open_files: Option<usize>,
 }
@@ -111,18 +111,18 @@ pub fn scratch_directory() -> Result<TempDir> {
     tempfile::tempdir_in(DATA_DIRECTORY).with_context(|| format!("making a directory in {DATA_DIRECTORY}"))
 }
 
-/// How a server is that has answered its first request.
+/// A server's start, up to its first response.
 pub struct Start {
     pub milliseconds: f64,
     pub resident_mib: Option<f64>,
 }
 
-/// Starts a server on an empty data directory, from the spawn to the first answer.
+/// Starts a server on an empty data directory. Measures from the spawn to the first response.
 pub async fn measure_start() -> Result<Start> {
     measure_start_of(Engine::start).await.map(|(start, _)| start)
 }
 
-/// From the spawn to the first answer.
+/// Measures from the spawn to the first response.
 pub async fn measure_start_of(start: impl FnOnce() -> Result<Engine>) -> Result<(Start, Engine)> {
     let begun = Instant::now();
     let engine = start()?;
@@ -133,14 +133,14 @@ pub async fn measure_start_of(start: impl FnOnce() -> Result<Engine>) -> Result<
     Ok((Start { milliseconds, resident_mib: engine.held().resident_mib }, engine))
 }
 
-/// A running server that says [`READY`] when it is.
+/// A running server that printed [`READY`].
 pub struct Process {
     child: Stopped,
     pub address: SocketAddr,
 }
 
 impl Process {
-    /// This program once more, as [`serve_bare_hyper`].
+    /// Starts this program again as [`serve_bare_hyper`].
     pub fn start_bare_hyper(answer_bytes: usize) -> Result<Self> {
         let this_program = std::env::current_exe().context("finding the path of this program")?;
         Self::start(Command::new(this_program).args(["--bare-hyper", &answer_bytes.to_string()]))
@@ -175,11 +175,11 @@ fn resident_mib(process: &str) -> Option<f64> {
 
 fn wait_until_ready(stdout: ChildStdout) -> Result<SocketAddr> {
     let (found, address) = mpsc::channel();
-    // The thread reads on after the address is found: a server whose stdout is closed might fail at its next line.
+    // The thread continues to read after the address: a server with a closed stdout might fail at its next line.
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             if let Some(address) = line.strip_prefix(READY) {
-                // Nobody waits any more once the first is found, or when the limit has passed.
+                // The receiver is gone after the first address or the time limit.
                 let _ = found.send(address.trim().to_owned());
             }
         }
@@ -188,7 +188,7 @@ fn wait_until_ready(stdout: ChildStdout) -> Result<SocketAddr> {
     address.parse().with_context(|| format!("{address} is not an address"))
 }
 
-/// Stops its process when dropped: asks with SIGTERM, and kills it when that does not help.
+/// Stops its process when dropped: sends SIGTERM, then kills it if necessary.
 struct Stopped(Child);
 
 impl Stopped {
@@ -213,14 +213,14 @@ impl Drop for Stopped {
         }
         if let Err(error) = self.ask_to_stop() {
             eprintln!("killing process {}: {error:#}", self.0.id());
-            // It can only fail when the process has ended by itself meanwhile.
+            // Fails only if the process has exited meanwhile.
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
     }
 }
 
-/// The base of all ratios: hyper with nothing behind it, answering JSON of this many bytes to every request.
+/// The base of all ratios: bare hyper, which responds to every request with JSON of this size.
 pub fn serve_bare_hyper(answer_bytes: usize) -> Result<()> {
     let frame = r#"{"text":""}"#;
     let text = "x".repeat(answer_bytes.saturating_sub(frame.len()));
@@ -242,7 +242,7 @@ async fn serve_connection(stream: TcpStream, answer: Bytes) {
         response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
         async { Ok::<_, Infallible>(response) }
     });
-    // Neither is an error here: a client that hangs up is how every scenario ends.
+    // Errors are expected: every scenario ends with closed connections.
     let _ = stream.set_nodelay(true);
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
 }
@@ -250,11 +250,11 @@ async fn serve_connection(stream: TcpStream, answer: Bytes) {
 const EMAIL: &str = "bench@example.com";
 const PASSWORD: &str = "a passphrase for the bench 7431";
 
-/// A workspace and its administrator, made through the API as any client would make them.
+/// A workspace and its administrator, created through the API.
 #[derive(Clone)]
 pub struct Workspace {
     pub address: SocketAddr,
-    /// `Host` and `Authorization`, the same in every request.
+    /// The `Host` and `Authorization` headers of every request.
     headers: Arc<str>,
 }
 
@@ -263,7 +263,7 @@ impl Workspace {
         Setup::register(address).await?.workspace("bench").await
     }
 
-    /// The same on the same data, where the server was started anew.
+    /// The same workspace after a restart of the server on the same data.
     pub fn at(&self, address: SocketAddr) -> Self {
         Self { address, headers: Arc::clone(&self.headers) }
     }
@@ -287,7 +287,7 @@ impl Workspace {
         models.find(is_wanted).and_then(|model| model["id"].as_u64()).context("no model of departments")
     }
 
-    /// How long the answer is to this path.
+    /// The size of the response to a request for this path.
     pub async fn answer_bytes(&self, path: std::fmt::Arguments<'_>) -> Result<usize> {
         let mut request = Vec::new();
         self.write_get(&mut request, path);
@@ -311,7 +311,7 @@ impl Workspace {
     }
 }
 
-/// A client of the central API while workspaces are made.
+/// A client of the central API that creates workspaces.
 pub struct Setup {
     address: SocketAddr,
     connection: Connection,
@@ -319,12 +319,12 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The administrator of all workspaces, registered.
+    /// Registers the administrator of all workspaces.
     pub async fn register(address: SocketAddr) -> Result<Self> {
         Self::register_as(address, EMAIL).await
     }
 
-    /// Another account.
+    /// Registers another account.
     pub async fn register_as(address: SocketAddr, email: &str) -> Result<Self> {
         let account = json!({"name": "Bench Mark", "email": email, "password": PASSWORD});
         let mut new = Self { address, connection: Connection::open(address).await?, token: String::new() };
@@ -332,7 +332,7 @@ impl Setup {
         Ok(new)
     }
 
-    /// The same on a connection of its own.
+    /// The same client on its own connection.
     pub async fn another(&self) -> Result<Self> {
         let connection = Connection::open(self.address).await?;
         Ok(Self { address: self.address, connection, token: self.token.clone() })

@@ -1,5 +1,5 @@
-//! The hot steps of a request, each by itself and without a network: `cargo bench --bench micro`. What they take together,
-//! `benches/load` measures.
+//! The hot steps of a request, each measured alone and without a network: `cargo bench --bench micro`. `benches/load`
+//! measures whole requests.
 
 use std::hint::black_box;
 
@@ -11,7 +11,7 @@ use cx_engine::values::Timestamp;
 use cx_engine::workspace::customers::Customer;
 use serde_json::{Map, Value, json};
 
-/// What is not measured is the same moment each time.
+/// A fixed time, because the clock is not measured.
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
 const BODY: &str = r#"{"name":"Atelier Lefèvre 4711","email_address":"contact4711@example.com",

@@ -15,7 +15,7 @@ use super::response::{ApiResponse, Content, IntoResponse};
 
 const CODINGS: [ContentCoding; 2] = [ContentCoding::Brotli, ContentCoding::Gzip];
 
-/// The response and its compressed forms, as far as they were needed.
+/// The response and its compressed forms. Each form is created when it is first needed.
 pub struct CachedContent {
     headers: HeaderMap,
     text: Bytes,

@@ -1,7 +1,7 @@
 //! The handlers of entities: list, export, import, show, create, update and delete, one row or many.
 //!
-//! Every handler first reads the scope of the request: the customer whose rows it reaches. A row outside the scope is
-//! answered as one that does not exist.
+//! Every handler first reads the scope of the request: the customer whose rows it reaches. A row outside the scope gets
+//! the same response as a row that does not exist.
 
 use super::customer_scope::{Given, Scope};
 use super::entity::{Editable, Entity, Nested};
@@ -127,7 +127,7 @@ pub fn create_for<T: Entity>(ctx: &Ctx<'_>, customer: Option<i64>, new: T) -> Re
     entity_rows::add(ctx.db, &ctx.recorder()?, new)
 }
 
-/// Changes a row for the request. `names` tells which fields the request names.
+/// Changes a row for the request. `names` reports whether the request names a field.
 pub fn update_row<T: Entity>(
     ctx: &Ctx<'_>,
     scope: &T::Scope,

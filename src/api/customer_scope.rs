@@ -52,16 +52,16 @@ impl CustomerColumn for i64 {
     }
 }
 
-/// What the caller, or a file, gives besides the values of a row.
+/// The facts that a row does not contain, from the caller or the file.
 pub struct Given<'a> {
     /// The only customer whose rows the caller may write, if there is one.
     pub customer: Option<i64>,
-    /// Tells which fields the body or the file names.
+    /// Whether the body or the file names a field.
     pub names: &'a dyn Fn(&str) -> bool,
     pub is_import: bool,
 }
 
-/// How a request says which customer it is about.
+/// How a request names its customer.
 pub trait Scope: Input {
     /// Whether the query names the customer. Such lists accept filters by their plain name, and such bodies may repeat
     /// `customer_id` as null.
@@ -70,7 +70,7 @@ pub trait Scope: Input {
     /// The only customer whose rows the request reaches. `None` is the whole workspace.
     fn customer(&self, ctx: &Ctx<'_>) -> Result<Option<i64>>;
 
-    /// The same for an import, which runs outside a turn.
+    /// Like `customer`, for an import, which runs outside a turn.
     fn customer_of_import(self, ctx: &BlockingCtx<'_>) -> Result<Option<i64>>;
 
     /// Limits a list to the scope.
@@ -80,7 +80,8 @@ pub trait Scope: Input {
     fn assign<T: CustomerOwned>(row: &mut T, db: &Connection, given: &Given<'_>) -> Result<()>;
 }
 
-/// The scope of the caller: the customer that the caller is bound to, or the whole workspace. The request names nothing.
+/// The scope of the caller: the customer that the caller is bound to, or the whole workspace. The request names no
+/// customer.
 #[derive(Debug, Clone, Copy)]
 pub struct CallerScope;
 

@@ -38,9 +38,9 @@ pub trait Declared: Stored + Listable + CustomerOwned + Clone + Send + 'static {
     fn phone_numbers(&self) -> Vec<(&'static str, &PhoneText)>;
 }
 
-/// What an entity does differently from others.
+/// The methods that an entity may override.
 pub trait Entity: Declared {
-    /// Completes a new row, or the replacement of `old`, by what the caller or the file gives besides it: the customer.
+    /// Completes a new row, or the replacement of `old`: assigns the customer that the caller or the file gives.
     fn prepare(&mut self, db: &Connection, _old: Option<&Self>, given: &Given<'_>) -> Result<()> {
         Self::Scope::assign(self, db, given)
     }
@@ -76,13 +76,13 @@ pub trait Editable: Entity + Default + PartialEq + DeserializeOwned + Serialize 
     const KEY: Option<ImportKey> = None;
 }
 
-/// A field, and the SQL column that it is looked up in.
+/// A field, and the SQL column in which it is looked up.
 pub struct ImportKey {
     pub field: &'static str,
     pub column: &'static str,
 }
 
-/// An entity inside another one, which the path names.
+/// An entity inside a parent. The path names the parent.
 pub trait Nested: Editable {
     type Parent: Entity<Scope = Self::Scope>;
 

@@ -76,7 +76,7 @@ pub enum Error {
     ReadOnly(String),
     /// The workspace's file cannot be opened or read. The text goes only to the log.
     Damaged(String),
-    /// Like `Damaged`, for the central file or for a workspace that the central API was asked about.
+    /// Like `Damaged`, for the central file or for a workspace that a request to the central API names.
     ServerDamaged(String),
     ShuttingDown,
     /// These threads of the server have ended.

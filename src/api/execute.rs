@@ -48,7 +48,7 @@ pub fn in_transaction(routed: &RoutedRequest, inputs: Inputs, db: &Connection) -
     with_etag(routed, &caller, answer)
 }
 
-/// Executes a request outside the lanes. The caller and the precondition are checked in a turn of their own before the
+/// Executes a request outside the lanes. The caller and the precondition are checked in a separate turn before the
 /// handler runs, so a change between that turn and the handler goes unnoticed.
 pub fn outside_transaction(routed: &RoutedRequest, inputs: Inputs) -> Result<ApiResponse> {
     let request = &routed.request;
@@ -70,7 +70,7 @@ pub fn outside_transaction(routed: &RoutedRequest, inputs: Inputs) -> Result<Api
     with_etag(routed, &caller, answer)
 }
 
-/// Runs the handler outside the lanes, unless a response is stored. The response is stored in a turn of its own
+/// Runs the handler outside the lanes, unless a response is stored. The response is stored in a separate turn
 /// afterwards. No other request with the same key runs meanwhile, so the work is not done twice.
 fn respond_once(
     routed: &RoutedRequest,

@@ -24,7 +24,7 @@ pub struct Field {
     pub filter: Option<FilterKind>,
     /// The SQL expression to sort by. None for a field that lists do not sort by.
     pub sort: Option<&'static str>,
-    /// The expression to sort by while the texts of the file are not all indexed, if it is another one.
+    /// Another expression to sort by until all texts of the file are indexed, if there is one.
     pub sort_unindexed: Option<&'static str>,
     /// Whether the full-text index has the field.
     pub is_searched: bool,
@@ -50,14 +50,14 @@ pub enum FilterKind {
     Flag,
     /// The field is one of these texts.
     Choice(&'static [&'static str]),
-    /// The same. Clients may send the name of a class instead of the text: see [`named`].
+    /// Like `Choice`. Clients may send the name of a class instead of the text: see [`named`].
     Class(&'static [&'static str]),
     /// The field is the time, or within the day (also by `[on]`). With `[gte]` and `[lte]` it is in a range. Days and times
     /// without a zone are read in the time zone of the workspace.
     Moment,
     /// A phone number of this resource is the number, in any format, or ends with its digits.
     AnyPhone(&'static str),
-    /// The same for the number in this field alone.
+    /// Like `AnyPhone`, for the number in this field alone.
     Phone(&'static str),
     /// Every word begins a word of this full-text index.
     Term(&'static str),

@@ -142,22 +142,22 @@ pub const fn run<F, I>(function: F) -> TransactionHandler<F, I> {
     TransactionHandler { function, inputs: PhantomData }
 }
 
-/// Runs `fn(&Steps, inputs…) -> Result<reply>` on a blocking thread.
+/// Runs `fn(&BlockingCtx, inputs…) -> Result<reply>` on a blocking thread.
 pub const fn blocking<F, I>(function: F) -> BlockingHandler<F, I> {
     BlockingHandler { function, executor: Executor::Blocking, inputs: PhantomData }
 }
 
-/// Runs `fn(&Steps, inputs…) -> Result<reply>` on a thread for password hashing.
+/// Runs `fn(&BlockingCtx, inputs…) -> Result<reply>` on a thread for password hashing.
 pub const fn hashing<F, I>(function: F) -> BlockingHandler<F, I> {
     BlockingHandler { function, executor: Executor::Hashing, inputs: PhantomData }
 }
 
-/// Runs `fn(&Steps, inputs…) -> Result<reply>` on a thread for long-running work.
+/// Runs `fn(&BlockingCtx, inputs…) -> Result<reply>` on a thread for long-running work.
 pub const fn long_running<F, I>(function: F) -> BlockingHandler<F, I> {
     BlockingHandler { function, executor: Executor::LongRunning, inputs: PhantomData }
 }
 
-/// Runs `fn(&Steps, inputs…) -> Result<reply>` at once.
+/// Runs `fn(&BlockingCtx, inputs…) -> Result<reply>` at once.
 pub const fn inline<F, I>(function: F) -> BlockingHandler<F, I> {
     BlockingHandler { function, executor: Executor::Inline, inputs: PhantomData }
 }

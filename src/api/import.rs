@@ -294,7 +294,7 @@ fn check_id(row: &ImportRow) -> Result<()> {
     }
 }
 
-/// Finds rows that exist, as far as the caller sees them.
+/// Finds existing rows that the caller sees.
 struct ExistingRows {
     by_id: String,
     by_key: Option<(ImportKey, String)>,

@@ -165,7 +165,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
     }
 }
 
-/// The body of an OAuth client, or the reason why it is not a `T`. The handler answers with an error of RFC 6749, 5.2.
+/// The body of an OAuth client, or the reason why it is not a `T`. The handler responds with an error of RFC 6749, 5.2.
 /// A parameter without a value counts as absent (RFC 6749, 3.2).
 #[derive(Debug)]
 pub struct OAuthForm<T>(pub Result<T>);

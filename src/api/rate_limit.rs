@@ -14,7 +14,7 @@ use crate::instance::Instance;
 use crate::values::Timestamp;
 
 /// Rate limits by the caller's address, and by email once it is known. This is the only access to the throttle, so
-/// every handler that may answer 429 has this input, and OpenAPI documents the 429.
+/// every handler that may return 429 has this input, and OpenAPI documents the 429.
 pub struct RateLimit {
     instance: Arc<Instance>,
     client: IpAddr,
@@ -65,7 +65,7 @@ impl RateLimitedAttempt {
     }
 
     /// Forgets the failures of the email, session or account. Those of the address stay. Otherwise an attacker could
-    /// reset the limit with a login to an account of their own.
+    /// reset the limit with a login to their own account.
     pub fn reset(&self) {
         let own = self.keys.iter().filter(|key| !matches!(key, ThrottleKey::Address(..)));
         own.for_each(|key| self.instance.node.throttle.reset(key));

@@ -44,15 +44,14 @@ pub struct Request {
     /// The workspace of the request. The lease keeps it open.
     pub workspace: Option<Lease>,
     pub address: Address,
-    /// The workspace's time zone, once it was needed.
+    /// The workspace's time zone, read when it is first needed.
     pub time_zone: OnceLock<TimeZone>,
     /// The client's IP address. `X-Forwarded-For` counts only from trusted proxies.
     pub client: IpAddr,
     pub now: Timestamp,
 }
 
-/// The address by which the caller reached the server. Links that lead on from a response use it. Links that last use
-/// the public URL.
+/// The address by which the caller reached the server. Links in responses use it. Lasting links use the public URL.
 #[derive(Debug, Clone)]
 pub struct Address {
     /// `http`, or `https` if this server or a trusted proxy in front of it speaks TLS.
@@ -290,7 +289,7 @@ impl Request {
     }
 }
 
-/// A handler asked for the caller on a route that identifies none.
+/// The error of a handler that needs the caller, on a route that identifies none.
 pub(super) fn no_principal() -> Error {
     Error::Internal("a handler asked for the caller on a route that needs none".into())
 }

@@ -49,7 +49,7 @@ pub struct Resource {
     pub samples: Option<[&'static str; 2]>,
 }
 
-/// Indexes rows by folded text. The values are the last id before the first row, and the id of the last row.
+/// Indexes rows by normalized text. The values are the last id before the first row, and the id of the last row.
 pub type Fold = fn(&Connection, i64, i64) -> rusqlite::Result<()>;
 
 /// The table of a resource's rows.
@@ -61,7 +61,7 @@ pub struct EntityTable {
     pub numbers: PhoneColumns,
     /// The column that SQL computes from others, and its expression.
     pub computed: Option<(&'static str, &'static str)>,
-    /// Writes what else is found by folded text, for the ids above the first and up to the second.
+    /// Indexes further normalized text of the rows with ids above the first value, up to the second.
     pub fold: Option<Fold>,
 }
 
@@ -128,7 +128,7 @@ impl Resource {
         }
     }
 
-    /// Pages, to which people are led by links.
+    /// Pages that people reach by links.
     pub const fn pages(name: &'static str, routes: &'static [Route]) -> Self {
         Self { audience: Audience::People, ..Self::new(name, "", routes) }
     }
@@ -171,7 +171,7 @@ impl Resource {
         Self { recorded: const { &[T::RECORDED] }, table: Some(table), fields: table.fields, ..self }
     }
 
-    /// Folds what else is found by folded text.
+    /// Adds a function that indexes further normalized text.
     #[must_use]
     pub const fn folded(self, fold: fn(&Connection, i64, i64) -> rusqlite::Result<()>) -> Self {
         match self.table {
@@ -229,7 +229,7 @@ impl Resource {
     }
 }
 
-/// Import and export of a resource, for callers who know its name only.
+/// Import and export of a resource, for callers who know only its name.
 pub trait Files: Sync {
     /// The name that people type: `phone-calls`.
     fn name(&self) -> String;

@@ -19,7 +19,7 @@ pub struct Route {
     pub summary: &'static str,
     /// The name of the operation, if it differs from what `Resource::operation_id` derives.
     pub name: Option<&'static str>,
-    /// Whether a workspace token on the central host is answered by the workspace's route of the same path.
+    /// Whether the central host passes a workspace token to the workspace's route of the same path.
     pub follows_token: bool,
     /// Whether the form must prove that a page of this host sent it, even if the visitor has no session.
     pub has_form_key: bool,
@@ -43,8 +43,7 @@ impl Route {
         self
     }
 
-    /// Answers a workspace token with the workspace's route of the same path, for clients that only know the central
-    /// host.
+    /// Passes a workspace token to the workspace's route of the same path, for clients that only know the central host.
     #[must_use]
     pub const fn following_token(mut self) -> Self {
         self.follows_token = true;

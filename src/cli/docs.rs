@@ -1,4 +1,4 @@
-//! `cx-engine docs`: the pages of `docs/` that follow from tables in the code.
+//! `cx-engine docs`: the pages of `docs/` that are generated from tables in the code.
 
 use super::setting_flags::heading;
 use crate::api::{Layer, Resource, Router};

@@ -1,5 +1,5 @@
-//! The output of commands. Writing never panics and never stops a command, since its work matters even if nobody reads
-//! the output. The first error of stdout decides the exit code.
+//! The output of commands. Writing never panics and never stops a command, since its work matters even if the output is
+//! not read. The first error of stdout decides the exit code.
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, StdoutLock, Write};

@@ -1,4 +1,4 @@
-//! The settings of `config.rs` as flags of a command.
+//! The settings of `config/setting_table.rs` as flags of a command.
 
 use std::ffi::OsStr;
 

@@ -99,7 +99,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Shows a form again with its errors. A server error is shown on a page of its own.
+/// Shows a form again with its errors. A server error has a separate page.
 fn shown(words: Translations, error: Error, page: impl FnOnce(StatusCode, &[String]) -> Result<Html>) -> Result<Html> {
     let status = error.status();
     if status.is_server_error() {

@@ -1,4 +1,4 @@
-//! Routing contacts: people whose calls and mails have a destination of their own.
+//! Routing contacts: people with their own destination for calls and mails.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use schemars::JsonSchema;

@@ -502,7 +502,7 @@ fn done(route: &Route, answer: &TestResponse) {
 
 #[track_caller]
 fn misses(route: &Route, permission: &str, answer: &TestResponse) {
-    // A page does not tell which rows exist.
+    // A page does not reveal which rows exist.
     if is_page(Layer::Workspace, route) {
         return assert_eq!(answer.status, 404, "{answer:?}");
     }

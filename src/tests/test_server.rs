@@ -1,6 +1,6 @@
 //! The test server: an in-process server in a temporary directory, without a socket, and requests in one line.
 //!
-//! `bench.admin().post("/customers", json!({"name": "Ada"})).created()`. The server has two workspaces, `acme` and
+//! `server.admin().post("/customers", json!({"name": "Ada"})).created()`. The server has two workspaces, `acme` and
 //! `other`, and several kinds of users in `acme`.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -281,7 +281,7 @@ impl TestServer {
         self.anonymous().at("acme.localhost").with_token(token)
     }
 
-    /// The author of changes in `acme` that bypass the API.
+    /// The recorder of changes in `acme` that bypass the API.
     pub fn recorder(&self) -> ChangeRecorder {
         self.instance.system_recorder(self.acme.id, now())
     }
@@ -487,7 +487,7 @@ fn config(folder: &Path, settings: &[(&str, &str)]) -> Config {
         ("password_memory_kib", "64"),
         ("password_passes", "1"),
         ("statement_timeout", "2"),
-        // A walk over all routes fails more often than any limit allows.
+        // The tests of every route fail more often than any limit allows.
         ("throttle_attempts", "0"),
     ];
     for (name, value) in server.iter().chain(settings).copied() {

@@ -134,7 +134,7 @@ pub fn digits(text: &str) -> String {
     text.chars().filter_map(written::decimal).collect()
 }
 
-/// The digits in reverse order. That turns a search for "ends with" into "begins with", which an index can answer.
+/// The digits in reverse order. That turns a search for "ends with" into "begins with", which an index supports.
 pub fn reversed_digits(text: &str) -> String {
     digits(text).chars().rev().collect()
 }

@@ -44,7 +44,7 @@ const ROUTES: &[Route] = &[
 
 const RECORDED: &Recorded = &Recorded::new("settings", Some("workspace.manage"));
 
-/// Declares the settings of a workspace: name, type, default as it is stored, English and French label.
+/// Declares the settings of a workspace: name, type, stored default, English and French label.
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr, $english:literal, $french:literal;)+) => {
         /// The settings of the workspace.
@@ -246,7 +246,7 @@ impl SettingValue for Option<UrlTemplate> {
     }
 }
 
-/// StoredSettings value of an unlimited retention.
+/// Stored value of an unlimited retention.
 const FOR_EVER: &str = "forever";
 
 impl SettingValue for Option<Days> {

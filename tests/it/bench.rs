@@ -130,7 +130,7 @@ impl Bench {
         self.cli_with(arguments, "")
     }
 
-    /// Like [`TestServer::cli`], with input on stdin.
+    /// Like `cli`, with input on stdin.
     pub fn cli_with(&self, arguments: &[&str], input: &str) -> Typed {
         run(program(self.folder.path()).args(arguments), input)
     }
@@ -140,8 +140,8 @@ impl Bench {
         fs::read_to_string(self.folder.path().join(LOG)).unwrap()
     }
 
-    /// Like [`TestServer::log`], once all lines are written. The log is written in the background, so this waits for the
-    /// line of one more request, which is left out.
+    /// Like `log`, once all lines are written. The log is written in the background, so this waits for the line of one
+    /// more request, which is left out.
     pub fn whole_log(&self) -> String {
         let request = Request { method: "GET", path: "/healthz", host: "localhost", ..Request::default() };
         let asked = self.ask(&request);

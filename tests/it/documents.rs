@@ -1,4 +1,4 @@
-//! The documents: their links lead somewhere, they name files that exist, the generated pages are current, the short ones stay
+//! Tests of the documents: links have targets, named files exist, generated pages are current, and short pages stay
 //! short.
 
 use std::collections::HashSet;
@@ -10,7 +10,7 @@ use crate::process::{document, program, run};
 const README_LINES: usize = 200;
 const ARCHITECTURE_WORDS: usize = 1_200;
 
-/// Folders of the repository by which a path in a document is recognized.
+/// Top-level folders by which a path in a document is recognized.
 const FOLDERS: &[&str] =
     &["src/", "tests/", "migrations/", "packaging/", "templates/", "benches/", "docs/", ".ci/", ".github/", ".cargo/"];
 
@@ -22,7 +22,7 @@ fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Every page of `docs/`, and the documents elsewhere.
+/// Every page of `docs/`, and the other documents.
 fn documents() -> Vec<PathBuf> {
     let elsewhere =
         ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "benches/README.md"];
@@ -52,7 +52,7 @@ fn prose(document: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// What stands between backticks, and the text around it.
+/// The code between backticks, and the text around it.
 fn code_and_rest(prose: &str) -> (Vec<&str>, String) {
     let parts: Vec<&str> = prose.split('`').collect();
     let code = parts.iter().skip(1).step_by(2).copied().collect();
@@ -165,7 +165,7 @@ fn the_page_on_the_command_line_has_every_command() {
     let folder = tempfile::tempdir().unwrap();
     let help = run(program(folder.path()).arg("help"), "").ok();
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // A description that goes on in the next line is indented by more.
+    // The second line of a description has a deeper indent.
     let names = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).filter(|name| !name.is_empty());
     let commands: Vec<&str> = names.filter(|name| *name != "help").collect();
     assert!(commands.len() > 10, "{help}");

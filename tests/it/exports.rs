@@ -72,7 +72,7 @@ fn csv_is_for_who_accepts_it() {
     assert!(text.starts_with("id,customer_id,civility,"), "{}", &text[..80]);
 }
 
-/// A slow reader does not keep a file from the trash. The end of the response, which comes too early, tells the reader.
+/// A slow reader does not keep a file from the trash. The response ends too early, so the reader can detect it.
 #[test]
 fn a_workspace_that_is_deleted_ends_its_exports() {
     let (bench, acme) = bench_with_contacts();

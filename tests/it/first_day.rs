@@ -1,4 +1,4 @@
-//! The walk of a new user: an account, a workspace, customers and contacts in it, and the way out.
+//! The first day of a new user: an account, a workspace, customers and contacts in it, and the log-out.
 
 use std::collections::BTreeSet;
 
@@ -169,7 +169,7 @@ fn one(resource: &str, row: &Value) -> String {
     format!("/{resource}/{}", row["id"])
 }
 
-/// What follows the host in a URL of this server.
+/// The rest of a URL of this server, after the host.
 fn path_of(url: &str, bench: &Bench) -> String {
     let here = format!("http://acme.localhost:{}", bench.address().port());
     url.strip_prefix(&here).unwrap_or_else(|| panic!("{url} is not at {here}")).to_owned()

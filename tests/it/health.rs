@@ -1,11 +1,11 @@
-//! `cx-engine health`, as a container or a monitor runs it: it tells by its exit code whether the server is ready.
+//! `cx-engine health`, as a container or a monitor runs it: its exit code says whether the server is ready.
 
 use std::net::TcpListener;
 
 use crate::bench::{Bench, eventually};
 use crate::process::{Server, Typed, program, run};
 
-/// Asked in a folder of its own, in which it is to make nothing.
+/// Runs the command in its own folder, and checks that it creates nothing there.
 fn health(listen: &str) -> Typed {
     let folder = tempfile::tempdir().unwrap();
     let typed = run(program(folder.path()).arg("health").env("CX_LISTEN", listen), "");

@@ -1,4 +1,4 @@
-//! From the host of a request to the half of the API that answers it.
+//! Hosts: the host of a request selects the layer and the workspace.
 
 use std::fs;
 
@@ -53,7 +53,7 @@ fn a_host_that_is_not_ours_is_unknown_and_a_workspace_that_is_not_there_is_not_f
     {
         whoami(&bench, host).refused(404, "unknown_host");
     }
-    // Not every client finds a way to localhost.
+    // Not every client can resolve localhost.
     for address in ["127.0.0.1", "[::1]:8080"] {
         whoami(&bench, address).refused(401, "token_missing");
     }
@@ -86,7 +86,7 @@ fn another_central_domain_is_configured_and_the_old_one_is_unknown() {
     let host = "cx.example.com:8443";
     let request = Request { method: "POST", path: "/register", host, body: Some(&body), ..Request::default() };
     let answer = bench.ask(&request).created();
-    // The port of the server, whichever the request names.
+    // The URL has the server's port, not the port of the request.
     assert_eq!(answer["workspace"]["url"], format!("http://acme.cx.example.com:{}", bench.address().port()));
     whoami(&bench, "acme.cx.example.com").refused(401, "token_missing");
 }
@@ -183,7 +183,7 @@ fn a_proxy_is_told_for_which_domains_it_may_get_a_certificate() {
     for unclear in ["", "?", "?domains=acme.localhost", "?domain=localhost&domain=acme.localhost"] {
         ask(unclear).refused(400, "bad_request");
     }
-    // Whoever calls a suspended workspace is told so, over TLS; a deleted one is no more.
+    // A suspended workspace keeps its certificate, so that clients can read the error over TLS. A deleted one does not.
     bench.cli(&["workspace", "suspend", "acme"]).ok();
     bench.cli(&["workspace", "delete", "gone", "--confirm", "gone"]).ok();
     assert_eq!(domain("acme.localhost").status, 200);

@@ -1,4 +1,4 @@
-//! What must never be in the source, room by room: the absences that ARCHITECTURE.md states and no lint can hold.
+//! House rules that no lint can check: words that must not be in some parts of the source. ARCHITECTURE.md states them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,8 +32,8 @@ fn sources() -> Vec<(String, String)> {
     found
 }
 
-/// The lines of a file without comments and without the items under `#[cfg(test)]`, and the names of the modules among
-/// these that have a file of their own. `rustfmt` puts the end of an item below its beginning, which is relied upon.
+/// The lines of a file without comments and without the items under `#[cfg(test)]`, and the names of those modules
+/// among the items that have their own file. Relies on `rustfmt`: an item ends at its own indent.
 fn without_tests(text: &str) -> (String, Vec<String>) {
     let (mut code, mut modules) = (Vec::new(), Vec::new());
     let mut lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -60,7 +60,7 @@ fn code_behind_tests_is_looked_at_and_tests_are_not() {
     assert_eq!(without_tests(text), ("fn one() {}\n\n\nfn three() {}".to_owned(), vec!["testing".to_owned()]));
 }
 
-/// No file but those below `rooms` has any of the words.
+/// Fails if a file outside `rooms` contains one of the words.
 fn only_in(rooms: &[&str], words: &[&str]) {
     for (name, code) in sources() {
         if rooms.iter().any(|room| name.starts_with(room)) {
@@ -114,7 +114,7 @@ fn only_one_place_starts_threads_that_live_as_long_as_the_process() {
     only_in(&["storage/threads.rs", "server/log_writer.rs"], &["thread::Builder", "thread::spawn"]);
 }
 
-/// The modules, each above those that it may use.
+/// The modules. A module may use only those before it.
 const LAYERS: [&str; 19] = [
     "values",
     "durable_fs",
@@ -148,7 +148,7 @@ fn no_module_uses_one_above_it() {
         let own = layer(module).unwrap_or_else(|| panic!("src/{name} is in a module that LAYERS does not know"));
         for used in code.split("crate::").skip(1) {
             let used = used.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
-            // An instance fails with the errors of endpoints.
+            // The instance returns the errors of the API.
             let is_known = (module, used) == ("instance", "api");
             assert!(is_known || layer(used).is_none_or(|used| used <= own), "src/{name} uses {used}");
         }

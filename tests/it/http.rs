@@ -1,4 +1,4 @@
-//! HTTP itself: connections that are kept, requests in a row, HTTP/2, HEAD, sizes, and what every answer carries.
+//! HTTP: kept connections, pipelined requests, HTTP/2, HEAD, size limits, and the headers of every response.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::client::{Connection, Request};
 use crate::faults::traces::Tracer;
 use crate::process::run;
 
-/// A body, at most.
+/// Maximum size of a body.
 const MIB: usize = 1024 * 1024;
 
 const WHOAMI: Request<'_> =
@@ -161,7 +161,7 @@ fn a_body_may_be_a_mebibyte_and_no_byte_more() {
     let chunked = [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")];
     let mut connection = bench.connect();
     connection.send(Request { headers: &chunked, ..request }.text()).unwrap();
-    // So long that all but the last byte is read before the last byte is.
+    // The server reads the first piece completely before the last byte arrives.
     send_chunk(&mut connection, &"x".repeat(MIB));
     send_chunk(&mut connection, "x");
     connection.receive().unwrap().unwrap().refused(413, "payload_too_large");
@@ -213,7 +213,7 @@ fn the_server_says_what_it_is_and_whether_it_is_well() {
     assert!(described["paths"]["/register"].is_object());
 }
 
-/// Nagle's algorithm would keep the second half of an answer back until the client has acknowledged the first.
+/// With Nagle's algorithm, the second half of a response would wait until the client acknowledges the first.
 #[test]
 fn what_is_written_is_sent_at_once() {
     let bench = Bench::new();
@@ -223,7 +223,7 @@ fn what_is_written_is_sent_at_once() {
     assert!(events.iter().any(|event| event.call == "setsockopt" && event.with.contains("TCP_NODELAY, [1]")));
 }
 
-/// Every route that answers `GET`, asked by curl: over HTTP/2 an answer to `HEAD` with content is a protocol error.
+/// Requests every route with `GET` by curl. Over HTTP/2, a response to `HEAD` with content is a protocol error.
 #[test]
 fn head_is_answered_alike_and_without_content_over_both_protocols() {
     let bench = Bench::new();
@@ -245,7 +245,7 @@ fn head_is_answered_alike_and_without_content_over_both_protocols() {
             })
             .chain(["healthz", "readyz", "nowhere"].map(|path| format!("http://{}/{path}", bench.address())))
             .collect();
-        // A connection each: some versions of curl reuse none over which they speak HTTP/2 without TLS.
+        // One connection each: some versions of curl do not reuse a connection for HTTP/2 without TLS.
         let ask = |version: &str, method: &str| {
             let mut answers = Vec::new();
             for url in &urls {

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::bench::{Bench, Who};
 use crate::client::{Answer, Request};
 
-/// A new customer under a key.
+/// Creates a customer with a key.
 fn create(bench: &Bench, who: &Who, key: &str) -> Answer {
     send(bench, who, key, "/api/customers", &json!({"name": key}).to_string())
 }

@@ -1,4 +1,4 @@
-//! Imports into the real program: by the API beside others who work there, and by the command line beside the server.
+//! Imports into the real program: by the API while others work there, and by the command line while the server runs.
 
 use std::fs;
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::process::{document, run};
 
 const MANY: usize = 20_000;
 
-/// So many contacts, in CSV.
+/// This many contacts, in CSV.
 fn contacts(many: usize) -> String {
     let rows = (1..=many)
         .map(|n| format!("Name {n},n{n}@example.com,01 42 {:02} {:02} {:02}\n", n / 10_000, n / 100 % 100, n % 100));
@@ -35,7 +35,7 @@ fn begun(bench: &Bench, who: &Who, length: usize, part: &str) -> Connection {
     let headers = [("Content-Type", "text/csv"), ("Content-Length", length.as_str())];
     let mut connection = bench.connect();
     connection.send(request(who, &headers, None).text()).unwrap();
-    // The server may have seen enough of it already.
+    // The server may have rejected the request already.
     let _ = connection.send(part);
     connection
 }
@@ -103,14 +103,14 @@ fn a_file_may_be_larger_than_other_bodies_and_not_larger_than_32_mib() {
     assert_eq!(total(&bench, &acme.inside), 1);
 }
 
-/// A body of 2 MiB of which so much has come that the server has made room for it, or has refused it.
+/// Sends half of a body of 2 MiB. By then the server has reserved memory for it, or has rejected it.
 fn half_sent(bench: &Bench, who: &Who) -> Connection {
     let part = format!("last_name,unknown\nAda,{}", "x".repeat(1024 * 1024 + 1024));
     begun(bench, who, 2 * 1024 * 1024, &part)
 }
 
-/// What arrives slowly is in memory for long: there is room for some, half of it at the most for one account, and always
-/// for what is small.
+/// A slow upload is in memory for long. The memory for large uploads is limited, one account gets at most half of it,
+/// and small uploads always fit.
 #[test]
 fn only_so_many_large_files_arrive_at_once_and_fewer_of_one_account() {
     let bench = Bench::new();
@@ -119,7 +119,7 @@ fn only_so_many_large_files_arrive_at_once_and_fewer_of_one_account() {
     let second = bench.enter(&acme.owner, &second);
     let csv = format!("last_name,unknown\nBo,{}\n", "x".repeat(2 * 1024 * 1024));
 
-    // One more comes until there is no room: it may be refused itself, where the import has taken what there was.
+    // Uploads are added until the memory is full. An upload can be rejected itself, if the import took the last memory.
     let mut waiting = Vec::new();
     eventually("one account has no more room", || {
         waiting.push(half_sent(&bench, if waiting.len() % 2 == 0 { &acme.inside } else { &second }));
@@ -138,7 +138,7 @@ fn only_so_many_large_files_arrive_at_once_and_fewer_of_one_account() {
     import(&bench, &last.inside, &csv).created();
 }
 
-/// Neither whoever says that much will come, nor whoever sends it without being allowed to.
+/// Memory is reserved neither for announced bytes nor for callers without the permission.
 #[test]
 fn who_may_not_import_takes_no_room_for_large_files() {
     let bench = Bench::new();
@@ -150,7 +150,7 @@ fn who_may_not_import_takes_no_room_for_large_files() {
     import(&bench, &nobody, &csv).refused(401, "token_invalid");
     let key = json!({"name": "reads", "permissions": ["contact.view"]});
     let key = acme.inside.clone().with(&bench.post(&acme.inside, "/integration-keys", key).created()["key"]);
-    // It is refused when it has sent more than is usual, and not at its end.
+    // The request is rejected when it exceeds the usual size, before its end.
     half_sent(&bench, &key).receive().unwrap().unwrap().refused(403, "missing_permission");
     assert_eq!(announced.len(), 20);
 }
@@ -215,7 +215,7 @@ fn a_command_that_cannot_be_done_says_why_and_leaves_nothing() {
     assert_eq!(total(&bench, &acme.inside), 0);
 }
 
-/// The block of `docs/import-export.md`, as it stands.
+/// The block of `docs/import-export.md`, unchanged.
 #[test]
 fn the_lines_of_the_documentation_import_and_export() {
     let bench = Bench::new();

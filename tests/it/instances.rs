@@ -1,4 +1,4 @@
-//! Which commands create an instance, and whose backups a folder holds.
+//! Which commands create an instance, and which backups in a folder belong to it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::bench::{Bench, PASSWORD, sqlite, text};
 use crate::process::{Server, Typed, program, run};
 
-/// What to type behind each command of the tree, where it needs an argument. A command that is missing here fails the test.
+/// The arguments of each command that requires some. A command that is missing here fails the test.
 const ARGUMENTS: &[(&str, &str)] = &[
     ("account create", "--name Ada --email ada@example.com"),
     ("account delete", "ada@example.com --confirm ada@example.com"),
@@ -55,10 +55,10 @@ const ARGUMENTS: &[(&str, &str)] = &[
 /// These create an instance.
 const CREATING: [&str; 3] = ["account create", "demo", "serve"];
 
-/// These need no instance: they print what is in the program, or ask a server over the network.
+/// These need no instance: they print parts of the program, or send a request to a server.
 const WITHOUT: [&str; 5] = ["completions", "health", "man", "openapi", "routes"];
 
-/// Every command that does something, as `cx-engine help` tells of it.
+/// Every command of the tree, from the output of `cx-engine help`.
 pub fn commands(folder: &Path, path: &[String]) -> Vec<String> {
     let help = run(program(folder).args(path).arg("--help"), "").ok();
     let Some((_, listed)) = help.split_once("\nCommands:\n") else { return vec![path.join(" ")] };
@@ -67,7 +67,7 @@ pub fn commands(folder: &Path, path: &[String]) -> Vec<String> {
     names.flat_map(|name| commands(folder, &[path, &[name.to_owned()]].concat())).collect()
 }
 
-/// Every path below a folder, with how long it is and when it was changed.
+/// Every path below a folder, with its size and time of change.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, (u64, Option<std::time::SystemTime>)> {
     let mut found = BTreeMap::new();
     let Ok(entries) = fs::read_dir(folder) else { return found };
@@ -198,7 +198,7 @@ fn instances_that_share_a_folder_keep_restore_and_delete_only_their_own_backups(
     let said = zeta.typed(&["backups", &of_acme]).failed();
     assert!(said.contains("--all"), "{said}");
     zeta.typed(&["backups", &of_acme, "--all", "--verify"]).ok();
-    // The instance in the data directory is the one that is meant.
+    // The instance in the data directory is the default.
     zeta.typed(&["restore", "--into", "again"]).ok();
     assert!(zeta.folder.join("again/central.sqlite").exists());
 }
@@ -213,7 +213,7 @@ fn a_restored_instance_keeps_its_id_and_its_backups_also_on_a_new_machine() {
     fs::create_dir(&machine.folder).unwrap();
     assert_eq!(machine.names(&["--all"]).len(), 2, "without an instance, the folder can be listed");
     machine.typed(&["backups", "--all", "--verify"]).ok();
-    // Which of the two is meant must be said.
+    // With two instances, the command needs a choice.
     let said = machine.typed(&["restore", "--into", "data"]).failed();
     assert!(said.contains("several instances") && said.contains(&id) && said.contains(&zeta.id()), "{said}");
     assert!(!machine.folder.join("data").exists());
@@ -227,7 +227,7 @@ fn a_restored_instance_keeps_its_id_and_its_backups_also_on_a_new_machine() {
     assert_eq!(zeta.names(&[]), [of_zeta]);
 }
 
-/// Versions before 0.2 wrote no id. What an instance can prove to be its own, by its keys, it goes on keeping and deleting.
+/// Versions before 0.2 wrote no id. If an instance can open such a backup with its keys, it keeps and prunes it.
 #[test]
 fn a_backup_that_names_no_instance_is_known_by_its_keys_and_is_else_left_alone() {
     let root = tempfile::tempdir().unwrap();
@@ -267,7 +267,7 @@ fn the_demo_has_a_folder_of_its_own_and_refuses_any_other_instance() {
     assert!(accounts.contains("demo@example.com") && !accounts.contains("acme@example.com"), "{accounts}");
     assert!(!bench.cli(&["account", "list"]).ok().contains("demo@example.com"));
     demo.stop();
-    // Where others can reach it, `serve` does not let them in with the published password.
+    // If others can reach the server, `serve` rejects the published password.
     let said = bench.cli(&["serve", "--data-dir", "data/demo", "--listen", "0.0.0.0:0"]).failed();
     assert!(said.contains("published"), "{said}");
     let mut served = program(&folder);

@@ -46,7 +46,7 @@ fn an_invited_colleague_reads_the_mail_fills_in_the_page_and_works() {
     );
 }
 
-/// As a browser sends what somebody filled in.
+/// Submits a form like a browser.
 fn ask(bench: &Bench, method: &str, path: &str, form: Option<&str>) -> Answer {
     let host = format!("localhost:{}", bench.address().port());
     let kind = [("Content-Type", "application/x-www-form-urlencoded")];

@@ -1,4 +1,4 @@
-//! Integration keys on the real program: beside a restart, another workspace and the clock of a minute.
+//! Integration keys on the real program: across a restart, in another workspace, and the time of last use.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ fn a_key_of_a_customer_is_gone_with_it_and_never_sees_more() {
     bench.get(&program, "/customers").refused(401, "token_invalid");
 }
 
-/// A read asks for no write: what was used is written beside it, and not again within a minute.
+/// A read waits for no write: the time of last use is written in the background, at most once a minute.
 #[test]
 fn a_busy_key_is_written_once() {
     let mut bench = Bench::new();

@@ -1,5 +1,5 @@
-//! A workspace whose file is held up by another program: requests wait in its lane as many and as long as they may;
-//! the rest is refused at once, and whatever is refused has changed nothing.
+//! A workspace whose file is locked by another program: requests wait in its lane, up to a number and a time. All
+//! others are rejected at once, and a rejected request has changed nothing.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, Scope};
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::bench::{Bench, Team, sqlite};
 use crate::client::Answer;
 
-/// Longer than a `turn_timeout` of 0.3 by far, and far below the five seconds for which a begun write waits.
+/// Much longer than a `turn_timeout` of 0.3, and much shorter than the five seconds that a started write waits.
 const A_WHILE: Duration = Duration::from_secs(1);
 
 #[test]
@@ -25,7 +25,7 @@ fn a_full_lane_refuses_at_once_and_what_it_refused_is_not_written() {
             scope.spawn(move || told.send(create(bench, acme, format!("customer {n}"))).unwrap());
         }
         drop(told);
-        // Two wait at the most, and as many may have been taken by the thread that works.
+        // At most two wait, and the working thread may have taken as many.
         let mut answers: Vec<(String, Answer)> = heard.iter().take(4).collect();
         assert!(answers.iter().all(|(_, answer)| answer.status == 503), "the lock is still held: {answers:?}");
         bench.get(&acme.inside, "/customers").ok();
@@ -67,7 +67,7 @@ fn a_write_that_waited_too_long_is_refused_and_never_done_after_all() {
         lock.release();
         begun.recv().unwrap().1.created();
     });
-    // The lane is first come, first served: when this one is done, so is all that came before it.
+    // The lane is first in, first out: when this write is done, all earlier ones are done.
     bench.customer(&acme.inside, "the next");
     assert_eq!(bench.customers(&acme.inside), ["begun", "the next"]);
 }
@@ -90,7 +90,7 @@ fn writes_that_wait_together_are_each_answered_for_themselves() {
     let acme = &bench.team("acme");
     let lock = Lock::on(bench, acme);
     let answers: Vec<(String, Answer)> = thread::scope(|scope| {
-        // The first is in its turn; the others become one batch after it.
+        // The first has its turn. The others become one batch after it.
         let first = send(scope, bench, acme, "customer 0");
         assert!(first.recv_timeout(A_WHILE / 4).is_err());
         let waiting: Vec<_> = (0..20).map(|n| send(scope, bench, acme, ["", "good"][n % 2])).collect();
@@ -106,7 +106,7 @@ fn writes_that_wait_together_are_each_answered_for_themselves() {
     assert_eq!(bench.customers(&acme.inside).len(), 11);
 }
 
-/// The right to write to a workspace's file, taken from outside.
+/// The write lock of a workspace's file, taken by another program.
 struct Lock(rusqlite::Connection);
 
 impl Lock {
@@ -126,7 +126,7 @@ fn create(bench: &Bench, team: &Team, name: String) -> (String, Answer) {
     (name, answer)
 }
 
-/// A write on a thread of its own, and what will be its answer.
+/// Starts a write on its own thread. Returns a receiver of its response.
 fn send<'s>(
     scope: &'s Scope<'s, '_>,
     bench: &'s Bench,

@@ -1,5 +1,5 @@
-//! Litestream, the real one, replicates an instance as `packaging/litestream.yml` says, while all happens that the server does
-//! to files; and `packaging/litestream-restore` makes of it what there was, also at a moment.
+//! The real Litestream replicates an instance by `packaging/litestream.yml`, while the server does all its file
+//! operations. `packaging/litestream-restore` restores the replica, also as of an earlier time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use crate::backups::contents;
 use crate::bench::{Bench, Team, eventually};
 use crate::process::{Process, not_run, packaged, run};
 
-/// Rows whose log is copied into the file while they are written.
+/// Enough rows that a checkpoint runs while they are written.
 const MANY: usize = 20_000;
 
-/// A Litestream that runs until this is dropped.
+/// A Litestream process, stopped when dropped.
 struct Litestream {
     _process: Process,
     replica: PathBuf,
 }
 
 impl Litestream {
-    /// Nothing, and a word on stderr, where there is none.
+    /// Returns `None`, with a message, without Litestream.
     fn start(bench: &Bench) -> Option<Self> {
         let replica = bench.data().with_file_name("replica");
         fs::create_dir_all(&replica).unwrap();
@@ -37,7 +37,7 @@ impl Litestream {
         }
     }
 
-    /// Makes a data directory of the replica, perhaps as it was at a moment; nothing where that is not there yet.
+    /// Restores a data directory from the replica, optionally as of a time. `None` if the replica does not have it yet.
     fn restore(&self, bench: &Bench, moment: Option<&str>) -> Option<PathBuf> {
         let data = tempfile::tempdir_in(&self.replica).unwrap().keep();
         let program = Path::new(env!("CARGO_BIN_EXE_cx-engine")).parent().unwrap();
@@ -48,7 +48,7 @@ impl Litestream {
         (typed.code == Some(0)).then_some(data)
     }
 
-    /// Waits until the replica has what there is, row for row; answers a data directory with it.
+    /// Waits until the replica equals the files, row by row. Returns a data directory restored from it.
     fn caught_up(&self, bench: &Bench, teams: &[&Team]) -> PathBuf {
         let mut data = None;
         let is_same = |data: &Path, team: &Team| {
@@ -63,7 +63,7 @@ impl Litestream {
     }
 }
 
-/// Now, to the nanosecond.
+/// The current time, to the nanosecond.
 fn moment() -> String {
     run(Command::new("date").args(["-u", "+%FT%T.%NZ"]), "").ok().trim_end().to_owned()
 }
@@ -85,7 +85,8 @@ fn what_litestream_replicates_is_the_instance_as_it_is_and_as_it_was() {
     bench.customer(&zeta.inside, "a neighbour's");
     import(&bench, &acme, MANY);
     litestream.caught_up(&bench, &[&acme, &zeta]);
-    // Closed and opened; then exchanged for an older one, of which the replica hears when it is told to look again.
+    // The file is closed and opened, then replaced by an older one. A restart of Litestream makes it notice the new
+    // file.
     bench.restart();
     bench.customer(&acme.inside, "Peugeot");
     let exported = bench.data().with_file_name("acme.sqlite");
@@ -100,11 +101,11 @@ fn what_litestream_replicates_is_the_instance_as_it_is_and_as_it_was() {
     let data = litestream.caught_up(&bench, &[&acme, &zeta]);
     bench.is_sound();
 
-    // The machine is lost. What is served of the replica is what was there.
+    // The machine is lost. A server on the replica has all data.
     bench.kill();
     bench.ended();
     let earlier = litestream.restore(&bench, Some(&then)).unwrap();
-    // It would write beside the files while they are removed.
+    // Litestream would write to the folder while it is removed.
     drop(litestream);
     fs::remove_dir_all(bench.data()).unwrap();
     fs::rename(data, bench.data()).unwrap();

@@ -1,4 +1,4 @@
-//! The log: a line of JSON a request, with what one wants to know of it, and nothing that nobody should.
+//! The log: one line of JSON per request, with useful fields and without secrets.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -103,7 +103,7 @@ fn no_secret_and_no_personal_datum_is_ever_logged() {
     }
 }
 
-/// Requests good and bad, with secrets wherever a request has room for one; answers the secrets.
+/// Sends good and bad requests, with a secret in every place that can hold one. Returns the secrets.
 fn do_everything_with_secrets(bench: &Bench) -> Vec<String> {
     let acme = bench.team("acme");
     bench.post(&central(), "/login", json!({"email": email("acme"), "password": "a-wrong-password"}));
@@ -128,7 +128,7 @@ fn do_everything_with_secrets(bench: &Bench) -> Vec<String> {
     tokens.chain(bodies.into_iter().chain(known).map(str::to_owned)).collect()
 }
 
-/// The lines about requests, by their id. Every line of the log is JSON, this one or another.
+/// The lines about requests, by request id. Checks that every line of the log is JSON.
 fn request_lines(bench: &Bench) -> BTreeMap<String, Value> {
     let log = bench.whole_log();
     let lines = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")));

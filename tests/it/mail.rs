@@ -1,4 +1,4 @@
-//! Mail: what the program sends reaches a mail server, survives one that is away, and is read by whom it is for.
+//! Mail: it reaches a mail server, survives an outage of that server, and its recipient can read it.
 
 use std::fs;
 use std::net::TcpListener;
@@ -36,7 +36,7 @@ fn a_forgotten_password_is_mailed_read_and_reset_once() {
     reset(&bench, "ada", &code).invalid(&["The selected code is invalid."]);
 
     assert_eq!(smtp.next().letter().subject, "Your password was changed");
-    // A second mail has been through the outbox after whatever there was for nobody.
+    // When the second mail arrives, the outbox has handled everything before it.
     forgot(&bench, "ada");
     assert_eq!(smtp.next().letter().subject, "Choose a new password");
     assert!(smtp.others().is_empty());
@@ -82,7 +82,7 @@ fn a_server_that_wants_a_password_is_given_the_one_of_the_url() {
     assert!(printed.contains(user) && !printed.contains("p%40ss"), "{printed}");
 }
 
-/// The roots are the system's, which `SSL_CERT_FILE` stands for here.
+/// `SSL_CERT_FILE` replaces the root certificates of the system.
 #[test]
 fn an_encrypted_server_is_sent_mail_and_one_that_nobody_vouches_for_is_not() {
     for at_once in [true, false] {
@@ -119,7 +119,7 @@ fn a_server_that_offers_tls_is_sent_mail_by_tls_whoever_it_is() {
 
 #[test]
 fn what_cannot_be_sent_at_first_arrives_once_the_server_is_back() {
-    // Taken, so that nobody else has it, and closed, so that nobody answers.
+    // Bound, so that the port is reserved, and closed, so that connections fail.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     drop(taken);
@@ -147,7 +147,7 @@ fn a_mail_that_is_sent_twice_is_known_by_its_message_id() {
     assert_eq!(first.link(), second.link());
 }
 
-/// The back-off is brought forward by hand: each try is made due at once.
+/// The test skips the back-off: it makes each attempt due at once.
 #[test]
 fn what_is_refused_five_times_is_shown_by_the_doctor_and_sent_when_it_says_so() {
     let smtp = Smtp::for_members();
@@ -169,7 +169,7 @@ fn what_is_refused_five_times_is_shown_by_the_doctor_and_sent_when_it_says_so() 
     );
     assert!(!bench.whole_log().contains("@example.com"), "{}", bench.log());
 
-    // It stays given up until somebody says otherwise, also through a restart.
+    // The mail stays failed until an operator retries it, even after a restart.
     bench.restart();
     assert_eq!(bench.cli(&["doctor", "--fix"]).code, Some(0));
     eventually("it has been tried again", || tries(&bench) > 0);
@@ -195,7 +195,7 @@ fn without_a_server_a_mail_is_a_file_and_the_log_names_it() {
     eventually("it has left the outbox", || waiting(&bench) == 0);
 }
 
-/// The server accepts the connection and never says a word.
+/// The mail server accepts the connection and sends nothing.
 #[test]
 fn a_mail_server_that_does_not_answer_holds_up_neither_requests_nor_the_end() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -210,7 +210,7 @@ fn a_mail_server_that_does_not_answer_holds_up_neither_requests_nor_the_end() {
     assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
     drop(silent);
 
-    // It was not lost: the next server sends it.
+    // The mail is still queued: the next server sends it.
     assert_eq!(waiting(&bench), 1);
 }
 
@@ -223,7 +223,7 @@ fn reset(bench: &Bench, name: &str, code: &str) -> crate::client::Answer {
     bench.post(&central(), "/password/reset", json!({"email": email(name), "code": code, "password": NEW}))
 }
 
-/// The code in the link, which leads to the server that mailed it.
+/// The code in the link. Checks that the link leads to the server that mailed it.
 fn code(bench: &Bench, letter: &Letter) -> String {
     let link = letter.link();
     let page = format!("http://localhost:{}/ui/password-reset?email=ada%40example.com&code=", bench.address().port());

@@ -1,6 +1,6 @@
-//! The program as its users meet it: each test starts the real binary on a data directory of its own, speaks HTTP to it,
-//! types commands beside it, stops it, kills it. `bench.rs` makes that a few lines; `process.rs`, `client.rs`, `chromium.rs`,
-//! `smtp.rs`, `receiver.rs` are its hands.
+//! Tests of the program as its users see it: each test starts the real binary on its own data directory, sends HTTP
+//! requests, runs commands, stops or kills it. `bench.rs`, `process.rs`, `client.rs`, `chromium.rs`, `smtp.rs` and
+//! `receiver.rs` are helpers.
 
 mod bench;
 mod chromium;

@@ -1,4 +1,4 @@
-//! `/metrics`: figures of what has been done and of what there is, as Prometheus reads them.
+//! `/metrics`: counters and gauges in the format of Prometheus.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::client::{Answer, Request};
 use crate::process::{document, not_run, run};
 use crate::receiver::Receiver;
 
-/// Figures by their name and labels, as the page has them.
+/// Samples of the page by name and labels.
 type Figures = BTreeMap<String, f64>;
 
 const METRICS: Request<'_> =
@@ -32,7 +32,7 @@ fn figures(bench: &Bench) -> Figures {
         .collect()
 }
 
-/// A figure of ours, of which nothing is told before there is something to tell.
+/// One of our metrics. Zero if it has no sample yet.
 fn figure(figures: &Figures, name: &str) -> f64 {
     figures.get(&format!("cx_engine_{name}")).copied().unwrap_or_default()
 }
@@ -71,7 +71,7 @@ fn requests_are_counted_by_what_was_asked_and_what_came_of_it() {
     assert_eq!(more(r#"http_errors_total{error="not_found"}"#), 1.0);
     assert_eq!(more(r#"http_errors_total{error="route_not_found"}"#), 2.0);
     assert!(!now.keys().any(|name| name.contains("made-up") || name.contains("BREW")), "{now:?}");
-    // The one that asks.
+    // The request for the metrics itself.
     assert_eq!(figure(&now, "http_requests_running"), 1.0);
     assert_eq!(figure(&now, r#"waiting{lane="write"}"#), 0.0);
     assert_eq!(more(r#"wait_seconds_count{lane="read"}"#), 3.0);
@@ -134,7 +134,7 @@ fn writes_are_counted_in_their_groups_and_files_by_what_they_take() {
 
 #[test]
 fn mails_and_messages_to_webhooks_are_counted_as_they_go_or_fail() {
-    // Nobody listens on port 1.
+    // Port 1 has no listener.
     let flags = ["--metrics", "true", "--private-webhooks", "true", "--smtp-url", "smtp://127.0.0.1:1"];
     let bench = Bench::with(&flags);
     let acme = bench.team("acme").inside;
@@ -166,7 +166,7 @@ fn the_figures_of_the_process_are_those_of_the_system() {
     assert!(now.keys().any(|key| key.starts_with(&name)), "{now:?}");
 }
 
-/// By the parser of Prometheus' own client for Python, which is strict about the format.
+/// Checks the page with the parser of Prometheus' own client for Python, which is strict about the format.
 #[test]
 fn prometheus_reads_all_of_it_and_the_documentation_has_each() {
     let bench = Bench::with(&["--metrics", "true"]);

@@ -1,4 +1,4 @@
-//! OAuth as a program meets it that knows nothing of us: the `oauth2` crate, behind a proxy that speaks https for us.
+//! OAuth with a client that does not know this server: the `oauth2` crate, behind a proxy that adds https.
 
 use std::collections::HashMap;
 use std::sync::Barrier;
@@ -44,7 +44,7 @@ impl Scene {
         self.bench.post(&self.acme.inside, "/oauth-clients", client).created()
     }
 
-    /// The crate's client, told where everything is by what the server says of itself.
+    /// The crate's client, configured from the server metadata.
     fn client(&self, registered: &Value) -> Ours {
         let known = self.through_the_proxy("GET", "/.well-known/oauth-authorization-server", &[], None).ok();
         let mut client = BasicClient::new(ClientId::new(text(&registered["client_id"])));
@@ -59,7 +59,7 @@ impl Scene {
             .set_redirect_uri(RedirectUrl::new(URI.into()).unwrap())
     }
 
-    /// The crate's HTTP.
+    /// The HTTP client of the crate.
     fn http(&self) -> impl Fn(HttpRequest) -> Result<HttpResponse, http::Error> {
         |request| {
             let sent = |name| request.headers().get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
@@ -79,7 +79,7 @@ impl Scene {
         self.bench.ask(&Request { method, path, host: "127.0.0.1", headers: &headers, body, token: None })
     }
 
-    /// A browser that fills in whatever form it meets, until it is sent to the client; answers what that is told.
+    /// A browser that submits each form until it is redirected to the client. Returns the parameters of that redirect.
     fn approve(&self, url: &Url) -> HashMap<String, String> {
         let mut cookies: HashMap<String, String> = HashMap::new();
         let (mut path, mut form) = (format!("{}?{}", url.path(), url.query().unwrap()), None);
@@ -111,7 +111,7 @@ impl Scene {
         panic!("the browser goes in circles: {path}");
     }
 
-    /// The first form of a page, as a person would send it who wants to go on.
+    /// The first form of a page, filled in to continue.
     fn filled(&self, page: &str) -> String {
         let mut fields = form_urlencoded::Serializer::new(String::new());
         for input in between(page, "<form", "</form>").split("<input").skip(1) {
@@ -125,14 +125,14 @@ impl Scene {
         fields.append_pair("decision", "approve").finish()
     }
 
-    /// What an access token lets see.
+    /// The status of a request for contacts with an access token.
     fn contacts(&self, tokens: &Tokens) -> u16 {
         let token = json!(tokens.access_token().secret());
         self.bench.get(&self.acme.inside.clone().with(&token), "/contacts").status
     }
 }
 
-/// What stands between two texts; nothing where they do not.
+/// The text between two texts. Empty if they are missing.
 fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
     text.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map_or("", |(found, _)| found)
 }
@@ -180,7 +180,7 @@ fn a_client_of_others_asks_for_itself_and_understands_a_refusal() {
     assert_eq!(error_of(client.exchange_code(code).request(&http)), "invalid_grant");
 }
 
-/// Whoever comes second with a code has stolen it, or was stolen from: what the first one got is over (RFC 9700, 4.13).
+/// A second use of a code means that it was stolen: the tokens of the first use are revoked (RFC 9700, 4.13).
 #[test]
 fn of_many_who_exchange_one_code_at_once_one_gets_a_pair_and_loses_it() {
     let scene = Scene::new();
@@ -191,7 +191,7 @@ fn of_many_who_exchange_one_code_at_once_one_gets_a_pair_and_loses_it() {
         let code = AuthorizationCode::new(told["code"].clone());
         client.exchange_code(code).request(&scene.http())
     };
-    // Another client cannot use it, and ends nothing: codes are no more secret than the addresses that they are in.
+    // Another client cannot use the code and revokes nothing: a code is no more secret than the URL that contains it.
     assert_eq!(error_of(exchange(&other)), "invalid_grant");
     let start = Barrier::new(4);
     let results: Vec<_> = thread::scope(|scope| {
@@ -208,7 +208,7 @@ fn of_many_who_exchange_one_code_at_once_one_gets_a_pair_and_loses_it() {
     assert_eq!(scene.contacts(got[0].as_ref().unwrap()), 401);
 }
 
-/// How the crate names a refusal; it must be one of RFC 6749's.
+/// The error code as the crate reads it. It must be a code of RFC 6749.
 fn error_of(result: Result<Tokens, BasicRequestTokenError<http::Error>>) -> String {
     match result {
         Err(RequestTokenError::ServerResponse(refused)) => refused.error().to_string(),

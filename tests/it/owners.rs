@@ -1,4 +1,5 @@
-//! Whose files they are: root does not leave its own in the data directory of another user, whose server would not start.
+//! File owners: root creates no files in the data directory of another user, because that user's server could not
+//! start.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -12,7 +13,8 @@ use crate::process::{not_run, program, run};
 
 const SOMEBODY: u32 = 1234;
 
-/// What root may type on a machine with a server: also what reads alone, since SQLite makes a log beside what it reads.
+/// Commands that root may run on a machine with a server. Reads are included: SQLite creates a WAL next to a file that
+/// it reads.
 const COMMANDS: [&[&str]; 9] = [
     &["account", "list"],
     &["workspace", "list"],
@@ -31,7 +33,7 @@ fn create(folder: &Path) {
     run(program(folder).args(account), PASSWORD).ok();
 }
 
-/// Every file and folder, as it was last changed.
+/// Every file and folder with its time of change.
 fn all_below(folder: &Path) -> Vec<(String, i64, i64)> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -68,10 +70,10 @@ fn root_is_refused_where_the_data_are_anothers_and_told_what_to_type() {
         assert_eq!(all_below(folder.path()), before);
     };
     refused(Path::new("data"), "'#1234'");
-    // `daemon` is user 1 wherever there is a Unix.
+    // `daemon` is user 1 on every Unix.
     chown(&data, Some(1), None).unwrap();
     refused(Path::new("data"), "daemon");
-    // The folder is root's, as one that was made by hand for a service.
+    // The folder belongs to root, like one that an administrator created for a service.
     chown(&data, Some(0), None).unwrap();
     chown(data.join("central.sqlite"), Some(SOMEBODY), None).unwrap();
     refused(Path::new("data/central.sqlite"), "'#1234'");
@@ -96,13 +98,13 @@ fn root_makes_no_instance_in_anothers_folder() {
     let made = run(program(folder.path()).args(["--data-dir", "other", "serve"]), "").failed();
     assert!(made.contains("other belongs to '#1234'"), "{made}");
     assert!(all_below(&other).is_empty());
-    // What is restored elsewhere touches nothing of what there is.
+    // A restore to another folder changes nothing here.
     let backups = data.join("backups").display().to_string();
     chown(&data, Some(SOMEBODY), None).unwrap();
     run(program(folder.path()).args(["restore", "--into", "third", "--backup-dir", &backups]), "").ok();
 }
 
-/// Every file and folder below one, that one included, to which others have any right.
+/// The files and folders below a folder, and the folder itself, to which other users have access.
 fn open_to_others(folder: &Path) -> Vec<String> {
     let mut paths: Vec<String> = all_below(folder).into_iter().map(|(path, ..)| path).collect();
     paths.push(folder.display().to_string());

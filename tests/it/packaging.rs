@@ -1,4 +1,4 @@
-//! What `packaging/` has for others: `compose.yaml`, and what is made for the package.
+//! The files of `packaging/`: `compose.yaml`, the changelog for Debian, and the scripts.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +20,7 @@ fn compose_has_the_server_behind_caddy_on_a_volume() {
     assert!(path(&server["build"]["context"]).join(server["build"]["dockerfile"].as_str().unwrap()).exists());
     assert_eq!(server["volumes"][0].as_str(), Some("data:/var/lib/cx-engine"));
     assert!(!all[0]["volumes"]["data"].is_badvalue());
-    // The address of Caddy is the one that is trusted, and both have the domain.
+    // The server trusts the address of Caddy, and both have the same domain.
     let address = caddy["networks"]["inside"]["ipv4_address"].as_str();
     assert!(address.is_some() && server["environment"]["CX_TRUSTED_PROXIES"].as_str() == address);
     for (service, variable) in [(server, "CX_CENTRAL_DOMAIN"), (caddy, "CX_DOMAIN")] {
@@ -28,7 +28,7 @@ fn compose_has_the_server_behind_caddy_on_a_volume() {
     }
     let file = caddy["volumes"][0].as_str().unwrap().split(':').next().unwrap();
     assert!(packaged(file).exists());
-    // Only Caddy is reached from outside.
+    // Only Caddy is reachable from outside.
     assert!(server["ports"].is_badvalue() && !caddy["ports"].is_badvalue());
 
     if !Command::new("docker").args(["compose", "version"]).output().is_ok_and(|done| done.status.success()) {

@@ -1,5 +1,4 @@
-//! The program as a process: started and waited for until it listens, told to stop, killed; or run to its end as a
-//! command.
+//! The program as a process: start it and wait until it listens, stop it or kill it; or run a command to its end.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,27 +10,27 @@ use std::thread;
 
 use crate::client::PATIENCE;
 
-/// Hashes as cheap as is allowed, and as many as one likes: a test logs in more often than anybody does.
+/// Cheapest password hashes, and no rate limit: a test logs in more often than a person.
 const CHEAP_PASSWORDS: [(&str, &str); 3] =
     [("CX_PASSWORD_MEMORY_KIB", "64"), ("CX_PASSWORD_PASSES", "1"), ("CX_THROTTLE_ATTEMPTS", "0")];
 
-/// Where the program's stderr goes, in the folder it is run in.
+/// The file for the program's stderr, in its working folder.
 pub const LOG: &str = "log";
 
-/// A process that serves; killed when it is dropped.
+/// A process that serves. Killed when dropped.
 pub struct Server {
     pub address: SocketAddr,
-    /// What it printed before it listened.
+    /// The output before the listening line.
     pub greeting: String,
     process: Process,
-    /// Kept open, so that whatever else it prints goes somewhere.
+    /// Kept open, so that later output has a reader.
     _stdout: BufReader<ChildStdout>,
 }
 
-/// A process that does not outlive this.
+/// A process, killed when dropped.
 pub struct Process(pub Child);
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Typed {
     pub code: Option<i32>,
@@ -40,13 +39,13 @@ pub struct Typed {
 }
 
 impl Server {
-    /// Starts a command that serves, and waits until it listens.
+    /// Starts a command that serves. Waits until it listens.
     pub fn start(command: Command, folder: &Path) -> Self {
         let log = fs::File::options().create(true).append(true).open(folder.join(LOG)).unwrap();
         Self::start_with_log(command, folder, log.into())
     }
 
-    /// The same where the log goes elsewhere.
+    /// Like `start`, with another target for the log.
     pub fn start_with_log(mut command: Command, folder: &Path, log: Stdio) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut process = Process(command.spawn().unwrap());
@@ -69,12 +68,12 @@ impl Server {
         self.process.0.id()
     }
 
-    /// Sends `TERM`, `KILL`, …; does not wait for what comes of it.
+    /// Sends a signal such as `TERM` or `KILL`. Does not wait for its effect.
     pub fn signal(&self, name: &str) {
         signal(self.id(), name);
     }
 
-    /// Waits until the process has ended; one that does not is killed, and says so by its status.
+    /// Waits until the process has exited. A process that does not exit is killed, which its status shows.
     pub fn ended(&mut self) -> ExitStatus {
         within_patience(self.id(), || self.process.0.wait().unwrap())
     }
@@ -87,7 +86,7 @@ impl Server {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // One that has ended already is no failure.
+        // The process may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -100,7 +99,7 @@ impl Typed {
         self.out
     }
 
-    /// Failed with exit code 1; answers what was said.
+    /// Asserts exit code 1. Returns stderr.
     #[track_caller]
     pub fn failed(self) -> String {
         assert_eq!(self.code, Some(1), "{self:?}");
@@ -109,7 +108,7 @@ impl Typed {
 }
 
 impl Typed {
-    /// Refused with exit code 2; answers what was said.
+    /// Asserts exit code 2. Returns stderr.
     #[track_caller]
     pub fn wrong_use(self) -> String {
         assert_eq!((self.code, self.out.as_str()), (Some(2), ""), "{self:?}");
@@ -117,7 +116,7 @@ impl Typed {
     }
 }
 
-/// The program in a folder, without what this process's environment, or the machine, would configure.
+/// The program in a folder, without settings from the environment or the machine.
 pub fn program(folder: &Path) -> Command {
     let settings = folder.join("cx-engine.toml");
     if !settings.exists() {
@@ -128,18 +127,18 @@ pub fn program(folder: &Path) -> Command {
     command
 }
 
-/// Runs a command to its end; one that has none, such as a server that should have been refused, is killed.
+/// Runs a command to its end. A command that does not end, such as an unexpected server, is killed.
 pub fn run(command: &mut Command, input: &str) -> Typed {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A command that does not ask closes the pipe, which is no failure.
+    // A command that reads no input closes the pipe.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = within_patience(child.id(), || child.wait_with_output().unwrap());
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Typed { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Runs a command on a terminal, by util-linux' `script`, and types the lines. What it printed is all in `out`.
+/// Runs a command on a terminal, by util-linux' `script`, and types the lines. `out` has all output.
 pub fn run_on_terminal(command: &Command, lines: &str) -> Typed {
     let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''"));
     let words: Vec<String> = [command.get_program()].into_iter().chain(command.get_args()).map(quoted).collect();
@@ -152,36 +151,36 @@ pub fn run_on_terminal(command: &Command, lines: &str) -> Typed {
     run(&mut script, lines)
 }
 
-/// Asks over TLS, and trusts this certificate.
+/// Sends a request over TLS with curl, which trusts this certificate.
 pub fn curl(certificate: &Path, arguments: &[&str]) -> Typed {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--globoff", "--cacert"]).arg(certificate).args(arguments);
     run(&mut curl, "")
 }
 
-/// Where a file of `packaging/` lies.
+/// The path of a file of `packaging/`.
 pub fn packaged(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name)
 }
 
-/// The text of a document of the repository.
+/// The text of a document in the repository.
 pub fn document(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Ports of listeners that have gone: nobody takes them at once.
+/// Ports of closed listeners. The system does not reuse them at once.
 pub fn free_ports<const MANY: usize>() -> [u16; MANY] {
     let listeners = [(); MANY].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// Says on stderr that a test was not run, and why.
+/// Prints on stderr that a test was not run, and why.
 pub fn not_run(why: &str) {
     eprintln!("NOT RUN: {why}");
 }
 
-/// Waits for a process, which is killed where that takes too long.
+/// Waits for a process. Kills it after a time limit.
 fn within_patience<T>(process: u32, wait: impl FnOnce() -> T) -> T {
     let (ended, waits) = channel::<()>();
     let watchdog = thread::spawn(move || {
@@ -195,7 +194,7 @@ fn within_patience<T>(process: u32, wait: impl FnOnce() -> T) -> T {
     came
 }
 
-/// By the shell's `kill`: the standard library sends no signal but `KILL`.
+/// Uses the shell's `kill`: the standard library sends only `KILL`.
 fn signal(process: u32, name: &str) {
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status().unwrap();
     assert!(sent.success(), "SIG{name} to {process}");

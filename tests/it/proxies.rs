@@ -1,4 +1,4 @@
-//! Caddy and nginx, the real ones, before the server, as `packaging/` configures them.
+//! The real Caddy and nginx in front of the server, as `packaging/` configures them.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,19 +12,19 @@ use crate::bench::{Bench, Team, eventually};
 use crate::process::{Process, Typed, curl, free_ports, not_run, packaged, run};
 use crate::tls::Files;
 
-/// A proxy, which runs until this is dropped.
+/// A proxy, stopped when dropped.
 struct Proxy {
     _process: Process,
     port: u16,
     plain: u16,
-    /// Whom it is trusted by.
+    /// The root certificate to trust.
     root: PathBuf,
     folder: TempDir,
 }
 
 impl Proxy {
-    /// By a command that gets the folder and two ports, one of them for plain HTTP; nothing, and a word on stderr, where there
-    /// is no such program.
+    /// Starts a proxy with a command that gets the folder and two ports, the second for plain HTTP. `None`, with a
+    /// message, without that program.
     fn start(
         program: &str,
         root: PathBuf,
@@ -51,12 +51,12 @@ impl Proxy {
         self.curl(host, "/healthz", &[]).out == "ok\n"
     }
 
-    /// What holds behind each proxy.
+    /// Checks the rules that apply behind each proxy.
     fn serves(&self, team: &Team) {
         eventually("the proxy answers", || self.answers("localhost"));
         let bearer = format!("Authorization: Bearer {}", team.inside.token.as_ref().unwrap());
         let json = |said: Typed| -> Value { serde_json::from_str(&said.ok()).unwrap() };
-        // Whom the client claims to be, and where it claims to have called, does not count.
+        // Headers of the client about its address and host do not count.
         let lies = [
             "-H",
             "X-Forwarded-For: 192.0.2.9",
@@ -78,7 +78,7 @@ impl Proxy {
         let noted = with(&[])("/api/audit-log?filter[resource]=customer");
         assert_eq!(noted["data"][0]["address"], "127.0.0.1", "{noted}");
 
-        // An import larger than other bodies; and all that is for this machine alone.
+        // An import may be larger than other bodies. Routes for this machine are not reachable.
         let rows: Vec<Value> =
             (0..60_000).map(|n| json!({"name": format!("Customer {n}"), "comment": "-".repeat(40)})).collect();
         let file = self.folder.path().join("rows.json");
@@ -114,7 +114,7 @@ fn server() -> (Bench, Team, SocketAddr) {
     (bench, team, address)
 }
 
-/// With certificates of an authority of its own, and on ports that anybody may have; all else is as it is packaged.
+/// The packaged configuration, with a local certificate authority and free ports.
 fn caddy(server: SocketAddr) -> Option<Proxy> {
     let (folder, ports) = (tempfile::tempdir().unwrap(), free_ports());
     let [port, plain] = ports;
@@ -130,7 +130,7 @@ fn caddy(server: SocketAddr) -> Option<Proxy> {
     Proxy::start("caddy", root, folder, ports, &mut command)
 }
 
-/// With another certificate, domain and ports; all else is as it is packaged.
+/// The packaged configuration, with another certificate, domain and ports.
 fn nginx(server: SocketAddr, files: &Files) -> Option<Proxy> {
     let (folder, ports) = (tempfile::tempdir().unwrap(), free_ports());
     let [port, plain] = ports;
@@ -159,10 +159,10 @@ fn caddy_serves_each_workspace_with_a_certificate_of_its_own_and_no_other_name()
     let (bench, team, address) = server();
     let Some(caddy) = caddy(address) else { return };
     caddy.serves(&team);
-    // It is asked for a certificate that the server does not vouch for: there is no handshake.
+    // The server does not confirm this host, so Caddy gets no certificate and the handshake fails.
     let stranger = caddy.curl("nobody.localhost", "/healthz", &[]);
     assert!(stranger.code == Some(35), "{stranger:?}");
-    // A workspace that comes to be is served from its first moment on.
+    // A new workspace is served at once.
     bench.workspace(&team.owner, "later");
     assert!(caddy.answers("later.localhost"));
 }

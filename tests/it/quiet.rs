@@ -1,4 +1,4 @@
-//! Workspaces in which little goes on: what they hold of the machine.
+//! Quiet workspaces: the files that they keep open.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ fn a_quiet_workspace_has_its_file_open_once_and_a_long_read_opens_it_once_more()
     let rows: Vec<_> = (0..3000).map(|n| json!({"name": format!("Customer {n}")})).collect();
     bench.post(&acme.inside, "/customers/import", json!(rows)).created();
     let file = format!("{}.sqlite", acme.workspace);
-    // Right after its start the server may look after the file at the same moment, and reads are then let in beside that.
+    // Shortly after the start, the server's maintenance may use the file at the same moment and open a reader.
     eventually("it has its file open once, and once more after a long read", || {
         bench.restart();
         let mut open = vec![bench.open_files(&file)];
@@ -20,7 +20,7 @@ fn a_quiet_workspace_has_its_file_open_once_and_a_long_read_opens_it_once_more()
         }
         bench.put(&acme.inside, "/customers/1", json!({"comment": "Called"})).created();
         open.push(bench.open_files(&file));
-        // Every row is compared.
+        // This request compares every row.
         assert_eq!(bench.get(&acme.inside, "/customers?filter[name]=2999").ok()["total"], 1);
         open.push(bench.open_files(&file));
         bench.get(&acme.inside, "/customers/1").ok();

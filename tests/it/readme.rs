@@ -1,4 +1,4 @@
-//! The first run, by the commands of the README and of the chapters in `docs/`, and the lines that they print.
+//! The first run, by the commands of the README and of the chapters in `docs/`, and by the lines that they print.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +9,10 @@ use serde_json::Value;
 use crate::bench::{sqlite, text};
 use crate::process::{Server, document, program, run};
 
-/// The documents whose blocks for a shell call the API, in the order to read them.
+/// The documents with shell blocks that use the API, in reading order.
 const CHAPTERS: [&str; 4] = ["README.md", "docs/users.md", "docs/pbx.md", "docs/call-routing.md"];
 
-/// Lines of the README within which a newcomer must have been told how to begin.
+/// Line of the README by which the first commands must end.
 const PATIENCE_OF_A_NEWCOMER: usize = 20;
 
 #[test]
@@ -36,7 +36,7 @@ fn the_demo_runs_as_the_readme_says_and_its_own_lines_work() {
     assert_eq!(rows(&try_its_lines(&second)), rows(&made));
 }
 
-/// Where others can reach it, the password is one that nobody can have read here, also once the demo was made.
+/// If others can reach the demo, its password is random, even if the demo was created before.
 #[test]
 fn a_demo_that_others_can_reach_has_a_password_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ fn a_demo_that_others_can_reach_has_a_password_of_its_own() {
     assert!(!again.greeting.contains(&random) && !again.greeting.contains(&known), "{}", again.greeting);
 }
 
-/// A first run that was killed halfway left an account without a workspace.
+/// A first run that was killed can leave an account without a workspace.
 #[test]
 fn a_demo_that_was_half_made_is_finished_by_the_next_run() {
     let folder = tempfile::tempdir().unwrap();
@@ -69,11 +69,11 @@ fn a_demo_that_was_half_made_is_finished_by_the_next_run() {
     assert!(demo.greeting.contains("created: 200 customers"), "{}", demo.greeting);
 }
 
-/// The blocks that call the API, as one who reads down the page types them.
+/// Runs the blocks that use the API, in reading order.
 #[test]
 fn the_chapters_work_as_they_stand_one_after_the_other() {
     let folder = tempfile::tempdir().unwrap();
-    // The first chapter: the demo, stopped before the second begins.
+    // The first chapter: the demo. It stops before the second chapter.
     let mut demo = start_demo(&first_commands(), folder.path());
     assert!(try_its_lines(&demo).len() >= 2);
     assert!(demo.stop().success());
@@ -95,8 +95,8 @@ fn the_chapters_work_as_they_stand_one_after_the_other() {
     for answer in &answers {
         assert!(answer.get("error").is_none() && answer.get("hint").is_none(), "{answer}");
     }
-    // What keys of a customer see: its one contact, and then a new one, who calls. Then where a call goes, on a Monday
-    // that is a holiday.
+    // Keys of a customer see its one contact, and then a new caller. Then a call is routed on a Monday that is a
+    // holiday.
     let [.., seen, made, found, call, _queue, _span, holidays, goes] = answers.as_slice() else {
         unreachable!("there are six at least")
     };
@@ -107,12 +107,12 @@ fn the_chapters_work_as_they_stand_one_after_the_other() {
     assert_eq!(call["phone_call"]["contact_id"].to_string(), text(&made["contact"]["id"]));
 }
 
-/// The blocks of a document that are for a shell.
+/// The shell blocks of a document.
 fn shell_blocks(document: &str) -> Vec<&str> {
     document.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block)).collect()
 }
 
-/// The commands of the README's first block for a shell.
+/// The commands in the README's first shell block.
 fn first_commands() -> Vec<String> {
     let readme = document("README.md");
     let mut lines = readme.lines();
@@ -124,7 +124,7 @@ fn first_commands() -> Vec<String> {
     without_comments.filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-/// Runs the first command with the program that is built already, on a port that is free.
+/// Runs the first command with the program that is built already, on a free port.
 fn start_demo(commands: &[String], folder: &Path) -> Server {
     let arguments = commands[0].strip_prefix("cargo run --release -- ").unwrap_or_else(|| panic!("{commands:?}"));
     let mut command = program(folder);
@@ -132,14 +132,14 @@ fn start_demo(commands: &[String], folder: &Path) -> Server {
     Server::start(command, folder)
 }
 
-/// What stands after a word in the greeting.
+/// The word after a label in the greeting.
 fn printed(demo: &Server, what: &str) -> String {
     let line = demo.greeting.lines().find_map(|line| line.trim().strip_prefix(what));
     let value = line.and_then(|rest| rest.split_whitespace().next());
     value.unwrap_or_else(|| panic!("no {what} in {}", demo.greeting)).to_owned()
 }
 
-/// Runs the lines that were printed to be tried, as they stand; answers what the API said to them.
+/// Runs the printed example lines unchanged. Returns the responses of the API.
 fn try_its_lines(demo: &Server) -> Vec<Value> {
     let lines: Vec<&str> = demo.greeting.lines().filter(|line| line.contains("curl ")).map(str::trim).collect();
     assert_eq!(lines.len(), 4, "{}", demo.greeting);
@@ -147,7 +147,7 @@ fn try_its_lines(demo: &Server) -> Vec<Value> {
     let said = run(&mut Command::new("sh"), &lines.join("\n")).ok();
     let mut answers: Vec<Value> = serde_json::Deserializer::from_str(&said).into_iter().map(Result::unwrap).collect();
     assert_eq!(answers.len(), 3, "{said}");
-    // Where a call goes hangs on the hour.
+    // The destination depends on the time of day.
     let goes = answers.pop().unwrap();
     assert_eq!(goes["queue"]["name"], "Standard");
     assert!(goes["destination"].is_string(), "{said}");

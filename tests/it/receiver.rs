@@ -1,4 +1,4 @@
-//! A receiver of webhooks: an HTTP server of the test's own, which keeps what it is sent and answers what it is told to.
+//! A receiver of webhooks: an HTTP server that stores its requests and sends the response that a test sets.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use crate::client::PATIENCE;
 
-/// Answers as long as the test runs.
+/// Serves as long as the test runs.
 pub struct Receiver {
     pub address: SocketAddr,
     inbox: Inbox<Message>,
     answer: Arc<Mutex<String>>,
 }
 
-/// What was posted.
+/// A received POST request.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub path: String,
@@ -28,7 +28,7 @@ pub struct Message {
 }
 
 impl Receiver {
-    /// On a port that is free; it answers 200.
+    /// Starts on a free port and responds with 200.
     pub fn start() -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap())
     }
@@ -48,12 +48,12 @@ impl Receiver {
         receiver
     }
 
-    /// From now on, with these further lines in the head.
+    /// Sets the status and further header lines of all later responses.
     pub fn answers(&self, status: &str, head: &str) {
         self.say(status, head, "read");
     }
 
-    /// From now on it is a page.
+    /// Sets a page as the body of all later responses.
     pub fn shows(&self, page: &str) {
         self.say("200 OK", "Content-Type: text/html\r\n", page);
     }
@@ -72,7 +72,7 @@ impl Receiver {
         self.inbox.recv_timeout(PATIENCE).expect("a message")
     }
 
-    /// Whatever has come besides.
+    /// All messages that were received and not read.
     pub fn others(&self) -> Vec<Message> {
         self.inbox.try_iter().collect()
     }
@@ -88,7 +88,7 @@ impl Message {
     }
 }
 
-/// One connection, request after request.
+/// Serves the requests of one connection.
 fn serve(stream: &TcpStream, taken: &Sender<Message>, answer: &Mutex<String>) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::client::{Connection, Request};
 use crate::process::{Server, program};
 
-/// What a reader who types the examples as they are is not answered: that would be the fault of the example.
+/// Statuses that a reader must not get for an example: they mean that the example is wrong.
 const FAULTS: [&str; 8] = ["400", "405", "408", "411", "412", "413", "414", "415"];
 
 #[test]
@@ -44,7 +44,7 @@ fn the_examples_of_the_reference_work_as_they_are_typed() {
         let page = at("localhost", "GET", path, None).text;
         for example in page.split("<pre class=\"curl\" tabindex=\"0\">").skip(1) {
             let example = unescaped(example.split("</pre>").next().unwrap());
-            // Some examples end the token that they are sent with.
+            // Some examples revoke the token that they use, so each gets a new one.
             let answer: Value = serde_json::from_str(&at(host, "POST", "/login", Some(&login)).text).unwrap();
             let typed = example.replacen("curl ", "curl -s -w '\\n%{http_code}' ", 1);
             let output = Command::new("bash")
@@ -67,7 +67,7 @@ fn the_examples_of_the_reference_work_as_they_are_typed() {
     assert!(good * 10 > statuses.len() * 6, "{good} of {}: {statuses:?}", statuses.len());
 }
 
-/// Some examples name a code that nobody was mailed, a row that the demo does not have, or one that it has already.
+/// Some examples contain a code that was never mailed, or a row that the demo lacks or already has.
 fn only_names_what_is_not_there(body: &str) -> bool {
     let Ok(answer) = serde_json::from_str::<Value>(body) else { return false };
     let hints: Vec<&str> = answer["hint"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -75,7 +75,7 @@ fn only_names_what_is_not_there(body: &str) -> bool {
         && hints.iter().all(|hint| hint.contains("The selected ") || hint.ends_with(" has already been taken."))
 }
 
-/// Text of a page as its reader sees it.
+/// The text of a page without HTML escapes.
 fn unescaped(text: &str) -> String {
     let text = text.replace("&#34;", "\"").replace("&#39;", "'").replace("&#60;", "<").replace("&#62;", ">");
     text.replace("&#38;", "&")

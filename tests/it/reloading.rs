@@ -1,4 +1,4 @@
-//! SIGHUP: settings that can change are applied, the others are named, and the server goes on.
+//! SIGHUP: settings that can change are applied, the others are named, and the server continues.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ fn write_settings(bench: &Bench, text: &str) {
     fs::write(bench.data().with_file_name("cx-engine.toml"), text).unwrap();
 }
 
-/// Tells the server to read its settings again; answers the line that it logs about it.
+/// Makes the server reload its settings. Returns the line that it logs.
 fn reload(bench: &Bench) -> String {
     let said =
         |log: &str| log.matches("were reloaded").count() + log.matches("cannot be reloaded; the old ones stay").count();
@@ -63,7 +63,7 @@ fn settings_that_cannot_be_used_change_nothing() {
     bench.post(&central(), "/register", body).created();
 }
 
-/// A flag wins over the file at a reload as at the start.
+/// A flag overrides the file on reload, as at the start.
 #[test]
 fn a_hang_up_never_ends_the_server_and_flags_go_on_to_win() {
     let mut bench = Bench::with(&["--registration", "open"]);

@@ -1,4 +1,4 @@
-//! A token that was revoked opens nothing from the next request on, whoever revoked it, and however.
+//! A revoked token is invalid from the next request on, for every way to revoke it.
 
 use serde_json::{Value, json};
 
@@ -116,13 +116,13 @@ fn deleting_an_account_ends_its_tokens() {
     bench.post(&at("acme"), "/login", credentials).refused(401, "invalid_credentials");
 }
 
-/// The id of the token that somebody has, as the command line takes it.
+/// The id of a token, for the command line.
 fn token_id(bench: &Bench, who: &Who) -> String {
     let whoami: Value = bench.get(who, "/whoami").ok();
     whoami["token"]["id"].to_string()
 }
 
-/// The footer of a token, which names the key that sealed it.
+/// The footer of a token, which names its encryption key.
 fn key_of(who: &Who) -> String {
     let token = text(&json!(who.token));
     token.rsplit('.').next().unwrap().to_owned()

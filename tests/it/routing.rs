@@ -1,5 +1,5 @@
-//! A call flow on the real program: its token over a crash and behind a proxy, what the log does not tell, and the
-//! command line for one customer's rows.
+//! A call flow on the real program: its token across a crash and behind a proxy, the secrets that the log leaves out,
+//! and the command line for one customer's rows.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Told to stop, the server ends what it has begun, refuses the rest, and leaves nothing half done.
+//! Shutdown: the server completes running requests, rejects all others, and leaves nothing half done.
 
 use std::io::ErrorKind;
 use std::sync::mpsc::channel;
@@ -56,7 +56,7 @@ fn stop_while_clients_write(bench: &Bench, acme: &Team) -> (Vec<String>, Vec<End
     })
 }
 
-/// One request holds the drain open; what comes meanwhile is refused; then it is answered like any other.
+/// One request holds the drain open. Requests that arrive meanwhile are rejected. Then the first gets its response.
 #[test]
 fn a_request_that_was_begun_is_answered_and_those_that_come_meanwhile_are_refused() {
     let mut bench = Bench::with(&["--header-timeout", "3600"]);
@@ -113,7 +113,7 @@ fn after_the_end_the_file_alone_is_the_whole_of_a_workspace() {
     }
 }
 
-/// Whether a new connection gets no further than a 503, or nowhere. Half an answer fails the test.
+/// Whether a new connection gets a 503, or cannot connect. A truncated response fails the test.
 fn refused_or_unreachable(bench: &Bench) -> bool {
     let request = Request { method: "GET", path: "/api", host: "localhost", ..Request::default() };
     let answer: Result<Answer, _> = Connection::open(bench.address()).and_then(|mut new| new.ask(&request));

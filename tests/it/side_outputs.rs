@@ -1,5 +1,5 @@
-//! What is written beside the work, the log and what commands print: where nobody reads it, or it cannot be written, all the
-//! rest goes on.
+//! Side outputs: the log and the output of commands. If they are not read or cannot be written, everything else
+//! continues.
 
 use std::fs;
 use std::io::{BufRead, BufReader, pipe};
@@ -12,7 +12,7 @@ use crate::bench::{PASSWORD, eventually};
 use crate::client::{Answer, Connection, Request};
 use crate::process::{Server, program, run};
 
-/// Requests whose lines fill a pipe (64 KiB) more than once.
+/// Requests whose log lines fill a pipe (64 KiB) more than once.
 const MANY: usize = 600;
 
 fn serve(folder: &Path) -> Command {
@@ -30,7 +30,7 @@ fn get(connection: &mut Connection, path: &str) -> Answer {
     connection.ask(&Request { method: "GET", path, host: "localhost", ..Request::default() }).unwrap()
 }
 
-/// Requests are answered and mail is sent, however the log fares.
+/// Checks that requests get responses and mail is sent, whatever happens to the log.
 fn works(server: &Server, folder: &Path) {
     let mut connection = Connection::open(server.address).unwrap();
     let account = json!({"name": "Ada", "email": "ada@example.com", "password": PASSWORD}).to_string();
@@ -107,7 +107,7 @@ const COMMANDS: [&[&str]; 7] = [
     &["--help"],
 ];
 
-/// A folder with an instance in it.
+/// A folder with an instance.
 fn folder_with_instance() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let create = ["account", "create", "--name", "Ada", "--email", "ada@example.com"];

@@ -1,4 +1,4 @@
-//! A mail server of the test's own: a real one as far as the program can tell, which keeps what it is sent.
+//! A mail server for tests. It speaks SMTP like a real one and stores the mails.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -16,35 +16,35 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::client::PATIENCE;
 
-/// Whom it lets in, where it is asked to.
+/// The login that the server accepts, if it requires one.
 pub const LOGIN: (&str, &str) = ("postmaster", "p@ss/word");
 
 /// Serves until it is dropped.
 pub struct Smtp {
     pub address: SocketAddr,
-    /// What a client must trust, where the server speaks TLS.
+    /// The certificate that a client must trust, if the server speaks TLS.
     pub certificate: Option<String>,
     mails: Mutex<Receiver<Delivered>>,
-    /// Mails that are kept and yet refused: what a crash between the two looks like.
+    /// Number of mails to store and still reject, as after a crash between the two.
     faults: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A mail that was taken.
+/// A stored mail.
 #[derive(Debug, Default, Clone)]
 pub struct Delivered {
-    /// What the program called itself.
+    /// The client's name in its greeting.
     pub hello: String,
     pub user: Option<String>,
-    /// Whether it came by TLS.
+    /// Whether the mail arrived over TLS.
     pub encrypted: bool,
     pub from: String,
     pub to: Vec<String>,
     pub text: Vec<u8>,
 }
 
-/// A mail as its reader sees it.
+/// A parsed mail.
 #[derive(Debug)]
 pub struct Letter {
     pub from: String,
@@ -55,24 +55,24 @@ pub struct Letter {
     pub html: String,
 }
 
-/// How a server speaks TLS.
+/// The TLS mode of a server.
 #[derive(Clone)]
 struct Tls {
     config: Arc<ServerConfig>,
-    /// From the first byte, or once `STARTTLS` is said.
+    /// TLS from the first byte, or else after `STARTTLS`.
     at_once: bool,
 }
 
 struct Taker {
     delivered: Delivered,
-    /// Whether the conversation goes on by TLS.
+    /// Whether the connection uses TLS now.
     encrypted: Arc<AtomicBool>,
     taken: Sender<Delivered>,
     faults: Arc<AtomicUsize>,
 }
 
 impl Smtp {
-    /// On a port that is free.
+    /// Starts on a free port.
     pub fn start() -> Self {
         Self::on(TcpListener::bind("127.0.0.1:0").unwrap())
     }
@@ -81,14 +81,14 @@ impl Smtp {
         Self::serve(listener, &SessionBuilder::new("mail.example.com"), None, None)
     }
 
-    /// Takes mail only from whom it knows: [`LOGIN`].
+    /// Accepts mail only after a login with [`LOGIN`].
     pub fn for_members() -> Self {
         let mut sessions = SessionBuilder::new("mail.example.com");
         sessions.enable_auth(AuthMechanism::Plain).insecure_enable_plaintext_auth();
         Self::serve(TcpListener::bind("127.0.0.1:0").unwrap(), &sessions, None, None)
     }
 
-    /// Speaks TLS at once, or after `STARTTLS`, as `localhost` by a certificate that nobody has signed.
+    /// Speaks TLS at once, or after `STARTTLS`, as `localhost` with a self-signed certificate.
     pub fn encrypted(at_once: bool) -> Self {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -120,7 +120,7 @@ impl Smtp {
                     faults: Arc::clone(&faulty),
                 };
                 let session = sessions.build(address.ip(), taker);
-                // A client that hangs up has said enough.
+                // A client may close the connection at any time.
                 let _ = stream.and_then(|stream| converse(stream, session, tls.as_ref(), &encrypted));
             }
         });
@@ -131,18 +131,18 @@ impl Smtp {
         format!("smtp://{}", self.address)
     }
 
-    /// Keeps the next mail, and yet says that it could not.
+    /// Stores the next mail but reports a failure.
     pub fn stumble(&self) {
         self.faults.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The next mail that it took, or fails.
+    /// The next stored mail. Fails if none arrives.
     #[track_caller]
     pub fn next(&self) -> Delivered {
         self.mails.lock().recv_timeout(PATIENCE).expect("a mail")
     }
 
-    /// Mails that it took and nobody has asked for.
+    /// All stored mails that were not read.
     pub fn others(&self) -> Vec<Delivered> {
         self.mails.lock().try_iter().collect()
     }
@@ -151,7 +151,7 @@ impl Smtp {
 impl Drop for Smtp {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        // Wakes the thread from its waiting for a client.
+        // Ends the thread's wait for a client.
         let _ = TcpStream::connect(self.address);
         let _ = self.thread.take().unwrap().join();
     }
@@ -178,7 +178,7 @@ impl Letter {
         }
     }
 
-    /// The address that the mail is there to lead to: the same in both parts.
+    /// The link of the mail, which must be the same in both parts.
     pub fn link(&self) -> String {
         let link = self.text.split_whitespace().find(|word| word.starts_with("http")).expect("a link").to_owned();
         let html = self.html.replace("&#38;", "&");
@@ -195,7 +195,7 @@ impl Handler for Taker {
 
     fn auth_plain(&mut self, _: &str, user: &str, password: &str) -> Response {
         if (user, password) != LOGIN {
-            // A server says what it likes, also whom the mail is for.
+            // A server may put any text in an error, even the recipient's address.
             return Response::custom(535, "5.7.8 no mail for ada@example.com from you".into());
         }
         self.delivered.user = Some(user.to_owned());
@@ -215,7 +215,7 @@ impl Handler for Taker {
 
     fn data_end(&mut self) -> Response {
         self.delivered.encrypted = self.encrypted.load(Ordering::Acquire);
-        // Nobody may be listening any more.
+        // The test may have dropped the receiver.
         let _ = self.taken.send(self.delivered.clone());
         match self.faults.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |faults| faults.checked_sub(1)) {
             Ok(_) => NO_SERVICE,
@@ -224,7 +224,7 @@ impl Handler for Taker {
     }
 }
 
-/// One conversation, from the greeting to the end.
+/// Serves one SMTP session.
 fn converse(
     stream: TcpStream,
     mut session: Session<Taker>,
@@ -251,7 +251,7 @@ fn converse(
     Ok(())
 }
 
-/// Answers line by line until the client is gone, is told to go, or wants TLS; tells which.
+/// Responds line by line until the client disconnects, quits or starts TLS. Returns the reason.
 fn talk<S: Read + Write>(
     stream: &mut BufReader<S>,
     session: &mut Session<Taker>,

@@ -1,4 +1,4 @@
-//! systemd, as the server's side of its protocols: what it is told of the service, and the sockets that it opens for it.
+//! The systemd protocols of the service: state notifications, and sockets that systemd opens.
 
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
@@ -31,7 +31,7 @@ fn it_is_told_when_the_server_is_ready_and_when_it_stops() {
     assert!(stopping.lines().any(|line| line == "STOPPING=1"), "{stopping}");
 }
 
-/// `systemd-socket-activate` is systemd's own, for trying this.
+/// `systemd-socket-activate` is systemd's own tool to test this.
 #[test]
 fn a_socket_that_it_opened_is_served() {
     if run(Command::new("systemd-socket-activate").arg("--version"), "").code != Some(0) {
@@ -47,9 +47,9 @@ fn a_socket_that_it_opened_is_served() {
     for (name, value) in served.get_envs() {
         activated.arg("-E").arg(format!("{}={}", name.display(), value.unwrap().display()));
     }
-    // Where it is told to listen does not count then.
+    // The passed socket overrides `--listen`.
     activated.arg(served.get_program()).args(["serve", "--listen", "192.0.2.1:1"]);
-    // It starts the program for the first connection, which waits until it is answered.
+    // systemd starts the program for the first connection, which waits for its response.
     let starter = std::thread::spawn(move || {
         let mut first = None;
         eventually("systemd listens", || {

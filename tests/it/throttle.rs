@@ -1,11 +1,11 @@
-//! The throttle: who guesses passwords is stopped, and nobody else is.
+//! The throttle: it stops password guesses and nothing else.
 
 use serde_json::json;
 
 use crate::bench::{Bench, PASSWORD, email, eventually};
 use crate::client::{Answer, Request};
 
-/// As a proxy on this machine, which is trusted, hands requests on.
+/// The requests come through a trusted proxy on this machine.
 fn bench() -> Bench {
     Bench::with(&["--throttle-attempts", "10", "--trusted-proxies", "127.0.0.1"])
 }
@@ -24,7 +24,7 @@ fn strangers_who_guess_from_elsewhere_shut_nobody_out() {
     let bench = bench();
     let ada = bench.team("ada");
     for n in 0..12 {
-        // Of both layers, and from everywhere.
+        // On both layers, and from several addresses.
         let host = if n % 2 == 0 { "localhost" } else { "ada.localhost" };
         let answer = login(&bench, &format!("192.0.2.{n}"), host, "ada", "a wrong one");
         answer.refused(401, "invalid_credentials");
@@ -55,7 +55,7 @@ fn twenty_times_as_many_shut_an_email_except_where_it_is_at_home() {
         assert!((800..=900).contains(&wait), "{wait}");
     }
     login(&bench, "192.0.2.77", "localhost", "grace", PASSWORD).ok();
-    // From a network of hers she gets in, and in a session she is not counted with strangers.
+    // She can log in from a network that she used before. Requests with a session are counted separately.
     login(&bench, "203.0.113.9", "localhost", "ada", PASSWORD).ok();
     let change = json!({"email": "new@example.com", "current_password": PASSWORD});
     bench.put(&ada, "/account", change).created();
@@ -66,7 +66,7 @@ fn an_address_that_fails_ten_times_is_stopped_and_others_get_in() {
     let bench = bench();
     bench.register("ada");
     for n in 0..10 {
-        // Nobody has these: that is not told, and counted all the same.
+        // These accounts do not exist. The responses do not reveal that, and the attempts count.
         let answer = login(&bench, &format!("2001:db8::{n}"), "localhost", &format!("nobody{n}"), PASSWORD);
         answer.refused(401, "invalid_credentials");
     }
@@ -103,7 +103,7 @@ fn an_address_that_nobody_trusted_vouches_for_counts_for_nothing() {
     login(&bench, "192.0.2.77", "localhost", "ada", PASSWORD).refused(429, "too_many_requests");
 }
 
-/// Some proxies put a line of their own below the one that the client made up (RFC 9110, 5.3: together they are one list).
+/// Some proxies add their own line below a forged one (RFC 9110, 5.3: the lines form one list).
 #[test]
 fn an_address_that_a_client_makes_up_is_not_believed_because_a_proxy_adds_its_own_line() {
     let bench = bench();

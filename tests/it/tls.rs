@@ -1,5 +1,5 @@
-//! TLS without a proxy, as curl speaks it: both versions of HTTP and of TLS, certificates that change, and the way from plain
-//! HTTP to it.
+//! TLS without a proxy, with curl: both versions of HTTP and TLS, certificates that change, and redirects from plain
+//! HTTP.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use crate::bench::{Bench, PASSWORD, eventually};
 use crate::client::{Connection, Request};
 use crate::process::{Typed, curl, program, run};
 
-/// A server that speaks TLS, with its certificate.
+/// A server with TLS, and its certificate.
 struct Secure {
     bench: Bench,
     files: Files,
 }
 
-/// Where a certificate and its key lie.
+/// The folder of a certificate and its key.
 pub struct Files(TempDir);
 
 impl Files {
@@ -35,21 +35,21 @@ impl Files {
         self.0.path().join("key.pem")
     }
 
-    /// Puts another certificate, which nobody has signed, into the place of the one before.
+    /// Replaces the certificate by another self-signed one.
     fn renew(&self) {
         let made = rcgen::generate_simple_self_signed(["localhost".into(), "acme.localhost".into()]).unwrap();
         put(&self.certificate(), &made.cert.pem());
         put(&self.key(), &made.signing_key.serialize_pem());
     }
 
-    /// As flags for `serve`.
+    /// The files as flags for `serve`.
     fn flags(&self) -> [String; 4] {
         let text = |path: PathBuf| path.to_str().unwrap().to_owned();
         ["--tls-certificate".into(), text(self.certificate()), "--tls-key".into(), text(self.key())]
     }
 }
 
-/// Another file in the place of the one before, whole at once.
+/// Replaces a file atomically.
 fn put(path: &Path, text: &str) {
     let new = path.with_extension("new");
     fs::write(&new, text).unwrap();
@@ -78,7 +78,7 @@ impl Secure {
         serde_json::from_str(&said).unwrap()
     }
 
-    /// Whether curl trusts what is served now.
+    /// Whether curl trusts the served certificate.
     fn is_trusted(&self) -> bool {
         self.curl(&[&self.url("localhost", "/healthz")]).code == Some(0)
     }
@@ -95,7 +95,7 @@ fn both_versions_of_http_and_of_tls_are_spoken_and_no_older_ones() {
     assert_eq!(told(&["--tlsv1.3"]).ok(), "ok\n2");
     let old = told(&["--tlsv1.0", "--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0"]);
     assert!(old.code != Some(0) && old.err.contains("alert"), "{old:?}");
-    // Whoever speaks no TLS gets no answer.
+    // A client without TLS gets no response.
     let request = Request { method: "GET", path: "/healthz", host: "localhost", ..Request::default() };
     let plain = secure.bench.connect().ask(&request);
     assert!(plain.is_err(), "{plain:?}");
@@ -114,7 +114,7 @@ fn links_are_those_of_tls_and_a_workspace_works_by_them() {
     let list = secure.curl(&[&format!("{url}/api/customers?per_page=1"), "-H", &bearer]).ok();
     let list: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(list["path"], format!("{url}/api/customers"));
-    // Signed in on a page: the cookie goes over TLS alone.
+    // After sign-in on a page, the cookie is sent over TLS only.
     let folder = tempfile::tempdir().unwrap();
     let jar = folder.path().join("cookies").display().to_string();
     let sign_in = format!("{url}/ui/sign-in");
@@ -161,7 +161,7 @@ fn another_certificate_is_served_when_the_files_change_and_a_bad_one_is_not() {
     put(&files.key(), "no key");
     eventually("it is said that the key is bad", || secure.bench.log().contains("still serving the old one"));
     assert!(secure.is_trusted());
-    // The key of another certificate, as there is one between two renewals.
+    // The key of another certificate, as in the middle of a renewal.
     Files::renew(files);
     put(&files.certificate(), &certificate);
     eventually("it is said that they do not belong together", || secure.bench.log().contains("do not belong together"));
@@ -181,7 +181,7 @@ fn what_cannot_be_served_keeps_the_server_from_starting() {
     let (certificate, key) = (path(files.certificate()), path(files.key()));
     let refused = |flags: &[&str]| {
         let typed = run(program(folder.path()).args(["serve", "--listen", "127.0.0.1:0"]).args(flags), "");
-        // Settings that do not go together are wrong use; files that cannot be served, a failure.
+        // Contradicting settings are a usage error. Unusable files are a failure.
         assert!(matches!(typed.code, Some(1 | 2)), "{typed:?}");
         typed.err
     };
@@ -215,7 +215,7 @@ fn plain_http_leads_to_tls_with_what_was_asked() {
         (answer.status, answer.header("location")),
         (308, Some(&*secure.url("acme.localhost", "/api/login?a=b%20c")))
     );
-    // Nobody is sent to another server, and nothing is answered.
+    // No redirect leads to another server.
     plain.ask(&post("example.com", "/")).unwrap().refused(404, "unknown_host");
     let health = plain.ask(&Request { method: "GET", ..post("localhost", "/healthz") }).unwrap();
     assert_eq!(health.status, 308);

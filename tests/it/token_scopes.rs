@@ -1,11 +1,11 @@
-//! Which token opens what: every kind of token, on every host, on every kind of path.
+//! Token scopes: every kind of token, on every host, on every kind of path.
 
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Who, at, central, sqlite};
 use crate::client::Request;
 
-/// What a request is answered: a status, and the code of the error where it is one.
+/// A status, and the code of the error if it is one.
 type Expected = (u16, &'static str);
 
 const GOOD: Expected = (200, "");
@@ -14,11 +14,12 @@ const INVALID: Expected = (401, "token_invalid");
 const WRONG: Expected = (401, "wrong_token_scope");
 const NO_ROUTE: Expected = (404, "route_not_found");
 
-/// Only the central API has it; both have it, and who one is and logging out follow the token; only a workspace has it; both have it, and moving is its purpose.
+/// A route of the central API alone; a route of both layers that follows the token; a route of a workspace alone; a
+/// route of both layers that exchanges tokens.
 const PATHS: [(&str, &str); 4] =
     [("GET", "/workspaces"), ("GET", "/whoami"), ("GET", "/customers"), ("POST", "/switch-to")];
 
-/// For each host, for each of `PATHS`: no token, garbage, a central token, one of acme, one of zeta.
+/// For each host and each of `PATHS`: no token, garbage, a central token, a token of acme, a token of zeta.
 #[rustfmt::skip]
 const TABLE: [(&str, [[Expected; 5]; 4]); 3] = [
     ("localhost", [

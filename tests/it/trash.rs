@@ -1,4 +1,4 @@
-//! A workspace goes to the trash and comes back, with all that was in it, beside a running server.
+//! A workspace is moved to the trash and restored with all its data, while the server runs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -104,7 +104,7 @@ fn deleting_without_a_server_moves_the_file_too() {
     assert_eq!(bench.customers(&bench.enter(&acme.owner, &acme.workspace)), ["Renault"]);
 }
 
-/// Whoever is told 201 finds it there after the restore, however close to the deletion that was.
+/// A write with response 201 exists after the restore, even if it was right before the deletion.
 #[test]
 fn a_deletion_while_clients_write_loses_nothing_that_was_answered() {
     let bench = Bench::new();
@@ -127,7 +127,7 @@ fn a_deletion_while_clients_write_loses_nothing_that_was_answered() {
     assert_eq!(bench.cli(&["doctor"]).code, Some(0));
 }
 
-/// Writes until it is told that the workspace is gone; answers what was written.
+/// Writes until the workspace is gone. Returns the names that got a 201.
 fn write_until_refused(bench: &Bench, acme: &Team, client: usize, deleted: &AtomicBool) -> Vec<String> {
     let mut written = Vec::new();
     for n in 0..100_000 {

@@ -1,15 +1,14 @@
-//! The units of `packaging/systemd`, as systemd reads them: nothing in them that it does not know, and little of the machine within
-//! the server's reach.
+//! The units of `packaging/systemd`, checked by systemd: it knows every option, and the sandbox is tight.
 
 use std::fs;
 use std::process::Command;
 
 use crate::process::{document, not_run, packaged, run};
 
-/// Tenths of what `systemd-analyze security` calls exposure, of 100; `docs/install.md` says so.
+/// Maximum exposure by `systemd-analyze security`, in tenths of 100. `docs/install.md` states it.
 const MOST_EXPOSED: [(&str, u32); 2] = [("cx-engine.service", 11), ("cx-engine-backup.service", 2)];
 
-/// The units in a folder of one's own, with a program that is there; nothing, and a word on stderr, where there is no systemd.
+/// A folder with the units, changed to an existing program. `None`, with a message, without systemd.
 fn units() -> Option<tempfile::TempDir> {
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
         not_run("there is no systemd-analyze");

@@ -1,4 +1,4 @@
-//! Webhooks: what changes is told to whoever asked, signed, again where it failed, and never to the server's own network.
+//! Webhooks: receivers get signed messages about changes, with retries, and never inside the server's own network.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ fn bench() -> Bench {
     Bench::with(&["--private-webhooks", "true"])
 }
 
-/// A webhook of a team for these events: its path and its secret.
+/// Creates a webhook of a team for these events. Returns its path and its secret.
 fn webhook(bench: &Bench, team: &Team, url: &str, events: &[&str]) -> (String, String) {
     let made = bench.post(&team.inside, "/webhooks", json!({"url": url, "events": events})).created();
     (format!("/webhooks/{}", made["id"]), made["secret"].as_str().unwrap().to_owned())
@@ -26,7 +26,7 @@ fn deliveries(bench: &Bench, team: &Team, webhook: &str) -> Vec<Value> {
     bench.get(&team.inside, &format!("{webhook}/deliveries?sort=id")).ok()["data"].as_array().unwrap().clone()
 }
 
-/// Waits until the deliveries have this status each.
+/// Waits until the deliveries have these statuses.
 fn settled(bench: &Bench, team: &Team, webhook: &str, statuses: &[&str]) -> Vec<Value> {
     eventually("settled", || {
         let found = deliveries(bench, team, webhook);
@@ -36,7 +36,7 @@ fn settled(bench: &Bench, team: &Team, webhook: &str, statuses: &[&str]) -> Vec<
     deliveries(bench, team, webhook)
 }
 
-/// As a receiver checks it, by the convention's own words.
+/// Checks a signature as the Standard Webhooks convention describes.
 fn is_signed(message: &Message, secret: &str) -> bool {
     let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
@@ -54,7 +54,7 @@ fn a_change_is_told_at_once_signed_and_whole() {
     let began = Instant::now();
     let made = bench.post(&acme.inside, "/customers", json!({"name": "Zoé"})).created();
     let created = receiver.next();
-    // Not by a try that came later, however busy the machine is.
+    // Not by a later retry, even on a busy machine.
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert_eq!((created.path.as_str(), created.header("content-type")), ("/hook", "application/json"));
     assert!(created.header("user-agent").starts_with("cx-engine/"), "{created:?}");
@@ -66,7 +66,7 @@ fn a_change_is_told_at_once_signed_and_whole() {
     );
     assert_eq!(told["workspace_id"], acme.workspace);
 
-    // What was not asked for, and what was refused, is not told.
+    // Other events and rejected requests cause no message.
     bench.post(&acme.inside, "/organisations", json!({"name": "O"})).created();
     bench
         .post(&acme.inside, "/contacts", json!({"last_name": "C", "customer_id": 99}))
@@ -144,7 +144,7 @@ fn the_servers_own_network_is_told_nothing() {
         let body = json!({"url": url, "events": ["*"]});
         bench.post(&acme.inside, "/webhooks", body).invalid(&["The url may not lead to a private address."]);
     }
-    // A name is looked up when it is used, and says no more than that.
+    // A name is resolved when it is used. The delivery reveals nothing more.
     let (path, _) = webhook(&bench, &acme, &format!("http://localhost:{}/", receiver.address.port()), &["*"]);
     bench.customer(&acme.inside, "Ada");
     eventually("tried", || deliveries(&bench, &acme, &path)[0]["tries"] == 1);
@@ -191,7 +191,7 @@ fn a_receiver_that_never_answers_keeps_no_other_waiting() {
     let began = Instant::now();
     bench.customer(&other.inside, "Zoé");
     assert_eq!(receiver.next().json()["data"]["name"], "Zoé");
-    // Long before anybody loses patience with the others.
+    // Long before the other requests time out.
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 

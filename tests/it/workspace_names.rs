@@ -1,4 +1,4 @@
-//! A workspace is moved to another subdomain, suspended and resumed: felt from the next request on.
+//! A workspace changes its subdomain, is suspended and resumed: each takes effect with the next request.
 
 use serde_json::json;
 

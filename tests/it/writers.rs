@@ -1,4 +1,4 @@
-//! Clients that write on one connection for as long as there is a server: for what must hold when it goes away.
+//! Clients that write on one connection until the server is gone, for tests of its end.
 
 use std::io::{self, ErrorKind};
 use std::sync::mpsc::Sender;
@@ -8,18 +8,18 @@ use serde_json::json;
 use crate::bench::{Bench, Who};
 use crate::client::{Answer, Connection, Request};
 
-/// What a client saw of the end.
+/// The end of a client's connection.
 #[derive(Debug)]
 pub enum End {
-    /// The connection was closed; whether the last request was done, nobody knows.
+    /// The connection was closed. The last request may or may not have been executed.
     Closed,
-    /// The request for the customer of this name was refused.
+    /// The request for the customer of this name was rejected.
     Refused(String, Answer),
-    /// The connection was closed in the middle of an answer.
+    /// The connection was closed in the middle of a response.
     HalfAnswered(io::Error),
 }
 
-/// Makes customers named by `label` until the server is gone, and tells of each that was answered.
+/// Creates customers named by `label` until the server is gone. Sends each name that got a 201.
 pub fn write_until_gone(bench: &Bench, who: &Who, label: &str, told: &Sender<String>) -> End {
     let mut connection = bench.connect();
     for n in 0.. {

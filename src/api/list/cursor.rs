@@ -143,8 +143,8 @@ pub fn order_by(order: &[SortKey]) -> String {
 }
 
 /// The rows after a cursor's position, as consecutive ranges. The first ranges differ from the cursor's row only in the
-/// last key, the last ones in the first key. Each range is a conjunction that an index on the order answers by a seek.
-/// A single condition for all would make SQLite read every row before the position.
+/// last key, the last ones in the first key. Each range is a conjunction, and an index on the order finds it with a
+/// seek. A single condition for all would make SQLite read every row before the position.
 fn ranges(order: &[SortKey], cursor: &Cursor) -> Vec<KeyRange> {
     let mut ranges = Vec::new();
     for differs in (0..order.len()).rev() {

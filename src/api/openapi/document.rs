@@ -178,7 +178,7 @@ fn access(router: &Router, layer: Layer, route: &Route) -> String {
     }
 }
 
-/// The errors that a route may answer apart from those of its handler.
+/// The errors that a route may return apart from those of its handler.
 fn error_responses(route: &Route, layer: Layer, has_body: bool) -> Vec<StatusCode> {
     // 404 also means an unknown host or workspace. 400 also means malformed HTTP.
     let mut statuses = vec![

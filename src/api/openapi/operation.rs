@@ -207,7 +207,7 @@ impl<'s> Operation<'s> {
         self.responses.insert(status.as_str().into(), json!({"description": description, "content": content}));
     }
 
-    /// The operation may answer an error with this status.
+    /// The operation may return an error with this status.
     pub fn error_response(&mut self, status: StatusCode) {
         self.refusals.push(status);
     }

@@ -40,7 +40,7 @@ pub struct OperationDoc {
     pub body: Option<BodyDoc>,
     pub responses: Vec<ResponseDoc>,
     pub errors: Vec<ResponseDoc>,
-    /// The text that the search looks at, folded.
+    /// The normalized text that the search compares.
     pub searched: String,
 }
 

@@ -18,7 +18,7 @@ use crate::workspace::contacts::Contact;
 use crate::workspace::phone_calls::Direction;
 use crate::workspace::settings::Settings;
 
-/// Maximum number of contacts in a response. Nobody at a ringing phone reads more.
+/// Maximum number of contacts in a response. A person at a ringing phone reads no more.
 const MOST: usize = 50;
 
 /// Number of last digits that identify a number, whatever country prefix is assumed.

@@ -1,13 +1,14 @@
 //! OAuth 2.0: tokens of this workspace for programs, approved by a user or for the program itself.
 //!
-//! `clients.rs` has the programs, `grants.rs` their grants, and `token.rs` the endpoints for tokens. Users approve on the
-//! page `pages/authorize.rs` and sign in on the page `pages/sign_in.rs`.
+//! `clients.rs` has the programs, `grants.rs` their grants, and `token_endpoint.rs` the endpoints for tokens. Users
+//! approve on the page `pages/authorize.rs` and sign in on the page `pages/sign_in.rs`.
 //!
 //! An access token names its grant. Each request looks up the grant in the workspace's file, like an integration key. So
 //! one transaction of one file uses a code and writes its tokens, and a revocation takes effect at once.
 //!
-//! The requirements, and the test of each (in `clients`, `token`, `authorize`, `sign_in`, `visitor`, or `walk`). Published
-//! OAuth clients are tested in `tests/it/oauth_clients.rs` and `tests/oauth_clients.sh`.
+//! The requirements, and the test of each (in `clients`, `token_endpoint`, `authorize`, `sign_in` or `every_route`).
+//! `tests/it/approving.rs` runs a browser. `tests/it/oauth_clients.rs` and `tests/oauth_clients.sh` run published OAuth
+//! clients.
 //!
 //! | requirement | test |
 //! |---|---|
@@ -19,7 +20,7 @@
 //! | 4.1.2: a code is short-lived, bound to client and URI, used once; a second use revokes | `a_code_is_for_its_client…`, `a_code_is_exchanged_once…`, at once `of_many_who_exchange_one_code…` |
 //! | 4.1.2.1: errors and `state` go back to the program | `the_program_is_told_what_is_wrong_with_what_it_asks`, `a_person_denies` |
 //! | 4.4: client credentials only for confidential clients, without a refresh token | `a_client_asks_for_itself_within_its_scopes` |
-//! | 5.1: `Cache-Control: no-store` | `refused()` in each test of `token`, `a_code_is_exchanged_once…` |
+//! | 5.1: `Cache-Control: no-store` | `refused()` in each test of `token_endpoint`, `a_code_is_exchanged_once…` |
 //! | 5.2: the error codes, 401 with `WWW-Authenticate` where Basic was tried | `what_is_no_request_for_a_token…`, `a_client_proves…` |
 //! | 6: a refresh token is bound to its client; its scope never grows | `a_refresh_token_gives_the_next_pair_once…` |
 //! | 10.3, 10.4: tokens cannot be guessed, and are stored as digests | `no_secret_and_no_token_is_kept_as_it_is` |

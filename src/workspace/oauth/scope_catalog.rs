@@ -1,5 +1,5 @@
-//! The scopes that a program may ask for (RFC 6749, section 3.3): the names of permissions, and two older scopes of the CRM
-//! look-up.
+//! The scopes that a program can request (RFC 6749, section 3.3): the names of permissions, and two older scopes of the
+//! CRM look-up.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
