@@ -14,7 +14,7 @@ pub struct RoutingClient<'b> {
 impl<'b> RoutingClient<'b> {
     /// Signs in as the owner and creates a customer.
     pub fn new(server: &'b TestServer) -> Self {
-        let made = server.admin().post("/customers", json!({"name": "Entity"})).created();
+        let made = server.admin().post("/customers", json!({"name": "Routed"})).created();
         Self::of(server, &made["id"].to_string())
     }
 

@@ -422,3 +422,15 @@ fn a_merge_tells_what_it_ended_or_moves_it() {
     let tokens = admin.get("/smart-routings/cfd-tokens?customer_account=CL000003").ok();
     assert_eq!((&tokens["total"], &tokens["data"][0]["customer_id"]), (&json!(1), &json!(3)));
 }
+
+#[test]
+fn a_merge_keeps_when_a_row_of_call_routing_was_created() {
+    let server = TestServer::new();
+    let (goes, stays) = (RoutingClient::new(&server), RoutingClient::new(&server));
+    let id = goes.create("/fields", json!({"name": "Tier"}));
+    server.in_file(|db| Ok(db.execute("UPDATE routing_fields SET created_at = 1", [])?));
+    server.admin().post(&format!("/customers/{}/merge", goes.customer), json!({"into": stays.customer})).created();
+    let moved = stays.get(&format!("/fields/{id}")).ok();
+    assert_eq!(moved["created_at"], "1970-01-01T00:00:01Z");
+    assert!(moved["updated_at"].as_str() > Some("2020"), "{moved}");
+}
