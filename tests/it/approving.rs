@@ -3,14 +3,14 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, PASSWORD, Team, email, text};
 use crate::chromium::{Chromium, Scheme};
 use crate::client::Request;
 use crate::receiver::Receiver;
+use crate::test_server::{PASSWORD, Team, TestServer, email, text};
 
 /// A workspace, a PBX registered with it, and the PBX's redirect address.
 struct Scene {
-    bench: Bench,
+    server: TestServer,
     acme: Team,
     pbx: Value,
     callback: Receiver,
@@ -22,18 +22,18 @@ impl Scene {
     }
 
     fn with(callback: Receiver) -> Self {
-        let bench = Bench::new();
-        let acme = bench.team("acme");
+        let server = TestServer::new();
+        let acme = server.team("acme");
         let pbx = json!({
             "name": "3CX", "redirect_uris": [callback.url()], "grants": ["authorization_code"],
             "scopes": ["client", "crm", "contact.view", "contact.create"],
         });
-        let pbx = bench.post(&acme.inside, "/oauth-clients", pbx).created();
-        Self { bench, acme, pbx, callback }
+        let pbx = server.post(&acme.inside, "/oauth-clients", pbx).created();
+        Self { server, acme, pbx, callback }
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://acme.localhost:{}{path}", self.bench.address().port())
+        format!("http://acme.localhost:{}{path}", self.server.address().port())
     }
 
     /// The link on the PBX's own page.
@@ -94,15 +94,15 @@ fn a_person_comes_from_the_pbx_signs_in_approves_and_it_gets_its_token() {
         "client_id": scene.pbx["client_id"], "client_secret": scene.pbx["client_secret"],
     });
     let exchange = || {
-        let host = format!("acme.localhost:{}", scene.bench.address().port());
+        let host = format!("acme.localhost:{}", scene.server.address().port());
         let body = exchange.to_string();
         let request =
             Request { method: "POST", path: "/oauth/token", host: &host, body: Some(&body), ..Request::default() };
-        scene.bench.ask(&request)
+        scene.server.ask(&request)
     };
     let token = exchange().ok();
     let pbx = scene.acme.inside.clone().with(&token["access_token"]);
-    assert_eq!(scene.bench.get(&pbx, "/contacts").ok()["total"], 0);
+    assert_eq!(scene.server.get(&pbx, "/contacts").ok()["total"], 0);
     assert_eq!(exchange().status, 400);
 }
 
@@ -113,9 +113,9 @@ fn a_person_denies_or_whose_session_is_over_signs_in_again() {
     browser.go(&scene.link());
     scene.sign_in(&mut browser, PASSWORD);
     // Revoked elsewhere while the page waits for a decision.
-    let tokens = scene.bench.get(&scene.acme.owner, "/tokens").ok();
+    let tokens = scene.server.get(&scene.acme.owner, "/tokens").ok();
     let session = tokens["data"].as_array().unwrap().iter().find(|token| token["label"] == "browser");
-    scene.bench.delete(&scene.acme.owner, &format!("/tokens/{}", session.expect("a session")["id"])).ok();
+    scene.server.delete(&scene.acme.owner, &format!("/tokens/{}", session.expect("a session")["id"])).ok();
     browser.click("button[value=approve]");
     assert!(browser.text().starts_with("Sign in to acme"), "{}", browser.text());
     assert!(scene.told().is_empty());
@@ -183,14 +183,14 @@ fn no_page_of_another_origin_has_ours_in_a_frame() {
 fn pages_are_fit_to_be_read_by_day_by_night_and_on_a_phone_in_both_languages() {
     let scene = Scene::new();
     let invited = json!({"email": email("grace"), "role_id": 3, "name": "Grace"});
-    scene.bench.post(&scene.acme.inside, "/user-invites", invited).created();
-    let invitation = link_in_the_only_mail(&scene.bench);
+    scene.server.post(&scene.acme.inside, "/user-invites", invited).created();
+    let invitation = link_in_the_only_mail(&scene.server);
     let caller = json!({
         "civility": "Mme", "first_name": "Zoé", "last_name": "Lefèvre", "role": "Achats", "company": "Acme Télécom",
         "phone_mobile_1": "06 12 34 56 78", "phone_business_1": "01 42 00 00 00", "email": "zoe.lefevre@example.com",
         "comment": "Rappeler le matin.\nParle anglais.",
     });
-    scene.bench.post(&scene.acme.inside, "/contacts", caller).created();
+    scene.server.post(&scene.acme.inside, "/contacts", caller).created();
     for (language, title) in [("en", "asks for access to"), ("fr", "demande un accès à")] {
         let Some(mut browser) = Chromium::start(language) else { return };
         browser.go(&scene.link());
@@ -212,10 +212,10 @@ fn pages_are_fit_to_be_read_by_day_by_night_and_on_a_phone_in_both_languages() {
     }
 }
 
-fn link_in_the_only_mail(bench: &Bench) -> String {
-    let outbox = bench.data().join("outbox");
+fn link_in_the_only_mail(server: &TestServer) -> String {
+    let outbox = server.data().join("outbox");
     let mut found = None;
-    crate::bench::eventually("a mail in the outbox", || {
+    crate::test_server::eventually("a mail in the outbox", || {
         let mails = std::fs::read_dir(&outbox).into_iter().flatten().flatten();
         found = mails.map(|mail| std::fs::read_to_string(mail.path()).unwrap()).find(|mail| mail.contains("/ui/"));
         found.is_some()

@@ -10,38 +10,38 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, PASSWORD, Team, central, email, eventually, sqlite, text};
 use crate::faults::disks::{Disk, files_below};
+use crate::test_server::{PASSWORD, Team, TestServer, central, email, eventually, sqlite, text};
 use crate::writers::write_until_gone;
 
 /// The backup folder, next to the data directory.
-fn shelf(bench: &Bench) -> PathBuf {
-    bench.data().with_file_name("backups")
+fn shelf(server: &TestServer) -> PathBuf {
+    server.data().with_file_name("backups")
 }
 
 /// Runs a command with the backup folder.
-fn typed(bench: &Bench, arguments: &[&str]) -> crate::process::Typed {
-    let folder = shelf(bench);
-    bench.cli(&[arguments, &["--backup-dir", folder.to_str().unwrap()]].concat())
+fn typed(server: &TestServer, arguments: &[&str]) -> crate::process::Typed {
+    let folder = shelf(server);
+    server.cli(&[arguments, &["--backup-dir", folder.to_str().unwrap()]].concat())
 }
 
 /// Takes a backup; returns its name.
-fn back_up(bench: &Bench, arguments: &[&str]) -> String {
-    let said = typed(bench, &[&["backup", "--json"], arguments].concat()).ok();
+fn back_up(server: &TestServer, arguments: &[&str]) -> String {
+    let said = typed(server, &[&["backup", "--json"], arguments].concat()).ok();
     text(&serde_json::from_str::<Value>(&said).unwrap()["name"])
 }
 
-fn list(bench: &Bench) -> Vec<Value> {
-    serde_json::from_str(&typed(bench, &["backups", "--json"]).ok()).unwrap()
+fn list(server: &TestServer) -> Vec<Value> {
+    serde_json::from_str(&typed(server, &["backups", "--json"]).ok()).unwrap()
 }
 
-fn names(bench: &Bench) -> Vec<String> {
-    list(bench).iter().map(|backup| text(&backup["name"])).collect()
+fn names(server: &TestServer) -> Vec<String> {
+    list(server).iter().map(|backup| text(&backup["name"])).collect()
 }
 
 /// The packed file of a workspace in a backup.
-fn packed(bench: &Bench, backup: &str, workspace: &str) -> PathBuf {
-    shelf(bench).join(backup).join(format!("workspaces/{workspace}.sqlite.zst"))
+fn packed(server: &TestServer, backup: &str, workspace: &str) -> PathBuf {
+    shelf(server).join(backup).join(format!("workspaces/{workspace}.sqlite.zst"))
 }
 
 /// All rows of all tables with user data, as text.
@@ -64,37 +64,37 @@ pub fn contents(file: &Path) -> Vec<String> {
 /// that was never sent.
 #[test]
 fn everything_is_lost_and_comes_back_as_it_was_while_it_was_backed_up() {
-    let mut bench = Bench::new();
-    let teams = [bench.team("acme"), bench.team("zeta")];
+    let mut server = TestServer::new();
+    let teams = [server.team("acme"), server.team("zeta")];
     let (told, heard) = channel();
     let (mut before, mut after, mut name) = (BTreeSet::new(), BTreeSet::new(), String::new());
     thread::scope(|scope| {
-        let bench = &bench;
+        let server = &server;
         for n in 0..4 {
             let (team, told) = (&teams[n % 2], told.clone());
-            scope.spawn(move || write_until_gone(bench, &team.inside, &format!("client {n}"), &told));
+            scope.spawn(move || write_until_gone(server, &team.inside, &format!("client {n}"), &told));
         }
         drop(told);
         before.extend(heard.iter().take(200));
-        name = back_up(bench, &[]);
+        name = back_up(server, &[]);
         // Whenever a copy is taken, its counts and contents are from the same moment.
         for _ in 0..20 {
-            back_up(bench, &["acme"]);
+            back_up(server, &["acme"]);
         }
         after.extend(heard.iter().take(200));
-        bench.kill();
+        server.kill();
         after.extend(heard);
     });
-    bench.ended();
-    fs::remove_dir_all(bench.data()).unwrap();
+    server.ended();
+    fs::remove_dir_all(server.data()).unwrap();
 
-    let into = bench.data();
-    let said = typed(&bench, &["restore", "--into", into.to_str().unwrap()]).ok();
+    let into = server.data();
+    let said = typed(&server, &["restore", "--into", into.to_str().unwrap()]).ok();
     assert!(said.contains(&name), "{said}");
-    bench.is_sound();
-    bench.start();
+    server.is_sound();
+    server.start();
     // Tokens from that time are valid, because their keys were restored too.
-    let there = teams.iter().flat_map(|team| bench.customers(&team.inside));
+    let there = teams.iter().flat_map(|team| server.customers(&team.inside));
     let there: Vec<String> = there.collect();
     let once: BTreeSet<String> = there.iter().cloned().collect();
     assert_eq!(once.len(), there.len(), "nothing is there twice");
@@ -106,232 +106,232 @@ fn everything_is_lost_and_comes_back_as_it_was_while_it_was_backed_up() {
     assert!(unanswered.count() <= 4);
     assert!(once.len() < before.len() + after.len(), "the backup is older than the end");
     for team in &teams {
-        bench.customer(&team.inside, "Life goes on");
-        bench.get(&team.owner, "/workspaces").ok();
+        server.customer(&team.inside, "Life goes on");
+        server.get(&team.owner, "/workspaces").ok();
     }
-    bench.is_sound();
+    server.is_sound();
 }
 
 #[test]
 fn what_is_restored_is_the_same_row_by_row_and_what_is_packed_is_plain_sqlite() {
-    let mut bench = Bench::new();
-    let acme = bench.team("acme");
-    bench.customer(&acme.inside, "Renault");
-    bench.post(&acme.inside, "/contacts", json!({"last_name": "Lefèvre", "customer_id": 1})).created();
-    bench.stop();
-    let name = back_up(&bench, &[]);
-    let into = bench.data().with_file_name("new");
-    typed(&bench, &["restore", "--into", into.to_str().unwrap(), "--backup", &name]).ok();
-    let file = bench.file(&acme.workspace);
-    let restored = into.join(file.strip_prefix(bench.data()).unwrap());
+    let mut server = TestServer::new();
+    let acme = server.team("acme");
+    server.customer(&acme.inside, "Renault");
+    server.post(&acme.inside, "/contacts", json!({"last_name": "Lefèvre", "customer_id": 1})).created();
+    server.stop();
+    let name = back_up(&server, &[]);
+    let into = server.data().with_file_name("new");
+    typed(&server, &["restore", "--into", into.to_str().unwrap(), "--backup", &name]).ok();
+    let file = server.file(&acme.workspace);
+    let restored = into.join(file.strip_prefix(server.data()).unwrap());
     assert_eq!(contents(&restored), contents(&file));
     assert!(contents(&file).len() >= 6, "{:?}", contents(&file));
-    for private in [shelf(&bench).join(&name), into.join("keys"), into] {
+    for private in [shelf(&server).join(&name), into.join("keys"), into] {
         assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o700, "{}", private.display());
     }
 }
 
 #[test]
 fn one_workspace_is_put_back_to_a_chosen_backup_while_it_is_served_and_the_others_stay() {
-    let bench = Bench::new();
-    let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
-    bench.customer(&acme.inside, "Renault");
-    let first = back_up(&bench, &[]);
-    bench.customer(&acme.inside, "Peugeot");
-    let second = back_up(&bench, &["acme"]);
-    bench.customer(&acme.inside, "Citroën");
-    bench.customer(&zeta.inside, "a neighbour's");
+    let server = TestServer::new();
+    let (acme, zeta) = (server.team("acme"), server.team("zeta"));
+    server.customer(&acme.inside, "Renault");
+    let first = back_up(&server, &[]);
+    server.customer(&acme.inside, "Peugeot");
+    let second = back_up(&server, &["acme"]);
+    server.customer(&acme.inside, "Citroën");
+    server.customer(&zeta.inside, "a neighbour's");
 
-    typed(&bench, &["restore", "acme"]).ok();
-    assert_eq!(bench.customers(&acme.inside), ["Renault", "Peugeot"]);
-    let said = typed(&bench, &["restore", &acme.workspace, "--backup", &first]).ok();
+    typed(&server, &["restore", "acme"]).ok();
+    assert_eq!(server.customers(&acme.inside), ["Renault", "Peugeot"]);
+    let said = typed(&server, &["restore", &acme.workspace, "--backup", &first]).ok();
     assert!(said.contains(&first), "{said}");
-    assert_eq!(bench.customers(&acme.inside), ["Renault"]);
+    assert_eq!(server.customers(&acme.inside), ["Renault"]);
     // The state of this morning, next to the current workspace.
-    typed(&bench, &["restore", "acme", "--backup", &second, "--as", "acme-then"]).ok();
-    let workspaces = bench.get(&acme.owner, "/workspaces?filter[subdomain]=acme-then").ok();
-    let then = bench.enter(&acme.owner, &text(&workspaces["data"][0]["id"]));
-    assert_eq!(bench.customers(&then), ["Renault", "Peugeot"]);
-    assert_eq!(bench.customers(&acme.inside), ["Renault"]);
-    assert_eq!(bench.customers(&zeta.inside), ["a neighbour's"]);
+    typed(&server, &["restore", "acme", "--backup", &second, "--as", "acme-then"]).ok();
+    let workspaces = server.get(&acme.owner, "/workspaces?filter[subdomain]=acme-then").ok();
+    let then = server.enter(&acme.owner, &text(&workspaces["data"][0]["id"]));
+    assert_eq!(server.customers(&then), ["Renault", "Peugeot"]);
+    assert_eq!(server.customers(&acme.inside), ["Renault"]);
+    assert_eq!(server.customers(&zeta.inside), ["a neighbour's"]);
     // A date before any backup, and a backup of another workspace.
-    typed(&bench, &["restore", "acme", "--at", "2020-01-01"]).failed();
-    typed(&bench, &["restore", "zeta", "--backup", &second]).failed();
-    typed(&bench, &["restore", "acme", "--at", "yesterday"]).failed();
-    typed(&bench, &["restore", "nobody"]).failed();
-    let whole = typed(&bench, &["restore", "--into", "new", "--backup", &second]).failed();
+    typed(&server, &["restore", "acme", "--at", "2020-01-01"]).failed();
+    typed(&server, &["restore", "zeta", "--backup", &second]).failed();
+    typed(&server, &["restore", "acme", "--at", "yesterday"]).failed();
+    typed(&server, &["restore", "nobody"]).failed();
+    let whole = typed(&server, &["restore", "--into", "new", "--backup", &second]).failed();
     assert!(whole.contains("one workspace"), "{whole}");
-    assert_eq!(bench.customers(&acme.inside), ["Renault"]);
-    bench.is_sound();
+    assert_eq!(server.customers(&acme.inside), ["Renault"]);
+    server.is_sound();
 }
 
 #[test]
 fn one_that_is_in_the_trash_and_one_that_is_gone_for_good_come_back() {
-    let mut bench = Bench::with(&["--trash-days", "0"]);
-    let acme = bench.team("acme");
-    bench.customer(&acme.inside, "Renault");
-    back_up(&bench, &[]);
-    bench.stop();
-    bench.cli(&["workspace", "delete", "acme", "--confirm", "acme"]).ok();
-    let trashed = back_up(&bench, &[]);
-    assert!(packed(&bench, &trashed, &acme.workspace).exists());
-    typed(&bench, &["restore", "acme"]).ok();
-    bench.start();
-    assert_eq!(bench.customers(&bench.enter(&acme.owner, &acme.workspace)), ["Renault"]);
+    let mut server = TestServer::with(&["--trash-days", "0"]);
+    let acme = server.team("acme");
+    server.customer(&acme.inside, "Renault");
+    back_up(&server, &[]);
+    server.stop();
+    server.cli(&["workspace", "delete", "acme", "--confirm", "acme"]).ok();
+    let trashed = back_up(&server, &[]);
+    assert!(packed(&server, &trashed, &acme.workspace).exists());
+    typed(&server, &["restore", "acme"]).ok();
+    server.start();
+    assert_eq!(server.customers(&server.enter(&acme.owner, &acme.workspace)), ["Renault"]);
 
-    bench.cli(&["workspace", "delete", "acme", "--confirm", "acme"]).ok();
-    bench.restart();
-    let is_gone = || bench.instance(&acme.owner)["workspaces_in_trash"] == 0;
+    server.cli(&["workspace", "delete", "acme", "--confirm", "acme"]).ok();
+    server.restart();
+    let is_gone = || server.instance(&acme.owner)["workspaces_in_trash"] == 0;
     eventually("it is gone for good", is_gone);
-    typed(&bench, &["restore", "acme", "--owner", &email("nobody")]).failed();
-    let said = typed(&bench, &["restore", "acme"]).ok();
+    typed(&server, &["restore", "acme", "--owner", &email("nobody")]).failed();
+    let said = typed(&server, &["restore", "acme"]).ok();
     assert!(said.contains(&acme.workspace), "it is the same one: {said}");
-    assert_eq!(bench.customers(&bench.enter(&acme.owner, &acme.workspace)), ["Renault"]);
-    bench.is_sound();
+    assert_eq!(server.customers(&server.enter(&acme.owner, &acme.workspace)), ["Renault"]);
+    server.is_sound();
 }
 
 #[test]
 fn what_has_not_changed_is_kept_once_and_outlives_the_backup_that_it_was_first_in() {
-    let bench = Bench::new();
-    let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
-    let first = back_up(&bench, &[]);
-    bench.customer(&zeta.inside, "Renault");
-    let second = back_up(&bench, &[]);
-    let inode = |name: &str, team: &Team| fs::metadata(packed(&bench, name, &team.workspace)).unwrap().ino();
+    let server = TestServer::new();
+    let (acme, zeta) = (server.team("acme"), server.team("zeta"));
+    let first = back_up(&server, &[]);
+    server.customer(&zeta.inside, "Renault");
+    let second = back_up(&server, &[]);
+    let inode = |name: &str, team: &Team| fs::metadata(packed(&server, name, &team.workspace)).unwrap().ino();
     assert_eq!(inode(&first, &acme), inode(&second, &acme));
     assert_ne!(inode(&first, &zeta), inode(&second, &zeta));
 
-    let alone = back_up(&bench, &["acme"]);
-    let third = back_up(&bench, &["--keep-last", "2"]);
-    assert_eq!(names(&bench), [second.clone(), alone.clone(), third.clone()], "those of one workspace are apart");
-    let newer = back_up(&bench, &["acme", "--keep-last", "1"]);
-    assert_eq!(names(&bench), [second, third.clone(), newer.clone()]);
-    assert_eq!(back_up(&bench, &["--keep-daily", "1"]), *names(&bench).last().unwrap());
-    assert_eq!(names(&bench).len(), 2, "{:?}", names(&bench));
-    let said = typed(&bench, &["backups", "--verify"]).ok();
+    let alone = back_up(&server, &["acme"]);
+    let third = back_up(&server, &["--keep-last", "2"]);
+    assert_eq!(names(&server), [second.clone(), alone.clone(), third.clone()], "those of one workspace are apart");
+    let newer = back_up(&server, &["acme", "--keep-last", "1"]);
+    assert_eq!(names(&server), [second, third.clone(), newer.clone()]);
+    assert_eq!(back_up(&server, &["--keep-daily", "1"]), *names(&server).last().unwrap());
+    assert_eq!(names(&server).len(), 2, "{:?}", names(&server));
+    let said = typed(&server, &["backups", "--verify"]).ok();
     assert!(said.contains("no problems found"), "{said}");
 }
 
 #[test]
 fn what_was_changed_since_it_was_packed_is_found_and_is_not_restored() {
-    let bench = Bench::new();
-    let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
-    bench.customer(&acme.inside, "Renault");
-    let name = back_up(&bench, &[]);
+    let server = TestServer::new();
+    let (acme, zeta) = (server.team("acme"), server.team("zeta"));
+    server.customer(&acme.inside, "Renault");
+    let name = back_up(&server, &[]);
     // A valid zstd and SQLite file, but not the packed one.
-    fs::copy(packed(&bench, &name, &zeta.workspace), packed(&bench, &name, &acme.workspace)).unwrap();
-    let said = typed(&bench, &["backups", "--verify", &name]).failed();
+    fs::copy(packed(&server, &name, &zeta.workspace), packed(&server, &name, &acme.workspace)).unwrap();
+    let said = typed(&server, &["backups", "--verify", &name]).failed();
     assert!(
         said.contains("acme: ") && said.contains("does not match its checksum") && !said.contains("zeta: "),
         "{said}"
     );
-    typed(&bench, &["restore", "acme"]).failed();
-    assert_eq!(bench.customers(&acme.inside), ["Renault"]);
-    typed(&bench, &["restore", "zeta"]).ok();
-    fs::write(packed(&bench, &name, &acme.workspace), "nonsense").unwrap();
-    typed(&bench, &["restore", "acme"]).failed();
-    let into = bench.data().with_file_name("new");
-    typed(&bench, &["restore", "--into", into.to_str().unwrap()]).failed();
+    typed(&server, &["restore", "acme"]).failed();
+    assert_eq!(server.customers(&acme.inside), ["Renault"]);
+    typed(&server, &["restore", "zeta"]).ok();
+    fs::write(packed(&server, &name, &acme.workspace), "nonsense").unwrap();
+    typed(&server, &["restore", "acme"]).failed();
+    let into = server.data().with_file_name("new");
+    typed(&server, &["restore", "--into", into.to_str().unwrap()]).failed();
     assert!(!into.join("central.sqlite").exists(), "nothing that can be served");
     // The backup packs a file again if the last manifest is unreadable.
-    fs::write(shelf(&bench).join(&name).join("manifest.json"), "{}").unwrap();
-    let said = typed(&bench, &["backups"]).failed();
+    fs::write(shelf(&server).join(&name).join("manifest.json"), "{}").unwrap();
+    let said = typed(&server, &["backups"]).failed();
     assert!(said.contains("manifest.json"), "{said}");
-    assert_eq!(files_below(&bench.data().join("copies"), &[""]), Vec::<PathBuf>::new());
-    bench.is_sound();
+    assert_eq!(files_below(&server.data().join("copies"), &[""]), Vec::<PathBuf>::new());
+    server.is_sound();
 }
 
 #[test]
 fn a_workspace_that_is_damaged_is_named_and_its_last_backup_is_kept() {
-    let mut bench = Bench::new();
-    let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
-    bench.customer(&acme.inside, "Renault");
-    let good = back_up(&bench, &[]);
-    bench.stop();
-    fs::write(bench.file(&acme.workspace), "nonsense").unwrap();
-    let failed = typed(&bench, &["backup", "--keep-last", "1"]).failed();
+    let mut server = TestServer::new();
+    let (acme, zeta) = (server.team("acme"), server.team("zeta"));
+    server.customer(&acme.inside, "Renault");
+    let good = back_up(&server, &[]);
+    server.stop();
+    fs::write(server.file(&acme.workspace), "nonsense").unwrap();
+    let failed = typed(&server, &["backup", "--keep-last", "1"]).failed();
     assert!(failed.contains("acme") && failed.contains(&acme.workspace) && failed.contains("older"), "{failed}");
-    let [older, newer] = names(&bench).try_into().unwrap();
+    let [older, newer] = names(&server).try_into().unwrap();
     assert_eq!(older, good);
-    assert!(packed(&bench, &newer, &zeta.workspace).exists() && !packed(&bench, &newer, &acme.workspace).exists());
-    typed(&bench, &["backup", "acme"]).failed();
-    assert_eq!(names(&bench).len(), 2, "a backup of nothing is none");
-    bench.start();
-    typed(&bench, &["restore", "acme"]).ok();
-    assert_eq!(bench.customers(&acme.inside), ["Renault"]);
-    assert_eq!(back_up(&bench, &["--keep-last", "1"]), names(&bench)[0]);
-    assert_eq!(names(&bench).len(), 1);
+    assert!(packed(&server, &newer, &zeta.workspace).exists() && !packed(&server, &newer, &acme.workspace).exists());
+    typed(&server, &["backup", "acme"]).failed();
+    assert_eq!(names(&server).len(), 2, "a backup of nothing is none");
+    server.start();
+    typed(&server, &["restore", "acme"]).ok();
+    assert_eq!(server.customers(&acme.inside), ["Renault"]);
+    assert_eq!(back_up(&server, &["--keep-last", "1"]), names(&server)[0]);
+    assert_eq!(names(&server).len(), 1);
 }
 
 #[test]
 fn a_folder_that_is_not_empty_a_newer_version_and_a_second_at_once_are_refused() {
-    let bench = Bench::new();
-    bench.team("acme");
-    let name = back_up(&bench, &[]);
-    let data = bench.data();
-    let said = typed(&bench, &["restore", "--into", data.to_str().unwrap()]).failed();
+    let server = TestServer::new();
+    server.team("acme");
+    let name = back_up(&server, &[]);
+    let data = server.data();
+    let said = typed(&server, &["restore", "--into", data.to_str().unwrap()]).failed();
     assert!(said.contains("is not empty"), "{said}");
-    bench.is_sound();
+    server.is_sound();
 
-    let lock = File::create(shelf(&bench).join("lock")).unwrap();
+    let lock = File::create(shelf(&server).join("lock")).unwrap();
     lock.lock().unwrap();
-    let said = typed(&bench, &["backup"]).failed();
+    let said = typed(&server, &["backup"]).failed();
     assert!(said.contains("another backup"), "{said}");
     drop(lock);
 
-    let path = shelf(&bench).join(&name).join("manifest.json");
+    let path = shelf(&server).join(&name).join("manifest.json");
     let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     manifest["central"]["version"] = json!(1000);
     fs::write(&path, manifest.to_string()).unwrap();
-    let said = typed(&bench, &["restore", "--into", "new"]).failed();
+    let said = typed(&server, &["restore", "--into", "new"]).failed();
     assert!(said.contains("1000") && said.contains("newer"), "{said}");
-    assert!(!bench.data().with_file_name("new").exists());
+    assert!(!server.data().with_file_name("new").exists());
 }
 
 #[test]
 fn what_was_interrupted_is_no_backup_and_goes_with_the_next() {
-    let bench = Bench::new();
-    bench.team("acme");
-    let left = shelf(&bench).join("20270101T000000Z.unfinished");
+    let server = TestServer::new();
+    server.team("acme");
+    let left = shelf(&server).join("20270101T000000Z.unfinished");
     fs::create_dir_all(left.join("workspaces")).unwrap();
     fs::write(left.join("manifest.json"), "half").unwrap();
-    assert_eq!(names(&bench), Vec::<String>::new());
-    let name = back_up(&bench, &[]);
-    assert_eq!(names(&bench), [name]);
+    assert_eq!(names(&server), Vec::<String>::new());
+    let name = back_up(&server, &[]);
+    assert_eq!(names(&server), [name]);
     assert!(!left.exists());
 }
 
 #[test]
 fn on_a_disk_that_is_full_there_is_an_error_and_nothing_else() {
     let Some(disk) = Disk::in_memory(8) else { return };
-    let bench = Bench::new();
-    let acme = bench.team("acme");
-    bench.customer(&acme.inside, "Renault");
+    let server = TestServer::new();
+    let acme = server.team("acme");
+    server.customer(&acme.inside, "Renault");
     let folder = disk.data();
     let backup = ["backup", "--backup-dir", folder.to_str().unwrap()];
     disk.fill_but(8192);
-    let said = bench.cli(&backup).failed();
+    let said = server.cli(&backup).failed();
     assert!(said.contains("No space left"), "{said}");
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "the lock");
     disk.free();
-    bench.cli(&backup).ok();
+    server.cli(&backup).ok();
 }
 
 /// A new central file would lose the owners of the existing workspaces.
 #[test]
 fn a_central_file_that_is_lost_is_not_begun_anew_where_there_are_workspaces() {
-    let mut bench = Bench::new();
-    let acme = bench.team("acme");
-    back_up(&bench, &[]);
-    bench.stop();
-    fs::remove_file(bench.data().join("central.sqlite")).unwrap();
-    let said = bench.refused_start();
+    let mut server = TestServer::new();
+    let acme = server.team("acme");
+    back_up(&server, &[]);
+    server.stop();
+    fs::remove_file(server.data().join("central.sqlite")).unwrap();
+    let said = server.refused_start();
     assert!(said.contains("central.sqlite") && said.contains("restore"), "{said}");
-    assert!(!bench.data().join("central.sqlite").exists());
-    let into = bench.data().with_file_name("new");
-    typed(&bench, &["restore", "--into", into.to_str().unwrap()]).ok();
-    fs::rename(into.join("central.sqlite"), bench.data().join("central.sqlite")).unwrap();
-    bench.start();
-    bench.customer(&acme.inside, "Renault");
-    bench.post(&central(), "/login", json!({"email": email("acme"), "password": PASSWORD})).ok();
+    assert!(!server.data().join("central.sqlite").exists());
+    let into = server.data().with_file_name("new");
+    typed(&server, &["restore", "--into", into.to_str().unwrap()]).ok();
+    fs::rename(into.join("central.sqlite"), server.data().join("central.sqlite")).unwrap();
+    server.start();
+    server.customer(&acme.inside, "Renault");
+    server.post(&central(), "/login", json!({"email": email("acme"), "password": PASSWORD})).ok();
 }

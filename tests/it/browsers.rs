@@ -1,25 +1,25 @@
 //! CORS: only configured origins get access.
 
-use crate::bench::Bench;
 use crate::client::{Answer, Request};
+use crate::test_server::TestServer;
 
 const OURS: &str = "https://app.example.com";
 
-fn preflight(bench: &Bench, host: &str, origin: &str) -> Answer {
+fn preflight(server: &TestServer, host: &str, origin: &str) -> Answer {
     let headers = [
         ("Origin", origin),
         ("Access-Control-Request-Method", "PUT"),
         ("Access-Control-Request-Headers", "authorization,content-type"),
     ];
-    bench.ask(&Request { method: "OPTIONS", path: "/api/customers/1", host, headers: &headers, ..Request::default() })
+    server.ask(&Request { method: "OPTIONS", path: "/api/customers/1", host, headers: &headers, ..Request::default() })
 }
 
 #[test]
 fn a_preflight_from_a_configured_origin_is_let_through() {
-    let bench = Bench::with(&["--cors-origins", "https://app.example.com, http://localhost:5173"]);
-    bench.team("acme");
+    let server = TestServer::with(&["--cors-origins", "https://app.example.com, http://localhost:5173"]);
+    server.team("acme");
     for origin in [OURS, "http://localhost:5173"] {
-        let answer = preflight(&bench, "acme.localhost", origin);
+        let answer = preflight(&server, "acme.localhost", origin);
         assert_eq!(answer.status, 204, "{answer:?}");
         assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
         let methods = answer.header("access-control-allow-methods").unwrap();
@@ -32,16 +32,16 @@ fn a_preflight_from_a_configured_origin_is_let_through() {
 
 #[test]
 fn a_preflight_from_anywhere_else_is_not() {
-    let (bench, without) = (Bench::with(&["--cors-origins", OURS]), Bench::new());
-    bench.team("acme");
+    let (server, without) = (TestServer::with(&["--cors-origins", OURS]), TestServer::new());
+    server.team("acme");
     without.team("acme");
-    for (bench, origin) in [
-        (&bench, "https://evil.example.com"),
-        (&bench, "null"),
-        (&bench, "https://app.example.com.evil.com"),
+    for (server, origin) in [
+        (&server, "https://evil.example.com"),
+        (&server, "null"),
+        (&server, "https://app.example.com.evil.com"),
         (&without, OURS),
     ] {
-        let answer = preflight(bench, "acme.localhost", origin);
+        let answer = preflight(server, "acme.localhost", origin);
         answer.refused(405, "method_not_allowed");
         assert_eq!(answer.header("access-control-allow-origin"), None, "{origin}");
     }
@@ -49,13 +49,13 @@ fn a_preflight_from_anywhere_else_is_not() {
 
 #[test]
 fn a_page_of_a_configured_origin_may_read_answers_and_errors() {
-    let bench = Bench::with(&["--cors-origins", OURS]);
-    let acme = bench.team("acme").inside;
+    let server = TestServer::with(&["--cors-origins", OURS]);
+    let acme = server.team("acme").inside;
     let from = |origin: &str, token: Option<&str>| {
         let headers = [("Origin", origin)];
         let request =
             Request { method: "GET", path: "/customers", host: &acme.host, token, headers: &headers, body: None };
-        bench.ask(&request)
+        server.ask(&request)
     };
     let (read, refused) = (from(OURS, acme.token.as_deref()), from(OURS, None));
     assert_eq!((read.status, refused.status), (200, 401));

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::bench::PASSWORD;
 use crate::client::{Answer, Connection, Request};
 use crate::process::{Server, program};
+use crate::test_server::PASSWORD;
 
 struct Shared {
     server: Server,

@@ -7,22 +7,22 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Team, Who, email, sqlite};
 use crate::client::Request;
+use crate::test_server::{Team, TestServer, Who, email, sqlite};
 
 /// Exports a workspace through the API into a file next to the data directory.
-fn exported(bench: &Bench, team: &Team, name: &str) -> PathBuf {
-    let file = bench.data().with_file_name(name);
-    fs::write(&file, whole(bench, team)).unwrap();
+fn exported(server: &TestServer, team: &Team, name: &str) -> PathBuf {
+    let file = server.data().with_file_name(name);
+    fs::write(&file, whole(server, team)).unwrap();
     file
 }
 
-fn whole(bench: &Bench, team: &Team) -> Vec<u8> {
+fn whole(server: &TestServer, team: &Team) -> Vec<u8> {
     let path = format!("/api/workspaces/{}/export", team.workspace);
     let token = team.owner.token.clone();
     let request =
         Request { method: "GET", path: &path, host: "localhost", token: token.as_deref(), ..Request::default() };
-    let mut connection = bench.connect();
+    let mut connection = server.connect();
     connection.send(request.text()).unwrap();
     let head = connection.receive_head().unwrap().unwrap();
     assert_eq!(head.status, 200);
@@ -30,13 +30,13 @@ fn whole(bench: &Bench, team: &Team) -> Vec<u8> {
     connection.receive_body(&head).unwrap()
 }
 
-fn inside(bench: &Bench, who: &Who, workspace: &Value) -> Who {
-    bench.enter(who, workspace.as_str().unwrap())
+fn inside(server: &TestServer, who: &Who, workspace: &Value) -> Who {
+    server.enter(who, workspace.as_str().unwrap())
 }
 
 #[test]
 fn a_workspace_goes_to_another_server_with_all_that_is_in_it() {
-    let (here, there) = (Bench::new(), Bench::new());
+    let (here, there) = (TestServer::new(), TestServer::new());
     let acme = here.team("acme");
     here.register("zoe");
     here.register("max");
@@ -100,20 +100,20 @@ fn a_workspace_goes_to_another_server_with_all_that_is_in_it() {
 
 #[test]
 fn an_export_is_of_one_moment_however_much_is_written_meanwhile() {
-    let bench = Bench::new();
-    let acme = bench.team("acme");
+    let server = TestServer::new();
+    let acme = server.team("acme");
     let stop = AtomicBool::new(false);
     thread::scope(|threads| {
         threads.spawn(|| {
             let mut n = 0;
             while !stop.load(Ordering::Relaxed) {
-                let id = bench.customer(&acme.inside, &format!("Customer {n}"));
-                bench.post(&acme.inside, "/contacts", json!({"last_name": "B", "customer_id": id})).created();
+                let id = server.customer(&acme.inside, &format!("Customer {n}"));
+                server.post(&acme.inside, "/contacts", json!({"last_name": "B", "customer_id": id})).created();
                 n += 1;
             }
         });
         for round in 0..5 {
-            let db = sqlite(&exported(&bench, &acme, &format!("round-{round}.sqlite")));
+            let db = sqlite(&exported(&server, &acme, &format!("round-{round}.sqlite")));
             let one = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
             assert_eq!(db.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)).unwrap(), "ok");
             let (customers, contacts) = (one("SELECT count(*) FROM customers"), one("SELECT count(*) FROM contacts"));
@@ -123,12 +123,12 @@ fn an_export_is_of_one_moment_however_much_is_written_meanwhile() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert_eq!(fs::read_dir(bench.data().join("copies")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(server.data().join("copies")).unwrap().count(), 0);
 }
 
 #[test]
 fn what_cannot_be_put_in_its_place_leaves_nothing_behind_and_may_be_tried_again() {
-    let (here, there) = (Bench::new(), Bench::new());
+    let (here, there) = (TestServer::new(), TestServer::new());
     let acme = here.team("acme");
     let file = exported(&here, &acme, "acme.sqlite");
     let ada = there.register("ada");
@@ -145,50 +145,51 @@ fn what_cannot_be_put_in_its_place_leaves_nothing_behind_and_may_be_tried_again(
 
 #[test]
 fn only_the_owner_takes_a_workspace_away() {
-    let bench = Bench::new();
-    let acme = bench.team("acme");
-    let zoe = bench.register("zoe");
+    let server = TestServer::new();
+    let acme = server.team("acme");
+    let zoe = server.register("zoe");
     let path = format!("/workspaces/{}/export", acme.workspace);
-    bench.get(&zoe, &path).refused(404, "workspace_not_found");
-    bench.cli(&["user", "add", &email("zoe"), "--workspace", "acme", "--role", "admin"]).ok();
-    bench.get(&zoe, &path).refused(403, "forbidden");
-    bench.get(&acme.inside.on("localhost"), &path).refused(401, "wrong_token_scope");
-    bench.cli(&["workspace", "suspend", "acme"]).ok();
-    bench.get(&acme.owner, &path).refused(403, "workspace_suspended");
+    server.get(&zoe, &path).refused(404, "workspace_not_found");
+    server.cli(&["user", "add", &email("zoe"), "--workspace", "acme", "--role", "admin"]).ok();
+    server.get(&zoe, &path).refused(403, "forbidden");
+    server.get(&acme.inside.on("localhost"), &path).refused(401, "wrong_token_scope");
+    server.cli(&["workspace", "suspend", "acme"]).ok();
+    server.get(&acme.owner, &path).refused(403, "workspace_suspended");
 }
 
 #[test]
 fn a_file_is_brought_in_beside_the_workspace_it_came_from_as_another_one() {
-    let bench = Bench::new();
-    let acme = bench.team("acme");
-    bench.customer(&acme.inside, "Renault");
-    let file = bench.data().with_file_name("acme.sqlite");
+    let server = TestServer::new();
+    let acme = server.team("acme");
+    server.customer(&acme.inside, "Renault");
+    let file = server.data().with_file_name("acme.sqlite");
     let file = file.to_str().unwrap();
-    bench.cli(&["workspace", "export-file", "acme", file]).ok();
-    let said = bench.cli(&["workspace", "export-file", "acme", file]).failed();
+    server.cli(&["workspace", "export-file", "acme", file]).ok();
+    let said = server.cli(&["workspace", "export-file", "acme", file]).failed();
     assert!(said.contains("already exists"), "{said}");
-    let said = bench.cli(&["workspace", "import-file", file, "--owner", &email("acme"), "--name", "Acme, a copy"]).ok();
+    let said =
+        server.cli(&["workspace", "import-file", file, "--owner", &email("acme"), "--name", "Acme, a copy"]).ok();
     assert!(said.contains("acme-a-copy") && said.contains("a copy with a new id"), "{said}");
-    let listed = bench.get(&acme.owner, "/workspaces?sort=name").ok()["data"].clone();
+    let listed = server.get(&acme.owner, "/workspaces?sort=name").ok()["data"].clone();
     assert_eq!(listed[1]["name"], "Acme, a copy");
-    let copy = inside(&bench, &acme.owner, &listed[1]["id"]);
-    bench.customer(&copy, "Peugeot");
-    assert_eq!(bench.customers(&copy), ["Renault", "Peugeot"]);
-    assert_eq!(bench.customers(&acme.inside), ["Renault"]);
-    assert_eq!(bench.cli(&["doctor"]).code, Some(0));
+    let copy = inside(&server, &acme.owner, &listed[1]["id"]);
+    server.customer(&copy, "Peugeot");
+    assert_eq!(server.customers(&copy), ["Renault", "Peugeot"]);
+    assert_eq!(server.customers(&acme.inside), ["Renault"]);
+    assert_eq!(server.cli(&["doctor"]).code, Some(0));
 }
 
 #[test]
 fn what_is_no_workspace_is_refused_and_leaves_nothing_behind() {
-    let bench = Bench::new();
-    let acme = bench.team("acme");
-    let good = exported(&bench, &acme, "good.sqlite");
-    let folder = bench.data().with_file_name("files");
+    let server = TestServer::new();
+    let acme = server.team("acme");
+    let good = exported(&server, &acme, "good.sqlite");
+    let folder = server.data().with_file_name("files");
     fs::create_dir(&folder).unwrap();
     let file = |name: &str| folder.join(name);
     fs::write(file("text"), "not a database, however long it may be, and it is not").unwrap();
     fs::write(file("empty"), "").unwrap();
-    fs::copy(bench.data().join("central.sqlite"), file("central")).unwrap();
+    fs::copy(server.data().join("central.sqlite"), file("central")).unwrap();
     let bytes = fs::read(&good).unwrap();
     fs::write(file("short"), &bytes[..bytes.len() / 2]).unwrap();
     for (name, sql) in [
@@ -208,22 +209,23 @@ fn what_is_no_workspace_is_refused_and_leaves_nothing_behind() {
         db.execute_batch(sql).unwrap();
         db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     }
-    let before = bench.get(&acme.owner, "/instance").ok()["workspaces"].clone();
+    let before = server.get(&acme.owner, "/instance").ok()["workspaces"].clone();
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         if path.to_str().unwrap().ends_with("-wal") || path.to_str().unwrap().ends_with("-shm") {
             continue;
         }
-        let said = bench.cli(&["workspace", "import-file", path.to_str().unwrap(), "--owner", &email("acme")]).failed();
+        let said =
+            server.cli(&["workspace", "import-file", path.to_str().unwrap(), "--owner", &email("acme")]).failed();
         assert!(said.contains("workspace") || said.contains("damaged") || said.contains("version"), "{path:?}: {said}");
     }
     let good = good.to_str().unwrap();
-    let said = bench.cli(&["workspace", "import-file", good, "--owner", "nobody@example.com"]).failed();
+    let said = server.cli(&["workspace", "import-file", good, "--owner", "nobody@example.com"]).failed();
     assert!(said.contains("There is no account nobody@example.com."), "{said}");
     let said =
-        bench.cli(&["workspace", "import-file", good, "--owner", &email("acme"), "--subdomain", "acme"]).failed();
+        server.cli(&["workspace", "import-file", good, "--owner", &email("acme"), "--subdomain", "acme"]).failed();
     assert!(said.contains("taken"), "{said}");
-    assert_eq!(bench.get(&acme.owner, "/instance").ok()["workspaces"], before);
-    assert_eq!(fs::read_dir(bench.data().join("copies")).unwrap().count(), 0);
-    assert_eq!(bench.cli(&["doctor"]).code, Some(0));
+    assert_eq!(server.get(&acme.owner, "/instance").ok()["workspaces"], before);
+    assert_eq!(fs::read_dir(server.data().join("copies")).unwrap().count(), 0);
+    assert_eq!(server.cli(&["doctor"]).code, Some(0));
 }

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::bench::{Bench, PASSWORD, central, email};
 use crate::process::{Typed, not_run, program, run};
+use crate::test_server::{PASSWORD, TestServer, central, email};
 
 #[test]
 fn a_wrong_value_is_refused_by_its_name_the_value_and_what_is_allowed() {
@@ -131,18 +131,18 @@ fn a_log_filter_that_would_log_nothing_is_refused() {
 
 #[test]
 fn a_log_of_text_in_a_file_has_no_codes_of_colors() {
-    let bench = Bench::with(&["--log-format", "text"]);
-    bench.register("ada");
-    let log = bench.whole_log();
+    let server = TestServer::with(&["--log-format", "text"]);
+    server.register("ada");
+    let log = server.whole_log();
     assert!(log.contains("/register") && !log.contains('\u{1b}'), "{log}");
 }
 
 #[test]
 fn registration_is_closed_where_it_is_configured_so() {
     for (how, code) in [("closed", "registration_closed"), ("invite", "registration_closed")] {
-        let bench = Bench::with(&["--registration", how]);
+        let server = TestServer::with(&["--registration", how]);
         let body = json!({"name": "Ada", "email": email("ada"), "password": PASSWORD});
-        bench.post(&central(), "/register", body).refused(403, code);
+        server.post(&central(), "/register", body).refused(403, code);
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::bench::eventually;
 use crate::process::{Process, not_run, program, run};
+use crate::test_server::eventually;
 
 /// A shell on a terminal, started by util-linux' `script`.
 struct Terminal {

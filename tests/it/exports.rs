@@ -4,18 +4,18 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Who, eventually, sqlite};
 use crate::client::Request;
 use crate::process::run;
+use crate::test_server::{TestServer, Who, eventually, sqlite};
 
 /// Enough rows to exceed all buffers between program and client.
 const MANY: i64 = 40_000;
 
-fn bench_with_contacts() -> (Bench, crate::bench::Team) {
-    let mut bench = Bench::new();
-    let acme = bench.team("acme");
-    bench.stop();
-    let file = sqlite(&bench.file(&acme.workspace));
+fn bench_with_contacts() -> (TestServer, crate::test_server::Team) {
+    let mut server = TestServer::new();
+    let acme = server.team("acme");
+    server.stop();
+    let file = sqlite(&server.file(&acme.workspace));
     file.execute(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
          INSERT INTO contacts (last_name, comment, custom_fields, created_at, updated_at)
@@ -24,12 +24,16 @@ fn bench_with_contacts() -> (Bench, crate::bench::Team) {
     )
     .unwrap();
     drop(file);
-    bench.start();
-    (bench, acme)
+    server.start();
+    (server, acme)
 }
 
 /// Starts an export and reads only its head.
-fn begun(bench: &Bench, who: &Who, headers: &[(&str, &str)]) -> (crate::client::Connection, crate::client::Answer) {
+fn begun(
+    server: &TestServer,
+    who: &Who,
+    headers: &[(&str, &str)],
+) -> (crate::client::Connection, crate::client::Answer) {
     let request = Request {
         method: "GET",
         path: "/api/contacts/export",
@@ -38,7 +42,7 @@ fn begun(bench: &Bench, who: &Who, headers: &[(&str, &str)]) -> (crate::client::
         headers,
         body: None,
     };
-    let mut connection = bench.connect();
+    let mut connection = server.connect();
     connection.send(request.text()).unwrap();
     let head = connection.receive_head().unwrap().unwrap();
     assert_eq!(head.status, 200);
@@ -47,12 +51,12 @@ fn begun(bench: &Bench, who: &Who, headers: &[(&str, &str)]) -> (crate::client::
 
 #[test]
 fn who_reads_slowly_holds_up_nobody_and_gets_all_of_it() {
-    let (bench, acme) = bench_with_contacts();
-    let mut stalled: Vec<_> = (0..8).map(|_| begun(&bench, &acme.inside, &[]).0).collect();
+    let (server, acme) = bench_with_contacts();
+    let mut stalled: Vec<_> = (0..8).map(|_| begun(&server, &acme.inside, &[]).0).collect();
     // More exports than threads, and the server still works.
-    bench.customer(&acme.inside, "Renault");
-    assert_eq!(bench.customers(&acme.inside), ["Renault"]);
-    bench.delete(&acme.inside, "/contacts/39999").ok();
+    server.customer(&acme.inside, "Renault");
+    assert_eq!(server.customers(&acme.inside), ["Renault"]);
+    server.delete(&acme.inside, "/contacts/39999").ok();
 
     let text = stalled.pop().unwrap().receive_chunks().unwrap();
     let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
@@ -63,8 +67,8 @@ fn who_reads_slowly_holds_up_nobody_and_gets_all_of_it() {
 
 #[test]
 fn csv_is_for_who_accepts_it() {
-    let (bench, acme) = bench_with_contacts();
-    let (mut connection, head) = begun(&bench, &acme.inside, &[("Accept", "text/csv")]);
+    let (server, acme) = bench_with_contacts();
+    let (mut connection, head) = begun(&server, &acme.inside, &[("Accept", "text/csv")]);
     assert_eq!(head.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
     assert_eq!(head.header("content-disposition"), Some("attachment; filename=\"contacts.csv\""));
     let text = connection.receive_chunks().unwrap();
@@ -75,21 +79,21 @@ fn csv_is_for_who_accepts_it() {
 /// A slow reader does not keep a file from the trash. The response ends too early, so the reader can detect it.
 #[test]
 fn a_workspace_that_is_deleted_ends_its_exports() {
-    let (bench, acme) = bench_with_contacts();
-    let (mut connection, _) = begun(&bench, &acme.inside, &[]);
+    let (server, acme) = bench_with_contacts();
+    let (mut connection, _) = begun(&server, &acme.inside, &[]);
     let confirmed = Some(json!({"subdomain": "acme"}));
-    bench.send(&acme.owner, "DELETE", &format!("/workspaces/{}", acme.workspace), confirmed).ok();
-    let trash = bench.data().join("trash").join(format!("{}.sqlite", acme.workspace));
+    server.send(&acme.owner, "DELETE", &format!("/workspaces/{}", acme.workspace), confirmed).ok();
+    let trash = server.data().join("trash").join(format!("{}.sqlite", acme.workspace));
     eventually("its file is in the trash", || trash.exists());
-    eventually("it is closed", || bench.open_files(".sqlite") == bench.open_files("central.sqlite"));
+    eventually("it is closed", || server.open_files(".sqlite") == server.open_files("central.sqlite"));
     connection.receive_chunks().unwrap_err();
 }
 
 /// curl decompresses it.
 #[test]
 fn a_list_and_an_export_are_packed_for_whoever_takes_that() {
-    let bench = Bench::new();
-    let acme = bench.team("acme").inside;
+    let server = TestServer::new();
+    let acme = server.team("acme").inside;
     let rows: String = (0..3_000).map(|n| format!("Name {n}\n")).collect();
     let headers = [("Content-Type", "text/csv")];
     let body = format!("name\n{rows}");
@@ -101,7 +105,7 @@ fn a_list_and_an_export_are_packed_for_whoever_takes_that() {
         headers: &headers,
         body: Some(&body),
     };
-    bench.ask(&request).created();
+    server.ask(&request).created();
     let ask = |path: &str, packed: bool| {
         let mut curl = Command::new("curl");
         curl.args(["-s", "-S", "-w", "\n%{size_download}", "-H", &format!("Host: {}", acme.host)]);
@@ -109,7 +113,7 @@ fn a_list_and_an_export_are_packed_for_whoever_takes_that() {
         if packed {
             curl.arg("--compressed");
         }
-        let said = run(curl.arg(format!("http://{}/api{path}", bench.address())), "").ok();
+        let said = run(curl.arg(format!("http://{}/api{path}", server.address())), "").ok();
         let (text, size) = said.rsplit_once('\n').unwrap();
         (text.to_owned(), size.parse::<usize>().unwrap())
     };

@@ -2,8 +2,8 @@
 
 use std::net::TcpListener;
 
-use crate::bench::{Bench, eventually};
 use crate::process::{Server, Typed, program, run};
+use crate::test_server::{TestServer, eventually};
 
 /// Runs the command in its own folder, and checks that it creates nothing there.
 fn health(listen: &str) -> Typed {
@@ -27,7 +27,7 @@ fn a_server_that_is_ready_is_told_in_one_line() {
 
 #[test]
 fn a_server_that_is_not_ready_is_told_with_what_it_says() {
-    let mut bench = Bench::new();
+    let mut bench = TestServer::new();
     let acme = bench.team("acme");
     let body = r#"{"name":"Renault"}"#;
     let mut last = bench.begin(&acme.inside, body);

@@ -4,19 +4,19 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::bench::{Bench, eventually, text};
 use crate::client::{Answer, Request};
+use crate::test_server::{TestServer, eventually, text};
 
-fn whoami(bench: &Bench, host: &str) -> Answer {
-    bench.ask(&Request { method: "GET", path: "/api/whoami", host, ..Request::default() })
+fn whoami(server: &TestServer, host: &str) -> Answer {
+    server.ask(&Request { method: "GET", path: "/api/whoami", host, ..Request::default() })
 }
 
 #[test]
 fn case_port_and_a_final_dot_do_not_matter() {
-    let bench = Bench::new();
-    let acme = bench.team("acme");
+    let server = TestServer::new();
+    let acme = server.team("acme");
     let layer = |host: &str| {
-        let answer = bench.ask(&Request { method: "GET", path: "/api", host, ..Request::default() });
+        let answer = server.ask(&Request { method: "GET", path: "/api", host, ..Request::default() });
         text(&answer.ok()["layer"])
     };
     for host in ["localhost", "LocalHost", "localhost:80", "localhost.", "LOCALHOST.:65535"] {
@@ -24,71 +24,71 @@ fn case_port_and_a_final_dot_do_not_matter() {
     }
     for host in ["acme.localhost", "ACME.localhost", "acme.localhost:80", "acme.localhost.", "Acme.LocalHost.:1"] {
         assert_eq!(layer(host), "workspace", "{host}");
-        bench.get(&acme.inside.on(host.split(':').next().unwrap()), "/customers").ok();
+        server.get(&acme.inside.on(host.split(':').next().unwrap()), "/customers").ok();
     }
 }
 
 #[test]
 fn api_before_the_path_may_be_left_out() {
-    let bench = Bench::new();
-    let acme = bench.team("acme").inside;
-    bench.customer(&acme, "Renault");
+    let server = TestServer::new();
+    let acme = server.team("acme").inside;
+    server.customer(&acme, "Renault");
     for path in ["/api/customers/1", "/customers/1"] {
         let request =
             Request { method: "GET", path, host: &acme.host, token: acme.token.as_deref(), ..Request::default() };
-        assert_eq!(bench.ask(&request).ok()["name"], "Renault", "{path}");
+        assert_eq!(server.ask(&request).ok()["name"], "Renault", "{path}");
     }
     for path in ["/apis/customers", "/api/api/customers", "/API/customers", "/customers/1/2/3", "//customers"] {
         let request =
             Request { method: "GET", path, host: &acme.host, token: acme.token.as_deref(), ..Request::default() };
-        bench.ask(&request).refused(404, "route_not_found");
+        server.ask(&request).refused(404, "route_not_found");
     }
 }
 
 #[test]
 fn a_host_that_is_not_ours_is_unknown_and_a_workspace_that_is_not_there_is_not_found() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     for host in
         ["example.com", "192.168.1.5", "[2001:db8::1]:80", "a.b.localhost", "xlocalhost", ".localhost", "localhost.com"]
     {
-        whoami(&bench, host).refused(404, "unknown_host");
+        whoami(&server, host).refused(404, "unknown_host");
     }
     // Not every client can resolve localhost.
     for address in ["127.0.0.1", "[::1]:8080"] {
-        whoami(&bench, address).refused(401, "token_missing");
+        whoami(&server, address).refused(401, "token_missing");
     }
     for host in ["acme.localhost", "www.localhost", "xn--caf-dma.localhost", "a_b.localhost"] {
-        whoami(&bench, host).refused(404, "workspace_not_found");
+        whoami(&server, host).refused(404, "workspace_not_found");
     }
 }
 
 #[test]
 fn a_request_has_one_host() {
-    let bench = Bench::new();
-    whoami(&bench, "").refused(400, "bad_request");
+    let server = TestServer::new();
+    whoami(&server, "").refused(400, "bad_request");
     let two = [("Host", "localhost"), ("Host", "localhost")];
     let request = Request { method: "GET", path: "/api", headers: &two, ..Request::default() };
-    bench.ask(&request).refused(400, "bad_request");
+    server.ask(&request).refused(400, "bad_request");
 
-    let mut old = bench.connect();
+    let mut old = server.connect();
     old.send("GET /api HTTP/1.0\r\n\r\n").unwrap();
     old.receive().unwrap().unwrap().refused(400, "bad_request");
 }
 
 #[test]
 fn another_central_domain_is_configured_and_the_old_one_is_unknown() {
-    let bench = Bench::with(&["--central-domain", "CX.example.com"]);
-    whoami(&bench, "localhost").refused(404, "unknown_host");
-    whoami(&bench, "example.com").refused(404, "unknown_host");
+    let server = TestServer::with(&["--central-domain", "CX.example.com"]);
+    whoami(&server, "localhost").refused(404, "unknown_host");
+    whoami(&server, "example.com").refused(404, "unknown_host");
     let body =
         json!({"name": "Ada", "email": "ada@example.com", "password": "a long enough one", "workspace_name": "Acme"});
     let body = body.to_string();
     let host = "cx.example.com:8443";
     let request = Request { method: "POST", path: "/register", host, body: Some(&body), ..Request::default() };
-    let answer = bench.ask(&request).created();
+    let answer = server.ask(&request).created();
     // The URL has the server's port, not the port of the request.
-    assert_eq!(answer["workspace"]["url"], format!("http://acme.cx.example.com:{}", bench.address().port()));
-    whoami(&bench, "acme.cx.example.com").refused(401, "token_missing");
+    assert_eq!(answer["workspace"]["url"], format!("http://acme.cx.example.com:{}", server.address().port()));
+    whoami(&server, "acme.cx.example.com").refused(401, "token_missing");
 }
 
 #[test]
@@ -96,53 +96,53 @@ fn what_a_proxy_forwards_counts_from_those_that_are_trusted_alone() {
     let forwarded = [("X-Forwarded-Host", "acme.localhost"), ("X-Forwarded-Proto", "https")];
     let front = Request { method: "GET", path: "/api", host: "localhost", headers: &forwarded, ..Request::default() };
     for (trusted, layer) in [("10.0.0.1", "central"), ("10.0.0.1, 127.0.0.1", "workspace")] {
-        let bench = Bench::with(&["--trusted-proxies", trusted]);
-        let acme = bench.team("acme").inside;
-        assert_eq!(bench.ask(&front).ok()["layer"], layer, "{trusted}");
+        let server = TestServer::with(&["--trusted-proxies", trusted]);
+        let acme = server.team("acme").inside;
+        assert_eq!(server.ask(&front).ok()["layer"], layer, "{trusted}");
         let customers = Request { path: "/api/customers", host: &acme.host, token: acme.token.as_deref(), ..front };
         let scheme = if layer == "workspace" { "https" } else { "http" };
-        assert_eq!(bench.ask(&customers).ok()["path"], format!("{scheme}://acme.localhost/api/customers"));
+        assert_eq!(server.ask(&customers).ok()["path"], format!("{scheme}://acme.localhost/api/customers"));
     }
 }
 
 #[test]
 fn a_trusted_proxys_fields_are_read_whole_or_refused() {
-    let ask = |bench: &Bench, name: &str, value: &str| {
+    let ask = |server: &TestServer, name: &str, value: &str| {
         let headers = [(name, value)];
         let request =
             Request { method: "GET", path: "/api", host: "localhost", headers: &headers, ..Request::default() };
-        bench.ask(&request)
+        server.ask(&request)
     };
-    let bench = Bench::with(&["--trusted-proxies", "127.0.0.0/8"]);
-    assert_eq!(ask(&bench, "X-Forwarded-Host", "made-up.localhost, localhost").ok()["layer"], "central");
+    let server = TestServer::with(&["--trusted-proxies", "127.0.0.0/8"]);
+    assert_eq!(ask(&server, "X-Forwarded-Host", "made-up.localhost, localhost").ok()["layer"], "central");
     for (name, value) in
         [("X-Forwarded-For", "unknown"), ("X-Forwarded-For", "192.0.2.1;junk"), ("X-Forwarded-Proto", "gopher")]
     {
-        ask(&bench, name, value).refused(400, "bad_request");
+        ask(&server, name, value).refused(400, "bad_request");
     }
-    ask(&bench, "X-Forwarded-For", "\"[2001:db8::1]:4711\"").ok();
-    assert!(bench.whole_log().contains("\"peer\":\"2001:db8::1\""), "{}", bench.log());
+    ask(&server, "X-Forwarded-For", "\"[2001:db8::1]:4711\"").ok();
+    assert!(server.whole_log().contains("\"peer\":\"2001:db8::1\""), "{}", server.log());
 
-    let bench = Bench::with(&["--trusted-proxies", "127.0.0.1", "--forwarded-fields", "forwarded"]);
-    ask(&bench, "Forwarded", "for=\"192.0.2.1:80\";host=localhost;proto=HTTPS").ok();
-    ask(&bench, "X-Forwarded-For", "junk that the client made up").ok();
-    ask(&bench, "Forwarded", "for=_hidden").refused(400, "bad_request");
-    let log = bench.whole_log();
+    let server = TestServer::with(&["--trusted-proxies", "127.0.0.1", "--forwarded-fields", "forwarded"]);
+    ask(&server, "Forwarded", "for=\"192.0.2.1:80\";host=localhost;proto=HTTPS").ok();
+    ask(&server, "X-Forwarded-For", "junk that the client made up").ok();
+    ask(&server, "Forwarded", "for=_hidden").refused(400, "bad_request");
+    let log = server.whole_log();
     assert!(log.contains("\"peer\":\"192.0.2.1\"") && log.contains("\"peer\":\"127.0.0.1\""), "{log}");
 }
 
 #[test]
 fn links_that_last_name_the_public_url_whatever_a_request_names() {
-    let bench = Bench::with(&["--public-url", "https://localhost:8443"]);
-    let owner = bench.register("ada");
-    bench.workspace(&owner, "acme");
+    let server = TestServer::with(&["--public-url", "https://localhost:8443"]);
+    let owner = server.register("ada");
+    server.workspace(&owner, "acme");
     let ask = |method, path, host, body: Option<&str>| {
         let token = owner.token.as_deref().filter(|_| body.is_none());
-        bench.ask(&Request { method, path, host, token, body, ..Request::default() })
+        server.ask(&Request { method, path, host, token, body, ..Request::default() })
     };
     let forgot = Some(r#"{"email":"ada@example.com"}"#);
     ask("POST", "/api/password/forgot", "localhost:6666", forgot).ok();
-    let outbox = bench.data().join("outbox");
+    let outbox = server.data().join("outbox");
     let mut mails = String::new();
     eventually("the mail is in its file", || {
         let files = fs::read_dir(&outbox).into_iter().flatten().map(|file| file.unwrap().path());
@@ -163,13 +163,13 @@ fn links_that_last_name_the_public_url_whatever_a_request_names() {
 
 #[test]
 fn a_proxy_is_told_for_which_domains_it_may_get_a_certificate() {
-    let bench = Bench::new();
-    let owner = bench.register("ada");
-    bench.workspace(&owner, "acme");
-    bench.workspace(&owner, "gone");
+    let server = TestServer::new();
+    let owner = server.register("ada");
+    server.workspace(&owner, "acme");
+    server.workspace(&owner, "gone");
     let ask = |query: &str| {
         let path = format!("/internal/tls-ask{query}");
-        bench.ask(&Request { method: "GET", path: &path, host: "127.0.0.1:8080", ..Request::default() })
+        server.ask(&Request { method: "GET", path: &path, host: "127.0.0.1:8080", ..Request::default() })
     };
     let domain = |name: &str| ask(&format!("?domain={name}"));
     for ours in ["localhost", "acme.localhost", "ACME.localhost", "gone.localhost"] {
@@ -184,8 +184,8 @@ fn a_proxy_is_told_for_which_domains_it_may_get_a_certificate() {
         ask(unclear).refused(400, "bad_request");
     }
     // A suspended workspace keeps its certificate, so that clients can read the error over TLS. A deleted one does not.
-    bench.cli(&["workspace", "suspend", "acme"]).ok();
-    bench.cli(&["workspace", "delete", "gone", "--confirm", "gone"]).ok();
+    server.cli(&["workspace", "suspend", "acme"]).ok();
+    server.cli(&["workspace", "delete", "gone", "--confirm", "gone"]).ok();
     assert_eq!(domain("acme.localhost").status, 200);
     domain("gone.localhost").refused(404, "unknown_host");
 }

@@ -4,10 +4,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, central, text};
 use crate::client::{Connection, Request};
 use crate::faults::traces::Tracer;
 use crate::process::run;
+use crate::test_server::{TestServer, central, text};
 
 /// Maximum size of a body.
 const MIB: usize = 1024 * 1024;
@@ -17,9 +17,9 @@ const WHOAMI: Request<'_> =
 
 #[test]
 fn a_connection_serves_one_request_after_another() {
-    let bench = Bench::new();
-    let ada = bench.register("ada");
-    let mut connection = bench.connect();
+    let server = TestServer::new();
+    let ada = server.register("ada");
+    let mut connection = server.connect();
     for _ in 0..3 {
         connection.ask(&WHOAMI).unwrap().refused(401, "token_missing");
         connection.ask(&Request { token: ada.token.as_deref(), ..WHOAMI }).unwrap().ok();
@@ -35,8 +35,8 @@ fn a_connection_serves_one_request_after_another() {
 
 #[test]
 fn requests_in_one_write_are_answered_in_order() {
-    let bench = Bench::new();
-    let acme = bench.team("acme").inside;
+    let server = TestServer::new();
+    let acme = server.team("acme").inside;
     let mut all = String::new();
     for n in 0..20 {
         let body = json!({"name": format!("customer {n}")}).to_string();
@@ -51,7 +51,7 @@ fn requests_in_one_write_are_answered_in_order() {
         all += &request.text();
         all += &Request { path: "/api/nowhere", ..WHOAMI }.text();
     }
-    let mut connection = bench.connect();
+    let mut connection = server.connect();
     connection.send(all).unwrap();
     for n in 0..20 {
         let created = connection.receive().unwrap().unwrap().created();
@@ -62,9 +62,9 @@ fn requests_in_one_write_are_answered_in_order() {
 
 #[test]
 fn http_2_is_spoken_to_whoever_begins_with_it() {
-    let bench = Bench::new();
-    let acme = bench.team("acme").inside;
-    let url = format!("http://acme.localhost:{}/api/customers", bench.address().port());
+    let server = TestServer::new();
+    let acme = server.team("acme").inside;
+    let url = format!("http://acme.localhost:{}/api/customers", server.address().port());
     let token = format!("Authorization: Bearer {}", acme.token.unwrap());
     let (json, body) = ("Content-Type: application/json", r#"{"name":"Renault"}"#);
     let curl = |arguments: &[&str]| {
@@ -82,9 +82,9 @@ fn http_2_is_spoken_to_whoever_begins_with_it() {
 
 #[test]
 fn head_is_answered_like_get_without_the_body() {
-    let bench = Bench::new();
-    let ada = bench.register("ada");
-    let mut connection = bench.connect();
+    let server = TestServer::new();
+    let ada = server.register("ada");
+    let mut connection = server.connect();
     for (token, path) in [(ada.token.as_deref(), "/api/whoami"), (None, "/api/whoami"), (None, "/api/nowhere")] {
         let got = connection.ask(&Request { token, path, ..WHOAMI }).unwrap();
         let head = connection.ask(&Request { method: "HEAD", token, path, ..WHOAMI }).unwrap();
@@ -98,10 +98,10 @@ fn head_is_answered_like_get_without_the_body() {
 
 #[test]
 fn what_a_client_has_already_is_not_sent_and_the_connection_goes_on() {
-    let bench = Bench::new();
-    let ada = bench.register("ada");
+    let server = TestServer::new();
+    let ada = server.register("ada");
     let ask = Request { token: ada.token.as_deref(), ..WHOAMI };
-    let mut connection = bench.connect();
+    let mut connection = server.connect();
     let first = connection.ask(&ask).unwrap();
     let headers = [("If-None-Match", first.header("etag").unwrap())];
     for method in ["GET", "HEAD"] {
@@ -114,7 +114,7 @@ fn what_a_client_has_already_is_not_sent_and_the_connection_goes_on() {
 
 #[test]
 fn every_answer_carries_an_id_of_its_own() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     let asked = [
         Request { path: "/api", ..WHOAMI },
         WHOAMI,
@@ -129,7 +129,7 @@ fn every_answer_carries_an_id_of_its_own() {
     let mut ids: Vec<String> = asked
         .iter()
         .map(|request| {
-            let answer = bench.ask(request);
+            let answer = server.ask(request);
             answer.header("x-request-id").unwrap_or_else(|| panic!("{request:?}: {answer:?}")).to_owned()
         })
         .collect();
@@ -140,12 +140,12 @@ fn every_answer_carries_an_id_of_its_own() {
 
 #[test]
 fn a_body_may_be_a_mebibyte_and_no_byte_more() {
-    let bench = Bench::new();
-    let acme = bench.team("acme").inside;
+    let server = TestServer::new();
+    let acme = server.team("acme").inside;
     let empty = json!({"name": "Renault", "unknown": ""}).to_string();
     let body = json!({"name": "Renault", "unknown": "x".repeat(MIB - empty.len())});
     assert_eq!(body.to_string().len(), MIB);
-    bench.post(&acme, "/customers", body).created();
+    server.post(&acme, "/customers", body).created();
 
     let announced = [("Content-Type", "application/json"), ("Content-Length", "1048577")];
     let request = Request {
@@ -156,16 +156,16 @@ fn a_body_may_be_a_mebibyte_and_no_byte_more() {
         headers: &announced,
         body: None,
     };
-    bench.ask(&request).refused(413, "payload_too_large");
+    server.ask(&request).refused(413, "payload_too_large");
 
     let chunked = [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked")];
-    let mut connection = bench.connect();
+    let mut connection = server.connect();
     connection.send(Request { headers: &chunked, ..request }.text()).unwrap();
     // The server reads the first piece completely before the last byte arrives.
     send_chunk(&mut connection, &"x".repeat(MIB));
     send_chunk(&mut connection, "x");
     connection.receive().unwrap().unwrap().refused(413, "payload_too_large");
-    assert_eq!(bench.customers(&acme), ["Renault"]);
+    assert_eq!(server.customers(&acme), ["Renault"]);
 }
 
 fn send_chunk(connection: &mut Connection, chunk: &str) {
@@ -174,8 +174,8 @@ fn send_chunk(connection: &mut Connection, chunk: &str) {
 
 #[test]
 fn a_body_in_chunks_is_read_like_any_other() {
-    let bench = Bench::new();
-    let acme = bench.team("acme").inside;
+    let server = TestServer::new();
+    let acme = server.team("acme").inside;
     let request = Request {
         method: "POST",
         path: "/api/customers",
@@ -184,7 +184,7 @@ fn a_body_in_chunks_is_read_like_any_other() {
         headers: &[("Content-Type", "application/json; charset=utf-8"), ("Transfer-Encoding", "chunked")],
         body: None,
     };
-    let mut connection = bench.connect();
+    let mut connection = server.connect();
     connection.send(request.text()).unwrap();
     for chunk in [r#"{"na"#, r#"me":"Ren"#, r#"ault"}"#] {
         send_chunk(&mut connection, chunk);
@@ -195,30 +195,30 @@ fn a_body_in_chunks_is_read_like_any_other() {
 
 #[test]
 fn the_server_says_what_it_is_and_whether_it_is_well() {
-    let bench = Bench::new();
-    let acme = bench.team("acme").inside;
+    let server = TestServer::new();
+    let acme = server.team("acme").inside;
     for (host, layer) in [("localhost", "central"), (acme.host.as_str(), "workspace")] {
-        let front = bench.ask(&Request { path: "/api", host, ..WHOAMI }).ok();
+        let front = server.ask(&Request { path: "/api", host, ..WHOAMI }).ok();
         assert_eq!((&front["name"], &front["layer"]), (&json!("cx-engine"), &json!(layer)));
         assert_eq!(front["version"], env!("CARGO_PKG_VERSION"));
     }
     for host in ["localhost", "acme.localhost", "nobody.localhost", "10.0.0.1:8080"] {
         for path in ["/healthz", "/readyz"] {
-            assert_eq!(bench.ask(&Request { path, host, ..WHOAMI }).status, 200, "{path} at {host}");
+            assert_eq!(server.ask(&Request { path, host, ..WHOAMI }).status, 200, "{path} at {host}");
         }
     }
-    let root = bench.ask(&Request { path: "/", ..WHOAMI });
+    let root = server.ask(&Request { path: "/", ..WHOAMI });
     assert!((300..400).contains(&root.status) && root.header("location").is_some(), "{root:?}");
-    let described: Value = bench.get(&central(), "/openapi.json").ok();
+    let described: Value = server.get(&central(), "/openapi.json").ok();
     assert!(described["paths"]["/register"].is_object());
 }
 
 /// With Nagle's algorithm, the second half of a response would wait until the client acknowledges the first.
 #[test]
 fn what_is_written_is_sent_at_once() {
-    let bench = Bench::new();
-    let Some(tracer) = Tracer::of(&bench) else { return };
-    bench.ask(&Request { method: "GET", path: "/healthz", host: "localhost", ..Request::default() });
+    let server = TestServer::new();
+    let Some(tracer) = Tracer::of(&server) else { return };
+    server.ask(&Request { method: "GET", path: "/healthz", host: "localhost", ..Request::default() });
     let events = tracer.until_now();
     assert!(events.iter().any(|event| event.call == "setsockopt" && event.with.contains("TCP_NODELAY, [1]")));
 }
@@ -226,11 +226,11 @@ fn what_is_written_is_sent_at_once() {
 /// Requests every route with `GET` by curl. Over HTTP/2, a response to `HEAD` with content is a protocol error.
 #[test]
 fn head_is_answered_alike_and_without_content_over_both_protocols() {
-    let bench = Bench::new();
-    let acme = bench.team("acme");
-    bench.customer(&acme.inside, "Renault");
-    bench.post(&acme.inside, "/contacts", json!({"last_name": "Ada"})).created();
-    let routes: Vec<Value> = serde_json::from_str(&bench.cli(&["routes", "--json"]).ok()).unwrap();
+    let server = TestServer::new();
+    let acme = server.team("acme");
+    server.customer(&acme.inside, "Renault");
+    server.post(&acme.inside, "/contacts", json!({"last_name": "Ada"})).created();
+    let routes: Vec<Value> = serde_json::from_str(&server.cli(&["routes", "--json"]).ok()).unwrap();
     let get = routes.iter().filter(|route| route["method"] == "GET");
     let mut answered = 0;
     for (layer, who) in [("central", &acme.owner), ("workspace", &acme.inside)] {
@@ -241,9 +241,9 @@ fn head_is_answered_alike_and_without_content_over_both_protocols() {
                 let path = text(&route["path"]);
                 let path: Vec<&str> =
                     path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect();
-                format!("http://{}{}", bench.address(), path.join("/"))
+                format!("http://{}{}", server.address(), path.join("/"))
             })
-            .chain(["healthz", "readyz", "nowhere"].map(|path| format!("http://{}/{path}", bench.address())))
+            .chain(["healthz", "readyz", "nowhere"].map(|path| format!("http://{}/{path}", server.address())))
             .collect();
         // One connection each: some versions of curl do not reuse a connection for HTTP/2 without TLS.
         let ask = |version: &str, method: &str| {

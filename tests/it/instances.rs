@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::bench::{Bench, PASSWORD, sqlite, text};
 use crate::process::{Server, Typed, program, run};
+use crate::test_server::{PASSWORD, TestServer, sqlite, text};
 
 /// The arguments of each command that requires some. A command that is missing here fails the test.
 const ARGUMENTS: &[(&str, &str)] = &[
@@ -123,9 +123,9 @@ fn an_account_that_cannot_be_created_creates_no_instance() {
 
 #[test]
 fn a_server_that_cannot_listen_leaves_no_folder_behind() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     let folder = tempfile::tempdir().unwrap();
-    let taken = bench.address().to_string();
+    let taken = server.address().to_string();
     for command in ["serve", "demo"] {
         let said = run(program(folder.path()).args([command, "--listen", &taken]), "").failed();
         assert!(said.contains(&format!("{taken} is in use")) && !said.contains("os error"), "{said}");
@@ -253,25 +253,25 @@ fn a_backup_that_names_no_instance_is_known_by_its_keys_and_is_else_left_alone()
 
 #[test]
 fn the_demo_has_a_folder_of_its_own_and_refuses_any_other_instance() {
-    let bench = Bench::new();
-    bench.team("acme");
-    let said = bench.cli(&["demo", "--listen", "127.0.0.1:0", "--data-dir", "data"]).failed();
+    let server = TestServer::new();
+    server.team("acme");
+    let said = server.cli(&["demo", "--listen", "127.0.0.1:0", "--data-dir", "data"]).failed();
     assert!(said.contains("not a demo") && said.contains("published password"), "{said}");
-    assert!(!bench.cli(&["account", "list"]).ok().contains("demo@example.com"));
+    assert!(!server.cli(&["account", "list"]).ok().contains("demo@example.com"));
 
-    let folder = bench.data().parent().unwrap().to_owned();
+    let folder = server.data().parent().unwrap().to_owned();
     let mut demo = program(&folder);
     demo.args(["demo", "--listen", "127.0.0.1:0"]);
     let mut demo = Server::start(demo, &folder);
-    let accounts = bench.cli(&["account", "list", "--data-dir", "data/demo"]).ok();
+    let accounts = server.cli(&["account", "list", "--data-dir", "data/demo"]).ok();
     assert!(accounts.contains("demo@example.com") && !accounts.contains("acme@example.com"), "{accounts}");
-    assert!(!bench.cli(&["account", "list"]).ok().contains("demo@example.com"));
+    assert!(!server.cli(&["account", "list"]).ok().contains("demo@example.com"));
     demo.stop();
     // If others can reach the server, `serve` rejects the published password.
-    let said = bench.cli(&["serve", "--data-dir", "data/demo", "--listen", "0.0.0.0:0"]).failed();
+    let said = server.cli(&["serve", "--data-dir", "data/demo", "--listen", "0.0.0.0:0"]).failed();
     assert!(said.contains("published"), "{said}");
     let mut served = program(&folder);
     served.args(["serve", "--data-dir", "data/demo", "--listen", "127.0.0.1:0"]);
     assert!(Server::start(served, &folder).stop().success());
-    bench.is_sound();
+    server.is_sound();
 }

@@ -5,29 +5,29 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::bench::Bench;
+use crate::test_server::TestServer;
 
 #[test]
 fn a_call_that_is_journalled_by_many_at_once_is_there_once() {
-    let mut bench = Bench::new();
-    let acme = bench.team("acme");
+    let mut server = TestServer::new();
+    let acme = server.team("acme");
     for round in ["Missed", "Inbound"] {
         let (inside, start) = (&acme.inside, &Barrier::new(16));
-        let at_once = |bench: &Bench, n: usize| {
+        let at_once = |server: &TestServer, n: usize| {
             start.wait();
             let call = json!({"call_type": round, "number": "0142000000", "external_id": format!("call {}", n % 4)});
-            bench.post(inside, "/crm/lookup/phone-calls", call).created();
+            server.post(inside, "/crm/lookup/phone-calls", call).created();
         };
         thread::scope(|scope| {
             for n in 0..16 {
-                let bench = &bench;
-                scope.spawn(move || at_once(bench, n));
+                let server = &server;
+                scope.spawn(move || at_once(server, n));
             }
         });
-        bench.kill();
-        bench.start();
+        server.kill();
+        server.start();
     }
-    let calls = bench.get(&acme.inside, "/phone-calls").ok();
+    let calls = server.get(&acme.inside, "/phone-calls").ok();
     assert_eq!(calls["total"], 4);
     for call in calls["data"].as_array().unwrap() {
         assert_eq!(call["status"], "completed");

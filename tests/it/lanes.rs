@@ -7,29 +7,29 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::bench::{Bench, Team, sqlite};
 use crate::client::Answer;
+use crate::test_server::{Team, TestServer, sqlite};
 
 /// Much longer than a `turn_timeout` of 0.3, and much shorter than the five seconds that a started write waits.
 const A_WHILE: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_full_lane_refuses_at_once_and_what_it_refused_is_not_written() {
-    let bench = &Bench::with(&["--max-waiting", "2"]);
-    let (acme, zeta) = (&bench.team("acme"), &bench.team("zeta"));
-    let lock = Lock::on(bench, acme);
+    let server = &TestServer::with(&["--max-waiting", "2"]);
+    let (acme, zeta) = (&server.team("acme"), &server.team("zeta"));
+    let lock = Lock::on(server, acme);
     let answers: Vec<(String, Answer)> = thread::scope(|scope| {
         let (told, heard) = channel();
         for n in 0..8 {
             let told = told.clone();
-            scope.spawn(move || told.send(create(bench, acme, format!("customer {n}"))).unwrap());
+            scope.spawn(move || told.send(create(server, acme, format!("customer {n}"))).unwrap());
         }
         drop(told);
         // At most two wait, and the working thread may have taken as many.
         let mut answers: Vec<(String, Answer)> = heard.iter().take(4).collect();
         assert!(answers.iter().all(|(_, answer)| answer.status == 503), "the lock is still held: {answers:?}");
-        bench.get(&acme.inside, "/customers").ok();
-        bench.customer(&zeta.inside, "a neighbour's");
+        server.get(&acme.inside, "/customers").ok();
+        server.customer(&zeta.inside, "a neighbour's");
         lock.release();
         answers.extend(heard);
         answers
@@ -45,7 +45,7 @@ fn a_full_lane_refuses_at_once_and_what_it_refused_is_not_written() {
         }
     }
     assert!((2..=4).contains(&written.len()), "{written:?}");
-    let mut there = bench.customers(&acme.inside);
+    let mut there = server.customers(&acme.inside);
     written.sort();
     there.sort();
     assert_eq!(there, written);
@@ -53,14 +53,14 @@ fn a_full_lane_refuses_at_once_and_what_it_refused_is_not_written() {
 
 #[test]
 fn a_write_that_waited_too_long_is_refused_and_never_done_after_all() {
-    let bench = &Bench::with(&["--turn-timeout", "0.3"]);
-    let acme = &bench.team("acme");
-    let lock = Lock::on(bench, acme);
+    let server = &TestServer::with(&["--turn-timeout", "0.3"]);
+    let acme = &server.team("acme");
+    let lock = Lock::on(server, acme);
     thread::scope(|scope| {
-        let begun = send(scope, bench, acme, "begun");
+        let begun = send(scope, server, acme, "begun");
         assert!(matches!(begun.recv_timeout(A_WHILE), Err(RecvTimeoutError::Timeout)), "its turn has come: it waits");
         for name in ["waiting", "waiting too"] {
-            let (_, answer) = send(scope, bench, acme, name).recv().unwrap();
+            let (_, answer) = send(scope, server, acme, name).recv().unwrap();
             answer.refused(503, "overloaded");
             assert!(answer.header("retry-after").is_some());
         }
@@ -68,32 +68,32 @@ fn a_write_that_waited_too_long_is_refused_and_never_done_after_all() {
         begun.recv().unwrap().1.created();
     });
     // The lane is first in, first out: when this write is done, all earlier ones are done.
-    bench.customer(&acme.inside, "the next");
-    assert_eq!(bench.customers(&acme.inside), ["begun", "the next"]);
+    server.customer(&acme.inside, "the next");
+    assert_eq!(server.customers(&acme.inside), ["begun", "the next"]);
 }
 
 #[test]
 fn a_write_that_found_the_file_locked_for_too_long_is_refused_and_not_written() {
-    let bench = &Bench::new();
-    let acme = &bench.team("acme");
-    let lock = Lock::on(bench, acme);
-    let (_, answer) = create(bench, acme, "too long".into());
+    let server = &TestServer::new();
+    let acme = &server.team("acme");
+    let lock = Lock::on(server, acme);
+    let (_, answer) = create(server, acme, "too long".into());
     answer.refused(503, "overloaded");
     lock.release();
-    bench.customer(&acme.inside, "the next");
-    assert_eq!(bench.customers(&acme.inside), ["the next"]);
+    server.customer(&acme.inside, "the next");
+    assert_eq!(server.customers(&acme.inside), ["the next"]);
 }
 
 #[test]
 fn writes_that_wait_together_are_each_answered_for_themselves() {
-    let bench = &Bench::new();
-    let acme = &bench.team("acme");
-    let lock = Lock::on(bench, acme);
+    let server = &TestServer::new();
+    let acme = &server.team("acme");
+    let lock = Lock::on(server, acme);
     let answers: Vec<(String, Answer)> = thread::scope(|scope| {
         // The first has its turn. The others become one batch after it.
-        let first = send(scope, bench, acme, "customer 0");
+        let first = send(scope, server, acme, "customer 0");
         assert!(first.recv_timeout(A_WHILE / 4).is_err());
-        let waiting: Vec<_> = (0..20).map(|n| send(scope, bench, acme, ["", "good"][n % 2])).collect();
+        let waiting: Vec<_> = (0..20).map(|n| send(scope, server, acme, ["", "good"][n % 2])).collect();
         lock.release();
         [first].iter().chain(&waiting).map(|answer| answer.recv().unwrap()).collect()
     });
@@ -103,15 +103,15 @@ fn writes_that_wait_together_are_each_answered_for_themselves() {
             _ => assert_eq!(answer.created()["name"], name),
         }
     }
-    assert_eq!(bench.customers(&acme.inside).len(), 11);
+    assert_eq!(server.customers(&acme.inside).len(), 11);
 }
 
 /// The write lock of a workspace's file, taken by another program.
 struct Lock(rusqlite::Connection);
 
 impl Lock {
-    fn on(bench: &Bench, team: &Team) -> Self {
-        let file = sqlite(&bench.file(&team.workspace));
+    fn on(server: &TestServer, team: &Team) -> Self {
+        let file = sqlite(&server.file(&team.workspace));
         file.execute_batch("BEGIN IMMEDIATE").unwrap();
         Self(file)
     }
@@ -121,19 +121,19 @@ impl Lock {
     }
 }
 
-fn create(bench: &Bench, team: &Team, name: String) -> (String, Answer) {
-    let answer = bench.post(&team.inside, "/customers", json!({"name": name}));
+fn create(server: &TestServer, team: &Team, name: String) -> (String, Answer) {
+    let answer = server.post(&team.inside, "/customers", json!({"name": name}));
     (name, answer)
 }
 
 /// Starts a write on its own thread. Returns a receiver of its response.
 fn send<'s>(
     scope: &'s Scope<'s, '_>,
-    bench: &'s Bench,
+    server: &'s TestServer,
     team: &'s Team,
     name: &'static str,
 ) -> Receiver<(String, Answer)> {
     let (told, heard) = channel();
-    scope.spawn(move || told.send(create(bench, team, name.into())).unwrap());
+    scope.spawn(move || told.send(create(server, team, name.into())).unwrap());
     heard
 }

@@ -5,23 +5,23 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, PASSWORD, Who, at, central, email};
 use crate::process::{free_ports, program, run_on_terminal};
+use crate::test_server::{PASSWORD, TestServer, Who, at, central, email};
 
 #[test]
 fn each_request_gives_one_line_that_says_what_it_was_and_what_it_took() {
-    let bench = Bench::new();
-    let acme = bench.team("acme");
-    let account = bench.get(&acme.owner, "/whoami").ok()["user"]["id"].clone();
+    let server = TestServer::new();
+    let acme = server.team("acme");
+    let account = server.get(&acme.owner, "/whoami").ok()["user"]["id"].clone();
     let answers = [
-        ("/customers", bench.post(&acme.inside, "/customers", json!({"name": "Renault"})), true, true),
-        ("/customers/{id}", bench.get(&acme.inside, "/customers/1"), true, true),
-        ("/customers/{id}", bench.get(&acme.inside, "/customers/99"), true, true),
-        ("/whoami", bench.get(&acme.owner, "/whoami"), false, true),
-        ("/customers", bench.get(&at("acme"), "/customers"), true, false),
-        ("/login", bench.post(&central(), "/login", json!({})), false, false),
+        ("/customers", server.post(&acme.inside, "/customers", json!({"name": "Renault"})), true, true),
+        ("/customers/{id}", server.get(&acme.inside, "/customers/1"), true, true),
+        ("/customers/{id}", server.get(&acme.inside, "/customers/99"), true, true),
+        ("/whoami", server.get(&acme.owner, "/whoami"), false, true),
+        ("/customers", server.get(&at("acme"), "/customers"), true, false),
+        ("/login", server.post(&central(), "/login", json!({})), false, false),
     ];
-    let lines = request_lines(&bench);
+    let lines = request_lines(&server);
     for (route, answer, in_workspace, signed_in) in answers {
         let line = &lines[answer.header("x-request-id").unwrap()];
         assert_eq!(line["route"], route);
@@ -39,13 +39,13 @@ fn each_request_gives_one_line_that_says_what_it_was_and_what_it_took() {
 
 #[test]
 fn requests_that_lead_nowhere_are_logged_too() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     let nowhere = [
-        bench.get(&at("nobody"), "/customers"),
-        bench.get(&central(), "/nothing"),
-        bench.get(&Who { host: "example.com".into(), token: None }, "/whoami"),
+        server.get(&at("nobody"), "/customers"),
+        server.get(&central(), "/nothing"),
+        server.get(&Who { host: "example.com".into(), token: None }, "/whoami"),
     ];
-    let lines = request_lines(&bench);
+    let lines = request_lines(&server);
     assert_eq!(lines.len(), nowhere.len());
     for (answer, path) in nowhere.iter().zip([json!(null), json!("/api/nothing"), json!(null)]) {
         let line = &lines[answer.header("x-request-id").unwrap()];
@@ -58,13 +58,13 @@ fn requests_that_lead_nowhere_are_logged_too() {
 
 #[test]
 fn a_start_leaves_one_line_that_says_what_is_served_and_from_where() {
-    let bench = Bench::with(&["--central-domain", "cx.example.com"]);
-    let log = bench.whole_log();
+    let server = TestServer::with(&["--central-domain", "cx.example.com"]);
+    let log = server.whole_log();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let [line] = lines.as_slice() else { unreachable!("not one line: {log}") };
     assert_eq!((&line["version"], &line["data"]), (&json!(env!("CARGO_PKG_VERSION")), &json!("data")));
     assert_eq!((&line["settings"], &line["workspaces"]), (&json!("cx-engine.toml"), &json!("*.cx.example.com")));
-    assert_eq!(line["listening"], json!(format!("http://{}", bench.address())));
+    assert_eq!(line["listening"], json!(format!("http://{}", server.address())));
 }
 
 /// A server on a terminal, and requests to it from the same terminal.
@@ -94,9 +94,9 @@ fn on_a_terminal_each_request_is_one_short_line() {
 
 #[test]
 fn no_secret_and_no_personal_datum_is_ever_logged() {
-    let bench = Bench::with(&["--log", "trace"]);
-    let secrets = do_everything_with_secrets(&bench);
-    let log = bench.whole_log();
+    let server = TestServer::with(&["--log", "trace"]);
+    let secrets = do_everything_with_secrets(&server);
+    let log = server.whole_log();
     assert!(log.lines().count() > 10, "{log}");
     for secret in secrets {
         assert!(!log.contains(&secret), "{secret} is in the log");
@@ -104,23 +104,23 @@ fn no_secret_and_no_personal_datum_is_ever_logged() {
 }
 
 /// Sends good and bad requests, with a secret in every place that can hold one. Returns the secrets.
-fn do_everything_with_secrets(bench: &Bench) -> Vec<String> {
-    let acme = bench.team("acme");
-    bench.post(&central(), "/login", json!({"email": email("acme"), "password": "a-wrong-password"}));
-    bench.post(&central(), "/register", json!({"name": "x", "email": email("acme"), "password": PASSWORD}));
-    bench.post(&central(), "/register", json!({"name": "x", "email": "no-address", "password": "shrt-pw"}));
-    bench.send(&central(), "POST", "/login", Some(json!([PASSWORD, "in-a-list"])));
-    bench.get(&central().with(&json!("v4.local.garbage-token")), "/whoami");
-    bench.post(&acme.inside, "/customers", json!({"name": "Mrs Private", "email_address": "private@example.org"}));
-    bench.post(&acme.inside, "/customers", json!({"name": "Mrs Private", "vip": "private-wrong-value"}));
-    bench.get(&acme.inside, "/customers?filter[email_address]=private@example.org&token=in-the-query");
-    bench.get(&acme.inside, "/nowhere/Mrs-Private/code/cxi_Zm9v-private-in-the-path/private%40example.org");
-    bench.post(&acme.inside, "/contacts", json!({"last_name": "Private", "customer_id": 999}));
-    let mut body = bench.begin(&acme.inside, r#"{"name":"half-a-body"}   "#);
+fn do_everything_with_secrets(server: &TestServer) -> Vec<String> {
+    let acme = server.team("acme");
+    server.post(&central(), "/login", json!({"email": email("acme"), "password": "a-wrong-password"}));
+    server.post(&central(), "/register", json!({"name": "x", "email": email("acme"), "password": PASSWORD}));
+    server.post(&central(), "/register", json!({"name": "x", "email": "no-address", "password": "shrt-pw"}));
+    server.send(&central(), "POST", "/login", Some(json!([PASSWORD, "in-a-list"])));
+    server.get(&central().with(&json!("v4.local.garbage-token")), "/whoami");
+    server.post(&acme.inside, "/customers", json!({"name": "Mrs Private", "email_address": "private@example.org"}));
+    server.post(&acme.inside, "/customers", json!({"name": "Mrs Private", "vip": "private-wrong-value"}));
+    server.get(&acme.inside, "/customers?filter[email_address]=private@example.org&token=in-the-query");
+    server.get(&acme.inside, "/nowhere/Mrs-Private/code/cxi_Zm9v-private-in-the-path/private%40example.org");
+    server.post(&acme.inside, "/contacts", json!({"last_name": "Private", "customer_id": 999}));
+    let mut body = server.begin(&acme.inside, r#"{"name":"half-a-body"}   "#);
     body.send(r#"{"name":"half-a-body"}"#).unwrap();
     drop(body);
-    bench.cli(&["token", "revoke", "--account", &email("acme")]).ok();
-    bench.get(&acme.inside, "/customers").refused(401, "token_revoked");
+    server.cli(&["token", "revoke", "--account", &email("acme")]).ok();
+    server.get(&acme.inside, "/customers").refused(401, "token_revoked");
 
     let tokens = [acme.owner.token, acme.inside.token].into_iter().flatten();
     let bodies = ["half-a-body", "private", "Private", "in-the-query", "in-a-list", "no-address", "shrt-pw"];
@@ -129,8 +129,8 @@ fn do_everything_with_secrets(bench: &Bench) -> Vec<String> {
 }
 
 /// The lines about requests, by request id. Checks that every line of the log is JSON.
-fn request_lines(bench: &Bench) -> BTreeMap<String, Value> {
-    let log = bench.whole_log();
+fn request_lines(server: &TestServer) -> BTreeMap<String, Value> {
+    let log = server.whole_log();
     let lines = log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")));
     let requests: Vec<Value> = lines.filter(|line: &Value| line["message"] == "request").collect();
     let by_id: BTreeMap<String, Value> =

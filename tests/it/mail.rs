@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::bench::{Bench, PASSWORD, central, email, eventually, sqlite};
 use crate::smtp::{LOGIN, Letter, Smtp};
+use crate::test_server::{PASSWORD, TestServer, central, email, eventually, sqlite};
 
 const NEW: &str = "another long one";
 
 #[test]
 fn a_forgotten_password_is_mailed_read_and_reset_once() {
     let smtp = Smtp::start();
-    let bench = Bench::with(&["--smtp-url", &smtp.url(), "--mail-from", "Acme Télécom <no-reply@acme.test>"]);
-    let ada = bench.verified("ada");
-    forgot(&bench, "ada");
-    forgot(&bench, "nobody");
+    let server = TestServer::with(&["--smtp-url", &smtp.url(), "--mail-from", "Acme Télécom <no-reply@acme.test>"]);
+    let ada = server.verified("ada");
+    forgot(&server, "ada");
+    forgot(&server, "nobody");
 
     let mail = smtp.next();
     assert_eq!((mail.from.as_str(), mail.to.clone()), ("no-reply@acme.test", vec![email("ada")]));
@@ -27,43 +27,43 @@ fn a_forgotten_password_is_mailed_read_and_reset_once() {
     assert_eq!((letter.to, letter.subject.as_str()), (email("ada"), "Choose a new password"));
     assert!(letter.text.starts_with("Hello ada,"), "{}", letter.text);
 
-    let code = code(&bench, &mail.letter());
-    reset(&bench, "ada", &code).ok();
-    bench.get(&ada, "/whoami").refused(401, "token_revoked");
-    bench.post(&central(), "/login", json!({"email": email("ada"), "password": NEW})).ok();
+    let code = code(&server, &mail.letter());
+    reset(&server, "ada", &code).ok();
+    server.get(&ada, "/whoami").refused(401, "token_revoked");
+    server.post(&central(), "/login", json!({"email": email("ada"), "password": NEW})).ok();
     let old = json!({"email": email("ada"), "password": PASSWORD});
-    bench.post(&central(), "/login", old).refused(401, "invalid_credentials");
-    reset(&bench, "ada", &code).invalid(&["The selected code is invalid."]);
+    server.post(&central(), "/login", old).refused(401, "invalid_credentials");
+    reset(&server, "ada", &code).invalid(&["The selected code is invalid."]);
 
     assert_eq!(smtp.next().letter().subject, "Your password was changed");
     // When the second mail arrives, the outbox has handled everything before it.
-    forgot(&bench, "ada");
+    forgot(&server, "ada");
     assert_eq!(smtp.next().letter().subject, "Choose a new password");
     assert!(smtp.others().is_empty());
     for secret in [code.as_str(), "@example.com"] {
-        assert!(!bench.whole_log().contains(secret), "{secret} is in the log");
+        assert!(!server.whole_log().contains(secret), "{secret} is in the log");
     }
 }
 
 #[test]
 fn a_test_mail_is_sent_at_once_and_the_servers_answer_is_printed() {
-    let bench = Bench::new();
-    let said = bench.cli(&["mail", "test", "ada@example.com"]).ok();
+    let server = TestServer::new();
+    let said = server.cli(&["mail", "test", "ada@example.com"]).ok();
     let file = said.trim().rsplit_once(' ').unwrap().1.to_owned();
     assert!(said.contains("smtp_url") && file.ends_with(".eml"), "{said}");
-    let letter = Letter::read(&fs::read(bench.data().parent().unwrap().join(&file)).unwrap());
+    let letter = Letter::read(&fs::read(server.data().parent().unwrap().join(&file)).unwrap());
     assert!(letter.to == email("ada") && letter.text.contains("mail test"), "{}", letter.text);
 
     let smtp = Smtp::start();
-    let settings = bench.data().with_file_name("cx-engine.toml");
+    let settings = server.data().with_file_name("cx-engine.toml");
     fs::write(&settings, format!("smtp_url = \"{}\"\nmail_from = \"no-reply@acme.test\"\n", smtp.url())).unwrap();
-    let said = bench.cli(&["mail", "test", "ada@example.com"]).ok();
+    let said = server.cli(&["mail", "test", "ada@example.com"]).ok();
     assert!(said.contains("from no-reply@acme.test") && said.contains("responded: 250"), "{said}");
     assert!(smtp.next().letter().subject.starts_with("Test mail from http://localhost"));
 
-    assert!(bench.cli(&["mail", "test", "ada"]).failed().contains("address"));
+    assert!(server.cli(&["mail", "test", "ada"]).failed().contains("address"));
     fs::write(&settings, "smtp_url = \"smtp://ada:secret@127.0.0.1:1\"\n").unwrap();
-    let said = bench.cli(&["mail", "test", "ada@example.com"]).failed();
+    let said = server.cli(&["mail", "test", "ada@example.com"]).failed();
     assert!(said.contains("was not sent: smtp://127.0.0.1:1") && said.contains("refused"), "{said}");
     assert!(!said.contains("secret"), "{said}");
 }
@@ -73,12 +73,12 @@ fn a_server_that_wants_a_password_is_given_the_one_of_the_url() {
     let smtp = Smtp::for_members();
     let (user, _) = LOGIN;
     let url = format!("smtp://{user}:p%40ss%2Fword@{}/cx.example.com", smtp.address);
-    let bench = Bench::with(&["--smtp-url", &url]);
-    bench.verified("ada");
-    forgot(&bench, "ada");
+    let server = TestServer::with(&["--smtp-url", &url]);
+    server.verified("ada");
+    forgot(&server, "ada");
     let mail = smtp.next();
     assert_eq!((mail.user.as_deref(), mail.hello.as_str()), (Some(user), "cx.example.com"));
-    let printed = bench.cli(&["serve", "--print-config", "--smtp-url", &url]).ok();
+    let printed = server.cli(&["serve", "--print-config", "--smtp-url", &url]).ok();
     assert!(printed.contains(user) && !printed.contains("p%40ss"), "{printed}");
 }
 
@@ -93,13 +93,13 @@ fn an_encrypted_server_is_sent_mail_and_one_that_nobody_vouches_for_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("root.pem");
         fs::write(&root, smtp.certificate.as_ref().unwrap()).unwrap();
-        let trusting = Bench::within(&[("CX_SMTP_URL", &url), ("SSL_CERT_FILE", root.to_str().unwrap())], &[]);
+        let trusting = TestServer::within(&[("CX_SMTP_URL", &url), ("SSL_CERT_FILE", root.to_str().unwrap())], &[]);
         trusting.verified("ada");
         forgot(&trusting, "ada");
         let mail = smtp.next();
         assert_eq!((mail.to, mail.encrypted), (vec![email("ada")], true));
 
-        let wary = Bench::within(&[("CX_SMTP_URL", &url)], &[]);
+        let wary = TestServer::within(&[("CX_SMTP_URL", &url)], &[]);
         wary.verified("ada");
         forgot(&wary, "ada");
         eventually("the certificate is refused", || wary.log().contains("invalid peer certificate"));
@@ -110,9 +110,9 @@ fn an_encrypted_server_is_sent_mail_and_one_that_nobody_vouches_for_is_not() {
 #[test]
 fn a_server_that_offers_tls_is_sent_mail_by_tls_whoever_it_is() {
     let smtp = Smtp::encrypted(false);
-    let bench = Bench::with(&["--smtp-url", &smtp.url()]);
-    bench.register("ada");
-    forgot(&bench, "ada");
+    let server = TestServer::with(&["--smtp-url", &smtp.url()]);
+    server.register("ada");
+    forgot(&server, "ada");
     let mail = smtp.next();
     assert_eq!((mail.to, mail.encrypted), (vec![email("ada")], true));
 }
@@ -123,24 +123,24 @@ fn what_cannot_be_sent_at_first_arrives_once_the_server_is_back() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     drop(taken);
-    let bench = Bench::with(&["--smtp-url", &format!("smtp://{address}")]);
-    bench.verified("ada");
-    forgot(&bench, "ada");
-    eventually("the first try has failed", || bench.log().contains("sending a mail failed; it is retried"));
+    let server = TestServer::with(&["--smtp-url", &format!("smtp://{address}")]);
+    server.verified("ada");
+    forgot(&server, "ada");
+    eventually("the first try has failed", || server.log().contains("sending a mail failed; it is retried"));
 
     let smtp = Smtp::on(TcpListener::bind(address).unwrap());
-    let code = code(&bench, &smtp.next().letter());
-    reset(&bench, "ada", &code).ok();
-    eventually("it has left the outbox", || waiting(&bench) == 0);
+    let code = code(&server, &smtp.next().letter());
+    reset(&server, "ada", &code).ok();
+    eventually("it has left the outbox", || waiting(&server) == 0);
 }
 
 #[test]
 fn a_mail_that_is_sent_twice_is_known_by_its_message_id() {
     let smtp = Smtp::start();
     smtp.stumble();
-    let bench = Bench::with(&["--smtp-url", &smtp.url()]);
-    bench.verified("ada");
-    forgot(&bench, "ada");
+    let server = TestServer::with(&["--smtp-url", &smtp.url()]);
+    server.verified("ada");
+    forgot(&server, "ada");
     let (first, second) = (smtp.next().letter(), smtp.next().letter());
     assert_eq!(first.message_id, second.message_id);
     assert!(first.message_id.ends_with("@localhost>"), "{}", first.message_id);
@@ -152,47 +152,47 @@ fn a_mail_that_is_sent_twice_is_known_by_its_message_id() {
 fn what_is_refused_five_times_is_shown_by_the_doctor_and_sent_when_it_says_so() {
     let smtp = Smtp::for_members();
     let wrong = format!("smtp://postmaster:wrong@{}", smtp.address);
-    let mut bench = Bench::with(&["--smtp-url", &wrong]);
-    bench.verified("ada");
-    forgot(&bench, "ada");
-    let file = sqlite(&bench.data().join("central.sqlite"));
+    let mut server = TestServer::with(&["--smtp-url", &wrong]);
+    server.verified("ada");
+    forgot(&server, "ada");
+    let file = sqlite(&server.data().join("central.sqlite"));
     file.busy_timeout(Duration::from_secs(10)).unwrap();
     eventually("it is a dead letter", || {
         file.execute("UPDATE outbox SET due_at = 0 WHERE due_at IS NOT NULL AND tries > 0", []).unwrap();
-        bench.log().contains("sending a mail failed for good")
+        server.log().contains("sending a mail failed for good")
     });
-    let found = bench.cli(&["doctor"]);
+    let found = server.cli(&["doctor"]);
     assert_eq!(found.code, Some(3), "{found:?}");
     assert!(
         found.out.contains("ada@example.com could not be sent after 5 tries") && found.out.contains("535"),
         "{found:?}"
     );
-    assert!(!bench.whole_log().contains("@example.com"), "{}", bench.log());
+    assert!(!server.whole_log().contains("@example.com"), "{}", server.log());
 
     // The mail stays failed until an operator retries it, even after a restart.
-    bench.restart();
-    assert_eq!(bench.cli(&["doctor", "--fix"]).code, Some(0));
-    eventually("it has been tried again", || tries(&bench) > 0);
+    server.restart();
+    assert_eq!(server.cli(&["doctor", "--fix"]).code, Some(0));
+    eventually("it has been tried again", || tries(&server) > 0);
     assert!(smtp.others().is_empty());
 }
 
 #[test]
 fn without_a_server_a_mail_is_a_file_and_the_log_names_it() {
-    let bench = Bench::new();
-    bench.verified("ada");
-    forgot(&bench, "ada");
-    eventually("there is a file", || bench.log().contains(".eml"));
-    let files: Vec<_> = fs::read_dir(bench.data().join("outbox")).unwrap().map(|file| file.unwrap().path()).collect();
+    let server = TestServer::new();
+    server.verified("ada");
+    forgot(&server, "ada");
+    eventually("there is a file", || server.log().contains(".eml"));
+    let files: Vec<_> = fs::read_dir(server.data().join("outbox")).unwrap().map(|file| file.unwrap().path()).collect();
     assert_eq!(files.len(), 1, "{files:?}");
-    let log = bench.whole_log();
+    let log = server.whole_log();
     assert!(log.contains(files[0].file_name().unwrap().to_str().unwrap()), "{log}");
 
     let letter = Letter::read(&fs::read(&files[0]).unwrap());
     assert_eq!((letter.from.as_str(), letter.to.clone()), ("cx-engine <no-reply@localhost>", email("ada")));
-    let code = code(&bench, &letter);
+    let code = code(&server, &letter);
     assert!(!log.contains(&code) && !log.contains("@example.com"), "{log}");
-    reset(&bench, "ada", &code).ok();
-    eventually("it has left the outbox", || waiting(&bench) == 0);
+    reset(&server, "ada", &code).ok();
+    eventually("it has left the outbox", || waiting(&server) == 0);
 }
 
 /// The mail server accepts the connection and sends nothing.
@@ -200,42 +200,42 @@ fn without_a_server_a_mail_is_a_file_and_the_log_names_it() {
 fn a_mail_server_that_does_not_answer_holds_up_neither_requests_nor_the_end() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("smtp://{}", silent.local_addr().unwrap());
-    let mut bench = Bench::with(&["--smtp-url", &url]);
-    let ada = bench.verified("ada");
-    forgot(&bench, "ada");
+    let mut server = TestServer::with(&["--smtp-url", &url]);
+    let ada = server.verified("ada");
+    forgot(&server, "ada");
     let _stream = silent.accept().unwrap();
-    bench.get(&ada, "/whoami").ok();
+    server.get(&ada, "/whoami").ok();
     let told = Instant::now();
-    assert!(bench.stop().success(), "{}", bench.log());
+    assert!(server.stop().success(), "{}", server.log());
     assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
     drop(silent);
 
     // The mail is still queued: the next server sends it.
-    assert_eq!(waiting(&bench), 1);
+    assert_eq!(waiting(&server), 1);
 }
 
-fn forgot(bench: &Bench, name: &str) {
-    let answer = bench.post(&central(), "/password/forgot", json!({"email": email(name)})).ok();
+fn forgot(server: &TestServer, name: &str) {
+    let answer = server.post(&central(), "/password/forgot", json!({"email": email(name)})).ok();
     assert_eq!(answer, json!({"response": "ok"}));
 }
 
-fn reset(bench: &Bench, name: &str, code: &str) -> crate::client::Answer {
-    bench.post(&central(), "/password/reset", json!({"email": email(name), "code": code, "password": NEW}))
+fn reset(server: &TestServer, name: &str, code: &str) -> crate::client::Answer {
+    server.post(&central(), "/password/reset", json!({"email": email(name), "code": code, "password": NEW}))
 }
 
 /// The code in the link. Checks that the link leads to the server that mailed it.
-fn code(bench: &Bench, letter: &Letter) -> String {
+fn code(server: &TestServer, letter: &Letter) -> String {
     let link = letter.link();
-    let page = format!("http://localhost:{}/ui/password-reset?email=ada%40example.com&code=", bench.address().port());
+    let page = format!("http://localhost:{}/ui/password-reset?email=ada%40example.com&code=", server.address().port());
     link.strip_prefix(&page).unwrap_or_else(|| panic!("{link} does not begin with {page}")).to_owned()
 }
 
-fn waiting(bench: &Bench) -> i64 {
-    let file = sqlite(&bench.data().join("central.sqlite"));
+fn waiting(server: &TestServer) -> i64 {
+    let file = sqlite(&server.data().join("central.sqlite"));
     file.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0)).unwrap()
 }
 
-fn tries(bench: &Bench) -> i64 {
-    let file = sqlite(&bench.data().join("central.sqlite"));
+fn tries(server: &TestServer) -> i64 {
+    let file = sqlite(&server.data().join("central.sqlite"));
     file.query_row("SELECT tries FROM outbox", [], |row| row.get(0)).unwrap()
 }

@@ -1,13 +1,13 @@
 //! Tests of the program as its users see it: each test starts the real binary on its own data directory, sends HTTP
-//! requests, runs commands, stops or kills it. `bench.rs`, `process.rs`, `client.rs`, `chromium.rs`, `smtp.rs` and
+//! requests, runs commands, stops or kills it. `server.rs`, `process.rs`, `client.rs`, `chromium.rs`, `smtp.rs` and
 //! `receiver.rs` are helpers.
 
-mod bench;
 mod chromium;
 mod client;
 mod process;
 mod receiver;
 mod smtp;
+mod test_server;
 
 mod approving;
 mod backups;

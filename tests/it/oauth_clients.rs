@@ -14,8 +14,8 @@ use oauth2::{
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::bench::{Bench, PASSWORD, Team, email, text};
 use crate::client::{Answer, Request};
+use crate::test_server::{PASSWORD, Team, TestServer, email, text};
 
 const URI: &str = "https://pbx.example.com/callback";
 const HOST: &str = "acme.localhost";
@@ -24,15 +24,15 @@ type Tokens = StandardTokenResponse<EmptyExtraTokenFields, BasicTokenType>;
 type Ours = BasicClient<EndpointSet, EndpointNotSet, EndpointSet, EndpointSet, EndpointSet>;
 
 struct Scene {
-    bench: Bench,
+    server: TestServer,
     acme: Team,
 }
 
 impl Scene {
     fn new() -> Self {
-        let bench = Bench::with(&["--trusted-proxies", "127.0.0.1"]);
-        let acme = bench.team("acme");
-        Self { bench, acme }
+        let server = TestServer::with(&["--trusted-proxies", "127.0.0.1"]);
+        let acme = server.team("acme");
+        Self { server, acme }
     }
 
     fn register(&self, more: Value) -> Value {
@@ -41,7 +41,7 @@ impl Scene {
             "scopes": ["contact.view", "customer.view"],
         });
         client.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        self.bench.post(&self.acme.inside, "/oauth-clients", client).created()
+        self.server.post(&self.acme.inside, "/oauth-clients", client).created()
     }
 
     /// The crate's client, configured from the server metadata.
@@ -76,7 +76,7 @@ impl Scene {
     fn through_the_proxy(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
         let forwarded = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", HOST)];
         let headers = [headers, &forwarded].concat();
-        self.bench.ask(&Request { method, path, host: "127.0.0.1", headers: &headers, body, token: None })
+        self.server.ask(&Request { method, path, host: "127.0.0.1", headers: &headers, body, token: None })
     }
 
     /// A browser that submits each form until it is redirected to the client. Returns the parameters of that redirect.
@@ -128,7 +128,7 @@ impl Scene {
     /// The status of a request for contacts with an access token.
     fn contacts(&self, tokens: &Tokens) -> u16 {
         let token = json!(tokens.access_token().secret());
-        self.bench.get(&self.acme.inside.clone().with(&token), "/contacts").status
+        self.server.get(&self.acme.inside.clone().with(&token), "/contacts").status
     }
 }
 

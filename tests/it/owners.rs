@@ -8,8 +8,8 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::bench::{Bench, PASSWORD, eventually};
 use crate::process::{not_run, program, run};
+use crate::test_server::{PASSWORD, TestServer, eventually};
 
 const SOMEBODY: u32 = 1234;
 
@@ -114,13 +114,13 @@ fn open_to_others(folder: &Path) -> Vec<String> {
 
 #[test]
 fn whatever_a_command_makes_is_its_users_alone_whatever_the_umask_is() {
-    let bench = Bench::new();
-    let acme = bench.team("acme");
-    bench.customer(&acme.inside, "Renault");
-    bench.post(&acme.inside, "/user-invites", json!({"email": "grace@example.com", "role_id": 3})).created();
-    let outbox = bench.data().join("outbox");
+    let server = TestServer::new();
+    let acme = server.team("acme");
+    server.customer(&acme.inside, "Renault");
+    server.post(&acme.inside, "/user-invites", json!({"email": "grace@example.com", "role_id": 3})).created();
+    let outbox = server.data().join("outbox");
     eventually("the mail is in its file", || fs::read_dir(&outbox).is_ok_and(|mut files| files.next().is_some()));
-    let folder = bench.data().parent().unwrap().to_owned();
+    let folder = server.data().parent().unwrap().to_owned();
     let typed = |arguments: &[&str]| {
         let mut shell = Command::new("sh");
         shell.args(["-c", "umask 000; exec \"$@\"", "sh"]).arg(program(&folder).get_program()).args(arguments);
@@ -138,15 +138,15 @@ fn whatever_a_command_makes_is_its_users_alone_whatever_the_umask_is() {
 
 #[test]
 fn a_data_folder_that_is_open_to_others_is_closed_at_the_start() {
-    let mut bench = Bench::new();
-    assert!(bench.stop().success());
-    let data = bench.data();
+    let mut server = TestServer::new();
+    assert!(server.stop().success());
+    let data = server.data();
     let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     open(&data, 0o755);
     open(&data.join("workspaces"), 0o777);
     open(&data.join("central.sqlite"), 0o644);
     open(&data.join("server.lock"), 0o666);
-    bench.start();
+    server.start();
     assert_eq!(open_to_others(&data), [""; 0]);
-    assert!(bench.whole_log().contains("was open to others"), "{}", bench.log());
+    assert!(server.whole_log().contains("was open to others"), "{}", server.log());
 }

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::bench::{Bench, Team, eventually};
 use crate::process::{Process, Typed, curl, free_ports, not_run, packaged, run};
+use crate::test_server::{Team, TestServer, eventually};
 use crate::tls::Files;
 
 /// A proxy, stopped when dropped.
@@ -107,8 +107,8 @@ impl Drop for Proxy {
     }
 }
 
-fn server() -> (Bench, Team, SocketAddr) {
-    let bench = Bench::with(&["--trusted-proxies", "127.0.0.1", "--metrics", "true"]);
+fn server() -> (TestServer, Team, SocketAddr) {
+    let bench = TestServer::with(&["--trusted-proxies", "127.0.0.1", "--metrics", "true"]);
     let team = bench.team("acme");
     let address = bench.address();
     (bench, team, address)

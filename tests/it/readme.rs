@@ -6,8 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::bench::{sqlite, text};
 use crate::process::{Server, document, program, run};
+use crate::test_server::{sqlite, text};
 
 /// The documents with shell blocks that use the API, in reading order.
 const CHAPTERS: [&str; 4] = ["README.md", "docs/users.md", "docs/pbx.md", "docs/call-routing.md"];

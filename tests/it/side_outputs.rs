@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::bench::{PASSWORD, eventually};
 use crate::client::{Answer, Connection, Request};
 use crate::process::{Server, program, run};
+use crate::test_server::{PASSWORD, eventually};
 
 /// Requests whose log lines fill a pipe (64 KiB) more than once.
 const MANY: usize = 600;

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
-use crate::bench::{Bench, eventually};
 use crate::client::{Connection, PATIENCE, Request};
 use crate::process::{LOG, Server, free_ports, not_run, program, run};
+use crate::test_server::{TestServer, eventually};
 
 const HEALTH: Request<'_> =
     Request { method: "GET", path: "/healthz", host: "localhost", token: None, headers: &[], body: None };
@@ -22,7 +22,7 @@ fn it_is_told_when_the_server_is_ready_and_when_it_stops() {
         let length = told.recv(&mut text).unwrap();
         String::from_utf8(text[..length].to_vec()).unwrap()
     };
-    let mut bench = Bench::within(&[("NOTIFY_SOCKET", path.to_str().unwrap())], &[]);
+    let mut bench = TestServer::within(&[("NOTIFY_SOCKET", path.to_str().unwrap())], &[]);
     let ready = next();
     assert!(ready.lines().any(|line| line == "READY=1"), "{ready}");
     assert!(ready.contains(&format!("STATUS=listening on http://{}", bench.address())), "{ready}");

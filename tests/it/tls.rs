@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::bench::{Bench, PASSWORD, eventually};
 use crate::client::{Connection, Request};
 use crate::process::{Typed, curl, program, run};
+use crate::test_server::{PASSWORD, TestServer, eventually};
 
 /// A server with TLS, and its certificate.
 struct Secure {
-    bench: Bench,
+    server: TestServer,
     files: Files,
 }
 
@@ -61,11 +61,11 @@ impl Secure {
         let files = Files::new();
         let of_files = files.flags();
         let flags: Vec<&str> = of_files.iter().map(String::as_str).chain(flags.iter().copied()).collect();
-        Self { bench: Bench::with(&flags), files }
+        Self { server: TestServer::with(&flags), files }
     }
 
     fn url(&self, host: &str, path: &str) -> String {
-        format!("https://{host}:{}{path}", self.bench.address().port())
+        format!("https://{host}:{}{path}", self.server.address().port())
     }
 
     fn curl(&self, arguments: &[&str]) -> Typed {
@@ -97,7 +97,7 @@ fn both_versions_of_http_and_of_tls_are_spoken_and_no_older_ones() {
     assert!(old.code != Some(0) && old.err.contains("alert"), "{old:?}");
     // A client without TLS gets no response.
     let request = Request { method: "GET", path: "/healthz", host: "localhost", ..Request::default() };
-    let plain = secure.bench.connect().ask(&request);
+    let plain = secure.server.connect().ask(&request);
     assert!(plain.is_err(), "{plain:?}");
 }
 
@@ -143,7 +143,7 @@ fn links_are_those_of_tls_and_a_workspace_works_by_them() {
 #[test]
 fn health_asks_over_tls() {
     let secure = Secure::with(&[]);
-    let address = secure.bench.address().to_string();
+    let address = secure.server.address().to_string();
     let folder = tempfile::tempdir().unwrap();
     let flags = secure.files.flags();
     let mut health = program(folder.path());
@@ -159,12 +159,14 @@ fn another_certificate_is_served_when_the_files_change_and_a_bad_one_is_not() {
     let (certificate, key) =
         (fs::read_to_string(files.certificate()).unwrap(), fs::read_to_string(files.key()).unwrap());
     put(&files.key(), "no key");
-    eventually("it is said that the key is bad", || secure.bench.log().contains("still serving the old one"));
+    eventually("it is said that the key is bad", || secure.server.log().contains("still serving the old one"));
     assert!(secure.is_trusted());
     // The key of another certificate, as in the middle of a renewal.
     Files::renew(files);
     put(&files.certificate(), &certificate);
-    eventually("it is said that they do not belong together", || secure.bench.log().contains("do not belong together"));
+    eventually("it is said that they do not belong together", || {
+        secure.server.log().contains("do not belong together")
+    });
     assert!(secure.is_trusted());
     Files::renew(files);
     eventually("the new one is served", || secure.is_trusted());
@@ -201,8 +203,8 @@ fn what_cannot_be_served_keeps_the_server_from_starting() {
 #[test]
 fn plain_http_leads_to_tls_with_what_was_asked() {
     let secure = Secure::with(&["--redirect-listen", "127.0.0.1:0"]);
-    eventually("it is said where", || secure.bench.log().contains("plain HTTP is redirected to TLS"));
-    let log = secure.bench.log();
+    eventually("it is said where", || secure.server.log().contains("plain HTTP is redirected to TLS"));
+    let log = secure.server.log();
     let line: Value = log
         .lines()
         .filter_map(|line| serde_json::from_str(line).ok())
@@ -224,10 +226,10 @@ fn plain_http_leads_to_tls_with_what_was_asked() {
 #[test]
 fn a_handshake_that_does_not_come_is_given_up_and_keeps_no_server_from_stopping() {
     let secure = Secure::with(&["--header-timeout", "0.5"]);
-    let mut silent = secure.bench.connect();
+    let mut silent = secure.server.connect();
     assert!(silent.receive().unwrap().is_none(), "it is closed without a word");
     let mut secure = Secure::with(&["--header-timeout", "3600", "--shutdown-timeout", "3600"]);
-    let _silent = secure.bench.connect();
+    let _silent = secure.server.connect();
     assert!(secure.is_trusted(), "the silent one was let in before");
-    assert!(secure.bench.stop().success());
+    assert!(secure.server.stop().success());
 }

@@ -9,31 +9,31 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::bench::{Bench, Team, email, eventually};
 use crate::receiver::{Message, Receiver};
+use crate::test_server::{Team, TestServer, email, eventually};
 
-fn bench() -> Bench {
-    Bench::with(&["--private-webhooks", "true"])
+fn server() -> TestServer {
+    TestServer::with(&["--private-webhooks", "true"])
 }
 
 /// Creates a webhook of a team for these events. Returns its path and its secret.
-fn webhook(bench: &Bench, team: &Team, url: &str, events: &[&str]) -> (String, String) {
-    let made = bench.post(&team.inside, "/webhooks", json!({"url": url, "events": events})).created();
+fn webhook(server: &TestServer, team: &Team, url: &str, events: &[&str]) -> (String, String) {
+    let made = server.post(&team.inside, "/webhooks", json!({"url": url, "events": events})).created();
     (format!("/webhooks/{}", made["id"]), made["secret"].as_str().unwrap().to_owned())
 }
 
-fn deliveries(bench: &Bench, team: &Team, webhook: &str) -> Vec<Value> {
-    bench.get(&team.inside, &format!("{webhook}/deliveries?sort=id")).ok()["data"].as_array().unwrap().clone()
+fn deliveries(server: &TestServer, team: &Team, webhook: &str) -> Vec<Value> {
+    server.get(&team.inside, &format!("{webhook}/deliveries?sort=id")).ok()["data"].as_array().unwrap().clone()
 }
 
 /// Waits until the deliveries have these statuses.
-fn settled(bench: &Bench, team: &Team, webhook: &str, statuses: &[&str]) -> Vec<Value> {
+fn settled(server: &TestServer, team: &Team, webhook: &str, statuses: &[&str]) -> Vec<Value> {
     eventually("settled", || {
-        let found = deliveries(bench, team, webhook);
+        let found = deliveries(server, team, webhook);
         found.len() == statuses.len()
             && found.iter().zip(statuses).all(|(delivery, status)| delivery["status"] == *status)
     });
-    deliveries(bench, team, webhook)
+    deliveries(server, team, webhook)
 }
 
 /// Checks a signature as the Standard Webhooks convention describes.
@@ -47,12 +47,12 @@ fn is_signed(message: &Message, secret: &str) -> bool {
 
 #[test]
 fn a_change_is_told_at_once_signed_and_whole() {
-    let (bench, receiver) = (bench(), Receiver::start());
-    let acme = bench.team("acme");
-    let (path, secret) = webhook(&bench, &acme, &receiver.url(), &["customer.*", "contact.created"]);
+    let (server, receiver) = (server(), Receiver::start());
+    let acme = server.team("acme");
+    let (path, secret) = webhook(&server, &acme, &receiver.url(), &["customer.*", "contact.created"]);
 
     let began = Instant::now();
-    let made = bench.post(&acme.inside, "/customers", json!({"name": "Zoé"})).created();
+    let made = server.post(&acme.inside, "/customers", json!({"name": "Zoé"})).created();
     let created = receiver.next();
     // Not by a later retry, even on a busy machine.
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
@@ -67,50 +67,50 @@ fn a_change_is_told_at_once_signed_and_whole() {
     assert_eq!(told["workspace_id"], acme.workspace);
 
     // Other events and rejected requests cause no message.
-    bench.post(&acme.inside, "/organisations", json!({"name": "O"})).created();
-    bench
+    server.post(&acme.inside, "/organisations", json!({"name": "O"})).created();
+    server
         .post(&acme.inside, "/contacts", json!({"last_name": "C", "customer_id": 99}))
         .invalid(&["The selected customer id is invalid."]);
-    bench.put(&acme.inside, "/customers/1", json!({"name": "Ada"})).created();
+    server.put(&acme.inside, "/customers/1", json!({"name": "Ada"})).created();
     let updated = receiver.next();
     assert_eq!(updated.json()["type"], "customer.updated");
     assert_eq!(updated.json()["data"]["changes"], json!({"name": ["Zoé", "Ada"]}));
-    bench.delete(&acme.inside, "/customers/1").ok();
+    server.delete(&acme.inside, "/customers/1").ok();
     assert_eq!(receiver.next().json()["type"], "customer.deleted");
 
-    let log = settled(&bench, &acme, &path, &["delivered", "delivered", "delivered"]);
+    let log = settled(&server, &acme, &path, &["delivered", "delivered", "delivered"]);
     assert_eq!(
         (&log[0]["message_id"], &log[0]["response_status"]),
         (&json!(created.header("webhook-id")), &json!(200))
     );
     assert_eq!((&log[0]["response_body"], &log[0]["error"]), (&json!("read"), &Value::Null));
-    let whole = bench.get(&acme.inside, &format!("{path}/deliveries/{}", log[0]["id"])).ok();
+    let whole = server.get(&acme.inside, &format!("{path}/deliveries/{}", log[0]["id"])).ok();
     assert_eq!(whole["body"], told);
     assert!(receiver.others().is_empty());
-    assert!(!bench.whole_log().contains(&secret), "the secret is in the log");
+    assert!(!server.whole_log().contains(&secret), "the secret is in the log");
 }
 
 #[test]
 fn what_fails_is_told_again_under_the_same_id_and_replayed_on_demand() {
-    let (bench, receiver) = (bench(), Receiver::start());
-    let acme = bench.team("acme");
-    let (path, secret) = webhook(&bench, &acme, &receiver.url(), &["*"]);
+    let (server, receiver) = (server(), Receiver::start());
+    let acme = server.team("acme");
+    let (path, secret) = webhook(&server, &acme, &receiver.url(), &["*"]);
     receiver.answers("503 Service Unavailable", "");
-    bench.customer(&acme.inside, "Ada");
+    server.customer(&acme.inside, "Ada");
     let first = receiver.next();
-    let failed = &settled(&bench, &acme, &path, &["pending"])[0];
-    eventually("noted", || deliveries(&bench, &acme, &path)[0]["tries"] == 1);
+    let failed = &settled(&server, &acme, &path, &["pending"])[0];
+    eventually("noted", || deliveries(&server, &acme, &path)[0]["tries"] == 1);
     assert!(failed["next_try_at"].is_string(), "{failed}");
     receiver.answers("204 No Content", "");
     let second = receiver.next();
     assert_eq!((second.header("webhook-id"), &second.body), (first.header("webhook-id"), &first.body));
     assert!(is_signed(&second, &secret));
-    let told = &settled(&bench, &acme, &path, &["delivered"])[0];
+    let told = &settled(&server, &acme, &path, &["delivered"])[0];
     assert_eq!((&told["tries"], &told["next_try_at"]), (&json!(1), &Value::Null));
 
-    bench.post(&acme.inside, &format!("{path}/deliveries/{}/replay", told["id"]), json!({})).created();
+    server.post(&acme.inside, &format!("{path}/deliveries/{}/replay", told["id"]), json!({})).created();
     assert_eq!(receiver.next().header("webhook-id"), first.header("webhook-id"));
-    bench.post(&acme.inside, &format!("{path}/test"), json!({})).created();
+    server.post(&acme.inside, &format!("{path}/test"), json!({})).created();
     let test = receiver.next();
     assert_eq!(test.json()["type"], "webhook.test");
     assert!(is_signed(&test, &secret));
@@ -121,34 +121,34 @@ fn what_was_committed_is_told_after_a_crash() {
     let away = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = away.local_addr().unwrap();
     drop(away);
-    let mut bench = bench();
-    let acme = bench.team("acme");
-    let (path, _) = webhook(&bench, &acme, &format!("http://{address}/"), &["customer.created"]);
-    bench.customer(&acme.inside, "Ada");
-    eventually("tried", || deliveries(&bench, &acme, &path)[0]["tries"] == 1);
-    assert!(deliveries(&bench, &acme, &path)[0]["error"].is_string());
-    bench.kill();
+    let mut server = server();
+    let acme = server.team("acme");
+    let (path, _) = webhook(&server, &acme, &format!("http://{address}/"), &["customer.created"]);
+    server.customer(&acme.inside, "Ada");
+    eventually("tried", || deliveries(&server, &acme, &path)[0]["tries"] == 1);
+    assert!(deliveries(&server, &acme, &path)[0]["error"].is_string());
+    server.kill();
     let receiver = Receiver::on(TcpListener::bind(address).unwrap());
-    bench.start();
+    server.start();
     assert_eq!(receiver.next().json()["data"]["name"], "Ada");
-    settled(&bench, &acme, &path, &["delivered"]);
+    settled(&server, &acme, &path, &["delivered"]);
 }
 
 #[test]
 fn the_servers_own_network_is_told_nothing() {
-    let (bench, receiver) = (Bench::new(), Receiver::start());
-    let acme = bench.team("acme");
+    let (server, receiver) = (TestServer::new(), Receiver::start());
+    let acme = server.team("acme");
     for url in
         [&receiver.url(), "http://[::1]/", "http://[::ffff:10.0.0.1]/", "http://169.254.169.254/", "http://2130706433/"]
     {
         let body = json!({"url": url, "events": ["*"]});
-        bench.post(&acme.inside, "/webhooks", body).invalid(&["The url may not lead to a private address."]);
+        server.post(&acme.inside, "/webhooks", body).invalid(&["The url may not lead to a private address."]);
     }
     // A name is resolved when it is used. The delivery reveals nothing more.
-    let (path, _) = webhook(&bench, &acme, &format!("http://localhost:{}/", receiver.address.port()), &["*"]);
-    bench.customer(&acme.inside, "Ada");
-    eventually("tried", || deliveries(&bench, &acme, &path)[0]["tries"] == 1);
-    let refused = &deliveries(&bench, &acme, &path)[0];
+    let (path, _) = webhook(&server, &acme, &format!("http://localhost:{}/", receiver.address.port()), &["*"]);
+    server.customer(&acme.inside, "Ada");
+    eventually("tried", || deliveries(&server, &acme, &path)[0]["tries"] == 1);
+    let refused = &deliveries(&server, &acme, &path)[0];
     assert!(refused["error"].as_str().unwrap().contains("private address"), "{refused}");
     assert_eq!(refused["response_status"], Value::Null);
     assert!(receiver.others().is_empty());
@@ -156,40 +156,40 @@ fn the_servers_own_network_is_told_nothing() {
 
 #[test]
 fn a_receiver_that_is_gone_switches_its_webhook_off_and_one_that_has_moved_is_not_followed() {
-    let (bench, gone, moved, elsewhere) = (bench(), Receiver::start(), Receiver::start(), Receiver::start());
-    let acme = bench.team("acme");
+    let (server, gone, moved, elsewhere) = (server(), Receiver::start(), Receiver::start(), Receiver::start());
+    let acme = server.team("acme");
     gone.answers("410 Gone", "");
     moved.answers("307 Temporary Redirect", &format!("Location: {}\r\n", elsewhere.url()));
-    let (off, _) = webhook(&bench, &acme, &gone.url(), &["*"]);
-    let (kept, _) = webhook(&bench, &acme, &moved.url(), &["*"]);
-    bench.customer(&acme.inside, "Ada");
+    let (off, _) = webhook(&server, &acme, &gone.url(), &["*"]);
+    let (kept, _) = webhook(&server, &acme, &moved.url(), &["*"]);
+    server.customer(&acme.inside, "Ada");
     gone.next();
     moved.next();
-    settled(&bench, &acme, &off, &["failed"]);
-    assert_eq!(bench.get(&acme.inside, &off).ok()["active"], false);
-    bench.post(&acme.inside, &format!("{off}/test"), json!({})).refused(422, "webhook_inactive");
-    eventually("tried", || deliveries(&bench, &acme, &kept)[0]["response_status"] == 307);
+    settled(&server, &acme, &off, &["failed"]);
+    assert_eq!(server.get(&acme.inside, &off).ok()["active"], false);
+    server.post(&acme.inside, &format!("{off}/test"), json!({})).refused(422, "webhook_inactive");
+    eventually("tried", || deliveries(&server, &acme, &kept)[0]["response_status"] == 307);
     assert!(elsewhere.others().is_empty());
-    let told = bench.get(&acme.inside, "/audit-log?filter[action]=webhook.updated").ok();
+    let told = server.get(&acme.inside, "/audit-log?filter[action]=webhook.updated").ok();
     assert_eq!((&told["data"][0]["actor"]["type"], &told["total"]), (&json!("system"), &json!(1)));
-    bench.customer(&acme.inside, "Zoé");
+    server.customer(&acme.inside, "Zoé");
     moved.next();
     assert!(gone.others().is_empty());
 }
 
 #[test]
 fn a_receiver_that_never_answers_keeps_no_other_waiting() {
-    let (bench, receiver) = (bench(), Receiver::start());
+    let (server, receiver) = (server(), Receiver::start());
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (acme, other) = (bench.team("acme"), bench.team("other"));
+    let (acme, other) = (server.team("acme"), server.team("other"));
     for _ in 0..20 {
-        webhook(&bench, &acme, &format!("http://{}/", silent.local_addr().unwrap()), &["*"]);
+        webhook(&server, &acme, &format!("http://{}/", silent.local_addr().unwrap()), &["*"]);
     }
-    webhook(&bench, &other, &receiver.url(), &["*"]);
-    bench.customer(&acme.inside, "Ada");
+    webhook(&server, &other, &receiver.url(), &["*"]);
+    server.customer(&acme.inside, "Ada");
     let _first = silent.accept().unwrap();
     let began = Instant::now();
-    bench.customer(&other.inside, "Zoé");
+    server.customer(&other.inside, "Zoé");
     assert_eq!(receiver.next().json()["data"]["name"], "Zoé");
     // Long before the other requests time out.
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -197,16 +197,16 @@ fn a_receiver_that_never_answers_keeps_no_other_waiting() {
 
 #[test]
 fn what_a_command_changes_is_told_by_the_server_beside_it() {
-    let (bench, receiver) = (bench(), Receiver::start());
-    let acme = bench.team("acme");
-    bench.register("zoe");
-    webhook(&bench, &acme, &receiver.url(), &["user.*"]);
-    bench.cli(&["user", "add", &email("zoe"), "--workspace", "acme", "--role", "agent"]).ok();
+    let (server, receiver) = (server(), Receiver::start());
+    let acme = server.team("acme");
+    server.register("zoe");
+    webhook(&server, &acme, &receiver.url(), &["user.*"]);
+    server.cli(&["user", "add", &email("zoe"), "--workspace", "acme", "--role", "agent"]).ok();
     let told = receiver.next().json();
     assert_eq!((&told["type"], &told["data"]["email"]), (&json!("user.created"), &json!(email("zoe"))));
-    bench.cli(&["user", "remove", &email("zoe"), "--workspace", "acme"]).ok();
+    server.cli(&["user", "remove", &email("zoe"), "--workspace", "acme"]).ok();
     assert_eq!(receiver.next().json()["type"], "user.deleted");
-    let told = bench.get(&acme.inside, "/audit-log").ok();
+    let told = server.get(&acme.inside, "/audit-log").ok();
     assert_eq!(told["data"][0]["actor"], json!({"type": "system", "id": null, "name": "cx-engine"}));
     assert_eq!(told["data"][0]["address"], Value::Null);
 }

@@ -5,8 +5,8 @@ use std::sync::mpsc::Sender;
 
 use serde_json::json;
 
-use crate::bench::{Bench, Who};
 use crate::client::{Answer, Connection, Request};
+use crate::test_server::{TestServer, Who};
 
 /// The end of a client's connection.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub enum End {
 }
 
 /// Creates customers named by `label` until the server is gone. Sends each name that got a 201.
-pub fn write_until_gone(bench: &Bench, who: &Who, label: &str, told: &Sender<String>) -> End {
-    let mut connection = bench.connect();
+pub fn write_until_gone(server: &TestServer, who: &Who, label: &str, told: &Sender<String>) -> End {
+    let mut connection = server.connect();
     for n in 0.. {
         let name = format!("{label}, customer {n}");
         match create(&mut connection, who, &name) {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::disks::files_below;
-use crate::bench::{Bench, Who, central, email, eventually, text};
 use crate::process::not_run;
+use crate::test_server::{TestServer, Who, central, email, eventually, text};
 
 /// A preloaded library that shifts the program's time by the seconds in a file.
 const SHIM: &str = r#"
@@ -65,32 +65,32 @@ impl Clock {
     }
 
     /// A server with this clock.
-    fn bench(&self) -> Bench {
+    fn server(&self) -> TestServer {
         let (shim, clock) = (self.file("shim.so"), self.file("clock"));
         let environment = [
             ("LD_PRELOAD", shim.to_str().unwrap()),
             ("AHEAD_BY", clock.to_str().unwrap()),
             ("CX_THROTTLE_ATTEMPTS", "2"),
         ];
-        Bench::within(&environment, &[])
+        TestServer::within(&environment, &[])
     }
 }
 
 #[test]
 fn after_the_clock_was_put_back_everything_goes_on() {
     let Some(clock) = Clock::ahead_by(400 * DAY) else { return };
-    let bench = clock.bench();
-    let acme = bench.team("acme");
+    let server = clock.server();
+    let acme = server.team("acme");
     let inside = &acme.inside;
-    let first = bench.keyed_customer(inside, "Renault").created();
+    let first = server.keyed_customer(inside, "Renault").created();
     let year = |value: &Value| text(&value["created_at"])[..4].parse::<i32>().unwrap();
-    let forgot = || bench.post(&central(), "/password/forgot", json!({"email": email("acme")}));
-    let mails = || files_below(&bench.data(), &[".eml"]).len();
+    let forgot = || server.post(&central(), "/password/forgot", json!({"email": email("acme")}));
+    let mails = || files_below(&server.data(), &[".eml"]).len();
     forgot().ok();
     eventually("both mails are written: the one of the registration too", || mails() == 2);
     let wrong = |name: &str| {
         let body = json!({"email": email(name), "password": "a wrong password"});
-        bench.post(&central(), "/login", body)
+        server.post(&central(), "/login", body)
     };
     for _ in 0..2 {
         wrong("nobody").refused(401, "invalid_credentials");
@@ -101,34 +101,34 @@ fn after_the_clock_was_put_back_everything_goes_on() {
     let mut names = vec!["Renault".to_owned()];
     for (ahead_by, name) in [(35 * DAY, "Peugeot"), (35 * DAY - HOUR, "Citroën")] {
         clock.set(ahead_by);
-        let made = bench.post(inside, "/customers", json!({"name": name})).created();
+        let made = server.post(inside, "/customers", json!({"name": name})).created();
         assert!(year(&made) < year(&first), "the clock of the server was put back: {made}");
         names.push(name.into());
-        assert_eq!(bench.customers(inside), names);
-        let again = bench.keyed_customer(inside, "Renault");
+        assert_eq!(server.customers(inside), names);
+        let again = server.keyed_customer(inside, "Renault");
         assert_eq!((&again.created(), again.header("idempotency-replayed")), (&first, Some("true")));
-        for who in [inside, &bench.log_in("acme"), &acme.owner] {
-            bench.get(who, "/whoami").ok();
+        for who in [inside, &server.log_in("acme"), &acme.owner] {
+            server.get(who, "/whoami").ok();
         }
-        assert_eq!(walk(&bench, inside, "/customers?sort=-created_at").len(), names.len());
-        let entries = walk(&bench, inside, "/audit-log?per_page=1");
+        assert_eq!(walk(&server, inside, "/customers?sort=-created_at").len(), names.len());
+        let entries = walk(&server, inside, "/audit-log?per_page=1");
         assert_eq!(entries.len(), names.len(), "{entries:?}");
-        bench.get(&acme.owner, "/instance").ok();
+        server.get(&acme.owner, "/instance").ok();
     }
     wrong("nobody").refused(401, "invalid_credentials");
     forgot().ok();
     eventually("a mail is written", || mails() == 3);
-    assert!(!bench.log().contains("panicked") && !bench.log().contains("ERROR"), "{}", bench.log());
-    bench.is_sound();
+    assert!(!server.log().contains("panicked") && !server.log().contains("ERROR"), "{}", server.log());
+    server.is_sound();
 }
 
 /// All rows of a list, by cursor.
-fn walk(bench: &Bench, who: &Who, list: &str) -> Vec<Value> {
+fn walk(server: &TestServer, who: &Who, list: &str) -> Vec<Value> {
     let mut found = Vec::new();
     let mut cursor = String::new();
     loop {
         let between = if list.contains('?') { '&' } else { '?' };
-        let page = bench.get(who, &format!("{list}{between}cursor={cursor}")).ok();
+        let page = server.get(who, &format!("{list}{between}cursor={cursor}")).ok();
         found.extend(page["data"].as_array().unwrap().iter().map(|row| row["id"].clone()));
         match page["next_cursor"].as_str() {
             Some(next) => cursor = next.to_owned(),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::bench::{Bench, PASSWORD, Team, central, email, eventually, sqlite};
+use crate::test_server::{PASSWORD, Team, TestServer, central, email, eventually, sqlite};
 
 /// The page size of SQLite.
 const PAGE: u64 = 4096;
@@ -49,102 +49,102 @@ fn settle(path: &Path) {
 }
 
 /// Creates a customer in `acme`, exports the workspace, and creates another customer that the exported file lacks.
-fn exported(bench: &Bench, acme: &Team) -> String {
-    bench.customer(&acme.inside, "Renault");
-    let file = bench.data().with_file_name("acme.sqlite");
-    bench.cli(&["workspace", "export-file", "acme", file.to_str().unwrap()]).ok();
-    bench.customer(&acme.inside, "Peugeot");
+fn exported(server: &TestServer, acme: &Team) -> String {
+    server.customer(&acme.inside, "Renault");
+    let file = server.data().with_file_name("acme.sqlite");
+    server.cli(&["workspace", "export-file", "acme", file.to_str().unwrap()]).ok();
+    server.customer(&acme.inside, "Peugeot");
     file.to_str().unwrap().to_owned()
 }
 
 /// Checks that the damage of `acme` is reported, that `zeta` is unaffected, and that a restore fixes it.
-fn is_found_and_mended(bench: &Bench, acme: &Team, zeta: &Team, file: &str, damage: Damage) {
-    eventually("the damage is met with", || bench.get(&acme.inside, "/customers").status != 200);
+fn is_found_and_mended(server: &TestServer, acme: &Team, zeta: &Team, file: &str, damage: Damage) {
+    eventually("the damage is met with", || server.get(&acme.inside, "/customers").status != 200);
     for answer in [
-        bench.get(&acme.inside, "/customers"),
-        bench.get(&acme.inside, "/customers/1"),
-        bench.post(&acme.inside, "/customers", json!({"name": "refused"})),
+        server.get(&acme.inside, "/customers"),
+        server.get(&acme.inside, "/customers/1"),
+        server.post(&acme.inside, "/customers", json!({"name": "refused"})),
     ] {
         answer.refused(503, "workspace_damaged");
     }
-    assert_eq!(bench.customers(&zeta.inside), ["a neighbour's"]);
-    bench.get(&acme.owner, "/workspaces").ok();
-    assert!(bench.whole_log().contains(&acme.workspace), "{damage:?}");
-    let (said, code) = bench.doctor();
+    assert_eq!(server.customers(&zeta.inside), ["a neighbour's"]);
+    server.get(&acme.owner, "/workspaces").ok();
+    assert!(server.whole_log().contains(&acme.workspace), "{damage:?}");
+    let (said, code) = server.doctor();
     assert_eq!(code, Some(3), "{damage:?}: {said}");
     assert!(said.contains(&acme.workspace) && !said.contains(&zeta.workspace), "{damage:?}: {said}");
 
-    let said = bench.cli(&["workspace", "restore-file", "acme", file]).ok();
+    let said = server.cli(&["workspace", "restore-file", "acme", file]).ok();
     assert!(said.contains("restored acme from"), "{damage:?}: {said}");
-    assert_eq!(bench.customers(&acme.inside), ["Renault"], "{damage:?}");
-    bench.customer(&acme.inside, "Citroën");
-    bench.is_sound();
+    assert_eq!(server.customers(&acme.inside), ["Renault"], "{damage:?}");
+    server.customer(&acme.inside, "Citroën");
+    server.is_sound();
 }
 
 #[test]
 fn a_workspace_whose_file_is_damaged_while_the_server_runs_is_found_and_mended_beside_the_others() {
-    let bench = Bench::new();
-    let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
-    bench.customer(&zeta.inside, "a neighbour's");
-    let file = exported(&bench, &acme);
+    let server = TestServer::new();
+    let (acme, zeta) = (server.team("acme"), server.team("zeta"));
+    server.customer(&zeta.inside, "a neighbour's");
+    let file = exported(&server, &acme);
     for damage in ALL {
-        settle(&bench.file(&acme.workspace));
-        damage.does_to(&bench.file(&acme.workspace));
-        is_found_and_mended(&bench, &acme, &zeta, &file, damage);
+        settle(&server.file(&acme.workspace));
+        damage.does_to(&server.file(&acme.workspace));
+        is_found_and_mended(&server, &acme, &zeta, &file, damage);
     }
-    assert!(!bench.log().contains("panicked"), "{}", bench.log());
+    assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
 #[test]
 fn a_workspace_whose_file_is_damaged_while_no_server_runs_is_found_and_mended_beside_the_others() {
-    let mut bench = Bench::new();
-    let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
-    bench.customer(&zeta.inside, "a neighbour's");
-    let file = exported(&bench, &acme);
+    let mut server = TestServer::new();
+    let (acme, zeta) = (server.team("acme"), server.team("zeta"));
+    server.customer(&zeta.inside, "a neighbour's");
+    let file = exported(&server, &acme);
     for damage in ALL {
-        bench.stop();
-        damage.does_to(&bench.file(&acme.workspace));
-        bench.start();
-        is_found_and_mended(&bench, &acme, &zeta, &file, damage);
+        server.stop();
+        damage.does_to(&server.file(&acme.workspace));
+        server.start();
+        is_found_and_mended(&server, &acme, &zeta, &file, damage);
     }
 }
 
 #[test]
 fn a_server_whose_central_file_is_damaged_does_not_start_and_names_it() {
-    let mut bench = Bench::new();
-    bench.team("acme");
-    bench.stop();
-    let path = bench.data().join("central.sqlite");
+    let mut server = TestServer::new();
+    server.team("acme");
+    server.stop();
+    let path = server.data().join("central.sqlite");
     let good = fs::read(&path).unwrap();
     for damage in ALL {
         damage.does_to(&path);
-        let said = bench.refused_start();
+        let said = server.refused_start();
         assert!(said.contains("central.sqlite"), "{damage:?}: {said}");
         fs::write(&path, &good).unwrap();
     }
-    bench.start();
-    bench.is_sound();
+    server.start();
+    server.is_sound();
 }
 
 #[test]
 fn a_server_whose_central_file_is_damaged_while_it_runs_says_so_and_does_not_fall() {
-    let mut bench = Bench::new();
-    let acme = bench.team("acme");
-    let path = bench.data().join("central.sqlite");
+    let mut server = TestServer::new();
+    let acme = server.team("acme");
+    let path = server.data().join("central.sqlite");
     settle(&path);
     let good = fs::read(&path).unwrap();
     Damage::Overwritten.does_to(&path);
-    let log_in = || bench.post(&central(), "/login", json!({"email": email("acme"), "password": PASSWORD}));
+    let log_in = || server.post(&central(), "/login", json!({"email": email("acme"), "password": PASSWORD}));
     eventually("the damage is met with", || log_in().status != 200);
     log_in().refused(503, "server_damaged");
-    bench.get(&acme.owner, "/workspaces").refused(503, "server_damaged");
-    assert!(!bench.log().contains("panicked"), "{}", bench.log());
-    bench.kill();
-    bench.ended();
+    server.get(&acme.owner, "/workspaces").refused(503, "server_damaged");
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+    server.kill();
+    server.ended();
     for log in ["-wal", "-shm"] {
         let _ = fs::remove_file(path.with_file_name(format!("central.sqlite{log}")));
     }
     fs::write(&path, good).unwrap();
-    bench.start();
-    bench.log_in("acme");
+    server.start();
+    server.log_in("acme");
 }

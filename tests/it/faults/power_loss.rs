@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::traces::{Event, Moment, Tracer};
-use crate::bench::Bench;
+use crate::test_server::TestServer;
 
 /// A trace that the tests search.
 struct Seen(Vec<Event>);
@@ -45,12 +45,12 @@ const RENAMES: [&str; 3] = ["rename", "renameat", "renameat2"];
 
 #[test]
 fn a_write_is_answered_once_its_log_is_on_the_disk() {
-    let bench = Bench::new();
-    let acme = bench.team("acme");
-    bench.customer(&acme.inside, "the first");
+    let server = TestServer::new();
+    let acme = server.team("acme");
+    server.customer(&acme.inside, "the first");
     let log = format!("{}.sqlite-wal>", acme.workspace);
-    let Some(tracer) = Tracer::of(&bench) else { return };
-    bench.customer(&acme.inside, "Renault");
+    let Some(tracer) = Tracer::of(&server) else { return };
+    server.customer(&acme.inside, "Renault");
     let seen = Seen(tracer.until_now());
     let answered = seen.answer(201);
     let synced = seen.last("the sync of the log", answered, |event| ended(event, &SYNCS, &log));
@@ -60,11 +60,11 @@ fn a_write_is_answered_once_its_log_is_on_the_disk() {
 
 #[test]
 fn a_workspace_is_answered_once_its_file_its_name_and_its_row_are_on_the_disk() {
-    let bench = Bench::new();
-    let owner = bench.register("ada");
-    bench.workspace(&owner, "first");
-    let Some(tracer) = Tracer::of(&bench) else { return };
-    let id = bench.workspace(&owner, "second");
+    let server = TestServer::new();
+    let owner = server.register("ada");
+    server.workspace(&owner, "first");
+    let Some(tracer) = Tracer::of(&server) else { return };
+    let id = server.workspace(&owner, "second");
     let seen = Seen(tracer.until_now());
     let (new, folder) = (format!("{id}.new>"), format!("/workspaces/{}>", &id[id.len() - 2..]));
     let answered = seen.answer(201);
@@ -80,11 +80,11 @@ fn a_workspace_is_answered_once_its_file_its_name_and_its_row_are_on_the_disk() 
 
 #[test]
 fn what_is_in_the_trash_or_out_of_it_is_there_on_the_disk_before_its_row_says_so() {
-    let mut bench = Bench::new();
-    let acme = bench.team("acme");
-    bench.stop();
-    bench.cli(&["workspace", "delete", "acme", "--confirm", "acme"]).ok();
-    let Some(seen) = super::traces::of_command(&bench, &["workspace", "restore", "acme"]) else { return };
+    let mut server = TestServer::new();
+    let acme = server.team("acme");
+    server.stop();
+    server.cli(&["workspace", "delete", "acme", "--confirm", "acme"]).ok();
+    let Some(seen) = super::traces::of_command(&server, &["workspace", "restore", "acme"]) else { return };
     let seen = Seen(seen);
     let end = seen.0.len();
     let row = seen.last("the sync of the row", end, |event| ended(event, &SYNCS, "central.sqlite-wal>"));
@@ -97,11 +97,11 @@ fn what_is_in_the_trash_or_out_of_it_is_there_on_the_disk_before_its_row_says_so
 /// A checkpoint syncs the WAL, then writes and syncs the file, and only then resets the WAL.
 #[test]
 fn a_log_is_on_the_disk_before_its_file_is_written_and_kept_until_that_is() {
-    let mut bench = Bench::new();
-    let acme = bench.team("acme");
-    bench.customer(&acme.inside, "Renault");
-    let Some(tracer) = Tracer::of(&bench) else { return };
-    bench.stop();
+    let mut server = TestServer::new();
+    let acme = server.team("acme");
+    server.customer(&acme.inside, "Renault");
+    let Some(tracer) = Tracer::of(&server) else { return };
+    server.stop();
     let seen = Seen(tracer.until_the_end());
     for name in ["central.sqlite".to_owned(), format!("{}.sqlite", acme.workspace)] {
         let (file, log) = (format!("{name}>"), format!("{name}-wal"));
@@ -120,14 +120,14 @@ fn a_log_is_on_the_disk_before_its_file_is_written_and_kept_until_that_is() {
 /// Shows that the syncs in the other tests are not there by chance.
 #[test]
 fn a_read_is_answered_without_the_disk() {
-    let bench = Bench::new();
-    let acme = bench.team("acme");
-    bench.customer(&acme.inside, "Renault");
-    bench.get(&acme.inside, "/customers").ok();
+    let server = TestServer::new();
+    let acme = server.team("acme");
+    server.customer(&acme.inside, "Renault");
+    server.get(&acme.inside, "/customers").ok();
     let file = format!("{}.sqlite", acme.workspace);
-    let Some(tracer) = Tracer::of(&bench) else { return };
-    bench.get(&acme.inside, "/customers").ok();
-    bench.post(&acme.inside, "/customers", json!({})).invalid(&["The name field is required."]);
+    let Some(tracer) = Tracer::of(&server) else { return };
+    server.get(&acme.inside, "/customers").ok();
+    server.post(&acme.inside, "/customers", json!({})).invalid(&["The name field is required."]);
     let seen = Seen(tracer.until_now());
     let end = seen.answer(400);
     seen.none("a write", 0, end, |event| begins(event, &[WRITES[0], SYNCS[0], SYNCS[1]], &file));

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::bench::Bench;
 use crate::process::{Process, not_run};
+use crate::test_server::TestServer;
 
 /// Calls that write, sync or set up sockets.
 const WATCHED: &str =
@@ -37,10 +37,10 @@ pub enum Moment {
 
 impl Tracer {
     /// Traces a server from now on. Returns `None`, with a message, if `strace` is missing or not allowed.
-    pub fn of(bench: &Bench) -> Option<Self> {
+    pub fn of(server: &TestServer) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let process = strace(&folder.path().join("trace"))
-            .args(["-p", &bench.process().to_string()])
+            .args(["-p", &server.process().to_string()])
             .stderr(Stdio::piped())
             .spawn();
         let Ok(mut process) = process else {
@@ -101,11 +101,11 @@ fn events(line: &str) -> Vec<Event> {
 }
 
 /// All events of a command.
-pub fn of_command(bench: &Bench, arguments: &[&str]) -> Option<Vec<Event>> {
+pub fn of_command(server: &TestServer, arguments: &[&str]) -> Option<Vec<Event>> {
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
     let program = env!("CARGO_BIN_EXE_cx-engine");
-    let data = bench.data();
+    let data = server.data();
     match strace(&trace).arg(program).arg("--data-dir").arg(&data).args(arguments).output() {
         Ok(output) if output.status.success() => Some(read(&trace)),
         Ok(output) => panic!("{output:?}"),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use refinery::{Runner, Target, load_sql_migrations};
 
-use crate::bench::{Bench, Team, email, sqlite};
+use crate::test_server::{Team, TestServer, email, sqlite};
 
 /// A version that no file has yet.
 const LATER: i64 = 9_999;
@@ -20,41 +20,41 @@ fn set_version(path: &Path, version: i64) {
 
 #[test]
 fn a_workspace_of_a_newer_version_is_left_alone_and_the_others_go_on() {
-    let mut bench = Bench::new();
-    let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
-    bench.stop();
-    let path = bench.file(&acme.workspace);
+    let mut server = TestServer::new();
+    let (acme, zeta) = (server.team("acme"), server.team("zeta"));
+    server.stop();
+    let path = server.file(&acme.workspace);
     let known = version(&path);
     set_version(&path, LATER);
-    bench.start();
-    bench.get(&acme.inside, "/customers").refused(503, "workspace_damaged");
-    bench.customer(&zeta.inside, "a neighbour's");
+    server.start();
+    server.get(&acme.inside, "/customers").refused(503, "workspace_damaged");
+    server.customer(&zeta.inside, "a neighbour's");
     let said = format!("has version {LATER}, but this program supports versions up to {known}");
-    assert!(bench.whole_log().contains(&said) && bench.log().contains(&acme.workspace), "{}", bench.log());
-    let (doctor, code) = bench.doctor();
+    assert!(server.whole_log().contains(&said) && server.log().contains(&acme.workspace), "{}", server.log());
+    let (doctor, code) = server.doctor();
     assert_eq!(code, Some(3), "{doctor}");
     assert!(doctor.contains(&acme.workspace) && doctor.contains(&said), "{doctor}");
     assert_eq!(version(&path), LATER);
     set_version(&path, known);
-    bench.customer(&acme.inside, "Renault");
+    server.customer(&acme.inside, "Renault");
 }
 
 #[test]
 fn a_server_whose_central_file_is_of_a_newer_version_does_not_start_and_names_it() {
-    let mut bench = Bench::new();
-    let acme = bench.team("acme");
-    bench.stop();
-    let path = bench.data().join("central.sqlite");
+    let mut server = TestServer::new();
+    let acme = server.team("acme");
+    server.stop();
+    let path = server.data().join("central.sqlite");
     let known = version(&path);
     set_version(&path, LATER);
-    for said in [bench.refused_start(), bench.cli(&["doctor"]).failed()] {
+    for said in [server.refused_start(), server.cli(&["doctor"]).failed()] {
         assert!(said.contains("central.sqlite") && said.contains(&LATER.to_string()), "{said}");
         assert!(said.contains(&format!("up to {known}")), "{said}");
     }
     assert_eq!(version(&path), LATER);
     set_version(&path, known);
-    bench.start();
-    bench.customer(&acme.inside, "Renault");
+    server.start();
+    server.customer(&acme.inside, "Renault");
 }
 
 /// Two versions before the one with call routing: if the second migration fails, the first must be undone too.
@@ -81,28 +81,28 @@ fn make_earlier(path: &Path, team: &Team) {
 
 #[test]
 fn a_migration_that_fails_leaves_the_file_as_it_was_and_is_done_once_nothing_is_in_its_way() {
-    let mut bench = Bench::new();
-    let (acme, zeta) = (bench.team("acme"), bench.team("zeta"));
-    bench.stop();
-    let path = bench.file(&acme.workspace);
+    let mut server = TestServer::new();
+    let (acme, zeta) = (server.team("acme"), server.team("zeta"));
+    server.stop();
+    let path = server.file(&acme.workspace);
     fs::remove_file(&path).unwrap();
     make_earlier(&path, &acme);
     let before = fs::read(&path).unwrap();
-    bench.start();
+    server.start();
     for _ in 0..2 {
-        bench.get(&acme.inside, "/customers").refused(503, "workspace_damaged");
+        server.get(&acme.inside, "/customers").refused(503, "workspace_damaged");
     }
-    bench.customer(&zeta.inside, "a neighbour's");
-    let log = bench.whole_log();
+    server.customer(&zeta.inside, "a neighbour's");
+    let log = server.whole_log();
     assert!(log.contains("a migration failed; the file is unchanged") && log.contains(&acme.workspace), "{log}");
-    bench.stop();
+    server.stop();
     assert_eq!(version(&path), i64::from(EARLIER));
     assert!(fs::read(&path).unwrap() == before, "no byte has changed");
 
     sqlite(&path).execute("DROP TABLE routing_options", []).unwrap();
-    bench.start();
-    bench.customer(&acme.inside, "Renault");
-    assert_eq!(bench.customers(&acme.inside), ["Renault"]);
-    assert_eq!(version(&path), version(&bench.file(&zeta.workspace)));
-    bench.is_sound();
+    server.start();
+    server.customer(&acme.inside, "Renault");
+    assert_eq!(server.customers(&acme.inside), ["Renault"]);
+    assert_eq!(version(&path), version(&server.file(&zeta.workspace)));
+    server.is_sound();
 }

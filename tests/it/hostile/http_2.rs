@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crate::bench::{Bench, central, eventually};
 use crate::client::Connection;
+use crate::test_server::{TestServer, central, eventually};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -44,8 +44,8 @@ fn field(name: u8, value: usize) -> Vec<u8> {
     field
 }
 
-fn begin(bench: &Bench, settings: &[u8]) -> Connection {
-    let mut connection = bench.connect();
+fn begin(server: &TestServer, settings: &[u8]) -> Connection {
+    let mut connection = server.connect();
     connection.send([PREFACE, &frame(SETTINGS, 0, 0, settings)].concat()).unwrap();
     connection
 }
@@ -72,14 +72,14 @@ fn until_the_end(connection: &mut Connection) -> Vec<u8> {
     }
 }
 
-fn is_served(bench: &Bench) {
-    bench.get(&central(), "").ok();
+fn is_served(server: &TestServer) {
+    server.get(&central(), "").ok();
 }
 
 #[test]
 fn a_request_in_frames_is_answered() {
-    let bench = Bench::new();
-    let mut connection = begin(&bench, &[]);
+    let server = TestServer::new();
+    let mut connection = begin(&server, &[]);
     connection.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &get("/api"))).unwrap();
     loop {
         let (kind, stream, payload) = receive(&mut connection).unwrap();
@@ -92,9 +92,9 @@ fn a_request_in_frames_is_answered() {
 
 #[test]
 fn whoever_asks_and_takes_it_back_without_end_harms_nobody() {
-    let bench = Bench::new();
-    let memory = bench.resident_mib();
-    let mut connection = begin(&bench, &[]);
+    let server = TestServer::new();
+    let memory = server.resident_mib();
+    let mut connection = begin(&server, &[]);
     for first in (1..40_000).step_by(2_000) {
         let streams = (first..first + 2_000).step_by(2);
         let asked = |stream| {
@@ -106,16 +106,16 @@ fn whoever_asks_and_takes_it_back_without_end_harms_nobody() {
             break;
         }
     }
-    is_served(&bench);
-    let grown = bench.resident_mib().saturating_sub(memory);
+    is_served(&server);
+    let grown = server.resident_mib().saturating_sub(memory);
     assert!(grown < 64, "{grown} MiB");
 }
 
 #[test]
 fn a_head_that_never_ends_is_given_up() {
-    let bench = Bench::new();
-    let memory = bench.resident_mib();
-    let mut connection = begin(&bench, &[]);
+    let server = TestServer::new();
+    let memory = server.resident_mib();
+    let mut connection = begin(&server, &[]);
     let fields = field(b'x', 120).repeat(100);
     let mut sent = 0;
     let mut next = frame(HEADERS, END_STREAM, 1, &get("/api"));
@@ -124,15 +124,15 @@ fn a_head_that_never_ends_is_given_up() {
         assert!(sent < 64 * MIB, "it takes all that comes");
         next = frame(CONTINUATION, 0, 1, &fields);
     }
-    is_served(&bench);
-    let grown = bench.resident_mib().saturating_sub(memory);
+    is_served(&server);
+    let grown = server.resident_mib().saturating_sub(memory);
     assert!(grown < 32, "{grown} MiB");
 }
 
 #[test]
 fn a_head_that_is_too_long_gets_no_answer_but_that() {
-    let bench = Bench::new();
-    let mut connection = begin(&bench, &[]);
+    let server = TestServer::new();
+    let mut connection = begin(&server, &[]);
     let [first, second, third] = [0; 3].map(|_| field(b'x', 120).repeat(120));
     let head = [get("/api"), first].concat();
     connection.send(frame(HEADERS, END_STREAM, 1, &head)).unwrap();
@@ -154,9 +154,9 @@ fn a_head_that_is_too_long_gets_no_answer_but_that() {
 
 #[test]
 fn no_more_requests_are_open_than_may_be() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     // Without a window no response can finish.
-    let mut connection = begin(&bench, &[0, 4, 0, 0, 0, 0]);
+    let mut connection = begin(&server, &[0, 4, 0, 0, 0, 0]);
     let asked = (0..200).flat_map(|n| frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, &get("/api")));
     connection.send(asked.collect::<Vec<u8>>()).unwrap();
     let (mut answered, mut refused) = (0, 0);
@@ -176,10 +176,10 @@ fn no_more_requests_are_open_than_may_be() {
 
 #[test]
 fn who_says_nothing_is_let_go() {
-    let bench = Bench::with(&["--header-timeout", "0.5", "--write-timeout", "0.5"]);
-    let mut silent = begin(&bench, &[]);
+    let server = TestServer::with(&["--header-timeout", "0.5", "--write-timeout", "0.5"]);
+    let mut silent = begin(&server, &[]);
     until_the_end(&mut silent);
-    let mut fell_silent = begin(&bench, &[]);
+    let mut fell_silent = begin(&server, &[]);
     fell_silent.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &get("/api"))).unwrap();
     let frames = until_the_end(&mut fell_silent);
     assert!(frames.contains(&DATA) && frames.contains(&GO_AWAY), "it was answered, and told: {frames:?}");
@@ -188,9 +188,9 @@ fn who_says_nothing_is_let_go() {
 /// Such a client could answer pings forever and never open a window.
 #[test]
 fn who_asks_and_has_no_room_for_the_answer_is_let_go() {
-    let bench = Bench::with(&["--write-timeout", "1"]);
-    let sockets = bench.open_sockets();
-    let mut deaf = begin(&bench, &[0, 4, 0, 0, 0, 0]);
+    let server = TestServer::with(&["--write-timeout", "1"]);
+    let sockets = server.open_sockets();
+    let mut deaf = begin(&server, &[0, 4, 0, 0, 0, 0]);
     for stream in [1, 3, 5] {
         deaf.send(frame(HEADERS, END_STREAM | END_HEADERS, stream, &get("/api/openapi.json"))).unwrap();
     }
@@ -198,7 +198,7 @@ fn who_asks_and_has_no_room_for_the_answer_is_let_go() {
     while answered < 3 {
         answered += u32::from(receive(&mut deaf).unwrap().0 == HEADERS);
     }
-    assert!(bench.open_sockets() > sockets);
+    assert!(server.open_sockets() > sockets);
     let mut looks = 0;
     eventually("it is let go", || {
         // Now and then the client shows that it is alive, but does nothing else.
@@ -206,7 +206,7 @@ fn who_asks_and_has_no_room_for_the_answer_is_let_go() {
             let _ = deaf.send(frame(PING, 0, 0, &[0; 8]));
         }
         looks += 1;
-        bench.open_sockets() <= sockets
+        server.open_sockets() <= sockets
     });
-    is_served(&bench);
+    is_served(&server);
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
 use crate::process::{not_run, run};
+use crate::test_server::TestServer;
 
 const THREE_MB: usize = 3_000_000;
 
@@ -29,10 +29,10 @@ print(json.dumps([[status, json.loads(text)['error']] for status, text in (send(
 ";
 
 /// Requests and the errors that they get.
-fn refusals(bench: &Bench) -> Vec<([&'static str; 2], Value, Value)> {
-    let acme = bench.team("acme").inside;
+fn refusals(server: &TestServer) -> Vec<([&'static str; 2], Value, Value)> {
+    let acme = server.team("acme").inside;
     let key = json!({"name": "reads", "permissions": ["contact.view"]});
-    let key = bench.post(&acme, "/integration-keys", key).created()["key"].as_str().unwrap().to_owned();
+    let key = server.post(&acme, "/integration-keys", key).created()["key"].as_str().unwrap().to_owned();
     let own = acme.token.unwrap();
     let headers = |token: &str, kind: &str, host: &str| {
         let mut headers = json!({"Host": host, "Content-Type": kind});
@@ -56,8 +56,8 @@ fn refusals(bench: &Bench) -> Vec<([&'static str; 2], Value, Value)> {
 
 #[test]
 fn python_reads_why_a_body_of_3_mb_was_refused() {
-    let bench = Bench::new();
-    let refusals = refusals(&bench);
+    let server = TestServer::new();
+    let refusals = refusals(&server);
     let asked: Vec<Value> =
         refusals.iter().map(|([method, path], headers, _)| json!([method, path, headers])).collect();
     let expected: Vec<&Value> = refusals.iter().map(|(_, _, answer)| answer).collect();
@@ -68,7 +68,7 @@ fn python_reads_why_a_body_of_3_mb_was_refused() {
         }
         // Several times, because a reset would race with the response.
         for _ in 0..3 {
-            let port = bench.address().port().to_string();
+            let port = server.address().port().to_string();
             let arguments = ["-c", CLIENT, library, &port, &json!(asked).to_string()];
             let said = run(Command::new("python3").args(arguments), "").ok();
             assert_eq!(
@@ -82,9 +82,9 @@ fn python_reads_why_a_body_of_3_mb_was_refused() {
 
 #[test]
 fn curl_reads_it_over_http_2_as_well() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     let body = " ".repeat(THREE_MB);
-    for ([method, path], headers, answer) in refusals(&bench) {
+    for ([method, path], headers, answer) in refusals(&server) {
         for version in ["--http1.1", "--http2-prior-knowledge"] {
             let mut curl = Command::new("curl");
             curl.args([
@@ -103,7 +103,7 @@ fn curl_reads_it_over_http_2_as_well() {
             for (name, value) in headers.as_object().unwrap() {
                 curl.args(["-H", &format!("{name}: {}", value.as_str().unwrap())]);
             }
-            let said = run(curl.arg(format!("http://{}{path}", bench.address())), &body).ok();
+            let said = run(curl.arg(format!("http://{}{path}", server.address())), &body).ok();
             let (text, status) = said.rsplit_once('\n').unwrap();
             let error = serde_json::from_str::<Value>(text).unwrap()["error"].clone();
             assert_eq!(json!([status.parse::<u16>().unwrap(), error]), answer, "{version} {method} {path}");

@@ -2,12 +2,12 @@
 //! connection is ignored.
 
 use super::GOOD;
-use crate::bench::{Bench, central};
 use crate::client::{Answer, Connection, Request};
+use crate::test_server::{TestServer, central};
 
 /// Sends a good, a bad and another good request: the first succeeds, the second is rejected, the third is ignored.
-fn refuse(bench: &Bench, bad: &str) -> Answer {
-    let mut connection = bench.connect();
+fn refuse(server: &TestServer, bad: &str) -> Answer {
+    let mut connection = server.connect();
     connection.send(format!("{GOOD}{bad}{GOOD}")).unwrap();
     connection.receive().unwrap().unwrap().ok();
     let answer = connection.receive().unwrap().unwrap_or_else(|| panic!("no answer to {bad:?}"));
@@ -23,7 +23,7 @@ fn post(headers: &str, body: &str) -> String {
 /// hyper itself rejects these.
 #[test]
 fn what_is_no_http_is_refused_after_what_was_good_is_answered() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     for bad in [
         "NONSENSE\r\n\r\n",
         "GET /api\r\n\r\n",
@@ -38,14 +38,14 @@ fn what_is_no_http_is_refused_after_what_was_good_is_answered() {
         "GET /api HTTP/1.1\r\nHost: localhost\r\n: nameless\r\n\r\n",
         "GET /api HTTP/1.1\r\nHost: localhost\r\nno colon\r\n\r\n",
     ] {
-        refuse(&bench, bad);
+        refuse(&server, bad);
     }
-    bench.get(&central(), "").ok();
+    server.get(&central(), "").ok();
 }
 
 #[test]
 fn the_length_of_a_body_is_beyond_doubt() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     for (headers, body) in [
         ("Content-Length: 1\r\nContent-Length: 2", "ab"),
         ("Content-Length: 2\r\nContent-Length: 2", "{}"),
@@ -67,14 +67,14 @@ fn the_length_of_a_body_is_beyond_doubt() {
         ("Transfer-Encoding: \x0bchunked", "0\r\n\r\n"),
         ("Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip", "0\r\n\r\n"),
     ] {
-        refuse(&bench, &post(headers, body));
+        refuse(&server, &post(headers, body));
     }
-    refuse(&bench, "POST /api/login HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    refuse(&server, "POST /api/login HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
 }
 
 #[test]
 fn the_size_of_a_chunk_is_beyond_doubt() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     for chunks in [
         "x\r\n{}\r\n0\r\n\r\n",
         "-2\r\n{}\r\n0\r\n\r\n",
@@ -87,20 +87,20 @@ fn the_size_of_a_chunk_is_beyond_doubt() {
         "ffffffffffffffffff\r\n{}\r\n0\r\n\r\n",
         "2;a\nb\r\n{}\r\n0\r\n\r\n",
     ] {
-        refuse(&bench, &post("Transfer-Encoding: chunked", chunks));
+        refuse(&server, &post("Transfer-Encoding: chunked", chunks));
     }
     // Unlimited chunk extensions and trailers.
-    refuse(&bench, &post("Transfer-Encoding: chunked", &format!("2;{}\r\n{{}}\r\n0\r\n\r\n", "x".repeat(20_000))));
+    refuse(&server, &post("Transfer-Encoding: chunked", &format!("2;{}\r\n{{}}\r\n0\r\n\r\n", "x".repeat(20_000))));
     let trailers = "X-Trailer: 1\r\n".repeat(2_000);
-    refuse(&bench, &post("Transfer-Encoding: chunked", &format!("2\r\n{{}}\r\n0\r\n{trailers}\r\n")));
+    refuse(&server, &post("Transfer-Encoding: chunked", &format!("2\r\n{{}}\r\n0\r\n{trailers}\r\n")));
 }
 
 /// Only hyper, which counted the chunks, knows where the body ends.
 #[test]
 fn after_a_body_in_chunks_there_is_no_other_request() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     for chunked in ["chunked", "Chunked"] {
-        let mut connection = bench.connect();
+        let mut connection = server.connect();
         let request = post(&format!("Transfer-Encoding: {chunked}"), "2;name=value\r\n{}\r\n0\r\n\r\n");
         connection.send(format!("{request}{GOOD}")).unwrap();
         let answer = connection.receive().unwrap().unwrap();
@@ -112,17 +112,17 @@ fn after_a_body_in_chunks_there_is_no_other_request() {
 
 #[test]
 fn each_line_of_a_head_ends_in_crlf() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     let whole = post("Content-Length: 2", "{}");
     let heads = GOOD.to_owned() + whole.trim_end_matches("{}");
     for (at, _) in heads.match_indices("\r\n").filter(|(at, _)| *at >= GOOD.len()) {
         let bad = format!("{}{}{{}}", &heads[GOOD.len()..at], &heads[at + 1..]);
-        let said = refuse(&bench, &bad);
+        let said = refuse(&server, &bad);
         said.refused(400, "bad_request");
     }
-    refuse(&bench, &format!("\n{GOOD}"));
+    refuse(&server, &format!("\n{GOOD}"));
     // Line endings in a body are not checked, and an empty line before a request is allowed.
-    let mut connection = bench.connect();
+    let mut connection = server.connect();
     connection.send(format!("{}\r\n{GOOD}", post("Content-Length: 4", "{\n\n}"))).unwrap();
     connection
         .receive()
@@ -134,7 +134,7 @@ fn each_line_of_a_head_ends_in_crlf() {
 
 #[test]
 fn a_request_names_one_host_and_nothing_else() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     let head = |head: &str| format!("{head}\r\n\r\n");
     for bad in [
         "GET /api HTTP/1.1",
@@ -156,9 +156,9 @@ fn a_request_names_one_host_and_nothing_else() {
         "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost:80",
         "CONNECT http://localhost/healthz HTTP/1.1\r\nHost: localhost",
     ] {
-        refuse(&bench, &head(bad));
+        refuse(&server, &head(bad));
     }
-    let mut whole = bench.connect();
+    let mut whole = server.connect();
     whole.send(head("GET http://localhost/api HTTP/1.1\r\nHost: LocalHost")).unwrap();
     assert_eq!(whole.receive().unwrap().unwrap().ok()["layer"], "central");
 }
@@ -166,19 +166,19 @@ fn a_request_names_one_host_and_nothing_else() {
 /// A request through a trusted proxy is checked like any other.
 #[test]
 fn a_proxy_forwards_one_host_and_nothing_else() {
-    let bench = Bench::with(&["--trusted-proxies", "127.0.0.1"]);
+    let server = TestServer::with(&["--trusted-proxies", "127.0.0.1"]);
     for host in ["localhost, ada@acme.localhost", "ada@localhost", "local host", ""] {
         let headers = [("X-Forwarded-Host", host)];
         let request =
             Request { method: "GET", path: "/api", host: "localhost", headers: &headers, ..Request::default() };
-        bench.ask(&request).refused(400, "bad_request");
+        server.ask(&request).refused(400, "bad_request");
     }
 }
 
 #[test]
 fn what_follows_a_body_is_another_request() {
-    let bench = Bench::new();
-    let mut connection = bench.connect();
+    let server = TestServer::new();
+    let mut connection = server.connect();
     connection.send(format!("{}garbage\r\n\r\n{GOOD}", post("Content-Length: 2", "{}"))).unwrap();
     connection
         .receive()
@@ -191,12 +191,12 @@ fn what_follows_a_body_is_another_request() {
 
 #[test]
 fn http_1_0_is_answered_and_kept_open_for_whoever_asks_for_that() {
-    let bench = Bench::new();
+    let server = TestServer::new();
     let old = |connection: &mut Connection, headers: &str| {
         connection.send(format!("GET /api HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n")).unwrap();
         connection.receive().unwrap().unwrap().ok();
     };
-    let mut connection = bench.connect();
+    let mut connection = server.connect();
     old(&mut connection, "Connection: keep-alive\r\n");
     old(&mut connection, "");
     assert!(connection.receive().unwrap().is_none());
@@ -204,8 +204,8 @@ fn http_1_0_is_answered_and_kept_open_for_whoever_asks_for_that() {
 
 #[test]
 fn no_other_protocol_is_changed_to() {
-    let bench = Bench::new();
-    let mut connection = bench.connect();
+    let server = TestServer::new();
+    let mut connection = server.connect();
     let upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n";
     for _ in 0..2 {
         connection.send(format!("{}\r\n{upgrade}", GOOD.trim_end())).unwrap();

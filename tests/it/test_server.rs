@@ -1,6 +1,6 @@
 //! The test server: a real server on its own data directory, and requests and commands in one line.
 //!
-//! `let bench = Bench::new(); let acme = bench.team("acme"); bench.post(&acme.inside, "/customers",
+//! `let bench = TestServer::new(); let acme = bench.team("acme"); bench.post(&acme.inside, "/customers",
 //! json!({…})).created()`
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use crate::process::{LOG, Server, Typed, program, run};
 
 pub const PASSWORD: &str = "a long enough one";
 
-pub struct Bench {
+pub struct TestServer {
     // Field order matters: the server is dropped before its folder.
     server: Server,
     flags: Vec<String>,
@@ -46,7 +46,7 @@ pub struct Team {
     pub workspace: String,
 }
 
-impl Bench {
+impl TestServer {
     pub fn new() -> Self {
         Self::with(&[])
     }
@@ -353,7 +353,7 @@ impl Bench {
     }
 }
 
-impl Drop for Bench {
+impl Drop for TestServer {
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("the server's log:\n{}", self.log());
