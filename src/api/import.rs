@@ -32,7 +32,7 @@ use super::response::{ApiResponse, IntoResponse, json as json_response};
 use crate::storage::{Fault, File};
 use crate::tenancy::ChangeRecorder;
 use crate::tenancy::locale_settings::WorkspaceLocale;
-use crate::values::Flag;
+use crate::values::{Flag, integer};
 
 /// Maximum rows per request. Writing that many takes some ten seconds, in which the workspace has no other writes.
 const MOST_ROWS: usize = 250_000;
@@ -223,7 +223,7 @@ impl Importer {
         mut row: ImportRow,
     ) -> Result<WrittenRow> {
         row.retain(|name, value| !value.is_null() || !json_body::KEPT_BY_SERVER.contains(&name.as_str()));
-        check_id(&row)?;
+        read_id(&mut row)?;
         let old: Option<T> = match self.mode {
             ImportMode::Create => None,
             ImportMode::Upsert => there.find(db, &row)?,
@@ -284,13 +284,22 @@ fn update_permission<T: Editable>() -> String {
     format!("{}.update", T::PERMISSIONS)
 }
 
-/// Checks the range of an id. An id that is not an integer is rejected with the rest of its row.
-fn check_id(row: &ImportRow) -> Result<()> {
-    match row.get("id") {
-        Some(Value::Number(id)) if !id.is_f64() && !id.as_i64().is_some_and(|id| (1..=LARGEST_ID).contains(&id)) => {
-            Err(Error::invalid(format!("The id must be between 1 and {LARGEST_ID}.")))
+/// Reads the id of a row, which may be text, and checks its range. An id that is not an integer is rejected with the rest
+/// of the row.
+fn read_id(row: &mut ImportRow) -> Result<()> {
+    let id = match row.get("id") {
+        Some(Value::String(text)) => integer::read(text.as_str()),
+        Some(Value::Number(number)) if number.is_f64() => number.as_f64().and_then(integer::whole),
+        Some(Value::Number(number)) => Some(number.as_i64().unwrap_or(i64::MAX)),
+        _ => None,
+    };
+    match id {
+        Some(id) if (1..=LARGEST_ID).contains(&id) => {
+            row.insert("id".into(), id.into());
+            Ok(())
         }
-        _ => Ok(()),
+        Some(_) => Err(Error::invalid(format!("The id must be between 1 and {LARGEST_ID}."))),
+        None => Ok(()),
     }
 }
 

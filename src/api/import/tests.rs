@@ -122,6 +122,20 @@ fn a_dry_run_says_what_would_be_and_does_nothing() {
 }
 
 #[test]
+fn an_id_may_be_text_and_is_the_same_id() {
+    let server = TestServer::new();
+    let row = |id: Value, name: &str| json!([{"id": id, "last_name": name}]);
+    server.admin().post("/contacts/import", row(json!("7"), "Ada")).created();
+    let changed = server.admin().post("/contacts/import?mode=upsert", row(json!("7"), "Bo")).created();
+    assert_eq!((&changed["created"], &changed["updated"]), (&json!(0), &json!(1)));
+    for id in [json!("9223372036854775807"), json!("0"), json!("4503599627370497.0"), json!(4_503_599_627_370_497.0)] {
+        let refused = server.admin().post("/contacts/import", row(id, "Cy"));
+        refused.invalid(&["row 1: The id must be between 1 and 4503599627370496."]);
+    }
+    assert_eq!(server.admin().post("/contacts", json!({"last_name": "Di"})).created()["id"], 8);
+}
+
+#[test]
 fn an_upsert_changes_what_it_names_of_the_rows_that_are_there() {
     let server = TestServer::new();
     for (name, email) in
