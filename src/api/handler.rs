@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use serde_json::Value;
 
 use super::error::Result;
 use super::input::Input;
@@ -45,6 +46,11 @@ pub trait Handler: Sync {
 
     /// Adds the inputs and replies to the OpenAPI description.
     fn describe(&self, operation: &mut Operation<'_>);
+
+    /// The value of an empty body, with its defaults. `None` if there is no body, or it has no value of its own.
+    fn blank(&self) -> Option<Value> {
+        None
+    }
 }
 
 /// The inputs of a handler, or the reason why they cannot be read. Only that handler knows their type.
@@ -186,6 +192,10 @@ macro_rules! handler {
             <$inputs>::describe(operation);
             <$reply>::describe(operation);
         }
+
+        fn blank(&self) -> Option<Value> {
+            <$inputs>::blank()
+        }
     };
 }
 
@@ -201,6 +211,10 @@ macro_rules! handlers {
 
             fn describe(_operation: &mut Operation<'_>) {
                 $($input::describe(_operation);)*
+            }
+
+            fn blank() -> Option<Value> {
+                None$(.or_else($input::blank))*
             }
         }
 

@@ -20,6 +20,11 @@ pub trait Input: Sized {
 
     fn read(request: &Request) -> Result<Self>;
     fn describe(operation: &mut Operation<'_>);
+
+    /// The value of an empty body, if the value is read from the body.
+    fn blank() -> Option<Value> {
+        None
+    }
 }
 
 /// The id in the path. A value that is not an integer gives 404.
@@ -99,6 +104,10 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Json<T> {
 
     fn describe(operation: &mut Operation<'_>) {
         operation.body::<T>(&required::<T>());
+    }
+
+    fn blank() -> Option<Value> {
+        serde_json::to_value(T::default()).ok()
     }
 }
 
@@ -186,19 +195,36 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for OAuthForm
     }
 }
 
-/// One field of a form, or of JSON in its place. Blank if the form does not contain it as a text.
+/// One field of a form, or of JSON in its place. Blank if the form does not contain it once.
 pub fn form_field(request: &Request, name: &str) -> Result<String> {
-    let fields = form_or_json(request)?;
-    Ok(fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned())
+    let mut values = form_pairs(request)?.into_iter().filter(|(known, _)| known == name);
+    Ok(match (values.next(), values.next()) {
+        (Some((_, value)), None) => value,
+        _ => String::new(),
+    })
+}
+
+/// The names and values of a form, in order, or of JSON in its place. A name may be repeated.
+pub fn form_pairs(request: &Request) -> Result<Vec<(String, String)>> {
+    if request.sent_as == Some(MediaType::Form) {
+        return Ok(parse_form(form_text(request)?).collect());
+    }
+    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let pairs = form_or_json(request)?.into_iter().flat_map(|(name, value)| match value {
+        Value::Array(values) => values.into_iter().map(|value| (name.clone(), text(value))).collect(),
+        value => vec![(name, text(value))],
+    });
+    Ok(pairs.collect())
+}
+
+fn form_text(request: &Request) -> Result<&str> {
+    std::str::from_utf8(&request.body).map_err(|_| Error::BadRequest("The form is not UTF-8."))
 }
 
 /// The fields of a form, or of JSON in its place.
 fn form_or_json(request: &Request) -> Result<Map<String, Value>> {
     match request.sent_as {
-        Some(MediaType::Form) => {
-            let text = std::str::from_utf8(&request.body).map_err(|_| Error::BadRequest("The form is not UTF-8."))?;
-            fields_of(form_pairs(text))
-        }
+        Some(MediaType::Form) => fields_of(parse_form(form_text(request)?)),
         None if !request.body.is_empty() => Err(Error::UnsupportedMediaType(BodyKind::OAuthForm)),
         _ => json_body::parse(&request.body),
     }
@@ -259,12 +285,12 @@ pub fn required<T: Default + Serialize + DeserializeOwned>() -> Vec<String> {
 pub fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
     query.split('&').filter(|pair| !pair.is_empty()).flat_map(|pair| {
         let plus = pair.split_once('=').and_then(|(name, value)| keeps_plus(name, value));
-        form_pairs(pair).map(move |(name, value)| (name, plus.clone().unwrap_or(value)))
+        parse_form(pair).map(move |(name, value)| (name, plus.clone().unwrap_or(value)))
     })
 }
 
 /// The names and values of a form, decoded, in order.
-fn form_pairs(form: &str) -> impl Iterator<Item = (String, String)> {
+fn parse_form(form: &str) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(form.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned()))
 }
 

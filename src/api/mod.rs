@@ -31,7 +31,7 @@ mod media_type;
 pub mod openapi;
 mod pagination;
 mod rate_limit;
-mod request;
+pub mod request;
 pub mod resource;
 pub mod resource_view;
 mod response;
@@ -52,8 +52,8 @@ pub use import::{ImportBody, ImportCounts, ImportMode, Importer};
 pub use import_file::ImportRows;
 pub use inner_request::{InnerRequest, InnerResponse};
 pub use input::{
-    Changes, Form, Id, InnerId, Input, Json, LinkQuery, OAuthForm, PathCode, Query, Uuid, decode, form_field, pairs,
-    required,
+    Changes, Form, Id, InnerId, Input, Json, LinkQuery, OAuthForm, PathCode, Query, Uuid, decode, form_field,
+    form_pairs, pairs, required,
 };
 pub use list::List;
 pub use media_type::{BodyKind, Format, MediaType};
@@ -64,7 +64,7 @@ pub use request::{Address, Request, language, require_active};
 pub use resource::Resource;
 pub use response::{
     ApiResponse, ByteStream, Content, Deleted, Done, FileResponse, Html, IntoResponse, Json200, Ok200, PageOrRedirect,
-    Redirect, Saved, Stylesheet, Xml, json, render,
+    Redirect, Relayed, Saved, Script, Stylesheet, Xml, json, render,
 };
 pub use route::{Route, delete, get, post, put};
 pub use router::Router;

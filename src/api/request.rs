@@ -74,8 +74,18 @@ impl Address {
     }
 }
 
-/// The language that the sender of these headers prefers.
+/// The cookie with the language that a person chose.
+pub const LANGUAGE_COOKIE: &str = "cx_language";
+
+/// The language that the sender of these headers chose, or else prefers.
 pub fn language(headers: &HeaderMap) -> Language {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut cookies = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    match cookies.find(|(name, _)| *name == LANGUAGE_COOKIE) {
+        Some((_, "fr")) => return Language::French,
+        Some((_, "en")) => return Language::English,
+        _ => {}
+    }
     let values = headers.get_all(header::ACCEPT_LANGUAGE).iter();
     Language::wanted(values.filter_map(|value| value.to_str().ok()))
 }

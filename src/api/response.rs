@@ -81,6 +81,9 @@ pub struct Html {
     /// Another origin that the page's form may redirect to.
     leads_to: Option<String>,
     has_own_style: bool,
+    /// Whether the page has the script of the console, and the browser may keep it for the Back button.
+    is_of_console: bool,
+    is_secret: bool,
 }
 
 /// 200 with a stylesheet.
@@ -89,6 +92,16 @@ pub struct Stylesheet {
     /// Whether the content at this URL never changes.
     pub is_for_ever: bool,
 }
+
+/// 200 with a script.
+pub struct Script {
+    pub text: &'static str,
+    /// Whether the content at this URL never changes.
+    pub is_for_ever: bool,
+}
+
+/// The response of another route, unchanged.
+pub struct Relayed(pub ApiResponse);
 
 /// 302 to another page.
 pub struct Redirect {
@@ -233,13 +246,34 @@ impl Html {
     }
 
     pub fn new(status: StatusCode, language: Language, text: String) -> Self {
-        Self { status, language, text, cookie: None, leads_to: None, has_own_style: false }
+        Self {
+            status,
+            language,
+            text,
+            cookie: None,
+            leads_to: None,
+            has_own_style: false,
+            is_of_console: false,
+            is_secret: false,
+        }
     }
 
     /// Allows an inline style in the page.
     #[must_use]
     pub fn with_own_style(self) -> Self {
         Self { has_own_style: true, ..self }
+    }
+
+    /// Allows the script of the console, and lets the browser keep the page for the Back button.
+    #[must_use]
+    pub fn of_console(self) -> Self {
+        Self { is_of_console: true, ..self }
+    }
+
+    /// Forbids every cache to store the page.
+    #[must_use]
+    pub fn never_stored(self) -> Self {
+        Self { is_secret: true, ..self }
     }
 
     /// Sets a cookie.
@@ -254,29 +288,31 @@ impl Html {
         Self { leads_to: Some(origin), ..self }
     }
 
-    /// The response. Pages are written for a separate host. If the path names the workspace, form actions get that
+    /// The response. Pages are written for a separate host. If the path names the workspace, all addresses get that
     /// prefix. No value in a page can look like an attribute, because quotes are escaped.
     pub fn response(self, prefix: &str) -> Result<Response<Bytes>> {
         let text = match prefix {
             "" => self.text,
-            prefix => self.text.replace("action=\"/", &format!("action=\"{prefix}/")),
+            prefix => with_prefix(self.text, prefix),
         };
         let mut response = Response::new(Bytes::from(text));
         *response.status_mut() = self.status;
         set_cookie(response.headers_mut(), self.cookie)?;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        // The page may have a style and nothing else: no script, no frame, no other origin.
+        // The page may have what is from this host: a style, and in the console a script. No frame, no other origin.
         let policy = format!(
-            "default-src 'none'; style-src {}; form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src {};{} form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
             if self.has_own_style { "'unsafe-inline'" } else { "'self'" },
+            if self.is_of_console { " script-src 'self'; connect-src 'self'; img-src 'self';" } else { "" },
             self.leads_to.map(|origin| format!(" {origin}")).unwrap_or_default()
         );
         headers.insert(header::CONTENT_SECURITY_POLICY, header_value(policy)?);
         headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         // The URL of a page may contain a code.
         headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let kept = if self.is_of_console && !self.is_secret { "private, no-cache" } else { "no-store" };
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));
         headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.language.tag()));
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Language"));
         Ok(response)
@@ -308,6 +344,12 @@ impl Redirect {
     }
 }
 
+/// Adds the prefix to every address on this host.
+fn with_prefix(text: String, prefix: &str) -> String {
+    let attributes = ["action", "href", "src", "data-lookup"];
+    attributes.iter().fold(text, |text, name| text.replace(&format!("{name}=\"/"), &format!("{name}=\"{prefix}/")))
+}
+
 fn header_value(text: String) -> Result<HeaderValue> {
     HeaderValue::try_from(text).map_err(|error| Error::Internal(error.to_string()))
 }
@@ -329,19 +371,43 @@ impl IntoResponse for Html {
     }
 }
 
+impl IntoResponse for Relayed {
+    fn into_response(self, _: &Request) -> Result<ApiResponse> {
+        Ok(self.0)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.file_response(StatusCode::OK);
+    }
+}
+
 impl IntoResponse for Stylesheet {
     fn into_response(self, _: &Request) -> Result<ApiResponse> {
-        let mut response = Response::new(Content::Full(Bytes::from_static(self.text.as_bytes())));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
-        let kept = if self.is_for_ever { "public, max-age=31536000, immutable" } else { "no-cache" };
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));
-        Ok(response)
+        Ok(asset(self.text, "text/css; charset=utf-8", self.is_for_ever))
     }
 
     fn describe(operation: &mut Operation<'_>) {
         operation.page_response();
     }
+}
+
+impl IntoResponse for Script {
+    fn into_response(self, _: &Request) -> Result<ApiResponse> {
+        Ok(asset(self.text, "text/javascript; charset=utf-8", self.is_for_ever))
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.page_response();
+    }
+}
+
+fn asset(text: &'static str, kind: &'static str, is_for_ever: bool) -> ApiResponse {
+    let mut response = Response::new(Content::Full(Bytes::from_static(text.as_bytes())));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let kept = if is_for_ever { "public, max-age=31536000, immutable" } else { "no-cache" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));
+    response
 }
 
 impl IntoResponse for Redirect {
