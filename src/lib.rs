@@ -64,7 +64,14 @@ mod tests;
 /// The table of every route, of both layers.
 pub fn router() -> anyhow::Result<api::Router> {
     let central = [central::RESOURCES, pages::RESOURCES, &[pages::STYLE], pages::MAILED].concat();
-    let workspace =
-        [workspace::RESOURCES, routing::RESOURCES, pages::RESOURCES, &[pages::STYLE], pages::SIGNED_IN].concat();
+    let workspace = [
+        workspace::RESOURCES,
+        routing::RESOURCES,
+        pages::RESOURCES,
+        &[pages::STYLE],
+        pages::SIGNED_IN,
+        &pages::console_of_workspace(),
+    ]
+    .concat();
     api::Router::new(&central, &workspace)?.with_root(&[pages::FRONT_DOOR, server::OPERATIONS])
 }

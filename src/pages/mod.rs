@@ -2,7 +2,7 @@
 //! link to.
 
 mod authorize;
-mod contact_page;
+mod console;
 mod docs;
 mod email_verification_page;
 mod error_page;
@@ -27,6 +27,8 @@ pub use session::{check_form, session};
 pub use sign_in::to_sign_in;
 use translations::Translations;
 
+pub use console::workspace_resources as console_of_workspace;
+
 /// The resources of both layers.
 pub const RESOURCES: &[Resource] = &[
     Resource::new("Server", "Name and version of this server.", ROUTES),
@@ -44,12 +46,11 @@ pub const MAILED: &[Resource] = &[
     Resource::pages("Address pages", email_verification_page::ROUTES),
 ];
 
-/// The pages of a workspace: sign-in, second factor, approval of programs, and contacts.
+/// The pages of a workspace before and around the console: sign-in, second factor and approval of programs.
 pub const SIGNED_IN: &[Resource] = &[
     Resource::pages("Sign-in page", sign_in::ROUTES),
     Resource::pages("Second factor page", second_factor_page::ROUTES),
     Resource::pages("Approval page", authorize::ROUTES),
-    Resource::pages("Contact page", contact_page::ROUTES),
 ];
 
 const ROUTES: &[Route] =

@@ -1,4 +1,4 @@
-//! The stylesheets of pages, compiled into the program. The URL of each contains a digest: a browser caches it forever,
+//! The stylesheets of pages and the script of the console, compiled into the program. The URL of each contains a digest: a browser caches it forever,
 //! and a new version has a new URL.
 
 use std::sync::LazyLock;
@@ -7,25 +7,37 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use crate::api::{BlockingCtx, Needs, Result, Route, Stylesheet, get, inline};
+use crate::api::{BlockingCtx, Needs, Result, Route, Script, Stylesheet, get, inline};
 
 pub const ROUTES: &[Route] = &[
     get(PAGES.path, &inline(of_pages), Needs::Anyone, "Get the stylesheet of pages"),
     get(DOCS.path, &inline(of_docs), Needs::Anyone, "Get the stylesheet of the API reference"),
+    get(CONSOLE.path, &inline(of_console), Needs::Anyone, "Get the stylesheet of the console"),
+    get(SCRIPT.path, &inline(script), Needs::Anyone, "Get the script of the console"),
 ];
 
-struct Style {
+struct Asset {
     path: &'static str,
     text: &'static str,
 }
 
-const PAGES: Style = Style { path: "/ui/style.css", text: include_str!("../../templates/style.css") };
-const DOCS: Style = Style { path: "/ui/docs.css", text: include_str!("../../templates/docs.css") };
+const PAGES: Asset = Asset {
+    path: "/ui/style.css",
+    text: concat!(include_str!("../../templates/colors.css"), include_str!("../../templates/style.css")),
+};
+const DOCS: Asset = Asset { path: "/ui/docs.css", text: include_str!("../../templates/docs.css") };
+const CONSOLE: Asset = Asset {
+    path: "/ui/console.css",
+    text: concat!(include_str!("../../templates/colors.css"), include_str!("../../templates/console.css")),
+};
+const SCRIPT: Asset = Asset { path: "/ui/console.js", text: include_str!("../../templates/console.js") };
 
 static PAGES_DIGEST: LazyLock<String> = LazyLock::new(|| PAGES.digest());
 static DOCS_DIGEST: LazyLock<String> = LazyLock::new(|| DOCS.digest());
+static CONSOLE_DIGEST: LazyLock<String> = LazyLock::new(|| CONSOLE.digest());
+static SCRIPT_DIGEST: LazyLock<String> = LazyLock::new(|| SCRIPT.digest());
 
-impl Style {
+impl Asset {
     fn digest(&self) -> String {
         URL_SAFE_NO_PAD.encode(&Sha256::digest(self.text)[..12])
     }
@@ -41,12 +53,30 @@ pub fn docs_address() -> String {
     format!("{}?{}", DOCS.path, *DOCS_DIGEST)
 }
 
+/// The URL of the stylesheet of the console.
+pub fn console_address() -> String {
+    format!("{}?{}", CONSOLE.path, *CONSOLE_DIGEST)
+}
+
+/// The URL of the script of the console.
+pub fn script_address() -> String {
+    format!("{}?{}", SCRIPT.path, *SCRIPT_DIGEST)
+}
+
 fn of_pages(ctx: &BlockingCtx<'_>) -> Result<Stylesheet> {
     Ok(Stylesheet { text: PAGES.text, is_for_ever: ctx.request.query == *PAGES_DIGEST })
 }
 
 fn of_docs(ctx: &BlockingCtx<'_>) -> Result<Stylesheet> {
     Ok(Stylesheet { text: DOCS.text, is_for_ever: ctx.request.query == *DOCS_DIGEST })
+}
+
+fn of_console(ctx: &BlockingCtx<'_>) -> Result<Stylesheet> {
+    Ok(Stylesheet { text: CONSOLE.text, is_for_ever: ctx.request.query == *CONSOLE_DIGEST })
+}
+
+fn script(ctx: &BlockingCtx<'_>) -> Result<Script> {
+    Ok(Script { text: SCRIPT.text, is_for_ever: ctx.request.query == *SCRIPT_DIGEST })
 }
 
 #[cfg(test)]

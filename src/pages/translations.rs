@@ -10,7 +10,7 @@ use crate::values::Language;
 #[derive(Debug, Clone, Copy)]
 pub struct Translations(pub Language);
 
-/// `name(values): "in English", "in French";`
+/// Adds texts to [`Translations`]: `name(values): "in English", "in French";`
 macro_rules! words {
     ($($(#[$about:meta])* $name:ident($($value:ident),*): $english:literal, $french:literal;)*) => {
         impl Translations {
@@ -23,6 +23,7 @@ macro_rules! words {
         }
     };
 }
+pub(super) use words;
 
 words! {
     email(): "Email", "Adresse e-mail";

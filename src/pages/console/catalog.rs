@@ -1,0 +1,331 @@
+//! The collections of the console: which records there are, and which routes list, show and change them. Everything is
+//! derived from the resources of a layer and from the description of their routes.
+
+use std::sync::LazyLock;
+
+use http::Method;
+use serde_json::Value;
+
+use super::schema::{self, FieldSpec, FieldType};
+use crate::api::field::Label;
+use crate::api::openapi::{self, resolve};
+use crate::api::resource::Resource;
+use crate::api::{Audience, Layer, Route, Router};
+use crate::values::PublicUrl;
+
+/// Records of one kind, or a single record, such as the settings.
+pub struct Collection {
+    pub resource: Resource,
+    /// The path of the list in the API. `{id}` stands for a value.
+    pub path: &'static str,
+    /// The path of the list in the console.
+    pub page: &'static str,
+    /// Whether each request names a customer. The path of the page then contains the customer's account.
+    pub names_customer: bool,
+    pub list: Option<&'static Route>,
+    pub show: Option<&'static Route>,
+    pub create: Option<&'static Route>,
+    pub update: Option<&'static Route>,
+    pub remove: Option<&'static Route>,
+    pub remove_many: Option<&'static Route>,
+    pub export: Option<&'static Route>,
+    pub actions: Vec<Action>,
+    /// The fields of a record.
+    pub record: Vec<FieldSpec>,
+    /// The fields of a form for a new record.
+    pub creation: Vec<FieldSpec>,
+    /// The fields of a form for changes.
+    pub change: Vec<FieldSpec>,
+    pub filters: Vec<Filter>,
+    pub sorts: Vec<String>,
+    /// Whether the list has pages. Otherwise it is one short array.
+    pub has_pages: bool,
+}
+
+/// A route that does something else than to create, change or delete: `POST {path}/{id}/{verb}`.
+pub struct Action {
+    pub route: &'static Route,
+    pub verb: &'static str,
+    /// Whether the path names a record.
+    pub is_of_record: bool,
+    pub label: Label,
+    pub about: Label,
+    pub fields: Vec<FieldSpec>,
+}
+
+/// A filter of a list.
+pub struct Filter {
+    /// The name in the query: `filter[name]`.
+    pub parameter: String,
+    pub field: String,
+    pub label: Label,
+    pub kind: FilterInput,
+}
+
+/// The input of a filter.
+#[derive(Debug, PartialEq)]
+pub enum FilterInput {
+    Text,
+    Number,
+    Flag,
+    Choice(Vec<String>),
+    /// From one day to another.
+    Days,
+}
+
+impl Collection {
+    /// The number of values in the path before the id of a record, without the customer's account.
+    pub fn parents(&self) -> usize {
+        self.path.matches('{').count()
+    }
+
+    /// Whether there is only one record.
+    pub fn is_single(&self) -> bool {
+        self.list.is_none()
+    }
+
+    /// The path of a page, with the values of its path filled in.
+    pub fn page_of(&self, values: &[String]) -> String {
+        fill(self.page, values)
+    }
+
+    pub fn field(&self, name: &str) -> Option<&FieldSpec> {
+        self.record.iter().find(|field| field.name == name)
+    }
+
+    /// The label of a field of any form of the collection.
+    pub fn label_of(&self, name: &str) -> Option<Label> {
+        let actions = self.actions.iter().flat_map(|action| &action.fields);
+        let mut all = self.creation.iter().chain(&self.change).chain(&self.record).chain(actions);
+        all.find(|field| field.name == name).map(|field| field.label)
+    }
+
+    /// The names of the fields that name a record.
+    pub fn title_fields(&self) -> Vec<&str> {
+        if !self.resource.view.title.is_empty() {
+            return self.resource.view.title.to_vec();
+        }
+        let is_name = |field: &&FieldSpec| field.kind == FieldType::Text && !field.is_read_only;
+        self.record.iter().find(is_name).map(|field| field.name.as_str()).into_iter().collect()
+    }
+
+    /// The columns of the list.
+    pub fn columns(&self) -> Vec<&FieldSpec> {
+        let named = self.resource.view.columns;
+        if !named.is_empty() {
+            return named.iter().filter_map(|name| self.field(name)).collect();
+        }
+        let is_shown = |field: &&FieldSpec| field.name != "id" && field.kind != FieldType::Object;
+        self.record.iter().filter(is_shown).take(6).collect()
+    }
+
+    /// The filter behind the search box.
+    pub fn search(&self) -> Option<&Filter> {
+        let first = self.title_fields().first().map(|name| (*name).to_owned());
+        let by = |name: &str| self.filters.iter().find(|filter| filter.field == name);
+        by("term").or_else(|| first.and_then(|name| by(&name)).filter(|filter| filter.kind == FilterInput::Text))
+    }
+}
+
+/// Fills values into a path.
+pub fn fill(path: &str, values: &[String]) -> String {
+    let mut values = values.iter();
+    let segments = path.split('/').map(|segment| match segment.starts_with('{') {
+        true => values.next().map_or_else(String::new, |value| super::encode(value)),
+        false => segment.to_owned(),
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+/// The collections of a layer.
+pub fn collections(layer: Layer) -> &'static [Collection] {
+    static CENTRAL: LazyLock<Vec<Collection>> = LazyLock::new(|| {
+        let resources: Vec<Resource> = crate::central::RESOURCES.to_vec();
+        collect(Layer::Central, &resources)
+    });
+    static WORKSPACE: LazyLock<Vec<Collection>> = LazyLock::new(|| {
+        let resources: Vec<Resource> = crate::workspace::resources().copied().collect();
+        collect(Layer::Workspace, &resources)
+    });
+    match layer {
+        Layer::Central => &CENTRAL,
+        Layer::Workspace => &WORKSPACE,
+    }
+}
+
+/// The collection with this path in the API.
+pub fn collection(layer: Layer, path: &str) -> Option<&'static Collection> {
+    collections(layer).iter().find(|collection| collection.path == path)
+}
+
+fn collect(layer: Layer, resources: &[Resource]) -> Vec<Collection> {
+    let router = match layer {
+        Layer::Central => Router::new(resources, &[]),
+        Layer::Workspace => Router::new(&[], resources),
+    };
+    let Ok(router) = router else { return Vec::new() };
+    let document = openapi::document(&router, layer, &PublicUrl::new("http", "localhost", 80));
+    let programs = resources.iter().filter(|resource| resource.audience == Audience::Programs);
+    let mut found: Vec<Collection> = programs.flat_map(|resource| of_resource(resource, &document)).collect();
+    found.sort_by_key(|collection| collection.resource.section);
+    found
+}
+
+/// The collections of a resource. Its lists come first, then single records.
+fn of_resource(resource: &Resource, document: &Value) -> Vec<Collection> {
+    let route =
+        |method: Method, path: &str| resource.routes.iter().find(|route| route.method == method && route.path == path);
+    let mut found = Vec::new();
+    for list in resource.routes.iter().filter(|route| route.method == Method::GET) {
+        let operation = &document["paths"][list.path]["get"];
+        let shape = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        let Some((item, has_pages)) = list_item(document, shape) else { continue };
+        if list.path.ends_with("/export") || super::is_without_page(&Method::GET, list.path) {
+            continue;
+        }
+        let one = resource.routes.iter().find(|route| {
+            let rest = route.path.strip_prefix(list.path).and_then(|rest| rest.strip_prefix("/{"));
+            rest.is_some_and(|rest| !rest.contains('/'))
+        });
+        let one = one.map_or("", |route| route.path);
+        found.push(Collection {
+            show: route(Method::GET, one),
+            update: route(Method::PUT, one),
+            remove: route(Method::DELETE, one),
+            remove_many: route(Method::DELETE, &format!("{}/bulk", list.path)),
+            export: route(Method::GET, &format!("{}/export", list.path)),
+            create: route(Method::POST, list.path),
+            actions: actions(resource, document, list.path, one),
+            list: Some(list),
+            has_pages,
+            ..Collection::read(resource, document, list.path, item)
+        });
+    }
+    for show in resource.routes.iter().filter(|route| route.method == Method::GET && !route.path.contains('{')) {
+        if let Some(update) = route(Method::PUT, show.path) {
+            let item =
+                &document["paths"][show.path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+            let actions = actions(resource, document, show.path, show.path);
+            let read = Collection::read(resource, document, show.path, item);
+            found.push(Collection { show: Some(show), update: Some(update), actions, ..read });
+        }
+    }
+    for collection in &mut found {
+        collection.read_forms(document);
+    }
+    found
+}
+
+/// The schema of an item, if the response is a list, and whether the list has pages.
+fn list_item<'d>(document: &'d Value, shape: &'d Value) -> Option<(&'d Value, bool)> {
+    let shape = resolve(document, shape);
+    if shape["type"] == "array" {
+        return Some((&shape["items"], false));
+    }
+    let page = resolve(document, shape["anyOf"].get(0)?);
+    Some((page["properties"]["data"].get("items")?, true))
+}
+
+fn actions(resource: &Resource, document: &Value, list: &str, one: &str) -> Vec<Action> {
+    let is_one = |route: &&'static Route| route.method == Method::POST;
+    let routes = resource.routes.iter().filter(is_one);
+    let named =
+        routes.filter_map(|route| {
+            let (parent, verb) = route.path.rsplit_once('/')?;
+            let is_of_record = !one.is_empty() && parent == one && one != list;
+            ((is_of_record || parent == list) && !["import", "bulk"].contains(&verb) && !verb.starts_with('{'))
+                .then_some((route, verb, is_of_record))
+        });
+    let made = named.map(|(route, verb, is_of_record)| {
+        let declared = resource.view.buttons.iter().find(|button| button.verb == verb);
+        let derived = schema::label(resource, &verb.replace('-', " "));
+        Action {
+            route,
+            verb,
+            is_of_record,
+            label: declared.map_or(derived, |button| button.label),
+            about: declared.map_or(Label { english: "", french: "" }, |button| button.about),
+            fields: body_fields(resource, document, route),
+        }
+    });
+    made.collect()
+}
+
+/// The fields of a request's body.
+fn body_fields(resource: &Resource, document: &Value, route: &Route) -> Vec<FieldSpec> {
+    let method = route.method.as_str().to_ascii_lowercase();
+    let body = &document["paths"][route.path][method]["requestBody"];
+    let schema = &resolve(document, body)["content"]["application/json"]["schema"];
+    schema::fields(document, schema, resource)
+}
+
+impl Collection {
+    fn read(resource: &Resource, document: &Value, path: &'static str, item: &Value) -> Self {
+        let empty = Vec::new();
+        let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap_or(&empty);
+        let parameters: Vec<&Value> = parameters.iter().map(|parameter| resolve(document, parameter)).collect();
+        let names_customer = parameters.iter().any(|parameter| parameter["name"] == "customer_account");
+        let page = match path.strip_prefix("/smart-routings") {
+            Some(rest) if names_customer => format!("/ui/routing/{{account}}{rest}"),
+            _ => format!("/ui{path}"),
+        };
+        let sorts = parameters.iter().find(|parameter| parameter["name"] == "sort");
+        let pattern = sorts.and_then(|sort| sort["schema"]["pattern"].as_str()).unwrap_or_default();
+        let sorts = pattern.split_once('(').and_then(|(_, rest)| rest.split_once('(')).map(|(_, rest)| rest);
+        let sorts = sorts.and_then(|rest| rest.split(')').next()).unwrap_or_default();
+        Self {
+            resource: *resource,
+            path,
+            page: Box::leak(page.into_boxed_str()),
+            names_customer,
+            list: None,
+            show: None,
+            create: None,
+            update: None,
+            remove: None,
+            remove_many: None,
+            export: None,
+            actions: Vec::new(),
+            record: schema::fields(document, item, resource),
+            creation: Vec::new(),
+            change: Vec::new(),
+            filters: parameters.iter().filter_map(|parameter| filter(resource, parameter)).collect(),
+            sorts: sorts.split('|').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            has_pages: false,
+        }
+    }
+
+    /// Reads the forms, and the whole record if a list shows less of it.
+    fn read_forms(&mut self, document: &Value) {
+        if let Some(show) = self.show {
+            let shape =
+                &document["paths"][show.path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+            for field in schema::fields(document, shape, &self.resource) {
+                if self.field(&field.name).is_none() {
+                    self.record.push(field);
+                }
+            }
+        }
+        self.creation = self.create.map(|route| body_fields(&self.resource, document, route)).unwrap_or_default();
+        self.change = self.update.map(|route| body_fields(&self.resource, document, route)).unwrap_or_default();
+    }
+}
+
+/// A filter from its parameter. Operators and members belong to the filter of their field.
+fn filter(resource: &Resource, parameter: &Value) -> Option<Filter> {
+    let name = parameter["name"].as_str()?;
+    let field = name.strip_prefix("filter[")?.strip_suffix(']')?;
+    if field.contains(['.', ']']) {
+        return None;
+    }
+    let schema = &parameter["schema"];
+    let choices = schema::choices(schema);
+    let kind = match (schema["type"].as_str(), schema["format"].as_str()) {
+        _ if !choices.is_empty() => FilterInput::Choice(choices),
+        (Some("boolean"), _) => FilterInput::Flag,
+        (Some("integer"), _) => FilterInput::Number,
+        (_, Some("date-time")) => FilterInput::Days,
+        _ => FilterInput::Text,
+    };
+    Some(Filter { parameter: name.to_owned(), field: field.to_owned(), label: schema::label(resource, field), kind })
+}

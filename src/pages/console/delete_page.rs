@@ -1,0 +1,239 @@
+//! Deletion: a page counts what goes with the records and asks once.
+
+use askama::Template;
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+
+use super::catalog::Collection;
+use super::detail_page;
+use super::display::{self, plain};
+use super::form_page::{self, is_of_form, problems_of};
+use super::links::customer_query;
+use super::list_page;
+use super::page::{Frame, PageCtx};
+use super::resource_page::Place;
+use super::{pairs_of, query};
+use crate::api::{ApiResponse, Error, InnerRequest, Result, form_pairs};
+use crate::pages::translations::Translations;
+
+/// Records that one deletion may name.
+const MOST: usize = 10_000;
+
+/// From this number on, the person types the number.
+const TYPED_FROM: usize = 100;
+
+/// Titles that the page lists.
+const NAMED: usize = 10;
+
+#[derive(Template)]
+#[template(path = "console/delete.html")]
+struct DeletePage<'a> {
+    frame: &'a Frame,
+    words: Translations,
+    title: String,
+    names: Vec<String>,
+    /// How many more there are.
+    others: Option<String>,
+    affected: Vec<(String, String)>,
+    action: String,
+    button: String,
+    cancel: String,
+    hidden: Vec<(&'static str, String)>,
+    /// The number that the person types.
+    number: Option<String>,
+    problems: Vec<String>,
+}
+
+/// Asks before a record is deleted.
+pub fn ask(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
+    ask_again(page, collection, place, Vec::new())
+}
+
+fn ask_again(
+    page: &PageCtx<'_>,
+    collection: &'static Collection,
+    place: &Place,
+    problems: Vec<String>,
+) -> Result<ApiResponse> {
+    let (record, state) = match collection.show {
+        Some(_) => detail_page::read(page, collection, place).map(|read| (read.body, read.etag))?,
+        None => (json!({"id": place.id}), None),
+    };
+    let frame = Frame::of(page)?;
+    let words = frame.words;
+    let mut affected = Vec::new();
+    for related in collection.resource.view.affected_by_delete {
+        let Some((target, inner, filter)) = detail_page::target(page, collection, related, place) else { continue };
+        if target.list.is_none_or(|route| !page.may(route)) {
+            continue;
+        }
+        let (count, number) = list_page::count(page, target, &inner, &filter)?;
+        if count > 0 {
+            affected.push((number, words.label(related.label)));
+        }
+    }
+    let base = place.page(collection);
+    let cancel = if collection.show.is_some() { base.clone() } else { collection.page_of(&place.values()) };
+    let title = collection.title(&record);
+    let rendered = DeletePage {
+        words,
+        title: words.delete_record(&title),
+        names: Vec::new(),
+        others: None,
+        affected,
+        action: format!("{base}/delete"),
+        button: words.delete(),
+        cancel,
+        hidden: state.map(|state| ("state", state)).into_iter().collect(),
+        number: None,
+        problems: problems.clone(),
+        frame: &frame,
+    };
+    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    frame.respond(page, status, &rendered)
+}
+
+/// Deletes a record, as it was when the person was asked.
+pub fn delete(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
+    let route = collection.remove.ok_or_else(Error::not_found)?;
+    let sent = form_pairs(page.request)?;
+    let mut inner =
+        place.address(InnerRequest::to(route)).with_query(customer_query(collection, place.account.as_deref()));
+    if let Some((_, state)) = sent.iter().find(|(name, state)| name == "state" && !state.is_empty()) {
+        inner = inner.with_header(header::IF_MATCH, state);
+    }
+    let list = collection.page_of(&place.values());
+    match page.send(inner) {
+        Ok(_) => form_page::redirect(page, &list, "deleted"),
+        Err(Error::PreconditionFailed) => ask_again(page, collection, place, vec![page.words().changed_meanwhile()]),
+        Err(error) if is_of_form(&error) => {
+            let problems = problems_of(page, collection, &error).into_iter().map(|(_, sentence)| sentence).collect();
+            ask_again(page, collection, place, problems)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks before the ticked records, or all records of a filter, are deleted.
+pub fn ask_many(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
+    let given = pairs_of(&page.request.query);
+    let is_all = given.iter().any(|(name, value)| name == "all" && value == "1");
+    let ids = if is_all { all_ids(page, collection, place, &given)? } else { ids_of(&given) };
+    ask_for_many(page, collection, place, &ids, &list_page::filters_of(&given), Vec::new())
+}
+
+fn ask_for_many(
+    page: &PageCtx<'_>,
+    collection: &'static Collection,
+    place: &Place,
+    ids: &[String],
+    filters: &[(String, String)],
+    problems: Vec<String>,
+) -> Result<ApiResponse> {
+    let frame = Frame::of(page)?;
+    let words = frame.words;
+    let base = collection.page_of(&place.values());
+    let back = if filters.is_empty() { base.clone() } else { format!("{base}?{}", query(filters)) };
+    let mut problems = problems;
+    if ids.is_empty() {
+        problems.push(words.nothing_ticked());
+    }
+    let mut names = Vec::new();
+    for id in ids.iter().take(NAMED) {
+        let one = Place { id: Some(id.clone()), ..place.clone() };
+        names.push(match detail_page::read(page, collection, &one) {
+            Ok(read) => collection.title(&read.body),
+            Err(error) if error.status().is_client_error() => format!("#{id}"),
+            Err(error) => return Err(error),
+        });
+    }
+    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    let number = display::count(words, count);
+    let others = count - i64::try_from(names.len()).unwrap_or(0);
+    let rendered = DeletePage {
+        words,
+        title: words.delete_many(&number, &collection.plural(words).to_lowercase()),
+        others: (others > 0).then(|| words.and_others(&display::count(words, others))),
+        names,
+        affected: Vec::new(),
+        action: format!("{base}/bulk"),
+        button: words.delete(),
+        cancel: back.clone(),
+        hidden: vec![("ids", ids.join(",")), ("back", back)],
+        number: (ids.len() > TYPED_FROM).then(|| ids.len().to_string()),
+        problems: problems.clone(),
+        frame: &frame,
+    };
+    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    frame.respond(page, status, &rendered)
+}
+
+/// Deletes several records, all or none.
+pub fn delete_many(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
+    let sent = form_pairs(page.request)?;
+    let text = |name: &str| sent.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let ids: Vec<String> =
+        text("ids").unwrap_or_default().split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
+    let back = text("back").filter(|path| path.starts_with("/ui")).unwrap_or(collection.page).to_owned();
+    let filters = back.split_once('?').map(|(_, query)| pairs_of(query)).unwrap_or_default();
+    let refuse = |problems: Vec<String>| ask_for_many(page, collection, place, &ids, &filters, problems);
+    let typed: String = text("number").unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
+    if ids.is_empty() || (ids.len() > TYPED_FROM && typed != ids.len().to_string()) {
+        return refuse(if ids.is_empty() { Vec::new() } else { vec![page.words().type_the_number()] });
+    }
+    let customer = customer_query(collection, place.account.as_deref());
+    let result = match collection.remove_many {
+        Some(route) => {
+            let ids: Vec<Value> =
+                ids.iter().map(|id| id.parse::<i64>().map_or_else(|_| json!(id), |id| json!(id))).collect();
+            page.send(InnerRequest::to(route).with_query(customer).with_body(json!({"ids": ids}))).map(|_| ())
+        }
+        None => {
+            let route = collection.remove.ok_or_else(Error::not_found)?;
+            let one = |id: &String| {
+                let at = Place { id: Some(id.clone()), ..place.clone() };
+                at.address(InnerRequest::to(route)).with_query(customer.clone())
+            };
+            if route.handler.executor() == crate::executors::Executor::Transaction {
+                page.send_all(ids.iter().map(one).collect())
+            } else {
+                ids.iter().try_for_each(|id| page.send(one(id)).map(|_| ()))
+            }
+        }
+    };
+    match result {
+        Ok(()) => form_page::redirect(page, &back, "deleted_many"),
+        Err(error) if error.status().is_client_error() => {
+            refuse(problems_of(page, collection, &error).into_iter().map(|(_, sentence)| sentence).collect())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn ids_of(given: &[(String, String)]) -> Vec<String> {
+    let named = given.iter().filter(|(name, _)| name == "ids" || name == "ids[]");
+    named.flat_map(|(_, value)| value.split(',')).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
+/// The ids of all records that the filters choose.
+fn all_ids(
+    page: &PageCtx<'_>,
+    collection: &'static Collection,
+    place: &Place,
+    given: &[(String, String)],
+) -> Result<Vec<String>> {
+    let mut ids = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let mut filters: Vec<(String, String)> =
+            list_page::filters_of(given).into_iter().filter(|(name, _)| name != "sort").collect();
+        filters.extend([("cursor".into(), cursor), ("per_page".into(), "500".into())]);
+        let records = list_page::read(page, collection, place, &filters)?;
+        ids.extend(records.rows.iter().map(|record| plain(&record["id"])));
+        match records.next {
+            Some(next) if ids.len() < MOST => cursor = next,
+            Some(_) => return Err(Error::invalid(page.words().too_many_to_delete(&MOST.to_string()))),
+            None => return Ok(ids),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The first page of a workspace: search, and what there is. An empty workspace states what to do next.
+
+use askama::Template;
+use http::StatusCode;
+
+use super::catalog::{Collection, collection, collections};
+use super::list_page;
+use super::page::{Frame, PageCtx};
+use super::resource_page::Place;
+use crate::api::resource::Section;
+use crate::api::{Ctx, Html, Needs, Result, Route, get, run};
+use crate::pages::translations::Translations;
+
+pub const ROUTES: &[Route] = &[get("/ui", &run(page), Needs::Principal, "Show the first page of the workspace")];
+
+#[derive(Template)]
+#[template(path = "console/home.html")]
+struct HomePage<'a> {
+    frame: &'a Frame,
+    words: Translations,
+    cards: Vec<Card>,
+    steps: Vec<Step>,
+}
+
+struct Card {
+    label: String,
+    href: String,
+    count: String,
+    purpose: String,
+    new: Option<(String, String)>,
+}
+
+/// What a new workspace needs.
+struct Step {
+    title: String,
+    about: String,
+    href: String,
+    button: String,
+    is_done: bool,
+}
+
+fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
+    let page = PageCtx::of_turn(ctx);
+    let frame = Frame::of(&page)?;
+    let words = frame.words;
+    let mut cards = Vec::new();
+    for collection in collections(page.request.layer) {
+        let is_card = matches!(collection.resource.section, Section::Data) && !collection.path.contains('{');
+        let Some(list) = collection.list.filter(|route| is_card && page.may(route)) else { continue };
+        if list.handler.executor() != crate::executors::Executor::Transaction {
+            continue;
+        }
+        let (_, count) = list_page::count(&page, collection, &Place::default(), &[])?;
+        let create = collection.create.filter(|route| page.may(route));
+        cards.push(Card {
+            label: collection.plural(words),
+            href: collection.page.to_owned(),
+            count,
+            purpose: words.label(collection.resource.view.purpose),
+            new: create.map(|_| (words.new_record(&collection.singular(words)), format!("{}/new", collection.page))),
+        });
+    }
+    let steps = steps(&page, words)?;
+    frame.html(StatusCode::OK, &HomePage { words, cards, steps, frame: &frame })
+}
+
+/// The first steps, as long as one of them is left.
+fn steps(page: &PageCtx<'_>, words: Translations) -> Result<Vec<Step>> {
+    let usable = |path: &str, needed: fn(&Collection) -> Option<&'static Route>| {
+        collection(page.request.layer, path)
+            .filter(|collection| needed(collection).is_some_and(|route| page.may(route)))
+    };
+    let has_some = |collection: &'static Collection, more_than: i64| -> Result<bool> {
+        let is_listed = collection.list.is_some_and(|route| page.may(route));
+        Ok(is_listed && list_page::count(page, collection, &Place::default(), &[])?.0 > more_than)
+    };
+    let mut steps = Vec::new();
+    if let Some(contacts) = usable("/contacts", |collection| collection.create) {
+        steps.push(Step {
+            title: words.step_contacts(),
+            about: words.step_contacts_about(),
+            href: "/ui/contacts/new".into(),
+            button: words.new_record(&contacts.singular(words)),
+            is_done: has_some(contacts, 0)?,
+        });
+    }
+    if let (Some(calls), Some(_)) =
+        (usable("/phone-calls", |collection| collection.list), usable("/oauth-clients", |collection| collection.create))
+    {
+        steps.push(Step {
+            title: words.step_pbx(),
+            about: words.step_pbx_about(),
+            href: "/ui/pbx".into(),
+            button: words.connect(),
+            is_done: has_some(calls, 0)?,
+        });
+    }
+    if let Some(users) = usable("/users", |collection| collection.list)
+        && usable("/user-invites", |collection| collection.create).is_some()
+    {
+        steps.push(Step {
+            title: words.step_team(),
+            about: words.step_team_about(),
+            href: "/ui/user-invites/new".into(),
+            button: words.invite(),
+            is_done: has_some(users, 1)?,
+        });
+    }
+    let is_finished = steps.iter().all(|step| step.is_done);
+    Ok(if is_finished { Vec::new() } else { steps })
+}

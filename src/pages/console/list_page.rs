@@ -1,0 +1,448 @@
+//! The list of a collection: filters in the address, a table, and pages by cursor.
+
+use askama::Template;
+use http::StatusCode;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use super::catalog::{Collection, FilterInput};
+use super::display::{self, Shown};
+use super::links::{Names, customer_query, record_page};
+use super::page::{Frame, PageCtx, accepts_part};
+use super::resource_page::Place;
+use super::schema::FieldSpec;
+use super::texts::choice_label;
+use super::{pairs_of, query};
+use crate::api::{ApiResponse, Error, InnerRequest, Result};
+use crate::pages::translations::Translations;
+
+/// Records of a page.
+const PER_PAGE: &str = "25";
+
+/// Filtered records are counted up to here.
+const COUNTED_TO: i64 = 1000;
+
+/// Parameters of the page that the API does not know.
+const OF_THE_PAGE: [&str; 5] = ["cols", "back", "done", "part", "per_page"];
+
+#[derive(Template)]
+#[template(path = "console/list.html")]
+struct ListPage<'a> {
+    frame: &'a Frame,
+    words: Translations,
+    title: String,
+    context: Option<(String, String)>,
+    count: Option<String>,
+    purpose: Option<String>,
+    table: Table,
+    search: Option<SearchBox>,
+    hidden: Vec<(String, String)>,
+    chips: Vec<Chip>,
+    filters: Vec<FilterField>,
+    is_filtered: bool,
+    filters_open: bool,
+    clear: String,
+    problems: Vec<String>,
+    new: Option<String>,
+    new_label: String,
+    exports: Vec<(&'static str, String)>,
+    buttons: Vec<(String, String)>,
+}
+
+/// Rows with their columns.
+pub struct Table {
+    pub caption: String,
+    pub columns: Vec<Column>,
+    pub rows: Vec<Row>,
+    /// Where ticked rows are sent. `None` if rows cannot be ticked.
+    pub bulk: Option<String>,
+    pub previous: Option<String>,
+    pub next: Option<String>,
+    /// The link to delete all rows of the filter, and its text.
+    pub all: Option<(String, String)>,
+}
+
+pub struct Column {
+    pub label: String,
+    /// The address that sorts by the column.
+    pub sort: Option<String>,
+    /// The value of `aria-sort`.
+    pub sorted: Option<&'static str>,
+    pub is_number: bool,
+}
+
+pub struct Row {
+    pub id: String,
+    pub href: Option<String>,
+    pub title: String,
+    pub cells: Vec<Shown>,
+}
+
+struct SearchBox {
+    name: String,
+    value: String,
+    label: String,
+}
+
+struct Chip {
+    label: String,
+    href: String,
+    is_on: bool,
+    /// The filters that the chip sets.
+    names: Vec<String>,
+}
+
+struct FilterField {
+    id: String,
+    name: String,
+    label: String,
+    value: String,
+    /// The end of a range of days.
+    until: String,
+    kind: &'static str,
+    options: Vec<(String, String, bool)>,
+}
+
+/// A page of the list.
+pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
+    let read = read(page, collection, place, &pairs_of(&page.request.query));
+    let (records, problems) = match read {
+        Ok(records) => (records, Vec::new()),
+        Err(error @ Error::Invalid(_)) => (Records::default(), page.words().problems(&error)),
+        Err(error) => return Err(error),
+    };
+    if accepts_part(page, "options") {
+        return options(page, collection, &records);
+    }
+    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let frame = Frame::of(page)?;
+    let words = frame.words;
+    let given = pairs_of(&page.request.query);
+    let table = table(page, collection, place, &records)?;
+    let is_filtered = given.iter().any(|(name, value)| name.starts_with("filter[") && !value.is_empty());
+    let chips = chips(page, collection, &given)?;
+    let of_chips = |name: &str| chips.iter().any(|chip| chip.is_on && chip.names.iter().any(|known| known == name));
+    let search = collection.search().map(|filter| SearchBox {
+        name: filter.parameter.clone(),
+        value: value_of(&given, &filter.parameter),
+        label: words.search_in(&collection.plural(words).to_lowercase()),
+    });
+    let in_search = |name: &str| search.as_ref().is_some_and(|search| search.name == name);
+    let filters_open = given
+        .iter()
+        .any(|(name, value)| name.starts_with("filter[") && !value.is_empty() && !in_search(name) && !of_chips(name));
+    let create = collection.create.filter(|route| page.may(route));
+    let base = collection.page_of(&place.values());
+    let exports = collection.export.filter(|route| page.may(route)).map(|_| {
+        let address = |format: &str| {
+            let mut kept = filters_of(&given);
+            kept.push(("format".into(), format.into()));
+            format!("{base}/export?{}", query(&kept))
+        };
+        vec![("CSV", address("csv")), ("JSON", address("json"))]
+    });
+    let actions = collection.actions.iter().filter(|action| !action.is_of_record && page.may(action.route));
+    let buttons = actions.map(|action| (words.label(action.label), format!("{base}/{}", action.verb))).collect();
+    let purpose = words.label(collection.resource.view.purpose);
+    let filters = filters(words, collection, &given);
+    let rendered = ListPage {
+        words,
+        title: collection.plural(words),
+        context: place.context(page, collection)?,
+        count: records.count_in_words(words),
+        purpose: (!purpose.is_empty()).then_some(purpose),
+        table,
+        search,
+        hidden: given.iter().filter(|(name, _)| name == "sort").cloned().collect(),
+        chips,
+        filters,
+        is_filtered,
+        filters_open,
+        clear: base.clone(),
+        problems,
+        new: create.map(|_| format!("{base}/new")),
+        new_label: words.new_record(&collection.singular(words)),
+        exports: exports.unwrap_or_default(),
+        buttons,
+        frame: &frame,
+    };
+    frame.respond(page, status, &rendered)
+}
+
+/// The records of a list, and what is known about their number.
+#[derive(Default)]
+pub struct Records {
+    pub rows: Vec<Value>,
+    pub next: Option<String>,
+    pub previous: Option<String>,
+    pub count: Option<i64>,
+    is_at_least: bool,
+}
+
+impl Records {
+    fn count_in_words(&self, words: Translations) -> Option<String> {
+        let count = self.count?;
+        let number = display::count(words, count);
+        Some(if self.is_at_least { words.more_than(&number) } else { number })
+    }
+}
+
+/// Reads a page of the list through the API.
+pub fn read(
+    page: &PageCtx<'_>,
+    collection: &'static Collection,
+    place: &Place,
+    given: &[(String, String)],
+) -> Result<Records> {
+    let list = collection.list.ok_or_else(Error::not_found)?;
+    let mut sent: Vec<(String, String)> =
+        given.iter().filter(|(name, _)| !OF_THE_PAGE.contains(&name.as_str())).cloned().collect();
+    let asked = |name: &str| given.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    if collection.has_pages {
+        if asked("cursor").is_none() {
+            sent.push(("cursor".into(), String::new()));
+        }
+        sent.push(("per_page".into(), asked("per_page").unwrap_or_else(|| PER_PAGE.into())));
+        sent.push(("count_to".into(), COUNTED_TO.to_string()));
+    }
+    if let Some(account) = place.account.as_ref().filter(|_| collection.names_customer) {
+        sent.push(("customer_account".into(), account.clone()));
+    }
+    let mut inner = InnerRequest::to(list).with_query(query(&sent));
+    for parent in &place.parents {
+        inner = inner.at(parent);
+    }
+    let body = page.send(inner)?.body;
+    if let Value::Array(rows) = body {
+        let count = i64::try_from(rows.len()).ok();
+        return Ok(Records { rows, count, ..Records::default() });
+    }
+    let text = |name: &str| body[name].as_str().map(str::to_owned);
+    let count = body["count"].as_i64();
+    Ok(Records {
+        rows: body["data"].as_array().cloned().unwrap_or_default(),
+        next: text("next_cursor"),
+        previous: text("prev_cursor"),
+        count,
+        is_at_least: count.is_some_and(|count| count >= COUNTED_TO)
+            && filters_of(given).iter().any(|(name, _)| name != "sort"),
+    })
+}
+
+/// The table of these records.
+fn table(page: &PageCtx<'_>, collection: &'static Collection, place: &Place, records: &Records) -> Result<Table> {
+    let words = page.words();
+    let given = pairs_of(&page.request.query);
+    let mut columns = collection.columns();
+    if let Some(chosen) = given.iter().find(|(name, _)| name == "cols") {
+        let chosen: Vec<&FieldSpec> = chosen.1.split(',').filter_map(|name| collection.field(name)).collect();
+        if !chosen.is_empty() {
+            columns = chosen;
+        }
+    }
+    let sort = value_of(&given, "sort");
+    let base = collection.page_of(&place.values());
+    let with = |changes: &[(&str, Option<&str>)]| {
+        let mut kept: Vec<(String, String)> = given
+            .iter()
+            .filter(|(name, _)| name != "done" && !changes.iter().any(|(changed, _)| changed == name))
+            .cloned()
+            .collect();
+        kept.extend(changes.iter().filter_map(|(name, value)| Some(((*name).to_owned(), (*value)?.to_owned()))));
+        if kept.is_empty() { base.clone() } else { format!("{base}?{}", query(&kept)) }
+    };
+    let heads = columns.iter().map(|field| {
+        let down = format!("-{}", field.name);
+        let sorted = (sort == field.name).then_some("ascending").or((sort == down).then_some("descending"));
+        let next = if sorted == Some("ascending") { down } else { field.name.clone() };
+        Column {
+            label: words.label(field.label),
+            sort: collection.sorts.contains(&field.name).then(|| with(&[("sort", Some(&next)), ("cursor", None)])),
+            sorted,
+            is_number: is_number(field),
+        }
+    });
+    let heads = heads.collect();
+    let can_delete = collection.remove.is_some_and(|route| page.may(route));
+    let total = records.count.unwrap_or_default();
+    let more = records.next.is_some() || records.previous.is_some();
+    let all = (can_delete && more).then(|| {
+        let mut kept = filters_of(&given);
+        kept.push(("all".into(), "1".into()));
+        let number = records.count_in_words(words).unwrap_or_else(|| display::count(words, total));
+        (format!("{base}/bulk?{}", query(&kept)), words.all_of_this_filter(&number))
+    });
+    let rows = rows(page, collection, place, &columns, &records.rows, Some(&page.request.query))?;
+    Ok(Table {
+        caption: collection.plural(words),
+        columns: heads,
+        rows,
+        bulk: can_delete.then(|| format!("{base}/bulk")),
+        previous: records.previous.as_deref().map(|cursor| with(&[("cursor", Some(cursor))])),
+        next: records.next.as_deref().map(|cursor| with(&[("cursor", Some(cursor))])),
+        all,
+    })
+}
+
+/// The heads of columns that do not sort.
+pub fn heads(words: Translations, columns: &[&FieldSpec]) -> Vec<Column> {
+    let head = |field: &&FieldSpec| Column {
+        label: words.label(field.label),
+        sort: None,
+        sorted: None,
+        is_number: is_number(field),
+    };
+    columns.iter().map(head).collect()
+}
+
+fn is_number(field: &FieldSpec) -> bool {
+    use super::schema::FieldType;
+    matches!(field.kind, FieldType::Integer | FieldType::Number)
+        && !matches!(field.widget, Some(crate::api::resource_view::Widget::Link(_)))
+}
+
+/// The rows of a table. Each links to its record, which leads back here.
+pub fn rows(
+    page: &PageCtx<'_>,
+    collection: &'static Collection,
+    place: &Place,
+    columns: &[&FieldSpec],
+    records: &[Value],
+    back: Option<&str>,
+) -> Result<Vec<Row>> {
+    let zone = page.zone()?;
+    let names = Names::of(page, columns, records, place.account.as_deref())?;
+    let has_page = collection.show.is_some_and(|route| page.may(route)) || collection.list.is_some();
+    let back = back.map(|query| {
+        let path = collection.page_of(&place.values());
+        if query.is_empty() { path } else { format!("{path}?{query}") }
+    });
+    let rows = records.iter().map(|record| {
+        let id = display::plain(&record["id"]);
+        let href = has_page.then(|| {
+            let address = record_page(collection, place.account.as_deref(), &place.parents, &id);
+            match &back {
+                Some(back) if back.contains('?') => format!("{address}?{}", query(&[("back", back)])),
+                _ => address,
+            }
+        });
+        Row {
+            href,
+            title: collection.title(record),
+            cells: columns.iter().map(|field| display::shown(page, &zone, field, record, &names)).collect(),
+            id,
+        }
+    });
+    Ok(rows.collect())
+}
+
+/// The records as options of a text box, for the script.
+fn options(page: &PageCtx<'_>, collection: &Collection, records: &Records) -> Result<ApiResponse> {
+    let options = records.rows.iter().map(|record| {
+        let (id, name) = (display::plain(&record["id"]), collection.title(record));
+        serde_json::json!({"id": id, "name": name})
+    });
+    crate::api::IntoResponse::into_response(crate::api::Json200(options.collect()), page.request)
+}
+
+/// The filters of one click.
+fn chips(page: &PageCtx<'_>, collection: &Collection, given: &[(String, String)]) -> Result<Vec<Chip>> {
+    let words = page.words();
+    let mut chips = Vec::new();
+    for filter in collection.resource.view.quick_filters {
+        let wanted = filter.query.replace("{today}", &today(page.request.now.seconds(), &page.zone()?));
+        let wanted = pairs_of(&wanted);
+        let is_on = wanted.iter().all(|pair| given.contains(pair));
+        let names: Vec<&String> = wanted.iter().map(|(name, _)| name).collect();
+        let mut kept: Vec<(String, String)> = given
+            .iter()
+            .filter(|(name, _)| !names.contains(&name) && !["cursor", "done"].contains(&name.as_str()))
+            .cloned()
+            .collect();
+        if !is_on {
+            kept.extend(wanted.iter().cloned());
+        }
+        let href = format!("?{}", query(&kept));
+        let names = names.into_iter().cloned().collect();
+        chips.push(Chip { label: words.label(filter.label), href, is_on, names });
+    }
+    Ok(chips)
+}
+
+pub fn today(now: i64, zone: &TimeZone) -> String {
+    let now = Timestamp::from_second(now).unwrap_or_default();
+    zone.to_datetime(now).date().to_string()
+}
+
+fn filters(words: Translations, collection: &Collection, given: &[(String, String)]) -> Vec<FilterField> {
+    let searched = collection.search().map(|filter| filter.parameter.clone());
+    let shown = collection.filters.iter().filter(|filter| Some(&filter.parameter) != searched.as_ref());
+    let fields = shown.enumerate().map(|(place, filter)| {
+        let value = value_of(given, &filter.parameter);
+        let option = |(stored, label): (String, String)| {
+            let is_chosen = stored == value;
+            (stored, label, is_chosen)
+        };
+        let (kind, options) = match &filter.kind {
+            FilterInput::Text => ("text", Vec::new()),
+            FilterInput::Number => ("number", Vec::new()),
+            FilterInput::Days => ("days", Vec::new()),
+            FilterInput::Flag => {
+                let both = [("1".to_owned(), words.yes()), ("0".to_owned(), words.no())];
+                ("choice", both.into_iter().map(option).collect())
+            }
+            FilterInput::Choice(choices) => {
+                let all = choices.iter().map(|value| (value.clone(), choice_label(words, &filter.field, value)));
+                ("choice", all.map(option).collect())
+            }
+        };
+        let is_range = filter.kind == FilterInput::Days;
+        let bound = |operator: &str| value_of(given, &format!("{}[{operator}]", filter.parameter));
+        let on = bound("on");
+        FilterField {
+            id: format!("f{place}"),
+            name: filter.parameter.clone(),
+            label: words.label(filter.label),
+            value: if is_range { if on.is_empty() { bound("gte") } else { on.clone() } } else { value },
+            until: if is_range { if on.is_empty() { bound("lte") } else { on } } else { String::new() },
+            kind,
+            options,
+        }
+    });
+    fields.collect()
+}
+
+/// The parameters that choose records.
+pub fn filters_of(given: &[(String, String)]) -> Vec<(String, String)> {
+    let chooses = |name: &str| name.starts_with("filter[") || name == "sort";
+    given.iter().filter(|(name, value)| chooses(name) && !value.is_empty()).cloned().collect()
+}
+
+fn value_of(given: &[(String, String)], name: &str) -> String {
+    given.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+}
+
+/// The number of records that a query finds, in words.
+pub fn count(
+    page: &PageCtx<'_>,
+    collection: &'static Collection,
+    place: &Place,
+    filter: &[(String, String)],
+) -> Result<(i64, String)> {
+    let mut given = filter.to_vec();
+    given.push(("per_page".into(), "1".into()));
+    let records = read(page, collection, place, &given)?;
+    let count = records.count.unwrap_or_default();
+    Ok((count, records.count_in_words(page.words()).unwrap_or_default()))
+}
+
+/// A file with the records that the filters choose.
+pub fn export(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
+    let export = collection.export.ok_or_else(Error::not_found)?;
+    let mut sent = filters_of(&pairs_of(&page.request.query));
+    sent.push(("format".into(), page.query("format").unwrap_or_else(|| "csv".into())));
+    let account = customer_query(collection, place.account.as_deref());
+    sent.extend(pairs_of(&account));
+    page.send_for_stream(InnerRequest::to(export).with_query(query(&sent)))
+}

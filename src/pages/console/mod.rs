@@ -1,0 +1,147 @@
+//! The console: pages with which people do all their work. Each page runs routes of the API, so it has no right and no
+//! rule of its own.
+//!
+//! Most pages are generic: they follow from the resources of a layer, their views and the schemas of their routes
+//! (`catalog.rs`). Pages that combine several resources are written by hand, one file each.
+
+mod action_page;
+mod audit_page;
+mod catalog;
+mod conflict_page;
+mod delete_page;
+mod detail_page;
+mod display;
+mod form;
+mod form_page;
+mod home_page;
+mod language_page;
+mod links;
+mod list_page;
+mod page;
+mod pbx_page;
+mod permission_matrix;
+mod resource_page;
+mod routing_page;
+mod schema;
+mod search_page;
+mod secret_page;
+mod texts;
+
+use std::sync::LazyLock;
+
+use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::api::{Layer, Resource, Route, get, post};
+use catalog::{Collection, collections};
+use resource_page::{PageKind, ResourcePage};
+
+/// The pages that are written by hand.
+const BY_HAND: &[Resource] = &[
+    Resource::pages("Home page", home_page::ROUTES),
+    Resource::pages("Search page", search_page::ROUTES),
+    Resource::pages("Audit log page", audit_page::ROUTES),
+    Resource::pages("Routing pages", routing_page::ROUTES),
+    Resource::pages("PBX pages", pbx_page::ROUTES),
+];
+
+/// Pages of both layers.
+pub const SHARED: &[Resource] = &[Resource::pages("Language page", language_page::ROUTES)];
+
+/// Routes of the API without a page, and the reason.
+pub const WITHOUT_PAGE: &[(&str, &str, &str)] = &[
+    ("GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
+    ("GET", "/customers/{id}/contacts", "the page of a customer shows its contacts"),
+    ("GET", "/workspaces/{id}/members", "the page of a workspace shows its members"),
+    ("GET", "/workspaces", "the first page of the central host shows them"),
+    ("GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
+    ("GET", "/tokens", "the page of the account shows them"),
+];
+
+fn is_without_page(method: &Method, path: &str) -> bool {
+    WITHOUT_PAGE.iter().any(|(name, known, _)| *name == method.as_str() && *known == path)
+}
+
+/// The pages of a workspace.
+pub fn workspace_resources() -> Vec<Resource> {
+    static GENERIC: LazyLock<Vec<Resource>> = LazyLock::new(|| generic(Layer::Workspace, BY_HAND));
+    [BY_HAND, SHARED, &GENERIC].concat()
+}
+
+/// The generic pages of a layer. A page that is written by hand takes the place of a generic one.
+fn generic(layer: Layer, by_hand: &[Resource]) -> Vec<Resource> {
+    let is_by_hand = |path: &str| by_hand.iter().flat_map(|resource| resource.routes).any(|route| route.path == path);
+    let of_collection = |collection: &'static Collection| {
+        let routes: Vec<Route> = routes(collection).into_iter().filter(|route| !is_by_hand(route.path)).collect();
+        let name = leak(format!("{} pages", collection.resource.name));
+        Resource::pages(name, Vec::leak(routes))
+    };
+    collections(layer).iter().map(of_collection).collect()
+}
+
+/// The page routes of a collection. They live as long as the program.
+fn routes(collection: &'static Collection) -> Vec<Route> {
+    let mut routes = Vec::new();
+    let base = collection.page;
+    let one = match collection.is_single() {
+        true => base.to_owned(),
+        false => format!("{base}/{{{}}}", if base.contains("{id}") { "inner_id" } else { "id" }),
+    };
+    let name = collection.resource.name.to_lowercase();
+    let mut add = |changes: bool, path: String, kind: PageKind, of: Option<&'static Route>, summary: String| {
+        let Some(of) = of else { return };
+        let handler: &'static ResourcePage = Box::leak(Box::new(ResourcePage { collection, kind }));
+        let make = if changes { post } else { get };
+        routes.push(make(leak(path), handler, of.needs, leak(summary)));
+    };
+    let Collection { list, show, create, update, remove, export, .. } = *collection;
+    add(false, base.to_owned(), PageKind::List, list, format!("Show the list of {name} as a page"));
+    add(false, format!("{base}/export"), PageKind::Export, export, format!("Download {name} as a file"));
+    add(false, format!("{base}/new"), PageKind::New, create, format!("Show the form for new {name}"));
+    add(true, format!("{base}/new"), PageKind::Create, create, format!("Create one of the {name} from a form"));
+    add(false, format!("{base}/bulk"), PageKind::AskDeleteMany, remove, format!("Ask before {name} are deleted"));
+    add(true, format!("{base}/bulk"), PageKind::DeleteMany, remove, format!("Delete {name} from a page"));
+    add(false, one.clone(), PageKind::Show, show, format!("Show one of the {name} as a page"));
+    add(false, format!("{one}/edit"), PageKind::Edit, show.and(update), format!("Show the form of one of the {name}"));
+    add(true, format!("{one}/edit"), PageKind::Update, update, format!("Change one of the {name} from a form"));
+    add(
+        false,
+        format!("{one}/delete"),
+        PageKind::AskDelete,
+        remove,
+        format!("Ask before one of the {name} is deleted"),
+    );
+    add(true, format!("{one}/delete"), PageKind::Delete, remove, format!("Delete one of the {name} from a page"));
+    for (at, action) in collection.actions.iter().enumerate() {
+        let owner = if action.is_of_record { one.as_str() } else { base };
+        let path = format!("{owner}/{}", action.verb);
+        let words = action.verb.replace('-', " ");
+        add(false, path.clone(), PageKind::AskAction(at), Some(action.route), format!("Ask before: {words}, {name}"));
+        add(true, path, PageKind::Act(at), Some(action.route), format!("Run from a page: {words}, {name}"));
+    }
+    routes
+}
+
+fn leak(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
+}
+
+/// Encodes a segment of a path, or a value of a query.
+fn encode(text: &str) -> String {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, KEPT).to_string()
+}
+
+/// A query from its names and values.
+fn query<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in pairs {
+        query.append_pair(name.as_ref(), value.as_ref());
+    }
+    query.finish()
+}
+
+/// The names and values of a query.
+fn pairs_of(query: &str) -> Vec<(String, String)> {
+    crate::api::pairs(query).collect()
+}

@@ -1,0 +1,283 @@
+//! What every page of the console needs: the routes of the API, the language, and the frame around its content.
+
+use std::sync::Arc;
+
+use http::header;
+use jiff::tz::TimeZone;
+use rusqlite::Connection;
+use serde_json::Value;
+
+use super::catalog::{Collection, collections};
+use super::texts::section_label;
+use crate::api::field::Label;
+use crate::api::resource::Section;
+use crate::api::{
+    ApiResponse, BlockingCtx, Ctx, Error, Html, InnerRequest, InnerResponse, Input, IntoResponse, Layer, Needs,
+    Request, Result, Route, render,
+};
+use crate::auth::{Caller, Principal};
+use crate::pages::session::BrowserSession;
+use crate::pages::translations::Translations;
+use crate::tenancy::locale_settings::WorkspaceLocale;
+use crate::values::Language;
+
+/// The context of a page: in a read turn, or outside the lanes.
+#[derive(Clone, Copy)]
+pub struct PageCtx<'a> {
+    pub request: &'a Arc<Request>,
+    pub caller: &'a Caller,
+    db: Option<&'a Connection>,
+}
+
+impl<'a> PageCtx<'a> {
+    pub fn new(request: &'a Arc<Request>, caller: &'a Caller, db: Option<&'a Connection>) -> Self {
+        Self { request, caller, db }
+    }
+
+    pub fn of_turn(ctx: &Ctx<'a>) -> Self {
+        Self { request: ctx.request, caller: ctx.caller, db: Some(ctx.db) }
+    }
+
+    pub fn of_blocking(ctx: &BlockingCtx<'a>) -> Self {
+        Self { request: ctx.request, caller: ctx.caller, db: None }
+    }
+
+    pub fn words(&self) -> Translations {
+        Translations::of(self.request)
+    }
+
+    /// Whether the page runs in a read turn.
+    pub fn is_in_turn(&self) -> bool {
+        self.db.is_some()
+    }
+
+    /// Runs a route of the API.
+    pub fn send(&self, inner: InnerRequest) -> Result<InnerResponse> {
+        match self.db {
+            Some(db) => self.turn(db).send(inner),
+            None => self.blocking().send(inner),
+        }
+    }
+
+    /// Runs a route of the API that may respond with a file.
+    pub fn send_for_stream(&self, inner: InnerRequest) -> Result<ApiResponse> {
+        match self.db {
+            Some(db) => self.turn(db).send_for_stream(inner),
+            None => self.blocking().send_for_stream(inner),
+        }
+    }
+
+    /// Changes several records, all or none.
+    pub fn send_all(&self, inner: Vec<InnerRequest>) -> Result<()> {
+        self.blocking().send_all(inner)
+    }
+
+    fn turn(&self, db: &'a Connection) -> Ctx<'a> {
+        Ctx { db, caller: self.caller, now: self.request.now, request: self.request }
+    }
+
+    fn blocking(&self) -> BlockingCtx<'a> {
+        let request = self.request;
+        BlockingCtx { instance: &request.instance, caller: self.caller, now: request.now, request }
+    }
+
+    /// The time zone in which the page shows times.
+    pub fn zone(&self) -> Result<TimeZone> {
+        if let Some(zone) = self.request.time_zone() {
+            return Ok(zone.clone());
+        }
+        let zone = match self.db {
+            Some(db) => WorkspaceLocale::of(db)?.zone,
+            None => self.request.file().read(|db| Ok::<_, Error>(WorkspaceLocale::of(db)?.zone))?,
+        };
+        let _ = self.request.time_zone.set(zone.clone());
+        Ok(zone)
+    }
+
+    /// Whether the person may use a route.
+    pub fn may(&self, route: &Route) -> bool {
+        match (self.caller, route.needs) {
+            (Caller::Principal(principal), needs) => may(principal, needs),
+            (Caller::Anonymous, Needs::Operator) => self.request.token().is_ok_and(|token| token.operator),
+            (Caller::Anonymous, _) => true,
+        }
+    }
+
+    /// A field of the query.
+    pub fn query(&self, name: &str) -> Option<String> {
+        crate::api::pairs(&self.request.query).find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+}
+
+fn may(principal: &Principal, needs: Needs) -> bool {
+    needs.permission().is_none_or(|name| principal.has_permission(name))
+}
+
+/// A link of the navigation.
+pub struct NavLink {
+    pub label: String,
+    pub href: String,
+    pub is_current: bool,
+}
+
+pub struct NavSection {
+    pub label: Option<String>,
+    pub links: Vec<NavLink>,
+}
+
+/// The frame around a page: navigation, search, the person, and the message of the last change.
+pub struct Frame {
+    pub words: Translations,
+    /// The name of the workspace, or of the program on the central host.
+    pub place: String,
+    /// Where the person chooses another workspace.
+    pub places: String,
+    pub person: String,
+    pub account: String,
+    pub sections: Vec<NavSection>,
+    pub has_search: bool,
+    pub search: String,
+    pub form_key: String,
+    pub zone: String,
+    pub notice: Option<String>,
+    pub languages: Vec<(&'static str, &'static str, bool)>,
+    pub path: String,
+    cookie: Option<String>,
+}
+
+impl Frame {
+    pub fn of(page: &PageCtx<'_>) -> Result<Self> {
+        let request = page.request;
+        let words = page.words();
+        let session = BrowserSession::read(request)?;
+        let (form_key, cookie) = session.form_key()?;
+        let (place, places, person, account) = match (request.layer, page.caller) {
+            (Layer::Workspace, Caller::Principal(principal)) => {
+                let listed =
+                    request.instance.directory.current(&request.instance.keys)?.by_id(request.workspace()?.id())?;
+                let central = request.instance.public_url().central();
+                let me = principal.user_id().map_or_else(|| "/ui".into(), |id| format!("/ui/users/{id}"));
+                let subdomain = listed.map(|listed| listed.subdomain).unwrap_or_default();
+                (subdomain, format!("{central}/ui"), principal.name.clone(), me)
+            }
+            _ => ("cx-engine".to_owned(), "/ui".to_owned(), words.account(), "/ui/account".to_owned()),
+        };
+        let path = request.address.path.clone();
+        let zone = page.zone()?;
+        Ok(Self {
+            words,
+            place,
+            places,
+            person,
+            account,
+            sections: sections(page, &path),
+            has_search: request.layer == Layer::Workspace,
+            search: page.query("q").unwrap_or_default(),
+            form_key,
+            zone: zone.iana_name().unwrap_or("UTC").to_owned(),
+            notice: page.query("done").and_then(|done| words.done(&done)),
+            languages: vec![
+                ("en", "English", words.0 == Language::English),
+                ("fr", "Français", words.0 == Language::French),
+            ],
+            path,
+            cookie: cookie.map(|cookie| cookie.to_string()),
+        })
+    }
+
+    /// The page as a response. The template contains this frame.
+    pub fn html(&self, status: http::StatusCode, template: &impl askama::Template) -> Result<Html> {
+        Ok(Html::new(status, self.words.0, render(template)?).with_cookie(self.cookie.clone()).of_console())
+    }
+
+    /// The same, converted for the server.
+    pub fn respond(
+        &self,
+        page: &PageCtx<'_>,
+        status: http::StatusCode,
+        template: &impl askama::Template,
+    ) -> Result<ApiResponse> {
+        self.html(status, template)?.into_response(page.request)
+    }
+}
+
+/// The sections that the person may open.
+fn sections(page: &PageCtx<'_>, path: &str) -> Vec<NavSection> {
+    let words = page.words();
+    let is_current = |href: &str| path == href || path.starts_with(&format!("{href}/"));
+    let link = |label: String, href: &str| NavLink { label, href: href.to_owned(), is_current: is_current(href) };
+    let home = NavLink { label: words.home(), href: "/ui".into(), is_current: path == "/ui" };
+    let mut sections = vec![NavSection { label: None, links: vec![home] }];
+    let all =
+        [Section::Data, Section::Routing, Section::Team, Section::Integrations, Section::History, Section::Workspace];
+    for section in all {
+        let mut links = Vec::new();
+        let shown = collections(page.request.layer).iter().filter(|collection| {
+            collection.resource.section == section
+                && !collection.path.contains('{')
+                && collection.list.or(collection.show).is_some_and(|route| page.may(route))
+        });
+        let shown: Vec<&Collection> = shown.collect();
+        if section == Section::Routing && !shown.is_empty() {
+            links.push(link(words.label(label("Routing", "Routage")), "/ui/routing"));
+        }
+        links.extend(
+            shown
+                .iter()
+                .filter(|collection| !collection.names_customer)
+                .map(|collection| link(collection.plural(words), collection.page)),
+        );
+        if section == Section::Workspace && !shown.is_empty() {
+            links.push(link(words.label(label("Connect a PBX", "Connecter un PBX")), "/ui/pbx"));
+        }
+        if !links.is_empty() {
+            sections.push(NavSection { label: section_label(section, words), links });
+        }
+    }
+    sections
+}
+
+const fn label(english: &'static str, french: &'static str) -> Label {
+    Label { english, french }
+}
+
+impl Collection {
+    pub fn plural(&self, words: Translations) -> String {
+        let resource = &self.resource;
+        words.label(Label { english: resource.name, french: resource.french_name })
+    }
+
+    /// The name of one record of the collection.
+    pub fn singular(&self, words: Translations) -> String {
+        let declared = self.resource.view.singular;
+        if !declared.english.is_empty() {
+            return words.label(declared);
+        }
+        let plural = self.plural(words).to_lowercase();
+        plural.strip_suffix('s').map(str::to_owned).unwrap_or(plural)
+    }
+
+    /// The name of a record.
+    pub fn title(&self, record: &Value) -> String {
+        let parts = self.title_fields();
+        let parts = parts.iter().filter_map(|name| {
+            let text = super::display::plain(super::display::at(record, name));
+            (!text.is_empty()).then_some(text)
+        });
+        let title = parts.collect::<Vec<_>>().join(" ");
+        if !title.trim().is_empty() {
+            return title;
+        }
+        record["id"].as_i64().map_or_else(String::new, |id| format!("#{id}"))
+    }
+}
+
+/// The address from which the person came to a record, if it is a page of this host.
+pub fn back(page: &PageCtx<'_>) -> Option<String> {
+    page.query("back").filter(|path| path.starts_with("/ui") && !path.contains(['\\', '\n', '\r']))
+}
+
+/// Whether the browser asks for a part of the page, as the script does.
+pub fn accepts_part(page: &PageCtx<'_>, name: &str) -> bool {
+    page.query("part").as_deref() == Some(name) && page.request.headers.contains_key(header::ACCEPT)
+}

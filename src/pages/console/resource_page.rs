@@ -1,0 +1,162 @@
+//! The generic pages: each runs routes of the API for one collection.
+
+use std::any::TypeId;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::catalog::Collection;
+use super::links::record_page;
+use super::page::PageCtx;
+use super::{action_page, delete_page, detail_page, form_page, list_page};
+use crate::api::{ApiResponse, BodyKind, Error, Handler, InnerRequest, Inputs, Operation, Request, Result, Route};
+use crate::auth::Caller;
+use crate::executors::Executor;
+
+/// A page of a collection.
+pub struct ResourcePage {
+    pub collection: &'static Collection,
+    pub kind: PageKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageKind {
+    List,
+    Export,
+    Show,
+    New,
+    Create,
+    Edit,
+    Update,
+    AskDelete,
+    Delete,
+    AskDeleteMany,
+    DeleteMany,
+    /// The action with this index.
+    AskAction(usize),
+    Act(usize),
+}
+
+/// The values in the path of a page.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The account of the customer.
+    pub account: Option<String>,
+    /// The ids of the records that contain the collection.
+    pub parents: Vec<String>,
+    /// The id of the record.
+    pub id: Option<String>,
+}
+
+impl Place {
+    fn of(collection: &Collection, request: &Request) -> Self {
+        let mut values = request.path_values.iter().cloned();
+        let account = if collection.names_customer { values.next() } else { None };
+        let parents = values.by_ref().take(collection.parents()).collect();
+        Self { account, parents, id: values.next() }
+    }
+
+    /// The values of the path of the list.
+    pub fn values(&self) -> Vec<String> {
+        self.account.iter().chain(&self.parents).cloned().collect()
+    }
+
+    /// The request with the ids of the path.
+    pub fn address(&self, inner: InnerRequest) -> InnerRequest {
+        self.parents.iter().chain(&self.id).fold(inner, |inner, value| inner.at(value))
+    }
+
+    /// The address of the page of the record.
+    pub fn page(&self, collection: &Collection) -> String {
+        match &self.id {
+            Some(id) => record_page(collection, self.account.as_deref(), &self.parents, id),
+            None => collection.page_of(&self.values()),
+        }
+    }
+}
+
+impl ResourcePage {
+    /// The route of the API that the page runs.
+    fn route(&self) -> Option<&'static Route> {
+        let collection = self.collection;
+        match self.kind {
+            PageKind::List => collection.list,
+            PageKind::Export => collection.export,
+            PageKind::Show | PageKind::Edit => collection.show,
+            PageKind::New | PageKind::Create => collection.create,
+            PageKind::Update => collection.update,
+            PageKind::AskDelete | PageKind::Delete | PageKind::AskDeleteMany | PageKind::DeleteMany => {
+                collection.remove
+            }
+            PageKind::AskAction(at) | PageKind::Act(at) => collection.actions.get(at).map(|action| action.route),
+        }
+    }
+
+    fn changes(&self) -> bool {
+        matches!(
+            self.kind,
+            PageKind::Create | PageKind::Update | PageKind::Delete | PageKind::DeleteMany | PageKind::Act(_)
+        )
+    }
+}
+
+impl Handler for ResourcePage {
+    /// A page that shows something runs in a read turn. A page that changes something opens its own turns: if the API
+    /// rejects the change, the page is read in another turn.
+    fn executor(&self) -> Executor {
+        let reads = [self.collection.list, self.collection.show].into_iter().flatten();
+        let own = self.route().map_or(Executor::Transaction, |route| route.handler.executor());
+        match (self.changes(), own) {
+            (true, Executor::Transaction) => Executor::Blocking,
+            (true, other) => other,
+            (false, _) => {
+                let outside = reads.map(|route| route.handler.executor()).find(|place| *place != Executor::Transaction);
+                outside.unwrap_or(Executor::Transaction)
+            }
+        }
+    }
+
+    fn read(&self, _: &Request) -> Inputs {
+        Ok(Box::new(()))
+    }
+
+    fn respond(
+        &self,
+        request: &Arc<Request>,
+        _: Inputs,
+        caller: &Caller,
+        db: Option<&Connection>,
+    ) -> Result<ApiResponse> {
+        let page = PageCtx::new(request, caller, db);
+        let (collection, place) = (self.collection, Place::of(self.collection, request));
+        match self.kind {
+            PageKind::List => list_page::page(&page, collection, &place),
+            PageKind::Export => list_page::export(&page, collection, &place),
+            PageKind::Show => detail_page::page(&page, collection, &place),
+            PageKind::New => form_page::new(&page, collection, &place),
+            PageKind::Create => form_page::create(&page, collection, &place),
+            PageKind::Edit => form_page::edit(&page, collection, &place),
+            PageKind::Update => form_page::update(&page, collection, &place),
+            PageKind::AskDelete => delete_page::ask(&page, collection, &place),
+            PageKind::Delete => delete_page::delete(&page, collection, &place),
+            PageKind::AskDeleteMany => delete_page::ask_many(&page, collection, &place),
+            PageKind::DeleteMany => delete_page::delete_many(&page, collection, &place),
+            PageKind::AskAction(at) => action_page::ask(&page, collection, &place, action_at(collection, at)?),
+            PageKind::Act(at) => action_page::act(&page, collection, &place, action_at(collection, at)?),
+        }
+    }
+
+    fn resource(&self) -> Option<TypeId> {
+        None
+    }
+
+    fn body(&self) -> BodyKind {
+        if self.changes() { BodyKind::FormOrJson } else { BodyKind::None }
+    }
+
+    fn describe(&self, _: &mut Operation<'_>) {}
+}
+
+fn action_at(collection: &'static Collection, at: usize) -> Result<&'static super::catalog::Action> {
+    collection.actions.get(at).ok_or_else(Error::not_found)
+}

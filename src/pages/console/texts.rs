@@ -1,0 +1,265 @@
+//! The texts of the console in each language, apart from the labels that resources declare.
+
+use crate::api::field::Label;
+use crate::api::resource::{PermissionAction, Section};
+use crate::pages::translations::{Translations, words};
+use crate::values::Language;
+
+words! {
+    skip_to_content(): "Skip to content", "Aller au contenu";
+    menu(): "Menu", "Menu";
+    sections_label(): "Sections", "Sections";
+    home(): "Home", "Accueil";
+    account(): "Account", "Compte";
+    sign_out(): "Sign out", "Se déconnecter";
+    all_workspaces(): "All workspaces", "Tous les espaces de travail";
+    search(): "Search", "Rechercher";
+    search_everything(): "Search everything", "Rechercher partout";
+    search_in(what): "Search {what}", "Rechercher\u{a0}: {what}";
+    search_hint():
+        "A name, a number in any format, an address or an account.",
+        "Un nom, un numéro sous toute forme, une adresse ou un compte.";
+    times_in(zone): "Times: {zone}", "Heures\u{a0}: {zone}";
+    version(number): "Version {number}", "Version {number}";
+    api_reference(): "API reference", "Référence de l’API";
+
+    yes(): "Yes", "Oui";
+    no(): "No", "Non";
+    any(): "Any", "Tous";
+    create(): "Create", "Créer";
+    save(): "Save", "Enregistrer";
+    cancel(): "Cancel", "Annuler";
+    delete(): "Delete", "Supprimer";
+    edit(): "Edit", "Modifier";
+    copy(): "Copy", "Copier";
+    connect(): "Connect", "Connecter";
+    invite(): "Invite", "Inviter";
+    export_as(): "Export", "Exporter";
+    all(): "All", "Tout";
+    add(): "Add", "Ajouter";
+    new_record(what): "New {what}", "Ajouter\u{a0}: {what}";
+    change_record(what): "Change {what}", "Modifier {what}";
+    delete_record(what): "Delete {what}?", "Supprimer {what}\u{a0}?";
+    delete_many(number, what): "Delete {number} {what}?", "Supprimer {number} {what}\u{a0}?";
+    cannot_be_undone(): "This cannot be undone.", "Cette action est définitive.";
+    goes_with_it(): "What goes with it:", "Ce qui est aussi touché\u{a0}:";
+    and_others(number): "and {number} more", "et {number} de plus";
+    type_number(number): "Type {number} to confirm", "Tapez {number} pour confirmer";
+    type_the_number(): "Type the number of records to confirm.", "Tapez le nombre d’enregistrements pour confirmer.";
+    nothing_ticked(): "No record is ticked.", "Aucun enregistrement n’est coché.";
+    too_many_to_delete(most):
+        "More than {most} records match. Narrow the filter.",
+        "Plus de {most} enregistrements correspondent. Affinez le filtre.";
+    delete_ticked(): "Delete ticked", "Supprimer les cochés";
+    tick_all(): "Tick all rows of this page", "Cocher toutes les lignes de cette page";
+    tick(what): "Tick {what}", "Cocher {what}";
+    all_of_this_filter(number): "Delete all {number} of this list …", "Supprimer les {number} de cette liste …";
+
+    more_than(number): "more than {number}", "plus de {number}";
+    more_filters(): "More filters", "Plus de filtres";
+    apply_filters(): "Apply", "Appliquer";
+    clear_filters(): "Clear filters", "Effacer les filtres";
+    nothing_found(): "Nothing matches these filters.", "Rien ne correspond à ces filtres.";
+    nothing_here(): "Nothing here yet.", "Rien pour l’instant.";
+    previous(): "Previous", "Précédent";
+    next(): "Next", "Suivant";
+    pages(): "Pages", "Pages";
+    from_day(): "from", "du";
+    until_day(): "until", "au";
+
+    more_fields(): "More", "Autres";
+    required(): "required", "obligatoire";
+    one_per_line(): "One per line.", "Un par ligne.";
+    moment_format(): "For example 2027-03-29 14:05.", "Par exemple 2027-03-29 14:05.";
+    link_help(): "Type a name, or an id as #7.", "Tapez un nom, ou un identifiant comme #7.";
+    json_help(): "As JSON.", "En JSON.";
+    not_json(error): "This is not valid JSON: {error}.", "Ce JSON n’est pas valable\u{a0}: {error}.";
+    pair_name(): "Name", "Nom";
+    pair_value(): "Value", "Valeur";
+    choose_the_kind_first(): "Choose the kind first.", "Choisissez d’abord le type.";
+    no_such_record(text): "Nothing matches “{text}”.", "Rien ne correspond à «\u{a0}{text}\u{a0}».";
+    several_records(names): "Several match. Choose one: {names}.", "Plusieurs correspondent. Choisissez\u{a0}: {names}.";
+    problems_title(): "This could not be saved", "L’enregistrement a échoué";
+    sent_already():
+        "This form was sent already, with other values. Open a new form to create another record.",
+        "Ce formulaire a déjà été envoyé avec d’autres valeurs. Ouvrez un nouveau formulaire pour créer un autre enregistrement.";
+    still_saving():
+        "This form is still being saved. Try again in a moment.",
+        "Ce formulaire est en cours d’enregistrement. Réessayez dans un instant.";
+    changed_meanwhile():
+        "Somebody changed this record meanwhile. Look at it again before you delete it.",
+        "Quelqu’un a modifié cet enregistrement entre-temps. Relisez-le avant de le supprimer.";
+
+    everything(): "Everything", "Tout";
+    all_and_later(): "all, also what comes later", "tout, y compris les ajouts futurs";
+    granted_by(wildcard): "granted by {wildcard}", "accordé par {wildcard}";
+    not_yours(): "You do not have this permission.", "Vous n’avez pas cette permission.";
+
+    both_changed(): "You and somebody else changed the same fields", "Vous et quelqu’un d’autre avez modifié les mêmes champs";
+    both_changed_about():
+        "Choose a value for each field. Your other changes stay.",
+        "Choisissez une valeur pour chaque champ. Vos autres modifications restent.";
+    changed_by(who, when): "Last changed by {who}, {when}.", "Dernière modification\u{a0}: {who}, {when}.";
+    before(): "Before", "Avant";
+    theirs(): "Now", "Actuel";
+    mine(): "Yours", "Le vôtre";
+    empty(): "empty", "vide";
+
+    secret_title(): "Save this secret now", "Enregistrez ce secret maintenant";
+    secret_about():
+        "It is shown only once. Anyone who has it can act with its permissions.",
+        "Il n’est affiché qu’une fois. Quiconque le détient peut agir avec ses permissions.";
+    secret_label(): "Secret", "Secret";
+    try_it(): "Try it", "Essayer";
+    secret_is_saved(): "I have saved it", "Je l’ai enregistré";
+
+    history(): "History", "Historique";
+    whole_history(): "All changes", "Toutes les modifications";
+    audit_log(): "Audit log", "Journal d’audit";
+    when(): "When", "Quand";
+    who(): "Who", "Qui";
+    from_address(): "From", "Depuis";
+    field(): "Field", "Champ";
+    kind(): "Kind", "Type";
+    today(): "Today", "Aujourd’hui";
+    by_me(): "By me", "Par moi";
+    deletions(): "Deletions", "Suppressions";
+
+    what_to_do_next(): "What to do next", "Pour commencer";
+    step_done(): "Done", "Fait";
+    step_contacts(): "Add your contacts", "Ajoutez vos contacts";
+    step_contacts_about():
+        "When a contact calls, you see the name.",
+        "Quand un contact appelle, vous voyez son nom.";
+    step_pbx(): "Connect your PBX", "Connectez votre PBX";
+    step_pbx_about():
+        "The PBX looks callers up here and records each call.",
+        "Le PBX cherche ici qui appelle, et enregistre chaque appel.";
+    step_team(): "Invite your team", "Invitez votre équipe";
+    step_team_about(): "Each person gets a role.", "Chaque personne reçoit un rôle.";
+    search_results(query): "Search: {query}", "Recherche\u{a0}: {query}";
+    nothing_for(query): "Nothing matches “{query}”.", "Rien ne correspond à «\u{a0}{query}\u{a0}».";
+    new_contact_with_this(): "New contact with this", "Nouveau contact avec ceci";
+
+    routing(): "Routing", "Routage";
+    choose_customer(): "Choose a customer", "Choisissez un client";
+    routing_about():
+        "Call queues, opening hours and destinations belong to a customer.",
+        "Files d’attente, horaires et destinations appartiennent à un client.";
+    no_customer(): "No customer yet.", "Aucun client pour l’instant.";
+    customer_account(): "Account of the customer", "Compte du client";
+
+    connect_pbx(): "Connect a PBX", "Connecter un PBX";
+    connect_pbx_about():
+        "While a phone rings, the PBX asks here who calls. After the call, it records it. These steps are for 3CX.",
+        "Quand un téléphone sonne, le PBX demande ici qui appelle. Après l’appel, il l’enregistre. Ces étapes valent pour 3CX.";
+    pbx_client(): "1. Create a client for the PBX", "1. Créez un client pour le PBX";
+    pbx_client_about():
+        "3CX shows its redirect URI under Integrations, CRM. Enter it in the form.",
+        "3CX affiche son URI de redirection sous Intégrations, CRM. Entrez-la dans le formulaire.";
+    pbx_create_client(): "Create a client", "Créer un client";
+    pbx_clients(): "Clients:", "Clients\u{a0}:";
+    pbx_template(): "2. Add the template", "2. Ajoutez le modèle";
+    pbx_template_about():
+        "In 3CX, add the file under Integrations, CRM. Enter client id and secret, then authorize.",
+        "Dans 3CX, ajoutez le fichier sous Intégrations, CRM. Entrez l’identifiant et le secret du client, puis autorisez.";
+    pbx_download(): "Download the template", "Télécharger le modèle";
+    pbx_check(): "3. See that it works", "3. Vérifiez le fonctionnement";
+    pbx_authorized(name, when): "{name} was authorized: {when}.", "{name} a été autorisé\u{a0}: {when}.";
+    pbx_not_authorized(): "No PBX is authorized yet.", "Aucun PBX n’est encore autorisé.";
+    pbx_newest_call(when): "Newest recorded call: {when}.", "Dernier appel enregistré\u{a0}: {when}.";
+    pbx_no_call(): "No call is recorded yet.", "Aucun appel n’est encore enregistré.";
+    pbx_other():
+        "Any other PBX works with an integration key.",
+        "Tout autre PBX fonctionne avec une clé d’intégration.";
+}
+
+impl Translations {
+    /// A label in this language.
+    pub fn label(self, label: Label) -> String {
+        match self.0 {
+            Language::English => label.english.to_owned(),
+            Language::French => label.french.to_owned(),
+        }
+    }
+
+    /// The message for what a page did, by the name in the address.
+    pub fn done(self, done: &str) -> Option<String> {
+        let (english, french) = match done {
+            "created" => ("Created.", "Créé."),
+            "changed" => ("Saved.", "Enregistré."),
+            "merged" => (
+                "Saved, together with a change that somebody else made meanwhile.",
+                "Enregistré, avec une modification faite entre-temps par quelqu’un d’autre.",
+            ),
+            "unchanged" => ("Nothing was changed.", "Rien n’a été modifié."),
+            "deleted" => ("Deleted.", "Supprimé."),
+            "deleted_many" => ("Deleted.", "Supprimés."),
+            "done" => ("Done.", "C’est fait."),
+            _ => return None,
+        };
+        Some(self.label(Label { english, french }))
+    }
+}
+
+/// The heading of a section of the navigation.
+pub fn section_label(section: Section, words: Translations) -> Option<String> {
+    let (english, french) = match section {
+        Section::Data | Section::History | Section::Routing => return None,
+        Section::Team => ("Team", "Équipe"),
+        Section::Integrations => ("Developers", "Développeurs"),
+        Section::Workspace => ("Settings", "Paramètres"),
+    };
+    Some(words.label(Label { english, french }))
+}
+
+/// A value of a choice in words. A value without a label is shown as it is.
+pub fn choice_label(_words: Translations, _field: &str, value: &str) -> String {
+    let mut text = value.replace(['_', '-'], " ");
+    if let Some(first) = text.get(..1) {
+        text = first.to_uppercase() + &text[1..];
+    }
+    text
+}
+
+/// What a change did to a record.
+pub fn verb_label(words: Translations, verb: &str) -> String {
+    let (english, french) = match verb {
+        "created" => ("Created", "Création"),
+        "updated" => ("Changed", "Modification"),
+        "deleted" => ("Deleted", "Suppression"),
+        "imported" => ("Imported", "Importation"),
+        "merged" => ("Merged", "Fusion"),
+        other => return choice_label(words, "action", other),
+    };
+    words.label(Label { english, french })
+}
+
+/// The name of a permission within its row of the matrix.
+pub fn action_label(words: Translations, action: &PermissionAction) -> String {
+    let (english, french) = match action.name {
+        "view" => ("see", "voir"),
+        "create" => ("create", "créer"),
+        "update" => ("change", "modifier"),
+        "delete" => ("delete", "supprimer"),
+        "invite" => ("invite", "inviter"),
+        "manage" => ("manage", "gérer"),
+        _ => return words.label(action.can),
+    };
+    words.label(Label { english, french })
+}
+
+/// The heading of a kind of search result.
+pub fn search_kind(words: Translations, kind: &str) -> String {
+    let (english, french) = match kind {
+        "contacts" => ("Contacts", "Contacts"),
+        "customers" => ("Customers", "Clients"),
+        "phone_calls" => ("Calls", "Appels"),
+        "call_queues" => ("Call queues", "Files d’attente"),
+        "routing_contacts" => ("Routing contacts", "Contacts de routage"),
+        "ctis" => ("CTIs", "CTI"),
+        "users" => ("Users", "Utilisateurs"),
+        other => return choice_label(words, "kind", other),
+    };
+    words.label(Label { english, french })
+}
