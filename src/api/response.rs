@@ -90,7 +90,7 @@ pub struct Stylesheet {
     pub is_for_ever: bool,
 }
 
-/// 302 to another page.
+/// 303 to another page.
 pub struct Redirect {
     to: String,
     cookie: Option<String>,
@@ -297,7 +297,7 @@ impl Redirect {
     /// The response. A path is relative to the workspace's own host.
     pub fn response(self, prefix: &str) -> Result<Response<Bytes>> {
         let mut response = Response::new(Bytes::new());
-        *response.status_mut() = StatusCode::FOUND;
+        *response.status_mut() = StatusCode::SEE_OTHER;
         set_cookie(response.headers_mut(), self.cookie)?;
         let to = if self.to.starts_with('/') { format!("{prefix}{}", self.to) } else { self.to };
         response.headers_mut().insert(header::LOCATION, header_value(to)?);

@@ -135,6 +135,6 @@ mod tests {
         let browser = server.browser("zoe@example.com");
         let (there, not_there) = (browser.get("/ui/contacts/1"), browser.get("/ui/contacts/2"));
         assert_eq!((there.status.as_u16(), there.text), (404, not_there.text));
-        assert_eq!(server.browser("owner@example.com").at("other.localhost").get("/ui/contacts/1").status, 302);
+        assert_eq!(server.browser("owner@example.com").at("other.localhost").get("/ui/contacts/1").status, 303);
     }
 }

@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn location(answer: &TestResponse) -> &str {
-        assert_eq!(answer.status, 302, "{}", answer.text);
+        assert_eq!(answer.status, 303, "{}", answer.text);
         answer.headers[header::LOCATION].to_str().unwrap()
     }
 

@@ -1,9 +1,9 @@
-//! The cookies of a workspace's pages: the session of a visitor, and the keys of forms.
+//! The cookies of pages: the session of a visitor, and the keys of forms.
 //!
-//! A session is a token of the user for the workspace, so it is listed, revoked and expires like any other token. The
-//! browser sends its cookie only to this host, and no script can read it (RFC 6265; `__Host-` under https). Each form
-//! contains a digest of the cookie, which only pages of this host can know. `SameSite` alone is not enough: for a
-//! browser, a sibling workspace belongs to the same site, so its pages could post.
+//! A session is a token of the person for one workspace or for the central API, so it is listed, revoked and expires like
+//! any other token. The browser sends its cookie only to this host, and no script can read it (RFC 6265; `__Host-` under
+//! https). Each form contains a digest of the cookie, which only pages of this host can know. `SameSite` alone is not
+//! enough: for a browser, a sibling workspace belongs to the same site, so its pages could post.
 
 use std::sync::Arc;
 
@@ -12,10 +12,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderName, Method, header};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use crate::api::{Address, Audience, Error, Input, Operation, Request, Result, form_field};
-use crate::auth::{Credential, TokenInUse, secret};
+use crate::auth::{Credential, TokenInUse, TokenScope, secret};
 use crate::tenancy::{Bearer, Current};
 use crate::values::Timestamp;
 
@@ -113,17 +112,17 @@ fn digest(secret: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(format!("form {secret}")))
 }
 
-/// The session of a request for a page of this workspace, if the browser has one.
+/// The session of a request for a page of this scope, if the browser has one.
 pub fn session(
     headers: &HeaderMap,
     address: &Address,
-    workspace: Uuid,
+    scope: TokenScope,
     directory: &mut Current<'_>,
     now: Timestamp,
 ) -> Result<Credential> {
     let Some(text) = Cookies::of(address).sent(headers, SESSION) else { return Ok(Credential::None) };
     Ok(match directory.bearer(&text, now)? {
-        Ok(Bearer::Person(token)) if token.scope.workspace() == Some(workspace) => Credential::Session(token),
+        Ok(Bearer::Person(token)) if token.scope == scope => Credential::Session(token),
         _ => Credential::None,
     })
 }

@@ -37,7 +37,7 @@ fn anyone(server: &TestServer) -> TestClient<'_> {
 }
 
 fn location(answer: &TestResponse) -> String {
-    assert_eq!(answer.status, 302, "{}", answer.text);
+    assert_eq!(answer.status, 303, "{}", answer.text);
     answer.headers[header::LOCATION].to_str().unwrap().to_owned()
 }
 
