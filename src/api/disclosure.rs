@@ -29,13 +29,14 @@ pub fn needed_to_view(router: &Router, layer: Layer, route: &Route) -> Option<&'
 }
 
 /// Whether the caller may see the whole response.
-pub fn is_complete(router: &Router, route: &Route, request: &Request, caller: &Caller) -> bool {
+pub fn is_complete(route: &Route, request: &Request, caller: &Caller) -> bool {
     let Caller::Principal(principal) = caller else { return true };
     let in_path = || request.path_values.first().and_then(|id| id.parse().ok());
     let is_oneself = || {
         matches!(request.needs, Needs::Self_(_)) && principal.user_id().is_some() && in_path() == principal.user_id()
     };
-    needed_to_view(router, request.layer, route).is_none_or(|needed| principal.has_permission(needed) || is_oneself())
+    needed_to_view(&request.router, request.layer, route)
+        .is_none_or(|needed| principal.has_permission(needed) || is_oneself())
 }
 
 /// The response, limited to what a caller may see who has the permission to change the resource, and not to view it.

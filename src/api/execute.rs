@@ -16,15 +16,13 @@ use super::idempotency::IdempotentRequest;
 use super::request::Request;
 use super::response::{ApiResponse, Content};
 use super::route::Route;
-use super::router::Router;
 use crate::auth::Caller;
 
-/// A request with the row of the route table that responds to it.
+/// A request with its row of the route table.
 #[derive(Clone)]
 pub struct RoutedRequest {
     pub request: Arc<Request>,
     pub route: &'static Route,
-    pub router: Arc<Router>,
 }
 
 /// Executes a request in a turn of the layer's file. Everything is in one transaction, so a response is stored exactly
@@ -98,11 +96,11 @@ fn respond_once(
 /// Checks `If-Match` and `If-None-Match` against the tag of the resource that `GET` of the same path shows (RFC 9110,
 /// 13.2.2).
 fn check_unchanged(routed: &RoutedRequest, caller: &Caller, db: &Connection) -> Result<()> {
-    let RoutedRequest { request, route, router } = routed;
+    let RoutedRequest { request, route } = routed;
     if !conditions::has_conditions(&request.headers) || ![Method::PUT, Method::DELETE].contains(&request.method) {
         return Ok(());
     }
-    let Some(shows) = router.show_route(request.layer, route) else { return Ok(()) };
+    let Some(shows) = request.router.show_route(request.layer, route) else { return Ok(()) };
     let shown = shows.handler.respond(request, shows.handler.read(request), caller, Some(db))?;
     let Content::Full(body) = shown.body() else { return Ok(()) };
     let tag = ETag::of(body);
@@ -115,9 +113,9 @@ fn check_unchanged(routed: &RoutedRequest, caller: &Caller, db: &Connection) -> 
 
 /// The handler's response, limited to what the caller may see.
 fn respond(routed: &RoutedRequest, inputs: Inputs, caller: &Caller, db: Option<&Connection>) -> Result<ApiResponse> {
-    let RoutedRequest { request, route, router } = routed;
+    let RoutedRequest { request, route } = routed;
     let response = route.handler.respond(request, inputs, caller, db)?;
-    if disclosure::is_complete(router, route, request, caller) {
+    if disclosure::is_complete(route, request, caller) {
         return Ok(response);
     }
     disclosure::redact(request, response)
@@ -125,14 +123,14 @@ fn respond(routed: &RoutedRequest, inputs: Inputs, caller: &Caller, db: Option<&
 
 /// Adds the tag if the response equals that of `GET` of the path. Removes the body if the caller has it already.
 fn with_etag(routed: &RoutedRequest, caller: &Caller, mut answer: ApiResponse) -> Result<ApiResponse> {
-    let RoutedRequest { request, route, router } = routed;
+    let RoutedRequest { request, route } = routed;
     let resource = route.handler.resource();
     let is_shown = match request.method {
         Method::GET => resource.is_some(),
         Method::PUT => {
-            let shows = router.show_route(request.layer, route);
+            let shows = request.router.show_route(request.layer, route);
             let is_same = shows.is_some_and(|shows| shows.handler.resource() == resource);
-            resource.is_some() && is_same && disclosure::is_complete(router, route, request, caller)
+            resource.is_some() && is_same && disclosure::is_complete(route, request, caller)
         }
         _ => false,
     };

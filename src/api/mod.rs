@@ -23,6 +23,7 @@ mod idempotency;
 mod ids;
 mod import;
 mod import_file;
+mod inner_request;
 mod input;
 pub mod json_body;
 pub mod list;
@@ -32,6 +33,7 @@ mod pagination;
 mod rate_limit;
 mod request;
 pub mod resource;
+pub mod resource_view;
 mod response;
 mod route;
 mod router;
@@ -48,6 +50,7 @@ pub use handler::{BlockingCtx, Ctx, Handler, Inputs, blocking, hashing, inline, 
 pub use ids::Ids;
 pub use import::{ImportBody, ImportCounts, ImportMode, Importer};
 pub use import_file::ImportRows;
+pub use inner_request::{InnerRequest, InnerResponse};
 pub use input::{
     Changes, Form, Id, InnerId, Input, Json, LinkQuery, OAuthForm, PathCode, Query, Uuid, decode, form_field, pairs,
     required,

@@ -13,6 +13,7 @@ use super::access::Audience;
 use super::access::{Layer, Needs};
 use super::error::{Error, Result};
 use super::media_type::{BodyKind, MediaType};
+use super::router::Router;
 use crate::auth::identity::MemberCheck;
 use crate::auth::{Caller, Credential, Identity, Origin, Principal, TokenFault, TokenInUse, identity};
 use crate::instance::Instance;
@@ -22,6 +23,8 @@ use crate::values::{AllowedHost, Language, Timestamp};
 
 pub struct Request {
     pub instance: Arc<Instance>,
+    /// The route table.
+    pub router: Arc<Router>,
     pub method: Method,
     /// The path of the route: `{id}` stands for one segment.
     pub route_path: &'static str,

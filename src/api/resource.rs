@@ -17,6 +17,7 @@ use super::field::{Field, Label};
 use super::import::{ImportCounts, Importer};
 use super::import_file::ImportRows;
 use super::media_type::Format;
+use super::resource_view::ResourceView;
 use super::response::ByteStream;
 use super::route::Route;
 use crate::storage::File;
@@ -43,6 +44,8 @@ pub struct Resource {
     pub table: Option<EntityTable>,
     /// The fields that people see, with their labels.
     pub fields: &'static [Field],
+    /// How the console shows the resource.
+    pub view: ResourceView,
     /// Import and export of its rows.
     pub files: Option<&'static dyn Files>,
     /// Bodies for the test of every route: one that creates a row, and one that changes it.
@@ -123,6 +126,7 @@ impl Resource {
             recorded: &[],
             table: None,
             fields: &[],
+            view: ResourceView::DERIVED,
             files: None,
             samples: None,
         }
@@ -188,6 +192,11 @@ impl Resource {
     #[must_use]
     pub const fn fields(self, fields: &'static [Field]) -> Self {
         Self { fields, ..self }
+    }
+
+    #[must_use]
+    pub const fn view(self, view: ResourceView) -> Self {
+        Self { view, ..self }
     }
 
     /// Lets the command line import and export files of an entity.

@@ -47,6 +47,11 @@ impl Router {
         self.resources(layer).iter().flat_map(|resource| resource.routes)
     }
 
+    /// The route with this path in the table.
+    pub fn route(&self, layer: Layer, method: &Method, path: &str) -> Option<&'static Route> {
+        self.routes(layer).find(|route| route.path == path && route.method == *method)
+    }
+
     /// The resources whose paths are never below `/api`.
     pub fn root_resources(&self) -> &[Resource] {
         &self.root.resources

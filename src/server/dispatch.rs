@@ -60,7 +60,7 @@ struct RequestJob {
 
 /// Runs the request on its handler's executor and waits for the response.
 pub async fn run(routed: RoutedRequest) -> DispatchResult {
-    let RoutedRequest { request, route, .. } = routed.clone();
+    let RoutedRequest { request, route } = routed.clone();
     let (sender, mut answer) = oneshot::channel();
     let ticket = Arc::new(Ticket::default());
     let joined = Instant::now();

@@ -64,7 +64,7 @@ impl IntoResponse for Plain {
 /// Runs an operation: at once, or on a thread. Those on a thread run one at a time, because they read from the disk and
 /// take turns of the central file.
 pub async fn answer(routed: RoutedRequest, running: &Mutex<()>) -> Result<Response<Outgoing>> {
-    let RoutedRequest { request, route, .. } = routed.clone();
+    let RoutedRequest { request, route } = routed.clone();
     let work = move || execute::outside_transaction(&routed, route.handler.read(&routed.request));
     let answer = match route.handler.executor() {
         Executor::Inline => work(),

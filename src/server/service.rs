@@ -18,7 +18,7 @@ use super::log::RequestLog;
 use super::response_body::{self, Outgoing};
 use super::{address, cors, operations};
 use crate::api::execute::RoutedRequest;
-use crate::api::{Address, BodyKind, Error, Request, Result, Route, Router, require_active};
+use crate::api::{Address, BodyKind, Error, Request, Result, Router, require_active};
 use crate::instance::Instance;
 use crate::pages::{self, ErrorPage};
 use crate::tenancy::locale_settings::WorkspaceLocale;
@@ -201,7 +201,7 @@ impl Service {
             let (authority, prefix, path) = (String::new(), String::new(), head.uri.path().to_owned());
             let route = admitted.route;
             let request = self.build_request(head, admitted, Address { scheme, authority, prefix, path }, client, now);
-            return operations::answer(self.routed(Arc::new(request), route), &self.scraping).await;
+            return operations::answer(RoutedRequest { request: Arc::new(request), route }, &self.scraping).await;
         }
         let mut address = address::address(&self.instance.config, &head, forwarded)?;
         let tenant = address::addressed(&self.instance.config, &head.headers, &mut address)?;
@@ -227,14 +227,14 @@ impl Service {
         let alone = Arc::get_mut(&mut request);
         alone.ok_or_else(|| Error::Internal("a request without its body is already shared".into()))?.body = received;
         pages::check_form(&request)?;
-        let mut answered = dispatch::run(self.routed(Arc::clone(&request), route)).await;
+        let mut answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
         if let Err(Error::UnknownHosts(names)) = &answered.result {
             self.resolve_hosts(names, now).await;
-            answered = dispatch::run(self.routed(Arc::clone(&request), route)).await;
+            answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
         }
         if let Err(Error::NeedsTimeZone) = &answered.result {
             self.load_time_zone(&request).await?;
-            answered = dispatch::run(self.routed(request, route)).await;
+            answered = dispatch::run(RoutedRequest { request, route }).await;
         }
         let DispatchResult { result, waited, worked } = answered;
         log.timed(waited, worked);
@@ -275,10 +275,6 @@ impl Service {
         read.await.unwrap_or(Err(Error::Overloaded))
     }
 
-    fn routed(&self, request: Arc<Request>, route: &'static Route) -> RoutedRequest {
-        RoutedRequest { request, route, router: Arc::clone(&self.router) }
-    }
-
     /// The request without its body.
     fn build_request(
         &self,
@@ -293,6 +289,7 @@ impl Service {
         let sent_as = types.iter().copied().find(|known| has_type(&head.headers, known.name()));
         Request {
             instance: Arc::clone(&self.instance),
+            router: Arc::clone(&self.router),
             method: route.method.clone(),
             route_path: route.path,
             needs: route.needs,

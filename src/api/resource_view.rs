@@ -1,0 +1,146 @@
+//! How people see a resource in the console: which fields are columns, how a form groups them, what a record is called.
+//!
+//! Everything here is optional. The console derives the rest from the resource, its routes and its schema: a resource
+//! without a view has all its pages.
+
+use super::field::Label;
+
+/// The appearance of a resource in the console.
+#[derive(Debug, Clone, Copy)]
+pub struct ResourceView {
+    /// Fields whose values, joined by blanks, name a record. By default the first text field.
+    pub title: &'static [&'static str],
+    /// The columns of the list. The first is the link to the record. By default the first six fields.
+    pub columns: &'static [&'static str],
+    /// The fields of detail page and form, in groups. Fields in no group follow at the end.
+    pub groups: &'static [FieldGroup],
+    /// How fields are shown and edited, if the schema does not say enough.
+    pub widgets: &'static [(&'static str, Widget)],
+    /// A sentence below the input of a field.
+    pub help: &'static [(&'static str, Label)],
+    /// Filters of one click above the list.
+    pub quick_filters: &'static [QuickFilter],
+    /// Lists on the detail page.
+    pub related: &'static [Related],
+    /// Rows that a deletion takes along or changes.
+    pub affected_by_delete: &'static [Related],
+    /// The labels of the routes `POST {path}/{id}/{verb}`, in English and French.
+    pub buttons: &'static [Button],
+    /// The purpose, for an empty list.
+    pub purpose: Label,
+    /// One record, without article: "contact".
+    pub singular: Label,
+    /// The field of a response that is a secret, which is shown once.
+    pub secret: Option<&'static str>,
+}
+
+/// Fields under a heading.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldGroup {
+    pub label: Label,
+    pub fields: &'static [&'static str],
+}
+
+/// How a field is shown and edited. Without a widget, the type in the schema decides: a text, a number, a box, a list, a
+/// choice or a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Widget {
+    /// A phone number, shown as a `tel:` link.
+    Phone,
+    /// An address, shown as a `mailto:` link.
+    Email,
+    /// A link to another server.
+    Url,
+    /// A text of several lines.
+    Lines,
+    /// A date.
+    Day,
+    /// A time of day.
+    Clock,
+    /// A number of seconds, shown as minutes and seconds.
+    Seconds,
+    /// A JSON object of names and values.
+    Pairs,
+    /// A secret: never shown, and never filled in again.
+    Secret,
+    /// Permissions, as a matrix of resources and actions.
+    Permissions,
+    /// Scopes of programs: permissions without wildcards.
+    Scopes,
+    /// Names of webhook events, as boxes.
+    Events,
+    /// A list of values, one per line.
+    List,
+    /// The id of a record of another resource, by the path of its list: `/customers`. Shown by its name.
+    Link(&'static str),
+    /// The kind of record to which another field links, and the field with its id.
+    LinkBy(&'static str, &'static [(&'static str, &'static str)]),
+    /// Neither shown nor edited.
+    Hidden,
+}
+
+/// A filter of one click.
+#[derive(Debug, Clone, Copy)]
+pub struct QuickFilter {
+    pub label: Label,
+    /// The query. `{today}` stands for the day, in the workspace's time zone.
+    pub query: &'static str,
+}
+
+/// Rows of another resource that belong to a record.
+#[derive(Debug, Clone, Copy)]
+pub struct Related {
+    pub label: Label,
+    /// The path of the list. `{id}` stands for the id of the record.
+    pub path: &'static str,
+    /// The filter that compares the id of the record. Empty if the path contains the id.
+    pub filter: &'static str,
+}
+
+/// A route `POST {path}/{id}/{verb}` or `POST {path}/{verb}`, as a button.
+#[derive(Debug, Clone, Copy)]
+pub struct Button {
+    /// The last part of the path.
+    pub verb: &'static str,
+    pub label: Label,
+    /// What happens, for the page that asks for confirmation or for the fields of the request.
+    pub about: Label,
+}
+
+pub const fn label(english: &'static str, french: &'static str) -> Label {
+    Label { english, french }
+}
+
+pub const fn group(english: &'static str, french: &'static str, fields: &'static [&'static str]) -> FieldGroup {
+    FieldGroup { label: label(english, french), fields }
+}
+
+pub const fn quick_filter(english: &'static str, french: &'static str, query: &'static str) -> QuickFilter {
+    QuickFilter { label: label(english, french), query }
+}
+
+pub const fn related(english: &'static str, french: &'static str, path: &'static str, filter: &'static str) -> Related {
+    Related { label: label(english, french), path, filter }
+}
+
+pub const fn button(verb: &'static str, button_label: Label, about: Label) -> Button {
+    Button { verb, label: button_label, about }
+}
+
+impl ResourceView {
+    /// A view in which everything is derived.
+    pub const DERIVED: Self = Self {
+        title: &[],
+        columns: &[],
+        groups: &[],
+        widgets: &[],
+        help: &[],
+        quick_filters: &[],
+        related: &[],
+        affected_by_delete: &[],
+        buttons: &[],
+        purpose: label("", ""),
+        singular: label("", ""),
+        secret: None,
+    };
+}
