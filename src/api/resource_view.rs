@@ -73,7 +73,7 @@ pub enum Widget {
     List,
     /// The id of a record of another resource, by the path of its list: `/customers`. Shown by its name.
     Link(&'static str),
-    /// The kind of record to which another field links, and the field with its id.
+    /// The id of a record whose kind another field names: that field, and for each of its values the path of a list.
     LinkBy(&'static str, &'static [(&'static str, &'static str)]),
     /// Neither shown nor edited.
     Hidden,
