@@ -59,8 +59,7 @@ struct SecondFactorPage<'a> {
 
 /// The URL of this page, with the path to continue to.
 pub fn path(to: &str) -> String {
-    let start = "/ui/second-factor?";
-    form_urlencoded::Serializer::for_suffix(start.to_owned(), start.len()).append_pair("to", to).finish()
+    sign_in::path_with_return("/ui/second-factor", to)
 }
 
 fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(onward): Query<ReturnQuery>) -> Result<Html> {
