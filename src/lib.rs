@@ -63,7 +63,8 @@ mod tests;
 
 /// The table of every route, of both layers.
 pub fn router() -> anyhow::Result<api::Router> {
-    let central = [central::RESOURCES, pages::RESOURCES, &[pages::STYLE], pages::MAILED].concat();
+    let central =
+        [central::RESOURCES, pages::RESOURCES, &[pages::STYLE], pages::MAILED, pages::CENTRAL_SIGN_IN].concat();
     let workspace = [
         workspace::RESOURCES,
         routing::RESOURCES,

@@ -137,7 +137,7 @@ impl Request {
     /// The origin that this request's changes to accounts or tokens record.
     pub fn origin(&self) -> Origin {
         let account_id = match &self.credential {
-            Credential::Token(token) => Some(token.account_id),
+            Credential::Token(token) | Credential::Session(token) => Some(token.account_id),
             _ => None,
         };
         Origin::request(account_id, self.client, self.header(&header::USER_AGENT), self.now)

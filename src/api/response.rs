@@ -4,7 +4,7 @@ use std::any::TypeId;
 use std::fs::File;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,6 +13,8 @@ use super::error::{Error, Result};
 use super::openapi::Operation;
 use super::request::Request;
 use crate::values::Language;
+
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// A response, as the server sends it.
 pub type ApiResponse = Response<Content>;
@@ -103,10 +105,11 @@ pub struct Script {
 /// The response of another route, unchanged.
 pub struct Relayed(pub ApiResponse);
 
-/// 302 to another page.
+/// 303 to another page.
 pub struct Redirect {
     to: String,
     cookie: Option<String>,
+    clears_cache: bool,
 }
 
 /// The response to a form of a page: a page or a redirect.
@@ -284,8 +287,8 @@ impl Html {
 
     /// Allows the response to the form to redirect to another origin. Browsers block that otherwise.
     #[must_use]
-    pub fn leading_to(self, origin: String) -> Self {
-        Self { leads_to: Some(origin), ..self }
+    pub fn leading_to(self, origin: Option<String>) -> Self {
+        Self { leads_to: origin, ..self }
     }
 
     /// The response. Pages are written for a separate host. If the path names the workspace, all addresses get that
@@ -321,25 +324,34 @@ impl Html {
 
 impl Redirect {
     pub fn to(to: impl Into<String>) -> Self {
-        Self { to: to.into(), cookie: None }
+        Self { to: to.into(), cookie: None, clears_cache: false }
     }
 
     /// Sets a cookie.
     #[must_use]
-    pub fn with_cookie(self, cookie: impl ToString) -> Self {
-        Self { cookie: Some(cookie.to_string()), ..self }
+    pub fn with_cookie(self, cookie: Option<impl ToString>) -> Self {
+        Self { cookie: cookie.map(|cookie| cookie.to_string()), ..self }
+    }
+
+    /// Makes the browser forget the pages that it keeps for its Back button. Browsers do that under https only.
+    #[must_use]
+    pub fn clearing_cache(self) -> Self {
+        Self { clears_cache: true, ..self }
     }
 
     /// The response. A path is relative to the workspace's own host.
     pub fn response(self, prefix: &str) -> Result<Response<Bytes>> {
         let mut response = Response::new(Bytes::new());
-        *response.status_mut() = StatusCode::FOUND;
+        *response.status_mut() = StatusCode::SEE_OTHER;
         set_cookie(response.headers_mut(), self.cookie)?;
         let to = if self.to.starts_with('/') { format!("{prefix}{}", self.to) } else { self.to };
         response.headers_mut().insert(header::LOCATION, header_value(to)?);
         // The location may contain a code and belongs to one visitor.
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        if self.clears_cache {
+            response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
+        }
         Ok(response)
     }
 }

@@ -67,8 +67,11 @@ impl Route {
     ) -> Result<(), TokenFault> {
         let admitted = match (credential, layer) {
             (Credential::None, _) => self.needs == Needs::Anyone,
-            (Credential::Session(token), _) => {
-                audience == Audience::People && workspace.is_some() && token.scope.workspace() == workspace
+            (Credential::Session(token), layer) => {
+                let is_central = layer == Layer::Central;
+                audience == Audience::People
+                    && is_central != workspace.is_some()
+                    && token.scope.workspace() == workspace
             }
             _ if audience != Audience::Programs => false,
             (Credential::Token(token), Layer::Central) => {

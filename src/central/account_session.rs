@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -17,7 +18,8 @@ use crate::api::resource::Resource;
 use crate::api::{
     BlockingCtx, Ctx, Done, Error, Json, Needs, Ok200, RateLimit, Result, Route, blocking, get, hashing, post, run,
 };
-use crate::auth::{Purpose, TokenScope, Verified, identity};
+use crate::auth::{Origin, Purpose, TokenScope, Verified, identity};
+use crate::instance::Instance;
 use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp, email};
 
@@ -42,6 +44,14 @@ const ROUTES: &[Route] = &[
     post("/switch-to", &blocking(switch_to), Needs::AnyToken, "Get a token for a workspace or for the central API")
         .named("switchTo"),
 ];
+
+/// The token that a login issues.
+#[derive(Debug, Clone, Copy)]
+pub struct LoginToken {
+    pub label: &'static str,
+    /// Lifetime in seconds.
+    pub ttl: i64,
+}
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -126,31 +136,32 @@ fn login_with_code(
 
 /// The response to a successful login.
 fn logged_in(ctx: &BlockingCtx<'_>, user: Account) -> Result<Ok200<LoggedIn>> {
-    let issued = begin_session(ctx, user.id, TokenScope::Central, "login", ctx.instance.config.token_ttl)?;
+    let login = LoginToken::of_program(ctx.instance);
+    let issued = begin_session(ctx, user.id, TokenScope::Central, login)?;
     let mut workspaces = ctx.instance.central.workspaces_of(user.id)?;
     workspaces.iter_mut().for_each(|workspace| workspace.set_url(ctx.instance));
     Ok(Ok200(LoggedIn { issued, user, workspaces }))
 }
 
-/// Issues the token of a login, records it in the audit log, and notifies the user of a login from a new network.
-pub fn begin_session(
-    ctx: &BlockingCtx<'_>,
-    account_id: i64,
-    scope: TokenScope,
-    label: &'static str,
-    ttl: i64,
-) -> Result<Issued> {
+/// Issues the token of a login.
+pub fn begin_session(ctx: &BlockingCtx<'_>, account_id: i64, scope: TokenScope, login: LoginToken) -> Result<Issued> {
     let (inside, origin) = (Arc::clone(ctx.instance), ctx.request.origin().by(account_id));
     ctx.instance.central.write(move |db| {
-        let issued = credentials::issue(db, &inside, &TokenSpec::is_session(account_id, scope, label, ttl), &origin)?;
-        let event = CentralAuditEvent {
-            workspace: scope.workspace(),
-            ..CentralAuditEvent::new("login.succeeded").about(account_id)
-        };
-        central_audit_log::record(db, &origin, event)?;
-        notices::record_login(db, account_id, &origin)?;
-        Ok(issued)
+        let spec = TokenSpec::is_session(account_id, scope, login.label, login.ttl);
+        issue_for_login(db, &inside, &spec, &origin)
     })
+}
+
+/// Issues the token of a login, records it in the audit log, and notifies the user of a login from a new network.
+pub fn issue_for_login(db: &Connection, instance: &Instance, spec: &TokenSpec<'_>, origin: &Origin) -> Result<Issued> {
+    let issued = credentials::issue(db, instance, spec, origin)?;
+    let event = CentralAuditEvent {
+        workspace: spec.scope.workspace(),
+        ..CentralAuditEvent::new("login.succeeded").about(spec.account_id)
+    };
+    central_audit_log::record(db, origin, event)?;
+    notices::record_login(db, spec.account_id, origin)?;
+    Ok(issued)
 }
 
 pub fn logout(ctx: &mut Ctx<'_>) -> Result<Done> {
@@ -266,6 +277,13 @@ pub fn as_member(ctx: &BlockingCtx<'_>, account_id: i64, id: Uuid) -> Result<Wor
     let mut workspace = found.ok_or_else(Error::not_a_member)?;
     workspace.set_url(ctx.instance);
     Ok(workspace)
+}
+
+impl LoginToken {
+    /// The token of a program that logs in with a password.
+    pub fn of_program(instance: &Instance) -> Self {
+        Self { label: "login", ttl: instance.config.token_ttl }
+    }
 }
 
 impl TokenShown {

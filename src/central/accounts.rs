@@ -107,6 +107,11 @@ pub fn named(db: &Connection, email: &str) -> Result<Account> {
 }
 
 impl Central {
+    /// Whether the instance has any account.
+    pub fn has_accounts(&self) -> Result<bool> {
+        self.read(|db| Ok(any_exists(db)?))
+    }
+
     pub fn account(&self, id: i64) -> Result<Account> {
         self.read(move |db| find(db, id))
     }

@@ -21,6 +21,7 @@ pub mod registration;
 pub mod second_factor;
 pub mod tokens;
 pub mod webhook_workspaces;
+pub mod workspace_entry;
 pub mod workspace_files;
 pub mod workspace_lifecycle;
 pub mod workspace_rows;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::account_session::LoginToken;
 use super::accounts::{self, Account};
 use super::credentials::{self, Issued, TokenSpec};
 use super::email_verification::CodeMailer;
@@ -34,31 +35,31 @@ const ROUTES: &[Route] =
 pub struct NewRegistration {
     /// Full name.
     #[schemars(example = &"Ada Lovelace")]
-    name: Name<255>,
+    pub name: Name<255>,
     /// Email address, which becomes the login name. A code to verify it is mailed.
-    email: Email,
+    pub email: Email,
     /// Password. Not one of the 10,000 most common passwords, and not the name or email address of the account.
-    password: Password,
+    pub password: Password,
     /// The password again. If present, it must match.
-    password_confirmation: Option<Text<200>>,
+    pub password_confirmation: Option<Text<200>>,
     /// Name of a first workspace to create.
     #[schemars(example = &"Acme")]
-    workspace_name: Option<Name<255>>,
+    pub workspace_name: Option<Name<255>>,
     /// Subdomain of the first workspace. Default: derived from its name.
-    subdomain: Option<Subdomain>,
+    pub subdomain: Option<Subdomain>,
     /// Code of an invitation to this address. Accepts the invitation.
-    invite: Option<Text<200>>,
+    pub invite: Option<Text<200>>,
 }
 
 /// The registered account, with a token.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Registered {
     /// The new account.
-    user: Account,
+    pub user: Account,
     #[serde(flatten)]
-    issued: Issued,
+    pub issued: Issued,
     /// The first workspace if one was requested, else the workspace of the invitation, else null.
-    workspace: Option<Workspace>,
+    pub workspace: Option<Workspace>,
 }
 
 fn register(
@@ -66,13 +67,23 @@ fn register(
     rate_limit: RateLimit,
     Json(new): Json<NewRegistration>,
 ) -> Result<Saved<Registered>> {
+    register_with(ctx, &rate_limit, new, LoginToken::of_program(ctx.instance)).map(Saved)
+}
+
+/// Registers an account, and issues a token for it.
+pub fn register_with(
+    ctx: &BlockingCtx<'_>,
+    rate_limit: &RateLimit,
+    new: NewRegistration,
+    login: LoginToken,
+) -> Result<Registered> {
     check(&ctx.instance.config, new.invite.is_some())?;
     if new.password_confirmation.as_ref().is_some_and(|again| **again != *new.password.reveal()) {
         return Err(Error::invalid("The password confirmation does not match."));
     }
     let invite = new.invite.as_ref().map(|code| invite(ctx, code, &new.email)).transpose()?;
     let (account, issued, mut workspace) =
-        create_signed_in(ctx, &rate_limit.for_address(Purpose::Account), new, invite.is_some())?;
+        create_signed_in(ctx, &rate_limit.for_address(Purpose::Account), new, invite.is_some(), login)?;
     if let Some(invite) = invite {
         match join(ctx, &account, &invite) {
             Ok(joined) => _ = workspace.get_or_insert(joined),
@@ -82,7 +93,7 @@ fn register(
     if let Some(workspace) = &mut workspace {
         workspace.set_url(ctx.instance);
     }
-    Ok(Saved(Registered { user: account, issued, workspace }))
+    Ok(Registered { user: account, issued, workspace })
 }
 
 /// Checks whether registration is allowed, with or without an invitation.
@@ -120,6 +131,7 @@ fn create_signed_in(
     tries: &RateLimitedAttempt,
     new: NewRegistration,
     invited: bool,
+    login: LoginToken,
 ) -> Result<(Account, Issued, Option<Workspace>)> {
     let (instance, now) = (ctx.instance, ctx.now);
     // Each attempt costs a hash or reveals whether an address has an account, whatever the result.
@@ -147,7 +159,7 @@ fn create_signed_in(
         } else {
             mailer.send(db, &accounts::find(db, id)?, &new.email, now)?;
         }
-        let session = TokenSpec::is_session(id, TokenScope::Central, "login", inside.config.token_ttl);
+        let session = TokenSpec::is_session(id, TokenScope::Central, login.label, login.ttl);
         let issued = credentials::issue(db, &inside, &session, &origin)?;
         notices::record_login(db, id, &origin)?;
         let workspace =

@@ -280,7 +280,7 @@ fn page(
         here: &asked.here(),
         form_key: &form_key,
     })?;
-    Ok(Html::ok(words.0, text).with_cookie(cookie).leading_to(source_of(&asked.redirect_uri)))
+    Ok(Html::ok(words.0, text).with_cookie(cookie).leading_to(Some(source_of(&asked.redirect_uri))))
 }
 
 /// The scheme, host and port of a registered URI.

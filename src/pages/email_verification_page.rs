@@ -5,6 +5,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::session::BrowserSession;
 use super::translations::Translations;
 use super::{Message, shown};
 use crate::api::{
@@ -52,6 +53,7 @@ struct VerifyPage<'a> {
     email: &'a str,
     login: &'a str,
     code: &'a str,
+    form_key: &'a str,
     problems: &'a [String],
 }
 
@@ -61,17 +63,19 @@ struct UndoPage<'a> {
     words: Translations,
     email: &'a str,
     code: &'a str,
+    form_key: &'a str,
     problems: &'a [String],
 }
 
-fn show(ctx: &BlockingCtx<'_>, Query(mailed): Query<VerificationLink>) -> Result<Html> {
+fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(mailed): Query<VerificationLink>) -> Result<Html> {
     let words = Translations::of(ctx.request);
     let Some(named) = named(ctx, &mailed.code)? else { return no_such_link(words) };
-    page(words, StatusCode::OK, &named, &mailed.code, &[])
+    page(words, &browser, StatusCode::OK, &named, &mailed.code, &[])
 }
 
 fn verify(
     ctx: &BlockingCtx<'_>,
+    browser: BrowserSession,
     rate_limit: RateLimit,
     Query(mailed): Query<VerificationLink>,
     Form(filled): Form<VerificationForm>,
@@ -88,18 +92,19 @@ fn verify(
         Ok(account) => {
             Message::about(words, &words.address_confirmed(), &words.log_in_as(&account.email)).page(StatusCode::OK)
         }
-        Err(error) => shown(words, error, |status, problems| page(words, status, &named, &code, problems)),
+        Err(error) => shown(words, error, |status, problems| page(words, &browser, status, &named, &code, problems)),
     }
 }
 
-fn show_undo(ctx: &BlockingCtx<'_>, Query(mailed): Query<VerificationLink>) -> Result<Html> {
+fn show_undo(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(mailed): Query<VerificationLink>) -> Result<Html> {
     let words = Translations::of(ctx.request);
     let Some(email) = former(ctx, &mailed.code)? else { return no_such_link(words) };
-    undo_page(words, StatusCode::OK, &email, &mailed.code, &[])
+    undo_page(words, &browser, StatusCode::OK, &email, &mailed.code, &[])
 }
 
 fn undo(
     ctx: &BlockingCtx<'_>,
+    browser: BrowserSession,
     Query(mailed): Query<VerificationLink>,
     Form(filled): Form<VerificationLink>,
 ) -> Result<Html> {
@@ -111,7 +116,9 @@ fn undo(
         Ok(()) => {
             Message::about(words, &words.change_undone(), &words.choose_password_next(&email)).page(StatusCode::OK)
         }
-        Err(error) => shown(words, error, |status, problems| undo_page(words, status, &email, &code, problems)),
+        Err(error) => {
+            shown(words, error, |status, problems| undo_page(words, &browser, status, &email, &code, problems))
+        }
     }
 }
 
@@ -125,17 +132,29 @@ fn former(ctx: &BlockingCtx<'_>, code: &str) -> Result<Option<String>> {
 
 fn page(
     words: Translations,
+    browser: &BrowserSession,
     status: StatusCode,
     named: &PendingVerification,
     code: &str,
     problems: &[String],
 ) -> Result<Html> {
-    let text = render(&VerifyPage { words, email: &named.email, login: &named.login, code, problems })?;
-    Ok(Html::new(status, words.0, text))
+    let (form_key, cookie) = browser.form_key()?;
+    let (email, login) = (&*named.email, &*named.login);
+    let text = render(&VerifyPage { words, email, login, code, form_key: &form_key, problems })?;
+    Ok(Html::new(status, words.0, text).with_cookie(cookie))
 }
 
-fn undo_page(words: Translations, status: StatusCode, email: &str, code: &str, problems: &[String]) -> Result<Html> {
-    Ok(Html::new(status, words.0, render(&UndoPage { words, email, code, problems })?))
+fn undo_page(
+    words: Translations,
+    browser: &BrowserSession,
+    status: StatusCode,
+    email: &str,
+    code: &str,
+    problems: &[String],
+) -> Result<Html> {
+    let (form_key, cookie) = browser.form_key()?;
+    let text = render(&UndoPage { words, email, code, form_key: &form_key, problems })?;
+    Ok(Html::new(status, words.0, text).with_cookie(cookie))
 }
 
 fn no_such_link(words: Translations) -> Result<Html> {

@@ -16,6 +16,8 @@ pub struct ErrorPage {
 enum ErrorTopic {
     Contact,
     Approval,
+    /// Entering a workspace from the central host.
+    Entrance,
     Other,
 }
 
@@ -25,6 +27,7 @@ impl ErrorPage {
         let about = match path {
             "/oauth/authorize" => ErrorTopic::Approval,
             path if path.starts_with("/ui/contacts/") => ErrorTopic::Contact,
+            path if path.starts_with("/ui/enter/") => ErrorTopic::Entrance,
             path if path == "/ui" || path.starts_with("/ui/") => ErrorTopic::Other,
             _ => return None,
         };
@@ -34,7 +37,10 @@ impl ErrorPage {
     /// The response, with the headers of the error.
     pub fn response(&self, error: Error) -> Response<Bytes> {
         let (status, title, text) = self.texts(&error);
-        let page = Message::about(self.words, &title, &text).page(status).and_then(|page| page.response(""));
+        let label = self.words.your_workspaces();
+        let link = matches!(self.about, ErrorTopic::Entrance).then_some(("/ui", label.as_str()));
+        let page = Message { link, ..Message::about(self.words, &title, &text) };
+        let page = page.page(status).and_then(|page| page.response(""));
         let response = error.into_response();
         let Ok(page) = page else { return response };
         let (mut head, _) = response.into_parts();
@@ -55,6 +61,9 @@ impl ErrorPage {
                 | Error::Forbidden { code: "second_factor_required" | "not_a_member", .. }
                 | Error::NotFound { code: "not_found", .. },
             ) => (StatusCode::NOT_FOUND, words.no_such_contact(), words.gone_or_hidden()),
+            (ErrorTopic::Entrance, Error::NotFound { code: "workspace_not_found" | "not_found", .. }) => {
+                (status, words.cannot_enter(), words.not_entered_about())
+            }
             // A form from another site is one more request that cannot be approved.
             (ErrorTopic::Approval, Error::Forbidden { code: "forbidden", .. }) => {
                 (StatusCode::BAD_REQUEST, words.not_to_be_approved(), text)

@@ -5,6 +5,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::session::BrowserSession;
 use super::translations::Translations;
 use super::{Message, shown};
 use crate::api::{
@@ -35,6 +36,7 @@ pub struct Accepting {
 struct InvitationPage<'a> {
     words: Translations,
     is: ShownInvitation<'a>,
+    form_key: &'a str,
     problems: &'a [String],
 }
 
@@ -48,11 +50,11 @@ struct ShownInvitation<'a> {
     account_exists: bool,
 }
 
-fn show(ctx: &BlockingCtx<'_>, PathCode(code): PathCode) -> Result<Html> {
+fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, PathCode(code): PathCode) -> Result<Html> {
     let words = Translations::of(ctx.request);
     let Some(found) = ctx.instance.central.invitation_by_code(&code)? else { return no_invitation(words) };
     match found.invite.check_open(ctx.now) {
-        Ok(()) => page(words, StatusCode::OK, &found, None, &[]),
+        Ok(()) => page(words, &browser, StatusCode::OK, &found, None, &[]),
         Err(closed) => {
             let why = words.problems(&closed).join(" ");
             Message::about(words, &words.invitation_closed(), &why).page(closed.status())
@@ -62,6 +64,7 @@ fn show(ctx: &BlockingCtx<'_>, PathCode(code): PathCode) -> Result<Html> {
 
 fn accept(
     ctx: &BlockingCtx<'_>,
+    browser: BrowserSession,
     PathCode(code): PathCode,
     rate_limit: RateLimit,
     Form(filled): Form<Accepting>,
@@ -76,7 +79,9 @@ fn accept(
             let text = words.you_are_a_member(&workspace.name, &found.invite.email);
             Message { link: Some((&url, &url)), ..Message::about(words, &words.welcome(), &text) }.page(StatusCode::OK)
         }
-        Err(error) => shown(words, error, |status, problems| page(words, status, &found, typed.as_deref(), problems)),
+        Err(error) => {
+            shown(words, error, |status, problems| page(words, &browser, status, &found, typed.as_deref(), problems))
+        }
     }
 }
 
@@ -101,6 +106,7 @@ fn join(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, found: &InviteByCode, fill
 
 fn page(
     words: Translations,
+    browser: &BrowserSession,
     status: StatusCode,
     found: &InviteByCode,
     name: Option<&str>,
@@ -115,7 +121,9 @@ fn page(
         name: name.or(invite.name.as_deref()).unwrap_or_default(),
         account_exists: found.account_exists,
     };
-    Ok(Html::new(status, words.0, render(&InvitationPage { words, is, problems })?))
+    let (form_key, cookie) = browser.form_key()?;
+    let text = render(&InvitationPage { words, is, form_key: &form_key, problems })?;
+    Ok(Html::new(status, words.0, text).with_cookie(cookie))
 }
 
 fn no_invitation(words: Translations) -> Result<Html> {

@@ -5,9 +5,13 @@ mod authorize;
 mod console;
 mod docs;
 mod email_verification_page;
+mod enter;
 mod error_page;
 mod invitation;
+mod password_forgotten_page;
 mod password_reset_page;
+mod problems;
+mod registration_page;
 mod second_factor_page;
 mod session;
 mod sign_in;
@@ -39,6 +43,15 @@ pub const RESOURCES: &[Resource] = &[
 /// The stylesheets of pages, on both layers.
 pub const STYLE: Resource = Resource::pages("Style", style::ROUTES);
 
+/// The pages of the central host to sign in, to register, and to enter a workspace.
+pub const CENTRAL_SIGN_IN: &[Resource] = &[
+    Resource::pages("Sign-in page", sign_in::ROUTES),
+    Resource::pages("Second factor page", second_factor_page::ROUTES),
+    Resource::pages("Registration page", registration_page::ROUTES),
+    Resource::pages("Forgotten password page", password_forgotten_page::ROUTES),
+    Resource::pages("Entrance to workspaces", enter::CENTRAL_ROUTES),
+];
+
 /// The pages that mails link to, on the central host.
 pub const MAILED: &[Resource] = &[
     Resource::pages("Invitation page", invitation::ROUTES),
@@ -49,6 +62,7 @@ pub const MAILED: &[Resource] = &[
 /// The pages of a workspace before and around the console: sign-in, second factor and approval of programs.
 pub const SIGNED_IN: &[Resource] = &[
     Resource::pages("Sign-in page", sign_in::ROUTES),
+    Resource::pages("Entrance from the central host", enter::ROUTES),
     Resource::pages("Second factor page", second_factor_page::ROUTES),
     Resource::pages("Approval page", authorize::ROUTES),
 ];
@@ -59,7 +73,7 @@ const ROUTES: &[Route] =
 /// The page at the root of a host, without `/api`.
 pub const FRONT_DOOR: Resource = Resource::pages("Front door", FRONT_DOOR_ROUTES);
 
-const FRONT_DOOR_ROUTES: &[Route] = &[get("/", &inline(front_door), Needs::Anyone, "Redirect to the API reference")];
+const FRONT_DOOR_ROUTES: &[Route] = &[get("/", &inline(front_door), Needs::Anyone, "Redirect to the console")];
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct About {
@@ -76,7 +90,7 @@ fn about(ctx: &BlockingCtx<'_>) -> Result<Ok200<About>> {
 }
 
 fn front_door(_: &BlockingCtx<'_>) -> Result<Redirect> {
-    Ok(Redirect::to("/docs"))
+    Ok(Redirect::to("/ui"))
 }
 
 /// A page with a single message.
@@ -97,6 +111,14 @@ impl<'a> Message<'a> {
 
     fn page(&self, status: StatusCode) -> Result<Html> {
         render(self).map(|text| Html::new(status, self.words.0, text))
+    }
+}
+
+/// The status of a form that is shown again with its errors. Programs and browsers know 429 and its `Retry-After`.
+fn refused_status(error: &Error) -> StatusCode {
+    match error {
+        Error::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 

@@ -5,6 +5,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::session::BrowserSession;
 use super::translations::Translations;
 use super::{Message, shown};
 use crate::api::{BlockingCtx, Form, Html, Needs, Query, RateLimit, Result, Route, get, hashing, inline, post, render};
@@ -32,16 +33,18 @@ struct PasswordResetPage<'a> {
     words: Translations,
     email: &'a str,
     code: &'a str,
+    form_key: &'a str,
     problems: &'a [String],
 }
 
-fn show(ctx: &BlockingCtx<'_>, Query(mailed): Query<ResetLink>) -> Result<Html> {
+fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(mailed): Query<ResetLink>) -> Result<Html> {
     let words = Translations::of(ctx.request);
-    page(words, StatusCode::OK, &mailed, &[])
+    page(words, &browser, StatusCode::OK, &mailed, &[])
 }
 
 fn reset(
     ctx: &BlockingCtx<'_>,
+    browser: BrowserSession,
     rate_limit: RateLimit,
     Query(mailed): Query<ResetLink>,
     Form(filled): Form<NewPassword>,
@@ -49,13 +52,21 @@ fn reset(
     let words = Translations::of(ctx.request);
     match filled.and_then(|resetting| password_recovery::choose(ctx, rate_limit, resetting)) {
         Ok(()) => Message::about(words, &words.password_is_set(), &words.log_in_with_it()).page(StatusCode::OK),
-        Err(error) => shown(words, error, |status, problems| page(words, status, &mailed, problems)),
+        Err(error) => shown(words, error, |status, problems| page(words, &browser, status, &mailed, problems)),
     }
 }
 
-fn page(words: Translations, status: StatusCode, mailed: &ResetLink, problems: &[String]) -> Result<Html> {
-    let text = render(&PasswordResetPage { words, email: &mailed.email, code: &mailed.code, problems })?;
-    Ok(Html::new(status, words.0, text))
+fn page(
+    words: Translations,
+    browser: &BrowserSession,
+    status: StatusCode,
+    mailed: &ResetLink,
+    problems: &[String],
+) -> Result<Html> {
+    let (form_key, cookie) = browser.form_key()?;
+    let (email, code) = (&*mailed.email, &*mailed.code);
+    let text = render(&PasswordResetPage { words, email, code, form_key: &form_key, problems })?;
+    Ok(Html::new(status, words.0, text).with_cookie(cookie))
 }
 
 #[cfg(test)]

@@ -59,8 +59,7 @@ struct SecondFactorPage<'a> {
 
 /// The URL of this page, with the path to continue to.
 pub fn path(to: &str) -> String {
-    let start = "/ui/second-factor?";
-    form_urlencoded::Serializer::for_suffix(start.to_owned(), start.len()).append_pair("to", to).finish()
+    sign_in::path_with_return("/ui/second-factor", to)
 }
 
 fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(onward): Query<ReturnQuery>) -> Result<Html> {
@@ -162,7 +161,7 @@ mod tests {
     }
 
     fn location(answer: &TestResponse) -> &str {
-        assert_eq!(answer.status, 302, "{}", answer.text);
+        assert_eq!(answer.status, 303, "{}", answer.text);
         answer.headers[header::LOCATION].to_str().unwrap()
     }
 

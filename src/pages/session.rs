@@ -1,9 +1,9 @@
-//! The cookies of a workspace's pages: the session of a visitor, and the keys of forms.
+//! The cookies of pages: the session of a visitor, and the keys of forms.
 //!
-//! A session is a token of the user for the workspace, so it is listed, revoked and expires like any other token. The
-//! browser sends its cookie only to this host, and no script can read it (RFC 6265; `__Host-` under https). Each form
-//! contains a digest of the cookie, which only pages of this host can know. `SameSite` alone is not enough: for a
-//! browser, a sibling workspace belongs to the same site, so its pages could post.
+//! A session is a token of the person for one workspace or for the central API, so it is listed, revoked and expires like
+//! any other token. The browser sends its cookie only to this host, and no script can read it (RFC 6265; `__Host-` under
+//! https). Each form contains a digest of the cookie, which only pages of this host can know. `SameSite` alone is not
+//! enough: for a browser, a sibling workspace belongs to the same site, so its pages could post.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderName, Method, header};
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use crate::api::{Address, Audience, Error, Input, Operation, Request, Result, form_field};
-use crate::auth::{Credential, TokenInUse, secret};
+use crate::auth::{Credential, TokenInUse, TokenScope, secret};
+use crate::central::account_session::LoginToken;
 use crate::tenancy::{Bearer, Current};
 use crate::values::Timestamp;
 
-/// Duration of a session in seconds: a working day.
-pub const SESSION_LASTS: i64 = 12 * 3600;
+/// The token of a session. It lasts for a working day.
+pub const BROWSER: LoginToken = LoginToken { label: "browser", ttl: 12 * 3600 };
 
 /// The header in which browsers report the origin of a request (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -33,8 +33,10 @@ const VISIT: &str = "cx_visit";
 pub struct BrowserSession {
     /// The token of the session, if the visitor is signed in.
     pub session: Option<Arc<TokenInUse>>,
-    /// The secret behind the visitor's form keys: the session's token, or a visit cookie before sign-in.
+    /// The secret behind the visitor's form keys: the session's token, or the visit cookie before sign-in.
     secret: Option<String>,
+    /// The value of the visit cookie.
+    visit: Option<String>,
     cookies: Cookies,
 }
 
@@ -58,10 +60,21 @@ impl BrowserSession {
         }
     }
 
+    /// A name of this visit that other hosts may see, with a new cookie if the visitor has none.
+    pub fn visit(&self) -> Result<(String, Option<Cookie<'static>>)> {
+        match &self.visit {
+            Some(visit) => Ok((visit_name(visit), None)),
+            None => {
+                let visit = secret::random()?;
+                Ok((visit_name(&visit), Some(self.cookie(VISIT, visit))))
+            }
+        }
+    }
+
     /// The cookie of a new session.
     pub fn signed_in(&self, token: String) -> Cookie<'static> {
         let mut cookie = self.cookie(SESSION, token);
-        cookie.set_max_age(cookie::time::Duration::seconds(SESSION_LASTS));
+        cookie.set_max_age(cookie::time::Duration::seconds(BROWSER.ttl));
         cookie
     }
 
@@ -113,17 +126,22 @@ fn digest(secret: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(format!("form {secret}")))
 }
 
-/// The session of a request for a page of this workspace, if the browser has one.
+/// Differs from the form key of the same cookie, because it stands in URLs.
+fn visit_name(visit: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(format!("visit {visit}")))
+}
+
+/// The session of a request for a page of this scope, if the browser has one.
 pub fn session(
     headers: &HeaderMap,
     address: &Address,
-    workspace: Uuid,
+    scope: TokenScope,
     directory: &mut Current<'_>,
     now: Timestamp,
 ) -> Result<Credential> {
     let Some(text) = Cookies::of(address).sent(headers, SESSION) else { return Ok(Credential::None) };
     Ok(match directory.bearer(&text, now)? {
-        Ok(Bearer::Person(token)) if token.scope.workspace() == Some(workspace) => Credential::Session(token),
+        Ok(Bearer::Person(token)) if token.scope == scope => Credential::Session(token),
         _ => Credential::None,
     })
 }
@@ -155,7 +173,8 @@ impl Input for BrowserSession {
             _ => (None, VISIT),
         };
         let secret = cookies.sent(&request.headers, name);
-        Ok(Self { session, secret, cookies })
+        let visit = cookies.sent(&request.headers, VISIT);
+        Ok(Self { session, secret, visit, cookies })
     }
 
     fn describe(_: &mut Operation<'_>) {}

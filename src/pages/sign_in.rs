@@ -1,4 +1,4 @@
-//! The page to sign in to a workspace, before continuing to another page.
+//! The page to sign in to a workspace or to the central host, before continuing to another page.
 
 use askama::Template;
 use bytes::Bytes;
@@ -6,9 +6,9 @@ use http::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::session::{BrowserSession, SESSION_LASTS};
-use super::shown;
+use super::session::{BROWSER, BrowserSession};
 use super::translations::Translations;
+use super::{enter, registration_page, shown};
 use crate::api::{
     Address, BlockingCtx, Error, Form, Html, Needs, PageOrRedirect, Query, RateLimit, Redirect, Result, Route,
     blocking, get, hashing, post, render,
@@ -16,6 +16,9 @@ use crate::api::{
 use crate::auth::TokenScope;
 use crate::central::account_session::{self, Login};
 use crate::central::login_challenges;
+use crate::config::Registration;
+use crate::instance::Instance;
+use crate::tenancy::demo_account;
 use crate::values::{Email, Name, Text};
 
 pub const ROUTES: &[Route] = &[
@@ -31,15 +34,15 @@ pub const ROUTES: &[Route] = &[
     post("/ui/sign-out", &blocking(sign_out), Needs::Anyone, "Sign out and continue to the sign-in page"),
 ];
 
-/// The label of a session's token in the list of tokens.
-const LABEL: &str = "browser";
+/// The longest path that the central host carries along while a person signs in. Each step on the way encodes it again.
+const LONGEST_CARRIED: usize = 2000;
 
 /// The path to continue to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ReturnTo {
     /// Path on this host.
-    to: Text<8000>,
+    pub to: Text<8000>,
 }
 
 /// The sign-in form. Email and password are checked together, so that the page does not reveal which of them is wrong.
@@ -87,7 +90,14 @@ struct CodePage<'a> {
 #[template(path = "page_sign_in.html")]
 struct SignInPage<'a> {
     words: Translations,
-    workspace: &'a str,
+    /// The name of the workspace, or the central host.
+    place: &'a str,
+    /// On a workspace: the central host, and the path that leads there to sign in.
+    central: Option<(&'a str, &'a str)>,
+    password_forgotten: &'a str,
+    register: Option<&'a str>,
+    /// The name of the demo's account.
+    demo: Option<&'a str>,
     email: &'a str,
     to: &'a str,
     form_key: &'a str,
@@ -96,8 +106,14 @@ struct SignInPage<'a> {
 
 /// The URL of the sign-in page, with a path on this host to continue to.
 pub fn path(to: &str) -> String {
-    let start = "/ui/sign-in?";
-    form_urlencoded::Serializer::for_suffix(start.to_owned(), start.len()).append_pair("to", to).finish()
+    path_with_return("/ui/sign-in", to)
+}
+
+/// The URL of a page, with a path on the host of that page to continue to.
+pub fn path_with_return(page: &str, to: &str) -> String {
+    let start = format!("{page}?");
+    let length = start.len();
+    form_urlencoded::Serializer::for_suffix(start, length).append_pair("to", to).finish()
 }
 
 /// Redirects the request for a page to the sign-in page, which continues to the same path and query.
@@ -109,9 +125,12 @@ pub fn to_sign_in(address: &Address, query: Option<&str>) -> Result<Response<Byt
     Redirect::to(path(&page)).response(&address.prefix)
 }
 
-fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(way): Query<ReturnTo>) -> Result<Html> {
+fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(way): Query<ReturnTo>) -> Result<PageOrRedirect> {
+    if scope(ctx) == TokenScope::Central && !ctx.instance.central.has_accounts()? {
+        return Ok(PageOrRedirect::Redirect(Redirect::to(registration_page::PATH)));
+    }
     let filled = SigningIn { to: way.to, ..SigningIn::default() };
-    page(ctx, &browser, StatusCode::OK, &filled, &[])
+    page(ctx, &browser, StatusCode::OK, &filled, &[]).map(PageOrRedirect::Page)
 }
 
 fn sign_in(
@@ -165,42 +184,63 @@ fn refused(
     shown(Translations::of(ctx.request), error, page).map(PageOrRedirect::Page)
 }
 
+/// The scope of sessions on this host.
+fn scope(ctx: &BlockingCtx<'_>) -> TokenScope {
+    TokenScope::from(ctx.request.workspace.as_ref().map(|workspace| workspace.id()))
+}
+
 /// The account with this email and password. If the account has a second factor, the error is a challenge.
 fn check_password(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, filled: &SigningIn) -> Result<i64> {
     let email = Email::of_account(filled.email.trim()).map_err(|_| Error::InvalidCredentials)?;
     let password = Name::parse(filled.password.to_string()).map_err(|_| Error::InvalidCredentials)?;
     let account_id = account_session::verify(ctx, rate_limit, &Login { email, password })?.id;
-    login_challenges::challenge(ctx, account_id, Some(ctx.request.workspace()?.id()))?;
+    login_challenges::challenge(ctx, account_id, scope(ctx).workspace())?;
     Ok(account_id)
 }
 
 fn check_code(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, filled: &SigningInWithCode) -> Result<i64> {
     let challenge = Name::parse(filled.challenge.to_string()).map_err(|_| Error::WrongChallenge)?;
     let code = Name::parse(filled.code.to_string()).map_err(|_| Error::WrongCode)?;
-    let workspace = ctx.request.workspace()?.id();
     let answer = login_challenges::SecondFactorLogin { challenge, code };
-    Ok(login_challenges::answer(ctx, rate_limit, &answer, Some(workspace))?.account_id)
+    Ok(login_challenges::answer(ctx, rate_limit, &answer, scope(ctx).workspace())?.account_id)
 }
 
-/// Starts a session and redirects. If the workspace requires a second factor that the account lacks, the second-factor
-/// page comes first.
+/// Starts a session and redirects.
 fn begin_session(
     ctx: &BlockingCtx<'_>,
     browser: &BrowserSession,
     account_id: i64,
     filled: &SigningIn,
 ) -> Result<PageOrRedirect> {
-    let workspace = ctx.request.workspace()?.id();
-    if let Err(error) = account_session::admit(ctx, account_id, workspace) {
-        return refused(ctx, browser, error, filled);
-    }
-    let to = match account_session::lacks_second_factor(ctx, account_id, workspace)? {
-        true => super::second_factor_page::path(on_this_host(&filled.to)),
-        false => on_this_host(&filled.to).to_owned(),
+    let begun = match scope(ctx) {
+        TokenScope::Central => Ok(()),
+        TokenScope::Workspace(workspace) => account_session::admit(ctx, account_id, workspace).map(|_| ()),
     };
-    let scope = TokenScope::Workspace(workspace);
-    let issued = account_session::begin_session(ctx, account_id, scope, LABEL, SESSION_LASTS)?;
-    Ok(PageOrRedirect::Redirect(Redirect::to(to).with_cookie(browser.signed_in(issued.token))))
+    let begun = begun.and_then(|()| account_session::begin_session(ctx, account_id, scope(ctx), BROWSER));
+    match begun {
+        Ok(issued) => signed_in(ctx, browser, account_id, issued.token, &filled.to).map(PageOrRedirect::Redirect),
+        Err(error) => refused(ctx, browser, error, filled),
+    }
+}
+
+/// Redirects a person whose session has just begun. If the workspace requires a second factor that the account lacks,
+/// the second-factor page comes first.
+pub fn signed_in(
+    ctx: &BlockingCtx<'_>,
+    browser: &BrowserSession,
+    account_id: i64,
+    token: String,
+    to: &str,
+) -> Result<Redirect> {
+    let lacks_second_factor = match scope(ctx) {
+        TokenScope::Central => false,
+        TokenScope::Workspace(workspace) => account_session::lacks_second_factor(ctx, account_id, workspace)?,
+    };
+    let to = match lacks_second_factor {
+        true => super::second_factor_page::path(on_this_host(to)),
+        false => on_this_host(to).to_owned(),
+    };
+    Ok(Redirect::to(to).with_cookie(Some(browser.signed_in(token))))
 }
 
 fn sign_out(ctx: &BlockingCtx<'_>, browser: BrowserSession, Form(filled): Form<SigningOut>) -> Result<PageOrRedirect> {
@@ -213,14 +253,14 @@ fn sign_out(ctx: &BlockingCtx<'_>, browser: BrowserSession, Form(filled): Form<S
     let Some(session) = &browser.session else { return Ok(PageOrRedirect::Redirect(onward)) };
     let (id, now) = (session.id, ctx.now);
     ctx.instance.central.revoke_token(id, now)?;
-    Ok(PageOrRedirect::Redirect(onward.with_cookie(browser.signed_out())))
+    Ok(PageOrRedirect::Redirect(onward.with_cookie(Some(browser.signed_out())).clearing_cache()))
 }
 
-/// The path if it is a path on this host, else `/docs`. Browsers treat `//` and `/\` as the start of a URL on another
+/// The path if it is a path on this host, else `/ui`. Browsers treat `//` and `/\` as the start of a URL on another
 /// host.
 pub fn on_this_host(to: &str) -> &str {
     let is_path = to.starts_with('/') && !to[1..].starts_with(['/', '\\']);
-    if is_path && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "/docs" }
+    if is_path && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "/ui" }
 }
 
 fn code_page(
@@ -234,7 +274,7 @@ fn code_page(
     let (form_key, cookie) = browser.form_key()?;
     let words = Translations::of(ctx.request);
     let text = render(&CodePage { words, challenge, to, form_key: &form_key, problems })?;
-    Ok(Html::new(status, words.0, text).with_cookie(cookie))
+    Ok(Html::new(status, words.0, text).with_cookie(cookie).leading_to(enter::destination(ctx, to)?))
 }
 
 fn page(
@@ -244,19 +284,47 @@ fn page(
     filled: &SigningIn,
     problems: &[String],
 ) -> Result<Html> {
-    let id = ctx.request.workspace()?.id();
-    let workspace = ctx.instance.central.workspace_name(id)?;
+    let central_url = ctx.instance.public_url().central();
+    let central_host = host_of(&central_url);
+    let (place, base) = match scope(ctx) {
+        TokenScope::Central => (central_host.to_owned(), ""),
+        TokenScope::Workspace(id) => (ctx.instance.central.workspace_name(id)?, central_url.as_str()),
+    };
+    let is_central = scope(ctx) == TokenScope::Central;
+    let entrance = enter::path(on_this_host(&filled.to));
+    let is_offered = !is_central && filled.to.len() <= LONGEST_CARRIED;
+    let register =
+        path_with_return(&format!("{base}{}", registration_page::PATH), if is_central { &filled.to } else { "" });
+    let is_open = ctx.instance.config.registration == Registration::Open;
     let (form_key, cookie) = browser.form_key()?;
     let words = Translations::of(ctx.request);
     let text = render(&SignInPage {
         words,
-        workspace: &workspace,
+        place: &place,
+        central: is_offered.then_some((central_host, &entrance)),
+        password_forgotten: &format!("{base}/ui/password-forgot"),
+        register: is_open.then_some(&register),
+        demo: demo(ctx.instance)?.as_deref(),
         email: &filled.email,
         to: &filled.to,
         form_key: &form_key,
         problems,
     })?;
-    Ok(Html::new(status, words.0, text).with_cookie(cookie))
+    Ok(Html::new(status, words.0, text).with_cookie(cookie).leading_to(enter::destination(ctx, &filled.to)?))
+}
+
+/// The host of a URL, with its port.
+pub fn host_of(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, host)| host)
+}
+
+/// The name of the account of a demo, as long as only this machine can reach the server. Its password is published.
+fn demo(instance: &Instance) -> Result<Option<String>> {
+    if !instance.record.is_demo || !instance.config.listen.ip().is_loopback() {
+        return Ok(None);
+    }
+    let found = instance.central.password_by_email(demo_account::EMAIL)?;
+    Ok(found.map(|(account, _)| account.name))
 }
 
 #[cfg(test)]
@@ -271,7 +339,7 @@ mod tests {
         for bad in
             ["", "docs", "//evil.example", "/\\evil.example", "https://evil.example", "/a\nb", "/a b", "/é", "\\/x"]
         {
-            assert_eq!(on_this_host(bad), "/docs", "{bad}");
+            assert_eq!(on_this_host(bad), "/ui", "{bad}");
         }
         assert_eq!(path("/a?b=c&d"), "/ui/sign-in?to=%2Fa%3Fb%3Dc%26d");
     }

@@ -142,6 +142,50 @@ words! {
     set_the_password(): "Set the password", "Enregistrer le mot de passe";
     password_is_set(): "The password is set", "Le mot de passe est enregistré";
     log_in_with_it(): "Log in with it from now on.", "Utilisez-le désormais pour vous connecter.";
+
+    sign_in_with_central(host): "Sign in with your account at {host}", "Se connecter avec votre compte sur {host}";
+    or_sign_in_here(): "Or sign in here with email and password", "Ou connectez-vous ici avec e-mail et mot de passe";
+    forgot_your_password(): "Forgot your password?", "Mot de passe oublié\u{a0}?";
+    sign_in_to_demo(name): "Sign in as {name} (demo)", "Se connecter en tant que {name} (démo)";
+    sign_in_again():
+        "It was used, has expired, or belongs to another browser. Sign in again.",
+        "Il a déjà servi, a expiré ou appartient à un autre navigateur. Connectez-vous de nouveau.";
+    cannot_enter(): "You cannot enter this workspace", "Vous ne pouvez pas entrer dans cet espace de travail";
+    not_entered_about():
+        "It does not exist, or your account is not a member of it. Ask its owner for an invitation.",
+        "Il n’existe pas, ou votre compte n’en est pas membre. Demandez une invitation à son propriétaire.";
+    your_workspaces(): "Your workspaces", "Vos espaces de travail";
+
+    create_account(): "Create an account", "Créer un compte";
+    create_account_on(host): "Create an account at {host}", "Créer un compte sur {host}";
+    create_first_account(): "Make the first account", "Créer le premier compte";
+    first_account_about():
+        "This server has no account yet. The first account manages the whole server.",
+        "Ce serveur n’a pas encore de compte. Le premier compte administre tout le serveur.";
+    first_account_by_command(command):
+        "This server has no account yet, and registration is not open. Create the first account on the server with the command {command}.",
+        "Ce serveur n’a pas encore de compte, et l’inscription n’est pas ouverte. Créez le premier compte sur le serveur avec la commande {command}.";
+    registration_by_invitation():
+        "Registration here is by invitation only. Ask a member of a workspace to invite you. The link in the mail leads on.",
+        "L’inscription se fait ici sur invitation. Demandez à un membre d’un espace de travail de vous inviter\u{a0}: le lien du message mène plus loin.";
+    registration_closed():
+        "Registration is closed here. An operator of the server can create an account for you.",
+        "L’inscription est fermée ici. Un opérateur du serveur peut créer un compte pour vous.";
+    first_workspace(): "Name of your first workspace (optional)", "Nom de votre premier espace de travail (facultatif)";
+    first_workspace_about():
+        "Your company or team. You can create a workspace later, or join one by invitation.",
+        "Votre entreprise ou équipe. Vous pourrez créer un espace plus tard, ou en rejoindre un sur invitation.";
+    have_an_account(): "I have an account", "J’ai déjà un compte";
+    password_forgotten(): "Forgotten password", "Mot de passe oublié";
+    password_forgotten_about():
+        "Enter the address of your account. A mail with a link lets you choose a new password.",
+        "Entrez l’adresse de votre compte. Un message avec un lien vous permet de choisir un nouveau mot de passe.";
+    mail_me_a_link(): "Mail me a link", "M’envoyer un lien";
+    back_to_sign_in(): "Back to sign-in", "Retour à la connexion";
+    look_into_your_mail(): "Look into your mail", "Consultez votre messagerie";
+    reset_was_mailed(email):
+        "If {email} has an account here, a mail with a link is on its way. The link works for one hour.",
+        "Si {email} a un compte ici, un message avec un lien est en route. Le lien est valable une heure.";
 }
 
 impl Translations {

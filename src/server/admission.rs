@@ -7,7 +7,7 @@ use super::log::RequestLog;
 use super::service::Service;
 use super::{address, cors, operations};
 use crate::api::{self, Address, Audience, Error, Layer, Needs, Result, Route, require_active};
-use crate::auth::{CALL_FLOW_PREFIX, Credential, KEY_PREFIX, TokenFault, secret};
+use crate::auth::{CALL_FLOW_PREFIX, Credential, KEY_PREFIX, TokenFault, TokenScope, secret};
 use crate::pages;
 use crate::tenancy::{Bearer, Current, Host, Lease, WorkspaceEntry};
 use crate::values::Timestamp;
@@ -143,8 +143,9 @@ impl Service {
         log: &mut RequestLog,
     ) -> Result<Credential> {
         match (routed.audience, &routed.named) {
-            (Audience::People, Some(listed)) => {
-                return pages::session(&head.headers, address, listed.id, directory, now);
+            (Audience::People, listed) => {
+                let scope = TokenScope::from(listed.as_ref().map(|listed| listed.id));
+                return pages::session(&head.headers, address, scope, directory, now);
             }
             (Audience::Programs, _) if routed.route.needs != Needs::Anyone => {}
             _ => return Ok(Credential::None),

@@ -3,6 +3,7 @@
 mod account_group;
 mod central;
 pub mod customer_lookup;
+pub mod demo_account;
 mod directory;
 pub mod grant_revocation;
 mod hosts;

@@ -305,6 +305,13 @@ impl Samples<'_> {
             (_, "POST", "/ui/sign-in") => {
                 plain(json!({"email": "owner@example.com", "password": PASSWORD, "to": "/docs"}))
             }
+            (_, "POST", "/ui/register") => plain(json!({
+                "name": "New", "email": address(), "password": "quite-a-long-one", "workspace_name": "Walked",
+            })),
+            (_, "POST", "/ui/password-forgot") => plain(json!({"email": "owner@example.com"})),
+            (_, "GET", "/ui/enter/{id}") => {
+                Sample { path: format!("{}?visit=walked&to=%2Fdocs", with_id(&self.workspace().0)), body: None }
+            }
             (_, "POST", "/ui/sign-out") => plain(json!({"to": "/docs"})),
             (_, "POST", "/ui/second-factor") => plain(json!({"action": "begin", "current_password": PASSWORD})),
             (_, "GET", path) if !path.contains('{') => Sample { path: path.into(), body: None },
@@ -434,11 +441,11 @@ fn server() -> TestServer {
     TestServer::with(&[("metrics", "true")])
 }
 
-/// Whether the route is one of the pages of a workspace, which know the sessions of browsers.
+/// Whether the route is a page, which knows the sessions of browsers.
 pub fn is_page(layer: Layer, route: &Route) -> bool {
     let found = crate::router().unwrap();
     let audience = found.find(layer, route.path).map(|found| found.audience);
-    layer == Layer::Workspace && audience == Some(Audience::People)
+    audience == Some(Audience::People)
 }
 
 /// Whether the path of the route is never below `/api`.
@@ -471,7 +478,7 @@ fn leads_to_sign_in(route: &Route, path: &str, answer: &TestResponse) {
     let path = form_urlencoded::byte_serialize(format!("/api{path}").as_bytes()).collect::<String>();
     let location = answer.headers.get(header::LOCATION).map(|location| location.to_str().unwrap());
     let expected = format!("/ui/sign-in?to={path}");
-    assert_eq!((answer.status.as_u16(), location), (302, Some(&*expected)), "{} {}", route.method, route.path);
+    assert_eq!((answer.status.as_u16(), location), (303, Some(&*expected)), "{} {}", route.method, route.path);
 }
 
 /// Like [`walk`], over the routes of a workspace.
@@ -499,7 +506,8 @@ fn host(layer: Layer) -> &'static str {
 
 #[track_caller]
 fn done(route: &Route, answer: &TestResponse) {
-    let leads_on = answer.status == 302 && (is_page(Layer::Workspace, route) || is_at_root(route));
+    let is_page = [Layer::Central, Layer::Workspace].iter().any(|layer| is_page(*layer, route));
+    let leads_on = answer.status == 303 && (is_page || is_at_root(route));
     assert!(answer.status.is_success() || leads_on, "{} {}: {answer:?}", route.method, route.path);
 }
 
@@ -541,19 +549,24 @@ fn at_root(server: &TestServer, path: &str) -> TestResponse {
     server.send(request.body(Full::default()).unwrap())
 }
 
-/// A page accepts the session of a browser in its own workspace and nothing else. The form of a page accepts only the
-/// key of the visitor.
+/// A page accepts the session of a browser in its own workspace, or on the central host, and nothing else. The form of a
+/// page accepts only the key of the visitor.
 #[test]
 fn a_page_accepts_its_own_session_alone() {
     let mut seen = Vec::new();
-    walk_workspace(|server, route| {
-        if !is_page(Layer::Workspace, route) {
+    walk(|server, layer, route| {
+        if !is_page(layer, route) {
             return;
         }
-        let Sample { path, body } = sample(server, Layer::Workspace, route);
-        let nobody = server.anonymous().at("acme.localhost");
+        let Sample { path, body } = sample(server, layer, route);
+        let nobody = server.anonymous().at(host(layer));
         let session = |token: &str| nobody.with_header("cookie", &format!("cx_session={token}"));
-        let own = server.token("owner@example.com", TokenScope::Workspace(server.acme.id));
+        let acme = TokenScope::Workspace(server.acme.id);
+        let (own_scope, other_scope) = match layer {
+            Layer::Central => (TokenScope::Central, acme),
+            Layer::Workspace => (acme, TokenScope::Central),
+        };
+        let own = server.token("owner@example.com", own_scope);
         let key = server.key(&["*"], None).token().unwrap().to_owned();
         let program = server.oauth(&["contact.view"], None).token().unwrap().to_owned();
         let no_sessions = [
@@ -563,20 +576,16 @@ fn a_page_accepts_its_own_session_alone() {
             session(&key),
             session(&program),
             session("walked"),
-            session(&server.token("owner@example.com", TokenScope::Central)),
+            session(&server.token("owner@example.com", other_scope)),
             session(&server.token("owner@example.com", TokenScope::Workspace(server.other.id))),
-            session(&server.token_of(
-                "owner@example.com",
-                TokenScope::Workspace(server.acme.id),
-                Timestamp::now().plus(-7200),
-            )),
+            session(&server.token_of("owner@example.com", own_scope, Timestamp::now().plus(-7200))),
         ];
         for visitor in no_sessions.iter().filter(|_| route.needs != Needs::Anyone) {
             leads_to_sign_in(route, &path, &visitor.send(route.method.clone(), &path, body.clone()));
-            seen.push(route.path);
+            seen.push((layer, route.path));
         }
-        let other = session(&own).at("other.localhost").send(route.method.clone(), &path, body.clone());
-        if route.needs != Needs::Anyone {
+        if route.needs != Needs::Anyone && layer == Layer::Workspace {
+            let other = session(&own).at("other.localhost").send(route.method.clone(), &path, body.clone());
             leads_to_sign_in(route, &path, &other);
         }
         if body.is_some() {
@@ -597,7 +606,9 @@ fn a_page_accepts_its_own_session_alone() {
             }
         }
     });
-    assert!(seen.contains(&"/ui/contacts/{id}") && seen.contains(&"/ui/second-factor"), "{seen:?}");
+    for page in [(Layer::Workspace, "/ui/contacts/{id}"), (Layer::Workspace, "/ui/second-factor")] {
+        assert!(seen.contains(&page), "{page:?}: {seen:?}");
+    }
 }
 
 /// Checks that each of these clients gets its error, and nothing else.
@@ -735,7 +746,7 @@ fn a_token_of_another_scope_is_refused() {
         for stranger in strangers {
             let answer = stranger.send(route.method.clone(), &path, body.clone());
             if is_page(layer, route) {
-                assert!(answer.status == 302 || answer.status == 404, "{answer:?}");
+                assert!(answer.status == 303 || answer.status == 404, "{answer:?}");
                 continue;
             }
             // A key has no access from the central host. A path of both layers may lack the method there.
@@ -805,21 +816,23 @@ fn an_account_reaches_what_its_place_in_the_workspace_allows() {
         // The rows belong to a workspace of the owner; the agent is not a member of it.
         let outsiders = [server.stranger(), server.anonymous().signed_in(&agent)];
         for outsider in outsiders {
-            let answer = outsider.send(route.method.clone(), &path, body.clone());
+            let answer = send(layer, route, &outsider, &path, body.clone());
             match route.needs {
+                Needs::Member | Needs::Owner if is_page(layer, route) => assert_eq!(answer.status, 404, "{answer:?}"),
                 Needs::Member | Needs::Owner => answer.rejected(404, "workspace_not_found"),
                 Needs::Operator => answer.rejected(403, "forbidden"),
                 // A challenge can be used once, and the first outsider has used it.
-                _ if route.path == "/login/second-factor" => {}
+                _ if matches!(route.path, "/login/second-factor" | "/ui/sign-in/code") => {}
                 // The request may fail for other reasons, but not because of its sender.
                 _ => assert!(answer.status != 401 && !answer.text.contains("\"forbidden\""), "{answer:?}"),
             }
         }
         if matches!(route.needs, Needs::Member | Needs::Owner) {
             let path = route.path.replace("{id}", &server.acme.id.to_string());
-            let answer = server.anonymous().signed_in(&agent).send(route.method.clone(), &path, body);
+            let answer = send(layer, route, &server.anonymous().signed_in(&agent), &path, body);
             match route.needs {
                 Needs::Member => done(route, &answer),
+                _ if is_page(layer, route) => assert_eq!(answer.status, 403, "{answer:?}"),
                 _ => answer.rejected(403, "forbidden"),
             }
         }

@@ -5,7 +5,9 @@ pub mod every_route;
 pub mod fuzz;
 mod routing_client;
 pub mod routing_endpoints;
+mod test_browser;
 mod test_server;
 
 pub use routing_client::RoutingClient;
+pub use test_browser::TestBrowser;
 pub use test_server::{AuthenticatorApp, PASSWORD, TestClient, TestResponse, TestServer, description};

@@ -10,7 +10,9 @@ use crate::api::{
     BlockingCtx, Done, Error, Json, Needs, Ok200, RateLimit, Result, Route, blocking, get, hashing, post,
 };
 use crate::auth::{Identity, Permissions, TokenScope};
-use crate::central::account_session::{Login, TokenShown, as_member, begin_session, open_session, switch_to, verify};
+use crate::central::account_session::{
+    Login, LoginToken, TokenShown, as_member, begin_session, open_session, switch_to, verify,
+};
 use crate::central::central_audit_log::EVERYBODY;
 use crate::central::credentials::Issued;
 use crate::central::login_challenges;
@@ -86,7 +88,7 @@ fn logged_in(ctx: &BlockingCtx<'_>, account_id: i64) -> Result<Ok200<LoggedIntoW
     let workspace = open_session(ctx, account_id, id)?;
     let user = lease.file().read(move |db| Ok::<_, Error>(users::of_account(db, account_id)?))?;
     let user = user.ok_or_else(Error::not_a_member)?;
-    let issued = begin_session(ctx, account_id, TokenScope::Workspace(id), "login", ctx.instance.config.token_ttl)?;
+    let issued = begin_session(ctx, account_id, TokenScope::Workspace(id), LoginToken::of_program(ctx.instance))?;
     Ok(Ok200(LoggedIntoWorkspace { issued, user, workspace }))
 }
 

@@ -95,7 +95,7 @@ fn pages_and_cookies_keep_to_the_path_of_their_workspace() {
     let form = json!({"email": "acme@example.com", "password": PASSWORD, "to": "/ui/contacts/1", "form_key": form_key});
     let cookie = visit.split(';').next().unwrap();
     let signed_in = shared.ask("POST", "/w/acme/ui/sign-in", &[("Cookie", cookie)], Some(form));
-    assert_eq!((signed_in.status, signed_in.header("location")), (302, Some("/w/acme/ui/contacts/1")), "{signed_in:?}");
+    assert_eq!((signed_in.status, signed_in.header("location")), (303, Some("/w/acme/ui/contacts/1")), "{signed_in:?}");
     let session = signed_in.header("set-cookie").unwrap().to_owned();
     assert!(session.contains("Path=/w/acme") && session.contains("HttpOnly"), "{session}");
 

@@ -19,11 +19,9 @@ use crate::config::Config;
 use crate::instance::Instance;
 use crate::server::{self, ConfigSource, Front};
 use crate::tenancy::ChangeRecorder;
+use crate::tenancy::demo_account::{EMAIL, PASSWORD};
 use crate::values::{Email, Name, Password, Timestamp};
 
-const EMAIL: &str = "demo@example.com";
-/// Not a secret: published in the source and printed at every start, and valid on this machine only.
-const PASSWORD: &str = "demo-needs-no-secret";
 const SUBDOMAIN: &str = "acme";
 
 pub fn run(config: Config, source: ConfigSource, now: Timestamp) -> anyhow::Result<()> {

@@ -37,7 +37,7 @@ fn anyone(server: &TestServer) -> TestClient<'_> {
 }
 
 fn location(answer: &TestResponse) -> String {
-    assert_eq!(answer.status, 302, "{}", answer.text);
+    assert_eq!(answer.status, 303, "{}", answer.text);
     answer.headers[header::LOCATION].to_str().unwrap().to_owned()
 }
 
@@ -311,7 +311,7 @@ fn nobody_is_signed_in_by_a_form_that_they_did_not_load() {
         assert!(!set.contains("cx_session"), "{set}");
     }
     let hers = anyone(&server).with_header("cookie", &cookie(&mallorys)).submit("/ui/sign-in", &form);
-    assert_eq!(location(&hers), "/docs");
+    assert_eq!(location(&hers), "/ui");
 }
 
 #[test]

@@ -34,5 +34,5 @@ fn choose(ctx: &BlockingCtx<'_>, Form(chosen): Form<LanguageChoice>) -> Result<R
         .build();
     cookie.set_max_age(cookie::time::Duration::days(365));
     let is_page = chosen.to.starts_with("/ui") && !chosen.to.contains('\\');
-    Ok(Redirect::to(if is_page { &*chosen.to } else { "/ui" }).with_cookie(cookie))
+    Ok(Redirect::to(if is_page { &*chosen.to } else { "/ui" }).with_cookie(Some(cookie)))
 }
