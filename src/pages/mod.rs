@@ -2,6 +2,7 @@
 //! link to.
 
 mod authorize;
+mod choice_labels;
 mod contact_page;
 mod docs;
 mod email_verification_page;
@@ -25,7 +26,7 @@ pub use error_page::ErrorPage;
 pub use session::form_key_of;
 pub use session::{check_form, session};
 pub use sign_in::to_sign_in;
-use translations::Translations;
+pub use translations::Translations;
 
 /// The resources of both layers.
 pub const RESOURCES: &[Resource] = &[

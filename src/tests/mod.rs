@@ -6,6 +6,7 @@ pub mod fuzz;
 mod routing_client;
 pub mod routing_endpoints;
 mod test_server;
+mod views;
 
 pub use routing_client::RoutingClient;
 pub use test_server::{AuthenticatorApp, PASSWORD, TestClient, TestResponse, TestServer, description};
