@@ -32,6 +32,25 @@ pub struct Field {
     pub label: Label,
 }
 
+/// Fields that mean the same in every resource.
+pub const COMMON: &[Field] = &[
+    labelled("id", "Identifier", "Identifiant"),
+    labelled("created_at", "Created", "Création"),
+    labelled("updated_at", "Changed", "Modification"),
+    labelled("customer_account", "Customer account", "Compte du client"),
+    labelled("ids", "Records", "Fiches"),
+    labelled("mode", "Existing records", "Fiches existantes"),
+    labelled("created", "Created", "Créées"),
+    labelled("updated", "Changed", "Modifiées"),
+    labelled("deleted", "Deleted", "Supprimées"),
+    labelled("encoding", "Encoding", "Encodage"),
+    labelled("ignored_columns", "Columns that are not used", "Colonnes non utilisées"),
+    labelled("dry_run", "Only a trial", "Essai seulement"),
+    labelled("format", "Format", "Format"),
+    labelled("sort", "Order", "Tri"),
+    labelled("term", "Search", "Recherche"),
+];
+
 /// What people call something, in each language of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Label {
@@ -85,6 +104,11 @@ pub const fn stored(name: &'static str) -> Field {
     field(name, None)
 }
 
+/// A field of requests and responses that lists neither filter nor sort by, with its label.
+pub const fn labelled(name: &'static str, english: &'static str, french: &'static str) -> Field {
+    stored(name).label(english, french)
+}
+
 pub const fn text(name: &'static str) -> Field {
     field(name, Some(FilterKind::Text))
 }
@@ -132,7 +156,7 @@ pub const fn phone_numbers(name: &'static str, resource: &'static str) -> Field 
 
 /// Not a field: the filter that compares every phone number of the resource.
 pub const fn any_phone(name: &'static str, resource: &'static str) -> Field {
-    field(name, Some(FilterKind::AnyPhone(resource)))
+    field(name, Some(FilterKind::AnyPhone(resource))).label("Phone number", "Numéro de téléphone")
 }
 
 /// Not a field: the filter `term`, which searches a full-text index.

@@ -13,7 +13,7 @@ use super::customer_scope::Scope;
 use super::entity::{Editable, Entity};
 use super::error::Result;
 use super::export::export_all;
-use super::field::{Field, Label};
+use super::field::{COMMON, Field, Label};
 use super::import::{ImportCounts, Importer};
 use super::import_file::ImportRows;
 use super::media_type::Format;
@@ -44,6 +44,8 @@ pub struct Resource {
     pub table: Option<EntityTable>,
     /// The fields that people see, with their labels.
     pub fields: &'static [Field],
+    /// Labels of the fields of its requests and responses that are not among `fields`.
+    pub more_fields: &'static [Field],
     /// How the console shows the resource.
     pub view: ResourceView,
     /// Import and export of its rows.
@@ -126,6 +128,7 @@ impl Resource {
             recorded: &[],
             table: None,
             fields: &[],
+            more_fields: &[],
             view: ResourceView::DERIVED,
             files: None,
             samples: None,
@@ -194,6 +197,12 @@ impl Resource {
         Self { fields, ..self }
     }
 
+    /// Adds labels of fields that are in requests and responses alone.
+    #[must_use]
+    pub const fn more_fields(self, more_fields: &'static [Field]) -> Self {
+        Self { more_fields, ..self }
+    }
+
     #[must_use]
     pub const fn view(self, view: ResourceView) -> Self {
         Self { view, ..self }
@@ -208,6 +217,12 @@ impl Resource {
     #[must_use]
     pub const fn samples(self, create: &'static str, change: &'static str) -> Self {
         Self { samples: Some([create, change]), ..self }
+    }
+
+    /// The label of a field of its requests, responses or filters. A field may have another name in filters.
+    pub fn label_of(&self, field: &str) -> Option<Label> {
+        let of = |known: &&Field| (known.name == field || known.column == field) && !known.label.english.is_empty();
+        self.fields.iter().chain(self.more_fields).chain(COMMON).find(of).map(|known| known.label)
     }
 
     /// The name of a route's operation: `listCallQueues`, `createCallQueue`. A route that is not a usual one of a collection

@@ -93,8 +93,11 @@ pub struct Related {
     pub label: Label,
     /// The path of the list. `{id}` stands for the id of the record.
     pub path: &'static str,
-    /// The filter that compares the id of the record. Empty if the path contains the id.
+    /// The filter that compares the id of the record. Empty if the path contains the id. `customer_account` is not a
+    /// filter but the parameter of call routing: it takes the account of a customer.
     pub filter: &'static str,
+    /// Further filters, as a query.
+    pub fixed_query: &'static str,
 }
 
 /// A route `POST {path}/{id}/{verb}` or `POST {path}/{verb}`, as a button.
@@ -120,7 +123,15 @@ pub const fn quick_filter(english: &'static str, french: &'static str, query: &'
 }
 
 pub const fn related(english: &'static str, french: &'static str, path: &'static str, filter: &'static str) -> Related {
-    Related { label: label(english, french), path, filter }
+    Related { label: label(english, french), path, filter, fixed_query: "" }
+}
+
+impl Related {
+    /// Adds filters, as a query.
+    #[must_use]
+    pub const fn only(self, fixed_query: &'static str) -> Self {
+        Self { fixed_query, ..self }
+    }
 }
 
 pub const fn button(verb: &'static str, button_label: Label, about: Label) -> Button {

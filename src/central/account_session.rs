@@ -14,6 +14,7 @@ use super::credentials::{self, Issued, TokenSpec};
 use super::login_challenges::{self, Challenge};
 use super::notices;
 use super::workspace_rows::{self, Workspace};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
 use crate::api::{
     BlockingCtx, Ctx, Done, Error, Json, Needs, Ok200, RateLimit, Result, Route, blocking, get, hashing, post, run,
@@ -24,7 +25,23 @@ use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp, email};
 
 pub const RESOURCE: Resource =
-    Resource::new("Session", "Log in and out, and move between the central API and workspaces.", ROUTES);
+    Resource::new("Session", "Log in and out, and move between the central API and workspaces.", ROUTES).fields(FIELDS);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("email", "Email", "Adresse e-mail"),
+    labelled("password", "Password", "Mot de passe"),
+    labelled("challenge", "Login in progress", "Connexion en cours"),
+    labelled("code", "Code", "Code"),
+    labelled("workspace_id", "Workspace", "Espace de travail"),
+    labelled("token", "Token", "Jeton"),
+    labelled("token_type", "Type of the token", "Type du jeton"),
+    labelled("expires_in", "Lifetime", "Durée de validité"),
+    labelled("user", "User", "Utilisateur"),
+    labelled("workspaces", "Workspaces", "Espaces de travail"),
+    labelled("scope", "Valid for", "Portée"),
+    labelled("workspace", "Workspace", "Espace de travail"),
+];
 
 const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in").named("login"),

@@ -10,9 +10,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::api::field::{choice, integer, moment, text};
+use crate::api::field::{Field, choice, integer, labelled, moment, text};
 use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::Resource;
+use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
 use crate::api::{Ctx, Needs, Page, Result, Route, get, run};
 use crate::auth::{Origin, OriginActor};
 use crate::storage::{self, uuid_column};
@@ -21,7 +22,47 @@ use crate::values::{Timestamp, choice};
 
 pub const RESOURCE: Resource =
     Resource::new("Audit log", "Events of accounts, tokens and workspaces, with time, actor and address.", ROUTES)
-        .french("Journal d’audit");
+        .french("Journal d’audit")
+        .fields(FIELDS)
+        .view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("at", "Time", "Date et heure"),
+    labelled("actor", "By", "Auteur"),
+    labelled("actor_type", "Kind of author", "Type d’auteur"),
+    labelled("actor_id", "Identifier of the author", "Identifiant de l’auteur"),
+    labelled("actor_email", "Author", "Auteur"),
+    labelled("action", "Event", "Événement"),
+    labelled("account", "Account", "Compte"),
+    labelled("account_id", "Identifier of the account", "Identifiant du compte"),
+    labelled("account_email", "Account", "Compte"),
+    labelled("workspace_id", "Workspace", "Espace de travail"),
+    labelled("address", "IP address", "Adresse IP"),
+    labelled("user_agent", "Browser or program", "Navigateur ou programme"),
+    labelled("details", "Details", "Détails"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["action"],
+    columns: &["at", "actor", "action", "account", "address"],
+    groups: &[
+        group("Event", "Événement", &["at", "actor", "action", "account", "workspace_id", "address", "user_agent"]),
+        group("Details", "Détails", &["details"]),
+    ],
+    widgets: &[("workspace_id", Widget::Link("/workspaces")), ("details", Widget::Pairs)],
+    quick_filters: &[
+        quick_filter("Today", "Aujourd’hui", "filter[at][on]={today}"),
+        quick_filter("Failed logins", "Connexions refusées", "filter[action]=login.failed"),
+        quick_filter("Logins", "Connexions", "filter[action]=login.succeeded"),
+    ],
+    purpose: label(
+        "What happened to your account and what you did.",
+        "Ce qui est arrivé à votre compte et ce que vous avez fait.",
+    ),
+    singular: label("event", "événement"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[get(
     "/audit-log",

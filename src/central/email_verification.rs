@@ -16,6 +16,7 @@ use super::mail_templates::{EmailChange, EmailCode};
 use super::notices::{self, NoticeKind};
 use super::quotas::Quotas;
 use super::{credentials, outbox};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
 use crate::api::{Ctx, Done, Error, Json, Needs, Request, Result, Route, Saved, post, run};
 use crate::auth::{Origin, secret};
@@ -24,7 +25,17 @@ use crate::values::{Email, Name, Timestamp};
 
 pub const RESOURCE: Resource =
     Resource::new("Email verification", "Verify the email address of an account with a mailed code.", ROUTES)
-        .french("Vérification de l’e-mail");
+        .french("Vérification de l’e-mail")
+        .fields(FIELDS);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("code", "Code", "Code"),
+    labelled("name", "Name", "Nom"),
+    labelled("email", "Email", "Adresse e-mail"),
+    labelled("email_verified", "Address confirmed", "Adresse confirmée"),
+    labelled("pending_email", "Address to confirm", "Adresse à confirmer"),
+];
 
 const ROUTES: &[Route] = &[
     post("/account/email/verify", &run(verify), Needs::SignedIn, "Verify your email address with the mailed code")

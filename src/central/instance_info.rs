@@ -5,12 +5,28 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
 use crate::api::{BlockingCtx, Error, Needs, Ok200, Result, Route, blocking, get};
 use crate::storage::FileKind;
 use crate::values::Timestamp;
 
-pub const RESOURCE: Resource = Resource::new("Instance", "Information about the server, for its operators.", ROUTES);
+pub const RESOURCE: Resource =
+    Resource::new("Instance", "Information about the server, for its operators.", ROUTES).fields(FIELDS);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("version", "Version", "Version"),
+    labelled("sqlite_version", "Version of SQLite", "Version de SQLite"),
+    labelled("central_schema_version", "Schema of the central file", "Schéma du fichier central"),
+    labelled("workspace_schema_version", "Schema of workspaces", "Schéma des espaces de travail"),
+    labelled("started_at", "Running since", "En marche depuis"),
+    labelled("accounts", "Accounts", "Comptes"),
+    labelled("workspaces", "Workspaces", "Espaces de travail"),
+    labelled("workspaces_in_trash", "Workspaces in the trash", "Espaces de travail à la corbeille"),
+    labelled("open_workspaces", "Open workspaces", "Espaces de travail ouverts"),
+    labelled("disk_bytes", "Size on disk", "Taille sur le disque"),
+];
 
 const ROUTES: &[Route] =
     &[get("/instance", &blocking(show), Needs::Operator, "Show counts, versions and disk use (operators only)")

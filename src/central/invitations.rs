@@ -12,9 +12,10 @@ use super::accounts::{self, Account};
 use super::email_verification;
 use super::quotas::Quotas;
 use super::{mail_templates, memberships, outbox, workspace_rows};
-use crate::api::field::{choice, integer, moment, text};
+use crate::api::field::{Field, choice, integer, labelled, moment, text};
 use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::Resource;
+use crate::api::resource_view::{ResourceView, Widget, button, group, label};
 use crate::api::{
     BlockingCtx, Ctx, Error, Id, Json, Needs, Ok200, Page, PathCode, Result, Route, Saved, blocking, get, post,
     require_active, run,
@@ -26,7 +27,50 @@ use crate::tenancy::journal::Actor;
 use crate::tenancy::{Central, members};
 use crate::values::{Email, Name, Text, Timestamp, email};
 
-pub const RESOURCE: Resource = Resource::new("Invitations", "Invitations that are addressed to you.", ROUTES);
+pub const RESOURCE: Resource =
+    Resource::new("Invitations", "Invitations that are addressed to you.", ROUTES).fields(FIELDS).view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("email", "Email", "Adresse e-mail"),
+    labelled("name", "Name", "Nom"),
+    labelled("role", "Role", "Rôle"),
+    labelled("workspace", "Workspace", "Espace de travail"),
+    labelled("invited_by", "Invited by", "Invité par"),
+    labelled("status", "State", "État"),
+    labelled("expires_at", "Expiry", "Expiration"),
+    labelled("account_exists", "Has an account", "A un compte"),
+    labelled("code", "Code from the mail", "Code du message"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["workspace"],
+    columns: &["workspace", "role", "invited_by", "status", "expires_at"],
+    groups: &[group(
+        "Invitation",
+        "Invitation",
+        &["workspace", "role", "invited_by", "status", "expires_at", "email", "name"],
+    )],
+    widgets: &[("email", Widget::Email), ("account_exists", Widget::Hidden), ("code", Widget::Hidden)],
+    buttons: &[
+        button(
+            "accept",
+            label("Accept", "Accepter"),
+            label("You become a member of the workspace.", "Vous devenez membre de l’espace de travail."),
+        ),
+        button(
+            "decline",
+            label("Decline", "Refuser"),
+            label(
+                "The invitation ends. You can be invited again.",
+                "L’invitation prend fin. On peut vous inviter à nouveau.",
+            ),
+        ),
+    ],
+    purpose: label("Invitations to workspaces of others.", "Les invitations à rejoindre d’autres espaces de travail."),
+    singular: label("invitation", "invitation"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/user-invites", &run(list), Needs::SignedIn, "List pending invitations addressed to you"),

@@ -9,16 +9,39 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::credentials;
-use crate::api::field::{flag, integer, text};
+use crate::api::field::{Field, flag, integer, labelled, text};
 use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::Resource;
+use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
 use crate::api::{self, Ctx, Error, Needs, Page, Result, Route, get, run};
 use crate::tenancy::Central;
 use crate::tenancy::workspace_import::JoiningUser;
 use crate::values::Timestamp;
 
-pub const RESOURCE: Resource =
-    Resource::new("Members", "The accounts that belong to a workspace.", ROUTES).french("Membres");
+pub const RESOURCE: Resource = Resource::new("Members", "The accounts that belong to a workspace.", ROUTES)
+    .french("Membres")
+    .fields(FIELDS)
+    .view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("name", "Name", "Nom"),
+    labelled("email", "Email", "Adresse e-mail"),
+    labelled("email_verified", "Address confirmed", "Adresse confirmée"),
+    labelled("second_factor", "Second factor", "Second facteur"),
+    labelled("role", "Role", "Rôle"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "email", "role", "second_factor", "created_at"],
+    groups: &[group("Member", "Membre", &["name", "email", "email_verified", "role", "second_factor"])],
+    widgets: &[("email", Widget::Email)],
+    quick_filters: &[quick_filter("Without a second factor", "Sans second facteur", "filter[second_factor]=false")],
+    purpose: label("The people who belong to the workspace.", "Les personnes qui appartiennent à l’espace de travail."),
+    singular: label("member", "membre"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] =
     &[get("/workspaces/{id}/members", &run(list), Needs::Owner, "List the members of a workspace")

@@ -12,6 +12,7 @@ use super::central_audit_log::{self, CentralAuditEvent};
 use super::mail_templates::PasswordReset;
 use super::notices::{self, NoticeKind};
 use super::{accounts, credentials, email_verification, outbox, second_factor};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
 use crate::api::{BlockingCtx, Done, Error, Json, Needs, RateLimit, Result, Route, blocking, hashing, post};
 use crate::auth::{Origin, Purpose, secret};
@@ -21,8 +22,16 @@ use crate::tenancy::{Central, grant_revocation};
 
 use crate::values::{Email, Name, Password, Timestamp};
 
-pub const RESOURCE: Resource =
-    Resource::new("Password", "Reset a forgotten password with a mailed code.", ROUTES).french("Mot de passe");
+pub const RESOURCE: Resource = Resource::new("Password", "Reset a forgotten password with a mailed code.", ROUTES)
+    .french("Mot de passe")
+    .fields(FIELDS);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("email", "Email", "Adresse e-mail"),
+    labelled("code", "Code from the mail", "Code du message"),
+    labelled("password", "New password", "Nouveau mot de passe"),
+];
 
 const ROUTES: &[Route] = &[
     post("/password/forgot", &blocking(forgot), Needs::Anyone, "Request a password reset code by mail")

@@ -14,6 +14,7 @@ use super::invitations::{self, UserInvite};
 use super::notices;
 use super::workspace_lifecycle::{self, NewWorkspace};
 use super::workspace_rows::Workspace;
+use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
 use crate::api::{BlockingCtx, Error, Json, Needs, RateLimit, RateLimitedAttempt, Result, Route, Saved, hashing, post};
 use crate::auth::{Purpose, TokenScope};
@@ -23,7 +24,24 @@ use crate::values::{Email, Name, Password, Subdomain, Text};
 
 pub const RESOURCE: Resource =
     Resource::new("Registration", "Register an account, optionally with a first workspace or an invitation.", ROUTES)
-        .french("Inscription");
+        .french("Inscription")
+        .fields(FIELDS);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("name", "Your name", "Votre nom"),
+    labelled("email", "Email", "Adresse e-mail"),
+    labelled("password", "Password", "Mot de passe"),
+    labelled("password_confirmation", "Password again", "Mot de passe, à nouveau"),
+    labelled("workspace_name", "Name of the workspace", "Nom de l’espace de travail"),
+    labelled("subdomain", "Subdomain", "Sous-domaine"),
+    labelled("invite", "Invitation code", "Code d’invitation"),
+    labelled("user", "User", "Utilisateur"),
+    labelled("token", "Token", "Jeton"),
+    labelled("token_type", "Type of the token", "Type du jeton"),
+    labelled("expires_in", "Lifetime", "Durée de validité"),
+    labelled("workspace", "Workspace", "Espace de travail"),
+];
 
 const ROUTES: &[Route] =
     &[post("/register", &hashing(register), Needs::Anyone, "Register an account, optionally with a first workspace")

@@ -16,6 +16,7 @@ use super::accounts::{self, Account};
 use super::central_audit_log::{self, CentralAuditEvent};
 use super::credentials;
 use super::notices::{self, NoticeKind};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
 use crate::api::{
     BlockingCtx, Ctx, Done, Error, Id, Json, Needs, Ok200, RateLimit, Result, Route, Saved, blocking, delete, get,
@@ -28,7 +29,21 @@ use crate::values::{Name, Text, Timestamp};
 
 pub const RESOURCE: Resource =
     Resource::new("Second factor", "One-time passwords (RFC 6238) and recovery codes, required at login.", ROUTES)
-        .french("Second facteur");
+        .french("Second facteur")
+        .fields(FIELDS);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("current_password", "Current password", "Mot de passe actuel"),
+    labelled("code", "Code", "Code"),
+    labelled("enabled", "Switched on", "Activé"),
+    labelled("enabled_at", "Since", "Depuis"),
+    labelled("recovery_codes_left", "Recovery codes left", "Codes de secours restants"),
+    labelled("secret", "Secret", "Secret"),
+    labelled("otpauth_url", "Address for the app", "Adresse pour l’application"),
+    labelled("qr_code", "QR code", "Code QR"),
+    labelled("recovery_codes", "Recovery codes", "Codes de secours"),
+];
 
 const ROUTES: &[Route] = &[
     get("/account/second-factor", &run(show), Needs::SignedIn, "Show whether login requires a second factor")

@@ -12,9 +12,10 @@ use super::central_audit_log::{self, CentralAuditEvent};
 use super::credentials::{Issued, TokenSpec, issue, revoke_all, revoke_one};
 use super::notices::{self, NoticeKind};
 use super::{account_session, accounts};
-use crate::api::field::{integer, moment};
+use crate::api::field::{Field, integer, labelled, moment};
 use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::Resource;
+use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{
     BlockingCtx, Ctx, Deleted, Done, Error, Id, Json, Needs, Page, Query, Result, Route, Saved, blocking, delete, get,
     post, run,
@@ -28,7 +29,65 @@ pub const RESOURCE: Resource = Resource::new(
     "Sessions of people and tokens of programs. Each is valid for the central API or one workspace.",
     ROUTES,
 )
-.french("Jetons");
+.french("Jetons")
+.fields(FIELDS)
+.view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("label", "Label", "Libellé"),
+    labelled("workspace_id", "Workspace", "Espace de travail"),
+    labelled("workspace", "Workspace", "Espace de travail"),
+    labelled("expires_in", "Lifetime", "Durée de validité"),
+    labelled("scope", "Valid for", "Portée"),
+    labelled("kind", "Kind", "Type"),
+    labelled("parent_id", "Switched from", "Issu du jeton"),
+    labelled("address", "IP address", "Adresse IP"),
+    labelled("network", "Network", "Réseau"),
+    labelled("user_agent", "Browser or program", "Navigateur ou programme"),
+    labelled("last_used_at", "Last used", "Dernière utilisation"),
+    labelled("expires_at", "Expiry", "Expiration"),
+    labelled("current", "This session", "Cette session"),
+    labelled("token", "Token", "Jeton"),
+    labelled("token_type", "Type of the token", "Type du jeton"),
+    labelled("others", "All but this one", "Tous sauf celui-ci"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["label"],
+    columns: &["label", "kind", "workspace", "created_at", "last_used_at", "expires_at", "current"],
+    groups: &[
+        group("Token", "Jeton", &["label", "workspace_id", "workspace", "expires_in", "kind", "current", "expires_at"]),
+        group("Use", "Utilisation", &["last_used_at", "address", "network", "user_agent"]),
+    ],
+    widgets: &[
+        ("workspace_id", Widget::Link("/workspaces")),
+        ("expires_in", Widget::Seconds),
+        ("scope", Widget::Hidden),
+        ("parent_id", Widget::Hidden),
+    ],
+    help: &[
+        ("label", label("What the token is for.", "À quoi sert le jeton.")),
+        (
+            "workspace_id",
+            label(
+                "The token is valid there. Leave it empty for a token for your account.",
+                "Le jeton y est valable. Laissez vide pour un jeton de votre compte.",
+            ),
+        ),
+        (
+            "expires_in",
+            label("Leave it empty for the lifetime of a login.", "Laissez vide pour la durée d’une connexion."),
+        ),
+    ],
+    purpose: label(
+        "Your sessions, and tokens for programs that act for you.",
+        "Vos sessions, et les jetons des programmes qui agissent pour vous.",
+    ),
+    singular: label("token", "jeton"),
+    secret: Some("token"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/tokens", &run(list), Needs::SignedIn, "List your sessions and tokens, newest first"),

@@ -8,8 +8,10 @@ use super::central_audit_log::{self, CentralAuditEvent, EVERYBODY};
 use super::memberships;
 use super::workspace_lifecycle::{self, NewWorkspace};
 use super::workspace_rows::{self, Workspace};
+use crate::api::field::{Field, labelled};
 use crate::api::list::List;
 use crate::api::resource::Resource;
+use crate::api::resource_view::{ResourceView, Widget, button, group, label};
 use crate::api::{
     self, BlockingCtx, Changes, Ctx, Done, Error, Json, Needs, Ok200, Page, Query, Result, Route, Saved, blocking,
     delete, get, post, put, run,
@@ -24,7 +26,49 @@ pub const RESOURCE: Resource = Resource::new(
     "Create, rename, transfer and delete workspaces. Each has its own subdomain and database.",
     ROUTES,
 )
-.french("Espaces de travail");
+.french("Espaces de travail")
+.fields(FIELDS)
+.view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("name", "Name", "Nom"),
+    labelled("subdomain", "Subdomain", "Sous-domaine"),
+    labelled("url", "Address", "Adresse"),
+    labelled("role", "Your role", "Votre rôle"),
+    labelled("owner", "You are the owner", "Vous êtes propriétaire"),
+    labelled("status", "State", "État"),
+    labelled("user_id", "New owner", "Nouveau propriétaire"),
+    labelled("scope", "Show", "Afficher"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "subdomain", "role", "owner", "status", "created_at"],
+    groups: &[group("Workspace", "Espace de travail", &["name", "subdomain", "url", "role", "owner", "status"])],
+    widgets: &[("url", Widget::Url)],
+    help: &[(
+        "subdomain",
+        label(
+            "The first part of the address. After a change, the old address stops working at once.",
+            "Le début de l’adresse. Après un changement, l’ancienne adresse ne fonctionne plus aussitôt.",
+        ),
+    )],
+    buttons: &[button(
+        "transfer",
+        label("Hand over", "Céder"),
+        label(
+            "Another member becomes the owner. You stay a member.",
+            "Un autre membre devient propriétaire. Vous restez membre.",
+        ),
+    )],
+    purpose: label(
+        "A workspace has its own users, data and address.",
+        "Un espace de travail a ses propres utilisateurs, données et adresse.",
+    ),
+    singular: label("workspace", "espace de travail"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/workspaces", &run(list), Needs::SignedIn, "List your workspaces (operators may list all)"),

@@ -2,6 +2,7 @@
 //! link to.
 
 mod authorize;
+mod choice_labels;
 mod console;
 mod docs;
 mod email_verification_page;
@@ -29,7 +30,7 @@ pub use error_page::ErrorPage;
 pub use session::form_key_of;
 pub use session::{check_form, session};
 pub use sign_in::to_sign_in;
-use translations::Translations;
+pub use translations::Translations;
 
 pub use console::workspace_resources as console_of_workspace;
 

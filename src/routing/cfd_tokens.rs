@@ -11,7 +11,9 @@ use super::customer_param::CustomerParam;
 use super::routing_tokens::{self, LastFour};
 use crate::api::crud::{self, list, remove, show};
 use crate::api::entity::{Editable, Entity, entity};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{Changes, Ctx, Error, Id, Json, Needs, Result, Route, Saved, delete, get, post, put, run};
 use crate::auth::{CALL_FLOW_PREFIX, Identity, LOOK_UP};
 use crate::storage::Stored;
@@ -25,7 +27,50 @@ pub const RESOURCE: Resource = Resource::new(
 )
 .french("Jetons CFD")
 .section(Section::Routing)
-.entity::<CfdToken>();
+.entity::<CfdToken>()
+.more_fields(FIELDS)
+.view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[labelled("token", "Token", "Jeton")];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "last_four", "user_id", "hosts", "expires_at"],
+    groups: &[group("Token", "Jeton", &["name", "user_id", "hosts", "expires_at", "last_four", "customer_id"])],
+    widgets: &[
+        ("customer_id", Widget::Link("/customers")),
+        ("user_id", Widget::Link("/users")),
+        ("hosts", Widget::List),
+    ],
+    help: &[
+        (
+            "hosts",
+            label(
+                "Addresses, networks or host names that may use the token, one per line. Without any, all may.",
+                "Les adresses, réseaux ou noms d’hôte autorisés, un par ligne. Sans aucun, tous le sont.",
+            ),
+        ),
+        (
+            "expires_at",
+            label("Leave it empty for a token that never expires.", "Laissez vide pour un jeton sans expiration."),
+        ),
+        (
+            "user_id",
+            label(
+                "The token may do no more than this person. Leave it empty for yourself.",
+                "Le jeton n’a pas plus de droits que cette personne. Laissez vide pour vous-même.",
+            ),
+        ),
+    ],
+    purpose: label(
+        "A token lets a call flow of your phone system ask where a call goes.",
+        "Un jeton permet à un scénario de votre standard de demander où va un appel.",
+    ),
+    singular: label("call-flow token", "jeton CFD"),
+    secret: Some("token"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/smart-routings/cfd-tokens", &run(list::<CfdToken>), Needs::Scoped("routing.view"), "List call-flow tokens"),

@@ -10,6 +10,7 @@ use super::options::{self, RoutingOption};
 use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label, related};
 use crate::api::{Error, Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
@@ -24,7 +25,31 @@ pub const RESOURCE: Resource = Resource::new(
 )
 .french("Champs de routage")
 .section(Section::Routing)
-.entity::<RoutingField>();
+.entity::<RoutingField>()
+.view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "default_value", "default_option_id"],
+    groups: &[group("Field", "Champ", &["name", "default_value", "default_option_id", "customer_id"])],
+    widgets: &[
+        ("customer_id", Widget::Link("/customers")),
+        ("default_option_id", Widget::Link("/smart-routings/fields/{id}/options")),
+    ],
+    related: &[related("Options", "Options", "/smart-routings/fields/{id}/options", "")],
+    affected_by_delete: &[related(
+        "options are deleted",
+        "options sont supprimées",
+        "/smart-routings/fields/{id}/options",
+        "",
+    )],
+    purpose: label(
+        "Names and allowed values for the selections of routing contacts.",
+        "Les noms et les valeurs possibles des sélections des contacts de routage.",
+    ),
+    singular: label("routing field", "champ de routage"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/smart-routings/fields", &run(list::<RoutingField>), Needs::Scoped("routing.view"), "List routing fields"),

@@ -8,6 +8,7 @@ use super::fields::RoutingField;
 use crate::api::crud::{create_nested, list_nested, remove_nested, show_nested, update_nested};
 use crate::api::entity::{Editable, Entity, Nested, entity};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
@@ -18,7 +19,25 @@ use crate::values::{Name, Text};
 pub const RESOURCE: Resource = Resource::new("Routing options", "Allowed values of a routing field.", ROUTES)
     .french("Options de routage")
     .section(Section::Routing)
-    .entity::<RoutingOption>();
+    .entity::<RoutingOption>()
+    .view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "value"],
+    groups: &[group("Option", "Option", &["name", "value"])],
+    widgets: &[("customer_id", Widget::Hidden), ("routing_field_id", Widget::Hidden)],
+    help: &[(
+        "value",
+        label(
+            "Contacts store this value. Leave it empty to store the name.",
+            "Valeur enregistrée dans les contacts. Laissez vide pour enregistrer le nom.",
+        ),
+    )],
+    purpose: label("The values that a field allows.", "Les valeurs possibles d’un champ."),
+    singular: label("option", "option"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get(

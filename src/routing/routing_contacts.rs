@@ -8,7 +8,9 @@ use super::customer_param::CustomerParam;
 use super::fields::{self, Chosen};
 use crate::api::crud::{create, export, import, list, remove, remove_many, show, update};
 use crate::api::entity::{Editable, Entity, entity};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
+use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{
     Ctx, Error, ImportKey, Needs, Ok200, Query, Result, Route, delete, get, long_running, post, put, run,
 };
@@ -23,7 +25,42 @@ pub const RESOURCE: Resource =
         .section(Section::Routing)
         .permissions(&PERMISSIONS)
         .entity::<RoutingContact>()
-        .files::<RoutingContact>();
+        .files::<RoutingContact>()
+        .more_fields(FIELDS)
+        .view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[
+    labelled("telecom", "Phone number", "Numéro de téléphone"),
+    labelled("email", "Email", "E-mail"),
+    labelled("contact", "Contact", "Contact"),
+    labelled("destination", "Destination", "Destination"),
+    labelled("fields", "Fields", "Champs"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["first_name", "last_name", "company"],
+    columns: &["last_name", "first_name", "company", "id_code", "telecoms", "telecom_destination"],
+    groups: &[
+        group("Person", "Identité", &["first_name", "last_name", "company", "id_code", "language_code", "customer_id"]),
+        group("Reach", "Coordonnées", &["telecoms", "emails"]),
+        group("Destinations", "Destinations", &["telecom_destination", "email_destination"]),
+        group("Selections", "Sélections", &["field_select_1", "field_select_2", "field_select_3", "field_select_4"]),
+        group("Flags", "Indicateurs", &["field_boolean_1", "field_boolean_2", "field_boolean_3", "field_boolean_4"]),
+    ],
+    widgets: &[("customer_id", Widget::Link("/customers")), ("telecoms", Widget::List), ("emails", Widget::List)],
+    help: &[
+        ("telecoms", label("One number per line.", "Un numéro par ligne.")),
+        ("emails", label("One address per line.", "Une adresse par ligne.")),
+        ("telecom_destination", label("An extension or a number.", "Un poste ou un numéro.")),
+    ],
+    purpose: label(
+        "People whose calls and mails go to a destination of their own.",
+        "Les personnes dont les appels et les e-mails ont une destination particulière.",
+    ),
+    singular: label("routing contact", "contact de routage"),
+    ..ResourceView::DERIVED
+};
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "routing",

@@ -13,6 +13,7 @@ use super::surveys::Survey;
 use crate::api::crud::{create, export, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
 use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
@@ -22,7 +23,30 @@ use crate::values::{RowId, Text, Timestamp};
 pub const RESOURCE: Resource = Resource::new("Survey records", "Responses of one caller after one call.", ROUTES)
     .french("Réponses aux enquêtes")
     .section(Section::Routing)
-    .entity::<SurveyRecord>();
+    .entity::<SurveyRecord>()
+    .view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["caller", "datetime"],
+    columns: &["datetime", "caller", "survey_id", "score_1", "score_2", "score_3", "agent_name"],
+    groups: &[
+        group(
+            "Response",
+            "Réponse",
+            &["survey_id", "caller", "datetime", "score_1", "score_2", "score_3", "customer_id"],
+        ),
+        group("Agent", "Agent", &["agent_name", "agent_extension"]),
+    ],
+    widgets: &[
+        ("customer_id", Widget::Link("/customers")),
+        ("survey_id", Widget::Link("/smart-routings/surveys")),
+        ("caller", Widget::Phone),
+    ],
+    quick_filters: &[quick_filter("Today", "Aujourd’hui", "filter[datetime][on]={today}")],
+    purpose: label("What callers answered, one entry for each call.", "Les réponses des appelants, une par appel."),
+    singular: label("response", "réponse"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get(

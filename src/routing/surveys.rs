@@ -11,7 +11,9 @@ use super::customer_param::CustomerParam;
 use super::survey_records::{self, SurveyRecord};
 use crate::api::crud::{self, create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label, related};
 use crate::api::{Ctx, Error, Id, Needs, Ok200, Query, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
@@ -22,7 +24,41 @@ pub const RESOURCE: Resource =
     Resource::new("Surveys", "Surveys of callers after a call, with a summary of the responses.", ROUTES)
         .french("Enquêtes")
         .section(Section::Routing)
-        .entity::<Survey>();
+        .entity::<Survey>()
+        .more_fields(FIELDS)
+        .view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[
+    labelled("from", "From", "Du"),
+    labelled("to", "To", "Au"),
+    labelled("survey", "Survey", "Enquête"),
+    labelled("count", "Responses", "Réponses"),
+    labelled("score_1", "Score 1", "Note 1"),
+    labelled("score_2", "Score 2", "Note 2"),
+    labelled("score_3", "Score 3", "Note 3"),
+    labelled("agents", "Agents", "Agents"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "created_at", "updated_at"],
+    groups: &[group("Survey", "Enquête", &["name", "customer_id"])],
+    widgets: &[("customer_id", Widget::Link("/customers"))],
+    related: &[related("Responses", "Réponses", "/smart-routings/survey-records", "survey_id")],
+    affected_by_delete: &[related(
+        "responses are deleted",
+        "réponses sont supprimées",
+        "/smart-routings/survey-records",
+        "survey_id",
+    )],
+    purpose: label(
+        "Questions that callers answer after a call.",
+        "Les questions auxquelles les appelants répondent après un appel.",
+    ),
+    singular: label("survey", "enquête"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/smart-routings/surveys", &run(list::<Survey>), Needs::Scoped("routing.view"), "List surveys"),

@@ -8,7 +8,6 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::field::FilterKind;
 use crate::api::{
     Audience, BlockingCtx, Error, Id, Layer, Needs, Ok200, Resource, Result, Route, Router, get, inline, openapi,
 };
@@ -1214,26 +1213,6 @@ fn no_public_text_is_a_riddle() {
                 assert!(!text.trim().is_empty(), "{name}.{field} has no description");
                 assert!(opens_well(text), "{name}.{field}: {text:?}");
             }
-        }
-    }
-}
-
-#[test]
-fn every_field_of_an_entity_has_a_label_in_both_languages() {
-    let document = description(Layer::Workspace);
-    let schemas = document["components"]["schemas"].as_object().unwrap();
-    for resource in workspace::resources().filter(|resource| !resource.fields.is_empty()) {
-        let is_shown = |name: &str| schemas.values().any(|schema| schema["properties"][name].is_object());
-        for field in resource.fields.iter().filter(|field| is_shown(field.name) && field.name != "id") {
-            let virtual_filter =
-                matches!(field.filter, Some(FilterKind::AnyPhone(_))) && field.label.english.is_empty();
-            let labels = [field.label.english, field.label.french];
-            assert!(
-                virtual_filter || labels.iter().all(|label| !label.is_empty()),
-                "{}: {}",
-                resource.name,
-                field.name
-            );
         }
     }
 }

@@ -7,6 +7,7 @@ mod routing_client;
 pub mod routing_endpoints;
 mod test_browser;
 mod test_server;
+mod views;
 
 pub use routing_client::RoutingClient;
 pub use test_browser::TestBrowser;

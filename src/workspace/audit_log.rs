@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{RECORDED_NAMES, recorded};
-use crate::api::field::{choice, integer, moment, text};
+use crate::api::field::{Field, choice, integer, labelled, moment, text};
 use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::{MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
+use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
 use crate::api::{Ctx, Needs, Page, Result, Route, get, run};
 use crate::tenancy::journal::ActorType;
 use crate::values::Timestamp;
@@ -20,7 +21,70 @@ pub const RESOURCE: Resource =
     Resource::new("Audit log", "Changes in the workspace with their time, actor and address.", ROUTES)
         .french("Journal d’audit")
         .section(Section::History)
-        .permissions(&PERMISSIONS);
+        .permissions(&PERMISSIONS)
+        .fields(FIELDS)
+        .view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("at", "Time", "Date et heure"),
+    labelled("actor", "By", "Auteur"),
+    labelled("actor_type", "Kind of author", "Type d’auteur"),
+    labelled("actor_id", "Identifier of the author", "Identifiant de l’auteur"),
+    labelled("actor_name", "Author", "Auteur"),
+    labelled("action", "Action", "Opération"),
+    labelled("resource", "Kind of record", "Type de fiche"),
+    labelled("resource_id", "Record", "Fiche"),
+    labelled("address", "IP address", "Adresse IP"),
+    labelled("changes", "Changed fields", "Champs modifiés"),
+];
+
+/// The lists of the resources whose changes are recorded, as far as a record has a page of its own.
+const RECORDS: &[(&str, &str)] = &[
+    ("organisation", "/organisations"),
+    ("user", "/users"),
+    ("role", "/roles"),
+    ("integration-key", "/integration-keys"),
+    ("oauth-client", "/oauth-clients"),
+    ("customer", "/customers"),
+    ("contact", "/contacts"),
+    ("phone-call", "/phone-calls"),
+    ("webhook", "/webhooks"),
+    ("routing-contact", "/smart-routings/contacts"),
+    ("routing-field", "/smart-routings/fields"),
+    ("call-queue", "/smart-routings/call-queues/queues"),
+    ("call-queue-group", "/smart-routings/call-queues/groups"),
+    ("time-span", "/smart-routings/call-queues/time-spans"),
+    ("routing-exception", "/smart-routings/call-queues/exceptions"),
+    ("cti", "/smart-routings/ctis"),
+    ("geo-list", "/smart-routings/geo/lists"),
+    ("cfd-token", "/smart-routings/cfd-tokens"),
+    ("survey", "/smart-routings/surveys"),
+    ("survey-record", "/smart-routings/survey-records"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["action", "resource_id"],
+    columns: &["at", "actor", "action", "resource_id", "address"],
+    groups: &[
+        group("Change", "Modification", &["at", "actor", "action", "resource", "resource_id", "address"]),
+        group("Fields", "Champs", &["changes"]),
+    ],
+    widgets: &[("resource_id", Widget::LinkBy("resource", RECORDS)), ("changes", Widget::Pairs)],
+    quick_filters: &[
+        quick_filter("Today", "Aujourd’hui", "filter[at][on]={today}"),
+        quick_filter("Deletions", "Suppressions", "filter[action]=.deleted"),
+        quick_filter("Contacts", "Contacts", "filter[resource]=contact"),
+        quick_filter("Customers", "Clients", "filter[resource]=customer"),
+        quick_filter("Users", "Utilisateurs", "filter[resource]=user"),
+    ],
+    purpose: label(
+        "Every change in this workspace: when, who, what and from where.",
+        "Chaque modification de cet espace de travail\u{a0}: quand, qui, quoi et d’où.",
+    ),
+    singular: label("change", "modification"),
+    ..ResourceView::DERIVED
+};
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "audit",

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::crud::{create, export, import, list, remove, remove_many, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
+use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter, related};
 use crate::api::{
     CallerScope, ImportKey, Needs, Result, Route, check_customer, delete, get, long_running, post, put, run,
 };
@@ -19,7 +20,57 @@ pub const RESOURCE: Resource =
         .permissions(&PERMISSIONS)
         .entity::<Contact>()
         .files::<Contact>()
-        .samples(r#"{"last_name": "Lovelace"}"#, r#"{"first_name": "Zoé"}"#);
+        .samples(r#"{"last_name": "Lovelace"}"#, r#"{"first_name": "Zoé"}"#)
+        .view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["civility", "first_name", "last_name"],
+    columns: &["last_name", "first_name", "company", "phone_mobile_1", "phone_business_1", "email", "customer_id"],
+    groups: &[
+        group(
+            "Person",
+            "Identité",
+            &["civility", "first_name", "last_name", "company", "role", "service", "customer_id"],
+        ),
+        group(
+            "Phone numbers",
+            "Téléphones",
+            &["phone_mobile_1", "phone_business_1", "phone_business_2", "phone_mobile_2", "phone_home_1", "fax"],
+        ),
+        group("Online", "En ligne", &["email", "website"]),
+        group("Notes", "Notes", &["comment", "custom_fields"]),
+    ],
+    widgets: &[
+        ("customer_id", Widget::Link("/customers")),
+        ("email", Widget::Email),
+        ("phone_business_1", Widget::Phone),
+        ("phone_business_2", Widget::Phone),
+        ("phone_mobile_1", Widget::Phone),
+        ("phone_mobile_2", Widget::Phone),
+        ("phone_home_1", Widget::Phone),
+        ("comment", Widget::Lines),
+        ("custom_fields", Widget::Pairs),
+    ],
+    help: &[(
+        "custom_fields",
+        label(
+            "Your own fields, each with a name and a value.",
+            "Vos propres champs, chacun avec un nom et une valeur.",
+        ),
+    )],
+    quick_filters: &[quick_filter("Changed today", "Modifiés aujourd’hui", "filter[updated_at][on]={today}")],
+    related: &[
+        related("Calls", "Appels", "/phone-calls", "contact_id"),
+        related("Chats", "Discussions", "/crm/lookup/chats", "contact_id"),
+    ],
+    affected_by_delete: &[
+        related("calls lose their contact", "appels perdent leur contact", "/phone-calls", "contact_id"),
+        related("chats lose their contact", "discussions perdent leur contact", "/crm/lookup/chats", "contact_id"),
+    ],
+    purpose: label("People who call or are called.", "Les personnes qui appellent ou que l’on appelle."),
+    singular: label("contact", "contact"),
+    ..ResourceView::DERIVED
+};
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "contact",

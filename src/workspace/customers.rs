@@ -1,5 +1,7 @@
 //! Customers: the companies and people that the workspace serves.
 
+mod customer_view;
+
 use http::StatusCode;
 use rusqlite::Connection;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -32,7 +34,9 @@ pub const RESOURCE: Resource =
         .permissions(&PERMISSIONS)
         .entity::<Customer>()
         .files::<Customer>()
-        .samples(r#"{"name": "Ada"}"#, r#"{"vip": true}"#);
+        .samples(r#"{"name": "Ada"}"#, r#"{"vip": true}"#)
+        .more_fields(customer_view::FIELDS)
+        .view(customer_view::VIEW);
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "customer",
@@ -86,7 +90,7 @@ entity! {
         pub name: Name<255> => text.sorted_by_folded("folded_name", "fold(name)").searched(), "Name", "Nom";
         /// Type of the customer. Free text.
         #[serde(rename = "type")]
-        pub kind: Option<Text<64>> => stored, "Type", "Type";
+        pub kind: Option<Text<64>> => stored.named("type"), "Type", "Type";
         /// Registration number of the company.
         pub registration_number: Option<Text<64>> => stored, "Registration number", "Numéro d’immatriculation";
         /// VAT or tax number.

@@ -7,9 +7,10 @@ use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::api::field::{flag, integer, moment, text};
+use crate::api::field::{Field, flag, integer, labelled, moment, text};
 use crate::api::list::{List, ListSpec, Listable, for_each_row};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
+use crate::api::resource_view::{ResourceView, Widget, button, group, label, quick_filter};
 use crate::api::{
     BlockingCtx, Changes, Ctx, Done, Error, Id, Json, Needs, Ok200, Page, Result, Route, Saved, blocking,
     check_customer, delete, get, post, put, require_grantable, run,
@@ -27,7 +28,77 @@ pub const RESOURCE: Resource =
         .french("Clés d’intégration")
         .section(Section::Integrations)
         .permissions(&PERMISSIONS)
-        .recorded(&[RECORDED]);
+        .recorded(&[RECORDED])
+        .fields(FIELDS)
+        .view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("name", "Name", "Nom"),
+    labelled("permissions", "Permissions", "Droits"),
+    labelled("customer_id", "Customer", "Client"),
+    labelled("active", "Active", "Active"),
+    labelled("expires_at", "Expiry", "Expiration"),
+    labelled("prefix", "Begins with", "Commence par"),
+    labelled("last_four", "Last four characters", "Quatre derniers caractères"),
+    labelled("last_used_at", "Last used", "Dernière utilisation"),
+    labelled("key", "Secret", "Secret"),
+    labelled("grace", "Keep the old secret for", "Conserver l’ancien secret"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "last_four", "customer_id", "active", "expires_at", "last_used_at"],
+    groups: &[
+        group("Key", "Clé", &["name", "active", "customer_id", "expires_at"]),
+        group("Permissions", "Droits", &["permissions"]),
+        group("Use", "Utilisation", &["prefix", "last_four", "last_used_at"]),
+    ],
+    widgets: &[
+        ("customer_id", Widget::Link("/customers")),
+        ("permissions", Widget::Permissions),
+        ("grace", Widget::Seconds),
+    ],
+    help: &[
+        (
+            "customer_id",
+            label(
+                "With a customer, the key can access nothing else. It is deleted with the customer.",
+                "Avec un client, la clé ne donne accès à rien d’autre. Elle est supprimée avec le client.",
+            ),
+        ),
+        (
+            "expires_at",
+            label("Leave it empty for a key that never expires.", "Laissez vide pour une clé sans expiration."),
+        ),
+        (
+            "grace",
+            label(
+                "For this long, the old secret keeps working. Without a value: one day.",
+                "Durée pendant laquelle l’ancien secret reste accepté. Sans valeur\u{a0}: un jour.",
+            ),
+        ),
+    ],
+    quick_filters: &[
+        quick_filter("Active", "Actives", "filter[active]=true"),
+        quick_filter("Disabled", "Désactivées", "filter[active]=false"),
+    ],
+    buttons: &[button(
+        "rotate",
+        label("New secret", "Nouveau secret"),
+        label(
+            "The key gets a new secret, which is shown once.",
+            "La clé reçoit un nouveau secret, affiché une seule fois.",
+        ),
+    )],
+    purpose: label(
+        "A key lets a program work in this workspace without a person.",
+        "Une clé permet à un programme de travailler ici sans qu’une personne se connecte.",
+    ),
+    singular: label("integration key", "clé d’intégration"),
+    secret: Some("key"),
+    ..ResourceView::DERIVED
+};
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "integration-key",

@@ -37,6 +37,7 @@ pub const RESOURCES: &[Resource] = &[
     contacts::RESOURCE,
     phone_calls::RESOURCE,
     crm::RESOURCE,
+    crm::chats::RESOURCE,
     audit_log::RESOURCE,
     webhooks::RESOURCE,
     webhook_deliveries::RESOURCE,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::crud::{create, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
+use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{CallerScope, Ctx, Error, Needs, Ok200, Result, Route, delete, get, post, put, run};
 use crate::storage::Stored;
 use crate::tenancy::ChangeRecorder;
@@ -19,7 +20,41 @@ pub const RESOURCE: Resource =
         .section(Section::Team)
         .permissions(&PERMISSIONS)
         .entity::<Organisation>()
-        .samples(r#"{"name": "Acme SA"}"#, r#"{"capital": "10 000 EUR"}"#);
+        .samples(r#"{"name": "Acme SA"}"#, r#"{"capital": "10 000 EUR"}"#)
+        .view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "organisation_type", "main_address_city", "phone", "email_address"],
+    groups: &[
+        group("Organisation", "Organisation", &["name", "organisation_type", "slogan"]),
+        group("Reach", "Coordonnées", &["phone", "mobile_phone", "fax", "email_address", "website"]),
+        group("Main contact", "Contact principal", &["main_contact_first_name", "main_contact_last_name"]),
+        group(
+            "Address",
+            "Adresse",
+            &[
+                "main_address_line1",
+                "main_address_line2",
+                "main_address_postal_code",
+                "main_address_city",
+                "main_address_country",
+            ],
+        ),
+        group(
+            "Registration",
+            "Immatriculation",
+            &["registration_number", "tax_registration_number", "activity_code", "capital"],
+        ),
+    ],
+    widgets: &[("phone", Widget::Phone), ("mobile_phone", Widget::Phone), ("email_address", Widget::Email)],
+    purpose: label(
+        "Your own legal entities. There is always at least one.",
+        "Vos propres entités juridiques. Il y en a toujours au moins une.",
+    ),
+    singular: label("organisation", "organisation"),
+    ..ResourceView::DERIVED
+};
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "organisation",

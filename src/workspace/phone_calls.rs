@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::crud::{create, export, import, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
+use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
 use crate::api::{CallerScope, Error, Given, Needs, Result, Route, delete, get, long_running, placed, post, put, run};
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones::PhoneText;
@@ -20,7 +21,59 @@ pub const RESOURCE: Resource = Resource::new("Phone calls", "The journal of phon
     .permissions(&PERMISSIONS)
     .entity::<PhoneCall>()
     .files::<PhoneCall>()
-    .samples(r#"{"direction": "outbound"}"#, r#"{"status": "missed"}"#);
+    .samples(r#"{"direction": "outbound"}"#, r#"{"status": "missed"}"#)
+    .view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["subject", "number_from"],
+    columns: &["started_at", "direction", "number_from", "number_to", "contact_id", "agent_name", "status"],
+    groups: &[
+        group(
+            "Call",
+            "Appel",
+            &["direction", "status", "answered", "number_from", "number_to", "started_at", "ended_at", "duration_s"],
+        ),
+        group(
+            "Who",
+            "Interlocuteurs",
+            &["contact_id", "customer_id", "user_id", "agent_name", "agent_extension", "queue"],
+        ),
+        group("Notes", "Notes", &["subject", "body"]),
+        group("Recording", "Enregistrement", &["recording_url", "summary", "transcription"]),
+    ],
+    widgets: &[
+        ("number_from", Widget::Phone),
+        ("number_to", Widget::Phone),
+        ("contact_id", Widget::Link("/contacts")),
+        ("customer_id", Widget::Link("/customers")),
+        ("user_id", Widget::Link("/users")),
+        ("duration_s", Widget::Seconds),
+        ("body", Widget::Lines),
+        ("recording_url", Widget::Url),
+        ("summary", Widget::Lines),
+        ("transcription", Widget::Lines),
+    ],
+    help: &[(
+        "customer_id",
+        label(
+            "With a contact, the customer is that of the contact.",
+            "Avec un contact, le client est celui du contact.",
+        ),
+    )],
+    quick_filters: &[
+        quick_filter("Today", "Aujourd’hui", "filter[started_at][on]={today}"),
+        quick_filter("Missed", "Manqués", "filter[status]=missed"),
+        quick_filter("Inbound", "Entrants", "filter[direction]=inbound"),
+        quick_filter("Outbound", "Sortants", "filter[direction]=outbound"),
+        quick_filter("Voicemail", "Messages vocaux", "filter[status]=voicemail"),
+    ],
+    purpose: label(
+        "The journal of calls. Your phone system fills it when it is connected.",
+        "Le journal des appels. Votre standard le remplit dès qu’il est connecté.",
+    ),
+    singular: label("call", "appel"),
+    ..ResourceView::DERIVED
+};
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "phone-call",

@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::permission_catalog;
+use crate::api::field::{Field, labelled};
 use crate::api::resource::{PermissionGroup, Resource, Section, action};
+use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{
     BlockingCtx, Changes, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Saved, blocking, delete, get, post,
     put, require_grantable, run,
@@ -24,7 +26,40 @@ pub const RESOURCE: Resource = Resource::new(
 .french("Rôles")
 .section(Section::Team)
 .permissions(&PERMISSIONS)
-.recorded(&[RECORDED]);
+.recorded(&[RECORDED])
+.fields(FIELDS)
+.view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("name", "Name", "Nom"),
+    labelled("permissions", "Permissions", "Droits"),
+    labelled("permissions_count", "Number of permissions", "Nombre de droits"),
+    labelled("built_in", "Built in", "Prédéfini"),
+    labelled("description", "Description", "Libellé"),
+    labelled("resource", "Resource", "Ressource"),
+    labelled("action", "Action", "Opération"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "permissions_count"],
+    groups: &[group("Role", "Rôle", &["name", "permissions", "permissions_count", "built_in"])],
+    widgets: &[("permissions", Widget::Permissions)],
+    help: &[(
+        "permissions",
+        label(
+            "You can only grant what you may do yourself.",
+            "Vous ne pouvez accorder que les droits que vous avez vous-même.",
+        ),
+    )],
+    purpose: label(
+        "A role says what the people who have it may see and do.",
+        "Un rôle dit ce que les personnes qui l’ont peuvent voir et faire.",
+    ),
+    singular: label("role", "rôle"),
+    ..ResourceView::DERIVED
+};
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "role",

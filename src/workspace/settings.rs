@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::search_indexes;
-use crate::api::field::{self, Field};
+use crate::api::field::{self, Field, labelled};
 use crate::api::resource::{PermissionGroup, Resource, Section, action};
+use crate::api::resource_view::{ResourceView, group, label};
 use crate::api::{BlockingCtx, Changes, Ctx, Error, Needs, Ok200, Result, Route, Saved, blocking, get, put, run};
 use crate::tenancy::indexing::Pass;
 use crate::tenancy::journal::Recorded;
@@ -23,7 +24,50 @@ pub const RESOURCE: Resource = Resource::new("Settings", "Settings of the whole 
     .section(Section::Workspace)
     .permissions(&PERMISSIONS)
     .recorded(&[RECORDED])
-    .fields(LABELS);
+    .fields(LABELS)
+    .more_fields(FIELDS)
+    .view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[
+    labelled("contact_lookup", "Look up callers", "Identifier les appelants"),
+    labelled("call_logging", "Journal calls and chats", "Journaliser les appels et discussions"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    groups: &[
+        group("Region", "Région", &["default_country", "timezone", "locale"]),
+        group("Phone system", "Standard", &["features", "contact_url_template"]),
+        group("Security", "Sécurité", &["require_second_factor", "audit_retention_days"]),
+    ],
+    help: &[
+        (
+            "default_country",
+            label(
+                "Numbers without a country prefix belong to this country. After a change, all stored numbers are read again.",
+                "Les numéros sans indicatif sont de ce pays. Après un changement, tous les numéros enregistrés sont relus.",
+            ),
+        ),
+        ("timezone", label("For example Europe/Paris.", "Par exemple Europe/Paris.")),
+        (
+            "locale",
+            label(
+                "A language, or a language and a country: fr, fr-FR.",
+                "Une langue, ou une langue et un pays\u{a0}: fr, fr-FR.",
+            ),
+        ),
+        (
+            "contact_url_template",
+            label(
+                "The phone system opens this address when somebody calls. It may contain {id}, {phone}, {email} and {display_name}. Leave it empty for the page of the contact here.",
+                "Le standard ouvre cette adresse quand quelqu’un appelle. Elle peut contenir {id}, {phone}, {email} et {display_name}. Laissez vide pour la page du contact ici.",
+            ),
+        ),
+        ("audit_retention_days", label("Leave it empty to keep entries forever.", "Laissez vide pour tout conserver.")),
+    ],
+    singular: label("settings", "paramètres"),
+    ..ResourceView::DERIVED
+};
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "workspace",

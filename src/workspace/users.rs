@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::roles;
-use crate::api::field::{any_phone, integer, moment, term, text};
+use crate::api::field::{Field, any_phone, integer, labelled, moment, term, text};
 use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::{EntityTable, MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
+use crate::api::resource_view::{ResourceView, Widget, group, label, related};
 use crate::api::{
     BlockingCtx, Changes, Ctx, Done, Error, Id, Needs, Ok200, Page, Result, Route, Saved, blocking, delete, get, put,
     require_grantable, run,
@@ -31,7 +32,52 @@ pub const RESOURCE: Resource =
             numbers: NUMBERED,
             computed: None,
             fold: None,
-        });
+        })
+        .more_fields(FIELDS)
+        .view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[
+    labelled("phone", "Phone", "Téléphone"),
+    labelled("mobile_phone", "Mobile", "Mobile"),
+    labelled("role", "Role", "Rôle"),
+    labelled("role_id", "Role", "Rôle"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "email", "role", "phone", "mobile_phone", "created_at"],
+    groups: &[
+        group("Person", "Identité", &["name", "email", "role", "role_id"]),
+        group("Phone numbers", "Téléphones", &["phone", "mobile_phone"]),
+    ],
+    widgets: &[
+        ("email", Widget::Email),
+        ("phone", Widget::Phone),
+        ("mobile_phone", Widget::Phone),
+        ("role_id", Widget::Link("/roles")),
+    ],
+    related: &[
+        related("Calls", "Appels", "/phone-calls", "user_id"),
+        related(
+            "Programs that act for the person",
+            "Applications qui agissent pour la personne",
+            "/oauth-grants",
+            "user_id",
+        ),
+    ],
+    affected_by_delete: &[
+        related("programs lose their access", "applications perdent leur accès", "/oauth-grants", "user_id"),
+        related("calls lose their user", "appels perdent leur utilisateur", "/phone-calls", "user_id"),
+        related("chats lose their user", "discussions perdent leur utilisateur", "/crm/lookup/chats", "user_id"),
+    ],
+    purpose: label(
+        "The people who work in this workspace. Invite them by mail.",
+        "Les personnes qui travaillent dans cet espace de travail. Invitez-les par e-mail.",
+    ),
+    singular: label("user", "utilisateur"),
+    ..ResourceView::DERIVED
+};
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "user",

@@ -6,20 +6,64 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::webhooks;
-use crate::api::field::{choice, integer, moment, text};
+use crate::api::field::{Field, choice, integer, labelled, moment, text};
 use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, button, group, label, quick_filter};
 use crate::api::{Ctx, Error, Id, InnerId, Needs, Ok200, Page, Result, Route, Saved, get, post, run};
 use crate::auth::SigningSecret;
 use crate::values::{Timestamp, choice};
 
 pub const RESOURCE: Resource = Resource::new("Webhook deliveries", "Messages to a webhook and their outcome.", ROUTES)
     .french("Envois des webhooks")
-    .section(Section::Integrations);
+    .section(Section::Integrations)
+    .fields(FIELDS)
+    .view(VIEW);
+
+/// The fields, with their labels.
+pub const FIELDS: &[Field] = &[
+    labelled("webhook_id", "Webhook", "Webhook"),
+    labelled("message_id", "Message id", "Identifiant du message"),
+    labelled("event", "Event", "Événement"),
+    labelled("status", "State", "État"),
+    labelled("tries", "Attempts", "Tentatives"),
+    labelled("next_try_at", "Next attempt", "Prochaine tentative"),
+    labelled("last_tried_at", "Last attempt", "Dernière tentative"),
+    labelled("response_status", "HTTP status", "Statut HTTP"),
+    labelled("response_body", "Response text", "Texte de la réponse"),
+    labelled("error", "Error", "Erreur"),
+    labelled("body", "Message", "Message"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["event", "message_id"],
+    columns: &["created_at", "event", "status", "tries", "next_try_at", "response_status", "error"],
+    groups: &[
+        group("Delivery", "Envoi", &["event", "status", "message_id", "webhook_id"]),
+        group("Attempts", "Tentatives", &["tries", "last_tried_at", "next_try_at"]),
+        group("Response", "Réponse", &["response_status", "error", "response_body"]),
+        group("Message", "Message", &["body"]),
+    ],
+    widgets: &[("webhook_id", Widget::Link("/webhooks")), ("response_body", Widget::Lines), ("body", Widget::Pairs)],
+    quick_filters: &[
+        quick_filter("Failed", "Échoués", "filter[status]=failed"),
+        quick_filter("Pending", "En attente", "filter[status]=pending"),
+        quick_filter("Delivered", "Remis", "filter[status]=delivered"),
+    ],
+    buttons: &[button(
+        "replay",
+        label("Deliver again", "Renvoyer"),
+        label(
+            "The same message is sent again, with the same message id.",
+            "Le même message est renvoyé, avec le même identifiant.",
+        ),
+    )],
+    purpose: label("Messages to this webhook.", "Les messages envoyés à ce webhook."),
+    singular: label("delivery", "envoi"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
-    post("/webhooks/{id}/test", &run(test), Needs::Permission("webhook.update"), "Send a test message to a webhook")
-        .named("testWebhook"),
     get(
         "/webhooks/{id}/deliveries",
         &run(list),
@@ -96,7 +140,7 @@ pub struct WebhookDeliveryShown {
     body: Value,
 }
 
-fn test(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Saved<WebhookDelivery>> {
+pub fn test(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Saved<WebhookDelivery>> {
     let webhook = webhooks::find(ctx.db, id)?;
     webhook.check_touch(ctx.principal()?)?;
     webhook.check_active()?;

@@ -6,9 +6,11 @@ use rusqlite::Connection;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::webhook_deliveries;
 use crate::api::crud::{list, show};
 use crate::api::entity::{Entity, entity};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
+use crate::api::resource_view::{ResourceView, Widget, button, group, label, quick_filter, related};
 use crate::api::{
     BlockingCtx, CallerScope, Changes, Ctx, Done, Error, Id, Json, Needs, Result, Route, Saved, blocking, delete,
     entity_rows, get, post, put, require_grantable, run,
@@ -23,7 +25,56 @@ pub const RESOURCE: Resource =
     Resource::new("Webhooks", "URLs that are notified of changes by signed messages (Standard Webhooks 1.0).", ROUTES)
         .section(Section::Integrations)
         .permissions(&PERMISSIONS)
-        .entity::<Webhook>();
+        .entity::<Webhook>()
+        .more_fields(webhook_deliveries::FIELDS)
+        .view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["url"],
+    columns: &["url", "events", "active", "updated_at"],
+    groups: &[
+        group("Webhook", "Webhook", &["url", "active", "secret", "secret_last_four"]),
+        group("Events", "Événements", &["events"]),
+    ],
+    widgets: &[("url", Widget::Url), ("events", Widget::Events), ("secret", Widget::Secret)],
+    help: &[
+        (
+            "secret",
+            label(
+                "Signs the messages. Leave it empty to get a random one, or to keep the present one.",
+                "Signe les messages. Laissez vide pour en obtenir un au hasard, ou pour garder le secret actuel.",
+            ),
+        ),
+        (
+            "url",
+            label(
+                "The server posts a message there at each event.",
+                "Le serveur y envoie un message à chaque événement.",
+            ),
+        ),
+    ],
+    quick_filters: &[
+        quick_filter("Active", "Actifs", "filter[active]=true"),
+        quick_filter("Disabled", "Désactivés", "filter[active]=false"),
+    ],
+    related: &[related("Deliveries", "Envois", "/webhooks/{id}/deliveries", "")],
+    affected_by_delete: &[related("deliveries are deleted", "envois sont supprimés", "/webhooks/{id}/deliveries", "")],
+    buttons: &[button(
+        "test",
+        label("Send a test", "Envoyer un essai"),
+        label(
+            "A message with the event webhook.test is sent to the URL.",
+            "Un message avec l’événement webhook.test est envoyé à l’URL.",
+        ),
+    )],
+    purpose: label(
+        "A webhook tells another program about changes as they happen.",
+        "Un webhook informe un autre programme des changements dès qu’ils se produisent.",
+    ),
+    singular: label("webhook", "webhook"),
+    secret: Some("secret"),
+    ..ResourceView::DERIVED
+};
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "webhook",
@@ -46,6 +97,13 @@ const ROUTES: &[Route] = &[
     ),
     put("/webhooks/{id}", &run(update), Needs::Permission("webhook.update"), "Change a webhook, or disable it"),
     delete("/webhooks/{id}", &run(remove), Needs::Permission("webhook.delete"), "Delete a webhook and its deliveries"),
+    post(
+        "/webhooks/{id}/test",
+        &run(webhook_deliveries::test),
+        Needs::Permission("webhook.update"),
+        "Send a test message to a webhook",
+    )
+    .named("testWebhook"),
 ];
 
 entity! {

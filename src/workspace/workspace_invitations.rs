@@ -4,8 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{roles, users};
+use crate::api::field::{Field, labelled};
 use crate::api::list::List;
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, button, group, label, quick_filter};
 use crate::api::{
     BlockingCtx, Done, Id, Json, Needs, Page, Result, Route, Saved, blocking, delete, get, post, require_grantable,
 };
@@ -14,8 +16,52 @@ use crate::central::invitations::{self, Guest, InviteRole, Inviter, Mailing, Use
 use crate::central::quotas::Quotas;
 use crate::values::{Email, Name, RowId};
 
-pub const RESOURCE: Resource =
-    Resource::new("Invitations", "Invite people to this workspace by mail.", ROUTES).section(Section::Team);
+pub const RESOURCE: Resource = Resource::new("Invitations", "Invite people to this workspace by mail.", ROUTES)
+    .section(Section::Team)
+    .fields(FIELDS)
+    .view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("email", "Email", "E-mail"),
+    labelled("name", "Name", "Nom"),
+    labelled("role_id", "Role", "Rôle"),
+    labelled("role", "Role", "Rôle"),
+    labelled("workspace", "Workspace", "Espace de travail"),
+    labelled("invited_by", "Invited by", "Invité par"),
+    labelled("status", "State", "État"),
+    labelled("expires_at", "Expiry", "Expiration"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["email"],
+    columns: &["email", "name", "role", "status", "invited_by", "expires_at"],
+    groups: &[group(
+        "Invitation",
+        "Invitation",
+        &["email", "name", "role_id", "role", "status", "invited_by", "expires_at"],
+    )],
+    widgets: &[("email", Widget::Email), ("role_id", Widget::Link("/roles")), ("workspace", Widget::Hidden)],
+    help: &[("name", label("Used in the greeting of the mail.", "Utilisé pour saluer la personne dans le message."))],
+    quick_filters: &[
+        quick_filter("Pending", "En attente", "filter[status]=pending"),
+        quick_filter("Expired", "Expirées", "filter[status]=expired"),
+    ],
+    buttons: &[button(
+        "resend",
+        label("Send again", "Renvoyer"),
+        label(
+            "A new mail is sent. The link in the old mail stops working.",
+            "Un nouveau message est envoyé. Le lien de l’ancien ne fonctionne plus.",
+        ),
+    )],
+    purpose: label(
+        "People whom you invited by mail, until they accept.",
+        "Les personnes que vous avez invitées par e-mail, jusqu’à leur réponse.",
+    ),
+    singular: label("invitation", "invitation"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/user-invites", &blocking(list), Needs::Permission("user.invite"), "List invitations to this workspace"),

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::integration_keys;
 use super::users::{self, WorkspaceUser};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
 use crate::api::{
     BlockingCtx, Done, Error, Json, Needs, Ok200, RateLimit, Result, Route, blocking, get, hashing, post,
@@ -18,7 +19,26 @@ use crate::central::credentials::Issued;
 use crate::central::login_challenges;
 use crate::central::workspace_rows::Workspace;
 
-pub const RESOURCE: Resource = Resource::new("Session", "Log in to this workspace and log out.", ROUTES);
+pub const RESOURCE: Resource = Resource::new("Session", "Log in to this workspace and log out.", ROUTES).fields(FIELDS);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("email", "Email", "Adresse e-mail"),
+    labelled("password", "Password", "Mot de passe"),
+    labelled("challenge", "Login in progress", "Connexion en cours"),
+    labelled("code", "Code", "Code"),
+    labelled("workspace_id", "Workspace", "Espace de travail"),
+    labelled("token", "Token", "Jeton"),
+    labelled("token_type", "Type of the token", "Type du jeton"),
+    labelled("expires_in", "Lifetime", "Durée de validité"),
+    labelled("user", "User", "Utilisateur"),
+    labelled("workspaces", "Workspaces", "Espaces de travail"),
+    labelled("scope", "Valid for", "Portée"),
+    labelled("workspace", "Workspace", "Espace de travail"),
+    labelled("role", "Role", "Rôle"),
+    labelled("permissions", "Permissions", "Droits"),
+    labelled("customer_id", "Customer", "Client"),
+];
 
 const ROUTES: &[Route] = &[
     post("/login", &hashing(login), Needs::Anyone, "Log in to this workspace").named("login"),

@@ -132,14 +132,9 @@ pub fn choices(schema: &Value) -> Vec<String> {
 
 /// The label of a field. A field without one is called by its name.
 pub fn label(resource: &Resource, name: &str) -> Label {
-    let declared = resource.fields.iter().find(|field| field.name == name && !field.label.english.is_empty());
-    if let Some(field) = declared {
-        return field.label;
-    }
-    let mut words = name.replace(['_', '.'], " ");
-    if let Some(first) = words.get(..1) {
-        words = first.to_uppercase() + &words[1..];
-    }
-    let words: &'static str = Box::leak(words.into_boxed_str());
-    Label { english: words, french: words }
+    let inner = name.rsplit('.').next().unwrap_or(name);
+    resource.label_of(name).or_else(|| resource.label_of(inner)).unwrap_or_else(|| {
+        let name: &'static str = Box::leak(name.to_owned().into_boxed_str());
+        Label { english: name, french: name }
+    })
 }

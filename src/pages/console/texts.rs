@@ -175,14 +175,6 @@ words! {
 }
 
 impl Translations {
-    /// A label in this language.
-    pub fn label(self, label: Label) -> String {
-        match self.0 {
-            Language::English => label.english.to_owned(),
-            Language::French => label.french.to_owned(),
-        }
-    }
-
     /// The message for what a page did, by the name in the address.
     pub fn done(self, done: &str) -> Option<String> {
         let (english, french) = match done {
@@ -214,12 +206,8 @@ pub fn section_label(section: Section, words: Translations) -> Option<String> {
 }
 
 /// A value of a choice in words. A value without a label is shown as it is.
-pub fn choice_label(_words: Translations, _field: &str, value: &str) -> String {
-    let mut text = value.replace(['_', '-'], " ");
-    if let Some(first) = text.get(..1) {
-        text = first.to_uppercase() + &text[1..];
-    }
-    text
+pub fn choice_label(words: Translations, field: &str, value: &str) -> String {
+    words.choice(field, value).unwrap_or_else(|| value.to_owned())
 }
 
 /// What a change did to a record.

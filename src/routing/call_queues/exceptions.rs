@@ -5,10 +5,12 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::parents::PARENTS;
 use super::parents::{self, OfParent, ParentType, create};
 use crate::api::crud::{self, list, remove, show};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
 use crate::api::{Changes, Ctx, Error, Id, Needs, Result, Route, Saved, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::tenancy::journal::Recorded;
@@ -21,7 +23,48 @@ pub const RESOURCE: Resource = Resource::new(
 )
 .french("Exceptions")
 .section(Section::Routing)
-.entity::<RoutingException>();
+.entity::<RoutingException>()
+.view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["day", "label"],
+    columns: &["day", "label", "exceptionable_id", "destination", "holiday", "reference"],
+    groups: &[
+        group("Of", "Rattachement", &["exceptionable_type", "exceptionable_id", "customer_id"]),
+        group("When", "Quand", &["day", "label", "holiday"]),
+        group("Where", "Où", &["destination", "reference"]),
+    ],
+    widgets: &[
+        ("customer_id", Widget::Link("/customers")),
+        ("exceptionable_id", Widget::LinkBy("exceptionable_type", PARENTS)),
+    ],
+    help: &[
+        (
+            "day",
+            label(
+                "A date such as 2027-05-01, or a day of every year such as --05-01.",
+                "Une date comme 2027-05-01, ou un jour de chaque année comme --05-01.",
+            ),
+        ),
+        (
+            "destination",
+            label(
+                "Leave it empty for the default destination of the queue.",
+                "Laissez vide pour la destination par défaut de la file.",
+            ),
+        ),
+    ],
+    quick_filters: &[
+        quick_filter("Holidays", "Jours fériés", "filter[holiday]=true"),
+        quick_filter("Other days", "Autres jours", "filter[holiday]=false"),
+    ],
+    purpose: label(
+        "Days on which a queue or a group is closed. They come before the hours.",
+        "Les jours où une file ou un groupe est fermé. Ils passent avant les horaires.",
+    ),
+    singular: label("exception", "exception"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get(

@@ -7,10 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use super::calendars::{self, Country};
 use super::create_many::CreatedMany;
 use super::exceptions::RoutingException;
+use super::parents::PARENTS;
 use super::parents::{self, OfParent, ParentType};
 use crate::api::crud;
+use crate::api::field::{Field, labelled};
 use crate::api::json_body::ValueReader;
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{
     BodyKind, Ctx, Error, Input, List, Needs, Operation, Page, Request, Result, Route, Saved, get, json_body, post, run,
 };
@@ -20,7 +23,76 @@ use crate::values::{Day, RowId, Text};
 pub const RESOURCE: Resource =
     Resource::new("Holidays", "Exceptions for public holidays, one by one or for a whole year.", ROUTES)
         .french("Jours fériés")
-        .section(Section::Routing);
+        .section(Section::Routing)
+        .fields(FIELDS)
+        .view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("customer_id", "Customer", "Client"),
+    labelled("exceptionable_id", "Queue or group", "File ou groupe"),
+    labelled("exceptionable_type", "Of", "Rattachement"),
+    labelled("reference", "Reference", "Référence"),
+    labelled("label", "Label", "Libellé"),
+    labelled("destination", "Destination", "Destination"),
+    labelled("day", "Day", "Jour"),
+    labelled("holiday", "Holiday", "Jour férié"),
+    labelled("country", "Country", "Pays"),
+    labelled("region", "Region", "Région"),
+    labelled("year", "Year", "Année"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["day", "label"],
+    columns: &["day", "label", "exceptionable_id", "destination", "reference"],
+    groups: &[
+        group("Of", "Rattachement", &["exceptionable_type", "exceptionable_id", "customer_id"]),
+        group("Of a country", "D’un pays", &["country", "region", "year"]),
+        group("One day", "Un seul jour", &["day", "label"]),
+        group("Where", "Où", &["destination", "reference"]),
+    ],
+    widgets: &[
+        ("customer_id", Widget::Link("/customers")),
+        ("exceptionable_id", Widget::LinkBy("exceptionable_type", PARENTS)),
+        ("holiday", Widget::Hidden),
+    ],
+    help: &[
+        (
+            "country",
+            label(
+                "Creates all public holidays of a country in a year.",
+                "Crée tous les jours fériés d’un pays pour une année.",
+            ),
+        ),
+        (
+            "region",
+            label(
+                "A region with further holidays, for example FR-57, DE-BY or CH-ZH.",
+                "Une région qui a d’autres jours fériés, par exemple FR-57, DE-BY ou CH-ZH.",
+            ),
+        ),
+        (
+            "day",
+            label(
+                "A date such as 2027-05-01, or a day of every year such as --05-01. Leave the country empty then.",
+                "Une date comme 2027-05-01, ou un jour de chaque année comme --05-01. Laissez alors vide le pays.",
+            ),
+        ),
+        (
+            "destination",
+            label(
+                "Leave it empty for the default destination of the queue.",
+                "Laissez vide pour la destination par défaut de la file.",
+            ),
+        ),
+    ],
+    purpose: label(
+        "Public holidays on which a queue or a group is closed.",
+        "Les jours fériés où une file ou un groupe est fermé.",
+    ),
+    singular: label("holiday", "jour férié"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/smart-routings/call-queues/exceptions/holidays", &run(list), Needs::Scoped("routing.view"), "List holidays"),

@@ -19,6 +19,10 @@ choice! {
     ParentType { QUEUE = "call_queue", GROUP = "call_queue_group" }
 }
 
+/// The list of the parents of each type, for links to them.
+pub const PARENTS: &[(&str, &str)] =
+    &[("call_queue", "/smart-routings/call-queues/queues"), ("call_queue_group", "/smart-routings/call-queues/groups")];
+
 /// Reads a parent type, or a class name such as `App\Models\CallQueueGroup`.
 pub fn by_any_name<'de, D: Deserializer<'de>>(input: D) -> Result<ParentType, D::Error> {
     let text = String::deserialize(input)?;

@@ -11,6 +11,7 @@ use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::list::for_each_row;
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label, related};
 use crate::api::{Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::tenancy::ChangeRecorder;
@@ -21,7 +22,50 @@ pub const RESOURCE: Resource =
     Resource::new("Call queue groups", "Groups of call queues that share time spans and exceptions.", ROUTES)
         .french("Groupes de files")
         .section(Section::Routing)
-        .entity::<CallQueueGroup>();
+        .entity::<CallQueueGroup>()
+        .view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "created_at"],
+    groups: &[group("Group", "Groupe", &["name", "customer_id"])],
+    widgets: &[("customer_id", Widget::Link("/customers"))],
+    related: &[
+        related("Queues", "Files d’attente", "/smart-routings/call-queues/queues", "call_queue_group_id"),
+        related("Hours", "Plages horaires", "/smart-routings/call-queues/time-spans", "time_spanable_id")
+            .only("filter[time_spanable_type]=call_queue_group"),
+        related("Exceptions", "Exceptions", "/smart-routings/call-queues/exceptions", "exceptionable_id")
+            .only("filter[exceptionable_type]=call_queue_group"),
+    ],
+    affected_by_delete: &[
+        related(
+            "queues leave the group",
+            "files d’attente quittent le groupe",
+            "/smart-routings/call-queues/queues",
+            "call_queue_group_id",
+        ),
+        related(
+            "time spans are deleted",
+            "plages horaires sont supprimées",
+            "/smart-routings/call-queues/time-spans",
+            "time_spanable_id",
+        )
+        .only("filter[time_spanable_type]=call_queue_group"),
+        related(
+            "exceptions are deleted",
+            "exceptions sont supprimées",
+            "/smart-routings/call-queues/exceptions",
+            "exceptionable_id",
+        )
+        .only("filter[exceptionable_type]=call_queue_group"),
+    ],
+    purpose: label(
+        "Queues of a group share their hours and exceptions.",
+        "Les files d’un groupe partagent leurs horaires et leurs exceptions.",
+    ),
+    singular: label("queue group", "groupe de files"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get(

@@ -13,6 +13,7 @@ use super::moment::{Moment, NO_MOMENT};
 use super::parents::ParentType;
 use super::queues::{CallQueue, DestinationType};
 use super::time_spans::TimeSpan;
+use crate::api::field::{Field, labelled};
 use crate::api::json_body::ValueReader;
 use crate::api::resource::{Resource, Section};
 use crate::api::{Ctx, Error, Input, Needs, Ok200, Operation, Query, Request, Result, Route, get, pairs, run};
@@ -25,7 +26,23 @@ use crate::values::{RowId, Text, choice, id_in_query, phone};
 pub const RESOURCE: Resource =
     Resource::new("Call queue look-up", "Find the destination of a queue's calls at a given time.", ROUTES)
         .french("Recherche de file")
-        .section(Section::Routing);
+        .section(Section::Routing)
+        .fields(FIELDS);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("id", "Queue", "File d’attente"),
+    labelled("code", "Code", "Code"),
+    labelled("number", "Number", "Numéro"),
+    labelled("did_number", "Direct number", "Numéro direct"),
+    labelled("at", "Time", "Date et heure"),
+    labelled("queue", "Queue", "File d’attente"),
+    labelled("open", "Open", "Ouverte"),
+    labelled("reason", "Reason", "Raison"),
+    labelled("destination", "Destination", "Destination"),
+    labelled("destination_type", "Type of destination", "Type de destination"),
+    labelled("matched", "Matching entry", "Règle appliquée"),
+];
 
 const ROUTES: &[Route] = &[get(
     "/smart-routings/call-queues/lookup",

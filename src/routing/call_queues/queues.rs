@@ -10,6 +10,7 @@ use super::queue_groups::CallQueueGroup;
 use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter, related};
 use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
@@ -22,7 +23,76 @@ pub const RESOURCE: Resource =
     Resource::new("Call queues", "Call queues with their numbers and default destinations.", ROUTES)
         .french("Files d’attente")
         .section(Section::Routing)
-        .entity::<CallQueue>();
+        .entity::<CallQueue>()
+        .view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "code", "number", "did_number", "default_destination", "call_queue_group_id", "active"],
+    groups: &[
+        group("Queue", "File d’attente", &["name", "code", "active", "call_queue_group_id", "customer_id"]),
+        group("Phone system", "Standard", &["number", "did_number", "host_name", "type"]),
+        group("Default", "Par défaut", &["default_destination_type", "default_destination"]),
+    ],
+    widgets: &[
+        ("customer_id", Widget::Link("/customers")),
+        ("call_queue_group_id", Widget::Link("/smart-routings/call-queues/groups")),
+        ("number", Widget::Phone),
+        ("did_number", Widget::Phone),
+    ],
+    help: &[
+        (
+            "active",
+            label(
+                "Calls of an inactive queue always go to the default destination.",
+                "Les appels d’une file inactive vont toujours à la destination par défaut.",
+            ),
+        ),
+        (
+            "call_queue_group_id",
+            label(
+                "The queue also has the hours of its group. Its own hours come first.",
+                "La file a aussi les horaires de son groupe. Ses propres horaires passent avant.",
+            ),
+        ),
+        (
+            "default_destination",
+            label("Where calls go outside of the hours.", "Où vont les appels en dehors des horaires."),
+        ),
+    ],
+    quick_filters: &[
+        quick_filter("Active", "Actives", "filter[active]=true"),
+        quick_filter("Inactive", "Inactives", "filter[active]=false"),
+    ],
+    related: &[
+        related("Hours", "Plages horaires", "/smart-routings/call-queues/time-spans", "time_spanable_id")
+            .only("filter[time_spanable_type]=call_queue"),
+        related("Exceptions", "Exceptions", "/smart-routings/call-queues/exceptions", "exceptionable_id")
+            .only("filter[exceptionable_type]=call_queue"),
+    ],
+    affected_by_delete: &[
+        related(
+            "time spans are deleted",
+            "plages horaires sont supprimées",
+            "/smart-routings/call-queues/time-spans",
+            "time_spanable_id",
+        )
+        .only("filter[time_spanable_type]=call_queue"),
+        related(
+            "exceptions are deleted",
+            "exceptions sont supprimées",
+            "/smart-routings/call-queues/exceptions",
+            "exceptionable_id",
+        )
+        .only("filter[exceptionable_type]=call_queue"),
+    ],
+    purpose: label(
+        "A queue says where calls go, by day and time.",
+        "Une file d’attente dit où vont les appels, selon le jour et l’heure.",
+    ),
+    singular: label("call queue", "file d’attente"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get(

@@ -9,10 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::create_many::create_many;
+use super::parents::PARENTS;
 use super::parents::{self, NewInParent, OfParent, ParentType};
 use crate::api::crud::{self, list, remove, remove_many};
 use crate::api::entity::{Editable, Entity, entity};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
 use crate::api::{
     Changes, Ctx, Error, Id, Needs, Ok200, Result, Route, Saved, delete, entity_rows, get, post, put, run,
 };
@@ -24,7 +27,72 @@ pub const RESOURCE: Resource =
     Resource::new("Time spans", "Opening hours of a queue or a group, by day of the week or by date.", ROUTES)
         .french("Horaires")
         .section(Section::Routing)
-        .entity::<TimeSpan>();
+        .entity::<TimeSpan>()
+        .more_fields(FIELDS)
+        .view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[
+    labelled("overlaps", "Overlaps", "Chevauchements"),
+    labelled("time_spans", "Time spans", "Plages horaires"),
+    labelled("data", "Time spans", "Plages horaires"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["start_time", "end_time"],
+    columns: &["start_time", "end_time", "day_of_week", "date_full", "time_spanable_id", "destination", "reference"],
+    groups: &[
+        group("Of", "Rattachement", &["time_spanable_type", "time_spanable_id", "customer_id"]),
+        group("When", "Quand", &["day_of_week", "date_full", "start_time", "end_time"]),
+        group("Where", "Où", &["destination", "reference"]),
+    ],
+    widgets: &[
+        ("customer_id", Widget::Link("/customers")),
+        ("time_spanable_id", Widget::LinkBy("time_spanable_type", PARENTS)),
+        ("date_full", Widget::Day),
+        ("start_time", Widget::Clock),
+        ("end_time", Widget::Clock),
+        ("overlaps", Widget::Hidden),
+    ],
+    help: &[
+        (
+            "date_full",
+            label(
+                "For one day only. Leave the day of the week empty then.",
+                "Pour un seul jour. Laissez alors vide le jour de la semaine.",
+            ),
+        ),
+        (
+            "end_time",
+            label(
+                "A time before the start is on the next day. 24:00 is midnight.",
+                "Une heure avant le début est celle du lendemain. 24:00 est minuit.",
+            ),
+        ),
+        (
+            "destination",
+            label(
+                "Leave it empty for the number of the queue itself.",
+                "Laissez vide pour le numéro de la file elle-même.",
+            ),
+        ),
+    ],
+    quick_filters: &[
+        quick_filter("Monday", "Lundi", "filter[day_of_week]=1"),
+        quick_filter("Tuesday", "Mardi", "filter[day_of_week]=2"),
+        quick_filter("Wednesday", "Mercredi", "filter[day_of_week]=3"),
+        quick_filter("Thursday", "Jeudi", "filter[day_of_week]=4"),
+        quick_filter("Friday", "Vendredi", "filter[day_of_week]=5"),
+        quick_filter("Saturday", "Samedi", "filter[day_of_week]=6"),
+        quick_filter("Sunday", "Dimanche", "filter[day_of_week]=0"),
+    ],
+    purpose: label(
+        "The hours in which a queue or a group is open.",
+        "Les heures auxquelles une file ou un groupe est ouvert.",
+    ),
+    singular: label("time span", "plage horaire"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get(

@@ -8,6 +8,7 @@ use super::{Cti, TABLE as CTIS};
 use crate::api::crud::{create_nested, list_nested, remove_nested, show_nested, update_nested};
 use crate::api::entity::{Editable, Entity, Nested, entity};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{Ctx, Error, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::routing::routing_tokens;
@@ -21,7 +22,25 @@ pub const RESOURCE: Resource = Resource::new("CTI destinations", "Destinations o
     .french("Destinations CTI")
     .section(Section::Routing)
     .entity::<CtiDestination>()
-    .folded(reindex_numbers);
+    .folded(reindex_numbers)
+    .view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["origin"],
+    columns: &["origin", "destination", "updated_at"],
+    groups: &[group("Destination", "Destination", &["origin", "destination"])],
+    widgets: &[("customer_id", Widget::Hidden), ("cti_id", Widget::Hidden)],
+    help: &[(
+        "origin",
+        label(
+            "A number, an extension or a name. A * at the end stands for any continuation: +33 1*.",
+            "Un numéro, un poste ou un nom. Un * à la fin remplace toute suite\u{a0}: +33 1*.",
+        ),
+    )],
+    purpose: label("Where calls go, by their caller.", "Où vont les appels, selon l’appelant."),
+    singular: label("destination", "destination"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get(

@@ -10,7 +10,9 @@ use super::customer_param::CustomerParam;
 use super::routing_tokens::{self, LastFour};
 use crate::api::crud::{self, export, import, list, remove, remove_many, show, update};
 use crate::api::entity::{Declared, Editable, Entity, entity};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, button, group, label, related};
 use crate::api::{
     Ctx, Given, Id, ImportKey, Json, Needs, Result, Route, Saved, Scope, delete, entity_rows, get, long_running, post,
     put, run,
@@ -26,7 +28,47 @@ pub const RESOURCE: Resource =
         .french("CTI")
         .section(Section::Routing)
         .entity::<Cti>()
-        .files::<Cti>();
+        .files::<Cti>()
+        .more_fields(FIELDS)
+        .view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[
+    labelled("token", "Token", "Jeton"),
+    labelled("cti_id", "CTI", "CTI"),
+    labelled("cti", "CTI", "CTI"),
+    labelled("origin", "Origin", "Origine"),
+    labelled("destination", "Destination", "Destination"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "last_four", "created_at", "updated_at"],
+    groups: &[group("CTI", "CTI", &["name", "last_four", "customer_id"])],
+    widgets: &[("customer_id", Widget::Link("/customers"))],
+    related: &[related("Destinations", "Destinations", "/smart-routings/ctis/{id}/destinations", "")],
+    affected_by_delete: &[related(
+        "destinations are deleted",
+        "destinations sont supprimées",
+        "/smart-routings/ctis/{id}/destinations",
+        "",
+    )],
+    buttons: &[button(
+        "regenerate-token",
+        label("New token", "Nouveau jeton"),
+        label(
+            "The old token stops working at once. The new one is shown once.",
+            "L’ancien jeton ne fonctionne plus aussitôt. Le nouveau est affiché une seule fois.",
+        ),
+    )],
+    purpose: label(
+        "Telephony programs that ask where a call goes, by its caller.",
+        "Les programmes de téléphonie qui demandent où va un appel, selon l’appelant.",
+    ),
+    singular: label("CTI", "CTI"),
+    secret: Some("token"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/smart-routings/ctis", &run(list::<Cti>), Needs::Scoped("routing.view"), "List CTIs"),

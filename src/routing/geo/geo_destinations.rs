@@ -8,7 +8,9 @@ use super::geo_lists::GeoList;
 use super::models::GeoZone;
 use crate::api::crud::{create_nested, list_nested, remove_nested, show_nested, update_nested};
 use crate::api::entity::{Editable, Entity, Nested, entity};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{Ctx, Error, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
@@ -19,7 +21,36 @@ use crate::values::{Name, Text, UniqueList};
 pub const RESOURCE: Resource = Resource::new("Geo destinations", "Destinations of a geo list, by zone.", ROUTES)
     .french("Destinations géographiques")
     .section(Section::Routing)
-    .entity::<GeoDestination>();
+    .entity::<GeoDestination>()
+    .more_fields(FIELDS)
+    .view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[
+    labelled("list", "List", "Liste"),
+    labelled("zone", "Zone", "Zone"),
+    labelled("destination", "Destination", "Destination"),
+    labelled("destinations", "Destinations", "Destinations"),
+    labelled("fallback", "Fallback", "Repli"),
+    labelled("list_id", "List", "Liste"),
+    labelled("value", "Postcode or number", "Code postal ou numéro"),
+    labelled("number", "Number", "Numéro"),
+    labelled("postcode", "Postcode", "Code postal"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["nickname", "zones"],
+    columns: &["nickname", "zones", "destination_1", "destination_2"],
+    groups: &[
+        group("Zones", "Zones", &["nickname", "zones"]),
+        group("Destinations", "Destinations", &["destination_1", "destination_2", "destination_3", "destination_4"]),
+    ],
+    widgets: &[("customer_id", Widget::Hidden), ("geo_routing_list_id", Widget::Hidden), ("zones", Widget::List)],
+    help: &[("zones", label("One code per line, for example 75.", "Un code par ligne, par exemple 75."))],
+    purpose: label("Where calls go, by zone.", "Où vont les appels, selon la zone."),
+    singular: label("destination", "destination"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get(

@@ -9,6 +9,7 @@ use super::models::{self, GeoModel};
 use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label, related};
 use crate::api::{Error, Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
@@ -19,7 +20,45 @@ use crate::values::{Name, RowId, Text};
 pub const RESOURCE: Resource = Resource::new("Geo lists", "Destinations for the zones of a geo model.", ROUTES)
     .french("Listes géographiques")
     .section(Section::Routing)
-    .entity::<GeoList>();
+    .entity::<GeoList>()
+    .view(VIEW);
+
+const VIEW: ResourceView = ResourceView {
+    title: &["list_name", "list_id"],
+    columns: &["list_name", "list_id", "geo_routing_model_id", "fallback_destination_1", "updated_at"],
+    groups: &[
+        group("List", "Liste", &["list_name", "list_id", "geo_routing_model_id", "customer_id"]),
+        group(
+            "Fallbacks",
+            "Replis",
+            &["fallback_destination_1", "fallback_destination_2", "fallback_destination_3", "fallback_destination_4"],
+        ),
+    ],
+    widgets: &[
+        ("customer_id", Widget::Link("/customers")),
+        ("geo_routing_model_id", Widget::Link("/smart-routings/geo/models")),
+    ],
+    help: &[(
+        "fallback_destination_1",
+        label(
+            "Where calls go if their zone has no destination.",
+            "Où vont les appels dont la zone n’a pas de destination.",
+        ),
+    )],
+    related: &[related("Destinations", "Destinations", "/smart-routings/geo/lists/{id}/destinations", "")],
+    affected_by_delete: &[related(
+        "destinations are deleted",
+        "destinations sont supprimées",
+        "/smart-routings/geo/lists/{id}/destinations",
+        "",
+    )],
+    purpose: label(
+        "A list says where calls go, by postcode or number.",
+        "Une liste dit où vont les appels, selon le code postal ou le numéro.",
+    ),
+    singular: label("geo list", "liste géographique"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/smart-routings/geo/lists", &run(list::<GeoList>), Needs::Scoped("routing.view"), "List geo lists"),

@@ -12,9 +12,10 @@ use rusqlite::Row;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::field::{choice, integer, text, words};
+use crate::api::field::{Field, choice, integer, labelled, text, words};
 use crate::api::list::{ListSpec, Listable};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, group, label};
 use crate::api::{Ctx, Error, Id, List, Needs, Ok200, Page, Result, Route, get, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::values::phone;
@@ -22,7 +23,36 @@ use crate::values::phone;
 pub const RESOURCE: Resource =
     Resource::new("Geo models", "Rules that match a postcode or a number to a zone. They are built in.", ROUTES)
         .french("Modèles géographiques")
-        .section(Section::Routing);
+        .section(Section::Routing)
+        .fields(FIELDS)
+        .view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("name", "Name", "Nom"),
+    labelled("max_length", "Characters compared", "Caractères comparés"),
+    labelled("match_method", "Comparison", "Comparaison"),
+    labelled("match_position", "From", "À partir de"),
+    labelled("zones", "Zones", "Zones"),
+    labelled("source", "Source", "Source"),
+    labelled("year", "Year", "Année"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "match_method", "match_position", "max_length", "source", "year"],
+    groups: &[group(
+        "Model",
+        "Modèle",
+        &["name", "match_method", "match_position", "max_length", "source", "year", "zones"],
+    )],
+    purpose: label(
+        "Built-in rules that find the zone of a postcode or a number.",
+        "Les règles prédéfinies qui trouvent la zone d’un code postal ou d’un numéro.",
+    ),
+    singular: label("geo model", "modèle géographique"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/smart-routings/geo/models", &run(list), Needs::Scoped("routing.view"), "List geo models"),

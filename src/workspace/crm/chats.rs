@@ -7,13 +7,67 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pbx_values::{OrBlank, PbxDuration, PbxId, PbxTime};
-use super::{CustomerFilter, caller_lookup, check_logging, contact_of, external_ids, user_of};
+use super::{CustomerFilter, NEEDS, caller_lookup, check_logging, contact_of, external_ids, list, user_of};
 use crate::api::entity::{Entity, entity};
-use crate::api::{CallerScope, Ctx, CustomerOwned, Error, Json, Query, Result, Saved, entity_rows};
+use crate::api::field::{Field, labelled};
+use crate::api::resource::Resource;
+use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
+use crate::api::{
+    CallerScope, Ctx, CustomerOwned, Error, Json, Query, Result, Route, Saved, entity_rows, get, post, run,
+};
 use crate::storage::Stored;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones;
 use crate::values::{Text, Timestamp};
+
+pub const RESOURCE: Resource = Resource::new("Chats", "The journal of chats, written by PBXs.", ROUTES)
+    .french("Discussions")
+    .entity::<Chat>()
+    .more_fields(FIELDS)
+    .view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[
+    labelled("agent_email", "Agent’s email", "E-mail de l’agent"),
+    labelled("entity_id", "Contact of the look-up", "Contact de la recherche"),
+    labelled("duration_s", "Length", "Durée"),
+    labelled("external_id", "Identifier in the phone system", "Identifiant dans le standard"),
+    labelled("chat", "Chat", "Discussion"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name", "number"],
+    columns: &["started_at", "name", "number", "contact_id", "agent_name", "queue", "subject"],
+    groups: &[
+        group("Chat", "Discussion", &["name", "number", "email", "started_at", "ended_at", "subject", "body"]),
+        group(
+            "Who",
+            "Interlocuteurs",
+            &["contact_id", "customer_id", "user_id", "agent_name", "agent_extension", "queue"],
+        ),
+    ],
+    widgets: &[
+        ("number", Widget::Phone),
+        ("email", Widget::Email),
+        ("contact_id", Widget::Link("/contacts")),
+        ("customer_id", Widget::Link("/customers")),
+        ("user_id", Widget::Link("/users")),
+        ("body", Widget::Lines),
+        ("agent_email", Widget::Hidden),
+        ("entity_id", Widget::Hidden),
+        ("duration_s", Widget::Hidden),
+        ("external_id", Widget::Hidden),
+    ],
+    quick_filters: &[quick_filter("Today", "Aujourd’hui", "filter[started_at][on]={today}")],
+    purpose: label("Chats that your phone system journals.", "Les discussions que votre standard journalise."),
+    singular: label("chat", "discussion"),
+    ..ResourceView::DERIVED
+};
+
+const ROUTES: &[Route] = &[
+    get("/crm/lookup/chats", &run(list::<Chat>), NEEDS, "List journalled chats, newest first").named("listChats"),
+    post("/crm/lookup/chats", &run(journal), NEEDS, "Journal a chat; a repeat updates it").named("journalChat"),
+];
 
 entity! {
     /// A chat in the journal.
@@ -104,7 +158,7 @@ pub struct ChatJournalled {
     chat: Chat,
 }
 
-pub fn journal(
+fn journal(
     ctx: &mut Ctx<'_>,
     Json(said): Json<JournalledChat>,
     Query(whose): Query<CustomerFilter>,

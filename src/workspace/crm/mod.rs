@@ -17,23 +17,67 @@ use serde::{Deserialize, Serialize};
 
 use super::phone_calls::PhoneCall;
 use super::settings::Settings;
+use crate::api::field::{Field, labelled};
 use crate::api::list::{List, Listable};
 use crate::api::resource::{MANAGER_AND_AGENT, PermissionGroup, Resource, action};
 use crate::api::{Ctx, Error, Needs, Page, Query, Result, Route, get, post, put, run};
 use crate::values::{Text, email};
-use chats::Chat;
 use pbx_values::OrBlank;
 
 const NEEDS: Needs = Needs::Scoped("crm.lookup");
 
 pub const RESOURCE: Resource = Resource::new(
     "CRM look-up",
-    "Look up a caller while a phone rings, and journal calls and chats. For PBXs.",
+    "Look up a caller while a phone rings, and journal the call afterwards. For PBXs.",
     ROUTES,
 )
 .french("Recherche CRM")
 .permissions(&PERMISSIONS)
-.entity::<Chat>();
+.fields(FIELDS);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("last_name", "Last name", "Nom"),
+    labelled("first_name", "First name", "Prénom"),
+    labelled("civility", "Title", "Civilité"),
+    labelled("phone", "Phone", "Téléphone"),
+    labelled("phone_business", "Business phone", "Téléphone professionnel"),
+    labelled("phone_mobile", "Mobile", "Mobile"),
+    labelled("custom_value", "Note", "Note"),
+    labelled("call_direction", "Direction", "Sens"),
+    labelled("call_type", "Kind of call", "Type d’appel"),
+    labelled("direction", "Direction", "Sens"),
+    labelled("did", "Dialled number", "Numéro composé"),
+    labelled("agent_email", "Agent’s email", "E-mail de l’agent"),
+    labelled("entity_id", "Contact of the look-up", "Contact de la recherche"),
+    labelled("duration_s", "Length", "Durée"),
+    labelled("recording_url", "Recording", "Enregistrement"),
+    labelled("external_id", "Identifier in the phone system", "Identifiant dans le standard"),
+    labelled("status", "Outcome", "Résultat"),
+    labelled("answered", "Answered", "Répondu"),
+    labelled("number_from", "Caller", "Appelant"),
+    labelled("number_to", "Called number", "Numéro appelé"),
+    labelled("transcription", "Transcription", "Transcription"),
+    labelled("summary", "Summary", "Résumé"),
+    labelled("contacts", "Contacts", "Contacts"),
+    labelled("contact", "Contact", "Contact"),
+    labelled("phone_call", "Call", "Appel"),
+    labelled("display_name", "Displayed name", "Nom affiché"),
+    labelled("pbx", "Phone system", "Standard"),
+    labelled("customer_id", "Customer", "Client"),
+    labelled("user_id", "User", "Utilisateur"),
+    labelled("number", "Number", "Numéro"),
+    labelled("name", "Name", "Nom"),
+    labelled("agent_extension", "Extension", "Poste"),
+    labelled("agent_name", "Agent", "Agent"),
+    labelled("queue", "Queue", "File d’attente"),
+    labelled("contact_id", "Contact", "Contact"),
+    labelled("subject", "Subject", "Objet"),
+    labelled("body", "Text", "Texte"),
+    labelled("started_at", "Start", "Début"),
+    labelled("ended_at", "End", "Fin"),
+    labelled("email", "Email", "E-mail"),
+];
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "crm",
@@ -56,8 +100,6 @@ const ROUTES: &[Route] = &[
         .named("journalCall"),
     put("/crm/lookup/phone-calls/{id}", &run(calls::update), NEEDS, "Change a phone call")
         .named("updateJournalledCall"),
-    get("/crm/lookup/chats", &run(list::<Chat>), NEEDS, "List journalled chats, newest first").named("listChats"),
-    post("/crm/lookup/chats", &run(chats::journal), NEEDS, "Journal a chat; a repeat updates it").named("journalChat"),
     get(
         "/crm/template",
         &run(template::download),

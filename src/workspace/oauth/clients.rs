@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use super::client_view;
 use crate::api::field::{flag, integer, moment, text};
 use crate::api::list::{List, ListSpec, Listable, for_each_row};
 use crate::api::resource::{MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
@@ -22,7 +23,9 @@ pub const RESOURCE: Resource =
         .french("Clients OAuth")
         .section(Section::Integrations)
         .permissions(&PERMISSIONS)
-        .recorded(&[RECORDED]);
+        .recorded(&[RECORDED])
+        .fields(client_view::FIELDS)
+        .view(client_view::VIEW);
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "oauth-client",

@@ -14,9 +14,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::clients::OAuthClient;
-use crate::api::field::{integer, moment};
+use crate::api::field::{Field, integer, labelled, moment};
 use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::{Resource, Section};
+use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{Ctx, Done, Error, Id, Needs, Page, Result, Route, delete, get, require_grantable, run};
 use crate::auth::{AccessToken, Keys, Nonce, Permissions, Scopes, encryption, secret};
 use crate::tenancy::ChangeRecorder;
@@ -28,7 +29,32 @@ pub const RESOURCE: Resource =
     Resource::new("OAuth grants", "Access that users have approved for OAuth clients.", ROUTES)
         .french("Accès OAuth")
         .section(Section::Integrations)
-        .recorded(&[RECORDED]);
+        .recorded(&[RECORDED])
+        .fields(FIELDS)
+        .view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("client", "Program", "Application"),
+    labelled("client_id", "Program", "Application"),
+    labelled("user", "User", "Utilisateur"),
+    labelled("user_id", "User", "Utilisateur"),
+    labelled("scopes", "Scopes", "Portées"),
+    labelled("expires_at", "Expiry", "Expiration"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["client"],
+    columns: &["client", "user", "scopes", "created_at", "expires_at"],
+    groups: &[group("Access", "Accès", &["client", "user", "scopes", "expires_at"])],
+    widgets: &[("scopes", Widget::Scopes)],
+    purpose: label(
+        "Programs that act for a person, because that person approved it.",
+        "Les applications qui agissent pour une personne, parce qu’elle l’a accepté.",
+    ),
+    singular: label("granted access", "accès accordé"),
+    ..ResourceView::DERIVED
+};
 
 const ROUTES: &[Route] = &[
     get("/oauth-grants", &run(list), Needs::OwnOr(MANAGE), "List your OAuth grants, or all of them if permitted"),

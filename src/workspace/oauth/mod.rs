@@ -38,6 +38,7 @@
 //! | RFC 9700, 4.11: no open redirect | `only_a_path_of_this_host_is_gone_on_to` |
 //! | the contract: limited to the user's permissions and to the client's customer | `a_token_does_no_more_than_the_person_may…`, `every_route::a_customers_oauth_token…` |
 
+mod client_view;
 pub mod clients;
 pub mod grants;
 pub mod protocol;
