@@ -313,7 +313,7 @@ pub fn rows(
 ) -> Result<Vec<Row>> {
     let zone = page.zone()?;
     let names = Names::of(page, columns, records, place.account.as_deref())?;
-    let has_page = collection.show.is_some_and(|route| page.may(route)) || collection.list.is_some();
+    let has_page = collection.show.is_some_and(|route| page.may(route));
     let back = back.map(|query| {
         let path = collection.page_of(&place.values());
         if query.is_empty() { path } else { format!("{path}?{query}") }

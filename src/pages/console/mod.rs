@@ -7,6 +7,7 @@
 mod action_page;
 mod audit_page;
 mod catalog;
+mod central;
 mod conflict_page;
 mod delete_page;
 mod detail_page;
@@ -21,6 +22,7 @@ mod page;
 mod pbx_page;
 mod permission_matrix;
 mod resource_page;
+mod route_form;
 mod routing_page;
 mod schema;
 mod search_page;
@@ -53,9 +55,7 @@ pub const WITHOUT_PAGE: &[(&str, &str, &str)] = &[
     ("GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
     ("GET", "/customers/{id}/contacts", "the page of a customer shows its contacts"),
     ("GET", "/workspaces/{id}/members", "the page of a workspace shows its members"),
-    ("GET", "/workspaces", "the first page of the central host shows them"),
     ("GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
-    ("GET", "/tokens", "the page of the account shows them"),
 ];
 
 fn is_without_page(method: &Method, path: &str) -> bool {
@@ -66,6 +66,16 @@ fn is_without_page(method: &Method, path: &str) -> bool {
 pub fn workspace_resources() -> Vec<Resource> {
     static GENERIC: LazyLock<Vec<Resource>> = LazyLock::new(|| generic(Layer::Workspace, BY_HAND));
     [BY_HAND, SHARED, &GENERIC].concat()
+}
+
+/// The pages of the central host.
+pub fn central_resources() -> Vec<Resource> {
+    static ALL: LazyLock<Vec<Resource>> = LazyLock::new(|| {
+        let by_hand = central::by_hand();
+        let generic = generic(Layer::Central, &by_hand);
+        [&by_hand, SHARED, &generic].concat()
+    });
+    ALL.to_vec()
 }
 
 /// The generic pages of a layer. A page that is written by hand takes the place of a generic one.
