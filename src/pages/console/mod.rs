@@ -54,7 +54,6 @@ pub const SHARED: &[Resource] = &[Resource::pages("Language page", language_page
 pub const WITHOUT_PAGE: &[(&str, &str, &str)] = &[
     ("GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
     ("GET", "/customers/{id}/contacts", "the page of a customer shows its contacts"),
-    ("GET", "/workspaces/{id}/members", "the page of a workspace shows its members"),
     ("GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
 ];
 
