@@ -28,10 +28,14 @@ pub struct ResourceView {
     pub buttons: &'static [Button],
     /// The purpose, for an empty list.
     pub purpose: Label,
-    /// One record, without article: "contact".
+    /// One record. English has no article, French has one: "contact", "un contact".
     pub singular: Label,
     /// The field of a response that is a secret, which is shown once.
     pub secret: Option<&'static str>,
+    /// Whether a form for a new record can start as a copy of another.
+    pub is_copied: bool,
+    /// A flag of records that nobody may change or delete.
+    pub fixed_if: Option<&'static str>,
 }
 
 /// Fields under a heading.
@@ -77,6 +81,13 @@ pub enum Widget {
     LinkBy(&'static str, &'static [(&'static str, &'static str)]),
     /// Neither shown nor edited.
     Hidden,
+}
+
+impl Widget {
+    /// Whether the field holds the id of another record.
+    pub const fn is_link(self) -> bool {
+        matches!(self, Self::Link(_) | Self::LinkBy(..))
+    }
 }
 
 /// A filter of one click.
@@ -153,5 +164,7 @@ impl ResourceView {
         purpose: label("", ""),
         singular: label("", ""),
         secret: None,
+        is_copied: false,
+        fixed_if: None,
     };
 }

@@ -26,7 +26,7 @@ pub const RESOURCE: Resource = Resource::new("Phone calls", "The journal of phon
 
 const VIEW: ResourceView = ResourceView {
     title: &["subject", "number_from"],
-    columns: &["started_at", "direction", "number_from", "number_to", "contact_id", "agent_name", "status"],
+    columns: &["started_at", "contact_id", "status", "direction", "number_from", "number_to", "agent_name"],
     groups: &[
         group(
             "Call",
@@ -71,7 +71,7 @@ const VIEW: ResourceView = ResourceView {
         "The journal of calls. Your phone system fills it when it is connected.",
         "Le journal des appels. Votre standard le remplit dès qu’il est connecté.",
     ),
-    singular: label("call", "appel"),
+    singular: label("call", "un appel"),
     ..ResourceView::DERIVED
 };
 
