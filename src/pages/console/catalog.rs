@@ -163,13 +163,33 @@ pub fn collection(layer: Layer, path: &str) -> Option<&'static Collection> {
     collections(layer).iter().find(|collection| collection.path == path)
 }
 
-fn collect(layer: Layer, resources: &[Resource]) -> Vec<Collection> {
+/// The form of a route of the central API: a collection with the fields of the route's body alone.
+pub fn central_form(method: &str, path: &str) -> Option<&'static Collection> {
+    static FORMS: LazyLock<Vec<Collection>> = LazyLock::new(|| {
+        let resources = crate::central::RESOURCES;
+        let Some(document) = document(Layer::Central, resources) else { return Vec::new() };
+        let routes = resources.iter().flat_map(|resource| resource.routes.iter().map(move |route| (resource, route)));
+        let form = |(resource, route): (&Resource, &'static Route)| Collection {
+            create: Some(route),
+            creation: body_fields(resource, &document, route),
+            ..Collection::read(resource, &document, route.path, &Value::Null)
+        };
+        routes.filter(|(_, route)| route.method != Method::GET).map(form).collect()
+    });
+    let is_own = |route: &Route| route.method == method && route.path == path;
+    FORMS.iter().find(|form| form.create.is_some_and(is_own))
+}
+
+fn document(layer: Layer, resources: &[Resource]) -> Option<Value> {
     let router = match layer {
         Layer::Central => Router::new(resources, &[]),
         Layer::Workspace => Router::new(&[], resources),
     };
-    let Ok(router) = router else { return Vec::new() };
-    let document = openapi::document(&router, layer, &PublicUrl::new("http", "localhost", 80));
+    Some(openapi::document(&router.ok()?, layer, &PublicUrl::new("http", "localhost", 80)))
+}
+
+fn collect(layer: Layer, resources: &[Resource]) -> Vec<Collection> {
+    let Some(document) = document(layer, resources) else { return Vec::new() };
     let programs = resources.iter().filter(|resource| resource.audience == Audience::Programs);
     let mut found: Vec<Collection> = programs.flat_map(|resource| of_resource(layer, resource, &document)).collect();
     found.sort_by_key(|collection| collection.resource.section);
@@ -196,7 +216,8 @@ fn of_resource(layer: Layer, resource: &Resource, document: &Value) -> Vec<Colle
         found.push(Collection {
             show: route(Method::GET, one),
             update: route(Method::PUT, one),
-            remove: route(Method::DELETE, one),
+            // A deletion that is confirmed in its body has a page by hand.
+            remove: route(Method::DELETE, one).filter(|route| body_fields(resource, document, route).is_empty()),
             remove_many: route(Method::DELETE, &format!("{}/bulk", list.path)),
             export: route(Method::GET, &format!("{}/export", list.path)),
             create: route(Method::POST, list.path),

@@ -58,6 +58,8 @@ pub struct FormInput {
     pub value: String,
     pub is_required: bool,
     pub max_length: Option<u64>,
+    /// What the browser may fill in. Only forms about the person have it.
+    pub autocomplete: Option<&'static str>,
     pub problem: Option<String>,
     pub options: Vec<InputOption>,
     pub pairs: Vec<(String, String)>,
@@ -399,6 +401,11 @@ pub fn groups(
     Ok(groups)
 }
 
+/// The inputs of a form without groups.
+pub fn inputs(page: &PageCtx<'_>, fields: &[FieldSpec], form: &FormState) -> Result<Vec<FormInput>> {
+    fields.iter().map(|field| input(page, field, form, None)).collect()
+}
+
 fn input(page: &PageCtx<'_>, field: &FieldSpec, form: &FormState, account: Option<&str>) -> Result<FormInput> {
     let words = page.words();
     let kind = input_kind(field);
@@ -463,6 +470,7 @@ fn input(page: &PageCtx<'_>, field: &FieldSpec, form: &FormState, account: Optio
         value,
         is_required: field.is_required && kind != InputKind::Check,
         max_length: field.max_length,
+        autocomplete: (kind == InputKind::Secret).then_some("new-password"),
         problem: problem.map(|(_, sentence)| sentence.clone()),
         options,
         pairs,

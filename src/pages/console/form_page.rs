@@ -20,7 +20,7 @@ use crate::api::{ApiResponse, Error, InnerRequest, IntoResponse, Redirect, Resul
 use crate::auth::secret as random_secret;
 use crate::pages::translations::Translations;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 #[derive(Template)]
 #[template(path = "console/form.html")]

@@ -7,6 +7,7 @@
 mod action_page;
 mod audit_page;
 mod catalog;
+mod central;
 mod choice_matrix;
 mod conflict_page;
 mod delete_page;
@@ -21,6 +22,7 @@ mod list_page;
 mod page;
 mod pbx_page;
 mod resource_page;
+mod route_form;
 mod routing_page;
 mod schema;
 mod search_page;
@@ -54,9 +56,7 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "GET", "/customers/{id}/contacts", "the page of a customer shows its contacts"),
     (Layer::Workspace, "GET", "/permissions", "the form of a role shows them"),
     (Layer::Central, "GET", "/workspaces/{id}/members", "the page of a workspace shows its members"),
-    (Layer::Central, "GET", "/workspaces", "the first page of the central host shows them"),
     (Layer::Central, "GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
-    (Layer::Central, "GET", "/tokens", "the page of the account shows them"),
 ];
 
 fn is_without_page(layer: Layer, method: &Method, path: &str) -> bool {
@@ -68,6 +68,16 @@ fn is_without_page(layer: Layer, method: &Method, path: &str) -> bool {
 pub fn workspace_resources() -> Vec<Resource> {
     static GENERIC: LazyLock<Vec<Resource>> = LazyLock::new(|| generic(Layer::Workspace, BY_HAND));
     [BY_HAND, SHARED, &GENERIC].concat()
+}
+
+/// The pages of the central host.
+pub fn central_resources() -> Vec<Resource> {
+    static ALL: LazyLock<Vec<Resource>> = LazyLock::new(|| {
+        let by_hand = central::by_hand();
+        let generic = generic(Layer::Central, &by_hand);
+        [&by_hand, SHARED, &generic].concat()
+    });
+    ALL.to_vec()
 }
 
 /// The generic pages of a layer. A page that is written by hand takes the place of a generic one.

@@ -194,6 +194,11 @@ impl Translations {
             "deleted" => ("Deleted.", "Supprimé."),
             "deleted_many" => ("Deleted.", "Supprimés."),
             "done" => ("Done.", "C’est fait."),
+            "accepted" => ("You are a member now.", "Vous êtes maintenant membre."),
+            "declined" => ("The invitation is declined.", "L’invitation est refusée."),
+            "in_trash" => ("The workspace is in the trash.", "L’espace de travail est à la corbeille."),
+            "revoked" => ("Revoked.", "Révoqué."),
+            "mailed" => ("A code is on its way by mail.", "Un code est en route par e-mail."),
             _ => return None,
         };
         Some(self.label(Label { english, french }))
