@@ -26,6 +26,8 @@ pub struct ResourceView {
     pub affected_by_delete: &'static [Related],
     /// The labels of the routes `POST {path}/{id}/{verb}`, in English and French.
     pub buttons: &'static [Button],
+    /// Forms for new records of other resources, with values of the record filled in.
+    pub shortcuts: &'static [Shortcut],
     /// The purpose, for an empty list.
     pub purpose: Label,
     /// One record. English has no article, French has one: "contact", "un contact".
@@ -145,6 +147,18 @@ impl Related {
     }
 }
 
+/// A link to the form for a new record of another resource.
+#[derive(Debug, Clone, Copy)]
+pub struct Shortcut {
+    pub label: Label,
+    /// The path of the other resource's list.
+    pub path: &'static str,
+    /// The fields that are filled in, each with the field of this record.
+    pub fields: &'static [(&'static str, &'static str)],
+    /// The shortcut exists only if this field has this value. `""` stands for an empty field.
+    pub only_if: &'static [(&'static str, &'static str)],
+}
+
 pub const fn button(verb: &'static str, button_label: Label, about: Label) -> Button {
     Button { verb, label: button_label, about }
 }
@@ -161,6 +175,7 @@ impl ResourceView {
         related: &[],
         affected_by_delete: &[],
         buttons: &[],
+        shortcuts: &[],
         purpose: label("", ""),
         singular: label("", ""),
         secret: None,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::crud::{create, export, import, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
-use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
+use crate::api::resource_view::{ResourceView, Shortcut, Widget, group, label, quick_filter};
 use crate::api::{CallerScope, Error, Given, Needs, Result, Route, delete, get, long_running, placed, post, put, run};
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones::PhoneText;
@@ -66,6 +66,20 @@ const VIEW: ResourceView = ResourceView {
         quick_filter("Inbound", "Entrants", "filter[direction]=inbound"),
         quick_filter("Outbound", "Sortants", "filter[direction]=outbound"),
         quick_filter("Voicemail", "Messages vocaux", "filter[status]=voicemail"),
+    ],
+    shortcuts: &[
+        Shortcut {
+            label: label("Create contact", "Créer un contact"),
+            path: "/contacts",
+            fields: &[("phone_mobile_1", "number_from"), ("customer_id", "customer_id")],
+            only_if: &[("direction", "inbound"), ("contact_id", "")],
+        },
+        Shortcut {
+            label: label("Create contact", "Créer un contact"),
+            path: "/contacts",
+            fields: &[("phone_mobile_1", "number_to"), ("customer_id", "customer_id")],
+            only_if: &[("direction", "outbound"), ("contact_id", "")],
+        },
     ],
     purpose: label(
         "The journal of calls. Your phone system fills it when it is connected.",

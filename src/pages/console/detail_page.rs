@@ -91,13 +91,29 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
         facts: facts(page, collection, &record)?,
         edit: (may(collection.update) && !is_fixed).then(|| format!("{base}/edit")),
         delete: (may(collection.remove) && !is_fixed).then(|| format!("{base}/delete")),
-        buttons: actions.chain(copy).collect(),
+        buttons: shortcuts(page, collection, &record).chain(actions).chain(copy).collect(),
         related: related(page, collection, place)?,
         history: audit_page::history(page, collection, place)?,
         history_link: audit_page::history_link(page, collection, place),
         frame: &frame,
     };
     frame.respond(page, StatusCode::OK, &rendered)
+}
+
+/// The forms for new records of other resources that start from this record.
+fn shortcuts(page: &PageCtx<'_>, owner: &Collection, record: &Value) -> impl Iterator<Item = ActionLink> {
+    let text = |field: &str| display::plain(display::at(record, field));
+    owner.resource.view.shortcuts.iter().filter_map(move |shortcut| {
+        let target = collection(page.request.layer, shortcut.path)?;
+        target.create.filter(|route| page.may(route))?;
+        if shortcut.only_if.iter().any(|(field, value)| text(field) != *value) {
+            return None;
+        }
+        let filled = shortcut.fields.iter().map(|(name, field)| (*name, text(field)));
+        let filled: Vec<(&str, String)> = filled.filter(|(_, value)| !value.is_empty()).collect();
+        let href = format!("{}/new?{}", target.page_of(&[]), query(&filled));
+        Some(ActionLink { label: page.words().label(shortcut.label), href })
+    })
 }
 
 /// Fields that every record may have. They stand below the groups.
