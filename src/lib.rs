@@ -63,8 +63,15 @@ mod tests;
 
 /// The table of every route, of both layers.
 pub fn router() -> anyhow::Result<api::Router> {
-    let central =
-        [central::RESOURCES, pages::RESOURCES, &[pages::STYLE], pages::MAILED, pages::CENTRAL_SIGN_IN].concat();
+    let central = [
+        central::RESOURCES,
+        pages::RESOURCES,
+        &[pages::STYLE],
+        pages::MAILED,
+        pages::CENTRAL_SIGN_IN,
+        &pages::console_of_central(),
+    ]
+    .concat();
     let workspace = [
         workspace::RESOURCES,
         routing::RESOURCES,

@@ -39,6 +39,7 @@ const FIELDS: &[Field] = &[
     labelled("owner", "You are the owner", "Vous êtes propriétaire"),
     labelled("status", "State", "État"),
     labelled("user_id", "New owner", "Nouveau propriétaire"),
+    labelled("account_id", "New owner", "Nouveau propriétaire"),
     labelled("scope", "Show", "Afficher"),
 ];
 
@@ -66,7 +67,7 @@ const VIEW: ResourceView = ResourceView {
         "A workspace has its own users, data and address.",
         "Un espace de travail a ses propres utilisateurs, données et adresse.",
     ),
-    singular: label("workspace", "espace de travail"),
+    singular: label("workspace", "un espace de travail"),
     ..ResourceView::DERIVED
 };
 
@@ -104,7 +105,9 @@ pub struct WorkspaceDeletion {
 #[serde(default)]
 pub struct NewOwner {
     /// Id of the new owner's user in the workspace. The user becomes an `admin`.
-    user_id: RowId,
+    user_id: Option<RowId>,
+    /// Id of the new owner's account, instead of `user_id`.
+    account_id: Option<RowId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -190,7 +193,16 @@ fn transfer(ctx: &BlockingCtx<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Ne
     let (account_id, origin) = (ctx.token()?.account_id, ctx.request.origin());
     let lease = ctx.instance.registry.lease(id);
     let mut recorder = ctx.request.recorder_for(id, Actor::System);
-    let (quotas, user_id) = (ctx.instance.config.quotas, heir.user_id.get());
+    let quotas = ctx.instance.config.quotas;
+    let user_id = match (heir.user_id, heir.account_id) {
+        (Some(user), None) => user.get(),
+        (None, Some(account)) => {
+            let user = lease.file().read(move |db| Ok::<_, Error>(members::of_account(db, account.get())?))?;
+            user.ok_or_else(|| Error::invalid("The selected account id is invalid."))?.id
+        }
+        (None, None) => return Err(Error::invalid("The user id field is required.")),
+        (Some(_), Some(_)) => return Err(Error::invalid("Send the user id or the account id, not both.")),
+    };
     let check = move |db: &Connection, heir: i64| match heir == account_id {
         true => Ok(()),
         false => quotas.check_workspaces(db, heir),
@@ -202,7 +214,7 @@ fn transfer(ctx: &BlockingCtx<'_>, api::Uuid(id): api::Uuid, Json(heir): Json<Ne
         if let Some(owner) = members::of_account(db, account_id)? {
             recorder.actor = owner.actor();
         }
-        let heir = members::promote(db, &recorder, heir.user_id.get(), OWNERS_ROLE)?;
+        let heir = members::promote(db, &recorder, user_id, OWNERS_ROLE)?;
         heir.ok_or_else(|| Error::invalid("The selected user id is invalid."))
     })?;
     let mut workspace = ctx.instance.central.write(move |db| {

@@ -32,6 +32,7 @@ pub use session::{check_form, session};
 pub use sign_in::to_sign_in;
 pub use translations::Translations;
 
+pub use console::central_resources as console_of_central;
 pub use console::workspace_resources as console_of_workspace;
 
 /// The resources of both layers.

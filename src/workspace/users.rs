@@ -41,7 +41,6 @@ const FIELDS: &[Field] = &[
     labelled("phone", "Phone", "Téléphone"),
     labelled("mobile_phone", "Mobile", "Mobile"),
     labelled("role", "Role", "Rôle"),
-    labelled("role_id", "Role", "Rôle"),
     labelled("extension", "Extension", "Poste"),
     labelled("pops", "Calls that pop up", "Appels qui s’affichent"),
 ];
@@ -77,7 +76,7 @@ const VIEW: ResourceView = ResourceView {
         "The people who work in this workspace. Invite them by mail.",
         "Les personnes qui travaillent dans cet espace de travail. Invitez-les par e-mail.",
     ),
-    singular: label("user", "utilisateur"),
+    singular: label("user", "un utilisateur"),
     ..ResourceView::DERIVED
 };
 
@@ -303,6 +302,7 @@ impl Listable for WorkspaceUser {
             integer("id").only_sorted(),
             text("name").sorted_by("fold(name)").searched().label("Name", "Nom"),
             text("email").sorted_by("fold(email)").searched().label("Email", "E-mail"),
+            integer("role_id").label("Role", "Rôle"),
             any_phone("phone", TABLE),
             term("users_fts"),
             moment("created_at").only_sorted().label("Created", "Création"),

@@ -79,6 +79,11 @@ impl Collection {
         self.path.matches('{').count()
     }
 
+    /// Whether a record may not be changed or deleted.
+    pub fn is_fixed(&self, record: &Value) -> bool {
+        self.resource.view.fixed_if.is_some_and(|field| record[field] == true)
+    }
+
     /// Whether there is only one record.
     pub fn is_single(&self) -> bool {
         self.list.is_none()
@@ -158,21 +163,41 @@ pub fn collection(layer: Layer, path: &str) -> Option<&'static Collection> {
     collections(layer).iter().find(|collection| collection.path == path)
 }
 
-fn collect(layer: Layer, resources: &[Resource]) -> Vec<Collection> {
+/// The form of a route of the central API: a collection with the fields of the route's body alone.
+pub fn central_form(method: &str, path: &str) -> Option<&'static Collection> {
+    static FORMS: LazyLock<Vec<Collection>> = LazyLock::new(|| {
+        let resources = crate::central::RESOURCES;
+        let Some(document) = document(Layer::Central, resources) else { return Vec::new() };
+        let routes = resources.iter().flat_map(|resource| resource.routes.iter().map(move |route| (resource, route)));
+        let form = |(resource, route): (&Resource, &'static Route)| Collection {
+            create: Some(route),
+            creation: body_fields(resource, &document, route),
+            ..Collection::read(resource, &document, route.path, &Value::Null)
+        };
+        routes.filter(|(_, route)| route.method != Method::GET).map(form).collect()
+    });
+    let is_own = |route: &Route| route.method == method && route.path == path;
+    FORMS.iter().find(|form| form.create.is_some_and(is_own))
+}
+
+fn document(layer: Layer, resources: &[Resource]) -> Option<Value> {
     let router = match layer {
         Layer::Central => Router::new(resources, &[]),
         Layer::Workspace => Router::new(&[], resources),
     };
-    let Ok(router) = router else { return Vec::new() };
-    let document = openapi::document(&router, layer, &PublicUrl::new("http", "localhost", 80));
+    Some(openapi::document(&router.ok()?, layer, &PublicUrl::new("http", "localhost", 80)))
+}
+
+fn collect(layer: Layer, resources: &[Resource]) -> Vec<Collection> {
+    let Some(document) = document(layer, resources) else { return Vec::new() };
     let programs = resources.iter().filter(|resource| resource.audience == Audience::Programs);
-    let mut found: Vec<Collection> = programs.flat_map(|resource| of_resource(resource, &document)).collect();
+    let mut found: Vec<Collection> = programs.flat_map(|resource| of_resource(layer, resource, &document)).collect();
     found.sort_by_key(|collection| collection.resource.section);
     found
 }
 
 /// The collections of a resource. Its lists come first, then single records.
-fn of_resource(resource: &Resource, document: &Value) -> Vec<Collection> {
+fn of_resource(layer: Layer, resource: &Resource, document: &Value) -> Vec<Collection> {
     let route =
         |method: Method, path: &str| resource.routes.iter().find(|route| route.method == method && route.path == path);
     let mut found = Vec::new();
@@ -180,7 +205,7 @@ fn of_resource(resource: &Resource, document: &Value) -> Vec<Collection> {
         let operation = &document["paths"][list.path]["get"];
         let shape = &operation["responses"]["200"]["content"]["application/json"]["schema"];
         let Some((item, has_pages)) = list_item(document, shape) else { continue };
-        if list.path.ends_with("/export") || super::is_without_page(&Method::GET, list.path) {
+        if list.path.ends_with("/export") || super::is_without_page(layer, &Method::GET, list.path) {
             continue;
         }
         let one = resource.routes.iter().find(|route| {
@@ -191,7 +216,8 @@ fn of_resource(resource: &Resource, document: &Value) -> Vec<Collection> {
         found.push(Collection {
             show: route(Method::GET, one),
             update: route(Method::PUT, one),
-            remove: route(Method::DELETE, one),
+            // A deletion that is confirmed in its body has a page by hand.
+            remove: route(Method::DELETE, one).filter(|route| body_fields(resource, document, route).is_empty()),
             remove_many: route(Method::DELETE, &format!("{}/bulk", list.path)),
             export: route(Method::GET, &format!("{}/export", list.path)),
             create: route(Method::POST, list.path),
@@ -264,10 +290,11 @@ impl Collection {
         let empty = Vec::new();
         let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap_or(&empty);
         let parameters: Vec<&Value> = parameters.iter().map(|parameter| resolve(document, parameter)).collect();
-        let names_customer = parameters.iter().any(|parameter| parameter["name"] == "customer_account");
-        let page = match path.strip_prefix("/smart-routings") {
-            Some(rest) if names_customer => format!("/ui/routing/{{account}}{rest}"),
-            _ => format!("/ui{path}"),
+        let is_given = parameters.iter().any(|parameter| parameter["name"] == "customer_account");
+        let routing = path.strip_prefix("/smart-routings").filter(|_| is_given);
+        let page = match routing {
+            Some(rest) => format!("/ui/routing/{{account}}{rest}"),
+            None => format!("/ui{path}"),
         };
         let sorts = parameters.iter().find(|parameter| parameter["name"] == "sort");
         let pattern = sorts.and_then(|sort| sort["schema"]["pattern"].as_str()).unwrap_or_default();
@@ -277,7 +304,7 @@ impl Collection {
             resource: *resource,
             path,
             page: Box::leak(page.into_boxed_str()),
-            names_customer,
+            names_customer: routing.is_some(),
             list: None,
             show: None,
             create: None,

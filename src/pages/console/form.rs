@@ -9,10 +9,10 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::catalog::collection;
+use super::choice_matrix::{self, MatrixRow};
 use super::display::{at, moment_input, plain};
 use super::links::{Names, target};
 use super::page::PageCtx;
-use super::permission_matrix::{self, MatrixRow};
 use super::schema::{FieldSpec, FieldType};
 use super::texts::choice_label;
 use crate::api::resource_view::Widget;
@@ -58,12 +58,23 @@ pub struct FormInput {
     pub value: String,
     pub is_required: bool,
     pub max_length: Option<u64>,
+    /// What the browser may fill in. Only forms about the person have it.
+    pub autocomplete: Option<&'static str>,
     pub problem: Option<String>,
     pub options: Vec<InputOption>,
     pub pairs: Vec<(String, String)>,
     pub matrix: Vec<MatrixRow>,
+    /// Whether the heading of the group says the same as the label.
+    pub is_named_by_group: bool,
     /// The address at which the script looks for records.
     pub lookup: Option<String>,
+}
+
+impl FormInput {
+    /// Whether a box stands for all choices of a row.
+    pub fn has_wildcards(&self) -> bool {
+        self.matrix.iter().flat_map(|row| &row.boxes).any(|one| one.name.ends_with('*'))
+    }
 }
 
 pub struct InputOption {
@@ -103,7 +114,7 @@ pub fn input_kind(field: &FieldSpec) -> InputKind {
         (Some(Widget::Url), FieldType::Text) => InputKind::Url,
         (Some(Widget::Clock), _) => InputKind::Clock,
         (Some(Widget::Secret), _) => InputKind::Secret,
-        (Some(Widget::Permissions | Widget::Scopes), _) => InputKind::Matrix,
+        (Some(Widget::Permissions | Widget::Scopes | Widget::Events), _) => InputKind::Matrix,
         (Some(Widget::Link(_) | Widget::LinkBy(..)), FieldType::Integer) => InputKind::Link,
         (Some(Widget::Pairs), _) => InputKind::Pairs,
         (_, FieldType::List(choices)) if !choices.is_empty() => InputKind::Boxes,
@@ -374,9 +385,12 @@ pub fn groups(
         rest = others;
         let mut inside = inside;
         inside.sort_by_key(|field| group.fields.iter().position(|name| *name == field.name));
-        let inputs = inside.into_iter().map(|field| input(page, field, form, account)).collect::<Result<Vec<_>>>()?;
+        let mut inputs =
+            inside.into_iter().map(|field| input(page, field, form, account)).collect::<Result<Vec<_>>>()?;
+        let label = words.label(group.label);
+        inputs.iter_mut().for_each(|input| input.is_named_by_group = input.label == label);
         if !inputs.is_empty() {
-            groups.push(InputGroup { label: Some(words.label(group.label)), inputs });
+            groups.push(InputGroup { label: Some(label), inputs });
         }
     }
     if !rest.is_empty() {
@@ -385,6 +399,11 @@ pub fn groups(
         groups.push(InputGroup { label, inputs });
     }
     Ok(groups)
+}
+
+/// The inputs of a form without groups.
+pub fn inputs(page: &PageCtx<'_>, fields: &[FieldSpec], form: &FormState) -> Result<Vec<FormInput>> {
+    fields.iter().map(|field| input(page, field, form, None)).collect()
 }
 
 fn input(page: &PageCtx<'_>, field: &FieldSpec, form: &FormState, account: Option<&str>) -> Result<FormInput> {
@@ -438,7 +457,7 @@ fn input(page: &PageCtx<'_>, field: &FieldSpec, form: &FormState, account: Optio
         pairs.extend([(String::new(), String::new()), (String::new(), String::new())]);
     }
     let matrix = match kind {
-        InputKind::Matrix => permission_matrix::rows(page, many, field.widget == Some(Widget::Permissions)),
+        InputKind::Matrix => choice_matrix::rows(page, field, many),
         _ => Vec::new(),
     };
     let problem = form.problems.iter().find(|(name, _)| name.as_deref() == Some(&field.name));
@@ -451,10 +470,12 @@ fn input(page: &PageCtx<'_>, field: &FieldSpec, form: &FormState, account: Optio
         value,
         is_required: field.is_required && kind != InputKind::Check,
         max_length: field.max_length,
+        autocomplete: (kind == InputKind::Secret).then_some("new-password"),
         problem: problem.map(|(_, sentence)| sentence.clone()),
         options,
         pairs,
         matrix,
+        is_named_by_group: false,
         lookup,
     })
 }

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use super::catalog::{Collection, collections};
+use super::central;
 use super::texts::section_label;
 use crate::api::field::Label;
 use crate::api::resource::Section;
@@ -17,6 +18,7 @@ use crate::api::{
 };
 use crate::auth::{Caller, Principal};
 use crate::pages::session::BrowserSession;
+use crate::pages::sign_in::host_of;
 use crate::pages::translations::Translations;
 use crate::tenancy::locale_settings::WorkspaceLocale;
 use crate::values::Language;
@@ -85,6 +87,9 @@ impl<'a> PageCtx<'a> {
     pub fn zone(&self) -> Result<TimeZone> {
         if let Some(zone) = self.request.time_zone() {
             return Ok(zone.clone());
+        }
+        if self.request.layer == Layer::Central {
+            return Ok(TimeZone::UTC);
         }
         let zone = match self.db {
             Some(db) => WorkspaceLocale::of(db)?.zone,
@@ -157,10 +162,15 @@ impl Frame {
                     request.instance.directory.current(&request.instance.keys)?.by_id(request.workspace()?.id())?;
                 let central = request.instance.public_url().central();
                 let me = principal.user_id().map_or_else(|| "/ui".into(), |id| format!("/ui/users/{id}"));
-                let subdomain = listed.map(|listed| listed.subdomain).unwrap_or_default();
-                (subdomain, format!("{central}/ui"), principal.name.clone(), me)
+                let name = listed.map(|listed| listed.name).unwrap_or_default();
+                (name, format!("{central}/ui"), principal.name.clone(), me)
             }
-            _ => ("cx-engine".to_owned(), "/ui".to_owned(), words.account(), "/ui/account".to_owned()),
+            _ => {
+                let central = request.instance.public_url().central();
+                let me = page.send(InnerRequest::get("/whoami"))?.body;
+                let name = super::display::plain(&me["user"]["name"]);
+                (host_of(&central).to_owned(), "/ui".to_owned(), name, "/ui/account".to_owned())
+            }
         };
         let path = request.address.path.clone();
         let zone = page.zone()?;
@@ -170,7 +180,10 @@ impl Frame {
             places,
             person,
             account,
-            sections: sections(page, &path),
+            sections: match request.layer {
+                Layer::Central => central::sections(page, &path),
+                Layer::Workspace => sections(page, &path),
+            },
             has_search: request.layer == Layer::Workspace,
             search: page.query("q").unwrap_or_default(),
             form_key,

@@ -43,13 +43,16 @@ pub fn page(
     let frame = Frame::of(page)?;
     let words = frame.words;
     let id = super::display::plain(&made["id"]);
-    let at = Place { id: (!id.is_empty()).then_some(id), ..place.clone() };
+    let at = Place { id: (!id.is_empty() && collection.show.is_some()).then_some(id), ..place.clone() };
     let facts = ["client_id"].iter().filter_map(|name| {
         let label = collection.label_of(name).map_or_else(|| (*name).to_owned(), |label| words.label(label));
         made[*name].as_str().map(|value| (label, value.to_owned()))
     });
     let address = &page.request.address;
-    let host = format!("{}://{}{}", address.scheme, address.authority, address.prefix);
+    let host = match made["workspace"]["subdomain"].as_str() {
+        Some(subdomain) => page.request.instance.public_url().workspace(subdomain),
+        None => format!("{}://{}{}", address.scheme, address.authority, address.prefix),
+    };
     let rendered = SecretPage {
         words,
         title: collection.title(made),

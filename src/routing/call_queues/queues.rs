@@ -91,7 +91,7 @@ const VIEW: ResourceView = ResourceView {
         "A queue says where calls go, by day and time.",
         "Une file d’attente dit où vont les appels, selon le jour et l’heure.",
     ),
-    singular: label("call queue", "file d’attente"),
+    singular: label("call queue", "une file d’attente"),
     ..ResourceView::DERIVED
 };
 

@@ -66,7 +66,7 @@ const VIEW: ResourceView = ResourceView {
         "Telephony programs that ask where a call goes, by its caller.",
         "Les programmes de téléphonie qui demandent où va un appel, selon l’appelant.",
     ),
-    singular: label("CTI", "CTI"),
+    singular: label("CTI", "un CTI"),
     secret: Some("token"),
     ..ResourceView::DERIVED
 };

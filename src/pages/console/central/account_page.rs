@@ -1,0 +1,258 @@
+//! The account of the person: name, address, password, second factor, sessions and tokens.
+
+use askama::Template;
+use http::StatusCode;
+use serde_json::Value;
+
+use super::super::catalog::collection;
+use super::super::display::{self, Shown, plain};
+use super::super::form_page::redirect;
+use super::super::page::{Frame, PageCtx};
+use super::super::resource_page::Place;
+use super::super::route_form::{FormTexts, RouteForm};
+use super::super::secret_page;
+use crate::api::{Ctx, Error, Html, InnerRequest, IntoResponse, Layer, Needs, Redirect, Result, Route, get, run};
+use crate::pages::translations::Translations;
+
+const PAGE: &str = "/ui/account";
+
+pub const ROUTES: &[Route] = &[get(PAGE, &run(page), Needs::SignedIn, "Show your account as a page")];
+
+pub const FORMS: &[RouteForm] = &[
+    RouteForm {
+        record: |page, _| super::account(page),
+        ..RouteForm::new(
+            "/ui/account/name",
+            "PUT",
+            "/account",
+            &["name"],
+            |words, _| FormTexts { title: words.change_name(), about: None, button: words.save() },
+            PAGE,
+        )
+    },
+    RouteForm {
+        record: |page, _| super::account(page),
+        ..RouteForm::new(
+            "/ui/account/email",
+            "PUT",
+            "/account",
+            &["email", "current_password"],
+            |words, _| FormTexts {
+                title: words.change_email(),
+                about: Some(words.change_email_about()),
+                button: words.save(),
+            },
+            PAGE,
+        )
+    },
+    RouteForm::new(
+        "/ui/account/email/verify",
+        "POST",
+        "/account/email/verify",
+        &["code"],
+        |words, _| FormTexts {
+            title: words.enter_code(),
+            about: Some(words.enter_code_about()),
+            button: words.confirm_the_address(),
+        },
+        PAGE,
+    ),
+    RouteForm {
+        done: |page, form, _| redirect(page, form.back, "mailed"),
+        ..RouteForm::new(
+            "/ui/account/email/resend",
+            "POST",
+            "/account/email/resend",
+            &[],
+            |words, _| FormTexts {
+                title: words.send_code_again(),
+                about: Some(words.send_code_about()),
+                button: words.send_code_again(),
+            },
+            PAGE,
+        )
+    },
+    RouteForm::new(
+        "/ui/account/password",
+        "PUT",
+        "/account",
+        &["current_password", "password"],
+        |words, _| FormTexts {
+            title: words.change_password(),
+            about: Some(format!("{} {}", words.password_rule(), words.change_password_about())),
+            button: words.save(),
+        },
+        PAGE,
+    ),
+    RouteForm {
+        is_danger: true,
+        // The session ended with the account.
+        done: |page, _, _| Redirect::to("/ui/sign-in").into_response(page.request),
+        ..RouteForm::new(
+            "/ui/account/delete",
+            "DELETE",
+            "/account",
+            &["current_password"],
+            |words, _| FormTexts {
+                title: words.delete_account(),
+                about: Some(words.delete_account_about()),
+                button: words.delete_account(),
+            },
+            PAGE,
+        )
+    },
+    RouteForm {
+        required: &["label"],
+        choices: |page, _, field| match field {
+            "workspace_id" => workspaces(page).map(Some),
+            "expires_in" => Ok(Some(lifetimes(page.words()))),
+            _ => Ok(None),
+        },
+        done: |page, _, made| {
+            let tokens = collection(Layer::Central, "/tokens").ok_or_else(Error::not_found)?;
+            let secret = plain(&made["token"]);
+            secret_page::page(page, tokens, &Place::default(), made, &secret)
+        },
+        ..RouteForm::new(
+            "/ui/tokens/new",
+            "POST",
+            "/tokens",
+            &["label", "workspace_id", "expires_in"],
+            |words, _| FormTexts {
+                title: words.new_token(),
+                about: Some(words.new_token_about()),
+                button: words.create(),
+            },
+            PAGE,
+        )
+    },
+    RouteForm {
+        is_danger: true,
+        record: token,
+        done: |page, form, _| redirect(page, form.back, "revoked"),
+        ..RouteForm::new(
+            "/ui/tokens/{id}/delete",
+            "DELETE",
+            "/tokens/{id}",
+            &[],
+            |words, token| FormTexts {
+                title: words.revoke_token(&plain(&token["label"])),
+                about: Some(words.revoke_about()),
+                button: words.revoke(),
+            },
+            PAGE,
+        )
+    },
+    RouteForm {
+        is_danger: true,
+        query: "others=1",
+        done: |page, form, _| redirect(page, form.back, "revoked"),
+        ..RouteForm::new(
+            "/ui/account/revoke-others",
+            "DELETE",
+            "/tokens",
+            &[],
+            |words, _| FormTexts {
+                title: words.revoke_others(),
+                about: Some(words.revoke_others_about()),
+                button: words.revoke_others(),
+            },
+            PAGE,
+        )
+    },
+];
+
+/// Tokens that the page lists.
+const LISTED: &str = "10";
+
+const DAY: i64 = 86_400;
+
+#[derive(Template)]
+#[template(path = "console/central/account.html")]
+struct AccountPage<'a> {
+    frame: &'a Frame,
+    words: Translations,
+    name: String,
+    email: String,
+    is_confirmed: bool,
+    pending: Option<String>,
+    is_operator: bool,
+    has_second_factor: bool,
+    codes_left: String,
+    tokens: Vec<TokenRow>,
+    has_more: bool,
+}
+
+struct TokenRow {
+    label: String,
+    kind: String,
+    place: String,
+    client: String,
+    is_current: bool,
+    created: Shown,
+    last_used: Shown,
+    expires: Shown,
+    revoke: String,
+}
+
+fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
+    let page = PageCtx::of_turn(ctx);
+    let frame = Frame::of(&page)?;
+    let words = frame.words;
+    let account = super::account(&page)?;
+    let second_factor = page.send(InnerRequest::get("/account/second-factor"))?.body;
+    let tokens = page.send(InnerRequest::get("/tokens").with_query(format!("per_page={LISTED}")))?.body;
+    let rows = tokens["data"].as_array().into_iter().flatten();
+    let rendered = AccountPage {
+        words,
+        name: plain(&account["name"]),
+        email: plain(&account["email"]),
+        is_confirmed: account["email_verified"] == true,
+        pending: account["pending_email"].as_str().map(str::to_owned),
+        is_operator: ctx.request.token()?.operator,
+        has_second_factor: second_factor["enabled"] == true,
+        codes_left: words.recovery_codes_left(&plain(&second_factor["recovery_codes_left"])),
+        tokens: rows.map(|token| row(&page, token)).collect::<Result<_>>()?,
+        has_more: tokens["last_page"].as_i64().is_some_and(|last| last > 1),
+        frame: &frame,
+    };
+    frame.html(StatusCode::OK, &rendered)
+}
+
+fn row(page: &PageCtx<'_>, token: &Value) -> Result<TokenRow> {
+    let (words, zone) = (page.words(), page.zone()?);
+    let moment = |name: &str| match &token[name] {
+        Value::Null => Shown::Nothing,
+        text => display::moment(words, &zone, &plain(text)),
+    };
+    let parts = [plain(&token["user_agent"]), plain(&token["address"])];
+    Ok(TokenRow {
+        label: plain(&token["label"]),
+        kind: if token["kind"] == "program" { words.program() } else { words.session() },
+        place: token["workspace"]["name"].as_str().map_or_else(|| words.own_account_place(), str::to_owned),
+        client: parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · "),
+        is_current: token["current"] == true,
+        created: moment("created_at"),
+        last_used: moment("last_used_at"),
+        expires: moment("expires_at"),
+        revoke: format!("/ui/tokens/{}/delete", plain(&token["id"])),
+    })
+}
+
+/// The token in the path of a page, among the newest.
+fn token(page: &PageCtx<'_>, values: &[String]) -> Result<Value> {
+    let id = values.first().ok_or_else(Error::not_found)?;
+    let tokens = super::rows(page, InnerRequest::get("/tokens").with_query("per_page=500".into()))?;
+    tokens.into_iter().find(|token| plain(&token["id"]) == *id).ok_or_else(Error::not_found)
+}
+
+/// The workspaces for which a token may be valid.
+fn workspaces(page: &PageCtx<'_>) -> Result<Vec<(String, String)>> {
+    let found = super::workspaces(page)?;
+    Ok(found.iter().map(|workspace| (plain(&workspace["id"]), plain(&workspace["name"]))).collect())
+}
+
+fn lifetimes(words: Translations) -> Vec<(String, String)> {
+    let days = [1_i64, 30, 90].map(|days| ((days * DAY).to_string(), words.days(&days.to_string())));
+    days.into_iter().chain([((365 * DAY).to_string(), words.one_year())]).collect()
+}

@@ -1,0 +1,128 @@
+//! The texts of the central pages.
+
+use crate::pages::translations::{Translations, words};
+use crate::values::Language;
+
+words! {
+    workspaces(): "Workspaces", "Espaces de travail";
+    new_workspace(): "New workspace", "Nouvel espace de travail";
+    workspaces_about():
+        "Each workspace has its own users, data and address.",
+        "Chaque espace de travail a ses propres utilisateurs, données et adresse.";
+    no_workspace(): "You are not in a workspace yet.", "Vous n’êtes encore dans aucun espace de travail.";
+    no_workspace_about():
+        "Create one, or ask a colleague to invite you. The invitation then appears here.",
+        "Créez-en un, ou demandez une invitation à un collègue\u{a0}: elle apparaîtra ici.";
+    open_workspace(): "Open", "Ouvrir";
+    workspace_details(): "Details", "Détails";
+    workspace_active(): "active", "actif";
+    workspace_suspended(): "suspended", "suspendu";
+    workspace_owner(): "owner", "propriétaire";
+    workspace_role(): "Role", "Rôle";
+    workspace_state(): "State", "État";
+    workspace_name(): "Name", "Nom";
+    workspace_address(): "Address", "Adresse";
+    created_on(): "Created", "Création";
+    all_of_them(): "All workspaces", "Tous les espaces de travail";
+
+    invitations_to_you(): "Invitations", "Invitations";
+    invited_by(inviter, role): "{inviter} invites you as {role}.", "{inviter} vous invite avec le rôle {role}.";
+    invitation_until(when): "Valid until {when}.", "Valable jusqu’au {when}.";
+    accept(): "Accept", "Accepter";
+    decline(): "Decline", "Refuser";
+    accept_invitation(): "Accept the invitation?", "Accepter l’invitation\u{a0}?";
+    accept_about(): "You become a member of the workspace.", "Vous devenez membre de l’espace de travail.";
+    decline_invitation(): "Decline the invitation?", "Refuser l’invitation\u{a0}?";
+    decline_about(): "You can be invited again.", "On peut vous inviter à nouveau.";
+
+    rename(): "Rename", "Renommer";
+    hand_over(): "Hand over", "Céder";
+    hand_over_workspace(name): "Hand over {name}", "Céder {name}";
+    hand_over_about():
+        "The new owner becomes an admin. You stay a member, but only the new owner can rename, hand over or delete the workspace.",
+        "Le nouveau propriétaire devient administrateur. Vous restez membre, mais lui seul pourra renommer, céder ou supprimer l’espace de travail.";
+    export_workspace(): "Export as a file", "Exporter en fichier";
+    export_workspace_about():
+        "The file contains all data of the workspace. Another server can import it.",
+        "Le fichier contient toutes les données de l’espace de travail. Un autre serveur peut l’importer.";
+    members(): "Members", "Membres";
+    all_members(): "All members", "Tous les membres";
+    only_owner(): "Only the owner can change the workspace.", "Seul le propriétaire peut modifier l’espace de travail.";
+    to_trash(): "Move to the trash", "Mettre à la corbeille";
+    trash_workspace(name): "Move {name} to the trash?", "Mettre {name} à la corbeille\u{a0}?";
+    trash_about(subdomain, days):
+        "Nobody can open the workspace any more. For {days} days, an operator of the server can restore it. Type “{subdomain}” to confirm.",
+        "Plus personne ne pourra ouvrir l’espace de travail. Pendant {days} jours, un opérateur du serveur peut le restaurer. Tapez «\u{a0}{subdomain}\u{a0}» pour confirmer.";
+    danger(): "End", "Fin";
+
+    profile(): "Profile", "Profil";
+    change_name(): "Change your name", "Modifier votre nom";
+    change_email(): "Change your email address", "Modifier votre adresse e-mail";
+    change_email_about():
+        "We mail a code to the new address. The change takes effect once you enter it.",
+        "Un code est envoyé à la nouvelle adresse. Le changement prend effet quand vous l’entrez.";
+    change_password(): "Change your password", "Modifier votre mot de passe";
+    change_password_about():
+        "All your other sessions and tokens end.",
+        "Toutes vos autres sessions et tous vos jetons prennent fin.";
+    change(): "Change", "Modifier";
+    address_is_confirmed(): "confirmed", "confirmée";
+    address_is_not_confirmed(): "not confirmed", "non confirmée";
+    address_pending(email): "A code was mailed to {email}.", "Un code a été envoyé à {email}.";
+    enter_code(): "Enter the code", "Entrer le code";
+    enter_code_about():
+        "The code is in the mail to the new address.",
+        "Le code est dans le message envoyé à la nouvelle adresse.";
+    send_code_again(): "Send another code", "Envoyer un autre code";
+    send_code_about(): "An earlier code stops working.", "Un code précédent ne sera plus valable.";
+    is_on(): "on", "actif";
+    is_off(): "off", "inactif";
+    set_up(): "Set up", "Configurer";
+    manage(): "Manage", "Gérer";
+    sessions_and_tokens(): "Sessions and tokens", "Sessions et jetons";
+    sessions_about():
+        "A session begins when you sign in. A token lets a program act for you.",
+        "Une session commence quand vous vous connectez. Un jeton permet à un programme d’agir pour vous.";
+    this_session(): "this session", "cette session";
+    session(): "session", "session";
+    program(): "token of a program", "jeton d’un programme";
+    own_account_place(): "this account", "ce compte";
+    last_used(): "Last used", "Dernière utilisation";
+    never(): "never", "jamais";
+    expires(): "Expires", "Expiration";
+    revoke(): "Revoke", "Révoquer";
+    revoke_token(label): "Revoke “{label}”?", "Révoquer «\u{a0}{label}\u{a0}»\u{a0}?";
+    revoke_about():
+        "Whoever uses it is signed out at once. So are the tokens that were switched from it.",
+        "Qui l’utilise est déconnecté aussitôt. Les jetons qui en sont issus aussi.";
+    revoke_others(): "Revoke all others", "Révoquer tous les autres";
+    revoke_others_about():
+        "All your sessions and tokens end, except this one.",
+        "Toutes vos sessions et tous vos jetons prennent fin, sauf cette session.";
+    new_token(): "New token", "Nouveau jeton";
+    new_token_about():
+        "For a program that acts for you. The token is shown once.",
+        "Pour un programme qui agit pour vous. Le jeton n’est affiché qu’une fois.";
+    days(number): "{number} days", "{number} jours";
+    one_year(): "1 year", "1 an";
+    all_tokens(): "All sessions and tokens", "Toutes les sessions et tous les jetons";
+    programs_about():
+        "Programs that you approved act for you in one workspace. You see and end them there, on your user page.",
+        "Les applications que vous avez acceptées agissent pour vous dans un espace de travail. Vous les y voyez et les y arrêtez, sur votre page d’utilisateur.";
+    delete_account(): "Delete your account", "Supprimer votre compte";
+    delete_account_about():
+        "You lose access to all workspaces. This cannot be undone. Hand over or delete the workspaces that you own first.",
+        "Vous perdez l’accès à tous les espaces de travail. Cette action est définitive. Cédez ou supprimez d’abord les espaces dont vous êtes propriétaire.";
+    wrong_password(): "The current password is wrong.", "Le mot de passe actuel est faux.";
+    operator(): "Operator of this server", "Opérateur de ce serveur";
+
+    instance(): "Instance", "Instance";
+    instance_about():
+        "This server and what it holds.",
+        "Ce serveur et ce qu’il contient.";
+    reset_second_factor(): "Remove the second factor?", "Retirer le second facteur\u{a0}?";
+    reset_second_factor_about():
+        "The person then signs in with the password alone. Do this only if you know that the person asks for it.",
+        "La personne se connecte alors avec son seul mot de passe. Ne le faites que si vous savez que la demande vient d’elle.";
+    remove(): "Remove", "Retirer";
+}
