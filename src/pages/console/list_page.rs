@@ -20,8 +20,8 @@ use crate::pages::translations::Translations;
 /// Records of a page.
 const PER_PAGE: &str = "25";
 
-/// Filtered records are counted up to here.
-const COUNTED_TO: i64 = 1000;
+/// Records are counted up to here. More are "more than 1,000".
+const COUNTED_TO: i64 = 1001;
 
 /// Parameters of the page that the API does not know.
 const OF_THE_PAGE: [&str; 5] = ["cols", "back", "done", "part", "per_page"];
@@ -195,15 +195,17 @@ pub struct Records {
     pub rows: Vec<Value>,
     pub next: Option<String>,
     pub previous: Option<String>,
+    /// `COUNTED_TO` means at least that many.
     pub count: Option<i64>,
-    is_at_least: bool,
 }
 
 impl Records {
     fn count_in_words(&self, words: Translations) -> Option<String> {
         let count = self.count?;
-        let number = display::count(words, count);
-        Some(if self.is_at_least { words.more_than(&number) } else { number })
+        Some(match count {
+            COUNTED_TO => words.more_than(&display::count(words, COUNTED_TO - 1)),
+            count => display::count(words, count),
+        })
     }
 }
 
@@ -238,14 +240,11 @@ pub fn read(
         return Ok(Records { rows, count, ..Records::default() });
     }
     let text = |name: &str| body[name].as_str().map(str::to_owned);
-    let count = body["count"].as_i64();
     Ok(Records {
         rows: body["data"].as_array().cloned().unwrap_or_default(),
         next: text("next_cursor"),
         previous: text("prev_cursor"),
-        count,
-        is_at_least: count.is_some_and(|count| count >= COUNTED_TO)
-            && filters_of(given).iter().any(|(name, _)| name != "sort"),
+        count: body["count"].as_i64(),
     })
 }
 
