@@ -187,11 +187,11 @@ impl Chromium {
     }
 
     /// The errors that the browser reported since the last question. A form that is shown again with its problems has
-    /// the status 422, which browsers report as well: that is none.
+    /// the status 422 or 409, which browsers report as well: that is none.
     pub fn errors(&mut self) -> Vec<String> {
         self.look("1");
         let errors = std::mem::take(&mut self.errors);
-        errors.into_iter().filter(|error| !error.contains("status of 422")).collect()
+        errors.into_iter().filter(|error| !error.contains("status of 422") && !error.contains("status of 409")).collect()
     }
 
     /// The addresses that pages requested since the last question.

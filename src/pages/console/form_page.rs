@@ -132,9 +132,12 @@ pub fn show(
 pub fn sent_form(page: &PageCtx<'_>, fields: &[FieldSpec]) -> Result<FormState> {
     let sent = form_pairs(page.request)?;
     let text = |name: &str| sent.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let keeps = |name: &str| text(&format!("{}{name}", conflict_page::KEPT)).is_some_and(|kept| kept == "theirs");
+    let mut typed = form::read(fields, &sent);
+    typed.retain(|name, _| !keeps(name));
     let base = text("base").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| json!({}));
     Ok(FormState {
-        typed: form::read(fields, &sent),
+        typed,
         base,
         state: text("state").filter(|state| !state.is_empty()),
         once: text("once").unwrap_or_default(),

@@ -66,7 +66,7 @@ fn two_people_who_edit_one_record_choose_field_by_field() {
         second.sees("Theirs");
         second.sees("acme");
         assert_eq!(field(&read(), "department"), "Theirs", "nothing is saved before the choice");
-        second.browser.press("input[type=radio][value=Mine]");
+        second.browser.press("input[type=radio][value=mine]");
         second.choose(".send button");
         assert_eq!(field(&read(), "department"), "Mine");
         assert_eq!(field(&read(), "company"), format!("Company {hands:?}"));
