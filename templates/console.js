@@ -24,7 +24,7 @@
   // Leaving a changed form: a warning, and a draft to take up again.
   for (const form of all("form.record[data-once]")) {
     const key = "draft " + location.pathname;
-    const inputs = () => all("input[name]:not([type=hidden]):not([type=password]), textarea, select", form);
+    const inputs = () => all("input[name]:not([type=hidden]):not([type=password]):not([data-secret]), textarea, select", form);
     const read = () => inputs().map((input) => (input.type === "checkbox" || input.type === "radio" ? input.checked : input.value));
     const first = JSON.stringify(read());
     const isChanged = () => JSON.stringify(read()) !== first;

@@ -66,6 +66,8 @@ pub enum Error {
     /// `If-None-Match` names the state of the resource.
     AlreadyExists,
     Overloaded,
+    /// A statement took longer than its limit.
+    TooSlow,
     /// These host names must be resolved before access can be decided.
     UnknownHosts(Vec<String>),
     /// A time in the request has no zone. The workspace's time zone must be read first.
@@ -179,7 +181,7 @@ impl Error {
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "stale_write"),
             Self::AlreadyExists => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
-            Self::Overloaded | Self::UnknownHosts(_) | Self::NeedsTimeZone => {
+            Self::Overloaded | Self::TooSlow | Self::UnknownHosts(_) | Self::NeedsTimeZone => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
             Self::StorageFull(_) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
@@ -221,7 +223,7 @@ impl Error {
             Self::PreconditionFailed => {
                 "The resource was changed meanwhile. Nothing was changed. Read it again.".into()
             }
-            Self::Overloaded | Self::UnknownHosts(_) | Self::NeedsTimeZone => {
+            Self::Overloaded | Self::TooSlow | Self::UnknownHosts(_) | Self::NeedsTimeZone => {
                 "The server is overloaded. Nothing was changed. Try again shortly.".into()
             }
             Self::StorageFull(_) => "The server's disk is full. Nothing was changed.".into(),
@@ -347,9 +349,8 @@ impl From<rusqlite::Error> for Error {
         }
         if let rusqlite::Error::SqliteFailure(failure, message) = &error {
             match failure.code {
-                ErrorCode::OperationInterrupted | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-                    return Self::Overloaded;
-                }
+                ErrorCode::OperationInterrupted => return Self::TooSlow,
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => return Self::Overloaded,
                 ErrorCode::ConstraintViolation => {
                     let column = message
                         .as_deref()

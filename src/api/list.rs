@@ -28,6 +28,9 @@ const MOST_PER_PAGE: i64 = 500;
 /// Maximum filters per request, far below SQLite's limit.
 const MOST_FILTERS: usize = 50;
 
+/// Maximum rows that a page by cursor counts.
+const MOST_COUNTED: i64 = 10_000;
+
 /// Maximum words, and characters, in all full-text filters of a request. Each word is a search.
 const MOST_WORDS: usize = 20;
 const MOST_SEARCHED: usize = 100;
@@ -88,6 +91,8 @@ pub struct List<T> {
     pub(super) per_page: i64,
     /// The position, if the query has a cursor. The inner `None` is the first page.
     cursor: Option<Option<Cursor>>,
+    /// The rows up to which a page by cursor counts, if it counts.
+    pub(super) count_to: Option<i64>,
     filters: Vec<(&'static Field, FilterValue)>,
     /// Conditions that always apply.
     fixed: Vec<(&'static str, Sql)>,
@@ -130,8 +135,14 @@ impl<T: Listable> Input for List<T> {
         operation.query(
             "cursor",
             "Pages by key instead of by number, for large lists. Empty for the first page, then `next_cursor` of the \
-             previous page. `page` is ignored, and the rows are not counted.",
+             previous page. `page` is ignored, and the rows are counted only with `count_to`.",
             json!({"type": "string"}),
+        );
+        operation.query(
+            "count_to",
+            "Counts the rows of all pages, up to this number: `count` of a page by `cursor`. If `count` equals \
+             `count_to`, there may be more.",
+            json!({"type": "integer", "minimum": 1, "maximum": MOST_COUNTED}),
         );
         operation.query(
             "per_page",
@@ -181,6 +192,7 @@ impl<T: Listable> List<T> {
             page: 1,
             per_page: PER_PAGE,
             cursor: None,
+            count_to: None,
             filters: Vec::new(),
             fixed: Vec::new(),
             sorts: Vec::new(),
@@ -244,6 +256,10 @@ impl<T: Listable> List<T> {
                 let bounds = format!("The per page must be between 1 and {MOST_PER_PAGE}.");
                 self.per_page = integer::read(value).filter(|n| (1..=MOST_PER_PAGE).contains(n)).ok_or(bounds)?;
             }
+            "count_to" => {
+                let bounds = format!("The count to must be between 1 and {MOST_COUNTED}.");
+                self.count_to = Some(integer::read(value).filter(|n| (1..=MOST_COUNTED).contains(n)).ok_or(bounds)?);
+            }
             "sort" => {
                 if value.split(',').count() > MOST_SORTS {
                     return Err(format!("The sort may not have more than {MOST_SORTS} keys."));
@@ -261,7 +277,7 @@ impl<T: Listable> List<T> {
                     self.filter(inside, value, zone)?;
                 } else if let Some(inside) = Self::plain_filter(name) {
                     self.filter(&inside, value, zone)?;
-                } else if ["page", "per_page", "cursor", "sort", "filter"]
+                } else if ["page", "per_page", "cursor", "count_to", "sort", "filter"]
                     .contains(&name.split('[').next().unwrap_or(name))
                 {
                     return Err(format!("The parameter {name} is unknown; it may be {}.", Self::allowed_parameters()));
@@ -274,7 +290,7 @@ impl<T: Listable> List<T> {
     /// The parameters that the list accepts.
     fn allowed_parameters() -> String {
         let filters = T::LISTING.filters().map(|(field, _)| format!("filter[{}]", field.name));
-        let own = ["page", "per_page", "cursor", "sort"].map(str::to_owned);
+        let own = ["page", "per_page", "cursor", "count_to", "sort"].map(str::to_owned);
         own.into_iter().chain(filters).collect::<Vec<_>>().join(", ")
     }
 
@@ -342,7 +358,7 @@ impl<T: Listable> List<T> {
             if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
 
         let count = if filtered.is_empty() && counted_by_triggers {
-            format!("SELECT rows FROM row_counts WHERE name = '{table}'")
+            counted_rows(table)
         } else {
             format!("SELECT count(*) FROM {table}{filtered}")
         };
@@ -375,6 +391,11 @@ impl<T: Listable> List<T> {
     /// The full-text filter, if the list is sorted by id: the index returns its hits in that order.
     pub(super) fn text_hits(&self, order: &[SortKey]) -> Option<TextHits> {
         let [SortKey { column: "id", .. }] = order else { return None };
+        self.text_filter()
+    }
+
+    /// The first full-text filter.
+    pub(super) fn text_filter(&self) -> Option<TextHits> {
         self.filters.iter().enumerate().find_map(|(place, (field, wanted))| match (field.filter, wanted) {
             (Some(FilterKind::Term(index)), FilterValue::Text(text)) => {
                 search_words(text).map(|words| TextHits { place, index, words })
@@ -447,6 +468,11 @@ impl<T: Listable> List<T> {
             path,
         }
     }
+}
+
+/// SQL for the number of rows of a table that triggers count.
+pub(super) fn counted_rows(table: &str) -> String {
+    format!("SELECT rows FROM row_counts WHERE name = '{table}'")
 }
 
 /// An order that holds whether or not the texts of the file are all indexed.

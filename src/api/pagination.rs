@@ -56,6 +56,10 @@ pub struct CursorPage<T> {
     pub data: Vec<T>,
     /// Maximum rows per page.
     pub per_page: i64,
+    /// Number of rows on all pages, only with `count_to`. If it equals `count_to`, there may be more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64")]
+    pub count: Option<i64>,
     /// Value of `cursor` for the next page, with the same sort; null on the last page.
     pub next_cursor: Option<String>,
     /// Value of `cursor` for the previous page; null on the first page.
@@ -92,6 +96,7 @@ impl<T> Page<T> {
             Self::Cursor(page) => Page::Cursor(CursorPage {
                 data: page.data.into_iter().map(make).collect::<Result<_>>()?,
                 per_page: page.per_page,
+                count: page.count,
                 next_cursor: page.next_cursor,
                 prev_cursor: page.prev_cursor,
                 next_page_url: page.next_page_url,

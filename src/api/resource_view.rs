@@ -26,12 +26,18 @@ pub struct ResourceView {
     pub affected_by_delete: &'static [Related],
     /// The labels of the routes `POST {path}/{id}/{verb}`, in English and French.
     pub buttons: &'static [Button],
+    /// Forms for new records of other resources, with values of the record filled in.
+    pub shortcuts: &'static [Shortcut],
     /// The purpose, for an empty list.
     pub purpose: Label,
-    /// One record, without article: "contact".
+    /// One record. English has no article, French has one: "contact", "un contact".
     pub singular: Label,
     /// The field of a response that is a secret, which is shown once.
     pub secret: Option<&'static str>,
+    /// Whether a form for a new record can start as a copy of another.
+    pub is_copied: bool,
+    /// A flag of records that nobody may change or delete.
+    pub fixed_if: Option<&'static str>,
 }
 
 /// Fields under a heading.
@@ -77,6 +83,13 @@ pub enum Widget {
     LinkBy(&'static str, &'static [(&'static str, &'static str)]),
     /// Neither shown nor edited.
     Hidden,
+}
+
+impl Widget {
+    /// Whether the field holds the id of another record.
+    pub const fn is_link(self) -> bool {
+        matches!(self, Self::Link(_) | Self::LinkBy(..))
+    }
 }
 
 /// A filter of one click.
@@ -134,6 +147,18 @@ impl Related {
     }
 }
 
+/// A link to the form for a new record of another resource.
+#[derive(Debug, Clone, Copy)]
+pub struct Shortcut {
+    pub label: Label,
+    /// The path of the other resource's list.
+    pub path: &'static str,
+    /// The fields that are filled in, each with the field of this record.
+    pub fields: &'static [(&'static str, &'static str)],
+    /// The shortcut exists only if this field has this value. `""` stands for an empty field.
+    pub only_if: &'static [(&'static str, &'static str)],
+}
+
 pub const fn button(verb: &'static str, button_label: Label, about: Label) -> Button {
     Button { verb, label: button_label, about }
 }
@@ -150,8 +175,11 @@ impl ResourceView {
         related: &[],
         affected_by_delete: &[],
         buttons: &[],
+        shortcuts: &[],
         purpose: label("", ""),
         singular: label("", ""),
         secret: None,
+        is_copied: false,
+        fixed_if: None,
     };
 }

@@ -88,16 +88,10 @@ pub struct Html {
     is_secret: bool,
 }
 
-/// 200 with a stylesheet.
-pub struct Stylesheet {
+/// 200 with a file that is compiled into the program: a stylesheet, a script, an icon.
+pub struct StaticAsset {
     pub text: &'static str,
-    /// Whether the content at this URL never changes.
-    pub is_for_ever: bool,
-}
-
-/// 200 with a script.
-pub struct Script {
-    pub text: &'static str,
+    pub media_type: &'static str,
     /// Whether the content at this URL never changes.
     pub is_for_ever: bool,
 }
@@ -305,9 +299,9 @@ impl Html {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         // The page may have what is from this host: a style, and in the console a script. No frame, no other origin.
         let policy = format!(
-            "default-src 'none'; style-src {};{} form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src {}; img-src 'self';{} form-action 'self'{}; base-uri 'none'; frame-ancestors 'none'",
             if self.has_own_style { "'unsafe-inline'" } else { "'self'" },
-            if self.is_of_console { " script-src 'self'; connect-src 'self'; img-src 'self';" } else { "" },
+            if self.is_of_console { " script-src 'self'; connect-src 'self';" } else { "" },
             self.leads_to.map(|origin| format!(" {origin}")).unwrap_or_default()
         );
         headers.insert(header::CONTENT_SECURITY_POLICY, header_value(policy)?);
@@ -317,7 +311,7 @@ impl Html {
         let kept = if self.is_of_console && !self.is_secret { "private, no-cache" } else { "no-store" };
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));
         headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.language.tag()));
-        headers.insert(header::VARY, HeaderValue::from_static("Accept-Language"));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Language, Cookie"));
         Ok(response)
     }
 }
@@ -393,33 +387,19 @@ impl IntoResponse for Relayed {
     }
 }
 
-impl IntoResponse for Stylesheet {
+impl IntoResponse for StaticAsset {
     fn into_response(self, _: &Request) -> Result<ApiResponse> {
-        Ok(asset(self.text, "text/css; charset=utf-8", self.is_for_ever))
+        let mut response = Response::new(Content::Full(Bytes::from_static(self.text.as_bytes())));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media_type));
+        let kept = if self.is_for_ever { "public, max-age=31536000, immutable" } else { "no-cache" };
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));
+        Ok(response)
     }
 
     fn describe(operation: &mut Operation<'_>) {
         operation.page_response();
     }
-}
-
-impl IntoResponse for Script {
-    fn into_response(self, _: &Request) -> Result<ApiResponse> {
-        Ok(asset(self.text, "text/javascript; charset=utf-8", self.is_for_ever))
-    }
-
-    fn describe(operation: &mut Operation<'_>) {
-        operation.page_response();
-    }
-}
-
-fn asset(text: &'static str, kind: &'static str, is_for_ever: bool) -> ApiResponse {
-    let mut response = Response::new(Content::Full(Bytes::from_static(text.as_bytes())));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    let kept = if is_for_ever { "public, max-age=31536000, immutable" } else { "no-cache" };
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));
-    response
 }
 
 impl IntoResponse for Redirect {

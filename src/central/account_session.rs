@@ -362,9 +362,12 @@ mod tests {
         let said = acme().post("/login", json!({"email": "owner@example.com", "password": PASSWORD})).ok();
         assert_eq!((&said["user"]["id"], &said["user"]["role"]["name"]), (&json!(1), &json!("admin")));
         let me = acme().signed_in(&said).get("/whoami").ok();
+        let mut workspace = said["workspace"].clone();
+        (workspace["timezone"], workspace["locale"]) = (json!("Europe/Paris"), json!("fr-FR"));
+        workspace["default_country"] = json!("FR");
         assert_eq!(
             (&me["scope"], &me["permissions"], &me["workspace"]),
-            (&json!("workspace"), &json!(["*"]), &said["workspace"])
+            (&json!("workspace"), &json!(["*"]), &workspace)
         );
         acme().signed_in(&said).post("/logout", json!({})).ok();
         acme().signed_in(&said).get("/whoami").rejected(401, "token_revoked");

@@ -40,7 +40,7 @@ const VIEW: ResourceView = ResourceView {
         quick_filter("Without a second factor", "Sans second facteur", "filter[second_factor]=false"),
     ],
     purpose: label("The people who can log in here.", "Les personnes qui peuvent se connecter ici."),
-    singular: label("account", "compte"),
+    singular: label("account", "un compte"),
     ..ResourceView::DERIVED
 };
 

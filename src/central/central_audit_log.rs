@@ -60,7 +60,7 @@ const VIEW: ResourceView = ResourceView {
         "What happened to your account and what you did.",
         "Ce qui est arrivé à votre compte et ce que vous avez fait.",
     ),
-    singular: label("event", "événement"),
+    singular: label("event", "un événement"),
     ..ResourceView::DERIVED
 };
 

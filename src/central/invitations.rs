@@ -68,7 +68,7 @@ const VIEW: ResourceView = ResourceView {
         ),
     ],
     purpose: label("Invitations to workspaces of others.", "Les invitations à rejoindre d’autres espaces de travail."),
-    singular: label("invitation", "invitation"),
+    singular: label("invitation", "une invitation"),
     ..ResourceView::DERIVED
 };
 

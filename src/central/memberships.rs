@@ -39,7 +39,7 @@ const VIEW: ResourceView = ResourceView {
     widgets: &[("email", Widget::Email)],
     quick_filters: &[quick_filter("Without a second factor", "Sans second facteur", "filter[second_factor]=false")],
     purpose: label("The people who belong to the workspace.", "Les personnes qui appartiennent à l’espace de travail."),
-    singular: label("member", "membre"),
+    singular: label("member", "un membre"),
     ..ResourceView::DERIVED
 };
 

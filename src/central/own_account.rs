@@ -42,7 +42,7 @@ const VIEW: ResourceView = ResourceView {
         group("Security", "Sécurité", &["password", "current_password"]),
     ],
     widgets: &[("email", Widget::Email), ("password", Widget::Secret), ("current_password", Widget::Secret)],
-    singular: label("account", "compte"),
+    singular: label("account", "un compte"),
     ..ResourceView::DERIVED
 };
 

@@ -84,7 +84,7 @@ const VIEW: ResourceView = ResourceView {
         "Your sessions, and tokens for programs that act for you.",
         "Vos sessions, et les jetons des programmes qui agissent pour vous.",
     ),
-    singular: label("token", "jeton"),
+    singular: label("token", "un jeton"),
     secret: Some("token"),
     ..ResourceView::DERIVED
 };

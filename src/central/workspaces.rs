@@ -67,7 +67,7 @@ const VIEW: ResourceView = ResourceView {
         "A workspace has its own users, data and address.",
         "Un espace de travail a ses propres utilisateurs, données et adresse.",
     ),
-    singular: label("workspace", "espace de travail"),
+    singular: label("workspace", "un espace de travail"),
     ..ResourceView::DERIVED
 };
 

@@ -1,7 +1,7 @@
 //! Errors of pages, as pages in the visitor's language.
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, Uri};
 
 use super::Message;
 use super::translations::Translations;
@@ -11,10 +11,13 @@ use crate::api::{Error, language};
 pub struct ErrorPage {
     words: Translations,
     about: ErrorTopic,
+    /// The address that was requested.
+    requested: String,
+    /// The first page of the host.
+    start: String,
 }
 
 enum ErrorTopic {
-    Contact,
     Approval,
     /// Entering a workspace from the central host.
     Entrance,
@@ -22,24 +25,30 @@ enum ErrorTopic {
 }
 
 impl ErrorPage {
-    /// The error page of a path. `None` if the path belongs to programs.
-    pub fn of(path: &str, headers: &HeaderMap) -> Option<Self> {
+    /// The error page of a path. `None` if the path belongs to programs. `prefix` names the workspace, if the path
+    /// does; `path` is the rest.
+    pub fn of(path: &str, prefix: &str, uri: &Uri, headers: &HeaderMap) -> Option<Self> {
         let about = match path {
             "/oauth/authorize" => ErrorTopic::Approval,
-            path if path.starts_with("/ui/contacts/") => ErrorTopic::Contact,
             path if path.starts_with("/ui/enter/") => ErrorTopic::Entrance,
             path if path == "/ui" || path.starts_with("/ui/") => ErrorTopic::Other,
             _ => return None,
         };
-        Some(Self { words: Translations(language(headers)), about })
+        let requested = uri.path_and_query().map_or_else(String::new, ToString::to_string);
+        Some(Self { words: Translations(language(headers)), about, requested, start: format!("{prefix}/ui") })
     }
 
     /// The response, with the headers of the error.
     pub fn response(&self, error: Error) -> Response<Bytes> {
         let (status, title, text) = self.texts(&error);
-        let label = self.words.your_workspaces();
-        let link = matches!(self.about, ErrorTopic::Entrance).then_some(("/ui", label.as_str()));
-        let page = Message { link, ..Message::about(self.words, &title, &text) };
+        let words = self.words;
+        let (address, label) = match (&self.about, status) {
+            (ErrorTopic::Entrance, _) => (&self.start, words.your_workspaces()),
+            (_, StatusCode::SERVICE_UNAVAILABLE) => (&self.requested, words.try_again()),
+            _ => (&self.start, words.to_the_start()),
+        };
+        let link = (!matches!(self.about, ErrorTopic::Approval)).then_some((address.as_str(), label.as_str()));
+        let page = Message { link, ..Message::about(words, &title, &text) };
         let page = page.page(status).and_then(|page| page.response(""));
         let response = error.into_response();
         let Ok(page) = page else { return response };
@@ -54,13 +63,6 @@ impl ErrorPage {
         let (words, status) = (self.words, error.status());
         let text = words.problems(error).join(" ");
         match (&self.about, error) {
-            // A user who may not view contacts does not learn which exist.
-            (
-                ErrorTopic::Contact,
-                Error::MissingPermission(_)
-                | Error::Forbidden { code: "second_factor_required" | "not_a_member", .. }
-                | Error::NotFound { code: "not_found", .. },
-            ) => (StatusCode::NOT_FOUND, words.no_such_contact(), words.gone_or_hidden()),
             (ErrorTopic::Entrance, Error::NotFound { code: "workspace_not_found" | "not_found", .. }) => {
                 (status, words.cannot_enter(), words.not_entered_about())
             }
@@ -69,9 +71,16 @@ impl ErrorPage {
                 (StatusCode::BAD_REQUEST, words.not_to_be_approved(), text)
             }
             (ErrorTopic::Approval, _) if status.is_client_error() => (status, words.not_to_be_approved(), text),
+            (_, Error::MissingPermission(name)) => {
+                let permission = words.choice("permissions", name).unwrap_or_else(|| name.to_string());
+                (status, words.permission_missing(), words.permission_needed(&permission))
+            }
+            (_, Error::TooSlow) => (status, words.not_now(), words.looks_at_every_row()),
             (_, Error::NotFound { code: "route_not_found", .. }) => {
                 (status, words.no_such_page(), words.check_the_link())
             }
+            (_, Error::NotFound { code: "not_found", .. }) => (status, words.record_is_gone(), words.gone_or_hidden()),
+            (_, Error::Overloaded) => (status, words.not_now(), text),
             _ => (status, words.cannot_be_shown(), text),
         }
     }
@@ -88,7 +97,7 @@ mod tests {
         let server = TestServer::new();
         for (host, method, path, status, english, french) in [
             ("localhost", Method::GET, "/ui/nowhere", 404, "There is no such page", "Cette page n’existe pas"),
-            ("acme.localhost", Method::GET, "/ui", 404, "There is no such page", "Cette page n’existe pas"),
+            ("acme.localhost", Method::GET, "/ui/nowhere", 404, "There is no such page", "Cette page n’existe pas"),
             ("localhost", Method::GET, "/ui/contacts/1", 404, "There is no such page", "Cette page n’existe pas"),
             (
                 "acme.localhost",

@@ -1,5 +1,5 @@
-//! The stylesheets of pages and the script of the console, compiled into the program. The URL of each contains a digest: a browser caches it forever,
-//! and a new version has a new URL.
+//! The stylesheets of pages, the script and the icon, compiled into the program. The URL of each contains a digest: a
+//! browser caches it forever, and a new version has a new URL.
 
 use std::sync::LazyLock;
 
@@ -7,76 +7,77 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use crate::api::{BlockingCtx, Needs, Result, Route, Script, Stylesheet, get, inline};
+use crate::api::{BlockingCtx, Needs, Result, Route, StaticAsset, get, inline};
 
 pub const ROUTES: &[Route] = &[
-    get(PAGES.path, &inline(of_pages), Needs::Anyone, "Get the stylesheet of pages"),
-    get(DOCS.path, &inline(of_docs), Needs::Anyone, "Get the stylesheet of the API reference"),
-    get(CONSOLE.path, &inline(of_console), Needs::Anyone, "Get the stylesheet of the console"),
-    get(SCRIPT.path, &inline(script), Needs::Anyone, "Get the script of the console"),
+    get(
+        "/ui/style.css",
+        &inline(|ctx: &BlockingCtx<'_>| PAGES.response(ctx)),
+        Needs::Anyone,
+        "Get the stylesheet of pages",
+    ),
+    get(
+        "/ui/docs.css",
+        &inline(|ctx: &BlockingCtx<'_>| DOCS.response(ctx)),
+        Needs::Anyone,
+        "Get the stylesheet of the API reference",
+    ),
+    get(
+        "/ui/console.css",
+        &inline(|ctx: &BlockingCtx<'_>| CONSOLE.response(ctx)),
+        Needs::Anyone,
+        "Get the stylesheet of the console",
+    ),
+    get(
+        "/ui/console.js",
+        &inline(|ctx: &BlockingCtx<'_>| SCRIPT.response(ctx)),
+        Needs::Anyone,
+        "Get the script of the console",
+    ),
+    get("/ui/icon.svg", &inline(|ctx: &BlockingCtx<'_>| ICON.response(ctx)), Needs::Anyone, "Get the icon of pages"),
 ];
 
-struct Asset {
+/// A file of pages.
+pub struct Asset {
     path: &'static str,
+    media_type: &'static str,
     text: &'static str,
+    digest: LazyLock<String>,
 }
 
-const PAGES: Asset = Asset {
-    path: "/ui/style.css",
-    text: concat!(include_str!("../../templates/colors.css"), include_str!("../../templates/style.css")),
-};
-const DOCS: Asset = Asset { path: "/ui/docs.css", text: include_str!("../../templates/docs.css") };
-const CONSOLE: Asset = Asset {
-    path: "/ui/console.css",
-    text: concat!(include_str!("../../templates/colors.css"), include_str!("../../templates/console.css")),
-};
-const SCRIPT: Asset = Asset { path: "/ui/console.js", text: include_str!("../../templates/console.js") };
+const CSS: &str = "text/css; charset=utf-8";
 
-static PAGES_DIGEST: LazyLock<String> = LazyLock::new(|| PAGES.digest());
-static DOCS_DIGEST: LazyLock<String> = LazyLock::new(|| DOCS.digest());
-static CONSOLE_DIGEST: LazyLock<String> = LazyLock::new(|| CONSOLE.digest());
-static SCRIPT_DIGEST: LazyLock<String> = LazyLock::new(|| SCRIPT.digest());
+macro_rules! asset {
+    ($name:ident, $path:literal, $media_type:expr, $($file:literal),+) => {
+        pub static $name: Asset = Asset {
+            path: $path,
+            media_type: $media_type,
+            text: concat!($(include_str!(concat!("../../templates/", $file))),+),
+            digest: LazyLock::new(|| $name.digest()),
+        };
+    };
+}
+
+asset!(PAGES, "/ui/style.css", CSS, "colors.css", "style.css");
+asset!(DOCS, "/ui/docs.css", CSS, "docs.css");
+asset!(CONSOLE, "/ui/console.css", CSS, "colors.css", "console.css");
+asset!(SCRIPT, "/ui/console.js", "text/javascript; charset=utf-8", "console.js");
+asset!(ICON, "/ui/icon.svg", "image/svg+xml", "icon.svg");
 
 impl Asset {
     fn digest(&self) -> String {
         URL_SAFE_NO_PAD.encode(&Sha256::digest(self.text)[..12])
     }
-}
 
-/// The URL of the stylesheet of pages.
-pub fn address() -> String {
-    format!("{}?{}", PAGES.path, *PAGES_DIGEST)
-}
+    /// The URL of this version.
+    pub fn address(&self) -> String {
+        format!("{}?{}", self.path, *self.digest)
+    }
 
-/// The URL of the stylesheet of the API reference.
-pub fn docs_address() -> String {
-    format!("{}?{}", DOCS.path, *DOCS_DIGEST)
-}
-
-/// The URL of the stylesheet of the console.
-pub fn console_address() -> String {
-    format!("{}?{}", CONSOLE.path, *CONSOLE_DIGEST)
-}
-
-/// The URL of the script of the console.
-pub fn script_address() -> String {
-    format!("{}?{}", SCRIPT.path, *SCRIPT_DIGEST)
-}
-
-fn of_pages(ctx: &BlockingCtx<'_>) -> Result<Stylesheet> {
-    Ok(Stylesheet { text: PAGES.text, is_for_ever: ctx.request.query == *PAGES_DIGEST })
-}
-
-fn of_docs(ctx: &BlockingCtx<'_>) -> Result<Stylesheet> {
-    Ok(Stylesheet { text: DOCS.text, is_for_ever: ctx.request.query == *DOCS_DIGEST })
-}
-
-fn of_console(ctx: &BlockingCtx<'_>) -> Result<Stylesheet> {
-    Ok(Stylesheet { text: CONSOLE.text, is_for_ever: ctx.request.query == *CONSOLE_DIGEST })
-}
-
-fn script(ctx: &BlockingCtx<'_>) -> Result<Script> {
-    Ok(Script { text: SCRIPT.text, is_for_ever: ctx.request.query == *SCRIPT_DIGEST })
+    fn response(&self, ctx: &BlockingCtx<'_>) -> Result<StaticAsset> {
+        let is_for_ever = ctx.request.query == *self.digest;
+        Ok(StaticAsset { text: self.text, media_type: self.media_type, is_for_ever })
+    }
 }
 
 #[cfg(test)]

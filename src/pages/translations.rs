@@ -108,10 +108,20 @@ words! {
         "The form contains neither approve nor deny.",
         "Le formulaire ne dit ni accepter ni refuser.";
 
-    no_such_contact(): "There is no such contact", "Contact introuvable";
+    record_is_gone(): "There is no such record", "Cette fiche n’existe pas";
     gone_or_hidden():
-        "It was deleted, or you may not view it.",
-        "Il a été supprimé, ou vous n’avez pas le droit de le voir.";
+        "It was deleted, or the link is wrong.",
+        "Elle a été supprimée, ou le lien est faux.";
+    permission_missing(): "You may not see this page", "Vous n’avez pas accès à cette page";
+    permission_needed(permission):
+        "You need the permission “{permission}”. Ask an administrator of the workspace.",
+        "Il vous faut le droit «\u{a0}{permission}\u{a0}». Demandez-le à un administrateur de l’espace de travail.";
+    not_now(): "Not now", "Pas maintenant";
+    looks_at_every_row():
+        "This search looks at every row. Narrow it, for example by a date.",
+        "Cette recherche parcourt toutes les lignes. Affinez-la, par exemple par une date.";
+    try_again(): "Try again", "Réessayer";
+    to_the_start(): "To the start page", "Aller à l’accueil";
 
     no_such_page(): "There is no such page", "Cette page n’existe pas";
     check_the_link(): "The link is wrong or incomplete.", "Le lien est faux ou incomplet.";
@@ -234,6 +244,7 @@ fn problems_in_french(error: &Error) -> Vec<String> {
             "La demande n’a pas pu être lue\u{a0}: revenez en arrière et rechargez la page.".into()
         }
         Error::Overloaded
+        | Error::TooSlow
         | Error::UnknownHosts(_)
         | Error::StorageFull(_)
         | Error::ReadOnly(_)

@@ -67,7 +67,7 @@ const VIEW: ResourceView = ResourceView {
         "A token lets a call flow of your phone system ask where a call goes.",
         "Un jeton permet à un scénario de votre standard de demander où va un appel.",
     ),
-    singular: label("call-flow token", "jeton CFD"),
+    singular: label("call-flow token", "un jeton CFD"),
     secret: Some("token"),
     ..ResourceView::DERIVED
 };

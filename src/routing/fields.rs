@@ -47,7 +47,7 @@ const VIEW: ResourceView = ResourceView {
         "Names and allowed values for the selections of routing contacts.",
         "Les noms et les valeurs possibles des sélections des contacts de routage.",
     ),
-    singular: label("routing field", "champ de routage"),
+    singular: label("routing field", "un champ de routage"),
     ..ResourceView::DERIVED
 };
 

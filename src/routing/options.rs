@@ -35,7 +35,7 @@ const VIEW: ResourceView = ResourceView {
         ),
     )],
     purpose: label("The values that a field allows.", "Les valeurs possibles d’un champ."),
-    singular: label("option", "option"),
+    singular: label("option", "une option"),
     ..ResourceView::DERIVED
 };
 

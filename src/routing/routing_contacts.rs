@@ -58,7 +58,7 @@ const VIEW: ResourceView = ResourceView {
         "People whose calls and mails go to a destination of their own.",
         "Les personnes dont les appels et les e-mails ont une destination particulière.",
     ),
-    singular: label("routing contact", "contact de routage"),
+    singular: label("routing contact", "un contact de routage"),
     ..ResourceView::DERIVED
 };
 

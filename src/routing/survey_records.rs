@@ -44,7 +44,7 @@ const VIEW: ResourceView = ResourceView {
     ],
     quick_filters: &[quick_filter("Today", "Aujourd’hui", "filter[datetime][on]={today}")],
     purpose: label("What callers answered, one entry for each call.", "Les réponses des appelants, une par appel."),
-    singular: label("response", "réponse"),
+    singular: label("response", "une réponse"),
     ..ResourceView::DERIVED
 };
 

@@ -56,7 +56,7 @@ const VIEW: ResourceView = ResourceView {
         "Questions that callers answer after a call.",
         "Les questions auxquelles les appelants répondent après un appel.",
     ),
-    singular: label("survey", "enquête"),
+    singular: label("survey", "une enquête"),
     ..ResourceView::DERIVED
 };
 

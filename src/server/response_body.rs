@@ -131,7 +131,7 @@ async fn send(
             match next {
                 Ok(Some(piece)) => break piece,
                 Ok(None) => return finish(sender, packer).await,
-                Err(Error::Overloaded) if refused < PATIENCE => {
+                Err(Error::Overloaded | Error::TooSlow) if refused < PATIENCE => {
                     refused += 1;
                     tokio::time::sleep(PAUSE).await;
                 }

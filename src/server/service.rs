@@ -147,8 +147,9 @@ impl Service {
     fn error_page(&self, head: &Parts) -> Option<ErrorPage> {
         let path = head.uri.path();
         let named = self.instance.config.workspace_by_path.then(|| workspace_in(path)).flatten();
-        let path = named.as_ref().map_or(path, |(_, _, path)| path);
-        ErrorPage::of(address::api_path(path).0, &head.headers)
+        let rest = named.as_ref().map_or(path, |(_, _, rest)| rest);
+        let prefix = path.strip_suffix(rest).unwrap_or_default();
+        ErrorPage::of(address::api_path(rest).0, prefix, &head.uri, &head.headers)
     }
 
     /// True if the client is known to use HTTPS.

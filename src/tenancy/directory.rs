@@ -27,6 +27,7 @@ const USE_IS_WRITTEN_EVERY: i64 = 60;
 pub struct WorkspaceEntry {
     pub id: Uuid,
     pub subdomain: String,
+    pub name: String,
     pub status: Status,
     /// The account that owns the workspace.
     pub owner: i64,
@@ -213,13 +214,19 @@ fn read_revisions(db: &Connection) -> rusqlite::Result<Revisions> {
 
 fn find_workspace(db: &Connection, column: &'static str, value: &str) -> rusqlite::Result<Option<WorkspaceEntry>> {
     let sql = format!(
-        "SELECT id, subdomain, status, owner_id FROM workspaces WHERE {column} = ?1 AND status IN ('active', 'suspended')"
+        "SELECT id, subdomain, status, owner_id, name FROM workspaces WHERE {column} = ?1 AND status IN ('active', 'suspended')"
     );
     db.prepare_cached(&sql)?
         .query_row([value], |row| {
             let active = row.get_ref(2)?.as_str()? == "active";
             let status = if active { Status::Active } else { Status::Suspended };
-            Ok(WorkspaceEntry { id: uuid_column(row, 0)?, subdomain: row.get(1)?, status, owner: row.get(3)? })
+            Ok(WorkspaceEntry {
+                id: uuid_column(row, 0)?,
+                subdomain: row.get(1)?,
+                status,
+                owner: row.get(3)?,
+                name: row.get(4)?,
+            })
         })
         .optional()
 }

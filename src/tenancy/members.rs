@@ -15,6 +15,8 @@ pub struct Member {
     pub email: String,
     pub phone: Option<String>,
     pub mobile_phone: Option<String>,
+    pub extension: Option<String>,
+    pub pops: String,
     pub role: MemberRole,
 }
 
@@ -49,7 +51,7 @@ fn one(db: &Connection, column: &'static str, value: i64) -> rusqlite::Result<Op
     db.prepare_cached(&format!("{SELECT} WHERE u.{column} = ?1"))?.query_row([value], from_row).optional()
 }
 
-const SELECT: &str = "SELECT u.id, u.name, u.email, u.phone, u.mobile_phone, r.id, r.name
+const SELECT: &str = "SELECT u.id, u.name, u.email, u.phone, u.mobile_phone, r.id, r.name, u.extension, u.pops
                       FROM users u JOIN roles r ON r.id = u.role_id";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Member> {
@@ -60,6 +62,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Member> {
         phone: row.get(3)?,
         mobile_phone: row.get(4)?,
         role: MemberRole { id: row.get(5)?, name: row.get(6)? },
+        extension: row.get(7)?,
+        pops: row.get(8)?,
     })
 }
 

@@ -91,6 +91,30 @@ pub fn reversed(text: &str, country: Id) -> String {
 /// Minimum digits for a search by last digits.
 const FEWEST_LAST: usize = 4;
 
+/// How the index finds a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberKeys {
+    /// The key of the same E.164 number, or of the same extension.
+    pub same: String,
+    /// The first key, and the key after the last one, of all numbers that end with the digits. `None` if the text has a
+    /// country code or too few digits.
+    pub ending: Option<(String, String)>,
+}
+
+impl NumberKeys {
+    /// The keys of the first number in a text. `None` if there is none.
+    pub fn of(text: &str, country: Id) -> Option<Self> {
+        let dialled = phone::read(text, country).into_iter().next()?;
+        // Use the digits as written: the E.164 form is longer than the last digits.
+        let last = phone::reversed_digits(&phone::uri_user(text));
+        let is_last =
+            !matches!(dialled, Dialled::Impossible(_)) && !text.contains('+') && dialled.as_str().len() >= last.len();
+        // Keys with this prefix sort before the prefix followed by `:`, the character after `9`.
+        let ending = (is_last && last.len() >= FEWEST_LAST).then(|| (last.clone(), format!("{last}:")));
+        Some(Self { same: key(&dialled), ending })
+    }
+}
+
 /// Builds the SQL condition that a row of `resource` has a number, in one field or in any, and its bound values. The
 /// same E.164 number or the same extension matches. Digits without a country code also match numbers that end with
 /// them.
@@ -101,18 +125,11 @@ pub fn condition(
     db: &Connection,
 ) -> rusqlite::Result<(String, Vec<Value>)> {
     let inside = field.map(|field| format!(" AND field IN ('{field}', '{field}/2', '{field}/3', '{field}/4')"));
-    let country = default_country(db)?;
-    let Some(dialled) = phone::read(text, country).into_iter().next() else { return Ok(("0".into(), Vec::new())) };
-    let (mut by, mut bound) = ("reversed = ?", vec![key(&dialled).into()]);
-    // Use the digits as written: the E.164 form is longer than the last digits.
-    let last = phone::reversed_digits(&phone::uri_user(text));
-    let is_last =
-        !matches!(dialled, Dialled::Impossible(_)) && !text.contains('+') && dialled.as_str().len() >= last.len();
-    if is_last && last.len() >= FEWEST_LAST {
+    let Some(keys) = NumberKeys::of(text, default_country(db)?) else { return Ok(("0".into(), Vec::new())) };
+    let (mut by, mut bound) = ("reversed = ?", vec![keys.same.into()]);
+    if let Some((from, end)) = keys.ending {
         by = "(reversed = ? OR reversed >= ? AND reversed < ?)";
-        // Keys with this prefix sort before the prefix followed by `:`, the character after `9`.
-        let end = format!("{last}:");
-        bound.extend([last.into(), end.into()]);
+        bound.extend([from.into(), end.into()]);
     }
     let inside = inside.unwrap_or_default();
     let found = format!("id IN (SELECT resource_id FROM phone_numbers WHERE resource = '{resource}' AND {by}{inside})");

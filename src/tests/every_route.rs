@@ -315,6 +315,7 @@ impl Samples<'_> {
             }
             (_, "DELETE", "/accounts/{id}/second-factor") => at(self.second_factor_of_somebody().to_string()),
             (_, "DELETE", "/tokens") => Sample { path: format!("{path}?others=1"), body: None },
+            (_, "GET", "/search") => Sample { path: format!("{path}?q=nothing"), body: None },
             (_, "GET", "/crm/template") => Sample { path: format!("{path}?pbx=3cx"), body: None },
             (_, "GET", "/internal/tls-ask") => Sample { path: format!("{path}?domain=acme.localhost"), body: None },
             (_, method, "/oauth/authorize") => {

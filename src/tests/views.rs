@@ -274,6 +274,17 @@ fn what_a_view_names_exists() {
                 expect(takes(document, related.path, pair), format!("{} has no {pair}", related.path));
             }
         }
+        for shortcut in view.shortcuts {
+            let target = document.operation("POST", shortcut.path);
+            let known = target.map(|operation| document.request(operation)).unwrap_or_default();
+            for (name, field) in shortcut.fields {
+                expect(known.contains_key(*name), format!("{} has no {name}", shortcut.path));
+                expect(rows.contains_key(*field), format!("no row has {field}"));
+            }
+            for (field, _) in shortcut.only_if {
+                expect(rows.contains_key(*field), format!("no row has {field}"));
+            }
+        }
         for button in view.buttons {
             let ends = format!("/{}", button.verb);
             let is_route = resource.routes.iter().any(|route| route.method == "POST" && route.path.ends_with(&ends));
@@ -293,7 +304,8 @@ fn a_view_has_all_its_words_in_both_languages() {
         let related = view.related.iter().chain(view.affected_by_delete).map(|related| related.label);
         let buttons = view.buttons.iter().flat_map(|button| [button.label, button.about]);
         let own = [view.purpose, view.singular];
-        for label in groups.chain(help).chain(filters).chain(related).chain(buttons).chain(own) {
+        let shortcuts = view.shortcuts.iter().map(|shortcut| shortcut.label);
+        for label in groups.chain(help).chain(shortcuts).chain(filters).chain(related).chain(buttons).chain(own) {
             assert!(is_said(label), "{}: {label:?}", resource.name);
         }
         assert!((1..=7).contains(&view.columns.len()), "{}", resource.name);
@@ -306,7 +318,8 @@ fn every_resource_with_a_list_has_a_view_and_every_other_action_a_button() {
     for (_, resource) in resources() {
         let list = collection(resource).filter(|path| !path.contains("second-factor") && *path != "/whoami");
         let is_list = list.is_some_and(|path| !["/settings", "/instance"].contains(&path)) && resource.name != "OAuth";
-        let is_lookup = resource.name.ends_with("look-up") && resource.view.columns.is_empty();
+        let is_lookup =
+            (resource.name.ends_with("look-up") || resource.name == "Search") && resource.view.columns.is_empty();
         let is_one_file = resource.name == "Workspace files";
         assert!(!is_list || is_lookup || is_one_file || !resource.view.columns.is_empty(), "{}", resource.name);
         for route in resource.routes.iter().filter(|route| route.method == "POST" && !resource.view.columns.is_empty())

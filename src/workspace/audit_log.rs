@@ -82,7 +82,7 @@ const VIEW: ResourceView = ResourceView {
         "Every change in this workspace: when, who, what and from where.",
         "Chaque modification de cet espace de travail\u{a0}: quand, qui, quoi et d’où.",
     ),
-    singular: label("change", "modification"),
+    singular: label("change", "une modification"),
     ..ResourceView::DERIVED
 };
 

@@ -41,6 +41,7 @@ const VIEW: ResourceView = ResourceView {
         group("Notes", "Notes", &["comment", "custom_fields"]),
     ],
     widgets: &[
+        ("website", Widget::Url),
         ("customer_id", Widget::Link("/customers")),
         ("email", Widget::Email),
         ("phone_business_1", Widget::Phone),
@@ -68,7 +69,7 @@ const VIEW: ResourceView = ResourceView {
         related("chats lose their contact", "discussions perdent leur contact", "/crm/lookup/chats", "contact_id"),
     ],
     purpose: label("People who call or are called.", "Les personnes qui appellent ou que l’on appelle."),
-    singular: label("contact", "contact"),
+    singular: label("contact", "un contact"),
     ..ResourceView::DERIVED
 };
 

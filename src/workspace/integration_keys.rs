@@ -95,7 +95,7 @@ const VIEW: ResourceView = ResourceView {
         "A key lets a program work in this workspace without a person.",
         "Une clé permet à un programme de travailler ici sans qu’une personne se connecte.",
     ),
-    singular: label("integration key", "clé d’intégration"),
+    singular: label("integration key", "une clé d’intégration"),
     secret: Some("key"),
     ..ResourceView::DERIVED
 };

@@ -10,6 +10,7 @@ pub mod organisations;
 pub mod permission_catalog;
 pub mod phone_calls;
 pub mod roles;
+pub mod search;
 pub mod search_indexes;
 pub mod settings;
 pub mod users;
@@ -36,6 +37,7 @@ pub const RESOURCES: &[Resource] = &[
     customers::RESOURCE,
     contacts::RESOURCE,
     phone_calls::RESOURCE,
+    search::RESOURCE,
     crm::RESOURCE,
     crm::chats::RESOURCE,
     audit_log::RESOURCE,

@@ -17,7 +17,7 @@ use crate::values::{Email, Name, Text};
 
 pub const RESOURCE: Resource =
     Resource::new("Organisations", "The legal entities of the workspace. There is always at least one.", ROUTES)
-        .section(Section::Team)
+        .section(Section::Workspace)
         .permissions(&PERMISSIONS)
         .entity::<Organisation>()
         .samples(r#"{"name": "Acme SA"}"#, r#"{"capital": "10 000 EUR"}"#)
@@ -47,12 +47,17 @@ const VIEW: ResourceView = ResourceView {
             &["registration_number", "tax_registration_number", "activity_code", "capital"],
         ),
     ],
-    widgets: &[("phone", Widget::Phone), ("mobile_phone", Widget::Phone), ("email_address", Widget::Email)],
+    widgets: &[
+        ("website", Widget::Url),
+        ("phone", Widget::Phone),
+        ("mobile_phone", Widget::Phone),
+        ("email_address", Widget::Email),
+    ],
     purpose: label(
         "Your own legal entities. There is always at least one.",
         "Vos propres entités juridiques. Il y en a toujours au moins une.",
     ),
-    singular: label("organisation", "organisation"),
+    singular: label("organisation", "une organisation"),
     ..ResourceView::DERIVED
 };
 

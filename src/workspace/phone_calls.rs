@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::crud::{create, export, import, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
-use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
+use crate::api::resource_view::{ResourceView, Shortcut, Widget, group, label, quick_filter};
 use crate::api::{CallerScope, Error, Given, Needs, Result, Route, delete, get, long_running, placed, post, put, run};
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones::PhoneText;
@@ -26,7 +26,7 @@ pub const RESOURCE: Resource = Resource::new("Phone calls", "The journal of phon
 
 const VIEW: ResourceView = ResourceView {
     title: &["subject", "number_from"],
-    columns: &["started_at", "direction", "number_from", "number_to", "contact_id", "agent_name", "status"],
+    columns: &["started_at", "contact_id", "status", "direction", "number_from", "number_to", "agent_name"],
     groups: &[
         group(
             "Call",
@@ -67,11 +67,25 @@ const VIEW: ResourceView = ResourceView {
         quick_filter("Outbound", "Sortants", "filter[direction]=outbound"),
         quick_filter("Voicemail", "Messages vocaux", "filter[status]=voicemail"),
     ],
+    shortcuts: &[
+        Shortcut {
+            label: label("Create contact", "Créer un contact"),
+            path: "/contacts",
+            fields: &[("phone_mobile_1", "number_from"), ("customer_id", "customer_id")],
+            only_if: &[("direction", "inbound"), ("contact_id", "")],
+        },
+        Shortcut {
+            label: label("Create contact", "Créer un contact"),
+            path: "/contacts",
+            fields: &[("phone_mobile_1", "number_to"), ("customer_id", "customer_id")],
+            only_if: &[("direction", "outbound"), ("contact_id", "")],
+        },
+    ],
     purpose: label(
         "The journal of calls. Your phone system fills it when it is connected.",
         "Le journal des appels. Votre standard le remplit dès qu’il est connecté.",
     ),
-    singular: label("call", "appel"),
+    singular: label("call", "un appel"),
     ..ResourceView::DERIVED
 };
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::permission_catalog;
 use crate::api::field::{Field, labelled};
 use crate::api::resource::{PermissionGroup, Resource, Section, action};
-use crate::api::resource_view::{ResourceView, Widget, group, label};
+use crate::api::resource_view::{ResourceView, Widget, group, label, related};
 use crate::api::{
     BlockingCtx, Changes, Ctx, Done, Error, Id, Json, Needs, Ok200, Result, Route, Saved, blocking, delete, get, post,
     put, require_grantable, run,
@@ -57,7 +57,10 @@ const VIEW: ResourceView = ResourceView {
         "A role says what the people who have it may see and do.",
         "Un rôle dit ce que les personnes qui l’ont peuvent voir et faire.",
     ),
-    singular: label("role", "rôle"),
+    singular: label("role", "un rôle"),
+    is_copied: true,
+    fixed_if: Some("built_in"),
+    related: &[related("Users with this role", "Utilisateurs qui ont ce rôle", "/users", "role_id")],
     ..ResourceView::DERIVED
 };
 

@@ -105,11 +105,11 @@ fn run_for(file: &Arc<File>, pass: &Pass, turns: &mut usize) -> Result<bool> {
         match file.write(move |db| Ok::<_, Error>(pass.index_next(db, ROWS_IN_A_TURN)?)) {
             Ok(true) => tries = TRIES,
             Ok(false) => return Ok(true),
-            Err(Error::Overloaded) if tries > 0 => {
+            Err(Error::Overloaded | Error::TooSlow) if tries > 0 => {
                 tries -= 1;
                 std::thread::sleep(PAUSE);
             }
-            Err(Error::Overloaded) => {
+            Err(Error::Overloaded | Error::TooSlow) => {
                 return Err(Error::Internal("the indexes are not completely rebuilt; the jobs continue".into()));
             }
             Err(error) => return Err(error),

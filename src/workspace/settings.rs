@@ -65,7 +65,7 @@ const VIEW: ResourceView = ResourceView {
         ),
         ("audit_retention_days", label("Leave it empty to keep entries forever.", "Laissez vide pour tout conserver.")),
     ],
-    singular: label("settings", "paramètres"),
+    singular: label("settings", "des paramètres"),
     ..ResourceView::DERIVED
 };
 

@@ -18,7 +18,7 @@ use crate::instance::Instance;
 use crate::tenancy::Lease;
 use crate::tenancy::phones::{self, PhoneColumns, PhoneText};
 use crate::tenancy::{ChangeRecorder, members};
-use crate::values::{Name, RowId, Timestamp, email};
+use crate::values::{Name, RowId, Text, Timestamp, choice, email};
 
 pub const RESOURCE: Resource =
     Resource::new("Users", "The accounts that are members of this workspace, each with a role.", ROUTES)
@@ -41,7 +41,8 @@ const FIELDS: &[Field] = &[
     labelled("phone", "Phone", "Téléphone"),
     labelled("mobile_phone", "Mobile", "Mobile"),
     labelled("role", "Role", "Rôle"),
-    labelled("role_id", "Role", "Rôle"),
+    labelled("extension", "Extension", "Poste"),
+    labelled("pops", "Calls that pop up", "Appels qui s’affichent"),
 ];
 
 const VIEW: ResourceView = ResourceView {
@@ -49,7 +50,7 @@ const VIEW: ResourceView = ResourceView {
     columns: &["name", "email", "role", "phone", "mobile_phone", "created_at"],
     groups: &[
         group("Person", "Identité", &["name", "email", "role", "role_id"]),
-        group("Phone numbers", "Téléphones", &["phone", "mobile_phone"]),
+        group("Phone numbers", "Téléphones", &["phone", "mobile_phone", "extension", "pops"]),
     ],
     widgets: &[
         ("email", Widget::Email),
@@ -75,7 +76,7 @@ const VIEW: ResourceView = ResourceView {
         "The people who work in this workspace. Invite them by mail.",
         "Les personnes qui travaillent dans cet espace de travail. Invitez-les par e-mail.",
     ),
-    singular: label("user", "utilisateur"),
+    singular: label("user", "un utilisateur"),
     ..ResourceView::DERIVED
 };
 
@@ -97,12 +98,7 @@ const PERMISSIONS: PermissionGroup = PermissionGroup {
 const ROUTES: &[Route] = &[
     get("/users", &run(list), Needs::Permission("user.view"), "List users"),
     get("/users/{id}", &run(show), Needs::Self_("*"), "Show a user"),
-    put(
-        "/users/{id}",
-        &blocking(update),
-        Needs::Self_("user.update"),
-        "Change the name, phone numbers or role of a user",
-    ),
+    put("/users/{id}", &blocking(update), Needs::Self_("user.update"), "Change the name, phones or role of a user"),
     delete("/users/{id}", &blocking(remove), Needs::Permission("user.delete"), "Remove a user from the workspace"),
 ];
 
@@ -119,6 +115,10 @@ pub struct WorkspaceUser {
     pub phone: PhoneText,
     /// Mobile phone number.
     pub mobile_phone: PhoneText,
+    /// Extension of the user's phone. Calls that ring there are the user's calls.
+    pub extension: Option<Text<20>>,
+    /// Calls that pop up in the console.
+    pub pops: CallPops,
     /// Role of the user.
     pub role: UserRole,
     /// Time at which the user joined (UTC).
@@ -127,6 +127,17 @@ pub struct WorkspaceUser {
     pub updated_at: Timestamp,
     #[serde(skip)]
     pub account_id: i64,
+}
+
+choice! {
+    /// The calls that pop up for a user: none, those that ring the user's phone, or all.
+    CallPops { NONE = "none", MINE = "mine", ALL = "all" }
+}
+
+impl Default for CallPops {
+    fn default() -> Self {
+        Self::MINE
+    }
 }
 
 /// The role of a user.
@@ -138,7 +149,7 @@ pub struct UserRole {
     pub name: String,
 }
 
-/// The fields of a user that can change. Every user can change their own name and phone numbers.
+/// The fields of a user that can change. Every user can change their own, except the role.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "WorkspaceUser")]
 #[serde(default)]
@@ -150,6 +161,11 @@ pub struct UserChanges {
     phone: PhoneText,
     /// Mobile phone number.
     mobile_phone: PhoneText,
+    /// Extension of the user's phone. Calls that ring there are the user's calls.
+    #[schemars(example = &"204")]
+    extension: Option<Text<20>>,
+    /// Calls that pop up in the console: `none`, `mine` (those that ring the user's phone), or `all`.
+    pops: CallPops,
     /// Id of the role. A change requires `user.update`. To change another user, the caller must have every permission
     /// of that user's role, before and after the change.
     role_id: RowId,
@@ -171,6 +187,8 @@ fn update(ctx: &BlockingCtx<'_>, Id(id): Id, changes: Changes<UserChanges>) -> R
             name: old.name.clone(),
             phone: old.phone.clone(),
             mobile_phone: old.mobile_phone.clone(),
+            extension: old.extension.clone(),
+            pops: old.pops,
             role_id: old.role.id.into(),
         })?;
         let other_role = new.role_id.get() != old.role.id;
@@ -180,9 +198,20 @@ fn update(ctx: &BlockingCtx<'_>, Id(id): Id, changes: Changes<UserChanges>) -> R
         let roles = [roles::named(db, old.role.id)?, roles::named(db, new.role_id.get())?];
         require_grantable(&principal, roles.iter().map(|role| &role.permissions))?;
         db.prepare_cached(
-            "UPDATE users SET name = ?2, phone = ?3, mobile_phone = ?4, role_id = ?5, updated_at = ?6 WHERE id = ?1",
+            "UPDATE users SET name = ?2, phone = ?3, mobile_phone = ?4, role_id = ?5, updated_at = ?6, extension = ?7,
+                 pops = ?8
+             WHERE id = ?1",
         )?
-        .execute((id, &new.name, &new.phone, &new.mobile_phone, new.role_id, recorder.at))?;
+        .execute((
+            id,
+            &new.name,
+            &new.phone,
+            &new.mobile_phone,
+            new.role_id,
+            recorder.at,
+            &new.extension,
+            new.pops,
+        ))?;
         phones::save(db, TABLE, id, &[("phone", &new.phone), ("mobile_phone", &new.mobile_phone)])?;
         if other_role {
             roles::require_admin(db)?;
@@ -267,11 +296,13 @@ fn one(db: &Connection, column: &'static str, value: i64) -> rusqlite::Result<Op
 impl Listable for WorkspaceUser {
     const LISTING: ListSpec = ListSpec {
         table: "(SELECT u.*, r.name AS role_name FROM users u JOIN roles r ON r.id = u.role_id)",
-        columns: "id, name, email, phone, mobile_phone, role_id, role_name, created_at, updated_at, account_id",
+        columns: "id, name, email, phone, mobile_phone, role_id, role_name, created_at, updated_at, account_id,
+                  extension, pops",
         fields: &[
             integer("id").only_sorted(),
             text("name").sorted_by("fold(name)").searched().label("Name", "Nom"),
             text("email").sorted_by("fold(email)").searched().label("Email", "E-mail"),
+            integer("role_id").label("Role", "Rôle"),
             any_phone("phone", TABLE),
             term("users_fts"),
             moment("created_at").only_sorted().label("Created", "Création"),
@@ -294,6 +325,8 @@ impl Listable for WorkspaceUser {
             created_at: row.get(7)?,
             updated_at: row.get(8)?,
             account_id: row.get(9)?,
+            extension: row.get(10)?,
+            pops: row.get(11)?,
         })
     }
 }
@@ -358,6 +391,25 @@ mod tests {
         server.admin().put(&at(&agent), json!({"role_id": 99})).invalid(&["The selected role id is invalid."]);
         server.admin().put(&at(&agent), json!({"role_id": null})).invalid(&["The role id field is required."]);
         assert_eq!(agent.get("/whoami").ok()["role"], "agent");
+    }
+
+    #[test]
+    fn everybody_sets_their_own_extension_and_the_calls_that_pop_up() {
+        let server = TestServer::new();
+        let agent = server.with_role("agent");
+        let me = server.admin().get(&at(&agent)).ok();
+        assert_eq!((&me["extension"], &me["pops"]), (&Value::Null, &json!("mine")));
+        let changed = agent.put(&at(&agent), json!({"extension": "204", "pops": "all"})).created();
+        assert_eq!((&changed["extension"], &changed["pops"]), (&json!("204"), &json!("all")));
+        let listed = server.admin().get("/users?sort=-id").ok()["data"][0].clone();
+        assert_eq!((&listed["extension"], &listed["pops"]), (&json!("204"), &json!("all")));
+        agent.put(&at(&agent), json!({"pops": "some"})).invalid(&["The selected pops is invalid."]);
+        agent
+            .put(&at(&agent), json!({"extension": "1".repeat(21)}))
+            .invalid(&["The extension may not be greater than 20 characters."]);
+        agent.put("/users/1", json!({"extension": "1"})).rejected(403, "missing_permission");
+        let entry = &server.admin().get("/audit-log?filter[resource]=user&sort=-id").ok()["data"][0];
+        assert_eq!(entry["changes"], json!({"extension": [null, "204"], "pops": ["mine", "all"]}));
     }
 
     #[test]

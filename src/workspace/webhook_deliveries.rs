@@ -59,7 +59,7 @@ const VIEW: ResourceView = ResourceView {
         ),
     )],
     purpose: label("Messages to this webhook.", "Les messages envoyés à ce webhook."),
-    singular: label("delivery", "envoi"),
+    singular: label("delivery", "un envoi"),
     ..ResourceView::DERIVED
 };
 

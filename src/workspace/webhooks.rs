@@ -71,7 +71,7 @@ const VIEW: ResourceView = ResourceView {
         "A webhook tells another program about changes as they happen.",
         "Un webhook informe un autre programme des changements dès qu’ils se produisent.",
     ),
-    singular: label("webhook", "webhook"),
+    singular: label("webhook", "un webhook"),
     secret: Some("secret"),
     ..ResourceView::DERIVED
 };

@@ -59,7 +59,7 @@ const VIEW: ResourceView = ResourceView {
         "People whom you invited by mail, until they accept.",
         "Les personnes que vous avez invitées par e-mail, jusqu’à leur réponse.",
     ),
-    singular: label("invitation", "invitation"),
+    singular: label("invitation", "une invitation"),
     ..ResourceView::DERIVED
 };
 

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::integration_keys;
+use super::settings::Settings;
 use super::users::{self, WorkspaceUser};
 use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
@@ -18,6 +19,7 @@ use crate::central::central_audit_log::EVERYBODY;
 use crate::central::credentials::Issued;
 use crate::central::login_challenges;
 use crate::central::workspace_rows::Workspace;
+use crate::values::{Country, Locale, TimeZone};
 
 pub const RESOURCE: Resource = Resource::new("Session", "Log in to this workspace and log out.", ROUTES).fields(FIELDS);
 
@@ -74,7 +76,7 @@ pub struct WhoamiInWorkspace {
     /// Always `workspace`.
     scope: &'static str,
     /// The workspace of the request.
-    workspace: Workspace,
+    workspace: WorkspaceInUse,
     /// Name of the user's role. Null for an integration key.
     role: Option<String>,
     /// Permissions as granted to the role or key: `customer.view`, `customer.*` or `*`.
@@ -83,6 +85,19 @@ pub struct WhoamiInWorkspace {
     customer_id: Option<i64>,
     /// The token or key of the request.
     token: TokenShown,
+}
+
+/// A workspace with the settings that every client needs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct WorkspaceInUse {
+    #[serde(flatten)]
+    workspace: Workspace,
+    /// IANA time zone of the workspace, for example `Europe/Paris`.
+    timezone: TimeZone,
+    /// Language of the workspace, optionally with a country: `fr`, `fr-FR`.
+    locale: Locale,
+    /// Country (ISO 3166-1) of phone numbers without a prefix.
+    default_country: Country,
 }
 
 fn login(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, Json(given): Json<Login>) -> Result<Ok200<LoggedIntoWorkspace>> {
@@ -143,10 +158,17 @@ fn whoami(ctx: &BlockingCtx<'_>) -> Result<Ok200<WhoamiInWorkspace>> {
         }
         Identity::CallFlow { .. } => return Err(Error::lookup_only()),
     };
+    let settings = lease.file().read(|db| Settings::find(db))?;
+    let workspace = WorkspaceInUse {
+        workspace: as_member(ctx, account_id, lease.id())?,
+        timezone: settings.timezone,
+        locale: settings.locale,
+        default_country: settings.default_country,
+    };
     Ok(Ok200(WhoamiInWorkspace {
         user,
         scope: "workspace",
-        workspace: as_member(ctx, account_id, lease.id())?,
+        workspace,
         role,
         permissions: principal.permissions.clone(),
         customer_id: principal.customer_id,

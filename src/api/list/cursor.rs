@@ -8,7 +8,7 @@ use rusqlite::{Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{List, ListSpec, Listable, TextHits, usable_order};
+use super::{List, ListSpec, Listable, TextHits, counted_rows, usable_order};
 use crate::api::error::{Error, Result};
 use crate::api::handler::Ctx;
 use crate::api::pagination::{self, CursorPage};
@@ -110,10 +110,44 @@ impl<T: Listable> List<T> {
             next_page_url: behind.as_ref().map(|cursor| pagination::url(&path, query, "cursor", cursor)),
             data: rows.into_iter().map(|(row, _)| row).collect(),
             per_page: self.per_page,
+            count: self.count_to.map(|most| self.count(ctx, most)).transpose()?,
             next_cursor: behind,
             prev_cursor: before,
         })
     }
+
+    /// The number of rows on all pages, counted up to this number. Without conditions it is exact, if triggers count
+    /// the rows.
+    fn count(&self, ctx: &Ctx<'_>, most: i64) -> Result<i64> {
+        let hits = self.text_filter();
+        let (asked, mut bound) = self.conditions_without(ctx, hits.as_ref().map(|hits| hits.place))?;
+        let sql = match hits {
+            None if asked.is_empty() && T::LISTING.counted_by_triggers => counted_rows(T::LISTING.table),
+            hits => {
+                bound.push(most.into());
+                if let Some(hits) = &hits {
+                    bound.insert(0, hits.words.clone().into());
+                }
+                format!("SELECT count(*) FROM ({})", counted::<T>(hits.as_ref(), &asked))
+            }
+        };
+        Ok(ctx.db.prepare_cached(&sql)?.query_row(params_from_iter(bound), |row| row.get(0))?)
+    }
+}
+
+/// SQL for the rows to count. Hits of a full-text index that have no other condition are counted in the index alone.
+fn counted<T: Listable>(hits: Option<&TextHits>, asked: &[String]) -> String {
+    let table = T::LISTING.table;
+    let filtered = if asked.is_empty() { String::new() } else { format!(" WHERE {}", asked.join(" AND ")) };
+    let source = match hits {
+        None => table.to_owned(),
+        Some(TextHits { index, .. }) if asked.is_empty() => format!("{index} WHERE {index} MATCH ?"),
+        Some(TextHits { index, .. }) => format!(
+            "(SELECT rowid AS hit FROM {index} WHERE {index} MATCH ?) AS hits
+             CROSS JOIN {table} AS listed ON listed.id = hits.hit"
+        ),
+    };
+    format!("SELECT 1 FROM {source}{filtered} LIMIT ?")
 }
 
 /// SQL for the rows of a range, with their sort keys after their columns. Hits of a full-text index are read one by one

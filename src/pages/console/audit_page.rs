@@ -13,6 +13,7 @@ use super::resource_page::Place;
 use super::schema::FieldType;
 use super::texts::{choice_label, verb_label};
 use super::{pairs_of, query};
+use crate::api::resource_view::Widget;
 use crate::api::{Ctx, Error, Html, InnerRequest, Needs, Result, Route, get, run};
 use crate::pages::translations::Translations;
 
@@ -145,7 +146,12 @@ fn entry(page: &PageCtx<'_>, row: &Value) -> Result<Entry> {
                 Shown::Time { text, .. } => text,
                 _ => text.clone(),
             },
-            _ => plain(value),
+            _ => {
+                let is_link = owner
+                    .and_then(|owner| owner.field(field))
+                    .is_some_and(|field| field.widget.is_some_and(Widget::is_link));
+                if is_link { format!("#{value}") } else { plain(value) }
+            }
         }
     };
     let changes = row["changes"].as_object().into_iter().flatten().map(|(field, both)| Change {

@@ -79,6 +79,11 @@ impl Collection {
         self.path.matches('{').count()
     }
 
+    /// Whether a record may not be changed or deleted.
+    pub fn is_fixed(&self, record: &Value) -> bool {
+        self.resource.view.fixed_if.is_some_and(|field| record[field] == true)
+    }
+
     /// Whether there is only one record.
     pub fn is_single(&self) -> bool {
         self.list.is_none()
@@ -186,13 +191,13 @@ fn document(layer: Layer, resources: &[Resource]) -> Option<Value> {
 fn collect(layer: Layer, resources: &[Resource]) -> Vec<Collection> {
     let Some(document) = document(layer, resources) else { return Vec::new() };
     let programs = resources.iter().filter(|resource| resource.audience == Audience::Programs);
-    let mut found: Vec<Collection> = programs.flat_map(|resource| of_resource(resource, &document)).collect();
+    let mut found: Vec<Collection> = programs.flat_map(|resource| of_resource(layer, resource, &document)).collect();
     found.sort_by_key(|collection| collection.resource.section);
     found
 }
 
 /// The collections of a resource. Its lists come first, then single records.
-fn of_resource(resource: &Resource, document: &Value) -> Vec<Collection> {
+fn of_resource(layer: Layer, resource: &Resource, document: &Value) -> Vec<Collection> {
     let route =
         |method: Method, path: &str| resource.routes.iter().find(|route| route.method == method && route.path == path);
     let mut found = Vec::new();
@@ -200,7 +205,7 @@ fn of_resource(resource: &Resource, document: &Value) -> Vec<Collection> {
         let operation = &document["paths"][list.path]["get"];
         let shape = &operation["responses"]["200"]["content"]["application/json"]["schema"];
         let Some((item, has_pages)) = list_item(document, shape) else { continue };
-        if list.path.ends_with("/export") || super::is_without_page(&Method::GET, list.path) {
+        if list.path.ends_with("/export") || super::is_without_page(layer, &Method::GET, list.path) {
             continue;
         }
         let one = resource.routes.iter().find(|route| {
@@ -285,10 +290,11 @@ impl Collection {
         let empty = Vec::new();
         let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap_or(&empty);
         let parameters: Vec<&Value> = parameters.iter().map(|parameter| resolve(document, parameter)).collect();
-        let names_customer = parameters.iter().any(|parameter| parameter["name"] == "customer_account");
-        let page = match path.strip_prefix("/smart-routings") {
-            Some(rest) if names_customer => format!("/ui/routing/{{account}}{rest}"),
-            _ => format!("/ui{path}"),
+        let is_given = parameters.iter().any(|parameter| parameter["name"] == "customer_account");
+        let routing = path.strip_prefix("/smart-routings").filter(|_| is_given);
+        let page = match routing {
+            Some(rest) => format!("/ui/routing/{{account}}{rest}"),
+            None => format!("/ui{path}"),
         };
         let sorts = parameters.iter().find(|parameter| parameter["name"] == "sort");
         let pattern = sorts.and_then(|sort| sort["schema"]["pattern"].as_str()).unwrap_or_default();
@@ -298,7 +304,7 @@ impl Collection {
             resource: *resource,
             path,
             page: Box::leak(page.into_boxed_str()),
-            names_customer,
+            names_customer: routing.is_some(),
             list: None,
             show: None,
             create: None,

@@ -10,9 +10,9 @@ use super::display::{self, Shown};
 use super::links::{Names, customer_query};
 use super::list_page::{self, Table};
 use super::page::{Frame, PageCtx, back};
-use super::query;
 use super::resource_page::Place;
 use super::schema::FieldSpec;
+use super::{pairs_of, query};
 use crate::api::resource_view::{Related, Widget};
 use crate::api::{ApiResponse, Error, InnerRequest, InnerResponse, Result};
 use crate::pages::translations::Translations;
@@ -29,6 +29,8 @@ struct DetailPage<'a> {
     back: String,
     back_label: String,
     groups: Vec<FieldRows>,
+    /// Id and times of the record.
+    facts: Vec<(String, Shown)>,
     edit: Option<String>,
     delete: Option<String>,
     buttons: Vec<ActionLink>,
@@ -73,17 +75,23 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
     let list_page = collection.page_of(&place.values());
     let may = |route: Option<&'static crate::api::Route>| route.is_some_and(|route| page.may(route));
     let actions = collection.actions.iter().filter(|action| action.is_of_record && page.may(action.route));
+    let actions =
+        actions.map(|action| ActionLink { label: words.label(action.label), href: format!("{base}/{}", action.verb) });
+    let copy = (may(collection.create) && collection.resource.view.is_copied).then(|| ActionLink {
+        label: words.make_a_copy(),
+        href: format!("{list_page}/new?{}", query(&[("from", place.id.as_deref().unwrap_or_default())])),
+    });
+    let is_fixed = collection.is_fixed(&record);
     let rendered = DetailPage {
         words,
         title: if collection.is_single() { collection.plural(words) } else { collection.title(&record) },
-        back: back(page).unwrap_or(list_page),
+        back: back(page).unwrap_or_else(|| list_page.clone()),
         back_label: collection.plural(words),
         groups: groups(page, collection, place, &record)?,
-        edit: may(collection.update).then(|| format!("{base}/edit")),
-        delete: may(collection.remove).then(|| format!("{base}/delete")),
-        buttons: actions
-            .map(|action| ActionLink { label: words.label(action.label), href: format!("{base}/{}", action.verb) })
-            .collect(),
+        facts: facts(page, collection, &record)?,
+        edit: (may(collection.update) && !is_fixed).then(|| format!("{base}/edit")),
+        delete: (may(collection.remove) && !is_fixed).then(|| format!("{base}/delete")),
+        buttons: shortcuts(page, collection, &record).chain(actions).chain(copy).collect(),
         related: related(page, collection, place)?,
         history: audit_page::history(page, collection, place)?,
         history_link: audit_page::history_link(page, collection, place),
@@ -92,10 +100,40 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
     frame.respond(page, StatusCode::OK, &rendered)
 }
 
+/// The forms for new records of other resources that start from this record.
+fn shortcuts(page: &PageCtx<'_>, owner: &Collection, record: &Value) -> impl Iterator<Item = ActionLink> {
+    let text = |field: &str| display::plain(display::at(record, field));
+    owner.resource.view.shortcuts.iter().filter_map(move |shortcut| {
+        let target = collection(page.request.layer, shortcut.path)?;
+        target.create.filter(|route| page.may(route))?;
+        if shortcut.only_if.iter().any(|(field, value)| text(field) != *value) {
+            return None;
+        }
+        let filled = shortcut.fields.iter().map(|(name, field)| (*name, text(field)));
+        let filled: Vec<(&str, String)> = filled.filter(|(_, value)| !value.is_empty()).collect();
+        let href = format!("{}/new?{}", target.page_of(&[]), query(&filled));
+        Some(ActionLink { label: page.words().label(shortcut.label), href })
+    })
+}
+
+/// Fields that every record may have. They stand below the groups.
+const FACTS: [&str; 3] = ["id", "created_at", "updated_at"];
+
+fn facts(page: &PageCtx<'_>, collection: &Collection, record: &Value) -> Result<Vec<(String, Shown)>> {
+    let (words, zone, names) = (page.words(), page.zone()?, Names::default());
+    let fields = FACTS.iter().filter_map(|name| collection.field(name));
+    let rows = fields.map(|field| (words.label(field.label), display::shown(page, &zone, field, record, &names)));
+    Ok(rows.filter(|(_, shown)| !matches!(shown, Shown::Nothing)).collect())
+}
+
 /// The fields in the groups of the view. Empty fields are left out.
 fn groups(page: &PageCtx<'_>, collection: &Collection, place: &Place, record: &Value) -> Result<Vec<FieldRows>> {
     let (words, zone) = (page.words(), page.zone()?);
-    let all: Vec<&FieldSpec> = collection.record.iter().filter(|field| field.widget != Some(Widget::Hidden)).collect();
+    let all: Vec<&FieldSpec> = collection
+        .record
+        .iter()
+        .filter(|field| field.widget != Some(Widget::Hidden) && !FACTS.contains(&field.name.as_str()))
+        .collect();
     let names = Names::of(page, &all, std::slice::from_ref(record), place.account.as_deref())?;
     let row = |field: &FieldSpec| (words.label(field.label), display::shown(page, &zone, field, record, &names));
     let is_kept = |(_, shown): &(String, Shown)| !matches!(shown, Shown::Nothing);
@@ -174,11 +212,14 @@ pub fn target(
         inner.account = account_of(page, owner, place);
         inner.account.as_ref()?;
     }
-    if related.filter.is_empty() {
-        inner.parents = place.parents.iter().cloned().chain([id]).collect();
-        return Some((target, inner, Vec::new()));
+    let mut filters = pairs_of(related.fixed_query);
+    match related.filter {
+        "" => inner.parents = place.parents.iter().cloned().chain([id]).collect(),
+        // The place has the account already.
+        "customer_account" => {}
+        filter => filters.push((format!("filter[{filter}]"), id)),
     }
-    Some((target, inner, vec![(format!("filter[{}]", related.filter), id)]))
+    Some((target, inner, filters))
 }
 
 /// The account of the customer whose page this is.

@@ -5,6 +5,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use super::choice_matrix;
 use super::page::PageCtx;
 use super::schema::{FieldSpec, FieldType};
 use super::texts::choice_label;
@@ -68,14 +69,26 @@ pub fn shown(
 ) -> Shown {
     let value = at(record, &field.name);
     let words = page.words();
-    if value.is_null() || value == "" {
+    let is_empty = match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    if is_empty {
         return Shown::Nothing;
     }
     let text = || plain(value);
     let link = |href: String, is_external| Shown::Link { href, text: text(), is_external };
     match (field.widget, &field.kind) {
-        (Some(Widget::Phone), FieldType::List(_)) | (_, FieldType::List(_)) => {
-            Shown::Tags(value.as_array().into_iter().flatten().map(plain).collect())
+        (Some(Widget::Permissions | Widget::Scopes | Widget::Events), _) => {
+            let names: Vec<String> = value.as_array().into_iter().flatten().map(plain).collect();
+            Shown::Pairs(choice_matrix::in_words(words, field, &names))
+        }
+        (_, FieldType::List(_)) => {
+            let items = value.as_array().into_iter().flatten();
+            Shown::Tags(items.map(|item| choice_label(words, &field.name, &plain(item))).collect())
         }
         (Some(Widget::Phone), _) => link(format!("tel:{}", tel_number(&text())), false),
         (Some(Widget::Email), _) => link(format!("mailto:{}", mail_address(&text())), false),

@@ -9,10 +9,10 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::catalog::collection;
+use super::choice_matrix::{self, MatrixRow};
 use super::display::{at, moment_input, plain};
 use super::links::{Names, target};
 use super::page::PageCtx;
-use super::permission_matrix::{self, MatrixRow};
 use super::schema::{FieldSpec, FieldType};
 use super::texts::choice_label;
 use crate::api::resource_view::Widget;
@@ -64,8 +64,17 @@ pub struct FormInput {
     pub options: Vec<InputOption>,
     pub pairs: Vec<(String, String)>,
     pub matrix: Vec<MatrixRow>,
+    /// Whether the heading of the group says the same as the label.
+    pub is_named_by_group: bool,
     /// The address at which the script looks for records.
     pub lookup: Option<String>,
+}
+
+impl FormInput {
+    /// Whether a box stands for all choices of a row.
+    pub fn has_wildcards(&self) -> bool {
+        self.matrix.iter().flat_map(|row| &row.boxes).any(|one| one.name.ends_with('*'))
+    }
 }
 
 pub struct InputOption {
@@ -105,7 +114,7 @@ pub fn input_kind(field: &FieldSpec) -> InputKind {
         (Some(Widget::Url), FieldType::Text) => InputKind::Url,
         (Some(Widget::Clock), _) => InputKind::Clock,
         (Some(Widget::Secret), _) => InputKind::Secret,
-        (Some(Widget::Permissions | Widget::Scopes), _) => InputKind::Matrix,
+        (Some(Widget::Permissions | Widget::Scopes | Widget::Events), _) => InputKind::Matrix,
         (Some(Widget::Link(_) | Widget::LinkBy(..)), FieldType::Integer) => InputKind::Link,
         (Some(Widget::Pairs), _) => InputKind::Pairs,
         (_, FieldType::List(choices)) if !choices.is_empty() => InputKind::Boxes,
@@ -376,9 +385,12 @@ pub fn groups(
         rest = others;
         let mut inside = inside;
         inside.sort_by_key(|field| group.fields.iter().position(|name| *name == field.name));
-        let inputs = inside.into_iter().map(|field| input(page, field, form, account)).collect::<Result<Vec<_>>>()?;
+        let mut inputs =
+            inside.into_iter().map(|field| input(page, field, form, account)).collect::<Result<Vec<_>>>()?;
+        let label = words.label(group.label);
+        inputs.iter_mut().for_each(|input| input.is_named_by_group = input.label == label);
         if !inputs.is_empty() {
-            groups.push(InputGroup { label: Some(words.label(group.label)), inputs });
+            groups.push(InputGroup { label: Some(label), inputs });
         }
     }
     if !rest.is_empty() {
@@ -445,7 +457,7 @@ fn input(page: &PageCtx<'_>, field: &FieldSpec, form: &FormState, account: Optio
         pairs.extend([(String::new(), String::new()), (String::new(), String::new())]);
     }
     let matrix = match kind {
-        InputKind::Matrix => permission_matrix::rows(page, many, field.widget == Some(Widget::Permissions)),
+        InputKind::Matrix => choice_matrix::rows(page, field, many),
         _ => Vec::new(),
     };
     let problem = form.problems.iter().find(|(name, _)| name.as_deref() == Some(&field.name));
@@ -463,6 +475,7 @@ fn input(page: &PageCtx<'_>, field: &FieldSpec, form: &FormState, account: Optio
         options,
         pairs,
         matrix,
+        is_named_by_group: false,
         lookup,
     })
 }

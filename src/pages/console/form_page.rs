@@ -13,7 +13,7 @@ use super::form::{self, FormState, InputGroup, InputKind, Problem, Typed, value_
 use super::links::{Names, customer_query};
 use super::page::{Frame, PageCtx};
 use super::resource_page::Place;
-use super::schema::FieldSpec;
+use super::schema::{FieldSpec, FieldType};
 use super::secret_page;
 use super::{pairs_of, query};
 use crate::api::{ApiResponse, Error, InnerRequest, IntoResponse, Redirect, Result, form_pairs};
@@ -45,10 +45,20 @@ pub fn new(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -
     let base = blank(collection);
     let zone = page.zone()?;
     let mut record = base.clone();
+    if let Some(from) = page.query("from") {
+        let from = Place { id: Some(from), ..place.clone() };
+        let copied = detail_page::read(page, collection, &from)?.body;
+        for field in &collection.creation {
+            record[field.name.as_str()] = value_in(&copied, &field.name).clone();
+        }
+    }
     for (name, value) in pairs_of(&page.request.query) {
         if let Some(field) = collection.creation.iter().find(|field| field.name == name) {
-            let number = value.parse::<i64>().ok().filter(|_| field.kind == super::schema::FieldType::Integer);
-            record[field.name.as_str()] = number.map_or_else(|| json!(value), |number| json!(number));
+            record[field.name.as_str()] = match field.kind {
+                FieldType::Integer => value.parse::<i64>().map_or_else(|_| json!(value), |number| json!(number)),
+                FieldType::List(_) => value.split(',').filter(|item| !item.is_empty()).collect(),
+                _ => json!(value),
+            };
         }
     }
     let names = names(page, &collection.creation, &record, place)?;
@@ -122,9 +132,12 @@ pub fn show(
 pub fn sent_form(page: &PageCtx<'_>, fields: &[FieldSpec]) -> Result<FormState> {
     let sent = form_pairs(page.request)?;
     let text = |name: &str| sent.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let keeps = |name: &str| text(&format!("{}{name}", conflict_page::KEPT)).is_some_and(|kept| kept == "theirs");
+    let mut typed = form::read(fields, &sent);
+    typed.retain(|name, _| !keeps(name));
     let base = text("base").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| json!({}));
     Ok(FormState {
-        typed: form::read(fields, &sent),
+        typed,
         base,
         state: text("state").filter(|state| !state.is_empty()),
         once: text("once").unwrap_or_default(),

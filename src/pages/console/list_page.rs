@@ -13,15 +13,15 @@ use super::page::{Frame, PageCtx, accepts_part};
 use super::resource_page::Place;
 use super::schema::FieldSpec;
 use super::texts::choice_label;
-use super::{pairs_of, query};
+use super::{pairs_of, query, within_sentence};
 use crate::api::{ApiResponse, Error, InnerRequest, Result};
 use crate::pages::translations::Translations;
 
 /// Records of a page.
 const PER_PAGE: &str = "25";
 
-/// Filtered records are counted up to here.
-const COUNTED_TO: i64 = 1000;
+/// Records are counted up to here. More are "more than 1,000".
+const COUNTED_TO: i64 = 1001;
 
 /// Parameters of the page that the API does not know.
 const OF_THE_PAGE: [&str; 5] = ["cols", "back", "done", "part", "per_page"];
@@ -63,6 +63,21 @@ pub struct Table {
     pub all: Option<(String, String)>,
 }
 
+/// Columns that a narrow page shows. The others are a second line in the first of them.
+const NARROW: usize = 3;
+
+impl Row {
+    pub fn rest(&self) -> impl Iterator<Item = &Shown> {
+        self.cells.iter().skip(NARROW).filter(|cell| !matches!(cell, Shown::Nothing))
+    }
+}
+
+impl Table {
+    pub fn has_actions(&self) -> bool {
+        self.rows.iter().any(|row| !row.actions.is_empty())
+    }
+}
+
 pub struct Column {
     pub label: String,
     /// The address that sorts by the column.
@@ -77,6 +92,10 @@ pub struct Row {
     pub href: Option<String>,
     pub title: String,
     pub cells: Vec<Shown>,
+    /// Whether the row may be deleted.
+    pub is_deletable: bool,
+    /// What can be done with a record that has no page: label and address.
+    pub actions: Vec<(String, String)>,
 }
 
 struct SearchBox {
@@ -126,7 +145,7 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
     let search = collection.search().map(|filter| SearchBox {
         name: filter.parameter.clone(),
         value: value_of(&given, &filter.parameter),
-        label: words.search_in(&collection.plural(words).to_lowercase()),
+        label: words.search_in(&within_sentence(&collection.plural(words))),
     });
     let in_search = |name: &str| search.as_ref().is_some_and(|search| search.name == name);
     let filters_open = given
@@ -176,15 +195,17 @@ pub struct Records {
     pub rows: Vec<Value>,
     pub next: Option<String>,
     pub previous: Option<String>,
+    /// `COUNTED_TO` means at least that many.
     pub count: Option<i64>,
-    is_at_least: bool,
 }
 
 impl Records {
     fn count_in_words(&self, words: Translations) -> Option<String> {
         let count = self.count?;
-        let number = display::count(words, count);
-        Some(if self.is_at_least { words.more_than(&number) } else { number })
+        Some(match count {
+            COUNTED_TO => words.more_than(&display::count(words, COUNTED_TO - 1)),
+            count => display::count(words, count),
+        })
     }
 }
 
@@ -219,14 +240,11 @@ pub fn read(
         return Ok(Records { rows, count, ..Records::default() });
     }
     let text = |name: &str| body[name].as_str().map(str::to_owned);
-    let count = body["count"].as_i64();
     Ok(Records {
         rows: body["data"].as_array().cloned().unwrap_or_default(),
         next: text("next_cursor"),
         previous: text("prev_cursor"),
-        count,
-        is_at_least: count.is_some_and(|count| count >= COUNTED_TO)
-            && filters_of(given).iter().any(|(name, _)| name != "sort"),
+        count: body["count"].as_i64(),
     })
 }
 
@@ -264,10 +282,13 @@ fn table(page: &PageCtx<'_>, collection: &'static Collection, place: &Place, rec
         }
     });
     let heads = heads.collect();
-    let can_delete = collection.remove.is_some_and(|route| page.may(route));
+    // Rows that do not say whether they may be deleted are deleted one by one.
+    let says_so = |flag| records.rows.iter().all(|row| row.get(flag).is_some());
+    let can_delete =
+        collection.remove.is_some_and(|route| page.may(route)) && collection.resource.view.fixed_if.is_none_or(says_so);
     let total = records.count.unwrap_or_default();
     let more = records.next.is_some() || records.previous.is_some();
-    let all = (can_delete && more).then(|| {
+    let all = (can_delete && more && total > 0).then(|| {
         let mut kept = filters_of(&given);
         kept.push(("all".into(), "1".into()));
         let number = records.count_in_words(words).unwrap_or_else(|| display::count(words, total));
@@ -313,24 +334,32 @@ pub fn rows(
 ) -> Result<Vec<Row>> {
     let zone = page.zone()?;
     let names = Names::of(page, columns, records, place.account.as_deref())?;
+    let words = page.words();
     let has_page = collection.show.is_some_and(|route| page.may(route));
+    let actions: Vec<(String, &str)> = if collection.show.is_some() {
+        Vec::new()
+    } else {
+        let own = collection.actions.iter().filter(|action| action.is_of_record && page.may(action.route));
+        let own = own.map(|action| (words.label(action.label), action.verb));
+        own.chain(collection.remove.filter(|route| page.may(route)).map(|_| (words.delete(), "delete"))).collect()
+    };
     let back = back.map(|query| {
         let path = collection.page_of(&place.values());
         if query.is_empty() { path } else { format!("{path}?{query}") }
     });
     let rows = records.iter().map(|record| {
         let id = display::plain(&record["id"]);
-        let href = has_page.then(|| {
-            let address = record_page(collection, place.account.as_deref(), &place.parents, &id);
-            match &back {
-                Some(back) if back.contains('?') => format!("{address}?{}", query(&[("back", back)])),
-                _ => address,
-            }
+        let address = record_page(collection, place.account.as_deref(), &place.parents, &id);
+        let href = has_page.then(|| match &back {
+            Some(back) if back.contains('?') => format!("{address}?{}", query(&[("back", back)])),
+            _ => address.clone(),
         });
         Row {
             href,
             title: collection.title(record),
             cells: columns.iter().map(|field| display::shown(page, &zone, field, record, &names)).collect(),
+            is_deletable: !collection.is_fixed(record),
+            actions: actions.iter().map(|(label, verb)| (label.clone(), format!("{address}/{verb}"))).collect(),
             id,
         }
     });

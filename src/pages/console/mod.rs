@@ -8,6 +8,7 @@ mod action_page;
 mod audit_page;
 mod catalog;
 mod central;
+mod choice_matrix;
 mod conflict_page;
 mod delete_page;
 mod detail_page;
@@ -20,7 +21,6 @@ mod links;
 mod list_page;
 mod page;
 mod pbx_page;
-mod permission_matrix;
 mod resource_page;
 mod route_form;
 mod routing_page;
@@ -51,14 +51,16 @@ const BY_HAND: &[Resource] = &[
 pub const SHARED: &[Resource] = &[Resource::pages("Language page", language_page::ROUTES)];
 
 /// Routes of the API without a page, and the reason.
-pub const WITHOUT_PAGE: &[(&str, &str, &str)] = &[
-    ("GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
-    ("GET", "/customers/{id}/contacts", "the page of a customer shows its contacts"),
-    ("GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
+pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
+    (Layer::Workspace, "GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
+    (Layer::Workspace, "GET", "/customers/{id}/contacts", "the page of a customer shows its contacts"),
+    (Layer::Workspace, "GET", "/permissions", "the form of a role shows them"),
+    (Layer::Central, "GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
 ];
 
-fn is_without_page(method: &Method, path: &str) -> bool {
-    WITHOUT_PAGE.iter().any(|(name, known, _)| *name == method.as_str() && *known == path)
+fn is_without_page(layer: Layer, method: &Method, path: &str) -> bool {
+    let is = |entry: &&(Layer, &str, &str, &str)| entry.0 == layer && entry.1 == method.as_str() && entry.2 == path;
+    WITHOUT_PAGE.iter().any(|entry| is(&entry))
 }
 
 /// The pages of a workspace.
@@ -96,7 +98,7 @@ fn routes(collection: &'static Collection) -> Vec<Route> {
         true => base.to_owned(),
         false => format!("{base}/{{{}}}", if base.contains("{id}") { "inner_id" } else { "id" }),
     };
-    let name = collection.resource.name.to_lowercase();
+    let name = within_sentence(collection.resource.name);
     let mut add = |changes: bool, path: String, kind: PageKind, of: Option<&'static Route>, summary: String| {
         let Some(of) = of else { return };
         let handler: &'static ResourcePage = Box::leak(Box::new(ResourcePage { collection, kind }));
@@ -129,6 +131,17 @@ fn routes(collection: &'static Collection) -> Vec<Route> {
         add(true, path, PageKind::Act(at), Some(action.route), format!("Run from a page: {words}, {name}"));
     }
     routes
+}
+
+/// A name that begins a sentence, as it is written inside one. Abbreviations stay: "OAuth clients", "CTIs".
+fn within_sentence(name: &str) -> String {
+    let mut letters = name.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), second) if !second.is_some_and(char::is_uppercase) => {
+            first.to_lowercase().chain(name.chars().skip(1)).collect()
+        }
+        _ => name.to_owned(),
+    }
 }
 
 fn leak(text: String) -> &'static str {

@@ -162,8 +162,8 @@ impl Frame {
                     request.instance.directory.current(&request.instance.keys)?.by_id(request.workspace()?.id())?;
                 let central = request.instance.public_url().central();
                 let me = principal.user_id().map_or_else(|| "/ui".into(), |id| format!("/ui/users/{id}"));
-                let subdomain = listed.map(|listed| listed.subdomain).unwrap_or_default();
-                (subdomain, format!("{central}/ui"), principal.name.clone(), me)
+                let name = listed.map(|listed| listed.name).unwrap_or_default();
+                (name, format!("{central}/ui"), principal.name.clone(), me)
             }
             _ => {
                 let central = request.instance.public_url().central();

@@ -131,7 +131,7 @@ impl RouteForm {
             Ok(body) if let Some(missing) = self.missing(&body) => Err(missing),
             Ok(body) => {
                 let mut route = InnerRequest::to(self.api()?).with_query(self.query.to_owned()).with_body(body);
-                if self.method == "POST" {
+                if self.method == "POST" && !form.once.is_empty() {
                     route = route.with_header(IDEMPOTENCY_KEY, &form.once);
                 }
                 let inner = page.request.path_values.iter().fold(route, |inner, value| inner.at(value));

@@ -15,7 +15,7 @@ words! {
     all_workspaces(): "All workspaces", "Tous les espaces de travail";
     search(): "Search", "Rechercher";
     search_everything(): "Search everything", "Rechercher partout";
-    search_in(what): "Search {what}", "Rechercher\u{a0}: {what}";
+    search_in(what): "Search {what}", "Rechercher dans {what}";
     search_hint():
         "A name, a number in any format, an address or an account.",
         "Un nom, un numéro sous toute forme, une adresse ou un compte.";
@@ -36,8 +36,11 @@ words! {
     invite(): "Invite", "Inviter";
     export_as(): "Export", "Exporter";
     all(): "All", "Tout";
+    colon(): ":", "\u{a0}:";
+    actions(): "Actions", "Actions";
+    make_a_copy(): "Copy", "Dupliquer";
     add(): "Add", "Ajouter";
-    new_record(what): "New {what}", "Ajouter\u{a0}: {what}";
+    new_record(what): "New {what}", "Ajouter {what}";
     change_record(what): "Change {what}", "Modifier {what}";
     delete_record(what): "Delete {what}?", "Supprimer {what}\u{a0}?";
     delete_many(number, what): "Delete {number} {what}?", "Supprimer {number} {what}\u{a0}?";
@@ -91,7 +94,10 @@ words! {
         "Quelqu’un a modifié cet enregistrement entre-temps. Relisez-le avant de le supprimer.";
 
     everything(): "Everything", "Tout";
-    all_and_later(): "all, also what comes later", "tout, y compris les ajouts futurs";
+    other_scopes(): "For a PBX", "Pour un PBX";
+    all_and_later():
+        "“All” also covers what later versions add.",
+        "«\u{a0}Tout\u{a0}» couvre aussi les ajouts des versions futures.";
     granted_by(wildcard): "granted by {wildcard}", "accordé par {wildcard}";
     not_yours(): "You do not have this permission.", "Vous n’avez pas cette permission.";
 

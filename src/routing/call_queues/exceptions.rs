@@ -62,7 +62,7 @@ const VIEW: ResourceView = ResourceView {
         "Days on which a queue or a group is closed. They come before the hours.",
         "Les jours où une file ou un groupe est fermé. Ils passent avant les horaires.",
     ),
-    singular: label("exception", "exception"),
+    singular: label("exception", "une exception"),
     ..ResourceView::DERIVED
 };
 

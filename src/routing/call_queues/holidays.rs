@@ -90,7 +90,7 @@ const VIEW: ResourceView = ResourceView {
         "Public holidays on which a queue or a group is closed.",
         "Les jours fériés où une file ou un groupe est fermé.",
     ),
-    singular: label("holiday", "jour férié"),
+    singular: label("holiday", "un jour férié"),
     ..ResourceView::DERIVED
 };
 

@@ -63,7 +63,7 @@ const VIEW: ResourceView = ResourceView {
         "Queues of a group share their hours and exceptions.",
         "Les files d’un groupe partagent leurs horaires et leurs exceptions.",
     ),
-    singular: label("queue group", "groupe de files"),
+    singular: label("queue group", "un groupe de files"),
     ..ResourceView::DERIVED
 };
 

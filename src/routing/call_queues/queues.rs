@@ -24,6 +24,7 @@ pub const RESOURCE: Resource =
         .french("Files d’attente")
         .section(Section::Routing)
         .entity::<CallQueue>()
+        .folded(reindex_texts)
         .view(VIEW);
 
 const VIEW: ResourceView = ResourceView {
@@ -90,7 +91,7 @@ const VIEW: ResourceView = ResourceView {
         "A queue says where calls go, by day and time.",
         "Une file d’attente dit où vont les appels, selon le jour et l’heure.",
     ),
-    singular: label("call queue", "file d’attente"),
+    singular: label("call queue", "une file d’attente"),
     ..ResourceView::DERIVED
 };
 
@@ -224,6 +225,16 @@ impl Entity for CallQueue {
 }
 
 impl Editable for CallQueue {}
+
+/// Folds the texts of the rows with ids above `after` and up to `last`.
+fn reindex_texts(db: &Connection, after: i64, last: i64) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO call_queues_fts (rowid, name, code)
+         SELECT id, fold(name), fold(code) FROM call_queues WHERE id > ?1 AND id <= ?2",
+    )?
+    .execute((after, last))?;
+    Ok(())
+}
 
 #[cfg(test)]
 mod tests {

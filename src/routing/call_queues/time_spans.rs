@@ -90,7 +90,7 @@ const VIEW: ResourceView = ResourceView {
         "The hours in which a queue or a group is open.",
         "Les heures auxquelles une file ou un groupe est ouvert.",
     ),
-    singular: label("time span", "plage horaire"),
+    singular: label("time span", "une plage horaire"),
     ..ResourceView::DERIVED
 };
 

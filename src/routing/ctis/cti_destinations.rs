@@ -38,7 +38,7 @@ const VIEW: ResourceView = ResourceView {
         ),
     )],
     purpose: label("Where calls go, by their caller.", "Où vont les appels, selon l’appelant."),
-    singular: label("destination", "destination"),
+    singular: label("destination", "une destination"),
     ..ResourceView::DERIVED
 };
 

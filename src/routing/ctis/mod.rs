@@ -30,6 +30,7 @@ pub const RESOURCE: Resource =
         .entity::<Cti>()
         .files::<Cti>()
         .more_fields(FIELDS)
+        .folded(reindex_texts)
         .view(VIEW);
 
 /// The labels of fields that the entity does not have.
@@ -65,7 +66,7 @@ const VIEW: ResourceView = ResourceView {
         "Telephony programs that ask where a call goes, by its caller.",
         "Les programmes de téléphonie qui demandent où va un appel, selon l’appelant.",
     ),
-    singular: label("CTI", "CTI"),
+    singular: label("CTI", "un CTI"),
     secret: Some("token"),
     ..ResourceView::DERIVED
 };
@@ -119,6 +120,16 @@ const ROUTES: &[Route] = &[
         "Delete a CTI and its destinations",
     ),
 ];
+
+/// Folds the texts of the rows with ids above `after` and up to `last`.
+fn reindex_texts(db: &Connection, after: i64, last: i64) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO ctis_fts (rowid, name)
+         SELECT id, fold(name) FROM ctis WHERE id > ?1 AND id <= ?2",
+    )?
+    .execute((after, last))?;
+    Ok(())
+}
 
 /// Prefix of CTI tokens.
 const PREFIX: &str = "cxt_";

@@ -48,7 +48,7 @@ const VIEW: ResourceView = ResourceView {
     widgets: &[("customer_id", Widget::Hidden), ("geo_routing_list_id", Widget::Hidden), ("zones", Widget::List)],
     help: &[("zones", label("One code per line, for example 75.", "Un code par ligne, par exemple 75."))],
     purpose: label("Where calls go, by zone.", "Où vont les appels, selon la zone."),
-    singular: label("destination", "destination"),
+    singular: label("destination", "une destination"),
     ..ResourceView::DERIVED
 };
 

@@ -56,7 +56,7 @@ const VIEW: ResourceView = ResourceView {
         "A list says where calls go, by postcode or number.",
         "Une liste dit où vont les appels, selon le code postal ou le numéro.",
     ),
-    singular: label("geo list", "liste géographique"),
+    singular: label("geo list", "une liste géographique"),
     ..ResourceView::DERIVED
 };
 

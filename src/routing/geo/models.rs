@@ -50,7 +50,7 @@ const VIEW: ResourceView = ResourceView {
         "Built-in rules that find the zone of a postcode or a number.",
         "Les règles prédéfinies qui trouvent la zone d’un code postal ou d’un numéro.",
     ),
-    singular: label("geo model", "modèle géographique"),
+    singular: label("geo model", "un modèle géographique"),
     ..ResourceView::DERIVED
 };
 

@@ -60,7 +60,7 @@ const VIEW: ResourceView = ResourceView {
     ],
     quick_filters: &[quick_filter("Today", "Aujourd’hui", "filter[started_at][on]={today}")],
     purpose: label("Chats that your phone system journals.", "Les discussions que votre standard journalise."),
-    singular: label("chat", "discussion"),
+    singular: label("chat", "une discussion"),
     ..ResourceView::DERIVED
 };
 

@@ -48,6 +48,7 @@ pub const VIEW: ResourceView = ResourceView {
         group("Notes", "Notes", &["comment", "custom_fields"]),
     ],
     widgets: &[
+        ("website", Widget::Url),
         ("phone", Widget::Phone),
         ("mobile_phone", Widget::Phone),
         ("email_address", Widget::Email),
@@ -148,6 +149,6 @@ pub const VIEW: ResourceView = ResourceView {
         "The companies and people that you serve.",
         "Les entreprises et les personnes dont vous prenez les appels.",
     ),
-    singular: label("customer", "client"),
+    singular: label("customer", "un client"),
     ..ResourceView::DERIVED
 };

@@ -64,7 +64,7 @@ pub const VIEW: ResourceView = ResourceView {
         "Programs that people can let act for them, such as a phone system.",
         "Les applications qui peuvent agir au nom d’une personne, comme un standard.",
     ),
-    singular: label("OAuth client", "client OAuth"),
+    singular: label("OAuth client", "un client OAuth"),
     secret: Some("client_secret"),
     ..ResourceView::DERIVED
 };

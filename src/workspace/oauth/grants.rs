@@ -52,7 +52,7 @@ const VIEW: ResourceView = ResourceView {
         "Programs that act for a person, because that person approved it.",
         "Les applications qui agissent pour une personne, parce qu’elle l’a accepté.",
     ),
-    singular: label("granted access", "accès accordé"),
+    singular: label("granted access", "un accès"),
     ..ResourceView::DERIVED
 };
 

@@ -324,3 +324,46 @@ fn a_search_by_cursor_streams_from_the_index() {
     assert!(!plan.contains("TEMP B-TREE") && !plan.contains("LIST SUBQUERY"), "{plan}");
     assert!(plan.contains("VIRTUAL TABLE") && plan.contains("INTEGER PRIMARY KEY"), "{plan}");
 }
+
+#[test]
+fn a_page_by_cursor_counts_up_to_a_limit() {
+    let server = TestServer::new();
+    for n in 0..12 {
+        server
+            .admin()
+            .post("/contacts", json!({"last_name": "Martin", "company": if n % 2 == 0 { "Acme" } else { "Other" }}))
+            .created();
+    }
+    let counted =
+        |query: &str| server.admin().get(&format!("/contacts?cursor=&per_page=3&{query}")).ok()["count"].clone();
+    for (query, count) in [
+        // Triggers count the rows: the number is exact.
+        ("count_to=5", json!(12)),
+        ("count_to=5&filter[term]=martin", json!(5)),
+        ("count_to=100&filter[term]=martin", json!(12)),
+        ("count_to=100&filter[term]=martin&filter[company]=acme", json!(6)),
+        ("count_to=4&filter[term]=martin&filter[company]=acme&sort=last_name", json!(4)),
+        ("count_to=4&filter[company]=acme", json!(4)),
+        ("count_to=100&filter[company]=acme", json!(6)),
+        ("count_to=100&filter[term]=nobody", json!(0)),
+        ("", Value::Null),
+    ] {
+        assert_eq!(counted(query), count, "{query}");
+    }
+    // Every page counts all rows, and the links keep the parameter.
+    let first = server.admin().get("/contacts?cursor=&per_page=3&count_to=9&filter[company]=acme").ok();
+    assert!(first["next_page_url"].as_str().unwrap().contains("count_to=9"), "{first}");
+    let next = first["next_cursor"].as_str().unwrap();
+    assert_eq!(counted(&format!("count_to=9&filter[company]=acme&cursor={next}")), 6);
+    // A list that no trigger counts.
+    for email in ["a@example.com", "b@example.com"] {
+        server.join_acme(email, "agent");
+    }
+    let users = |most: i64| server.admin().get(&format!("/users?cursor=&count_to={most}")).ok()["count"].clone();
+    assert_eq!((users(2), users(100)), (json!(2), json!(3)));
+    assert_eq!(server.admin().get("/contacts?count_to=5").ok()["count"], Value::Null);
+    for bad in ["0", "10001", "x"] {
+        let answer = server.admin().get(&format!("/contacts?cursor=&count_to={bad}"));
+        answer.invalid(&["The count to must be between 1 and 10000."]);
+    }
+}
