@@ -88,7 +88,18 @@ impl Chromium {
             }
         });
         let events = VecDeque::new();
-        let mut chromium = Self { process, commands, messages, events, sent: 0, session: None, clicks: 0, errors: Vec::new(), requests: Vec::new(), _profile: profile };
+        let mut chromium = Self {
+            process,
+            commands,
+            messages,
+            events,
+            sent: 0,
+            session: None,
+            clicks: 0,
+            errors: Vec::new(),
+            requests: Vec::new(),
+            _profile: profile,
+        };
         let tab = chromium.tell("Target.createTarget", json!({"url": "about:blank"}));
         let tab = json!({"targetId": tab["targetId"], "flatten": true});
         let attached = chromium.tell("Target.attachToTarget", tab);
@@ -141,9 +152,16 @@ impl Chromium {
     /// Reaches a field with the Tab key and replaces its content.
     pub fn fill_by_keys(&mut self, selector: &str, text: &str) {
         self.tab_to(selector);
-        let all = json!({"key": "a", "code": "KeyA", "windowsVirtualKeyCode": 65, "modifiers": 2, "commands": ["selectAll"]});
+        let all =
+            json!({"key": "a", "code": "KeyA", "windowsVirtualKeyCode": 65, "modifiers": 2, "commands": ["selectAll"]});
         self.press_key(all);
         self.type_text(text);
+    }
+
+    fn select_all(&mut self) {
+        let key =
+            json!({"key": "a", "code": "KeyA", "windowsVirtualKeyCode": 65, "modifiers": 2, "commands": ["selectAll"]});
+        self.press_key(key);
     }
 
     /// Presses a key that writes a character, or one with a name.
@@ -191,7 +209,10 @@ impl Chromium {
     pub fn errors(&mut self) -> Vec<String> {
         self.look("1");
         let errors = std::mem::take(&mut self.errors);
-        errors.into_iter().filter(|error| !error.contains("status of 422") && !error.contains("status of 409")).collect()
+        errors
+            .into_iter()
+            .filter(|error| !error.contains("status of 422") && !error.contains("status of 409"))
+            .collect()
     }
 
     /// The addresses that pages requested since the last question.
@@ -211,7 +232,8 @@ impl Chromium {
 
     /// Clicks a field and replaces its content.
     pub fn fill(&mut self, selector: &str, text: &str) {
-        self.press_mouse(selector, 3);
+        self.press_mouse(selector, 1);
+        self.select_all();
         self.type_text(text);
     }
 
@@ -250,6 +272,15 @@ impl Chromium {
     pub fn look(&mut self, expression: &str) -> Value {
         let answer = self.tell("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+        answer["result"]["value"].clone()
+    }
+
+    /// Evaluates an expression that is a promise.
+    #[track_caller]
+    pub fn look_later(&mut self, expression: &str) -> Value {
+        let how = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let answer = self.tell("Runtime.evaluate", how);
+        assert!(answer.get("exceptionDetails").is_none(), "{answer}");
         answer["result"]["value"].clone()
     }
 
@@ -295,9 +326,10 @@ impl Chromium {
 
     fn press_mouse(&mut self, selector: &str, times: u32) {
         let place = self.look(&format!(
-            "(() => {{ const found = document.querySelector({selector:?}); found.scrollIntoView({{block: 'center'}});
+            "(() => {{ const found = [...document.querySelectorAll({selector:?})].find(it => it.checkVisibility()); if (!found) return null; found.scrollIntoView({{block: 'center'}});
                 const box = found.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
         ));
+        assert!(!place.is_null(), "there is no {selector} on {}: {}", self.url(), self.text());
         for count in 1..=times {
             for kind in ["mousePressed", "mouseReleased"] {
                 let event = json!({"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": count});
@@ -347,13 +379,18 @@ impl Chromium {
 
     #[track_caller]
     fn next_message(&mut self, awaited: &str) -> Value {
-        let message = self.messages.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("chromium, {awaited}: {error}"));
+        let message =
+            self.messages.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("chromium, {awaited}: {error}"));
         let params = &message["params"];
         match message["method"].as_str() {
-            Some("Log.entryAdded") if params["entry"]["level"] == "error" => self.errors.push(params["entry"].to_string()),
+            Some("Log.entryAdded") if params["entry"]["level"] == "error" => {
+                self.errors.push(params["entry"].to_string())
+            }
             Some("Runtime.exceptionThrown") => self.errors.push(params["exceptionDetails"].to_string()),
             Some("Runtime.consoleAPICalled") if params["type"] == "error" => self.errors.push(params.to_string()),
-            Some("Network.requestWillBeSent") => self.requests.push(params["request"]["url"].to_string()),
+            Some("Network.requestWillBeSent") if !params["request"]["url"].as_str().unwrap().starts_with("data:") => {
+                self.requests.push(params["request"]["url"].to_string())
+            }
             // A form with changes asks before it is left: the person leaves it.
             Some("Page.javascriptDialogOpening") => {
                 self.sent += 1;
@@ -382,6 +419,6 @@ fn installed() -> Option<PathBuf> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own environment, and not the program's")]
-fn is_ci() -> bool {
+pub fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }
