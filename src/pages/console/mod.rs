@@ -55,7 +55,6 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
     (Layer::Workspace, "GET", "/customers/{id}/contacts", "the page of a customer shows its contacts"),
     (Layer::Workspace, "GET", "/permissions", "the form of a role shows them"),
-    (Layer::Central, "GET", "/workspaces/{id}/members", "the page of a workspace shows its members"),
     (Layer::Central, "GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
 ];
 

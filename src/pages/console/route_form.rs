@@ -128,9 +128,10 @@ impl RouteForm {
         let mut form = sent_form(page, &fields)?;
         let all: Vec<&FieldSpec> = fields.iter().collect();
         let result = match form.body(page, &all, None)? {
+            Ok(body) if let Some(missing) = self.missing(&body) => Err(missing),
             Ok(body) => {
                 let mut route = InnerRequest::to(self.api()?).with_query(self.query.to_owned()).with_body(body);
-                if self.method == "POST" {
+                if self.method == "POST" && !form.once.is_empty() {
                     route = route.with_header(IDEMPOTENCY_KEY, &form.once);
                 }
                 let inner = page.request.path_values.iter().fold(route, |inner, value| inner.at(value));
@@ -154,6 +155,13 @@ impl RouteForm {
             form.typed.insert(field.name.clone(), Typed::One(String::new()));
         }
         self.refuse(page, &fields, form, problems, refused_status(&error))
+    }
+
+    /// The error about required fields that are blank. The API takes a blank field of a change as no change.
+    fn missing(&self, body: &Value) -> Option<Error> {
+        let is_blank = |name: &&&str| body[**name].is_null() || body[**name] == "";
+        let missing = self.required.iter().find(is_blank)?;
+        Some(Error::invalid(format!("The {} field is required.", missing.replace('_', " "))))
     }
 
     fn refuse(

@@ -253,6 +253,7 @@ fn workspaces(page: &PageCtx<'_>) -> Result<Vec<(String, String)>> {
 }
 
 fn lifetimes(words: Translations) -> Vec<(String, String)> {
-    let days = [1_i64, 30, 90].map(|days| ((days * DAY).to_string(), words.days(&days.to_string())));
-    days.into_iter().chain([((365 * DAY).to_string(), words.one_year())]).collect()
+    let lifetime = |days: i64, label: String| ((days * DAY).to_string(), label);
+    let (one, year) = (lifetime(1, words.one_day()), lifetime(365, words.one_year()));
+    vec![one, lifetime(30, words.days("30")), lifetime(90, words.days("90")), year]
 }

@@ -104,6 +104,7 @@ words! {
         "For a program that acts for you. The token is shown once.",
         "Pour un programme qui agit pour vous. Le jeton n’est affiché qu’une fois.";
     days(number): "{number} days", "{number} jours";
+    one_day(): "1 day", "1 jour";
     one_year(): "1 year", "1 an";
     all_tokens(): "All sessions and tokens", "Toutes les sessions et tous les jetons";
     programs_about():
