@@ -158,6 +158,12 @@ impl Chromium {
         self.type_text(text);
     }
 
+    fn select_all(&mut self) {
+        let key =
+            json!({"key": "a", "code": "KeyA", "windowsVirtualKeyCode": 65, "modifiers": 2, "commands": ["selectAll"]});
+        self.press_key(key);
+    }
+
     /// Presses a key that writes a character, or one with a name.
     pub fn key(&mut self, key: &str) {
         let code = match key {
@@ -226,7 +232,8 @@ impl Chromium {
 
     /// Clicks a field and replaces its content.
     pub fn fill(&mut self, selector: &str, text: &str) {
-        self.press_mouse(selector, 3);
+        self.press_mouse(selector, 1);
+        self.select_all();
         self.type_text(text);
     }
 
@@ -265,6 +272,15 @@ impl Chromium {
     pub fn look(&mut self, expression: &str) -> Value {
         let answer = self.tell("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+        answer["result"]["value"].clone()
+    }
+
+    /// Evaluates an expression that is a promise.
+    #[track_caller]
+    pub fn look_later(&mut self, expression: &str) -> Value {
+        let how = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let answer = self.tell("Runtime.evaluate", how);
+        assert!(answer.get("exceptionDetails").is_none(), "{answer}");
         answer["result"]["value"].clone()
     }
 
@@ -310,9 +326,10 @@ impl Chromium {
 
     fn press_mouse(&mut self, selector: &str, times: u32) {
         let place = self.look(&format!(
-            "(() => {{ const found = document.querySelector({selector:?}); found.scrollIntoView({{block: 'center'}});
+            "(() => {{ const found = [...document.querySelectorAll({selector:?})].find(it => it.checkVisibility()); if (!found) return null; found.scrollIntoView({{block: 'center'}});
                 const box = found.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
         ));
+        assert!(!place.is_null(), "there is no {selector} on {}: {}", self.url(), self.text());
         for count in 1..=times {
             for kind in ["mousePressed", "mouseReleased"] {
                 let event = json!({"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": count});
@@ -371,7 +388,9 @@ impl Chromium {
             }
             Some("Runtime.exceptionThrown") => self.errors.push(params["exceptionDetails"].to_string()),
             Some("Runtime.consoleAPICalled") if params["type"] == "error" => self.errors.push(params.to_string()),
-            Some("Network.requestWillBeSent") => self.requests.push(params["request"]["url"].to_string()),
+            Some("Network.requestWillBeSent") if !params["request"]["url"].as_str().unwrap().starts_with("data:") => {
+                self.requests.push(params["request"]["url"].to_string())
+            }
             // A form with changes asks before it is left: the person leaves it.
             Some("Page.javascriptDialogOpening") => {
                 self.sent += 1;
@@ -400,6 +419,6 @@ fn installed() -> Option<PathBuf> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own environment, and not the program's")]
-fn is_ci() -> bool {
+pub fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }

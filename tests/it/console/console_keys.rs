@@ -46,11 +46,11 @@ fn a_row_is_chosen_edited_and_saved_by_keys() {
     browser.enter();
     assert!(browser.url().contains(&format!("/ui/contacts/{}", office.contact)), "{}", browser.url());
     browser.keys_to_page(&["e"]);
-    browser.fill_by_keys("[name=department]", "Keys");
+    browser.fill_by_keys("[name=service]", "Keys");
     browser.save_by_keys();
     agent.sees("Saved.");
     let contact = office.record(&format!("/contacts/{}", office.contact));
-    assert_eq!(contact["department"], json!("Keys"));
+    assert_eq!(contact["service"], json!("Keys"));
     agent.browser.key("?");
     agent.sees("Ctrl Enter");
     agent.browser.key("Escape");

@@ -47,28 +47,28 @@ fn two_people_who_edit_one_record_choose_field_by_field() {
         // Different fields: both changes are kept.
         first.browser.go(&edit);
         second.browser.go(&edit);
-        first.write("[name=department]", &format!("First {hands:?}"));
+        first.write("[name=service]", &format!("First {hands:?}"));
         first.choose(".send button");
         second.write("[name=role]", &format!("Second {hands:?}"));
         second.choose(".send button");
         second.sees("Saved, together with a change");
-        assert_eq!(field(&read(), "department"), format!("First {hands:?}"));
+        assert_eq!(field(&read(), "service"), format!("First {hands:?}"));
         assert_eq!(field(&read(), "role"), format!("Second {hands:?}"));
 
         // The same field: the person chooses.
         first.browser.go(&edit);
         second.browser.go(&edit);
-        first.write("[name=department]", "Theirs");
+        first.write("[name=service]", "Theirs");
         first.choose(".send button");
-        second.write("[name=department]", "Mine");
+        second.write("[name=service]", "Mine");
         second.write("[name=company]", &format!("Company {hands:?}"));
         second.choose(".send button");
         second.sees("Theirs");
         second.sees("acme");
-        assert_eq!(field(&read(), "department"), "Theirs", "nothing is saved before the choice");
+        assert_eq!(field(&read(), "service"), "Theirs", "nothing is saved before the choice");
         second.browser.press("input[type=radio][value=mine]");
         second.choose(".send button");
-        assert_eq!(field(&read(), "department"), "Mine");
+        assert_eq!(field(&read(), "service"), "Mine");
         assert_eq!(field(&read(), "company"), format!("Company {hands:?}"));
         second.had_no_error();
     }

@@ -7,7 +7,7 @@ mod forms_in_browser;
 
 use serde_json::{Value, json};
 
-use crate::chromium::Chromium;
+use crate::chromium::{Chromium, Scheme};
 use crate::test_server::{PASSWORD, Team, TestServer, email, text};
 
 /// A workspace with a customer, contacts, calls and a queue, and its owner at a browser.
@@ -15,6 +15,8 @@ struct Office {
     server: TestServer,
     acme: Team,
     customer: i64,
+    /// The account of the customer.
+    account: String,
     contact: i64,
     call: i64,
 }
@@ -34,7 +36,8 @@ impl Office {
         let server = TestServer::new();
         let acme = server.team("acme");
         let create = |path: &str, body: Value| server.post(&acme.inside, path, body).created()["id"].as_i64().unwrap();
-        let customer = create("/customers", json!({"name": "Boulangerie Leroy", "account": "CL-7", "city": "Lyon"}));
+        let customer = create("/customers", json!({"name": "Boulangerie Leroy", "city": "Lyon"}));
+        let account = text(&server.get(&acme.inside, &format!("/customers/{customer}")).ok()["customer_account"]);
         let contact = create(
             "/contacts",
             json!({
@@ -52,11 +55,11 @@ impl Office {
         server
             .post(
                 &acme.inside,
-                "/smart-routings/call-queues/queues?customer_account=CL-7",
+                &format!("/smart-routings/call-queues/queues?customer_account={account}"),
                 json!({"name": "Accueil", "code": "accueil", "default_destination": "899", "default_destination_type": "voicemail", "type": "inbound"}),
             )
             .created();
-        Self { server, acme, customer, contact, call }
+        Self { server, acme, customer, account, contact, call }
     }
 
     fn url(&self, path: &str) -> String {
@@ -100,6 +103,7 @@ impl Person {
         if hands == Hands::MouseWithoutScripts {
             browser.without_scripts();
         }
+        browser.show(1280, Scheme::Light);
         office.open(&mut browser);
         Some(Self { browser, hands })
     }
