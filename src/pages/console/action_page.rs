@@ -55,6 +55,17 @@ fn show(
     form_page::show(page, collection, &action.fields, place, form, status, facts)
 }
 
+/// Shows the form of the action as it was typed.
+pub fn act_again(
+    page: &PageCtx<'_>,
+    collection: &'static Collection,
+    place: &Place,
+    action: &'static Action,
+) -> Result<ApiResponse> {
+    let form = FormState { base: blank(action), ..sent_form(page, &action.fields)? };
+    show(page, collection, place, action, &form, StatusCode::OK)
+}
+
 /// Runs the action.
 pub fn act(
     page: &PageCtx<'_>,

@@ -14,6 +14,7 @@ use super::page::{Frame, PageCtx};
 use super::resource_page::Place;
 use super::{pairs_of, query};
 use crate::api::{ApiResponse, Error, InnerRequest, Result, form_pairs};
+use crate::pages::interrupted_form;
 use crate::pages::translations::Translations;
 
 /// Records that one deletion may name.
@@ -177,6 +178,9 @@ pub fn delete_many(page: &PageCtx<'_>, collection: &'static Collection, place: &
     let back = text("back").filter(|path| path.starts_with("/ui")).unwrap_or(collection.page).to_owned();
     let filters = back.split_once('?').map(|(_, query)| pairs_of(query)).unwrap_or_default();
     let refuse = |problems: Vec<String>| ask_for_many(page, collection, place, &ids, &filters, problems);
+    if interrupted_form::is_shown_again(page.request)? {
+        return refuse(Vec::new());
+    }
     let typed: String = text("number").unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
     if ids.is_empty() || (ids.len() > TYPED_FROM && typed != ids.len().to_string()) {
         return refuse(if ids.is_empty() { Vec::new() } else { vec![page.words().type_the_number()] });

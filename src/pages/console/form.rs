@@ -401,6 +401,12 @@ pub fn groups(
     Ok(groups)
 }
 
+/// The names of the secret fields.
+pub fn secrets(fields: &[FieldSpec]) -> Vec<String> {
+    let secrets = fields.iter().filter(|field| input_kind(field) == InputKind::Secret);
+    secrets.map(|field| field.name.clone()).collect()
+}
+
 /// The inputs of a form without groups.
 pub fn inputs(page: &PageCtx<'_>, fields: &[FieldSpec], form: &FormState) -> Result<Vec<FormInput>> {
     fields.iter().map(|field| input(page, field, form, None)).collect()

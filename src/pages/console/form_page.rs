@@ -171,6 +171,17 @@ pub fn create(page: &PageCtx<'_>, collection: &'static Collection, place: &Place
     }
 }
 
+/// Shows the form of a new record as it was typed.
+pub fn create_again(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
+    let form = FormState { base: blank(collection), ..sent_form(page, &collection.creation)? };
+    show_new(page, collection, place, &form, StatusCode::OK)
+}
+
+/// Shows the form of a record as it was typed.
+pub fn update_again(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
+    show_edit(page, collection, place, &sent_form(page, &collection.change)?, StatusCode::OK)
+}
+
 /// Shows a form again, with its problems and everything that was typed.
 fn refused(
     page: &PageCtx<'_>,

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::catalog::Collection;
+use super::form;
 use super::links::record_page;
 use super::page::PageCtx;
 use super::{action_page, delete_page, detail_page, form_page, list_page};
 use crate::api::{ApiResponse, BodyKind, Error, Handler, InnerRequest, Inputs, Operation, Request, Result, Route};
 use crate::auth::Caller;
 use crate::executors::Executor;
+use crate::pages::interrupted_form;
 
 /// A page of a collection.
 pub struct ResourcePage {
@@ -92,6 +94,19 @@ impl ResourcePage {
         }
     }
 
+    /// The form as it was typed before the session ended. A deletion is asked again.
+    fn show_again(&self, page: &PageCtx<'_>, place: &Place) -> Result<ApiResponse> {
+        let collection = self.collection;
+        match self.kind {
+            PageKind::Create => form_page::create_again(page, collection, place),
+            PageKind::Update => form_page::update_again(page, collection, place),
+            PageKind::Act(at) => action_page::act_again(page, collection, place, action_at(collection, at)?),
+            PageKind::Delete => delete_page::ask(page, collection, place),
+            PageKind::DeleteMany => delete_page::delete_many(page, collection, place),
+            _ => Err(Error::not_found()),
+        }
+    }
+
     fn changes(&self) -> bool {
         matches!(
             self.kind,
@@ -129,6 +144,9 @@ impl Handler for ResourcePage {
     ) -> Result<ApiResponse> {
         let page = PageCtx::new(request, caller, db);
         let (collection, place) = (self.collection, Place::of(self.collection, request));
+        if self.changes() && interrupted_form::is_shown_again(request)? {
+            return self.show_again(&page, &place);
+        }
         match self.kind {
             PageKind::List => list_page::page(&page, collection, &place),
             PageKind::Export => list_page::export(&page, collection, &place),
@@ -144,6 +162,17 @@ impl Handler for ResourcePage {
             PageKind::AskAction(at) => action_page::ask(&page, collection, &place, action_at(collection, at)?),
             PageKind::Act(at) => action_page::act(&page, collection, &place, action_at(collection, at)?),
         }
+    }
+
+    fn secret_fields(&self) -> Option<Vec<String>> {
+        let fields = match self.kind {
+            PageKind::Create => &self.collection.creation,
+            PageKind::Update => &self.collection.change,
+            PageKind::Act(at) => &self.collection.actions.get(at)?.fields,
+            PageKind::Delete | PageKind::DeleteMany => return Some(Vec::new()),
+            _ => return None,
+        };
+        Some(form::secrets(fields))
     }
 
     fn resource(&self) -> Option<TypeId> {

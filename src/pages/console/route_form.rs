@@ -20,8 +20,8 @@ use crate::api::{
 };
 use crate::auth::{Caller, secret};
 use crate::executors::Executor;
-use crate::pages::refused_status;
 use crate::pages::translations::Translations;
+use crate::pages::{interrupted_form, refused_status};
 
 /// A page with a form.
 pub struct RouteForm {
@@ -126,6 +126,9 @@ impl RouteForm {
         let collection = self.collection()?;
         let fields = self.specs(collection);
         let mut form = sent_form(page, &fields)?;
+        if interrupted_form::is_shown_again(page.request)? {
+            return self.refuse(page, &fields, form, Vec::new(), StatusCode::OK);
+        }
         let all: Vec<&FieldSpec> = fields.iter().collect();
         let result = match form.body(page, &all, None)? {
             Ok(body) if let Some(missing) = self.missing(&body) => Err(missing),
@@ -267,6 +270,12 @@ impl Handler for RouteFormPage {
     ) -> Result<ApiResponse> {
         let page = PageCtx::new(request, caller, db);
         if self.sends { self.form.send(&page) } else { self.form.show(&page) }
+    }
+
+    fn secret_fields(&self) -> Option<Vec<String>> {
+        let form = self.form;
+        let collection = form.collection().ok().filter(|_| self.sends)?;
+        Some(form::secrets(&form.specs(collection)))
     }
 
     fn resource(&self) -> Option<TypeId> {

@@ -198,6 +198,9 @@ impl Translations {
             "declined" => ("The invitation is declined.", "L’invitation est refusée."),
             "in_trash" => ("The workspace is in the trash.", "L’espace de travail est à la corbeille."),
             "revoked" => ("Revoked.", "Révoqué."),
+            "signed_in_again" => {
+                ("Signed in again. Your text is still here.", "Reconnecté. Votre texte est toujours là.")
+            }
             "mailed" => ("A code is on its way by mail.", "Un code est en route par e-mail."),
             _ => return None,
         };

@@ -66,7 +66,7 @@ fn an_invitation_is_accepted_or_declined_with_one_click() {
     assert!(!browser.page.text.contains("<h2>Invitations</h2>"), "{browser:?}");
     let (second, _) = server.invited("stranger@example.com");
     browser.go("/ui").submit(&format!("/ui/user-invites/{second}/accept"), &[]);
-    shows(&browser, &["You are a member now.", "http://acme.localhost/ui/enter"]);
+    shows(&browser, &["You are a member now.", "/ui/enter\">Open"]);
     let again = format!("/ui/user-invites/{second}/accept");
     browser.go(&again).submit(&again, &[]);
     assert_eq!(browser.page.status, 422);
