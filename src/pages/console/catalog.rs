@@ -296,6 +296,15 @@ impl Collection {
             Some(rest) => format!("/ui/routing/{{account}}{rest}"),
             None => format!("/ui{path}"),
         };
+        let filters: Vec<Filter> = parameters.iter().filter_map(|parameter| filter(resource, parameter)).collect();
+        let mut record = schema::fields(document, item, resource);
+        // The schema of a response may not list the values of a choice. Its filter does.
+        for field in record.iter_mut().filter(|field| field.kind == FieldType::Text) {
+            let choices = filters.iter().find(|filter| filter.field == field.name).map(|filter| &filter.kind);
+            if let Some(FilterInput::Choice(choices)) = choices {
+                field.kind = FieldType::Choice(choices.clone());
+            }
+        }
         let sorts = parameters.iter().find(|parameter| parameter["name"] == "sort");
         let pattern = sorts.and_then(|sort| sort["schema"]["pattern"].as_str()).unwrap_or_default();
         let sorts = pattern.split_once('(').and_then(|(_, rest)| rest.split_once('(')).map(|(_, rest)| rest);
@@ -313,10 +322,10 @@ impl Collection {
             remove_many: None,
             export: None,
             actions: Vec::new(),
-            record: schema::fields(document, item, resource),
+            record,
             creation: Vec::new(),
             change: Vec::new(),
-            filters: parameters.iter().filter_map(|parameter| filter(resource, parameter)).collect(),
+            filters,
             sorts: sorts.split('|').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
             has_pages: false,
         }

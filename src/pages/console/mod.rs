@@ -53,7 +53,7 @@ pub const SHARED: &[Resource] = &[Resource::pages("Language page", language_page
 /// Routes of the API without a page, and the reason.
 pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
-    (Layer::Workspace, "GET", "/customers/{id}/contacts", "the page of a customer shows its contacts"),
+    (Layer::Workspace, "GET", "/customers/{id}/contacts", "the list of contacts shows the same records"),
     (Layer::Workspace, "GET", "/permissions", "the form of a role shows them"),
     (Layer::Central, "GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
 ];
