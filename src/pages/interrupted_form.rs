@@ -101,10 +101,9 @@ fn ask(ctx: &BlockingCtx<'_>, browser: BrowserSession, SentFields(sent): SentFie
         "" => path.clone(),
         query => format!("{path}?{query}"),
     };
-    let words = Translations::of(request);
     let (carried, problem) = match (Text::parse(target.clone()), Text::parse(fields)) {
-        (Ok(target), Ok(fields)) => (CarriedForm { target, fields }, words.session_ended_form_kept()),
-        _ => (CarriedForm::default(), words.session_ended_form_too_long()),
+        (Ok(target), Ok(fields)) => (CarriedForm { target, fields }, None),
+        _ => (CarriedForm::default(), Some(Translations::of(request).session_ended_form_too_long())),
     };
     let to = Text::parse(target).unwrap_or_default();
     sign_in::again(ctx, &browser, to, &carried, problem).map(PageOrRedirect::Page)

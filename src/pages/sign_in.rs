@@ -155,10 +155,10 @@ pub fn again(
     browser: &BrowserSession,
     to: Text<8000>,
     carried: &CarriedForm,
-    why: String,
+    problem: Option<String>,
 ) -> Result<Html> {
     let filled = SigningIn { to, ..SigningIn::default() };
-    page(ctx, browser, StatusCode::UNAUTHORIZED, &filled, carried, &[why])
+    page(ctx, browser, StatusCode::UNAUTHORIZED, &filled, carried, problem.as_slice())
 }
 
 fn sign_in(

@@ -320,8 +320,9 @@ impl Chromium {
         let picture = self.tell("Page.captureScreenshot", how);
         let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(format!("{name}.png")), bytes).unwrap();
+        let path = folder.join(format!("{name}.png"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
     }
 
     fn press_mouse(&mut self, selector: &str, times: u32) {

@@ -4,6 +4,7 @@ mod access;
 mod console_keys;
 mod console_tasks;
 mod forms_in_browser;
+mod screenshots;
 
 use serde_json::{Value, json};
 

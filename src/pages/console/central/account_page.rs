@@ -17,7 +17,10 @@ use crate::pages::translations::Translations;
 
 const PAGE: &str = "/ui/account";
 
-pub const ROUTES: &[Route] = &[get(PAGE, &run(page), Needs::SignedIn, "Show your account as a page")];
+pub const ROUTES: &[Route] = &[
+    get(PAGE, &run(page), Needs::SignedIn, "Show your account as a page"),
+    get("/ui/tokens", &run(tokens_page), Needs::SignedIn, "Show your sessions and tokens as a page"),
+];
 
 pub const FORMS: &[RouteForm] = &[
     RouteForm {
@@ -184,6 +187,17 @@ struct AccountPage<'a> {
     has_more: bool,
 }
 
+#[derive(Template)]
+#[template(path = "console/central/tokens.html")]
+struct TokensPage<'a> {
+    frame: &'a Frame,
+    words: Translations,
+    count: String,
+    tokens: Vec<TokenRow>,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
 struct TokenRow {
     label: String,
     kind: String,
@@ -215,6 +229,25 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
         codes_left: words.recovery_codes_left(&plain(&second_factor["recovery_codes_left"])),
         tokens: rows.map(|token| row(&page, token)).collect::<Result<_>>()?,
         has_more: tokens["last_page"].as_i64().is_some_and(|last| last > 1),
+        frame: &frame,
+    };
+    frame.html(StatusCode::OK, &rendered)
+}
+
+fn tokens_page(ctx: &mut Ctx<'_>) -> Result<Html> {
+    let page = PageCtx::of_turn(ctx);
+    let number = page.query("page").and_then(|number| number.parse::<i64>().ok()).unwrap_or(1).max(1);
+    let tokens = InnerRequest::get("/tokens").with_query(format!("per_page=25&page={number}"));
+    let tokens = page.send(tokens)?.body;
+    let last = tokens["last_page"].as_i64().unwrap_or(1);
+    let frame = Frame::of(&page)?;
+    let rows = tokens["data"].as_array().into_iter().flatten();
+    let rendered = TokensPage {
+        words: frame.words,
+        count: display::count(frame.words, tokens["total"].as_i64().unwrap_or_default()),
+        tokens: rows.map(|token| row(&page, token)).collect::<Result<_>>()?,
+        previous: (number > 1).then(|| format!("/ui/tokens?page={}", number - 1)),
+        next: (number < last).then(|| format!("/ui/tokens?page={}", number + 1)),
         frame: &frame,
     };
     frame.html(StatusCode::OK, &rendered)

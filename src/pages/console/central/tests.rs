@@ -165,6 +165,8 @@ fn sessions_and_tokens_are_shown_created_once_and_revoked() {
     program.get("/customers").rejected(401, "token_revoked");
     assert_eq!(browser.go(&format!("/ui/tokens/{id}/delete")).page.status, 404);
     elsewhere.get("/whoami").ok();
+    browser.go("/ui/tokens");
+    shows(&browser, &["<h1>Sessions and tokens <span", "this session"]);
     browser.go("/ui/account/revoke-others").submit("/ui/account/revoke-others", &[]);
     shows(&browser, &["Revoked.", "this session"]);
     elsewhere.get("/whoami").rejected(401, "token_revoked");
