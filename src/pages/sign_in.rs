@@ -373,6 +373,40 @@ fn demo(instance: &Instance) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::{PASSWORD, TestBrowser, TestServer};
+
+    /// An account with the demo's address makes no demo.
+    #[test]
+    fn only_a_demo_shows_the_button_that_signs_in() {
+        let server = TestServer::new();
+        server.join_acme(demo_account::EMAIL, "agent");
+        for host in ["localhost", "acme.localhost"] {
+            let page = server.anonymous().at(host).get("/ui/sign-in");
+            let shows_it = page.text.contains(demo_account::PASSWORD) || page.text.contains("id=\"demo\"");
+            assert!(page.status == 200 && !shows_it, "{page:?}");
+        }
+    }
+
+    #[test]
+    fn the_front_door_leads_to_the_console_and_whoever_is_signed_in_passes_the_sign_in() {
+        let server = TestServer::new();
+        let mut browser = TestBrowser::new(&server);
+        browser.go("http://localhost/");
+        assert_eq!(browser.url, "http://localhost/ui/sign-in?to=%2Fui");
+        browser.submit("/ui/sign-in", &[("email", "owner@example.com"), ("password", PASSWORD)]);
+        assert_eq!(browser.url, "http://localhost/ui");
+        browser.go("/ui/sign-in?to=%2Fui%2Faccount");
+        assert_eq!(browser.url, "http://localhost/ui/account");
+        browser.go("http://acme.localhost/");
+        assert_eq!(browser.url, "http://acme.localhost/ui/sign-in?to=%2Fui");
+        let empty = TestServer::new();
+        let all = "DELETE FROM memberships; DELETE FROM workspaces; DELETE FROM accounts";
+        empty.instance.central.write(move |db| Ok::<_, Error>(db.execute_batch(all)?)).unwrap();
+        let mut first = TestBrowser::new(&empty);
+        first.go("http://localhost/");
+        assert_eq!(first.url, "http://localhost/ui/register");
+        assert!(first.page.text.contains("Make the first account"), "{first:?}");
+    }
 
     #[test]
     fn only_a_path_of_this_host_is_gone_on_to() {

@@ -219,40 +219,6 @@ impl Samples<'_> {
         }
     }
 
-    /// A form of the console of the central host.
-    fn central_form(&self, path: &str) -> Sample {
-        let with = |id: &str, body: Value| Sample { path: path.replace("{id}", id), body: Some(body) };
-        let (parent, verb) = path.rsplit_once('/').unwrap();
-        match (parent, verb) {
-            ("/ui", "language") => with("", json!({"language": "fr", "to": "/ui"})),
-            ("/ui/account", "name") => with("", json!({"name": "Renamed"})),
-            ("/ui/account", "email") => with("", json!({"email": address(), "current_password": PASSWORD})),
-            ("/ui/account", "password") => {
-                with("", json!({"current_password": PASSWORD, "password": "quite-a-long-one"}))
-            }
-            ("/ui/account", "delete") => with("", json!({"current_password": PASSWORD})),
-            ("/ui/account", "revoke-others") => with("", json!({})),
-            ("/ui/account/email", "verify") => with("", json!({"code": self.email_codes().0})),
-            ("/ui/account/email", "resend") => {
-                self.unverify();
-                with("", json!({}))
-            }
-            ("/ui/accounts/{id}", _) => with(&self.second_factor_of_somebody().to_string(), json!({})),
-            ("/ui/tokens", "new") => with("", json!({"label": "program"})),
-            ("/ui/tokens", _) => with("", json!({"ids": self.token()})),
-            ("/ui/tokens/{id}", _) => with(&self.token(), json!({})),
-            ("/ui/user-invites/{id}", _) => with(&self.server.invited("owner@example.com").0.to_string(), json!({})),
-            ("/ui/workspaces", "new") => with("", json!({"name": "Another"})),
-            ("/ui/workspaces/{id}", "delete") => {
-                let (id, subdomain) = self.workspace();
-                with(&id, json!({"subdomain": subdomain}))
-            }
-            ("/ui/workspaces/{id}", "transfer") => with(&self.workspace().0, json!({"account_id": 1})),
-            ("/ui/workspaces" | "/ui/workspaces/{id}", _) => with(&self.workspace().0, json!({"name": "N"})),
-            _ => panic!("{path} has no sample: add one, so that the walk can take it"),
-        }
-    }
-
     /// The sample for a route. Every new route gets its sample here.
     fn of(&self, layer: Layer, route: &Route) -> Sample {
         if layer == Layer::Workspace
@@ -440,11 +406,6 @@ impl Samples<'_> {
             (_, "DELETE", "/workspaces/{id}") => {
                 let (id, subdomain) = self.workspace();
                 change(id, json!({"subdomain": subdomain}))
-            }
-            (Layer::Central, "POST", path) if path.starts_with("/ui/") => self.central_form(path),
-            (Layer::Central, "GET", path) if path.starts_with("/ui/") => {
-                let form = self.central_form(path);
-                Sample { path: form.path, body: None }
             }
             (_, "GET", "/docs/{layer}/{resource}") => Sample { path: "/docs/workspace/customers".into(), body: None },
             (_, method, path) => panic!("{method} {path} has no sample: add one, so that the walk can take it"),
