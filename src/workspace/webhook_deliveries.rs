@@ -57,7 +57,8 @@ const VIEW: ResourceView = ResourceView {
             "The same message is sent again, with the same message id.",
             "Le même message est renvoyé, avec le même identifiant.",
         ),
-    )],
+    )
+    .for_many()],
     purpose: label("Messages to this webhook.", "Les messages envoyés à ce webhook."),
     singular: label("delivery", "un envoi"),
     ..ResourceView::DERIVED

@@ -285,6 +285,17 @@ impl FormState {
     }
 }
 
+/// The part of a change that is the body of a request, and the part that is its query.
+pub fn split(fields: &[FieldSpec], change: Value) -> (Value, Vec<(String, String)>) {
+    let Value::Object(mut body) = change else { return (change, Vec::new()) };
+    let options = fields.iter().filter(|field| field.is_query).filter_map(|field| {
+        let value = body.remove(&field.name)?;
+        Some((field.name.clone(), plain(&value)))
+    });
+    let options = options.collect();
+    (Value::Object(body), options)
+}
+
 /// Whether two texts mean the same value.
 fn is_same(field: &FieldSpec, typed: &Typed, base: &Typed) -> bool {
     match (typed, base) {

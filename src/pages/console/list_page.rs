@@ -162,7 +162,16 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
         vec![("CSV", address("csv")), ("JSON", address("json"))]
     });
     let actions = collection.actions.iter().filter(|action| !action.is_of_record && page.may(action.route));
-    let buttons = actions.map(|action| (words.label(action.label), format!("{base}/{}", action.verb))).collect();
+    let of_list = actions.map(|action| (words.label(action.label), format!("{base}/{}", action.verb)));
+    let for_many = collection
+        .actions
+        .iter()
+        .filter(|action| action.is_for_many && page.may(action.route) && !records.rows.is_empty());
+    let for_many = for_many.map(|action| {
+        let address = format!("{base}/bulk/{}?{}", action.verb, query(&filters_of(&given)));
+        (words.action_for_all(&words.label(action.label)), address)
+    });
+    let buttons = of_list.chain(for_many).collect();
     let purpose = words.label(collection.resource.view.purpose);
     let filters = filters(words, collection, &given);
     let rendered = ListPage {

@@ -1,6 +1,6 @@
 //! The fields of a resource, as the schemas of its routes state them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::field::Label;
 use crate::api::openapi::resolve;
@@ -20,6 +20,8 @@ pub struct FieldSpec {
     pub is_read_only: bool,
     pub max_length: Option<u64>,
     pub widget: Option<Widget>,
+    /// Whether a request has it in its query, not in its body.
+    pub is_query: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +48,24 @@ pub fn fields(document: &Value, schema: &Value, resource: &Resource) -> Vec<Fiel
     found
 }
 
+/// The parameters in the query of a route, without the one that names the customer.
+pub fn query_fields(document: &Value, operation: &Value, resource: &Resource) -> Vec<FieldSpec> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let parameters = parameters.map(|parameter| resolve(document, parameter));
+    let is_option = |parameter: &&Value| parameter["in"] == "query" && parameter["name"] != "customer_account";
+    let mut schema = json!({"properties": {}, "required": []});
+    for parameter in parameters.filter(is_option) {
+        schema["properties"][parameter["name"].as_str().unwrap_or_default()] = parameter["schema"].clone();
+        if parameter["required"] == true
+            && let Value::Array(required) = &mut schema["required"]
+        {
+            required.push(parameter["name"].clone());
+        }
+    }
+    let options = fields(document, &schema, resource).into_iter();
+    options.map(|field| FieldSpec { is_query: true, ..field }).collect()
+}
+
 fn add_fields(document: &Value, schema: &Value, resource: &Resource, prefix: &str, found: &mut Vec<FieldSpec>) {
     let schema = resolve(document, schema);
     for part in schema["allOf"].as_array().into_iter().flatten() {
@@ -68,6 +88,7 @@ fn add_fields(document: &Value, schema: &Value, resource: &Resource, prefix: &st
             is_nullable,
             is_read_only: property["readOnly"] == true,
             max_length: kind_schema["maxLength"].as_u64(),
+            is_query: false,
             widget: resource.view.widgets.iter().find(|(known, _)| *known == full_name).map(|(_, widget)| *widget),
             name: full_name,
         });
