@@ -92,6 +92,9 @@ const TEST_EVENT: &str = "webhook.test";
 /// Seconds before each retry, 24 hours in total. After the last retry the delivery has failed.
 const WAITS: [i64; 7] = [5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, LONGEST_WAIT];
 
+/// The number of attempts before a delivery has failed.
+pub const MOST_TRIES: usize = WAITS.len() + 1;
+
 /// A due time beyond the longest back-off means that the clock was set back: the message is due.
 pub const LONGEST_WAIT: i64 = 8 * 3600 + 25 * 60 - 5;
 

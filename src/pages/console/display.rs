@@ -101,6 +101,10 @@ pub fn shown(
         (_, FieldType::Moment) => moment(words, zone, &text()),
         (_, FieldType::Day) => Shown::Text(text()),
         (_, FieldType::Choice(_)) => state(words, field, &text()),
+        // An author that is no account: the system, or nobody.
+        (_, FieldType::Record) if value["name"].is_null() && value["email"].is_null() && value["type"].is_string() => {
+            Shown::Text(choice_label(words, "actor_type", &plain(&value["type"])))
+        }
         (_, FieldType::Object) => match value {
             Value::Object(object) => {
                 Shown::Pairs(object.iter().map(|(name, value)| (name.clone(), plain(value))).collect())

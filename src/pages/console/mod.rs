@@ -19,6 +19,7 @@ mod home_page;
 mod language_page;
 mod links;
 mod list_page;
+mod me_page;
 mod page;
 mod pbx_page;
 mod resource_page;
@@ -45,6 +46,7 @@ const BY_HAND: &[Resource] = &[
     Resource::pages("Audit log page", audit_page::ROUTES),
     Resource::pages("Routing pages", routing_page::ROUTES),
     Resource::pages("PBX pages", pbx_page::ROUTES),
+    Resource::pages("Own page", me_page::ROUTES),
 ];
 
 /// Pages of both layers.

@@ -195,6 +195,8 @@ impl RouteForm {
                 let option = |(value, label)| InputOption { is_chosen: value == input.value, value, label };
                 input.options = choices.into_iter().map(option).collect();
             }
+            // The help is about a value that is chosen, not about one that confirms.
+            input.help = input.help.take().filter(|_| !self.is_danger);
             input.autocomplete = match input.name.as_str() {
                 "name" => Some("name"),
                 "email" => Some("email"),

@@ -150,6 +150,21 @@ words! {
     nothing_for(query): "Nothing matches “{query}”.", "Rien ne correspond à «\u{a0}{query}\u{a0}».";
     new_contact_with_this(): "New contact with this", "Nouveau contact avec ceci";
 
+    about_me(): "About me", "Mon profil";
+    about_me_here(workspace): "Your name and phones in {workspace}.", "Votre nom et vos téléphones dans {workspace}.";
+    language(): "Language", "Langue";
+    keyboard(): "Keys", "Raccourcis clavier";
+    keyboard_about():
+        "Single keys open pages and move through lists. “?” shows them.",
+        "Des touches seules ouvrent les pages et parcourent les listes. «\u{a0}?\u{a0}» les affiche.";
+    keys_off(): "Switch keys off", "Désactiver les raccourcis";
+    keys_on(): "Switch keys on", "Activer les raccourcis";
+    account_elsewhere():
+        "Address, password, second factor and sessions belong to your account.",
+        "L’adresse, le mot de passe, le second facteur et les sessions appartiennent à votre compte.";
+    open_account(): "Open the account", "Ouvrir le compte";
+    programs_for_me(): "Programs that act for you", "Les applications qui agissent pour vous";
+
     routing(): "Routing", "Routage";
     choose_customer(): "Choose a customer", "Choisissez un client";
     routing_about():

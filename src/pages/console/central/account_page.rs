@@ -12,6 +12,7 @@ use super::super::resource_page::Place;
 use super::super::route_form::{FormTexts, RouteForm};
 use super::super::secret_page;
 use crate::api::{Ctx, Error, Html, InnerRequest, IntoResponse, Layer, Needs, Redirect, Result, Route, get, run};
+use crate::pages::session::BROWSER;
 use crate::pages::translations::Translations;
 
 const PAGE: &str = "/ui/account";
@@ -225,9 +226,16 @@ fn row(page: &PageCtx<'_>, token: &Value) -> Result<TokenRow> {
         Value::Null => Shown::Nothing,
         text => display::moment(words, &zone, &plain(text)),
     };
-    let parts = [plain(&token["user_agent"]), plain(&token["address"])];
+    let program = plain(&token["user_agent"]);
+    let device = device(words, &program);
+    // All sessions of browsers have the same label.
+    let (label, program) = match device.filter(|_| token["label"] == BROWSER.label) {
+        Some(device) => (device, String::new()),
+        None => (plain(&token["label"]), program),
+    };
+    let parts = [program, plain(&token["address"])];
     Ok(TokenRow {
-        label: plain(&token["label"]),
+        label,
         kind: if token["kind"] == "program" { words.program() } else { words.session() },
         place: token["workspace"]["name"].as_str().map_or_else(|| words.own_account_place(), str::to_owned),
         client: parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · "),
@@ -237,6 +245,30 @@ fn row(page: &PageCtx<'_>, token: &Value) -> Result<TokenRow> {
         expires: moment("expires_at"),
         revoke: format!("/ui/tokens/{}/delete", plain(&token["id"])),
     })
+}
+
+/// The browser and the system of a `User-Agent`, in words. `None` if it is not that of a browser.
+fn device(words: Translations, user_agent: &str) -> Option<String> {
+    // The first that matches: each of these browsers also claims to be one of those after it.
+    const BROWSERS: [(&str, &str); 6] = [
+        ("Firefox/", "Firefox"),
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Chrome/", "Chrome"),
+        ("CriOS/", "Chrome"),
+        ("Safari/", "Safari"),
+    ];
+    const SYSTEMS: [(&str, &str); 6] = [
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    let named =
+        |all: &[(&str, &'static str)]| all.iter().find(|(sign, _)| user_agent.contains(sign)).map(|(_, name)| *name);
+    Some(words.browser_of_session(named(&BROWSERS)?, named(&SYSTEMS)?))
 }
 
 /// The token in the path of a page, among the newest.
