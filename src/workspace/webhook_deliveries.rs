@@ -44,7 +44,12 @@ const VIEW: ResourceView = ResourceView {
         group("Response", "Réponse", &["response_status", "error", "response_body"]),
         group("Message", "Message", &["body"]),
     ],
-    widgets: &[("webhook_id", Widget::Link("/webhooks")), ("response_body", Widget::Lines), ("body", Widget::Pairs)],
+    widgets: &[
+        ("event", Widget::Events),
+        ("webhook_id", Widget::Link("/webhooks")),
+        ("response_body", Widget::Lines),
+        ("body", Widget::Pairs),
+    ],
     quick_filters: &[
         quick_filter("Failed", "Échoués", "filter[status]=failed"),
         quick_filter("Pending", "En attente", "filter[status]=pending"),

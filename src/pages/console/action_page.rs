@@ -46,7 +46,9 @@ fn show(
     let label = words.label(action.label);
     let owner = if action.is_of_record { place.page(collection) } else { collection.page_of(&place.values()) };
     let title = match (action.is_of_record, collection.show) {
-        (true, Some(_)) => format!("{label}: {}", collection.title(&detail_page::read(page, collection, place)?.body)),
+        (true, Some(_)) => {
+            words.action_on(&label, &collection.title(&detail_page::read(page, collection, place)?.body))
+        }
         _ => label.clone(),
     };
     let about = words.label(action.about);

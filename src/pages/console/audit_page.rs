@@ -163,7 +163,7 @@ fn entry(page: &PageCtx<'_>, row: &Value) -> Result<Entry> {
                     words.no()
                 }
             }
-            (Some(FieldType::Choice(_)), Value::String(text)) => choice_label(words, field, text),
+            (Some(FieldType::Choice(_) | FieldType::NumberChoice(_)), _) => choice_label(words, field, &plain(value)),
             (Some(FieldType::Moment), Value::String(text)) => match display::moment(words, &zone, text) {
                 Shown::Time { text, .. } => text,
                 _ => text.clone(),

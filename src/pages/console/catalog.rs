@@ -291,8 +291,15 @@ fn body_fields(resource: &Resource, document: &Value, route: &Route) -> Vec<Fiel
 
 /// The fields of a request: those of its body and those of its query.
 fn request_fields(resource: &Resource, document: &Value, route: &Route) -> Vec<FieldSpec> {
-    let options = schema::query_fields(document, operation(document, route), resource);
-    body_fields(resource, document, route).into_iter().chain(options).collect()
+    let mut fields = body_fields(resource, document, route);
+    for option in schema::query_fields(document, operation(document, route), resource) {
+        match fields.iter_mut().find(|field| field.name == option.name) {
+            // The request takes it in either place.
+            Some(field) => field.is_required |= option.is_required,
+            None => fields.push(option),
+        }
+    }
+    fields
 }
 
 fn operation<'d>(document: &'d Value, route: &Route) -> &'d Value {

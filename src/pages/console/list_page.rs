@@ -11,9 +11,10 @@ use super::display::{self, Shown};
 use super::links::{Names, customer_query, record_page};
 use super::page::{Frame, PageCtx, accepts_part};
 use super::resource_page::Place;
-use super::schema::FieldSpec;
+use super::schema::{FieldSpec, FieldType};
 use super::texts::choice_label;
 use super::{pairs_of, query, within_sentence};
+use crate::api::resource_view::Widget;
 use crate::api::{ApiResponse, Error, InnerRequest, Result};
 use crate::pages::translations::Translations;
 
@@ -327,9 +328,7 @@ pub fn heads(words: Translations, columns: &[&FieldSpec]) -> Vec<Column> {
 }
 
 fn is_number(field: &FieldSpec) -> bool {
-    use super::schema::FieldType;
-    matches!(field.kind, FieldType::Integer | FieldType::Number)
-        && !matches!(field.widget, Some(crate::api::resource_view::Widget::Link(_)))
+    matches!(field.kind, FieldType::Integer | FieldType::Number) && !field.widget.is_some_and(Widget::is_link)
 }
 
 /// The rows of a table. Each links to its record, which leads back here.

@@ -6,6 +6,8 @@ use crate::api::field::Label;
 use crate::api::openapi::resolve;
 use crate::api::resource::Resource;
 use crate::api::resource_view::Widget;
+use crate::pages::translations::Translations;
+use crate::values::Language;
 
 /// A field of a record or of a form.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub enum FieldType {
     Number,
     Flag,
     Choice(Vec<String>),
+    /// One of a few numbers that have names: a day of the week.
+    NumberChoice(Vec<String>),
     Moment,
     Day,
     /// A list of texts or numbers, perhaps of these.
@@ -81,7 +85,7 @@ fn add_fields(document: &Value, schema: &Value, resource: &Resource, prefix: &st
             continue;
         }
         found.push(FieldSpec {
-            kind: field_type(document, kind_schema),
+            kind: named_numbers(&full_name, kind_schema).unwrap_or_else(|| field_type(document, kind_schema)),
             label: label(resource, &full_name),
             help: resource.view.help.iter().find(|(known, _)| *known == full_name).map(|(_, help)| *help),
             is_required: required.contains(&name.as_str()),
@@ -109,6 +113,17 @@ fn without_null<'d>(document: &'d Value, schema: &'d Value) -> (&'d Value, bool)
     }
     let is_nullable = schema["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null"));
     (schema, is_nullable)
+}
+
+/// The numbers of a short range, if each has a name.
+fn named_numbers(field: &str, schema: &Value) -> Option<FieldType> {
+    let (first, last) = (schema["minimum"].as_i64()?, schema["maximum"].as_i64()?);
+    if last - first > 12 {
+        return None;
+    }
+    let numbers: Vec<String> = (first..=last).map(|number| number.to_string()).collect();
+    let words = Translations(Language::English);
+    numbers.iter().all(|number| words.choice(field, number).is_some()).then_some(FieldType::NumberChoice(numbers))
 }
 
 fn field_type(document: &Value, schema: &Value) -> FieldType {
