@@ -44,7 +44,12 @@ const VIEW: ResourceView = ResourceView {
         group("Response", "Réponse", &["response_status", "error", "response_body"]),
         group("Message", "Message", &["body"]),
     ],
-    widgets: &[("webhook_id", Widget::Link("/webhooks")), ("response_body", Widget::Lines), ("body", Widget::Pairs)],
+    widgets: &[
+        ("event", Widget::Events),
+        ("webhook_id", Widget::Link("/webhooks")),
+        ("response_body", Widget::Lines),
+        ("body", Widget::Pairs),
+    ],
     quick_filters: &[
         quick_filter("Failed", "Échoués", "filter[status]=failed"),
         quick_filter("Pending", "En attente", "filter[status]=pending"),
@@ -57,7 +62,8 @@ const VIEW: ResourceView = ResourceView {
             "The same message is sent again, with the same message id.",
             "Le même message est renvoyé, avec le même identifiant.",
         ),
-    )],
+    )
+    .for_many()],
     purpose: label("Messages to this webhook.", "Les messages envoyés à ce webhook."),
     singular: label("delivery", "un envoi"),
     ..ResourceView::DERIVED

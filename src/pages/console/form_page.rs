@@ -10,7 +10,7 @@ use super::catalog::Collection;
 use super::conflict_page;
 use super::detail_page;
 use super::form::{self, FormState, InputGroup, InputKind, Problem, Typed, value_in};
-use super::links::{Names, customer_query};
+use super::links::{Names, customer_query, query_with};
 use super::page::{Frame, PageCtx};
 use super::resource_page::Place;
 use super::schema::{FieldSpec, FieldType};
@@ -156,9 +156,10 @@ pub fn create(page: &PageCtx<'_>, collection: &'static Collection, place: &Place
         Ok(body) => body,
         Err(problems) => return refused(page, collection, place, form, problems, show_new),
     };
+    let (body, options) = form::split(&collection.creation, body);
     let inner = place
         .address(InnerRequest::to(route))
-        .with_query(customer_query(collection, place.account.as_deref()))
+        .with_query(query_with(collection, place.account.as_deref(), options))
         .with_body(body)
         .with_header(IDEMPOTENCY_KEY, &form.once);
     match page.send(inner) {

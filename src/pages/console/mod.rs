@@ -131,6 +131,11 @@ fn routes(collection: &'static Collection) -> Vec<Route> {
         let words = action.verb.replace('-', " ");
         add(false, path.clone(), PageKind::AskAction(at), Some(action.route), format!("Ask before: {words}, {name}"));
         add(true, path, PageKind::Act(at), Some(action.route), format!("Run from a page: {words}, {name}"));
+        if action.is_for_many {
+            let (path, of) = (format!("{base}/bulk/{}", action.verb), Some(action.route));
+            add(false, path.clone(), PageKind::AskActionMany(at), of, format!("Ask before: {words}, several {name}"));
+            add(true, path, PageKind::ActMany(at), of, format!("Run from a page: {words}, several {name}"));
+        }
     }
     routes
 }

@@ -37,6 +37,9 @@ pub enum PageKind {
     /// The action with this index.
     AskAction(usize),
     Act(usize),
+    /// The action with this index, for all records of a filter.
+    AskActionMany(usize),
+    ActMany(usize),
 }
 
 /// The values in the path of a page.
@@ -90,7 +93,9 @@ impl ResourcePage {
             PageKind::AskDelete | PageKind::Delete | PageKind::AskDeleteMany | PageKind::DeleteMany => {
                 collection.remove
             }
-            PageKind::AskAction(at) | PageKind::Act(at) => collection.actions.get(at).map(|action| action.route),
+            PageKind::AskAction(at) | PageKind::Act(at) | PageKind::AskActionMany(at) | PageKind::ActMany(at) => {
+                collection.actions.get(at).map(|action| action.route)
+            }
         }
     }
 
@@ -110,7 +115,12 @@ impl ResourcePage {
     fn changes(&self) -> bool {
         matches!(
             self.kind,
-            PageKind::Create | PageKind::Update | PageKind::Delete | PageKind::DeleteMany | PageKind::Act(_)
+            PageKind::Create
+                | PageKind::Update
+                | PageKind::Delete
+                | PageKind::DeleteMany
+                | PageKind::Act(_)
+                | PageKind::ActMany(_)
         )
     }
 }
@@ -161,6 +171,8 @@ impl Handler for ResourcePage {
             PageKind::DeleteMany => delete_page::delete_many(&page, collection, &place),
             PageKind::AskAction(at) => action_page::ask(&page, collection, &place, action_at(collection, at)?),
             PageKind::Act(at) => action_page::act(&page, collection, &place, action_at(collection, at)?),
+            PageKind::AskActionMany(at) => action_page::ask_many(&page, collection, &place, action_at(collection, at)?),
+            PageKind::ActMany(at) => action_page::act_many(&page, collection, &place, action_at(collection, at)?),
         }
     }
 

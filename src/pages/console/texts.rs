@@ -38,6 +38,10 @@ words! {
     all(): "All", "Tout";
     colon(): ":", "\u{a0}:";
     actions(): "Actions", "Actions";
+    action_for(action, number, what): "{action}: {number} {what}", "{action}\u{a0}: {number} {what}";
+    action_on(action, name): "{action}: {name}", "{action}\u{a0}: {name}";
+    action_for_all(action): "{action}: all", "{action}\u{a0}: tout";
+    only_the_first(number): "Only the first {number}.", "Les {number} premiers seulement.";
     make_a_copy(): "Copy", "Dupliquer";
     add(): "Add", "Ajouter";
     new_record(what): "New {what}", "Ajouter {what}";
