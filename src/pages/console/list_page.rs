@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::catalog::{Collection, FilterInput};
+use super::central;
 use super::display::{self, Shown};
 use super::links::{Names, customer_query, record_page};
 use super::page::{Frame, PageCtx, accepts_part};
@@ -367,7 +368,10 @@ pub fn rows(
             title: collection.title(record),
             cells: columns.iter().map(|field| display::shown(page, &zone, field, record, &names)).collect(),
             is_deletable: !collection.is_fixed(record),
-            actions: actions.iter().map(|(label, verb)| (label.clone(), format!("{address}/{verb}"))).collect(),
+            actions: {
+                let own = actions.iter().map(|(label, verb)| (label.clone(), format!("{address}/{verb}")));
+                own.chain(central::row_link(words, collection, record)).collect()
+            },
             id,
         }
     });

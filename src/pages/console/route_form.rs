@@ -41,12 +41,15 @@ pub struct RouteForm {
     /// The record that the form is about. It fills in the fields.
     pub record: fn(&PageCtx<'_>, &[String]) -> Result<Value>,
     /// The values of a field that is a choice, with their labels.
-    pub choices: fn(&PageCtx<'_>, &[String], &str) -> Result<Option<Vec<(String, String)>>>,
+    pub choices: fn(&PageCtx<'_>, &[String], &str) -> Result<Option<Choices>>,
     /// The page to which "Cancel" leads.
     pub back: &'static str,
     /// The response after the change.
     pub done: fn(&PageCtx<'_>, &RouteForm, &Value) -> Result<ApiResponse>,
 }
+
+/// The values of a choice, with their labels.
+pub type Choices = Vec<(String, String)>;
 
 pub struct FormTexts {
     pub title: String,

@@ -9,7 +9,7 @@ use super::super::display::{self, Shown, plain};
 use super::super::form_page::redirect;
 use super::super::page::{Frame, PageCtx};
 use super::super::resource_page::Place;
-use super::super::route_form::{FormTexts, RouteForm};
+use super::super::route_form::{Choices, FormTexts, RouteForm};
 use super::super::secret_page;
 use crate::api::{Ctx, Error, Html, InnerRequest, IntoResponse, Layer, Needs, Redirect, Result, Route, get, run};
 use crate::pages::session::BROWSER;
@@ -312,12 +312,12 @@ fn token(page: &PageCtx<'_>, values: &[String]) -> Result<Value> {
 }
 
 /// The workspaces for which a token may be valid.
-fn workspaces(page: &PageCtx<'_>) -> Result<Vec<(String, String)>> {
+fn workspaces(page: &PageCtx<'_>) -> Result<Choices> {
     let found = super::workspaces(page)?;
     Ok(found.iter().map(|workspace| (plain(&workspace["id"]), plain(&workspace["name"]))).collect())
 }
 
-fn lifetimes(words: Translations) -> Vec<(String, String)> {
+fn lifetimes(words: Translations) -> Choices {
     let lifetime = |days: i64, label: String| ((days * DAY).to_string(), label);
     let (one, year) = (lifetime(1, words.one_day()), lifetime(365, words.one_year()));
     vec![one, lifetime(30, words.days("30")), lifetime(90, words.days("90")), year]

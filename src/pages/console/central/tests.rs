@@ -201,8 +201,10 @@ fn operators_see_the_instance_and_remove_a_lost_second_factor() {
     browser.go("/ui/accounts");
     shows(&browser, &["zoe@example.com"]);
     let page = format!("/ui/accounts/{id}/second-factor");
+    shows(&browser, &[&format!("href=\"{page}\"")]);
     browser.go(&page).submit(&page, &[]);
     assert_eq!(browser.url, "http://localhost/ui/accounts?done=done");
+    assert!(!browser.page.text.contains(&page), "{browser:?}");
     assert_eq!(zoe.get("/account/second-factor").ok()["enabled"], false);
     browser.go("/ui/audit-log");
     shows(&browser, &["zoe@example.com"]);

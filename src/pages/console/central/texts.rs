@@ -90,6 +90,7 @@ words! {
     program(): "token of a program", "jeton d’un programme";
     own_account_place(): "this account", "ce compte";
     last_used(): "Last used", "Dernière utilisation";
+    now(): "now", "maintenant";
     never(): "never", "jamais";
     expires(): "Expires", "Expiration";
     revoke(): "Revoke", "Révoquer";
@@ -110,8 +111,8 @@ words! {
     one_year(): "1 year", "1 an";
     all_tokens(): "All sessions and tokens", "Toutes les sessions et tous les jetons";
     programs_about():
-        "Programs that you approved act for you in one workspace. You see and end them there, on your user page.",
-        "Les applications que vous avez acceptées agissent pour vous dans un espace de travail. Vous les y voyez et les y arrêtez, sur votre page d’utilisateur.";
+        "Programs that you approved act for you in one workspace. You see and end them there, under “About me”.",
+        "Les applications que vous avez acceptées agissent pour vous dans un espace de travail. Vous les y voyez et les y arrêtez, sous «\u{a0}Mon profil\u{a0}».";
     delete_account(): "Delete your account", "Supprimer votre compte";
     delete_account_about():
         "You lose access to all workspaces. This cannot be undone. Hand over or delete the workspaces that you own first.",

@@ -10,7 +10,7 @@ use super::super::form_page::redirect;
 use super::super::list_page::{self, Table};
 use super::super::page::{Frame, PageCtx};
 use super::super::resource_page::Place;
-use super::super::route_form::{FormTexts, RouteForm};
+use super::super::route_form::{Choices, FormTexts, RouteForm};
 use crate::api::{
     self, BlockingCtx, Ctx, Html, InnerRequest, Layer, Needs, Relayed, Result, Route, get, long_running, run,
 };
@@ -130,7 +130,7 @@ fn members(page: &PageCtx<'_>) -> Result<Option<Table>> {
 }
 
 /// The other members, by name.
-fn heirs(page: &PageCtx<'_>, values: &[String]) -> Result<Vec<(String, String)>> {
+fn heirs(page: &PageCtx<'_>, values: &[String]) -> Result<Choices> {
     let id = values.first().map(String::as_str).unwrap_or_default();
     let inner = InnerRequest::get("/workspaces/{id}/members").at(id).with_query("sort=name&per_page=500".into());
     let own = page.request.token()?.account_id;
