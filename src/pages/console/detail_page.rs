@@ -225,5 +225,5 @@ pub fn target(
 /// The account of the customer whose page this is.
 fn account_of(page: &PageCtx<'_>, owner: &Collection, place: &Place) -> Option<String> {
     let record = read(page, owner, place).ok()?.body;
-    record["account"].as_str().map(str::to_owned)
+    record["customer_account"].as_str().map(str::to_owned)
 }

@@ -61,7 +61,7 @@ fn choose(ctx: &mut Ctx<'_>) -> Result<Html> {
         Err(error) => return Err(error),
     };
     let customers = found.iter().map(|customer| {
-        let account = plain(&customer["account"]);
+        let account = plain(&customer["customer_account"]);
         (format!("/ui/routing/{}", super::encode(&account)), plain(&customer["name"]), account)
     });
     let customers = customers.collect();
@@ -88,7 +88,8 @@ fn page(ctx: &mut Ctx<'_>, PathCode(account): PathCode) -> Result<Html> {
 
 /// The name of the customer with this account. The account itself, if the person may not see customers.
 fn name(page: &PageCtx<'_>, account: &str) -> Result<String> {
-    let resolved = page.send(InnerRequest::get("/customers/resolve").with_query(query(&[("account", account)])));
+    let resolved =
+        page.send(InnerRequest::get("/customers/resolve").with_query(query(&[("customer_account", account)])));
     let id = match resolved {
         Ok(found) => plain(&found.body["id"]),
         Err(Error::MissingPermission(_)) => return Ok(account.to_owned()),
