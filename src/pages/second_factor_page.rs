@@ -208,7 +208,7 @@ mod tests {
         let (_, done) = give_password(&server, "zoe@example.com");
         assert_eq!(location(&done), "/ui/second-factor?to=%2Fdocs");
         let browser = with_cookie(&server, &done);
-        assert_eq!(browser.get("/ui/contacts/1").status, 404, "not before");
+        assert_eq!(browser.get("/ui/contacts/1").status, 403, "not before");
         let page = browser.get(location(&done));
         let form_key = hidden(&page, "form_key");
         let submit = |more: &[(&str, &str)]| {
