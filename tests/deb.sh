@@ -18,7 +18,7 @@ if [ -z "${BUILT:-}" ]; then
     cargo build --profile dist --locked --quiet
 fi
 PATH=$PWD/target/programs/bin:$PATH
-command -v cargo-deb >/dev/null || cargo install --quiet --locked --root target/programs cargo-deb
+command -v cargo-deb >/dev/null || cargo install --quiet --locked --debug --root target/programs cargo-deb
 
 mkdir -p "$OUT"
 # shellcheck source=/dev/null

@@ -235,7 +235,8 @@ impl Connection {
                 }
             }
         }
-        Ok(Answer { status: head.status, body: &self.received[head.length..] })
+        let (head_bytes, body) = self.received.split_at(head.length);
+        Ok(Answer { status: head.status, head: head_bytes, body })
     }
 
     async fn receive(&mut self) -> Result<()> {
@@ -247,6 +248,7 @@ impl Connection {
 
 pub struct Answer<'a> {
     pub status: u16,
+    pub head: &'a [u8],
     pub body: &'a [u8],
 }
 

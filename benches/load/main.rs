@@ -6,6 +6,7 @@ mod hostile;
 mod lists;
 mod many;
 mod mixed;
+mod pages;
 mod report;
 mod routing;
 mod server;
@@ -104,6 +105,8 @@ enum Scenario {
     Hostile,
     /// Reads, writes, logins, imports and exports together, ten times as long as other scenarios
     Mixed,
+    /// Pages of the console, next to the same requests of the API
+    Pages,
     /// For comparison: rows written straight into SQLite, each in its own transaction
     Transactions,
 }
@@ -243,6 +246,9 @@ async fn measure_load(options: &Options, report: &mut Report) -> Result<()> {
     if options.wants(Scenario::List) {
         report.measurements.push(bench.list(many).await?);
     }
+    if options.wants(Scenario::Pages) {
+        report.measurements.extend(bench.pages(many).await?);
+    }
     if options.wants(Scenario::Lists) {
         report.measurements.extend(bench.lists(rows).await?);
     }
@@ -326,11 +332,22 @@ impl Bench {
         &self,
         name: Name,
         connections: usize,
-        asked: impl Fn(&mut Rng, &mut dyn FnMut(Arguments<'_>)) + Copy + Send + 'static,
+        asked: impl Fn(&mut Rng, &mut dyn FnMut(Arguments<'_>)) + Clone + Send + 'static,
+    ) -> Result<Measurement> {
+        self.ask_as(&self.workspace, name, connections, asked).await
+    }
+
+    /// The same, as somebody else.
+    async fn ask_as(
+        &self,
+        who: &Workspace,
+        name: Name,
+        connections: usize,
+        asked: impl Fn(&mut Rng, &mut dyn FnMut(Arguments<'_>)) + Clone + Send + 'static,
     ) -> Result<Measurement> {
         announce(&name, connections);
         let tally = load(self.engine.address(), connections, self.times, |seed| {
-            let workspace = self.workspace.clone();
+            let (workspace, asked) = (who.clone(), asked.clone());
             let mut random = Rng::with_seed(seed);
             move |request: &mut Vec<u8>| asked(&mut random, &mut |path| workspace.write_get(request, path))
         })

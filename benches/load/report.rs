@@ -41,6 +41,7 @@ pub struct Conditions {
     pub rows: usize,
 }
 
+#[derive(Clone, Copy)]
 pub struct Name {
     /// The name in JSON.
     pub key: &'static str,

@@ -274,6 +274,29 @@ impl Workspace {
         format!("POST /api/login HTTP/1.1\r\nHost: bench.localhost\r\n{}{body}", json_headers(&body)).into()
     }
 
+    /// The administrator at a browser, signed in to the console.
+    pub async fn signed_in(&self) -> Result<Self> {
+        let mut connection = Connection::open(self.address).await?;
+        let host = "Host: bench.localhost\r\n";
+        let page = connection.exchange(format!("GET /ui/sign-in HTTP/1.1\r\n{host}\r\n").as_bytes()).await?;
+        let text = String::from_utf8_lossy(page.body).into_owned();
+        let key = text.split_once("name=\"form_key\" value=\"").context("no form key")?.1;
+        let key = key.split('"').next().unwrap_or_default();
+        let form = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("form_key", key), ("email", EMAIL), ("password", PASSWORD)])
+            .finish();
+        let visit = cookies(page.head);
+        let length = form.len();
+        let kind = "Content-Type: application/x-www-form-urlencoded";
+        let request = format!(
+            "POST /ui/sign-in HTTP/1.1\r\n{host}Cookie: {visit}\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{form}"
+        );
+        let answer = connection.exchange(request.as_bytes()).await?;
+        ensure!(answer.status == 303, "signing in: {answer}");
+        let session = cookies(answer.head);
+        Ok(Self { address: self.address, headers: format!("{host}Cookie: {session}; {visit}\r\n").into() })
+    }
+
     /// The id of the model of French departments, which call routing ships.
     pub async fn departements(&self) -> Result<u64> {
         let mut request = Vec::new();
@@ -309,6 +332,14 @@ impl Workspace {
     pub fn write_put(&self, request: &mut Vec<u8>, path: &str, body: &str) {
         append(request, format_args!("PUT {path} HTTP/1.1\r\n{}{}{body}", self.headers, json_headers(body)));
     }
+}
+
+/// The cookies that a response sets, as a request sends them.
+fn cookies(head: &[u8]) -> String {
+    let head = String::from_utf8_lossy(head);
+    let set = head.lines().filter_map(|line| line.split_once(": "));
+    let set = set.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+    set.filter_map(|(_, value)| value.split(';').next()).collect::<Vec<_>>().join("; ")
 }
 
 /// A client of the central API that creates workspaces.

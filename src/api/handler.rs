@@ -47,6 +47,11 @@ pub trait Handler: Sync {
     /// Adds the inputs and replies to the OpenAPI description.
     fn describe(&self, operation: &mut Operation<'_>);
 
+    /// The names of the secret fields of the page's form, if the form can be shown again as it was typed.
+    fn secret_fields(&self) -> Option<Vec<String>> {
+        None
+    }
+
     /// The value of an empty body, with its defaults. `None` if there is no body, or it has no value of its own.
     fn blank(&self) -> Option<Value> {
         None

@@ -121,6 +121,8 @@ pub struct Button {
     pub label: Label,
     /// What happens, for the page that asks for confirmation or for the fields of the request.
     pub about: Label,
+    /// Whether the list runs it for all records of a filter.
+    pub is_for_many: bool,
 }
 
 pub const fn label(english: &'static str, french: &'static str) -> Label {
@@ -160,7 +162,15 @@ pub struct Shortcut {
 }
 
 pub const fn button(verb: &'static str, button_label: Label, about: Label) -> Button {
-    Button { verb, label: button_label, about }
+    Button { verb, label: button_label, about, is_for_many: false }
+}
+
+impl Button {
+    /// The list runs the action for all records of a filter.
+    #[must_use]
+    pub const fn for_many(self) -> Self {
+        Self { is_for_many: true, ..self }
+    }
 }
 
 impl ResourceView {

@@ -110,6 +110,8 @@ pub struct Redirect {
 pub enum PageOrRedirect {
     Page(Html),
     Redirect(Redirect),
+    /// The response of another page.
+    Relayed(Relayed),
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -417,6 +419,7 @@ impl IntoResponse for PageOrRedirect {
         match self {
             Self::Page(page) => page.into_response(request),
             Self::Redirect(redirect) => redirect.into_response(request),
+            Self::Relayed(response) => response.into_response(request),
         }
     }
 

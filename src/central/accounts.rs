@@ -6,13 +6,46 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::central_audit_log::{self, CentralAuditEvent};
-use crate::api::field::{flag, integer, moment, text};
+use crate::api::field::{Field, flag, integer, labelled, moment, text};
 use crate::api::list::{List, ListSpec, Listable};
-use crate::api::{Ctx, Error, Page, Result};
+use crate::api::resource::Resource;
+use crate::api::resource_view::{ResourceView, Widget, label, quick_filter};
+use crate::api::{Ctx, Error, Needs, Page, Result, Route, get, run};
 use crate::auth::Origin;
 use crate::instance::Instance;
 use crate::tenancy::Central;
 use crate::values::{Email, Name, Password, Timestamp, email};
+
+pub const RESOURCE: Resource = Resource::new("Accounts", "The accounts of people, for operators.", ROUTES)
+    .french("Comptes")
+    .fields(FIELDS)
+    .view(VIEW);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("name", "Name", "Nom"),
+    labelled("email", "Email", "Adresse e-mail"),
+    labelled("email_verified", "Address confirmed", "Adresse confirmée"),
+    labelled("pending_email", "Address to confirm", "Adresse à confirmer"),
+    labelled("operator", "Operator", "Opérateur"),
+    labelled("second_factor", "Second factor", "Second facteur"),
+];
+
+const VIEW: ResourceView = ResourceView {
+    title: &["name"],
+    columns: &["name", "email", "email_verified", "operator", "second_factor", "created_at"],
+    widgets: &[("email", Widget::Email), ("pending_email", Widget::Email)],
+    quick_filters: &[
+        quick_filter("Operators", "Opérateurs", "filter[operator]=true"),
+        quick_filter("Without a second factor", "Sans second facteur", "filter[second_factor]=false"),
+    ],
+    purpose: label("The people who can log in here.", "Les personnes qui peuvent se connecter ici."),
+    singular: label("account", "un compte"),
+    ..ResourceView::DERIVED
+};
+
+const ROUTES: &[Route] =
+    &[get("/accounts", &run(list), Needs::Operator, "List all accounts (operators only)").named("listAccounts")];
 
 /// An account in the API.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -51,7 +84,7 @@ pub struct ListedAccount {
     second_factor: bool,
 }
 
-pub fn list(ctx: &mut Ctx<'_>, list: List<ListedAccount>) -> Result<Page<ListedAccount>> {
+fn list(ctx: &mut Ctx<'_>, list: List<ListedAccount>) -> Result<Page<ListedAccount>> {
     list.page(ctx)
 }
 

@@ -34,6 +34,7 @@ pub const RESOURCES: &[Resource] = &[
     account_session::RESOURCE,
     registration::RESOURCE,
     own_account::RESOURCE,
+    accounts::RESOURCE,
     email_verification::RESOURCE,
     second_factor::RESOURCE,
     password_recovery::RESOURCE,

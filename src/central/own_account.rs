@@ -11,20 +11,19 @@ use super::notices::{self, NoticeKind};
 use super::{credentials, password_recovery, workspace_rows};
 use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
-use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
+use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{
-    BlockingCtx, Changes, Done, Error, Json, Needs, RateLimit, Result, Route, Saved, delete, get, hashing, put, run,
+    BlockingCtx, Changes, Done, Error, Json, Needs, RateLimit, Result, Route, Saved, delete, hashing, put,
 };
 use crate::auth::Purpose;
 use crate::tenancy::journal::Actor;
 use crate::tenancy::members;
 use crate::values::{Email, Name, Password, Text};
 
-pub const RESOURCE: Resource =
-    Resource::new("Account", "Accounts of people. One account may be a member of many workspaces.", ROUTES)
-        .french("Compte")
-        .fields(FIELDS)
-        .view(VIEW);
+pub const RESOURCE: Resource = Resource::new("Account", "Your account. It may be a member of many workspaces.", ROUTES)
+    .french("Compte")
+    .fields(FIELDS)
+    .view(VIEW);
 
 /// The fields, with their labels.
 const FIELDS: &[Field] = &[
@@ -34,34 +33,20 @@ const FIELDS: &[Field] = &[
     labelled("current_password", "Current password", "Mot de passe actuel"),
     labelled("email_verified", "Address confirmed", "Adresse confirmée"),
     labelled("pending_email", "Address to confirm", "Adresse à confirmer"),
-    labelled("operator", "Operator", "Opérateur"),
-    labelled("second_factor", "Second factor", "Second facteur"),
 ];
 
 const VIEW: ResourceView = ResourceView {
     title: &["name"],
-    columns: &["name", "email", "email_verified", "operator", "second_factor", "created_at"],
     groups: &[
-        group("Account", "Compte", &["name", "email", "email_verified", "pending_email"]),
-        group("Security", "Sécurité", &["password", "current_password", "second_factor", "operator"]),
+        group("Account", "Compte", &["name", "email"]),
+        group("Security", "Sécurité", &["password", "current_password"]),
     ],
-    widgets: &[
-        ("email", Widget::Email),
-        ("pending_email", Widget::Email),
-        ("password", Widget::Secret),
-        ("current_password", Widget::Secret),
-    ],
-    quick_filters: &[
-        quick_filter("Operators", "Opérateurs", "filter[operator]=true"),
-        quick_filter("Without a second factor", "Sans second facteur", "filter[second_factor]=false"),
-    ],
-    purpose: label("The people who can log in here.", "Les personnes qui peuvent se connecter ici."),
+    widgets: &[("email", Widget::Email), ("password", Widget::Secret), ("current_password", Widget::Secret)],
     singular: label("account", "un compte"),
     ..ResourceView::DERIVED
 };
 
 const ROUTES: &[Route] = &[
-    get("/accounts", &run(accounts::list), Needs::Operator, "List all accounts (operators only)").named("listAccounts"),
     put("/account", &hashing(update), Needs::SignedIn, "Change your name, email or password").named("updateAccount"),
     delete("/account", &hashing(remove), Needs::SignedIn, "Delete your account").named("deleteAccount"),
 ];

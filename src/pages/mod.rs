@@ -8,6 +8,7 @@ mod docs;
 mod email_verification_page;
 mod enter;
 mod error_page;
+pub mod interrupted_form;
 mod invitation;
 mod password_forgotten_page;
 mod password_reset_page;
@@ -53,6 +54,7 @@ pub const STYLE: Resource = Resource::pages("Style", style::ROUTES);
 /// The pages of the central host to sign in, to register, and to enter a workspace.
 pub const CENTRAL_SIGN_IN: &[Resource] = &[
     Resource::pages("Sign-in page", sign_in::ROUTES),
+    Resource::pages("Interrupted forms", interrupted_form::ROUTES),
     Resource::pages("Second factor page", second_factor_page::ROUTES),
     Resource::pages("Registration page", registration_page::ROUTES),
     Resource::pages("Forgotten password page", password_forgotten_page::ROUTES),
@@ -69,6 +71,7 @@ pub const MAILED: &[Resource] = &[
 /// The pages of a workspace before and around the console: sign-in, second factor and approval of programs.
 pub const SIGNED_IN: &[Resource] = &[
     Resource::pages("Sign-in page", sign_in::ROUTES),
+    Resource::pages("Interrupted forms", interrupted_form::ROUTES),
     Resource::pages("Entrance from the central host", enter::ROUTES),
     Resource::pages("Second factor page", second_factor_page::ROUTES),
     Resource::pages("Approval page", authorize::ROUTES),

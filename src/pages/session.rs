@@ -158,11 +158,15 @@ pub fn check_form(request: &Request) -> Result<()> {
     }
     let form_key = form_field(request, "form_key")?;
     let is_ours = visitor.secret.as_deref().is_some_and(|secret| digest(secret) == form_key);
-    let site = request.header(&FETCH_SITE);
-    if is_ours && site.is_none_or(|site| site == "same-origin" || site == "none") {
+    if is_ours && is_from_here(&request.headers) {
         return Ok(());
     }
     Err(Error::forbidden("forbidden", "This form is from another site or has expired. Go back and reload the page."))
+}
+
+/// Whether no browser reports that the request comes from another site.
+pub fn is_from_here(headers: &HeaderMap) -> bool {
+    headers.get(FETCH_SITE).is_none_or(|site| site == "same-origin" || site == "none")
 }
 
 impl Input for BrowserSession {

@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::interrupted_form::{self, CarriedForm};
 use super::session::{BROWSER, BrowserSession};
 use super::translations::Translations;
 use super::{enter, registration_page, shown};
@@ -54,7 +55,11 @@ pub struct SigningIn {
     /// Password of the account.
     password: Text<1000>,
     /// Path on this host to continue to.
-    to: Text<8000>,
+    pub to: Text<8000>,
+    /// The fields of a form to show again, encoded.
+    carried: Text<{ interrupted_form::LONGEST }>,
+    /// Path and query to which that form was sent.
+    carried_to: Text<8000>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -74,6 +79,10 @@ pub struct SigningInWithCode {
     code: Text<40>,
     /// Path on this host to continue to.
     to: Text<8000>,
+    /// The fields of a form to show again, encoded.
+    carried: Text<{ interrupted_form::LONGEST }>,
+    /// Path and query to which that form was sent.
+    carried_to: Text<8000>,
 }
 
 #[derive(Template)]
@@ -82,6 +91,8 @@ struct CodePage<'a> {
     words: Translations,
     challenge: &'a str,
     to: &'a str,
+    /// A form to show again after the sign-in.
+    carried: &'a CarriedForm,
     form_key: &'a str,
     problems: &'a [String],
 }
@@ -100,6 +111,8 @@ struct SignInPage<'a> {
     demo: Option<&'a str>,
     email: &'a str,
     to: &'a str,
+    /// A form to show again after the sign-in.
+    carried: &'a CarriedForm,
     form_key: &'a str,
     problems: &'a [String],
 }
@@ -126,11 +139,26 @@ pub fn to_sign_in(address: &Address, query: Option<&str>) -> Result<Response<Byt
 }
 
 fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(way): Query<ReturnTo>) -> Result<PageOrRedirect> {
+    if scope(ctx) == TokenScope::Central && browser.session.is_some() {
+        return Ok(PageOrRedirect::Redirect(Redirect::to(on_this_host(&way.to))));
+    }
     if scope(ctx) == TokenScope::Central && !ctx.instance.central.has_accounts()? {
         return Ok(PageOrRedirect::Redirect(Redirect::to(registration_page::PATH)));
     }
     let filled = SigningIn { to: way.to, ..SigningIn::default() };
-    page(ctx, &browser, StatusCode::OK, &filled, &[]).map(PageOrRedirect::Page)
+    page(ctx, &browser, StatusCode::OK, &filled, &CarriedForm::default(), &[]).map(PageOrRedirect::Page)
+}
+
+/// The page for a person whose session ended in the middle of a form.
+pub fn again(
+    ctx: &BlockingCtx<'_>,
+    browser: &BrowserSession,
+    to: Text<8000>,
+    carried: &CarriedForm,
+    problem: Option<String>,
+) -> Result<Html> {
+    let filled = SigningIn { to, ..SigningIn::default() };
+    page(ctx, browser, StatusCode::UNAUTHORIZED, &filled, carried, problem.as_slice())
 }
 
 fn sign_in(
@@ -146,7 +174,8 @@ fn sign_in(
     match check_password(ctx, &rate_limit, &filled) {
         Ok(account_id) => begin_session(ctx, &browser, account_id, &filled),
         Err(Error::SecondFactorRequired(challenge)) => {
-            code_page(ctx, &browser, StatusCode::OK, &challenge, &filled.to, &[]).map(PageOrRedirect::Page)
+            let carried = CarriedForm::read(ctx.request)?;
+            code_page(ctx, &browser, StatusCode::OK, &challenge, &filled.to, &carried, &[]).map(PageOrRedirect::Page)
         }
         Err(error) => refused(ctx, &browser, error, &filled),
     }
@@ -166,7 +195,8 @@ fn sign_in_with_code(
     match check_code(ctx, &rate_limit, &filled) {
         Ok(account_id) => begin_session(ctx, &browser, account_id, &back),
         Err(error @ Error::WrongCode) => shown(Translations::of(ctx.request), error, |status, problems| {
-            code_page(ctx, &browser, status, &filled.challenge, &filled.to, problems)
+            let carried = CarriedForm::read(ctx.request)?;
+            code_page(ctx, &browser, status, &filled.challenge, &filled.to, &carried, problems)
         })
         .map(PageOrRedirect::Page),
         Err(error) => refused(ctx, &browser, error, &back),
@@ -180,7 +210,8 @@ fn refused(
     error: Error,
     filled: &SigningIn,
 ) -> Result<PageOrRedirect> {
-    let page = |status, problems: &[String]| page(ctx, browser, status, filled, problems);
+    let carried = CarriedForm::read(ctx.request)?;
+    let page = |status, problems: &[String]| page(ctx, browser, status, filled, &carried, problems);
     shown(Translations::of(ctx.request), error, page).map(PageOrRedirect::Page)
 }
 
@@ -218,7 +249,15 @@ fn begin_session(
     };
     let begun = begun.and_then(|()| account_session::begin_session(ctx, account_id, scope(ctx), BROWSER));
     match begun {
-        Ok(issued) => signed_in(ctx, browser, account_id, issued.token, &filled.to).map(PageOrRedirect::Redirect),
+        Ok(issued) => {
+            let carried = CarriedForm::read(ctx.request)?;
+            if !carried.is_empty()
+                && let Some(form) = interrupted_form::shown_again(ctx, browser, scope(ctx), &issued.token, &carried)?
+            {
+                return Ok(PageOrRedirect::Relayed(form));
+            }
+            signed_in(ctx, browser, account_id, issued.token, &filled.to).map(PageOrRedirect::Redirect)
+        }
         Err(error) => refused(ctx, browser, error, filled),
     }
 }
@@ -269,11 +308,12 @@ fn code_page(
     status: StatusCode,
     challenge: &str,
     to: &str,
+    carried: &CarriedForm,
     problems: &[String],
 ) -> Result<Html> {
     let (form_key, cookie) = browser.form_key()?;
     let words = Translations::of(ctx.request);
-    let text = render(&CodePage { words, challenge, to, form_key: &form_key, problems })?;
+    let text = render(&CodePage { words, challenge, to, carried, form_key: &form_key, problems })?;
     Ok(Html::new(status, words.0, text).with_cookie(cookie).leading_to(enter::destination(ctx, to)?))
 }
 
@@ -282,6 +322,7 @@ fn page(
     browser: &BrowserSession,
     status: StatusCode,
     filled: &SigningIn,
+    carried: &CarriedForm,
     problems: &[String],
 ) -> Result<Html> {
     let central_url = ctx.instance.public_url().central();
@@ -292,7 +333,8 @@ fn page(
     };
     let is_central = scope(ctx) == TokenScope::Central;
     let entrance = enter::path(on_this_host(&filled.to));
-    let is_offered = !is_central && filled.to.len() <= LONGEST_CARRIED;
+    // A link carries no form.
+    let is_offered = !is_central && filled.to.len() <= LONGEST_CARRIED && carried.is_empty();
     let register =
         path_with_return(&format!("{base}{}", registration_page::PATH), if is_central { &filled.to } else { "" });
     let is_open = ctx.instance.config.registration == Registration::Open;
@@ -307,6 +349,7 @@ fn page(
         demo: demo(ctx.instance)?.as_deref(),
         email: &filled.email,
         to: &filled.to,
+        carried,
         form_key: &form_key,
         problems,
     })?;
@@ -330,6 +373,40 @@ fn demo(instance: &Instance) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::{PASSWORD, TestBrowser, TestServer};
+
+    /// An account with the demo's address makes no demo.
+    #[test]
+    fn only_a_demo_shows_the_button_that_signs_in() {
+        let server = TestServer::new();
+        server.join_acme(demo_account::EMAIL, "agent");
+        for host in ["localhost", "acme.localhost"] {
+            let page = server.anonymous().at(host).get("/ui/sign-in");
+            let shows_it = page.text.contains(demo_account::PASSWORD) || page.text.contains("id=\"demo\"");
+            assert!(page.status == 200 && !shows_it, "{page:?}");
+        }
+    }
+
+    #[test]
+    fn the_front_door_leads_to_the_console_and_whoever_is_signed_in_passes_the_sign_in() {
+        let server = TestServer::new();
+        let mut browser = TestBrowser::new(&server);
+        browser.go("http://localhost/");
+        assert_eq!(browser.url, "http://localhost/ui/sign-in?to=%2Fui");
+        browser.submit("/ui/sign-in", &[("email", "owner@example.com"), ("password", PASSWORD)]);
+        assert_eq!(browser.url, "http://localhost/ui");
+        browser.go("/ui/sign-in?to=%2Fui%2Faccount");
+        assert_eq!(browser.url, "http://localhost/ui/account");
+        browser.go("http://acme.localhost/");
+        assert_eq!(browser.url, "http://acme.localhost/ui/sign-in?to=%2Fui");
+        let empty = TestServer::new();
+        let all = "DELETE FROM memberships; DELETE FROM workspaces; DELETE FROM accounts";
+        empty.instance.central.write(move |db| Ok::<_, Error>(db.execute_batch(all)?)).unwrap();
+        let mut first = TestBrowser::new(&empty);
+        first.go("http://localhost/");
+        assert_eq!(first.url, "http://localhost/ui/register");
+        assert!(first.page.text.contains("Make the first account"), "{first:?}");
+    }
 
     #[test]
     fn only_a_path_of_this_host_is_gone_on_to() {

@@ -197,6 +197,13 @@ words! {
     reset_was_mailed(email):
         "If {email} has an account here, a mail with a link is on its way. The link works for one hour.",
         "Si {email} a un compte ici, un message avec un lien est en route. Le lien est valable une heure.";
+
+    session_ended_form_kept():
+        "Your session has ended. Sign in again: what you typed is kept.",
+        "Votre session est terminée. Reconnectez-vous\u{a0}: ce que vous avez saisi est conservé.";
+    session_ended_form_too_long():
+        "Your session has ended, and your text is too long to be kept. Go back in the browser, copy it, then sign in.",
+        "Votre session est terminée, et votre texte est trop long pour être conservé. Revenez en arrière dans le navigateur, copiez-le, puis connectez-vous.";
 }
 
 impl Translations {

@@ -80,7 +80,14 @@ impl Service {
             && routed.route.needs != Needs::Anyone
             && matches!(credential, Credential::None)
         {
-            return Ok(Admission::SignIn);
+            if !pages::interrupted_form::is_interrupted(head, routed.route) {
+                return Ok(Admission::SignIn);
+            }
+            routed.route = self
+                .router
+                .route(routed.layer, &Method::POST, pages::interrupted_form::PATH)
+                .ok_or_else(route_not_found)?;
+            routed.path_values.clear();
         }
         let workspace = self.lease(&routed, &credential, &mut directory, log)?;
         let Routed { layer, audience, route, path_values, .. } = routed;

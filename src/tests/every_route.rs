@@ -312,6 +312,7 @@ impl Samples<'_> {
             (_, "GET", "/ui/enter/{id}") => {
                 Sample { path: format!("{}?visit=walked&to=%2Fdocs", with_id(&self.workspace().0)), body: None }
             }
+            (_, "POST", "/ui/sign-in/again") => plain(json!({})),
             (_, "POST", "/ui/sign-out") => plain(json!({"to": "/docs"})),
             (_, "POST", "/ui/second-factor") => plain(json!({"action": "begin", "current_password": PASSWORD})),
             (_, "GET", path) if !path.contains('{') => Sample { path: path.into(), body: None },

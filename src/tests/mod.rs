@@ -12,5 +12,5 @@ mod test_server;
 mod views;
 
 pub use routing_client::RoutingClient;
-pub use test_browser::TestBrowser;
+pub use test_browser::{TestBrowser, unescaped};
 pub use test_server::{AuthenticatorApp, PASSWORD, TestClient, TestResponse, TestServer, description};

@@ -90,6 +90,11 @@ impl<'b> TestBrowser<'b> {
         self.cookies.contains_key(&(host.to_owned(), "cx_session".to_owned()))
     }
 
+    /// Takes over a session.
+    pub fn sign_in_with(&mut self, host: &str, token: &str) {
+        self.cookies.insert((host.to_owned(), "cx_session".to_owned()), token.to_owned());
+    }
+
     /// Forgets the cookies of a host, or of one name.
     pub fn forget(&mut self, host: &str, name: &str) {
         self.cookies.remove(&(host.to_owned(), name.to_owned()));
@@ -136,7 +141,7 @@ impl<'b> TestBrowser<'b> {
     }
 }
 
-fn unescaped(text: &str) -> String {
+pub fn unescaped(text: &str) -> String {
     text.replace("&#34;", "\"").replace("&#39;", "'").replace("&#60;", "<").replace("&#62;", ">").replace("&#38;", "&")
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use http::Method;
 use serde_json::Value;
 
 use crate::api::field::Label;
@@ -217,6 +218,7 @@ fn takes(document: &Document, path: &str, pair: &str) -> bool {
 #[test]
 fn what_a_view_names_exists() {
     let document = documents();
+    let router = crate::router().unwrap();
     let mut wrong = BTreeSet::new();
     for (layer, resource) in resources() {
         let (document, view, name) = (document(layer), &resource.view, resource.name);
@@ -265,6 +267,12 @@ fn what_a_view_names_exists() {
         }
         for related in view.related.iter().chain(view.affected_by_delete) {
             expect(has_list(document, related.path), format!("no list {}", related.path));
+            let page = match related.path.strip_prefix("/smart-routings") {
+                Some(rest) => format!("/ui/routing/{{account}}{rest}"),
+                None => format!("/ui{}", related.path),
+            };
+            let has_page = router.route(layer, &Method::GET, &page).is_some();
+            expect(has_page, format!("the console has no list {}", related.path));
             let filter = match related.filter {
                 "" | "customer_account" => related.filter.to_owned(),
                 filter => format!("filter[{filter}]"),

@@ -44,7 +44,12 @@ const VIEW: ResourceView = ResourceView {
         group("Response", "Réponse", &["response_status", "error", "response_body"]),
         group("Message", "Message", &["body"]),
     ],
-    widgets: &[("webhook_id", Widget::Link("/webhooks")), ("response_body", Widget::Lines), ("body", Widget::Pairs)],
+    widgets: &[
+        ("event", Widget::Events),
+        ("webhook_id", Widget::Link("/webhooks")),
+        ("response_body", Widget::Lines),
+        ("body", Widget::Pairs),
+    ],
     quick_filters: &[
         quick_filter("Failed", "Échoués", "filter[status]=failed"),
         quick_filter("Pending", "En attente", "filter[status]=pending"),
@@ -57,7 +62,8 @@ const VIEW: ResourceView = ResourceView {
             "The same message is sent again, with the same message id.",
             "Le même message est renvoyé, avec le même identifiant.",
         ),
-    )],
+    )
+    .for_many()],
     purpose: label("Messages to this webhook.", "Les messages envoyés à ce webhook."),
     singular: label("delivery", "un envoi"),
     ..ResourceView::DERIVED
@@ -90,6 +96,9 @@ const TEST_EVENT: &str = "webhook.test";
 
 /// Seconds before each retry, 24 hours in total. After the last retry the delivery has failed.
 const WAITS: [i64; 7] = [5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 8 * 3600, LONGEST_WAIT];
+
+/// The number of attempts before a delivery has failed.
+pub const MOST_TRIES: usize = WAITS.len() + 1;
 
 /// A due time beyond the longest back-off means that the clock was set back: the message is due.
 pub const LONGEST_WAIT: i64 = 8 * 3600 + 25 * 60 - 5;

@@ -26,6 +26,12 @@ pub struct Chromium {
     sent: u64,
     /// The tab, once it exists.
     session: Option<String>,
+    /// What a person pressed with the mouse, apart from fields.
+    pub clicks: u32,
+    /// Errors that the browser reported about pages: scripts, policies, files that are missing.
+    errors: Vec<String>,
+    /// The requests of the pages.
+    requests: Vec<String>,
     _profile: TempDir,
 }
 
@@ -82,12 +88,25 @@ impl Chromium {
             }
         });
         let events = VecDeque::new();
-        let mut chromium = Self { process, commands, messages, events, sent: 0, session: None, _profile: profile };
+        let mut chromium = Self {
+            process,
+            commands,
+            messages,
+            events,
+            sent: 0,
+            session: None,
+            clicks: 0,
+            errors: Vec::new(),
+            requests: Vec::new(),
+            _profile: profile,
+        };
         let tab = chromium.tell("Target.createTarget", json!({"url": "about:blank"}));
         let tab = json!({"targetId": tab["targetId"], "flatten": true});
         let attached = chromium.tell("Target.attachToTarget", tab);
         chromium.session = Some(attached["sessionId"].as_str().unwrap().to_owned());
-        chromium.tell("Page.enable", json!({}));
+        for domain in ["Page", "Log", "Runtime", "Network"] {
+            chromium.tell(&format!("{domain}.enable"), json!({}));
+        }
         Some(chromium)
     }
 
@@ -98,6 +117,7 @@ impl Chromium {
 
     /// Clicks an element and waits for the next page.
     pub fn click(&mut self, selector: &str) {
+        self.clicks += 1;
         self.led(|it| it.press_mouse(selector, 1));
     }
 
@@ -106,9 +126,114 @@ impl Chromium {
         self.led(|it| it.press_mouse(selector, 2));
     }
 
+    /// Clicks an element that opens no other page.
+    pub fn press(&mut self, selector: &str) {
+        self.clicks += 1;
+        self.press_mouse(selector, 1);
+    }
+
+    /// Switches the scripts of pages off.
+    pub fn without_scripts(&mut self) {
+        self.tell("Emulation.setScriptExecutionDisabled", json!({"value": true}));
+    }
+
+    /// Moves the focus with the Tab key until it is on such an element.
+    #[track_caller]
+    pub fn tab_to(&mut self, selector: &str) {
+        for _ in 0..400 {
+            if self.look(&format!("document.activeElement.matches({selector:?})")) == true {
+                return;
+            }
+            self.tab();
+        }
+        panic!("the Tab key does not reach {selector} on {}", self.url());
+    }
+
+    /// Reaches a field with the Tab key and replaces its content.
+    pub fn fill_by_keys(&mut self, selector: &str, text: &str) {
+        self.tab_to(selector);
+        let all =
+            json!({"key": "a", "code": "KeyA", "windowsVirtualKeyCode": 65, "modifiers": 2, "commands": ["selectAll"]});
+        self.press_key(all);
+        self.type_text(text);
+    }
+
+    fn select_all(&mut self) {
+        let key =
+            json!({"key": "a", "code": "KeyA", "windowsVirtualKeyCode": 65, "modifiers": 2, "commands": ["selectAll"]});
+        self.press_key(key);
+    }
+
+    /// Presses a key that writes a character, or one with a name.
+    pub fn key(&mut self, key: &str) {
+        let code = match key {
+            "Escape" => 27,
+            "ArrowDown" => 40,
+            _ => u32::from(key.to_ascii_uppercase().as_bytes()[0]),
+        };
+        let mut event = json!({"key": key, "windowsVirtualKeyCode": code});
+        if key.len() == 1 {
+            event["text"] = json!(key);
+        }
+        self.press_key(event);
+    }
+
+    /// Presses Enter where it opens no other page.
+    pub fn key_enter(&mut self) {
+        self.press_key(json!({"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}));
+    }
+
+    /// Presses keys of which the last opens another page.
+    pub fn keys_to_page(&mut self, keys: &[&str]) {
+        self.led(|it| keys.iter().for_each(|key| it.key(key)));
+    }
+
+    /// Presses Ctrl and Enter and waits for the next page.
+    pub fn save_by_keys(&mut self) {
+        let enter = json!({"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "modifiers": 2});
+        self.led(|it| it.press_key(enter));
+    }
+
+    /// Goes back in the history.
+    pub fn back(&mut self) {
+        let history = self.tell("Page.getNavigationHistory", json!({}));
+        let at = usize::try_from(history["currentIndex"].as_u64().unwrap()).unwrap();
+        let entry = history["entries"][at - 1]["id"].clone();
+        self.tell("Page.navigateToHistoryEntry", json!({"entryId": entry}));
+        let wanted = history["entries"][at - 1]["url"].clone();
+        while json!(self.url()) != wanted || self.look("document.readyState") != "complete" {}
+    }
+
+    /// The errors that the browser reported since the last question. A form that is shown again with its problems has
+    /// the status 422 or 409, which browsers report as well: that is none.
+    pub fn errors(&mut self) -> Vec<String> {
+        self.look("1");
+        let errors = std::mem::take(&mut self.errors);
+        errors
+            .into_iter()
+            .filter(|error| !error.contains("status of 422") && !error.contains("status of 409"))
+            .collect()
+    }
+
+    /// The addresses that pages requested since the last question.
+    pub fn requests(&mut self) -> Vec<String> {
+        self.look("1");
+        std::mem::take(&mut self.requests)
+    }
+
+    /// Waits until an expression on the page is true.
+    #[track_caller]
+    pub fn wait_until(&mut self, expression: &str) {
+        let begun = std::time::Instant::now();
+        while self.look(expression) != true {
+            assert!(begun.elapsed() < PATIENCE, "{expression} on {}", self.url());
+        }
+    }
+
     /// Clicks a field and replaces its content.
     pub fn fill(&mut self, selector: &str, text: &str) {
-        self.press_mouse(selector, 3);
+        self.press_mouse(selector, 1);
+        self.select_all();
         self.type_text(text);
     }
 
@@ -150,6 +275,15 @@ impl Chromium {
         answer["result"]["value"].clone()
     }
 
+    /// Evaluates an expression that is a promise.
+    #[track_caller]
+    pub fn look_later(&mut self, expression: &str) -> Value {
+        let how = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let answer = self.tell("Runtime.evaluate", how);
+        assert!(answer.get("exceptionDetails").is_none(), "{answer}");
+        answer["result"]["value"].clone()
+    }
+
     /// The addresses of the frames that loaded.
     pub fn frames(&mut self) -> Vec<String> {
         let tree = self.tell("Page.getFrameTree", json!({}));
@@ -169,20 +303,34 @@ impl Chromium {
         self.tell("Emulation.setEmulatedMedia", scheme);
     }
 
-    /// Saves a screenshot in `target/screenshots/`, for people.
+    /// Saves a screenshot of the window in `target/screenshots/`, for people.
     pub fn photograph(&mut self, name: &str) {
-        let picture = self.tell("Page.captureScreenshot", json!({"format": "png"}));
+        self.save_picture(name, json!({"format": "png"}));
+    }
+
+    /// Saves a screenshot of the whole page.
+    pub fn photograph_page(&mut self, name: &str) {
+        let size = self.look("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]");
+        let height = size[1].as_f64().unwrap().min(3_000.0);
+        let clip = json!({"x": 0, "y": 0, "width": size[0], "height": height, "scale": 1});
+        self.save_picture(name, json!({"format": "png", "captureBeyondViewport": true, "clip": clip}));
+    }
+
+    fn save_picture(&mut self, name: &str, how: Value) {
+        let picture = self.tell("Page.captureScreenshot", how);
         let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(format!("{name}.png")), bytes).unwrap();
+        let path = folder.join(format!("{name}.png"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
     }
 
     fn press_mouse(&mut self, selector: &str, times: u32) {
         let place = self.look(&format!(
-            "(() => {{ const found = document.querySelector({selector:?}); found.scrollIntoView({{block: 'center'}});
+            "(() => {{ const found = [...document.querySelectorAll({selector:?})].find(it => it.checkVisibility()); if (!found) return null; found.scrollIntoView({{block: 'center'}});
                 const box = found.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }})()"
         ));
+        assert!(!place.is_null(), "there is no {selector} on {}: {}", self.url(), self.text());
         for count in 1..=times {
             for kind in ["mousePressed", "mouseReleased"] {
                 let event = json!({"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": count});
@@ -213,7 +361,8 @@ impl Chromium {
     #[track_caller]
     fn tell(&mut self, method: &str, params: Value) -> Value {
         self.sent += 1;
-        let mut command = json!({"id": self.sent, "method": method, "params": params});
+        let id = self.sent;
+        let mut command = json!({"id": id, "method": method, "params": params});
         if let Some(session) = &self.session {
             command["sessionId"] = json!(session);
         }
@@ -221,7 +370,7 @@ impl Chromium {
         self.commands.write_all(&[0]).unwrap();
         loop {
             let message = self.next_message(method);
-            if message["id"] == self.sent {
+            if message["id"] == id {
                 assert!(message.get("error").is_none(), "{method}: {message}");
                 return message["result"].clone();
             }
@@ -230,8 +379,29 @@ impl Chromium {
     }
 
     #[track_caller]
-    fn next_message(&self, awaited: &str) -> Value {
-        self.messages.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("chromium, {awaited}: {error}"))
+    fn next_message(&mut self, awaited: &str) -> Value {
+        let message =
+            self.messages.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("chromium, {awaited}: {error}"));
+        let params = &message["params"];
+        match message["method"].as_str() {
+            Some("Log.entryAdded") if params["entry"]["level"] == "error" => {
+                self.errors.push(params["entry"].to_string())
+            }
+            Some("Runtime.exceptionThrown") => self.errors.push(params["exceptionDetails"].to_string()),
+            Some("Runtime.consoleAPICalled") if params["type"] == "error" => self.errors.push(params.to_string()),
+            Some("Network.requestWillBeSent") if !params["request"]["url"].as_str().unwrap().starts_with("data:") => {
+                self.requests.push(params["request"]["url"].to_string())
+            }
+            // A form with changes asks before it is left: the person leaves it.
+            Some("Page.javascriptDialogOpening") => {
+                self.sent += 1;
+                let accept = json!({"id": self.sent, "method": "Page.handleJavaScriptDialog", "params": {"accept": true}, "sessionId": self.session});
+                self.commands.write_all(accept.to_string().as_bytes()).unwrap();
+                self.commands.write_all(&[0]).unwrap();
+            }
+            _ => {}
+        }
+        message
     }
 }
 
@@ -250,6 +420,6 @@ fn installed() -> Option<PathBuf> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's own environment, and not the program's")]
-fn is_ci() -> bool {
+pub fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
 }

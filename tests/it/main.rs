@@ -20,6 +20,7 @@ mod cli_settings;
 mod cli_users;
 mod cli_workspaces;
 mod completions;
+mod console;
 mod documents;
 mod errors;
 mod exports;

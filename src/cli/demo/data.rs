@@ -12,7 +12,7 @@ const CUSTOMERS: usize = 200;
 const CONTACTS: usize = 1_000;
 const PHONE_CALLS: usize = 300;
 /// Number of days before now that the calls are spread over.
-const DAYS_OF_CALLS: i64 = 42;
+const DAYS_OF_CALLS: i64 = 14;
 const DAY: i64 = 86_400;
 
 const FIRST_NAMES: &[&str] = &[
@@ -152,6 +152,15 @@ const SUBJECTS: &[(&str, &str)] = &[
     ("Renouvellement de contrat", "Contrat reconduit pour un an."),
 ];
 
+/// What is noted about some contacts.
+const COMMENTS: &[&str] = &[
+    "Préfère être appelé le matin.",
+    "Décideur pour les achats. Devis à envoyer par e-mail.",
+    "Parle français et anglais.",
+    "Absent le mercredi : voir avec l'assistante.",
+    "Client depuis l'ouverture de l'agence.\nContrat à renouveler en fin d'année.",
+];
+
 /// The content of a new demo workspace. References use the ids that an empty workspace assigns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Data {
@@ -215,6 +224,7 @@ fn contact(rng: &mut Rng, customers: &[Customer], now: Timestamp) -> Contact {
         company: Text::parse(customer.name.to_string()).ok(),
         phone_business_1: text(&landline(rng, zone)),
         phone_mobile_1: text(&format!("+33 6 {}", pairs(rng))),
+        comment: text(pick(rng, COMMENTS)).filter(|_| rng.u8(0..3) == 0),
         role: text(pick(rng, ROLES)),
         service: text(pick(rng, SERVICES)),
         created_at: at,
@@ -238,6 +248,9 @@ fn phone_call(rng: &mut Rng, contacts: &[Contact], now: Timestamp) -> PhoneCall 
     let talked = status == Status::COMPLETED;
     let seconds = if talked { rng.i64(20..900) } else { rng.i64(5..40) };
     let started = now.plus(-rng.i64(3_600..DAYS_OF_CALLS * DAY));
+    // Calls come between 8:00 and 19:00 UTC.
+    let hour = started.seconds().rem_euclid(DAY) / 3600;
+    let started = if (8..19).contains(&hour) { started } else { started.plus(-11 * 3600) };
     let (agent, extension) = pick(rng, AGENTS);
     let (subject, summary) = pick(rng, SUBJECTS);
     PhoneCall {
@@ -252,6 +265,7 @@ fn phone_call(rng: &mut Rng, contacts: &[Contact], now: Timestamp) -> PhoneCall 
         customer_id: contact.customer_id,
         subject: text(subject).filter(|_| talked),
         summary: text(summary).filter(|_| talked),
+        body: text(&format!("{subject}. {summary}")).filter(|_| talked && rng.u8(0..2) == 0),
         started_at: Some(started),
         ended_at: Some(started.plus(seconds)),
         duration_s: Seconds::new(seconds).ok(),

@@ -2,6 +2,7 @@
 
 mod data;
 mod routing;
+mod team;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -63,7 +64,11 @@ fn prepare(instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<bool> {
         }
     };
     let recorder = instance.system_recorder(workspace.id, now);
-    instance.registry.lease(workspace.id).file().write(move |db| fill(db, &recorder)).map_err(Into::into)
+    let made = instance.registry.lease(workspace.id).file().write(move |db| fill(db, &recorder))?;
+    if made {
+        team::fill(instance, crate::router()?, workspace.id, id, now)?;
+    }
+    Ok(made)
 }
 
 /// The password of the demo's account, if it is known. The published password is only allowed on this machine: if
@@ -127,6 +132,7 @@ fn greet(url: &str, folder: &Path, password: Option<&str>, made: bool) {
     serve::notify_systemd(&format!(
         r#"The demo is ready ({what}).
 
+  Console   {url}/ui       (one click signs you in)
   URL       {url}/api      (documentation: {url}/docs)
   Email     {EMAIL}
   Password  {shown}

@@ -32,6 +32,9 @@ const REGIONS: [(&str, &[&str], &str); 3] = [
     ("Sud", &["06", "13", "83"], "813"),
 ];
 
+/// Answers to the survey: of the last month.
+const RECORDS: i64 = 40;
+
 struct RoutingDemo<'d> {
     db: &'d Connection,
     recorder: &'d ChangeRecorder,
@@ -66,6 +69,26 @@ impl RoutingDemo<'_> {
             "type": "inbound", "call_queue_group_id": group.id, "default_destination_type": "voicemail",
             "default_destination": "899",
         }))?;
+        for (name, code, number, opens, closes) in [
+            ("Support", "support", "01 42 00 00 02", "08:00", "20:00"),
+            ("Ventes", "ventes", "01 42 00 00 03", "09:30", "17:30"),
+        ] {
+            let queue = self.add::<CallQueue>(json!({
+                "name": name, "code": code, "number": number, "type": "inbound",
+                "default_destination_type": "voicemail", "default_destination": "899",
+            }))?;
+            for day in 1..=6 {
+                self.add::<TimeSpan>(json!({
+                    "time_spanable_type": "call_queue", "time_spanable_id": queue.id, "reference": "Horaires",
+                    "destination": "802", "day_of_week": day, "start_time": opens, "end_time": closes,
+                }))?;
+            }
+            let inventory = self.recorder.at.plus(10 * 86_400).date();
+            self.add::<RoutingException>(json!({
+                "exceptionable_type": "call_queue", "exceptionable_id": queue.id, "label": "Inventaire",
+                "destination": "898", "day": inventory.to_string(),
+            }))?;
+        }
         for (day, (start, end)) in (1..=5).flat_map(|day| [(day, ("09:00", "12:30")), (day, ("14:00", "18:00"))]) {
             self.add::<TimeSpan>(json!({
                 "time_spanable_type": "call_queue_group", "time_spanable_id": group.id, "reference": "Horaires",
@@ -133,10 +156,11 @@ impl RoutingDemo<'_> {
 
     fn survey(&self) -> Result<()> {
         let survey = self.add::<Survey>(json!({"name": "Satisfaction"}))?;
-        for (number, (score, agent)) in (1_i64..).zip([(5, 204), (4, 204), (5, 205), (3, 205), (5, 204), (2, 206)]) {
+        let answers = [(5, 201), (4, 202), (5, 203), (3, 203), (5, 201), (2, 204), (4, 202), (5, 204)];
+        for (number, (score, agent)) in (1_i64..=RECORDS).zip(answers.into_iter().cycle()) {
             self.add::<SurveyRecord>(json!({
-                "survey_id": survey.id, "caller": format!("06 12 34 56 7{number}"), "score_1": score,
-                "agent_extension": agent.to_string(), "datetime": self.recorder.at.plus(-number * 86_400),
+                "survey_id": survey.id, "caller": format!("06 12 34 56 {}", 10 + number), "score_1": score,
+                "agent_extension": agent.to_string(), "datetime": self.recorder.at.plus(-number * 18 * 3_600),
             }))?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use askama::Template;
 use http::StatusCode;
 use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
 
 use super::catalog::{Collection, collection, collections};
 use super::display::{self, Shown, plain};
@@ -38,6 +39,27 @@ pub struct Change {
     pub label: String,
     pub before: String,
     pub after: String,
+}
+
+/// From this length on, the words of a text are compared.
+const LONG: usize = 60;
+
+/// A part of a text that was changed.
+pub struct DiffPart {
+    pub tag: ChangeTag,
+    pub text: String,
+}
+
+impl Change {
+    /// The words that were added, removed and kept, if both texts are long.
+    pub fn words(&self) -> Vec<DiffPart> {
+        if self.before.len() < LONG || self.after.len() < LONG {
+            return Vec::new();
+        }
+        let diff = TextDiff::from_unicode_words(&self.before, &self.after);
+        let parts = diff.iter_all_changes();
+        parts.map(|part| DiffPart { tag: part.tag(), text: part.value().to_owned() }).collect()
+    }
 }
 
 #[derive(Template)]
@@ -141,7 +163,7 @@ fn entry(page: &PageCtx<'_>, row: &Value) -> Result<Entry> {
                     words.no()
                 }
             }
-            (Some(FieldType::Choice(_)), Value::String(text)) => choice_label(words, field, text),
+            (Some(FieldType::Choice(_) | FieldType::NumberChoice(_)), _) => choice_label(words, field, &plain(value)),
             (Some(FieldType::Moment), Value::String(text)) => match display::moment(words, &zone, text) {
                 Shown::Time { text, .. } => text,
                 _ => text.clone(),

@@ -36,6 +36,8 @@ pub struct Collection {
     pub creation: Vec<FieldSpec>,
     /// The fields of a form for changes.
     pub change: Vec<FieldSpec>,
+    /// The options of a deletion.
+    pub deletion: Vec<FieldSpec>,
     pub filters: Vec<Filter>,
     pub sorts: Vec<String>,
     /// Whether the list has pages. Otherwise it is one short array.
@@ -48,6 +50,8 @@ pub struct Action {
     pub verb: &'static str,
     /// Whether the path names a record.
     pub is_of_record: bool,
+    /// Whether the list runs it for all records of a filter.
+    pub is_for_many: bool,
     pub label: Label,
     pub about: Label,
     pub fields: Vec<FieldSpec>,
@@ -269,9 +273,10 @@ fn actions(resource: &Resource, document: &Value, list: &str, one: &str) -> Vec<
             route,
             verb,
             is_of_record,
+            is_for_many: is_of_record && declared.is_some_and(|button| button.is_for_many),
             label: declared.map_or(derived, |button| button.label),
             about: declared.map_or(Label { english: "", french: "" }, |button| button.about),
-            fields: body_fields(resource, document, route),
+            fields: request_fields(resource, document, route),
         }
     });
     made.collect()
@@ -279,10 +284,26 @@ fn actions(resource: &Resource, document: &Value, list: &str, one: &str) -> Vec<
 
 /// The fields of a request's body.
 fn body_fields(resource: &Resource, document: &Value, route: &Route) -> Vec<FieldSpec> {
-    let method = route.method.as_str().to_ascii_lowercase();
-    let body = &document["paths"][route.path][method]["requestBody"];
+    let body = &operation(document, route)["requestBody"];
     let schema = &resolve(document, body)["content"]["application/json"]["schema"];
     schema::fields(document, schema, resource)
+}
+
+/// The fields of a request: those of its body and those of its query.
+fn request_fields(resource: &Resource, document: &Value, route: &Route) -> Vec<FieldSpec> {
+    let mut fields = body_fields(resource, document, route);
+    for option in schema::query_fields(document, operation(document, route), resource) {
+        match fields.iter_mut().find(|field| field.name == option.name) {
+            // The request takes it in either place.
+            Some(field) => field.is_required |= option.is_required,
+            None => fields.push(option),
+        }
+    }
+    fields
+}
+
+fn operation<'d>(document: &'d Value, route: &Route) -> &'d Value {
+    &document["paths"][route.path][route.method.as_str().to_ascii_lowercase()]
 }
 
 impl Collection {
@@ -296,6 +317,15 @@ impl Collection {
             Some(rest) => format!("/ui/routing/{{account}}{rest}"),
             None => format!("/ui{path}"),
         };
+        let filters: Vec<Filter> = parameters.iter().filter_map(|parameter| filter(resource, parameter)).collect();
+        let mut record = schema::fields(document, item, resource);
+        // The schema of a response may not list the values of a choice. Its filter does.
+        for field in record.iter_mut().filter(|field| field.kind == FieldType::Text) {
+            let choices = filters.iter().find(|filter| filter.field == field.name).map(|filter| &filter.kind);
+            if let Some(FilterInput::Choice(choices)) = choices {
+                field.kind = FieldType::Choice(choices.clone());
+            }
+        }
         let sorts = parameters.iter().find(|parameter| parameter["name"] == "sort");
         let pattern = sorts.and_then(|sort| sort["schema"]["pattern"].as_str()).unwrap_or_default();
         let sorts = pattern.split_once('(').and_then(|(_, rest)| rest.split_once('(')).map(|(_, rest)| rest);
@@ -313,10 +343,11 @@ impl Collection {
             remove_many: None,
             export: None,
             actions: Vec::new(),
-            record: schema::fields(document, item, resource),
+            record,
             creation: Vec::new(),
             change: Vec::new(),
-            filters: parameters.iter().filter_map(|parameter| filter(resource, parameter)).collect(),
+            deletion: Vec::new(),
+            filters,
             sorts: sorts.split('|').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
             has_pages: false,
         }
@@ -333,8 +364,9 @@ impl Collection {
                 }
             }
         }
-        self.creation = self.create.map(|route| body_fields(&self.resource, document, route)).unwrap_or_default();
-        self.change = self.update.map(|route| body_fields(&self.resource, document, route)).unwrap_or_default();
+        self.creation = self.create.map(|route| request_fields(&self.resource, document, route)).unwrap_or_default();
+        self.change = self.update.map(|route| request_fields(&self.resource, document, route)).unwrap_or_default();
+        self.deletion = self.remove.map(|route| request_fields(&self.resource, document, route)).unwrap_or_default();
     }
 }
 

@@ -16,6 +16,9 @@ use super::resource_page::Place;
 use crate::api::{ApiResponse, Error, Result};
 use crate::pages::translations::Translations;
 
+/// Before the name of a field: the input that says whose value is kept, `theirs` or `mine`.
+pub const KEPT: &str = "keep:";
+
 /// How often a change is sent again, if the record changes all the time.
 const MOST_TRIES: usize = 3;
 
@@ -38,9 +41,8 @@ struct Choice {
     old: String,
     theirs: String,
     mine: String,
-    /// The inputs of either choice: names and values.
+    /// The name of the input.
     name: String,
-    is_one_line: bool,
 }
 
 /// Saves what is in no conflict with the record as it is now, or asks.
@@ -57,7 +59,7 @@ pub fn resolve(
         let changed = body.as_object().cloned().unwrap_or_default();
         let conflicts: Vec<&String> = changed
             .iter()
-            .filter(|(name, mine)| is_conflict(&form.base, &now.body, name, mine))
+            .filter(|(name, mine)| is_conflict(collection, &form.base, &now.body, name, mine))
             .map(|(name, _)| name)
             .collect();
         if !conflicts.is_empty() {
@@ -78,16 +80,14 @@ pub fn resolve(
 }
 
 /// Whether somebody else changed the field to another value.
-fn is_conflict(base: &Value, now: &Value, name: &str, mine: &Value) -> bool {
+fn is_conflict(collection: &Collection, base: &Value, now: &Value, name: &str, mine: &Value) -> bool {
     let (old, now) = (value_in(base, name), value_in(now, name));
-    if mine.is_object() && now.is_object() && old.is_object() && name == "features" {
-        return mine
-            .as_object()
-            .into_iter()
-            .flatten()
-            .any(|(inner, mine)| old[inner] != now[inner] && now[inner] != *mine);
+    let differs = |old: &Value, now: &Value, mine: &Value| old != now && now != mine;
+    let is_nested = collection.change.iter().any(|field| field.name.split_once('.').is_some_and(|(of, _)| of == name));
+    match mine {
+        Value::Object(mine) if is_nested => mine.iter().any(|(inner, mine)| differs(&old[inner], &now[inner], mine)),
+        _ => differs(old, now, mine),
     }
-    old != now && now != mine
 }
 
 /// The page with one choice for each field. The form behind it has the present state of the record.
@@ -122,12 +122,9 @@ fn ask(
                 old: text_of(&old),
                 theirs: text_of(&theirs),
                 mine: text_of(mine),
-                name: field.name.clone(),
-                is_one_line: matches!(mine, Typed::One(_)),
+                name: format!("{KEPT}{}", field.name),
             });
-            if !matches!(mine, Typed::One(_)) {
-                hidden.extend(inputs(&field.name, mine));
-            }
+            hidden.extend(inputs(&field.name, mine));
         } else {
             // Of the other fields, the change of this person stays.
             hidden.extend(inputs(&field.name, if *mine == old { &theirs } else { mine }));
@@ -169,8 +166,10 @@ fn inputs(name: &str, typed: &Typed) -> Vec<(String, String)> {
                 .chain(items.iter().map(|item| (format!("{name}[]"), plain(&Value::from(item.as_str())))))
                 .collect()
         }
+        // The last pair is empty: it states that the form has the field, also without pairs.
         Typed::Pairs(pairs) => pairs
             .iter()
+            .chain([&(String::new(), String::new())])
             .flat_map(|(key, value)| {
                 [(format!("{name}[name]"), key.clone()), (format!("{name}[value]"), value.clone())]
             })

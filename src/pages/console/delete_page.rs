@@ -1,5 +1,7 @@
 //! Deletion: a page counts what goes with the records and asks once.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use http::{StatusCode, header};
 use serde_json::{Value, json};
@@ -7,13 +9,15 @@ use serde_json::{Value, json};
 use super::catalog::Collection;
 use super::detail_page;
 use super::display::{self, plain};
-use super::form_page::{self, is_of_form, problems_of};
-use super::links::customer_query;
+use super::form::{self, FormInput, FormState, InputKind};
+use super::form_page::{self, is_of_form, problems_of, sent_form};
+use super::links::{Names, query_with};
 use super::list_page;
 use super::page::{Frame, PageCtx};
 use super::resource_page::Place;
 use super::{pairs_of, query};
 use crate::api::{ApiResponse, Error, InnerRequest, Result, form_pairs};
+use crate::pages::interrupted_form;
 use crate::pages::translations::Translations;
 
 /// Records that one deletion may name.
@@ -41,18 +45,41 @@ struct DeletePage<'a> {
     hidden: Vec<(&'static str, String)>,
     /// The number that the person types.
     number: Option<String>,
+    /// The options of the deletion.
+    options: Vec<FormInput>,
     problems: Vec<String>,
 }
 
 /// Asks before a record is deleted.
 pub fn ask(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
-    ask_again(page, collection, place, Vec::new())
+    ask_again(page, collection, place, &blank(), Vec::new())
+}
+
+/// Options before anybody chose them.
+fn blank() -> FormState {
+    FormState { typed: HashMap::new(), base: json!({}), state: None, once: String::new(), problems: Vec::new() }
+}
+
+/// The options of the deletion as inputs.
+fn inputs(page: &PageCtx<'_>, collection: &Collection, place: &Place, chosen: &FormState) -> Result<Vec<FormInput>> {
+    let groups = form::groups(page, collection, &collection.deletion, chosen, place.account.as_deref())?;
+    Ok(groups.into_iter().flat_map(|group| group.inputs).collect())
+}
+
+/// The query of the deletion, with the options that were chosen.
+fn chosen_query(page: &PageCtx<'_>, collection: &Collection, place: &Place, chosen: &FormState) -> Result<String> {
+    let changed = chosen.changed(&collection.deletion, &page.zone()?, &Names::default());
+    let account = place.account.as_deref();
+    let body = chosen.body(page, &changed, account)?.unwrap_or_default();
+    let (_, options) = form::split(&collection.deletion, body);
+    Ok(query_with(collection, account, options))
 }
 
 fn ask_again(
     page: &PageCtx<'_>,
     collection: &'static Collection,
     place: &Place,
+    chosen: &FormState,
     problems: Vec<String>,
 ) -> Result<ApiResponse> {
     let (record, state) = match collection.show {
@@ -86,6 +113,7 @@ fn ask_again(
         cancel,
         hidden: state.map(|state| ("state", state)).into_iter().collect(),
         number: None,
+        options: inputs(page, collection, place, chosen)?,
         problems: problems.clone(),
         frame: &frame,
     };
@@ -96,19 +124,21 @@ fn ask_again(
 /// Deletes a record, as it was when the person was asked.
 pub fn delete(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
     let route = collection.remove.ok_or_else(Error::not_found)?;
-    let sent = form_pairs(page.request)?;
-    let mut inner =
-        place.address(InnerRequest::to(route)).with_query(customer_query(collection, place.account.as_deref()));
-    if let Some((_, state)) = sent.iter().find(|(name, state)| name == "state" && !state.is_empty()) {
+    let chosen = sent_form(page, &collection.deletion)?;
+    let query = chosen_query(page, collection, place, &chosen)?;
+    let mut inner = place.address(InnerRequest::to(route)).with_query(query);
+    if let Some(state) = &chosen.state {
         inner = inner.with_header(header::IF_MATCH, state);
     }
     let list = collection.page_of(&place.values());
     match page.send(inner) {
         Ok(_) => form_page::redirect(page, &list, "deleted"),
-        Err(Error::PreconditionFailed) => ask_again(page, collection, place, vec![page.words().changed_meanwhile()]),
+        Err(Error::PreconditionFailed) => {
+            ask_again(page, collection, place, &chosen, vec![page.words().changed_meanwhile()])
+        }
         Err(error) if is_of_form(&error) => {
             let problems = problems_of(page, collection, &error).into_iter().map(|(_, sentence)| sentence).collect();
-            ask_again(page, collection, place, problems)
+            ask_again(page, collection, place, &chosen, problems)
         }
         Err(error) => Err(error),
     }
@@ -119,7 +149,7 @@ pub fn ask_many(page: &PageCtx<'_>, collection: &'static Collection, place: &Pla
     let given = pairs_of(&page.request.query);
     let is_all = given.iter().any(|(name, value)| name == "all" && value == "1");
     let ids = if is_all { all_ids(page, collection, place, &given)? } else { ids_of(&given) };
-    ask_for_many(page, collection, place, &ids, &list_page::filters_of(&given), Vec::new())
+    ask_for_many(page, collection, place, &ids, &list_page::filters_of(&given), &blank(), Vec::new())
 }
 
 fn ask_for_many(
@@ -128,6 +158,7 @@ fn ask_for_many(
     place: &Place,
     ids: &[String],
     filters: &[(String, String)],
+    chosen: &FormState,
     problems: Vec<String>,
 ) -> Result<ApiResponse> {
     let frame = Frame::of(page)?;
@@ -161,6 +192,7 @@ fn ask_for_many(
         cancel: back.clone(),
         hidden: vec![("ids", ids.join(",")), ("back", back)],
         number: (ids.len() > TYPED_FROM).then(|| ids.len().to_string()),
+        options: inputs(page, collection, place, chosen)?,
         problems: problems.clone(),
         frame: &frame,
     };
@@ -176,23 +208,27 @@ pub fn delete_many(page: &PageCtx<'_>, collection: &'static Collection, place: &
         text("ids").unwrap_or_default().split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
     let back = text("back").filter(|path| path.starts_with("/ui")).unwrap_or(collection.page).to_owned();
     let filters = back.split_once('?').map(|(_, query)| pairs_of(query)).unwrap_or_default();
-    let refuse = |problems: Vec<String>| ask_for_many(page, collection, place, &ids, &filters, problems);
+    let chosen = sent_form(page, &collection.deletion)?;
+    let refuse = |problems: Vec<String>| ask_for_many(page, collection, place, &ids, &filters, &chosen, problems);
+    if interrupted_form::is_shown_again(page.request)? {
+        return refuse(Vec::new());
+    }
     let typed: String = text("number").unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
     if ids.is_empty() || (ids.len() > TYPED_FROM && typed != ids.len().to_string()) {
         return refuse(if ids.is_empty() { Vec::new() } else { vec![page.words().type_the_number()] });
     }
-    let customer = customer_query(collection, place.account.as_deref());
+    let query = chosen_query(page, collection, place, &chosen)?;
     let result = match collection.remove_many {
         Some(route) => {
             let ids: Vec<Value> =
                 ids.iter().map(|id| id.parse::<i64>().map_or_else(|_| json!(id), |id| json!(id))).collect();
-            page.send(InnerRequest::to(route).with_query(customer).with_body(json!({"ids": ids}))).map(|_| ())
+            page.send(InnerRequest::to(route).with_query(query).with_body(json!({"ids": ids}))).map(|_| ())
         }
         None => {
             let route = collection.remove.ok_or_else(Error::not_found)?;
             let one = |id: &String| {
                 let at = Place { id: Some(id.clone()), ..place.clone() };
-                at.address(InnerRequest::to(route)).with_query(customer.clone())
+                at.address(InnerRequest::to(route)).with_query(query.clone())
             };
             if route.handler.executor() == crate::executors::Executor::Transaction {
                 page.send_all(ids.iter().map(one).collect())

@@ -3,6 +3,7 @@
 use askama::Template;
 use http::StatusCode;
 use serde_json::Value;
+use similar::ChangeTag;
 
 use super::audit_page::{self, Entry};
 use super::catalog::{Collection, collection};

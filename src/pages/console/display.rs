@@ -82,6 +82,7 @@ pub fn shown(
     let text = || plain(value);
     let link = |href: String, is_external| Shown::Link { href, text: text(), is_external };
     match (field.widget, &field.kind) {
+        (Some(Widget::Events), FieldType::Text) => Shown::Text(choice_label(words, &field.name, &text())),
         (Some(Widget::Permissions | Widget::Scopes | Widget::Events), _) => {
             let names: Vec<String> = value.as_array().into_iter().flatten().map(plain).collect();
             Shown::Pairs(choice_matrix::in_words(words, field, &names))
@@ -100,7 +101,11 @@ pub fn shown(
         (_, FieldType::Flag) => Shown::Flag(value == true),
         (_, FieldType::Moment) => moment(words, zone, &text()),
         (_, FieldType::Day) => Shown::Text(text()),
-        (_, FieldType::Choice(_)) => state(words, field, &text()),
+        (_, FieldType::Choice(_) | FieldType::NumberChoice(_)) => state(words, field, &text()),
+        // An author that is no account: the system, or nobody.
+        (_, FieldType::Record) if value["name"].is_null() && value["email"].is_null() && value["type"].is_string() => {
+            Shown::Text(choice_label(words, "actor_type", &plain(&value["type"])))
+        }
         (_, FieldType::Object) => match value {
             Value::Object(object) => {
                 Shown::Pairs(object.iter().map(|(name, value)| (name.clone(), plain(value))).collect())

@@ -121,7 +121,7 @@ pub fn input_kind(field: &FieldSpec) -> InputKind {
         (_, FieldType::List(choices)) if !choices.is_empty() => InputKind::Boxes,
         (_, FieldType::List(_)) => InputKind::List,
         (_, FieldType::Flag) => InputKind::Check,
-        (_, FieldType::Choice(_)) => InputKind::Choice,
+        (_, FieldType::Choice(_) | FieldType::NumberChoice(_)) => InputKind::Choice,
         (_, FieldType::Integer | FieldType::Number) => InputKind::Number,
         (_, FieldType::Moment) => InputKind::Moment,
         (_, FieldType::Day) => InputKind::Day,
@@ -152,7 +152,8 @@ pub fn typed_of(field: &FieldSpec, record: &Value, zone: &TimeZone, names: &Name
         }
         InputKind::Check => Typed::One((value == true).to_string()),
         InputKind::Moment => Typed::One(value.as_str().map(|text| moment_input(zone, text)).unwrap_or_default()),
-        InputKind::Link => Typed::One(match (target(field, record), value.as_i64()) {
+        // No record has the id 0: it stands for a link that is not chosen yet.
+        InputKind::Link => Typed::One(match (target(field, record), value.as_i64().filter(|id| *id > 0)) {
             (Some(path), Some(id)) => match names.name(path, id) {
                 Some(name) => format!("{name} #{id}"),
                 None => format!("#{id}"),
@@ -263,7 +264,8 @@ impl FormState {
         }
         Ok(Ok(match input_kind(field) {
             InputKind::Check => json!(trimmed == "true"),
-            InputKind::Number => trimmed.parse::<i64>().map_or_else(|_| json!(trimmed), |number| json!(number)),
+            _ if matches!(field.kind, FieldType::NumberChoice(_)) => number(trimmed),
+            InputKind::Number => number(trimmed),
             InputKind::Link => return linked_id(page, field, &self.typed_record(field), trimmed, account),
             InputKind::Clock => json!(clock(trimmed)),
             InputKind::Code => match serde_json::from_str(trimmed) {
@@ -289,6 +291,22 @@ impl FormState {
 /// The items in the lines of a list. Blank lines are none.
 fn items_of(lines: &[String]) -> Vec<&str> {
     lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect()
+}
+
+/// A whole number, or the text that is none: the API says what is wrong with it.
+fn number(text: &str) -> Value {
+    text.parse::<i64>().map_or_else(|_| json!(text), |number| json!(number))
+}
+
+/// The part of a change that is the body of a request, and the part that is its query.
+pub fn split(fields: &[FieldSpec], change: Value) -> (Value, Vec<(String, String)>) {
+    let Value::Object(mut body) = change else { return (change, Vec::new()) };
+    let options = fields.iter().filter(|field| field.is_query).filter_map(|field| {
+        let value = body.remove(&field.name)?;
+        Some((field.name.clone(), plain(&value)))
+    });
+    let options = options.collect();
+    (Value::Object(body), options)
 }
 
 /// Whether two texts mean the same value.
@@ -410,6 +428,12 @@ pub fn groups(
     Ok(groups)
 }
 
+/// The names of the secret fields.
+pub fn secrets(fields: &[FieldSpec]) -> Vec<String> {
+    let secrets = fields.iter().filter(|field| input_kind(field) == InputKind::Secret);
+    secrets.map(|field| field.name.clone()).collect()
+}
+
 /// The inputs of a form without groups.
 pub fn inputs(page: &PageCtx<'_>, fields: &[FieldSpec], form: &FormState) -> Result<Vec<FormInput>> {
     fields.iter().map(|field| input(page, field, form, None)).collect()
@@ -429,7 +453,8 @@ fn input(page: &PageCtx<'_>, field: &FieldSpec, form: &FormState, account: Optio
         _ => String::new(),
     };
     let mut options = match (&field.kind, kind) {
-        (FieldType::Choice(choices), InputKind::Choice) | (FieldType::List(choices), InputKind::Boxes) => choices
+        (FieldType::Choice(choices) | FieldType::NumberChoice(choices), InputKind::Choice)
+        | (FieldType::List(choices), InputKind::Boxes) => choices
             .iter()
             .map(|choice| InputOption {
                 label: choice_label(words, &field.name, choice),

@@ -10,7 +10,7 @@ use super::catalog::Collection;
 use super::conflict_page;
 use super::detail_page;
 use super::form::{self, FormState, InputGroup, InputKind, Problem, Typed, value_in};
-use super::links::{Names, customer_query};
+use super::links::{Names, customer_query, query_with};
 use super::page::{Frame, PageCtx};
 use super::resource_page::Place;
 use super::schema::{FieldSpec, FieldType};
@@ -132,9 +132,12 @@ pub fn show(
 pub fn sent_form(page: &PageCtx<'_>, fields: &[FieldSpec]) -> Result<FormState> {
     let sent = form_pairs(page.request)?;
     let text = |name: &str| sent.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let keeps = |name: &str| text(&format!("{}{name}", conflict_page::KEPT)).is_some_and(|kept| kept == "theirs");
+    let mut typed = form::read(fields, &sent);
+    typed.retain(|name, _| !keeps(name));
     let base = text("base").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| json!({}));
     Ok(FormState {
-        typed: form::read(fields, &sent),
+        typed,
         base,
         state: text("state").filter(|state| !state.is_empty()),
         once: text("once").unwrap_or_default(),
@@ -153,9 +156,10 @@ pub fn create(page: &PageCtx<'_>, collection: &'static Collection, place: &Place
         Ok(body) => body,
         Err(problems) => return refused(page, collection, place, form, problems, show_new),
     };
+    let (body, options) = form::split(&collection.creation, body);
     let inner = place
         .address(InnerRequest::to(route))
-        .with_query(customer_query(collection, place.account.as_deref()))
+        .with_query(query_with(collection, place.account.as_deref(), options))
         .with_body(body)
         .with_header(IDEMPOTENCY_KEY, &form.once);
     match page.send(inner) {
@@ -166,6 +170,17 @@ pub fn create(page: &PageCtx<'_>, collection: &'static Collection, place: &Place
         }
         Err(error) => Err(error),
     }
+}
+
+/// Shows the form of a new record as it was typed.
+pub fn create_again(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
+    let form = FormState { base: blank(collection), ..sent_form(page, &collection.creation)? };
+    show_new(page, collection, place, &form, StatusCode::OK)
+}
+
+/// Shows the form of a record as it was typed.
+pub fn update_again(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
+    show_edit(page, collection, place, &sent_form(page, &collection.change)?, StatusCode::OK)
 }
 
 /// Shows a form again, with its problems and everything that was typed.

@@ -92,8 +92,13 @@ pub fn name_of(page: &PageCtx<'_>, path: &'static str, id: i64, account: Option<
 
 /// The query that names the customer, for routes that need it.
 pub fn customer_query(collection: &Collection, account: Option<&str>) -> String {
-    match account.filter(|_| collection.names_customer) {
-        Some(account) => super::query(&[("customer_account", account)]),
-        None => String::new(),
+    query_with(collection, account, Vec::new())
+}
+
+/// The same, with options of the route.
+pub fn query_with(collection: &Collection, account: Option<&str>, mut options: Vec<(String, String)>) -> String {
+    if let Some(account) = account.filter(|_| collection.names_customer) {
+        options.push(("customer_account".into(), account.to_owned()));
     }
+    super::query(&options)
 }

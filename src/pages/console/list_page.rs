@@ -11,9 +11,10 @@ use super::display::{self, Shown};
 use super::links::{Names, customer_query, record_page};
 use super::page::{Frame, PageCtx, accepts_part};
 use super::resource_page::Place;
-use super::schema::FieldSpec;
+use super::schema::{FieldSpec, FieldType};
 use super::texts::choice_label;
 use super::{pairs_of, query, within_sentence};
+use crate::api::resource_view::Widget;
 use crate::api::{ApiResponse, Error, InnerRequest, Result};
 use crate::pages::translations::Translations;
 
@@ -162,7 +163,16 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
         vec![("CSV", address("csv")), ("JSON", address("json"))]
     });
     let actions = collection.actions.iter().filter(|action| !action.is_of_record && page.may(action.route));
-    let buttons = actions.map(|action| (words.label(action.label), format!("{base}/{}", action.verb))).collect();
+    let of_list = actions.map(|action| (words.label(action.label), format!("{base}/{}", action.verb)));
+    let for_many = collection
+        .actions
+        .iter()
+        .filter(|action| action.is_for_many && page.may(action.route) && !records.rows.is_empty());
+    let for_many = for_many.map(|action| {
+        let address = format!("{base}/bulk/{}?{}", action.verb, query(&filters_of(&given)));
+        (words.action_for_all(&words.label(action.label)), address)
+    });
+    let buttons = of_list.chain(for_many).collect();
     let purpose = words.label(collection.resource.view.purpose);
     let filters = filters(words, collection, &given);
     let rendered = ListPage {
@@ -318,9 +328,7 @@ pub fn heads(words: Translations, columns: &[&FieldSpec]) -> Vec<Column> {
 }
 
 fn is_number(field: &FieldSpec) -> bool {
-    use super::schema::FieldType;
-    matches!(field.kind, FieldType::Integer | FieldType::Number)
-        && !matches!(field.widget, Some(crate::api::resource_view::Widget::Link(_)))
+    matches!(field.kind, FieldType::Integer | FieldType::Number) && !field.widget.is_some_and(Widget::is_link)
 }
 
 /// The rows of a table. Each links to its record, which leads back here.

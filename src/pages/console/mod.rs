@@ -19,6 +19,7 @@ mod home_page;
 mod language_page;
 mod links;
 mod list_page;
+mod me_page;
 mod page;
 mod pbx_page;
 mod resource_page;
@@ -45,6 +46,7 @@ const BY_HAND: &[Resource] = &[
     Resource::pages("Audit log page", audit_page::ROUTES),
     Resource::pages("Routing pages", routing_page::ROUTES),
     Resource::pages("PBX pages", pbx_page::ROUTES),
+    Resource::pages("Own page", me_page::ROUTES),
 ];
 
 /// Pages of both layers.
@@ -53,7 +55,7 @@ pub const SHARED: &[Resource] = &[Resource::pages("Language page", language_page
 /// Routes of the API without a page, and the reason.
 pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
-    (Layer::Workspace, "GET", "/customers/{id}/contacts", "the page of a customer shows its contacts"),
+    (Layer::Workspace, "GET", "/customers/{id}/contacts", "the list of contacts shows the same records"),
     (Layer::Workspace, "GET", "/permissions", "the form of a role shows them"),
     (Layer::Workspace, "GET", "/whoami", "each page shows the person and the workspace"),
     (Layer::Workspace, "POST", "/switch-to", "people enter a workspace from its sign-in page"),
@@ -81,7 +83,6 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "POST", "/phone-calls/import", "programs send files; people add records one by one"),
     (Layer::Workspace, "POST", "/smart-routings/contacts/import", "programs send files; people add records one by one"),
     (Layer::Workspace, "POST", "/smart-routings/ctis/import", "programs send files; people add records one by one"),
-    (Layer::Central, "GET", "/workspaces/{id}/members", "the page of a workspace shows its members"),
     (Layer::Central, "GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
 ];
 
@@ -201,6 +202,11 @@ fn routes(collection: &'static Collection) -> Vec<Route> {
         let words = action.verb.replace('-', " ");
         add(false, path.clone(), PageKind::AskAction(at), Some(action.route), format!("Ask before: {words}, {name}"));
         add(true, path, PageKind::Act(at), Some(action.route), format!("Run from a page: {words}, {name}"));
+        if action.is_for_many {
+            let (path, of) = (format!("{base}/bulk/{}", action.verb), Some(action.route));
+            add(false, path.clone(), PageKind::AskActionMany(at), of, format!("Ask before: {words}, several {name}"));
+            add(true, path, PageKind::ActMany(at), of, format!("Run from a page: {words}, several {name}"));
+        }
     }
     routes
 }

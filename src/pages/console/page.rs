@@ -161,9 +161,8 @@ impl Frame {
                 let listed =
                     request.instance.directory.current(&request.instance.keys)?.by_id(request.workspace()?.id())?;
                 let central = request.instance.public_url().central();
-                let me = principal.user_id().map_or_else(|| "/ui".into(), |id| format!("/ui/users/{id}"));
                 let name = listed.map(|listed| listed.name).unwrap_or_default();
-                (name, format!("{central}/ui"), principal.name.clone(), me)
+                (name, format!("{central}/ui"), principal.name.clone(), "/ui/me".to_owned())
             }
             _ => {
                 let central = request.instance.public_url().central();

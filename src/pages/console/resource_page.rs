@@ -6,12 +6,14 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::catalog::Collection;
+use super::form;
 use super::links::record_page;
 use super::page::PageCtx;
 use super::{action_page, delete_page, detail_page, form_page, list_page};
 use crate::api::{ApiResponse, BodyKind, Error, Handler, InnerRequest, Inputs, Operation, Request, Result, Route};
 use crate::auth::Caller;
 use crate::executors::Executor;
+use crate::pages::interrupted_form;
 
 /// A page of a collection.
 pub struct ResourcePage {
@@ -35,6 +37,9 @@ pub enum PageKind {
     /// The action with this index.
     AskAction(usize),
     Act(usize),
+    /// The action with this index, for all records of a filter.
+    AskActionMany(usize),
+    ActMany(usize),
 }
 
 /// The values in the path of a page.
@@ -88,14 +93,34 @@ impl ResourcePage {
             PageKind::AskDelete | PageKind::Delete | PageKind::AskDeleteMany | PageKind::DeleteMany => {
                 collection.remove
             }
-            PageKind::AskAction(at) | PageKind::Act(at) => collection.actions.get(at).map(|action| action.route),
+            PageKind::AskAction(at) | PageKind::Act(at) | PageKind::AskActionMany(at) | PageKind::ActMany(at) => {
+                collection.actions.get(at).map(|action| action.route)
+            }
+        }
+    }
+
+    /// The form as it was typed before the session ended. A deletion is asked again.
+    fn show_again(&self, page: &PageCtx<'_>, place: &Place) -> Result<ApiResponse> {
+        let collection = self.collection;
+        match self.kind {
+            PageKind::Create => form_page::create_again(page, collection, place),
+            PageKind::Update => form_page::update_again(page, collection, place),
+            PageKind::Act(at) => action_page::act_again(page, collection, place, action_at(collection, at)?),
+            PageKind::Delete => delete_page::ask(page, collection, place),
+            PageKind::DeleteMany => delete_page::delete_many(page, collection, place),
+            _ => Err(Error::not_found()),
         }
     }
 
     fn changes(&self) -> bool {
         matches!(
             self.kind,
-            PageKind::Create | PageKind::Update | PageKind::Delete | PageKind::DeleteMany | PageKind::Act(_)
+            PageKind::Create
+                | PageKind::Update
+                | PageKind::Delete
+                | PageKind::DeleteMany
+                | PageKind::Act(_)
+                | PageKind::ActMany(_)
         )
     }
 }
@@ -129,6 +154,9 @@ impl Handler for ResourcePage {
     ) -> Result<ApiResponse> {
         let page = PageCtx::new(request, caller, db);
         let (collection, place) = (self.collection, Place::of(self.collection, request));
+        if self.changes() && interrupted_form::is_shown_again(request)? {
+            return self.show_again(&page, &place);
+        }
         match self.kind {
             PageKind::List => list_page::page(&page, collection, &place),
             PageKind::Export => list_page::export(&page, collection, &place),
@@ -143,7 +171,20 @@ impl Handler for ResourcePage {
             PageKind::DeleteMany => delete_page::delete_many(&page, collection, &place),
             PageKind::AskAction(at) => action_page::ask(&page, collection, &place, action_at(collection, at)?),
             PageKind::Act(at) => action_page::act(&page, collection, &place, action_at(collection, at)?),
+            PageKind::AskActionMany(at) => action_page::ask_many(&page, collection, &place, action_at(collection, at)?),
+            PageKind::ActMany(at) => action_page::act_many(&page, collection, &place, action_at(collection, at)?),
         }
+    }
+
+    fn secret_fields(&self) -> Option<Vec<String>> {
+        let fields = match self.kind {
+            PageKind::Create => &self.collection.creation,
+            PageKind::Update => &self.collection.change,
+            PageKind::Act(at) => &self.collection.actions.get(at)?.fields,
+            PageKind::Delete | PageKind::DeleteMany => return Some(Vec::new()),
+            _ => return None,
+        };
+        Some(form::secrets(fields))
     }
 
     fn resource(&self) -> Option<TypeId> {

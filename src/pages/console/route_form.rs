@@ -20,8 +20,8 @@ use crate::api::{
 };
 use crate::auth::{Caller, secret};
 use crate::executors::Executor;
-use crate::pages::refused_status;
 use crate::pages::translations::Translations;
+use crate::pages::{interrupted_form, refused_status};
 
 /// A page with a form.
 pub struct RouteForm {
@@ -126,11 +126,15 @@ impl RouteForm {
         let collection = self.collection()?;
         let fields = self.specs(collection);
         let mut form = sent_form(page, &fields)?;
+        if interrupted_form::is_shown_again(page.request)? {
+            return self.refuse(page, &fields, form, Vec::new(), StatusCode::OK);
+        }
         let all: Vec<&FieldSpec> = fields.iter().collect();
         let result = match form.body(page, &all, None)? {
+            Ok(body) if let Some(missing) = self.missing(&body) => Err(missing),
             Ok(body) => {
                 let mut route = InnerRequest::to(self.api()?).with_query(self.query.to_owned()).with_body(body);
-                if self.method == "POST" {
+                if self.method == "POST" && !form.once.is_empty() {
                     route = route.with_header(IDEMPOTENCY_KEY, &form.once);
                 }
                 let inner = page.request.path_values.iter().fold(route, |inner, value| inner.at(value));
@@ -154,6 +158,13 @@ impl RouteForm {
             form.typed.insert(field.name.clone(), Typed::One(String::new()));
         }
         self.refuse(page, &fields, form, problems, refused_status(&error))
+    }
+
+    /// The error about required fields that are blank. The API takes a blank field of a change as no change.
+    fn missing(&self, body: &Value) -> Option<Error> {
+        let is_blank = |name: &&&str| body[**name].is_null() || body[**name] == "";
+        let missing = self.required.iter().find(is_blank)?;
+        Some(Error::invalid(format!("The {} field is required.", missing.replace('_', " "))))
     }
 
     fn refuse(
@@ -184,6 +195,8 @@ impl RouteForm {
                 let option = |(value, label)| InputOption { is_chosen: value == input.value, value, label };
                 input.options = choices.into_iter().map(option).collect();
             }
+            // The help is about a value that is chosen, not about one that confirms.
+            input.help = input.help.take().filter(|_| !self.is_danger);
             input.autocomplete = match input.name.as_str() {
                 "name" => Some("name"),
                 "email" => Some("email"),
@@ -259,6 +272,12 @@ impl Handler for RouteFormPage {
     ) -> Result<ApiResponse> {
         let page = PageCtx::new(request, caller, db);
         if self.sends { self.form.send(&page) } else { self.form.show(&page) }
+    }
+
+    fn secret_fields(&self) -> Option<Vec<String>> {
+        let form = self.form;
+        let collection = form.collection().ok().filter(|_| self.sends)?;
+        Some(form::secrets(&form.specs(collection)))
     }
 
     fn resource(&self) -> Option<TypeId> {

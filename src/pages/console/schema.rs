@@ -1,11 +1,13 @@
 //! The fields of a resource, as the schemas of its routes state them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::field::Label;
 use crate::api::openapi::resolve;
 use crate::api::resource::Resource;
 use crate::api::resource_view::Widget;
+use crate::pages::translations::Translations;
+use crate::values::Language;
 
 /// A field of a record or of a form.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub struct FieldSpec {
     pub is_read_only: bool,
     pub max_length: Option<u64>,
     pub widget: Option<Widget>,
+    /// Whether a request has it in its query, not in its body.
+    pub is_query: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +33,8 @@ pub enum FieldType {
     Number,
     Flag,
     Choice(Vec<String>),
+    /// One of a few numbers that have names: a day of the week.
+    NumberChoice(Vec<String>),
     Moment,
     Day,
     /// A list of texts or numbers, perhaps of these.
@@ -46,6 +52,24 @@ pub fn fields(document: &Value, schema: &Value, resource: &Resource) -> Vec<Fiel
     found
 }
 
+/// The parameters in the query of a route, without the one that names the customer.
+pub fn query_fields(document: &Value, operation: &Value, resource: &Resource) -> Vec<FieldSpec> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten();
+    let parameters = parameters.map(|parameter| resolve(document, parameter));
+    let is_option = |parameter: &&Value| parameter["in"] == "query" && parameter["name"] != "customer_account";
+    let mut schema = json!({"properties": {}, "required": []});
+    for parameter in parameters.filter(is_option) {
+        schema["properties"][parameter["name"].as_str().unwrap_or_default()] = parameter["schema"].clone();
+        if parameter["required"] == true
+            && let Value::Array(required) = &mut schema["required"]
+        {
+            required.push(parameter["name"].clone());
+        }
+    }
+    let options = fields(document, &schema, resource).into_iter();
+    options.map(|field| FieldSpec { is_query: true, ..field }).collect()
+}
+
 fn add_fields(document: &Value, schema: &Value, resource: &Resource, prefix: &str, found: &mut Vec<FieldSpec>) {
     let schema = resolve(document, schema);
     for part in schema["allOf"].as_array().into_iter().flatten() {
@@ -61,13 +85,14 @@ fn add_fields(document: &Value, schema: &Value, resource: &Resource, prefix: &st
             continue;
         }
         found.push(FieldSpec {
-            kind: field_type(document, kind_schema),
+            kind: named_numbers(&full_name, kind_schema).unwrap_or_else(|| field_type(document, kind_schema)),
             label: label(resource, &full_name),
             help: resource.view.help.iter().find(|(known, _)| *known == full_name).map(|(_, help)| *help),
             is_required: required.contains(&name.as_str()),
             is_nullable,
             is_read_only: property["readOnly"] == true,
             max_length: kind_schema["maxLength"].as_u64(),
+            is_query: false,
             widget: resource.view.widgets.iter().find(|(known, _)| *known == full_name).map(|(_, widget)| *widget),
             name: full_name,
         });
@@ -88,6 +113,17 @@ fn without_null<'d>(document: &'d Value, schema: &'d Value) -> (&'d Value, bool)
     }
     let is_nullable = schema["type"].as_array().is_some_and(|types| types.iter().any(|name| name == "null"));
     (schema, is_nullable)
+}
+
+/// The numbers of a short range, if each has a name.
+fn named_numbers(field: &str, schema: &Value) -> Option<FieldType> {
+    let (first, last) = (schema["minimum"].as_i64()?, schema["maximum"].as_i64()?);
+    if last - first > 12 {
+        return None;
+    }
+    let numbers: Vec<String> = (first..=last).map(|number| number.to_string()).collect();
+    let words = Translations(Language::English);
+    numbers.iter().all(|number| words.choice(field, number).is_some()).then_some(FieldType::NumberChoice(numbers))
 }
 
 fn field_type(document: &Value, schema: &Value) -> FieldType {

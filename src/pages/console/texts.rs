@@ -38,6 +38,10 @@ words! {
     all(): "All", "Tout";
     colon(): ":", "\u{a0}:";
     actions(): "Actions", "Actions";
+    action_for(action, number, what): "{action}: {number} {what}", "{action}\u{a0}: {number} {what}";
+    action_on(action, name): "{action}: {name}", "{action}\u{a0}: {name}";
+    action_for_all(action): "{action}: all", "{action}\u{a0}: tout";
+    only_the_first(number): "Only the first {number}.", "Les {number} premiers seulement.";
     make_a_copy(): "Copy", "Dupliquer";
     add(): "Add", "Ajouter";
     new_record(what): "New {what}", "Ajouter {what}";
@@ -147,6 +151,21 @@ words! {
     nothing_for(query): "Nothing matches “{query}”.", "Rien ne correspond à «\u{a0}{query}\u{a0}».";
     new_contact_with_this(): "New contact with this", "Nouveau contact avec ceci";
 
+    about_me(): "About me", "Mon profil";
+    about_me_here(workspace): "Your name and phones in {workspace}.", "Votre nom et vos téléphones dans {workspace}.";
+    language(): "Language", "Langue";
+    keyboard(): "Keys", "Raccourcis clavier";
+    keyboard_about():
+        "Single keys open pages and move through lists. “?” shows them.",
+        "Des touches seules ouvrent les pages et parcourent les listes. «\u{a0}?\u{a0}» les affiche.";
+    keys_off(): "Switch keys off", "Désactiver les raccourcis";
+    keys_on(): "Switch keys on", "Activer les raccourcis";
+    account_elsewhere():
+        "Address, password, second factor and sessions belong to your account.",
+        "L’adresse, le mot de passe, le second facteur et les sessions appartiennent à votre compte.";
+    open_account(): "Open the account", "Ouvrir le compte";
+    programs_for_me(): "Programs that act for you", "Les applications qui agissent pour vous";
+
     routing(): "Routing", "Routage";
     choose_customer(): "Choose a customer", "Choisissez un client";
     routing_about():
@@ -198,6 +217,9 @@ impl Translations {
             "declined" => ("The invitation is declined.", "L’invitation est refusée."),
             "in_trash" => ("The workspace is in the trash.", "L’espace de travail est à la corbeille."),
             "revoked" => ("Revoked.", "Révoqué."),
+            "signed_in_again" => {
+                ("Signed in again. Your text is still here.", "Reconnecté. Votre texte est toujours là.")
+            }
             "mailed" => ("A code is on its way by mail.", "Un code est en route par e-mail."),
             _ => return None,
         };

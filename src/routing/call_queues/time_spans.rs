@@ -40,7 +40,7 @@ const FIELDS: &[Field] = &[
 
 const VIEW: ResourceView = ResourceView {
     title: &["start_time", "end_time"],
-    columns: &["start_time", "end_time", "day_of_week", "date_full", "time_spanable_id", "destination", "reference"],
+    columns: &["day_of_week", "start_time", "end_time", "time_spanable_id", "destination", "date_full", "reference"],
     groups: &[
         group("Of", "Rattachement", &["time_spanable_type", "time_spanable_id", "customer_id"]),
         group("When", "Quand", &["day_of_week", "date_full", "start_time", "end_time"]),

@@ -79,7 +79,7 @@ pub const VIEW: ResourceView = ResourceView {
         quick_filter("Inactive", "Inactifs", "filter[active]=false"),
     ],
     related: &[
-        related("Contacts", "Contacts", "/customers/{id}/contacts", ""),
+        related("Contacts", "Contacts", "/contacts", "customer_id"),
         related("Calls", "Appels", "/phone-calls", "customer_id"),
         related("Call queues", "Files d’attente", "/smart-routings/call-queues/queues", "customer_account"),
         related("Routing contacts", "Contacts de routage", "/smart-routings/contacts", "customer_account"),
@@ -88,7 +88,7 @@ pub const VIEW: ResourceView = ResourceView {
         related("Surveys", "Enquêtes", "/smart-routings/surveys", "customer_account"),
     ],
     affected_by_delete: &[
-        related("contacts are deleted", "contacts sont supprimés", "/customers/{id}/contacts", ""),
+        related("contacts are deleted", "contacts sont supprimés", "/contacts", "customer_id"),
         related(
             "call queues are deleted",
             "files d’attente sont supprimées",

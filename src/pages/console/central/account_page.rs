@@ -12,11 +12,15 @@ use super::super::resource_page::Place;
 use super::super::route_form::{FormTexts, RouteForm};
 use super::super::secret_page;
 use crate::api::{Ctx, Error, Html, InnerRequest, IntoResponse, Layer, Needs, Redirect, Result, Route, get, run};
+use crate::pages::session::BROWSER;
 use crate::pages::translations::Translations;
 
 const PAGE: &str = "/ui/account";
 
-pub const ROUTES: &[Route] = &[get(PAGE, &run(page), Needs::SignedIn, "Show your account as a page")];
+pub const ROUTES: &[Route] = &[
+    get(PAGE, &run(page), Needs::SignedIn, "Show your account as a page"),
+    get("/ui/tokens", &run(tokens_page), Needs::SignedIn, "Show your sessions and tokens as a page"),
+];
 
 pub const FORMS: &[RouteForm] = &[
     RouteForm {
@@ -183,6 +187,17 @@ struct AccountPage<'a> {
     has_more: bool,
 }
 
+#[derive(Template)]
+#[template(path = "console/central/tokens.html")]
+struct TokensPage<'a> {
+    frame: &'a Frame,
+    words: Translations,
+    count: String,
+    tokens: Vec<TokenRow>,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
 struct TokenRow {
     label: String,
     kind: String,
@@ -219,15 +234,41 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
     frame.html(StatusCode::OK, &rendered)
 }
 
+fn tokens_page(ctx: &mut Ctx<'_>) -> Result<Html> {
+    let page = PageCtx::of_turn(ctx);
+    let number = page.query("page").and_then(|number| number.parse::<i64>().ok()).unwrap_or(1).max(1);
+    let tokens = InnerRequest::get("/tokens").with_query(format!("per_page=25&page={number}"));
+    let tokens = page.send(tokens)?.body;
+    let last = tokens["last_page"].as_i64().unwrap_or(1);
+    let frame = Frame::of(&page)?;
+    let rows = tokens["data"].as_array().into_iter().flatten();
+    let rendered = TokensPage {
+        words: frame.words,
+        count: display::count(frame.words, tokens["total"].as_i64().unwrap_or_default()),
+        tokens: rows.map(|token| row(&page, token)).collect::<Result<_>>()?,
+        previous: (number > 1).then(|| format!("/ui/tokens?page={}", number - 1)),
+        next: (number < last).then(|| format!("/ui/tokens?page={}", number + 1)),
+        frame: &frame,
+    };
+    frame.html(StatusCode::OK, &rendered)
+}
+
 fn row(page: &PageCtx<'_>, token: &Value) -> Result<TokenRow> {
     let (words, zone) = (page.words(), page.zone()?);
     let moment = |name: &str| match &token[name] {
         Value::Null => Shown::Nothing,
         text => display::moment(words, &zone, &plain(text)),
     };
-    let parts = [plain(&token["user_agent"]), plain(&token["address"])];
+    let program = plain(&token["user_agent"]);
+    let device = device(words, &program);
+    // All sessions of browsers have the same label.
+    let (label, program) = match device.filter(|_| token["label"] == BROWSER.label) {
+        Some(device) => (device, String::new()),
+        None => (plain(&token["label"]), program),
+    };
+    let parts = [program, plain(&token["address"])];
     Ok(TokenRow {
-        label: plain(&token["label"]),
+        label,
         kind: if token["kind"] == "program" { words.program() } else { words.session() },
         place: token["workspace"]["name"].as_str().map_or_else(|| words.own_account_place(), str::to_owned),
         client: parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · "),
@@ -237,6 +278,30 @@ fn row(page: &PageCtx<'_>, token: &Value) -> Result<TokenRow> {
         expires: moment("expires_at"),
         revoke: format!("/ui/tokens/{}/delete", plain(&token["id"])),
     })
+}
+
+/// The browser and the system of a `User-Agent`, in words. `None` if it is not that of a browser.
+fn device(words: Translations, user_agent: &str) -> Option<String> {
+    // The first that matches: each of these browsers also claims to be one of those after it.
+    const BROWSERS: [(&str, &str); 6] = [
+        ("Firefox/", "Firefox"),
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Chrome/", "Chrome"),
+        ("CriOS/", "Chrome"),
+        ("Safari/", "Safari"),
+    ];
+    const SYSTEMS: [(&str, &str); 6] = [
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    let named =
+        |all: &[(&str, &'static str)]| all.iter().find(|(sign, _)| user_agent.contains(sign)).map(|(_, name)| *name);
+    Some(words.browser_of_session(named(&BROWSERS)?, named(&SYSTEMS)?))
 }
 
 /// The token in the path of a page, among the newest.
@@ -253,6 +318,7 @@ fn workspaces(page: &PageCtx<'_>) -> Result<Vec<(String, String)>> {
 }
 
 fn lifetimes(words: Translations) -> Vec<(String, String)> {
-    let days = [1_i64, 30, 90].map(|days| ((days * DAY).to_string(), words.days(&days.to_string())));
-    days.into_iter().chain([((365 * DAY).to_string(), words.one_year())]).collect()
+    let lifetime = |days: i64, label: String| ((days * DAY).to_string(), label);
+    let (one, year) = (lifetime(1, words.one_day()), lifetime(365, words.one_year()));
+    vec![one, lifetime(30, words.days("30")), lifetime(90, words.days("90")), year]
 }

@@ -92,3 +92,6 @@ fn state(words: Translations, workspace: &Value) -> (String, &'static str) {
         other => (other.unwrap_or_default().to_owned(), ""),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,9 @@ words! {
     trash_about(subdomain, days):
         "Nobody can open the workspace any more. For {days} days, an operator of the server can restore it. Type “{subdomain}” to confirm.",
         "Plus personne ne pourra ouvrir l’espace de travail. Pendant {days} jours, un opérateur du serveur peut le restaurer. Tapez «\u{a0}{subdomain}\u{a0}» pour confirmer.";
-    danger(): "End", "Fin";
+    hand_over_or_end(): "Hand over or delete", "Céder ou supprimer";
+    security(): "Security", "Sécurité";
+    browser_of_session(browser, system): "{browser} on {system}", "{browser} sur {system}";
 
     profile(): "Profile", "Profil";
     change_name(): "Change your name", "Modifier votre nom";
@@ -104,6 +106,7 @@ words! {
         "For a program that acts for you. The token is shown once.",
         "Pour un programme qui agit pour vous. Le jeton n’est affiché qu’une fois.";
     days(number): "{number} days", "{number} jours";
+    one_day(): "1 day", "1 jour";
     one_year(): "1 year", "1 an";
     all_tokens(): "All sessions and tokens", "Toutes les sessions et tous les jetons";
     programs_about():

@@ -1,0 +1,127 @@
+//! The daily tasks of people, each with the mouse, without scripts, and with the keyboard alone. Clicks are counted.
+
+use super::{HANDS, Office, Person, field};
+
+#[test]
+fn a_person_finds_somebody_by_name_number_address_or_account() {
+    let office = Office::new();
+    for hands in HANDS {
+        let Some(mut agent) = Person::at(&office, hands, "en") else { return };
+        let wanted = [
+            ("lefevre", "Zoé Lefèvre"),
+            ("06.12.34.56.78", "Zoé Lefèvre"),
+            ("0033612345678", "Zoé Lefèvre"),
+            ("zoe@example.com", "Zoé Lefèvre"),
+            (office.account.as_str(), "Boulangerie Leroy"),
+            ("accueil", "Accueil"),
+        ];
+        for (typed, found) in wanted {
+            agent.write("#q", typed);
+            agent.enter();
+            agent.sees(found);
+            assert_eq!(agent.clicks(), 0, "{typed}");
+        }
+        agent.write("#q", "zoe@example.com");
+        agent.enter();
+        agent.choose("main .hits a");
+        assert_eq!(agent.clicks(), 1);
+        assert!(agent.browser.url().ends_with(&format!("/ui/contacts/{}", office.contact)));
+        agent.sees("+33 6 12 34 56 78");
+        agent.browser.back();
+        agent.sees("Search: zoe@example.com");
+        agent.had_no_error();
+    }
+}
+
+#[test]
+fn a_person_notes_what_a_call_was_about() {
+    let office = Office::new();
+    for hands in HANDS {
+        let Some(mut agent) = Person::at(&office, hands, "en") else { return };
+        agent.browser.go(&office.url(&format!("/ui/phone-calls/{}", office.call)));
+        let note = format!("Asks for an offer.\nCall back ({hands:?}).");
+        agent.choose("a[data-edit]");
+        agent.write("[name=body]", &note);
+        agent.choose(".send button");
+        assert_eq!(agent.clicks(), 2);
+        agent.sees("Saved.");
+        agent.sees("Asks for an offer.");
+        let call = office.record(&format!("/phone-calls/{}", office.call));
+        assert_eq!(field(&call, "body"), note);
+        agent.had_no_error();
+    }
+}
+
+#[test]
+fn a_person_creates_a_contact_for_an_unknown_caller() {
+    let office = Office::new();
+    for hands in HANDS {
+        let Some(mut agent) = Person::at(&office, hands, "en") else { return };
+        agent.browser.go(&office.url(&format!("/ui/phone-calls/{}", office.call)));
+        agent.choose(".actions a[href^='/ui/contacts/new']");
+        agent.write("[name=last_name]", &format!("Nouveau{hands:?}"));
+        agent.choose(".send button");
+        assert_eq!(agent.clicks(), 2);
+        agent.sees("Created.");
+        let made = office.contact_named(&format!("Nouveau{hands:?}"));
+        assert_eq!(field(&made, "phone_mobile_1"), "+33 1 42 00 00 07");
+        assert_eq!(made["customer_id"], office.customer);
+        agent.had_no_error();
+    }
+}
+
+#[test]
+fn a_person_sees_the_queues_of_a_customer() {
+    let office = Office::new();
+    for hands in HANDS {
+        let Some(mut lead) = Person::at(&office, hands, "en") else { return };
+        lead.choose("nav a[href='/ui/routing']");
+        let routing = format!("/ui/routing/{}", office.account);
+        lead.choose(&format!("main a[href='{routing}']"));
+        lead.choose(&format!("main a[href='{routing}/call-queues/queues']"));
+        assert_eq!(lead.clicks(), 3);
+        lead.sees("Accueil");
+        lead.choose("main a.open");
+        lead.sees("Voicemail");
+        lead.sees("899");
+        lead.had_no_error();
+    }
+}
+
+#[test]
+fn a_person_invites_a_colleague_corrects_a_contact_and_looks_up_who_changed_it() {
+    let office = Office::new();
+    for hands in HANDS {
+        let Some(mut admin) = Person::at(&office, hands, "en") else { return };
+        admin.choose("nav a[href='/ui/user-invites']");
+        admin.choose("a[data-new]");
+        admin.write("[name=email]", &format!("{hands:?}@example.com"));
+        admin.write("[name=name]", "Ida");
+        admin.browser.look("document.querySelector('[name=role_id]').selectedIndex = 2");
+        admin.choose(".send button");
+        assert_eq!(admin.clicks(), 3);
+        admin.sees(&format!("{hands:?}@example.com"));
+
+        admin.choose("nav a[href='/ui']");
+        admin.clicks();
+        admin.write("#q", "lefevre");
+        admin.enter();
+        admin.choose("main .hits a");
+        admin.choose("a[data-edit]");
+        admin.write("[name=service]", &format!("Sales {hands:?}"));
+        admin.choose(".send button");
+        assert_eq!(admin.clicks(), 3);
+        let contact = office.record(&format!("/contacts/{}", office.contact));
+        assert_eq!(field(&contact, "service"), format!("Sales {hands:?}"));
+
+        admin.choose("nav a[href='/ui']");
+        admin.clicks();
+        admin.choose("nav a[href='/ui/audit-log']");
+        admin.browser.look("document.querySelector('.entries details').open = true");
+        admin.sees("Changed: Contact");
+        admin.sees(&format!("Sales {hands:?}"));
+        admin.sees("acme");
+        assert_eq!(admin.clicks(), 1);
+        admin.had_no_error();
+    }
+}
