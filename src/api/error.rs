@@ -19,7 +19,7 @@ pub enum Error {
     /// The request violates HTTP.
     BadRequest(&'static str),
     /// Parameters that break their rules, with one sentence per problem.
-    Invalid(Vec<String>),
+    Invalid(Vec<Problem>),
     /// Rows of a file that break their rules: one sentence for each of the first rows, and the number of all.
     InvalidRows {
         hint: Vec<String>,
@@ -87,14 +87,32 @@ pub enum Error {
     Internal(String),
 }
 
+/// A rule that a request breaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The path of the field: `name`, `items.0.name`. `None` if only the sentence names the field.
+    pub field: Option<String>,
+    pub sentence: String,
+}
+
+fn sentences(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(|problem| problem.sentence.clone()).collect()
+}
+
+impl<S: Into<String>> From<S> for Problem {
+    fn from(sentence: S) -> Self {
+        Self { field: None, sentence: sentence.into() }
+    }
+}
+
 impl Error {
     pub fn invalid(sentence: impl Into<String>) -> Self {
-        Self::Invalid(vec![sentence.into()])
+        Self::Invalid(vec![sentence.into().into()])
     }
 
-    /// Problems with the fields of a value, each with its sentence.
-    pub fn problems(problems: Vec<(String, String)>) -> Self {
-        Self::Invalid(problems.into_iter().map(|(_, sentence)| sentence).collect())
+    /// Problems without the paths of their fields.
+    pub fn sentences(sentences: Vec<String>) -> Self {
+        Self::Invalid(sentences.into_iter().map(Problem::from).collect())
     }
 
     pub fn not_found() -> Self {
@@ -268,14 +286,15 @@ impl Error {
     /// The messages for the client, one sentence each.
     pub fn messages(&self) -> Vec<String> {
         match self {
-            Self::Invalid(hint) | Self::InvalidRows { hint, .. } => hint.clone(),
+            Self::Invalid(problems) => sentences(problems),
+            Self::InvalidRows { hint, .. } => hint.clone(),
             _ => vec![self.message().into_owned()],
         }
     }
 
     fn body(&self) -> Value {
         match self {
-            Self::Invalid(hint) => json!({"response": self.message(), "hint": hint}),
+            Self::Invalid(problems) => json!({"response": self.message(), "hint": sentences(problems)}),
             Self::InvalidRows { hint, count } => json!({"response": self.message(), "hint": hint, "count": count}),
             Self::SecondFactorRequired(challenge) => {
                 json!({"message": self.message(), "error": self.code(), "challenge": challenge})
@@ -398,7 +417,7 @@ impl From<anyhow::Error> for Error {
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Invalid(hint) => f.write_str(&hint.join(" ")),
+            Self::Invalid(problems) => f.write_str(&sentences(problems).join(" ")),
             Self::InvalidRows { hint, count } => write!(f, "bad rows: {count}\n{}", hint.join("\n")),
             Self::Internal(detail) | Self::Damaged(detail) | Self::ServerDamaged(detail) => f.write_str(detail),
             Self::StorageFull(detail) | Self::ReadOnly(detail) => write!(f, "{} ({detail})", self.message()),

@@ -275,7 +275,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Query<T> 
 /// The required fields of a `T`.
 pub fn required<T: Default + Serialize + DeserializeOwned>() -> Vec<String> {
     match ValueReader::default().merge(&T::default(), &Map::new()) {
-        Err(ReadError::Fields(problems)) => problems.into_iter().map(|(field, _)| field).collect(),
+        Err(ReadError::Fields(problems)) => problems.into_iter().filter_map(|problem| problem.field).collect(),
         _ => Vec::new(),
     }
 }

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
-use super::error::Error;
+use super::error::{Error, Problem};
 use super::request::Request;
 use crate::values::{civil, integer};
 
@@ -60,8 +60,8 @@ pub struct ValueReader {
 /// Why an object is not a `T`.
 #[derive(Debug)]
 pub enum ReadError {
-    /// Fields that do not fit, each with its sentence.
-    Fields(Vec<(String, String)>),
+    /// Fields that do not fit.
+    Fields(Vec<Problem>),
     /// A time has no zone, and the workspace's time zone is not known yet.
     NeedsZone,
 }
@@ -69,7 +69,7 @@ pub enum ReadError {
 impl From<ReadError> for Error {
     fn from(unfit: ReadError) -> Self {
         match unfit {
-            ReadError::Fields(problems) => Self::problems(problems),
+            ReadError::Fields(problems) => Self::Invalid(problems),
             ReadError::NeedsZone => Self::NeedsTimeZone,
         }
     }
@@ -172,7 +172,7 @@ impl ValueReader {
             let field = path.split(['.', '[']).next().unwrap_or_default().to_owned();
             let first = mended.remove(&path).flatten();
             let said = problem_sentence(&path, &first.unwrap_or(refused));
-            problems.push((field.clone(), said));
+            problems.push(Problem { field: Some(path), sentence: said });
             if value.as_object_mut().and_then(|fields| fields.remove(&field)).is_none() {
                 return Err(ReadError::Fields(problems));
             }
@@ -286,7 +286,7 @@ mod tests {
     fn problems(body: Value) -> Vec<String> {
         let read = ValueReader::default().merge(&FormSchema::default(), body.as_object().unwrap());
         let Err(ReadError::Fields(problems)) = read else { panic!("{read:?}") };
-        problems.into_iter().map(|(_, sentence)| sentence).collect()
+        problems.into_iter().map(|problem| problem.sentence).collect()
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl<T: Listable> Input for List<T> {
             None if has_no_zone() => return Err(Error::NeedsTimeZone),
             None => TimeZone::UTC,
         };
-        Self::parse(&request.query, &zone).map_err(Error::Invalid)
+        Self::parse(&request.query, &zone).map_err(Error::sentences)
     }
 
     fn describe(operation: &mut Operation<'_>) {

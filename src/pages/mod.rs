@@ -12,6 +12,7 @@ pub mod interrupted_form;
 mod invitation;
 mod password_forgotten_page;
 mod password_reset_page;
+mod problem_rules;
 mod problems;
 mod registration_page;
 mod second_factor_page;
@@ -32,9 +33,13 @@ pub use session::form_key_of;
 pub use session::{check_form, session};
 pub use sign_in::to_sign_in;
 pub use translations::Translations;
+#[cfg(test)]
+pub use translations::check_has_french_form;
 
 pub use console::central_resources as console_of_central;
 pub use console::workspace_resources as console_of_workspace;
+#[cfg(test)]
+pub use console::{WITHOUT_PAGE, run_by_pages};
 
 /// The resources of both layers.
 pub const RESOURCES: &[Resource] = &[

@@ -1,5 +1,6 @@
 //! The errors of a form: each at its field, and all of them in a summary above the form.
 
+use super::problem_rules::field_words;
 use super::translations::Translations;
 use crate::api::{Error, Result};
 
@@ -16,15 +17,12 @@ impl Problems {
         if error.status().is_server_error() {
             return Err(error);
         }
-        let english = Translations(crate::values::Language::English).problems(&error);
-        let named = english.iter().map(|sentence| {
-            let about = |field: &&'static str| {
-                let rest = sentence.strip_prefix("The ").or_else(|| sentence.strip_prefix("The selected "));
-                let rest = rest.and_then(|rest| rest.strip_prefix(&*field.replace('_', " ")));
-                rest.is_some_and(|rest| rest.starts_with(' '))
-            };
+        let messages = error.messages();
+        let named = messages.iter().map(|sentence| {
+            let named = field_words(sentence)?.replace(' ', "_");
             // The longest name wins: a sentence about the password confirmation is not about the password.
-            fields.iter().copied().filter(|field| about(field)).max_by_key(|field| field.len())
+            let about = |field: &&'static str| named == **field || named.starts_with(&format!("{field}_"));
+            fields.iter().copied().filter(about).max_by_key(|field| field.len())
         });
         let all = named.collect::<Vec<_>>().into_iter().zip(words.problems(&error)).collect();
         Ok(Self { all })

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::problem_rules;
 use crate::api::{Error, Request};
 use crate::values::Language;
 
@@ -219,15 +220,77 @@ impl Translations {
     pub fn problems(self, error: &Error) -> Vec<String> {
         match self.0 {
             Language::English => error.messages(),
-            Language::French => problems_in_french(error),
+            Language::French => self.labelled_problems(error, &|words| in_a_sentence(words, self)),
+        }
+    }
+
+    /// The same sentences, with the label of each field. `label` gives the label by the words that name a field.
+    pub fn labelled_problems(self, error: &Error, label: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+        let label = |words: &str| label(words).or_else(|| common_label(words, self));
+        let stated = |sentence: &String| problem_rules::stated(self, sentence, &label);
+        let sentences = match error {
+            Error::Rejected { hint, .. } if !hint.is_empty() => hint.clone(),
+            error => error.messages(),
+        };
+        let stated: Option<Vec<String>> = sentences.iter().map(stated).collect();
+        match (stated, error, self.0) {
+            // A sentence for people about an address that is taken says how to go on.
+            (_, Error::Rejected { code, .. }, Language::French) if code == "email_taken" => {
+                vec![state_in_french(code).to_owned()]
+            }
+            (Some(stated), ..) => stated,
+            (None, Error::Invalid(_) | Error::InvalidRows { .. }, Language::French) => {
+                let unread = || "La demande n’est pas valable.".to_owned();
+                sentences
+                    .iter()
+                    .map(|sentence| problem_rules::stated(self, sentence, &label).unwrap_or_else(unread))
+                    .collect()
+            }
+            (None, _, Language::French) => vec![problem_in_french(error).into_owned()],
+            (None, ..) => error.messages(),
         }
     }
 }
 
-/// The messages of the API in French. Errors that pages do not produce get a general message.
-fn problems_in_french(error: &Error) -> Vec<String> {
-    let sentence: Cow<'static, str> = match error {
-        Error::Invalid(sentences) => return sentences.iter().map(|sentence| rule_in_french(sentence)).collect(),
+impl Translations {
+    /// The label of a field that some resource has.
+    pub fn field_label(self, name: &str) -> Option<String> {
+        common_label(name, self)
+    }
+}
+
+/// The label of a field that some resource has.
+fn common_label(words: &str, language: Translations) -> Option<String> {
+    let all = || crate::central::RESOURCES.iter().chain(crate::workspace::resources());
+    let labelled = |words: &str| {
+        let name = words.replace([' ', '.'], "_");
+        all().find_map(|resource| resource.label_of(&name)).map(|label| language.label(label))
+    };
+    let is_number = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
+    // `ids 3` is an item of a list, `items 0 name` a field of an item, `features call logging` a field of an object.
+    let mut parts: Vec<&str> = words.split([' ', '_', '.']).collect();
+    if let found @ Some(_) = labelled(words) {
+        return found;
+    }
+    parts.retain(|word| !is_number(word));
+    (0..parts.len()).find_map(|first| labelled(&parts[first..].join(" "))).or_else(|| labelled(parts.first()?))
+}
+
+/// The name of a field as a French sentence begins with it.
+fn in_a_sentence(words: &str, language: Translations) -> Option<String> {
+    let named = match words {
+        "name" => "Le nom",
+        "email" => "L’adresse e-mail",
+        "password" => "Le mot de passe",
+        "code" => "Le code",
+        _ => return common_label(words, language),
+    };
+    Some(named.to_owned())
+}
+
+/// A message about an error that is no broken rule. Errors that pages do not produce get a general message.
+fn problem_in_french(error: &Error) -> Cow<'static, str> {
+    match error {
         Error::InvalidCredentials => "L’adresse e-mail ou le mot de passe est incorrect.".into(),
         Error::WrongCode => "Le code est incorrect, ou a déjà servi.".into(),
         Error::WrongChallenge => "La connexion a expiré\u{a0}: recommencez.".into(),
@@ -235,17 +298,18 @@ fn problems_in_french(error: &Error) -> Vec<String> {
         Error::TooManyRequests(wait) => format!("Trop de tentatives\u{a0}: réessayez dans {wait} secondes.").into(),
         Error::Forbidden { code, .. } | Error::NotFound { code, .. } => state_in_french(code).into(),
         Error::Rejected { code, .. } => state_in_french(code).into(),
+        Error::MissingPermission(name) => format!("Il vous manque la permission {name}.").into(),
+        Error::TooLarge(limit) => format!("La demande ne peut pas dépasser {limit} octets.").into(),
+        Error::PreconditionFailed => "L’enregistrement a été modifié entre-temps\u{a0}: rechargez la page.".into(),
         Error::MalformedJson(_)
         | Error::BadRequest(_)
+        | Error::Invalid(_)
         | Error::InvalidRows { .. }
         | Error::Token(_)
-        | Error::MissingPermission(_)
         | Error::MethodNotAllowed(_)
         | Error::BodyTimeout
-        | Error::TooLarge(_)
         | Error::UnsupportedMediaType(_)
         | Error::UnsupportedEncoding
-        | Error::PreconditionFailed
         | Error::NeedsTimeZone
         | Error::AlreadyExists => {
             "La demande n’a pas pu être lue\u{a0}: revenez en arrière et rechargez la page.".into()
@@ -260,9 +324,29 @@ fn problems_in_french(error: &Error) -> Vec<String> {
         | Error::ShuttingDown
         | Error::NotReady(_)
         | Error::Internal(_) => "Le serveur n’a pas pu répondre\u{a0}: réessayez dans un instant.".into(),
-    };
-    vec![sentence.into_owned()]
+    }
 }
+
+/// Checks that people can read an error of the API in French: each broken rule and each state has its own sentence. The
+/// tests call it for every response that rejects a request.
+#[cfg(test)]
+#[track_caller]
+pub fn check_has_french_form(status: u16, body: &serde_json::Value) {
+    let french = |sentence: &str| {
+        let label = |words: &str| common_label(words, Translations(Language::French));
+        problem_rules::stated(Translations(Language::French), sentence, &label)
+    };
+    for sentence in body["hint"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str) {
+        assert!(french(sentence).is_some() || sentence == body["message"], "no French form: {sentence}");
+    }
+    let (code, message) = (body["error"].as_str(), body["message"].as_str());
+    if let (Some(code), Some(message), 403 | 404 | 422) = (code, message, status) {
+        assert!(french(message).is_some() || state_in_french(code) != ANY_STATE, "no French form: {code}: {message}");
+    }
+}
+
+/// The message for a code without its own.
+const ANY_STATE: &str = "Ce n’est pas possible dans l’état actuel.";
 
 /// A message for the code of an error.
 fn state_in_french(code: &str) -> &'static str {
@@ -285,33 +369,31 @@ fn state_in_french(code: &str) -> &'static str {
         "invite_accepted" => "L’invitation a déjà été acceptée.",
         "invite_declined" => "L’invitation a été refusée.",
         "already_member" => "Cette adresse e-mail est déjà celle d’un membre de l’espace de travail.",
-        _ => "Ce n’est pas possible dans l’état actuel.",
-    }
-}
-
-/// Translates a validation sentence: "The {field} …".
-fn rule_in_french(sentence: &str) -> String {
-    let fields = [
-        ("The name ", "Le nom"),
-        ("The email ", "L’adresse e-mail"),
-        ("The password ", "Le mot de passe"),
-        ("The code ", "Le code"),
-        ("The selected code ", "Le code"),
-    ];
-    let named = fields.iter().find_map(|(start, field)| Some((*field, sentence.strip_prefix(start)?)));
-    let (field, rule) = named.unwrap_or(("La demande", sentence));
-    let bound = || rule.split(' ').find(|word| word.bytes().all(|byte| byte.is_ascii_digit())).unwrap_or_default();
-    match rule {
-        "field is required." => format!("{field} est obligatoire."),
-        "must be a valid email address." => format!("{field} n’est pas une adresse e-mail."),
-        rule if rule.starts_with("is too common") => {
-            format!("{field} est trop courant\u{a0}: choisissez-en un plus difficile.")
-        }
-        rule if rule.starts_with("must be at least ") => format!("{field} doit avoir au moins {} caractères.", bound()),
-        rule if rule.starts_with("may not be greater than ") => {
-            format!("{field} ne peut pas dépasser {} caractères.", bound())
-        }
-        _ => format!("{field} n’est pas valable."),
+        "already_invited" => "Cette adresse est déjà invitée\u{a0}: renvoyez l’invitation.",
+        "account_disabled" => "Ce compte est désactivé\u{a0}: adressez-vous à un opérateur du serveur.",
+        "host_not_allowed" => "Ce jeton ne peut pas servir depuis votre adresse.",
+        "client_is_public" => "Un client public n’a pas de secret.",
+        "customer_has_contacts" => "Ce client a des contacts\u{a0}: supprimez-les d’abord.",
+        "customer_has_routing" => "Ce client a un routage d’appels\u{a0}: supprimez-le d’abord.",
+        "customer_not_found" => "Aucun client n’a ce compte.",
+        "no_route" => "Aucune destination ne correspond.",
+        "call_logging_off" => "L’enregistrement des appels est désactivé dans les paramètres.",
+        "email_verified" => "L’adresse de ce compte est déjà vérifiée.",
+        "idempotency_key_in_use" => "Ce formulaire est en cours d’enregistrement\u{a0}: réessayez dans un instant.",
+        "idempotency_key_reused" => "Ce formulaire a déjà été envoyé avec d’autres valeurs.",
+        "is_owner" => "Le propriétaire ne peut pas quitter l’espace de travail\u{a0}: transmettez-le d’abord.",
+        "last_admin" => "L’espace de travail doit garder au moins un administrateur.",
+        "last_operator" => "C’est le seul opérateur actif.",
+        "last_organisation" => "L’espace de travail doit garder au moins une organisation.",
+        "owns_workspaces" => "Vous possédez un espace de travail\u{a0}: transmettez-le ou supprimez-le d’abord.",
+        "quota_reached" => "Le quota est atteint.",
+        "role_in_use" => "Ce rôle est utilisé.",
+        "role_is_built_in" => "Un rôle intégré ne peut pas être modifié.",
+        "unknown_ids" => "Certains de ces enregistrements n’existent plus.",
+        "webhook_inactive" => "Le webhook est désactivé\u{a0}: activez-le d’abord.",
+        "zones_of_another_model" => "Des destinations de cette liste ont des zones que l’autre modèle n’a pas.",
+        code if code.ends_with("_taken") => "Cette valeur existe déjà.",
+        _ => ANY_STATE,
     }
 }
 

@@ -268,7 +268,7 @@ impl Entity for RoutingContact {
                 wrong.push(format!("The selected {name} is invalid."));
             }
         }
-        if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
+        if wrong.is_empty() { Ok(()) } else { Err(Error::sentences(wrong)) }
     }
 
     fn index(&self, db: &Connection, old: Option<&Self>) -> Result<()> {

@@ -1,6 +1,8 @@
 //! Tests that span modules, and the clients that all tests share.
 
 mod cases;
+mod console_forms;
+mod console_pages;
 pub mod every_route;
 pub mod fuzz;
 mod routing_client;

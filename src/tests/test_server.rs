@@ -26,6 +26,7 @@ use crate::central::workspace_rows::Workspace;
 use crate::central::{accounts, memberships, password_recovery};
 use crate::config::{Config, RawSettings, Setting};
 use crate::instance::Instance;
+use crate::pages;
 use crate::server::Service;
 use crate::tenancy::{ChangeRecorder, members};
 use crate::values::{Name, Password, PublicUrl, Timestamp};
@@ -349,11 +350,15 @@ impl TestServer {
         self.runtime.block_on(async {
             let (head, body) = self.service.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            TestResponse {
+            let response = TestResponse {
                 status: head.status,
                 headers: head.headers,
                 text: String::from_utf8_lossy(&body).into_owned(),
+            };
+            if response.status.is_client_error() && response.text.starts_with('{') {
+                pages::check_has_french_form(response.status.as_u16(), &response.json());
             }
+            response
         })
     }
 }

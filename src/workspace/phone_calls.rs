@@ -283,7 +283,7 @@ impl PhoneCall {
                 unknown.push(sentence.to_owned());
             }
         }
-        if unknown.is_empty() { Ok(()) } else { Err(Error::Invalid(unknown)) }
+        if unknown.is_empty() { Ok(()) } else { Err(Error::sentences(unknown)) }
     }
 }
 

@@ -158,7 +158,7 @@ fn whoami(ctx: &BlockingCtx<'_>) -> Result<Ok200<WhoamiInWorkspace>> {
         }
         Identity::CallFlow { .. } => return Err(Error::lookup_only()),
     };
-    let settings = lease.file().read(|db| Settings::find(db))?;
+    let settings = lease.file().read(Settings::find)?;
     let workspace = WorkspaceInUse {
         workspace: as_member(ctx, account_id, lease.id())?,
         timezone: settings.timezone,

@@ -57,7 +57,7 @@ fn show(
         about: (!about.is_empty()).then_some(about),
         action: format!("{owner}/{}", action.verb),
         button: label,
-        cancel: owner,
+        cancel: back(collection, place, action),
     };
     form_page::show(page, collection, &action.fields, place, form, status, facts)
 }
@@ -205,8 +205,15 @@ fn done(
     if let Some(found) = super::secret_page::of(collection, made) {
         return super::secret_page::page(page, collection, place, made, &found);
     }
-    let owner = if action.is_of_record { place.page(collection) } else { collection.page_of(&place.values()) };
-    form_page::redirect(page, &owner, "done")
+    form_page::redirect(page, &back(collection, place, action), "done")
+}
+
+/// The page of the record, or the list if a record has no page.
+fn back(collection: &Collection, place: &Place, action: &Action) -> String {
+    match collection.show {
+        Some(_) if action.is_of_record => place.page(collection),
+        _ => collection.page_of(&place.values()),
+    }
 }
 
 fn blank(action: &Action) -> Value {

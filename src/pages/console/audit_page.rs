@@ -177,7 +177,7 @@ fn entry(page: &PageCtx<'_>, row: &Value) -> Result<Entry> {
         }
     };
     let changes = row["changes"].as_object().into_iter().flatten().map(|(field, both)| Change {
-        label: name(field).unwrap_or_else(|| field.replace('_', " ")),
+        label: name(field).or_else(|| words.field_label(field)).unwrap_or_else(|| field.replace('_', " ")),
         before: value(field, &both[0]),
         after: value(field, &both[1]),
     });

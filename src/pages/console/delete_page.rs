@@ -183,7 +183,7 @@ fn ask_for_many(
     let others = count - i64::try_from(names.len()).unwrap_or(0);
     let rendered = DeletePage {
         words,
-        title: words.delete_many(&number, &collection.plural(words).to_lowercase()),
+        title: words.delete_many(&number, &super::within_sentence(&collection.plural(words))),
         others: (others > 0).then(|| words.and_others(&display::count(words, others))),
         names,
         affected: Vec::new(),

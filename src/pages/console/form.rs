@@ -17,6 +17,7 @@ use super::schema::{FieldSpec, FieldType};
 use super::texts::choice_label;
 use crate::api::resource_view::Widget;
 use crate::api::{Error, InnerRequest, Result};
+use crate::pages::problem_rules::field_words;
 use crate::pages::translations::Translations;
 
 /// What a person typed into a field.
@@ -183,9 +184,8 @@ pub fn read(fields: &[FieldSpec], sent: &[(String, String)]) -> HashMap<String, 
                 Typed::Many(all(&format!("{name}[]")))
             }
             InputKind::List => {
-                let lines = all(name);
-                let lines = lines.first()?.lines().map(|line| line.trim().to_owned());
-                Typed::Many(lines.filter(|line| !line.is_empty()).collect())
+                // The lines as they were typed: a rejected form shows them again.
+                Typed::Many(all(name).first()?.split('\n').map(str::to_owned).collect())
             }
             InputKind::Pairs => {
                 let (names, values) = (all(&format!("{name}[name]")), all(&format!("{name}[value]")));
@@ -240,6 +240,7 @@ impl FormState {
         account: Option<&str>,
     ) -> Result<Result<Value, String>> {
         let text = match typed {
+            Typed::Many(lines) if input_kind(field) == InputKind::List => return Ok(Ok(json!(items_of(lines)))),
             Typed::Many(items) if matches!(field.kind, FieldType::List(_)) || !items.is_empty() => {
                 return Ok(Ok(json!(items)));
             }
@@ -287,6 +288,11 @@ impl FormState {
     }
 }
 
+/// The items in the lines of a list. Blank lines are none.
+fn items_of(lines: &[String]) -> Vec<&str> {
+    lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect()
+}
+
 /// A whole number, or the text that is none: the API says what is wrong with it.
 fn number(text: &str) -> Value {
     text.parse::<i64>().map_or_else(|_| json!(text), |number| json!(number))
@@ -306,7 +312,10 @@ pub fn split(fields: &[FieldSpec], change: Value) -> (Value, Vec<(String, String
 /// Whether two texts mean the same value.
 fn is_same(field: &FieldSpec, typed: &Typed, base: &Typed) -> bool {
     match (typed, base) {
-        (Typed::Many(typed), Typed::Many(base)) if input_kind(field) != InputKind::List => {
+        (Typed::Many(typed), Typed::Many(base)) if input_kind(field) == InputKind::List => {
+            items_of(typed) == items_of(base)
+        }
+        (Typed::Many(typed), Typed::Many(base)) => {
             let sorted = |items: &[String]| {
                 let mut items = items.to_vec();
                 items.sort_unstable();
@@ -461,12 +470,13 @@ fn input(page: &PageCtx<'_>, field: &FieldSpec, form: &FormState, account: Optio
         && let Some(target) = target(field, &form.typed_record(field))
         && let Some(target) = collection(page.request.layer, target)
     {
-        if target.has_pages {
+        // A list inside a record has no address without that record.
+        if target.has_pages && target.parents() == 0 {
             let values: Vec<String> =
                 account.filter(|_| target.names_customer).map(str::to_owned).into_iter().collect();
             let filter = target.search().map(|filter| super::encode(&filter.parameter)).unwrap_or_default();
             lookup = Some(format!("{}?part=options&{filter}=", target.page_of(&values)));
-        } else if let Some(list) = target.list.filter(|route| page.may(route)) {
+        } else if let Some(list) = target.list.filter(|route| target.parents() == 0 && page.may(route)) {
             // A short list is a choice.
             let records = page.send(InnerRequest::to(list))?.body;
             options =
@@ -523,18 +533,32 @@ fn kind_help(words: Translations, kind: InputKind) -> Option<String> {
 
 /// The problems of an error, each at its field if the form has the field.
 pub fn problems(words: Translations, owner: &super::catalog::Collection, error: &Error) -> Vec<Problem> {
-    let fields = owner.creation.iter().chain(&owner.change);
-    let mut names: Vec<&str> = fields.map(|field| field.name.as_str()).collect();
-    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
-    let said = words.problems(error);
-    let field_of = |sentence: &str| {
-        let rest = sentence.strip_prefix("The selected ").or_else(|| sentence.strip_prefix("The "))?;
-        let is_named = |name: &&&str| {
-            rest.strip_prefix(&name.replace(['_', '.'], " ")).is_some_and(|rest| rest.starts_with([' ', '.', ';']))
+    let actions = owner.actions.iter().flat_map(|action| &action.fields);
+    let fields: Vec<&FieldSpec> = owner.creation.iter().chain(&owner.change).chain(actions).collect();
+    let spoken = |name: &str| name.replace(['_', '.', '[', ']'], " ").trim().to_owned();
+    // A problem of an item of a list, or of a field inside an object, is at the field that contains it.
+    let find = |named: &str| {
+        let named = spoken(named);
+        let contains = |field: &&&FieldSpec| {
+            named.strip_prefix(&spoken(&field.name)).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         };
-        names.iter().find(is_named).map(|name| (*name).to_owned())
+        fields.iter().filter(contains).max_by_key(|field| field.name.len()).copied()
     };
-    error.messages().iter().zip(said).map(|(english, sentence)| (field_of(english), sentence)).collect()
+    let label = |named: &str| {
+        find(named).or_else(|| owner.field(&named.replace(' ', "_"))).map(|field| words.label(field.label))
+    };
+    let at: Vec<Option<String>> = match error {
+        Error::Invalid(problems) => problems
+            .iter()
+            .map(|problem| problem.field.as_deref().or_else(|| field_words(&problem.sentence)).map(str::to_owned))
+            .collect(),
+        error => error.messages().iter().map(|sentence| field_words(sentence).map(str::to_owned)).collect(),
+    };
+    let said = words.labelled_problems(error, &label);
+    at.into_iter()
+        .zip(said)
+        .map(|(named, said)| (named.and_then(|named| find(&named)).map(|field| field.name.clone()), said))
+        .collect()
 }
 
 #[cfg(test)]

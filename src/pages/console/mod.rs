@@ -57,8 +57,79 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
     (Layer::Workspace, "GET", "/customers/{id}/contacts", "the list of contacts shows the same records"),
     (Layer::Workspace, "GET", "/permissions", "the form of a role shows them"),
+    (Layer::Workspace, "GET", "/whoami", "each page shows the person and the workspace"),
+    (Layer::Workspace, "POST", "/switch-to", "people enter a workspace from its sign-in page"),
+    (Layer::Central, "POST", "/switch-to", "people enter a workspace from its sign-in page"),
+    (Layer::Workspace, "GET", "/", "a description for programs"),
+    (Layer::Central, "GET", "/", "a description for programs"),
+    (Layer::Workspace, "GET", "/openapi.json", "a description for programs"),
+    (Layer::Central, "GET", "/openapi.json", "a description for programs"),
+    (Layer::Workspace, "GET", "/.well-known/oauth-authorization-server", "a description for programs"),
+    (Layer::Workspace, "POST", "/oauth/token", "the protocol of OAuth, for programs"),
+    (Layer::Workspace, "POST", "/oauth/introspect", "the protocol of OAuth, for programs"),
+    (Layer::Workspace, "POST", "/oauth/revoke", "the protocol of OAuth, for programs"),
+    (Layer::Workspace, "GET", "/crm/lookup/contacts/search", "a PBX looks callers up; people have the search"),
+    (Layer::Workspace, "POST", "/crm/lookup/contacts", "a PBX creates contacts; people have the form of contacts"),
+    (Layer::Workspace, "POST", "/crm/lookup/phone-calls", "a PBX records calls; people have the form of calls"),
+    (Layer::Workspace, "PUT", "/crm/lookup/phone-calls/{id}", "a PBX records calls; people have the form of calls"),
+    (Layer::Workspace, "GET", "/smart-routings/call-queues/lookup", "a call flow looks routes up"),
+    (Layer::Workspace, "GET", "/smart-routings/contacts/lookup", "a call flow looks routes up"),
+    (Layer::Workspace, "GET", "/smart-routings/ctis/lookup", "a call flow looks routes up"),
+    (Layer::Workspace, "GET", "/smart-routings/geo/destinations/lookup", "a call flow looks routes up"),
+    (Layer::Workspace, "GET", "/smart-routings/surveys/{id}/summary", "the list of survey records shows the answers"),
+    (Layer::Workspace, "POST", "/smart-routings/call-queues/time-spans/bulk", "people add time spans one by one"),
+    (Layer::Workspace, "POST", "/contacts/import", "programs send files; people add records one by one"),
+    (Layer::Workspace, "POST", "/customers/import", "programs send files; people add records one by one"),
+    (Layer::Workspace, "POST", "/phone-calls/import", "programs send files; people add records one by one"),
+    (Layer::Workspace, "POST", "/smart-routings/contacts/import", "programs send files; people add records one by one"),
+    (Layer::Workspace, "POST", "/smart-routings/ctis/import", "programs send files; people add records one by one"),
     (Layer::Central, "GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
 ];
+
+/// Routes of the API that pages run which are written by hand.
+#[cfg(test)]
+const RUN_BY_HAND: &[(Layer, &str, &str)] = &[
+    (Layer::Workspace, "GET", "/search"),
+    (Layer::Workspace, "GET", "/customers/resolve"),
+    (Layer::Workspace, "GET", "/crm/template"),
+    (Layer::Central, "GET", "/whoami"),
+    (Layer::Central, "GET", "/instance"),
+    (Layer::Central, "GET", "/tokens"),
+    (Layer::Central, "GET", "/workspaces"),
+    (Layer::Central, "GET", "/workspaces/{id}"),
+    (Layer::Central, "GET", "/workspaces/{id}/export"),
+    (Layer::Central, "GET", "/account/second-factor"),
+    (Layer::Central, "POST", "/login"),
+    (Layer::Central, "POST", "/login/second-factor"),
+    (Layer::Central, "POST", "/logout"),
+    (Layer::Central, "POST", "/register"),
+    (Layer::Central, "POST", "/password/forgot"),
+    (Layer::Central, "POST", "/password/reset"),
+    (Layer::Central, "POST", "/account/email/verify"),
+    (Layer::Central, "POST", "/account/email/undo"),
+    (Layer::Central, "POST", "/account/second-factor"),
+    (Layer::Central, "DELETE", "/account/second-factor"),
+    (Layer::Central, "POST", "/account/second-factor/recovery-codes"),
+    (Layer::Central, "GET", "/user-invites/code/{code}"),
+    (Layer::Central, "POST", "/user-invites/{id}/accept"),
+    (Layer::Workspace, "POST", "/login"),
+    (Layer::Workspace, "POST", "/login/second-factor"),
+    (Layer::Workspace, "POST", "/logout"),
+];
+
+/// The routes of the API that pages run.
+#[cfg(test)]
+pub fn run_by_pages(layer: Layer) -> Vec<(String, &'static str)> {
+    let of_collections = collections(layer).iter().flat_map(|of| {
+        let own = [of.list, of.show, of.create, of.update, of.remove, of.remove_many, of.export];
+        own.into_iter().flatten().chain(of.actions.iter().map(|action| action.route))
+    });
+    let of_collections = of_collections.map(|route| (route.method.to_string(), route.path));
+    let by_hand =
+        RUN_BY_HAND.iter().filter(|(of, ..)| *of == layer).map(|(_, method, path)| ((*method).to_owned(), *path));
+    let forms = central::forms().filter(|_| layer == Layer::Central).map(|form| (form.method.to_owned(), form.route));
+    of_collections.chain(by_hand).chain(forms).collect()
+}
 
 fn is_without_page(layer: Layer, method: &Method, path: &str) -> bool {
     let is = |entry: &&(Layer, &str, &str, &str)| entry.0 == layer && entry.1 == method.as_str() && entry.2 == path;

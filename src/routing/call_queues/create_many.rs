@@ -89,7 +89,7 @@ fn row(reading: &ValueReader, item: Value, parent: &Map<String, Value>) -> Resul
     fields.extend(own);
     match reading.new_value(&fields) {
         Ok(row) => Ok(Ok(row)),
-        Err(ReadError::Fields(problems)) => Ok(Err(problems.into_iter().map(|(_, sentence)| sentence).collect())),
+        Err(ReadError::Fields(problems)) => Ok(Err(problems.into_iter().map(|problem| problem.sentence).collect())),
         Err(unknown @ ReadError::NeedsZone) => Err(unknown.into()),
     }
 }
@@ -120,19 +120,19 @@ pub fn create_many(
     let customer = Some(scope.id(ctx)?);
     let (mut made, mut hint) = (Vec::new(), Vec::new());
     for (number, item) in (1..).zip(items) {
-        let added = item.map_err(Error::Invalid);
+        let added = item.map_err(Error::sentences);
         match added.and_then(|new| crud::create_for(ctx, customer, new)) {
             Ok(row) => made.push(row),
             // The item is invalid. The others are still checked, so that the response lists every problem.
-            Err(Error::Invalid(wrong)) => {
-                hint.extend(wrong.into_iter().map(|sentence| format!("item {number}: {sentence}")));
+            Err(error @ Error::Invalid(_)) => {
+                hint.extend(error.messages().into_iter().map(|sentence| format!("item {number}: {sentence}")));
             }
             Err(error) => return Err(error),
         }
     }
     hint.truncate(MOST_HINTS);
     if !hint.is_empty() {
-        return Err(Error::Invalid(hint));
+        return Err(Error::sentences(hint));
     }
     // After all rows exist: rows of one request can overlap each other.
     Ok(Saved(SavedSpan::of_many(ctx.db, made)?.into()))

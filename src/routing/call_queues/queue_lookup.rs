@@ -93,7 +93,7 @@ impl Input for QueueLookup {
             (Ok(at), true) => Ok(Self { asked, at }),
             (Ok(_), false) => Err(Error::invalid(needed)),
             (Err(said), true) => Err(Error::invalid(format!("The at {said}"))),
-            (Err(said), false) => Err(Error::Invalid(vec![needed.into(), format!("The at {said}")])),
+            (Err(said), false) => Err(Error::sentences(vec![needed.into(), format!("The at {said}")])),
         }
     }
 

@@ -237,7 +237,7 @@ impl Entity for TimeSpan {
         let times = is_empty.then_some("The end time must differ from the start time.");
         let wrong: Vec<String> =
             parent.into_iter().chain([days, times].into_iter().flatten().map(str::to_owned)).collect();
-        if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
+        if wrong.is_empty() { Ok(()) } else { Err(Error::sentences(wrong)) }
     }
 }
 

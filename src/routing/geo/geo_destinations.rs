@@ -193,7 +193,7 @@ impl Entity for GeoDestination {
         let is_one = |code: &str| model.is_some_and(|model| model.zone(code).is_some());
         let wrong = self.zones.iter().enumerate().filter(|(_, code)| !is_one(code));
         let wrong: Vec<String> = wrong.map(|(place, _)| format!("The selected zones {place} is invalid.")).collect();
-        if wrong.is_empty() { Ok(()) } else { Err(Error::Invalid(wrong)) }
+        if wrong.is_empty() { Ok(()) } else { Err(Error::sentences(wrong)) }
     }
 
     fn index(&self, db: &Connection, old: Option<&Self>) -> Result<()> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{Hands, Office, Person};
-use crate::chromium::{Scheme, is_ci};
+use crate::chromium::{Chromium, Scheme, is_ci};
 use crate::process::not_run;
 
 /// A page of each kind.
@@ -52,7 +52,30 @@ fn pages(office: &Office) -> Vec<String> {
         routing,
         queues,
     ];
-    fixed.into_iter().map(str::to_owned).chain(records).collect()
+    let central = ["/ui", "/ui/account", "/ui/workspaces/new", "/ui/accounts", "/ui/audit-log", "/ui/instance"];
+    let own = format!("/ui/workspaces/{}", office.acme.workspace);
+    let central = central.into_iter().map(str::to_owned).chain([own]);
+    let workspace = fixed.into_iter().map(str::to_owned).chain(records);
+    workspace.map(|page| office.url(&page)).chain(central.map(|page| office.central_url(&page))).collect()
+}
+
+/// The pages of visitors without a session.
+fn visitor_pages(office: &Office) -> [String; 5] {
+    [
+        office.url("/ui/sign-in"),
+        office.central_url("/ui/sign-in"),
+        office.central_url("/ui/register"),
+        office.central_url("/ui/password-forgot"),
+        office.url("/ui/no-such-page"),
+    ]
+}
+
+/// A person who is signed in to the workspace and to the central host.
+fn insider(office: &Office, language: &str) -> Option<Person> {
+    let mut person = Person::at(office, Hands::Mouse, language)?;
+    person.browser.go(&office.central_url("/ui/sign-in"));
+    office.sign_in(&mut person.browser);
+    Some(person)
 }
 
 /// What axe-core finds on the page.
@@ -72,13 +95,17 @@ fn axe_finds_nothing_on_any_page_in_either_color_scheme() {
         return not_run("axe-core is not installed: npm install --prefix target/axe axe-core");
     };
     let office = Office::new();
-    let Some(mut person) = Person::at(&office, Hands::Mouse, "en") else { return };
+    let Some(visitor) = Chromium::start("en") else { return };
+    let mut visitor = Person { browser: visitor, hands: Hands::Mouse };
+    let mut person = insider(&office, "en").unwrap();
     let mut wrong = Vec::new();
     for scheme in [Scheme::Light, Scheme::Dark] {
-        person.browser.show(1280, scheme);
-        for page in pages(&office) {
-            person.browser.go(&office.url(&page));
-            wrong.extend(findings(&mut person, &axe).into_iter().map(|found| format!("{page} {scheme:?} {found}")));
+        for (who, pages) in [(&mut visitor, visitor_pages(&office).to_vec()), (&mut person, pages(&office))] {
+            who.browser.show(1280, scheme);
+            for page in pages {
+                who.browser.go(&page);
+                wrong.extend(findings(who, &axe).into_iter().map(|found| format!("{page} {scheme:?} {found}")));
+            }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -88,11 +115,11 @@ fn axe_finds_nothing_on_any_page_in_either_color_scheme() {
 #[test]
 fn no_page_scrolls_sideways_at_320_pixels_and_every_focus_is_visible() {
     let office = Office::new();
-    let Some(mut person) = Person::at(&office, Hands::Mouse, "fr") else { return };
+    let Some(mut person) = insider(&office, "fr") else { return };
     let mut wrong = Vec::new();
     for page in pages(&office) {
         person.browser.show(320, Scheme::Light);
-        person.browser.go(&office.url(&page));
+        person.browser.go(&page);
         let too_wide = person.browser.look(
             "document.documentElement.scrollWidth > document.documentElement.clientWidth && \
              [...document.querySelectorAll('main *')].filter(it => it.getBoundingClientRect().right > innerWidth + 1 \
@@ -121,13 +148,13 @@ fn no_page_scrolls_sideways_at_320_pixels_and_every_focus_is_visible() {
 #[test]
 fn a_page_is_one_document_one_stylesheet_and_one_script() {
     let office = Office::new();
-    let Some(mut person) = Person::at(&office, Hands::Mouse, "en") else { return };
+    let Some(mut person) = insider(&office, "en") else { return };
     for page in pages(&office) {
         person.browser.requests();
-        person.browser.go(&office.url(&page));
+        person.browser.go(&page);
         let requests = person.browser.requests();
         assert!(requests.len() <= 3, "{page}: {requests:?}");
-        assert!(requests.iter().all(|request| request.contains(&office.url("/ui"))), "{page}: {requests:?}");
+        assert!(requests.iter().all(|request| request.contains("localhost")), "{page}: {requests:?}");
         let bytes = person.browser.look("document.documentElement.outerHTML.length");
         assert!(bytes.as_u64().is_some_and(|bytes| bytes < 60_000), "{page}: {bytes}");
     }
@@ -136,11 +163,11 @@ fn a_page_is_one_document_one_stylesheet_and_one_script() {
 #[test]
 fn a_page_can_be_read_at_four_hundred_percent_and_with_forced_colors() {
     let office = Office::new();
-    let Some(mut person) = Person::at(&office, Hands::Mouse, "en") else { return };
+    let Some(mut person) = insider(&office, "en") else { return };
     // 1280 pixels at 400 % are 320; text of 200 % is twice the size of the root.
     person.browser.show(640, Scheme::Light);
     for page in pages(&office) {
-        person.browser.go(&office.url(&page));
+        person.browser.go(&page);
         person.browser.look("document.documentElement.style.fontSize = '200%'");
         let fits = person.browser.look("document.documentElement.scrollWidth <= document.documentElement.clientWidth");
         assert_eq!(fits, Value::Bool(true), "{page}");

@@ -149,3 +149,25 @@ fn a_customer_is_found_while_typing() {
     assert_eq!(office.contact_named("Combo")["customer_id"], office.customer);
     agent.had_no_error();
 }
+
+#[test]
+fn a_session_that_ends_in_mid_form_loses_nothing() {
+    let office = Office::new();
+    for hands in [Hands::Mouse, Hands::MouseWithoutScripts] {
+        let Some(mut agent) = Person::at(&office, hands, "en") else { return };
+        agent.browser.go(&office.url(&format!("/ui/contacts/{}/edit", office.contact)));
+        let typed = format!("typed for\nan hour, {hands:?}");
+        agent.write("[name=comment]", &typed);
+        // The person ends all other sessions elsewhere.
+        office.server.delete(&office.acme.owner, "/tokens?others=1");
+        agent.choose(".send button");
+        agent.sees("Sign in to acme");
+        assert_ne!(office.record_again()["comment"], json!(typed));
+        office.fill_in(&mut agent.browser);
+        agent.sees("Your text is still here");
+        assert_eq!(agent.browser.look("document.querySelector('[name=comment]').value"), json!(typed));
+        agent.choose(".send button");
+        agent.sees("Saved.");
+        assert_eq!(office.record_again()["comment"], json!(typed));
+    }
+}

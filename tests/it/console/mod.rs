@@ -67,18 +67,38 @@ impl Office {
         format!("http://acme.localhost:{}{path}", self.server.address().port())
     }
 
+    fn central_url(&self, path: &str) -> String {
+        format!("http://localhost:{}{path}", self.server.address().port())
+    }
+
     /// Signs the owner in and opens the first page.
     fn open(&self, browser: &mut Chromium) {
         browser.go(&self.url("/ui/sign-in"));
+        self.sign_in(browser);
+        browser.clicks = 0;
+    }
+
+    /// Fills in the sign-in form and sends it.
+    fn fill_in(&self, browser: &mut Chromium) {
         browser.fill("#email", &email("acme"));
         browser.fill("#password", PASSWORD);
         browser.click("form:has(#password) button");
+    }
+
+    fn sign_in(&self, browser: &mut Chromium) {
+        self.fill_in(browser);
         assert!(browser.url().ends_with("/ui"), "{}", browser.url());
-        browser.clicks = 0;
     }
 
     fn record(&self, path: &str) -> Value {
         self.server.get(&self.acme.inside, path).ok()
+    }
+
+    /// The contact, read with a new token: the old ones may have been revoked.
+    fn record_again(&self) -> Value {
+        let owner = self.server.log_in("acme");
+        let inside = self.server.enter(&owner, &self.acme.workspace);
+        self.server.get(&inside, &format!("/contacts/{}", self.contact)).ok()
     }
 
     fn count(&self, path: &str) -> u64 {

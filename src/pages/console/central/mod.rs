@@ -12,6 +12,8 @@ use super::catalog::Collection;
 use super::display::plain;
 use super::page::{NavLink, NavSection, PageCtx};
 use super::route_form;
+#[cfg(test)]
+use super::route_form::RouteForm;
 use crate::api::field::Label;
 use crate::api::{Error, InnerRequest, Resource, Result};
 use crate::pages::translations::Translations;
@@ -28,6 +30,12 @@ pub fn by_hand() -> Vec<Resource> {
         route_form::pages("Forms of the account", account_page::FORMS),
         route_form::pages("Forms of operators", instance_page::FORMS),
     ]
+}
+
+/// The forms of single routes.
+#[cfg(test)]
+pub fn forms() -> impl Iterator<Item = &'static RouteForm> {
+    [workspaces_page::FORMS, workspace_page::FORMS, account_page::FORMS, instance_page::FORMS].into_iter().flatten()
 }
 
 /// The sections that the person may open.
