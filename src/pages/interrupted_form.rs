@@ -132,7 +132,7 @@ pub fn shown_again(
     let mut address = outer.address.clone();
     address.path = path.to_owned();
     let mut directory = ctx.instance.directory.current(&ctx.instance.keys)?;
-    let credential = super::session(&headers, &address, scope, &mut directory, outer.now)?;
+    let credential = super::session(&headers, &address, scope, &mut directory, ctx.now)?;
     drop(directory);
     if matches!(credential, Credential::None) {
         return Ok(None);
