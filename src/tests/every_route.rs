@@ -1200,6 +1200,7 @@ const VERBS: &[&str] = &[
     "Resolve",
     "Revoke",
     "Rotate",
+    "Run",
     "Search",
     "Send",
     "Set",

@@ -89,7 +89,7 @@ words! {
     session(): "session", "session";
     program(): "token of a program", "jeton d’un programme";
     own_account_place(): "this account", "ce compte";
-    last_used(): "Last used", "Dernière utilisation";
+    last_used(): "Last used", "Dernier usage";
     now(): "now", "maintenant";
     never(): "never", "jamais";
     expires(): "Expires", "Expiration";
