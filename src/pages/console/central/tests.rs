@@ -116,7 +116,7 @@ fn name_address_and_password_change_on_the_page_of_the_account() {
     shows(&browser, &["<h1>Compte</h1>", "owner@example.com", "cette session", "inactif"]);
     browser.go("/ui/account/name").submit("/ui/account/name", &[("name", "  ")]);
     assert_eq!(browser.page.status, 422);
-    shows(&browser, &["Le nom est obligatoire", "aria-invalid=\"true\"", "autocomplete=\"name\""]);
+    shows(&browser, &["« Nom » est obligatoire", "aria-invalid=\"true\"", "autocomplete=\"name\""]);
     browser.submit("/ui/account/name", &[("name", "Zoé \"Z\"")]);
     shows(&browser, &["Enregistré.", "<dd>Zoé &#34;Z&#34;</dd>"]);
 
