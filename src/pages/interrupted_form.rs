@@ -16,7 +16,7 @@ use crate::api::{
     Relayed, Request, Result, Route, Router, blocking, form_field, form_pairs, post,
 };
 use crate::auth::{Credential, TokenScope};
-use crate::values::{Text, Timestamp};
+use crate::values::Text;
 
 /// The route that a form without a session reaches in place of its own.
 pub const PATH: &str = "/ui/sign-in/again";
@@ -132,7 +132,7 @@ pub fn shown_again(
     let mut address = outer.address.clone();
     address.path = path.to_owned();
     let mut directory = ctx.instance.directory.current(&ctx.instance.keys)?;
-    let credential = super::session(&headers, &address, scope, &mut directory, Timestamp::now())?;
+    let credential = super::session(&headers, &address, scope, &mut directory, ctx.now)?;
     drop(directory);
     if matches!(credential, Credential::None) {
         return Ok(None);

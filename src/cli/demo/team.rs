@@ -16,7 +16,7 @@ use crate::api::{
     Address, Audience, BlockingCtx, BodyKind, Error, InnerRequest, Layer, Needs, Request, Result, Router,
 };
 use crate::auth::{Caller, Credential, Origin, TokenInUse, TokenKind, TokenScope};
-use crate::central::{accounts, memberships};
+use crate::central::accounts;
 use crate::instance::Instance;
 use crate::tenancy::members;
 use crate::values::{Email, Name, Password, Timestamp};
@@ -152,7 +152,7 @@ fn join(
         None => accounts::create(instance, named, address, &password, false, &Origin::system(now))?,
     };
     let account_id = account.id;
-    instance.central.write(move |db| memberships::save(db, account_id, workspace, role, now))?;
+    instance.central.save_membership(account_id, workspace, role, now)?;
     let recorder = instance.system_recorder(workspace, now);
     let user = instance.registry.lease(workspace).file().write(move |db| {
         let role = members::role_named(db, role)?.ok_or_else(|| Error::Internal(format!("no role {role}")))?;

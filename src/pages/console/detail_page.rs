@@ -199,16 +199,11 @@ fn related(page: &PageCtx<'_>, owner: &'static Collection, place: &Place) -> Res
     Ok(tables)
 }
 
-/// Filters of a list, by name and value.
-type Filters = Vec<(String, String)>;
+/// A list, its place, and its filters.
+pub type RelatedList = (&'static Collection, Place, Vec<(String, String)>);
 
 /// The list that a related entry names, and how it is filtered.
-pub fn target(
-    page: &PageCtx<'_>,
-    owner: &Collection,
-    related: &Related,
-    place: &Place,
-) -> Option<(&'static Collection, Place, Filters)> {
+pub fn target(page: &PageCtx<'_>, owner: &Collection, related: &Related, place: &Place) -> Option<RelatedList> {
     let target = collection(page.request.layer, related.path)?;
     let id = place.id.clone().unwrap_or_default();
     let mut inner = Place { account: place.account.clone(), parents: Vec::new(), id: None };

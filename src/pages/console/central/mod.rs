@@ -1,8 +1,8 @@
 //! The pages of the central host: the workspaces and the account of a person, and the instance for its operators.
 
 mod account_page;
+mod central_texts;
 mod instance_page;
-mod texts;
 mod workspace_page;
 mod workspaces_page;
 
