@@ -36,7 +36,6 @@ const FIELDS: &[Field] = &[
 ];
 
 const VIEW: ResourceView = ResourceView {
-    title: &["name"],
     groups: &[
         group("Account", "Compte", &["name", "email"]),
         group("Security", "Sécurité", &["password", "current_password"]),

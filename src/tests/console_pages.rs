@@ -244,12 +244,12 @@ fn a_page_opens_for_its_people_alone_and_no_refused_form_changes_anything() {
                 for visitor in [&nobody].into_iter().chain(&foreign) {
                     let answer = ask(visitor, &visitor.form_key());
                     let to = answer.headers.get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or_default();
-                    let leads_there = answer.status == 303 && to.starts_with("/ui/sign-in?to=%2Fui");
-                    // A form is kept while the person signs in again.
-                    let keeps_form = method == Method::POST
+                    let is_sign_in = answer.status == 303 && to.starts_with("/ui/sign-in?to=%2Fui");
+                    // A form is kept through the sign-in.
+                    let keeps_form = *method == Method::POST
                         && answer.status == 401
                         && answer.text.contains("action=\"/ui/sign-in\"");
-                    expect(leads_there || keeps_form, "without a session leads to sign-in", &answer);
+                    expect(is_sign_in || keeps_form, "without a session leads to sign-in", &answer);
                 }
             }
             if method == Method::POST {

@@ -32,7 +32,7 @@ const PAGE: &str = "/ui/me";
 pub const ROUTES: &[Route] = &[
     get(PAGE, &MePage { sends: false }, Needs::Principal, "Show your own page in the workspace"),
     post(PAGE, &MePage { sends: true }, Needs::Principal, "Change your own name and phones from a form"),
-    post("/ui/me/keys", &inline(choose_keys), Needs::Principal, "Set whether the console reacts to single keys"),
+    post("/ui/me/keys", &inline(choose_keys), Needs::Principal, "Set whether the console has shortcut keys"),
 ];
 
 /// The fields that everybody changes about themselves.
