@@ -10,13 +10,14 @@ pub mod organisations;
 pub mod permission_catalog;
 pub mod phone_calls;
 pub mod roles;
-pub mod search;
+
 pub mod search_indexes;
 pub mod settings;
 pub mod users;
 pub mod webhook_deliveries;
 pub mod webhooks;
 pub mod workspace_invitations;
+pub mod workspace_search;
 pub mod workspace_session;
 
 use crate::api::Resource;
@@ -37,7 +38,7 @@ pub const RESOURCES: &[Resource] = &[
     customers::RESOURCE,
     contacts::RESOURCE,
     phone_calls::RESOURCE,
-    search::RESOURCE,
+    workspace_search::RESOURCE,
     crm::RESOURCE,
     crm::chats::RESOURCE,
     audit_log::RESOURCE,

@@ -308,6 +308,12 @@ impl Chromium {
         self.save_picture(name, json!({"format": "png"}));
     }
 
+    /// Saves a small screenshot of the window.
+    pub fn photograph_small(&mut self, name: &str) {
+        let clip = json!({"x": 0, "y": 0, "width": 1280, "height": 720, "scale": 0.7});
+        self.save_picture(name, json!({"format": "png", "clip": clip}));
+    }
+
     /// Saves a screenshot of the whole page.
     pub fn photograph_page(&mut self, name: &str) {
         let size = self.look("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]");

@@ -101,9 +101,8 @@ fn every_picture() {
 fn the_picture_of_the_readme() {
     let demo = Demo::start();
     let Some(mut browser) = demo.browser("en") else { return };
-    browser.show(1024, Scheme::Light);
     browser.go(&demo.url("/ui/phone-calls"));
-    browser.photograph("console/readme");
+    browser.photograph_small("console/readme");
     let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots/console/readme.png");
     std::fs::copy(picture, Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/console.png")).unwrap();
 }
