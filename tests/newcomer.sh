@@ -27,7 +27,8 @@ cargo test --locked --quiet --lib -- permission_catalog without_a_token_only eve
     a_role_does_what_its_permissions_say a_change_has_the_tag every_summary no_public_text every_body_has \
     every_operation_has the_description_is every_field_of_an_entity
 grep -q '`/tags/{id}`' docs/routes.md
+grep -q '`/ui/tags/{id}/edit`' docs/routes.md
 grep -q '"listTags"' tests/openapi/workspace.json
 "$program" workspace import --help | grep -q 'tags'
-echo "A new resource took $(grep -c '^+++ ' tests/newcomer/tags.patch) files by hand; its routes are tested and documented."
+echo "A new resource took $(grep -c '^+++ ' tests/newcomer/tags.patch) files by hand; its routes and pages are tested and documented."
 rm -rf "$copy"

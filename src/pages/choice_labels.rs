@@ -4,7 +4,7 @@ use super::translations::Translations;
 use crate::api::field::Label;
 use crate::api::resource_view::label;
 use crate::values::Language;
-use crate::workspace::permission_catalog;
+use crate::workspace::{self, permission_catalog};
 
 /// The values that mean something else in this field than elsewhere.
 const OF_FIELDS: &[(&str, &str, Label)] = &[
@@ -191,9 +191,15 @@ impl Translations {
         }
     }
 
-    /// What people call a kind of record.
+    /// What people call a kind of record: a word of its own, or the name of its resource.
     pub fn record_kind(self, name: &str) -> Option<String> {
-        KINDS.iter().find(|(known, _)| *known == name).map(|(_, label)| self.label(*label))
+        let known = KINDS.iter().find(|(known, _)| *known == name).map(|(_, label)| *label);
+        let of_resource = || {
+            let mut all = workspace::resources();
+            let resource = all.find(|resource| resource.recorded.iter().any(|recorded| recorded.name == name))?;
+            Some(label(resource.name, resource.french_name))
+        };
+        known.or_else(of_resource).map(|label| self.label(label))
     }
 
     fn permission(self, name: &str) -> Option<String> {

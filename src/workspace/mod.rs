@@ -10,7 +10,6 @@ pub mod organisations;
 pub mod permission_catalog;
 pub mod phone_calls;
 pub mod roles;
-
 pub mod search_indexes;
 pub mod settings;
 pub mod users;
