@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Adds a resource as CONTRIBUTING.md says, in a copy of the sources: tests/newcomer/tags.patch has one migration, one file and
 # two lines of src/workspace/mod.rs. Then prints the generated files again. The result must compile, the tests of every
-# route must cover the new routes, and the documentation must have them.
+# route and page must cover the new ones, and the documentation must have them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
