@@ -25,7 +25,7 @@ for page in routes configuration; do "$program" docs "$page" >"docs/$page.md"; d
 # Four of the tests that go through the whole table, and those of the description. The others work the same way.
 cargo test --locked --quiet --lib -- permission_catalog without_a_token_only every_answer_has_the_shape \
     a_role_does_what_its_permissions_say a_change_has_the_tag every_summary no_public_text every_body_has \
-    every_operation_has the_description_is every_field_of_an_entity
+    every_operation_has the_description_is every_field_of_an_entity tests::views console_
 grep -q '`/tags/{id}`' docs/routes.md
 grep -q '`/ui/tags/{id}/edit`' docs/routes.md
 grep -q '"listTags"' tests/openapi/workspace.json
