@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use minifier::css;
 use sha2::{Digest, Sha256};
 
 use crate::api::{BlockingCtx, Needs, Result, Route, StaticAsset, get, inline};
@@ -41,7 +42,8 @@ pub const ROUTES: &[Route] = &[
 pub struct Asset {
     path: &'static str,
     media_type: &'static str,
-    text: &'static str,
+    /// The text that is sent. Stylesheets have no comments and blanks.
+    text: LazyLock<String>,
     digest: LazyLock<String>,
 }
 
@@ -52,7 +54,13 @@ macro_rules! asset {
         pub static $name: Asset = Asset {
             path: $path,
             media_type: $media_type,
-            text: concat!($(include_str!(concat!("../../templates/", $file))),+),
+            text: LazyLock::new(|| {
+                let text = concat!($(include_str!(concat!("../../templates/", $file))),+);
+                match css::minify(text) {
+                    Ok(smaller) if $media_type == CSS => smaller.to_string(),
+                    _ => text.to_owned(),
+                }
+            }),
             digest: LazyLock::new(|| $name.digest()),
         };
     };
@@ -66,7 +74,7 @@ asset!(ICON, "/ui/icon.svg", "image/svg+xml", "icon.svg");
 
 impl Asset {
     fn digest(&self) -> String {
-        URL_SAFE_NO_PAD.encode(&Sha256::digest(self.text)[..12])
+        URL_SAFE_NO_PAD.encode(&Sha256::digest(self.text.as_bytes())[..12])
     }
 
     /// The URL of this version.
@@ -74,14 +82,15 @@ impl Asset {
         format!("{}?{}", self.path, *self.digest)
     }
 
-    fn response(&self, ctx: &BlockingCtx<'_>) -> Result<StaticAsset> {
+    fn response(&'static self, ctx: &BlockingCtx<'_>) -> Result<StaticAsset> {
         let is_for_ever = ctx.request.query == *self.digest;
-        Ok(StaticAsset { text: self.text, media_type: self.media_type, is_for_ever })
+        Ok(StaticAsset { text: &self.text, media_type: self.media_type, is_for_ever })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use http::header;
 
     use crate::tests::TestServer;
@@ -105,5 +114,15 @@ mod tests {
             let of_another_version = visitor.get(&format!("{}?AAAA", address.split('?').next().unwrap()));
             assert_eq!(of_another_version.headers[header::CACHE_CONTROL], "no-cache");
         }
+    }
+
+    #[test]
+    fn a_page_of_the_console_loads_little() {
+        assert!(CONSOLE.text.len() < 15_000, "the stylesheet has {} bytes", CONSOLE.text.len());
+        assert!(SCRIPT.text.len() < 12_000, "the script has {} bytes", SCRIPT.text.len());
+        assert!(SCRIPT.text.lines().count() < 400);
+        assert!(CONSOLE.text.contains(".matrix td>div{") && !CONSOLE.text.contains("/*"), "{}", *CONSOLE.text);
+        let page = TestServer::new().anonymous().at("acme.localhost").get("/ui/sign-in");
+        assert!(page.text.len() < 4_000, "the sign-in page has {} bytes", page.text.len());
     }
 }
