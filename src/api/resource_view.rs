@@ -34,6 +34,8 @@ pub struct ResourceView {
     pub singular: Label,
     /// The field of a response that is a secret, which is shown once.
     pub secret: Option<&'static str>,
+    /// Whether requests send the secret as a Bearer token.
+    pub is_bearer: bool,
     /// Whether a form for a new record can start as a copy of another.
     pub is_copied: bool,
     /// A flag of records that nobody may change or delete.
@@ -189,6 +191,7 @@ impl ResourceView {
         purpose: label("", ""),
         singular: label("", ""),
         secret: None,
+        is_bearer: false,
         is_copied: false,
         fixed_if: None,
     };

@@ -54,6 +54,7 @@ const FIELDS: &[Field] = &[
 ];
 
 const VIEW: ResourceView = ResourceView {
+    is_bearer: true,
     title: &["label"],
     columns: &["label", "kind", "workspace", "created_at", "last_used_at", "expires_at", "current"],
     groups: &[

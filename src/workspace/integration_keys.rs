@@ -47,6 +47,7 @@ const FIELDS: &[Field] = &[
 ];
 
 const VIEW: ResourceView = ResourceView {
+    is_bearer: true,
     title: &["name"],
     columns: &["name", "last_four", "customer_id", "active", "expires_at", "last_used_at"],
     groups: &[

@@ -205,7 +205,28 @@ fn done(
     if let Some(found) = super::secret_page::of(collection, made) {
         return super::secret_page::page(page, collection, place, made, &found);
     }
-    form_page::redirect(page, &back(collection, place, action), "done")
+    form_page::redirect(page, &after(page, collection, place, action, made)?, "done")
+}
+
+/// The page to which an action leads: the record, or the one that took its place, as after a merge, or the list.
+fn after(
+    page: &PageCtx<'_>,
+    collection: &'static Collection,
+    place: &Place,
+    action: &Action,
+    made: &Value,
+) -> Result<String> {
+    if action.is_of_record && collection.show.is_some() {
+        let kept = Place { id: Some(display::plain(&made["id"])), ..place.clone() };
+        for one in [place, &kept] {
+            match detail_page::read(page, collection, one) {
+                Ok(_) => return Ok(one.page(collection)),
+                Err(error) if error.status().is_client_error() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(collection.page_of(&place.values()))
 }
 
 /// The page of the record, or the list if a record has no page.

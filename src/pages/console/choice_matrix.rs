@@ -3,6 +3,7 @@
 use super::page::PageCtx;
 use super::schema::{FieldSpec, FieldType};
 use super::texts::{action_label, choice_label, verb_label};
+use super::within_sentence;
 use crate::api::resource::Resource;
 use crate::api::resource_view::Widget;
 use crate::auth::{Caller, Permissions};
@@ -108,7 +109,7 @@ pub fn in_words(words: Translations, field: &FieldSpec, ticked: &[String]) -> Ve
         let actions: Vec<String> = boxes
             .into_iter()
             .filter(|(name, _)| ticked.contains(name))
-            .map(|(_, action)| action.to_lowercase())
+            .map(|(_, action)| within_sentence(&action))
             .collect();
         (!actions.is_empty()).then(|| (label, actions.join(", ")))
     });

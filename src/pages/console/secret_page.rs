@@ -22,7 +22,8 @@ struct SecretPage<'a> {
     title: String,
     secret: &'a str,
     facts: Vec<(String, String)>,
-    curl: String,
+    /// A request that the secret authorizes.
+    curl: Option<String>,
     next: String,
 }
 
@@ -58,7 +59,11 @@ pub fn page(
         title: collection.title(made),
         secret,
         facts: facts.collect(),
-        curl: format!("curl {host}/api/whoami -H \"Authorization: Bearer {secret}\""),
+        curl: collection
+            .resource
+            .view
+            .is_bearer
+            .then(|| format!("curl {host}/api/whoami -H \"Authorization: Bearer {secret}\"")),
         next: at.page(collection),
         frame: &frame,
     };
