@@ -39,7 +39,7 @@ pub use translations::check_has_french_form;
 pub use console::central_resources as console_of_central;
 pub use console::workspace_resources as console_of_workspace;
 #[cfg(test)]
-pub use console::{WITHOUT_PAGE, run_by_pages};
+pub use console::{WITHOUT_PAGE, reasons_without_page, run_by_pages};
 
 /// The resources of both layers.
 pub const RESOURCES: &[Resource] = &[

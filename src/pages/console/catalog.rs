@@ -209,7 +209,9 @@ fn of_resource(layer: Layer, resource: &Resource, document: &Value) -> Vec<Colle
         let operation = &document["paths"][list.path]["get"];
         let shape = &operation["responses"]["200"]["content"]["application/json"]["schema"];
         let Some((item, has_pages)) = list_item(document, shape) else { continue };
-        if list.path.ends_with("/export") || super::is_without_page(layer, &Method::GET, list.path) {
+        if list.path.ends_with("/export")
+            || super::reasons_without_page(layer, &Method::GET, list.path).next().is_some()
+        {
             continue;
         }
         let one = resource.routes.iter().find(|route| {

@@ -52,7 +52,7 @@ const BY_HAND: &[Resource] = &[
 /// Pages of both layers.
 pub const SHARED: &[Resource] = &[Resource::pages("Language page", language_page::ROUTES)];
 
-/// Routes of the API without a page, and the reason.
+/// Routes of the API without a page, and the reason. `*` stands for the beginning of any path.
 pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
     (Layer::Workspace, "GET", "/customers/{id}/contacts", "the list of contacts shows the same records"),
@@ -78,11 +78,7 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "GET", "/smart-routings/geo/destinations/lookup", "a call flow looks routes up"),
     (Layer::Workspace, "GET", "/smart-routings/surveys/{id}/summary", "the list of survey records shows the answers"),
     (Layer::Workspace, "POST", "/smart-routings/call-queues/time-spans/bulk", "people add time spans one by one"),
-    (Layer::Workspace, "POST", "/contacts/import", "programs send files; people add records one by one"),
-    (Layer::Workspace, "POST", "/customers/import", "programs send files; people add records one by one"),
-    (Layer::Workspace, "POST", "/phone-calls/import", "programs send files; people add records one by one"),
-    (Layer::Workspace, "POST", "/smart-routings/contacts/import", "programs send files; people add records one by one"),
-    (Layer::Workspace, "POST", "/smart-routings/ctis/import", "programs send files; people add records one by one"),
+    (Layer::Workspace, "POST", "*/import", "programs send files; people add records one by one"),
     (Layer::Central, "GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
 ];
 
@@ -131,9 +127,12 @@ pub fn run_by_pages(layer: Layer) -> Vec<(String, &'static str)> {
     of_collections.chain(by_hand).chain(forms).collect()
 }
 
-fn is_without_page(layer: Layer, method: &Method, path: &str) -> bool {
-    let is = |entry: &&(Layer, &str, &str, &str)| entry.0 == layer && entry.1 == method.as_str() && entry.2 == path;
-    WITHOUT_PAGE.iter().any(|entry| is(&entry))
+/// The reasons why a route has no page.
+pub fn reasons_without_page(layer: Layer, method: &Method, path: &str) -> impl Iterator<Item = &'static str> {
+    WITHOUT_PAGE.iter().filter_map(move |(of, name, known, reason)| {
+        let is_path = known.strip_prefix('*').map_or(*known == path, |end| path.ends_with(end));
+        (*of == layer && *name == method.as_str() && is_path).then_some(*reason)
+    })
 }
 
 /// The pages of a workspace.
