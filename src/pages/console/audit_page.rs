@@ -44,6 +44,9 @@ pub struct Change {
 /// From this length on, the words of a text are compared.
 const LONG: usize = 60;
 
+/// Characters of a value on the page. More words would also take long to compare.
+const MOST: usize = 1_000;
+
 /// A part of a text that was changed.
 pub struct DiffPart {
     pub tag: ChangeTag,
@@ -178,8 +181,8 @@ fn entry(page: &PageCtx<'_>, row: &Value) -> Result<Entry> {
     };
     let changes = row["changes"].as_object().into_iter().flatten().map(|(field, both)| Change {
         label: name(field).or_else(|| words.field_label(field)).unwrap_or_else(|| field.replace('_', " ")),
-        before: value(field, &both[0]),
-        after: value(field, &both[1]),
+        before: shortened(value(field, &both[0])),
+        after: shortened(value(field, &both[1])),
     });
     let linked = owner.filter(|owner| owner.show.is_some() && !owner.names_customer && owner.parents() == 0);
     let label = choice_label(words, "resource", &resource);
@@ -196,6 +199,13 @@ fn entry(page: &PageCtx<'_>, row: &Value) -> Result<Entry> {
         address: plain(&row["address"]),
         changes: changes.collect(),
     })
+}
+
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
 }
 
 /// The collection whose changes have this name.
