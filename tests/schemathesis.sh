@@ -218,6 +218,8 @@ BEYOND_SCHEMA = {
     "The hosts must be an address, a network or a name, like 192.0.2.1, 10.0.0.0/8 or pbx.example.com.",
     "The hosts may not be more than 50.",
     "The user id field is required.",
+    "The selected account id is invalid.",
+    "Send the user id or the account id, not both.",
     "The name matches several ctis: use an id.",
     "The id code has already been taken.",
     "The selected survey id is invalid.",
