@@ -56,10 +56,8 @@ macro_rules! asset {
             media_type: $media_type,
             text: LazyLock::new(|| {
                 let text = concat!($(include_str!(concat!("../../templates/", $file))),+);
-                match css::minify(text) {
-                    Ok(smaller) if $media_type == CSS => smaller.to_string(),
-                    _ => text.to_owned(),
-                }
+                let smaller = ($media_type == CSS).then(|| css::minify(text).ok()).flatten();
+                smaller.map_or_else(|| text.to_owned(), |smaller| smaller.to_string())
             }),
             digest: LazyLock::new(|| $name.digest()),
         };

@@ -28,7 +28,7 @@ pub fn document(router: &Router, layer: Layer, url: &PublicUrl) -> Value {
         }
     }
     let parameters = components::share_parameters(&mut paths);
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": format!("cx-engine, {} API", layer.name()),
@@ -40,9 +40,11 @@ pub fn document(router: &Router, layer: Layer, url: &PublicUrl) -> Value {
         "servers": [components::server(layer, url)],
         "security": [{"bearer": []}],
         "tags": resources().map(|tag| json!({"name": tag.name, "description": tag.about})).collect::<Value>(),
-        "paths": paths,
-        "components": components::all(layer, url, schemas.take(), parameters),
-    })
+    });
+    // Moved: `json!` would copy them.
+    document["paths"] = Value::Object(paths);
+    document["components"] = components::all(layer, url, schemas.take(), parameters);
+    document
 }
 
 /// Resolves a reference. Any other value is returned as it is.

@@ -146,20 +146,28 @@ pub fn fill(path: &str, values: &[String]) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
-/// The collections of a layer.
-pub fn collections(layer: Layer) -> &'static [Collection] {
-    static CENTRAL: LazyLock<Vec<Collection>> = LazyLock::new(|| {
-        let resources: Vec<Resource> = crate::central::RESOURCES.to_vec();
-        collect(Layer::Central, &resources)
-    });
-    static WORKSPACE: LazyLock<Vec<Collection>> = LazyLock::new(|| {
+/// What the description of a layer says.
+struct Catalog {
+    collections: Vec<Collection>,
+    /// For each route that changes something, a collection with the fields of its body alone.
+    forms: Vec<Collection>,
+}
+
+fn catalog(layer: Layer) -> &'static Catalog {
+    static CENTRAL: LazyLock<Catalog> = LazyLock::new(|| Catalog::read(Layer::Central, crate::central::RESOURCES));
+    static WORKSPACE: LazyLock<Catalog> = LazyLock::new(|| {
         let resources: Vec<Resource> = crate::workspace::resources().copied().collect();
-        collect(Layer::Workspace, &resources)
+        Catalog::read(Layer::Workspace, &resources)
     });
     match layer {
         Layer::Central => &CENTRAL,
         Layer::Workspace => &WORKSPACE,
     }
+}
+
+/// The collections of a layer.
+pub fn collections(layer: Layer) -> &'static [Collection] {
+    &catalog(layer).collections
 }
 
 /// The collection with this path in the API.
@@ -169,35 +177,33 @@ pub fn collection(layer: Layer, path: &str) -> Option<&'static Collection> {
 
 /// The form of a route of the central API: a collection with the fields of the route's body alone.
 pub fn central_form(method: &str, path: &str) -> Option<&'static Collection> {
-    static FORMS: LazyLock<Vec<Collection>> = LazyLock::new(|| {
-        let resources = crate::central::RESOURCES;
-        let Some(document) = document(Layer::Central, resources) else { return Vec::new() };
-        let routes = resources.iter().flat_map(|resource| resource.routes.iter().map(move |route| (resource, route)));
+    let is_own = |route: &Route| route.method == method && route.path == path;
+    catalog(Layer::Central).forms.iter().find(|form| form.create.is_some_and(is_own))
+}
+
+impl Catalog {
+    fn read(layer: Layer, resources: &[Resource]) -> Self {
+        let router = match layer {
+            Layer::Central => Router::new(resources, &[]),
+            Layer::Workspace => Router::new(&[], resources),
+        };
+        let Ok(router) = router else { return Self { collections: Vec::new(), forms: Vec::new() } };
+        let document = openapi::document(&router, layer, &PublicUrl::new("http", "localhost", 80));
+        let programs = || resources.iter().filter(|resource| resource.audience == Audience::Programs);
+        let mut collections: Vec<Collection> =
+            programs().flat_map(|resource| of_resource(layer, resource, &document)).collect();
+        collections.sort_by_key(|collection| collection.resource.section);
+        // Only the central host has forms of single routes.
+        let with_forms = programs().filter(|_| layer == Layer::Central);
+        let routes = with_forms.flat_map(|resource| resource.routes.iter().map(move |route| (resource, route)));
         let form = |(resource, route): (&Resource, &'static Route)| Collection {
             create: Some(route),
             creation: body_fields(resource, &document, route),
             ..Collection::read(resource, &document, route.path, &Value::Null)
         };
-        routes.filter(|(_, route)| route.method != Method::GET).map(form).collect()
-    });
-    let is_own = |route: &Route| route.method == method && route.path == path;
-    FORMS.iter().find(|form| form.create.is_some_and(is_own))
-}
-
-fn document(layer: Layer, resources: &[Resource]) -> Option<Value> {
-    let router = match layer {
-        Layer::Central => Router::new(resources, &[]),
-        Layer::Workspace => Router::new(&[], resources),
-    };
-    Some(openapi::document(&router.ok()?, layer, &PublicUrl::new("http", "localhost", 80)))
-}
-
-fn collect(layer: Layer, resources: &[Resource]) -> Vec<Collection> {
-    let Some(document) = document(layer, resources) else { return Vec::new() };
-    let programs = resources.iter().filter(|resource| resource.audience == Audience::Programs);
-    let mut found: Vec<Collection> = programs.flat_map(|resource| of_resource(layer, resource, &document)).collect();
-    found.sort_by_key(|collection| collection.resource.section);
-    found
+        let forms = routes.filter(|(_, route)| route.method != Method::GET).map(form).collect();
+        Self { collections, forms }
+    }
 }
 
 /// The collections of a resource. Its lists come first, then single records.
@@ -270,13 +276,12 @@ fn actions(resource: &Resource, document: &Value, list: &str, one: &str) -> Vec<
         });
     let made = named.map(|(route, verb, is_of_record)| {
         let declared = resource.view.buttons.iter().find(|button| button.verb == verb);
-        let derived = schema::label(resource, &verb.replace('-', " "));
         Action {
             route,
             verb,
             is_of_record,
             is_for_many: is_of_record && declared.is_some_and(|button| button.is_for_many),
-            label: declared.map_or(derived, |button| button.label),
+            label: declared.map_or_else(|| schema::label(resource, &verb.replace('-', " ")), |button| button.label),
             about: declared.map_or(Label { english: "", french: "" }, |button| button.about),
             fields: request_fields(resource, document, route),
         }
@@ -328,6 +333,7 @@ impl Collection {
                 field.kind = FieldType::Choice(choices.clone());
             }
         }
+        // The pattern of `sort` is `^-?(a|b)(,-?(a|b))*$`, in one more pair of brackets.
         let sorts = parameters.iter().find(|parameter| parameter["name"] == "sort");
         let pattern = sorts.and_then(|sort| sort["schema"]["pattern"].as_str()).unwrap_or_default();
         let sorts = pattern.split_once('(').and_then(|(_, rest)| rest.split_once('(')).map(|(_, rest)| rest);
