@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use cookie::Cookie;
 use http::{HeaderMap, HeaderName, Method, header};
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
@@ -74,16 +75,23 @@ impl Address {
     }
 }
 
+/// The value of a cookie that the browser sent. Cookies are parsed one by one, as bytes, so that a malformed cookie of
+/// another program does not hide ours.
+pub fn cookie_value(headers: &HeaderMap, name: &str) -> Option<String> {
+    let headers = headers.get_all(header::COOKIE).iter();
+    let pieces = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+    let mut pieces = pieces.filter_map(|piece| Cookie::parse(str::from_utf8(piece).ok()?).ok());
+    pieces.find(|cookie| cookie.name() == name).map(|cookie| cookie.value().to_owned())
+}
+
 /// The cookie with the language that a person chose.
 pub const LANGUAGE_COOKIE: &str = "cx_language";
 
 /// The language that the sender of these headers chose, or else prefers.
 pub fn language(headers: &HeaderMap) -> Language {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut cookies = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    match cookies.find(|(name, _)| *name == LANGUAGE_COOKIE) {
-        Some((_, "fr")) => return Language::French,
-        Some((_, "en")) => return Language::English,
+    match cookie_value(headers, LANGUAGE_COOKIE).as_deref() {
+        Some("fr") => return Language::French,
+        Some("en") => return Language::English,
         _ => {}
     }
     let values = headers.get_all(header::ACCEPT_LANGUAGE).iter();

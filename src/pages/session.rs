@@ -10,9 +10,10 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::{Cookie, SameSite};
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{HeaderMap, HeaderName, Method};
 use sha2::{Digest, Sha256};
 
+use crate::api::request::cookie_value;
 use crate::api::{Address, Audience, Error, Input, Operation, Request, Result, form_field};
 use crate::auth::{Credential, TokenInUse, TokenScope, secret};
 use crate::central::account_session::LoginToken;
@@ -101,14 +102,8 @@ impl Cookies {
         Self { is_secure: address.scheme == "https", path }
     }
 
-    /// The value that the browser sent. Cookies are parsed one by one, as bytes, so that a malformed cookie of another
-    /// program does not hide ours.
     fn sent(&self, headers: &HeaderMap, name: &'static str) -> Option<String> {
-        let wanted = self.named(name);
-        let headers = headers.get_all(header::COOKIE).iter();
-        let pieces = headers.flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
-        let mut pieces = pieces.filter_map(|piece| Cookie::parse(str::from_utf8(piece).ok()?).ok());
-        pieces.find(|cookie| cookie.name() == wanted).map(|cookie| cookie.value().to_owned())
+        cookie_value(headers, &self.named(name))
     }
 
     /// Under https, no other host can set a cookie with this prefix (RFC 6265bis, 4.1.3.2). A cookie that is bound to a
@@ -120,6 +115,14 @@ impl Cookies {
             (true, _) => format!("__Secure-{name}"),
         }
     }
+}
+
+/// The cookie with something that a person chose for this browser. It lasts a year.
+pub fn choice_cookie(request: &Request, name: &'static str, choice: &'static str) -> Cookie<'static> {
+    let Cookies { is_secure, path } = Cookies::of(&request.address);
+    let mut cookie = Cookie::build((name, choice)).path(path).same_site(SameSite::Lax).secure(is_secure).build();
+    cookie.set_max_age(cookie::time::Duration::days(365));
+    cookie
 }
 
 fn digest(secret: &str) -> String {

@@ -1,12 +1,12 @@
 //! The language of the pages: the person's choice is a cookie.
 
-use cookie::{Cookie, SameSite};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::BlockingCtx;
 use crate::api::request::LANGUAGE_COOKIE;
 use crate::api::{Error, Form, Needs, Redirect, Result, Route, inline, post};
+use crate::pages::session::choice_cookie;
 use crate::values::Text;
 
 pub const ROUTES: &[Route] =
@@ -25,14 +25,8 @@ fn choose(ctx: &BlockingCtx<'_>, Form(chosen): Form<LanguageChoice>) -> Result<R
     let chosen = chosen?;
     let tag = ["en", "fr"].into_iter().find(|tag| *tag == &*chosen.language);
     let tag = tag.ok_or_else(|| Error::invalid("The selected language is invalid; it may be en, fr."))?;
-    let prefix = &ctx.request.address.prefix;
-    let mut cookie = Cookie::build((LANGUAGE_COOKIE, tag))
-        .path(if prefix.is_empty() { "/".to_owned() } else { prefix.clone() })
-        .same_site(SameSite::Lax)
-        .secure(ctx.request.address.scheme == "https")
-        .http_only(true)
-        .build();
-    cookie.set_max_age(cookie::time::Duration::days(365));
+    let mut cookie = choice_cookie(ctx.request, LANGUAGE_COOKIE, tag);
+    cookie.set_http_only(true);
     let is_page = chosen.to.starts_with("/ui") && !chosen.to.contains('\\');
     Ok(Redirect::to(if is_page { &*chosen.to } else { "/ui" }).with_cookie(Some(cookie)))
 }

@@ -4,8 +4,7 @@ use std::any::TypeId;
 use std::sync::Arc;
 
 use askama::Template;
-use cookie::{Cookie, SameSite};
-use http::{StatusCode, header};
+use http::StatusCode;
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +16,7 @@ use super::form_page::{self, form_of, is_of_form, problems_of, sent_form};
 use super::page::{Frame, PageCtx};
 use super::resource_page::Place;
 use super::schema::FieldSpec;
+use crate::api::request::cookie_value;
 use crate::api::{
     ApiResponse, BlockingCtx, BodyKind, Error, Form, Handler, Inputs, Layer, Needs, Operation, Redirect, Request,
     Result, Route, get, inline, post,
@@ -24,6 +24,7 @@ use crate::api::{
 use crate::auth::Caller;
 use crate::executors::Executor;
 use crate::pages::interrupted_form;
+use crate::pages::session::choice_cookie;
 use crate::pages::translations::Translations;
 use crate::values::Text;
 
@@ -150,29 +151,17 @@ fn respond(page: &PageCtx<'_>, form: &FormState, status: StatusCode) -> Result<A
         groups: vec![InputGroup { label: None, inputs }],
         hidden: vec![("once", form.once.clone()), ("base", form.base.to_string())],
         problems,
-        has_keys: !has_keys_off(page.request),
+        has_keys: cookie_value(&page.request.headers, KEYS_COOKIE).as_deref() != Some("off"),
         account: format!("{}/account", frame.places),
         frame: &frame,
     };
     frame.respond(page, status, &rendered)
 }
 
-fn has_keys_off(request: &Request) -> bool {
-    let cookies = request.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut cookies = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    cookies.any(|pair| pair == (KEYS_COOKIE, "off"))
-}
-
 fn choose_keys(ctx: &BlockingCtx<'_>, Form(chosen): Form<KeysChoice>) -> Result<Redirect> {
     let word = if &*chosen?.keys == "off" { "off" } else { "on" };
-    let prefix = &ctx.request.address.prefix;
     // The script reads the cookie.
-    let mut cookie = Cookie::build((KEYS_COOKIE, word))
-        .path(if prefix.is_empty() { "/".to_owned() } else { prefix.clone() })
-        .same_site(SameSite::Lax)
-        .secure(ctx.request.address.scheme == "https")
-        .build();
-    cookie.set_max_age(cookie::time::Duration::days(365));
+    let cookie = choice_cookie(ctx.request, KEYS_COOKIE, word);
     Ok(Redirect::to(format!("{PAGE}?done=changed")).with_cookie(Some(cookie)))
 }
 
