@@ -127,13 +127,15 @@ struct FilterField {
 
 /// A page of the list.
 pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
-    let read = read(page, collection, place, &pairs_of(&page.request.query));
+    let is_for_script = accepts_part(page, "options");
+    let reads = if is_for_script { read } else { read_counted };
+    let read = reads(page, collection, place, &pairs_of(&page.request.query));
     let (records, problems) = match read {
         Ok(records) => (records, Vec::new()),
         Err(error @ Error::Invalid(_)) => (Records::default(), page.words().problems(&error)),
         Err(error) => return Err(error),
     };
-    if accepts_part(page, "options") {
+    if is_for_script {
         return options(page, collection, &records);
     }
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
@@ -206,7 +208,7 @@ pub struct Records {
     pub rows: Vec<Value>,
     pub next: Option<String>,
     pub previous: Option<String>,
-    /// `COUNTED_TO` means at least that many.
+    /// `COUNTED_TO` means at least that many. A list with pages has a count only if it was asked for.
     pub count: Option<i64>,
 }
 
@@ -218,6 +220,20 @@ impl Records {
             count => display::count(words, count),
         })
     }
+}
+
+/// Reads a page of the list through the API, and counts the records.
+pub fn read_counted(
+    page: &PageCtx<'_>,
+    collection: &'static Collection,
+    place: &Place,
+    given: &[(String, String)],
+) -> Result<Records> {
+    let mut given = given.to_vec();
+    if collection.has_pages {
+        given.push(("count_to".into(), COUNTED_TO.to_string()));
+    }
+    read(page, collection, place, &given)
 }
 
 /// Reads a page of the list through the API.
@@ -236,7 +252,6 @@ pub fn read(
             sent.push(("cursor".into(), String::new()));
         }
         sent.push(("per_page".into(), asked("per_page").unwrap_or_else(|| PER_PAGE.into())));
-        sent.push(("count_to".into(), COUNTED_TO.to_string()));
     }
     if let Some(account) = place.account.as_ref().filter(|_| collection.names_customer) {
         sent.push(("customer_account".into(), account.clone()));
@@ -473,7 +488,7 @@ pub fn count(
 ) -> Result<(i64, String)> {
     let mut given = filter.to_vec();
     given.push(("per_page".into(), "1".into()));
-    let records = read(page, collection, place, &given)?;
+    let records = read_counted(page, collection, place, &given)?;
     let count = records.count.unwrap_or_default();
     Ok((count, records.count_in_words(page.words()).unwrap_or_default()))
 }
