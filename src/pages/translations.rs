@@ -232,7 +232,8 @@ impl Translations {
             Error::Rejected { hint, .. } if !hint.is_empty() => hint.clone(),
             error => error.messages(),
         };
-        let stated: Option<Vec<String>> = sentences.iter().map(stated).collect();
+        let each: Vec<Option<String>> = sentences.iter().map(stated).collect();
+        let stated: Option<Vec<String>> = each.iter().cloned().collect();
         match (stated, error, self.0) {
             // A sentence for people about an address that is taken says how to go on.
             (_, Error::Rejected { code, .. }, Language::French) if code == "email_taken" => {
@@ -241,10 +242,7 @@ impl Translations {
             (Some(stated), ..) => stated,
             (None, Error::Invalid(_) | Error::InvalidRows { .. }, Language::French) => {
                 let unread = || "La demande n’est pas valable.".to_owned();
-                sentences
-                    .iter()
-                    .map(|sentence| problem_rules::stated(self, sentence, &label).unwrap_or_else(unread))
-                    .collect()
+                each.into_iter().map(|stated| stated.unwrap_or_else(unread)).collect()
             }
             (None, _, Language::French) => vec![problem_in_french(error).into_owned()],
             (None, ..) => error.messages(),
@@ -252,15 +250,8 @@ impl Translations {
     }
 }
 
-impl Translations {
-    /// The label of a field that some resource has.
-    pub fn field_label(self, name: &str) -> Option<String> {
-        common_label(name, self)
-    }
-}
-
 /// The label of a field that some resource has.
-fn common_label(words: &str, language: Translations) -> Option<String> {
+pub fn common_label(words: &str, language: Translations) -> Option<String> {
     let all = || crate::central::RESOURCES.iter().chain(crate::workspace::resources());
     let labelled = |words: &str| {
         let name = words.replace([' ', '.'], "_");

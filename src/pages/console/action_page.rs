@@ -170,9 +170,6 @@ pub fn act_many(
     action: &'static Action,
 ) -> Result<ApiResponse> {
     let mut form = sent_form(page, &[])?;
-    if crate::pages::interrupted_form::is_shown_again(page.request)? {
-        return show_many(page, collection, place, action, &form);
-    }
     let (list, filters) = filtered(page, collection, place);
     let records = list_page::read(page, collection, place, &filters)?;
     let each = records.rows.iter().map(|record| {

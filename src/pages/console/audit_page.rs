@@ -16,7 +16,7 @@ use super::texts::{choice_label, verb_label};
 use super::{pairs_of, query};
 use crate::api::resource_view::Widget;
 use crate::api::{Ctx, Error, Html, InnerRequest, Needs, Result, Route, get, run};
-use crate::pages::translations::Translations;
+use crate::pages::translations::{Translations, common_label};
 
 pub const ROUTES: &[Route] =
     &[get("/ui/audit-log", &run(page), Needs::Permission("audit.view"), "Show the audit log as a page")];
@@ -89,7 +89,7 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
     let audit = log(&page)?;
     let given = pairs_of(&page.request.query);
     let place = Place::default();
-    let (records, problems) = match list_page::read(&page, audit, &place, &given) {
+    let (records, problems) = match list_page::read_counted(&page, audit, &place, &given) {
         Ok(records) => (records, Vec::new()),
         Err(error @ Error::Invalid(_)) => (list_page::Records::default(), page.words().problems(&error)),
         Err(error) => return Err(error),
@@ -180,7 +180,7 @@ fn entry(page: &PageCtx<'_>, row: &Value) -> Result<Entry> {
         }
     };
     let changes = row["changes"].as_object().into_iter().flatten().map(|(field, both)| Change {
-        label: name(field).or_else(|| words.field_label(field)).unwrap_or_else(|| field.replace('_', " ")),
+        label: name(field).or_else(|| common_label(field, words)).unwrap_or_else(|| field.replace('_', " ")),
         before: shortened(value(field, &both[0])),
         after: shortened(value(field, &both[1])),
     });

@@ -204,8 +204,7 @@ fn ask_for_many(
 pub fn delete_many(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
     let sent = form_pairs(page.request)?;
     let text = |name: &str| sent.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let ids: Vec<String> =
-        text("ids").unwrap_or_default().split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
+    let ids = ids_of(&sent);
     let back = text("back").filter(|path| path.starts_with("/ui")).unwrap_or(collection.page).to_owned();
     let filters = back.split_once('?').map(|(_, query)| pairs_of(query)).unwrap_or_default();
     let chosen = sent_form(page, &collection.deletion)?;
