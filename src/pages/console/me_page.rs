@@ -1,15 +1,12 @@
 //! The page of a person about themselves in a workspace: name, phones, the calls that pop up, language, and keys.
 
-use std::any::TypeId;
-use std::sync::Arc;
-
 use askama::Template;
 use http::StatusCode;
-use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Collection, collection};
+use super::console_page::ConsolePage;
 use super::detail_page;
 use super::form::{self, FormState, InputGroup, InputKind};
 use super::form_page::{self, form_of, is_of_form, problems_of, sent_form};
@@ -17,10 +14,7 @@ use super::page::{Frame, PageCtx};
 use super::resource_page::Place;
 use super::schema::FieldSpec;
 use crate::api::request::cookie_value;
-use crate::api::{
-    ApiResponse, BlockingCtx, BodyKind, Error, Form, Handler, Inputs, Layer, Needs, Operation, Redirect, Request,
-    Result, Route, get, inline, post,
-};
+use crate::api::{ApiResponse, BlockingCtx, Error, Form, Layer, Needs, Redirect, Result, Route, get, inline, post};
 use crate::auth::Caller;
 use crate::executors::Executor;
 use crate::pages::interrupted_form;
@@ -165,35 +159,18 @@ fn choose_keys(ctx: &BlockingCtx<'_>, Form(chosen): Form<KeysChoice>) -> Result<
     Ok(Redirect::to(format!("{PAGE}?done=changed")).with_cookie(Some(cookie)))
 }
 
-impl Handler for MePage {
+impl ConsolePage for MePage {
     fn executor(&self) -> Executor {
         if self.sends { Executor::Blocking } else { Executor::Transaction }
     }
 
-    fn read(&self, _: &Request) -> Inputs {
-        Ok(Box::new(()))
+    fn is_sent(&self) -> bool {
+        self.sends
     }
 
-    fn respond(
-        &self,
-        request: &Arc<Request>,
-        _: Inputs,
-        caller: &Caller,
-        db: Option<&Connection>,
-    ) -> Result<ApiResponse> {
-        let page = PageCtx::new(request, caller, db);
-        if self.sends { send(&page) } else { show(&page) }
+    fn respond(&self, page: &PageCtx<'_>) -> Result<ApiResponse> {
+        if self.sends { send(page) } else { show(page) }
     }
-
-    fn resource(&self) -> Option<TypeId> {
-        None
-    }
-
-    fn body(&self) -> BodyKind {
-        if self.sends { BodyKind::FormOrJson } else { BodyKind::None }
-    }
-
-    fn describe(&self, _: &mut Operation<'_>) {}
 
     fn secret_fields(&self) -> Option<Vec<String>> {
         self.sends.then(Vec::new)

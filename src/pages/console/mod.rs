@@ -10,6 +10,7 @@ mod catalog;
 mod central;
 mod choice_matrix;
 mod conflict_page;
+mod console_page;
 mod delete_page;
 mod detail_page;
 mod display;

@@ -1,17 +1,12 @@
 //! The generic pages: each runs routes of the API for one collection.
 
-use std::any::TypeId;
-use std::sync::Arc;
-
-use rusqlite::Connection;
-
 use super::catalog::Collection;
+use super::console_page::ConsolePage;
 use super::form;
 use super::links::record_page;
 use super::page::PageCtx;
 use super::{action_page, delete_page, detail_page, form_page, list_page};
-use crate::api::{ApiResponse, BodyKind, Error, Handler, InnerRequest, Inputs, Operation, Request, Result, Route};
-use crate::auth::Caller;
+use crate::api::{ApiResponse, Error, InnerRequest, Request, Result, Route};
 use crate::executors::Executor;
 use crate::pages::interrupted_form;
 
@@ -111,8 +106,25 @@ impl ResourcePage {
             _ => Err(Error::not_found()),
         }
     }
+}
 
-    fn changes(&self) -> bool {
+impl ConsolePage for ResourcePage {
+    /// A page that shows something runs in a read turn. A page that changes something opens its own turns: if the API
+    /// rejects the change, the page is read in another turn.
+    fn executor(&self) -> Executor {
+        let reads = [self.collection.list, self.collection.show].into_iter().flatten();
+        let own = self.route().map_or(Executor::Transaction, |route| route.handler.executor());
+        match (self.is_sent(), own) {
+            (true, Executor::Transaction) => Executor::Blocking,
+            (true, other) => other,
+            (false, _) => {
+                let outside = reads.map(|route| route.handler.executor()).find(|place| *place != Executor::Transaction);
+                outside.unwrap_or(Executor::Transaction)
+            }
+        }
+    }
+
+    fn is_sent(&self) -> bool {
         matches!(
             self.kind,
             PageKind::Create
@@ -123,56 +135,28 @@ impl ResourcePage {
                 | PageKind::ActMany(_)
         )
     }
-}
 
-impl Handler for ResourcePage {
-    /// A page that shows something runs in a read turn. A page that changes something opens its own turns: if the API
-    /// rejects the change, the page is read in another turn.
-    fn executor(&self) -> Executor {
-        let reads = [self.collection.list, self.collection.show].into_iter().flatten();
-        let own = self.route().map_or(Executor::Transaction, |route| route.handler.executor());
-        match (self.changes(), own) {
-            (true, Executor::Transaction) => Executor::Blocking,
-            (true, other) => other,
-            (false, _) => {
-                let outside = reads.map(|route| route.handler.executor()).find(|place| *place != Executor::Transaction);
-                outside.unwrap_or(Executor::Transaction)
-            }
-        }
-    }
-
-    fn read(&self, _: &Request) -> Inputs {
-        Ok(Box::new(()))
-    }
-
-    fn respond(
-        &self,
-        request: &Arc<Request>,
-        _: Inputs,
-        caller: &Caller,
-        db: Option<&Connection>,
-    ) -> Result<ApiResponse> {
-        let page = PageCtx::new(request, caller, db);
-        let (collection, place) = (self.collection, Place::of(self.collection, request));
-        if self.changes() && interrupted_form::is_shown_again(request)? {
-            return self.show_again(&page, &place);
+    fn respond(&self, page: &PageCtx<'_>) -> Result<ApiResponse> {
+        let (collection, place) = (self.collection, Place::of(self.collection, page.request));
+        if self.is_sent() && interrupted_form::is_shown_again(page.request)? {
+            return self.show_again(page, &place);
         }
         match self.kind {
-            PageKind::List => list_page::page(&page, collection, &place),
-            PageKind::Export => list_page::export(&page, collection, &place),
-            PageKind::Show => detail_page::page(&page, collection, &place),
-            PageKind::New => form_page::new(&page, collection, &place),
-            PageKind::Create => form_page::create(&page, collection, &place),
-            PageKind::Edit => form_page::edit(&page, collection, &place),
-            PageKind::Update => form_page::update(&page, collection, &place),
-            PageKind::AskDelete => delete_page::ask(&page, collection, &place),
-            PageKind::Delete => delete_page::delete(&page, collection, &place),
-            PageKind::AskDeleteMany => delete_page::ask_many(&page, collection, &place),
-            PageKind::DeleteMany => delete_page::delete_many(&page, collection, &place),
-            PageKind::AskAction(at) => action_page::ask(&page, collection, &place, action_at(collection, at)?),
-            PageKind::Act(at) => action_page::act(&page, collection, &place, action_at(collection, at)?),
-            PageKind::AskActionMany(at) => action_page::ask_many(&page, collection, &place, action_at(collection, at)?),
-            PageKind::ActMany(at) => action_page::act_many(&page, collection, &place, action_at(collection, at)?),
+            PageKind::List => list_page::page(page, collection, &place),
+            PageKind::Export => list_page::export(page, collection, &place),
+            PageKind::Show => detail_page::page(page, collection, &place),
+            PageKind::New => form_page::new(page, collection, &place),
+            PageKind::Create => form_page::create(page, collection, &place),
+            PageKind::Edit => form_page::edit(page, collection, &place),
+            PageKind::Update => form_page::update(page, collection, &place),
+            PageKind::AskDelete => delete_page::ask(page, collection, &place),
+            PageKind::Delete => delete_page::delete(page, collection, &place),
+            PageKind::AskDeleteMany => delete_page::ask_many(page, collection, &place),
+            PageKind::DeleteMany => delete_page::delete_many(page, collection, &place),
+            PageKind::AskAction(at) => action_page::ask(page, collection, &place, action_at(collection, at)?),
+            PageKind::Act(at) => action_page::act(page, collection, &place, action_at(collection, at)?),
+            PageKind::AskActionMany(at) => action_page::ask_many(page, collection, &place, action_at(collection, at)?),
+            PageKind::ActMany(at) => action_page::act_many(page, collection, &place, action_at(collection, at)?),
         }
     }
 
@@ -186,16 +170,6 @@ impl Handler for ResourcePage {
         };
         Some(form::secrets(fields))
     }
-
-    fn resource(&self) -> Option<TypeId> {
-        None
-    }
-
-    fn body(&self) -> BodyKind {
-        if self.changes() { BodyKind::FormOrJson } else { BodyKind::None }
-    }
-
-    fn describe(&self, _: &mut Operation<'_>) {}
 }
 
 fn action_at(collection: &'static Collection, at: usize) -> Result<&'static super::catalog::Action> {

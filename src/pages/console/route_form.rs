@@ -1,24 +1,19 @@
 //! The form of one route of the central API that is neither the creation nor the change of a record: a password, a
 //! transfer, a deletion that is confirmed.
 
-use std::any::TypeId;
-use std::sync::Arc;
-
 use http::StatusCode;
-use rusqlite::Connection;
 use serde_json::Value;
 
 use super::catalog::{Collection, central_form, fill};
+use super::console_page::ConsolePage;
 use super::form::{self, FormState, InputKind, InputOption, Problem, Typed, input_kind};
 use super::form_page::{FormPage, IDEMPOTENCY_KEY, is_of_form, problems_of, redirect, sent_form};
 use super::leak;
 use super::links::Names;
 use super::page::{Frame, PageCtx};
 use super::schema::FieldSpec;
-use crate::api::{
-    ApiResponse, BodyKind, Error, Handler, InnerRequest, Inputs, Operation, Request, Resource, Result, Route, get, post,
-};
-use crate::auth::{Caller, secret};
+use crate::api::{ApiResponse, Error, InnerRequest, Resource, Result, Route, get, post};
+use crate::auth::secret;
 use crate::executors::Executor;
 use crate::pages::translations::Translations;
 use crate::pages::{interrupted_form, refused_status};
@@ -253,7 +248,7 @@ struct RouteFormPage {
     sends: bool,
 }
 
-impl Handler for RouteFormPage {
+impl ConsolePage for RouteFormPage {
     fn executor(&self) -> Executor {
         let own = self.form.api().map(|route| route.handler.executor());
         match (self.sends, own) {
@@ -262,19 +257,12 @@ impl Handler for RouteFormPage {
         }
     }
 
-    fn read(&self, _: &Request) -> Inputs {
-        Ok(Box::new(()))
+    fn is_sent(&self) -> bool {
+        self.sends
     }
 
-    fn respond(
-        &self,
-        request: &Arc<Request>,
-        _: Inputs,
-        caller: &Caller,
-        db: Option<&Connection>,
-    ) -> Result<ApiResponse> {
-        let page = PageCtx::new(request, caller, db);
-        if self.sends { self.form.send(&page) } else { self.form.show(&page) }
+    fn respond(&self, page: &PageCtx<'_>) -> Result<ApiResponse> {
+        if self.sends { self.form.send(page) } else { self.form.show(page) }
     }
 
     fn secret_fields(&self) -> Option<Vec<String>> {
@@ -282,14 +270,4 @@ impl Handler for RouteFormPage {
         let collection = form.collection().ok().filter(|_| self.sends)?;
         Some(form::secrets(&form.specs(collection)))
     }
-
-    fn resource(&self) -> Option<TypeId> {
-        None
-    }
-
-    fn body(&self) -> BodyKind {
-        if self.sends { BodyKind::FormOrJson } else { BodyKind::None }
-    }
-
-    fn describe(&self, _: &mut Operation<'_>) {}
 }
