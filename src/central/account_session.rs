@@ -27,8 +27,8 @@ use crate::values::{Email, Name, Timestamp, email};
 pub const RESOURCE: Resource =
     Resource::new("Session", "Log in and out, and move between the central API and workspaces.", ROUTES).fields(FIELDS);
 
-/// The fields, with their labels.
-const FIELDS: &[Field] = &[
+/// The fields, with their labels. Sessions of workspaces have them too.
+pub const FIELDS: &[Field] = &[
     labelled("email", "Email", "Adresse e-mail"),
     labelled("password", "Password", "Mot de passe"),
     labelled("challenge", "Login in progress", "Connexion en cours"),

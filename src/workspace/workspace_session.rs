@@ -13,7 +13,7 @@ use crate::api::{
 };
 use crate::auth::{Identity, Permissions, TokenScope};
 use crate::central::account_session::{
-    Login, LoginToken, TokenShown, as_member, begin_session, open_session, switch_to, verify,
+    FIELDS, Login, LoginToken, TokenShown, as_member, begin_session, open_session, switch_to, verify,
 };
 use crate::central::central_audit_log::EVERYBODY;
 use crate::central::credentials::Issued;
@@ -21,22 +21,11 @@ use crate::central::login_challenges;
 use crate::central::workspace_rows::Workspace;
 use crate::values::{Country, Locale, TimeZone};
 
-pub const RESOURCE: Resource = Resource::new("Session", "Log in to this workspace and log out.", ROUTES).fields(FIELDS);
+pub const RESOURCE: Resource =
+    Resource::new("Session", "Log in to this workspace and log out.", ROUTES).fields(FIELDS).more_fields(OF_WORKSPACE);
 
-/// The fields, with their labels.
-const FIELDS: &[Field] = &[
-    labelled("email", "Email", "Adresse e-mail"),
-    labelled("password", "Password", "Mot de passe"),
-    labelled("challenge", "Login in progress", "Connexion en cours"),
-    labelled("code", "Code", "Code"),
-    labelled("workspace_id", "Workspace", "Espace de travail"),
-    labelled("token", "Token", "Jeton"),
-    labelled("token_type", "Type of the token", "Type du jeton"),
-    labelled("expires_in", "Lifetime", "Durée de validité"),
-    labelled("user", "User", "Utilisateur"),
-    labelled("workspaces", "Workspaces", "Espaces de travail"),
-    labelled("scope", "Valid for", "Portée"),
-    labelled("workspace", "Workspace", "Espace de travail"),
+/// The fields that sessions of the central host do not have, with their labels.
+const OF_WORKSPACE: &[Field] = &[
     labelled("role", "Role", "Rôle"),
     labelled("permissions", "Permissions", "Droits"),
     labelled("customer_id", "Customer", "Client"),

@@ -17,7 +17,6 @@ use super::page::PageCtx;
 use super::resource_page::Place;
 use super::{pairs_of, query, within_sentence};
 use crate::api::{ApiResponse, InnerRequest, Result};
-use crate::auth::secret;
 
 /// The page before the action.
 pub fn ask(
@@ -30,7 +29,7 @@ pub fn ask(
     let (zone, names) = (page.zone()?, names(page, &action.fields, &blank, place)?);
     let typed = action.fields.iter().map(|field| (field.name.clone(), typed_of(field, &blank, &zone, &names)));
     let typed = typed.collect();
-    let form = FormState { typed, base: blank, state: None, once: secret::random()?, problems: Vec::new() };
+    let form = FormState::opened(typed, blank, None)?;
     show(page, collection, place, action, &form, StatusCode::OK)
 }
 
@@ -118,13 +117,7 @@ pub fn ask_many(
     place: &Place,
     action: &'static Action,
 ) -> Result<ApiResponse> {
-    let form = FormState {
-        typed: HashMap::new(),
-        base: json!({}),
-        state: None,
-        once: secret::random()?,
-        problems: Vec::new(),
-    };
+    let form = FormState::opened(HashMap::new(), json!({}), None)?;
     show_many(page, collection, place, action, &form)
 }
 

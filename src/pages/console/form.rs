@@ -17,6 +17,7 @@ use super::schema::{FieldSpec, FieldType};
 use super::texts::choice_label;
 use crate::api::resource_view::Widget;
 use crate::api::{Error, InnerRequest, Result};
+use crate::auth::secret;
 use crate::pages::problem_rules::field_words;
 use crate::pages::translations::Translations;
 
@@ -204,6 +205,20 @@ pub fn read(fields: &[FieldSpec], sent: &[(String, String)]) -> HashMap<String, 
 }
 
 impl FormState {
+    /// A form that is opened now, with these texts and the record that they come from.
+    pub fn opened(typed: HashMap<String, Typed>, base: Value, state: Option<String>) -> Result<Self> {
+        Ok(Self { typed, base, state, once: secret::random()?, problems: Vec::new() })
+    }
+
+    /// The problems for the summary above the form, each with the id of its input if the form has it.
+    pub fn problems_at<'i>(
+        &self,
+        inputs: impl Iterator<Item = &'i FormInput> + Clone,
+    ) -> Vec<(Option<String>, String)> {
+        let id = |name: &String| inputs.clone().find(|input| input.name == *name).map(|input| input.id.clone());
+        self.problems.iter().map(|(name, sentence)| (name.as_ref().and_then(id), sentence.clone())).collect()
+    }
+
     /// The names of the fields whose text differs from the record that was read.
     pub fn changed<'f>(&self, fields: &'f [FieldSpec], zone: &TimeZone, names: &Names) -> Vec<&'f FieldSpec> {
         let differs = |field: &&FieldSpec| {

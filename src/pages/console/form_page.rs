@@ -17,7 +17,6 @@ use super::schema::{FieldSpec, FieldType};
 use super::secret_page;
 use super::{pairs_of, query};
 use crate::api::{ApiResponse, Error, InnerRequest, IntoResponse, Redirect, Result, form_pairs};
-use crate::auth::secret as random_secret;
 use crate::pages::translations::Translations;
 
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -65,7 +64,7 @@ pub fn new(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -
     let typed =
         collection.creation.iter().map(|field| (field.name.clone(), form::typed_of(field, &record, &zone, &names)));
     let typed = typed.collect();
-    let form = FormState { typed, base, state: None, once: random_secret::random()?, problems: Vec::new() };
+    let form = FormState::opened(typed, base, None)?;
     show_new(page, collection, place, &form, StatusCode::OK)
 }
 
@@ -105,11 +104,6 @@ pub fn show(
 ) -> Result<ApiResponse> {
     let frame = Frame::of(page)?;
     let groups = form::groups(page, collection, fields, form, place.account.as_deref())?;
-    let inputs = || groups.iter().flat_map(|group| &group.inputs);
-    let problems = form.problems.iter().map(|(name, sentence)| {
-        let input = inputs().find(|input| Some(&input.name) == name.as_ref());
-        (input.map(|input| input.id.clone()), sentence.clone())
-    });
     let mut hidden = vec![("once", form.once.clone()), ("base", form.base.to_string())];
     hidden.extend(form.state.clone().map(|state| ("state", state)));
     let rendered = FormPage {
@@ -120,7 +114,7 @@ pub fn show(
         button: facts.button,
         is_danger: false,
         cancel: facts.cancel,
-        problems: problems.collect(),
+        problems: form.problems_at(groups.iter().flat_map(|group| &group.inputs)),
         hidden,
         groups,
         frame: &frame,
@@ -259,7 +253,7 @@ pub fn form_of(
         .map(|field| (field.name.clone(), form::typed_of(field, record, &zone, &names)))
         .collect();
     let base = base_of(collection, record);
-    Ok(FormState { typed, base, state: etag, once: random_secret::random()?, problems: Vec::new() })
+    FormState::opened(typed, base, etag)
 }
 
 /// The values of a record that the form can change.

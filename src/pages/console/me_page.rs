@@ -131,9 +131,7 @@ fn respond(page: &PageCtx<'_>, form: &FormState, status: StatusCode) -> Result<A
             _ => Some("off"),
         };
     }
-    let id = |name: &String| inputs.iter().find(|input| input.name == *name).map(|input| input.id.clone());
-    let problems = form.problems.iter();
-    let problems = problems.map(|(name, sentence)| (name.as_ref().and_then(id), sentence.clone())).collect();
+    let problems = form.problems_at(inputs.iter());
     let rendered = MeForm {
         words,
         title: words.about_me(),

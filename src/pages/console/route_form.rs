@@ -13,7 +13,6 @@ use super::links::Names;
 use super::page::{Frame, PageCtx};
 use super::schema::FieldSpec;
 use crate::api::{ApiResponse, Error, InnerRequest, Resource, Result, Route, get, post};
-use crate::auth::secret;
 use crate::executors::Executor;
 use crate::pages::translations::Translations;
 use crate::pages::{interrupted_form, refused_status};
@@ -104,13 +103,7 @@ impl RouteForm {
         let record = (self.record)(page, &page.request.path_values)?;
         let (zone, names) = (page.zone()?, Names::default());
         let typed = fields.iter().map(|field| (field.name.clone(), form::typed_of(field, &record, &zone, &names)));
-        Ok(FormState {
-            typed: typed.collect(),
-            base: record,
-            state: None,
-            once: secret::random()?,
-            problems: Vec::new(),
-        })
+        FormState::opened(typed.collect(), record, None)
     }
 
     fn show(&self, page: &PageCtx<'_>) -> Result<ApiResponse> {
@@ -204,9 +197,7 @@ impl RouteForm {
                 _ => Some("off"),
             };
         }
-        let id = |name: &String| inputs.iter().find(|input| input.name == *name).map(|input| input.id.clone());
-        let problems = form.problems.iter();
-        let problems = problems.map(|(name, sentence)| (name.as_ref().and_then(id), sentence.clone())).collect();
+        let problems = form.problems_at(inputs.iter());
         let texts = (self.texts)(words, &form.base);
         let rendered = FormPage {
             words,
