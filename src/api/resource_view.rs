@@ -28,6 +28,8 @@ pub struct ResourceView {
     pub buttons: &'static [Button],
     /// Forms for new records of other resources, with values of the record filled in.
     pub shortcuts: &'static [Shortcut],
+    /// Links of a record to pages of the console that are written by hand.
+    pub record_links: &'static [RecordLink],
     /// The purpose, for an empty list.
     pub purpose: Label,
     /// One record. English has no article, French has one: "contact", "un contact".
@@ -163,6 +165,16 @@ pub struct Shortcut {
     pub only_if: &'static [(&'static str, &'static str)],
 }
 
+/// A link of a record to a page of the console that is written by hand.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordLink {
+    pub label: Label,
+    /// The path of the page. `{id}` stands for the id of the record.
+    pub page: &'static str,
+    /// The link exists only if this field has this value. `""` stands for an empty field.
+    pub only_if: &'static [(&'static str, &'static str)],
+}
+
 pub const fn button(verb: &'static str, button_label: Label, about: Label) -> Button {
     Button { verb, label: button_label, about, is_for_many: false }
 }
@@ -188,6 +200,7 @@ impl ResourceView {
         affected_by_delete: &[],
         buttons: &[],
         shortcuts: &[],
+        record_links: &[],
         purpose: label("", ""),
         singular: label("", ""),
         secret: None,

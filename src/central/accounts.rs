@@ -9,7 +9,7 @@ use super::central_audit_log::{self, CentralAuditEvent};
 use crate::api::field::{Field, flag, integer, labelled, moment, text};
 use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::Resource;
-use crate::api::resource_view::{ResourceView, Widget, label, quick_filter};
+use crate::api::resource_view::{RecordLink, ResourceView, Widget, label, quick_filter};
 use crate::api::{Ctx, Error, Needs, Page, Result, Route, get, run};
 use crate::auth::Origin;
 use crate::instance::Instance;
@@ -39,6 +39,11 @@ const VIEW: ResourceView = ResourceView {
         quick_filter("Operators", "Opérateurs", "filter[operator]=true"),
         quick_filter("Without a second factor", "Sans second facteur", "filter[second_factor]=false"),
     ],
+    record_links: &[RecordLink {
+        label: label("Remove the second factor", "Retirer le second facteur"),
+        page: "/ui/accounts/{id}/second-factor",
+        only_if: &[("second_factor", "true")],
+    }],
     purpose: label("The people who can log in here.", "Les personnes qui peuvent se connecter ici."),
     singular: label("account", "un compte"),
     ..ResourceView::DERIVED

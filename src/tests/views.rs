@@ -293,6 +293,13 @@ fn what_a_view_names_exists() {
                 expect(rows.contains_key(*field), format!("no row has {field}"));
             }
         }
+        for link in view.record_links {
+            let path = link.page.replace("{id}", "1");
+            expect(router.find(layer, &path).is_some(), format!("no page {}", link.page));
+            for (field, _) in link.only_if {
+                expect(rows.contains_key(*field), format!("no row has {field}"));
+            }
+        }
         for button in view.buttons {
             let ends = format!("/{}", button.verb);
             let is_route = resource.routes.iter().any(|route| route.method == "POST" && route.path.ends_with(&ends));
@@ -313,7 +320,10 @@ fn a_view_has_all_its_words_in_both_languages() {
         let buttons = view.buttons.iter().flat_map(|button| [button.label, button.about]);
         let own = [view.purpose, view.singular];
         let shortcuts = view.shortcuts.iter().map(|shortcut| shortcut.label);
-        for label in groups.chain(help).chain(shortcuts).chain(filters).chain(related).chain(buttons).chain(own) {
+        let links = view.record_links.iter().map(|link| link.label);
+        for label in
+            groups.chain(help).chain(shortcuts).chain(links).chain(filters).chain(related).chain(buttons).chain(own)
+        {
             assert!(is_said(label), "{}: {label:?}", resource.name);
         }
         assert!((1..=7).contains(&view.columns.len()), "{}", resource.name);

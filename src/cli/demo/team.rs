@@ -163,7 +163,7 @@ fn join(
     Ok(user)
 }
 
-/// Creates a webhook whose messages were delivered, except some. Nothing is sent.
+/// Creates a webhook and its deliveries: most were received, some failed. Nothing is sent.
 fn deliveries(api: &Api<'_>, now: Timestamp) -> Result<()> {
     let webhook = api.post("/webhooks", json!({"url": "https://crm.acme.example/hooks", "events": ["contact.*"]}))?;
     for id in 1..=CHANGED {

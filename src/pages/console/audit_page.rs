@@ -208,7 +208,7 @@ fn shortened(text: String) -> String {
     }
 }
 
-/// The collection whose changes have this name.
+/// The collection of the records that the audit log calls by this name.
 fn owner_of(page: &PageCtx<'_>, resource: &str) -> Option<&'static Collection> {
     collections(page.request.layer)
         .iter()

@@ -16,7 +16,8 @@ use super::resource_page::Place;
 use crate::api::{ApiResponse, Error, Result};
 use crate::pages::translations::Translations;
 
-/// Before the name of a field: the input that says whose value is kept, `theirs` or `mine`.
+/// Begins the name of an input that chooses between two values of a field: `theirs` or `mine`. The name of the field
+/// follows.
 pub const KEPT: &str = "keep:";
 
 /// How often a change is sent again, if the record changes all the time.

@@ -107,7 +107,7 @@ fn shortcuts(page: &PageCtx<'_>, owner: &Collection, record: &Value) -> impl Ite
     owner.resource.view.shortcuts.iter().filter_map(move |shortcut| {
         let target = collection(page.request.layer, shortcut.path)?;
         target.create.filter(|route| page.may(route))?;
-        if shortcut.only_if.iter().any(|(field, value)| text(field) != *value) {
+        if !display::has_values(record, shortcut.only_if) {
             return None;
         }
         let filled = shortcut.fields.iter().map(|(name, field)| (*name, text(field)));
@@ -221,7 +221,7 @@ pub fn target(page: &PageCtx<'_>, owner: &Collection, related: &Related, place: 
     Some((target, inner, filters))
 }
 
-/// The account of the customer whose page this is.
+/// The account of the customer that this page shows.
 fn account_of(page: &PageCtx<'_>, owner: &Collection, place: &Place) -> Option<String> {
     let record = read(page, owner, place).ok()?.body;
     record["customer_account"].as_str().map(str::to_owned)

@@ -45,6 +45,11 @@ pub fn at<'v>(record: &'v Value, name: &str) -> &'v Value {
     name.split('.').fold(record, |value, part| &value[part])
 }
 
+/// Whether fields of a record have these values, as text.
+pub fn has_values(record: &Value, values: &[(&str, &str)]) -> bool {
+    values.iter().all(|(field, value)| plain(at(record, field)) == *value)
+}
+
 /// A value as plain text.
 pub fn plain(value: &Value) -> String {
     match value {

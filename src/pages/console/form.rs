@@ -1,7 +1,7 @@
 //! Forms: a record as texts that a person edits, and the texts as a change of the record.
 //!
-//! A form has the record as it was read. Only fields whose text differs from it are sent, so a form that is sent back
-//! unchanged changes nothing, and two people who edit different fields do not disturb each other.
+//! A form keeps the record as it was read. It sends a field only if its text differs from that record. A form without
+//! changes therefore changes nothing, and two people can edit different fields at the same time.
 
 use std::collections::HashMap;
 
@@ -219,7 +219,7 @@ impl FormState {
         self.problems.iter().map(|(name, sentence)| (name.as_ref().and_then(id), sentence.clone())).collect()
     }
 
-    /// The names of the fields whose text differs from the record that was read.
+    /// The fields that the person changed: their text differs from the record that was read.
     pub fn changed<'f>(&self, fields: &'f [FieldSpec], zone: &TimeZone, names: &Names) -> Vec<&'f FieldSpec> {
         let differs = |field: &&FieldSpec| {
             let typed = self.typed.get(&field.name);

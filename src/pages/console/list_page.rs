@@ -6,8 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::catalog::{Collection, FilterInput};
-use super::central;
+use super::catalog::{Collection, FilterInput, fill};
 use super::display::{self, Shown};
 use super::links::{Names, customer_query, record_page};
 use super::page::{Frame, PageCtx, accepts_part};
@@ -385,7 +384,10 @@ pub fn rows(
             is_deletable: !collection.is_fixed(record),
             actions: {
                 let own = actions.iter().map(|(label, verb)| (label.clone(), format!("{address}/{verb}")));
-                own.chain(central::row_link(words, collection, record)).collect()
+                let links = collection.resource.view.record_links.iter();
+                let links = links.filter(|link| display::has_values(record, link.only_if));
+                own.chain(links.map(|link| (words.label(link.label), fill(link.page, std::slice::from_ref(&id)))))
+                    .collect()
             },
             id,
         }

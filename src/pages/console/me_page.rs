@@ -108,7 +108,7 @@ fn send(page: &PageCtx<'_>) -> Result<ApiResponse> {
             return respond(page, &form, StatusCode::UNPROCESSABLE_ENTITY);
         }
     };
-    // Whoever changes the own page means the own values, so the state of the record does not matter.
+    // The person's values replace those in the record, also if somebody else changed them meanwhile: no `If-Match`.
     match form_page::save(page, users, &place, &body, None) {
         Ok(_) => form_page::redirect(page, PAGE, "changed"),
         Err(error) if is_of_form(&error) => {

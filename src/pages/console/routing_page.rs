@@ -12,7 +12,12 @@ use crate::api::{Ctx, Error, Html, InnerRequest, Needs, PathCode, Result, Route,
 use crate::pages::translations::Translations;
 
 pub const ROUTES: &[Route] = &[
-    get("/ui/routing", &run(choose), Needs::Permission("routing.view"), "Show the customers whose calls are routed"),
+    get(
+        "/ui/routing",
+        &run(choose),
+        Needs::Permission("routing.view"),
+        "Show the customers, to choose one for call routing",
+    ),
     get("/ui/routing/{account}", &run(page), Needs::Permission("routing.view"), "Show the call routing of a customer"),
 ];
 

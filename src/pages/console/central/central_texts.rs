@@ -96,7 +96,7 @@ words! {
     revoke(): "Revoke", "Révoquer";
     revoke_token(label): "Revoke “{label}”?", "Révoquer «\u{a0}{label}\u{a0}»\u{a0}?";
     revoke_about():
-        "Whoever uses it is signed out at once. So are the tokens that were switched from it.",
+        "The person or program that uses it is signed out at once. All tokens that were switched from it end, too.",
         "Qui l’utilise est déconnecté aussitôt. Les jetons qui en sont issus aussi.";
     revoke_others(): "Revoke all others", "Révoquer tous les autres";
     revoke_others_about():

@@ -8,8 +8,6 @@ mod workspaces_page;
 
 use serde_json::Value;
 
-use super::catalog::Collection;
-use super::display::plain;
 use super::page::{NavLink, NavSection, PageCtx};
 use super::route_form;
 #[cfg(test)]
@@ -63,13 +61,6 @@ pub fn sections(page: &PageCtx<'_>, path: &str) -> Vec<NavSection> {
         sections.push(NavSection { label: Some(words.label(label)), links });
     }
     sections
-}
-
-/// The link of a row to a form that is written by hand.
-pub fn row_link(words: Translations, collection: &Collection, record: &Value) -> Option<(String, String)> {
-    let has_second_factor = collection.path == "/accounts" && record["second_factor"] == true;
-    let form = format!("/ui/accounts/{}/second-factor", plain(&record["id"]));
-    has_second_factor.then(|| (words.remove_second_factor(), form))
 }
 
 /// The rows of a list.
