@@ -168,7 +168,7 @@ pub struct OthersQuery {
 
 fn set<'de, D: Deserializer<'de>>(input: D) -> std::result::Result<Flag, D::Error> {
     let flag = Flag::deserialize(input)?;
-    if flag.0 { Ok(flag) } else { Err(de::Error::custom("must be 1. The request revokes all tokens except its own.")) }
+    if flag.0 { Ok(flag) } else { Err(de::Error::custom("must be 1: the request revokes all tokens except its own.")) }
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -391,7 +391,7 @@ mod tests {
             (&shown["user_agent"], &shown["address"], &shown["network"], &shown["kind"]),
             (&json!("curl/8"), &json!("127.0.0.1"), &json!("127.0.0.0/24"), &json!("session"))
         );
-        me.delete("/tokens").invalid(&["The others must be 1. The request revokes all tokens except its own."]);
+        me.delete("/tokens").invalid(&["The others must be 1: the request revokes all tokens except its own."]);
         let ended = me.delete("/tokens?others=1").ok()["deleted"].as_u64().unwrap();
         assert_eq!(
             (ended + 1, me.get("/tokens").ok()["total"].as_u64().unwrap()),

@@ -139,7 +139,7 @@ static RULES: &[Rule] = &[
     Rule("The {field} must be at least {n} characters.", "{field} doit avoir au moins {n} caractères."),
     Rule("The {field} must be at least {n}.", "{field} doit être d’au moins {n}."),
     Rule("The {field} must be between {n} and {m}.", "{field} doit être entre {n} et {m}."),
-    Rule("The {field} must be 1. The request revokes all tokens except its own.", "{field} doit être 1."),
+    Rule("The {field} must be 1: the request revokes all tokens except its own.", "{field} doit être 1."),
     Rule("The {field} must be a valid email address.", "{field} n’est pas une adresse e-mail."),
     Rule(
         "The {field} must be a valid date and time, like {text}.",
@@ -232,11 +232,23 @@ pub fn field_words(sentence: &str) -> Option<&str> {
     read.values.iter().find(|(name, _)| *name == "field").map(|(_, words)| *words)
 }
 
-/// The sentence in the language of a person. `label` gives the label of a field by the words that name it. `None` if no
-/// rule explains the sentence.
+/// The sentence in the language of a person. `label` gives the label of a field by the words that name it. A record may
+/// have several sentences after its number. `None` if no rule explains one of them.
 pub fn stated(words: Translations, sentence: &str, label: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let (prefix, rest) = without_prefix(sentence);
-    let read = read(rest)?;
+    let said = |read: &Read<'_>| said(words, read, label);
+    let Some((kind, number)) = prefix else { return read(rest).as_ref().map(said) };
+    let said = read_each(rest)?.iter().map(said).collect::<Vec<_>>().join(" ");
+    Some(match words.0 {
+        Language::English => format!("{kind}{number}: {said}"),
+        Language::French => {
+            let french = PREFIXES.iter().find(|(english, _)| *english == kind).map_or(kind, |(_, french)| french);
+            format!("{french}{number}\u{a0}: {said}")
+        }
+    })
+}
+
+fn said(words: Translations, read: &Read<'_>, label: &dyn Fn(&str) -> Option<String>) -> String {
     let name = |words: &str| label(words).unwrap_or_else(|| words.to_owned());
     let quoted = |text: &str| match words.0 {
         Language::English => format!("\u{201c}{text}\u{201d}"),
@@ -253,15 +265,7 @@ pub fn stated(words: Translations, sentence: &str, label: &dyn Fn(&str) -> Optio
         let shown = if ["field", "other"].contains(kind) { quoted(&name(value)) } else { (*value).to_owned() };
         said = said.replacen(&format!("{{{kind}}}"), &shown, 1);
     }
-    Some(match (prefix, words.0) {
-        (None, _) => said,
-        (Some((_, number)), _) if rest.is_empty() => number.to_owned(),
-        (Some((kind, number)), Language::English) => format!("{kind}{number}: {said}"),
-        (Some((kind, number)), Language::French) => {
-            let french = PREFIXES.iter().find(|(english, _)| *english == kind).map_or(kind, |(_, french)| french);
-            format!("{french}{number}\u{a0}: {said}")
-        }
-    })
+    said
 }
 
 /// The English sentence about a label instead of the name of a field: “Last name” is required.
@@ -288,6 +292,21 @@ fn read(sentence: &str) -> Option<Read<'_>> {
     RULES.iter().find_map(|rule| Some(Read { rule, values: values(rule.0, sentence)? }))
 }
 
+/// Reads one sentence or several, which a space separates.
+fn read_each(text: &str) -> Option<Vec<Read<'_>>> {
+    let mut sentences = Vec::new();
+    let mut start = 0;
+    let ends = text.match_indices(". ").map(|(at, _)| at + 1).chain([text.len()]);
+    for end in ends {
+        // A sentence may contain a period: it then ends at a later one.
+        if let Some(read) = read(&text[start..end]) {
+            sentences.push(read);
+            start = end + 1;
+        }
+    }
+    (start > text.len()).then_some(sentences)
+}
+
 /// The values of a template in a sentence. `None` if the sentence has another form.
 fn values<'s>(template: &'static str, sentence: &'s str) -> Option<Vec<(&'static str, &'s str)>> {
     let (start, mut rest_of_template) = template.split_once('{').unwrap_or((template, ""));
@@ -300,7 +319,7 @@ fn values<'s>(template: &'static str, sentence: &'s str) -> Option<Vec<(&'static
         let value = &rest[..end];
         let fits = match kind {
             "n" | "m" => is_number(value),
-            "field" | "other" => !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || " _-.".contains(c)),
+            "field" | "other" => is_field(value),
             _ => true,
         };
         if !fits {
@@ -313,12 +332,19 @@ fn values<'s>(template: &'static str, sentence: &'s str) -> Option<Vec<(&'static
     rest.is_empty().then_some(values)
 }
 
+/// Whether a text can name a field. The end of a sentence cannot be in it.
+fn is_field(text: &str) -> bool {
+    !text.is_empty() && !text.contains(". ") && text.chars().all(|c| c.is_alphanumeric() || " _-.".contains(c))
+}
+
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn in_french(sentence: &str) -> Option<String> {
@@ -350,12 +376,43 @@ mod tests {
     }
 
     #[test]
+    fn every_sentence_about_a_record_is_stated() {
+        for (sentences, french) in [
+            (
+                "row 8: The id must be an integer. The created at must be a valid date, like 2024-01-20.",
+                "Ligne 8\u{a0}: «\u{a0}id\u{a0}» doit être un nombre entier. «\u{a0}created at\u{a0}» doit être une date, comme 2024-01-20.",
+            ),
+            (
+                "row 1: The row has a misplaced quote. A value with quotes must be quoted, and its quotes doubled.",
+                "Ligne 1\u{a0}: Un guillemet est mal placé dans la ligne.",
+            ),
+        ] {
+            assert_eq!(in_french(sentences).as_deref(), Some(french));
+        }
+        assert_eq!(in_french("row 1: The id must be an integer. Something else."), None);
+        assert_eq!(in_french("row 1: "), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_two_rules_about_a_record_are_both_stated(one in 0..RULES.len(), other in 0..RULES.len()) {
+            let [one, other] = [one, other].map(|at| sample(&RULES[at]));
+            let alone = [&one, &other].map(|sentence| in_french(sentence).unwrap());
+            let both = in_french(&format!("row 2: {one} {other}")).unwrap();
+            prop_assert_eq!(both, format!("Ligne 2\u{a0}: {} {}", alone[0], alone[1]));
+        }
+    }
+
+    /// A sentence that a rule explains.
+    fn sample(rule: &Rule) -> String {
+        let sentence = rule.0.replace("{field}", "a").replace("{other}", "a");
+        sentence.replace("{n}", "1").replace("{m}", "2").replace("{text}", "x")
+    }
+
+    #[test]
     fn every_rule_is_read_by_itself_and_not_by_one_before_it() {
         for rule in RULES {
-            let sample = ["field", "other"]
-                .iter()
-                .fold(rule.0.to_owned(), |text, kind| text.replace(&format!("{{{kind}}}"), "a"));
-            let sample = sample.replace("{n}", "1").replace("{m}", "2").replace("{text}", "x");
+            let sample = sample(rule);
             let found = read(&sample).unwrap_or_else(|| panic!("{sample}"));
             assert!(std::ptr::eq(found.rule, rule), "{sample}: {}", found.rule.0);
             let french = rule.1.matches('{').count();
