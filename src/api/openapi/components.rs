@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::document::object;
 use crate::api::access::{Layer, Needs};
 use crate::api::media_type::BodyKind;
 use crate::api::route::Route;
@@ -34,18 +35,19 @@ pub(super) fn all(
     let mut responses: Map<String, Value> =
         REFUSALS.iter().map(|refusal| (refusal.key.to_owned(), refusal.response())).collect();
     responses.insert(FAILURE.into(), failure_response());
-    json!({
-        "schemas": schemas,
-        "parameters": parameters,
-        "headers": {
-            "ETag": {"description": "Names this state of the resource.", "schema": {"type": "string"}},
-            "IdempotencyReplayed": {
-                "description": "`true` if this is the response to an earlier request.", "schema": {"type": "string"},
-            },
+    let headers = json!({
+        "ETag": {"description": "Names this state of the resource.", "schema": {"type": "string"}},
+        "IdempotencyReplayed": {
+            "description": "`true` if this is the response to an earlier request.", "schema": {"type": "string"},
         },
-        "responses": responses,
-        "securitySchemes": security_schemes(layer, url),
-    })
+    });
+    object([
+        ("schemas", schemas.into()),
+        ("parameters", parameters.into()),
+        ("headers", headers),
+        ("responses", responses.into()),
+        ("securitySchemes", security_schemes(layer, url)),
+    ])
 }
 
 fn security_schemes(layer: Layer, url: &PublicUrl) -> Value {
@@ -188,23 +190,28 @@ fn failure_response() -> Value {
 
 /// Moves each parameter that several operations share to `components` and refers to it.
 pub(super) fn share_parameters(paths: &mut Map<String, Value>) -> Map<String, Value> {
-    let operations = || paths.values().flat_map(|path| path.as_object().into_iter().flat_map(Map::values));
-    let mut uses: HashMap<String, usize> = HashMap::new();
-    for parameter in operations().flat_map(|operation| operation["parameters"].as_array().into_iter().flatten()) {
-        *uses.entry(parameter.to_string()).or_default() += 1;
+    let operations = paths.values_mut().flat_map(|path| path.as_object_mut().into_iter().flat_map(Map::values_mut));
+    let parameters = operations.flat_map(|operation| operation["parameters"].as_array_mut().into_iter().flatten());
+    // Equal parameters, in the order of the first ones.
+    let mut groups: Vec<Vec<&mut Value>> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for parameter in parameters {
+        let place = *known.entry(parameter.to_string()).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push(parameter),
+            None => groups.push(vec![parameter]),
+        }
     }
     let mut shared = Map::new();
-    let operations = paths.values_mut().flat_map(|path| path.as_object_mut().into_iter().flat_map(Map::values_mut));
-    for parameter in operations.flat_map(|operation| operation["parameters"].as_array_mut().into_iter().flatten()) {
-        if uses.get(&parameter.to_string()).is_none_or(|uses| *uses < 2) {
-            continue;
-        }
-        let name = component_name(parameter["name"].as_str().unwrap_or_default());
-        let numbered = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name}{n}") });
-        let free = |key: &String| shared.get(key).is_none_or(|known| known == parameter);
-        let key = numbered.into_iter().find(free).unwrap_or_default();
+    for group in groups.into_iter().filter(|group| group.len() > 1) {
+        let name = component_name(group[0]["name"].as_str().unwrap_or_default());
+        let mut numbered = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name}{n}") });
+        let key = numbered.find(|key| !shared.contains_key(key)).unwrap_or_default();
         let reference = json!({"$ref": format!("#/components/parameters/{key}")});
-        shared.insert(key, std::mem::replace(parameter, reference));
+        for parameter in group {
+            let described = std::mem::replace(parameter, reference.clone());
+            shared.entry(&key).or_insert(described);
+        }
     }
     shared.sort_keys();
     shared

@@ -28,23 +28,27 @@ pub fn document(router: &Router, layer: Layer, url: &PublicUrl) -> Value {
         }
     }
     let parameters = components::share_parameters(&mut paths);
-    let mut document = json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": format!("cx-engine, {} API", layer.name()),
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": about(layer),
-            "contact": {"name": "The operator of this server", "url": url.central()},
-            "license": {"name": "MIT", "identifier": "MIT"},
-        },
-        "servers": [components::server(layer, url)],
-        "security": [{"bearer": []}],
-        "tags": resources().map(|tag| json!({"name": tag.name, "description": tag.about})).collect::<Value>(),
+    let info = json!({
+        "title": format!("cx-engine, {} API", layer.name()),
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": about(layer),
+        "contact": {"name": "The operator of this server", "url": url.central()},
+        "license": {"name": "MIT", "identifier": "MIT"},
     });
-    // Moved: `json!` would copy them.
-    document["paths"] = Value::Object(paths);
-    document["components"] = components::all(layer, url, schemas.take(), parameters);
-    document
+    object([
+        ("openapi", json!("3.1.0")),
+        ("info", info),
+        ("servers", json!([components::server(layer, url)])),
+        ("security", json!([{"bearer": []}])),
+        ("tags", resources().map(|tag| json!({"name": tag.name, "description": tag.about})).collect()),
+        ("paths", paths.into()),
+        ("components", components::all(layer, url, schemas.take(), parameters)),
+    ])
+}
+
+/// An object of these values. `json!` would copy them.
+pub(super) fn object<const N: usize>(parts: [(&str, Value); N]) -> Value {
+    parts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Resolves a reference. Any other value is returned as it is.
@@ -130,14 +134,14 @@ fn describe(router: &Router, layer: Layer, resource: &Resource, route: &Route, s
     for status in statuses {
         responses.insert(status.as_str().into(), components::refusal(status));
     }
-    let mut described = json!({
-        "operationId": resource.operation_id(route),
-        "tags": [resource.name],
-        "summary": route.summary,
-        "description": access(router, layer, route),
-        "parameters": parameters,
-        "responses": responses,
-    });
+    let mut described = object([
+        ("operationId", json!(resource.operation_id(route))),
+        ("tags", json!([resource.name])),
+        ("summary", json!(route.summary)),
+        ("description", json!(access(router, layer, route))),
+        ("parameters", parameters.into()),
+        ("responses", responses.into()),
+    ]);
     if let Some(body) = body {
         described["requestBody"] = body;
     }

@@ -4,6 +4,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
+use super::document::object;
 use super::schemas::{Schemas, input_name};
 use crate::api::media_type::MediaType;
 
@@ -162,17 +163,14 @@ impl<'s> Operation<'s> {
             }
             content.insert(media_type.name().into(), described);
         }
-        self.body = Some(json!({"required": required, "content": content}));
+        self.body = Some(object([("required", json!(required)), ("content", content.into())]));
     }
 
     /// The response with this status is a `T`.
     pub fn response<T: JsonSchema>(&mut self, status: StatusCode) {
         let schema = self.schemas.output::<T>();
-        self.add_response(
-            status,
-            status.canonical_reason().unwrap_or_default(),
-            json!({"application/json": {"schema": schema}}),
-        );
+        let content = object([("application/json", object([("schema", schema)]))]);
+        self.add_response(status, status.canonical_reason().unwrap_or_default(), content);
     }
 
     /// The response with this status contains many rows: a `T` in JSON, or CSV.
@@ -204,7 +202,8 @@ impl<'s> Operation<'s> {
     }
 
     fn add_response(&mut self, status: StatusCode, description: &str, content: Value) {
-        self.responses.insert(status.as_str().into(), json!({"description": description, "content": content}));
+        let response = object([("description", json!(description)), ("content", content)]);
+        self.responses.insert(status.as_str().into(), response);
     }
 
     /// The operation may return an error with this status.
