@@ -1,5 +1,7 @@
 //! Matches a path to its routes, with one table per layer.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 
 use super::access::Audience;
@@ -99,22 +101,22 @@ impl Router {
 
 impl Table {
     fn new(resources: &[Resource]) -> anyhow::Result<Self> {
-        let of = |resource: &Resource| -> Vec<(Audience, &'static Route)> {
-            resource.routes.iter().map(|route| (resource.audience, route)).collect()
-        };
-        let routes: Vec<_> = resources.iter().flat_map(of).collect();
+        let mut by_path: BTreeMap<&'static str, (Audience, Vec<&'static Route>)> = BTreeMap::new();
+        for resource in resources {
+            for route in resource.routes {
+                let (audience, routes) = by_path.entry(route.path).or_insert((resource.audience, Vec::new()));
+                if routes.iter().any(|other| other.method == route.method) {
+                    anyhow::bail!("{} {} is in the table twice", route.method, route.path);
+                }
+                if *audience != resource.audience {
+                    anyhow::bail!("{} has routes for more than one audience", route.path);
+                }
+                routes.push(route);
+            }
+        }
         let mut paths = matchit::Router::new();
-        for (audience, route) in &routes {
-            let same_path: Vec<_> = routes.iter().filter(|(_, other)| other.path == route.path).collect();
-            if same_path.iter().filter(|(_, other)| other.method == route.method).count() > 1 {
-                anyhow::bail!("{} {} is in the table twice", route.method, route.path);
-            }
-            if same_path.iter().any(|(other, _)| other != audience) {
-                anyhow::bail!("{} has routes for more than one audience", route.path);
-            }
-            if std::ptr::eq(same_path[0].1, *route) {
-                paths.insert(route.path, (*audience, same_path.iter().map(|(_, route)| *route).collect()))?;
-            }
+        for (path, found) in by_path {
+            paths.insert(path, found)?;
         }
         Ok(Self { paths, resources: resources.to_vec() })
     }
