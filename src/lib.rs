@@ -63,13 +63,19 @@ mod tests;
 
 /// The table of every route, of both layers.
 pub fn router() -> anyhow::Result<api::Router> {
+    // The pages of each layer follow from its OpenAPI document. Both are made at once: this is most of the start.
+    let (console_of_workspace, console_of_central) = std::thread::scope(|scope| {
+        let central = scope.spawn(pages::console_of_central);
+        (pages::console_of_workspace(), central.join())
+    });
+    let console_of_central = console_of_central.map_err(|_| anyhow::anyhow!("the central console cannot be made"))?;
     let central = [
         central::RESOURCES,
         pages::RESOURCES,
         &[pages::STYLE],
         pages::MAILED,
         pages::CENTRAL_SIGN_IN,
-        &pages::console_of_central(),
+        &console_of_central,
     ]
     .concat();
     let workspace = [
@@ -78,7 +84,7 @@ pub fn router() -> anyhow::Result<api::Router> {
         pages::RESOURCES,
         &[pages::STYLE],
         pages::SIGNED_IN,
-        &pages::console_of_workspace(),
+        &console_of_workspace,
     ]
     .concat();
     api::Router::new(&central, &workspace)?.with_root(&[pages::FRONT_DOOR, server::OPERATIONS])
