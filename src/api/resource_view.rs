@@ -127,6 +127,8 @@ pub struct Button {
     pub about: Label,
     /// Whether the list runs it for all records of a filter.
     pub is_for_many: bool,
+    /// Rows that it moves, changes or deletes together with the record.
+    pub affected: &'static [Related],
 }
 
 pub const fn label(english: &'static str, french: &'static str) -> Label {
@@ -176,7 +178,7 @@ pub struct RecordLink {
 }
 
 pub const fn button(verb: &'static str, button_label: Label, about: Label) -> Button {
-    Button { verb, label: button_label, about, is_for_many: false }
+    Button { verb, label: button_label, about, is_for_many: false, affected: &[] }
 }
 
 impl Button {
@@ -184,6 +186,12 @@ impl Button {
     #[must_use]
     pub const fn for_many(self) -> Self {
         Self { is_for_many: true, ..self }
+    }
+
+    /// The page of the action counts these rows.
+    #[must_use]
+    pub const fn affecting(self, affected: &'static [Related]) -> Self {
+        Self { affected, ..self }
     }
 }
 

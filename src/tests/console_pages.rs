@@ -543,7 +543,13 @@ fn english_labels() -> BTreeSet<String> {
         labels.extend(view.groups.iter().map(|group| group.label));
         labels.extend(view.help.iter().map(|(_, help)| *help));
         labels.extend(view.quick_filters.iter().map(|filter| filter.label));
-        labels.extend(view.related.iter().chain(view.affected_by_delete).map(|related| related.label));
+        labels.extend(
+            view.related
+                .iter()
+                .chain(view.affected_by_delete)
+                .chain(view.buttons.iter().flat_map(|button| button.affected))
+                .map(|related| related.label),
+        );
         labels.extend(view.buttons.iter().flat_map(|button| [button.label, button.about]));
         labels.extend([view.purpose, view.singular]);
     }

@@ -265,7 +265,12 @@ fn what_a_view_names_exists() {
                 expect(takes(document, list, pair), format!("no filter {pair}"));
             }
         }
-        for related in view.related.iter().chain(view.affected_by_delete) {
+        for related in view
+            .related
+            .iter()
+            .chain(view.affected_by_delete)
+            .chain(view.buttons.iter().flat_map(|button| button.affected))
+        {
             expect(has_list(document, related.path), format!("no list {}", related.path));
             let page = match related.path.strip_prefix("/smart-routings") {
                 Some(rest) => format!("/ui/routing/{{account}}{rest}"),
@@ -316,7 +321,12 @@ fn a_view_has_all_its_words_in_both_languages() {
         let groups = view.groups.iter().map(|group| group.label);
         let help = view.help.iter().map(|(_, text)| *text);
         let filters = view.quick_filters.iter().map(|filter| filter.label);
-        let related = view.related.iter().chain(view.affected_by_delete).map(|related| related.label);
+        let related = view
+            .related
+            .iter()
+            .chain(view.affected_by_delete)
+            .chain(view.buttons.iter().flat_map(|button| button.affected))
+            .map(|related| related.label);
         let buttons = view.buttons.iter().flat_map(|button| [button.label, button.about]);
         let own = [view.purpose, view.singular];
         let shortcuts = view.shortcuts.iter().map(|shortcut| shortcut.label);

@@ -10,6 +10,7 @@ use super::schema::{self, FieldSpec, FieldType};
 use crate::api::field::Label;
 use crate::api::openapi::{self, resolve};
 use crate::api::resource::Resource;
+use crate::api::resource_view::Related;
 use crate::api::{Audience, Layer, Route, Router};
 use crate::values::PublicUrl;
 
@@ -54,6 +55,8 @@ pub struct Action {
     pub is_for_many: bool,
     pub label: Label,
     pub about: Label,
+    /// Rows that it moves, changes or deletes together with the record.
+    pub affected: &'static [Related],
     pub fields: Vec<FieldSpec>,
 }
 
@@ -283,6 +286,7 @@ fn actions(resource: &Resource, document: &Value, list: &str, one: &str) -> Vec<
             is_for_many: is_of_record && declared.is_some_and(|button| button.is_for_many),
             label: declared.map_or_else(|| schema::label(resource, &verb.replace('-', " ")), |button| button.label),
             about: declared.map_or(Label { english: "", french: "" }, |button| button.about),
+            affected: declared.map_or(&[], |button| button.affected),
             fields: request_fields(resource, document, route),
         }
     });

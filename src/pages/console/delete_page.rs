@@ -6,6 +6,7 @@ use askama::Template;
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 
+use super::affected_records::{self, AffectedRecords};
 use super::catalog::Collection;
 use super::detail_page;
 use super::display::{self, plain};
@@ -38,7 +39,7 @@ struct DeletePage<'a> {
     names: Vec<String>,
     /// How many more there are.
     others: Option<String>,
-    affected: Vec<(String, String)>,
+    affected: Vec<AffectedRecords>,
     action: String,
     button: String,
     cancel: String,
@@ -88,17 +89,6 @@ fn ask_again(
     };
     let frame = Frame::of(page)?;
     let words = frame.words;
-    let mut affected = Vec::new();
-    for related in collection.resource.view.affected_by_delete {
-        let Some((target, inner, filter)) = detail_page::target(page, collection, related, place) else { continue };
-        if target.list.is_none_or(|route| !page.may(route)) {
-            continue;
-        }
-        let (count, number) = list_page::count(page, target, &inner, &filter)?;
-        if count > 0 {
-            affected.push((number, words.label(related.label)));
-        }
-    }
     let base = place.page(collection);
     let cancel = if collection.show.is_some() { base.clone() } else { collection.page_of(&place.values()) };
     let title = collection.title(&record);
@@ -107,7 +97,7 @@ fn ask_again(
         title: words.delete_record(&title),
         names: Vec::new(),
         others: None,
-        affected,
+        affected: affected_records::count(page, collection, place, collection.resource.view.affected_by_delete)?,
         action: format!("{base}/delete"),
         button: words.delete(),
         cancel,

@@ -6,6 +6,7 @@ use askama::Template;
 use http::{HeaderName, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::affected_records::AffectedRecords;
 use super::catalog::Collection;
 use super::conflict_page;
 use super::detail_page;
@@ -37,6 +38,8 @@ pub struct FormPage<'a> {
     pub hidden: Vec<(&'static str, String)>,
     /// Each with the id of its input, if the form has it.
     pub problems: Vec<(Option<String>, String)>,
+    /// The records that the form changes besides its own.
+    pub affected: Vec<AffectedRecords>,
 }
 
 /// An empty form. The query fills fields in.
@@ -79,7 +82,14 @@ fn show_new(
     let list = collection.page_of(&place.values());
     let singular = collection.singular(words);
     let title = words.new_record(&singular);
-    let facts = FormFacts { title, about: None, action: format!("{list}/new"), button: words.create(), cancel: list };
+    let facts = FormFacts {
+        title,
+        about: None,
+        action: format!("{list}/new"),
+        button: words.create(),
+        cancel: list,
+        affected: Vec::new(),
+    };
     show(page, collection, &collection.creation, place, form, status, facts)
 }
 
@@ -90,6 +100,7 @@ pub struct FormFacts {
     pub action: String,
     pub button: String,
     pub cancel: String,
+    pub affected: Vec<AffectedRecords>,
 }
 
 /// The page of a form.
@@ -114,6 +125,7 @@ pub fn show(
         button: facts.button,
         is_danger: false,
         cancel: facts.cancel,
+        affected: facts.affected,
         problems: form.problems_at(groups.iter().flat_map(|group| &group.inputs)),
         hidden,
         groups,
@@ -283,8 +295,14 @@ fn show_edit(
         true => collection.plural(words),
         false => words.change_record(&title(collection, form)),
     };
-    let facts =
-        FormFacts { title, about: None, action: format!("{record}/edit"), button: words.save(), cancel: record };
+    let facts = FormFacts {
+        title,
+        about: None,
+        action: format!("{record}/edit"),
+        button: words.save(),
+        cancel: record,
+        affected: Vec::new(),
+    };
     show(page, collection, &collection.change, place, form, status, facts)
 }
 

@@ -5,6 +5,7 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::affected_records::AffectedRecords;
 use super::catalog::{Collection, collection};
 use super::console_page::ConsolePage;
 use super::detail_page;
@@ -57,6 +58,7 @@ struct MeForm<'a> {
     groups: Vec<InputGroup>,
     hidden: Vec<(&'static str, String)>,
     problems: Vec<(Option<String>, String)>,
+    affected: Vec<AffectedRecords>,
     has_keys: bool,
     /// The page of the account on the central host.
     account: String,
@@ -143,6 +145,7 @@ fn respond(page: &PageCtx<'_>, form: &FormState, status: StatusCode) -> Result<A
         groups: vec![InputGroup { label: None, inputs }],
         hidden: vec![("once", form.once.clone()), ("base", form.base.to_string())],
         problems,
+        affected: Vec::new(),
         has_keys: cookie_value(&page.request.headers, KEYS_COOKIE).as_deref() != Some("off"),
         account: format!("{}/account", frame.places),
         frame: &frame,

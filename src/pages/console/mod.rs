@@ -5,6 +5,7 @@
 //! (`catalog.rs`). Pages that combine several resources are written by hand, one file each.
 
 mod action_page;
+mod affected_records;
 mod audit_page;
 mod catalog;
 mod central;

@@ -210,6 +210,7 @@ impl RouteForm {
             groups: if inputs.is_empty() { Vec::new() } else { vec![form::InputGroup { label: None, inputs }] },
             hidden: vec![("once", form.once.clone())],
             problems,
+            affected: Vec::new(),
             frame: &frame,
         };
         frame.respond(page, status, &rendered)

@@ -50,6 +50,7 @@ words! {
     delete_many(number, what): "Delete {number} {what}?", "Supprimer {number} {what}\u{a0}?";
     cannot_be_undone(): "This cannot be undone.", "Cette action est définitive.";
     goes_with_it(): "What goes with it:", "Ce qui est aussi touché\u{a0}:";
+    what_changes(): "What changes:", "Ce qui change\u{a0}:";
     and_others(number): "and {number} more", "et {number} de plus";
     type_number(number): "Type {number} to confirm", "Tapez {number} pour confirmer";
     type_the_number(): "Type the number of records to confirm.", "Tapez le nombre d’enregistrements pour confirmer.";

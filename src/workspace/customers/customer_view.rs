@@ -1,7 +1,7 @@
 //! How the console shows customers.
 
 use crate::api::field::{Field, labelled};
-use crate::api::resource_view::{ResourceView, Widget, button, group, label, quick_filter, related};
+use crate::api::resource_view::{Related, ResourceView, Widget, button, group, label, quick_filter, related};
 
 /// The labels of fields that the entity does not have.
 pub const FIELDS: &[Field] = &[
@@ -24,6 +24,53 @@ pub const FIELDS: &[Field] = &[
     labelled("cascade", "Delete contacts and call routing too", "Supprimer aussi les contacts et le routage"),
     labelled("with", "Also show", "Afficher aussi"),
     labelled("ended", "Deleted credentials", "Accès supprimés"),
+];
+
+/// The rows that a merge moves, and the credentials that it deletes.
+const AFFECTED_BY_MERGE: &[Related] = &[
+    related("contacts move", "contacts sont transférés", "/contacts", "customer_id"),
+    related("calls move", "appels sont transférés", "/phone-calls", "customer_id"),
+    related("chats move", "discussions sont transférées", "/crm/lookup/chats", "customer_id"),
+    related(
+        "call queues move",
+        "files d’attente sont transférées",
+        "/smart-routings/call-queues/queues",
+        "customer_account",
+    ),
+    related(
+        "queue groups move",
+        "groupes de files sont transférés",
+        "/smart-routings/call-queues/groups",
+        "customer_account",
+    ),
+    related(
+        "routing contacts move",
+        "contacts de routage sont transférés",
+        "/smart-routings/contacts",
+        "customer_account",
+    ),
+    related("routing fields move", "champs de routage sont transférés", "/smart-routings/fields", "customer_account"),
+    related("CTIs move", "CTI sont transférés", "/smart-routings/ctis", "customer_account"),
+    related("geo lists move", "listes géographiques sont transférées", "/smart-routings/geo/lists", "customer_account"),
+    related("surveys move", "enquêtes sont transférées", "/smart-routings/surveys", "customer_account"),
+    related(
+        "call-flow tokens are deleted, unless they move too",
+        "jetons CFD sont supprimés, sauf s’ils sont transférés aussi",
+        "/smart-routings/cfd-tokens",
+        "customer_account",
+    ),
+    related(
+        "integration keys are deleted, unless they move too",
+        "clés d’intégration sont supprimées, sauf si elles sont transférées aussi",
+        "/integration-keys",
+        "customer_id",
+    ),
+    related(
+        "OAuth clients are deleted, unless they move too",
+        "clients OAuth sont supprimés, sauf s’ils sont transférés aussi",
+        "/oauth-clients",
+        "customer_id",
+    ),
 ];
 
 pub const VIEW: ResourceView = ResourceView {
@@ -144,7 +191,8 @@ pub const VIEW: ResourceView = ResourceView {
             "The other customer is kept. It receives the contacts, calls and call routing of this customer, which is then deleted.",
             "L’autre client est conservé. Il reçoit les contacts, les appels et le routage de ce client, qui est ensuite supprimé.",
         ),
-    )],
+    )
+    .affecting(AFFECTED_BY_MERGE)],
     purpose: label(
         "The companies and people that you serve.",
         "Les entreprises et les personnes dont vous prenez les appels.",
