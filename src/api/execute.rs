@@ -17,6 +17,7 @@ use super::request::Request;
 use super::response::{ApiResponse, Content};
 use super::route::Route;
 use crate::auth::Caller;
+use crate::executors::Executor;
 
 /// A request with its row of the route table.
 #[derive(Clone)]
@@ -29,6 +30,7 @@ pub struct RoutedRequest {
 /// if its change is.
 pub fn in_transaction(routed: &RoutedRequest, inputs: Inputs, db: &Connection) -> Result<ApiResponse> {
     let request = &routed.request;
+    request.read_workspace_language(db)?;
     let caller = request.identify(db)?;
     check_unchanged(routed, &caller, db)?;
     let attempt = IdempotentRequest::of(request, &caller)?;
@@ -51,10 +53,18 @@ pub fn in_transaction(routed: &RoutedRequest, inputs: Inputs, db: &Connection) -
 pub fn outside_transaction(routed: &RoutedRequest, inputs: Inputs) -> Result<ApiResponse> {
     let request = &routed.request;
     let caller = match request.needs {
-        Needs::Anyone => Caller::Anonymous,
+        Needs::Anyone => {
+            // An inline page waits for no file.
+            if request.needs_workspace_language() && routed.route.handler.executor() != Executor::Inline {
+                let inside = Arc::clone(request);
+                request.file().read(move |db| inside.read_workspace_language(db))?;
+            }
+            Caller::Anonymous
+        }
         _ => {
             let inside = routed.clone();
             request.file().read(move |db| {
+                inside.request.read_workspace_language(db)?;
                 let caller = inside.request.identify(db)?;
                 check_unchanged(&inside, &caller, db)?;
                 Ok::<_, Error>(caller)

@@ -132,6 +132,7 @@ impl InnerRequest {
             workspace: page.workspace.clone(),
             address,
             time_zone,
+            workspace_language: OnceLock::new(),
             client: page.client,
             now: page.now,
         };

@@ -19,7 +19,7 @@ use crate::auth::identity::MemberCheck;
 use crate::auth::{Caller, Credential, Identity, Origin, Principal, TokenFault, TokenInUse, identity};
 use crate::instance::Instance;
 use crate::storage::File;
-use crate::tenancy::{ChangeRecorder, Host, Lease, Status, WorkspaceEntry, host, journal};
+use crate::tenancy::{ChangeRecorder, Host, Lease, Status, WorkspaceEntry, host, journal, locale_settings};
 use crate::values::{AllowedHost, Language, Timestamp};
 
 pub struct Request {
@@ -50,6 +50,8 @@ pub struct Request {
     pub address: Address,
     /// The workspace's time zone, read when it is first needed.
     pub time_zone: OnceLock<TimeZone>,
+    /// The workspace's language, read before the handler of a page whose visitor prefers none that the pages have.
+    pub workspace_language: OnceLock<Language>,
     /// The client's IP address. `X-Forwarded-For` counts only from trusted proxies.
     pub client: IpAddr,
     pub now: Timestamp,
@@ -87,11 +89,11 @@ pub fn cookie_value(headers: &HeaderMap, name: &str) -> Option<String> {
 /// The cookie with the language that a person chose.
 pub const LANGUAGE_COOKIE: &str = "cx_language";
 
-/// The language that the sender of these headers chose, or else prefers.
-pub fn language(headers: &HeaderMap) -> Language {
+/// The language that the sender of these headers chose, or else prefers, if the pages have it.
+pub fn language(headers: &HeaderMap) -> Option<Language> {
     match cookie_value(headers, LANGUAGE_COOKIE).as_deref() {
-        Some("fr") => return Language::French,
-        Some("en") => return Language::English,
+        Some("fr") => return Some(Language::French),
+        Some("en") => return Some(Language::English),
         _ => {}
     }
     let values = headers.get_all(header::ACCEPT_LANGUAGE).iter();
@@ -156,9 +158,25 @@ impl Request {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The language that the caller prefers.
+    /// The language of a page: the one that the visitor chose, or else prefers, or else the workspace's.
     pub fn language(&self) -> Language {
-        language(&self.headers)
+        language(&self.headers).or_else(|| self.workspace_language.get().copied()).unwrap_or_default()
+    }
+
+    /// Whether the language of the page is that of the workspace, and is not read yet.
+    pub fn needs_workspace_language(&self) -> bool {
+        self.audience == Audience::People
+            && self.layer == Layer::Workspace
+            && self.workspace_language.get().is_none()
+            && language(&self.headers).is_none()
+    }
+
+    /// Reads the language of the workspace if the page needs it.
+    pub fn read_workspace_language(&self, db: &Connection) -> Result<()> {
+        if self.needs_workspace_language() {
+            let _ = self.workspace_language.set(locale_settings::language(db)?);
+        }
+        Ok(())
     }
 
     /// The open workspace. Every route of the workspace layer has one.

@@ -5,7 +5,7 @@ use http::{HeaderMap, Response, StatusCode, Uri};
 
 use super::Message;
 use super::translations::Translations;
-use crate::api::{Error, language};
+use crate::api::{Error, Request, language};
 
 /// The page for the error of a request.
 pub struct ErrorPage {
@@ -35,7 +35,17 @@ impl ErrorPage {
             _ => return None,
         };
         let requested = uri.path_and_query().map_or_else(String::new, ToString::to_string);
-        Some(Self { words: Translations(language(headers)), about, requested, start: format!("{prefix}/ui") })
+        Some(Self {
+            words: Translations(language(headers).unwrap_or_default()),
+            about,
+            requested,
+            start: format!("{prefix}/ui"),
+        })
+    }
+
+    /// Takes the language of the request, which may be that of its workspace.
+    pub fn speak_as(&mut self, request: &Request) {
+        self.words = Translations::of(request);
     }
 
     /// The response, with the headers of the error.

@@ -159,6 +159,7 @@ pub fn shown_again(
         workspace: outer.workspace.clone(),
         address,
         time_zone: OnceLock::new(),
+        workspace_language: OnceLock::new(),
         client: outer.client,
         now: outer.now,
     });

@@ -155,9 +155,13 @@ mod tests {
         rest.split('"').next().unwrap().to_owned()
     }
 
+    fn visitor(server: &TestServer) -> TestClient<'_> {
+        server.anonymous().at("acme.localhost").with_header("accept-language", "en")
+    }
+
     fn with_cookie<'b>(server: &'b TestServer, answer: &TestResponse) -> TestClient<'b> {
         let set = answer.headers[header::SET_COOKIE].to_str().unwrap();
-        server.anonymous().at("acme.localhost").with_header("cookie", set.split(';').next().unwrap())
+        visitor(server).with_header("cookie", set.split(';').next().unwrap())
     }
 
     fn location(answer: &TestResponse) -> &str {
@@ -167,7 +171,7 @@ mod tests {
 
     /// Sends the password on the sign-in page. Returns the response and the browser that sent it.
     fn give_password<'b>(server: &'b TestServer, email: &str) -> (TestClient<'b>, TestResponse) {
-        let page = server.anonymous().at("acme.localhost").get("/ui/sign-in?to=/docs");
+        let page = visitor(server).get("/ui/sign-in?to=/docs");
         let browser = with_cookie(server, &page);
         let form_key = hidden(&page, "form_key");
         let form = [("email", email), ("password", PASSWORD), ("to", "/docs"), ("form_key", &form_key)];

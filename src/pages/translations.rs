@@ -431,7 +431,7 @@ mod tests {
             ("acme.localhost", "/oauth/authorize".into(), "unknown here", "est inconnue ici"),
         ] {
             let visitor = server.anonymous().at(host);
-            let page = visitor.get(&path);
+            let page = visitor.with_header("accept-language", "en-GB, fr;q=0.9").get(&path);
             assert!(page.text.contains("<html lang=\"en\">") && page.text.contains(english), "{page:?}");
             assert_eq!(page.headers[header::CONTENT_LANGUAGE], "en");
             assert_eq!(page.headers[header::VARY], "Accept-Language, Cookie");

@@ -84,13 +84,13 @@ impl Service {
         let forwarded = address::forwarded(config, &head.headers, peer);
         let client = address::client(&forwarded, peer);
         let origin = cors::allowed_origin(config, &head.headers).cloned();
-        let page = self.error_page(&head);
+        let mut page = self.error_page(&head);
         let _running = self.instance.metrics.request_began();
         let mut line = RequestLog::new(&head, client);
         let is_secure = self.is_secure(&forwarded);
         let mut body = Some(body);
         let answered = match forwarded {
-            Ok(forwarded) => self.answer_parts(head, &mut body, forwarded, client, &mut line).await,
+            Ok(forwarded) => self.answer_parts(head, &mut body, forwarded, client, &mut page, &mut line).await,
             Err(error) => Err(error),
         };
         if let Some(rest) = body.filter(|_| !waits) {
@@ -186,6 +186,7 @@ impl Service {
         body: &mut Option<B>,
         forwarded: Forwarded,
         client: IpAddr,
+        page: &mut Option<ErrorPage>,
         log: &mut RequestLog,
     ) -> Result<Response<Outgoing>>
     where
@@ -235,7 +236,10 @@ impl Service {
         }
         if let Err(Error::NeedsTimeZone) = &answered.result {
             self.load_time_zone(&request).await?;
-            answered = dispatch::run(RoutedRequest { request, route }).await;
+            answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
+        }
+        if let Some(page) = page {
+            page.speak_as(&request);
         }
         let DispatchResult { result, waited, worked } = answered;
         log.timed(waited, worked);
@@ -307,6 +311,7 @@ impl Service {
             workspace,
             address,
             time_zone: OnceLock::new(),
+            workspace_language: OnceLock::new(),
             client,
             now,
         }

@@ -4,11 +4,12 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use phonenumber::country::Id as Country;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::values::phone;
+use crate::values::{Language, phone};
 
-/// The country and the time zone of a workspace that has not set its own.
+/// The country, the time zone and the locale of a workspace that has not set its own.
 pub const DEFAULT_COUNTRY: &str = "FR";
 pub const DEFAULT_ZONE: &str = "Europe/Paris";
+pub const DEFAULT_LOCALE: &str = "fr-FR";
 
 /// The text of a setting. `None` if it was never set.
 pub fn setting(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
@@ -19,6 +20,12 @@ pub fn setting(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> 
 pub fn default_country(db: &Connection) -> rusqlite::Result<Country> {
     let code = setting(db, "default_country")?;
     Ok(code.and_then(|code| phone::country(&code)).unwrap_or(Country::FR))
+}
+
+/// The language of the pages for visitors who prefer none that the pages have.
+pub fn language(db: &Connection) -> rusqlite::Result<Language> {
+    let locale = setting(db, "locale")?;
+    Ok(Language::of_tag(locale.as_deref().unwrap_or(DEFAULT_LOCALE)).unwrap_or_default())
 }
 
 /// The country and time zone of a workspace.

@@ -16,7 +16,7 @@ use crate::api::resource_view::{ResourceView, group, label};
 use crate::api::{BlockingCtx, Changes, Ctx, Error, Needs, Ok200, Result, Route, Saved, blocking, get, put, run};
 use crate::tenancy::indexing::Pass;
 use crate::tenancy::journal::Recorded;
-use crate::tenancy::locale_settings::{DEFAULT_COUNTRY, DEFAULT_ZONE};
+use crate::tenancy::locale_settings::{DEFAULT_COUNTRY, DEFAULT_LOCALE, DEFAULT_ZONE};
 use crate::values::{Country, Days, Locale, TimeZone, UrlTemplate, phone};
 
 pub const RESOURCE: Resource = Resource::new("Settings", "Settings of the whole workspace.", ROUTES)
@@ -52,8 +52,8 @@ const VIEW: ResourceView = ResourceView {
         (
             "locale",
             label(
-                "A language, or a language and a country: fr, fr-FR.",
-                "Une langue, ou une langue et un pays\u{a0}: fr, fr-FR.",
+                "A language, or a language and a country: fr, fr-FR. For people whose browser asks for neither English nor French.",
+                "Une langue, ou une langue et un pays\u{a0}: fr, fr-FR. Pour les personnes dont le navigateur ne demande ni le français ni l’anglais.",
             ),
         ),
         (
@@ -134,8 +134,9 @@ settings! {
     default_country: Country = DEFAULT_COUNTRY, "Default country", "Pays par défaut";
     /// IANA time zone of the workspace, for example `Europe/Paris`.
     timezone: TimeZone = DEFAULT_ZONE, "Time zone", "Fuseau horaire";
-    /// Language of the workspace, optionally with a country: `fr`, `fr-FR`.
-    locale: Locale = "fr-FR", "Language", "Langue";
+    /// Language of the workspace, optionally with a country: `fr`, `fr-FR`. Pages have it for visitors whose browser
+    /// prefers neither English nor French.
+    locale: Locale = DEFAULT_LOCALE, "Language", "Langue";
     /// URL that the CRM look-up returns for a contact, with the placeholders `{id}`, `{phone}`, `{email}` and
     /// `{display_name}`. It must be absolute, and placeholders are allowed only after the host. Null: the contact's
     /// page on this server.

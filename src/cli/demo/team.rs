@@ -86,6 +86,7 @@ fn request_of(instance: &Arc<Instance>, router: Router, workspace: Uuid, account
         workspace: Some(instance.registry.lease(workspace)),
         address: Address { scheme: "http", authority, prefix, path },
         time_zone: OnceLock::new(),
+        workspace_language: OnceLock::new(),
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         now,
     }

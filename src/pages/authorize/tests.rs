@@ -33,7 +33,7 @@ fn query(client: &Value, more: &[(&str, &str)]) -> String {
 }
 
 fn anyone(server: &TestServer) -> TestClient<'_> {
-    server.anonymous().at("acme.localhost")
+    server.anonymous().at("acme.localhost").with_header("accept-language", "en;q=0.5")
 }
 
 fn location(answer: &TestResponse) -> String {
