@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use quick_cache::unsync::Cache;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
 use crate::auth::encryption::{self, Claims, DecryptedToken};
@@ -18,6 +18,9 @@ use crate::values::Timestamp;
 
 /// Maximum entries per cache. The least recently used entry is evicted.
 const REMEMBERED: usize = 20_000;
+
+/// Maximum memberships of an account that are read for one list.
+const MOST_MEMBERSHIPS: i64 = 100;
 
 /// Minimum seconds between two writes of a token's last use.
 const USE_IS_WRITTEN_EVERY: i64 = 60;
@@ -168,6 +171,17 @@ impl Current<'_> {
         Ok(found)
     }
 
+    /// The active workspaces of which the account is a member, by name. Reads at most [`MOST_MEMBERSHIPS`] of them.
+    pub fn of_member(&mut self, account_id: i64) -> rusqlite::Result<Vec<WorkspaceEntry>> {
+        // The limit comes before the order, so that no account makes others wait for the lock.
+        let sql = "SELECT w.id, w.subdomain, w.status, w.owner_id, w.name
+                   FROM (SELECT workspace_id FROM memberships WHERE account_id = ?1 ORDER BY workspace_id LIMIT ?2) m
+                   CROSS JOIN workspaces w ON w.id = m.workspace_id
+                   WHERE w.status = 'active' ORDER BY fold(w.name), w.id";
+        let mut statement = self.state.db.prepare_cached(sql)?;
+        statement.query_map((account_id, MOST_MEMBERSHIPS), WorkspaceEntry::from_row)?.collect()
+    }
+
     /// Finds the token of a Bearer text, if the token is valid at this moment.
     pub fn bearer(&mut self, text: &str, now: Timestamp) -> rusqlite::Result<Result<Bearer, TokenFault>> {
         let state = &mut *self.state;
@@ -216,19 +230,15 @@ fn find_workspace(db: &Connection, column: &'static str, value: &str) -> rusqlit
     let sql = format!(
         "SELECT id, subdomain, status, owner_id, name FROM workspaces WHERE {column} = ?1 AND status IN ('active', 'suspended')"
     );
-    db.prepare_cached(&sql)?
-        .query_row([value], |row| {
-            let active = row.get_ref(2)?.as_str()? == "active";
-            let status = if active { Status::Active } else { Status::Suspended };
-            Ok(WorkspaceEntry {
-                id: uuid_column(row, 0)?,
-                subdomain: row.get(1)?,
-                status,
-                owner: row.get(3)?,
-                name: row.get(4)?,
-            })
-        })
-        .optional()
+    db.prepare_cached(&sql)?.query_row([value], WorkspaceEntry::from_row).optional()
+}
+
+impl WorkspaceEntry {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let active = row.get_ref(2)?.as_str()? == "active";
+        let status = if active { Status::Active } else { Status::Suspended };
+        Ok(Self { id: uuid_column(row, 0)?, subdomain: row.get(1)?, status, owner: row.get(3)?, name: row.get(4)? })
+    }
 }
 
 fn find_bearer(db: &Connection, text: &str, keys: &Keys) -> rusqlite::Result<Result<Bearer, TokenFault>> {

@@ -179,6 +179,15 @@ pub fn count(words: Translations, number: i64) -> String {
     groups.join(separator)
 }
 
+/// The beginning of a text that has more characters than this, with an ellipsis.
+pub fn beginning(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        // One character gives way to the ellipsis.
+        Some(_) => format!("{}…", text.chars().take(most - 1).collect::<String>().trim_end()),
+    }
+}
+
 /// A number for a `tel:` link (RFC 3966), without separators.
 fn tel_number(number: &str) -> String {
     number.chars().filter(|c| c.is_ascii_digit() || matches!(c, '+' | '*' | '#')).collect()
@@ -201,6 +210,12 @@ mod tests {
     fn a_link_to_write_to_a_contact_adds_nobody() {
         assert_eq!(mail_address("zoe+a@example.com"), "zoe+a@example.com");
         assert_eq!(mail_address("zoe?bcc=all&x@example.com"), "zoe%3Fbcc%3Dall%26x@example.com");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        assert_eq!((beginning("Zoé", 3), beginning("Zoé & Cie", 5)), ("Zoé".into(), "Zoé…".into()));
+        assert_eq!(beginning("漢漢漢漢", 3), "漢漢…");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::catalog::{Collection, collections};
 use super::central;
+use super::display;
 use super::texts::section_label;
 use crate::api::field::Label;
 use crate::api::resource::Section;
@@ -21,6 +22,7 @@ use crate::pages::session::BrowserSession;
 use crate::pages::sign_in::host_of;
 use crate::pages::translations::Translations;
 use crate::tenancy::locale_settings::WorkspaceLocale;
+use crate::tenancy::{Current, WorkspaceEntry};
 use crate::values::Language;
 
 /// The context of a page: in a read turn, or outside the lanes.
@@ -130,12 +132,29 @@ pub struct NavSection {
     pub links: Vec<NavLink>,
 }
 
+/// Another workspace of the person.
+pub struct PlaceLink {
+    pub name: String,
+    /// The beginning of a long name.
+    pub short_name: String,
+    /// The address at which the person enters it.
+    pub href: String,
+}
+
+/// Workspaces in the menu of the person.
+const MOST_PLACES: usize = 10;
+
+/// Characters of a name in the menu of the person.
+const LONGEST_PLACE: usize = 40;
+
 /// The frame around a page: navigation, search, the person, and the message of the last change.
 pub struct Frame {
     pub words: Translations,
     /// The name of the workspace, or of the program on the central host.
     pub place: String,
-    /// Where the person chooses another workspace.
+    /// Other workspaces of the person, the first ones by name.
+    pub other_places: Vec<PlaceLink>,
+    /// The list of all workspaces of the person.
     pub places: String,
     pub person: String,
     pub account: String,
@@ -156,18 +175,19 @@ impl Frame {
         let words = page.words();
         let session = BrowserSession::read(request)?;
         let (form_key, cookie) = session.form_key()?;
+        let central = request.instance.public_url().central();
+        let mut other_places = Vec::new();
         let (place, places, person, account) = match (request.layer, page.caller) {
             (Layer::Workspace, Caller::Principal(principal)) => {
-                let listed =
-                    request.instance.directory.current(&request.instance.keys)?.by_id(request.workspace()?.id())?;
-                let central = request.instance.public_url().central();
+                let mut directory = request.instance.directory.current(&request.instance.keys)?;
+                let listed = directory.by_id(request.workspace()?.id())?;
+                other_places = self::other_places(request, &mut directory)?;
                 let name = listed.map(|listed| listed.name).unwrap_or_default();
                 (name, format!("{central}/ui"), principal.name.clone(), "/ui/me".to_owned())
             }
             _ => {
-                let central = request.instance.public_url().central();
                 let me = page.send(InnerRequest::get("/whoami"))?.body;
-                let name = super::display::plain(&me["user"]["name"]);
+                let name = display::plain(&me["user"]["name"]);
                 (host_of(&central).to_owned(), "/ui".to_owned(), name, "/ui/account".to_owned())
             }
         };
@@ -176,6 +196,7 @@ impl Frame {
         Ok(Self {
             words,
             place,
+            other_places,
             places,
             person,
             account,
@@ -211,6 +232,19 @@ impl Frame {
     ) -> Result<ApiResponse> {
         self.html(status, template)?.into_response(page.request)
     }
+}
+
+/// The other workspaces that the person may enter.
+fn other_places(request: &Request, directory: &mut Current<'_>) -> Result<Vec<PlaceLink>> {
+    let (Ok(token), here) = (request.token(), request.workspace()?.id()) else { return Ok(Vec::new()) };
+    let others = directory.of_member(token.account_id)?.into_iter().filter(|entry| entry.id != here);
+    let public_url = request.instance.public_url();
+    let link = |entry: WorkspaceEntry| PlaceLink {
+        short_name: display::beginning(&entry.name, LONGEST_PLACE),
+        href: format!("{}/ui/enter", public_url.workspace(&entry.subdomain)),
+        name: entry.name,
+    };
+    Ok(others.take(MOST_PLACES).map(link).collect())
 }
 
 /// The sections that the person may open.
@@ -273,7 +307,7 @@ impl Collection {
     pub fn title(&self, record: &Value) -> String {
         let parts = self.title_fields();
         let parts = parts.iter().filter_map(|name| {
-            let text = super::display::plain(super::display::at(record, name));
+            let text = display::plain(display::at(record, name));
             (!text.is_empty()).then_some(text)
         });
         let title = parts.collect::<Vec<_>>().join(" ");
@@ -292,4 +326,69 @@ pub fn back(page: &PageCtx<'_>) -> Option<String> {
 /// Whether the browser asks for a part of the page, as the script does.
 pub fn accepts_part(page: &PageCtx<'_>, name: &str) -> bool {
     page.query("part").as_deref() == Some(name) && page.request.headers.contains_key(header::ACCEPT)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::tests::{TestBrowser, TestServer};
+
+    /// The links of the menu with the other workspaces.
+    fn menu<'b>(browser: &'b TestBrowser<'_>) -> Vec<&'b str> {
+        let menu = browser.page.text.split("<summary class=\"link\">Other workspaces").nth(1).unwrap_or_default();
+        menu.split("</details>").next().unwrap().split("<a class=\"link\" ").skip(1).map(str::trim_end).collect()
+    }
+
+    #[test]
+    fn the_menu_of_the_person_leads_to_their_other_workspaces() {
+        let server = TestServer::new();
+        let mut browser = TestBrowser::signed_in(&server, "owner@example.com");
+        assert!(menu(&browser).is_empty(), "the central host lists them: {browser:?}");
+        browser.go("http://acme.localhost/ui/enter");
+        let all = "href=\"http://localhost/ui\">All workspaces</a>";
+        assert_eq!(menu(&browser), ["href=\"http://other.localhost/ui/enter\">other</a>", all]);
+        browser.go("http://other.localhost/ui/enter");
+        assert_eq!(browser.url, "http://other.localhost/ui");
+        assert_eq!(menu(&browser), ["href=\"http://acme.localhost/ui/enter\">acme</a>", all]);
+
+        // A new name shows at once, as text.
+        let acme = format!("/workspaces/{}", server.acme.id);
+        let name = format!("<b>Zoé & Cie</b> {}", "x".repeat(200));
+        server.central().put(&acme, json!({"name": name})).created();
+        browser.go("/ui");
+        let link = menu(&browser)[0];
+        let escaped = name.replace('&', "&#38;").replace('<', "&#60;").replace('>', "&#62;");
+        assert!(link.contains(&format!("title=\"{escaped}\">&#60;b&#62;Zoé &#38; Cie")), "{link}");
+        assert!(link.ends_with(&format!("{}…</a>", "x".repeat(22))), "{link}");
+
+        // A suspended workspace cannot be entered.
+        let origin = crate::auth::Origin::system(crate::values::Timestamp::now());
+        server.instance.central.set_workspace_status(server.acme.id, "suspended", origin).unwrap();
+        browser.go("/ui");
+        assert!(menu(&browser).is_empty() && browser.page.text.contains(all), "{browser:?}");
+    }
+
+    #[test]
+    fn the_menu_of_the_person_has_the_first_ten_workspaces_by_name() {
+        let server = TestServer::new();
+        for number in (10..24).rev() {
+            server.central().post("/workspaces", json!({"name": format!("Équipe {number}")})).created();
+        }
+        let mut browser = TestBrowser::signed_in(&server, "owner@example.com");
+        browser.go("http://other.localhost/ui/enter");
+        let names: Vec<&str> = menu(&browser).iter().map(|link| link.split(['>', '<']).nth(1).unwrap()).collect();
+        let expected = ["acme".to_owned()].into_iter().chain((10..19).map(|number| format!("Équipe {number}")));
+        assert_eq!(names, expected.chain(["All workspaces".into()]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_person_with_one_workspace_has_no_menu_of_others() {
+        let server = TestServer::new();
+        server.join_acme("zoe@example.com", "agent");
+        let mut zoe = TestBrowser::signed_in(&server, "zoe@example.com");
+        zoe.go("http://acme.localhost/ui/enter");
+        assert!(menu(&zoe).is_empty(), "{zoe:?}");
+        assert!(zoe.page.text.contains("<a href=\"http://localhost/ui\">All workspaces</a>"), "{zoe:?}");
+    }
 }

@@ -12,6 +12,7 @@ words! {
     home(): "Home", "Accueil";
     account(): "Account", "Compte";
     sign_out(): "Sign out", "Se déconnecter";
+    other_workspaces(): "Other workspaces", "Autres espaces de travail";
     all_workspaces(): "All workspaces", "Tous les espaces de travail";
     search(): "Search", "Rechercher";
     search_everything(): "Search everything", "Rechercher partout";
