@@ -139,8 +139,10 @@ fn with_etag(routed: &RoutedRequest, caller: &Caller, mut answer: ApiResponse) -
         Method::GET => resource.is_some(),
         Method::PUT => {
             let shows = request.router.show_route(request.layer, route);
+            // The response to a dry run, with 200, is not the resource.
+            let is_saved = answer.status() == StatusCode::CREATED;
             let is_same = shows.is_some_and(|shows| shows.handler.resource() == resource);
-            resource.is_some() && is_same && disclosure::is_complete(route, request, caller)
+            resource.is_some() && is_saved && is_same && disclosure::is_complete(route, request, caller)
         }
         _ => false,
     };

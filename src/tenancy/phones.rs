@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 
 use phonenumber::country::Id;
-use rusqlite::Connection;
 use rusqlite::types::FromSqlError;
 use rusqlite::types::Value;
+use rusqlite::{Connection, Row};
 
 pub use super::locale_settings::default_country;
 use crate::values::phone::Dialled;
@@ -138,10 +138,9 @@ pub fn condition(
 
 /// Reindexes the numbers of the rows with ids above `after` and up to `last`.
 pub fn reindex(db: &Connection, numbered: &PhoneColumns, after: i64, last: i64) -> rusqlite::Result<()> {
-    let PhoneColumns { table, columns, lists } = numbered;
+    let table = numbered.table;
     let country = default_country(db)?;
-    let read = [*columns, *lists].concat().join(", ");
-    let sql = format!("SELECT id, {read} FROM {table} WHERE id > ?1 AND id <= ?2");
+    let sql = format!("SELECT id, {} FROM {table} WHERE id > ?1 AND id <= ?2", numbered.selected());
     let mut statement = db.prepare_cached(&sql)?;
     let mut rows = statement.query((after, last))?;
     let mut indexed = db.prepare_cached(
@@ -150,22 +149,9 @@ pub fn reindex(db: &Connection, numbered: &PhoneColumns, after: i64, last: i64) 
     while let Some(row) = rows.next()? {
         let id: i64 = row.get(0)?;
         let mut found: Vec<(String, String)> = Vec::new();
-        let mut find = |field: &str, typed: &str| {
-            let keys = keys(typed, country).into_iter().enumerate();
-            found.extend(keys.map(|(place, key)| (field_of(field, place).into_owned(), key)));
-        };
-        for (place, field) in columns.iter().enumerate() {
-            let typed: PhoneText = row.get(place + 1)?;
-            if let Some(typed) = typed {
-                find(field, &typed);
-            }
-        }
-        for (place, field) in lists.iter().enumerate() {
-            let list = row.get_ref(columns.len() + place + 1)?.as_str()?;
-            let list: Vec<String> = serde_json::from_str(list).map_err(|e| FromSqlError::Other(e.into()))?;
-            for (place, typed) in list.iter().enumerate() {
-                find(&list_field(field, place), typed);
-            }
+        for (field, typed) in numbered.typed(row)? {
+            let keys = keys(&typed, country).into_iter().enumerate();
+            found.extend(keys.map(|(place, key)| (field_of(&field, place).into_owned(), key)));
         }
         found.sort();
         let before = indexed.query_map((table, id), |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -179,6 +165,61 @@ pub fn reindex(db: &Connection, numbered: &PhoneColumns, after: i64, last: i64) 
         }
     }
     Ok(())
+}
+
+/// Counts the numbers that mean another number in another country, in the next `many` rows after an id. Also returns the
+/// id of the last of these rows, if there is any.
+pub fn count_differing(
+    db: &Connection,
+    numbered: &PhoneColumns,
+    after: i64,
+    many: usize,
+    countries: (Id, Id),
+) -> rusqlite::Result<(usize, Option<i64>)> {
+    let (table, columns) = (numbered.table, numbered.selected());
+    let sql = format!("SELECT id, {columns} FROM {table} WHERE id > ?1 ORDER BY id LIMIT ?2");
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query((after, i64::try_from(many).unwrap_or(i64::MAX)))?;
+    let (mut count, mut last) = (0, None);
+    while let Some(row) = rows.next()? {
+        last = Some(row.get(0)?);
+        count += numbered.typed(row)?.iter().map(|(_, typed)| differing(typed, countries)).sum::<usize>();
+    }
+    Ok((count, last))
+}
+
+/// The number of numbers in a text that mean another number in another country.
+fn differing(typed: &str, (one, other): (Id, Id)) -> usize {
+    // Most texts that programs write are in E.164, and need not be read.
+    let is_e164 = typed.strip_prefix('+').is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+    if is_e164 {
+        return 0;
+    }
+    let (one, other) = (keys(typed, one), keys(typed, other));
+    let without = |some: &[String], others: &[String]| some.iter().filter(|key| !others.contains(key)).count();
+    without(&one, &other).max(without(&other, &one))
+}
+
+impl PhoneColumns {
+    /// The columns with numbers, for a query that selects the id before them.
+    fn selected(&self) -> String {
+        [self.columns, self.lists].concat().join(", ")
+    }
+
+    /// The texts in a row of that query, each with the name of its field in the index.
+    fn typed(&self, row: &Row<'_>) -> rusqlite::Result<Vec<(Cow<'static, str>, String)>> {
+        let mut found = Vec::new();
+        for (place, field) in self.columns.iter().enumerate() {
+            let typed: Option<String> = row.get(place + 1)?;
+            found.extend(typed.map(|typed| (Cow::Borrowed(*field), typed)));
+        }
+        for (place, field) in self.lists.iter().enumerate() {
+            let list = row.get_ref(self.columns.len() + place + 1)?.as_str()?;
+            let list: Vec<String> = serde_json::from_str(list).map_err(|e| FromSqlError::Other(e.into()))?;
+            found.extend(list.into_iter().enumerate().map(|(place, typed)| (list_field(field, place).into(), typed)));
+        }
+        Ok(found)
+    }
 }
 
 fn write(db: &Connection, resource: &str, id: i64, field: &str, key: &str) -> rusqlite::Result<()> {

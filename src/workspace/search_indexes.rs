@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use phonenumber::country::Id as Country;
 use rusqlite::Connection;
 
 use super::resources;
@@ -12,6 +13,7 @@ use crate::api::resource::EntityTable;
 use crate::api::{Error, Result};
 use crate::storage::File;
 use crate::tenancy::indexing::{Index, Pass, Reindexing, Step};
+use crate::tenancy::phones;
 
 /// The normalized phone numbers. They also depend on the default country.
 pub static NUMBERS: Index = Index::of_numbers(|| {
@@ -62,6 +64,30 @@ fn folding(table: &EntityTable) -> Vec<String> {
     });
     computed.into_iter().chain(indexed).collect()
 }
+
+/// Counts the stored phone numbers that mean another number if the default country changes. Stops at `most`. Takes many
+/// short turns, so that others can read in between.
+pub fn count_differing_numbers(file: &Arc<File>, countries: (Country, Country), most: usize) -> Result<usize> {
+    let mut all = 0;
+    for numbered in NUMBERS.numbers() {
+        let mut after = 0;
+        loop {
+            let (count, last) = file.read(move |db| {
+                Ok::<_, Error>(phones::count_differing(db, numbered, after, ROWS_IN_A_READ_TURN, countries)?)
+            })?;
+            all += count;
+            match last {
+                _ if all >= most => return Ok(most),
+                Some(last) => after = last,
+                None => break,
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Rows per read turn of a count.
+const ROWS_IN_A_READ_TURN: usize = 1000;
 
 /// Rows per write turn: a few milliseconds, during which other writers wait.
 const ROWS_IN_A_TURN: usize = 200;

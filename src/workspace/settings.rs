@@ -1,8 +1,10 @@
 //! Settings of the whole workspace.
 
+use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::StatusCode;
 use phonenumber::country::Id;
 use rusqlite::Connection;
 use schemars::JsonSchema;
@@ -13,11 +15,15 @@ use super::search_indexes;
 use crate::api::field::{self, Field, labelled};
 use crate::api::resource::{PermissionGroup, Resource, Section, action};
 use crate::api::resource_view::{ResourceView, group, label};
-use crate::api::{BlockingCtx, Changes, Ctx, Error, Needs, Ok200, Result, Route, Saved, blocking, get, put, run};
+use crate::api::{
+    ApiResponse, BlockingCtx, Changes, Ctx, Error, IntoResponse, Needs, Ok200, Operation, Query, Request, Result,
+    Route, blocking, get, json, put, run,
+};
+use crate::storage::File;
 use crate::tenancy::indexing::Pass;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::locale_settings::{DEFAULT_COUNTRY, DEFAULT_LOCALE, DEFAULT_ZONE};
-use crate::values::{Country, Days, Locale, TimeZone, UrlTemplate, phone};
+use crate::values::{Country, Days, Flag, Locale, TimeZone, UrlTemplate, phone};
 
 pub const RESOURCE: Resource = Resource::new("Settings", "Settings of the whole workspace.", ROUTES)
     .french("Paramètres")
@@ -31,6 +37,8 @@ pub const RESOURCE: Resource = Resource::new("Settings", "Settings of the whole 
 /// The labels of fields that the entity does not have.
 const FIELDS: &[Field] = &[
     labelled("contact_lookup", "Look up callers", "Identifier les appelants"),
+    labelled("settings", "Settings after the change", "Paramètres après le changement"),
+    labelled("reread_phone_numbers", "Phone numbers that are read again", "Numéros de téléphone relus"),
     labelled("call_logging", "Journal calls and chats", "Journaliser les appels et discussions"),
 ];
 
@@ -130,7 +138,7 @@ macro_rules! settings {
 
 settings! {
     /// Country (ISO 3166-1) of phone numbers without a prefix. A change reinterprets all stored numbers before the
-    /// response is sent. This takes a few seconds for 100,000 numbers.
+    /// response is sent. This takes a few seconds for 100,000 numbers. `dry_run=1` counts them before.
     default_country: Country = DEFAULT_COUNTRY, "Default country", "Pays par défaut";
     /// IANA time zone of the workspace, for example `Europe/Paris`.
     timezone: TimeZone = DEFAULT_ZONE, "Time zone", "Fuseau horaire";
@@ -148,6 +156,52 @@ settings! {
     /// Require a second factor of members: those without one get 403 `second_factor_required`. Keys, OAuth clients and
     /// tokens of programs are not affected.
     require_second_factor: bool = "0", "Require a second factor", "Exiger un second facteur";
+}
+
+/// Options of a change of the settings.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SettingsUpdateQuery {
+    /// Checks the change and reports its effect without changing anything.
+    dry_run: Flag,
+}
+
+/// The effect that a change of the settings would have.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SettingsEffect {
+    /// The settings after the change.
+    settings: Settings,
+    /// Number of stored phone numbers that depend on the default country, and would be read as other numbers. At most
+    /// 100,001, which stands for any larger number too.
+    #[schemars(range(min = 0, max = MOST_REREAD_NUMBERS))]
+    reread_phone_numbers: usize,
+}
+
+/// The largest count of phone numbers that are read again.
+pub const MOST_REREAD_NUMBERS: usize = 100_001;
+
+/// 201 with the changed settings, or 200 with the effect after a dry run.
+pub enum SettingsUpdate {
+    Saved(Settings),
+    DryRun(SettingsEffect),
+}
+
+impl IntoResponse for SettingsUpdate {
+    fn resource() -> Option<TypeId> {
+        Some(TypeId::of::<Settings>())
+    }
+
+    fn into_response(self, _: &Request) -> Result<ApiResponse> {
+        match self {
+            Self::Saved(settings) => json(StatusCode::CREATED, &settings),
+            Self::DryRun(effect) => json(StatusCode::OK, &effect),
+        }
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.response::<Settings>(StatusCode::CREATED);
+        operation.response::<SettingsEffect>(StatusCode::OK);
+    }
 }
 
 /// Features of the CRM look-up. Each is a setting of its own in the file.
@@ -180,8 +234,15 @@ fn show(ctx: &mut Ctx<'_>) -> Result<Ok200<Settings>> {
 
 /// Saves the settings first, so that numbers are written and searched by the new country from then on. If a crash
 /// interrupts the reindexing, numbers that are done are found, and the jobs finish the rest.
-fn update(ctx: &BlockingCtx<'_>, changes: Changes<SettingsChanges>) -> Result<Saved<Settings>> {
+fn update(
+    ctx: &BlockingCtx<'_>,
+    Query(options): Query<SettingsUpdateQuery>,
+    changes: Changes<SettingsChanges>,
+) -> Result<SettingsUpdate> {
     let (recorder, file) = (ctx.recorder()?, Arc::clone(ctx.request.workspace()?.file()));
+    if options.dry_run.0 {
+        return Ok(SettingsUpdate::DryRun(effect(&file, changes)?));
+    }
     let (settings, pass) = file.write(move |db| {
         let old = Settings::find(db)?;
         let new = old.changed(&changes)?;
@@ -192,7 +253,21 @@ fn update(ctx: &BlockingCtx<'_>, changes: Changes<SettingsChanges>) -> Result<Sa
     if let Some(pass) = pass {
         search_indexes::run(&file, &pass)?;
     }
-    Ok(Saved(settings))
+    Ok(SettingsUpdate::Saved(settings))
+}
+
+fn effect(file: &Arc<File>, changes: Changes<SettingsChanges>) -> Result<SettingsEffect> {
+    let (old, new) = file.read(move |db| {
+        let old = Settings::find(db)?;
+        let new = old.changed(&changes)?;
+        Ok::<_, Error>((old, new))
+    })?;
+    let countries = (old.country(), new.country());
+    let reread_phone_numbers = match countries.0 == countries.1 {
+        true => 0,
+        false => search_indexes::count_differing_numbers(file, countries, MOST_REREAD_NUMBERS)?,
+    };
+    Ok(SettingsEffect { settings: new, reread_phone_numbers })
 }
 
 impl Settings {
@@ -437,6 +512,50 @@ mod tests {
             server.admin().put("/settings", sent).invalid(&[says]);
         }
         assert_eq!(server.admin().get("/settings").ok(), before);
+    }
+
+    #[test]
+    fn a_dry_run_counts_the_numbers_that_another_country_would_change_and_changes_nothing() {
+        let server = TestServer::new();
+        let admin = server.admin();
+        let before = admin.get("/settings").ok();
+        let trial = |body: Value| admin.put("/settings?dry_run=1", body).ok();
+        let count = |country: &str| trial(json!({"default_country": country}))["reread_phone_numbers"].clone();
+        assert_eq!(count("DE"), 0);
+        // National numbers, also several in one text and in lists; numbers with a prefix and extensions do not count.
+        let numbers = json!({"last_name": "A", "fax": "01 42 00 00 00", "phone_home_1": "+33142000001",
+            "phone_mobile_1": "0033142000002", "phone_business_1": "204"});
+        admin.post("/contacts", numbers).created();
+        admin.post("/customers", json!({"name": "A", "phone": "0142000003 / 0142000004"})).created();
+        admin.post("/phone-calls", json!({"direction": "inbound", "number_from": "0142000005"})).created();
+        let routed = json!({"last_name": "A", "telecoms": ["0142000006", "+33142000007", "anonymous"]});
+        admin.post("/smart-routings/contacts?customer_account=CL000001", routed).created();
+        assert_eq!((count("DE"), count("FR")), (json!(5), json!(0)));
+        let stored = || {
+            server.in_file(|db| {
+                let mut index = db.prepare("SELECT resource || field || reversed FROM phone_numbers ORDER BY 1")?;
+                Ok(index.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+        };
+        let indexed = stored();
+
+        let told = trial(json!({"default_country": "BE", "locale": "en"}));
+        assert_eq!((&told["settings"]["default_country"], &told["settings"]["locale"]), (&json!("BE"), &json!("en")));
+        let answer = admin.put("/settings?dry_run=true", json!({"default_country": "BE"}));
+        assert!(answer.status == 200 && answer.headers.get("etag").is_none(), "{answer:?}");
+        assert_eq!((admin.get("/settings").ok(), stored()), (before, indexed.clone()));
+        assert_eq!(admin.get("/audit-log?filter[resource]=settings").ok()["total"], 0);
+        admin
+            .put("/settings?dry_run=1", json!({"default_country": "UK"}))
+            .invalid(&["The default country must be an ISO 3166 code of two letters, like FR."]);
+        admin.put("/settings?dry_run=maybe", json!({})).invalid(&["The dry run must be true or false."]);
+        server.with_role("agent").put("/settings?dry_run=1", json!({})).rejected(403, "missing_permission");
+
+        // The numbers that were counted are those that the change reads again.
+        let saved = admin.put("/settings?dry_run=0", json!({"default_country": "DE"}));
+        assert!(saved.status == 201 && saved.headers.get("etag").is_some(), "{saved:?}");
+        let after = stored();
+        assert_eq!(after.iter().filter(|key| !indexed.contains(key)).count(), 5);
     }
 
     #[test]

@@ -377,7 +377,8 @@ impl Collection {
             }
         }
         self.creation = self.create.map(|route| request_fields(&self.resource, document, route)).unwrap_or_default();
-        self.change = self.update.map(|route| request_fields(&self.resource, document, route)).unwrap_or_default();
+        // A change has no options: `dry_run` is not a field of the form.
+        self.change = self.update.map(|route| body_fields(&self.resource, document, route)).unwrap_or_default();
         self.deletion = self.remove.map(|route| request_fields(&self.resource, document, route)).unwrap_or_default();
     }
 }

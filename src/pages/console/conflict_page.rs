@@ -156,7 +156,7 @@ fn text_of(typed: &Typed) -> String {
 }
 
 /// A field as the inputs of a form send it.
-fn inputs(name: &str, typed: &Typed) -> Vec<(String, String)> {
+pub fn inputs(name: &str, typed: &Typed) -> Vec<(String, String)> {
     match typed {
         Typed::One(text) => vec![(name.to_owned(), text.clone())],
         Typed::Many(items) => {

@@ -30,6 +30,7 @@ mod routing_page;
 mod schema;
 mod search_page;
 mod secret_page;
+mod settings_page;
 mod texts;
 
 use std::sync::LazyLock;
@@ -49,6 +50,7 @@ const BY_HAND: &[Resource] = &[
     Resource::pages("Routing pages", routing_page::ROUTES),
     Resource::pages("PBX pages", pbx_page::ROUTES),
     Resource::pages("Own page", me_page::ROUTES),
+    Resource::pages("Form of the settings", settings_page::ROUTES),
 ];
 
 /// Pages of both layers.

@@ -111,6 +111,13 @@ words! {
     both_changed_about():
         "Choose a value for each field. Your other changes stay.",
         "Choisissez une valeur pour chaque champ. Vos autres modifications restent.";
+    numbers_read_again(): "Read phone numbers again?", "Relire les numéros de téléphone\u{a0}?";
+    numbers_read_again_about(number, country):
+        "Phone numbers that are read again as numbers of the country {country}: {number}.",
+        "Numéros de téléphone relus comme numéros du pays {country}\u{a0}: {number}.";
+    numbers_stay_as_typed():
+        "They have no country prefix. They stay as they were typed, and are found as numbers of the new country.",
+        "Ils n’ont pas d’indicatif de pays. Ils restent tels que saisis, et se trouvent ensuite comme numéros du nouveau pays.";
     changed_by(who, when): "Last changed by {who}, {when}.", "Dernière modification\u{a0}: {who}, {when}.";
     before(): "Before", "Avant";
     theirs(): "Now", "Actuel";
