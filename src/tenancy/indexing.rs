@@ -51,14 +51,6 @@ impl Index {
         Self { setting: TEXTS, rules: |_| Ok(text_rules()), steps: LazyLock::new(steps) }
     }
 
-    /// The columns with phone numbers, if the index is of numbers.
-    pub fn numbers(&self) -> impl Iterator<Item = &'static PhoneColumns> {
-        self.steps.iter().filter_map(|step| match step.work {
-            Reindexing::Numbers(numbered) => Some(numbered),
-            _ => None,
-        })
-    }
-
     /// Whether the whole index follows the current rules.
     pub fn is_current(&self, db: &Connection) -> rusqlite::Result<bool> {
         Ok(setting(db, self.setting)? == Some((self.rules)(db)?))

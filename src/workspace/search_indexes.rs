@@ -13,13 +13,11 @@ use crate::api::resource::EntityTable;
 use crate::api::{Error, Result};
 use crate::storage::File;
 use crate::tenancy::indexing::{Index, Pass, Reindexing, Step};
-use crate::tenancy::phones;
+use crate::tenancy::phones::{self, PhoneColumns};
 
 /// The normalized phone numbers. They also depend on the default country.
 pub static NUMBERS: Index = Index::of_numbers(|| {
-    let numbered = |table: &'static EntityTable| !table.numbers.columns.is_empty() || !table.numbers.lists.is_empty();
-    let step = |table: &'static EntityTable| Step { table: table.name, work: Reindexing::Numbers(&table.numbers) };
-    tables().filter(|table| numbered(table)).map(step).collect()
+    numbered().map(|columns| Step { table: columns.table, work: Reindexing::Numbers(columns) }).collect()
 });
 
 /// The folded texts for search and sort.
@@ -39,6 +37,12 @@ pub static TEXTS: Index = Index::of_texts(|| {
 /// The tables of all resources.
 fn tables() -> impl Iterator<Item = &'static EntityTable> {
     resources().filter_map(|resource| resource.table.as_ref())
+}
+
+/// The columns with phone numbers, of each table that has any.
+fn numbered() -> impl Iterator<Item = &'static PhoneColumns> {
+    let columns = tables().map(|table| &table.numbers);
+    columns.filter(|columns| !columns.columns.is_empty() || !columns.lists.is_empty())
 }
 
 /// The statements that fold the texts of the rows with ids above `?1` and up to `?2`: the computed column, and the full-text
@@ -69,11 +73,11 @@ fn folding(table: &EntityTable) -> Vec<String> {
 /// short turns, so that others can read in between.
 pub fn count_differing_numbers(file: &Arc<File>, countries: (Country, Country), most: usize) -> Result<usize> {
     let mut all = 0;
-    for numbered in NUMBERS.numbers() {
+    for columns in numbered() {
         let mut after = 0;
         loop {
             let (count, last) = file.read(move |db| {
-                Ok::<_, Error>(phones::count_differing(db, numbered, after, ROWS_IN_A_READ_TURN, countries)?)
+                Ok::<_, Error>(phones::count_differing(db, columns, after, ROWS_IN_A_READ_TURN, countries)?)
             })?;
             all += count;
             match last {
@@ -151,16 +155,9 @@ mod tests {
     use super::*;
     use crate::api::entity_rows;
     use crate::jobs;
-    use crate::tenancy::phones::PhoneColumns;
     use crate::tests::{TestClient, TestServer};
     use crate::values::Text;
     use crate::workspace::contacts::Contact;
-
-    fn numbered() -> impl Iterator<Item = &'static PhoneColumns> {
-        tables()
-            .map(|table| &table.numbers)
-            .filter(|numbered| !numbered.columns.is_empty() || !numbered.lists.is_empty())
-    }
 
     /// The fields with numbers of a table.
     fn columns(table: &str) -> &'static [&'static str] {
