@@ -11,6 +11,7 @@ use crate::api::{Audience, Layer, Needs, Route, Router};
 use crate::auth::TokenScope;
 use crate::pages;
 use crate::tests::every_route::{console_routes, sample};
+use crate::tests::views::related;
 use crate::tests::{TestResponse, TestServer};
 use crate::values::Language;
 
@@ -543,13 +544,7 @@ fn english_labels() -> BTreeSet<String> {
         labels.extend(view.groups.iter().map(|group| group.label));
         labels.extend(view.help.iter().map(|(_, help)| *help));
         labels.extend(view.quick_filters.iter().map(|filter| filter.label));
-        labels.extend(
-            view.related
-                .iter()
-                .chain(view.affected_by_delete)
-                .chain(view.buttons.iter().flat_map(|button| button.affected))
-                .map(|related| related.label),
-        );
+        labels.extend(related(view).map(|related| related.label));
         labels.extend(view.buttons.iter().flat_map(|button| [button.label, button.about]));
         labels.extend([view.purpose, view.singular]);
     }

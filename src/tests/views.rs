@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::Value;
 
 use crate::api::field::Label;
-use crate::api::resource_view::Widget;
+use crate::api::resource_view::{Related, ResourceView, Widget};
 use crate::api::{Audience, Layer, Resource};
 use crate::central;
 use crate::tests::description;
@@ -121,6 +121,12 @@ fn documents() -> impl Fn(Layer) -> &'static Document {
 
 fn is_said(label: Label) -> bool {
     !label.english.trim().is_empty() && !label.french.trim().is_empty()
+}
+
+/// The related records that a view names: on its page, and before a deletion or another action.
+pub fn related(view: &ResourceView) -> impl Iterator<Item = &'static Related> + use<> {
+    let affected = view.buttons.iter().flat_map(|button| button.affected);
+    view.related.iter().chain(view.affected_by_delete).chain(affected)
 }
 
 #[test]
@@ -265,12 +271,7 @@ fn what_a_view_names_exists() {
                 expect(takes(document, list, pair), format!("no filter {pair}"));
             }
         }
-        for related in view
-            .related
-            .iter()
-            .chain(view.affected_by_delete)
-            .chain(view.buttons.iter().flat_map(|button| button.affected))
-        {
+        for related in related(view) {
             expect(has_list(document, related.path), format!("no list {}", related.path));
             let page = match related.path.strip_prefix("/smart-routings") {
                 Some(rest) => format!("/ui/routing/{{account}}{rest}"),
@@ -321,12 +322,7 @@ fn a_view_has_all_its_words_in_both_languages() {
         let groups = view.groups.iter().map(|group| group.label);
         let help = view.help.iter().map(|(_, text)| *text);
         let filters = view.quick_filters.iter().map(|filter| filter.label);
-        let related = view
-            .related
-            .iter()
-            .chain(view.affected_by_delete)
-            .chain(view.buttons.iter().flat_map(|button| button.affected))
-            .map(|related| related.label);
+        let related = related(view).map(|related| related.label);
         let buttons = view.buttons.iter().flat_map(|button| [button.label, button.about]);
         let own = [view.purpose, view.singular];
         let shortcuts = view.shortcuts.iter().map(|shortcut| shortcut.label);

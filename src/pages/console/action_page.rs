@@ -144,7 +144,7 @@ fn show_many(
         action: format!("{}/bulk/{}?{}", collection.page_of(&place.values()), action.verb, query(&filters)),
         button: label,
         cancel: list,
-        affected: Vec::new(),
+        ..FormFacts::default()
     };
     let status = if form.problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     form_page::show(page, collection, &[], place, form, status, facts)

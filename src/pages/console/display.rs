@@ -179,6 +179,11 @@ pub fn count(words: Translations, number: i64) -> String {
     groups.join(separator)
 }
 
+/// A count that stopped at a limit, if it reached it: `more than 1,000` for a limit of 1,001.
+pub fn count_to(words: Translations, number: i64, limit: i64) -> String {
+    if number < limit { count(words, number) } else { words.more_than(&count(words, limit - 1)) }
+}
+
 /// The beginning of a text that has more characters than this, with an ellipsis.
 pub fn beginning(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {

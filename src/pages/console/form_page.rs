@@ -84,16 +84,16 @@ fn show_new(
     let title = words.new_record(&singular);
     let facts = FormFacts {
         title,
-        about: None,
         action: format!("{list}/new"),
         button: words.create(),
         cancel: list,
-        affected: Vec::new(),
+        ..FormFacts::default()
     };
     show(page, collection, &collection.creation, place, form, status, facts)
 }
 
 /// The texts and addresses of a form.
+#[derive(Default)]
 pub struct FormFacts {
     pub title: String,
     pub about: Option<String>,
@@ -297,11 +297,10 @@ fn show_edit(
     };
     let facts = FormFacts {
         title,
-        about: None,
         action: format!("{record}/edit"),
         button: words.save(),
         cancel: record,
-        affected: Vec::new(),
+        ..FormFacts::default()
     };
     show(page, collection, &collection.change, place, form, status, facts)
 }

@@ -213,11 +213,7 @@ pub struct Records {
 
 impl Records {
     fn count_in_words(&self, words: Translations) -> Option<String> {
-        let count = self.count?;
-        Some(match count {
-            COUNTED_TO => words.more_than(&display::count(words, COUNTED_TO - 1)),
-            count => display::count(words, count),
-        })
+        self.count.map(|count| display::count_to(words, count, COUNTED_TO))
     }
 }
 

@@ -26,7 +26,7 @@ pub const ROUTES: &[Route] = &[
     post(PAGE, &SettingsPage { sends: true }, Needs::Permission("workspace.manage"), "Change the settings from a form"),
 ];
 
-/// The setting whose change is confirmed.
+/// The person must confirm a change of this setting.
 const COUNTRY: &str = "default_country";
 
 /// The field with the country that the person confirmed.
@@ -91,15 +91,13 @@ fn confirmation(
         Err(error) if error.status().is_client_error() => return Ok(None),
         Err(error) => return Err(error),
     };
-    let count = effect["reread_phone_numbers"].as_u64().unwrap_or_default();
+    let count = effect["reread_phone_numbers"].as_i64().unwrap_or_default();
     if count == 0 {
         return Ok(None);
     }
     let frame = Frame::of(page)?;
     let words = frame.words;
-    let most = MOST_REREAD_NUMBERS as u64;
-    let number = |count: u64| display::count(words, i64::try_from(count).unwrap_or(i64::MAX));
-    let number = if count < most { number(count) } else { words.more_than(&number(most - 1)) };
+    let number = display::count_to(words, count, MOST_REREAD_NUMBERS as i64);
     let mut hidden = vec![
         ("once".to_owned(), form.once.clone()),
         ("base".to_owned(), form.base.to_string()),
