@@ -50,7 +50,8 @@ pub struct Request {
     pub address: Address,
     /// The workspace's time zone, read when it is first needed.
     pub time_zone: OnceLock<TimeZone>,
-    /// The workspace's language, read before the handler of a page whose visitor prefers none that the pages have.
+    /// The workspace's language. A page reads it before its handler runs, if the visitor asks for neither English nor
+    /// French.
     pub workspace_language: OnceLock<Language>,
     /// The client's IP address. `X-Forwarded-For` counts only from trusted proxies.
     pub client: IpAddr,
@@ -163,7 +164,7 @@ impl Request {
         language(&self.headers).or_else(|| self.workspace_language.get().copied()).unwrap_or_default()
     }
 
-    /// Whether the language of the page is that of the workspace, and is not read yet.
+    /// Whether the page must read the language of the workspace.
     pub fn needs_workspace_language(&self) -> bool {
         self.audience == Audience::People
             && self.layer == Layer::Workspace

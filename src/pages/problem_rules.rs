@@ -236,9 +236,9 @@ pub fn field_words(sentence: &str) -> Option<&str> {
 /// have several sentences after its number. `None` if no rule explains one of them.
 pub fn stated(words: Translations, sentence: &str, label: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let (prefix, rest) = without_prefix(sentence);
-    let said = |read: &Read<'_>| said(words, read, label);
-    let Some((kind, number)) = prefix else { return read(rest).as_ref().map(said) };
-    let said = read_each(rest)?.iter().map(said).collect::<Vec<_>>().join(" ");
+    let state = |read: &Read<'_>| state_one(words, read, label);
+    let Some((kind, number)) = prefix else { return read(rest).as_ref().map(state) };
+    let said = read_each(rest)?.iter().map(state).collect::<Vec<_>>().join(" ");
     Some(match words.0 {
         Language::English => format!("{kind}{number}: {said}"),
         Language::French => {
@@ -248,7 +248,8 @@ pub fn stated(words: Translations, sentence: &str, label: &dyn Fn(&str) -> Optio
     })
 }
 
-fn said(words: Translations, read: &Read<'_>, label: &dyn Fn(&str) -> Option<String>) -> String {
+/// One sentence in the language of a person.
+fn state_one(words: Translations, read: &Read<'_>, label: &dyn Fn(&str) -> Option<String>) -> String {
     let name = |words: &str| label(words).unwrap_or_else(|| words.to_owned());
     let quoted = |text: &str| match words.0 {
         Language::English => format!("\u{201c}{text}\u{201d}"),

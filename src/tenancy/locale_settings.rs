@@ -22,7 +22,7 @@ pub fn default_country(db: &Connection) -> rusqlite::Result<Country> {
     Ok(code.and_then(|code| phone::country(&code)).unwrap_or(Country::FR))
 }
 
-/// The language of the pages for visitors who prefer none that the pages have.
+/// The language of the workspace, for visitors who ask for neither English nor French.
 pub fn language(db: &Connection) -> rusqlite::Result<Language> {
     let locale = setting(db, "locale")?;
     Ok(Language::of_tag(locale.as_deref().unwrap_or(DEFAULT_LOCALE)).unwrap_or_default())

@@ -60,8 +60,8 @@ const VIEW: ResourceView = ResourceView {
         (
             "locale",
             label(
-                "A language, or a language and a country: fr, fr-FR. For people whose browser asks for neither English nor French.",
-                "Une langue, ou une langue et un pays\u{a0}: fr, fr-FR. Pour les personnes dont le navigateur ne demande ni le français ni l’anglais.",
+                "A language, or a language and a country: fr, fr-FR. The pages use it if a browser asks for neither English nor French.",
+                "Une langue, ou une langue et un pays\u{a0}: fr, fr-FR. Les pages l’utilisent si le navigateur ne demande ni le français ni l’anglais.",
             ),
         ),
         (
@@ -142,8 +142,8 @@ settings! {
     default_country: Country = DEFAULT_COUNTRY, "Default country", "Pays par défaut";
     /// IANA time zone of the workspace, for example `Europe/Paris`.
     timezone: TimeZone = DEFAULT_ZONE, "Time zone", "Fuseau horaire";
-    /// Language of the workspace, optionally with a country: `fr`, `fr-FR`. Pages have it for visitors whose browser
-    /// prefers neither English nor French.
+    /// Language of the workspace, optionally with a country: `fr`, `fr-FR`. The pages of the workspace use it if
+    /// a browser asks for neither English nor French.
     locale: Locale = DEFAULT_LOCALE, "Language", "Langue";
     /// URL that the CRM look-up returns for a contact, with the placeholders `{id}`, `{phone}`, `{email}` and
     /// `{display_name}`. It must be absolute, and placeholders are allowed only after the host. Null: the contact's
