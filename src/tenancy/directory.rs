@@ -171,7 +171,7 @@ impl Current<'_> {
         Ok(found)
     }
 
-    /// The active workspaces of which the account is a member, by name. Reads at most [`MOST_MEMBERSHIPS`] of them.
+    /// The active workspaces of which the account is a member, by name. Reads at most `MOST_MEMBERSHIPS` of them.
     pub fn of_member(&mut self, account_id: i64) -> rusqlite::Result<Vec<WorkspaceEntry>> {
         // The limit comes before the order, so that no account makes others wait for the lock.
         let sql = "SELECT w.id, w.subdomain, w.status, w.owner_id, w.name
