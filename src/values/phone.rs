@@ -89,12 +89,15 @@ fn numbers_in(run: &str, country: Id) -> Vec<String> {
 
 fn number(run: &str, country: Id) -> Option<String> {
     let digits = digits(run);
-    if !run.trim_start().starts_with('+') {
-        return plans::dialled_in(&digits, country);
-    }
-    // Digits in parentheses are not dialled from abroad.
-    plans::international(&digits)
-        .or_else(|| run.contains("(0)").then(|| plans::international(&self::digits(&run.replace("(0)", ""))))?)
+    let read = if run.trim_start().starts_with('+') {
+        // Digits in parentheses are not dialled from abroad.
+        plans::international(&digits)
+            .or_else(|| run.contains("(0)").then(|| plans::international(&self::digits(&run.replace("(0)", ""))))?)
+    } else {
+        plans::dialled_in(&digits, country)
+    };
+    // `+4900000` begins with the national prefix twice. Read again, it would be another number.
+    read.filter(|form| plans::international(&form[1..]).as_ref() == Some(form))
 }
 
 /// The E.164 form (`+33142000000`) of a number dialled in `country`. `None` if it cannot be a number there: too short,
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_has_no_form() {
-        for typed in ["", "204", "call me", "+", "00"] {
+        for typed in ["", "204", "call me", "+", "00", "49000000+"] {
             assert_eq!(e164(typed, Id::FR), None, "{typed}");
         }
     }
@@ -253,9 +256,11 @@ mod tests {
         }
 
         #[test]
-        fn a_form_is_its_own_form(typed in "[0-9+(). -]{0,24}") {
-            if let Some(form) = e164(&typed, Id::FR) {
-                proptest::prop_assert_eq!(e164(&form, Id::FR), Some(form));
+        fn a_form_is_its_own_form(typed in "[0-9+(). -]{0,24}|\\+?[0-9]{1,3}0{0,3}[0-9]{3,12}") {
+            for country in [Id::FR, Id::DE, Id::US, Id::AR, Id::IT, Id::BR] {
+                if let Some(form) = e164(&typed, country) {
+                    proptest::prop_assert_eq!(e164(&form, country), Some(form));
+                }
             }
         }
     }
