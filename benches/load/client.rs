@@ -46,6 +46,8 @@ impl Window {
 pub struct Tally {
     /// Number of good responses inside the window.
     pub answered: usize,
+    /// Number of all good responses, including the warm-up.
+    pub responses: usize,
     /// Latency of every good response in microseconds. Responses after the end of the window are included, because
     /// without them the slowest would be missing.
     pub latencies: Vec<u32>,
@@ -57,6 +59,7 @@ pub struct Tally {
 impl Tally {
     pub fn record(&mut self, window: &Window, asked: Instant) {
         let answered = Instant::now();
+        self.responses += 1;
         if answered < window.opens {
             return;
         }
@@ -68,7 +71,12 @@ impl Tally {
 
     /// Good responses outside a window, with their latencies.
     pub fn of(took: &[Duration]) -> Self {
-        Self { answered: took.len(), latencies: took.iter().map(|took| micros(*took)).collect(), ..Self::default() }
+        Self {
+            answered: took.len(),
+            responses: took.len(),
+            latencies: took.iter().map(|took| micros(*took)).collect(),
+            ..Self::default()
+        }
     }
 
     fn fail(&mut self, what: String) {
@@ -78,6 +86,7 @@ impl Tally {
 
     fn merge(&mut self, other: Self) {
         self.answered += other.answered;
+        self.responses += other.responses;
         self.latencies.extend(other.latencies);
         self.errors += other.errors;
         self.first_error = self.first_error.take().or(other.first_error);

@@ -14,6 +14,7 @@ mod server;
 use std::fmt::Arguments;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ use tokio::time::timeout;
 use client::{ANSWER_LIMIT, Connection, Tally, Times, Window, load, load_at_rate};
 use many::Many;
 use report::{Conditions, Measurement, Name, Report, Starts};
-use server::{Engine, Held, Process, Workspace};
+use server::{Engine, Held, Measured, Process, Workspace};
 
 /// Few, because the client shares the cores with the server.
 const CLIENT_WORKERS: usize = 2;
@@ -71,6 +72,14 @@ struct Options {
     /// Prints JSON instead of the table
     #[arg(long)]
     json: bool,
+
+    /// Measures this program instead of the one that was built, for a comparison on one machine
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+
+    /// The log of the server; `info` has a line for each request
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    log: String,
 
     /// Be the bare server, with answers of this many bytes: how this program starts itself
     #[arg(long, hide = true, value_name = "BYTES")]
@@ -155,6 +164,8 @@ fn main() -> Result<ExitCode> {
         server::serve_bare_hyper(answer_bytes)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let program = options.program.clone().unwrap_or_else(|| env!("CARGO_BIN_EXE_cx-engine").into());
+    server::measure_program(Measured { program, log: options.log.clone() });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CLIENT_WORKERS)
         .enable_all()
@@ -298,8 +309,9 @@ impl Bench {
 
     async fn get(&self, connections: usize) -> Result<Measurement> {
         announce(&GET, connections);
+        let before = self.engine.held();
         let tally = self.ask_for_customers(self.engine.address(), connections).await?;
-        Ok(self.measured(GET, connections, tally))
+        Ok(self.measured(GET, connections, tally).since(before))
     }
 
     async fn lookup(&self, contacts: usize, connections: usize) -> Result<Measurement> {
@@ -345,14 +357,23 @@ impl Bench {
         connections: usize,
         asked: impl Fn(&mut Rng, &mut dyn FnMut(Arguments<'_>)) + Clone + Send + 'static,
     ) -> Result<Measurement> {
-        announce(&name, connections);
-        let tally = load(self.engine.address(), connections, self.times, |seed| {
+        self.load(name, connections, |seed| {
             let (workspace, asked) = (who.clone(), asked.clone());
             let mut random = Rng::with_seed(seed);
             move |request: &mut Vec<u8>| asked(&mut random, &mut |path| workspace.write_get(request, path))
         })
-        .await?;
-        Ok(self.measured(name, connections, tally))
+        .await
+    }
+
+    /// Measures these requests, with the processor time of the server.
+    async fn load<Next>(&self, name: Name, connections: usize, requests: impl Fn(u64) -> Next) -> Result<Measurement>
+    where
+        Next: FnMut(&mut Vec<u8>) + Send + 'static,
+    {
+        announce(&name, connections);
+        let before = self.engine.held();
+        let tally = load(self.engine.address(), connections, self.times, requests).await?;
+        Ok(self.measured(name, connections, tally).since(before))
     }
 
     async fn list(&self, connections: usize) -> Result<Measurement> {
@@ -360,19 +381,18 @@ impl Bench {
     }
 
     async fn create(&self, connections: usize) -> Result<Measurement> {
-        announce(&CREATE, connections);
         let before = self.groups().await?;
-        let tally = load(self.engine.address(), connections, self.times, |seed| {
+        let measured = self.load(CREATE, connections, |seed| {
             let workspace = self.workspace.clone();
             let mut random = Rng::with_seed(seed);
             move |request: &mut Vec<u8>| {
                 let customer = customer(random.usize(0..1_000_000));
                 workspace.write_post(request, "/api/customers", &customer);
             }
-        })
-        .await?;
+        });
+        let measured = measured.await?;
         let after = self.groups().await?;
-        Ok(self.measured(CREATE, connections, tally).in_groups_of((after.0 - before.0) / (after.1 - before.1)))
+        Ok(measured.in_groups_of((after.0 - before.0) / (after.1 - before.1)))
     }
 
     /// Number of committed writes, and of their batches.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::client::{Tally, Times};
-use crate::server::{DATA_DIRECTORY, Held, LOG_LEVEL, Start};
+use crate::server::{DATA_DIRECTORY, Held, Start, log_level};
 
 /// The key of the base measurements.
 pub const BASE: &str = "bare-hyper";
@@ -58,6 +58,9 @@ pub struct Measurement {
     held: Held,
     /// Average number of writes per commit.
     group_size: Option<f64>,
+    responses: usize,
+    /// Processor time of the server for each request, in microseconds.
+    processor_us: Option<f64>,
     errors: usize,
     first_error: Option<String>,
 }
@@ -73,6 +76,8 @@ impl Measurement {
             p99_ms: percentile_ms(&tally.latencies, 0.99),
             held,
             group_size: None,
+            responses: tally.responses,
+            processor_us: None,
             errors: tally.errors,
             first_error: tally.first_error,
         }
@@ -82,6 +87,13 @@ impl Measurement {
     pub fn one_by_one(name: Name, took: &[Duration], held: Held) -> Self {
         let times = Times { warmup: Duration::ZERO, measured: took.iter().sum() };
         Self::new(name, 1, times, Tally::of(took), held)
+    }
+
+    /// Adds the processor time since the load began.
+    pub fn since(self, before: Held) -> Self {
+        let used = self.held.processor.zip(before.processor).map(|(after, before)| after.saturating_sub(before));
+        let each = used.map(|used| used.as_secs_f64() * 1e6 / self.responses as f64);
+        Self { processor_us: each, ..self }
     }
 
     pub fn in_groups_of(self, size: f64) -> Self {
@@ -143,7 +155,7 @@ impl Report {
                 "seconds": times.measured.as_secs_f64(),
                 "warmup_seconds": times.warmup.as_secs_f64(),
                 "rows": rows,
-                "log_level": LOG_LEVEL,
+                "log_level": log_level(),
                 "synchronous": "FULL",
                 "data_directory": DATA_DIRECTORY,
             },
@@ -165,6 +177,7 @@ impl Report {
             "resident_mib": measurement.held.resident_mib,
             "open_files": measurement.held.open_files,
             "group_size": measurement.group_size,
+            "processor_us": measurement.processor_us,
             "errors": measurement.errors,
             "first_error": measurement.first_error,
         })
@@ -205,7 +218,7 @@ impl Report {
             times.measured.as_secs_f64(),
             times.warmup.as_secs_f64(),
         )?;
-        writeln!(f, "{} customers at the beginning; --log {LOG_LEVEL}", grouped(*rows as f64))?;
+        writeln!(f, "{} customers at the beginning; --log {}", grouped(*rows as f64), log_level())?;
         writeln!(f, "SQLite in WAL mode with synchronous=FULL; data in {DATA_DIRECTORY}")
     }
 
@@ -227,19 +240,20 @@ impl Report {
         let width = self.measurements.iter().map(|row| row.name.label.len()).max().unwrap_or(0);
         writeln!(
             f,
-            "\n{:width$} {:>11} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
-            "", "connections", "per second", "of base", "p50 ms", "p99 ms", "a commit", "RSS MiB", "files",
+            "\n{:width$} {:>11} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+            "", "connections", "per second", "of base", "p50 ms", "p99 ms", "CPU µs", "a commit", "RSS MiB", "files",
         )?;
         for row in &self.measurements {
             writeln!(
                 f,
-                "{:width$} {:>11} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+                "{:width$} {:>11} {:>10} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
                 row.name.label,
                 row.connections,
                 grouped(row.per_second),
                 or_dash(Some(self.ratio(row)), 3),
                 or_dash(Some(row.p50_ms), 2),
                 or_dash(Some(row.p99_ms), 2),
+                or_dash(row.processor_us, 0),
                 or_dash(row.group_size, 1),
                 or_dash(row.held.resident_mib, 1),
                 row.held.open_files.map_or("–".to_owned(), |files| grouped(files as f64)),

@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, PipeReader};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,22 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// The folder for databases: next to the build, not in /tmp. /tmp is often in memory, where a sync costs nothing.
 pub const DATA_DIRECTORY: &str = env!("CARGO_TARGET_TMPDIR");
 
-pub const LOG_LEVEL: &str = "warn";
+/// The program to measure, and the log level of the server.
+pub struct Measured {
+    pub program: PathBuf,
+    pub log: String,
+}
+
+static MEASURED: OnceLock<Measured> = OnceLock::new();
+
+/// Sets what all engines of this run are. Called once, before the first.
+pub fn measure_program(measured: Measured) {
+    assert!(MEASURED.set(measured).is_ok(), "set once");
+}
+
+pub fn log_level() -> &'static str {
+    MEASURED.get().map_or("warn", |measured| &measured.log)
+}
 
 /// The measured server on its own data directory.
 pub struct Engine {
@@ -56,12 +72,13 @@ impl Engine {
     }
 
     pub fn start_on(data: TempDir, flags: &[&str]) -> Result<Self> {
-        let mut command = Self::command(&data, LOG_LEVEL, flags);
+        let mut command = Self::command(&data, log_level(), flags);
         Ok(Self { process: Process::start(&mut command)?, data, _unread: None })
     }
 
     fn command(data: &TempDir, log: &str, flags: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cx-engine"));
+        let built = || Path::new(env!("CARGO_BIN_EXE_cx-engine"));
+        let mut command = Command::new(MEASURED.get().map_or_else(built, |measured| &measured.program));
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--metrics", "true", "--log", log, "--data-dir"])
             .arg(data.path())
@@ -105,6 +122,8 @@ pub struct Held {
     /// The resident memory.
     pub resident_mib: Option<f64>,
     pub open_files: Option<usize>,
+    /// The processor time since the start, in user and kernel mode.
+    pub processor: Option<Duration>,
 }
 
 pub fn scratch_directory() -> Result<TempDir> {
@@ -162,7 +181,7 @@ impl Process {
     pub fn held(&self) -> Held {
         let process = format!("/proc/{}", self.child.0.id());
         let open_files = std::fs::read_dir(format!("{process}/fd")).ok().map(Iterator::count);
-        Held { resident_mib: resident_mib(&process), open_files }
+        Held { resident_mib: resident_mib(&process), open_files, processor: processor_time(&process) }
     }
 }
 
@@ -171,6 +190,15 @@ fn resident_mib(process: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: f64 = line.trim_end_matches("kB").trim().parse().ok()?;
     Some(kib / 1024.0)
+}
+
+/// From fields 14 and 15 of `/proc/<pid>/stat`, in ticks of ten milliseconds. The name of the program, which may have
+/// blanks, is field 2 in parentheses.
+fn processor_time(process: &str) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("{process}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().ok());
+    Some(Duration::from_millis(10 * ticks.sum::<Option<u64>>()?))
 }
 
 fn wait_until_ready(stdout: ChildStdout) -> Result<SocketAddr> {
