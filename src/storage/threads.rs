@@ -1,14 +1,13 @@
 //! Threads that live as long as the process. A supervisor counts their panics and knows which threads have ended.
 //! Thread pools run tasks in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::batch::Fault;
 
@@ -81,33 +80,88 @@ pub(super) type Task = Box<dyn FnOnce() + Send>;
 
 /// Threads for blocking work. They end when the last clone of this is dropped and all submitted tasks are done.
 #[derive(Clone)]
-pub struct Threads {
-    queue: Sender<Task>,
+pub struct Threads(Arc<Submitter>);
+
+/// The tasks of a pool, and its threads that wait for one.
+struct TaskQueue {
+    state: Mutex<QueueState>,
+    /// One for each thread.
+    wakers: Vec<Condvar>,
 }
+
+#[derive(Default)]
+struct QueueState {
+    tasks: VecDeque<Task>,
+    /// The waiting threads. The last one has worked last, so it gets the next task: its caches are still warm.
+    idle: Vec<usize>,
+    is_closed: bool,
+}
+
+/// Closes the queue when dropped.
+struct Submitter(Arc<TaskQueue>);
 
 impl Threads {
     pub fn start(name: &'static str, count: usize, supervisor: &Arc<Supervisor>) -> io::Result<Self> {
-        let (queue, tasks) = unbounded::<Task>();
+        let wakers = (0..count).map(|_| Condvar::new()).collect();
+        let queue = Arc::new(TaskQueue { state: Mutex::default(), wakers });
+        let threads = Self(Arc::new(Submitter(Arc::clone(&queue))));
         for n in 0..count {
-            let tasks: Receiver<Task> = tasks.clone();
-            let panics = Arc::clone(supervisor);
+            let (queue, panics) = (Arc::clone(&queue), Arc::clone(supervisor));
             supervisor.spawn(format!("{name}-{n}"), move || {
-                for task in tasks {
+                while let Some(task) = queue.next(n) {
                     let _ = panics.run(name, task);
                 }
             })?;
         }
-        Ok(Self { queue })
+        Ok(threads)
     }
 
     pub fn run(&self, task: impl FnOnce() + Send + 'static) {
-        // Sending cannot fail: tasks do not end threads, so the receivers live as long as the sender.
-        let _ = self.queue.send(Box::new(task));
+        self.0.0.add(Box::new(task));
     }
 
     /// Tasks that no thread has taken yet.
     pub fn waiting(&self) -> usize {
-        self.queue.len()
+        self.0.0.state.lock().tasks.len()
+    }
+}
+
+impl TaskQueue {
+    fn add(&self, task: Task) {
+        let idle = {
+            let mut state = self.state.lock();
+            state.tasks.push_back(task);
+            state.idle.pop()
+        };
+        if let Some(n) = idle {
+            self.wakers[n].notify_one();
+        }
+    }
+
+    /// The next task for a thread, once there is one. `None` ends the thread.
+    fn next(&self, n: usize) -> Option<Task> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(task) = state.tasks.pop_front() {
+                return Some(task);
+            }
+            if state.is_closed {
+                return None;
+            }
+            state.idle.push(n);
+            // It is woken once, by whoever took it off the idle threads.
+            self.wakers[n].wait(&mut state);
+        }
+    }
+}
+
+impl Drop for Submitter {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.is_closed = true;
+        for n in std::mem::take(&mut state.idle) {
+            self.0.wakers[n].notify_one();
+        }
     }
 }
 
