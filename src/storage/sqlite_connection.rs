@@ -1,5 +1,6 @@
 //! Connections: how they are opened and set up, and the pool of read connections.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +54,20 @@ pub fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     set_up(&mut db)?;
     // Writes touch the upper pages of every index repeatedly, so this connection has a larger cache.
     db.pragma_update(None, "cache_size", -4096)?;
+    db.wal_hook(Some(|_, pages| {
+        PAGES_IN_LOG.set(pages.into());
+        Ok(())
+    }));
     Ok(db)
+}
+
+thread_local! {
+    static PAGES_IN_LOG: Cell<i64> = const { Cell::new(0) };
+}
+
+/// The length of the WAL after the last commit of this thread. 0 if it has committed nothing since the last call.
+pub(super) fn take_pages_in_log() -> i64 {
+    PAGES_IN_LOG.take()
 }
 
 /// Opens a read-only connection to an existing file.
