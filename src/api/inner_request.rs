@@ -109,10 +109,8 @@ impl InnerRequest {
             Credential::Session(token) => Credential::Token(Arc::clone(token)),
             other => other.clone(),
         };
-        let time_zone = OnceLock::new();
-        if let Some(zone) = page.time_zone.get() {
-            let _ = time_zone.set(zone.clone());
-        }
+        let time_zone = page.time_zone.clone();
+        let texts_indexed = page.texts_indexed.clone();
         let request = Request {
             instance: Arc::clone(&page.instance),
             router: Arc::clone(&page.router),
@@ -133,6 +131,7 @@ impl InnerRequest {
             address,
             time_zone,
             workspace_language: OnceLock::new(),
+            texts_indexed,
             client: page.client,
             now: page.now,
         };

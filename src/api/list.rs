@@ -416,6 +416,9 @@ impl<T: Listable> List<T> {
             conditions.push(format!("{column} = ?"));
             bound.push(value.clone());
         }
+        if self.filters.iter().any(|(field, _)| matches!(field.filter, Some(FilterKind::Term(_)))) {
+            ctx.request.require_texts(ctx.db)?;
+        }
         for (_, (field, wanted)) in self.filters.iter().enumerate().filter(|(place, _)| Some(*place) != left_out) {
             let (condition, values) = field.condition(wanted, ctx.db)?;
             conditions.push(condition);

@@ -19,7 +19,9 @@ use crate::auth::identity::MemberCheck;
 use crate::auth::{Caller, Credential, Identity, Origin, Principal, TokenFault, TokenInUse, identity};
 use crate::instance::Instance;
 use crate::storage::File;
-use crate::tenancy::{ChangeRecorder, Host, Lease, Status, WorkspaceEntry, host, journal, locale_settings};
+use crate::tenancy::{
+    ChangeRecorder, Host, Lease, Status, WorkspaceEntry, host, journal, locale_settings, text_indexes,
+};
 use crate::values::{AllowedHost, Language, Timestamp};
 
 pub struct Request {
@@ -53,6 +55,8 @@ pub struct Request {
     /// The workspace's language. A page reads it before its handler runs, if the visitor asks for neither English nor
     /// French.
     pub workspace_language: OnceLock<Language>,
+    /// Set once the texts that waited when the request came are indexed.
+    pub texts_indexed: OnceLock<()>,
     /// The client's IP address. `X-Forwarded-For` counts only from trusted proxies.
     pub client: IpAddr,
     pub now: Timestamp,
@@ -131,6 +135,14 @@ impl Request {
             Layer::Central => Some(const { &TimeZone::UTC }),
             Layer::Workspace => self.time_zone.get(),
         }
+    }
+
+    /// A search needs this: every text that was written before the request is in the index.
+    pub fn require_texts(&self, db: &Connection) -> Result<()> {
+        if self.texts_indexed.get().is_some() || text_indexes::missing(db)?.is_none() {
+            return Ok(());
+        }
+        Err(Error::NeedsTexts)
     }
 
     /// The user's token that the request carries, or that of the session. Routes that need a token always have one.

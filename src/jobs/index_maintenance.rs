@@ -1,5 +1,5 @@
-//! Reindexes workspaces by the rules of this program, after an update or a restore: open workspaces at once, all others
-//! one by one.
+//! Indexes the texts that writes left waiting, and reindexes workspaces by the rules of this program after an update or a
+//! restore: open workspaces at once, all others one by one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -19,10 +19,16 @@ const ROUNDS_BEFORE_SWEEP: u64 = 300;
 
 pub struct Indexer {
     instance: Arc<Instance>,
-    /// Open files that are up to date, by address. A live `Weak` keeps the address from being reused.
-    current: HashMap<usize, Weak<File>>,
+    /// Open files that follow the rules, by address. A live `Weak` keeps the address from being reused.
+    current: HashMap<usize, Visited>,
     /// The idle workspace that was checked last; `None` once all are checked.
     swept: Option<Uuid>,
+}
+
+struct Visited {
+    file: Weak<File>,
+    /// The batches that were written when no text waited.
+    batches: u64,
 }
 
 impl Indexer {
@@ -32,23 +38,31 @@ impl Indexer {
 
     /// Continues with the other files if one cannot be read or written.
     pub fn round(&mut self, n: u64) -> Result<()> {
-        self.current.retain(|_, file| file.strong_count() > 0);
+        self.current.retain(|_, visited| visited.file.strong_count() > 0);
         let (mut result, mut turns) = (Ok(()), TURNS);
         for file in self.instance.registry.files() {
-            let place = Arc::as_ptr(&file).addr();
-            if turns == 0 || self.current.contains_key(&place) {
-                continue;
-            }
-            match search_indexes::bring_up_to_date(&file, &mut turns) {
-                Ok(true) => _ = self.current.insert(place, Arc::downgrade(&file)),
-                Ok(false) => {}
-                Err(error) => result = result.and(Err(error)),
+            if turns > 0 {
+                result = result.and(self.visit(&file, &mut turns));
             }
         }
         if n >= ROUNDS_BEFORE_SWEEP && turns > 0 {
             result = result.and(self.sweep(&mut turns));
         }
         result
+    }
+
+    fn visit(&mut self, file: &Arc<File>, turns: &mut usize) -> Result<()> {
+        let place = Arc::as_ptr(file).addr();
+        let before = self.current.get(&place).map(|visited| visited.batches);
+        let batches = file.batches_written();
+        if before == Some(batches) || before.is_none() && !search_indexes::bring_up_to_date(file, turns)? {
+            return Ok(());
+        }
+        let is_whole = search_indexes::index_missing_texts(file, turns)?;
+        // The next round looks again for what came meanwhile.
+        let batches = if is_whole { batches } else { u64::MAX };
+        self.current.insert(place, Visited { file: Arc::downgrade(file), batches });
+        Ok(())
     }
 
     /// Checks the next idle workspace. If it needs more turns, it is open now and continues in the next round.

@@ -160,6 +160,7 @@ pub fn shown_again(
         address,
         time_zone: OnceLock::new(),
         workspace_language: OnceLock::new(),
+        texts_indexed: OnceLock::new(),
         client: outer.client,
         now: outer.now,
     });

@@ -24,6 +24,7 @@ use crate::pages::{self, ErrorPage};
 use crate::tenancy::locale_settings::WorkspaceLocale;
 use crate::tenancy::{LargeBody, workspace_in};
 use crate::values::Timestamp;
+use crate::workspace::search_indexes;
 
 /// Maximum number of larger-than-usual bodies in memory at once, from arrival to response. Sized for a small machine.
 const LARGE_BODIES: usize = 8;
@@ -238,6 +239,10 @@ impl Service {
             self.load_time_zone(&request).await?;
             answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
         }
+        if let Err(Error::NeedsTexts) = &answered.result {
+            self.index_texts(&request).await?;
+            answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
+        }
         if let Some(page) = page {
             page.speak_as(&request);
         }
@@ -280,6 +285,21 @@ impl Service {
         read.await.unwrap_or(Err(Error::Overloaded))
     }
 
+    /// Indexes the texts that wait, in turns. On a disk that takes no writes the search goes without them.
+    async fn index_texts(&self, request: &Arc<Request>) -> Result<()> {
+        let searcher = Arc::clone(request);
+        let indexed = dispatch::run_on(&self.instance.executors.blocking, move || {
+            let file = searcher.file();
+            match search_indexes::index_missing_texts(file, &mut { usize::MAX }) {
+                Ok(_) | Err(Error::StorageFull(_) | Error::ReadOnly(_)) => {}
+                Err(error) => return Err(error),
+            }
+            let _ = searcher.texts_indexed.set(());
+            Ok(())
+        });
+        indexed.await.unwrap_or(Err(Error::Overloaded))
+    }
+
     /// The request without its body.
     fn build_request(
         &self,
@@ -312,6 +332,7 @@ impl Service {
             address,
             time_zone: OnceLock::new(),
             workspace_language: OnceLock::new(),
+            texts_indexed: OnceLock::new(),
             client,
             now,
         }

@@ -1,7 +1,7 @@
 //! A file in service: its lanes, connections, migrations and checkpoints.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -104,6 +104,8 @@ pub struct File {
     readers: Readers,
     writer: Mutex<Option<Connection>>,
     log: AtomicU8,
+    /// The number of batches that were written.
+    batches: AtomicU64,
     /// Set once the file was opened and migrated. From then on a read need not wait for the writer.
     ready: OnceLock<()>,
     storage: Arc<Storage>,
@@ -123,6 +125,7 @@ impl File {
             readers: sqlite_connection::readers(&path, most, Arc::clone(&storage.openers)),
             writer: Mutex::new(None),
             log: AtomicU8::new(LOG_GROWS),
+            batches: AtomicU64::new(0),
             ready: OnceLock::new(),
             waiting_for_end: Mutex::default(),
             storage: Arc::clone(storage),
@@ -151,6 +154,11 @@ impl File {
     /// Jobs waiting in the read lane and in the write lane.
     pub fn waiting(&self) -> (usize, usize) {
         (self.reads.waiting(), self.writes.waiting())
+    }
+
+    /// Changes with every batch of writes.
+    pub fn batches_written(&self) -> u64 {
+        self.batches.load(Ordering::Acquire)
     }
 
     /// Bytes on disk of the file and of its WAL. 0 if missing.
@@ -338,6 +346,7 @@ impl File {
                     for batch in batches(jobs) {
                         let begun = Instant::now();
                         let worked = batch::write(db, batch, self.storage.limits.statement);
+                        self.batches.fetch_add(1, Ordering::Release);
                         self.storage.metrics.group_written(worked.len(), begun);
                         self.storage.answer(worked);
                         self.maintain_log(db);
@@ -361,7 +370,7 @@ impl File {
     /// batch are already sent, so only the next batch waits, and only briefly.
     fn maintain_log(self: &Arc<Self>, db: &Connection) {
         match self.log.load(Ordering::Acquire) {
-            LOG_GROWS if pages_in_log(db) > LONG_LOG => {
+            LOG_GROWS if sqlite_connection::take_pages_in_log() > LONG_LOG => {
                 self.log.store(LOG_BEING_COPIED, Ordering::Release);
                 let file = Arc::clone(self);
                 self.storage.threads.run(move || {
@@ -426,13 +435,6 @@ fn batches(jobs: Vec<Box<dyn Job>>) -> impl Iterator<Item = Vec<Box<dyn Job>>> {
     let (long, short): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.limit().is_some());
     let short = (!short.is_empty()).then_some(short);
     short.into_iter().chain(long.into_iter().map(|job| vec![job]))
-}
-
-fn pages_in_log(db: &Connection) -> i64 {
-    let pages = db
-        .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
-        .and_then(|mut statement| statement.query_row([], |row| row.get(1)));
-    pages.unwrap_or(0)
 }
 
 /// Copies as much of the WAL as no reader still needs.

@@ -16,6 +16,7 @@ pub mod members;
 pub mod phones;
 mod registry;
 pub mod temp_dir;
+pub mod text_indexes;
 pub mod workspace_import;
 
 pub use account_group::{AccountGroup, LargeBody, Pools};

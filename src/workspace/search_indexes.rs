@@ -14,6 +14,7 @@ use crate::api::{Error, Result};
 use crate::storage::File;
 use crate::tenancy::indexing::{Index, Pass, Reindexing, Step};
 use crate::tenancy::phones::{self, PhoneColumns};
+use crate::tenancy::text_indexes;
 
 /// The normalized phone numbers. They also depend on the default country.
 pub static NUMBERS: Index = Index::of_numbers(|| {
@@ -121,6 +122,22 @@ pub fn bring_up_to_date(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
     Ok(true)
 }
 
+/// Rows whose texts are indexed in one write turn: a few milliseconds.
+const TEXTS_IN_A_TURN: usize = 250;
+
+/// Indexes the texts that are missing now, in at most `turns` turns. Returns whether all of these are indexed.
+pub fn index_missing_texts(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
+    let Some(missing) = file.read(|db| Ok::<_, Error>(text_indexes::missing(db)?))? else { return Ok(true) };
+    while *turns > 0 {
+        *turns -= 1;
+        let missing = missing.clone();
+        if !file.write(move |db| Ok::<_, Error>(missing.index(db, TEXTS_IN_A_TURN)?))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Runs a pass to its end.
 pub fn run(file: &Arc<File>, pass: &Pass) -> Result<()> {
     run_for(file, pass, &mut { usize::MAX }).map(|_| ())
@@ -150,6 +167,9 @@ fn run_for(file: &Arc<File>, pass: &Pass, turns: &mut usize) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection;
+    use proptest::prelude::*;
+    use proptest::test_runner::Config;
     use serde_json::{Value, json};
 
     use super::*;
@@ -231,6 +251,8 @@ mod tests {
                  UPDATE customers SET folded_name = NULL;
                  UPDATE contacts SET folded_last_name = NULL;
                  UPDATE cti_destinations SET dialled = 'weiß';
+                 UPDATE text_indexes SET last_id = 1000;
+                 DELETE FROM changed_texts;
                  DELETE FROM customers_fts;
                  DELETE FROM contacts_fts;
                  DELETE FROM users_fts;
@@ -383,5 +405,84 @@ mod tests {
             Ok(())
         });
         assert!(setting(&server, "phones_indexed_for").ends_with(" users 1 BE 2"));
+    }
+
+    /// A step of somebody who works in a workspace, or of the jobs.
+    #[derive(Debug, Clone, Copy)]
+    enum Work {
+        Add(usize),
+        Rename(usize, usize),
+        Delete(usize),
+        Import(usize, usize),
+        Index,
+        /// A search between the other steps, which indexes too.
+        Search(usize),
+    }
+
+    fn work() -> impl Strategy<Value = Work> {
+        let (word, place) = (0..WORDS.len(), 0..8_usize);
+        prop_oneof![
+            4 => word.clone().prop_map(Work::Add),
+            3 => (place.clone(), word.clone()).prop_map(|(place, word)| Work::Rename(place, word)),
+            2 => place.prop_map(Work::Delete),
+            1 => (word.clone(), word.clone()).prop_map(|(one, other)| Work::Import(one, other)),
+            1 => Just(Work::Index),
+            1 => word.prop_map(Work::Search),
+        ]
+    }
+
+    const WORDS: [&str; 4] = ["amber", "birch", "cedar", "daisy"];
+
+    proptest! {
+        #![proptest_config(Config { cases: 40, ..Config::default() })]
+
+        /// Whatever is indexed already: a search finds what was answered before it, and nothing else.
+        #[test]
+        fn a_search_finds_every_answered_write(steps in collection::vec(work(), 1..24)) {
+            let server = TestServer::new();
+            let admin = server.admin();
+            let mut indexer = jobs::index_maintenance::Indexer::new(Arc::clone(&server.instance));
+            let mut people: Vec<(i64, usize)> = Vec::new();
+            let found = |word: usize| {
+                let total = |path: String| admin.get(&path).ok()["total"].as_u64().unwrap();
+                let searched = admin.get(&format!("/search?q={}&per=20", WORDS[word])).ok()["contacts"].clone();
+                let searched = searched.as_array().unwrap().len() as u64;
+                (total(format!("/contacts?filter[term]={}", WORDS[word])), searched)
+            };
+            for step in steps {
+                match step {
+                    Work::Add(word) => {
+                        let id = admin.post("/contacts", json!({"last_name": WORDS[word]})).created()["id"].as_i64();
+                        people.push((id.unwrap(), word));
+                    }
+                    Work::Rename(place, word) => {
+                        if let Some((id, known)) = people.get_mut(place) {
+                            admin.put(&format!("/contacts/{id}"), json!({"last_name": WORDS[word]})).created();
+                            *known = word;
+                        }
+                    }
+                    Work::Delete(place) => {
+                        if place < people.len() {
+                            admin.delete(&format!("/contacts/{}", people.remove(place).0)).ok();
+                        }
+                    }
+                    Work::Import(one, other) => {
+                        let rows = json!([{"last_name": WORDS[one]}, {"last_name": WORDS[other]}]);
+                        admin.post("/contacts/import", rows).created();
+                        let all = admin.get("/contacts?sort=-id&per_page=2").ok()["data"].clone();
+                        people.push((all[1]["id"].as_i64().unwrap(), one));
+                        people.push((all[0]["id"].as_i64().unwrap(), other));
+                    }
+                    Work::Index => indexer.round(0).unwrap(),
+                    Work::Search(word) => {
+                        found(word);
+                    }
+                }
+            }
+            for word in 0..WORDS.len() {
+                let wanted = people.iter().filter(|(_, known)| *known == word).count() as u64;
+                prop_assert_eq!(found(word), (wanted, wanted.min(20)), "{}", WORDS[word]);
+            }
+        }
     }
 }

@@ -237,6 +237,7 @@ fn search(ctx: &mut Ctx<'_>, Query(wanted): Query<SearchQuery>) -> Result<Ok200<
     if wanted.q.split_whitespace().count().max(word_count(&wanted.q)) > MOST_WORDS {
         return Err(Error::invalid(format!("The q may not have more than {MOST_WORDS} words.")));
     }
+    ctx.request.require_texts(ctx.db)?;
     let locale = WorkspaceLocale::of(ctx.db)?;
     let principal = ctx.principal()?;
     let found = Found {

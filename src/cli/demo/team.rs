@@ -87,6 +87,7 @@ fn request_of(instance: &Arc<Instance>, router: Router, workspace: Uuid, account
         address: Address { scheme: "http", authority, prefix, path },
         time_zone: OnceLock::new(),
         workspace_language: OnceLock::new(),
+        texts_indexed: OnceLock::new(),
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         now,
     }

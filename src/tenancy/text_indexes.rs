@@ -1,0 +1,59 @@
+//! The full-text indexes of a workspace lag behind its rows. A write indexes no text. The jobs index new and changed rows
+//! later, many in one transaction. A search first indexes the rows that were written before it.
+
+use rusqlite::Connection;
+
+/// Rows that are not indexed yet.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    /// Tables with new rows, and the last id of each.
+    new: Vec<(String, i64)>,
+    /// The last position in `changed_texts`. 0 if no row has changed.
+    changed: i64,
+}
+
+/// The rows that are not indexed now. `None` if there are none.
+pub fn missing(db: &Connection) -> rusqlite::Result<Option<Missing>> {
+    let mut new = Vec::new();
+    for (table, indexed) in tables(db)? {
+        let sql = format!("SELECT max(id) FROM {table}");
+        let last: Option<i64> = db.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+        new.extend(last.filter(|last| *last > indexed).map(|last| (table, last)));
+    }
+    let changed = "SELECT coalesce(max(position), 0) FROM changed_texts";
+    let changed = db.prepare_cached(changed)?.query_row([], |row| row.get(0))?;
+    Ok((!new.is_empty() || changed > 0).then_some(Missing { new, changed }))
+}
+
+/// The tables with a text index, and the last indexed id of each.
+fn tables(db: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
+    db.prepare_cached("SELECT resource, last_id FROM text_indexes")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
+}
+
+impl Missing {
+    /// Indexes at most `most` of these rows. Returns whether there may be more.
+    pub fn index(&self, db: &Connection, most: usize) -> rusqlite::Result<bool> {
+        let mut left = i64::try_from(most).unwrap_or(i64::MAX);
+        for (table, last) in &self.new {
+            let next = format!(
+                "SELECT count(*), max(id) FROM
+                     (SELECT id FROM {table} WHERE id > (SELECT last_id FROM text_indexes WHERE resource = ?1) AND id <= ?2
+                      ORDER BY id LIMIT ?3)"
+            );
+            let (count, next): (i64, Option<i64>) =
+                db.prepare_cached(&next)?.query_row((table, last, left), |row| Ok((row.get(0)?, row.get(1)?)))?;
+            if let Some(next) = next {
+                // A trigger indexes the rows.
+                let indexed = "UPDATE text_indexes SET last_id = ?2 WHERE resource = ?1";
+                db.prepare_cached(indexed)?.execute((table, next))?;
+            }
+            left -= count;
+        }
+        let changed = "DELETE FROM changed_texts WHERE position IN
+                           (SELECT position FROM changed_texts WHERE position <= ?1 ORDER BY position LIMIT ?2)";
+        let indexed = db.prepare_cached(changed)?.execute((self.changed, left))?;
+        Ok(i64::try_from(indexed).is_ok_and(|indexed| indexed >= left))
+    }
+}
