@@ -96,6 +96,8 @@ enum BatchError {
     TakenAlong,
     /// The same, in a batch of one job that requested a rollback anyway. The job reports the reason itself.
     Undone,
+    /// A job without a savepoint has changed something and requested a rollback.
+    NeedsSavepoints,
 }
 
 /// A job that has begun and has not done its work yet.
@@ -166,6 +168,9 @@ impl FinishedJob {
 
 /// Runs writes in one transaction. A job that requests a rollback is rolled back alone. When this returns, all kept
 /// changes are on disk, so the responses may be sent.
+///
+/// A savepoint copies each page that the job changes, and few jobs need one: who is refused has usually changed nothing.
+/// So the jobs run without savepoints first. If a job with changes requests a rollback, all run again, with savepoints.
 pub fn write(db: &Connection, jobs: Vec<Box<dyn Job>>, limit: Duration) -> Vec<FinishedJob> {
     let mut batch: Vec<BatchEntry> = Vec::with_capacity(jobs.len());
     for mut job in jobs {
@@ -177,10 +182,11 @@ pub fn write(db: &Connection, jobs: Vec<Box<dyn Job>>, limit: Duration) -> Vec<F
 }
 
 fn write_all(db: &Connection, mut batch: Vec<BatchEntry>, limit: Duration) -> Vec<FinishedJob> {
-    let result = commit_together(db, &mut batch, limit);
-    if !db.is_autocommit() {
-        let _ = execute(db, "ROLLBACK");
+    let mut result = commit_together(db, &mut batch, limit, false);
+    if let Err(BatchError::NeedsSavepoints) = result {
+        result = roll_back(db).map_err(BatchError::Refused).and_then(|()| commit_together(db, &mut batch, limit, true));
     }
+    let _ = roll_back(db);
     match result {
         Ok(()) | Err(BatchError::Undone) => with_outcomes(batch, None),
         // Run each job again by itself, so that only the faulty one fails.
@@ -189,7 +195,7 @@ fn write_all(db: &Connection, mut batch: Vec<BatchEntry>, limit: Duration) -> Ve
             alone.flat_map(|entry| write_all(db, entry, limit)).collect()
         }
         Err(BatchError::Refused(error)) => with_outcomes(batch, Some(Fault::uncommitted(&error))),
-        Err(BatchError::TakenAlong) => {
+        Err(BatchError::TakenAlong | BatchError::NeedsSavepoints) => {
             with_outcomes(batch, Some(Fault::Uncommitted("a statement ended the transaction".into())))
         }
     }
@@ -201,33 +207,49 @@ fn with_outcomes(batch: Vec<BatchEntry>, fault: Option<Fault>) -> Vec<FinishedJo
     batch.into_iter().map(|BatchEntry { job, panicked }| FinishedJob { job, outcome: outcome(panicked) }).collect()
 }
 
-fn commit_together(db: &Connection, batch: &mut [BatchEntry], limit: Duration) -> Result<(), BatchError> {
+/// Ends a transaction that is still open.
+fn roll_back(db: &Connection) -> rusqlite::Result<()> {
+    if db.is_autocommit() { Ok(()) } else { execute(db, "ROLLBACK") }
+}
+
+fn commit_together(
+    db: &Connection,
+    batch: &mut [BatchEntry],
+    limit: Duration,
+    has_savepoints: bool,
+) -> Result<(), BatchError> {
     execute(db, "BEGIN IMMEDIATE").map_err(BatchError::Refused)?;
     let alone = batch.len() == 1;
     let mut kept = false;
     for entry in batch {
-        if !alone {
+        if has_savepoints {
             execute(db, "SAVEPOINT job").map_err(|_| BatchError::TakenAlong)?;
         }
-        let verdict = work(db, &mut *entry.job, limit).unwrap_or_else(|fault| {
-            entry.panicked = Some(fault);
-            Verdict::Rollback
-        });
+        let before = db.total_changes();
+        let verdict = match work(db, &mut *entry.job, limit) {
+            Ok(verdict) => {
+                entry.panicked = None;
+                verdict
+            }
+            Err(fault) => {
+                entry.panicked = Some(fault);
+                Verdict::Rollback
+            }
+        };
         if db.is_autocommit() {
             let says_why = alone && verdict == Verdict::Rollback;
             return Err(if says_why { BatchError::Undone } else { BatchError::TakenAlong });
         }
-        match (verdict, alone) {
-            (Verdict::Commit, true) => kept = true,
-            (Verdict::Rollback, true) => {}
-            (Verdict::Commit, false) => {
-                kept = true;
-                execute(db, "RELEASE job").map_err(|_| BatchError::TakenAlong)?;
-            }
-            (Verdict::Rollback, false) => {
+        match verdict {
+            Verdict::Commit => kept = true,
+            Verdict::Rollback if has_savepoints => {
                 execute(db, "ROLLBACK TO job").map_err(|_| BatchError::TakenAlong)?;
-                execute(db, "RELEASE job").map_err(|_| BatchError::TakenAlong)?;
             }
+            Verdict::Rollback if alone || db.total_changes() == before => {}
+            Verdict::Rollback => return Err(BatchError::NeedsSavepoints),
+        }
+        if has_savepoints {
+            execute(db, "RELEASE job").map_err(|_| BatchError::TakenAlong)?;
         }
     }
     let end = if kept { "COMMIT" } else { "ROLLBACK" };
