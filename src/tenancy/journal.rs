@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -135,8 +135,7 @@ impl PendingDeliveries {
 impl ChangeRecorder {
     /// Records that a resource was created. `new` is its public form.
     pub fn created(&self, db: &Connection, resource: &'static Recorded, new: &impl Serialize) -> rusqlite::Result<()> {
-        let new = fields(new)?;
-        self.record(db, resource, "created", changes(&Map::new(), &new), new)
+        self.record(db, resource, "created", Change { old: Map::new(), new: fields(new)? })
     }
 
     /// Records that a resource was updated, from `old` to `new`, its public forms. Records nothing if they are equal.
@@ -147,15 +146,13 @@ impl ChangeRecorder {
         old: &T,
         new: &T,
     ) -> rusqlite::Result<()> {
-        let new = fields(new)?;
-        let changes = changes(&fields(old)?, &new);
-        if changes.is_empty() { Ok(()) } else { self.record(db, resource, "updated", changes, new) }
+        let change = Change { old: fields(old)?, new: fields(new)? };
+        if change.fields().next().is_none() { Ok(()) } else { self.record(db, resource, "updated", change) }
     }
 
     /// Records that a resource was deleted. `old` is its public form.
     pub fn deleted(&self, db: &Connection, resource: &'static Recorded, old: &impl Serialize) -> rusqlite::Result<()> {
-        let old = fields(old)?;
-        self.record(db, resource, "deleted", changes(&old, &Map::new()), old)
+        self.record(db, resource, "deleted", Change { old: fields(old)?, new: Map::new() })
     }
 
     fn record(
@@ -163,10 +160,10 @@ impl ChangeRecorder {
         db: &Connection,
         resource: &'static Recorded,
         verb: &'static str,
-        changes: Map<String, Value>,
-        shown: Map<String, Value>,
+        change: Change,
     ) -> rusqlite::Result<()> {
         let action = format!("{}.{verb}", resource.name);
+        let shown = change.shown();
         let resource_id = shown.get("id").and_then(Value::as_i64);
         let (kind, id, name) = match &self.actor {
             Actor::User { id, name } => (ActorType::USER, Some(*id), name.as_str()),
@@ -189,22 +186,16 @@ impl ChangeRecorder {
             resource.name,
             resource_id,
             self.address.map(|address| address.to_string()),
-            text(&changes)?,
+            text(&change)?,
         ))?;
-        if resource.is_announced { self.announce(db, &action, changes, shown) } else { Ok(()) }
+        if resource.is_announced { self.announce(db, &action, change) } else { Ok(()) }
     }
 
     /// Adds a delivery to the outbox of each webhook that subscribed to this action.
-    fn announce(
-        &self,
-        db: &Connection,
-        action: &str,
-        changes: Map<String, Value>,
-        shown: Map<String, Value>,
-    ) -> rusqlite::Result<()> {
+    fn announce(&self, db: &Connection, action: &str, change: Change) -> rusqlite::Result<()> {
         let mut webhooks = db.prepare_cached("SELECT id, events FROM webhooks WHERE active")?;
         let mut webhooks = webhooks.query([])?;
-        let mut told = DeliveryPayload::Of { changes, shown };
+        let mut told = DeliveryPayload::Of(change);
         let mut message = None;
         while let Some(webhook) = webhooks.next()? {
             let events: Vec<String> = serde_json::from_str(webhook.get_ref(1)?.as_str()?).map_err(unwritable)?;
@@ -252,22 +243,22 @@ fn keep_message(db: &Connection, event: &str, body: &str) -> rusqlite::Result<i6
 
 /// The body of an announcement. It is serialized once, and only if a webhook subscribed to it.
 enum DeliveryPayload {
-    Of { changes: Map<String, Value>, shown: Map<String, Value> },
+    Of(Change),
     Written(String),
 }
 
 impl DeliveryPayload {
     fn body(&mut self, recorder: &ChangeRecorder, action: &str) -> rusqlite::Result<&str> {
-        if let Self::Of { changes, shown } = self {
-            let mut data = std::mem::take(shown);
+        if let Self::Of(change) = self {
+            let mut data = change.shown().clone();
             if action.ends_with(".updated") {
-                data.insert("changes".into(), Value::Object(std::mem::take(changes)));
+                data.insert("changes".into(), serde_json::to_value(change).map_err(unwritable)?);
             }
             *self = Self::Written(recorder.message(action, &Value::Object(data))?);
         }
         match self {
             Self::Written(body) => Ok(body),
-            Self::Of { .. } => unreachable!("just written"),
+            Self::Of(_) => unreachable!("just written"),
         }
     }
 }
@@ -290,11 +281,33 @@ pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Resu
     .execute((before, i64::try_from(most).unwrap_or(i64::MAX)))
 }
 
-/// Each changed field with its old and new value. A missing value, before the creation or after the deletion, is null.
-fn changes(old: &Map<String, Value>, new: &Map<String, Value>) -> Map<String, Value> {
-    let names = if new.is_empty() { old } else { new }.keys().filter(|name| !NOT_CHANGES.contains(&name.as_str()));
-    let both = names.map(|name| (name, old.get(name).unwrap_or(&Value::Null), new.get(name).unwrap_or(&Value::Null)));
-    both.filter(|(_, old, new)| old != new).map(|(name, old, new)| (name.clone(), json!([old, new]))).collect()
+/// The public forms of a resource before and after a change. One of them is empty if it was created or deleted.
+///
+/// As JSON it is each changed field with its old and new value. A missing value is null.
+#[derive(Debug)]
+struct Change {
+    old: Map<String, Value>,
+    new: Map<String, Value>,
+}
+
+impl Change {
+    /// The resource as it is now, or as it was before its deletion.
+    fn shown(&self) -> &Map<String, Value> {
+        if self.new.is_empty() { &self.old } else { &self.new }
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&String, [&Value; 2])> {
+        let names = self.shown().keys().filter(|name| !NOT_CHANGES.contains(&name.as_str()));
+        let both =
+            names.map(|name| (name, [&self.old, &self.new].map(|fields| fields.get(name).unwrap_or(&Value::Null))));
+        both.filter(|(_, [old, new])| old != new)
+    }
+}
+
+impl Serialize for Change {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.fields())
+    }
 }
 
 fn fields(shown: &impl Serialize) -> rusqlite::Result<Map<String, Value>> {
