@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
@@ -115,6 +116,12 @@ impl ValueReader {
             KEPT_BY_SERVER.contains(&name) || (self.is_loose && name == "customer_id" && value.is_null())
         };
         let fields = over.iter().filter(|(name, value)| !is_kept(name, value));
+        if !self.is_loose
+            && let Some(good) =
+                deserialize_at_once(base, fields.clone().filter(|(_, value)| !is_new || !value.is_null()))
+        {
+            return Ok(good);
+        }
         let fields = fields.map(|(name, value)| (name, self.blank_as_null(value)));
         if !is_new {
             return self.deserialize(merged(base, fields), &|_| Value::Null);
@@ -225,6 +232,19 @@ fn value_at<'v>(value: &'v mut Value, path: &Path) -> Option<&'v mut Value> {
         Segment::Map { key } => value.get_mut(key),
         Segment::Enum { .. } | Segment::Unknown => None,
     })
+}
+
+/// Reads a `T` from the fields of `over`, and from those of `base` that `over` does not have. `None` if a value does not
+/// fit: `deserialize` finds out which and why, for more time.
+fn deserialize_at_once<'v, T: Serialize + DeserializeOwned>(
+    base: &T,
+    over: impl Iterator<Item = (&'v String, &'v Value)> + Clone,
+) -> Option<T> {
+    let Ok(Value::Object(base)) = serde_json::to_value(base) else { unreachable!("inputs are structs") };
+    let given = |name: &String| over.clone().any(|(other, _)| other == name);
+    let kept = base.iter().filter(|(name, _)| !given(name)).map(|(name, value)| (name.as_str(), value));
+    let fields = over.clone().map(|(name, value)| (name.as_str(), value)).chain(kept);
+    T::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields)).ok()
 }
 
 fn merged<'v>(base: &impl Serialize, over: impl Iterator<Item = (&'v String, Value)>) -> Value {
