@@ -11,7 +11,7 @@ use hyper::body::Body;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
-use super::log_format::ShortLines;
+use super::log_format::{JsonLines, ShortLines};
 use super::log_writer::{LogGuard, LogWriter};
 use super::response_body::Outgoing;
 use crate::api::{Error, Layer, Route};
@@ -67,7 +67,7 @@ pub fn start(config: &Config) -> LogGuard {
             Box::new(move |filter| drop(handle.reload(filter)))
         }
         (false, _) => {
-            let log = log.json().flatten_event(true).with_filter_reloading();
+            let log = log.event_format(JsonLines).with_filter_reloading();
             let handle = log.reload_handle();
             let _ = log.try_init();
             Box::new(move |filter| drop(handle.reload(filter)))
@@ -179,8 +179,9 @@ impl RequestLog {
     /// content.
     pub fn finish(self, response: &mut Response<Outgoing>, metrics: &Metrics) -> bool {
         let took = self.began.elapsed();
-        let id = self.id.simple().to_string();
-        if let Ok(value) = HeaderValue::from_str(&id) {
+        let mut id = Uuid::encode_buffer();
+        let id: &str = self.id.simple().encode_lower(&mut id);
+        if let Ok(value) = HeaderValue::from_str(id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
         if let Some(fault) = &self.fault {

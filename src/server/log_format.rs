@@ -1,4 +1,5 @@
-//! The log on a terminal: one short line per event. `12:00:01 GET /customers/{id} 200 acme 1.2 ms` is a request.
+//! The lines of the log. On a terminal, a line is short: `12:00:01 GET /customers/{id} 200 acme 1.2 ms` is a request. For
+//! programs, a line is a JSON object. Each request writes one, so it is written in one pass, without values in between.
 
 use std::fmt::{self, Write};
 
@@ -34,6 +35,69 @@ where
         if fields.message == REQUEST { fields.write_request(&mut to, has_color) } else { fields.write(&mut to) }?;
         writeln!(to)
     }
+}
+
+/// One JSON object per line: the time, the level, and the fields of the event.
+pub struct JsonLines;
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        to.write_str(r#"{"timestamp":""#)?;
+        SystemTime.format_time(&mut to)?;
+        write!(to, r#"","level":"{}""#, event.metadata().level())?;
+        let mut fields = JsonFields { to: &mut to, result: Ok(()) };
+        event.record(&mut fields);
+        fields.result?;
+        to.write_str("}\n")
+    }
+}
+
+/// Writes each field of an event as a member of an object.
+struct JsonFields<'a, 'w> {
+    to: &'a mut Writer<'w>,
+    result: fmt::Result,
+}
+
+impl JsonFields<'_, '_> {
+    fn write(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+        if self.result.is_ok() {
+            self.result = write!(self.to, r#","{}":"#, field.name()).and_then(|()| value(self.to));
+        }
+    }
+}
+
+impl Visit for JsonFields<'_, '_> {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.write(field, |to| write!(to, "{value}"));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.write(field, |to| write!(to, "{value}"));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.write(field, |to| write!(to, "{value}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.write(field, |to| write_json_text(to, value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.write(field, |to| write_json_text(to, &format!("{value:?}")));
+    }
+}
+
+fn write_json_text(to: &mut Writer<'_>, text: &str) -> fmt::Result {
+    let is_plain = |byte: u8| byte >= b' ' && !matches!(byte, b'"' | b'\\');
+    if text.bytes().all(is_plain) {
+        return write!(to, "\"{text}\"");
+    }
+    to.write_str(&serde_json::to_string(text).map_err(|_| fmt::Error)?)
 }
 
 const DIM: &str = "2";
