@@ -31,6 +31,12 @@ const MANY_RESULTS: usize = 4;
 /// Pages in the WAL (16 MiB) after which it is checkpointed.
 const LONG_LOG: i64 = 4_000;
 
+/// Pages that are copied fast enough for writers to wait for it: about two milliseconds.
+const SHORT_COPY: i64 = 200;
+
+/// Copies of a WAL that grows as fast as it is copied.
+const MOST_COPIES: usize = 5;
+
 /// Progress of the checkpoint.
 const LOG_GROWS: u8 = 0;
 const LOG_BEING_COPIED: u8 = 1;
@@ -365,8 +371,8 @@ impl File {
 
     /// Keeps the WAL short: a long WAL slows down every read and the next start.
     ///
-    /// Another thread copies the WAL into the file while writes continue and append to it. After that, the writer
-    /// copies the remainder between two batches, and the next batch restarts the WAL. The responses of the previous
+    /// Another thread copies the WAL into the file while writes continue and append to it, until little is left. After
+    /// that, the writer copies the remainder between two batches, and the next batch restarts the WAL. The responses of the previous
     /// batch are already sent, so only the next batch waits, and only briefly.
     fn maintain_log(self: &Arc<Self>, db: &Connection) {
         match self.log.load(Ordering::Acquire) {
@@ -375,7 +381,7 @@ impl File {
                 let file = Arc::clone(self);
                 self.storage.threads.run(move || {
                     // A failed checkpoint is repeated next time.
-                    let _ = sqlite_connection::open_writer(&file.path).and_then(|db| copy_log(&db));
+                    let _ = sqlite_connection::open_writer(&file.path).and_then(|db| copy_most_of_log(&db));
                     file.log.store(LOG_COPIED, Ordering::Release);
                 });
             }
@@ -437,9 +443,22 @@ fn batches(jobs: Vec<Box<dyn Job>>) -> impl Iterator<Item = Vec<Box<dyn Job>>> {
     short.into_iter().chain(long.into_iter().map(|job| vec![job]))
 }
 
-/// Copies as much of the WAL as no reader still needs.
-fn copy_log(db: &Connection) -> rusqlite::Result<()> {
-    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+/// Copies the WAL again and again, until only what came during the last copy is left, and that was short.
+fn copy_most_of_log(db: &Connection) -> rusqlite::Result<()> {
+    let mut copied = 0;
+    for _ in 0..MOST_COPIES {
+        let length = copy_log(db)?;
+        if length - copied < SHORT_COPY {
+            break;
+        }
+        copied = length;
+    }
+    Ok(())
+}
+
+/// Copies as much of the WAL as no reader still needs. Returns its length in pages.
+fn copy_log(db: &Connection) -> rusqlite::Result<i64> {
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
 }
 
 /// Submits a closure as a job and waits for its result.

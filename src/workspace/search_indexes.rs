@@ -123,7 +123,7 @@ pub fn bring_up_to_date(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
 }
 
 /// Rows whose texts are indexed in one write turn: a few milliseconds.
-const TEXTS_IN_A_TURN: usize = 250;
+const TEXTS_IN_A_TURN: usize = 100;
 
 /// Indexes the texts that are missing now, in at most `turns` turns. Returns whether all of these are indexed.
 pub fn index_missing_texts(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
