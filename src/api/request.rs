@@ -55,7 +55,7 @@ pub struct Request {
     /// The workspace's language. A page reads it before its handler runs, if the visitor asks for neither English nor
     /// French.
     pub workspace_language: OnceLock<Language>,
-    /// Set once the texts that waited when the request came are indexed.
+    /// Set once all texts that were written before the request are indexed.
     pub texts_indexed: OnceLock<()>,
     /// The client's IP address. `X-Forwarded-For` counts only from trusted proxies.
     pub client: IpAddr,
@@ -137,12 +137,16 @@ impl Request {
         }
     }
 
-    /// A search needs this: every text that was written before the request is in the index.
+    /// A search needs this: every text that was written before the request is in the index. A response in many turns asks
+    /// once: texts that are written meanwhile may be missing.
     pub fn require_texts(&self, db: &Connection) -> Result<()> {
-        if self.texts_indexed.get().is_some() || text_indexes::missing(db)?.is_none() {
-            return Ok(());
+        if self.texts_indexed.get().is_none() {
+            if text_indexes::missing(db)?.is_some() {
+                return Err(Error::NeedsTexts);
+            }
+            let _ = self.texts_indexed.set(());
         }
-        Err(Error::NeedsTexts)
+        Ok(())
     }
 
     /// The user's token that the request carries, or that of the session. Routes that need a token always have one.

@@ -14,7 +14,10 @@ use super::response_body::{self, Outgoing};
 use crate::api::execute::{self, RoutedRequest};
 use crate::api::{ApiResponse, Error, Inputs, Request, Result, Route};
 use crate::executors::Executor;
-use crate::storage::{Fault, Job, Share, Threads, Verdict};
+use crate::storage::{Fault, File, Job, Share, Threads, Verdict};
+use crate::tenancy::locale_settings::WorkspaceLocale;
+use crate::tenancy::text_indexes;
+use crate::workspace::search_indexes;
 
 /// The response to a request, and its timing.
 pub struct DispatchResult {
@@ -95,36 +98,76 @@ pub async fn run(routed: RoutedRequest) -> DispatchResult {
 /// Checks in a read turn whether the caller is allowed, before a large body is read. The handler's own check still
 /// follows.
 pub async fn authorize(request: &Arc<Request>) -> Result<()> {
-    let (sender, answer) = oneshot::channel();
-    request.file().submit_read(Box::new(Authorization { request: Arc::clone(request), result: Ok(()), sender }));
-    match tokio::time::timeout(request.instance.config.turn_timeout, answer).await {
+    let caller = Arc::clone(request);
+    turn(request, File::submit_read, move |db| caller.identify(db).map(|_| ())).await
+}
+
+/// Reads the workspace's time zone. Needed only by the few requests that contain a time without a zone.
+pub async fn load_time_zone(request: &Arc<Request>) -> Result<()> {
+    let home = turn(request, File::submit_read, |db| Ok(WorkspaceLocale::of(db)?)).await?;
+    let _ = request.time_zone.set(home.zone);
+    Ok(())
+}
+
+/// Indexes the texts that are missing now, in write turns. On a disk that takes no writes the search goes without them.
+pub async fn index_texts(request: &Arc<Request>) -> Result<()> {
+    let mut missing = turn(request, File::submit_read, |db| Ok(text_indexes::missing(db)?)).await?;
+    while let Some(rows) = missing {
+        let indexed = turn(request, File::submit_write, move |db| {
+            Ok(rows.index(db, search_indexes::TEXTS_IN_A_TURN)?.then(|| rows.clone()))
+        });
+        missing = match indexed.await {
+            Err(Error::StorageFull(_) | Error::ReadOnly(_)) => None,
+            indexed => indexed?,
+        };
+    }
+    let _ = request.texts_indexed.set(());
+    Ok(())
+}
+
+/// Runs work for a request in a turn of its file, and waits for the result.
+async fn turn<T: Send + 'static>(
+    request: &Arc<Request>,
+    submit: fn(&Arc<File>, Box<dyn Job>),
+    work: impl FnMut(&Connection) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (sender, result) = oneshot::channel();
+    submit(request.file(), Box::new(TurnJob { work, result: None, sender }));
+    match tokio::time::timeout(request.instance.config.turn_timeout, result).await {
         Ok(Ok(result)) => result,
         _ => Err(Error::Overloaded),
     }
 }
 
-/// The job of [`authorize`].
-struct Authorization {
-    request: Arc<Request>,
-    result: Result<()>,
-    sender: oneshot::Sender<Result<()>>,
+/// The job of [`turn`].
+struct TurnJob<W, T> {
+    work: W,
+    result: Option<Result<T>>,
+    sender: oneshot::Sender<Result<T>>,
 }
 
-impl Job for Authorization {
+impl<W: FnMut(&Connection) -> Result<T> + Send, T: Send> Job for TurnJob<W, T> {
     fn begin(&mut self) -> bool {
         !self.sender.is_closed()
     }
 
     fn work(&mut self, db: &Connection) -> Verdict {
-        self.result = self.request.identify(db).map(|_| ());
-        Verdict::Rollback
+        let result = (self.work)(db);
+        let verdict = if result.is_ok() { Verdict::Commit } else { Verdict::Rollback };
+        self.result = Some(result);
+        verdict
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
-        let Self { request, result, sender } = *self;
+        let Self { work, result, sender } = *self;
         // The receiver of the result must hold the only reference to the request.
-        drop(request);
-        let _ = sender.send(outcome.map_err(Error::from).and(result));
+        drop(work);
+        let result = match (outcome, result) {
+            (Err(fault), _) => Err(fault.into()),
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(Error::Internal("a job ended without a result".into())),
+        };
+        let _ = sender.send(result);
     }
 }
 

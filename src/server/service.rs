@@ -21,10 +21,8 @@ use crate::api::execute::RoutedRequest;
 use crate::api::{Address, BodyKind, Error, Request, Result, Router, require_active};
 use crate::instance::Instance;
 use crate::pages::{self, ErrorPage};
-use crate::tenancy::locale_settings::WorkspaceLocale;
 use crate::tenancy::{LargeBody, workspace_in};
 use crate::values::Timestamp;
-use crate::workspace::search_indexes;
 
 /// Maximum number of larger-than-usual bodies in memory at once, from arrival to response. Sized for a small machine.
 const LARGE_BODIES: usize = 8;
@@ -236,11 +234,11 @@ impl Service {
             answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
         }
         if let Err(Error::NeedsTimeZone) = &answered.result {
-            self.load_time_zone(&request).await?;
+            dispatch::load_time_zone(&request).await?;
             answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
         }
         if let Err(Error::NeedsTexts) = &answered.result {
-            self.index_texts(&request).await?;
+            dispatch::index_texts(&request).await?;
             answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
         }
         if let Some(page) = page {
@@ -272,32 +270,6 @@ impl Service {
             let addresses = addresses.map(|address| address.ip().to_canonical()).collect();
             self.instance.node.host_names.remember(name.clone(), addresses, now);
         }
-    }
-
-    /// Reads the workspace's time zone. Needed only by the few requests that contain a time without a zone.
-    async fn load_time_zone(&self, request: &Arc<Request>) -> Result<()> {
-        let reader = Arc::clone(request);
-        let read = dispatch::run_on(&self.instance.executors.blocking, move || {
-            let home = reader.file().read(|db| Ok::<_, Error>(WorkspaceLocale::of(db)?))?;
-            let _ = reader.time_zone.set(home.zone);
-            Ok(())
-        });
-        read.await.unwrap_or(Err(Error::Overloaded))
-    }
-
-    /// Indexes the texts that wait, in turns. On a disk that takes no writes the search goes without them.
-    async fn index_texts(&self, request: &Arc<Request>) -> Result<()> {
-        let searcher = Arc::clone(request);
-        let indexed = dispatch::run_on(&self.instance.executors.blocking, move || {
-            let file = searcher.file();
-            match search_indexes::index_missing_texts(file, &mut { usize::MAX }) {
-                Ok(_) | Err(Error::StorageFull(_) | Error::ReadOnly(_)) => {}
-                Err(error) => return Err(error),
-            }
-            let _ = searcher.texts_indexed.set(());
-            Ok(())
-        });
-        indexed.await.unwrap_or(Err(Error::Overloaded))
     }
 
     /// The request without its body.

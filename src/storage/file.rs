@@ -372,8 +372,8 @@ impl File {
     /// Keeps the WAL short: a long WAL slows down every read and the next start.
     ///
     /// Another thread copies the WAL into the file while writes continue and append to it, until little is left. After
-    /// that, the writer copies the remainder between two batches, and the next batch restarts the WAL. The responses of the previous
-    /// batch are already sent, so only the next batch waits, and only briefly.
+    /// that, the writer copies the remainder between two batches, and the next batch restarts the WAL. The responses of
+    /// the previous batch are already sent, so only the next batch waits, and only briefly.
     fn maintain_log(self: &Arc<Self>, db: &Connection) {
         match self.log.load(Ordering::Acquire) {
             LOG_GROWS if sqlite_connection::take_pages_in_log() > LONG_LOG => {
@@ -386,7 +386,9 @@ impl File {
                 });
             }
             LOG_COPIED => {
+                let begun = Instant::now();
                 let _ = copy_log(db);
+                self.storage.metrics.checkpointed(begun);
                 self.log.store(LOG_GROWS, Ordering::Release);
             }
             _ => {}

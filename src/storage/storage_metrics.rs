@@ -1,4 +1,4 @@
-//! Metrics of all files together: size and duration of write batches, and files opened.
+//! Metrics of all files together: size and duration of write batches, waits for checkpoints, and files opened.
 
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use prometheus_client::registry::{Registry, Unit};
 pub struct StorageMetrics {
     group_size: Histogram,
     group_seconds: Histogram,
+    checkpoint_seconds: Histogram,
     opened: Counter,
 }
 
@@ -19,6 +20,7 @@ impl Default for StorageMetrics {
             group_size: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
             // From an eighth of a millisecond to four seconds.
             group_seconds: Histogram::new(exponential_buckets(0.000_125, 2.0, 16)),
+            checkpoint_seconds: Histogram::new(exponential_buckets(0.000_125, 2.0, 16)),
             opened: Counter::default(),
         }
     }
@@ -33,11 +35,21 @@ impl StorageMetrics {
             Unit::Seconds,
             self.group_seconds.clone(),
         );
+        registry.register_with_unit(
+            "checkpoint_wait",
+            "Time that the next group of writes waits while the rest of the log is copied into the file",
+            Unit::Seconds,
+            self.checkpoint_seconds.clone(),
+        );
         registry.register("files_opened", "Files opened: the central file and workspaces", self.opened.clone());
     }
 
     pub(super) fn file_opened(&self) {
         self.opened.inc();
+    }
+
+    pub(super) fn checkpointed(&self, begun: Instant) {
+        self.checkpoint_seconds.observe(begun.elapsed().as_secs_f64());
     }
 
     pub(super) fn group_written(&self, size: usize, begun: Instant) {

@@ -123,7 +123,7 @@ pub fn bring_up_to_date(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
 }
 
 /// Rows whose texts are indexed in one write turn: a few milliseconds.
-const TEXTS_IN_A_TURN: usize = 100;
+pub const TEXTS_IN_A_TURN: usize = 100;
 
 /// Indexes the texts that are missing now, in at most `turns` turns. Returns whether all of these are indexed.
 pub fn index_missing_texts(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
@@ -479,9 +479,9 @@ mod tests {
                     }
                 }
             }
-            for word in 0..WORDS.len() {
-                let wanted = people.iter().filter(|(_, known)| *known == word).count() as u64;
-                prop_assert_eq!(found(word), (wanted, wanted.min(20)), "{}", WORDS[word]);
+            for (place, word) in WORDS.iter().enumerate() {
+                let wanted = people.iter().filter(|(_, known)| *known == place).count() as u64;
+                prop_assert_eq!(found(place), (wanted, wanted.min(20)), "{}", word);
             }
         }
     }
