@@ -71,6 +71,8 @@ fn kill_while_customers_are_made(rounds: usize) {
             let once: BTreeSet<String> = there.iter().cloned().collect();
             assert_eq!(&once, written, "what was answered, or asked for again, and nothing else: round {round}");
             assert_eq!(once.len(), there.len(), "nothing is there twice: round {round}");
+            let found = server.get(&team.inside, "/customers?filter[term]=round&per_page=1").ok()["total"].clone();
+            assert_eq!(found, there.len(), "a search finds all of it: round {round}");
         }
     }
     server.is_sound();
