@@ -66,11 +66,11 @@ pub async fn measure(times: Times, rows: usize) -> Result<[Measurement; 2]> {
     Ok([quiet, Measurement::new(BESIDE, CONNECTIONS, times, beside, engine.held())])
 }
 
-async fn ask(own: &Workspace, ids: &Arc<[u64]>, times: Times) -> Result<Tally> {
+async fn ask(own: &Workspace, ids: &Arc<[String]>, times: Times) -> Result<Tally> {
     load(own.address, CONNECTIONS, times, |seed| {
         let (own, ids, mut random) = (own.clone(), Arc::clone(ids), Rng::with_seed(seed));
         move |request: &mut Vec<u8>| {
-            let id = ids[random.usize(0..ids.len())];
+            let id = &ids[random.usize(0..ids.len())];
             own.write_get(request, format_args!("/api/customers/{id}"));
         }
     })

@@ -7,6 +7,7 @@ mod lists;
 mod many;
 mod mixed;
 mod pages;
+mod peers;
 mod report;
 mod routing;
 mod server;
@@ -68,6 +69,10 @@ struct Options {
     /// Measures this scenario only, and bare hyper; may be given several times
     #[arg(long, value_name = "NAME")]
     only: Vec<Scenario>,
+
+    /// Measures other servers beside ours, where they are installed: PocketBase
+    #[arg(long, conflicts_with = "only")]
+    peers: bool,
 
     /// Prints JSON instead of the table
     #[arg(long)]
@@ -171,6 +176,15 @@ fn main() -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("starting tokio")?;
+    if options.peers {
+        runtime.block_on(async {
+            tokio::select! {
+                measured = peers::measure(options.times(), options.rows.get()) => measured,
+                interrupted = interruption() => interrupted,
+            }
+        })?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let report = runtime.block_on(async {
         // Both branches end here, so that started processes are stopped.
         tokio::select! {
@@ -295,7 +309,7 @@ struct Bench {
     times: Times,
     engine: Engine,
     workspace: Workspace,
-    ids: Arc<[u64]>,
+    ids: Arc<[String]>,
 }
 
 impl Bench {
@@ -406,7 +420,7 @@ impl Bench {
             let (workspace, ids) = (self.workspace.clone(), Arc::clone(&self.ids));
             let mut random = Rng::with_seed(seed);
             move |request: &mut Vec<u8>| {
-                let id = ids[random.usize(0..ids.len())];
+                let id = &ids[random.usize(0..ids.len())];
                 workspace.write_get(request, format_args!("/api/customers/{id}"));
             }
         })
@@ -435,7 +449,7 @@ async fn fill(
     row: impl Fn(usize) -> Row + Copy + Send + 'static,
     rows: usize,
     connections: usize,
-) -> Result<Arc<[u64]>> {
+) -> Result<Arc<[String]>> {
     let mut tasks = JoinSet::new();
     for first in 0..connections {
         tasks.spawn(create_each(workspace.clone(), row, (first..rows).step_by(connections)));
@@ -451,7 +465,7 @@ async fn create_each(
     workspace: Workspace,
     row: impl Fn(usize) -> Row,
     numbers: impl Iterator<Item = usize>,
-) -> Result<Vec<u64>> {
+) -> Result<Vec<String>> {
     let mut connection = Connection::open(workspace.address).await?;
     let mut request = Vec::new();
     let mut ids = Vec::new();
@@ -463,7 +477,9 @@ async fn create_each(
             timeout(ANSWER_LIMIT, connection.exchange(&request)).await.context("creating a row took 30 s")??;
         ensure!(answer.is_good(), "POST {path}: {answer}");
         let created: serde_json::Value = serde_json::from_slice(answer.body).context("reading a created row")?;
-        ids.push(created["id"].as_u64().with_context(|| format!("no id in {created}"))?);
+        // Some servers have numbers as ids, others texts.
+        let id = created["id"].as_str().map_or_else(|| created["id"].to_string(), str::to_owned);
+        ids.push(id);
     }
     Ok(ids)
 }

@@ -98,8 +98,8 @@ impl Bench {
 
 /// Nine of ten requests read: a customer, a page of customers, or a caller look-up. One writes: mostly a change, rarely
 /// a new customer.
-fn write_any(workspace: &Workspace, ids: &[u64], random: &mut Rng, request: &mut Vec<u8>) {
-    let id = ids[random.usize(0..ids.len())];
+fn write_any(workspace: &Workspace, ids: &[String], random: &mut Rng, request: &mut Vec<u8>) {
+    let id = &ids[random.usize(0..ids.len())];
     match random.u8(0..100) {
         0 => workspace.write_post(request, "/api/customers", &customer(random.usize(0..1_000_000))),
         1..10 => {

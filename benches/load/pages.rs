@@ -40,14 +40,14 @@ impl Bench {
     }
 
     async fn page(&self, who: &Workspace, name: Name, path: &'static str, many: usize) -> Result<[Measurement; 2]> {
-        let id = self.ids[self.ids.len() / 2];
-        let address = path.replace("{id}", &id.to_string());
+        let id = &self.ids[self.ids.len() / 2];
+        let address = path.replace("{id}", id);
         eprintln!("{}: {} bytes", name.label, who.answer_bytes(format_args!("{address}")).await?);
         let (ids, is_of_record) = (Arc::clone(&self.ids), path.contains("{id}"));
         let asked = move |random: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
             if is_of_record {
-                let id = ids[random.usize(0..ids.len())];
-                write(format_args!("{}", path.replace("{id}", &id.to_string())));
+                let id = &ids[random.usize(0..ids.len())];
+                write(format_args!("{}", path.replace("{id}", id)));
             } else {
                 write(format_args!("{path}"));
             }

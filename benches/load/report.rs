@@ -102,7 +102,7 @@ impl Measurement {
 }
 
 /// NaN without any response.
-fn percentile_ms(sorted_micros: &[u32], share: f64) -> f64 {
+pub fn percentile_ms(sorted_micros: &[u32], share: f64) -> f64 {
     let rank = (sorted_micros.len() as f64 * share).ceil() as usize;
     sorted_micros.get(rank.saturating_sub(1)).map_or(f64::NAN, |&micros| f64::from(micros) / 1000.0)
 }
@@ -298,7 +298,7 @@ fn or_dash(value: Option<f64>, digits: usize) -> String {
 }
 
 /// A whole number in groups of three digits: 81,234.
-fn grouped(value: f64) -> String {
+pub fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {

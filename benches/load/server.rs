@@ -169,6 +169,18 @@ impl Process {
         Self::start_with_log(command, Stdio::null())
     }
 
+    /// Starts another program, and waits until it accepts connections.
+    pub fn start_at(command: &mut Command, address: SocketAddr) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = Stopped(command.spawn().with_context(|| format!("starting {command:?}"))?);
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(address).is_err() {
+            ensure!(begun.elapsed() < READY_LIMIT, "{command:?} does not listen on {address}");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Self { child, address })
+    }
+
     fn start_with_log(command: &mut Command, log: Stdio) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = Stopped(command.spawn().with_context(|| format!("starting {command:?}"))?);
@@ -289,6 +301,11 @@ pub struct Workspace {
 impl Workspace {
     pub async fn create(address: SocketAddr) -> Result<Self> {
         Setup::register(address).await?.workspace("bench").await
+    }
+
+    /// A client of another server.
+    pub fn with_headers(address: SocketAddr, headers: &str) -> Self {
+        Self { address, headers: headers.into() }
     }
 
     /// The same workspace after a restart of the server on the same data.
