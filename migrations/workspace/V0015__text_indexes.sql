@@ -1,5 +1,6 @@
 -- Texts are indexed after the transaction that writes a row, many rows in one transaction: that takes a fraction of the time.
--- A search first indexes what is missing (src/tenancy/text_indexes.rs), so it finds every answered write.
+-- A search first indexes what is missing (src/tenancy/text_indexes.rs), so it finds every answered write. No trigger indexes:
+-- each connection would have to parse it.
 
 -- The last row of each table that is in its index. Higher ids are not indexed yet: ids only increase.
 CREATE TABLE text_indexes (
@@ -19,38 +20,6 @@ INSERT INTO text_indexes (resource, last_id) VALUES
     ('contacts', (SELECT coalesce(max(id), 0) FROM contacts)),
     ('phone_calls', (SELECT coalesce(max(id), 0) FROM phone_calls)),
     ('routing_contacts', (SELECT coalesce(max(id), 0) FROM routing_contacts));
-
--- To increase `last_id` is to index the rows up to it.
-CREATE TRIGGER text_indexes_updated AFTER UPDATE ON text_indexes BEGIN
-    INSERT OR REPLACE INTO customers_fts (rowid, name, customer_account, email_address, main_contact_first_name, main_contact_last_name, main_address_city, comment)
-    SELECT id, fold(name), fold(customer_account), fold(email_address), fold(main_contact_first_name), fold(main_contact_last_name), fold(main_address_city), fold(comment)
-    FROM customers WHERE new.resource = 'customers' AND id > old.last_id AND id <= new.last_id;
-    INSERT OR REPLACE INTO contacts_fts (rowid, first_name, last_name, email, company, role, service, comment)
-    SELECT id, fold(first_name), fold(last_name), fold(email), fold(company), fold(role), fold(service), fold(comment)
-    FROM contacts WHERE new.resource = 'contacts' AND id > old.last_id AND id <= new.last_id;
-    INSERT OR REPLACE INTO phone_calls_fts (rowid, subject, body, agent_name, queue, transcription, summary)
-    SELECT id, fold(subject), fold(body), fold(agent_name), fold(queue), fold(transcription), fold(summary)
-    FROM phone_calls WHERE new.resource = 'phone_calls' AND id > old.last_id AND id <= new.last_id;
-    INSERT OR REPLACE INTO routing_contacts_fts (rowid, id_code, company, first_name, last_name, emails, telecoms)
-    SELECT id, fold(id_code), fold(company), fold(first_name), fold(last_name), fold(emails), fold(telecoms)
-    FROM routing_contacts WHERE new.resource = 'routing_contacts' AND id > old.last_id AND id <= new.last_id;
-END;
-
--- To delete a row here is to index the texts as they are now. A deleted resource has none.
-CREATE TRIGGER changed_texts_deleted AFTER DELETE ON changed_texts BEGIN
-    INSERT OR REPLACE INTO customers_fts (rowid, name, customer_account, email_address, main_contact_first_name, main_contact_last_name, main_address_city, comment)
-    SELECT id, fold(name), fold(customer_account), fold(email_address), fold(main_contact_first_name), fold(main_contact_last_name), fold(main_address_city), fold(comment)
-    FROM customers WHERE old.resource = 'customers' AND id = old.resource_id;
-    INSERT OR REPLACE INTO contacts_fts (rowid, first_name, last_name, email, company, role, service, comment)
-    SELECT id, fold(first_name), fold(last_name), fold(email), fold(company), fold(role), fold(service), fold(comment)
-    FROM contacts WHERE old.resource = 'contacts' AND id = old.resource_id;
-    INSERT OR REPLACE INTO phone_calls_fts (rowid, subject, body, agent_name, queue, transcription, summary)
-    SELECT id, fold(subject), fold(body), fold(agent_name), fold(queue), fold(transcription), fold(summary)
-    FROM phone_calls WHERE old.resource = 'phone_calls' AND id = old.resource_id;
-    INSERT OR REPLACE INTO routing_contacts_fts (rowid, id_code, company, first_name, last_name, emails, telecoms)
-    SELECT id, fold(id_code), fold(company), fold(first_name), fold(last_name), fold(emails), fold(telecoms)
-    FROM routing_contacts WHERE old.resource = 'routing_contacts' AND id = old.resource_id;
-END;
 
 DROP TRIGGER customers_inserted;
 CREATE TRIGGER customers_inserted AFTER INSERT ON customers BEGIN

@@ -114,7 +114,7 @@ pub async fn index_texts(request: &Arc<Request>) -> Result<()> {
     let mut missing = turn(request, File::submit_read, |db| Ok(text_indexes::missing(db)?)).await?;
     while let Some(rows) = missing {
         let indexed = turn(request, File::submit_write, move |db| {
-            Ok(rows.index(db, search_indexes::TEXTS_IN_A_TURN)?.then(|| rows.clone()))
+            Ok(search_indexes::index_texts(db, &rows)?.then(|| rows.clone()))
         });
         missing = match indexed.await {
             Err(Error::StorageFull(_) | Error::ReadOnly(_)) => None,

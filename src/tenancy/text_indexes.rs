@@ -32,28 +32,45 @@ fn tables(db: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
         .collect()
 }
 
+/// The statement that indexes the rows of a table with ids above `?1` and up to `?2`. May be repeated.
+pub type IndexStatement = fn(table: &str) -> Option<&'static str>;
+
 impl Missing {
     /// Indexes at most `most` of these rows. Returns whether there may be more.
-    pub fn index(&self, db: &Connection, most: usize) -> rusqlite::Result<bool> {
+    pub fn index(&self, db: &Connection, most: usize, statement: IndexStatement) -> rusqlite::Result<bool> {
+        let index = |table: &str, after: i64, last: i64| match statement(table) {
+            Some(sql) => db.prepare_cached(sql)?.execute((after, last)).map(|_| ()),
+            None => Ok(()),
+        };
         let mut left = i64::try_from(most).unwrap_or(i64::MAX);
         for (table, last) in &self.new {
+            let indexed = "SELECT last_id FROM text_indexes WHERE resource = ?1";
+            let after: i64 = db.prepare_cached(indexed)?.query_row([table], |row| row.get(0))?;
             let next = format!(
-                "SELECT count(*), max(id) FROM
-                     (SELECT id FROM {table} WHERE id > (SELECT last_id FROM text_indexes WHERE resource = ?1) AND id <= ?2
-                      ORDER BY id LIMIT ?3)"
+                "SELECT count(*), max(id) FROM (SELECT id FROM {table} WHERE id > ?1 AND id <= ?2 ORDER BY id LIMIT ?3)"
             );
             let (count, next): (i64, Option<i64>) =
-                db.prepare_cached(&next)?.query_row((table, last, left), |row| Ok((row.get(0)?, row.get(1)?)))?;
+                db.prepare_cached(&next)?.query_row((after, last, left), |row| Ok((row.get(0)?, row.get(1)?)))?;
             if let Some(next) = next {
-                // A trigger indexes the rows.
+                index(table, after, next)?;
                 let indexed = "UPDATE text_indexes SET last_id = ?2 WHERE resource = ?1";
                 db.prepare_cached(indexed)?.execute((table, next))?;
             }
             left -= count;
         }
-        let changed = "DELETE FROM changed_texts WHERE position IN
-                           (SELECT position FROM changed_texts WHERE position <= ?1 ORDER BY position LIMIT ?2)";
-        let indexed = db.prepare_cached(changed)?.execute((self.changed, left))?;
-        Ok(i64::try_from(indexed).is_ok_and(|indexed| indexed >= left))
+        let changed = "SELECT position, resource, resource_id FROM changed_texts WHERE position <= ?1
+                       ORDER BY position LIMIT ?2";
+        let changed: Vec<(i64, String, i64)> = db
+            .prepare_cached(changed)?
+            .query_map((self.changed, left), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        for (_, table, id) in &changed {
+            index(table, id - 1, *id)?;
+        }
+        if let Some((position, ..)) = changed.last() {
+            db.prepare_cached("DELETE FROM changed_texts WHERE position <= ?1")?.execute([position])?;
+        }
+        left -= i64::try_from(changed.len()).unwrap_or(i64::MAX);
+        Ok(left <= 0)
     }
 }

@@ -1,7 +1,7 @@
 //! The derived indexes of a workspace's file: normalized phone numbers and folded texts. Their rules can change with an
 //! update of the program; then the jobs rebuild them. A change of the default country rebuilds the numbers at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use phonenumber::country::Id as Country;
@@ -14,7 +14,7 @@ use crate::api::{Error, Result};
 use crate::storage::File;
 use crate::tenancy::indexing::{Index, Pass, Reindexing, Step};
 use crate::tenancy::phones::{self, PhoneColumns};
-use crate::tenancy::text_indexes;
+use crate::tenancy::text_indexes::{self, Missing};
 
 /// The normalized phone numbers. They also depend on the default country.
 pub static NUMBERS: Index = Index::of_numbers(|| {
@@ -54,20 +54,34 @@ fn folding(table: &EntityTable) -> Vec<String> {
         let expression = parameters.replace(':', "");
         format!("UPDATE {name} SET {column} = {expression} WHERE id > ?1 AND id <= ?2 AND {column} IS NOT {expression}")
     });
+    computed.into_iter().chain(text_index(table)).collect()
+}
+
+/// The statement that writes the full-text index of these rows.
+fn text_index(table: &EntityTable) -> Option<String> {
+    let name = table.name;
     let index = table.fields.iter().find_map(|field| match field.filter {
         Some(FilterKind::Term(index)) => Some(index),
         _ => None,
-    });
+    })?;
     let searched: Vec<&str> = table.fields.iter().filter(|field| field.is_searched).map(|field| field.column).collect();
-    let indexed = index.map(|index| {
-        let folded: Vec<String> = searched.iter().map(|column| format!("fold({column})")).collect();
-        let (columns, folded) = (searched.join(", "), folded.join(", "));
-        format!(
-            "INSERT OR REPLACE INTO {index} (rowid, {columns})
-             SELECT id, {folded} FROM {name} WHERE id > ?1 AND id <= ?2"
-        )
-    });
-    computed.into_iter().chain(indexed).collect()
+    let folded: Vec<String> = searched.iter().map(|column| format!("fold({column})")).collect();
+    let (columns, folded) = (searched.join(", "), folded.join(", "));
+    Some(format!(
+        "INSERT OR REPLACE INTO {index} (rowid, {columns})
+         SELECT id, {folded} FROM {name} WHERE id > ?1 AND id <= ?2"
+    ))
+}
+
+/// The statement of each table with a full-text index.
+static TEXT_INDEXES: LazyLock<Vec<(&str, String)>> =
+    LazyLock::new(|| tables().filter_map(|table| Some((table.name, text_index(table)?))).collect());
+
+/// Indexes some of the rows whose texts are missing. Returns whether there may be more.
+pub fn index_texts(db: &Connection, missing: &Missing) -> rusqlite::Result<bool> {
+    missing.index(db, TEXTS_IN_A_TURN, |table| {
+        TEXT_INDEXES.iter().find(|(name, _)| *name == table).map(|(_, statement)| statement.as_str())
+    })
 }
 
 /// Counts the stored phone numbers that mean another number if the default country changes. Stops at `most`. Takes many
@@ -123,7 +137,7 @@ pub fn bring_up_to_date(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
 }
 
 /// Rows whose texts are indexed in one write turn: a few milliseconds.
-pub const TEXTS_IN_A_TURN: usize = 100;
+const TEXTS_IN_A_TURN: usize = 100;
 
 /// Indexes the texts that are missing now, in at most `turns` turns. Returns whether all of these are indexed.
 pub fn index_missing_texts(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
@@ -131,7 +145,7 @@ pub fn index_missing_texts(file: &Arc<File>, turns: &mut usize) -> Result<bool> 
     while *turns > 0 {
         *turns -= 1;
         let missing = missing.clone();
-        if !file.write(move |db| Ok::<_, Error>(missing.index(db, TEXTS_IN_A_TURN)?))? {
+        if !file.write(move |db| Ok::<_, Error>(index_texts(db, &missing)?))? {
             return Ok(true);
         }
     }
