@@ -177,27 +177,24 @@ fn main() -> Result<ExitCode> {
         .build()
         .context("starting tokio")?;
     if options.peers {
-        runtime.block_on(async {
-            tokio::select! {
-                measured = peers::measure(options.times(), options.rows.get()) => measured,
-                interrupted = interruption() => interrupted,
-            }
-        })?;
+        runtime.block_on(unless_interrupted(peers::measure(options.times(), options.rows.get())))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let report = runtime.block_on(async {
-        // Both branches end here, so that started processes are stopped.
-        tokio::select! {
-            report = measure(&options) => report,
-            interrupted = interruption() => interrupted,
-        }
-    })?;
+    let report = runtime.block_on(unless_interrupted(measure(&options)))?;
     if options.json {
         println!("{:#}", report.to_json());
     } else {
         print!("{report}");
     }
     Ok(if report.errors() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Both branches end here, so that started processes are stopped.
+async fn unless_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        interrupted = interruption() => interrupted,
+    }
 }
 
 async fn interruption<T>() -> Result<T> {
@@ -322,10 +319,7 @@ impl Bench {
     }
 
     async fn get(&self, connections: usize) -> Result<Measurement> {
-        announce(&GET, connections);
-        let before = self.engine.held();
-        let tally = self.ask_for_customers(self.engine.address(), connections).await?;
-        Ok(self.measured(GET, connections, tally).since(before))
+        self.load(GET, connections, |seed| self.customer_requests(seed)).await
     }
 
     async fn lookup(&self, contacts: usize, connections: usize) -> Result<Measurement> {
@@ -416,15 +410,16 @@ impl Bench {
     }
 
     async fn ask_for_customers(&self, server: SocketAddr, connections: usize) -> Result<Tally> {
-        load(server, connections, self.times, |seed| {
-            let (workspace, ids) = (self.workspace.clone(), Arc::clone(&self.ids));
-            let mut random = Rng::with_seed(seed);
-            move |request: &mut Vec<u8>| {
-                let id = &ids[random.usize(0..ids.len())];
-                workspace.write_get(request, format_args!("/api/customers/{id}"));
-            }
-        })
-        .await
+        load(server, connections, self.times, |seed| self.customer_requests(seed)).await
+    }
+
+    fn customer_requests(&self, seed: u64) -> impl FnMut(&mut Vec<u8>) + Send + use<> {
+        let (workspace, ids) = (self.workspace.clone(), Arc::clone(&self.ids));
+        let mut random = Rng::with_seed(seed);
+        move |request| {
+            let id = &ids[random.usize(0..ids.len())];
+            workspace.write_get(request, format_args!("/api/customers/{id}"));
+        }
     }
 
     async fn answer_bytes(&self) -> Result<usize> {

@@ -8,13 +8,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use fastrand::Rng;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{Connection, Tally, Times, load};
-use crate::report::{grouped, percentile_ms};
+use crate::report::{Measurement, Name, grouped};
 use crate::server::{Engine, Held, Process, Workspace, scratch_directory};
 use crate::{customer, customer_phone, fill};
 
@@ -140,13 +140,7 @@ fn is_installed(program: &str) -> bool {
 /// The results of a server, in the order of [`ROWS`].
 struct Column {
     name: &'static str,
-    cells: Vec<Cell>,
-}
-
-struct Cell {
-    per_second: f64,
-    p99_ms: f64,
-    processor_us: f64,
+    cells: Vec<Measurement>,
 }
 
 fn print(columns: &[Column]) {
@@ -159,7 +153,8 @@ fn print(columns: &[Column]) {
     for (place, (operation, connections)) in ROWS.iter().enumerate() {
         print!("{operation:26} {connections:>11}");
         for column in columns {
-            let Cell { per_second, p99_ms, processor_us } = &column.cells[place];
+            let Measurement { per_second, p99_ms, processor_us, .. } = &column.cells[place];
+            let processor_us = processor_us.unwrap_or(f64::NAN);
             print!("  {:>30}", format!("{}, {p99_ms:.1} ms, {processor_us:.0} µs", grouped(*per_second)));
         }
         for other in &columns[1..] {
@@ -228,16 +223,13 @@ impl Peer {
         let mut cells = Vec::new();
         for (operation, connections) in ROWS {
             eprintln!("{}: {operation}, connections: {connections} …", self.name);
-            let before = self.held().processor;
-            let mut tally = self.load(operation, connections, times).await?;
-            ensure!(tally.errors == 0, "{operation}: {}", tally.first_error.unwrap_or_default());
-            let used = self.held().processor.zip(before).map_or(0.0, |(after, before)| (after - before).as_secs_f64());
-            tally.latencies.sort_unstable();
-            cells.push(Cell {
-                per_second: tally.answered as f64 / times.measured.as_secs_f64(),
-                p99_ms: percentile_ms(&tally.latencies, 0.99),
-                processor_us: used * 1e6 / tally.responses as f64,
-            });
+            let before = self.held();
+            let tally = self.load(operation, connections, times).await?;
+            if let Some(error) = &tally.first_error {
+                bail!("{operation}: {error}");
+            }
+            let name = Name { key: "peer", label: self.name };
+            cells.push(Measurement::new(name, connections, times, tally, self.held()).since(before));
         }
         Ok(Column { name: self.name, cells })
     }

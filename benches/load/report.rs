@@ -52,15 +52,15 @@ pub struct Name {
 pub struct Measurement {
     name: Name,
     connections: usize,
-    per_second: f64,
+    pub per_second: f64,
     p50_ms: f64,
-    p99_ms: f64,
+    pub p99_ms: f64,
     held: Held,
     /// Average number of writes per commit.
     group_size: Option<f64>,
     responses: usize,
     /// Processor time of the server for each request, in microseconds.
-    processor_us: Option<f64>,
+    pub processor_us: Option<f64>,
     errors: usize,
     first_error: Option<String>,
 }
@@ -102,7 +102,7 @@ impl Measurement {
 }
 
 /// NaN without any response.
-pub fn percentile_ms(sorted_micros: &[u32], share: f64) -> f64 {
+fn percentile_ms(sorted_micros: &[u32], share: f64) -> f64 {
     let rank = (sorted_micros.len() as f64 * share).ceil() as usize;
     sorted_micros.get(rank.saturating_sub(1)).map_or(f64::NAN, |&micros| f64::from(micros) / 1000.0)
 }

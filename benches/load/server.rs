@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, PipeReader};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
@@ -45,8 +45,12 @@ pub fn measure_program(measured: Measured) {
     assert!(MEASURED.set(measured).is_ok(), "set once");
 }
 
+fn measured() -> &'static Measured {
+    MEASURED.get().expect("set before the first engine")
+}
+
 pub fn log_level() -> &'static str {
-    MEASURED.get().map_or("warn", |measured| &measured.log)
+    &measured().log
 }
 
 /// The measured server on its own data directory.
@@ -77,8 +81,7 @@ impl Engine {
     }
 
     fn command(data: &TempDir, log: &str, flags: &[&str]) -> Command {
-        let built = || Path::new(env!("CARGO_BIN_EXE_cx-engine"));
-        let mut command = Command::new(MEASURED.get().map_or_else(built, |measured| &measured.program));
+        let mut command = Command::new(&measured().program);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--metrics", "true", "--log", log, "--data-dir"])
             .arg(data.path())

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::media_type::BodyKind;
 use crate::auth::{Throttled, TokenFault};
 use crate::storage::{DiskError, Fault};
+use crate::tenancy::text_indexes::Missing;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -72,8 +73,8 @@ pub enum Error {
     UnknownHosts(Vec<String>),
     /// A time in the request has no zone. The workspace's time zone must be read first.
     NeedsTimeZone,
-    /// A search needs the texts of rows that wait to be indexed. The front indexes them and runs the request again.
-    NeedsTexts,
+    /// A search needs these texts in the index. The front indexes them and runs the request again.
+    NeedsTexts(Missing),
     /// The disk is full. The text goes only to the log.
     StorageFull(String),
     /// The disk is not writable. The text goes only to the log.
@@ -201,7 +202,7 @@ impl Error {
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "stale_write"),
             Self::AlreadyExists => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
-            Self::Overloaded | Self::TooSlow | Self::UnknownHosts(_) | Self::NeedsTimeZone | Self::NeedsTexts => {
+            Self::Overloaded | Self::TooSlow | Self::UnknownHosts(_) | Self::NeedsTimeZone | Self::NeedsTexts(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
             }
             Self::StorageFull(_) => (StatusCode::INSUFFICIENT_STORAGE, "storage_full"),
@@ -243,7 +244,7 @@ impl Error {
             Self::PreconditionFailed => {
                 "The resource was changed meanwhile. Nothing was changed. Read it again.".into()
             }
-            Self::Overloaded | Self::TooSlow | Self::UnknownHosts(_) | Self::NeedsTimeZone | Self::NeedsTexts => {
+            Self::Overloaded | Self::TooSlow | Self::UnknownHosts(_) | Self::NeedsTimeZone | Self::NeedsTexts(_) => {
                 "The server is overloaded. Nothing was changed. Try again shortly.".into()
             }
             Self::StorageFull(_) => "The server's disk is full. Nothing was changed.".into(),
@@ -342,7 +343,7 @@ impl Error {
             Self::Overloaded
             | Self::UnknownHosts(_)
             | Self::NeedsTimeZone
-            | Self::NeedsTexts
+            | Self::NeedsTexts(_)
             | Self::ReadOnly(_)
             | Self::Damaged(_)
             | Self::ServerDamaged(_)

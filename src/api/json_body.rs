@@ -240,7 +240,7 @@ fn deserialize_at_once<'v, T: Serialize + DeserializeOwned>(
     base: &T,
     over: impl Iterator<Item = (&'v String, &'v Value)> + Clone,
 ) -> Option<T> {
-    let Ok(Value::Object(base)) = serde_json::to_value(base) else { unreachable!("inputs are structs") };
+    let base = fields_of(base);
     let given = |name: &String| over.clone().any(|(other, _)| other == name);
     let kept = base.iter().filter(|(name, _)| !given(name)).map(|(name, value)| (name.as_str(), value));
     let fields = over.clone().map(|(name, value)| (name.as_str(), value)).chain(kept);
@@ -248,11 +248,14 @@ fn deserialize_at_once<'v, T: Serialize + DeserializeOwned>(
 }
 
 fn merged<'v>(base: &impl Serialize, over: impl Iterator<Item = (&'v String, Value)>) -> Value {
-    let Ok(Value::Object(mut fields)) = serde_json::to_value(base) else {
-        unreachable!("inputs are structs");
-    };
+    let mut fields = fields_of(base);
     fields.extend(over.map(|(name, value)| (name.clone(), value)));
     Value::Object(fields)
+}
+
+fn fields_of(base: &impl Serialize) -> Map<String, Value> {
+    let Ok(Value::Object(fields)) = serde_json::to_value(base) else { unreachable!("inputs are structs") };
+    fields
 }
 
 fn is_integer(expected: &str) -> bool {

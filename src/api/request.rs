@@ -141,8 +141,8 @@ impl Request {
     /// once: texts that are written meanwhile may be missing.
     pub fn require_texts(&self, db: &Connection) -> Result<()> {
         if self.texts_indexed.get().is_none() {
-            if text_indexes::missing(db)?.is_some() {
-                return Err(Error::NeedsTexts);
+            if let Some(missing) = text_indexes::missing(db)? {
+                return Err(Error::NeedsTexts(missing));
             }
             let _ = self.texts_indexed.set(());
         }

@@ -27,8 +27,8 @@ pub struct Indexer {
 
 struct Visited {
     file: Weak<File>,
-    /// The batches that were written when no text waited.
-    batches: u64,
+    /// The number of written batches when no text was missing. `None` while texts are missing.
+    complete_at: Option<u64>,
 }
 
 impl Indexer {
@@ -53,15 +53,15 @@ impl Indexer {
 
     fn visit(&mut self, file: &Arc<File>, turns: &mut usize) -> Result<()> {
         let place = Arc::as_ptr(file).addr();
-        let before = self.current.get(&place).map(|visited| visited.batches);
         let batches = file.batches_written();
-        if before == Some(batches) || before.is_none() && !search_indexes::bring_up_to_date(file, turns)? {
-            return Ok(());
+        match self.current.get(&place) {
+            Some(visited) if visited.complete_at == Some(batches) => return Ok(()),
+            None if !search_indexes::bring_up_to_date(file, turns)? => return Ok(()),
+            _ => {}
         }
-        let is_whole = search_indexes::index_missing_texts(file, turns)?;
-        // The next round looks again for what came meanwhile.
-        let batches = if is_whole { batches } else { u64::MAX };
-        self.current.insert(place, Visited { file: Arc::downgrade(file), batches });
+        // If somebody writes meanwhile, the next round indexes that too.
+        let complete_at = search_indexes::index_missing_texts(file, turns)?.then_some(batches);
+        self.current.insert(place, Visited { file: Arc::downgrade(file), complete_at });
         Ok(())
     }
 

@@ -302,7 +302,7 @@ fn problem_in_french(error: &Error) -> Cow<'static, str> {
         | Error::UnsupportedMediaType(_)
         | Error::UnsupportedEncoding
         | Error::NeedsTimeZone
-        | Error::NeedsTexts
+        | Error::NeedsTexts(_)
         | Error::AlreadyExists => {
             "La demande n’a pas pu être lue\u{a0}: revenez en arrière et rechargez la page.".into()
         }

@@ -16,7 +16,7 @@ use crate::api::{ApiResponse, Error, Inputs, Request, Result, Route};
 use crate::executors::Executor;
 use crate::storage::{Fault, File, Job, Share, Threads, Verdict};
 use crate::tenancy::locale_settings::WorkspaceLocale;
-use crate::tenancy::text_indexes;
+use crate::tenancy::text_indexes::Missing;
 use crate::workspace::search_indexes;
 
 /// The response to a request, and its timing.
@@ -109,17 +109,17 @@ pub async fn load_time_zone(request: &Arc<Request>) -> Result<()> {
     Ok(())
 }
 
-/// Indexes the texts that are missing now, in write turns. On a disk that takes no writes the search goes without them.
-pub async fn index_texts(request: &Arc<Request>) -> Result<()> {
-    let mut missing = turn(request, File::submit_read, |db| Ok(text_indexes::missing(db)?)).await?;
-    while let Some(rows) = missing {
-        let indexed = turn(request, File::submit_write, move |db| {
-            Ok(search_indexes::index_texts(db, &rows)?.then(|| rows.clone()))
-        });
-        missing = match indexed.await {
-            Err(Error::StorageFull(_) | Error::ReadOnly(_)) => None,
-            indexed => indexed?,
-        };
+/// Indexes the missing texts in write turns. On a disk that takes no writes the search goes without them.
+pub async fn index_texts(request: &Arc<Request>, missing: Missing) -> Result<()> {
+    let missing = Arc::new(missing);
+    loop {
+        let rows = Arc::clone(&missing);
+        let indexed = turn(request, File::submit_write, move |db| Ok(search_indexes::index_texts(db, &rows)?));
+        match indexed.await {
+            Ok(true) => {}
+            Ok(false) | Err(Error::StorageFull(_) | Error::ReadOnly(_)) => break,
+            Err(error) => return Err(error),
+        }
     }
     let _ = request.texts_indexed.set(());
     Ok(())

@@ -237,8 +237,8 @@ impl Service {
             dispatch::load_time_zone(&request).await?;
             answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
         }
-        if let Err(Error::NeedsTexts) = &answered.result {
-            dispatch::index_texts(&request).await?;
+        if let Err(Error::NeedsTexts(missing)) = &answered.result {
+            dispatch::index_texts(&request, missing.clone()).await?;
             answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
         }
         if let Some(page) = page {

@@ -375,8 +375,9 @@ impl File {
     /// that, the writer copies the remainder between two batches, and the next batch restarts the WAL. The responses of
     /// the previous batch are already sent, so only the next batch waits, and only briefly.
     fn maintain_log(self: &Arc<Self>, db: &Connection) {
+        let pages = sqlite_connection::take_pages_in_log();
         match self.log.load(Ordering::Acquire) {
-            LOG_GROWS if sqlite_connection::take_pages_in_log() > LONG_LOG => {
+            LOG_GROWS if pages > LONG_LOG => {
                 self.log.store(LOG_BEING_COPIED, Ordering::Release);
                 let file = Arc::clone(self);
                 self.storage.threads.run(move || {

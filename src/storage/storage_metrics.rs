@@ -18,12 +18,16 @@ impl Default for StorageMetrics {
         Self {
             // Up to the largest batch, 256.
             group_size: Histogram::new(exponential_buckets(1.0, 2.0, 9)),
-            // From an eighth of a millisecond to four seconds.
-            group_seconds: Histogram::new(exponential_buckets(0.000_125, 2.0, 16)),
-            checkpoint_seconds: Histogram::new(exponential_buckets(0.000_125, 2.0, 16)),
+            group_seconds: durations(),
+            checkpoint_seconds: durations(),
             opened: Counter::default(),
         }
     }
+}
+
+/// From an eighth of a millisecond to four seconds.
+fn durations() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_125, 2.0, 16))
 }
 
 impl StorageMetrics {

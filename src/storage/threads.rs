@@ -149,7 +149,7 @@ impl TaskQueue {
                 return None;
             }
             state.idle.push(n);
-            // It is woken once, by whoever took it off the idle threads.
+            // The caller that removes this thread from `idle` wakes it.
             self.wakers[n].wait(&mut state);
         }
     }

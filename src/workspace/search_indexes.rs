@@ -77,7 +77,7 @@ fn text_index(table: &EntityTable) -> Option<String> {
 static TEXT_INDEXES: LazyLock<Vec<(&str, String)>> =
     LazyLock::new(|| tables().filter_map(|table| Some((table.name, text_index(table)?))).collect());
 
-/// Indexes some of the rows whose texts are missing. Returns whether there may be more.
+/// Indexes the next rows of `missing`. Returns whether it may have more.
 pub fn index_texts(db: &Connection, missing: &Missing) -> rusqlite::Result<bool> {
     missing.index(db, TEXTS_IN_A_TURN, |table| {
         TEXT_INDEXES.iter().find(|(name, _)| *name == table).map(|(_, statement)| statement.as_str())
@@ -136,7 +136,7 @@ pub fn bring_up_to_date(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
     Ok(true)
 }
 
-/// Rows whose texts are indexed in one write turn: a few milliseconds.
+/// A write turn indexes the texts of this many rows. It takes a few milliseconds.
 const TEXTS_IN_A_TURN: usize = 100;
 
 /// Indexes the texts that are missing now, in at most `turns` turns. Returns whether all of these are indexed.
