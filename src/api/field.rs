@@ -49,6 +49,8 @@ pub const COMMON: &[Field] = &[
     labelled("format", "Format", "Format"),
     labelled("sort", "Order", "Tri"),
     labelled("term", "Search", "Recherche"),
+    labelled("explain", "Say what was tried", "Dire ce qui a été essayé"),
+    labelled("steps", "What was tried", "Ce qui a été essayé"),
 ];
 
 /// What people call something, in each language of the pages.

@@ -68,6 +68,30 @@ impl CustomerParam {
     }
 }
 
+/// The customer in the query. Without one, all customers whose rows the caller sees.
+#[derive(Debug, Clone)]
+pub struct OptionalCustomer(CustomerParam);
+
+impl Input for OptionalCustomer {
+    fn read(request: &Request) -> Result<Self> {
+        CustomerParam::read(request).map(Self)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        CustomerParam::describe(operation);
+    }
+}
+
+impl OptionalCustomer {
+    /// Limits a list to the customer.
+    pub fn narrow<T: Listable>(&self, ctx: &Ctx<'_>, list: List<T>) -> Result<List<T>> {
+        if self.0.customer_account.trim().is_empty() && ctx.bound_to().is_none() {
+            return Ok(list);
+        }
+        self.0.narrow(ctx, list)
+    }
+}
+
 impl Scope for CustomerParam {
     const NAMES_CUSTOMER: bool = true;
 

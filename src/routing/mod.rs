@@ -10,6 +10,7 @@ pub mod geo;
 pub mod options;
 pub mod routing_contacts;
 mod routing_tokens;
+mod step;
 pub mod survey_records;
 pub mod surveys;
 

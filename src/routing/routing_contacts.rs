@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::customer_param::CustomerParam;
 use super::fields::{self, Chosen};
+use super::step::Step;
 use crate::api::crud::{create, export, import, list, remove, remove_many, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::field::{Field, labelled};
@@ -17,7 +18,7 @@ use crate::api::{
 use crate::storage::Stored;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones::{self, PhoneText, list_field};
-use crate::values::{Email, Name, Text, UniqueList, email, phone};
+use crate::values::{Email, Flag, Name, Text, UniqueList, choice, email, phone};
 
 pub const RESOURCE: Resource =
     Resource::new("Routing contacts", "People whose calls and mails have a destination of their own.", ROUTES)
@@ -198,6 +199,13 @@ pub struct RoutingContactQuery {
     telecom: Text<255>,
     /// Email address of the sender.
     email: Text<255>,
+    /// Whether the answer says what was tried.
+    explain: Flag,
+}
+
+choice! {
+    /// What the look-up tries: the code, the number, the address.
+    ContactAttempt { ID_CODE = "id_code", TELECOM = "telecom", EMAIL = "email" }
 }
 
 /// The matching routing contact and its destination.
@@ -209,6 +217,10 @@ pub struct RoutingContactMatch {
     destination: Option<Text<255>>,
     /// The customer's routing fields, ordered by id, each with the contact's value.
     fields: Vec<Chosen>,
+    /// Only with `explain=1`: what was tried, up to the attempt that found a contact, with the id of the contact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Step<ContactAttempt, i64>>")]
+    steps: Option<Vec<Step<ContactAttempt, i64>>>,
 }
 
 fn lookup(
@@ -221,26 +233,34 @@ fn lookup(
         return Err(Error::invalid("The telecom field is required when email and id code are not present."));
     }
     let (db, number) = (ctx.db, phone::restore_plus(&asked.telecom));
-    let by_code = || one(db, BY_CODE, customer, asked.id_code.trim());
     let by_number = || one(db, BY_NUMBER, customer, &phones::reversed(&number, phones::default_country(db)?));
     let by_email = || {
         let mut found = email::spellings(&asked.email).into_iter().map(|email| one(db, BY_EMAIL, customer, &email));
         found.find(|found| !matches!(found, Ok(None))).unwrap_or(Ok(None))
     };
-    let (contact, is_mail) = match by_code()?.map_or_else(by_number, |known| Ok(Some(known)))? {
-        Some(contact) => (contact, false),
-        None => (by_email()?.ok_or_else(Error::no_route)?, true),
-    };
+    let attempts: [(ContactAttempt, &str, &dyn Fn() -> Result<Option<RoutingContact>>); 3] = [
+        (ContactAttempt::ID_CODE, &asked.id_code, &|| one(db, BY_CODE, customer, asked.id_code.trim())),
+        (ContactAttempt::TELECOM, &asked.telecom, &by_number),
+        (ContactAttempt::EMAIL, &asked.email, &by_email),
+    ];
+    let (mut steps, mut contact) = (Vec::new(), None);
+    for (tried, _, find) in attempts.into_iter().filter(|(_, text, _)| !text.trim().is_empty()) {
+        contact = find()?;
+        steps.push(Step::of(tried, contact.as_ref().map(|contact| contact.id)));
+        if contact.is_some() {
+            break;
+        }
+    }
+    let contact = contact.ok_or_else(Error::no_route)?;
+    let is_mail = steps.last().is_some_and(|last| last.tried == ContactAttempt::EMAIL);
     let destination = if is_mail { &contact.email_destination } else { &contact.telecom_destination }.clone();
     let fields = fields::selected_options(db, customer, &contact.selections().map(|(_, selected)| selected))?;
-    Ok(Ok200(RoutingContactMatch { contact, destination, fields }))
+    let steps = asked.explain.0.then_some(steps);
+    Ok(Ok200(RoutingContactMatch { contact, destination, fields, steps }))
 }
 
-/// The first contact that a query finds. A blank value finds nothing.
+/// The first contact that a query finds.
 fn one(db: &Connection, found: &str, customer: i64, by: &str) -> Result<Option<RoutingContact>> {
-    if by.is_empty() {
-        return Ok(None);
-    }
     let sql = format!("SELECT {} FROM routing_contacts WHERE id = ({found})", RoutingContact::COLUMNS);
     Ok(db.prepare_cached(&sql)?.query_row(params![customer, by], RoutingContact::from_columns).optional()?)
 }

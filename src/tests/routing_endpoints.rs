@@ -260,6 +260,7 @@ pub fn all() -> Vec<Endpoint> {
                 "destination": "801", "destinations": ["801", "802"], "fallback": false,
             }),
         ),
+        get("/geo/lists/{id}/zones", &["list"], "", json!({"taken": 2, "free": 107})),
         // Call queue groups
         get("/call-queues/groups", &[], "name=Walked", page(json!({"id": "{group}"}))),
         get("/call-queues/groups/{id}", &["group"], "", json!({"id": "{group}", "name": "Walked"})),
@@ -278,6 +279,24 @@ pub fn all() -> Vec<Endpoint> {
             "did_number=%2B33142000001&at=2027-05-03T09:00:00",
             json!({"queue": {"id": "{queue}"}, "open": true, "reason": "time_span", "destination": "802",
                    "destination_type": null, "matched": {"id": "{span}"}}),
+        ),
+        get(
+            "/call-queues/queues/states",
+            &[],
+            "at=2027-05-03T09:00:00",
+            page(json!({"queue": {"id": "{queue}"}, "open": true, "destination": "802"})),
+        ),
+        get(
+            "/call-queues/queues/{id}/week",
+            &["queue"],
+            "from=2027-05-03",
+            json!({"from": "2027-05-03", "to": "2027-05-10", "timezone": "Europe/Paris"}),
+        ),
+        get(
+            "/call-queues/groups/{id}/week",
+            &["group"],
+            "from=2027-05-03",
+            json!({"from": "2027-05-03", "to": "2027-05-10", "timezone": "Europe/Paris"}),
         ),
         // Time spans
         get(

@@ -47,6 +47,17 @@ fn is_date(text: &str) -> bool {
     is_written && text.parse::<Date>().is_ok()
 }
 
+impl FullDate {
+    /// A date of the years 0 to 9999, which all dates of the calendar are that people write.
+    pub fn of(date: Date) -> Self {
+        Self(date.to_string())
+    }
+
+    pub fn date(&self) -> Date {
+        self.0.parse().expect("the text was read as a date")
+    }
+}
+
 impl FromStr for FullDate {
     type Err = String;
 

@@ -6,8 +6,10 @@
 pub mod calendars;
 mod children;
 mod create_many;
+mod decision;
 pub mod exceptions;
 pub mod holidays;
+mod hours;
 mod moment;
 #[cfg(test)]
 mod oracle;

@@ -5,6 +5,9 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use serde::{Serialize, Serializer};
+
+use crate::api::{Error, Result};
 
 /// A time as requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +25,7 @@ pub const NO_MOMENT: &str = "must be a valid date and time, like 2024-01-20T12:0
 impl FromStr for Moment {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         let text = with_plus(text.trim());
         if let Ok(certain) = text.parse() {
             return Ok(Self::Certain(certain));
@@ -46,17 +49,44 @@ fn with_plus(text: &str) -> String {
 }
 
 impl Moment {
-    /// The local time in a zone. None if it is outside the calendar.
-    pub fn local_time(self, zone: &TimeZone) -> Option<DateTime> {
-        match self {
-            Self::Certain(moment) => Some(zone.to_datetime(moment)),
-            Self::Local(shown) => {
-                let moment = zone.to_ambiguous_timestamp(shown).compatible().ok()?;
-                Some(zone.to_datetime(moment))
-            }
+    /// Reads the parameter `at`. Blank is now.
+    pub fn asked(at: &str, now: crate::values::Timestamp) -> Result<Self> {
+        match at.trim() {
+            "" => Timestamp::from_second(now.seconds()).map(Self::Certain).map_err(|_| Self::invalid()),
+            at => at.parse().map_err(|_| Self::invalid()),
         }
     }
+
+    /// The error for an invalid parameter `at`.
+    pub fn invalid() -> Error {
+        Error::invalid(format!("The at {NO_MOMENT}"))
+    }
+
+    /// The time in a zone. None if it is outside the calendar.
+    pub fn instant(self, zone: &TimeZone) -> Option<Timestamp> {
+        match self {
+            Self::Certain(moment) => Some(moment),
+            Self::Local(shown) => zone.to_ambiguous_timestamp(shown).compatible().ok(),
+        }
+    }
+
+    /// The local time in a zone. None if it is outside the calendar.
+    pub fn local_time(self, zone: &TimeZone) -> Option<DateTime> {
+        self.instant(zone).map(|moment| zone.to_datetime(moment))
+    }
 }
+
+/// A time in the workspace's time zone, without an offset: `2027-03-29T09:00:00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalTime(pub DateTime);
+
+impl Serialize for LocalTime {
+    fn serialize<S: Serializer>(&self, output: S) -> std::result::Result<S::Ok, S::Error> {
+        output.collect_str(&self.0)
+    }
+}
+
+crate::values::described!(LocalTime, schemars::json_schema!({"type": "string", "examples": ["2027-03-29T09:00:00"]}));
 
 #[cfg(test)]
 mod tests {

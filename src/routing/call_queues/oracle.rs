@@ -112,7 +112,7 @@ fn an_exception() -> impl Strategy<Value = OracleRow> {
 }
 
 /// A requested time and the local time then, in seconds: around clock changes and midnights.
-fn a_moment() -> impl Strategy<Value = (String, i64)> {
+pub fn a_moment() -> impl Strategy<Value = (String, i64)> {
     let day = |(year, month, day)| plain::days(year, month, day) * 86_400;
     let centres =
         [(2024, 2, 29), (2024, 3, 1), (2024, 3, 31), (2024, 10, 27), (2027, 3, 28), (2027, 10, 31), (2027, 3, 1)];
@@ -179,22 +179,32 @@ fn expected(is_active: bool, spans: &[(i64, OracleRow)], exceptions: &[(i64, Ora
     by_default("default", None)
 }
 
-#[test]
-fn at_any_moment_calls_go_where_a_slow_look_at_every_row_says() {
-    let server = TestServer::new();
-    let routing = RoutingClient::new(&server);
-    for name in ["1", "2"] {
-        routing.create("/call-queues/groups", json!({"name": name}));
+/// The queue `Q1` in the group 2, with rows of all parents.
+pub struct OracleQueue<'s> {
+    pub server: &'s TestServer,
+    pub routing: RoutingClient<'s>,
+}
+
+impl<'s> OracleQueue<'s> {
+    pub fn new(server: &'s TestServer) -> Self {
+        let routing = RoutingClient::new(server);
+        for name in ["1", "2"] {
+            routing.create("/call-queues/groups", json!({"name": name}));
+        }
+        let queue = json!({
+            "name": "Q", "code": "Q1", "number": "801", "call_queue_group_id": 2, "default_destination": "899",
+            "default_destination_type": "voicemail",
+        });
+        routing.create("/call-queues/queues", queue);
+        routing.create("/call-queues/queues", json!({"name": "R", "call_queue_group_id": 1}));
+        Self { server, routing }
     }
-    let queue = json!({
-        "name": "Q", "code": "Q1", "number": "801", "call_queue_group_id": 2, "default_destination": "899",
-        "default_destination_type": "voicemail",
-    });
-    routing.create("/call-queues/queues", queue);
-    routing.create("/call-queues/queues", json!({"name": "R", "call_queue_group_id": 1}));
-    let written = |spans: Vec<OracleRow>, exceptions: Vec<OracleRow>, is_active: bool| {
-        let (recorder, customer) = (server.recorder(), routing.customer);
-        server.in_file(move |db| {
+
+    /// Replaces all rows. Returns the new ones with their ids.
+    pub fn write(&self, rows: &OracleRows) -> (Vec<(i64, OracleRow)>, Vec<(i64, OracleRow)>) {
+        let (recorder, customer) = (self.server.recorder(), self.routing.customer);
+        let OracleRows { spans, exceptions, is_active } = rows.clone();
+        self.server.in_file(move |db| {
             db.execute_batch("DELETE FROM time_spans; DELETE FROM routing_exceptions")?;
             db.execute("UPDATE call_queues SET active = ?1 WHERE id = 1", [is_active])?;
             let with_parent = |name: &str, (parent, row): &OracleRow| {
@@ -221,21 +231,35 @@ fn at_any_moment_calls_go_where_a_slow_look_at_every_row_says() {
             }
             Ok((made, closed))
         })
-    };
-    let case = (
-        prop::collection::vec(a_span(), 0..14),
-        prop::collection::vec(an_exception(), 0..5),
-        prop::bool::weighted(0.9),
-        prop::collection::vec(a_moment(), 12),
-    );
+    }
+}
+
+/// The time spans and exceptions of a case.
+#[derive(Debug, Clone)]
+pub struct OracleRows {
+    spans: Vec<OracleRow>,
+    exceptions: Vec<OracleRow>,
+    is_active: bool,
+}
+
+pub fn rows() -> impl Strategy<Value = OracleRows> {
+    let spans = prop::collection::vec(a_span(), 0..14);
+    (spans, prop::collection::vec(an_exception(), 0..5), prop::bool::weighted(0.9))
+        .prop_map(|(spans, exceptions, is_active)| OracleRows { spans, exceptions, is_active })
+}
+
+#[test]
+fn at_any_moment_calls_go_where_a_slow_look_at_every_row_says() {
+    let server = TestServer::new();
+    let queue = OracleQueue::new(&server);
     let mut runner = TestRunner::new(ProptestConfig::with_cases(128));
-    let ran = runner.run(&case, |(spans, exceptions, is_active, moments)| {
-        let (spans, exceptions) = written(spans, exceptions, is_active);
+    let ran = runner.run(&(rows(), prop::collection::vec(a_moment(), 12)), |(rows, moments)| {
+        let (spans, exceptions) = queue.write(&rows);
         for (moment, clock) in moments {
-            let found = routing.get(&format!("/call-queues/lookup?code=Q1&at={moment}")).ok();
+            let found = queue.routing.get(&format!("/call-queues/lookup?code=Q1&at={moment}")).ok();
             let of = |name: &str| found[name].clone();
             let told = json!([of("reason"), found["matched"]["id"], of("destination"), of("destination_type")]);
-            prop_assert_eq!(told, expected(is_active, &spans, &exceptions, clock), "{}", moment);
+            prop_assert_eq!(told, expected(rows.is_active, &spans, &exceptions, clock), "{}", moment);
             prop_assert_eq!(of("open"), of("reason") == "time_span");
         }
         Ok(())

@@ -5,13 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::children;
+use super::hours;
 use super::parents::ParentType;
 use super::queues::{self, CallQueue};
 use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::list::for_each_row;
 use crate::api::resource::{Resource, Section};
-use crate::api::resource_view::{ResourceView, Widget, group, label, related};
+use crate::api::resource_view::{RecordLink, ResourceView, Widget, group, label, related};
 use crate::api::{Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::tenancy::ChangeRecorder;
@@ -23,6 +24,7 @@ pub const RESOURCE: Resource =
         .french("Groupes de files")
         .section(Section::Routing)
         .entity::<CallQueueGroup>()
+        .more_fields(hours::FIELDS)
         .view(VIEW);
 
 const VIEW: ResourceView = ResourceView {
@@ -64,6 +66,11 @@ const VIEW: ResourceView = ResourceView {
         "Les files d’un groupe partagent leurs horaires et leurs exceptions.",
     ),
     singular: label("queue group", "un groupe de files"),
+    record_links: &[RecordLink {
+        label: label("Week", "Semaine"),
+        page: "/ui/routing/{account}/call-queues/groups/{id}/week",
+        only_if: &[],
+    }],
     ..ResourceView::DERIVED
 };
 
@@ -74,6 +81,13 @@ const ROUTES: &[Route] = &[
         Needs::Scoped("routing.view"),
         "List call queue groups",
     ),
+    get(
+        "/smart-routings/call-queues/groups/{id}/week",
+        &run(hours::week_of_group),
+        Needs::Scoped("routing.view"),
+        "Show which hours and exceptions of a group apply in a week",
+    )
+    .named("showCallQueueGroupWeek"),
     get(
         "/smart-routings/call-queues/groups/{id}",
         &run(show::<CallQueueGroup>),

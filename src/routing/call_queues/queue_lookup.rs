@@ -1,18 +1,15 @@
 //! The call queue look-up: a call flow requests the destination of a queue's calls at a given time.
 
-use jiff::civil::{Date, DateTime};
 use phonenumber::country::Id as Country;
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::exceptions::RoutingException;
-use super::moment::{Moment, NO_MOMENT};
-use super::parents::ParentType;
-use super::queues::{CallQueue, DestinationType};
-use super::time_spans::TimeSpan;
+use super::decision::{Decider, Decision, QueueStep, outcome};
+use super::moment::Moment;
+use super::queues::CallQueue;
 use crate::api::field::{Field, labelled};
 use crate::api::json_body::ValueReader;
 use crate::api::resource::{Resource, Section};
@@ -21,7 +18,7 @@ use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
 use crate::tenancy::locale_settings::WorkspaceLocale;
 use crate::tenancy::phones;
-use crate::values::{RowId, Text, choice, id_in_query, phone};
+use crate::values::{Flag, RowId, Text, id_in_query, phone};
 
 pub const RESOURCE: Resource =
     Resource::new("Call queue look-up", "Find the destination of a queue's calls at a given time.", ROUTES)
@@ -70,6 +67,8 @@ pub struct QueueLookupQuery {
     /// Time to look up (RFC 3339). Without an offset it is in the workspace's time zone. Defaults to now.
     #[schemars(extend("format" = "date-time"))]
     at: Text<64>,
+    /// Whether the answer says what was tried.
+    explain: Flag,
 }
 
 /// A valid look-up request.
@@ -102,36 +101,17 @@ impl Input for QueueLookup {
     }
 }
 
-choice! {
-    /// The reason for a destination.
-    Reason { EXCEPTION = "exception", TIME_SPAN = "time_span", DEFAULT = "default", INACTIVE = "inactive" }
-}
-
 /// Where the calls of a queue go.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CallQueueRoute {
     /// The queue that matched.
     queue: CallQueue,
-    /// True if a time span applies.
-    open: bool,
-    /// Why calls go there. `exception` or `time_span`: one of the queue applies, or else one of its group. `default`:
-    /// none applies. `inactive`: the queue is not active.
-    reason: Reason,
-    /// Destination of the exception or time span. If it has none: the queue's own number if open, otherwise the default
-    /// destination.
-    destination: Option<String>,
-    /// Type of the destination. Null if it comes from an exception or a time span.
-    destination_type: Option<DestinationType>,
-    /// The exception or time span that applies. Null if there is none.
-    matched: Option<Matched>,
-}
-
-/// The exception or time span that applies.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(untagged)]
-enum Matched {
-    Exception(RoutingException),
-    TimeSpan(TimeSpan),
+    #[serde(flatten)]
+    decision: Decision,
+    /// Only with `explain=1`: what was tried, up to the attempt that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<QueueStep>")]
+    steps: Option<Vec<QueueStep>>,
 }
 
 fn lookup(
@@ -142,12 +122,11 @@ fn lookup(
     let customer = scope.id(ctx)?;
     let WorkspaceLocale { country, zone } = WorkspaceLocale::of(ctx.db)?;
     let queue = asked.queue(ctx.db, customer, country)?.ok_or_else(Error::no_route)?;
-    let now = || jiff::Timestamp::from_second(ctx.now.seconds()).map(Moment::Certain);
-    let at = at.map_or_else(now, Ok).map_err(|error| Error::Internal(error.to_string()))?;
-    let clock = at.local_time(&zone);
-    let clock = clock.ok_or_else(|| Error::invalid(format!("The at {NO_MOMENT}")))?;
-    let (reason, matched) = decide(ctx.db, &queue, clock)?;
-    Ok(Ok200(CallQueueRoute::new(queue, reason, matched)))
+    let at = at.map_or_else(|| Moment::asked("", ctx.now), Ok)?;
+    let clock = at.local_time(&zone).ok_or_else(Moment::invalid)?;
+    let steps = Decider::queue(&queue).steps(ctx.db, clock)?;
+    let decision = Decision::new(Some(&queue), outcome(&steps));
+    Ok(Ok200(CallQueueRoute { queue, decision, steps: asked.explain.0.then_some(steps) }))
 }
 
 impl QueueLookupQuery {
@@ -192,80 +171,11 @@ const ALSO_DID: &str = "EXISTS (SELECT 1 FROM phone_numbers AS also
     WHERE also.resource = 'call_queues' AND also.resource_id = id AND also.field IN ('did_number', 'did_number/2', 'did_number/3', 'did_number/4')
         AND also.reversed = ?)";
 
-/// Decides by exceptions, then by time spans; of each kind, the queue's come before the group's. `clock` is the local
-/// time of the workspace.
-fn decide(db: &Connection, queue: &CallQueue, clock: DateTime) -> Result<(Reason, Option<Matched>)> {
-    if !queue.active {
-        return Ok((Reason::INACTIVE, None));
-    }
-    let group = queue.call_queue_group_id.map(|id| (id, ParentType::GROUP));
-    let parents = || [(queue.id, ParentType::QUEUE)].into_iter().chain(group);
-    for parent in parents() {
-        if let Some(found) = exception(db, parent, clock)? {
-            return Ok((Reason::EXCEPTION, Some(Matched::Exception(found))));
-        }
-    }
-    for parent in parents() {
-        if let Some(found) = time_span(db, parent, clock)? {
-            return Ok((Reason::TIME_SPAN, Some(Matched::TimeSpan(found))));
-        }
-    }
-    Ok((Reason::DEFAULT, None))
-}
-
-/// The exception of the day. A date comes before a day of every year, because digits sort after dashes.
-const EXCEPTION: &str =
-    "exceptionable_id = ?1 AND exceptionable_type = ?2 AND day IN (?3, ?4) ORDER BY day DESC, id LIMIT 1";
-
-fn exception(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) -> Result<Option<RoutingException>> {
-    let date = clock.date();
-    let every_year = format!("--{:02}-{:02}", date.month(), date.day());
-    let sql = format!("SELECT {} FROM routing_exceptions WHERE {EXCEPTION}", RoutingException::COLUMNS);
-    let bound = params![id, kind, date.to_string(), every_year];
-    Ok(db.prepare_cached(&sql)?.query_row(bound, RoutingException::from_columns).optional()?)
-}
-
-/// The time span that covers the time. A date comes before a day of the week, then the older span. A span of the
-/// previous day (?5, ?6) covers this day if it ends before it starts.
-const TIME_SPAN: &str = "time_spanable_id = ?1 AND time_spanable_type = ?2 AND on_day IN (?3, ?4, ?5, ?6)
-    AND iif(on_day IN (?3, ?4),
-        start_second <= ?7 AND (?7 < end_second OR end_second < start_second),
-        ?7 < end_second AND end_second < start_second)
-    ORDER BY date_full IS NULL, id LIMIT 1";
-
-fn time_span(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) -> Result<Option<TimeSpan>> {
-    let (date, time) = (clock.date(), clock.time());
-    let on = |date: Date| [date.to_string(), format!("day {}", date.weekday().to_sunday_zero_offset())];
-    let ([date, day], before) = (on(date), date.yesterday().map(on));
-    // The first day of the calendar has no previous day.
-    let [date_before, day_before] = before.unwrap_or_default();
-    let second = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
-    let sql = format!("SELECT {} FROM time_spans WHERE {TIME_SPAN}", TimeSpan::COLUMNS);
-    let bound = params![id, kind, date, day, date_before, day_before, second];
-    Ok(db.prepare_cached(&sql)?.query_row(bound, TimeSpan::from_columns).optional()?)
-}
-
-impl CallQueueRoute {
-    fn new(queue: CallQueue, reason: Reason, matched: Option<Matched>) -> Self {
-        let (open, own) = match &matched {
-            Some(Matched::Exception(exception)) => (false, exception.destination.clone()),
-            Some(Matched::TimeSpan(span)) => (true, span.destination.clone()),
-            None => (false, None),
-        };
-        let own = own.filter(|own| !own.trim().is_empty()).map(|own| own.to_string());
-        let (destination, destination_type) = match own {
-            Some(own) => (Some(own), None),
-            None if open => (queue.number.as_ref().map(ToString::to_string), Some(DestinationType::QUEUE)),
-            None => (queue.default_destination.as_ref().map(ToString::to_string), queue.default_destination_type),
-        };
-        Self { queue, open, reason, destination, destination_type, matched }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::decision::{EXCEPTION, TIME_SPAN};
     use super::*;
     use crate::tests::{RoutingClient, TestServer};
 

@@ -5,12 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::children;
+use super::hours;
 use super::parents::ParentType;
 use super::queue_groups::CallQueueGroup;
 use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
-use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter, related};
+use crate::api::resource_view::{RecordLink, ResourceView, Widget, group, label, quick_filter, related};
 use crate::api::{Error, Needs, Result, Route, delete, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
@@ -24,6 +25,7 @@ pub const RESOURCE: Resource =
         .french("Files d’attente")
         .section(Section::Routing)
         .entity::<CallQueue>()
+        .more_fields(hours::FIELDS)
         .folded(reindex_texts)
         .view(VIEW);
 
@@ -92,6 +94,11 @@ const VIEW: ResourceView = ResourceView {
         "Une file d’attente dit où vont les appels, selon le jour et l’heure.",
     ),
     singular: label("call queue", "une file d’attente"),
+    record_links: &[RecordLink {
+        label: label("Week", "Semaine"),
+        page: "/ui/routing/{account}/call-queues/queues/{id}/week",
+        only_if: &[],
+    }],
     ..ResourceView::DERIVED
 };
 
@@ -102,6 +109,20 @@ const ROUTES: &[Route] = &[
         Needs::Scoped("routing.view"),
         "List call queues",
     ),
+    get(
+        "/smart-routings/call-queues/queues/states",
+        &run(hours::states),
+        Needs::Scoped("routing.view"),
+        "List where the calls of each active queue go at a time, and until when",
+    )
+    .named("listCallQueueStates"),
+    get(
+        "/smart-routings/call-queues/queues/{id}/week",
+        &run(hours::week_of_queue),
+        Needs::Scoped("routing.view"),
+        "Show where the calls of a queue go in a week",
+    )
+    .named("showCallQueueWeek"),
     get(
         "/smart-routings/call-queues/queues/{id}",
         &run(show::<CallQueue>),

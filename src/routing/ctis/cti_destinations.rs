@@ -12,11 +12,12 @@ use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{Ctx, Error, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::routing::routing_tokens;
+use crate::routing::step::Step;
 use crate::storage::Stored;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones;
 use crate::values::normalize::normalize;
-use crate::values::{Name, RowId, Text, id_in_query, phone};
+use crate::values::{Flag, Name, RowId, Text, choice, id_in_query, phone};
 
 pub const RESOURCE: Resource = Resource::new("CTI destinations", "Destinations of a CTI's calls, by caller.", ROUTES)
     .french("Destinations CTI")
@@ -116,6 +117,13 @@ pub struct CtiLookupQuery {
     /// Caller: a number in any format, an extension or a name.
     #[schemars(example = "+33142000000")]
     origin: Name<255>,
+    /// Whether the answer says what was tried.
+    explain: Flag,
+}
+
+choice! {
+    /// What the look-up tries: the whole origin, then the longest prefix.
+    OriginAttempt { EXACT = "exact", PREFIX = "prefix" }
 }
 
 /// The destination of a call.
@@ -127,6 +135,10 @@ pub struct CtiRoute {
     origin: Name<64>,
     /// Where the call goes.
     destination: Option<Text<255>>,
+    /// Only with `explain=1`: what was tried, with the origin that was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Step<OriginAttempt, Name<64>>>")]
+    steps: Option<Vec<Step<OriginAttempt, Name<64>>>>,
 }
 
 pub fn lookup(ctx: &mut Ctx<'_>, scope: CustomerParam, Query(asked): Query<CtiLookupQuery>) -> Result<Ok200<CtiRoute>> {
@@ -139,8 +151,11 @@ pub fn lookup(ctx: &mut Ctx<'_>, scope: CustomerParam, Query(asked): Query<CtiLo
     let customer = scope.id(ctx)?;
     let cti = cti.filter(|cti| cti.customer_id == customer).ok_or_else(Error::not_found)?;
     let found = best(ctx.db, cti.id, &phone::restore_plus(&asked.origin))?.ok_or_else(Error::no_route)?;
+    let exact = Step::of(OriginAttempt::EXACT, (!found.is_prefix).then(|| found.origin.clone()));
+    let prefix = found.is_prefix.then(|| Step::of(OriginAttempt::PREFIX, Some(found.origin.clone())));
+    let steps = asked.explain.0.then(|| [exact].into_iter().chain(prefix).collect());
     let (origin, destination) = (found.origin, found.destination);
-    Ok(Ok200(CtiRoute { cti, origin, destination }))
+    Ok(Ok200(CtiRoute { cti, origin, destination, steps }))
 }
 
 pub const CTI: &str = "cti_id";

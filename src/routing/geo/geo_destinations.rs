@@ -1,22 +1,26 @@
 //! Destinations of a geo list by zone, and the look-up that a call flow requests.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::geo_lists::GeoList;
 use super::models::GeoZone;
-use crate::api::crud::{create_nested, list_nested, remove_nested, show_nested, update_nested};
+use crate::api::crud::{self, create_nested, list_nested, remove_nested, show_nested, update_nested};
 use crate::api::entity::{Editable, Entity, Nested, entity};
 use crate::api::field::{Field, labelled};
+use crate::api::list::for_each_row;
 use crate::api::resource::{Resource, Section};
 use crate::api::resource_view::{ResourceView, Widget, group, label};
-use crate::api::{Ctx, Error, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
+use crate::api::{Ctx, Error, Id, Needs, Ok200, Query, Result, Route, delete, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
+use crate::routing::step::Step;
 use crate::storage::Stored;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones;
-use crate::values::{Name, Text, UniqueList};
+use crate::values::{Flag, Name, Text, UniqueList, choice};
 
 pub const RESOURCE: Resource = Resource::new("Geo destinations", "Destinations of a geo list, by zone.", ROUTES)
     .french("Destinations géographiques")
@@ -140,6 +144,13 @@ pub struct GeoLookupQuery {
     postcode: Text<255>,
     /// Code of a zone of the list's geo model. Any other text is read like `value`.
     zone: Text<255>,
+    /// Whether the answer says what was tried.
+    explain: Flag,
+}
+
+choice! {
+    /// What the look-up tries: the zone of the value, the destination of the zone, the fallbacks of the list.
+    ZoneAttempt { ZONE = "zone", DESTINATION = "destination", FALLBACK = "fallback" }
 }
 
 /// The destinations of a value.
@@ -156,6 +167,10 @@ pub struct GeoRoute {
     /// True if these are the fallback destinations of the list, because the value has no zone or the zone has no
     /// destination.
     fallback: bool,
+    /// Only with `explain=1`: what was tried, with the name of what was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Step<ZoneAttempt, String>>")]
+    steps: Option<Vec<Step<ZoneAttempt, String>>>,
 }
 
 impl GeoLookupQuery {
@@ -180,7 +195,75 @@ fn lookup(ctx: &mut Ctx<'_>, scope: CustomerParam, Query(asked): Query<GeoLookup
     let destinations: Vec<Text<255>> = given.cloned().collect();
     let destination = destinations.first().cloned();
     let fallback = row.is_none();
-    Ok(Ok200(GeoRoute { list, zone, destination, destinations, fallback }))
+    let steps = asked.explain.0.then(|| steps(zone, row.as_ref(), destination.as_ref()));
+    Ok(Ok200(GeoRoute { list, zone, destination, destinations, fallback, steps }))
+}
+
+/// A zone of a geo list's model.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ZoneUse {
+    #[serde(flatten)]
+    zone: &'static GeoZone,
+    /// Id of the destination that has the zone. Null if the zone is free.
+    destination_id: Option<i64>,
+    /// Display name of that destination.
+    nickname: Option<Text<255>>,
+    /// First destination that is set.
+    destination: Option<Text<255>>,
+}
+
+/// The zones of a geo list's model, in its order.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ZoneUses {
+    /// Zones without a destination.
+    free: usize,
+    /// Zones with a destination.
+    taken: usize,
+    /// All zones.
+    zones: Vec<ZoneUse>,
+}
+
+pub fn zones(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id) -> Result<Ok200<ZoneUses>> {
+    let list = crud::find::<GeoList>(ctx, &scope, id)?;
+    let mut owners: HashMap<String, GeoDestination> = HashMap::new();
+    for_each_row(ctx.db, LIST, id, |row: GeoDestination| {
+        owners.extend(row.zones.iter().map(|zone| (zone.to_string(), row.clone())));
+        Ok(())
+    })?;
+    let all = list.model().map_or(&[][..], |model| &model.zones);
+    let zones: Vec<ZoneUse> = all
+        .iter()
+        .map(|zone| {
+            let owner = owners.get(&zone.code);
+            let set = |to: &&Option<Text<255>>| to.as_ref().is_some_and(|to| !to.trim().is_empty());
+            ZoneUse {
+                zone,
+                destination_id: owner.map(|owner| owner.id),
+                nickname: owner.and_then(|owner| owner.nickname.clone()),
+                destination: owner.and_then(|owner| owner.destinations().into_iter().find(set).cloned().flatten()),
+            }
+        })
+        .collect();
+    let taken = zones.iter().filter(|zone| zone.destination_id.is_some()).count();
+    Ok(Ok200(ZoneUses { free: zones.len() - taken, taken, zones }))
+}
+
+fn steps(
+    zone: Option<&GeoZone>,
+    row: Option<&GeoDestination>,
+    destination: Option<&Text<255>>,
+) -> Vec<Step<ZoneAttempt, String>> {
+    let name = |row: &GeoDestination| row.nickname.as_ref().map_or_else(|| row.id.to_string(), ToString::to_string);
+    let found_zone = zone.map(|zone| format!("{} {}", zone.code, zone.label));
+    let mut steps = vec![Step { tried: ZoneAttempt::ZONE, found: found_zone, decided: false }];
+    if zone.is_some() {
+        steps.push(Step::of(ZoneAttempt::DESTINATION, row.map(name)));
+    }
+    if row.is_none() {
+        let found = destination.map(ToString::to_string);
+        steps.push(Step { tried: ZoneAttempt::FALLBACK, found, decided: true });
+    }
+    steps
 }
 
 const BY_ZONE: &str = "SELECT destination_id FROM geo_destination_zones WHERE geo_routing_list_id = ?1 AND zone = ?2";

@@ -8,8 +8,9 @@ use super::geo_destinations::{self, GeoDestination};
 use super::models::{self, GeoModel};
 use crate::api::crud::{create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::{Resource, Section};
-use crate::api::resource_view::{ResourceView, Widget, group, label, related};
+use crate::api::resource_view::{RecordLink, ResourceView, Widget, group, label, related};
 use crate::api::{Error, Needs, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::routing::customer_param::CustomerParam;
 use crate::storage::Stored;
@@ -21,7 +22,20 @@ pub const RESOURCE: Resource = Resource::new("Geo lists", "Destinations for the 
     .french("Listes géographiques")
     .section(Section::Routing)
     .entity::<GeoList>()
+    .more_fields(FIELDS)
     .view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[
+    labelled("free", "Free", "Libres"),
+    labelled("taken", "Taken", "Attribuées"),
+    labelled("zones", "Zones", "Zones"),
+    labelled("destination_id", "Destination", "Destination"),
+    labelled("nickname", "Name", "Nom"),
+    labelled("destination", "Destination", "Destination"),
+    labelled("code", "Code", "Code"),
+    labelled("label", "Label", "Libellé"),
+];
 
 const VIEW: ResourceView = ResourceView {
     title: &["list_name", "list_id"],
@@ -57,11 +71,23 @@ const VIEW: ResourceView = ResourceView {
         "Une liste dit où vont les appels, selon le code postal ou le numéro.",
     ),
     singular: label("geo list", "une liste géographique"),
+    record_links: &[RecordLink {
+        label: label("Zones", "Zones"),
+        page: "/ui/routing/{account}/geo/lists/{id}/zones",
+        only_if: &[],
+    }],
     ..ResourceView::DERIVED
 };
 
 const ROUTES: &[Route] = &[
     get("/smart-routings/geo/lists", &run(list::<GeoList>), Needs::Scoped("routing.view"), "List geo lists"),
+    get(
+        "/smart-routings/geo/lists/{id}/zones",
+        &run(geo_destinations::zones),
+        Needs::Scoped("routing.view"),
+        "List the zones of a geo list's model, each with its destination",
+    )
+    .named("listGeoListZones"),
     get("/smart-routings/geo/lists/{id}", &run(show::<GeoList>), Needs::Scoped("routing.view"), "Show a geo list"),
     post("/smart-routings/geo/lists", &run(create::<GeoList>), Needs::Scoped("routing.create"), "Create a geo list"),
     put(

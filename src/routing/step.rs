@@ -1,0 +1,23 @@
+//! What a look-up tried. People see it when they ask why a call went where it went.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// One attempt of a look-up.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "{T}Step")]
+pub struct Step<T, F> {
+    /// What was tried.
+    pub tried: T,
+    /// What was found. Null if nothing was.
+    pub found: Option<F>,
+    /// Whether this attempt decided. Only the last one can.
+    pub decided: bool,
+}
+
+impl<T, F> Step<T, F> {
+    /// An attempt that decides if it found something.
+    pub fn of(tried: T, found: Option<F>) -> Self {
+        Self { tried, decided: found.is_some(), found }
+    }
+}
