@@ -16,6 +16,7 @@ use crate::{BARE_HYPER, STARTS, announce, customer};
 
 const COLD: Name = Name { key: "many-cold", label: "first GET of a workspace that is closed" };
 const COLD_FULL: Name = Name { key: "many-cold-full", label: "the same where another is closed for it" };
+const PASS: Name = Name { key: "many-pass", label: "GET of each workspace in turn" };
 const HOT: Name = Name { key: "many-hot", label: "GET, Zipf over as many as stay open" };
 const ALL: Name = Name { key: "many", label: "GET, Zipf over all workspaces" };
 const WRITES: Name = Name { key: "many-writes", label: "create, Zipf over all workspaces" };
@@ -23,8 +24,9 @@ const WRITES: Name = Name { key: "many-writes", label: "create, Zipf over all wo
 /// Number of workspaces whose first request is measured.
 const FIRST_REQUESTS: usize = 1000;
 
-/// Share of the workspaces that stay open: a fifth.
+/// Share of the workspaces that stay open: a fifth, at most 2,000.
 const STAY_OPEN: usize = 5;
+const MOST_OPEN: usize = 2000;
 
 const CUSTOMER: &str = "/api/customers/1";
 
@@ -74,7 +76,7 @@ impl Many {
     }
 
     fn stay_open(&self) -> usize {
-        (self.workspaces.len() / STAY_OPEN).max(1)
+        (self.workspaces.len() / STAY_OPEN).clamp(1, MOST_OPEN)
     }
 
     /// On a server that was just started.
@@ -87,9 +89,10 @@ impl Many {
         self.first_requests(COLD, firsts..open).await?;
         let hot = self.get(HOT, open, connections).await?;
         let cold_full = self.first_requests(COLD_FULL, open..(open + firsts)).await?;
+        let pass = self.first_requests(PASS, 0..all).await?;
         let of_all = self.get(ALL, all, connections).await?;
         let writes = self.writes(all, connections).await?;
-        Ok(vec![base, cold, cold_full, hot, of_all, writes])
+        Ok(vec![base, cold, cold_full, hot, pass, of_all, writes])
     }
 
     /// The requests of [`ALL`], to a server that does nothing and responds with as many bytes.
