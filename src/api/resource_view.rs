@@ -171,7 +171,7 @@ pub struct Shortcut {
 #[derive(Debug, Clone, Copy)]
 pub struct RecordLink {
     pub label: Label,
-    /// The path of the page. `{id}` stands for the id of the record.
+    /// The path of the page. `{id}` stands for the id of the record, `{account}` for the account of its customer.
     pub page: &'static str,
     /// The link exists only if this field has this value. `""` stands for an empty field.
     pub only_if: &'static [(&'static str, &'static str)],

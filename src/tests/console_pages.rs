@@ -145,7 +145,7 @@ impl<'s> Addresses<'s> {
     /// The path in the API that names the same records: that of the page, or of a part of it.
     fn api_path(&self, layer: Layer, page: &str) -> &'static str {
         let mut path = match page.strip_prefix("/ui/routing/{account}") {
-            Some("") => "/smart-routings/contacts".to_owned(),
+            Some("" | "/test") => "/smart-routings/contacts".to_owned(),
             Some(rest) => format!("/smart-routings{rest}"),
             None => page.trim_start_matches("/ui").to_owned(),
         };

@@ -300,7 +300,7 @@ fn what_a_view_names_exists() {
             }
         }
         for link in view.record_links {
-            let path = link.page.replace("{id}", "1");
+            let path = link.page.replace("{id}", "1").replace("{account}", "A");
             expect(router.find(layer, &path).is_some(), format!("no page {}", link.page));
             for (field, _) in link.only_if {
                 expect(rows.contains_key(*field), format!("no row has {field}"));

@@ -8,7 +8,7 @@ use similar::ChangeTag;
 use super::audit_page::{self, Entry};
 use super::catalog::{Collection, collection};
 use super::display::{self, Shown};
-use super::links::{Names, customer_query};
+use super::links::{Names, customer_query, record_links};
 use super::list_page::{self, Table};
 use super::page::{Frame, PageCtx, back};
 use super::resource_page::Place;
@@ -82,6 +82,8 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
         label: words.make_a_copy(),
         href: format!("{list_page}/new?{}", query(&[("from", place.id.as_deref().unwrap_or_default())])),
     });
+    let links = record_links(words, collection, place, &record);
+    let links = links.map(|(label, href)| ActionLink { label, href });
     let is_fixed = collection.is_fixed(&record);
     let rendered = DetailPage {
         words,
@@ -92,7 +94,7 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
         facts: facts(page, collection, &record)?,
         edit: (may(collection.update) && !is_fixed).then(|| format!("{base}/edit")),
         delete: (may(collection.remove) && !is_fixed).then(|| format!("{base}/delete")),
-        buttons: shortcuts(page, collection, &record).chain(actions).chain(copy).collect(),
+        buttons: links.chain(shortcuts(page, collection, &record)).chain(actions).chain(copy).collect(),
         related: related(page, collection, place)?,
         history: audit_page::history(page, collection, place)?,
         history_link: audit_page::history_link(page, collection, place),

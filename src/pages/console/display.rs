@@ -1,7 +1,7 @@
 //! Values as people read them.
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
@@ -143,15 +143,30 @@ pub fn moment(words: Translations, zone: &TimeZone, text: &str) -> Shown {
 
 /// A local time for people: "29 Mar 2027, 14:05", "29 mars 2027, 14:05".
 fn written(words: Translations, at: DateTime) -> String {
+    format!("{} {} {}, {:02}:{:02}", at.day(), month(words, at.date()), at.year(), at.hour(), at.minute())
+}
+
+/// A day of a week for people: "Mon 29 Mar", "lun. 29 mars".
+pub fn day(words: Translations, date: Date) -> String {
+    const ENGLISH: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    const FRENCH: [&str; 7] = ["lun.", "mar.", "mer.", "jeu.", "ven.", "sam.", "dim."];
+    let place = usize::from(date.weekday().to_monday_zero_offset().unsigned_abs());
+    let name = match words.0 {
+        Language::English => ENGLISH[place],
+        Language::French => FRENCH[place],
+    };
+    format!("{name} {} {}", date.day(), month(words, date))
+}
+
+fn month(words: Translations, date: Date) -> &'static str {
     const ENGLISH: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     const FRENCH: [&str; 12] =
         ["janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc."];
-    let month = usize::from(at.month().unsigned_abs()).saturating_sub(1);
-    let name = match words.0 {
+    let month = usize::from(date.month().unsigned_abs()).saturating_sub(1);
+    match words.0 {
         Language::English => ENGLISH[month],
         Language::French => FRENCH[month],
-    };
-    format!("{} {name} {}, {:02}:{:02}", at.day(), at.year(), at.hour(), at.minute())
+    }
 }
 
 /// A time as a form has it: `2027-03-29 14:05`, with seconds only if there are any.

@@ -58,7 +58,11 @@ pub fn new(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -
         if let Some(field) = collection.creation.iter().find(|field| field.name == name) {
             record[field.name.as_str()] = match field.kind {
                 FieldType::Integer => value.parse::<i64>().map_or_else(|_| json!(value), |number| json!(number)),
-                FieldType::List(_) => value.split(',').filter(|item| !item.is_empty()).collect(),
+                FieldType::List(_) => {
+                    let known = record[field.name.as_str()].as_array().cloned().unwrap_or_default();
+                    let items = value.split(',').filter(|item| !item.is_empty()).map(Value::from);
+                    known.into_iter().chain(items).collect()
+                }
                 _ => json!(value),
             };
         }

@@ -4,8 +4,10 @@ use askama::Template;
 use http::StatusCode;
 
 use super::catalog::{Collection, collection, collections};
+use super::display::Shown;
 use super::list_page;
 use super::page::{Frame, PageCtx};
+use super::queues_now::{self, QueueNow};
 use super::resource_page::Place;
 use crate::api::resource::Section;
 use crate::api::{Ctx, Html, Needs, Result, Route, get, run};
@@ -20,6 +22,9 @@ struct HomePage<'a> {
     words: Translations,
     cards: Vec<Card>,
     steps: Vec<Step>,
+    queues: Vec<QueueNow>,
+    /// Queues that the page does not show.
+    more_queues: i64,
 }
 
 struct Card {
@@ -62,7 +67,9 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
         });
     }
     let steps = steps(&page, words, &numbers)?;
-    frame.html(StatusCode::OK, &HomePage { words, cards, steps, frame: &frame })
+    let (queues, all_queues) = queues_now::read(&page)?;
+    let more_queues = all_queues - i64::try_from(queues.len()).unwrap_or(all_queues);
+    frame.html(StatusCode::OK, &HomePage { words, cards, steps, queues, more_queues, frame: &frame })
 }
 
 /// The first steps, as long as one of them is left. `numbers` has the numbers of records that are known by path.

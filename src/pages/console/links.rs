@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::catalog::{Collection, collection};
-use super::display::{Shown, at, plain};
+use super::catalog::{Collection, collection, fill};
+use super::display::{Shown, at, has_values, plain};
 use super::page::PageCtx;
+use super::resource_page::Place;
 use super::schema::FieldSpec;
 use crate::api::resource_view::Widget;
 use crate::api::{InnerRequest, Result};
+use crate::pages::translations::Translations;
 
 /// The names of linked records: by the path of their list and their id.
 #[derive(Default)]
@@ -76,6 +78,21 @@ pub fn record_page(collection: &Collection, account: Option<&str>, parents: &[St
         account.filter(|_| collection.names_customer).map(str::to_owned).into_iter().collect();
     values.extend_from_slice(parents);
     format!("{}/{}", collection.page_of(&values), super::encode(id))
+}
+
+/// The links of a record to pages that are written by hand: label and address.
+pub fn record_links<'r>(
+    words: Translations,
+    collection: &'static Collection,
+    place: &'r Place,
+    record: &'r Value,
+) -> impl Iterator<Item = (String, String)> + 'r {
+    let links = collection.resource.view.record_links.iter();
+    let links = links.filter(move |link| has_values(record, link.only_if));
+    links.map(move |link| {
+        let values: Vec<String> = place.values().into_iter().chain(place.id.clone()).collect();
+        (words.label(link.label), fill(link.page, &values))
+    })
 }
 
 /// The name of a record. `None` if the person may not see it, or there is no such record.

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::catalog::{Collection, FilterInput, fill};
+use super::catalog::{Collection, FilterInput};
 use super::display::{self, Shown};
-use super::links::{Names, customer_query, record_page};
+use super::links::{Names, customer_query, record_links, record_page};
 use super::page::{Frame, PageCtx, accepts_part};
 use super::resource_page::Place;
 use super::schema::{FieldSpec, FieldType};
@@ -380,10 +380,8 @@ pub fn rows(
             is_deletable: !collection.is_fixed(record),
             actions: {
                 let own = actions.iter().map(|(label, verb)| (label.clone(), format!("{address}/{verb}")));
-                let links = collection.resource.view.record_links.iter();
-                let links = links.filter(|link| display::has_values(record, link.only_if));
-                own.chain(links.map(|link| (words.label(link.label), fill(link.page, std::slice::from_ref(&id)))))
-                    .collect()
+                let at = Place { id: Some(id.clone()), ..place.clone() };
+                own.chain(record_links(words, collection, &at, record)).collect()
             },
             id,
         }

@@ -24,6 +24,7 @@ mod list_page;
 mod me_page;
 mod page;
 mod pbx_page;
+mod queues_now;
 mod resource_page;
 mod route_form;
 mod routing_page;
@@ -31,7 +32,10 @@ mod schema;
 mod search_page;
 mod secret_page;
 mod settings_page;
+mod tester_page;
 mod texts;
+mod week_page;
+mod zones_page;
 
 use std::sync::LazyLock;
 
@@ -48,6 +52,9 @@ const BY_HAND: &[Resource] = &[
     Resource::pages("Search page", search_page::ROUTES),
     Resource::pages("Audit log page", audit_page::ROUTES),
     Resource::pages("Routing pages", routing_page::ROUTES),
+    Resource::pages("Week pages", week_page::ROUTES),
+    Resource::pages("Tester page", tester_page::ROUTES),
+    Resource::pages("Zone pages", zones_page::ROUTES),
     Resource::pages("PBX pages", pbx_page::ROUTES),
     Resource::pages("Own page", me_page::ROUTES),
     Resource::pages("Form of the settings", settings_page::ROUTES),
@@ -76,10 +83,7 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "POST", "/crm/lookup/contacts", "a PBX creates contacts; people have the form of contacts"),
     (Layer::Workspace, "POST", "/crm/lookup/phone-calls", "a PBX records calls; people have the form of calls"),
     (Layer::Workspace, "PUT", "/crm/lookup/phone-calls/{id}", "a PBX records calls; people have the form of calls"),
-    (Layer::Workspace, "GET", "/smart-routings/call-queues/lookup", "a call flow looks routes up"),
-    (Layer::Workspace, "GET", "/smart-routings/contacts/lookup", "a call flow looks routes up"),
-    (Layer::Workspace, "GET", "/smart-routings/ctis/lookup", "a call flow looks routes up"),
-    (Layer::Workspace, "GET", "/smart-routings/geo/destinations/lookup", "a call flow looks routes up"),
+    (Layer::Workspace, "GET", "/smart-routings/call-queues/queues/states", "the first page shows the queues"),
     (Layer::Workspace, "GET", "/smart-routings/surveys/{id}/summary", "the list of survey records shows the answers"),
     (Layer::Workspace, "POST", "/smart-routings/call-queues/time-spans/bulk", "people add time spans one by one"),
     (Layer::Workspace, "POST", "*/import", "programs send files; people add records one by one"),
@@ -92,6 +96,13 @@ const RUN_BY_HAND: &[(Layer, &str, &str)] = &[
     (Layer::Workspace, "GET", "/search"),
     (Layer::Workspace, "GET", "/customers/resolve"),
     (Layer::Workspace, "GET", "/crm/template"),
+    (Layer::Workspace, "GET", "/smart-routings/call-queues/lookup"),
+    (Layer::Workspace, "GET", "/smart-routings/contacts/lookup"),
+    (Layer::Workspace, "GET", "/smart-routings/ctis/lookup"),
+    (Layer::Workspace, "GET", "/smart-routings/geo/destinations/lookup"),
+    (Layer::Workspace, "GET", "/smart-routings/geo/lists/{id}/zones"),
+    (Layer::Workspace, "GET", "/smart-routings/call-queues/queues/{id}/week"),
+    (Layer::Workspace, "GET", "/smart-routings/call-queues/groups/{id}/week"),
     (Layer::Central, "GET", "/whoami"),
     (Layer::Central, "GET", "/instance"),
     (Layer::Central, "GET", "/tokens"),

@@ -87,7 +87,12 @@ fn page(ctx: &mut Ctx<'_>, PathCode(account): PathCode) -> Result<Html> {
         let address = collection.page_of(std::slice::from_ref(&account));
         (address, collection.plural(words), words.label(collection.resource.view.purpose))
     });
-    let links = links.collect();
+    let tester = (
+        format!("/ui/routing/{}/test", super::encode(&account)),
+        words.where_would_it_go(),
+        words.where_would_it_go_about(),
+    );
+    let links = links.chain([tester]).collect();
     frame.html(StatusCode::OK, &RoutingPage { words, customer, account, links, frame: &frame })
 }
 

@@ -183,6 +183,64 @@ words! {
     no_customer(): "No customer yet.", "Aucun client pour l’instant.";
     customer_account(): "Account of the customer", "Compte du client";
 
+    week(): "Week", "Semaine";
+    week_of(name): "Week of {name}", "Semaine de {name}";
+    week_before(): "Week before", "Semaine précédente";
+    this_week(): "This week", "Cette semaine";
+    week_after(): "Week after", "Semaine suivante";
+    add_hours(): "Add hours", "Ajouter des horaires";
+    day(): "Day", "Jour";
+    hours(): "Hours", "Horaires";
+    open(): "Open", "Ouvert";
+    closed(): "Closed", "Fermé";
+    inactive(): "Inactive", "Inactive";
+    exception(): "Exception", "Exception";
+    clock_skips(day, from, to):
+        "{day}: the clock goes forward from {from} to {to}.",
+        "{day}\u{a0}: l’heure avance de {from} à {to}.";
+    clock_repeats(day, from, to):
+        "{day}: the hours from {from} to {to} come twice.",
+        "{day}\u{a0}: les heures de {from} à {to} reviennent deux fois.";
+
+    zones_of(name): "Zones of {name}", "Zones de {name}";
+    free_zones(number): "Free: {number}", "Libres\u{a0}: {number}";
+    taken_zones(number): "Taken: {number}", "Attribuées\u{a0}: {number}";
+    free(): "Free", "Libre";
+    zone_code(): "Code", "Code";
+    zone(): "Zone", "Zone";
+    zone_owner(): "Belongs to", "Attribuée à";
+    destination(): "Destination", "Destination";
+    destination_for_ticked(): "One destination for the ticked zones", "Une destination pour les zones cochées";
+
+    queues_now(): "Queues now", "Files maintenant";
+    state(): "State", "État";
+    until(): "Until", "Jusqu’à";
+    where_would_it_go(): "Where would this call go?", "Où irait cet appel\u{a0}?";
+    where_would_it_go_about():
+        "Ask as your PBX does, and see what was tried.",
+        "Demandez comme votre standard, et voyez ce qui a été essayé.";
+    ask(): "Ask", "Demander";
+    a_queue(): "Call queue", "File d’attente";
+    a_contact(): "Routing contact", "Contact de routage";
+    a_cti(): "CTI", "CTI";
+    a_geo_list(): "Geo list", "Liste géographique";
+    number_address_or_code(): "Number, address or code", "Numéro, adresse ou code";
+    origin(): "Origin", "Origine";
+    postcode_or_number(): "Postcode or number", "Code postal ou numéro";
+    time(): "Time", "Heure";
+    empty_is_now(): "Without a day: now.", "Sans jour\u{a0}: maintenant.";
+    goes_to(destination): "Calls go to {destination}.", "Les appels vont vers {destination}.";
+    goes_to_because(destination, reason):
+        "Calls go to {destination} ({reason}).",
+        "Les appels vont vers {destination} ({reason}).";
+    no_destination(): "No destination was found.", "Aucune destination n’a été trouvée.";
+    found_nothing(): "nothing", "rien";
+    decides(): "decides", "décide";
+    in_an_hour(): "In an hour", "Dans une heure";
+    in_a_day(): "In a day", "Dans un jour";
+    in_a_week(): "In a week", "Dans une semaine";
+    as_a_program(): "As a program asks", "Comme le demande un programme";
+
     connect_pbx(): "Connect a PBX", "Connecter un PBX";
     connect_pbx_about():
         "While a phone rings, the PBX asks here who calls. After the call, it records it. These steps are for 3CX.",
@@ -209,6 +267,16 @@ words! {
 }
 
 impl Translations {
+    /// Why calls go where they go.
+    pub fn decided_by(self, reason: &str) -> String {
+        match reason {
+            "time_span" => self.open(),
+            "exception" => self.exception(),
+            "inactive" => self.inactive(),
+            _ => self.closed(),
+        }
+    }
+
     /// The message for what a page did, by the name in the address.
     pub fn done(self, done: &str) -> Option<String> {
         let (english, french) = match done {
