@@ -1,11 +1,12 @@
-//! Lists: filters, sorting and numbered pages, the same for every resource that declares its filters and sort keys.
-//! Cursor pages are in `list/cursor.rs`.
+//! Lists: filters and sorting, the same for every resource that declares its filters and sort keys. Pages by number are
+//! in `list/numbered.rs`, pages by cursor in `list/cursor.rs`.
 
 mod cursor;
+mod numbered;
 
 use jiff::tz::TimeZone;
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -15,11 +16,11 @@ use super::field::{Field, FilterKind, FilterValue, moment_schema, search_words, 
 use super::handler::Ctx;
 use super::input::{Input, pairs};
 use super::openapi::Operation;
-use super::pagination::{self, NumberedPage, Page};
+use super::pagination::Page;
 use super::request::Request;
 use crate::tenancy::indexing::texts_are_current;
 use crate::values::{civil, integer};
-use cursor::{Cursor, SortKey, order_by};
+use cursor::{Cursor, SortKey};
 
 /// Default rows per page.
 const PER_PAGE: i64 = 20;
@@ -28,8 +29,14 @@ const MOST_PER_PAGE: i64 = 500;
 /// Maximum filters per request, far below SQLite's limit.
 const MOST_FILTERS: usize = 50;
 
-/// Maximum rows that a page by cursor counts.
+/// Maximum rows that a page by cursor counts, or a page by number with `total=estimate`.
 const MOST_COUNTED: i64 = 10_000;
+
+/// The parameters of every list, without its filters.
+const OWN_PARAMETERS: [&str; 6] = ["page", "per_page", "total", "cursor", "count_to", "sort"];
+
+/// The values of `total`.
+const TOTALS: [&str; 2] = ["exact", "estimate"];
 
 /// Maximum words, and characters, in all full-text filters of a request. Each word is a search.
 const MOST_WORDS: usize = 20;
@@ -93,6 +100,8 @@ pub struct List<T> {
     cursor: Option<Option<Cursor>>,
     /// The rows up to which a page by cursor counts, if it counts.
     pub(super) count_to: Option<i64>,
+    /// Whether a page by number counts no more than `MOST_COUNTED` rows.
+    estimates: bool,
     filters: Vec<(&'static Field, FilterValue)>,
     /// Conditions that always apply.
     fixed: Vec<(&'static str, Sql)>,
@@ -135,7 +144,7 @@ impl<T: Listable> Input for List<T> {
         operation.query(
             "cursor",
             "Pages by key instead of by number, for large lists. Empty for the first page, then `next_cursor` of the \
-             previous page. `page` is ignored, and the rows are counted only with `count_to`.",
+             previous page. `page` and `total` are ignored, and the rows are counted only with `count_to`.",
             json!({"type": "string"}),
         );
         operation.query(
@@ -143,6 +152,14 @@ impl<T: Listable> Input for List<T> {
             "Counts the rows of all pages, up to this number: `count` of a page by `cursor`. If `count` equals \
              `count_to`, there may be more.",
             json!({"type": "integer", "minimum": 1, "maximum": MOST_COUNTED}),
+        );
+        operation.query(
+            "total",
+            &format!(
+                "`estimate` counts at most {MOST_COUNTED} rows, so that pages of long lists cost less. If there are \
+                 more, `total` is {MOST_COUNTED} and the page has `total_is_minimum`. Ignored with `cursor`."
+            ),
+            json!({"type": "string", "enum": TOTALS, "default": "exact"}),
         );
         operation.query(
             "per_page",
@@ -193,6 +210,7 @@ impl<T: Listable> List<T> {
             per_page: PER_PAGE,
             cursor: None,
             count_to: None,
+            estimates: false,
             filters: Vec::new(),
             fixed: Vec::new(),
             sorts: Vec::new(),
@@ -260,6 +278,12 @@ impl<T: Listable> List<T> {
                 let bounds = format!("The count to must be between 1 and {MOST_COUNTED}.");
                 self.count_to = Some(integer::read(value).filter(|n| (1..=MOST_COUNTED).contains(n)).ok_or(bounds)?);
             }
+            "total" => {
+                if !TOTALS.contains(&value) {
+                    return Err(format!("The total must be {}.", TOTALS.join(" or ")));
+                }
+                self.estimates = value == "estimate";
+            }
             "sort" => {
                 if value.split(',').count() > MOST_SORTS {
                     return Err(format!("The sort may not have more than {MOST_SORTS} keys."));
@@ -277,9 +301,7 @@ impl<T: Listable> List<T> {
                     self.filter(inside, value, zone)?;
                 } else if let Some(inside) = Self::plain_filter(name) {
                     self.filter(&inside, value, zone)?;
-                } else if ["page", "per_page", "cursor", "count_to", "sort", "filter"]
-                    .contains(&name.split('[').next().unwrap_or(name))
-                {
+                } else if Self::is_reserved(name.split('[').next().unwrap_or(name)) {
                     return Err(format!("The parameter {name} is unknown; it may be {}.", Self::allowed_parameters()));
                 }
             }
@@ -287,10 +309,14 @@ impl<T: Listable> List<T> {
         Ok(())
     }
 
+    fn is_reserved(name: &str) -> bool {
+        name == "filter" || OWN_PARAMETERS.contains(&name)
+    }
+
     /// The parameters that the list accepts.
     fn allowed_parameters() -> String {
         let filters = T::LISTING.filters().map(|(field, _)| format!("filter[{}]", field.name));
-        let own = ["page", "per_page", "cursor", "count_to", "sort"].map(str::to_owned);
+        let own = OWN_PARAMETERS.map(str::to_owned);
         own.into_iter().chain(filters).collect::<Vec<_>>().join(", ")
     }
 
@@ -349,38 +375,6 @@ impl<T: Listable> List<T> {
             Some(place) => self.page_at_cursor(ctx, place.as_ref()).map(Page::Cursor),
             None => self.numbered_page(ctx).map(Page::Numbered),
         }
-    }
-
-    fn numbered_page(&self, ctx: &Ctx<'_>) -> Result<NumberedPage<T>> {
-        let ListSpec { table, columns, counted_by_triggers, .. } = T::LISTING;
-        let (conditions, mut bound) = self.conditions(ctx)?;
-        let filtered =
-            if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-
-        let count = if filtered.is_empty() && counted_by_triggers {
-            counted_rows(table)
-        } else {
-            format!("SELECT count(*) FROM {table}{filtered}")
-        };
-        let total: i64 = ctx.db.prepare_cached(&count)?.query_row(params_from_iter(&bound), |row| row.get(0))?;
-
-        let offset = (self.page - 1).saturating_mul(self.per_page);
-        let many = self.per_page.min(total.saturating_sub(offset)).max(0);
-        // A page in the second half is read from the end, because skipping rows costs as much as reading them.
-        let from_the_end = offset > total / 2;
-        let skip = if from_the_end { total - offset - many } else { offset };
-        let order = order_by(&usable_order(self.order(from_the_end), ctx.db)?);
-        let mut data = Vec::new();
-        if many > 0 {
-            let sql = format!("SELECT {columns} FROM {table}{filtered} ORDER BY {order} LIMIT ? OFFSET ?");
-            bound.extend([many.into(), skip.into()]);
-            let mut statement = ctx.db.prepare_cached(&sql)?;
-            data = statement.query_map(params_from_iter(&bound), T::from_row)?.collect::<rusqlite::Result<_>>()?;
-            if from_the_end {
-                data.reverse();
-            }
-        }
-        Ok(self.with_page_links(data, total, offset, ctx.request))
     }
 
     /// The SQL conditions, and the values that are bound in them: the caller's filters and the caller's customer.
@@ -449,27 +443,6 @@ impl<T: Listable> List<T> {
         }
         order.push(SortKey { column: "id", unindexed: None, down: down != turned });
         order
-    }
-
-    fn with_page_links(&self, data: Vec<T>, total: i64, offset: i64, request: &Request) -> NumberedPage<T> {
-        let last_page = ((total + self.per_page - 1) / self.per_page).max(1);
-        let rows = i64::try_from(data.len()).unwrap_or(i64::MAX);
-        let path = request.address.url();
-        let url = |page: i64| pagination::url(&path, &request.query, "page", &page.to_string());
-        NumberedPage {
-            current_page: self.page,
-            last_page,
-            per_page: self.per_page,
-            total,
-            from: (rows > 0).then(|| offset + 1),
-            to: (rows > 0).then(|| offset + rows),
-            first_page_url: url(1),
-            last_page_url: url(last_page),
-            next_page_url: (self.page < last_page).then(|| url(self.page + 1)),
-            prev_page_url: (self.page > 1).then(|| url((self.page - 1).min(last_page))),
-            data,
-            path,
-        }
     }
 }
 

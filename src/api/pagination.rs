@@ -32,6 +32,9 @@ pub struct NumberedPage<T> {
     pub per_page: i64,
     /// Number of rows on all pages.
     pub total: i64,
+    /// True if there are more rows than `total`. Only with `total=estimate`, and only then present.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub total_is_minimum: bool,
     /// Number of the first row on this page, from 1; null on an empty page.
     pub from: Option<i64>,
     /// Number of the last row on this page; null on an empty page.
@@ -85,6 +88,7 @@ impl<T> Page<T> {
                 last_page: page.last_page,
                 per_page: page.per_page,
                 total: page.total,
+                total_is_minimum: page.total_is_minimum,
                 from: page.from,
                 to: page.to,
                 path: page.path,

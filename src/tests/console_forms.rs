@@ -286,6 +286,7 @@ fn no_form_and_no_query_of_a_page_fails_inside_the_server() {
         "ids[]",
         "per_page",
         "count_to",
+        "total",
         "done",
         "all",
         "number",

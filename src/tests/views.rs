@@ -25,6 +25,7 @@ const FRAME: &[&str] = &[
     "current_page",
     "last_page",
     "total",
+    "total_is_minimum",
     "from",
     "to",
     "path",

@@ -37,7 +37,7 @@ pub struct SortKey {
 
 /// A consecutive part of an ordered list: its conditions, and the values that are bound in them.
 #[derive(Debug, Default)]
-struct KeyRange {
+pub struct KeyRange {
     conditions: Vec<String>,
     bound: Vec<Sql>,
 }
@@ -118,7 +118,7 @@ impl<T: Listable> List<T> {
 
     /// The number of rows on all pages, counted up to this number. Without conditions it is exact, if triggers count
     /// the rows.
-    fn count(&self, ctx: &Ctx<'_>, most: i64) -> Result<i64> {
+    pub(super) fn count(&self, ctx: &Ctx<'_>, most: i64) -> Result<i64> {
         let hits = self.text_filter();
         let (asked, mut bound) = self.conditions_without(ctx, hits.as_ref().map(|hits| hits.place))?;
         let sql = match hits {
@@ -152,7 +152,7 @@ fn counted<T: Listable>(hits: Option<&TextHits>, asked: &[String]) -> String {
 
 /// SQL for the rows of a range, with their sort keys after their columns. Hits of a full-text index are read one by one
 /// in order, so the cost depends on the page size and not on the number of hits.
-fn select<T: Listable>(hits: Option<&TextHits>, asked: &[String], range: &KeyRange, order: &[SortKey]) -> String {
+pub fn select<T: Listable>(hits: Option<&TextHits>, asked: &[String], range: &KeyRange, order: &[SortKey]) -> String {
     let ListSpec { table, columns, .. } = T::LISTING;
     let keys = order.iter().map(|key| key.column).collect::<Vec<_>>().join(", ");
     if let Some(TextHits { index, .. }) = hits {

@@ -52,7 +52,7 @@ fn cases() -> impl Strategy<Value = ListCase> {
     ];
     select(lists()).prop_flat_map(move |(path, names)| {
         let name = prop_oneof![8 => select(names), 1 => odd_inputs::text(), 1 => odd_inputs::text().prop_map(|name| format!("filter[{name}]"))];
-        let value = prop_oneof![4 => odd_inputs::text(), 1 => select(sorts.clone()).prop_map(str::to_owned)];
+        let value = prop_oneof![4 => odd_inputs::text(), 1 => select(sorts.clone()).prop_map(str::to_owned), 1 => Just("estimate".to_owned())];
         let sort = prop::option::of(select(sorts.clone()).prop_map(|sort| ("sort".to_owned(), sort.to_owned())));
         (vec((name, value), 0..4), sort, prop::option::of(vec(odd_inputs::slip(), 0..3))).prop_map(move |(mut query, sort, cursor)| {
             query.extend(sort);

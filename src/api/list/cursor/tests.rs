@@ -309,20 +309,22 @@ fn every_list_that_can_be_searched_walks_through_its_hits() {
 
 /// SQLite neither collects all hits before the first row nor sorts them.
 #[test]
-fn a_search_by_cursor_streams_from_the_index() {
+fn a_search_streams_from_the_index() {
     let server = TestServer::new();
-    let plan = server.in_file(|db| {
-        let hits = TextHits { place: 0, index: "contacts_fts", words: "\"a\"*".into() };
-        let mut range = KeyRange::default();
-        range.require("id", ">", &json!(7));
-        let sql =
-            select::<Contact>(Some(&hits), &[], &range, &[SortKey { column: "id", unindexed: None, down: false }]);
-        let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
-        let plan = statement.query_map(params!["\"a\"*", 7, 21], |row| row.get::<_, String>(3))?;
-        Ok(plan.collect::<rusqlite::Result<Vec<String>>>()?.join("\n"))
-    });
-    assert!(!plan.contains("TEMP B-TREE") && !plan.contains("LIST SUBQUERY"), "{plan}");
-    assert!(plan.contains("VIRTUAL TABLE") && plan.contains("INTEGER PRIMARY KEY"), "{plan}");
+    for offset in ["", " OFFSET 40"] {
+        let plan = server.in_file(move |db| {
+            let hits = TextHits { place: 0, index: "contacts_fts", words: "\"a\"*".into() };
+            let mut range = KeyRange::default();
+            range.require("id", ">", &json!(7));
+            let order = [SortKey { column: "id", unindexed: None, down: false }];
+            let sql = select::<Contact>(Some(&hits), &[], &range, &order);
+            let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}{offset}"))?;
+            let plan = statement.query_map(params!["\"a\"*", 7, 21], |row| row.get::<_, String>(3))?;
+            Ok(plan.collect::<rusqlite::Result<Vec<String>>>()?.join("\n"))
+        });
+        assert!(!plan.contains("TEMP B-TREE") && !plan.contains("LIST SUBQUERY"), "{plan}");
+        assert!(plan.contains("VIRTUAL TABLE") && plan.contains("INTEGER PRIMARY KEY"), "{plan}");
+    }
 }
 
 #[test]
