@@ -18,9 +18,33 @@ const LAST: Name = Name { key: "list-last", label: "last page, by number" };
 const EARLY: Name = Name { key: "list-cursor-early", label: "500 by cursor, first tenth of the way" };
 const LATE: Name = Name { key: "list-cursor-late", label: "500 by cursor, last tenth of the way" };
 const NUMBER: Name = Name { key: "list-number", label: "filter: a phone number" };
-const ACCOUNT: Name = Name { key: "list-account", label: "filter: an account, in the middle of it" };
-const TERM: Name = Name { key: "list-term", label: "term: two words, one of them of one row" };
-const COMMON: Name = Name { key: "list-common", label: "term: a word of every row" };
+const RARE_TEXT: [Name; 2] = [
+    Name { key: "list-account", label: "filter: an account, in the middle of it" },
+    Name { key: "list-account-estimate", label: "the same, total=estimate" },
+];
+const COMMON_TEXT: [Name; 2] = [
+    Name { key: "list-name", label: "filter: a part of every name" },
+    Name { key: "list-name-estimate", label: "the same, total=estimate" },
+];
+const TWO_WORDS: [Name; 2] = [
+    Name { key: "list-term", label: "term: two words, one of them of one row" },
+    Name { key: "list-term-estimate", label: "the same, total=estimate" },
+];
+const COMMON_WORD: [Name; 2] = [
+    Name { key: "list-common", label: "term: a word of every row" },
+    Name { key: "list-common-estimate", label: "the same, total=estimate" },
+];
+
+/// A filter for a list of this many rows.
+type Filter = fn(&mut Rng, usize) -> String;
+
+/// Filters that visit every row for an exact total. Each is measured with both kinds of total.
+const FILTERS: [([Name; 2], Filter); 4] = [
+    (RARE_TEXT, |random, rows| format!("filter[customer_account]=L{:06}", random.usize(1..=rows))),
+    (COMMON_TEXT, |_, _| "filter[name]=elier".into()),
+    (TWO_WORDS, |random, rows| format!("filter[term]=atelier+{}", random.usize(rows / 10..rows))),
+    (COMMON_WORD, |_, _| "filter[term]=atelier".into()),
+];
 
 /// Rows per page by default.
 const PER_PAGE: usize = 20;
@@ -44,16 +68,14 @@ impl Bench {
             write(format_args!("/api/customers?filter[phone]={phone}"));
         };
         measured.push(self.ask(NUMBER, 1, number).await?);
-        let account = move |random: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
-            write(format_args!("/api/customers?filter[customer_account]=L{:06}", random.usize(1..=rows)));
-        };
-        measured.push(self.ask(ACCOUNT, 1, account).await?);
-        let term = move |random: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
-            write(format_args!("/api/customers?filter[term]=atelier+{}", random.usize(rows / 10..rows)));
-        };
-        measured.push(self.ask(TERM, 1, term).await?);
-        measured
-            .push(self.ask(COMMON, 1, |_, write| write(format_args!("/api/customers?filter[term]=atelier"))).await?);
+        for (names, filter) in FILTERS {
+            for (name, total) in names.into_iter().zip(["exact", "estimate"]) {
+                let filtered = move |random: &mut Rng, write: &mut dyn FnMut(Arguments<'_>)| {
+                    write(format_args!("/api/customers?{}&total={total}", filter(random, rows)));
+                };
+                measured.push(self.ask(name, 1, filtered).await?);
+            }
+        }
         Ok(measured)
     }
 
