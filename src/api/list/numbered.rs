@@ -2,7 +2,7 @@
 
 use rusqlite::{Params, params_from_iter};
 
-use super::cursor::{KeyRange, order_by, select};
+use super::cursor::{KeyRange, SortKey, order_by, select};
 use super::{List, ListSpec, Listable, MOST_COUNTED, counted_rows, usable_order};
 use crate::api::error::Result;
 use crate::api::handler::Ctx;
@@ -26,7 +26,7 @@ impl<T: Listable> List<T> {
         if self.estimates && !has_count {
             return self.estimated_page(ctx);
         }
-        let filtered =
+        let mut filtered =
             if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
 
         let count = if has_count { counted_rows(table) } else { format!("SELECT count(*) FROM {table}{filtered}") };
@@ -36,10 +36,19 @@ impl<T: Listable> List<T> {
         let many = self.per_page.min(total.saturating_sub(offset)).max(0);
         // A page in the second half is read from the end, because skipping rows costs as much as reading them.
         let from_the_end = offset > total / 2;
-        let skip = if from_the_end { total - offset - many } else { offset };
-        let order = order_by(&usable_order(self.order(from_the_end), ctx.db)?);
+        let mut skip = if from_the_end { total - offset - many } else { offset };
+        let order = usable_order(self.order(from_the_end), ctx.db)?;
         let mut data = Vec::new();
         if many > 0 {
+            if has_count
+                && skip > 0
+                && let Some((condition, id)) = id_at::<T>(ctx, &order, skip, total)?
+            {
+                filtered = format!(" WHERE {condition}");
+                bound.push(id.into());
+                skip = 0;
+            }
+            let order = order_by(&order);
             let sql = format!("SELECT {columns} FROM {table}{filtered} ORDER BY {order} LIMIT ? OFFSET ?");
             bound.extend([many.into(), skip.into()]);
             data = read_rows(ctx, &sql, params_from_iter(&bound))?;
@@ -102,6 +111,18 @@ impl<T: Listable> List<T> {
             path,
         }
     }
+}
+
+/// The id after `skip` rows of an unfiltered list that is sorted by id, and the condition that finds it. Known only if the
+/// ids of all rows are consecutive: no row was deleted, except at the ends.
+fn id_at<T: Listable>(ctx: &Ctx<'_>, order: &[SortKey], skip: i64, total: i64) -> Result<Option<(&'static str, i64)>> {
+    let [SortKey { column: "id", down, .. }] = order else { return Ok(None) };
+    let table = T::LISTING.table;
+    let ends = format!("SELECT (SELECT min(id) FROM {table}), (SELECT max(id) FROM {table})");
+    let ends = ctx.db.prepare_cached(&ends)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (Some(first), Some(last)): (Option<i64>, Option<i64>) = ends else { return Ok(None) };
+    let found = if *down { ("id <= ?", last - skip) } else { ("id >= ?", first + skip) };
+    Ok((last - first == total - 1).then_some(found))
 }
 
 fn read_rows<T: Listable>(ctx: &Ctx<'_>, sql: &str, bound: impl Params) -> Result<Vec<T>> {

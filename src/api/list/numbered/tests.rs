@@ -1,5 +1,6 @@
 use std::sync::OnceLock;
 
+use proptest::collection::vec;
 use proptest::{option, prelude::*, sample};
 use serde_json::{Value, json};
 
@@ -124,6 +125,51 @@ proptest! {
             prop_assert_eq!((seen.len(), i64::try_from(visits).unwrap()), (visits, all));
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Rows are deleted at both ends and between them, or added with an id of their own.
+    #[test]
+    fn a_page_has_the_rows_at_its_place_whichever_ids_are_missing(
+        count in 0..40_i64,
+        changes in vec(prop_oneof![
+            (0..5_i64).prop_map(|rows| format!("DELETE FROM contacts WHERE id < (SELECT min(id) FROM contacts) + {rows}")),
+            (0..5_i64).prop_map(|rows| format!("DELETE FROM contacts WHERE id > (SELECT max(id) FROM contacts) - {rows}")),
+            (1..50_i64).prop_map(|id| format!("DELETE FROM contacts WHERE id = {id}")),
+            (1..50_i64).prop_map(|id| format!("INSERT OR IGNORE INTO contacts (id, last_name, custom_fields, created_at, updated_at) VALUES ({id}, '', '{{}}', 0, 0)")),
+        ], 0..4),
+        down in any::<bool>(),
+        per_page in 1..9_usize,
+    ) {
+        let server = emptied();
+        let mut ids_there = server.in_file(move |db| {
+            db.execute_batch(&format!(
+                "DELETE FROM contacts;
+                 DELETE FROM sqlite_sequence WHERE name = 'contacts';
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+                 INSERT INTO contacts (last_name, custom_fields, created_at, updated_at)
+                 SELECT '', '{{}}', 0, 0 FROM n WHERE i <= {count};
+                 {}", changes.join(";")
+            ))?;
+            let mut statement = db.prepare("SELECT id FROM contacts ORDER BY id")?;
+            Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?)
+        });
+        if down {
+            ids_there.reverse();
+        }
+        let list = format!("/contacts?sort={}id&per_page={per_page}", if down { "-" } else { "" });
+        for (number, expected) in (1..).zip(ids_there.chunks(per_page)) {
+            prop_assert_eq!(ids(&server.admin().get(&format!("{list}&page={number}")).ok()), expected);
+        }
+    }
+}
+
+/// A workspace whose contacts each case replaces.
+fn emptied() -> &'static TestServer {
+    static SERVER: OnceLock<TestServer> = OnceLock::new();
+    SERVER.get_or_init(TestServer::new)
 }
 
 #[test]
