@@ -14,6 +14,7 @@ use crate::{Bench, announce, customer_phone};
 
 const FIRST: Name = Name { key: "list-first", label: "first page, by number" };
 const MIDDLE: Name = Name { key: "list-middle", label: "page in the middle, by number" };
+const GAP: Name = Name { key: "list-middle-gap", label: "page in the middle, if ids are missing" };
 const LAST: Name = Name { key: "list-last", label: "last page, by number" };
 const EARLY: Name = Name { key: "list-cursor-early", label: "500 by cursor, first tenth of the way" };
 const LATE: Name = Name { key: "list-cursor-late", label: "500 by cursor, last tenth of the way" };
@@ -76,7 +77,19 @@ impl Bench {
                 measured.push(self.ask(name, 1, filtered).await?);
             }
         }
+        self.leave_gap().await?;
+        measured.push(self.ask(GAP, 1, middle).await?);
         Ok(measured)
+    }
+
+    /// Adds a customer with a high id, so that the ids are no longer consecutive.
+    async fn leave_gap(&self) -> Result<()> {
+        let mut connection = Connection::open(self.engine.address()).await?;
+        let mut request = Vec::new();
+        self.workspace.write_post(&mut request, "/api/customers/import", r#"[{"id":1000000000,"name":"Far"}]"#);
+        let answer = connection.exchange(&request).await?;
+        ensure!(answer.is_good(), "an import: {answer}");
+        Ok(())
     }
 
     /// All pages by cursor, from the first to the last.
