@@ -64,7 +64,7 @@ pub use request::{Address, Request, language, require_active};
 pub use resource::Resource;
 pub use response::{
     ApiResponse, ByteStream, Content, Deleted, Done, FileResponse, Html, IntoResponse, Json200, Ok200, PageOrRedirect,
-    Redirect, Relayed, Saved, StaticAsset, Xml, json, render,
+    PlainText, Redirect, Relayed, Saved, StaticAsset, Xml, json, render,
 };
 pub use route::{Route, delete, get, post, put};
 pub use router::Router;

@@ -68,6 +68,9 @@ pub struct FileResponse {
     pub name: String,
 }
 
+/// 200 with a text.
+pub struct PlainText(pub String);
+
 /// 200 with an XML document to download.
 pub struct Xml {
     pub name: &'static str,
@@ -216,6 +219,18 @@ impl IntoResponse for FileResponse {
 
     fn describe(operation: &mut Operation<'_>) {
         operation.file_response(StatusCode::OK);
+    }
+}
+
+impl IntoResponse for PlainText {
+    fn into_response(self, _: &Request) -> Result<ApiResponse> {
+        let mut answer = Response::new(Content::Full(self.0.into()));
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        Ok(answer)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.text(StatusCode::OK);
     }
 }
 

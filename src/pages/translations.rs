@@ -364,6 +364,9 @@ fn state_in_french(code: &str) -> &'static str {
         "already_invited" => "Cette adresse est déjà invitée\u{a0}: renvoyez l’invitation.",
         "account_disabled" => "Ce compte est désactivé\u{a0}: adressez-vous à un opérateur du serveur.",
         "host_not_allowed" => "Ce jeton ne peut pas servir depuis votre adresse.",
+        "key_not_for_addresses" => {
+            "Une clé placée dans une adresse peut avoir la permission crm.caller-name et aucune autre."
+        }
         "client_is_public" => "Un client public n’a pas de secret.",
         "customer_has_contacts" => "Ce client a des contacts\u{a0}: supprimez-les d’abord.",
         "customer_has_routing" => "Ce client a un routage d’appels\u{a0}: supprimez-le d’abord.",

@@ -7,9 +7,9 @@ use serde::Serialize;
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "{T}Step")]
 pub struct Step<T, F> {
-    /// What was tried.
+    /// The attempt.
     pub tried: T,
-    /// What was found. Null if nothing was.
+    /// The result of the attempt. Null if it found nothing.
     pub found: Option<F>,
     /// Whether this attempt decided. Only the last one can.
     pub decided: bool,

@@ -247,11 +247,17 @@ impl Samples<'_> {
                 let account = made["customer_account"].as_str().unwrap().to_owned();
                 Sample { path: format!("{path}?customer_account={account}"), body: None }
             }
-            (_, "GET", "/crm/lookup/contacts/search") => {
+            (_, "GET", "/crm/lookup/caller-name/{key}") => {
+                let new = json!({"name": "Walked", "permissions": ["crm.caller-name"]});
+                let key = self.server.admin().post("/integration-keys", new).created();
+                Sample { path: path.replace("{key}", key["key"].as_str().unwrap()), body: None }
+            }
+            (_, "GET", "/crm/lookup/contacts/search" | "/crm/lookup/caller-name") => {
                 let contact =
                     json!({"last_name": "Walked", "phone_home_1": "01 42 00 00 00", "customer_id": self.customer});
                 self.made("/contacts", contact);
-                Sample { path: format!("{path}?phone=%2B33142000000"), body: None }
+                let number = if path.ends_with("name") { "number" } else { "phone" };
+                Sample { path: format!("{path}?{number}=%2B33142000000"), body: None }
             }
             (_, method, "/ui/verify-email" | "/ui/undo-email-change") => {
                 let (verify, undo) = self.email_codes();
@@ -1037,8 +1043,10 @@ fn customers_programs_reach_their_rows_alone(program: impl for<'b> Fn(&'b TestSe
             let rows = Samples { server, customer: own, greater: false }.of(Layer::Workspace, route);
             let answer = program(server, own).send(route.method.clone(), &rows.path, rows.body);
             done(route, &answer);
-            if answer.json().get("customer_id").is_some() {
-                assert_eq!(answer.json()["customer_id"].as_i64(), own, "{} {}", route.method, route.path);
+            // Some answers are a text.
+            let body: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+            if let Some(customer) = body.get("customer_id") {
+                assert_eq!(customer.as_i64(), own, "{} {}", route.method, route.path);
             }
         }
     });

@@ -191,6 +191,11 @@ impl<'s> Operation<'s> {
         self.add_response(status, "A file.", json!({"application/octet-stream": {"schema": schema}}));
     }
 
+    /// The response with this status is a text.
+    pub fn text(&mut self, status: StatusCode) {
+        self.add_response(status, "A text.", json!({"text/plain": {"schema": {"type": "string"}}}));
+    }
+
     /// The response with this status is an XML document.
     pub fn xml(&mut self, status: StatusCode) {
         self.add_response(status, "An XML document.", json!({"application/xml": {"schema": {"type": "string"}}}));

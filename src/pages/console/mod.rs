@@ -80,6 +80,8 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "POST", "/oauth/introspect", "the protocol of OAuth, for programs"),
     (Layer::Workspace, "POST", "/oauth/revoke", "the protocol of OAuth, for programs"),
     (Layer::Workspace, "GET", "/crm/lookup/contacts/search", "a PBX looks callers up; people have the search"),
+    (Layer::Workspace, "GET", "/crm/lookup/caller-name", "a PBX looks callers up; people have the search"),
+    (Layer::Workspace, "GET", "/crm/lookup/caller-name/{key}", "a PBX looks callers up; people have the search"),
     (Layer::Workspace, "POST", "/crm/lookup/contacts", "a PBX creates contacts; people have the form of contacts"),
     (Layer::Workspace, "POST", "/crm/lookup/phone-calls", "a PBX records calls; people have the form of calls"),
     (Layer::Workspace, "PUT", "/crm/lookup/phone-calls/{id}", "a PBX records calls; people have the form of calls"),

@@ -234,7 +234,7 @@ impl ContactLinks {
 }
 
 /// All matching contacts of one customer or of all, best match first, each once.
-fn callers(db: &Connection, customer: Option<i64>, by: &CallerCriteria<'_>) -> Result<Vec<PbxCaller>> {
+pub fn callers(db: &Connection, customer: Option<i64>, by: &CallerCriteria<'_>) -> Result<Vec<PbxCaller>> {
     let mut found: Vec<PbxCaller> = Vec::new();
     let mut take = |caller: PbxCaller| {
         if found.len() < MOST && !found.iter().any(|known| known.id == caller.id) {
@@ -356,6 +356,13 @@ impl NewCaller {
 }
 
 impl PbxCaller {
+    /// The person, or else the company.
+    pub fn name(&self) -> String {
+        let person = format!("{} {}", self.first_name, self.last_name);
+        let name = if person.trim().is_empty() { &self.company } else { &person };
+        name.trim().to_owned()
+    }
+
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         let text = |column: usize| row.get::<_, Option<String>>(column).map(Option::unwrap_or_default);
         Ok(Self {

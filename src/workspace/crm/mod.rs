@@ -5,6 +5,7 @@
 //! name a customer by `customer_account`.
 
 mod caller_lookup;
+mod caller_name;
 mod calls;
 pub mod chats;
 mod external_ids;
@@ -81,12 +82,20 @@ const FIELDS: &[Field] = &[
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {
     resource: "crm",
-    actions: &[action(
-        "lookup",
-        "look up callers and journal calls, as a PBX does",
-        "identifier les appelants et journaliser les appels, comme un standard",
-        MANAGER_AND_AGENT,
-    )],
+    actions: &[
+        action(
+            "lookup",
+            "look up callers and journal calls, as a PBX does",
+            "identifier les appelants et journaliser les appels, comme un standard",
+            MANAGER_AND_AGENT,
+        ),
+        action(
+            "caller-name",
+            "look up the name of a caller, and nothing else",
+            "trouver le nom d’un appelant, et rien d’autre",
+            MANAGER_AND_AGENT,
+        ),
+    ],
 };
 
 const ROUTES: &[Route] = &[
@@ -94,6 +103,20 @@ const ROUTES: &[Route] = &[
         .named("searchCallers"),
     post("/crm/lookup/contacts", &run(caller_lookup::create), NEEDS, "Create a contact for a caller")
         .named("createCaller"),
+    get(
+        "/crm/lookup/caller-name",
+        &run(caller_name::by_header),
+        Needs::Scoped(caller_name::PERMISSION),
+        "Look up the name of a caller, as plain text",
+    )
+    .named("getCallerName"),
+    get(
+        "/crm/lookup/caller-name/{key}",
+        &run(caller_name::by_path),
+        Needs::Anyone,
+        "Look up the name of a caller with a key in the path, which can do nothing else",
+    )
+    .named("getCallerNameByKey"),
     get("/crm/lookup/phone-calls", &run(list::<PhoneCall>), NEEDS, "List journalled phone calls, newest first")
         .named("listJournalledCalls"),
     post("/crm/lookup/phone-calls", &run(calls::journal), NEEDS, "Journal a phone call; a repeat updates it")
