@@ -1,7 +1,8 @@
 //! Lists: filters and sorting, the same for every resource that declares its filters and sort keys. Pages by number are
-//! in `list/numbered.rs`, pages by cursor in `list/cursor.rs`.
+//! in `list/numbered.rs`, pages by cursor in `list/cursor.rs`, filters without a page in `list/filters.rs`.
 
 mod cursor;
+mod filters;
 mod numbered;
 
 use jiff::tz::TimeZone;
@@ -12,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::error::{Error, Result};
-use super::field::{Field, FilterKind, FilterValue, moment_schema, search_words, word_count};
+use super::field::{Field, FilterKind, FilterValue, search_words, word_count};
 use super::handler::Ctx;
 use super::input::{Input, pairs};
 use super::openapi::Operation;
@@ -21,6 +22,7 @@ use super::request::Request;
 use crate::tenancy::indexing::texts_are_current;
 use crate::values::{civil, integer};
 use cursor::{Cursor, SortKey};
+pub use filters::Filters;
 
 /// Default rows per page.
 const PER_PAGE: i64 = 20;
@@ -173,32 +175,7 @@ impl<T: Listable> Input for List<T> {
             &format!("One or more of {}, separated by commas. A leading minus reverses the order.", sorts.join(", ")),
             json!({"type": "string", "pattern": format!("^({name}(,{name}){{0,{}}})?$", MOST_SORTS - 1)}),
         );
-        for (field, filter) in listing.filters() {
-            let (text, schema) = filter.described();
-            let member = if filter == FilterKind::Member { ".tier" } else { "" };
-            if listing.plain_filters {
-                operation.query(field.name, text, schema.clone());
-            }
-            operation.query(&format!("filter[{}{member}]", field.name), text, schema);
-            if filter == FilterKind::Moment {
-                operation.query(
-                    &format!("filter[{}][gte]", field.name),
-                    "At this time or later. A date counts from its start.",
-                    moment_schema(),
-                );
-                operation.query(
-                    &format!("filter[{}][lte]", field.name),
-                    "At this time or earlier. A date counts to its end.",
-                    moment_schema(),
-                );
-                let day = json!({"type": "string", "format": "date", "examples": ["2027-03-29"]});
-                operation.query(
-                    &format!("filter[{}][on]", field.name),
-                    "On this day, in the workspace's time zone.",
-                    day,
-                );
-            }
-        }
+        filters::describe::<T>(operation);
     }
 }
 

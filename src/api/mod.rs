@@ -55,7 +55,7 @@ pub use input::{
     Changes, Form, Id, InnerId, Input, Json, LinkQuery, OAuthForm, PathCode, Query, Uuid, decode, form_field,
     form_pairs, pairs, required,
 };
-pub use list::List;
+pub use list::{Filters, List};
 pub use media_type::{BodyKind, Format, MediaType};
 pub use openapi::Operation;
 pub use pagination::Page;

@@ -381,6 +381,7 @@ fn state_in_french(code: &str) -> &'static str {
         "last_operator" => "C’est le seul opérateur actif.",
         "last_organisation" => "L’espace de travail doit garder au moins une organisation.",
         "owns_workspaces" => "Vous possédez un espace de travail\u{a0}: transmettez-le ou supprimez-le d’abord.",
+        "too_many_groups" => "La période est trop longue.",
         "quota_reached" => "Le quota est atteint.",
         "role_in_use" => "Ce rôle est utilisé.",
         "role_is_built_in" => "Un rôle intégré ne peut pas être modifié.",

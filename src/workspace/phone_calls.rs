@@ -2,6 +2,10 @@
 //!
 //! A call belongs to the customer of its contact at the time of the call. It stays when the contact, customer or user
 //! is deleted. If the contact moves to another customer, its calls do not move.
+//!
+//! Summaries of calls are in `phone_calls/summary.rs`.
+
+mod summary;
 
 use rusqlite::{Connection, OptionalExtension};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -9,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::crud::{create, export, import, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
+use crate::api::field::{Field, labelled};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
 use crate::api::resource_view::{ResourceView, Shortcut, Widget, group, label, quick_filter};
 use crate::api::{CallerScope, Error, Given, Needs, Result, Route, delete, get, long_running, placed, post, put, run};
@@ -21,8 +26,20 @@ pub const RESOURCE: Resource = Resource::new("Phone calls", "The journal of phon
     .permissions(&PERMISSIONS)
     .entity::<PhoneCall>()
     .files::<PhoneCall>()
+    .more_fields(FIELDS)
     .samples(r#"{"direction": "outbound"}"#, r#"{"status": "missed"}"#)
     .view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[
+    labelled("by", "By", "Par"),
+    labelled("by_direction", "By direction", "Par sens"),
+    labelled("by_status", "By outcome", "Par résultat"),
+    labelled("missed", "Missed", "Manqués"),
+    labelled("not_called_back", "Not called back", "Non rappelés"),
+    labelled("mean_duration_s", "Mean duration (s)", "Durée moyenne (s)"),
+    labelled("groups", "Groups", "Groupes"),
+];
 
 const VIEW: ResourceView = ResourceView {
     title: &["subject", "number_from"],
@@ -63,6 +80,11 @@ const VIEW: ResourceView = ResourceView {
     quick_filters: &[
         quick_filter("Today", "Aujourd’hui", "filter[started_at][on]={today}"),
         quick_filter("Missed", "Manqués", "filter[status]=missed"),
+        quick_filter(
+            "Not called back",
+            "Non rappelés",
+            "filter[direction]=inbound&filter[status]=missed&filter[called_back]=0",
+        ),
         quick_filter("Inbound", "Entrants", "filter[direction]=inbound"),
         quick_filter("Outbound", "Sortants", "filter[direction]=outbound"),
         quick_filter("Voicemail", "Messages vocaux", "filter[status]=voicemail"),
@@ -107,6 +129,13 @@ const ROUTES: &[Route] = &[
         Needs::Scoped("phone-call.view"),
         "Export phone calls as JSON or CSV",
     ),
+    get(
+        "/phone-calls/summary",
+        &run(summary::show),
+        Needs::Scoped("phone-call.view"),
+        "Summarize phone calls of a period, in total and by hour, day, agent or queue",
+    )
+    .named("summarizePhoneCalls"),
     get("/phone-calls/{id}", &run(show::<PhoneCall>), Needs::Scoped("phone-call.view"), "Show a phone call"),
     post("/phone-calls", &run(create::<PhoneCall>), Needs::Scoped("phone-call.create"), "Record a phone call"),
     post(
@@ -192,7 +221,11 @@ entity! {
     customer: customer_id;
     phones: [number_from, number_to];
     list: { newest_first: true, counted_by_triggers: true };
-    also: [any_phone("phone", "phone_calls"), term("phone_calls_fts")];
+    also: [
+        flag(summary::CALLED_BACK).named("called_back").label("Called back", "Rappelé"),
+        any_phone("phone", "phone_calls"),
+        term("phone_calls_fts"),
+    ];
 }
 
 /// The customer of a contact. A caller bound to a customer must be able to see the contact.

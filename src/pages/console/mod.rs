@@ -66,6 +66,7 @@ pub const SHARED: &[Resource] = &[Resource::pages("Language page", language_page
 /// Routes of the API without a page, and the reason. `*` stands for the beginning of any path.
 pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
+    (Layer::Workspace, "GET", "/phone-calls/summary", "the list of phone calls shows the same calls"),
     (Layer::Workspace, "GET", "/customers/{id}/contacts", "the list of contacts shows the same records"),
     (Layer::Workspace, "GET", "/permissions", "the form of a role shows them"),
     (Layer::Workspace, "GET", "/whoami", "each page shows the person and the workspace"),

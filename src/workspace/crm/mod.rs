@@ -56,6 +56,7 @@ const FIELDS: &[Field] = &[
     labelled("external_id", "Identifier in the phone system", "Identifiant dans le standard"),
     labelled("status", "Outcome", "Résultat"),
     labelled("answered", "Answered", "Répondu"),
+    labelled("called_back", "Called back", "Rappelé"),
     labelled("number_from", "Caller", "Appelant"),
     labelled("number_to", "Called number", "Numéro appelé"),
     labelled("transcription", "Transcription", "Transcription"),

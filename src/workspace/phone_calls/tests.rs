@@ -334,7 +334,7 @@ fn what_people_look_for_is_found_by_an_index() {
     let server = TestServer::new();
     for (tail, index) in [
         ("ORDER BY id DESC LIMIT 20", "SCAN phone_calls"),
-        ("ORDER BY started_at DESC, id DESC LIMIT 20", "phone_calls_started"),
+        ("ORDER BY started_at DESC, id DESC LIMIT 20", "phone_calls_period"),
         ("WHERE customer_id = 1 ORDER BY id DESC LIMIT 20", "phone_calls_customer"),
         ("WHERE contact_id = 1 ORDER BY id DESC LIMIT 20", "phone_calls_contact"),
         ("WHERE user_id = 1 ORDER BY id DESC LIMIT 20", "phone_calls_user"),
