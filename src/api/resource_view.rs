@@ -20,6 +20,8 @@ pub struct ResourceView {
     pub help: &'static [(&'static str, Label)],
     /// Filters of one click above the list.
     pub quick_filters: &'static [QuickFilter],
+    /// A chart above the list.
+    pub chart: Option<ChartView>,
     /// Lists on the detail page.
     pub related: &'static [Related],
     /// Rows that a deletion takes along or changes.
@@ -102,6 +104,15 @@ pub struct QuickFilter {
     pub label: Label,
     /// The query. `{today}` stands for the day, in the workspace's time zone.
     pub query: &'static str,
+}
+
+/// A chart of the number of records by hour or day.
+#[derive(Debug, Clone, Copy)]
+pub struct ChartView {
+    /// The path of the route that counts them. It takes `from`, `to`, `by` and the filters of the list.
+    pub summary: &'static str,
+    /// The time by which it counts.
+    pub moment: &'static str,
 }
 
 /// Rows of another resource that belong to a record.
@@ -204,6 +215,7 @@ impl ResourceView {
         widgets: &[],
         help: &[],
         quick_filters: &[],
+        chart: None,
         related: &[],
         affected_by_delete: &[],
         buttons: &[],

@@ -15,7 +15,7 @@ use crate::api::crud::{create, export, import, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::field::{Field, labelled};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
-use crate::api::resource_view::{ResourceView, Shortcut, Widget, group, label, quick_filter};
+use crate::api::resource_view::{ChartView, ResourceView, Shortcut, Widget, group, label, quick_filter};
 use crate::api::{CallerScope, Error, Given, Needs, Result, Route, delete, get, long_running, placed, post, put, run};
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones::PhoneText;
@@ -89,6 +89,7 @@ const VIEW: ResourceView = ResourceView {
         quick_filter("Outbound", "Sortants", "filter[direction]=outbound"),
         quick_filter("Voicemail", "Messages vocaux", "filter[status]=voicemail"),
     ],
+    chart: Some(ChartView { summary: "/phone-calls/summary", moment: "started_at" }),
     shortcuts: &[
         Shortcut {
             label: label("Create contact", "Créer un contact"),

@@ -103,7 +103,7 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
         format!("/ui/audit-log?{}", query(&kept))
     };
     let value = |name: &str| given.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    let today = list_page::today(page.request.now.seconds(), &page.zone()?);
+    let today = page.days_ago(0)?;
     let chip = |label: String, name: &str, wanted: String| {
         let is_on = value(name).as_deref() == Some(&wanted);
         (label, with(&[(name, (!is_on).then_some(wanted)), ("cursor", None)]), is_on)

@@ -143,11 +143,16 @@ pub fn moment(words: Translations, zone: &TimeZone, text: &str) -> Shown {
 
 /// A local time for people: "29 Mar 2027, 14:05", "29 mars 2027, 14:05".
 fn written(words: Translations, at: DateTime) -> String {
-    format!("{} {} {}, {:02}:{:02}", at.day(), month(words, at.date()), at.year(), at.hour(), at.minute())
+    format!("{}, {:02}:{:02}", day(words, at.date()), at.hour(), at.minute())
+}
+
+/// A day for people: "29 Mar 2027", "29 mars 2027".
+pub fn day(words: Translations, day: Date) -> String {
+    format!("{} {} {}", day.day(), month(words, day), day.year())
 }
 
 /// A day of a week for people: "Mon 29 Mar", "lun. 29 mars".
-pub fn day(words: Translations, date: Date) -> String {
+pub fn week_day(words: Translations, date: Date) -> String {
     const ENGLISH: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
     const FRENCH: [&str; 7] = ["lun.", "mar.", "mer.", "jeu.", "ven.", "sam.", "dim."];
     let place = usize::from(date.weekday().to_monday_zero_offset().unsigned_abs());
@@ -158,11 +163,12 @@ pub fn day(words: Translations, date: Date) -> String {
     format!("{name} {} {}", date.day(), month(words, date))
 }
 
-fn month(words: Translations, date: Date) -> &'static str {
+/// The short name of the month of a day.
+pub fn month(words: Translations, day: Date) -> &'static str {
     const ENGLISH: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     const FRENCH: [&str; 12] =
         ["janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc."];
-    let month = usize::from(date.month().unsigned_abs()).saturating_sub(1);
+    let month = usize::from(day.month().unsigned_abs()).saturating_sub(1);
     match words.0 {
         Language::English => ENGLISH[month],
         Language::French => FRENCH[month],

@@ -4,16 +4,27 @@ use askama::Template;
 use http::StatusCode;
 
 use super::catalog::{Collection, collection, collections};
+use super::chart::{Chart, Series, Unit};
 use super::display::Shown;
-use super::list_page;
+use super::list_page::{self, Table};
 use super::page::{Frame, PageCtx};
+use super::query;
 use super::queues_now::{self, QueueNow};
 use super::resource_page::Place;
+use super::schema::FieldSpec;
 use crate::api::resource::Section;
 use crate::api::{Ctx, Html, Needs, Result, Route, get, run};
 use crate::pages::translations::Translations;
 
 pub const ROUTES: &[Route] = &[get("/ui", &run(page), Needs::Principal, "Show the first page of the workspace")];
+
+/// The path of the list of calls.
+const CALLS: &str = "/phone-calls";
+
+/// The days whose missed calls the page lists, how many it lists, and what it says about each.
+const MISSED_DAYS: i64 = 7;
+const MISSED_SHOWN: &str = "8";
+const MISSED_COLUMNS: [&str; 4] = ["started_at", "number_from", "contact_id", "queue"];
 
 #[derive(Template)]
 #[template(path = "console/home.html")]
@@ -25,6 +36,17 @@ struct HomePage<'a> {
     queues: Vec<QueueNow>,
     /// Queues that the page does not show.
     more_queues: i64,
+    missed: Option<Missed>,
+    chart: Option<Chart>,
+}
+
+/// The calls that nobody took and nobody called back, oldest first.
+struct Missed {
+    days: String,
+    count: String,
+    table: Table,
+    /// The list of all of them, if the page shows only the first.
+    all: Option<String>,
 }
 
 struct Card {
@@ -67,9 +89,62 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
         });
     }
     let steps = steps(&page, words, &numbers)?;
+    let calls =
+        collection(page.request.layer, CALLS).filter(|_| numbers.iter().any(|known| known.0 == CALLS && known.1 > 0));
+    let (missed, chart) = match calls {
+        Some(calls) => (Some(missed(&page, calls)?), calls_today(&page, calls)?),
+        None => (None, None),
+    };
     let (queues, all_queues) = queues_now::read(&page)?;
     let more_queues = all_queues - i64::try_from(queues.len()).unwrap_or(all_queues);
-    frame.html(StatusCode::OK, &HomePage { words, cards, steps, queues, more_queues, frame: &frame })
+    let rendered = HomePage { words, cards, steps, queues, more_queues, missed, chart, frame: &frame };
+    frame.html(StatusCode::OK, &rendered)
+}
+
+fn missed(page: &PageCtx<'_>, calls: &'static Collection) -> Result<Missed> {
+    let words = page.words();
+    let first = page.days_ago(MISSED_DAYS - 1)?;
+    let filter = [
+        ("filter[direction]", "inbound"),
+        ("filter[status]", "missed"),
+        ("filter[called_back]", "0"),
+        ("filter[started_at][gte]", &first),
+        ("sort", "started_at"),
+    ];
+    let mut sent: Vec<(String, String)> =
+        filter.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    sent.push(("per_page".into(), MISSED_SHOWN.into()));
+    let place = Place::default();
+    let records = list_page::read_counted(page, calls, &place, &sent)?;
+    let columns: Vec<&FieldSpec> = MISSED_COLUMNS.iter().filter_map(|name| calls.field(name)).collect();
+    Ok(Missed {
+        days: MISSED_DAYS.to_string(),
+        count: records.count_in_words(words).unwrap_or_default(),
+        all: records.next.is_some().then(|| format!("{}?{}", calls.page, query(&filter))),
+        table: Table {
+            caption: words.not_called_back(),
+            columns: list_page::heads(words, &columns),
+            rows: list_page::rows(page, calls, &place, &columns, &records.rows, None)?,
+            bulk: None,
+            previous: None,
+            next: None,
+            all: None,
+        },
+    })
+}
+
+/// The calls of today by hour, beside those of the same day of last week.
+fn calls_today(page: &PageCtx<'_>, calls: &'static Collection) -> Result<Option<Chart>> {
+    let Some(view) = calls.resource.view.chart else { return Ok(None) };
+    let words = page.words();
+    let read = |weeks: i64| {
+        let day = page.days_ago(7 * weeks)?;
+        Series::read(page, view.summary, Unit::Hour, vec![("from".into(), day.clone()), ("to".into(), day)])
+    };
+    let (Some(today), before) = (read(0)?, read(1)?) else { return Ok(None) };
+    let before = before.map(|before| (words.week_before(), before));
+    let address = |filter: Vec<(String, String)>| format!("{}?{}", calls.page, query(&filter));
+    Ok(today.chart(words, words.calls_today(), view.moment, before, address))
 }
 
 /// The first steps, as long as one of them is left. `numbers` has the numbers of records that are known by path.

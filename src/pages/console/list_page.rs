@@ -2,13 +2,13 @@
 
 use askama::Template;
 use http::StatusCode;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::catalog::{Collection, FilterInput};
+use super::chart::Chart;
 use super::display::{self, Shown};
 use super::links::{Names, customer_query, record_links, record_page};
+use super::list_chart;
 use super::page::{Frame, PageCtx, accepts_part};
 use super::resource_page::Place;
 use super::schema::{FieldSpec, FieldType};
@@ -36,6 +36,7 @@ struct ListPage<'a> {
     context: Option<(String, String)>,
     count: Option<String>,
     purpose: Option<String>,
+    chart: Option<Chart>,
     table: Table,
     search: Option<SearchBox>,
     hidden: Vec<(String, String)>,
@@ -120,6 +121,8 @@ struct FilterField {
     value: String,
     /// The end of a range of days.
     until: String,
+    /// Whether the ends of the range are times.
+    has_times: bool,
     kind: &'static str,
     options: Vec<(String, String, bool)>,
 }
@@ -141,6 +144,7 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
     let frame = Frame::of(page)?;
     let words = frame.words;
     let given = pairs_of(&page.request.query);
+    let chart = if records.rows.is_empty() { None } else { list_chart::chart(page, collection, &given)? };
     let table = table(page, collection, place, &records)?;
     let is_filtered = given.iter().any(|(name, value)| name.starts_with("filter[") && !value.is_empty());
     let chips = chips(page, collection, &given)?;
@@ -183,6 +187,7 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
         context: place.context(page, collection)?,
         count: records.count_in_words(words),
         purpose: (!purpose.is_empty()).then_some(purpose),
+        chart,
         table,
         search,
         hidden: given.iter().filter(|(name, _)| name == "sort").cloned().collect(),
@@ -212,7 +217,7 @@ pub struct Records {
 }
 
 impl Records {
-    fn count_in_words(&self, words: Translations) -> Option<String> {
+    pub fn count_in_words(&self, words: Translations) -> Option<String> {
         self.count.map(|count| display::count_to(words, count, COUNTED_TO))
     }
 }
@@ -403,7 +408,7 @@ fn chips(page: &PageCtx<'_>, collection: &Collection, given: &[(String, String)]
     let words = page.words();
     let mut chips = Vec::new();
     for filter in collection.resource.view.quick_filters {
-        let wanted = filter.query.replace("{today}", &today(page.request.now.seconds(), &page.zone()?));
+        let wanted = filter.query.replace("{today}", &page.days_ago(0)?);
         let wanted = pairs_of(&wanted);
         let is_on = wanted.iter().all(|pair| given.contains(pair));
         let names: Vec<&String> = wanted.iter().map(|(name, _)| name).collect();
@@ -420,11 +425,6 @@ fn chips(page: &PageCtx<'_>, collection: &Collection, given: &[(String, String)]
         chips.push(Chip { label: words.label(filter.label), href, is_on, names });
     }
     Ok(chips)
-}
-
-pub fn today(now: i64, zone: &TimeZone) -> String {
-    let now = Timestamp::from_second(now).unwrap_or_default();
-    zone.to_datetime(now).date().to_string()
 }
 
 fn filters(words: Translations, collection: &Collection, given: &[(String, String)]) -> Vec<FilterField> {
@@ -452,12 +452,15 @@ fn filters(words: Translations, collection: &Collection, given: &[(String, Strin
         let is_range = filter.kind == FilterInput::Days;
         let bound = |operator: &str| value_of(given, &format!("{}[{operator}]", filter.parameter));
         let on = bound("on");
+        let value = if is_range { if on.is_empty() { bound("gte") } else { on.clone() } } else { value };
+        let until = if is_range { if on.is_empty() { bound("lte") } else { on } } else { String::new() };
         FilterField {
             id: format!("f{place}"),
             name: filter.parameter.clone(),
             label: words.label(filter.label),
-            value: if is_range { if on.is_empty() { bound("gte") } else { on.clone() } } else { value },
-            until: if is_range { if on.is_empty() { bound("lte") } else { on } } else { String::new() },
+            has_times: value.len().max(until.len()) > "2027-03-29".len(),
+            value,
+            until,
             kind,
             options,
         }
@@ -471,7 +474,7 @@ pub fn filters_of(given: &[(String, String)]) -> Vec<(String, String)> {
     given.iter().filter(|(name, value)| chooses(name) && !value.is_empty()).cloned().collect()
 }
 
-fn value_of(given: &[(String, String)], name: &str) -> String {
+pub fn value_of(given: &[(String, String)], name: &str) -> String {
     given.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
 }
 

@@ -9,6 +9,7 @@ mod affected_records;
 mod audit_page;
 mod catalog;
 mod central;
+mod chart;
 mod choice_matrix;
 mod conflict_page;
 mod console_page;
@@ -20,6 +21,7 @@ mod form_page;
 mod home_page;
 mod language_page;
 mod links;
+mod list_chart;
 mod list_page;
 mod me_page;
 mod page;
@@ -66,7 +68,6 @@ pub const SHARED: &[Resource] = &[Resource::pages("Language page", language_page
 /// Routes of the API without a page, and the reason. `*` stands for the beginning of any path.
 pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "GET", "/crm/lookup/phone-calls", "the list of phone calls shows the same records"),
-    (Layer::Workspace, "GET", "/phone-calls/summary", "the list of phone calls shows the same calls"),
     (Layer::Workspace, "GET", "/customers/{id}/contacts", "the list of contacts shows the same records"),
     (Layer::Workspace, "GET", "/permissions", "the form of a role shows them"),
     (Layer::Workspace, "GET", "/whoami", "each page shows the person and the workspace"),
@@ -97,6 +98,7 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
 #[cfg(test)]
 const RUN_BY_HAND: &[(Layer, &str, &str)] = &[
     (Layer::Workspace, "GET", "/search"),
+    (Layer::Workspace, "GET", "/phone-calls/summary"),
     (Layer::Workspace, "GET", "/customers/resolve"),
     (Layer::Workspace, "GET", "/crm/template"),
     (Layer::Workspace, "GET", "/smart-routings/call-queues/lookup"),

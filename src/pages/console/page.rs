@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::header;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -99,6 +100,13 @@ impl<'a> PageCtx<'a> {
         };
         let _ = self.request.time_zone.set(zone.clone());
         Ok(zone)
+    }
+
+    /// The local day of today, or of some days before.
+    pub fn days_ago(&self, days: i64) -> Result<String> {
+        let now = Timestamp::from_second(self.request.now.seconds()).unwrap_or_default();
+        let today = self.zone()?.to_datetime(now).date();
+        Ok(today.checked_sub(days.days()).unwrap_or(today).to_string())
     }
 
     /// Whether the person may use a route.

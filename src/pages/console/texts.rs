@@ -144,6 +144,37 @@ words! {
     by_me(): "By me", "Par moi";
     deletions(): "Deletions", "Suppressions";
 
+    one_call(): "1 call", "1 appel";
+    no_calls_yet(): "No calls yet.", "Aucun appel pour l’instant.";
+    one_missed(number): "{number} missed", "{number} manqué";
+    number_of_missed(number): "{number} missed", "{number} manqués";
+    number_of_calls(number): "{number} calls", "{number} appels";
+    calls_today(): "Calls today", "Appels d’aujourd’hui";
+    week_before(): "Same day last week", "Même jour, semaine passée";
+    calls_by_hour(): "Calls by hour", "Appels par heure";
+    calls_by_day(): "Calls by day", "Appels par jour";
+    last_days(number): "Calls of the last {number} days", "Appels des {number} derniers jours";
+    most_at_hour(calls, missed, hour):
+        "{calls}, {missed}, most at {hour}.",
+        "{calls}, dont {missed}, surtout à {hour}.";
+    most_on_day(calls, missed, day):
+        "{calls}, {missed}, most on {day}.",
+        "{calls}, dont {missed}, surtout le {day}.";
+    bar(name, calls, missed): "{name}: {calls}, {missed}", "{name}\u{a0}: {calls}, dont {missed}";
+    days_between(first, last): "{first} to {last}", "{first} au {last}";
+    hour(): "Hour", "Heure";
+    day(): "Day", "Jour";
+    all_calls(): "Calls", "Appels";
+    answered_calls(): "Answered", "Répondus";
+    missed_calls(): "Missed", "Manqués";
+    as_a_table(): "As a table", "En tableau";
+    not_called_back(): "Missed and not called back", "Manqués et non rappelés";
+    of_the_last_days(number): "Calls of the last {number} days, oldest first.", "Les {number} derniers jours, du plus ancien au plus récent.";
+    all_called_back(number):
+        "Everybody who was missed in the last {number} days was called back.",
+        "Tous les appels manqués des {number} derniers jours ont été rappelés.";
+    show_all(): "Show all", "Tout afficher";
+
     what_to_do_next(): "What to do next", "Pour commencer";
     step_done(): "Done", "Fait";
     step_contacts(): "Add your contacts", "Ajoutez vos contacts";

@@ -113,7 +113,7 @@ fn page(page: &PageCtx<'_>, owners: &'static str, week: &'static str, kind: &'st
     let links = Links { page, account, id, kind, spans, exceptions };
     let dates: Vec<Date> = first.series(1.day()).take(7).collect();
     let days = (0..).zip(&dates).map(|(place, date)| Day {
-        name: display::day(words, *date),
+        name: display::week_day(words, *date),
         is_today: *date == now.date(),
         left: LEFT + place * DAY,
         bars: bars(words, &week, *date, &links),
@@ -230,7 +230,7 @@ fn clock_change(words: Translations, date: Date, zone: &TimeZone) -> Option<Stri
     if from.date() != date || from == to {
         return None;
     }
-    let (day, from, to) = (display::day(words, date), from.strftime("%H:%M"), to.strftime("%H:%M"));
+    let (day, from, to) = (display::week_day(words, date), from.strftime("%H:%M"), to.strftime("%H:%M"));
     Some(match before < after {
         true => words.clock_skips(&day, &from.to_string(), &to.to_string()),
         false => words.clock_repeats(&day, &from.to_string(), &to.to_string()),

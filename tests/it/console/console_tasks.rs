@@ -1,6 +1,6 @@
 //! The daily tasks of people, each with the mouse, without scripts, and with the keyboard alone. Clicks are counted.
 
-use super::{HANDS, Office, Person, field};
+use super::{HANDS, Hands, Office, Person, field};
 
 #[test]
 fn a_person_finds_somebody_by_name_number_address_or_account() {
@@ -67,6 +67,33 @@ fn a_person_creates_a_contact_for_an_unknown_caller() {
         assert_eq!(field(&made, "phone_mobile_1"), "+33 1 42 00 00 07");
         assert_eq!(made["customer_id"], office.customer);
         agent.had_no_error();
+    }
+}
+
+#[test]
+fn a_person_sees_who_was_missed_and_calls_back() {
+    let office = Office::new();
+    for hands in HANDS {
+        let Some(mut lead) = Person::at(&office, hands, "en") else { return };
+        lead.sees("Missed and not called back");
+        assert_eq!(lead.clicks(), 0);
+        // One click calls: the browser gives the number to a phone.
+        let number = "main a[href='tel:+33142000007']";
+        let on_top = "(link => { const box = link.getBoundingClientRect(); \
+                      return document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2) === link; })";
+        let reached = lead.browser.look(&format!("{on_top}(document.querySelector(\"{number}\"))"));
+        assert_eq!(reached, true);
+        if hands == Hands::Keys {
+            lead.browser.tab_to(number);
+        }
+        lead.choose(".plot li a");
+        assert_eq!(lead.clicks(), 1);
+        lead.sees("+33 1 42 00 00 07");
+        lead.browser.back();
+        lead.choose("main table a.open");
+        assert_eq!(lead.clicks(), 1);
+        assert!(lead.browser.url().ends_with(&format!("/ui/phone-calls/{}", office.call)));
+        lead.had_no_error();
     }
 }
 

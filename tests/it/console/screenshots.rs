@@ -9,7 +9,7 @@ use crate::chromium::{Chromium, Scheme};
 use crate::process::{Server, program};
 
 /// A page of each kind.
-const PAGES: [(&str, &str); 22] = [
+const PAGES: [(&str, &str); 23] = [
     ("home", "/ui"),
     ("search", "/ui/search?q=dupont"),
     ("customers", "/ui/customers"),
@@ -19,6 +19,7 @@ const PAGES: [(&str, &str); 22] = [
     ("contact-form", "/ui/contacts/1/edit"),
     ("contact-delete", "/ui/contacts/1/delete"),
     ("calls", "/ui/phone-calls"),
+    ("inbound-calls", "/ui/phone-calls?filter[direction]=inbound"),
     ("call", "/ui/phone-calls/1"),
     ("routing", "/ui/routing"),
     ("routing-of-a-customer", "/ui/routing/CL000001"),
