@@ -142,7 +142,7 @@ fn calls_today(page: &PageCtx<'_>, calls: &'static Collection) -> Result<Option<
         Series::read(page, view.summary, Unit::Hour, vec![("from".into(), day.clone()), ("to".into(), day)])
     };
     let (Some(today), before) = (read(0)?, read(1)?) else { return Ok(None) };
-    let before = before.map(|before| (words.week_before(), before));
+    let before = before.map(|before| (words.same_day_last_week(), before));
     let address = |filter: Vec<(String, String)>| format!("{}?{}", calls.page, query(&filter));
     Ok(today.chart(words, words.calls_today(), view.moment, before, address))
 }

@@ -150,7 +150,7 @@ words! {
     number_of_missed(number): "{number} missed", "{number} manqués";
     number_of_calls(number): "{number} calls", "{number} appels";
     calls_today(): "Calls today", "Appels d’aujourd’hui";
-    week_before(): "Same day last week", "Même jour, semaine passée";
+    same_day_last_week(): "Same day last week", "Même jour, semaine passée";
     calls_by_hour(): "Calls by hour", "Appels par heure";
     calls_by_day(): "Calls by day", "Appels par jour";
     last_days(number): "Calls of the last {number} days", "Appels des {number} derniers jours";
@@ -220,7 +220,6 @@ words! {
     this_week(): "This week", "Cette semaine";
     week_after(): "Week after", "Semaine suivante";
     add_hours(): "Add hours", "Ajouter des horaires";
-    day(): "Day", "Jour";
     hours(): "Hours", "Horaires";
     open(): "Open", "Ouvert";
     closed(): "Closed", "Fermé";

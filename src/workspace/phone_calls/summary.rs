@@ -33,8 +33,9 @@ macro_rules! party {
     };
 }
 
-/// SQL for whether a later call with the other party of a call was answered. Null if the call has no number. The newest
-/// calls with the number are looked at first. A condition may limit them.
+/// SQL for whether a later call with the other party of a call was answered. Null if the call has no number. For a call of
+/// a customer, only calls of that customer count, because its caller may see no others. The newest calls with the number
+/// are looked at first. A condition may limit them.
 macro_rules! called_back {
     ($condition:literal) => {
         concat!(
@@ -42,7 +43,8 @@ macro_rules! called_back {
                 SELECT 1 FROM phone_numbers AS other CROSS JOIN phone_calls AS later ON later.id = other.resource_id
                 WHERE other.resource = 'phone_calls' AND other.reversed = own.reversed AND other.field = ",
             party!("later"),
-            " AND later.answered AND later.started_at > phone_calls.started_at",
+            " AND later.answered AND later.started_at > phone_calls.started_at
+                AND (phone_calls.customer_id IS NULL OR later.customer_id IS phone_calls.customer_id)",
             $condition,
             " ORDER BY other.resource_id DESC LIMIT 1))
             FROM phone_numbers AS own

@@ -192,7 +192,16 @@ fn a_caller_of_a_customer_counts_the_calls_of_that_customer() {
         missed["agent_name"] = json!(number);
         admin.post("/phone-calls", missed).created();
     }
+    let back = |customer: i64| {
+        let mut back = call("outbound", "completed", "0612345670", "2027-03-29T09:00:00Z");
+        back["customer_id"] = json!(customer);
+        admin.post("/phone-calls", back).created();
+    };
+    // What another customer does with the number does not show.
+    back(ids[1]);
     let key = server.key(&["phone-call.view"], Some(ids[0]));
+    let waiting = || key.get("/phone-calls?filter[status]=missed&filter[called_back]=false").ok()["total"].clone();
+    assert_eq!(waiting(), 1);
     for by in ["hour", "day", "agent", "queue"] {
         let query = format!("from=2027-03-29&to=2027-03-29&by={by}");
         let own = summary(&key, &query);
@@ -202,8 +211,10 @@ fn a_caller_of_a_customer_counts_the_calls_of_that_customer() {
         );
         assert_eq!(groups(&own).iter().filter_map(|group| group["total"].as_u64()).sum::<u64>(), 1, "{own}");
         assert!(!own.to_string().contains("0612345671"), "{own}");
-        assert_eq!(summary(&admin, &query)["total"], 3);
+        assert_eq!(summary(&admin, &query)["total"], 4);
     }
+    back(ids[0]);
+    assert_eq!(waiting(), 0);
     server.with_only(&["contact.view"]).get("/phone-calls/summary").rejected(403, "missing_permission");
 }
 
