@@ -238,14 +238,19 @@ fn lookup(
         let mut found = email::spellings(&asked.email).into_iter().map(|email| one(db, BY_EMAIL, customer, &email));
         found.find(|found| !matches!(found, Ok(None))).unwrap_or(Ok(None))
     };
-    let attempts: [(ContactAttempt, &str, &dyn Fn() -> Result<Option<RoutingContact>>); 3] = [
-        (ContactAttempt::ID_CODE, &asked.id_code, &|| one(db, BY_CODE, customer, asked.id_code.trim())),
-        (ContactAttempt::TELECOM, &asked.telecom, &by_number),
-        (ContactAttempt::EMAIL, &asked.email, &by_email),
+    let find = |attempt: ContactAttempt| match attempt {
+        ContactAttempt::ID_CODE => one(db, BY_CODE, customer, asked.id_code.trim()),
+        ContactAttempt::TELECOM => by_number(),
+        _ => by_email(),
+    };
+    let attempts = [
+        (ContactAttempt::ID_CODE, &*asked.id_code),
+        (ContactAttempt::TELECOM, &*asked.telecom),
+        (ContactAttempt::EMAIL, &*asked.email),
     ];
     let (mut steps, mut contact) = (Vec::new(), None);
-    for (tried, _, find) in attempts.into_iter().filter(|(_, text, _)| !text.trim().is_empty()) {
-        contact = find()?;
+    for (tried, _) in attempts.into_iter().filter(|(_, text)| !text.trim().is_empty()) {
+        contact = find(tried)?;
         steps.push(Step::of(tried, contact.as_ref().map(|contact| contact.id)));
         if contact.is_some() {
             break;

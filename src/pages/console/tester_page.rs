@@ -166,12 +166,12 @@ impl Tester<'_> {
         };
         parameters.retain(|(_, value)| !value.is_empty());
         parameters.push(("customer_account", self.account.to_owned()));
-        let look = |parameters: &[(&str, String)]| {
+        let look = |parameters: &[(&'static str, String)]| {
             let explained = [parameters, &[("explain", "1".to_owned())]].concat();
             Ok::<_, Error>(self.page.send(InnerRequest::get(path).with_query(query(&explained)))?.body)
         };
         let found = look(&parameters)?;
-        let later = if asked.kind == "queue" { self.later(asked, &parameters, &look)? } else { Vec::new() };
+        let later = if asked.kind == "queue" { self.later(asked, &parameters, look)? } else { Vec::new() };
         let steps = found["steps"].as_array().into_iter().flatten();
         let workspace = self.page.request.workspace_url()?;
         Ok(Some(Answer {
@@ -187,7 +187,7 @@ impl Tester<'_> {
         &self,
         asked: &Asked,
         parameters: &[(&'static str, String)],
-        look: &dyn Fn(&[(&str, String)]) -> Result<Value>,
+        look: impl Fn(&[(&'static str, String)]) -> Result<Value>,
     ) -> Result<Vec<(String, String)>> {
         let zone = self.page.zone()?;
         let now = jiff::Timestamp::from_second(self.page.request.now.seconds()).unwrap_or_default();

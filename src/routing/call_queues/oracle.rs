@@ -85,6 +85,9 @@ const DATES: [&str; 12] = [
 /// A request body, with the index of its parent.
 type OracleRow = (usize, Value);
 
+/// A row with its id.
+type WrittenRow = (i64, OracleRow);
+
 fn destination() -> impl Strategy<Value = Option<&'static str>> {
     prop::option::of(select(vec!["802", "803"]))
 }
@@ -131,7 +134,7 @@ pub fn a_moment() -> impl Strategy<Value = (String, i64)> {
 }
 
 /// The expected response, found row by row: the reason, the id of the row, and the destination.
-fn expected(is_active: bool, spans: &[(i64, OracleRow)], exceptions: &[(i64, OracleRow)], clock: i64) -> Value {
+fn expected(is_active: bool, spans: &[WrittenRow], exceptions: &[WrittenRow], clock: i64) -> Value {
     let (days, time) = (clock.div_euclid(86_400), clock.rem_euclid(86_400));
     let date = plain::written(clock)[..10].to_owned();
     let by_default = |reason: &str, id: Option<i64>| json!([reason, id, "899", "voicemail"]);
@@ -201,7 +204,7 @@ impl<'s> OracleQueue<'s> {
     }
 
     /// Replaces all rows. Returns the new ones with their ids.
-    pub fn write(&self, rows: &OracleRows) -> (Vec<(i64, OracleRow)>, Vec<(i64, OracleRow)>) {
+    pub fn write(&self, rows: &OracleRows) -> (Vec<WrittenRow>, Vec<WrittenRow>) {
         let (recorder, customer) = (self.server.recorder(), self.routing.customer);
         let OracleRows { spans, exceptions, is_active } = rows.clone();
         self.server.in_file(move |db| {
