@@ -62,6 +62,10 @@ static RULES: &[Rule] = &[
         "The term filters may not have more than {n} words and {m} characters in all.",
         "La recherche ne peut pas avoir plus de {n} mots et {m} caractères.",
     ),
+    Rule(
+        "A week may not have more than {n} starts and ends of time spans.",
+        "Une semaine ne peut pas avoir plus de {n} débuts et fins de plages horaires.",
+    ),
     Rule("There may not be more than {n} filters.", "Il ne peut pas y avoir plus de {n} filtres."),
     Rule("The filter {field} takes one value, without an operator.", "Le filtre {field} prend une seule valeur."),
     Rule(

@@ -116,13 +116,16 @@ fn do_everything_with_secrets(server: &TestServer) -> Vec<String> {
     server.get(&acme.inside, "/customers?filter[email_address]=private@example.org&token=in-the-query");
     server.get(&acme.inside, "/nowhere/Mrs-Private/code/cxi_Zm9v-private-in-the-path/private%40example.org");
     server.post(&acme.inside, "/contacts", json!({"last_name": "Private", "customer_id": 999}));
+    let new = json!({"name": "PBX", "permissions": ["crm.caller-name"]});
+    let key = server.post(&acme.inside, "/integration-keys", new).created()["key"].as_str().unwrap().to_owned();
+    server.get(&at("acme"), &format!("/crm/lookup/caller-name/{key}?number=1"));
     let mut body = server.begin(&acme.inside, r#"{"name":"half-a-body"}   "#);
     body.send(r#"{"name":"half-a-body"}"#).unwrap();
     drop(body);
     server.cli(&["token", "revoke", "--account", &email("acme")]).ok();
     server.get(&acme.inside, "/customers").refused(401, "token_revoked");
 
-    let tokens = [acme.owner.token, acme.inside.token].into_iter().flatten();
+    let tokens = [acme.owner.token, acme.inside.token, Some(key)].into_iter().flatten();
     let bodies = ["half-a-body", "private", "Private", "in-the-query", "in-a-list", "no-address", "shrt-pw"];
     let known = [PASSWORD, "a-wrong-password", "garbage-token", "@example"];
     tokens.chain(bodies.into_iter().chain(known).map(str::to_owned)).collect()

@@ -30,6 +30,17 @@ choice! {
     }
 }
 
+/// Finds what applies to calls of a parent at a local time.
+type Find = fn(&Connection, (i64, ParentType), DateTime) -> Result<Option<Matched>>;
+
+/// The attempts in their order, each with the parent whose rows it looks at.
+const ATTEMPTS: [(QueueAttempt, ParentType, Find); 4] = [
+    (QueueAttempt::QUEUE_EXCEPTION, ParentType::QUEUE, exception),
+    (QueueAttempt::GROUP_EXCEPTION, ParentType::GROUP, exception),
+    (QueueAttempt::QUEUE_TIME_SPAN, ParentType::QUEUE, time_span),
+    (QueueAttempt::GROUP_TIME_SPAN, ParentType::GROUP, time_span),
+];
+
 /// The exception or time span that applies.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
@@ -86,20 +97,13 @@ impl Decider {
         if !self.is_active {
             return Ok(vec![Step { tried: QueueAttempt::ACTIVE, found: None, decided: true }]);
         }
-        let mut steps = Vec::with_capacity(5);
-        for parent in self.parents() {
-            let is_queue = parent.1 == ParentType::QUEUE;
-            let tried = if is_queue { QueueAttempt::QUEUE_EXCEPTION } else { QueueAttempt::GROUP_EXCEPTION };
-            steps.push(Step::of(tried, exception(db, parent, clock)?.map(Matched::Exception)));
-            if steps.last().is_some_and(|last| last.decided) {
-                return Ok(steps);
-            }
-        }
-        for parent in self.parents() {
-            let is_queue = parent.1 == ParentType::QUEUE;
-            let tried = if is_queue { QueueAttempt::QUEUE_TIME_SPAN } else { QueueAttempt::GROUP_TIME_SPAN };
-            steps.push(Step::of(tried, time_span(db, parent, clock)?.map(Matched::TimeSpan)));
-            if steps.last().is_some_and(|last| last.decided) {
+        let mut steps = Vec::with_capacity(ATTEMPTS.len() + 1);
+        for (tried, kind, find) in ATTEMPTS {
+            let Some(id) = (if kind == ParentType::QUEUE { self.queue } else { self.group }) else { continue };
+            let step = Step::of(tried, find(db, (id, kind), clock)?);
+            let decided = step.decided;
+            steps.push(step);
+            if decided {
                 return Ok(steps);
             }
         }
@@ -162,12 +166,13 @@ impl Decision {
 pub(super) const EXCEPTION: &str =
     "exceptionable_id = ?1 AND exceptionable_type = ?2 AND day IN (?3, ?4) ORDER BY day DESC, id LIMIT 1";
 
-fn exception(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) -> Result<Option<RoutingException>> {
+fn exception(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) -> Result<Option<Matched>> {
     let date = clock.date();
     let every_year = format!("--{:02}-{:02}", date.month(), date.day());
     let sql = format!("SELECT {} FROM routing_exceptions WHERE {EXCEPTION}", RoutingException::COLUMNS);
     let bound = params![id, kind, date.to_string(), every_year];
-    Ok(db.prepare_cached(&sql)?.query_row(bound, RoutingException::from_columns).optional()?)
+    let found = db.prepare_cached(&sql)?.query_row(bound, RoutingException::from_columns).optional()?;
+    Ok(found.map(Matched::Exception))
 }
 
 /// The time span that covers the time. A date comes before a day of the week, then the older span. A span of the
@@ -178,7 +183,7 @@ pub(super) const TIME_SPAN: &str = "time_spanable_id = ?1 AND time_spanable_type
         ?7 < end_second AND end_second < start_second)
     ORDER BY date_full IS NULL, id LIMIT 1";
 
-fn time_span(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) -> Result<Option<TimeSpan>> {
+fn time_span(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) -> Result<Option<Matched>> {
     let (date, time) = (clock.date(), clock.time());
     let ([date, day], before) = (on_days(date), date.yesterday().map(on_days));
     // The first day of the calendar has no previous day.
@@ -186,7 +191,8 @@ fn time_span(db: &Connection, (id, kind): (i64, ParentType), clock: DateTime) ->
     let second = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
     let sql = format!("SELECT {} FROM time_spans WHERE {TIME_SPAN}", TimeSpan::COLUMNS);
     let bound = params![id, kind, date, day, date_before, day_before, second];
-    Ok(db.prepare_cached(&sql)?.query_row(bound, TimeSpan::from_columns).optional()?)
+    let found = db.prepare_cached(&sql)?.query_row(bound, TimeSpan::from_columns).optional()?;
+    Ok(found.map(Matched::TimeSpan))
 }
 
 /// The days of time spans that apply on a date: the date itself, and its day of the week.

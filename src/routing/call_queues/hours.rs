@@ -44,6 +44,9 @@ const DAYS: i32 = 7;
 /// Maximum starts and ends of time spans in a week.
 const MOST_EDGES: usize = 5_000;
 
+/// Maximum times that are looked at for the next change.
+const MOST_TIMES: usize = 100;
+
 /// The week to show.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -94,7 +97,7 @@ pub struct QueueState {
     #[serde(flatten)]
     decision: Decision,
     /// The next time at which the queue opens or closes, or its calls go elsewhere. Null if that is not within seven
-    /// days.
+    /// days, or more than 100 starts and ends of time spans lie before it.
     until: Option<Timestamp>,
 }
 
@@ -145,7 +148,12 @@ fn week(ctx: &Ctx<'_>, decider: Decider, queue: Option<&CallQueue>, asked: WeekQ
     };
     let end = first.checked_add(DAYS.days()).map_err(|_| invalid())?;
     let mut segments: Vec<(DateTime, Outcome)> = Vec::new();
-    for edge in edges(ctx.db, decider, first, DAYS)? {
+    let edges = edges(ctx.db, decider, first, DAYS)?;
+    if edges.len() > MOST_EDGES {
+        let why = format!("A week may not have more than {MOST_EDGES} starts and ends of time spans.");
+        return Err(Error::invalid(why));
+    }
+    for edge in edges {
         let decided = decider.decide(ctx.db, edge)?;
         if segments.last().is_none_or(|(_, before)| *before != decided) {
             segments.push((edge, decided));
@@ -195,11 +203,6 @@ fn edges(db: &Connection, decider: Decider, first: Date, days: i32) -> Result<BT
             let offsets = [Span::new().seconds(*start), Span::new().days(next_day).seconds(*end)];
             edges.extend(offsets.iter().filter_map(|offset| midnight.checked_add(*offset).ok()));
         }
-        if edges.len() > MOST_EDGES {
-            return Err(Error::invalid(format!(
-                "A week may not have more than {MOST_EDGES} starts and ends of time spans."
-            )));
-        }
     }
     edges.retain(|edge| first <= edge.date() && edge.date() < last);
     Ok(edges)
@@ -223,7 +226,7 @@ fn next_change(
     let Some(last) = edges.last().and_then(|last| zone.to_timestamp(*last).ok()) else { return Ok(None) };
     let mut times: BTreeSet<jiff::Timestamp> = edges.iter().flat_map(|edge| times_of(*edge, zone)).collect();
     times.extend(zone.following(at).map(|change| change.timestamp()).take_while(|change| *change <= last));
-    for time in times.into_iter().filter(|time| at < *time) {
+    for time in times.into_iter().filter(|time| at < *time).take(MOST_TIMES) {
         let then = Decision::new(Some(queue), decider.decide(db, zone.to_datetime(time))?);
         if !then.is_same_place(present) {
             return Ok(Some(Timestamp::from_seconds(time.as_second())));

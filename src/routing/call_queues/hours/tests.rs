@@ -173,3 +173,22 @@ fn a_state_ends_when_the_clock_shows_so_also_on_a_day_on_which_it_changes() {
         assert_eq!(state(at), (open, until.to_owned()), "{at}");
     }
 }
+
+#[test]
+fn a_week_with_too_many_hours_is_refused() {
+    let server = TestServer::new();
+    let routing = RoutingClient::new(&server);
+    routing.create("/call-queues/queues", json!({"name": "Q"}));
+    let customer = routing.customer;
+    server.in_file(move |db| {
+        let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000)
+            INSERT INTO time_spans (customer_id, time_spanable_id, time_spanable_type, day_of_week, start_time, end_time,
+                start_second, end_second, created_at, updated_at)
+            SELECT ?1, 1, 'call_queue', 1, '00:00', '24:00', i, 86400, 0, 0 FROM n";
+        Ok(db.execute(sql, [customer])?)
+    });
+    let refused = ["A week may not have more than 5000 starts and ends of time spans."];
+    routing.get("/call-queues/queues/1/week").invalid(&refused);
+    // One queue does not spoil the states of the others.
+    assert_eq!(routing.get("/call-queues/queues/states").ok()["total"], 1);
+}
