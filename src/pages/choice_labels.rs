@@ -22,6 +22,8 @@ const OF_FIELDS: &[(&str, &str, Label)] = &[
     ("by", "day", label("Day", "Jour")),
     ("by", "agent", label("Agent", "Agent")),
     ("by", "queue", label("Queue", "File d’attente")),
+    ("total", "exact", label("Exact", "Exact")),
+    ("total", "estimate", label("Up to 10,000", "Jusqu’à 10\u{202f}000")),
     ("tried", "active", label("Active queue", "File active")),
     ("tried", "queue_exception", label("Exceptions of the queue", "Exceptions de la file")),
     ("tried", "group_exception", label("Exceptions of the group", "Exceptions du groupe")),
