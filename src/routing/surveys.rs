@@ -13,7 +13,7 @@ use crate::api::crud::{self, create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::field::{Field, labelled};
 use crate::api::resource::{Resource, Section};
-use crate::api::resource_view::{ResourceView, Widget, group, label, related};
+use crate::api::resource_view::{RecordLink, ResourceView, Widget, group, label, related};
 use crate::api::{Ctx, Error, Id, Needs, Ok200, Query, Result, Route, delete, entity_rows, get, post, put, run};
 use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
@@ -57,6 +57,11 @@ const VIEW: ResourceView = ResourceView {
         "Les questions auxquelles les appelants répondent après un appel.",
     ),
     singular: label("survey", "une enquête"),
+    record_links: &[RecordLink {
+        label: label("Answers", "Réponses"),
+        page: "/ui/routing/{account}/surveys/{id}/summary",
+        only_if: &[],
+    }],
     ..ResourceView::DERIVED
 };
 

@@ -34,6 +34,7 @@ mod schema;
 mod search_page;
 mod secret_page;
 mod settings_page;
+mod survey_page;
 mod tester_page;
 mod texts;
 mod week_page;
@@ -56,6 +57,7 @@ const BY_HAND: &[Resource] = &[
     Resource::pages("Routing pages", routing_page::ROUTES),
     Resource::pages("Week pages", week_page::ROUTES),
     Resource::pages("Tester page", tester_page::ROUTES),
+    Resource::pages("Survey pages", survey_page::ROUTES),
     Resource::pages("Zone pages", zones_page::ROUTES),
     Resource::pages("PBX pages", pbx_page::ROUTES),
     Resource::pages("Own page", me_page::ROUTES),
@@ -88,7 +90,6 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "POST", "/crm/lookup/phone-calls", "a PBX records calls; people have the form of calls"),
     (Layer::Workspace, "PUT", "/crm/lookup/phone-calls/{id}", "a PBX records calls; people have the form of calls"),
     (Layer::Workspace, "GET", "/smart-routings/call-queues/queues/states", "the first page shows the queues"),
-    (Layer::Workspace, "GET", "/smart-routings/surveys/{id}/summary", "the list of survey records shows the answers"),
     (Layer::Workspace, "POST", "/smart-routings/call-queues/time-spans/bulk", "people add time spans one by one"),
     (Layer::Workspace, "POST", "*/import", "programs send files; people add records one by one"),
     (Layer::Central, "GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
@@ -106,6 +107,7 @@ const RUN_BY_HAND: &[(Layer, &str, &str)] = &[
     (Layer::Workspace, "GET", "/smart-routings/ctis/lookup"),
     (Layer::Workspace, "GET", "/smart-routings/geo/destinations/lookup"),
     (Layer::Workspace, "GET", "/smart-routings/geo/lists/{id}/zones"),
+    (Layer::Workspace, "GET", "/smart-routings/surveys/{id}/summary"),
     (Layer::Workspace, "GET", "/smart-routings/call-queues/queues/{id}/week"),
     (Layer::Workspace, "GET", "/smart-routings/call-queues/groups/{id}/week"),
     (Layer::Central, "GET", "/whoami"),

@@ -232,6 +232,16 @@ words! {
         "{day}: the hours from {from} to {to} come twice.",
         "{day}\u{a0}: les heures de {from} à {to} reviennent deux fois.";
 
+    answers_to(name): "Answers to {name}", "Réponses à {name}";
+    answers(): "Answers", "Réponses";
+    no_answer_in_this_time(): "No answer in this time.", "Aucune réponse sur cette période.";
+    score(number): "Score {number}", "Note {number}";
+    score_value(): "Value", "Valeur";
+    number(): "Number", "Nombre";
+    mean(): "mean", "moyenne";
+    by_agent(): "By agent", "Par agent";
+    agent(): "Agent", "Agent";
+    no_agent(): "Without an agent", "Sans agent";
     zones_of(name): "Zones of {name}", "Zones de {name}";
     free_zones(number): "Free: {number}", "Libres\u{a0}: {number}";
     taken_zones(number): "Taken: {number}", "Attribuées\u{a0}: {number}";
