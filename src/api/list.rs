@@ -83,6 +83,11 @@ impl ListSpec {
         Self { table, columns, fields, plain_filters, newest_first, counted_by_triggers, customer: None }
     }
 
+    /// The name by which conditions know the table: its own, or `listed` for a query.
+    fn table_name(&self) -> &'static str {
+        if self.table.starts_with('(') { "listed" } else { self.table }
+    }
+
     /// The fields that callers may filter by.
     fn filters(&self) -> impl Iterator<Item = (&'static Field, FilterKind)> {
         self.fields.iter().filter_map(|field| field.filter.map(|filter| (field, filter)))

@@ -137,14 +137,14 @@ impl<T: Listable> List<T> {
 
 /// SQL for the rows to count. Hits of a full-text index that have no other condition are counted in the index alone.
 fn counted<T: Listable>(hits: Option<&TextHits>, asked: &[String]) -> String {
-    let table = T::LISTING.table;
+    let (table, name) = (T::LISTING.table, T::LISTING.table_name());
     let filtered = if asked.is_empty() { String::new() } else { format!(" WHERE {}", asked.join(" AND ")) };
     let source = match hits {
         None => table.to_owned(),
         Some(TextHits { index, .. }) if asked.is_empty() => format!("{index} WHERE {index} MATCH ?"),
         Some(TextHits { index, .. }) => format!(
             "(SELECT rowid AS hit FROM {index} WHERE {index} MATCH ?) AS hits
-             CROSS JOIN {table} AS listed ON listed.id = hits.hit"
+             CROSS JOIN {table} AS {name} ON {name}.id = hits.hit"
         ),
     };
     format!("SELECT 1 FROM {source}{filtered} LIMIT ?")
@@ -154,6 +154,7 @@ fn counted<T: Listable>(hits: Option<&TextHits>, asked: &[String]) -> String {
 /// in order, so the cost depends on the page size and not on the number of hits.
 pub fn select<T: Listable>(hits: Option<&TextHits>, asked: &[String], range: &KeyRange, order: &[SortKey]) -> String {
     let ListSpec { table, columns, .. } = T::LISTING;
+    let name = T::LISTING.table_name();
     let keys = order.iter().map(|key| key.column).collect::<Vec<_>>().join(", ");
     if let Some(TextHits { index, .. }) = hits {
         let direction = if order.iter().any(|key| key.down) { " DESC" } else { "" };
@@ -162,7 +163,7 @@ pub fn select<T: Listable>(hits: Option<&TextHits>, asked: &[String], range: &Ke
         return format!(
             "SELECT {columns}, {keys} FROM
              (SELECT rowid AS hit FROM {index} WHERE {index} MATCH ?{behind} ORDER BY rowid{direction}) AS hits
-             CROSS JOIN {table} AS listed ON listed.id = hits.hit{filtered} ORDER BY hits.hit{direction} LIMIT ?"
+             CROSS JOIN {table} AS {name} ON {name}.id = hits.hit{filtered} ORDER BY hits.hit{direction} LIMIT ?"
         );
     }
     let conditions = [asked, &range.conditions].concat().join(" AND ");

@@ -4,6 +4,7 @@
 //! Some of them cannot send a header. For these the key is in the path, where logs and histories may keep it. Such a key
 //! may have the permission `crm.caller-name` and no other.
 
+use http::StatusCode;
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,7 @@ impl Input for PathKey {
     fn describe(operation: &mut Operation<'_>) {
         let about = "An integration key that has only the permission `crm.caller-name`.";
         operation.path_value(0, about, serde_json::json!({"type": "string"}));
+        operation.error_response(StatusCode::UNAUTHORIZED);
     }
 }
 

@@ -170,6 +170,11 @@ fn a_call_is_called_back_by_a_later_answered_call_with_the_number() {
     };
     assert_eq!(ids("filter[called_back]=false"), [1, 8, 10]);
     assert_eq!(ids("filter[called_back]=1"), [4, 6]);
+    // With words, pages and counts come from the text index.
+    for paging in ["cursor=", "cursor=&count_to=10", "total=estimate", "page=1"] {
+        let found = admin.get(&format!("/phone-calls?filter[called_back]=1&filter[term]=nobody&{paging}")).ok();
+        assert_eq!(found["data"], json!([]), "{paging}");
+    }
     let day = summary(&admin, "from=2027-03-29&to=2027-03-29");
     assert_eq!((&day["missed"], &day["not_called_back"]), (&json!(6), &json!(3)));
     // A later call counts also after the period, and if the filter does not select it.
