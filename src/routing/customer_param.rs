@@ -68,7 +68,7 @@ impl CustomerParam {
     }
 }
 
-/// The customer in the query. Without one, all customers whose rows the caller sees.
+/// The customer in the query. If the query has none, the request is about all customers that the caller may see.
 #[derive(Debug, Clone)]
 pub struct OptionalCustomer(CustomerParam);
 

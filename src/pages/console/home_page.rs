@@ -21,9 +21,13 @@ pub const ROUTES: &[Route] = &[get("/ui", &run(page), Needs::Principal, "Show th
 /// The path of the list of calls.
 const CALLS: &str = "/phone-calls";
 
-/// The days whose missed calls the page lists, how many it lists, and what it says about each.
+/// The page lists missed calls of this many days.
 const MISSED_DAYS: i64 = 7;
+
+/// Maximum missed calls on the page.
 const MISSED_SHOWN: &str = "8";
+
+/// The columns of the missed calls.
 const MISSED_COLUMNS: [&str; 4] = ["started_at", "number_from", "contact_id", "queue"];
 
 #[derive(Template)]

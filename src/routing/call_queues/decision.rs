@@ -33,7 +33,7 @@ choice! {
 /// Finds what applies to calls of a parent at a local time.
 type Find = fn(&Connection, (i64, ParentType), DateTime) -> Result<Option<Matched>>;
 
-/// The attempts in their order, each with the parent whose rows it looks at.
+/// The attempts in their order. Each reads the rows of one type of parent.
 const ATTEMPTS: [(QueueAttempt, ParentType, Find); 4] = [
     (QueueAttempt::QUEUE_EXCEPTION, ParentType::QUEUE, exception),
     (QueueAttempt::GROUP_EXCEPTION, ParentType::GROUP, exception),

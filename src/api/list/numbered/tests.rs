@@ -166,7 +166,7 @@ proptest! {
     }
 }
 
-/// A workspace whose contacts each case replaces.
+/// A workspace. Each case replaces all its contacts.
 fn emptied() -> &'static TestServer {
     static SERVER: OnceLock<TestServer> = OnceLock::new();
     SERVER.get_or_init(TestServer::new)

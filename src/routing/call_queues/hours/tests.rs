@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::super::oracle::{OracleQueue, a_moment, rows};
 use crate::tests::{RoutingClient, TestServer};
 
-/// Zones whose clocks change by an hour, by half an hour, at midnight, and not at all.
+/// In the first zone the clock changes by an hour, in the second by half an hour, in the third at midnight. The fourth has
+/// no changes.
 const ZONES: [&str; 4] = ["Europe/Paris", "Australia/Lord_Howe", "America/Santiago", "Asia/Kolkata"];
 
 /// What a look-up, a segment and a state have in common.

@@ -95,7 +95,8 @@ fn hours_and_days_are_complete_and_those_of_the_local_clock() {
     let days = summary(&admin, "from=2027-03-27&to=2027-03-29&by=day");
     assert_eq!(keys(&days), ["2027-03-27", "2027-03-28", "2027-03-29"]);
     assert_eq!(groups(&days)[1]["to"], "2027-03-28T21:59:59Z");
-    // Days that begin at 01:00, whose midnight is twice, and that do not exist.
+    // The first day begins at 01:00. The second has midnight twice. On the third the clock goes back over midnight. The day
+    // after the fourth does not exist.
     for (zone, day, from, next) in [
         ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00:00Z", "2018-11-05T02:00:00Z"),
         ("America/Havana", "2027-11-07", "2027-11-07T04:00:00Z", "2027-11-08T05:00:00Z"),
@@ -307,7 +308,8 @@ fn number_name(caller: usize) -> Option<String> {
     (caller > 0).then(|| format!("Agent {caller}"))
 }
 
-/// The callers whose newest missed call in `chosen` has no later answered call in `all`, by the last digits of numbers.
+/// Counts callers by the last digits of their numbers. A caller counts if `all` has no answered call after the caller's
+/// newest missed call in `chosen`.
 fn not_called_back(all: &Value, chosen: &Value) -> usize {
     let rows = |list: &Value| list["data"].as_array().unwrap().clone();
     let party = |call: &Value| {
