@@ -1,5 +1,6 @@
 //! Inputs: the sources of a handler's values.
 
+use jiff::tz::TimeZone;
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -270,6 +271,13 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Query<T> 
     fn describe(operation: &mut Operation<'_>) {
         operation.parameters::<T>(ParameterIn::Query, &required::<T>());
     }
+}
+
+/// The first and the last second of a parameter that bounds a period. `None` if it is blank.
+pub fn period_bound(name: &str, text: &str, zone: &TimeZone) -> Result<Option<(Timestamp, Timestamp)>> {
+    let text = Some(text.trim()).filter(|text| !text.is_empty());
+    let read = text.map(|text| Timestamp::first_and_last(text, zone)).transpose();
+    read.map_err(|said| Error::invalid(format!("The {name} {said}")))
 }
 
 /// The required fields of a `T`.

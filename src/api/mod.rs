@@ -53,7 +53,7 @@ pub use import_file::ImportRows;
 pub use inner_request::{InnerRequest, InnerResponse};
 pub use input::{
     Changes, Form, Id, InnerId, Input, Json, LinkQuery, OAuthForm, PathCode, Query, Uuid, decode, form_field,
-    form_pairs, pairs, required,
+    form_pairs, pairs, period_bound, required,
 };
 pub use list::{Filters, List};
 pub use media_type::{BodyKind, Format, MediaType};

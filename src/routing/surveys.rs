@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::tz::TimeZone;
 use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use crate::api::entity::{Editable, Entity, entity};
 use crate::api::field::{Field, labelled};
 use crate::api::resource::{Resource, Section};
 use crate::api::resource_view::{RecordLink, ResourceView, Widget, group, label, related};
-use crate::api::{Ctx, Error, Id, Needs, Ok200, Query, Result, Route, delete, entity_rows, get, post, put, run};
+use crate::api::{Ctx, Id, Needs, Ok200, Query, Result, Route, delete, entity_rows, get, period_bound, post, put, run};
 use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::locale_settings::WorkspaceLocale;
@@ -174,7 +173,7 @@ fn summary(
 ) -> Result<Ok200<SurveySummary>> {
     let survey = crud::find::<Survey>(ctx, &scope, id)?;
     let zone = WorkspaceLocale::of(ctx.db)?.zone;
-    let (from, to) = (moment(&zone, "from", &period.from)?, moment(&zone, "to", &period.to)?);
+    let (from, to) = (period_bound("from", &period.from, &zone)?, period_bound("to", &period.to, &zone)?);
     let (from, to) = (from.map(|(first, _)| first), to.map(|(_, last)| last));
     let mut sum = Sum::default();
     let mut agents: BTreeMap<(Option<Text<32>>, Option<Text<255>>), AgentSum> = BTreeMap::new();
@@ -188,13 +187,6 @@ fn summary(
         agent.sum.take(&record);
     })?;
     Ok(Ok200(SurveySummary { survey, from, to, sum, agents: agents.into_values().collect() }))
-}
-
-/// The first and last second that a bound of the period names. None if it is blank.
-fn moment(zone: &TimeZone, name: &str, text: &str) -> Result<Option<(Timestamp, Timestamp)>> {
-    let said = Some(text.trim()).filter(|text| !text.is_empty());
-    let read = said.map(|text| Timestamp::first_and_last(text, zone)).transpose();
-    read.map_err(|said| Error::invalid(format!("The {name} {said}")))
 }
 
 impl Sum {

@@ -42,10 +42,14 @@ impl Timestamp {
         Ok((moment(civil)?, Self(last)))
     }
 
+    /// The local time in a time zone.
+    pub fn local(self, zone: &TimeZone) -> DateTime {
+        zone.to_datetime(jiff::Timestamp::from_second(self.0).unwrap_or_default())
+    }
+
     /// The day in UTC.
     pub fn date(self) -> Date {
-        let moment = jiff::Timestamp::from_second(self.0).unwrap_or_default();
-        jiff::tz::TimeZone::UTC.to_datetime(moment).date()
+        self.local(&TimeZone::UTC).date()
     }
 
     pub fn seconds(self) -> i64 {

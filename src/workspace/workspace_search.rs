@@ -396,8 +396,7 @@ impl Found<'_> {
 
     /// A time in the zone of the workspace.
     fn local(&self, at: Timestamp) -> String {
-        let instant = jiff::Timestamp::from_second(at.seconds()).unwrap_or_default();
-        self.zone.to_datetime(instant).strftime("%Y-%m-%d %H:%M").to_string()
+        at.local(&self.zone).strftime("%Y-%m-%d %H:%M").to_string()
     }
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use http::header;
+use jiff::ToSpan;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::catalog::{Collection, collections};
+use super::catalog::{Collection, collection, collections};
 use super::central;
 use super::display;
 use super::texts::section_label;
@@ -102,10 +103,19 @@ impl<'a> PageCtx<'a> {
         Ok(zone)
     }
 
+    /// The present local time.
+    pub fn now(&self) -> Result<DateTime> {
+        Ok(self.request.now.local(&self.zone()?))
+    }
+
+    /// The collection with this path in the API.
+    pub fn collection(&self, path: &str) -> Result<&'static Collection> {
+        collection(self.request.layer, path).ok_or_else(|| Error::Internal(format!("no collection {path}")))
+    }
+
     /// The local day of today, or of some days before.
     pub fn days_ago(&self, days: i64) -> Result<String> {
-        let now = Timestamp::from_second(self.request.now.seconds()).unwrap_or_default();
-        let today = self.zone()?.to_datetime(now).date();
+        let today = self.now()?.date();
         Ok(today.checked_sub(days.days()).unwrap_or(today).to_string())
     }
 

@@ -1,8 +1,10 @@
 //! The queues of the workspace on its first page: open or closed, until when, and where calls go now.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use serde_json::Value;
 
-use super::catalog::collection;
 use super::display::{self, Shown, plain};
 use super::links::record_page;
 use super::page::PageCtx;
@@ -34,23 +36,37 @@ pub fn read(page: &PageCtx<'_>) -> Result<(Vec<QueueNow>, i64)> {
         Err(Error::MissingPermission(_)) => return Ok((Vec::new(), 0)),
         Err(error) => return Err(error),
     };
-    let rows = states["data"].as_array().into_iter().flatten();
-    let queues = rows.map(|state| queue_now(page, state)).collect::<Result<_>>()?;
+    // Many queues have the same customer.
+    let mut customers: HashMap<String, Option<Value>> = HashMap::new();
+    let mut queues = Vec::new();
+    for state in states["data"].as_array().into_iter().flatten() {
+        let customer = match customers.entry(plain(&state["queue"]["customer_id"])) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let customer = customer(page, new.key())?;
+                new.insert(customer)
+            }
+        };
+        queues.push(queue_now(page, state, customer.as_ref())?);
+    }
     Ok((queues, states["total"].as_i64().unwrap_or_default()))
 }
 
-fn queue_now(page: &PageCtx<'_>, state: &Value) -> Result<QueueNow> {
+/// A customer. `None` if the person may not see customers.
+fn customer(page: &PageCtx<'_>, id: &str) -> Result<Option<Value>> {
+    match page.send(InnerRequest::get("/customers/{id}").at(id)) {
+        Ok(found) => Ok(Some(found.body)),
+        Err(Error::MissingPermission(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn queue_now(page: &PageCtx<'_>, state: &Value, customer: Option<&Value>) -> Result<QueueNow> {
     let (words, queue) = (page.words(), &state["queue"]);
-    let customer = match page.send(InnerRequest::get("/customers/{id}").at(plain(&queue["customer_id"]))) {
-        Ok(found) => Some(found.body),
-        Err(Error::MissingPermission(_)) => None,
-        Err(error) => return Err(error),
-    };
-    let account = customer.as_ref().map(|customer| plain(&customer["customer_account"]));
-    let queues = collection(page.request.layer, QUEUES);
-    let href = account.zip(queues).map(|(account, queues)| {
-        let page = record_page(queues, Some(&account), &[], &plain(&queue["id"]));
-        format!("{page}/week")
+    let queues = page.collection(QUEUES)?;
+    let href = customer.map(|customer| {
+        let account = plain(&customer["customer_account"]);
+        format!("{}/week", record_page(queues, Some(&account), &[], &plain(&queue["id"])))
     });
     let label = plain(&state["matched"]["label"]);
     let until = state["until"].as_str();

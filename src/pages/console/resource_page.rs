@@ -49,7 +49,7 @@ pub struct Place {
 }
 
 impl Place {
-    fn of(collection: &Collection, request: &Request) -> Self {
+    pub fn of(collection: &Collection, request: &Request) -> Self {
         let mut values = request.path_values.iter().cloned();
         let account = if collection.names_customer { values.next() } else { None };
         let parents = values.by_ref().take(collection.parents()).collect();

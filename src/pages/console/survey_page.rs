@@ -4,11 +4,10 @@ use askama::Template;
 use http::StatusCode;
 use serde_json::Value;
 
-use super::catalog::collection;
 use super::display::{self, plain};
-use super::links::{customer_query, record_page};
 use super::page::{Frame, PageCtx};
-use super::query;
+use super::resource_page::Place;
+use super::{detail_page, query};
 use crate::api::{Ctx, Error, Html, InnerRequest, Needs, Result, Route, get, run};
 use crate::pages::translations::Translations;
 use crate::values::Language;
@@ -54,18 +53,17 @@ struct Agent {
 
 fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
     let page = &PageCtx::of_turn(ctx);
-    let [account, id] = page.request.path_values.as_slice() else { return Err(Error::not_found()) };
-    let surveys = collection(page.request.layer, SURVEYS).ok_or_else(Error::not_found)?;
-    let show = surveys.show.ok_or_else(Error::not_found)?;
-    let in_customer = customer_query(surveys, Some(account));
-    let survey = page.send(InnerRequest::to(show).at(id).with_query(in_customer))?.body;
+    let [account, _] = page.request.path_values.as_slice() else { return Err(Error::not_found()) };
+    let surveys = page.collection(SURVEYS)?;
+    let place = Place::of(surveys, page.request);
+    let survey = detail_page::read(page, surveys, &place)?.body;
     let field = |name: &str| page.query(name).unwrap_or_default().trim().to_owned();
     let (from, to) = (field("from"), field("to"));
     let asked = [("customer_account", account.as_str()), ("from", &from), ("to", &to)];
     let asked: Vec<_> = asked.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     let frame = Frame::of(page)?;
     let words = frame.words;
-    let (sum, problems) = match page.send(InnerRequest::get(SUMMARY).at(id).with_query(query(&asked))) {
+    let (sum, problems) = match page.send(place.address(InnerRequest::get(SUMMARY)).with_query(query(&asked))) {
         Ok(found) => (found.body, Vec::new()),
         Err(error @ Error::Invalid(_)) => (Value::Null, words.problems(&error)),
         Err(error) => return Err(error),
@@ -76,7 +74,7 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
     let rendered = SurveyPage {
         words,
         name: surveys.title(&survey),
-        survey: record_page(surveys, Some(account), &[], id),
+        survey: place.page(surveys),
         from,
         to,
         problems,

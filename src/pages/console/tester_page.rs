@@ -5,7 +5,6 @@ use http::StatusCode;
 use jiff::ToSpan;
 use serde_json::Value;
 
-use super::catalog::{Collection, collection};
 use super::display::plain;
 use super::form::clock;
 use super::links::{customer_query, record_page};
@@ -29,7 +28,7 @@ const CONTACTS: &str = "/smart-routings/contacts";
 const CTIS: &str = "/smart-routings/ctis";
 const LISTS: &str = "/smart-routings/geo/lists";
 
-/// Options of a choice. A person with more of them types the id in the address.
+/// Maximum options of a choice. For others, a person types the id into the address of the page.
 const OPTIONS: &str = "500";
 
 #[derive(Template)]
@@ -114,13 +113,9 @@ struct Tester<'a> {
 }
 
 impl Tester<'_> {
-    fn collection(&self, path: &'static str) -> Result<&'static Collection> {
-        collection(self.page.request.layer, path).ok_or_else(|| Error::Internal(format!("no collection {path}")))
-    }
-
     /// The records of a list, by name.
     fn records(&self, path: &'static str) -> Result<Vec<Value>> {
-        let collection = self.collection(path)?;
+        let collection = self.page.collection(path)?;
         let list = collection.list.ok_or_else(Error::not_found)?;
         let all = [customer_query(collection, Some(self.account)), query(&[("per_page", OPTIONS)])].join("&");
         let found = self.page.send(InnerRequest::to(list).with_query(all))?.body;
@@ -128,7 +123,7 @@ impl Tester<'_> {
     }
 
     fn choices(&self, path: &'static str, chosen: &str) -> Result<Vec<Choice>> {
-        let collection = self.collection(path)?;
+        let collection = self.page.collection(path)?;
         let choice = |record: &Value| {
             let value = plain(&record["id"]);
             Choice { is_chosen: value == chosen, name: collection.title(record), value }
@@ -189,9 +184,8 @@ impl Tester<'_> {
         parameters: &[(&'static str, String)],
         look: impl Fn(&[(&'static str, String)]) -> Result<Value>,
     ) -> Result<Vec<(String, String)>> {
-        let zone = self.page.zone()?;
-        let now = jiff::Timestamp::from_second(self.page.request.now.seconds()).unwrap_or_default();
-        let start = at(asked).parse().unwrap_or_else(|_| zone.to_datetime(now));
+        let now = self.page.now()?;
+        let start = at(asked).parse().unwrap_or(now);
         let words = self.words;
         let spans = [(words.in_an_hour(), 1.hour()), (words.in_a_day(), 1.day()), (words.in_a_week(), 7.days())];
         let mut later = Vec::new();
@@ -225,7 +219,7 @@ impl Tester<'_> {
         };
         let (mut text, mut href) = (plain(found), None);
         if let Some(path) = of_record.filter(|_| !found.is_null()) {
-            let collection = self.collection(path)?;
+            let collection = self.page.collection(path)?;
             let id = if found.is_object() { plain(&found["id"]) } else { text };
             text = if found.is_object() { collection.title(found) } else { format!("#{id}") };
             href = Some(record_page(collection, Some(self.account), &[], &id));

@@ -214,7 +214,6 @@ words! {
     no_customer(): "No customer yet.", "Aucun client pour l’instant.";
     customer_account(): "Account of the customer", "Compte du client";
 
-    week(): "Week", "Semaine";
     week_of(name): "Week of {name}", "Semaine de {name}";
     week_before(): "Week before", "Semaine précédente";
     this_week(): "This week", "Cette semaine";

@@ -2,16 +2,17 @@
 
 use askama::Template;
 use http::StatusCode;
+use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
 use serde_json::Value;
 
-use super::catalog::{Collection, collection};
+use super::catalog::Collection;
 use super::display::{self, plain};
-use super::links::{customer_query, record_page};
+use super::links::record_page;
 use super::page::{Frame, PageCtx};
-use super::query;
+use super::resource_page::Place;
+use super::{detail_page, query};
 use crate::api::{Ctx, Error, Html, InnerRequest, Needs, Result, Route, get, run};
 use crate::pages::translations::Translations;
 
@@ -95,12 +96,10 @@ fn of_group(ctx: &mut Ctx<'_>) -> Result<Html> {
 
 fn page(page: &PageCtx<'_>, owners: &'static str, week: &'static str, kind: &'static str) -> Result<Html> {
     let [account, id] = page.request.path_values.as_slice() else { return Err(Error::not_found()) };
-    let layer = page.request.layer;
-    let of = |path| collection(layer, path).ok_or_else(|| Error::Internal(format!("no collection {path}")));
-    let (owners, spans, exceptions) = (of(owners)?, of(TIME_SPANS)?, of(EXCEPTIONS)?);
-    let show = owners.show.ok_or_else(Error::not_found)?;
-    let in_customer = customer_query(owners, Some(account));
-    let owner = page.send(InnerRequest::to(show).at(id).with_query(in_customer))?.body;
+    let owners = page.collection(owners)?;
+    let (spans, exceptions) = (page.collection(TIME_SPANS)?, page.collection(EXCEPTIONS)?);
+    let place = Place::of(owners, page.request);
+    let owner = detail_page::read(page, owners, &place)?.body;
     let mut asked = vec![("customer_account", account.clone())];
     asked.extend(page.query("from").map(|from| ("from", from)));
     let week = page.send(InnerRequest::get(week).at(id).with_query(query(&asked)))?.body;
@@ -108,8 +107,7 @@ fn page(page: &PageCtx<'_>, owners: &'static str, week: &'static str, kind: &'st
 
     let frame = Frame::of(page)?;
     let (words, zone) = (frame.words, page.zone()?);
-    let now = Timestamp::from_second(page.request.now.seconds()).unwrap_or_default();
-    let now = zone.to_datetime(now);
+    let now = page.now()?;
     let links = Links { page, account, id, kind, spans, exceptions };
     let dates: Vec<Date> = first.series(1.day()).take(7).collect();
     let days = (0..).zip(&dates).map(|(place, date)| Day {
@@ -118,7 +116,7 @@ fn page(page: &PageCtx<'_>, owners: &'static str, week: &'static str, kind: &'st
         left: LEFT + place * DAY,
         bars: bars(words, &week, *date, &links),
     });
-    let address = format!("{}/week", record_page(owners, Some(account), &[], id));
+    let address = format!("{}/week", place.page(owners));
     let at = |days: i64| match first.checked_add(days.days()) {
         Ok(day) => format!("{address}?from={day}"),
         Err(_) => address.clone(),
@@ -126,7 +124,7 @@ fn page(page: &PageCtx<'_>, owners: &'static str, week: &'static str, kind: &'st
     let rendered = WeekPage {
         words,
         name: owners.title(&owner),
-        owner: record_page(owners, Some(account), &[], id),
+        owner: place.page(owners),
         previous: at(-7),
         this_week: address.clone(),
         next: at(7),

@@ -4,11 +4,11 @@
 use askama::Template;
 use http::StatusCode;
 
-use super::catalog::collection;
 use super::display::plain;
 use super::links::{customer_query, record_page};
 use super::page::{Frame, PageCtx};
-use super::query;
+use super::resource_page::Place;
+use super::{detail_page, query};
 use crate::api::{Ctx, Error, Html, InnerRequest, Needs, Result, Route, get, run};
 use crate::pages::translations::Translations;
 
@@ -47,14 +47,11 @@ struct Zone {
 fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
     let page = &PageCtx::of_turn(ctx);
     let [account, id] = page.request.path_values.as_slice() else { return Err(Error::not_found()) };
-    let of =
-        |path| collection(page.request.layer, path).ok_or_else(|| Error::Internal(format!("no collection {path}")));
-    let (lists, destinations) = (of(LISTS)?, of(DESTINATIONS)?);
-    let show = lists.show.ok_or_else(Error::not_found)?;
-    let in_customer = || customer_query(lists, Some(account));
-    let list = page.send(InnerRequest::to(show).at(id).with_query(in_customer()))?.body;
-    let zones = InnerRequest::get("/smart-routings/geo/lists/{id}/zones");
-    let zones = page.send(zones.at(id).with_query(in_customer()))?.body;
+    let (lists, destinations) = (page.collection(LISTS)?, page.collection(DESTINATIONS)?);
+    let place = Place::of(lists, page.request);
+    let list = detail_page::read(page, lists, &place)?.body;
+    let zones = place.address(InnerRequest::get("/smart-routings/geo/lists/{id}/zones"));
+    let zones = page.send(zones.with_query(customer_query(lists, Some(account))))?.body;
     let frame = Frame::of(page)?;
     let words = frame.words;
     let wanted = page.query("show").unwrap_or_default();
@@ -75,7 +72,7 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
         _ => true,
     };
     let (free, taken) = (plain(&zones["free"]), plain(&zones["taken"]));
-    let address = format!("{}/zones", record_page(lists, Some(account), &[], id));
+    let address = format!("{}/zones", place.page(lists));
     let shown = [
         (words.all(), address.clone(), ""),
         (words.free_zones(&free), format!("{address}?{}", query(&[("show", "free")])), "free"),
@@ -85,7 +82,7 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
     let rendered = ZonesPage {
         words,
         name: lists.title(&list),
-        list: record_page(lists, Some(account), &[], id),
+        list: place.page(lists),
         shown: shown.into_iter().map(|(label, href, value)| (label, href, value == wanted)).collect(),
         zones: all.filter(is_wanted).collect(),
         new: new.map(|_| format!("{}/new", destinations.page_of(&[account.clone(), id.clone()]))),

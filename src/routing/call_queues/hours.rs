@@ -22,7 +22,7 @@ use crate::routing::customer_param::{CustomerParam, OptionalCustomer};
 use crate::tenancy::locale_settings::WorkspaceLocale;
 use crate::values::{FullDate, Text, Timestamp};
 
-/// The labels of the fields that these routes add to queues and groups.
+/// The labels of the fields of decisions and of these routes. The look-up has decisions too.
 pub const FIELDS: &[Field] = &[
     labelled("at", "Time", "Date et heure"),
     labelled("from", "From", "Du"),
@@ -144,7 +144,7 @@ fn week(ctx: &Ctx<'_>, decider: Decider, queue: Option<&CallQueue>, asked: WeekQ
     let invalid = || Error::invalid("The from must be a valid date.");
     let first: Date = match asked.from {
         Some(date) => date.date(),
-        None => this_monday(ctx.now, &zone).ok_or_else(invalid)?,
+        None => this_monday(ctx.now, &zone),
     };
     let end = first.checked_add(DAYS.days()).map_err(|_| invalid())?;
     let mut segments: Vec<(DateTime, Outcome)> = Vec::new();
@@ -173,9 +173,9 @@ fn week(ctx: &Ctx<'_>, decider: Decider, queue: Option<&CallQueue>, asked: WeekQ
     }))
 }
 
-fn this_monday(now: Timestamp, zone: &TimeZone) -> Option<Date> {
-    let today = zone.to_datetime(jiff::Timestamp::from_second(now.seconds()).ok()?).date();
-    today.checked_sub(i64::from(today.weekday().to_monday_zero_offset()).days()).ok()
+fn this_monday(now: Timestamp, zone: &TimeZone) -> Date {
+    let today = now.local(zone).date();
+    today.saturating_sub(i64::from(today.weekday().to_monday_zero_offset()).days())
 }
 
 /// The local times of some days at which the decision can change, in order: midnights, and the starts and ends of time

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::decision::{Decider, Decision, QueueStep, outcome};
+use super::hours;
 use super::moment::Moment;
 use super::queues::CallQueue;
 use crate::api::field::{Field, labelled};
@@ -24,7 +25,8 @@ pub const RESOURCE: Resource =
     Resource::new("Call queue look-up", "Find the destination of a queue's calls at a given time.", ROUTES)
         .french("Recherche de file")
         .section(Section::Routing)
-        .fields(FIELDS);
+        .fields(FIELDS)
+        .more_fields(hours::FIELDS);
 
 /// The fields, with their labels.
 const FIELDS: &[Field] = &[
@@ -32,13 +34,6 @@ const FIELDS: &[Field] = &[
     labelled("code", "Code", "Code"),
     labelled("number", "Number", "Numéro"),
     labelled("did_number", "Direct number", "Numéro direct"),
-    labelled("at", "Time", "Date et heure"),
-    labelled("queue", "Queue", "File d’attente"),
-    labelled("open", "Open", "Ouverte"),
-    labelled("reason", "Reason", "Raison"),
-    labelled("destination", "Destination", "Destination"),
-    labelled("destination_type", "Type of destination", "Type de destination"),
-    labelled("matched", "Matching entry", "Règle appliquée"),
 ];
 
 const ROUTES: &[Route] = &[get(

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
@@ -13,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Direction, PhoneCall, Status};
-use crate::api::{Ctx, Error, Filters, Ok200, Query, Result};
+use crate::api::{Ctx, Error, Filters, Ok200, Query, Result, period_bound};
 use crate::tenancy::locale_settings::WorkspaceLocale;
 use crate::values::{Text, Timestamp, choice};
 
@@ -23,7 +22,7 @@ const MOST_PERIODS: usize = 400;
 /// Maximum agents or queues of a summary.
 const MOST_NAMES: usize = 100;
 
-/// Maximum calls whose ids are compared to find the first one.
+/// Maximum calls that are read to find the smallest id of a period.
 const MOST_BOUNDED: i64 = 50_000;
 
 /// SQL for the index field of the other party's number: of the caller, or of the number that was called.
@@ -176,14 +175,9 @@ pub fn show(
 impl SummaryQuery {
     /// The first and the last second of the period.
     fn period(&self, now: Timestamp, zone: &TimeZone) -> Result<(i64, i64)> {
-        let read = |name: &str, text: &str| {
-            let text = Some(text.trim()).filter(|text| !text.is_empty());
-            let read = text.map(|text| Timestamp::first_and_last(text, zone)).transpose();
-            read.map_err(|said| Error::invalid(format!("The {name} {said}")))
-        };
-        let (from, to) = (read("from", &self.from)?, read("to", &self.to)?);
+        let (from, to) = (period_bound("from", &self.from, zone)?, period_bound("to", &self.to, zone)?);
         let today = || {
-            let today = local(zone, now.seconds()).date().to_string();
+            let today = now.local(zone).date().to_string();
             Timestamp::first_and_last(&today, zone).map_or(now, |(first, _)| first)
         };
         let (from, to) = (from.map_or_else(today, |(first, _)| first), to.map_or(now, |(_, last)| last));
@@ -192,10 +186,6 @@ impl SummaryQuery {
         }
         Ok((from.seconds(), to.seconds()))
     }
-}
-
-fn local(zone: &TimeZone, second: i64) -> DateTime {
-    zone.to_datetime(jiff::Timestamp::from_second(second).unwrap_or_default())
 }
 
 /// Cuts a period. `part_of` returns the key and the last second of the part of a second.
@@ -219,14 +209,14 @@ fn slices(from: i64, to: i64, part_of: impl Fn(i64) -> (String, i64)) -> Result<
 fn hour(zone: &TimeZone, second: i64) -> (String, i64) {
     let offset = zone.to_offset(jiff::Timestamp::from_second(second).unwrap_or_default());
     let start = second - (second + i64::from(offset.seconds())).rem_euclid(3600);
-    let written = local(&TimeZone::fixed(offset), start).strftime("%Y-%m-%dT%H:%M");
+    let written = Timestamp::from_seconds(start).local(&TimeZone::fixed(offset)).strftime("%Y-%m-%dT%H:%M");
     let (sign, minutes) = (if offset.seconds() < 0 { '-' } else { '+' }, offset.seconds().abs() / 60);
     (format!("{written}{sign}{:02}:{:02}", minutes / 60, minutes % 60), start + 3599)
 }
 
 /// The local day of a second. It ends where the next day begins, also if the clock changes.
 fn day(zone: &TimeZone, second: i64) -> (String, i64) {
-    let mut day = local(zone, second).date();
+    let mut day = Timestamp::from_seconds(second).local(zone).date();
     // Where the clock goes back over midnight, the next day can have begun already.
     while let Ok(next) = day.tomorrow() {
         let begins = zone.to_timestamp(next.at(0, 0, 0, 0)).map_or(i64::MAX, jiff::Timestamp::as_second);
